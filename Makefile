@@ -1,0 +1,60 @@
+# Needs python3.11, pip and make; everything else is set up in .venv at the first call and again when
+# pyproject.toml or constraints.txt change. On Linux the default torch wheel brings CUDA; for the small CPU wheel:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test
+
+PYTHON ?= python3.11
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+READY := $(VENV)/.ready
+READY_BENCH := $(VENV)/.ready-bench
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format bench clean
+
+help:  ## show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) pip
+	$(PIP) --group dev
+	$(PIP) --no-build-isolation --editable ".[all]"
+	@touch $@
+
+$(READY_BENCH): $(READY)
+	$(PIP) --group bench
+	@touch $@
+
+demo: $(READY)  ## train a network on the digits that come with scikit-learn, and look at it
+	$(BIN)/manynets train digits --seed 0 --out runs/demo --overwrite
+	$(BIN)/manynets show runs/demo
+	@echo
+	@echo "MNIST next: set MANYNETS_DATA to a folder that holds mnist/, or let this command download it:"
+	@echo "  $(BIN)/manynets train mnist --seed 0 --out runs/mnist"
+
+test: $(READY)  ## the tests, without the slow ones and those for a GPU
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST_ARGS)
+
+test-all: $(READY)  ## all tests; those for a GPU skip themselves where there is none
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY)  ## style, format, types, direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## rewrite the code in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY_BENCH)  ## compare with other libraries (installs them)
+	$(BIN)/python -m bench $(BENCH_ARGS)
+
+clean:  ## remove the environment, builds and caches; runs/ stays
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
