@@ -1,0 +1,103 @@
+"""manynets: feed-forward networks, one or ten thousand, from a table or an array to a trained and understood model.
+
+    import manynets as mn
+    model = mn.train(X, y, mn.MLP(hidden=(512, 512), dropout=0.2), mn.Recipe(epochs=20), validation=0.2)
+    model.evaluate(X_test, y_test)
+
+Names are loaded when they are first used, so that importing the package, or asking the command line for help, loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from manynets.errors import (
+        DataError,
+        DivergenceWarning,
+        ManynetsError,
+        MissingExtraError,
+        ModelFileError,
+        OptionError,
+    )
+    from manynets.fitting import train
+    from manynets.model import Model, load
+    from manynets.nn.network import network
+    from manynets.spec import (
+        MLP,
+        SGD,
+        Adagrad,
+        Adam,
+        AdamW,
+        Constant,
+        Cosine,
+        EarlyStopping,
+        Exponential,
+        NAdam,
+        OneCycle,
+        Recipe,
+        ReduceOnPlateau,
+        RMSprop,
+        StepDecay,
+        Warmup,
+    )
+    from manynets.tasks import Binary, Multiclass, Multilabel, Regression
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "errors": ("DataError", "DivergenceWarning", "ManynetsError", "MissingExtraError", "ModelFileError", "OptionError"),
+    "fitting": ("train",),
+    "model": ("Model", "load"),
+    "nn.network": ("network",),
+    "spec": (
+        "MLP", "SGD", "Adagrad", "Adam", "AdamW", "Constant", "Cosine", "EarlyStopping", "Exponential", "NAdam", "OneCycle",
+        "RMSprop", "Recipe", "ReduceOnPlateau", "StepDecay", "Warmup",
+    ),
+    "tasks": ("Binary", "Multiclass", "Multilabel", "Regression"),
+}  # fmt: skip
+_PLACE_OF = {name: f"{__name__}.{place}" for place, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "MLP",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Binary",
+    "Constant",
+    "Cosine",
+    "DataError",
+    "DivergenceWarning",
+    "EarlyStopping",
+    "Exponential",
+    "ManynetsError",
+    "MissingExtraError",
+    "Model",
+    "ModelFileError",
+    "Multiclass",
+    "Multilabel",
+    "NAdam",
+    "OneCycle",
+    "OptionError",
+    "RMSprop",
+    "Recipe",
+    "ReduceOnPlateau",
+    "Regression",
+    "StepDecay",
+    "Warmup",
+    "load",
+    "network",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACE_OF:
+        return getattr(importlib.import_module(_PLACE_OF[name]), name)
+    raise AttributeError(f"module 'manynets' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,189 @@
+"""Batches for K networks from data that lies on the device: each network visits its own rows in its own order.
+
+Rows are gathered many batches at a time into buffers made once. A buffer is cut into slots, one a step, whose views are made
+once too, so a step does no indexing. Networks with the same rows and seed share one order, and then one gather.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manynets import rng
+from manynets.tasks.objectives import Objective
+
+__all__ = ["Batches", "Chunk", "Rows", "Slots", "steps_per_epoch"]
+
+CHUNK_BYTES = 2 << 20  # of gathered rows: stays within the cache of a core
+MOST_SLOTS = 64
+
+
+def steps_per_epoch(rows: int, batch_size: int, *, merge_single: bool) -> int:
+    """Return the steps of an epoch; with merge_single a last batch of one row joins the batch before it (batch norm)."""
+    steps = -(-rows // batch_size)
+    return steps - 1 if merge_single and steps > 1 and rows % batch_size == 1 and batch_size > 1 else steps
+
+
+@dataclasses.dataclass
+class Rows:
+    """Data on the device: x (N, D), target (N,) codes or (N, O) floats, weight (N,) or None."""
+
+    x: Tensor
+    target: Tensor
+    weight: Tensor | None
+
+    def __len__(self) -> int:
+        return self.x.shape[0]
+
+
+class Slots:
+    """Buffers for S batches of b rows of K networks, and per slot the views x, target, weight, valid and scores.
+
+    Shapes in a slot are (K, b, ...), without the first axis for K = 1. `weight` is what each row's gradient is multiplied by:
+    one number where all rows count alike. `raw` (S, K', b) are the weights before that (None: all 1); `valid` marks the rows
+    that are not padding (None: all are).
+    """
+
+    def __init__(self, rows: Rows, outputs: int, *, networks: int, shared: bool, count: int, size: int, ragged: bool) -> None:
+        x = rows.x
+        k = 1 if shared else networks
+        self.count, self.size, self.networks, self.orders = count, size, networks, k
+        self.x = x.new_empty(count, k, size, x.shape[1])
+        self.target = x.new_empty(count, k, size, outputs)
+        self.scores = x.new_empty(count, networks, size, outputs)
+        weighted = ragged or rows.weight is not None
+        self.raw = x.new_empty(count, k, size) if weighted else None
+        self.weights = x.new_empty(count, k, size, 1) if weighted else None
+        self.valid = x.new_empty(count, k, size, 1) if ragged else None
+        self.slot_x = self._cut(self.x, expand=True)
+        self.slot_target = self._cut(self.target)
+        self.slot_scores = self._cut(self.scores)
+        self.slot_weight: list[Tensor | float] = [1.0 / size] * count if self.weights is None else list(self._cut(self.weights))
+        self.slot_valid = [None] * count if self.valid is None else self._cut(self.valid)
+
+    def _cut(self, buffer: Tensor, *, expand: bool = False) -> list[Tensor]:
+        if self.networks == 1:
+            return [buffer[s, 0] for s in range(self.count)]
+        if expand and self.orders == 1:
+            return [buffer[s].expand(self.networks, *buffer.shape[2:]) for s in range(self.count)]
+        return [buffer[s] for s in range(self.count)]
+
+    def fill(self, rows: Rows, order: Tensor, valid: Tensor | None, objective: Objective, smoothing: Tensor | float) -> int:
+        """Gather the batches that `order` (K', steps * b) lists; return how many there are."""
+        steps = order.shape[1] // self.size
+        index = order.view(self.orders, steps, self.size).transpose(0, 1).reshape(-1)
+        torch.index_select(rows.x, 0, index, out=self.x[:steps].view(-1, self.x.shape[3]))
+        target = rows.target.index_select(0, index).view(steps, self.orders, self.size, *rows.target.shape[1:])
+        expanded = objective.expand(target, smoothing, self.x.dtype)
+        if expanded.shape[1] != self.target.shape[1]:  # labels smoothed differently by network
+            self.target = expanded.new_empty(self.count, self.networks, self.size, expanded.shape[3])
+            self.slot_target[:] = self._cut(self.target)
+        self.target[:steps].copy_(expanded)
+        if self.raw is not None and self.weights is not None:
+            raw = self.raw[:steps]
+            raw.fill_(1.0) if rows.weight is None else raw.copy_(rows.weight.index_select(0, index).view(raw.shape))
+            if valid is not None and self.valid is not None:
+                real = valid.view(self.orders, steps, self.size).transpose(0, 1)
+                raw.mul_(real)
+                self.valid[:steps].copy_(real.unsqueeze(-1))
+            total = raw.sum(-1, keepdim=True)
+            torch.div(raw, total.masked_fill_(total == 0, 1.0), out=self.weights[:steps].view(raw.shape))
+        return steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """Filled slots: the first `steps` of `slots` are steps `start`, start + 1, ... of the epoch."""
+
+    slots: Slots
+    start: int
+    steps: int
+
+
+class Batches:
+    """The batches of K networks: order by (seed, epoch), chunks of slots between any two steps of an epoch."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        objective: Objective,
+        outputs: int,
+        *,
+        own: Sequence[NDArray[np.int64] | None],
+        seeds: Sequence[int],
+        batch_size: int,
+        shuffle: bool,
+        merge_single: bool,
+        smoothing: Tensor | float,
+    ) -> None:
+        self.rows, self.objective, self.outputs = rows, objective, outputs
+        self.own, self.seeds, self.shuffle = list(own), list(seeds), shuffle
+        self.batch_size, self.merge_single, self.smoothing = batch_size, merge_single, smoothing
+        counts = [len(rows) if mine is None else len(mine) for mine in own]
+        self.most = max(counts)
+        self.ragged = min(counts) != self.most
+        self.counts = counts
+        self.steps = steps_per_epoch(self.most, batch_size, merge_single=merge_single)
+        keys = {(None if mine is None else id(mine), seed if shuffle else 0) for mine, seed in zip(own, seeds, strict=True)}
+        self.shared = len(keys) == 1
+        self._slots: dict[int, Slots] = {}
+        self._epoch = -1
+        self._order = self._valid = torch.empty(0)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the rows (K', most) in the order of this epoch, padded with row 0; K' is 1 where all networks share it."""
+        seen: dict[tuple[int | None, int], NDArray[np.int64]] = {}
+        lines = []
+        for mine, seed, count in zip(self.own, self.seeds, self.counts, strict=True):
+            key = (None if mine is None else id(mine), seed)
+            if key not in seen:
+                order = rng.permutation(seed, epoch, count) if self.shuffle else np.arange(count)
+                seen[key] = order if mine is None else mine[order]
+            lines.append(np.pad(seen[key], (0, self.most - count)))
+            if self.shared:
+                break
+        return np.stack(lines)
+
+    def chunks(self, epoch: int, start: int, stop: int) -> Iterator[Chunk]:
+        """Yield filled chunks for steps start to stop - 1 of the epoch. A chunk's buffers are overwritten by the next."""
+        if epoch != self._epoch:
+            order = self.order(epoch)
+            self._order = torch.from_numpy(order).to(self.rows.x.device)
+            if self.ragged:
+                lengths = torch.tensor(self.counts[: len(order)]).unsqueeze(1)
+                valid = torch.arange(self.most).unsqueeze(0) < lengths
+                self._valid = valid.to(self.rows.x.device, self.rows.x.dtype)
+            self._epoch = epoch
+        last = self.most - (self.steps - 1) * self.batch_size
+        regular = self.steps if last == self.batch_size else self.steps - 1  # steps with batch_size rows
+        while start < stop:
+            size = self.batch_size if start < regular else last
+            slots = self._slots_of(size)
+            steps = min(min(stop, regular) - start, slots.count) if start < regular else 1
+            cut = slice(start * self.batch_size, start * self.batch_size + steps * size)
+            valid = self._valid[:, cut] if self.ragged else None
+            slots.fill(self.rows, self._order[:, cut], valid, self.objective, self.smoothing)
+            yield Chunk(slots, start, steps)
+            start += steps
+
+    def _slots_of(self, size: int) -> Slots:
+        if size not in self._slots:
+            x, networks = self.rows.x, len(self.own)
+            row_bytes = x.element_size() * ((1 if self.shared else networks) * x.shape[1] + 2 * networks * self.outputs)
+            several = size == self.batch_size and self.steps > 1
+            count = max(1, min(MOST_SLOTS, self.steps, CHUNK_BYTES // max(1, row_bytes * size))) if several else 1
+            self._slots[size] = Slots(
+                self.rows,
+                self.outputs,
+                networks=networks,
+                shared=self.shared,
+                count=count,
+                size=size,
+                ragged=self.ragged,
+            )
+        return self._slots[size]

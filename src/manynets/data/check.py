@@ -1,0 +1,139 @@
+"""Check X, weights and row numbers, and turn them into what the device needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manynets.errors import DataError
+
+__all__ = ["as_matrix", "as_row_numbers", "as_weights", "is_frame", "to_tensor"]
+
+_PART = 1 << 20  # numbers looked at together
+
+
+def is_frame(x: Any) -> bool:
+    """Return whether X is a table with named columns: a pandas, polars or pyarrow frame, or one that narwhals made."""
+    from narwhals.dependencies import is_into_dataframe
+
+    return not isinstance(x, np.ndarray | Tensor) and is_into_dataframe(x)
+
+
+def as_matrix(x: Any, *, columns: int | None = None) -> NDArray[Any] | Tensor:
+    """Return X as a real array or tensor (N, D) with only finite values; raise DataError with place and count otherwise.
+
+    Floats stay as they are (no copy), other numbers and bools become float32. columns: the width that is needed.
+    """
+    if not isinstance(x, Tensor):
+        x = np.asarray(x)
+        if x.dtype.kind not in "fiub":
+            x = _numbers(x)
+        elif x.dtype.kind == "f" and x.dtype.itemsize > 8:
+            x = x.astype(np.float64)
+        if x.dtype.kind != "f" or x.dtype == np.float16:
+            x = x.astype(np.float64 if x.dtype.kind in "iu" and x.dtype.itemsize > 2 else np.float32)
+    elif x.dtype.is_complex:
+        raise DataError(f"X has the type {x.dtype}, but must be real numbers")
+    elif not x.dtype.is_floating_point:
+        x = x.float()
+    shape = tuple(x.shape)
+    if x.ndim > 2 and columns is None:
+        raise DataError(f"X has shape {shape}, but must be (rows, columns); flatten each row, for example X.reshape(len(X), -1)")
+    if x.ndim != 2:
+        raise DataError(
+            f"X has shape {shape}, but must be (rows, columns); one row is X.reshape(1, -1), one column X.reshape(-1, 1)"
+        )
+    if shape[0] == 0 or shape[1] == 0:
+        raise DataError(f"X is empty: it has shape {shape}")
+    if columns is not None and shape[1] != columns:
+        raise DataError(f"X has {shape[1]} columns, but this model was trained on {columns}")
+    _check_finite(x)
+    return x
+
+
+def _numbers(x: NDArray[Any]) -> NDArray[Any]:
+    if x.dtype.kind in "cMmV":  # complex numbers, dates and records turn into floats, but not into what they mean
+        raise DataError(f"X has the type {x.dtype}, but must be real numbers")
+    try:
+        return x.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    for place, value in np.ndenumerate(x):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            raise DataError(
+                f"X holds {value!r} at {place}, but must be numbers; tables with text go to the estimators or the command line"
+            ) from None
+    raise DataError(f"X has the type {x.dtype}, but must be real numbers")
+
+
+def _check_finite(x: NDArray[Any] | Tensor) -> None:
+    step = max(1, _PART // x.shape[1])
+    for start in range(0, x.shape[0], step):
+        part: Any = x[start : start + step]
+        good = torch.isfinite(part) if isinstance(part, Tensor) else np.isfinite(part)
+        if bool(good.all()):
+            continue
+        whole = x.detach().cpu().numpy() if isinstance(x, Tensor) else x
+        nans, infinite = int(np.isnan(whole).sum()), int(np.isinf(whole).sum())
+        row, column = (int(i) for i in np.argwhere(~np.isfinite(whole))[0])
+        raise DataError(
+            f"X has {nans} NaN and {infinite} infinite values (the first in row {row}, column {column}); fill them in or remove those rows"
+        )
+
+
+def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dtype, what: str = "X") -> Tensor:
+    """Return the array on the device; shares memory where type and place already fit. Values too large for dtype: DataError."""
+    if isinstance(x, np.ndarray):
+        if not x.flags.writeable or not x.flags.c_contiguous or not x.dtype.isnative:
+            x = np.array(x, dtype=x.dtype.newbyteorder("="), order="C")
+        x = torch.from_numpy(x)
+    out = x.detach().to(device, dtype)
+    if out.dtype.itemsize < x.dtype.itemsize and out.dtype.is_floating_point and not bool(torch.isfinite(out).all()):
+        column = int(torch.nonzero(~torch.isfinite(out).reshape(len(out), -1).all(0))[0])
+        most = float(x.reshape(len(out), -1)[:, column].abs().max())
+        limit = torch.finfo(dtype).max
+        raise DataError(
+            f"{what} column {column} reaches {most:.3g}, but {str(dtype)[6:]} ends at {limit:.3g}; scale it, or use dtype='float64'"
+        )
+    return out
+
+
+def as_weights(weight: Any, rows: int, *, what: str = "sample_weight") -> NDArray[np.float64] | None:
+    """Return row weights (N,) as float64: finite, not negative, not all zero; None stays None."""
+    if weight is None:
+        return None
+    array = np.asarray(weight.detach().cpu() if isinstance(weight, Tensor) else weight, dtype=np.float64)
+    if array.shape != (rows,):
+        raise DataError(f"{what} has shape {array.shape}, but must be ({rows},): one number for each row")
+    if not np.isfinite(array).all() or (array < 0).any():
+        bad = array[~(np.isfinite(array) & (array >= 0))][0]
+        raise DataError(f"{what} holds {bad}, but weights must be finite and not negative")
+    if not array.any():
+        raise DataError(f"{what} is zero for all {rows} rows; at least one must count")
+    return array
+
+
+def as_row_numbers(rows: Any, total: int, *, what: str) -> NDArray[np.int64]:
+    """Return row numbers (or a mask of length `total`) as sorted int64; out of range, double or empty ones are a DataError."""
+    array = np.asarray(rows)
+    if array.dtype == bool and array.shape == (total,):
+        array = np.flatnonzero(array)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise DataError(
+            f"{what} has shape {array.shape} and type {array.dtype}, but must be row numbers or a mask of {total} bools"
+        )
+    array = np.sort(array.astype(np.int64))
+    if len(array) == 0:
+        raise DataError(f"{what} lists no rows")
+    if array[0] < 0 or array[-1] >= total:
+        bad = array[0] if array[0] < 0 else array[-1]
+        raise DataError(f"{what} lists row {bad}, but rows are numbered 0 to {total - 1}")
+    if (np.diff(array) == 0).any():
+        raise DataError(f"{what} lists row {array[:-1][np.diff(array) == 0][0]} twice")
+    return array

@@ -1,0 +1,61 @@
+"""Split rows into training and validation. NumPy only."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets import rng
+from manynets.errors import DataError, OptionError
+
+__all__ = ["split_rows"]
+
+Rows = NDArray[np.int64]
+
+
+def split_rows(
+    rows: int,
+    fraction: float,
+    *,
+    strata: NDArray[Any] | None = None,
+    seed: int = 0,
+    names: tuple[Any, ...] | None = None,
+) -> tuple[Rows, Rows]:
+    """Return sorted row numbers for training and for validation; `fraction` of the rows go to validation.
+
+    With strata (N,) of class codes each class keeps its share (largest remainders); a class with one row stays in training, with
+    a warning that gives its name. Both parts get at least one row.
+    """
+    if not 0 < fraction < 1:
+        raise OptionError(
+            f"validation is {fraction!r}, but a fraction must be between 0 and 1; or give the rows or a set of your own"
+        )
+    if rows < 2:
+        raise DataError(f"{rows} row cannot be split into training and validation; at least 2 are needed")
+    random = rng.generator(seed, "split")
+    order = random.permutation(rows)
+    wanted = min(max(round(rows * fraction), 1), rows - 1)
+    if strata is None:
+        return np.sort(order[wanted:]), np.sort(order[:wanted])
+    codes, counts = np.unique(strata, return_counts=True)
+    if (counts == 1).any():
+        single = [str(names[int(code)]) if names is not None else str(code) for code in codes[counts == 1]]
+        warnings.warn(f"only one row is of class {', '.join(single)}: it stays in training and is not validated", stacklevel=3)
+    exact = np.where(counts > 1, counts * fraction, 0.0)
+    take = np.minimum(np.floor(exact).astype(np.int64), np.maximum(counts - 1, 0))
+    for place in np.argsort(-(exact - take), kind="stable"):
+        if take.sum() >= wanted:
+            break
+        if take[place] < counts[place] - 1:
+            take[place] += 1
+    grouped = order[np.argsort(strata[order], kind="stable")]  # by class, in random order within each
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    chosen = np.zeros(rows, dtype=bool)
+    for start, number in zip(starts, take, strict=True):
+        chosen[grouped[start : start + number]] = True
+    if not chosen.any():
+        raise DataError(f"no class has a second row, so {rows} rows cannot be split by class; give a validation set of your own")
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)

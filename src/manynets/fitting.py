@@ -1,0 +1,277 @@
+"""`train`: from arrays to a Model. Checks and encodes the data, splits it, and hands members to the loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from manynets.data.batches import Rows
+from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, to_tensor
+from manynets.data.split import split_rows
+from manynets.errors import DataError, DivergenceWarning, OptionError
+from manynets.model import Model
+from manynets.nn.initial import initial_parameters
+from manynets.nn.population import Shape
+from manynets.spec import MLP, Recipe
+from manynets.tasks import Regression, Task, find_task
+from manynets.training.events import Observer
+from manynets.training.loop import Member, Outcome, Problem
+from manynets.training.many import train_members
+from manynets.training.progress import Show, progress_observers
+from manynets.training.settings import find_device
+
+if TYPE_CHECKING:
+    from manynets.tables import TableEncoder
+
+__all__ = ["Prepared", "prepare", "train", "versions"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """A problem on its device, and the rows that its networks train and validate on (None: all, or a set apart).
+
+    encoder: what made the columns of a frame into those of the problem; None for arrays.
+    """
+
+    problem: Problem
+    in_features: int
+    rows: NDArray[np.int64] | None
+    validation_rows: NDArray[np.int64] | None
+    encoder: TableEncoder | None = None
+
+
+def train(
+    X: Any,
+    y: Any,
+    spec: MLP | nn.Module | None = None,
+    recipe: Recipe | None = None,
+    *,
+    task: str | Task | None = None,
+    validation: Any = None,
+    sample_weight: Any = None,
+    class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
+    encoder: TableEncoder | None = None,
+    initial: Mapping[str, NDArray[Any]] | None = None,
+    seed: int | None = None,
+    progress: Show = "auto",
+    observers: Sequence[Observer] = (),
+) -> Model:
+    """Train one network and return it as a Model.
+
+    X: (N, D) numbers, an array or a torch tensor; or a frame (pandas, polars, pyarrow), which is encoded. y: (N,), (N, 1) or (N, O); see `manynets.tasks.find_task`.
+    spec: the network, MLP() if left out, or a torch module of your own that maps (n, D) to raw scores (n, O) and is trained
+        in place by autograd. recipe: how it is trained, Recipe() if left out.
+    task: "regression", "binary", "multiclass", "multilabel", a Task, or None to find it from y.
+    validation: None; a fraction of the rows (of each class, for classes); row numbers or a mask; or a set (X, y) or
+        (X, y, sample_weight) of your own.
+    encoder: how a frame becomes numbers; left out, `manynets.tables.fit_encoder` learns it from the training rows. The model
+        keeps it, so it predicts from frames too. An array given together with an encoder is taken as encoded already.
+    sample_weight: (N,), how much each row counts in the loss. class_weight: the same by class; "balanced" makes classes count
+        alike.
+    initial: parameters by name to start from, such as another model's `members[0]`.
+    seed: takes the place of recipe.seed. progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
+    observers: functions that are told of each event (`manynets.training.events`).
+
+    Raises DataError for data that cannot be used and OptionError for options that do not fit; warns with DivergenceWarning
+    when the loss stopped being finite, and returns the last finite weights.
+    """
+    spec = MLP() if spec is None else spec
+    recipe = Recipe() if recipe is None else recipe
+    if not isinstance(spec, MLP | nn.Module):
+        raise OptionError(f"spec is {spec!r}, but must be an MLP, such as MLP(hidden=(64, 64)), or a torch module")
+    if not isinstance(recipe, Recipe):
+        raise OptionError(f"recipe is {recipe!r}, but must be a Recipe, such as Recipe(epochs=20)")
+    if seed is not None:
+        recipe = dataclasses.replace(recipe, seed=seed)
+    if isinstance(spec, nn.Module) and recipe.gradient == "closed_form":
+        raise OptionError("gradient='closed_form' is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
+    prepared = prepare(
+        X,
+        y,
+        recipe,
+        task=task,
+        validation=validation,
+        sample_weight=sample_weight,
+        class_weight=class_weight,
+        encoder=encoder,
+    )
+    problem = prepared.problem
+    if isinstance(spec, nn.Module):
+        if initial is not None:
+            raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
+    elif initial is None:
+        initial = initial_parameters(spec, prepared.in_features, problem.task.outputs, seed=recipe.seed)
+    else:
+        _check_initial(initial, Shape.of(spec, prepared.in_features, problem.task.outputs))
+    member = Member(0, spec, recipe, initial or {}, prepared.rows, prepared.validation_rows)
+    [outcome] = train_members(problem, [member], observers=[*progress_observers(progress), *observers])
+    return model_of(spec, recipe, prepared, [outcome])
+
+
+def model_of(spec: MLP | nn.Module, recipe: Recipe, prepared: Prepared, outcomes: Sequence[Outcome]) -> Model:
+    """Return the Model of trained networks of one specification; warn of those whose loss was not finite."""
+    for outcome in outcomes:
+        at = outcome.divergence
+        if at is not None:
+            kept = "the initial weights" if outcome.best < 0 else f"the weights of epoch {outcome.history['epoch'][outcome.best]:g}"
+            warnings.warn(
+                f"the loss was not finite in epoch {at.epoch}, step {at.step}, at learning rate {at.lr:g}; training stopped and {kept} "
+                "were kept; use a smaller learning rate or clip_norm=1.0",
+                DivergenceWarning,
+                stacklevel=3,
+            )
+    first = outcomes[0]
+    info = {
+        "versions": versions(),
+        "stopped": [outcome.stopped for outcome in outcomes],
+        "seconds": first.seconds,
+        "best": first.best,
+        "threads": torch.get_num_threads(),
+        "device": str(prepared.problem.rows.x.device),
+    }
+    module = None if isinstance(spec, MLP) else spec
+    return Model(
+        spec=spec if isinstance(spec, MLP) else None,
+        task=prepared.problem.task,
+        recipe=recipe,
+        in_features=prepared.in_features,
+        members=[outcome.parameters for outcome in outcomes],
+        history=first.history,
+        info=info,
+        module=module,
+        encoder=prepared.encoder,
+    )
+
+
+def _check_initial(initial: Mapping[str, Any], shape: Shape) -> None:
+    for name in shape.parameters():
+        if name not in initial:
+            raise OptionError(f"initial has no {name!r}; it needs {', '.join(shape.parameters())}")
+    for name, wanted in (shape.parameters() | shape.buffers()).items():
+        value = np.asarray(initial.get(name, np.zeros(wanted)))
+        if value.shape != wanted or not np.isfinite(value).all():
+            raise OptionError(f"initial {name!r} has shape {value.shape}, but must be finite numbers of shape {wanted}")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    from manynets import __version__
+
+    return {
+        "manynets": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+    }
+
+
+def prepare(
+    X: Any,
+    y: Any,
+    recipe: Recipe,
+    *,
+    task: str | Task | None = None,
+    validation: Any = None,
+    sample_weight: Any = None,
+    class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
+    encoder: TableEncoder | None = None,
+) -> Prepared:
+    """Check data and options and move them to the device; see `train` for the arguments."""
+    frame = X if is_frame(X) else None
+    if frame is None:
+        X = as_matrix(X, columns=None if encoder is None else encoder.width)
+    total = len(X)
+    found = len(y) if hasattr(y, "__len__") else np.asarray(y).size
+    if found != total:
+        raise DataError(f"X has {total} rows and y has {found}; they must have the same number")
+    if not isinstance(task, Task):
+        task = find_task(y, name=task)
+        if isinstance(task, Regression) and recipe.loss == "poisson":
+            task = Regression.of(y, standardise=False)
+    target = task.encode(y)
+    if recipe.loss == "poisson" and (target < 0).any():
+        raise DataError(f"y holds {target.min():g}, but loss='poisson' is for counts and rates, which are not negative")
+    weight = _weights(task, target, total, sample_weight, class_weight)
+    device = find_device(recipe.device)
+    dtype = torch.float64 if recipe.dtype == "float64" else torch.float32
+
+    def rows_of(matrix: Any, target: NDArray[Any], weight: NDArray[np.float64] | None) -> Rows:
+        x = to_tensor(matrix, device=device, dtype=dtype)
+        kind = torch.long if target.dtype.kind == "i" else dtype
+        encoded = to_tensor(target, device=device, dtype=kind, what="y")
+        return Rows(x, encoded, None if weight is None else to_tensor(weight, device=device, dtype=dtype, what="sample_weight"))
+
+    rows = validation_rows = None
+    own = validation if isinstance(validation, tuple) and len(validation) in (2, 3) else None
+    if own is None and isinstance(validation, int | float) and not isinstance(validation, bool):
+        names = getattr(task, "classes", None)
+        rows, validation_rows = split_rows(total, validation, strata=task.strata(target), seed=recipe.seed, names=names)
+    elif own is None and validation is not None:
+        validation_rows = as_row_numbers(validation, total, what="validation")
+        rows = np.setdiff1d(np.arange(total), validation_rows)
+        if len(rows) == 0:
+            raise DataError(f"validation lists all {total} rows, so none is left to train on")
+    for part, what in ((rows, "training"), (validation_rows, "validation")):
+        if weight is not None and part is not None and not weight[part].any():
+            raise DataError(f"sample_weight is zero for all {len(part)} {what} rows; at least one must count")
+    if frame is not None:
+        encoder = _fitted(frame, rows) if encoder is None else encoder
+        X = as_matrix(encoder.transform(frame))
+    apart: Rows | None = None
+    if own is not None:
+        own_matrix = encoder.transform(own[0]) if encoder is not None and is_frame(own[0]) else own[0]
+        own_matrix = as_matrix(own_matrix, columns=X.shape[1])
+        own_target = task.encode(own[1])
+        if len(own_target) != own_matrix.shape[0]:
+            raise DataError(
+                f"the validation set has {own_matrix.shape[0]} rows of X and {len(own_target)} of y; they must be equally many"
+            )
+        own_weight = as_weights(own[2], len(own_target), what="validation weights") if len(own) == 3 else None
+        apart = rows_of(own_matrix, own_target, own_weight)
+    return Prepared(Problem(task, rows_of(X, target, weight), apart), X.shape[1], rows, validation_rows, encoder)
+
+
+def _fitted(frame: Any, rows: NDArray[np.int64] | None) -> TableEncoder:
+    """Return an encoder that has seen these rows of a frame only (None: all)."""
+    from manynets.tables import fit_encoder
+
+    if rows is not None:
+        import narwhals as nw
+
+        frame = nw.from_native(frame, eager_only=True)[rows].to_native()
+    return fit_encoder(frame)
+
+
+def _weights(
+    task: Task, target: NDArray[Any], rows: int, sample_weight: Any, class_weight: str | Mapping[Any, float] | None
+) -> NDArray[np.float64] | None:
+    weight = as_weights(sample_weight, rows)
+    if class_weight is None:
+        return weight
+    codes = task.strata(target)
+    if codes is None:
+        raise OptionError(
+            f"class_weight is {class_weight!r}, but the task {task.name!r} has no single class per row; use sample_weight"
+        )
+    classes: tuple[Any, ...] = task.classes  # type: ignore[attr-defined]
+    if class_weight == "balanced":
+        counts = np.bincount(codes, weights=weight, minlength=len(classes))
+        by_class = counts.sum() / (len(classes) * np.where(counts > 0, counts, 1))
+    elif isinstance(class_weight, Mapping):
+        unknown = [label for label in class_weight if label not in classes]
+        if unknown:
+            raise OptionError(f"class_weight names {unknown[0]!r}, but the classes are {', '.join(map(repr, classes))}")
+        by_class = np.array([float(class_weight.get(label, 1.0)) for label in classes])
+        if not np.isfinite(by_class).all() or (by_class < 0).any():
+            raise OptionError(f"class_weight is {dict(class_weight)!r}, but weights must be finite and not negative")
+    else:
+        raise OptionError(f"class_weight is {class_weight!r}, but must be 'balanced' or a dict from class to weight")
+    return as_weights(by_class[codes] * (1.0 if weight is None else weight), rows)

@@ -1,0 +1,70 @@
+"""Figures that judge predictions. Each function's docstring says whether higher or lower is better. NumPy only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["accuracy", "confusion_matrix", "mean_absolute_error", "per_class", "r2_score", "root_mean_squared_error"]
+
+Array = NDArray[Any]
+
+
+def accuracy(truth: Array, predicted: Array, *, weight: Array | None = None) -> float:
+    """Return the share of rows (N,), or of whole rows (N, O), that are predicted exactly. Higher is better.
+
+    >>> accuracy(np.array([1, 0, 1, 1]), np.array([1, 0, 0, 1]))
+    0.75
+    """
+    right = truth == predicted
+    if right.ndim == 2:
+        right = right.all(axis=1)
+    return float(np.average(right, weights=weight))
+
+
+def confusion_matrix(truth: Array, predicted: Array, *, classes: int) -> NDArray[np.int64]:
+    """Return counts (C, C): row = true class code, column = predicted class code."""
+    flat = truth.astype(np.int64) * classes + predicted.astype(np.int64)
+    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
+
+
+def per_class(matrix: NDArray[np.int64], *, classes: tuple[Any, ...]) -> list[dict[str, Any]]:
+    """Return, for each class of a confusion matrix, its label, rows, correct rows and accuracy (recall; None without rows)."""
+    counts = matrix.sum(axis=1)
+    return [
+        {
+            "class": label,
+            "correct": int(matrix[i, i]),
+            "count": int(counts[i]),
+            "accuracy": float(matrix[i, i] / counts[i]) if counts[i] else None,
+        }
+        for i, label in enumerate(classes)
+    ]
+
+
+def root_mean_squared_error(truth: Array, predicted: Array, *, weight: Array | None = None) -> float:
+    """Return sqrt(mean((truth - predicted)^2)), outputs averaged before the root. Lower is better."""
+    error = np.average((truth - predicted) ** 2, axis=0, weights=weight)
+    return float(np.sqrt(np.mean(error)))
+
+
+def mean_absolute_error(truth: Array, predicted: Array, *, weight: Array | None = None) -> float:
+    """Return mean(|truth - predicted|). Lower is better."""
+    return float(np.mean(np.average(np.abs(truth - predicted), axis=0, weights=weight)))
+
+
+def r2_score(truth: Array, predicted: Array, *, weight: Array | None = None) -> float:
+    """Return 1 - sum((truth - predicted)^2) / sum((truth - mean)^2), averaged over outputs. Higher is better, 1 is perfect.
+
+    A constant output gives 1 where it is met exactly and 0 elsewhere, as in scikit-learn.
+
+    >>> r2_score(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 2.0]))
+    0.5
+    """
+    centre = np.average(truth, axis=0, weights=weight)
+    rest = np.atleast_1d(np.average((truth - predicted) ** 2, axis=0, weights=weight))
+    total = np.atleast_1d(np.average((truth - centre) ** 2, axis=0, weights=weight))
+    scores = np.where(total > 0, 1 - rest / np.where(total > 0, total, 1), np.where(rest > 0, 0.0, 1.0))
+    return float(scores.mean())

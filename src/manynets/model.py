@@ -1,0 +1,280 @@
+"""A trained model: specification, task, weights of one network or of several, and what it needs to predict."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from manynets.data.check import as_matrix, as_weights, is_frame, to_tensor
+from manynets.errors import DataError, ManynetsError, ModelFileError, OptionError
+from manynets.modelfile import read_model_file, write_model_file
+from manynets.nn.network import build
+from manynets.nn.population import Population, Shape
+from manynets.spec import MLP, Recipe, from_json, to_json
+from manynets.tasks import Regression, Task, task_from_json
+from manynets.tasks.objectives import objective_for
+
+if TYPE_CHECKING:
+    from manynets.tables import TableEncoder
+
+__all__ = ["Model", "load"]
+
+Array: TypeAlias = NDArray[Any]
+
+ROWS_AT_ONCE = 1 << 20  # numbers in the widest layer of a prediction chunk
+
+
+class Model:
+    """What `train` returns: one trained network, or several that predict together (their mean).
+
+    spec, task, recipe: what was trained, for what, and how. members: one dict of parameters by name for each network.
+    history: columns of the training history (of the first network). info: versions, seed, how training ended.
+    in_features: columns of X, once encoded. A user's own module has spec None and lives in `module`, in prediction mode.
+    encoder: turns a frame into those columns; None for a model that was trained on an array.
+
+    Every method that takes X takes an array (N, D), or for a model with an encoder a frame (pandas, polars, pyarrow), whose
+    columns are found by name. An array given to such a model is taken as encoded already.
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: MLP | None,
+        task: Task,
+        recipe: Recipe,
+        in_features: int,
+        members: Sequence[Mapping[str, Array]],
+        history: Mapping[str, Sequence[float]],
+        info: Mapping[str, Any],
+        module: nn.Module | None = None,
+        encoder: TableEncoder | None = None,
+    ) -> None:
+        self.spec = spec
+        self.task = task
+        self.recipe = recipe
+        self.in_features = in_features
+        self.history: dict[str, list[float]] = {name: list(column) for name, column in history.items()}
+        self.info = dict(info)
+        self.module = module
+        if module is not None:
+            module.eval()
+        self.encoder = encoder
+        self._dtype = torch.float64 if recipe.dtype == "float64" else torch.float32
+        self._population: Population | None = None
+        if spec is not None:
+            shape = Shape.of(spec, in_features, task.outputs)
+            self._population = Population.start(shape, members, device=torch.device("cpu"), dtype=self._dtype)
+            widest = max(in_features, task.outputs, *spec.hidden) if spec.hidden else max(in_features, task.outputs)
+            self._chunk = max(1, ROWS_AT_ONCE // (widest * len(members)))
+        else:
+            self._chunk = 8192
+
+    def __repr__(self) -> str:
+        what = f"{self.size} x " if self.size > 1 else ""
+        return f"<Model: {what}{self.spec or type(self.module).__name__} for {self.task.name}, {self.in_features} columns>"
+
+    @property
+    def size(self) -> int:
+        """K, the number of networks."""
+        return 1 if self._population is None else self._population.size
+
+    @property
+    def members(self) -> list[dict[str, Array]]:
+        """Parameters (and running statistics) of each network, by name."""
+        if self._population is not None:
+            return [self._population.network(k) for k in range(self.size)]
+        assert self.module is not None
+        return [{name: value.detach().cpu().numpy() for name, value in self.module.state_dict().items()}]
+
+    @property
+    def parameters(self) -> int:
+        """Trainable parameters of one network."""
+        if self._population is not None:
+            return self._population.flat.shape[1]
+        assert self.module is not None
+        return sum(p.numel() for p in self.module.parameters() if p.requires_grad)
+
+    # ---------------------------------------------------------------------------------------------------------- prediction
+
+    def scores(self, x: Any) -> Array:
+        """Return raw scores (K, N, O) of every network for X (N, D); computed in chunks, so memory stays flat."""
+        if self.encoder is not None and is_frame(x):
+            x = self.encoder.transform(x)
+        matrix = as_matrix(x, columns=self.in_features)
+        rows = matrix.shape[0]
+        with torch.inference_mode():
+            if rows <= self._chunk:
+                return self._raw(to_tensor(matrix, device=torch.device("cpu"), dtype=self._dtype)).numpy()
+            out = torch.empty(self.size, rows, self.task.outputs, dtype=self._dtype)
+            for start in range(0, rows, self._chunk):
+                part = matrix[start : start + self._chunk]
+                out[:, start : start + len(part)] = self._raw(to_tensor(part, device=torch.device("cpu"), dtype=self._dtype))
+            return out.numpy()
+
+    def _raw(self, x: Tensor) -> Tensor:
+        if self._population is not None:
+            return self._population.scores(x)
+        assert self.module is not None
+        place = next(self.module.parameters())
+        if self.module.training:  # and it stays so: threads that predict at the same time must not switch it
+            self.module.eval()
+        out: Tensor = self.module(x.to(place.device, place.dtype)).cpu()
+        return (out.unsqueeze(-1) if out.ndim == 1 else out).unsqueeze(0)
+
+    def predict(self, x: Any) -> Array:
+        """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O)."""
+        scores = self.scores(x)
+        if self.size == 1:
+            return self.task.predict(scores[0], loss=self.recipe.loss)
+        if isinstance(self.task, Regression):
+            return np.mean([self.task.predict(one, loss=self.recipe.loss) for one in scores], axis=0)
+        return self.task.predict(self._mean_scores(scores))
+
+    def predict_proba(self, x: Any) -> Array:
+        """Return probabilities (N, C) for classes, (N, O) for labels; the mean over networks. Regression: DataError."""
+        return np.mean([self.task.proba(one) for one in self.scores(x)], axis=0)
+
+    def _mean_scores(self, scores: Array) -> Array:
+        """Return scores (N, O) whose probabilities are the mean of the networks' probabilities."""
+        mean = np.mean([self.task.proba(one) for one in scores], axis=0)
+        tiny = np.finfo(mean.dtype).tiny
+        if self.task.name == "multiclass":
+            return np.log(np.maximum(mean, tiny))
+        positive = mean[:, 1:] if self.task.name == "binary" else mean
+        return np.log(np.maximum(positive, tiny)) - np.log(np.maximum(1 - positive, tiny))
+
+    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
+        """Return loss and metrics on X (N, D) and y: accuracy, per_class and confusion, or r2, rmse and mae.
+
+        The loss is in the unit of y; several networks are judged by their mean prediction.
+        """
+        scores = self.scores(x)
+        target = self.task.encode(y)
+        if len(target) != scores.shape[1]:
+            raise DataError(f"X has {scores.shape[1]} rows and y has {len(target)}; they must have the same number")
+        weight = as_weights(sample_weight, len(target))
+        one = scores[0]
+        if self.size > 1:
+            one = scores.mean(axis=0) if isinstance(self.task, Regression) else self._mean_scores(scores)
+        objective = objective_for(self.task, self.recipe)
+        tensor = torch.from_numpy(np.ascontiguousarray(one)).double()
+        rows = objective.report(tensor, objective.expand(torch.as_tensor(target), 0.0, torch.float64))
+        figures = {"loss": float(np.average(rows.numpy(), weights=weight))}
+        return figures | self.task.evaluate(one.astype(np.float64), target, loss=self.recipe.loss, weight=weight)
+
+    def network(self, k: int = 0) -> nn.Module:
+        """Return network k as a plain torch module (on the CPU, float32), for use without manynets."""
+        if self.spec is None:
+            assert self.module is not None
+            return self.module
+        return build(self.spec, self.in_features, self.task.outputs, self.members[k])
+
+    # ---------------------------------------------------------------------------------------------------------------- files
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file, all or nothing: safetensors with a JSON header, no pickle. `load` reads it."""
+        header = {
+            "spec": None if self.spec is None else to_json(self.spec),
+            "task": self.task.to_json(),
+            "recipe": to_json(self.recipe),
+            "in_features": self.in_features,
+            "encoder": None if self.encoder is None else self.encoder.to_json(),
+            "networks": self.size,
+            "history": {name: [_jsonable(value) for value in column] for name, column in self.history.items()},
+            "info": self.info,
+        }
+        members = self.members
+        if self.size == 1:
+            tensors = members[0]
+        else:
+            tensors = {name: np.stack([member[name] for member in members]) for name in members[0]}
+        write_model_file(path, header, tensors)
+
+
+def _jsonable(value: float) -> float | str:
+    return value if np.isfinite(value) else str(value)
+
+
+_FIELDS = {"spec", "task", "recipe", "in_features", "encoder", "networks", "history", "info"}
+
+
+def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Model:
+    """Return the model that `Model.save` wrote. A file of a user's own module needs that module, which gets its weights.
+
+    Anything that is no such file, or is damaged, is a ModelFileError that names path, field and remedy.
+    """
+    header, tensors = read_model_file(path)
+    if set(header) != _FIELDS:
+        raise ModelFileError(
+            f"{path}: the header has the fields {sorted(header)}, but must have {sorted(_FIELDS)}; save the model again"
+        )
+    try:
+        spec = None if header["spec"] is None else from_json(header["spec"])
+        recipe, task = from_json(header["recipe"]), task_from_json(header["task"])
+        if not (spec is None or isinstance(spec, MLP)) or not isinstance(recipe, Recipe):
+            raise OptionError("spec must be an MLP and recipe a Recipe")
+        for name in ("in_features", "networks"):
+            if isinstance(header[name], bool) or not isinstance(header[name], int) or header[name] < 1:
+                raise OptionError(f"{name} is {header[name]!r}, but must be a whole number of at least 1")
+        history = {str(name): [float(value) for value in column] for name, column in header["history"].items()}
+        info = dict(header["info"])
+        encoder = None if header["encoder"] is None else _encoder_from_json(header["encoder"], header["in_features"])
+    except (ManynetsError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFileError(f"{path}: {error}; save the model again") from error
+    networks, in_features = header["networks"], header["in_features"]
+    if spec is None:
+        if module is None:
+            raise ModelFileError(
+                f"{path}: it holds a module of your own; give it one of the same kind: load(path, module=MyNetwork())"
+            )
+        try:
+            module.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+        except RuntimeError as error:
+            raise ModelFileError(f"{path}: the weights do not fit {type(module).__name__}: {error}") from error
+        members: list[dict[str, Array]] = []
+    else:
+        _check_tensors(path, Shape.of(spec, in_features, task.outputs), networks, tensors)
+        members = list(_split(tensors, networks))
+    return Model(
+        spec=spec,
+        task=task,
+        recipe=recipe,
+        in_features=in_features,
+        members=members,
+        history=history,
+        info=info,
+        module=module,
+        encoder=encoder,
+    )
+
+
+def _encoder_from_json(state: Any, in_features: int) -> TableEncoder:
+    from manynets.tables import TableEncoder
+
+    encoder = TableEncoder.from_json(state)
+    if encoder.width != in_features:
+        raise OptionError(f"the encoder makes {encoder.width} columns, but in_features is {in_features}")
+    return encoder
+
+
+def _check_tensors(path: object, shape: Shape, networks: int, tensors: Mapping[str, Array]) -> None:
+    wanted = {n: s if networks == 1 else (networks, *s) for n, s in (shape.parameters() | shape.buffers()).items()}
+    found = {name: value.shape for name, value in tensors.items()}
+    if wanted != found:
+        wrong = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
+        shown = ", ".join(f"{name} {found.get(name)} instead of {wanted.get(name)}" for name in wrong[:3])
+        raise ModelFileError(f"{path}: the weights do not fit the specification: {shown}; save the model again")
+    for name, value in tensors.items():
+        if value.dtype not in (np.float32, np.float64) or not np.isfinite(value).all():
+            raise ModelFileError(f"{path}: {name} must hold finite floats; save the model again")
+
+
+def _split(tensors: Mapping[str, Array], networks: int) -> Iterator[dict[str, Array]]:
+    for k in range(networks):
+        yield {name: value if networks == 1 else value[k] for name, value in tensors.items()}

@@ -1,0 +1,94 @@
+"""How weights start. NumPy only, so that every engine starts from the same numbers.
+
+d_in and d_out are the columns and rows of a weight matrix (d_out, d_in).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets import rng
+from manynets.spec import MLP, Init
+
+__all__ = ["INITIALISERS", "initial_parameters", "layer_sizes"]
+
+Draw: TypeAlias = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
+
+
+def _uniform(bound: Callable[[int, int], float]) -> Draw:
+    def draw(random: np.random.Generator, d_out: int, d_in: int) -> NDArray[np.float64]:
+        return random.uniform(-bound(d_out, d_in), bound(d_out, d_in), (d_out, d_in))
+
+    return draw
+
+
+def _normal(std: Callable[[int, int], float]) -> Draw:
+    def draw(random: np.random.Generator, d_out: int, d_in: int) -> NDArray[np.float64]:
+        return random.standard_normal((d_out, d_in)) * std(d_out, d_in)
+
+    return draw
+
+
+def _lecun_normal(random: np.random.Generator, d_out: int, d_in: int) -> NDArray[np.float64]:
+    """Normal with variance 1 / d_in, truncated at two standard deviations (of the normal before it is widened to make up)."""
+    values = random.standard_normal((d_out, d_in))
+    while (far := np.abs(values) > 2).any():
+        values[far] = random.standard_normal(int(far.sum()))
+    return values / (0.87962566103423978 * math.sqrt(d_in))
+
+
+def _orthogonal(random: np.random.Generator, d_out: int, d_in: int) -> NDArray[np.float64]:
+    """Rows or columns orthonormal, uniform over such matrices (the signs of R's diagonal made positive)."""
+    tall = random.standard_normal((max(d_out, d_in), min(d_out, d_in)))
+    q, r = np.linalg.qr(tall)
+    q *= np.where(np.diag(r) < 0, -1.0, 1.0)
+    return q if d_out >= d_in else q.T
+
+
+INITIALISERS: dict[Init, Draw] = {
+    "torch": _uniform(lambda _, d_in: 1 / math.sqrt(d_in)),  # nn.Linear: Kaiming uniform with a = sqrt(5)
+    "normal_fan_in": _normal(lambda _, d_in: 1 / d_in),
+    "randn_sqrt_fan_in": _normal(lambda _, d_in: 1 / math.sqrt(d_in)),
+    "xavier_uniform": _uniform(lambda d_out, d_in: math.sqrt(6 / (d_in + d_out))),  # Glorot & Bengio 2010
+    "xavier_normal": _normal(lambda d_out, d_in: math.sqrt(2 / (d_in + d_out))),
+    "kaiming_uniform": _uniform(lambda _, d_in: math.sqrt(6 / d_in)),  # He et al. 2015, gain of ReLU
+    "kaiming_normal": _normal(lambda _, d_in: math.sqrt(2 / d_in)),
+    "lecun_normal": _lecun_normal,  # LeCun et al. 1998; Klambauer et al. 2017 for SELU
+    "orthogonal": _orthogonal,  # Saxe et al. 2013
+}
+
+
+def layer_sizes(spec: MLP, in_features: int, out_features: int) -> list[tuple[str, int, int]]:
+    """Return (name, d_in, d_out) of each linear layer: hidden0, hidden1, ..., output.
+
+    >>> layer_sizes(MLP(hidden=(3, 5)), 2, 6)
+    [('hidden0', 2, 3), ('hidden1', 3, 5), ('output', 5, 6)]
+    """
+    widths = (in_features, *spec.hidden, out_features)
+    names = [f"hidden{i}" for i in range(len(spec.hidden))] + ["output"]
+    return list(zip(names, widths[:-1], widths[1:], strict=True))
+
+
+def initial_parameters(spec: MLP, in_features: int, out_features: int, *, seed: int = 0) -> dict[str, NDArray[np.float64]]:
+    """Return the start of every parameter by name, float64: weights (d_out, d_in) and biases (d_out,) of `layer_sizes`.
+
+    With init="torch" biases are uniform in +-1 / sqrt(d_in), with all others 0; batch norm starts at weight 1 and bias 0.
+    Each layer has a stream of its own, so a deeper network with the same seed starts with the same first layers.
+    """
+    draw = INITIALISERS[spec.init]
+    out: dict[str, NDArray[np.float64]] = {}
+    for layer, (name, d_in, d_out) in enumerate(layer_sizes(spec, in_features, out_features)):
+        random = rng.generator(seed, "init", layer)
+        out[f"{name}.weight"] = draw(random, d_out, d_in)
+        if spec.bias:
+            bound = 1 / math.sqrt(d_in)
+            out[f"{name}.bias"] = random.uniform(-bound, bound, d_out) if spec.init == "torch" else np.zeros(d_out)
+        if spec.batch_norm and name != "output":
+            out[f"norm{layer}.weight"] = np.ones(d_out)
+            out[f"norm{layer}.bias"] = np.zeros(d_out)
+    return out

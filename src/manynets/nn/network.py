@@ -1,0 +1,62 @@
+"""A specification as a plain torch.nn.Module, for those who bring their own loop."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import torch
+from numpy.typing import ArrayLike
+from torch import nn
+
+from manynets.errors import OptionError
+from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.initial import initial_parameters, layer_sizes
+from manynets.spec import MLP
+
+__all__ = ["build", "network"]
+
+
+def network(spec: MLP, *, in_features: int, out_features: int, seed: int = 0) -> nn.Sequential:
+    """Return a plain nn.Sequential of nn.Linear, nn.BatchNorm1d, activation and nn.Dropout modules, float32, on the CPU.
+
+    It takes (N, in_features) and gives raw scores (N, out_features). Its parameters start as `train` starts them with this seed,
+    and have the names of a model file: hidden0.weight, norm0.weight, ..., output.bias.
+
+    >>> import manynets as mn
+    >>> mn.network(mn.MLP(hidden=(3, 5)), in_features=2, out_features=6)
+    Sequential(
+      (hidden0): Linear(in_features=2, out_features=3, bias=True)
+      (activation0): ReLU()
+      (hidden1): Linear(in_features=3, out_features=5, bias=True)
+      (activation1): ReLU()
+      (output): Linear(in_features=5, out_features=6, bias=True)
+    )
+    """
+    return build(spec, in_features, out_features, initial_parameters(spec, in_features, out_features, seed=seed))
+
+
+def build(spec: MLP, in_features: int, out_features: int, parameters: Mapping[str, ArrayLike]) -> nn.Sequential:
+    """Return the module of `network` with these parameters (and, with batch norm, running statistics), by name."""
+    for name, value in (("in_features", in_features), ("out_features", out_features)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise OptionError(f"{name} is {value!r}, but must be a whole number of at least 1")
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    if spec.input_dropout:
+        parts["input_dropout"] = nn.Dropout(spec.input_dropout)
+    for i, (name, d_in, d_out) in enumerate(layer_sizes(spec, in_features, out_features)):
+        # meta: the tensors are made below from the given values, so the global generator is not touched
+        parts[name] = nn.Linear(d_in, d_out, bias=spec.bias, device="meta")
+        if name == "output":
+            break
+        if spec.batch_norm:
+            parts[f"norm{i}"] = nn.BatchNorm1d(d_out)
+        parts[f"activation{i}"] = ACTIVATIONS[spec.activation].module()
+        if spec.dropouts[i]:
+            parts[f"dropout{i}"] = nn.Dropout(spec.dropouts[i])
+    module = nn.Sequential(parts)
+    state = {name: torch.tensor(value, dtype=torch.float32) for name, value in parameters.items()}
+    for name, buffer in module.named_buffers():
+        state.setdefault(name, buffer)
+    module.load_state_dict(state, assign=True)
+    return module

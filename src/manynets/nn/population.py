@@ -1,0 +1,156 @@
+"""K networks of one shape, their parameters in one flat tensor (K, P) whose views are the layers.
+
+Weight matrices come first, then biases and batch-norm parameters, so that penalties on weights are one slice. Running
+statistics of batch norm lie in a second flat tensor (K, Q). A single network is a population of one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.initial import layer_sizes
+from manynets.spec import MLP, Activation
+
+__all__ = ["BN_EPS", "BN_MOMENTUM", "Population", "Shape"]
+
+BN_EPS = 1e-5
+BN_MOMENTUM = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What networks must have in common to be one population: sizes, activation, norm and bias, not dropout or init."""
+
+    in_features: int
+    out_features: int
+    hidden: tuple[int, ...]
+    activation: Activation
+    batch_norm: bool
+    bias: bool
+
+    @classmethod
+    def of(cls, spec: MLP, in_features: int, out_features: int) -> Shape:
+        """Return the shape of a specification for data of this width."""
+        return cls(in_features, out_features, spec.hidden, spec.activation, spec.batch_norm, spec.bias)
+
+    @property
+    def layers(self) -> list[tuple[str, int, int]]:
+        """(name, d_in, d_out) of each linear layer."""
+        return layer_sizes(MLP(hidden=self.hidden), self.in_features, self.out_features)
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each parameter, in the order of the flat tensor: weight matrices first."""
+        layers = self.layers
+        out: dict[str, tuple[int, ...]] = {f"{name}.weight": (d_out, d_in) for name, d_in, d_out in layers}
+        if self.bias:
+            out |= {f"{name}.bias": (d_out,) for name, _, d_out in layers}
+        if self.batch_norm:
+            for i, units in enumerate(self.hidden):
+                out |= {f"norm{i}.weight": (units,), f"norm{i}.bias": (units,)}
+        return out
+
+    def buffers(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each running statistic of batch norm."""
+        out: dict[str, tuple[int, ...]] = {}
+        if self.batch_norm:
+            for i, units in enumerate(self.hidden):
+                out |= {f"norm{i}.running_mean": (units,), f"norm{i}.running_var": (units,)}
+        return out
+
+    @property
+    def multiplications(self) -> int:
+        """Multiplications that one row costs in a forward pass."""
+        return sum(d_in * d_out for _, d_in, d_out in self.layers)
+
+
+def _views(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    out: dict[str, Tensor] = {}
+    start = 0
+    for name, shape in shapes.items():
+        size = int(np.prod(shape))
+        out[name] = flat[:, start : start + size].view(flat.shape[0], *shape)
+        start += size
+    return out
+
+
+class Population:
+    """The parameters of K networks of one shape: `flat` (K, P), `statistics` (K, Q), and named views (K, ...) of both."""
+
+    def __init__(self, shape: Shape, flat: Tensor, statistics: Tensor) -> None:
+        self.shape = shape
+        self.flat = flat
+        self.statistics = statistics
+        self.parameters = _views(flat, shape.parameters())
+        self.buffers = _views(statistics, shape.buffers())
+
+    @classmethod
+    def start(
+        cls, shape: Shape, initial: Sequence[Mapping[str, NDArray[Any]]], *, device: torch.device, dtype: torch.dtype
+    ) -> Population:
+        """Return a population whose network k starts with the parameters (and, if given, running statistics) initial[k]."""
+        names, buffers = shape.parameters(), shape.buffers()
+        flat = np.empty((len(initial), sum(int(np.prod(s)) for s in names.values())))
+        statistics = np.empty((len(initial), sum(int(np.prod(s)) for s in buffers.values())))
+        for k, parameters in enumerate(initial):
+            flat[k] = np.concatenate([np.asarray(parameters[name], dtype=np.float64).reshape(-1) for name in names])
+            if buffers:
+                default = {name: np.full(s, float(name.endswith("var"))) for name, s in buffers.items()}
+                statistics[k] = np.concatenate([np.asarray(parameters.get(name, default[name])).reshape(-1) for name in buffers])
+        return cls(shape, torch.as_tensor(flat).to(device, dtype), torch.as_tensor(statistics).to(device, dtype))
+
+    @property
+    def size(self) -> int:
+        """K, the number of networks."""
+        return self.flat.shape[0]
+
+    @property
+    def weight_count(self) -> int:
+        """How many of the P parameters are weight matrices; they are flat[:, :weight_count]."""
+        return self.shape.multiplications
+
+    def network(self, k: int) -> dict[str, NDArray[Any]]:
+        """Return copies of the parameters and running statistics of network k, by name."""
+        return {name: view[k].cpu().numpy().copy() for name, view in (self.parameters | self.buffers).items()}
+
+    def take(self, places: Tensor) -> Population:
+        """Return a population of the networks at these places (long, on the same device)."""
+        return Population(self.shape, self.flat.index_select(0, places), self.statistics.index_select(0, places))
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return raw scores (K, N, O) in prediction mode for x: (N, D) shared by all, or (K, N, D)."""
+        kind = ACTIVATIONS[self.shape.activation]
+        h = x if x.ndim == 3 else x.expand(self.size, *x.shape)
+        last = len(self.shape.hidden)
+        for i, (name, _, _) in enumerate(self.shape.layers):
+            weight = self.parameters[f"{name}.weight"]
+            if self.shape.bias:
+                h = torch.baddbmm(self.parameters[f"{name}.bias"].unsqueeze(1), h, weight.mT)
+            else:
+                h = torch.bmm(h, weight.mT)
+            if i == last:
+                return h
+            if self.shape.batch_norm:
+                slope, shift = self.norm(i)
+                h = torch.addcmul(shift, h, slope)
+            h = kind.call(h)
+        raise AssertionError("a network has an output layer")
+
+    def norm(self, i: int) -> tuple[Tensor, Tensor]:
+        """Return slope and shift (K, 1, H) of hidden layer i's batch norm in prediction mode: y = slope * z + shift."""
+        slope = self.parameters[f"norm{i}.weight"] * torch.rsqrt(self.buffers[f"norm{i}.running_var"] + BN_EPS)
+        shift = self.parameters[f"norm{i}.bias"] - self.buffers[f"norm{i}.running_mean"] * slope
+        return slope.unsqueeze(1), shift.unsqueeze(1)
+
+
+def row_chunks(rows: int, size: int) -> Iterator[slice]:
+    """Yield slices of at most `size` rows that cover `rows` rows."""
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))

@@ -1,0 +1,344 @@
+"""Optimizers on the flat parameters (K, P) of a population, and schedules; every hyperparameter may differ by network.
+
+A coefficient that is the same for all networks is a Python number, else a column (K, 1). Coefficients that change by step (the
+learning rate, bias corrections) are planned for many steps at once on the host. The formulas are those of torch.optim.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manynets import spec
+
+__all__ = ["Coefficient", "Coefficients", "Optimizer", "coefficient", "optimizer_for", "schedule_factors"]
+
+Coefficient: TypeAlias = float | Tensor
+Host: TypeAlias = NDArray[np.float64]
+
+
+def coefficient(values: Sequence[float], like: Tensor, *, ndim: int = 2) -> Coefficient:
+    """Return one number where all values are equal, else a column of shape (K, 1, ...) with `ndim` axes."""
+    if all(value == values[0] for value in values):
+        return float(values[0])
+    return torch.tensor(values, dtype=like.dtype, device=like.device).view(-1, *[1] * (ndim - 1))
+
+
+class Coefficients:
+    """Numbers planned for S steps and K networks; [s] is one number, or a column (K, 1), for step s.
+
+    On CUDA they are always columns of one buffer that stays in place, so that a captured graph reads what `plan` wrote last.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._buffer: Tensor | None = None
+        self._steps: Sequence[Coefficient] = ()
+
+    def plan(self, values: Host) -> None:
+        """Take the numbers of the next steps, shape (S, K)."""
+        fixed = self._like.is_cuda
+        if not fixed and (values == values[:, :1]).all():
+            self._steps = values[:, 0].tolist()
+            return
+        fresh = torch.as_tensor(values, dtype=self._like.dtype).unsqueeze(-1)
+        if not fixed:
+            self._steps = fresh.unbind(0)
+            return
+        if self._buffer is None or self._buffer.shape[0] < len(fresh):
+            self._buffer = torch.empty_like(fresh, device=self._like.device)
+            self._steps = self._buffer.unbind(0)
+        self._buffer[: len(fresh)].copy_(fresh, non_blocking=True)
+
+    def __getitem__(self, step: int) -> Coefficient:
+        return self._steps[step]
+
+
+def add_scaled(target: Tensor, other: Tensor, scale: Coefficient, sign: float = 1.0) -> None:
+    """target += sign * scale * other, in place."""
+    if isinstance(scale, Tensor):
+        target.addcmul_(other, scale, value=sign)
+    else:
+        target.add_(other, alpha=sign * scale)
+
+
+class Optimizer(abc.ABC):
+    """One kind of optimizer for K networks. `state` holds its tensors (K, P) by name; all else follows from specs and step."""
+
+    def __init__(self, specs: Sequence[Any], flat: Tensor, grad: Tensor) -> None:
+        self.specs = list(specs)
+        self.flat = flat
+        self.grad = grad
+        self.state: dict[str, Tensor] = {name: torch.zeros_like(flat) for name in self.state_names()}
+        self.decay = self.column("weight_decay")
+        self.rate = Coefficients(flat)
+
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the tensors that this optimizer keeps."""
+        return ()
+
+    def column(self, name: str) -> Coefficient:
+        """Return the hyperparameter `name` as a coefficient over K."""
+        return coefficient([getattr(one, name) for one in self.specs], self.flat)
+
+    def values(self, name: str) -> Host:
+        """Return the hyperparameter `name` of each network, shape (K,)."""
+        return np.array([getattr(one, name) for one in self.specs], dtype=np.float64)
+
+    def plan(self, rates: Host, step: int) -> None:
+        """Prepare the next len(rates) steps: learning rates (S, K); `step` steps were made before."""
+        self.rate.plan(rates)
+
+    @abc.abstractmethod
+    def step(self, s: int) -> None:
+        """Make the planned step s: update `flat` by `grad`; grad may be overwritten."""
+
+    def _decayed(self) -> Tensor:
+        if not isinstance(self.decay, float) or self.decay:
+            add_scaled(self.grad, self.flat, self.decay)
+        return self.grad
+
+
+@final
+class SGD(Optimizer):
+    """v <- momentum v + g; w <- w - lr v, or with Nesterov w - lr (g + momentum v)."""
+
+    def __init__(self, specs: Sequence[spec.SGD], flat: Tensor, grad: Tensor) -> None:
+        super().__init__(specs, flat, grad)
+        self.momentum = self.column("momentum")
+        self.nesterov = specs[0].nesterov
+        self.plain = self.decay == 0.0 if isinstance(self.decay, float) else False
+        self.plain = self.plain and not self.state
+
+    def state_names(self) -> tuple[str, ...]:
+        return ("momentum",) if any(one.momentum for one in self.specs) else ()
+
+    def step(self, s: int) -> None:
+        grad = self._decayed()
+        if self.state:
+            velocity = self.state["momentum"].mul_(self.momentum).add_(grad)
+            if self.nesterov:
+                add_scaled(grad, velocity, self.momentum)
+            else:
+                grad = velocity
+        add_scaled(self.flat, grad, self.rate[s], -1.0)
+
+
+@final
+class Adam(Optimizer):
+    """Adam, and with `decoupled` AdamW: m, v <- moving means of g, g^2; w <- w - lr m_hat / (sqrt(v_hat) + eps).
+
+    Where the networks agree in all hyperparameters one fused kernel makes the step.
+    """
+
+    def __init__(self, specs: Sequence[spec.Adam | spec.AdamW], flat: Tensor, grad: Tensor) -> None:
+        super().__init__(specs, flat, grad)
+        self.decoupled = isinstance(specs[0], spec.AdamW)
+        self.betas = np.array([one.betas for one in specs], dtype=np.float64)
+        self.rest = [coefficient(column.tolist(), flat) for column in (1 - self.betas).T]
+        self.beta2 = coefficient(self.betas[:, 1].tolist(), flat)
+        self.eps = self.column("eps")
+        self.root = Coefficients(flat)
+        self.shrink = Coefficients(flat)
+        self.alike = all(dataclasses.replace(one, lr=specs[0].lr) == specs[0] for one in specs)
+        self.fused = False
+        self.count = torch.zeros((), dtype=torch.float32, device=flat.device)
+        self.spare = torch.empty_like(flat) if not self._may_fuse() else flat
+
+    def _may_fuse(self) -> bool:
+        return self.alike and not self.flat.is_cuda and all(one.lr == self.specs[0].lr for one in self.specs)
+
+    def state_names(self) -> tuple[str, ...]:
+        return ("mean", "square")
+
+    def plan(self, rates: Host, step: int) -> None:
+        same = bool((rates == rates[:, :1]).all())
+        self.fused = same and self.alike and not self.flat.is_cuda
+        if self.fused:
+            self.rate.plan(rates)
+            self.count.fill_(step)
+            return
+        if self.spare is self.flat:
+            self.spare = torch.empty_like(self.flat)
+        steps = np.arange(step + 1, step + len(rates) + 1)[:, None]
+        self.rate.plan(rates / (1 - self.betas[:, 0] ** steps))
+        self.root.plan(np.sqrt(1 - self.betas[:, 1] ** steps))
+        if self.decoupled:
+            self.shrink.plan(1 - rates * self.values("weight_decay"))
+
+    def step(self, s: int) -> None:
+        mean, square = self.state["mean"], self.state["square"]
+        if self.fused:
+            one = self.specs[0]
+            self.count.add_(1)
+            run = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
+            run(
+                [self.flat], [self.grad], [mean], [square], [], [self.count],
+                lr=self.rate[s], beta1=one.betas[0], beta2=one.betas[1], weight_decay=one.weight_decay, eps=one.eps,
+                amsgrad=False, maximize=False,
+            )  # fmt: skip
+            return
+        if self.decoupled:
+            self.flat.mul_(self.shrink[s])
+            grad = self.grad
+        else:
+            grad = self._decayed()
+        mean.lerp_(grad, self.rest[0]) if isinstance(self.rest[0], float) else mean.lerp_(grad, self.rest[0].expand_as(grad))
+        square.mul_(self.beta2)
+        if isinstance(self.rest[1], float):
+            square.addcmul_(grad, grad, value=self.rest[1])
+        else:
+            square.add_(torch.mul(grad, grad, out=self.spare).mul_(self.rest[1]))
+        below = torch.sqrt(square, out=self.spare).div_(self.root[s]).add_(self.eps)
+        rate = self.rate[s]
+        if isinstance(rate, Tensor):
+            self.flat.sub_(torch.div(mean, below, out=below).mul_(rate))
+        else:
+            self.flat.addcdiv_(mean, below, value=-rate)
+
+
+@final
+class NAdam(Optimizer):
+    """Adam with Nesterov momentum; mu_t = beta1 (1 - 0.5 * 0.96^(0.004 t)). Source: torch.optim.NAdam."""
+
+    def __init__(self, specs: Sequence[spec.NAdam], flat: Tensor, grad: Tensor) -> None:
+        super().__init__(specs, flat, grad)
+        self.betas = np.array([one.betas for one in specs], dtype=np.float64)
+        self.rest = [coefficient(column.tolist(), flat) for column in (1 - self.betas).T]
+        self.beta2 = coefficient(self.betas[:, 1].tolist(), flat)
+        self.eps = self.column("eps")
+        self.root = Coefficients(flat)
+        self.ahead = Coefficients(flat)
+        self.products = np.ones(len(specs))
+        self.product_step = 0
+        self.spare = torch.empty_like(flat)
+
+    def state_names(self) -> tuple[str, ...]:
+        return ("mean", "square")
+
+    def _mu(self, step: Any) -> Any:
+        return self.betas[:, 0] * (1 - 0.5 * 0.96 ** (step * 0.004))
+
+    def plan(self, rates: Host, step: int) -> None:
+        if step != self.product_step:  # resumed: the product of all mu before
+            self.products = np.prod([self._mu(t) for t in range(1, step + 1)], axis=0) * np.ones(len(self.specs))
+        steps = np.arange(step + 1, step + len(rates) + 1)[:, None]
+        mu, following = self._mu(steps), self._mu(steps + 1)
+        products = self.products * np.cumprod(mu, axis=0)
+        self.products, self.product_step = products[-1], step + len(rates)
+        self.rate.plan(rates * (1 - mu) / (1 - products))
+        self.ahead.plan(rates * following / (1 - products * following))
+        self.root.plan(1 - self.betas[:, 1] ** steps)
+
+    def step(self, s: int) -> None:
+        grad = self._decayed()
+        mean, square = self.state["mean"], self.state["square"]
+        mean.add_(torch.sub(grad, mean, out=self.spare).mul_(self.rest[0]))
+        square.mul_(self.beta2).add_(torch.mul(grad, grad, out=self.spare).mul_(self.rest[1]))
+        below = torch.div(square, self.root[s], out=self.spare).sqrt_().add_(self.eps)
+        add_scaled(self.flat, grad.div_(below), self.rate[s], -1.0)
+        add_scaled(self.flat, torch.div(mean, below, out=below), self.ahead[s], -1.0)
+
+
+@final
+class RMSprop(Optimizer):
+    """v <- alpha v + (1 - alpha) g^2; w <- w - lr g / (sqrt(v) + eps), that quotient with momentum where asked."""
+
+    def __init__(self, specs: Sequence[spec.RMSprop], flat: Tensor, grad: Tensor) -> None:
+        super().__init__(specs, flat, grad)
+        self.alpha = self.column("alpha")
+        self.rest = coefficient([1 - one.alpha for one in specs], flat)
+        self.eps = self.column("eps")
+        self.momentum = self.column("momentum")
+        self.spare = torch.empty_like(flat)
+
+    def state_names(self) -> tuple[str, ...]:
+        return ("square", "momentum") if any(one.momentum for one in self.specs) else ("square",)
+
+    def step(self, s: int) -> None:
+        grad = self._decayed()
+        square = self.state["square"]
+        square.mul_(self.alpha).add_(torch.mul(grad, grad, out=self.spare).mul_(self.rest))
+        below = torch.sqrt(square, out=self.spare).add_(self.eps)
+        move = grad.div_(below)
+        if "momentum" in self.state:
+            move = self.state["momentum"].mul_(self.momentum).add_(move)
+        add_scaled(self.flat, move, self.rate[s], -1.0)
+
+
+@final
+class Adagrad(Optimizer):
+    """s <- s + g^2; w <- w - lr g / (sqrt(s) + eps)."""
+
+    def __init__(self, specs: Sequence[spec.Adagrad], flat: Tensor, grad: Tensor) -> None:
+        super().__init__(specs, flat, grad)
+        self.eps = self.column("eps")
+        self.spare = torch.empty_like(flat)
+
+    def state_names(self) -> tuple[str, ...]:
+        return ("square",)
+
+    def step(self, s: int) -> None:
+        grad = self._decayed()
+        self.state["square"].addcmul_(grad, grad)
+        below = torch.sqrt(self.state["square"], out=self.spare).add_(self.eps)
+        add_scaled(self.flat, grad.div_(below), self.rate[s], -1.0)
+
+
+_KINDS: dict[type, Callable[..., Optimizer]] = {
+    spec.SGD: SGD,
+    spec.Adam: Adam,
+    spec.AdamW: Adam,
+    spec.NAdam: NAdam,
+    spec.RMSprop: RMSprop,
+    spec.Adagrad: Adagrad,
+}
+
+
+def optimizer_for(specs: Sequence[spec.Optimizer], flat: Tensor, grad: Tensor) -> Optimizer:
+    """Return the optimizer of K networks whose specifications are of one kind."""
+    return _KINDS[type(specs[0])](specs, flat, grad)
+
+
+# -------------------------------------------------------------------------------------------------------------- schedules
+
+
+def schedule_factors(schedule: spec.Schedule, steps: NDArray[np.int64], *, total: int, per_epoch: int) -> Host:
+    """Return what the learning rate is multiplied by at each of these steps (counted from 0), shape of `steps`.
+
+    total: steps of the whole run; per_epoch: steps of an epoch. ReduceOnPlateau gives 1: the loop, which sees the loss, scales.
+    """
+    t = steps.astype(np.float64)
+    epoch = steps // per_epoch
+    match schedule:
+        case spec.Cosine():
+            warm = round(schedule.warmup * total)
+            share = (t - warm) / max(total - warm, 1)
+            return np.where(t < warm, (t + 1) / max(warm, 1), _cosine(1.0, schedule.final, share))
+        case spec.OneCycle():
+            low = 1 / schedule.start_factor
+            top = schedule.rise * total - 1  # the step at which lr is highest
+            up = _cosine(low, 1.0, t / top) if top > 0 else np.ones_like(t)
+            down = _cosine(1.0, low / schedule.final_factor, (t - top) / max(total - 1 - top, 1e-12))
+            return np.where(t <= top, up, down)
+        case spec.Warmup():
+            return np.minimum(1.0, (t + 1) / schedule.steps)
+        case spec.StepDecay():
+            return np.power(schedule.gamma, epoch // schedule.every)
+        case spec.Exponential():
+            return np.power(schedule.gamma, epoch)
+        case spec.Constant() | spec.ReduceOnPlateau():
+            return np.ones_like(t)
+
+
+def _cosine(start: float, stop: float, share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Go from start to stop along half a cosine, share in [0, 1]."""
+    return stop + (start - stop) * 0.5 * (1 + np.cos(math.pi * np.clip(share, 0, 1)))

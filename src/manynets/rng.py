@@ -1,0 +1,111 @@
+"""Randomness that is a function of its coordinates: a seed, a purpose, an epoch or a step. NumPy only.
+
+Nothing here has a state that a run would have to carry along: the permutation of epoch 7 or the dropout mask of step 1,234 of a
+network follow from its seed alone. So every engine sees the same batches and masks, K networks together see what each sees
+alone, and a resumed run goes on exactly.
+
+Source: counter-based generators, Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"; the bit mixer is the
+finaliser of SplitMix64, Steele et al. 2014.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "GOLDEN",
+    "MIX",
+    "PURPOSES",
+    "Purpose",
+    "drop_levels",
+    "generator",
+    "mix64",
+    "permutation",
+    "random_bytes",
+    "step_words",
+    "stream_key",
+]
+
+Purpose = Literal["init", "permutation", "dropout", "split", "bootstrap", "data"]
+PURPOSES: dict[Purpose, int] = {"init": 1, "permutation": 2, "dropout": 3, "split": 4, "bootstrap": 5, "data": 6}
+
+GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: the step between neighbouring counters
+MIX = (
+    (30, 0xBF58476D1CE4E5B9),
+    (27, 0x94D049BB133111EB),
+)  # (shift, factor) of the two rounds; a last shift of 31 follows
+_WORD = (1 << 64) - 1
+
+
+def mix64(word: int) -> int:
+    """Return the SplitMix64 finaliser of a 64-bit word: a bijection that scatters neighbouring words.
+
+    >>> hex(mix64(0x9E3779B97F4A7C15))
+    '0xe220a8397b1dcdaf'
+    """
+    word &= _WORD
+    for shift, factor in MIX:
+        word = ((word ^ (word >> shift)) * factor) & _WORD
+    return word ^ (word >> 31)
+
+
+def stream_key(seed: int, purpose: Purpose, *path: int) -> int:
+    """Return the 64-bit key of one stream: equal coordinates give equal keys, different ones unrelated keys."""
+    key = mix64(seed + GOLDEN)
+    for coordinate in (PURPOSES[purpose], *path):
+        key = mix64(key + GOLDEN * (coordinate + 1))
+    return key
+
+
+def generator(seed: int, purpose: Purpose, *path: int) -> np.random.Generator:
+    """Return a private NumPy generator (Philox) for the stream at these coordinates."""
+    return np.random.Generator(np.random.Philox(key=stream_key(seed, purpose, *path)))
+
+
+def permutation(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
+    """Return the order, shape (rows,), in which a network with this seed visits its rows in this epoch (the first is 0)."""
+    return generator(seed, "permutation", epoch).permutation(rows)
+
+
+def _mix(word: NDArray[np.uint64], spare: NDArray[np.uint64]) -> None:
+    """Replace each word by mix64 of it; spare is a buffer of the same shape."""
+    for shift, factor in MIX:
+        np.right_shift(word, np.uint64(shift), out=spare)
+        np.bitwise_xor(word, spare, out=word)
+        np.multiply(word, np.uint64(factor), out=word)
+    np.right_shift(word, np.uint64(31), out=spare)
+    np.bitwise_xor(word, spare, out=word)
+
+
+def step_words(keys: NDArray[np.uint64], step: int, count: int) -> NDArray[np.uint64]:
+    """Return one random word for each of `count` steps from `step` on and each key, shape (count, K)."""
+    words = keys[None, :] + np.arange(step + 1, step + count + 1, dtype=np.uint64)[:, None] * np.uint64(GOLDEN)
+    _mix(words, np.empty_like(words))
+    return words
+
+
+def drop_levels(words: NDArray[np.uint64], rates: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return below which of 256 levels a random byte drops its unit, shape (count, K, L), for step_words (count, K).
+
+    rates (K, L) are probabilities. The level is 256 p rounded down or up, at random by step, so that its mean is 256 p exactly.
+    """
+    layers = np.arange(1, rates.shape[1] + 1, dtype=np.uint64) * np.uint64(GOLDEN)
+    draw = ~words[:, :, None] + layers
+    _mix(draw, np.empty_like(draw))
+    level = np.floor(256 * rates + (draw >> np.uint64(11)) * 2.0**-53)
+    return np.minimum(level, 255).astype(np.uint8)
+
+
+def random_bytes(
+    words: NDArray[np.uint64], base: NDArray[np.uint64], out: NDArray[np.uint64], spare: NDArray[np.uint64]
+) -> NDArray[np.uint8]:
+    """Fill `out` (count, K, W) with random words for step_words (count, K); return them as bytes (count, K, 8 W).
+
+    Word i is mix64(step word + GOLDEN * (i + 1)); `base` holds GOLDEN * (i + 1), shape (W,), and `spare` is like `out`.
+    """
+    np.add(base, words[:, :, None], out=out)
+    _mix(out, spare)
+    return out.view(np.uint8)

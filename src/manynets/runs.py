@@ -1,0 +1,215 @@
+"""A run folder: the model, everything needed to repeat it, its history, metrics and pictures. Written all or nothing.
+
+    model.safetensors   the model, see `manynets.model.load`
+    config.json         data and its fingerprint, network, recipe, versions
+    history.csv         a line for each evaluation
+    metrics.json        figures on the training, validation and test rows
+    *.png               pictures
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manynets.errors import ManynetsError, ModelFileError, OptionError
+from manynets.model import Model, load
+
+__all__ = ["FORMAT", "Run", "check_run_folder", "free_run_folder", "plain_json", "read_run", "write_run"]
+
+FORMAT = 1
+MODEL, CONFIG, HISTORY, METRICS = "model.safetensors", "config.json", "history.csv", "metrics.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """A run that was read from its folder."""
+
+    folder: Path
+    model: Model
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files, sorted."""
+        return sorted(entry.name for entry in self.folder.iterdir())
+
+
+def free_run_folder(stem: str, *, within: str | os.PathLike[str] = "runs") -> Path:
+    """Return `within`/`stem`-n with the first n from 1 that no file or folder has."""
+    number = 1
+    while os.path.lexists(Path(within) / f"{stem}-{number}"):
+        number += 1
+    return Path(within) / f"{stem}-{number}"
+
+
+def check_run_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Raise OptionError if a run cannot be written to `folder`: it exists, is no run, or its parent cannot be written to.
+
+    With overwrite an existing run, or an empty folder, may be replaced; anything else that stands there may not.
+    """
+    target = Path(folder)
+    if os.path.lexists(target):
+        if not overwrite:
+            raise OptionError(f"the run folder {target} exists; give another with --out, or --overwrite to replace it")
+        strangers = _strangers(target)
+        if strangers:
+            raise OptionError(f"{target} is not replaced, as it holds what is not of a run: {strangers[0]}; choose another folder")
+    parent = target.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        why = "is not writable" if parent.is_dir() else "is no folder"
+        raise OptionError(f"the run folder {target} cannot be written: {parent} {why}; choose another with --out")
+
+
+def _strangers(target: Path) -> list[str]:
+    if target.is_symlink() or not target.is_dir():
+        return ["it is no folder"]
+    names = sorted(entry.name for entry in target.iterdir())
+    if names and not {MODEL, CONFIG} <= set(names):
+        return names[:1]
+    known = {MODEL, CONFIG, HISTORY, METRICS}
+    return [name for name in names if name not in known and (target / name).suffix != ".png"]
+
+
+def write_run(
+    folder: str | os.PathLike[str],
+    model: Model,
+    *,
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    pictures: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a run folder and return its path. It is built beside its place and renamed, so that nobody meets half of it.
+
+    config, metrics: what JSON can hold; numbers that are not finite become null. pictures: axes by file name.
+    Raises OptionError where `check_run_folder` does, and OSError when the disk refuses.
+    """
+    check_run_folder(folder, overwrite=overwrite)
+    target = Path(folder)
+    parent = target.absolute().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=parent))
+    try:
+        model.save(beside / MODEL)
+        _write_json(beside / CONFIG, {"format": FORMAT, **config})
+        _write_json(beside / METRICS, metrics)
+        (beside / HISTORY).write_text(_history_csv(model.history), encoding="utf-8", newline="")
+        for name, axes in (pictures or {}).items():
+            from manynets import plots
+
+            plots.save(axes, beside / name)
+        beside.chmod(0o777 & ~_umask())
+        _take_place(beside, target)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return target
+
+
+def _take_place(beside: Path, target: Path) -> None:
+    """Rename the new folder to its place; what stood there is put back if that fails."""
+    if not target.exists():
+        os.rename(beside, target)
+        return
+    former = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=beside.parent))
+    os.rename(target, former)  # onto an empty folder, which it replaces
+    try:
+        os.rename(beside, target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.rename(former, target)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(plain_json(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def plain_json(value: Any) -> Any:
+    """Return the value as strict JSON types: NumPy's numbers as Python's, tuples as lists, NaN and infinities as None.
+
+    >>> plain_json({"loss": float("nan"), "shape": (2, 3)})
+    {'loss': None, 'shape': [2, 3]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_json(item) for item in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return plain_json(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def _history_csv(history: Mapping[str, list[float]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(history)
+    for row in zip(*history.values(), strict=True):
+        writer.writerow([int(value) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value)) for value in row])
+    return text.getvalue()
+
+
+def read_run(folder: str | os.PathLike[str]) -> Run:
+    """Return the run in a folder that `write_run` wrote.
+
+    Raises OptionError where there is none, and ModelFileError for one that is damaged.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise OptionError(f"the run folder {place} {'is a file' if place.exists() else 'does not exist'}{_others(place)}")
+    if not (place / CONFIG).is_file():
+        raise OptionError(f"{place} is no run folder: it has no {CONFIG}{_others(place)}")
+    config = _read_json(place / CONFIG)
+    if config.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{place / CONFIG} has format {config.get('format')!r}, this manynets reads {FORMAT}; install a newer manynets"
+        )
+    if not (place / MODEL).is_file():
+        raise ModelFileError(f"{place / MODEL} is missing; train again")
+    metrics = _read_json(place / METRICS) if (place / METRICS).is_file() else {}
+    return Run(folder=place, model=load(place / MODEL), config=config, metrics=metrics)
+
+
+def _others(place: Path) -> str:
+    """Name runs that lie inside the folder, or beside it."""
+    for around in (place, place.parent):
+        with contextlib.suppress(OSError):
+            found = sorted(str(entry) for entry in around.iterdir() if (entry / CONFIG).is_file() and (entry / MODEL).is_file())
+            if found:
+                return f"; there is {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}"
+    return "; manynets train makes one"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ManynetsError, ValueError) as error:
+        raise ModelFileError(f"{path} is damaged: {error}; train again, or use another copy") from None
+    if not isinstance(value, dict):
+        raise ModelFileError(f"{path} is damaged: it holds no JSON object; train again, or use another copy")
+    return value

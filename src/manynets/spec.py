@@ -1,0 +1,517 @@
+"""The specification: what a network is (`MLP`) and how it is trained (`Recipe`), as data that knows no torch.
+
+Frozen, keyword-only dataclasses that check themselves, turn into JSON and back, and are compared and hashed by value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeAlias, get_args
+
+from manynets.errors import OptionError, one_of
+
+__all__ = [
+    "MLP",
+    "SGD",
+    "Activation",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Constant",
+    "Cosine",
+    "EarlyStopping",
+    "Exponential",
+    "Init",
+    "NAdam",
+    "OneCycle",
+    "Optimizer",
+    "RMSprop",
+    "Recipe",
+    "ReduceOnPlateau",
+    "Schedule",
+    "StepDecay",
+    "Warmup",
+    "from_json",
+    "to_json",
+]
+
+Activation: TypeAlias = Literal[
+    "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus"
+]
+Init: TypeAlias = Literal[
+    "torch",
+    "normal_fan_in",
+    "randn_sqrt_fan_in",
+    "xavier_uniform",
+    "xavier_normal",
+    "kaiming_uniform",
+    "kaiming_normal",
+    "lecun_normal",
+    "orthogonal",
+]
+LossName: TypeAlias = Literal[
+    "squared_error", "half_squared_error", "absolute_error", "huber", "poisson", "quantile", "cross_entropy", "log_loss"
+]
+GradientName: TypeAlias = Literal["auto", "closed_form", "autograd"]
+Precision: TypeAlias = Literal["full", "tf32", "bf16"]
+DType: TypeAlias = Literal["float32", "float64"]
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy number as the Python number that JSON and hashing need; anything else as it is."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) and not isinstance(value, int) else value
+
+
+def _plain_tuple(owner: object, name: str) -> tuple[Any, ...]:
+    value = getattr(owner, name)
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise OptionError(f"{type(owner).__name__}.{name} is {value!r}, but must be a number or a tuple of numbers")
+    return tuple(map(_plain, value))
+
+
+def _python(owner: object, name: str) -> Any:
+    value = _plain(getattr(owner, name))
+    object.__setattr__(owner, name, value)
+    return value
+
+
+def _bool(owner: object, name: str) -> None:
+    value = getattr(owner, name)
+    if not isinstance(value, bool):
+        raise OptionError(f"{type(owner).__name__}.{name} is {value!r}, but must be True or False")
+
+
+def _number(owner: object, name: str, low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> None:
+    value = _python(owner, name)
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    good = good and (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
+    if not good:
+        sides = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high or math.isinf(high) else ']'}"
+        raise OptionError(f"{type(owner).__name__}.{name} is {value!r}, but must be a number in {sides}")
+
+
+def _integer(owner: object, name: str, low: int) -> None:
+    value = _python(owner, name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise OptionError(f"{type(owner).__name__}.{name} is {value!r}, but must be a whole number of at least {low}")
+
+
+def _option(owner: object, name: str, literal: Any) -> None:
+    one_of(getattr(owner, name), get_args(literal), what=f"{type(owner).__name__}.{name}")
+
+
+# ---------------------------------------------------------------------------------------------------------------- network
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MLP:
+    """A feed-forward network: per hidden layer linear, batch norm, activation, dropout; then a linear output layer.
+
+    hidden: units of each hidden layer; () is a linear model (logistic regression for classes).
+    activation: of every hidden layer.
+    dropout: probability in [0, 1) that a hidden unit is dropped in a training step, one number or one per hidden layer.
+    input_dropout: the same for the input columns.
+    batch_norm: normalise each hidden unit over the batch before the activation (momentum 0.1, eps 1e-5, as torch).
+    init: how weights start; see `manynets.nn.initial`.
+    bias: whether linear layers have one.
+
+    >>> MLP(hidden=(512, 512), dropout=0.2).dropouts
+    (0.2, 0.2)
+    """
+
+    hidden: tuple[int, ...] = (256, 256)
+    activation: Activation = "relu"
+    dropout: float | tuple[float, ...] = 0.0
+    input_dropout: float = 0.0
+    batch_norm: bool = False
+    init: Init = "torch"
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        one = isinstance(self.hidden, numbers.Integral)
+        hidden = (_plain(self.hidden),) if one else _plain_tuple(self, "hidden")
+        object.__setattr__(self, "hidden", hidden)
+        for units in hidden:
+            if isinstance(units, bool) or not isinstance(units, int) or units < 1:
+                raise OptionError(f"MLP.hidden is {hidden!r}, but every hidden layer needs a whole number of at least 1 unit")
+        _option(self, "activation", Activation)
+        _option(self, "init", Init)
+        _number(self, "input_dropout", 0, 1, open_high=True)
+        _bool(self, "batch_norm")
+        _bool(self, "bias")
+        if not isinstance(_python(self, "dropout"), int | float):
+            object.__setattr__(self, "dropout", _plain_tuple(self, "dropout"))
+        for rate in self.dropouts:
+            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+                raise OptionError(f"MLP.dropout is {self.dropout!r}, but a probability must be in [0, 1)")
+        if len(self.dropouts) != len(hidden):
+            raise OptionError(
+                f"MLP.dropout has {len(self.dropouts)} numbers for {len(hidden)} hidden layers; give one, or one each"
+            )
+
+    @property
+    def dropouts(self) -> tuple[float, ...]:
+        """The dropout probability of each hidden layer."""
+        if isinstance(self.dropout, tuple):
+            return self.dropout
+        return (self.dropout,) * len(self.hidden)
+
+
+# -------------------------------------------------------------------------------------------------------------- optimizers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SGD:
+    """Stochastic gradient descent: v <- momentum v + g; w <- w - lr v (Nesterov: w - lr (g + momentum v)).
+
+    weight_decay adds weight_decay * w to the gradient. Source: torch.optim.SGD, dampening 0.
+    """
+
+    lr: float = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _number(self, "lr", 0, math.inf)
+        _number(self, "momentum", 0, 1, open_high=True)
+        _number(self, "weight_decay", 0, math.inf)
+        _bool(self, "nesterov")
+        if self.nesterov and self.momentum == 0:
+            raise OptionError("SGD.nesterov needs a momentum above 0, for example momentum=0.9")
+
+
+def _check_adam(self: Adam | AdamW | NAdam) -> None:
+    _number(self, "lr", 0, math.inf)
+    object.__setattr__(self, "betas", _plain_tuple(self, "betas"))
+    if len(self.betas) != 2 or not all(isinstance(beta, int | float) and 0 <= beta < 1 for beta in self.betas):
+        raise OptionError(f"{type(self).__name__}.betas is {self.betas!r}, but must be two numbers in [0, 1)")
+    _number(self, "eps", 0, math.inf, open_low=True)
+    _number(self, "weight_decay", 0, math.inf)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Adam:
+    """Adam: w <- w - lr m_hat / (sqrt(v_hat) + eps). Source: Kingma & Ba 2014; torch.optim.Adam.
+
+    weight_decay adds weight_decay * w to the gradient, as torch does.
+    """
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    __post_init__ = _check_adam
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """Adam with decoupled decay: w <- w (1 - lr weight_decay) before the step. Source: Loshchilov & Hutter 2017."""
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+
+    __post_init__ = _check_adam
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NAdam:
+    """Adam with Nesterov momentum. Source: Dozat 2016; torch.optim.NAdam (momentum_decay 0.004)."""
+
+    lr: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    __post_init__ = _check_adam
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RMSprop:
+    """RMSprop: v <- alpha v + (1 - alpha) g^2; w <- w - lr g / (sqrt(v) + eps). Source: Hinton 2012; torch.optim.RMSprop."""
+
+    lr: float = 1e-2
+    alpha: float = 0.99
+    eps: float = 1e-8
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _number(self, "lr", 0, math.inf)
+        _number(self, "alpha", 0, 1, open_high=True)
+        _number(self, "eps", 0, math.inf, open_low=True)
+        _number(self, "momentum", 0, 1, open_high=True)
+        _number(self, "weight_decay", 0, math.inf)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Adagrad:
+    """Adagrad: s <- s + g^2; w <- w - lr g / (sqrt(s) + eps). Source: Duchi et al. 2011; torch.optim.Adagrad."""
+
+    lr: float = 1e-2
+    eps: float = 1e-10
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _number(self, "lr", 0, math.inf)
+        _number(self, "eps", 0, math.inf, open_low=True)
+        _number(self, "weight_decay", 0, math.inf)
+
+
+Optimizer: TypeAlias = SGD | Adam | AdamW | NAdam | RMSprop | Adagrad
+
+# --------------------------------------------------------------------------------------------------------------- schedules
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Constant:
+    """The optimizer's lr throughout."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cosine:
+    """lr falls along half a cosine from lr to final * lr over all steps, after a linear warm-up over a share of them.
+
+    Source: Loshchilov & Hutter 2016.
+    """
+
+    final: float = 0.0
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        _number(self, "final", 0, 1)
+        _number(self, "warmup", 0, 1, open_high=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OneCycle:
+    """lr rises along a cosine from lr / start_factor to lr over a share `rise` of the steps, then falls to (lr / start_factor) / final_factor.
+
+    Source: Smith & Topin 2017; torch.optim.lr_scheduler.OneCycleLR with cycle_momentum=False and max_lr = lr.
+    """
+
+    rise: float = 0.3
+    start_factor: float = 25.0
+    final_factor: float = 1e4
+
+    def __post_init__(self) -> None:
+        _number(self, "rise", 0, 1, open_low=True, open_high=True)
+        _number(self, "start_factor", 1, math.inf)
+        _number(self, "final_factor", 1, math.inf)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Warmup:
+    """lr rises linearly from lr / steps to lr over the first `steps` steps, then stays."""
+
+    steps: int = 1000
+
+    def __post_init__(self) -> None:
+        _integer(self, "steps", 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepDecay:
+    """lr is multiplied by gamma after every `every` epochs. Source: torch.optim.lr_scheduler.StepLR."""
+
+    every: int = 10
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        _integer(self, "every", 1)
+        _number(self, "gamma", 0, 1, open_low=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Exponential:
+    """lr is multiplied by gamma after every epoch. Source: torch.optim.lr_scheduler.ExponentialLR."""
+
+    gamma: float = 0.95
+
+    def __post_init__(self) -> None:
+        _number(self, "gamma", 0, 1, open_low=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReduceOnPlateau:
+    """lr is multiplied by factor once the watched loss has not fallen by min_gain for more than `patience` evaluations.
+
+    The watched loss is that of validation, or of training where there is none.
+    Source: torch.optim.lr_scheduler.ReduceLROnPlateau (threshold_mode="abs", cooldown 0).
+    """
+
+    factor: float = 0.1
+    patience: int = 10
+    min_gain: float = 1e-4
+    min_lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        _number(self, "factor", 0, 1, open_low=True, open_high=True)
+        _integer(self, "patience", 0)
+        _number(self, "min_gain", 0, math.inf)
+        _number(self, "min_lr", 0, math.inf)
+
+
+Schedule: TypeAlias = Constant | Cosine | OneCycle | Warmup | StepDecay | Exponential | ReduceOnPlateau
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EarlyStopping:
+    """Stop once the watched figure has not beaten its best by more than min_gain for `patience` evaluations in a row.
+
+    The watched figure (`Recipe.watch`) is that of validation, or of training where there is none.
+    """
+
+    patience: int = 10
+    min_gain: float = 0.0
+
+    def __post_init__(self) -> None:
+        _integer(self, "patience", 1)
+        _number(self, "min_gain", 0, math.inf)
+
+
+# ----------------------------------------------------------------------------------------------------------------- recipe
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a network is trained.
+
+    optimizer, schedule: see their classes.
+    epochs or iterations: how long; one pass over the rows, or one step. Neither given: 20 epochs.
+    evaluate_every: iterations between two entries of the history; None: once an epoch.
+    batch_size: rows a step; None: 128, or all rows where there are fewer.
+    l1, l2: the objective is the loss + l1 * sum |w| + l2 / 2 * sum w^2 over the weight matrices (not the biases).
+    label_smoothing: the share of a class label that is spread over all classes.
+    clip_norm: the largest Euclidean norm of a network's whole gradient; None: any.
+    shuffle: visit the rows in a new order each epoch.
+    stopping: EarlyStopping, or None to run to the end.
+    keep: the weights that are returned: "best" on validation (where there is none: the last), or "last".
+    watch: what the best weights, stopping and ReduceOnPlateau go by: the "loss", or the task's "metric" (accuracy, R2).
+    loss: None for the task's own (squared error, or cross-entropy), or a name; quantile and delta are for
+        loss="quantile" (the quantile that is predicted) and loss="huber" (where squared turns absolute, in units of the
+        standardised target).
+    seed: of the initial weights, the order of rows, dropout and a validation split.
+    device: "auto" (CUDA if there is one, else CPU), "cpu", "cuda" or "cuda:N".
+    dtype: of weights and data; precision: "full", or "tf32" or "bf16" for the matrix products on CUDA.
+    gradient: "closed_form" (plain stacks), "autograd" (any module), "auto" (closed form where it applies).
+    """
+
+    optimizer: Optimizer = dataclasses.field(default_factory=AdamW)
+    schedule: Schedule = dataclasses.field(default_factory=Constant)
+    epochs: int | None = None
+    iterations: int | None = None
+    evaluate_every: int | None = None
+    batch_size: int | None = None
+    l1: float = 0.0
+    l2: float = 0.0
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    shuffle: bool = True
+    stopping: EarlyStopping | None = None
+    keep: Literal["best", "last"] = "best"
+    watch: Literal["loss", "metric"] = "loss"
+    loss: LossName | None = None
+    quantile: float = 0.5
+    delta: float = 1.0
+    seed: int = 0
+    device: str = "auto"
+    dtype: DType = "float32"
+    precision: Precision = "full"
+    gradient: GradientName = "auto"
+
+    def __post_init__(self) -> None:
+        for name, union in (("optimizer", Optimizer), ("schedule", Schedule), ("stopping", EarlyStopping | None)):
+            value = getattr(self, name)
+            if not isinstance(value, get_args(union)):
+                kinds = ", ".join(kind.__name__ for kind in get_args(union) if kind is not type(None))
+                raise OptionError(f"Recipe.{name} is {value!r}, but must be an instance of {kinds}")
+        for name in ("epochs", "iterations", "evaluate_every", "batch_size"):
+            if getattr(self, name) is not None:
+                _integer(self, name, 1)
+        if self.epochs is not None and self.iterations is not None:
+            raise OptionError(f"Recipe has epochs={self.epochs} and iterations={self.iterations}; give one of the two")
+        for name in ("l1", "l2"):
+            _number(self, name, 0, math.inf)
+        _number(self, "label_smoothing", 0, 1, open_high=True)
+        if self.clip_norm is not None:
+            _number(self, "clip_norm", 0, math.inf, open_low=True)
+        _number(self, "quantile", 0, 1, open_low=True, open_high=True)
+        _number(self, "delta", 0, math.inf, open_low=True)
+        _integer(self, "seed", 0)
+        _bool(self, "shuffle")
+        if self.loss is not None:
+            _option(self, "loss", LossName)
+        for name, literal in (("dtype", DType), ("precision", Precision), ("gradient", GradientName)):
+            _option(self, name, literal)
+        one_of(self.keep, ("best", "last"), what="Recipe.keep")
+        one_of(self.watch, ("loss", "metric"), what="Recipe.watch")
+        kind, _, index = str(self.device).partition(":")
+        if kind not in ("auto", "cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
+            raise OptionError(f"Recipe.device is {self.device!r}, but must be auto, cpu, cuda or cuda:N")
+
+    @property
+    def lr(self) -> float:
+        """The optimizer's learning rate, before the schedule."""
+        return self.optimizer.lr
+
+
+# ------------------------------------------------------------------------------------------------------------------- JSON
+
+_CLASSES: dict[str, type] = {
+    kind.__name__: kind for kind in (MLP, Recipe, EarlyStopping, *get_args(Optimizer), *get_args(Schedule))
+}
+
+
+def to_json(value: Any) -> dict[str, Any]:
+    """Return a specification as a dict of JSON types, its class under "kind".
+
+    >>> to_json(SGD(lr=0.1))
+    {'kind': 'SGD', 'lr': 0.1, 'momentum': 0.0, 'nesterov': False, 'weight_decay': 0.0}
+    """
+    kind = type(value).__name__
+    if _CLASSES.get(kind) is not type(value):
+        raise OptionError(f"{value!r} is no specification; one of {', '.join(_CLASSES)} was expected")
+    out: dict[str, Any] = {"kind": kind}
+    for field in dataclasses.fields(value):
+        item = getattr(value, field.name)
+        if dataclasses.is_dataclass(item):
+            item = to_json(item)
+        elif isinstance(item, tuple):
+            item = list(item)
+        out[field.name] = item
+    return out
+
+
+def from_json(data: Mapping[str, Any]) -> Any:
+    """Return the specification that `to_json` wrote; every name and value is checked, unknown ones are an OptionError.
+
+    >>> from_json({"kind": "SGD", "lr": 0.1})
+    SGD(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0)
+    """
+    if not isinstance(data, Mapping):
+        raise OptionError(f"a specification is {data!r}, but must be a JSON object with a 'kind'")
+    kind = _CLASSES[one_of(data.get("kind"), _CLASSES, what="kind of a specification")]
+    names = [field.name for field in dataclasses.fields(kind)]
+    arguments: dict[str, Any] = {}
+    for key, item in data.items():
+        if key == "kind":
+            continue
+        one_of(key, names, what=f"field of {kind.__name__}")
+        if isinstance(item, Mapping):
+            item = from_json(item)
+        elif isinstance(item, list):
+            item = tuple(item)
+        arguments[key] = item
+    try:
+        return kind(**arguments)
+    except (TypeError, AttributeError) as error:  # a value of a type that the checks did not foresee
+        raise OptionError(f"{kind.__name__} cannot be made of {dict(data)!r}: {error}") from error

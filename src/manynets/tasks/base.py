@@ -1,0 +1,117 @@
+"""What every task offers, and the checks of y that they share."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import DataError
+
+__all__ = ["Task", "Values", "as_target", "finite_target", "labels_of", "plain"]
+
+Values: TypeAlias = NDArray[Any]
+
+
+class Task(abc.ABC):
+    """What y means. Its four final classes are Regression, Binary, Multiclass and Multilabel.
+
+    name: the task's name. outputs: O, the scores a network gives per row. losses: the names of the losses it takes, the default
+    first. metric: the name of the figure that the history shows beside the loss; `higher_is_better` says which way it points.
+    """
+
+    name: str
+    losses: tuple[str, ...]
+    metric: str
+    higher_is_better: bool = True
+
+    @property
+    @abc.abstractmethod
+    def outputs(self) -> int:
+        """O, the number of scores per row."""
+
+    @abc.abstractmethod
+    def encode(self, y: Any) -> Values:
+        """Return y as a network's target: (N, O) floats, or (N,) class codes; raise DataError for what does not fit."""
+
+    @abc.abstractmethod
+    def proba(self, scores: Values) -> Values:
+        """Return probabilities of the raw scores (N, O); raise DataError where there are none."""
+
+    @abc.abstractmethod
+    def predict(self, scores: Values, *, loss: str | None = None) -> Values:
+        """Return predictions in the user's own values for raw scores (N, O)."""
+
+    @abc.abstractmethod
+    def evaluate(self, scores: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+        """Return the metrics of raw scores (N, O) against an encoded target, weighted by row where weights are given."""
+
+    @abc.abstractmethod
+    def strata(self, target: Values) -> Values | None:
+        """Return class codes (N,) by which a split keeps shares equal, or None where that means nothing."""
+
+    @abc.abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Return the task as JSON types; `task_from_json` reads it back."""
+
+
+def as_target(y: Any) -> Values:
+    """Return y as an array of shape (N,) or (N, O > 1): lists, tensors, frames and series too; (N, 1) is flattened."""
+    if hasattr(y, "detach"):
+        y = y.detach().cpu().numpy()
+    array = np.asarray(y)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
+        raise DataError(f"y has shape {array.shape}, but must be (N,), (N, 1) or (N, O)")
+    if array.shape[0] == 0:
+        raise DataError("y is empty: 0 rows")
+    if array.dtype.kind == "c":
+        raise DataError("y holds complex numbers; targets must be real numbers or labels")
+    if array.dtype.kind in "fO":
+        missing = _missing(array)
+        if missing.any():
+            rows = np.flatnonzero(missing if missing.ndim == 1 else missing.any(axis=1))
+            shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+            raise DataError(f"y is missing in {len(rows)} of {len(array)} rows (first: {shown}); remove those rows or fill them in")
+    return array
+
+
+def _missing(array: Values) -> NDArray[np.bool_]:
+    if array.dtype.kind == "f":
+        return np.isnan(array)
+    flat = [value is None or value is getattr(value, "NA", _NEVER) or value != value for value in array.ravel().tolist()]
+    return np.array([bool(item) if isinstance(item, bool | np.bool_) else True for item in flat]).reshape(array.shape)
+
+
+_NEVER = object()
+
+
+def finite_target(array: Values) -> NDArray[np.float64]:
+    """Return y as float64, or raise DataError with the first value that is not a finite number."""
+    try:
+        numbers = array.astype(np.float64)
+    except (TypeError, ValueError):
+        bad = next(value for value in array.ravel().tolist() if not isinstance(value, int | float))
+        raise DataError(f"y holds {bad!r}, but a regression target must be numbers; name the task if these are classes") from None
+    if not np.isfinite(numbers).all():
+        row = int(np.flatnonzero(~np.isfinite(numbers.reshape(len(numbers), -1)).all(axis=1))[0])
+        raise DataError(f"y holds an infinite value in row {row}; a target must be finite")
+    return numbers
+
+
+def labels_of(array: Values) -> Values:
+    """Return the sorted distinct labels of y (N,); labels of mixed types are a DataError."""
+    try:
+        return np.unique(array)
+    except TypeError:
+        kinds = {type(value).__name__: value for value in array.tolist()}
+        shown = ", ".join(f"{value!r} ({kind})" for kind, value in kinds.items())
+        raise DataError(f"y mixes labels of several types: {shown}; make them all text or all numbers") from None
+
+
+def plain(label: Any) -> Any:
+    """Return a NumPy scalar as the Python value that JSON can hold."""
+    return label.item() if isinstance(label, np.generic) else label

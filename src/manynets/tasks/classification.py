@@ -1,0 +1,189 @@
+"""Classes: two (one score, sigmoid), several (one score each, softmax), or any subset of labels (one sigmoid each)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, final
+
+import numpy as np
+
+from manynets import metrics
+from manynets.errors import DataError
+from manynets.tasks.base import Task, Values, as_target, labels_of, plain
+
+__all__ = ["Binary", "Multiclass", "Multilabel"]
+
+
+def _sigmoid(scores: Values) -> Values:
+    return np.exp(-np.logaddexp(0.0, -scores))  # small probabilities keep their digits
+
+
+def _softmax(scores: Values) -> Values:
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def _classes(y: Any) -> tuple[Any, ...]:
+    labels = labels_of(as_target(y)) if np.ndim(y) == 1 or np.shape(y)[1:] == (1,) else None
+    if labels is None:
+        raise DataError(
+            f"y has shape {np.shape(y)}, but classes are one label a row: (N,) or (N, 1); several labels are 'multilabel'"
+        )
+    if len(labels) < 2:
+        raise DataError(f"y holds one class only, {plain(labels[0])!r}; at least two are needed to learn to tell them apart")
+    return tuple(plain(label) for label in labels)
+
+
+def _codes(y: Any, classes: tuple[Any, ...]) -> Values:
+    labels = as_target(y)
+    if labels.ndim != 1:
+        raise DataError(f"y has shape {labels.shape}, but classes are one label a row: (N,) or (N, 1)")
+    known = np.array(classes)
+    order = np.argsort(known, kind="stable")
+    try:
+        place = np.searchsorted(known, labels, sorter=order).clip(max=len(known) - 1)
+        codes = order[place]
+        strange = known[codes] != labels
+    except TypeError:
+        strange = np.ones(len(labels), dtype=bool)
+    if np.any(strange):
+        new = sorted({repr(plain(label)) for label in labels[strange]})
+        shown = ", ".join(new[:5]) + (", ..." if len(new) > 5 else "")
+        raise DataError(
+            f"y holds labels that the model does not know: {shown}; its classes are {', '.join(map(repr, classes[:20]))}"
+        )
+    return codes.astype(np.int64)
+
+
+class _OneLabel(Task):
+    """What Binary and Multiclass share: classes, codes and the metrics on them."""
+
+    classes: tuple[Any, ...]
+    losses = ("cross_entropy", "log_loss")
+    metric = "accuracy"
+
+    def codes(self, scores: Values) -> Values:
+        """Return the class codes (N,) that raw scores (N, O) predict."""
+        return self.proba(scores).argmax(axis=1)
+
+    def predict(self, scores: Values, *, loss: str | None = None) -> Values:
+        return np.array(self.classes)[self.codes(scores)]
+
+    def strata(self, target: Values) -> Values | None:
+        return target.astype(np.int64).reshape(-1)
+
+    def evaluate(self, scores: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+        truth, predicted = target.astype(np.int64).reshape(-1), self.codes(scores)
+        matrix = metrics.confusion_matrix(truth, predicted, classes=len(self.classes))
+        return {
+            "accuracy": metrics.accuracy(truth, predicted, weight=weight),
+            "per_class": metrics.per_class(matrix, classes=self.classes),
+            "confusion": matrix.tolist(),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "classes": list(self.classes)}
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Binary(_OneLabel):
+    """Two classes: one raw score per row, the log-odds of classes[1]; the target is (N, 1) of 0 and 1."""
+
+    classes: tuple[Any, ...]
+
+    name = "binary"
+
+    @classmethod
+    def of(cls, y: Any) -> Binary:
+        """Return the task for y, whose two distinct labels become the classes in sorted order."""
+        classes = _classes(y)
+        if len(classes) != 2:
+            raise DataError(f"y holds {len(classes)} classes, but the task 'binary' has two; use task='multiclass'")
+        return cls(classes)
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    def encode(self, y: Any) -> Values:
+        return _codes(y, self.classes).astype(np.float64)[:, None]
+
+    def proba(self, scores: Values) -> Values:
+        return np.concatenate([_sigmoid(-scores), _sigmoid(scores)], axis=1)
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Multiclass(_OneLabel):
+    """C classes: one raw score each, softmax; the target is (N,) of class codes."""
+
+    classes: tuple[Any, ...]
+
+    name = "multiclass"
+
+    @classmethod
+    def of(cls, y: Any) -> Multiclass:
+        """Return the task for y, whose distinct labels become the classes in sorted order."""
+        return cls(_classes(y))
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    def encode(self, y: Any) -> Values:
+        return _codes(y, self.classes)
+
+    def proba(self, scores: Values) -> Values:
+        return _softmax(scores)
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Multilabel(Task):
+    """Any subset of `count` labels: y (N, O) of 0 and 1; one raw score each, its log-odds."""
+
+    count: int
+
+    name = "multilabel"
+    losses = ("cross_entropy", "log_loss")
+    metric = "accuracy"
+
+    @classmethod
+    def of(cls, y: Any) -> Multilabel:
+        """Return the task for y (N, O) of 0 and 1."""
+        array = np.asarray(y)
+        return cls(array.shape[1] if array.ndim == 2 else 1)
+
+    @property
+    def outputs(self) -> int:
+        return self.count
+
+    def encode(self, y: Any) -> Values:
+        array = as_target(y)
+        columns = array.reshape(len(array), -1)
+        if columns.shape[1] != self.count:
+            raise DataError(f"y has {columns.shape[1]} columns, but this model has {self.count} labels")
+        if not np.isin(columns, (0, 1)).all():
+            bad = plain(columns[~np.isin(columns, (0, 1))][0])
+            raise DataError(f"y holds {bad!r}, but a multilabel target is 0 or 1 in each column")
+        return columns.astype(np.float64)
+
+    def proba(self, scores: Values) -> Values:
+        return _sigmoid(scores)
+
+    def predict(self, scores: Values, *, loss: str | None = None) -> Values:
+        return (scores > 0).astype(np.int64)
+
+    def evaluate(self, scores: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+        predicted = self.predict(scores)
+        return {
+            "accuracy": metrics.accuracy(target, predicted, weight=weight),
+            "per_label": [metrics.accuracy(target[:, i], predicted[:, i], weight=weight) for i in range(self.count)],
+        }
+
+    def strata(self, target: Values) -> Values | None:
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "count": self.count}

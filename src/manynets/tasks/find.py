@@ -1,0 +1,97 @@
+"""Find the task that a target asks for, by name or by its values; and read a task back from JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from manynets.errors import OptionError, one_of
+from manynets.tasks.base import Task, as_target, labels_of
+from manynets.tasks.classification import Binary, Multiclass, Multilabel
+from manynets.tasks.regression import Regression
+
+__all__ = ["MOST_INFERRED_CLASSES", "TASK_NAMES", "find_task", "task_from_json"]
+
+MOST_INFERRED_CLASSES = 32  # whole numbers with more distinct values than this are taken for a regression target
+
+_MAKERS: dict[str, Callable[[Any], Task]] = {
+    "regression": Regression.of,
+    "binary": Binary.of,
+    "multiclass": Multiclass.of,
+    "multilabel": Multilabel.of,
+}
+TASK_NAMES = tuple(_MAKERS)
+
+
+def find_task(y: Any, *, name: str | None = None) -> Task:
+    """Return the task for y, named or found from its values.
+
+    Text and bools are classes. Whole numbers with at most 32 distinct values are classes (two: binary), other numbers
+    regression. Several columns of 0 and 1 are multilabel, other columns regression.
+
+    >>> find_task(["a", "b", "a"]).name, find_task([0.5, 1.5]).name, find_task([0, 1, 2]).name
+    ('binary', 'regression', 'multiclass')
+    """
+    array = as_target(y)
+    if name is None:
+        name = _infer(array)
+    return _MAKERS[one_of(name, _MAKERS, what="task")](array)
+
+
+def _infer(array: np.ndarray[Any, Any]) -> str:
+    if array.ndim == 2:
+        return "multilabel" if array.dtype.kind in "biuf" and np.isin(array, (0, 1)).all() else "regression"
+    if array.dtype.kind == "O" and all(_is_number(value) for value in array.tolist()):
+        array = array.astype(np.float64)
+    if array.dtype.kind in "iuf" and not np.isfinite(array).all():
+        return "regression"
+    if array.dtype.kind in "iuf" and (np.any(array % 1 != 0) or len(np.unique(array)) > MOST_INFERRED_CLASSES):
+        return "regression"
+    return "binary" if len(labels_of(array)) == 2 else "multiclass"
+
+
+def task_from_json(data: Mapping[str, Any]) -> Task:
+    """Return the task that `Task.to_json` wrote; what does not fit is an OptionError."""
+    if not isinstance(data, Mapping):
+        raise OptionError(f"a task is {data!r}, but must be a JSON object")
+    name = one_of(data.get("name"), _MAKERS, what="task")
+    expected = {"regression": {"center", "scale", "flat"}, "multilabel": {"count"}}.get(name, {"classes"})
+    if set(data) - {"name"} != expected:
+        raise OptionError(f"task {name!r} has the fields {sorted(set(data) - {'name'})}, but must have {sorted(expected)}")
+    if name == "regression":
+        center, scale, flat = data["center"], data["scale"], data["flat"]
+        lists = isinstance(center, list) and isinstance(scale, list) and len(center) == len(scale) > 0
+        if not lists or not isinstance(flat, bool) or not all(_finite(value) for value in center + scale) or min(scale) <= 0:
+            raise OptionError(
+                "task 'regression' needs equally long lists of finite numbers 'center' and 'scale' (above 0) and a bool 'flat'"
+            )
+        return Regression(tuple(map(float, center)), tuple(map(float, scale)), flat)
+    if name == "multilabel":
+        count = data["count"]
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise OptionError(f"task 'multilabel' has count {count!r}, but needs a whole number of at least 1")
+        return Multilabel(count)
+    classes = data["classes"]
+    sound = isinstance(classes, list) and len(classes) >= 2
+    if not sound or not (all(isinstance(c, str) for c in classes) or all(_is_label(c) for c in classes)):
+        raise OptionError(f"task {name!r} needs a list 'classes' of at least two texts or numbers")
+    if len(set(classes)) != len(classes):
+        raise OptionError(f"task {name!r} lists a class twice")
+    if name == "binary" and len(classes) != 2:
+        raise OptionError(f"task 'binary' has {len(classes)} classes, but needs two")
+    return Binary(tuple(classes)) if name == "binary" else Multiclass(tuple(classes))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def _finite(value: object) -> bool:
+    return _is_number(value) and abs(value) <= sys.float_info.max  # type: ignore[arg-type, operator]
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, bool) or _finite(value)

@@ -1,0 +1,216 @@
+"""The losses on torch tensors: value and derivative with respect to raw scores, with the model axis.
+
+Scores and targets have shape (..., O), the rest (...) is rows, or (K, rows). Each loss is written out as a value, from which
+autograd can start, and as a closed-form derivative that is written into a buffer.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any, TypeAlias, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from manynets.errors import OptionError, one_of
+from manynets.spec import Recipe
+from manynets.tasks.base import Task
+from manynets.tasks.regression import Regression
+
+__all__ = ["Objective", "objective_for"]
+
+Host: TypeAlias = NDArray[np.float64]
+
+
+class Objective(abc.ABC):
+    """A loss on raw scores, in the units that a network is trained in. Final classes: Softmax and Elementwise."""
+
+    @abc.abstractmethod
+    def expand(self, target: Tensor, smoothing: Tensor | float, dtype: torch.dtype) -> Tensor:
+        """Return the target (..., O) of encoded targets: class codes (...) or floats (..., O), labels smoothed."""
+
+    @abc.abstractmethod
+    def rows(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Return each row's loss (...)."""
+
+    @abc.abstractmethod
+    def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
+        """Write d rows / d scores (..., O) into out."""
+
+    def report(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Return each row's loss (...) in the unit of the user's target; the same as `rows` but for scaled regression."""
+        return self.rows(scores, target)
+
+    @abc.abstractmethod
+    def hits(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Return per row (..., M) what the metric is made of: M = 1 and 1 where the labels are right, or M = O squared errors."""
+
+    @abc.abstractmethod
+    def metric(self, hits: Host, spread: Host) -> Host:
+        """Return the task's metric (K,) from mean hits (K, M) and the variances of the target (K, O)."""
+
+
+@final
+class Softmax(Objective):
+    """Cross-entropy -sum_c t_c log softmax(z)_c; its derivative is softmax(z) - t."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+
+    def expand(self, target: Tensor, smoothing: Tensor | float, dtype: torch.dtype) -> Tensor:
+        out = torch.zeros(*target.shape, self.classes, dtype=dtype, device=target.device)
+        out.scatter_(-1, target.unsqueeze(-1), 1.0)
+        return _smooth(out, smoothing, 1.0 / self.classes)
+
+    def rows(self, scores: Tensor, target: Tensor) -> Tensor:
+        return -(torch.log_softmax(scores, -1) * target).sum(-1)
+
+    def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
+        # torch.softmax is several times slower than its parts where there are few classes
+        torch.sub(scores, scores.amax(-1, keepdim=True), out=out).exp_()
+        out.div_(out.sum(-1, keepdim=True)).sub_(target)
+
+    def hits(self, scores: Tensor, target: Tensor) -> Tensor:
+        return (scores.argmax(-1) == target.argmax(-1)).to(scores.dtype).unsqueeze(-1)
+
+    def metric(self, hits: Host, spread: Host) -> Host:
+        return hits[:, 0]
+
+
+@final
+class Elementwise(Objective):
+    """A loss that is a mean (or, where `total`, a sum) over outputs of value(score, target), with derivative slope(...)."""
+
+    def __init__(
+        self,
+        value: Callable[[Tensor, Tensor], Tensor],
+        slope: Callable[[Tensor, Tensor, Tensor], object],
+        *,
+        outputs: int,
+        total: bool = False,
+        unit: NDArray[np.float64] | None = None,
+        scale: NDArray[np.float64] | None = None,
+        smooth: bool = False,
+        exponential: bool = False,
+    ) -> None:
+        self.value = value
+        self.slope = slope
+        self.outputs = outputs
+        self.total = total
+        self.unit = unit  # (O,): what turns a loss on standardised targets into the user's unit
+        self.scale = scale  # (O,): standard deviation of a regression target; None for labels
+        self.smooth = smooth
+        self.exponential = exponential  # scores are log-rates
+
+    def _reduce(self, values: Tensor) -> Tensor:
+        return values.sum(-1) if self.total else values.mean(-1)
+
+    def expand(self, target: Tensor, smoothing: Tensor | float, dtype: torch.dtype) -> Tensor:
+        return _smooth(target, smoothing, 0.5) if self.smooth else target
+
+    def rows(self, scores: Tensor, target: Tensor) -> Tensor:
+        return self._reduce(self.value(scores, target))
+
+    def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
+        self.slope(scores, target, out)
+        if self.outputs > 1 and not self.total:
+            out.div_(self.outputs)
+
+    def report(self, scores: Tensor, target: Tensor) -> Tensor:
+        values = self.value(scores, target)
+        return self._reduce(values if self.unit is None else values * torch.as_tensor(self.unit).to(values))
+
+    def hits(self, scores: Tensor, target: Tensor) -> Tensor:
+        if self.scale is None:
+            return ((scores > 0) == (target > 0.5)).all(-1, keepdim=True).to(scores.dtype)
+        predicted = scores.exp() if self.exponential else scores
+        return (predicted - target).square()
+
+    def metric(self, hits: Host, spread: Host) -> Host:
+        if self.scale is None:
+            return hits[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            r2 = np.where(spread > 0, 1 - hits / spread, np.where(hits > 0, 0.0, 1.0))
+        return np.asarray(r2.mean(axis=1))
+
+
+def _smooth(target: Tensor, smoothing: Tensor | float, level: float) -> Tensor:
+    """Return (1 - s) t + s level; s is a number, or one per network, shape (K, 1, 1)."""
+    if isinstance(smoothing, Tensor):
+        return target * (1 - smoothing) + smoothing * level
+    return target * (1 - smoothing) + smoothing * level if smoothing else target
+
+
+def _sub(z: Tensor, t: Tensor, out: Tensor) -> Tensor:
+    return torch.sub(z, t, out=out)
+
+
+def _logistic_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
+    torch.sigmoid(z, out=out)
+    out.sub_(t)
+
+
+def _poisson(z: Tensor, t: Tensor) -> Tensor:
+    """Half the Poisson deviance for log-rate z: t log t - t - t z + exp(z), 0 where exp(z) = t."""
+    return torch.xlogy(t, t) - t - t * z + z.exp()
+
+
+def _poisson_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
+    torch.exp(z, out=out)
+    out.sub_(t)
+
+
+def objective_for(task: Task, recipe: Recipe) -> Objective:
+    """Return the loss that a recipe asks of a task; a name the task does not take is an OptionError with the valid ones."""
+    name = recipe.loss or task.losses[0]
+    one_of(name, task.losses, what=f"loss of the task {task.name!r}")
+    if not isinstance(task, Regression):
+        if task.name == "multiclass":
+            return Softmax(task.outputs)
+        return Elementwise(
+            lambda z, t: F.binary_cross_entropy_with_logits(z, t.expand_as(z), reduction="none"),
+            _logistic_slope,
+            outputs=task.outputs,
+            total=name == "log_loss",
+            smooth=True,
+        )
+    if recipe.label_smoothing:
+        raise OptionError(f"label_smoothing is {recipe.label_smoothing}, but a regression target has no labels; leave it at 0")
+    scale = np.asarray(task.scale)
+    quantile, delta = recipe.quantile, recipe.delta
+    if name == "poisson":
+        if any(task.center) or any(value != 1 for value in task.scale):
+            raise OptionError(
+                "loss='poisson' predicts log-rates and needs the target as it is: use Regression.of(y, standardise=False)"
+            )
+        return Elementwise(_poisson, _poisson_slope, outputs=task.outputs, scale=scale, exponential=True)
+
+    def squared_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
+        torch.sub(z, t, out=out)
+        out.mul_(2)
+
+    def absolute_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
+        torch.sub(z, t, out=out)
+        out.sign_()
+
+    def huber_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
+        torch.sub(z, t, out=out)
+        out.clamp_(-delta, delta)
+
+    def quantile_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
+        torch.sub(z, t, out=out)
+        out.sign_().add_(1 - 2 * quantile).mul_(0.5)
+
+    forms: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor, Tensor, Tensor], Any], int]] = {
+        "squared_error": (lambda z, t: (z - t).square(), squared_slope, 2),
+        "half_squared_error": (lambda z, t: 0.5 * (z - t).square(), _sub, 2),
+        "absolute_error": (lambda z, t: (z - t).abs(), absolute_slope, 1),
+        "huber": (lambda z, t: F.huber_loss(z, t.expand_as(z), reduction="none", delta=delta), huber_slope, 2),
+        "quantile": (lambda z, t: 0.5 * (z - t).abs() + (0.5 - quantile) * (z - t), quantile_slope, 1),
+    }
+    value, slope, power = forms[name]
+    return Elementwise(value, slope, outputs=task.outputs, total=name == "half_squared_error", scale=scale, unit=scale**power)

@@ -1,0 +1,205 @@
+"""The closed-form gradient of K dense stacks: the backward pass is two matrix products a layer, written into buffers made once.
+
+With z = h W^T + b, a = f(norm(z)), and d the derivative of a network's loss by z:  dW = d^T h,  db = sum_rows d,  dh = d W.
+Every operation writes into a buffer that exists; nothing is allocated from the second step on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from manynets.data.batches import Slots
+from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.dropout import Masks
+from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population
+from manynets.tasks.objectives import Objective
+
+__all__ = ["ClosedForm"]
+
+LARGE_MATRIX = 16384  # numbers in a weight matrix from which one product each is as fast as a batched one and a copy
+
+
+class _Norm:
+    """Batch norm of one hidden layer: y = g (z - mean) / sqrt(var + eps) + b over the rows of the batch."""
+
+    def __init__(
+        self, population: Population, grads: Population, layer: int, like: Tensor, fit: Callable[[Tensor], Tensor]
+    ) -> None:
+        self.gain, self.shift = (fit(population.parameters[f"norm{layer}.{name}"]) for name in ("weight", "bias"))
+        self.d_gain, self.d_shift = (fit(grads.parameters[f"norm{layer}.{name}"]) for name in ("weight", "bias"))
+        self.running_mean, self.running_var = (fit(population.buffers[f"norm{layer}.running_{n}"]) for n in ("mean", "var"))
+        self.normal, self.out, self.product = (torch.empty_like(like) for _ in range(3))
+        self.mean, self.var, self.inverse, self.part = (torch.empty_like(self.gain) for _ in range(4))
+
+    def run(self, z: Tensor, valid: Tensor | None) -> Tensor:
+        rows: float | Tensor = z.shape[-2] if valid is None else valid.sum(-2, keepdim=True)
+        torch.sum(z if valid is None else torch.mul(z, valid, out=self.product), -2, keepdim=True, out=self.mean)
+        self.mean.div_(rows)
+        torch.sub(z, self.mean, out=self.normal)
+        if valid is not None:
+            self.normal.mul_(valid)
+        torch.sum(torch.mul(self.normal, self.normal, out=self.product), -2, keepdim=True, out=self.var)
+        torch.div(self.var, rows, out=self.part)
+        torch.rsqrt(self.part.add_(BN_EPS), out=self.inverse)
+        self.normal.mul_(self.inverse)
+        torch.addcmul(self.shift, self.normal, self.gain, out=self.out)
+        self.running_mean.lerp_(self.mean, BN_MOMENTUM)
+        self.running_var.lerp_(self.var.div_(rows - 1), BN_MOMENTUM)  # unbiased, as torch keeps it
+        self.rows = rows
+        return self.out
+
+    def back(self, d: Tensor, valid: Tensor | None) -> None:
+        """Turn d = dLoss/dy into dLoss/dz in place: g inv (d - mean(d) - n mean(d n)), n the normalised z."""
+        torch.sum(d, -2, keepdim=True, out=self.d_shift)
+        torch.sum(torch.mul(d, self.normal, out=self.product), -2, keepdim=True, out=self.d_gain)
+        torch.div(self.d_gain, self.rows, out=self.part)
+        d.sub_(torch.mul(self.normal, self.part, out=self.product))
+        torch.div(self.d_shift, self.rows, out=self.part)
+        d.sub_(self.part).mul_(torch.mul(self.gain, self.inverse, out=self.part))
+        if valid is not None:
+            d.mul_(valid)
+
+
+class _Buffers:
+    """What one batch size needs: the input, the activation and the derivative of each layer."""
+
+    def __init__(self, owner: ClosedForm, size: int) -> None:
+        shape, like, k = owner.shape, owner.population.flat, owner.population.size
+        lead = (size,) if k == 1 else (k, size)
+        separate = not owner.kind.from_output
+        masks = owner.masks
+        self.z = [like.new_empty(*lead, units) for units in shape.hidden]
+        self.a = [torch.empty_like(z) if separate else z for z in self.z]
+        self.norms = [
+            _Norm(owner.population, owner.grads, i, z, owner.fit_row) if shape.batch_norm else None for i, z in enumerate(self.z)
+        ]
+        if not separate:
+            self.a = [norm.out if norm else z for norm, z in zip(self.norms, self.z, strict=True)]
+        self.dropped = [
+            torch.empty_like(z) if i + 1 in masks.active and not owner.quiet[i + 1] else a
+            for i, (z, a) in enumerate(zip(self.z, self.a, strict=True))
+        ]
+        self.input = like.new_empty(*lead, shape.in_features) if 0 in masks.active else None
+        self.d = [torch.empty_like(z) for z in self.z] + [like.new_empty(*lead, shape.out_features)]
+        self.d_turned = [d.mT for d in self.d]
+
+
+class ClosedForm:
+    """Writes the gradient of the mean loss of each network into `grads` (a population of the same shape), step by step.
+
+    With a learning rate `descend` there is no gradient: a plain SGD step is made inside the matrix products, W <- W - lr d^T h.
+    """
+
+    def __init__(self, population: Population, grads: Population, objective: Objective, masks: Masks) -> None:
+        self.population, self.grads, self.objective, self.masks = population, grads, objective, masks
+        self.shape = population.shape
+        self.kind = ACTIVATIONS[self.shape.activation]
+        single = population.size == 1
+        self.mm: Any = torch.mm if single else torch.bmm
+        self.addmm: Any = torch.addmm if single else torch.baddbmm
+        layers = [name for name, _, _ in self.shape.layers]
+        self.weights, self.d_weights = ([self.fit(side.parameters[f"{n}.weight"]) for n in layers] for side in (population, grads))
+        self.turned = [weight.mT for weight in self.weights]
+        self.biases, self.d_biases = (
+            [self.fit_row(side.parameters[f"{n}.bias"]) for n in layers] if self.shape.bias else [] for side in (population, grads)
+        )
+        # A batched product into a view with gaps between the networks falls back to one product each, which costs more than
+        # a copy where the matrices are small.
+        self.parts = [
+            None if single or weight[0].numel() > LARGE_MATRIX else torch.empty_like(weight, memory_format=torch.contiguous_format)
+            for weight in self.weights
+        ]
+        # The factor 1 / (1 - p) of each layer's input is taken into the products; where a dropped unit passes nothing back by
+        # itself, its mask is not needed on the way back either.
+        self.scales = masks.scales
+        self.quiet = [self.kind.stops and column is None for column in masks.columns]
+        self._buffers: dict[int, _Buffers] = {}
+
+    def fit(self, view: Tensor) -> Tensor:
+        """Return a view (K, ...) without its first axis for K = 1."""
+        return view[0] if self.population.size == 1 else view
+
+    def fit_row(self, view: Tensor) -> Tensor:
+        """Return a view (K, H) as a row (1, H) for K = 1, or (K, 1, H), which broadcasts over the rows of a batch."""
+        return view if self.population.size == 1 else view.unsqueeze(1)
+
+    def prepare(self, slots: Slots, step: int, count: int) -> None:
+        """Make ready for `count` steps in these slots, of which the first is step `step` of the run."""
+        self.masks.fill(step, count, slots.size, slots.count)
+
+    def step(self, slots: Slots, s: int, descend: float | None = None) -> None:
+        """Run slot s forward and backward: its scores and the gradient are written; or descend with this learning rate."""
+        if slots.size not in self._buffers:
+            self._buffers[slots.size] = _Buffers(self, slots.size)
+        b = self._buffers[slots.size]
+        masks = [None if layer is None else layer[s] for layer in self.masks.layers]
+        valid, scores = slots.slot_valid[s], slots.slot_scores[s]
+        last = len(b.z)
+
+        h = slots.slot_x[s]
+        if b.input is not None:
+            h = torch.mul(h, masks[0], out=b.input)
+        inputs = [h]
+        for i in range(last):
+            z = b.z[i]
+            self._linear(i, h, z)
+            norm = b.norms[i]
+            y = z if norm is None else norm.run(z, valid)
+            a = b.a[i]
+            self.kind.run(y, a)
+            mask = masks[i + 1]
+            h = a if mask is None else torch.mul(a, mask, out=b.dropped[i])
+            inputs.append(h)
+        self._linear(last, h, scores)
+
+        d = b.d[last]
+        self.objective.gradient(scores, slots.slot_target[s], out=d)
+        d.mul_(slots.slot_weight[s])
+        for i in range(last, -1, -1):
+            below = b.d[i - 1] if i else None
+            if below is not None:
+                self._product(d, self.weights[i], self.scales[i], below)
+            self._emit(i, d, b.d_turned[i], inputs[i], descend)
+            if below is not None:
+                mask, norm = masks[i], b.norms[i - 1]
+                if mask is not None and not self.quiet[i]:
+                    below.mul_(mask)
+                saved = b.a[i - 1] if self.kind.from_output else (b.z[i - 1] if norm is None else norm.out)
+                self.kind.back(below, saved)
+                if norm is not None:
+                    norm.back(below, valid)
+                d = below
+
+    def _linear(self, i: int, h: Tensor, out: Tensor) -> None:
+        if self.biases:
+            self.addmm(self.biases[i], h, self.turned[i], alpha=self.scales[i], out=out)
+        else:
+            self._product(h, self.turned[i], self.scales[i], out)
+
+    def _product(self, left: Tensor, right: Tensor, scale: float, out: Tensor) -> None:
+        if scale == 1.0:
+            self.mm(left, right, out=out)
+        else:
+            self.addmm(out, left, right, beta=0, alpha=scale, out=out)
+
+    def _emit(self, i: int, d: Tensor, turned: Tensor, h: Tensor, descend: float | None) -> None:
+        """Write layer i's gradient, or make its SGD step; `turned` is d^T."""
+        weight, part, scale = self.weights[i], self.parts[i], self.scales[i]
+        if part is not None:
+            self._product(turned, h, scale, part)
+            if descend is None:
+                self.d_weights[i].copy_(part)
+            else:
+                weight.add_(part, alpha=-descend)
+        elif descend is None:
+            self._product(turned, h, scale, self.d_weights[i])
+        else:
+            self.addmm(weight, turned, h, alpha=-descend * scale, out=weight)
+        if self.biases:
+            torch.sum(d, -2, keepdim=True, out=self.d_biases[i])
+            if descend is not None:
+                self.biases[i].add_(self.d_biases[i], alpha=-descend)

@@ -1,0 +1,41 @@
+"""torch's process-wide settings during a run, and their return to what the user had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from manynets.errors import OptionError
+from manynets.spec import Precision
+
+__all__ = ["find_device", "torch_settings"]
+
+SMALL_STEP = 6e6  # multiplications in one step below which a second thread costs more than it brings; bench/ measures it
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device for "auto", "cpu", "cuda" or "cuda:N"; one that is not there is an OptionError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise OptionError(f"device is {name!r}, but torch finds {found} CUDA devices here; use device='cpu' or 'auto'")
+    return device
+
+
+@contextmanager
+def torch_settings(work: float, *, precision: Precision = "full") -> Iterator[None]:
+    """Within: one thread where a step's multiplications `work` are few, and the precision asked for; after: all as before."""
+    threads, matmul = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    try:
+        if work < SMALL_STEP and threads > 1:
+            torch.set_num_threads(1)
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        yield
+    finally:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(matmul)

@@ -1,0 +1,49 @@
+"""What happens to a gradient on its way to the weights: penalties, clipping, the optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from manynets.optim import SGD, Coefficient, Optimizer, add_scaled, coefficient, optimizer_for
+from manynets.spec import Recipe
+
+__all__ = ["Update"]
+
+
+class Update:
+    """One step of K networks from their gradient: g += l2 w + l1 sign(w) on weight matrices; |g| <= clip_norm; the optimizer."""
+
+    def __init__(self, flat: Tensor, grad: Tensor, weight_count: int, recipes: Sequence[Recipe]) -> None:
+        self.optimizer: Optimizer = optimizer_for([recipe.optimizer for recipe in recipes], flat, grad)
+        self.grad = grad
+        self.weights, self.weight_grad = flat[:, :weight_count], grad[:, :weight_count]
+        self.l1: Coefficient = coefficient([recipe.l1 for recipe in recipes], flat)
+        self.l2: Coefficient = coefficient([recipe.l2 for recipe in recipes], flat)
+        self.has_l1, self.has_l2 = any(recipe.l1 for recipe in recipes), any(recipe.l2 for recipe in recipes)
+        self.clipped = any(recipe.clip_norm is not None for recipe in recipes)
+        self.clip = flat.new_tensor([math.inf if r.clip_norm is None else r.clip_norm for r in recipes]).unsqueeze(1)
+
+    @property
+    def descends(self) -> bool:
+        """Whether a step is w - lr g and nothing else, so that the closed form may make it inside its products."""
+        return isinstance(self.optimizer, SGD) and self.optimizer.plain and not (self.has_l1 or self.has_l2) and not self.clipped
+
+    def penalty(self) -> Tensor:
+        """Return l1 * sum |w| + l2 / 2 * sum w^2 of each network, shape (K,)."""
+        ones, squares = self.weights.abs().sum(1, keepdim=True), self.weights.square().sum(1, keepdim=True)
+        return (ones * self.l1 + squares * self.l2 * 0.5).squeeze(1)
+
+    def step(self, s: int) -> None:
+        """Make the planned step s from the gradient."""
+        if self.has_l2:
+            add_scaled(self.weight_grad, self.weights, self.l2)
+        if self.has_l1:
+            add_scaled(self.weight_grad, self.weights.sign(), self.l1)
+        if self.clipped:
+            norm = torch.linalg.vector_norm(self.grad, dim=1, keepdim=True)
+            self.grad.mul_((self.clip / (norm + 1e-6)).clamp_(max=1.0))
+        self.optimizer.step(s)
