@@ -1,0 +1,171 @@
+"""Small images with ten classes: scikit-learn's digits, MNIST, Fashion-MNIST. Pixels are features in [0, 1]."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.datasets.dataset import Dataset
+from manynets.datasets.download import ARCHIVES, cache_folder, fetch
+from manynets.datasets.idx import read_idx
+from manynets.errors import DataError, MissingExtraError
+
+__all__ = ["digits", "fashion_mnist", "find_folder", "mnist"]
+
+TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+MOST_BYTES = 2**28  # of pixels in one file: five times MNIST
+DIGITS = tuple("0123456789")
+CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+
+Folder = str | os.PathLike[str]
+
+
+def digits() -> Dataset:
+    """Return the 1,797 digits of 8 x 8 pixels that come with scikit-learn: 1,437 for training, 360 for testing.
+
+    The split is always the same: scikit-learn's `train_test_split(test_size=0.2, stratify=y, random_state=0)`. Pixels,
+    0 to 16, are divided by 16. Raises MissingExtraError without scikit-learn.
+    """
+    try:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+    except ImportError:
+        raise MissingExtraError("scikit-learn", extra="sklearn", purpose="the data set 'digits'") from None
+    pixels, labels = load_digits(return_X_y=True)
+    X = (pixels / 16).astype(np.float32)
+    y = labels.astype(np.int64)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
+    return Dataset(
+        name="digits",
+        X=X_train,
+        y=y_train,
+        X_test=X_test,
+        y_test=y_test,
+        feature_names=_pixel_names(8, 8),
+        class_names=DIGITS,
+        image_shape=(8, 8),
+        task="multiclass",
+        source="E. Alpaydin, C. Kaynak, 1998, UCI Optical Recognition of Handwritten Digits, test part; CC BY 4.0",
+    )
+
+
+def mnist(*, data_dir: Folder | None = None) -> Dataset:
+    """Return MNIST: 60,000 + 10,000 handwritten digits of 28 x 28 pixels.
+
+    The four IDX files, gzipped or not, are read from `data_dir`/mnist; without data_dir from MANYNETS_DATA/mnist; and
+    where that has none of them, from the user's cache, after a first download (12 MB, with checksums). Raises DataError
+    for a file that is missing, damaged or not what it should be.
+    """
+    return _idx_dataset(
+        "mnist",
+        data_dir,
+        class_names=DIGITS,
+        source="Y. LeCun, C. Cortes, C. Burges, from NIST SD-1 and SD-3; no terms stated, copies say CC BY-SA 3.0",
+    )
+
+
+def fashion_mnist(*, data_dir: Folder | None = None) -> Dataset:
+    """Return Fashion-MNIST: 60,000 + 10,000 pieces of clothing, 28 x 28 pixels; places and errors as `mnist`."""
+    return _idx_dataset(
+        "fashion-mnist",
+        data_dir,
+        class_names=CLOTHES,
+        source="H. Xiao, K. Rasul, R. Vollgraf, 2017, github.com/zalandoresearch/fashion-mnist; MIT licence",
+    )
+
+
+def find_folder(name: str, data_dir: Folder | None = None) -> Path | None:
+    """Return the folder that has the four files already, looked for in the order that `mnist` tells; or None."""
+    named = data_dir or os.environ.get("MANYNETS_DATA")
+    if named:
+        folder = Path(named).expanduser() / name
+        if len(_present(folder)) == len(TRAIN + TEST):
+            return folder
+    cache = None if data_dir else cache_folder(name)
+    return cache if cache is not None and len(_present(cache)) == len(TRAIN + TEST) else None
+
+
+def _idx_dataset(name: str, data_dir: Folder | None, *, class_names: tuple[str, ...], source: str) -> Dataset:
+    files = _locate(name, data_dir)
+    try:
+        X, y = _read_part(files, TRAIN, len(class_names))
+        X_test, y_test = _read_part(files, TEST, len(class_names))
+    except DataError as error:
+        raise DataError(f"{error}. {_remedy(name)}") from None
+    return Dataset(
+        name=name,
+        X=X,
+        y=y,
+        X_test=X_test,
+        y_test=y_test,
+        feature_names=_pixel_names(28, 28),
+        class_names=class_names,
+        image_shape=(28, 28),
+        task="multiclass",
+        source=source,
+    )
+
+
+def _locate(name: str, data_dir: Folder | None) -> dict[str, Path]:
+    """Return the path of each of the four files, by its name without ending."""
+    named = data_dir or os.environ.get("MANYNETS_DATA")
+    if named:
+        folder = Path(named).expanduser() / name
+        files = _present(folder)
+        missing = [stem for stem in TRAIN + TEST if stem not in files]
+        if not missing:
+            return files
+        if data_dir or files:  # a place that was asked for, or that holds a part, is not silently passed over
+            raise DataError(
+                f"{folder / missing[0]} is missing (with .gz or without); expected were four IDX files. {_remedy(name)}"
+            )
+    fetched = fetch(ARCHIVES[name], name, cache_folder(name) or Path())
+    return {file.removesuffix(".gz"): path for file, path in fetched.items()}
+
+
+def _present(folder: Path) -> dict[str, Path]:
+    """Return those of the four files that are in the folder; some copies write a dot before idx."""
+    names = {
+        stem: (stem, f"{stem}.gz", stem.replace("-idx", ".idx"), f"{stem.replace('-idx', '.idx')}.gz") for stem in TRAIN + TEST
+    }
+    found = {stem: next((folder / one for one in spelled if (folder / one).is_file()), None) for stem, spelled in names.items()}
+    return {stem: path for stem, path in found.items() if path is not None}
+
+
+def _remedy(name: str) -> str:
+    archive = ARCHIVES[name]
+    return (
+        f"To get {name}: leave out data_dir and MANYNETS_DATA to download it; or put {', '.join(archive.sha256)} "
+        f"from {archive.mirrors[0]} into a folder {name}/ in the folder that data_dir or MANYNETS_DATA names"
+    )
+
+
+def _read_part(files: dict[str, Path], part: tuple[str, str], classes: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return pixels (N, 784) in [0, 1] and labels (N,). At most the bytes and their float32 are held at once."""
+    images_file, labels_file = (files[stem] for stem in part)
+    labels = read_idx(labels_file, max_bytes=MOST_BYTES)
+    if labels.dtype != np.uint8 or labels.ndim != 1 or labels.size == 0:
+        raise DataError(
+            f"{labels_file} holds {labels.dtype} of shape {labels.shape}, but expected were labels: uint8 of shape (N,)"
+        )
+    if labels.max() >= classes:
+        place = int(np.argmax(labels >= classes))
+        raise DataError(f"{labels_file} holds the label {labels[place]} at {place}, but expected were labels 0 to {classes - 1}")
+    images = read_idx(images_file, max_bytes=MOST_BYTES)
+    if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
+        raise DataError(
+            f"{images_file} holds {images.dtype} of shape {images.shape}, but expected were images: uint8 of shape (N, 28, 28)"
+        )
+    if len(images) != len(labels):
+        raise DataError(f"{images_file} holds {len(images):,} images, but {labels_file} {len(labels):,} labels")
+    pixels: NDArray[Any] = images.reshape(len(images), 28 * 28)
+    return np.divide(pixels, np.float32(255), dtype=np.float32), labels.astype(np.int64)
+
+
+def _pixel_names(height: int, width: int) -> tuple[str, ...]:
+    return tuple(f"pixel_{row}_{column}" for row in range(height) for column in range(width))
