@@ -10,6 +10,7 @@ import abc
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -20,6 +21,8 @@ from torch import Tensor
 from manynets import spec
 
 __all__ = ["Coefficient", "Coefficients", "Optimizer", "coefficient", "optimizer_for", "schedule_factors"]
+
+FUSED_RUN = 2048  # parameters from which a fused kernel of their own is cheaper than columns over all networks
 
 Coefficient: TypeAlias = float | Tensor
 Host: TypeAlias = NDArray[np.float64]
@@ -114,7 +117,7 @@ class SGD(Optimizer):
     def __init__(self, specs: Sequence[spec.SGD], flat: Tensor, grad: Tensor) -> None:
         super().__init__(specs, flat, grad)
         self.momentum = self.column("momentum")
-        self.nesterov = specs[0].nesterov
+        self.nesterov, self.lr_inside = specs[0].nesterov, specs[0].lr_in_velocity
         self.plain = self.decay == 0.0 if isinstance(self.decay, float) else False
         self.plain = self.plain and not self.state
 
@@ -123,6 +126,15 @@ class SGD(Optimizer):
 
     def step(self, s: int) -> None:
         grad = self._decayed()
+        if self.state and self.lr_inside:
+            velocity = self.state["momentum"].mul_(self.momentum)
+            add_scaled(velocity, grad, self.rate[s])
+            if self.nesterov:
+                add_scaled(self.flat, grad, self.rate[s], -1.0)
+                add_scaled(self.flat, velocity, self.momentum, -1.0)
+            else:
+                self.flat.sub_(velocity)
+            return
         if self.state:
             velocity = self.state["momentum"].mul_(self.momentum).add_(grad)
             if self.nesterov:
@@ -136,38 +148,40 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam, and with `decoupled` AdamW: m, v <- moving means of g, g^2; w <- w - lr m_hat / (sqrt(v_hat) + eps).
 
-    Where the networks agree in all hyperparameters one fused kernel makes the step.
+    On the CPU each run of neighbouring networks that agree in all hyperparameters takes one fused kernel; where such runs are
+    too short to pay, and on CUDA, the step is written out with columns.
     """
 
     def __init__(self, specs: Sequence[spec.Adam | spec.AdamW], flat: Tensor, grad: Tensor) -> None:
         super().__init__(specs, flat, grad)
         self.decoupled = isinstance(specs[0], spec.AdamW)
+        self.kernel: Any = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
         self.betas = np.array([one.betas for one in specs], dtype=np.float64)
         self.rest = [coefficient(column.tolist(), flat) for column in (1 - self.betas).T]
         self.beta2 = coefficient(self.betas[:, 1].tolist(), flat)
         self.eps = self.column("eps")
         self.root = Coefficients(flat)
         self.shrink = Coefficients(flat)
-        self.alike = all(dataclasses.replace(one, lr=specs[0].lr) == specs[0] for one in specs)
-        self.fused = False
+        self.alike = np.array([dataclasses.replace(a, lr=0.0) == dataclasses.replace(b, lr=0.0) for a, b in pairwise(specs)], dtype=bool)
         self.count = torch.zeros((), dtype=torch.float32, device=flat.device)
-        self.spare = torch.empty_like(flat) if not self._may_fuse() else flat
-
-    def _may_fuse(self) -> bool:
-        return self.alike and not self.flat.is_cuda and all(one.lr == self.specs[0].lr for one in self.specs)
+        self.spare: Tensor | None = None
+        self.runs: list[tuple[int, list[list[Tensor]]]] = []  # first place of a run, and its parts of the four tensors
 
     def state_names(self) -> tuple[str, ...]:
         return ("mean", "square")
 
     def plan(self, rates: Host, step: int) -> None:
-        same = bool((rates == rates[:, :1]).all())
-        self.fused = same and self.alike and not self.flat.is_cuda
-        if self.fused:
-            self.rate.plan(rates)
+        places, parameters = self.flat.shape
+        breaks = np.flatnonzero(~(self.alike & (rates[:, 1:] == rates[:, :-1]).all(axis=0))) + 1
+        if not self.flat.is_cuda and (len(breaks) == 0 or places * parameters >= FUSED_RUN * len(breaks)):
+            starts = [0, *breaks.tolist(), places]
+            if [start for start, _ in self.runs] != starts[:-1]:
+                whole = (self.flat, self.grad, self.state["mean"], self.state["square"])
+                self.runs = [(a, [[tensor[a:b]] for tensor in whole]) for a, b in pairwise(starts)]
+            self.run_rates = [rates[:, a].tolist() for a in starts[:-1]]
             self.count.fill_(step)
             return
-        if self.spare is self.flat:
-            self.spare = torch.empty_like(self.flat)
+        self.runs = []
         steps = np.arange(step + 1, step + len(rates) + 1)[:, None]
         self.rate.plan(rates / (1 - self.betas[:, 0] ** steps))
         self.root.plan(np.sqrt(1 - self.betas[:, 1] ** steps))
@@ -175,34 +189,28 @@ class Adam(Optimizer):
             self.shrink.plan(1 - rates * self.values("weight_decay"))
 
     def step(self, s: int) -> None:
-        mean, square = self.state["mean"], self.state["square"]
-        if self.fused:
-            one = self.specs[0]
+        if self.runs:
             self.count.add_(1)
-            run = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
-            run(
-                [self.flat], [self.grad], [mean], [square], [], [self.count],
-                lr=self.rate[s], beta1=one.betas[0], beta2=one.betas[1], weight_decay=one.weight_decay, eps=one.eps,
-                amsgrad=False, maximize=False,
-            )  # fmt: skip
+            for (start, parts), rates in zip(self.runs, self.run_rates, strict=True):
+                one = self.specs[start]
+                self.kernel(
+                    *parts, [], [self.count],
+                    lr=rates[s], beta1=one.betas[0], beta2=one.betas[1], weight_decay=one.weight_decay, eps=one.eps,
+                    amsgrad=False, maximize=False,
+                )  # fmt: skip
             return
+        if self.spare is None:
+            self.spare = torch.empty_like(self.flat)
+        mean, square = self.state["mean"], self.state["square"]
         if self.decoupled:
             self.flat.mul_(self.shrink[s])
             grad = self.grad
         else:
             grad = self._decayed()
-        mean.lerp_(grad, self.rest[0]) if isinstance(self.rest[0], float) else mean.lerp_(grad, self.rest[0].expand_as(grad))
-        square.mul_(self.beta2)
-        if isinstance(self.rest[1], float):
-            square.addcmul_(grad, grad, value=self.rest[1])
-        else:
-            square.add_(torch.mul(grad, grad, out=self.spare).mul_(self.rest[1]))
+        mean.add_(torch.sub(grad, mean, out=self.spare).mul_(self.rest[0]))
+        square.mul_(self.beta2).add_(torch.mul(grad, grad, out=self.spare).mul_(self.rest[1]))
         below = torch.sqrt(square, out=self.spare).div_(self.root[s]).add_(self.eps)
-        rate = self.rate[s]
-        if isinstance(rate, Tensor):
-            self.flat.sub_(torch.div(mean, below, out=below).mul_(rate))
-        else:
-            self.flat.addcdiv_(mean, below, value=-rate)
+        add_scaled(self.flat, torch.div(mean, below, out=below), self.rate[s], -1.0)
 
 
 @final
@@ -335,6 +343,8 @@ def schedule_factors(schedule: spec.Schedule, steps: NDArray[np.int64], *, total
             return np.power(schedule.gamma, epoch // schedule.every)
         case spec.Exponential():
             return np.power(schedule.gamma, epoch)
+        case spec.InverseScaling():
+            return np.power(1.0 + schedule.start + epoch * schedule.rows, -schedule.power)
         case spec.Constant() | spec.ReduceOnPlateau():
             return np.ones_like(t)
 

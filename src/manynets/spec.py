@@ -25,6 +25,7 @@ __all__ = [
     "EarlyStopping",
     "Exponential",
     "Init",
+    "InverseScaling",
     "NAdam",
     "OneCycle",
     "Optimizer",
@@ -170,12 +171,15 @@ class SGD:
     """Stochastic gradient descent: v <- momentum v + g; w <- w - lr v (Nesterov: w - lr (g + momentum v)).
 
     weight_decay adds weight_decay * w to the gradient. Source: torch.optim.SGD, dampening 0.
+    lr_in_velocity: v <- momentum v + lr g; w <- w - v (Nesterov: w - lr g - momentum v), which is another path only where lr
+        changes. Source: Sutskever et al. 2013; so do scikit-learn and Keras.
     """
 
     lr: float = 0.01
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+    lr_in_velocity: bool = False
 
     def __post_init__(self) -> None:
         _number(self, "lr", 0, math.inf)
@@ -200,12 +204,14 @@ class Adam:
     """Adam: w <- w - lr m_hat / (sqrt(v_hat) + eps). Source: Kingma & Ba 2014; torch.optim.Adam.
 
     weight_decay adds weight_decay * w to the gradient, as torch does.
+    eps_hat: add eps to sqrt(v) before its bias is corrected, as the paper does at the end of its section 2, and scikit-learn.
     """
 
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
+    eps_hat: bool = False
 
     __post_init__ = _check_adam
 
@@ -341,6 +347,23 @@ class Exponential:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class InverseScaling:
+    """lr is divided by (1 + rows seen)^power at the start of an epoch: lr / (1 + start + epoch * rows)^power.
+
+    rows: rows of an epoch. start: rows seen before this training. Source: scikit-learn's learning_rate="invscaling".
+    """
+
+    power: float = 0.5
+    rows: int = 1
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        _number(self, "power", 0, math.inf)
+        _integer(self, "rows", 1)
+        _integer(self, "start", 0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ReduceOnPlateau:
     """lr is multiplied by factor once the watched loss has not fallen by min_gain for more than `patience` evaluations.
 
@@ -360,7 +383,7 @@ class ReduceOnPlateau:
         _number(self, "min_lr", 0, math.inf)
 
 
-Schedule: TypeAlias = Constant | Cosine | OneCycle | Warmup | StepDecay | Exponential | ReduceOnPlateau
+Schedule: TypeAlias = Constant | Cosine | OneCycle | Warmup | StepDecay | Exponential | InverseScaling | ReduceOnPlateau
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -368,14 +391,22 @@ class EarlyStopping:
     """Stop once the watched figure has not beaten its best by more than min_gain for `patience` evaluations in a row.
 
     The watched figure (`Recipe.watch`) is that of validation, or of training where there is none.
+    inclusive: a gain of exactly min_gain is enough.
+    factor: with a number, lr is multiplied by it and patience starts anew, instead of stopping, while lr is above min_lr.
     """
 
     patience: int = 10
     min_gain: float = 0.0
+    inclusive: bool = False
+    factor: float | None = None
+    min_lr: float = 0.0
 
     def __post_init__(self) -> None:
         _integer(self, "patience", 1)
         _number(self, "min_gain", 0, math.inf)
+        if self.factor is not None:
+            _number(self, "factor", 0, 1, open_low=True, open_high=True)
+        _number(self, "min_lr", 0, math.inf)
 
 
 # ----------------------------------------------------------------------------------------------------------------- recipe
@@ -395,7 +426,8 @@ class Recipe:
     shuffle: visit the rows in a new order each epoch.
     stopping: EarlyStopping, or None to run to the end.
     keep: the weights that are returned: "best" on validation (where there is none: the last), or "last".
-    watch: what the best weights, stopping and ReduceOnPlateau go by: the "loss", or the task's "metric" (accuracy, R2).
+    watch: what the best weights, stopping and ReduceOnPlateau go by: the "loss", the task's "metric" (accuracy, R2), or the
+        "objective" (loss and penalties on the training rows, even where there is a validation set).
     loss: None for the task's own (squared error, or cross-entropy), or a name; quantile and delta are for
         loss="quantile" (the quantile that is predicted) and loss="huber" (where squared turns absolute, in units of the
         standardised target).
@@ -418,7 +450,7 @@ class Recipe:
     shuffle: bool = True
     stopping: EarlyStopping | None = None
     keep: Literal["best", "last"] = "best"
-    watch: Literal["loss", "metric"] = "loss"
+    watch: Literal["loss", "metric", "objective"] = "loss"
     loss: LossName | None = None
     quantile: float = 0.5
     delta: float = 1.0
@@ -453,7 +485,7 @@ class Recipe:
         for name, literal in (("dtype", DType), ("precision", Precision), ("gradient", GradientName)):
             _option(self, name, literal)
         one_of(self.keep, ("best", "last"), what="Recipe.keep")
-        one_of(self.watch, ("loss", "metric"), what="Recipe.watch")
+        one_of(self.watch, ("loss", "metric", "objective"), what="Recipe.watch")
         kind, _, index = str(self.device).partition(":")
         if kind not in ("auto", "cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
             raise OptionError(f"Recipe.device is {self.device!r}, but must be auto, cpu, cuda or cuda:N")

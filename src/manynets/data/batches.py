@@ -42,11 +42,11 @@ class Rows:
 
 
 class Slots:
-    """Buffers for S batches of b rows of K networks, and per slot the views x, target, weight, valid and scores.
+    """Buffers for S batches of b rows of K networks, and per slot the views x, target, weight, raw and scores.
 
     Shapes in a slot are (K, b, ...), without the first axis for K = 1. `weight` is what each row's gradient is multiplied by:
-    one number where all rows count alike. `raw` (S, K', b) are the weights before that (None: all 1); `valid` marks the rows
-    that are not padding (None: all are).
+    one number where all rows count alike. `raw` (S, K', b) are the weights before that, 0 for padding (None: all 1); in a slot
+    they are a column (K', b, 1).
     """
 
     def __init__(self, rows: Rows, outputs: int, *, networks: int, shared: bool, count: int, size: int, ragged: bool) -> None:
@@ -59,12 +59,11 @@ class Slots:
         weighted = ragged or rows.weight is not None
         self.raw = x.new_empty(count, k, size) if weighted else None
         self.weights = x.new_empty(count, k, size, 1) if weighted else None
-        self.valid = x.new_empty(count, k, size, 1) if ragged else None
         self.slot_x = self._cut(self.x, expand=True)
         self.slot_target = self._cut(self.target)
         self.slot_scores = self._cut(self.scores)
         self.slot_weight: list[Tensor | float] = [1.0 / size] * count if self.weights is None else list(self._cut(self.weights))
-        self.slot_valid = [None] * count if self.valid is None else self._cut(self.valid)
+        self.slot_raw = [None] * count if self.raw is None else self._cut(self.raw.unsqueeze(-1))
 
     def _cut(self, buffer: Tensor, *, expand: bool = False) -> list[Tensor]:
         if self.networks == 1:
@@ -87,10 +86,8 @@ class Slots:
         if self.raw is not None and self.weights is not None:
             raw = self.raw[:steps]
             raw.fill_(1.0) if rows.weight is None else raw.copy_(rows.weight.index_select(0, index).view(raw.shape))
-            if valid is not None and self.valid is not None:
-                real = valid.view(self.orders, steps, self.size).transpose(0, 1)
-                raw.mul_(real)
-                self.valid[:steps].copy_(real.unsqueeze(-1))
+            if valid is not None:
+                raw.mul_(valid.view(self.orders, steps, self.size).transpose(0, 1))
             total = raw.sum(-1, keepdim=True)
             torch.div(raw, total.masked_fill_(total == 0, 1.0), out=self.weights[:steps].view(raw.shape))
         return steps

@@ -1,12 +1,14 @@
-"""Dropout masks for K networks, many steps at once, as a function of (seed, step, row in the batch, unit).
+"""Dropout masks for K networks, many steps at once, as a function of (seed, layer, step, row in the batch, unit).
 
-A unit is dropped where its random byte is below a level (`manynets.rng.drop_levels`); the bytes of a step lie in rows of the
-batch, the units of all layers with dropout side by side. A network's masks do not depend on the other networks, on the device
-or on how many steps are made at once.
+A unit is dropped where its random byte is below a level (`manynets.rng.drop_levels`); the bytes of a layer and step lie in rows
+of the batch, each padded to a multiple of eight units. Layer i (0: the input) has the stream stream_key(seed, "dropout", i). A
+network's masks do not depend on the other networks, nor on which other layers drop anything, on the device or on how many steps
+are made at once.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,6 +36,17 @@ def mix64(x: Tensor, spare: Tensor) -> None:
     x.bitwise_xor_(spare.bitwise_and_((1 << 33) - 1))
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Layer:
+    """One layer's buffers for batches of one size: words as they are drawn (block, K, W), mask (S, K, b, units), its slots."""
+
+    base: Tensor
+    drawn: Tensor
+    spare: Tensor
+    mask: Tensor
+    slots: list[Tensor]
+
+
 class Masks:
     """Masks of the layers whose dropout probability is above 0 in any network.
 
@@ -44,69 +57,61 @@ class Masks:
     """
 
     def __init__(self, seeds: Sequence[int], widths: Sequence[int], rates: NDArray[np.float64], like: Tensor) -> None:
-        self.keys = np.array([rng.stream_key(seed, "dropout") for seed in seeds], dtype=np.uint64)
         self.active = [i for i in range(len(widths)) if rates[:, i].any()]
-        self.widths = list(widths)
-        self.starts = np.cumsum([0] + [widths[i] for i in self.active])
-        self.units = -(-int(self.starts[-1]) // 8) * 8
-        self.rates = rates[:, self.active]
-        self.like = like
+        self.networks, self.widths, self.rates, self.like = len(seeds), list(widths), rates, like
+        self.keys = {i: np.array([rng.stream_key(seed, "dropout", i) for seed in seeds], dtype=np.uint64) for i in self.active}
         alike = [bool((rates[:, i] == rates[0, i]).all()) for i in range(len(widths))]
         self.scales = [1 / (1 - float(rates[0, i])) if alike[i] else 1.0 for i in range(len(widths))]
         columns = torch.as_tensor(1 / (1 - rates)).to(like.device, like.dtype)
         self.columns = [None if alike[i] else columns[:, i].view(-1, 1, 1) for i in range(len(widths))]
         self.layers: list[list[Tensor] | None] = [None] * len(widths)
-        self._shape = (0, 0)
+        self._made: dict[tuple[int, int], list[_Layer]] = {}
 
-    def _allocate(self, count: int, size: int) -> None:
-        k, device = len(self.keys), self.like.device
-        words = size * self.units // 8
-        self._block = max(1, min(count, BLOCK_WORDS // (k * words)))
-        if device.type != "cpu":
-            self._block = count
-        self._base = torch.arange(1, words + 1, device=device) * torch.tensor(_signed(rng.GOLDEN), device=device)
-        self._words = torch.empty(self._block, k, words, dtype=torch.int64, device=device)
-        self._spare = torch.empty_like(self._words)
-        self._masks = [self.like.new_empty(count, k, size, self.widths[i]) for i in self.active]
-        for i, mask in zip(self.active, self._masks, strict=True):
-            self.layers[i] = list(mask[:, 0] if k == 1 else mask)
-        self._shape = (count, size)
+    def _buffers(self, count: int, size: int) -> list[_Layer]:
+        """Return what batches of this size need, made once: a captured CUDA graph goes on reading the same masks."""
+        if (count, size) not in self._made:
+            k, device, made = self.networks, self.like.device, []
+            for i in self.active:
+                padded = -(-self.widths[i] // 8) * 8
+                words = size * padded // 8
+                block = max(1, min(count, BLOCK_WORDS // (k * words))) if device.type == "cpu" else count
+                base = torch.arange(1, words + 1, device=device) * torch.tensor(_signed(rng.GOLDEN), device=device)
+                drawn = torch.empty(block, k, words, dtype=torch.int64, device=device)
+                mask = self.like.new_empty(count, k, size, self.widths[i])
+                made.append(_Layer(base, drawn, torch.empty_like(drawn), mask, list(mask[:, 0] if k == 1 else mask)))
+            self._made[count, size] = made
+        return self._made[count, size]
 
     def fill(self, step: int, count: int, size: int, most: int) -> None:
         """Make the masks of `count` steps of `size` rows from `step` on; `most` steps is the largest count that will come."""
         if not self.active:
             return
-        if self._shape != (most, size):
-            self._allocate(most, size)
-        words = rng.step_words(self.keys, step, count)
-        levels = rng.drop_levels(words, self.rates)
-        fill = self._on_host if self.like.device.type == "cpu" else self._on_device
-        for start in range(0, count, self._block):
-            stop = min(start + self._block, count)
-            fill(words[start:stop], levels[start:stop], start, size)
-        for i, mask in zip(self.active, self._masks, strict=True):
+        fill = _on_host if self.like.device.type == "cpu" else _on_device
+        for i, layer in zip(self.active, self._buffers(most, size), strict=True):
+            words = rng.step_words(self.keys[i], step, count)
+            levels = rng.drop_levels(words, self.rates[:, i : i + 1])
+            block = len(layer.drawn)
+            for start in range(0, count, block):
+                cut = slice(start, min(start + block, count))
+                fill(words[cut], levels[cut], layer, layer.mask[cut])
             column = self.columns[i]
             if column is not None:
-                mask[:count].mul_(column)
+                layer.mask[:count].mul_(column)
+            self.layers[i] = layer.slots
 
-    def _cut(self, place: int) -> slice:
-        return slice(self.starts[place], self.starts[place + 1])
 
-    def _on_host(self, words: NDArray[np.uint64], levels: NDArray[np.uint8], start: int, size: int) -> None:
-        """NumPy, which compares and converts bytes several times faster than torch on the CPU."""
-        n = len(words)
-        base, out, spare = (tensor.numpy().view(np.uint64) for tensor in (self._base, self._words[:n], self._spare[:n]))
-        drawn = rng.random_bytes(words, base, out, spare).reshape(n, len(self.keys), size, self.units)
-        for place, mask in enumerate(self._masks):
-            kept = drawn[..., self._cut(place)] >= levels[:, :, place, None, None]
-            np.copyto(mask[start : start + n].numpy(), kept)
+def _on_host(words: NDArray[np.uint64], levels: NDArray[np.uint8], layer: _Layer, mask: Tensor) -> None:
+    """NumPy, which compares and converts bytes several times faster than torch on the CPU."""
+    n, k, size, units = mask.shape
+    base, out, spare = (x.numpy().view(np.uint64) for x in (layer.base, layer.drawn[:n], layer.spare[:n]))
+    drawn = rng.random_bytes(words, base, out, spare).reshape(n, k, size, -1)
+    np.copyto(mask.numpy(), drawn[..., :units] >= levels[..., None])
 
-    def _on_device(self, words: NDArray[np.uint64], levels: NDArray[np.uint8], start: int, size: int) -> None:
-        n, device = len(words), self.like.device
-        out = self._words[:n]
-        torch.add(self._base, torch.from_numpy(words.view(np.int64)).to(device).unsqueeze(-1), out=out)
-        mix64(out, self._spare[:n])
-        drawn = out.view(torch.uint8).view(n, len(self.keys), size, self.units)
-        bounds = torch.from_numpy(levels).to(device)[..., None, None]
-        for place, mask in enumerate(self._masks):
-            mask[start : start + n].copy_(drawn[..., self._cut(place)] >= bounds[:, :, place])
+
+def _on_device(words: NDArray[np.uint64], levels: NDArray[np.uint8], layer: _Layer, mask: Tensor) -> None:
+    n, k, size, units = mask.shape
+    out = layer.drawn[:n]
+    torch.add(layer.base, torch.from_numpy(words.view(np.int64)).to(mask.device).unsqueeze(-1), out=out)
+    mix64(out, layer.spare[:n])
+    drawn = out.view(torch.uint8).view(n, k, size, -1)
+    mask.copy_(drawn[..., :units] >= torch.from_numpy(levels).to(mask.device)[..., None])

@@ -68,6 +68,8 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
             raise OptionError(
                 "task 'regression' needs equally long lists of finite numbers 'center' and 'scale' (above 0) and a bool 'flat'"
             )
+        if flat and len(center) > 1:
+            raise OptionError(f"task 'regression' is flat, but has {len(center)} outputs; a flat target has one")
         return Regression(tuple(map(float, center)), tuple(map(float, scale)), flat)
     if name == "multilabel":
         count = data["count"]

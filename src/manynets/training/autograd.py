@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,18 +12,10 @@ from manynets.data.batches import Slots
 from manynets.errors import DataError
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.dropout import Masks
-from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population
+from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population, norm_rows
 from manynets.tasks.objectives import Objective
 
 __all__ = ["Autograd", "ModuleGradient", "ModulePopulation"]
-
-
-def _leaves(views: Mapping[str, Tensor], grads: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return leaves that share memory with `views` and whose .grad is the view of the same name in `grads`."""
-    out = {name: view.detach().requires_grad_() for name, view in views.items()}
-    for name, leaf in out.items():
-        leaf.grad = grads[name]
-    return out
 
 
 class Autograd:
@@ -38,11 +29,9 @@ class Autograd:
     ) -> None:
         self.population, self.grads, self.objective, self.masks = population, grads, objective, masks
         self.kind = ACTIVATIONS[population.shape.activation]
-        names = population.parameters
-        if population.size == 1:  # plain two-dimensional layers, the very calls of nn.Linear
-            self.leaves = _leaves({n: v[0] for n, v in names.items()}, {n: v[0] for n, v in grads.parameters.items()})
-        else:
-            self.leaves = _leaves(names, grads.parameters)
+        fit = population.size == 1  # plain two-dimensional layers, the very calls of nn.Linear
+        self.leaves = {name: (view[0] if fit else view).detach().requires_grad_() for name, view in population.parameters.items()}
+        self.out = [grads.parameters[name][0] if fit else grads.parameters[name] for name in self.leaves]
         self.autocast = torch.autocast(population.flat.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
     def prepare(self, slots: Slots, step: int, count: int) -> None:
@@ -51,17 +40,18 @@ class Autograd:
 
     def step(self, slots: Slots, s: int, descend: float | None = None) -> None:
         """Run slot s forward and backward: its scores and the gradient are written."""
-        self.grads.flat.zero_()
         with torch.enable_grad():
             with self.autocast:
                 scores = self._forward(
                     slots.slot_x[s],
                     [None if layer is None else layer[s] for layer in self.masks.layers],
-                    slots.slot_valid[s],
+                    slots.slot_raw[s],
                 )
-            _backward(self.objective, scores.to(self.population.flat.dtype), slots, s)
+            loss = _loss(self.objective, scores.to(self.population.flat.dtype), slots, s)
+        for out, grad in zip(self.out, torch.autograd.grad(loss, list(self.leaves.values())), strict=True):
+            out.copy_(grad)
 
-    def _forward(self, h: Tensor, masks: list[Tensor | None], valid: Tensor | None) -> Tensor:
+    def _forward(self, h: Tensor, masks: list[Tensor | None], raw: Tensor | None) -> Tensor:
         shape, single = self.population.shape, self.population.size == 1
         if masks[0] is not None:
             h = h * masks[0] * self.masks.scales[0]
@@ -74,22 +64,21 @@ class Autograd:
             if i == len(shape.hidden):
                 break
             if shape.batch_norm:
-                h = self._norm(i, h, valid)
+                h = self._norm(i, h, raw)
             h = self.kind.call(h)
             mask = masks[i + 1]
             if mask is not None:
                 h = h * mask * self.masks.scales[i + 1]
         return h
 
-    def _norm(self, i: int, z: Tensor, valid: Tensor | None) -> Tensor:
+    def _norm(self, i: int, z: Tensor, raw: Tensor | None) -> Tensor:
         single = self.population.size == 1
-        rows: Any = z.shape[-2] if valid is None else valid.sum(-2, keepdim=True)
-        kept = z if valid is None else z * valid
-        mean = kept.sum(-2, keepdim=True) / rows
-        centred = z - mean if valid is None else (z - mean) * valid
-        squares = (centred * centred).sum(-2, keepdim=True)
+        rows, unbiased = norm_rows(z, raw)
+        mean = (z if raw is None else z * raw).sum(-2, keepdim=True) / rows
+        centred = z - mean
+        squares = (centred * centred if raw is None else centred * centred * raw).sum(-2, keepdim=True)
         with torch.no_grad():
-            for name, value in (("running_mean", mean), ("running_var", squares / (rows - 1))):
+            for name, value in (("running_mean", mean), ("running_var", squares / unbiased)):
                 buffer = self.population.buffers[f"norm{i}.{name}"]
                 buffer.lerp_(value.detach().reshape(buffer.shape), BN_MOMENTUM)
         gain, shift = (
@@ -98,12 +87,11 @@ class Autograd:
         return centred * torch.rsqrt(squares / rows + BN_EPS) * gain + shift
 
 
-def _backward(objective: Objective, scores: Tensor, slots: Slots, s: int) -> None:
+def _loss(objective: Objective, scores: Tensor, slots: Slots, s: int) -> Tensor:
     slots.slot_scores[s].copy_(scores.detach())
     weight = slots.slot_weight[s]
     rows = objective.rows(scores, slots.slot_target[s])
-    loss = (rows * (weight.squeeze(-1) if isinstance(weight, Tensor) else weight)).sum()
-    loss.backward()  # type: ignore[no-untyped-call]
+    return (rows * (weight.squeeze(-1) if isinstance(weight, Tensor) else weight)).sum()
 
 
 class ModulePopulation:
@@ -186,5 +174,6 @@ class ModuleGradient:
         with torch.enable_grad():
             with self.autocast:
                 scores = self.population.module(slots.slot_x[s])
-            _backward(self.objective, _two_axes(scores, slots.size).to(self.population.flat.dtype), slots, s)
+            loss = _loss(self.objective, _two_axes(scores, slots.size).to(self.population.flat.dtype), slots, s)
+            loss.backward()  # type: ignore[no-untyped-call]
         self.population.pull()

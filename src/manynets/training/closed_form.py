@@ -15,7 +15,7 @@ from torch import Tensor
 from manynets.data.batches import Slots
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.dropout import Masks
-from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population
+from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population, norm_rows
 from manynets.tasks.objectives import Objective
 
 __all__ = ["ClosedForm"]
@@ -35,33 +35,38 @@ class _Norm:
         self.normal, self.out, self.product = (torch.empty_like(like) for _ in range(3))
         self.mean, self.var, self.inverse, self.part = (torch.empty_like(self.gain) for _ in range(4))
 
-    def run(self, z: Tensor, valid: Tensor | None) -> Tensor:
-        rows: float | Tensor = z.shape[-2] if valid is None else valid.sum(-2, keepdim=True)
-        torch.sum(z if valid is None else torch.mul(z, valid, out=self.product), -2, keepdim=True, out=self.mean)
+    def run(self, z: Tensor, raw: Tensor | None) -> Tensor:
+        rows, unbiased = norm_rows(z, raw)
+        torch.sum(z if raw is None else torch.mul(z, raw, out=self.product), -2, keepdim=True, out=self.mean)
         self.mean.div_(rows)
         torch.sub(z, self.mean, out=self.normal)
-        if valid is not None:
-            self.normal.mul_(valid)
-        torch.sum(torch.mul(self.normal, self.normal, out=self.product), -2, keepdim=True, out=self.var)
+        torch.mul(self.normal, self.normal, out=self.product)
+        torch.sum(self.product if raw is None else self.product.mul_(raw), -2, keepdim=True, out=self.var)
         torch.div(self.var, rows, out=self.part)
         torch.rsqrt(self.part.add_(BN_EPS), out=self.inverse)
         self.normal.mul_(self.inverse)
         torch.addcmul(self.shift, self.normal, self.gain, out=self.out)
         self.running_mean.lerp_(self.mean, BN_MOMENTUM)
-        self.running_var.lerp_(self.var.div_(rows - 1), BN_MOMENTUM)  # unbiased, as torch keeps it
+        self.running_var.lerp_(self.var.div_(unbiased), BN_MOMENTUM)
         self.rows = rows
         return self.out
 
-    def back(self, d: Tensor, valid: Tensor | None) -> None:
-        """Turn d = dLoss/dy into dLoss/dz in place: g inv (d - mean(d) - n mean(d n)), n the normalised z."""
+    def back(self, d: Tensor, raw: Tensor | None) -> None:
+        """Turn d = dLoss/dy into dLoss/dz in place: g inv (d - w sum(d) / W - w n sum(d n) / W), n the normalised z.
+
+        w are the weights of the rows, W their sum; d has the weights in it.
+        """
         torch.sum(d, -2, keepdim=True, out=self.d_shift)
         torch.sum(torch.mul(d, self.normal, out=self.product), -2, keepdim=True, out=self.d_gain)
         torch.div(self.d_gain, self.rows, out=self.part)
-        d.sub_(torch.mul(self.normal, self.part, out=self.product))
-        torch.div(self.d_shift, self.rows, out=self.part)
-        d.sub_(self.part).mul_(torch.mul(self.gain, self.inverse, out=self.part))
-        if valid is not None:
-            d.mul_(valid)
+        if raw is None:
+            d.sub_(torch.mul(self.normal, self.part, out=self.product))
+            d.sub_(torch.div(self.d_shift, self.rows, out=self.part))
+        else:
+            torch.mul(self.normal, self.part, out=self.product)
+            self.product.add_(torch.div(self.d_shift, self.rows, out=self.part))
+            d.sub_(self.product.mul_(raw))
+        d.mul_(torch.mul(self.gain, self.inverse, out=self.part))
 
 
 class _Buffers:
@@ -137,7 +142,7 @@ class ClosedForm:
             self._buffers[slots.size] = _Buffers(self, slots.size)
         b = self._buffers[slots.size]
         masks = [None if layer is None else layer[s] for layer in self.masks.layers]
-        valid, scores = slots.slot_valid[s], slots.slot_scores[s]
+        raw, scores = slots.slot_raw[s], slots.slot_scores[s]
         last = len(b.z)
 
         h = slots.slot_x[s]
@@ -148,7 +153,7 @@ class ClosedForm:
             z = b.z[i]
             self._linear(i, h, z)
             norm = b.norms[i]
-            y = z if norm is None else norm.run(z, valid)
+            y = z if norm is None else norm.run(z, raw)
             a = b.a[i]
             self.kind.run(y, a)
             mask = masks[i + 1]
@@ -171,7 +176,7 @@ class ClosedForm:
                 saved = b.a[i - 1] if self.kind.from_output else (b.z[i - 1] if norm is None else norm.out)
                 self.kind.back(below, saved)
                 if norm is not None:
-                    norm.back(below, valid)
+                    norm.back(below, raw)
                 d = below
 
     def _linear(self, i: int, h: Tensor, out: Tensor) -> None:

@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 __all__ = ["Advanced", "Evaluated", "Event", "Finished", "Observer", "Started"]
 
 
@@ -26,13 +29,22 @@ class Advanced:
     step: int
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Evaluated:
-    """The history got an entry: for each network still alive, by its number, the entry's columns and values."""
+    """The histories got an entry after `step` steps: columns of one value (K,) for each of the networks `numbers`.
+
+    `alive` networks go on. The arrays are not to be written to.
+    """
 
     step: int
-    entries: Mapping[int, Mapping[str, float]]
+    numbers: tuple[int, ...]
+    columns: Mapping[str, NDArray[np.float64]]
     alive: int
+
+    @property
+    def entries(self) -> dict[int, dict[str, float]]:
+        """The entry of each network by its number."""
+        return {number: {name: float(values[k]) for name, values in self.columns.items()} for k, number in enumerate(self.numbers)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 
 from manynets.training.events import Observer
-from manynets.training.loop import Member, Outcome, Problem, Run, group_key
+from manynets.training.loop import Run
+from manynets.training.members import Member, Outcome, Problem, group_key
 
 __all__ = ["groups_of", "train_members"]
 

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Observer, Started
 
 __all__ = ["Show", "progress_observers"]
@@ -24,18 +26,14 @@ def progress_observers(show: Show) -> list[Observer]:
 
 
 def _figures(event: Evaluated, metric: str) -> str:
-    entries = list(event.entries.values())
-    if not entries:
-        return ""
-    prefix = "val_" if "val_loss" in entries[0] else ""
-    if len(entries) == 1:
-        entry = entries[0]
-        text = f"loss {entry['loss']:.4f}"
+    columns = event.columns
+    prefix = "val_" if "val_loss" in columns else ""
+    if len(event.numbers) == 1:
+        text = f"loss {columns['loss'][0]:.4f}"
         if prefix:
-            text += f"  val_loss {entry['val_loss']:.4f}"
-        return f"{text}  {prefix}{metric} {entry[prefix + metric]:.4f}"
-    best = max(entry[prefix + metric] for entry in entries)
-    return f"{event.alive} of {len(entries)} networks alive  best {prefix}{metric} {best:.4f}"
+            text += f"  val_loss {columns['val_loss'][0]:.4f}"
+        return f"{text}  {prefix}{metric} {columns[prefix + metric][0]:.4f}"
+    return f"{event.alive} of {len(event.numbers)} networks alive  best {prefix}{metric} {np.fmax.reduce(columns[prefix + metric]):.4f}"
 
 
 class _Lines:

@@ -1,0 +1,78 @@
+"""Train a member with another library's engine: torch's half of `manynets.engines`, which knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from manynets import engines
+from manynets.data import batches
+from manynets.errors import OptionError
+from manynets.nn.population import Shape
+from manynets.spec import MLP
+from manynets.training.events import Advanced, Evaluated, Finished, Observer, Started
+from manynets.training.members import Divergence, Member, Outcome, Problem
+
+__all__ = ["train_with"]
+
+
+class _Relay:
+    """Tells observers in events what an engine tells a watcher."""
+
+    def __init__(self, number: int, metric: str, observers: Sequence[Observer]) -> None:
+        self.number, self.metric, self.observers = number, metric, observers
+
+    def tell(self, event: Any) -> None:
+        for observer in self.observers:
+            observer(event)
+
+    def started(self, steps: int, steps_per_epoch: int) -> None:
+        self.tell(Started(1, steps, steps_per_epoch, self.metric))
+
+    def evaluated(self, step: int, entry: Mapping[str, float], alive: bool) -> None:
+        self.tell(Advanced(step))
+        self.tell(Evaluated(step, (self.number,), {name: np.array([value]) for name, value in entry.items()}, int(alive)))
+
+
+def train_with(
+    engine: engines.EngineName, problem: Problem, member: Member, *, observers: Sequence[Observer] = ()
+) -> tuple[Outcome, dict[str, Any]]:
+    """Train one member by an engine other than torch; return its outcome, and what to add to the model's info.
+
+    torch's global generators are left as they were: Keras on torch may draw from them.
+    """
+    if not isinstance(member.spec, MLP):
+        raise OptionError(f"engine is {engine!r}, but a module of your own is trained by engine='torch' only")
+    train = engines.engine_named(engine)
+    relay = _Relay(member.number, problem.task.metric, observers)
+    apart = _plain(problem.validation, None) if problem.validation is not None else None
+    if member.validation_rows is not None:
+        apart = _plain(problem.rows, member.validation_rows)
+    shape = Shape.of(member.spec, problem.rows.x.shape[1], problem.task.outputs)
+    names = [name for name in shape.parameters() | shape.buffers() if name in member.initial]
+    with torch.random.fork_rng(devices=[]):
+        out = train(
+            member.spec,
+            member.recipe,
+            problem.task,
+            data=_plain(problem.rows, member.rows),
+            validation=apart,
+            initial={name: member.initial[name] for name in names},
+            watcher=relay,
+        )
+    divergence = None if out.divergence is None else Divergence(*out.divergence)
+    relay.tell(Finished(out.seconds, () if divergence is None else (member.number,)))
+    return Outcome(member.number, out.parameters, out.history, out.best, out.stopped, divergence, out.seconds), out.info
+
+
+def _plain(rows: batches.Rows, own: NDArray[np.int64] | None) -> engines.Rows:
+    """Return (these) rows as NumPy arrays."""
+    parts = [None if part is None else part.cpu().numpy() for part in (rows.x, rows.target, rows.weight)]
+    x, target, weight = (part if part is None or own is None else part[own] for part in parts)
+    assert x is not None
+    assert target is not None
+    return engines.Rows(x, target, weight)

@@ -1,0 +1,126 @@
+"""What a run is made of: the problem, the members that are trained on it, and their outcomes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from manynets.data.batches import Rows, steps_per_epoch
+from manynets.errors import OptionError
+from manynets.nn.population import Shape
+from manynets.spec import MLP, Recipe
+from manynets.tasks.base import Task
+
+__all__ = ["Divergence", "Member", "Outcome", "Problem", "Progress", "batch_rows", "group_key", "total_steps"]
+
+DEFAULT_EPOCHS = 20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """Data on the device and what it means. `validation` is a set apart; members may have validation rows of their own."""
+
+    task: Task
+    rows: Rows
+    validation: Rows | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Progress:
+    """What one training hands to the next of the same network, besides the weights.
+
+    steps: those that the optimizer made; optimizer: its tensors (P,) by name (none: it starts afresh). best: the best watched
+    figure (lower is better); bad: evaluations since; factor: what the learning rate was multiplied by on the way.
+    """
+
+    steps: int = 0
+    optimizer: Mapping[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
+    best: float = math.inf
+    bad: int = 0
+    factor: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Member:
+    """One network to train: its specification (or a user's module), recipe, rows (None: all) and start.
+
+    number: by which events name it. initial: parameters by name (of a module: its own, as they are).
+    progress: where an earlier training left it. resumable: whether the outcome has the progress.
+    """
+
+    number: int
+    spec: MLP | nn.Module
+    recipe: Recipe
+    initial: Mapping[str, NDArray[Any]]
+    rows: NDArray[np.int64] | None = None
+    validation_rows: NDArray[np.int64] | None = None
+    progress: Progress = dataclasses.field(default_factory=Progress)
+    resumable: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Divergence:
+    """Where a loss stopped being finite: epoch and step count from 1."""
+
+    epoch: int
+    step: int
+    lr: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Outcome:
+    """A trained network: parameters and running statistics by name, its history as columns, and how it ended.
+
+    best: place in the history of the entry whose weights these are (-1: the initial weights). progress: for a resumable member.
+    """
+
+    number: int
+    parameters: dict[str, NDArray[Any]]
+    history: dict[str, list[float]]
+    best: int
+    stopped: str
+    divergence: Divergence | None
+    seconds: float
+    progress: Progress | None = None
+
+
+def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, ...]:
+    """Return what members must have in common to be trained in one Run; a module is always alone."""
+    recipe, total = member.recipe, len(problem.rows) if member.rows is None else len(member.rows)
+    if isinstance(member.spec, nn.Module):
+        return (member.number,)
+    shape = Shape.of(member.spec, problem.rows.x.shape[1], problem.task.outputs)
+    steps = steps_per_epoch(total, batch_rows(recipe, total), merge_single=member.spec.batch_norm)
+    ways = (getattr(recipe.optimizer, name, None) for name in ("nesterov", "lr_in_velocity"))
+    optimizer = (type(recipe.optimizer), *ways, member.progress.steps)
+    loss = (recipe.loss, recipe.quantile, recipe.delta)
+    way = (recipe.gradient, recipe.precision, recipe.dtype, recipe.device, recipe.shuffle)
+    return (
+        shape,
+        optimizer,
+        batch_rows(recipe, total),
+        steps,
+        recipe.iterations,
+        recipe.evaluate_every,
+        loss,
+        way,
+        validated,
+    )
+
+
+def batch_rows(recipe: Recipe, rows: int) -> int:
+    """Return the rows of a batch for this many training rows: at most all of them; an explicit larger size is an error."""
+    if recipe.batch_size is not None and recipe.batch_size > rows:
+        raise OptionError(f"batch_size is {recipe.batch_size}, but there are {rows} training rows; use at most {rows}, or None")
+    return min(128, rows) if recipe.batch_size is None else recipe.batch_size
+
+
+def total_steps(recipe: Recipe, steps: int) -> int:
+    """Return the steps that a recipe makes where an epoch has this many."""
+    return recipe.iterations if recipe.iterations is not None else (recipe.epochs or DEFAULT_EPOCHS) * steps

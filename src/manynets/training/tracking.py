@@ -1,0 +1,107 @@
+"""What the host knows of K networks in training: histories, the best so far, patience. Vectors over K throughout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.spec import ReduceOnPlateau
+from manynets.training.members import Member, Progress, total_steps
+
+__all__ = ["Tracks"]
+
+Host = NDArray[np.float64]
+
+
+class Tracks:
+    """Histories and patience of the networks that have a place in a run; `alive` says whose training goes on.
+
+    Every figure that is judged is lower-is-better. best: for each network the place in its history of its best entry, -1 for
+    none. factor: what its learning rate is multiplied by beside its schedule.
+    """
+
+    def __init__(self, members: Sequence[Member], steps: int) -> None:
+        self.members = list(members)
+        recipes = [member.recipe for member in members]
+        self.alive = np.ones(len(members), dtype=bool)
+        self.totals = np.array([total_steps(recipe, steps) for recipe in recipes])
+        self.best = np.full(len(members), -1)
+        self.best_figure = np.array([member.progress.best for member in members])
+        self.bad = np.array([member.progress.bad for member in members])
+        self.factor = np.array([member.progress.factor for member in members])
+        self.lr = np.array([recipe.lr for recipe in recipes])
+        stops = [recipe.stopping for recipe in recipes]
+        self.patience = np.array([math.inf if s is None else s.patience for s in stops])
+        self.gain = np.array([0.0 if s is None else s.min_gain for s in stops])
+        self.inclusive = np.array([s is not None and s.inclusive for s in stops])
+        self.stop_factor = np.array([math.nan if s is None or s.factor is None else s.factor for s in stops])
+        self.stop_lr = np.array([0.0 if s is None else s.min_lr for s in stops])
+        plateaus = [r.schedule if isinstance(r.schedule, ReduceOnPlateau) else None for r in recipes]
+        self.plateau_patience = np.array([math.inf if p is None else p.patience for p in plateaus])
+        self.plateau_factor = np.array([1.0 if p is None else p.factor for p in plateaus])
+        self.plateau_gain = np.array([0.0 if p is None else p.min_gain for p in plateaus])
+        self.plateau_least = np.array(
+            [0.0 if p is None else p.min_lr / r.lr if r.lr else 0.0 for p, r in zip(plateaus, recipes, strict=True)]
+        )
+        self.plateau_best = np.full(len(members), math.inf)
+        self.plateau_bad = np.zeros(len(members), dtype=np.int64)
+        self.columns: dict[str, list[Host]] = {}
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def record(self, columns: Mapping[str, Host]) -> None:
+        """Add an entry to every history: one value (K,) for each column."""
+        for name, values in columns.items():
+            self.columns.setdefault(name, []).append(values)
+
+    @property
+    def entries(self) -> int:
+        """Entries of the histories so far."""
+        return len(next(iter(self.columns.values()), []))
+
+    def judge(self, figure: Host) -> NDArray[np.bool_]:
+        """Take the watched figures (K,), count patience, and return whose figure is a new best."""
+        better = figure < self.best_figure
+        bound = self.best_figure - self.gain
+        enough = np.where(self.inclusive, figure <= bound, figure < bound)
+        self.bad = np.where(enough, 0, self.bad + 1)
+        slower = self.exhausted & (self.lr * self.factor > self.stop_lr) & ~np.isnan(self.stop_factor)
+        self.factor = np.where(slower, self.factor * np.nan_to_num(self.stop_factor), self.factor)
+        self.bad = np.where(slower, 0, self.bad)
+        self.best_figure = np.where(better, figure, self.best_figure)
+
+        lower = figure < self.plateau_best - self.plateau_gain
+        self.plateau_best = np.where(lower, figure, self.plateau_best)
+        self.plateau_bad = np.where(lower, 0, self.plateau_bad + 1)
+        flat = self.plateau_bad > self.plateau_patience
+        self.factor = np.where(flat, np.maximum(self.factor * self.plateau_factor, self.plateau_least), self.factor)
+        self.plateau_bad = np.where(flat, 0, self.plateau_bad)
+        return better
+
+    @property
+    def exhausted(self) -> NDArray[np.bool_]:
+        """Whose patience is at its end."""
+        return self.bad >= self.patience
+
+    def history(self, k: int) -> dict[str, list[float]]:
+        """Return the history of network k as columns; one without penalties has no column of them."""
+        recipe = self.members[k].recipe
+        names = [name for name in self.columns if name != "penalty" or recipe.l1 or recipe.l2]
+        return {name: [float(values[k]) for values in self.columns[name]] for name in names}
+
+    def progress(self, k: int, steps: int, optimizer: Mapping[str, NDArray[np.float64]]) -> Progress:
+        """Return what network k hands to its next training."""
+        return Progress(steps, optimizer, float(self.best_figure[k]), int(self.bad[k]), float(self.factor[k]))
+
+    def take(self, places: Sequence[int]) -> None:
+        """Keep the networks at these places only."""
+        chosen = np.asarray(places, dtype=np.int64)
+        self.members = [self.members[k] for k in places]
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(self, name, value[chosen])
+        self.columns = {name: [values[chosen] for values in column] for name, column in self.columns.items()}
