@@ -16,14 +16,16 @@ from torch import nn
 from manynets.data.batches import Rows
 from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, to_tensor
 from manynets.data.split import split_rows
-from manynets.errors import DataError, DivergenceWarning, OptionError
+from manynets.engines import ENGINES, EngineName
+from manynets.errors import DataError, DivergenceWarning, OptionError, one_of
 from manynets.model import Model
 from manynets.nn.initial import initial_parameters
 from manynets.nn.population import Shape
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression, Task, find_task
+from manynets.training.engine import train_with
 from manynets.training.events import Observer
-from manynets.training.loop import Member, Outcome, Problem
+from manynets.training.members import Member, Outcome, Problem
 from manynets.training.many import train_members
 from manynets.training.progress import Show, progress_observers
 from manynets.training.settings import find_device
@@ -61,6 +63,7 @@ def train(
     encoder: TableEncoder | None = None,
     initial: Mapping[str, NDArray[Any]] | None = None,
     seed: int | None = None,
+    engine: EngineName = "torch",
     progress: Show = "auto",
     observers: Sequence[Observer] = (),
 ) -> Model:
@@ -77,7 +80,10 @@ def train(
     sample_weight: (N,), how much each row counts in the loss. class_weight: the same by class; "balanced" makes classes count
         alike.
     initial: parameters by name to start from, such as another model's `members[0]`.
-    seed: takes the place of recipe.seed. progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
+    seed: takes the place of recipe.seed.
+    engine: the library that trains it: "torch", or "numpy" (gradients by hand, always in float64), "jax" or "keras". From the
+        same initial weights and the same batches all give the same history, and the same kind of Model (`manynets.engines`).
+    progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
     observers: functions that are told of each event (`manynets.training.events`).
 
     Raises DataError for data that cannot be used and OptionError for options that do not fit; warns with DivergenceWarning
@@ -93,10 +99,11 @@ def train(
         recipe = dataclasses.replace(recipe, seed=seed)
     if isinstance(spec, nn.Module) and recipe.gradient == "closed_form":
         raise OptionError("gradient='closed_form' is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
+    one_of(engine, ENGINES, what="engine")
     prepared = prepare(
         X,
         y,
-        recipe,
+        recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu"),
         task=task,
         validation=validation,
         sample_weight=sample_weight,
@@ -112,8 +119,14 @@ def train(
     else:
         _check_initial(initial, Shape.of(spec, prepared.in_features, problem.task.outputs))
     member = Member(0, spec, recipe, initial or {}, prepared.rows, prepared.validation_rows)
-    [outcome] = train_members(problem, [member], observers=[*progress_observers(progress), *observers])
-    return model_of(spec, recipe, prepared, [outcome])
+    watching = [*progress_observers(progress), *observers]
+    if engine == "torch":
+        [outcome] = train_members(problem, [member], observers=watching)
+        return model_of(spec, recipe, prepared, [outcome])
+    outcome, more = train_with(engine, problem, member, observers=watching)
+    model = model_of(spec, recipe, prepared, [outcome])
+    model.info |= {**more, "versions": model.info["versions"] | more["versions"]}
+    return model
 
 
 def model_of(spec: MLP | nn.Module, recipe: Recipe, prepared: Prepared, outcomes: Sequence[Outcome]) -> Model:
@@ -130,6 +143,7 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, prepared: Prepared, outcomes
             )
     first = outcomes[0]
     info = {
+        "engine": "torch",
         "versions": versions(),
         "stopped": [outcome.stopped for outcome in outcomes],
         "seconds": first.seconds,

@@ -213,7 +213,8 @@ class Adam:
     weight_decay: float = 0.0
     eps_hat: bool = False
 
-    __post_init__ = _check_adam
+    def __post_init__(self) -> None:
+        _check_adam(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -225,7 +226,8 @@ class AdamW:
     eps: float = 1e-8
     weight_decay: float = 0.01
 
-    __post_init__ = _check_adam
+    def __post_init__(self) -> None:
+        _check_adam(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -237,7 +239,8 @@ class NAdam:
     eps: float = 1e-8
     weight_decay: float = 0.0
 
-    __post_init__ = _check_adam
+    def __post_init__(self) -> None:
+        _check_adam(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -404,6 +407,7 @@ class EarlyStopping:
     def __post_init__(self) -> None:
         _integer(self, "patience", 1)
         _number(self, "min_gain", 0, math.inf)
+        _bool(self, "inclusive")
         if self.factor is not None:
             _number(self, "factor", 0, 1, open_low=True, open_high=True)
         _number(self, "min_lr", 0, math.inf)

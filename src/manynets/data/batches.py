@@ -49,14 +49,13 @@ class Slots:
     they are a column (K', b, 1).
     """
 
-    def __init__(self, rows: Rows, outputs: int, *, networks: int, shared: bool, count: int, size: int, ragged: bool) -> None:
+    def __init__(self, rows: Rows, outputs: int, *, networks: int, shared: bool, count: int, size: int, weighted: bool) -> None:
         x = rows.x
         k = 1 if shared else networks
         self.count, self.size, self.networks, self.orders = count, size, networks, k
         self.x = x.new_empty(count, k, size, x.shape[1])
         self.target = x.new_empty(count, k, size, outputs)
         self.scores = x.new_empty(count, networks, size, outputs)
-        weighted = ragged or rows.weight is not None
         self.raw = x.new_empty(count, k, size) if weighted else None
         self.weights = x.new_empty(count, k, size, 1) if weighted else None
         self.slot_x = self._cut(self.x, expand=True)
@@ -72,8 +71,19 @@ class Slots:
             return [buffer[s].expand(self.networks, *buffer.shape[2:]) for s in range(self.count)]
         return [buffer[s] for s in range(self.count)]
 
-    def fill(self, rows: Rows, order: Tensor, valid: Tensor | None, objective: Objective, smoothing: Tensor | float) -> int:
-        """Gather the batches that `order` (K', steps * b) lists; return how many there are."""
+    def fill(
+        self,
+        rows: Rows,
+        order: Tensor,
+        weights: Tensor | None,
+        valid: Tensor | None,
+        objective: Objective,
+        smoothing: Tensor | float,
+    ) -> int:
+        """Gather the batches that `order` (K', steps * b) lists; return how many there are.
+
+        weights: of the rows, (N,) for all networks or (K', N); valid (K', steps * b): 0 for padding.
+        """
         steps = order.shape[1] // self.size
         index = order.view(self.orders, steps, self.size).transpose(0, 1).reshape(-1)
         torch.index_select(rows.x, 0, index, out=self.x[:steps].view(-1, self.x.shape[3]))
@@ -85,7 +95,12 @@ class Slots:
         self.target[:steps].copy_(expanded)
         if self.raw is not None and self.weights is not None:
             raw = self.raw[:steps]
-            raw.fill_(1.0) if rows.weight is None else raw.copy_(rows.weight.index_select(0, index).view(raw.shape))
+            if weights is None:
+                raw.fill_(1.0)
+            elif weights.ndim == 1:
+                raw.copy_(weights.index_select(0, index).view(raw.shape))
+            else:
+                raw.copy_(weights.gather(1, order).view(self.orders, steps, self.size).transpose(0, 1))
             if valid is not None:
                 raw.mul_(valid.view(self.orders, steps, self.size).transpose(0, 1))
             total = raw.sum(-1, keepdim=True)
@@ -112,6 +127,7 @@ class Batches:
         outputs: int,
         *,
         own: Sequence[NDArray[np.int64] | None],
+        weights: Sequence[NDArray[np.float64] | None],
         seeds: Sequence[int],
         batch_size: int,
         shuffle: bool,
@@ -126,11 +142,17 @@ class Batches:
         self.ragged = min(counts) != self.most
         self.counts = counts
         self.steps = steps_per_epoch(self.most, batch_size, merge_single=merge_single)
-        keys = {(None if mine is None else id(mine), seed if shuffle else 0) for mine, seed in zip(own, seeds, strict=True)}
+        keys = {(id(mine), id(weight), seed if shuffle else 0) for mine, weight, seed in zip(own, weights, seeds, strict=True)}
         self.shared = len(keys) == 1
+        self.weights = rows.weight
+        if any(weight is not None for weight in weights):
+            plain = np.ones(len(rows)) if rows.weight is None else rows.weight.cpu().numpy()
+            table = np.stack([plain if weight is None else weight for weight in (weights[:1] if self.shared else weights)])
+            self.weights = torch.as_tensor(table).to(rows.x)
         self._slots: dict[int, Slots] = {}
         self._epoch = -1
-        self._order = self._valid = torch.empty(0)
+        self._order = torch.empty(0)
+        self._valid = torch.empty(0)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the rows (K', most) in the order of this epoch, padded with row 0; K' is 1 where all networks share it."""
@@ -164,7 +186,7 @@ class Batches:
             steps = min(min(stop, regular) - start, slots.count) if start < regular else 1
             cut = slice(start * self.batch_size, start * self.batch_size + steps * size)
             valid = self._valid[:, cut] if self.ragged else None
-            slots.fill(self.rows, self._order[:, cut], valid, self.objective, self.smoothing)
+            slots.fill(self.rows, self._order[:, cut], self.weights, valid, self.objective, self.smoothing)
             yield Chunk(slots, start, steps)
             start += steps
 
@@ -174,13 +196,8 @@ class Batches:
             row_bytes = x.element_size() * ((1 if self.shared else networks) * x.shape[1] + 2 * networks * self.outputs)
             several = size == self.batch_size and self.steps > 1
             count = max(1, min(MOST_SLOTS, self.steps, CHUNK_BYTES // max(1, row_bytes * size))) if several else 1
+            weighted = self.ragged or self.weights is not None
             self._slots[size] = Slots(
-                self.rows,
-                self.outputs,
-                networks=networks,
-                shared=self.shared,
-                count=count,
-                size=size,
-                ragged=self.ragged,
+                self.rows, self.outputs, networks=networks, shared=self.shared, count=count, size=size, weighted=weighted
             )
         return self._slots[size]

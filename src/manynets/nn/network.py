@@ -33,14 +33,14 @@ def network(spec: MLP, *, in_features: int, out_features: int, seed: int = 0) ->
       (output): Linear(in_features=5, out_features=6, bias=True)
     )
     """
+    for name, value in (("in_features", in_features), ("out_features", out_features)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise OptionError(f"{name} is {value!r}, but must be a whole number of at least 1")
     return build(spec, in_features, out_features, initial_parameters(spec, in_features, out_features, seed=seed))
 
 
 def build(spec: MLP, in_features: int, out_features: int, parameters: Mapping[str, ArrayLike]) -> nn.Sequential:
     """Return the module of `network` with these parameters (and, with batch norm, running statistics), by name."""
-    for name, value in (("in_features", in_features), ("out_features", out_features)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise OptionError(f"{name} is {value!r}, but must be a whole number of at least 1")
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     if spec.input_dropout:
         parts["input_dropout"] = nn.Dropout(spec.input_dropout)

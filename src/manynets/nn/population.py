@@ -7,6 +7,7 @@ statistics of batch norm lie in a second flat tensor (K, Q). A single network is
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ class Shape:
         """Return the shape of a specification for data of this width."""
         return cls(in_features, out_features, spec.hidden, spec.activation, spec.batch_norm, spec.bias)
 
-    @property
+    @functools.cached_property
     def layers(self) -> list[tuple[str, int, int]]:
         """(name, d_in, d_out) of each linear layer."""
         return layer_sizes(MLP(hidden=self.hidden), self.in_features, self.out_features)
@@ -124,24 +125,40 @@ class Population:
         """Return a population of the networks at these places (long, on the same device)."""
         return Population(self.shape, self.flat.index_select(0, places), self.statistics.index_select(0, places))
 
-    def scores(self, x: Tensor) -> Tensor:
-        """Return raw scores (K, N, O) in prediction mode for x: (N, D) shared by all, or (K, N, D)."""
-        kind = ACTIVATIONS[self.shape.activation]
-        h = x if x.ndim == 3 else x.expand(self.size, *x.shape)
-        last = len(self.shape.hidden)
-        for i, (name, _, _) in enumerate(self.shape.layers):
-            weight = self.parameters[f"{name}.weight"]
-            if self.shape.bias:
-                h = torch.baddbmm(self.parameters[f"{name}.bias"].unsqueeze(1), h, weight.mT)
+    @functools.cached_property
+    def _stages(self) -> list[tuple[Tensor, Tensor | None]]:
+        """Transposed weights and biases of each layer, as `scores` multiplies them: without the model axis for K = 1."""
+        out: list[tuple[Tensor, Tensor | None]] = []
+        for name, _, _ in self.shape.layers:
+            weight, bias = self.parameters[f"{name}.weight"].mT, self.parameters.get(f"{name}.bias")
+            if self.size == 1:
+                out.append((weight[0], None if bias is None else bias[0]))
             else:
-                h = torch.bmm(h, weight.mT)
+                out.append((weight, None if bias is None else bias.unsqueeze(1)))
+        return out
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return raw scores (K, N, O) in prediction mode for x: (N, D) shared by all, or (K, N, D). No gradient is kept."""
+        kind, single, last = ACTIVATIONS[self.shape.activation], self.size == 1, len(self.shape.hidden)
+        if single:
+            h = x[0] if x.ndim == 3 else x
+        else:
+            h = x if x.ndim == 3 else x.expand(self.size, *x.shape)
+        for i, (weight, bias) in enumerate(self._stages):
+            if bias is None:
+                h = torch.mm(h, weight) if single else torch.bmm(h, weight)
+            else:
+                h = torch.addmm(bias, h, weight) if single else torch.baddbmm(bias, h, weight)
             if i == last:
-                return h
+                break
             if self.shape.batch_norm:
                 slope, shift = self.norm(i)
-                h = torch.addcmul(shift, h, slope)
-            h = kind.call(h)
-        raise AssertionError("a network has an output layer")
+                h = torch.addcmul(shift[0] if single else shift, h, slope[0] if single else slope)
+            if kind.from_output:
+                kind.run(h, h)
+            else:
+                h = kind.call(h)
+        return h.unsqueeze(0) if single else h
 
     def norm(self, i: int) -> tuple[Tensor, Tensor]:
         """Return slope and shift (K, 1, H) of hidden layer i's batch norm in prediction mode: y = slope * z + shift."""

@@ -174,6 +174,10 @@ class ModuleGradient:
         with torch.enable_grad():
             with self.autocast:
                 scores = self.population.module(slots.slot_x[s])
-            loss = _loss(self.objective, _two_axes(scores, slots.size).to(self.population.flat.dtype), slots, s)
+            scores = _two_axes(scores, slots.size).to(self.population.flat.dtype)
+            if scores.shape != slots.slot_scores[s].shape:
+                wanted = slots.slot_scores[s].shape[1]
+                raise DataError(f"the module gives {scores.shape[1]} scores a row, but this target needs {wanted}")
+            loss = _loss(self.objective, scores, slots, s)
             loss.backward()  # type: ignore[no-untyped-call]
         self.population.pull()

@@ -147,7 +147,7 @@ class ClosedForm:
 
         h = slots.slot_x[s]
         if b.input is not None:
-            h = torch.mul(h, masks[0], out=b.input)
+            h = torch.mul(h, masks[0], out=b.input)  # type: ignore[arg-type]  # there is a mask where there is a buffer
         inputs = [h]
         for i in range(last):
             z = b.z[i]

@@ -98,19 +98,20 @@ class Run:
         """Make batches, validation, gradient and update for the networks in `tracks`: at the start, and when places were freed."""
         members, population, task = self.tracks.members, self.population, self.problem.task
         recipes = [member.recipe for member in members]
-        own = [member.rows for member in members]
+        own, weights = [member.rows for member in members], [member.weight for member in members]
         self.batches = Batches(
             self.problem.rows,
             self.objective,
             task.outputs,
             own=own,
+            weights=weights,
             seeds=[recipe.seed for recipe in recipes],
             batch_size=self.batch_size,
             shuffle=self.recipe.shuffle,
             merge_single=self.merges,
             smoothing=coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3),
         )
-        self.spread = variances(self.problem.rows, own)
+        self.spread = variances(self.problem.rows, own, weights)
         self.validation: Validation | None = None
         if self.problem.validation is not None or members[0].validation_rows is not None:
             rows = self.problem.validation or self.problem.rows
@@ -179,7 +180,7 @@ class Run:
         """Return the learning rates (count, K) of the next steps."""
         steps = np.arange(step, step + count)
         factors = [schedule_factors(s, steps, total=total, per_epoch=self.steps) for s, total in self._courses]
-        return np.stack(factors, axis=1)[:, self._course_of] * (self.tracks.lr * self.tracks.factor)
+        return np.asarray(np.stack(factors, axis=1)[:, self._course_of] * (self.tracks.lr * self.tracks.factor))
 
     def _steps(self, chunk: Chunk) -> Tensor:
         """Make the steps of a filled chunk; return its log (steps, K, 3 + M): loss, weight, penalty and hits of each step."""

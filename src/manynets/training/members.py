@@ -52,6 +52,7 @@ class Member:
 
     number: by which events name it. initial: parameters by name (of a module: its own, as they are).
     progress: where an earlier training left it. resumable: whether the outcome has the progress.
+    weight: what each of the problem's rows counts for this network, (N,), in the place of the problem's own weights.
     """
 
     number: int
@@ -62,6 +63,7 @@ class Member:
     validation_rows: NDArray[np.int64] | None = None
     progress: Progress = dataclasses.field(default_factory=Progress)
     resumable: bool = False
+    weight: NDArray[np.float64] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

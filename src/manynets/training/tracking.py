@@ -78,7 +78,8 @@ class Tracks:
         self.plateau_best = np.where(lower, figure, self.plateau_best)
         self.plateau_bad = np.where(lower, 0, self.plateau_bad + 1)
         flat = self.plateau_bad > self.plateau_patience
-        self.factor = np.where(flat, np.maximum(self.factor * self.plateau_factor, self.plateau_least), self.factor)
+        lowered = np.maximum(self.factor * self.plateau_factor, self.plateau_least)
+        self.factor = np.where(flat, np.minimum(self.factor, lowered), self.factor)
         self.plateau_bad = np.where(flat, 0, self.plateau_bad)
         return better
 

@@ -25,21 +25,29 @@ def figures(sums: Host, objective: Objective, spread: Host) -> tuple[Host, Host]
         return sums[:, 0] / weight, objective.metric(sums[:, 2:] / weight[:, None], spread)
 
 
-def variances(rows: Rows, own: Sequence[NDArray[np.int64] | None]) -> Host:
-    """Return the variances of the target (K, O) over each network's rows (None: all); ones for class codes."""
+def variances(
+    rows: Rows, own: Sequence[NDArray[np.int64] | None], weights: Sequence[NDArray[np.float64] | None] | None = None
+) -> Host:
+    """Return the variances of the target (K, O) over each network's rows (None: all); ones for class codes.
+
+    weights: (N,) of each network, in the place of those of the rows.
+    """
     if rows.target.dtype == torch.long:
         return np.ones((len(own), 1))
     target = rows.target.double().cpu().numpy()
-    weight = None if rows.weight is None else rows.weight.double().cpu().numpy()
-    seen: dict[int, Host] = {}
-    for mine in own:
-        if id(mine) not in seen:
+    common = None if rows.weight is None else rows.weight.double().cpu().numpy()
+    seen: dict[tuple[int, int], Host] = {}
+    keys = []
+    for mine, weight in zip(own, [None] * len(own) if weights is None else weights, strict=True):
+        keys.append((id(mine), id(weight)))
+        if keys[-1] not in seen:
             part = target if mine is None else target[mine]
-            w = weight if mine is None or weight is None else weight[mine]
+            w = common if weight is None else weight
+            w = w if mine is None or w is None else w[mine]
             if w is not None and not w.any():
                 w = None
-            seen[id(mine)] = np.average((part - np.average(part, axis=0, weights=w)) ** 2, axis=0, weights=w)
-    return np.stack([seen[id(mine)] for mine in own])
+            seen[keys[-1]] = np.average((part - np.average(part, axis=0, weights=w)) ** 2, axis=0, weights=w)
+    return np.stack([seen[key] for key in keys])
 
 
 class Validation:

@@ -1,0 +1,45 @@
+"""Pictures: functions that take arrays and draw on matplotlib axes. They know no models; matplotlib is imported when one is called.
+
+Every function takes `ax=`, the axes to draw on; without it, it makes a figure that belongs to nobody else: no pyplot, no backend,
+no rcParams are touched, and the figure is freed with its last reference. Colours come from Okabe and Ito's palette, or from
+maps of even lightness, and text and lines take the colours of the style in force (`plt.style.context("dark_background")`).
+
+    ax = history(epochs, {"train loss": [...], "validation loss": [...]}, title="manynets · 64-32 relu · adam lr 0.001")
+    save(ax, "history.png")
+"""
+
+from manynets.plots.animation import animate_regions
+from manynets.plots.canvas import panels, save
+from manynets.plots.curves import activations, distributions, history, learning_curves
+from manynets.plots.diagram import network
+from manynets.plots.field import grid_points
+from manynets.plots.images import first_layer, image_grid, image_values
+from manynets.plots.plane import points, regions, spread, surface
+from manynets.plots.scores import confusion, predicted_against_true, roc, roc_auc, roc_curve
+from manynets.plots.sweeps import parallel_coordinates, score_over
+
+__all__ = [
+    "activations",
+    "animate_regions",
+    "confusion",
+    "distributions",
+    "first_layer",
+    "grid_points",
+    "history",
+    "image_grid",
+    "image_values",
+    "learning_curves",
+    "network",
+    "panels",
+    "parallel_coordinates",
+    "points",
+    "predicted_against_true",
+    "regions",
+    "roc",
+    "roc_auc",
+    "roc_curve",
+    "save",
+    "score_over",
+    "spread",
+    "surface",
+]

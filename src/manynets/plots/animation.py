@@ -1,0 +1,100 @@
+"""The regions of classes over the training, as a GIF or a film."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import ArrayLike
+
+from manynets.errors import DataError, OptionError, one_of
+from manynets.plots.canvas import DRAWING, close, figure_of, new_axes, plain, show_legend, two_columns
+from manynets.plots.field import Extent, around, checked_extent, classes_of, frame, paint_regions, scatter_classes, target_of
+
+if TYPE_CHECKING:
+    from matplotlib.animation import AbstractMovieWriter
+    from matplotlib.artist import Artist
+
+__all__ = ["animate_regions"]
+
+
+def animate_regions(
+    frames: Iterable[ArrayLike],
+    path: str | os.PathLike[str],
+    *,
+    X: ArrayLike,
+    y: ArrayLike,
+    extent: Extent | None = None,
+    classes: Sequence[Any] | None = None,
+    titles: Sequence[object] | None = None,
+    fps: float = 10.0,
+    dpi: float = 80.0,
+) -> Path:
+    """Write the regions of classes over the training to `path` (.gif; .mp4 where ffmpeg is installed) and return the path.
+
+    Each of `frames` (any iterable) holds the predictions on `grid_points(extent, resolution=R)`: labels (R^2,) or
+    probabilities (R^2, C), as for `regions`. `titles` gives a text for each frame ("epoch 3"), default "1", "2", ... The
+    last frame stays for a second. The file is renamed into place when it is whole.
+    """
+    target = Path(path)
+    kind = one_of(target.suffix.lower().lstrip("."), ["gif", "mp4"], what=f"the ending of the film's path {str(target)!r}")
+    rows = two_columns(X)
+    labels, codes = classes_of(target_of(rows, y), classes)
+    area = around(rows) if extent is None else checked_extent(extent)
+    if fps <= 0:
+        raise OptionError(f"fps is {fps}, but must be positive")
+    ax = new_axes(None, size=(6.4, 4.8))
+    writer = _writer(kind, fps)
+    handles = scatter_classes(ax, rows, codes, labels)
+    frame(ax, area)
+    show_legend(ax, handles, title="class")
+    figure = figure_of(ax)
+    count = 0
+    drawn: list[Artist] = []
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        film = Path(folder) / f"film.{kind}"
+        ax.set_title("1")
+        with DRAWING:
+            figure.draw_without_rendering()
+            writer.setup(figure, str(film), dpi)
+        figure.set_layout_engine("none")  # the places of the first frame hold for all
+        try:
+            for count, prediction in enumerate(frames, start=1):
+                if titles is not None and count > len(titles):
+                    raise DataError(f"titles holds {len(titles)} texts, but there are more frames; give one for each")
+                for artist in drawn:
+                    artist.remove()
+                ax.set_title(plain(count if titles is None else titles[count - 1]))
+                drawn = paint_regions(ax, prediction, area, labels)
+                frame(ax, area)
+                with DRAWING:
+                    writer.grab_frame()
+            if not count:
+                raise DataError("frames is empty; give the predictions of at least one epoch")
+            with DRAWING:
+                for _ in range(int(fps)):
+                    writer.grab_frame()
+        except BaseException:
+            with contextlib.suppress(Exception):
+                writer.finish()  # ends ffmpeg
+            raise
+        writer.finish()
+        os.replace(film, target)
+    close(figure)
+    return target
+
+
+def _writer(kind: str, fps: float) -> AbstractMovieWriter:
+    from matplotlib.animation import FFMpegWriter, PillowWriter
+
+    if kind == "gif":
+        return PillowWriter(fps=fps)  # type: ignore[arg-type]
+    if not FFMpegWriter.isAvailable():
+        raise OptionError(
+            "the film's path ends in '.mp4', which needs the program ffmpeg, and it is not found; install it, or write a .gif"
+        )
+    return FFMpegWriter(fps=fps)  # type: ignore[arg-type]

@@ -1,0 +1,271 @@
+"""Curves over the epochs, and curves of functions: history, learning curves, histograms over epochs, activations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from manynets.errors import DataError
+from manynets.plots.canvas import (
+    PALETTE,
+    SEQUENTIAL,
+    Array,
+    colour,
+    ink,
+    line_map,
+    names_of,
+    new_axes,
+    numbers,
+    plain,
+    same_length,
+    several_axes,
+    show_legend,
+    write_title,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["activations", "distributions", "history", "learning_curves"]
+
+_ROLE = re.compile(r"^(train|training|validation|valid|val|test)(?=$|[ _\-])[ _\-]*", re.IGNORECASE)
+
+
+def history(
+    epochs: ArrayLike,
+    curves: Mapping[str, ArrayLike],
+    *,
+    title: str | None = None,
+    ylabel: str = "loss",
+    log: bool = False,
+    best_epoch: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw curves (E,) by name over the epochs (E,): what was trained solid, its validation dashed, a test dotted, in one colour.
+
+    Names belong together when they differ only in a leading "train", "validation" ("val", "valid") or "test". A NaN is an epoch
+    that was not measured: its neighbours are joined and every measured epoch is marked. An empty curve is left out.
+    `log` is followed where some value is positive. `best_epoch` gets a vertical line.
+    """
+    at = numbers(epochs, what="epochs", ndim=1)
+    drawn = {name: numbers(values, what=f"curve {name!r}", ndim=1) for name, values in curves.items() if np.size(values)}
+    if not drawn:
+        raise DataError("curves holds no values; there is nothing to draw")
+    for name, values in drawn.items():
+        same_length(at, values, what=f"epochs and curve {name!r}")
+    ax = new_axes(ax)
+    families = list(dict.fromkeys(_family(name) for name in drawn))
+    for name, values in drawn.items():
+        measured = ~np.isnan(values)
+        marked = "o" if measured.sum() <= 1 or not measured.all() else None
+        ax.plot(
+            at[measured],
+            values[measured],
+            color=colour(families.index(_family(name))),
+            linestyle=_dash(name),
+            marker=marked,
+            markersize=3.5,
+            label=plain(name, longest=40),
+        )
+    if best_epoch is not None:
+        ax.axvline(best_epoch, color=ink(ax), linestyle=":", linewidth=1, label=f"best epoch {best_epoch:g}")
+    if log and any((values[np.isfinite(values)] > 0).any() for values in drawn.values()):
+        ax.set_yscale("log", nonpositive="mask")
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(plain(ylabel))
+    if at.size <= 10:
+        ax.set_xticks(np.unique(at))
+    write_title(ax, title)
+    show_legend(ax)
+    return ax
+
+
+def _role(name: str) -> str:
+    found = _ROLE.match(name)
+    return found[1].lower()[:2] if found else "tr"
+
+
+def _family(name: str) -> str:
+    return _ROLE.sub("", name).lower()
+
+
+def _dash(name: str) -> str:
+    return {"tr": "-", "va": "--", "te": ":"}[_role(name)]
+
+
+def learning_curves(
+    curves: Sequence[ArrayLike] | Array,
+    *,
+    best: int | None = None,
+    most: int = 1000,
+    title: str | None = None,
+    ylabel: str = "loss",
+    log: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the curves of many networks, each (E_k,), thin and coloured by their last value, with their median and the best one.
+
+    The curves may differ in length (early stopping) and hold NaN; empty ones are left out. In the median, a curve that has ended
+    keeps its last finite value. `best` is the index of the curve to draw bold. Of more than `most` curves, `most` are drawn,
+    evenly by the rank of their last value; the median is of all.
+    """
+    from_all = [numbers(curve, what=f"curve {k}", ndim=1) if np.size(curve) else np.empty(0) for k, curve in enumerate(curves)]
+    finite = [curve[np.isfinite(curve)] for curve in from_all]
+    kept = [k for k, values in enumerate(finite) if values.size]
+    if not kept:
+        raise DataError(f"none of the {len(from_all)} curves holds a finite value; there is nothing to draw")
+    if best is not None and best not in range(len(from_all)):
+        raise DataError(f"best is {best!r}, but there are {len(from_all)} curves; give an index from 0 to {len(from_all) - 1}")
+    ax = new_axes(ax)
+    from matplotlib.collections import LineCollection
+
+    drawn = [from_all[k] for k in kept]
+    last = np.array([finite[k][-1] for k in kept])
+    chosen = np.arange(len(drawn))
+    if len(drawn) > most:
+        chosen = np.sort(np.argsort(last, kind="stable")[np.linspace(0, len(drawn) - 1, most).round().astype(int)])
+    lines = LineCollection(
+        [np.column_stack([np.arange(1, drawn[k].size + 1), drawn[k]]) for k in chosen],
+        array=last[chosen],
+        cmap=line_map(ax),
+        linewidths=0.8,
+        alpha=float(np.clip(3 / np.sqrt(len(chosen)), 0.15, 0.9)),
+        label=f"{most:,} of {len(drawn):,} networks"
+        if len(drawn) > most
+        else f"{len(drawn):,} network{'s' if len(drawn) > 1 else ''}",
+    )
+    ax.add_collection(lines, autolim=False)
+    longest = max(curve.size for curve in drawn)
+    if longest == 1:  # one epoch: a point each, for there is no line
+        ax.plot(np.ones(len(drawn)), [curve[0] for curve in drawn], "o", color=ink(ax), markersize=3, alpha=0.6)
+    if len(drawn) > 2:
+        whole = np.stack([_carried(curve, longest) for curve in drawn])
+        started = np.isfinite(whole).any(axis=0)
+        x = np.arange(1, longest + 1)[started]
+        ax.plot(x, np.nanmedian(whole[:, started], axis=0), color=ink(ax), linewidth=2, label="median")
+    if best is not None and from_all[best].size:
+        ax.plot(
+            np.arange(1, from_all[best].size + 1), from_all[best], color=PALETTE[1], linewidth=2, label=f"best (network {best})"
+        )
+    values = np.concatenate(finite)
+    if log and (values > 0).any():
+        ax.set_yscale("log", nonpositive="mask")
+        values = np.log10(values[values > 0])
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
+    limits = (low - margin, high + margin)
+    ax.set_ylim(*(10 ** np.array(limits) if ax.get_yscale() == "log" else limits))
+    ax.set_xlim(*((0.5, 1.5) if longest == 1 else (1, longest)))
+    if longest <= 10:
+        ax.set_xticks(np.arange(1, longest + 1))
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(plain(ylabel))
+    if len(drawn) > 1:
+        ax.figure.colorbar(lines, ax=ax, label=f"last {plain(ylabel)}").solids.set_alpha(1)  # type: ignore[union-attr]
+    write_title(ax, title)
+    show_legend(ax)
+    legend = ax.get_legend()
+    if legend is not None:
+        for handle in legend.legend_handles:
+            if handle is not None:
+                handle.set_alpha(1)
+    return ax
+
+
+def _carried(curve: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """Return a curve of `length` in which a value that is missing, or after the end, is the last finite one before it."""
+    finite = np.isfinite(curve)
+    last = np.maximum.accumulate(np.where(finite, np.arange(curve.size), -1))
+    filled = np.where(last >= 0, curve[last], np.nan)
+    return np.concatenate([filled, np.full(length - curve.size, filled[-1])])
+
+
+def distributions(
+    values: Mapping[str, Sequence[ArrayLike] | Array],
+    *,
+    epochs: ArrayLike | None = None,
+    bins: int = 60,
+    ax: Axes | Sequence[Axes] | Array | None = None,
+) -> Array:
+    """Draw, for each name, how its values (weights, activations, gradients) lie in each epoch, and their median; return axes (P,).
+
+    `values` gives for each name a sequence over E epochs of arrays of any shape; NaN and infinities are left out. The colour
+    is the share of an epoch's values in a bin, against that epoch's fullest bin. Bins span the 0.1 % to 99.9 % quantiles.
+    `ax` may be as many axes as there are names.
+    """
+    if not values:
+        raise DataError("values is empty; give at least one name with its arrays")
+    tables = {name: [_finite(part) for part in parts] for name, parts in values.items()}
+    for name, parts in tables.items():
+        if not sum(part.size for part in parts):
+            raise DataError(f"values[{name!r}] holds no finite number; there is nothing to draw")
+        if epochs is not None:
+            same_length(np.atleast_1d(epochs), parts, what=f"epochs and values[{name!r}]")
+    axes = several_axes(ax, len(tables))
+    for one, (name, parts) in zip(axes, tables.items(), strict=True):
+        at = np.arange(1, len(parts) + 1) if epochs is None else numbers(epochs, what="epochs", ndim=1)
+        _density(one, at, parts, bins)
+        one.set_title(plain(name, longest=32), fontsize="medium")
+        one.set_xlabel("epoch")
+    return axes
+
+
+def _finite(part: ArrayLike) -> NDArray[np.float64]:
+    flat = np.asarray(part, dtype=np.float64).ravel()
+    return flat[np.isfinite(flat)]
+
+
+def _density(ax: Axes, at: Array, parts: list[NDArray[np.float64]], bins: int) -> None:
+    low, high = np.quantile(np.concatenate(parts), [0.001, 0.999])
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, bins + 1)
+    counts = np.array([np.histogram(part, edges)[0] for part in parts], dtype=float)  # (E, bins)
+    share = counts / np.maximum(counts.max(axis=1, keepdims=True), 1)
+    middle = (at[1:] + at[:-1]) / 2
+    first, last = (2 * at[0] - middle[0], 2 * at[-1] - middle[-1]) if at.size > 1 else (at[0] - 0.5, at[0] + 0.5)
+    ax.pcolormesh(
+        np.concatenate([[first], middle, [last]]),
+        edges,
+        np.ma.masked_equal(share, 0).T,
+        cmap=SEQUENTIAL,
+        vmin=0,
+        vmax=1,
+        rasterized=True,
+    )
+    medians = np.array([np.median(part) if part.size else np.nan for part in parts])
+    ax.plot(at, medians, color=PALETTE[1], linewidth=1.5, marker="o" if at.size == 1 else None, label="median")
+    ax.set_ylim(low, high)
+    if at.size <= 6:
+        ax.set_xticks(at)
+
+
+def activations(
+    curves: Mapping[str, tuple[Callable[[Array], Any], Callable[[Array], Any]]],
+    *,
+    derivatives: bool = True,
+    extent: tuple[float, float] = (-4.0, 4.0),
+    ax: Axes | Sequence[Axes] | Array | None = None,
+) -> Array:
+    """Draw functions f: (n,) -> (n,) solid and their derivatives dashed over `extent`, one panel a name; return axes (P,).
+
+    `curves` maps a name to the pair (f, f'). `ax` may be as many axes as there are names.
+    """
+    if not curves:
+        raise DataError("curves is empty; give at least one name with its function and derivative")
+    axes = several_axes(ax, len(curves))
+    x = np.linspace(*extent, 401)
+    for one, name in zip(axes, names_of(curves, len(curves), what="curves"), strict=True):
+        function, derivative = curves[name]
+        one.axhline(0, color=ink(one), linewidth=0.6, alpha=0.4)
+        one.axvline(0, color=ink(one), linewidth=0.6, alpha=0.4)
+        one.plot(x, numbers(function(x), what=name, ndim=1), color=PALETTE[0], linewidth=2, label="f(x)")
+        if derivatives:
+            one.plot(x, numbers(derivative(x), what=f"{name}'", ndim=1), color=PALETTE[1], linestyle="--", label="f′(x)")
+        one.set_title(plain(name, longest=32), fontsize="medium")
+    show_legend(axes[0])
+    return axes

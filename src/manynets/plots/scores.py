@@ -1,0 +1,245 @@
+"""Pictures that judge predictions: confusion matrix, ROC curves, predicted against true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from manynets.errors import DataError, one_of
+from manynets.plots.canvas import (
+    PALETTE,
+    SEQUENTIAL,
+    colour,
+    ink,
+    names_of,
+    new_axes,
+    number,
+    numbers,
+    plain,
+    readable_on,
+    same_length,
+    write_title,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["confusion", "predicted_against_true", "roc", "roc_auc", "roc_curve"]
+
+Normalise = Literal["none", "true", "predicted", "all"]
+
+
+def confusion(
+    matrix: ArrayLike,
+    *,
+    classes: Sequence[object] | None = None,
+    normalise: Normalise = "none",
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a confusion matrix (C, C), rows = true class, with the figure in each cell.
+
+    `normalise` shows percentages of the row ("true"), of the column ("predicted") or of all rows; 0 where there are none.
+    Above 12 classes, figures have no decimals and what rounds to zero is left blank.
+    """
+    axis = {"none": None, "true": 1, "predicted": 0, "all": (0, 1)}[
+        one_of(normalise, ["none", "true", "predicted", "all"], what="normalise")
+    ]
+    counts = numbers(matrix, what="matrix", ndim=2, finite=True)
+    size = len(counts)
+    if counts.shape != (size, size):
+        raise DataError(f"matrix has shape {counts.shape}, but a confusion matrix is square, (C, C)")
+    if counts.min() < 0:
+        raise DataError(f"matrix holds {number(counts.min())}, but counts are 0 or more")
+    texts = [plain(name, longest=20) for name in names_of(classes, size, what="classes")]
+    values = counts
+    if axis is not None:
+        total = counts.sum(axis=axis, keepdims=True)
+        values = 100 * np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
+    width = float(np.clip(1.8 + 0.42 * size, 4.4, 16))
+    ax = new_axes(ax, size=(width + 0.8, width))
+    shown = ax.imshow(
+        values, cmap=SEQUENTIAL, vmin=0, vmax=100 if axis is not None else max(values.max(), 1), interpolation="nearest"
+    )
+    ax.figure.colorbar(shown, ax=ax, shrink=0.8, label="rows" if axis is None else f"% of {_SHARE[normalise]}")
+    _write_cells(ax, values, readable_on(shown.to_rgba(values)))
+    small = "medium" if size <= 30 else "small"
+    step = max(size // 40, 1)  # beyond eighty classes only every other name has room
+    room = ax.get_window_extent().width / size * step * 72 / ax.figure.dpi  # points for a name
+    turned = 6.5 * max(map(len, texts)) > room
+    ax.set_xticks(range(0, size, step), texts[::step], fontsize=small, **(_TURNED[size > 12] if turned else {}))
+    ax.set_yticks(range(0, size, step), texts[::step], fontsize=small)
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("true")
+    write_title(ax, title)
+    return ax
+
+
+_TURNED: dict[bool, dict[str, Any]] = {True: {"rotation": 90}, False: {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}}
+_SHARE = {"true": "the true class", "predicted": "the predicted class", "all": "all rows"}
+
+
+def _write_cells(ax: Axes, values: NDArray[np.float64], light: NDArray[np.bool_]) -> None:
+    """Write the values into the cells, in a size that fits; not at all where they would be unreadable."""
+    whole = bool((values == np.round(values)).all())
+    size = len(values)
+    texts = [[f"{value:.0f}" if whole or size > 12 else f"{value:.1f}" if value else "0" for value in row] for row in values]
+    longest = max(len(text) for row in texts for text in row)
+    box = ax.get_window_extent()
+    cell = 0.9 * min(box.width, box.height) / size * 72 / ax.figure.dpi
+    points = min(cell / (0.64 * max(longest, 2)), 0.7 * cell, 11.0)
+    if points < 3:
+        return
+    for i, row in enumerate(texts):
+        for j, text in enumerate(row):
+            if text != "0" or size <= 12:
+                ax.text(j, i, text, ha="center", va="center", fontsize=points, color="white" if light[i, j] else "black")
+
+
+def predicted_against_true(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    name: str = "y",
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw predictions (N,) against the truth (N,) with the diagonal on which they would be equal, R² and RMSE.
+
+    R² = 1 - sum (y - p)^2 / sum (y - mean y)^2, left out where y does not vary; RMSE = sqrt(mean (y - p)^2), in units of y.
+    """
+    truth, predicted = _column(y_true, "y_true"), _column(y_pred, "y_pred")
+    same_length(truth, predicted, what="y_true and y_pred")
+    ax = new_axes(ax, size=(5.2, 5.0))
+    both = np.concatenate([truth, predicted])
+    low, high = float(both.min()), float(both.max())
+    margin = 0.04 * (high - low) or 0.5
+    limits = (low - margin, high + margin)
+    ax.plot(limits, limits, color=ink(ax), linewidth=1, linestyle="--", label="predicted = true", zorder=1)
+    many = len(truth)
+    ax.scatter(
+        truth,
+        predicted,
+        s=float(np.clip(30 * (200 / many) ** 0.5, 3, 30)),
+        alpha=float(np.clip((500 / many) ** 0.5, 0.08, 0.8)),
+        color=PALETTE[0],
+        linewidths=0,
+        rasterized=True,
+    )
+    squares = float(np.mean((truth - predicted) ** 2))
+    variance = float(np.var(truth))
+    said = [f"R² {1 - squares / variance:.3f}"] if variance > 0 else []
+    said += [f"RMSE {number(squares**0.5)}", f"{many:,} row{'s' if many > 1 else ''}"]
+    box = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "alpha": 0.7}
+    ax.text(0.97, 0.03, "\n".join(said), transform=ax.transAxes, ha="right", va="bottom", color=ink(ax), bbox=box)
+    ax.set_xlim(*limits)
+    ax.set_ylim(*limits)
+    ax.set_aspect("equal")
+    ax.set_xlabel(plain(f"true {name}", longest=50))
+    ax.set_ylabel(plain(f"predicted {name}", longest=50))
+    write_title(ax, title)
+    return ax
+
+
+def _column(values: ArrayLike, what: str) -> NDArray[np.float64]:
+    column = numbers(values, what=what, finite=True)
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.ndim != 1:
+        raise DataError(f"{what} has shape {column.shape}, but one output is drawn at a time, (N,); choose a column")
+    return column
+
+
+def roc_curve(positive: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (false, true) positive rates from (0, 0) to (1, 1), one point for each distinct score, from the highest down.
+
+    `positive` (N,) says which rows are of the class; rows of equal score enter together, so ties give a slanted line.
+    Source: T. Fawcett, Pattern Recognition Letters 27:861, 2006, algorithm 1.
+
+    >>> roc_curve([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
+    (array([0. , 0. , 0.5, 1. ]), array([0. , 0.5, 1. , 1. ]))
+    """
+    hits = np.asarray(positive).astype(bool).ravel()
+    values = numbers(scores, what="scores", ndim=1, finite=True)
+    same_length(hits, values, what="positive and scores")
+    if hits.all() or not hits.any():
+        raise DataError(f"all {len(hits)} rows are {'positive' if hits.all() else 'negative'}; a ROC curve needs both")
+    order = np.argsort(-values, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)  # the last row of each distinct score
+    true = np.concatenate([[0], np.cumsum(hits[order])[last]])
+    false = np.concatenate([[0], np.cumsum(~hits[order])[last]])
+    return false / false[-1], true / true[-1]
+
+
+def roc_auc(positive: ArrayLike, scores: ArrayLike) -> float:
+    """Return the area under the ROC curve: P(score of a positive > score of a negative), ties counted one half. Higher is better.
+
+    >>> roc_auc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
+    0.875
+    """
+    false, true = roc_curve(positive, scores)
+    return float(np.sum(np.diff(false) * (true[1:] + true[:-1]) / 2))
+
+
+def roc(
+    y_true: ArrayLike,
+    scores: ArrayLike,
+    *,
+    classes: Sequence[Any] | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the ROC curve of two classes, or one curve for each class against the rest, with the areas under them (AUC).
+
+    y_true (N,) holds labels; `classes` gives them in the order of the columns of scores (N, C), default sorted; y_true may also
+    hold their codes 0..C-1. For two classes scores are (N,), (N, 1) or (N, 2), high for the second. A class without rows, or
+    with all of them, has no curve. Above 7 classes the 7 of the lowest AUC get colours.
+    """
+    truth = np.asarray(y_true).ravel()
+    table = numbers(scores, what="scores", finite=True)
+    table = table[:, None] if table.ndim == 1 else table
+    if table.ndim != 2:
+        raise DataError(f"scores has shape {table.shape}, but must be (N,) or (N, C)")
+    same_length(truth, table, what="y_true and scores")
+    labels = np.unique(truth).tolist() if classes is None else np.asarray(classes).tolist()
+    columns = max(table.shape[1], 2)
+    if len(labels) != columns:
+        raise DataError(
+            f"scores has {table.shape[1]} columns, but there are {len(labels)} classes; give `classes` in the order of the columns"
+        )
+    codes = truth
+    if not set(truth.tolist()) <= set(labels):
+        if not (np.issubdtype(truth.dtype, np.integer) and truth.min() >= 0 and truth.max() < columns):
+            raise DataError(f"y_true holds a label that is none of the classes {labels[:8]}; give `classes` with all labels")
+        labels_of_rows: Any = [labels[code] for code in truth.tolist()]
+        codes = np.asarray(labels_of_rows)
+    wanted = [(labels[1], table[:, -1])] if columns == 2 else list(zip(labels, table.T, strict=True))
+    found = []
+    for label, column in wanted:
+        hits = np.array([value == label for value in codes.tolist()])
+        if hits.any() and not hits.all():
+            found.append((label, *roc_curve(hits, column), roc_auc(hits, column)))
+    if not found:
+        raise DataError("all rows are of one class; a ROC curve needs rows of two")
+    ax = new_axes(ax, size=(5.4, 5.0))
+    ax.plot([0, 1], [0, 1], color=ink(ax), linewidth=1, linestyle=":")
+    found.sort(key=lambda one: one[3])
+    for rank, (label, false, true, area) in reversed(list(enumerate(found))):
+        if rank < len(PALETTE):
+            said = f"AUC {area:.3f}" if columns == 2 else f"{plain(label, longest=20)}  {area:.3f}"
+            ax.plot(false, true, color=colour(rank), linewidth=1.8, label=said, zorder=3)
+        else:
+            ax.plot(false, true, color=ink(ax), linewidth=0.6, alpha=0.35)
+    mean = float(np.mean([one[3] for one in found]))
+    head = None if columns == 2 else f"AUC, mean {mean:.3f}" + (f"\nthe lowest {len(PALETTE)}" if len(found) > len(PALETTE) else "")
+    ax.set_xlim(-0.01, 1.01)
+    ax.set_ylim(-0.01, 1.01)
+    ax.set_aspect("equal")
+    ax.set_xlabel("false positive rate")
+    ax.set_ylabel("true positive rate")
+    write_title(ax, title)
+    ax.legend(loc="lower right", title=head, fontsize="small", title_fontsize="small", framealpha=0.8)
+    return ax
