@@ -1,0 +1,22 @@
+"""Tables: what the columns are, how they become a float32 matrix, and reading them from files."""
+
+from __future__ import annotations
+
+from manynets.tables.cells import MISSING_TOKENS
+from manynets.tables.encoder import Block, TableEncoder, fit_encoder
+from manynets.tables.files import TABLE_ENDINGS, read_table
+from manynets.tables.schema import Column, understand
+from manynets.tables.target import match_labels, split_target
+
+__all__ = [
+    "MISSING_TOKENS",
+    "TABLE_ENDINGS",
+    "Block",
+    "Column",
+    "TableEncoder",
+    "fit_encoder",
+    "match_labels",
+    "read_table",
+    "split_target",
+    "understand",
+]

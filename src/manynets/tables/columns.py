@@ -1,0 +1,223 @@
+"""The encoder of one column: numbers, categories, dates. Each knows its features, and how to fill its part of the output."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import DataError
+from manynets.tables.cells import Table, factorise, number_cells
+from manynets.tables.dates import CYCLES, PARTS, DateOrder, date_cells, date_parts, find_order
+from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
+
+__all__ = ["CategoricalColumn", "ColumnEncoder", "DateColumn", "NumericColumn", "fit_categorical", "fit_date", "fit_numeric"]
+
+Out = NDArray[np.float32]
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumericColumn:
+    """Numbers: one scaled column, and a second that is 1 where the value was missing if there were gaps at fit.
+
+    A missing value becomes the median, also where there was none at fit. A column all missing at fit stays 0 for ever.
+
+    Attributes:
+        name: of the column.
+        spread: centre and scale, or quantiles.
+        fill: the median, in the column's own units; None where every value was missing.
+        gaps: whether values were missing at fit.
+    """
+
+    name: str
+    spread: Spread
+    fill: float | None
+    gaps: bool
+    kind: Literal["numeric"] = field(default="numeric", init=False)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the output columns."""
+        return (self.name, f"{self.name}=missing") if self.gaps else (self.name,)
+
+    def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
+        """Write the column into out (N, width), which holds zeros."""
+        del strict
+        values = number_cells(table, self.name)
+        if self.fill is None:
+            return
+        missing = np.isnan(values)
+        if missing.any():
+            values = np.where(missing, self.fill, values)
+            if self.gaps:
+                out[:, 1] = missing
+        out[:, 0] = _within_float32(table, self.name, values, self.spread)
+
+
+def _within_float32(table: Table, name: str, values: NDArray[np.float64], spread: Spread) -> NDArray[np.float64]:
+    scaled = apply_spread(values, spread)
+    if scaled.size and not max(scaled.max(), -scaled.min()) <= FLOAT32_MAX:
+        worst = int(np.argmax(np.abs(scaled)))
+        limit = FLOAT32_MAX * spread.scale  # inf is the honest answer where float64 ends first
+        raise DataError(
+            f"column {name!r} has values too large to be scaled: {table.row(worst)} holds {values[worst]:.6g}, but at most"
+            f" {min(limit, np.finfo(np.float64).max):.6g} away from {spread.center:.6g} is allowed; mend the value, or use the"
+            " scaling 'quantile' or 'standard' fitted on this table"
+        )
+    return scaled
+
+
+def fit_numeric(table: Table, name: str, scaling: Scaling) -> NumericColumn:
+    """Fit a numeric column; see NumericColumn and fit_spread."""
+    values = number_cells(table, name)
+    present = values[~np.isnan(values)]
+    gaps = 0 < present.size < values.size
+    if not present.size:
+        return NumericColumn(name=name, spread=Spread(), fill=None, gaps=False)
+    spread = fit_spread(present, scaling)
+    _within_float32(table, name, np.where(np.isnan(values), present[0], values) if gaps else values, spread)
+    middle = [(present.size - 1) // 2, present.size // 2]
+    low, high = (float(value) for value in np.partition(present, middle)[middle])
+    return NumericColumn(name=name, spread=spread, fill=low / 2 + high / 2 if low < high else low, gaps=gaps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoricalColumn:
+    """Categories, one-hot: a column for each level, one that the rare levels share, one for missing.
+
+    The column of rare levels exists where there were such at fit, that for missing where there were gaps. A value not seen at
+    fit goes to the rare ones, and without these is all zeros; so does a missing value where none was at fit.
+
+    Attributes:
+        name: of the column.
+        levels: with a column of their own, sorted.
+        rare: levels that share one column, sorted.
+        gaps: whether values were missing at fit.
+    """
+
+    name: str
+    levels: tuple[str, ...]
+    rare: tuple[str, ...]
+    gaps: bool
+    kind: Literal["categorical"] = field(default="categorical", init=False)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the output columns."""
+        shared = (f"{self.name}=(rare)",) if self.rare else ()
+        return (*(f"{self.name}={level}" for level in self.levels), *shared, *((f"{self.name}=(missing)",) if self.gaps else ()))
+
+    def places(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
+        """Return for each row its output column (N,), -1 for none, and the values not seen at fit with their counts."""
+        labels, codes = factorise(table, self.name)
+        shared = len(self.levels) if self.rare else -1
+        place = {level: index for index, level in enumerate(self.levels)} | dict.fromkeys(self.rare, shared)
+        absent = len(self.levels) + bool(self.rare) if self.gaps else shared
+        lookup = np.array([*(place.get(label, shared) for label in labels), absent], dtype=np.int64)  # code -1 finds the last
+        unseen = [code for code, label in enumerate(labels) if label not in place]
+        counts = np.bincount(codes[codes >= 0], minlength=len(labels)) if unseen else ()
+        return lookup[codes], {labels[code]: int(counts[code]) for code in unseen}
+
+    def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
+        """Write the column into out (N, width), which holds zeros."""
+        places, unseen = self.places(table)
+        if strict and unseen:
+            labels, codes = factorise(table, self.name)
+            first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))
+            raise DataError(
+                f"column {self.name!r} holds categories not seen at fit: {_some(list(unseen))}; the first is in {table.row(first)}."
+                f" Known are {_some([*self.levels, *self.rare])}; without strict they are encoded as unseen"
+            )
+        rows = np.flatnonzero(places >= 0)
+        out[rows, places[rows]] = 1.0
+
+
+def _some(labels: list[str], most: int = 8) -> str:
+    return ", ".join(repr(label) for label in labels[:most]) + (f" and {len(labels) - most} more" if len(labels) > most else "")
+
+
+def fit_categorical(table: Table, name: str, *, max_levels: int, min_count: int) -> CategoricalColumn:
+    """Fit a categorical column: the `max_levels` most frequent levels with at least `min_count` rows get their own output."""
+    labels, codes = factorise(table, name)
+    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+    ranked = sorted(range(len(labels)), key=lambda code: (-counts[code], labels[code]))
+    own = [labels[code] for code in ranked[:max_levels] if counts[code] >= min_count]
+    rare = sorted(set(labels) - set(own))
+    return CategoricalColumn(name=name, levels=tuple(sorted(own)), rare=tuple(rare), gaps=bool((codes < 0).any()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DateColumn:
+    """A date as numbers: the parts that varied at fit, scaled; of month, weekday and hour also sine and cosine.
+
+    A missing date gets each part's median, and 1 in a column of its own if there were gaps at fit.
+
+    Attributes:
+        name: of the column.
+        order: in which text is read.
+        parts: name, spread and median of each.
+        gaps: whether dates were missing at fit.
+    """
+
+    name: str
+    order: DateOrder
+    parts: tuple[tuple[str, Spread, float], ...]
+    gaps: bool
+    kind: Literal["date"] = field(default="date", init=False)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the output columns."""
+        names = []
+        for part, _, _ in self.parts:
+            names.append(f"{self.name}.{part}")
+            if part in CYCLES:
+                names += [f"{self.name}.{part}.sin", f"{self.name}.{part}.cos"]
+        return (*names, f"{self.name}=missing") if self.gaps else tuple(names)
+
+    def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
+        """Write the column into out (N, width), which holds zeros."""
+        del strict
+        found = date_parts(date_cells(table, self.name, self.order))
+        missing = np.isnan(found["year"])
+        place = 0
+        for part, spread, fill in self.parts:
+            values = np.where(missing, fill, found[part])
+            out[:, place] = _within_float32(table, self.name, values, spread)
+            place += 1
+            if part in CYCLES:
+                angle = 2.0 * math.pi * values / CYCLES[part]
+                out[:, place], out[:, place + 1] = np.sin(angle), np.cos(angle)
+                place += 2
+        if self.gaps:
+            out[:, place] = missing
+
+
+def fit_date(table: Table, name: str) -> DateColumn:
+    """Fit a column of dates.
+
+    Errors: DataError where text is in no order of day, month and year that fits all its values.
+    """
+    order: DateOrder = "ymd"
+    if table.storage(name) != "date":
+        labels, _ = factorise(table, name)
+        found = find_order(labels)
+        if found is None:
+            raise DataError(f"column {name!r} should hold dates, but they are in no one form; write them as 2024-12-31")
+        order = found
+    moments = date_cells(table, name, order)
+    parts = date_parts(moments)
+    present = ~np.isnat(moments)
+    varied = tuple(
+        (part, fit_spread(parts[part][present], "standard"), float(np.median(parts[part][present])))
+        for part in PARTS
+        if np.unique(parts[part][present]).size > 1
+    )
+    return DateColumn(name=name, order=order, parts=varied, gaps=bool(0 < present.sum() < present.size))
+
+
+ColumnEncoder = NumericColumn | CategoricalColumn | DateColumn

@@ -1,0 +1,235 @@
+"""From a table to the float32 matrix that a network reads: fit learns, transform applies."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import DataError, OptionError, one_of
+from manynets.tables.cells import Table, open_table, require
+from manynets.tables.columns import CategoricalColumn, ColumnEncoder, fit_categorical, fit_date, fit_numeric
+from manynets.tables.scaling import SCALINGS, Scaling
+from manynets.tables.schema import Column, understand
+from manynets.tables.state import state_from_json, state_to_json
+
+__all__ = ["Block", "TableEncoder", "fit_encoder"]
+
+PIECE = 1 << 20
+"""Cells of output filled at a time: small enough to stay in the cache, and for the work space not to count."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Which output columns [start, stop) come from which column of the table."""
+
+    name: str
+    kind: Literal["numeric", "categorical", "date"]
+    start: int
+    stop: int
+
+    @property
+    def slice(self) -> slice:
+        """The output columns."""
+        return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableEncoder:
+    """How a table becomes a matrix; made by `fit_encoder`, or read from a model file by `from_json`.
+
+    Attributes:
+        columns: the encoder of each column used, in the order of the output.
+        dropped: the columns left out, with the reason.
+        positional: fitted on an array: columns are matched by place, not by name.
+    """
+
+    columns: tuple[ColumnEncoder, ...]
+    dropped: tuple[tuple[str, str], ...] = ()
+    positional: bool = False
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The output columns of each column of the table, in order."""
+        blocks: list[Block] = []
+        start = 0
+        for column in self.columns:
+            blocks.append(Block(name=column.name, kind=column.kind, start=start, stop=start + len(column.features)))
+            start = blocks[-1].stop
+        return tuple(blocks)
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the D output columns, such as `age`, `age=missing`, `color=red`, `sold.month.sin`."""
+        return tuple(name for column in self.columns for name in column.features)
+
+    @property
+    def width(self) -> int:
+        """Output columns D."""
+        return len(self.feature_names)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns that a table must have."""
+        return tuple(column.name for column in self.columns)
+
+    def transform(self, frame: Any, *, strict: bool = False) -> NDArray[np.float32]:
+        """Return the matrix (N, D), float32 and C-ordered, of a frame with at least the columns used at fit, in any order.
+
+        With `strict` a category not seen at fit is an error instead of a code of its own.
+
+        Errors: DataError for columns that are missing (all are named), for text where numbers or dates were (with the first such
+        value and its row), for infinite values, and for values that leave float32 once scaled.
+        """
+        table = self._matched(frame)
+        out = np.zeros((table.rows, self.width), dtype=np.float32)
+        step = max(1024, PIECE // max(1, self.width))
+        for start in range(0, table.rows, step):
+            piece = table.piece(start, start + step)
+            rows = out[start : start + piece.rows]
+            for column, block in zip(self.columns, self.blocks, strict=True):
+                column.fill_in(piece, rows[:, block.slice], strict=strict)
+        return out
+
+    def check(self, frame: Any) -> list[str]:
+        """Return what is worth telling about a frame before it is transformed: extra columns, gaps and categories not seen at fit.
+
+        Errors: DataError for columns that are missing.
+        """
+        table = self._matched(frame)
+        notes = []
+        known = {*self.column_names, *(name for name, _ in self.dropped)}
+        extra = [name for name in table.names if name not in known]
+        if extra:
+            notes.append(f"ignored, as the model does not know them: {', '.join(extra)}")
+        for column in self.columns:
+            if isinstance(column, CategoricalColumn):
+                unseen = column.places(table)[1]
+                if unseen:
+                    shown = ", ".join(repr(label) for label in sorted(unseen)[:5]) + (", ..." if len(unseen) > 5 else "")
+                    notes.append(f"column {column.name!r}: {sum(unseen.values())} rows hold categories not seen at fit: {shown}")
+        return notes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as what JSON can hold; floats survive bit by bit."""
+        return state_to_json(self.columns, self.dropped, self.positional)
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> TableEncoder:
+        """Return the encoder of a state.
+
+        Errors: DataError for anything that `to_json` does not write: unknown names, wrong types, numbers that are not finite.
+        """
+        columns, dropped, positional = state_from_json(state)
+        return cls(columns=columns, dropped=dropped, positional=positional)
+
+    def _matched(self, frame: Any) -> Table:
+        table = open_table(frame)
+        if self.positional and table.array is None:
+            table = _by_place(table)
+        if not self.positional and table.array is not None:
+            raise DataError(
+                f"the encoder was fitted on a table with named columns, but was given an array; give a frame with the columns"
+                f" {_listed(self.column_names)}"
+            )
+        width = len(self.columns) + len(self.dropped)
+        if self.positional and len(table.names) != width:
+            raise DataError(f"the array has {len(table.names)} columns, but the encoder was fitted on {width}")
+        missing = [name for name in self.column_names if name not in table.names]
+        if missing:
+            raise DataError(f"{len(missing)} columns are missing from the table: {_listed(missing)}; it has {_listed(table.names)}")
+        return table
+
+
+def _listed(names: Sequence[str], most: int = 50) -> str:
+    return ", ".join(repr(name) for name in names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+
+
+def _by_place(table: Table) -> Table:
+    """Name the columns of a frame x0, x1, ... for an encoder that was fitted on an array."""
+    assert table.frame is not None
+    names = tuple(f"x{j}" for j in range(len(table.names)))
+    return Table(names=names, rows=table.rows, frame=table.frame.rename(dict(zip(table.names, names, strict=True))))
+
+
+def fit_encoder(
+    frame: Any,
+    *,
+    schema: Sequence[Column] | None = None,
+    categorical: Sequence[str] = (),
+    numeric: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    scaling: Scaling = "standard",
+    max_levels: int = 64,
+    min_count: int | None = None,
+) -> TableEncoder:
+    """Learn from a frame, or an array (N, D) of numbers, how its columns become a matrix.
+
+    Args:
+        frame: features only; take the target off with `split_target`.
+        schema: from `understand`, if you have looked at it; else it is found here with the three overrides, and columns left out
+            or without any value are named in a warning.
+        scaling: of numeric columns, see `fit_spread`.
+        max_levels: a categorical column keeps so many levels, the most frequent ones; the rest share one.
+        min_count: levels that occur less often share it too. None: 1 below 200 rows, then 2, and a ten-thousandth of the rows
+            from 20,000 on.
+
+    Errors: DataError for no rows, for no column left, and for what `understand` and `transform` refuse; OptionError for options.
+
+    >>> import polars
+    >>> train = polars.DataFrame({"size": [1.0, 3.0, None], "color": ["red", "blue", "red"]})
+    >>> encoder = fit_encoder(train)
+    >>> encoder.feature_names
+    ('size', 'size=missing', 'color=blue', 'color=red')
+    >>> encoder.transform(train).tolist()
+    [[-1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]
+    """
+    one_of(scaling, SCALINGS, what="scaling")
+    if max_levels < 1 or (min_count is not None and min_count < 1):
+        raise OptionError(f"max_levels is {max_levels} and min_count {min_count}, but both must be at least 1")
+    table = open_table(frame)
+    if not table.rows:
+        raise DataError("the table has 0 data rows; at least 1 is needed")
+    if schema is not None and (categorical or numeric or drop):
+        raise OptionError("categorical, numeric and drop are read when the schema is found; with schema give them to understand()")
+    if table.array is not None and schema is None and not (categorical or numeric or drop):
+        columns: tuple[ColumnEncoder, ...] = tuple(fit_numeric(table, name, scaling) for name in table.names)
+        _warn(list(table.names), columns, ())
+        return TableEncoder(columns=columns, positional=True)
+    found = understand(table, categorical=categorical, numeric=numeric, drop=drop) if schema is None else tuple(schema)
+    require([column.name for column in found], table.names, what="column of the schema")
+    used = [column for column in found if column.kind != "dropped"]
+    dropped = tuple((column.name, column.note) for column in found if column.kind == "dropped")
+    unnamed = set(table.names) - {column.name for column in found}
+    dropped += tuple((name, "not in the schema") for name in table.names if name in unnamed)
+    if not used:
+        raise DataError(f"no column is left to learn from; left out: {'; '.join(f'{name} ({why})' for name, why in dropped)}")
+    least = min_count or (1 if table.rows < 200 else max(2, table.rows // 10_000))
+    fitted: list[ColumnEncoder] = []
+    for column in used:
+        if column.kind == "numeric":
+            fitted.append(fit_numeric(table, column.name, scaling))
+        elif column.kind == "date":
+            fitted.append(fit_date(table, column.name))
+        else:
+            fitted.append(fit_categorical(table, column.name, max_levels=max_levels, min_count=least))
+    if schema is None:
+        _warn([column.name for column in used], tuple(fitted), tuple(item for item in dropped if item[0] not in drop))
+    encoder = TableEncoder(columns=tuple(fitted), dropped=dropped, positional=table.array is not None)
+    if not encoder.width:
+        raise DataError(f"no column is left to learn from: {', '.join(encoder.column_names)} hold the same date in all rows")
+    return encoder
+
+
+def _warn(names: Sequence[str], columns: Sequence[ColumnEncoder], dropped: Sequence[tuple[str, str]]) -> None:
+    empty = [name for name, column in zip(names, columns, strict=True) if column.kind == "numeric" and column.fill is None]
+    if dropped:
+        told = "; ".join(f"{name} ({why})" for name, why in dropped)
+        warnings.warn(f"left out: {told}. Declare them numeric or categorical to use them", UserWarning, stacklevel=3)
+    if empty:
+        warnings.warn(f"all values are missing in {', '.join(empty)}: encoded as 0", UserWarning, stacklevel=3)

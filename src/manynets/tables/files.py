@@ -1,0 +1,80 @@
+"""Read a table from a file: CSV, TSV, Parquet, Arrow. polars reads; what it would pass over in silence is an error here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from manynets.errors import DataError, MissingExtraError
+from manynets.tables.cells import refuse_duplicates
+from manynets.tables.delimited import read_delimited
+
+if TYPE_CHECKING:
+    import polars
+
+__all__ = ["TABLE_ENDINGS", "read_table"]
+
+_DELIMITED = (".csv", ".tsv", ".txt")
+_PARQUET = (".parquet", ".pq")
+_ARROW = (".arrow", ".feather", ".ipc")
+TABLE_ENDINGS = (*_DELIMITED, *(f"{ending}.gz" for ending in _DELIMITED), *_PARQUET, *_ARROW)
+"""The endings by which `read_table` knows a format."""
+
+
+def read_table(path: str | Path, *, encoding: str | None = None, delimiter: str | None = None) -> polars.DataFrame:
+    """Return the table in a file as a polars frame; needs the extra `tables`.
+
+    Text files: UTF-8 with or without a byte order mark, or the encoding given (such as latin-1, utf-16). The delimiter is the one
+    of `,` `;` tab `|` that splits the first lines most evenly, unless given. Blanks around cells and names are taken off; an
+    empty cell is missing. A column is made numbers if each of its cells is one or one of `MISSING_TOKENS`, in a file with `;` also
+    with a decimal comma; but not if a number begins with a zero ("0171"), or has more than 18 digits. All else stays text.
+    Blank lines are passed over. A column without a name is called unnamed_0, with its place.
+
+    Errors: DataError for a path that is no file or has an unknown ending, for no data rows, for names that occur twice, for a line
+    with more or fewer fields than the header (it is named), for bytes that are not in the encoding (with their offset), and for a
+    damaged file; MissingExtraError without polars.
+    """
+    file = Path(path)
+    if not file.exists():
+        raise DataError(f"{file}: there is no such file")
+    if not file.is_file():
+        raise DataError(f"{file} is a folder, but must be a file; name the file in it")
+    name = file.name.lower()
+    ending = next((ending for ending in TABLE_ENDINGS if name.endswith(ending)), None)
+    if ending is None:
+        raise DataError(f"{file}: the ending is not one of {', '.join(TABLE_ENDINGS)}; rename the file to what it holds")
+    try:
+        import polars
+    except ImportError as error:
+        raise MissingExtraError("polars", extra="tables", purpose="reading a table file") from error
+    if ending.removesuffix(".gz") in _DELIMITED:
+        preferred = "\t" if ending.startswith(".tsv") else None
+        return read_delimited(file, encoding=encoding, delimiter=delimiter, preferred=preferred)
+    if encoding is not None or delimiter is not None:
+        raise DataError(f"{file}: encoding and delimiter are for text files ({', '.join(_DELIMITED)}); leave them out for {ending}")
+    frame: polars.DataFrame = _read_parquet(file, polars) if ending in _PARQUET else _read_arrow(file, polars)
+    refuse_duplicates(frame.columns)
+    if not frame.height or not frame.width:
+        raise DataError(f"{file} holds 0 data rows; at least 1 is needed")
+    return frame
+
+
+def _read_parquet(file: Path, polars: Any) -> Any:
+    try:
+        return polars.read_parquet(file, glob=False)
+    except (polars.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{file} cannot be read as Parquet: {_first_line(error)}") from error
+
+
+def _read_arrow(file: Path, polars: Any) -> Any:
+    try:
+        return polars.read_ipc(file)
+    except (polars.exceptions.PolarsError, OSError) as error:
+        try:
+            return polars.read_ipc_stream(file)
+        except (polars.exceptions.PolarsError, OSError):
+            raise DataError(f"{file} cannot be read as Arrow: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

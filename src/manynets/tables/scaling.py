@@ -1,0 +1,83 @@
+"""Numeric columns: the centre and scale, or the map to normal quantiles, that a fit finds. All of it in float64."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["MOST_KNOTS", "SCALINGS", "Scaling", "Spread", "apply_spread", "fit_spread"]
+
+Scaling = Literal["standard", "robust", "quantile"]
+SCALINGS: tuple[Scaling, ...] = ("standard", "robust", "quantile")
+
+Values = NDArray[np.float64]
+MOST_KNOTS = 256
+
+
+class Spread(NamedTuple):
+    """How a column is brought to a common size: (x - center) / scale, or with `knots` the line through (knots, normal)."""
+
+    center: float = 0.0
+    scale: float = 1.0
+    knots: tuple[float, ...] = ()
+    normal: tuple[float, ...] = ()
+
+
+def fit_spread(values: Values, scaling: Scaling) -> Spread:
+    """Find the spread of the values (N,), which must be finite and at least one.
+
+    - standard: mean and standard deviation (ddof 0).
+    - robust: median and interquartile range, as scikit-learn's RobustScaler; where that range is 0, because most values are
+      one and the same, the standard deviation instead (Differs: RobustScaler takes 1, which leaves the rest unscaled).
+    - quantile: a monotone line from quantiles to those of the standard normal, up to 256 knots; values outside of what was seen
+      get the outermost. Values that occur often keep one place: the mean rank of theirs.
+
+    A constant column has scale 1 and becomes 0.
+
+    >>> fit_spread(np.array([1.0, 3.0]), "standard")
+    Spread(center=2.0, scale=1.0, knots=(), normal=())
+    """
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return Spread(center=low)
+    size = max(abs(low), abs(high))
+    unit = values / size  # so that the squares of 1e300 stay finite
+    if high / size - low / size < 8.0 * np.finfo(np.float64).eps:  # one value, and rounding
+        return Spread(center=low / 2.0 + high / 2.0)
+    if scaling == "quantile":
+        return _quantiles(values)
+    if scaling == "robust":
+        quarter, middle, three = (float(q) for q in np.quantile(unit, [0.25, 0.5, 0.75]))
+        center, scale = middle, three - quarter
+        if scale == 0.0:
+            scale = _deviation(unit)
+    else:
+        center, scale = float(unit.mean()), _deviation(unit)
+    return Spread(center=center * size, scale=scale * size)
+
+
+def _deviation(unit: Values) -> float:
+    away = unit - unit.mean()
+    most = float(np.abs(away).max())
+    return most * float(np.sqrt(np.mean(np.square(away / most)))) if most > 0.0 else 0.0
+
+
+def _quantiles(values: Values) -> Spread:
+    count = min(values.size, MOST_KNOTS)
+    ranks = (np.arange(count) + 0.5) / count
+    heights = np.sort(values)[np.rint(np.linspace(0.0, values.size - 1, count)).astype(np.int64)]
+    knots, place = np.unique(heights, return_inverse=True)
+    mean_rank = np.bincount(place, weights=ranks) / np.bincount(place)
+    inverse = NormalDist().inv_cdf
+    return Spread(knots=tuple(knots.tolist()), normal=tuple(inverse(float(p)) for p in mean_rank))
+
+
+def apply_spread(values: Values, spread: Spread) -> Values:
+    """Return the values (N,) scaled; NaN stays NaN."""
+    if spread.knots:
+        return np.asarray(np.interp(values, spread.knots, spread.normal))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray((values - spread.center) / spread.scale)

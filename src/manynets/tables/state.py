@@ -1,0 +1,176 @@
+"""The state of an encoder as JSON, and back. What comes back may come from a hostile file: closed sets of names, all checked."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from manynets.errors import DataError
+from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
+from manynets.tables.dates import DATE_ORDERS, PARTS
+from manynets.tables.scaling import MOST_KNOTS, Spread
+
+__all__ = ["state_from_json", "state_to_json"]
+
+VERSION = 1
+T = TypeVar("T")
+Dropped = tuple[tuple[str, str], ...]
+
+
+def state_to_json(columns: Sequence[ColumnEncoder], dropped: Dropped, positional: bool) -> dict[str, Any]:
+    """Return the state of an encoder as dicts, lists, text, numbers and bools."""
+    return {
+        "version": VERSION,
+        "positional": positional,
+        "columns": [_column_to_json(column) for column in columns],
+        "dropped": [[name, why] for name, why in dropped],
+    }
+
+
+def _column_to_json(column: ColumnEncoder) -> dict[str, Any]:
+    state: dict[str, Any] = {"kind": column.kind, "name": column.name, "gaps": column.gaps}
+    if column.kind == "numeric":
+        return state | {"fill": column.fill, "spread": _spread_to_json(column.spread)}
+    if column.kind == "categorical":
+        return state | {"levels": list(column.levels), "rare": list(column.rare)}
+    parts = [{"part": part, "fill": fill, "spread": _spread_to_json(spread)} for part, spread, fill in column.parts]
+    return state | {"order": column.order, "parts": parts}
+
+
+def _spread_to_json(spread: Spread) -> dict[str, Any]:
+    return {"center": spread.center, "scale": spread.scale, "knots": list(spread.knots), "normal": list(spread.normal)}
+
+
+def state_from_json(state: Any) -> tuple[tuple[ColumnEncoder, ...], Dropped, bool]:
+    """Return columns, dropped and positional of a state.
+
+    Errors: DataError that names the place for whatever `state_to_json` does not write.
+    """
+    version = state.get("version") if isinstance(state, Mapping) else None
+    if version != VERSION or isinstance(version, bool):
+        raise DataError(f"the table encoder has the version {version!r}, but this manynets reads version {VERSION}")
+    _keys(state, {"version", "positional", "columns", "dropped"}, "encoder")
+    columns = tuple(_column(item, f"columns[{i}]") for i, item in enumerate(_list(state["columns"], "columns")))
+    if not columns:
+        raise DataError("encoder.columns is empty, but at least one column is needed")
+    dropped = []
+    for i, item in enumerate(_list(state["dropped"], "dropped")):
+        pair = _list(item, f"dropped[{i}]")
+        if len(pair) != 2:
+            raise DataError(f"dropped[{i}] must be a name and a reason, but has {len(pair)} entries")
+        dropped.append((_text(pair[0], f"dropped[{i}]"), _text(pair[1], f"dropped[{i}]")))
+    names = [column.name for column in columns] + [name for name, _ in dropped]
+    _unique(names, "column names")
+    positional = _bool(state["positional"], "positional")
+    if positional and set(names) != {f"x{j}" for j in range(len(names))}:
+        raise DataError("a positional encoder must have the columns x0, x1, ... without a gap")
+    return columns, tuple(dropped), positional
+
+
+def _column(state: Any, where: str) -> ColumnEncoder:
+    kind = state.get("kind") if isinstance(state, Mapping) else None
+    common = {"kind", "name", "gaps"}
+    if kind == "numeric":
+        _keys(state, common | {"fill", "spread"}, where)
+        fill = None if state["fill"] is None else _number(state["fill"], f"{where}.fill")
+        gaps = _bool(state["gaps"], f"{where}.gaps")
+        if gaps and fill is None:
+            raise DataError(f"{where} has gaps but no fill")
+        return NumericColumn(
+            name=_text(state["name"], f"{where}.name"), gaps=gaps, fill=fill, spread=_spread(state["spread"], f"{where}.spread")
+        )
+    if kind == "categorical":
+        _keys(state, common | {"levels", "rare"}, where)
+        levels = tuple(_text(item, f"{where}.levels") for item in _list(state["levels"], f"{where}.levels"))
+        rare = tuple(_text(item, f"{where}.rare") for item in _list(state["rare"], f"{where}.rare"))
+        _unique([*levels, *rare], f"{where}: levels")
+        return CategoricalColumn(
+            name=_text(state["name"], f"{where}.name"), gaps=_bool(state["gaps"], f"{where}.gaps"), levels=levels, rare=rare
+        )
+    if kind == "date":
+        _keys(state, common | {"order", "parts"}, where)
+        parts = tuple(_part(item, f"{where}.parts[{i}]") for i, item in enumerate(_list(state["parts"], f"{where}.parts")))
+        _unique([part for part, _, _ in parts], f"{where}: parts")
+        return DateColumn(
+            name=_text(state["name"], f"{where}.name"),
+            gaps=_bool(state["gaps"], f"{where}.gaps"),
+            order=_among(state["order"], DATE_ORDERS, f"{where}.order"),
+            parts=parts,
+        )
+    raise DataError(f"{where}.kind is {kind!r}, but must be one of numeric, categorical, date")
+
+
+def _part(state: Any, where: str) -> tuple[str, Spread, float]:
+    _keys(state, {"part", "fill", "spread"}, where)
+    part = _among(state["part"], PARTS, f"{where}.part")
+    return part, _spread(state["spread"], f"{where}.spread"), _number(state["fill"], f"{where}.fill")
+
+
+def _spread(state: Any, where: str) -> Spread:
+    _keys(state, {"center", "scale", "knots", "normal"}, where)
+    knots = tuple(_number(item, f"{where}.knots") for item in _list(state["knots"], f"{where}.knots"))
+    normal = tuple(_number(item, f"{where}.normal") for item in _list(state["normal"], f"{where}.normal"))
+    if len(knots) != len(normal) or len(knots) > MOST_KNOTS:
+        raise DataError(
+            f"{where} has {len(knots)} knots and {len(normal)} places, but must have as many of both, {MOST_KNOTS} at most"
+        )
+    if any(a >= b for values in (knots, normal) for a, b in itertools.pairwise(values)):
+        raise DataError(f"{where}: knots and their places must increase")
+    scale = _number(state["scale"], f"{where}.scale")
+    if not scale > 0.0:
+        raise DataError(f"{where}.scale is {scale!r}, but must be above 0")
+    return Spread(center=_number(state["center"], f"{where}.center"), scale=scale, knots=knots, normal=normal)
+
+
+def _keys(state: Any, expected: set[str], where: str) -> None:
+    if not isinstance(state, Mapping):
+        raise DataError(f"{where} must be an object, but is {type(state).__name__}")
+    if set(state) != expected:
+        wrong = sorted(str(key) for key in set(state) ^ expected)
+        raise DataError(
+            f"{where} must have exactly the fields {', '.join(sorted(expected))}; missing or unknown: {', '.join(wrong)}"
+        )
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise DataError(f"{where} must be a list, but is {type(value).__name__}")
+    return value
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{where} must be text, but is {type(value).__name__}")
+    return value
+
+
+def _bool(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise DataError(f"{where} must be true or false, but is {type(value).__name__}")
+    return value
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise DataError(f"{where} must be a number, but is {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise DataError(f"{where} must be a finite number")
+    return number
+
+
+def _among(value: Any, allowed: tuple[T, ...], where: str) -> T:
+    for name in allowed:
+        if value == name:
+            return name
+    raise DataError(f"{where} is {value!r}, but must be one of {', '.join(map(str, allowed))}")
+
+
+def _unique(names: Sequence[str], what: str) -> None:
+    if len(set(names)) != len(names):
+        raise DataError(f"{what} must be unique, but some occur twice")

@@ -1,0 +1,133 @@
+"""Take the target, and the row weights, off a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import DataError
+from manynets.tables.cells import Table, bad_number, blank_cells, number_cells, open_table, plain_label, require, text_cells
+from manynets.tables.schema import refuse_a_mixture
+
+__all__ = ["match_labels", "split_target"]
+
+
+def split_target(
+    frame: Any,
+    target: str | Sequence[str],
+    *,
+    weight: str | None = None,
+    drop: Sequence[str] = (),
+    drop_missing_target: bool = False,
+) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
+    """Return the features (a frame of the same kind), y, and the weights (N,) or None.
+
+    Args:
+        target: one column gives y (N,), a list of columns y (N, T).
+        weight: a column of finite numbers, none below 0, that are not all 0.
+        drop: columns to leave out of the features; a wish, so that an unknown one is an error.
+        drop_missing_target: leave out the rows without a target instead of refusing them.
+
+    y keeps whole numbers as int64 and other numbers as float64, bool as bool; all else is text, blanks around it taken off.
+
+    Errors: DataError for unknown columns with the nearest name, a missing or infinite target with its rows, labels that mix text
+    and numbers, weights that cannot be used, and no feature or no row left.
+    """
+    table = open_table(frame)
+    if table.frame is None:
+        raise DataError("the target is taken off a frame by its name, but an array has no names; give X and y apart")
+    targets = [target] if isinstance(target, str) else list(target)
+    require(targets, table.names, what="target")
+    require([] if weight is None else [weight], table.names, what="weight")
+    require(drop, table.names, what="column to drop")
+    missing = np.zeros(table.rows, dtype=bool)
+    for name in targets:
+        missing |= _missing(table, name)
+    if missing.any():
+        if not drop_missing_target:
+            rows = np.flatnonzero(missing)
+            shown = ", ".join(map(str, rows[:10])) + (", ..." if rows.size > 10 else "")
+            raise DataError(
+                f"target {', '.join(map(repr, targets))} is missing in {rows.size} of {table.rows} rows (counted from 0): {shown};"
+                " fill them, or leave them out with drop_missing_target"
+            )
+        kept = table.frame[np.flatnonzero(~missing)]
+        table = Table(names=table.names, rows=len(kept), frame=kept)
+    if not table.rows:
+        raise DataError("the table has 0 data rows with a target; at least 1 is needed")
+    ys = [_target(table, name) for name in targets]
+    weights = None if weight is None else _weights(table, weight)
+    assert table.frame is not None
+    apart = {*targets, *drop, *([] if weight is None else [weight])}
+    features = [name for name in table.names if name not in apart]
+    if not features:
+        raise DataError(f"no column is left to learn from besides {', '.join(sorted(apart))}")
+    return table.frame.select(features).to_native(), ys[0] if isinstance(target, str) else np.stack(ys, axis=1), weights
+
+
+def _missing(table: Table, name: str) -> NDArray[np.bool_]:
+    if table.storage(name) in ("number", "bool"):
+        return np.isnan(number_cells(table, name))
+    cells = text_cells(table, name)
+    if bad_number(cells) is None:  # numbers written as text: their missing tokens count
+        return np.isnan(number_cells(table, name))
+    return np.asarray(blank_cells(cells).to_numpy(), dtype=bool)
+
+
+def _target(table: Table, name: str) -> NDArray[Any]:
+    storage = table.storage(name)
+    if storage == "mixed":
+        refuse_a_mixture(table, name)
+    if storage in ("number", "bool"):
+        values = number_cells(table, name)
+        if storage == "bool":
+            return values.astype(bool)
+        if table.series(name).dtype.is_integer():
+            return np.asarray(table.series(name).cast(_int64()).to_numpy(), dtype=np.int64)
+        return values
+    cells = text_cells(table, name)
+    if bad_number(cells) is None:
+        return number_cells(table, name)
+    return np.array([plain_label(cell) for cell in cells.to_list()])
+
+
+def _int64() -> Any:
+    import narwhals as nw
+
+    return nw.Int64
+
+
+def _weights(table: Table, name: str) -> NDArray[np.float64]:
+    weights = number_cells(table, name)
+    bad = np.flatnonzero(~(weights >= 0.0))
+    if bad.size:
+        raise DataError(f"weight {name!r} is {weights[bad[0]]} in {table.row(int(bad[0]))}, but must be a number of at least 0")
+    if not weights.any():
+        raise DataError(f"weight {name!r} is 0 in every row; at least one must be above 0")
+    return weights
+
+
+def match_labels(labels: NDArray[Any], known: Sequence[Any] | NDArray[Any]) -> tuple[NDArray[Any], str]:
+    """Return the labels of a test file in the spelling of the training file, and a note of what was changed, empty for nothing.
+
+    One difference is known and mended: a point at the end of each unknown label, as in the published test file of "adult", where
+    `<=50K` is written `<=50K.`.
+
+    Errors: DataError that lists the labels that training did not have.
+
+    >>> match_labels(np.array(["no.", "yes."]), ["no", "yes"])
+    (array(['no', 'yes'], dtype='<U3'), "a point was taken off the end of 2 labels: 'no.', 'yes.'")
+    """
+    names = list(known)
+    unknown = [label for label in np.unique(labels).tolist() if label not in names]
+    if not unknown:
+        return labels, ""
+    if all(isinstance(label, str) and label.endswith(".") and label[:-1] in names for label in unknown):
+        shorter = np.array([label[:-1] if label in unknown else label for label in labels.tolist()])
+        return shorter, f"a point was taken off the end of {len(unknown)} labels: {', '.join(map(repr, unknown))}"
+    raise DataError(
+        f"the labels {', '.join(map(repr, unknown[:10]))} do not occur in training, which has {', '.join(map(repr, names[:20]))}"
+    )

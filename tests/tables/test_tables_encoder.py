@@ -1,0 +1,527 @@
+"""Understanding frames, fitting encoders, transforming."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas
+import polars
+import pyarrow  # type: ignore[import-untyped]
+import pytest
+
+from manynets.errors import DataError, OptionError
+from manynets.tables import Column, TableEncoder, fit_encoder, match_labels, split_target, understand
+
+MAKERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "polars": polars.DataFrame,
+    "pandas": pandas.DataFrame,
+    "pandas-nullable": lambda data: pandas.DataFrame(data).convert_dtypes(),
+    "pandas-object": lambda data: pandas.DataFrame(data).astype(object),
+    "pandas-shuffled-index": lambda data: pandas.DataFrame(data, index=[7, 3, 3, 0]),
+    "pyarrow": pyarrow.table,
+}
+MIXED = {
+    "size": [1.0, None, 3.0, 8.0],
+    "rooms": [1, 2, 2, 3],
+    "color": ["red", None, " blue", "red"],
+    "new": [True, False, True, True],
+    "sold": ["2024-01-31", "2024-02-29", None, "2024-01-31"],
+}
+
+
+@pytest.fixture(params=MAKERS)
+def make(request: pytest.FixtureRequest) -> Callable[[dict[str, Any]], Any]:
+    """Make a frame of one kind from lists."""
+    return MAKERS[request.param]
+
+
+def test_the_same_matrix_from_every_kind_of_frame(make: Callable[[dict[str, Any]], Any]) -> None:
+    frame = make(MIXED)
+    assert [column.kind for column in understand(frame)] == ["numeric", "numeric", "categorical", "categorical", "date"]
+    assert [column.missing for column in understand(frame)] == [1, 0, 1, 0, 1]
+    encoder = fit_encoder(frame)
+    matrix = encoder.transform(frame)
+    assert encoder.feature_names == (
+        *("size", "size=missing", "rooms", "color=blue", "color=red", "color=(missing)", "new=False", "new=True"),
+        *("sold.month", "sold.month.sin", "sold.month.cos", "sold.day", "sold.weekday", "sold.weekday.sin", "sold.weekday.cos"),
+        "sold=missing",
+    )
+    # size: mean 4, variance (9 + 1 + 16) / 3, median 3; rooms: mean 2, variance 1/2
+    np.testing.assert_allclose(matrix[:, 0], np.array([-3.0, -1.0, -1.0, 4.0]) / math.sqrt(26 / 3), rtol=1e-6)
+    assert matrix[:, 1].tolist() == [0, 1, 0, 0]
+    np.testing.assert_allclose(matrix[:, 2], np.array([-1.0, 0.0, 0.0, 1.0]) * math.sqrt(2), rtol=1e-6)
+    assert matrix[:, 3:8].tolist() == [[0, 1, 0, 0, 1], [0, 0, 1, 1, 0], [1, 0, 0, 0, 1], [0, 1, 0, 0, 1]]
+    assert matrix[:, 15].tolist() == [0, 0, 1, 0]
+    np.testing.assert_allclose(matrix[:2, 9], [math.sin(math.pi / 6), math.sin(math.pi / 3)], rtol=1e-6)
+    assert matrix[2, 9] == matrix[0, 9]  # the median month of 1, 2, 1
+    assert matrix.tobytes() == fit_encoder(polars.DataFrame(MIXED)).transform(polars.DataFrame(MIXED)).tobytes()
+
+
+def test_an_encoder_serves_every_kind_of_frame(make: Callable[[dict[str, Any]], Any]) -> None:
+    encoder = fit_encoder(polars.DataFrame(MIXED))
+    assert encoder.transform(make(MIXED)).tobytes() == encoder.transform(polars.DataFrame(MIXED)).tobytes()
+
+
+def test_blocks_lead_back_to_the_columns() -> None:
+    encoder = fit_encoder(polars.DataFrame(MIXED))
+    assert [(block.name, block.kind, block.start, block.stop) for block in encoder.blocks] == [
+        ("size", "numeric", 0, 2),
+        ("rooms", "numeric", 2, 3),
+        ("color", "categorical", 3, 6),
+        ("new", "categorical", 6, 8),
+        ("sold", "date", 8, 16),
+    ]
+    assert encoder.feature_names[encoder.blocks[2].slice] == ("color=blue", "color=red", "color=(missing)")
+    assert encoder.width == 16
+
+
+def test_many_rows_are_encoded_piece_by_piece() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(5000, 3)) * [1.0, 10.0, 100.0]
+    values[4321, 1] = np.nan
+    encoder = fit_encoder(values)
+    matrix = encoder.transform(values)
+    mean, std = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    filled = np.where(np.isnan(values), np.nanmedian(values, axis=0), values)
+    expected = (filled - mean) / std
+    np.testing.assert_allclose(matrix[:, [0, 1, 3]], expected, rtol=0, atol=1e-6)
+    assert np.flatnonzero(matrix[:, 2]).tolist() == [4321]
+    wide = fit_encoder(np.tile(values, (1, 400)))  # 1024 rows a piece
+    tiled = wide.transform(np.tile(values, (1, 400)))
+    np.testing.assert_array_equal(tiled[:, -4:], matrix)
+    wrong = np.tile(values, (1, 400))
+    wrong[3000, 5] = np.inf
+    with pytest.raises(DataError, match=r"'x5' holds 1 infinite values, the first in row 3000"):
+        wide.transform(wrong)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int8, np.uint16, bool, object])
+def test_arrays_of_every_dtype(dtype: Any) -> None:
+    array = np.array([[0, 1], [1, 0], [1, 1], [0, 0]]).astype(dtype)
+    encoder = fit_encoder(array)
+    assert encoder.feature_names == ("x0", "x1")
+    assert encoder.transform(array).tolist() == [[-1, 1], [1, -1], [1, 1], [-1, -1]]
+
+
+def test_arrays_with_declared_columns() -> None:
+    array = np.array([[1.0, 5, 0], [2, 6, 0], [1, 7, 0]])
+    encoder = fit_encoder(array, categorical=["x0"], drop=["x2"])
+    assert encoder.feature_names == ("x0=1", "x0=2", "x1")
+    assert encoder.transform(array)[:, :2].tolist() == [[1, 0], [0, 1], [1, 0]]
+    again = TableEncoder.from_json(encoder.to_json())
+    assert again.transform(array).tobytes() == encoder.transform(array).tobytes()
+    with pytest.raises(DataError, match="2 columns, but the encoder was fitted on 3"):
+        encoder.transform(array[:, :2])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, object])
+def test_case_13_nan_and_inf(dtype: Any) -> None:
+    clean = np.array([[1.0], [2.0], [6.0]])
+    encoder = fit_encoder(clean)
+    # no gaps at fit: the median, and no indicator
+    assert encoder.transform(np.array([[np.nan]], dtype=dtype)) == encoder.transform(np.array([[2.0]]))
+    bad = np.array([[1.0], [np.inf], [-np.inf]], dtype=dtype)
+    with pytest.raises(DataError, match=r"column 'x0' holds 2 infinite values, the first in row 1"):
+        encoder.transform(bad)
+    with pytest.raises(DataError, match="'x0' holds 2 infinite values"):
+        fit_encoder(bad)
+    with pytest.raises(DataError, match="'a' holds 1 infinite"):
+        understand(polars.DataFrame({"a": [1.0, math.inf]}))
+
+
+def test_case_14_missing_target(make: Callable[[dict[str, Any]], Any]) -> None:
+    frame = make({"a": [1, 2, 3, 4], "y": [0.5, None, 1.5, None]})
+    with pytest.raises(DataError, match=r"target 'y' is missing in 2 of 4 rows \(counted from 0\): 1, 3;"):
+        split_target(frame, "y")
+    features, y, _ = split_target(frame, "y", drop_missing_target=True)
+    assert y.tolist() == [0.5, 1.5]
+    assert fit_encoder(features).transform(features).tolist() == [[-1], [1]]
+    with pytest.raises(DataError, match="0 data rows with a target"):
+        split_target(polars.DataFrame({"a": [1], "y": [None]}), "y", drop_missing_target=True)
+
+
+@pytest.mark.parametrize("size", [1e39, 1e300, 1e-300])
+def test_case_15_huge_magnitudes_are_scaled_in_float64(size: float) -> None:
+    array = np.array([[-size], [size], [size], [-size]])
+    for scaling in ("standard", "robust"):
+        assert np.abs(fit_encoder(array, scaling=scaling).transform(array)).max() <= 1.0
+    assert fit_encoder(array).transform(array).tolist() == [[-1], [1], [1], [-1]]
+
+
+def test_case_15_what_leaves_float32_is_an_error() -> None:
+    most = np.finfo(np.float64).max
+    assert np.isfinite(fit_encoder(np.array([[-most], [most], [0.0]])).transform(np.array([[most], [0.0]]))).all()
+    encoder = fit_encoder(np.array([[-1.0], [1.0]]))
+    with pytest.raises(DataError, match=r"column 'x0' has values too large .*row 1 .*holds 1e\+39, but at most 3.40282e\+38 away"):
+        encoder.transform(np.array([[3e38], [1e39]]))
+    with pytest.raises(DataError, match=r"row 8 .*holds 1e\+300"):  # the interquartile range is 4, the outlier too far out
+        fit_encoder(np.array([[1.0], [2], [3], [4], [5], [6], [7], [8], [1e300]]), scaling="robust")
+
+
+def test_case_16_integers_above_2_to_24_stay_distinct() -> None:
+    frame = polars.DataFrame({"id_like": [16777216, 16777217]})
+    assert fit_encoder(frame).transform(frame).tolist() == [[-1], [1]]
+
+
+@pytest.mark.parametrize("scaling", ["standard", "robust", "quantile"])
+@pytest.mark.parametrize("values", [[14.62] * 7, [14.62] * 6 + [math.nan], [0.0] * 3, [0.1 + 0.2, 0.3], [5e-324] * 2])
+def test_case_17_constant_column(scaling: Any, values: list[float]) -> None:
+    array = np.array(values)[:, None]
+    encoder = fit_encoder(array, scaling=scaling)
+    if scaling != "quantile" or len(set(values)) == 1:
+        np.testing.assert_allclose(encoder.transform(array)[:, 0], 0.0, atol=1e-15)
+        assert encoder.transform(np.array([[values[0] + 2.0]]))[0, 0] in (2.0, 0.0)  # scale 1
+    assert np.isfinite(encoder.transform(array)).all()
+    assert encoder.width == (2 if math.isnan(values[-1]) else 1)
+
+
+def test_case_18_all_missing_column_keeps_its_width() -> None:
+    array = np.array([[1.0, np.nan], [2.0, np.nan]])
+    with pytest.warns(UserWarning, match="all values are missing in x1: encoded as 0"):
+        encoder = fit_encoder(array)
+    assert encoder.transform(np.array([[1.0, np.nan], [2.0, 99.0]])).tolist() == [[-1, 0], [1, 0]]
+    frame = pandas.DataFrame({"a": [1.0, 2.0], "b": [None, None], "c": ["", " "]})
+    with pytest.warns(UserWarning, match="missing in b, c"):
+        encoder = fit_encoder(frame)
+    assert encoder.transform(frame).tolist() == [[-1, 0, 0], [1, 0, 0]]
+    assert TableEncoder.from_json(json.loads(json.dumps(encoder.to_json()))) == encoder
+
+
+def test_case_19_unseen_category(make: Callable[[dict[str, Any]], Any]) -> None:
+    encoder = fit_encoder(polars.DataFrame({"c": ["a", "b", "a"]}))
+    frame = make({"c": ["a", "new", None, "b"]})
+    assert encoder.transform(frame).tolist() == [[1, 0], [0, 0], [0, 0], [0, 1]]
+    assert encoder.check(frame) == ["column 'c': 1 rows hold categories not seen at fit: 'new'"]
+    with pytest.raises(
+        DataError, match=r"'c' holds categories not seen at fit: 'new'; the first is in row 1 .* Known are 'a', 'b'"
+    ):
+        encoder.transform(frame, strict=True)
+
+
+def test_case_19_rare_levels_share_a_column_with_unseen_ones() -> None:
+    labels = ["a"] * 150 + ["b"] * 97 + ["c", "d", None]
+    encoder = fit_encoder(polars.DataFrame({"c": labels}))
+    assert encoder.feature_names == ("c=a", "c=b", "c=(rare)", "c=(missing)")
+    frame = polars.DataFrame({"c": ["a", "c", "new", None]})
+    assert encoder.transform(frame).tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    assert encoder.transform(frame[:2], strict=True).tolist() == [[1, 0, 0, 0], [0, 0, 1, 0]]  # a rare level is not unseen
+    few = fit_encoder(polars.DataFrame({"c": labels}), max_levels=1, min_count=1)
+    assert few.feature_names == ("c=a", "c=(rare)", "c=(missing)")
+
+
+def test_case_20_columns_are_matched_by_name(make: Callable[[dict[str, Any]], Any]) -> None:
+    data = {"a": [1.0, 2.0, 3.0, 4.0], "b": ["x", "y", "x", "y"], "c": [4, 3, 2, 2]}
+    encoder = fit_encoder(make(data))
+    turned = make({"c": data["c"], "extra": [0, 0, 0, 1], "b": data["b"], "a": data["a"]})
+    assert encoder.transform(turned).tobytes() == encoder.transform(make(data)).tobytes()
+    assert encoder.check(turned) == ["ignored, as the model does not know them: extra"]
+    for fails in (encoder.transform, encoder.check):
+        with pytest.raises(DataError, match="2 columns are missing from the table: 'a', 'c'; it has 'b'"):
+            fails(make({"b": data["b"]}))
+
+
+def test_case_21_duplicate_names() -> None:
+    message = r"column names must be unique, but these are not: 'a' \(2 times\)"
+    with pytest.raises(DataError, match=message):
+        fit_encoder(pandas.DataFrame(np.ones((2, 3)), columns=["a", "b", "a"]))
+    with pytest.raises(DataError, match=message):
+        understand(pyarrow.Table.from_arrays([pyarrow.array([1]), pyarrow.array([2])], names=["a", "a"]))
+    with pytest.raises(DataError, match=r"'1' \(2 times\)"):
+        fit_encoder(pandas.DataFrame(np.ones((2, 2)), columns=[1, "1"]))
+
+
+def test_case_22_rows_are_taken_by_place_not_by_index() -> None:
+    frame = pandas.DataFrame({"a": ["1", "x", "3"], "b": [1.0, 2.0, 6.0], "y": [1, 2, 3]}, index=[2, 0, 1])
+    features, y, _ = split_target(frame, "y")
+    assert y.tolist() == [1, 2, 3]
+    plain = frame.reset_index(drop=True)[["a", "b"]]
+    assert fit_encoder(features).transform(features).tobytes() == fit_encoder(plain).transform(plain).tobytes()
+
+
+def test_case_23_nullable_and_mixed_values() -> None:
+    nullable = pandas.DataFrame({"a": pandas.array([1, pandas.NA, 3], dtype="Int64")})
+    assert fit_encoder(nullable).transform(nullable).tolist() == [[-1, 0], [0, 1], [1, 0]]
+    mixed = pandas.DataFrame({"a": [1, 2.5, "x", pandas.NA]})
+    with pytest.raises(DataError, match=r"'a' mixes text and numbers: row 2 \(counted from 0\) holds 'x'"):
+        fit_encoder(mixed)
+    assert fit_encoder(mixed, categorical=["a"]).feature_names == ("a=1", "a=2.5", "a=x", "a=(missing)")
+    with pytest.raises(DataError, match=r"'y' mixes text and numbers: row 1 .*'a'"):
+        split_target(pandas.DataFrame({"x": [1, 2, 3], "y": [1, "a", 2]}), "y")
+    with pytest.raises(DataError, match=r"column x1, row 0 \(counted from 0\) holds 'u'"):
+        fit_encoder(np.array([[1, "u"]], dtype=object))
+    encoder = fit_encoder(polars.DataFrame({"a": [1.0, 2.0]}))
+    with pytest.raises(DataError, match=r"'a' should hold numbers, but row 2 .* holds 'abc'"):
+        encoder.transform(polars.DataFrame({"a": ["1", "NA", "abc", "def"]}))
+    with pytest.raises(DataError, match="'a' should hold numbers, but is of type Date"):
+        encoder.transform(polars.DataFrame({"a": [datetime.date(2024, 1, 1)]}))
+    assert encoder.transform(polars.DataFrame({"a": ["1", " NA ", "2e0"]})).tolist() == [[-1], [0], [1]]
+
+
+def test_numbers_written_as_text() -> None:
+    frame = pandas.DataFrame({"total": ["29.85", " ", "1889.5", "?"]})
+    column = understand(frame)[0]
+    assert (column.kind, column.missing, column.distinct, column.example) == ("numeric", 2, 2, "29.85")
+    codes = understand(polars.DataFrame({"zip": ["01234", "98765", "98765"]}))[0]
+    assert codes.kind == "categorical"
+    assert "zero in front" in codes.note
+    nearly = understand(polars.DataFrame({"a": ["1", "2", "3", "oops"]}))[0]
+    assert nearly.kind == "categorical"
+    assert nearly.note == "75.0% of it are numbers; the first other value is 'oops' in row 3 (counted from 0)"
+    with pytest.raises(DataError, match=r"'a' should hold numbers, but row 3 .* holds 'oops'"):
+        understand(polars.DataFrame({"a": ["1", "2", "3", "oops"]}), numeric=["a"])
+
+
+def test_ids_are_left_out_with_a_warning() -> None:
+    rng = np.random.default_rng(0)
+    frame = polars.DataFrame(
+        {
+            "row": range(100),
+            "sample": rng.permutation(190)[:100],
+            "customer_id": rng.permutation(10**6)[:100],
+            "income": rng.permutation(10**6)[:100],
+            "name": [f"n{i}" for i in range(100)],
+            "ticket": [f"t{i % 70}" for i in range(100)],
+            "city": [f"c{i % 40}" for i in range(100)],
+        }
+    )
+    kinds = {column.name: column.kind for column in understand(frame)}
+    assert [name for name, kind in kinds.items() if kind == "dropped"] == ["row", "sample", "customer_id", "name", "ticket"]
+    with pytest.warns(
+        UserWarning, match=r"left out: row \(a row number: .*customer_id \(an id: .*name \(an id: text.*ticket \(near-unique"
+    ):
+        encoder = fit_encoder(frame)
+    assert encoder.column_names == ("income", "city")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_encoder(frame, schema=understand(frame))
+        fit_encoder(frame, drop=["row", "sample", "customer_id", "name", "ticket"])
+        used = fit_encoder(frame, numeric=["row", "sample", "customer_id"], categorical=["name", "ticket"])
+    assert used.column_names == tuple(frame.columns)
+
+
+def test_the_only_column_is_not_dropped() -> None:
+    frame = polars.DataFrame({"x": range(100)})
+    assert understand(frame)[0].kind == "numeric"
+    assert fit_encoder(frame).transform(frame).shape == (100, 1)
+
+
+def test_categoricals_of_pandas_and_polars() -> None:
+    expected = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    frames = [
+        pandas.DataFrame({"c": pandas.Categorical(["b", "a", None][::1])}).iloc[[1, 0, 2]],
+        polars.DataFrame({"c": ["a", "b", None]}, schema={"c": polars.Categorical}),
+        polars.DataFrame({"c": ["a", "b", None]}, schema={"c": polars.Enum(["b", "a"])}),
+        pyarrow.table({"c": pyarrow.array(["a", "b", None]).dictionary_encode()}),
+    ]
+    for frame in frames:
+        assert understand(frame)[0].kind == "categorical"
+        assert fit_encoder(frame).transform(frame).tolist() == expected
+    numbers = pandas.DataFrame({"c": pandas.Categorical([3, 10, 3])})
+    assert fit_encoder(numbers).feature_names == ("c=10", "c=3")
+
+
+def test_declared_whole_numbers_are_categories_whatever_their_type() -> None:
+    encoder = fit_encoder(polars.DataFrame({"c": [1, 2, 2]}), categorical=["c"])
+    assert encoder.feature_names == ("c=1", "c=2")
+    for values in ([1.0, None], ["1", None], [1, None]):
+        assert encoder.transform(polars.DataFrame({"c": values})).tolist() == [[1, 0], [0, 0]]
+    flags = fit_encoder(polars.DataFrame({"c": [True, False]}))
+    assert flags.transform(polars.DataFrame({"c": ["true", "FALSE"]})).tolist() == [[0, 1], [1, 0]]
+
+
+def test_overrides_are_checked() -> None:
+    frame = polars.DataFrame({"price": [1], "rooms": [2]})
+    with pytest.raises(DataError, match="'prise' is not a column; did you mean 'price'"):
+        understand(frame, categorical=["prise"])
+    with pytest.raises(DataError, match=r"is the text 'price', .* write \['price'\]"):
+        understand(frame, drop="price")
+    with pytest.raises(OptionError, match="'price' is declared categorical and numeric"):
+        understand(frame, categorical=["price"], numeric=["price"])
+    with pytest.raises(OptionError, match="with schema give them to understand"):
+        fit_encoder(frame, schema=understand(frame), drop=["price"])
+    with pytest.raises(OptionError, match="scaling is 'minmax'"):
+        fit_encoder(frame, scaling="minmax")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="max_levels is 0"):
+        fit_encoder(frame, max_levels=0)
+    with pytest.raises(DataError, match="no column is left"):
+        fit_encoder(frame, drop=["price", "rooms"])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([[1, 2]], "must be a pandas, polars or pyarrow frame"),
+        (np.ones(3), r"shape \(3,\), but must have two"),
+        (np.ones((2, 0)), "no columns"),
+        (np.ones((0, 2)), "0 data rows"),
+        (polars.DataFrame({"a": []}), "0 data rows"),
+        (polars.DataFrame(), "no columns"),
+        (polars.LazyFrame({"a": [1]}), r"call .collect\(\)"),
+        (polars.Series([1]), "must be a pandas"),
+    ],
+)
+def test_what_is_no_table(data: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        fit_encoder(data)
+
+
+def test_arrays_and_frames_are_not_mistaken_for_each_other() -> None:
+    with pytest.raises(DataError, match="give a frame with the columns 'a', 'b'"):
+        fit_encoder(polars.DataFrame({"a": [1, 2], "b": [1, 3]})).transform(np.ones((2, 2)))
+    encoder = fit_encoder(np.array([[1.0, 5.0], [3.0, 7.0]]))
+    assert encoder.transform(pandas.DataFrame({"u": [3.0], "v": [5.0]})).tolist() == [[1, -1]]  # by place, as it was fitted
+    with pytest.raises(DataError, match="has 3 columns, but the encoder was fitted on 2"):
+        encoder.transform(np.ones((2, 3)))
+
+
+def test_other_types_are_dropped() -> None:
+    frame = polars.DataFrame({"a": [1, 2], "b": [[1], [2]]})
+    columns = understand(frame)
+    assert (columns[1].kind, columns[1].note) == ("dropped", "values of type List(Int64) cannot be used")
+    with pytest.raises(DataError, match="cannot be numeric"):
+        understand(frame, numeric=["b"])
+
+
+def test_robust_scaling_by_hand() -> None:
+    array = np.array([[1.0], [2], [3], [4], [100]])
+    assert fit_encoder(array, scaling="robust").transform(array).ravel().tolist() == [-1, -0.5, 0, 0.5, 48.5]
+    mostly = np.array([[0.0]] * 9 + [[10.0]])  # no interquartile range: the standard deviation, 3
+    assert fit_encoder(mostly, scaling="robust").transform(mostly)[-1, 0] == pytest.approx(10 / 3)
+
+
+def test_quantile_scaling_by_hand() -> None:
+    array = np.array([[1.0], [1.0], [5.0], [1000.0]])
+    matrix = fit_encoder(array, scaling="quantile").transform(np.array([[1.0], [5.0], [1000.0], [1e9], [3.0], [-7.0]]))
+    low, five, top = -0.6744897501960817, 0.3186393639643752, 1.1503493803760079  # of 1/4 (the two ones), 5/8 and 7/8
+    np.testing.assert_allclose(matrix.ravel(), [low, five, top, top, (low + five) / 2, low], rtol=1e-6)
+    rng = np.random.default_rng(0)
+    skewed = np.exp(rng.normal(size=(10_000, 1)))
+    done = fit_encoder(skewed, scaling="quantile").transform(skewed)
+    assert abs(done.mean()) < 0.01
+    assert abs(done.std() - 1.0) < 0.02
+
+
+def test_dates_of_every_storage() -> None:
+    days = [datetime.datetime(2023, 12, 31, 23, 59), datetime.datetime(2024, 2, 29, 0, 30)]
+    text = polars.DataFrame({"d": [day.isoformat(sep=" ") for day in days]})
+    encoder = fit_encoder(text)
+    matrix = encoder.transform(text)
+    assert encoder.feature_names[-4:] == ("d.hour", "d.hour.sin", "d.hour.cos", "d.minute")
+    aware = polars.DataFrame({"d": days}).with_columns(polars.col("d").dt.replace_time_zone("Europe/Berlin"))
+    for frame in (
+        polars.DataFrame({"d": days}),
+        pandas.DataFrame({"d": days}),
+        pyarrow.table({"d": days}),
+        aware,
+        polars.DataFrame({"d": ["2023-12-31T23:59:00.5Z", "2024-02-29T00:30+01:00"]}),
+    ):
+        assert understand(frame)[0].kind == "date"
+        assert encoder.transform(frame).tobytes() == matrix.tobytes()
+    only_days = polars.DataFrame({"d": [day.date() for day in days]})
+    assert understand(only_days)[0].example == "2023-12-31"
+    assert fit_encoder(only_days).width == 8
+    with pytest.raises(DataError, match=r"should hold dates \(as ymd\), but row 1 .* holds '2023-02-30'"):
+        encoder.transform(polars.DataFrame({"d": ["2023-01-30", "2023-02-30"]}))
+    with pytest.raises(DataError, match="should hold dates, but holds numbers"):
+        encoder.transform(polars.DataFrame({"d": [1, 2]}))
+
+
+def test_dates_in_doubt_stay_text() -> None:
+    column = understand(polars.DataFrame({"d": ["01/02/2024", "03/04/2024", "01/02/2024"]}))[0]
+    assert column.kind == "categorical"
+    assert "cannot be told apart" in column.note
+    assert understand(polars.DataFrame({"d": ["01/02/2024", "03/31/2024"]}))[0].kind == "date"
+    assert understand(polars.DataFrame({"d": ["1.2.2024", "3.4.2024"]}))[0].kind == "date"
+    assert understand(polars.DataFrame({"d": ["2024-02-30", "2024-01-01"]}))[0].kind == "categorical"
+
+
+def test_a_constant_date_alone_is_nothing_to_learn_from() -> None:
+    with pytest.raises(DataError, match="d hold the same date"):
+        fit_encoder(polars.DataFrame({"d": ["2024-01-01", "2024-01-01"]}))
+
+
+def test_split_target() -> None:
+    data = {"a": [1, 2], "b": ["u", "v"], "w": [0.5, 2.0], "y": [" no", "yes "], "z": [3, 4]}
+    for make_frame in (polars.DataFrame, pandas.DataFrame, pyarrow.table):
+        frame = make_frame(data)
+        features, y, weight = split_target(frame, "y", weight="w", drop=["b"])
+        assert type(features) is type(frame)
+        assert [column.name for column in understand(features)] == ["a", "z"]
+        assert y.tolist() == ["no", "yes"]
+        assert weight is not None
+        assert weight.tolist() == [0.5, 2.0]
+    _, y, weight = split_target(polars.DataFrame(data), ["a", "z"])
+    assert y.tolist() == [[1, 3], [2, 4]]
+    assert y.dtype == np.int64
+    assert weight is None
+    assert split_target(polars.DataFrame({"a": [1, 2], "y": [True, False]}), "y")[1].dtype == bool
+    assert split_target(pandas.DataFrame({"a": [1, 2], "y": ["1.5", "2"]}), "y")[1].tolist() == [1.5, 2.0]
+    with pytest.raises(DataError, match="missing in 1 of 2 rows"):
+        split_target(pandas.DataFrame({"a": [1, 2], "y": ["1.5", "NA"]}), "y")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": "prise"}, "target 'prise' is not a column; did you mean 'price'"),
+        ({"target": "price", "weight": "u"}, "weight 'u' is not a column"),
+        ({"target": "price", "drop": ["q"]}, "column to drop 'q' is not a column"),
+        ({"target": "price", "weight": "low"}, r"weight 'low' is -1.0 in row 1"),
+        ({"target": "price", "weight": "zero"}, "weight 'zero' is 0 in every row"),
+        ({"target": "price", "weight": "text"}, "'text' should hold numbers, but row 0"),
+        ({"target": "price", "weight": "gap"}, "weight 'gap' is nan in row 0"),
+        ({"target": "inf"}, "'inf' holds 1 infinite"),
+        ({"target": ["price", "text", "low", "zero", "gap", "inf"]}, "no column is left"),
+    ],
+)
+def test_split_target_refuses(options: dict[str, Any], message: str) -> None:
+    frame = polars.DataFrame(
+        {"price": [1, 2], "low": [1.0, -1.0], "zero": [0, 0], "text": ["a", "b"], "gap": [None, 1.0], "inf": [1.0, math.inf]}
+    )
+    if isinstance(options["target"], list):
+        frame = frame.fill_null(1.0).with_columns(inf=polars.lit(1.0))
+    target = options.pop("target")
+    with pytest.raises(DataError, match=message):
+        split_target(frame, target, **options)
+
+
+def test_match_labels() -> None:
+    labels = np.array(["no", "yes"])
+    same, note = match_labels(labels, ["no", "yes", "maybe"])
+    assert same is labels
+    assert note == ""
+    with pytest.raises(DataError, match="labels 'nope' do not occur in training, which has 'no', 'yes'"):
+        match_labels(np.array(["no.", "nope"]), ["no", "yes", "no."])
+    assert match_labels(np.array([1, 2]), [1, 2])[1] == ""
+
+
+def test_a_column_tells_what_was_understood() -> None:
+    assert understand(polars.DataFrame({"kind_code": [3, 3, 5]})) == (
+        Column(
+            name="kind_code",
+            kind="numeric",
+            missing=0,
+            distinct=2,
+            example="3",
+            note="taken as a number: declare it categorical if it is a code",
+        ),
+    )
+
+
+def test_transform_takes_little_memory_besides_its_result() -> None:
+    import tracemalloc
+
+    frame = polars.DataFrame({f"c{j}": np.random.default_rng(j).normal(size=200_000) for j in range(20)})
+    encoder = fit_encoder(frame)
+    tracemalloc.start()
+    matrix = encoder.transform(frame)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert matrix.nbytes == 16_000_000
+    assert peak < 1.3 * matrix.nbytes

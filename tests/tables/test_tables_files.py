@@ -1,0 +1,217 @@
+"""Reading text and binary table files."""
+
+from __future__ import annotations
+
+import builtins
+import gzip
+from pathlib import Path
+from typing import Any
+
+import polars
+import pytest
+
+from manynets.errors import DataError, MissingExtraError, OptionError
+from manynets.tables import fit_encoder, read_table, understand
+
+
+def write(folder: Path, content: str | bytes, name: str = "t.csv") -> Path:
+    """Write a file and return its path."""
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def columns(frame: Any) -> dict[str, list[Any]]:
+    """Return a polars frame as lists."""
+    return frame.to_dict(as_series=False)  # type: ignore[no-any-return]
+
+
+def test_a_plain_file_has_the_types_of_its_cells(tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, "n,x,t\n1,0.5,a\n2,-1e3,b c\n"))
+    assert columns(frame) == {"n": [1, 2], "x": [0.5, -1000.0], "t": ["a", "b c"]}
+    assert frame.dtypes == [polars.Int64, polars.Float64, polars.String]
+
+
+def test_case_24_byte_order_mark(tmp_path: Path) -> None:
+    assert columns(read_table(write(tmp_path, b"\xef\xbb\xbfid,v\n1,2\n"))) == {"id": [1], "v": [2]}
+
+
+def test_case_25_not_utf8(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,b\n1,café\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"not utf-8: byte 0xe9 at offset 9; .*--encoding latin-1"):
+        read_table(path)
+    assert columns(read_table(path, encoding="latin-1")) == {"a": [1], "b": ["café"]}
+    wide = write(tmp_path, "a,b\n1,é\n".encode("utf-16"))
+    with pytest.raises(DataError, match=r"offset 0\); give --encoding utf-16"):
+        read_table(wide)
+    assert columns(read_table(wide, encoding="utf-16")) == {"a": [1], "b": ["é"]}
+    with pytest.raises(DataError, match="0x00 at offset 1"):
+        read_table(write(tmp_path, "a,b\n1,2\n".encode("utf-16-le")))
+    with pytest.raises(OptionError, match="'utf-9'"):
+        read_table(path, encoding="utf-9")
+    with pytest.raises(DataError, match="is not ascii: byte 0xe9 at offset 0"):
+        read_table(write(tmp_path, b"\xe9,b\n1,2\n"), encoding="ascii")
+    with pytest.raises(DataError, match="is not utf-8: byte 0xe9 at offset 0"):
+        read_table(write(tmp_path, b"\xe9,b\n1,2\n"))
+
+
+def test_case_25_a_bad_byte_far_into_the_file(tmp_path: Path) -> None:
+    head = "a,b\n" + "1,x\n" * 400_000
+    with pytest.raises(DataError, match=f"byte 0xff at offset {len(head) + 2}"):
+        read_table(write(tmp_path, head.encode() + b"2,\xff\n"))
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
+def test_case_26_delimiters(tmp_path: Path, sign: str) -> None:
+    text = "a,b,c\n1,2.5,u\n3,4.5,v\n".replace(",", sign)
+    assert columns(read_table(write(tmp_path, text))) == {"a": [1, 3], "b": [2.5, 4.5], "c": ["u", "v"]}
+
+
+def test_case_26_decimal_comma(tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, "a;b;c\n1,5;2;x,y\n-2,25;;z\nNA;3;z\n"))
+    assert columns(frame) == {"a": [1.5, -2.25, None], "b": [2, None, 3], "c": ["x,y", "z", "z"]}
+
+
+def test_case_26_a_delimiter_within_quotes_does_not_count(tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, 'a;b\n"1,2,3";"x;y"\n"4,5,6";"z\nz"\n'))
+    assert columns(frame) == {"a": ["1,2,3", "4,5,6"], "b": ["x;y", "z\nz"]}
+
+
+def test_case_26_no_delimiter_fits(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"comma, semicolon, tab, bar .*comma 25%.*--delimiter"):
+        read_table(write(tmp_path, "a,b\n1\n2\n3\n"))
+    with pytest.raises(DataError, match="header is one field, but the rows are split by semicolon"):
+        read_table(write(tmp_path, "a\n1;2\n3;4\n"))
+
+
+def test_case_26_the_delimiter_given_wins(tmp_path: Path) -> None:
+    path = write(tmp_path, "a:b\n1:2\n")
+    assert columns(read_table(path, delimiter=":")) == {"a": [1], "b": [2]}
+    assert columns(read_table(write(tmp_path, "a\tb\n1\t2\n", "t.txt"), delimiter="tab")) == {"a": [1], "b": [2]}
+    with pytest.raises(OptionError, match="single character"):
+        read_table(path, delimiter="::")
+
+
+def test_case_27_a_single_column_is_not_split_on_a_letter(tmp_path: Path) -> None:
+    assert columns(read_table(write(tmp_path, "height\nheron\nhen\n"))) == {"height": ["heron", "hen"]}
+
+
+def test_case_28_na_text_stays(tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, "country,n,x\nNA,1,1.5\nDE,NA,null\n,?,NaN\n"))
+    assert columns(frame) == {"country": ["NA", "DE", None], "n": [1, None, None], "x": [1.5, None, None]}
+    assert {column.name: column.kind for column in understand(frame)} == {"country": "categorical", "n": "numeric", "x": "numeric"}
+    assert "country=NA" in fit_encoder(frame).feature_names
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "a,b\n", "a,b", "\ufeff", "\ufeffa,b\n"])
+def test_case_29_empty_or_header_only(tmp_path: Path, content: str) -> None:
+    with pytest.raises(DataError, match="0 data rows"):
+        read_table(write(tmp_path, content))
+    with pytest.raises(DataError, match="0 data rows"):
+        read_table(write(tmp_path, gzip.compress(content.encode()), "t.csv.gz"))
+
+
+def test_case_21_duplicate_names_in_a_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'a' \(2 times\), 'c' \(3 times\)"):
+        read_table(write(tmp_path, "a,b,c,a,c, c \n1,2,3,4,5,6\n"))
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"), [("7", 1), ("7,8", 2), ("7,8,9,10", 4), ("7,,", 3)], ids=["one", "short", "long", "whole"]
+)
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_ragged_line_is_named(tmp_path: Path, line: str, fields: int, quoted: bool) -> None:
+    first = '"1","2,2","3"' if quoted else "1,2,3"
+    path = write(tmp_path, f"a,b,c\n{first}\n4,5,6\n{line}\n4,5,6\n")
+    if fields == 3:
+        assert read_table(path).get_column("c").to_list() == [3, 6, None, 6]
+    else:
+        with pytest.raises(DataError, match=f"line 4 has {fields} fields, but the header has 3"):
+            read_table(path)
+
+
+def test_a_ragged_line_behind_a_cell_of_two_lines(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 4 has 1 fields"):
+        read_table(write(tmp_path, 'a,b\n"x\ny",2\n3\n4,5\n6,7\n8,9\n'))
+
+
+def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
+    assert columns(read_table(write(tmp_path, "\na,b\n\n\n1,2\n\n,\n3,4\n\n\n"))) == {"a": [1, None, 3], "b": [2, None, 4]}
+    assert columns(read_table(write(tmp_path, "a\r\n1\r\n\r\n3\r\n"))) == {"a": [1, None, 3]}
+
+
+def test_a_later_row_that_does_not_fit_the_first_ones(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{i},{i},{i}\n" for i in range(3000))
+    frame = read_table(write(tmp_path, f"whole,half,text,gap\n{rows}1,2.5,x,NA\n"))
+    assert frame.dtypes == [polars.Int64, polars.Float64, polars.String, polars.Int64]
+    assert frame.row(-1) == (1, 2.5, "x", None)
+    assert frame.row(2999) == (2999, 2999.0, "2999", 2999)
+
+
+def test_codes_stay_text(tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, "zip,card,neg\n01234,1234567890123456789,-0.5\n98765,1234567890123456780,0\n"))
+    assert columns(frame) == {"zip": ["01234", "98765"], "card": ["1234567890123456789", "1234567890123456780"], "neg": [-0.5, 0.0]}
+
+
+def test_blanks_are_taken_off(tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, " age , work,pay\n 39, State-gov , \n 40,  ,+2.5\n"))
+    assert columns(frame) == {"age": [39, 40], "work": ["State-gov", None], "pay": [None, 2.5]}
+
+
+def test_a_column_without_a_name(tmp_path: Path) -> None:
+    assert columns(read_table(write(tmp_path, ",a\n0,5\n1,6\n"))) == {"unnamed_0": [0, 1], "a": [5, 6]}
+
+
+def test_all_formats_hold_the_same_table(tmp_path: Path) -> None:
+    frame = polars.DataFrame({"n": [1, 2], "x": [0.5, None], "t": ["a", "NA"]})
+    frame.write_csv(tmp_path / "t.csv")
+    frame.write_csv(tmp_path / "t.tsv", separator="\t")
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress((tmp_path / "t.csv").read_bytes()))
+    (tmp_path / "t.TSV.GZ").write_bytes(gzip.compress((tmp_path / "t.tsv").read_bytes()))
+    frame.write_parquet(tmp_path / "t.parquet")
+    frame.write_ipc(tmp_path / "t.arrow")
+    frame.write_ipc(tmp_path / "t.feather", compression="lz4")
+    frame.write_ipc_stream(tmp_path / "s.ipc")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 8
+    for name in names:
+        assert columns(read_table(tmp_path / name)) == {"n": [1, 2], "x": [0.5, None], "t": ["a", "NA"]}, name
+
+
+def test_what_is_no_table_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        read_table(tmp_path / "absent.csv")
+    with pytest.raises(DataError, match="is a folder"):
+        read_table(tmp_path)
+    with pytest.raises(DataError, match=r"ending is not one of \.csv"):
+        read_table(write(tmp_path, "a,b\n", "t.xlsx"))
+    for name in ("t.parquet", "t.arrow", "t.csv.gz"):
+        with pytest.raises(DataError, match="cannot be read"):
+            read_table(write(tmp_path, "nonsense\nmore\n", name))
+    whole = gzip.compress(("a,b\n" + "1,2\n" * 5000).encode())
+    with pytest.raises(DataError, match="cannot be read"):
+        read_table(write(tmp_path, whole[: len(whole) // 2], "t.csv.gz"))
+    polars.DataFrame({"a": []}).write_parquet(tmp_path / "e.parquet")
+    with pytest.raises(DataError, match="0 data rows"):
+        read_table(tmp_path / "e.parquet")
+    with pytest.raises(DataError, match="are for text files"):
+        read_table(tmp_path / "e.parquet", encoding="utf-8")
+
+
+def test_without_polars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def fail(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.split(".")[0] == "polars":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    path = write(tmp_path, "a\n1\n")
+    monkeypatch.setattr(builtins, "__import__", fail)
+    with pytest.raises(MissingExtraError, match=r"pip install 'manynets\[tables\]'"):
+        read_table(path)
+
+
+def test_the_last_column_may_have_gaps_at_no_cost_in_truth(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,b\n" + "1,\n" * 10 + "2,3\n")
+    assert read_table(path).get_column("b").null_count() == 10

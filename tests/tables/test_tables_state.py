@@ -1,0 +1,101 @@
+"""The state of an encoder as JSON: nothing is lost, and nothing wrong comes back."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars
+import pytest
+
+from manynets.errors import DataError
+from manynets.tables import TableEncoder, fit_encoder
+
+MIXED = {
+    "size": [1.0, None, 3.0, 8.0],
+    "rooms": [1, 2, 2, 3],
+    "color": ["red", None, " blue", "red"],
+    "new": [True, False, True, True],
+    "sold": ["2024-01-31", "2024-02-29", None, "2024-01-31"],
+}
+
+
+def state() -> dict[str, Any]:
+    """A state with a column of each kind."""
+    encoder = fit_encoder(polars.DataFrame(MIXED), drop=["rooms"], scaling="quantile")
+    return copy.deepcopy(encoder.to_json())
+
+
+def test_the_state_survives_json_bit_by_bit() -> None:
+    rng = np.random.default_rng(1)
+    for scaling in ("standard", "robust", "quantile"):
+        frame = polars.DataFrame({"a": rng.normal(size=300), "b": rng.exponential(size=300), "c": rng.choice(["u", "v"], size=300)})
+        encoder = fit_encoder(frame, scaling=scaling)
+        again = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json(), allow_nan=False)))
+        assert again == encoder
+        assert again.transform(frame).tobytes() == encoder.transform(frame).tobytes()
+    assert TableEncoder.from_json(state()).to_json() == state()
+
+
+def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(target: Any) -> None:
+        *outer, last = [int(key) if key.isdigit() else key for key in path.split(".")]
+        for key in outer:
+            target = target[key]
+        target[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_set("version", 2), "has the version 2, but this manynets reads version 1"),
+        (_set("version", True), "has the version True"),
+        (_set("more", 1), "missing or unknown: more"),
+        (_set("columns", {}), "columns must be a list"),
+        (_set("columns", []), "at least one column"),
+        (_set("columns.0.kind", "pickle"), r"columns\[0\].kind is 'pickle'"),
+        (_set("columns.0", "x"), r"columns\[0\].kind is None"),
+        (_set("columns.0.name", 3), r"columns\[0\].name must be text"),
+        (_set("columns.0.name", "color"), "column names must be unique"),
+        (_set("columns.0.gaps", 1), "gaps must be true or false"),
+        (_set("columns.0.fill", None), "has gaps but no fill"),
+        (_set("columns.0.fill", math.nan), "fill must be a finite number"),
+        (_set("columns.0.fill", 10**400), "fill must be a finite number"),
+        (_set("columns.0.fill", "1"), "fill must be a number"),
+        (_set("columns.0.fill", True), "fill must be a number"),
+        (_set("columns.0.spread.scale", 0), "scale is 0.0, but must be above 0"),
+        (_set("columns.0.spread.scale", -1.0), "must be above 0"),
+        (_set("columns.0.spread.center", math.inf), "center must be a finite number"),
+        (_set("columns.0.spread.knots", [1.0]), "has 1 knots and 3 places"),
+        (_set("columns.0.spread.knots", [1.0, 1.0, 2.0]), "must increase"),
+        (_set("columns.0.spread.extra", 1), "unknown: extra"),
+        (_set("columns.0.spread", []), "must be an object"),
+        (_set("columns.1.levels", "ab"), "levels must be a list"),
+        (_set("columns.1.levels", ["red", "red"]), "levels must be unique"),
+        (_set("columns.1.rare", ["red"]), "levels must be unique"),
+        (_set("columns.1.rare", [1]), "rare must be text"),
+        (_set("columns.3.order", "dym"), "order is 'dym', but must be one of ymd, dmy, mdy"),
+        (_set("columns.3.order", []), "order is"),
+        (_set("columns.3.parts.0.part", "century"), "part is 'century'"),
+        (_set("columns.3.parts.1.part", "month"), "parts must be unique"),
+        (_set("dropped", [["a"]]), "must be a name and a reason"),
+        (_set("positional", True), "must have the columns x0, x1"),
+    ],
+)
+def test_a_hostile_state_is_refused(change: Callable[[dict[str, Any]], None], message: str) -> None:
+    hostile = state()
+    change(hostile)
+    with pytest.raises(DataError, match=message):
+        TableEncoder.from_json(hostile)
+
+
+@pytest.mark.parametrize("nothing", [None, [], "x", 1, {}])
+def test_what_is_no_state_is_refused(nothing: Any) -> None:
+    with pytest.raises(DataError, match="has the version None"):
+        TableEncoder.from_json(nothing)
