@@ -141,7 +141,10 @@ class Model:
         return np.mean([self.task.proba(one) for one in self.scores(x)], axis=0)
 
     def _mean_scores(self, scores: Array) -> Array:
-        """Return scores (N, O) whose probabilities are the mean of the networks' probabilities."""
+        """Return scores (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""
+        if isinstance(self.task, Regression):
+            poisson = self.recipe.loss == "poisson"  # scores are log-rates
+            return np.log(np.exp(scores).mean(axis=0)) if poisson else scores.mean(axis=0)
         mean = np.mean([self.task.proba(one) for one in scores], axis=0)
         tiny = np.finfo(mean.dtype).tiny
         if self.task.name == "multiclass":
@@ -161,7 +164,7 @@ class Model:
         weight = as_weights(sample_weight, len(target))
         one = scores[0]
         if self.size > 1:
-            one = scores.mean(axis=0) if isinstance(self.task, Regression) else self._mean_scores(scores)
+            one = self._mean_scores(scores)
         objective = objective_for(self.task, self.recipe)
         tensor = torch.from_numpy(np.ascontiguousarray(one)).double()
         rows = objective.report(tensor, objective.expand(torch.as_tensor(target), 0.0, torch.float64))

@@ -159,10 +159,13 @@ class Adam(Optimizer):
         self.betas = np.array([one.betas for one in specs], dtype=np.float64)
         self.rest = [coefficient(column.tolist(), flat) for column in (1 - self.betas).T]
         self.beta2 = coefficient(self.betas[:, 1].tolist(), flat)
-        self.eps = self.column("eps")
+        self.eps_hat = np.array([getattr(one, "eps_hat", False) for one in specs])
+        self.eps = Coefficients(flat)
         self.root = Coefficients(flat)
         self.shrink = Coefficients(flat)
-        self.alike = np.array([dataclasses.replace(a, lr=0.0) == dataclasses.replace(b, lr=0.0) for a, b in pairwise(specs)], dtype=bool)
+        self.alike = np.array(
+            [dataclasses.replace(a, lr=0.0) == dataclasses.replace(b, lr=0.0) for a, b in pairwise(specs)], dtype=bool
+        )
         self.count = torch.zeros((), dtype=torch.float32, device=flat.device)
         self.spare: Tensor | None = None
         self.runs: list[tuple[int, list[list[Tensor]]]] = []  # first place of a run, and its parts of the four tensors
@@ -172,19 +175,22 @@ class Adam(Optimizer):
 
     def plan(self, rates: Host, step: int) -> None:
         places, parameters = self.flat.shape
+        steps = np.arange(step + 1, step + len(rates) + 1)[:, None]
+        root = np.sqrt(1 - self.betas[:, 1] ** steps)
+        eps = self.values("eps") / np.where(self.eps_hat, root, 1.0)
         breaks = np.flatnonzero(~(self.alike & (rates[:, 1:] == rates[:, :-1]).all(axis=0))) + 1
         if not self.flat.is_cuda and (len(breaks) == 0 or places * parameters >= FUSED_RUN * len(breaks)):
             starts = [0, *breaks.tolist(), places]
             if [start for start, _ in self.runs] != starts[:-1]:
                 whole = (self.flat, self.grad, self.state["mean"], self.state["square"])
                 self.runs = [(a, [[tensor[a:b]] for tensor in whole]) for a, b in pairwise(starts)]
-            self.run_rates = [rates[:, a].tolist() for a in starts[:-1]]
+            self.run_rates = [list(zip(rates[:, a].tolist(), eps[:, a].tolist(), strict=True)) for a in starts[:-1]]
             self.count.fill_(step)
             return
         self.runs = []
-        steps = np.arange(step + 1, step + len(rates) + 1)[:, None]
         self.rate.plan(rates / (1 - self.betas[:, 0] ** steps))
-        self.root.plan(np.sqrt(1 - self.betas[:, 1] ** steps))
+        self.root.plan(root)
+        self.eps.plan(eps)
         if self.decoupled:
             self.shrink.plan(1 - rates * self.values("weight_decay"))
 
@@ -192,10 +198,10 @@ class Adam(Optimizer):
         if self.runs:
             self.count.add_(1)
             for (start, parts), rates in zip(self.runs, self.run_rates, strict=True):
-                one = self.specs[start]
+                one, (rate, eps) = self.specs[start], rates[s]
                 self.kernel(
                     *parts, [], [self.count],
-                    lr=rates[s], beta1=one.betas[0], beta2=one.betas[1], weight_decay=one.weight_decay, eps=one.eps,
+                    lr=rate, beta1=one.betas[0], beta2=one.betas[1], weight_decay=one.weight_decay, eps=eps,
                     amsgrad=False, maximize=False,
                 )  # fmt: skip
             return
@@ -209,7 +215,7 @@ class Adam(Optimizer):
             grad = self._decayed()
         mean.add_(torch.sub(grad, mean, out=self.spare).mul_(self.rest[0]))
         square.mul_(self.beta2).add_(torch.mul(grad, grad, out=self.spare).mul_(self.rest[1]))
-        below = torch.sqrt(square, out=self.spare).div_(self.root[s]).add_(self.eps)
+        below = torch.sqrt(square, out=self.spare).div_(self.root[s]).add_(self.eps[s])
         add_scaled(self.flat, torch.div(mean, below, out=below), self.rate[s], -1.0)
 
 

@@ -517,7 +517,7 @@ def to_json(value: Any) -> dict[str, Any]:
     if _CLASSES.get(kind) is not type(value):
         raise OptionError(f"{value!r} is no specification; one of {', '.join(_CLASSES)} was expected")
     out: dict[str, Any] = {"kind": kind}
-    for field in dataclasses.fields(value):
+    for field in dataclasses.fields(_CLASSES[kind]):
         item = getattr(value, field.name)
         if dataclasses.is_dataclass(item):
             item = to_json(item)

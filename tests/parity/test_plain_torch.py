@@ -83,9 +83,7 @@ def plain_torch(
 @pytest.mark.parametrize("batch_size", [32, 25, 100])  # 100 rows: a ragged last batch, an even one, one batch
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("stack", SPECS)
-def test_autograd_is_plain_torch_bit_for_bit(
-    data: tuple[np.ndarray, np.ndarray], stack: str, name: str, batch_size: int
-) -> None:
+def test_autograd_is_plain_torch_bit_for_bit(data: tuple[np.ndarray, np.ndarray], stack: str, name: str, batch_size: int) -> None:
     (optimizer, make), spec = OPTIMIZERS[name], SPECS[stack]
     expected = plain_torch(*data, spec, optimizer, make, epochs=3, batch_size=batch_size, seed=5)
     recipe = mn.Recipe(optimizer=optimizer, epochs=3, batch_size=batch_size, seed=5, gradient="autograd", device="cpu")
@@ -109,9 +107,7 @@ def test_odd_sizes(name: str) -> None:
 @pytest.mark.usefixtures("_one_thread")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("stack", SPECS)
-def test_the_closed_form_is_plain_torch_within_rounding(
-    data: tuple[np.ndarray, np.ndarray], stack: str, name: str
-) -> None:
+def test_the_closed_form_is_plain_torch_within_rounding(data: tuple[np.ndarray, np.ndarray], stack: str, name: str) -> None:
     (optimizer, make), spec = OPTIMIZERS[name], SPECS[stack]
     expected = plain_torch(*data, spec, optimizer, make, epochs=3, batch_size=32, seed=5)
     recipe = mn.Recipe(optimizer=optimizer, epochs=3, batch_size=32, seed=5, gradient="closed_form", device="cpu")

@@ -67,10 +67,11 @@ def member_of(
     *,
     rows: NDArray[np.int64] | None = None,
     validation_rows: NDArray[np.int64] | None = None,
+    weight: NDArray[np.float64] | None = None,
 ) -> Member:
     """Return a member that starts as its seed says."""
     initial = initial_parameters(spec, problem.rows.x.shape[1], problem.task.outputs, seed=recipe.seed)
-    return Member(number, spec, recipe, initial, rows, validation_rows)
+    return Member(number, spec, recipe, initial, rows, validation_rows, weight=weight)
 
 
 def run(problem: Problem, *members: Member) -> list[Outcome]:

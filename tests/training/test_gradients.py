@@ -42,9 +42,7 @@ def test_every_activation_one_gradient(activation: Activation, norm: bool) -> No
     """One SGD step with lr 1: the weights differ by the gradient itself."""
     problem = problem_of("multiclass")
     spec = mn.MLP(hidden=(6, 5), activation=activation, batch_norm=norm, dropout=0.3, input_dropout=0.1)
-    assert_ways_agree(
-        problem, spec, mn.Recipe(optimizer=mn.SGD(lr=1.0), iterations=1, batch_size=16, dtype="float64", seed=2)
-    )
+    assert_ways_agree(problem, spec, mn.Recipe(optimizer=mn.SGD(lr=1.0), iterations=1, batch_size=16, dtype="float64", seed=2))
 
 
 @pytest.mark.parametrize("weighted", [False, True])

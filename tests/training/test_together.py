@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import manynets as mn
 from manynets.spec import Schedule
-from manynets.training.members import Member, Problem
 from manynets.training.many import groups_of, train_members
+from manynets.training.members import Member, Problem
 from tests.training.problems import TASKS, assert_same_outcome, member_of, problem_of, run
 
 ROWS, BATCH = 40, 8
@@ -51,12 +51,8 @@ OPTIMIZERS: dict[str, st.SearchStrategy[Any]] = {
         weight_decay=rates(0.1),
     ),
     "adamw": st.builds(mn.AdamW, lr=st.floats(1e-3, 0.05), eps=st.just(1e-4), weight_decay=rates(0.5)),
-    "nadam": st.builds(
-        mn.NAdam, lr=st.floats(1e-3, 0.05), betas=st.tuples(st.floats(0.5, 0.9), st.just(0.99)), eps=st.just(1e-4)
-    ),
-    "rmsprop": st.builds(
-        mn.RMSprop, lr=st.floats(1e-4, 0.01), alpha=st.floats(0.8, 0.99), momentum=rates(0.8), eps=st.just(1e-3)
-    ),
+    "nadam": st.builds(mn.NAdam, lr=st.floats(1e-3, 0.05), betas=st.tuples(st.floats(0.5, 0.9), st.just(0.99)), eps=st.just(1e-4)),
+    "rmsprop": st.builds(mn.RMSprop, lr=st.floats(1e-4, 0.01), alpha=st.floats(0.8, 0.99), momentum=rates(0.8), eps=st.just(1e-3)),
     "adagrad": st.builds(mn.Adagrad, lr=st.floats(1e-3, 0.1), eps=st.sampled_from([1e-3, 1e-4]), weight_decay=rates(0.1)),
 }
 
@@ -73,9 +69,7 @@ def populations(draw: st.DrawFn) -> tuple[Problem, list[Member]]:
     shared = draw(st.booleans())
     members = []
     for number in range(draw(st.integers(2, 4))):
-        spec = dataclasses.replace(
-            common, dropout=tuple(draw(rates(0.6)) for _ in hidden), input_dropout=draw(rates(0.4))
-        )
+        spec = dataclasses.replace(common, dropout=tuple(draw(rates(0.6)) for _ in hidden), input_dropout=draw(rates(0.4)))
         recipe = mn.Recipe(
             optimizer=draw(optimizer),
             schedule=draw(st.sampled_from(SCHEDULES)),
@@ -97,7 +91,11 @@ def populations(draw: st.DrawFn) -> tuple[Problem, list[Member]]:
             order = np.random.default_rng(number).permutation(ROWS + 10)
             count = draw(st.integers(ROWS - 6, ROWS))
             rows, validation = np.sort(order[:count]), np.sort(order[count:])
-        members.append(member_of(problem, number, spec, recipe, rows=rows, validation_rows=validation))
+        weight = None
+        if draw(st.booleans()):  # its own weights, some of them zero
+            random = np.random.default_rng(100 + number)
+            weight = random.uniform(0.2, 2.0, ROWS + 10) * (random.random(ROWS + 10) > draw(rates(0.3)))
+        members.append(member_of(problem, number, spec, recipe, rows=rows, validation_rows=validation, weight=weight))
     return problem, members
 
 
@@ -160,8 +158,7 @@ def test_named_differences(case: str, norm: bool, gradient: str) -> None:
     members = []
     for number, change in enumerate(MEMBER_DIFFERENCES[case]):
         recipe = mn.Recipe(
-            **{"optimizer": mn.SGD(lr=0.1), "batch_size": BATCH, "seed": number, "dtype": "float64", "gradient": gradient}
-            | change
+            **{"optimizer": mn.SGD(lr=0.1), "batch_size": BATCH, "seed": number, "dtype": "float64", "gradient": gradient} | change
         )
         spec = mn.MLP(hidden=(6,), batch_norm=norm, dropout=0.2)
         rows = np.arange(30 if number % 2 else 28)
@@ -220,8 +217,7 @@ def test_what_cannot_share_a_step_is_grouped_apart_and_comes_back_in_order() -> 
         (mn.MLP(hidden=(4,)), {"seed": 3, "l2": 0.1}),
     ]
     members = [
-        member_of(problem, number, spec, dataclasses.replace(recipe, **change))
-        for number, (spec, change) in enumerate(changes)
+        member_of(problem, number, spec, dataclasses.replace(recipe, **change)) for number, (spec, change) in enumerate(changes)
     ]
     assert [[m.number for m in group] for group in groups_of(problem, members)] == [[0, 5], [1], [2], [3], [4]]
     outcomes = train_members(problem, members)

@@ -175,8 +175,8 @@ class Batches:
             self._order = torch.from_numpy(order).to(self.rows.x.device)
             if self.ragged:
                 lengths = torch.tensor(self.counts[: len(order)]).unsqueeze(1)
-                valid = torch.arange(self.most).unsqueeze(0) < lengths
-                self._valid = valid.to(self.rows.x.device, self.rows.x.dtype)
+                real = torch.arange(self.most).unsqueeze(0) < lengths
+                self._valid = real.to(self.rows.x.device, self.rows.x.dtype)
             self._epoch = epoch
         last = self.most - (self.steps - 1) * self.batch_size
         regular = self.steps if last == self.batch_size else self.steps - 1  # steps with batch_size rows

@@ -15,7 +15,8 @@ __all__ = ["Binary", "Multiclass", "Multilabel"]
 
 
 def _sigmoid(scores: Values) -> Values:
-    return np.exp(-np.logaddexp(0.0, -scores))  # small probabilities keep their digits
+    out: Values = np.exp(-np.logaddexp(0.0, -scores))  # small probabilities keep their digits
+    return out
 
 
 def _softmax(scores: Values) -> Values:

@@ -92,7 +92,7 @@ def _is_number(value: object) -> bool:
 
 
 def _finite(value: object) -> bool:
-    return _is_number(value) and abs(value) <= sys.float_info.max  # type: ignore[arg-type, operator]
+    return _is_number(value) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
 
 
 def _is_label(value: object) -> bool:

@@ -69,6 +69,10 @@ class Softmax(Objective):
     def rows(self, scores: Tensor, target: Tensor) -> Tensor:
         return -(torch.log_softmax(scores, -1) * target).sum(-1)
 
+    def report(self, scores: Tensor, target: Tensor) -> Tensor:
+        below = scores - scores.amax(-1, keepdim=True)  # log_softmax likewise
+        return below.exp().sum(-1).log_() - (target * below).sum(-1)
+
     def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
         # torch.softmax is several times slower than its parts where there are few classes
         torch.sub(scores, scores.amax(-1, keepdim=True), out=out).exp_()

@@ -1,0 +1,129 @@
+"""Checking data, splitting rows, and batches for K networks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import manynets as mn
+from manynets import rng
+from manynets.data.batches import Batches, Rows, steps_per_epoch
+from manynets.data.check import as_matrix, as_row_numbers, as_weights, to_tensor
+from manynets.data.split import split_rows
+from manynets.tasks.objectives import objective_for
+from tests.tolerances import assert_close
+
+
+def test_floats_stay_as_they_are_and_share_memory() -> None:
+    x = np.ones((3, 2), dtype=np.float32)
+    assert as_matrix(x) is x
+    assert to_tensor(x, device=torch.device("cpu"), dtype=torch.float32).data_ptr() == x.ctypes.data
+    for given_type, wanted in (("u1", "f4"), ("?", "f4"), ("i2", "f4"), ("i8", "f8"), ("f2", "f4"), ("g", "f8")):
+        assert as_matrix(np.ones((3, 2), dtype=given_type)).dtype == np.dtype(wanted)
+
+
+def test_numbers_as_text_are_numbers_and_others_are_named() -> None:
+    assert_close(as_matrix(np.array([["1", "2.5"]])), np.array([[1.0, 2.5]]), "bits")
+    with pytest.raises(mn.DataError, match=r"X holds .*'x'.* at \(0, 1\)"):
+        as_matrix(np.array([["1", "x"]]))
+
+
+def test_a_bad_value_far_down_is_found() -> None:
+    x = np.zeros((1_100_000, 1), dtype=np.float32)
+    x[1_099_999] = np.inf
+    with pytest.raises(mn.DataError, match="row 1099999, column 0"):
+        as_matrix(x)
+
+
+def test_weights_and_rows() -> None:
+    assert as_weights(None, 3) is None
+    assert_close(as_weights(torch.ones(3), 3), np.ones(3), "bits")
+    assert as_row_numbers([5, 1], 6, what="rows").tolist() == [1, 5]
+    assert as_row_numbers(np.array([True, False, True]), 3, what="rows").tolist() == [0, 2]
+    with pytest.raises(mn.DataError, match="rows lists no rows"):
+        as_row_numbers(np.zeros(3, dtype=bool), 3, what="rows")
+    with pytest.raises(mn.DataError, match=r"rows has shape .* type float64"):
+        as_row_numbers([0.5], 3, what="rows")
+
+
+@given(st.integers(2, 200), st.floats(0.01, 0.99), st.integers(0, 5))
+def test_a_split_has_every_row_once(rows: int, fraction: float, seed: int) -> None:
+    train, validation = split_rows(rows, fraction, seed=seed)
+    assert sorted([*train, *validation]) == list(range(rows))
+    assert len(train) >= 1
+    assert len(validation) == min(max(round(rows * fraction), 1), rows - 1)
+    assert train.tolist() == split_rows(rows, fraction, seed=seed)[0].tolist()
+
+
+@given(st.lists(st.integers(2, 40), min_size=2, max_size=5), st.floats(0.05, 0.95), st.integers(0, 3))
+def test_a_split_by_class_keeps_its_shares(counts: list[int], fraction: float, seed: int) -> None:
+    codes = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    train, validation = split_rows(len(codes), fraction, strata=codes, seed=seed)
+    assert sorted([*train, *validation]) == list(range(len(codes)))
+    taken = np.bincount(codes[validation], minlength=len(counts))
+    for count, take in zip(counts, taken, strict=True):
+        assert abs(take - count * fraction) <= 1 or take == count - 1
+        assert take < count  # each class is trained on
+
+
+def test_splits_differ_by_seed() -> None:
+    assert split_rows(50, 0.3, seed=0)[1].tolist() != split_rows(50, 0.3, seed=1)[1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "merge", "steps"),
+    [(10, 5, False, 2), (11, 5, False, 3), (11, 5, True, 2), (12, 5, True, 3), (1, 5, True, 1), (3, 1, True, 3), (6, 5, True, 1)],
+)
+def test_steps_per_epoch(rows: int, size: int, merge: bool, steps: int) -> None:
+    assert steps_per_epoch(rows, size, merge_single=merge) == steps
+
+
+@pytest.mark.parametrize("merge", [False, True])
+@pytest.mark.parametrize("size", [4, 5, 7, 21])
+@pytest.mark.parametrize("folds", ["all", "own", "ragged"])
+def test_batches_are_the_permutation_cut(folds: str, size: int, merge: bool) -> None:
+    total, seeds = 24, [3, 4]
+    own = {
+        "all": [None, None],
+        "own": [np.arange(21), np.arange(3, 24)],
+        "ragged": [np.arange(21), np.arange(4, 24)],
+    }[folds]
+    counts = [total if mine is None else len(mine) for mine in own]
+    if len({steps_per_epoch(count, size, merge_single=merge) for count in counts}) > 1:
+        pytest.skip("such members are in different groups")
+    x = torch.arange(total, dtype=torch.float64).unsqueeze(1)
+    objective = objective_for(mn.Regression((0.0,), (1.0,)), mn.Recipe())
+    batches = Batches(
+        Rows(x, 10 * x, None),
+        objective,
+        1,
+        own=own,
+        weights=[None, None],
+        seeds=seeds,
+        batch_size=size,
+        shuffle=True,
+        merge_single=merge,
+        smoothing=0.0,
+    )
+    for epoch in (0, 1, 0):
+        seen: list[list[int]] = [[], []]
+        for start in range(batches.steps):  # each step asked for alone
+            for chunk in batches.chunks(epoch, start, start + 1):
+                assert (chunk.start, chunk.steps) == (start, 1)
+                for k in range(2):
+                    values = chunk.slots.slot_x[0][k, :, 0]
+                    weight = chunk.slots.slot_weight[0]
+                    real = values
+                    if isinstance(weight, torch.Tensor):  # padding has no weight
+                        real = values[weight[min(k, len(weight) - 1), :, 0] > 0]
+                    seen[k] += real.int().tolist()
+                    share = weight[k, :, 0].sum().item() if isinstance(weight, torch.Tensor) else weight * len(values)
+                    assert share == pytest.approx(1.0)
+        for k, (seed, mine, count) in enumerate(zip(seeds, own, counts, strict=True)):
+            order = rng.permutation(seed, epoch, count)
+            assert seen[k] == (order if mine is None else mine[order]).tolist()
+        whole = [i for chunk in batches.chunks(epoch, 0, batches.steps) for i in range(chunk.start, chunk.start + chunk.steps)]
+        assert whole == list(range(batches.steps))

@@ -1,0 +1,206 @@
+"""What cannot be trained is answered with one clear error: the value, what is allowed, the fix."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import manynets as mn
+
+X = np.random.default_rng(0).normal(size=(12, 3))
+Y = np.arange(12) % 3
+SPEC = mn.MLP(hidden=(4,))
+RECIPE = mn.Recipe(epochs=1, device="cpu")
+
+
+def fit(x: Any = X, y: Any = Y, spec: Any = SPEC, recipe: Any = RECIPE, **options: Any) -> mn.Model:
+    return mn.train(x, y, spec, recipe, progress=False, **options)
+
+
+def with_value(value: float) -> np.ndarray:
+    x = X.copy()
+    x[2, 1] = value
+    return x
+
+
+def one_zero(rows: int) -> np.ndarray:
+    weight = np.ones(12)
+    weight[:rows] = 0
+    return weight
+
+
+DATA: dict[str, tuple[dict[str, Any], str]] = {
+    "nan": ({"x": with_value(np.nan)}, r"X has 1 NaN and 0 infinite values \(the first in row 2, column 1\); fill them"),
+    "inf": ({"x": with_value(-np.inf)}, r"X has 0 NaN and 1 infinite values \(the first in row 2, column 1\)"),
+    "nan in a tensor": ({"x": torch.from_numpy(with_value(np.nan))}, "X has 1 NaN"),
+    "too large": ({"x": with_value(1e39)}, r"X column 1 reaches 1e\+39, but float32 ends at 3.4e\+38; scale it"),
+    "three axes": ({"x": X[:, :, None]}, r"X has shape \(12, 3, 1\), but must be .*; flatten .* X.reshape\(len\(X\), -1\)"),
+    "one axis": ({"x": X[:, 0]}, r"X has shape \(12,\), but must be \(rows, columns\); .* one column X.reshape\(-1, 1\)"),
+    "no rows": ({"x": X[:0], "y": Y[:0]}, r"X is empty: it has shape \(0, 3\)"),
+    "no columns": ({"x": X[:, :0]}, r"X is empty: it has shape \(12, 0\)"),
+    "text": ({"x": np.array([[1, "a"]] * 12, dtype=object)}, r"X holds 'a' at \(0, 1\), but must be numbers"),
+    "complex": ({"x": X + 1j}, "X has the type complex128, but must be real numbers"),
+    "complex tensor": ({"x": torch.zeros(12, 3, dtype=torch.complex64)}, "X has the type torch.complex64"),
+    "dates": ({"x": np.zeros((12, 2), dtype="M8[D]")}, r"X has the type datetime64\[D\], but must be real numbers"),
+    "lengths": ({"y": Y[:11]}, "X has 12 rows and y has 11; they must have the same number"),
+    "no y": ({"y": None}, r"y"),
+    "one class": ({"y": np.zeros(12, dtype=int)}, "y holds one class only, 0; at least two are needed"),
+    "y nan": ({"y": np.where(Y == 0, np.nan, Y)}, r"y is missing in 4 of 12 rows \(first: 0, 3, 6, 9\)"),
+    "y inf": ({"y": np.where(Y == 0, np.inf, 0.5)}, "y holds an infinite value in row 0"),
+    "counts below zero": (
+        {"y": np.where(Y == 0, -2.0, 1.5), "recipe": mn.Recipe(loss="poisson", epochs=1)},
+        "y holds -2, but loss='poisson' is for counts and rates, which are not negative",
+    ),
+    "weight shape": ({"sample_weight": [1.0]}, r"sample_weight has shape \(1,\), but must be \(12,\)"),
+    "weight below zero": ({"sample_weight": np.full(12, -1.0)}, "sample_weight holds -1.0, but weights must be finite"),
+    "weight nan": ({"sample_weight": np.full(12, np.nan)}, "sample_weight holds nan"),
+    "weight zero": ({"sample_weight": np.zeros(12)}, "sample_weight is zero for all 12 rows"),
+    "weight zero in validation": (
+        {"sample_weight": one_zero(3), "validation": [0, 1, 2]},
+        "sample_weight is zero for all 3 validation rows; at least one must count",
+    ),
+    "weight zero in training": (
+        {"sample_weight": 1 - one_zero(3), "validation": [0, 1, 2]},
+        "sample_weight is zero for all 9 training rows",
+    ),
+    "validation out of range": ({"validation": [3, 12]}, "validation lists row 12, but rows are numbered 0 to 11"),
+    "validation below zero": ({"validation": [-1]}, "validation lists row -1"),
+    "validation twice": ({"validation": [3, 3]}, "validation lists row 3 twice"),
+    "validation of all": ({"validation": np.arange(12)}, "validation lists all 12 rows, so none is left to train on"),
+    "validation of none": ({"validation": []}, "validation"),
+    "validation mask": ({"validation": np.ones(5, dtype=bool)}, "must be row numbers or a mask of 12 bools"),
+    "validation columns": ({"validation": (X[:, :2], Y)}, "X has 2 columns, but this model was trained on 3"),
+    "validation lengths": ({"validation": (X, Y[:5])}, "the validation set has 12 rows of X and 5 of y"),
+    "validation labels": ({"validation": (X, Y + 1)}, "y holds labels that the model does not know: 3"),
+    "one row split": ({"x": X[:1], "y": [0.5], "validation": 0.5}, "1 row cannot be split into training and validation"),
+}
+
+
+@pytest.mark.parametrize("case", DATA)
+def test_data(case: str) -> None:
+    options, message = DATA[case]
+    with pytest.raises(mn.DataError, match=message):
+        fit(**options)
+
+
+TURNED = {
+    "hidden0.weight": np.ones((3, 4)),
+    "hidden0.bias": np.ones(4),
+    "output.weight": np.ones((3, 4)),
+    "output.bias": np.ones(3),
+}
+
+OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "spec": ({"spec": "mlp"}, r"spec is 'mlp', but must be an MLP, such as MLP\(hidden=\(64, 64\)\), or a torch module"),
+    "recipe": ({"recipe": {"epochs": 3}}, r"recipe is .*, but must be a Recipe, such as Recipe\(epochs=20\)"),
+    "task": ({"task": "multclass"}, "task is 'multclass', but must be one of .*; did you mean 'multiclass'"),
+    "fraction": ({"validation": 1.0}, "validation is 1.0, but a fraction must be between 0 and 1"),
+    "fraction of zero": ({"validation": 0}, "validation is 0, but a fraction must be between 0 and 1"),
+    "batch": ({"recipe": mn.Recipe(batch_size=13)}, "batch_size is 13, but there are 12 training rows; use at most 12, or None"),
+    "batch after a split": (
+        {"recipe": mn.Recipe(batch_size=12), "validation": 0.25},
+        "batch_size is 12, but there are 9 training rows",
+    ),
+    "seed": ({"seed": -1}, "Recipe.seed is -1"),
+    "loss": ({"recipe": mn.Recipe(loss="huber")}, "loss of the task 'multiclass' is 'huber'"),
+    "smoothing": ({"y": X[:, 0], "recipe": mn.Recipe(label_smoothing=0.1)}, "a regression target has no labels"),
+    "closed form of a module": (
+        {"spec": nn.Linear(3, 3), "recipe": mn.Recipe(gradient="closed_form")},
+        "gradient='closed_form' is for an MLP",
+    ),
+    "initial of a module": ({"spec": nn.Linear(3, 3), "initial": {}}, "initial is for an MLP"),
+    "initial without a name": ({"initial": {}}, "initial has no 'hidden0.weight'; it needs hidden0.weight, output.weight,"),
+    "initial turned": (
+        {"initial": TURNED},
+        r"initial 'hidden0.weight' has shape \(3, 4\), but must be finite numbers of shape \(4, 3\)",
+    ),
+    "norm of one row": ({"spec": mn.MLP(batch_norm=True), "recipe": mn.Recipe(batch_size=1)}, "batch_norm needs at least 2 rows"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_options(case: str) -> None:
+    options, message = OPTIONS[case]
+    with pytest.raises(mn.OptionError, match=message):
+        fit(**options)
+
+
+def test_errors_are_value_errors_and_manynets_errors() -> None:
+    for kind in (mn.DataError, mn.OptionError, mn.ModelFileError):
+        assert issubclass(kind, ValueError)
+        assert issubclass(kind, mn.ManynetsError)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_cuda_where_there_is_none(device: str) -> None:
+    with pytest.raises(mn.OptionError, match=f"'{device}', but torch finds 0 CUDA devices here; use device='cpu'"):
+        fit(recipe=mn.Recipe(device=device))
+
+
+def test_prediction_needs_the_columns_of_training() -> None:
+    model = fit()
+    for method in (model.predict, model.predict_proba, model.scores):
+        with pytest.raises(mn.DataError, match="X has 2 columns, but this model was trained on 3"):
+            method(X[:, :2])
+        with pytest.raises(mn.DataError, match="X has 1 NaN"):
+            method(with_value(np.nan))
+        with pytest.raises(mn.DataError, match=r"one row is X\.reshape"):
+            method(X[0])
+    with pytest.raises(mn.DataError, match="X has 12 rows and y has 3; they must have the same number"):
+        model.evaluate(X, Y[:3])
+    with pytest.raises(mn.DataError, match="does not know: 7"):
+        model.evaluate(X, Y + 7)
+    with pytest.raises(mn.DataError, match="regression has no probabilities; use predict"):
+        fit(y=X[:, 0]).predict_proba(X)
+
+
+def test_a_class_with_one_row_stays_in_training_with_a_warning() -> None:
+    y = np.array(["a"] * 6 + ["b"] * 5 + ["rare"])
+    with pytest.warns(UserWarning, match="only one row is of class rare: it stays in training and is not validated"):
+        model = fit(y=y, validation=0.3)
+    assert model.task.classes == ("a", "b", "rare")  # type: ignore[attr-defined]
+    with pytest.raises(mn.DataError, match="no class has a second row"), pytest.warns(UserWarning, match="only one row"):
+        fit(y=np.array([str(i) for i in range(12)]), validation=0.3)
+
+
+@pytest.mark.parametrize("way", ["closed_form", "autograd", "module"])
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_divergence_stops_with_finite_weights_and_a_warning(task: str, way: str) -> None:
+    spec: Any = mn.network(SPEC, in_features=3, out_features=3 if task == "multiclass" else 1) if way == "module" else SPEC
+    recipe = mn.Recipe(
+        optimizer=mn.SGD(lr=1e20),
+        epochs=30,
+        batch_size=4,
+        device="cpu",
+        gradient="auto" if way == "module" else way,  # type: ignore[arg-type]
+    )
+    with pytest.warns(mn.DivergenceWarning, match=r"in epoch \d+, step \d+, at learning rate 1e\+20;.*clip_norm") as seen:
+        model = mn.train(X, Y if task == "multiclass" else X[:, 0] * 3, spec, recipe, progress=False)
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+    assert model.info["stopped"] == ["diverged"]
+    assert len(model.history["step"]) < 30
+    assert all(np.isfinite(value).all() for value in model.members[0].values())
+
+
+def test_a_run_that_does_not_diverge_does_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(recipe=dataclasses.replace(RECIPE, epochs=3), validation=0.25)
+
+
+def test_a_module_must_fit() -> None:
+    with pytest.raises(mn.DataError, match=r"the module gave scores of shape \(12, 2, 3\) for 12 rows"):
+        fit(spec=nn.Sequential(nn.Linear(3, 6), nn.Unflatten(1, (2, 3))))
+    with pytest.raises(mn.DataError, match="Flatten has no parameter that requires a gradient; there is nothing to train"):
+        fit(spec=nn.Flatten())
+    for outputs in (1, 2):  # one score would broadcast over three classes
+        with pytest.raises(mn.DataError, match=f"the module gives {outputs} scores a row, but this target needs 3"):
+            fit(spec=nn.Linear(3, outputs))

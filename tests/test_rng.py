@@ -1,0 +1,81 @@
+"""Randomness is a function of its coordinates."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manynets import rng
+
+WORD = st.integers(0, 2**64 - 1)
+
+
+def test_the_mixer_is_splitmix64() -> None:
+    """The first outputs of SplitMix64 from seed 0 (Steele et al. 2014; the same in java.util.SplittableRandom)."""
+    published = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F, 0xF88BB8A8724C81EC, 0x1B39896A51A8749B]
+    assert [rng.mix64(rng.GOLDEN * (i + 1)) for i in range(5)] == published
+
+
+@given(WORD, st.integers(0, 1000), st.integers(1, 40))
+def test_step_words_are_the_mixer_of_their_coordinates(key: int, step: int, count: int) -> None:
+    words = rng.step_words(np.array([key, 5], dtype=np.uint64), step, count)
+    assert words.shape == (count, 2)
+    for t in range(count):
+        assert int(words[t, 0]) == rng.mix64(key + rng.GOLDEN * (step + t + 1))
+
+
+@given(WORD)
+def test_random_bytes_are_the_mixer_of_their_coordinates(word: int) -> None:
+    base = np.arange(1, 6, dtype=np.uint64) * np.uint64(rng.GOLDEN)
+    out = np.empty((1, 1, 5), dtype=np.uint64)
+    drawn = rng.random_bytes(np.array([[word]], dtype=np.uint64), base, out, np.empty_like(out))
+    expected = b"".join(rng.mix64(word + rng.GOLDEN * (i + 1)).to_bytes(8, "little") for i in range(5))
+    assert drawn.shape == (1, 1, 40)
+    assert drawn.tobytes() == expected
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.001, 0.1, 0.2, 0.5, 0.7, 0.999])
+def test_levels_have_the_mean_that_is_asked(rate: float) -> None:
+    levels = rng.drop_levels(rng.step_words(np.array([3], dtype=np.uint64), 0, 20_000), np.array([[rate]]))
+    assert set(np.unique(levels)) <= {int(256 * rate), min(int(256 * rate) + 1, 255)}
+    if 256 * rate < 255:
+        assert levels.mean() == pytest.approx(256 * rate, abs=0.02)
+
+
+def test_streams_differ_in_every_coordinate() -> None:
+    keys = [
+        rng.stream_key(seed, purpose, *path)
+        for seed, purpose, path in itertools.product(range(5), rng.PURPOSES, [(), (0,), (1,), (0, 0), (0, 1)])
+    ]
+    assert len(set(keys)) == len(keys)
+    assert rng.stream_key(3, "init", 2) == rng.stream_key(3, "init", 2)
+
+
+def test_generators_agree_with_themselves_only() -> None:
+    draws = [rng.generator(seed, "init", layer).random(4).tolist() for seed in (0, 1) for layer in (0, 1)]
+    assert rng.generator(1, "init", 1).random(4).tolist() == draws[3]
+    assert len({tuple(draw) for draw in draws}) == 4
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 300))
+def test_a_permutation_holds_each_row_once(seed: int, epoch: int, rows: int) -> None:
+    order = rng.permutation(seed, epoch, rows)
+    assert sorted(order.tolist()) == list(range(rows))
+    assert order.tolist() == rng.permutation(seed, epoch, rows).tolist()
+
+
+def test_permutations_differ_by_seed_and_epoch() -> None:
+    orders = {tuple(rng.permutation(seed, epoch, 50).tolist()) for seed in range(4) for epoch in range(4)}
+    assert len(orders) == 16
+
+
+def test_nothing_global_is_touched() -> None:
+    np.random.seed(0)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]  # noqa: NPY002
+    rng.permutation(0, 0, 100)
+    rng.generator(0, "split").random(5)
+    assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index, arg-type]  # noqa: NPY002

@@ -1,0 +1,414 @@
+"""`train` and the Model it returns: repeatability, what it leaves alone, history, validation, files, prediction."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import manynets as mn
+from manynets.fitting import model_of, prepare
+from manynets.training.events import Advanced, Evaluated, Event, Finished, Started
+from manynets.training.many import train_members
+from tests.tolerances import assert_close
+from tests.training.problems import member_of
+
+N, D = 90, 4
+SPEC = mn.MLP(hidden=(8, 6), dropout=0.2)
+RECIPE = mn.Recipe(optimizer=mn.Adam(lr=0.01), epochs=4, batch_size=16, device="cpu")
+
+
+def data(task: str = "multiclass") -> tuple[np.ndarray, Any]:
+    random = np.random.default_rng(5)
+    x = random.normal(size=(N, D)).astype(np.float32)
+    signal = x[:, :3] + 0.2 * random.normal(size=(N, 3))
+    if task == "regression":
+        return x, 100 + 20 * signal[:, 0]
+    if task == "multilabel":
+        return x, (signal > 0).astype(int)
+    return x, np.array(["red", "green", "blue"])[signal.argmax(1)] if task == "multiclass" else signal[:, 0] > 0
+
+
+def fit(spec: Any = SPEC, recipe: mn.Recipe = RECIPE, task: str = "multiclass", **options: Any) -> mn.Model:
+    return mn.train(*data(task), spec, recipe, progress=False, **options)
+
+
+class Own(nn.Module):
+    """A module of a user, with dropout and batch norm."""
+
+    def __init__(self, outputs: int = 3, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.stack = nn.Sequential(
+                nn.Linear(D, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, outputs)
+            )  # fmt: skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.stack(x)
+
+
+# ----------------------------------------------------------------------------------------------------------- repeatability
+
+
+@pytest.mark.parametrize("make", [lambda: SPEC, lambda: dataclasses.replace(SPEC, batch_norm=True), Own])
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(make: Any) -> None:
+    one, same, other = (fit(make(), seed=seed, validation=0.2) for seed in (1, 1, 2))
+    assert_close(same.members[0], one.members[0], "bits")
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert same.history[name] == one.history[name]
+    assert other.history["loss"] != one.history["loss"]
+    assert not np.array_equal(other.predict_proba(data()[0]), one.predict_proba(data()[0]))
+
+
+def test_the_global_generators_do_not_matter() -> None:
+    torch.manual_seed(1)
+    one = fit(Own())
+    torch.manual_seed(2)
+    assert_close(fit(Own()).members[0], one.members[0], "bits")
+
+
+class Stop(Exception):
+    pass
+
+
+def angry(event: Event) -> None:
+    if isinstance(event, Evaluated):
+        raise Stop
+
+
+DIVERGING = dataclasses.replace(RECIPE, optimizer=mn.SGD(lr=1e30))
+
+
+@pytest.mark.parametrize("case", ["mlp", "module", "diverges", "module diverges", "observer", "module observer", "bad data"])
+def test_generators_threads_and_settings_are_left_as_they_were(case: str) -> None:
+    torch.manual_seed(77)
+    np.random.seed(77)  # noqa: NPY002
+    threads = torch.get_num_threads()
+    precision, grad = torch.get_float32_matmul_precision(), torch.is_grad_enabled()
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index, union-attr]  # noqa: NPY002
+    spec: Any = Own() if "module" in case else SPEC
+    if "diverges" in case:
+        with pytest.warns(mn.DivergenceWarning):
+            fit(spec, DIVERGING)
+    elif "observer" in case:
+        with pytest.raises(Stop):
+            fit(spec, observers=[angry])
+    elif case == "bad data":
+        with pytest.raises(mn.DataError):
+            mn.train([[np.nan]], [1.0], progress=False)
+    else:
+        fit(spec, validation=0.2)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], numpy_before)  # type: ignore[index, arg-type]  # noqa: NPY002
+    assert torch.get_num_threads() == threads
+    assert torch.get_float32_matmul_precision() == precision
+    assert torch.is_grad_enabled() == grad
+
+
+def test_what_is_given_is_not_changed() -> None:
+    x, y = data()
+    before = x.copy(), y.copy()
+    start = fit().members[0]
+    kept = copy.deepcopy(start)
+    mn.train(x, y, SPEC, RECIPE, initial=start, progress=False)
+    assert np.array_equal(x, before[0])
+    assert np.array_equal(y, before[1])
+    assert_close(start, kept, "bits")
+
+
+def test_x_may_be_a_list_a_tensor_or_an_array_of_any_layout() -> None:
+    x, y = data()
+    one = mn.train(x, y, SPEC, RECIPE, progress=False).members[0]
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    for other in (x.tolist(), torch.from_numpy(x), np.asfortranarray(x), x.astype(">f4"), x.astype(np.longdouble), read_only):
+        assert_close(mn.train(other, y, SPEC, RECIPE, progress=False).members[0], one, "bits")
+
+
+# ----------------------------------------------------------------------------------------------------------------- history
+
+
+def test_history_by_epoch() -> None:
+    history = fit(validation=0.2).history
+    assert set(history) == {"epoch", "step", "lr", "seconds", "loss", "accuracy", "val_loss", "val_accuracy"}
+    assert history["epoch"] == [1.0, 2.0, 3.0, 4.0]
+    assert history["step"] == [5.0, 10.0, 15.0, 20.0]  # 72 rows in batches of 16
+    assert history["lr"] == [0.01] * 4
+    assert all(a < b for a, b in zip(history["seconds"], history["seconds"][1:], strict=False))
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_history_by_iterations() -> None:
+    recipe = dataclasses.replace(RECIPE, epochs=None, iterations=14, evaluate_every=4)
+    history = fit(recipe=recipe, task="regression").history
+    assert history["step"] == [4.0, 8.0, 12.0, 14.0]
+    assert_close(history["epoch"], [4 / 6, 8 / 6, 2.0, 14 / 6], "float64")
+    assert set(history) == {"epoch", "step", "lr", "seconds", "loss", "r2"}
+
+
+def test_evaluating_more_often_changes_nothing_but_the_history() -> None:
+    often = fit(recipe=dataclasses.replace(RECIPE, evaluate_every=1))
+    assert len(often.history["step"]) == 24
+    assert_close(often.members[0], fit().members[0], "bits")
+
+
+def test_the_loss_of_the_history_is_that_of_evaluate() -> None:
+    """One full batch with lr 0: the loss in training is the loss of the untouched network."""
+    for task in ("regression", "multilabel", "binary", "multiclass"):
+        recipe = mn.Recipe(optimizer=mn.SGD(lr=0.0), epochs=1, batch_size=N, dtype="float64")
+        model = fit(mn.MLP(hidden=(5,)), recipe, task, validation=data(task))
+        figures = model.evaluate(*data(task))
+        for name in ("loss", model.task.metric):
+            assert_close(model.history[name][0], figures[name], "float64", what=name)
+            assert_close(model.history[f"val_{name}"][0], figures[name], "float64", what=name)
+
+
+def test_keep_best_returns_the_weights_of_the_best_epoch() -> None:
+    recipe = dataclasses.replace(RECIPE, optimizer=mn.SGD(lr=1.5), epochs=12)
+    spec, validation = mn.MLP(hidden=(8,)), np.arange(0, 30)
+    model = fit(spec, recipe, validation=validation)
+    best = int(np.argmin(model.history["val_loss"]))
+    assert best < 11
+    assert model.info["best"] == best
+    again = fit(spec, dataclasses.replace(recipe, epochs=best + 1, keep="last"), validation=validation)
+    assert_close(model.members[0], again.members[0], "bits")
+    last = fit(spec, dataclasses.replace(recipe, keep="last"), validation=validation)
+    assert last.info["best"] == 11
+    x, y = data()
+    assert_close(last.evaluate(x[:30], y[:30])["loss"], last.history["val_loss"][-1], "float32")
+    metric = fit(spec, dataclasses.replace(recipe, watch="metric"), validation=validation)
+    assert metric.info["best"] == int(np.argmax(metric.history["val_accuracy"]))
+
+
+def test_early_stopping() -> None:
+    recipe = dataclasses.replace(RECIPE, optimizer=mn.SGD(lr=0.0), epochs=50, stopping=mn.EarlyStopping(patience=3))
+    model = fit(mn.MLP(hidden=(4,)), recipe, validation=0.3)
+    assert model.history["epoch"] == [1.0, 2.0, 3.0, 4.0]  # the first is the best; three without a gain
+    assert model.info["stopped"] == ["early"]
+
+
+def test_events_in_their_order() -> None:
+    seen: list[Event] = []
+    fit(observers=[seen.append], validation=0.2)
+    assert isinstance(seen[0], Started)
+    assert (seen[0].networks, seen[0].steps, seen[0].steps_per_epoch, seen[0].metric) == (1, 20, 5, "accuracy")
+    assert isinstance(seen[-1], Finished)
+    assert [event.step for event in seen if isinstance(event, Evaluated)] == [5, 10, 15, 20]
+    assert [event.alive for event in seen if isinstance(event, Evaluated)] == [1, 1, 1, 0]
+    assert [event.step for event in seen if isinstance(event, Advanced)][-1] == 20
+    entries = [event.entries[0] for event in seen if isinstance(event, Evaluated)]
+    assert all("val_accuracy" in entry for entry in entries)
+
+
+# -------------------------------------------------------------------------------------------------------------- validation
+
+
+def test_a_fraction_keeps_the_shares_of_classes() -> None:
+    x, y = np.random.default_rng(0).normal(size=(100, 2)), np.repeat([0, 1, 2], [60, 30, 10])
+    prepared = prepare(x, y, mn.Recipe(), validation=0.2)
+    assert prepared.rows is not None
+    assert prepared.validation_rows is not None
+    assert np.bincount(y[prepared.validation_rows]).tolist() == [12, 6, 2]
+    assert sorted([*prepared.rows, *prepared.validation_rows]) == list(range(100))
+
+
+def test_rows_mask_and_own_set_are_the_same_validation() -> None:
+    x, y = data()
+    rows, mask = np.arange(60, 90), np.arange(N) >= 60
+    one = mn.train(x, y, SPEC, RECIPE, validation=rows, progress=False)
+    two = mn.train(x, y, SPEC, RECIPE, validation=mask, progress=False)
+    three = mn.train(x[:60], y[:60], SPEC, RECIPE, validation=(x[60:], y[60:]), progress=False)
+    for other in (two, three):
+        assert_close(other.members[0], one.members[0], "bits")
+        assert_close(other.history["val_loss"], one.history["val_loss"], "float32")
+    with pytest.raises(AssertionError):
+        assert_close(fit().members[0], one.members[0], "float32")
+
+
+def test_a_validation_set_may_have_weights() -> None:
+    x, y = data("regression")
+    weight = np.where(np.arange(30) < 10, 3.0, 1.0)
+    own = mn.train(x[:60], y[:60], SPEC, RECIPE, validation=(x[60:], y[60:], weight), progress=False)
+    twice = np.concatenate([np.arange(60, 90), np.arange(60, 70), np.arange(60, 70)])
+    repeated = mn.train(x[:60], y[:60], SPEC, RECIPE, validation=(x[twice], y[twice]), progress=False)
+    assert_close(own.history["val_loss"], repeated.history["val_loss"], "float32")
+    assert_close(own.history["val_r2"], repeated.history["val_r2"], "float32")
+
+
+def test_class_weight() -> None:
+    x, y = np.random.default_rng(0).normal(size=(60, 2)), np.repeat(["a", "b"], [45, 15])
+    recipe = dataclasses.replace(RECIPE, dtype="float64")
+    balanced = mn.train(x, y, SPEC, recipe, class_weight="balanced", progress=False)
+    named = mn.train(x, y, SPEC, recipe, class_weight={"a": 60 / 90, "b": 2.0}, progress=False)
+    weights = mn.train(x, y, SPEC, recipe, sample_weight=np.where(y == "a", 60 / 90, 2.0), progress=False)
+    assert_close(named.members[0], balanced.members[0], "float64")
+    assert_close(weights.members[0], balanced.members[0], "float64")
+    one = mn.train(x, y, SPEC, recipe, progress=False)
+    assert (balanced.predict(x) == "b").sum() > (one.predict(x) == "b").sum()
+    for wrong, message in (
+        ("balance", "class_weight is 'balance', but must be 'balanced' or a dict"),
+        ({"c": 1.0}, "class_weight names 'c', but the classes are 'a', 'b'"),
+        ({"a": -1.0}, "weights must be finite and not negative"),
+    ):
+        with pytest.raises(mn.OptionError, match=message):
+            mn.train(x, y, SPEC, recipe, class_weight=wrong, progress=False)  # type: ignore[arg-type]
+    with pytest.raises(mn.OptionError, match="'regression' has no single class per row; use sample_weight"):
+        fit(task="regression", class_weight="balanced")
+
+
+# ------------------------------------------------------------------------------------------------------------------- files
+
+
+def several(task: str, networks: int = 3, spec: mn.MLP = SPEC) -> mn.Model:
+    prepared = prepare(*data(task), RECIPE)
+    members = [member_of(prepared.problem, k, spec, dataclasses.replace(RECIPE, seed=k)) for k in range(networks)]
+    return model_of(spec, RECIPE, prepared, train_members(prepared.problem, members))
+
+
+@pytest.mark.parametrize("task", ["regression", "binary", "multiclass", "multilabel"])
+@pytest.mark.parametrize("networks", [1, 3])
+def test_a_saved_model_predicts_the_same_bits(task: str, networks: int, tmp_path: Path) -> None:
+    model = several(task, networks, dataclasses.replace(SPEC, batch_norm=True))
+    model.save(tmp_path / "a.safetensors")
+    loaded = mn.load(tmp_path / "a.safetensors")
+    x, y = data(task)
+    assert np.array_equal(loaded.scores(x), model.scores(x))
+    assert np.array_equal(loaded.predict(x), model.predict(x))
+    assert loaded.evaluate(x, y) == model.evaluate(x, y)
+    assert (loaded.spec, loaded.task, loaded.recipe, loaded.history, loaded.info) == (
+        model.spec, model.task, model.recipe, model.history, model.info,
+    )  # fmt: skip
+
+
+def test_a_saved_module_comes_back_into_a_module_of_the_same_kind(tmp_path: Path) -> None:
+    model = fit(Own(seed=1))
+    model.save(tmp_path / "own.safetensors")
+    loaded = mn.load(tmp_path / "own.safetensors", module=Own(seed=2))
+    assert np.array_equal(loaded.scores(data()[0]), model.scores(data()[0]))
+    assert_close(loaded.members[0], model.members[0], "bits")
+    with pytest.raises(mn.ModelFileError, match="holds a module of your own; give it one of the same kind"):
+        mn.load(tmp_path / "own.safetensors")
+    with pytest.raises(mn.ModelFileError, match="the weights do not fit Own"):
+        mn.load(tmp_path / "own.safetensors", module=Own(outputs=4))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    fit(mn.MLP(hidden=(3,))).save(path)
+    return path
+
+
+def test_no_pickle_in_the_file(file: Path) -> None:
+    whole = file.read_bytes()
+    assert whole[8:9] == b"{"
+    assert b"pickle" not in whole
+    assert not whole.startswith((b"\x80", b"PK"))
+
+
+def test_any_changed_byte_and_any_cut_is_found(file: Path, tmp_path: Path) -> None:
+    whole, broken = file.read_bytes(), tmp_path / "broken.safetensors"
+    for place in range(0, len(whole), 37):
+        broken.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(mn.ModelFileError, match=r"broken\.safetensors"):
+            mn.load(broken)
+    for length in (0, 4, 8, 100, len(whole) // 2, len(whole) - 1):
+        broken.write_bytes(whole[:length])
+        with pytest.raises(mn.ModelFileError, match=r"broken\.safetensors"):
+            mn.load(broken)
+    with pytest.raises(mn.ModelFileError, match="there is no such file"):
+        mn.load(tmp_path / "nothing")
+    with pytest.raises(mn.ModelFileError, match="this is a folder"):
+        mn.load(tmp_path)
+
+
+def test_a_failed_save_leaves_the_old_file(file: Path, tmp_path: Path) -> None:
+    model = mn.load(file)
+    target = tmp_path / "model.safetensors"
+    model.save(target)
+    before = target.read_bytes()
+    model.info["bad"] = float("nan")
+    with pytest.raises(ValueError, match="JSON"):
+        model.save(target)
+    assert target.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+# -------------------------------------------------------------------------------------------------------------- prediction
+
+
+def test_prediction_of_several_networks_is_their_mean() -> None:
+    x, y = data()
+    model = several("multiclass")
+    each = np.stack([model.task.proba(scores) for scores in model.scores(x)])
+    assert_close(model.predict_proba(x), each.mean(0), "float32")
+    assert model.predict(x).tolist() == np.array(model.task.classes)[each.mean(0).argmax(1)].tolist()  # type: ignore[attr-defined]
+    assert model.evaluate(x, y)["accuracy"] == np.mean(model.predict(x) == y)
+    truth = np.searchsorted(model.task.classes, y)  # type: ignore[attr-defined]
+    loss = -np.log(each.mean(0)[np.arange(N), truth]).mean()
+    assert_close(model.evaluate(x, y)["loss"], float(loss), "float32")
+    regression = several("regression")
+    own = np.stack([regression.task.predict(scores) for scores in regression.scores(x)])
+    assert_close(regression.predict(x), own.mean(0), "float64")
+    rmse = float(np.sqrt(np.mean((own.mean(0) - data("regression")[1]) ** 2)))
+    assert_close(regression.evaluate(*data("regression"))["rmse"], rmse, "float32")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: several("multiclass"), lambda: fit(dataclasses.replace(SPEC, batch_norm=True)), lambda: fit(Own())]
+)
+def test_one_row_and_chunks_are_the_same_as_all(make: Any) -> None:
+    model, x = make(), data()[0]
+    whole = model.scores(x)
+    assert whole.shape == (model.size, N, 3)
+    model._chunk = 7
+    assert_close(model.scores(x), whole, "float32")
+    one = np.concatenate([model.scores(x[i : i + 1]) for i in range(N)], axis=1)
+    assert_close(one, whole, "float32")
+
+
+@pytest.mark.parametrize("make", [lambda: several("multiclass"), lambda: fit(Own())])
+def test_threads_predict_the_serial_bits(make: Any) -> None:
+    model, x = make(), data()[0]
+    if model.module is not None:
+        model.module.train()  # even if someone left it so
+    parts = [x[i : i + 30] for i in range(0, 60, 2)]
+    expected = [model.predict_proba(part) for part in parts]
+    barrier = threading.Barrier(8)
+
+    def work(_: int) -> list[np.ndarray]:
+        barrier.wait()
+        return [model.predict_proba(part) for part in parts]
+
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(work, range(8)):
+            assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_the_plain_module_gives_the_same_scores(norm: bool) -> None:
+    model, x = several("multiclass", spec=dataclasses.replace(SPEC, batch_norm=norm)), data()[0]
+    for k in range(3):
+        module = model.network(k).eval()
+        assert isinstance(module, nn.Sequential)
+        with torch.no_grad():
+            assert_close(module(torch.from_numpy(x)), model.scores(x)[k], "float32")
+        fresh = mn.network(model.spec, in_features=D, out_features=3)  # type: ignore[arg-type]
+        fresh.load_state_dict(module.state_dict())
+        with torch.no_grad():
+            assert torch.equal(fresh.eval()(torch.from_numpy(x)), module(torch.from_numpy(x)))
+
+
+def test_training_goes_on_from_given_weights() -> None:
+    first = fit(mn.MLP(hidden=(8,)))
+    still = dataclasses.replace(RECIPE, optimizer=mn.SGD(lr=0.0), epochs=1)
+    assert_close(fit(mn.MLP(hidden=(8,)), still, initial=first.members[0]).members[0], first.members[0], "bits")
