@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 import manynets as mn
-from manynets.optim import Coefficients, coefficient, optimizer_for, schedule_factors
+from manynets.optim import Coefficients, coefficient, optimizer_for
+from manynets.schedules import schedule_factors
 from manynets.spec import InverseScaling, Optimizer, Schedule
 from tests.tolerances import assert_close
 

@@ -25,8 +25,8 @@ from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression, Task, find_task
 from manynets.training.engine import train_with
 from manynets.training.events import Observer
-from manynets.training.members import Member, Outcome, Problem
 from manynets.training.many import train_members
+from manynets.training.members import Member, Outcome, Problem
 from manynets.training.progress import Show, progress_observers
 from manynets.training.settings import find_device
 

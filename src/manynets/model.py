@@ -79,6 +79,11 @@ class Model:
         what = f"{self.size} x " if self.size > 1 else ""
         return f"<Model: {what}{self.spec or type(self.module).__name__} for {self.task.name}, {self.in_features} columns>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle, copy: by what the model is made of, once (views of one tensor would be written each with the whole of it)."""
+        names = ("spec", "task", "recipe", "in_features", "members", "history", "info", "module", "encoder")
+        return _model, ({name: getattr(self, name) for name in names},)
+
     @property
     def size(self) -> int:
         """K, the number of networks."""
@@ -189,7 +194,7 @@ class Model:
             "in_features": self.in_features,
             "encoder": None if self.encoder is None else self.encoder.to_json(),
             "networks": self.size,
-            "history": {name: [_jsonable(value) for value in column] for name, column in self.history.items()},
+            "history": list(self.history),
             "info": self.info,
         }
         members = self.members
@@ -197,14 +202,16 @@ class Model:
             tensors = members[0]
         else:
             tensors = {name: np.stack([member[name] for member in members]) for name in members[0]}
-        write_model_file(path, header, tensors)
-
-
-def _jsonable(value: float) -> float | str:
-    return value if np.isfinite(value) else str(value)
+        history = {_HISTORY + name: np.array(column, dtype=np.float64) for name, column in self.history.items()}
+        write_model_file(path, header, {**tensors, **history})
 
 
 _FIELDS = {"spec", "task", "recipe", "in_features", "encoder", "networks", "history", "info"}
+_HISTORY = "history/"  # before the names of the history's columns among the tensors
+
+
+def _model(fields: dict[str, Any]) -> Model:
+    return Model(**fields)
 
 
 def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Model:
@@ -222,15 +229,19 @@ def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Mo
         recipe, task = from_json(header["recipe"]), task_from_json(header["task"])
         if not (spec is None or isinstance(spec, MLP)) or not isinstance(recipe, Recipe):
             raise OptionError("spec must be an MLP and recipe a Recipe")
+        objective_for(task, recipe)
         for name in ("in_features", "networks"):
-            if isinstance(header[name], bool) or not isinstance(header[name], int) or header[name] < 1:
+            if type(header[name]) is not int or not 1 <= header[name] < 1 << 62:
                 raise OptionError(f"{name} is {header[name]!r}, but must be a whole number of at least 1")
-        history = {str(name): [float(value) for value in column] for name, column in header["history"].items()}
-        info = dict(header["info"])
+        if spec is None and header["networks"] != 1:
+            raise OptionError(f"networks is {header['networks']}, but a module of one's own is one network")
+        if not isinstance(header["info"], dict):
+            raise OptionError("info must be a JSON object")
         encoder = None if header["encoder"] is None else _encoder_from_json(header["encoder"], header["in_features"])
-    except (ManynetsError, TypeError, ValueError, AttributeError) as error:
-        raise ModelFileError(f"{path}: {error}; save the model again") from error
-    networks, in_features = header["networks"], header["in_features"]
+    except (ManynetsError, TypeError, ValueError, AttributeError, KeyError, OverflowError, RecursionError) as error:
+        raise ModelFileError(f"{path}: {' '.join(str(error).split())[:500]}; save the model again") from error
+    networks, in_features, info = header["networks"], header["in_features"], header["info"]
+    history = _history(path, header["history"], {n: tensors.pop(n) for n in list(tensors) if n.startswith(_HISTORY)})
     if spec is None:
         if module is None:
             raise ModelFileError(
@@ -242,7 +253,7 @@ def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Mo
             raise ModelFileError(f"{path}: the weights do not fit {type(module).__name__}: {error}") from error
         members: list[dict[str, Array]] = []
     else:
-        _check_tensors(path, Shape.of(spec, in_features, task.outputs), networks, tensors)
+        _check_tensors(path, Shape.of(spec, in_features, task.outputs), networks, tensors, recipe.dtype)
         members = list(_split(tensors, networks))
     return Model(
         spec=spec,
@@ -266,7 +277,17 @@ def _encoder_from_json(state: Any, in_features: int) -> TableEncoder:
     return encoder
 
 
-def _check_tensors(path: object, shape: Shape, networks: int, tensors: Mapping[str, Array]) -> None:
+def _history(path: object, names: Any, columns: Mapping[str, Array]) -> dict[str, list[float]]:
+    """Return the columns of the history, in the order of their names."""
+    if not isinstance(names, list) or sorted(columns) != sorted(_HISTORY + str(name) for name in names):
+        raise ModelFileError(f"{path}: history must list the names of its columns; save the model again")
+    for name, column in columns.items():
+        if column.ndim != 1 or column.dtype != np.float64 or len(column) != len(next(iter(columns.values()))):
+            raise ModelFileError(f"{path}: {name!r} must be one column of float64, as long as the others; save the model again")
+    return {name: columns[_HISTORY + name].tolist() for name in names}
+
+
+def _check_tensors(path: object, shape: Shape, networks: int, tensors: Mapping[str, Array], dtype: str) -> None:
     wanted = {n: s if networks == 1 else (networks, *s) for n, s in (shape.parameters() | shape.buffers()).items()}
     found = {name: value.shape for name, value in tensors.items()}
     if wanted != found:
@@ -274,8 +295,10 @@ def _check_tensors(path: object, shape: Shape, networks: int, tensors: Mapping[s
         shown = ", ".join(f"{name} {found.get(name)} instead of {wanted.get(name)}" for name in wrong[:3])
         raise ModelFileError(f"{path}: the weights do not fit the specification: {shown}; save the model again")
     for name, value in tensors.items():
-        if value.dtype not in (np.float32, np.float64) or not np.isfinite(value).all():
-            raise ModelFileError(f"{path}: {name} must hold finite floats; save the model again")
+        if value.dtype != dtype or not np.isfinite(value).all():
+            raise ModelFileError(f"{path}: {name} must hold finite numbers of {dtype}; save the model again")
+        if name.endswith("running_var") and (value < 0).any():
+            raise ModelFileError(f"{path}: {name} holds negative variances; save the model again")
 
 
 def _split(tensors: Mapping[str, Array], networks: int) -> Iterator[dict[str, Array]]:

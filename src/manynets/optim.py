@@ -1,4 +1,4 @@
-"""Optimizers on the flat parameters (K, P) of a population, and schedules; every hyperparameter may differ by network.
+"""Optimizers on the flat parameters (K, P) of a population; every hyperparameter may differ by network.
 
 A coefficient that is the same for all networks is a Python number, else a column (K, 1). Coefficients that change by step (the
 learning rate, bias corrections) are planned for many steps at once on the host. The formulas are those of torch.optim.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias, final
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from manynets import spec
 
-__all__ = ["Coefficient", "Coefficients", "Optimizer", "coefficient", "optimizer_for", "schedule_factors"]
+__all__ = ["Coefficient", "Coefficients", "Optimizer", "coefficient", "optimizer_for"]
 
 FUSED_RUN = 2048  # parameters from which a fused kernel of their own is cheaper than columns over all networks
 
@@ -320,41 +319,3 @@ _KINDS: dict[type, Callable[..., Optimizer]] = {
 def optimizer_for(specs: Sequence[spec.Optimizer], flat: Tensor, grad: Tensor) -> Optimizer:
     """Return the optimizer of K networks whose specifications are of one kind."""
     return _KINDS[type(specs[0])](specs, flat, grad)
-
-
-# -------------------------------------------------------------------------------------------------------------- schedules
-
-
-def schedule_factors(schedule: spec.Schedule, steps: NDArray[np.int64], *, total: int, per_epoch: int) -> Host:
-    """Return what the learning rate is multiplied by at each of these steps (counted from 0), shape of `steps`.
-
-    total: steps of the whole run; per_epoch: steps of an epoch. ReduceOnPlateau gives 1: the loop, which sees the loss, scales.
-    """
-    t = steps.astype(np.float64)
-    epoch = steps // per_epoch
-    match schedule:
-        case spec.Cosine():
-            warm = round(schedule.warmup * total)
-            share = (t - warm) / max(total - warm, 1)
-            return np.where(t < warm, (t + 1) / max(warm, 1), _cosine(1.0, schedule.final, share))
-        case spec.OneCycle():
-            low = 1 / schedule.start_factor
-            top = schedule.rise * total - 1  # the step at which lr is highest
-            up = _cosine(low, 1.0, t / top) if top > 0 else np.ones_like(t)
-            down = _cosine(1.0, low / schedule.final_factor, (t - top) / max(total - 1 - top, 1e-12))
-            return np.where(t <= top, up, down)
-        case spec.Warmup():
-            return np.minimum(1.0, (t + 1) / schedule.steps)
-        case spec.StepDecay():
-            return np.power(schedule.gamma, epoch // schedule.every)
-        case spec.Exponential():
-            return np.power(schedule.gamma, epoch)
-        case spec.InverseScaling():
-            return np.power(1.0 + schedule.start + epoch * schedule.rows, -schedule.power)
-        case spec.Constant() | spec.ReduceOnPlateau():
-            return np.ones_like(t)
-
-
-def _cosine(start: float, stop: float, share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Go from start to stop along half a cosine, share in [0, 1]."""
-    return stop + (start - stop) * 0.5 * (1 + np.cos(math.pi * np.clip(share, 0, 1)))

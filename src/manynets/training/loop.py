@@ -20,7 +20,8 @@ from manynets.data.batches import Batches, Chunk, Slots, steps_per_epoch
 from manynets.errors import OptionError
 from manynets.nn.dropout import Masks
 from manynets.nn.population import Population, Shape
-from manynets.optim import coefficient, schedule_factors
+from manynets.optim import coefficient
+from manynets.schedules import schedule_factors
 from manynets.spec import MLP
 from manynets.tasks.objectives import Objective, objective_for
 from manynets.training.autograd import Autograd, ModuleGradient, ModulePopulation
@@ -65,8 +66,8 @@ class Run:
         if isinstance(spec, MLP) and spec.batch_norm and min(self.batch_size, *counts) == 1:
             raise OptionError("batch_norm needs at least 2 rows in a batch; use a larger batch_size, or batch_norm=False")
         self.tracks = Tracks(members, self.steps)
-        self.step = 0
-        self.steps_before = members[0].progress.steps
+        self.step = members[0].start
+        self.steps_before = members[0].progress.steps - self.step
         self.seconds = 0.0
         self.outcomes: dict[int, Outcome] = {}
         self._log: list[Tensor] = []
@@ -91,7 +92,7 @@ class Run:
         out = torch.zeros_like(self.population.flat)
         for k, row in enumerate(rows):
             if row is not None:
-                out[k] = torch.as_tensor(row)
+                out[k] = torch.from_numpy(np.array(row))
         return out
 
     def _assemble(self, optimizer_state: Mapping[str, Tensor]) -> None:

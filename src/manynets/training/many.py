@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from manynets.training.events import Advanced, Event, Finished, Observer, Starte
 from manynets.training.loop import Run
 from manynets.training.members import Member, Outcome, Problem, batch_rows, group_key
 
-__all__ = ["Failure", "groups_of", "memory_at_hand", "network_bytes", "train_members", "train_what_can"]
+__all__ = ["Failure", "Relay", "groups_of", "memory_at_hand", "network_bytes", "train_members", "train_what_can"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,10 +80,19 @@ def train_members(
 
 
 def train_what_can(
-    problem: Problem, members: Sequence[Member], *, observers: Sequence[Observer] = (), memory_limit: int | None = None
+    problem: Problem,
+    members: Sequence[Member],
+    *,
+    observers: Sequence[Observer] = (),
+    memory_limit: int | None = None,
+    at_most: int | None = None,
+    told: Callable[[Sequence[Outcome | Failure]], None] = lambda results: None,
 ) -> list[Outcome | Failure]:
     """Train as `train_members`, but a member that cannot be trained (an option that does not fit its data, too little memory)
-    becomes a Failure, and the others are trained all the same."""
+    becomes a Failure, and the others are trained all the same.
+
+    at_most: networks that are trained together. told: called with the results of each group, as soon as it is through.
+    """
     limit = memory_at_hand(problem.rows.x.device) if memory_limit is None else memory_limit
     results: dict[int, Outcome | Failure] = {}
     fit: list[Member] = []
@@ -92,14 +101,15 @@ def train_what_can(
             group_key(member, problem, False)
         except ManynetsError as error:
             results[member.number] = Failure(member.number, error)
+            told([results[member.number]])
         else:
             fit.append(member)
     waiting = []
     for group in groups_of(problem, fit):
-        size = max(1, min(len(group), int(limit // max(1, network_bytes(group[0], problem)))))
+        size = max(1, min(len(group), int(limit // max(1, network_bytes(group[0], problem))), at_most or len(group)))
         parts = -(-len(group) // size)
         waiting += [group[i * len(group) // parts : (i + 1) * len(group) // parts] for i in range(parts)]
-    relay = _Relay(problem, waiting, observers) if len(waiting) > 1 else None
+    relay = Relay(problem.task.metric, len(fit), observers) if len(waiting) > 1 else None
     while waiting:
         group = waiting.pop(0)
         try:
@@ -109,25 +119,34 @@ def train_what_can(
                 waiting[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]
             else:
                 results[group[0].number] = Failure(group[0].number, error)
+                told([results[group[0].number]])
+                if relay is not None:
+                    relay.done(1)
         else:
             if relay is not None:
-                relay.done(group)
+                relay.done(len(group))
             results |= {outcome.number: outcome for outcome in outcomes}
+            told(outcomes)
     if relay is not None:
         relay.finish()
     return [results[member.number] for member in members]
 
 
-class _Relay:
-    """Tells the observers of several groups as of one run: steps count networks x steps, and it starts and finishes once."""
+class Relay:
+    """Tells the observers of several groups as of one run, which starts and finishes once: a network is PARTS steps.
 
-    def __init__(self, problem: Problem, groups: Sequence[Sequence[Member]], observers: Sequence[Observer]) -> None:
+    It is an observer itself, so relays can be stacked.
+    """
+
+    PARTS = 1000
+
+    def __init__(self, metric: str, networks: int, observers: Sequence[Observer]) -> None:
         self.observers = list(observers)
-        self.metric = problem.task.metric
+        self.metric = metric
         self.before = 0
         self.seconds = 0.0
         self.diverged: tuple[int, ...] = ()
-        self.networks = sum(map(len, groups))
+        self.networks = networks
         self.started = False
         self.share = 0
 
@@ -135,25 +154,27 @@ class _Relay:
         if isinstance(event, Started):
             if not self.started:
                 self.started = True
-                self._tell(Started(self.networks, self.networks, 1, self.metric))
+                self._tell(Started(self.networks, self.networks * self.PARTS, self.PARTS, self.metric))
             self.share = event.networks
             self.steps = max(event.steps, 1)
         elif isinstance(event, Advanced):
-            self._tell(Advanced(self.before + self.share * event.step // self.steps))
+            self._tell(Advanced(self.before * self.PARTS + self.share * self.PARTS * event.step // self.steps))
         elif isinstance(event, Finished):
             self.seconds += event.seconds
             self.diverged += event.diverged
         else:
             self._tell(event)
 
-    def done(self, group: Sequence[Member]) -> None:
-        """Count a group as trained."""
-        self.before += len(group)
-        self._tell(Advanced(self.before))
+    def done(self, networks: int) -> None:
+        """Count so many networks as trained."""
+        self.before += networks
+        if self.started:
+            self._tell(Advanced(self.before * self.PARTS))
 
     def finish(self) -> None:
         """Tell that all groups are done."""
-        self._tell(Finished(self.seconds, self.diverged))
+        if self.started:
+            self._tell(Finished(self.seconds, self.diverged))
 
     def _tell(self, event: Event) -> None:
         for observer in self.observers:

@@ -53,6 +53,8 @@ class Member:
     number: by which events name it. initial: parameters by name (of a module: its own, as they are).
     progress: where an earlier training left it. resumable: whether the outcome has the progress.
     weight: what each of the problem's rows counts for this network, (N,), in the place of the problem's own weights.
+    start: steps of this very training that were made before: order of rows, masks and schedule go on from there. `progress` is
+        then where they ended, and `initial` the weights.
     """
 
     number: int
@@ -64,6 +66,7 @@ class Member:
     progress: Progress = dataclasses.field(default_factory=Progress)
     resumable: bool = False
     weight: NDArray[np.float64] | None = None
+    start: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +103,7 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
     shape = Shape.of(member.spec, problem.rows.x.shape[1], problem.task.outputs)
     steps = steps_per_epoch(total, batch_rows(recipe, total), merge_single=member.spec.batch_norm)
     ways = (getattr(recipe.optimizer, name, None) for name in ("nesterov", "lr_in_velocity"))
-    optimizer = (type(recipe.optimizer), *ways, member.progress.steps)
+    optimizer = (type(recipe.optimizer), *ways, member.progress.steps, member.start)
     loss = (recipe.loss, recipe.quantile, recipe.delta)
     way = (recipe.gradient, recipe.precision, recipe.dtype, recipe.device, recipe.shuffle)
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any, Literal, TypeAlias
@@ -25,33 +26,55 @@ def progress_observers(show: Show) -> list[Observer]:
     return [_Live()] if sys.stderr.isatty() else [_Lines()]
 
 
-def _figures(event: Evaluated, metric: str) -> str:
-    columns = event.columns
-    prefix = "val_" if "val_loss" in columns else ""
-    if len(event.numbers) == 1:
+class _Story:
+    """What there is to tell of a run, from its events: of one network its figures, of several how many are alive and the best."""
+
+    def __init__(self, started: Started) -> None:
+        self.networks, self.metric = started.networks, started.metric
+        self.per_epoch, self.epochs = started.steps_per_epoch, started.steps / started.steps_per_epoch
+        self.ended = 0
+        self.best = -math.inf
+
+    def figures(self, event: Evaluated) -> str:
+        """Return the figures after an evaluation."""
+        columns = event.columns
+        prefix = "val_" if "val_loss" in columns else ""
+        name = prefix + self.metric
+        if self.networks > 1:
+            self.ended += len(event.numbers) - event.alive
+            self.best = float(np.fmax(self.best, np.fmax.reduce(columns[name])))
+            return f"{self.networks - self.ended} of {self.networks} networks alive  best {name} {self.best:.4f}"
         text = f"loss {columns['loss'][0]:.4f}"
         if prefix:
             text += f"  val_loss {columns['val_loss'][0]:.4f}"
-        return f"{text}  {prefix}{metric} {columns[prefix + metric][0]:.4f}"
-    return f"{event.alive} of {len(event.numbers)} networks alive  best {prefix}{metric} {np.fmax.reduce(columns[prefix + metric]):.4f}"
+        return f"{text}  {name} {columns[name][0]:.4f}"
+
+    def place(self, event: Evaluated) -> str:
+        """Return the epoch; nothing for several networks, of which each may be at its own."""
+        return "" if self.networks > 1 else f"epoch {event.step / self.per_epoch:g}/{self.epochs:g}  "
 
 
 class _Lines:
     """Plain lines on stderr, at most one in a few seconds, and the last."""
 
     def __init__(self) -> None:
-        self.metric, self.per_epoch, self.steps = "", 1, 0
+        self.story: _Story | None = None
+        self.steps, self.done = 1, 0
         self.began = self.shown = 0.0
         self.line = ""
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
-            self.metric, self.per_epoch, self.steps = event.metric, event.steps_per_epoch, event.steps
+            self.story, self.steps, self.done = _Story(event), event.steps, 0
             self.began = self.shown = time.monotonic()
-        elif isinstance(event, Evaluated):
-            epochs = f"epoch {event.step / self.per_epoch:g}/{self.steps / self.per_epoch:g}"
+        elif isinstance(event, Advanced):
+            self.done = event.step
+        elif isinstance(event, Evaluated) and self.story is not None:
             now = time.monotonic()
-            self.line = f"{epochs}  {_figures(event, self.metric)}  {now - self.began:.1f} s"
+            spent = now - self.began
+            self.line = f"{self.story.place(event)}{self.story.figures(event)}  {spent:.1f} s"
+            if self.story.networks > 1 and 0 < self.done < self.steps:
+                self.line += f", {spent * (self.steps - self.done) / self.done:.0f} s left"
             if now - self.shown > _LINES_APART:
                 self._print(now)
         elif isinstance(event, Finished) and self.line:
@@ -67,7 +90,8 @@ class _Live:
 
     def __init__(self) -> None:
         self.progress: Any = None
-        self.metric, self.shown = "", 0.0
+        self.story: _Story | None = None
+        self.shown = 0.0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
@@ -76,22 +100,19 @@ class _Live:
 
             columns = (
                 BarColumn(bar_width=24),
-                TextColumn("{task.percentage:>3.0f}%  epoch {task.fields[epoch]}"),
-                TextColumn("{task.fields[figures]}"),
+                TextColumn("{task.percentage:>3.0f}%  {task.fields[figures]}"),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(compact=True),
             )
             self.progress = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
-            self.per_epoch, self.epochs = event.steps_per_epoch, event.steps / event.steps_per_epoch
-            self.metric = event.metric
-            self.bar = self.progress.add_task("", total=event.steps, figures="", epoch=f"0/{self.epochs:g}")
+            self.story = _Story(event)
+            self.bar = self.progress.add_task("", total=event.steps, figures="")
             self.progress.start()
         elif isinstance(event, Advanced):
             self._show(completed=event.step)
-        elif isinstance(event, Evaluated):
-            epoch = f"{event.step / self.per_epoch:g}/{self.epochs:g}"
-            self._show(completed=event.step, figures=_figures(event, self.metric), epoch=epoch)
+        elif isinstance(event, Evaluated) and self.story is not None:
+            self._show(figures=self.story.place(event) + self.story.figures(event))
         elif isinstance(event, Finished):
             self.progress.refresh()
             self.progress.stop()

@@ -1,0 +1,258 @@
+"""The loop that the engines share: epochs, batches, history, validation, best weights, stopping. NumPy only.
+
+An engine only makes steps, gives scores and gives its weights; the loop never knows which library does so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets import rng
+from manynets.engines.losses import Loss
+from manynets.engines.optimizers import Numbers
+from manynets.errors import OptionError
+from manynets.schedules import schedule_factors
+from manynets.spec import MLP, Recipe, ReduceOnPlateau
+from manynets.tasks import Task
+
+__all__ = ["Engine", "EngineOutcome", "Rows", "Step", "Watcher", "batch_rows", "refuse", "run"]
+
+Array: TypeAlias = NDArray[Any]
+
+DEFAULT_EPOCHS = 20
+ROWS_AT_ONCE = 8192  # of a validation set
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """x (N, D), encoded target (N,) class codes or (N, O) floats, weight (N,) or None where all rows count alike."""
+
+    x: Array
+    target: Array
+    weight: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EngineOutcome:
+    """A trained network: parameters (and running statistics) by name, history as columns, and how it ended.
+
+    best: place in the history of the entry whose weights these are (-1: the initial weights). stopped: "done", "early" or
+    "diverged"; then `divergence` is (epoch, step, lr), counted from 1. info: what else is worth knowing, such as versions.
+    """
+
+    parameters: dict[str, Array]
+    history: dict[str, list[float]]
+    best: int
+    stopped: str
+    seconds: float
+    divergence: tuple[int, int, float] | None
+    info: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Step:
+    """One step to make: which rows (b,), the share (b,) of each in the mean loss, and the optimizer's numbers.
+
+    index: steps made before, in the whole run.
+    """
+
+    index: int
+    rows: NDArray[np.int64]
+    share: NDArray[np.float64]
+    numbers: Mapping[str, float]
+
+
+class Engine(Protocol):
+    """What a library does for the loop."""
+
+    def advance(self, steps: Sequence[Step]) -> NDArray[np.float64]:
+        """Make these steps, all of one epoch; return a log (L, 4 + M) as `Loss.log` writes it, a row for one step or several."""
+
+    def scores(self, x: Array) -> Array:
+        """Return raw scores (N, O) in prediction mode."""
+
+    def parameters(self) -> dict[str, Array]:
+        """Return copies of the parameters and running statistics by name."""
+
+
+class Watcher(Protocol):
+    """Somebody who is told how the run goes."""
+
+    def started(self, steps: int, steps_per_epoch: int) -> None:
+        """Training begins; it will make at most `steps` steps."""
+
+    def evaluated(self, step: int, entry: Mapping[str, float], alive: bool) -> None:
+        """The history got an entry after `step` steps; `alive`: training goes on."""
+
+
+def refuse(engine: str, spec: MLP, recipe: Recipe, *, batch_norm: bool = False, dropout: bool = False) -> None:
+    """Raise OptionError for what an engine does not do; the flags say what it does."""
+    for name, value, default in (("precision", recipe.precision, "full"), ("gradient", recipe.gradient, "auto")):
+        if value != default:
+            only = f"engine={engine!r} has one way only; leave it at {default!r}, or use engine='torch'"
+            raise OptionError(f"{name} is {value!r}, but {only}")
+    if recipe.device not in ("auto", "cpu"):
+        raise OptionError(f"device is {recipe.device!r}, but engine={engine!r} takes 'auto' or 'cpu'; use engine='torch'")
+    if spec.batch_norm and not batch_norm:
+        raise OptionError(f"batch_norm is True, but engine={engine!r} has none; use engine='torch' or 'numpy'")
+    if (spec.input_dropout or any(spec.dropouts)) and not dropout:
+        raise OptionError(f"dropout is above 0, but engine={engine!r} has none; use engine='torch' or 'numpy'")
+
+
+class _Patience:
+    """Which entry is the best, how long ago, and what the plateau has done to the learning rate."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe, self.best, self.bad = recipe, math.inf, 0
+        self.plateau, self.plateau_bad, self.factor = math.inf, 0, 1.0
+
+    def better(self, figure: float) -> bool:
+        """Take the next watched figure (lower is better); say whether it is a new best."""
+        recipe, stopping, better = self.recipe, self.recipe.stopping, figure < self.best
+        if stopping is not None:
+            bound = self.best - stopping.min_gain
+            self.bad = 0 if figure < bound or (stopping.inclusive and figure == bound) else self.bad + 1
+            if self.over and stopping.factor is not None and recipe.lr * self.factor > stopping.min_lr:
+                self.factor, self.bad = self.factor * stopping.factor, 0
+        self.best = min(self.best, figure)
+        if isinstance(recipe.schedule, ReduceOnPlateau):
+            if figure < self.plateau - recipe.schedule.min_gain:
+                self.plateau, self.plateau_bad = figure, 0
+            else:
+                self.plateau_bad += 1
+            if self.plateau_bad > recipe.schedule.patience:
+                lowest = recipe.schedule.min_lr / recipe.lr if recipe.lr else 0.0
+                self.factor, self.plateau_bad = max(self.factor * recipe.schedule.factor, lowest), 0
+        return better
+
+    @property
+    def over(self) -> bool:
+        """Whether it is at its end."""
+        return self.recipe.stopping is not None and self.bad >= self.recipe.stopping.patience
+
+
+def batch_rows(spec: MLP, recipe: Recipe, rows: int) -> tuple[int, int]:
+    """Return the rows of a batch and the batches of an epoch; with batch norm a last batch of one row joins the one before."""
+    size = min(128, rows) if recipe.batch_size is None else recipe.batch_size
+    if size > rows:
+        raise OptionError(f"batch_size is {size}, but there are {rows} training rows; use at most {rows}, or None")
+    if spec.batch_norm and size == 1:
+        raise OptionError("batch_norm needs at least 2 rows in a batch; use a larger batch_size, or batch_norm=False")
+    steps = -(-rows // size)
+    return size, steps - 1 if spec.batch_norm and steps > 1 and rows % size == 1 else steps
+
+
+def _shares(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = weight.sum()
+    return weight / (total if total else 1.0)
+
+
+def run(
+    engine: Engine,
+    loss: Loss,
+    spec: MLP,
+    recipe: Recipe,
+    task: Task,
+    *,
+    data: Rows,
+    validation: Rows | None = None,
+    watcher: Watcher | None = None,
+    info: Mapping[str, Any],
+) -> EngineOutcome:
+    """Train to the end and return the best weights. The history has the columns of the torch loop."""
+    size, per_epoch = batch_rows(spec, recipe, len(data))
+    total = recipe.iterations or (recipe.epochs or DEFAULT_EPOCHS) * per_epoch
+    every = recipe.evaluate_every or per_epoch
+    weight = np.ones(len(data)) if data.weight is None else data.weight.astype(np.float64)
+    spread = loss.spread(data.target, data.weight)
+    patience, numbers = _Patience(recipe), Numbers(recipe.optimizer)
+    history: dict[str, list[float]] = {}
+    kept, best = engine.parameters(), -1
+    made, seconds, stopped, divergence = 0, 0.0, "", None
+
+    def rate(step: int) -> float:
+        factor = schedule_factors(recipe.schedule, np.array([step]), total=total, per_epoch=per_epoch)[0]
+        return recipe.lr * float(factor) * patience.factor
+
+    def steps_of(epoch: int, start: int, stop: int) -> list[Step]:
+        order = rng.permutation(recipe.seed, epoch, len(data)) if recipe.shuffle else np.arange(len(data))
+        out = []
+        for place in range(start, stop):
+            rows = order[place * size : None if place == per_epoch - 1 else (place + 1) * size]
+            index = epoch * per_epoch + place
+            out.append(Step(index, rows, _shares(weight[rows]), numbers.next(rate(index))))
+        return out
+
+    if watcher is not None:
+        watcher.started(total, per_epoch)
+    while not stopped:
+        began, parts, first = time.perf_counter(), [], made
+        stop = min((made // every + 1) * every, total)
+        while made < stop:
+            epoch, start = divmod(made, per_epoch)
+            end = min(per_epoch, start + stop - made)
+            parts.append(engine.advance(steps_of(epoch, start, end)))
+            made += end - start
+        log = np.concatenate(parts)
+        sums = log.sum(axis=0)
+        entry = {"epoch": made / per_epoch, "step": float(made), "lr": rate(made - 1), "seconds": 0.0}
+        figures = {"": _figures(sums, loss, spread)}
+        if validation is not None:
+            figures["val_"] = _validate(engine, loss, validation)
+        for prefix, (mean, metric) in figures.items():
+            entry |= {f"{prefix}loss": mean, f"{prefix}{task.metric}": metric}
+        if recipe.l1 or recipe.l2:
+            entry["penalty"] = float(sums[2] / sums[3])
+        now = engine.parameters()
+        seconds += time.perf_counter() - began
+        entry["seconds"] = seconds
+        for name, value in entry.items():
+            history.setdefault(name, []).append(value)
+        sound = np.isfinite(log[:, 0]) & np.isfinite(log[:, 2])
+        if not sound.all() or not all(np.isfinite(value).all() for value in now.values()):
+            # a log with a row for each step says which step it was; else it is taken to be the last
+            at = first + int(np.argmin(sound)) if len(log) == made - first and not sound.all() else made - 1
+            stopped, divergence = "diverged", (at // per_epoch + 1, at + 1, rate(at))
+        else:
+            if patience.better(_watched(recipe, task, entry)) or validation is None or recipe.keep == "last":
+                kept, best = now, len(history["step"]) - 1
+            if made >= total or patience.over:
+                stopped = "done" if made >= total else "early"
+        if watcher is not None:
+            watcher.evaluated(made, entry, not stopped)
+    return EngineOutcome(kept, history, best, stopped, seconds, divergence, dict(info))
+
+
+def _watched(recipe: Recipe, task: Task, entry: Mapping[str, float]) -> float:
+    """Return the figure of a history entry that the recipe goes by; lower is better."""
+    if recipe.watch == "objective":
+        return entry["loss"] + entry.get("penalty", 0.0)
+    prefix = "val_" if "val_loss" in entry else ""
+    return entry[f"{prefix}loss"] if recipe.watch == "loss" else -entry[f"{prefix}{task.metric}"]
+
+
+def _figures(sums: NDArray[np.float64], loss: Loss, spread: Array) -> tuple[float, float]:
+    """Return mean loss and metric from the sums of a log."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(sums[0] / sums[1]), loss.metric(sums[4:] / sums[1], spread)
+
+
+def _validate(engine: Engine, loss: Loss, rows: Rows) -> tuple[float, float]:
+    """Return mean loss and metric on a validation set, scored a part at a time so that memory stays flat."""
+    weight = np.ones(len(rows)) if rows.weight is None else rows.weight.astype(np.float64)
+    parts = []
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        cut = slice(start, start + ROWS_AT_ONCE)
+        target = loss.expand(rows.target[cut])
+        parts.append(loss.log(engine.scores(rows.x[cut])[None], target[None], weight[None, cut], np.zeros(1)))
+    return _figures(np.concatenate(parts).sum(axis=0), loss, loss.spread(rows.target, rows.weight))

@@ -1,0 +1,181 @@
+"""The losses, written once for arrays of NumPy, JAX and Keras (`xp` is the module), and their derivatives by hand.
+
+z: raw scores (..., O). t: target (..., O), of classes one-hot. A row's loss is the sum or the mean over outputs of value(z, t).
+
+Source: the formulas of `manynets.tasks.objectives`, which is their other half, on torch tensors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import OptionError, one_of
+from manynets.spec import Recipe
+from manynets.tasks import Multiclass, Regression, Task
+
+__all__ = ["Loss", "loss_for"]
+
+Array: TypeAlias = NDArray[Any]
+Value: TypeAlias = Callable[[Any, Any, Any], Any]
+Slope: TypeAlias = Callable[[Array, Array], Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Loss:
+    """A loss on raw scores: its value in any library, its derivative in NumPy, and what the history reports.
+
+    total: rows sum over outputs (else: mean). unit (O,): turns the loss of a standardised target into the user's unit.
+    kind: what the metric counts: "class" and "labels" right rows, "number" squared errors.
+    """
+
+    value: Value
+    slope: Slope
+    total: bool
+    unit: NDArray[np.float64]
+    kind: str
+    exponential: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """O, the number of scores per row."""
+        return len(self.unit)
+
+    def expand(self, target: Array, smoothing: float = 0.0) -> NDArray[np.float64]:
+        """Return encoded targets, class codes (N,) or floats (N, O), as (N, O), labels smoothed: (1 - s) t + s / C."""
+        if self.kind == "number":
+            return target.astype(np.float64)
+        t = np.eye(self.outputs)[target] if self.kind == "class" else target.astype(np.float64)
+        level = 1 / self.outputs if self.kind == "class" else 0.5
+        return (1 - smoothing) * t + smoothing * level
+
+    def rows(self, xp: Any, z: Any, t: Any) -> Any:
+        """Return each row's loss (...), which training makes small."""
+        values = self.value(xp, z, t)
+        return xp.sum(values, axis=-1) if self.total else xp.mean(values, axis=-1)
+
+    def gradient(self, z: Array, t: Array) -> Array:
+        """Return d rows / d z, shape (..., O)."""
+        slope = np.asarray(self.slope(z, t))
+        return slope if self.total else slope / self.outputs
+
+    def report(self, xp: Any, z: Any, t: Any, unit: Any) -> Any:
+        """Return each row's loss (...) in the unit of the user's target; unit: `self.unit` as an array of the library."""
+        values = self.value(xp, z, t) * unit
+        return xp.sum(values, axis=-1) if self.total else xp.mean(values, axis=-1)
+
+    def hits(self, xp: Any, z: Any, t: Any) -> Any:
+        """Return per row (..., M) what the metric is made of: 1 where the labels are right (M = 1), or O squared errors."""
+        if self.kind == "number":
+            return xp.square((xp.exp(z) if self.exponential else z) - t)
+        if self.kind == "class":
+            right = xp.argmax(z, axis=-1) == xp.argmax(t, axis=-1)
+        else:
+            right = xp.all((z > 0) == (t > 0.5), axis=-1)
+        return xp.where(right, 1.0, 0.0)[..., None]
+
+    def metric(self, hits: Array, spread: Array) -> float:
+        """Return the task's metric: the accuracy, or R2 = 1 - mean squared error / variance, from mean hits (M,)."""
+        if self.kind != "number":
+            return float(hits[0])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.where(spread > 0, 1 - hits / spread, np.where(hits > 0, 0.0, 1.0)).mean())
+
+    def spread(self, target: Array, weight: Array | None) -> NDArray[np.float64]:
+        """Return the variance of each column of a regression target (N, O), which R2 compares with."""
+        if self.kind != "number":
+            return np.ones(1)
+        weight = None if weight is None or not weight.any() else weight
+        centred = target.astype(np.float64) - np.average(target.astype(np.float64), axis=0, weights=weight)
+        return np.asarray(np.average(centred**2, axis=0, weights=weight))
+
+    def log(self, z: Array, t: Array, weight: Array, penalty: Array) -> NDArray[np.float64]:
+        """Return (S, 4 + M) for S batches, z (S, b, O) and weight (S, b): sums of loss and weight, penalty, steps, sums of hits."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = z.astype(np.float64)
+            loss, hits = self.report(np, z, t, self.unit), self.hits(np, z, t)
+            sums = [(loss * weight).sum(-1), weight.sum(-1), penalty, np.ones(len(z))]
+            return np.concatenate([np.stack(sums, axis=-1), (hits * weight[..., None]).sum(-2)], axis=-1)
+
+
+# Cross-entropy of classes: -sum_c t_c log softmax(z)_c. The t of a row sum to 1, so its derivative is softmax(z) - t.
+
+
+def _softmax_value(xp: Any, z: Any, t: Any) -> Any:
+    low = z - xp.max(z, axis=-1, keepdims=True)
+    return -t * (low - xp.log(xp.sum(xp.exp(low), axis=-1, keepdims=True)))
+
+
+def _softmax_slope(z: Array, t: Array) -> Array:
+    raised = np.exp(z - z.max(axis=-1, keepdims=True))
+    slope: Array = raised / raised.sum(axis=-1, keepdims=True) - t
+    return slope
+
+
+# Cross-entropy of yes and no: log(1 + exp(z)) - t z, written without overflow; its derivative is sigmoid(z) - t.
+
+
+def _logistic_value(xp: Any, z: Any, t: Any) -> Any:
+    size = xp.abs(z)
+    return (size + z) / 2 + xp.log1p(xp.exp(-size)) - t * z
+
+
+def _logistic_slope(z: Array, t: Array) -> Array:
+    return 0.5 * (1 + np.tanh(z / 2)) - t
+
+
+# Half the Poisson deviance of a log-rate z: t log t - t - t z + exp(z).
+
+
+def _poisson_value(xp: Any, z: Any, t: Any) -> Any:
+    return t * xp.log(xp.where(t > 0, t, 1.0)) - t - t * z + xp.exp(z)
+
+
+def _regression_forms(quantile: float, delta: float) -> dict[str, tuple[Value, Slope, int]]:
+    """Return value, derivative, and the power of the target's unit that each loss of a regression is in."""
+
+    def huber(xp: Any, z: Any, t: Any) -> Any:
+        near = xp.clip(z - t, -delta, delta)
+        return near * (z - t - near / 2)
+
+    return {
+        "squared_error": (lambda xp, z, t: xp.square(z - t), lambda z, t: 2 * (z - t), 2),
+        "half_squared_error": (lambda xp, z, t: 0.5 * xp.square(z - t), lambda z, t: z - t, 2),
+        "absolute_error": (lambda xp, z, t: xp.abs(z - t), lambda z, t: np.sign(z - t), 1),
+        "huber": (huber, lambda z, t: np.clip(z - t, -delta, delta), 2),
+        "poisson": (_poisson_value, lambda z, t: np.exp(z) - t, 0),
+        "quantile": (
+            lambda xp, z, t: 0.5 * xp.abs(z - t) + (0.5 - quantile) * (z - t),
+            lambda z, t: (np.sign(z - t) + 1 - 2 * quantile) / 2,
+            1,
+        ),
+    }
+
+
+def loss_for(task: Task, recipe: Recipe) -> Loss:
+    """Return the loss that a recipe asks of a task; a name that the task does not take is an OptionError."""
+    name = one_of(recipe.loss or task.losses[0], task.losses, what=f"loss of the task {task.name!r}")
+    ones = np.ones(task.outputs)
+    if isinstance(task, Multiclass):
+        return Loss(value=_softmax_value, slope=_softmax_slope, total=True, unit=ones, kind="class")
+    if not isinstance(task, Regression):
+        return Loss(value=_logistic_value, slope=_logistic_slope, total=name == "log_loss", unit=ones, kind="labels")
+    if recipe.label_smoothing:
+        raise OptionError(f"label_smoothing is {recipe.label_smoothing}, but a regression target has no labels; leave it at 0")
+    if name == "poisson" and (any(task.center) or any(scale != 1 for scale in task.scale)):
+        raise OptionError(
+            "loss='poisson' predicts log-rates and needs the target as it is: use Regression.of(y, standardise=False)"
+        )
+    value, slope, power = _regression_forms(recipe.quantile, recipe.delta)[name]
+    return Loss(
+        value=value,
+        slope=slope,
+        total=name == "half_squared_error",
+        unit=np.asarray(task.scale) ** power,
+        kind="number",
+        exponential=name == "poisson",
+    )

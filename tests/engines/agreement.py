@@ -1,0 +1,58 @@
+"""Train one problem with several engines, and compare what they return."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import manynets as mn
+from manynets.datasets import toys
+from manynets.spec import Activation, Optimizer
+from tests.tolerances import assert_close
+
+__all__ = ["ACTIVATIONS", "CASES", "OPTIMIZERS", "assert_agree", "toy", "train"]
+
+ACTIVATIONS: tuple[Activation, ...] = (
+    "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus",
+)  # fmt: skip
+OPTIMIZERS: tuple[Optimizer, ...] = (
+    mn.SGD(lr=0.1, weight_decay=0.01),
+    mn.SGD(lr=0.05, momentum=0.9),
+    mn.SGD(lr=0.05, momentum=0.9, nesterov=True),
+    mn.SGD(lr=0.05, momentum=0.9, lr_in_velocity=True),
+    mn.SGD(lr=0.05, momentum=0.9, nesterov=True, lr_in_velocity=True),
+    mn.Adam(lr=0.01, weight_decay=0.01),
+    mn.AdamW(lr=0.01, weight_decay=0.1),
+    mn.NAdam(lr=0.01, weight_decay=0.01),
+    mn.RMSprop(lr=0.005, weight_decay=0.01),
+    mn.RMSprop(lr=0.002, momentum=0.8),
+    mn.Adagrad(lr=0.05, weight_decay=0.01),
+)
+TOYS = ("prod", "xor", "quadrants")  # regression, two classes, four classes
+# every activation, optimizer and task at least once, each in a run of its own
+CASES = [(TOYS[i % 3], activation, OPTIMIZERS[i]) for i, activation in enumerate(ACTIVATIONS)]
+
+
+def toy(name: str, points: int = 300) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return X (N, 2) and y of a toy problem."""
+    data = getattr(toys, name)(points)
+    return data.X, data.y
+
+
+def train(engine: str, X: Any, y: Any, spec: mn.MLP, recipe: mn.Recipe, **options: Any) -> mn.Model:
+    """Train without any display."""
+    return mn.train(X, y, spec, recipe, engine=engine, progress=False, **options)  # type: ignore[arg-type]
+
+
+def assert_agree(actual: mn.Model, expected: mn.Model, kind: str) -> None:
+    """Fail unless both have the same columns of history, weights, best entry and end, within a tolerance."""
+    histories = [{name: column for name, column in m.history.items() if name != "seconds"} for m in (actual, expected)]
+    assert "loss" in histories[1]
+    assert_close(histories[0], histories[1], kind, what="history")
+    assert_close(actual.members[0], expected.members[0], kind, what="weights")
+    assert actual.info["stopped"] == expected.info["stopped"]
+    assert actual.info["best"] == expected.info["best"]
+    assert len(actual.history["seconds"]) == len(expected.history["seconds"])
+    assert np.all(np.diff(actual.history["seconds"]) >= 0)
