@@ -14,16 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from manynets.errors import (
+        CheckpointWarning,
         DataError,
         DivergenceWarning,
+        InterruptedWarning,
         ManynetsError,
         MissingExtraError,
         ModelFileError,
         OptionError,
     )
+    from manynets.estimators import MLPClassifier, MLPRegressor
     from manynets.fitting import train
     from manynets.model import Model, load
     from manynets.nn.network import network
+    from manynets.search.cv import MLPSearchCV
+    from manynets.search.many import train_many
     from manynets.spec import (
         MLP,
         SGD,
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
         Cosine,
         EarlyStopping,
         Exponential,
+        InverseScaling,
         NAdam,
         OneCycle,
         Recipe,
@@ -43,19 +49,27 @@ if TYPE_CHECKING:
         Warmup,
     )
     from manynets.tasks import Binary, Multiclass, Multilabel, Regression
+    from manynets.training.checkpoint import Checkpoint
 
 __version__ = "0.1.0"
 
 _PLACES = {
-    "errors": ("DataError", "DivergenceWarning", "ManynetsError", "MissingExtraError", "ModelFileError", "OptionError"),
+    "errors": (
+        "CheckpointWarning", "DataError", "DivergenceWarning", "InterruptedWarning", "ManynetsError", "MissingExtraError",
+        "ModelFileError", "OptionError",
+    ),
+    "estimators": ("MLPClassifier", "MLPRegressor"),
     "fitting": ("train",),
     "model": ("Model", "load"),
     "nn.network": ("network",),
+    "search.cv": ("MLPSearchCV",),
+    "search.many": ("train_many",),
     "spec": (
-        "MLP", "SGD", "Adagrad", "Adam", "AdamW", "Constant", "Cosine", "EarlyStopping", "Exponential", "NAdam", "OneCycle",
+        "MLP", "SGD", "Adagrad", "Adam", "AdamW", "Constant", "Cosine", "EarlyStopping", "Exponential", "InverseScaling", "NAdam", "OneCycle",
         "RMSprop", "Recipe", "ReduceOnPlateau", "StepDecay", "Warmup",
     ),
     "tasks": ("Binary", "Multiclass", "Multilabel", "Regression"),
+    "training.checkpoint": ("Checkpoint",),
 }  # fmt: skip
 _PLACE_OF = {name: f"{__name__}.{place}" for place, names in _PLACES.items() for name in names}
 
@@ -66,12 +80,19 @@ __all__ = [
     "Adam",
     "AdamW",
     "Binary",
+    "Checkpoint",
+    "CheckpointWarning",
     "Constant",
     "Cosine",
     "DataError",
     "DivergenceWarning",
     "EarlyStopping",
     "Exponential",
+    "InterruptedWarning",
+    "InverseScaling",
+    "MLPClassifier",
+    "MLPRegressor",
+    "MLPSearchCV",
     "ManynetsError",
     "MissingExtraError",
     "Model",
@@ -90,6 +111,7 @@ __all__ = [
     "load",
     "network",
     "train",
+    "train_many",
 ]
 
 

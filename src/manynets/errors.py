@@ -10,8 +10,10 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "CheckpointWarning",
     "DataError",
     "DivergenceWarning",
+    "InterruptedWarning",
     "ManynetsError",
     "MissingExtraError",
     "ModelFileError",
@@ -47,6 +49,14 @@ class MissingExtraError(ManynetsError, ImportError):
 
 class DivergenceWarning(UserWarning):
     """A network's loss stopped being finite; its last finite weights were kept."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written, was damaged and passed over, or goes on under other versions or threads."""
+
+
+class InterruptedWarning(UserWarning):
+    """Training was interrupted; the best weights so far were kept."""
 
 
 def one_of(value: object, allowed: Iterable[str], *, what: str) -> str:

@@ -1,0 +1,253 @@
+"""`MLPClassifier`: classes, two or more, or several labels a row."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils import compute_sample_weight
+
+from manynets.errors import DataError, OptionError
+from manynets.estimators import inputs
+from manynets.estimators.base import BaseMLP, where_partial_fit_is
+from manynets.tasks import Binary, Multiclass, Multilabel, Task
+from manynets.tasks.base import plain
+
+__all__ = ["MLPClassifier", "OneClassWarning"]
+
+
+class OneClassWarning(RuntimeWarning):
+    """The target has one class only, so the prediction is constant."""
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """A classifier with scikit-learn's parameters, methods and fitted attributes, and more: docs/sklearn.md.
+
+    The loss is the log-loss: of a softmax over several classes, of a sigmoid for two, and summed over the sigmoids of several
+    labels. With an array or a frame of clean numbers it is scikit-learn's MLPClassifier; a frame (pandas, polars, pyarrow) with
+    text, categories, dates or gaps is encoded, and standardised, by the estimator itself.
+
+    Parameters, those of scikit-learn:
+
+    hidden_layer_sizes: units of each hidden layer, one number or several; () is a linear model.
+    activation: of the hidden layers: "identity", "logistic", "tanh", "relu"; beyond scikit-learn "leaky_relu", "elu", "selu",
+        "gelu", "silu", "mish", "softplus" ("sigmoid" is "logistic" with the wider initial weights of the others).
+    solver: "sgd", "adam", "lbfgs" (whole batch, SciPy's L-BFGS-B); beyond scikit-learn "adamw", "nadam", "rmsprop", "adagrad".
+    alpha: strength of the penalty alpha / 2 * sum w^2 on the weight matrices, divided by the (weighted) rows of a batch.
+    batch_size: rows of a step; "auto" is min(200, rows).
+    learning_rate: "constant"; for solver="sgd" "invscaling" (learning_rate_init / (rows seen + 1)^power_t) and "adaptive"
+        (divided by 5 where a fit would stop, down to 1e-6); beyond scikit-learn, for every solver but lbfgs, "cosine",
+        "one_cycle", "warmup", "step", "exponential", "plateau", or a schedule such as mn.Cosine(warmup=0.1).
+    learning_rate_init: the learning rate, before the schedule.
+    power_t: the power of "invscaling".
+    max_iter: epochs at most; of lbfgs the iterations.
+    shuffle: visit the rows in a new order each epoch.
+    random_state: of initial weights, split, order and dropout: a whole number, a RandomState, or None for a new one each time.
+    tol: an epoch improves if the loss falls (the validation score rises) by tol; of lbfgs the largest gradient to end at.
+    verbose: print the loss of every epoch.
+    warm_start: fit goes on from the weights of the last fit.
+    momentum, nesterovs_momentum: of solver="sgd"; momentum in [0, 1).
+    early_stopping: set validation_fraction of the rows apart (or use X_val), stop when the score there no longer rises, and keep
+        the weights of the best epoch. lbfgs ignores it.
+    validation_fraction: see early_stopping.
+    beta_1, beta_2, epsilon: of adam, adamw and nadam; beta_2 and epsilon also the smoothing and the epsilon of rmsprop; epsilon
+        also that of adagrad.
+    n_iter_no_change: stop after more than so many epochs in a row without improvement; may be np.inf.
+    max_fun: evaluations of the loss at most, of lbfgs.
+
+    Beyond scikit-learn:
+
+    dropout: probability that a hidden unit is dropped in a step, one number or one for each hidden layer. input_dropout: the same
+        for the columns of X.
+    batch_norm: normalise each hidden unit over the batch, before the activation.
+    l1: like alpha, for the penalty l1 * sum |w|.
+    weight_decay: of solver="adamw", decoupled from the loss.
+    clip_norm: the largest Euclidean norm of the gradient, or None.
+    init: initial weights: "sklearn" (scikit-learn's very draws), or one of `manynets.spec.Init`, such as "kaiming_normal".
+    n_networks: an ensemble of so many networks, which differ in their seeds and are trained at once; the first is the one that is
+        trained alone. Prediction is the mean; coefs_ and intercepts_ have a first axis for the networks, curves are means.
+    bootstrap: each network trains on as many rows, drawn with replacement.
+    device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if there is one). Prediction is on the CPU.
+    callbacks: functions that are told of each event of a training run (`manynets.training.events`); events are read-only.
+    label_smoothing: the share of a label that is spread over all classes.
+    class_weight: how much the rows of a class count: a dict from class to weight, or "balanced" for classes that count alike.
+        For several labels a row: "balanced", or a list of a dict for each label; the weights are multiplied. With it, early
+        stopping goes by the loss on the validation rows, as weighted accuracy is soon as high as it gets.
+
+    Fitted attributes:
+
+    loss_, best_loss_, loss_curve_: the last, the lowest, and each epoch's training loss with its penalty; best_loss_ is None with
+        early stopping.
+    validation_scores_, best_validation_score_: accuracy on the validation rows after each epoch, and the best; None without.
+    validation_loss_curve_: loss on the validation rows after each epoch, without the penalty; None without.
+    coefs_, intercepts_: weights (d_in, d_out) and biases (d_out,) of each layer. n_layers_, n_outputs_, out_activation_.
+    n_iter_: epochs of the last fit. t_: rows seen in training so far.
+    n_features_in_, feature_names_in_: of X.
+    encoder_: what turns a table into columns (`manynets.tables.TableEncoder`), or None. model_: the `manynets.Model`.
+    classes_: the labels, sorted; for several labels a row their column numbers.
+
+    >>> import manynets as mn
+    >>> X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]] * 10, ["same", "other", "other", "same"] * 10
+    >>> model = mn.MLPClassifier(hidden_layer_sizes=16, solver="lbfgs", random_state=0).fit(X, y)
+    >>> model.predict([[0.0, 1.0], [1.0, 1.0]]).tolist(), model.score(X, y)
+    (['other', 'same'], 1.0)
+    """
+
+    classes_: NDArray[Any]
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        dropout: Any = 0.0,
+        input_dropout: float = 0.0,
+        batch_norm: bool = False,
+        l1: float = 0.0,
+        weight_decay: float = 0.01,
+        clip_norm: float | None = None,
+        init: str = "sklearn",
+        label_smoothing: float = 0.0,
+        class_weight: Any = None,
+        n_networks: int = 1,
+        bootstrap: bool = False,
+        device: str = "cpu",
+        callbacks: Any = None,
+    ) -> None:
+        self._take(locals())
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Any:
+        """Fit to X (N, D), an array, a sparse matrix or a frame, and y: labels (N,), or 0 and 1 (N, L) for several labels.
+
+        sample_weight: (N,), how much each row counts. X_val, y_val: a validation set of your own, for the validation curve and,
+        with early_stopping, for stopping. Raises ValueError for what cannot be used, and leaves the estimator as it was.
+        """
+        return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
+
+    @where_partial_fit_is
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Any:
+        """Train for one epoch on these rows, from the weights and the state of the optimizer that are there.
+
+        classes: all labels that will ever come; needed at the first call.
+        """
+        known = getattr(self, "classes_", None)
+        if known is None and classes is None:
+            raise DataError("classes must be passed on the first call to partial_fit: all labels that will ever come")
+        if classes is not None:
+            classes = np.unique(np.asarray(classes))
+            if known is not None and not np.array_equal(known, classes):
+                raise DataError(f"classes={classes!r} is not the same as on the last call to partial_fit, was: {known!r}")
+        had = hasattr(self, "classes_")
+        if not had:
+            self.classes_ = classes
+        try:
+            return self._fit(X, y, sample_weight, incremental=True)
+        except BaseException:
+            if not had:
+                del self.classes_
+            raise
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return labels (N,), or 0 and 1 (N, L) for several labels, of X (N, D)."""
+        proba = self.predict_proba(X)
+        if self.model_.task.name == "multilabel":
+            return (proba > 0.5).astype(np.int64)
+        return self.classes_[proba.argmax(axis=1)]
+
+    def predict_proba(self, X: Any, *, return_members: bool = False) -> NDArray[Any]:
+        """Return probabilities (N, C) in the order of classes_, or (N, L) of each label, of X (N, D); the mean over networks.
+
+        return_members: return those of each network, (K, N, C) or (K, N, L), instead.
+        """
+        if return_members:
+            return self._predicted(X, lambda scores: np.stack([self.model_.task.proba(one) for one in scores]), axis=1)
+        return self._predicted(X, self._mean_proba)
+
+    def _mean_proba(self, scores: NDArray[Any]) -> NDArray[Any]:
+        task = self.model_.task
+        return task.proba(scores[0]) if len(scores) == 1 else np.mean([task.proba(one) for one in scores], axis=0)
+
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Return the logarithm of `predict_proba`."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    # ------------------------------------------------------------------------------------------------- for BaseMLP
+
+    def _read_target(self, y: Any, x: Any, *, first: bool, incremental: bool) -> NDArray[Any]:
+        found = inputs.labels(self, y, x)
+        if incremental or (not first and self.warm_start and hasattr(self, "classes_")):
+            return self._known(found, incremental=incremental)
+        self.classes_ = np.unique(found) if found.ndim == 1 else np.arange(found.shape[1])
+        return found
+
+    def _known(self, found: NDArray[Any], *, incremental: bool) -> NDArray[Any]:
+        """Return labels that must be among classes_; with warm_start they must be all of them."""
+        labels = np.unique(found) if found.ndim == 1 else np.arange(found.shape[1])
+        if not incremental:
+            if set(labels.tolist()) != set(self.classes_.tolist()):
+                raise DataError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                    f"Previously got {self.classes_}, `y` has {labels}"
+                )
+            return found
+        new = sorted(set(labels.tolist()) - set(self.classes_.tolist()), key=repr)
+        if new:
+            shown = ", ".join(map(repr, new[:10])) + (", ..." if len(new) > 10 else "")
+            raise DataError(f"`y` has classes not in `self.classes_`: {shown}; the known ones are {self.classes_.tolist()}")
+        return found
+
+    def _task(self, y: NDArray[Any], weight: NDArray[np.float64] | None) -> Task:
+        if y.ndim == 2:
+            return Multilabel(y.shape[1])
+        classes = tuple(plain(label) for label in self.classes_)
+        if len(classes) == 1:
+            warnings.warn(
+                f"y has one class only, {classes[0]!r}: that is what will be predicted for every row", OneClassWarning, stacklevel=7
+            )
+        return Binary(classes) if len(classes) == 2 else Multiclass(classes)
+
+    def _recipe_fields(self) -> dict[str, Any]:
+        weight = self.class_weight
+        if not (weight is None or weight == "balanced" or isinstance(weight, Mapping | list)):
+            raise OptionError(f"class_weight is {weight!r}, but must be 'balanced' or a dict from class to weight")
+        return {"loss": "log_loss", "label_smoothing": float(self.label_smoothing)}
+
+    def _class_weights(self, data: Any) -> tuple[NDArray[np.float64] | None, Any]:
+        if data.y.ndim == 1 or self.class_weight is None:
+            return data.weight, self.class_weight
+        each = compute_sample_weight(self.class_weight, data.y)  # the product over labels
+        return each if data.weight is None else each * data.weight, None
+
+    def _split_names(self, task: Task) -> NDArray[Any] | None:
+        return None if task.name == "multilabel" else self.classes_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,172 @@
+"""What fit and predict are given: arrays, sparse matrices, frames and targets, read as scikit-learn reads them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import validate_data
+
+from manynets.data.check import as_matrix, as_weights, is_frame
+from manynets.errors import DataError
+from manynets.tables.cells import Table, open_table
+from manynets.tasks.base import as_target, finite_target, labels_of, plain
+
+__all__ = ["dense", "distinct_rows", "labels", "needs_encoding", "numbers", "read_rows", "split_for_stopping", "weights"]
+
+Rows = NDArray[np.int64]
+_is_sparse: Callable[[Any], bool] = sparse.issparse
+FLOATS = (np.float64, np.float32)  # the types that are kept; any other becomes the first
+
+
+def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
+    """Return X as a float matrix (N, D), dense and checked to be finite, a sparse one, or a frame that is to be encoded.
+
+    With reset the estimator takes over the names and the number of columns; else they must be the same, in the same order.
+    """
+    if is_frame(x):
+        table = open_table(x)  # refuses names that occur twice
+        if needs_encoding(table) if reset else getattr(estimator, "encoder_", None) is not None:
+            return validate_data(estimator, x, reset=reset, skip_check_array=True)
+    x = validate_data(estimator, x, reset=reset, accept_sparse=["csr", "csc"], dtype=FLOATS, ensure_all_finite=False)
+    if not _is_sparse(x):
+        return as_matrix(x)
+    bad = ~np.isfinite(x.data)
+    if bad.any():
+        nans = int(np.isnan(x.data).sum())
+        raise DataError(f"X has {nans} NaN and {int(bad.sum()) - nans} infinite values; fill them in or remove those rows")
+    return x
+
+
+def dense(x: Any) -> NDArray[Any]:
+    """Return a matrix (N, D), sparse or not, as an array."""
+    out: NDArray[Any] = x.toarray() if _is_sparse(x) else x
+    return out
+
+
+def needs_encoding(table: Table) -> bool:
+    """Return whether a frame has text, categories, dates or gaps; bools are numbers."""
+    for name in table.names:
+        if table.storage(name) not in ("number", "bool"):
+            return True
+        column = table.series(name)
+        if column.null_count() or (column.dtype.is_float() and column.is_nan().any()):
+            return True
+    return False
+
+
+def _present(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
+    if y is None:
+        name = type(estimator).__name__
+        raise DataError(f"This {name} estimator requires y to be passed, but the target y is None.")
+    if _is_sparse(y):
+        y = y.toarray()
+    if not hasattr(y, "dtype") or not hasattr(y, "shape"):
+        y = np.asarray(y)
+    check_consistent_length(x, y)
+    if np.ndim(y) == 2 and np.shape(y)[1] == 1:
+        y = column_or_1d(y, warn=True)
+    return as_target(y)
+
+
+def labels(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
+    """Return y as class labels (N,), or for several labels a row as 0 and 1 (N, L)."""
+    found = _present(estimator, y, x)
+    if found.dtype.kind == "O" and found.ndim == 1:
+        labels_of(found)  # refuses labels of mixed types
+    if found.dtype.kind == "f":
+        finite_target(found)
+    whole = found.dtype.kind in "biuU" or (found.dtype.kind == "f" and not np.any(found % 1))
+    if found.ndim == 2 or not whole:  # it takes a while to say yes to what is plain
+        check_classification_targets(found)
+    if found.ndim == 2 and type_of_target(found) != "multilabel-indicator":
+        raise DataError(
+            f"y has shape {found.shape}, but must be one label a row, or a matrix of 0 and 1; fit one model for each column"
+        )
+    return found
+
+
+def numbers(estimator: Any, y: Any, x: Any) -> NDArray[np.float64]:
+    """Return y as finite numbers (N,) or (N, O)."""
+    return finite_target(_present(estimator, y, x))
+
+
+def weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
+    """Return row weights (N,), None for none; one number counts for all rows."""
+    if sample_weight is None:
+        return None
+    array = np.asarray(sample_weight, dtype=np.float64)
+    return as_weights(np.full(rows, array) if array.ndim == 0 else array, rows)
+
+
+def distinct_rows(
+    x: NDArray[Any], y: NDArray[Any], weight: NDArray[np.float64] | None
+) -> tuple[Rows, Rows, NDArray[np.float64]] | None:
+    """Return (first, group, weight) of the rows that differ in X or y, or None where all rows differ and weigh the same.
+
+    first (G,): a row of each group; group (N,): each row's group, -1 for rows without weight; weight (G,): the sum of its rows'
+    weights. k copies of a row and the row with weight k give the same groups in the same order: that of first appearance where
+    all groups weigh the same, else that of their bytes.
+    """
+    columns = np.concatenate([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64).reshape(len(y), -1)], axis=1)
+    columns += 0.0  # -0.0 is 0.0
+    keys = np.ascontiguousarray(columns).view(np.dtype((np.void, columns.shape[1] * 8))).reshape(-1)
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    total = np.bincount(group, weights=weight, minlength=len(first)).astype(np.float64)
+    alike = bool((total == total[0]).all())
+    if alike and len(first) == len(x):
+        return None
+    kept = np.flatnonzero(total > 0)
+    if alike:
+        kept = np.argsort(first, kind="stable")
+    place = np.full(len(first), -1)
+    place[kept] = np.arange(len(kept))
+    return first[kept], place[group], total[kept]
+
+
+def split_for_stopping(
+    x: NDArray[Any] | None,
+    codes: NDArray[Any],
+    weight: NDArray[np.float64] | None,
+    *,
+    fraction: float,
+    random: np.random.RandomState,
+    stratify: bool,
+    names: NDArray[Any] | None,
+) -> tuple[Rows, Rows] | None:
+    """Return row numbers for training and validation, split as scikit-learn splits, or None (with a warning) for too few rows.
+
+    x, codes: columns, and the encoded target (N,) or (N, O). Equal rows go to the same side, and rows without weight to none.
+    names: the classes whose codes (N,) these are; a class with one row stays in training, with a warning that gives its name.
+    """
+    found = None if x is None else distinct_rows(x, codes, weight)
+    first, group = (np.arange(len(codes)), np.arange(len(codes))) if found is None else found[:2]
+    apart = np.empty(0, dtype=np.int64)
+    if names is not None:
+        counts = np.bincount(codes.astype(np.int64), minlength=len(names))
+        single = counts[codes[first].astype(np.int64)] == 1
+        apart = np.flatnonzero(single)
+        if len(apart):
+            shown = ", ".join(repr(plain(names[int(code)])) for code in np.sort(codes[first[apart]]))
+            warnings.warn(f"only one row is of class {shown}: it stays in training and is not validated", stacklevel=7)
+    pool = np.setdiff1d(np.arange(len(first)), apart)
+    held = int(np.ceil(fraction * len(pool)))
+    if held < 2 or len(pool) - held < 1:
+        warnings.warn(
+            f"The validation set is too small: {held} of {len(pool)} rows; early stopping goes by the training loss instead. "
+            "Increase 'validation_fraction' or the size of your dataset.",
+            stacklevel=7,
+        )
+        return None
+    train, validation = train_test_split(
+        pool, random_state=random, test_size=fraction, stratify=codes[first[pool]] if stratify else None
+    )
+    train = np.concatenate([train, apart])
+    return np.flatnonzero(np.isin(group, train)), np.flatnonzero(np.isin(group, validation))

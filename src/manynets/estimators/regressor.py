@@ -1,0 +1,201 @@
+"""`MLPRegressor`: one or several numbers a row."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import RegressorMixin
+
+from manynets.errors import DataError, OptionError, one_of
+from manynets.estimators import inputs
+from manynets.estimators.base import BaseMLP, where_partial_fit_is
+from manynets.tasks import Regression, Task
+
+__all__ = ["MLPRegressor"]
+
+LOSSES = {
+    "squared_error": "half_squared_error",
+    **{name: name for name in ("poisson", "absolute_error", "huber", "quantile")},
+}
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """A regressor with scikit-learn's parameters, methods and fitted attributes, and more: docs/sklearn.md.
+
+    With an array or a frame of clean numbers it is scikit-learn's MLPRegressor; a frame (pandas, polars, pyarrow) with text,
+    categories, dates or gaps is encoded, and standardised, by the estimator itself.
+
+    Parameters, those of scikit-learn:
+
+    loss: "squared_error" (half of it, as in scikit-learn) or "poisson" (half the deviance; the network gives the logarithm of the
+        rate, y must not be negative); beyond scikit-learn "absolute_error", "huber" and "quantile".
+    hidden_layer_sizes: units of each hidden layer, one number or several; () is a linear model.
+    activation: of the hidden layers: "identity", "logistic", "tanh", "relu"; beyond scikit-learn "leaky_relu", "elu", "selu",
+        "gelu", "silu", "mish", "softplus" ("sigmoid" is "logistic" with the wider initial weights of the others).
+    solver: "sgd", "adam", "lbfgs" (whole batch, SciPy's L-BFGS-B); beyond scikit-learn "adamw", "nadam", "rmsprop", "adagrad".
+    alpha: strength of the penalty alpha / 2 * sum w^2 on the weight matrices, divided by the (weighted) rows of a batch.
+    batch_size: rows of a step; "auto" is min(200, rows).
+    learning_rate: "constant"; for solver="sgd" "invscaling" (learning_rate_init / (rows seen + 1)^power_t) and "adaptive"
+        (divided by 5 where a fit would stop, down to 1e-6); beyond scikit-learn, for every solver but lbfgs, "cosine",
+        "one_cycle", "warmup", "step", "exponential", "plateau", or a schedule such as mn.Cosine(warmup=0.1).
+    learning_rate_init: the learning rate, before the schedule.
+    power_t: the power of "invscaling".
+    max_iter: epochs at most; of lbfgs the iterations.
+    shuffle: visit the rows in a new order each epoch.
+    random_state: of initial weights, split, order and dropout: a whole number, a RandomState, or None for a new one each time.
+    tol: an epoch improves if the loss falls (the validation score rises) by tol; of lbfgs the largest gradient to end at.
+    verbose: print the loss of every epoch.
+    warm_start: fit goes on from the weights of the last fit.
+    momentum, nesterovs_momentum: of solver="sgd"; momentum in [0, 1).
+    early_stopping: set validation_fraction of the rows apart (or use X_val), stop when the score there no longer rises, and keep
+        the weights of the best epoch. lbfgs ignores it.
+    validation_fraction: see early_stopping.
+    beta_1, beta_2, epsilon: of adam, adamw and nadam; beta_2 and epsilon also the smoothing and the epsilon of rmsprop; epsilon
+        also that of adagrad.
+    n_iter_no_change: stop after more than so many epochs in a row without improvement; may be np.inf.
+    max_fun: evaluations of the loss at most, of lbfgs.
+
+    Beyond scikit-learn:
+
+    dropout: probability that a hidden unit is dropped in a step, one number or one for each hidden layer. input_dropout: the same
+        for the columns of X.
+    batch_norm: normalise each hidden unit over the batch, before the activation.
+    l1: like alpha, for the penalty l1 * sum |w|.
+    weight_decay: of solver="adamw", decoupled from the loss.
+    clip_norm: the largest Euclidean norm of the gradient, or None.
+    init: initial weights: "sklearn" (scikit-learn's very draws), or one of `manynets.spec.Init`, such as "kaiming_normal".
+    n_networks: an ensemble of so many networks, which differ in their seeds and are trained at once; the first is the one that is
+        trained alone. Prediction is the mean; coefs_ and intercepts_ have a first axis for the networks, curves are means.
+    bootstrap: each network trains on as many rows, drawn with replacement.
+    device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if there is one). Prediction is on the CPU.
+    callbacks: functions that are told of each event of a training run (`manynets.training.events`); events are read-only.
+    quantile: what loss="quantile" predicts, in (0, 1). delta: where loss="huber" turns from squared to absolute.
+    standardise_target: train on (y - mean) / standard deviation and return predictions in y's own unit. True, False, or "auto":
+        where the estimator encodes a table by itself. loss="poisson" never does.
+
+    Fitted attributes:
+
+    loss_, best_loss_, loss_curve_: the last, the lowest, and each epoch's training loss with its penalty; best_loss_ is None with
+        early stopping.
+    validation_scores_, best_validation_score_: R2 on the validation rows after each epoch, and the best; None without.
+    validation_loss_curve_: loss on the validation rows after each epoch, without the penalty; None without.
+    coefs_, intercepts_: weights (d_in, d_out) and biases (d_out,) of each layer. n_layers_, n_outputs_, out_activation_.
+    n_iter_: epochs of the last fit. t_: rows seen in training so far.
+    n_features_in_, feature_names_in_: of X.
+    encoder_: what turns a table into columns (`manynets.tables.TableEncoder`), or None. model_: the `manynets.Model`.
+
+    >>> import manynets as mn
+    >>> X, y = [[float(i)] for i in range(10)], [2.0 * i + 1.0 for i in range(10)]
+    >>> model = mn.MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0.0, random_state=0).fit(X, y)
+    >>> model.predict([[20.0]]).round(2).tolist()
+    [41.0]
+    """
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        dropout: Any = 0.0,
+        input_dropout: float = 0.0,
+        batch_norm: bool = False,
+        l1: float = 0.0,
+        weight_decay: float = 0.01,
+        clip_norm: float | None = None,
+        init: str = "sklearn",
+        quantile: float = 0.5,
+        delta: float = 1.0,
+        standardise_target: Any = "auto",
+        n_networks: int = 1,
+        bootstrap: bool = False,
+        device: str = "cpu",
+        callbacks: Any = None,
+    ) -> None:
+        self._take(locals())
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Any:
+        """Fit to X (N, D), an array, a sparse matrix or a frame, and y: numbers (N,) or (N, O).
+
+        sample_weight: (N,), how much each row counts. X_val, y_val: a validation set of your own, for the validation curve and,
+        with early_stopping, for stopping. Raises ValueError for what cannot be used, and leaves the estimator as it was.
+        """
+        return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
+
+    @where_partial_fit_is
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Train for one epoch on these rows, from the weights and the state of the optimizer that are there."""
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X: Any, *, return_std: bool = False) -> Any:
+        """Return numbers (N,) or (N, O) in the unit of y for X (N, D); the mean over networks.
+
+        return_std: return (mean, standard deviation over networks); it is 0 for one network.
+        """
+        if return_std:
+            each = self._predicted(X, self._each_prediction, axis=1)
+            return each.mean(axis=0), each.std(axis=0)
+        return self._predicted(X, self._mean_prediction)
+
+    def _each_prediction(self, scores: NDArray[Any]) -> NDArray[Any]:
+        task, loss = self.model_.task, self.model_.recipe.loss
+        return np.stack([task.predict(one, loss=loss) for one in scores]).astype(scores.dtype, copy=False)
+
+    def _mean_prediction(self, scores: NDArray[Any]) -> NDArray[Any]:
+        task, loss = self.model_.task, self.model_.recipe.loss
+        each = [task.predict(one, loss=loss) for one in scores]
+        out = each[0] if len(each) == 1 else np.mean(each, axis=0)
+        return out.astype(scores.dtype, copy=False)
+
+    # ------------------------------------------------------------------------------------------------- for BaseMLP
+
+    def _read_target(self, y: Any, x: Any, *, first: bool, incremental: bool) -> NDArray[Any]:
+        return inputs.numbers(self, y, x)
+
+    def _task(self, y: NDArray[Any], weight: NDArray[np.float64] | None) -> Task:
+        one_of(self.loss, LOSSES, what="loss")
+        if self.loss == "poisson" and (y < 0).any():
+            raise DataError(f"y holds {y.min():g}, but loss='poisson' is for counts and rates, which are not negative")
+        wanted = self.standardise_target
+        if wanted not in (True, False, "auto"):
+            raise OptionError(f"standardise_target is {wanted!r}, but must be True, False or 'auto'")
+        task = Regression.of(y, standardise=False)
+        if self.loss == "poisson" or not (self._encodes if wanted == "auto" else wanted):
+            return task
+        columns = y.reshape(len(y), -1)
+        center = np.average(columns, axis=0, weights=weight)
+        spread = np.sqrt(np.average((columns - center) ** 2, axis=0, weights=weight))
+        spread = np.where(spread <= 1e-12 * np.abs(center), 1.0, spread)
+        return dataclasses.replace(task, center=tuple(center.tolist()), scale=tuple(np.where(spread == 0, 1.0, spread).tolist()))
+
+    def _recipe_fields(self) -> dict[str, Any]:
+        return {"loss": LOSSES[self.loss], "quantile": float(self.quantile), "delta": float(self.delta)}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

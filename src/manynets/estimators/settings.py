@@ -1,0 +1,193 @@
+"""From scikit-learn's parameters to manynets' specification and recipe; what is not allowed is named here."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets import spec as s
+from manynets.errors import OptionError, one_of
+from manynets.nn.initial import initial_parameters, layer_sizes
+
+__all__ = [
+    "ACTIVATIONS",
+    "SCHEDULES",
+    "SOLVERS",
+    "check",
+    "hidden_sizes",
+    "network_of",
+    "optimizer_of",
+    "schedule_of",
+    "start_of",
+    "stopping_of",
+]
+
+ACTIVATIONS: dict[str, s.Activation] = {"logistic": "sigmoid", **{name: name for name in get_args(s.Activation)}}
+
+SCHEDULES: dict[str, Callable[[], s.Schedule]] = {
+    "cosine": s.Cosine,
+    "one_cycle": s.OneCycle,
+    "warmup": s.Warmup,
+    "step": s.StepDecay,
+    "exponential": s.Exponential,
+    "plateau": s.ReduceOnPlateau,
+}
+SKLEARN_RATES = ("constant", "invscaling", "adaptive")
+LOWEST_ADAPTIVE_RATE = 1e-6  # as in scikit-learn
+
+
+def _sgd(e: Any) -> s.Optimizer:
+    nesterov = bool(e.nesterovs_momentum) and e.momentum > 0
+    return s.SGD(lr=float(e.learning_rate_init), momentum=float(e.momentum), nesterov=nesterov, lr_in_velocity=True)
+
+
+def _moments(e: Any) -> dict[str, Any]:
+    return {"lr": float(e.learning_rate_init), "betas": (float(e.beta_1), float(e.beta_2)), "eps": float(e.epsilon)}
+
+
+SOLVERS: dict[str, Callable[[Any], s.Optimizer]] = {
+    "sgd": _sgd,
+    "adam": lambda e: s.Adam(**_moments(e), eps_hat=True),
+    "adamw": lambda e: s.AdamW(**_moments(e), weight_decay=float(e.weight_decay)),
+    "nadam": lambda e: s.NAdam(**_moments(e)),
+    "rmsprop": lambda e: s.RMSprop(lr=float(e.learning_rate_init), alpha=float(e.beta_2), eps=float(e.epsilon)),
+    "adagrad": lambda e: s.Adagrad(lr=float(e.learning_rate_init), eps=float(e.epsilon)),
+}
+
+# name: (type, lowest, highest, whether the lowest and the highest are allowed themselves)
+_RANGES: dict[str, tuple[type, float, float, bool, bool]] = {
+    "alpha": (Real, 0, math.inf, True, False),
+    "l1": (Real, 0, math.inf, True, False),
+    "weight_decay": (Real, 0, math.inf, True, False),
+    "learning_rate_init": (Real, 0, math.inf, False, False),
+    "power_t": (Real, 0, math.inf, True, False),
+    "max_iter": (Integral, 1, math.inf, True, False),
+    "tol": (Real, 0, math.inf, True, False),
+    "momentum": (Real, 0, 1, True, False),
+    "validation_fraction": (Real, 0, 1, True, False),
+    "beta_1": (Real, 0, 1, True, False),
+    "beta_2": (Real, 0, 1, True, False),
+    "epsilon": (Real, 0, math.inf, False, False),
+    "n_networks": (Integral, 1, math.inf, True, False),
+    "n_iter_no_change": (Integral, 1, math.inf, True, True),
+    "max_fun": (Integral, 1, math.inf, True, False),
+    "input_dropout": (Real, 0, 1, True, False),
+    "label_smoothing": (Real, 0, 1, True, False),
+    "quantile": (Real, 0, 1, False, False),
+    "delta": (Real, 0, math.inf, False, False),
+}
+_BOOLS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batch_norm", "bootstrap")
+
+
+def check(e: Any) -> None:
+    """Raise OptionError for the first parameter of an estimator that is not allowed."""
+    parameters = vars(e)
+    for name, (kind, low, high, low_in, high_in) in _RANGES.items():
+        if name in parameters:
+            _in_range(name, parameters[name], kind, low, high, low_in, high_in)
+    for name in _BOOLS:
+        if not isinstance(parameters[name], bool | np.bool_):
+            raise OptionError(f"{name} is {parameters[name]!r}, but must be True or False")
+    one_of(e.solver, (*SOLVERS, "lbfgs"), what="solver")
+    one_of(e.activation, ACTIVATIONS, what="activation")
+    one_of(e.init, ("sklearn", *get_args(s.Init)), what="init")
+    if not isinstance(e.learning_rate, get_args(s.Schedule)):
+        one_of(e.learning_rate, (*SKLEARN_RATES, *SCHEDULES), what="learning_rate")
+    if e.batch_size != "auto":
+        _in_range("batch_size", e.batch_size, Integral, 1, math.inf, True, False)
+    hidden_sizes(e)
+    if e.solver == "lbfgs":
+        plain = {"dropout": not np.any(e.dropout), "input_dropout": not e.input_dropout, "batch_norm": not e.batch_norm}
+        for name in (name for name, unused in plain.items() if not unused):
+            raise OptionError(
+                f"{name} is {parameters[name]!r}, but solver='lbfgs' needs a loss that does not change by batch; use another solver"
+            )
+
+
+def _in_range(name: str, value: Any, kind: type, low: float, high: float, low_in: bool, high_in: bool) -> None:
+    good = (isinstance(value, kind) and not isinstance(value, bool | np.bool_)) or (high_in and value == high)
+    good = good and (value >= low if low_in else value > low) and (value <= high if high_in else value < high)
+    if not good:
+        what = "a whole number" if kind is Integral else "a number"
+        sides = f"{'[' if low_in else '('}{low:g}, {high:g}{']' if high_in else ')'}"
+        raise OptionError(f"{name} is {value!r}, but must be {what} in {sides}")
+
+
+def hidden_sizes(e: Any) -> tuple[int, ...]:
+    """Return the units of each hidden layer."""
+    given = e.hidden_layer_sizes
+    sizes = list(given) if hasattr(given, "__iter__") and not isinstance(given, str) else [given]
+    if any(isinstance(n, bool | np.bool_) or not isinstance(n, Integral) or n <= 0 for n in sizes):
+        raise OptionError(f"hidden_layer_sizes must be > 0, got {sizes}; give whole numbers, such as (100,) or (64, 64)")
+    return tuple(int(n) for n in sizes)
+
+
+def network_of(e: Any) -> s.MLP:
+    """Return the network that an estimator describes."""
+    dropout = tuple(float(p) for p in e.dropout) if hasattr(e.dropout, "__iter__") else float(e.dropout)
+    return s.MLP(
+        hidden=hidden_sizes(e),
+        activation=ACTIVATIONS[e.activation],
+        dropout=dropout,
+        input_dropout=float(e.input_dropout),
+        batch_norm=bool(e.batch_norm),
+        init="xavier_uniform" if e.init == "sklearn" else e.init,
+    )
+
+
+def optimizer_of(e: Any) -> s.Optimizer:
+    """Return the optimizer that an estimator names; solver="lbfgs" has none."""
+    return SOLVERS[e.solver](e)
+
+
+def schedule_of(e: Any, *, rows: int, seen: int, incremental: bool) -> s.Schedule:
+    """Return the schedule of a fit on so many rows, after `seen` rows of earlier ones; "adaptive" is `stopping_of`'s.
+
+    "invscaling" and "adaptive" are for solver="sgd", as in scikit-learn; partial_fit knows no end, so it has no other schedule.
+    """
+    if e.learning_rate == "invscaling" and e.solver == "sgd":
+        return s.InverseScaling(power=float(e.power_t), rows=rows, start=seen)
+    if incremental or e.learning_rate in SKLEARN_RATES:
+        return s.Constant()
+    if isinstance(e.learning_rate, str):
+        return SCHEDULES[e.learning_rate]()
+    schedule: s.Schedule = e.learning_rate
+    return schedule
+
+
+def stopping_of(e: Any, *, outputs: int) -> s.EarlyStopping:
+    """Return when a fit stops: once the figure has not improved by tol for more than n_iter_no_change epochs."""
+    adaptive = e.learning_rate == "adaptive" and e.solver == "sgd"
+    return s.EarlyStopping(
+        patience=sys.maxsize if e.n_iter_no_change == math.inf else int(e.n_iter_no_change) + 1,
+        min_gain=float(e.tol) * outputs,
+        inclusive=True,
+        factor=0.2 if adaptive else None,
+        min_lr=LOWEST_ADAPTIVE_RATE,
+    )
+
+
+def start_of(
+    e: Any, network: s.MLP, columns: int, outputs: int, dtype: Any, random: np.random.RandomState
+) -> dict[str, NDArray[Any]]:
+    """Return initial parameters by name; init="sklearn" makes the very draws of scikit-learn.
+
+    Weights and biases are uniform in +-sqrt(f / (d_in + d_out)), f = 6, or 2 for the logistic activation (Glorot & Bengio 2010).
+    """
+    if e.init != "sklearn":
+        drawn = initial_parameters(network, columns, outputs, seed=int(random.randint(2**31 - 1)))
+        return {name: value.astype(dtype) for name, value in drawn.items()}
+    out: dict[str, NDArray[Any]] = {}
+    for layer, (name, d_in, d_out) in enumerate(layer_sizes(network, columns, outputs)):
+        bound = math.sqrt((2.0 if e.activation == "logistic" else 6.0) / (d_in + d_out))
+        out[f"{name}.weight"] = random.uniform(-bound, bound, (d_in, d_out)).astype(dtype).T
+        out[f"{name}.bias"] = random.uniform(-bound, bound, d_out).astype(dtype)
+        if network.batch_norm and name != "output":
+            out[f"norm{layer}.weight"], out[f"norm{layer}.bias"] = np.ones(d_out, dtype), np.zeros(d_out, dtype)
+    return out
