@@ -163,7 +163,7 @@ class Batches:
             if key not in seen:
                 order = rng.permutation(seed, epoch, count) if self.shuffle else np.arange(count)
                 seen[key] = order if mine is None else mine[order]
-            lines.append(np.pad(seen[key], (0, self.most - count)))
+            lines.append(seen[key] if count == self.most else np.pad(seen[key], (0, self.most - count)))
             if self.shared:
                 break
         return np.stack(lines)

@@ -37,9 +37,10 @@ class Tracks:
         self.patience = np.array([math.inf if s is None else s.patience for s in stops])
         self.gain = np.array([0.0 if s is None else s.min_gain for s in stops])
         self.inclusive = np.array([s is not None and s.inclusive for s in stops])
-        self.stop_factor = np.array([math.nan if s is None or s.factor is None else s.factor for s in stops])
+        self.stop_factor = np.array([1.0 if s is None or s.factor is None else s.factor for s in stops])
         self.stop_lr = np.array([0.0 if s is None else s.min_lr for s in stops])
         plateaus = [r.schedule if isinstance(r.schedule, ReduceOnPlateau) else None for r in recipes]
+        self.has_plateau = any(p is not None for p in plateaus)
         self.plateau_patience = np.array([math.inf if p is None else p.patience for p in plateaus])
         self.plateau_factor = np.array([1.0 if p is None else p.factor for p in plateaus])
         self.plateau_gain = np.array([0.0 if p is None else p.min_gain for p in plateaus])
@@ -69,18 +70,18 @@ class Tracks:
         bound = self.best_figure - self.gain
         enough = np.where(self.inclusive, figure <= bound, figure < bound)
         self.bad = np.where(enough, 0, self.bad + 1)
-        slower = self.exhausted & (self.lr * self.factor > self.stop_lr) & ~np.isnan(self.stop_factor)
-        self.factor = np.where(slower, self.factor * np.nan_to_num(self.stop_factor), self.factor)
+        slower = self.exhausted & (self.stop_factor < 1) & (self.lr * self.factor > self.stop_lr)
+        self.factor = np.where(slower, self.factor * self.stop_factor, self.factor)
         self.bad = np.where(slower, 0, self.bad)
         self.best_figure = np.where(better, figure, self.best_figure)
-
-        lower = figure < self.plateau_best - self.plateau_gain
-        self.plateau_best = np.where(lower, figure, self.plateau_best)
-        self.plateau_bad = np.where(lower, 0, self.plateau_bad + 1)
-        flat = self.plateau_bad > self.plateau_patience
-        lowered = np.maximum(self.factor * self.plateau_factor, self.plateau_least)
-        self.factor = np.where(flat, np.minimum(self.factor, lowered), self.factor)
-        self.plateau_bad = np.where(flat, 0, self.plateau_bad)
+        if self.has_plateau:
+            lower = figure < self.plateau_best - self.plateau_gain
+            self.plateau_best = np.where(lower, figure, self.plateau_best)
+            self.plateau_bad = np.where(lower, 0, self.plateau_bad + 1)
+            flat = self.plateau_bad > self.plateau_patience
+            lowered = np.maximum(self.factor * self.plateau_factor, self.plateau_least)
+            self.factor = np.where(flat, np.minimum(lowered, self.factor), self.factor)
+            self.plateau_bad = np.where(flat, 0, self.plateau_bad)
         return better
 
     @property
