@@ -1,10 +1,10 @@
 """A run folder: the model, everything needed to repeat it, its history, metrics and pictures. Written all or nothing.
 
-    model.safetensors   the model, see `manynets.model.load`
-    config.json         data and its fingerprint, network, recipe, versions
-    history.csv         a line for each evaluation
-    metrics.json        figures on the training, validation and test rows
-    *.png               pictures
+model.safetensors   the model, see `manynets.model.load`
+config.json         data and its fingerprint, network, recipe, versions
+history.csv         a line for each evaluation
+metrics.json        figures on the training, validation and test rows
+*.png               pictures
 """
 
 from __future__ import annotations
@@ -71,9 +71,12 @@ def check_run_folder(folder: str | os.PathLike[str], *, overwrite: bool = False)
     parent = target.absolute().parent
     while not parent.exists():
         parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        why = "is not writable" if parent.is_dir() else "is no folder"
-        raise OptionError(f"the run folder {target} cannot be written: {parent} {why}; choose another with --out")
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=f".{target.name}.", dir=parent))
+    except OSError as error:
+        raise OptionError(
+            f"the run folder {target} cannot be written: {parent}: {error.strerror}; choose another with --out"
+        ) from None
 
 
 def _strangers(target: Path) -> list[str]:

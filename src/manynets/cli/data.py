@@ -1,0 +1,320 @@
+"""What the word DATA stands for: a data set by name, a table, or a .npz file; and how to have it again.
+
+An *origin* is a dict of JSON types, made from the options of `train` and kept in config.json; `load_source` follows it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manynets.cli import defaults
+from manynets.errors import DataError, OptionError, one_of
+
+__all__ = [
+    "Part",
+    "Source",
+    "kind_of",
+    "load_source",
+    "origin_of",
+    "read_arrays",
+    "read_frame",
+    "same_data",
+    "stem_of",
+    "taken",
+    "test_part",
+]
+
+Origin = dict[str, Any]
+
+_TABLE_ONLY = (
+    "target", "test", "drop", "categorical", "numeric", "weight", "drop_missing_target", "scaling", "max_levels", "delimiter",
+    "encoding",
+)  # fmt: skip
+_NAMED_ONLY = ("data_dir", "points", "noise")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """Rows: X an array or a frame, y, and weights (N,) or None."""
+
+    X: Any
+    y: Any
+    weight: Any = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.y)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Source:
+    """Data to train and to test on, and what is known of it.
+
+    fingerprint: of the files or arrays. schema: what was understood of a table's columns. notes: for the user.
+    """
+
+    name: str
+    train: Part
+    test: Part | None = None
+    validation: Part | None = None
+    class_names: tuple[str, ...] | None = None
+    image_shape: tuple[int, int] | None = None
+    feature_names: tuple[str, ...] | None = None
+    task: Any = None
+    schema: Sequence[Any] | None = None
+    fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def kind_of(data: str) -> str:
+    """Return "named", "arrays" or "table" for the word DATA; raise OptionError with the nearest name for what is none."""
+    from manynets.datasets import NAMES
+
+    path = Path(data)
+    if data in NAMES:
+        return "named"
+    if path.is_file():
+        return "arrays" if path.suffix in (".npz", ".npy") else "table"
+    if path.is_dir():
+        raise DataError(f"{data} is a folder; give a file in it, or one of the data sets {', '.join(NAMES)}")
+    if path.suffix or len(path.parts) > 1:
+        raise DataError(f"the file {data} does not exist")
+    try:
+        one_of(data, NAMES, what="DATA")
+    except OptionError as error:
+        raise OptionError(f"{error}; or the path of a file") from None
+    return "named"
+
+
+def origin_of(options: Mapping[str, Any]) -> Origin:
+    """Return the origin that the options of `train` describe; raise OptionError for options that do not belong together."""
+    kind = kind_of(options["data"])
+    if kind == "named":
+        _refuse(options, (*_TABLE_ONLY, "test_fraction"), f"{options['data']!r} is a data set by name")
+        given = {name: options[name] for name in _NAMED_ONLY if options[name] is not None}
+        return {"kind": kind, "name": options["data"], "task": options["task"], **given, "seed": options["seed"]}
+    _refuse(options, _NAMED_ONLY, f"{options['data']!r} is a file")
+    fraction = options["test_fraction"]
+    if options["test"] is not None and fraction is not None:
+        raise OptionError("--test and --test-fraction both say what to test on; give one of the two")
+    if fraction is not None and not 0 <= fraction < 1:
+        raise OptionError(f"--test-fraction is {fraction:g}, but must be at least 0 and below 1")
+    common = {"kind": kind, "path": os.path.abspath(options["data"]), "task": options["task"], "seed": options["seed"]}
+    if kind == "arrays":
+        _refuse(options, _TABLE_ONLY, f"{options['data']!r} holds arrays")
+        return {**common, "test_fraction": fraction}
+    if not options["target"]:
+        raise OptionError("a table needs --target COLUMN: the column to predict" + _columns_hint(options))
+    fraction = (0.0 if options["test"] is not None else defaults.TEST_FRACTION) if fraction is None else fraction
+    given = {name: options[name] for name in _TABLE_ONLY if options[name] not in (None, False, [])}
+    if options["test"] is not None:
+        given["test"] = os.path.abspath(options["test"])
+    return {**common, **given, "test_fraction": fraction}
+
+
+def _columns_hint(options: Mapping[str, Any]) -> str:
+    table = read_frame(options["data"], options)
+    return f"; {options['data']} has {', '.join(map(str, table.columns[:20]))}{', ...' if len(table.columns) > 20 else ''}"
+
+
+def _refuse(options: Mapping[str, Any], names: Sequence[str], why: str) -> None:
+    for name in names:
+        if options[name] not in (None, False, []):
+            raise OptionError(f"--{name.replace('_', '-')} does not go with this data: {why}; leave it out")
+
+
+def load_source(origin: Mapping[str, Any]) -> Source:
+    """Read the data of an origin and split it as it says."""
+    one_of(origin["kind"], ("named", "arrays", "table"), what="kind of data")
+    return {"named": _named, "arrays": _arrays, "table": _table}[origin["kind"]](origin)
+
+
+def same_data(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
+    """Return whether two fingerprints are of the same data."""
+    return {name: mark["sha256"] for name, mark in now.items()} == {name: mark["sha256"] for name, mark in then.items()}
+
+
+# ---------------------------------------------------------------------------------------------------------------- by name
+
+
+def _named(origin: Mapping[str, Any]) -> Source:
+    from manynets import datasets
+
+    known = {name: origin[name] for name in _NAMED_ONLY if name in origin}
+    data = datasets.load(origin["name"], seed=origin["seed"], **known)
+    mark = hashlib.sha256()
+    for array in (data.X, data.y, data.X_test, data.y_test, data.X_validation, data.y_validation):
+        if array is not None:
+            mark.update(np.ascontiguousarray(array).data)
+    return Source(
+        name=data.name,
+        train=Part(X=data.X, y=data.y),
+        test=None if data.X_test is None else Part(X=data.X_test, y=data.y_test),
+        validation=None if data.X_validation is None else Part(X=data.X_validation, y=data.y_validation),
+        class_names=data.class_names,
+        image_shape=data.image_shape,
+        feature_names=data.feature_names,
+        task=origin["task"] or data.task,
+        fingerprint={data.name: {"sha256": mark.hexdigest(), "rows": len(data.X), "columns": data.X.shape[1]}},
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------- arrays
+
+
+def read_arrays(path: str) -> dict[str, Any]:
+    """Return the arrays of a .npz file by name, or that of a .npy file as X; raise DataError for what is neither."""
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except TypeError:  # what np.load returned is one array, no context
+        return {"X": np.load(path, allow_pickle=False)}
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+    except Exception as error:  # a zip or a header that is none: zipfile and NumPy raise whatever they meet
+        raise DataError(f"{path} is no file of numeric NumPy arrays: {error}") from None
+
+
+def _arrays(origin: Mapping[str, Any]) -> Source:
+    path = origin["path"]
+    arrays = read_arrays(path)
+    if not {"X", "y"} <= set(arrays):
+        raise DataError(
+            f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}, but training needs the arrays X and y in a .npz file"
+        )
+    if ("X_test" in arrays) != ("y_test" in arrays):
+        raise DataError(f"{path} has one of X_test and y_test; give both or neither")
+    whole = Part(X=_rows(arrays["X"], path), y=arrays["y"], weight=arrays.get("sample_weight"))
+    if len(whole.X) != whole.rows:
+        raise DataError(f"{path} has {len(whole.X)} rows of X and {whole.rows} of y; they must be equally many")
+    train, test = whole, None
+    task = _task(whole.y, origin["task"])
+    if "X_test" in arrays and not origin["test_fraction"]:
+        test = Part(X=_rows(arrays["X_test"], path), y=arrays["y_test"])
+    else:
+        train, test = _split(
+            whole, origin, task, defaults.TEST_FRACTION if origin["test_fraction"] is None else origin["test_fraction"]
+        )
+    return Source(name=stem_of(origin), train=train, test=test, task=task, fingerprint={Path(path).name: _fingerprint(path, whole)})
+
+
+def _rows(X: Any, path: str) -> Any:
+    if X.ndim < 2:
+        raise DataError(f"{path} has X of shape {X.shape}, but must be (rows, columns)")
+    return X.reshape(len(X), -1)
+
+
+# ----------------------------------------------------------------------------------------------------------------- tables
+
+
+def read_frame(path: str, origin: Mapping[str, Any]) -> Any:
+    """Return the table in a file, read with the delimiter and encoding of the origin."""
+    from manynets.tables import read_table
+
+    options = {name: origin[name] for name in ("delimiter", "encoding") if origin.get(name) is not None}
+    return read_table(path, **options)
+
+
+def _columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return the column names in the values of an option: each a name, or several with commas between them."""
+    names: list[str] = []
+    for word in words:
+        names += [word] if word in columns else [part.strip() for part in word.split(",")]
+    return names
+
+
+def _table_part(frame: Any, origin: Mapping[str, Any]) -> Part:
+    """Return the columns of a frame but target and weight, the target, and the weights."""
+    from manynets.tables import split_target
+
+    targets = _columns_named(origin["target"], frame.columns)
+    X, y, weight = split_target(
+        frame,
+        targets[0] if len(targets) == 1 else targets,
+        weight=origin.get("weight"),
+        drop_missing_target=bool(origin.get("drop_missing_target")),
+    )
+    return Part(X=X, y=y, weight=weight)
+
+
+def _table(origin: Mapping[str, Any]) -> Source:
+    from manynets.tables import understand
+
+    path = origin["path"]
+    whole = _table_part(read_frame(path, origin), origin)
+    columns = whole.X.columns
+    named = {name: _columns_named(origin.get(name, []), columns) for name in ("drop", "categorical", "numeric")}
+    task = _task(whole.y, origin["task"])
+    schema = understand(whole.X, **named)
+    fingerprint = {Path(path).name: _fingerprint(path, whole)}
+    notes: tuple[str, ...] = ()
+    if origin.get("test") is None:
+        train, test = _split(whole, origin, task, origin["test_fraction"])
+    else:
+        train = whole
+        test, notes = test_part(origin["test"], origin, getattr(task, "classes", None))
+        fingerprint[f"test: {Path(origin['test']).name}"] = _fingerprint(origin["test"], test)
+    return Source(name=stem_of(origin), train=train, test=test, task=task, schema=schema, fingerprint=fingerprint, notes=notes)
+
+
+def test_part(path: str, origin: Mapping[str, Any], classes: Sequence[Any] | None) -> tuple[Part, tuple[str, ...]]:
+    """Return the rows of another file with the same target, labels spelled as in training, and notes on what was changed."""
+    from manynets.tables import match_labels
+
+    if kind_of(path) != "table":
+        raise DataError(f"{path} is no table, but the network was trained on one; give a file with the same columns")
+    frame = read_frame(path, origin)
+    notes = []
+    if origin.get("weight") is not None and origin["weight"] not in frame.columns:
+        notes.append(f"{path} has no weight column {origin['weight']!r}: its rows count alike")
+        origin = {**origin, "weight": None}
+    part = _table_part(frame, origin)
+    if classes is not None:
+        labels, note = match_labels(part.y, classes)
+        part = dataclasses.replace(part, y=labels)
+        notes += [note] if note else []
+    return part, tuple(notes)
+
+
+# ----------------------------------------------------------------------------------------------------------------- shared
+
+
+def _task(y: Any, name: str | None) -> Any:
+    from manynets.tasks import find_task
+
+    return find_task(y, name=name)
+
+
+def _split(whole: Part, origin: Mapping[str, Any], task: Any, fraction: float) -> tuple[Part, Part | None]:
+    """Return rows to train and to test on, each class by its share."""
+    from manynets.data.split import split_rows
+
+    if not fraction:
+        return whole, None
+    names = getattr(task, "classes", None)
+    train, test = split_rows(whole.rows, fraction, strata=task.strata(task.encode(whole.y)), seed=origin["seed"], names=names)
+    return taken(whole, train), taken(whole, test)
+
+
+def taken(part: Part, rows: Any) -> Part:
+    """Return these rows of a part."""
+    return Part(X=part.X[rows], y=part.y[rows], weight=None if part.weight is None else part.weight[rows])
+
+
+def stem_of(origin: Mapping[str, Any]) -> str:
+    """Return the name of the data: of the set, or of the file without its endings."""
+    return str(origin["name"]) if origin["kind"] == "named" else Path(origin["path"]).name.split(".")[0] or "run"
+
+
+def _fingerprint(path: str, part: Part) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        mark = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": mark, "bytes": Path(path).stat().st_size, "rows": part.rows, "columns": part.X.shape[1]}

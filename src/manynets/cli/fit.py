@@ -1,0 +1,192 @@
+"""What `manynets train` does, once its options are parsed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import warnings
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import manynets
+from manynets import runs
+from manynets.cli import defaults
+from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, taken
+from manynets.cli.recipe import network_of, recipe_of
+from manynets.cli.report import console_for, describe, note, print_classes, print_figures, print_layers, print_schema
+from manynets.errors import MissingExtraError, OptionError, one_of
+from manynets.spec import MLP, to_json
+
+__all__ = ["figures_of", "fit", "scalars"]
+
+Options = Mapping[str, Any]
+
+
+def fit(options: Options) -> None:
+    """Train as the options say, report, and write the run folder."""
+    console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
+    spec = network_of(options)
+    recipe_of(options, rows=1000)  # a mistake in an option is told before the data is read
+    if options["class_weight"] is not None:
+        one_of(options["class_weight"], ["balanced"], what="--class-weight")
+    share = options["validation"]
+    if share is not None and not 0 <= share < 1:
+        raise OptionError(f"--validation is {share:g}, but must be at least 0 and below 1")
+    if options["out"] is not None:
+        runs.check_run_folder(options["out"], overwrite=options["overwrite"])
+    origin = origin_of(options)
+    if options["out"] is None:
+        runs.check_run_folder(runs.free_run_folder(stem_of(origin)))
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        source = load_source(origin)
+        for text in source.notes:
+            note(console, text)
+        if source.schema is not None:
+            title = f"{source.name}: {source.train.rows:,} rows to train on, {source.test.rows if source.test else 0:,} to test on"
+            print_schema(console, source.schema, title=title)
+        model, parts = _train(source, spec, options, console)
+        metrics = {name: None if part is None else figures_of(model, part) for name, part in parts.items()}
+        test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
+        pictures: dict[str, Any] = {}
+        try:
+            from manynets.cli.pictures import pictures_of
+
+            pictures = pictures_of(
+                model,
+                parts[test_part],
+                tested,
+                title=f"{source.name} · {describe(model.spec, model.recipe)}",
+                class_names=source.class_names,
+                image_shape=source.image_shape,
+                target=", ".join(origin.get("target", ["y"])),
+            )
+        except MissingExtraError as error:
+            note(console, f"no pictures: {error}")
+    for text in dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught):
+        note(console, text)
+
+    config = {
+        "data": dict(origin),
+        "fingerprint": dict(source.fingerprint),
+        "class_names": source.class_names,
+        "image_shape": source.image_shape,
+        "task": model.task.to_json(),
+        "validation": _validation_share(options, source),
+        "class_weight": options["class_weight"],
+        "spec": to_json(spec),
+        "recipe": to_json(model.recipe),
+        "info": model.info,
+    }
+    folder = options["out"]
+    if folder is None:
+        folder = runs.free_run_folder(stem_of(origin))
+    place = runs.write_run(folder, model, config=config, metrics=metrics, pictures=pictures, overwrite=options["overwrite"])
+
+    print_figures(console, metrics)
+    if tested:
+        print_classes(console, tested, names=source.class_names, part=test_part)
+    console.print(f"Written to {place}: {', '.join(sorted(entry.name for entry in place.iterdir()))}", markup=False, soft_wrap=True)
+    if options["json_line"]:
+        result = {
+            "run_dir": str(place),
+            "task": model.task.name,
+            "epochs": _epochs(model),
+            "seconds": model.info["seconds"],
+            "parameters": model.parameters,
+            **{name: scalars(figures) for name, figures in metrics.items()},
+        }
+        sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
+
+
+def _epochs(model: Any) -> float:
+    """Return the epochs that were trained, a whole number where they are."""
+    epochs = model.history["epoch"][-1] if model.history.get("epoch") else 0.0
+    return int(epochs) if epochs == int(epochs) else float(epochs)
+
+
+def _validation_share(options: Options, source: Source) -> float | None:
+    """Return the share of the training rows to validate on, 0 for no validation, None for the data's own validation rows."""
+    if options["validation"] is None:
+        return None if source.validation is not None else defaults.VALIDATION
+    return float(options["validation"])
+
+
+def _train(source: Source, spec: MLP, options: Options, console: Any) -> tuple[Any, dict[str, Part | None]]:
+    """Return the trained model, and training, validation and test rows, encoded."""
+    from manynets.data.split import split_rows
+    from manynets.tasks import Regression, Task, find_task
+
+    train, validation, test = source.train, source.validation, source.test
+    whole = train
+    task = source.task if isinstance(source.task, Task) else find_task(whole.y, name=source.task)
+    share = _validation_share(options, source)
+    if share == 0:
+        validation = None
+    elif share is not None:
+        names = getattr(task, "classes", None)
+        rows, held = split_rows(whole.rows, share, strata=task.strata(task.encode(whole.y)), seed=options["seed"], names=names)
+        train, validation = taken(whole, rows), taken(whole, held)
+    if isinstance(task, Regression):
+        task = Regression.of(train.y, standardise=options["loss"] != "poisson")
+    encoder = None
+    if source.schema is not None:
+        encoder = _encoder(train.X, source, options)
+        if test is not None:
+            for text in encoder.check(test.X):
+                note(console, f"test rows: {text}")
+        train = _encoded(train, encoder)
+        validation = None if validation is None else _encoded(validation, encoder)
+        test = None if test is None else _encoded(test, encoder)
+    recipe = recipe_of(options, rows=train.rows)
+    print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec)
+    console.print(f"{describe(spec, recipe)} · {train.rows:,} rows", markup=False, soft_wrap=True)
+    model = manynets.train(
+        train.X,
+        train.y,
+        spec,
+        recipe,
+        task=task,
+        validation=None if validation is None else _tuple(validation),
+        sample_weight=train.weight,
+        class_weight=options["class_weight"],
+        encoder=encoder,
+        engine=options["engine"] or "torch",
+        progress=False if options["quiet"] else "auto",
+    )
+    return model, {"train": train, "validation": validation, "test": test}
+
+
+def _tuple(part: Part) -> tuple[Any, ...]:
+    return (part.X, part.y) if part.weight is None else (part.X, part.y, part.weight)
+
+
+def _encoder(frame: Any, source: Source, options: Options) -> Any:
+    from manynets.tables import fit_encoder
+
+    more = {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
+    return fit_encoder(frame, schema=source.schema, **more)
+
+
+def _encoded(part: Part, encoder: Any) -> Part:
+    return dataclasses.replace(part, X=encoder.transform(part.X))
+
+
+def figures_of(model: Any, part: Part) -> dict[str, Any]:
+    """Return rows, loss and metrics of a model on a part; for two classes also the area under the ROC curve."""
+    figures = {"rows": part.rows, **model.evaluate(part.X, part.y, sample_weight=part.weight)}
+    if model.task.name == "binary":
+        from manynets.plots import roc_auc
+
+        positive = model.task.encode(part.y)[:, 0] > 0
+        if positive.any() and not positive.all():
+            figures["auc"] = roc_auc(positive, model.scores(part.X).mean(axis=0)[:, 0])
+    return figures
+
+
+def scalars(figures: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the figures that are single numbers; None for none."""
+    return None if figures is None else {name: value for name, value in figures.items() if not isinstance(value, list | dict)}

@@ -1,0 +1,100 @@
+"""The pictures of a run folder: axes by file name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from manynets import plots
+from manynets.cli.data import Part
+from manynets.model import Model
+
+__all__ = ["pictures_of"]
+
+MOST_IMAGES = 48
+MOST_CLASSES = 40
+MOST_POINTS = 5000
+
+
+def pictures_of(
+    model: Model,
+    part: Part | None,
+    figures: dict[str, Any] | None,
+    *,
+    title: str,
+    class_names: Sequence[str] | None = None,
+    image_shape: Sequence[int] | None = None,
+    target: str = "y",
+) -> dict[str, Any]:
+    """Return the pictures that fit the task: history, and of the rows to test on confusion, ROC, predictions, images, regions.
+
+    part: rows to test on, X encoded; figures: the model's metrics on them. title: the model in words.
+    """
+    out: dict[str, Any] = {}
+    if model.history.get("epoch"):
+        out["history.png"] = _history(model, title)
+    if part is None or figures is None:
+        return out
+    names = [str(name) for name in class_names or getattr(model.task, "classes", None) or ()]
+    if "confusion" in figures and len(names) <= MOST_CLASSES:
+        out["confusion.png"] = plots.confusion(figures["confusion"], classes=names, title=title)
+    if model.task.name in ("binary", "multiclass"):
+        codes = model.task.strata(model.task.encode(part.y))
+        assert codes is not None
+        if len(np.unique(codes)) > 1:
+            out["roc.png"] = plots.roc(np.array(names)[codes], model.predict_proba(part.X), classes=names, title=title)
+        if image_shape is not None:
+            out |= _images(model, part, codes, names, image_shape, title)
+        if model.in_features == 2 and model.encoder is None:
+            shown = slice(None, MOST_POINTS)
+            out["regions.png"] = plots.regions(
+                part.X[shown], np.array(names)[codes[shown]], predict=model.predict_proba, classes=names, title=title
+            )
+    elif model.task.name == "regression" and model.task.outputs == 1:
+        predicted = model.predict(part.X)
+        out["predicted.png"] = plots.predicted_against_true(part.y, predicted, name=target, title=title)
+        if model.in_features == 2 and model.encoder is None:
+            out["surface.png"] = plots.surface(
+                model.predict, X=part.X[:MOST_POINTS], y=np.asarray(part.y)[:MOST_POINTS], label=target, title=title
+            )
+    return out
+
+
+def _history(model: Model, title: str) -> Any:
+    history, metric = model.history, model.task.metric
+    axes = plots.panels(1, 2).ravel()
+    best = model.info.get("best", -1)
+    for ax, name in zip(axes, ("loss", metric), strict=True):
+        curves = {
+            f"{part} {name}": history[prefix + name]
+            for part, prefix in (("train", ""), ("validation", "val_"))
+            if prefix + name in history
+        }
+        validated = f"val_{name}" in history
+        best_epoch = history["epoch"][best] if validated and 0 <= best < len(history["epoch"]) else None
+        plots.history(history["epoch"], curves, ylabel=name, best_epoch=best_epoch, ax=ax)
+    axes[0].figure.suptitle(title, fontsize="medium")
+    return axes
+
+
+def _images(model: Model, part: Part, codes: Any, names: Sequence[str], image_shape: Sequence[int], title: str) -> dict[str, Any]:
+    places = {label: i for i, label in enumerate(model.task.classes)}  # type: ignore[attr-defined]
+    predicted = np.array([places[label] for label in model.predict(part.X).tolist()])
+    out = {}
+    wrong = np.flatnonzero(predicted != codes)
+    for file, rows in (("images.png", np.arange(len(codes))), ("mistakes.png", wrong)):
+        shown = rows[:MOST_IMAGES]
+        if len(shown):
+            out[file] = plots.image_grid(
+                part.X[shown],
+                image_shape=image_shape,
+                titles=[f"{names[predicted[i]]} ({names[codes[i]]})" for i in shown],
+                correct=predicted[shown] == codes[shown],
+                columns=8,
+                title=f"{title}: predicted (truth)"
+                if file == "images.png"
+                else f"{len(wrong):,} of {len(codes):,} wrong: predicted (truth)",
+            )
+    return out

@@ -1,0 +1,112 @@
+"""`manynets predict`: predictions and probabilities as CSV."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from manynets.runs import Run
+
+__all__ = ["predict"]
+
+
+def predict(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that manynets train wrote.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A table with the columns of training, a .npy or .npz file with X, or a data set by name (its test rows).",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The CSV file to write; left out: stdout.", show_default=False),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="NAME,...",
+            help="The table's own columns to write beside the predictions, such as an id; left out: all.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Write predictions, and for classes probabilities, beside each row's own columns as CSV."""
+    import os
+    import sys
+
+    from manynets import runs
+    from manynets.cli.report import console_for, note
+    from manynets.cli.reuse import rows_to_predict
+    from manynets.errors import OptionError, one_of
+
+    if out is not None and os.path.lexists(out) and not overwrite:
+        raise OptionError(f"the file {out} exists; give another with -o, or --overwrite to replace it")
+    if out is not None and not os.path.isdir(os.path.dirname(os.path.abspath(out))):
+        raise OptionError(f"the folder {os.path.dirname(out)} does not exist; make it, or give another file with -o")
+    console = console_for(quiet=quiet, to_stderr=True)
+    found = runs.read_run(run)
+    X, beside, notes = rows_to_predict(found, data)
+    for text in notes:
+        note(console, text)
+    if columns is not None:
+        names = [columns] if columns in beside else [name.strip() for name in columns.split(",") if name.strip()]
+        beside = {one_of(name, beside, what="--columns"): beside[name] for name in names}
+    table = beside | _predictions(found, X, beside)
+    if out is None:
+        _write(sys.stdout, table)
+        return
+    import io
+
+    from manynets.modelfile import replacing
+
+    written = io.StringIO()
+    _write(written, table)
+    with replacing(out) as file:
+        file.write(written.getvalue().encode())
+    console.print(f"Written to {out}: {len(X):,} rows", markup=False, soft_wrap=True)
+
+
+def _predictions(run: Run, X: Any, beside: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns to add, under names that the row's own columns do not have."""
+    model = run.model
+    classes: tuple[Any, ...] | None = getattr(model.task, "classes", None)
+    names: Any = run.config.get("class_names") or classes
+    predicted = model.predict(X)
+    out: dict[str, Any] = {}
+    if predicted.ndim == 2:
+        targets = run.config["data"].get("target", [])
+        if len(targets) != predicted.shape[1]:
+            targets = [str(i) for i in range(predicted.shape[1])]
+        out |= {f"prediction_{name}": predicted[:, i].tolist() for i, name in enumerate(targets)}
+    elif classes is not None:
+        label = dict(zip(classes, names, strict=True))
+        out["prediction"] = [label[value] for value in predicted.tolist()]
+    else:
+        out["prediction"] = predicted.tolist()
+    if model.task.name != "regression":
+        shares = model.predict_proba(X)
+        labels = names or [name.removeprefix("prediction_") for name in out]
+        out |= {f"probability_{name}": [float(f"{p:.7g}") for p in shares[:, i].tolist()] for i, name in enumerate(labels)}
+    return {_free(name, beside): column for name, column in out.items()}
+
+
+def _free(name: str, taken: dict[str, Any]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _write(file: Any, table: dict[str, Any]) -> None:
+    import csv
+
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows(zip(*table.values(), strict=True))

@@ -1,0 +1,149 @@
+"""What the commands print: layers, columns, figures, files. rich does the tables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from manynets.spec import MLP, Recipe
+
+__all__ = [
+    "console_for",
+    "describe",
+    "note",
+    "print_classes",
+    "print_figures",
+    "print_layers",
+    "print_schema",
+    "table_of",
+]
+
+_NUMERIC = {"missing", "distinct", "inputs", "outputs", "parameters", "correct", "rows", "count", "features", "test rows"}
+
+
+def console_for(*, quiet: bool = False, to_stderr: bool = False) -> Console:
+    """Return where the report goes: stdout, stderr, or nowhere."""
+    from rich.console import Console
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    return Console(file=stream, quiet=quiet, highlight=False, width=None if stream.isatty() else 120)
+
+
+def note(console: Console, text: str) -> None:
+    """Print a remark that the user should see."""
+    console.print(f"note: {text}", markup=False, style="yellow", soft_wrap=True)
+
+
+def table_of(names: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> Table:
+    """Return a table with these column names; numbers, and columns with the names of numbers, to the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for i, name in enumerate(names):
+        right = name in _NUMERIC or all(isinstance(row[i], int | float) for row in rows)
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    return table
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.1f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def describe(spec: MLP | None, recipe: Recipe) -> str:
+    """Return a network and its training in a line; spec None is a network of the user's own.
+
+    >>> from manynets.spec import MLP, Recipe
+    >>> describe(MLP(), Recipe(epochs=3, batch_size=128))
+    '256-256 relu · adamw lr 0.001 · batch 128 · 3 epochs · seed 0'
+    """
+    words = []
+    if spec is not None:
+        words.append(f"{'-'.join(map(str, spec.hidden))} {spec.activation}" if spec.hidden else "linear")
+        words += ["batch norm"] if spec.batch_norm else []
+        if any(spec.dropouts):
+            words.append("dropout " + ", ".join(f"{rate:g}" for rate in sorted(set(spec.dropouts))))
+    words.append(f"{type(recipe.optimizer).__name__.lower()} lr {recipe.lr:g}")
+    schedule = {"OneCycle": "one-cycle", "StepDecay": "step", "ReduceOnPlateau": "plateau"}
+    name = type(recipe.schedule).__name__
+    words += [] if name == "Constant" else [schedule.get(name, name.lower())]
+    words += [f"loss {recipe.loss}"] if recipe.loss else []
+    words += [f"batch {recipe.batch_size}"] if recipe.batch_size else []
+    words.append(f"{recipe.iterations} steps" if recipe.iterations else f"{recipe.epochs or 20} epochs")
+    return " · ".join([*words, f"seed {recipe.seed}"])
+
+
+def print_layers(console: Console, model: Any, spec: Any) -> None:
+    """Print the network layer by layer. `model` needs in_features, task and parameters only."""
+    from manynets.nn.population import Shape
+
+    shape = Shape.of(spec, model.in_features, model.task.outputs)
+    sizes: dict[str, int] = {}
+    for name, dimensions in shape.parameters().items():
+        count = 1
+        for dimension in dimensions:
+            count *= dimension
+        layer = name.split(".")[0].replace("norm", "hidden")
+        sizes[layer] = sizes.get(layer, 0) + count
+    rows = []
+    for i, (name, d_in, d_out) in enumerate(shape.layers):
+        then = []
+        if name != "output":
+            then = ["batch norm"] * spec.batch_norm + [spec.activation]
+            then += [f"dropout {spec.dropouts[i]:g}"] if spec.dropouts[i] else []
+        rows.append((name, d_in, d_out, sizes[name], ", ".join(then)))
+    title = f"Network for {_task_words(model.task)}: {sum(sizes.values()):,} parameters"
+    console.print(table_of(["layer", "inputs", "outputs", "parameters", "then"], rows, title=title))
+
+
+def _task_words(task: Any) -> str:
+    classes = getattr(task, "classes", None)
+    return f"{task.name}, {len(classes)} classes" if classes is not None and len(classes) > 2 else str(task.name)
+
+
+def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None:
+    """Print what was understood of a table's columns."""
+    rows = [(c.name, c.kind, c.missing, c.distinct, c.example, c.note) for c in schema]
+    names = ["column", "kind", "missing", "distinct", "example", "note"]
+    if not any(c.note for c in schema):
+        names, rows = names[:-1], [row[:-1] for row in rows]  # type: ignore[misc]
+    console.print(table_of(names, rows, title=title))
+
+
+def print_figures(console: Console, metrics: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """Print loss and metrics by part of the data."""
+    parts = {name: figures for name, figures in metrics.items() if figures}
+    if not parts:
+        return
+    keys = [key for key, value in next(iter(parts.values())).items() if not isinstance(value, list | dict)]
+    keys += [key for figures in parts.values() for key in ("auc",) if key in figures and key not in keys]
+    rows = [(name, *(figures.get(key) for key in keys)) for name, figures in parts.items()]
+    console.print(table_of(["", *keys], rows, title="Figures"))
+
+
+def print_classes(console: Console, figures: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str) -> None:
+    """Print the accuracy of each class, or of each label, with counts."""
+    if "per_class" in figures:
+        rows = [
+            (names[i] if names else entry["class"], entry["correct"], entry["count"], entry["accuracy"])
+            for i, entry in enumerate(figures["per_class"])
+        ]
+        texts = [(str(name), correct, count, "" if share is None else f"{share:.2%}") for name, correct, count, share in rows]
+        console.print(table_of(["class", "correct", "count", "accuracy"], texts, title=f"Each class on the {part} rows"))
+    elif "per_label" in figures:
+        labels = [(names[i] if names else str(i), f"{share:.2%}") for i, share in enumerate(figures["per_label"])]
+        console.print(table_of(["label", "accuracy"], labels, title=f"Each label on the {part} rows"))

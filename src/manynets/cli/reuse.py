@@ -1,0 +1,102 @@
+"""Other rows for a run that was trained before: to judge it by, or to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from manynets.cli.data import Part, kind_of, load_source, read_arrays, read_frame, same_data, test_part
+from manynets.errors import DataError, ModelFileError
+from manynets.runs import Run
+
+__all__ = ["Asked", "rows_to_judge", "rows_to_predict"]
+
+Asked = tuple[Any, dict[str, Any], tuple[str, ...]]
+"""X, columns to write beside the predictions, and notes."""
+
+
+def _origin(run: Run) -> Mapping[str, Any]:
+    origin = run.config.get("data")
+    if not isinstance(origin, dict) or not {"kind", "seed", "task"} <= set(origin):
+        raise ModelFileError(f"{run.folder / 'config.json'} is damaged: it does not say what the run was trained on; train again")
+    return origin
+
+
+def rows_to_judge(run: Run, data: str | None) -> tuple[Part, str, tuple[str, ...]]:
+    """Return rows with their truth, a name for them, and notes: the run's own test rows, or those of other data."""
+    origin = _origin(run)
+    encoder, classes = run.model.encoder, getattr(run.model.task, "classes", None)
+    if data is None:
+        source = load_source(origin)
+        if not same_data(source.fingerprint, run.config.get("fingerprint", {})):
+            raise DataError(
+                f"{', '.join(source.fingerprint)} changed since the run was trained, so its test rows are not known; name the data"
+            )
+        if source.test is None:
+            raise DataError("the run kept no rows to test on; name the data to measure it on")
+        part, notes = source.test, source.notes
+        name = "test"
+    elif kind_of(data) == "named":
+        source = load_source({"kind": "named", "name": data, "task": None, "seed": origin["seed"]} | _same_set(origin, data))
+        if source.test is None:
+            raise DataError(f"{data} has no rows to test on")
+        part, notes, name = source.test, (), f"{data} test"
+    elif kind_of(data) == "arrays":
+        arrays = read_arrays(data)
+        if not {"X", "y"} <= set(arrays):
+            raise DataError(f"{data} holds {', '.join(arrays)}, but measuring needs the arrays X and y in a .npz file")
+        X = arrays["X"].reshape(len(arrays["X"]), -1)
+        part, notes, name = Part(X=X, y=arrays["y"], weight=arrays.get("sample_weight")), (), Path(data).name
+    else:
+        if encoder is None:
+            raise DataError(
+                f"the run was trained on arrays of {run.model.in_features} columns, not on a table; give a .npz file with X and y"
+            )
+        part, notes = test_part(data, origin, classes)
+        name = Path(data).name
+    if encoder is None:
+        return part, name, notes
+    _must_be_frame(part.X, encoder)
+    notes = (*notes, *encoder.check(part.X))
+    return part, name, notes
+
+
+def _same_set(origin: Mapping[str, Any], data: str) -> dict[str, Any]:
+    return dict(origin) if origin.get("name") == data else {}
+
+
+def _must_be_frame(X: Any, encoder: Any) -> None:
+    if not hasattr(X, "columns"):
+        raise DataError(f"the run was trained on a table; give a table with the columns {', '.join(encoder.column_names[:20])}")
+
+
+def rows_to_predict(run: Run, data: str) -> Asked:
+    """Return X, the columns to write beside its predictions, and notes."""
+    origin, encoder = _origin(run), run.model.encoder
+    kind = kind_of(data)
+    if kind == "table":
+        if encoder is None:
+            raise DataError(
+                f"the run was trained on arrays of {run.model.in_features} columns, not on a table; give a .npy or .npz file"
+            )
+        frame = read_frame(data, origin)
+        own = {*origin.get("target", []), origin.get("weight")}
+        features = [name for name in frame.columns if name not in own]
+        notes = tuple(encoder.check(frame.select(features))) if features else ()
+        return frame, {name: frame[name].to_list() for name in frame.columns}, notes
+    if encoder is not None:
+        _must_be_frame(None, encoder)
+    if kind == "arrays":
+        arrays = read_arrays(data)
+        if "X" not in arrays:
+            raise DataError(f"{data} holds {', '.join(arrays)}, but predicting needs the array X")
+        X = arrays["X"]
+        if X.ndim < 2:
+            raise DataError(f"{data} has X of shape {X.shape}, but must be (rows, columns); one row is X.reshape(1, -1)")
+        X = X.reshape(len(X), -1)
+        return X, {"row": list(range(len(X)))}, ()
+    part, _, _ = rows_to_judge(run, data)
+    names = run.config.get("class_names")
+    truth = part.y.tolist()
+    return part.X, {"row": list(range(part.rows)), "truth": [names[code] for code in truth] if names else truth}, ()

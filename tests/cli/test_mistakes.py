@@ -1,0 +1,114 @@
+"""A user's mistake: exit code 2, one line on stderr, nothing on stdout, no folder left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Call
+
+MISTAKES = [
+    ("trian", "train"),
+    ("train", "DATA"),
+    ("train digit", "did you mean 'digits'"),
+    ("train nofile.csv --target y", "nofile.csv does not exist"),
+    ("train . --target y", "is a folder"),
+    ("train houses.csv", "--target"),
+    ("train houses.csv --target prise", "did you mean 'price'"),
+    ("train houses.csv --target price --drop sise", "did you mean 'size'"),
+    ("train houses.csv --target price --weight colour", "'colour'"),
+    ("train houses.csv --target price --numeric colour", "'red'"),
+    ("train houses.csv --target price --test gone.csv", "gone.csv"),
+    ("train houses.csv --target price --points 10", "--points"),
+    ("train houses.csv --target price --delimiter ;", "size,colour,id"),
+    ("train houses.csv --target kind --task regression", "regression"),
+    ("train houses.csv --target price --test-fraction 1", "--test-fraction"),
+    ("train houses.csv --target price --test houses.csv --test-fraction 0.1", "one of the two"),
+    ("train digits --target y", "--target"),
+    ("train digits --epochs 0", "--epochs is 0"),
+    ("train digits --epochs two", "--epochs"),
+    ("train digits --no-such-option", "--no-such-option"),
+    ("train digits --hidden 5,a", "--hidden"),
+    ("train digits --hidden 0", "--hidden"),
+    ("train digits --dropout 1", "--dropout"),
+    ("train digits --activation rleu", "did you mean 'relu'"),
+    ("train digits --optimizer adma", "did you mean 'adam'"),
+    ("train digits --momentum 0.9", "sgd, rmsprop"),
+    ("train digits --betas 1", "--betas"),
+    ("train digits --schedule cosine --warmup 2", "--warmup is 2.0"),
+    ("train digits --epochs 2 --iterations 3", "one of the two"),
+    ("train digits --validation 1", "--validation"),
+    ("train digits --min-gain 1", "--patience"),
+    ("train digits --device gpu", "--device"),
+    ("train digits --lr nan", "--lr"),
+    ("train digits --seed -1", "--seed"),
+    ("train digits --class-weight fair", "balanced"),
+    ("train digits --out houses.csv", "houses.csv exists"),
+    ("train digits --out houses.csv/run", "cannot be written"),
+    ("train moons --points 1", "points"),
+    ("train mnist --data-dir nowhere", "nowhere"),
+    ("show nowhere", "does not exist"),
+    ("show .", "is no run folder"),
+    ("evaluate nowhere", "does not exist"),
+    ("predict nowhere houses.csv", "does not exist"),
+]
+
+
+@pytest.mark.parametrize(("line", "told"), MISTAKES)
+def test_a_mistake_is_told_in_a_line(call: Call, table: Path, line: str, told: str) -> None:
+    done = call(*line.split())
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert told in done.err
+    assert done.out == ""
+    assert [entry.name for entry in table.parent.iterdir()] == [table.name]
+
+
+def test_a_fault_of_ours_is_not_dressed_up(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    import manynets.cli.fit
+
+    def broken(options: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(manynets.cli.fit, "fit", broken)
+    with pytest.raises(ZeroDivisionError):
+        call("train", "digits")
+
+
+def test_an_interrupt_ends_with_130_and_leaves_nothing(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import manynets.fitting
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(manynets.fitting, "train_members", interrupted)
+    done = call("train", "moons", "-q")
+    assert done.code == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_and_version(call: Call) -> None:
+    for words in (["--help"], ["train", "--help"], ["evaluate", "-h"], ["predict", "-h"], ["show", "-h"], ["datasets", "-h"]):
+        done = call(*words)
+        assert done.code == 0
+        assert "Usage" in done.out
+        assert done.err == ""
+    assert call("--version").out.startswith("manynets 0.")
+    assert call().code == 2
+
+
+def test_help_loads_no_torch_and_is_quick() -> None:
+    code = "import sys, manynets.cli\ntry: manynets.cli.main(['train', '--help'])\nfinally: print(*sys.modules, file=sys.stderr)"
+    took = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        took.append(time.perf_counter() - start)
+    assert not {"torch", "numpy", "polars", "matplotlib"} & set(done.stderr.split())
+    assert "--hidden" in done.stdout
+    assert min(took) < 1.5  # 0.2 s on an idle machine

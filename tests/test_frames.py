@@ -1,0 +1,80 @@
+"""`train` and `Model` on frames: the encoder sees training rows only, travels in the file, and finds columns by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import manynets as mn
+from manynets.errors import DataError, ModelFileError
+from manynets.modelfile import read_model_file, write_model_file
+from manynets.tables import fit_encoder
+
+SPEC, RECIPE = mn.MLP(hidden=(4,)), mn.Recipe(epochs=2)
+
+
+def frame() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    return pd.DataFrame({"size": random.normal(100, 20, 40), "colour": random.choice(["red", "blue"], 40)})
+
+
+def target(table: pd.DataFrame) -> np.ndarray:
+    return (table["size"] > 100).to_numpy()
+
+
+def test_the_encoder_sees_the_training_rows_only() -> None:
+    table = frame()
+    y = target(table)
+    model = mn.train(table, y, SPEC, RECIPE, validation=list(range(10)), progress=False)
+    assert model.encoder == fit_encoder(table[10:])
+    assert model.encoder != fit_encoder(table)
+    split = mn.train(table, y, SPEC, RECIPE, validation=0.25, progress=False)
+    assert split.encoder is not None
+    assert split.encoder != fit_encoder(table)
+
+
+def test_a_frame_gives_what_its_matrix_gives() -> None:
+    table = frame()
+    y = target(table)
+    encoder = fit_encoder(table[:30])
+    own = (table[30:], y[30:])
+    one = mn.train(table[:30], y[:30], SPEC, RECIPE, validation=own, progress=False)
+    other = mn.train(
+        encoder.transform(table[:30]), y[:30], SPEC, RECIPE, validation=(encoder.transform(own[0]), own[1]), progress=False
+    )
+    assert other.encoder is None
+    assert np.array_equal(one.scores(table), other.scores(encoder.transform(table)))
+    assert one.history["val_loss"] == other.history["val_loss"]
+    given = mn.train(encoder.transform(table[:30]), y[:30], SPEC, RECIPE, encoder=encoder, progress=False)
+    assert np.array_equal(given.predict(table), given.predict(encoder.transform(table)))
+    with pytest.raises(DataError, match="columns"):
+        mn.train(np.zeros((30, 7)), y[:30], SPEC, RECIPE, encoder=encoder, progress=False)
+
+
+def test_the_encoder_travels_in_the_file(tmp_path: Path) -> None:
+    table = frame()
+    model = mn.train(table, target(table), SPEC, RECIPE, progress=False)
+    model.save(tmp_path / "m.safetensors")
+    loaded = mn.load(tmp_path / "m.safetensors")
+    assert loaded.encoder == model.encoder
+    shuffled = pl.from_pandas(table.assign(extra=1)[["extra", "colour", "size"]])
+    assert np.array_equal(loaded.scores(shuffled), model.scores(table))
+    assert loaded.evaluate(shuffled, target(table)) == model.evaluate(table, target(table))
+    with pytest.raises(DataError, match="size"):
+        loaded.predict(table[["colour"]])
+
+
+def test_a_file_whose_encoder_does_not_fit(tmp_path: Path) -> None:
+    table = frame()
+    mn.train(table, target(table), SPEC, RECIPE, progress=False).save(tmp_path / "m.safetensors")
+    header, tensors = read_model_file(tmp_path / "m.safetensors")
+    write_model_file(tmp_path / "m.safetensors", {**header, "encoder": fit_encoder(table[["size"]]).to_json()}, tensors)
+    with pytest.raises(ModelFileError, match="the encoder makes 1 columns"):
+        mn.load(tmp_path / "m.safetensors")
+    write_model_file(tmp_path / "m.safetensors", {**header, "encoder": {"columns": 3}}, tensors)
+    with pytest.raises(ModelFileError):
+        mn.load(tmp_path / "m.safetensors")
