@@ -71,6 +71,7 @@ _PLACES = {
     "tasks": ("Binary", "Multiclass", "Multilabel", "Regression"),
     "training.checkpoint": ("Checkpoint",),
 }  # fmt: skip
+_ROOMS = ("datasets", "metrics", "plots", "tables", "tasks")  # modules that are used by name: mn.datasets.load
 _PLACE_OF = {name: f"{__name__}.{place}" for place, names in _PLACES.items() for name in names}
 
 __all__ = [
@@ -118,8 +119,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _PLACE_OF:
         return getattr(importlib.import_module(_PLACE_OF[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module 'manynets' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, *_ROOMS, "__version__"]

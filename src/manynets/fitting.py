@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from manynets.nn.initial import initial_parameters
 from manynets.nn.population import Shape
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression, Task, find_task
+from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.engine import train_with
 from manynets.training.events import Observer
 from manynets.training.many import train_members
@@ -33,7 +35,7 @@ from manynets.training.settings import find_device
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
-__all__ = ["Prepared", "prepare", "train", "versions"]
+__all__ = ["Prepared", "prepare", "row_weights", "system_of", "train", "versions"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,6 +68,8 @@ def train(
     engine: EngineName = "torch",
     progress: Show = "auto",
     observers: Sequence[Observer] = (),
+    checkpoint: Checkpoint | None = None,
+    resume: str | os.PathLike[str] | None = None,
 ) -> Model:
     """Train one network and return it as a Model.
 
@@ -85,9 +89,14 @@ def train(
         same initial weights and the same batches all give the same history, and the same kind of Model (`manynets.engines`).
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
     observers: functions that are told of each event (`manynets.training.events`).
+    checkpoint: where and how often to write the state of training, such as Checkpoint(folder="run", every_epochs=1).
+    resume: a folder of checkpoints, or one of them: training goes on from the newest that is whole, bit for bit as if it had
+        never stopped (same machine, versions and thread count). All else must be as it was: other data, spec or recipe are an
+        OptionError that lists the differences.
 
     Raises DataError for data that cannot be used and OptionError for options that do not fit; warns with DivergenceWarning
-    when the loss stopped being finite, and returns the last finite weights.
+    when the loss stopped being finite, and returns the last finite weights. Ctrl-C ends training with an InterruptedWarning and
+    the best weights so far (info["stopped"]); a second one stops at once. With a checkpoint, SIGTERM has it written first.
     """
     spec = MLP() if spec is None else spec
     recipe = Recipe() if recipe is None else recipe
@@ -100,6 +109,10 @@ def train(
     if isinstance(spec, nn.Module) and recipe.gradient == "closed_form":
         raise OptionError("gradient='closed_form' is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
     one_of(engine, ENGINES, what="engine")
+    if engine != "torch" and (checkpoint is not None or resume is not None):
+        raise OptionError(f"checkpoints are for engine='torch', not for {engine!r}; leave out checkpoint and resume")
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='run', every_epochs=1)")
     prepared = prepare(
         X,
         y,
@@ -121,7 +134,10 @@ def train(
     member = Member(0, spec, recipe, initial or {}, prepared.rows, prepared.validation_rows)
     watching = [*progress_observers(progress), *observers]
     if engine == "torch":
-        [outcome] = train_members(problem, [member], observers=watching)
+        keeper = None
+        if checkpoint is not None or resume is not None:
+            keeper = Checkpoints(problem, [member], checkpoint=checkpoint, resume=resume, system=system_of(prepared))
+        [outcome] = train_members(problem, [member], observers=watching, keeper=keeper)
         return model_of(spec, recipe, prepared, [outcome])
     outcome, more = train_with(engine, problem, member, observers=watching)
     model = model_of(spec, recipe, prepared, [outcome])
@@ -144,12 +160,10 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, prepared: Prepared, outcomes
     first = outcomes[0]
     info = {
         "engine": "torch",
-        "versions": versions(),
         "stopped": [outcome.stopped for outcome in outcomes],
         "seconds": first.seconds,
         "best": first.best,
-        "threads": torch.get_num_threads(),
-        "device": str(prepared.problem.rows.x.device),
+        **system_of(prepared),
     }
     module = None if isinstance(spec, MLP) else spec
     return Model(
@@ -187,6 +201,11 @@ def versions() -> dict[str, str]:
     }
 
 
+def system_of(prepared: Prepared) -> dict[str, Any]:
+    """Return what decides about the bits of a result besides data, spec and recipe: versions, threads and device."""
+    return {"versions": versions(), "threads": torch.get_num_threads(), "device": str(prepared.problem.rows.x.device)}
+
+
 def prepare(
     X: Any,
     y: Any,
@@ -213,7 +232,7 @@ def prepare(
     target = task.encode(y)
     if recipe.loss == "poisson" and (target < 0).any():
         raise DataError(f"y holds {target.min():g}, but loss='poisson' is for counts and rates, which are not negative")
-    weight = _weights(task, target, total, sample_weight, class_weight)
+    weight = row_weights(task, target, total, sample_weight, class_weight)
     device = find_device(recipe.device)
     dtype = torch.float64 if recipe.dtype == "float64" else torch.float32
 
@@ -264,9 +283,10 @@ def _fitted(frame: Any, rows: NDArray[np.int64] | None) -> TableEncoder:
     return fit_encoder(frame)
 
 
-def _weights(
+def row_weights(
     task: Task, target: NDArray[Any], rows: int, sample_weight: Any, class_weight: str | Mapping[Any, float] | None
 ) -> NDArray[np.float64] | None:
+    """Return the weights (N,) of rows and of their classes, multiplied; None where all count alike."""
     weight = as_weights(sample_weight, rows)
     if class_weight is None:
         return weight

@@ -27,7 +27,7 @@ __all__ = ["Model", "load"]
 
 Array: TypeAlias = NDArray[Any]
 
-ROWS_AT_ONCE = 1 << 20  # numbers in the widest layer of a prediction chunk
+ROWS_AT_ONCE = 1 << 18  # numbers in the widest layer of a prediction chunk
 
 
 class Model:

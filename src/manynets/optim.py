@@ -166,6 +166,7 @@ class Adam(Optimizer):
             [dataclasses.replace(a, lr=0.0) == dataclasses.replace(b, lr=0.0) for a, b in pairwise(specs)], dtype=bool
         )
         self.count = torch.zeros((), dtype=torch.float32, device=flat.device)
+        self.before = 0
         self.spare: Tensor | None = None
         self.runs: list[tuple[int, list[list[Tensor]]]] = []  # first place of a run, and its parts of the four tensors
 
@@ -184,7 +185,7 @@ class Adam(Optimizer):
                 whole = (self.flat, self.grad, self.state["mean"], self.state["square"])
                 self.runs = [(a, [[tensor[a:b]] for tensor in whole]) for a, b in pairwise(starts)]
             self.run_rates = [list(zip(rates[:, a].tolist(), eps[:, a].tolist(), strict=True)) for a in starts[:-1]]
-            self.count.fill_(step)
+            self.before = step
             return
         self.runs = []
         self.rate.plan(rates / (1 - self.betas[:, 0] ** steps))
@@ -195,7 +196,7 @@ class Adam(Optimizer):
 
     def step(self, s: int) -> None:
         if self.runs:
-            self.count.add_(1)
+            self.count.fill_(self.before + s + 1)
             for (start, parts), rates in zip(self.runs, self.run_rates, strict=True):
                 one, (rate, eps) = self.specs[start], rates[s]
                 self.kernel(
@@ -241,11 +242,12 @@ class NAdam(Optimizer):
         return self.betas[:, 0] * (1 - 0.5 * 0.96 ** (step * 0.004))
 
     def plan(self, rates: Host, step: int) -> None:
-        if step != self.product_step:  # resumed: the product of all mu before
-            self.products = np.prod([self._mu(t) for t in range(1, step + 1)], axis=0) * np.ones(len(self.specs))
+        if step != self.product_step:  # not where the last plan ended: the product of all mu before, in the same order
+            before = self._mu(np.arange(1, step + 1)[:, None])
+            self.products = np.cumprod(np.vstack([np.ones((1, len(self.specs))), before]), axis=0)[-1]
         steps = np.arange(step + 1, step + len(rates) + 1)[:, None]
         mu, following = self._mu(steps), self._mu(steps + 1)
-        products = self.products * np.cumprod(mu, axis=0)
+        products = np.cumprod(np.vstack([self.products, mu]), axis=0)[1:]
         self.products, self.product_step = products[-1], step + len(rates)
         self.rate.plan(rates * (1 - mu) / (1 - products))
         self.ahead.plan(rates * following / (1 - products * following))

@@ -49,9 +49,9 @@ class Run:
 
 
 def free_run_folder(stem: str, *, within: str | os.PathLike[str] = "runs") -> Path:
-    """Return `within`/`stem`-n with the first n from 1 that no file or folder has."""
+    """Return `within`/`stem`-n with the first n from 1 that no file or folder has, nor an unfinished run (`stem`-n.part)."""
     number = 1
-    while os.path.lexists(Path(within) / f"{stem}-{number}"):
+    while any(os.path.lexists(Path(within) / f"{stem}-{number}{end}") for end in ("", ".part")):
         number += 1
     return Path(within) / f"{stem}-{number}"
 

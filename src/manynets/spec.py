@@ -511,7 +511,7 @@ def to_json(value: Any) -> dict[str, Any]:
     """Return a specification as a dict of JSON types, its class under "kind".
 
     >>> to_json(SGD(lr=0.1))
-    {'kind': 'SGD', 'lr': 0.1, 'momentum': 0.0, 'nesterov': False, 'weight_decay': 0.0}
+    {'kind': 'SGD', 'lr': 0.1, 'momentum': 0.0, 'nesterov': False, 'weight_decay': 0.0, 'lr_in_velocity': False}
     """
     kind = type(value).__name__
     if _CLASSES.get(kind) is not type(value):
@@ -531,7 +531,7 @@ def from_json(data: Mapping[str, Any]) -> Any:
     """Return the specification that `to_json` wrote; every name and value is checked, unknown ones are an OptionError.
 
     >>> from_json({"kind": "SGD", "lr": 0.1})
-    SGD(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0)
+    SGD(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0, lr_in_velocity=False)
     """
     if not isinstance(data, Mapping):
         raise OptionError(f"a specification is {data!r}, but must be a JSON object with a 'kind'")

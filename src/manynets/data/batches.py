@@ -19,8 +19,8 @@ from manynets.tasks.objectives import Objective
 
 __all__ = ["Batches", "Chunk", "Rows", "Slots", "steps_per_epoch"]
 
-CHUNK_BYTES = 2 << 20  # of gathered rows: stays within the cache of a core
-MOST_SLOTS = 64
+CHUNK_BYTES = 4 << 20  # of gathered rows: fewer chunks cost less, larger ones leave the cache of a core
+MOST_SLOTS = 256
 
 
 def steps_per_epoch(rows: int, batch_size: int, *, merge_single: bool) -> int:

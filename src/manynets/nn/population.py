@@ -98,14 +98,18 @@ class Population:
     ) -> Population:
         """Return a population whose network k starts with the parameters (and, if given, running statistics) initial[k]."""
         names, buffers = shape.parameters(), shape.buffers()
-        flat = np.empty((len(initial), sum(int(np.prod(s)) for s in names.values())))
-        statistics = np.empty((len(initial), sum(int(np.prod(s)) for s in buffers.values())))
+        kind = np.float64 if dtype == torch.float64 else np.float32
+        flat = np.empty((len(initial), sum(int(np.prod(s)) for s in names.values())), dtype=kind)
+        statistics = np.empty((len(initial), sum(int(np.prod(s)) for s in buffers.values())), dtype=kind)
+        default = {name: np.full(s, float(name.endswith("var"))) for name, s in buffers.items()}
         for k, parameters in enumerate(initial):
-            flat[k] = np.concatenate([np.asarray(parameters[name], dtype=np.float64).reshape(-1) for name in names])
-            if buffers:
-                default = {name: np.full(s, float(name.endswith("var"))) for name, s in buffers.items()}
-                statistics[k] = np.concatenate([np.asarray(parameters.get(name, default[name])).reshape(-1) for name in buffers])
-        return cls(shape, torch.as_tensor(flat).to(device, dtype), torch.as_tensor(statistics).to(device, dtype))
+            for row, wanted in ((flat[k], names), (statistics[k], buffers)):
+                start = 0
+                for name, size in wanted.items():
+                    stop = start + int(np.prod(size))
+                    row[start:stop] = np.asarray(parameters[name] if name in parameters else default[name]).reshape(-1)
+                    start = stop
+        return cls(shape, torch.from_numpy(flat).to(device, dtype), torch.from_numpy(statistics).to(device, dtype))
 
     @property
     def size(self) -> int:

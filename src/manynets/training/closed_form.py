@@ -91,6 +91,7 @@ class _Buffers:
         self.input = like.new_empty(*lead, shape.in_features) if 0 in masks.active else None
         self.d = [torch.empty_like(z) for z in self.z] + [like.new_empty(*lead, shape.out_features)]
         self.d_turned = [d.mT for d in self.d]
+        self.ones = like.new_ones(size)
 
 
 class ClosedForm:
@@ -168,7 +169,7 @@ class ClosedForm:
             below = b.d[i - 1] if i else None
             if below is not None:
                 self._product(d, self.weights[i], self.scales[i], below)
-            self._emit(i, d, b.d_turned[i], inputs[i], descend)
+            self._emit(i, d, b.d_turned[i], inputs[i], b.ones, descend)
             if below is not None:
                 mask, norm = masks[i], b.norms[i - 1]
                 if mask is not None and not self.quiet[i]:
@@ -191,8 +192,8 @@ class ClosedForm:
         else:
             self.addmm(out, left, right, beta=0, alpha=scale, out=out)
 
-    def _emit(self, i: int, d: Tensor, turned: Tensor, h: Tensor, descend: float | None) -> None:
-        """Write layer i's gradient, or make its SGD step; `turned` is d^T."""
+    def _emit(self, i: int, d: Tensor, turned: Tensor, h: Tensor, ones: Tensor, descend: float | None) -> None:
+        """Write layer i's gradient, or make its SGD step; `turned` is d^T, `ones` a vector as long as the batch."""
         weight, part, scale = self.weights[i], self.parts[i], self.scales[i]
         if part is not None:
             self._product(turned, h, scale, part)
@@ -204,7 +205,13 @@ class ClosedForm:
             self._product(turned, h, scale, self.d_weights[i])
         else:
             self.addmm(weight, turned, h, alpha=-descend * scale, out=weight)
-        if self.biases:
+        if not self.biases:
+            return
+        if self.population.size > 1:
             torch.sum(d, -2, keepdim=True, out=self.d_biases[i])
             if descend is not None:
                 self.biases[i].add_(self.d_biases[i], alpha=-descend)
+        elif descend is None:  # a product with ones is quicker than a sum over rows
+            torch.mv(turned, ones, out=self.d_biases[i][0])
+        else:
+            torch.addmv(self.biases[i][0], turned, ones, alpha=-descend, out=self.biases[i][0])

@@ -6,6 +6,7 @@ A run asks for a gradient and an update without knowing which ones it has, and a
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,18 +23,19 @@ from manynets.nn.dropout import Masks
 from manynets.nn.population import Population, Shape
 from manynets.optim import coefficient
 from manynets.schedules import schedule_factors
-from manynets.spec import MLP
+from manynets.spec import MLP, Constant, ReduceOnPlateau
 from manynets.tasks.objectives import Objective, objective_for
 from manynets.training.autograd import Autograd, ModuleGradient, ModulePopulation
 from manynets.training.closed_form import ClosedForm
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Observer, Started
 from manynets.training.members import Divergence, Member, Outcome, Problem, Progress, batch_rows
 from manynets.training.settings import torch_settings
+from manynets.training.signals import Halt
 from manynets.training.tracking import Tracks
 from manynets.training.update import Update
 from manynets.training.validation import Validation, figures, variances
 
-__all__ = ["Run"]
+__all__ = ["Keeper", "Run"]
 
 Host = NDArray[np.float64]
 
@@ -48,14 +50,49 @@ class Gradient(Protocol):
     def step(self, slots: Slots, s: int, descend: float | None = None) -> None: ...
 
 
+class Keeper(Protocol):
+    """Who keeps checkpoints of a run. The loop asks it, and tells it, between two steps; see `manynets.training.checkpoint`."""
+
+    def begin(self, run: Run) -> None:
+        """The run is about to make its first step; this may restore a state."""
+
+    def next_step(self, run: Run) -> int | None:
+        """Return after how many steps of the run it wants to be called, None for no number of them."""
+
+    def pause(self, run: Run) -> None:
+        """The run stands between two steps."""
+
+    def end(self, run: Run) -> None:
+        """The run is over, or was asked to halt."""
+
+
+@dataclasses.dataclass
+class Open:
+    """The chunk that a run is in, and the penalties of its steps."""
+
+    chunk: Chunk
+    penalties: Tensor | None
+
+
 class Run:
     """K networks of one group (`members.group_key`) on one problem.
 
-    Its state is the population, the best weights so far, the optimizer's tensors, `tracks`, and the steps made.
+    Its state is the population, the best weights so far, the optimizer's tensors, `tracks`, the steps made, and the scores of the
+    chunk it is in (`manynets.training.state`). Where chunks begin follows from the evaluations alone: a pause within one, and
+    going on from there, changes no bit. Once `halt` is asked, the networks end as "interrupted" after the step at hand.
     """
 
-    def __init__(self, problem: Problem, members: Sequence[Member], *, observers: Sequence[Observer] = ()) -> None:
-        self.problem, self.observers = problem, list(observers)
+    def __init__(
+        self,
+        problem: Problem,
+        members: Sequence[Member],
+        *,
+        observers: Sequence[Observer] = (),
+        keeper: Keeper | None = None,
+        halt: Halt | None = None,
+    ) -> None:
+        self.problem, self.observers, self.members = problem, list(observers), list(members)
+        self.keeper, self.halt = keeper, halt or Halt()
         self.recipe, spec = members[0].recipe, members[0].spec
         self.objective: Objective = objective_for(problem.task, self.recipe)
         self.device, self.dtype = problem.rows.x.device, problem.rows.x.dtype
@@ -66,16 +103,21 @@ class Run:
         if isinstance(spec, MLP) and spec.batch_norm and min(self.batch_size, *counts) == 1:
             raise OptionError("batch_norm needs at least 2 rows in a batch; use a larger batch_size, or batch_norm=False")
         self.tracks = Tracks(members, self.steps)
+        self.total = int(self.tracks.totals.max())
         self.step = members[0].start
+        self.chunk_start = self.step  # the step before which the chunk at hand begins
+        self.open: Open | None = None
+        self.restored: tuple[Tensor, Tensor | None] | None = None  # scores and penalties of the chunk's steps before a resume
+        self.began = time.perf_counter()
         self.steps_before = members[0].progress.steps - self.step
         self.seconds = 0.0
         self.outcomes: dict[int, Outcome] = {}
-        self._log: list[Tensor] = []
+        self.log: list[Tensor] = []
         self.module = spec if isinstance(spec, nn.Module) else None
         self.population: Population | ModulePopulation
         if isinstance(spec, nn.Module):
             self.population = ModulePopulation(spec, device=self.device, dtype=self.dtype)
-            self._rng = _seeded_states(self.recipe.seed, self.device)
+            self.rng = _seeded_states(self.recipe.seed, self.device)
             self.widest = 1024
         else:
             shape = Shape.of(spec, problem.rows.x.shape[1], problem.task.outputs)
@@ -116,14 +158,15 @@ class Run:
         self.validation: Validation | None = None
         if self.problem.validation is not None or members[0].validation_rows is not None:
             rows = self.problem.validation or self.problem.rows
-            apart = [None if self.problem.validation else member.validation_rows for member in members]
-            self.validation = Validation(rows, apart, self.objective, widest=self.widest)
+            own_rows = self.problem.validation is None
+            apart = [member.validation_rows if own_rows else None for member in members]
+            self.validation = Validation(rows, apart, self.objective, widest=self.widest, weights=weights if own_rows else None)
         self._closed = False
         if isinstance(population, ModulePopulation):
             grad = population.grad
             self.gradient: Gradient = ModuleGradient(population, self.objective, self.recipe.precision)
         else:
-            grad = torch.zeros_like(population.flat)
+            grad = torch.empty_like(population.flat)  # every step writes all of it before it is read
             grads = Population(population.shape, grad, population.statistics)
             specs = [member.spec for member in members if isinstance(member.spec, MLP)]
             rates = np.array([(spec.input_dropout, *spec.dropouts) for spec in specs], dtype=np.float64)
@@ -149,13 +192,25 @@ class Run:
 
     def run(self) -> list[Outcome]:
         """Train all networks to their end; return their outcomes in the order of the members."""
-        numbers = [member.number for member in self.tracks.members]
-        self._tell(Started(len(numbers), int(self.tracks.totals.max()), self.steps, self.problem.task.metric))
+        numbers = [member.number for member in self.members]
+        if self.keeper is not None:
+            self.keeper.begin(self)
+        self._tell(Started(len(numbers), self.total, self.steps, self.problem.task.metric))
         with self._settings():
+            self.began = time.perf_counter()
             while len(self.tracks):
-                began = time.perf_counter()
-                self.advance(self._next_boundary())
-                self.evaluate(began)
+                boundary = self._next_boundary()
+                self.advance(boundary)
+                if self.step == boundary:
+                    self.evaluate()
+                if self.halt.asked:
+                    break
+                if len(self.tracks):
+                    self._pause()
+            if self.keeper is not None:
+                self.keeper.end(self)
+            if len(self.tracks):
+                self._interrupt()
         diverged = tuple(n for n in numbers if self.outcomes[n].divergence is not None)
         self._tell(Finished(self.seconds, diverged))
         return [self.outcomes[number] for number in numbers]
@@ -166,57 +221,109 @@ class Run:
         return min((self.step // every + 1) * every, int(self.tracks.totals[self.tracks.alive].min()))
 
     def advance(self, stop: int) -> None:
-        """Make steps until `stop` steps were made."""
-        while self.step < stop:
-            epoch, start = divmod(self.step, self.steps)
-            for chunk in self.batches.chunks(epoch, start, min(self.steps, start + stop - self.step)):
-                self.gradient.prepare(chunk.slots, self.step, chunk.steps)
-                self.update.optimizer.plan(self.rates(self.step, chunk.steps), self.steps_before + self.step)
-                with self._private_rng():
-                    self._log.append(self._steps(chunk))
-                self.step += chunk.steps
-                self._tell(Advanced(self.step))
+        """Make steps until `stop` steps were made, or fewer where a halt is asked for."""
+        while self.chunk_start < stop and not self.halt.asked:
+            epoch, start = divmod(self.chunk_start, self.steps)
+            for chunk in self.batches.chunks(epoch, start, min(self.steps, start + stop - self.chunk_start)):
+                self._make_chunk(chunk)
+                if self.halt.asked:
+                    break
+                if self.step < stop:
+                    self._pause()
+
+    def _make_chunk(self, chunk: Chunk) -> None:
+        """Make the steps of a filled chunk, or what is left of them, with a pause wherever the keeper wants one."""
+        penalties = None
+        if self.update.has_l1 or self.update.has_l2:
+            penalties = chunk.slots.scores.new_empty(chunk.steps, self.population.size)
+        if self.restored is not None:
+            scores, made_penalties = self.restored
+            chunk.slots.scores[: len(scores)].copy_(scores)
+            if penalties is not None and made_penalties is not None:
+                penalties[: len(scores)].copy_(made_penalties)
+            self.restored = None
+        self.gradient.prepare(chunk.slots, self.chunk_start, chunk.steps)
+        self.update.optimizer.plan(self.rates(self.chunk_start, chunk.steps), self.steps_before + self.chunk_start)
+        self.open = Open(chunk, penalties)
+        end = self.chunk_start + chunk.steps
+        while self.step < end and not self.halt.asked:
+            wanted = None if self.keeper is None else self.keeper.next_step(self)
+            until = end if wanted is None else min(max(wanted, self.step + 1), end)
+            with self._private_rng():
+                made = self._make_steps(chunk.slots, self.step - self.chunk_start, until - self.chunk_start, penalties)
+            self.step = self.chunk_start + made
+            if self.step < end and not self.halt.asked:
+                self._pause()
+        if self.step == end:
+            self._close()
+            self._tell(Advanced(self.step))
+
+    def _close(self) -> None:
+        """Write the steps made in the chunk at hand to the log, and leave the chunk."""
+        if self.open is not None and self.step > self.chunk_start:
+            self.log.append(self._report(self.open.chunk.slots, self.step - self.chunk_start, self.open.penalties))
+        self.open, self.chunk_start = None, self.step
+
+    def _pause(self) -> None:
+        """The one place, between two steps, where a checkpoint may be written."""
+        if self.keeper is not None:
+            self.keeper.pause(self)
+
+    def _interrupt(self) -> None:
+        """End the networks that are left: with an entry of their histories for the steps since the last."""
+        if self.step > self.chunk_start and self.open is None:
+            self.chunk_start = self.step  # resumed within a chunk and halted before its first step
+        self._close()
+        if self.log:
+            self.evaluate()
+        for place in np.flatnonzero(self.tracks.alive).tolist():
+            self._end(place, None, interrupted=True)
+        self.tracks.take([])
 
     def rates(self, step: int, count: int) -> Host:
         """Return the learning rates (count, K) of the next steps."""
+        if all(isinstance(schedule, Constant | ReduceOnPlateau) for schedule, _ in self._courses):
+            return np.tile(self.tracks.lr * self.tracks.factor, (count, 1))
         steps = np.arange(step, step + count)
         factors = [schedule_factors(s, steps, total=total, per_epoch=self.steps) for s, total in self._courses]
         return np.asarray(np.stack(factors, axis=1)[:, self._course_of] * (self.tracks.lr * self.tracks.factor))
 
-    def _steps(self, chunk: Chunk) -> Tensor:
-        """Make the steps of a filled chunk; return its log (steps, K, 3 + M): loss, weight, penalty and hits of each step."""
-        slots, penalties = chunk.slots, None
-        if self.update.has_l1 or self.update.has_l2:
-            penalties = slots.scores.new_empty(chunk.steps, self.population.size)
-        self._make_steps(slots, chunk.steps, penalties)
-        scores, target = slots.scores[: chunk.steps], slots.target[: chunk.steps]
+    def _report(self, slots: Slots, steps: int, penalties: Tensor | None) -> Tensor:
+        """Return the log (steps, K, 3 + M) of the first steps of filled slots: loss, weight, penalty and hits of each."""
+        scores, target = slots.scores[:steps], slots.target[:steps]
         loss, hits = self.objective.report(scores, target), self.objective.hits(scores, target)
         if slots.raw is None:
             loss_sum, hits_sum = loss.sum(-1), hits.sum(-2)
             weight = torch.full_like(loss_sum, slots.size)
         else:
-            raw = slots.raw[: chunk.steps]
+            raw = slots.raw[:steps]
             loss_sum, hits_sum = (loss * raw).sum(-1), (hits * raw.unsqueeze(-1)).sum(-2)
             weight = raw.sum(-1).expand_as(loss_sum)
-        penalty = torch.zeros_like(loss_sum) if penalties is None else penalties
+        penalty = torch.zeros_like(loss_sum) if penalties is None else penalties[:steps]
         return torch.cat([torch.stack([loss_sum, weight, penalty], -1), hits_sum], -1)
 
-    def _make_steps(self, slots: Slots, count: int, penalties: Tensor | None) -> None:
-        gradient, update = self.gradient, self.update
+    def _make_steps(self, slots: Slots, first: int, last: int, penalties: Tensor | None) -> int:
+        """Make the steps first to last - 1 of filled slots, fewer where a halt is asked for; return the next to make."""
+        gradient, update, halt = self.gradient, self.update, self.halt
         if self._descends and isinstance(update.optimizer.rate[0], float):
-            for s in range(count):
+            for s in range(first, last):
                 gradient.step(slots, s, update.optimizer.rate[s])  # type: ignore[arg-type]  # all steps' rates are numbers
-            return
-        if self.device.type == "cuda" and self._closed and count == slots.count and count > 1:
+                if halt.asked:
+                    return s + 1
+            return last
+        if self.device.type == "cuda" and self._closed and last - first == slots.count and last > 1:
             if slots.size in self._graphs:
                 self._replay(slots, penalties)
-                return
+                return last
             self._graphs[slots.size] = None  # this time in the open, which warms the kernels up; captured the next time
-        for s in range(count):
+        for s in range(first, last):
             gradient.step(slots, s)
             if penalties is not None:
                 penalties[s] = update.penalty()
             update.step(s)
+            if halt.asked:
+                return s + 1
+        return last
 
     def _replay(self, slots: Slots, penalties: Tensor | None) -> None:
         """Make all steps of a full chunk as one CUDA graph, captured the first time."""
@@ -236,10 +343,10 @@ class Run:
 
     # ---------------------------------------------------------------------------------------------------------- evaluation
 
-    def evaluate(self, began: float) -> None:
+    def evaluate(self) -> None:
         """Add an entry to each history, keep the best weights, and end the networks that are through."""
-        log = torch.cat(self._log)
-        self._log.clear()
+        log = torch.cat(self.log)
+        self.log.clear()
         bad = ~torch.isfinite(log[..., 0] + log[..., 2])
         first_bad = torch.where(bad.any(0), bad.to(torch.uint8).argmax(0), -1).cpu().numpy()
         sound = torch.isfinite(self.population.flat).all(1) & torch.isfinite(self.population.statistics).all(1)
@@ -252,7 +359,7 @@ class Run:
             columns["val_loss"], columns["val_" + metric] = self.validation.judge(self.population.scores)
         if "penalty" in self.tracks.columns or self.update.has_l1 or self.update.has_l2:
             columns["penalty"] = sums[:, 2] / len(log)
-        self.seconds += time.perf_counter() - began
+        self.seconds, self.began = self.seconds_now, time.perf_counter()
         k = len(tracks)
         when = {"epoch": self.step / self.steps, "step": float(self.step), "seconds": self.seconds}
         columns = {name: np.full(k, value) for name, value in when.items()} | {"lr": self.rates(self.step - 1, 1)[0]} | columns
@@ -269,6 +376,11 @@ class Run:
             self._end(place, None if finite[place] else self._divergence(place, at))
         if tracks.alive.sum() < CROWDED * k:
             self._free()
+
+    @property
+    def seconds_now(self) -> float:
+        """The time that training took up to this moment."""
+        return self.seconds + time.perf_counter() - self.began
 
     def _keep(self, finite: NDArray[np.bool_], columns: Mapping[str, Host]) -> None:
         """Judge the entry just recorded, and copy the weights of networks at their best so far (or last) to the best."""
@@ -292,13 +404,12 @@ class Run:
     def _divergence(self, place: int, step: int) -> Divergence:
         return Divergence(step // self.steps + 1, step + 1, float(self.rates(step, 1)[0, place]))
 
-    def _end(self, place: int, divergence: Divergence | None) -> None:
+    def _end(self, place: int, divergence: Divergence | None, *, interrupted: bool = False) -> None:
         """Write the outcome of the network at this place."""
         tracks = self.tracks
         member = tracks.members[place]
-        stopped = (
-            "diverged" if divergence else ("early" if tracks.exhausted[place] and self.step < tracks.totals[place] else "done")
-        )
+        early = tracks.exhausted[place] and self.step < tracks.totals[place]
+        stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
         progress: Progress | None = None
         if member.resumable:
             state = {name: tensor[place].cpu().numpy().copy() for name, tensor in self.update.optimizer.state.items()}
@@ -320,7 +431,10 @@ class Run:
 
     def _free(self) -> None:
         """Free the places of networks that have ended."""
-        places = np.flatnonzero(self.tracks.alive).tolist()
+        self.take(np.flatnonzero(self.tracks.alive).tolist())
+
+    def take(self, places: list[int]) -> None:
+        """Keep the networks at these places only."""
         self.tracks.take(places)
         if places and isinstance(self.population, Population):
             index = torch.tensor(places, device=self.device)
@@ -333,8 +447,9 @@ class Run:
 
     @contextmanager
     def _settings(self) -> Iterator[None]:
-        work = 3.0 * self.batch_size * self.population.size * self.population.weight_count
-        with torch_settings(work, precision=self.recipe.precision), torch.no_grad():
+        rows = self.batch_size * len(self.members)
+        hidden = self.widest if self.module is None else 0
+        with torch_settings(3.0 * rows * self.population.weight_count, rows * hidden, precision=self.recipe.precision), torch.no_grad():
             yield
 
     @contextmanager
@@ -345,13 +460,13 @@ class Run:
             return
         devices = [self.device.index or 0] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.set_rng_state(self._rng["cpu"])
+            torch.set_rng_state(self.rng["cpu"])
             if devices:
-                torch.cuda.set_rng_state(self._rng["cuda"], self.device)
+                torch.cuda.set_rng_state(self.rng["cuda"], self.device)
             yield
-            self._rng["cpu"] = torch.get_rng_state()
+            self.rng["cpu"] = torch.get_rng_state()
             if devices:
-                self._rng["cuda"] = torch.cuda.get_rng_state(self.device)
+                self.rng["cuda"] = torch.cuda.get_rng_state(self.device)
 
     def _tell(self, event: Event) -> None:
         for observer in self.observers:

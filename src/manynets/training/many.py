@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
-from manynets.errors import ManynetsError
+from manynets.errors import InterruptedWarning, ManynetsError, OptionError
 from manynets.nn.population import Shape
 from manynets.training.events import Advanced, Event, Finished, Observer, Started
-from manynets.training.loop import Run
+from manynets.training.loop import Keeper, Run
 from manynets.training.members import Member, Outcome, Problem, batch_rows, group_key
+from manynets.training.signals import Halt, listening
 
 __all__ = ["Failure", "Relay", "groups_of", "memory_at_hand", "network_bytes", "train_members", "train_what_can"]
 
@@ -66,17 +69,40 @@ def memory_at_hand(device: torch.device) -> int:
 
 
 def train_members(
-    problem: Problem, members: Sequence[Member], *, observers: Sequence[Observer] = (), memory_limit: int | None = None
+    problem: Problem,
+    members: Sequence[Member],
+    *,
+    observers: Sequence[Observer] = (),
+    memory_limit: int | None = None,
+    keeper: Keeper | None = None,
 ) -> list[Outcome]:
     """Train all members; return their outcomes in their order. What cannot be trained raises its error.
 
-    memory_limit: bytes; a group that would take more is split and its parts are trained one after the other.
+    memory_limit: bytes; a group that would take more is split and its parts are trained one after the other. keeper: of
+    checkpoints, for members of one group only; SIGTERM then has one written before it takes its course.
+    Ctrl-C ends all networks with their best weights so far, and an InterruptedWarning; a second one stops at once.
     """
-    results = train_what_can(problem, members, observers=observers, memory_limit=memory_limit)
+    halt = Halt()
+    if keeper is not None:
+        groups = groups_of(problem, members)
+        if len(groups) != 1:
+            raise OptionError(f"checkpoints are for networks of one group; these are {len(groups)}: train each group by itself")
+        with listening(halt, (signal.SIGINT, signal.SIGTERM)):
+            done = {outcome.number: outcome for outcome in Run(problem, groups[0], observers=observers, keeper=keeper, halt=halt).run()}
+        results: list[Outcome | Failure] = [done[member.number] for member in members]
+    else:
+        with listening(halt):
+            results = train_what_can(problem, members, observers=observers, memory_limit=memory_limit, halt=halt)
+    if halt.signal == signal.SIGTERM:
+        signal.raise_signal(signal.SIGTERM)
     for result in results:
         if isinstance(result, Failure):
             raise result.error
-    return [result for result in results if isinstance(result, Outcome)]
+    outcomes = [result for result in results if isinstance(result, Outcome)]
+    if halt.asked and any(outcome.stopped == "interrupted" for outcome in outcomes):
+        step = max((outcome.history.get("step", [0.0])[-1] for outcome in outcomes), default=0.0)
+        warnings.warn(f"training was interrupted after {step:g} steps; the best weights so far were kept", InterruptedWarning, stacklevel=3)
+    return outcomes
 
 
 def train_what_can(
@@ -87,11 +113,13 @@ def train_what_can(
     memory_limit: int | None = None,
     at_most: int | None = None,
     told: Callable[[Sequence[Outcome | Failure]], None] = lambda results: None,
+    halt: Halt | None = None,
 ) -> list[Outcome | Failure]:
     """Train as `train_members`, but a member that cannot be trained (an option that does not fit its data, too little memory)
     becomes a Failure, and the others are trained all the same.
 
     at_most: networks that are trained together. told: called with the results of each group, as soon as it is through.
+    halt: once it is asked, what is being trained ends as "interrupted", and so does all that waits.
     """
     limit = memory_at_hand(problem.rows.x.device) if memory_limit is None else memory_limit
     results: dict[int, Outcome | Failure] = {}
@@ -113,7 +141,7 @@ def train_what_can(
     while waiting:
         group = waiting.pop(0)
         try:
-            outcomes = Run(problem, group, observers=observers if relay is None else [relay]).run()
+            outcomes = Run(problem, group, observers=observers if relay is None else [relay], halt=halt).run()
         except (ManynetsError, MemoryError, RuntimeError) as error:
             if len(group) > 1:  # find out which one it is, or train fewer at a time
                 waiting[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]

@@ -12,6 +12,7 @@ from manynets.spec import Precision
 
 __all__ = ["find_device", "torch_settings"]
 
+SMALL_LAYER = 1 << 15  # numbers from which torch itself shares an elementwise operation between threads
 SMALL_STEP = 6e6  # multiplications in one step below which a second thread costs more than it brings; bench/ measures it
 
 
@@ -27,11 +28,14 @@ def find_device(name: str) -> torch.device:
 
 
 @contextmanager
-def torch_settings(work: float, *, precision: Precision = "full") -> Iterator[None]:
-    """Within: one thread where a step's multiplications `work` are few, and the precision asked for; after: all as before."""
+def torch_settings(work: float, numbers: float, *, precision: Precision = "full") -> Iterator[None]:
+    """Within: one thread where a step is small, and the precision asked for; after: all as before.
+
+    work: multiplications of a step; numbers: those in its widest layer, all networks together.
+    """
     threads, matmul = torch.get_num_threads(), torch.get_float32_matmul_precision()
     try:
-        if work < SMALL_STEP and threads > 1:
+        if work < SMALL_STEP and numbers < SMALL_LAYER and threads > 1:
             torch.set_num_threads(1)
         torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         yield

@@ -53,13 +53,26 @@ def variances(
 class Validation:
     """The validation rows of K networks: all of `rows`, or for each network its own.
 
-    scores(x) gives raw scores (K, n, O) for x (n, D), or (K, n, D); `widest` is its widest layer.
+    scores(x) gives raw scores (K, n, O) for x (n, D), or (K, n, D); `widest` is its widest layer. weights: (N,) of each network,
+    in the place of those of the rows.
     """
 
-    def __init__(self, rows: Rows, own: Sequence[NDArray[np.int64] | None], objective: Objective, *, widest: int) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        own: Sequence[NDArray[np.int64] | None],
+        objective: Objective,
+        *,
+        widest: int,
+        weights: Sequence[NDArray[np.float64] | None] | None = None,
+    ) -> None:
         self.rows, self.objective = rows, objective
         self.networks = len(own)
-        self.spread = variances(rows, own)
+        self.spread = variances(rows, own, weights)
+        self.weights = None if rows.weight is None else rows.weight.unsqueeze(0)  # (1 or K, N)
+        if weights is not None and any(weight is not None for weight in weights):
+            plain = np.ones(len(rows)) if rows.weight is None else rows.weight.double().cpu().numpy()
+            self.weights = torch.as_tensor(np.stack([plain if weight is None else weight for weight in weights])).to(rows.x)
         shared = all(mine is own[0] for mine in own)
         lines = [mine for mine in (own[:1] if shared else own) if mine is not None]
         self.counts = [len(line) for line in lines] or [len(rows)]
@@ -89,11 +102,14 @@ class Validation:
         rows, size = self.rows, cut.stop - cut.start
         if self.index is None:
             x, target = rows.x[cut], rows.target[cut].unsqueeze(0)
-            weight = None if rows.weight is None else rows.weight[cut].unsqueeze(0)
+            weight = None if self.weights is None else self.weights[:, cut]
         else:
             part = self.index[:, cut]
             x, target = rows.x[part[0] if len(part) == 1 else part], rows.target[part]
-            weight = None if rows.weight is None else rows.weight[part]
+            weight = None
+            if self.weights is not None:
+                networks = max(len(part), len(self.weights))
+                weight = self.weights.expand(networks, -1).gather(1, part.expand(networks, -1))
         raw = torch.ones(1, size, dtype=dtype, device=rows.x.device) if weight is None else weight
         if min(self.counts) < self.most:
             places = torch.arange(cut.start, cut.stop, device=rows.x.device)

@@ -1,0 +1,181 @@
+"""Results as tables: on the terminal, and in docs/benchmarks.md between two marks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from bench.many import turning_point
+from bench.systems import SYSTEMS
+
+__all__ = ["BEGIN", "END", "markdown", "missed_goals", "terminal", "write_docs"]
+
+Json: TypeAlias = Mapping[str, Any]
+
+BEGIN, END = "<!-- speed: begin (python -m bench --write-docs) -->", "<!-- speed: end -->"
+HEAD = ("system", "threads", "time", "by ours", "by floor", "loss", "peak MiB")
+
+
+def _label(row: Json) -> str:
+    return SYSTEMS[row["system"]].label
+
+
+def _time(microseconds: float) -> str:
+    if microseconds < 1e4:
+        return f"{microseconds:.1f} µs" if microseconds < 100 else f"{microseconds:,.0f} µs"
+    return f"{microseconds / 1e3:,.1f} ms"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}" if value < 20 else f"{value:.0f}"
+
+
+def _cells(row: Json) -> list[str]:
+    """Return the cells of a system's line, in the order of HEAD."""
+    if row["problem"]:
+        return [_label(row), "", row["problem"], "", "", "", ""]
+    if row["loss"] is not None:
+        result = f"{row['loss']:.4g}"
+    else:
+        result = "" if row["agree"] is None else f"{row['agree']:.1%} right"
+    return [
+        _label(row),
+        str(row["threads"]),
+        _time(row["median"]),
+        _number(row["to_ours"]),
+        _number(row["to_floor"]),
+        result + (" OFF" if row["off"] else ""),
+        f"{row['peak_mib']:.0f}",
+    ]
+
+
+def _title(case: Json) -> str:
+    what = "prediction" if case["kind"] == "predict" else "step"
+    return f"{case['about']} (`{case['name']}`): time of one {what}, {case['rounds']} rounds of {case['steps']:,}"
+
+
+def _footnotes(case: Json) -> list[str]:
+    rows = {row["system"]: row for row in case["rows"]}
+    out = []
+    if "setup" in rows.get("ours", {}).get("notes", {}):
+        out.append(f"Of our time {rows['ours']['notes']['setup']:.1%} is set-up, checks and the model's making.")
+    for row in rows.values():
+        timed = row["notes"].get("networks_timed", case["networks"])
+        if timed < case["networks"]:
+            out.append(f"{_label(row)}: {timed:.0f} networks were timed, one after the other, and scaled to {case['networks']}.")
+    return out
+
+
+def missed_goals(case: Json) -> list[str]:
+    """Return a line for each goal of the case that was not met."""
+    rows = {row["system"]: row for row in case["rows"] if not row["problem"]}
+    ours, out = rows.get("ours"), []
+    if ours is None:
+        return []
+    for name, goal in case["goals"].items():
+        if name not in rows:
+            continue
+        if name == "floor":
+            if ours["to_floor"] > goal:
+                out.append(f"{case['name']}: {ours['to_floor']:.2f} times the floor, wanted at most {goal:g}")
+        elif rows[name]["to_ours"] < goal:
+            wanted = "slower than ours" if goal == 1 else f"at least {goal:g}"
+            out.append(f"{case['name']}: {_label(rows[name])} takes {rows[name]['to_ours']:.2f} of our time, wanted {wanted}")
+    eager = rows.get("torch_eager")
+    if case["kind"] == "train" and eager and case["networks"] == 1 and ours["peak_mib"] > eager["peak_mib"]:
+        out.append(f"{case['name']}: {ours['peak_mib']:.0f} MiB at the peak, the PyTorch loop {eager['peak_mib']:.0f}")
+    out += [f"{case['name']}: {_label(row)} gives other results than the rest" for row in rows.values() if row["off"]]
+    return out
+
+
+def terminal(case: Json) -> Any:
+    """Return a rich table of one case."""
+    from rich.table import Table
+
+    table = Table(title=_title(case), title_justify="left", caption="\n".join(_footnotes(case)), caption_justify="left")
+    for name in HEAD:
+        table.add_column(name, justify="left" if name == "system" else "right", no_wrap=name == "system")
+    for row in case["rows"]:
+        style = "bold" if row["system"] == "ours" else "red" if row["off"] or row["problem"] else None
+        table.add_row(*_cells(row), style=style)
+    return table
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        f"| {' | '.join(head)} |",
+        f"|---{'|--:' * (len(head) - 1)}|",
+        *(f"| {' | '.join(line)} |" for line in lines),
+        "",
+    ]
+
+
+def _lost(results: Json) -> list[str]:
+    out = [
+        f"- {case['about']}: {_label(row)} takes {row['to_ours']:.2f} of our time."
+        for case in results["cases"]
+        for row in case["rows"]
+        if row["system"] not in ("ours", "floor") and row["to_ours"] is not None and row["to_ours"] < 1
+    ]
+    return out or ["In none of these cases."]
+
+
+def _cost(cost: Sequence[Json]) -> list[str]:
+    widest = max(line["step"] for line in cost)
+    lines = []
+    for line in cost:
+        bar = "█" * max(1, round(32 * line["step"] / widest))
+        lines.append(
+            [
+                f"{line['networks']:,}",
+                _time(line["step"]),
+                _time(line["each"]),
+                _number(line["to_floor"]),
+                f"{line['peak_mib']:.0f}",
+                f"`{bar:<32}`",
+            ]
+        )
+    turn = turning_point(cost)  # type: ignore[arg-type]
+    where = "It never turns linear up to here." if turn is None else f"From about {turn:,} networks on the cost is linear."
+    out = ["### Many networks at once: cost over K", "", "Networks 2-6-1, batch 32, Adam, each on its own order of the rows.", ""]
+    out += _table(("networks", "one step of all", "of each", "by floor", "peak MiB", "one step of all"), lines)
+    return [*out, f"{where} (Slope of the logarithms of time and K of at least 0.8.)", ""]
+
+
+def markdown(results: Json) -> str:
+    """Return the section on speed."""
+    on, out = results["machine"], []
+    out += [
+        f"Measured on {on['date']}: {on['processor']}, {on['cores']} cores, {on.get('memory_gib', '?')} GiB, {on['system']}, "
+        f"Python {on['python']}; " + ", ".join(f"{name} {version}" for name, version in results["versions"].items()) + ".",
+        "",
+    ]
+    if results["quick"]:
+        out += ["**These are figures of a quick run, good for trying the benchmark only.**", ""]
+    for case in results["cases"]:
+        out += [f"### {case['about']}", ""]
+        what = "One prediction" if case["kind"] == "predict" else f"One step ({case['steps']:,} a round)"
+        out += [f"`--case {case['name']}`. {what}, median of {case['rounds']} rounds. Data: {case['source']}.", ""]
+        out += _table(HEAD, [_cells(row) for row in case["rows"]])
+        out += [line + "\n" for line in _footnotes(case)]
+    if results.get("cost"):
+        out += _cost(results["cost"])
+    if results.get("commands"):
+        out += ["### Start", ""]
+        lines = [[f"`{line['label']}`", line["problem"] or f"{line['median']:.0f} ms"] for line in results["commands"]]
+        out += _table(("a fresh process", "time"), lines)
+    out += ["### Where we lose", "", *_lost(results), ""]
+    used = {row["system"] for case in results["cases"] for row in case["rows"]}
+    out += ["### Settings", ""]
+    out += [f"- {system.label}: {system.setting}." for name, system in SYSTEMS.items() if name in used]
+    return "\n".join(out).rstrip() + "\n"
+
+
+def write_docs(results: Json, path: Path) -> None:
+    """Put the section between the marks of the file; a file without them is a ValueError."""
+    text = path.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"{path} must have the lines {BEGIN!r} and {END!r}, once each and in this order")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    path.write_text(f"{before}{BEGIN}\n\n{markdown(results)}\n{END}{after}", encoding="utf-8")

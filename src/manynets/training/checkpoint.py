@@ -1,0 +1,238 @@
+"""Checkpoints of a run: when they are written, how the newest whole one is found, and which are deleted.
+
+A checkpoint is one file of `manynets.modelfile`, step-N.checkpoint, written beside its place, synced and renamed. Older ones are
+deleted only once the new one was read back and its hash is right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import math
+import os
+import re
+import shutil
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from manynets.errors import CheckpointWarning, ModelFileError, OptionError
+from manynets.modelfile import read_model_file, replacing, write_model_file
+from manynets.training.members import Member, Problem
+from manynets.training.state import TrainState, capture, differences, identity_of, restore
+
+if TYPE_CHECKING:
+    from manynets.training.loop import Run
+
+__all__ = ["Checkpoint", "Checkpoints", "checkpoint_files", "newest_checkpoint", "read_checkpoint", "write_checkpoint"]
+
+_NAME = re.compile(r"step-(\d{1,18})\.checkpoint")
+_TEMPORARY = re.compile(r"\.step-\d+\.checkpoint\..*\.tmp")
+_FIELDS = {"step", "identity", "values", "system"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Where and when training writes checkpoints, from which `train(..., resume=folder)` goes on bit for bit.
+
+    folder: made if it is not there; it holds the checkpoints of one training only.
+    every_epochs, every_steps, every_seconds: how often; several may be given. None of them: at the end and at a stop only,
+    which are always written.
+    keep: how many of the newest are kept.
+    """
+
+    folder: str | os.PathLike[str]
+    every_epochs: int | None = None
+    every_steps: int | None = None
+    every_seconds: float | None = None
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("every_epochs", "every_steps", "keep"):
+            value = getattr(self, name)
+            if not (value is None and name != "keep") and (type(value) is not int or value < 1):
+                raise OptionError(f"Checkpoint.{name} is {value!r}, but must be a whole number of at least 1")
+        every = self.every_seconds
+        if every is not None and (isinstance(every, bool) or not isinstance(every, int | float) or not 0 < every < math.inf):
+            raise OptionError(f"Checkpoint.every_seconds is {every!r}, but must be a number above 0")
+
+
+# ------------------------------------------------------------------------------------------------------------------- files
+
+
+def checkpoint_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the checkpoints in a folder, the newest first; none where there is no such folder."""
+    found: list[tuple[int, Path]] = []
+    with contextlib.suppress(FileNotFoundError):
+        for entry in Path(folder).iterdir():
+            match = _NAME.fullmatch(entry.name)
+            if match:
+                found.append((int(match[1]), entry))
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def write_checkpoint(path: str | os.PathLike[str], state: TrainState, *, system: Mapping[str, Any]) -> None:
+    """Write a state to a file, all or nothing. system: versions, threads and device, which decide about the bits."""
+    header = {"step": state.step, "identity": dict(state.identity), "values": dict(state.values), "system": dict(system)}
+    write_model_file(path, header, state.tensors, kind="checkpoint")
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> tuple[TrainState, dict[str, Any]]:
+    """Return the state in a file, and the system that it was written on; anything else is a ModelFileError."""
+    header, tensors = read_model_file(path, kind="checkpoint")
+    kinds = {"step": int, "identity": dict, "values": dict, "system": dict}
+    if set(header) != _FIELDS or any(type(header[name]) is not kind for name, kind in kinds.items()):
+        raise ModelFileError(f"{path}: the header must have the fields {', '.join(sorted(_FIELDS))}; use an older checkpoint")
+    state = TrainState(step=header["step"], identity=header["identity"], values=header["values"], tensors=tensors)
+    return state, header["system"]
+
+
+def newest_checkpoint(place: str | os.PathLike[str]) -> tuple[Path, TrainState, dict[str, Any]]:
+    """Return path, state and system of the newest whole checkpoint in a folder, or of the very file.
+
+    Damaged ones are passed over with a CheckpointWarning. Where there is none that is whole, it is a ModelFileError.
+    """
+    if not Path(place).is_dir():
+        return (Path(place), *read_checkpoint(place))
+    files = checkpoint_files(place)
+    if not files:
+        raise ModelFileError(f"{place}: there is no checkpoint in this folder; leave out resume to start anew")
+    problems = []
+    for path in files:
+        try:
+            state, system = read_checkpoint(path)
+        except ModelFileError as error:
+            problems.append(str(error))
+            continue
+        for problem in problems:
+            warnings.warn(f"{problem}; passed over, going on from {path.name}", CheckpointWarning, stacklevel=2)
+        return path, state, system
+    raise ModelFileError(f"{place}: none of its {len(files)} checkpoints is whole: {'; '.join(problems)}")
+
+
+# --------------------------------------------------------------------------------------------------------------- the keeper
+
+
+class Checkpoints:
+    """What a run asks and tells between its steps (`manynets.training.loop.Keeper`): restores, writes and deletes checkpoints.
+
+    checkpoint: None to write none; resume: a folder or a file to go on from, None to start anew. system: what decides about the
+    bits besides the run itself.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        members: list[Member],
+        *,
+        checkpoint: Checkpoint | None,
+        resume: str | os.PathLike[str] | None,
+        system: Mapping[str, Any],
+    ) -> None:
+        self.checkpoint, self.resume, self.system = checkpoint, resume, dict(system)
+        self.identity = identity_of(problem, members)
+        self.resumed: int | None = None
+        self.written: Path | None = None
+        self._steps = 0
+        self._last_step = -1
+        self._last_time = time.monotonic()
+        self._folder = None if checkpoint is None else Path(checkpoint.folder)
+        if self._folder is not None:
+            self._claim(self._folder)
+        self._state: TrainState | None = None
+        if resume is not None:
+            path, self._state, system_then = newest_checkpoint(resume)
+            self._compare(path, self._state, system_then)
+
+    def _claim(self, folder: Path) -> None:
+        """Make sure, before the first step, that checkpoints can be written to the folder, and that it is no other run's."""
+        if folder.exists() and not folder.is_dir():
+            raise OptionError(f"Checkpoint.folder is {str(folder)!r}, which is no folder; choose another")
+        if self.resume is None and checkpoint_files(folder):
+            raise OptionError(
+                f"{folder} holds checkpoints of an earlier training; go on from them with resume={str(folder)!r}, or choose another folder"
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / f".probe-{os.getpid()}"
+            with replacing(probe):
+                pass
+            probe.unlink()
+            for entry in folder.iterdir():
+                if _TEMPORARY.fullmatch(entry.name):  # left by a process that was killed while it wrote
+                    entry.unlink()
+        except OSError as error:
+            raise OSError(error.errno, f"checkpoints cannot be written: {error.strerror}", str(folder)) from error
+
+    def _compare(self, path: Path, state: TrainState, system: Mapping[str, Any]) -> None:
+        found = differences(state.identity, self.identity)
+        if found:
+            shown = "; ".join(found[:20]) + (f"; and {len(found) - 20} more" if len(found) > 20 else "")
+            raise OptionError(f"{path} is of another training: {shown}; give the same data, specification and recipe, or start anew")
+        other = differences(dict(system), self.system)
+        if other:
+            text = f"{path}: {'; '.join(other)}; training goes on, but not bit for bit as it would have"
+            warnings.warn(text, CheckpointWarning, stacklevel=2)
+
+    # ------------------------------------------------------------------------------------------------ what the loop calls
+
+    def begin(self, run: Run) -> None:
+        """Restore the state to resume from, and see that there is space for checkpoints."""
+        self._steps = run.steps
+        if self._state is not None:
+            restore(run, self._state)
+            self.resumed = self._last_step = self._state.step
+            self._state = None
+        if self._folder is not None and self.checkpoint is not None:
+            size = sum(array.nbytes for array in capture(run, {}).tensors.values())
+            needed = size * (self.checkpoint.keep + 1) - sum(path.stat().st_size for path in checkpoint_files(self._folder))
+            if shutil.disk_usage(self._folder).free < needed:
+                raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: checkpoints need {needed:,} bytes", str(self._folder))
+        self._last_time = time.monotonic()
+
+    def next_step(self, run: Run) -> int | None:
+        """Return the next step at which a checkpoint is due."""
+        if self.checkpoint is None:
+            return None
+        every = [self.checkpoint.every_steps, (self.checkpoint.every_epochs or 0) * self._steps]
+        if self.checkpoint.every_seconds is not None:
+            every.append(1)  # it looks at the clock
+        return min(((run.step // n + 1) * n for n in every if n), default=None)
+
+    def pause(self, run: Run) -> None:
+        """Write a checkpoint if one is due; if that fails, warn and go on."""
+        if self.checkpoint is None or run.step == self._last_step or not self._due(run.step):
+            return
+        try:
+            self._write(run)
+        except OSError as error:
+            text = f"no checkpoint of step {run.step} was written: {error}; training goes on, and what was written before is kept"
+            warnings.warn(text, CheckpointWarning, stacklevel=2)
+            self._last_step, self._last_time = run.step, time.monotonic()
+
+    def end(self, run: Run) -> None:
+        """Write the last checkpoint."""
+        if self.checkpoint is not None and (run.step != self._last_step or not len(run.tracks)):
+            self._write(run)
+
+    def _due(self, step: int) -> bool:
+        wanted = self.checkpoint
+        assert wanted is not None
+        if wanted.every_seconds is not None and time.monotonic() - self._last_time >= wanted.every_seconds:
+            return True
+        every = [wanted.every_steps, (wanted.every_epochs or 0) * self._steps]
+        return any(n and step // n > max(self._last_step, 0) // n for n in every)
+
+    def _write(self, run: Run) -> None:
+        assert self._folder is not None and self.checkpoint is not None
+        path = self._folder / f"step-{run.step:09d}.checkpoint"
+        write_checkpoint(path, capture(run, self.identity), system=self.system)
+        read_checkpoint(path)  # only then is an older one deleted
+        self.written, self._last_step, self._last_time = path, run.step, time.monotonic()
+        older = [file for file in checkpoint_files(self._folder) if file.name < path.name]
+        for file in older[self.checkpoint.keep - 1 :]:
+            with contextlib.suppress(OSError):
+                file.unlink()

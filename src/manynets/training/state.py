@@ -1,0 +1,249 @@
+"""The whole state of a run between two steps, from which it goes on bit for bit; and what run it is the state of.
+
+The order of rows and the dropout masks are functions of (seed, epoch) and (seed, step), schedules of the step. So the state is:
+weights and running statistics, the best of both, the optimizer's tensors, patience and plateaus, histories, outcomes of the
+networks that have ended, the steps made, the scores of the chunk at hand, and torch's generators for a user's module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from manynets.errors import ModelFileError
+from manynets.spec import to_json
+from manynets.training.members import Divergence, Member, Outcome, Problem, Progress
+
+if TYPE_CHECKING:
+    from manynets.training.loop import Run
+
+__all__ = ["TrainState", "capture", "differences", "identity_of", "restore"]
+
+Array = NDArray[Any]
+
+_TRACKS = ("alive", "best", "best_figure", "bad", "factor", "plateau_best", "plateau_bad")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TrainState:
+    """A run between two steps. identity: of which run, see `identity_of`. values: JSON. tensors: by name, on the host."""
+
+    step: int
+    identity: Mapping[str, Any]
+    values: Mapping[str, Any]
+    tensors: Mapping[str, Array]
+
+
+# ---------------------------------------------------------------------------------------------------------------- capture
+
+
+def capture(run: Run, identity: Mapping[str, Any]) -> TrainState:
+    """Return the state of a run that stands between two steps; its arrays are not to be written to."""
+    tensors: dict[str, Tensor | Array] = {}
+    values: dict[str, Any] = {
+        "step": run.step,
+        "chunk_start": run.chunk_start,
+        "seconds": run.seconds_now,
+        "places": [member.number for member in run.tracks.members],
+        "columns": list(run.tracks.columns),
+        "outcomes": [],
+    }
+    if len(run.tracks):
+        tensors |= {"weights": run.population.flat, "statistics": run.population.statistics}
+        tensors |= {"best_weights": run.best_flat, "best_statistics": run.best_statistics}
+        tensors |= {f"optimizer/{name}": tensor for name, tensor in run.update.optimizer.state.items()}
+        tensors |= {f"tracks/{name}": getattr(run.tracks, name) for name in _TRACKS}
+        tensors |= {f"history/{name}": np.stack(column) for name, column in run.tracks.columns.items()}
+        if run.log:
+            tensors["log"] = torch.cat(run.log)
+        tensors |= _chunk(run)
+        if run.module is not None:
+            tensors |= {f"generator/{name}": state for name, state in run.rng.items()}
+            tensors |= {f"buffer/{name}": buffer for name, buffer in _whole_buffers(run.module)}
+    for outcome in run.outcomes.values():
+        about, more = _outcome_out(outcome)
+        values["outcomes"].append(about)
+        tensors |= more
+    arrays = {name: value.detach().cpu().numpy() if isinstance(value, Tensor) else value for name, value in tensors.items()}
+    return TrainState(step=run.step, identity=identity, values=values, tensors=arrays)
+
+
+def _chunk(run: Run) -> dict[str, Tensor]:
+    """Return scores and penalties of the steps made in the chunk at hand."""
+    made = run.step - run.chunk_start
+    if not made:
+        return {}
+    if run.open is None:  # resumed within a chunk, and not yet on its way again
+        assert run.restored is not None
+        scores, penalties = run.restored
+    else:
+        scores, penalties = run.open.chunk.slots.scores[:made], run.open.penalties
+    return {"scores": scores} | ({} if penalties is None else {"penalties": penalties[:made]})
+
+
+def _whole_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the buffers of a module that hold no floats, such as batch norm's count."""
+    for name, buffer in module.named_buffers():
+        if not buffer.is_floating_point():
+            yield name, buffer
+
+
+def _outcome_out(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Array]]:
+    at, progress, place = outcome.divergence, outcome.progress, f"outcome/{outcome.number}/"
+    about: dict[str, Any] = {
+        "number": outcome.number,
+        "best": outcome.best,
+        "stopped": outcome.stopped,
+        "divergence": None if at is None else [at.epoch, at.step, at.lr],
+        "seconds": outcome.seconds,
+        "parameters": list(outcome.parameters),
+        "columns": list(outcome.history),
+        "progress": None,
+    }
+    tensors: dict[str, Array] = {f"{place}parameter/{name}": value for name, value in outcome.parameters.items()}
+    tensors |= {f"{place}history/{name}": np.array(column, dtype=np.float64) for name, column in outcome.history.items()}
+    if progress is not None:
+        about["progress"] = {"steps": progress.steps, "bad": progress.bad, "optimizer": list(progress.optimizer)}
+        tensors[f"{place}progress"] = np.array([progress.best, progress.factor])
+        tensors |= {f"{place}optimizer/{name}": np.asarray(value) for name, value in progress.optimizer.items()}
+    return about, tensors
+
+
+# ---------------------------------------------------------------------------------------------------------------- restore
+
+
+def restore(run: Run, state: TrainState) -> None:
+    """Put a fresh run of the same problem and members into a state. A state that does not fit it is a ModelFileError."""
+    try:
+        _restore(run, state.values, state.tensors)
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError, AttributeError) as error:
+        raise ModelFileError(f"the checkpoint does not fit the run: {type(error).__name__}: {error}") from error
+
+
+def _restore(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
+    numbers = [member.number for member in run.members]
+    places = [numbers.index(number) for number in values["places"]]
+    outcomes = [_outcome_in(about, tensors) for about in values["outcomes"]]
+    known = {outcome.number for outcome in outcomes}
+    if not known | set(values["places"]) >= set(numbers) or not known <= set(numbers):
+        raise ValueError("networks are missing")
+    if len(places) != len(numbers):
+        run.take(places)
+    run.outcomes = {outcome.number: outcome for outcome in outcomes}
+    run.step, run.chunk_start, run.seconds = int(values["step"]), int(values["chunk_start"]), float(values["seconds"])
+    if not places:
+        return
+    targets = {"weights": run.population.flat, "statistics": run.population.statistics}
+    targets |= {"best_weights": run.best_flat, "best_statistics": run.best_statistics}
+    targets |= {f"optimizer/{name}": tensor for name, tensor in run.update.optimizer.state.items()}
+    for name, target in targets.items():
+        if tuple(target.shape) != tensors[name].shape:
+            raise ValueError(f"{name} has the shape {tensors[name].shape} instead of {tuple(target.shape)}")
+        target.copy_(_tensor(tensors[name], target))
+    for name in _TRACKS:
+        old, new = getattr(run.tracks, name), tensors[f"tracks/{name}"]
+        if old.shape != new.shape or old.dtype != new.dtype:
+            raise ValueError(f"tracks/{name} has the shape {new.shape} instead of {old.shape}")
+        setattr(run.tracks, name, new.copy())
+    run.tracks.columns = {name: list(tensors[f"history/{name}"].copy()) for name in values["columns"]}
+    flat = run.population.flat
+    run.log = [_tensor(tensors["log"], flat)] if "log" in tensors else []
+    made = run.step - run.chunk_start
+    if made:
+        penalties = _tensor(tensors["penalties"], flat) if "penalties" in tensors else None
+        run.restored = (_tensor(tensors["scores"], flat), penalties)
+        if len(run.restored[0]) != made:
+            raise ValueError(f"it has the scores of {len(run.restored[0])} steps instead of {made}")
+    if run.module is not None:
+        run.population.push()  # type: ignore[union-attr]  # a module's population
+        run.rng = {name: torch.from_numpy(tensors[f"generator/{name}"].copy()) for name in run.rng}
+        for name, buffer in _whole_buffers(run.module):
+            buffer.copy_(_tensor(tensors[f"buffer/{name}"], buffer))
+
+
+def _tensor(array: Array, like: Tensor) -> Tensor:
+    return torch.from_numpy(array.copy()).to(like.device)
+
+
+def _outcome_in(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Outcome:
+    number, at, made = int(about["number"]), about["divergence"], about["progress"]
+    place = f"outcome/{number}/"
+    progress = None
+    if made is not None:
+        best, factor = tensors[f"{place}progress"].tolist()
+        state = {name: tensors[f"{place}optimizer/{name}"].copy() for name in made["optimizer"]}
+        progress = Progress(int(made["steps"]), state, best, int(made["bad"]), factor)
+    return Outcome(
+        number,
+        {name: tensors[f"{place}parameter/{name}"].copy() for name in about["parameters"]},
+        {name: tensors[f"{place}history/{name}"].tolist() for name in about["columns"]},
+        int(about["best"]),
+        str(about["stopped"]),
+        None if at is None else Divergence(int(at[0]), int(at[1]), float(at[2])),
+        float(about["seconds"]),
+        progress,
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------- identity
+
+
+def identity_of(problem: Problem, members: list[Member]) -> dict[str, Any]:
+    """Return what a checkpoint and the run that resumes from it must have in common, as JSON: data by hash, specs, recipes."""
+    rows, apart = problem.rows, problem.validation
+    data = {"X": _digest(rows.x), "y": _digest(rows.target), "weights": _digest(rows.weight)}
+    if apart is not None:
+        data |= {"validation X": _digest(apart.x), "validation y": _digest(apart.target)}
+        data["validation weights"] = _digest(apart.weight)
+    return {
+        "task": problem.task.to_json(),
+        "data": data | {"rows": len(rows), "columns": rows.x.shape[1]},
+        "networks": {str(member.number): _member(member) for member in members},
+    }
+
+
+def _member(member: Member) -> dict[str, Any]:
+    spec: dict[str, Any]
+    if isinstance(member.spec, nn.Module):
+        kind = type(member.spec)
+        shapes = {name: list(parameter.shape) for name, parameter in member.spec.named_parameters()}
+        spec = {"module": f"{kind.__module__}.{kind.__qualname__}", "parameters": shapes}
+    else:
+        spec = to_json(member.spec)
+    own = {"rows": member.rows, "validation_rows": member.validation_rows, "weight": member.weight}
+    return {
+        "spec": spec,
+        "recipe": to_json(member.recipe),
+        "start": member.start,
+        **{name: _digest(value) for name, value in own.items()},
+    }
+
+
+def _digest(values: Tensor | Array | None) -> str | None:
+    if values is None:
+        return None
+    array = np.ascontiguousarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
+    check = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    check.update(memoryview(array.reshape(-1).view(np.uint8)))
+    return check.hexdigest()[:16]
+
+
+def differences(found: Any, wanted: Any, place: str = "") -> list[str]:
+    """Return where two JSON values differ, one line each: of the checkpoint (found) and of this run (wanted).
+
+    >>> differences({"lr": 0.1, "seed": 1}, {"lr": 0.2, "seed": 1})
+    ['lr is 0.2, in the checkpoint 0.1']
+    """
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        out = []
+        for name in dict.fromkeys([*wanted, *found]):
+            out += differences(found.get(name), wanted.get(name), f"{place}.{name}" if place else str(name))
+        return out
+    return [] if found == wanted else [f"{place} is {wanted!r}, in the checkpoint {found!r}"]
