@@ -113,6 +113,7 @@ class ClosedForm:
         self.biases, self.d_biases = (
             [self.fit_row(side.parameters[f"{n}.bias"]) for n in layers] if self.shape.bias else [] for side in (population, grads)
         )
+        self.flat_biases, self.flat_d_biases = ([bias[0] for bias in side] for side in (self.biases, self.d_biases))
         # A batched product into a view with gaps between the networks falls back to one product each, which costs more than
         # a copy where the matrices are small.
         self.parts = [
@@ -212,6 +213,6 @@ class ClosedForm:
             if descend is not None:
                 self.biases[i].add_(self.d_biases[i], alpha=-descend)
         elif descend is None:  # a product with ones is quicker than a sum over rows
-            torch.mv(turned, ones, out=self.d_biases[i][0])
+            torch.mv(turned, ones, out=self.flat_d_biases[i])
         else:
-            torch.addmv(self.biases[i][0], turned, ones, alpha=-descend, out=self.biases[i][0])
+            torch.addmv(self.flat_biases[i], turned, ones, alpha=-descend, out=self.flat_biases[i])
