@@ -320,9 +320,7 @@ class BaseMLP(BaseEstimator):
             if not incremental:  # warm_start keeps the patience, not the optimizer
                 progress = Progress(best=progress.best, bad=progress.bad)
             own = dataclasses.replace(recipe, seed=seed)
-            members.append(
-                Member(number, network, own, initial, rows, there.validation_rows, progress, True, weight=there.weight)
-            )
+            members.append(Member(number, network, own, initial, rows, there.validation_rows, progress, True, weight=there.weight))
         scale = 1.0 / task.outputs if base.loss == "half_squared_error" else 1.0  # scikit-learn's loss is a mean over outputs
         return Plan(
             network, members[0].recipe, task, members, there.prepared, rows=there.count, columns=data.x.shape[1], scale=scale,

@@ -60,7 +60,8 @@ def train_lbfgs(
         tell(iteration, float(intermediate_result.fun))
 
     began = time.perf_counter()
-    with torch_settings(3.0 * len(slots.slot_x[0]) * matrices), torch.no_grad(), np.errstate(all="ignore"):
+    rows = len(slots.slot_x[0])
+    with torch_settings(3.0 * rows * matrices, rows * run.widest), torch.no_grad(), np.errstate(all="ignore"):
         run.gradient.prepare(slots, 0, 1)
         start = flat[0].double().cpu().numpy().copy()
         options: Any = {"maxiter": max_iter, "maxfun": max_fun, "gtol": tol}

@@ -82,9 +82,7 @@ def ready(
 ) -> Ready:
     """Return the data of one fit as a problem of their own."""
     validation = data.apart if data.apart is not None else data.validation
-    prepared = prepare(
-        data.x, data.y, base, task=task, validation=validation, sample_weight=weight, class_weight=class_weight
-    )
+    prepared = prepare(data.x, data.y, base, task=task, validation=validation, sample_weight=weight, class_weight=class_weight)
     rows = prepared.rows if data.train is None else data.train  # rows without weight are in neither part
     prepared = dataclasses.replace(prepared, rows=rows, encoder=encoder)
     count = len(data.x) if rows is None else len(rows)

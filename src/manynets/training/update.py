@@ -34,8 +34,12 @@ class Update:
 
     def penalty(self) -> Tensor:
         """Return l1 * sum |w| + l2 / 2 * sum w^2 of each network, shape (K,)."""
-        ones, squares = self.weights.abs().sum(1, keepdim=True), self.weights.square().sum(1, keepdim=True)
-        return (ones * self.l1 + squares * self.l2 * 0.5).squeeze(1)
+        total = self.weights.new_zeros(len(self.weights), 1)
+        if self.has_l1:
+            total += torch.linalg.vector_norm(self.weights, ord=1, dim=1, keepdim=True) * self.l1
+        if self.has_l2:
+            total += torch.linalg.vector_norm(self.weights, dim=1, keepdim=True).square_() * self.l2 * 0.5
+        return total.squeeze(1)
 
     def step(self, s: int) -> None:
         """Make the planned step s from the gradient."""

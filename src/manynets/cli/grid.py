@@ -1,0 +1,96 @@
+"""What --grid says: the values of an option, listed or along a range."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, get_args, get_type_hints
+
+from manynets.errors import OptionError, one_of
+
+__all__ = ["SEARCHED", "combinations", "grid_of", "values_of"]
+
+SEARCHED = (
+    "hidden", "activation", "dropout", "batch_norm", "input_dropout", "init", "bias", "epochs", "batch_size", "optimizer", "lr",
+    "schedule", "patience", "min_gain", "l1", "l2", "label_smoothing", "quantile", "delta", "loss", "keep", "watch", "clip_norm",
+    "shuffle", "iterations", "weight_decay", "momentum", "nesterov", "betas", "alpha", "eps", "warmup", "lr_final", "lr_rise",
+    "lr_start_factor", "lr_final_factor", "warmup_steps", "lr_every", "lr_gamma", "lr_power", "lr_factor", "lr_patience",
+    "lr_min_gain", "lr_min",
+)  # fmt: skip
+"""Options of `train` that a sweep may vary, by the names of its parameters."""
+
+_RANGE = re.compile(r"([^:]+):([^:]+):(?:(log|lin):)?(\d{1,6})")
+_TEXT = ("hidden", "dropout", "betas")  # several numbers in one value: 64-64
+
+
+def grid_of(given: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the values by option of texts such as "lr=1e-4:1e-1:log:12" and "dropout=0,0.2,0.5".
+
+    >>> grid_of(["lr=0.01:0.1:log:3", "hidden=64,128-64", "nesterov=yes,no"])
+    {'lr': [0.01, 0.0316228, 0.1], 'hidden': ['64', '128,64'], 'nesterov': [True, False]}
+    """
+    out: dict[str, list[Any]] = {}
+    for text in given:
+        name, found, values = text.partition("=")
+        name = name.strip().lstrip("-").replace("-", "_")
+        if not found or not values.strip():
+            raise OptionError(f"--grid is {text!r}, but must be such as lr=1e-4:1e-1:log:12 or dropout=0,0.2,0.5")
+        one_of(name, SEARCHED, what="--grid")
+        if name in out:
+            raise OptionError(f"--grid names {name} twice; give all its values at once")
+        out[name] = values_of(name, values.strip())
+    return out
+
+
+def values_of(name: str, text: str) -> list[Any]:
+    """Return the values of one option: a list with commas, or first:last:log:count, or first:last:lin:count."""
+    from manynets.cli.train import train
+
+    hint = get_type_hints(train)[name]
+    kind = next(each for each in (*get_args(hint), hint) if each in (str, int, float, bool))
+    match = _RANGE.fullmatch(text)
+    if (match and kind in (int, float)) or (match and name == "dropout"):
+        return [kind(value) if kind is not str else f"{value:g}" for value in _range(name, match, whole=kind is int)]
+    values = [_value(name, part.strip(), kind) for part in text.split(",")]
+    if len(set(values)) < len(values):
+        raise OptionError(f"--grid {name}={text} names a value twice")
+    return values
+
+
+def _range(name: str, match: re.Match[str], *, whole: bool) -> list[float]:
+    first, last = (_value(name, match[i], float) for i in (1, 2))
+    count, scale = int(match[4]), match[3] or "lin"
+    if count < 1 or (scale == "log" and not (first > 0 and last > 0)):
+        raise OptionError(f"--grid {name}={match[0]}: a range needs at least 1 value, and a logarithmic one ends above 0")
+    shares = [i / max(1, count - 1) for i in range(count)]
+    if scale == "log":
+        values = [math.exp(math.log(first) + share * (math.log(last) - math.log(first))) for share in shares]
+    else:
+        values = [first + share * (last - first) for share in shares]
+    rounded = [float(round(value)) if whole else float(f"{value:.6g}") for value in values]
+    return list(dict.fromkeys(rounded))
+
+
+def _value(name: str, text: str, kind: type) -> Any:
+    words = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+    try:
+        if kind is bool:
+            return words[text.lower()]
+        if kind is str:
+            return text.replace("-", ",") if name in _TEXT and text.count("e-") == 0 else text
+        value = kind(text)
+        if not math.isfinite(value):
+            raise ValueError
+        return value
+    except (ValueError, KeyError):
+        what = {bool: "yes or no", int: "whole numbers", float: "numbers"}[kind]
+        raise OptionError(f"--grid {name} has the value {text!r}, but must be {what}") from None
+
+
+def combinations(grid: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Return every combination of values, the last option varying fastest."""
+    out: list[dict[str, Any]] = [{}]
+    for name, values in grid.items():
+        out = [{**one, name: value} for one in out for value in values]
+    return out

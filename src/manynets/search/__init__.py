@@ -1,0 +1,1 @@
+"""Many different networks trained together: candidates x folds (`many`), scikit-learn's searches (`cv`), sweeps (`sweep`)."""

@@ -1,0 +1,185 @@
+"""`manynets sweep`: what it writes, what it ranks, and how it goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import manynets as mn
+from manynets.cli.grid import grid_of
+from manynets.search import many
+from manynets.training.events import Evaluated
+from tests.cli.conftest import Call
+
+SMALL = ("--hidden", "6", "--epochs", "4", "-q", "--out", "here")
+GRID = ("--grid", "lr=1e-3:1e-1:log:3", "--grid", "dropout=0,0.2")
+
+
+def results(folder: str = "here") -> list[dict[str, Any]]:
+    with (Path(folder) / "results.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_grid_by_seeds_and_folds(call: Call) -> None:
+    done = call("sweep", "moons", *SMALL, *GRID, "--seeds", "2", "--folds", "3", "--json")
+    assert done.code == 0, done.err
+    rows = results()
+    assert len(rows) == 6 * 2 * 3
+    assert {(row["candidate"], row["seed"], row["fold"]) for row in rows} == {
+        (str(c), str(s), str(f)) for c in range(6) for s in range(2) for f in range(3)
+    }
+    files = {entry.name for entry in Path("here").iterdir()}
+    assert files == {"results.csv", "curves.jsonl", "sweep.json", "best", "lr.png", "dropout.png", "parallel.png", "curves.png"}
+    means: dict[str, list[float]] = {}
+    for row in rows:
+        means.setdefault(row["candidate"], []).append(float(row["score"]))
+    best = max(means, key=lambda c: np.mean(means[c]))
+    [params] = {(row["lr"], row["dropout"]) for row in rows if row["candidate"] == best}
+    assert done.json["best"] == {"lr": float(params[0]), "dropout": params[1]}
+    assert done.json["score"] == pytest.approx(np.mean(means[best]))
+    model = mn.load("here/best/model.safetensors")
+    assert model.recipe.lr == float(params[0])
+    assert call("evaluate", "here/best").code == 0
+
+
+def test_each_network_is_the_one_that_train_many_trains(call: Call) -> None:
+    assert call("sweep", "moons", *SMALL, "--grid", "lr=0.01,0.1", "--seeds", "2").code == 0
+    from manynets.cli.recipe import network_of, recipe_of
+    from manynets.data.split import split_rows
+    from manynets.datasets import load
+    from tests.cli.test_train import options
+
+    data = load("moons", seed=0)
+    assert data.X_validation is not None
+    whole = np.concatenate([data.X, data.X_validation]), np.concatenate([data.y, data.y_validation])  # type: ignore[list-item]
+    fold = [(np.arange(len(data.X)), np.arange(len(data.X), len(whole[0])))]
+    given = options(hidden="6", epochs=4)
+    for row in results():
+        chosen = {**given, "lr": float(row["lr"]), "seed": int(row["seed"])}
+        [expected] = mn.train_many(*whole, [(network_of(chosen), recipe_of(chosen, rows=len(data.X)))], folds=fold, progress=False)
+        assert float(row["score"]) == pytest.approx(expected.score, rel=1e-6)
+    assert split_rows is not None
+
+
+def test_a_table_with_halving(call: Call, table: Path) -> None:
+    args = (
+        "sweep",
+        table,
+        "--target",
+        "kind",
+        "--drop",
+        "id",
+        *SMALL[:2],
+        "--epochs",
+        "9",
+        *SMALL[4:],
+        *GRID,
+        "--grid",
+        "optimizer=adam,sgd",
+    )
+    assert call(*args, "--folds", "2", "--halving").code == 0
+    rows = results()
+    assert {row["epochs_allowed"]: sum(r["epochs_allowed"] == row["epochs_allowed"] for r in rows) for row in rows} == {
+        "1": 24,
+        "3": 8,
+        "9": 4,
+    }
+    assert all(float(row["epochs"]) == float(row["epochs_allowed"]) for row in rows)
+
+
+def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    import signal
+
+    args = ("sweep", "digits", *SMALL, *GRID, "--seeds", "2", "--at-most", "4")
+    trained = many.train_what_can
+    seen: list[int] = []
+
+    def interrupting(problem: Any, members: Any, **more: Any) -> Any:
+        def watch(event: Any) -> None:
+            if isinstance(event, Evaluated):
+                seen.append(len(event.numbers))
+                if len(seen) == 6:
+                    signal.raise_signal(signal.SIGINT)
+
+        return trained(problem, members, **{**more, "observers": [*more["observers"], watch]})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(many, "train_what_can", interrupting)
+        done = call(*args)
+    assert done.code == 130
+    assert "4 networks are kept in here/results.csv; go on with --resume --out here" in done.err
+    kept = results()
+    assert len(kept) == 4
+    refused = call(*args)
+    assert refused.code == 2
+    assert "--resume" in refused.err
+    changed = call(*args, "--resume", "--activation", "tanh")
+    assert changed.code == 2
+    assert "activation was None, is 'tanh'" in changed.err
+    counts: list[int] = []
+
+    def counting(problem: Any, members: Any, **more: Any) -> Any:
+        counts.append(len(members))
+        return trained(problem, members, **more)
+
+    monkeypatch.setattr(many, "train_what_can", counting)
+    assert call(*args, "--resume").code == 0
+    assert counts == [8]
+    assert results()[:4] == kept
+    assert len(results()) == 12
+    monkeypatch.setattr(many, "train_what_can", trained)
+    assert call("sweep", "digits", *SMALL[:-1], "whole", *GRID, "--seeds", "2").code == 0
+    for row, other in zip(sorted(results(), key=str), sorted(results("whole"), key=str), strict=True):
+        assert float(row["loss"]) == pytest.approx(float(other["loss"]), rel=1e-4)
+
+
+def test_a_candidate_that_cannot_be_is_named(call: Call) -> None:
+    done = call("sweep", "moons", *SMALL[:4], "--out", "here", "--grid", "dropout=0,2", "--grid", "lr=0.1,1e30")
+    assert done.code == 0, done.err
+    rows = {(row["lr"], row["dropout"]): row for row in results()}
+    assert rows["0.1", "0"]["stopped"] == "done"
+    assert "dropout" in rows["0.1", "2"]["error"]
+    assert rows["0.1", "2"]["stopped"] == "failed"
+    assert "failed or diverged" in done.out
+
+
+def test_the_grammar_of_a_grid() -> None:
+    assert grid_of(["lr=1e-4:1e-1:log:4"]) == {"lr": [1e-4, 1e-3, 1e-2, 1e-1]}
+    assert grid_of(["epochs=10:30:3", "--batch-size=16:64:log:3"]) == {"epochs": [10, 20, 30], "batch_size": [16, 32, 64]}
+    assert grid_of(["activation=relu,tanh", "hidden=none,64-32"]) == {"activation": ["relu", "tanh"], "hidden": ["none", "64,32"]}
+    assert grid_of(["dropout=0:0.4:lin:3"]) == {"dropout": ["0", "0.2", "0.4"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--grid", "lr"), "must be such as lr="),
+        (("--grid", "rate=1"), "--grid is 'rate'"),
+        (("--grid", "lr=a"), "lr has the value 'a'"),
+        (("--grid", "lr=0:1:log:3"), "a logarithmic one ends above 0"),
+        (("--grid", "lr=1,1"), "names a value twice"),
+        (("--grid", "lr=1", "--grid", "lr=2"), "names lr twice"),
+        (("--seeds", "0"), "--seeds is 0"),
+        (("--folds", "1"), "folds is 1"),
+        (("--validation", "0"), "give --folds N"),
+        (("--resume",), "is no sweep"),
+        (("--halving", "--grid", "epochs=1,2"), "--halving divides the epochs"),
+    ],
+)
+def test_mistakes(call: Call, arguments: tuple[str, ...], message: str) -> None:
+    done = call("sweep", "moons", *SMALL, *arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_the_sweep_file_says_what_was_swept(call: Call) -> None:
+    assert call("sweep", "moons", *SMALL, "--grid", "lr=0.1").code == 0
+    kept = json.loads(Path("here/sweep.json").read_text())
+    assert kept["grid"] == {"lr": [0.1]}
+    assert kept["options"]["hidden"] == "6"

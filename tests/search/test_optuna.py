@@ -1,0 +1,82 @@
+"""Optuna asks in batches; its storage makes a search resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+
+import manynets as mn
+
+optuna = pytest.importorskip("optuna")
+X, Y = load_iris(return_X_y=True)
+NET = mn.MLPClassifier(5, max_iter=9, random_state=0)
+SPACE: dict[str, Any] = {
+    "learning_rate_init": optuna.distributions.FloatDistribution(1e-3, 1e-1, log=True),
+    "hidden_layer_sizes": [(4,), (6, 3)],
+}
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Any:
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(level)
+
+
+def search(n_iter: int, **options: Any) -> Any:
+    return mn.MLPSearchCV(
+        NET, param_distributions=SPACE, n_iter=n_iter, cv=2, sampler=optuna.samplers.RandomSampler(seed=1), batch=4, **options
+    )
+
+
+def test_batches_are_told_with_the_scores_that_fits_alone_have() -> None:
+    found = search(10).fit(X, Y)
+    trials = found.study_.trials
+    assert len(trials) == len(found.cv_results_["params"]) == 10
+    assert [trial.value for trial in trials] == pytest.approx(found.cv_results_["mean_test_score"].tolist())
+    assert found.best_score_ == found.study_.best_value
+    assert {type(params["hidden_layer_sizes"]) for params in found.cv_results_["params"]} == {tuple}
+    from sklearn.model_selection import GridSearchCV
+
+    alone = GridSearchCV(NET, [{name: [value] for name, value in found.best_params_.items()}], cv=2).fit(X, Y)
+    assert found.best_score_ == pytest.approx(alone.best_score_, rel=1e-12)
+
+
+def test_a_storage_is_gone_on_with(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    kwargs: dict[str, Any] = {"storage": storage, "study_name": "iris", "load_if_exists": True, "refit": False}
+    first = search(5, **kwargs).fit(X, Y)
+    second = search(8, **kwargs).fit(X, Y)
+    assert len(second.study_.trials) == 8
+    assert second.cv_results_["params"][:5] == first.cv_results_["params"]
+    np.testing.assert_array_equal(second.cv_results_["mean_test_score"][:5], first.cv_results_["mean_test_score"])
+    again = search(8, **kwargs).fit(X, Y)
+    assert len(again.study_.trials) == 8
+    assert again.best_params_ == second.best_params_
+    with pytest.raises(ValueError, match="trials of 2 folds"):
+        search(9, **kwargs).set_params(cv=3).fit(X, Y)
+
+
+def test_a_halved_batch_prunes_what_is_left_behind() -> None:
+    found = search(8, strategy="halving", factor=2).fit(X, Y)
+    states = [trial.state.name for trial in found.study_.trials]
+    assert states.count("PRUNED") == 6 or states.count("PRUNED") == 4
+    assert states.count("COMPLETE") == 8 - states.count("PRUNED")
+    assert set(found.cv_results_["iter"]) == {0, 1, 2}
+    assert found.best_params_["max_iter"] == found.n_resources_[-1]
+    assert all(trial.intermediate_values for trial in found.study_.trials)
+
+
+def test_a_distribution_that_is_none() -> None:
+    with pytest.raises(ValueError, match="learning_rate_init"):
+        search(2).set_params(param_distributions={"learning_rate_init": 0.1}).fit(X, Y)

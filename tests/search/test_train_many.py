@@ -1,0 +1,275 @@
+"""`train_many`: every network equals the same one trained alone; what fails is named, and the rest is complete."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import manynets as mn
+from manynets.datasets import load
+from manynets.search import many
+from manynets.search.many import Result
+from manynets.training.events import Advanced, Evaluated, Event, Finished, Started
+from tests.tolerances import assert_close
+
+OPTIMIZERS: list[Any] = [
+    lambda lr, r: mn.SGD(lr=lr, momentum=float(r.choice([0.0, 0.9])), nesterov=False, weight_decay=0.01),
+    lambda lr, r: mn.SGD(lr=lr, momentum=0.5, nesterov=True),
+    lambda lr, r: mn.Adam(lr=lr / 10, betas=(float(r.uniform(0.8, 0.95)), 0.99), eps=1e-4),
+    lambda lr, r: mn.AdamW(lr=lr / 10, weight_decay=float(r.uniform(0, 0.1)), eps=1e-4),
+    lambda lr, r: mn.NAdam(lr=lr / 10, eps=1e-4),
+    lambda lr, r: mn.RMSprop(lr=lr / 100, eps=1e-3),
+    lambda lr, r: mn.Adagrad(lr=lr, eps=1e-3),
+]
+SCHEDULES = [mn.Constant(), mn.Cosine(warmup=0.1), mn.OneCycle(), mn.StepDecay(every=1), mn.ReduceOnPlateau(patience=0)]
+INITS = ["torch", "kaiming_normal", "xavier_uniform", "orthogonal", "lecun_normal"]
+
+
+def candidates_for(count: int, *, dtype: str, labels: bool, seed: int = 0, rows: int = 200) -> list[tuple[mn.MLP, mn.Recipe]]:
+    """Networks that differ in everything that may differ, with equal ones among them in each single thing."""
+    r = np.random.default_rng(seed)
+    out = []
+    for _k in range(count):
+        depth = int(r.integers(0, 3))
+        hidden = tuple(int(n) for n in r.choice([5, 8], depth))
+        spec = mn.MLP(
+            hidden=hidden,
+            activation=["relu", "tanh", "gelu", "selu"][int(r.integers(4))],
+            dropout=tuple(float(p) for p in r.choice([0.0, 0.2, 0.5], depth)),
+            input_dropout=float(r.choice([0.0, 0.1])),
+            batch_norm=bool(r.random() < 0.25) and depth > 0,
+            init=INITS[int(r.integers(5))],  # type: ignore[arg-type]
+        )
+        recipe = mn.Recipe(
+            optimizer=OPTIMIZERS[int(r.integers(len(OPTIMIZERS)))](float(10 ** r.uniform(-2.5, -1)), r),
+            schedule=SCHEDULES[int(r.integers(len(SCHEDULES)))],
+            epochs=int(r.integers(1, 6)),
+            batch_size=[None, 16, rows // 4][int(r.integers(3))],
+            l1=float(r.choice([0.0, 1e-3])),
+            l2=float(r.choice([0.0, 1e-2])),
+            label_smoothing=float(r.choice([0.0, 0.1])) if labels else 0.0,
+            clip_norm=[None, 0.5][int(r.integers(2))],
+            stopping=[None, mn.EarlyStopping(patience=1, min_gain=0.3)][int(r.integers(2))],
+            keep=["best", "last"][int(r.integers(2))],  # type: ignore[arg-type]
+            gradient=["auto", "autograd"][int(r.integers(2))],  # type: ignore[arg-type]
+            seed=int(r.integers(0, 5)),
+            dtype=dtype,  # type: ignore[arg-type]
+            device="cpu",
+        )
+        out.append((spec, recipe))
+    return out
+
+
+def alone(X: Any, y: Any, result: Result, rows: Any, weight: Any = None, **options: Any) -> mn.Model:
+    """Train the candidate of a result by itself, on a copy of its rows."""
+    rows = slice(None) if rows is None else rows
+    return mn.train(
+        X[rows], y[rows], result.spec, result.recipe, task=result.task, sample_weight=None if weight is None else weight[rows],
+        progress=False, **options,
+    )  # fmt: skip
+
+
+def assert_same(result: Result, model: mn.Model, kind: str) -> None:
+    assert result.error is None
+    assert result.stopped == model.info["stopped"][0]
+    assert set(result.history) == set(model.history)
+    for name, column in model.history.items():
+        if name != "seconds":
+            assert len(result.history[name]) == len(column), "the stopping epoch differs"
+            assert_close(result.history[name], column, kind, what=name)
+    assert result.parameters is not None
+    assert_close(result.parameters, model.members[0], kind, what="parameters")
+
+
+def real(name: str, data_dir: Path, rows: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    if name == "california_housing":
+        import polars as pl
+
+        frame = pl.read_csv(data_dir / name / "housing.csv.gz").drop_nulls().sample(rows, seed=0)
+        numbers = frame.drop("ocean_proximity", "median_house_value").to_numpy()
+        return (numbers - numbers.mean(0)) / numbers.std(0), frame["median_house_value"].to_numpy() / 1e5
+    data = load(name, seed=0)
+    order = np.random.default_rng(0).permutation(len(data.X))[:rows]
+    return data.X[order].astype(np.float64), data.y[order]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ["moons", "digits", "california_housing"])
+def test_64_networks_that_differ_in_everything(name: str, dtype: str, data_dir: Path) -> None:
+    X, y = real(name, data_dir, 240)
+    candidates = candidates_for(64, dtype=dtype, labels=name != "california_housing")
+    results = mn.train_many(X, y, candidates, validation=0.2, progress=False)
+    assert [result.candidate for result in results] == list(range(64))
+    ended = {(result.stopped, len(result.history["epoch"])) for result in results}
+    assert len(ended) > 5, "the candidates were to stop at different epochs"
+    assert "early" in {how for how, _ in ended}
+    if dtype == "float32":
+        results = results[::4]
+    for result in results:
+        assert_same(result, alone(X, y, result, None, validation=0.2), "float64" if dtype == "float64" else "float32_run")
+
+
+@settings(max_examples=4)
+@given(st.integers(0, 10**6), st.booleans(), st.booleans(), st.sampled_from(["moons", "digits"]))
+def test_any_candidates_on_any_folds(seed: int, weighted: bool, validated: bool, name: str) -> None:
+    X, y = real(name, Path(), 120)
+    r = np.random.default_rng(seed)
+    candidates = candidates_for(6, dtype="float64", labels=True, seed=seed, rows=60)
+    weights = r.uniform(0.1, 2.0, (6, 120)) if weighted else None
+    folds = [(r.choice(120, int(r.integers(80, 121)), replace=bool(r.random() < 0.5)), r.choice(120, 20)) for _ in range(2)]
+    validation = 0.25 if validated else None
+    results = mn.train_many(X, y, candidates, folds=folds, weights=weights, validation=validation, progress=False)
+    assert [(result.candidate, result.fold) for result in results] == list(itertools.product(range(6), range(2)))
+    for result in results:
+        train, test = folds[result.fold]
+        weight = None if weights is None else weights[result.candidate]
+        model = alone(X, y, result, train, weight, validation=validation)
+        assert_same(result, model, "float64")
+        figures = model.evaluate(X[test], y[test], sample_weight=None if weight is None else weight[test])
+        assert_close(result.score, figures["accuracy"], "float64")
+        assert_close(result.loss, figures["loss"], "float64")
+        assert result.model is not None
+        assert_close(result.model.evaluate(X, y)["loss"], model.evaluate(X, y)["loss"], "float64")
+
+
+DATA = np.random.default_rng(0).normal(size=(60, 3))
+CLASSES = (DATA[:, 0] > 0).astype(int) + (DATA[:, 1] > 1)
+NET, QUICK = mn.MLP(hidden=(4,)), mn.Recipe(epochs=3, batch_size=16, dtype="float64", device="cpu")
+
+
+def test_folds_by_number_by_splitter_and_by_mask() -> None:
+    from sklearn.model_selection import GroupKFold, StratifiedKFold
+
+    groups = np.arange(60) // 6
+    by_splitter = mn.train_many(DATA, CLASSES, [(NET, QUICK)], folds=GroupKFold(3), groups=groups, progress=False)
+    pairs = list(GroupKFold(3).split(DATA, CLASSES, groups))
+    masks = [(np.isin(np.arange(60), train), np.isin(np.arange(60), test)) for train, test in pairs]
+    by_mask = mn.train_many(DATA, CLASSES, [(NET, QUICK)], folds=masks, progress=False)
+    assert [a.score for a in by_splitter] == [b.score for b in by_mask]
+    assert len({a.loss for a in by_splitter}) == 3
+    dealt = many.folds_of(4, DATA, CLASSES, None, total=60, strata=CLASSES)
+    assert np.array_equal(np.sort(np.concatenate([test for _, test in dealt])), np.arange(60))
+    shares = [np.bincount(CLASSES[test], minlength=3) for _, test in dealt]
+    assert np.ptp(shares, axis=0).max() <= 1
+    assert len(mn.train_many(DATA, CLASSES, [(NET, QUICK)], folds=StratifiedKFold(2), progress=False)) == 2
+    one = mn.train_many(DATA, CLASSES, [(NET, QUICK)], progress=False)
+    assert len(one) == 1
+    assert np.isnan(one[0].score)
+
+
+def test_a_frame_is_encoded_by_its_training_rows() -> None:
+    import polars as pl
+
+    frame = pl.DataFrame({"a": DATA[:, 0], "b": [["x", "y", "z"][i % 3] for i in range(60)], "c": DATA[:, 1]})
+    fold = (np.arange(40), np.arange(40, 60))
+    [result] = mn.train_many(frame, CLASSES, [(NET, QUICK)], folds=[fold], progress=False)
+    model = mn.train(frame[fold[0]], CLASSES[fold[0]], NET, QUICK, task=result.task, progress=False)
+    assert_same(result, model, "float64")
+    assert_close(result.score, model.evaluate(frame[fold[1]], CLASSES[fold[1]])["accuracy"], "float64")
+    assert result.model is not None
+    assert_close(result.model.predict_proba(frame), model.predict_proba(frame), "float64")
+
+
+def test_what_fails_is_named_and_the_rest_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = (NET, QUICK)
+    diverges = (NET, dataclasses.replace(QUICK, optimizer=mn.SGD(lr=1e300)))
+    unfit = (NET, dataclasses.replace(QUICK, batch_size=1000))
+    no_loss = (NET, dataclasses.replace(QUICK, loss="huber"))
+    greedy = (mn.MLP(hidden=(7,)), QUICK)
+    run = many.train_what_can.__globals__["Run"]
+
+    class Small(run):  # type: ignore[misc, valid-type]
+        def __init__(self, problem: Any, members: Any, **more: Any) -> None:
+            if any(member.spec.hidden == (7,) for member in members):
+                raise MemoryError("no room")
+            super().__init__(problem, members, **more)
+
+    monkeypatch.setitem(many.train_what_can.__globals__, "Run", Small)
+    tries = [good, diverges, unfit, no_loss, greedy, good]
+    results = mn.train_many(DATA, CLASSES, tries, folds=2, progress=False)
+    by_candidate = [results[i : i + 2] for i in range(0, 12, 2)]
+    assert [result.stopped for pair in by_candidate for result in pair] == (
+        ["done"] * 2 + ["diverged"] * 2 + ["failed"] * 6 + ["done"] * 2
+    )
+    assert by_candidate[1][0].divergence is not None
+    assert by_candidate[1][0].divergence.lr == 1e300
+    assert "batch_size is 1000" in str(by_candidate[2][0].error)
+    assert "huber" in str(by_candidate[3][0].error)
+    assert isinstance(by_candidate[4][0].error, MemoryError)
+    assert by_candidate[4][0].model is None
+    expected = mn.train_many(DATA, CLASSES, [good], folds=2, progress=False)
+    for pair in (by_candidate[0], by_candidate[5]):
+        assert [result.loss for result in pair] == pytest.approx([result.loss for result in expected], rel=1e-12)
+
+
+def test_a_memory_limit_splits_and_changes_nothing() -> None:
+    tries = [(NET, dataclasses.replace(QUICK, seed=seed)) for seed in range(5)]
+    told: list[int] = []
+    whole = mn.train_many(DATA, CLASSES, tries, folds=2, progress=False)
+    parts = mn.train_many(
+        DATA, CLASSES, tries, folds=2, progress=False, memory_limit=1, told=lambda results: told.append(len(results))
+    )
+    assert told == [1] * 10
+    assert [result.loss for result in parts] == pytest.approx([result.loss for result in whole], rel=1e-12)
+    told.clear()
+    mn.train_many(DATA, CLASSES, tries, folds=2, progress=False, at_most=4, told=lambda results: told.append(len(results)))
+    assert told == [3, 3, 4]
+
+
+def test_a_divergence_that_no_other_candidate_sees() -> None:
+    with_it = mn.train_many(
+        DATA, CLASSES, [(NET, QUICK), (NET, dataclasses.replace(QUICK, optimizer=mn.AdamW(lr=1e300)))], progress=False
+    )
+    [without] = mn.train_many(DATA, CLASSES, [(NET, QUICK)], progress=False)
+    assert with_it[1].stopped == "diverged"
+    assert_close(with_it[0].parameters, without.parameters, "float64")
+
+
+def test_events_tell_one_story_of_several_groups() -> None:
+    events: list[Event] = []
+    tries = [(NET, QUICK), (mn.MLP(hidden=(5,)), QUICK), (NET, dataclasses.replace(QUICK, dtype="float32", epochs=1))]
+    mn.train_many(DATA, CLASSES, tries, folds=2, progress=False, observers=[events.append])
+    assert isinstance(events[0], Started)
+    assert events[0].networks == 6
+    assert [type(event) for event in events].count(Started) == [type(event) for event in events].count(Finished) == 1
+    steps = [event.step for event in events if isinstance(event, Advanced)]
+    assert steps == sorted(steps)
+    assert steps[-1] == events[0].steps
+    assert sum(len(event.numbers) - event.alive for event in events if isinstance(event, Evaluated)) == 6
+
+
+def test_progress_shows_networks_alive_the_best_and_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    tries = [(NET, dataclasses.replace(QUICK, epochs=1 + seed, seed=seed)) for seed in range(3)]
+    mn.train_many(DATA, CLASSES, tries, validation=0.2, progress=True)
+    shown = capsys.readouterr().err
+    assert "0 of 3 networks alive" in shown
+    assert "best val_accuracy" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"candidates": []}, "candidates is empty"),
+        ({"candidates": [NET]}, "candidate 0 is MLP"),
+        ({"folds": 1}, "folds is 1, but must be a whole number from 2 to 60"),
+        ({"folds": [np.arange(3)]}, "fold 0 is"),
+        ({"folds": [([60], [0])]}, "fold 0 lists row 60"),
+        ({"folds": []}, "folds is empty"),
+        ({"folds": [([], [0])]}, "no training rows"),
+        ({"weights": np.ones((3, 60))}, r"weights has shape \(3, 60\)"),
+        ({"validation": [1, 2]}, "validation is"),
+        ({"y": CLASSES[:50]}, "X has 60 rows and y has 50"),
+    ],
+)
+def test_mistakes(change: dict[str, Any], message: str) -> None:
+    options: dict[str, Any] = {"X": DATA, "y": CLASSES, "candidates": [(NET, QUICK)], "progress": False} | change
+    with pytest.raises(ValueError, match=message):
+        mn.train_many(options.pop("X"), options.pop("y"), options.pop("candidates"), **options)
