@@ -1,0 +1,425 @@
+"""Draw every picture of docs/gallery/: python docs/make_gallery.py [NAME ...].
+
+Each function below draws one picture and is named as its file. They use data sets that need no download.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import manynets as mn
+from manynets import datasets, plots
+from manynets.plots.canvas import PALETTE
+from manynets.studies.together import train_candidates, train_seeds
+
+FOLDER = Path(__file__).parent / "gallery"
+
+Picture = Callable[[], Any]
+PICTURES: dict[str, Picture] = {}
+
+
+def picture(function: Picture) -> Picture:
+    PICTURES[function.__name__] = function
+    return function
+
+
+def moons(**more: Any) -> Any:
+    return datasets.load("moons", points=400, noise=0.15, **more)
+
+
+def moons_model(epochs: int = 60) -> mn.Model:
+    data = moons()
+    recipe = mn.Recipe(optimizer=mn.Adam(lr=0.02), epochs=epochs, batch_size=50)
+    validation = (data.X_validation, data.y_validation)
+    return mn.train(data.X, data.y, mn.MLP(hidden=(16, 16), activation="tanh"), recipe, validation=validation, progress=False)
+
+
+def digits_model() -> tuple[Any, mn.Model]:
+    data = datasets.load("digits")
+    recipe = mn.Recipe(optimizer=mn.Adam(lr=0.005), epochs=15, batch_size=64)
+    return data, mn.train(data.X, data.y, mn.MLP(hidden=(32,)), recipe, validation=0.2, progress=False)
+
+
+def named(data: Any) -> Any:
+    return np.array(data.class_names)[data.y]
+
+
+# --- what the library draws -------------------------------------------------------------------------------------------
+
+
+@picture
+def points() -> Any:
+    ax = plots.panels(1, 2)[0]
+    data, prod = moons(), datasets.load("prod", points=400)
+    plots.points(data.X, named(data), title="classes", ax=ax[0])
+    plots.points(prod.X, prod.y, task="regression", title="values", ax=ax[1])
+    return ax[0]
+
+
+@picture
+def history() -> Any:
+    model = moons_model()
+    past = model.history
+    return plots.history(
+        past["epoch"], {"train loss": past["loss"], "validation loss": past["val_loss"]},
+        best_epoch=past["epoch"][model.info["best"]], title="moons · 16-16 tanh · adam lr 0.02 · batch 50",
+    )  # fmt: skip
+
+
+@picture
+def learning_curves() -> Any:
+    data = datasets.load("xor", points=500)
+    recipe = mn.Recipe(optimizer=mn.Adam(lr=0.02), epochs=60, batch_size=50, keep="last")
+    models = train_seeds(data.X, data.y, mn.MLP(hidden=(6,)), recipe, seeds=range(48))
+    losses = [model.history["loss"] for model in models]
+    best = int(np.argmin([loss[-1] for loss in losses]))
+    return plots.learning_curves(losses, best=best, log=True, title="xor · 2-6-1 · 48 seeds at once")
+
+
+@picture
+def regions() -> Any:
+    data = datasets.load("spirals", points=400, noise=0.1)
+    recipe = mn.Recipe(optimizer=mn.Adam(lr=0.02), schedule=mn.Cosine(), epochs=150, batch_size=50, keep="last")
+    widths = ((4,), (16,), (16, 16), (32, 32))
+    candidates = [(mn.MLP(hidden=hidden, activation="tanh"), recipe) for hidden in widths]
+    models = train_candidates(data.X, data.y, candidates)
+    axes = plots.panels(1, 4, size=(14, 3.6))[0]
+    for ax, model, hidden in zip(axes, models, widths, strict=True):
+        share = model.evaluate(data.X_test, data.y_test)["accuracy"]
+        title = f"2-{'-'.join(map(str, hidden))}-1: {share:.0%} right"
+        plots.regions(data.X, data.y, predict=model.predict_proba, title=title, ax=ax)
+        if ax.get_legend() is not None:
+            ax.get_legend().remove()
+    return axes[0]
+
+
+@picture
+def surface() -> Any:
+    data = datasets.load("prod", points=600)
+    recipe = mn.Recipe(optimizer=mn.Adam(lr=0.03), schedule=mn.Cosine(), epochs=80, batch_size=50)
+    model = mn.train(data.X, data.y, mn.MLP(hidden=(12,)), recipe, progress=False)
+    return plots.surface(model.predict, X=data.X, y=data.y, title="y = x₁ x₂, learned by 2-12-1 relu")
+
+
+@picture
+def surface_3d() -> Any:
+    data = datasets.load("prod", points=600)
+    recipe = mn.Recipe(optimizer=mn.Adam(lr=0.03), schedule=mn.Cosine(), epochs=80, batch_size=50)
+    model = mn.train(data.X, data.y, mn.MLP(hidden=(12,), activation="tanh"), recipe, progress=False)
+    return plots.surface(model.predict, extent=(-1, 1, -1, 1), three_d=True, title="y = x₁ x₂, learned by 2-12-1 tanh")
+
+
+@picture
+def spread() -> Any:
+    data = moons()
+    models = train_seeds(
+        data.X, data.y, mn.MLP(hidden=(16,), activation="tanh"),
+        mn.Recipe(optimizer=mn.Adam(lr=0.03), epochs=60, batch_size=50, keep="last"), seeds=range(12),
+    )  # fmt: skip
+    return plots.spread(
+        lambda grid: np.stack([model.predict_proba(grid) for model in models]),
+        X=data.X, y=data.y, extent=(-2.5, 3.5, -2, 2.5), title="where 12 networks disagree",
+    )  # fmt: skip
+
+
+@picture
+def network() -> Any:
+    data = datasets.load("quadrants", points=600)
+    recipe = mn.Recipe(optimizer=mn.Adam(lr=0.05), schedule=mn.Cosine(), epochs=60, batch_size=50)
+    member = mn.train(data.X, data.y, mn.MLP(hidden=(6,)), recipe, progress=False).members[0]
+    return plots.network(
+        [member["hidden0.weight"], member["output.weight"]], [member["hidden0.bias"], member["output.bias"]],
+        feature_names=("x₁", "x₂"), class_names=data.class_names, title="quadrants · 2-6-4",
+    )  # fmt: skip
+
+
+@picture
+def activations() -> Any:
+    def sigmoid(x: Any) -> Any:
+        return 1 / (1 + np.exp(-x))
+
+    return plots.activations(
+        {
+            "sigmoid": (sigmoid, lambda x: sigmoid(x) * (1 - sigmoid(x))),
+            "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+            "ReLU": (lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(float)),
+        }
+    )[0]
+
+
+@picture
+def distributions() -> Any:
+    data = moons()
+    layers: dict[str, list[Any]] = {"hidden layer 1": [], "hidden layer 2": []}
+    for epochs in range(1, 26):
+        recipe = mn.Recipe(optimizer=mn.Adam(lr=0.03), epochs=epochs, batch_size=50, keep="last")
+        member = mn.train(data.X, data.y, mn.MLP(hidden=(32, 32)), recipe, progress=False).members[0]
+        layers["hidden layer 1"].append(member["hidden0.weight"])
+        layers["hidden layer 2"].append(member["hidden1.weight"])
+    return plots.distributions(layers)[0]
+
+
+@picture
+def image_grid() -> Any:
+    data, model = digits_model()
+    predicted = model.predict(data.X_test)
+    wrong = np.flatnonzero(predicted != data.y_test)[:8]
+    rows = np.concatenate([np.arange(24 - len(wrong)), wrong])
+    titles = [f"{p} ({t})" for p, t in zip(predicted[rows], data.y_test[rows], strict=True)]
+    return plots.image_grid(
+        data.X_test[rows], image_shape=(8, 8), titles=titles, correct=predicted[rows] == data.y_test[rows], columns=8,
+        title="test digits: predicted (truth)",
+    )  # fmt: skip
+
+
+@picture
+def image_values() -> Any:
+    data = datasets.load("digits")
+    return plots.image_values(data.X[0].reshape(8, 8) * 16, title=f"a {data.y[0]}, with every pixel's value")
+
+
+@picture
+def first_layer() -> Any:
+    _, model = digits_model()
+    return plots.first_layer(model.members[0]["hidden0.weight"], image_shape=(8, 8), columns=8)
+
+
+@picture
+def confusion() -> Any:
+    data, model = digits_model()
+    return plots.confusion(model.evaluate(data.X_test, data.y_test)["confusion"], classes=data.class_names, title="digits")
+
+
+@picture
+def roc() -> Any:
+    data = datasets.load("moons", points=400, noise=0.5)
+    model = mn.train(data.X, data.y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=20), progress=False)
+    return plots.roc(data.y_test, model.predict_proba(data.X_test), title="moons with noise 0.5")
+
+
+@picture
+def predicted() -> Any:
+    data = datasets.load("prod", points=1000, noise=0.05)
+    model = mn.train(data.X, data.y, mn.MLP(hidden=(32,)), mn.Recipe(optimizer=mn.Adam(lr=0.01), epochs=60), progress=False)
+    return plots.predicted_against_true(data.y_test, model.predict(data.X_test), title="x₁ x₂ with noise")
+
+
+def sweep() -> list[dict[str, Any]]:
+    data = moons()
+    grid = list(itertools.product((4, 8, 16, 32), (0.001, 0.003, 0.01, 0.03, 0.1), range(3)))
+    candidates = [(mn.MLP(hidden=(h,)), mn.Recipe(optimizer=mn.Adam(lr=lr), epochs=15, batch_size=50, seed=s)) for h, lr, s in grid]
+    models = train_candidates(data.X, data.y, candidates)
+    scores = [model.evaluate(data.X_validation, data.y_validation)["accuracy"] for model in models]
+    return [{"units": h, "lr": lr, "seed": s, "accuracy": v} for (h, lr, s), v in zip(grid, scores, strict=True)]
+
+
+@picture
+def score_over() -> Any:
+    rows = sweep()
+    rates, scores = [row["lr"] for row in rows], [row["accuracy"] for row in rows]
+    return plots.score_over(rates, scores, name="learning rate", score="validation accuracy", log=True, title="60 networks at once")
+
+
+@picture
+def parallel_coordinates() -> Any:
+    return plots.parallel_coordinates(sweep(), score="accuracy", title="60 networks at once")
+
+
+def film() -> Path:
+    """Write regions.gif: the regions after each epoch."""
+    data = moons()
+    grid = plots.grid_points((-1.8, 2.8, -1.3, 1.8), resolution=80)
+    frames = []
+    for epochs in range(1, 25):
+        recipe = mn.Recipe(optimizer=mn.Adam(lr=0.02), epochs=epochs, batch_size=50, keep="last")
+        model = mn.train(data.X, data.y, mn.MLP(hidden=(16, 16), activation="tanh"), recipe, progress=False)
+        frames.append(model.predict_proba(grid))
+    titles = [f"epoch {epoch}" for epoch in range(1, 25)]
+    return plots.animate_regions(
+        frames, FOLDER / "regions.gif", X=data.X, y=data.y, extent=(-1.8, 2.8, -1.3, 1.8), titles=titles, fps=6, dpi=60
+    )
+
+
+# --- the glossary -----------------------------------------------------------------------------------------------------
+
+
+@picture
+def glossary_perceptron() -> Any:
+    data = datasets.load("gauss", points=100, seed=0)
+    w, b = np.array([1.0, 1.0]), 0.0
+    return plots.regions(
+        data.X, data.y, predict=lambda x: 1 / (1 + np.exp(-20 * (x @ w + b)))[:, None], title="perceptron: 1 where x₁ + x₂ > 0"
+    )
+
+
+@picture
+def glossary_loss() -> Any:
+    ax = plots.panels(1, 1, size=(5, 3.4))[0, 0]
+    error = np.linspace(-3, 3, 301)
+    ax.plot(error, error**2, color=PALETTE[0], label="squared error")
+    ax.plot(error, np.abs(error), color=PALETTE[1], label="absolute error")
+    huber = np.where(np.abs(error) < 1, error**2 / 2, np.abs(error) - 0.5)
+    ax.plot(error, huber, color=PALETTE[2], label="Huber")
+    ax.set(xlabel="prediction - truth", ylabel="loss", ylim=(0, 5), title="loss: the price of an error")
+    ax.legend(fontsize="small")
+    return ax
+
+
+@picture
+def glossary_one_hot() -> Any:
+    ax = plots.panels(1, 1, size=(3.6, 3.6))[0, 0]
+    labels = [2, 0, 3, 1, 2]
+    plots.image_values(np.eye(4)[labels], title="labels 2 0 3 1 2 as one-hot rows", ax=ax)
+    return ax
+
+
+@picture
+def glossary_softmax() -> Any:
+    axes = plots.panels(1, 2, size=(8, 3.2))[0]
+    scores = np.array([2.0, 1.0, -1.0, 0.5])
+    shares = np.exp(scores) / np.exp(scores).sum()
+    classes = list("ABCD")
+    for ax, values, what in zip(axes, (scores, shares), ("scores", "softmax: probabilities, together 1"), strict=True):
+        bars = ax.bar(classes, values, color=PALETTE[:4])
+        ax.bar_label(bars, fmt="%.2f", padding=2)
+        ax.set_title(what, fontsize="medium")
+        ax.axhline(0, color="black", linewidth=0.6)
+        ax.margins(y=0.15)
+    return axes[0]
+
+
+@picture
+def glossary_cross_entropy() -> Any:
+    ax = plots.panels(1, 1, size=(5, 3.4))[0, 0]
+    p = np.linspace(0.005, 1, 300)
+    ax.plot(p, -np.log(p), color=PALETTE[0])
+    ax.set(
+        xlabel="probability given to the true class",
+        ylabel="- log p",
+        title="cross-entropy: sure and wrong is dear",
+        xlim=(0, 1),
+        ylim=(0, 5.5),
+    )
+    return ax
+
+
+@picture
+def glossary_backpropagation() -> Any:
+    ax = plots.panels(1, 1, size=(8.4, 2.6))[0, 0]
+    names = ["x = 1", "a = x + 2\n= 3", "b = a²\n= 9", "z = 2 b\n= 18"]
+    slopes = ["dz/dx = 12 · 1 = 12", "dz/da = 2 · 2a = 12", "dz/db = 2", "dz/dz = 1"]
+    box = {"boxstyle": "round", "facecolor": "#d6e9f5", "edgecolor": PALETTE[0]}
+    for i, (name, slope) in enumerate(zip(names, slopes, strict=True)):
+        ax.text(i, 0.75, name, ha="center", va="center", bbox=box)
+        ax.text(i, 0.1, slope, ha="center", va="center", color=PALETTE[1], fontsize="small")
+        if i:
+            ax.annotate("", (i - 0.25, 0.75), (i - 0.75, 0.75), arrowprops={"arrowstyle": "->", "color": PALETTE[0]})
+            ax.annotate("", (i - 0.75, 0.3), (i - 0.25, 0.3), arrowprops={"arrowstyle": "->", "color": PALETTE[1]})
+    ax.set(xlim=(-0.6, 3.6), ylim=(-0.15, 1.0), title="forward: values · backward: slopes, by the chain rule")
+    ax.set_axis_off()
+    return ax
+
+
+@picture
+def glossary_sgd() -> Any:
+    ax = plots.panels(1, 1, size=(5.4, 3.8))[0, 0]
+    random = np.random.default_rng(0)
+    x = random.normal(size=(200, 2)) * (1.0, 0.6)
+    y = x @ (1.0, 2.0) + 0.4 * random.normal(size=200)
+    a, b = np.meshgrid(np.linspace(-1.5, 2.2, 120), np.linspace(-1, 3, 120))
+    loss = ((a[..., None] * x[:, 0] + b[..., None] * x[:, 1] - y) ** 2).mean(-1)
+    ax.contour(a, b, loss, levels=12, cmap="cividis", linewidths=0.8)
+    for size, colour, name in ((200, PALETTE[0], "all 200 points a step"), (5, PALETTE[1], "5 points a step")):
+        w, path = np.array([-1.2, -0.6]), []
+        for _ in range(40):
+            path.append(w)
+            rows = random.choice(200, size, replace=False)
+            w = w - 0.12 * 2 / size * (x[rows] @ w - y[rows]) @ x[rows]
+        line = np.array(path)
+        ax.plot(line[:, 0], line[:, 1], ".-", color=colour, label=name, markersize=4, linewidth=1)
+    ax.set(xlabel="w₁", ylabel="w₂", title="gradient descent down to the smallest loss")
+    ax.legend(fontsize="small")
+    return ax
+
+
+@picture
+def glossary_batch() -> Any:
+    data = moons()
+    ax = plots.panels(1, 1, size=(5.4, 3.6))[0, 0]
+    for i, size in enumerate((4, 40, 400)):
+        recipe = mn.Recipe(optimizer=mn.SGD(lr=0.1), iterations=300, evaluate_every=2, batch_size=size, keep="last")
+        past = mn.train(data.X, data.y, mn.MLP(hidden=(16,)), recipe, progress=False).history
+        ax.plot(past["step"], past["loss"], color=PALETTE[i], linewidth=1, label=f"batches of {size}")
+    ax.set(xlabel="step", ylabel="loss of the step's rows", ylim=(0, 1), title="the smaller the batch, the noisier the steps")
+    ax.legend(fontsize="small")
+    return ax
+
+
+@picture
+def glossary_epoch() -> Any:
+    data = moons()
+    axes = plots.panels(1, 4, size=(13, 3.4))[0]
+    for ax, epochs in zip(axes, (1, 4, 12, 40), strict=True):
+        recipe = mn.Recipe(optimizer=mn.Adam(lr=0.01), epochs=epochs, batch_size=50, keep="last")
+        model = mn.train(data.X, data.y, mn.MLP(hidden=(16, 16), activation="tanh"), recipe, progress=False)
+        plots.regions(data.X, data.y, predict=model.predict_proba, title=f"after {epochs} epoch{'s' * (epochs > 1)}", ax=ax)
+        ax.get_legend().remove()
+    return axes[0]
+
+
+@picture
+def glossary_dropout() -> Any:
+    axes = plots.panels(1, 3, size=(11, 3.2))[0]
+    random = np.random.default_rng(1)
+    for step, ax in enumerate(axes):
+        keep = random.random(8) > 0.4
+        w1, w2 = np.ones((8, 3)) * keep[:, None], np.ones((2, 8)) * keep
+        plots.network([w1, w2], title=f"step {step + 1}: {8 - keep.sum()} of 8 units dropped", ax=ax)
+    return axes[0]
+
+
+@picture
+def glossary_batch_norm() -> Any:
+    axes = plots.panels(1, 2, size=(9, 3.2))[0]
+    random = np.random.default_rng(0)
+    units = [random.normal(mean, deviation, 1000) for mean, deviation in ((3, 0.5), (-2, 2), (0, 1))]
+    for ax, what in zip(axes, ("before", "after: mean 0, deviation 1"), strict=True):
+        for i, values in enumerate(units):
+            shown = values if what == "before" else (values - values.mean()) / values.std()
+            ax.hist(shown, bins=np.linspace(-8, 6, 70), alpha=0.6, color=PALETTE[i], label=f"unit {i + 1}")
+        ax.set_title(f"what three units hold, {what}", fontsize="medium")
+        ax.legend(fontsize="small")
+    return axes[0]
+
+
+@picture
+def glossary_l1_l2() -> Any:
+    data, axes = moons(), plots.panels(1, 3, size=(12, 3.2))[0]
+    penalties: dict[str, dict[str, Any]] = {"none": {}, "L1": {"l1": 3e-3}, "L2": {"l2": 1e-2}}
+    for ax, (what, penalty) in zip(axes, penalties.items(), strict=True):
+        recipe = mn.Recipe(optimizer=mn.Adam(lr=0.02), epochs=60, batch_size=50, keep="last", **penalty)
+        member = mn.train(data.X, data.y, mn.MLP(hidden=(32, 32)), recipe, progress=False).members[0]
+        weights = member["hidden1.weight"].ravel()
+        ax.hist(weights, bins=np.linspace(-1, 1, 81), color=PALETTE[0])
+        ax.set_yscale("log")
+        ax.set_title(f"penalty {what}: {np.mean(np.abs(weights) < 0.01):.0%} of the weights below 0.01", fontsize="medium")
+        ax.set(xlabel="weight", ylabel="how many")
+    return axes[0]
+
+
+def main(names: list[str]) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name in names or PICTURES:
+        plots.save(PICTURES[name](), FOLDER / f"{name.replace('_', '-')}.png", dpi=80)
+    if not names:
+        film()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,185 @@
+"""`manynets plot`: draw the pictures of a run again, or more of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from manynets.cli.data import Part
+    from manynets.runs import Run
+
+__all__ = ["KINDS", "plot"]
+
+KINDS = {
+    "history": "loss and metric over the epochs",
+    "confusion": "which class was taken for which",
+    "roc": "true against false positives",
+    "images": "test images, predicted (truth)",
+    "mistakes": "test images that were predicted wrongly",
+    "values": "one image with the value of every pixel",
+    "points": "the test points in the plane",
+    "regions": "which class where in the plane",
+    "surface": "the output over the plane",
+    "predicted": "predictions against the truth",
+    "network": "units and weights",
+    "first-layer": "weights of the first layer as images",
+}
+
+
+def plot(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that manynets train wrote.", show_default=False)],
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind", metavar="KIND", help=f"What to draw, repeated for several: {', '.join(KINDS)}. Left out: all that fit."
+        ),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="FOLDER", help="Where to write. [the run folder]", show_default=False)
+    ] = None,
+    json_line: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object with the paths on stdout, and all else on stderr.")
+    ] = False,
+) -> None:
+    """Draw the pictures of a run."""
+    import json
+    import sys
+    from pathlib import Path
+
+    from manynets import plots, runs
+    from manynets.cli.report import console_for, note
+    from manynets.errors import OptionError, one_of
+
+    console = console_for(to_stderr=json_line)
+    asked = [one_of(word, KINDS, what="--kind") for word in dict.fromkeys(kind or ())]
+    found = runs.read_run(run)
+    fit = fitting(found)
+    for word in asked:
+        if word not in fit:
+            raise OptionError(f"--kind is {word!r}, but {_why_not(found, word)}; what fits this run: {', '.join(fit)}")
+    pictures, notes = _drawn(found, asked or fit, must=bool(asked))
+    for text in notes:
+        note(console, text)
+    folder = found.folder if out is None else Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for word, axes in pictures.items():
+        path = folder / f"{word.replace('-', '_')}.png"
+        plots.save(axes, path)
+        written.append(str(path))
+        console.print(f"{path}: {KINDS[word]}", markup=False, soft_wrap=True)
+    if json_line:
+        sys.stdout.write(json.dumps({"run_dir": str(found.folder), "pictures": written}) + "\n")
+
+
+def fitting(run: Run) -> list[str]:
+    """Return the kinds of picture that fit a run."""
+    model, task = run.model, run.model.task
+    plane = model.in_features == 2 and model.encoder is None
+    images = run.config.get("image_shape") is not None
+    one = task.name == "regression" and task.outputs == 1
+    classes = task.name in ("binary", "multiclass")
+    fits = {
+        "history": bool(model.history.get("epoch")),
+        "confusion": classes and len(run.config.get("class_names") or task.to_json()["classes"]) <= 40,
+        "roc": classes,
+        "images": classes and images,
+        "mistakes": classes and images,
+        "values": images,
+        "points": plane and (one or classes),
+        "regions": plane and classes,
+        "surface": plane and one,
+        "predicted": one,
+        "network": model.spec is not None,
+        "first-layer": images and model.spec is not None,
+    }
+    return [kind for kind, fit in fits.items() if fit]
+
+
+def _why_not(run: Run, kind: str) -> str:
+    model = run.model
+    if kind in ("regions", "surface", "points") and (model.in_features != 2 or model.encoder is not None):
+        columns = model.in_features if model.encoder is None else len(model.encoder.column_names)
+        return f"it is drawn in the plane, for 2 numeric columns, and this model has {columns} columns"
+    if kind in ("images", "mistakes", "values", "first-layer") and run.config.get("image_shape") is None:
+        return "the data of this run are no images"
+    return f"it does not fit the task {model.task.name}"
+
+
+def _drawn(run: Run, kinds: list[str], *, must: bool) -> tuple[dict[str, Any], list[str]]:
+    """Return axes by kind, and notes; without its test rows a run still has the pictures that need none."""
+    from manynets import plots
+    from manynets.cli.data import Part
+    from manynets.cli.fit import figures_of
+    from manynets.cli.pictures import pictures_of
+    from manynets.cli.report import describe
+    from manynets.cli.reuse import rows_to_judge
+    from manynets.errors import ManynetsError, OptionError
+
+    model = run.model
+    alone = {"history", "network", "first-layer"}
+    part: Part | None = None
+    notes: tuple[str, ...] = ()
+    if not alone.issuperset(kinds):
+        try:
+            part, _, notes = rows_to_judge(run, None)
+            if model.encoder is not None:
+                part = Part(X=model.encoder.transform(part.X), y=part.y, weight=part.weight)
+        except ManynetsError as error:
+            if must:
+                raise
+            notes = (f"only pictures that need no data: {error}",)
+            kinds = [kind for kind in kinds if kind in alone]
+    title = f"{run.config.get('data', {}).get('name') or run.folder.name} · {describe(model.spec, model.recipe)}"
+    shared = pictures_of(
+        model,
+        part,
+        None if part is None else figures_of(model, part),
+        title=title,
+        class_names=run.config.get("class_names"),
+        image_shape=run.config.get("image_shape"),
+        target=", ".join(run.config.get("data", {}).get("target", ["y"])),
+    )
+    pictures: dict[str, Any] = {}
+    for kind in kinds:
+        if f"{kind}.png" in shared:
+            pictures[kind] = shared[f"{kind}.png"]
+        elif kind == "network":
+            pictures[kind] = _network(run, title)
+        elif kind == "first-layer":
+            layer = model.members[0][next(name for name in model.members[0] if name.endswith(".weight"))]
+            pictures[kind] = plots.first_layer(layer, image_shape=run.config["image_shape"])
+        elif kind == "values" and part is not None:
+            pictures[kind] = plots.image_values(part.X[0].reshape(run.config["image_shape"]), title=f"truth: {part.y[0]}")
+        elif kind == "points" and part is not None:
+            regression = model.task.name == "regression"
+            y = part.y if regression else _named(part, run.config.get("class_names"))
+            pictures[kind] = plots.points(part.X, y, task="regression" if regression else "classification", title=title)
+        elif must:
+            raise OptionError(
+                f"--kind is {kind!r}, but the test rows give nothing to draw; choose another of {', '.join(fitting(run))}"
+            )
+    return pictures, list(notes)
+
+
+def _named(part: Part, names: Any) -> Any:
+    return part.y if names is None else [names[code] for code in part.y]
+
+
+def _network(run: Run, title: str) -> Any:
+    from manynets import plots
+    from manynets.nn.population import Shape
+
+    model = run.model
+    assert model.spec is not None
+    layers = [name for name, _, _ in Shape.of(model.spec, model.in_features, model.task.outputs).layers]
+    weights = model.members[0]
+    names = run.config.get("class_names")
+    return plots.network(
+        [weights[f"{name}.weight"] for name in layers],
+        [weights[f"{name}.bias"] for name in layers] if model.spec.bias else None,
+        class_names=names if names is not None and len(names) == model.task.outputs else None,
+        title=title,
+    )

@@ -1,0 +1,132 @@
+"""`manynets study`: the tutorials' experiments, done again, with the published figures beside ours."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["study"]
+
+
+def study(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID ...]", help="Studies to run, such as T1-xor. Left out: a list of all.", show_default=False),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Run all studies.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="With few rows, steps and seeds: to see that it works, not to meet a figure.")
+    ] = False,
+    json_line: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object with the results on stdout, and all else on stderr.")
+    ] = False,
+    out: Annotated[
+        str, typer.Option("--out", metavar="FOLDER", help="Where to write the pictures and results: a folder for each study.")
+    ] = "runs/studies",
+) -> None:
+    """Run experiments of the tutorials, and compare with the figures they published.
+
+    \b
+    manynets study
+    manynets study T1-xor
+    manynets study --all --quick
+    """
+    import json
+    import sys
+
+    from manynets.cli.report import console_for, table_of
+    from manynets.errors import OptionError, one_of
+    from manynets.studies import STUDIES
+
+    console = console_for(to_stderr=json_line)
+    if ids and everything:
+        raise OptionError(f"--all runs every study, so {ids[0]!r} says nothing; leave one of the two out")
+    names = list(STUDIES) if everything else [one_of(name, STUDIES, what="study") for name in dict.fromkeys(ids or ())]
+    if not names:
+        rows = [(one.id, one.title) for one in STUDIES.values()]
+        console.print(table_of(["id", "what it does"], rows, title="Studies: manynets study ID ..., or --all"))
+        if json_line:
+            sys.stdout.write(json.dumps({"studies": [{"id": id, "title": title} for id, title in rows]}) + "\n")
+        return
+
+    folder = _folder(out)
+    from manynets.runs import plain_json
+
+    done = [_done(name, quick, folder, console) for name in names]
+    console.print(table_of(["id", "figure", "published", "ours", "± seeds", "met", "seconds"], _rows(done, quick)))
+    for one in done:
+        if one["note"] or one["skipped"]:
+            console.print(f"{one['id']}: {one['skipped'] or one['note']}", markup=False, soft_wrap=True)
+    console.print(f"Pictures are in {folder}", markup=False, soft_wrap=True)
+    if json_line:
+        sys.stdout.write(json.dumps(plain_json({"quick": quick, "studies": done}), allow_nan=False) + "\n")
+
+
+def _folder(out: str) -> Any:
+    """Return the folder to write to, made; a mistake is told before hours of training."""
+    from pathlib import Path
+
+    from manynets import plots
+    from manynets.errors import OptionError
+
+    plots.panels(1, 1)  # raises MissingExtraError without matplotlib
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"--out {out} cannot be made: {error.strerror}; choose another folder") from None
+    return folder
+
+
+def _done(name: str, quick: bool, folder: Any, console: Any) -> dict[str, Any]:
+    """Run a study, write its pictures and result.json, and return what it found as JSON types."""
+    import dataclasses
+    import json
+    import time
+
+    from manynets import plots
+    from manynets.runs import plain_json
+    from manynets.studies import STUDIES
+
+    one = STUDIES[name]
+    console.print(f"{one.id}: {one.title} ...", markup=False, soft_wrap=True)
+    start = time.perf_counter()
+    result = one.run(quick)
+    place = folder / name
+    pictures = []
+    if result.skipped is None:
+        place.mkdir(exist_ok=True)
+        for file, axes in result.pictures.items():
+            plots.save(axes, place / file)
+            pictures.append(str(place / file))
+    found = plain_json(
+        {
+            "id": one.id,
+            "title": one.title,
+            "quick": quick,
+            "figures": [{**dataclasses.asdict(value), "met": None if quick else value.met} for value in result.figures],
+            "met": None if quick else result.met,
+            "seconds": time.perf_counter() - start,
+            "note": result.note,
+            "skipped": result.skipped,
+            "pictures": pictures,
+        }
+    )
+    if result.skipped is None:
+        (place / "result.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return dict(found)
+
+
+def _rows(done: list[dict[str, Any]], quick: bool) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for one in done:
+        seconds = f"{one['seconds']:.1f}"
+        if one["skipped"]:
+            rows.append((one["id"], "skipped", None, None, None, None, seconds))
+        for i, value in enumerate(one["figures"]):
+            met = "quick run" if quick else {True: "yes", False: "NO", None: None}[value["met"]]
+            numbers = [None if value[key] is None else f"{value[key]:.5g}" for key in ("published", "ours")]
+            spread = f"{value['spread']:.2g}" if len(value["per_seed"]) > 1 else None
+            rows.append((one["id"] if i == 0 else "", value["name"], *numbers, spread, met, seconds if i == 0 else ""))
+    return rows

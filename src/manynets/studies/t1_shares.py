@@ -1,0 +1,85 @@
+"""T1, its lesson: how many of 64 seeds reach the published figures, and what initialiser, schedule and width do to that share."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+import manynets as mn
+from manynets import datasets, plots
+from manynets.plots.canvas import PALETTE
+from manynets.studies.study import Result, figure
+from manynets.studies.t1_toys import PUBLISHED, TASK
+from manynets.studies.together import train_candidates
+
+BASE = mn.MLP(hidden=(6,))
+RECIPE = mn.Recipe(optimizer=mn.Adam(lr=0.01), batch_size=100, epochs=200, keep="last", device="cpu")
+
+
+def variants() -> dict[str, tuple[mn.MLP, mn.Recipe]]:
+    """Return what is compared: the tutorial's own network and training, and one change each."""
+
+    def spec(**change: Any) -> tuple[mn.MLP, mn.Recipe]:
+        return dataclasses.replace(BASE, **change), RECIPE
+
+    def recipe(**change: Any) -> tuple[mn.MLP, mn.Recipe]:
+        return BASE, dataclasses.replace(RECIPE, **change)
+
+    return {
+        "as the tutorial": (BASE, RECIPE),
+        "init xavier_uniform": spec(init="xavier_uniform"),
+        "init kaiming_uniform": spec(init="kaiming_uniform"),
+        "init orthogonal": spec(init="orthogonal"),
+        "lr 0.03, cosine": recipe(optimizer=mn.Adam(lr=0.03), schedule=mn.Cosine()),
+        "lr 0.1, cosine": recipe(optimizer=mn.Adam(lr=0.1), schedule=mn.Cosine()),
+        "lr 0.1, one-cycle": recipe(optimizer=mn.Adam(lr=0.1), schedule=mn.OneCycle()),
+        "no biases": spec(bias=False),
+        "4 units": spec(hidden=(4,)),
+        "12 units": spec(hidden=(12,)),
+        "24 units": spec(hidden=(24,)),
+        "as in T1-xor, T1-quadrants": (
+            dataclasses.replace(BASE, init="kaiming_uniform", bias=False),
+            dataclasses.replace(RECIPE, optimizer=mn.Adam(lr=0.2), schedule=mn.Cosine()),
+        ),
+        "the same, with biases": (
+            dataclasses.replace(BASE, init="kaiming_uniform"),
+            dataclasses.replace(RECIPE, optimizer=mn.Adam(lr=0.2), schedule=mn.Cosine()),
+        ),
+    }
+
+
+def run(_: str, *, quick: bool) -> Result:
+    seeds, problems = range(4 if quick else 64), ("xor",) if quick else ("prod", "xor", "quadrants")
+    cases = variants()
+    if quick:
+        cases = {name: (spec, dataclasses.replace(recipe, epochs=3)) for name, (spec, recipe) in cases.items()}
+    shares: dict[str, list[float]] = {name: [] for name in cases}
+    for problem in problems:
+        data, unseen = datasets.load(problem, seed=0), datasets.load(problem, points=10_000, seed=1)
+        loss, accuracy = PUBLISHED[f"T1-{problem}"]
+        for name, (spec, recipe) in cases.items():
+            candidates = [(spec, dataclasses.replace(recipe, seed=seed)) for seed in seeds]
+            models = train_candidates(data.X, data.y, candidates, task=TASK[f"T1-{problem}"])
+            judged = [model.evaluate(unseen.X, unseen.y) for model in models]
+            there = [one["loss"] <= loss and (accuracy is None or 100 * one["accuracy"] >= accuracy) for one in judged]
+            shares[name].append(100 * float(np.mean(there)))
+    figures = tuple(
+        figure(f"{problem}, {name}: seeds there %", [share[p]])
+        for p, problem in enumerate(problems)
+        for name, share in shares.items()
+    )
+    return Result(figures=figures, pictures={"shares.png": _bars(shares, problems, len(seeds))}, note=f"of {len(seeds)} seeds each")
+
+
+def _bars(shares: dict[str, list[float]], problems: tuple[str, ...], seeds: int) -> Any:
+    axes = plots.panels(1, len(problems), size=(4 * len(problems) + 1, 3.6))[0]
+    for p, ax in enumerate(axes):
+        ax.barh(list(shares), [share[p] for share in shares.values()], color=PALETTE[p])
+        ax.set(xlim=(0, 100), title=problems[p], xlabel=f"% of {seeds} seeds that reach the published figures")
+        ax.xaxis.label.set_fontsize("small")
+        ax.invert_yaxis()
+        if p:
+            ax.set_yticklabels([])
+    return axes[0]

@@ -1,0 +1,45 @@
+"""T3: 2-10-1 with ReLU and a sigmoid, 40 points to train on and 10 to test, blob 0 against the rest; SGD 0.01, 20 epochs.
+
+The tutorial prints the test loss before and after training. Twenty steps of SGD are few: it falls, but not far.
+"""
+
+from __future__ import annotations
+
+import manynets as mn
+from manynets import plots
+from manynets.errors import MissingExtraError
+from manynets.nn.initial import initial_parameters
+from manynets.studies.study import Result, figure
+from manynets.studies.together import train_seeds
+
+
+def run(_: str, *, quick: bool) -> Result:  # noqa: ARG001  (it is always quick)
+    try:
+        from sklearn.datasets import make_blobs
+    except ImportError:
+        raise MissingExtraError("scikit-learn", extra="sklearn", purpose="the blobs of T3") from None
+    X, blob = make_blobs(n_samples=50, n_features=2, cluster_std=1.5, random_state=0)
+    y = (blob != 0).astype(int)  # the tutorial's labels: 0 for blob 0, 1 for the others
+    X, y, X_test, y_test = X[:40], y[:40], X[40:], y[40:]
+
+    spec, recipe = mn.MLP(hidden=(10,)), mn.Recipe(optimizer=mn.SGD(lr=0.01), epochs=20, batch_size=40, keep="last", device="cpu")
+    models = train_seeds(X, y, spec, recipe, seeds=range(5))
+    after = [model.evaluate(X_test, y_test)["loss"] for model in models]
+    before = []
+    for seed, model in enumerate(models):
+        start = [initial_parameters(spec, 2, 1, seed=seed)]
+        untrained = mn.Model(spec=spec, task=model.task, recipe=recipe, in_features=2, members=start, history={}, info={})
+        before.append(untrained.evaluate(X_test, y_test)["loss"])
+
+    title = "2-10-1 relu · sgd 0.01 · 20 epochs"
+    pictures = {
+        "history.png": plots.learning_curves([model.history["loss"] for model in models], title=title),
+        "regions.png": plots.regions(X, y, predict=models[0].predict_proba, title=title),
+    }
+    falls = sum(a < b for a, b in zip(after, before, strict=True))
+    note = f"5 seeds; in {falls} of them the test loss falls ('published' is before training)"
+    return Result(
+        figures=(figure("test loss, after training against before", after, published=sum(before) / len(before), better="lower"),),
+        pictures=pictures,
+        note=note,
+    )

@@ -1,0 +1,104 @@
+"""`manynets study` and `manynets plot` from the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from manynets.studies import STUDIES
+from tests.cli.conftest import Call
+
+
+def test_a_study_writes_figures_and_pictures(call: Call, tmp_path: Path) -> None:
+    done = call("study", "T3-autograd", "T3-feedforward", "--json")
+    assert done.code == 0
+    assert done.out.count("\n") == 1
+    first, second = done.json["studies"]
+    assert (first["id"], first["met"], first["figures"][0]["ours"], first["skipped"]) == ("T3-autograd", True, 12.0, None)
+    assert second["figures"][0]["met"] is True
+    assert len(second["figures"][0]["per_seed"]) == 5
+    for path in first["pictures"] + second["pictures"]:
+        assert (tmp_path / path).read_bytes()[:4] == b"\x89PNG"
+    stored = json.loads((tmp_path / "runs/studies/T3-autograd/result.json").read_text(encoding="utf-8"))
+    assert stored == first
+    assert "published" in done.err
+    assert "12" in done.err
+
+
+def test_a_quick_study_judges_nothing(call: Call) -> None:
+    done = call("study", "T1-xor", "--quick", "--json", "--out", "here")
+    assert done.json["studies"][0]["met"] is None
+    assert done.json["quick"] is True
+    assert Path("here/T1-xor/regions.png").is_file()
+
+
+def test_the_list(call: Call) -> None:
+    done = call("study")
+    assert done.code == 0
+    assert all(name in done.out for name in STUDIES)
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("study T1-xro", "did you mean 'T1-xor'"),
+        ("study T1-xor --all", "--all"),
+        ("study T3-autograd --out file", "file"),
+        ("plot nowhere", "does not exist"),
+        ("plot run --kind regions", "64 columns"),
+        ("plot run --kind surface", "64 columns"),
+        ("plot run --kind predicted", "multiclass"),
+        ("plot run --kind confsion", "did you mean 'confusion'"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(call: Call, line: str, told: str) -> None:
+    Path("file").write_text("", encoding="utf-8")
+    if "plot run" in line:
+        assert call("train", "digits", "--hidden", "8", "--epochs", "1", "--out", "run", "-q").code == 0
+    done = call(*line.split())
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert told in done.err
+
+
+def test_an_engine_that_is_not_installed_is_told_in_a_line(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jax", None)
+    monkeypatch.delitem(sys.modules, "manynets.engines.jax", raising=False)
+    done = call("train", "moons", "--engine", "jax", "--epochs", "1", "-q")
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert "pip install 'manynets[jax]'" in done.err
+
+
+def test_plot_draws_what_fits(call: Call, tmp_path: Path) -> None:
+    assert call("train", "moons", "--hidden", "8", "--epochs", "2", "--out", "run", "-q").code == 0
+    done = call("plot", "run", "--out", "pictures", "--json")
+    assert done.code == 0
+    drawn = {Path(path).stem for path in done.json["pictures"]}
+    assert drawn == {"history", "confusion", "roc", "points", "regions", "network"}
+    assert {path.stem for path in (tmp_path / "pictures").iterdir()} == drawn
+    assert call("plot", "run", "--kind", "points").code == 0
+    assert Path("run/points.png").is_file()
+
+
+def test_plot_of_images(call: Call) -> None:
+    assert call("train", "digits", "--hidden", "8", "--epochs", "1", "--out", "run", "-q").code == 0
+    done = call("plot", "run", "--json", "--kind", "first-layer", "--kind", "values", "--kind", "images")
+    assert [Path(path).name for path in done.json["pictures"]] == ["first_layer.png", "values.png", "images.png"]
+
+
+def test_plot_of_a_regression(call: Call, table: Path) -> None:
+    assert call("train", table, "--target", "price", "--hidden", "8", "--epochs", "1", "--out", "run", "-q").code == 0
+    done = call("plot", "run", "--json", "--out", "p")
+    assert {Path(path).stem for path in done.json["pictures"]} == {"history", "predicted", "network"}
+    table.unlink()  # its test rows are gone: what needs none is drawn all the same
+    again = call("plot", "run", "--json", "--out", "q")
+    assert again.code == 0
+    assert {Path(path).stem for path in again.json["pictures"]} == {"history", "network"}
+    assert call("plot", "run", "--kind", "predicted").code == 2
