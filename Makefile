@@ -32,12 +32,13 @@ $(READY_BENCH): $(READY)
 demo: $(READY)  ## train a network on the digits that come with scikit-learn, and look at it
 	$(BIN)/manynets train digits --seed 0 --out runs/demo --overwrite
 	$(BIN)/manynets show runs/demo
+	$(BIN)/manynets predict runs/demo digits -o runs/demo-predictions.csv
 	@echo
 	@echo "MNIST next: set MANYNETS_DATA to a folder that holds mnist/, or let this command download it:"
 	@echo "  $(BIN)/manynets train mnist --seed 0 --out runs/mnist"
 
 test: $(READY)  ## the tests, without the slow ones and those for a GPU
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not gpu" $(PYTEST_ARGS)
 
 test-all: $(READY)  ## all tests; those for a GPU skip themselves where there is none
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -112,7 +112,7 @@ def train(
     if engine != "torch" and (checkpoint is not None or resume is not None):
         raise OptionError(f"checkpoints are for engine='torch', not for {engine!r}; leave out checkpoint and resume")
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
-        raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='run', every_epochs=1)")
+        raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='run')")
     prepared = prepare(
         X,
         y,

@@ -229,7 +229,8 @@ def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Mo
         recipe, task = from_json(header["recipe"]), task_from_json(header["task"])
         if not (spec is None or isinstance(spec, MLP)) or not isinstance(recipe, Recipe):
             raise OptionError("spec must be an MLP and recipe a Recipe")
-        objective_for(task, recipe)
+        with np.errstate(all="raise"):
+            objective_for(task, recipe)
         for name in ("in_features", "networks"):
             if type(header[name]) is not int or not 1 <= header[name] < 1 << 62:
                 raise OptionError(f"{name} is {header[name]!r}, but must be a whole number of at least 1")
@@ -238,7 +239,7 @@ def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Mo
         if not isinstance(header["info"], dict):
             raise OptionError("info must be a JSON object")
         encoder = None if header["encoder"] is None else _encoder_from_json(header["encoder"], header["in_features"])
-    except (ManynetsError, TypeError, ValueError, AttributeError, KeyError, OverflowError, RecursionError) as error:
+    except (ManynetsError, TypeError, ValueError, AttributeError, KeyError, ArithmeticError, RecursionError) as error:
         raise ModelFileError(f"{path}: {' '.join(str(error).split())[:500]}; save the model again") from error
     networks, in_features, info = header["networks"], header["in_features"], header["info"]
     history = _history(path, header["history"], {n: tensors.pop(n) for n in list(tensors) if n.startswith(_HISTORY)})

@@ -135,7 +135,7 @@ def write_model_file(
 
 
 def _bytes(value: NDArray[Any]) -> Any:
-    return memoryview(value.reshape(-1).view(np.uint8))
+    return value.reshape(-1).view(np.uint8).data
 
 
 # ---------------------------------------------------------------------------------------------------------------- reading
@@ -169,11 +169,14 @@ def read_model_file(path: str | os.PathLike[str], *, kind: Kind = "model") -> tu
     version = header.pop("format_version", None)
     if version != FORMAT_VERSION or isinstance(version, bool):
         raise ModelFileError(
-            f"{path}: the file has format_version {version!r}, this manynets reads version {FORMAT_VERSION}; install a newer manynets"
+            f"{path}: the file has format_version {version!r}, this manynets reads version {FORMAT_VERSION}; "
+            "install a newer manynets"
         )
     first, tensors = 8 + length, {}
     for name, (dtype, shape, start, stop) in entries.items():
-        tensors[name] = np.frombuffer(whole, dtype=dtype, count=(stop - start) // dtype.itemsize, offset=first + start).reshape(shape)
+        tensors[name] = np.frombuffer(whole, dtype=dtype, count=(stop - start) // dtype.itemsize, offset=first + start).reshape(
+            shape
+        )
     return header, tensors
 
 

@@ -7,11 +7,12 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars
 import pytest
 
 from manynets.errors import DataError, MissingExtraError, OptionError
-from manynets.tables import fit_encoder, read_table, understand
+from manynets.tables import delimited, fit_encoder, read_table, understand
 
 
 def write(folder: Path, content: str | bytes, name: str = "t.csv") -> Path:
@@ -156,6 +157,29 @@ def test_codes_stay_text(tmp_path: Path) -> None:
 def test_blanks_are_taken_off(tmp_path: Path) -> None:
     frame = read_table(write(tmp_path, " age , work,pay\n 39, State-gov , \n 40,  ,+2.5\n"))
     assert columns(frame) == {"age": [39, 40], "work": ["State-gov", None], "pay": [None, 2.5]}
+
+
+@pytest.mark.parametrize("chunk", [2, 3, 4, 5, 7, 1 << 17])
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+def test_blanks_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, delimiter: str) -> None:
+    monkeypatch.setattr(delimited, "SMALL_CHUNK", chunk)
+    monkeypatch.setattr(delimited, "BYTES_A_CELL", 1000)
+    random = np.random.default_rng(chunk)
+    signs = ["a", "b c", " ", "  ", "\u00a0", "\v", "\f", "\t" if delimiter != "\t" else "q", "é", '" x"']
+    found = 0
+    for _ in range(60):
+        few = ["w", "w", "w", *(random.choice(signs, 2, replace=False) if random.random() < 0.7 else ())]
+        cells = [["".join(random.choice(few, int(random.integers(1, 3)))) for _ in range(3)] for _ in range(4)]
+        cells = [[cell if '"' not in cell else '" x"' for cell in row] for row in cells]
+        end = str(random.choice(["\n", "\r\n"]))
+        body = end.join(delimiter.join(row) for row in [["one", "two", "three"], ["w", "w", "w"], *cells]) + end
+        path = write(tmp_path, body if random.random() < 0.5 else body.removesuffix(end))
+        lazily = read_table(path, delimiter=delimiter)
+        with monkeypatch.context() as patch:
+            patch.setattr(delimited, "BYTES_A_CELL", 0)  # strip all without a look
+            assert lazily.equals(read_table(path, delimiter=delimiter)), body
+        found += not delimited._may_have_blanks(path, None, delimiter, cells=15)
+    assert 0 < found < 60
 
 
 def test_a_column_without_a_name(tmp_path: Path) -> None:

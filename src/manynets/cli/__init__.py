@@ -1,14 +1,17 @@
-"""The command line: `manynets train`, `evaluate`, `predict`, `show`, `plot`, `datasets` and `study`.
+"""The command line: `manynets train`, `sweep`, `evaluate`, `predict`, `show`, `plot`, `datasets` and `study`.
 
 This room only parses, calls and prints. Its commands import what they need when they run, so that help is quick.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
@@ -17,9 +20,12 @@ from manynets.cli.datasets import datasets
 from manynets.cli.evaluate import evaluate
 from manynets.cli.plot import plot
 from manynets.cli.predict import predict
+from manynets.cli.rerun import rerun
 from manynets.cli.show import show
 from manynets.cli.study import study
+from manynets.cli.sweep import sweep
 from manynets.cli.train import train
+from manynets.cli.unfinished import Stopped
 from manynets.errors import ManynetsError
 
 __all__ = ["app", "main"]
@@ -33,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, evaluate, predict, show, plot, datasets, study):
+for command in (train, sweep, rerun, evaluate, predict, show, plot, datasets, study):
     app.command()(command)
 
 
@@ -53,11 +59,13 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 a mistake of the user's (one line on stderr), 130 interrupted, 1 a fault of ours."""
+    """Run the command line and exit: 0 done, 2 a mistake of the user's (one line on stderr), 130 interrupted, 143 terminated,
+    1 a fault of ours."""
     usage_error: Any = typer.BadParameter.__mro__[2]  # the base of all that the parser raises, whatever typer's version
     command = typer.main.get_command(app)
     try:
-        code = command.main(None if arguments is None else list(arguments), prog_name="manynets", standalone_mode=False)
+        with _signals():
+            code = command.main(None if arguments is None else list(arguments), prog_name="manynets", standalone_mode=False)
     except BrokenPipeError:  # `manynets datasets | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -68,10 +76,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except usage_error as error:
         text = error.format_message()
         code = _told(f"{text.rstrip('.')}; see: {_help_of(error)}") if text else 2
-    except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("interrupted; nothing was written\n")
-        code = 130
+    except (KeyboardInterrupt, typer.Abort, Stopped) as error:
+        stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+        sys.stderr.write(f"{stopped.text}\n")
+        code = 128 + stopped.number
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Within: Ctrl-C and SIGTERM raise Stopped; only the main thread can have it so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, _frame: object) -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and getattr(torch.__spec__, "_initializing", False):  # its libraries do not survive an exception here
+        os.write(2, f"{Stopped(number).text}\n".encode())
+        os._exit(128 + number)
+    raise Stopped(number)
 
 
 def _help_of(error: object) -> str:

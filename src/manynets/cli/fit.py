@@ -6,13 +6,13 @@ import dataclasses
 import json
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import manynets
 from manynets import runs
-from manynets.cli import defaults
+from manynets.cli import defaults, unfinished
 from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, taken
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_figures, print_layers, print_schema
@@ -22,10 +22,12 @@ from manynets.spec import MLP, to_json
 __all__ = ["figures_of", "fit", "scalars"]
 
 Options = Mapping[str, Any]
+Begin = Callable[[], dict[str, Any]]
 
 
 def fit(options: Options) -> None:
     """Train as the options say, report, and write the run folder."""
+    options = unfinished.options_of(options)
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     spec = network_of(options)
     recipe_of(options, rows=1000)  # a mistake in an option is told before the data is read
@@ -37,18 +39,22 @@ def fit(options: Options) -> None:
     if options["out"] is not None:
         runs.check_run_folder(options["out"], overwrite=options["overwrite"])
     origin = origin_of(options)
-    if options["out"] is None:
-        runs.check_run_folder(runs.free_run_folder(stem_of(origin)))
+    folder = options["out"]
+    if folder is None:
+        folder = runs.free_run_folder(stem_of(origin))
+        runs.check_run_folder(folder)
+    with unfinished.keeping(folder, options) as begin:
+        _fit(options, spec, origin, folder, begin, console)
 
+
+def _fit(options: Options, spec: MLP, origin: dict[str, Any], folder: Any, begin: Begin, console: Any) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        source = load_source(origin)
-        for text in source.notes:
-            note(console, text)
-        if source.schema is not None:
-            title = f"{source.name}: {source.train.rows:,} rows to train on, {source.test.rows if source.test else 0:,} to test on"
-            print_schema(console, source.schema, title=title)
-        model, parts = _train(source, spec, options, console)
+        source, encoder, share = _encoded_source(origin, options, console)
+        model = _train(source, encoder, spec, options, begin, console)
+        if "interrupted" in model.info["stopped"]:
+            raise KeyboardInterrupt
+        parts = {"train": source.train, "validation": source.validation, "test": source.test}
         metrics = {name: None if part is None else figures_of(model, part) for name, part in parts.items()}
         test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
         pictures: dict[str, Any] = {}
@@ -75,15 +81,13 @@ def fit(options: Options) -> None:
         "class_names": source.class_names,
         "image_shape": source.image_shape,
         "task": model.task.to_json(),
-        "validation": _validation_share(options, source),
+        "validation": share,
         "class_weight": options["class_weight"],
+        "options": unfinished.portable(options),
         "spec": to_json(spec),
         "recipe": to_json(model.recipe),
         "info": model.info,
     }
-    folder = options["out"]
-    if folder is None:
-        folder = runs.free_run_folder(stem_of(origin))
     place = runs.write_run(folder, model, config=config, metrics=metrics, pictures=pictures, overwrite=options["overwrite"])
 
     print_figures(console, metrics)
@@ -115,21 +119,31 @@ def _validation_share(options: Options, source: Source) -> float | None:
     return float(options["validation"])
 
 
-def _train(source: Source, spec: MLP, options: Options, console: Any) -> tuple[Any, dict[str, Part | None]]:
-    """Return the trained model, and training, validation and test rows, encoded."""
+def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> tuple[Source, Any, float | None]:
+    """Read the data; return it with training, validation and test rows as matrices, their encoder, and the validation share.
+
+    What was read is let go of here, a part as soon as it is encoded: no frame lies beside the matrices while a network trains.
+    """
     from manynets.data.split import split_rows
     from manynets.tasks import Regression, Task, find_task
 
+    source = load_source(origin)
+    for text in source.notes:
+        note(console, text)
+    if source.schema is not None:
+        title = f"{source.name}: {source.train.rows:,} rows to train on, {source.test.rows if source.test else 0:,} to test on"
+        print_schema(console, source.schema, title=title)
     train, validation, test = source.train, source.validation, source.test
-    whole = train
-    task = source.task if isinstance(source.task, Task) else find_task(whole.y, name=source.task)
+    task = source.task if isinstance(source.task, Task) else find_task(train.y, name=source.task)
     share = _validation_share(options, source)
+    held = None
     if share == 0:
         validation = None
     elif share is not None:
         names = getattr(task, "classes", None)
-        rows, held = split_rows(whole.rows, share, strata=task.strata(task.encode(whole.y)), seed=options["seed"], names=names)
-        train, validation = taken(whole, rows), taken(whole, held)
+        strata = task.strata(task.encode(train.y))
+        rows, held = split_rows(train.rows, share, strata=strata, seed=options["seed"], names=names)
+        train = taken(train, rows)
     if isinstance(task, Regression):
         task = Regression.of(train.y, standardise=options["loss"] != "poisson")
     encoder = None
@@ -139,12 +153,21 @@ def _train(source: Source, spec: MLP, options: Options, console: Any) -> tuple[A
             for text in encoder.check(test.X):
                 note(console, f"test rows: {text}")
         train = _encoded(train, encoder)
+    if held is not None:
+        validation = taken(source.train, held)
+    if encoder is not None:
         validation = None if validation is None else _encoded(validation, encoder)
         test = None if test is None else _encoded(test, encoder)
+    return dataclasses.replace(source, train=train, validation=validation, test=test, task=task), encoder, share
+
+
+def _train(source: Source, encoder: Any, spec: MLP, options: Options, begin: Begin, console: Any) -> Any:
+    """Return the model trained on what `_encoded_source` returned."""
+    train, validation, task = source.train, source.validation, source.task
     recipe = recipe_of(options, rows=train.rows)
     print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec)
     console.print(f"{describe(spec, recipe)} · {train.rows:,} rows", markup=False, soft_wrap=True)
-    model = manynets.train(
+    return manynets.train(
         train.X,
         train.y,
         spec,
@@ -156,8 +179,8 @@ def _train(source: Source, spec: MLP, options: Options, console: Any) -> tuple[A
         encoder=encoder,
         engine=options["engine"] or "torch",
         progress=False if options["quiet"] else "auto",
+        **begin(),
     )
-    return model, {"train": train, "validation": validation, "test": test}
 
 
 def _tuple(part: Part) -> tuple[Any, ...]:

@@ -27,6 +27,7 @@ def show(
     part = "test" if found.metrics.get("test") else "validation"
     print_classes(console, found.metrics.get(part) or {}, names=found.config.get("class_names"), part=part)
     how = {"done": "to its end", "early": "until it stopped early", "diverged": "until its loss was not finite"}
+    how["interrupted"] = "until it was interrupted"
     ended = info.get("stopped", ["done"])[0]
     epochs = model.history["epoch"][-1] if model.history.get("epoch") else 0
     rows = [

@@ -23,13 +23,14 @@ def _option(panel: str, *names: str, **more: Any) -> Any:
 
 def train(
     data: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="DATA",
+            show_default=False,
             help="A data set by name (see: manynets datasets), a table (CSV, TSV, Parquet, Arrow; .gz too) with --target, or a "
             ".npz file with the arrays X and y.",
         ),
-    ],
+    ] = None,
     # ------------------------------------------------------------------------------------------------------------ network
     hidden: Annotated[
         str | None,
@@ -102,6 +103,16 @@ def train(
         _option(_OUTPUT, "--out", metavar="FOLDER")("The run folder to write. [runs/NAME-1, or the next number that is free]"),
     ] = None,
     overwrite: Annotated[bool, _option(_OUTPUT, "--overwrite")("Replace the run folder if it exists.")] = False,
+    checkpoint_every: Annotated[
+        str | None,
+        _option(_OUTPUT, "--checkpoint-every", metavar="N")(
+            "Write a checkpoint every N epochs, or '500 steps', '30 s', '10 min'. [at a stop and at the end]"
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        _option(_OUTPUT, "--resume", metavar="RUN")("Go on with the unfinished run RUN, in place of DATA and all its options."),
+    ] = None,
     json_line: Annotated[
         bool, _option(_OUTPUT, "--json")("Print one JSON object with the results on stdout, and all else on stderr.")
     ] = False,

@@ -94,7 +94,7 @@ def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dt
             x = np.array(x, dtype=x.dtype.newbyteorder("="), order="C")
         x = torch.from_numpy(x)
     out = x.detach().to(device, dtype)
-    if out.dtype.itemsize < x.dtype.itemsize and out.dtype.is_floating_point and not bool(torch.isfinite(out).all()):
+    if out.dtype.itemsize < x.dtype.itemsize and out.dtype.is_floating_point and not _all_finite(out):
         column = int(torch.nonzero(~torch.isfinite(out).reshape(len(out), -1).all(0))[0])
         most = float(x.reshape(len(out), -1)[:, column].abs().max())
         limit = torch.finfo(dtype).max
@@ -102,6 +102,12 @@ def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dt
             f"{what} column {column} reaches {most:.3g}, but {str(dtype)[6:]} ends at {limit:.3g}; scale it, or use dtype='float64'"
         )
     return out
+
+
+def _all_finite(x: Tensor) -> bool:
+    """Return whether all values are finite; by parts, as torch makes a copy of what it looks at."""
+    step = max(1, _PART // max(1, x[:1].numel()))
+    return all(bool(torch.isfinite(x[start : start + step]).all()) for start in range(0, len(x), step))
 
 
 def as_weights(weight: Any, rows: int, *, what: str = "sample_weight") -> NDArray[np.float64] | None:

@@ -265,7 +265,7 @@ def figure_of(picture: Axes | Figure | Array) -> Figure:
     """Return the root figure of axes, of an array of axes, or of a figure."""
     first: Any = picture.ravel()[0] if isinstance(picture, np.ndarray) else picture
     root: Any = first.figure  # a figure's own figure is itself, a subfigure's its root
-    return root.figure  # type: ignore[no-any-return]
+    return root.figure
 
 
 def close(figure: Figure) -> None:

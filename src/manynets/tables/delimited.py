@@ -32,6 +32,10 @@ HEAD_BYTES = 1 << 20
 HEAD_ROWS = 1000
 SNIFF_ROWS = 100
 CHUNK = 1 << 22
+SMALL_CHUNK = 1 << 17
+"""Bytes that are looked at in the cache of a core."""
+BYTES_A_CELL = 25
+"""A cell of text is stripped in the time that so many bytes of the file are looked at."""
 
 _NUMBER = re.compile(NUMBER, re.ASCII)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
@@ -81,7 +85,10 @@ def read_delimited(file: Path, *, encoding: str | None, delimiter: str | None, p
         frame = _without_blank_lines(file, recoded, head, frame)
     if not frame.height:
         raise DataError(f"{file} holds 0 data rows; at least 1 is needed")
-    texts = frame.select(polars.col(polars.String).str.strip_chars())  # all at once: one thread each
+    texts = frame.select(polars.col(polars.String))
+    if texts.width and _may_have_blanks(file, recoded, head.delimiter, cells=texts.width * texts.height):
+        texts = texts.select(polars.all().str.strip_chars())  # all at once: one thread each
+        texts = polars.DataFrame([cells.set(cells == "", None) for cells in texts.get_columns()])
     return frame.with_columns([_settle(cells, head.delimiter) for cells in texts.get_columns()])
 
 
@@ -218,10 +225,9 @@ def _kind_of(cells: list[str]) -> str:
 
 
 def _settle(cells: polars.Series, delimiter: str) -> polars.Series:
-    """Make empty cells of a column of text missing, and the column numbers if it holds nothing else."""
+    """Make a column of text numbers if it holds nothing else."""
     import polars
 
-    cells = cells.set(cells == "", None)
     if not _all_numbers(cells, NUMBER):
         if delimiter != ";" or not _all_numbers(cells, _COMMA_NUMBER):
             return cells
@@ -241,6 +247,32 @@ def _all_numbers(cells: polars.Series, pattern: str) -> bool:
         if not fine.fill_null(True).all():
             return False
     return True
+
+
+def _may_have_blanks(file: Path, recoded: bytes | None, delimiter: str, *, cells: int) -> bool:
+    """Return False if no cell begins or ends with a blank, or is empty in quotes; True if one may, or if to strip all is faster."""
+    zipped = recoded is None and file.name.lower().endswith(".gz")
+    size = file.stat().st_size if recoded is None else len(recoded)
+    if zipped or delimiter in " \v\f" or size > BYTES_A_CELL * cells:
+        return True
+    others = [sign for sign in (b'"', b"\t", b"\v", b"\f") if sign != delimiter.encode()]
+    last = b"\n"
+    with _open(file, recoded) as stream:
+        while chunk := stream.read(SMALL_CHUNK):
+            if not chunk.isascii() or any(sign in chunk for sign in others):
+                return True
+            signs = np.frombuffer(last + chunk, dtype=np.uint8)
+            edge = (signs == ord(delimiter)) | (signs == ord("\n"))
+            if b"\r" in chunk:
+                if chunk.count(b"\r") != chunk.count(b"\r\n"):  # within a line it is a blank
+                    return True
+                edge |= signs == ord("\r")
+            beside = edge[2:] | edge[:-2]
+            beside &= signs[1:-1] == ord(" ")
+            if beside.any():
+                return True
+            last = chunk[-2:]
+    return last.endswith(b" ")
 
 
 def _lines(file: Path, recoded: bytes | None) -> Iterator[str]:

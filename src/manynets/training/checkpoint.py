@@ -153,7 +153,8 @@ class Checkpoints:
             raise OptionError(f"Checkpoint.folder is {str(folder)!r}, which is no folder; choose another")
         if self.resume is None and checkpoint_files(folder):
             raise OptionError(
-                f"{folder} holds checkpoints of an earlier training; go on from them with resume={str(folder)!r}, or choose another folder"
+                f"{folder} holds checkpoints of an earlier training; go on from them with resume={str(folder)!r}, or "
+                "choose another folder"
             )
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +172,9 @@ class Checkpoints:
         found = differences(state.identity, self.identity)
         if found:
             shown = "; ".join(found[:20]) + (f"; and {len(found) - 20} more" if len(found) > 20 else "")
-            raise OptionError(f"{path} is of another training: {shown}; give the same data, specification and recipe, or start anew")
+            raise OptionError(
+                f"{path} is of another training: {shown}; give the same data, specification and recipe, or start anew"
+            )
         other = differences(dict(system), self.system)
         if other:
             text = f"{path}: {'; '.join(other)}; training goes on, but not bit for bit as it would have"
@@ -227,7 +230,8 @@ class Checkpoints:
         return any(n and step // n > max(self._last_step, 0) // n for n in every)
 
     def _write(self, run: Run) -> None:
-        assert self._folder is not None and self.checkpoint is not None
+        assert self._folder is not None
+        assert self.checkpoint is not None
         path = self._folder / f"step-{run.step:09d}.checkpoint"
         write_checkpoint(path, capture(run, self.identity), system=self.system)
         read_checkpoint(path)  # only then is an older one deleted

@@ -449,7 +449,10 @@ class Run:
     def _settings(self) -> Iterator[None]:
         rows = self.batch_size * len(self.members)
         hidden = self.widest if self.module is None else 0
-        with torch_settings(3.0 * rows * self.population.weight_count, rows * hidden, precision=self.recipe.precision), torch.no_grad():
+        with (
+            torch_settings(3.0 * rows * self.population.weight_count, rows * hidden, precision=self.recipe.precision),
+            torch.no_grad(),
+        ):
             yield
 
     @contextmanager

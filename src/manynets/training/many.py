@@ -88,7 +88,8 @@ def train_members(
         if len(groups) != 1:
             raise OptionError(f"checkpoints are for networks of one group; these are {len(groups)}: train each group by itself")
         with listening(halt, (signal.SIGINT, signal.SIGTERM)):
-            done = {outcome.number: outcome for outcome in Run(problem, groups[0], observers=observers, keeper=keeper, halt=halt).run()}
+            run = Run(problem, groups[0], observers=observers, keeper=keeper, halt=halt)
+            done = {outcome.number: outcome for outcome in run.run()}
         results: list[Outcome | Failure] = [done[member.number] for member in members]
     else:
         with listening(halt):
@@ -101,7 +102,8 @@ def train_members(
     outcomes = [result for result in results if isinstance(result, Outcome)]
     if halt.asked and any(outcome.stopped == "interrupted" for outcome in outcomes):
         step = max((outcome.history.get("step", [0.0])[-1] for outcome in outcomes), default=0.0)
-        warnings.warn(f"training was interrupted after {step:g} steps; the best weights so far were kept", InterruptedWarning, stacklevel=3)
+        text = f"training was interrupted after {step:g} steps; the best weights so far were kept"
+        warnings.warn(text, InterruptedWarning, stacklevel=3)
     return outcomes
 
 

@@ -34,7 +34,7 @@ def listening(halt: Halt, numbers: Sequence[int] = (signal.SIGINT,)) -> Iterator
     before = {number: signal.getsignal(number) for number in numbers}
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask(number: int, _frame: FrameType | None) -> None:
         halt.asked, halt.signal = True, number
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -231,7 +231,7 @@ def _digest(values: Tensor | Array | None) -> str | None:
         return None
     array = np.ascontiguousarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
     check = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    check.update(memoryview(array.reshape(-1).view(np.uint8)))
+    check.update(array.reshape(-1).view(np.uint8).data)
     return check.hexdigest()[:16]
 
 

@@ -1,0 +1,78 @@
+"""`manynets rerun`: train a run again, and say whether it came out the same."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["rerun"]
+
+
+def rerun(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that manynets train wrote.", show_default=False)],
+    keep: Annotated[
+        str | None, typer.Option("--out", metavar="FOLDER", help="Keep the repeated run in this folder.", show_default=False)
+    ] = None,
+) -> None:
+    """Repeat a run with its own options, and compare weights, history and figures bit for bit.
+
+    Exit code 0: all the same. 1: not the same; the first difference is named.
+    """
+    import tempfile
+    from pathlib import Path
+
+    import torch
+
+    from manynets import runs
+    from manynets.cli.fit import fit
+    from manynets.errors import OptionError
+    from manynets.fitting import versions
+
+    former = runs.read_run(run)
+    options = former.config.get("options")
+    if not isinstance(options, dict):
+        raise OptionError(f"{run} does not hold the options it was trained with; it cannot be repeated")
+    if keep is not None:
+        runs.check_run_folder(keep)
+    threads, info = torch.get_num_threads(), former.model.info
+    more = {"quiet": True, "json_line": False, "resume": None, "checkpoint_every": None, "overwrite": False}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            torch.set_num_threads(int(info.get("threads", threads)))
+            fit({**options, **more, "out": keep or str(Path(folder) / "run")})
+        finally:
+            torch.set_num_threads(threads)
+        again = runs.read_run(keep or Path(folder) / "run")
+    found = _difference(former, again)
+    changed = {name: (old, versions().get(name)) for name, old in info.get("versions", {}).items() if versions().get(name) != old}
+    for name, (old, new) in changed.items():
+        print(f"{name} was {old}, is {new}")
+    if former.config.get("fingerprint") != again.config.get("fingerprint"):
+        print("the data changed since the run was trained")
+    if found is None:
+        entries = len(next(iter(former.model.history.values()), []))
+        print(f"{run}: matched bit for bit: the weights, {entries} entries of the history, all figures")
+        return
+    print(f"{run}: did not match: {found}")
+    raise typer.Exit(1)
+
+
+def _difference(former: Any, again: Any) -> str | None:
+    """Return the first difference between two runs, None for none; the seconds do not count."""
+    import numpy as np
+
+    for name, column in former.model.history.items():
+        other = again.model.history.get(name, [])
+        if name != "seconds" and not np.array_equal(column, other, equal_nan=True):
+            pairs = enumerate(zip(column, other, strict=False))
+            at = next((k for k, (a, b) in pairs if a != b), min(len(column), len(other)))
+            return f"{name} of entry {at + 1} of the history"
+    for k, (one, two) in enumerate(zip(former.model.members, again.model.members, strict=True)):
+        for name, value in one.items():
+            if value.tobytes() != two[name].tobytes():
+                return f"{name} of network {k}, by up to {np.abs(value - two[name]).max():g}"
+    for part in former.metrics:
+        if former.metrics[part] != again.metrics.get(part):
+            return f"the figures on the {part} rows"
+    return None

@@ -1,0 +1,285 @@
+"""Cases 31 to 33: divergence, Ctrl-C and SIGTERM; and `--resume` and `rerun` of the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import manynets as mn
+from manynets.cli import main
+from manynets.runs import read_run
+from manynets.training.checkpoint import Checkpoint, checkpoint_files
+from manynets.training.events import Advanced, Evaluated
+
+X = np.random.default_rng(0).standard_normal((200, 4))
+Y = X[:, 0] + X[:, 1] ** 2
+SPEC, RECIPE = mn.MLP(hidden=(8,), dropout=0.1), mn.Recipe(epochs=6, batch_size=16)
+
+
+def fit(**more: Any) -> mn.Model:
+    return mn.train(X, Y, SPEC, RECIPE, validation=0.2, progress=False, **more)
+
+
+def after(step: int, number: int = signal.SIGINT, *, kind: type = Advanced) -> Callable[[Any], None]:
+    """Return an observer that sends this process a signal once that many steps were made."""
+
+    def observer(event: Any) -> None:
+        if isinstance(event, kind) and event.step >= step and not sent:
+            sent.append(step)
+            signal.raise_signal(number)
+
+    sent: list[int] = []
+    return observer
+
+
+# ----------------------------------------------------------------------------------------------------------------- in Python
+
+
+@pytest.mark.parametrize("step", [1, 10, 25, 41])
+def test_case_33_an_interrupt_keeps_the_best_weights(step: int) -> None:
+    plain = fit()
+    with pytest.warns(mn.InterruptedWarning, match=r"training was interrupted after \d+ steps; the best weights so far were kept"):
+        model = fit(observers=[after(step)])
+    assert model.info["stopped"] == ["interrupted"]
+    made = model.history["step"][-1]
+    assert step <= made < 60
+    assert model.history["val_loss"][model.info["best"]] == min(model.history["val_loss"])
+    whole = int(made // 10)  # epochs of 10 steps; an entry for the steps since may follow
+    assert model.history["val_loss"][:whole] == plain.history["val_loss"][:whole]
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_the_handlers_come_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.warns(mn.InterruptedWarning):
+        fit(observers=[after(5)])
+    fit()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_second_interrupt_stops_at_once() -> None:
+    def twice(event: Any) -> None:
+        if isinstance(event, Advanced):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(observers=[twice])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("kind", [Advanced, Evaluated])
+@pytest.mark.parametrize("step", [1, 7, 30])
+def test_interrupted_and_resumed_is_never_interrupted(step: int, kind: type, tmp_path: Path) -> None:
+    plain = fit()
+    with pytest.warns(mn.InterruptedWarning):
+        stopped = fit(checkpoint=Checkpoint(folder=tmp_path), observers=[after(step, kind=kind)])
+    assert stopped.info["stopped"] == ["interrupted"]
+    assert len(checkpoint_files(tmp_path)) == 1
+    resumed = fit(checkpoint=Checkpoint(folder=tmp_path), resume=tmp_path)
+    assert resumed.info["stopped"] == ["done"]
+    assert all(np.array_equal(resumed.members[0][name], value) for name, value in plain.members[0].items())
+    assert resumed.history["loss"] == plain.history["loss"]
+
+
+def test_sigterm_has_a_checkpoint_written_and_takes_its_course(tmp_path: Path) -> None:
+    caught: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: caught.append(number))
+    try:
+        with pytest.warns(mn.InterruptedWarning):
+            fit(checkpoint=Checkpoint(folder=tmp_path), observers=[after(12, signal.SIGTERM)])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert caught == [signal.SIGTERM]
+    assert len(checkpoint_files(tmp_path)) == 1
+
+
+def test_other_threads_may_train() -> None:
+    results: list[mn.Model] = []
+    thread = threading.Thread(target=lambda: results.append(fit()))
+    thread.start()
+    thread.join()
+    assert results[0].history["loss"] == fit().history["loss"]
+
+
+def test_an_estimator_keeps_the_best_weights() -> None:
+    from manynets.estimators import MLPRegressor
+
+    estimator = MLPRegressor(max_iter=50, callbacks=[after(30)], random_state=0)
+    with pytest.warns(mn.InterruptedWarning):
+        estimator.fit(X, Y)
+    assert estimator.n_iter_ < 50
+    assert np.isfinite(estimator.predict(X)).all()
+
+
+@pytest.mark.parametrize("gradient", ["closed_form", "autograd"])
+def test_cases_31_and_32_divergence(gradient: Any, tmp_path: Path) -> None:
+    recipe = mn.Recipe(epochs=6, batch_size=16, optimizer=mn.SGD(lr=1e6), gradient=gradient)
+    with pytest.warns(mn.DivergenceWarning, match=r"not finite in epoch 1, step \d+, at learning rate 1e\+06"):
+        model = mn.train(X, Y, SPEC, recipe, progress=False, checkpoint=Checkpoint(folder=tmp_path, every_steps=1, keep=50))
+    assert model.info["stopped"] == ["diverged"]
+    assert all(np.isfinite(value).all() for value in model.members[0].values())
+    model.save(tmp_path / "model")
+    assert np.isfinite(mn.load(tmp_path / "model").predict(X)).all()
+    for file in checkpoint_files(tmp_path)[::3]:
+        with pytest.warns(mn.DivergenceWarning):
+            again = mn.train(X, Y, SPEC, recipe, progress=False, resume=file)
+        assert again.history["loss"] == pytest.approx(model.history["loss"], nan_ok=True, abs=0)
+
+
+# --------------------------------------------------------------------------------------------------------- the command line
+
+TRAIN = ("train", "moons", "--hidden", "8", "--epochs", "30", "--batch-size", "16", "--points", "400", "--out", "run")
+
+
+def call(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def observed(monkeypatch: pytest.MonkeyPatch, observer: Callable[[Any], None]) -> None:
+    """Have the command's training watched."""
+    import manynets.cli.fit as module
+
+    train = mn.train
+    monkeypatch.setattr(module.manynets, "train", lambda *args, **more: train(*args, **more, observers=[observer]))
+
+
+@pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")])
+def test_case_33_the_command_writes_a_checkpoint_and_says_how_to_go_on(
+    number: int, code: int, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(*TRAIN[:-1], "plain", "-q") == 0
+    with monkeypatch.context() as patch:
+        observed(patch, after(200, number))
+        capsys.readouterr()
+        assert call(*TRAIN) == code
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith(f"{word}; step 2")
+    assert told.endswith("is kept in run.part; go on with: manynets train --resume run")
+    assert not (tmp_path / "run").exists()
+    assert call(*TRAIN) == 2
+    assert "run.part holds an unfinished training" in capsys.readouterr().err
+    assert call("train", "--resume", "run", "--epochs", "9") == 2
+    assert "--resume takes all from the run run; leave out --epochs" in capsys.readouterr().err
+    assert call("train", "--resume", "run", "-q") == 0
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["plain", "run"]
+    plain, resumed = read_run("plain"), read_run("run")
+    assert plain.metrics == resumed.metrics
+    assert all(np.array_equal(resumed.model.members[0][name], value) for name, value in plain.model.members[0].items())
+    assert plain.model.history["loss"] == resumed.model.history["loss"]
+    assert call("train", "--resume", "run") == 2
+    assert "run is finished; there is nothing to go on with" in capsys.readouterr().err
+
+
+def test_the_command_writes_checkpoints_and_survives_a_full_disk_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    import manynets.cli.fit as module
+
+    def full(*args: Any, **more: Any) -> None:
+        raise OSError(28, "No space left on device", "run")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.runs, "write_run", full)
+        assert call(*TRAIN, "--checkpoint-every", "10", "-q") == 2
+    err = capsys.readouterr().err
+    assert "the training is kept in run.part; go on with: manynets train --resume run" in err
+    assert "error: run: No space left on device" in err
+    assert len(checkpoint_files("run.part/checkpoints")) == 2
+    assert call("train", "--resume", "run", "-q") == 0
+    assert read_run("run").model.info["stopped"] == ["done"]
+
+
+@pytest.mark.parametrize("text", ["0", "x", "5 days", "-1", "1.5"])
+def test_checkpoint_every_is_checked(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(*TRAIN, f"--checkpoint-every={text}") == 2
+    assert f"--checkpoint-every is {text!r}, but must be" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("train", "--resume", "none") == 2
+    assert "none is no unfinished run" in capsys.readouterr().err
+    assert call("train") == 2
+    (tmp_path / "bad.part").mkdir()
+    for text in ("{", "[]", "{}"):
+        (tmp_path / "bad.part" / "options.json").write_text(text)
+        assert call("train", "--resume", "bad") == 2
+        assert "options.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moments", [1, pytest.param(30, marks=pytest.mark.slow)])
+def test_case_33_in_each_phase_of_a_real_process(number: int, moments: int, tmp_path: Path) -> None:
+    """A signal at any moment: exit code 130 or 143, one line that says what became of the work, no traceback, no half a run."""
+    words = [sys.executable, "-m", "manynets", *TRAIN, "-q"]
+    words[words.index("30")] = "150"  # so that training takes its share
+    began = time.perf_counter()
+    subprocess.run([*words[:-2], "whole", "-q"], cwd=tmp_path, check=True)
+    took = time.perf_counter() - began
+    for k in range(moments):
+        process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        time.sleep(0.35 * took + 0.65 * took * k / moments)  # what comes before is the interpreter's start
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        names = {entry.name for entry in tmp_path.iterdir()} - {"whole"}
+        if process.returncode == 0:  # it was already done
+            assert names == {"run"}
+        else:
+            early = "manynets" not in err and not names  # Python itself was caught, before our first line
+            assert process.returncode == 128 + number or early, err
+            assert "Traceback" not in err or early, err
+            assert names in (set(), {"run.part"}, {"run"}), err
+            if names == {"run.part"}:
+                assert "go on with: manynets train --resume run" in err
+                subprocess.run([sys.executable, "-m", "manynets", "train", "--resume", "run", "-q"], cwd=tmp_path, check=True)
+                assert read_run(tmp_path / "run").model.history["loss"] == read_run(tmp_path / "whole").model.history["loss"]
+        for name in ("run", "run.part"):
+            subprocess.run(["rm", "-rf", str(tmp_path / name)], check=True)
+
+
+def test_case_63_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(*TRAIN, "-q") == 0
+    capsys.readouterr()
+    assert call("rerun", "run") == 0
+    assert capsys.readouterr().out == "run: matched bit for bit: the weights, 30 entries of the history, all figures\n"
+    config = json.loads(Path("run/config.json").read_text())
+    assert {"torch", "numpy", "python", "manynets"} <= set(config["info"]["versions"])
+    assert config["info"]["threads"] >= 1
+    config["options"]["seed"] = 1
+    Path("run/config.json").write_text(json.dumps(config))
+    assert call("rerun", "run", "--out", "again") == 1
+    assert "run: did not match: lr of entry 1" in (out := capsys.readouterr().out) or "did not match: loss of entry 1" in out
+    assert read_run("again").config["options"]["seed"] == 1
+    del config["options"]
+    Path("run/config.json").write_text(json.dumps(config))
+    assert call("rerun", "run") == 2
+
+
+def test_a_warning_free_process_stays_so() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit()
+    assert os.getpid() > 0
