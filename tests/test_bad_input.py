@@ -20,7 +20,7 @@ RECIPE = mn.Recipe(epochs=1, device="cpu")
 
 
 def fit(x: Any = X, y: Any = Y, spec: Any = SPEC, recipe: Any = RECIPE, **options: Any) -> mn.Model:
-    return mn.train(x, y, spec, recipe, progress=False, **options)
+    return mn.train(x, y, spec, recipe, **{"progress": False, **options})
 
 
 def with_value(value: float) -> np.ndarray:
@@ -35,6 +35,14 @@ def one_zero(rows: int) -> np.ndarray:
     return weight
 
 
+class Pair(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return super().forward(x), x
+
+
 DATA: dict[str, tuple[dict[str, Any], str]] = {
     "nan": ({"x": with_value(np.nan)}, r"X has 1 NaN and 0 infinite values \(the first in row 2, column 1\); fill them"),
     "inf": ({"x": with_value(-np.inf)}, r"X has 0 NaN and 1 infinite values \(the first in row 2, column 1\)"),
@@ -47,6 +55,18 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"x": np.array([[1, "a"]] * 12, dtype=object)}, r"X holds 'a' at \(0, 1\), but must be numbers"),
     "complex": ({"x": X + 1j}, "X has the type complex128, but must be real numbers"),
     "complex tensor": ({"x": torch.zeros(12, 3, dtype=torch.complex64)}, "X has the type torch.complex64"),
+    "sparse tensor": ({"x": torch.from_numpy(X).to_sparse()}, r"X is sparse \(Tensor\); make it dense"),
+    "masked": ({"x": np.ma.masked_equal(X, X[2, 1])}, "X has 1 masked values; fill them in"),
+    "y masked": ({"y": np.ma.masked_equal(Y, 0)}, "y is masked in 4 of 12 rows"),
+    "y nan among texts": ({"y": ["a", "b", float("nan")] * 4}, r"y is missing in 4 of 12 rows \(first: 2, 5, 8, 11\)"),
+    "y bytes": ({"y": np.array([b"a", b"b"] * 6)}, r"y holds b'a' \(bytes\), but labels are text, numbers or bools"),
+    "y dates": ({"y": np.arange(12).astype("M8[D]")}, r"y holds datetime.date\(1970, 1, 1\) \(date\), but labels are text"),
+    "y dates as numbers": ({"y": np.arange(12).astype("M8[D]"), "task": "regression"}, r"y has the type datetime64\[D\]"),
+    "y beyond its spread": (
+        {"y": np.where(Y == 0, -1.5e300, 1e300), "task": "regression"},
+        r"y reaches 1.5e\+300: its spread is beyond",
+    ),
+    "a module's tuple": ({"spec": Pair()}, "the module gave a tuple, but must give a tensor"),
     "dates": ({"x": np.zeros((12, 2), dtype="M8[D]")}, r"X has the type datetime64\[D\], but must be real numbers"),
     "lengths": ({"y": Y[:11]}, "X has 12 rows and y has 11; they must have the same number"),
     "no y": ({"y": None}, r"y"),
@@ -116,6 +136,9 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "initial of a module": ({"spec": nn.Linear(3, 3), "initial": {}}, "initial is for an MLP"),
     "initial without a name": ({"initial": {}}, "initial has no 'hidden0.weight'; it needs hidden0.weight, output.weight,"),
+    "initial a model": ({"initial": 5}, r"initial is a int, but must be parameters by name, such as model.members\[0\]"),
+    "class weight": ({"class_weight": {0: "x"}}, "class_weight is {0: 'x'}, but 'x' is no number"),
+    "progress": ({"progress": "of course"}, "progress is 'of course', but must be 'auto', True or False"),
     "initial turned": (
         {"initial": TURNED},
         r"initial 'hidden0.weight' has shape \(3, 4\), but must be finite numbers of shape \(4, 3\)",

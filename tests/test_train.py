@@ -114,6 +114,42 @@ def test_generators_threads_and_settings_are_left_as_they_were(case: str) -> Non
     assert torch.is_grad_enabled() == grad
 
 
+@pytest.mark.parametrize("gradient", ["closed_form", "autograd"])
+@pytest.mark.parametrize("around", ["inference", "autocast", "device"])
+def test_the_modes_of_the_caller_do_not_matter(gradient: Any, around: str) -> None:
+    modes: dict[str, Any] = {
+        "inference": torch.inference_mode(),
+        "autocast": torch.autocast("cpu", torch.bfloat16),
+        "device": torch.device("meta"),
+    }
+    spec = dataclasses.replace(SPEC, batch_norm=True, input_dropout=0.1)
+    recipe = dataclasses.replace(RECIPE, gradient=gradient, clip_norm=1.0, schedule=mn.Cosine())
+    options: dict[str, Any] = {"validation": 0.2, "class_weight": "balanced"}
+    x, y = data()
+    alone = fit(spec, recipe, **options)
+    with modes[around]:
+        within = fit(spec, recipe, **options)
+        predicted, figures = within.predict_proba(x), within.evaluate(x, y)
+    np.testing.assert_array_equal(predicted, alone.predict_proba(x))
+    assert figures == alone.evaluate(x, y)
+    assert within.history["val_loss"] == alone.history["val_loss"]
+
+
+def test_a_module_trains_in_inference_mode() -> None:
+    module = nn.Linear(D, 3)
+    again = copy.deepcopy(module)
+    with torch.inference_mode():
+        within = fit(module)
+    assert within.history["loss"] == fit(again).history["loss"]
+
+
+def test_bfloat16_products_go_with_batch_norm() -> None:
+    spec = mn.MLP(hidden=(8,), batch_norm=True)
+    rough, full = (fit(spec, dataclasses.replace(RECIPE, precision=precision)) for precision in ("bf16", "full"))
+    assert rough.history["loss"][-1] == pytest.approx(full.history["loss"][-1], rel=0.05)
+    assert rough.history["loss"] != full.history["loss"]
+
+
 def test_what_is_given_is_not_changed() -> None:
     x, y = data()
     before = x.copy(), y.copy()
@@ -232,6 +268,14 @@ def test_rows_mask_and_own_set_are_the_same_validation() -> None:
         assert_close(other.history["val_loss"], one.history["val_loss"], "float32")
     with pytest.raises(AssertionError):
         assert_close(fit().members[0], one.members[0], "float32")
+
+
+def test_a_validation_set_may_be_a_list_and_a_fraction_of_any_float() -> None:
+    x, y = data()
+    listed, tupled = (fit(validation=kind((x[:9], y[:9]))) for kind in (list, tuple))
+    assert listed.history["val_loss"] == tupled.history["val_loss"]
+    assert fit(validation=np.float32(0.25)).history["val_loss"] == fit(validation=0.25).history["val_loss"]
+    assert fit(validation=(1, 2)).history["val_loss"] == fit(validation=[1, 2]).history["val_loss"]
 
 
 def test_a_validation_set_may_have_weights() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import os
 import sys
 import warnings
@@ -180,6 +181,8 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, prepared: Prepared, outcomes
 
 
 def _check_initial(initial: Mapping[str, Any], shape: Shape) -> None:
+    if not isinstance(initial, Mapping):
+        raise OptionError(f"initial is a {type(initial).__name__}, but must be parameters by name, such as model.members[0]")
     for name in shape.parameters():
         if name not in initial:
             raise OptionError(f"initial has no {name!r}; it needs {', '.join(shape.parameters())}")
@@ -243,10 +246,12 @@ def prepare(
         return Rows(x, encoded, None if weight is None else to_tensor(weight, device=device, dtype=dtype, what="sample_weight"))
 
     rows = validation_rows = None
-    own = validation if isinstance(validation, tuple) and len(validation) in (2, 3) else None
-    if own is None and isinstance(validation, int | float) and not isinstance(validation, bool):
+    several = isinstance(validation, tuple | list) and len(validation) in (2, 3)
+    own = validation if several and not isinstance(validation[0], numbers.Real) else None
+    if isinstance(validation, numbers.Real) and not isinstance(validation, bool):
         names = getattr(task, "classes", None)
-        rows, validation_rows = split_rows(total, validation, strata=task.strata(target), seed=recipe.seed, names=names)
+        fraction = validation if isinstance(validation, int) else float(validation)
+        rows, validation_rows = split_rows(total, fraction, strata=task.strata(target), seed=recipe.seed, names=names)
     elif own is None and validation is not None:
         validation_rows = as_row_numbers(validation, total, what="validation")
         rows = np.setdiff1d(np.arange(total), validation_rows)
@@ -303,6 +308,9 @@ def row_weights(
         unknown = [label for label in class_weight if label not in classes]
         if unknown:
             raise OptionError(f"class_weight names {unknown[0]!r}, but the classes are {', '.join(map(repr, classes))}")
+        strange = [value for value in class_weight.values() if not isinstance(value, numbers.Real)]
+        if strange:
+            raise OptionError(f"class_weight is {dict(class_weight)!r}, but {strange[0]!r} is no number")
         by_class = np.array([float(class_weight.get(label, 1.0)) for label in classes])
         if not np.isfinite(by_class).all() or (by_class < 0).any():
             raise OptionError(f"class_weight is {dict(class_weight)!r}, but weights must be finite and not negative")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -113,10 +114,11 @@ class Model:
             x = self.encoder.transform(x)
         matrix = as_matrix(x, columns=self.in_features)
         rows = matrix.shape[0]
-        with torch.inference_mode():
+        cast = torch.is_autocast_enabled("cpu")  # by the caller; its bfloat16 is not what this model promises
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False) if cast else nullcontext():
             if rows <= self._chunk:
                 return self._raw(to_tensor(matrix, device=torch.device("cpu"), dtype=self._dtype)).numpy()
-            out = torch.empty(self.size, rows, self.task.outputs, dtype=self._dtype)
+            out = torch.empty(self.size, rows, self.task.outputs, dtype=self._dtype, device="cpu")
             for start in range(0, rows, self._chunk):
                 part = matrix[start : start + self._chunk]
                 out[:, start : start + len(part)] = self._raw(to_tensor(part, device=torch.device("cpu"), dtype=self._dtype))
@@ -172,7 +174,7 @@ class Model:
             one = self._mean_scores(scores)
         objective = objective_for(self.task, self.recipe)
         tensor = torch.from_numpy(np.ascontiguousarray(one)).double()
-        rows = objective.report(tensor, objective.expand(torch.as_tensor(target), 0.0, torch.float64))
+        rows = objective.report(tensor, objective.expand(torch.from_numpy(target), 0.0, torch.float64))
         figures = {"loss": float(np.average(rows.numpy(), weights=weight))}
         return figures | self.task.evaluate(one.astype(np.float64), target, loss=self.recipe.loss, weight=weight)
 

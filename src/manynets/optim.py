@@ -51,7 +51,7 @@ class Coefficients:
         if not fixed and (values == values[:, :1]).all():
             self._steps = values[:, 0].tolist()
             return
-        fresh = torch.as_tensor(values, dtype=self._like.dtype).unsqueeze(-1)
+        fresh = torch.as_tensor(values, dtype=self._like.dtype, device="cpu").unsqueeze(-1)
         if not fixed:
             self._steps = fresh.unbind(0)
             return

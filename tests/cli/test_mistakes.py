@@ -43,6 +43,8 @@ MISTAKES = [
     ("train digits --epochs 2 --iterations 3", "one of the two"),
     ("train digits --validation 1", "--validation"),
     ("train digits --min-gain 1", "--patience"),
+    ("train digits --quantile 0.3", "--quantile is for --loss quantile only"),
+    ("train houses.csv --target price --delta 2", "--delta is for --loss huber only"),
     ("train digits --device gpu", "--device"),
     ("train digits --lr nan", "--lr"),
     ("train digits --seed -1", "--seed"),
@@ -78,6 +80,34 @@ def test_a_fault_of_ours_is_not_dressed_up(call: Call, monkeypatch: pytest.Monke
     monkeypatch.setattr(manynets.cli.fit, "fit", broken)
     with pytest.raises(ZeroDivisionError):
         call("train", "digits")
+
+
+def test_too_little_memory_is_told(call: Call) -> None:
+    done = call("train", "moons", "--hidden", "99999999999", "-q")
+    assert done.code == 2
+    assert done.err.startswith("error: not enough memory: ")
+    assert done.err.count("\n") == 1
+
+
+def test_a_target_named_twice_is_one(call: Call, table: Path) -> None:
+    done = call("train", "houses.csv", "--target", "kind,kind", "--epochs", "1", "--json", "-q")
+    assert done.json["task"] == "binary"
+
+
+def test_a_missing_target_is_told_with_the_option(call: Call, table: Path) -> None:
+    table.write_text(table.read_text() + "1,red,1,,big\n")
+    done = call("train", "houses.csv", "--target", "price")
+    assert done.code == 2
+    assert "leave them out with --drop-missing-target" in done.err
+
+
+def test_a_reader_that_stops_is_no_fault(table: Path) -> None:
+    line = "import manynets.cli; manynets.cli.main()"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{sys.executable} -c '{line}' train --help | true"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_interrupt_ends_with_130_and_leaves_nothing(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

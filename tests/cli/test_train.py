@@ -198,10 +198,11 @@ def test_every_field_of_recipe_and_mlp_has_an_option() -> None:
     assert fields <= set(options())
     stopping = {"patience": 4, "min_gain": 0.5, "inclusive": True, "stop_lr_factor": 0.2, "stop_min_lr": 1e-6}
     given = {"l1": 0.1, "l2": 0.2, "label_smoothing": 0.3, "clip_norm": 4.0, "shuffle": False, "keep": "last", "watch": "metric"}
-    more = {"quantile": 0.9, "loss": "quantile", "delta": 2.0, "dtype": "float64", "precision": "tf32", "gradient": "autograd"}
+    more = {"quantile": 0.9, "loss": "quantile", "dtype": "float64", "precision": "tf32", "gradient": "autograd"}
     recipe = recipe_of(options(**given, **more, iterations=9, evaluate_every=3, **stopping), rows=1000)
     for name, value in {**given, **more, "iterations": 9, "epochs": None, "evaluate_every": 3}.items():
         assert getattr(recipe, name) == value, name
+    assert recipe_of(options(loss="huber", delta=2.0), rows=1000).delta == 2.0
     assert recipe.stopping == mn.EarlyStopping(patience=4, min_gain=0.5, inclusive=True, factor=0.2, min_lr=1e-6)
     network = {"activation": "tanh", "input_dropout": 0.1, "batch_norm": True, "init": "orthogonal", "bias": False}
     spec = network_of(options(hidden="3,4", dropout="0.1,0.2", **network))

@@ -236,3 +236,30 @@ def test_a_linear_model() -> None:
 def test_parameters_are_checked_in_fit(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MLPClassifier(**options).fit(X, Y)
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_a_frame_of_no_rows_is_refused(kind: Any) -> None:
+    model = kind(hidden_layer_sizes=(4,), max_iter=2).fit(TABLE, np.arange(ROWS) % 2)
+    with pytest.raises(mn.DataError, match="X is empty"):
+        model.predict(TABLE[:0])
+
+
+def test_a_nan_among_listed_labels_is_missing_not_a_class() -> None:
+    with pytest.raises(mn.DataError, match=r"y is missing in 2 of 4 rows \(first: 1, 3\)"):
+        MLPClassifier(max_iter=2).fit(X[:4], ["a", float("nan")] * 2)
+
+
+def test_a_frame_of_sparse_columns_is_numbers() -> None:
+    frame = pd.DataFrame(np.where(X > 0, X, 0.0)).astype(pd.SparseDtype("float", 0.0))
+    settings: dict[str, Any] = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0}
+    sparse = MLPClassifier(**settings).fit(frame, Y)
+    assert sparse.encoder_ is None
+    np.testing.assert_array_equal(
+        sparse.predict_proba(frame), MLPClassifier(**settings).fit(frame.to_numpy(), Y).predict_proba(frame.to_numpy())
+    )
+
+
+def test_masked_values_are_refused() -> None:
+    with pytest.raises(mn.DataError, match="X has 1 masked values"):
+        MLPClassifier(max_iter=2).fit(np.ma.masked_equal(X, X[0, 0]), Y)

@@ -67,8 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with _signals():
             code = command.main(None if arguments is None else list(arguments), prog_name="manynets", standalone_mode=False)
     except BrokenPipeError:  # `manynets datasets | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = _piped_away()
+    except SystemExit as end:  # the parser catches it too
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        code = _piped_away()
+    except MemoryError as error:
+        code = _told(f"not enough memory: {error or 'none is left'}; use smaller layers, or fewer rows or columns")
     except ManynetsError as error:
         code = _told(str(error))
     except OSError as error:
@@ -105,6 +110,12 @@ def _stop(number: int, _frame: object) -> None:
     raise Stopped(number)
 
 
+def _piped_away() -> int:
+    """Nobody reads standard output any more: let what is left of it vanish."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    return 0
+
+
 def _help_of(error: object) -> str:
     context = getattr(error, "ctx", None)
     return f"{context.command_path if context else 'manynets'} --help"
@@ -119,5 +130,6 @@ def _told(message: str) -> int:
     option = option_of(field[1], field[2]) if field else None
     if field and option:
         line = f"{option} is {line[field.end() :]}"
+    line = line.replace("with drop_missing_target", "with --drop-missing-target")
     sys.stderr.write(f"error: {line}\n")
     return 2

@@ -228,7 +228,7 @@ def _columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
     names: list[str] = []
     for word in words:
         names += [word] if word in columns else [part.strip() for part in word.split(",")]
-    return names
+    return list(dict.fromkeys(names))  # each once
 
 
 def _table_part(frame: Any, origin: Mapping[str, Any]) -> Part:

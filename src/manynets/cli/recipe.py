@@ -121,6 +121,10 @@ def recipe_of(options: Options, *, rows: int) -> Recipe:
     """Return how the options train on so many rows."""
     given = {name: options[name] for name in _RECIPE_OPTIONS if options[name] is not None}
     given.setdefault("batch_size", min(defaults.batch_size(rows), max(rows, 1)))
+    for option in ("quantile", "delta"):
+        loss = {"quantile": "quantile", "delta": "huber"}[option]
+        if option in given and given.get("loss") != loss:
+            raise OptionError(f"--{option} is for --loss {loss} only; leave it out, or give --loss {loss}")
     if "epochs" not in given and "iterations" not in given:
         given["epochs"] = defaults.epochs(rows, max(given["batch_size"], 1))
     return Recipe(

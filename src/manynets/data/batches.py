@@ -148,7 +148,7 @@ class Batches:
         if any(weight is not None for weight in weights):
             plain = np.ones(len(rows)) if rows.weight is None else rows.weight.cpu().numpy()
             table = np.stack([plain if weight is None else weight for weight in (weights[:1] if self.shared else weights)])
-            self.weights = torch.as_tensor(table).to(rows.x)
+            self.weights = torch.from_numpy(table).to(rows.x)
         self._slots: dict[int, Slots] = {}
         self._epoch = -1
         self._order = torch.empty(0)
@@ -174,9 +174,8 @@ class Batches:
             order = self.order(epoch)
             self._order = torch.from_numpy(order).to(self.rows.x.device)
             if self.ragged:
-                lengths = torch.tensor(self.counts[: len(order)]).unsqueeze(1)
-                real = torch.arange(self.most).unsqueeze(0) < lengths
-                self._valid = real.to(self.rows.x.device, self.rows.x.dtype)
+                real = np.arange(self.most) < np.array(self.counts[: len(order)])[:, None]
+                self._valid = torch.from_numpy(real).to(self.rows.x.device, self.rows.x.dtype)
             self._epoch = epoch
         last = self.most - (self.steps - 1) * self.batch_size
         regular = self.steps if last == self.batch_size else self.steps - 1  # steps with batch_size rows

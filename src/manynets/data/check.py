@@ -28,6 +28,12 @@ def as_matrix(x: Any, *, columns: int | None = None) -> NDArray[Any] | Tensor:
 
     Floats stay as they are (no copy), other numbers and bools become float32. columns: the width that is needed.
     """
+    if hasattr(x, "tocsr") or (isinstance(x, Tensor) and x.layout != torch.strided):
+        raise DataError(f"X is sparse ({type(x).__name__}); make it dense, with X.toarray() or X.to_dense(), or use the estimators")
+    if np.ma.is_masked(x):
+        raise DataError(
+            f"X has {int(np.ma.getmaskarray(x).sum())} masked values; fill them in, with X.filled(value), or remove those rows"
+        )
     if not isinstance(x, Tensor):
         x = np.asarray(x)
         if x.dtype.kind not in "fiub":

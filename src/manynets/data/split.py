@@ -57,5 +57,7 @@ def split_rows(
     for start, number in zip(starts, take, strict=True):
         chosen[grouped[start : start + number]] = True
     if not chosen.any():
-        raise DataError(f"no class has a second row, so {rows} rows cannot be split by class; give a validation set of your own")
+        raise DataError(
+            f"no class has a second row, so {rows} rows cannot be split by class: ids and numbers are no classes; labels need two rows"
+        )
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)

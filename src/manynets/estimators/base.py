@@ -451,7 +451,7 @@ class BaseMLP(BaseEstimator):
         model = self.model_
         widest = max(model.in_features, model.task.outputs, *(weight.shape[-1] for weight in self.coefs_))
         step = max(1, AT_ONCE // (widest * model.size))
-        for start in range(0, x.shape[0], step):
+        for start in range(0, max(x.shape[0], 1), step):  # no rows: the model says so
             part = x[start : start + step]
             yield slice(start, start + part.shape[0]), model.scores(inputs.dense(part))
 

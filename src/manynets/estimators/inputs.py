@@ -17,7 +17,7 @@ from sklearn.utils.validation import validate_data
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.errors import DataError
 from manynets.tables.cells import Table, open_table
-from manynets.tasks.base import as_target, finite_target, labels_of, plain
+from manynets.tasks.base import as_array, as_target, finite_target, labels_of, plain
 
 __all__ = ["dense", "distinct_rows", "labels", "needs_encoding", "numbers", "read_rows", "split_for_stopping", "weights"]
 
@@ -31,7 +31,9 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
 
     With reset the estimator takes over the names and the number of columns; else they must be the same, in the same order.
     """
-    if is_frame(x):
+    if isinstance(x, np.ma.MaskedArray):
+        x = as_matrix(x)  # refuses masked values, which scikit-learn would take as they are
+    if is_frame(x) and not hasattr(x, "sparse"):  # pandas has that where all columns are sparse: numbers
         table = open_table(x)  # refuses names that occur twice
         if needs_encoding(table) if reset else getattr(estimator, "encoder_", None) is not None:
             return validate_data(estimator, x, reset=reset, skip_check_array=True)
@@ -69,7 +71,7 @@ def _present(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
     if _is_sparse(y):
         y = y.toarray()
     if not hasattr(y, "dtype") or not hasattr(y, "shape"):
-        y = np.asarray(y)
+        y = as_array(y)
     check_consistent_length(x, y)
     if np.ndim(y) == 2 and np.shape(y)[1] == 1:
         y = column_or_1d(y, warn=True)

@@ -62,7 +62,7 @@ class Masks:
         self.keys = {i: np.array([rng.stream_key(seed, "dropout", i) for seed in seeds], dtype=np.uint64) for i in self.active}
         alike = [bool((rates[:, i] == rates[0, i]).all()) for i in range(len(widths))]
         self.scales = [1 / (1 - float(rates[0, i])) if alike[i] else 1.0 for i in range(len(widths))]
-        columns = torch.as_tensor(1 / (1 - rates)).to(like.device, like.dtype)
+        columns = torch.from_numpy(1 / (1 - rates)).to(like.device, like.dtype)
         self.columns = [None if alike[i] else columns[:, i].view(-1, 1, 1) for i in range(len(widths))]
         self.layers: list[list[Tensor] | None] = [None] * len(widths)
         self._made: dict[tuple[int, int], list[_Layer]] = {}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError
 
-__all__ = ["Task", "Values", "as_target", "finite_target", "labels_of", "plain"]
+__all__ = ["Task", "Values", "as_array", "as_target", "finite_target", "labels_of", "plain"]
 
 Values: TypeAlias = NDArray[Any]
 
@@ -61,7 +61,10 @@ def as_target(y: Any) -> Values:
     """Return y as an array of shape (N,) or (N, O > 1): lists, tensors, frames and series too; (N, 1) is flattened."""
     if hasattr(y, "detach"):
         y = y.detach().cpu().numpy()
-    array = np.asarray(y)
+    array = as_array(y)
+    if np.ma.is_masked(y):
+        hidden = np.ma.getmaskarray(y).reshape(len(array), -1).any(axis=1)
+        raise DataError(f"y is masked in {int(hidden.sum())} of {len(array)} rows; remove those rows or fill them in")
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
@@ -79,6 +82,18 @@ def as_target(y: Any) -> Values:
     return array
 
 
+def as_array(y: Any) -> Values:
+    """Return y as NumPy makes it an array, but a list of texts and NaN as objects, as NumPy makes NaN the text "nan".
+
+    >>> as_array(["a", float("nan")]).tolist()
+    ['a', nan]
+    """
+    array = np.asarray(y)
+    if array.dtype.kind == "U" and isinstance(y, list | tuple) and any(isinstance(value, float) and value != value for value in y):
+        return np.array(y, dtype=object)
+    return array
+
+
 def _missing(array: Values) -> NDArray[np.bool_]:
     if array.dtype.kind == "f":
         return np.isnan(array)
@@ -91,6 +106,8 @@ _NEVER = object()
 
 def finite_target(array: Values) -> NDArray[np.float64]:
     """Return y as float64, or raise DataError with the first value that is not a finite number."""
+    if array.dtype.kind in "mM":
+        raise DataError(f"y has the type {array.dtype}, but a regression target must be numbers; make it days or seconds first")
     try:
         numbers = array.astype(np.float64)
     except (TypeError, ValueError):

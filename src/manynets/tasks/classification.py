@@ -32,7 +32,11 @@ def _classes(y: Any) -> tuple[Any, ...]:
         )
     if len(labels) < 2:
         raise DataError(f"y holds one class only, {plain(labels[0])!r}; at least two are needed to learn to tell them apart")
-    return tuple(plain(label) for label in labels)
+    classes = tuple(plain(label) for label in labels)
+    strange = next((label for label in classes if not isinstance(label, str | bool | int | float)), None)
+    if strange is not None:
+        raise DataError(f"y holds {strange!r} ({type(strange).__name__}), but labels are text, numbers or bools; make them text")
+    return classes
 
 
 def _codes(y: Any, classes: tuple[Any, ...]) -> Values:

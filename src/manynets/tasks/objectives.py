@@ -126,7 +126,7 @@ class Elementwise(Objective):
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
         values = self.value(scores, target)
-        return self._reduce(values if self.unit is None else values * torch.as_tensor(self.unit).to(values))
+        return self._reduce(values if self.unit is None else values * torch.as_tensor(self.unit, device=values.device).to(values))
 
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
         if self.scale is None:

@@ -38,7 +38,10 @@ class Regression(Task):
         columns = numbers.reshape(len(numbers), -1)
         center, scale = np.zeros(columns.shape[1]), np.ones(columns.shape[1])
         if standardise:
-            center, spread = columns.mean(axis=0), columns.std(axis=0)
+            with np.errstate(over="ignore", invalid="ignore"):
+                center, spread = columns.mean(axis=0), columns.std(axis=0)
+            if not (np.isfinite(center).all() and np.isfinite(spread).all()):
+                raise DataError(f"y reaches {np.abs(columns).max():g}: its spread is beyond what float64 can hold; scale it")
             flat = spread <= 1e-12 * np.maximum(np.abs(center), 1e-300)
             scale = np.where(flat, 1.0, spread)
         return cls(tuple(center.tolist()), tuple(scale.tolist()), numbers.ndim == 1)

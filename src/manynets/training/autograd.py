@@ -72,6 +72,7 @@ class Autograd:
 
     def _norm(self, i: int, z: Tensor, raw: Tensor | None) -> Tensor:
         single = self.population.size == 1
+        z = z.to(self.population.flat.dtype)  # autocast gives bfloat16, in which means and variances would lose their digits
         rows, unbiased = norm_rows(z, raw)
         mean = (z if raw is None else z * raw).sum(-2, keepdim=True) / rows
         centred = z - mean
@@ -146,6 +147,8 @@ class ModulePopulation:
 
 
 def _two_axes(scores: Tensor, rows: int) -> Tensor:
+    if not isinstance(scores, Tensor):
+        raise DataError(f"the module gave a {type(scores).__name__}, but must give a tensor of raw scores (rows, outputs)")
     out = scores.unsqueeze(-1) if scores.ndim == 1 else scores
     if out.ndim != 2 or out.shape[0] != rows:
         raise DataError(f"the module gave scores of shape {tuple(scores.shape)} for {rows} rows; (rows, outputs) is needed")

@@ -16,6 +16,7 @@ from manynets.nn.population import Shape
 from manynets.training.events import Advanced, Event, Finished, Observer, Started
 from manynets.training.loop import Keeper, Run
 from manynets.training.members import Member, Outcome, Problem, batch_rows, group_key
+from manynets.training.settings import usual_modes
 from manynets.training.signals import Halt, listening
 
 __all__ = ["Failure", "Relay", "groups_of", "memory_at_hand", "network_bytes", "train_members", "train_what_can"]
@@ -87,7 +88,7 @@ def train_members(
         groups = groups_of(problem, members)
         if len(groups) != 1:
             raise OptionError(f"checkpoints are for networks of one group; these are {len(groups)}: train each group by itself")
-        with listening(halt, (signal.SIGINT, signal.SIGTERM)):
+        with listening(halt, (signal.SIGINT, signal.SIGTERM)), usual_modes(problem.rows.x.device):
             run = Run(problem, groups[0], observers=observers, keeper=keeper, halt=halt)
             done = {outcome.number: outcome for outcome in run.run()}
         results: list[Outcome | Failure] = [done[member.number] for member in members]
@@ -143,7 +144,8 @@ def train_what_can(
     while waiting:
         group = waiting.pop(0)
         try:
-            outcomes = Run(problem, group, observers=observers if relay is None else [relay], halt=halt).run()
+            with usual_modes(problem.rows.x.device):
+                outcomes = Run(problem, group, observers=observers if relay is None else [relay], halt=halt).run()
         except (ManynetsError, MemoryError, RuntimeError) as error:
             if len(group) > 1:  # find out which one it is, or train fewer at a time
                 waiting[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from manynets.errors import OptionError
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Observer, Started
 
 __all__ = ["Show", "progress_observers"]
@@ -21,7 +22,9 @@ _REFRESH = 0.1
 
 def progress_observers(show: Show) -> list[Observer]:
     """Return the observers for "auto" (a live display on a terminal, plain lines elsewhere), True (the same) or False (none)."""
-    if show is False:
+    if show not in ("auto", True, False):
+        raise OptionError(f"progress is {show!r}, but must be 'auto', True or False")
+    if not show:
         return []
     return [_Live()] if sys.stderr.isatty() else [_Lines()]
 

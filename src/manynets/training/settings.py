@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
 from manynets.errors import OptionError
 from manynets.spec import Precision
 
-__all__ = ["find_device", "torch_settings"]
+__all__ = ["find_device", "torch_settings", "usual_modes"]
 
 SMALL_LAYER = 1 << 15  # numbers from which torch itself shares an elementwise operation between threads
 SMALL_STEP = 6e6  # multiplications in one step below which a second thread costs more than it brings; bench/ measures it
@@ -43,3 +43,14 @@ def torch_settings(work: float, numbers: float, *, precision: Precision = "full"
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(matmul)
+
+
+@contextmanager
+def usual_modes(device: torch.device) -> Iterator[None]:
+    """Within: neither inference mode nor autocast, whatever the caller is in; training needs gradients, in its own precision."""
+    with ExitStack() as modes:
+        if torch.is_inference_mode_enabled():
+            modes.enter_context(torch.inference_mode(False))
+        if torch.is_autocast_enabled(device.type):
+            modes.enter_context(torch.autocast(device.type, enabled=False))
+        yield

@@ -72,7 +72,7 @@ class Validation:
         self.weights = None if rows.weight is None else rows.weight.unsqueeze(0)  # (1 or K, N)
         if weights is not None and any(weight is not None for weight in weights):
             plain = np.ones(len(rows)) if rows.weight is None else rows.weight.double().cpu().numpy()
-            self.weights = torch.as_tensor(np.stack([plain if weight is None else weight for weight in weights])).to(rows.x)
+            self.weights = torch.from_numpy(np.stack([plain if weight is None else weight for weight in weights])).to(rows.x)
         shared = all(mine is own[0] for mine in own)
         lines = [mine for mine in (own[:1] if shared else own) if mine is not None]
         self.counts = [len(line) for line in lines] or [len(rows)]
