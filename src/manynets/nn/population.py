@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -183,9 +183,3 @@ def norm_rows(z: Tensor, raw: Tensor | None) -> tuple[float | Tensor, float | Te
     rows = rows.masked_fill(rows == 0, 1.0)
     copies = torch.maximum(rows, (raw > 0).sum(-2, keepdim=True).to(rows)).clamp_(min=2.0)
     return rows, torch.where(copies == rows, rows - 1, rows * (copies - 1) / copies)
-
-
-def row_chunks(rows: int, size: int) -> Iterator[slice]:
-    """Yield slices of at most `size` rows that cover `rows` rows."""
-    for start in range(0, rows, size):
-        yield slice(start, min(start + size, rows))

@@ -134,7 +134,6 @@ class Checkpoints:
     ) -> None:
         self.checkpoint, self.resume, self.system = checkpoint, resume, dict(system)
         self.identity = identity_of(problem, members)
-        self.resumed: int | None = None
         self.written: Path | None = None
         self._steps = 0
         self._last_step = -1
@@ -187,7 +186,7 @@ class Checkpoints:
         self._steps = run.steps
         if self._state is not None:
             restore(run, self._state)
-            self.resumed = self._last_step = self._state.step
+            self._last_step = self._state.step
             self._state = None
         if self._folder is not None and self.checkpoint is not None:
             size = sum(array.nbytes for array in capture(run, {}).tensors.values())
