@@ -44,9 +44,10 @@ class Rows:
 class Slots:
     """Buffers for S batches of b rows of K networks, and per slot the views x, target, weight, raw and scores.
 
-    Shapes in a slot are (K, b, ...), without the first axis for K = 1. `weight` is what each row's gradient is multiplied by:
-    one number where all rows count alike. `raw` (S, K', b) are the weights before that, 0 for padding (None: all 1); in a slot
-    they are a column (K', b, 1).
+    Shapes in a slot are (K, b, ...), without the first axis for K = 1. Scores and targets (K, b, O) lie in memory as (K, O, b),
+    so that what is done along the outputs, such as softmax, is done for many rows at a time. `weight` is what each row's gradient
+    is multiplied by: one number () where all rows count alike. `raw` (S, K', b) are the weights before that, 0 for padding (None:
+    all 1); in a slot they are a column (K', b, 1).
     """
 
     def __init__(self, rows: Rows, outputs: int, *, networks: int, shared: bool, count: int, size: int, weighted: bool) -> None:
@@ -54,14 +55,14 @@ class Slots:
         k = 1 if shared else networks
         self.count, self.size, self.networks, self.orders = count, size, networks, k
         self.x = x.new_empty(count, k, size, x.shape[1])
-        self.target = x.new_empty(count, k, size, outputs)
-        self.scores = x.new_empty(count, networks, size, outputs)
+        self.target = x.new_empty(count, k, outputs, size).mT
+        self.scores = x.new_empty(count, networks, outputs, size).mT
         self.raw = x.new_empty(count, k, size) if weighted else None
         self.weights = x.new_empty(count, k, size, 1) if weighted else None
         self.slot_x = self._cut(self.x, expand=True)
         self.slot_target = self._cut(self.target)
         self.slot_scores = self._cut(self.scores)
-        self.slot_weight: list[Tensor | float] = [1.0 / size] * count if self.weights is None else list(self._cut(self.weights))
+        self.slot_weight = [x.new_tensor(1.0 / size)] * count if self.weights is None else self._cut(self.weights)
         self.slot_raw = [None] * count if self.raw is None else self._cut(self.raw.unsqueeze(-1))
 
     def _cut(self, buffer: Tensor, *, expand: bool = False) -> list[Tensor]:
@@ -90,7 +91,7 @@ class Slots:
         target = rows.target.index_select(0, index).view(steps, self.orders, self.size, *rows.target.shape[1:])
         expanded = objective.expand(target, smoothing, self.x.dtype)
         if expanded.shape[1] != self.target.shape[1]:  # labels smoothed differently by network
-            self.target = expanded.new_empty(self.count, self.networks, self.size, expanded.shape[3])
+            self.target = expanded.new_empty(self.count, self.networks, expanded.shape[3], self.size).mT
             self.slot_target[:] = self._cut(self.target)
         self.target[:steps].copy_(expanded)
         if self.raw is not None and self.weights is not None:

@@ -36,8 +36,8 @@ def train_lbfgs(
     [chunk] = run.batches.chunks(0, 0, 1)
     slots, flat, recipe = chunk.slots, run.population.flat, member.recipe
     grad, matrices = run.update.grad, run.population.weight_count
-    weight: Any = slots.slot_weight[0]
-    row_weight = weight.squeeze(-1) if isinstance(weight, torch.Tensor) else weight
+    weight = slots.slot_weight[0]
+    row_weight = weight.squeeze(-1) if weight.ndim else weight
 
     def mean_loss(of: Callable[..., torch.Tensor]) -> float:
         return float((of(slots.slot_scores[0], slots.slot_target[0]) * row_weight).sum())

