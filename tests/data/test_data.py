@@ -113,14 +113,15 @@ def test_batches_are_the_permutation_cut(folds: str, size: int, merge: bool) -> 
         for start in range(batches.steps):  # each step asked for alone
             for chunk in batches.chunks(epoch, start, start + 1):
                 assert (chunk.start, chunk.steps) == (start, 1)
+                assert chunk.slots.load(batches.rows, 0) == 1
                 for k in range(2):
                     values = chunk.slots.slot_x[0][k, :, 0]
                     weight = chunk.slots.slot_weight[0]
                     real = values
-                    if isinstance(weight, torch.Tensor):  # padding has no weight
+                    if weight.ndim:  # padding has no weight
                         real = values[weight[min(k, len(weight) - 1), :, 0] > 0]
                     seen[k] += real.int().tolist()
-                    share = weight[k, :, 0].sum().item() if isinstance(weight, torch.Tensor) else weight * len(values)
+                    share = weight[k, :, 0].sum().item() if weight.ndim else weight.item() * len(values)
                     assert share == pytest.approx(1.0)
         for k, (seed, mine, count) in enumerate(zip(seeds, own, counts, strict=True)):
             order = rng.permutation(seed, epoch, count)

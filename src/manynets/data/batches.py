@@ -1,7 +1,9 @@
 """Batches for K networks from data that lies on the device: each network visits its own rows in its own order.
 
 Rows are gathered many batches at a time into buffers made once. A buffer is cut into slots, one a step, whose views are made
-once too, so a step does no indexing. Networks with the same rows and seed share one order, and then one gather.
+once too, so a step does no indexing. A chunk of steps has all its targets and scores at hand, and is reported on at once; of its
+rows, which take more memory, only a few steps' lie there at a time. Networks with the same rows and seed share one order, and
+then one gather.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from manynets.tasks.objectives import Objective
 
 __all__ = ["Batches", "Chunk", "Rows", "Slots", "steps_per_epoch"]
 
-CHUNK_BYTES = 4 << 20  # of gathered rows: fewer chunks cost less, larger ones leave the cache of a core
+CHUNK_BYTES = 4 << 20  # of gathered rows, and of targets and scores: fewer parts cost less, larger ones leave the cache of a core
 MOST_SLOTS = 256
 
 
@@ -42,21 +44,26 @@ class Rows:
 
 
 class Slots:
-    """Buffers for S batches of b rows of K networks, and per slot the views x, target, weight, raw and scores.
+    """Buffers for S batches of b rows of K networks, and per slot the views target, weight, raw and scores; of x, W slots at a time.
 
-    Shapes in a slot are (K, b, ...), without the first axis for K = 1. Scores and targets (K, b, O) lie in memory as (K, O, b),
-    so that what is done along the outputs, such as softmax, is done for many rows at a time. `weight` is what each row's gradient
-    is multiplied by: one number () where all rows count alike. `raw` (S, K', b) are the weights before that, 0 for padding (None:
-    all 1); in a slot they are a column (K', b, 1).
+    Slot s has its rows in slot_x[s % W], as soon as `load` has brought them there. Shapes in a slot are (K, b, ...), without the
+    first axis for K = 1. Scores and targets (K, b, O) lie in memory as (K, O, b), so that what is done along the outputs, such as
+    softmax, is done for many rows at a time. `weight` is what each row's gradient is multiplied by: one number () where all rows
+    count alike. `raw` (S, K', b) are the weights before that, 0 for padding (None: all 1); in a slot they are a column (K', b, 1).
+    `labels` (S, K', b, ...) are the targets as they are encoded.
     """
 
-    def __init__(self, rows: Rows, outputs: int, *, networks: int, shared: bool, count: int, size: int, weighted: bool) -> None:
+    def __init__(
+        self, rows: Rows, outputs: int, *, networks: int, shared: bool, count: int, width: int, size: int, weighted: bool
+    ) -> None:
         x = rows.x
         k = 1 if shared else networks
-        self.count, self.size, self.networks, self.orders = count, size, networks, k
-        self.x = x.new_empty(count, k, size, x.shape[1])
+        self.count, self.width, self.size, self.networks, self.orders = count, width, size, networks, k
+        self.x = x.new_empty(width, k, size, x.shape[1])
+        self.index = torch.empty(0, dtype=torch.long, device=x.device)  # (filled slots, K' b): which rows are in a slot
         self.target = x.new_empty(count, k, outputs, size).mT
         self.scores = x.new_empty(count, networks, outputs, size).mT
+        self.labels = x.new_empty(0)
         self.raw = x.new_empty(count, k, size) if weighted else None
         self.weights = x.new_empty(count, k, size, 1) if weighted else None
         self.slot_x = self._cut(self.x, expand=True)
@@ -67,10 +74,10 @@ class Slots:
 
     def _cut(self, buffer: Tensor, *, expand: bool = False) -> list[Tensor]:
         if self.networks == 1:
-            return [buffer[s, 0] for s in range(self.count)]
+            return [one[0] for one in buffer]
         if expand and self.orders == 1:
-            return [buffer[s].expand(self.networks, *buffer.shape[2:]) for s in range(self.count)]
-        return [buffer[s] for s in range(self.count)]
+            return [one.expand(self.networks, *one.shape[1:]) for one in buffer]
+        return list(buffer)
 
     def fill(
         self,
@@ -81,15 +88,15 @@ class Slots:
         objective: Objective,
         smoothing: Tensor | float,
     ) -> int:
-        """Gather the batches that `order` (K', steps * b) lists; return how many there are.
+        """Take the batches that `order` (K', steps * b) lists, all but their rows; return how many there are.
 
         weights: of the rows, (N,) for all networks or (K', N); valid (K', steps * b): 0 for padding.
         """
         steps = order.shape[1] // self.size
         index = order.view(self.orders, steps, self.size).transpose(0, 1).reshape(-1)
-        torch.index_select(rows.x, 0, index, out=self.x[:steps].view(-1, self.x.shape[3]))
-        target = rows.target.index_select(0, index).view(steps, self.orders, self.size, *rows.target.shape[1:])
-        expanded = objective.expand(target, smoothing, self.x.dtype)
+        self.index = index.view(steps, -1)
+        self.labels = rows.target.index_select(0, index).view(steps, self.orders, self.size, *rows.target.shape[1:])
+        expanded = objective.expand(self.labels, smoothing, self.x.dtype)
         if expanded.shape[1] != self.target.shape[1]:  # labels smoothed differently by network
             self.target = expanded.new_empty(self.count, self.networks, expanded.shape[3], self.size).mT
             self.slot_target[:] = self._cut(self.target)
@@ -107,6 +114,12 @@ class Slots:
             total = raw.sum(-1, keepdim=True)
             torch.div(raw, total.masked_fill_(total == 0, 1.0), out=self.weights[:steps].view(raw.shape))
         return steps
+
+    def load(self, rows: Rows, start: int) -> int:
+        """Gather the rows of the filled slots start, start + 1, ..., where start is a multiple of W; return of how many."""
+        index = self.index[start : start + self.width]
+        torch.index_select(rows.x, 0, index.reshape(-1), out=self.x[: len(index)].view(-1, self.x.shape[3]))
+        return len(index)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,11 +206,21 @@ class Batches:
     def _slots_of(self, size: int) -> Slots:
         if size not in self._slots:
             x, networks = self.rows.x, len(self.own)
-            row_bytes = x.element_size() * ((1 if self.shared else networks) * x.shape[1] + 2 * networks * self.outputs)
             several = size == self.batch_size and self.steps > 1
-            count = max(1, min(MOST_SLOTS, self.steps, CHUNK_BYTES // max(1, row_bytes * size))) if several else 1
+            log = 2 * size * networks * self.outputs * x.element_size()  # bytes of a slot
+            gathered = size * (1 if self.shared else networks) * x.shape[1] * x.element_size()
+            fitting = CHUNK_BYTES // (log + gathered if x.is_cuda else log)
+            count = max(1, min(MOST_SLOTS, self.steps, fitting)) if several else 1
+            width = count if x.is_cuda else max(1, min(count, CHUNK_BYTES // max(1, gathered)))  # a CUDA graph is a whole chunk
             weighted = self.ragged or self.weights is not None
             self._slots[size] = Slots(
-                self.rows, self.outputs, networks=networks, shared=self.shared, count=count, size=size, weighted=weighted
+                self.rows,
+                self.outputs,
+                networks=networks,
+                shared=self.shared,
+                count=count,
+                width=width,
+                size=size,
+                weighted=weighted,
             )
         return self._slots[size]

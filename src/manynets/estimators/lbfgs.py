@@ -36,6 +36,7 @@ def train_lbfgs(
     [chunk] = run.batches.chunks(0, 0, 1)
     slots, flat, recipe = chunk.slots, run.population.flat, member.recipe
     grad, matrices = run.update.grad, run.population.weight_count
+    slots.load(problem.rows, 0)
     weight = slots.slot_weight[0]
     row_weight = weight.squeeze(-1) if weight.ndim else weight
 

@@ -47,7 +47,10 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Return per row (..., M) what the metric is made of: M = 1 and 1 where the labels are right, or M = O squared errors."""
+        """Return per row (..., M) what the metric is made of: M = 1 and 1 where the labels are right, or M = O squared errors.
+
+        target: encoded, as `expand` takes it.
+        """
 
     @abc.abstractmethod
     def metric(self, hits: Host, spread: Host) -> Host:
@@ -70,8 +73,8 @@ class Softmax(Objective):
         return -(torch.log_softmax(scores, -1) * target).sum(-1)
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
-        below = scores - scores.amax(-1, keepdim=True)  # log_softmax likewise
-        return below.exp().sum(-1).log_() - (target * below).sum(-1)
+        below = _below_top(scores)  # log_softmax likewise
+        return below.exp().sum(0).log_() - (_by_class(target) * below).sum(0)
 
     def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
         # over rows that lie side by side (`Slots`) torch.softmax is several times as fast as over few classes that do
@@ -79,11 +82,24 @@ class Softmax(Objective):
         out.sub_(target)
 
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
-        said, right = (values.contiguous().argmax(-1) for values in (scores, target))  # argmax is fast along memory only
-        return (said == right).to(scores.dtype).unsqueeze(-1)
+        # argmax, which torch does one number at a time: the first class that is not below the top counts most
+        places = torch.arange(self.classes, 0, -1, dtype=scores.dtype, device=scores.device)
+        top = _below_top(scores).sign_().add_(1).mul_(places.view(-1, *[1] * (scores.ndim - 1))).amax(0)
+        return (top == self.classes - target).to(scores.dtype).unsqueeze(-1)
 
     def metric(self, hits: Host, spread: Host) -> Host:
         return hits[:, 0]
+
+
+def _by_class(values: Tensor) -> Tensor:
+    """Return values (..., C) as (C, ...), where what is done along the classes is done for many rows at a time."""
+    return values.movedim(-1, 0).contiguous()
+
+
+def _below_top(scores: Tensor) -> Tensor:
+    """Return by how much each score (..., C) is below its row's largest, shape (C, ...): 0 or less."""
+    turned = _by_class(scores)
+    return turned - turned.amax(0)
 
 
 @final

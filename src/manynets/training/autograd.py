@@ -35,17 +35,15 @@ class Autograd:
 
     def prepare(self, slots: Slots, step: int, count: int) -> None:
         """Make ready for `count` steps in these slots, of which the first is step `step` of the run."""
-        self.masks.fill(step, count, slots.size, slots.count)
+        self.masks.fill(step, count, slots.size, slots.width)
 
     def step(self, slots: Slots, s: int, descend: float | None = None) -> None:
         """Run slot s forward and backward: its scores and the gradient are written."""
+        place = s % slots.width
+        masks = [None if layer is None else layer[place] for layer in self.masks.layers]
         with torch.enable_grad():
             with self.autocast:
-                scores = self._forward(
-                    slots.slot_x[s],
-                    [None if layer is None else layer[s] for layer in self.masks.layers],
-                    slots.slot_raw[s],
-                )
+                scores = self._forward(slots.slot_x[place], masks, slots.slot_raw[s])
             loss = _loss(self.objective, scores.to(self.population.flat.dtype), slots, s)
         for out, grad in zip(self.out, torch.autograd.grad(loss, list(self.leaves.values())), strict=True):
             out.copy_(grad)
@@ -174,7 +172,7 @@ class ModuleGradient:
         self.population.module.train()
         with torch.enable_grad():
             with self.autocast:
-                scores = self.population.module(slots.slot_x[s])
+                scores = self.population.module(slots.slot_x[s % slots.width])
             scores = _two_axes(scores, slots.size).to(self.population.flat.dtype)
             if scores.shape != slots.slot_scores[s].shape:
                 wanted = slots.slot_scores[s].shape[1]

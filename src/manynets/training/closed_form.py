@@ -140,18 +140,19 @@ class ClosedForm:
 
     def prepare(self, slots: Slots, step: int, count: int) -> None:
         """Make ready for `count` steps in these slots, of which the first is step `step` of the run."""
-        self.masks.fill(step, count, slots.size, slots.count)
+        self.masks.fill(step, count, slots.size, slots.width)
 
     def step(self, slots: Slots, s: int, descend: float | None = None) -> None:
         """Run slot s forward and backward: its scores and the gradient are written; or descend with this learning rate."""
         if slots.size not in self._buffers:
             self._buffers[slots.size] = _Buffers(self, slots.size)
         b = self._buffers[slots.size]
-        masks = [None if layer is None else layer[s] for layer in self.masks.layers]
+        place = s % slots.width
+        masks = [None if layer is None else layer[place] for layer in self.masks.layers]
         raw, scores = slots.slot_raw[s], slots.slot_scores[s]
         last = len(b.z)
 
-        h = slots.slot_x[s]
+        h = slots.slot_x[place]
         if b.input is not None:
             h = torch.mul(h, masks[0], out=b.input)  # type: ignore[arg-type]  # there is a mask where there is a buffer
         inputs = [h]

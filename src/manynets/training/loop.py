@@ -242,13 +242,17 @@ class Run:
             if penalties is not None and made_penalties is not None:
                 penalties[: len(scores)].copy_(made_penalties)
             self.restored = None
-        self.gradient.prepare(chunk.slots, self.chunk_start, chunk.steps)
         self.update.optimizer.plan(self.rates(self.chunk_start, chunk.steps), self.steps_before + self.chunk_start)
         self.open = Open(chunk, penalties)
-        end = self.chunk_start + chunk.steps
+        end, loaded = self.chunk_start + chunk.steps, self.step
         while self.step < end and not self.halt.asked:
+            if self.step == loaded:
+                first = (self.step - self.chunk_start) // chunk.slots.width * chunk.slots.width
+                count = chunk.slots.load(self.problem.rows, first)
+                self.gradient.prepare(chunk.slots, self.chunk_start + first, count)
+                loaded = self.chunk_start + first + count
             wanted = None if self.keeper is None else self.keeper.next_step(self)
-            until = end if wanted is None else min(max(wanted, self.step + 1), end)
+            until = loaded if wanted is None else min(max(wanted, self.step + 1), loaded)
             with self._private_rng():
                 made = self._make_steps(chunk.slots, self.step - self.chunk_start, until - self.chunk_start, penalties)
             self.step = self.chunk_start + made
@@ -290,8 +294,9 @@ class Run:
 
     def _report(self, slots: Slots, steps: int, penalties: Tensor | None) -> Tensor:
         """Return the log (steps, K, 3 + M) of the first steps of filled slots: loss, weight, penalty and hits of each."""
-        scores, target = slots.scores[:steps], slots.target[:steps]
-        loss, hits = self.objective.report(scores, target), self.objective.hits(scores, target)
+        scores = slots.scores[:steps]
+        loss = self.objective.report(scores, slots.target[:steps])
+        hits = self.objective.hits(scores, slots.labels[:steps])
         if slots.raw is None:
             loss_sum, hits_sum = loss.sum(-1), hits.sum(-2)
             weight = torch.full_like(loss_sum, slots.size)

@@ -94,7 +94,7 @@ class Validation:
             expanded = self.objective.expand(target, 0.0, dtype)
             total[:, 0] += (self.objective.report(out, expanded) * raw).double().sum(-1)
             total[:, 1] += raw.double().sum(-1)
-            total[:, 2:] += (self.objective.hits(out, expanded) * raw.unsqueeze(-1)).double().sum(-2)
+            total[:, 2:] += (self.objective.hits(out, target) * raw.unsqueeze(-1)).double().sum(-2)
         return figures(total.cpu().numpy(), self.objective, self.spread)
 
     def _gather(self, cut: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
