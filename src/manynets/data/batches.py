@@ -170,17 +170,16 @@ class Batches:
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the rows (K', most) in the order of this epoch, padded with row 0; K' is 1 where all networks share it."""
+        networks = 1 if self.shared else len(self.own)
+        out = np.zeros((networks, self.most), dtype=np.int64)
         seen: dict[tuple[int | None, int], NDArray[np.int64]] = {}
-        lines = []
-        for mine, seed, count in zip(self.own, self.seeds, self.counts, strict=True):
+        for k, (mine, seed, count) in enumerate(zip(self.own[:networks], self.seeds, self.counts, strict=False)):
             key = (None if mine is None else id(mine), seed)
             if key not in seen:
                 order = rng.permutation(seed, epoch, count) if self.shuffle else np.arange(count)
                 seen[key] = order if mine is None else mine[order]
-            lines.append(seen[key] if count == self.most else np.pad(seen[key], (0, self.most - count)))
-            if self.shared:
-                break
-        return np.stack(lines)
+            out[k, :count] = seen[key]
+        return out
 
     def chunks(self, epoch: int, start: int, stop: int) -> Iterator[Chunk]:
         """Yield filled chunks for steps start to stop - 1 of the epoch. A chunk's buffers are overwritten by the next."""

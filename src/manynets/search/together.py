@@ -445,7 +445,7 @@ def _known(fits: Sequence[Fit], side: str, scorer: Any) -> dict[int, tuple[Any, 
         widest = max(shape.in_features, shape.out_features, *shape.hidden, 1)
         step = max(1, (1 << 22) // (widest * len(places)))
         work = float(len(x) * len(places))
-        with torch_settings(work * shape.multiplications, work * widest), torch.inference_mode():
+        with torch_settings(work * shape.multiplications, work * widest, networks=len(places)), torch.inference_mode():
             tensor = to_tensor(x, device=torch.device("cpu"), dtype=kind)
             raw = torch.cat([population.scores(tensor[i : i + step]) for i in range(0, len(tensor), step)], dim=1).numpy()
         scores = judge(raw, loss)

@@ -455,7 +455,12 @@ class Run:
         rows = self.batch_size * len(self.members)
         hidden = self.widest if self.module is None else 0
         with (
-            torch_settings(3.0 * rows * self.population.weight_count, rows * hidden, precision=self.recipe.precision),
+            torch_settings(
+                3.0 * rows * self.population.weight_count,
+                rows * hidden,
+                networks=len(self.members),
+                precision=self.recipe.precision,
+            ),
             torch.no_grad(),
         ):
             yield

@@ -14,6 +14,7 @@ __all__ = ["find_device", "torch_settings", "usual_modes"]
 
 SMALL_LAYER = 1 << 15  # numbers from which torch itself shares an elementwise operation between threads
 SMALL_STEP = 6e6  # multiplications in one step below which a second thread costs more than it brings; bench/ measures it
+SMALL_MANY = 1e8  # the same for many networks: their products are small, and a thread that waits for a busy core stalls each
 
 
 def find_device(name: str) -> torch.device:
@@ -28,14 +29,15 @@ def find_device(name: str) -> torch.device:
 
 
 @contextmanager
-def torch_settings(work: float, numbers: float, *, precision: Precision = "full") -> Iterator[None]:
+def torch_settings(work: float, numbers: float, *, networks: int = 1, precision: Precision = "full") -> Iterator[None]:
     """Within: one thread where a step is small, and the precision asked for; after: all as before.
 
-    work: multiplications of a step; numbers: those in its widest layer, all networks together.
+    work: multiplications of a step; numbers: those in its widest layer, both of all networks together.
     """
     threads, matmul = torch.get_num_threads(), torch.get_float32_matmul_precision()
     try:
-        if work < SMALL_STEP and numbers < SMALL_LAYER and threads > 1:
+        small = work < SMALL_MANY if networks > 1 else work < SMALL_STEP and numbers < SMALL_LAYER
+        if small and threads > 1:
             torch.set_num_threads(1)
         torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         yield
