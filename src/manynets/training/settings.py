@@ -14,7 +14,7 @@ __all__ = ["find_device", "torch_settings", "usual_modes"]
 
 SMALL_LAYER = 1 << 15  # numbers from which torch itself shares an elementwise operation between threads
 SMALL_STEP = 6e6  # multiplications in one step below which a second thread costs more than it brings; bench/ measures it
-SMALL_MANY = 1e8  # the same for many networks: their products are small, and a thread that waits for a busy core stalls each
+SMALL_MANY = 4e7  # the same for many networks: their products are small, and a thread that waits for a busy core stalls each
 
 
 def find_device(name: str) -> torch.device:
