@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,11 +12,17 @@ from numpy.typing import NDArray
 
 from bench.cases import Case
 
-__all__ = ["LOSS_ROWS", "Arrays", "Layers", "read", "reference_answers", "training_loss", "write"]
+__all__ = ["LOSS_ROWS", "Arrays", "Layers", "read", "real_data", "reference_answers", "training_loss", "write"]
 
 Layers: TypeAlias = list[tuple[NDArray[Any], NDArray[Any]]]  # per layer weight (d_out, d_in) and bias (d_out,)
 
 LOSS_ROWS = 1_000
+
+
+def real_data() -> Path | None:
+    """Return the folder with the real data sets, MANYNETS_DATA or ../shared/data beside the checkout; None where neither is."""
+    folder = Path(os.environ.get("MANYNETS_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+    return folder if folder.is_dir() else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,8 +67,9 @@ def _table(case: Case, random: np.random.Generator) -> tuple[Any, Any, str]:
 def _mnist(case: Case, random: np.random.Generator) -> tuple[Any, Any, str]:
     from manynets.datasets import images
 
-    if images.find_folder("mnist") is not None:
-        real = images.mnist()
+    folder = real_data()
+    if folder is not None:
+        real = images.mnist(data_dir=folder)
         rows = random.permutation(len(real.X))[: case.rows]
         return real.X[rows], real.y[rows], "MNIST"
     y = random.integers(0, 10, case.rows)
