@@ -14,6 +14,7 @@ __all__ = ["BEGIN", "END", "markdown", "missed_goals", "terminal", "write_docs"]
 Json: TypeAlias = Mapping[str, Any]
 
 BEGIN, END = "<!-- speed: begin (python -m bench --write-docs) -->", "<!-- speed: end -->"
+PICTURE = Path("benchmarks-cost.png")
 HEAD = ("system", "threads", "time", "by ours", "by floor", "loss", "peak MiB")
 
 
@@ -122,25 +123,38 @@ def _lost(results: Json) -> list[str]:
 
 
 def _cost(cost: Sequence[Json]) -> list[str]:
-    widest = max(line["step"] for line in cost)
-    lines = []
-    for line in cost:
-        bar = "█" * max(1, round(32 * line["step"] / widest))
-        lines.append(
-            [
-                f"{line['networks']:,}",
-                _time(line["step"]),
-                _time(line["each"]),
-                _number(line["to_floor"]),
-                f"{line['peak_mib']:.0f}",
-                f"`{bar:<32}`",
-            ]
-        )
+    lines = [
+        [f"{line['networks']:,}", _time(line["step"]), _time(line["each"]), _number(line["to_floor"]), f"{line['peak_mib']:.0f}"]
+        for line in cost
+    ]
+    out = ["### Many networks at once: cost over K", "", "Networks 2-6-1, batch 32, Adam, each on its own order of the rows.", ""]
+    out += [f"![Time of a step and memory over the number of networks]({PICTURE.name})", ""]
+    out += _table(("networks", "one step of all", "of each", "by floor", "peak MiB"), lines)
     turn = turning_point(cost)  # type: ignore[arg-type]
     where = "It never turns linear up to here." if turn is None else f"From about {turn:,} networks on the cost is linear."
-    out = ["### Many networks at once: cost over K", "", "Networks 2-6-1, batch 32, Adam, each on its own order of the rows.", ""]
-    out += _table(("networks", "one step of all", "of each", "by floor", "peak MiB", "one step of all"), lines)
     return [*out, f"{where} (Slope of the logarithms of time and K of at least 0.8.)", ""]
+
+
+def draw_cost(cost: Sequence[Json], path: Path) -> None:
+    """Draw time of a step and peak memory over the number of networks, with the point where time turns linear."""
+    from matplotlib.figure import Figure
+
+    from manynets.plots.canvas import PALETTE
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    time, memory = figure.subplots(1, 2)
+    networks = [line["networks"] for line in cost]
+    time.loglog(networks, [line["step"] for line in cost], "o-", color=PALETTE[0], label="all, one step")
+    time.loglog(networks, [line["each"] for line in cost], "s-", color=PALETTE[1], label="of each")
+    turn = turning_point(cost)  # type: ignore[arg-type]
+    if turn is not None:
+        time.axvline(turn, color="grey", linestyle=":", label=f"linear from {turn:,}")
+    time.set(xlabel="networks K", ylabel="microseconds", title="Time")
+    time.legend(frameon=False)
+    memory.semilogx(networks, [line["peak_mib"] for line in cost], "o-", color=PALETTE[0])
+    memory.set(xlabel="networks K", ylabel="peak MiB of the process", title="Memory")
+    memory.set_ylim(bottom=0)
+    figure.savefig(path, dpi=100)
 
 
 def markdown(results: Json) -> str:
@@ -173,9 +187,11 @@ def markdown(results: Json) -> str:
 
 
 def write_docs(results: Json, path: Path) -> None:
-    """Put the section between the marks of the file; a file without them is a ValueError."""
+    """Put the section between the marks of the file, and its picture beside it; a file without marks is a ValueError."""
     text = path.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(f"{path} must have the lines {BEGIN!r} and {END!r}, once each and in this order")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
+    if results.get("cost"):
+        draw_cost(results["cost"], path.with_name(PICTURE.name))
     path.write_text(f"{before}{BEGIN}\n\n{markdown(results)}\n{END}{after}", encoding="utf-8")

@@ -146,6 +146,7 @@ def test_the_table_in_the_docs(tmp_path: Path) -> None:
     assert "- 2-6-1, batch 32, Adam: JAX, hand-written takes 0.80 of our time." in text
     assert "| `import x` | 12 ms |\n| `x` | failed |" in text
     assert "From about 1 networks on the cost is linear." in text
+    assert (page.parent / "benchmarks-cost.png").read_bytes().startswith(b"\x89PNG")
     page.write_text("no marks")
     with pytest.raises(ValueError, match="must have the lines"):
         report.write_docs(_results(), page)
