@@ -152,12 +152,9 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, prepared: Prepared, outcomes
         at = outcome.divergence
         if at is not None:
             kept = "the initial weights" if outcome.best < 0 else f"the weights of epoch {outcome.history['epoch'][outcome.best]:g}"
-            warnings.warn(
-                f"the loss was not finite in epoch {at.epoch}, step {at.step}, at learning rate {at.lr:g}; training stopped and {kept} "
-                "were kept; use a smaller learning rate or clip_norm=1.0",
-                DivergenceWarning,
-                stacklevel=3,
-            )
+            names = None if prepared.encoder is None else prepared.encoder.feature_names
+            text = f"{at.where(names)}; training stopped and {kept} were kept; {at.remedy(names)}"
+            warnings.warn(text, DivergenceWarning, stacklevel=3)
     first = outcomes[0]
     info = {
         "engine": "torch",

@@ -146,6 +146,9 @@ def test_a_candidate_that_cannot_be_is_named(call: Call) -> None:
     assert "dropout" in rows["0.1", "2"]["error"]
     assert rows["0.1", "2"]["stopped"] == "failed"
     assert "failed or diverged" in done.out
+    assert rows["1e+30", "0"]["stopped"] == "diverged"
+    assert "at learning rate" in rows["1e+30", "0"]["error"]
+    assert "; the first not to be finite was " in rows["1e+30", "0"]["error"]
 
 
 def test_the_grammar_of_a_grid() -> None:

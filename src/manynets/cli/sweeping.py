@@ -203,6 +203,7 @@ class _Problem:
         self.metric = self.task.metric
         self.rows = min(len(train) for train, _ in splits)
         self.encoded: dict[int, tuple[Part, Part]] = {}
+        self.columns: dict[int, Sequence[str]] = {}  # names of the encoded columns, by fold
         given = options["validation"] if len(splits) > 1 else None
         self.inner = given or None  # rows of each fold to choose the best epoch by
         self.problems: dict[int, str] = {}
@@ -227,6 +228,7 @@ class _Problem:
                 second = taken(self.source.train, test)
             if self.source.schema is not None:
                 encoder = _encoder(first.X, self.source, self.options)
+                self.columns[fold] = encoder.feature_names
                 first, second = (Part(X=encoder.transform(p.X), y=p.y, weight=p.weight) for p in (first, second))
             self.encoded[fold] = first, second
         return self.encoded[fold]
@@ -303,9 +305,15 @@ class _Problem:
             "epochs": history[-1] if history else 0,
             "stopped": result.stopped,
             "seconds": round(result.seconds, 3),
-            "error": None if result.error is None else " ".join(str(result.error).split()),
+            "error": self._why(fold, result),
         }
         return {"candidate": c, "seed": seed, "fold": fold, **self.points[c], **figures}
+
+    def _why(self, fold: int, result: Result) -> str | None:
+        """Return in a line why a network failed or diverged, None where it did neither."""
+        if result.divergence is not None:
+            return f"{result.divergence.where(self.columns.get(fold))}; {result.divergence.remedy(self.columns.get(fold))}"
+        return None if result.error is None else " ".join(str(result.error).split())
 
 
 def _class_weights(options: Mapping[str, Any], task: Any, y: Any, weight: Any) -> Any:

@@ -101,7 +101,7 @@ def _outcome_out(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Array]]:
         "number": outcome.number,
         "best": outcome.best,
         "stopped": outcome.stopped,
-        "divergence": None if at is None else [at.epoch, at.step, at.lr],
+        "divergence": None if at is None else dataclasses.astuple(at),
         "seconds": outcome.seconds,
         "parameters": list(outcome.parameters),
         "columns": list(outcome.history),
@@ -186,10 +186,14 @@ def _outcome_in(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Outco
         {name: tensors[f"{place}history/{name}"].tolist() for name in about["columns"]},
         int(about["best"]),
         str(about["stopped"]),
-        None if at is None else Divergence(int(at[0]), int(at[1]), float(at[2])),
+        None if at is None else _divergence_in(*at),
         float(about["seconds"]),
         progress,
     )
+
+
+def _divergence_in(epoch: Any, step: Any, lr: Any, layer: Any = "", column: Any = None, reach: Any = 0.0) -> Divergence:
+    return Divergence(int(epoch), int(step), float(lr), str(layer), None if column is None else int(column), float(reach))
 
 
 # --------------------------------------------------------------------------------------------------------------- identity
