@@ -111,7 +111,10 @@ def train(
         raise OptionError("gradient='closed_form' is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
     one_of(engine, ENGINES, what="engine")
     if engine != "torch" and (checkpoint is not None or resume is not None):
-        raise OptionError(f"checkpoints are for engine='torch', not for {engine!r}; leave out checkpoint and resume")
+        raise OptionError(
+            f"checkpoints hold the state of torch's training, which the engine {engine!r} does not have; use engine='torch', or leave "
+            "out checkpoint and resume"
+        )
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='run')")
     prepared = prepare(

@@ -97,7 +97,7 @@ def test_killed_again_and_again(every: dict[str, Any], whole: list[Result], tmp_
         try:
             results = run(
                 checkpoint=Checkpoint(folder=tmp_path / "parts", **every),
-                resume=tmp_path / "parts",
+                resume=tmp_path / "parts" if kills else None,
                 known=known,
                 told=lambda found: known.update({(one.candidate, one.fold): one for one in found}),
                 observers=[killed_after(moment)],

@@ -54,6 +54,8 @@ def run_sweep(options: Mapping[str, Any]) -> None:
     for name in ("seeds", "at_most"):
         if own[name] < 1:
             raise OptionError(f"--{name.replace('_', '-')} is {own[name]}, but must be at least 1")
+    if base["device"] is not None:
+        find_device(Recipe(device=base["device"]).device)
     points = combinations(grid)
     origin = origin_of(base)
     folder = Path(base["out"] or runs.free_run_folder(f"{stem_of(origin)}-sweep"))
@@ -311,7 +313,7 @@ class _Problem:
                 at_most=at_most,
                 told=told,
                 checkpoint=Checkpoint(folder=book.checkpoints, **every),
-                resume=book.checkpoints,
+                resume=book.checkpoints if book.checkpoints.is_dir() else None,
                 known=known,
             )
             if not all(ended):

@@ -177,6 +177,8 @@ def train_many(
             f"validation is {validation!r}, but must be None, a fraction of each fold's training rows, or a set (X, y)"
         )
 
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='many')")
     kept = Parts(checkpoint, resume) if checkpoint is not None or resume is not None else None
     earlier = dict(known or {})
     results: dict[tuple[int, int], Result] = {}

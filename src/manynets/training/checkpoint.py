@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manynets.errors import CheckpointWarning, ModelFileError, OptionError
-from manynets.modelfile import read_model_file, replacing, write_model_file
+from manynets.modelfile import check_path, read_model_file, replacing, write_model_file
 from manynets.training.members import Member, Problem
 from manynets.training.state import Digests, TrainState, capture, differences, identity_of, restore
 
@@ -61,6 +61,7 @@ class Checkpoint:
     keep: int = 2
 
     def __post_init__(self) -> None:
+        check_path(self.folder, what="Checkpoint.folder")
         for name in ("every_epochs", "every_steps", "keep"):
             value = getattr(self, name)
             if not (value is None and name != "keep") and (type(value) is not int or value < 1):
@@ -105,6 +106,7 @@ def newest_checkpoint(place: str | os.PathLike[str]) -> tuple[Path, TrainState, 
 
     Damaged ones are passed over with a CheckpointWarning. Where there is none that is whole, it is a ModelFileError.
     """
+    check_path(place, what="resume")
     if not Path(place).is_dir():
         return (Path(place), *read_checkpoint(place))
     files = checkpoint_files(place)
@@ -265,7 +267,12 @@ class Parts:
 
     def __init__(self, checkpoint: Checkpoint | None, resume: str | os.PathLike[str] | None) -> None:
         self.checkpoint = checkpoint
-        self.resume = None if resume is None else Path(resume)
+        self.resume = None
+        if resume is not None:
+            check_path(resume, what="resume")
+            self.resume = Path(resume)
+            if not self.resume.is_dir():
+                raise ModelFileError(f"{resume}: there is no such folder of checkpoints; leave out resume to start anew")
         self._digests = Digests()
         if checkpoint is None or resume is not None or not Path(checkpoint.folder).is_dir():
             return
