@@ -243,19 +243,21 @@ def test_case_33_in_each_phase_of_a_real_process(number: int, moments: int, tmp_
         process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment)
         time.sleep(0.35 * took + 0.65 * took * k / moments)  # what comes before is the interpreter's start
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
         names = {entry.name for entry in tmp_path.iterdir()} - {"whole"}
         if process.returncode == 0:  # it was already done
             assert names == {"run"}
         else:
             early = "manynets" not in err and not names  # Python itself was caught, before our first line
-            assert process.returncode == 128 + number or early, err
+            late = process.returncode == -number and names == {"run"} and not err  # or on its way out, with all done
+            assert process.returncode == 128 + number or early or late, (err, names)
             assert "Traceback" not in err or early, err
             assert names in (set(), {"run.part"}, {"run"}), err
             if names == {"run.part"}:
                 assert "go on with: manynets train --resume run" in err
                 again = [sys.executable, "-m", "manynets", "train", "--resume", "run", "-q"]
                 subprocess.run(again, cwd=tmp_path, check=True, env=environment)
+            if names:
                 assert read_run(tmp_path / "run").model.history["loss"] == read_run(tmp_path / "whole").model.history["loss"]
         for name in ("run", "run.part"):
             subprocess.run(["rm", "-rf", str(tmp_path / name)], check=True)
