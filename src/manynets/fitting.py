@@ -111,7 +111,10 @@ def train(
         raise OptionError("gradient='closed_form' is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
     one_of(engine, ENGINES, what="engine")
     if engine != "torch" and (checkpoint is not None or resume is not None):
-        raise OptionError(f"checkpoints are for engine='torch', not for {engine!r}; leave out checkpoint and resume")
+        raise OptionError(
+            f"checkpoints hold the state of torch's training, which the engine {engine!r} does not have; use engine='torch', or leave "
+            "out checkpoint and resume"
+        )
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='run')")
     prepared = prepare(
@@ -152,12 +155,9 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, prepared: Prepared, outcomes
         at = outcome.divergence
         if at is not None:
             kept = "the initial weights" if outcome.best < 0 else f"the weights of epoch {outcome.history['epoch'][outcome.best]:g}"
-            warnings.warn(
-                f"the loss was not finite in epoch {at.epoch}, step {at.step}, at learning rate {at.lr:g}; training stopped and {kept} "
-                "were kept; use a smaller learning rate or clip_norm=1.0",
-                DivergenceWarning,
-                stacklevel=3,
-            )
+            names = None if prepared.encoder is None else prepared.encoder.feature_names
+            text = f"{at.where(names)}; training stopped and {kept} were kept; {at.remedy(names)}"
+            warnings.warn(text, DivergenceWarning, stacklevel=3)
     first = outcomes[0]
     info = {
         "engine": "torch",

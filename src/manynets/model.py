@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from manynets.data.check import as_matrix, as_weights, is_frame, to_tensor
 from manynets.errors import DataError, ManynetsError, ModelFileError, OptionError
-from manynets.modelfile import read_model_file, write_model_file
+from manynets.modelfile import check_target, read_model_file, write_model_file
 from manynets.nn.network import build
 from manynets.nn.population import Population, Shape
 from manynets.spec import MLP, Recipe, from_json, to_json
@@ -188,7 +189,18 @@ class Model:
     # ---------------------------------------------------------------------------------------------------------------- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to one file, all or nothing: safetensors with a JSON header, no pickle. `load` reads it."""
+        """Write the model to one file, all or nothing: safetensors with a JSON header, no pickle. `load` reads it.
+
+        Raises OptionError for a path that cannot be a file's and for `info` that JSON cannot hold, OSError when the disk refuses.
+        """
+        check_target(path)
+        for name, value in self.info.items():
+            try:
+                json.dumps({name: value}, allow_nan=False)
+            except (TypeError, ValueError, RecursionError):
+                raise OptionError(
+                    f"info[{name!r}] is {_short(value)}, which JSON cannot hold; make it of texts, finite numbers, lists and dicts"
+                ) from None
         header = {
             "spec": None if self.spec is None else to_json(self.spec),
             "task": self.task.to_json(),
@@ -206,6 +218,10 @@ class Model:
             tensors = {name: np.stack([member[name] for member in members]) for name in members[0]}
         history = {_HISTORY + name: np.array(column, dtype=np.float64) for name, column in self.history.items()}
         write_model_file(path, header, {**tensors, **history})
+
+
+def _short(value: object) -> str:
+    return text if len(text := repr(value)) <= 80 else f"{text[:80]}..."
 
 
 _FIELDS = {"spec", "task", "recipe", "in_features", "encoder", "networks", "history", "info"}

@@ -25,9 +25,9 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.errors import ModelFileError
+from manynets.errors import ModelFileError, OptionError
 
-__all__ = ["FORMAT_VERSION", "Kind", "read_model_file", "replacing", "write_model_file"]
+__all__ = ["FORMAT_VERSION", "Kind", "check_path", "check_target", "read_model_file", "replacing", "write_model_file"]
 
 Kind = Literal["model", "checkpoint"]
 
@@ -50,6 +50,25 @@ _STRANGERS = {  # how files begin that are taken for a model by mistake
     b"\x1f\x8b": "a gzip archive",
 }
 _UNABLE = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM}  # a folder that this system cannot open or sync
+
+
+def check_path(path: object, *, what: str = "path") -> None:
+    """Raise OptionError for what is no path at all, such as a number."""
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise OptionError(f"{what} is {path!r}, but must be a path: a text or a pathlib.Path")
+    if "\0" in os.fsdecode(path):
+        raise OptionError(f"{what} is {path!r}, but no path can hold a null character")
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Raise OptionError for a path to which no file can be written: a folder, or one within a folder that is not there."""
+    check_path(path)
+    target = Path(os.fsdecode(path))
+    if target.is_dir():
+        raise OptionError(f"path is {str(path)!r}, which is a folder; give a file in it, such as {target / 'model.safetensors'}")
+    if not target.parent.is_dir():
+        why = "is no folder; choose another" if target.parent.exists() else "does not exist; make that folder first"
+        raise OptionError(f"path is {str(path)!r}, but {target.parent} {why}")
 
 
 # ---------------------------------------------------------------------------------------------------------------- writing
@@ -182,12 +201,11 @@ def read_model_file(path: str | os.PathLike[str], *, kind: Kind = "model") -> tu
 
 def _read(path: str | os.PathLike[str], kind: Kind) -> tuple[bytearray, int]:
     """Return all bytes of a file and the length of its header, once its first bytes look like those of such a file."""
+    check_path(path)
     try:
         status = os.stat(path)
     except FileNotFoundError:
         raise ModelFileError(f"{path}: there is no such file") from None
-    except ValueError as error:  # a null byte in the path
-        raise ModelFileError(f"{path!r}: no path of a file ({error})") from None
     if stat.S_ISDIR(status.st_mode):
         hint = f"; give the model file in it, such as {path}/model.safetensors" if kind == "model" else ""
         raise ModelFileError(f"{path}: this is a folder{hint}")

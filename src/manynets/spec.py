@@ -70,7 +70,7 @@ def _plain(value: Any) -> Any:
 
 def _plain_tuple(owner: object, name: str) -> tuple[Any, ...]:
     value = getattr(owner, name)
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
         raise OptionError(f"{type(owner).__name__}.{name} is {value!r}, but must be a number or a tuple of numbers")
     return tuple(map(_plain, value))
 

@@ -124,7 +124,7 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: p
     counts: list[int] = []
 
     def counting(problem: Any, members: Any, **more: Any) -> Any:
-        counts.append(len(members))
+        counts.append(len(members) - len(more["known"]))
         return trained(problem, members, **more)
 
     monkeypatch.setattr(many, "train_what_can", counting)
@@ -146,6 +146,9 @@ def test_a_candidate_that_cannot_be_is_named(call: Call) -> None:
     assert "dropout" in rows["0.1", "2"]["error"]
     assert rows["0.1", "2"]["stopped"] == "failed"
     assert "failed or diverged" in done.out
+    assert rows["1e+30", "0"]["stopped"] == "diverged"
+    assert "at learning rate" in rows["1e+30", "0"]["error"]
+    assert "; the first not to be finite was " in rows["1e+30", "0"]["error"]
 
 
 def test_the_grammar_of_a_grid() -> None:

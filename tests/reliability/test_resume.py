@@ -151,5 +151,7 @@ def test_nothing_to_resume_from(tmp_path: Path) -> None:
 
 
 def test_other_engines_have_no_checkpoints(tmp_path: Path) -> None:
-    with pytest.raises(mn.OptionError, match="checkpoints are for engine='torch', not for 'numpy'"):
+    with pytest.raises(
+        mn.OptionError, match="the engine 'numpy' does not have; use engine='torch', or leave out checkpoint and resume"
+    ):
         fit(engine="numpy", checkpoint=Checkpoint(folder=tmp_path))

@@ -135,6 +135,23 @@ def test_case_37_a_file_size_limit_at_every_length(kind: str, tmp_path: Path) ->
         assert sorted(os.listdir(path.parent)) == names
 
 
+@pytest.mark.slow
+def test_case_37_a_full_disk(tmp_path: Path) -> None:
+    """On a tmpfs of 3 MB: saves at every fill, a training, the command, and a sweep; see tests.reliability.disk."""
+    mount = f"mount -t tmpfs -o size=3m none {tmp_path}"
+    if subprocess.run(["unshare", "-rm", "sh", "-c", mount], check=False, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    root = Path(mn.__file__).parents[1]
+    line = f"{mount} && exec {sys.executable} -m tests.reliability.disk {tmp_path}"
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", line], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    print(figures)
+    assert figures.pop("megabytes") == 3.0
+    assert min(figures.values()) > 2, figures
+
+
 def test_case_39_memory_error_in_a_save(tmp_path: Path) -> None:
     path, save, read = saves(tmp_path)["model"]
     old, names = read(), sorted(os.listdir(path.parent))

@@ -63,9 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     1 a fault of ours."""
     usage_error: Any = typer.BadParameter.__mro__[2]  # the base of all that the parser raises, whatever typer's version
     command = typer.main.get_command(app)
+    for name in ("stdout", "stderr"):  # closed by the shell (>&-): what is written there vanishes, and no file gets its number
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
         with _signals():
             code = command.main(None if arguments is None else list(arguments), prog_name="manynets", standalone_mode=False)
+            sys.stdout.flush()
     except BrokenPipeError:  # `manynets datasets | head -1`
         code = _piped_away()
     except SystemExit as end:  # the parser catches it too
@@ -77,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ManynetsError as error:
         code = _told(str(error))
     except OSError as error:
+        if error.filename is None:  # of standard output, such as a full disk: what is left of it would be tried again at the end
+            _piped_away()
         code = _told(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except usage_error as error:
         text = error.format_message()

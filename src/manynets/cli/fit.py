@@ -16,8 +16,10 @@ from manynets.cli import defaults, unfinished
 from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, taken
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_figures, print_layers, print_schema
+from manynets.engines import ENGINES
 from manynets.errors import MissingExtraError, OptionError, one_of
 from manynets.spec import MLP, to_json
+from manynets.training.settings import find_device
 
 __all__ = ["figures_of", "fit", "scalars"]
 
@@ -30,7 +32,9 @@ def fit(options: Options) -> None:
     options = unfinished.options_of(options)
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     spec = network_of(options)
-    recipe_of(options, rows=1000)  # a mistake in an option is told before the data is read
+    recipe = recipe_of(options, rows=1000)  # a mistake in an option is told before the data is read
+    if one_of(options["engine"] or "torch", ENGINES, what="--engine") == "torch":
+        find_device(recipe.device)
     if options["class_weight"] is not None:
         one_of(options["class_weight"], ["balanced"], what="--class-weight")
     share = options["validation"]
@@ -126,13 +130,12 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
     """
     from manynets.data.split import split_rows
     from manynets.tasks import Regression, Task, find_task
+    from manynets.tasks.objectives import objective_for
+    from manynets.training.members import batch_rows
 
     source = load_source(origin)
     for text in source.notes:
         note(console, text)
-    if source.schema is not None:
-        title = f"{source.name}: {source.train.rows:,} rows to train on, {source.test.rows if source.test else 0:,} to test on"
-        print_schema(console, source.schema, title=title)
     train, validation, test = source.train, source.validation, source.test
     task = source.task if isinstance(source.task, Task) else find_task(train.y, name=source.task)
     share = _validation_share(options, source)
@@ -146,8 +149,13 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
         train = taken(train, rows)
     if isinstance(task, Regression):
         task = Regression.of(train.y, standardise=options["loss"] != "poisson")
+    recipe = recipe_of(options, rows=train.rows)
+    objective_for(task, recipe)  # a loss that is not of this task, or a batch of more rows than there are, is told before any table
+    batch_rows(recipe, train.rows)
     encoder = None
     if source.schema is not None:
+        title = f"{source.name}: {source.train.rows:,} rows to train on, {source.test.rows if source.test else 0:,} to test on"
+        print_schema(console, source.schema, title=title)
         encoder = _encoder(train.X, source, options)
         if test is not None:
             for text in encoder.check(test.X):

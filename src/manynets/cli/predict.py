@@ -49,6 +49,8 @@ def predict(
 
     if out is not None and os.path.lexists(out) and not overwrite:
         raise OptionError(f"the file {out} exists; give another with -o, or --overwrite to replace it")
+    if out is None and sys.__stdout__ is None:
+        raise OptionError("standard output is closed; give a file with -o")
     if out is not None and not os.path.isdir(os.path.dirname(os.path.abspath(out))):
         raise OptionError(f"the folder {os.path.dirname(out)} does not exist; make it, or give another file with -o")
     console = console_for(quiet=quiet, to_stderr=True)

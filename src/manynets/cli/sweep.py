@@ -57,8 +57,19 @@ _OWN: dict[str, tuple[Any, Any]] = {
         64,
     ),
     "resume": (
-        Annotated[bool, _option("--resume", help="Go on with a sweep that was interrupted: what is in results.csv is kept.")],
+        Annotated[bool, _option("--resume", help="Go on with a sweep that was interrupted, as if it had not been.")],
         False,
+    ),
+    "checkpoint_every": (
+        Annotated[
+            str | None,
+            _option(
+                "--checkpoint-every",
+                metavar="N",
+                help="Write the state of what is being trained every N epochs, '500 steps', '30 s' or '10 min'. [30 s]",
+            ),
+        ],
+        None,
     ),
 }
 

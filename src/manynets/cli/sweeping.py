@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import inspect
 import io
 import json
 import math
 import os
+import shutil
 import signal
 import sys
 import warnings
@@ -23,14 +25,18 @@ from manynets.cli.fit import _encoder, _validation_share, fit, scalars
 from manynets.cli.grid import combinations, grid_of
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, note, table_of
-from manynets.cli.unfinished import Stopped, portable
-from manynets.errors import ManynetsError, MissingExtraError, ModelFileError, OptionError
+from manynets.cli.unfinished import Stopped, is_unfinished, part_of, portable, remove_half_written, schedule_of
+from manynets.errors import CheckpointWarning, ManynetsError, MissingExtraError, ModelFileError, OptionError
 from manynets.search.many import Result, train_many
 from manynets.spec import MLP, Recipe
+from manynets.training.checkpoint import Checkpoint
+from manynets.training.many import memory_at_hand
+from manynets.training.settings import find_device
 
 __all__ = ["run_sweep"]
 
-RESULTS, CURVES, CONFIG, BEST = "results.csv", "curves.jsonl", "sweep.json", "best"
+RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
+EVERY = "30 s"  # how often the state of what is being trained is written
 FACTOR = 3
 FIGURES = ("epochs_allowed", "score", "loss", "epochs", "stopped", "seconds", "error")
 Key = tuple[int, int, int, int]  # candidate, seed, fold, epochs allowed
@@ -40,13 +46,16 @@ Row = dict[str, Any]
 def run_sweep(options: Mapping[str, Any]) -> None:
     """Train as the options say, part by part, and write the folder."""
     own = {name: options[name] for name in ("grid", "seeds", "folds", "halving", "at_most", "resume")}
-    base = {name: value for name, value in options.items() if name not in own} | {"engine": None, "checkpoint_every": None}
-    base["resume"] = None
+    base = {name: value for name, value in options.items() if name not in own} | {"engine": None, "resume": None}
+    base["checkpoint_every"] = options["checkpoint_every"] or EVERY
+    every = schedule_of(base["checkpoint_every"])
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     grid = grid_of(own["grid"] or [])
     for name in ("seeds", "at_most"):
         if own[name] < 1:
             raise OptionError(f"--{name.replace('_', '-')} is {own[name]}, but must be at least 1")
+    if base["device"] is not None:
+        find_device(Recipe(device=base["device"]).device)
     points = combinations(grid)
     origin = origin_of(base)
     folder = Path(base["out"] or runs.free_run_folder(f"{stem_of(origin)}-sweep"))
@@ -64,19 +73,22 @@ def run_sweep(options: Mapping[str, Any]) -> None:
         markup=False,
         soft_wrap=True,
     )
-    book.open()
+    book.open(problem.device)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("ignore")
-            best, score = _rounds(problem, book, own, quiet=base["quiet"])
+            warnings.simplefilter("always", CheckpointWarning)
+            best, score = _rounds(problem, book, own, every=every, quiet=base["quiet"])
+        for text in dict.fromkeys(str(entry.message) for entry in caught):
+            note(console, text)
+        _draw(folder, book, grid, problem, console)
+        if best is None:
+            raise OptionError(f"none of the {len(points)} candidates could be trained; {folder / RESULTS} says why")
+        _fit_best({**base, **points[best], "out": str(folder / BEST), "overwrite": True, "quiet": True, "json_line": False})
     except (KeyboardInterrupt, Stopped) as error:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
         text = f"{len(book.rows)} networks are kept in {folder / RESULTS}; go on with --resume --out {folder}"
         raise Stopped(number, text) from None
-    _draw(folder, book, grid, problem, console)
-    if best is None:
-        raise OptionError(f"none of the {len(points)} candidates could be trained; {folder / RESULTS} says why")
-    fit({**base, **points[best], "out": str(folder / BEST), "overwrite": True, "quiet": True, "json_line": False})
     _report(console, book, problem, points, best, folder)
     if base["json_line"]:
         metrics = runs.read_run(folder / BEST).metrics
@@ -85,14 +97,25 @@ def run_sweep(options: Mapping[str, Any]) -> None:
         sys.stdout.write(json.dumps(runs.plain_json(line), allow_nan=False) + "\n")
 
 
+def _fit_best(options: Mapping[str, Any]) -> None:
+    """Train the best candidate as `manynets train` does, from its last checkpoint if it was under way before."""
+    from manynets.cli.train import train
+
+    if is_unfinished(options["out"], options):
+        defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
+        options = {**defaults, "resume": options["out"], "quiet": True}
+    fit(options)
+
+
 class _Book:
     """The folder of a sweep: a line in results.csv and its curve in curves.jsonl for each network that is through."""
 
     def __init__(self, folder: Path, grid: Mapping[str, Any], config: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
-        self.folder, self.config = folder, config
+        self.folder, self.config, self.resume = folder, config, resume
         self.names = ["candidate", "seed", "fold", *grid, *FIGURES]
         self.rows: dict[Key, Row] = {}
         self.curves: dict[Key, list[float]] = {}
+        self.memory: int | None = None  # bytes that networks trained together may take: as it was when the sweep began
         there = (folder / CONFIG).is_file()
         if resume:
             if not there:
@@ -104,6 +127,7 @@ class _Book:
 
     def _read(self) -> None:
         former = json.loads((self.folder / CONFIG).read_text(encoding="utf-8"))
+        self.memory = former.pop("memory", None)
         now = self.config
         for name in sorted(set(former) | set(now)):
             if former.get(name) != now.get(name):
@@ -125,13 +149,25 @@ class _Book:
         except (KeyError, ValueError, TypeError) as error:
             raise ModelFileError(f"{self.folder / RESULTS} is damaged: {error}; start anew with --overwrite") from None
 
-    def open(self) -> None:
-        """Make the folder, with what describes the sweep."""
+    def open(self, device: str) -> None:
+        """Make the folder, with what describes the sweep; what is left of an earlier one that is not gone on with is removed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.rows:
             for name in (RESULTS, CURVES):
                 (self.folder / name).unlink(missing_ok=True)
-        self._write(CONFIG, json.dumps(self.config, indent=2) + "\n")
+        for name in (RESULTS, CURVES, CONFIG, BEST):
+            remove_half_written(self.folder / name)
+        if not self.resume:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+            shutil.rmtree(part_of(self.folder / BEST), ignore_errors=True)
+        if self.memory is None:
+            self.memory = memory_at_hand(find_device(device))
+        self._write(CONFIG, json.dumps(self.config | {"memory": self.memory}, indent=2) + "\n")
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the states of the networks lie that are being trained."""
+        return self.folder / CHECKPOINTS
 
     def add(self, rows: Mapping[Key, Row], curves: Mapping[Key, list[float]]) -> None:
         """Write down networks that are through, all or nothing."""
@@ -203,6 +239,7 @@ class _Problem:
         self.metric = self.task.metric
         self.rows = min(len(train) for train, _ in splits)
         self.encoded: dict[int, tuple[Part, Part]] = {}
+        self.columns: dict[int, Sequence[str]] = {}  # names of the encoded columns, by fold
         given = options["validation"] if len(splits) > 1 else None
         self.inner = given or None  # rows of each fold to choose the best epoch by
         self.problems: dict[int, str] = {}
@@ -214,6 +251,7 @@ class _Problem:
                 self.problems[c] = " ".join(str(error).split())
         if not self.candidates:
             raise OptionError(self.problems[0])
+        self.device = next(iter(self.candidates.values()))[1].device
 
     def data(self, fold: int) -> tuple[Part, Part]:
         """Return the rows to train and to score on; a table is encoded as its training rows show."""
@@ -227,33 +265,36 @@ class _Problem:
                 second = taken(self.source.train, test)
             if self.source.schema is not None:
                 encoder = _encoder(first.X, self.source, self.options)
+                self.columns[fold] = encoder.feature_names
                 first, second = (Part(X=encoder.transform(p.X), y=p.y, weight=p.weight) for p in (first, second))
             self.encoded[fold] = first, second
         return self.encoded[fold]
 
-    def train(self, keys: Sequence[Key], book: _Book, *, at_most: int, quiet: bool) -> None:
-        """Train the networks of these keys and write them down; raise KeyboardInterrupt if that was interrupted."""
+    def train(
+        self, networks: Sequence[tuple[int, int, int]], book: _Book, *, at_most: int, every: Mapping[str, Any], quiet: bool
+    ) -> None:
+        """Train the networks (candidate, seed, epochs) on all folds and write them down, but those that are in the book.
+
+        Raises KeyboardInterrupt if that was interrupted.
+        """
         shared = self.source.schema is None and self.splits[0][1] is not None  # arrays: all folds are rows of one matrix
-        waiting: dict[tuple[int, int, int], list[int]] = {}
-        for c, seed, fold, epochs in keys:
-            waiting.setdefault((c, seed, epochs), []).append(fold)
-        batches: dict[tuple[int, ...], list[tuple[int, int, int]]] = {}
-        for network, folds in waiting.items():
-            for part in [tuple(folds)] if shared else [(fold,) for fold in folds]:
-                batches.setdefault(part, []).append(network)
-        for part, networks in batches.items():
+        folds = range(len(self.splits))
+        candidates = [self._candidate(*network) for network in networks]
+        for part in [tuple(folds)] if shared else [(fold,) for fold in folds]:
+            keys = {(i, j): (c, seed, f, epochs) for i, (c, seed, epochs) in enumerate(networks) for j, f in enumerate(part)}
+            known = {
+                place: self._known(place, *candidates[place[0]], book.rows[key]) for place, key in keys.items() if key in book.rows
+            }
+            if len(known) == len(keys):
+                continue
             X, y, weight, pairs = self._whole() if shared else self._fold(part[0])
             ended: list[bool] = []
 
-            def told(
-                results: Sequence[Result], part: tuple[int, ...] = part, networks: Any = networks, ended: list[bool] = ended
-            ) -> None:
-                through = [result for result in results if result.stopped != "interrupted"]
-                ended.append(len(through) == len(results))
-                found = {}
-                for result in through:
-                    c, seed, epochs = networks[result.candidate]
-                    found[c, seed, part[result.fold], epochs] = result
+            def told(results: Sequence[Result], keys: Mapping[tuple[int, int], Key] = keys, ended: list[bool] = ended) -> None:
+                ended.append(all(result.stopped != "interrupted" for result in results))
+                if not ended[-1]:  # it is in a checkpoint, to go on from with the same company
+                    return
+                found = {keys[result.candidate, result.fold]: result for result in results}
                 book.add(
                     {key: self._row(key, result) for key, result in found.items()},
                     {key: result.history.get("loss", []) for key, result in found.items()},
@@ -262,17 +303,26 @@ class _Problem:
             train_many(
                 X,
                 y,
-                [self._candidate(*network) for network in networks],
-                folds=[pairs[fold] for fold in part] if shared else pairs,
+                candidates,
+                folds=pairs,
                 weights=_class_weights(self.options, self.task, y, weight),
                 task=self.task if self.options["loss"] == "poisson" or self.task.name != "regression" else "regression",
                 validation=self.inner,
                 progress=False if quiet else "auto",
+                memory_limit=book.memory,
                 at_most=at_most,
                 told=told,
+                checkpoint=Checkpoint(folder=book.checkpoints, **every),
+                resume=book.checkpoints if book.checkpoints.is_dir() else None,
+                known=known,
             )
             if not all(ended):
                 raise KeyboardInterrupt
+
+    def _known(self, place: tuple[int, int], spec: MLP, recipe: Recipe, row: Row) -> Result:
+        """Return what the book has of a network."""
+        figures = {name: row[name] for name in ("stopped", "loss", "score", "seconds")}
+        return Result(candidate=place[0], fold=place[1], spec=spec, recipe=recipe, task=self.task, **figures)
 
     def _candidate(self, c: int, seed: int, epochs: int) -> tuple[MLP, Recipe]:
         spec, recipe = self.candidates[c]
@@ -303,9 +353,15 @@ class _Problem:
             "epochs": history[-1] if history else 0,
             "stopped": result.stopped,
             "seconds": round(result.seconds, 3),
-            "error": None if result.error is None else " ".join(str(result.error).split()),
+            "error": self._why(fold, result),
         }
         return {"candidate": c, "seed": seed, "fold": fold, **self.points[c], **figures}
+
+    def _why(self, fold: int, result: Result) -> str | None:
+        """Return in a line why a network failed or diverged, None where it did neither."""
+        if result.divergence is not None:
+            return f"{result.divergence.where(self.columns.get(fold))}; {result.divergence.remedy(self.columns.get(fold))}"
+        return None if result.error is None else " ".join(str(result.error).split())
 
 
 def _class_weights(options: Mapping[str, Any], task: Any, y: Any, weight: Any) -> Any:
@@ -316,7 +372,9 @@ def _class_weights(options: Mapping[str, Any], task: Any, y: Any, weight: Any) -
     return row_weights(task, task.encode(y), len(y), weight, options["class_weight"])
 
 
-def _rounds(problem: _Problem, book: _Book, own: Mapping[str, Any], *, quiet: bool) -> tuple[int | None, float]:
+def _rounds(
+    problem: _Problem, book: _Book, own: Mapping[str, Any], *, every: Mapping[str, Any], quiet: bool
+) -> tuple[int | None, float]:
     """Train all that is not in the book yet; return the best candidate and its mean score (of the last round of a halving)."""
     seeds = [problem.options["seed"] + k for k in range(own["seeds"])]
     alive = list(problem.candidates)
@@ -332,10 +390,9 @@ def _rounds(problem: _Problem, book: _Book, own: Mapping[str, Any], *, quiet: bo
         book.add(broken, {})
     best, score = None, math.nan
     for number, epochs in enumerate(budgets):
-        keys = [(c, seed, fold, epochs) for c in alive for seed in seeds for fold in range(len(problem.splits))]
-        waiting = [key for key in keys if key not in book.rows]
-        if waiting:
-            problem.train(waiting, book, at_most=own["at_most"], quiet=quiet)
+        networks = [(c, seed, epochs) for c in alive for seed in seeds]
+        problem.train(networks, book, at_most=own["at_most"], every=every, quiet=quiet)
+        keys = [(c, seed, fold, epochs) for c, seed, _ in networks for fold in range(len(problem.splits))]
         means = {c: float(np.mean([book.rows[key]["score"] for key in keys if key[0] == c])) for c in alive}
         known = sorted((c for c in alive if math.isfinite(means[c])), key=lambda c: -means[c])
         if not known:
@@ -343,6 +400,7 @@ def _rounds(problem: _Problem, book: _Book, own: Mapping[str, Any], *, quiet: bo
         best, score = known[0], means[known[0]]
         if number + 1 < len(budgets):
             alive = known[: math.ceil(len(alive) / FACTOR)]
+    shutil.rmtree(book.checkpoints, ignore_errors=True)
     return best, score
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from manynets.errors import ModelFileError, OptionError
 
-__all__ = ["Stopped", "keeping", "options_of", "part_of", "portable", "schedule_of"]
+__all__ = ["Stopped", "is_unfinished", "keeping", "options_of", "part_of", "portable", "remove_half_written", "schedule_of"]
 
 OPTIONS, CHECKPOINTS = "options.json", "checkpoints"
 _WITH_RESUME = {"resume", "quiet", "json_line", "checkpoint_every"}
@@ -95,6 +95,28 @@ def options_of(options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, **known, "out": run, "overwrite": overwrite, "resume": run, "checkpoint_every": every}
 
 
+def remove_half_written(target: Path) -> None:
+    """Remove what a process that was killed while it wrote the file or run folder `target` left beside it."""
+    for entry in list(target.absolute().parent.iterdir()):
+        if entry.name.startswith(f".{target.name}.") and entry.name.endswith(".tmp"):
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+
+
+def is_unfinished(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> bool:
+    """Return whether a training for the run `folder` with these options was under way, and has a checkpoint to go on from."""
+    part = part_of(folder)
+    try:
+        kept = json.loads((part / OPTIONS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    wanted = json.loads(json.dumps(portable(options)))
+    same = isinstance(kept, dict) and {name: kept.get(name) for name in wanted} == wanted
+    return same and any((part / CHECKPOINTS).glob("step-*.checkpoint"))
+
+
 @contextlib.contextmanager
 def keeping(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> Iterator[Callable[[], dict[str, Any]]]:
     """Within: nothing of the training for the run `folder` is lost, once the function yielded was called.
@@ -125,6 +147,8 @@ def keeping(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> Itera
             kept = portable(options) | {"overwrite": options["overwrite"], "checkpoint_every": options["checkpoint_every"]}
             with replacing(part / OPTIONS) as file:
                 file.write(json.dumps(kept, indent=2).encode())
+        else:
+            remove_half_written(Path(folder))
         resume = place if checkpoint_files(place) else None
         return {"checkpoint": Checkpoint(folder=place, **every), "resume": resume}
 

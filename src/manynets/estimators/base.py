@@ -354,10 +354,9 @@ class BaseMLP(BaseEstimator):
     def _check_finite(self, outcome: Outcome, held_out: bool) -> None:
         at = outcome.divergence
         if at is not None and not (held_out and outcome.best >= 0):
-            raise DataError(
-                f"{NOT_FINITE} The loss was not finite in epoch {at.epoch}, at learning rate {at.lr:g}; scale X, or use a smaller "
-                "learning_rate_init or clip_norm=1.0."
-            )
+            names = getattr(self, "feature_names_in_", None) if self.encoder_ is None else self.encoder_.feature_names
+            where = at.where(names).replace("the loss", "The loss", 1)
+            raise DataError(f"{NOT_FINITE} {where}; scale X, or use a smaller learning_rate_init or clip_norm=1.0.")
         if at is None and not all(np.isfinite(value).all() for value in outcome.parameters.values()):
             raise DataError(NOT_FINITE)
 

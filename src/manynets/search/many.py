@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
+import signal
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.data.split import split_rows
 from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError
-from manynets.fitting import Prepared, prepare, versions
+from manynets.fitting import Prepared, prepare, system_of, versions
 from manynets.model import Model
 from manynets.nn.initial import initial_parameters
 from manynets.nn.population import Population, Shape
@@ -23,6 +25,7 @@ from manynets.search.folds import Fold, folds_of
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task, find_task
 from manynets.tasks.objectives import objective_for
+from manynets.training.checkpoint import Checkpoint, Parts
 from manynets.training.events import Observer
 from manynets.training.many import Failure, Relay, train_what_can
 from manynets.training.members import Divergence, Member, Outcome, Problem
@@ -121,6 +124,9 @@ def train_many(
     memory_limit: int | None = None,
     at_most: int | None = None,
     told: Callable[[Sequence[Result]], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    known: Mapping[tuple[int, int], Result] | None = None,
 ) -> list[Result]:
     """Train every candidate on every fold, as many at once as can share their steps; return results, candidates x folds.
 
@@ -132,6 +138,11 @@ def train_many(
     validation: None; a fraction of each fold's training rows, split by the recipe's seed; or a set (X, y) or (X, y, weights).
     memory_limit: bytes; what would take more is trained in parts, one after the other. at_most: networks in a part.
     told: called with results as soon as they are there, a part at a time.
+    checkpoint: where and how often to write the state of the part that is being trained, in a folder of its own that is removed
+        once the part is through (and `told`). resume: a folder of such parts, to go on from as if nothing had happened.
+    known: results by (candidate, fold) that an earlier call told; they are returned as they are. The parts are those of a call
+        without them, so with all else as it was the other results have the same bits (same machine, versions, thread count
+        and memory_limit).
 
     Each result equals `train(X[rows], y[rows], spec, recipe, task=task, ...)` of its own, where the task is that of the whole y
     (with all its classes; the unit in which a regression target is learnt is the standard deviation of the whole y).
@@ -139,7 +150,8 @@ def train_many(
     fold (and each split for validation) of a frame is a problem of its own; give an `encoder` to share one.
 
     A candidate that does not fit the data, or the memory, has its error in its results, and one whose loss was not finite its
-    divergence; the others are complete. Ctrl-C ends what is not through as "interrupted", with an InterruptedWarning.
+    divergence; the others are complete. Ctrl-C ends what is not through as "interrupted", with an InterruptedWarning; with a
+    checkpoint, SIGTERM has it written first and then takes its course.
     Raises DataError and OptionError for what no candidate could be trained with.
 
     >>> import manynets as mn
@@ -165,6 +177,10 @@ def train_many(
             f"validation is {validation!r}, but must be None, a fraction of each fold's training rows, or a set (X, y)"
         )
 
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='many')")
+    kept = Parts(checkpoint, resume) if checkpoint is not None or resume is not None else None
+    earlier = dict(known or {})
     results: dict[tuple[int, int], Result] = {}
     jobs: dict[tuple[Any, ...], _Job | ManynetsError] = {}
     parts = _Parts(split, total, validation, whole, target)
@@ -195,8 +211,10 @@ def train_many(
     ready = [job for job in jobs.values() if isinstance(job, _Job)]
     if not ready:
         raise next(job for job in jobs.values() if isinstance(job, ManynetsError))
+    results = {place: result for place, result in results.items() if place not in earlier}
     if told is not None and results:
         told(list(results.values()))
+    results |= earlier
 
     watching = [*progress_observers(progress), *observers]
     relay = Relay(whole.metric, sum(len(job.members) for job in ready), watching) if len(ready) > 1 else None
@@ -210,7 +228,7 @@ def train_many(
             if told is not None:
                 told(found)
 
-        with listening(halt):
+        with listening(halt, (signal.SIGINT,) if checkpoint is None else (signal.SIGINT, signal.SIGTERM)):
             train_what_can(
                 job.prepared.problem,
                 job.members,
@@ -219,11 +237,16 @@ def train_many(
                 at_most=at_most,
                 told=done,
                 halt=halt,
+                parts=kept,
+                system=system_of(job.prepared),
+                known=[number for number, place in by_number.items() if place in earlier],
             )
         if relay is not None:
             relay.done(len(job.members))
     if relay is not None:
         relay.finish()
+    if halt.signal == signal.SIGTERM:
+        signal.raise_signal(signal.SIGTERM)
     if halt.asked:
         left = sum(result.stopped == "interrupted" for result in results.values())
         warnings.warn(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning, stacklevel=2)

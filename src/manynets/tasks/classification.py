@@ -69,7 +69,8 @@ class _OneLabel(Task):
 
     def codes(self, scores: Values) -> Values:
         """Return the class codes (N,) that raw scores (N, O) predict."""
-        return (scores[:, 0] > 0).astype(np.int64) if self.outputs == 1 else scores.argmax(axis=1)
+        binary = self.outputs < len(self.classes)
+        return (scores[:, 0] > 0).astype(np.int64) if binary else scores.argmax(axis=1)
 
     def predict(self, scores: Values, *, loss: str | None = None) -> Values:
         return np.array(self.classes)[self.codes(scores)]

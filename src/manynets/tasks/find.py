@@ -77,9 +77,9 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
             raise OptionError(f"task 'multilabel' has count {count!r}, but needs a whole number of at least 1")
         return Multilabel(count)
     classes = data["classes"]
-    sound = isinstance(classes, list) and len(classes) >= 2
+    sound = isinstance(classes, list) and len(classes) >= 1  # of one class only: what a classifier is trained on may have no other
     if not sound or not (all(isinstance(c, str) for c in classes) or all(_is_label(c) for c in classes)):
-        raise OptionError(f"task {name!r} needs a list 'classes' of at least two texts or numbers")
+        raise OptionError(f"task {name!r} needs a list 'classes' of texts or numbers")
     if len(set(classes)) != len(classes):
         raise OptionError(f"task {name!r} lists a class twice")
     if name == "binary" and len(classes) != 2:

@@ -9,25 +9,35 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import hashlib
+import json
 import math
 import os
 import re
 import shutil
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manynets.errors import CheckpointWarning, ModelFileError, OptionError
-from manynets.modelfile import read_model_file, replacing, write_model_file
+from manynets.modelfile import check_path, read_model_file, replacing, write_model_file
 from manynets.training.members import Member, Problem
-from manynets.training.state import TrainState, capture, differences, identity_of, restore
+from manynets.training.state import Digests, TrainState, capture, differences, identity_of, restore
 
 if TYPE_CHECKING:
     from manynets.training.loop import Run
 
-__all__ = ["Checkpoint", "Checkpoints", "checkpoint_files", "newest_checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "Checkpoints",
+    "Parts",
+    "checkpoint_files",
+    "newest_checkpoint",
+    "read_checkpoint",
+    "write_checkpoint",
+]
 
 _NAME = re.compile(r"step-(\d{1,18})\.checkpoint")
 _TEMPORARY = re.compile(r"\.step-\d+\.checkpoint\..*\.tmp")
@@ -51,6 +61,7 @@ class Checkpoint:
     keep: int = 2
 
     def __post_init__(self) -> None:
+        check_path(self.folder, what="Checkpoint.folder")
         for name in ("every_epochs", "every_steps", "keep"):
             value = getattr(self, name)
             if not (value is None and name != "keep") and (type(value) is not int or value < 1):
@@ -95,6 +106,7 @@ def newest_checkpoint(place: str | os.PathLike[str]) -> tuple[Path, TrainState, 
 
     Damaged ones are passed over with a CheckpointWarning. Where there is none that is whole, it is a ModelFileError.
     """
+    check_path(place, what="resume")
     if not Path(place).is_dir():
         return (Path(place), *read_checkpoint(place))
     files = checkpoint_files(place)
@@ -120,24 +132,25 @@ class Checkpoints:
     """What a run asks and tells between its steps (`manynets.training.loop.Keeper`): restores, writes and deletes checkpoints.
 
     checkpoint: None to write none; resume: a folder or a file to go on from, None to start anew. system: what decides about the
-    bits besides the run itself.
+    bits besides the run itself. identity: that of problem and members, where it is known already.
     """
 
     def __init__(
         self,
         problem: Problem,
-        members: list[Member],
+        members: Sequence[Member],
         *,
         checkpoint: Checkpoint | None,
         resume: str | os.PathLike[str] | None,
         system: Mapping[str, Any],
+        identity: Mapping[str, Any] | None = None,
     ) -> None:
         self.checkpoint, self.resume, self.system = checkpoint, resume, dict(system)
-        self.identity = identity_of(problem, members)
+        self.identity = identity or identity_of(problem, members)
         self.written: Path | None = None
-        self._steps = 0
+        self._steps = self._first_step = 0
         self._last_step = -1
-        self._last_time = time.monotonic()
+        self._began = self._last_time = time.monotonic()
         self._folder = None if checkpoint is None else Path(checkpoint.folder)
         if self._folder is not None:
             self._claim(self._folder)
@@ -193,16 +206,20 @@ class Checkpoints:
             needed = size * (self.checkpoint.keep + 1) - sum(path.stat().st_size for path in checkpoint_files(self._folder))
             if shutil.disk_usage(self._folder).free < needed:
                 raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: checkpoints need {needed:,} bytes", str(self._folder))
-        self._last_time = time.monotonic()
+        self._first_step, self._began = run.step, time.monotonic()
+        self._last_time = self._began
 
     def next_step(self, run: Run) -> int | None:
-        """Return the next step at which a checkpoint is due."""
+        """Return the next step at which a checkpoint is due, or at which the clock is to be looked at."""
         if self.checkpoint is None:
             return None
         every = [self.checkpoint.every_steps, (self.checkpoint.every_epochs or 0) * self._steps]
-        if self.checkpoint.every_seconds is not None:
-            every.append(1)  # it looks at the clock
-        return min(((run.step // n + 1) * n for n in every if n), default=None)
+        due = [(run.step // n + 1) * n for n in every if n]
+        if self.checkpoint.every_seconds is not None:  # as many steps as are made until then, at most in a second
+            now = time.monotonic()
+            left = min(self.checkpoint.every_seconds - (now - self._last_time), 1.0)
+            due.append(run.step + max(1, int((run.step - self._first_step) * left / max(now - self._began, 1e-9))))
+        return min(due, default=None)
 
     def pause(self, run: Run) -> None:
         """Write a checkpoint if one is due; if that fails, warn and go on."""
@@ -239,3 +256,52 @@ class Checkpoints:
         for file in older[self.checkpoint.keep - 1 :]:
             with contextlib.suppress(OSError):
                 file.unlink()
+
+
+class Parts:
+    """Checkpoints of networks that are trained in parts, one after the other: each part has a folder of its own within the
+    checkpoint's, named by what is trained, from its first step until it is through.
+
+    checkpoint: None to write none; resume: a folder with parts to go on from, None to start anew.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | None, resume: str | os.PathLike[str] | None) -> None:
+        self.checkpoint = checkpoint
+        self.resume = None
+        if resume is not None:
+            check_path(resume, what="resume")
+            self.resume = Path(resume)
+            if not self.resume.is_dir():
+                raise ModelFileError(f"{resume}: there is no such folder of checkpoints; leave out resume to start anew")
+        self._digests = Digests()
+        if checkpoint is None or resume is not None or not Path(checkpoint.folder).is_dir():
+            return
+        if any(entry.name.startswith("part-") for entry in Path(checkpoint.folder).iterdir()):
+            raise OptionError(
+                f"{checkpoint.folder} holds checkpoints of an earlier training; go on from them with "
+                f"resume={str(checkpoint.folder)!r}, or choose another folder"
+            )
+
+    def keeper(self, problem: Problem, members: Sequence[Member], system: Mapping[str, Any]) -> Checkpoints | None:
+        """Return the keeper of a part; None where there is nothing to keep, nor to go on from."""
+        identity = identity_of(problem, members, self._digests)
+        name = "part-" + hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        there = None if self.resume is None else self.resume / name
+        resume = there if there is not None and checkpoint_files(there) else None
+        own = None
+        if self.checkpoint is not None:
+            own = dataclasses.replace(self.checkpoint, folder=Path(self.checkpoint.folder) / name)
+        if own is None and resume is None:
+            return None
+        try:
+            return Checkpoints(problem, members, checkpoint=own, resume=resume, system=system, identity=identity)
+        except ModelFileError as error:
+            raise ModelFileError(f"{error}; remove {there} to train its {len(members)} networks anew") from error
+
+    def through(self, keeper: Checkpoints) -> None:
+        """Remove the checkpoints of a part; and the folder of all, once none is left in it."""
+        if keeper.checkpoint is not None:
+            place = Path(keeper.checkpoint.folder)
+            shutil.rmtree(place, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                place.parent.rmdir()

@@ -27,6 +27,7 @@ from manynets.spec import MLP, Constant, ReduceOnPlateau
 from manynets.tasks.objectives import Objective, objective_for
 from manynets.training.autograd import Autograd, ModuleGradient, ModulePopulation
 from manynets.training.closed_form import ClosedForm
+from manynets.training.divergence import Search
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Observer, Started
 from manynets.training.members import Divergence, Member, Outcome, Problem, Progress, batch_rows
 from manynets.training.settings import torch_settings
@@ -90,9 +91,11 @@ class Run:
         observers: Sequence[Observer] = (),
         keeper: Keeper | None = None,
         halt: Halt | None = None,
+        search: bool = True,
     ) -> None:
         self.problem, self.observers, self.members = problem, list(observers), list(members)
         self.keeper, self.halt = keeper, halt or Halt()
+        self.search = Search() if search else None
         self.recipe, spec = members[0].recipe, members[0].spec
         self.objective: Objective = objective_for(problem.task, self.recipe)
         self.device, self.dtype = problem.rows.x.device, problem.rows.x.dtype
@@ -188,6 +191,10 @@ class Run:
         self._course_of = np.array([self._courses.index(course) for course in courses])
         self._graphs: dict[int, Any] = {}
 
+    def again(self, members: Sequence[Member]) -> Run:
+        """Return a run of some of the members from their beginning, which nobody watches."""
+        return Run(self.problem, members, halt=self.halt, search=False)
+
     # ------------------------------------------------------------------------------------------------------------ the loop
 
     def run(self) -> list[Outcome]:
@@ -199,7 +206,7 @@ class Run:
         with self._settings():
             self.began = time.perf_counter()
             while len(self.tracks):
-                boundary = self._next_boundary()
+                boundary = self.next_boundary()
                 self.advance(boundary)
                 if self.step == boundary:
                     self.evaluate()
@@ -215,7 +222,7 @@ class Run:
         self._tell(Finished(self.seconds, diverged))
         return [self.outcomes[number] for number in numbers]
 
-    def _next_boundary(self) -> int:
+    def next_boundary(self) -> int:
         """Return the next step after which the networks are evaluated: an epoch's end or every N steps, or a network's end."""
         every = self.recipe.evaluate_every or self.steps
         return min((self.step // every + 1) * every, int(self.tracks.totals[self.tracks.alive].min()))
@@ -376,9 +383,10 @@ class Run:
         numbers = tuple(tracks.members[place].number for place in seen)
         shown = {name: values[seen] for name, values in columns.items()}
         self._tell(Evaluated(self.step, numbers, shown, int(tracks.alive.sum())))
+        bad_steps = np.where(first_bad >= 0, first_bad - len(log) + self.step, self.step - 1)
+        diverged = self._divergences({place: int(bad_steps[place]) for place in np.flatnonzero(ended & ~finite).tolist()})
         for place in np.flatnonzero(ended).tolist():
-            at = int(first_bad[place]) - len(log) + self.step if first_bad[place] >= 0 else self.step - 1
-            self._end(place, None if finite[place] else self._divergence(place, at))
+            self._end(place, diverged.get(place))
         if tracks.alive.sum() < CROWDED * k:
             self._free()
 
@@ -406,8 +414,11 @@ class Run:
             elif len(places):
                 best.index_copy_(0, places, now.index_select(0, places))
 
-    def _divergence(self, place: int, step: int) -> Divergence:
-        return Divergence(step // self.steps + 1, step + 1, float(self.rates(step, 1)[0, place]))
+    def _divergences(self, at: Mapping[int, int]) -> dict[int, Divergence]:
+        """Return where and why networks diverged, by place, from the step (counted from 0) of each."""
+        if at and self.search is not None:
+            return self.search.find(self, at)
+        return {k: Divergence(s // self.steps + 1, s + 1, float(self.rates(s, 1)[0, k])) for k, s in at.items()}
 
     def _end(self, place: int, divergence: Divergence | None, *, interrupted: bool = False) -> None:
         """Write the outcome of the network at this place."""

@@ -6,13 +6,15 @@ import dataclasses
 import os
 import signal
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
-from manynets.errors import InterruptedWarning, ManynetsError, OptionError
+from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError
 from manynets.nn.population import Shape
+from manynets.training.checkpoint import Parts
 from manynets.training.events import Advanced, Event, Finished, Observer, Started
 from manynets.training.loop import Keeper, Run
 from manynets.training.members import Member, Outcome, Problem, batch_rows, group_key
@@ -117,36 +119,51 @@ def train_what_can(
     at_most: int | None = None,
     told: Callable[[Sequence[Outcome | Failure]], None] = lambda results: None,
     halt: Halt | None = None,
+    parts: Parts | None = None,
+    system: Mapping[str, Any] | None = None,
+    known: Collection[int] = (),
 ) -> list[Outcome | Failure]:
     """Train as `train_members`, but a member that cannot be trained (an option that does not fit its data, too little memory)
     becomes a Failure, and the others are trained all the same.
 
     at_most: networks that are trained together. told: called with the results of each group, as soon as it is through.
     halt: once it is asked, what is being trained ends as "interrupted", and so does all that waits.
+    parts: keeps checkpoints of the group that is being trained, with `system` in them (see Checkpoints).
+    known: numbers of members whose results are there already. The groups are cut as if they were not, so that each network has
+        the same company; one in which all are known is left out, here and in what is returned.
     """
     limit = memory_at_hand(problem.rows.x.device) if memory_limit is None else memory_limit
+    halt = halt or Halt()
     results: dict[int, Outcome | Failure] = {}
     fit: list[Member] = []
     for member in members:
         try:
             group_key(member, problem, False)
         except ManynetsError as error:
-            results[member.number] = Failure(member.number, error)
-            told([results[member.number]])
+            if member.number not in known:
+                results[member.number] = Failure(member.number, error)
+                told([results[member.number]])
         else:
             fit.append(member)
     waiting = []
     for group in groups_of(problem, fit):
         size = max(1, min(len(group), int(limit // max(1, network_bytes(group[0], problem))), at_most or len(group)))
-        parts = -(-len(group) // size)
-        waiting += [group[i * len(group) // parts : (i + 1) * len(group) // parts] for i in range(parts)]
-    relay = Relay(problem.task.metric, len(fit), observers) if len(waiting) > 1 else None
+        count = -(-len(group) // size)
+        cuts = [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
+        waiting += [cut for cut in cuts if not all(member.number in known for member in cut)]
+    relay = Relay(problem.task.metric, sum(map(len, waiting)), observers) if len(waiting) > 1 else None
     while waiting:
         group = waiting.pop(0)
+        keeper = None if parts is None or halt.asked else parts.keeper(problem, group, system or {})
+        watching = observers if relay is None else [relay]
         try:
             with usual_modes(problem.rows.x.device):
-                outcomes = Run(problem, group, observers=observers if relay is None else [relay], halt=halt).run()
+                outcomes = Run(problem, group, observers=watching, keeper=keeper, halt=halt).run()
+        except ModelFileError:  # a checkpoint that cannot be used: to train anew instead is not ours to decide
+            raise
         except (ManynetsError, MemoryError, RuntimeError) as error:
+            if parts is not None and keeper is not None:
+                parts.through(keeper)
             if len(group) > 1:  # find out which one it is, or train fewer at a time
                 waiting[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]
             else:
@@ -159,9 +176,11 @@ def train_what_can(
                 relay.done(len(group))
             results |= {outcome.number: outcome for outcome in outcomes}
             told(outcomes)
+            if parts is not None and keeper is not None and not halt.asked:
+                parts.through(keeper)
     if relay is not None:
         relay.finish()
-    return [results[member.number] for member in members]
+    return [results[member.number] for member in members if member.number in results]
 
 
 class Relay:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,11 +71,42 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Divergence:
-    """Where a loss stopped being finite: epoch and step count from 1."""
+    """Where a loss stopped being finite: epoch and step count from 1.
+
+    layer: what was not finite first, such as "layer hidden1 (its output)"; "" where that is not known, or it was the input.
+    column: of X, the one that reaches farthest from 0 (`reach`), where that may be the cause. Without a layer it is the cause.
+    """
 
     epoch: int
     step: int
     lr: float
+    layer: str = ""
+    column: int | None = None
+    reach: float = 0.0
+
+    def where(self, names: Sequence[str] | None = None) -> str:
+        """Return what happened in words. names: of the columns.
+
+        >>> Divergence(1, 3, 0.1, "layer hidden1 (its output)").where()
+        'the loss was not finite in epoch 1, step 3, at learning rate 0.1; the first not to be finite was layer hidden1 (its output)'
+        >>> Divergence(1, 1, 0.1, "", 1, 1e38).where(["age", "price"])
+        "the loss was not finite in epoch 1, step 1, at learning rate 0.1, as input column 'price' reaches 1e+38"
+        """
+        text = f"the loss was not finite in epoch {self.epoch}, step {self.step}, at learning rate {self.lr:g}"
+        if self.layer:
+            return f"{text}; the first not to be finite was {self.layer}"
+        return text if self.column is None else f"{text}, as {self._column(names)} reaches {self.reach:.3g}"
+
+    def remedy(self, names: Sequence[str] | None = None) -> str:
+        """Return what to do about it. names: of the columns."""
+        if self.column is None:
+            return "use a smaller learning rate or clip_norm=1.0"
+        if not self.layer:
+            return f"scale {self._column(names)}"
+        return f"scale {self._column(names)}, which reaches {self.reach:.3g}, or use a smaller learning rate or clip_norm=1.0"
+
+    def _column(self, names: Sequence[str] | None) -> str:
+        return f"input column {self.column if names is None or self.column is None else repr(names[self.column])}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -12,20 +13,39 @@ from manynets.spec import Precision
 
 __all__ = ["find_device", "torch_settings", "usual_modes"]
 
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+CUBLAS_DETERMINISTIC = (":4096:8", ":16:8")  # sizes of its workspace with which its products have the same bits each time
 SMALL_LAYER = 1 << 15  # numbers from which torch itself shares an elementwise operation between threads
 SMALL_STEP = 6e6  # multiplications in one step below which a second thread costs more than it brings; bench/ measures it
 SMALL_MANY = 4e7  # the same for many networks: their products are small, and a thread that waits for a busy core stalls each
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device for "auto", "cpu", "cuda" or "cuda:N"; one that is not there is an OptionError."""
+    """Return the device for "auto", "cpu", "cuda" or "cuda:N"; one that is not there is an OptionError.
+
+    Where torch's deterministic mode is on, CUBLAS_WORKSPACE_CONFIG is set before CUDA starts; once it has, that is an OptionError.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise OptionError(f"device is {name!r}, but torch finds {found} CUDA devices here; use device='cpu' or 'auto'")
+    if device.type == "cuda" and torch.are_deterministic_algorithms_enabled():
+        _make_cublas_deterministic()
     return device
+
+
+def _make_cublas_deterministic() -> None:
+    if os.environ.get(CUBLAS) in CUBLAS_DETERMINISTIC:
+        return
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        os.environ[CUBLAS] = CUBLAS_DETERMINISTIC[0]
+    elif not torch.is_deterministic_algorithms_warn_only_enabled():
+        raise OptionError(
+            f"{CUBLAS} is {os.environ.get(CUBLAS)!r}, but torch.use_deterministic_algorithms is on and needs it to be "
+            f"{' or '.join(CUBLAS_DETERMINISTIC)} before CUDA starts, which it has; set it in the environment of the process"
+        )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from manynets.training.members import Divergence, Member, Outcome, Problem, Prog
 if TYPE_CHECKING:
     from manynets.training.loop import Run
 
-__all__ = ["TrainState", "capture", "differences", "identity_of", "restore"]
+__all__ = ["Digests", "TrainState", "capture", "differences", "identity_of", "restore"]
 
 Array = NDArray[Any]
 
@@ -101,7 +101,7 @@ def _outcome_out(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Array]]:
         "number": outcome.number,
         "best": outcome.best,
         "stopped": outcome.stopped,
-        "divergence": None if at is None else [at.epoch, at.step, at.lr],
+        "divergence": None if at is None else dataclasses.astuple(at),
         "seconds": outcome.seconds,
         "parameters": list(outcome.parameters),
         "columns": list(outcome.history),
@@ -186,30 +186,52 @@ def _outcome_in(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Outco
         {name: tensors[f"{place}history/{name}"].tolist() for name in about["columns"]},
         int(about["best"]),
         str(about["stopped"]),
-        None if at is None else Divergence(int(at[0]), int(at[1]), float(at[2])),
+        None if at is None else _divergence_in(*at),
         float(about["seconds"]),
         progress,
     )
 
 
+def _divergence_in(epoch: Any, step: Any, lr: Any, layer: Any = "", column: Any = None, reach: Any = 0.0) -> Divergence:
+    return Divergence(int(epoch), int(step), float(lr), str(layer), None if column is None else int(column), float(reach))
+
+
 # --------------------------------------------------------------------------------------------------------------- identity
 
 
-def identity_of(problem: Problem, members: list[Member]) -> dict[str, Any]:
+class Digests:
+    """Hashes of arrays, each made once: networks share their rows."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Tensor | Array, str]] = {}  # with the array, so that no other one gets its id
+
+    def __call__(self, values: Tensor | Array | None) -> str | None:
+        """Return the hash of type, shape and values; None for None."""
+        if values is None:
+            return None
+        if id(values) not in self._known:
+            array = np.ascontiguousarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
+            check = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+            check.update(array.reshape(-1).view(np.uint8).data)
+            self._known[id(values)] = values, check.hexdigest()[:16]
+        return self._known[id(values)][1]
+
+
+def identity_of(problem: Problem, members: Sequence[Member], digests: Digests | None = None) -> dict[str, Any]:
     """Return what a checkpoint and the run that resumes from it must have in common, as JSON: data by hash, specs, recipes."""
-    rows, apart = problem.rows, problem.validation
-    data = {"X": _digest(rows.x), "y": _digest(rows.target), "weights": _digest(rows.weight)}
+    rows, apart, digest = problem.rows, problem.validation, digests or Digests()
+    data = {"X": digest(rows.x), "y": digest(rows.target), "weights": digest(rows.weight)}
     if apart is not None:
-        data |= {"validation X": _digest(apart.x), "validation y": _digest(apart.target)}
-        data["validation weights"] = _digest(apart.weight)
+        data |= {"validation X": digest(apart.x), "validation y": digest(apart.target)}
+        data["validation weights"] = digest(apart.weight)
     return {
         "task": problem.task.to_json(),
         "data": data | {"rows": len(rows), "columns": rows.x.shape[1]},
-        "networks": {str(member.number): _member(member) for member in members},
+        "networks": {str(member.number): _member(member, digest) for member in members},
     }
 
 
-def _member(member: Member) -> dict[str, Any]:
+def _member(member: Member, digest: Digests) -> dict[str, Any]:
     spec: dict[str, Any]
     if isinstance(member.spec, nn.Module):
         kind = type(member.spec)
@@ -222,17 +244,8 @@ def _member(member: Member) -> dict[str, Any]:
         "spec": spec,
         "recipe": to_json(member.recipe),
         "start": member.start,
-        **{name: _digest(value) for name, value in own.items()},
+        **{name: digest(value) for name, value in own.items()},
     }
-
-
-def _digest(values: Tensor | Array | None) -> str | None:
-    if values is None:
-        return None
-    array = np.ascontiguousarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
-    check = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    check.update(array.reshape(-1).view(np.uint8).data)
-    return check.hexdigest()[:16]
 
 
 def differences(found: Any, wanted: Any, place: str = "") -> list[str]:

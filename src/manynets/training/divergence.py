@@ -1,0 +1,208 @@
+"""What was not finite first when a network diverged: looked for once it was stopped, so that no step pays for it.
+
+A run looks at its numbers at evaluations, and by then every weight of the network is NaN. So its steps up to the one at which the
+loss stopped being finite are made again, in a run of their own, and there its weights, its batch and each layer are looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from manynets.data.batches import Slots
+from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.population import BN_EPS, Population, norm_rows
+from manynets.training.autograd import ModulePopulation
+from manynets.training.members import Divergence, Member
+
+if TYPE_CHECKING:
+    from manynets.training.loop import Run
+
+__all__ = ["Search"]
+
+WORK = 1e11  # multiplications that a run may spend on looking: some 10 s of one core
+STEP_WORK = 1e6  # what a step costs besides its multiplications
+LARGE = 1e3  # a column that reaches this may be why the weights grew
+PART = 1 << 20  # numbers looked at together
+
+
+class Search:
+    """Looks for the cause of divergences in a run, until its work is spent. `again` makes a run like it of some members."""
+
+    def __init__(self) -> None:
+        self.work = WORK
+
+    def find(self, run: Run, at: Mapping[int, int]) -> dict[int, Divergence]:
+        """Return what is known of networks, by place, that diverged at the step given (counted from 0) since the last evaluation."""
+        layers: dict[int, str] = {}
+        with contextlib.suppress(Exception):  # a module that cannot be copied, too little memory: its weights are all there is then
+            layers = self._layers(run, at)
+        out = {}
+        for place, step in at.items():
+            layer = layers.get(place) or _unsound(run, place)
+            column, reach = _largest_column(run, run.tracks.members[place])
+            if reach > math.sqrt(torch.finfo(run.dtype).max):
+                layer = ""  # its square is beyond all numbers: the loss cannot be finite
+            suspect = (column, reach) if reach >= LARGE else (None, 0.0)
+            lr = float(run.rates(step, 1)[0, place])
+            out[place] = Divergence(step // run.steps + 1, step + 1, lr, layer, *suspect)
+        return out
+
+    def _layers(self, run: Run, at: Mapping[int, int]) -> dict[int, str]:
+        """Return what was not finite first in each network, by place; of none where making its steps again costs too much."""
+        members = [run.tracks.members[place] for place in at]
+        rows = 3.0 * run.batch_size * len(members) * run.population.weight_count
+        self.work -= (max(at.values()) + 1 - members[0].start) * (rows + STEP_WORK)
+        if self.work < 0 or (run.module is not None and run.tracks.best[0] >= 0):
+            return {}
+        twin = run.again([_as_it_began(run, member) for member in members])
+        out = {}
+        for step in sorted(set(at.values())):
+            if not _advance(twin, step):
+                break
+            numbers = {member.number: k for k, member in enumerate(twin.tracks.members)}
+            places = {place: numbers[run.tracks.members[place].number] for place in at if at[place] == step}
+            looked = {place: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for place, k in places.items()}
+            twin.advance(step + 1)
+            sound = torch.isfinite(twin.log[-1][-1]).tolist()
+            for place, k in places.items():
+                weights, output, (name, most) = looked[place]
+                loss = "" if sound[k][0] else f"the loss (layer {name} reaches {most:.3g})"
+                penalty = "" if sound[k][2] else "the penalty on the weights"
+                out[place] = weights or output or loss or penalty or _unsound(twin, k)
+        return out
+
+
+def _as_it_began(run: Run, member: Member) -> Member:
+    """Return the member with a copy of its module as it was before the first step; of an MLP, itself."""
+    if run.module is None or not isinstance(run.population, ModulePopulation):
+        return member
+    module, start = copy.deepcopy(run.module), 0
+    for name in run.population.names:
+        parameter = module.get_parameter(name)
+        parameter.data = run.best_flat[0, start : start + parameter.numel()].view(parameter.shape).clone()
+        start += parameter.numel()
+    start = 0
+    for buffer in module.buffers():
+        if buffer.is_floating_point():
+            buffer.copy_(run.best_statistics[0, start : start + buffer.numel()].view(buffer.shape))
+            start += buffer.numel()
+    return dataclasses.replace(member, spec=module)
+
+
+def _advance(twin: Run, step: int) -> bool:
+    """Make steps until `step` of them were made, evaluations included; return whether it came so far."""
+    while twin.step < step and len(twin.tracks) and not twin.halt.asked:
+        boundary = twin.next_boundary()
+        twin.advance(min(boundary, step))
+        if twin.step == boundary:
+            twin.evaluate()
+    return twin.step == step and not twin.halt.asked
+
+
+# ------------------------------------------------------------------------------------------------------------ what to look at
+
+
+def _unsound(run: Run, place: int, *, statistics: bool = True) -> str:
+    """Return the first layer whose weights (or else whose running statistics) are not finite, "" for none."""
+    population = run.population
+    if isinstance(population, ModulePopulation):
+        weights: dict[str, Tensor] = dict(population.module.named_parameters())
+        running: dict[str, Tensor] = dict(population.module.named_buffers())
+    else:
+        order = [name for i, layer in enumerate(population.shape.layers) for name in (layer[0], f"norm{i}")]
+        by_layer = sorted(population.parameters, key=lambda name: order.index(name.partition(".")[0]))
+        weights = {name: population.parameters[name][place] for name in by_layer}
+        running = {name: value[place] for name, value in population.buffers.items()}
+    for what, named in (("weights", weights), ("statistics", running if statistics else {})):
+        for name, value in named.items():
+            if not torch.isfinite(value).all():
+                return f"layer {name.rpartition('.')[0] or name} (its {what})"
+    return ""
+
+
+def _unsound_output(run: Run, place: int) -> tuple[str, tuple[str, float]]:
+    """Return the first layer that gives what is not finite for the next batch ("" for none), and the last with how far it reaches."""
+    epoch, start = divmod(run.step, run.steps)
+    slots = next(run.batches.chunks(epoch, start, start + 1)).slots
+    outputs: Iterable[tuple[str, Tensor]]
+    if isinstance(run.population, ModulePopulation):
+        outputs = _module_outputs(run.population.module, slots.slot_x[0])
+    else:
+        run.gradient.prepare(slots, run.step, 1)
+        outputs = _outputs(run, run.population, place, slots)
+    name, output = "", torch.empty(0)
+    for name, output in outputs:
+        if not torch.isfinite(output).all():
+            return f"layer {name} (its output)", (name, math.inf)
+    return "", (name, float(output.abs().max()))
+
+
+def _outputs(run: Run, population: Population, place: int, slots: Slots) -> Iterator[tuple[str, Tensor]]:
+    """Yield what each layer of a network gives for the first slot, in training: (name, (b, H)) after its activation."""
+    masks, shape = run.gradient.masks, population.shape  # type: ignore[attr-defined]  # that of a population has them
+
+    def own(value: Tensor) -> Tensor:
+        return value if population.size == 1 else value[min(place, len(value) - 1)]
+
+    def masked(i: int, h: Tensor) -> Tensor:
+        layer = masks.layers[i]
+        return h if layer is None else h * own(layer[0]) * masks.scales[i]
+
+    def parameter(name: str) -> Tensor | None:
+        return population.parameters[name][place] if name in population.parameters else None
+
+    h, raw = masked(0, own(slots.slot_x[0])), slots.slot_raw[0]
+    raw = None if raw is None else own(raw)
+    for i, (name, _, _) in enumerate(shape.layers):
+        h = nn.functional.linear(h, population.parameters[f"{name}.weight"][place], parameter(f"{name}.bias"))
+        if i == len(shape.hidden):
+            yield name, h
+            return
+        if shape.batch_norm:
+            rows, _ = norm_rows(h, raw)
+            w = 1.0 if raw is None else raw
+            h = h - (h * w).sum(-2, keepdim=True) / rows
+            h = h * torch.rsqrt((h * h * w).sum(-2, keepdim=True) / rows + BN_EPS)
+            h = h * population.parameters[f"norm{i}.weight"][place] + population.parameters[f"norm{i}.bias"][place]
+        h = ACTIVATIONS[shape.activation].call(h)
+        yield name, h
+        h = masked(i + 1, h)
+
+
+def _module_outputs(module: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:
+    """Return what the innermost parts of a module give for x in training, in the order in which they are called."""
+    out: list[tuple[str, Tensor]] = []
+
+    def listen(name: str) -> torch.utils.hooks.RemovableHandle:
+        def hook(_module: nn.Module, _given: object, output: object) -> None:
+            if isinstance(output, Tensor):
+                out.append((name, output.detach()))
+
+        return module.get_submodule(name).register_forward_hook(hook)
+
+    hooks = [listen(name) for name, part in module.named_modules() if not any(True for _ in part.children())]
+    module.train()
+    out.append(("the network", module(x)))
+    for handle in hooks:
+        handle.remove()
+    return out
+
+
+def _largest_column(run: Run, member: Member) -> tuple[int, float]:
+    """Return the column of the member's training rows that reaches farthest from 0, and how far."""
+    x = run.problem.rows.x
+    index = None if member.rows is None else torch.from_numpy(member.rows).to(x.device)
+    total, step = len(x) if index is None else len(index), max(1, PART // x.shape[1])
+    reach = torch.zeros(x.shape[1], device=x.device, dtype=x.dtype)
+    for start in range(0, total, step):
+        part = x[start : start + step] if index is None else x[index[start : start + step]]
+        reach = torch.maximum(reach, torch.maximum(part.amax(0), -part.amin(0)))
+    return int(reach.argmax()), float(reach.max())

@@ -1,0 +1,316 @@
+"""Case 44 for many networks: what was stopped in the middle of a group goes on with the bits of what was never stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import manynets as mn
+from manynets.search.many import Result
+from manynets.training import loop
+from manynets.training.checkpoint import Checkpoint, checkpoint_files
+from manynets.training.events import Advanced, Evaluated
+from tests.cli.conftest import Call, call
+from tests.reliability.sweeps import kill, written
+
+__all__ = ["call"]
+
+X = np.random.default_rng(0).standard_normal((120, 4))
+Y = (X[:, 0] + X[:, 1] ** 2 > 0.5).astype(np.int64)
+
+
+def tries() -> list[tuple[mn.MLP, mn.Recipe]]:
+    """Networks of several groups: optimizers, schedules, dropout, batch norm, early stopping, one that diverges, one that cannot be."""
+    small = {"epochs": 5, "batch_size": 16}
+    stopping = mn.EarlyStopping(patience=1, min_gain=0.02)
+    out: list[tuple[mn.MLP, mn.Recipe]] = [
+        (mn.MLP(hidden=(6,), dropout=p), mn.Recipe(optimizer=mn.Adam(lr=lr), seed=seed, schedule=mn.OneCycle(), **small))
+        for p in (0.0, 0.3)
+        for lr in (1e-3, 1e-1)
+        for seed in (0, 1)
+    ]
+    out += [
+        (
+            mn.MLP(hidden=(5, 4), batch_norm=True),
+            mn.Recipe(optimizer=mn.SGD(lr=lr, momentum=0.9), stopping=stopping, l2=1e-3, **small),
+        )
+        for lr in (1e-2, 1e-1, 1e30)
+    ]
+    out.append((mn.MLP(hidden=(4,)), mn.Recipe(optimizer=mn.NAdam(), gradient="autograd", **small)))
+    out.append((mn.MLP(hidden=(4,)), mn.Recipe(epochs=1, batch_size=500)))
+    return out
+
+
+class Killed(BaseException):
+    """What SIGKILL is to a process: nothing is done any more on the way out."""
+
+
+def run(**more: Any) -> list[Result]:
+    return mn.train_many(X, Y, tries(), folds=2, validation=0.2, at_most=3, progress=False, **more)
+
+
+def assert_same(found: Sequence[Result], wanted: Sequence[Result]) -> None:
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        assert (one.candidate, one.fold, one.stopped, one.best) == (other.candidate, other.fold, other.stopped, other.best)
+        assert np.array_equal([one.loss, one.score], [other.loss, other.score], equal_nan=True)
+        assert one.divergence == other.divergence
+        assert (one.error is None) == (other.error is None)
+        assert one.history.keys() == other.history.keys()
+        for name in one.history.keys() - {"seconds"}:
+            assert np.array_equal(one.history[name], other.history[name], equal_nan=True), name
+        assert (one.parameters is None) == (other.parameters is None)
+        if one.parameters is not None and other.parameters is not None:
+            assert all(np.array_equal(one.parameters[name], value) for name, value in other.parameters.items())
+
+
+@pytest.fixture(scope="module")
+def whole() -> list[Result]:
+    results = run()
+    assert {result.stopped for result in results} == {"done", "early", "diverged", "failed"}
+    return results
+
+
+def killed_after(events: int) -> Callable[[Any], None]:
+    left = [events]
+
+    def observer(event: Any) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+
+    return observer
+
+
+@pytest.mark.parametrize("every", [{"every_steps": 1}, {"every_steps": 7}, {"every_epochs": 1}, {"every_seconds": 0.001}])
+def test_killed_again_and_again(every: dict[str, Any], whole: list[Result], tmp_path: Path) -> None:
+    known: dict[tuple[int, int], Result] = {}
+    kills = 0
+    for number in range(1000):
+        moment = 10**9 if number == 40 else 3 + 17 * (number % 3)  # in some rounds before anything is through
+        try:
+            results = run(
+                checkpoint=Checkpoint(folder=tmp_path / "parts", **every),
+                resume=tmp_path / "parts" if kills else None,
+                known=known,
+                told=lambda found: known.update({(one.candidate, one.fold): one for one in found}),
+                observers=[killed_after(moment)],
+            )
+        except Killed:
+            kills += 1
+            assert len(list((tmp_path / "parts").glob("part-*"))) == 1
+            continue
+        break
+    assert kills > 3
+    assert_same(results, whole)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", [12, 40])
+def test_at_most_the_steps_since_the_last_checkpoint_are_lost(moment: int, tmp_path: Path) -> None:
+    """64 networks together: the run that resumes makes its first step at the last multiple of 5."""
+    many = [(mn.MLP(hidden=(6,), dropout=0.2), mn.Recipe(epochs=8, batch_size=16, seed=seed)) for seed in range(64)]
+    plain = mn.train_many(X, Y, many, progress=False)
+    seen: list[int] = []
+
+    def watch(event: Any) -> None:
+        if isinstance(event, Advanced):
+            seen.append(event.step)
+
+    def stop(event: Any) -> None:
+        if isinstance(event, Advanced) and event.step >= moment:
+            raise Killed
+
+    keep = Checkpoint(folder=tmp_path, every_steps=5)
+    with pytest.raises(Killed):
+        mn.train_many(X, Y, many, progress=False, checkpoint=keep, observers=[watch, stop])
+    [part] = tmp_path.iterdir()
+    newest = int(checkpoint_files(part)[0].stem.removeprefix("step-"))
+    assert seen[-1] - 5 <= newest <= seen[-1]
+    made: list[int] = []
+    steps = loop.Run._make_steps
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.Run, "_make_steps", lambda self, *args: made.append(self.step) or steps(self, *args))
+        resumed = mn.train_many(X, Y, many, progress=False, checkpoint=keep, resume=tmp_path)
+    assert made[0] == newest
+    assert_same(resumed, plain)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_writes_a_checkpoint_and_is_gone_on_from(number: int, whole: list[Result], tmp_path: Path) -> None:
+    def once(event: Any) -> None:
+        if isinstance(event, Evaluated) and event.step >= 6 and not sent:
+            sent.append(event.step)
+            signal.raise_signal(number)
+
+    sent: list[int] = []
+    caught: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: caught.append(number))
+    known: dict[tuple[int, int], Result] = {}
+    try:
+        with pytest.warns(mn.InterruptedWarning):
+            stopped = run(checkpoint=Checkpoint(folder=tmp_path), observers=[once])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert caught == ([signal.SIGTERM] if number == signal.SIGTERM else [])
+    [part] = tmp_path.iterdir()  # of the one that was being trained; those that waited have none
+    assert len(checkpoint_files(part)) == 1
+    known = {(one.candidate, one.fold): one for one in stopped if one.stopped not in ("interrupted", "early")}
+    assert 0 < len(known) < len(whole)
+    assert_same(run(resume=tmp_path, known=known), whole)
+
+
+def test_without_resume_an_earlier_training_is_not_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(checkpoint=Checkpoint(folder=tmp_path, every_steps=1), observers=[killed_after(5)])
+    with pytest.raises(mn.OptionError, match="holds checkpoints of an earlier training; go on from them with resume="):
+        run(checkpoint=Checkpoint(folder=tmp_path))
+    [part] = tmp_path.iterdir()
+    for file in checkpoint_files(part):
+        file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(mn.ModelFileError, match=f"whole.*; remove .*{part.name} to train its 2 networks anew"):
+        run(resume=tmp_path)
+
+
+def test_other_data_have_other_parts(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(checkpoint=Checkpoint(folder=tmp_path, every_steps=1), observers=[killed_after(5)])
+    other = mn.train_many(X, 1 - Y, tries()[:2], progress=False, resume=tmp_path)
+    assert_same(other, mn.train_many(X, 1 - Y, tries()[:2], progress=False))
+
+
+# --------------------------------------------------------------------------------------------------------- the command line
+
+SWEEP = ("sweep", "moons", "--hidden", "6", "--epochs", "9", "--points", "200", "--batch-size", "16", "-q", "--at-most", "4")
+GRID = ("--grid", "lr=1e-3:1e-1:log:3", "--grid", "dropout=0,0.2", "--seeds", "2")
+
+
+@pytest.mark.parametrize(
+    ("number", "more"),
+    [
+        (signal.SIGINT, ("--halving",)),
+        (signal.SIGKILL, ("--halving",)),
+        (signal.SIGKILL, ("--folds", "2", "--validation", "0.2", "--patience", "2")),
+    ],
+)
+def test_a_sweep_stopped_in_mid_group(
+    number: int, more: tuple[str, ...], call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(*SWEEP, *GRID, *more, "--out", "whole").code == 0
+    steps, seen = loop.Run._make_steps, [0]
+
+    def stopping(self: loop.Run, *args: Any) -> int:
+        made = steps(self, *args)
+        seen[0] += 1
+        if seen[0] in moments:
+            if number == signal.SIGINT:
+                signal.raise_signal(number)
+            else:
+                raise Killed
+        return made
+
+    moments = {20, 45}
+    monkeypatch.setattr(loop.Run, "_make_steps", stopping)
+    words = [*SWEEP, *GRID, *more, "--out", "here", "--checkpoint-every", "5 steps"]
+    for _ in moments:
+        try:
+            done = call(*words)
+            assert done.code == 130
+            assert "networks are kept in here/results.csv; go on with --resume --out here" in done.err
+        except Killed:
+            assert number == signal.SIGKILL
+        [part] = Path("here/checkpoints").iterdir()
+        assert len(checkpoint_files(part)) > 0
+        if "--resume" not in words:
+            words.append("--resume")
+    assert call(*words).code == 0
+    assert seen[0] > max(moments)
+    assert written(Path("here")) == written(Path("whole"))
+
+
+def test_the_best_model_of_a_sweep_goes_on_too(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    import manynets.cli.fit as module
+
+    words = [*SWEEP, "--grid", "lr=1e-3,1e-1", "--out", "here", "--checkpoint-every", "5 steps"]
+    assert call(*words[:-3], "whole").code == 0
+    made: list[int] = []
+
+    def train(*args: Any, **more: Any) -> mn.Model:
+        def observer(event: Any) -> None:
+            if isinstance(event, Advanced):
+                made.append(event.step)
+                if event.step > 20 and len(made) < 10**6 and not stopped:
+                    stopped.append(event.step)
+                    raise Killed
+
+        resumed.append(more["resume"])
+        return trained(*args, **more, observers=[observer])
+
+    trained, stopped, resumed = mn.train, [], []
+    monkeypatch.setattr(module.manynets, "train", train)
+    with pytest.raises(Killed):
+        call(*words)
+    assert call(*words, "--resume").code == 0
+    assert resumed[0] is None
+    assert resumed[1] == Path("here/best.part/checkpoints")
+    assert written(Path("here")) == written(Path("whole"))
+
+
+def test_what_was_killed_while_it_wrote_is_cleared_away(call: Call) -> None:
+    words = [*SWEEP, "--grid", "lr=1e-3,1e-1", "--out", "here"]
+    assert call(*words).code == 0
+    before = written(Path("here"))
+    for name in (".best.abc.tmp", "checkpoints/part-0123456789abcdef"):
+        Path("here", name).mkdir(parents=True)
+    Path("here/.results.csv.xyz.tmp").write_text("half")
+    assert written(Path("here")).startswith("strange files: ")
+    assert call(*words, "--resume").code == 0
+    assert written(Path("here")) == before
+
+
+def test_memory_is_that_of_the_beginning(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many networks fit decides about their company; so it is kept in sweep.json."""
+    import json
+
+    from manynets.cli import sweeping
+
+    words = [*SWEEP, "--grid", "lr=1e-3,1e-1", "--out", "here"]
+    monkeypatch.setattr(sweeping, "memory_at_hand", lambda device: 12345678)
+    assert call(*words).code == 0
+    assert json.loads(Path("here/sweep.json").read_text())["memory"] == 12345678
+    given: list[Any] = []
+    train = sweeping.train_many
+    monkeypatch.setattr(sweeping, "train_many", lambda *args, **more: given.append(more["memory_limit"]) or train(*args, **more))
+    monkeypatch.setattr(sweeping, "memory_at_hand", lambda device: 99)
+    Path("here/results.csv").unlink()
+    assert call(*words, "--resume").code == 0
+    assert given == [12345678]
+
+
+def kills(number: int, seed: int) -> None:
+    figures = kill(number, seed)
+    print(figures)
+    assert figures["kills"] == number
+    assert figures["failed"] == 0
+    assert figures["same bits"] == figures["sweeps"] > 0
+    assert figures["in mid-group"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_sweeps_killed_at_random() -> None:
+    kills(100, 5)
+
+
+def test_a_few_results_are_dataclasses() -> None:
+    """`known` is made by hand, from what was written down."""
+    [one] = mn.train_many(X, Y, tries()[:1], progress=False)
+    bare = Result(candidate=0, fold=0, spec=one.spec, recipe=one.recipe, task=one.task, stopped="done", score=one.score)
+    assert mn.train_many(X, Y, tries()[:1], progress=False, known={(0, 0): bare}) == [bare]
+    assert dataclasses.is_dataclass(bare)
