@@ -125,7 +125,7 @@ def test_what_is_no_parquet_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t\.parquet changed while it was read"):
         fit_encoder(table)
     (tmp_path / "t.parquet").unlink()
-    with pytest.raises(DataError, match="cannot be read as Parquet: .*No such file"):
+    with pytest.raises(DataError, match=r"cannot be read as Parquet: .*No such file"):
         fit_encoder(table)
 
 
