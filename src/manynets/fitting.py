@@ -279,13 +279,9 @@ def prepare(
 
 def _fitted(frame: Any, rows: NDArray[np.int64] | None) -> TableEncoder:
     """Return an encoder that has seen these rows of a frame only (None: all)."""
-    from manynets.tables import fit_encoder
+    from manynets.tables import fit_encoder, open_table
 
-    if rows is not None:
-        import narwhals as nw
-
-        frame = nw.from_native(frame, eager_only=True)[rows].to_native()
-    return fit_encoder(frame)
+    return fit_encoder(frame if rows is None else open_table(frame).take(rows))
 
 
 def row_weights(

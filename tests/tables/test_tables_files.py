@@ -165,21 +165,48 @@ def test_blanks_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(delimited, "SMALL_CHUNK", chunk)
     monkeypatch.setattr(delimited, "BYTES_A_CELL", 1000)
     random = np.random.default_rng(chunk)
-    signs = ["a", "b c", " ", "  ", "\u00a0", "\v", "\f", "\t" if delimiter != "\t" else "q", "é", '" x"']
-    found = 0
+    monkeypatch.setattr(delimited, "HEAD_ROWS", 0)  # the look at the first rows would find most of them
+    wide = ["\u0085", "\u00a0", "\u1680", "\u2003", "\u2028", "\u205f", "\u3000"]
+    signs = ["a", "b c", " ", "  ", *wide, "\v", "\f", "\t" if delimiter != "\t" else "q", "é", "–", "あ", '" x"', '"x\r"', '""']
+    signs += [f'"x{delimiter} y"', '"a""b "']
+    found: list[str] = []
     for _ in range(60):
         few = ["w", "w", "w", *(random.choice(signs, 2, replace=False) if random.random() < 0.7 else ())]
         cells = [["".join(random.choice(few, int(random.integers(1, 3)))) for _ in range(3)] for _ in range(4)]
-        cells = [[cell if '"' not in cell else '" x"' for cell in row] for row in cells]
+        cells = [[cell if '"' not in cell else next(sign for sign in few if '"' in sign) for cell in row] for row in cells]
         end = str(random.choice(["\n", "\r\n"]))
         body = end.join(delimiter.join(row) for row in [["one", "two", "three"], ["w", "w", "w"], *cells]) + end
-        path = write(tmp_path, body if random.random() < 0.5 else body.removesuffix(end))
+        path = write(tmp_path, body.removesuffix(("", end, "\n")[random.integers(3)]))
         lazily = read_table(path, delimiter=delimiter)
         with monkeypatch.context() as patch:
             patch.setattr(delimited, "BYTES_A_CELL", 0)  # strip all without a look
             assert lazily.equals(read_table(path, delimiter=delimiter)), body
-        found += not delimited._may_have_blanks(path, None, delimiter, cells=15)
-    assert 0 < found < 60
+        found.append(delimited._blanks(path, None, delimiter))
+    assert {"", "spaces", "any"} == set(found)
+
+
+def test_a_delimiter_in_quotes_does_not_hide_a_short_line(tmp_path: Path) -> None:
+    path = write(tmp_path, 'a,b\n"x,y",1\nz\n')  # as many commas as two whole lines have
+    with pytest.raises(DataError, match=r"line 3 has 1 fields, but the header has 2"):
+        read_table(path)
+    with pytest.raises(DataError, match=r"line 3 has 1 fields, but the header has 2"):
+        read_table(write(tmp_path, '"a,a",b\nx,1\nz\n'))
+
+
+def test_quotes_and_gaps_need_no_walk_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "_walk", None)
+    frame = read_table(write(tmp_path, '"a,a",n,"b"\n"x,y",1,"u"\n"",,\n"\n,",3,\n'))
+    assert columns(frame) == {"a,a": ["x,y", None, ","], "n": [1, None, 3], "b": ["u", None, None]}
+
+
+def test_a_zipped_file_with_gaps_at_the_end_of_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = gzip.compress(b"a,b\n x,1\n y,\n")
+    path = write(tmp_path, content, "t.csv.gz")
+    for most in (0, 1 << 28):  # unzipped by polars, and here
+        monkeypatch.setattr(delimited, "MOST_UNZIPPED", most)
+        assert columns(read_table(path)) == {"a": ["x", "y"], "b": [1, None]}
+    with pytest.raises(DataError, match="cannot be read"):
+        read_table(write(tmp_path, content[:-8] + bytes(8), "t.csv.gz"))
 
 
 def test_a_column_without_a_name(tmp_path: Path) -> None:

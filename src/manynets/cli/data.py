@@ -42,7 +42,7 @@ _NAMED_ONLY = ("data_dir", "points", "noise")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Part:
-    """Rows: X an array or a frame, y, and weights (N,) or None."""
+    """Rows: X an array or a table (`manynets.tables.Table`), y, and weights (N,) or None."""
 
     X: Any
     y: Any
@@ -121,8 +121,8 @@ def origin_of(options: Mapping[str, Any]) -> Origin:
 
 
 def _columns_hint(options: Mapping[str, Any]) -> str:
-    table = read_frame(options["data"], options)
-    return f"; {options['data']} has {', '.join(map(str, table.columns[:20]))}{', ...' if len(table.columns) > 20 else ''}"
+    names = _open(options["data"], options).names
+    return f"; {options['data']} has {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
 
 
 def _refuse(options: Mapping[str, Any], names: Sequence[str], why: str) -> None:
@@ -219,8 +219,18 @@ def read_frame(path: str, origin: Mapping[str, Any]) -> Any:
     """Return the table in a file, read with the delimiter and encoding of the origin."""
     from manynets.tables import read_table
 
-    options = {name: origin[name] for name in ("delimiter", "encoding") if origin.get(name) is not None}
-    return read_table(path, **options)
+    return read_table(path, **_text_options(origin))
+
+
+def _open(path: str, origin: Mapping[str, Any]) -> Any:
+    """Return the table in a file without reading more of it than is asked for, where the format allows."""
+    from manynets.tables import open_file
+
+    return open_file(path, **_text_options(origin))
+
+
+def _text_options(origin: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: origin[name] for name in ("delimiter", "encoding") if origin.get(name) is not None}
 
 
 def _columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -231,13 +241,13 @@ def _columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))  # each once
 
 
-def _table_part(frame: Any, origin: Mapping[str, Any]) -> Part:
-    """Return the columns of a frame but target and weight, the target, and the weights."""
+def _table_part(table: Any, origin: Mapping[str, Any]) -> Part:
+    """Return the columns of a table but target and weight, the target, and the weights."""
     from manynets.tables import split_target
 
-    targets = _columns_named(origin["target"], frame.columns)
+    targets = _columns_named(origin["target"], table.names)
     X, y, weight = split_target(
-        frame,
+        table,
         targets[0] if len(targets) == 1 else targets,
         weight=origin.get("weight"),
         drop_missing_target=bool(origin.get("drop_missing_target")),
@@ -249,9 +259,8 @@ def _table(origin: Mapping[str, Any]) -> Source:
     from manynets.tables import understand
 
     path = origin["path"]
-    whole = _table_part(read_frame(path, origin), origin)
-    columns = whole.X.columns
-    named = {name: _columns_named(origin.get(name, []), columns) for name in ("drop", "categorical", "numeric")}
+    whole = _table_part(_open(path, origin), origin)
+    named = {name: _columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
     task = _task(whole.y, origin["task"])
     schema = understand(whole.X, **named)
     fingerprint = {Path(path).name: _fingerprint(path, whole)}
@@ -271,12 +280,12 @@ def test_part(path: str, origin: Mapping[str, Any], classes: Sequence[Any] | Non
 
     if kind_of(path) != "table":
         raise DataError(f"{path} is no table, but the network was trained on one; give a file with the same columns")
-    frame = read_frame(path, origin)
+    table = _open(path, origin)
     notes = []
-    if origin.get("weight") is not None and origin["weight"] not in frame.columns:
+    if origin.get("weight") is not None and origin["weight"] not in table.names:
         notes.append(f"{path} has no weight column {origin['weight']!r}: its rows count alike")
         origin = {**origin, "weight": None}
-    part = _table_part(frame, origin)
+    part = _table_part(table, origin)
     if classes is not None:
         labels, note = match_labels(part.y, classes)
         part = dataclasses.replace(part, y=labels)
@@ -305,8 +314,11 @@ def _split(whole: Part, origin: Mapping[str, Any], task: Any, fraction: float) -
 
 
 def taken(part: Part, rows: Any) -> Part:
-    """Return these rows of a part."""
-    return Part(X=part.X[rows], y=part.y[rows], weight=None if part.weight is None else part.weight[rows])
+    """Return these rows of a part; of a table without a copy."""
+    from manynets.tables import Table
+
+    X = part.X.take(rows) if isinstance(part.X, Table) else part.X[rows]
+    return Part(X=X, y=part.y[rows], weight=None if part.weight is None else part.weight[rows])
 
 
 def stem_of(origin: Mapping[str, Any]) -> str:

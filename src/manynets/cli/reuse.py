@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,12 @@ def _origin(run: Run) -> Mapping[str, Any]:
 
 
 def rows_to_judge(run: Run, data: str | None) -> tuple[Part, str, tuple[str, ...]]:
-    """Return rows with their truth, a name for them, and notes: the run's own test rows, or those of other data."""
+    """Return rows with their truth, a name for them, and notes: the run's own test rows, or those of other data.
+
+    A table is encoded as the network takes it.
+    """
+    from manynets.tables import Table
+
     origin = _origin(run)
     encoder, classes = run.model.encoder, getattr(run.model.task, "classes", None)
     if data is None:
@@ -57,18 +63,18 @@ def rows_to_judge(run: Run, data: str | None) -> tuple[Part, str, tuple[str, ...
         name = Path(data).name
     if encoder is None:
         return part, name, notes
-    _must_be_frame(part.X, encoder)
+    if not isinstance(part.X, Table):
+        raise _no_table(encoder)
     notes = (*notes, *encoder.check(part.X))
-    return part, name, notes
+    return dataclasses.replace(part, X=encoder.transform(part.X)), name, notes
 
 
 def _same_set(origin: Mapping[str, Any], data: str) -> dict[str, Any]:
     return dict(origin) if origin.get("name") == data else {}
 
 
-def _must_be_frame(X: Any, encoder: Any) -> None:
-    if not hasattr(X, "columns"):
-        raise DataError(f"the run was trained on a table; give a table with the columns {', '.join(encoder.column_names[:20])}")
+def _no_table(encoder: Any) -> DataError:
+    return DataError(f"the run was trained on a table; give a table with the columns {', '.join(encoder.column_names[:20])}")
 
 
 def rows_to_predict(run: Run, data: str) -> Asked:
@@ -86,7 +92,7 @@ def rows_to_predict(run: Run, data: str) -> Asked:
         notes = tuple(encoder.check(frame.select(features))) if features else ()
         return frame, {name: frame[name].to_list() for name in frame.columns}, notes
     if encoder is not None:
-        _must_be_frame(None, encoder)
+        raise _no_table(encoder)
     if kind == "arrays":
         arrays = read_arrays(data)
         if "X" not in arrays:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from manynets.tables.cells import MISSING_TOKENS
+from manynets.tables.cells import MISSING_TOKENS, Table, open_table
 from manynets.tables.encoder import Block, TableEncoder, fit_encoder
-from manynets.tables.files import TABLE_ENDINGS, read_table
+from manynets.tables.files import TABLE_ENDINGS, open_file, read_table
 from manynets.tables.schema import Column, understand
 from manynets.tables.target import match_labels, split_target
 
@@ -13,9 +13,12 @@ __all__ = [
     "TABLE_ENDINGS",
     "Block",
     "Column",
+    "Table",
     "TableEncoder",
     "fit_encoder",
     "match_labels",
+    "open_file",
+    "open_table",
     "read_table",
     "split_target",
     "understand",

@@ -10,7 +10,7 @@ import difflib
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,6 +20,8 @@ from manynets.errors import DataError
 
 if TYPE_CHECKING:
     import narwhals as nw
+
+    from manynets.tables.stored import StoredColumns
 
 __all__ = [
     "MISSING_TOKENS",
@@ -47,7 +49,7 @@ Storage = Literal["number", "bool", "text", "category", "mixed", "date", "other"
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Columns by name, over a frame or an array.
+    """Columns by name, over a frame, an array or a file: all rows of it, or some of them without a copy.
 
     Attributes:
         names: of the columns, in order.
@@ -55,6 +57,8 @@ class Table:
         first_row: the number of the first row within the table that the user gave; for messages.
         frame: the frame through narwhals, or None.
         array: (N, D) numbers, or None.
+        file: the columns of a file, each read when it is asked for, or None.
+        taken: which rows of frame, array or file the table has (N,), gathered column by column; None for all.
     """
 
     names: tuple[str, ...]
@@ -62,32 +66,63 @@ class Table:
     first_row: int = 0
     frame: nw.DataFrame[Any] | None = None
     array: NDArray[Any] | None = None
+    file: StoredColumns | None = None
+    taken: NDArray[np.int64] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rows, len(self.names)
+
+    def take(self, rows: NDArray[np.int64]) -> Table:
+        """Return the table with these of its rows, in this order."""
+        return replace(self, rows=len(rows), taken=rows if self.taken is None else self.taken[rows])
+
+    def select(self, names: Sequence[str]) -> Table:
+        """Return the table of a frame or file with these columns only."""
+        return replace(self, names=tuple(names), frame=None if self.frame is None else self.frame.select(names))
+
+    def loaded(self, names: Sequence[str]) -> Table:
+        """Return a table that has these columns in memory."""
+        return self if self.file is None else replace(self, names=tuple(names), frame=self.file.read(names), file=None)
 
     def piece(self, start: int, stop: int) -> Table:
-        """Return rows start to stop, without a copy."""
+        """Return rows start to stop of what is in memory, without a copy."""
         stop = min(stop, self.rows)
-        return Table(
-            names=self.names,
+        if self.taken is not None:
+            return replace(self, rows=stop - start, taken=self.taken[start:stop])
+        return replace(
+            self,
             rows=stop - start,
             first_row=self.first_row + start,
             frame=None if self.frame is None else self.frame[start:stop],
             array=None if self.array is None else self.array[start:stop],
         )
 
-    def series(self, name: str) -> nw.Series[Any]:
-        """Return a column of the frame."""
+    def _stored(self, name: str) -> nw.Series[Any]:
+        """Return a column of the frame or file, with the rows that were not taken too."""
+        if self.file is not None:
+            return self.file.column(name)
         assert self.frame is not None
         return self.frame.get_column(name)
 
+    def series(self, name: str) -> nw.Series[Any]:
+        """Return a column of the frame or file."""
+        return self._stored(name) if self.taken is None else self._stored(name)[self.taken]
+
+    def numbers(self, name: str) -> NDArray[Any]:
+        """Return a column of the array."""
+        assert self.array is not None
+        values = self.array[:, self.names.index(name)]
+        return values if self.taken is None else values[self.taken]
+
     def storage(self, name: str) -> Storage:
         """Say how a column is stored."""
-        if self.frame is None:
-            return "number"
-        return _storage(self.series(name))
+        return "number" if self.array is not None else _storage(self._stored(name))
 
     def row(self, index: int) -> str:
         """Name a row in a message."""
-        return f"row {self.first_row + index} (counted from 0)"
+        return f"row {self.first_row + index if self.taken is None else self.taken[index]} (counted from 0)"
 
 
 def _storage(series: nw.Series[Any]) -> Storage:
@@ -257,7 +292,7 @@ def _numbers(table: Table, name: str) -> NDArray[np.float64]:
     import narwhals as nw
 
     if table.array is not None:
-        return np.asarray(table.array[:, table.names.index(name)], dtype=np.float64)
+        return np.asarray(table.numbers(name), dtype=np.float64)
     storage = table.storage(name)
     series = table.series(name)
     if storage in ("number", "bool"):
@@ -302,7 +337,7 @@ def factorise(table: Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
     if table.storage(name) == "empty":
         return [], np.full(table.rows, -1)
     if table.storage(name) in ("number", "bool"):
-        whole = table.frame is not None and table.series(name).dtype.is_integer() and not table.series(name).null_count()
+        whole = table.array is None and table.series(name).dtype.is_integer() and not table.series(name).null_count()
         values = np.asarray(table.series(name).to_numpy()) if whole else number_cells(table, name)
         present = ~np.isnan(values)
         found, inverse = np.unique(values[present], return_inverse=True)

@@ -92,7 +92,7 @@ def date_cells(table: Table, name: str, order: DateOrder) -> Seconds:
     storage = table.storage(name)
     if storage == "empty":
         return np.full(table.rows, np.datetime64("NaT"), dtype="datetime64[s]")
-    series = table.series(name) if table.frame is not None else None
+    series = table.series(name) if table.array is None else None
     if series is not None and storage == "date":
         if series.dtype == nw.Datetime and getattr(series.dtype, "time_zone", None):
             series = series.dt.replace_time_zone(None)

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -34,6 +34,8 @@ SNIFF_ROWS = 100
 CHUNK = 1 << 22
 SMALL_CHUNK = 1 << 17
 """Bytes that are looked at in the cache of a core."""
+MOST_UNZIPPED = 1 << 28
+"""A larger .gz file is unzipped twice, where it must be, rather than kept in memory beside its table."""
 BYTES_A_CELL = 25
 """A cell of text is stripped in the time that so many bytes of the file are looked at."""
 
@@ -41,6 +43,8 @@ _NUMBER = re.compile(NUMBER, re.ASCII)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _ZERO_IN_FRONT = re.compile(r"[+-]?0[0-9]", re.ASCII)
 _COMMA_NUMBER = r"^[+-]?[0-9]+(,[0-9]+)?([eE][+-]?[0-9]+)?$"
+_WIDE_BLANKS = (b"\xc2\x85", b"\xc2\xa0", b"\xe1\x9a\x80", b"\xe2\x80", b"\xe2\x81\x9f", b"\xe3\x80\x80")
+"""Blanks beyond ASCII in UTF-8; E2 80 begins those of U+2000 to U+202F, and some signs that are none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +63,12 @@ def read_delimited(file: Path, *, encoding: str | None, delimiter: str | None, p
 
     recoded = _recode(file, encoding)
     head = _read_head(file, recoded, delimiter, preferred)
+    if recoded is None and _is_zipped(file) and any(not row[-1] for row in head.rows) and _unzipped_size(file) <= MOST_UNZIPPED:
+        recoded = _unzipped(file)  # as its bytes are looked at again after polars, which is the faster to unzip
     refuse_duplicates(head.names)
-    kinds = [_kind_of([row[j].strip() for row in head.rows if j < len(row)]) for j in range(len(head.names))]
+    cells = [[row[j] for row in head.rows if j < len(row)] for j in range(len(head.names))]
+    stripped = [[cell.strip() for cell in column] for column in cells]
+    kinds = [_kind_of(column) for column in stripped]
     types = {"int": polars.Int64, "float": polars.Float64, "text": polars.String}
 
     def read(kinds: list[str]) -> polars.DataFrame:
@@ -86,16 +94,35 @@ def read_delimited(file: Path, *, encoding: str | None, delimiter: str | None, p
     if not frame.height:
         raise DataError(f"{file} holds 0 data rows; at least 1 is needed")
     texts = frame.select(polars.col(polars.String))
-    if texts.width and _may_have_blanks(file, recoded, head.delimiter, cells=texts.width * texts.height):
-        texts = texts.select(polars.all().str.strip_chars())  # all at once: one thread each
-        texts = polars.DataFrame([cells.set(cells == "", None) for cells in texts.get_columns()])
-    return frame.with_columns([_settle(cells, head.delimiter) for cells in texts.get_columns()])
+    padded = texts.columns if stripped != cells else _padded(file, recoded, head.delimiter, texts)
+    if padded:
+        texts = texts.with_columns(polars.selectors.by_name(*padded).str.strip_chars())  # all at once: one thread each
+    return frame.with_columns([_settle(_without_empty(cells), head.delimiter) for cells in texts.get_columns()])
 
 
 def _open(file: Path, recoded: bytes | None) -> IO[bytes]:
     if recoded is not None:
         return io.BytesIO(recoded)
-    return cast("IO[bytes]", gzip.open(file)) if file.name.lower().endswith(".gz") else file.open("rb")
+    return cast("IO[bytes]", gzip.open(file)) if _is_zipped(file) else file.open("rb")
+
+
+def _is_zipped(file: Path) -> bool:
+    return file.name.lower().endswith(".gz")
+
+
+def _unzipped_size(file: Path) -> int:
+    """Return the size that the end of a .gz file tells; modulo 2^32, and of its last part only."""
+    with file.open("rb") as stream:
+        stream.seek(-4, io.SEEK_END)
+        return int.from_bytes(stream.read(), "little")
+
+
+def _unzipped(file: Path) -> bytes:
+    try:
+        with _open(file, None) as stream:
+            return stream.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{file} cannot be read: {error}") from error
 
 
 def _recode(file: Path, encoding: str | None) -> bytes | None:
@@ -112,12 +139,9 @@ def _recode(file: Path, encoding: str | None) -> bytes | None:
     if name in ("utf-8", "utf-8-sig"):
         return None
     try:
-        with _open(file, None) as stream:
-            return stream.read().decode(name).encode("utf-8")
+        return _unzipped(file).decode(name).encode("utf-8")
     except UnicodeDecodeError as error:
         raise _not_in(file, error.start, error.object[error.start], name) from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{file} cannot be read: {error}") from error
 
 
 def _not_in(file: Path, offset: int, byte: int, encoding: str) -> DataError:
@@ -216,12 +240,17 @@ def _find_delimiter(file: Path, text: str, preferred: str | None) -> str:
 
 def _kind_of(cells: list[str]) -> str:
     present = [cell for cell in cells if cell]
-    if not present or any(_ZERO_IN_FRONT.match(cell) for cell in present) or len(present) < len(cells) - cells.count(""):
+    if not present or not all(_NUMBER.match(cell) for cell in present) or any(_ZERO_IN_FRONT.match(cell) for cell in present):
         return "text"
     if all(_INTEGER.fullmatch(cell) for cell in present):
         return "int"
-    is_number = all(_NUMBER.match(cell) for cell in present)
-    return "float" if is_number and not any(len(cell) > 18 and cell.lstrip("+-").isdigit() for cell in present) else "text"
+    return "text" if any(len(cell) > 18 and cell.lstrip("+-").isdigit() for cell in present) else "float"
+
+
+def _without_empty(cells: polars.Series) -> polars.Series:
+    """Make cells that were empty in quotes, or blank, missing."""
+    empty = cells == ""
+    return cells.set(empty, None) if empty.any() else cells
 
 
 def _settle(cells: polars.Series, delimiter: str) -> polars.Series:
@@ -249,30 +278,53 @@ def _all_numbers(cells: polars.Series, pattern: str) -> bool:
     return True
 
 
-def _may_have_blanks(file: Path, recoded: bytes | None, delimiter: str, *, cells: int) -> bool:
-    """Return False if no cell begins or ends with a blank, or is empty in quotes; True if one may, or if to strip all is faster."""
-    zipped = recoded is None and file.name.lower().endswith(".gz")
+def _padded(file: Path, recoded: bytes | None, delimiter: str, texts: polars.DataFrame) -> list[str]:
+    """Return the columns of text to strip: those in which a cell begins or ends with a blank, or all where that is faster."""
+    if not texts.width:
+        return []
     size = file.stat().st_size if recoded is None else len(recoded)
-    if zipped or delimiter in " \v\f" or size > BYTES_A_CELL * cells:
-        return True
-    others = [sign for sign in (b'"', b"\t", b"\v", b"\f") if sign != delimiter.encode()]
+    zipped = recoded is None and _is_zipped(file)
+    if zipped or delimiter in " \v\f" or size > BYTES_A_CELL * texts.width * texts.height:
+        return texts.columns
+    blanks = _blanks(file, recoded, delimiter)
+    if blanks == "spaces":
+        return [cells.name for cells in texts.get_columns() if (cells.str.starts_with(" ") | cells.str.ends_with(" ")).any()]
+    return texts.columns if blanks else []
+
+
+def _blanks(file: Path, recoded: bytes | None, delimiter: str) -> Literal["", "spaces", "any"]:
+    """Say which blanks the file may have at the ends of cells: none, spaces only, or any.
+
+    A delimiter or quote counts as an end also within a cell.
+    """
+    found: Literal["", "spaces"] = ""
+    others = [sign for sign in (b"\t", b"\v", b"\f") if sign != delimiter.encode()]
     last = b"\n"
     with _open(file, recoded) as stream:
         while chunk := stream.read(SMALL_CHUNK):
-            if not chunk.isascii() or any(sign in chunk for sign in others):
-                return True
-            signs = np.frombuffer(last + chunk, dtype=np.uint8)
-            edge = (signs == ord(delimiter)) | (signs == ord("\n"))
+            if any(sign in chunk for sign in others):
+                return "any"
+            chunk = last + chunk
+            if not chunk.isascii() and any(sign[:1] in chunk and sign in chunk for sign in _WIDE_BLANKS):
+                return "any"
+            signs = np.frombuffer(chunk, dtype=np.uint8)
+            feed = signs == ord("\n")
+            edge = feed | (signs == ord(delimiter))
+            if b'"' in chunk:
+                edge |= signs == ord('"')
             if b"\r" in chunk:
-                if chunk.count(b"\r") != chunk.count(b"\r\n"):  # within a line it is a blank
-                    return True
-                edge |= signs == ord("\r")
-            beside = edge[2:] | edge[:-2]
-            beside &= signs[1:-1] == ord(" ")
-            if beside.any():
-                return True
+                back = signs == ord("\r")
+                if (back[:-1] > feed[1:]).any():  # within a line it is a blank
+                    return "any"
+                edge |= back
+            if not found:
+                beside = edge[2:] | edge[:-2]
+                beside &= signs[1:-1] == ord(" ")
+                found = "spaces" if beside.any() else ""
             last = chunk[-2:]
-    return last.endswith(b" ")
+    if last.endswith(b"\r"):
+        return "any"
+    return "spaces" if last.endswith(b" ") else found
 
 
 def _lines(file: Path, recoded: bytes | None) -> Iterator[str]:
@@ -318,25 +370,32 @@ def _walk(file: Path, recoded: bytes | None, head: _Head) -> list[int]:
 def _without_blank_lines(file: Path, recoded: bytes | None, head: _Head, frame: polars.DataFrame) -> polars.DataFrame:
     """Take out the rows that polars made of blank lines, and refuse lines that are too short.
 
-    Too long a line was refused by polars. So where no cell is quoted, as many delimiters as rows and columns call for prove that
-    none was too short either; only else the lines are walked one by one.
+    Too long a line was refused by polars. So as many delimiters between cells as rows and columns call for prove that none was
+    too short either; only else the lines are walked one by one.
     """
-    if head.names[1:] and _delimiters(file, recoded, head.delimiter) == (len(head.names) - 1) * (frame.height + 1):
+    if not head.names[1:]:  # in a single column a blank line is a missing value
+        return frame
+    if _delimiters(file, recoded, head, frame) == (len(head.names) - 1) * (frame.height + 1):
         return frame
     blank = _walk(file, recoded, head)
-    if not blank or not head.names[1:]:  # in a single column a blank line is a missing value
+    if not blank:
         return frame
     kept = np.ones(frame.height, dtype=bool)
     kept[[index for index in blank if index < frame.height]] = False
     return frame.filter(kept)
 
 
-def _delimiters(file: Path, recoded: bytes | None, delimiter: str) -> int:
-    """Count the delimiters in the file; -1 if it has quotes, between which they do not count."""
-    count = 0
+def _delimiters(file: Path, recoded: bytes | None, head: _Head, frame: polars.DataFrame) -> int:
+    """Count the delimiters in the file that are not part of a cell or name in quotes."""
+    import polars
+
+    count, quoted = 0, False
     with _open(file, recoded) as stream:
         while chunk := stream.read(CHUNK):
-            if b'"' in chunk:
-                return -1
-            count += int(np.count_nonzero(np.frombuffer(chunk, dtype=np.uint8) == ord(delimiter)))
+            quoted = quoted or b'"' in chunk
+            count += int(np.count_nonzero(np.frombuffer(chunk, dtype=np.uint8) == ord(head.delimiter)))
+    if quoted:
+        count -= sum(name.count(head.delimiter) for name in head.names)
+        inside = frame.select(polars.col(polars.String).str.count_matches(head.delimiter, literal=True).sum())
+        count -= sum(inside.row(0)) if inside.width else 0
     return count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ __all__ = ["Block", "TableEncoder", "fit_encoder"]
 
 PIECE = 1 << 20
 """Cells of output filled at a time: small enough to stay in the cache, and for the work space not to count."""
+READ = 1 << 22
+"""Cells of a file that are in memory at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +91,15 @@ class TableEncoder:
         table = self._matched(frame)
         out = np.zeros((table.rows, self.width), dtype=np.float32)
         step = max(1024, PIECE // max(1, self.width))
-        for start in range(0, table.rows, step):
-            piece = table.piece(start, start + step)
-            rows = out[start : start + piece.rows]
-            for column, block in zip(self.columns, self.blocks, strict=True):
-                column.fill_in(piece, rows[:, block.slice], strict=strict)
+        some = len(self.columns) if table.file is None else max(1, READ // table.file.rows)
+        for first in range(0, len(self.columns), some):
+            columns = self.columns[first : first + some]
+            held = table.loaded([column.name for column in columns])
+            for start in range(0, table.rows, step):
+                piece = held.piece(start, start + step)
+                rows = out[start : start + piece.rows]
+                for column, block in zip(columns, self.blocks[first:], strict=False):
+                    column.fill_in(piece, rows[:, block.slice], strict=strict)
         return out
 
     def check(self, frame: Any) -> list[str]:
@@ -152,9 +158,10 @@ def _listed(names: Sequence[str], most: int = 50) -> str:
 
 def _by_place(table: Table) -> Table:
     """Name the columns of a frame x0, x1, ... for an encoder that was fitted on an array."""
-    assert table.frame is not None
+    held = table.loaded(table.names)
+    assert held.frame is not None
     names = tuple(f"x{j}" for j in range(len(table.names)))
-    return Table(names=names, rows=table.rows, frame=table.frame.rename(dict(zip(table.names, names, strict=True))))
+    return replace(held, names=names, frame=held.frame.rename(dict(zip(table.names, names, strict=True))))
 
 
 def fit_encoder(

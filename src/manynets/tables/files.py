@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from manynets.errors import DataError, MissingExtraError
-from manynets.tables.cells import refuse_duplicates
+from manynets.tables.cells import Table, open_table, refuse_duplicates
 from manynets.tables.delimited import read_delimited
+from manynets.tables.stored import StoredColumns, first_line, readable
 
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["TABLE_ENDINGS", "read_table"]
+__all__ = ["TABLE_ENDINGS", "open_file", "read_table"]
 
 _DELIMITED = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
@@ -34,6 +35,36 @@ def read_table(path: str | Path, *, encoding: str | None = None, delimiter: str 
     with more or fewer fields than the header (it is named), for bytes that are not in the encoding (with their offset), and for a
     damaged file; MissingExtraError without polars.
     """
+    file, ending = _found(path)
+    if ending.removesuffix(".gz") in _DELIMITED:
+        preferred = "\t" if ending.startswith(".tsv") else None
+        return read_delimited(file, encoding=encoding, delimiter=delimiter, preferred=preferred)
+    _refuse_text_options(file, ending, encoding, delimiter)
+    frame = _read_parquet(file) if ending in _PARQUET else _read_arrow(file)
+    refuse_duplicates(frame.columns)
+    if not frame.height or not frame.width:
+        raise _no_rows(file)
+    return frame
+
+
+def open_file(path: str | Path, *, encoding: str | None = None, delimiter: str | None = None) -> Table:
+    """Return the table in a file for the functions of this package; as `read_table`, but Parquet is read column by column.
+
+    So a Parquet file must stay as it is as long as the table is in use.
+    """
+    file, ending = _found(path)
+    if ending not in _PARQUET:
+        return open_table(read_table(file, encoding=encoding, delimiter=delimiter))
+    _refuse_text_options(file, ending, encoding, delimiter)
+    stored = StoredColumns(file)
+    refuse_duplicates(stored.names)
+    if not stored.rows or not stored.names:
+        raise _no_rows(file)
+    return Table(names=stored.names, rows=stored.rows, file=stored)
+
+
+def _found(path: str | Path) -> tuple[Path, str]:
+    """Return the path and its ending, once it is a file that polars can be asked to read."""
     file = Path(path)
     if not file.exists():
         raise DataError(f"{file}: there is no such file")
@@ -44,37 +75,35 @@ def read_table(path: str | Path, *, encoding: str | None = None, delimiter: str 
     if ending is None:
         raise DataError(f"{file}: the ending is not one of {', '.join(TABLE_ENDINGS)}; rename the file to what it holds")
     try:
-        import polars
+        import polars  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("polars", extra="tables", purpose="reading a table file") from error
-    if ending.removesuffix(".gz") in _DELIMITED:
-        preferred = "\t" if ending.startswith(".tsv") else None
-        return read_delimited(file, encoding=encoding, delimiter=delimiter, preferred=preferred)
+    return file, ending
+
+
+def _refuse_text_options(file: Path, ending: str, encoding: str | None, delimiter: str | None) -> None:
     if encoding is not None or delimiter is not None:
         raise DataError(f"{file}: encoding and delimiter are for text files ({', '.join(_DELIMITED)}); leave them out for {ending}")
-    frame: polars.DataFrame = _read_parquet(file, polars) if ending in _PARQUET else _read_arrow(file, polars)
-    refuse_duplicates(frame.columns)
-    if not frame.height or not frame.width:
-        raise DataError(f"{file} holds 0 data rows; at least 1 is needed")
-    return frame
 
 
-def _read_parquet(file: Path, polars: Any) -> Any:
-    try:
+def _no_rows(file: Path) -> DataError:
+    return DataError(f"{file} holds 0 data rows; at least 1 is needed")
+
+
+def _read_parquet(file: Path) -> polars.DataFrame:
+    import polars
+
+    with readable(file, "Parquet"):
         return polars.read_parquet(file, glob=False)
-    except (polars.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{file} cannot be read as Parquet: {_first_line(error)}") from error
 
 
-def _read_arrow(file: Path, polars: Any) -> Any:
+def _read_arrow(file: Path) -> polars.DataFrame:
+    import polars
+
     try:
         return polars.read_ipc(file)
     except (polars.exceptions.PolarsError, OSError) as error:
         try:
             return polars.read_ipc_stream(file)
         except (polars.exceptions.PolarsError, OSError):
-            raise DataError(f"{file} cannot be read as Arrow: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(f"{file} cannot be read as Arrow: {first_line(error)}") from error

@@ -149,14 +149,14 @@ def _number_column(table: Table, name: str, declared: Kind | None) -> Column:
     elif declared is None and kind == "numeric":
         why = _why_an_id(name, present if exact is None else exact, distinct)
         kind, note = ("dropped", why) if why else (kind, _code_hint(name, bool(np.all(present == np.floor(present)))))
-    example = plain_label(table.series(name)[int(np.argmin(np.isnan(values)))] if table.frame is not None else present[0])
+    example = plain_label(table.series(name)[int(np.argmin(np.isnan(values)))] if table.array is None else present[0])
     missing = table.rows - present.size
     return Column(name=name, kind=kind, missing=missing, distinct=distinct, example=example if present.size else "", note=note)
 
 
 def _exact_integers(table: Table, name: str) -> np.ndarray[Any, Any] | None:
     """Return the column as integers where it is stored as such, so that ids above 2^53 stay apart."""
-    if table.frame is None or not table.series(name).dtype.is_integer() or table.series(name).null_count():
+    if table.array is not None or not table.series(name).dtype.is_integer() or table.series(name).null_count():
         return None
     return np.asarray(table.series(name).to_numpy())
 

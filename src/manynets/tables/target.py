@@ -37,7 +37,7 @@ def split_target(
     and numbers, weights that cannot be used, and no feature or no row left.
     """
     table = open_table(frame)
-    if table.frame is None:
+    if table.array is not None:
         raise DataError("the target is taken off a frame by its name, but an array has no names; give X and y apart")
     targets = [target] if isinstance(target, str) else list(target)
     require(targets, table.names, what="target")
@@ -54,18 +54,24 @@ def split_target(
                 f"target {', '.join(map(repr, targets))} is missing in {rows.size} of {table.rows} rows (counted from 0): {shown};"
                 " fill them, or leave them out with drop_missing_target"
             )
-        kept = table.frame[np.flatnonzero(~missing)]
-        table = Table(names=table.names, rows=len(kept), frame=kept)
+        table = table.take(np.flatnonzero(~missing))
     if not table.rows:
         raise DataError("the table has 0 data rows with a target; at least 1 is needed")
     ys = [_target(table, name) for name in targets]
     weights = None if weight is None else _weights(table, weight)
-    assert table.frame is not None
     apart = {*targets, *drop, *([] if weight is None else [weight])}
     features = [name for name in table.names if name not in apart]
     if not features:
         raise DataError(f"no column is left to learn from besides {', '.join(sorted(apart))}")
-    return table.frame.select(features).to_native(), ys[0] if isinstance(target, str) else np.stack(ys, axis=1), weights
+    return _as_given(table.select(features), frame), ys[0] if isinstance(target, str) else np.stack(ys, axis=1), weights
+
+
+def _as_given(table: Table, frame: Any) -> Any:
+    """Return the table as a frame, unless a table was given."""
+    if isinstance(frame, Table):
+        return table
+    assert table.frame is not None
+    return (table.frame if table.taken is None else table.frame[table.taken]).to_native()
 
 
 def _missing(table: Table, name: str) -> NDArray[np.bool_]:
