@@ -41,7 +41,7 @@ def run_sweep(options: Mapping[str, Any]) -> None:
     """Train as the options say, part by part, and write the folder."""
     own = {name: options[name] for name in ("grid", "seeds", "folds", "halving", "at_most", "resume")}
     base = {name: value for name, value in options.items() if name not in own} | {"engine": None, "checkpoint_every": None}
-    base["resume"] = None
+    base |= {"resume": None, "networks": 1}
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     grid = grid_of(own["grid"] or [])
     for name in ("seeds", "at_most"):
@@ -165,8 +165,7 @@ def _difference(former: Any, now: Any) -> str:
 
 def _splits(source: Source, options: Mapping[str, Any], folds: int | None) -> list[tuple[Any, Any]]:
     """Return training and scoring rows of the source's training rows; (all, None) where it brings validation rows of its own."""
-    from manynets.data.split import split_rows
-    from manynets.search.folds import deal_rows
+    from manynets.data.split import deal_rows, split_rows
 
     task = _task(source)
     strata, seed, rows = task.strata(task.encode(source.train.y)), options["seed"], source.train.rows
