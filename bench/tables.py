@@ -27,7 +27,9 @@ __all__ = ["TABLES", "Table", "main", "markdown", "measure"]
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- tables: begin (python -m bench.tables --write-docs) -->", "<!-- tables: end -->"
-SEEDS = (0, 1, 2)
+SEEDS, MORE_SEEDS = 3, 10
+FEW_ROWS = 3000
+"""Below so many rows a table gets MORE_SEEDS: a split's figure moves by more than the systems differ."""
 LONG = 60.0
 """Seconds: where a run takes longer, the other seeds are left out."""
 RIVALS = ("mlp", "linear")
@@ -148,12 +150,16 @@ def _theirs(rival: str, source: Any, regression: bool, seed: int) -> dict[str, A
     return {"score": float(score), "seconds": seconds, "unfinished": unfinished, "rows": len(source.test.y)}
 
 
-def measure(table: Table, data: Path, *, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
-    """Return the figures of all systems on a table, a list over seeds each; the seed draws the split, too."""
+def measure(table: Table, data: Path, *, seeds: int | None = None) -> dict[str, Any]:
+    """Return the figures of all systems on a table, a list over the seeds 0, 1, ... each; the seed draws the split, too.
+
+    seeds: how many; None: 3, and 10 for a table of fewer than 3,000 rows.
+    """
     from manynets.cli.data import load_source
 
     out: dict[str, Any] = {"name": table.name, "ours": [], **{rival: [] for rival in RIVALS}}
-    for seed in seeds:
+    while True:
+        seed = len(out["ours"])
         out["ours"].append(_ours(table, data, seed))
         regression = out["ours"][-1]["task"] == "regression"
         source = load_source(table.origin(data, seed))
@@ -162,9 +168,9 @@ def measure(table: Table, data: Path, *, seeds: Sequence[int] = SEEDS) -> dict[s
             if out[rival][-1]["rows"] != out["ours"][-1]["rows"]:
                 raise RuntimeError(f"{table.name}: the test rows are not the same")
         out["regression"], out["rows"] = regression, source.train.rows + out["ours"][-1]["rows"]
-        if max(out["ours"][-1]["seconds"], out["mlp"][-1]["seconds"]) > LONG:
-            break
-    return out
+        wanted = seeds or (MORE_SEEDS if out["rows"] < FEW_ROWS else SEEDS)
+        if len(out["ours"]) >= wanted or max(out["ours"][-1]["seconds"], out["mlp"][-1]["seconds"]) > LONG:
+            return out
 
 
 def _mean(runs: Sequence[dict[str, Any]], what: str = "score") -> float:
@@ -179,6 +185,7 @@ def _line(case: dict[str, Any]) -> list[str]:
     scores = [f"{_mean(case[name]):.4f}" for name in ("ours", *RIVALS)]
     pairs = [(a["score"], b["score"]) for a, b in zip(case["ours"], case["mlp"], strict=True)]
     seconds = [f"{_mean(case[name], 'seconds'):.1f}" for name in ("ours", *RIVALS)]
+    even = sum(a == b for a, b in pairs)
     return [
         f"{case['name']}",
         f"{case['rows']:,}",
@@ -186,7 +193,7 @@ def _line(case: dict[str, Any]) -> list[str]:
         f"**{scores[0]}**" if _ahead(case) else scores[0],
         scores[1],
         scores[2],
-        f"{sum(a > b for a, b in pairs)} of {len(pairs)}",
+        f"{sum(a > b for a, b in pairs)} of {len(pairs)}" + (f", {even} even" if even else ""),
         *seconds,
         f"{sum(run['unfinished'] for run in case['mlp'])} of {len(pairs)}",
     ]
@@ -236,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=list(TABLES), metavar="NAME", help=f"some of {', '.join(TABLES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file, after each table; go on with it")
     parser.add_argument("--write-docs", type=Path, metavar="FILE", help="measure nothing: put the results of this file into docs")
-    parser.add_argument("--seeds", type=int, default=len(SEEDS), metavar="N", help="seeds 0 to N - 1, each a split of its own (3)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N - 1, each a split of its own (3; 10 for few rows)")
     options = parser.parse_args(arguments)
     if options.write_docs is not None:
         write_docs(json.loads(options.write_docs.read_text(encoding="utf-8")), DOCS)
@@ -246,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json is not None and options.json.exists():
         cases = {case["name"]: case for case in json.loads(options.json.read_text(encoding="utf-8"))["tables"]}
     for name in options.only or TABLES:
-        cases[name] = measure(TABLES[name], data, seeds=range(options.seeds))
+        cases[name] = measure(TABLES[name], data, seeds=options.seeds)
         print(" | ".join(_line(cases[name])), flush=True)
         results = {"machine": machine(), "versions": versions(), "tables": [cases[name] for name in TABLES if name in cases]}
         if options.json is not None:

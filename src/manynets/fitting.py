@@ -17,7 +17,7 @@ from torch import nn
 
 from manynets.data.batches import Rows
 from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, to_tensor
-from manynets.data.split import split_rows
+from manynets.data.split import even_folds, split_rows
 from manynets.engines import ENGINES, EngineName
 from manynets.errors import DataError, DivergenceWarning, OptionError, one_of
 from manynets.model import Model
@@ -36,7 +36,7 @@ from manynets.training.settings import find_device
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
-__all__ = ["Prepared", "prepare", "row_weights", "system_of", "train", "versions"]
+__all__ = ["Prepared", "mean_curve", "prepare", "row_weights", "system_of", "train", "versions"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,26 +66,29 @@ def train(
     encoder: TableEncoder | None = None,
     initial: Mapping[str, NDArray[Any]] | None = None,
     seed: int | None = None,
+    networks: int = 1,
     engine: EngineName = "torch",
     progress: Show = "auto",
     observers: Sequence[Observer] = (),
     checkpoint: Checkpoint | None = None,
     resume: str | os.PathLike[str] | None = None,
 ) -> Model:
-    """Train one network and return it as a Model.
+    """Train one network, or several that predict together, and return a Model.
 
     X: (N, D) numbers, an array or a torch tensor; or a frame (pandas, polars, pyarrow), which is encoded. y: (N,), (N, 1) or (N, O); see `manynets.tasks.find_task`.
     spec: the network, MLP() if left out, or a torch module of your own that maps (n, D) to raw scores (n, O) and is trained
         in place by autograd. recipe: how it is trained, Recipe() if left out.
     task: "regression", "binary", "multiclass", "multilabel", a Task, or None to find it from y.
     validation: None; a fraction of the rows (of each class, for classes); row numbers or a mask; or a set (X, y) or
-        (X, y, sample_weight) of your own.
+        (X, y, sample_weight) of your own; or "folds", for several networks: each keeps another fold of the rows apart, so that
+        none is lost to all.
     encoder: how a frame becomes numbers; left out, `manynets.tables.fit_encoder` learns it from the training rows. The model
         keeps it, so it predicts from frames too. An array given together with an encoder is taken as encoded already.
     sample_weight: (N,), how much each row counts in the loss. class_weight: the same by class; "balanced" makes classes count
         alike.
     initial: parameters by name to start from, such as another model's `members[0]`.
     seed: takes the place of recipe.seed.
+    networks: so many are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
     engine: the library that trains it: "torch", or "numpy" (gradients by hand, always in float64), "jax" or "keras". From the
         same initial weights and the same batches all give the same history, and the same kind of Model (`manynets.engines`).
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
@@ -117,12 +120,20 @@ def train(
         )
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='run')")
+    if type(networks) is not int or networks < 1:
+        raise OptionError(f"networks is {networks!r}, but must be a whole number of at least 1")
+    if networks > 1 and (isinstance(spec, nn.Module) or initial is not None or engine != "torch"):
+        what = "a module of your own" if isinstance(spec, nn.Module) else "initial" if initial is not None else f"engine={engine!r}"
+        raise OptionError(f"networks is {networks}, but with {what} one network is trained; leave out networks")
+    folds = isinstance(validation, str) and validation == "folds"
+    if folds and networks == 1:
+        raise OptionError("validation='folds' is for several networks; give networks=8, or a fraction of the rows as validation")
     prepared = prepare(
         X,
         y,
         recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu"),
         task=task,
-        validation=validation,
+        validation=None if folds else validation,
         sample_weight=sample_weight,
         class_weight=class_weight,
         encoder=encoder,
@@ -131,22 +142,42 @@ def train(
     if isinstance(spec, nn.Module):
         if initial is not None:
             raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
-    elif initial is None:
-        initial = initial_parameters(spec, prepared.in_features, problem.task.outputs, seed=recipe.seed)
-    else:
+    elif initial is not None:
         _check_initial(initial, Shape.of(spec, prepared.in_features, problem.task.outputs))
-    member = Member(0, spec, recipe, initial or {}, prepared.rows, prepared.validation_rows)
+    own = _folds(problem, networks, recipe.seed) if folds else [(prepared.rows, prepared.validation_rows)] * networks
+    members = []
+    for k, (rows, validation_rows) in enumerate(own):
+        each = dataclasses.replace(recipe, seed=recipe.seed + k)
+        start = initial or {}
+        if isinstance(spec, MLP) and initial is None:
+            start = initial_parameters(spec, prepared.in_features, problem.task.outputs, seed=each.seed)
+        members.append(Member(k, spec, each, start, rows, validation_rows))
     watching = [*progress_observers(progress), *observers]
     if engine == "torch":
         keeper = None
         if checkpoint is not None or resume is not None:
-            keeper = Checkpoints(problem, [member], checkpoint=checkpoint, resume=resume, system=system_of(prepared))
-        [outcome] = train_members(problem, [member], observers=watching, keeper=keeper)
-        return model_of(spec, recipe, prepared, [outcome])
-    outcome, more = train_with(engine, problem, member, observers=watching)
+            keeper = Checkpoints(problem, members, checkpoint=checkpoint, resume=resume, system=system_of(prepared))
+        return model_of(spec, recipe, prepared, train_members(problem, members, observers=watching, keeper=keeper))
+    outcome, more = train_with(engine, problem, members[0], observers=watching)
     model = model_of(spec, recipe, prepared, [outcome])
     model.info |= {**more, "versions": model.info["versions"] | more["versions"]}
     return model
+
+
+def _folds(problem: Problem, networks: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return the rows that each network trains and validates on, of its own fold."""
+    rows, task = problem.rows, problem.task
+    strata = task.strata(rows.target.cpu().numpy())
+    own = even_folds(len(rows), networks, strata=strata, seed=seed)
+    if rows.weight is not None:
+        weight = rows.weight.cpu().numpy()
+        for k, parts in enumerate(own):
+            if not all(weight[part].any() for part in parts):
+                raise DataError(
+                    f"sample_weight is zero for all rows of fold {k} of {networks}, or for all others; leave out rows without "
+                    "weight, or give a fraction of the rows as validation"
+                )
+    return own
 
 
 def model_of(spec: MLP | nn.Module, recipe: Recipe, prepared: Prepared, outcomes: Sequence[Outcome]) -> Model:
@@ -162,8 +193,8 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, prepared: Prepared, outcomes
     info = {
         "engine": "torch",
         "stopped": [outcome.stopped for outcome in outcomes],
-        "seconds": first.seconds,
-        "best": first.best,
+        "seconds": max(outcome.seconds for outcome in outcomes),
+        "best": first.best if len(outcomes) == 1 else [outcome.best for outcome in outcomes],
         **system_of(prepared),
     }
     module = None if isinstance(spec, MLP) else spec
@@ -173,11 +204,30 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, prepared: Prepared, outcomes
         recipe=recipe,
         in_features=prepared.in_features,
         members=[outcome.parameters for outcome in outcomes],
-        history=first.history,
+        history=_mean_history([outcome.history for outcome in outcomes]),
         info=info,
         module=module,
         encoder=prepared.encoder,
     )
+
+
+def _mean_history(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, list[float]]:
+    """Return the history of networks that predict together: when, of the one that was trained longest, and the means."""
+    longest = max(histories, key=lambda history: len(history["loss"]))
+    when = ("epoch", "step", "seconds", "lr")
+    return {name: longest[name] if name in when else mean_curve([history[name] for history in histories]) for name in longest}
+
+
+def mean_curve(curves: Sequence[list[float]]) -> list[float]:
+    """Return the mean of curves, of which those that have ended keep their last value.
+
+    >>> mean_curve([[4.0, 2.0], [2.0, 1.0, 0.0]])
+    [3.0, 1.5, 1.0]
+    """
+    if len(curves) == 1:
+        return curves[0]
+    longest = max(map(len, curves))
+    return np.mean([curve + curve[-1:] * (longest - len(curve)) for curve in curves], axis=0).tolist()
 
 
 def _check_initial(initial: Mapping[str, Any], shape: Shape) -> None:

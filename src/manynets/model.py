@@ -36,7 +36,7 @@ class Model:
     """What `train` returns: one trained network, or several that predict together (their mean).
 
     spec, task, recipe: what was trained, for what, and how. members: one dict of parameters by name for each network.
-    history: columns of the training history (of the first network). info: versions, seed, how training ended.
+    history: columns of the training history (of several networks the means). info: versions, seed, how training ended.
     in_features: columns of X, once encoded. A user's own module has spec None and lives in `module`, in prediction mode.
     encoder: turns a frame into those columns; None for a model that was trained on an array.
 
@@ -142,14 +142,16 @@ class Model:
             return self.task.predict(scores[0], loss=self.recipe.loss)
         if isinstance(self.task, Regression):
             return np.mean([self.task.predict(one, loss=self.recipe.loss) for one in scores], axis=0)
-        return self.task.predict(self._mean_scores(scores))
+        return self.task.predict(self.mean_scores(scores))
 
     def predict_proba(self, x: Any) -> Array:
         """Return probabilities (N, C) for classes, (N, O) for labels; the mean over networks. Regression: DataError."""
         return np.mean([self.task.proba(one) for one in self.scores(x)], axis=0)
 
-    def _mean_scores(self, scores: Array) -> Array:
-        """Return scores (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""
+    def mean_scores(self, scores: Array) -> Array:
+        """Return, of scores (K, N, O), those (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""
+        if len(scores) == 1:
+            return np.asarray(scores[0])
         if isinstance(self.task, Regression):
             poisson = self.recipe.loss == "poisson"  # scores are log-rates
             return np.log(np.exp(scores).mean(axis=0)) if poisson else scores.mean(axis=0)
@@ -165,19 +167,19 @@ class Model:
 
         The loss is in the unit of y; several networks are judged by their mean prediction.
         """
-        scores = self.scores(x)
+        return self.figures(self.mean_scores(self.scores(x)), y, sample_weight=sample_weight)
+
+    def figures(self, scores: Array, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
+        """Return loss and metrics as `evaluate` does, of scores (N, O) that are there already."""
         target = self.task.encode(y)
-        if len(target) != scores.shape[1]:
-            raise DataError(f"X has {scores.shape[1]} rows and y has {len(target)}; they must have the same number")
+        if len(target) != len(scores):
+            raise DataError(f"X has {len(scores)} rows and y has {len(target)}; they must have the same number")
         weight = as_weights(sample_weight, len(target))
-        one = scores[0]
-        if self.size > 1:
-            one = self._mean_scores(scores)
         objective = objective_for(self.task, self.recipe)
-        tensor = torch.from_numpy(np.ascontiguousarray(one)).double()
+        tensor = torch.from_numpy(np.ascontiguousarray(scores)).double()
         rows = objective.report(tensor, objective.expand(torch.from_numpy(target), 0.0, torch.float64))
         figures = {"loss": float(np.average(rows.numpy(), weights=weight))}
-        return figures | self.task.evaluate(one.astype(np.float64), target, loss=self.recipe.loss, weight=weight)
+        return figures | self.task.evaluate(scores.astype(np.float64), target, loss=self.recipe.loss, weight=weight)
 
     def network(self, k: int = 0) -> nn.Module:
         """Return network k as a plain torch module (on the CPU, float32), for use without manynets."""

@@ -219,7 +219,10 @@ class Adam:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdamW:
-    """Adam with decoupled decay: w <- w (1 - lr weight_decay) before the step. Source: Loshchilov & Hutter 2017."""
+    """Adam with decoupled decay: w <- w (1 - lr weight_decay) before the step. Source: Loshchilov & Hutter 2017.
+
+    The default weight_decay is torch's; `manynets train` takes 0.1.
+    """
 
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import manynets as mn
 from manynets.cli.recipe import network_of, recipe_of
+from manynets.data.split import deal_rows
 from manynets.errors import OptionError
 from manynets.spec import InverseScaling
 from tests.cli.conftest import Call
@@ -24,9 +26,10 @@ def test_json_is_all_that_is_on_stdout(call: Call) -> None:
     assert done.code == 0
     assert done.out.count("\n") == 1
     result = done.json
-    assert set(result) == {"run_dir", "task", "epochs", "seconds", "parameters", "train", "validation", "test"}
+    assert set(result) == {"run_dir", "task", "epochs", "seconds", "networks", "parameters", "train", "validation", "test"}
     assert result["run_dir"] == "runs/digits-1"
-    assert (result["task"], result["epochs"], result["parameters"]) == ("multiclass", 2, 64 * 8 + 8 + 8 * 10 + 10)
+    assert (result["task"], result["epochs"], result["networks"]) == ("multiclass", 2, 1)
+    assert result["parameters"] == 64 * 8 + 8 + 8 * 10 + 10
     assert set(result["test"]) == {"rows", "loss", "accuracy"}
     assert result["train"]["rows"] + result["validation"]["rows"] == 1437
     assert result["test"]["rows"] == 360
@@ -96,10 +99,76 @@ def test_a_table_learns_what_is_in_it(call: Call, table: Path) -> None:
 def test_a_test_file_whose_labels_end_with_a_point(call: Call, table: Path, tmp_path: Path) -> None:
     other = tmp_path / "test.csv"
     other.write_text(table.read_text().replace("big\n", "big.\n").replace("small\n", "small.\n"))
-    done = call("train", table, "--target", "kind", "--test", other, "--json", *SMALL)
+    done = call("train", table, "--target", "kind", "--test", other, "--json", "--networks", "1", *SMALL)
     assert done.json["test"]["rows"] == 120
     assert done.json["train"]["rows"] + done.json["validation"]["rows"] == 120
     assert "a point was taken off" in done.err
+
+
+def test_a_small_table_gets_a_committee_and_every_command_knows_it(call: Call, table: Path) -> None:
+    done = call("train", table, "--target", "kind", "--json", "--epochs", "3", "--seed", "5", "--out", "run")
+    assert done.code == 0, done.err
+    result = done.json
+    assert (result["networks"], result["epochs"]) == (8, 3)
+    assert (result["train"]["rows"], result["validation"]["rows"], result["test"]["rows"]) == (96, 96, 24)
+    assert "8 networks · 256-256 relu" in done.err
+    model = mn.load("run/model.safetensors")
+    assert model.size == 8
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["validation"] == "folds"
+    assert len(config["info"]["best"]) == len(config["info"]["stopped"]) == 8
+    entries = list(csv.DictReader(Path("run/history.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in entries] == ["1", "2", "3"]
+    assert {"run/history.png", "run/roc.png", "run/confusion.png"} <= {str(path) for path in Path("run").iterdir()}
+
+    assert call("evaluate", "run", "--json", "-q").json["loss"] == result["test"]["loss"]
+    shown = call("show", "run").out
+    for text in ("8 networks", "best epoch", "folds", "to its end"):
+        assert text in shown
+    assert call("predict", "run", table, "-o", "out.csv").code == 0
+    rows = list(csv.DictReader(Path("out.csv").read_text().splitlines()))
+    assert [row["prediction"] for row in rows] == model.predict(pl.read_csv(table)).tolist()
+    assert call("plot", "run", "--out", "pictures").code == 0
+    assert "matched bit for bit" in call("rerun", "run").out
+
+
+def test_the_validation_figures_of_a_committee_are_of_networks_that_did_not_train_on_the_row(call: Call, table: Path) -> None:
+    result = call("train", table, "--target", "kind", "--json", "-q", "--test-fraction", "0", *SMALL, "--seed", "2").json
+    frame = pl.read_csv(table)
+    model = mn.load(Path(result["run_dir"]) / "model.safetensors")
+    shares = np.stack([model.task.proba(one) for one in model.scores(frame)])  # type: ignore[attr-defined]
+    codes = model.task.strata(model.task.encode(frame["kind"].to_numpy()))
+    hits, loss = 0, 0.0
+    for k, (_, held) in enumerate(deal_rows(120, 8, strata=codes, seed=2)):
+        hits += int((shares[k, held].argmax(axis=1) == codes[held]).sum())
+        loss -= float(np.log(shares[k, held, codes[held]]).sum())
+    assert result["validation"]["accuracy"] == hits / 120
+    assert result["validation"]["loss"] == pytest.approx(loss / 120, rel=1e-5)
+    assert result["test"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "networks", "validated"),
+    [
+        (["--networks", "1"], 1, 10),
+        (["--networks", "3", "--validation", "0.5"], 3, 48),
+        (["--networks", "3", "--validation", "0"], 3, None),
+        (["--engine", "numpy"], 1, 10),
+    ],
+)
+def test_networks_and_validation(call: Call, table: Path, given: list[str], networks: int, validated: int | None) -> None:
+    result = call("train", table, "--target", "kind", "--json", "-q", *given, *SMALL).json
+    assert result["networks"] == networks
+    assert (result["validation"] or {}).get("rows") == validated
+
+
+def test_no_networks_are_none(call: Call, table: Path) -> None:
+    done = call("train", table, "--target", "kind", "--networks", "0")
+    assert done.code == 2
+    assert "--networks is 0, but must be at least 1" in done.err
+    done = call("train", table, "--target", "kind", "--networks", "2", "--engine", "numpy")
+    assert done.code == 2
+    assert "networks is 2, but with engine='numpy' one network is trained" in done.err
 
 
 def test_arrays(call: Call, tmp_path: Path) -> None:

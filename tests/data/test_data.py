@@ -12,7 +12,7 @@ import manynets as mn
 from manynets import rng
 from manynets.data.batches import Batches, Rows, steps_per_epoch
 from manynets.data.check import as_matrix, as_row_numbers, as_weights, to_tensor
-from manynets.data.split import split_rows
+from manynets.data.split import even_folds, split_rows
 from manynets.tasks.objectives import objective_for
 from tests.tolerances import assert_close
 
@@ -128,3 +128,15 @@ def test_batches_are_the_permutation_cut(folds: str, size: int, merge: bool) -> 
             assert seen[k] == (order if mine is None else mine[order]).tolist()
         whole = [i for chunk in batches.chunks(epoch, 0, batches.steps) for i in range(chunk.start, chunk.start + chunk.steps)]
         assert whole == list(range(batches.steps))
+
+
+@given(st.integers(2, 9), st.integers(0, 40), st.integers(0, 3), st.booleans())
+def test_even_folds_keep_every_row_apart_and_train_equally_many(folds: int, more: int, seed: int, by_class: bool) -> None:
+    total = folds + more
+    strata = np.arange(total) % 2 if by_class else None
+    made = even_folds(total, folds, strata=strata, seed=seed)
+    assert len(made) == folds
+    for train, held in made:
+        assert np.array_equal(np.sort(np.concatenate([train, held])), np.arange(total))
+        assert len(held) == -(-total // folds)
+    assert np.array_equal(np.unique(np.concatenate([held for _, held in made])), np.arange(total))

@@ -41,6 +41,14 @@ def test_the_state_survives_json_bit_by_bit() -> None:
     assert TableEncoder.from_json(state()).to_json() == state()
 
 
+def test_a_state_of_version_1_has_no_limits() -> None:
+    frame = polars.DataFrame({"a": [0.0, 1.0, 2.0]})
+    state = fit_encoder(frame).to_json()
+    assert state["columns"][0].pop("limits") == [-0.2, 2.2]
+    far = polars.DataFrame({"a": [1001.0]})
+    assert TableEncoder.from_json({**state, "version": 1}).transform(far)[0, 0] == pytest.approx(1000 / math.sqrt(2 / 3))
+
+
 def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     def change(target: Any) -> None:
         *outer, last = [int(key) if key.isdigit() else key for key in path.split(".")]
@@ -54,7 +62,9 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_set("version", 2), "has the version 2, but this manynets reads version 1"),
+        (_set("version", 3), "has the version 3, but this manynets reads the versions 1 to 2"),
+        (_set("version", 0), "has the version 0"),
+        (_set("version", 1), "missing or unknown: limits"),
         (_set("version", True), "has the version True"),
         (_set("more", 1), "missing or unknown: more"),
         (_set("columns", {}), "columns must be a list"),
@@ -76,6 +86,10 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("columns.0.spread.knots", [1.0, 1.0, 2.0]), "must increase"),
         (_set("columns.0.spread.extra", 1), "unknown: extra"),
         (_set("columns.0.spread", []), "must be an object"),
+        (_set("columns.0.limits", [1.0]), r"columns\[0\].limits must be the least and the largest value"),
+        (_set("columns.0.limits", [2.0, 1.0]), "limits must be the least and the largest value"),
+        (_set("columns.0.limits", [0.0, math.inf]), "limits must be a finite number"),
+        (_set("columns.0.limits", 3), "limits must be a list"),
         (_set("columns.1.levels", "ab"), "levels must be a list"),
         (_set("columns.1.levels", ["red", "red"]), "levels must be unique"),
         (_set("columns.1.rare", ["red"]), "levels must be unique"),

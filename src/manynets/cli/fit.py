@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
+
+import numpy as np
 
 import manynets
 from manynets import runs
@@ -16,9 +19,10 @@ from manynets.cli import defaults, unfinished
 from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, taken
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_figures, print_layers, print_schema
+from manynets.data.split import deal_rows
 from manynets.engines import ENGINES
 from manynets.errors import MissingExtraError, OptionError, one_of
-from manynets.spec import MLP, to_json
+from manynets.spec import to_json
 from manynets.training.settings import find_device
 
 __all__ = ["figures_of", "fit", "scalars"]
@@ -31,10 +35,12 @@ def fit(options: Options) -> None:
     """Train as the options say, report, and write the run folder."""
     options = unfinished.options_of(options)
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
-    spec = network_of(options)
+    network_of(options)
     recipe = recipe_of(options, rows=1000)  # a mistake in an option is told before the data is read
     if one_of(options["engine"] or "torch", ENGINES, what="--engine") == "torch":
         find_device(recipe.device)
+    if options["networks"] is not None and options["networks"] < 1:
+        raise OptionError(f"--networks is {options['networks']}, but must be at least 1")
     if options["class_weight"] is not None:
         one_of(options["class_weight"], ["balanced"], what="--class-weight")
     share = options["validation"]
@@ -48,18 +54,20 @@ def fit(options: Options) -> None:
         folder = runs.free_run_folder(stem_of(origin))
         runs.check_run_folder(folder)
     with unfinished.keeping(folder, options) as begin:
-        _fit(options, spec, origin, folder, begin, console)
+        _fit(options, origin, folder, begin, console)
 
 
-def _fit(options: Options, spec: MLP, origin: dict[str, Any], folder: Any, begin: Begin, console: Any) -> None:
+def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, console: Any) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        source, encoder, share = _encoded_source(origin, options, console)
-        model = _train(source, encoder, spec, options, begin, console)
+        source, encoder, share, networks = _encoded_source(origin, options, console)
+        model = _train(source, encoder, share, networks, options, begin, console)
         if "interrupted" in model.info["stopped"]:
             raise KeyboardInterrupt
         parts = {"train": source.train, "validation": source.validation, "test": source.test}
         metrics = {name: None if part is None else figures_of(model, part) for name, part in parts.items()}
+        if share == "folds":
+            metrics["validation"] = _figures_by_fold(model, source.train)
         test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
         pictures: dict[str, Any] = {}
         try:
@@ -69,7 +77,7 @@ def _fit(options: Options, spec: MLP, origin: dict[str, Any], folder: Any, begin
                 model,
                 parts[test_part],
                 tested,
-                title=f"{source.name} · {describe(model.spec, model.recipe)}",
+                title=f"{source.name} · {describe(model.spec, model.recipe, networks)}",
                 class_names=source.class_names,
                 image_shape=source.image_shape,
                 target=", ".join(origin.get("target", ["y"])),
@@ -88,7 +96,7 @@ def _fit(options: Options, spec: MLP, origin: dict[str, Any], folder: Any, begin
         "validation": share,
         "class_weight": options["class_weight"],
         "options": unfinished.portable(options),
-        "spec": to_json(spec),
+        "spec": to_json(model.spec),
         "recipe": to_json(model.recipe),
         "info": model.info,
     }
@@ -104,6 +112,7 @@ def _fit(options: Options, spec: MLP, origin: dict[str, Any], folder: Any, begin
             "task": model.task.name,
             "epochs": _epochs(model),
             "seconds": model.info["seconds"],
+            "networks": model.size,
             "parameters": model.parameters,
             **{name: scalars(figures) for name, figures in metrics.items()},
         }
@@ -123,8 +132,9 @@ def _validation_share(options: Options, source: Source) -> float | None:
     return float(options["validation"])
 
 
-def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> tuple[Source, Any, float | None]:
-    """Read the data; return it with training, validation and test rows as matrices, their encoder, and the validation share.
+def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> tuple[Source, Any, float | str | None, int]:
+    """Read the data; return it with training, validation and test rows as matrices, their encoder, the validation share ("folds"
+    where each network keeps a fold of its own apart), and how many networks to train.
 
     What was read is let go of here, a part as soon as it is encoded: no frame lies beside the matrices while a network trains.
     """
@@ -138,11 +148,17 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
         note(console, text)
     train, validation, test = source.train, source.validation, source.test
     task = source.task if isinstance(source.task, Task) else find_task(train.y, name=source.task)
-    share = _validation_share(options, source)
+    networks = options["networks"]
+    if networks is None:
+        committee = source.schema is not None and (options["engine"] or "torch") == "torch"
+        networks = defaults.networks(train.rows) if committee else 1
+    share: float | str | None = _validation_share(options, source)
+    if networks > 1 and options["validation"] is None and validation is None:
+        share = "folds"
     held = None
     if share == 0:
         validation = None
-    elif share is not None:
+    elif isinstance(share, float):
         names = getattr(task, "classes", None)
         strata = task.strata(task.encode(train.y))
         rows, held = split_rows(train.rows, share, strata=strata, seed=options["seed"], names=names)
@@ -166,25 +182,30 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
     if encoder is not None:
         validation = None if validation is None else _encoded(validation, encoder)
         test = None if test is None else _encoded(test, encoder)
-    return dataclasses.replace(source, train=train, validation=validation, test=test, task=task), encoder, share
+    return dataclasses.replace(source, train=train, validation=validation, test=test, task=task), encoder, share, networks
 
 
-def _train(source: Source, encoder: Any, spec: MLP, options: Options, begin: Begin, console: Any) -> Any:
+def _train(
+    source: Source, encoder: Any, share: float | str | None, networks: int, options: Options, begin: Begin, console: Any
+) -> Any:
     """Return the model trained on what `_encoded_source` returned."""
     train, validation, task = source.train, source.validation, source.task
-    recipe = recipe_of(options, rows=train.rows)
+    spec = network_of(options, networks=networks)
+    rows = train.rows - math.ceil(train.rows / networks) if share == "folds" else train.rows
+    recipe = recipe_of(options, rows=rows)
     print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec)
-    console.print(f"{describe(spec, recipe)} · {train.rows:,} rows", markup=False, soft_wrap=True)
+    console.print(f"{describe(spec, recipe, networks)} · {rows:,} rows", markup=False, soft_wrap=True)
     return manynets.train(
         train.X,
         train.y,
         spec,
         recipe,
         task=task,
-        validation=None if validation is None else _tuple(validation),
+        validation="folds" if share == "folds" else None if validation is None else _tuple(validation),
         sample_weight=train.weight,
         class_weight=options["class_weight"],
         encoder=encoder,
+        networks=networks,
         engine=options["engine"] or "torch",
         progress=False if options["quiet"] else "auto",
         **begin(),
@@ -208,13 +229,27 @@ def _encoded(part: Part, encoder: Any) -> Part:
 
 def figures_of(model: Any, part: Part) -> dict[str, Any]:
     """Return rows, loss and metrics of a model on a part; for two classes also the area under the ROC curve."""
-    figures = {"rows": part.rows, **model.evaluate(part.X, part.y, sample_weight=part.weight)}
+    return _figures(model, model.mean_scores(model.scores(part.X)), part)
+
+
+def _figures_by_fold(model: Any, train: Part) -> dict[str, Any]:
+    """Return the figures on the training rows, each predicted by the one network that kept it apart."""
+    strata = model.task.strata(model.task.encode(train.y))
+    scores = model.scores(train.X)
+    apart = np.empty_like(scores[0])
+    for one, (_, held) in zip(scores, deal_rows(train.rows, model.size, strata=strata, seed=model.recipe.seed), strict=True):
+        apart[held] = one[held]
+    return _figures(model, apart, train)
+
+
+def _figures(model: Any, scores: Any, part: Part) -> dict[str, Any]:
+    figures = {"rows": part.rows, **model.figures(scores, part.y, sample_weight=part.weight)}
     if model.task.name == "binary":
         from manynets.plots import roc_auc
 
         positive = model.task.encode(part.y)[:, 0] > 0
         if positive.any() and not positive.all():
-            figures["auc"] = roc_auc(positive, model.scores(part.X).mean(axis=0)[:, 0])
+            figures["auc"] = roc_auc(positive, scores[:, 0])
     return figures
 
 

@@ -72,7 +72,7 @@ def _history(model: Model, title: str) -> Any:
             for part, prefix in (("train", ""), ("validation", "val_"))
             if prefix + name in history
         }
-        validated = f"val_{name}" in history
+        validated = f"val_{name}" in history and isinstance(best, int)  # of several networks each has its own best epoch
         best_epoch = history["epoch"][best] if validated and 0 <= best < len(history["epoch"]) else None
         plots.history(history["epoch"], curves, ylabel=name, best_epoch=best_epoch, ax=ax)
     axes[0].figure.suptitle(title, fontsize="medium")

@@ -132,7 +132,7 @@ def _drawn(run: Run, kinds: list[str], *, must: bool) -> tuple[dict[str, Any], l
                 raise
             notes = (f"only pictures that need no data: {error}",)
             kinds = [kind for kind in kinds if kind in alone]
-    title = f"{run.config.get('data', {}).get('name') or run.folder.name} · {describe(model.spec, model.recipe)}"
+    title = f"{run.config.get('data', {}).get('name') or run.folder.name} · {describe(model.spec, model.recipe, model.size)}"
     shared = pictures_of(
         model,
         part,

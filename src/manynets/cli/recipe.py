@@ -100,11 +100,11 @@ def numbers(text: str, *, option: str, kind: type[int] | type[float]) -> tuple[A
         raise OptionError(f"{option} is {text!r}, but must be {what} with commas between them") from None
 
 
-def network_of(options: Options) -> MLP:
-    """Return the network that the options describe."""
+def network_of(options: Options, *, networks: int = 1) -> MLP:
+    """Return the network that the options describe, one of so many that are trained together."""
     hidden = options["hidden"]
     if hidden is None:
-        layers: tuple[int, ...] = defaults.HIDDEN
+        layers: tuple[int, ...] = defaults.HIDDEN if networks == 1 else defaults.COMMITTEE_HIDDEN
     else:
         layers = () if hidden.strip().lower() == "none" else numbers(hidden, option="--hidden", kind=int)
     dropout: float | tuple[float, ...] = defaults.DROPOUT

@@ -64,14 +64,14 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def describe(spec: MLP | None, recipe: Recipe) -> str:
-    """Return a network and its training in a line; spec None is a network of the user's own.
+def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
+    """Return a network, or so many of them, and its training in a line; spec None is a network of the user's own.
 
     >>> from manynets.spec import MLP, Recipe
     >>> describe(MLP(), Recipe(epochs=3, batch_size=128))
     '256-256 relu · adamw lr 0.001 · batch 128 · 3 epochs · seed 0'
     """
-    words = []
+    words = [f"{networks} networks"] if networks > 1 else []
     if spec is not None:
         words.append(f"{'-'.join(map(str, spec.hidden))} {spec.activation}" if spec.hidden else "linear")
         words += ["batch norm"] if spec.batch_norm else []

@@ -40,7 +40,7 @@ def rerun(
     with tempfile.TemporaryDirectory() as folder:
         try:
             torch.set_num_threads(int(info.get("threads", threads)))
-            fit({**options, **more, "out": keep or str(Path(folder) / "run")})
+            fit({"networks": 1, **options, **more, "out": keep or str(Path(folder) / "run")})
         finally:
             torch.set_num_threads(threads)
         again = runs.read_run(keep or Path(folder) / "run")

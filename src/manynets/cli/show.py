@@ -20,7 +20,7 @@ def show(
     found = runs.read_run(run)
     model, info = found.model, found.model.info
     data = found.config.get("data", {})
-    console.print(f"{found.folder}: {describe(model.spec, model.recipe)}", markup=False, style="bold", soft_wrap=True)
+    console.print(f"{found.folder}: {describe(model.spec, model.recipe, model.size)}", markup=False, style="bold", soft_wrap=True)
     if model.spec is not None:
         print_layers(console, model, model.spec)
     print_figures(console, found.metrics)
@@ -28,12 +28,12 @@ def show(
     print_classes(console, found.metrics.get(part) or {}, names=found.config.get("class_names"), part=part)
     how = {"done": "to its end", "early": "until it stopped early", "diverged": "until its loss was not finite"}
     how["interrupted"] = "until it was interrupted"
-    ended = info.get("stopped", ["done"])[0]
+    ended = " or ".join(how[word] for word in dict.fromkeys(info.get("stopped", ["done"])))
     epochs = model.history["epoch"][-1] if model.history.get("epoch") else 0
     rows = [
         ("data", data.get("path") or data.get("name")),
         ("target", ", ".join(data.get("target", [])) or None),
-        ("trained", f"{epochs:g} epochs, {how[ended]}, in {info.get('seconds', 0):.1f} s on {info.get('device', '?')}"),
+        ("trained", f"{epochs:g} epochs, {ended}, in {info.get('seconds', 0):.1f} s on {info.get('device', '?')}"),
         ("best epoch", _best(model)),
         ("optimizer", str(model.recipe.optimizer)),
         ("schedule", str(model.recipe.schedule)),
@@ -45,5 +45,7 @@ def show(
 
 
 def _best(model: object) -> str | None:
-    history, best = model.history, model.info.get("best", -1)  # type: ignore[attr-defined]
-    return f"{history['epoch'][best]:g}" if history.get("epoch") and 0 <= best < len(history["epoch"]) else None
+    """Return the epoch whose weights were kept; of several networks the first and the last of these."""
+    epochs, best = model.history.get("epoch", []), model.info.get("best", -1)  # type: ignore[attr-defined]
+    found = sorted({epochs[place] for place in (best if isinstance(best, list) else [best]) if 0 <= place < len(epochs)})
+    return " to ".join(f"{epoch:g}" for epoch in dict.fromkeys((found[0], found[-1]))) if found else None

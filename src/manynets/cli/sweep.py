@@ -12,7 +12,7 @@ from manynets.cli.train import train
 __all__ = ["sweep"]
 
 _PANEL = "Sweep"
-_NOT_HERE = {"resume", "checkpoint_every", "engine", "data"}
+_NOT_HERE = {"resume", "checkpoint_every", "engine", "data", "networks"}
 
 
 def _option(*names: str, metavar: str = " ", help: str) -> Any:

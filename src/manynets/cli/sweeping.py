@@ -46,7 +46,8 @@ Row = dict[str, Any]
 def run_sweep(options: Mapping[str, Any]) -> None:
     """Train as the options say, part by part, and write the folder."""
     own = {name: options[name] for name in ("grid", "seeds", "folds", "halving", "at_most", "resume")}
-    base = {name: value for name, value in options.items() if name not in own} | {"engine": None, "resume": None}
+    base = {name: value for name, value in options.items() if name not in own}
+    base |= {"engine": None, "resume": None, "networks": 1}
     base["checkpoint_every"] = options["checkpoint_every"] or EVERY
     every = schedule_of(base["checkpoint_every"])
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
@@ -201,8 +202,7 @@ def _difference(former: Any, now: Any) -> str:
 
 def _splits(source: Source, options: Mapping[str, Any], folds: int | None) -> list[tuple[Any, Any]]:
     """Return training and scoring rows of the source's training rows; (all, None) where it brings validation rows of its own."""
-    from manynets.data.split import split_rows
-    from manynets.search.folds import deal_rows
+    from manynets.data.split import deal_rows, split_rows
 
     task = _task(source)
     strata, seed, rows = task.strata(task.encode(source.train.y)), options["seed"], source.train.rows

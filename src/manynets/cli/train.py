@@ -34,7 +34,9 @@ def train(
     # ------------------------------------------------------------------------------------------------------------ network
     hidden: Annotated[
         str | None,
-        _option(_NETWORK, "--hidden", metavar="N,N,...")("Units of each hidden layer, or 'none' for a linear model. [512,512]"),
+        _option(_NETWORK, "--hidden", metavar="N,N,...")(
+            "Units of each hidden layer, or 'none' for a linear model. [512,512; of several networks 256,256]"
+        ),
     ] = None,
     activation: Annotated[
         str | None,
@@ -58,6 +60,12 @@ def train(
         ),
     ] = None,
     bias: Annotated[bool | None, _option(_NETWORK, "--bias/--no-bias")("Whether layers have biases. [bias]")] = None,
+    networks: Annotated[
+        int | None,
+        _option(_NETWORK, "--networks", metavar="N")(
+            "Networks that are trained together and predict their mean. [8 for a table of 16 to 3,000 rows to train on, else 1]"
+        ),
+    ] = None,
     # ----------------------------------------------------------------------------------------------------------- training
     epochs: Annotated[
         int | None,
@@ -86,7 +94,8 @@ def train(
     validation: Annotated[
         float | None,
         _option(_TRAINING, "--validation", metavar="SHARE")(
-            "Share of the training rows kept apart to choose the best epoch; 0 for none. [0.1; the 2-D sets bring their own]"
+            "Share of the training rows kept apart to choose the best epoch; 0 for none. [0.1; of several networks each keeps "
+            "another part of the rows; the 2-D sets bring their own]"
         ),
     ] = None,
     patience: Annotated[

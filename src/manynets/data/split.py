@@ -1,4 +1,4 @@
-"""Split rows into training and validation. NumPy only."""
+"""Split rows into training and validation, once or by folds. NumPy only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from manynets import rng
 from manynets.errors import DataError, OptionError
 
-__all__ = ["split_rows"]
+__all__ = ["deal_rows", "even_folds", "split_rows"]
 
 Rows = NDArray[np.int64]
 
@@ -61,3 +61,38 @@ def split_rows(
             f"no class has a second row, so {rows} rows cannot be split by class: ids and numbers are no classes; labels need two rows"
         )
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def deal_rows(total: int, folds: int, *, strata: NDArray[Any] | None = None, seed: int = 0) -> list[tuple[Rows, Rows]]:
+    """Return (training rows, test rows) of so many folds, dealt at random; with strata (N,) each class is dealt evenly.
+
+    >>> [test.tolist() for _, test in deal_rows(4, 2, strata=np.array([0, 0, 1, 1]))]
+    [[0, 2], [1, 3]]
+    """
+    if isinstance(folds, bool) or not 2 <= folds <= total:
+        raise OptionError(f"folds is {folds!r}, but must be a whole number from 2 to {total}, the number of rows")
+    order = rng.generator(seed, "split").permutation(total)
+    if strata is not None:
+        order = order[np.argsort(strata[order], kind="stable")]
+    fold = np.empty(total, dtype=np.int64)
+    fold[order] = np.arange(total) % folds
+    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
+
+
+def even_folds(total: int, folds: int, *, strata: NDArray[Any] | None = None, seed: int = 0) -> list[tuple[Rows, Rows]]:
+    """Return the folds of `deal_rows`, all with as many training rows, so that networks on them share each step.
+
+    Where the rows do not divide, the smaller parts to validate on get one more row, which is that of the next fold, too.
+
+    >>> [(train.tolist(), held.tolist()) for train, held in even_folds(3, 2)]
+    [([1], [0, 2]), ([0], [1, 2])]
+    """
+    dealt = deal_rows(total, folds, strata=strata, seed=seed)
+    most = max(len(held) for _, held in dealt)
+    out = []
+    for k, (train, held) in enumerate(dealt):
+        if len(held) < most:
+            row = dealt[(k + 1) % folds][1][:1]
+            train, held = np.setdiff1d(train, row), np.union1d(held, row)
+        out.append((train, held))
+    return out

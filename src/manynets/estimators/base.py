@@ -26,7 +26,7 @@ from manynets.errors import DataError
 from manynets.estimators import inputs, settings
 from manynets.estimators.lbfgs import train_lbfgs
 from manynets.estimators.plan import Data, Plan, Ready, ready, rows_of
-from manynets.fitting import model_of
+from manynets.fitting import mean_curve, model_of
 from manynets.model import Model
 from manynets.spec import MLP, DType, Recipe
 from manynets.tables import TableEncoder, fit_encoder
@@ -482,18 +482,6 @@ class BaseMLP(BaseEstimator):
 def parameters_layers(parameters: Mapping[str, NDArray[Any]]) -> list[str]:
     """Return the names of the linear layers among parameters by name."""
     return [name for name in parameters if name.endswith(".weight") and not name.startswith("norm")]
-
-
-def mean_curve(curves: list[list[float]]) -> list[float]:
-    """Return the mean of curves, of which those that have ended keep their last value.
-
-    >>> mean_curve([[4.0, 2.0], [2.0, 1.0, 0.0]])
-    [3.0, 1.5, 1.0]
-    """
-    if len(curves) == 1:
-        return curves[0]
-    longest = max(map(len, curves))
-    return np.mean([curve + curve[-1:] * (longest - len(curve)) for curve in curves], axis=0).tolist()
 
 
 def print_line(text: str) -> None:

@@ -8,30 +8,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets import rng
+from manynets.data.split import deal_rows
 from manynets.errors import DataError, OptionError
 
-__all__ = ["Fold", "deal_rows", "folds_of"]
+__all__ = ["Fold", "folds_of"]
 
 Rows: TypeAlias = NDArray[np.int64]
 Fold: TypeAlias = tuple[Rows | None, Rows | None]
 """Rows to train on (None: all) and rows to test on (None: none)."""
-
-
-def deal_rows(total: int, folds: int, *, strata: NDArray[Any] | None = None, seed: int = 0) -> list[tuple[Rows, Rows]]:
-    """Return (training rows, test rows) of so many folds, dealt at random; with strata (N,) each class is dealt evenly.
-
-    >>> [test.tolist() for _, test in deal_rows(4, 2, strata=np.array([0, 0, 1, 1]))]
-    [[0, 2], [1, 3]]
-    """
-    if isinstance(folds, bool) or not 2 <= folds <= total:
-        raise OptionError(f"folds is {folds!r}, but must be a whole number from 2 to {total}, the number of rows")
-    order = rng.generator(seed, "split").permutation(total)
-    if strata is not None:
-        order = order[np.argsort(strata[order], kind="stable")]
-    fold = np.empty(total, dtype=np.int64)
-    fold[order] = np.arange(total) % folds
-    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
 
 
 def folds_of(folds: Any, X: Any, y: Any, groups: Any, *, total: int, strata: NDArray[Any] | None, seed: int = 0) -> list[Fold]:

@@ -18,25 +18,30 @@ __all__ = ["CategoricalColumn", "ColumnEncoder", "DateColumn", "NumericColumn", 
 
 Out = NDArray[np.float32]
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+MARGIN = 0.1
+"""How far beyond the range seen at fit a number counts as it is, as a share of that range."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NumericColumn:
     """Numbers: one scaled column, and a second that is 1 where the value was missing if there were gaps at fit.
 
-    A missing value becomes the median, also where there was none at fit. A column all missing at fit stays 0 for ever.
+    A missing value becomes the median, also where there was none at fit. A column all missing at fit stays 0 for ever. A value
+    beyond the limits, far from all that a network has seen, counts as the limit: one wrong cell must not make a wild prediction.
 
     Attributes:
         name: of the column.
         spread: centre and scale, or quantiles.
         fill: the median, in the column's own units; None where every value was missing.
         gaps: whether values were missing at fit.
+        limits: the least and the largest value, in the column's own units; None for no limits.
     """
 
     name: str
     spread: Spread
     fill: float | None
     gaps: bool
+    limits: tuple[float, float] | None = None
     kind: Literal["numeric"] = field(default="numeric", init=False)
 
     @property
@@ -55,7 +60,16 @@ class NumericColumn:
             values = np.where(missing, self.fill, values)
             if self.gaps:
                 out[:, 1] = missing
+        if self.limits is not None:
+            values = np.clip(values, *self.limits)
         out[:, 0] = _within_float32(table, self.name, values, self.spread)
+
+    def beyond(self, table: Table) -> int:
+        """Return how many rows hold a value beyond the limits."""
+        if self.limits is None or self.fill is None:
+            return 0
+        values = number_cells(table, self.name)
+        return int(np.count_nonzero((values < self.limits[0]) | (values > self.limits[1])))
 
 
 def _within_float32(table: Table, name: str, values: NDArray[np.float64], spread: Spread) -> NDArray[np.float64]:
@@ -82,7 +96,15 @@ def fit_numeric(table: Table, name: str, scaling: Scaling) -> NumericColumn:
     _within_float32(table, name, np.where(np.isnan(values), present[0], values) if gaps else values, spread)
     middle = [(present.size - 1) // 2, present.size // 2]
     low, high = (float(value) for value in np.partition(present, middle)[middle])
-    return NumericColumn(name=name, spread=spread, fill=low / 2 + high / 2 if low < high else low, gaps=gaps)
+    fill = low / 2 + high / 2 if low < high else low
+    return NumericColumn(name=name, spread=spread, fill=fill, gaps=gaps, limits=None if spread.knots else _limits(present))
+
+
+def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the range of the values, wider by MARGIN of it on either side."""
+    low, high, most = float(values.min()), float(values.max()), float(np.finfo(np.float64).max)
+    more = MARGIN * high - MARGIN * low
+    return max(low - more, -most), min(high + more, most)
 
 
 @dataclass(frozen=True, kw_only=True)

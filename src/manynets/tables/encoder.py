@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError, OptionError, one_of
 from manynets.tables.cells import Table, open_table, require
-from manynets.tables.columns import CategoricalColumn, ColumnEncoder, fit_categorical, fit_date, fit_numeric
+from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, fit_categorical, fit_date, fit_numeric
 from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import Column, understand
 from manynets.tables.state import state_from_json, state_to_json
@@ -103,7 +103,8 @@ class TableEncoder:
         return out
 
     def check(self, frame: Any) -> list[str]:
-        """Return what is worth telling about a frame before it is transformed: extra columns, gaps and categories not seen at fit.
+        """Return what is worth telling about a frame before it is transformed: extra columns, categories not seen at fit, and
+        numbers beyond the limits.
 
         Errors: DataError for columns that are missing.
         """
@@ -119,6 +120,14 @@ class TableEncoder:
                 if unseen:
                     shown = ", ".join(repr(label) for label in sorted(unseen)[:5]) + (", ..." if len(unseen) > 5 else "")
                     notes.append(f"column {column.name!r}: {sum(unseen.values())} rows hold categories not seen at fit: {shown}")
+            elif isinstance(column, NumericColumn) and column.limits is not None:
+                beyond = column.beyond(table)
+                if beyond:
+                    low, high = column.limits
+                    notes.append(
+                        f"column {column.name!r}: {beyond} rows hold numbers far from those seen at fit; below {low:g} they count as"
+                        f" {low:g}, above {high:g} as {high:g}"
+                    )
         return notes
 
     def to_json(self) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from manynets.tables.scaling import MOST_KNOTS, Spread
 
 __all__ = ["state_from_json", "state_to_json"]
 
-VERSION = 1
+VERSION = 2
+"""2: numeric columns have limits. Version 1 is read too, without."""
 T = TypeVar("T")
 Dropped = tuple[tuple[str, str], ...]
 
@@ -32,7 +33,8 @@ def state_to_json(columns: Sequence[ColumnEncoder], dropped: Dropped, positional
 def _column_to_json(column: ColumnEncoder) -> dict[str, Any]:
     state: dict[str, Any] = {"kind": column.kind, "name": column.name, "gaps": column.gaps}
     if column.kind == "numeric":
-        return state | {"fill": column.fill, "spread": _spread_to_json(column.spread)}
+        limits = None if column.limits is None else list(column.limits)
+        return state | {"fill": column.fill, "spread": _spread_to_json(column.spread), "limits": limits}
     if column.kind == "categorical":
         return state | {"levels": list(column.levels), "rare": list(column.rare)}
     parts = [{"part": part, "fill": fill, "spread": _spread_to_json(spread)} for part, spread, fill in column.parts]
@@ -49,10 +51,10 @@ def state_from_json(state: Any) -> tuple[tuple[ColumnEncoder, ...], Dropped, boo
     Errors: DataError that names the place for whatever `state_to_json` does not write.
     """
     version = state.get("version") if isinstance(state, Mapping) else None
-    if version != VERSION or isinstance(version, bool):
-        raise DataError(f"the table encoder has the version {version!r}, but this manynets reads version {VERSION}")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise DataError(f"the table encoder has the version {version!r}, but this manynets reads the versions 1 to {VERSION}")
     _keys(state, {"version", "positional", "columns", "dropped"}, "encoder")
-    columns = tuple(_column(item, f"columns[{i}]") for i, item in enumerate(_list(state["columns"], "columns")))
+    columns = tuple(_column(item, f"columns[{i}]", version) for i, item in enumerate(_list(state["columns"], "columns")))
     if not columns:
         raise DataError("encoder.columns is empty, but at least one column is needed")
     dropped = []
@@ -69,17 +71,21 @@ def state_from_json(state: Any) -> tuple[tuple[ColumnEncoder, ...], Dropped, boo
     return columns, tuple(dropped), positional
 
 
-def _column(state: Any, where: str) -> ColumnEncoder:
+def _column(state: Any, where: str, version: int) -> ColumnEncoder:
     kind = state.get("kind") if isinstance(state, Mapping) else None
     common = {"kind", "name", "gaps"}
     if kind == "numeric":
-        _keys(state, common | {"fill", "spread"}, where)
+        _keys(state, common | {"fill", "spread"} | ({"limits"} if version > 1 else set()), where)
         fill = None if state["fill"] is None else _number(state["fill"], f"{where}.fill")
         gaps = _bool(state["gaps"], f"{where}.gaps")
         if gaps and fill is None:
             raise DataError(f"{where} has gaps but no fill")
         return NumericColumn(
-            name=_text(state["name"], f"{where}.name"), gaps=gaps, fill=fill, spread=_spread(state["spread"], f"{where}.spread")
+            name=_text(state["name"], f"{where}.name"),
+            gaps=gaps,
+            fill=fill,
+            spread=_spread(state["spread"], f"{where}.spread"),
+            limits=_limits(state.get("limits"), f"{where}.limits"),
         )
     if kind == "categorical":
         _keys(state, common | {"levels", "rare"}, where)
@@ -100,6 +106,15 @@ def _column(state: Any, where: str) -> ColumnEncoder:
             parts=parts,
         )
     raise DataError(f"{where}.kind is {kind!r}, but must be one of numeric, categorical, date")
+
+
+def _limits(state: Any, where: str) -> tuple[float, float] | None:
+    if state is None:
+        return None
+    numbers = [_number(item, where) for item in _list(state, where)]
+    if len(numbers) != 2 or numbers[0] > numbers[1]:
+        raise DataError(f"{where} must be the least and the largest value, but is {numbers}")
+    return numbers[0], numbers[1]
 
 
 def _part(state: Any, where: str) -> tuple[str, Spread, float]:
