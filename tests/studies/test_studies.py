@@ -62,6 +62,7 @@ FULL = {
     "T1-prod": ("loss", 0.00074, 64),
     "T1-xor": ("accuracy %", 99.80, 64),
     "T1-quadrants": ("accuracy %", 99.84, 64),
+    "T1-draws": ("xor: accuracy %, by draw", 99.80, 10),
     "T2-tensors": ("loss", 1.54, 5),
     "T2-functional": ("loss", 1.411, 5),
     "T2-parameter": ("loss", 1.411, 5),

@@ -14,6 +14,7 @@ _ALL = (
     Study("T1-prod", "y = x1 x2 on a square: 2-6-1, the best of 64 seeds", "t1_toys"),
     Study("T1-xor", "whether two signs differ: 2-6-1 with a sigmoid, the best of 64 seeds", "t1_toys"),
     Study("T1-quadrants", "which quadrant: 2-6-4 with a softmax, the best of 64 seeds", "t1_toys"),
+    Study("T1-draws", "the three again on ten draws of points and networks: mean and spread", "t1_draws"),
     Study("T1-shares", "how initialiser, schedule and width change the share of seeds that get there", "t1_shares"),
     Study("T2-tensors", "four blobs, 2-2-4: tensors and a loss by hand", "t2_levels"),
     Study("T2-functional", "the same with F.cross_entropy on raw scores", "t2_levels"),

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 import manynets as mn
-from manynets import datasets, plots
+from manynets import plots
 from manynets.plots.canvas import PALETTE
 from manynets.studies.study import Result, figure
-from manynets.studies.t1_toys import PUBLISHED, TASK
+from manynets.studies.t1_toys import DRAW, PUBLISHED, SPEC, TASK, draw_points, recipe_of
 from manynets.studies.together import train_candidates
 
 BASE = mn.MLP(hidden=(6,))
 RECIPE = mn.Recipe(optimizer=mn.Adam(lr=0.01), batch_size=100, epochs=200, keep="last", device="cpu")
 
 
-def variants() -> dict[str, tuple[mn.MLP, mn.Recipe]]:
-    """Return what is compared: the tutorial's own network and training, and one change each."""
+def variants(id: str) -> dict[str, tuple[mn.MLP, mn.Recipe]]:
+    """Return what is compared: the tutorial's own network and training, one change each, and the study's settings."""
 
     def spec(**change: Any) -> tuple[mn.MLP, mn.Recipe]:
         return dataclasses.replace(BASE, **change), RECIPE
@@ -39,32 +39,22 @@ def variants() -> dict[str, tuple[mn.MLP, mn.Recipe]]:
         "4 units": spec(hidden=(4,)),
         "12 units": spec(hidden=(12,)),
         "24 units": spec(hidden=(24,)),
-        "as in T1-xor, T1-quadrants": (
-            dataclasses.replace(BASE, init="kaiming_uniform", bias=False),
-            dataclasses.replace(RECIPE, optimizer=mn.Adam(lr=0.2), schedule=mn.Cosine()),
-        ),
-        "the same, with biases": (
-            dataclasses.replace(BASE, init="kaiming_uniform"),
-            dataclasses.replace(RECIPE, optimizer=mn.Adam(lr=0.2), schedule=mn.Cosine()),
-        ),
+        "the study's, with biases": (dataclasses.replace(SPEC[id], bias=True), recipe_of(id)),
+        "the study's, without biases": (dataclasses.replace(SPEC[id], bias=False), recipe_of(id)),
     }
 
 
 def run(_: str, *, quick: bool) -> Result:
     seeds, problems = range(4 if quick else 64), ("xor",) if quick else ("prod", "xor", "quadrants")
-    cases = variants()
-    if quick:
-        cases = {name: (spec, dataclasses.replace(recipe, epochs=3)) for name, (spec, recipe) in cases.items()}
-    shares: dict[str, list[float]] = {name: [] for name in cases}
+    shares: dict[str, list[float]] = {}
     for problem in problems:
-        data, unseen = datasets.load(problem, seed=0), datasets.load(problem, points=10_000, seed=1)
-        loss, accuracy = PUBLISHED[f"T1-{problem}"]
-        for name, (spec, recipe) in cases.items():
-            candidates = [(spec, dataclasses.replace(recipe, seed=seed)) for seed in seeds]
-            models = train_candidates(data.X, data.y, candidates, task=TASK[f"T1-{problem}"])
-            judged = [model.evaluate(unseen.X, unseen.y) for model in models]
+        id = f"T1-{problem}"
+        points, (loss, accuracy) = draw_points(id, DRAW), PUBLISHED[id]
+        for name, (spec, recipe) in variants(id).items():
+            candidates = [(spec, dataclasses.replace(recipe, seed=seed, epochs=3 if quick else 200)) for seed in seeds]
+            judged = [model.evaluate(*points.test) for model in train_candidates(*points.train, candidates, task=TASK[id])]
             there = [one["loss"] <= loss and (accuracy is None or 100 * one["accuracy"] >= accuracy) for one in judged]
-            shares[name].append(100 * float(np.mean(there)))
+            shares.setdefault(name, []).append(100 * float(np.mean(there)))
     figures = tuple(
         figure(f"{problem}, {name}: seeds there %", [share[p]])
         for p, problem in enumerate(problems)

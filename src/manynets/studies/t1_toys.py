@@ -1,17 +1,21 @@
 """T1: three small problems in the plane, a hidden layer of six ReLU units, 2,500 points, batches of 100, 200 epochs.
 
 So small a network often ends in a poor minimum, and which one is a matter of its seed. So 64 seeds are trained at once; the
-network with the lowest loss on validation points is chosen, and judged on 10,000 points that nothing has seen before.
-Against the tutorial: Kaiming's initial weights, and a learning rate that falls along a cosine (T1-shares shows what each does).
+network with the lowest loss on 20,000 validation points is chosen, and judged on 20,000 test points that nothing has seen before.
+The published figures are of the points that were trained on, which is easier.
 
-The published figures are of the points that were trained on. On unseen ones xor and quadrants meet a limit: 2,500 points tell
-where an axis lies to about a thousandth, so networks with biases get 99.7 to 99.8 % (xor) and 99.82 to 99.87 % (quadrants) right,
-depending on the draw of the points. Without biases every boundary is a ray from the origin, as it is in truth, and the same
-2-6-1 and 2-6-4 networks get more: see docs/studies.md for several draws, one of which stays below 99.80 % for xor.
+Three settings differ from the tutorial's. The learning rate falls to zero along a cosine; it starts from Kaiming's initial
+weights; and for xor and quadrants the network has no biases. Without biases each boundary starts at the origin, as it does in truth,
+and the classes depend on the directions of the weights alone, not on their lengths, so that Adam can take very large steps.
+
+Rate and biases were chosen by validation points alone, on four draws (seeds 100 to 103) that are used for nothing else: the setting
+whose networks reach the published figures on these points most often, and among equals the lowest loss of the chosen network
+(docs/studies.md has the table). The study's own draw is seed 1000, and T1-draws repeats it on ten more.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -27,25 +31,52 @@ PUBLISHED = {  # final loss, accuracy in percent
     "T1-xor": (0.0249, 99.80),
     "T1-quadrants": (0.00835, 99.84),
 }
-RATE = {"T1-prod": 0.03, "T1-xor": 0.2, "T1-quadrants": 0.2}
 TASK = {"T1-prod": "regression", "T1-xor": "binary", "T1-quadrants": "multiclass"}
+RATE = {"T1-prod": 0.03, "T1-xor": 5.0, "T1-quadrants": 0.5}
+SPEC = {
+    "T1-prod": mn.MLP(hidden=(6,), activation="relu", init="kaiming_uniform"),
+    "T1-xor": mn.MLP(hidden=(6,), activation="relu", init="kaiming_uniform", bias=False),
+    "T1-quadrants": mn.MLP(hidden=(6,), activation="relu", init="kaiming_uniform", bias=False),
+}
+DRAW = 1000  # the seed of the study's points
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Points:
+    """The points of a draw, each part (X, y): 2,500 to train on, 20,000 to choose by, 20,000 to judge by."""
+
+    train: tuple[Any, Any]
+    validation: tuple[Any, Any]
+    test: tuple[Any, Any]
+    class_names: tuple[str, ...] | None
+
+
+def draw_points(id: str, seed: int) -> Points:
+    data = datasets.load(id.removeprefix("T1-"), points=80_000, seed=seed)
+    return Points(
+        (data.X[:2500], data.y[:2500]), (data.X_validation, data.y_validation), (data.X_test, data.y_test), data.class_names
+    )
+
+
+def recipe_of(id: str, *, rate: float | None = None, epochs: int = 200) -> mn.Recipe:
+    """Return the recipe of this problem; rate: in the place of its own."""
+    adam = mn.Adam(lr=RATE[id] if rate is None else rate)
+    return mn.Recipe(optimizer=adam, schedule=mn.Cosine(), batch_size=100, epochs=epochs, keep="last", device="cpu")
+
+
+def train_and_choose(id: str, points: Points, spec: mn.MLP, recipe: mn.Recipe, seeds: range) -> tuple[list[mn.Model], int]:
+    """Train a network for each seed; return them, and which has the lowest loss on the validation points."""
+    models = train_seeds(*points.train, spec, recipe, seeds=seeds, task=TASK[id])
+    return models, int(np.argmin([model.evaluate(*points.validation)["loss"] for model in models]))
 
 
 def run(id: str, *, quick: bool) -> Result:
     name, task = id.removeprefix("T1-"), TASK[id]
-    data = datasets.load(name, points=2500, seed=0)
-    unseen = datasets.load(name, points=10_000, seed=1)  # its training part: none of these points is in `data`
-
-    spec = mn.MLP(hidden=(6,), activation="relu", init="kaiming_uniform", bias=id == "T1-prod")
-    recipe = mn.Recipe(
-        optimizer=mn.Adam(lr=RATE[id]), schedule=mn.Cosine(), batch_size=100, epochs=5 if quick else 200, keep="last", device="cpu"
-    )
-    seeds = range(8 if quick else 64)
-    models = train_seeds(data.X, data.y, spec, recipe, seeds=seeds, task=task, validation=(data.X_validation, data.y_validation))
-
-    chosen = int(np.argmin([model.history["val_loss"][-1] for model in models]))
+    points, spec, recipe = draw_points(id, DRAW), SPEC[id], recipe_of(id, epochs=5 if quick else 200)
+    models, chosen = train_and_choose(id, points, spec, recipe, range(8 if quick else 64))
     best = models[chosen]
-    judged = [model.evaluate(unseen.X, unseen.y) for model in models]
+
+    judged = [model.evaluate(*points.test) for model in models]
     loss, accuracy = PUBLISHED[id]
     losses = np.array([one["loss"] for one in judged])
     figures = [figure("loss", losses, ours=losses[chosen], published=loss, better="lower")]
@@ -55,32 +86,32 @@ def run(id: str, *, quick: bool) -> Result:
         figures.append(figure("accuracy %", shares, ours=shares[chosen], published=accuracy))
         got_there &= shares >= accuracy
 
+    X, y = points.train
     shape = f"2-6-{best.task.outputs} relu" + ("" if spec.bias else ", no biases")
     title = f"{name} · {shape} · adam {RATE[id]:g} cosine · {recipe.epochs} epochs · seed {chosen}"
     pictures = {
-        "points.png": plots.points(data.X, data.y, task="regression" if task == "regression" else "classification", title=name),
+        "points.png": plots.points(X, y, task="regression" if task == "regression" else "classification", title=name),
         "history.png": plots.learning_curves(
-            [model.history["val_loss"] for model in models],
-            best=chosen, log=True, ylabel="validation loss", title=f"{name}: {len(models)} seeds",
+            [model.history["loss"] for model in models],
+            best=chosen, log=True, ylabel="training loss", title=f"{name}: {len(models)} seeds",
         ),
         "seeds.png": _distribution(losses, chosen, loss, name),
         "network.png": plots.network(
             [best.members[0]["hidden0.weight"], best.members[0]["output.weight"]],
             [best.members[0]["hidden0.bias"], best.members[0]["output.bias"]] if spec.bias else None,
-            feature_names=("x₁", "x₂"), class_names=data.class_names if task == "multiclass" else ("y",), title=title,
+            feature_names=("x₁", "x₂"), class_names=points.class_names if task == "multiclass" else ("y",), title=title,
         ),
     }  # fmt: skip
-    if task == "regression":
-        pictures["surface.png"] = plots.surface(best.predict, X=data.X, y=data.y, title=title)
+    if points.class_names is None:
+        pictures["surface.png"] = plots.surface(best.predict, X=X, y=y, title=title)
     else:
-        names = np.array(data.class_names)
         pictures["regions.png"] = plots.regions(
-            data.X, names[data.y], predict=best.predict_proba, classes=data.class_names, title=title
+            X, np.array(points.class_names)[y], predict=best.predict_proba, classes=points.class_names, title=title
         )
     note = (
-        f"seed {chosen} of {len(models)}, chosen on validation points, judged on {len(unseen.X):,} unseen ones; "
-        f"{got_there.sum()} of {len(models)} seeds get there; loss of the seeds {losses.min():.3g} to {losses.max():.3g}, "
-        f"median {np.median(losses):.3g}"
+        f"seed {chosen} of {len(models)}, chosen on {len(points.validation[1]):,} validation points, judged on "
+        f"{len(points.test[1]):,} unseen ones; {got_there.sum()} of {len(models)} seeds get there; "
+        f"loss of the seeds {losses.min():.3g} to {losses.max():.3g}, median {np.median(losses):.3g}"
     )
     return Result(figures=tuple(figures), pictures=pictures, note=note)
 

@@ -1,6 +1,7 @@
 """T2, what its author asks for next: moons with noise, a deeper network, momentum, Nesterov, RMSprop, Adam, nn.init.
 
 Each variant is trained in plain torch and by the library, from the same weights, on all points at once: the same accuracy.
+With momentum the rate is 0.05, not 0.2: at 0.2 it is unstable, so that rounding errors grow until the two are no longer the same.
 """
 
 from __future__ import annotations

@@ -6,48 +6,34 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from manynets.fitting import model_of, prepare
-from manynets.model import Model
-from manynets.nn.initial import initial_parameters
-from manynets.spec import MLP, Recipe
-from manynets.training.many import train_members
-from manynets.training.members import Member
-from manynets.training.progress import Show, progress_observers
+import manynets as mn
+from manynets.training.progress import Show
 
 __all__ = ["train_candidates", "train_seeds"]
 
 
 def train_seeds(
-    X: Any, y: Any, spec: MLP, recipe: Recipe, *, seeds: Iterable[int], task: str | None = None, validation: Any = None
-) -> list[Model]:
-    """Return a model for each seed: of its initial weights and its order of rows; the rows to validate on are the same."""
-    return train_candidates(
-        X, y, [(spec, dataclasses.replace(recipe, seed=seed)) for seed in seeds], task=task, validation=validation, progress="auto"
-    )
+    X: Any, y: Any, spec: mn.MLP, recipe: mn.Recipe, *, seeds: Iterable[int], task: str | None = None, validation: Any = None
+) -> list[mn.Model]:
+    """Return a model for each seed, of its initial weights, its order of rows and its rows to validate on."""
+    candidates = [(spec, dataclasses.replace(recipe, seed=seed)) for seed in seeds]
+    return train_candidates(X, y, candidates, task=task, validation=validation, progress="auto")
 
 
 def train_candidates(
     X: Any,
     y: Any,
-    candidates: Sequence[tuple[MLP, Recipe]],
+    candidates: Sequence[tuple[mn.MLP, mn.Recipe]],
     *,
     task: str | None = None,
     validation: Any = None,
     progress: Show = False,
-) -> list[Model]:
-    """Return a model for each specification and recipe, trained together; data type and device are those of the first recipe."""
-    prepared = prepare(X, y, candidates[0][1], task=task, validation=validation)
-    outputs = prepared.problem.task.outputs
-    members = [
-        Member(
-            k,
-            spec,
-            recipe,
-            initial_parameters(spec, prepared.in_features, outputs, seed=recipe.seed),
-            prepared.rows,
-            prepared.validation_rows,
-        )
-        for k, (spec, recipe) in enumerate(candidates)
-    ]
-    outcomes = train_members(prepared.problem, members, observers=progress_observers(progress))
-    return [model_of(spec, recipe, prepared, [outcome]) for (spec, recipe), outcome in zip(candidates, outcomes, strict=True)]
+) -> list[mn.Model]:
+    """Return a model for each specification and recipe; raises the first error that one of them met."""
+    models = []
+    for result in mn.train_many(X, y, candidates, task=task, validation=validation, progress=progress):
+        if result.error is not None:
+            raise result.error
+        assert result.model is not None
+        models.append(result.model)
+    return models

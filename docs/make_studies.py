@@ -1,0 +1,69 @@
+"""Write the measured parts of docs/studies.md: manynets study --all --json > all.json; python docs/make_studies.py all.json.
+
+Each part stands between two comments, <!-- name --> and <!-- end -->.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).with_name("studies.md")
+
+
+def parts(studies: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return the lines of each part by name."""
+    by_id = {one["id"]: one for one in studies}
+    notes = {id: f"- {id}: {one['skipped'] or one['note']}" for id, one in by_id.items()}
+    return {
+        "figures": table(studies),
+        "t1": [notes[id] for id in ("T1-prod", "T1-xor", "T1-quadrants", "T1-draws")],
+        "shares": shares(by_id["T1-shares"]),
+        "t4": [notes["T4-mnist"]],
+        "t5": [notes[id] for id in by_id if id.startswith("T5") and not by_id[id]["skipped"]],
+    }
+
+
+def table(studies: list[dict[str, Any]]) -> list[str]:
+    """Return the table of all studies, but for T1-shares, which has one of its own."""
+    lines = ["| id | figure | published | ours | seeds | met | seconds |", "|---|---|---|---|---|---|---|"]
+    for one in studies:
+        if one["skipped"]:
+            lines.append(f"| {one['id']} | {one['title']} | | | | skipped: {one['skipped'].removeprefix('there is ')} | |")
+        for i, value in enumerate(one["figures"] if one["id"] != "T1-shares" else ()):
+            published = "–" if value["published"] is None else f"{value['published']:.5g}"
+            seeds = len(value["per_seed"])
+            # a single network is chosen of the 64 of T1, so the spread over all of them is not that of the figure
+            spread = f" ± {value['spread']:.2g}" if seeds not in (1, 64) else ""
+            met = {True: "yes", False: "NO", None: "–"}[value["met"]]
+            first, seconds = (one["id"], f"{one['seconds']:.0f}") if i == 0 else ("", "")
+            lines.append(f"| {first} | {value['name']} | {published} | {value['ours']:.5g}{spread} | {seeds} | {met} | {seconds} |")
+    return lines
+
+
+def shares(study: dict[str, Any]) -> list[str]:
+    """Return the table of T1-shares; the name of a figure is `problem, variant: seeds there %`."""
+    found: dict[str, dict[str, float]] = {}
+    for value in study["figures"]:
+        problem, variant = value["name"].removesuffix(": seeds there %").split(", ", 1)
+        found.setdefault(variant, {})[problem] = value["ours"]
+    problems = list(next(iter(found.values())))
+    lines = [f"| | {' | '.join(problems)} |", "|---" * (len(problems) + 1) + "|"]
+    return lines + [f"| {name} | {' | '.join(f'{one[p]:.0f}' for p in problems)} |" for name, one in found.items()]
+
+
+def main() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    for name, lines in parts(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["studies"]).items():
+        text = "\n".join([f"<!-- {name} -->", "", *lines, "", "<!-- end -->"])
+        page, done = re.subn(rf"<!-- {name} -->.*?<!-- end -->", lambda _, text=text: text, page, flags=re.DOTALL)
+        if done != 1:
+            raise SystemExit(f"{PAGE} has {done} parts <!-- {name} --> ... <!-- end -->, but must have one")
+    PAGE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
