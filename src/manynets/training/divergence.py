@@ -132,9 +132,12 @@ def _unsound_output(run: Run, place: int) -> tuple[str, tuple[str, float]]:
     """Return the first layer that gives what is not finite for the next batch ("" for none), and the last with how far it reaches."""
     epoch, start = divmod(run.step, run.steps)
     slots = next(run.batches.chunks(epoch, start, start + 1)).slots
+    slots.load(run.problem.rows, 0)
     outputs: Iterable[tuple[str, Tensor]]
     if isinstance(run.population, ModulePopulation):
-        outputs = _module_outputs(run.population.module, slots.slot_x[0])
+        with torch.random.fork_rng(devices=[]):  # the module may draw; these are the numbers that its step will see
+            torch.set_rng_state(run.rng["cpu"])
+            outputs = _module_outputs(run.population.module, slots.slot_x[0])
     else:
         run.gradient.prepare(slots, run.step, 1)
         outputs = _outputs(run, run.population, place, slots)

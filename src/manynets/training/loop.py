@@ -251,19 +251,22 @@ class Run:
             self.restored = None
         self.update.optimizer.plan(self.rates(self.chunk_start, chunk.steps), self.steps_before + self.chunk_start)
         self.open = Open(chunk, penalties)
-        end, loaded = self.chunk_start + chunk.steps, self.step
+        end = self.chunk_start + chunk.steps
+        loaded = due = self.step  # up to where rows lie in the slots, and up to where the keeper lets it go on
         while self.step < end and not self.halt.asked:
             if self.step == loaded:
                 first = (self.step - self.chunk_start) // chunk.slots.width * chunk.slots.width
                 count = chunk.slots.load(self.problem.rows, first)
                 self.gradient.prepare(chunk.slots, self.chunk_start + first, count)
                 loaded = self.chunk_start + first + count
-            wanted = None if self.keeper is None else self.keeper.next_step(self)
-            until = loaded if wanted is None else min(max(wanted, self.step + 1), loaded)
+            if self.step == due:
+                wanted = None if self.keeper is None else self.keeper.next_step(self)
+                due = end if wanted is None else min(max(wanted, self.step + 1), end)
+            until = min(due, loaded)
             with self._private_rng():
                 made = self._make_steps(chunk.slots, self.step - self.chunk_start, until - self.chunk_start, penalties)
             self.step = self.chunk_start + made
-            if self.step < end and not self.halt.asked:
+            if self.step == due < end and not self.halt.asked:
                 self._pause()
         if self.step == end:
             self._close()
