@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import manynets as mn
-from manynets.training.checkpoint import Checkpoint, read_checkpoint
+from manynets.training.checkpoint import Checkpoint, newest_checkpoint, read_checkpoint, write_checkpoint
 from manynets.training.divergence import Search
 from manynets.training.members import Divergence
 
@@ -194,6 +194,16 @@ def test_the_cause_outlives_a_checkpoint(tmp_path: Path) -> None:
     assert [result.stopped for result in mn.train_many(X, Y, tries, progress=False)] == ["done", "diverged"]
     text = message(X, Y, SPEC, recipe(1e6), checkpoint=Checkpoint(folder=tmp_path))
     assert message(X, Y, SPEC, recipe(1e6), resume=tmp_path) == text
+    path, state, system = newest_checkpoint(tmp_path)
+    [outcome] = state.values["outcomes"]
+    for at in ([1, 3, 1e6], ["x", 3, 1e6], [1], [1, 3, 1e6, "", {}, 0.0], "abc", 5):  # the first is one of an earlier format
+        values = {**state.values, "outcomes": [{**outcome, "divergence": at}]}
+        write_checkpoint(path, dataclasses.replace(state, values=values), system=system)
+        if at == [1, 3, 1e6]:
+            assert "in epoch 1, step 3, at learning rate 1e+06; training stopped" in message(X, Y, SPEC, recipe(1e6), resume=path)
+        else:
+            with pytest.raises(mn.ModelFileError, match="the checkpoint does not fit the run"):
+                mn.train(X, Y, SPEC, recipe(1e6), progress=False, resume=path)
 
 
 def test_words() -> None:

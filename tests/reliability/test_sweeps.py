@@ -305,7 +305,7 @@ def kills(number: int, seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_sweeps_killed_at_random() -> None:
-    kills(100, 5)
+    kills(40, 5)
 
 
 def test_a_few_results_are_dataclasses() -> None:

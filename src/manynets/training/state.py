@@ -123,7 +123,7 @@ def restore(run: Run, state: TrainState) -> None:
     """Put a fresh run of the same problem and members into a state. A state that does not fit it is a ModelFileError."""
     try:
         _restore(run, state.values, state.tensors)
-    except (KeyError, ValueError, TypeError, IndexError, RuntimeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError, AttributeError, ArithmeticError) as error:
         raise ModelFileError(f"the checkpoint does not fit the run: {type(error).__name__}: {error}") from error
 
 
