@@ -1,8 +1,13 @@
-"""Memory of training on 1,000,000 x 50 numbers, and the time to read text tables: python -m bench.memory [--json FILE]."""
+"""Memory of training on 1,000,000 x 50 numbers, and the time to read text tables: python -m bench.memory [--json FILE].
+
+Times are of the processor, so that other work on the machine counts little; POLARS_MAX_THREADS=1 in the environment keeps them to
+one thread.
+"""
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import statistics
 import subprocess
@@ -18,8 +23,11 @@ import numpy as np
 __all__ = ["main", "peaks", "reading"]
 
 ROWS, COLUMNS = 1_000_000, 50
-MATRIX = ROWS * COLUMNS * 4 / 2**20
-"""MiB of the float32 matrix."""
+MIB_A_ROW = COLUMNS * 4 / 2**20
+"""MiB of the float32 matrix, a row."""
+
+WAYS = ("float32 array", "float64 array", "float32 parquet", "float64 parquet", "float32 csv", "float64 csv")
+"""What `peaks` trains on: arrays by `mn.train`, files by `manynets train`."""
 
 # Each child first trains on a few rows, so that all is imported; the peak is what the process has ever held above that.
 _WARM = """
@@ -46,8 +54,8 @@ print(peak() - before, given)
 """
 _COMMAND = """
 folder = sys.argv[1]
-for file in ("small", "{dtype}"):
-    sys.argv = ["manynets", "train", folder + "/" + file + ".parquet", *command, folder + "/run"]
+for file in ("small", "large"):
+    sys.argv = ["manynets", "train", folder + "/" + file + ".{ending}", *command, folder + "/run"]
     before = now()
     try:
         main()
@@ -57,47 +65,56 @@ print(peak() - before, 0)
 """
 
 
-def _child(code: str, *arguments: str) -> dict[str, float]:
+def _child(code: str, *arguments: str, rows: int) -> dict[str, float]:
     done = subprocess.run([sys.executable, "-c", _WARM + code, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)
     peak, given = map(float, done.stdout.split()[-2:])
-    return {"mib": peak, "given_mib": given, "ratio": peak / MATRIX}
+    return {"mib": peak, "given_mib": given, "ratio": peak / (rows * MIB_A_ROW)}
 
 
-def peaks() -> dict[str, dict[str, float]]:
+def peaks(*, rows: int = ROWS, ways: Sequence[str] = WAYS) -> dict[str, dict[str, float]]:
     """Return the peak memory of one epoch above the imports, in MiB and as a ratio to the float32 matrix, for each way in."""
-    import polars
-
     out = {}
-    for dtype in ("float32", "float64"):
-        out[f"mn.train, {dtype} array"] = _child(_ARRAY.format(rows=ROWS, columns=COLUMNS, dtype=dtype))
-    with tempfile.TemporaryDirectory() as folder:
-        for name, rows in (("small", 2000), ("float32", ROWS), ("float64", ROWS)):
-            random = np.random.default_rng(0)
-            kind = np.float32 if name == "float32" else np.float64
-            columns = {f"x{j}": random.standard_normal(rows).astype(kind) for j in range(COLUMNS)}
-            polars.DataFrame(columns | {"y": columns["x0"]}).write_parquet(f"{folder}/{name}.parquet")
-            del columns
-        for dtype in ("float32", "float64"):
-            out[f"manynets train, {dtype} Parquet"] = _child(_COMMAND.format(dtype=dtype), folder)
+    for way in ways:
+        dtype, ending = way.split()
+        if ending == "array":
+            out[way] = _child(_ARRAY.format(rows=rows, columns=COLUMNS, dtype=dtype), rows=rows)
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            for name, count in (("small", 2000), ("large", rows)):
+                _write(Path(folder) / f"{name}.{ending}", count, np.dtype(dtype))
+            out[way] = _child(_COMMAND.format(ending=ending), folder, rows=rows)
     return out
 
 
-def _median_of(call: Callable[[], Any], other: Callable[[], Any], rounds: int) -> tuple[float, float]:
-    """Return the median seconds of both, called in turn."""
+def _write(file: Path, rows: int, dtype: np.dtype[Any]) -> None:
+    import polars
+
+    random = np.random.default_rng(0)
+    columns = {f"x{j}": random.standard_normal(rows).astype(dtype) for j in range(COLUMNS)}
+    frame = polars.DataFrame(columns | {"y": columns["x0"]})
+    if file.suffix == ".parquet":
+        frame.write_parquet(file)
+    else:
+        frame.write_csv(file)
+
+
+def _compared(call: Callable[[], Any], other: Callable[[], Any], rounds: int) -> dict[str, float]:
+    """Return the median processor seconds of both, called in turn, and the median of their ratios."""
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds + 1):
         for one, into in ((call, times[0]), (other, times[1])):
-            began = time.perf_counter()
+            began = time.process_time()
             one()
             if number:
-                into.append(time.perf_counter() - began)
-    return statistics.median(times[0]), statistics.median(times[1])
+                into.append(time.process_time() - began)
+    ratio = statistics.median(ours / theirs for ours, theirs in zip(*times, strict=True))
+    return {"ours": statistics.median(times[0]), "polars": statistics.median(times[1]), "ratio": ratio}
 
 
 def reading(*, rows: int = 200_000, rounds: int = 5) -> dict[str, dict[str, float]]:
-    """Return the seconds that read_table and polars.read_csv take for a table of numbers, of words, and of both with gaps."""
+    """Return the seconds that read_table and polars.read_csv take for tables of numbers and of words, as they may be written."""
     import polars
 
     from manynets.tables import read_table
@@ -107,19 +124,38 @@ def reading(*, rows: int = 200_000, rounds: int = 5) -> dict[str, dict[str, floa
     numbers = {f"x{j}": random.standard_normal(rows) for j in range(50)}
     words = {f"w{j}": levels[random.integers(0, 1000 if j else 20, rows)] for j in range(20)}
     gaps = [polars.when(polars.int_range(rows) % 7 > 0).then(polars.col(f"x{j}")).alias(f"x{j}") for j in range(0, 50, 2)]
-    frames = {
-        "50 columns of numbers": polars.DataFrame(numbers),
-        "20 columns of words": polars.DataFrame(words),
-        "50 of numbers with gaps, 20 of words": polars.DataFrame(numbers | words).with_columns(gaps),
+    several = polars.DataFrame(words)
+    missing = [polars.when(polars.int_range(rows) % 7 > 0).then(polars.col(name)).alias(name) for name in words]
+    some = polars.int_range(rows) % 50 == 0
+
+    def text(frame: Any, **options: Any) -> str:
+        return str(frame.write_csv(**options))
+
+    plain = text(several)
+    texts = {
+        "50 columns of numbers": lambda: text(polars.DataFrame(numbers)),
+        "50 of numbers with gaps, 20 of words": lambda: text(polars.DataFrame(numbers | words).with_columns(gaps)),
+        "20 columns of words": lambda: plain,
+        "words, all in quotes": lambda: text(several, quote_style="always"),
+        "words, some with a comma in quotes": lambda: text(
+            several.with_columns(polars.when(some).then(polars.lit("Smith, Ann")).otherwise("w3").alias("w3"))
+        ),
+        "words in quotes, with gaps": lambda: text(several.with_columns(missing), quote_style="non_numeric"),
+        "words beyond ASCII": lambda: plain.replace("level", "größe"),
+        "words with a blank before each": lambda: plain.replace(",", ", "),
     }
     out = {}
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "table.csv"
-        for name, frame in frames.items():
-            frame.write_csv(file)
-            ours, theirs = _median_of(lambda: read_table(file), lambda: polars.read_csv(file), rounds)
-            out[name] = {"ours": ours, "polars": theirs, "ratio": ours / theirs}
+        for name, make in texts.items():
+            content = make().encode()
+            zipped = {f"{name}, .gz": Path(folder) / "table.csv.gz"} if name not in _NOT_ZIPPED else {}
+            for label, file in ({name: Path(folder) / "table.csv"} | zipped).items():
+                file.write_bytes(gzip.compress(content, 6) if file.suffix == ".gz" else content)
+                out[label] = _compared(lambda file=file: read_table(file), lambda file=file: polars.read_csv(file), rounds)  # type: ignore[misc]
     return out
+
+
+_NOT_ZIPPED = ("50 of numbers with gaps, 20 of words", "words, some with a comma in quotes", "words beyond ASCII")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

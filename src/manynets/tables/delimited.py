@@ -42,7 +42,7 @@ BYTES_A_CELL = 25
 _NUMBER = re.compile(NUMBER, re.ASCII)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _ZERO_IN_FRONT = re.compile(r"[+-]?0[0-9]", re.ASCII)
-_COMMA_NUMBER = r"^[+-]?[0-9]+(,[0-9]+)?([eE][+-]?[0-9]+)?$"
+_COMMA_NUMBER = re.compile(r"^[+-]?[0-9]+(,[0-9]+)?([eE][+-]?[0-9]+)?$", re.ASCII)
 _WIDE_BLANKS = (b"\xc2\x85", b"\xc2\xa0", b"\xe1\x9a\x80", b"\xe2\x80", b"\xe2\x81\x9f", b"\xe3\x80\x80")
 """Blanks beyond ASCII in UTF-8; E2 80 begins those of U+2000 to U+202F, and some signs that are none."""
 
@@ -68,8 +68,8 @@ def read_delimited(file: Path, *, encoding: str | None, delimiter: str | None, p
     refuse_duplicates(head.names)
     cells = [[row[j] for row in head.rows if j < len(row)] for j in range(len(head.names))]
     stripped = [[cell.strip() for cell in column] for column in cells]
-    kinds = [_kind_of(column) for column in stripped]
-    types = {"int": polars.Int64, "float": polars.Float64, "text": polars.String}
+    kinds = [_kind_of(column, head.delimiter) for column in stripped]
+    types = {"int": polars.Int64, "float": polars.Float64, "text": polars.String, "words": polars.String}
 
     def read(kinds: list[str]) -> polars.DataFrame:
         return polars.read_csv(
@@ -97,7 +97,10 @@ def read_delimited(file: Path, *, encoding: str | None, delimiter: str | None, p
     padded = texts.columns if stripped != cells else _padded(file, recoded, head.delimiter, texts)
     if padded:
         texts = texts.with_columns(polars.selectors.by_name(*padded).str.strip_chars())  # all at once: one thread each
-    return frame.with_columns([_settle(_without_empty(cells), head.delimiter) for cells in texts.get_columns()])
+    empty = texts.select((polars.all() == "").any()).row(0) if texts.width else ()
+    texts = texts.with_columns(cells.set(cells == "", None) for cells, some in zip(texts, empty, strict=True) if some)
+    words = {name for name, kind in zip(head.names, kinds, strict=True) if kind == "words"}
+    return frame.with_columns(cells if cells.name in words else _settle(cells, head.delimiter) for cells in texts)
 
 
 def _open(file: Path, recoded: bytes | None) -> IO[bytes]:
@@ -238,19 +241,17 @@ def _find_delimiter(file: Path, text: str, preferred: str | None) -> str:
     return preferred or ","
 
 
-def _kind_of(cells: list[str]) -> str:
+def _kind_of(cells: list[str], delimiter: str) -> str:
+    """Return as what a column is read: "text" may yet turn out to be numbers, "words" not."""
     present = [cell for cell in cells if cell]
-    if not present or not all(_NUMBER.match(cell) for cell in present) or any(_ZERO_IN_FRONT.match(cell) for cell in present):
+    other = [cell for cell in present if not _NUMBER.match(cell)]
+    if any(cell not in MISSING_TOKENS and not (delimiter == ";" and _COMMA_NUMBER.match(cell)) for cell in other):
+        return "words"
+    if not present or other or any(_ZERO_IN_FRONT.match(cell) for cell in present):
         return "text"
     if all(_INTEGER.fullmatch(cell) for cell in present):
         return "int"
     return "text" if any(len(cell) > 18 and cell.lstrip("+-").isdigit() for cell in present) else "float"
-
-
-def _without_empty(cells: polars.Series) -> polars.Series:
-    """Make cells that were empty in quotes, or blank, missing."""
-    empty = cells == ""
-    return cells.set(empty, None) if empty.any() else cells
 
 
 def _settle(cells: polars.Series, delimiter: str) -> polars.Series:
@@ -258,7 +259,7 @@ def _settle(cells: polars.Series, delimiter: str) -> polars.Series:
     import polars
 
     if not _all_numbers(cells, NUMBER):
-        if delimiter != ";" or not _all_numbers(cells, _COMMA_NUMBER):
+        if delimiter != ";" or not _all_numbers(cells, _COMMA_NUMBER.pattern):
             return cells
         cells = cells.str.replace(",", ".", literal=True)
     numbers = cells.set(cells.is_in([*MISSING_TOKENS]), None)
@@ -322,8 +323,6 @@ def _blanks(file: Path, recoded: bytes | None, delimiter: str) -> Literal["", "s
                 beside &= signs[1:-1] == ord(" ")
                 found = "spaces" if beside.any() else ""
             last = chunk[-2:]
-    if last.endswith(b"\r"):
-        return "any"
     return "spaces" if last.endswith(b" ") else found
 
 
