@@ -5,8 +5,8 @@ network with the lowest loss on 20,000 validation points is chosen, and judged o
 The published figures are of the points that were trained on, which is easier.
 
 Three settings differ from the tutorial's. The learning rate falls to zero along a cosine; it starts from Kaiming's initial
-weights; and for xor and quadrants the network has no biases. Without biases each boundary starts at the origin, as it does in truth,
-and the classes depend on the directions of the weights alone, not on their lengths, so that Adam can take very large steps.
+weights; and for xor and quadrants the network has no biases. Then each boundary starts at the origin, as it does in truth, and
+multiplying all weights by a number changes no class, so that Adam can take very large steps.
 
 Rate and biases were chosen by validation points alone, on four draws (seeds 100 to 103) that are used for nothing else: the setting
 whose networks reach the published figures on these points most often, and among equals the lowest loss of the chosen network
