@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -168,6 +169,27 @@ def test_every_published_id_is_here() -> None:
     assert len(published) == 20
     assert published <= set(STUDIES)
     assert all(name == one.id and one.title for name, one in STUDIES.items())
+
+
+def test_the_page_is_written_from_what_was_measured() -> None:
+    make = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "make_studies.py"))
+    value = {
+        "name": "loss",
+        "published": 0.5,
+        "ours": 0.75,
+        "spread": 0.25,
+        "per_seed": [0.5, 1.0],
+        "better": "lower",
+        "met": False,
+    }
+    done = {"id": "T9", "title": "a net", "figures": [value], "seconds": 1.6, "skipped": None}
+    left = {"id": "T9-gpu", "title": "on a GPU", "figures": [], "seconds": 0.0, "skipped": "there is no CUDA device here"}
+    assert make["table"]([done, left])[2:] == [
+        "| T9 | loss | 0.5 | 0.75 ± 0.25 | 2 | NO | 2 |",
+        "| T9-gpu | on a GPU | | | | skipped: no CUDA device here | |",
+    ]
+    shares = [{"name": f"{problem}, no biases: seeds there %", "ours": 5.0} for problem in ("prod", "xor")]
+    assert make["shares"]({"figures": shares})[2:] == ["| no biases | 5 | 5 |"]
 
 
 @pytest.mark.slow
