@@ -111,7 +111,6 @@ def _why_not(run: Run, kind: str) -> str:
 def _drawn(run: Run, kinds: list[str], *, must: bool) -> tuple[dict[str, Any], list[str]]:
     """Return axes by kind, and notes; without its test rows a run still has the pictures that need none."""
     from manynets import plots
-    from manynets.cli.data import Part
     from manynets.cli.fit import figures_of
     from manynets.cli.pictures import pictures_of
     from manynets.cli.report import describe
@@ -125,8 +124,6 @@ def _drawn(run: Run, kinds: list[str], *, must: bool) -> tuple[dict[str, Any], l
     if not alone.issuperset(kinds):
         try:
             part, _, notes = rows_to_judge(run, None)
-            if model.encoder is not None:
-                part = Part(X=model.encoder.transform(part.X), y=part.y, weight=part.weight)
         except ManynetsError as error:
             if must:
                 raise
