@@ -29,7 +29,7 @@ __all__ = ["Model", "load"]
 
 Array: TypeAlias = NDArray[Any]
 
-ROWS_AT_ONCE = 1 << 18  # numbers in the widest layer of a prediction chunk
+ROWS_AT_ONCE = 1 << 17  # numbers in the widest layer of a prediction chunk: it and the next stay in the cache of a core
 
 
 class Model:
