@@ -138,7 +138,11 @@ def _theirs(rival: str, source: Any, regression: bool, seed: int) -> dict[str, A
 
     dropped = [column.name for column in source.schema if column.kind in ("dropped", "date")]  # a column a day overfits
     text = polars.col(polars.String).fill_null("missing")
-    train, test = (part.X.drop(dropped).with_columns(text) for part in (source.train, source.test))
+    names = [name for name in source.train.X.names if name not in dropped]
+    train, test = (
+        polars.DataFrame({name: part.X.series(name).to_native() for name in names}).with_columns(text)
+        for part in (source.train, source.test)
+    )
     pipeline = _pipeline(train, _model(rival, regression, seed))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

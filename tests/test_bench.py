@@ -192,4 +192,4 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert results["quick"] is True
     assert [row["system"] for row in results["cases"][0]["rows"]] == ["ours", "floor"]
     assert "manynets" in capsys.readouterr().out
-    assert "figures of a quick run" in report.markdown(results)
+    assert "Rounds of few steps" in report.markdown(results)
