@@ -131,12 +131,14 @@ def _take_place(beside: Path, target: Path) -> None:
         os.rename(beside, target)
         return
     former = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=beside.parent))
-    os.rename(target, former)  # onto an empty folder, which it replaces
     try:
+        os.rename(target, former)  # onto an empty folder, which it replaces
         os.rename(beside, target)
-    except OSError:
+    except BaseException:  # a stop between the two renames, too
         with contextlib.suppress(OSError):
             os.rename(former, target)
+        with contextlib.suppress(OSError):
+            former.rmdir()
         raise
     shutil.rmtree(former, ignore_errors=True)
 

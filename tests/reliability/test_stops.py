@@ -207,6 +207,62 @@ def test_the_command_writes_checkpoints_and_survives_a_full_disk_afterwards(
     assert read_run("run").model.info["stopped"] == ["done"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("at", ["written", "removed", "failed"])
+def test_a_stop_after_the_run_was_written(
+    number: int, at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told that the run is there, and nothing of its training is left beside it."""
+    import manynets.cli.fit as module
+    from manynets.cli import unfinished
+
+    monkeypatch.chdir(tmp_path)
+    write, remove = module.runs.write_run, unfinished.shutil.rmtree
+
+    def written(*args: Any, **more: Any) -> Any:
+        place = write(*args, **more)
+        if at == "failed":
+            raise OSError(28, "No space left on device", "stdout")
+        if at == "written":
+            signal.raise_signal(number)
+        return place
+
+    def removed(place: Any, **more: Any) -> None:
+        if at == "removed" and Path("run").exists() and not stopped:
+            stopped.append(place)
+            signal.raise_signal(number)
+        remove(place, **more)
+
+    stopped: list[Any] = []
+    monkeypatch.setattr(module.runs, "write_run", written)
+    monkeypatch.setattr(unfinished.shutil, "rmtree", removed)
+    assert call(*TRAIN, "-q") == (2 if at == "failed" else 128 + number)
+    word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[signal.Signals(number)]
+    told = "error: stdout: No space left on device\n" if at == "failed" else f"{word}; the run is written to run\n"
+    assert capsys.readouterr().err == told
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+    assert read_run("run").model.info["stopped"] == ["done"]
+
+
+def test_a_stop_between_two_renames_loses_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(*TRAIN, "-q") == 0
+    old, rename = Path("run/model.safetensors").read_bytes(), os.rename
+
+    def stopping(source: Any, target: Any) -> None:
+        rename(source, target)
+        if str(source) == "run":
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", stopping)
+        assert call(*TRAIN, "-q", "--overwrite", "--seed", "5") == 130
+    assert Path("run/model.safetensors").read_bytes() == old
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["run", "run.part"]
+    assert call("train", "--resume", "run", "-q") == 0
+    assert read_run("run").config["options"]["seed"] == 5
+
+
 @pytest.mark.parametrize("text", ["0", "x", "5 days", "-1", "1.5"])
 def test_checkpoint_every_is_checked(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -26,10 +26,11 @@ _UNITS = {"": "every_epochs", "epoch": "every_epochs", "step": "every_steps", "s
 class Stopped(BaseException):
     """The command was stopped by a signal; the text says what became of the work. No Exception: nobody is to handle it."""
 
-    def __init__(self, number: int, text: str = "nothing was written") -> None:
+    def __init__(self, number: int, text: str = "") -> None:
         super().__init__(text)
         self.number = number
-        self.text = f"{'terminated' if number == signal.SIGTERM else 'interrupted'}; {text}"
+        self.text = "terminated" if number == signal.SIGTERM else "interrupted"
+        self.text += f"; {text}" if text else ""
 
 
 def part_of(folder: str | os.PathLike[str]) -> Path:
@@ -122,8 +123,10 @@ def keeping(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> Itera
     """Within: nothing of the training for the run `folder` is lost, once the function yielded was called.
 
     It makes RUN.part, and returns what `manynets.train` takes: `checkpoint` and `resume`. RUN.part is removed once the run is
-    written. Where the block is left otherwise, it stays if it has a checkpoint, and the message says how to go on.
+    written, whatever comes then. Where the block is left otherwise, it stays if it has a checkpoint, and the message says how to go
+    on.
     """
+    before = _inode(folder)
     every = schedule_of(options["checkpoint_every"])
     if (options["engine"] or "torch") != "torch":
         if every:
@@ -165,17 +168,30 @@ def keeping(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> Itera
     how = f"go on with: manynets train --resume {folder}"
     try:
         yield begin
+        shutil.rmtree(part, ignore_errors=True)
     except (KeyboardInterrupt, Stopped) as error:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        if _inode(folder) not in (None, before):
+            shutil.rmtree(part, ignore_errors=True)
+            raise Stopped(number, f"the run is written to {folder}") from None
         if files():
             step = int(Path(files()[-1]).stem.removeprefix("step-"))
             raise Stopped(number, f"step {step} is kept in {part}; {how}") from None
         forget()
-        raise Stopped(number) from None
+        raise Stopped(number, "nothing was written") from None
     except BaseException:
-        if files():
+        if _inode(folder) not in (None, before):
+            shutil.rmtree(part, ignore_errors=True)
+        elif files():
             sys.stderr.write(f"the training is kept in {part}; {how}\n")
         elif options["resume"] is None:
             forget()
         raise
-    shutil.rmtree(part, ignore_errors=True)
+
+
+def _inode(folder: str | os.PathLike[str]) -> int | None:
+    """Return by what the system knows a folder, another one for each that is written; None where there is none."""
+    try:
+        return os.stat(folder).st_ino
+    except OSError:
+        return None
