@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,18 +14,10 @@ import polars
 import pyarrow  # type: ignore[import-untyped]
 import pytest
 
-from manynets.errors import DataError, OptionError
-from manynets.tables import Column, TableEncoder, fit_encoder, match_labels, split_target, understand
+from manynets.errors import DataError
+from manynets.tables import TableEncoder, fit_encoder, split_target, understand
 from manynets.tables.columns import NumericColumn
 
-MAKERS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "polars": polars.DataFrame,
-    "pandas": pandas.DataFrame,
-    "pandas-nullable": lambda data: pandas.DataFrame(data).convert_dtypes(),
-    "pandas-object": lambda data: pandas.DataFrame(data).astype(object),
-    "pandas-shuffled-index": lambda data: pandas.DataFrame(data, index=[7, 3, 3, 0]),
-    "pyarrow": pyarrow.table,
-}
 MIXED = {
     "size": [1.0, None, 3.0, 8.0],
     "rooms": [1, 2, 2, 3],
@@ -34,12 +25,6 @@ MIXED = {
     "new": [True, False, True, True],
     "sold": ["2024-01-31", "2024-02-29", None, "2024-01-31"],
 }
-
-
-@pytest.fixture(params=MAKERS)
-def make(request: pytest.FixtureRequest) -> Callable[[dict[str, Any]], Any]:
-    """Make a frame of one kind from lists."""
-    return MAKERS[request.param]
 
 
 def test_the_same_matrix_from_every_kind_of_frame(make: Callable[[dict[str, Any]], Any]) -> None:
@@ -134,17 +119,6 @@ def test_case_13_nan_and_inf(dtype: Any) -> None:
         fit_encoder(bad)
     with pytest.raises(DataError, match="'a' holds 1 infinite"):
         understand(polars.DataFrame({"a": [1.0, math.inf]}))
-
-
-def test_case_14_missing_target(make: Callable[[dict[str, Any]], Any]) -> None:
-    frame = make({"a": [1, 2, 3, 4], "y": [0.5, None, 1.5, None]})
-    with pytest.raises(DataError, match=r"target 'y' is missing in 2 of 4 rows \(counted from 0\): 1, 3;"):
-        split_target(frame, "y")
-    features, y, _ = split_target(frame, "y", drop_missing_target=True)
-    assert y.tolist() == [0.5, 1.5]
-    assert fit_encoder(features).transform(features).tolist() == [[-1], [1]]
-    with pytest.raises(DataError, match="0 data rows with a target"):
-        split_target(polars.DataFrame({"a": [1], "y": [None]}), "y", drop_missing_target=True)
 
 
 @pytest.mark.parametrize("size", [1e39, 1e300, 1e-300])
@@ -281,96 +255,6 @@ def test_case_23_nullable_and_mixed_values() -> None:
     assert encoder.transform(polars.DataFrame({"a": ["1", " NA ", "2e0"]})).tolist() == [[-1], [0], [1]]
 
 
-def test_numbers_written_as_text() -> None:
-    frame = pandas.DataFrame({"total": ["29.85", " ", "1889.5", "?"]})
-    column = understand(frame)[0]
-    assert (column.kind, column.missing, column.distinct, column.example) == ("numeric", 2, 2, "29.85")
-    codes = understand(polars.DataFrame({"zip": ["01234", "98765", "98765"]}))[0]
-    assert codes.kind == "categorical"
-    assert "zero in front" in codes.note
-    nearly = understand(polars.DataFrame({"a": ["1", "2", "3", "oops"]}))[0]
-    assert nearly.kind == "categorical"
-    assert nearly.note == "75.0% of it are numbers; the first other value is 'oops' in row 3 (counted from 0)"
-    with pytest.raises(DataError, match=r"'a' should hold numbers, but row 3 .* holds 'oops'"):
-        understand(polars.DataFrame({"a": ["1", "2", "3", "oops"]}), numeric=["a"])
-
-
-def test_ids_are_left_out_with_a_warning() -> None:
-    rng = np.random.default_rng(0)
-    frame = polars.DataFrame(
-        {
-            "row": range(100),
-            "sample": rng.permutation(190)[:100],
-            "customer_id": rng.permutation(10**6)[:100],
-            "income": rng.permutation(10**6)[:100],
-            "name": [f"n{i}" for i in range(100)],
-            "ticket": [f"t{i % 70}" for i in range(100)],
-            "city": [f"c{i % 40}" for i in range(100)],
-        }
-    )
-    kinds = {column.name: column.kind for column in understand(frame)}
-    assert [name for name, kind in kinds.items() if kind == "dropped"] == ["row", "sample", "customer_id", "name", "ticket"]
-    with pytest.warns(
-        UserWarning, match=r"left out: row \(a row number: .*customer_id \(an id: .*name \(an id: text.*ticket \(near-unique"
-    ):
-        encoder = fit_encoder(frame)
-    assert encoder.column_names == ("income", "city")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        fit_encoder(frame, schema=understand(frame))
-        fit_encoder(frame, drop=["row", "sample", "customer_id", "name", "ticket"])
-        used = fit_encoder(frame, numeric=["row", "sample", "customer_id"], categorical=["name", "ticket"])
-    assert used.column_names == tuple(frame.columns)
-
-
-def test_the_only_column_is_not_dropped() -> None:
-    frame = polars.DataFrame({"x": range(100)})
-    assert understand(frame)[0].kind == "numeric"
-    assert fit_encoder(frame).transform(frame).shape == (100, 1)
-
-
-def test_categoricals_of_pandas_and_polars() -> None:
-    expected = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
-    frames = [
-        pandas.DataFrame({"c": pandas.Categorical(["b", "a", None][::1])}).iloc[[1, 0, 2]],
-        polars.DataFrame({"c": ["a", "b", None]}, schema={"c": polars.Categorical}),
-        polars.DataFrame({"c": ["a", "b", None]}, schema={"c": polars.Enum(["b", "a"])}),
-        pyarrow.table({"c": pyarrow.array(["a", "b", None]).dictionary_encode()}),
-    ]
-    for frame in frames:
-        assert understand(frame)[0].kind == "categorical"
-        assert fit_encoder(frame).transform(frame).tolist() == expected
-    numbers = pandas.DataFrame({"c": pandas.Categorical([3, 10, 3])})
-    assert fit_encoder(numbers).feature_names == ("c=10", "c=3")
-
-
-def test_declared_whole_numbers_are_categories_whatever_their_type() -> None:
-    encoder = fit_encoder(polars.DataFrame({"c": [1, 2, 2]}), categorical=["c"])
-    assert encoder.feature_names == ("c=1", "c=2")
-    for values in ([1.0, None], ["1", None], [1, None]):
-        assert encoder.transform(polars.DataFrame({"c": values})).tolist() == [[1, 0], [0, 0]]
-    flags = fit_encoder(polars.DataFrame({"c": [True, False]}))
-    assert flags.transform(polars.DataFrame({"c": ["true", "FALSE"]})).tolist() == [[0, 1], [1, 0]]
-
-
-def test_overrides_are_checked() -> None:
-    frame = polars.DataFrame({"price": [1], "rooms": [2]})
-    with pytest.raises(DataError, match="'prise' is not a column; did you mean 'price'"):
-        understand(frame, categorical=["prise"])
-    with pytest.raises(DataError, match=r"is the text 'price', .* write \['price'\]"):
-        understand(frame, drop="price")
-    with pytest.raises(OptionError, match="'price' is declared categorical and numeric"):
-        understand(frame, categorical=["price"], numeric=["price"])
-    with pytest.raises(OptionError, match="with schema give them to understand"):
-        fit_encoder(frame, schema=understand(frame), drop=["price"])
-    with pytest.raises(OptionError, match="scaling is 'minmax'"):
-        fit_encoder(frame, scaling="minmax")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="max_levels is 0"):
-        fit_encoder(frame, max_levels=0)
-    with pytest.raises(DataError, match="no column is left"):
-        fit_encoder(frame, drop=["price", "rooms"])
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -398,14 +282,6 @@ def test_arrays_and_frames_are_not_mistaken_for_each_other() -> None:
         encoder.transform(np.ones((2, 3)))
 
 
-def test_other_types_are_dropped() -> None:
-    frame = polars.DataFrame({"a": [1, 2], "b": [[1], [2]]})
-    columns = understand(frame)
-    assert (columns[1].kind, columns[1].note) == ("dropped", "values of type List(Int64) cannot be used")
-    with pytest.raises(DataError, match="cannot be numeric"):
-        understand(frame, numeric=["b"])
-
-
 def test_robust_scaling_by_hand() -> None:
     array = np.array([[1.0], [2], [3], [4], [100]])
     assert fit_encoder(array, scaling="robust").transform(array).ravel().tolist() == [-1, -0.5, 0, 0.5, 48.5]
@@ -423,113 +299,6 @@ def test_quantile_scaling_by_hand() -> None:
     done = fit_encoder(skewed, scaling="quantile").transform(skewed)
     assert abs(done.mean()) < 0.01
     assert abs(done.std() - 1.0) < 0.02
-
-
-def test_dates_of_every_storage() -> None:
-    days = [datetime.datetime(2023, 12, 31, 23, 59), datetime.datetime(2024, 2, 29, 0, 30)]
-    text = polars.DataFrame({"d": [day.isoformat(sep=" ") for day in days]})
-    encoder = fit_encoder(text)
-    matrix = encoder.transform(text)
-    assert encoder.feature_names[-4:] == ("d.hour", "d.hour.sin", "d.hour.cos", "d.minute")
-    aware = polars.DataFrame({"d": days}).with_columns(polars.col("d").dt.replace_time_zone("Europe/Berlin"))
-    for frame in (
-        polars.DataFrame({"d": days}),
-        pandas.DataFrame({"d": days}),
-        pyarrow.table({"d": days}),
-        aware,
-        polars.DataFrame({"d": ["2023-12-31T23:59:00.5Z", "2024-02-29T00:30+01:00"]}),
-    ):
-        assert understand(frame)[0].kind == "date"
-        assert encoder.transform(frame).tobytes() == matrix.tobytes()
-    only_days = polars.DataFrame({"d": [day.date() for day in days]})
-    assert understand(only_days)[0].example == "2023-12-31"
-    assert fit_encoder(only_days).width == 8
-    with pytest.raises(DataError, match=r"should hold dates \(as ymd\), but row 1 .* holds '2023-02-30'"):
-        encoder.transform(polars.DataFrame({"d": ["2023-01-30", "2023-02-30"]}))
-    with pytest.raises(DataError, match="should hold dates, but holds numbers"):
-        encoder.transform(polars.DataFrame({"d": [1, 2]}))
-
-
-def test_dates_in_doubt_stay_text() -> None:
-    column = understand(polars.DataFrame({"d": ["01/02/2024", "03/04/2024", "01/02/2024"]}))[0]
-    assert column.kind == "categorical"
-    assert "cannot be told apart" in column.note
-    assert understand(polars.DataFrame({"d": ["01/02/2024", "03/31/2024"]}))[0].kind == "date"
-    assert understand(polars.DataFrame({"d": ["1.2.2024", "3.4.2024"]}))[0].kind == "date"
-    assert understand(polars.DataFrame({"d": ["2024-02-30", "2024-01-01"]}))[0].kind == "categorical"
-
-
-def test_a_constant_date_alone_is_nothing_to_learn_from() -> None:
-    with pytest.raises(DataError, match="d hold the same date"):
-        fit_encoder(polars.DataFrame({"d": ["2024-01-01", "2024-01-01"]}))
-
-
-def test_split_target() -> None:
-    data = {"a": [1, 2], "b": ["u", "v"], "w": [0.5, 2.0], "y": [" no", "yes "], "z": [3, 4]}
-    for make_frame in (polars.DataFrame, pandas.DataFrame, pyarrow.table):
-        frame = make_frame(data)
-        features, y, weight = split_target(frame, "y", weight="w", drop=["b"])
-        assert type(features) is type(frame)
-        assert [column.name for column in understand(features)] == ["a", "z"]
-        assert y.tolist() == ["no", "yes"]
-        assert weight is not None
-        assert weight.tolist() == [0.5, 2.0]
-    _, y, weight = split_target(polars.DataFrame(data), ["a", "z"])
-    assert y.tolist() == [[1, 3], [2, 4]]
-    assert y.dtype == np.int64
-    assert weight is None
-    assert split_target(polars.DataFrame({"a": [1, 2], "y": [True, False]}), "y")[1].dtype == bool
-    assert split_target(pandas.DataFrame({"a": [1, 2], "y": ["1.5", "2"]}), "y")[1].tolist() == [1.5, 2.0]
-    with pytest.raises(DataError, match="missing in 1 of 2 rows"):
-        split_target(pandas.DataFrame({"a": [1, 2], "y": ["1.5", "NA"]}), "y")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"target": "prise"}, "target 'prise' is not a column; did you mean 'price'"),
-        ({"target": "price", "weight": "u"}, "weight 'u' is not a column"),
-        ({"target": "price", "drop": ["q"]}, "column to drop 'q' is not a column"),
-        ({"target": "price", "weight": "low"}, r"weight 'low' is -1.0 in row 1"),
-        ({"target": "price", "weight": "zero"}, "weight 'zero' is 0 in every row"),
-        ({"target": "price", "weight": "text"}, "'text' should hold numbers, but row 0"),
-        ({"target": "price", "weight": "gap"}, "weight 'gap' is nan in row 0"),
-        ({"target": "inf"}, "'inf' holds 1 infinite"),
-        ({"target": ["price", "text", "low", "zero", "gap", "inf"]}, "no column is left"),
-    ],
-)
-def test_split_target_refuses(options: dict[str, Any], message: str) -> None:
-    frame = polars.DataFrame(
-        {"price": [1, 2], "low": [1.0, -1.0], "zero": [0, 0], "text": ["a", "b"], "gap": [None, 1.0], "inf": [1.0, math.inf]}
-    )
-    if isinstance(options["target"], list):
-        frame = frame.fill_null(1.0).with_columns(inf=polars.lit(1.0))
-    target = options.pop("target")
-    with pytest.raises(DataError, match=message):
-        split_target(frame, target, **options)
-
-
-def test_match_labels() -> None:
-    labels = np.array(["no", "yes"])
-    same, note = match_labels(labels, ["no", "yes", "maybe"])
-    assert same is labels
-    assert note == ""
-    with pytest.raises(DataError, match="labels 'nope' do not occur in training, which has 'no', 'yes'"):
-        match_labels(np.array(["no.", "nope"]), ["no", "yes", "no."])
-    assert match_labels(np.array([1, 2]), [1, 2])[1] == ""
-
-
-def test_a_column_tells_what_was_understood() -> None:
-    assert understand(polars.DataFrame({"kind_code": [3, 3, 5]})) == (
-        Column(
-            name="kind_code",
-            kind="numeric",
-            missing=0,
-            distinct=2,
-            example="3",
-            note="taken as a number: declare it categorical if it is a code",
-        ),
-    )
 
 
 def test_transform_takes_little_memory_besides_its_result() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -241,35 +242,37 @@ def _columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))  # each once
 
 
-def _table_part(table: Any, origin: Mapping[str, Any]) -> Part:
-    """Return the columns of a table but target and weight, the target, and the weights."""
+def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str, ...]]:
+    """Return the columns of a table but target and weight, the target, and the weights; and notes."""
     from manynets.tables import split_target
 
     targets = _columns_named(origin["target"], table.names)
-    X, y, weight = split_target(
-        table,
-        targets[0] if len(targets) == 1 else targets,
-        weight=origin.get("weight"),
-        drop_missing_target=bool(origin.get("drop_missing_target")),
-    )
-    return Part(X=X, y=y, weight=weight)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        X, y, weight = split_target(
+            table,
+            targets[0] if len(targets) == 1 else targets,
+            weight=origin.get("weight"),
+            drop_missing_target=bool(origin.get("drop_missing_target")),
+        )
+    return Part(X=X, y=y, weight=weight), tuple(str(entry.message) for entry in caught)
 
 
 def _table(origin: Mapping[str, Any]) -> Source:
     from manynets.tables import understand
 
     path = origin["path"]
-    whole = _table_part(_open(path, origin), origin)
+    whole, notes = _table_part(_open(path, origin), origin)
     named = {name: _columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
     task = _task(whole.y, origin["task"])
     schema = understand(whole.X, **named)
     fingerprint = {Path(path).name: _fingerprint(path, whole)}
-    notes: tuple[str, ...] = ()
     if origin.get("test") is None:
         train, test = _split(whole, origin, task, origin["test_fraction"])
     else:
         train = whole
-        test, notes = test_part(origin["test"], origin, getattr(task, "classes", None))
+        test, more = test_part(origin["test"], origin, getattr(task, "classes", None))
+        notes += more
         fingerprint[f"test: {Path(origin['test']).name}"] = _fingerprint(origin["test"], test)
     return Source(name=stem_of(origin), train=train, test=test, task=task, schema=schema, fingerprint=fingerprint, notes=notes)
 
@@ -285,7 +288,7 @@ def test_part(path: str, origin: Mapping[str, Any], classes: Sequence[Any] | Non
     if origin.get("weight") is not None and origin["weight"] not in table.names:
         notes.append(f"{path} has no weight column {origin['weight']!r}: its rows count alike")
         origin = {**origin, "weight": None}
-    part = _table_part(table, origin)
+    part, _ = _table_part(table, origin)
     if classes is not None:
         labels, note = match_labels(part.y, classes)
         part = dataclasses.replace(part, y=labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from manynets.tables.cells import Table, bad_number, blank_cells, number_cells, 
 from manynets.tables.schema import refuse_a_mixture
 
 __all__ = ["match_labels", "split_target"]
+
+NEARLY_A_NUMBER = r"^[+-]?[$€£¥]? ?[+-]?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]+)(?:[.,][0-9]*)? ?(?:[%$€£¥]|[A-Z]{3})?$"
+"""A number, maybe with separators of thousands, a decimal comma, a currency or a percent sign."""
 
 
 def split_target(
@@ -31,7 +35,8 @@ def split_target(
         drop: columns to leave out of the features; a wish, so that an unknown one is an error.
         drop_missing_target: leave out the rows without a target instead of refusing them.
 
-    y keeps whole numbers as int64 and other numbers as float64, bool as bool; all else is text, blanks around it taken off.
+    y keeps whole numbers as int64 and other numbers as float64, bool as bool; all else is text, blanks around it taken off. A
+    warning tells if most of that text is nearly a number, such as "1,000", "$5" or "12%".
 
     Errors: DataError for unknown columns with the nearest name, a missing or infinite target with its rows, labels that mix text
     and numbers, weights that cannot be used, and no feature or no row left.
@@ -95,8 +100,17 @@ def _target(table: Table, name: str) -> NDArray[Any]:
             return np.asarray(table.series(name).cast(_int64()).to_numpy(), dtype=np.int64)
         return values
     cells = text_cells(table, name)
-    if bad_number(cells) is None:
+    bad = bad_number(cells)
+    if bad is None:
         return number_cells(table, name)
+    labels = cells.unique()
+    if 2 * int(labels.str.contains(NEARLY_A_NUMBER).sum()) > len(labels):
+        warnings.warn(
+            f"target {name!r} is taken as text: its {len(labels)} different values are classes, as {table.row(bad[0])} holds"
+            f" {bad[1]!r}; if numbers are meant, write them plainly, such as 1000 for 1,000, $1000 or 12 for 12%",
+            UserWarning,
+            stacklevel=4,
+        )
     return np.array([plain_label(cell) for cell in cells.to_list()])
 
 
