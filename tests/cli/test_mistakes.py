@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -132,13 +131,8 @@ def test_help_and_version(call: Call) -> None:
     assert call().code == 2
 
 
-def test_help_loads_no_torch_and_is_quick() -> None:
+def test_help_loads_no_torch() -> None:
     code = "import sys, manynets.cli\ntry: manynets.cli.main(['train', '--help'])\nfinally: print(*sys.modules, file=sys.stderr)"
-    took = []
-    for _ in range(3):
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-        took.append(time.perf_counter() - start)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert not {"torch", "numpy", "polars", "matplotlib"} & set(done.stderr.split())
     assert "--hidden" in done.stdout
-    assert min(took) < 1.5  # 0.2 s on an idle machine
