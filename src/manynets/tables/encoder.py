@@ -22,7 +22,7 @@ __all__ = ["Block", "TableEncoder", "fit_encoder"]
 
 PIECE = 1 << 20
 """Cells of output filled at a time: small enough to stay in the cache, and for the work space not to count."""
-READ = 1 << 22
+READ = 1 << 21
 """Cells of a file that are in memory at a time."""
 
 
