@@ -48,7 +48,7 @@ class Slots:
 
     Slot s has its rows in slot_x[s % W], as soon as `load` has brought them there. Shapes in a slot are (K, b, ...), without the
     first axis for K = 1. Scores and targets (K, b, O) lie in memory as (K, O, b), so that what is done along the outputs, such as
-    softmax, is done for many rows at a time. `weight` is what each row's gradient is multiplied by: one number () where all rows
+    softmax, is done for many rows at a time; turned_x, turned_scores and turned_target are the views (..., D or O, b). `weight` is what each row's gradient is multiplied by: one number () where all rows
     count alike. `raw` (S, K', b) are the weights before that, 0 for padding (None: all 1); in a slot they are a column (K', b, 1).
     `labels` (S, K', b, ...) are the targets as they are encoded.
     """
@@ -69,6 +69,7 @@ class Slots:
         self.slot_x = self._cut(self.x, expand=True)
         self.slot_target = self._cut(self.target)
         self.slot_scores = self._cut(self.scores)
+        self.turned_x, self.turned_target, self.turned_scores = map(_turned, (self.slot_x, self.slot_target, self.slot_scores))
         self.slot_weight = [x.new_tensor(1.0 / size)] * count if self.weights is None else self._cut(self.weights)
         self.slot_raw = [None] * count if self.raw is None else self._cut(self.raw.unsqueeze(-1))
 
@@ -99,7 +100,8 @@ class Slots:
         expanded = objective.expand(self.labels, smoothing, self.x.dtype)
         if expanded.shape[1] != self.target.shape[1]:  # labels smoothed differently by network
             self.target = expanded.new_empty(self.count, self.networks, expanded.shape[3], self.size).mT
-            self.slot_target[:] = self._cut(self.target)
+            self.slot_target = self._cut(self.target)
+            self.turned_target = _turned(self.slot_target)
         self.target[:steps].copy_(expanded)
         if self.raw is not None and self.weights is not None:
             raw = self.raw[:steps]
@@ -120,6 +122,10 @@ class Slots:
         index = self.index[start : start + self.width]
         torch.index_select(rows.x, 0, index.reshape(-1), out=self.x[: len(index)].view(-1, self.x.shape[3]))
         return len(index)
+
+
+def _turned(views: list[Tensor]) -> list[Tensor]:
+    return [view.mT for view in views]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from manynets import rng
 
 __all__ = ["Masks"]
 
-BLOCK_WORDS = 1 << 14  # words mixed at a time: they and their spare stay within the cache of a core
+BLOCK_WORDS = 1 << 15  # words mixed at a time: enough for each call to pay, few enough to stay within the cache of a core
 
 
 def _signed(word: int) -> int:

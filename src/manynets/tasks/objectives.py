@@ -39,7 +39,8 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
-        """Write d rows / d scores (..., O) into out."""
+        """Write d rows / d scores into out. All three are turned, (..., O, b): along rows that lie side by side every operation is
+        several times as fast as along few outputs."""
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
         """Return each row's loss (...) in the unit of the user's target; the same as `rows` but for scaled regression."""
@@ -77,8 +78,7 @@ class Softmax(Objective):
         return below.exp().sum(0).log_() - (_by_class(target) * below).sum(0)
 
     def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
-        # over rows that lie side by side (`Slots`) torch.softmax is several times as fast as over few classes that do
-        torch.softmax(scores.mT, -2, out=out.mT)
+        torch.softmax(scores, -2, out=out)
         out.sub_(target)
 
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:

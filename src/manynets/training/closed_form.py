@@ -89,6 +89,7 @@ class _Buffers:
             for i, (z, a) in enumerate(zip(self.z, self.a, strict=True))
         ]
         self.input = like.new_empty(*lead, shape.in_features) if 0 in masks.active else None
+        self.input_turned = None if self.input is None else self.input.mT
         self.d = [torch.empty_like(z) for z in self.z] + [like.new_empty(*lead[:-1], shape.out_features, size).mT]
         self.d_turned = [d.mT for d in self.d]
         self.top_turned = self.dropped[-1].mT if self.dropped else None  # the last layer's input
@@ -149,12 +150,13 @@ class ClosedForm:
         b = self._buffers[slots.size]
         place = s % slots.width
         masks = [None if layer is None else layer[place] for layer in self.masks.layers]
-        raw, scores = slots.slot_raw[s], slots.slot_scores[s]
+        raw, scores = slots.slot_raw[s], slots.turned_scores[s]
         last = len(b.z)
 
-        h = slots.slot_x[place]
-        if b.input is not None:
+        h, turned = slots.slot_x[place], slots.turned_x[place]
+        if b.input is not None and b.input_turned is not None:
             h = torch.mul(h, masks[0], out=b.input)  # type: ignore[arg-type]  # there is a mask where there is a buffer
+            turned = b.input_turned
         inputs = [h]
         for i in range(last):
             z = b.z[i]
@@ -166,16 +168,19 @@ class ClosedForm:
             mask = masks[i + 1]
             h = a if mask is None else torch.mul(a, mask, out=b.dropped[i])
             inputs.append(h)
-        self._scores(h.mT if b.top_turned is None else b.top_turned, scores)
+        self._scores(turned if b.top_turned is None else b.top_turned, scores)
 
         d = b.d[last]
-        self.objective.gradient(scores, slots.slot_target[s], out=d)
+        self.objective.gradient(scores, slots.turned_target[s], out=b.d_turned[last])
         d.mul_(slots.slot_weight[s])
         for i in range(last, -1, -1):
             below = b.d[i - 1] if i else None
             if below is not None:
                 self._product(d, self.weights[i], self.scales[i], below)
-            self._emit(i, d, b.d_turned[i], inputs[i], b.ones, descend)
+            if i:
+                self._emit(i, d, b.d_turned[i], b.d_turned[i], inputs[i], b.ones, descend)
+            else:
+                self._emit(i, d, b.d_turned[i], turned, d, b.ones, descend)
             if below is not None:
                 mask, norm = masks[i], b.norms[i - 1]
                 if mask is not None and not self.quiet[i]:
@@ -193,12 +198,12 @@ class ClosedForm:
             self._product(h, self.turned[i], self.scales[i], out)
 
     def _scores(self, turned: Tensor, out: Tensor) -> None:
-        """Write the last layer's scores (..., b, O), which lie as (..., O, b); `turned` is its input (..., H, b)."""
+        """Write the last layer's scores (..., O, b); `turned` is its input (..., H, b)."""
         scale = self.scales[-1]
         if self.last_bias is not None:
-            self.addmm(self.last_bias, self.weights[-1], turned, alpha=scale, out=out.mT)
+            self.addmm(self.last_bias, self.weights[-1], turned, alpha=scale, out=out)
         else:
-            self._product(self.weights[-1], turned, scale, out.mT)
+            self._product(self.weights[-1], turned, scale, out)
 
     def _product(self, left: Tensor, right: Tensor, scale: float, out: Tensor) -> None:
         if scale == 1.0:
@@ -206,10 +211,9 @@ class ClosedForm:
         else:
             self.addmm(out, left, right, beta=0, alpha=scale, out=out)
 
-    def _emit(self, i: int, d: Tensor, turned: Tensor, h: Tensor, ones: Tensor, descend: float | None) -> None:
-        """Write layer i's gradient, or make its SGD step; `turned` is d^T, `ones` a vector as long as the batch."""
+    def _emit(self, i: int, d: Tensor, turned: Tensor, left: Tensor, right: Tensor, ones: Tensor, descend: float | None) -> None:
+        """Write layer i's gradient, or make its SGD step. `turned` is d^T; left right is that of the matrix as it lies in memory."""
         kept, part, scale = self.kept[i], self.parts[i], self.scales[i]
-        left, right = (turned, h) if i else (h.mT, d)
         if part is not None:
             self._product(left, right, scale, part)
             if descend is None:

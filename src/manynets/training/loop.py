@@ -29,7 +29,7 @@ from manynets.training.autograd import Autograd, ModuleGradient, ModulePopulatio
 from manynets.training.closed_form import ClosedForm
 from manynets.training.divergence import Search
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Observer, Started
-from manynets.training.members import Divergence, Member, Outcome, Problem, Progress, batch_rows
+from manynets.training.members import Divergence, Member, Outcome, Problem, Progress, batch_rows, needs_autograd
 from manynets.training.settings import torch_settings
 from manynets.training.signals import Halt
 from manynets.training.tracking import Tracks
@@ -175,7 +175,7 @@ class Run:
             rates = np.array([(spec.input_dropout, *spec.dropouts) for spec in specs], dtype=np.float64)
             widths = (population.shape.in_features, *population.shape.hidden)
             masks = Masks([recipe.seed for recipe in recipes], widths, rates, population.flat)
-            self._closed = self.recipe.gradient != "autograd" and self.recipe.precision != "bf16"
+            self._closed = not needs_autograd(members[0])
             if self._closed:
                 self.gradient = ClosedForm(population, grads, self.objective, masks)
             else:
@@ -496,8 +496,9 @@ class Run:
                 self.rng["cuda"] = torch.cuda.get_rng_state(self.device)
 
     def _tell(self, event: Event) -> None:
-        for observer in self.observers:
-            observer(event)
+        with torch.inference_mode(False):  # an observer may train something of its own
+            for observer in self.observers:
+                observer(event)
 
 
 def _seeded_states(seed: int, device: torch.device) -> dict[str, Tensor]:

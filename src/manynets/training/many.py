@@ -17,8 +17,8 @@ from manynets.nn.population import Shape
 from manynets.training.checkpoint import Parts
 from manynets.training.events import Advanced, Event, Finished, Observer, Started
 from manynets.training.loop import Keeper, Run
-from manynets.training.members import Member, Outcome, Problem, batch_rows, group_key
-from manynets.training.settings import usual_modes
+from manynets.training.members import Member, Outcome, Problem, batch_rows, group_key, needs_autograd
+from manynets.training.settings import torch_modes
 from manynets.training.signals import Halt, listening
 
 __all__ = ["Failure", "Relay", "groups_of", "memory_at_hand", "network_bytes", "train_members", "train_what_can"]
@@ -85,12 +85,12 @@ def train_members(
     checkpoints, for members of one group only; SIGTERM then has one written before it takes its course.
     Ctrl-C ends all networks with their best weights so far, and an InterruptedWarning; a second one stops at once.
     """
-    halt = Halt()
+    halt, device = Halt(), problem.rows.x.device
     if keeper is not None:
         groups = groups_of(problem, members)
         if len(groups) != 1:
             raise OptionError(f"checkpoints are for networks of one group; these are {len(groups)}: train each group by itself")
-        with listening(halt, (signal.SIGINT, signal.SIGTERM)), usual_modes(problem.rows.x.device):
+        with listening(halt, (signal.SIGINT, signal.SIGTERM)), torch_modes(device, autograd=needs_autograd(groups[0][0])):
             run = Run(problem, groups[0], observers=observers, keeper=keeper, halt=halt)
             done = {outcome.number: outcome for outcome in run.run()}
         results: list[Outcome | Failure] = [done[member.number] for member in members]
@@ -157,7 +157,7 @@ def train_what_can(
         keeper = None if parts is None or halt.asked else parts.keeper(problem, group, system or {})
         watching = observers if relay is None else [relay]
         try:
-            with usual_modes(problem.rows.x.device):
+            with torch_modes(problem.rows.x.device, autograd=needs_autograd(group[0])):
                 outcomes = Run(problem, group, observers=watching, keeper=keeper, halt=halt).run()
         except ModelFileError:  # a checkpoint that cannot be used: to train anew instead is not ours to decide
             raise

@@ -17,7 +17,7 @@ from manynets.nn.population import Shape
 from manynets.spec import MLP, Recipe
 from manynets.tasks.base import Task
 
-__all__ = ["Divergence", "Member", "Outcome", "Problem", "Progress", "batch_rows", "group_key", "total_steps"]
+__all__ = ["Divergence", "Member", "Outcome", "Problem", "Progress", "batch_rows", "group_key", "needs_autograd", "total_steps"]
 
 DEFAULT_EPOCHS = 20
 
@@ -148,6 +148,11 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
         way,
         validated,
     )
+
+
+def needs_autograd(member: Member) -> bool:
+    """Return whether the closed form of the gradient is not for this member: a module, bf16, or by its recipe's wish."""
+    return isinstance(member.spec, nn.Module) or member.recipe.gradient == "autograd" or member.recipe.precision == "bf16"
 
 
 def batch_rows(recipe: Recipe, rows: int) -> int:

@@ -11,7 +11,7 @@ import torch
 from manynets.errors import OptionError
 from manynets.spec import Precision
 
-__all__ = ["find_device", "torch_settings", "usual_modes"]
+__all__ = ["find_device", "torch_modes", "torch_settings"]
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 CUBLAS_DETERMINISTIC = (":4096:8", ":16:8")  # sizes of its workspace with which its products have the same bits each time
@@ -68,11 +68,12 @@ def torch_settings(work: float, numbers: float, *, networks: int = 1, precision:
 
 
 @contextmanager
-def usual_modes(device: torch.device) -> Iterator[None]:
-    """Within: neither inference mode nor autocast, whatever the caller is in; training needs gradients, in its own precision."""
+def torch_modes(device: torch.device, *, autograd: bool) -> Iterator[None]:
+    """Within: training's own precision, not autocast; and inference mode, in which each call of torch costs less, unless autograd
+    has to work. Whatever the caller is in."""
     with ExitStack() as modes:
-        if torch.is_inference_mode_enabled():
-            modes.enter_context(torch.inference_mode(False))
+        if torch.is_inference_mode_enabled() == autograd:
+            modes.enter_context(torch.inference_mode(not autograd))
         if torch.is_autocast_enabled(device.type):
             modes.enter_context(torch.autocast(device.type, enabled=False))
         yield
