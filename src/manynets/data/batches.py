@@ -48,8 +48,9 @@ class Slots:
 
     Slot s has its rows in slot_x[s % W], as soon as `load` has brought them there. Shapes in a slot are (K, b, ...), without the
     first axis for K = 1. Scores and targets (K, b, O) lie in memory as (K, O, b), so that what is done along the outputs, such as
-    softmax, is done for many rows at a time; turned_x, turned_scores and turned_target are the views (..., D or O, b). `weight` is what each row's gradient is multiplied by: one number () where all rows
-    count alike. `raw` (S, K', b) are the weights before that, 0 for padding (None: all 1); in a slot they are a column (K', b, 1).
+    softmax, is done for many rows at a time; turned_x, turned_scores and turned_target are the views (..., D or O, b).
+    `weight` is what each row's gradient is multiplied by: one number () where all rows count alike. `raw` (S, K', b) are the
+    weights before that, 0 for padding (None: all 1); in a slot they are a column (K', b, 1).
     `labels` (S, K', b, ...) are the targets as they are encoded.
     """
 
