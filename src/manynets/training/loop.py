@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,7 +30,7 @@ from manynets.training.closed_form import ClosedForm
 from manynets.training.divergence import Search
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Observer, Started
 from manynets.training.members import Divergence, Member, Outcome, Problem, Progress, batch_rows, needs_autograd
-from manynets.training.settings import torch_settings
+from manynets.training.settings import private_generators, seeded_states, torch_settings
 from manynets.training.signals import Halt
 from manynets.training.tracking import Tracks
 from manynets.training.update import Update
@@ -120,7 +120,7 @@ class Run:
         self.population: Population | ModulePopulation
         if isinstance(spec, nn.Module):
             self.population = ModulePopulation(spec, device=self.device, dtype=self.dtype)
-            self.rng = _seeded_states(self.recipe.seed, self.device)
+            self.rng = seeded_states(self.recipe.seed, self.device)
             self.widest = 1024
         else:
             shape = Shape.of(spec, problem.rows.x.shape[1], problem.task.outputs)
@@ -263,7 +263,7 @@ class Run:
                 wanted = None if self.keeper is None else self.keeper.next_step(self)
                 due = end if wanted is None else min(max(wanted, self.step + 1), end)
             until = min(due, loaded)
-            with self._private_rng():
+            with nullcontext() if self.module is None else private_generators(self.rng, self.device):
                 made = self._make_steps(chunk.slots, self.step - self.chunk_start, until - self.chunk_start, penalties)
             self.step = self.chunk_start + made
             if self.step == due < end and not self.halt.asked:
@@ -479,30 +479,7 @@ class Run:
         ):
             yield
 
-    @contextmanager
-    def _private_rng(self) -> Iterator[None]:
-        """Within: torch's global generators are in this run's state (a user's module may draw from them)."""
-        if self.module is None:
-            yield
-            return
-        devices = [self.device.index or 0] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.set_rng_state(self.rng["cpu"])
-            if devices:
-                torch.cuda.set_rng_state(self.rng["cuda"], self.device)
-            yield
-            self.rng["cpu"] = torch.get_rng_state()
-            if devices:
-                self.rng["cuda"] = torch.cuda.get_rng_state(self.device)
-
     def _tell(self, event: Event) -> None:
         with torch.inference_mode(False):  # an observer may train something of its own
             for observer in self.observers:
                 observer(event)
-
-
-def _seeded_states(seed: int, device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.Generator().manual_seed(seed).get_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.Generator(device).manual_seed(seed).get_state()
-    return states

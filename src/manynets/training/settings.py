@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
+from torch import Tensor
 
 from manynets.errors import OptionError
 from manynets.spec import Precision
 
-__all__ = ["find_device", "torch_modes", "torch_settings"]
+__all__ = ["find_device", "private_generators", "seeded_states", "torch_modes", "torch_settings"]
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 CUBLAS_DETERMINISTIC = (":4096:8", ":16:8")  # sizes of its workspace with which its products have the same bits each time
@@ -77,3 +78,25 @@ def torch_modes(device: torch.device, *, autograd: bool) -> Iterator[None]:
         if torch.is_autocast_enabled(device.type):
             modes.enter_context(torch.autocast(device.type, enabled=False))
         yield
+
+
+def seeded_states(seed: int, device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's generators after this seed: "cpu", and "cuda" where the device is one."""
+    states = {"cpu": torch.Generator().manual_seed(seed).get_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.Generator(device).manual_seed(seed).get_state()
+    return states
+
+
+@contextmanager
+def private_generators(states: dict[str, Tensor], device: torch.device) -> Iterator[None]:
+    """Within: torch's global generators are in these states (a user's module may draw from them), which move on; after: as before."""
+    cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device.index or 0] if cuda else []):
+        torch.set_rng_state(states["cpu"])
+        if cuda:
+            torch.cuda.set_rng_state(states["cuda"], device)
+        yield
+        states["cpu"] = torch.get_rng_state()
+        if cuda:
+            states["cuda"] = torch.cuda.get_rng_state(device)
