@@ -364,7 +364,7 @@ class Run:
         self.log.clear()
         bad = ~torch.isfinite(log[..., 0] + log[..., 2])
         first_bad = torch.where(bad.any(0), bad.to(torch.uint8).argmax(0), -1).cpu().numpy()
-        sound = torch.isfinite(self.population.flat).all(1) & torch.isfinite(self.population.statistics).all(1)
+        sound = _all_finite(self.population.flat) & _all_finite(self.population.statistics)
         finite = sound.cpu().numpy() & (first_bad < 0)
         sums = log.double().sum(0).cpu().numpy()
         tracks, metric = self.tracks, self.problem.task.metric
@@ -483,3 +483,9 @@ class Run:
         with torch.inference_mode(False):  # an observer may train something of its own
             for observer in self.observers:
                 observer(event)
+
+
+def _all_finite(rows: Tensor) -> Tensor:
+    """Return of each row whether all its numbers are finite. Then its sum is, mostly: large ones are looked at one by one."""
+    finite = torch.isfinite(rows.sum(1))
+    return finite if bool(finite.all()) else torch.isfinite(rows).all(1)
