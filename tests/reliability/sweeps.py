@@ -60,7 +60,7 @@ def sweep(kind: str, folder: Path) -> int:
     resume = ["--resume"] if (folder / "sweep.json").is_file() else []
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.redirect_stdout(open(os.devnull, "w")):
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         try:
             main([*words, *resume])
         except SystemExit as end:
