@@ -212,18 +212,23 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, prepared: Prepared, outcomes
 
 
 def _mean_history(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, list[float]]:
-    """Return the history of networks that predict together: when, of the one that was trained longest, and the means."""
-    longest = max(histories, key=lambda history: len(history["loss"]))
+    """Return the history of networks that predict together: when, of the one that was trained longest, and the means.
+
+    One that was stopped before its first step has no columns.
+    """
+    histories = [history for history in histories if history] or [{}]
+    longest = max(histories, key=lambda history: len(history.get("loss", ())))
     when = ("epoch", "step", "seconds", "lr")
     return {name: longest[name] if name in when else mean_curve([history[name] for history in histories]) for name in longest}
 
 
 def mean_curve(curves: Sequence[list[float]]) -> list[float]:
-    """Return the mean of curves, of which those that have ended keep their last value.
+    """Return the mean of curves, of which those that have ended keep their last value and those without any count for nothing.
 
-    >>> mean_curve([[4.0, 2.0], [2.0, 1.0, 0.0]])
+    >>> mean_curve([[4.0, 2.0], [2.0, 1.0, 0.0], []])
     [3.0, 1.5, 1.0]
     """
+    curves = [curve for curve in curves if curve] or [[]]
     if len(curves) == 1:
         return curves[0]
     longest = max(map(len, curves))

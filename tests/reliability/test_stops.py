@@ -21,7 +21,7 @@ import manynets as mn
 from manynets.cli import main
 from manynets.runs import read_run
 from manynets.training.checkpoint import Checkpoint, checkpoint_files
-from manynets.training.events import Advanced, Evaluated
+from manynets.training.events import Advanced, Evaluated, Started
 
 X = np.random.default_rng(0).standard_normal((200, 4))
 Y = X[:, 0] + X[:, 1] ** 2
@@ -45,6 +45,33 @@ def after(step: int, number: int = signal.SIGINT, *, kind: type = Advanced) -> C
 
 
 # ----------------------------------------------------------------------------------------------------------------- in Python
+
+
+def at_the_start(event: Any) -> None:
+    """An observer that sends this process a signal before the first step."""
+    if isinstance(event, Started):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("more", [{}, {"networks": 3}, {"networks": 3, "validation": "folds"}])
+def test_case_33_an_interrupt_before_the_first_step(more: dict[str, Any]) -> None:
+    with pytest.warns(mn.InterruptedWarning, match="interrupted after 0 steps"):
+        model = mn.train(X, Y, SPEC, RECIPE, progress=False, observers=[at_the_start], **more)
+    assert set(model.info["stopped"]) == {"interrupted"}
+    assert model.history == {}
+    assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize("more", [{}, {"n_networks": 2}, {"early_stopping": True, "n_networks": 2}])
+def test_case_33_an_interrupt_before_the_first_step_of_an_estimator(more: dict[str, Any]) -> None:
+    estimator = mn.MLPRegressor(hidden_layer_sizes=(8,), callbacks=[at_the_start], **more)
+    with pytest.warns(mn.InterruptedWarning, match="interrupted after 0 steps"):
+        estimator.fit(X, Y)
+    assert (estimator.n_iter_, estimator.loss_curve_, estimator.best_loss_) == (0, [], None)
+    assert np.isnan(estimator.loss_)
+    estimator.set_params(callbacks=None, max_iter=2, warm_start=True)
+    with pytest.warns(Warning, match="Maximum iterations"):
+        assert len(estimator.fit(X, Y).loss_curve_) == 2
 
 
 @pytest.mark.parametrize("step", [1, 10, 25, 41])

@@ -372,12 +372,12 @@ class BaseMLP(BaseEstimator):
         self.out_activation_ = self._out_activation(task)
         each = []
         for outcome in outcomes:
-            history = outcome.history
-            penalty = history.get("penalty", [0.0] * len(history["loss"]))
-            each.append([loss * scale + more for loss, more in zip(history["loss"], penalty, strict=True)])
+            found = outcome.history.get("loss", [])  # none where Ctrl-C came before the first step
+            penalty = outcome.history.get("penalty", [0.0] * len(found))
+            each.append([loss * scale + more for loss, more in zip(found, penalty, strict=True)])
         losses = mean_curve(each)
-        self.loss_ = losses[-1]
-        self.n_iter_ = max(round(outcome.history["epoch"][-1]) for outcome in outcomes)
+        self.loss_ = losses[-1] if losses else math.nan
+        self.n_iter_ = max(round(outcome.history.get("epoch", [0])[-1]) for outcome in outcomes)
         if self.solver == "lbfgs":
             return
         if fresh or not hasattr(self, "loss_curve_"):
@@ -388,14 +388,15 @@ class BaseMLP(BaseEstimator):
             self.validation_loss_curve_: list[float] | None = None
         self.t_ += rows * len(losses)
         self.loss_curve_ = [*self.loss_curve_, *losses]
-        if "val_loss" in outcomes[0].history:
-            found = mean_curve([outcome.history[f"val_{task.metric}"] for outcome in outcomes])
+        if any("val_loss" in outcome.history for outcome in outcomes):
+            found = mean_curve([outcome.history.get(f"val_{task.metric}", []) for outcome in outcomes])
             scores = [score if math.isfinite(score) else math.nan for score in found]
             self.validation_scores_ = [*(self.validation_scores_ or []), *scores]
-            val_losses = mean_curve([outcome.history["val_loss"] for outcome in outcomes])
+            val_losses = mean_curve([outcome.history.get("val_loss", []) for outcome in outcomes])
             self.validation_loss_curve_ = [*(self.validation_loss_curve_ or []), *(v * scale for v in val_losses)]
             self.best_validation_score_ = max((s for s in self.validation_scores_ if not math.isnan(s)), default=math.nan)
-        self.best_loss_ = None if held_out else min(losses if self.best_loss_ is None else [self.best_loss_, *losses])
+        so_far = losses if self.best_loss_ is None else [self.best_loss_, *losses]
+        self.best_loss_ = None if held_out else min(so_far, default=None)
         progress = [outcome.progress for outcome in outcomes if outcome.progress is not None]
         if progress:
             self._progress, self._no_improvement_count = progress, min(one.bad for one in progress)
