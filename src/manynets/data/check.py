@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from manynets.errors import DataError
 __all__ = ["as_matrix", "as_row_numbers", "as_weights", "is_frame", "to_tensor"]
 
 _PART = 1 << 20  # numbers looked at together
+_FEW = 256  # numbers that Python looks at as fast as NumPy does
 
 
 def is_frame(x: Any) -> bool:
@@ -79,6 +81,8 @@ def _numbers(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _check_finite(x: NDArray[Any] | Tensor) -> None:
+    if isinstance(x, np.ndarray) and x.size <= _FEW and all(map(math.isfinite, x.ravel().tolist())):
+        return  # without the first call of NumPy after torch's products, which would double the time of one row
     step = max(1, _PART // x.shape[1])
     for start in range(0, x.shape[0], step):
         part: Any = x[start : start + step]
@@ -99,6 +103,8 @@ def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dt
         if not x.flags.writeable or not x.flags.c_contiguous or not x.dtype.isnative:
             x = np.array(x, dtype=x.dtype.newbyteorder("="), order="C")
         x = torch.from_numpy(x)
+    if x.dtype == dtype and x.device == device:
+        return x.detach()
     out = x.detach().to(device, dtype)
     if out.dtype.itemsize < x.dtype.itemsize and out.dtype.is_floating_point and not _all_finite(out):
         column = int(torch.nonzero(~torch.isfinite(out).reshape(len(out), -1).all(0))[0])

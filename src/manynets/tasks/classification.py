@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, final
 
 import numpy as np
@@ -72,8 +73,12 @@ class _OneLabel(Task):
         binary = self.outputs < len(self.classes)
         return (scores[:, 0] > 0).astype(np.int64) if binary else scores.argmax(axis=1)
 
+    @functools.cached_property
+    def _labels(self) -> Values:
+        return np.array(self.classes)
+
     def predict(self, scores: Values, *, loss: str | None = None) -> Values:
-        return np.array(self.classes)[self.codes(scores)]
+        return self._labels[self.codes(scores)]
 
     def strata(self, target: Values) -> Values | None:
         return target.astype(np.int64).reshape(-1)
