@@ -331,8 +331,9 @@ def test_case_33_in_each_phase_of_a_real_process(number: int, moments: int, tmp_
         if process.returncode == 0:  # it was already done
             assert names == {"run"}
         else:
-            early = "manynets" not in err and not names  # Python itself was caught, before our first line
-            late = process.returncode == -number and names == {"run"} and not err  # or on its way out, with all done
+            killed = process.returncode == -number
+            early = killed and ", in main\n" not in err and not names  # Python was caught while it imports
+            late = killed and names == {"run"} and not err  # or on its way out, with all done
             assert process.returncode == 128 + number or early or late, (err, names)
             assert "Traceback" not in err or early, err
             assert names in (set(), {"run.part"}, {"run"}), err
