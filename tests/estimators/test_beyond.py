@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -263,3 +264,40 @@ def test_a_frame_of_sparse_columns_is_numbers() -> None:
 def test_masked_values_are_refused() -> None:
     with pytest.raises(mn.DataError, match="X has 1 masked values"):
         MLPClassifier(max_iter=2).fit(np.ma.masked_equal(X, X[0, 0]), Y)
+
+
+# ------------------------------------------------------------------------------------------------------------- checkpoints
+
+
+@pytest.mark.parametrize("more", [{}, {"n_networks": 2, "early_stopping": True, "dropout": 0.2}])
+def test_a_fit_that_was_stopped_goes_on(more: dict[str, Any], tmp_path: Path) -> None:
+    given = {**FAST, "max_iter": 12, "random_state": 3, "tol": 0.0, **more}
+    whole = MLPClassifier(**given).fit(X, Y)
+
+    def stop(event: Any) -> None:
+        if isinstance(event, Evaluated) and event.step == 5 * steps:
+            raise RuntimeError("the power is gone")
+
+    steps = round(whole.model_.history["step"][0])
+    with pytest.raises(RuntimeError, match="the power"):
+        MLPClassifier(**given, checkpoint=tmp_path, callbacks=[stop]).fit(X, Y)
+    assert list(tmp_path.iterdir())
+    seen: list[int] = []
+    again = MLPClassifier(
+        **given, checkpoint=tmp_path, callbacks=[lambda event: seen.append(event.step) if isinstance(event, Evaluated) else None]
+    ).fit(X, Y)
+    assert 1 < seen[0] // steps <= 5
+    assert again.loss_curve_ == whole.loss_curve_
+    for one, other in zip(again.coefs_, whole.coefs_, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="is of another training"):
+        MLPClassifier(**{**given, "alpha": 0.5}, checkpoint=tmp_path).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [({"checkpoint": 3}, "checkpoint is 3, but must be a folder"), ({"checkpoint": "there", "solver": "lbfgs"}, "no state")],
+)
+def test_what_a_checkpoint_may_be(more: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        MLPClassifier(**{**FAST, **more}).fit(X, Y)

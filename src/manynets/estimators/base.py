@@ -26,11 +26,12 @@ from manynets.errors import DataError
 from manynets.estimators import inputs, settings
 from manynets.estimators.lbfgs import train_lbfgs
 from manynets.estimators.plan import Data, Plan, Ready, ready, rows_of
-from manynets.fitting import mean_curve, model_of
+from manynets.fitting import mean_curve, model_of, system_of
 from manynets.model import Model
 from manynets.spec import MLP, DType, Recipe
 from manynets.tables import TableEncoder, fit_encoder
 from manynets.tasks import Regression, Task
+from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files
 from manynets.training.events import Evaluated
 from manynets.training.many import train_members
 from manynets.training.members import Member, Outcome, Progress
@@ -121,7 +122,7 @@ class BaseMLP(BaseEstimator):
         target = self._read_target(y, x, first=fresh, incremental=incremental)
         data = Data(x, target, inputs.weights(sample_weight, x.shape[0]))
         plan = self._plan(data, fresh=fresh, incremental=incremental, X_val=X_val, y_val=y_val)
-        self._accept(plan, self._run(plan))
+        self._accept(plan, self._run(plan, None if incremental else settings.checkpoint_of(self)))
         if self.solver != "lbfgs" and not incremental:
             self._tell_end(plan)
 
@@ -327,8 +328,8 @@ class BaseMLP(BaseEstimator):
             held_out=held_out, fresh=fresh,
         )  # fmt: skip
 
-    def _run(self, plan: Plan) -> list[Outcome]:
-        """Train what was planned."""
+    def _run(self, plan: Plan, checkpoint: Checkpoint | None) -> list[Outcome]:
+        """Train what was planned; go on from where its checkpoints are, if there are any."""
         assert plan.prepared is not None
         problem = plan.prepared.problem
         if self.solver == "lbfgs":
@@ -341,7 +342,12 @@ class BaseMLP(BaseEstimator):
         observers = list(self.callbacks or ())
         if self.verbose:
             observers.insert(0, self._listener(plan.scale))
-        return train_members(problem, plan.members, observers=observers)
+        keeper = None
+        if checkpoint is not None:
+            resume = checkpoint.folder if checkpoint_files(checkpoint.folder) else None
+            system = system_of(plan.prepared)
+            keeper = Checkpoints(problem, plan.members, checkpoint=checkpoint, resume=resume, system=system)
+        return train_members(problem, plan.members, observers=observers, keeper=keeper)
 
     def _accept(self, plan: Plan, outcomes: list[Outcome]) -> None:
         """Become the fitted estimator that the outcomes make."""

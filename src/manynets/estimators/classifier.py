@@ -73,6 +73,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     bootstrap: each network trains on as many rows, drawn with replacement.
     device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if there is one). Prediction is on the CPU.
     callbacks: functions that are told of each event of a training run (`manynets.training.events`); events are read-only.
+    checkpoint: a folder, or an `mn.Checkpoint`, in which fit keeps the state of training, by default after every epoch. Where one
+        of the same data and parameters (random_state a number) lies there, fit goes on from it, bit for bit; of others it is an
+        OptionError. Of a search only the last fit, of the best candidate, keeps one.
     label_smoothing: the share of a label that is spread over all classes.
     class_weight: how much the rows of a class count: a dict from class to weight, or "balanced" for classes that count alike.
         For several labels a row: "balanced", or a list of a dict for each label; the weights are multiplied. With it, early
@@ -138,6 +141,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         bootstrap: bool = False,
         device: str = "cpu",
         callbacks: Any = None,
+        checkpoint: Any = None,
     ) -> None:
         self._take(locals())
 

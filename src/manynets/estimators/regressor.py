@@ -72,6 +72,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     bootstrap: each network trains on as many rows, drawn with replacement.
     device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if there is one). Prediction is on the CPU.
     callbacks: functions that are told of each event of a training run (`manynets.training.events`); events are read-only.
+    checkpoint: a folder, or an `mn.Checkpoint`, in which fit keeps the state of training, by default after every epoch. Where one
+        of the same data and parameters (random_state a number) lies there, fit goes on from it, bit for bit; of others it is an
+        OptionError. Of a search only the last fit, of the best candidate, keeps one.
     quantile: what loss="quantile" predicts, in (0, 1). delta: where loss="huber" turns from squared to absolute.
     standardise_target: train on (y - mean) / standard deviation and return predictions in y's own unit. True, False, or "auto":
         where the estimator encodes a table by itself. loss="poisson" never does.
@@ -135,6 +138,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         bootstrap: bool = False,
         device: str = "cpu",
         callbacks: Any = None,
+        checkpoint: Any = None,
     ) -> None:
         self._take(locals())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 from manynets import spec as s
 from manynets.errors import OptionError, one_of
 from manynets.nn.initial import initial_parameters, layer_sizes
+from manynets.training.checkpoint import Checkpoint
 
 __all__ = [
     "ACTIVATIONS",
     "SCHEDULES",
     "SOLVERS",
     "check",
+    "checkpoint_of",
     "hidden_sizes",
     "network_of",
     "optimizer_of",
@@ -102,12 +105,23 @@ def check(e: Any) -> None:
     if e.batch_size != "auto":
         _in_range("batch_size", e.batch_size, Integral, 1, math.inf, True, False)
     hidden_sizes(e)
+    if checkpoint_of(e) is not None and e.solver == "lbfgs":
+        raise OptionError("checkpoint was given, but solver='lbfgs' has no state that could be kept; use another solver")
     if e.solver == "lbfgs":
         plain = {"dropout": not np.any(e.dropout), "input_dropout": not e.input_dropout, "batch_norm": not e.batch_norm}
         for name in (name for name, unused in plain.items() if not unused):
             raise OptionError(
                 f"{name} is {parameters[name]!r}, but solver='lbfgs' needs a loss that does not change by batch; use another solver"
             )
+
+
+def checkpoint_of(e: Any) -> Checkpoint | None:
+    """Return where and when an estimator keeps its state of training."""
+    if e.checkpoint is None or isinstance(e.checkpoint, Checkpoint):
+        return e.checkpoint
+    if not isinstance(e.checkpoint, str | os.PathLike):
+        raise OptionError(f"checkpoint is {e.checkpoint!r}, but must be a folder, an mn.Checkpoint or None")
+    return Checkpoint(folder=e.checkpoint, every_epochs=1)
 
 
 def _in_range(name: str, value: Any, kind: type, low: float, high: float, low_in: bool, high_in: bool) -> None:
