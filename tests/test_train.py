@@ -15,9 +15,7 @@ import torch
 from torch import nn
 
 import manynets as mn
-from manynets.data.split import even_folds
 from manynets.fitting import model_of, prepare
-from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Started
 from manynets.training.many import train_members
 from tests.tolerances import assert_close
@@ -458,74 +456,3 @@ def test_training_goes_on_from_given_weights() -> None:
     first = fit(mn.MLP(hidden=(8,)))
     still = dataclasses.replace(RECIPE, optimizer=mn.SGD(lr=0.0), epochs=1)
     assert_close(fit(mn.MLP(hidden=(8,)), still, initial=first.members[0]).members[0], first.members[0], "bits")
-
-
-# ------------------------------------------------------------------------------------------------------- several networks
-
-
-def test_networks_trained_together_are_those_trained_alone() -> None:
-    x, y = data()
-    model = fit(validation=(x[:20], y[:20]), networks=3, seed=4)
-    alone = [fit(validation=(x[:20], y[:20]), seed=4 + k) for k in range(3)]
-    assert model.size == 3
-    for k, one in enumerate(alone):
-        assert_close(model.members[k], one.members[0], "float32_run", what=str(k))
-    for name in ("loss", "val_loss", "accuracy", "val_accuracy"):
-        assert_close(model.history[name], np.mean([one.history[name] for one in alone], axis=0), "float32_run", what=name)
-    assert model.info["best"] == [one.info["best"] for one in alone]
-    assert_close(model.predict_proba(x), np.mean([one.predict_proba(x) for one in alone], axis=0), "float32_run")
-
-
-def test_with_folds_each_network_keeps_other_rows_apart() -> None:
-    _, y = data()
-    model = fit(validation="folds", networks=4, seed=1)  # 90 rows: 22 or 23 apart
-    strata = model.task.strata(model.task.encode(y))
-    for k, (train, held) in enumerate(even_folds(N, 4, strata=strata, seed=1)):
-        alone = fit(validation=held, seed=1 + k)
-        assert len(train) == N - 23
-        assert_close(model.members[k], alone.members[0], "float32_run", what=str(k))
-        assert model.info["best"][k] == alone.info["best"]
-
-
-def test_networks_that_stop_at_their_own_epochs_have_one_history() -> None:
-    recipe = dataclasses.replace(RECIPE, epochs=60, optimizer=mn.Adam(lr=0.1), stopping=mn.EarlyStopping(patience=2))
-    model = fit(recipe=recipe, validation="folds", networks=5)
-    lengths = {len(column) for column in model.history.values()}
-    assert len(lengths) == 1
-    assert model.history["epoch"] == [float(k + 1) for k in range(lengths.pop())]
-    assert set(model.info["stopped"]) == {"early"}
-    assert len(set(model.info["best"])) > 1
-
-
-def test_several_networks_resume_bit_for_bit(tmp_path: Path) -> None:
-    whole = fit(validation="folds", networks=3)
-    kept = fit(validation="folds", networks=3, checkpoint=Checkpoint(folder=tmp_path, every_steps=7, keep=9))
-    files = checkpoint_files(tmp_path)
-    assert len(files) > 2
-    for model in (kept, fit(validation="folds", networks=3, resume=files[len(files) // 2])):
-        assert_close(dict(enumerate(model.members)), dict(enumerate(whole.members)), "bits")
-        assert model.info["best"] == whole.info["best"]
-    with pytest.raises(mn.OptionError, match=r"of another training: .*networks\.3 is"):
-        fit(validation="folds", networks=4, resume=files[0])
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"networks": 0}, "networks is 0, but must be a whole number of at least 1"),
-        ({"networks": 2.0}, "networks is 2.0"),
-        ({"networks": 2, "engine": "numpy"}, "networks is 2, but with engine='numpy' one network is trained"),
-        ({"networks": 2, "spec": Own()}, "with a module of your own one network is trained"),
-        ({"networks": 2, "initial": {}}, "with initial one network is trained"),
-        ({"validation": "folds"}, "validation='folds' is for several networks; give networks=8"),
-        ({"networks": 91, "validation": "folds"}, "folds is 91, but must be a whole number from 2 to 90"),
-    ],
-)
-def test_networks_that_cannot_be(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(mn.OptionError, match=message):
-        fit(**options)
-
-
-def test_a_fold_without_weight_is_told() -> None:
-    with pytest.raises(mn.DataError, match="sample_weight is zero for all rows of fold"):
-        fit(validation="folds", networks=4, sample_weight=np.r_[1.0, np.zeros(N - 1)])

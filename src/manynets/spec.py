@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 from manynets.errors import OptionError, one_of
+from manynets.fields import check_bool, check_integer, check_number, check_option, made_plain, plain, plain_tuple
+from manynets.optimizers import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 
 __all__ = [
     "MLP",
@@ -61,51 +63,6 @@ Precision: TypeAlias = Literal["full", "tf32", "bf16"]
 DType: TypeAlias = Literal["float32", "float64"]
 
 
-def _plain(value: Any) -> Any:
-    """Return a NumPy number as the Python number that JSON and hashing need; anything else as it is."""
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return int(value)
-    return float(value) if isinstance(value, numbers.Real) and not isinstance(value, int) else value
-
-
-def _plain_tuple(owner: object, name: str) -> tuple[Any, ...]:
-    value = getattr(owner, name)
-    if isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
-        raise OptionError(f"{type(owner).__name__}.{name} is {value!r}, but must be a number or a tuple of numbers")
-    return tuple(map(_plain, value))
-
-
-def _python(owner: object, name: str) -> Any:
-    value = _plain(getattr(owner, name))
-    object.__setattr__(owner, name, value)
-    return value
-
-
-def _bool(owner: object, name: str) -> None:
-    value = getattr(owner, name)
-    if not isinstance(value, bool):
-        raise OptionError(f"{type(owner).__name__}.{name} is {value!r}, but must be True or False")
-
-
-def _number(owner: object, name: str, low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> None:
-    value = _python(owner, name)
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    good = good and (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
-    if not good:
-        sides = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high or math.isinf(high) else ']'}"
-        raise OptionError(f"{type(owner).__name__}.{name} is {value!r}, but must be a number in {sides}")
-
-
-def _integer(owner: object, name: str, low: int) -> None:
-    value = _python(owner, name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise OptionError(f"{type(owner).__name__}.{name} is {value!r}, but must be a whole number of at least {low}")
-
-
-def _option(owner: object, name: str, literal: Any) -> None:
-    one_of(getattr(owner, name), get_args(literal), what=f"{type(owner).__name__}.{name}")
-
-
 # ---------------------------------------------------------------------------------------------------------------- network
 
 
@@ -135,18 +92,18 @@ class MLP:
 
     def __post_init__(self) -> None:
         one = isinstance(self.hidden, numbers.Integral)
-        hidden = (_plain(self.hidden),) if one else _plain_tuple(self, "hidden")
+        hidden = (plain(self.hidden),) if one else plain_tuple(self, "hidden")
         object.__setattr__(self, "hidden", hidden)
         for units in hidden:
             if isinstance(units, bool) or not isinstance(units, int) or units < 1:
                 raise OptionError(f"MLP.hidden is {hidden!r}, but every hidden layer needs a whole number of at least 1 unit")
-        _option(self, "activation", Activation)
-        _option(self, "init", Init)
-        _number(self, "input_dropout", 0, 1, open_high=True)
-        _bool(self, "batch_norm")
-        _bool(self, "bias")
-        if not isinstance(_python(self, "dropout"), int | float):
-            object.__setattr__(self, "dropout", _plain_tuple(self, "dropout"))
+        check_option(self, "activation", Activation)
+        check_option(self, "init", Init)
+        check_number(self, "input_dropout", 0, 1, open_high=True)
+        check_bool(self, "batch_norm")
+        check_bool(self, "bias")
+        if not isinstance(made_plain(self, "dropout"), int | float):
+            object.__setattr__(self, "dropout", plain_tuple(self, "dropout"))
         for rate in self.dropouts:
             if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
                 raise OptionError(f"MLP.dropout is {self.dropout!r}, but a probability must be in [0, 1)")
@@ -162,123 +119,6 @@ class MLP:
             return self.dropout
         return (self.dropout,) * len(self.hidden)
 
-
-# -------------------------------------------------------------------------------------------------------------- optimizers
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SGD:
-    """Stochastic gradient descent: v <- momentum v + g; w <- w - lr v (Nesterov: w - lr (g + momentum v)).
-
-    weight_decay adds weight_decay * w to the gradient. Source: torch.optim.SGD, dampening 0.
-    lr_in_velocity: v <- momentum v + lr g; w <- w - v (Nesterov: w - lr g - momentum v), which is another path only where lr
-        changes. Source: Sutskever et al. 2013; so do scikit-learn and Keras.
-    """
-
-    lr: float = 0.01
-    momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
-    lr_in_velocity: bool = False
-
-    def __post_init__(self) -> None:
-        _number(self, "lr", 0, math.inf)
-        _number(self, "momentum", 0, 1, open_high=True)
-        _number(self, "weight_decay", 0, math.inf)
-        _bool(self, "nesterov")
-        if self.nesterov and self.momentum == 0:
-            raise OptionError("SGD.nesterov needs a momentum above 0, for example momentum=0.9")
-
-
-def _check_adam(self: Adam | AdamW | NAdam) -> None:
-    _number(self, "lr", 0, math.inf)
-    object.__setattr__(self, "betas", _plain_tuple(self, "betas"))
-    if len(self.betas) != 2 or not all(isinstance(beta, int | float) and 0 <= beta < 1 for beta in self.betas):
-        raise OptionError(f"{type(self).__name__}.betas is {self.betas!r}, but must be two numbers in [0, 1)")
-    _number(self, "eps", 0, math.inf, open_low=True)
-    _number(self, "weight_decay", 0, math.inf)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Adam:
-    """Adam: w <- w - lr m_hat / (sqrt(v_hat) + eps). Source: Kingma & Ba 2014; torch.optim.Adam.
-
-    weight_decay adds weight_decay * w to the gradient, as torch does.
-    eps_hat: add eps to sqrt(v) before its bias is corrected, as the paper does at the end of its section 2, and scikit-learn.
-    """
-
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    eps_hat: bool = False
-
-    def __post_init__(self) -> None:
-        _check_adam(self)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AdamW:
-    """Adam with decoupled decay: w <- w (1 - lr weight_decay) before the step. Source: Loshchilov & Hutter 2017.
-
-    The default weight_decay is torch's; `manynets train` takes 0.1.
-    """
-
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.01
-
-    def __post_init__(self) -> None:
-        _check_adam(self)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class NAdam:
-    """Adam with Nesterov momentum. Source: Dozat 2016; torch.optim.NAdam (momentum_decay 0.004)."""
-
-    lr: float = 2e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_adam(self)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RMSprop:
-    """RMSprop: v <- alpha v + (1 - alpha) g^2; w <- w - lr g / (sqrt(v) + eps). Source: Hinton 2012; torch.optim.RMSprop."""
-
-    lr: float = 1e-2
-    alpha: float = 0.99
-    eps: float = 1e-8
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        _number(self, "lr", 0, math.inf)
-        _number(self, "alpha", 0, 1, open_high=True)
-        _number(self, "eps", 0, math.inf, open_low=True)
-        _number(self, "momentum", 0, 1, open_high=True)
-        _number(self, "weight_decay", 0, math.inf)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Adagrad:
-    """Adagrad: s <- s + g^2; w <- w - lr g / (sqrt(s) + eps). Source: Duchi et al. 2011; torch.optim.Adagrad."""
-
-    lr: float = 1e-2
-    eps: float = 1e-10
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        _number(self, "lr", 0, math.inf)
-        _number(self, "eps", 0, math.inf, open_low=True)
-        _number(self, "weight_decay", 0, math.inf)
-
-
-Optimizer: TypeAlias = SGD | Adam | AdamW | NAdam | RMSprop | Adagrad
 
 # --------------------------------------------------------------------------------------------------------------- schedules
 
@@ -299,8 +139,8 @@ class Cosine:
     warmup: float = 0.0
 
     def __post_init__(self) -> None:
-        _number(self, "final", 0, 1)
-        _number(self, "warmup", 0, 1, open_high=True)
+        check_number(self, "final", 0, 1)
+        check_number(self, "warmup", 0, 1, open_high=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -315,9 +155,9 @@ class OneCycle:
     final_factor: float = 1e4
 
     def __post_init__(self) -> None:
-        _number(self, "rise", 0, 1, open_low=True, open_high=True)
-        _number(self, "start_factor", 1, math.inf)
-        _number(self, "final_factor", 1, math.inf)
+        check_number(self, "rise", 0, 1, open_low=True, open_high=True)
+        check_number(self, "start_factor", 1, math.inf)
+        check_number(self, "final_factor", 1, math.inf)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -327,7 +167,7 @@ class Warmup:
     steps: int = 1000
 
     def __post_init__(self) -> None:
-        _integer(self, "steps", 1)
+        check_integer(self, "steps", 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -338,8 +178,8 @@ class StepDecay:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        _integer(self, "every", 1)
-        _number(self, "gamma", 0, 1, open_low=True)
+        check_integer(self, "every", 1)
+        check_number(self, "gamma", 0, 1, open_low=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -349,7 +189,7 @@ class Exponential:
     gamma: float = 0.95
 
     def __post_init__(self) -> None:
-        _number(self, "gamma", 0, 1, open_low=True)
+        check_number(self, "gamma", 0, 1, open_low=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -364,9 +204,9 @@ class InverseScaling:
     start: int = 0
 
     def __post_init__(self) -> None:
-        _number(self, "power", 0, math.inf)
-        _integer(self, "rows", 1)
-        _integer(self, "start", 0)
+        check_number(self, "power", 0, math.inf)
+        check_integer(self, "rows", 1)
+        check_integer(self, "start", 0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -383,10 +223,10 @@ class ReduceOnPlateau:
     min_lr: float = 0.0
 
     def __post_init__(self) -> None:
-        _number(self, "factor", 0, 1, open_low=True, open_high=True)
-        _integer(self, "patience", 0)
-        _number(self, "min_gain", 0, math.inf)
-        _number(self, "min_lr", 0, math.inf)
+        check_number(self, "factor", 0, 1, open_low=True, open_high=True)
+        check_integer(self, "patience", 0)
+        check_number(self, "min_gain", 0, math.inf)
+        check_number(self, "min_lr", 0, math.inf)
 
 
 Schedule: TypeAlias = Constant | Cosine | OneCycle | Warmup | StepDecay | Exponential | InverseScaling | ReduceOnPlateau
@@ -408,12 +248,12 @@ class EarlyStopping:
     min_lr: float = 0.0
 
     def __post_init__(self) -> None:
-        _integer(self, "patience", 1)
-        _number(self, "min_gain", 0, math.inf)
-        _bool(self, "inclusive")
+        check_integer(self, "patience", 1)
+        check_number(self, "min_gain", 0, math.inf)
+        check_bool(self, "inclusive")
         if self.factor is not None:
-            _number(self, "factor", 0, 1, open_low=True, open_high=True)
-        _number(self, "min_lr", 0, math.inf)
+            check_number(self, "factor", 0, 1, open_low=True, open_high=True)
+        check_number(self, "min_lr", 0, math.inf)
 
 
 # ----------------------------------------------------------------------------------------------------------------- recipe
@@ -475,22 +315,22 @@ class Recipe:
                 raise OptionError(f"Recipe.{name} is {value!r}, but must be an instance of {kinds}")
         for name in ("epochs", "iterations", "evaluate_every", "batch_size"):
             if getattr(self, name) is not None:
-                _integer(self, name, 1)
+                check_integer(self, name, 1)
         if self.epochs is not None and self.iterations is not None:
             raise OptionError(f"Recipe has epochs={self.epochs} and iterations={self.iterations}; give one of the two")
         for name in ("l1", "l2"):
-            _number(self, name, 0, math.inf)
-        _number(self, "label_smoothing", 0, 1, open_high=True)
+            check_number(self, name, 0, math.inf)
+        check_number(self, "label_smoothing", 0, 1, open_high=True)
         if self.clip_norm is not None:
-            _number(self, "clip_norm", 0, math.inf, open_low=True)
-        _number(self, "quantile", 0, 1, open_low=True, open_high=True)
-        _number(self, "delta", 0, math.inf, open_low=True)
-        _integer(self, "seed", 0)
-        _bool(self, "shuffle")
+            check_number(self, "clip_norm", 0, math.inf, open_low=True)
+        check_number(self, "quantile", 0, 1, open_low=True, open_high=True)
+        check_number(self, "delta", 0, math.inf, open_low=True)
+        check_integer(self, "seed", 0)
+        check_bool(self, "shuffle")
         if self.loss is not None:
-            _option(self, "loss", LossName)
+            check_option(self, "loss", LossName)
         for name, literal in (("dtype", DType), ("precision", Precision), ("gradient", GradientName)):
-            _option(self, name, literal)
+            check_option(self, name, literal)
         one_of(self.keep, ("best", "last"), what="Recipe.keep")
         one_of(self.watch, ("loss", "metric", "objective"), what="Recipe.watch")
         kind, _, index = str(self.device).partition(":")

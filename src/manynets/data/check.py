@@ -82,7 +82,7 @@ def _numbers(x: NDArray[Any]) -> NDArray[Any]:
 
 def _check_finite(x: NDArray[Any] | Tensor) -> None:
     if isinstance(x, np.ndarray) and x.size <= _FEW and all(map(math.isfinite, x.ravel().tolist())):
-        return  # without the first call of NumPy after torch's products, which would double the time of one row
+        return  # in less time for one row than NumPy's first call after torch's products takes
     step = max(1, _PART // x.shape[1])
     for start in range(0, x.shape[0], step):
         part: Any = x[start : start + step]

@@ -105,9 +105,10 @@ def check(e: Any) -> None:
     if e.batch_size != "auto":
         _in_range("batch_size", e.batch_size, Integral, 1, math.inf, True, False)
     hidden_sizes(e)
-    if checkpoint_of(e) is not None and e.solver == "lbfgs":
-        raise OptionError("checkpoint was given, but solver='lbfgs' has no state that could be kept; use another solver")
+    kept = checkpoint_of(e)
     if e.solver == "lbfgs":
+        if kept is not None:
+            raise OptionError("checkpoint was given, but solver='lbfgs' has no state that could be kept; use another solver")
         plain = {"dropout": not np.any(e.dropout), "input_dropout": not e.input_dropout, "batch_norm": not e.batch_norm}
         for name in (name for name, unused in plain.items() if not unused):
             raise OptionError(
