@@ -32,7 +32,7 @@ $(READY_BENCH): $(READY)
 demo: $(READY)  ## train a network on the digits that come with scikit-learn, and look at it
 	$(BIN)/manynets train digits --seed 0 --out runs/demo --overwrite
 	$(BIN)/manynets show runs/demo
-	$(BIN)/manynets predict runs/demo digits -o runs/demo-predictions.csv
+	$(BIN)/manynets predict runs/demo digits -o runs/demo-predictions.csv --overwrite
 	@echo
 	@echo "MNIST next: set MANYNETS_DATA to a folder that holds mnist/, or let this command download it:"
 	@echo "  $(BIN)/manynets train mnist --seed 0 --out runs/mnist"
