@@ -14,6 +14,8 @@ __all__ = ["check_bool", "check_integer", "check_number", "check_option", "made_
 
 def plain(value: Any) -> Any:
     """Return a NumPy number as the Python number that JSON and hashing need; anything else as it is."""
+    if type(value) in (float, int, str):
+        return value
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
     return float(value) if isinstance(value, numbers.Real) and not isinstance(value, int) else value

@@ -21,7 +21,7 @@ from manynets import spec
 
 __all__ = ["Coefficient", "Coefficients", "Optimizer", "coefficient", "optimizer_for"]
 
-FUSED_RUN = 2048  # parameters from which a fused kernel of their own is cheaper than columns over all networks
+FUSED_RUN = 8192  # parameters of neighbours that agree from which a kernel of their own costs less than two passes more for all
 
 Coefficient: TypeAlias = float | Tensor
 Host: TypeAlias = NDArray[np.float64]
@@ -77,6 +77,7 @@ class Optimizer(abc.ABC):
 
     def __init__(self, specs: Sequence[Any], flat: Tensor, grad: Tensor) -> None:
         self.specs = list(specs)
+        self._values: dict[str, Host] = {}
         self.flat = flat
         self.grad = grad
         self.state: dict[str, Tensor] = {name: torch.zeros_like(flat) for name in self.state_names()}
@@ -93,7 +94,9 @@ class Optimizer(abc.ABC):
 
     def values(self, name: str) -> Host:
         """Return the hyperparameter `name` of each network, shape (K,)."""
-        return np.array([getattr(one, name) for one in self.specs], dtype=np.float64)
+        if name not in self._values:
+            self._values[name] = np.array([getattr(one, name) for one in self.specs], dtype=np.float64)
+        return self._values[name]
 
     def plan(self, rates: Host, step: int) -> None:
         """Prepare the next len(rates) steps: learning rates (S, K); `step` steps were made before."""
@@ -147,8 +150,9 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam, and with `decoupled` AdamW: m, v <- moving means of g, g^2; w <- w - lr m_hat / (sqrt(v_hat) + eps).
 
-    On the CPU each run of neighbouring networks that agree in all hyperparameters takes one fused kernel; where such runs are
-    too short to pay, and on CUDA, the step is written out with columns.
+    On the CPU each run of neighbouring networks that agree in all hyperparameters takes one fused kernel. Where such runs are too
+    short to pay, one kernel moves all of them from 0 at rate 1, and each is moved by its own rate times that. Networks that differ
+    in betas or eps have the step written out with columns, and so have all on CUDA.
     """
 
     def __init__(self, specs: Sequence[spec.Adam | spec.AdamW], flat: Tensor, grad: Tensor) -> None:
@@ -165,6 +169,9 @@ class Adam(Optimizer):
         self.alike = np.array(
             [dataclasses.replace(a, lr=0.0) == dataclasses.replace(b, lr=0.0) for a, b in pairwise(specs)], dtype=bool
         )
+        inner = {(*one.betas, one.eps, getattr(one, "eps_hat", False)) for one in specs}
+        self.one_kernel = len(inner) == 1 and not flat.is_cuda
+        self.scalars: list[float] = []  # eps of each planned step, where one kernel moves all
         self.count = torch.zeros((), dtype=torch.float32, device=flat.device)
         self.before = 0
         self.spare: Tensor | None = None
@@ -176,47 +183,62 @@ class Adam(Optimizer):
     def plan(self, rates: Host, step: int) -> None:
         places, parameters = self.flat.shape
         steps = np.arange(step + 1, step + len(rates) + 1)[:, None]
-        root = np.sqrt(1 - self.betas[:, 1] ** steps)
-        eps = self.values("eps") / np.where(self.eps_hat, root, 1.0)
-        breaks = np.flatnonzero(~(self.alike & (rates[:, 1:] == rates[:, :-1]).all(axis=0))) + 1
-        if not self.flat.is_cuda and (len(breaks) == 0 or places * parameters >= FUSED_RUN * len(breaks)):
-            starts = [0, *breaks.tolist(), places]
-            if [start for start, _ in self.runs] != starts[:-1]:
-                whole = (self.flat, self.grad, self.state["mean"], self.state["square"])
+        self.runs, self.before = [], step
+        if not self.flat.is_cuda:
+            breaks = np.flatnonzero(~(self.alike & (rates[:, 1:] == rates[:, :-1]).all(axis=0))) + 1
+            if len(breaks) == 0 or places * parameters >= FUSED_RUN * len(breaks):
+                whole, starts = (self.flat, self.grad, self.state["mean"], self.state["square"]), [0, *breaks.tolist(), places]
+                eps = self._eps(steps, starts[:-1])
                 self.runs = [(a, [[tensor[a:b]] for tensor in whole]) for a, b in pairwise(starts)]
-            self.run_rates = [list(zip(rates[:, a].tolist(), eps[:, a].tolist(), strict=True)) for a in starts[:-1]]
-            self.before = step
-            return
-        self.runs = []
-        self.rate.plan(rates / (1 - self.betas[:, 0] ** steps))
-        self.root.plan(root)
-        self.eps.plan(eps)
+                self.run_rates = [
+                    list(zip(rates[:, a].tolist(), eps[:, i].tolist(), strict=True)) for i, a in enumerate(starts[:-1])
+                ]
+                return
         if self.decoupled:
             self.shrink.plan(1 - rates * self.values("weight_decay"))
+        if self.one_kernel:
+            self.rate.plan(rates)
+            self.scalars = self._eps(steps, [0])[:, 0].tolist()
+            return
+        self.rate.plan(rates / (1 - self.betas[:, 0] ** steps))
+        self.root.plan(np.sqrt(1 - self.betas[:, 1] ** steps))
+        self.eps.plan(self._eps(steps, list(range(places))))
+
+    def _eps(self, steps: NDArray[np.int64], places: list[int]) -> Host:
+        """Return eps at these steps (S, 1) of the networks at these places, shape (S, K')."""
+        root = np.sqrt(1 - self.betas[places, 1] ** steps)
+        return np.asarray(self.values("eps")[places] / np.where(self.eps_hat[places], root, 1.0))
 
     def step(self, s: int) -> None:
         if self.runs:
             self.count.fill_(self.before + s + 1)
             for (start, parts), rates in zip(self.runs, self.run_rates, strict=True):
-                one, (rate, eps) = self.specs[start], rates[s]
-                self.kernel(
-                    *parts, [], [self.count],
-                    lr=rate, beta1=one.betas[0], beta2=one.betas[1], weight_decay=one.weight_decay, eps=eps,
-                    amsgrad=False, maximize=False,
-                )  # fmt: skip
+                self._fused(parts, self.specs[start], *rates[s], self.specs[start].weight_decay)
             return
         if self.spare is None:
             self.spare = torch.empty_like(self.flat)
         mean, square = self.state["mean"], self.state["square"]
         if self.decoupled:
-            self.flat.mul_(self.shrink[s])
+            if not isinstance(self.decay, float) or self.decay:
+                self.flat.mul_(self.shrink[s])
             grad = self.grad
         else:
             grad = self._decayed()
+        if self.one_kernel:
+            self.count.fill_(self.before + s + 1)
+            move = self.spare.zero_()
+            self._fused([[move], [grad], [mean], [square]], self.specs[0], 1.0, self.scalars[s], 0.0)
+            add_scaled(self.flat, move, self.rate[s])
+            return
         mean.add_(torch.sub(grad, mean, out=self.spare).mul_(self.rest[0]))
         square.mul_(self.beta2).add_(torch.mul(grad, grad, out=self.spare).mul_(self.rest[1]))
         below = torch.sqrt(square, out=self.spare).div_(self.root[s]).add_(self.eps[s])
         add_scaled(self.flat, torch.div(mean, below, out=below), self.rate[s], -1.0)
+
+    def _fused(self, parts: list[list[Tensor]], one: Any, rate: float, eps: float, decay: float) -> None:
+        betas = {"beta1": one.betas[0], "beta2": one.betas[1]}
+        more = {"weight_decay": decay, "eps": eps, "amsgrad": False, "maximize": False}
+        self.kernel(*parts, [], [self.count], lr=rate, **betas, **more)
 
 
 @final

@@ -84,7 +84,8 @@ def test_steps_per_epoch(rows: int, size: int, merge: bool, steps: int) -> None:
 @pytest.mark.parametrize("merge", [False, True])
 @pytest.mark.parametrize("size", [4, 5, 7, 21])
 @pytest.mark.parametrize("folds", ["all", "own", "ragged"])
-def test_batches_are_the_permutation_cut(folds: str, size: int, merge: bool) -> None:
+@pytest.mark.parametrize("stacks", [[slice(0, 2)], [slice(0, 1), slice(1, 2)]], ids=["one stack", "two stacks"])
+def test_batches_are_the_permutation_cut(stacks: list[slice], folds: str, size: int, merge: bool) -> None:
     total, seeds = 24, [3, 4]
     own = {
         "all": [None, None],
@@ -100,6 +101,7 @@ def test_batches_are_the_permutation_cut(folds: str, size: int, merge: bool) -> 
         Rows(x, 10 * x, None),
         objective,
         1,
+        stacks=stacks,
         own=own,
         weights=[None, None],
         seeds=seeds,
@@ -115,8 +117,11 @@ def test_batches_are_the_permutation_cut(folds: str, size: int, merge: bool) -> 
                 assert (chunk.start, chunk.steps) == (start, 1)
                 assert chunk.slots.load(batches.rows, 0) == 1
                 for k in range(2):
-                    values = chunk.slots.slot_x[0][k, :, 0]
-                    weight = chunk.slots.slot_weight[0]
+                    part = chunk.slots.parts[0 if len(stacks) == 1 else k]
+                    values = (part.slot_x[0][k] if len(stacks) == 1 else part.slot_x[0])[:, 0]
+                    weight = part.slot_weight[0]
+                    if len(stacks) > 1 and weight.ndim:
+                        weight = weight.expand(2, *weight.shape)
                     real = values
                     if weight.ndim:  # padding has no weight
                         real = values[weight[min(k, len(weight) - 1), :, 0] > 0]

@@ -3,13 +3,13 @@
 Rows are gathered many batches at a time into buffers made once. A buffer is cut into slots, one a step, whose views are made
 once too, so a step does no indexing. A chunk of steps has all its targets and scores at hand, and is reported on at once; of its
 rows, which take more memory, only a few steps' lie there at a time. Networks with the same rows and seed share one order, and
-then one gather.
+then one gather: where enough of them are neighbours, they are a stack, which has its rows apart.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -19,8 +19,10 @@ from torch import Tensor
 from manynets import rng
 from manynets.tasks.objectives import Objective
 
-__all__ = ["Batches", "Chunk", "Rows", "Slots", "steps_per_epoch"]
+__all__ = ["SHARING", "Batches", "Chunk", "Part", "Rows", "Slots", "order_keys", "stacks_of", "steps_per_epoch"]
 
+SHARING = 8  # networks with the same order of rows that are a stack of their own
+STACK_NUMBERS = 1 << 16  # in the rows that a step of such a stack would have to gather once more for each network
 CHUNK_BYTES = 4 << 20  # of gathered rows, and of targets and scores: fewer parts cost less, larger ones leave the cache of a core
 MOST_SLOTS = 256
 
@@ -29,6 +31,33 @@ def steps_per_epoch(rows: int, batch_size: int, *, merge_single: bool) -> int:
     """Return the steps of an epoch; with merge_single a last batch of one row joins the batch before it (batch norm)."""
     steps = -(-rows // batch_size)
     return steps - 1 if merge_single and steps > 1 and rows % batch_size == 1 and batch_size > 1 else steps
+
+
+def order_keys(
+    own: Sequence[NDArray[np.int64] | None], weights: Sequence[NDArray[np.float64] | None], seeds: Sequence[int], *, shuffle: bool
+) -> list[tuple[int, int, int]]:
+    """Return a key of each network that is the same for those that visit the same rows, with the same weights, in the same order."""
+    return [(id(mine), id(weight), seed if shuffle else 0) for mine, weight, seed in zip(own, weights, seeds, strict=True)]
+
+
+def stacks_of(keys: Sequence[Hashable], numbers: int) -> list[slice]:
+    """Cut networks into stacks: neighbours with the same key (`order_keys`) where they are enough, all between them together.
+
+    numbers: how many a batch has in one network, in its rows or its widest layer.
+
+    >>> stacks_of(["a"] * 30 + ["b", "c"] + ["d"] * 30, 4_000)
+    [slice(0, 30, None), slice(30, 32, None), slice(32, 62, None)]
+    """
+    stacks: list[slice] = []
+    start = begun = 0  # of what is between stacks, and of the run of neighbours at hand
+    for k in range(1, len(keys) + 1):
+        if k < len(keys) and keys[k] == keys[begun]:
+            continue
+        if k - begun >= SHARING and (k - begun) * numbers >= STACK_NUMBERS:
+            stacks += [slice(start, begun)] * (start < begun) + [slice(begun, k)]
+            start = k
+        begun = k
+    return stacks + [slice(start, len(keys))] * (start < len(keys))
 
 
 @dataclasses.dataclass
@@ -43,43 +72,88 @@ class Rows:
         return self.x.shape[0]
 
 
-class Slots:
-    """Buffers for S batches of b rows of K networks, and per slot the views target, weight, raw and scores; of x, W slots at a time.
+class Orders:
+    """The U orders in which K networks visit their rows: one of each stack that shares it, and of each other network its own.
 
-    Slot s has its rows in slot_x[s % W], as soon as `load` has brought them there. Shapes in a slot are (K, b, ...), without the
-    first axis for K = 1. Scores and targets (K, b, O) lie in memory as (K, O, b), so that what is done along the outputs, such as
-    softmax, is done for many rows at a time; turned_x, turned_scores and turned_target are the views (..., D or O, b).
-    `weight` is what each row's gradient is multiplied by: one number () where all rows count alike. `raw` (S, K', b) are the
-    weights before that, 0 for padding (None: all 1); in a slot they are a column (K', b, 1).
-    `labels` (S, K', b, ...) are the targets as they are encoded.
+    firsts (U): a network that has the order; which (K,): the order of each network; cuts: of each stack its networks (places) and
+    its orders, as slices.
+    """
+
+    def __init__(self, stacks: Sequence[slice], keys: Sequence[Hashable], device: torch.device) -> None:
+        self.firsts: list[int] = []
+        self.cuts: list[tuple[slice, slice]] = []
+        which: list[int] = []
+        for stack in stacks:
+            start, size = len(self.firsts), stack.stop - stack.start
+            if len(set(keys[stack])) == 1:
+                self.firsts.append(stack.start)
+                which += [start] * size
+            else:
+                self.firsts += range(stack.start, stack.stop)
+                which += range(start, start + size)
+            self.cuts.append((stack, slice(start, len(self.firsts))))
+        self.which = torch.tensor(which, device=device)
+
+    def __len__(self) -> int:
+        return len(self.firsts)
+
+    def by_network(self, values: Tensor) -> Tensor:
+        """Return values (S, U, ...) as (S, K, ...), or (S, 1, ...) where all networks share one order."""
+        return values if len(self) in (1, len(self.which)) else values.index_select(1, self.which)
+
+
+class Part:
+    """What one stack has of the slots, a view of each: x, target, scores, weight and raw; the first two also turned, (..., D or O, b).
+
+    Shapes in a slot are (K, b, ...) for the K networks of the stack, without the first axis for K = 1. Scores and targets
+    (K, b, O) lie in memory as (K, O, b), so that what is done along the outputs, such as softmax, is done for many rows at a time.
+    `weight` is what each row's gradient is multiplied by: one number () where all rows count alike. `raw` (K', b, 1) are the weights
+    before that, 0 for padding (None: all 1).
+    """
+
+    def __init__(self, slots: Slots, places: slice, orders: slice) -> None:
+        self.size, self.count, self.width = slots.size, slots.count, slots.width
+        networks, shared = places.stop - places.start, orders.stop - orders.start == 1
+
+        def cut(buffer: Tensor) -> list[Tensor]:
+            return [one[0] for one in buffer] if networks == 1 else list(buffer)
+
+        self.slot_x = cut(slots.x[:, orders])
+        if shared and networks > 1:
+            self.slot_x = [one.expand(networks, *one.shape[1:]) for one in self.slot_x]
+        self.slot_scores = cut(slots.scores[:, places])
+        self.slot_target = cut(slots.target[:, places if slots.by_network else orders])
+        self.turned_x, self.turned_scores, self.turned_target = (
+            [view.mT for view in views] for views in (self.slot_x, self.slot_scores, self.slot_target)
+        )
+        self.slot_weight = [slots.x.new_tensor(1.0 / slots.size)] * slots.count
+        self.slot_raw: Sequence[Tensor | None] = [None] * slots.count
+        if slots.raw is not None and slots.weights is not None:
+            self.slot_weight = cut(slots.weights[:, orders])
+            self.slot_raw = cut(slots.raw[:, orders].unsqueeze(-1))
+
+
+class Slots:
+    """Buffers for S batches of b rows of K networks in U orders; of the rows x, W batches at a time. `parts` are each stack's views.
+
+    Slot s has its rows in x[s % W], as soon as `load` has brought them there. scores (S, K, b, O), target (S, U, b, O), or with K
+    where labels are smoothed differently by network, labels (S, U, b, ...): the targets as they are encoded; raw (S, U, b): the
+    weights of the rows, 0 for padding (None: all 1).
     """
 
     def __init__(
-        self, rows: Rows, outputs: int, *, networks: int, shared: bool, count: int, width: int, size: int, weighted: bool
+        self, rows: Rows, outputs: int, orders: Orders, *, by_network: bool, count: int, width: int, size: int, weighted: bool
     ) -> None:
-        x = rows.x
-        k = 1 if shared else networks
-        self.count, self.width, self.size, self.networks, self.orders = count, width, size, networks, k
-        self.x = x.new_empty(width, k, size, x.shape[1])
-        self.index = torch.empty(0, dtype=torch.long, device=x.device)  # (filled slots, K' b): which rows are in a slot
-        self.target = x.new_empty(count, k, outputs, size).mT
+        x, networks, u = rows.x, len(orders.which), len(orders)
+        self.orders, self.by_network, self.count, self.width, self.size = orders, by_network, count, width, size
+        self.index = torch.empty(0, dtype=torch.long, device=x.device)  # (filled slots, U b): which rows are in a slot
+        self.x = x.new_empty(width, u, size, x.shape[1])
+        self.target = x.new_empty(count, networks if by_network else u, outputs, size).mT
         self.scores = x.new_empty(count, networks, outputs, size).mT
         self.labels = x.new_empty(0)
-        self.raw = x.new_empty(count, k, size) if weighted else None
-        self.weights = x.new_empty(count, k, size, 1) if weighted else None
-        self.slot_x = self._cut(self.x, expand=True)
-        self.slot_target = self._cut(self.target)
-        self.slot_scores = self._cut(self.scores)
-        self.turned_x, self.turned_target, self.turned_scores = map(_turned, (self.slot_x, self.slot_target, self.slot_scores))
-        self.slot_weight = [x.new_tensor(1.0 / size)] * count if self.weights is None else self._cut(self.weights)
-        self.slot_raw = [None] * count if self.raw is None else self._cut(self.raw.unsqueeze(-1))
-
-    def _cut(self, buffer: Tensor, *, expand: bool = False) -> list[Tensor]:
-        if self.networks == 1:
-            return [one[0] for one in buffer]
-        if expand and self.orders == 1:
-            return [one.expand(self.networks, *one.shape[1:]) for one in buffer]
-        return list(buffer)
+        self.raw = x.new_empty(count, u, size) if weighted else None
+        self.weights = x.new_empty(count, u, size, 1) if weighted else None
+        self.parts = [Part(self, *cut) for cut in orders.cuts]
 
     def fill(
         self,
@@ -89,21 +163,18 @@ class Slots:
         valid: Tensor | None,
         objective: Objective,
         smoothing: Tensor | float,
-    ) -> int:
-        """Take the batches that `order` (K', steps * b) lists, all but their rows; return how many there are.
+    ) -> None:
+        """Take the batches that `order` (U, steps * b) lists, all but their rows.
 
-        weights: of the rows, (N,) for all networks or (K', N); valid (K', steps * b): 0 for padding.
+        weights: of the rows, (N,) for all networks or (U, N); valid (U, steps * b): 0 for padding.
         """
+        u = len(order)
         steps = order.shape[1] // self.size
-        index = order.view(self.orders, steps, self.size).transpose(0, 1).reshape(-1)
+        index = order.view(u, steps, self.size).transpose(0, 1).reshape(-1)
         self.index = index.view(steps, -1)
-        self.labels = rows.target.index_select(0, index).view(steps, self.orders, self.size, *rows.target.shape[1:])
-        expanded = objective.expand(self.labels, smoothing, self.x.dtype)
-        if expanded.shape[1] != self.target.shape[1]:  # labels smoothed differently by network
-            self.target = expanded.new_empty(self.count, self.networks, expanded.shape[3], self.size).mT
-            self.slot_target = self._cut(self.target)
-            self.turned_target = _turned(self.slot_target)
-        self.target[:steps].copy_(expanded)
+        self.labels = rows.target.index_select(0, index).view(steps, u, self.size, *rows.target.shape[1:])
+        labels = self.orders.by_network(self.labels) if self.by_network else self.labels
+        self.target[:steps].copy_(objective.expand(labels, smoothing, self.x.dtype))
         if self.raw is not None and self.weights is not None:
             raw = self.raw[:steps]
             if weights is None:
@@ -111,22 +182,17 @@ class Slots:
             elif weights.ndim == 1:
                 raw.copy_(weights.index_select(0, index).view(raw.shape))
             else:
-                raw.copy_(weights.gather(1, order).view(self.orders, steps, self.size).transpose(0, 1))
+                raw.copy_(weights.gather(1, order).view(u, steps, self.size).transpose(0, 1))
             if valid is not None:
-                raw.mul_(valid.view(self.orders, steps, self.size).transpose(0, 1))
+                raw.mul_(valid.view(u, steps, self.size).transpose(0, 1))
             total = raw.sum(-1, keepdim=True)
             torch.div(raw, total.masked_fill_(total == 0, 1.0), out=self.weights[:steps].view(raw.shape))
-        return steps
 
     def load(self, rows: Rows, start: int) -> int:
         """Gather the rows of the filled slots start, start + 1, ..., where start is a multiple of W; return of how many."""
         index = self.index[start : start + self.width]
         torch.index_select(rows.x, 0, index.reshape(-1), out=self.x[: len(index)].view(-1, self.x.shape[3]))
         return len(index)
-
-
-def _turned(views: list[Tensor]) -> list[Tensor]:
-    return [view.mT for view in views]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +205,10 @@ class Chunk:
 
 
 class Batches:
-    """The batches of K networks: order by (seed, epoch), chunks of slots between any two steps of an epoch."""
+    """The batches of K networks: order by (seed, epoch), chunks of slots between any two steps of an epoch.
+
+    stacks: cuts the networks into neighbours that go together; see `stacks_of`.
+    """
 
     def __init__(
         self,
@@ -147,6 +216,7 @@ class Batches:
         objective: Objective,
         outputs: int,
         *,
+        stacks: Sequence[slice],
         own: Sequence[NDArray[np.int64] | None],
         weights: Sequence[NDArray[np.float64] | None],
         seeds: Sequence[int],
@@ -156,36 +226,35 @@ class Batches:
         smoothing: Tensor | float,
     ) -> None:
         self.rows, self.objective, self.outputs = rows, objective, outputs
-        self.own, self.seeds, self.shuffle = list(own), list(seeds), shuffle
+        self.orders = Orders(stacks, order_keys(own, weights, seeds, shuffle=shuffle), rows.x.device)
+        self.own, self.seeds = [own[k] for k in self.orders.firsts], [seeds[k] for k in self.orders.firsts]
+        self.shuffle = shuffle
         self.batch_size, self.merge_single, self.smoothing = batch_size, merge_single, smoothing
-        counts = [len(rows) if mine is None else len(mine) for mine in own]
-        self.most = max(counts)
-        self.ragged = min(counts) != self.most
-        self.counts = counts
+        self.counts = [len(rows) if mine is None else len(mine) for mine in self.own]
+        self.most = max(self.counts)
+        self.ragged = min(self.counts) != self.most
         self.steps = steps_per_epoch(self.most, batch_size, merge_single=merge_single)
-        keys = {(id(mine), id(weight), seed if shuffle else 0) for mine, weight, seed in zip(own, weights, seeds, strict=True)}
-        self.shared = len(keys) == 1
         self.weights = rows.weight
         if any(weight is not None for weight in weights):
             plain = np.ones(len(rows)) if rows.weight is None else rows.weight.cpu().numpy()
-            table = np.stack([plain if weight is None else weight for weight in (weights[:1] if self.shared else weights)])
+            chosen = [weights[k] for k in self.orders.firsts]
+            table = np.stack([plain if weight is None else weight for weight in chosen])
             self.weights = torch.from_numpy(table).to(rows.x)
-        self._slots: dict[int, Slots] = {}
+        self._slots: dict[bool, Slots] = {}  # for full batches, and for what is left
         self._epoch = -1
         self._order = torch.empty(0)
         self._valid = torch.empty(0)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Return the rows (K', most) in the order of this epoch, padded with row 0; K' is 1 where all networks share it."""
-        networks = 1 if self.shared else len(self.own)
-        out = np.zeros((networks, self.most), dtype=np.int64)
+        """Return the U orders of this epoch (U, most), padded with row 0."""
+        out = np.zeros((len(self.orders), self.most), dtype=np.int64)
         seen: dict[tuple[int | None, int], NDArray[np.int64]] = {}
-        for k, (mine, seed, count) in enumerate(zip(self.own[:networks], self.seeds, self.counts, strict=False)):
+        for u, (mine, seed, count) in enumerate(zip(self.own, self.seeds, self.counts, strict=True)):
             key = (None if mine is None else id(mine), seed)
             if key not in seen:
                 order = rng.permutation(seed, epoch, count) if self.shuffle else np.arange(count)
                 seen[key] = order if mine is None else mine[order]
-            out[k, :count] = seen[key]
+            out[u, :count] = seen[key]
         return out
 
     def chunks(self, epoch: int, start: int, stop: int) -> Iterator[Chunk]:
@@ -194,39 +263,38 @@ class Batches:
             order = self.order(epoch)
             self._order = torch.from_numpy(order).to(self.rows.x.device)
             if self.ragged:
-                real = np.arange(self.most) < np.array(self.counts[: len(order)])[:, None]
+                real = np.arange(self.most) < np.array(self.counts)[:, None]
                 self._valid = torch.from_numpy(real).to(self.rows.x.device, self.rows.x.dtype)
             self._epoch = epoch
         last = self.most - (self.steps - 1) * self.batch_size
-        regular = self.steps if last == self.batch_size else self.steps - 1  # steps with batch_size rows
+        regular = self.steps if last == self.batch_size and not self.ragged else self.steps - 1  # steps of full batches
         while start < stop:
-            size = self.batch_size if start < regular else last
-            slots = self._slots_of(size)
-            steps = min(min(stop, regular) - start, slots.count) if start < regular else 1
+            full = start < regular
+            size = self.batch_size if full else last
+            slots = self._slots_of(size, full=full)
+            steps = min(min(stop, regular) - start, slots.count) if full else 1
             cut = slice(start * self.batch_size, start * self.batch_size + steps * size)
-            valid = self._valid[:, cut] if self.ragged else None
+            valid = self._valid[:, cut] if self.ragged and not full else None
             slots.fill(self.rows, self._order[:, cut], self.weights, valid, self.objective, self.smoothing)
             yield Chunk(slots, start, steps)
             start += steps
 
-    def _slots_of(self, size: int) -> Slots:
-        if size not in self._slots:
-            x, networks = self.rows.x, len(self.own)
-            several = size == self.batch_size and self.steps > 1
-            log = 2 * size * networks * self.outputs * x.element_size()  # bytes of a slot
-            gathered = size * (1 if self.shared else networks) * x.shape[1] * x.element_size()
+    def _slots_of(self, size: int, *, full: bool) -> Slots:
+        if full not in self._slots:
+            x = self.rows.x
+            log = 2 * size * len(self.orders.which) * self.outputs * x.element_size()  # bytes of a slot
+            gathered = size * len(self.orders) * x.shape[1] * x.element_size()
             fitting = CHUNK_BYTES // (log + gathered if x.is_cuda else log)
-            count = max(1, min(MOST_SLOTS, self.steps, fitting)) if several else 1
+            count = max(1, min(MOST_SLOTS, self.steps, fitting)) if full and self.steps > 1 else 1
             width = count if x.is_cuda else max(1, min(count, CHUNK_BYTES // max(1, gathered)))  # a CUDA graph is a whole chunk
-            weighted = self.ragged or self.weights is not None
-            self._slots[size] = Slots(
+            self._slots[full] = Slots(
                 self.rows,
                 self.outputs,
-                networks=networks,
-                shared=self.shared,
+                self.orders,
+                by_network=isinstance(self.smoothing, Tensor),
                 count=count,
                 width=width,
                 size=size,
-                weighted=weighted,
+                weighted=self.weights is not None or (self.ragged and not full),
             )
-        return self._slots[size]
+        return self._slots[full]

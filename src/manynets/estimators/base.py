@@ -70,6 +70,11 @@ class BaseMLP(BaseEstimator):
     intercepts_: list[NDArray[Any]]
     _task_: Task | None
 
+    @classmethod
+    @functools.cache  # a search asks hundreds of times
+    def _get_param_names(cls) -> list[str]:
+        return list(super()._get_param_names())
+
     def _take(self, parameters: Mapping[str, Any]) -> None:
         """Keep the arguments of __init__, as they are."""
         for name, value in parameters.items():

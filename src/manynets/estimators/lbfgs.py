@@ -37,18 +37,19 @@ def train_lbfgs(
     slots, flat, recipe = chunk.slots, run.population.flat, member.recipe
     grad, matrices = run.update.grad, run.population.weight_count
     slots.load(problem.rows, 0)
-    weight = slots.slot_weight[0]
+    [part] = slots.parts
+    weight = part.slot_weight[0]
     row_weight = weight.squeeze(-1) if weight.ndim else weight
 
     def mean_loss(of: Callable[..., torch.Tensor]) -> float:
-        return float((of(slots.slot_scores[0], slots.slot_target[0]) * row_weight).sum())
+        return float((of(part.slot_scores[0], part.slot_target[0]) * row_weight).sum())
 
     def penalty() -> float:
         return float(run.update.penalty()[0])
 
     def objective(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         flat.copy_(torch.from_numpy(point).view_as(flat))
-        run.gradient.step(slots, 0)
+        run.stacks.step(slots, 0)
         w = flat[:, :matrices]
         grad[:, :matrices].add_(w, alpha=recipe.l2).add_(w.sign(), alpha=recipe.l1)
         return mean_loss(run.objective.rows) + penalty(), grad[0].double().cpu().numpy().copy()
@@ -61,9 +62,9 @@ def train_lbfgs(
         tell(iteration, float(intermediate_result.fun))
 
     began = time.perf_counter()
-    rows = len(slots.slot_x[0])
+    rows = len(part.slot_x[0])
     with torch_settings(3.0 * rows * matrices, rows * run.widest), torch.no_grad(), np.errstate(all="ignore"):
-        run.gradient.prepare(slots, 0, 1)
+        run.stacks.prepare(slots, 0, 1)
         start = flat[0].double().cpu().numpy().copy()
         options: Any = {"maxiter": max_iter, "maxfun": max_fun, "gtol": tol}
         result = minimize(objective, start, method="L-BFGS-B", jac=True, callback=after, options=options)

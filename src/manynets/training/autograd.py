@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from manynets.data.batches import Slots
+from manynets.data.batches import Part
 from manynets.errors import DataError
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.dropout import Masks
@@ -33,18 +33,18 @@ class Autograd:
         self.out = [grads.parameters[name][0] if fit else grads.parameters[name] for name in self.leaves]
         self.autocast = torch.autocast(population.flat.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
-    def prepare(self, slots: Slots, step: int, count: int) -> None:
+    def prepare(self, part: Part, step: int, count: int) -> None:
         """Make ready for `count` steps in these slots, of which the first is step `step` of the run."""
-        self.masks.fill(step, count, slots.size, slots.width)
+        self.masks.fill(step, count, part.size, part.width)
 
-    def step(self, slots: Slots, s: int, descend: float | None = None) -> None:
-        """Run slot s forward and backward: its scores and the gradient are written."""
-        place = s % slots.width
+    def step(self, part: Part, s: int, descend: float | None = None) -> None:
+        """Run slot s of a part forward and backward: its scores and the gradient are written."""
+        place = s % part.width
         masks = [None if layer is None else layer[place] for layer in self.masks.layers]
         with torch.enable_grad():
             with self.autocast:
-                scores = self._forward(slots.slot_x[place], masks, slots.slot_raw[s])
-            loss = _loss(self.objective, scores.to(self.population.flat.dtype), slots, s)
+                scores = self._forward(part.slot_x[place], masks, part.slot_raw[s])
+            loss = _loss(self.objective, scores.to(self.population.flat.dtype), part, s)
         for out, grad in zip(self.out, torch.autograd.grad(loss, list(self.leaves.values())), strict=True):
             out.copy_(grad)
 
@@ -85,9 +85,9 @@ class Autograd:
         return centred * torch.rsqrt(squares / rows + BN_EPS) * gain + shift
 
 
-def _loss(objective: Objective, scores: Tensor, slots: Slots, s: int) -> Tensor:
-    slots.slot_scores[s].copy_(scores.detach())
-    rows, weight = objective.rows(scores, slots.slot_target[s]), slots.slot_weight[s]
+def _loss(objective: Objective, scores: Tensor, part: Part, s: int) -> Tensor:
+    part.slot_scores[s].copy_(scores.detach())
+    rows, weight = objective.rows(scores, part.slot_target[s]), part.slot_weight[s]
     return (rows * (weight.squeeze(-1) if weight.ndim else weight)).sum()
 
 
@@ -163,20 +163,20 @@ class ModuleGradient:
         device = population.flat.device.type
         self.autocast = torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()
 
-    def prepare(self, slots: Slots, step: int, count: int) -> None:
+    def prepare(self, part: Part, step: int, count: int) -> None:
         """Nothing is to be made ready."""
 
-    def step(self, slots: Slots, s: int, descend: float | None = None) -> None:
-        """Run slot s forward and backward: its scores and the gradient are written."""
+    def step(self, part: Part, s: int, descend: float | None = None) -> None:
+        """Run slot s of a part forward and backward: its scores and the gradient are written."""
         self.population.grad.zero_()
         self.population.module.train()
         with torch.enable_grad():
             with self.autocast:
-                scores = self.population.module(slots.slot_x[s % slots.width])
-            scores = _two_axes(scores, slots.size).to(self.population.flat.dtype)
-            if scores.shape != slots.slot_scores[s].shape:
-                wanted = slots.slot_scores[s].shape[1]
+                scores = self.population.module(part.slot_x[s % part.width])
+            scores = _two_axes(scores, part.size).to(self.population.flat.dtype)
+            if scores.shape != part.slot_scores[s].shape:
+                wanted = part.slot_scores[s].shape[1]
                 raise DataError(f"the module gives {scores.shape[1]} scores a row, but this target needs {wanted}")
-            loss = _loss(self.objective, scores, slots, s)
+            loss = _loss(self.objective, scores, part, s)
             loss.backward()  # type: ignore[no-untyped-call]
         self.population.pull()

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from manynets.data.batches import Slots
+from manynets.data.batches import Part
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.dropout import Masks
 from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population, norm_rows
 from manynets.tasks.objectives import Objective
 
-__all__ = ["ClosedForm"]
+__all__ = ["ClosedForm", "Scratch"]
 
 LARGE_MATRIX = 16384  # numbers in a weight matrix from which one product each is as fast as a batched one and a copy
 
@@ -69,31 +69,45 @@ class _Norm:
         d.mul_(torch.mul(self.gain, self.inverse, out=self.part))
 
 
+class Scratch:
+    """Buffers by name and shape that one stack of networks after another writes to."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.like = like
+        self._made: dict[tuple[object, ...], Tensor] = {}
+
+    def __call__(self, name: str, *shape: int) -> Tensor:
+        if (name, *shape) not in self._made:
+            self._made[name, *shape] = self.like.new_empty(shape)
+        return self._made[name, *shape]
+
+
 class _Buffers:
     """What one batch size needs: the input, the activation and the derivative of each layer."""
 
     def __init__(self, owner: ClosedForm, size: int) -> None:
-        shape, like, k = owner.shape, owner.population.flat, owner.population.size
+        shape, buffer, k = owner.shape, owner.scratch, owner.population.size
         lead = (size,) if k == 1 else (k, size)
         separate = not owner.kind.from_output
         masks = owner.masks
-        self.z = [like.new_empty(*lead, units) for units in shape.hidden]
-        self.a = [torch.empty_like(z) if separate else z for z in self.z]
+        self.z = [buffer(f"z{i}", *lead, units) for i, units in enumerate(shape.hidden)]
+        self.a = [buffer(f"a{i}", *z.shape) if separate else z for i, z in enumerate(self.z)]
         self.norms = [
             _Norm(owner.population, owner.grads, i, z, owner.fit_row) if shape.batch_norm else None for i, z in enumerate(self.z)
         ]
         if not separate:
             self.a = [norm.out if norm else z for norm, z in zip(self.norms, self.z, strict=True)]
         self.dropped = [
-            torch.empty_like(z) if i + 1 in masks.active and not owner.quiet[i + 1] else a
+            buffer(f"dropped{i}", *z.shape) if i + 1 in masks.active and not owner.quiet[i + 1] else a
             for i, (z, a) in enumerate(zip(self.z, self.a, strict=True))
         ]
-        self.input = like.new_empty(*lead, shape.in_features) if 0 in masks.active else None
+        self.input = buffer("input", *lead, shape.in_features) if 0 in masks.active else None
         self.input_turned = None if self.input is None else self.input.mT
-        self.d = [torch.empty_like(z) for z in self.z] + [like.new_empty(*lead[:-1], shape.out_features, size).mT]
+        self.d = [buffer(f"d{i}", *z.shape) for i, z in enumerate(self.z)]
+        self.d.append(buffer("d", *lead[:-1], shape.out_features, size).mT)
         self.d_turned = [d.mT for d in self.d]
         self.top_turned = self.dropped[-1].mT if self.dropped else None  # the last layer's input
-        self.ones = like.new_ones(size)
+        self.ones = owner.population.flat.new_ones(size)
 
 
 class ClosedForm:
@@ -102,8 +116,8 @@ class ClosedForm:
     With a learning rate `descend` there is no gradient: a plain SGD step is made inside the matrix products, W <- W - lr d^T h.
     """
 
-    def __init__(self, population: Population, grads: Population, objective: Objective, masks: Masks) -> None:
-        self.population, self.grads, self.objective, self.masks = population, grads, objective, masks
+    def __init__(self, population: Population, grads: Population, objective: Objective, masks: Masks, scratch: Scratch) -> None:
+        self.population, self.grads, self.objective, self.masks, self.scratch = population, grads, objective, masks, scratch
         self.shape = population.shape
         self.kind = ACTIVATIONS[self.shape.activation]
         single = population.size == 1
@@ -122,8 +136,8 @@ class ClosedForm:
         # A batched product into a view with gaps between the networks falls back to one product each, which costs more than
         # a copy where the matrices are small.
         self.parts = [
-            None if single or kept[0].numel() > LARGE_MATRIX else torch.empty_like(kept, memory_format=torch.contiguous_format)
-            for kept in self.kept
+            None if single or kept[0].numel() > LARGE_MATRIX else scratch(f"part{i}", *kept.shape)
+            for i, kept in enumerate(self.kept)
         ]
         # The factor 1 / (1 - p) of each layer's input is taken into the products; where a dropped unit passes nothing back by
         # itself, its mask is not needed on the way back either.
@@ -139,21 +153,21 @@ class ClosedForm:
         """Return a view (K, H) as a row (1, H) for K = 1, or (K, 1, H), which broadcasts over the rows of a batch."""
         return view if self.population.size == 1 else view.unsqueeze(1)
 
-    def prepare(self, slots: Slots, step: int, count: int) -> None:
+    def prepare(self, part: Part, step: int, count: int) -> None:
         """Make ready for `count` steps in these slots, of which the first is step `step` of the run."""
-        self.masks.fill(step, count, slots.size, slots.width)
+        self.masks.fill(step, count, part.size, part.width)
 
-    def step(self, slots: Slots, s: int, descend: float | None = None) -> None:
-        """Run slot s forward and backward: its scores and the gradient are written; or descend with this learning rate."""
-        if slots.size not in self._buffers:
-            self._buffers[slots.size] = _Buffers(self, slots.size)
-        b = self._buffers[slots.size]
-        place = s % slots.width
+    def step(self, part: Part, s: int, descend: float | None = None) -> None:
+        """Run slot s of a part forward and backward: its scores and the gradient are written; or descend with this learning rate."""
+        if part.size not in self._buffers:
+            self._buffers[part.size] = _Buffers(self, part.size)
+        b = self._buffers[part.size]
+        place = s % part.width
         masks = [None if layer is None else layer[place] for layer in self.masks.layers]
-        raw, scores = slots.slot_raw[s], slots.turned_scores[s]
+        raw, scores = part.slot_raw[s], part.turned_scores[s]
         last = len(b.z)
 
-        h, turned = slots.slot_x[place], slots.turned_x[place]
+        h, turned = part.slot_x[place], part.turned_x[place]
         if b.input is not None and b.input_turned is not None:
             h = torch.mul(h, masks[0], out=b.input)  # type: ignore[arg-type]  # there is a mask where there is a buffer
             turned = b.input_turned
@@ -171,8 +185,8 @@ class ClosedForm:
         self._scores(turned if b.top_turned is None else b.top_turned, scores)
 
         d = b.d[last]
-        self.objective.gradient(scores, slots.turned_target[s], out=b.d_turned[last])
-        d.mul_(slots.slot_weight[s])
+        self.objective.gradient(scores, part.turned_target[s], out=b.d_turned[last])
+        d.mul_(part.slot_weight[s])
         for i in range(last, -1, -1):
             below = b.d[i - 1] if i else None
             if below is not None:

@@ -11,14 +11,14 @@ import copy
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from manynets.data.batches import Slots
+from manynets.data.batches import Part
 from manynets.nn.activations import ACTIVATIONS
-from manynets.nn.population import BN_EPS, Population, norm_rows
+from manynets.nn.population import BN_EPS, norm_rows
 from manynets.training.autograd import ModulePopulation
 from manynets.training.members import Divergence, Member
 
@@ -137,10 +137,11 @@ def _unsound_output(run: Run, place: int) -> tuple[str, tuple[str, float]]:
     if isinstance(run.population, ModulePopulation):
         with torch.random.fork_rng(devices=[]):  # the module may draw; these are the numbers that its step will see
             torch.set_rng_state(run.rng["cpu"])
-            outputs = _module_outputs(run.population.module, slots.slot_x[0])
+            outputs = _module_outputs(run.population.module, slots.parts[0].slot_x[0])
     else:
-        run.gradient.prepare(slots, run.step, 1)
-        outputs = _outputs(run, run.population, place, slots)
+        run.stacks.prepare(slots, run.step, 1)
+        stack = next(i for i, places in enumerate(run.stacks.places) if place < places.stop)
+        outputs = _outputs(run.stacks.gradients[stack], place - run.stacks.places[stack].start, slots.parts[stack])
     name, output = "", torch.empty(0)
     for name, output in outputs:
         if not torch.isfinite(output).all():
@@ -148,9 +149,10 @@ def _unsound_output(run: Run, place: int) -> tuple[str, tuple[str, float]]:
     return "", (name, float(output.abs().max()))
 
 
-def _outputs(run: Run, population: Population, place: int, slots: Slots) -> Iterator[tuple[str, Tensor]]:
-    """Yield what each layer of a network gives for the first slot, in training: (name, (b, H)) after its activation."""
-    masks, shape = run.gradient.masks, population.shape  # type: ignore[attr-defined]  # that of a population has them
+def _outputs(gradient: Any, place: int, part: Part) -> Iterator[tuple[str, Tensor]]:
+    """Yield what each layer of a stack's network gives for the first slot, in training: (name, (b, H)) after its activation."""
+    population, masks = gradient.population, gradient.masks
+    shape = population.shape
 
     def own(value: Tensor) -> Tensor:
         return value if population.size == 1 else value[min(place, len(value) - 1)]
@@ -162,7 +164,7 @@ def _outputs(run: Run, population: Population, place: int, slots: Slots) -> Iter
     def parameter(name: str) -> Tensor | None:
         return population.parameters[name][place] if name in population.parameters else None
 
-    h, raw = masked(0, own(slots.slot_x[0])), slots.slot_raw[0]
+    h, raw = masked(0, own(part.slot_x[0])), part.slot_raw[0]
     raw = None if raw is None else own(raw)
     for i, (name, _, _) in enumerate(shape.layers):
         h = nn.functional.linear(h, population.parameters[f"{name}.weight"][place], parameter(f"{name}.bias"))

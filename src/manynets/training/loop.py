@@ -19,19 +19,18 @@ from torch import Tensor, nn
 
 from manynets.data.batches import Batches, Chunk, Slots, steps_per_epoch
 from manynets.errors import OptionError
-from manynets.nn.dropout import Masks
 from manynets.nn.population import Population, Shape
 from manynets.optim import coefficient
 from manynets.schedules import schedule_factors
 from manynets.spec import MLP, Constant, ReduceOnPlateau
 from manynets.tasks.objectives import Objective, objective_for
-from manynets.training.autograd import Autograd, ModuleGradient, ModulePopulation
-from manynets.training.closed_form import ClosedForm
+from manynets.training.autograd import ModulePopulation
 from manynets.training.divergence import Search
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Observer, Started
 from manynets.training.members import Divergence, Member, Outcome, Problem, Progress, batch_rows, needs_autograd
 from manynets.training.settings import private_generators, seeded_states, torch_settings
 from manynets.training.signals import Halt
+from manynets.training.stacks import Stacks, cut, report
 from manynets.training.tracking import Tracks
 from manynets.training.update import Update
 from manynets.training.validation import Validation, figures, variances
@@ -40,15 +39,8 @@ __all__ = ["Keeper", "Run"]
 
 Host = NDArray[np.float64]
 
+WATCHED = ("loss", "metric", "objective")
 CROWDED = 0.8  # share of living networks below which the places of the others are freed
-
-
-class Gradient(Protocol):
-    """What the loop asks of a way to a gradient."""
-
-    def prepare(self, slots: Slots, step: int, count: int) -> None: ...
-
-    def step(self, slots: Slots, s: int, descend: float | None = None) -> None: ...
 
 
 class Keeper(Protocol):
@@ -149,6 +141,7 @@ class Run:
             self.problem.rows,
             self.objective,
             task.outputs,
+            stacks=(places := cut(members, self.batch_size, self.widest, self.device)),
             own=own,
             weights=weights,
             seeds=[recipe.seed for recipe in recipes],
@@ -158,28 +151,19 @@ class Run:
             smoothing=coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3),
         )
         self.spread = variances(self.problem.rows, own, weights)
+        self._watched = np.array([WATCHED.index(recipe.watch) for recipe in recipes])
+        held_out = self.problem.validation is not None or members[0].validation_rows is not None
+        self._keeps_last = np.array([not held_out or recipe.keep == "last" for recipe in recipes])
         self.validation: Validation | None = None
-        if self.problem.validation is not None or members[0].validation_rows is not None:
+        if held_out:
             rows = self.problem.validation or self.problem.rows
             own_rows = self.problem.validation is None
             apart = [member.validation_rows if own_rows else None for member in members]
             self.validation = Validation(rows, apart, self.objective, widest=self.widest, weights=weights if own_rows else None)
-        self._closed = False
-        if isinstance(population, ModulePopulation):
-            grad = population.grad
-            self.gradient: Gradient = ModuleGradient(population, self.objective, self.recipe.precision)
-        else:
-            grad = torch.empty_like(population.flat)  # every step writes all of it before it is read
-            grads = Population(population.shape, grad, population.statistics)
-            specs = [member.spec for member in members if isinstance(member.spec, MLP)]
-            rates = np.array([(spec.input_dropout, *spec.dropouts) for spec in specs], dtype=np.float64)
-            widths = (population.shape.in_features, *population.shape.hidden)
-            masks = Masks([recipe.seed for recipe in recipes], widths, rates, population.flat)
-            self._closed = not needs_autograd(members[0])
-            if self._closed:
-                self.gradient = ClosedForm(population, grads, self.objective, masks)
-            else:
-                self.gradient = Autograd(population, grads, self.objective, masks, self.recipe.precision)
+        self._closed = not needs_autograd(members[0])
+        # every step writes all of the gradients before it reads them
+        grad = population.grad if isinstance(population, ModulePopulation) else torch.empty_like(population.flat)
+        self.stacks = Stacks(population, grad, places, members, self.objective)
         self.update = Update(population.flat, grad, population.weight_count, recipes)
         for name, fresh in self.update.optimizer.state.items():  # a state that no network left here needs is dropped
             if name in optimizer_state:
@@ -242,7 +226,7 @@ class Run:
         """Make the steps of a filled chunk, or what is left of them, with a pause wherever the keeper wants one."""
         penalties = None
         if self.update.has_l1 or self.update.has_l2:
-            penalties = chunk.slots.scores.new_empty(chunk.steps, self.population.size)
+            penalties = self.population.flat.new_empty(chunk.steps, self.population.size)
         if self.restored is not None:
             scores, made_penalties = self.restored
             chunk.slots.scores[: len(scores)].copy_(scores)
@@ -255,9 +239,10 @@ class Run:
         loaded = due = self.step  # up to where rows lie in the slots, and up to where the keeper lets it go on
         while self.step < end and not self.halt.asked:
             if self.step == loaded:
-                first = (self.step - self.chunk_start) // chunk.slots.width * chunk.slots.width
+                width = chunk.slots.width
+                first = (self.step - self.chunk_start) // width * width
                 count = chunk.slots.load(self.problem.rows, first)
-                self.gradient.prepare(chunk.slots, self.chunk_start + first, count)
+                self.stacks.prepare(chunk.slots, self.chunk_start + first, count)
                 loaded = self.chunk_start + first + count
             if self.step == due:
                 wanted = None if self.keeper is None else self.keeper.next_step(self)
@@ -275,7 +260,7 @@ class Run:
     def _close(self) -> None:
         """Write the steps made in the chunk at hand to the log, and leave the chunk."""
         if self.open is not None and self.step > self.chunk_start:
-            self.log.append(self._report(self.open.chunk.slots, self.step - self.chunk_start, self.open.penalties))
+            self.log.append(report(self.objective, self.open.chunk.slots, self.step - self.chunk_start, self.open.penalties))
         self.open, self.chunk_start = None, self.step
 
     def _pause(self) -> None:
@@ -302,27 +287,12 @@ class Run:
         factors = [schedule_factors(s, steps, total=total, per_epoch=self.steps) for s, total in self._courses]
         return np.asarray(np.stack(factors, axis=1)[:, self._course_of] * (self.tracks.lr * self.tracks.factor))
 
-    def _report(self, slots: Slots, steps: int, penalties: Tensor | None) -> Tensor:
-        """Return the log (steps, K, 3 + M) of the first steps of filled slots: loss, weight, penalty and hits of each."""
-        scores = slots.scores[:steps]
-        loss = self.objective.report(scores, slots.target[:steps])
-        hits = self.objective.hits(scores, slots.labels[:steps])
-        if slots.raw is None:
-            loss_sum, hits_sum = loss.sum(-1), hits.sum(-2)
-            weight = torch.full_like(loss_sum, slots.size)
-        else:
-            raw = slots.raw[:steps]
-            loss_sum, hits_sum = (loss * raw).sum(-1), (hits * raw.unsqueeze(-1)).sum(-2)
-            weight = raw.sum(-1).expand_as(loss_sum)
-        penalty = torch.zeros_like(loss_sum) if penalties is None else penalties[:steps]
-        return torch.cat([torch.stack([loss_sum, weight, penalty], -1), hits_sum], -1)
-
     def _make_steps(self, slots: Slots, first: int, last: int, penalties: Tensor | None) -> int:
         """Make the steps first to last - 1 of filled slots, fewer where a halt is asked for; return the next to make."""
-        gradient, update, halt = self.gradient, self.update, self.halt
+        stacks, update, halt = self.stacks, self.update, self.halt
         if self._descends and isinstance(update.optimizer.rate[0], float):
             for s in range(first, last):
-                gradient.step(slots, s, update.optimizer.rate[s])  # type: ignore[arg-type]  # all steps' rates are numbers
+                stacks.step(slots, s, update.optimizer.rate[s])  # type: ignore[arg-type]  # all steps' rates are numbers
                 if halt.asked:
                     return s + 1
             return last
@@ -332,7 +302,7 @@ class Run:
                 return last
             self._graphs[slots.size] = None  # this time in the open, which warms the kernels up; captured the next time
         for s in range(first, last):
-            gradient.step(slots, s)
+            stacks.step(slots, s)
             if penalties is not None:
                 penalties[s] = update.penalty()
             update.step(s)
@@ -346,7 +316,7 @@ class Run:
             graph, kept = torch.cuda.CUDAGraph(), None if penalties is None else torch.empty_like(penalties)
             with torch.cuda.graph(graph):
                 for s in range(slots.count):
-                    self.gradient.step(slots, s)
+                    self.stacks.step(slots, s)
                     if kept is not None:
                         kept[s] = self.update.penalty()
                     self.update.step(s)
@@ -402,13 +372,10 @@ class Run:
         """Judge the entry just recorded, and copy the weights of networks at their best so far (or last) to the best."""
         tracks = self.tracks
         prefix = "val_" if self.validation is not None else ""
-        watches = [member.recipe.watch for member in tracks.members]
         objective = columns["loss"] + columns.get("penalty", 0.0)
-        choices = {"loss": columns[prefix + "loss"], "metric": -columns[prefix + self.problem.task.metric], "objective": objective}
-        figure = np.choose([list(choices).index(watch) for watch in watches], list(choices.values()))
-        better = tracks.judge(np.where(finite, figure, np.inf))
-        last = [self.validation is None or member.recipe.keep == "last" for member in tracks.members]
-        chosen = (better | last) & finite & tracks.alive
+        figures = columns[prefix + "loss"], -columns[prefix + self.problem.task.metric], objective  # in the order of WATCHED
+        better = tracks.judge(np.where(finite, np.choose(self._watched, figures), np.inf))
+        chosen = (better | self._keeps_last) & finite & tracks.alive
         tracks.best = np.where(chosen, tracks.entries - 1, tracks.best)
         places = torch.from_numpy(np.flatnonzero(chosen)).to(self.device)
         for best, now in ((self.best_flat, self.population.flat), (self.best_statistics, self.population.statistics)):
@@ -480,6 +447,8 @@ class Run:
             yield
 
     def _tell(self, event: Event) -> None:
+        if not self.observers:
+            return
         with torch.inference_mode(False):  # an observer may train something of its own
             for observer in self.observers:
                 observer(event)

@@ -6,12 +6,14 @@ import dataclasses
 import os
 import signal
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from manynets.data.batches import SHARING, order_keys
 from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError
 from manynets.nn.population import Shape
 from manynets.training.checkpoint import Parts
@@ -35,7 +37,8 @@ class Failure:
 def groups_of(problem: Problem, members: Sequence[Member]) -> list[list[Member]]:
     """Return the members in groups that can share every step, in the order in which each group first appears.
 
-    Within a group, members with the same optimizer and schedule are neighbours: their updates can share a kernel.
+    Within a group, members that visit the same rows in the same order are neighbours where they are enough to be a stack, and
+    else those with the same optimizer and schedule: their updates can share a kernel.
     """
     groups: dict[tuple[object, ...], list[Member]] = {}
     for member in members:
@@ -45,8 +48,15 @@ def groups_of(problem: Problem, members: Sequence[Member]) -> list[list[Member]]
     for member in members:
         alike.setdefault((member.recipe.optimizer, member.recipe.schedule, member.recipe.epochs), len(alike))
     for group in groups.values():
-        group.sort(key=lambda m: alike[m.recipe.optimizer, m.recipe.schedule, m.recipe.epochs])
+        keys = {member.number: _order_key(member) for member in group}
+        sizes = Counter(keys.values())
+        order = {key: place for place, key in enumerate(dict.fromkeys(key for key in keys.values() if sizes[key] >= SHARING))}
+        group.sort(key=lambda m: (order.get(keys[m.number], -1), alike[m.recipe.optimizer, m.recipe.schedule, m.recipe.epochs]))
     return list(groups.values())
+
+
+def _order_key(member: Member) -> Hashable:
+    return order_keys([member.rows], [member.weight], [member.recipe.seed], shuffle=member.recipe.shuffle)[0]
 
 
 def network_bytes(member: Member, problem: Problem) -> int:

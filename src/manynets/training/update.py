@@ -34,12 +34,12 @@ class Update:
 
     def penalty(self) -> Tensor:
         """Return l1 * sum |w| + l2 / 2 * sum w^2 of each network, shape (K,)."""
-        total = self.weights.new_zeros(len(self.weights), 1)
+        parts = []
         if self.has_l1:
-            total += torch.linalg.vector_norm(self.weights, ord=1, dim=1, keepdim=True) * self.l1
+            parts.append(torch.linalg.vector_norm(self.weights, ord=1, dim=1, keepdim=True).mul_(self.l1))
         if self.has_l2:
-            total += torch.linalg.vector_norm(self.weights, dim=1, keepdim=True).square_() * self.l2 * 0.5
-        return total.squeeze(1)
+            parts.append(torch.linalg.vector_norm(self.weights, dim=1, keepdim=True).square_().mul_(self.l2).mul_(0.5))
+        return torch.cat(parts, 1).sum(1) if parts else self.weights.new_zeros(len(self.weights))
 
     def step(self, s: int) -> None:
         """Make the planned step s from the gradient."""

@@ -1,0 +1,102 @@
+"""The stacks of a run: neighbours among its networks that go forward and back together, one after another within a step.
+
+A stack has a part of the slots (`manynets.data.batches`). What lies between the layers is needed within one step of a stack only, so
+all stacks write it to the same scratch, which stays in the cache of a core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from manynets.data.batches import Part, Slots, order_keys, stacks_of
+from manynets.nn.dropout import Masks
+from manynets.nn.population import Population
+from manynets.spec import MLP
+from manynets.tasks.objectives import Objective
+from manynets.training.autograd import Autograd, ModuleGradient, ModulePopulation
+from manynets.training.closed_form import ClosedForm, Scratch
+from manynets.training.members import Member, needs_autograd
+
+__all__ = ["Gradient", "Stacks", "cut", "report"]
+
+
+class Gradient(Protocol):
+    """A way to the gradient of the networks of one stack."""
+
+    def prepare(self, part: Part, step: int, count: int) -> None: ...
+
+    def step(self, part: Part, s: int, descend: float | None = None) -> None: ...
+
+
+def cut(members: Sequence[Member], batch_size: int, widest: int, device: torch.device) -> list[slice]:
+    """Return the stacks of members in this order."""
+    if device.type != "cpu" or needs_autograd(members[0]):
+        return [slice(0, len(members))]
+    own, weights, seeds = zip(*((member.rows, member.weight, member.recipe.seed) for member in members), strict=True)
+    keys = order_keys(own, weights, seeds, shuffle=members[0].recipe.shuffle)
+    return stacks_of(keys, batch_size * widest)
+
+
+class Stacks:
+    """The gradients of all networks of a run, written stack by stack into `grad` (K, P)."""
+
+    def __init__(
+        self,
+        population: Population | ModulePopulation,
+        grad: Tensor,
+        places: Sequence[slice],
+        members: Sequence[Member],
+        objective: Objective,
+    ) -> None:
+        self.places = list(places)
+        self.gradients: list[Gradient] = []
+        scratch = Scratch(population.flat)
+        for place in places:
+            if isinstance(population, ModulePopulation):
+                self.gradients.append(ModuleGradient(population, objective, members[0].recipe.precision))
+                continue
+            inside = members[place]
+            statistics = population.statistics[place]
+            part, grads = (Population(population.shape, flat[place], statistics) for flat in (population.flat, grad))
+            specs = [member.spec for member in inside if isinstance(member.spec, MLP)]
+            rates = np.array([(spec.input_dropout, *spec.dropouts) for spec in specs], dtype=np.float64)
+            widths = (part.shape.in_features, *part.shape.hidden)
+            masks = Masks([member.recipe.seed for member in inside], widths, rates, part.flat)
+            if needs_autograd(members[0]):
+                self.gradients.append(Autograd(part, grads, objective, masks, members[0].recipe.precision))
+            else:
+                self.gradients.append(ClosedForm(part, grads, objective, masks, scratch))
+
+    def prepare(self, slots: Slots, step: int, count: int) -> None:
+        """Make ready for `count` steps in these slots, of which the first is step `step` of the run."""
+        for gradient, part in zip(self.gradients, slots.parts, strict=True):
+            gradient.prepare(part, step, count)
+
+    def step(self, slots: Slots, s: int, descend: float | None = None) -> None:
+        """Write the gradients of slot s and its scores; or descend with this learning rate."""
+        for gradient, part in zip(self.gradients, slots.parts, strict=True):
+            gradient.step(part, s, descend)
+
+
+def report(objective: Objective, slots: Slots, steps: int, penalties: Tensor | None) -> Tensor:
+    """Return the log (steps, K, 3 + M) of the first steps of filled slots: loss, weight, penalty and hits of each."""
+    scores, target, by_network = slots.scores[:steps], slots.target[:steps], slots.orders.by_network
+    loss = objective.report(scores, target if slots.by_network else by_network(target))
+    hits = objective.hits(scores, by_network(slots.labels[:steps]))
+    log = hits.new_zeros(*loss.shape[:2], 3 + hits.shape[-1])
+    if slots.raw is None:
+        log[..., 1] = slots.size
+    else:
+        raw = by_network(slots.raw[:steps])
+        log[..., 1] = raw.sum(-1)
+        loss, hits = loss * raw, hits * raw.unsqueeze(-1)
+    torch.sum(loss, -1, out=log[..., 0])
+    torch.sum(hits, -2, out=log[..., 3:])
+    if penalties is not None:
+        log[..., 2] = penalties[:steps]
+    return log
