@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -14,6 +15,7 @@ from manynets.spec import Precision
 
 __all__ = ["find_device", "private_generators", "seeded_states", "torch_modes", "torch_settings"]
 
+TWO = 2.0  # a name, so that what is divided by it is divided when it is asked for
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 CUBLAS_DETERMINISTIC = (":4096:8", ":16:8")  # sizes of its workspace with which its products have the same bits each time
 SMALL_LAYER = 1 << 15  # numbers from which torch itself shares an elementwise operation between threads
@@ -51,12 +53,14 @@ def _make_cublas_deterministic() -> None:
 
 @contextmanager
 def torch_settings(work: float, numbers: float, *, networks: int = 1, precision: Precision = "full") -> Iterator[None]:
-    """Within: one thread where a step is small, and the precision asked for; after: all as before.
+    """Within: one thread where a step is small, numbers too small for their type's full precision count as 0 (a processor takes a
+    hundred times as long for those, which squares of small gradients are), and the precision asked for; after: all as before.
 
     work: multiplications of a step; numbers: those in its widest layer, both of all networks together.
     """
-    threads, matmul = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    threads, matmul, flushed = torch.get_num_threads(), torch.get_float32_matmul_precision(), _flushes()
     try:
+        torch.set_flush_denormal(True)
         small = work < SMALL_MANY if networks > 1 else work < SMALL_STEP and numbers < SMALL_LAYER
         if small and threads > 1:
             torch.set_num_threads(1)
@@ -66,6 +70,12 @@ def torch_settings(work: float, numbers: float, *, networks: int = 1, precision:
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(matmul)
+        torch.set_flush_denormal(flushed)
+
+
+def _flushes() -> bool:
+    """Return whether this thread takes denormal numbers for 0."""
+    return sys.float_info.min / TWO == 0.0
 
 
 @contextmanager
