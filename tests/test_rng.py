@@ -66,6 +66,7 @@ def test_a_permutation_holds_each_row_once(seed: int, epoch: int, rows: int) -> 
     order = rng.permutation(seed, epoch, rows)
     assert sorted(order.tolist()) == list(range(rows))
     assert order.tolist() == rng.permutation(seed, epoch, rows).tolist()
+    assert order.tolist() == rng.generator(seed, "permutation", epoch).permutation(rows).tolist()
 
 
 def test_permutations_differ_by_seed_and_epoch() -> None:

@@ -118,8 +118,8 @@ def test_batches_are_the_permutation_cut(stacks: list[slice], folds: str, size: 
                 assert chunk.slots.load(batches.rows, 0) == 1
                 for k in range(2):
                     part = chunk.slots.parts[0 if len(stacks) == 1 else k]
-                    values = (part.slot_x[0][k] if len(stacks) == 1 else part.slot_x[0])[:, 0]
-                    weight = part.slot_weight[0]
+                    values = (part.slots[0].x[k] if len(stacks) == 1 else part.slots[0].x)[:, 0]
+                    weight = part.slots[0].weight
                     if len(stacks) > 1 and weight.ndim:
                         weight = weight.expand(2, *weight.shape)
                     real = values

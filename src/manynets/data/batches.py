@@ -19,7 +19,7 @@ from torch import Tensor
 from manynets import rng
 from manynets.tasks.objectives import Objective
 
-__all__ = ["SHARING", "Batches", "Chunk", "Part", "Rows", "Slots", "order_keys", "stacks_of", "steps_per_epoch"]
+__all__ = ["SHARING", "Batches", "Chunk", "Part", "Rows", "Slot", "Slots", "order_keys", "stacks_of", "steps_per_epoch"]
 
 SHARING = 8  # networks with the same order of rows that are a stack of their own
 STACK_NUMBERS = 1 << 16  # in the rows that a step of such a stack would have to gather once more for each network
@@ -102,35 +102,84 @@ class Orders:
         return values if len(self) in (1, len(self.which)) else values.index_select(1, self.which)
 
 
-class Part:
-    """What one stack has of the slots, a view of each: x, target, scores, weight and raw; the first two also turned, (..., D or O, b).
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Slot:
+    """One batch of a stack of K networks, as views: x (K, b, D), scores and target (K, b, O), without the first axis for K = 1.
 
-    Shapes in a slot are (K, b, ...) for the K networks of the stack, without the first axis for K = 1. Scores and targets
-    (K, b, O) lie in memory as (K, O, b), so that what is done along the outputs, such as softmax, is done for many rows at a time.
-    `weight` is what each row's gradient is multiplied by: one number () where all rows count alike. `raw` (K', b, 1) are the weights
-    before that, 0 for padding (None: all 1).
+    Scores and targets lie in memory as (K, O, b), so that what is done along the outputs, such as softmax, is done for many rows at
+    a time; the views `turned_` are (..., D or O, b). weight: what each row's gradient is multiplied by, one number () where all rows
+    count alike. raw (K', b, 1): the weights before that, 0 for padding (None: all 1). place: of its rows and masks among those that
+    are there at a time; size: b.
     """
 
-    def __init__(self, slots: Slots, places: slice, orders: slice) -> None:
-        self.size, self.count, self.width = slots.size, slots.count, slots.width
+    place: int
+    size: int
+    x: Tensor
+    scores: Tensor
+    target: Tensor
+    weight: Tensor
+    raw: Tensor | None
+    turned_x: Tensor
+    turned_scores: Tensor
+    turned_target: Tensor
+
+    @classmethod
+    def of(cls, place: int, size: int, x: Tensor, scores: Tensor, target: Tensor, weight: Tensor, raw: Tensor | None) -> Slot:
+        """Return a slot of the first `size` rows of these."""
+        x, scores, target = (whole[..., :size, :] for whole in (x, scores, target))
+        weight = weight[..., :size, :] if weight.ndim else weight
+        raw = None if raw is None else raw[..., :size, :]
+        return cls(place, size, x, scores, target, weight, raw, x.mT, scores.mT, target.mT)
+
+
+class Part:
+    """What one stack has of the slots: slots[s]. Where the last batch of an epoch is a short one, its slot is short until the next."""
+
+    def __init__(self, owner: Slots, places: slice, orders: slice) -> None:
+        self.size, self.width = owner.size, owner.width
         networks, shared = places.stop - places.start, orders.stop - orders.start == 1
 
         def cut(buffer: Tensor) -> list[Tensor]:
             return [one[0] for one in buffer] if networks == 1 else list(buffer)
 
-        self.slot_x = cut(slots.x[:, orders])
+        x, scores = cut(owner.x[:, orders]), cut(owner.scores[:, places])
         if shared and networks > 1:
-            self.slot_x = [one.expand(networks, *one.shape[1:]) for one in self.slot_x]
-        self.slot_scores = cut(slots.scores[:, places])
-        self.slot_target = cut(slots.target[:, places if slots.by_network else orders])
-        self.turned_x, self.turned_scores, self.turned_target = (
-            [view.mT for view in views] for views in (self.slot_x, self.slot_scores, self.slot_target)
-        )
-        self.slot_weight = [slots.x.new_tensor(1.0 / slots.size)] * slots.count
-        self.slot_raw: Sequence[Tensor | None] = [None] * slots.count
-        if slots.raw is not None and slots.weights is not None:
-            self.slot_weight = cut(slots.weights[:, orders])
-            self.slot_raw = cut(slots.raw[:, orders].unsqueeze(-1))
+            x = [one.expand(networks, *one.shape[1:]) for one in x]
+        target = cut(owner.target[:, places if owner.by_network else orders])
+        weight = [owner.x.new_tensor(1.0 / owner.size)] * owner.count
+        raw: Sequence[Tensor | None] = [None] * owner.count
+        if owner.raw is not None and owner.weights is not None:
+            weight, raw = cut(owner.weights[:, orders]), cut(owner.raw[:, orders].unsqueeze(-1))
+        self.slots = [
+            Slot.of(s % self.width, self.size, x[s % self.width], scores[s], target[s], weight[s], raw[s])
+            for s in range(owner.count)
+        ]
+        self._last_weight: Tensor | None = None
+        self._last_raw: Tensor | None = None
+        if owner.last_raw is not None and owner.last_weights is not None:
+            self._last_weight = cut(owner.last_weights[None, orders])[0]
+            self._last_raw = cut(owner.last_raw[None, orders].unsqueeze(-1))[0]
+        self._short: dict[tuple[int, int], Slot] = {}
+        self._whole: tuple[int, Slot] | None = None
+
+    def shorten(self, s: int, size: int) -> None:
+        """Make slot s one of `size` rows, and the one that was short whole again."""
+        if self._whole is not None:
+            place, slot = self._whole
+            self.slots[place] = slot
+            self._whole = None
+        if s < 0:
+            return
+        whole = self.slots[s]
+        if (s, size) not in self._short:
+            weight, raw = whole.weight, whole.raw
+            if self._last_weight is not None:
+                weight, raw = self._last_weight, self._last_raw
+            elif not weight.ndim:
+                weight = weight.new_tensor(1.0 / size)
+            self._short[s, size] = Slot.of(whole.place, size, whole.x, whole.scores, whole.target, weight, raw)
+        self._whole = s, whole
+        self.slots[s] = self._short[s, size]
 
 
 class Slots:
@@ -138,11 +187,22 @@ class Slots:
 
     Slot s has its rows in x[s % W], as soon as `load` has brought them there. scores (S, K, b, O), target (S, U, b, O), or with K
     where labels are smoothed differently by network, labels (S, U, b, ...): the targets as they are encoded; raw (S, U, b): the
-    weights of the rows, 0 for padding (None: all 1).
+    weights of the rows, 0 for padding (None: all 1). short: how many rows the last filled slot has, where that is not b for all
+    networks; then valid (1 or K, b) is 1 for its rows, 0 for its padding.
     """
 
     def __init__(
-        self, rows: Rows, outputs: int, orders: Orders, *, by_network: bool, count: int, width: int, size: int, weighted: bool
+        self,
+        rows: Rows,
+        outputs: int,
+        orders: Orders,
+        *,
+        by_network: bool,
+        count: int,
+        width: int,
+        size: int,
+        weighted: bool,
+        ragged: bool,
     ) -> None:
         x, networks, u = rows.x, len(orders.which), len(orders)
         self.orders, self.by_network, self.count, self.width, self.size = orders, by_network, count, width, size
@@ -153,6 +213,11 @@ class Slots:
         self.labels = x.new_empty(0)
         self.raw = x.new_empty(count, u, size) if weighted else None
         self.weights = x.new_empty(count, u, size, 1) if weighted else None
+        # of the last batch, where networks have unlike numbers of rows
+        self.last_raw = x.new_empty(u, size) if ragged and not weighted else None
+        self.last_weights = x.new_empty(u, size, 1) if ragged and not weighted else None
+        self.short: int | None = None
+        self.valid = x.new_empty(0)
         self.parts = [Part(self, *cut) for cut in orders.cuts]
 
     def fill(
@@ -161,12 +226,13 @@ class Slots:
         order: Tensor,
         weights: Tensor | None,
         valid: Tensor | None,
+        short: int | None,
         objective: Objective,
         smoothing: Tensor | float,
     ) -> None:
         """Take the batches that `order` (U, steps * b) lists, all but their rows.
 
-        weights: of the rows, (N,) for all networks or (U, N); valid (U, steps * b): 0 for padding.
+        weights: of the rows, (N,) for all networks or (U, N). short: see the class; then valid (U, b) is 0 for padding.
         """
         u = len(order)
         steps = order.shape[1] // self.size
@@ -184,15 +250,28 @@ class Slots:
             else:
                 raw.copy_(weights.gather(1, order).view(u, steps, self.size).transpose(0, 1))
             if valid is not None:
-                raw.mul_(valid.view(u, steps, self.size).transpose(0, 1))
-            total = raw.sum(-1, keepdim=True)
-            torch.div(raw, total.masked_fill_(total == 0, 1.0), out=self.weights[:steps].view(raw.shape))
+                raw[-1].mul_(valid)
+            _shares(raw, self.weights[:steps].view(raw.shape))
+        self.short = short
+        for part in self.parts:
+            part.shorten(-1 if short is None else steps - 1, short or 0)
+        if short is not None and valid is not None:
+            self.valid = self.orders.by_network(valid.unsqueeze(0))[0]
+            self.scores[steps - 1].zero_()  # what no step writes to must be finite
+            if self.last_raw is not None and self.last_weights is not None:
+                _shares(self.last_raw.copy_(valid), self.last_weights.view(self.last_raw.shape))
 
     def load(self, rows: Rows, start: int) -> int:
         """Gather the rows of the filled slots start, start + 1, ..., where start is a multiple of W; return of how many."""
         index = self.index[start : start + self.width]
         torch.index_select(rows.x, 0, index.reshape(-1), out=self.x[: len(index)].view(-1, self.x.shape[3]))
         return len(index)
+
+
+def _shares(raw: Tensor, out: Tensor) -> None:
+    """Write each weight's share of its batch, the last axis; 0 where all are 0."""
+    total = raw.sum(-1, keepdim=True)
+    torch.div(raw, total.masked_fill_(total == 0, 1.0), out=out)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,14 +319,13 @@ class Batches:
             chosen = [weights[k] for k in self.orders.firsts]
             table = np.stack([plain if weight is None else weight for weight in chosen])
             self.weights = torch.from_numpy(table).to(rows.x)
-        self._slots: dict[bool, Slots] = {}  # for full batches, and for what is left
+        self._slots: dict[bool, Slots] = {}  # of the last batch alone, and of all else
         self._epoch = -1
         self._order = torch.empty(0)
-        self._valid = torch.empty(0)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Return the U orders of this epoch (U, most), padded with row 0."""
-        out = np.zeros((len(self.orders), self.most), dtype=np.int64)
+        """Return the U orders of this epoch, (U, rows of whole batches), padded with row 0."""
+        out = np.zeros((len(self.orders), max(self.most, self.steps * self.batch_size)), dtype=np.int64)
         seen: dict[tuple[int | None, int], NDArray[np.int64]] = {}
         for u, (mine, seed, count) in enumerate(zip(self.own, self.seeds, self.counts, strict=True)):
             key = (None if mine is None else id(mine), seed)
@@ -260,34 +338,42 @@ class Batches:
     def chunks(self, epoch: int, start: int, stop: int) -> Iterator[Chunk]:
         """Yield filled chunks for steps start to stop - 1 of the epoch. A chunk's buffers are overwritten by the next."""
         if epoch != self._epoch:
-            order = self.order(epoch)
-            self._order = torch.from_numpy(order).to(self.rows.x.device)
-            if self.ragged:
-                real = np.arange(self.most) < np.array(self.counts)[:, None]
-                self._valid = torch.from_numpy(real).to(self.rows.x.device, self.rows.x.dtype)
+            self._order = torch.from_numpy(self.order(epoch)).to(self.rows.x.device)
             self._epoch = epoch
         last = self.most - (self.steps - 1) * self.batch_size
-        regular = self.steps if last == self.batch_size and not self.ragged else self.steps - 1  # steps of full batches
+        whole = self.steps if last == self.batch_size and not self.ragged else self.steps - 1  # steps of full batches
+        apart = last > self.batch_size or self.rows.x.is_cuda  # the last batch has slots of its own
         while start < stop:
-            full = start < regular
-            size = self.batch_size if full else last
-            slots = self._slots_of(size, full=full)
-            steps = min(min(stop, regular) - start, slots.count) if full else 1
-            cut = slice(start * self.batch_size, start * self.batch_size + steps * size)
-            valid = self._valid[:, cut] if self.ragged and not full else None
-            slots.fill(self.rows, self._order[:, cut], self.weights, valid, self.objective, self.smoothing)
+            alone = apart and start == whole
+            slots = self._slots_of(last if alone else self.batch_size, alone=alone)
+            steps = 1 if alone else min((min(stop, whole) if apart else stop) - start, slots.count)
+            first = start * self.batch_size
+            short = last if start + steps > whole and (self.ragged or not alone) else None
+            valid = None
+            if short is not None:
+                filled = np.arange(slots.size) < np.array(self.counts)[:, None] - (self.steps - 1) * self.batch_size
+                valid = torch.from_numpy(filled).to(self.rows.x.device, self.rows.x.dtype)
+            slots.fill(
+                self.rows,
+                self._order[:, first : first + steps * slots.size],
+                self.weights,
+                valid,
+                short,
+                self.objective,
+                self.smoothing,
+            )
             yield Chunk(slots, start, steps)
             start += steps
 
-    def _slots_of(self, size: int, *, full: bool) -> Slots:
-        if full not in self._slots:
+    def _slots_of(self, size: int, *, alone: bool) -> Slots:
+        if alone not in self._slots:
             x = self.rows.x
             log = 2 * size * len(self.orders.which) * self.outputs * x.element_size()  # bytes of a slot
             gathered = size * len(self.orders) * x.shape[1] * x.element_size()
             fitting = CHUNK_BYTES // (log + gathered if x.is_cuda else log)
-            count = max(1, min(MOST_SLOTS, self.steps, fitting)) if full and self.steps > 1 else 1
+            count = 1 if alone else max(1, min(MOST_SLOTS, self.steps, fitting))
             width = count if x.is_cuda else max(1, min(count, CHUNK_BYTES // max(1, gathered)))  # a CUDA graph is a whole chunk
-            self._slots[full] = Slots(
+            self._slots[alone] = Slots(
                 self.rows,
                 self.outputs,
                 self.orders,
@@ -295,6 +381,7 @@ class Batches:
                 count=count,
                 width=width,
                 size=size,
-                weighted=self.weights is not None or (self.ragged and not full),
+                weighted=self.weights is not None,
+                ragged=self.ragged,
             )
-        return self._slots[full]
+        return self._slots[alone]

@@ -37,12 +37,12 @@ def train_lbfgs(
     slots, flat, recipe = chunk.slots, run.population.flat, member.recipe
     grad, matrices = run.update.grad, run.population.weight_count
     slots.load(problem.rows, 0)
-    [part] = slots.parts
-    weight = part.slot_weight[0]
+    slot = slots.parts[0].slots[0]
+    weight = slot.weight
     row_weight = weight.squeeze(-1) if weight.ndim else weight
 
     def mean_loss(of: Callable[..., torch.Tensor]) -> float:
-        return float((of(part.slot_scores[0], part.slot_target[0]) * row_weight).sum())
+        return float((of(slot.scores, slot.target) * row_weight).sum())
 
     def penalty() -> float:
         return float(run.update.penalty()[0])
@@ -62,7 +62,7 @@ def train_lbfgs(
         tell(iteration, float(intermediate_result.fun))
 
     began = time.perf_counter()
-    rows = len(part.slot_x[0])
+    rows = len(slot.x)
     with torch_settings(3.0 * rows * matrices, rows * run.widest), torch.no_grad(), np.errstate(all="ignore"):
         run.stacks.prepare(slots, 0, 1)
         start = flat[0].double().cpu().numpy().copy()

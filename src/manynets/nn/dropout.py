@@ -99,6 +99,11 @@ class Masks:
                 layer.mask[:count].mul_(column)
             self.layers[i] = layer.slots
 
+    def of(self, s: int, size: int) -> list[Tensor | None]:
+        """Return the mask of each layer for slot s of `size` rows: the first of those that were made for it."""
+        masks = [None if layer is None else layer[s] for layer in self.layers]
+        return [mask if mask is None or mask.shape[-2] == size else mask[..., :size, :] for mask in masks]
+
 
 def _on_host(words: NDArray[np.uint64], levels: NDArray[np.uint8], layer: _Layer, mask: Tensor) -> None:
     """NumPy, which compares and converts bytes several times faster than torch on the CPU."""

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from manynets.data.batches import Part
+from manynets.data.batches import Part, Slot
 from manynets.errors import DataError
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.dropout import Masks
@@ -39,12 +39,12 @@ class Autograd:
 
     def step(self, part: Part, s: int, descend: float | None = None) -> None:
         """Run slot s of a part forward and backward: its scores and the gradient are written."""
-        place = s % part.width
-        masks = [None if layer is None else layer[place] for layer in self.masks.layers]
+        slot = part.slots[s]
+        masks = self.masks.of(slot.place, slot.size)
         with torch.enable_grad():
             with self.autocast:
-                scores = self._forward(part.slot_x[place], masks, part.slot_raw[s])
-            loss = _loss(self.objective, scores.to(self.population.flat.dtype), part, s)
+                scores = self._forward(slot.x, masks, slot.raw)
+            loss = _loss(self.objective, scores.to(self.population.flat.dtype), slot)
         for out, grad in zip(self.out, torch.autograd.grad(loss, list(self.leaves.values())), strict=True):
             out.copy_(grad)
 
@@ -85,9 +85,9 @@ class Autograd:
         return centred * torch.rsqrt(squares / rows + BN_EPS) * gain + shift
 
 
-def _loss(objective: Objective, scores: Tensor, part: Part, s: int) -> Tensor:
-    part.slot_scores[s].copy_(scores.detach())
-    rows, weight = objective.rows(scores, part.slot_target[s]), part.slot_weight[s]
+def _loss(objective: Objective, scores: Tensor, slot: Slot) -> Tensor:
+    slot.scores.copy_(scores.detach())
+    rows, weight = objective.rows(scores, slot.target), slot.weight
     return (rows * (weight.squeeze(-1) if weight.ndim else weight)).sum()
 
 
@@ -168,15 +168,16 @@ class ModuleGradient:
 
     def step(self, part: Part, s: int, descend: float | None = None) -> None:
         """Run slot s of a part forward and backward: its scores and the gradient are written."""
+        slot = part.slots[s]
         self.population.grad.zero_()
         self.population.module.train()
         with torch.enable_grad():
             with self.autocast:
-                scores = self.population.module(part.slot_x[s % part.width])
-            scores = _two_axes(scores, part.size).to(self.population.flat.dtype)
-            if scores.shape != part.slot_scores[s].shape:
-                wanted = part.slot_scores[s].shape[1]
+                scores = self.population.module(slot.x)
+            scores = _two_axes(scores, slot.size).to(self.population.flat.dtype)
+            if scores.shape != slot.scores.shape:
+                wanted = slot.scores.shape[1]
                 raise DataError(f"the module gives {scores.shape[1]} scores a row, but this target needs {wanted}")
-            loss = _loss(self.objective, scores, part, s)
+            loss = _loss(self.objective, scores, slot)
             loss.backward()  # type: ignore[no-untyped-call]
         self.population.pull()

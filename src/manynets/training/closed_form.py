@@ -159,15 +159,15 @@ class ClosedForm:
 
     def step(self, part: Part, s: int, descend: float | None = None) -> None:
         """Run slot s of a part forward and backward: its scores and the gradient are written; or descend with this learning rate."""
-        if part.size not in self._buffers:
-            self._buffers[part.size] = _Buffers(self, part.size)
-        b = self._buffers[part.size]
-        place = s % part.width
-        masks = [None if layer is None else layer[place] for layer in self.masks.layers]
-        raw, scores = part.slot_raw[s], part.turned_scores[s]
+        slot = part.slots[s]
+        if slot.size not in self._buffers:
+            self._buffers[slot.size] = _Buffers(self, slot.size)
+        b = self._buffers[slot.size]
+        masks = self.masks.of(slot.place, slot.size)
+        raw, scores = slot.raw, slot.turned_scores
         last = len(b.z)
 
-        h, turned = part.slot_x[place], part.turned_x[place]
+        h, turned = slot.x, slot.turned_x
         if b.input is not None and b.input_turned is not None:
             h = torch.mul(h, masks[0], out=b.input)  # type: ignore[arg-type]  # there is a mask where there is a buffer
             turned = b.input_turned
@@ -185,8 +185,8 @@ class ClosedForm:
         self._scores(turned if b.top_turned is None else b.top_turned, scores)
 
         d = b.d[last]
-        self.objective.gradient(scores, part.turned_target[s], out=b.d_turned[last])
-        d.mul_(part.slot_weight[s])
+        self.objective.gradient(scores, slot.turned_target, out=b.d_turned[last])
+        d.mul_(slot.weight)
         for i in range(last, -1, -1):
             below = b.d[i - 1] if i else None
             if below is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from manynets.data.batches import Part
+from manynets.data.batches import Slot
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.population import BN_EPS, norm_rows
 from manynets.training.autograd import ModulePopulation
@@ -137,11 +137,11 @@ def _unsound_output(run: Run, place: int) -> tuple[str, tuple[str, float]]:
     if isinstance(run.population, ModulePopulation):
         with torch.random.fork_rng(devices=[]):  # the module may draw; these are the numbers that its step will see
             torch.set_rng_state(run.rng["cpu"])
-            outputs = _module_outputs(run.population.module, slots.parts[0].slot_x[0])
+            outputs = _module_outputs(run.population.module, slots.parts[0].slots[0].x)
     else:
         run.stacks.prepare(slots, run.step, 1)
         stack = next(i for i, places in enumerate(run.stacks.places) if place < places.stop)
-        outputs = _outputs(run.stacks.gradients[stack], place - run.stacks.places[stack].start, slots.parts[stack])
+        outputs = _outputs(run.stacks.gradients[stack], place - run.stacks.places[stack].start, slots.parts[stack].slots[0])
     name, output = "", torch.empty(0)
     for name, output in outputs:
         if not torch.isfinite(output).all():
@@ -149,22 +149,22 @@ def _unsound_output(run: Run, place: int) -> tuple[str, tuple[str, float]]:
     return "", (name, float(output.abs().max()))
 
 
-def _outputs(gradient: Any, place: int, part: Part) -> Iterator[tuple[str, Tensor]]:
+def _outputs(gradient: Any, place: int, slot: Slot) -> Iterator[tuple[str, Tensor]]:
     """Yield what each layer of a stack's network gives for the first slot, in training: (name, (b, H)) after its activation."""
     population, masks = gradient.population, gradient.masks
-    shape = population.shape
+    shape, of_layers = population.shape, masks.of(slot.place, slot.size)
 
     def own(value: Tensor) -> Tensor:
         return value if population.size == 1 else value[min(place, len(value) - 1)]
 
     def masked(i: int, h: Tensor) -> Tensor:
-        layer = masks.layers[i]
-        return h if layer is None else h * own(layer[0]) * masks.scales[i]
+        mask = of_layers[i]
+        return h if mask is None else h * own(mask) * masks.scales[i]
 
     def parameter(name: str) -> Tensor | None:
         return population.parameters[name][place] if name in population.parameters else None
 
-    h, raw = masked(0, own(part.slot_x[0])), part.slot_raw[0]
+    h, raw = masked(0, own(slot.x)), slot.raw
     raw = None if raw is None else own(raw)
     for i, (name, _, _) in enumerate(shape.layers):
         h = nn.functional.linear(h, population.parameters[f"{name}.weight"][place], parameter(f"{name}.bias"))

@@ -186,7 +186,7 @@ def train_what_can(
                 relay.done(len(group))
             results |= {outcome.number: outcome for outcome in outcomes}
             told(outcomes)
-            if parts is not None and keeper is not None and not halt.asked:
+            if parts is not None and keeper is not None and all(outcome.stopped != "interrupted" for outcome in outcomes):
                 parts.through(keeper)
     if relay is not None:
         relay.finish()

@@ -91,6 +91,10 @@ def report(objective: Objective, slots: Slots, steps: int, penalties: Tensor | N
     log = hits.new_zeros(*loss.shape[:2], 3 + hits.shape[-1])
     if slots.raw is None:
         log[..., 1] = slots.size
+        if slots.short is not None and steps == len(slots.index):
+            log[-1, :, 1] = slots.valid.sum(-1)
+            loss[-1].mul_(slots.valid)
+            hits[-1].mul_(slots.valid.unsqueeze(-1))
     else:
         raw = by_network(slots.raw[:steps])
         log[..., 1] = raw.sum(-1)
