@@ -53,6 +53,10 @@ class Objective(abc.ABC):
         target: encoded, as `expand` takes it.
         """
 
+    def judge(self, scores: Tensor, target: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `report` and `hits`. target: expanded; labels: encoded."""
+        return self.report(scores, target), self.hits(scores, labels)
+
     @abc.abstractmethod
     def metric(self, hits: Host, spread: Host) -> Host:
         """Return the task's metric (K,) from mean hits (K, M) and the variances of the target (K, O)."""
@@ -74,7 +78,9 @@ class Softmax(Objective):
         return -(torch.log_softmax(scores, -1) * target).sum(-1)
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
-        below = _below_top(scores)  # log_softmax likewise
+        return self._loss(_below_top(scores), target)
+
+    def _loss(self, below: Tensor, target: Tensor) -> Tensor:  # log_softmax likewise
         return below.exp().sum(0).log_() - (_by_class(target) * below).sum(0)
 
     def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
@@ -82,18 +88,26 @@ class Softmax(Objective):
         out.sub_(target)
 
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
+        return self._right(_below_top(scores), target)
+
+    def _right(self, below: Tensor, target: Tensor) -> Tensor:
         # argmax, which torch does one number at a time: the first class that is not below the top counts most
-        places = torch.arange(self.classes, 0, -1, dtype=scores.dtype, device=scores.device)
-        top = _below_top(scores).sign_().add_(1).mul_(places.view(-1, *[1] * (scores.ndim - 1))).amax(0)
-        return (top == self.classes - target).to(scores.dtype).unsqueeze(-1)
+        places = torch.arange(self.classes, 0, -1, dtype=below.dtype, device=below.device)
+        top = below.sign_().add_(1).mul_(places.view(-1, *[1] * (below.ndim - 1))).amax(0)
+        return (top == self.classes - target).to(below.dtype).unsqueeze(-1)
+
+    def judge(self, scores: Tensor, target: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        below = _below_top(scores)
+        return self._loss(below, target), self._right(below, labels)
 
     def metric(self, hits: Host, spread: Host) -> Host:
         return hits[:, 0]
 
 
 def _by_class(values: Tensor) -> Tensor:
-    """Return values (..., C) as (C, ...), where what is done along the classes is done for many rows at a time."""
-    return values.movedim(-1, 0).contiguous()
+    """Return values (..., C) as (C, ...), whose rows lie side by side: what is done along the classes is done for many at a time."""
+    turned = values.movedim(-1, 0)
+    return turned if turned.stride(-1) == 1 else turned.contiguous()
 
 
 def _below_top(scores: Tensor) -> Tensor:

@@ -86,8 +86,8 @@ class Stacks:
 def report(objective: Objective, slots: Slots, steps: int, penalties: Tensor | None) -> Tensor:
     """Return the log (steps, K, 3 + M) of the first steps of filled slots: loss, weight, penalty and hits of each."""
     scores, target, by_network = slots.scores[:steps], slots.target[:steps], slots.orders.by_network
-    loss = objective.report(scores, target if slots.by_network else by_network(target))
-    hits = objective.hits(scores, by_network(slots.labels[:steps]))
+    target = target if slots.by_network else by_network(target)
+    loss, hits = objective.judge(scores, target, by_network(slots.labels[:steps]))
     log = hits.new_zeros(*loss.shape[:2], 3 + hits.shape[-1])
     if slots.raw is None:
         log[..., 1] = slots.size

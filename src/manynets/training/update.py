@@ -23,6 +23,7 @@ class Update:
         self.weights, self.weight_grad = flat[:, :weight_count], grad[:, :weight_count]
         self.l1: Coefficient = coefficient([recipe.l1 for recipe in recipes], flat)
         self.l2: Coefficient = coefficient([recipe.l2 for recipe in recipes], flat)
+        self.half_l2 = 0.5 * self.l2
         self.has_l1, self.has_l2 = any(recipe.l1 for recipe in recipes), any(recipe.l2 for recipe in recipes)
         self.clipped = any(recipe.clip_norm is not None for recipe in recipes)
         self.clip = flat.new_tensor([math.inf if r.clip_norm is None else r.clip_norm for r in recipes]).unsqueeze(1)
@@ -38,8 +39,10 @@ class Update:
         if self.has_l1:
             parts.append(torch.linalg.vector_norm(self.weights, ord=1, dim=1, keepdim=True).mul_(self.l1))
         if self.has_l2:
-            parts.append(torch.linalg.vector_norm(self.weights, dim=1, keepdim=True).square_().mul_(self.l2).mul_(0.5))
-        return torch.cat(parts, 1).sum(1) if parts else self.weights.new_zeros(len(self.weights))
+            parts.append(torch.linalg.vector_norm(self.weights, dim=1, keepdim=True).square_().mul_(self.half_l2))
+        if not parts:
+            return self.weights.new_zeros(len(self.weights))
+        return (parts[0] if len(parts) == 1 else parts[0] + parts[1]).squeeze(1)
 
     def step(self, s: int) -> None:
         """Make the planned step s from the gradient."""

@@ -92,9 +92,10 @@ class Validation:
             x, target, raw = self._gather(cut, dtype)
             out = scores(x)
             expanded = self.objective.expand(target, 0.0, dtype)
-            total[:, 0] += (self.objective.report(out, expanded) * raw).double().sum(-1)
+            loss, hits = self.objective.judge(out, expanded, target)
+            total[:, 0] += (loss * raw).double().sum(-1)
             total[:, 1] += raw.double().sum(-1)
-            total[:, 2:] += (self.objective.hits(out, target) * raw.unsqueeze(-1)).double().sum(-2)
+            total[:, 2:] += (hits * raw.unsqueeze(-1)).double().sum(-2)
         return figures(total.cpu().numpy(), self.objective, self.spread)
 
     def _gather(self, cut: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
