@@ -294,6 +294,24 @@ def test_failures_are_named_and_the_rest_is_complete(monkeypatch: pytest.MonkeyP
         mn.MLPSearchCV(sgd, {"activation": ["no such"]}, cv=2).fit(IRIS_X, IRIS_Y)
 
 
+@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
+def test_the_candidates_of_a_fold_share_their_rows(weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    globals_ = together.train_what_can.__globals__
+    run, stacks = globals_["Run"], []
+
+    class Seen(run):  # type: ignore[misc, valid-type]
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, **more)
+            stacks.append([place.stop - place.start for place in self.stacks.places])
+
+    monkeypatch.setitem(globals_, "Run", Seen)
+    monkeypatch.setattr("manynets.data.batches.STACK_NUMBERS", 1)
+    more = {"sample_weight": np.linspace(0.5, 1.5, len(IRIS_Y))} if weighted else {}
+    grid = {"learning_rate_init": np.geomspace(1e-3, 1e-1, 9).tolist()}
+    mn.MLPSearchCV(clone(NET).set_params(random_state=0), grid, cv=3, refit=False).fit(IRIS_X, IRIS_Y, **more)
+    assert stacks == [[9, 9, 9]]
+
+
 def test_one_warning_counts_what_did_not_converge() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

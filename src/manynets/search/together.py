@@ -278,14 +278,18 @@ def _train(
             continue
         members: list[Member] = []
         owners: dict[int, tuple[Fit, int]] = {}
+        weighted: dict[tuple[bytes, bytes], NDArray[np.float64]] = {}  # fits with the same weights share them, and their order
         for fit in group:
             assert fit.plan is not None
             fit.plan.prepared = Prepared(problem, columns, None, None, fit.estimator.encoder_)
             earlier = kept.get((fit.candidate, fit.fold))
             weights = None
             if fit.own is not None:
-                weights = np.zeros(len(problem.rows))
-                weights[fit.own[0]] = fit.own[1]
+                same = fit.own[0].tobytes(), fit.own[1].tobytes()
+                if same not in weighted:
+                    weighted[same] = np.zeros(len(problem.rows))
+                    weighted[same][fit.own[0]] = fit.own[1]
+                weights = weighted[same]
             for k, member in enumerate(fit.plan.members):
                 number = len(owners)
                 owners[number] = fit, k
