@@ -241,11 +241,9 @@ class Slots:
         self.labels = rows.target.index_select(0, index).view(steps, u, self.size, *rows.target.shape[1:])
         labels = self.orders.by_network(self.labels) if self.by_network else self.labels
         self.target[:steps].copy_(objective.expand(labels, smoothing, self.x.dtype))
-        if self.raw is not None and self.weights is not None:
+        if self.raw is not None and self.weights is not None and weights is not None:
             raw = self.raw[:steps]
-            if weights is None:
-                raw.fill_(1.0)
-            elif weights.ndim == 1:
+            if weights.ndim == 1:
                 raw.copy_(weights.index_select(0, index).view(raw.shape))
             else:
                 raw.copy_(weights.gather(1, order).view(u, steps, self.size).transpose(0, 1))

@@ -7,7 +7,6 @@ import functools
 import itertools
 import math
 import sys
-import types
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +24,7 @@ from manynets.data.check import is_frame
 from manynets.errors import DataError
 from manynets.estimators import inputs, settings
 from manynets.estimators.lbfgs import train_lbfgs
+from manynets.estimators.partial import PartialFitError
 from manynets.estimators.plan import Data, Plan, Ready, ready, rows_of
 from manynets.fitting import mean_curve, model_of, system_of
 from manynets.model import Model
@@ -36,29 +36,11 @@ from manynets.training.events import Evaluated
 from manynets.training.many import train_members
 from manynets.training.members import Member, Outcome, Progress
 
-__all__ = ["BaseMLP", "PartialFitError", "where_partial_fit_is"]
+__all__ = ["BaseMLP"]
 
 AUTO_BATCH = 200
 AT_ONCE = 1 << 22  # numbers in the widest layer of what is predicted at a time
 NOT_FINITE = "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
-
-
-class PartialFitError(AttributeError, ValueError):
-    """With these parameters there is no partial_fit: `hasattr` says no, and who asks for it anyway is told why."""
-
-
-class where_partial_fit_is:
-    """A method that is there where `_check_partial_fit` does not object, like scikit-learn's `available_if` with its own reason."""
-
-    def __init__(self, method: Callable[..., Any]) -> None:
-        self.method = method
-        functools.update_wrapper(self, method)  # type: ignore[arg-type]
-
-    def __get__(self, owner: Any, kind: Any = None) -> Any:
-        if owner is None:
-            return self.method
-        owner._check_partial_fit()
-        return types.MethodType(self.method, owner)
 
 
 class BaseMLP(BaseEstimator):
