@@ -115,7 +115,11 @@ def systems(case: SearchCase, X: NDArray[np.float32], y: NDArray[np.int64]) -> d
         }
 
     def search(seed: int, **more: Any) -> float:
-        return float(mn.MLPSearchCV(mn.MLPClassifier(**same(seed)), GRID, cv=FOLDS, refit=False, **more).fit(X, y).best_score_)
+        return float(
+            mn.MLPSearchCV(mn.MLPClassifier(**same(seed)), GRID, cv=FOLDS, refit=False, **({"n_jobs": JOBS} | more))
+            .fit(X, y)
+            .best_score_
+        )
 
     def theirs(seed: int) -> float:
         return float(GridSearchCV(MLPClassifier(**same(seed)), GRID, cv=FOLDS, n_jobs=JOBS, refit=False).fit(X, y).best_score_)
@@ -124,6 +128,7 @@ def systems(case: SearchCase, X: NDArray[np.float32], y: NDArray[np.int64]) -> d
     return {
         "scikit-learn": theirs,
         "ours": search,
+        "ours, one process": lambda seed: search(seed, n_jobs=1),
         "ours, halving": lambda seed: search(seed, strategy="halving"),
         "floor": lambda seed: products(case, networks, rows, X.shape[1], 1),
     }

@@ -324,6 +324,7 @@ class _Trials:
                 splits,
                 fit_params=fit_params,
                 kept=earlier,
+                n_jobs=search.n_jobs,
                 observers=progress_observers(search.progress),
                 memory_limit=search.memory_limit,
             )

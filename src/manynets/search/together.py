@@ -24,11 +24,12 @@ from manynets.estimators import MLPClassifier, MLPRegressor, inputs, settings
 from manynets.estimators.plan import Data, Plan, Ready
 from manynets.fitting import Prepared, row_weights
 from manynets.nn.population import Population, Shape
+from manynets.search.processes import train_in_processes
 from manynets.search.scoring import known_scores
 from manynets.spec import Constant, Exponential, InverseScaling, Recipe, StepDecay, Warmup
 from manynets.tasks import Task
 from manynets.training.events import Observer
-from manynets.training.many import Failure, Relay, train_what_can
+from manynets.training.many import Failure, Relay
 from manynets.training.members import Member, Outcome, Problem
 from manynets.training.settings import find_device, torch_settings
 
@@ -219,6 +220,7 @@ def fit_together(
     *,
     fit_params: Mapping[str, Any],
     kept: Mapping[tuple[int, int], Fit],
+    n_jobs: int | None = None,
     observers: Sequence[Observer] = (),
     memory_limit: int | None = None,
 ) -> list[Fit]:
@@ -250,7 +252,7 @@ def fit_together(
                 fit.fail(error)
             fit.seconds = time.perf_counter() - began
             fits.append(fit)
-    _train(fits, folds, kept, observers, memory_limit)
+    _train(fits, folds, kept, n_jobs, observers, memory_limit)
     return fits
 
 
@@ -258,6 +260,7 @@ def _train(
     fits: Sequence[Fit],
     folds: _Folds,
     kept: Mapping[tuple[int, int], Fit],
+    n_jobs: int | None,
     observers: Sequence[Observer],
     memory_limit: int | None,
 ) -> None:
@@ -310,9 +313,8 @@ def _train(
     relay = Relay(jobs[0][0].task.metric, networks, observers) if len(jobs) > 1 else None
     for problem, members, owners in jobs:
         began = time.perf_counter()
-        results = train_what_can(
-            problem, members, observers=list(observers) if relay is None else [relay], memory_limit=memory_limit
-        )
+        watching = list(observers) if relay is None else [relay]
+        results = train_in_processes(problem, members, n_jobs=n_jobs, observers=watching, memory_limit=memory_limit)
         share = (time.perf_counter() - began) / max(1, len(members))
         if relay is not None:
             relay.done(len(members))

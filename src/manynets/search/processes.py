@@ -1,0 +1,87 @@
+"""Networks that are trained in several processes: each has a share of the networks, and all the data, by joblib."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import effective_n_jobs, parallel
+from numpy.typing import NDArray
+from sklearn.utils.parallel import Parallel, delayed
+
+from manynets.data.batches import Rows
+from manynets.nn.population import Shape
+from manynets.spec import MLP
+from manynets.tasks import Task
+from manynets.training.events import Advanced, Event, Finished, Observer, Started
+from manynets.training.many import Failure, groups_of, memory_at_hand, train_what_can
+from manynets.training.members import Member, Outcome, Problem
+
+__all__ = ["train_in_processes"]
+
+
+def train_in_processes(
+    problem: Problem,
+    members: Sequence[Member],
+    *,
+    n_jobs: int | None,
+    observers: Sequence[Observer] = (),
+    memory_limit: int | None = None,
+) -> list[Outcome | Failure]:
+    """Train members without validation sets as `train_what_can`, in n_jobs processes (None, -1, ...: as scikit-learn takes it).
+
+    Observers are told when a process is through with its share, not of what happens in between. What is on a GPU is trained in
+    this process, and so is all where joblib would take threads: those wait for each other.
+    """
+    jobs, device = min(effective_n_jobs(n_jobs), len(members)), problem.rows.x.device
+    threads = getattr(parallel.get_active_backend()[0], "uses_threads", False)
+    if jobs <= 1 or threads or device.type != "cpu":
+        return train_what_can(problem, members, observers=observers, memory_limit=memory_limit)
+    began, through = time.perf_counter(), 0
+    found: dict[int, Outcome | Failure] = {}
+
+    def tell(event: Event) -> None:
+        for observer in observers:
+            observer(event)
+
+    tell(Started(len(members), len(members), 1, problem.task.metric))
+    rows, limit = problem.rows, (memory_at_hand(device) if memory_limit is None else memory_limit) // jobs
+    processes = Parallel(n_jobs=jobs, return_as="generator_unordered")
+    parts = processes(
+        delayed(_train)(problem.task, rows.x.numpy(), rows.target.numpy(), share, limit)
+        for share in _shares(problem, members, jobs)
+    )
+    for part in parts:
+        found |= {result.number: result for result in part}
+        through += len(part)
+        tell(Advanced(through))
+    lost = tuple(n for n, result in found.items() if isinstance(result, Outcome) and result.divergence is not None)
+    tell(Finished(time.perf_counter() - began, lost))
+    return [found[member.number] for member in members]
+
+
+def _train(task: Task, x: NDArray[Any], target: NDArray[Any], members: list[Member], memory_limit: int) -> list[Outcome | Failure]:
+    with warnings.catch_warnings(action="ignore"):  # large arrays come as memory that all processes read, and none writes to
+        rows = Rows(torch.from_numpy(x), torch.from_numpy(target), None)
+    return train_what_can(Problem(task, rows), members, memory_limit=memory_limit)
+
+
+def _shares(problem: Problem, members: Sequence[Member], count: int) -> Iterator[list[Member]]:
+    """Cut members into shares of about the same work, those that can share their steps next to each other."""
+    ordered = [member for group in groups_of(problem, members) for member in group]
+    done = np.cumsum([_work(member, problem) for member in ordered])
+    share_of = np.minimum((done - 0.5 * np.diff(done, prepend=0.0)) / done[-1] * count, count - 1).astype(int)
+    for share in range(count):
+        yield [ordered[place] for place in np.flatnonzero(share_of == share)]
+
+
+def _work(member: Member, problem: Problem) -> float:
+    """Return the multiplications of a member's training, about."""
+    rows = len(problem.rows) if member.rows is None else len(member.rows)
+    assert isinstance(member.spec, MLP)
+    shape = Shape.of(member.spec, problem.rows.x.shape[1], problem.task.outputs)
+    return float(rows * (member.recipe.epochs or 1) * shape.multiplications)
