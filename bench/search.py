@@ -1,8 +1,9 @@
 """Searches and ensembles against scikit-learn's, in turn in this process: python -m bench.search [--quick] [--case NAME].
 
 A case has the same data, folds, candidates and epochs for all systems; scikit-learn searches with its own MLPClassifier and
-n_jobs=2. Each system runs once to warm up and then `rounds` times in turn, after a pause, round r with random_state r: medians of
-the seconds, means of the best scores. The floor are the matrix products of all candidates' steps, as many networks at once.
+n_jobs=2, ours with n_jobs=2 too, and in one process, in which it also halves. Each system runs once to warm up and then `rounds`
+times in turn, after a pause, round r with random_state r: medians of the seconds, means of the best scores. The floor are the
+matrix products of all candidates' steps, as many networks at once.
 """
 
 from __future__ import annotations
@@ -115,11 +116,8 @@ def systems(case: SearchCase, X: NDArray[np.float32], y: NDArray[np.int64]) -> d
         }
 
     def search(seed: int, **more: Any) -> float:
-        return float(
-            mn.MLPSearchCV(mn.MLPClassifier(**same(seed)), GRID, cv=FOLDS, refit=False, **({"n_jobs": JOBS} | more))
-            .fit(X, y)
-            .best_score_
-        )
+        net = mn.MLPClassifier(**same(seed))
+        return float(mn.MLPSearchCV(net, GRID, cv=FOLDS, refit=False, **more).fit(X, y).best_score_)
 
     def theirs(seed: int) -> float:
         return float(GridSearchCV(MLPClassifier(**same(seed)), GRID, cv=FOLDS, n_jobs=JOBS, refit=False).fit(X, y).best_score_)
@@ -127,8 +125,8 @@ def systems(case: SearchCase, X: NDArray[np.float32], y: NDArray[np.int64]) -> d
     networks, rows = FOLDS * int(np.prod([len(values) for values in GRID.values()])), len(X) * (FOLDS - 1) // FOLDS
     return {
         "scikit-learn": theirs,
-        "ours": search,
-        "ours, one process": lambda seed: search(seed, n_jobs=1),
+        "ours": lambda seed: search(seed, n_jobs=JOBS),
+        "ours, one process": search,
         "ours, halving": lambda seed: search(seed, strategy="halving"),
         "floor": lambda seed: products(case, networks, rows, X.shape[1], 1),
     }

@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import manynets as mn
-from manynets.search import together
+from manynets.search import processes
 
 CANCER_X, CANCER_Y = load_breast_cancer(return_X_y=True)
 CANCER_X = (CANCER_X - CANCER_X.mean(0)) / CANCER_X.std(0)
@@ -159,14 +159,14 @@ def test_halving_by_epochs(change: Any, options: Any, monkeypatch: pytest.Monkey
     kwargs = {"cv": StratifiedKFold(2), "return_train_score": True} | options
     theirs = HalvingGridSearchCV(net, grid, resource="max_iter", max_resources=18, **kwargs).fit(IRIS_X, IRIS_Y)
     steps: list[int] = []
-    run = together.train_what_can
+    run = processes.train_what_can
 
     def count(problem: Any, members: Any, **more: Any) -> Any:
         out = run(problem, members, **more)
         steps.append(sum(len(outcome.history["epoch"]) for outcome in out))
         return out
 
-    monkeypatch.setattr(together, "train_what_can", count)
+    monkeypatch.setattr(processes, "train_what_can", count)
     no_fit_alone(monkeypatch)
     ours = mn.MLPSearchCV(net, grid, strategy="halving", **kwargs).fit(IRIS_X, IRIS_Y)
     expected = theirs.cv_results_
@@ -264,7 +264,7 @@ def test_what_cannot_be_trained_with_others_is_fitted_alone() -> None:
 
 def test_failures_are_named_and_the_rest_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     grid = {"learning_rate_init": [0.01, 1e300], "activation": ["relu", "no such"], "hidden_layer_sizes": [(4,), (7,)]}
-    globals_ = together.train_what_can.__globals__
+    globals_ = processes.train_what_can.__globals__
     run = globals_["Run"]
 
     class Small(run):  # type: ignore[misc, valid-type]
@@ -296,7 +296,7 @@ def test_failures_are_named_and_the_rest_is_complete(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
 def test_the_candidates_of_a_fold_share_their_rows(weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    globals_ = together.train_what_can.__globals__
+    globals_ = processes.train_what_can.__globals__
     run, stacks = globals_["Run"], []
 
     class Seen(run):  # type: ignore[misc, valid-type]

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from manynets import rng
@@ -124,7 +123,7 @@ class BaseMLP(BaseEstimator):
         get_ready: Callable[..., Ready] = ready,
     ) -> Plan:
         """Return what is to be trained on data that were read; `get_ready` puts them where training finds them."""
-        random = np.random.RandomState() if self.random_state is None else check_random_state(self.random_state)
+        random = settings.random_of(self)
         if fresh:
             self.t_, self._no_improvement_count = 0, 0
             self.__dict__.pop("_progress", None)

@@ -44,14 +44,16 @@ class MLPSearchCV(BaseSearchCV):
 
     The interface, attributes and results are those of scikit-learn's GridSearchCV, RandomizedSearchCV and HalvingGridSearchCV.
     The estimator may be a Pipeline that ends in one of ours: its first steps are fitted once for each fold (and each setting of
-    theirs). Any other estimator, solver="lbfgs", verbose or callbacks are fitted one by one, as scikit-learn does (n_jobs is for
-    those).
+    theirs). Any other estimator, solver="lbfgs", verbose or callbacks are fitted one by one, as scikit-learn does.
 
     estimator: what to fit. Its parameters are those of each candidate where the search does not change them.
     param_grid: dict of lists, or a list of such dicts: every combination is a candidate.
     param_distributions, n_iter: instead of param_grid: n_iter candidates are drawn, from lists or from distributions with `rvs`;
         with `sampler` from Optuna's distributions or lists.
-    scoring, refit, cv, error_score, return_train_score, n_jobs, verbose, pre_dispatch: as in GridSearchCV.
+    scoring, refit, cv, error_score, return_train_score, verbose, pre_dispatch: as in GridSearchCV.
+    n_jobs: processes that share the networks between them, each with about the same work (None: this one; -1: one for each core).
+        It pays for hundreds of small networks on several cores; a few, or large ones, are as quick in one process, which uses
+        all cores for large products. On a GPU one process trains all.
     strategy: "full", or "halving": all candidates get a little of the resource, the best 1 / factor of them more, and so on.
     resource, factor, min_resources, max_resources, aggressive_elimination: as in HalvingGridSearchCV; the resource is "max_iter"
         (epochs; networks go on from where they were, with the same result as trained anew; by default up to the estimator's own
@@ -60,7 +62,8 @@ class MLPSearchCV(BaseSearchCV):
     sampler: an Optuna sampler. n_iter trials are asked and told in batches of `batch` (extra: optuna). storage, study_name,
         load_if_exists: of the study; trials that are in it count towards n_iter, and their scores are in cv_results_. With
         strategy="halving" each batch is halved, and trials that are left behind are told as pruned.
-    progress: "auto" shows a live display, False nothing. memory_limit: bytes; what would take more is trained in parts.
+    progress: "auto" shows a live display (with n_jobs it moves on when a process is through), False nothing. memory_limit: bytes;
+        what would take more is trained in parts.
 
     Fitted attributes: cv_results_, best_estimator_, best_params_, best_score_, best_index_, refit_time_, scorer_, n_splits_,
     multimetric_, classes_, n_features_in_, feature_names_in_; with halving n_resources_, n_candidates_, n_iterations_,

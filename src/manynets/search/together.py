@@ -96,6 +96,7 @@ class _Part:
     rows: Numbers | None = None
     read: dict[type, tuple[NDArray[Any], Any, dict[str, Any]]] = dataclasses.field(default_factory=dict)
     encoded: dict[bytes, Any] = dataclasses.field(default_factory=dict)
+    targets: dict[Task, NDArray[Any]] = dataclasses.field(default_factory=dict)
     columns: dict[tuple[str, int], NDArray[Any]] = dataclasses.field(default_factory=dict)
 
 
@@ -177,7 +178,6 @@ class _Folds:
 def _plan(fit: Fit, folds: _Folds, head: Any, key: str) -> None:
     """Read the fold's data, or take them as they were read before, and plan the fit of its estimator."""
     estimator = fit.estimator
-    settings.check(estimator)
     fit.part = part = folds.part(fit.fold, head, key, estimator)
     kind = type(estimator)
     if kind not in part.read:
@@ -197,7 +197,12 @@ def _plan(fit: Fit, folds: _Folds, head: Any, key: str) -> None:
     data = Data(x, target, weight, rows=part.rows, encoded=part.encoded, place=folds.place)
 
     def ready(data: Data, base: Recipe, task: Task, *, weight: Any, class_weight: Any, **_: Any) -> Ready:
-        encoded = task.encode(data.y)
+        if data.y is not target:
+            encoded = task.encode(data.y)
+        else:
+            if task not in part.targets:
+                part.targets[task] = task.encode(target)
+            encoded = part.targets[task]
         own = row_weights(task, encoded, len(data.y), weight, class_weight)
         assert data.rows is not None
         fit.target = data.rows, encoded
@@ -241,17 +246,25 @@ def fit_together(
             if head is not None and all(step in (None, "passthrough") for _, step in head.steps):
                 head = None
             key = repr(sorted((k, repr(v)) for k, v in parameters.items() if not k.startswith(f"{name}__")))
+        estimator = given if pipeline is None else given.steps[-1][1]
+        wrong: Exception | None = None
+        try:
+            settings.check(estimator)
+        except Exception as error:
+            wrong = error
         for f in range(len(splits)):
-            last = given if pipeline is None else given.steps[-1][1]
-            last = clone(last) if isinstance(last.random_state, np.random.RandomState) else copy.copy(last)
+            last = clone(estimator) if isinstance(estimator.random_state, np.random.RandomState) else copy.copy(estimator)
             fit = Fit(c, f, last, None if head is None else pipeline)
+            fits.append(fit)
+            if wrong is not None:
+                fit.fail(wrong)
+                continue
             began = time.perf_counter()
             try:
                 _plan(fit, folds, None if head is None else clone(head), "" if head is None else key)
             except Exception as error:
                 fit.fail(error)
             fit.seconds = time.perf_counter() - began
-            fits.append(fit)
     _train(fits, folds, kept, n_jobs, observers, memory_limit)
     return fits
 

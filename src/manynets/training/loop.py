@@ -330,13 +330,13 @@ class Run:
 
     def evaluate(self) -> None:
         """Add an entry to each history, keep the best weights, and end the networks that are through."""
-        log = torch.cat(self.log)
+        log = (self.log[0] if len(self.log) == 1 else torch.cat(self.log)).double().cpu().numpy()
         self.log.clear()
-        bad = ~torch.isfinite(log[..., 0] + log[..., 2])
-        first_bad = torch.where(bad.any(0), bad.to(torch.uint8).argmax(0), -1).cpu().numpy()
-        sound = _all_finite(self.population.flat) & _all_finite(self.population.statistics)
-        finite = sound.cpu().numpy() & (first_bad < 0)
-        sums = log.double().sum(0).cpu().numpy()
+        sound = np.isfinite(log[..., 0]) & np.isfinite(log[..., 2])
+        first_bad = np.full(log.shape[1], -1) if sound.all() else np.where(sound.all(0), -1, sound.argmin(0))
+        finite = (first_bad < 0) & _all_finite(self.population.flat) & _all_finite(self.population.statistics)
+        with np.errstate(invalid="ignore"):
+            sums = log.sum(0)
         tracks, metric = self.tracks, self.problem.task.metric
         loss, score = figures(sums[:, [0, 1, *range(3, sums.shape[1])]], self.objective, self.spread)
         columns = {"loss": loss, metric: score}
@@ -353,9 +353,10 @@ class Run:
         ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
         seen = np.flatnonzero(tracks.alive)
         tracks.alive &= ~ended
-        numbers = tuple(tracks.members[place].number for place in seen)
-        shown = {name: values[seen] for name, values in columns.items()}
-        self._tell(Evaluated(self.step, numbers, shown, int(tracks.alive.sum())))
+        if self.observers:
+            numbers = tuple(tracks.members[place].number for place in seen)
+            shown = {name: values[seen] for name, values in columns.items()}
+            self._tell(Evaluated(self.step, numbers, shown, int(tracks.alive.sum())))
         bad_steps = np.where(first_bad >= 0, first_bad - len(log) + self.step, self.step - 1)
         diverged = self._divergences({place: int(bad_steps[place]) for place in np.flatnonzero(ended & ~finite).tolist()})
         for place in np.flatnonzero(ended).tolist():
@@ -454,7 +455,7 @@ class Run:
                 observer(event)
 
 
-def _all_finite(rows: Tensor) -> Tensor:
+def _all_finite(rows: Tensor) -> NDArray[np.bool_]:
     """Return of each row whether all its numbers are finite. Then its sum is, mostly: large ones are looked at one by one."""
-    finite = torch.isfinite(rows.sum(1))
-    return finite if bool(finite.all()) else torch.isfinite(rows).all(1)
+    finite = np.isfinite(rows.sum(1).cpu().numpy())
+    return finite if finite.all() else torch.isfinite(rows).all(1).cpu().numpy()

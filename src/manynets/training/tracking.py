@@ -93,7 +93,7 @@ class Tracks:
         """Return the history of network k as columns; one without penalties has no column of them."""
         recipe = self.members[k].recipe
         names = [name for name in self.columns if name != "penalty" or recipe.l1 or recipe.l2]
-        return {name: [float(values[k]) for values in self.columns[name]] for name in names}
+        return {name: [values.item(k) for values in self.columns[name]] for name in names}
 
     def progress(self, k: int, steps: int, optimizer: Mapping[str, NDArray[np.float64]]) -> Progress:
         """Return what network k hands to its next training."""

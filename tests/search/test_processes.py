@@ -1,0 +1,120 @@
+"""A search in several processes gives what it gives in one."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_iris
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import manynets as mn
+from manynets.data.batches import Rows
+from manynets.nn.initial import initial_parameters
+from manynets.search import processes
+from manynets.search.processes import train_in_processes
+from manynets.tasks import find_task
+from manynets.training.events import Advanced, Event, Finished, Started
+from manynets.training.many import Failure, train_what_can
+from manynets.training.members import Member, Outcome, Problem
+
+IRIS_X, IRIS_Y = load_iris(return_X_y=True)
+NET = mn.MLPClassifier(6, max_iter=6, random_state=0, learning_rate_init=0.02)
+GRID = {"learning_rate_init": [0.003, 0.03, 0.1], "hidden_layer_sizes": [(4,), (6, 3)]}
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def problem_and_members(specs: list[mn.MLP], recipes: list[mn.Recipe]) -> tuple[Problem, list[Member]]:
+    task = find_task(IRIS_Y)
+    target = torch.from_numpy(np.ascontiguousarray(task.encode(IRIS_Y)))
+    problem = Problem(task, Rows(torch.from_numpy(IRIS_X), target, None))
+    rows = np.arange(0, 150, 2)
+    members = [
+        Member(number, spec, recipe, initial_parameters(spec, 4, 3, seed=number), rows)
+        for number, (spec, recipe) in enumerate(zip(specs, recipes, strict=True))
+    ]
+    return problem, members
+
+
+def no_processes(*args: Any, **options: Any) -> None:
+    raise AssertionError("processes were asked for")
+
+
+@pytest.mark.parametrize(
+    ("estimator", "grid", "options", "weighted"),
+    [
+        (NET, GRID, {}, True),
+        (NET, GRID, {"strategy": "halving"}, False),
+        (make_pipeline(StandardScaler(), NET), {"mlpclassifier__alpha": [0.0, 0.1, 1.0]}, {"return_train_score": True}, False),
+        (
+            mn.MLPRegressor(hidden_layer_sizes=5, max_iter=4, random_state=1, dropout=0.2),
+            {"alpha": [0.0, 0.1]},
+            {"scoring": "r2"},
+            False,
+        ),
+    ],
+    ids=["weights", "halving", "pipeline", "regressor"],
+)
+def test_the_same_results_as_in_one_process(
+    estimator: Any, grid: Any, options: Any, weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {"sample_weight": np.linspace(0.5, 1.5, len(IRIS_Y))} if weighted else {}
+    two = mn.MLPSearchCV(estimator, grid, cv=3, n_jobs=2, **options).fit(IRIS_X, IRIS_Y, **more)
+    monkeypatch.setattr(processes, "Parallel", no_processes)
+    one = mn.MLPSearchCV(estimator, grid, cv=3, **options).fit(IRIS_X, IRIS_Y, **more)
+    assert two.cv_results_["params"] == one.cv_results_["params"]
+    for name, values in one.cv_results_.items():
+        if "_test_" in name or "_train_" in name:
+            np.testing.assert_allclose(two.cv_results_[name], values, rtol=1e-9, atol=1e-12, err_msg=name)
+    assert two.best_params_ == one.best_params_
+
+
+def test_what_goes_wrong_in_a_process_is_named_and_the_rest_is_complete() -> None:
+    good = mn.Recipe(epochs=3, dtype="float64")
+    recipes = [
+        good,
+        dataclasses.replace(good, loss="squared_error"),
+        mn.Recipe(epochs=3, dtype="float64", optimizer=mn.SGD(lr=1e300)),
+    ]
+    problem, members = problem_and_members([mn.MLP(hidden=(4,))] * 3, recipes)
+    events: list[Event] = []
+    found = train_in_processes(problem, members, n_jobs=2, observers=[events.append])
+    assert [type(result) for result in found] == [Outcome, Failure, Outcome]
+    assert [result.number for result in found] == [0, 1, 2]
+    assert "squared_error" in str(found[1].error)  # type: ignore[union-attr]
+    assert found[2].stopped == "diverged"  # type: ignore[union-attr]
+    [alone] = train_what_can(problem, members[:1])
+    for name, value in alone.parameters.items():  # type: ignore[union-attr]
+        np.testing.assert_allclose(found[0].parameters[name], value, rtol=1e-10, err_msg=name)  # type: ignore[union-attr]
+    started, *steps, finished = events
+    assert started == Started(3, 3, 1, "accuracy")
+    assert [type(event) for event in steps] == [Advanced, Advanced]
+    assert steps[-1] == Advanced(3)
+    assert isinstance(finished, Finished)
+    assert finished.diverged == (2,)
+
+
+@pytest.mark.parametrize(("backend", "n_jobs"), [("loky", None), ("loky", 1), ("threading", 2)])
+def test_one_process_where_others_bring_nothing(backend: str, n_jobs: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "Parallel", no_processes)
+    problem, members = problem_and_members([mn.MLP(hidden=(4,))] * 2, [mn.Recipe(epochs=2, dtype="float64")] * 2)
+    with joblib.parallel_config(backend=backend):
+        found = train_in_processes(problem, members, n_jobs=n_jobs)
+    assert [result.stopped for result in found] == ["done", "done"]  # type: ignore[union-attr]
+
+
+def test_shares_are_of_about_the_same_work() -> None:
+    specs = [mn.MLP(hidden=(8,))] * 12 + [mn.MLP(hidden=(96,))] * 2
+    recipes = [mn.Recipe(epochs=2, seed=number % 2) for number in range(14)]
+    problem, members = problem_and_members(specs, recipes)
+    shares = list(processes._shares(problem, members, 3))
+    assert sorted(member.number for share in shares for member in share) == list(range(14))
+    widths = [[member.spec.hidden[0] for member in share] for share in shares]  # type: ignore[union-attr]
+    assert widths == [[8] * 12, [96], [96]]
+    assert [len(share) for share in processes._shares(problem, members[:2], 2)] == [1, 1]
