@@ -157,3 +157,15 @@ def test_unfinished_training_warns_as_scikit_learn_does() -> None:
         assert {w.filename for w in caught} == {__file__} or cls is theirs.MLPClassifier
     assert texts[0] == texts[1]
     assert len(texts[0]) == 2
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_short_last_batch_has_its_own_share_of_the_penalty(solver: str, weighted: bool) -> None:
+    weight = np.random.default_rng(1).uniform(0.5, 3.0, 120) if weighted else None
+    options = {"solver": solver, "alpha": 0.5, "batch_size": 50, "shuffle": False, "max_iter": 20}
+    for kind in ("binary", "regression"):
+        ours, reference = both(kind, options, TARGETS[kind], weight=weight)
+        assert largest_difference(ours, reference) < 1e-10
+        if not weighted:
+            np.testing.assert_allclose(ours.loss_curve_, reference.loss_curve_, rtol=0, atol=1e-10)

@@ -254,7 +254,7 @@ class BaseMLP(BaseEstimator):
             batch = min(int(self.batch_size), rows)
         if self.batch_norm and rows < 2:
             raise DataError("batch_norm needs at least 2 training rows, but there is 1 sample")
-        per_row = batch * total / rows  # what scikit-learn divides a batch's penalty by
+        per_row = batch * total / rows  # what scikit-learn divides the penalty of a full batch by
         halves = base.loss == "half_squared_error"
         changes: dict[str, Any] = {"batch_size": batch, "l2": float(self.alpha) / per_row, "l1": float(self.l1) / per_row}
         if not lbfgs:
@@ -307,7 +307,10 @@ class BaseMLP(BaseEstimator):
             if not incremental:  # warm_start keeps the patience, not the optimizer
                 progress = Progress(best=progress.best, bad=progress.bad)
             own = dataclasses.replace(recipe, seed=seed)
-            members.append(Member(number, network, own, initial, rows, there.validation_rows, progress, True, weight=there.weight))
+            meant = own.batch_size * there.total / there.count if own.batch_size else None
+            members.append(
+                Member(number, network, own, initial, rows, there.validation_rows, progress, True, there.weight, penalty_rows=meant)
+            )
         scale = 1.0 / task.outputs if base.loss == "half_squared_error" else 1.0  # scikit-learn's loss is a mean over outputs
         return Plan(
             network, members[0].recipe, task, members, there.prepared, rows=there.count, columns=data.x.shape[1], scale=scale,

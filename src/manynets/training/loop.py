@@ -168,6 +168,11 @@ class Run:
         for name, fresh in self.update.optimizer.state.items():  # a state that no network left here needs is dropped
             if name in optimizer_state:
                 fresh.copy_(optimizer_state[name])
+        meant = [member.penalty_rows for member in members]
+        self._penalty_rows = None if None in meant else population.flat.new_tensor(meant)
+        counts = np.array([len(self.problem.rows) if mine is None else len(mine) for mine in own])
+        # of an epoch's mean over rows, to which all batches add the same
+        self._penalty_share = 1.0 if None in meant else self.batch_size * self.steps / counts
         norm = isinstance(population, Population) and population.shape.batch_norm
         self._descends = self._closed and self.update.descends and not norm
         courses = [(recipe.schedule, int(total)) for recipe, total in zip(recipes, self.tracks.totals, strict=True)]
@@ -296,7 +301,8 @@ class Run:
                 if halt.asked:
                     return s + 1
             return last
-        if self.device.type == "cuda" and self._closed and last - first == slots.count and last > 1:
+        growth = self._growth(slots)
+        if self.device.type == "cuda" and self._closed and growth is None and last - first == slots.count and last > 1:
             if slots.size in self._graphs:
                 self._replay(slots, penalties)
                 return last
@@ -305,10 +311,27 @@ class Run:
             stacks.step(slots, s)
             if penalties is not None:
                 penalties[s] = update.penalty()
-            update.step(s)
+            update.step(s, 1.0 if growth is None else growth[s])
             if halt.asked:
                 return s + 1
         return last
+
+    def _growth(self, slots: Slots) -> Sequence[Tensor] | None:
+        """Return for each filled slot by what (K, 1) the penalties are multiplied (`Member.penalty_rows`); None: by 1 in all."""
+        if self._penalty_rows is None or not (self.update.has_l1 or self.update.has_l2):
+            return None
+        if slots.raw is None and slots.short is None and slots.size == self.batch_size:
+            return None
+        steps = len(slots.index)
+        if slots.raw is not None:
+            rows = slots.orders.by_network(slots.raw[:steps]).sum(-1)
+            rows = rows.masked_fill(rows == 0, 1.0)
+        else:
+            rows = self.population.flat.new_full((steps, 1), slots.size)
+            if slots.short is not None:
+                rows = rows.repeat(1, len(slots.valid))
+                rows[-1] = slots.valid.sum(-1)
+        return (self._penalty_rows / rows).unsqueeze(-1).unbind(0)
 
     def _replay(self, slots: Slots, penalties: Tensor | None) -> None:
         """Make all steps of a full chunk as one CUDA graph, captured the first time."""
@@ -343,7 +366,7 @@ class Run:
         if self.validation is not None:
             columns["val_loss"], columns["val_" + metric] = self.validation.judge(self.population.scores)
         if "penalty" in self.tracks.columns or self.update.has_l1 or self.update.has_l2:
-            columns["penalty"] = sums[:, 2] / len(log)
+            columns["penalty"] = sums[:, 2] / len(log) * self._penalty_share
         self.seconds, self.began = self.seconds_now, time.perf_counter()
         k = len(tracks)
         when = {"epoch": self.step / self.steps, "step": float(self.step), "seconds": self.seconds}

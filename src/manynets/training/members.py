@@ -55,6 +55,8 @@ class Member:
     weight: what each of the problem's rows counts for this network, (N,), in the place of the problem's own weights.
     start: steps of this very training that were made before: order of rows, masks and schedule go on from there. `progress` is
         then where they ended, and `initial` the weights.
+    penalty_rows: the (weighted) rows of the batch that l1 and l2 are meant for; in one with fewer they are larger in proportion, as
+        scikit-learn has it. None: they are the same in every batch.
     """
 
     number: int
@@ -67,6 +69,7 @@ class Member:
     resumable: bool = False
     weight: NDArray[np.float64] | None = None
     start: int = 0
+    penalty_rows: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +150,7 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
         loss,
         way,
         validated,
+        member.penalty_rows is None,
     )
 
 

@@ -44,12 +44,12 @@ class Update:
             return self.weights.new_zeros(len(self.weights))
         return (parts[0] if len(parts) == 1 else parts[0] + parts[1]).squeeze(1)
 
-    def step(self, s: int) -> None:
-        """Make the planned step s from the gradient."""
+    def step(self, s: int, growth: Coefficient = 1.0) -> None:
+        """Make the planned step s from the gradient, with penalties `growth` times as large."""
         if self.has_l2:
-            add_scaled(self.weight_grad, self.weights, self.l2)
+            add_scaled(self.weight_grad, self.weights, self.l2 * growth)
         if self.has_l1:
-            add_scaled(self.weight_grad, self.weights.sign(), self.l1)
+            add_scaled(self.weight_grad, self.weights.sign(), self.l1 * growth)
         if self.clipped:
             norm = torch.linalg.vector_norm(self.grad, dim=1, keepdim=True)
             self.grad.mul_((self.clip / (norm + 1e-6)).clamp_(max=1.0))
