@@ -324,7 +324,7 @@ class Run:
             return None
         steps = len(slots.index)
         if slots.raw is not None:
-            rows = slots.orders.by_network(slots.raw[:steps]).sum(-1)
+            rows = slots.orders.by_network(slots.raw[:steps].sum(-1))
             rows = rows.masked_fill(rows == 0, 1.0)
         else:
             rows = self.population.flat.new_full((steps, 1), slots.size)
