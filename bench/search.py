@@ -192,7 +192,7 @@ def _missed(case: SearchCase, ratios: dict[str, float], more: dict[str, float], 
     ]
     if more["to_floor"] > case.goals.get("floor", math.inf):
         missed.append(f"{more['to_floor']:.2f} times the floor, goal {case.goals['floor']:g}")
-    if scores["ours"] < scores["scikit-learn"]:
+    if scores["ours"] < scores["scikit-learn"] - 1e-6:
         missed.append(f"best score {scores['ours']:.4f}, scikit-learn's {scores['scikit-learn']:.4f}")
     return missed
 

@@ -259,6 +259,16 @@ class Slots:
             if self.last_raw is not None and self.last_weights is not None:
                 _shares(self.last_raw.copy_(valid), self.last_weights.view(self.last_raw.shape))
 
+    def weighed(self, steps: int) -> Tensor:
+        """Return what the rows of each of the first filled slots weigh together, (steps, K), or (steps, 1) if all networks agree."""
+        if self.raw is not None:
+            return self.orders.by_network(self.raw[:steps].sum(-1))
+        out = self.x.new_full((steps, 1), self.size)
+        if self.short is not None and steps == len(self.index):
+            out = out.repeat(1, len(self.valid))
+            out[-1] = self.valid.sum(-1)
+        return out
+
     def load(self, rows: Rows, start: int) -> int:
         """Gather the rows of the filled slots start, start + 1, ..., where start is a multiple of W; return of how many."""
         index = self.index[start : start + self.width]

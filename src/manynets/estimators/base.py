@@ -244,8 +244,10 @@ class BaseMLP(BaseEstimator):
 
     # --------------------------------------------------------------------------------------------------- train
 
-    def _recipe(self, task: Task, rows: int, total: float, *, incremental: bool, base: Recipe, held_out: bool) -> Recipe:
-        """Return the recipe for this many training rows that weigh `total`, with the seed 0."""
+    def _recipe(
+        self, task: Task, rows: int, total: float, *, incremental: bool, base: Recipe, held_out: bool
+    ) -> tuple[Recipe, float]:
+        """Return the recipe for this many training rows that weigh `total`, with the seed 0, and what a full batch weighs."""
         lbfgs = self.solver == "lbfgs"
         batch = rows if lbfgs else min(AUTO_BATCH, rows)
         if not lbfgs and self.batch_size != "auto":
@@ -265,7 +267,7 @@ class BaseMLP(BaseEstimator):
                 "epochs": 1 if incremental else int(self.max_iter),
                 "clip_norm": None if self.clip_norm is None else float(self.clip_norm),
             }
-        return dataclasses.replace(
+        recipe = dataclasses.replace(
             base,
             **changes,
             shuffle=bool(self.shuffle) and not lbfgs,
@@ -273,6 +275,7 @@ class BaseMLP(BaseEstimator):
             watch="objective" if not held_out else ("metric" if getattr(self, "class_weight", None) is None else "loss"),
             keep="best" if held_out else "last",
         )
+        return recipe, per_row
 
     def _members(
         self,
@@ -292,7 +295,7 @@ class BaseMLP(BaseEstimator):
         weight, class_weight = self._class_weights(data)
         there = get_ready(data, base, task, weight=weight, class_weight=class_weight, encoder=self.encoder_)
         held_out = bool(self.early_stopping) and (data.apart is not None or data.validation is not None)
-        recipe = self._recipe(task, there.count, there.total, incremental=incremental, base=base, held_out=held_out)
+        recipe, per_row = self._recipe(task, there.count, there.total, incremental=incremental, base=base, held_out=held_out)
         before = getattr(self, "_progress", [])
         members = []
         for number in range(int(self.n_networks)):
@@ -307,9 +310,10 @@ class BaseMLP(BaseEstimator):
             if not incremental:  # warm_start keeps the patience, not the optimizer
                 progress = Progress(best=progress.best, bad=progress.bad)
             own = dataclasses.replace(recipe, seed=seed)
-            meant = own.batch_size * there.total / there.count if own.batch_size else None
             members.append(
-                Member(number, network, own, initial, rows, there.validation_rows, progress, True, there.weight, penalty_rows=meant)
+                Member(
+                    number, network, own, initial, rows, there.validation_rows, progress, True, there.weight, penalty_rows=per_row
+                )
             )
         scale = 1.0 / task.outputs if base.loss == "half_squared_error" else 1.0  # scikit-learn's loss is a mean over outputs
         return Plan(

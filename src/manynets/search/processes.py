@@ -41,7 +41,7 @@ def train_in_processes(
     threads = getattr(parallel.get_active_backend()[0], "uses_threads", False)
     if jobs <= 1 or threads or device.type != "cpu":
         return train_what_can(problem, members, observers=observers, memory_limit=memory_limit)
-    began, through = time.perf_counter(), 0
+    began = time.perf_counter()
     found: dict[int, Outcome | Failure] = {}
 
     def tell(event: Event) -> None:
@@ -54,11 +54,11 @@ def train_in_processes(
     parts = processes(
         delayed(_train)(problem.task, rows.x.numpy(), rows.target.numpy(), share, limit)
         for share in _shares(problem, members, jobs)
+        if share
     )
     for part in parts:
         found |= {result.number: result for result in part}
-        through += len(part)
-        tell(Advanced(through))
+        tell(Advanced(len(found)))
     lost = tuple(n for n, result in found.items() if isinstance(result, Outcome) and result.divergence is not None)
     tell(Finished(time.perf_counter() - began, lost))
     return [found[member.number] for member in members]

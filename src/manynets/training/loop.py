@@ -322,15 +322,8 @@ class Run:
             return None
         if slots.raw is None and slots.short is None and slots.size == self.batch_size:
             return None
-        steps = len(slots.index)
-        if slots.raw is not None:
-            rows = slots.orders.by_network(slots.raw[:steps].sum(-1))
-            rows = rows.masked_fill(rows == 0, 1.0)
-        else:
-            rows = self.population.flat.new_full((steps, 1), slots.size)
-            if slots.short is not None:
-                rows = rows.repeat(1, len(slots.valid))
-                rows[-1] = slots.valid.sum(-1)
+        rows = slots.weighed(len(slots.index))
+        rows = rows.masked_fill(rows == 0, 1.0)
         return (self._penalty_rows / rows).unsqueeze(-1).unbind(0)
 
     def _replay(self, slots: Slots, penalties: Tensor | None) -> None:

@@ -89,16 +89,13 @@ def report(objective: Objective, slots: Slots, steps: int, penalties: Tensor | N
     target = target if slots.by_network else by_network(target)
     loss, hits = objective.judge(scores, target, by_network(slots.labels[:steps]))
     log = hits.new_zeros(*loss.shape[:2], 3 + hits.shape[-1])
-    if slots.raw is None:
-        log[..., 1] = slots.size
-        if slots.short is not None and steps == len(slots.index):
-            log[-1, :, 1] = slots.valid.sum(-1)
-            loss[-1].mul_(slots.valid)
-            hits[-1].mul_(slots.valid.unsqueeze(-1))
-    else:
+    log[..., 1] = slots.weighed(steps)
+    if slots.raw is not None:
         raw = by_network(slots.raw[:steps])
-        log[..., 1] = raw.sum(-1)
         loss, hits = loss * raw, hits * raw.unsqueeze(-1)
+    elif slots.short is not None and steps == len(slots.index):
+        loss[-1].mul_(slots.valid)
+        hits[-1].mul_(slots.valid.unsqueeze(-1))
     torch.sum(loss, -1, out=log[..., 0])
     torch.sum(hits, -2, out=log[..., 3:])
     if penalties is not None:
