@@ -408,13 +408,22 @@ def test_prediction_of_several_networks_is_their_mean() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: several("multiclass"), lambda: fit(dataclasses.replace(SPEC, batch_norm=True)), lambda: fit(Own())]
+    "make",
+    [
+        lambda: several("multiclass"),
+        lambda: fit(dataclasses.replace(SPEC, batch_norm=True)),
+        lambda: fit(dataclasses.replace(SPEC, activation="gelu", bias=False)),
+        lambda: fit(dataclasses.replace(SPEC, hidden=())),
+        lambda: fit(Own()),
+    ],
 )
-def test_one_row_and_chunks_are_the_same_as_all(make: Any) -> None:
+def test_one_row_and_chunks_are_the_same_as_all(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = make(), data()[0]
     whole = model.scores(x)
     assert whole.shape == (model.size, N, 3)
     model._chunk = 7
+    monkeypatch.setattr("manynets.model.CHUNKS_AT_ONCE", 3)
+    monkeypatch.setattr("manynets.model.MODULE_ROWS", 7)
     assert_close(model.scores(x), whole, "float32")
     one = np.concatenate([model.scores(x[i : i + 1]) for i in range(N)], axis=1)
     assert_close(one, whole, "float32")

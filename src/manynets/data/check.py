@@ -32,7 +32,7 @@ def as_matrix(x: Any, *, columns: int | None = None) -> NDArray[Any] | Tensor:
     """
     if hasattr(x, "tocsr") or (isinstance(x, Tensor) and x.layout != torch.strided):
         raise DataError(f"X is sparse ({type(x).__name__}); make it dense, with X.toarray() or X.to_dense(), or use the estimators")
-    if np.ma.is_masked(x):
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         raise DataError(
             f"X has {int(np.ma.getmaskarray(x).sum())} masked values; fill them in, with X.filled(value), or remove those rows"
         )
@@ -103,9 +103,11 @@ def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dt
         if not x.flags.writeable or not x.flags.c_contiguous or not x.dtype.isnative:
             x = np.array(x, dtype=x.dtype.newbyteorder("="), order="C")
         x = torch.from_numpy(x)
+    elif x.requires_grad:
+        x = x.detach()
     if x.dtype == dtype and x.device == device:
-        return x.detach()
-    out = x.detach().to(device, dtype)
+        return x
+    out = x.to(device, dtype)
     if out.dtype.itemsize < x.dtype.itemsize and out.dtype.is_floating_point and not _all_finite(out):
         column = int(torch.nonzero(~torch.isfinite(out).reshape(len(out), -1).all(0))[0])
         most = float(x.reshape(len(out), -1)[:, column].abs().max())

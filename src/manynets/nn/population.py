@@ -150,16 +150,22 @@ class Population:
 
     def scores(self, x: Tensor) -> Tensor:
         """Return raw scores (K, N, O) in prediction mode for x: (N, D) shared by all, or (K, N, D). No gradient is kept."""
+        if self.size == 1:
+            return self.forward(x[0] if x.ndim == 3 else x).unsqueeze(0)
+        return self.forward(x if x.ndim == 3 else x.expand(self.size, *x.shape))
+
+    def forward(self, h: Tensor, buffers: Sequence[Tensor | None] = ()) -> Tensor:
+        """Return what `scores` does for x (K, N, D); for K = 1 neither has the first axis.
+
+        buffers: what the product of each layer is written to (None: to a new tensor).
+        """
         kind, single, last = ACTIVATIONS[self.shape.activation], self.size == 1, len(self.shape.hidden)
-        if single:
-            h = x[0] if x.ndim == 3 else x
-        else:
-            h = x if x.ndim == 3 else x.expand(self.size, *x.shape)
         for i, (weight, bias) in enumerate(self._stages):
+            out = buffers[i] if buffers else None
             if bias is None:
-                h = torch.mm(h, weight) if single else torch.bmm(h, weight)
+                h = torch.mm(h, weight, out=out) if single else torch.bmm(h, weight, out=out)
             else:
-                h = torch.addmm(bias, h, weight) if single else torch.baddbmm(bias, h, weight)
+                h = torch.addmm(bias, h, weight, out=out) if single else torch.baddbmm(bias, h, weight, out=out)
             if i == last:
                 break
             if self.shape.batch_norm:
@@ -169,7 +175,19 @@ class Population:
                 kind.run(h, h)
             else:
                 h = kind.call(h)
-        return h.unsqueeze(0) if single else h
+        return h
+
+    def write_scores(self, x: Tensor, out: Tensor, rows: int) -> None:
+        """Write raw scores for x (N, D) to out (K, N, O), so many rows at a time in buffers that are made once."""
+        lead = () if self.size == 1 else (self.size,)
+        buffers: list[Tensor] = []
+        for part, scores in zip(torch.split(x, rows), torch.split(out, rows, dim=1), strict=True):
+            if not buffers or len(part) != rows:
+                buffers = [x.new_empty(*lead, len(part), units) for units in self.shape.hidden]
+            if lead:  # a batched product into a view with gaps falls back to one product each
+                scores.copy_(self.forward(part.expand(*lead, *part.shape), [*buffers, None]))
+            else:
+                self.forward(part, [*buffers, scores[0]])
 
     def norm(self, i: int) -> tuple[Tensor, Tensor]:
         """Return slope and shift (K, 1, H) of hidden layer i's batch norm in prediction mode: y = slope * z + shift."""

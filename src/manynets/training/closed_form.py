@@ -85,7 +85,7 @@ class Scratch:
 class _Buffers:
     """What one batch size needs: the input, the activation and the derivative of each layer."""
 
-    def __init__(self, owner: ClosedForm, size: int) -> None:
+    def __init__(self, owner: ClosedForm, size: int, *, gaps: bool) -> None:
         shape, buffer, k = owner.shape, owner.scratch, owner.population.size
         lead = (size,) if k == 1 else (k, size)
         separate = not owner.kind.from_output
@@ -107,6 +107,8 @@ class _Buffers:
         self.d.append(buffer("d", *lead[:-1], shape.out_features, size).mT)
         self.d_turned = [d.mT for d in self.d]
         self.top_turned = self.dropped[-1].mT if self.dropped else None  # the last layer's input
+        # a product into a view with gaps between the networks falls back to one product each
+        self.scores = buffer("scores", *lead[:-1], shape.out_features, size) if gaps and k > 1 else None
         self.ones = owner.population.flat.new_ones(size)
 
 
@@ -161,10 +163,10 @@ class ClosedForm:
         """Run slot s of a part forward and backward: its scores and the gradient are written; or descend with this learning rate."""
         slot = part.slots[s]
         if slot.size not in self._buffers:
-            self._buffers[slot.size] = _Buffers(self, slot.size)
+            self._buffers[slot.size] = _Buffers(self, slot.size, gaps=not slot.turned_scores.is_contiguous())
         b = self._buffers[slot.size]
         masks = self.masks.of(slot.place, slot.size)
-        raw, scores = slot.raw, slot.turned_scores
+        raw, scores = slot.raw, slot.turned_scores if b.scores is None else b.scores
         last = len(b.z)
 
         h, turned = slot.x, slot.turned_x
@@ -183,6 +185,8 @@ class ClosedForm:
             h = a if mask is None else torch.mul(a, mask, out=b.dropped[i])
             inputs.append(h)
         self._scores(turned if b.top_turned is None else b.top_turned, scores)
+        if b.scores is not None:
+            slot.turned_scores.copy_(scores)
 
         d = b.d[last]
         self.objective.gradient(scores, slot.turned_target, out=b.d_turned[last])
@@ -190,7 +194,7 @@ class ClosedForm:
         for i in range(last, -1, -1):
             below = b.d[i - 1] if i else None
             if below is not None:
-                self._product(d, self.weights[i], self.scales[i], below)
+                self._down(i, d, below)
             if i:
                 self._emit(i, d, b.d_turned[i], b.d_turned[i], inputs[i], b.ones, descend)
             else:
@@ -218,6 +222,13 @@ class ClosedForm:
             self.addmm(self.last_bias, self.weights[-1], turned, alpha=scale, out=out)
         else:
             self._product(self.weights[-1], turned, scale, out)
+
+    def _down(self, i: int, d: Tensor, below: Tensor) -> None:
+        """Write the derivative by the input of layer i."""
+        if d.shape[-1] == 1 and self.scales[i] == 1.0:
+            torch.mul(d, self.weights[i], out=below)  # of one output: an outer product
+        else:
+            self._product(d, self.weights[i], self.scales[i], below)
 
     def _product(self, left: Tensor, right: Tensor, scale: float, out: Tensor) -> None:
         if scale == 1.0:
