@@ -127,6 +127,8 @@ class Model:
         rows = matrix.shape[0]
         if rows <= self._chunk:
             x = to_tensor(matrix, device=CPU, dtype=self._dtype)
+            if rows == 1 and self._population.takes_row:
+                return self._population.row_scores(x.numpy()[0])[None, None]
             return self._population.forward(x).numpy()[None] if self._size == 1 else self._population.scores(x).numpy()
         out = torch.empty(self.size, rows, self.task.outputs, dtype=self._dtype, device=CPU)
         step = self._chunk * CHUNKS_AT_ONCE

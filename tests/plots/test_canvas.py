@@ -109,6 +109,13 @@ def test_a_long_title_is_broken_within_the_axes() -> None:
     assert title.y1 <= whole.y1 + 1
 
 
+def test_a_line_of_a_title_has_no_dot_at_its_ends() -> None:
+    ax = plots.history([1, 2], {"loss": [1, 2]}, title=" · ".join(["wine"] * 40))
+    lines = ax.get_title().splitlines()
+    assert len(lines) > 1
+    assert all(line.startswith("wine") and line.endswith("wine") for line in lines)
+
+
 def test_lines_keep_away_from_the_colour_of_the_paper() -> None:
     light, dark = Figure(facecolor="white").add_subplot(), Figure(facecolor="black").add_subplot()
     full = colormaps["cividis"]

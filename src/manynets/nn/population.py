@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,13 @@ __all__ = ["BN_EPS", "BN_MOMENTUM", "Population", "Shape", "norm_rows"]
 
 BN_EPS = 1e-5
 BN_MOMENTUM = 0.1
+# in place, of what NumPy has in one call that cannot overflow
+ROW_ACTIVATIONS: dict[Activation, Callable[[NDArray[Any]], object]] = {
+    "identity": lambda z: None,
+    "relu": lambda z: np.maximum(z, 0, out=z),
+    "leaky_relu": lambda z: np.maximum(z, 0.01 * z, out=z),
+    "tanh": lambda z: np.tanh(z, out=z),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +182,27 @@ class Population:
                 kind.run(h, h)
             else:
                 h = kind.call(h)
+        return h
+
+    @functools.cached_property
+    def takes_row(self) -> bool:
+        """Whether `row_scores` can be asked."""
+        at_hand = self.size == 1 and self.flat.device.type == "cpu"
+        return at_hand and self.shape.activation in ROW_ACTIVATIONS and not self.shape.batch_norm
+
+    @functools.cached_property
+    def _row_stages(self) -> list[tuple[NDArray[Any], NDArray[Any] | None]]:
+        return [(weight.numpy(), None if bias is None else bias.numpy()) for weight, bias in self._stages]
+
+    def row_scores(self, h: NDArray[Any]) -> NDArray[Any]:
+        """Return the scores (O,) of one row (D,), as `scores` does: by NumPy, whose calls cost less than half of torch's."""
+        last = len(self.shape.hidden)
+        for i, (weight, bias) in enumerate(self._row_stages):
+            h = h.dot(weight)
+            if bias is not None:
+                h += bias
+            if i < last:
+                ROW_ACTIVATIONS[self.shape.activation](h)
         return h
 
     def write_scores(self, x: Tensor, out: Tensor, rows: int) -> None:

@@ -161,14 +161,15 @@ def is_number(value: object) -> bool:
 
 
 def write_title(ax: Axes, title: object) -> None:
-    """Set the title, broken into lines that fit the width of the axes."""
+    """Set the title, broken into lines that fit the width of the axes; a line neither begins nor ends with a "·"."""
     if title is None:
         return
     lines = [plain(line) for line in str(title).splitlines()]
     size = "large" if max(map(len, lines), default=0) <= 40 else "medium"
     text = ax.set_title("\n".join(lines), fontsize=size)
     width = ax.get_window_extent().width * 72 / ax.figure.dpi / (0.53 * float(text.get_fontsize()))
-    text.set_text("\n".join(part for line in lines for part in textwrap.wrap(line, max(int(width), 16)) or [""]))
+    wrapped = [part.strip(" ·") for line in lines for part in textwrap.wrap(line, max(int(width), 16)) or [""]]
+    text.set_text("\n".join(wrapped))
 
 
 def hide_axis(ax: Axes) -> None:
