@@ -74,7 +74,7 @@ class Model:
         self._population: Population | None = None
         if spec is not None:
             shape = Shape.of(spec, in_features, task.outputs)
-            self._population = Population.start(shape, members, device=torch.device("cpu"), dtype=self._dtype)
+            self._population = Population.start(shape, members, device=CPU, dtype=self._dtype)
             widest = max(in_features, task.outputs, *spec.hidden) if spec.hidden else max(in_features, task.outputs)
             self._chunk = max(1, ROWS_AT_ONCE // (widest * len(members)))
 
@@ -129,7 +129,7 @@ class Model:
             x = to_tensor(matrix, device=CPU, dtype=self._dtype)
             if rows == 1 and self._population.takes_row:
                 return self._population.row_scores(x.numpy()[0])[None, None]
-            return self._population.forward(x).numpy()[None] if self._size == 1 else self._population.scores(x).numpy()
+            return self._population.scores(x).numpy()
         out = torch.empty(self.size, rows, self.task.outputs, dtype=self._dtype, device=CPU)
         step = self._chunk * CHUNKS_AT_ONCE
         for start in range(0, rows, step):
