@@ -158,7 +158,6 @@ class Adam(Optimizer):
     def __init__(self, specs: Sequence[spec.Adam | spec.AdamW], flat: Tensor, grad: Tensor) -> None:
         super().__init__(specs, flat, grad)
         self.decoupled = isinstance(specs[0], spec.AdamW)
-        self.kernel: Any = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
         self.betas = np.array([one.betas for one in specs], dtype=np.float64)
         self.rest = [coefficient(column.tolist(), flat) for column in (1 - self.betas).T]
         self.beta2 = coefficient(self.betas[:, 1].tolist(), flat)
@@ -212,11 +211,12 @@ class Adam(Optimizer):
     def step(self, s: int) -> None:
         if self.runs:
             self.count.fill_(self.before + s + 1)
+            kernel = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
             for (start, parts), rates in zip(self.runs, self.run_rates, strict=True):
-                self._fused(parts, self.specs[start], *rates[s], self.specs[start].weight_decay)
+                self._fused(kernel, parts, self.specs[start], *rates[s], self.specs[start].weight_decay)
             return
         if self.spare is None:
-            self.spare = torch.empty_like(self.flat)
+            self.spare = torch.zeros_like(self.flat)
         mean, square = self.state["mean"], self.state["square"]
         if self.decoupled:
             if not isinstance(self.decay, float) or self.decay:
@@ -226,19 +226,20 @@ class Adam(Optimizer):
             grad = self._decayed()
         if self.one_kernel:
             self.count.fill_(self.before + s + 1)
-            move = self.spare.zero_()
-            self._fused([[move], [grad], [mean], [square]], self.specs[0], 1.0, self.scalars[s], 0.0)
-            add_scaled(self.flat, move, self.rate[s])
+            parts = [[self.spare], [grad], [mean], [square]]
+            # at rate 1, a decay of 1 takes the last step's move back to 0 within the kernel
+            self._fused(torch._fused_adamw_, parts, self.specs[0], 1.0, self.scalars[s], 1.0)
+            add_scaled(self.flat, self.spare, self.rate[s])
             return
         mean.add_(torch.sub(grad, mean, out=self.spare).mul_(self.rest[0]))
         square.mul_(self.beta2).add_(torch.mul(grad, grad, out=self.spare).mul_(self.rest[1]))
         below = torch.sqrt(square, out=self.spare).div_(self.root[s]).add_(self.eps[s])
         add_scaled(self.flat, torch.div(mean, below, out=below), self.rate[s], -1.0)
 
-    def _fused(self, parts: list[list[Tensor]], one: Any, rate: float, eps: float, decay: float) -> None:
+    def _fused(self, kernel: Any, parts: list[list[Tensor]], one: Any, rate: float, eps: float, decay: float) -> None:
         betas = {"beta1": one.betas[0], "beta2": one.betas[1]}
         more = {"weight_decay": decay, "eps": eps, "amsgrad": False, "maximize": False}
-        self.kernel(*parts, [], [self.count], lr=rate, **betas, **more)
+        kernel(*parts, [], [self.count], lr=rate, **betas, **more)
 
 
 @final

@@ -11,7 +11,7 @@ finaliser of SplitMix64, Steele et al. 2014.
 from __future__ import annotations
 
 import threading
-from typing import Literal
+from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,13 @@ __all__ = [
     "GOLDEN",
     "MIX",
     "PURPOSES",
+    "Order",
     "Purpose",
+    "Shuffles",
     "drop_levels",
     "generator",
     "mix64",
+    "order_of",
     "permutation",
     "random_bytes",
     "step_words",
@@ -82,6 +85,55 @@ def permutation(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
     _mine.generator.bit_generator.state = blank | {"state": {"counter": _ZEROS, "key": key}}
     order: NDArray[np.int64] = _mine.generator.permutation(rows)
     return order
+
+
+@final
+class Shuffles:
+    """The orders in which scikit-learn's MLP visits its rows: in each epoch that of the epoch before, shuffled anew.
+
+    random: the generator as it is before the first epoch, a Mersenne Twister, or another to seed one by. Equal states are equal, and
+    give equal orders. Any epoch may be asked for; the one after the last is made at once.
+    """
+
+    def __init__(self, random: np.random.RandomState) -> None:
+        state: Any = random.get_state(legacy=False)
+        if state["bit_generator"] != "MT19937":
+            state = np.random.RandomState(random.randint(2**31 - 1)).get_state(legacy=False)
+        self._start = state["state"]["key"].tobytes(), int(state["state"]["pos"])
+        self._random: np.random.RandomState | None = None
+        self._epoch = -1
+        self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    def order(self, epoch: int, rows: int) -> NDArray[np.int64]:
+        """Return the order, shape (rows,), of an epoch (the first is 0)."""
+        if self._random is None or epoch < self._epoch or rows != len(self._order):
+            key, place = self._start
+            self._random = np.random.RandomState(0)
+            self._random.set_state({"bit_generator": "MT19937", "state": {"key": np.frombuffer(key, np.uint32), "pos": place}})
+            self._epoch, self._order = -1, np.arange(rows)
+        while self._epoch < epoch:
+            shuffled = np.arange(rows)
+            self._random.shuffle(shuffled)
+            self._order = self._order[shuffled]
+            self._epoch += 1
+        return self._order
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Shuffles) and self._start == other._start
+
+    def __hash__(self) -> int:
+        return hash(self._start)
+
+
+Order: TypeAlias = int | Shuffles | None
+"""By what a network visits its rows: a seed (`permutation`), scikit-learn's shuffles, or None: as they lie."""
+
+
+def order_of(order: Order, epoch: int, rows: int) -> NDArray[np.int64]:
+    """Return the order, shape (rows,), of an epoch (the first is 0)."""
+    if order is None:
+        return np.arange(rows)
+    return order.order(epoch, rows) if isinstance(order, Shuffles) else permutation(order, epoch, rows)
 
 
 def _mix(word: NDArray[np.uint64], spare: NDArray[np.uint64]) -> None:

@@ -104,9 +104,8 @@ def test_batches_are_the_permutation_cut(stacks: list[slice], folds: str, size: 
         stacks=stacks,
         own=own,
         weights=[None, None],
-        seeds=seeds,
+        orders=seeds,
         batch_size=size,
-        shuffle=True,
         merge_single=merge,
         smoothing=0.0,
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 import manynets as mn
 from manynets.data.batches import SHARING
+from manynets.spec import Activation
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files
+from manynets.training.closed_form import ClosedForm
 from manynets.training.loop import Run
 from manynets.training.many import groups_of
 from manynets.training.members import Member, Problem
@@ -74,6 +77,46 @@ def keeper(
     problem: Problem, members: list[Member], *, checkpoint: Checkpoint | None = None, resume: Path | None = None
 ) -> Checkpoints:
     return Checkpoints(problem, members, checkpoint=checkpoint, resume=resume, system={})
+
+
+NARROW = {
+    "one layer": mn.MLP(hidden=(5,)),
+    "two layers": mn.MLP(hidden=(5, 6)),
+    "dropout": mn.MLP(hidden=(5, 6), dropout=0.3),
+    "batch norm": mn.MLP(hidden=(5, 6), batch_norm=True),
+    **{name: mn.MLP(hidden=(5, 6), activation=name) for name in get_args(Activation)},
+}
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["adam", "plain sgd"])
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+@pytest.mark.parametrize("name", NARROW)
+def test_a_narrow_first_layer_is_one_wide_product(name: str, task: str, plain: bool) -> None:
+    problem = problem_of(task, rows=30, columns=11)
+    members = []
+    for number in range(SHARING):
+        optimizer = mn.SGD(lr=0.05) if plain else mn.Adam(lr=0.01 + 0.002 * number, eps=1e-4)
+        recipe = mn.Recipe(epochs=3, batch_size=8, optimizer=optimizer, l2=0.0 if plain else 0.1 * number, dtype="float64")
+        member = member_of(problem, number, NARROW[name], dataclasses.replace(recipe, seed=number))
+        members.append(dataclasses.replace(member, recipe=recipe))  # weights of its own, the same order of rows
+    together = Run(problem, members)
+    for outcome in together.run():
+        assert_same_outcome(outcome, run(problem, members[outcome.number])[0], "float64")
+    [gradient] = together.stacks.gradients
+    assert isinstance(gradient, ClosedForm)
+    assert all(buffers.wide is not None for buffers in gradient._buffers.values())
+
+
+def test_stacks_are_cut_to_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problem_of("binary", rows=30)
+    recipe = mn.Recipe(epochs=2, batch_size=8, dtype="float64")
+    members = [member_of(problem, number, mn.MLP(hidden=(6,)), recipe) for number in range(2 * SHARING + 1)]
+    assert [part.stop - part.start for part in Run(problem, members).stacks.places] == [2 * SHARING + 1]
+    monkeypatch.setattr("manynets.training.stacks.LAYER_BYTES", SHARING * 8 * 6 * 8)
+    together = Run(problem, members)
+    assert [part.stop - part.start for part in together.stacks.places] == [5, 6, 6]
+    for outcome in together.run():
+        assert_same_outcome(outcome, run(problem, members[outcome.number])[0], "float64")
 
 
 def test_a_search_in_stacks_resumes_bit_for_bit(tmp_path: Path) -> None:

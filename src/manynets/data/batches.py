@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manynets import rng
+from manynets.rng import Order, order_of
 from manynets.tasks.objectives import Objective
 
 __all__ = ["SHARING", "Batches", "Chunk", "Part", "Rows", "Slot", "Slots", "order_keys", "stacks_of", "steps_per_epoch"]
@@ -34,10 +34,10 @@ def steps_per_epoch(rows: int, batch_size: int, *, merge_single: bool) -> int:
 
 
 def order_keys(
-    own: Sequence[NDArray[np.int64] | None], weights: Sequence[NDArray[np.float64] | None], seeds: Sequence[int], *, shuffle: bool
-) -> list[tuple[int, int, int]]:
+    own: Sequence[NDArray[np.int64] | None], weights: Sequence[NDArray[np.float64] | None], orders: Sequence[Order]
+) -> list[tuple[int, int, Order]]:
     """Return a key of each network that is the same for those that visit the same rows, with the same weights, in the same order."""
-    return [(id(mine), id(weight), seed if shuffle else 0) for mine, weight, seed in zip(own, weights, seeds, strict=True)]
+    return [(id(mine), id(weight), order) for mine, weight, order in zip(own, weights, orders, strict=True)]
 
 
 def stacks_of(keys: Sequence[Hashable], numbers: int) -> list[slice]:
@@ -292,9 +292,9 @@ class Chunk:
 
 
 class Batches:
-    """The batches of K networks: order by (seed, epoch), chunks of slots between any two steps of an epoch.
+    """The batches of K networks: order by (order, epoch), chunks of slots between any two steps of an epoch.
 
-    stacks: cuts the networks into neighbours that go together; see `stacks_of`.
+    stacks: cuts the networks into neighbours that go together; see `stacks_of`. orders: by what each network visits its rows.
     """
 
     def __init__(
@@ -306,16 +306,14 @@ class Batches:
         stacks: Sequence[slice],
         own: Sequence[NDArray[np.int64] | None],
         weights: Sequence[NDArray[np.float64] | None],
-        seeds: Sequence[int],
+        orders: Sequence[Order],
         batch_size: int,
-        shuffle: bool,
         merge_single: bool,
         smoothing: Tensor | float,
     ) -> None:
         self.rows, self.objective, self.outputs = rows, objective, outputs
-        self.orders = Orders(stacks, order_keys(own, weights, seeds, shuffle=shuffle), rows.x.device)
-        self.own, self.seeds = [own[k] for k in self.orders.firsts], [seeds[k] for k in self.orders.firsts]
-        self.shuffle = shuffle
+        self.orders = Orders(stacks, order_keys(own, weights, orders), rows.x.device)
+        self.own, self.by = [own[k] for k in self.orders.firsts], [orders[k] for k in self.orders.firsts]
         self.batch_size, self.merge_single, self.smoothing = batch_size, merge_single, smoothing
         self.counts = [len(rows) if mine is None else len(mine) for mine in self.own]
         self.most = max(self.counts)
@@ -334,11 +332,11 @@ class Batches:
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the U orders of this epoch, (U, rows of whole batches), padded with row 0."""
         out = np.zeros((len(self.orders), max(self.most, self.steps * self.batch_size)), dtype=np.int64)
-        seen: dict[tuple[int | None, int], NDArray[np.int64]] = {}
-        for u, (mine, seed, count) in enumerate(zip(self.own, self.seeds, self.counts, strict=True)):
-            key = (None if mine is None else id(mine), seed)
+        seen: dict[tuple[int | None, Order], NDArray[np.int64]] = {}
+        for u, (mine, by, count) in enumerate(zip(self.own, self.by, self.counts, strict=True)):
+            key = (None if mine is None else id(mine), by)
             if key not in seen:
-                order = rng.permutation(seed, epoch, count) if self.shuffle else np.arange(count)
+                order = order_of(by, epoch, count)
                 seen[key] = order if mine is None else mine[order]
             out[u, :count] = seen[key]
         return out

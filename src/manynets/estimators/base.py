@@ -27,6 +27,7 @@ from manynets.estimators.partial import PartialFitError
 from manynets.estimators.plan import Data, Plan, Ready, ready, rows_of
 from manynets.fitting import mean_curve, model_of, system_of
 from manynets.model import Model
+from manynets.rng import Shuffles
 from manynets.spec import MLP, DType, Recipe
 from manynets.tables import TableEncoder, fit_encoder
 from manynets.tasks import Regression, Task
@@ -245,9 +246,9 @@ class BaseMLP(BaseEstimator):
     # --------------------------------------------------------------------------------------------------- train
 
     def _recipe(
-        self, task: Task, rows: int, total: float, *, incremental: bool, base: Recipe, held_out: bool
+        self, task: Task, rows: int, total: float, *, incremental: bool, base: Recipe, held_out: bool, seed: int
     ) -> tuple[Recipe, float]:
-        """Return the recipe for this many training rows that weigh `total`, with the seed 0, and what a full batch weighs."""
+        """Return the recipe for this many training rows that weigh `total`, and what a full batch weighs."""
         lbfgs = self.solver == "lbfgs"
         batch = rows if lbfgs else min(AUTO_BATCH, rows)
         if not lbfgs and self.batch_size != "auto":
@@ -270,6 +271,7 @@ class BaseMLP(BaseEstimator):
         recipe = dataclasses.replace(
             base,
             **changes,
+            seed=seed,
             shuffle=bool(self.shuffle) and not lbfgs,
             # accuracy that is weighted by class is soon as good as it can get, the loss is not
             watch="objective" if not held_out else ("metric" if getattr(self, "class_weight", None) is None else "loss"),
@@ -295,13 +297,18 @@ class BaseMLP(BaseEstimator):
         weight, class_weight = self._class_weights(data)
         there = get_ready(data, base, task, weight=weight, class_weight=class_weight, encoder=self.encoder_)
         held_out = bool(self.early_stopping) and (data.apart is not None or data.validation is not None)
-        recipe, per_row = self._recipe(task, there.count, there.total, incremental=incremental, base=base, held_out=held_out)
+        shuffles, seed = self._draws(random)
+        recipe, per_row = self._recipe(
+            task, there.count, there.total, incremental=incremental, base=base, held_out=held_out, seed=seed
+        )
         before = getattr(self, "_progress", [])
         members = []
         for number in range(int(self.n_networks)):
+            own = recipe
             if number:
                 initial = self._start(network, data.x, task, random, fresh, number)
-            seed = (int(random.randint(2**31 - 1)) + self.t_) % (2**31)
+                shuffles, seed = self._draws(random)
+                own = dataclasses.replace(recipe, seed=seed)
             rows = there.rows
             if self.bootstrap:
                 drawn = rng.generator(seed, "bootstrap").integers(there.count, size=there.count)
@@ -309,17 +316,17 @@ class BaseMLP(BaseEstimator):
             progress = before[number] if number < len(before) else Progress()
             if not incremental:  # warm_start keeps the patience, not the optimizer
                 progress = Progress(best=progress.best, bad=progress.bad)
-            own = dataclasses.replace(recipe, seed=seed)
-            members.append(
-                Member(
-                    number, network, own, initial, rows, there.validation_rows, progress, True, there.weight, penalty_rows=per_row
-                )
-            )
+            more: dict[str, Any] = {"penalty_rows": per_row, "shuffles": shuffles}
+            members.append(Member(number, network, own, initial, rows, there.validation_rows, progress, True, there.weight, **more))
         scale = 1.0 / task.outputs if base.loss == "half_squared_error" else 1.0  # scikit-learn's loss is a mean over outputs
         return Plan(
             network, members[0].recipe, task, members, there.prepared, rows=there.count, columns=data.x.shape[1], scale=scale,
             held_out=held_out, fresh=fresh,
         )  # fmt: skip
+
+    def _draws(self, random: np.random.RandomState) -> tuple[Shuffles, int]:
+        """Return what a network draws while it trains: the orders of its rows, which are scikit-learn's, and the seed of all else."""
+        return Shuffles(random), (int(random.randint(2**31 - 1)) + self.t_) % (2**31)
 
     def _run(self, plan: Plan, checkpoint: Checkpoint | None) -> list[Outcome]:
         """Train what was planned; go on from where its checkpoints are, if there are any."""

@@ -171,4 +171,12 @@ def split_for_stopping(
         pool, random_state=random, test_size=fraction, stratify=codes[first[pool]] if stratify else None
     )
     train = np.concatenate([train, apart])
-    return np.flatnonzero(np.isin(group, train)), np.flatnonzero(np.isin(group, validation))
+    return _rows_in(train, group), _rows_in(validation, group)
+
+
+def _rows_in(groups: Rows, group: Rows) -> Rows:
+    """Return the numbers of the rows of these groups, in the order in which the groups are listed; group (N,): that of each row."""
+    place = np.full(group.max() + 1, -1)
+    place[groups] = np.arange(len(groups))
+    rows = np.flatnonzero(np.isin(group, groups))
+    return rows[np.argsort(place[group[rows]], kind="stable")]

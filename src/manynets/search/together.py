@@ -36,6 +36,8 @@ from manynets.training.settings import find_device, torch_settings
 __all__ = ["Fit", "can_share", "fit_together", "score_together"]
 
 Numbers = NDArray[np.int64]
+LONG_WORK = 2e9  # multiplications
+SCORED_NUMBERS = 1 << 18  # in the widest layer of the rows that are scored at a time
 LASTING = (Constant, Warmup, StepDecay, Exponential, InverseScaling)
 """Schedules that do not know the end of training: they go on as they were when it is put off."""
 
@@ -461,13 +463,14 @@ def _known(fits: Sequence[Fit], side: str, scorer: Any) -> dict[int, tuple[Any, 
         kind = torch.float32 if dtype == "float32" else torch.float64
         parameters = [fits[place].outcomes[0].parameters for place in places]
         population = Population.start(shape, parameters, device=torch.device("cpu"), dtype=kind)
-        widest = max(shape.in_features, shape.out_features, *shape.hidden, 1)
-        step = max(1, (1 << 22) // (widest * len(places)))
-        work = float(len(x) * len(places))
-        with torch_settings(work * shape.multiplications, work * widest, networks=len(places)), torch.inference_mode():
+        widest = max(shape.out_features, *shape.hidden, 1)
+        work = float(len(x) * len(places) * shape.multiplications)
+        # several threads only for what takes long: they do not take numbers too small for their type as 0
+        with torch_settings(0.0 if work < LONG_WORK else work, 0.0, networks=len(places)), torch.inference_mode():
             tensor = to_tensor(x, device=torch.device("cpu"), dtype=kind)
-            raw = torch.cat([population.scores(tensor[i : i + step]) for i in range(0, len(tensor), step)], dim=1).numpy()
-        scores = judge(raw, loss)
+            raw = tensor.new_empty(len(places), len(tensor), shape.out_features)
+            population.write_scores(tensor, raw, max(1, SCORED_NUMBERS // (widest * len(places))))
+        scores = judge(raw.numpy(), loss)
         spent = (time.perf_counter() - began) / len(places)
         out |= {place: (score, spent) for place, score in zip(places, scores, strict=True)}
     return out

@@ -21,6 +21,7 @@ from manynets.tasks.objectives import Objective
 __all__ = ["ClosedForm", "Scratch"]
 
 LARGE_MATRIX = 16384  # numbers in a weight matrix from which one product each is as fast as a batched one and a copy
+NARROW = 24  # units up to which a batched product is slower than a wide one
 
 
 class _Norm:
@@ -82,15 +83,51 @@ class Scratch:
         return self._made[name, *shape]
 
 
+class _Wide:
+    """The first layer of K networks with the same rows x (b, D): one product with their matrices side by side, (D, K H).
+
+    z and d, the layer's output before the activation and the derivative by it, are views (K, b, H) of what lies as (b, K, H).
+    """
+
+    def __init__(self, owner: ClosedForm, size: int) -> None:
+        shape, buffer, k = owner.shape, owner.scratch, owner.population.size
+        columns, units = shape.in_features, shape.hidden[0]
+        weight, part = (buffer(name, columns, k, units) for name in ("wide weight", "wide part"))
+        bias, d_bias = (buffer(name, k, units) for name in ("wide bias", "wide d_bias"))
+        z, d = (buffer(name, size, k, units) for name in ("wide z", "wide d"))
+        self.weight, self.part, self.z, self.d = (tensor.transpose(0, 1) for tensor in (weight, part, z, d))
+        self.bias, self.d_bias = bias.unsqueeze(1), d_bias.unsqueeze(1)
+        self._weight, self._part, self._z, self._d = (tensor.flatten(1) for tensor in (weight, part, z, d))
+        self._turned, self._bias, self._d_bias = self._d.t(), bias.flatten(), d_bias.flatten()
+        self.spare = buffer("wide spare", k, size, units)  # a batched product into a view becomes one product each
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+        """Write z of x (b, D), weight (K, D, H) and bias (K, 1, H)."""
+        self.weight.copy_(weight)
+        if bias is None:
+            torch.mm(x, self._weight, out=self._z)
+        else:
+            self.bias.copy_(bias)
+            torch.addmm(self._bias, x, self._weight, out=self._z)
+
+    def backward(self, x: Tensor, ones: Tensor) -> None:
+        """Write part (K, D, H) and d_bias (K, 1, H) of x (b, D) and d."""
+        torch.mm(x.t(), self._d, out=self._part)
+        torch.mv(self._turned, ones, out=self._d_bias)
+
+
 class _Buffers:
     """What one batch size needs: the input, the activation and the derivative of each layer."""
 
-    def __init__(self, owner: ClosedForm, size: int, *, gaps: bool) -> None:
+    def __init__(self, owner: ClosedForm, size: int, *, gaps: bool, shared: bool) -> None:
         shape, buffer, k = owner.shape, owner.scratch, owner.population.size
         lead = (size,) if k == 1 else (k, size)
         separate = not owner.kind.from_output
         masks = owner.masks
-        self.z = [buffer(f"z{i}", *lead, units) for i, units in enumerate(shape.hidden)]
+        narrow = bool(shape.hidden) and shape.hidden[0] <= min(NARROW, shape.in_features // 2)
+        self.wide = _Wide(owner, size) if shared and narrow and 0 not in masks.active else None
+        self.z = [self.wide.z] if self.wide is not None else []
+        self.z += [buffer(f"z{i}", *lead, shape.hidden[i]) for i in range(len(self.z), len(shape.hidden))]
         self.a = [buffer(f"a{i}", *z.shape) if separate else z for i, z in enumerate(self.z)]
         self.norms = [
             _Norm(owner.population, owner.grads, i, z, owner.fit_row) if shape.batch_norm else None for i, z in enumerate(self.z)
@@ -103,7 +140,8 @@ class _Buffers:
         ]
         self.input = buffer("input", *lead, shape.in_features) if 0 in masks.active else None
         self.input_turned = None if self.input is None else self.input.mT
-        self.d = [buffer(f"d{i}", *z.shape) for i, z in enumerate(self.z)]
+        self.d = [self.wide.d] if self.wide is not None else []
+        self.d += [buffer(f"d{i}", *self.z[i].shape) for i in range(len(self.d), len(self.z))]
         self.d.append(buffer("d", *lead[:-1], shape.out_features, size).mT)
         self.d_turned = [d.mT for d in self.d]
         self.top_turned = self.dropped[-1].mT if self.dropped else None  # the last layer's input
@@ -163,7 +201,8 @@ class ClosedForm:
         """Run slot s of a part forward and backward: its scores and the gradient are written; or descend with this learning rate."""
         slot = part.slots[s]
         if slot.size not in self._buffers:
-            self._buffers[slot.size] = _Buffers(self, slot.size, gaps=not slot.turned_scores.is_contiguous())
+            shared = self.population.size > 1 and slot.x.stride(0) == 0
+            self._buffers[slot.size] = _Buffers(self, slot.size, gaps=not slot.turned_scores.is_contiguous(), shared=shared)
         b = self._buffers[slot.size]
         masks = self.masks.of(slot.place, slot.size)
         raw, scores = slot.raw, slot.turned_scores if b.scores is None else b.scores
@@ -176,7 +215,10 @@ class ClosedForm:
         inputs = [h]
         for i in range(last):
             z = b.z[i]
-            self._linear(i, h, z)
+            if i or b.wide is None:
+                self._linear(i, h, z)
+            else:
+                b.wide.forward(h[0], self.kept[0], self.biases[0] if self.biases else None)
             norm = b.norms[i]
             y = z if norm is None else norm.run(z, raw)
             a = b.a[i]
@@ -194,9 +236,14 @@ class ClosedForm:
         for i in range(last, -1, -1):
             below = b.d[i - 1] if i else None
             if below is not None:
-                self._down(i, d, below)
+                self._down(i, d, below, None if b.wide is None or i > 1 else b.wide.spare)
             if i:
                 self._emit(i, d, b.d_turned[i], b.d_turned[i], inputs[i], b.ones, descend)
+            elif b.wide is not None:
+                b.wide.backward(inputs[0][0], b.ones)
+                self._take(self.kept[0], self.d_kept[0], b.wide.part, descend)
+                if self.biases:
+                    self._take(self.biases[0], self.d_biases[0], b.wide.d_bias, descend)
             else:
                 self._emit(i, d, b.d_turned[i], turned, d, b.ones, descend)
             if below is not None:
@@ -223,12 +270,14 @@ class ClosedForm:
         else:
             self._product(self.weights[-1], turned, scale, out)
 
-    def _down(self, i: int, d: Tensor, below: Tensor) -> None:
-        """Write the derivative by the input of layer i."""
+    def _down(self, i: int, d: Tensor, below: Tensor, spare: Tensor | None) -> None:
+        """Write the derivative by the input of layer i. spare: what a product is written to first, where `below` has gaps."""
         if d.shape[-1] == 1 and self.scales[i] == 1.0:
             torch.mul(d, self.weights[i], out=below)  # of one output: an outer product
         else:
-            self._product(d, self.weights[i], self.scales[i], below)
+            self._product(d, self.weights[i], self.scales[i], below if spare is None else spare)
+            if spare is not None:
+                below.copy_(spare)
 
     def _product(self, left: Tensor, right: Tensor, scale: float, out: Tensor) -> None:
         if scale == 1.0:
@@ -241,10 +290,7 @@ class ClosedForm:
         kept, part, scale = self.kept[i], self.parts[i], self.scales[i]
         if part is not None:
             self._product(left, right, scale, part)
-            if descend is None:
-                self.d_kept[i].copy_(part)
-            else:
-                kept.add_(part, alpha=-descend)
+            self._take(kept, self.d_kept[i], part, descend)
         elif descend is None:
             self._product(left, right, scale, self.d_kept[i])
         else:
@@ -259,3 +305,11 @@ class ClosedForm:
             torch.mv(turned, ones, out=self.flat_d_biases[i])
         else:
             torch.addmv(self.flat_biases[i], turned, ones, alpha=-descend, out=self.flat_biases[i])
+
+    @staticmethod
+    def _take(parameter: Tensor, gradient: Tensor, part: Tensor, descend: float | None) -> None:
+        """Copy a part of the gradient to its place, or make its SGD step."""
+        if descend is None:
+            gradient.copy_(part)
+        else:
+            parameter.add_(part, alpha=-descend)

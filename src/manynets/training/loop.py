@@ -144,9 +144,8 @@ class Run:
             stacks=(places := cut(members, self.batch_size, self.widest, self.device)),
             own=own,
             weights=weights,
-            seeds=[recipe.seed for recipe in recipes],
+            orders=[member.order for member in members],
             batch_size=self.batch_size,
-            shuffle=self.recipe.shuffle,
             merge_single=self.merges,
             smoothing=coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3),
         )

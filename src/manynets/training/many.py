@@ -56,7 +56,7 @@ def groups_of(problem: Problem, members: Sequence[Member]) -> list[list[Member]]
 
 
 def _order_key(member: Member) -> Hashable:
-    return order_keys([member.rows], [member.weight], [member.recipe.seed], shuffle=member.recipe.shuffle)[0]
+    return order_keys([member.rows], [member.weight], [member.order])[0]
 
 
 def network_bytes(member: Member, problem: Problem) -> int:

@@ -14,6 +14,7 @@ from torch import nn
 from manynets.data.batches import Rows, steps_per_epoch
 from manynets.errors import OptionError
 from manynets.nn.population import Shape
+from manynets.rng import Order, Shuffles
 from manynets.spec import MLP, Recipe
 from manynets.tasks.base import Task
 
@@ -57,6 +58,7 @@ class Member:
         then where they ended, and `initial` the weights.
     penalty_rows: the (weighted) rows of the batch that l1 and l2 are meant for; in one with fewer they are larger in proportion, as
         scikit-learn has it. None: they are the same in every batch.
+    shuffles: the orders of rows, where they do not follow from the recipe's seed.
     """
 
     number: int
@@ -70,6 +72,14 @@ class Member:
     weight: NDArray[np.float64] | None = None
     start: int = 0
     penalty_rows: float | None = None
+    shuffles: Shuffles | None = None
+
+    @property
+    def order(self) -> Order:
+        """By what it visits its rows."""
+        if not self.recipe.shuffle:
+            return None
+        return self.recipe.seed if self.shuffles is None else self.shuffles
 
 
 @dataclasses.dataclass(frozen=True)

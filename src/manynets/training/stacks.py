@@ -7,13 +7,14 @@ all stacks write it to the same scratch, which stays in the cache of a core.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from manynets.data.batches import Part, Slots, order_keys, stacks_of
+from manynets.data.batches import SHARING, Part, Slots, order_keys, stacks_of
 from manynets.nn.dropout import Masks
 from manynets.nn.population import Population
 from manynets.spec import MLP
@@ -23,6 +24,8 @@ from manynets.training.closed_form import ClosedForm, Scratch
 from manynets.training.members import Member, needs_autograd
 
 __all__ = ["Gradient", "Stacks", "cut", "report"]
+
+LAYER_BYTES = 5 << 17  # of a layer's output: some four of them are at hand in a step, and should not leave the cache of a core
 
 
 class Gradient(Protocol):
@@ -37,9 +40,23 @@ def cut(members: Sequence[Member], batch_size: int, widest: int, device: torch.d
     """Return the stacks of members in this order."""
     if device.type != "cpu" or needs_autograd(members[0]):
         return [slice(0, len(members))]
-    own, weights, seeds = zip(*((member.rows, member.weight, member.recipe.seed) for member in members), strict=True)
-    keys = order_keys(own, weights, seeds, shuffle=members[0].recipe.shuffle)
-    return stacks_of(keys, batch_size * widest)
+    keys = order_keys([m.rows for m in members], [m.weight for m in members], [m.order for m in members])
+    spec = members[0].spec
+    assert isinstance(spec, MLP)
+    layer = batch_size * max(spec.hidden, default=1) * (8 if members[0].recipe.dtype == "float64" else 4)
+    most = max(SHARING, LAYER_BYTES // layer)
+    return [
+        slice(start, stop)
+        for stack in stacks_of(keys, batch_size * widest)
+        for start, stop in _parts(stack, most if len(set(keys[stack])) == 1 else len(members))
+    ]
+
+
+def _parts(stack: slice, most: int) -> list[tuple[int, int]]:
+    """Return where the parts of a stack start and stop, as many as it takes for none to have more than `most` networks."""
+    size = stack.stop - stack.start
+    edges = np.linspace(stack.start, stack.stop, -(-size // most) + 1).astype(int).tolist()
+    return list(pairwise(edges))
 
 
 class Stacks:
