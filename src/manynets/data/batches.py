@@ -263,10 +263,10 @@ class Slots:
         """Return what the rows of each of the first filled slots weigh together, (steps, K), or (steps, 1) if all networks agree."""
         if self.raw is not None:
             return self.orders.by_network(self.raw[:steps].sum(-1))
-        out = self.x.new_full((steps, 1), self.size)
-        if self.short is not None and steps == len(self.index):
-            out = out.repeat(1, len(self.valid))
-            out[-1] = self.valid.sum(-1)
+        if self.short is None or steps < len(self.index):
+            return self.x.new_full((steps, 1), self.size)
+        out = self.x.new_full((steps, len(self.valid)), self.size)
+        out[-1] = self.valid.sum(-1)
         return out
 
     def load(self, rows: Rows, start: int) -> int:

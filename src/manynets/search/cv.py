@@ -267,7 +267,9 @@ class MLPSearchCV(BaseSearchCV):
                     candidate[name] = amount
             before = {(int(np.flatnonzero(places == c)[0]), f): fit for (c, f), fit in kept.items() if c in places}
             more = {"iter": [number] * len(places), "n_resources": [amount] * len(places)}
-            scores, fits = trials.evaluate(chosen, part, more=more, kept=before if name.endswith(EPOCHS) else {})
+            epochs = name.endswith(EPOCHS)
+            goes_on = epochs and number < rounds - 1
+            scores, fits = trials.evaluate(chosen, part, more=more, kept=before if epochs else {}, goes_on=goes_on)
             kept = {(int(places[fit.candidate]), fit.fold): fit for fit in fits if fit.error is None}
             if told is not None:
                 told(places, scores, amount, number == rounds - 1)
@@ -302,8 +304,12 @@ class _Trials:
         *,
         more: Mapping[str, list[Any]] | None = None,
         kept: Mapping[tuple[int, int], Fit] | None = None,
+        goes_on: bool = False,
     ) -> tuple[NDArray[np.float64], list[Fit]]:
-        """Fit and score candidates; return the mean of each's scores (that of refit, of several metrics), and the fits."""
+        """Fit and score candidates; return the mean of each's scores (that of refit, of several metrics), and the fits.
+
+        goes_on: whether later ones may go on from these fits.
+        """
         search, splits = self.search, self.splits if splits is None else splits
         if not candidates or not splits:
             raise ValueError("No fits were performed. Was the CV iterator empty? Were there no candidates?")
@@ -327,6 +333,7 @@ class _Trials:
                 splits,
                 fit_params=fit_params,
                 kept=earlier,
+                goes_on=goes_on,
                 n_jobs=search.n_jobs,
                 observers=progress_observers(search.progress),
                 memory_limit=search.memory_limit,

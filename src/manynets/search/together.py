@@ -227,6 +227,7 @@ def fit_together(
     *,
     fit_params: Mapping[str, Any],
     kept: Mapping[tuple[int, int], Fit],
+    goes_on: bool = False,
     n_jobs: int | None = None,
     observers: Sequence[Observer] = (),
     memory_limit: int | None = None,
@@ -234,7 +235,7 @@ def fit_together(
     """Return the fits of every candidate on every split, candidates first.
 
     kept: earlier fits by (candidate, split) of the same parameters but with fewer epochs, which go on where that is the same as
-    training anew.
+    training anew. goes_on: whether these may be such fits; then their outcomes hold the optimizer's state.
     """
     weight = next(iter(fit_params.values()), None)
     folds = _Folds(X, y, splits, weight)
@@ -267,7 +268,7 @@ def fit_together(
             except Exception as error:
                 fit.fail(error)
             fit.seconds = time.perf_counter() - began
-    _train(fits, folds, kept, n_jobs, observers, memory_limit)
+    _train(fits, folds, kept, goes_on, n_jobs, observers, memory_limit)
     return fits
 
 
@@ -275,6 +276,7 @@ def _train(
     fits: Sequence[Fit],
     folds: _Folds,
     kept: Mapping[tuple[int, int], Fit],
+    goes_on: bool,
     n_jobs: int | None,
     observers: Sequence[Observer],
     memory_limit: int | None,
@@ -315,7 +317,7 @@ def _train(
                 if before is not None and before[1].stopped != "done":
                     fit.found[k] = before[1]
                     continue
-                changes: dict[str, Any] = {"number": number, "weight": weights}
+                changes: dict[str, Any] = {"number": number, "weight": weights, "resumable": goes_on}
                 if before is not None and before[1].progress is not None:
                     first, outcome = before
                     recipe = dataclasses.replace(first.recipe, epochs=member.recipe.epochs)
