@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.utils import shuffle
 
 from manynets import rng
 
@@ -80,3 +81,33 @@ def test_nothing_global_is_touched() -> None:
     rng.permutation(0, 0, 100)
     rng.generator(0, "split").random(5)
     assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index, arg-type]  # noqa: NPY002
+
+
+def test_shuffles_are_scikit_learns_in_whatever_order_they_are_asked_for() -> None:
+    random = np.random.RandomState(5)
+    random.uniform(size=7)
+    shuffles, same = rng.Shuffles(random), rng.Shuffles(random)
+    assert shuffles == same
+    assert hash(shuffles) == hash(same)
+    rows = np.arange(30)
+    expected = []
+    for _ in range(4):
+        rows = shuffle(rows, random_state=random)
+        expected.append(rows)
+    for epoch in (0, 1, 3, 3, 2):
+        np.testing.assert_array_equal(shuffles.order(epoch, 30), expected[epoch])
+    assert sorted(shuffles.order(0, 12)) == list(range(12))
+    assert rng.Shuffles(random) != same
+
+
+def test_shuffles_of_another_kind_of_generator() -> None:
+    one, other, third = (rng.Shuffles(np.random.RandomState(np.random.PCG64(seed))) for seed in (1, 1, 2))
+    assert one == other != third
+    np.testing.assert_array_equal(one.order(2, 9), other.order(2, 9))
+
+
+def test_orders_by_seed_by_shuffles_and_as_they_lie() -> None:
+    shuffles = rng.Shuffles(np.random.RandomState(0))
+    np.testing.assert_array_equal(rng.order_of(3, 1, 8), rng.permutation(3, 1, 8))
+    np.testing.assert_array_equal(rng.order_of(shuffles, 1, 8), shuffles.order(1, 8))
+    np.testing.assert_array_equal(rng.order_of(None, 1, 8), np.arange(8))
