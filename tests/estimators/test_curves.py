@@ -180,11 +180,12 @@ def test_unfinished_training_warns_as_scikit_learn_does() -> None:
     assert len(texts[0]) == 2
 
 
+@pytest.mark.parametrize("shuffle", [False, True], ids=["as they lie", "shuffled"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_a_short_last_batch_has_its_own_share_of_the_penalty(solver: str, weighted: bool) -> None:
+def test_a_short_last_batch_has_its_own_share_of_the_penalty(solver: str, weighted: bool, shuffle: bool) -> None:
     weight = np.random.default_rng(1).uniform(0.5, 3.0, 120) if weighted else None
-    options = {"solver": solver, "alpha": 0.5, "batch_size": 50, "max_iter": 20}
+    options = {"solver": solver, "alpha": 0.5, "batch_size": 50, "shuffle": shuffle, "max_iter": 20}
     for kind in ("binary", "regression"):
         ours, reference = both(kind, options, TARGETS[kind], weight=weight)
         assert largest_difference(ours, reference) < 1e-10

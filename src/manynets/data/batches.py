@@ -292,7 +292,7 @@ class Chunk:
 
 
 class Batches:
-    """The batches of K networks: order by (order, epoch), chunks of slots between any two steps of an epoch.
+    """The batches of K networks: rows by `orders` and epoch, chunks of slots between any two steps of an epoch.
 
     stacks: cuts the networks into neighbours that go together; see `stacks_of`. orders: by what each network visits its rows.
     """

@@ -316,8 +316,12 @@ class BaseMLP(BaseEstimator):
             progress = before[number] if number < len(before) else Progress()
             if not incremental:  # warm_start keeps the patience, not the optimizer
                 progress = Progress(best=progress.best, bad=progress.bad)
-            more: dict[str, Any] = {"penalty_rows": per_row, "shuffles": shuffles}
-            members.append(Member(number, network, own, initial, rows, there.validation_rows, progress, True, there.weight, **more))
+            members.append(
+                Member(
+                    number, network, own, initial, rows, there.validation_rows, progress, True, there.weight,
+                    penalty_rows=per_row, shuffles=shuffles,
+                )
+            )  # fmt: skip
         scale = 1.0 / task.outputs if base.loss == "half_squared_error" else 1.0  # scikit-learn's loss is a mean over outputs
         return Plan(
             network, members[0].recipe, task, members, there.prepared, rows=there.count, columns=data.x.shape[1], scale=scale,
