@@ -12,6 +12,7 @@ import torch
 from sklearn.datasets import load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.parallel import delayed
 
 import manynets as mn
 from manynets.data.batches import Rows
@@ -40,6 +41,11 @@ def problem_and_members(specs: list[mn.MLP], recipes: list[mn.Recipe]) -> tuple[
         for number, (spec, recipe) in enumerate(zip(specs, recipes, strict=True))
     ]
     return problem, members
+
+
+def _noted(kinds: list[type], data: Any, function: Any, task: Any, *rest: Any) -> Any:
+    kinds.append(type(data))
+    return delayed(function)(task, data, *rest)
 
 
 def no_processes(*args: Any, **options: Any) -> None:
@@ -98,6 +104,26 @@ def test_what_goes_wrong_in_a_process_is_named_and_the_rest_is_complete() -> Non
     assert steps[-1] == Advanced(3)
     assert isinstance(finished, Finished)
     assert finished.diverged == (2,)
+
+
+@pytest.mark.parametrize("sent_bytes", [0, processes.SENT_BYTES])
+def test_rows_that_are_sent_and_rows_that_all_processes_read(sent_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(3000, 60)), random.integers(3, size=3000)
+    assert x.nbytes > 2**20  # what joblib writes to a file for all
+    task = find_task(y)
+    problem = Problem(task, Rows(torch.from_numpy(x), torch.from_numpy(np.ascontiguousarray(task.encode(y))), None))
+    spec, recipe = mn.MLP(hidden=(4,)), mn.Recipe(epochs=1, dtype="float64")
+    members = [Member(number, spec, recipe, initial_parameters(spec, 60, 3, seed=number)) for number in range(4)]
+    kinds: list[type] = []
+    train = processes._train
+    monkeypatch.setattr(processes, "delayed", lambda function: lambda task, data, *rest: _noted(kinds, data, train, task, *rest))
+    monkeypatch.setattr(processes, "SENT_BYTES", sent_bytes)
+    found = train_in_processes(problem, members, n_jobs=2)
+    assert kinds == [bytes if sent_bytes else tuple] * 2
+    for result, alone in zip(found, train_what_can(problem, members), strict=True):
+        for name, value in alone.parameters.items():  # type: ignore[union-attr]
+            np.testing.assert_allclose(result.parameters[name], value, rtol=1e-10, atol=1e-12)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("backend", "n_jobs"), [("loky", None), ("loky", 1), ("threading", 2)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ from manynets.training.many import Failure, groups_of, memory_at_hand, train_wha
 from manynets.training.members import Member, Outcome, Problem
 
 __all__ = ["train_in_processes"]
+
+SENT_BYTES = 1 << 24  # up to which a process is sent the rows: joblib takes a tenth of a second to remove a file that all read
 
 
 def train_in_processes(
@@ -51,11 +54,10 @@ def train_in_processes(
     tell(Started(len(members), len(members), 1, problem.task.metric))
     rows, limit = problem.rows, (memory_at_hand(device) if memory_limit is None else memory_limit) // jobs
     processes = Parallel(n_jobs=jobs, return_as="generator_unordered")
-    parts = processes(
-        delayed(_train)(problem.task, rows.x.numpy(), rows.target.numpy(), share, limit)
-        for share in _shares(problem, members, jobs)
-        if share
-    )
+    arrays = rows.x.numpy(), rows.target.numpy()
+    small = arrays[0].nbytes + arrays[1].nbytes <= SENT_BYTES
+    data = pickle.dumps(arrays, protocol=pickle.HIGHEST_PROTOCOL) if small else arrays
+    parts = processes(delayed(_train)(problem.task, data, share, limit) for share in _shares(problem, members, jobs) if share)
     for part in parts:
         found |= {result.number: result for result in part}
         tell(Advanced(len(found)))
@@ -64,7 +66,10 @@ def train_in_processes(
     return [found[member.number] for member in members]
 
 
-def _train(task: Task, x: NDArray[Any], target: NDArray[Any], members: list[Member], memory_limit: int) -> list[Outcome | Failure]:
+def _train(
+    task: Task, data: bytes | tuple[NDArray[Any], NDArray[Any]], members: list[Member], memory_limit: int
+) -> list[Outcome | Failure]:
+    x, target = pickle.loads(data) if isinstance(data, bytes) else data
     with warnings.catch_warnings(action="ignore"):  # large arrays come as memory that all processes read, and none writes to
         rows = Rows(torch.from_numpy(x), torch.from_numpy(target), None)
     return train_what_can(Problem(task, rows), members, memory_limit=memory_limit)
