@@ -1,18 +1,21 @@
 """The closed-form gradient of K dense stacks: the backward pass is two matrix products a layer, written into buffers made once.
 
 With z = h W^T + b, a = f(norm(z)), and d the derivative of a network's loss by z:  dW = d^T h,  db = sum_rows d,  dh = d W.
-Every operation writes into a buffer that exists; nothing is allocated from the second step on.
+Every operation writes into a buffer that exists; nothing is allocated from the second step on. What a step calls is listed once,
+for each slot of rows when it first comes; from then on the list is run, and Python decides nothing any more.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from manynets.data.batches import Part
+from manynets.data.batches import Part, Slot
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.dropout import Masks
 from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population, norm_rows
@@ -83,6 +86,50 @@ class Scratch:
         return self._made[name, *shape]
 
 
+Call: TypeAlias = Callable[[], object]
+_Masks: TypeAlias = list[Tensor | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Of:
+    """An argument that each slot has its own of."""
+
+    get: Callable[[Slot, _Masks], Tensor | None]
+
+
+class _Calls:
+    """Calls in order. Those without an argument `_Of` are the same for all slots, so that a step walks through little memory."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[partial[object], bool]] = []
+
+    def __call__(self, function: Callable[..., object], *arguments: Any, **options: Any) -> None:
+        own = any(isinstance(one, _Of) for one in (*arguments, *options.values()))
+        self._made.append((partial(function, *arguments, **options), own))
+
+    def of(self, slot: Slot, masks: _Masks) -> list[Call]:
+        """Return the calls for a slot and its masks."""
+
+        def own(one: Any) -> Any:
+            return one.get(slot, masks) if isinstance(one, _Of) else one
+
+        def bound(call: partial[object]) -> Call:
+            return partial(call.func, *map(own, call.args), **{name: own(one) for name, one in call.keywords.items()})
+
+        return [bound(call) if differs else call for call, differs in self._made]
+
+
+# what a slot has, as arguments
+_X, _TURNED_X = _Of(lambda slot, _: slot.x), _Of(lambda slot, _: slot.turned_x)
+_SHARED_X, _TURNED_SHARED_X = _Of(lambda slot, _: slot.x[0]), _Of(lambda slot, _: slot.turned_x[0])
+_SCORES, _TARGET = _Of(lambda slot, _: slot.turned_scores), _Of(lambda slot, _: slot.turned_target)
+_WEIGHT, _RAW = _Of(lambda slot, _: slot.weight), _Of(lambda slot, _: slot.raw)
+
+
+def _mask(i: int) -> _Of:
+    return _Of(lambda _, masks: masks[i])
+
+
 class _Wide:
     """The first layer of K networks with the same rows x (b, D): one product with their matrices side by side, (D, K H).
 
@@ -101,19 +148,19 @@ class _Wide:
         self._turned, self._bias, self._d_bias = self._d.t(), bias.flatten(), d_bias.flatten()
         self.spare = buffer("wide spare", k, size, units)  # a batched product into a view becomes one product each
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    def forward(self, call: _Calls, weight: Tensor, bias: Tensor | None) -> None:
         """Write z of x (b, D), weight (K, D, H) and bias (K, 1, H)."""
-        self.weight.copy_(weight)
+        call(self.weight.copy_, weight)
         if bias is None:
-            torch.mm(x, self._weight, out=self._z)
+            call(torch.mm, _SHARED_X, self._weight, out=self._z)
         else:
-            self.bias.copy_(bias)
-            torch.addmm(self._bias, x, self._weight, out=self._z)
+            call(self.bias.copy_, bias)
+            call(torch.addmm, self._bias, _SHARED_X, self._weight, out=self._z)
 
-    def backward(self, x: Tensor, ones: Tensor) -> None:
+    def backward(self, call: _Calls, ones: Tensor) -> None:
         """Write part (K, D, H) and d_bias (K, 1, H) of x (b, D) and d."""
-        torch.mm(x.t(), self._d, out=self._part)
-        torch.mv(self._turned, ones, out=self._d_bias)
+        call(torch.mm, _TURNED_SHARED_X, self._d, out=self._part)
+        call(torch.mv, self._turned, ones, out=self._d_bias)
 
 
 class _Buffers:
@@ -184,6 +231,9 @@ class ClosedForm:
         self.scales = masks.scales
         self.quiet = [self.kind.stops and column is None for column in masks.columns]
         self._buffers: dict[int, _Buffers] = {}
+        self._calls: dict[tuple[int, bool], _Calls] = {}
+        self._steps: dict[tuple[Slot, bool], list[Call]] = {}
+        self.rate = 0.0  # by what a step that descends multiplies the gradient: minus the learning rate
 
     def fit(self, view: Tensor) -> Tensor:
         """Return a view (K, ...) without its first axis for K = 1."""
@@ -199,117 +249,134 @@ class ClosedForm:
 
     def step(self, part: Part, s: int, descend: float | None = None) -> None:
         """Run slot s of a part forward and backward: its scores and the gradient are written; or descend with this learning rate."""
-        slot = part.slots[s]
+        key = part.slots[s], descend is not None
+        if key not in self._steps:
+            self._steps[key] = self._listed(*key)
+        if descend is not None:
+            self.rate = -descend
+        for call in self._steps[key]:
+            call()
+
+    def _listed(self, slot: Slot, descends: bool) -> list[Call]:
+        """Return what a step on this slot calls."""
         if slot.size not in self._buffers:
             shared = self.population.size > 1 and slot.x.stride(0) == 0
             self._buffers[slot.size] = _Buffers(self, slot.size, gaps=not slot.turned_scores.is_contiguous(), shared=shared)
-        b = self._buffers[slot.size]
-        masks = self.masks.of(slot.place, slot.size)
-        raw, scores = slot.raw, slot.turned_scores if b.scores is None else b.scores
-        last = len(b.z)
+        key = slot.size, descends
+        if key not in self._calls:
+            self._calls[key] = call = _Calls()
+            self._forward(call, self._buffers[slot.size])
+            self._backward(call, self._buffers[slot.size], descends)
+        return self._calls[key].of(slot, self.masks.of(slot.place, slot.size))
 
-        h, turned = slot.x, slot.turned_x
-        if b.input is not None and b.input_turned is not None:
-            h = torch.mul(h, masks[0], out=b.input)  # type: ignore[arg-type]  # there is a mask where there is a buffer
-            turned = b.input_turned
-        inputs = [h]
-        for i in range(last):
-            z = b.z[i]
+    def _forward(self, call: _Calls, b: _Buffers) -> None:
+        h: Tensor | _Of = _X
+        if b.input is not None:
+            call(torch.mul, _X, _mask(0), out=b.input)
+            h = b.input
+        for i, z in enumerate(b.z):
             if i or b.wide is None:
-                self._linear(i, h, z)
+                self._linear(call, i, h, z)
             else:
-                b.wide.forward(h[0], self.kept[0], self.biases[0] if self.biases else None)
+                b.wide.forward(call, self.kept[0], self.biases[0] if self.biases else None)
             norm = b.norms[i]
-            y = z if norm is None else norm.run(z, raw)
-            a = b.a[i]
-            self.kind.run(y, a)
-            mask = masks[i + 1]
-            h = a if mask is None else torch.mul(a, mask, out=b.dropped[i])
-            inputs.append(h)
-        self._scores(turned if b.top_turned is None else b.top_turned, scores)
+            if norm is not None:
+                call(norm.run, z, _RAW)
+            call(self.kind.run, z if norm is None else norm.out, b.a[i])
+            if i + 1 in self.masks.active:
+                call(torch.mul, b.a[i], _mask(i + 1), out=b.dropped[i])
+            h = b.dropped[i]
+        top = _TURNED_X if b.input_turned is None else b.input_turned
+        self._scores(call, top if b.top_turned is None else b.top_turned, _SCORES if b.scores is None else b.scores)
         if b.scores is not None:
-            slot.turned_scores.copy_(scores)
+            call(Tensor.copy_, _SCORES, b.scores)
 
+    def _backward(self, call: _Calls, b: _Buffers, descends: bool) -> None:
+        last = len(b.z)
         d = b.d[last]
-        self.objective.gradient(scores, slot.turned_target, out=b.d_turned[last])
-        d.mul_(slot.weight)
-        for i in range(last, -1, -1):
-            below = b.d[i - 1] if i else None
-            if below is not None:
-                self._down(i, d, below, None if b.wide is None or i > 1 else b.wide.spare)
-            if i:
-                self._emit(i, d, b.d_turned[i], b.d_turned[i], inputs[i], b.ones, descend)
-            elif b.wide is not None:
-                b.wide.backward(inputs[0][0], b.ones)
-                self._take(self.kept[0], self.d_kept[0], b.wide.part, descend)
-                if self.biases:
-                    self._take(self.biases[0], self.d_biases[0], b.wide.d_bias, descend)
-            else:
-                self._emit(i, d, b.d_turned[i], turned, d, b.ones, descend)
-            if below is not None:
-                mask, norm = masks[i], b.norms[i - 1]
-                if mask is not None and not self.quiet[i]:
-                    below.mul_(mask)
-                saved = b.a[i - 1] if self.kind.from_output else (b.z[i - 1] if norm is None else norm.out)
-                self.kind.back(below, saved)
-                if norm is not None:
-                    norm.back(below, raw)
-                d = below
-
-    def _linear(self, i: int, h: Tensor, out: Tensor) -> None:
+        call(self.objective.gradient, _SCORES if b.scores is None else b.scores, _TARGET, out=b.d_turned[last])
+        call(d.mul_, _WEIGHT)
+        for i in range(last, 0, -1):
+            below, norm = b.d[i - 1], b.norms[i - 1]
+            self._down(call, i, d, below, None if b.wide is None or i > 1 else b.wide.spare)
+            self._emit(call, i, d, b.d_turned[i], b.d_turned[i], b.dropped[i - 1], b.ones, descends)
+            if i in self.masks.active and not self.quiet[i]:
+                call(below.mul_, _mask(i))
+            saved = b.a[i - 1] if self.kind.from_output else (b.z[i - 1] if norm is None else norm.out)
+            call(self.kind.back, below, saved)
+            if norm is not None:
+                call(norm.back, below, _RAW)
+            d = below
+        if b.wide is None:
+            turned = _TURNED_X if b.input_turned is None else b.input_turned
+            self._emit(call, 0, d, b.d_turned[0], turned, d, b.ones, descends)
+            return
+        b.wide.backward(call, b.ones)
+        self._take(call, self.kept[0], self.d_kept[0], b.wide.part, descends)
         if self.biases:
-            self.addmm(self.biases[i], h, self.turned[i], alpha=self.scales[i], out=out)
-        else:
-            self._product(h, self.turned[i], self.scales[i], out)
+            self._take(call, self.biases[0], self.d_biases[0], b.wide.d_bias, descends)
 
-    def _scores(self, turned: Tensor, out: Tensor) -> None:
+    def _linear(self, call: _Calls, i: int, h: Tensor | _Of, out: Tensor) -> None:
+        if self.biases:
+            call(self.addmm, self.biases[i], h, self.turned[i], alpha=self.scales[i], out=out)
+        else:
+            self._product(call, h, self.turned[i], self.scales[i], out)
+
+    def _scores(self, call: _Calls, turned: Tensor | _Of, out: Tensor | _Of) -> None:
         """Write the last layer's scores (..., O, b); `turned` is its input (..., H, b)."""
         scale = self.scales[-1]
         if self.last_bias is not None:
-            self.addmm(self.last_bias, self.weights[-1], turned, alpha=scale, out=out)
+            call(self.addmm, self.last_bias, self.weights[-1], turned, alpha=scale, out=out)
         else:
-            self._product(self.weights[-1], turned, scale, out)
+            self._product(call, self.weights[-1], turned, scale, out)
 
-    def _down(self, i: int, d: Tensor, below: Tensor, spare: Tensor | None) -> None:
+    def _down(self, call: _Calls, i: int, d: Tensor, below: Tensor, spare: Tensor | None) -> None:
         """Write the derivative by the input of layer i. spare: what a product is written to first, where `below` has gaps."""
         if d.shape[-1] == 1 and self.scales[i] == 1.0:
-            torch.mul(d, self.weights[i], out=below)  # of one output: an outer product
+            call(torch.mul, d, self.weights[i], out=below)  # of one output: an outer product
         else:
-            self._product(d, self.weights[i], self.scales[i], below if spare is None else spare)
+            self._product(call, d, self.weights[i], self.scales[i], below if spare is None else spare)
             if spare is not None:
-                below.copy_(spare)
+                call(below.copy_, spare)
 
-    def _product(self, left: Tensor, right: Tensor, scale: float, out: Tensor) -> None:
+    def _product(self, call: _Calls, left: Tensor | _Of, right: Tensor | _Of, scale: float, out: Tensor | _Of) -> None:
         if scale == 1.0:
-            self.mm(left, right, out=out)
+            call(self.mm, left, right, out=out)
         else:
-            self.addmm(out, left, right, beta=0, alpha=scale, out=out)
+            call(self.addmm, out, left, right, beta=0, alpha=scale, out=out)
 
-    def _emit(self, i: int, d: Tensor, turned: Tensor, left: Tensor, right: Tensor, ones: Tensor, descend: float | None) -> None:
+    def _emit(
+        self, call: _Calls, i: int, d: Tensor, turned: Tensor, left: Tensor | _Of, right: Tensor | _Of, ones: Tensor, descends: bool
+    ) -> None:
         """Write layer i's gradient, or make its SGD step. `turned` is d^T; left right is that of the matrix as it lies in memory."""
         kept, part, scale = self.kept[i], self.parts[i], self.scales[i]
         if part is not None:
-            self._product(left, right, scale, part)
-            self._take(kept, self.d_kept[i], part, descend)
-        elif descend is None:
-            self._product(left, right, scale, self.d_kept[i])
+            self._product(call, left, right, scale, part)
+            self._take(call, kept, self.d_kept[i], part, descends)
+        elif descends:
+            call(self._descend, self.addmm, kept, left, right, scale)
         else:
-            self.addmm(kept, left, right, alpha=-descend * scale, out=kept)
+            self._product(call, left, right, scale, self.d_kept[i])
         if not self.biases:
             return
         if self.population.size > 1:
-            torch.sum(d, -2, keepdim=True, out=self.d_biases[i])
-            if descend is not None:
-                self.biases[i].add_(self.d_biases[i], alpha=-descend)
-        elif descend is None:  # a product with ones is quicker than a sum over rows
-            torch.mv(turned, ones, out=self.flat_d_biases[i])
+            call(torch.sum, d, -2, keepdim=True, out=self.d_biases[i])
+            if descends:
+                call(self._add, self.biases[i], self.d_biases[i])
+        elif descends:  # a product with ones is quicker than a sum over rows
+            call(self._descend, torch.addmv, self.flat_biases[i], turned, ones, 1.0)
         else:
-            torch.addmv(self.flat_biases[i], turned, ones, alpha=-descend, out=self.flat_biases[i])
+            call(torch.mv, turned, ones, out=self.flat_d_biases[i])
 
-    @staticmethod
-    def _take(parameter: Tensor, gradient: Tensor, part: Tensor, descend: float | None) -> None:
+    def _take(self, call: _Calls, parameter: Tensor, gradient: Tensor, part: Tensor, descends: bool) -> None:
         """Copy a part of the gradient to its place, or make its SGD step."""
-        if descend is None:
-            gradient.copy_(part)
+        if descends:
+            call(self._add, parameter, part)
         else:
-            parameter.add_(part, alpha=-descend)
+            call(gradient.copy_, part)
+
+    def _descend(self, product: Any, parameter: Tensor, left: Tensor, right: Tensor, scale: float) -> None:
+        product(parameter, left, right, alpha=self.rate * scale, out=parameter)
+
+    def _add(self, parameter: Tensor, gradient: Tensor) -> None:
+        parameter.add_(gradient, alpha=self.rate)
