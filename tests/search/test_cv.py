@@ -84,6 +84,10 @@ def no_fit_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         (NET, {"dropout": [0.0, 0.3], "batch_norm": [True, False], "label_smoothing": [0.0, 0.1]}, IRIS_X, IRIS_Y, {"cv": 3}),
         (NET, {"class_weight": [None, "balanced", {0: 3.0}], "early_stopping": [True, False]}, CANCER_X, CANCER_Y, {"cv": 3}),
         (NET, {"alpha": [0.0, 1.0], "random_state": [0, 1]}, CANCER_X, CANCER_Y, {"scoring": "roc_auc", "cv": 3}),
+        # what is drawn depends on all of these
+        (NET, {"activation": ["logistic", "sigmoid"], "init": ["sklearn", "xavier_uniform"], "random_state": [0, 1], "n_networks": [1, 2],
+               "hidden_layer_sizes": [3, (2, 2)], "early_stopping": [True, False]}, IRIS_X, IRIS_Y,
+         {"scoring": "neg_log_loss", "cv": 2}),
         (NET, {"alpha": [0.0, 1.0]}, CANCER_X, CANCER_Y, {"scoring": ["accuracy", "f1"], "refit": "f1", "cv": 3}),
         (NET, {"alpha": [0.0, 1.0]}, CANCER_X, CANCER_Y, {"scoring": ["accuracy", "neg_log_loss"], "refit": False, "cv": 3}),
         (NET, {"alpha": [0.0, 1.0]}, IRIS_X, IRIS_Y, {"cv": KFold(3)}),  # each fold lacks a class

@@ -10,6 +10,7 @@ import sys
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from manynets.errors import DataError
 from manynets.estimators import inputs, settings
 from manynets.estimators.lbfgs import train_lbfgs
 from manynets.estimators.partial import PartialFitError
-from manynets.estimators.plan import Data, Plan, Ready, ready, rows_of
+from manynets.estimators.plan import Data, Drawn, Plan, Ready, merge_copies, ready, rows_of
 from manynets.fitting import mean_curve, model_of, system_of
 from manynets.model import Model
 from manynets.rng import Shuffles
@@ -138,13 +139,23 @@ class BaseMLP(BaseEstimator):
             data.x = inputs.dense(data.x)
             task = self._settle_task(data, encoded=False)
         network = settings.network_of(self)
-        initial = self._start(network, data.x, task, random, fresh)
-        if not frame:
-            self._hold_out(data, task, random, X_val is not None)
+        # of one network from a number, without rows held out, all that is drawn is known: fits of the same rows draw it once
+        known = fresh and isinstance(self.random_state, Integral) and not self.early_stopping and self.n_networks == 1
+        key = (self.random_state, self.init, self.activation, network, data.x.shape[1], data.x.dtype, task.outputs)
+        if known and key in data.drawn:
+            drawn = data.drawn[key]
+        else:
+            initial = self._start(network, data.x, task, random, fresh)
+            if not frame:
+                self._hold_out(data, task, random, X_val is not None)
+            drawn = initial, *self._draws(random)
+            if known:
+                data.drawn[key] = drawn
         if X_val is not None:
             data.apart = self._read_validation(X_val, y_val)
-        self._merge_copies(data, task)
-        return self._members(network, data, task, initial, random, get_ready, fresh=fresh, incremental=incremental)
+        if self.batch_norm or np.any(self.dropout) or self.input_dropout:
+            merge_copies(data, task)
+        return self._members(network, data, task, drawn, random, get_ready, fresh=fresh, incremental=incremental)
 
     def _settle_task(self, data: Data, *, encoded: bool) -> Task:
         """Return the task of the first fit; later ones (warm_start, partial_fit) keep it."""
@@ -219,30 +230,6 @@ class BaseMLP(BaseEstimator):
             return self.encoder_.transform(x), y
         return inputs.dense(x), y
 
-    def _merge_copies(self, data: Data, task: Task) -> None:
-        """Where rows of a batch meet (batch norm) or differ by chance (dropout), train copies of a row as one with their weight.
-
-        So that k copies are the same as weight k there too.
-        """
-        if not (self.batch_norm or np.any(self.dropout) or self.input_dropout):
-            return
-        train = np.arange(len(data.x)) if data.train is None else data.train
-        weight = None if data.weight is None else data.weight[train]
-        found = inputs.distinct_rows(data.x[train], task.encode(data.y)[train], weight)
-        if found is None or len(found[0]) < 2:
-            return
-        first, _, total = found
-        rows = train[first]
-        if data.validation is not None:
-            validation = data.validation
-            total = np.concatenate([total, np.ones(len(validation)) if data.weight is None else data.weight[validation]])
-            rows = np.concatenate([rows, validation])
-            data.train, data.validation = np.arange(len(first)), np.arange(len(first), len(rows))
-        else:
-            data.train = None
-        data.x, data.y, data.weight = data.x[rows], data.y[rows], total
-        data.rows = None if data.rows is None else data.rows[rows]
-
     # --------------------------------------------------------------------------------------------------- train
 
     def _recipe(
@@ -284,20 +271,20 @@ class BaseMLP(BaseEstimator):
         network: MLP,
         data: Data,
         task: Task,
-        initial: dict[str, NDArray[Any]],
+        drawn: Drawn,
         random: np.random.RandomState,
         get_ready: Callable[..., Ready],
         *,
         fresh: bool,
         incremental: bool,
     ) -> Plan:
-        """Return the networks to train; the first of several is the one that would be trained alone."""
+        """Return the networks to train; the first of several, with what was `drawn`, is the one that would be trained alone."""
         dtype: DType = "float32" if data.x.dtype == np.float32 else "float64"
         base = Recipe(device=self.device, dtype=dtype, **self._recipe_fields())
         weight, class_weight = self._class_weights(data)
         there = get_ready(data, base, task, weight=weight, class_weight=class_weight, encoder=self.encoder_)
         held_out = bool(self.early_stopping) and (data.apart is not None or data.validation is not None)
-        shuffles, seed = self._draws(random)
+        initial, shuffles, seed = drawn
         recipe, per_row = self._recipe(
             task, there.count, there.total, incremental=incremental, base=base, held_out=held_out, seed=seed
         )
@@ -311,8 +298,8 @@ class BaseMLP(BaseEstimator):
                 own = dataclasses.replace(recipe, seed=seed)
             rows = there.rows
             if self.bootstrap:
-                drawn = rng.generator(seed, "bootstrap").integers(there.count, size=there.count)
-                rows = drawn if rows is None else rows[drawn]
+                chosen = rng.generator(seed, "bootstrap").integers(there.count, size=there.count)
+                rows = chosen if rows is None else rows[chosen]
             progress = before[number] if number < len(before) else Progress()
             if not incremental:  # warm_start keeps the patience, not the optimizer
                 progress = Progress(best=progress.best, bad=progress.bad)

@@ -21,7 +21,7 @@ from manynets.data.batches import Rows
 from manynets.data.check import is_frame, to_tensor
 from manynets.errors import DataError
 from manynets.estimators import MLPClassifier, MLPRegressor, inputs, settings
-from manynets.estimators.plan import Data, Plan, Ready
+from manynets.estimators.plan import Data, Drawn, Plan, Ready
 from manynets.fitting import Prepared, row_weights
 from manynets.nn.population import Population, Shape
 from manynets.search.processes import train_in_processes
@@ -36,7 +36,7 @@ from manynets.training.settings import find_device, torch_settings
 __all__ = ["Fit", "can_share", "fit_together", "score_together"]
 
 Numbers = NDArray[np.int64]
-LONG_WORK = 2e9  # multiplications
+LONG_WORK = 3e8  # multiplications
 SCORED_NUMBERS = 1 << 18  # in the widest layer of the rows that are scored at a time
 LASTING = (Constant, Warmup, StepDecay, Exponential, InverseScaling)
 """Schedules that do not know the end of training: they go on as they were when it is put off."""
@@ -98,6 +98,7 @@ class _Part:
     rows: Numbers | None = None
     read: dict[type, tuple[NDArray[Any], Any, dict[str, Any]]] = dataclasses.field(default_factory=dict)
     encoded: dict[bytes, Any] = dataclasses.field(default_factory=dict)
+    drawn: dict[tuple[Any, ...], Drawn] = dataclasses.field(default_factory=dict)
     targets: dict[Task, NDArray[Any]] = dataclasses.field(default_factory=dict)
     columns: dict[tuple[str, int], NDArray[Any]] = dataclasses.field(default_factory=dict)
 
@@ -196,7 +197,7 @@ def _plan(fit: Fit, folds: _Folds, head: Any, key: str) -> None:
     estimator.__dict__.update(learnt)
     estimator.encoder_ = None
     weight = inputs.weights(part.weight, len(target))
-    data = Data(x, target, weight, rows=part.rows, encoded=part.encoded, place=folds.place)
+    data = Data(x, target, weight, rows=part.rows, encoded=part.encoded, place=folds.place, drawn=part.drawn)
 
     def ready(data: Data, base: Recipe, task: Task, *, weight: Any, class_weight: Any, **_: Any) -> Ready:
         if data.y is not target:
