@@ -84,15 +84,17 @@ NARROW = {
     "two layers": mn.MLP(hidden=(5, 6)),
     "dropout": mn.MLP(hidden=(5, 6), dropout=0.3),
     "batch norm": mn.MLP(hidden=(5, 6), batch_norm=True),
+    "no biases": mn.MLP(hidden=(5, 6), bias=False),
     **{name: mn.MLP(hidden=(5, 6), activation=name) for name in get_args(Activation)},
 }
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["adam", "plain sgd"])
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
+@pytest.mark.parametrize("columns", [11, 5], ids=["one wide product", "a batched product"])
 @pytest.mark.parametrize("name", NARROW)
-def test_a_narrow_first_layer_is_one_wide_product(name: str, task: str, plain: bool) -> None:
-    problem = problem_of(task, rows=30, columns=11)
+def test_the_first_layer_of_networks_with_the_same_rows(name: str, columns: int, task: str, plain: bool) -> None:
+    problem = problem_of(task, rows=30, columns=columns)
     members = []
     for number in range(SHARING):
         optimizer = mn.SGD(lr=0.05) if plain else mn.Adam(lr=0.01 + 0.002 * number, eps=1e-4)
@@ -104,7 +106,11 @@ def test_a_narrow_first_layer_is_one_wide_product(name: str, task: str, plain: b
         assert_same_outcome(outcome, run(problem, members[outcome.number])[0], "float64")
     [gradient] = together.stacks.gradients
     assert isinstance(gradient, ClosedForm)
-    assert all(buffers.wide is not None for buffers in gradient._buffers.values())
+    firsts = [buffers.first for buffers in gradient._buffers.values()]
+    if columns == 5 and name == "no biases":
+        assert firsts == [None, None]
+    else:
+        assert [first is not None and first.spare is not None for first in firsts] == [columns == 11] * 2
 
 
 def test_stacks_are_cut_to_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:

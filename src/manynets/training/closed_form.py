@@ -120,8 +120,7 @@ class _Calls:
 
 
 # what a slot has, as arguments
-_X, _TURNED_X = _Of(lambda slot, _: slot.x), _Of(lambda slot, _: slot.turned_x)
-_SHARED_X, _TURNED_SHARED_X = _Of(lambda slot, _: slot.x[0]), _Of(lambda slot, _: slot.turned_x[0])
+_X, _TURNED_X, _SHARED_X = _Of(lambda slot, _: slot.x), _Of(lambda slot, _: slot.turned_x), _Of(lambda slot, _: slot.x[0])
 _SCORES, _TARGET = _Of(lambda slot, _: slot.turned_scores), _Of(lambda slot, _: slot.turned_target)
 _WEIGHT, _RAW = _Of(lambda slot, _: slot.weight), _Of(lambda slot, _: slot.raw)
 
@@ -130,37 +129,49 @@ def _mask(i: int) -> _Of:
     return _Of(lambda _, masks: masks[i])
 
 
-class _Wide:
-    """The first layer of K networks with the same rows x (b, D): one product with their matrices side by side, (D, K H).
+class _First:
+    """The first layer of K networks with the same rows x (b, D), whose biases are in its products: x has a column of ones more.
 
-    z and d, the layer's output before the activation and the derivative by it, are views (K, b, H) of what lies as (b, K, H).
+    Batched, or wide: one product with the matrices (D + 1, H) of all networks side by side. z and d, the layer's output before the
+    activation and the derivative by it, are (K, b, H); if wide, as views of what lies as (b, K, H).
     """
 
-    def __init__(self, owner: ClosedForm, size: int) -> None:
-        shape, buffer, k = owner.shape, owner.scratch, owner.population.size
-        columns, units = shape.in_features, shape.hidden[0]
-        weight, part = (buffer(name, columns, k, units) for name in ("wide weight", "wide part"))
-        bias, d_bias = (buffer(name, k, units) for name in ("wide bias", "wide d_bias"))
-        z, d = (buffer(name, size, k, units) for name in ("wide z", "wide d"))
-        self.weight, self.part, self.z, self.d = (tensor.transpose(0, 1) for tensor in (weight, part, z, d))
-        self.bias, self.d_bias = bias.unsqueeze(1), d_bias.unsqueeze(1)
-        self._weight, self._part, self._z, self._d = (tensor.flatten(1) for tensor in (weight, part, z, d))
-        self._turned, self._bias, self._d_bias = self._d.t(), bias.flatten(), d_bias.flatten()
-        self.spare = buffer("wide spare", k, size, units)  # a batched product into a view becomes one product each
+    def __init__(self, owner: ClosedForm, size: int, *, wide: bool) -> None:
+        shape, k = owner.shape, owner.population.size
+        self.columns, units = shape.in_features, shape.hidden[0]
+        rows = self.columns + shape.bias
+        self.x = owner.scratch("first x", size, rows)
+        self.x[:, self.columns :] = 1.0
+
+        def made(name: str, length: int) -> Tensor:
+            sizes = (length, k, units) if wide else (k, length, units)
+            return owner.scratch(f"first {name}", *sizes)
+
+        def networks_first(whole: Tensor) -> Tensor:
+            return whole.transpose(0, 1) if wide else whole
+
+        matrix, part, z, d = made("matrix", rows), made("part", rows), made("z", size), made("d", size)
+        self.matrix, self.part, self.z, self.d = (networks_first(whole) for whole in (matrix, part, z, d))
+        self.spare = owner.scratch("first spare", k, size, units) if wide else None  # see `_down`
+        x = self.x if wide else self.x.expand(k, size, rows)
+        self._product = torch.mm if wide else torch.bmm
+        matrix, part, z, d = (whole.flatten(1) if wide else whole for whole in (matrix, part, z, d))
+        self._forward, self._backward = (x, matrix, z), (x.mT, d, part)
 
     def forward(self, call: _Calls, weight: Tensor, bias: Tensor | None) -> None:
-        """Write z of x (b, D), weight (K, D, H) and bias (K, 1, H)."""
-        call(self.weight.copy_, weight)
-        if bias is None:
-            call(torch.mm, _SHARED_X, self._weight, out=self._z)
-        else:
-            call(self.bias.copy_, bias)
-            call(torch.addmm, self._bias, _SHARED_X, self._weight, out=self._z)
+        """Write z of weight (K, D, H) and bias (K, 1, H)."""
+        call(self.x[:, : self.columns].copy_, _SHARED_X)
+        call(self.matrix[:, : self.columns].copy_, weight)
+        if bias is not None:
+            call(self.matrix[:, self.columns :].copy_, bias)
+        left, right, out = self._forward
+        call(self._product, left, right, out=out)
 
-    def backward(self, call: _Calls, ones: Tensor) -> None:
-        """Write part (K, D, H) and d_bias (K, 1, H) of x (b, D) and d."""
-        call(torch.mm, _TURNED_SHARED_X, self._d, out=self._part)
-        call(torch.mv, self._turned, ones, out=self._d_bias)
+    def backward(self, call: _Calls) -> tuple[Tensor, Tensor]:
+        """Write the gradients of weight and bias of d, and return where."""
+        left, right, out = self._backward
+        call(self._product, left, right, out=out)
+        return self.part[:, : self.columns], self.part[:, self.columns :]
 
 
 class _Buffers:
@@ -171,9 +182,13 @@ class _Buffers:
         lead = (size,) if k == 1 else (k, size)
         separate = not owner.kind.from_output
         masks = owner.masks
-        narrow = bool(shape.hidden) and shape.hidden[0] <= min(NARROW, shape.in_features // 2)
-        self.wide = _Wide(owner, size) if shared and narrow and 0 not in masks.active else None
-        self.z = [self.wide.z] if self.wide is not None else []
+        self.first: _First | None = None
+        if shared and shape.hidden and 0 not in masks.active:
+            wide = shape.hidden[0] <= min(NARROW, shape.in_features // 2)
+            # what is copied is less than what a bias in every row, and a sum over rows, would write and read
+            few = shape.bias and shape.in_features < size and shape.in_features * shape.hidden[0] <= LARGE_MATRIX
+            self.first = _First(owner, size, wide=wide) if wide or few else None
+        self.z = [self.first.z] if self.first is not None else []
         self.z += [buffer(f"z{i}", *lead, shape.hidden[i]) for i in range(len(self.z), len(shape.hidden))]
         self.a = [buffer(f"a{i}", *z.shape) if separate else z for i, z in enumerate(self.z)]
         self.norms = [
@@ -187,7 +202,7 @@ class _Buffers:
         ]
         self.input = buffer("input", *lead, shape.in_features) if 0 in masks.active else None
         self.input_turned = None if self.input is None else self.input.mT
-        self.d = [self.wide.d] if self.wide is not None else []
+        self.d = [self.first.d] if self.first is not None else []
         self.d += [buffer(f"d{i}", *self.z[i].shape) for i in range(len(self.d), len(self.z))]
         self.d.append(buffer("d", *lead[:-1], shape.out_features, size).mT)
         self.d_turned = [d.mT for d in self.d]
@@ -275,10 +290,10 @@ class ClosedForm:
             call(torch.mul, _X, _mask(0), out=b.input)
             h = b.input
         for i, z in enumerate(b.z):
-            if i or b.wide is None:
+            if i or b.first is None:
                 self._linear(call, i, h, z)
             else:
-                b.wide.forward(call, self.kept[0], self.biases[0] if self.biases else None)
+                b.first.forward(call, self.kept[0], self.biases[0] if self.biases else None)
             norm = b.norms[i]
             if norm is not None:
                 call(norm.run, z, _RAW)
@@ -298,7 +313,7 @@ class ClosedForm:
         call(d.mul_, _WEIGHT)
         for i in range(last, 0, -1):
             below, norm = b.d[i - 1], b.norms[i - 1]
-            self._down(call, i, d, below, None if b.wide is None or i > 1 else b.wide.spare)
+            self._down(call, i, d, below, None if b.first is None or i > 1 else b.first.spare)
             self._emit(call, i, d, b.d_turned[i], b.d_turned[i], b.dropped[i - 1], b.ones, descends)
             if i in self.masks.active and not self.quiet[i]:
                 call(below.mul_, _mask(i))
@@ -307,14 +322,14 @@ class ClosedForm:
             if norm is not None:
                 call(norm.back, below, _RAW)
             d = below
-        if b.wide is None:
+        if b.first is None:
             turned = _TURNED_X if b.input_turned is None else b.input_turned
             self._emit(call, 0, d, b.d_turned[0], turned, d, b.ones, descends)
             return
-        b.wide.backward(call, b.ones)
-        self._take(call, self.kept[0], self.d_kept[0], b.wide.part, descends)
+        weight, bias = b.first.backward(call)
+        self._take(call, self.kept[0], self.d_kept[0], weight, descends)
         if self.biases:
-            self._take(call, self.biases[0], self.d_biases[0], b.wide.d_bias, descends)
+            self._take(call, self.biases[0], self.d_biases[0], bias, descends)
 
     def _linear(self, call: _Calls, i: int, h: Tensor | _Of, out: Tensor) -> None:
         if self.biases:
