@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +13,7 @@ import pytest
 
 import manynets as mn
 from manynets.data.batches import SHARING
-from manynets.spec import Activation
+from manynets.spec import Activation, Optimizer
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files
 from manynets.training.closed_form import ClosedForm
 from manynets.training.loop import Run
@@ -111,6 +113,26 @@ def test_the_first_layer_of_networks_with_the_same_rows(name: str, columns: int,
         assert firsts == [None, None]
     else:
         assert [first is not None and first.spare is not None for first in firsts] == [columns == 11] * 2
+
+
+@pytest.mark.parametrize("optimizer", [mn.SGD(lr=0.05), mn.Adam(lr=0.01)], ids=["plain sgd", "adam"])
+@pytest.mark.parametrize("networks", [1, SHARING])
+def test_a_run_is_freed_with_its_last_reference(networks: int, optimizer: Optimizer) -> None:
+    problem = problem_of("multiclass", rows=30)
+    spec, recipe = (
+        mn.MLP(hidden=(6, 5), dropout=0.2, batch_norm=networks > 1),
+        mn.Recipe(epochs=2, batch_size=8, optimizer=optimizer),
+    )
+    gc.collect()
+    gc.disable()
+    try:
+        whole = Run(problem, [member_of(problem, number, spec, recipe) for number in range(networks)])
+        whole.run()
+        gradient = weakref.ref(whole.stacks.gradients[0])
+        del whole
+        assert gradient() is None
+    finally:
+        gc.enable()
 
 
 def test_stacks_are_cut_to_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:

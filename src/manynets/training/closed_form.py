@@ -119,6 +119,20 @@ class _Calls:
         return [bound(call) if differs else call for call, differs in self._made]
 
 
+class _Rate:
+    """What a step that descends multiplies the gradient by: minus the learning rate, which the listed calls do not know yet."""
+
+    value = 0.0
+
+    def product(self, product: Any, parameter: Tensor, left: Tensor, right: Tensor, scale: float) -> None:
+        """Add value * scale * left right to a parameter."""
+        product(parameter, left, right, alpha=self.value * scale, out=parameter)
+
+    def add(self, parameter: Tensor, gradient: Tensor) -> None:
+        """Add value * gradient to a parameter."""
+        parameter.add_(gradient, alpha=self.value)
+
+
 # what a slot has, as arguments
 _X, _TURNED_X, _SHARED_X = _Of(lambda slot, _: slot.x), _Of(lambda slot, _: slot.turned_x), _Of(lambda slot, _: slot.x[0])
 _SCORES, _TARGET = _Of(lambda slot, _: slot.turned_scores), _Of(lambda slot, _: slot.turned_target)
@@ -248,7 +262,7 @@ class ClosedForm:
         self._buffers: dict[int, _Buffers] = {}
         self._calls: dict[tuple[int, bool], _Calls] = {}
         self._steps: dict[tuple[Slot, bool], list[Call]] = {}
-        self.rate = 0.0  # by what a step that descends multiplies the gradient: minus the learning rate
+        self._rate = _Rate()  # not an attribute of its own: calls that hold this gradient would keep it from being freed
 
     def fit(self, view: Tensor) -> Tensor:
         """Return a view (K, ...) without its first axis for K = 1."""
@@ -268,7 +282,7 @@ class ClosedForm:
         if key not in self._steps:
             self._steps[key] = self._listed(*key)
         if descend is not None:
-            self.rate = -descend
+            self._rate.value = -descend
         for call in self._steps[key]:
             call()
 
@@ -369,7 +383,7 @@ class ClosedForm:
             self._product(call, left, right, scale, part)
             self._take(call, kept, self.d_kept[i], part, descends)
         elif descends:
-            call(self._descend, self.addmm, kept, left, right, scale)
+            call(self._rate.product, self.addmm, kept, left, right, scale)
         else:
             self._product(call, left, right, scale, self.d_kept[i])
         if not self.biases:
@@ -377,21 +391,15 @@ class ClosedForm:
         if self.population.size > 1:
             call(torch.sum, d, -2, keepdim=True, out=self.d_biases[i])
             if descends:
-                call(self._add, self.biases[i], self.d_biases[i])
+                call(self._rate.add, self.biases[i], self.d_biases[i])
         elif descends:  # a product with ones is quicker than a sum over rows
-            call(self._descend, torch.addmv, self.flat_biases[i], turned, ones, 1.0)
+            call(self._rate.product, torch.addmv, self.flat_biases[i], turned, ones, 1.0)
         else:
             call(torch.mv, turned, ones, out=self.flat_d_biases[i])
 
     def _take(self, call: _Calls, parameter: Tensor, gradient: Tensor, part: Tensor, descends: bool) -> None:
         """Copy a part of the gradient to its place, or make its SGD step."""
         if descends:
-            call(self._add, parameter, part)
+            call(self._rate.add, parameter, part)
         else:
             call(gradient.copy_, part)
-
-    def _descend(self, product: Any, parameter: Tensor, left: Tensor, right: Tensor, scale: float) -> None:
-        product(parameter, left, right, alpha=self.rate * scale, out=parameter)
-
-    def _add(self, parameter: Tensor, gradient: Tensor) -> None:
-        parameter.add_(gradient, alpha=self.rate)
