@@ -43,11 +43,6 @@ def problem_and_members(specs: list[mn.MLP], recipes: list[mn.Recipe]) -> tuple[
     return problem, members
 
 
-def _noted(kinds: list[type], data: Any, function: Any, task: Any, *rest: Any) -> Any:
-    kinds.append(type(data))
-    return delayed(function)(task, data, *rest)
-
-
 def no_processes(*args: Any, **options: Any) -> None:
     raise AssertionError("processes were asked for")
 
@@ -116,8 +111,11 @@ def test_rows_that_are_sent_and_rows_that_all_processes_read(sent_bytes: int, mo
     spec, recipe = mn.MLP(hidden=(4,)), mn.Recipe(epochs=1, dtype="float64")
     members = [Member(number, spec, recipe, initial_parameters(spec, 60, 3, seed=number)) for number in range(4)]
     kinds: list[type] = []
-    train = processes._train
-    monkeypatch.setattr(processes, "delayed", lambda function: lambda task, data, *rest: _noted(kinds, data, train, task, *rest))
+
+    def noted(function: Any) -> Any:
+        return lambda task, data, *rest: kinds.append(type(data)) or delayed(function)(task, data, *rest)
+
+    monkeypatch.setattr(processes, "delayed", noted)
     monkeypatch.setattr(processes, "SENT_BYTES", sent_bytes)
     found = train_in_processes(problem, members, n_jobs=2)
     assert kinds == [bytes if sent_bytes else tuple] * 2

@@ -328,7 +328,7 @@ class ClosedForm:
         for i in range(last, 0, -1):
             below, norm = b.d[i - 1], b.norms[i - 1]
             self._down(call, i, d, below, None if b.first is None or i > 1 else b.first.spare)
-            self._emit(call, i, d, b.d_turned[i], b.d_turned[i], b.dropped[i - 1], b.ones, descends)
+            self._emit(call, i, b, b.d_turned[i], b.dropped[i - 1], descends)
             if i in self.masks.active and not self.quiet[i]:
                 call(below.mul_, _mask(i))
             saved = b.a[i - 1] if self.kind.from_output else (b.z[i - 1] if norm is None else norm.out)
@@ -338,7 +338,7 @@ class ClosedForm:
             d = below
         if b.first is None:
             turned = _TURNED_X if b.input_turned is None else b.input_turned
-            self._emit(call, 0, d, b.d_turned[0], turned, d, b.ones, descends)
+            self._emit(call, 0, b, turned, d, descends)
             return
         weight, bias = b.first.backward(call)
         self._take(call, self.kept[0], self.d_kept[0], weight, descends)
@@ -374,10 +374,8 @@ class ClosedForm:
         else:
             call(self.addmm, out, left, right, beta=0, alpha=scale, out=out)
 
-    def _emit(
-        self, call: _Calls, i: int, d: Tensor, turned: Tensor, left: Tensor | _Of, right: Tensor | _Of, ones: Tensor, descends: bool
-    ) -> None:
-        """Write layer i's gradient, or make its SGD step. `turned` is d^T; left right is that of the matrix as it lies in memory."""
+    def _emit(self, call: _Calls, i: int, b: _Buffers, left: Tensor | _Of, right: Tensor | _Of, descends: bool) -> None:
+        """Write layer i's gradient, or make its SGD step; left right is that of the matrix as it lies in memory."""
         kept, part, scale = self.kept[i], self.parts[i], self.scales[i]
         if part is not None:
             self._product(call, left, right, scale, part)
@@ -389,13 +387,13 @@ class ClosedForm:
         if not self.biases:
             return
         if self.population.size > 1:
-            call(torch.sum, d, -2, keepdim=True, out=self.d_biases[i])
+            call(torch.sum, b.d[i], -2, keepdim=True, out=self.d_biases[i])
             if descends:
                 call(self._rate.add, self.biases[i], self.d_biases[i])
         elif descends:  # a product with ones is quicker than a sum over rows
-            call(self._rate.product, torch.addmv, self.flat_biases[i], turned, ones, 1.0)
+            call(self._rate.product, torch.addmv, self.flat_biases[i], b.d_turned[i], b.ones, 1.0)
         else:
-            call(torch.mv, turned, ones, out=self.flat_d_biases[i])
+            call(torch.mv, b.d_turned[i], b.ones, out=self.flat_d_biases[i])
 
     def _take(self, call: _Calls, parameter: Tensor, gradient: Tensor, part: Tensor, descends: bool) -> None:
         """Copy a part of the gradient to its place, or make its SGD step."""
