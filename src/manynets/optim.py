@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, TypeAlias, final
 
@@ -170,54 +171,68 @@ class Adam(Optimizer):
         )
         inner = {(*one.betas, one.eps, getattr(one, "eps_hat", False)) for one in specs}
         self.one_kernel = len(inner) == 1 and not flat.is_cuda
-        self.scalars: list[float] = []  # eps of each planned step, where one kernel moves all
         self.count = torch.zeros((), dtype=torch.float32, device=flat.device)
         self.before = 0
         self.spare: Tensor | None = None
-        self.runs: list[tuple[int, list[list[Tensor]]]] = []  # first place of a run, and its parts of the four tensors
+        self.starts: list[int] = []  # first place of each run; none where one kernel moves all
+        self.runs: list[Callable[..., object]] = []  # their kernels
+        self.run_rates: list[list[list[float]]] = []  # at each planned step: rate and eps of each kernel
 
     def state_names(self) -> tuple[str, ...]:
         return ("mean", "square")
 
     def plan(self, rates: Host, step: int) -> None:
-        places, parameters = self.flat.shape
         steps = np.arange(step + 1, step + len(rates) + 1)[:, None]
-        self.runs, self.before = [], step
-        if not self.flat.is_cuda:
-            breaks = np.flatnonzero(~(self.alike & (rates[:, 1:] == rates[:, :-1]).all(axis=0))) + 1
-            if len(breaks) == 0 or places * parameters >= FUSED_RUN * len(breaks):
-                whole, starts = (self.flat, self.grad, self.state["mean"], self.state["square"]), [0, *breaks.tolist(), places]
-                eps = self._eps(steps, starts[:-1])
-                self.runs = [(a, [[tensor[a:b]] for tensor in whole]) for a, b in pairwise(starts)]
-                self.run_rates = [
-                    list(zip(rates[:, a].tolist(), eps[:, i].tolist(), strict=True)) for i, a in enumerate(starts[:-1])
-                ]
-                return
+        self.before, starts = step, self._starts(rates)
+        if starts != self.starts:
+            ends = [*starts[1:], len(self.flat)]
+            self.runs = [self._kernel(self.flat, slice(a, b), self.decoupled) for a, b in zip(starts, ends, strict=False)]
+            self.starts = starts
+        if starts:
+            self.run_rates = np.stack([rates[:, starts], self._eps(steps, starts)], axis=-1).tolist()
+            return
         if self.decoupled:
             self.shrink.plan(1 - rates * self.values("weight_decay"))
         if self.one_kernel:
             self.rate.plan(rates)
-            self.scalars = self._eps(steps, [0])[:, 0].tolist()
+            self.run_rates = [[[1.0, eps]] for eps in self._eps(steps, [0])[:, 0].tolist()]
             return
         self.rate.plan(rates / (1 - self.betas[:, 0] ** steps))
         self.root.plan(np.sqrt(1 - self.betas[:, 1] ** steps))
-        self.eps.plan(self._eps(steps, list(range(places))))
+        self.eps.plan(self._eps(steps, list(range(len(self.flat)))))
+
+    def _starts(self, rates: Host) -> list[int]:
+        """Return the first place of each run of neighbours that take one kernel at these rates (S, K); none where they are too short."""
+        if self.flat.is_cuda:
+            return []
+        breaks = np.flatnonzero(~(self.alike & (rates[:, 1:] == rates[:, :-1]).all(axis=0))) + 1
+        return [0, *breaks.tolist()] if self.flat.numel() >= FUSED_RUN * len(breaks) else []
 
     def _eps(self, steps: NDArray[np.int64], places: list[int]) -> Host:
         """Return eps at these steps (S, 1) of the networks at these places, shape (S, K')."""
         root = np.sqrt(1 - self.betas[places, 1] ** steps)
         return np.asarray(self.values("eps")[places] / np.where(self.eps_hat[places], root, 1.0))
 
+    def _kernel(self, moved: Tensor, places: slice, decoupled: bool, decay: float | None = None) -> Callable[..., object]:
+        """Return the kernel that moves these neighbours as the first of them, when it is called with its rate and eps."""
+        one = self.specs[places.start or 0]
+        parts = [[tensor[places]] for tensor in (moved, self.grad, self.state["mean"], self.state["square"])]
+        return partial(
+            torch._fused_adamw_ if decoupled else torch._fused_adam_, *parts, [], [self.count], beta1=one.betas[0],
+            beta2=one.betas[1], weight_decay=one.weight_decay if decay is None else decay, amsgrad=False, maximize=False,
+        )  # fmt: skip
+
+    def _run(self, s: int) -> None:
+        self.count.fill_(self.before + s + 1)
+        for run, (rate, eps) in zip(self.runs, self.run_rates[s], strict=True):
+            run(lr=rate, eps=eps)
+
     def step(self, s: int) -> None:
-        if self.runs:
-            self.count.fill_(self.before + s + 1)
-            kernel = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
-            for (start, parts), rates in zip(self.runs, self.run_rates, strict=True):
-                self._fused(kernel, parts, self.specs[start], *rates[s], self.specs[start].weight_decay)
+        if self.starts:
+            self._run(s)
             return
         if self.spare is None:
             self.spare = torch.zeros_like(self.flat)
-        mean, square = self.state["mean"], self.state["square"]
         if self.decoupled:
             if not isinstance(self.decay, float) or self.decay:
                 self.flat.mul_(self.shrink[s])
@@ -225,21 +240,16 @@ class Adam(Optimizer):
         else:
             grad = self._decayed()
         if self.one_kernel:
-            self.count.fill_(self.before + s + 1)
-            parts = [[self.spare], [grad], [mean], [square]]
-            # at rate 1, a decay of 1 takes the last step's move back to 0 within the kernel
-            self._fused(torch._fused_adamw_, parts, self.specs[0], 1.0, self.scalars[s], 1.0)
+            if not self.runs:  # at rate 1, a decay of 1 takes the last step's move back to 0 within the kernel
+                self.runs = [self._kernel(self.spare, slice(None), True, decay=1.0)]
+            self._run(s)
             add_scaled(self.flat, self.spare, self.rate[s])
             return
+        mean, square = self.state["mean"], self.state["square"]
         mean.add_(torch.sub(grad, mean, out=self.spare).mul_(self.rest[0]))
         square.mul_(self.beta2).add_(torch.mul(grad, grad, out=self.spare).mul_(self.rest[1]))
         below = torch.sqrt(square, out=self.spare).div_(self.root[s]).add_(self.eps[s])
         add_scaled(self.flat, torch.div(mean, below, out=below), self.rate[s], -1.0)
-
-    def _fused(self, kernel: Any, parts: list[list[Tensor]], one: Any, rate: float, eps: float, decay: float) -> None:
-        betas = {"beta1": one.betas[0], "beta2": one.betas[1]}
-        more = {"weight_decay": decay, "eps": eps, "amsgrad": False, "maximize": False}
-        kernel(*parts, [], [self.count], lr=rate, **betas, **more)
 
 
 @final

@@ -92,6 +92,9 @@ def test_activation(name: Activation) -> None:
     kind.back(grad, target if kind.from_output else z)
     assert leaf.grad is not None
     assert_close(grad, leaf.grad, "float64")
+    if kind.slope is not None:
+        kind.slope(target)
+        assert_close(target, leaf.grad, "float64")
 
 
 def test_every_activation_of_the_specification_exists() -> None:

@@ -55,6 +55,22 @@ def test_every_loss_one_gradient(task: str, loss: Any, weighted: bool) -> None:
     assert_ways_agree(problem, mn.MLP(hidden=(6,), activation="tanh"), recipe)
 
 
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("hidden", [(6,), (6, 5)])
+@pytest.mark.parametrize("optimizer", [mn.SGD(lr=0.1), mn.Adam(lr=0.1, eps=1e-4)])
+def test_one_output_of_relu_units_alone_and_together(optimizer: Any, hidden: tuple[int, ...], norm: bool) -> None:
+    """The derivative by the last units is made where their outputs lie, but for plain SGD, whose step needs those outputs later."""
+    problem = problem_of("regression")
+    both: list[list[Any]] = []
+    for gradient in ("closed_form", "autograd"):
+        recipe = mn.Recipe(optimizer=optimizer, epochs=2, batch_size=16, dtype="float64", gradient=gradient)
+        specs = [mn.MLP(hidden=hidden, batch_norm=norm, dropout=rate) for rate in (0.0, 0.4)]  # masks of their own
+        members = [member_of(problem, k, spec, recipe) for k, spec in enumerate(specs)]
+        both.append([*run(problem, *members), *run(problem, members[0])])
+    for closed, auto in zip(*both, strict=True):
+        assert_same_outcome(closed, auto, "float64")
+
+
 RATE = st.one_of(st.just(0.0), st.floats(0.05, 0.5))
 LR = st.floats(1e-3, 0.05)
 EPS = st.just(1e-4)

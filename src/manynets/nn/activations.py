@@ -28,6 +28,7 @@ class ActivationKind:
     run(z, out): write the activation of z into out. back(grad, saved): multiply grad in place by the derivative;
     `saved` is the activation's output where from_output (then out may be z itself), else its input.
     stops: the derivative is 0 wherever the output is 0, so a unit that was dropped passes nothing back by itself.
+    slope(a): turn the output in place into the derivative; None where that takes more than one call.
     """
 
     module: Callable[[], nn.Module]
@@ -36,6 +37,7 @@ class ActivationKind:
     back: Callable[[Tensor, Tensor], object]
     from_output: bool
     stops: bool = False
+    slope: Callable[[Tensor], object] | None = None
 
 
 _f = nn.functional
@@ -51,6 +53,7 @@ ACTIVATIONS: dict[Activation, ActivationKind] = {
         lambda g, a: _aten.threshold_backward.grad_input(g, a, 0, grad_input=g),
         True,
         stops=True,
+        slope=torch.Tensor.sign_,
     ),
     "leaky_relu": ActivationKind(
         nn.LeakyReLU,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -87,7 +88,7 @@ def _views(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Ten
     out: dict[str, Tensor] = {}
     start = 0
     for name, shape in shapes.items():
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         part = flat[:, start : start + size]
         turned = start == 0 and len(shape) == 2
         out[name] = part.view(-1, *shape[::-1]).mT if turned else part.view(-1, *shape)
@@ -110,20 +111,17 @@ class Population:
         cls, shape: Shape, initial: Sequence[Mapping[str, NDArray[Any]]], *, device: torch.device, dtype: torch.dtype
     ) -> Population:
         """Return a population whose network k starts with the parameters (and, if given, running statistics) initial[k]."""
-        names, buffers = shape.parameters(), shape.buffers()
-        kind = np.float64 if dtype == torch.float64 else np.float32
-        flat = np.empty((len(initial), sum(int(np.prod(s)) for s in names.values())), dtype=kind)
-        statistics = np.empty((len(initial), sum(int(np.prod(s)) for s in buffers.values())), dtype=kind)
-        default = {name: np.full(s, float(name.endswith("var"))) for name, s in buffers.items()}
-        for k, parameters in enumerate(initial):
-            for row, wanted in ((flat[k], names), (statistics[k], buffers)):
-                start = 0
-                for name, size in wanted.items():
-                    stop = start + int(np.prod(size))
-                    value = np.asarray(parameters[name] if name in parameters else default[name])
-                    row[start:stop] = (value.T if start == 0 else value).reshape(-1)  # the first matrix lies turned
-                    start = stop
-        return cls(shape, torch.from_numpy(flat).to(device, dtype), torch.from_numpy(statistics).to(device, dtype))
+        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        flat, statistics = (
+            torch.empty(len(initial), sum(map(math.prod, shapes.values())), dtype=kind, device="cpu")
+            for shapes in (shape.parameters(), shape.buffers())
+        )
+        fresh = {name: float(name.endswith("var")) for name in shape.buffers()}
+        for name, view in (_views(flat, shape.parameters()) | _views(statistics, shape.buffers())).items():
+            rows = view.numpy()
+            for k, parameters in enumerate(initial):
+                rows[k] = parameters[name] if name in parameters else fresh[name]
+        return cls(shape, flat.to(device, dtype), statistics.to(device, dtype))
 
     @property
     def size(self) -> int:

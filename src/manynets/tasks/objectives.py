@@ -191,8 +191,8 @@ def _sub(z: Tensor, t: Tensor, out: Tensor) -> Tensor:
 
 
 def _logistic(z: Tensor, t: Tensor) -> Tensor:
-    """max(z, 0) - z t + log(1 + exp(-|z|)): as torch's, in half its time; its derivative at z = 0 is another one."""
-    return z.abs().neg_().exp_().log1p_().add_(z.relu()).addcmul_(z, t, value=-1)
+    """log(1 + exp(z)) - z t, as torch's in three quarters of its time where no derivative is asked for."""
+    return F.softplus(z, threshold=50.0).addcmul_(z, t, value=-1)
 
 
 def _logistic_slope(z: Tensor, t: Tensor, out: Tensor) -> None:

@@ -169,8 +169,8 @@ class _First:
         self.spare = owner.scratch("first spare", k, size, units) if wide else None  # see `_down`
         x = self.x if wide else self.x.expand(k, size, rows)
         self._product = torch.mm if wide else torch.bmm
-        matrix, part, z, d = (whole.flatten(1) if wide else whole for whole in (matrix, part, z, d))
-        self._forward, self._backward = (x, matrix, z), (x.mT, d, part)
+        matrix, part, z = (whole.flatten(1) if wide else whole for whole in (matrix, part, z))
+        self._forward, self._turned_x, self._part, self._wide = (x, matrix, z), x.mT, part, wide
 
     def forward(self, call: _Calls, weight: Tensor, bias: Tensor | None) -> None:
         """Write z of weight (K, D, H) and bias (K, 1, H)."""
@@ -181,10 +181,9 @@ class _First:
         left, right, out = self._forward
         call(self._product, left, right, out=out)
 
-    def backward(self, call: _Calls) -> tuple[Tensor, Tensor]:
-        """Write the gradients of weight and bias of d, and return where."""
-        left, right, out = self._backward
-        call(self._product, left, right, out=out)
+    def backward(self, call: _Calls, d: Tensor) -> tuple[Tensor, Tensor]:
+        """Write the gradients of weight and bias of d, which lies as z does, and return where."""
+        call(self._product, self._turned_x, d.transpose(0, 1).flatten(1) if self._wide else d, out=self._part)
         return self.part[:, : self.columns], self.part[:, self.columns :]
 
 
@@ -219,7 +218,6 @@ class _Buffers:
         self.d = [self.first.d] if self.first is not None else []
         self.d += [buffer(f"d{i}", *self.z[i].shape) for i in range(len(self.d), len(self.z))]
         self.d.append(buffer("d", *lead[:-1], shape.out_features, size).mT)
-        self.d_turned = [d.mT for d in self.d]
         self.top_turned = self.dropped[-1].mT if self.dropped else None  # the last layer's input
         # a product into a view with gaps between the networks falls back to one product each
         self.scores = buffer("scores", *lead[:-1], shape.out_features, size) if gaps and k > 1 else None
@@ -323,24 +321,35 @@ class ClosedForm:
     def _backward(self, call: _Calls, b: _Buffers, descends: bool) -> None:
         last = len(b.z)
         d = b.d[last]
-        call(self.objective.gradient, _SCORES if b.scores is None else b.scores, _TARGET, out=b.d_turned[last])
+        call(self.objective.gradient, _SCORES if b.scores is None else b.scores, _TARGET, out=d.mT)
         call(d.mul_, _WEIGHT)
         for i in range(last, 0, -1):
-            below, norm = b.d[i - 1], b.norms[i - 1]
-            self._down(call, i, d, below, None if b.first is None or i > 1 else b.first.spare)
-            self._emit(call, i, b, b.d_turned[i], b.dropped[i - 1], descends)
+            norm = b.norms[i - 1]
+            # of one output, f'(a) d W is made where a lies; an SGD step needs a after W was asked for, and so cannot
+            slope = self.kind.slope if d.shape[-1] == 1 and self.scales[i] == 1.0 and not descends else None
+            if slope is None:
+                below = b.d[i - 1]
+                self._down(call, i, d, below, None if b.first is None or i > 1 else b.first.spare)
+                self._emit(call, i, b, d, d.mT, b.dropped[i - 1], descends)
+            else:
+                below = b.a[i - 1]
+                self._emit(call, i, b, d, d.mT, b.dropped[i - 1], descends)
+                call(slope, below)
+                call(below.mul_, d)
+                call(below.mul_, self.weights[i])
             if i in self.masks.active and not self.quiet[i]:
                 call(below.mul_, _mask(i))
-            saved = b.a[i - 1] if self.kind.from_output else (b.z[i - 1] if norm is None else norm.out)
-            call(self.kind.back, below, saved)
+            if slope is None:
+                saved = b.a[i - 1] if self.kind.from_output else (b.z[i - 1] if norm is None else norm.out)
+                call(self.kind.back, below, saved)
             if norm is not None:
                 call(norm.back, below, _RAW)
             d = below
         if b.first is None:
             turned = _TURNED_X if b.input_turned is None else b.input_turned
-            self._emit(call, 0, b, turned, d, descends)
+            self._emit(call, 0, b, d, turned, d, descends)
             return
-        weight, bias = b.first.backward(call)
+        weight, bias = b.first.backward(call, d)
         self._take(call, self.kept[0], self.d_kept[0], weight, descends)
         if self.biases:
             self._take(call, self.biases[0], self.d_biases[0], bias, descends)
@@ -374,7 +383,7 @@ class ClosedForm:
         else:
             call(self.addmm, out, left, right, beta=0, alpha=scale, out=out)
 
-    def _emit(self, call: _Calls, i: int, b: _Buffers, left: Tensor | _Of, right: Tensor | _Of, descends: bool) -> None:
+    def _emit(self, call: _Calls, i: int, b: _Buffers, d: Tensor, left: Tensor | _Of, right: Tensor | _Of, descends: bool) -> None:
         """Write layer i's gradient, or make its SGD step; left right is that of the matrix as it lies in memory."""
         kept, part, scale = self.kept[i], self.parts[i], self.scales[i]
         if part is not None:
@@ -387,13 +396,13 @@ class ClosedForm:
         if not self.biases:
             return
         if self.population.size > 1:
-            call(torch.sum, b.d[i], -2, keepdim=True, out=self.d_biases[i])
+            call(torch.sum, d, -2, keepdim=True, out=self.d_biases[i])
             if descends:
                 call(self._rate.add, self.biases[i], self.d_biases[i])
         elif descends:  # a product with ones is quicker than a sum over rows
-            call(self._rate.product, torch.addmv, self.flat_biases[i], b.d_turned[i], b.ones, 1.0)
+            call(self._rate.product, torch.addmv, self.flat_biases[i], d.mT, b.ones, 1.0)
         else:
-            call(torch.mv, b.d_turned[i], b.ones, out=self.flat_d_biases[i])
+            call(torch.mv, d.mT, b.ones, out=self.flat_d_biases[i])
 
     def _take(self, call: _Calls, parameter: Tensor, gradient: Tensor, part: Tensor, descends: bool) -> None:
         """Copy a part of the gradient to its place, or make its SGD step."""

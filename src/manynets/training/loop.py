@@ -279,8 +279,7 @@ class Run:
         self._close()
         if self.log:
             self.evaluate()
-        for place in np.flatnonzero(self.tracks.alive).tolist():
-            self._end(place, None, interrupted=True)
+        self._end(np.flatnonzero(self.tracks.alive).tolist(), {}, interrupted=True)
         self.tracks.take([])
 
     def rates(self, step: int, count: int) -> Host:
@@ -347,11 +346,13 @@ class Run:
         """Add an entry to each history, keep the best weights, and end the networks that are through."""
         log = (self.log[0] if len(self.log) == 1 else torch.cat(self.log)).double().cpu().numpy()
         self.log.clear()
-        sound = np.isfinite(log[..., 0]) & np.isfinite(log[..., 2])
-        first_bad = np.full(log.shape[1], -1) if sound.all() else np.where(sound.all(0), -1, sound.argmin(0))
-        finite = (first_bad < 0) & _all_finite(self.population.flat) & _all_finite(self.population.statistics)
         with np.errstate(invalid="ignore"):
             sums = log.sum(0)
+        first_bad = np.full(len(sums), -1)
+        if not np.isfinite(sums).all():
+            sound = np.isfinite(log[..., 0]) & np.isfinite(log[..., 2])
+            first_bad = np.where(sound.all(0), -1, sound.argmin(0))
+        finite = (first_bad < 0) & _all_finite(self.population.flat) & _all_finite(self.population.statistics)
         tracks, metric = self.tracks, self.problem.task.metric
         loss, score = figures(sums[:, [0, 1, *range(3, sums.shape[1])]], self.objective, self.spread)
         columns = {"loss": loss, metric: score}
@@ -374,8 +375,7 @@ class Run:
             self._tell(Evaluated(self.step, numbers, shown, int(tracks.alive.sum())))
         bad_steps = np.where(first_bad >= 0, first_bad - len(log) + self.step, self.step - 1)
         diverged = self._divergences({place: int(bad_steps[place]) for place in np.flatnonzero(ended & ~finite).tolist()})
-        for place in np.flatnonzero(ended).tolist():
-            self._end(place, diverged.get(place))
+        self._end(np.flatnonzero(ended).tolist(), diverged)
         if tracks.alive.sum() < CROWDED * k:
             self._free()
 
@@ -393,9 +393,9 @@ class Run:
         better = tracks.judge(np.where(finite, np.choose(self._watched, figures), np.inf))
         chosen = (better | self._keeps_last) & finite & tracks.alive
         tracks.best = np.where(chosen, tracks.entries - 1, tracks.best)
-        places = torch.from_numpy(np.flatnonzero(chosen)).to(self.device)
+        places = None if chosen.all() else torch.from_numpy(np.flatnonzero(chosen)).to(self.device)
         for best, now in ((self.best_flat, self.population.flat), (self.best_statistics, self.population.statistics)):
-            if len(places) == len(best):
+            if places is None:
                 best.copy_(now)
             elif len(places):
                 best.index_copy_(0, places, now.index_select(0, places))
@@ -406,30 +406,33 @@ class Run:
             return self.search.find(self, at)
         return {k: Divergence(s // self.steps + 1, s + 1, float(self.rates(s, 1)[0, k])) for k, s in at.items()}
 
-    def _end(self, place: int, divergence: Divergence | None, *, interrupted: bool = False) -> None:
-        """Write the outcome of the network at this place."""
+    def _end(self, places: list[int], diverged: Mapping[int, Divergence], *, interrupted: bool = False) -> None:
+        """Write the outcomes of the networks at these places."""
+        if not places:
+            return
         tracks = self.tracks
-        member = tracks.members[place]
-        early = tracks.exhausted[place] and self.step < tracks.totals[place]
-        stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
-        progress: Progress | None = None
-        if member.resumable:
-            state = {name: tensor[place].cpu().numpy().copy() for name, tensor in self.update.optimizer.state.items()}
-            progress = tracks.progress(place, self.steps_before + self.step, state)
-        best = int(tracks.best[place])
-        self.outcomes[member.number] = Outcome(
-            member.number, self._best(place), tracks.history(place), best, stopped, divergence, self.seconds, progress
-        )
+        for place, parameters, history in zip(places, self._best(places), tracks.histories(places), strict=True):
+            member, divergence = tracks.members[place], diverged.get(place)
+            early = tracks.exhausted[place] and self.step < tracks.totals[place]
+            stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
+            progress: Progress | None = None
+            if member.resumable:
+                state = {name: tensor[place].cpu().numpy().copy() for name, tensor in self.update.optimizer.state.items()}
+                progress = tracks.progress(place, self.steps_before + self.step, state)
+            best = int(tracks.best[place])
+            self.outcomes[member.number] = Outcome(
+                member.number, parameters, history, best, stopped, divergence, self.seconds, progress
+            )
 
-    def _best(self, place: int) -> dict[str, NDArray[Any]]:
-        """Return the best weights of a network by name; a module gets them back in place."""
+    def _best(self, places: list[int]) -> list[dict[str, NDArray[Any]]]:
+        """Return the best weights of networks by name; a module gets them back in place."""
         if isinstance(self.population, Population):
-            one = slice(place, place + 1)
-            return Population(self.population.shape, self.best_flat[one], self.best_statistics[one]).network(0)
+            best = Population(self.population.shape, self.best_flat, self.best_statistics)
+            return [best.network(place) for place in places]
         self.population.flat.copy_(self.best_flat)
         self.population.statistics.copy_(self.best_statistics)
         self.population.push()
-        return {name: value.detach().cpu().numpy().copy() for name, value in self.population.module.state_dict().items()}
+        return [{name: value.detach().cpu().numpy().copy() for name, value in self.population.module.state_dict().items()}]
 
     def _free(self) -> None:
         """Free the places of networks that have ended."""
@@ -472,5 +475,7 @@ class Run:
 
 def _all_finite(rows: Tensor) -> NDArray[np.bool_]:
     """Return of each row whether all its numbers are finite. Then its sum is, mostly: large ones are looked at one by one."""
+    if rows.shape[1] == 0:
+        return np.ones(len(rows), dtype=bool)
     finite = np.isfinite(rows.sum(1).cpu().numpy())
     return finite if finite.all() else torch.isfinite(rows).all(1).cpu().numpy()

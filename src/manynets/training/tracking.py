@@ -89,11 +89,14 @@ class Tracks:
         """Whose patience is at its end."""
         return self.bad >= self.patience
 
-    def history(self, k: int) -> dict[str, list[float]]:
-        """Return the history of network k as columns; one without penalties has no column of them."""
-        recipe = self.members[k].recipe
-        names = [name for name in self.columns if name != "penalty" or recipe.l1 or recipe.l2]
-        return {name: [values.item(k) for values in self.columns[name]] for name in names}
+    def histories(self, places: Sequence[int]) -> list[dict[str, list[float]]]:
+        """Return the histories of networks as columns; one without penalties has no column of them."""
+        columns = {name: np.stack([of_all[places] for of_all in values], axis=1).tolist() for name, values in self.columns.items()}
+        recipes = [self.members[k].recipe for k in places]
+        return [
+            {name: column[i] for name, column in columns.items() if name != "penalty" or recipe.l1 or recipe.l2}
+            for i, recipe in enumerate(recipes)
+        ]
 
     def progress(self, k: int, steps: int, optimizer: Mapping[str, NDArray[np.float64]]) -> Progress:
         """Return what network k hands to its next training."""
