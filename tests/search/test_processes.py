@@ -102,7 +102,7 @@ def test_what_goes_wrong_in_a_process_is_named_and_the_rest_is_complete() -> Non
 
 
 @pytest.mark.parametrize("sent_bytes", [0, processes.SENT_BYTES])
-def test_rows_that_are_sent_and_rows_that_all_processes_read(sent_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_sent_in_one_piece_and_rows_that_all_processes_read(sent_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     x, y = random.normal(size=(3000, 60)), random.integers(3, size=3000)
     assert x.nbytes > 2**20  # what joblib writes to a file for all
@@ -110,15 +110,16 @@ def test_rows_that_are_sent_and_rows_that_all_processes_read(sent_bytes: int, mo
     problem = Problem(task, Rows(torch.from_numpy(x), torch.from_numpy(np.ascontiguousarray(task.encode(y))), None))
     spec, recipe = mn.MLP(hidden=(4,)), mn.Recipe(epochs=1, dtype="float64")
     members = [Member(number, spec, recipe, initial_parameters(spec, 60, 3, seed=number)) for number in range(4)]
-    kinds: list[type] = []
+    asked: list[Any] = []
 
     def noted(function: Any) -> Any:
-        return lambda task, data, *rest: kinds.append(type(data)) or delayed(function)(task, data, *rest)
+        asked.append(function)
+        return delayed(function)
 
     monkeypatch.setattr(processes, "delayed", noted)
     monkeypatch.setattr(processes, "SENT_BYTES", sent_bytes)
     found = train_in_processes(problem, members, n_jobs=2)
-    assert kinds == [bytes if sent_bytes else tuple] * 2
+    assert asked == [processes._train_packed if sent_bytes else processes._train] * 2
     for result, alone in zip(found, train_what_can(problem, members), strict=True):
         for name, value in alone.parameters.items():  # type: ignore[union-attr]
             np.testing.assert_allclose(result.parameters[name], value, rtol=1e-10, atol=1e-12)  # type: ignore[union-attr]

@@ -29,7 +29,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
 from manynets.errors import OptionError, one_of
-from manynets.search.together import Fit, can_share, fit_together, score_together
+from manynets.search.together import Fit, Folds, can_share, fit_together, score_together
 from manynets.training.progress import progress_observers
 
 __all__ = ["MLPSearchCV"]
@@ -253,15 +253,15 @@ class MLPSearchCV(BaseSearchCV):
         self.n_resources_, self.n_candidates_ = [], []
         places = np.arange(len(candidates))
         kept: dict[tuple[int, int], Fit] = {}
+        folds = trials.folds()
         for number in range(rounds):
             power = max(0, number - required + possible) if self.aggressive_elimination else number
             amount = min(int(self.factor**power * least), most)
             self.n_resources_.append(amount)
             self.n_candidates_.append(len(places))
             chosen = [dict(candidates[place]) for place in places]
-            part = trials.splits
             if name == "n_samples":
-                part = [_subsample(pair, amount / rows, self.random_state) for pair in trials.splits]
+                folds = trials.folds([_subsample(pair, amount / rows, self.random_state) for pair in trials.splits])
             else:
                 for candidate in chosen:
                     candidate[name] = amount
@@ -269,7 +269,7 @@ class MLPSearchCV(BaseSearchCV):
             more = {"iter": [number] * len(places), "n_resources": [amount] * len(places)}
             epochs = name.endswith(EPOCHS)
             goes_on = epochs and number < rounds - 1
-            scores, fits = trials.evaluate(chosen, part, more=more, kept=before if epochs else {}, goes_on=goes_on)
+            scores, fits = trials.evaluate(chosen, folds, more=more, kept=before if epochs else {}, goes_on=goes_on)
             kept = {(int(places[fit.candidate]), fit.fold): fit for fit in fits if fit.error is None}
             if told is not None:
                 told(places, scores, amount, number == rounds - 1)
@@ -297,10 +297,14 @@ class _Trials:
         self.out: list[dict[str, Any]] = []
         self.more: dict[str, list[Any]] = defaultdict(list)
 
+    def folds(self, splits: list[Any] | None = None) -> Folds:
+        """Return folds (None: those of the search) that nobody has read yet."""
+        return Folds(self.X, self.y, self.splits if splits is None else splits, self.routed.estimator.fit)
+
     def evaluate(
         self,
         candidates: Sequence[Params],
-        splits: list[Any] | None = None,
+        folds: Folds | None = None,
         *,
         more: Mapping[str, list[Any]] | None = None,
         kept: Mapping[tuple[int, int], Fit] | None = None,
@@ -308,9 +312,11 @@ class _Trials:
     ) -> tuple[NDArray[np.float64], list[Fit]]:
         """Fit and score candidates; return the mean of each's scores (that of refit, of several metrics), and the fits.
 
-        goes_on: whether later ones may go on from these fits.
+        folds: what of them was read before is not read again (None: those of the search, anew). goes_on: whether later ones may go
+        on from these fits.
         """
-        search, splits = self.search, self.splits if splits is None else splits
+        search, folds = self.search, self.folds() if folds is None else folds
+        splits = folds.splits
         if not candidates or not splits:
             raise ValueError("No fits were performed. Was the CV iterator empty? Were there no candidates?")
         if search.verbose > 0:
@@ -327,11 +333,8 @@ class _Trials:
             earlier = {(places[c], f): fit for (c, f), fit in (kept or {}).items() if c in places}
             fits = fit_together(
                 search.estimator,
-                self.X,
-                self.y,
+                folds,
                 [candidates[place] for place in shared],
-                splits,
-                fit_params=fit_params,
                 kept=earlier,
                 goes_on=goes_on,
                 n_jobs=search.n_jobs,
@@ -340,8 +343,7 @@ class _Trials:
             )
             found = score_together(
                 fits,
-                self.X,
-                splits,
+                folds,
                 self.scorers,
                 score_params=score_params,
                 error_score=search.error_score,

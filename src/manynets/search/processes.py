@@ -24,7 +24,8 @@ from manynets.training.members import Member, Outcome, Problem
 
 __all__ = ["train_in_processes"]
 
-SENT_BYTES = 1 << 24  # up to which a process is sent the rows: joblib takes a tenth of a second to remove a file that all read
+SENT_BYTES = 1 << 24  # of rows and weights, up to which a process is sent all in one piece: joblib looks at each array, and takes
+# a tenth of a second to remove a file that all read
 
 
 def train_in_processes(
@@ -55,23 +56,31 @@ def train_in_processes(
     rows, limit = problem.rows, (memory_at_hand(device) if memory_limit is None else memory_limit) // jobs
     processes = Parallel(n_jobs=jobs, return_as="generator_unordered")
     arrays = rows.x.numpy(), rows.target.numpy()
-    small = arrays[0].nbytes + arrays[1].nbytes <= SENT_BYTES
-    data = pickle.dumps(arrays, protocol=pickle.HIGHEST_PROTOCOL) if small else arrays
-    parts = processes(delayed(_train)(problem.task, data, share, limit) for share in _shares(problem, members, jobs) if share)
+    given = [(problem.task, arrays, share, limit) for share in _shares(problem, members, jobs) if share]
+    weights = sum(array.nbytes for m in members for array in (*m.initial.values(), *m.progress.optimizer.values()))
+    if sum(array.nbytes for array in arrays) + weights <= SENT_BYTES:
+        parts = processes(delayed(_train_packed)(pickle.dumps(one, pickle.HIGHEST_PROTOCOL)) for one in given)
+    else:
+        parts = processes(delayed(_train)(*one) for one in given)
     for part in parts:
-        found |= {result.number: result for result in part}
+        results = pickle.loads(part) if isinstance(part, bytes) else part
+        found |= {result.number: result for result in results}
         tell(Advanced(len(found)))
     lost = tuple(n for n, result in found.items() if isinstance(result, Outcome) and result.divergence is not None)
     tell(Finished(time.perf_counter() - began, lost))
     return [found[member.number] for member in members]
 
 
+def _train_packed(given: bytes) -> bytes:
+    """Train as `_train`, from and to one piece."""
+    return pickle.dumps(_train(*pickle.loads(given)), pickle.HIGHEST_PROTOCOL)
+
+
 def _train(
-    task: Task, data: bytes | tuple[NDArray[Any], NDArray[Any]], members: list[Member], memory_limit: int
+    task: Task, arrays: tuple[NDArray[Any], NDArray[Any]], members: list[Member], memory_limit: int
 ) -> list[Outcome | Failure]:
-    x, target = pickle.loads(data) if isinstance(data, bytes) else data
     with warnings.catch_warnings(action="ignore"):  # large arrays come as memory that all processes read, and none writes to
-        rows = Rows(torch.from_numpy(x), torch.from_numpy(target), None)
+        rows = Rows(torch.from_numpy(arrays[0]), torch.from_numpy(arrays[1]), None)
     return train_what_can(Problem(task, rows), members, memory_limit=memory_limit)
 
 

@@ -33,7 +33,7 @@ from manynets.training.many import Failure, Relay
 from manynets.training.members import Member, Outcome, Problem
 from manynets.training.settings import find_device, torch_settings
 
-__all__ = ["Fit", "can_share", "fit_together", "score_together"]
+__all__ = ["Fit", "Folds", "can_share", "fit_together", "score_together"]
 
 Numbers = NDArray[np.int64]
 LONG_WORK = 3e8  # multiplications
@@ -138,12 +138,15 @@ class Fit:
         return Pipeline([*self.part.head.steps, (self.pipeline.steps[-1][0], self.estimator)])
 
 
-class _Folds:
-    """The folds of X and y as parts, shared by all candidates with the same first steps of a pipeline."""
+class Folds:
+    """The folds of X and y as parts, shared by all candidates with the same first steps of a pipeline.
 
-    def __init__(self, X: Any, y: Any, splits: Sequence[tuple[Numbers, Numbers]], weight: Any) -> None:
+    splits: rows of training and test sets by number; fit_params: what `fit` is given, of which only weights are known.
+    """
+
+    def __init__(self, X: Any, y: Any, splits: Sequence[tuple[Numbers, Numbers]], fit_params: Mapping[str, Any]) -> None:
         self.X, self.y, self.splits = X, y, splits
-        self.weight = weight
+        self.weight = next(iter(fit_params.values()), None)
         self.parts: dict[tuple[int, str], _Part] = {}
         self.tables: dict[tuple[int, str], _Table] = {}
         self.whole: NDArray[Any] | None = None
@@ -178,7 +181,7 @@ class _Folds:
         return part
 
 
-def _plan(fit: Fit, folds: _Folds, head: Any, key: str) -> None:
+def _plan(fit: Fit, folds: Folds, head: Any, key: str) -> None:
     """Read the fold's data, or take them as they were read before, and plan the fit of its estimator."""
     estimator = fit.estimator
     fit.part = part = folds.part(fit.fold, head, key, estimator)
@@ -221,25 +224,20 @@ def _plan(fit: Fit, folds: _Folds, head: Any, key: str) -> None:
 
 def fit_together(
     base: Any,
-    X: Any,
-    y: Any,
+    folds: Folds,
     candidates: Sequence[Mapping[str, Any]],
-    splits: Sequence[tuple[Numbers, Numbers]],
     *,
-    fit_params: Mapping[str, Any],
     kept: Mapping[tuple[int, int], Fit],
     goes_on: bool = False,
     n_jobs: int | None = None,
     observers: Sequence[Observer] = (),
     memory_limit: int | None = None,
 ) -> list[Fit]:
-    """Return the fits of every candidate on every split, candidates first.
+    """Return the fits of every candidate on every fold, candidates first.
 
     kept: earlier fits by (candidate, split) of the same parameters but with fewer epochs, which go on where that is the same as
     training anew. goes_on: whether these may be such fits; then their outcomes hold the optimizer's state.
     """
-    weight = next(iter(fit_params.values()), None)
-    folds = _Folds(X, y, splits, weight)
     fits: list[Fit] = []
     for c, parameters in enumerate(candidates):
         given = clone(base).set_params(**clone(parameters, safe=False))
@@ -256,7 +254,7 @@ def fit_together(
             settings.check(estimator)
         except Exception as error:
             wrong = error
-        for f in range(len(splits)):
+        for f in range(len(folds.splits)):
             last = clone(estimator) if isinstance(estimator.random_state, np.random.RandomState) else copy.copy(estimator)
             fit = Fit(c, f, last, None if head is None else pipeline)
             fits.append(fit)
@@ -275,7 +273,7 @@ def fit_together(
 
 def _train(
     fits: Sequence[Fit],
-    folds: _Folds,
+    folds: Folds,
     kept: Mapping[tuple[int, int], Fit],
     goes_on: bool,
     n_jobs: int | None,
@@ -396,8 +394,7 @@ def _problem(table: _Table, device: torch.device, task: Task, group: Sequence[Fi
 
 def score_together(
     fits: Sequence[Fit],
-    X: Any,
-    splits: Sequence[tuple[Numbers, Numbers]],
+    folds: Folds,
     scorer: Any,
     *,
     score_params: Mapping[str, Any],
@@ -408,7 +405,7 @@ def score_together(
     out: list[dict[str, Any]] = []
     for fit in fits:
         one: dict[str, Any] = {"fit_error": None, "fit_time": fit.seconds, "score_time": 0.0}
-        one["n_test_samples"] = len(splits[fit.fold][1])
+        one["n_test_samples"] = len(folds.splits[fit.fold][1])
         out.append(one)
         if fit.error is not None:
             if error_score == "raise":
@@ -427,12 +424,14 @@ def score_together(
             if place in known:
                 out[place][f"{side}_scores"], spent = known[place]
             else:
-                rows = splits[fit.fold][1 if side == "test" else 0]
+                rows = folds.splits[fit.fold][1 if side == "test" else 0]
                 part = fit.part
                 assert part is not None
-                parameters = sk._check_method_params(X, params=dict(score_params), indices=rows)
+                parameters = sk._check_method_params(folds.X, params=dict(score_params), indices=rows)
                 y = part.test_y if side == "test" else part.train_y
-                out[place][f"{side}_scores"] = sk._score(fit.fitted(), _safe_indexing(X, rows), y, scorer, parameters, error_score)
+                out[place][f"{side}_scores"] = sk._score(
+                    fit.fitted(), _safe_indexing(folds.X, rows), y, scorer, parameters, error_score
+                )
                 spent = time.perf_counter() - began
             if side == "test":
                 out[place]["score_time"] = spent
