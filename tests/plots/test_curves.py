@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, QuadMesh
+from matplotlib.colors import LogNorm
 
 from manynets import plots
 from manynets.errors import DataError
@@ -58,6 +59,13 @@ def test_history_refuses() -> None:
         plots.history([1], {"loss": []})
     with pytest.raises(DataError, match="epochs and curve 'loss' have lengths 2 and 3"):
         plots.history([1, 2], {"loss": [1, 2, 3]})
+
+
+@pytest.mark.parametrize(("last", "logarithmic"), [(100.0, True), (0.0, False)])
+def test_the_colours_of_learning_curves_are_logarithmic_too_where_they_can_be(last: float, logarithmic: bool) -> None:
+    ax = plots.learning_curves([[1.0, 0.1], [2.0, last]], log=True)
+    assert isinstance(ax.collections[0].norm, LogNorm) == logarithmic
+    assert ax.get_yscale() == "log"
 
 
 def test_learning_curves_draws_every_curve_the_median_and_the_best() -> None:

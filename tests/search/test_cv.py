@@ -217,8 +217,10 @@ def test_a_pipeline_fits_its_first_steps_once_a_fold(monkeypatch: pytest.MonkeyP
     assert_same_results(theirs, ours)
     assert len(fits) == 2 * 3 + 1
     assert np.array_equal(ours.predict(CANCER_X), theirs.predict(CANCER_X))
+    fits.clear()
     halved = mn.MLPSearchCV(pipe, {"mlpclassifier__alpha": [0.0, 1.0, 3.0]}, strategy="halving", cv=2).fit(CANCER_X, CANCER_Y)
     assert halved.n_resources_ == [1, 3]
+    assert len(fits) == 2 + 1  # not once more in the second round
 
 
 def test_frames_are_encoded_by_fold(monkeypatch: pytest.MonkeyPatch) -> None:

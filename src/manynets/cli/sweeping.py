@@ -441,7 +441,7 @@ def _draw(folder: Path, book: _Book, grid: Mapping[str, list[Any]], problem: _Pr
         best = max(final, key=lambda k: book.rows[keys[k]]["score"]) if final else None
         curves = [book.curves[key] for key in keys]
         if curves:
-            plots.save(plots.learning_curves(curves, best=best, ylabel="training loss"), folder / "curves.png")
+            plots.save(plots.learning_curves(curves, best=best, ylabel="training loss", log=True), folder / "curves.png")
     except MissingExtraError as error:
         note(console, f"no pictures: {error}")
 

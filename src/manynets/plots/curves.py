@@ -111,7 +111,7 @@ def learning_curves(
 
     The curves may differ in length (early stopping) and hold NaN; empty ones are left out. In the median, a curve that has ended
     keeps its last finite value. `best` is the index of the curve to draw bold. Of more than `most` curves, `most` are drawn,
-    evenly by the rank of their last value; the median is of all.
+    evenly by the rank of their last value; the median is of all. log: the axis, and the colours where all last values are positive.
     """
     from_all = [numbers(curve, what=f"curve {k}", ndim=1) if np.size(curve) else np.empty(0) for k, curve in enumerate(curves)]
     finite = [curve[np.isfinite(curve)] for curve in from_all]
@@ -132,6 +132,7 @@ def learning_curves(
         [np.column_stack([np.arange(1, drawn[k].size + 1), drawn[k]]) for k in chosen],
         array=last[chosen],
         cmap=line_map(ax),
+        norm="log" if log and (last[chosen] > 0).all() and np.ptp(last[chosen]) else None,
         linewidths=0.8,
         alpha=float(np.clip(3 / np.sqrt(len(chosen)), 0.15, 0.9)),
         label=f"{most:,} of {len(drawn):,} networks"
