@@ -23,7 +23,9 @@ def factor(masks: Masks, layer: int, s: int) -> torch.Tensor:
     """What the activations (K, b, H) of a layer are multiplied by at step s."""
     slots = masks.layers[layer]
     assert slots is not None
-    return slots[s] * masks.scales[layer]
+    mask = masks.of(s, slots[s].shape[-2])[layer]
+    assert mask is not None
+    return mask * masks.scales[layer]
 
 
 def by_hand(seed: int, layer: int, step: int, units: int, rate: float) -> np.ndarray:
@@ -103,9 +105,10 @@ def test_the_device_way_gives_the_bits_of_the_host_way() -> None:
     [layer] = masks._buffers(STEPS, SIZE)
     words = rng.step_words(masks.keys[0], 0, STEPS)
     levels = rng.drop_levels(words, masks.rates)
-    host, device = torch.empty_like(layer.mask), torch.empty_like(layer.mask)
+    host, device = torch.zeros_like(layer.kept), torch.zeros_like(layer.kept)
     block = len(layer.drawn)
     assert block == STEPS
     dropout._on_host(words, levels, layer, host)
     dropout._on_device(words, levels, layer, device)
+    assert 0 < int(host.sum()) < host.numel()
     assert_close(device, host, "bits")

@@ -38,12 +38,12 @@ def mix64(x: Tensor, spare: Tensor) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Layer:
-    """One layer's buffers for batches of one size: words as they are drawn (block, K, W), mask (S, K, b, units), its slots."""
+    """One layer's buffers for batches of one size: words as they are drawn (block, K, W), kept (S, K, b, units), its slots."""
 
     base: Tensor
     drawn: Tensor
     spare: Tensor
-    mask: Tensor
+    kept: Tensor
     slots: list[Tensor]
 
 
@@ -51,9 +51,9 @@ class Masks:
     """Masks of the layers whose dropout probability is above 0 in any network.
 
     seeds: of the K networks; widths: units of the input and of each hidden layer; rates (K, layers): probabilities.
-    After `fill`, `layers[i][s]` is the mask of layer i at step s, shape (K, b, units) (or (b, units) for K = 1), or None for a
-    layer without dropout. A mask is 0 where a unit is dropped. Elsewhere it is 1, and kept units are to be multiplied by
-    `scales[i]` = 1 / (1 - p); where p differs by network that factor is in the mask and `scales[i]` is 1.
+    After `fill`, `layers[i][s]` says which units of layer i are kept at step s: 1 or 0 in bytes, shape (K, b, units) (or (b, units)
+    for K = 1); None for a layer without dropout. Kept units are to be multiplied by `scales[i]` = 1 / (1 - p); where p differs by
+    network that factor is `columns[i]` (K, 1, 1) and `scales[i]` is 1.
     """
 
     def __init__(self, seeds: Sequence[int], widths: Sequence[int], rates: NDArray[np.float64], like: Tensor) -> None:
@@ -77,8 +77,8 @@ class Masks:
                 block = max(1, min(count, BLOCK_WORDS // (k * words))) if device.type == "cpu" else count
                 base = torch.arange(1, words + 1, device=device) * torch.tensor(_signed(rng.GOLDEN), device=device)
                 drawn = torch.empty(block, k, words, dtype=torch.int64, device=device)
-                mask = self.like.new_empty(count, k, size, self.widths[i])
-                made.append(_Layer(base, drawn, torch.empty_like(drawn), mask, list(mask[:, 0] if k == 1 else mask)))
+                kept = torch.empty(count, k, size, self.widths[i], dtype=torch.uint8, device=device)
+                made.append(_Layer(base, drawn, torch.empty_like(drawn), kept, list(kept[:, 0] if k == 1 else kept)))
             self._made[count, size] = made
         return self._made[count, size]
 
@@ -93,30 +93,32 @@ class Masks:
             block = len(layer.drawn)
             for start in range(0, count, block):
                 cut = slice(start, min(start + block, count))
-                fill(words[cut], levels[cut], layer, layer.mask[cut])
-            column = self.columns[i]
-            if column is not None:
-                layer.mask[:count].mul_(column)
+                fill(words[cut], levels[cut], layer, layer.kept[cut])
             self.layers[i] = layer.slots
 
+    def kept(self, s: int, size: int) -> list[Tensor | None]:
+        """Return which units of each layer are kept in slot s of `size` rows: the first of those that it was made for."""
+        slots = [None if layer is None else layer[s] for layer in self.layers]
+        return [slot if slot is None or slot.shape[-2] == size else slot[..., :size, :] for slot in slots]
+
     def of(self, s: int, size: int) -> list[Tensor | None]:
-        """Return the mask of each layer for slot s of `size` rows: the first of those that were made for it."""
-        masks = [None if layer is None else layer[s] for layer in self.layers]
-        return [mask if mask is None or mask.shape[-2] == size else mask[..., :size, :] for mask in masks]
+        """Return what each layer of slot s is multiplied by beside `scales`: a number for each unit, 0 for those that are dropped."""
+        masks = [None if kept is None else kept.to(self.like.dtype) for kept in self.kept(s, size)]
+        return [mask if mask is None or column is None else mask * column for mask, column in zip(masks, self.columns, strict=True)]
 
 
-def _on_host(words: NDArray[np.uint64], levels: NDArray[np.uint8], layer: _Layer, mask: Tensor) -> None:
-    """NumPy, which compares and converts bytes several times faster than torch on the CPU."""
-    n, k, size, units = mask.shape
+def _on_host(words: NDArray[np.uint64], levels: NDArray[np.uint8], layer: _Layer, kept: Tensor) -> None:
+    """NumPy, which compares bytes several times faster than torch on the CPU."""
+    n, k, size, units = kept.shape
     base, out, spare = (x.numpy().view(np.uint64) for x in (layer.base, layer.drawn[:n], layer.spare[:n]))
     drawn = rng.random_bytes(words, base, out, spare).reshape(n, k, size, -1)
-    np.copyto(mask.numpy(), drawn[..., :units] >= levels[..., None])
+    np.greater_equal(drawn[..., :units], levels[..., None], out=kept.numpy().view(np.bool_))
 
 
-def _on_device(words: NDArray[np.uint64], levels: NDArray[np.uint8], layer: _Layer, mask: Tensor) -> None:
-    n, k, size, units = mask.shape
+def _on_device(words: NDArray[np.uint64], levels: NDArray[np.uint8], layer: _Layer, kept: Tensor) -> None:
+    n, k, size, units = kept.shape
     out = layer.drawn[:n]
-    torch.add(layer.base, torch.from_numpy(words.view(np.int64)).to(mask.device).unsqueeze(-1), out=out)
+    torch.add(layer.base, torch.from_numpy(words.view(np.int64)).to(kept.device).unsqueeze(-1), out=out)
     mix64(out, layer.spare[:n])
     drawn = out.view(torch.uint8).view(n, k, size, -1)
-    mask.copy_(drawn[..., :units] >= torch.from_numpy(levels).to(mask.device)[..., None])
+    kept.copy_(drawn[..., :units] >= torch.from_numpy(levels).to(kept.device)[..., None])

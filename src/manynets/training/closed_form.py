@@ -87,14 +87,14 @@ class Scratch:
 
 
 Call: TypeAlias = Callable[[], object]
-_Masks: TypeAlias = list[Tensor | None]
+_Kept: TypeAlias = list[Tensor | None]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Of:
     """An argument that each slot has its own of."""
 
-    get: Callable[[Slot, _Masks], Tensor | None]
+    get: Callable[[Slot, _Kept], Tensor | None]
 
 
 class _Calls:
@@ -107,11 +107,11 @@ class _Calls:
         own = any(isinstance(one, _Of) for one in (*arguments, *options.values()))
         self._made.append((partial(function, *arguments, **options), own))
 
-    def of(self, slot: Slot, masks: _Masks) -> list[Call]:
-        """Return the calls for a slot and its masks."""
+    def of(self, slot: Slot, kept: _Kept) -> list[Call]:
+        """Return the calls for a slot and the units that are kept in it."""
 
         def own(one: Any) -> Any:
-            return one.get(slot, masks) if isinstance(one, _Of) else one
+            return one.get(slot, kept) if isinstance(one, _Of) else one
 
         def bound(call: partial[object]) -> Call:
             return partial(call.func, *map(own, call.args), **{name: own(one) for name, one in call.keywords.items()})
@@ -139,8 +139,8 @@ _SCORES, _TARGET = _Of(lambda slot, _: slot.turned_scores), _Of(lambda slot, _: 
 _WEIGHT, _RAW = _Of(lambda slot, _: slot.weight), _Of(lambda slot, _: slot.raw)
 
 
-def _mask(i: int) -> _Of:
-    return _Of(lambda _, masks: masks[i])
+def _kept(i: int) -> _Of:
+    return _Of(lambda _, kept: kept[i])
 
 
 class _First:
@@ -214,6 +214,7 @@ class _Buffers:
             for i, (z, a) in enumerate(zip(self.z, self.a, strict=True))
         ]
         self.input = buffer("input", *lead, shape.in_features) if 0 in masks.active else None
+        self.masks = {i: buffer(f"mask{i}", *lead, masks.widths[i]) for i in masks.active}
         self.input_turned = None if self.input is None else self.input.mT
         self.d = [self.first.d] if self.first is not None else []
         self.d += [buffer(f"d{i}", *self.z[i].shape) for i in range(len(self.d), len(self.z))]
@@ -294,12 +295,12 @@ class ClosedForm:
             self._calls[key] = call = _Calls()
             self._forward(call, self._buffers[slot.size])
             self._backward(call, self._buffers[slot.size], descends)
-        return self._calls[key].of(slot, self.masks.of(slot.place, slot.size))
+        return self._calls[key].of(slot, self.masks.kept(slot.place, slot.size))
 
     def _forward(self, call: _Calls, b: _Buffers) -> None:
         h: Tensor | _Of = _X
         if b.input is not None:
-            call(torch.mul, _X, _mask(0), out=b.input)
+            call(torch.mul, _X, self._mask(call, 0, b), out=b.input)
             h = b.input
         for i, z in enumerate(b.z):
             if i or b.first is None:
@@ -311,7 +312,7 @@ class ClosedForm:
                 call(norm.run, z, _RAW)
             call(self.kind.run, z if norm is None else norm.out, b.a[i])
             if i + 1 in self.masks.active:
-                call(torch.mul, b.a[i], _mask(i + 1), out=b.dropped[i])
+                call(torch.mul, b.a[i], self._mask(call, i + 1, b), out=b.dropped[i])
             h = b.dropped[i]
         top = _TURNED_X if b.input_turned is None else b.input_turned
         self._scores(call, top if b.top_turned is None else b.top_turned, _SCORES if b.scores is None else b.scores)
@@ -338,7 +339,7 @@ class ClosedForm:
                 call(below.mul_, d)
                 call(below.mul_, self.weights[i])
             if i in self.masks.active and not self.quiet[i]:
-                call(below.mul_, _mask(i))
+                call(below.mul_, b.masks[i])
             if slope is None:
                 saved = b.a[i - 1] if self.kind.from_output else (b.z[i - 1] if norm is None else norm.out)
                 call(self.kind.back, below, saved)
@@ -353,6 +354,14 @@ class ClosedForm:
         self._take(call, self.kept[0], self.d_kept[0], weight, descends)
         if self.biases:
             self._take(call, self.biases[0], self.d_biases[0], bias, descends)
+
+    def _mask(self, call: _Calls, i: int, b: _Buffers) -> Tensor:
+        """Write the mask of layer i from its bytes, which take a quarter of the memory until they are needed."""
+        mask, column = b.masks[i], self.masks.columns[i]
+        call(mask.copy_, _kept(i))
+        if column is not None:
+            call(mask.mul_, column)
+        return mask
 
     def _linear(self, call: _Calls, i: int, h: Tensor | _Of, out: Tensor) -> None:
         if self.biases:
