@@ -174,8 +174,8 @@ class Adam(Optimizer):
         self.count = torch.zeros((), dtype=torch.float32, device=flat.device)
         self.before = 0
         self.spare: Tensor | None = None
-        self.starts: list[int] = []  # first place of each run; none where one kernel moves all
-        self.runs: list[Callable[..., object]] = []  # their kernels
+        self.starts: list[int] = []  # first place of each run; none where runs are too short
+        self.runs: list[Callable[..., object]] = []  # their kernels, or the one that moves all
         self.run_rates: list[list[list[float]]] = []  # at each planned step: rate and eps of each kernel
 
     def state_names(self) -> tuple[str, ...]:
@@ -185,8 +185,8 @@ class Adam(Optimizer):
         steps = np.arange(step + 1, step + len(rates) + 1)[:, None]
         self.before, starts = step, self._starts(rates)
         if starts != self.starts:
-            ends = [*starts[1:], len(self.flat)]
-            self.runs = [self._kernel(self.flat, slice(a, b), self.decoupled) for a, b in zip(starts, ends, strict=False)]
+            edges = pairwise([*starts, len(self.flat)])
+            self.runs = [self._kernel(self.flat, slice(a, b), self.decoupled) for a, b in edges]
             self.starts = starts
         if starts:
             self.run_rates = np.stack([rates[:, starts], self._eps(steps, starts)], axis=-1).tolist()

@@ -158,19 +158,13 @@ class _First:
         self.x[:, self.columns :] = 1.0
 
         def made(name: str, length: int) -> Tensor:
-            sizes = (length, k, units) if wide else (k, length, units)
-            return owner.scratch(f"first {name}", *sizes)
+            if wide:
+                return owner.scratch(f"first {name}", length, k, units).transpose(0, 1)
+            return owner.scratch(f"first {name}", k, length, units)
 
-        def networks_first(whole: Tensor) -> Tensor:
-            return whole.transpose(0, 1) if wide else whole
-
-        matrix, part, z, d = made("matrix", rows), made("part", rows), made("z", size), made("d", size)
-        self.matrix, self.part, self.z, self.d = (networks_first(whole) for whole in (matrix, part, z, d))
+        self.matrix, self.part, self.z, self.d = made("matrix", rows), made("part", rows), made("z", size), made("d", size)
+        self.wide = wide
         self.spare = owner.scratch("first spare", k, size, units) if wide else None  # see `_down`
-        x = self.x if wide else self.x.expand(k, size, rows)
-        self._product = torch.mm if wide else torch.bmm
-        matrix, part, z = (whole.flatten(1) if wide else whole for whole in (matrix, part, z))
-        self._forward, self._turned_x, self._part, self._wide = (x, matrix, z), x.mT, part, wide
 
     def forward(self, call: _Calls, weight: Tensor, bias: Tensor | None) -> None:
         """Write z of weight (K, D, H) and bias (K, 1, H)."""
@@ -178,13 +172,18 @@ class _First:
         call(self.matrix[:, : self.columns].copy_, weight)
         if bias is not None:
             call(self.matrix[:, self.columns :].copy_, bias)
-        left, right, out = self._forward
-        call(self._product, left, right, out=out)
+        self._product(call, self.x, self.matrix, self.z)
 
     def backward(self, call: _Calls, d: Tensor) -> tuple[Tensor, Tensor]:
         """Write the gradients of weight and bias of d, which lies as z does, and return where."""
-        call(self._product, self._turned_x, d.transpose(0, 1).flatten(1) if self._wide else d, out=self._part)
+        self._product(call, self.x.mT, d, self.part)
         return self.part[:, : self.columns], self.part[:, self.columns :]
+
+    def _product(self, call: _Calls, left: Tensor, right: Tensor, out: Tensor) -> None:
+        if self.wide:
+            call(torch.mm, left, right.transpose(0, 1).flatten(1), out=out.transpose(0, 1).flatten(1))
+        else:
+            call(torch.bmm, left.expand(len(right), *left.shape), right, out=out)
 
 
 class _Buffers:
@@ -300,7 +299,7 @@ class ClosedForm:
     def _forward(self, call: _Calls, b: _Buffers) -> None:
         h: Tensor | _Of = _X
         if b.input is not None:
-            call(torch.mul, _X, self._mask(call, 0, b), out=b.input)
+            self._drop(call, 0, b, _X, b.input)
             h = b.input
         for i, z in enumerate(b.z):
             if i or b.first is None:
@@ -312,7 +311,7 @@ class ClosedForm:
                 call(norm.run, z, _RAW)
             call(self.kind.run, z if norm is None else norm.out, b.a[i])
             if i + 1 in self.masks.active:
-                call(torch.mul, b.a[i], self._mask(call, i + 1, b), out=b.dropped[i])
+                self._drop(call, i + 1, b, b.a[i], b.dropped[i])
             h = b.dropped[i]
         top = _TURNED_X if b.input_turned is None else b.input_turned
         self._scores(call, top if b.top_turned is None else b.top_turned, _SCORES if b.scores is None else b.scores)
@@ -326,7 +325,7 @@ class ClosedForm:
         call(d.mul_, _WEIGHT)
         for i in range(last, 0, -1):
             norm = b.norms[i - 1]
-            # of one output, f'(a) d W is made where a lies; an SGD step needs a after W was asked for, and so cannot
+            # of one output, d W f'(a) is made where a lies; but plain SGD moves W by a before that, and so must have made d W first
             slope = self.kind.slope if d.shape[-1] == 1 and self.scales[i] == 1.0 and not descends else None
             if slope is None:
                 below = b.d[i - 1]
@@ -355,13 +354,13 @@ class ClosedForm:
         if self.biases:
             self._take(call, self.biases[0], self.d_biases[0], bias, descends)
 
-    def _mask(self, call: _Calls, i: int, b: _Buffers) -> Tensor:
-        """Write the mask of layer i from its bytes, which take a quarter of the memory until they are needed."""
+    def _drop(self, call: _Calls, i: int, b: _Buffers, h: Tensor | _Of, out: Tensor) -> None:
+        """Write the input h of layer i without the units that are dropped; its mask is made of bytes, and stays until the next step."""
         mask, column = b.masks[i], self.masks.columns[i]
         call(mask.copy_, _kept(i))
         if column is not None:
             call(mask.mul_, column)
-        return mask
+        call(torch.mul, h, mask, out=out)
 
     def _linear(self, call: _Calls, i: int, h: Tensor | _Of, out: Tensor) -> None:
         if self.biases:
