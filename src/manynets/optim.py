@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets import spec
+from manynets.calls import Call, run_calls
 
 __all__ = ["Coefficient", "Coefficients", "Optimizer", "coefficient", "optimizer_for"]
 
@@ -159,11 +160,12 @@ class Adam(Optimizer):
     def __init__(self, specs: Sequence[spec.Adam | spec.AdamW], flat: Tensor, grad: Tensor) -> None:
         super().__init__(specs, flat, grad)
         self.decoupled = isinstance(specs[0], spec.AdamW)
-        self.betas = np.array([one.betas for one in specs], dtype=np.float64)
+        betas = [one.betas for one in specs]
+        self.betas = np.array(betas if len(set(betas)) > 1 else betas[:1], dtype=np.float64)  # (K, 2), or (1, 2) if all agree
         self.rest = [coefficient(column.tolist(), flat) for column in (1 - self.betas).T]
         self.beta2 = coefficient(self.betas[:, 1].tolist(), flat)
+        self.eps = self.column("eps")
         self.eps_hat = np.array([getattr(one, "eps_hat", False) for one in specs])
-        self.eps = Coefficients(flat)
         self.root = Coefficients(flat)
         self.shrink = Coefficients(flat)
         self.alike = np.array(
@@ -171,35 +173,37 @@ class Adam(Optimizer):
         )
         inner = {(*one.betas, one.eps, getattr(one, "eps_hat", False)) for one in specs}
         self.one_kernel = len(inner) == 1 and not flat.is_cuda
-        self.count = torch.zeros((), dtype=torch.float32, device=flat.device)
-        self.before = 0
-        self.spare: Tensor | None = None
-        self.starts: list[int] = []  # first place of each run; none where runs are too short
-        self.runs: list[Callable[..., object]] = []  # their kernels, or the one that moves all
-        self.run_rates: list[list[list[float]]] = []  # at each planned step: rate and eps of each kernel
+        self.spare = torch.empty_like(flat[:0])
+        self.starts: list[int] | None = None  # first place of each run; none where runs are too short
+        self.kernels: list[Call] = []  # of each run, or the one that moves all
+        self.now = torch.empty(0, 2, dtype=torch.float64, device="cpu")  # what each kernel reads: its rate, the count of its steps
+        self.planned: Sequence[Tensor] = ()  # what `now` is at each planned step
 
     def state_names(self) -> tuple[str, ...]:
         return ("mean", "square")
 
     def plan(self, rates: Host, step: int) -> None:
         steps = np.arange(step + 1, step + len(rates) + 1)[:, None]
-        self.before, starts = step, self._starts(rates)
+        starts = self._starts(rates)
         if starts != self.starts:
-            edges = pairwise([*starts, len(self.flat)])
-            self.runs = [self._kernel(self.flat, slice(a, b), self.decoupled) for a, b in edges]
-            self.starts = starts
-        if starts:
-            self.run_rates = np.stack([rates[:, starts], self._eps(steps, starts)], axis=-1).tolist()
-            return
-        if self.decoupled:
+            self._make_kernels(starts)
+        if self.decoupled and not starts:
             self.shrink.plan(1 - rates * self.values("weight_decay"))
-        if self.one_kernel:
-            self.rate.plan(rates)
-            self.run_rates = [[[1.0, eps]] for eps in self._eps(steps, [0])[:, 0].tolist()]
+        places = np.array(starts or range(1 if self.one_kernel else len(self.flat)))
+        hat, betas = self.eps_hat[places], self.betas if len(self.betas) == 1 else self.betas[places]
+        mean, root = 1 - betas[:, 0] ** steps, np.sqrt(1 - betas[:, 1] ** steps)
+        if not self.kernels:
+            self.rate.plan(rates * np.where(hat, root, 1.0) / mean)
+            self.root.plan(np.where(hat, 1.0, root))
             return
-        self.rate.plan(rates / (1 - self.betas[:, 0] ** steps))
-        self.root.plan(np.sqrt(1 - self.betas[:, 1] ** steps))
-        self.eps.plan(self._eps(steps, list(range(len(self.flat)))))
+        # with eps_hat all corrections are in the rate: a kernel makes none after infinitely many steps
+        rate, count = np.where(hat, root / mean, 1.0), np.where(hat, np.inf, steps)
+        if starts:
+            rate = rates[:, starts] * rate
+        else:
+            self.rate.plan(rates * rate)
+            rate = np.ones_like(rate)
+        self.planned = torch.from_numpy(np.stack([rate, count], axis=-1)).unbind(0)
 
     def _starts(self, rates: Host) -> list[int]:
         """Return the first place of each run of neighbours that take one kernel at these rates (S, K); none where they are too short."""
@@ -208,47 +212,50 @@ class Adam(Optimizer):
         breaks = np.flatnonzero(~(self.alike & (rates[:, 1:] == rates[:, :-1]).all(axis=0))) + 1
         return [0, *breaks.tolist()] if self.flat.numel() >= FUSED_RUN * len(breaks) else []
 
-    def _eps(self, steps: NDArray[np.int64], places: list[int]) -> Host:
-        """Return eps at these steps (S, 1) of the networks at these places, shape (S, K')."""
-        root = np.sqrt(1 - self.betas[places, 1] ** steps)
-        return np.asarray(self.values("eps")[places] / np.where(self.eps_hat[places], root, 1.0))
+    def _make_kernels(self, starts: list[int]) -> None:
+        """Make the kernels of the runs that start at these places; of none: the one that moves all, if they take one."""
+        self.starts = starts
+        self.now = torch.empty(max(1, len(starts)), 2, dtype=torch.float64, device="cpu")
+        if starts:
+            cuts = [slice(start, stop) for start, stop in pairwise([*starts, len(self.flat)])]
+            self.kernels = [self._kernel(self.flat, cut, now, self.decoupled) for cut, now in zip(cuts, self.now, strict=True)]
+            return
+        self.spare = torch.zeros_like(self.flat)
+        # at rate 1, a decay of 1 takes the last step's move back to 0 within the kernel
+        self.kernels = [self._kernel(self.spare, slice(None), self.now[0], True, decay=1.0)] if self.one_kernel else []
 
-    def _kernel(self, moved: Tensor, places: slice, decoupled: bool, decay: float | None = None) -> Callable[..., object]:
-        """Return the kernel that moves these neighbours as the first of them, when it is called with its rate and eps."""
+    def _kernel(self, moved: Tensor, places: slice, now: Tensor, decoupled: bool, *, decay: float | None = None) -> Call:
+        """Return the kernel that moves these neighbours as the first of them, at the rate and the count of steps that `now` has."""
+        rate, count = now
         one = self.specs[places.start or 0]
         parts = [[tensor[places]] for tensor in (moved, self.grad, self.state["mean"], self.state["square"])]
         return partial(
-            torch._fused_adamw_ if decoupled else torch._fused_adam_, *parts, [], [self.count], beta1=one.betas[0],
-            beta2=one.betas[1], weight_decay=one.weight_decay if decay is None else decay, amsgrad=False, maximize=False,
+            torch._fused_adamw_ if decoupled else torch._fused_adam_, *parts, [], [count], lr=rate, beta1=one.betas[0],
+            beta2=one.betas[1], weight_decay=one.weight_decay if decay is None else decay, eps=one.eps, amsgrad=False, maximize=False,
         )  # fmt: skip
 
     def _run(self, s: int) -> None:
-        self.count.fill_(self.before + s + 1)
-        for run, (rate, eps) in zip(self.runs, self.run_rates[s], strict=True):
-            run(lr=rate, eps=eps)
+        self.now.copy_(self.planned[s])
+        run_calls(self.kernels)
 
     def step(self, s: int) -> None:
         if self.starts:
             self._run(s)
             return
-        if self.spare is None:
-            self.spare = torch.zeros_like(self.flat)
         if self.decoupled:
             if not isinstance(self.decay, float) or self.decay:
                 self.flat.mul_(self.shrink[s])
             grad = self.grad
         else:
             grad = self._decayed()
-        if self.one_kernel:
-            if not self.runs:  # at rate 1, a decay of 1 takes the last step's move back to 0 within the kernel
-                self.runs = [self._kernel(self.spare, slice(None), True, decay=1.0)]
+        if self.kernels:
             self._run(s)
             add_scaled(self.flat, self.spare, self.rate[s])
             return
         mean, square = self.state["mean"], self.state["square"]
         mean.add_(torch.sub(grad, mean, out=self.spare).mul_(self.rest[0]))
         square.mul_(self.beta2).add_(torch.mul(grad, grad, out=self.spare).mul_(self.rest[1]))
-        below = torch.sqrt(square, out=self.spare).div_(self.root[s]).add_(self.eps[s])
+        below = torch.sqrt(square, out=self.spare).div_(self.root[s]).add_(self.eps)
         add_scaled(self.flat, torch.div(mean, below, out=below), self.rate[s], -1.0)
 
 

@@ -66,10 +66,11 @@ def test_a_search_in_stacks_is_each_alone(task: str, weighted: bool, norm: bool)
         assert_same_outcome(outcome, run(problem, members[outcome.number])[0], "float64")
 
 
+@pytest.mark.parametrize("norm", [False, True], ids=["plain", "norm"])
 @pytest.mark.parametrize("batch", [7, 8, 14, 41])
-def test_whatever_the_last_batch(batch: int) -> None:
+def test_whatever_the_last_batch(batch: int, norm: bool) -> None:
     """41 and 42 rows: a last batch that is short for all, for some, or for none."""
-    problem, members = searched("binary", batch=batch)
+    problem, members = searched("binary", batch=batch, norm=norm)
     for group in groups_of(problem, members):
         for outcome in Run(problem, group).run():
             assert_same_outcome(outcome, run(problem, members[outcome.number])[0], "float64")

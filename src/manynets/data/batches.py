@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -72,6 +73,9 @@ class Rows:
         return self.x.shape[0]
 
 
+Weighed: TypeAlias = tuple[Tensor, Tensor | None, Tensor | float, Tensor | float]  # weight, raw, rows, unbiased of a `Slot`
+
+
 class Orders:
     """The U orders in which K networks visit their rows: one of each stack that shares it, and of each other network its own.
 
@@ -108,8 +112,8 @@ class Slot:
 
     Scores and targets lie in memory as (K, O, b), so that what is done along the outputs, such as softmax, is done for many rows at
     a time; the views `turned_` are (..., D or O, b). weight: what each row's gradient is multiplied by, one number () where all rows
-    count alike. raw (K', b, 1): the weights before that, 0 for padding (None: all 1). place: of its rows and masks among those that
-    are there at a time; size: b.
+    count alike. raw (K', b, 1): the weights before that, 0 for padding (None: all 1); rows and unbiased: what batch norm divides by
+    (`Weights`), numbers or (K', 1, 1). place: of its rows and masks among those that are there at a time; size: b.
     """
 
     place: int
@@ -119,17 +123,54 @@ class Slot:
     target: Tensor
     weight: Tensor
     raw: Tensor | None
+    rows: Tensor | float
+    unbiased: Tensor | float
     turned_x: Tensor
     turned_scores: Tensor
     turned_target: Tensor
 
     @classmethod
-    def of(cls, place: int, size: int, x: Tensor, scores: Tensor, target: Tensor, weight: Tensor, raw: Tensor | None) -> Slot:
+    def of(cls, place: int, size: int, x: Tensor, scores: Tensor, target: Tensor, weighed: Weighed) -> Slot:
         """Return a slot of the first `size` rows of these."""
         x, scores, target = (whole[..., :size, :] for whole in (x, scores, target))
-        weight = weight[..., :size, :] if weight.ndim else weight
-        raw = None if raw is None else raw[..., :size, :]
-        return cls(place, size, x, scores, target, weight, raw, x.mT, scores.mT, target.mT)
+        weight, raw, rows, unbiased = weighed
+        if raw is not None:
+            weight, raw = weight[..., :size, :], raw[..., :size, :]
+        return cls(place, size, x, scores, target, weight, raw, rows, unbiased, x.mT, scores.mT, target.mT)
+
+
+class Weights:
+    """The weights of the rows of S batches in U orders, and what follows from them.
+
+    raw (S, U, b, 1): the weights, 0 for padding; share (S, U, b, 1): each one's share of its batch, 0 where all are 0. rows and
+    unbiased (S, U, 1, 1): what batch norm divides the sums over a batch by, for mean and variance, and for the running variance,
+    which is unbiased, as torch keeps it; weights count as copies of a row, so that weight 2 is the row twice, but no batch has
+    fewer rows than it has.
+    """
+
+    def __init__(self, like: Tensor, steps: int, orders: int, size: int) -> None:
+        self.raw, self.share = (like.new_empty(steps, orders, size, 1) for _ in range(2))
+        self.rows, self.unbiased = (like.new_empty(steps, orders, 1, 1) for _ in range(2))
+
+    def follow(self, steps: int) -> None:
+        """Write what follows from the raw weights of the first steps."""
+        raw = self.raw[:steps]
+        total = raw.sum(-2, keepdim=True)
+        rows = total.masked_fill_(total == 0, 1.0)
+        copies = torch.maximum(rows, (raw > 0).sum(-2, keepdim=True).to(rows)).clamp_(min=2.0)
+        torch.div(raw, rows, out=self.share[:steps])
+        self.rows[:steps] = rows
+        self.unbiased[:steps] = torch.where(copies == rows, rows - 1, rows * (copies - 1) / copies)
+
+    def of(self, orders: slice, *, one: bool) -> list[Weighed]:
+        """Return what each batch has in these orders; one: of one network, without the axis of the orders."""
+        kinds = (whole[:, orders] for whole in (self.share, self.raw, self.rows, self.unbiased))
+        return list(zip(*(whole[:, 0] if one else whole for whole in kinds), strict=True))
+
+
+def _alike(like: Tensor, size: int) -> Weighed:
+    """Return what a batch of `size` rows has that all count alike."""
+    return like.new_tensor(1.0 / size), None, float(size), float(size - 1)
 
 
 class Part:
@@ -146,19 +187,14 @@ class Part:
         if shared and networks > 1:
             x = [one.expand(networks, *one.shape[1:]) for one in x]
         target = cut(owner.target[:, places if owner.by_network else orders])
-        weight = [owner.x.new_tensor(1.0 / owner.size)] * owner.count
-        raw: Sequence[Tensor | None] = [None] * owner.count
-        if owner.raw is not None and owner.weights is not None:
-            weight, raw = cut(owner.weights[:, orders]), cut(owner.raw[:, orders].unsqueeze(-1))
+        if owner.weights is None:
+            weighed = [_alike(owner.x, self.size)] * owner.count
+        else:
+            weighed = owner.weights.of(orders, one=networks == 1)
         self.slots = [
-            Slot.of(s % self.width, self.size, x[s % self.width], scores[s], target[s], weight[s], raw[s])
-            for s in range(owner.count)
+            Slot.of(s % self.width, self.size, x[s % self.width], scores[s], target[s], weighed[s]) for s in range(owner.count)
         ]
-        self._last_weight: Tensor | None = None
-        self._last_raw: Tensor | None = None
-        if owner.last_raw is not None and owner.last_weights is not None:
-            self._last_weight = cut(owner.last_weights[None, orders])[0]
-            self._last_raw = cut(owner.last_raw[None, orders].unsqueeze(-1))[0]
+        self._last = None if owner.last is None else owner.last.of(orders, one=networks == 1)[0]
         self._short: dict[tuple[int, int], Slot] = {}
         self._whole: tuple[int, Slot] | None = None
 
@@ -172,12 +208,10 @@ class Part:
             return
         whole = self.slots[s]
         if (s, size) not in self._short:
-            weight, raw = whole.weight, whole.raw
-            if self._last_weight is not None:
-                weight, raw = self._last_weight, self._last_raw
-            elif not weight.ndim:
-                weight = weight.new_tensor(1.0 / size)
-            self._short[s, size] = Slot.of(whole.place, size, whole.x, whole.scores, whole.target, weight, raw)
+            weighed = whole.weight, whole.raw, whole.rows, whole.unbiased
+            if whole.raw is None:
+                weighed = self._last or _alike(whole.x, size)
+            self._short[s, size] = Slot.of(whole.place, size, whole.x, whole.scores, whole.target, weighed)
         self._whole = s, whole
         self.slots[s] = self._short[s, size]
 
@@ -186,9 +220,9 @@ class Slots:
     """Buffers for S batches of b rows of K networks in U orders; of the rows x, W batches at a time. `parts` are each stack's views.
 
     Slot s has its rows in x[s % W], as soon as `load` has brought them there. scores (S, K, b, O), target (S, U, b, O), or with K
-    where labels are smoothed differently by network, labels (S, U, b, ...): the targets as they are encoded; raw (S, U, b): the
-    weights of the rows, 0 for padding (None: all 1). short: how many rows the last filled slot has, where that is not b for all
-    networks; then valid (1 or K, b) is 1 for its rows, 0 for its padding.
+    where labels are smoothed differently by network, labels (S, U, b, ...): the targets as they are encoded; weights: of the rows
+    (None: all 1). short: how many rows the last filled slot has, where that is not b for all networks; then valid (1 or K, b) is 1
+    for its rows, 0 for its padding, and `last` has that as weights where networks have unlike numbers of rows.
     """
 
     def __init__(
@@ -211,11 +245,8 @@ class Slots:
         self.target = x.new_empty(count, networks if by_network else u, outputs, size).mT
         self.scores = x.new_empty(count, networks, outputs, size).mT
         self.labels = x.new_empty(0)
-        self.raw = x.new_empty(count, u, size) if weighted else None
-        self.weights = x.new_empty(count, u, size, 1) if weighted else None
-        # of the last batch, where networks have unlike numbers of rows
-        self.last_raw = x.new_empty(u, size) if ragged and not weighted else None
-        self.last_weights = x.new_empty(u, size, 1) if ragged and not weighted else None
+        self.weights = Weights(x, count, u, size) if weighted else None
+        self.last = Weights(x, 1, u, size) if ragged and not weighted else None
         self.short: int | None = None
         self.valid = x.new_empty(0)
         self.parts = [Part(self, *cut) for cut in orders.cuts]
@@ -241,28 +272,30 @@ class Slots:
         self.labels = rows.target.index_select(0, index).view(steps, u, self.size, *rows.target.shape[1:])
         labels = self.orders.by_network(self.labels) if self.by_network else self.labels
         self.target[:steps].copy_(objective.expand(labels, smoothing, self.x.dtype))
-        if self.raw is not None and self.weights is not None and weights is not None:
-            raw = self.raw[:steps]
+        if self.weights is not None and weights is not None:
+            raw = self.weights.raw[:steps].squeeze(-1)
             if weights.ndim == 1:
                 raw.copy_(weights.index_select(0, index).view(raw.shape))
             else:
                 raw.copy_(weights.gather(1, order).view(u, steps, self.size).transpose(0, 1))
             if valid is not None:
                 raw[-1].mul_(valid)
-            _shares(raw, self.weights[:steps].view(raw.shape))
+            self.weights.follow(steps)
+        if short is not None or self.short is not None:
+            for part in self.parts:
+                part.shorten(-1 if short is None else steps - 1, short or 0)
         self.short = short
-        for part in self.parts:
-            part.shorten(-1 if short is None else steps - 1, short or 0)
         if short is not None and valid is not None:
             self.valid = self.orders.by_network(valid.unsqueeze(0))[0]
             self.scores[steps - 1].zero_()  # what no step writes to must be finite
-            if self.last_raw is not None and self.last_weights is not None:
-                _shares(self.last_raw.copy_(valid), self.last_weights.view(self.last_raw.shape))
+            if self.last is not None:
+                self.last.raw.copy_(valid.view(self.last.raw.shape))
+                self.last.follow(1)
 
     def weighed(self, steps: int) -> Tensor:
         """Return what the rows of each of the first filled slots weigh together, (steps, K), or (steps, 1) if all networks agree."""
-        if self.raw is not None:
-            return self.orders.by_network(self.raw[:steps].sum(-1))
+        if self.weights is not None:
+            return self.orders.by_network(self.weights.raw[:steps, ..., 0].sum(-1))
         if self.short is None or steps < len(self.index):
             return self.x.new_full((steps, 1), self.size)
         out = self.x.new_full((steps, len(self.valid)), self.size)
@@ -274,12 +307,6 @@ class Slots:
         index = self.index[start : start + self.width]
         torch.index_select(rows.x, 0, index.reshape(-1), out=self.x[: len(index)].view(-1, self.x.shape[3]))
         return len(index)
-
-
-def _shares(raw: Tensor, out: Tensor) -> None:
-    """Write each weight's share of its batch, the last axis; 0 where all are 0."""
-    total = raw.sum(-1, keepdim=True)
-    torch.div(raw, total.masked_fill_(total == 0, 1.0), out=out)
 
 
 @dataclasses.dataclass(frozen=True)

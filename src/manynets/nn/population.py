@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.initial import layer_sizes
 from manynets.spec import MLP, Activation
 
-__all__ = ["BN_EPS", "BN_MOMENTUM", "Population", "Shape", "norm_rows"]
+__all__ = ["BN_EPS", "BN_MOMENTUM", "Population", "Shape"]
 
 BN_EPS = 1e-5
 BN_MOMENTUM = 0.1
@@ -177,7 +178,7 @@ class Population:
                 slope, shift = self.norm(i)
                 h = torch.addcmul(shift[0] if single else shift, h, slope[0] if single else slope)
             if kind.from_output:
-                kind.run(h, h)
+                kind.run(operator.call, h, h)
             else:
                 h = kind.call(h)
         return h
@@ -220,17 +221,3 @@ class Population:
         slope = self.parameters[f"norm{i}.weight"] * torch.rsqrt(self.buffers[f"norm{i}.running_var"] + BN_EPS)
         shift = self.parameters[f"norm{i}.bias"] - self.buffers[f"norm{i}.running_mean"] * slope
         return slope.unsqueeze(1), shift.unsqueeze(1)
-
-
-def norm_rows(z: Tensor, raw: Tensor | None) -> tuple[float | Tensor, float | Tensor]:
-    """Return what batch norm divides the sums over a batch z (..., b, H) by: for mean and variance, and for the running variance.
-
-    raw: the rows' weights (..., b, 1), None: all 1. The running variance is unbiased, as torch keeps it; weights count as copies
-    of a row, so that weight 2 is the row twice, but no batch has fewer rows than it has.
-    """
-    if raw is None:
-        return z.shape[-2], z.shape[-2] - 1
-    rows = raw.sum(-2, keepdim=True)
-    rows = rows.masked_fill(rows == 0, 1.0)
-    copies = torch.maximum(rows, (raw > 0).sum(-2, keepdim=True).to(rows)).clamp_(min=2.0)
-    return rows, torch.where(copies == rows, rows - 1, rows * (copies - 1) / copies)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from manynets.calls import Caller
 from manynets.errors import OptionError, one_of
 from manynets.spec import Recipe
 from manynets.tasks.base import Task
@@ -24,6 +25,7 @@ from manynets.tasks.regression import Regression
 __all__ = ["Objective", "objective_for"]
 
 Host: TypeAlias = NDArray[np.float64]
+Slope: TypeAlias = Callable[[Caller, Any, Any, Tensor], object]
 
 
 class Objective(abc.ABC):
@@ -38,9 +40,12 @@ class Objective(abc.ABC):
         """Return each row's loss (...)."""
 
     @abc.abstractmethod
-    def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
-        """Write d rows / d scores into out. All three are turned, (..., O, b): along rows that lie side by side every operation is
-        several times as fast as along few outputs."""
+    def gradient(self, call: Caller, scores: Any, target: Any, *, out: Tensor) -> None:
+        """List the calls that write d rows / d scores into out; with `operator.call` as `call` they are made at once.
+
+        All three are turned, (..., O, b): along rows that lie side by side every operation is several times as fast as along few
+        outputs. scores and target may be what stands for a tensor in the list.
+        """
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
         """Return each row's loss (...) in the unit of the user's target; the same as `rows` but for scaled regression."""
@@ -83,9 +88,9 @@ class Softmax(Objective):
     def _loss(self, below: Tensor, target: Tensor) -> Tensor:  # log_softmax likewise
         return below.exp().sum(0).log_() - (_by_class(target) * below).sum(0)
 
-    def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
-        torch.softmax(scores, -2, out=out)
-        out.sub_(target)
+    def gradient(self, call: Caller, scores: Any, target: Any, *, out: Tensor) -> None:
+        call(torch.softmax, scores, -2, out=out)
+        call(out.sub_, target)
 
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
         return self._right(_below_top(scores), target)
@@ -118,12 +123,13 @@ def _below_top(scores: Tensor) -> Tensor:
 
 @final
 class Elementwise(Objective):
-    """A loss that is a mean (or, where `total`, a sum) over outputs of value(score, target), with derivative slope(...)."""
+    """A loss that is a mean (or, where `total`, a sum) over outputs of value(score, target), with a derivative that slope(call, score,
+    target, out) lists."""
 
     def __init__(
         self,
         value: Callable[[Tensor, Tensor], Tensor],
-        slope: Callable[[Tensor, Tensor, Tensor], object],
+        slope: Slope,
         *,
         outputs: int,
         total: bool = False,
@@ -154,10 +160,10 @@ class Elementwise(Objective):
     def rows(self, scores: Tensor, target: Tensor) -> Tensor:
         return self._reduce(self.value(scores, target))
 
-    def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
-        self.slope(scores, target, out)
+    def gradient(self, call: Caller, scores: Any, target: Any, *, out: Tensor) -> None:
+        self.slope(call, scores, target, out)
         if self.outputs > 1 and not self.total:
-            out.div_(self.outputs)
+            call(out.div_, self.outputs)
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
         values = self.quick(scores, target)
@@ -186,8 +192,8 @@ def _smooth(target: Tensor, smoothing: Tensor | float, level: float) -> Tensor:
     return target * (1 - smoothing) + smoothing * level if smoothing else target
 
 
-def _sub(z: Tensor, t: Tensor, out: Tensor) -> Tensor:
-    return torch.sub(z, t, out=out)
+def _sub(call: Caller, z: Any, t: Any, out: Tensor) -> None:
+    call(torch.sub, z, t, out=out)
 
 
 def _logistic(z: Tensor, t: Tensor) -> Tensor:
@@ -195,9 +201,9 @@ def _logistic(z: Tensor, t: Tensor) -> Tensor:
     return F.softplus(z, threshold=50.0).addcmul_(z, t, value=-1)
 
 
-def _logistic_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
-    torch.sigmoid(z, out=out)
-    out.sub_(t)
+def _logistic_slope(call: Caller, z: Any, t: Any, out: Tensor) -> None:
+    call(torch.sigmoid, z, out=out)
+    call(out.sub_, t)
 
 
 def _poisson(z: Tensor, t: Tensor) -> Tensor:
@@ -205,9 +211,9 @@ def _poisson(z: Tensor, t: Tensor) -> Tensor:
     return torch.xlogy(t, t) - t - t * z + z.exp()
 
 
-def _poisson_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
-    torch.exp(z, out=out)
-    out.sub_(t)
+def _poisson_slope(call: Caller, z: Any, t: Any, out: Tensor) -> None:
+    call(torch.exp, z, out=out)
+    call(out.sub_, t)
 
 
 def objective_for(task: Task, recipe: Recipe) -> Objective:
@@ -236,23 +242,24 @@ def objective_for(task: Task, recipe: Recipe) -> Objective:
             )
         return Elementwise(_poisson, _poisson_slope, outputs=task.outputs, scale=scale, exponential=True)
 
-    def squared_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
-        torch.sub(z, t, out=out)
-        out.mul_(2)
+    def squared_slope(call: Caller, z: Any, t: Any, out: Tensor) -> None:
+        _sub(call, z, t, out)
+        call(out.mul_, 2)
 
-    def absolute_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
-        torch.sub(z, t, out=out)
-        out.sign_()
+    def absolute_slope(call: Caller, z: Any, t: Any, out: Tensor) -> None:
+        _sub(call, z, t, out)
+        call(out.sign_)
 
-    def huber_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
-        torch.sub(z, t, out=out)
-        out.clamp_(-delta, delta)
+    def huber_slope(call: Caller, z: Any, t: Any, out: Tensor) -> None:
+        _sub(call, z, t, out)
+        call(out.clamp_, -delta, delta)
 
-    def quantile_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
-        torch.sub(z, t, out=out)
-        out.sign_().add_(1 - 2 * quantile).mul_(0.5)
+    def quantile_slope(call: Caller, z: Any, t: Any, out: Tensor) -> None:
+        absolute_slope(call, z, t, out)
+        call(out.add_, 1 - 2 * quantile)
+        call(out.mul_, 0.5)
 
-    forms: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor, Tensor, Tensor], Any], int]] = {
+    forms: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Slope, int]] = {
         "squared_error": (lambda z, t: (z - t).square(), squared_slope, 2),
         "half_squared_error": (lambda z, t: 0.5 * (z - t).square(), _sub, 2),
         "absolute_error": (lambda z, t: (z - t).abs(), absolute_slope, 1),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from manynets.data.batches import Part, Slot
+from manynets.calls import Call
+from manynets.data.batches import Slot
 from manynets.errors import DataError
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.dropout import Masks
-from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population, norm_rows
+from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population
 from manynets.tasks.objectives import Objective
 
 __all__ = ["Autograd", "ModuleGradient", "ModulePopulation"]
@@ -33,23 +35,21 @@ class Autograd:
         self.out = [grads.parameters[name][0] if fit else grads.parameters[name] for name in self.leaves]
         self.autocast = torch.autocast(population.flat.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
-    def prepare(self, part: Part, step: int, count: int) -> None:
-        """Make ready for `count` steps in these slots, of which the first is step `step` of the run."""
-        self.masks.fill(step, count, part.size, part.width)
+    def calls(self, slot: Slot, *, descends: bool) -> list[Call]:
+        """Return what runs this slot forward and backward: its scores and the gradient are written."""
+        return [partial(self._step, slot)]
 
-    def step(self, part: Part, s: int, descend: float | None = None) -> None:
-        """Run slot s of a part forward and backward: its scores and the gradient are written."""
-        slot = part.slots[s]
+    def _step(self, slot: Slot) -> None:
         masks = self.masks.of(slot.place, slot.size)
         with torch.enable_grad():
             with self.autocast:
-                scores = self._forward(slot.x, masks, slot.raw)
+                scores = self._forward(slot, masks)
             loss = _loss(self.objective, scores.to(self.population.flat.dtype), slot)
         for out, grad in zip(self.out, torch.autograd.grad(loss, list(self.leaves.values())), strict=True):
             out.copy_(grad)
 
-    def _forward(self, h: Tensor, masks: list[Tensor | None], raw: Tensor | None) -> Tensor:
-        shape, single = self.population.shape, self.population.size == 1
+    def _forward(self, slot: Slot, masks: list[Tensor | None]) -> Tensor:
+        shape, single, h = self.population.shape, self.population.size == 1, slot.x
         if masks[0] is not None:
             h = h * masks[0] * self.masks.scales[0]
         for i, (name, _, _) in enumerate(shape.layers):
@@ -61,17 +61,16 @@ class Autograd:
             if i == len(shape.hidden):
                 break
             if shape.batch_norm:
-                h = self._norm(i, h, raw)
+                h = self._norm(i, h, slot)
             h = self.kind.call(h)
             mask = masks[i + 1]
             if mask is not None:
                 h = h * mask * self.masks.scales[i + 1]
         return h
 
-    def _norm(self, i: int, z: Tensor, raw: Tensor | None) -> Tensor:
-        single = self.population.size == 1
+    def _norm(self, i: int, z: Tensor, slot: Slot) -> Tensor:
+        single, raw, rows, unbiased = self.population.size == 1, slot.raw, slot.rows, slot.unbiased
         z = z.to(self.population.flat.dtype)  # autocast gives bfloat16, in which means and variances would lose their digits
-        rows, unbiased = norm_rows(z, raw)
         mean = (z if raw is None else z * raw).sum(-2, keepdim=True) / rows
         centred = z - mean
         squares = (centred * centred if raw is None else centred * centred * raw).sum(-2, keepdim=True)
@@ -163,12 +162,11 @@ class ModuleGradient:
         device = population.flat.device.type
         self.autocast = torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()
 
-    def prepare(self, part: Part, step: int, count: int) -> None:
-        """Nothing is to be made ready."""
+    def calls(self, slot: Slot, *, descends: bool) -> list[Call]:
+        """Return what runs this slot forward and backward: its scores and the gradient are written."""
+        return [partial(self._step, slot)]
 
-    def step(self, part: Part, s: int, descend: float | None = None) -> None:
-        """Run slot s of a part forward and backward: its scores and the gradient are written."""
-        slot = part.slots[s]
+    def _step(self, slot: Slot) -> None:
         self.population.grad.zero_()
         self.population.module.train()
         with torch.enable_grad():

@@ -1,76 +1,30 @@
 """The closed-form gradient of K dense stacks: the backward pass is two matrix products a layer, written into buffers made once.
 
 With z = h W^T + b, a = f(norm(z)), and d the derivative of a network's loss by z:  dW = d^T h,  db = sum_rows d,  dh = d W.
-Every operation writes into a buffer that exists; nothing is allocated from the second step on. What a step calls is listed once,
-for each slot of rows when it first comes; from then on the list is run, and Python decides nothing any more.
+Every operation writes into a buffer that exists; nothing is allocated from the second step on. Nothing is computed here either:
+what a step calls is listed once, for each slot of rows when it first comes (`manynets.training.listing`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from manynets.data.batches import Part, Slot
+from manynets.calls import Call
+from manynets.data.batches import Slot
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.dropout import Masks
-from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population, norm_rows
+from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population
 from manynets.tasks.objectives import Objective
+from manynets.training.listing import Listing, Of
 
 __all__ = ["ClosedForm", "Scratch"]
 
 LARGE_MATRIX = 16384  # numbers in a weight matrix from which one product each is as fast as a batched one and a copy
 NARROW = 24  # units up to which a batched product is slower than a wide one
-
-
-class _Norm:
-    """Batch norm of one hidden layer: y = g (z - mean) / sqrt(var + eps) + b over the rows of the batch."""
-
-    def __init__(
-        self, population: Population, grads: Population, layer: int, like: Tensor, fit: Callable[[Tensor], Tensor]
-    ) -> None:
-        self.gain, self.shift = (fit(population.parameters[f"norm{layer}.{name}"]) for name in ("weight", "bias"))
-        self.d_gain, self.d_shift = (fit(grads.parameters[f"norm{layer}.{name}"]) for name in ("weight", "bias"))
-        self.running_mean, self.running_var = (fit(population.buffers[f"norm{layer}.running_{n}"]) for n in ("mean", "var"))
-        self.normal, self.out, self.product = (torch.empty_like(like) for _ in range(3))
-        self.mean, self.var, self.inverse, self.part = (torch.empty_like(self.gain) for _ in range(4))
-
-    def run(self, z: Tensor, raw: Tensor | None) -> Tensor:
-        rows, unbiased = norm_rows(z, raw)
-        torch.sum(z if raw is None else torch.mul(z, raw, out=self.product), -2, keepdim=True, out=self.mean)
-        self.mean.div_(rows)
-        torch.sub(z, self.mean, out=self.normal)
-        torch.mul(self.normal, self.normal, out=self.product)
-        torch.sum(self.product if raw is None else self.product.mul_(raw), -2, keepdim=True, out=self.var)
-        torch.div(self.var, rows, out=self.part)
-        torch.rsqrt(self.part.add_(BN_EPS), out=self.inverse)
-        self.normal.mul_(self.inverse)
-        torch.addcmul(self.shift, self.normal, self.gain, out=self.out)
-        self.running_mean.lerp_(self.mean, BN_MOMENTUM)
-        self.running_var.lerp_(self.var.div_(unbiased), BN_MOMENTUM)
-        self.rows = rows
-        return self.out
-
-    def back(self, d: Tensor, raw: Tensor | None) -> None:
-        """Turn d = dLoss/dy into dLoss/dz in place: g inv (d - w sum(d) / W - w n sum(d n) / W), n the normalised z.
-
-        w are the weights of the rows, W their sum; d has the weights in it.
-        """
-        torch.sum(d, -2, keepdim=True, out=self.d_shift)
-        torch.sum(torch.mul(d, self.normal, out=self.product), -2, keepdim=True, out=self.d_gain)
-        torch.div(self.d_gain, self.rows, out=self.part)
-        if raw is None:
-            d.sub_(torch.mul(self.normal, self.part, out=self.product))
-            d.sub_(torch.div(self.d_shift, self.rows, out=self.part))
-        else:
-            torch.mul(self.normal, self.part, out=self.product)
-            self.product.add_(torch.div(self.d_shift, self.rows, out=self.part))
-            d.sub_(self.product.mul_(raw))
-        d.mul_(torch.mul(self.gain, self.inverse, out=self.part))
 
 
 class Scratch:
@@ -86,61 +40,65 @@ class Scratch:
         return self._made[name, *shape]
 
 
-Call: TypeAlias = Callable[[], object]
-_Kept: TypeAlias = list[Tensor | None]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Of:
-    """An argument that each slot has its own of."""
-
-    get: Callable[[Slot, _Kept], Tensor | None]
-
-
-class _Calls:
-    """Calls in order. Those without an argument `_Of` are the same for all slots, so that a step walks through little memory."""
-
-    def __init__(self) -> None:
-        self._made: list[tuple[partial[object], bool]] = []
-
-    def __call__(self, function: Callable[..., object], *arguments: Any, **options: Any) -> None:
-        own = any(isinstance(one, _Of) for one in (*arguments, *options.values()))
-        self._made.append((partial(function, *arguments, **options), own))
-
-    def of(self, slot: Slot, kept: _Kept) -> list[Call]:
-        """Return the calls for a slot and the units that are kept in it."""
-
-        def own(one: Any) -> Any:
-            return one.get(slot, kept) if isinstance(one, _Of) else one
-
-        def bound(call: partial[object]) -> Call:
-            return partial(call.func, *map(own, call.args), **{name: own(one) for name, one in call.keywords.items()})
-
-        return [bound(call) if differs else call for call, differs in self._made]
-
-
-class _Rate:
-    """What a step that descends multiplies the gradient by: minus the learning rate, which the listed calls do not know yet."""
-
-    value = 0.0
-
-    def product(self, product: Any, parameter: Tensor, left: Tensor, right: Tensor, scale: float) -> None:
-        """Add value * scale * left right to a parameter."""
-        product(parameter, left, right, alpha=self.value * scale, out=parameter)
-
-    def add(self, parameter: Tensor, gradient: Tensor) -> None:
-        """Add value * gradient to a parameter."""
-        parameter.add_(gradient, alpha=self.value)
-
-
 # what a slot has, as arguments
-_X, _TURNED_X, _SHARED_X = _Of(lambda slot, _: slot.x), _Of(lambda slot, _: slot.turned_x), _Of(lambda slot, _: slot.x[0])
-_SCORES, _TARGET = _Of(lambda slot, _: slot.turned_scores), _Of(lambda slot, _: slot.turned_target)
-_WEIGHT, _RAW = _Of(lambda slot, _: slot.weight), _Of(lambda slot, _: slot.raw)
+_X, _TURNED_X, _SHARED_X = Of(lambda slot, _: slot.x), Of(lambda slot, _: slot.turned_x), Of(lambda slot, _: slot.x[0])
+_SCORES, _TARGET = Of(lambda slot, _: slot.turned_scores), Of(lambda slot, _: slot.turned_target)
+_WEIGHT, _RAW = Of(lambda slot, _: slot.weight), Of(lambda slot, _: slot.raw)
+_ROWS, _UNBIASED = Of(lambda slot, _: slot.rows), Of(lambda slot, _: slot.unbiased)
 
 
-def _kept(i: int) -> _Of:
-    return _Of(lambda _, kept: kept[i])
+def _kept(i: int) -> Of:
+    return Of(lambda _, kept: kept[i])
+
+
+class _Norm:
+    """Batch norm of one hidden layer: y = g (z - mean) / sqrt(var + eps) + b over the rows of the batch."""
+
+    def __init__(
+        self, population: Population, grads: Population, layer: int, like: Tensor, fit: Callable[[Tensor], Tensor]
+    ) -> None:
+        self.gain, self.shift = (fit(population.parameters[f"norm{layer}.{name}"]) for name in ("weight", "bias"))
+        self.d_gain, self.d_shift = (fit(grads.parameters[f"norm{layer}.{name}"]) for name in ("weight", "bias"))
+        self.running_mean, self.running_var = (fit(population.buffers[f"norm{layer}.running_{n}"]) for n in ("mean", "var"))
+        self.normal, self.out, self.product = (torch.empty_like(like) for _ in range(3))
+        self.mean, self.var, self.inverse, self.part = (torch.empty_like(self.gain) for _ in range(4))
+
+    def forward(self, call: Listing, z: Tensor, *, weighted: bool) -> None:
+        """Write y of z to `out`, and move the running mean and variance."""
+        if weighted:
+            call(torch.mul, z, _RAW, out=self.product)
+        call(torch.sum, self.product if weighted else z, -2, keepdim=True, out=self.mean)
+        call(self.mean.div_, _ROWS)
+        call(torch.sub, z, self.mean, out=self.normal)
+        call(torch.mul, self.normal, self.normal, out=self.product)
+        if weighted:
+            call(self.product.mul_, _RAW)
+        call(torch.sum, self.product, -2, keepdim=True, out=self.var)
+        call(torch.div, self.var, _ROWS, out=self.part)
+        call(self.part.add_, BN_EPS)
+        call(torch.rsqrt, self.part, out=self.inverse)
+        call(self.normal.mul_, self.inverse)
+        call(torch.addcmul, self.shift, self.normal, self.gain, out=self.out)
+        call(self.running_mean.lerp_, self.mean, BN_MOMENTUM)
+        call(self.var.div_, _UNBIASED)
+        call(self.running_var.lerp_, self.var, BN_MOMENTUM)
+
+    def backward(self, call: Listing, d: Tensor, *, weighted: bool) -> None:
+        """Turn d = dLoss/dy into dLoss/dz in place: g inv (d - w sum(d) / W - w n sum(d n) / W), n the normalised z.
+
+        w are the weights of the rows, W their sum; d has the weights in it.
+        """
+        call(torch.sum, d, -2, keepdim=True, out=self.d_shift)
+        call(torch.mul, d, self.normal, out=self.product)
+        call(torch.sum, self.product, -2, keepdim=True, out=self.d_gain)
+        call(torch.div, self.d_gain, _ROWS, out=self.part)
+        call(torch.div, self.d_shift, _ROWS, out=self.mean)  # of d now
+        call(torch.addcmul, self.mean, self.normal, self.part, out=self.product)
+        if weighted:
+            call(self.product.mul_, _RAW)
+        call(d.sub_, self.product)
+        call(torch.mul, self.gain, self.inverse, out=self.part)
+        call(d.mul_, self.part)
 
 
 class _First:
@@ -166,7 +124,7 @@ class _First:
         self.wide = wide
         self.spare = owner.scratch("first spare", k, size, units) if wide else None  # see `_down`
 
-    def forward(self, call: _Calls, weight: Tensor, bias: Tensor | None) -> None:
+    def forward(self, call: Listing, weight: Tensor, bias: Tensor | None) -> None:
         """Write z of weight (K, D, H) and bias (K, 1, H)."""
         call(self.x[:, : self.columns].copy_, _SHARED_X)
         call(self.matrix[:, : self.columns].copy_, weight)
@@ -174,12 +132,12 @@ class _First:
             call(self.matrix[:, self.columns :].copy_, bias)
         self._product(call, self.x, self.matrix, self.z)
 
-    def backward(self, call: _Calls, d: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(self, call: Listing, d: Tensor) -> tuple[Tensor, Tensor]:
         """Write the gradients of weight and bias of d, which lies as z does, and return where."""
         self._product(call, self.x.mT, d, self.part)
         return self.part[:, : self.columns], self.part[:, self.columns :]
 
-    def _product(self, call: _Calls, left: Tensor, right: Tensor, out: Tensor) -> None:
+    def _product(self, call: Listing, left: Tensor, right: Tensor, out: Tensor) -> None:
         if self.wide:
             call(torch.mm, left, right.transpose(0, 1).flatten(1), out=out.transpose(0, 1).flatten(1))
         else:
@@ -227,11 +185,15 @@ class _Buffers:
 class ClosedForm:
     """Writes the gradient of the mean loss of each network into `grads` (a population of the same shape), step by step.
 
-    With a learning rate `descend` there is no gradient: a plain SGD step is made inside the matrix products, W <- W - lr d^T h.
+    A step that descends has no gradient: a plain SGD step is made inside the matrix products, W <- W + d^T h, where d has been
+    multiplied by the number `rate` (), minus the learning rate.
     """
 
-    def __init__(self, population: Population, grads: Population, objective: Objective, masks: Masks, scratch: Scratch) -> None:
-        self.population, self.grads, self.objective, self.masks, self.scratch = population, grads, objective, masks, scratch
+    def __init__(
+        self, population: Population, grads: Population, objective: Objective, masks: Masks, scratch: Scratch, rate: Tensor
+    ) -> None:
+        self.population, self.grads, self.objective, self.masks = population, grads, objective, masks
+        self.scratch, self.rate = scratch, rate
         self.shape = population.shape
         self.kind = ACTIVATIONS[self.shape.activation]
         single = population.size == 1
@@ -258,9 +220,7 @@ class ClosedForm:
         self.scales = masks.scales
         self.quiet = [self.kind.stops and column is None for column in masks.columns]
         self._buffers: dict[int, _Buffers] = {}
-        self._calls: dict[tuple[int, bool], _Calls] = {}
-        self._steps: dict[tuple[Slot, bool], list[Call]] = {}
-        self._rate = _Rate()  # not an attribute of its own: calls that hold this gradient would keep it from being freed
+        self._listings: dict[tuple[int, bool, bool], Listing] = {}
 
     def fit(self, view: Tensor) -> Tensor:
         """Return a view (K, ...) without its first axis for K = 1."""
@@ -270,34 +230,22 @@ class ClosedForm:
         """Return a view (K, H) as a row (1, H) for K = 1, or (K, 1, H), which broadcasts over the rows of a batch."""
         return view if self.population.size == 1 else view.unsqueeze(1)
 
-    def prepare(self, part: Part, step: int, count: int) -> None:
-        """Make ready for `count` steps in these slots, of which the first is step `step` of the run."""
-        self.masks.fill(step, count, part.size, part.width)
-
-    def step(self, part: Part, s: int, descend: float | None = None) -> None:
-        """Run slot s of a part forward and backward: its scores and the gradient are written; or descend with this learning rate."""
-        key = part.slots[s], descend is not None
-        if key not in self._steps:
-            self._steps[key] = self._listed(*key)
-        if descend is not None:
-            self._rate.value = -descend
-        for call in self._steps[key]:
-            call()
-
-    def _listed(self, slot: Slot, descends: bool) -> list[Call]:
-        """Return what a step on this slot calls."""
+    def calls(self, slot: Slot, *, descends: bool) -> list[Call]:
+        """Return what runs this slot forward and backward: its scores and the gradient are written, or the networks descend."""
         if slot.size not in self._buffers:
             shared = self.population.size > 1 and slot.x.stride(0) == 0
             self._buffers[slot.size] = _Buffers(self, slot.size, gaps=not slot.turned_scores.is_contiguous(), shared=shared)
-        key = slot.size, descends
-        if key not in self._calls:
-            self._calls[key] = call = _Calls()
-            self._forward(call, self._buffers[slot.size])
-            self._backward(call, self._buffers[slot.size], descends)
-        return self._calls[key].of(slot, self.masks.kept(slot.place, slot.size))
+        weighted = slot.raw is not None  # where networks have unlike numbers of rows, the last batch alone may be
+        key = slot.size, weighted, descends
+        if key not in self._listings:
+            self._listings[key] = call = Listing()
+            buffers = self._buffers[slot.size]
+            self._forward(call, buffers, weighted=weighted)
+            self._backward(call, buffers, weighted=weighted, descends=descends)
+        return self._listings[key].of(slot, self.masks.kept(slot.place, slot.size))
 
-    def _forward(self, call: _Calls, b: _Buffers) -> None:
-        h: Tensor | _Of = _X
+    def _forward(self, call: Listing, b: _Buffers, *, weighted: bool) -> None:
+        h: Tensor | Of = _X
         if b.input is not None:
             self._drop(call, 0, b, _X, b.input)
             h = b.input
@@ -308,8 +256,8 @@ class ClosedForm:
                 b.first.forward(call, self.kept[0], self.biases[0] if self.biases else None)
             norm = b.norms[i]
             if norm is not None:
-                call(norm.run, z, _RAW)
-            call(self.kind.run, z if norm is None else norm.out, b.a[i])
+                norm.forward(call, z, weighted=weighted)
+            self.kind.run(call, z if norm is None else norm.out, b.a[i])
             if i + 1 in self.masks.active:
                 self._drop(call, i + 1, b, b.a[i], b.dropped[i])
             h = b.dropped[i]
@@ -318,11 +266,13 @@ class ClosedForm:
         if b.scores is not None:
             call(Tensor.copy_, _SCORES, b.scores)
 
-    def _backward(self, call: _Calls, b: _Buffers, descends: bool) -> None:
+    def _backward(self, call: Listing, b: _Buffers, *, weighted: bool, descends: bool) -> None:
         last = len(b.z)
         d = b.d[last]
-        call(self.objective.gradient, _SCORES if b.scores is None else b.scores, _TARGET, out=d.mT)
+        self.objective.gradient(call, _SCORES if b.scores is None else b.scores, _TARGET, out=d.mT)
         call(d.mul_, _WEIGHT)
+        if descends:
+            call(d.mul_, self.rate)
         for i in range(last, 0, -1):
             norm = b.norms[i - 1]
             # of one output, d W f'(a) is made where a lies; but plain SGD moves W by a before that, and so must have made d W first
@@ -341,9 +291,9 @@ class ClosedForm:
                 call(below.mul_, b.masks[i])
             if slope is None:
                 saved = b.a[i - 1] if self.kind.from_output else (b.z[i - 1] if norm is None else norm.out)
-                call(self.kind.back, below, saved)
+                self.kind.back(call, below, saved)
             if norm is not None:
-                call(norm.back, below, _RAW)
+                norm.backward(call, below, weighted=weighted)
             d = below
         if b.first is None:
             turned = _TURNED_X if b.input_turned is None else b.input_turned
@@ -354,7 +304,7 @@ class ClosedForm:
         if self.biases:
             self._take(call, self.biases[0], self.d_biases[0], bias, descends)
 
-    def _drop(self, call: _Calls, i: int, b: _Buffers, h: Tensor | _Of, out: Tensor) -> None:
+    def _drop(self, call: Listing, i: int, b: _Buffers, h: Tensor | Of, out: Tensor) -> None:
         """Write the input h of layer i without the units that are dropped; its mask is made of bytes, and stays until the next step."""
         mask, column = b.masks[i], self.masks.columns[i]
         call(mask.copy_, _kept(i))
@@ -362,13 +312,13 @@ class ClosedForm:
             call(mask.mul_, column)
         call(torch.mul, h, mask, out=out)
 
-    def _linear(self, call: _Calls, i: int, h: Tensor | _Of, out: Tensor) -> None:
+    def _linear(self, call: Listing, i: int, h: Tensor | Of, out: Tensor) -> None:
         if self.biases:
             call(self.addmm, self.biases[i], h, self.turned[i], alpha=self.scales[i], out=out)
         else:
             self._product(call, h, self.turned[i], self.scales[i], out)
 
-    def _scores(self, call: _Calls, turned: Tensor | _Of, out: Tensor | _Of) -> None:
+    def _scores(self, call: Listing, turned: Tensor | Of, out: Tensor | Of) -> None:
         """Write the last layer's scores (..., O, b); `turned` is its input (..., H, b)."""
         scale = self.scales[-1]
         if self.last_bias is not None:
@@ -376,7 +326,7 @@ class ClosedForm:
         else:
             self._product(call, self.weights[-1], turned, scale, out)
 
-    def _down(self, call: _Calls, i: int, d: Tensor, below: Tensor, spare: Tensor | None) -> None:
+    def _down(self, call: Listing, i: int, d: Tensor, below: Tensor, spare: Tensor | None) -> None:
         """Write the derivative by the input of layer i. spare: what a product is written to first, where `below` has gaps."""
         if d.shape[-1] == 1 and self.scales[i] == 1.0:
             call(torch.mul, d, self.weights[i], out=below)  # of one output: an outer product
@@ -385,20 +335,20 @@ class ClosedForm:
             if spare is not None:
                 call(below.copy_, spare)
 
-    def _product(self, call: _Calls, left: Tensor | _Of, right: Tensor | _Of, scale: float, out: Tensor | _Of) -> None:
+    def _product(self, call: Listing, left: Tensor | Of, right: Tensor | Of, scale: float, out: Tensor | Of) -> None:
         if scale == 1.0:
             call(self.mm, left, right, out=out)
         else:
             call(self.addmm, out, left, right, beta=0, alpha=scale, out=out)
 
-    def _emit(self, call: _Calls, i: int, b: _Buffers, d: Tensor, left: Tensor | _Of, right: Tensor | _Of, descends: bool) -> None:
+    def _emit(self, call: Listing, i: int, b: _Buffers, d: Tensor, left: Tensor | Of, right: Tensor | Of, descends: bool) -> None:
         """Write layer i's gradient, or make its SGD step; left right is that of the matrix as it lies in memory."""
         kept, part, scale = self.kept[i], self.parts[i], self.scales[i]
         if part is not None:
             self._product(call, left, right, scale, part)
             self._take(call, kept, self.d_kept[i], part, descends)
         elif descends:
-            call(self._rate.product, self.addmm, kept, left, right, scale)
+            call(self.addmm, kept, left, right, alpha=scale, out=kept)
         else:
             self._product(call, left, right, scale, self.d_kept[i])
         if not self.biases:
@@ -406,15 +356,15 @@ class ClosedForm:
         if self.population.size > 1:
             call(torch.sum, d, -2, keepdim=True, out=self.d_biases[i])
             if descends:
-                call(self._rate.add, self.biases[i], self.d_biases[i])
+                call(self.biases[i].add_, self.d_biases[i])
         elif descends:  # a product with ones is quicker than a sum over rows
-            call(self._rate.product, torch.addmv, self.flat_biases[i], d.mT, b.ones, 1.0)
+            call(torch.addmv, self.flat_biases[i], d.mT, b.ones, out=self.flat_biases[i])
         else:
             call(torch.mv, d.mT, b.ones, out=self.flat_d_biases[i])
 
-    def _take(self, call: _Calls, parameter: Tensor, gradient: Tensor, part: Tensor, descends: bool) -> None:
+    def _take(self, call: Listing, parameter: Tensor, gradient: Tensor, part: Tensor, descends: bool) -> None:
         """Copy a part of the gradient to its place, or make its SGD step."""
         if descends:
-            call(self._rate.add, parameter, part)
+            call(parameter.add_, part)
         else:
             call(gradient.copy_, part)

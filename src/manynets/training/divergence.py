@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from manynets.data.batches import Slot
 from manynets.nn.activations import ACTIVATIONS
-from manynets.nn.population import BN_EPS, norm_rows
+from manynets.nn.population import BN_EPS
 from manynets.training.autograd import ModulePopulation
 from manynets.training.members import Divergence, Member
 
@@ -164,15 +164,15 @@ def _outputs(gradient: Any, place: int, slot: Slot) -> Iterator[tuple[str, Tenso
     def parameter(name: str) -> Tensor | None:
         return population.parameters[name][place] if name in population.parameters else None
 
-    h, raw = masked(0, own(slot.x)), slot.raw
-    raw = None if raw is None else own(raw)
+    h = masked(0, own(slot.x))
+    raw = None if slot.raw is None else own(slot.raw)
+    rows = own(slot.rows) if isinstance(slot.rows, Tensor) else slot.rows
     for i, (name, _, _) in enumerate(shape.layers):
         h = nn.functional.linear(h, population.parameters[f"{name}.weight"][place], parameter(f"{name}.bias"))
         if i == len(shape.hidden):
             yield name, h
             return
         if shape.batch_norm:
-            rows, _ = norm_rows(h, raw)
             w = 1.0 if raw is None else raw
             h = h - (h * w).sum(-2, keepdim=True) / rows
             h = h * torch.rsqrt((h * h * w).sum(-2, keepdim=True) / rows + BN_EPS)

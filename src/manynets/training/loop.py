@@ -318,7 +318,7 @@ class Run:
         """Return for each filled slot by what (K, 1) the penalties are multiplied (`Member.penalty_rows`); None: by 1 in all."""
         if self._penalty_rows is None or not (self.update.has_l1 or self.update.has_l2):
             return None
-        if slots.raw is None and slots.short is None and slots.size == self.batch_size:
+        if slots.weights is None and slots.short is None and slots.size == self.batch_size:
             return None
         rows = slots.weighed(len(slots.index))
         rows = rows.masked_fill(rows == 0, 1.0)

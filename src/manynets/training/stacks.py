@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manynets.data.batches import SHARING, Part, Slots, order_keys, stacks_of
+from manynets.calls import Call, run_calls
+from manynets.data.batches import SHARING, Slot, Slots, order_keys, stacks_of
 from manynets.nn.dropout import Masks
 from manynets.nn.population import Population
 from manynets.spec import MLP
@@ -31,9 +32,7 @@ LAYER_BYTES = 5 << 17  # of a layer's output: some four of them are at hand in a
 class Gradient(Protocol):
     """A way to the gradient of the networks of one stack."""
 
-    def prepare(self, part: Part, step: int, count: int) -> None: ...
-
-    def step(self, part: Part, s: int, descend: float | None = None) -> None: ...
+    def calls(self, slot: Slot, *, descends: bool) -> list[Call]: ...
 
 
 def cut(members: Sequence[Member], batch_size: int, widest: int, device: torch.device) -> list[slice]:
@@ -60,7 +59,7 @@ def _parts(stack: slice, most: int) -> list[tuple[int, int]]:
 
 
 class Stacks:
-    """The gradients of all networks of a run, written stack by stack into `grad` (K, P)."""
+    """The gradients of all networks of a run, written stack by stack into `grad` (K, P): one list of calls for each slot."""
 
     def __init__(
         self,
@@ -72,6 +71,9 @@ class Stacks:
     ) -> None:
         self.places = list(places)
         self.gradients: list[Gradient] = []
+        self._drawn: list[tuple[int, Masks]] = []  # of the stacks that have dropout
+        self._steps: dict[tuple[Slot, bool], list[Call]] = {}
+        self._rate = population.flat.new_zeros(())
         scratch = Scratch(population.flat)
         for place in places:
             if isinstance(population, ModulePopulation):
@@ -84,20 +86,28 @@ class Stacks:
             rates = np.array([(spec.input_dropout, *spec.dropouts) for spec in specs], dtype=np.float64)
             widths = (part.shape.in_features, *part.shape.hidden)
             masks = Masks([member.recipe.seed for member in inside], widths, rates, part.flat)
+            if masks.active:
+                self._drawn.append((len(self.gradients), masks))
             if needs_autograd(members[0]):
                 self.gradients.append(Autograd(part, grads, objective, masks, members[0].recipe.precision))
             else:
-                self.gradients.append(ClosedForm(part, grads, objective, masks, scratch))
+                self.gradients.append(ClosedForm(part, grads, objective, masks, scratch, self._rate))
 
     def prepare(self, slots: Slots, step: int, count: int) -> None:
         """Make ready for `count` steps in these slots, of which the first is step `step` of the run."""
-        for gradient, part in zip(self.gradients, slots.parts, strict=True):
-            gradient.prepare(part, step, count)
+        for i, masks in self._drawn:
+            part = slots.parts[i]
+            masks.fill(step, count, part.size, part.width)
 
     def step(self, slots: Slots, s: int, descend: float | None = None) -> None:
         """Write the gradients of slot s and its scores; or descend with this learning rate."""
-        for gradient, part in zip(self.gradients, slots.parts, strict=True):
-            gradient.step(part, s, descend)
+        key = slots.parts[0].slots[s], descend is not None
+        if key not in self._steps:
+            parts = zip(self.gradients, slots.parts, strict=True)
+            self._steps[key] = [call for gradient, part in parts for call in gradient.calls(part.slots[s], descends=key[1])]
+        if descend is not None:
+            self._rate.fill_(-descend)
+        run_calls(self._steps[key])
 
 
 def report(objective: Objective, slots: Slots, steps: int, penalties: Tensor | None) -> Tensor:
@@ -107,8 +117,8 @@ def report(objective: Objective, slots: Slots, steps: int, penalties: Tensor | N
     loss, hits = objective.judge(scores, target, by_network(slots.labels[:steps]))
     log = hits.new_zeros(*loss.shape[:2], 3 + hits.shape[-1])
     log[..., 1] = slots.weighed(steps)
-    if slots.raw is not None:
-        raw = by_network(slots.raw[:steps])
+    if slots.weights is not None:
+        raw = by_network(slots.weights.raw[:steps].squeeze(-1))
         loss, hits = loss * raw, hits * raw.unsqueeze(-1)
     elif slots.short is not None and steps == len(slots.index):
         loss[-1].mul_(slots.valid)
