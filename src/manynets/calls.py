@@ -1,7 +1,8 @@
 """Calls that are listed once, and then made as one from C: however long the list, it costs no frame of Python.
 
 Who takes part in a step lists what it does: `call(function, *arguments, **options)`. Where `operator.call` is `call`, it is done
-at once. The functions are to be torch's own, as one that is written in Python has a frame again.
+at once. In closed form all functions are torch's own: one that is written in Python, as autograd's way through a network is, has a
+frame again.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from manynets.calls import Call, run_calls
 __all__ = ["Coefficient", "Coefficients", "Optimizer", "coefficient", "optimizer_for"]
 
 FUSED_RUN = 8192  # parameters of neighbours that agree from which a kernel of their own costs less than two passes more for all
+ENDLESS = 1e18  # steps after which beta^t is 0, for every beta below 1
 
 Coefficient: TypeAlias = float | Tensor
 Host: TypeAlias = NDArray[np.float64]
@@ -196,8 +197,8 @@ class Adam(Optimizer):
             self.rate.plan(rates * np.where(hat, root, 1.0) / mean)
             self.root.plan(np.where(hat, 1.0, root))
             return
-        # with eps_hat all corrections are in the rate: a kernel makes none after infinitely many steps
-        rate, count = np.where(hat, root / mean, 1.0), np.where(hat, np.inf, steps)
+        # with eps_hat all corrections are in the rate: a kernel makes none after that many steps
+        rate, count = np.where(hat, root / mean, 1.0), np.where(hat, ENDLESS, steps)
         if starts:
             rate = rates[:, starts] * rate
         else:

@@ -112,7 +112,9 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: p
         patch.setattr(many, "train_what_can", interrupting)
         done = call(*args)
     assert done.code == 130
-    assert "4 networks are kept in here/results.csv; go on with --resume --out here" in done.err
+    assert (
+        "4 networks are kept in here/results.csv, those under way in here/checkpoints; go on with --resume --out here" in done.err
+    )
     kept = results()
     assert len(kept) == 4
     refused = call(*args)

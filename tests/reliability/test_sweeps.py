@@ -222,7 +222,9 @@ def test_a_sweep_stopped_in_mid_group(
         try:
             done = call(*words)
             assert done.code == 130
-            assert "networks are kept in here/results.csv; go on with --resume --out here" in done.err
+            kept = list(Path("here").glob("checkpoints/part-*/step-*.checkpoint"))
+            under_way = ", those under way in here/checkpoints" if kept else ""
+            assert f"networks are kept in here/results.csv{under_way}; go on with --resume --out here" in done.err
         except Killed:
             assert number == signal.SIGKILL
         parts = [part for part in Path("here").glob("checkpoints/*") if checkpoint_files(part)]
@@ -269,7 +271,8 @@ def test_what_was_killed_while_it_wrote_is_cleared_away(call: Call) -> None:
     before = written(Path("here"))
     for name in (".best.abc.tmp", "checkpoints/part-0123456789abcdef"):
         Path("here", name).mkdir(parents=True)
-    Path("here/.results.csv.xyz.tmp").write_text("half")
+    for name in ("results.csv", "lr.png", "parallel.png", "curves.png"):
+        Path(f"here/.{name}.xyz.tmp").write_text("half")
     assert written(Path("here")).startswith("strange files: ")
     assert call(*words, "--resume").code == 0
     assert written(Path("here")) == before

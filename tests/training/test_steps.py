@@ -1,13 +1,17 @@
-"""The Python of a step: as many instructions for many networks as for two, whatever the step is made of."""
+"""What a step costs beside its work: as much Python for many networks as for two, and no memory."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any, get_args
 
 import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import manynets as mn
 from manynets.data.batches import SHARING
@@ -19,31 +23,64 @@ from tests.training.problems import TASKS, member_of, problem_of
 
 def instructions(problem: Problem, members: Sequence[Member], monkeypatch: pytest.MonkeyPatch) -> tuple[Run, int]:
     """Train members; return the run, and how many instructions of Python the steps of its last epoch took."""
-    counts = []
-    make_steps = Run._make_steps
+    count = 0
 
-    def counted(*arguments: Any) -> int:
+    def tracer(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal count
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        count += event == "opcode"
+        return tracer
+
+    @contextmanager
+    def traced() -> Iterator[None]:
+        nonlocal count
         count = 0
-
-        def tracer(frame: FrameType, event: str, _argument: object) -> Any:
-            nonlocal count
-            frame.f_trace_opcodes, frame.f_trace_lines = True, False
-            count += event == "opcode"
-            return tracer
-
         before = sys.gettrace()
         sys.settrace(tracer)
         try:
-            return make_steps(*arguments)
+            yield
         finally:
             sys.settrace(before)
-            counts.append(count)
+
+    return trained(problem, members, traced, monkeypatch), count
+
+
+class Made(TorchDispatchMode):
+    """Notes what torch is called for that gives memory which none of the arguments has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = function(*args, **(kwargs or {}))
+        given, made = (
+            {one.untyped_storage().data_ptr() for one in tree_leaves(tree) if isinstance(one, torch.Tensor)}
+            for tree in ((args, kwargs), out)
+        )
+        if made - given:
+            self.calls.append(str(function))
+        return out
+
+
+def trained(
+    problem: Problem,
+    members: Sequence[Member],
+    watch: Callable[[], AbstractContextManager[object]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """Train members, the steps of each epoch under a watch of its own."""
+    make_steps = Run._make_steps
+
+    def watched(*arguments: Any) -> int:
+        with watch():
+            return make_steps(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "_make_steps", counted)
+        patch.setattr(Run, "_make_steps", watched)
         run = Run(problem, members)
         run.run()
-    return run, counts[-1]
+    return run
 
 
 def searched(problem: Problem, networks: int, spec: mn.MLP, recipe: mn.Recipe) -> list[Member]:
@@ -78,8 +115,12 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
-@pytest.mark.parametrize(("task", "spec", "recipe"), CASES)
+cases = pytest.mark.parametrize(("task", "spec", "recipe"), CASES)
+weighing = pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
+
+
+@weighing
+@cases
 def test_a_step_of_many_takes_the_python_of_two(
     task: str, spec: mn.MLP, recipe: dict[str, Any], weighted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +139,27 @@ def test_a_step_of_many_takes_the_python_of_two(
     run, many = taken(17, 2)
     assert len(run.stacks.gradients) == 17
     assert 0 < many == two
+
+
+@weighing
+@cases
+@pytest.mark.parametrize("kernels", [False, True], ids=["one kernel", "a kernel each"])
+def test_a_step_makes_no_tensor(
+    task: str, spec: mn.MLP, recipe: dict[str, Any], weighted: bool, kernels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = {"loss": "poisson"} if task == "counts" else {}
+    problem = problem_of(task, rows=26, weighted=weighted, standardise=task != "counts")
+    monkeypatch.setattr("manynets.optim.FUSED_RUN", 1 if kernels else 1 << 20)
+    epochs: list[Made] = []
+
+    def watch() -> Made:
+        epochs.append(Made())
+        return epochs[-1]
+
+    made = mn.Recipe(epochs=3, batch_size=8, dtype="float64", **recipe, **loss)
+    trained(problem, searched(problem, 3, spec, made), watch, monkeypatch)
+    assert epochs[0].calls  # views, and what is made once
+    assert epochs[-1].calls == []
 
 
 def test_a_step_that_descends_takes_the_python_of_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,10 @@ def run_sweep(options: Mapping[str, Any]) -> None:
         _fit_best({**base, **points[best], "out": str(folder / BEST), "overwrite": True, "quiet": True, "json_line": False})
     except (KeyboardInterrupt, Stopped) as error:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
-        text = f"{len(book.rows)} networks are kept in {folder / RESULTS}; go on with --resume --out {folder}"
+        text = f"{len(book.rows)} networks are kept in {folder / RESULTS}"
+        if any(book.checkpoints.glob("part-*/step-*.checkpoint")):
+            text += f", those under way in {book.checkpoints}"
+        text += f"; go on with --resume --out {folder}"
         raise Stopped(number, text) from None
     _report(console, book, problem, points, best, folder)
     if base["json_line"]:
@@ -156,7 +159,8 @@ class _Book:
         if not self.rows:
             for name in (RESULTS, CURVES):
                 (self.folder / name).unlink(missing_ok=True)
-        for name in (RESULTS, CURVES, CONFIG, BEST):
+        pictures = [f"{name}.png" for name in (*self.config["grid"], "parallel", "curves")]
+        for name in (RESULTS, CURVES, CONFIG, BEST, *pictures):
             remove_half_written(self.folder / name)
         if not self.resume:
             shutil.rmtree(self.checkpoints, ignore_errors=True)

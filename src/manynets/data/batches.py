@@ -152,7 +152,7 @@ class Weights:
         self.raw, self.share = (like.new_empty(steps, orders, size, 1) for _ in range(2))
         self.rows, self.unbiased = (like.new_empty(steps, orders, 1, 1) for _ in range(2))
 
-    def follow(self, steps: int) -> None:
+    def derive(self, steps: int) -> None:
         """Write what follows from the raw weights of the first steps."""
         raw = self.raw[:steps]
         total = raw.sum(-2, keepdim=True)
@@ -177,7 +177,6 @@ class Part:
     """What one stack has of the slots: slots[s]. Where the last batch of an epoch is a short one, its slot is short until the next."""
 
     def __init__(self, owner: Slots, places: slice, orders: slice) -> None:
-        self.size, self.width = owner.size, owner.width
         networks, shared = places.stop - places.start, orders.stop - orders.start == 1
 
         def cut(buffer: Tensor) -> list[Tensor]:
@@ -188,11 +187,11 @@ class Part:
             x = [one.expand(networks, *one.shape[1:]) for one in x]
         target = cut(owner.target[:, places if owner.by_network else orders])
         if owner.weights is None:
-            weighed = [_alike(owner.x, self.size)] * owner.count
+            weighed = [_alike(owner.x, owner.size)] * owner.count
         else:
             weighed = owner.weights.of(orders, one=networks == 1)
         self.slots = [
-            Slot.of(s % self.width, self.size, x[s % self.width], scores[s], target[s], weighed[s]) for s in range(owner.count)
+            Slot.of(s % owner.width, owner.size, x[s % owner.width], scores[s], target[s], weighed[s]) for s in range(owner.count)
         ]
         self._last = None if owner.last is None else owner.last.of(orders, one=networks == 1)[0]
         self._short: dict[tuple[int, int], Slot] = {}
@@ -280,7 +279,7 @@ class Slots:
                 raw.copy_(weights.gather(1, order).view(u, steps, self.size).transpose(0, 1))
             if valid is not None:
                 raw[-1].mul_(valid)
-            self.weights.follow(steps)
+            self.weights.derive(steps)
         if short is not None or self.short is not None:
             for part in self.parts:
                 part.shorten(-1 if short is None else steps - 1, short or 0)
@@ -290,7 +289,7 @@ class Slots:
             self.scores[steps - 1].zero_()  # what no step writes to must be finite
             if self.last is not None:
                 self.last.raw.copy_(valid.view(self.last.raw.shape))
-                self.last.follow(1)
+                self.last.derive(1)
 
     def weighed(self, steps: int) -> Tensor:
         """Return what the rows of each of the first filled slots weigh together, (steps, K), or (steps, 1) if all networks agree."""

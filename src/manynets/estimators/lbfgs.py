@@ -45,7 +45,9 @@ def train_lbfgs(
         return float((of(slot.scores, slot.target) * row_weight).sum())
 
     def penalty() -> float:
-        return float(run.update.penalty()[0])
+        out = run.population.flat.new_zeros(1)
+        run.update.penalty(out)
+        return float(out)
 
     def objective(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         flat.copy_(torch.from_numpy(point).view_as(flat))

@@ -84,8 +84,6 @@ class Masks:
 
     def fill(self, step: int, count: int, size: int, most: int) -> None:
         """Make the masks of `count` steps of `size` rows from `step` on; `most` steps is the largest count that will come."""
-        if not self.active:
-            return
         fill = _on_host if self.like.device.type == "cpu" else _on_device
         for i, layer in zip(self.active, self._buffers(most, size), strict=True):
             words = rng.step_words(self.keys[i], step, count)

@@ -123,8 +123,8 @@ def _below_top(scores: Tensor) -> Tensor:
 
 @final
 class Elementwise(Objective):
-    """A loss that is a mean (or, where `total`, a sum) over outputs of value(score, target), with a derivative that slope(call, score,
-    target, out) lists."""
+    """A loss that is a mean (or, where `total`, a sum) over outputs of value(score, target), whose derivative
+    slope(call, score, target, out) lists."""
 
     def __init__(
         self,

@@ -290,8 +290,7 @@ class ClosedForm:
             if i in self.masks.active and not self.quiet[i]:
                 call(below.mul_, b.masks[i])
             if slope is None:
-                saved = b.a[i - 1] if self.kind.from_output else (b.z[i - 1] if norm is None else norm.out)
-                self.kind.back(call, below, saved)
+                self.kind.back(call, below, b.z[i - 1] if norm is None else norm.out, b.a[i - 1])
             if norm is not None:
                 norm.backward(call, below, weighted=weighted)
             d = below

@@ -308,8 +308,8 @@ class Run:
         for s in range(first, last):
             stacks.step(slots, s)
             if penalties is not None:
-                penalties[s] = update.penalty()
-            update.step(s, 1.0 if growth is None else growth[s])
+                update.penalty(penalties[s])
+            update.step(s, None if growth is None else growth[s])
             if halt.asked:
                 return s + 1
         return last
@@ -332,7 +332,7 @@ class Run:
                 for s in range(slots.count):
                     self.stacks.step(slots, s)
                     if kept is not None:
-                        kept[s] = self.update.penalty()
+                        self.update.penalty(kept[s])
                     self.update.step(s)
             self._graphs[slots.size] = (graph, kept)
         graph, kept = self._graphs[slots.size]

@@ -71,7 +71,7 @@ class Stacks:
     ) -> None:
         self.places = list(places)
         self.gradients: list[Gradient] = []
-        self._drawn: list[tuple[int, Masks]] = []  # of the stacks that have dropout
+        self._masks: list[Masks] = []  # of the stacks that have dropout
         self._steps: dict[tuple[Slot, bool], list[Call]] = {}
         self._rate = population.flat.new_zeros(())
         scratch = Scratch(population.flat)
@@ -87,7 +87,7 @@ class Stacks:
             widths = (part.shape.in_features, *part.shape.hidden)
             masks = Masks([member.recipe.seed for member in inside], widths, rates, part.flat)
             if masks.active:
-                self._drawn.append((len(self.gradients), masks))
+                self._masks.append(masks)
             if needs_autograd(members[0]):
                 self.gradients.append(Autograd(part, grads, objective, masks, members[0].recipe.precision))
             else:
@@ -95,16 +95,16 @@ class Stacks:
 
     def prepare(self, slots: Slots, step: int, count: int) -> None:
         """Make ready for `count` steps in these slots, of which the first is step `step` of the run."""
-        for i, masks in self._drawn:
-            part = slots.parts[i]
-            masks.fill(step, count, part.size, part.width)
+        for masks in self._masks:
+            masks.fill(step, count, slots.size, slots.width)
 
     def step(self, slots: Slots, s: int, descend: float | None = None) -> None:
         """Write the gradients of slot s and its scores; or descend with this learning rate."""
-        key = slots.parts[0].slots[s], descend is not None
+        descends = descend is not None
+        key = slots.parts[0].slots[s], descends
         if key not in self._steps:
             parts = zip(self.gradients, slots.parts, strict=True)
-            self._steps[key] = [call for gradient, part in parts for call in gradient.calls(part.slots[s], descends=key[1])]
+            self._steps[key] = [call for gradient, part in parts for call in gradient.calls(part.slots[s], descends=descends)]
         if descend is not None:
             self._rate.fill_(-descend)
         run_calls(self._steps[key])

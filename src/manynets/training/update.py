@@ -27,30 +27,37 @@ class Update:
         self.has_l1, self.has_l2 = any(recipe.l1 for recipe in recipes), any(recipe.l2 for recipe in recipes)
         self.clipped = any(recipe.clip_norm is not None for recipe in recipes)
         self.clip = flat.new_tensor([math.inf if r.clip_norm is None else r.clip_norm for r in recipes]).unsqueeze(1)
+        self.signs = torch.empty_like(self.weights if self.has_l1 else self.weights[:0])
+        self.column = torch.empty_like(self.clip)  # (K, 1): scratch, in which nothing lies from one line to the next
 
     @property
     def descends(self) -> bool:
         """Whether a step is w - lr g and nothing else, so that the closed form may make it inside its products."""
         return isinstance(self.optimizer, SGD) and self.optimizer.plain and not (self.has_l1 or self.has_l2) and not self.clipped
 
-    def penalty(self) -> Tensor:
-        """Return l1 * sum |w| + l2 / 2 * sum w^2 of each network, shape (K,)."""
-        parts = []
-        if self.has_l1:
-            parts.append(torch.linalg.vector_norm(self.weights, ord=1, dim=1, keepdim=True).mul_(self.l1))
+    def penalty(self, out: Tensor) -> None:
+        """Write l1 * sum |w| + l2 / 2 * sum w^2 of each network to out (K,), which is left as it is where no network has either."""
+        out = out.unsqueeze(1)
         if self.has_l2:
-            parts.append(torch.linalg.vector_norm(self.weights, dim=1, keepdim=True).square_().mul_(self.half_l2))
-        if not parts:
-            return self.weights.new_zeros(len(self.weights))
-        return (parts[0] if len(parts) == 1 else parts[0] + parts[1]).squeeze(1)
+            torch.linalg.vector_norm(self.weights, dim=1, keepdim=True, out=out)
+            out.square_().mul_(self.half_l2)
+        if self.has_l1:
+            absolute = self.column if self.has_l2 else out
+            torch.linalg.vector_norm(self.weights, ord=1, dim=1, keepdim=True, out=absolute)
+            absolute.mul_(self.l1)
+            if self.has_l2:
+                out.add_(absolute)
 
-    def step(self, s: int, growth: Coefficient = 1.0) -> None:
-        """Make the planned step s from the gradient, with penalties `growth` times as large."""
+    def step(self, s: int, growth: Tensor | None = None) -> None:
+        """Make the planned step s from the gradient; growth: by what (K, 1) the penalties are multiplied."""
         if self.has_l2:
-            add_scaled(self.weight_grad, self.weights, self.l2 * growth)
+            add_scaled(self.weight_grad, self.weights, self._grown(self.l2, growth))
         if self.has_l1:
-            add_scaled(self.weight_grad, self.weights.sign(), self.l1 * growth)
+            add_scaled(self.weight_grad, torch.sign(self.weights, out=self.signs), self._grown(self.l1, growth))
         if self.clipped:
-            norm = torch.linalg.vector_norm(self.grad, dim=1, keepdim=True)
-            self.grad.mul_((self.clip / (norm + 1e-6)).clamp_(max=1.0))
+            norm = torch.linalg.vector_norm(self.grad, dim=1, keepdim=True, out=self.column).add_(1e-6)
+            self.grad.mul_(torch.div(self.clip, norm, out=norm).clamp_(max=1.0))
         self.optimizer.step(s)
+
+    def _grown(self, penalty: Coefficient, growth: Tensor | None) -> Coefficient:
+        return penalty if growth is None else torch.mul(growth, penalty, out=self.column)
