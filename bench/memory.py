@@ -31,14 +31,16 @@ WAYS = ("float32 array", "float64 array", "float32 parquet", "float64 parquet", 
 
 # Each child first trains on a few rows, so that all is imported; the peak is what the process has ever held above that.
 _WARM = """
-import resource, sys
+import sys
 import numpy as np, torch
 import manynets as mn
 from manynets.cli import main
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def held(name):  # ru_maxrss would also count the parent's memory at the fork
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name)) / 1024
 def now():
-    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
+    return held("VmRSS")
+def peak():
+    return held("VmHWM")
 spec, recipe = mn.MLP(hidden=(64,)), mn.Recipe(epochs=1, batch_size=1024)
 command = "--target y --hidden 64 --epochs 1 --batch-size 1024 -q --overwrite --out".split()
 small = np.random.default_rng(0).standard_normal((2000, 50))
