@@ -36,6 +36,7 @@ from manynets.training.settings import find_device
 __all__ = ["run_sweep"]
 
 RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
+PARALLEL_PICTURE, CURVES_PICTURE = "parallel.png", "curves.png"  # beside one for each option
 EVERY = "30 s"  # how often the state of what is being trained is written
 FACTOR = 3
 FIGURES = ("epochs_allowed", "score", "loss", "epochs", "stopped", "seconds", "error")
@@ -159,7 +160,7 @@ class _Book:
         if not self.rows:
             for name in (RESULTS, CURVES):
                 (self.folder / name).unlink(missing_ok=True)
-        pictures = [f"{name}.png" for name in (*self.config["grid"], "parallel", "curves")]
+        pictures = (PARALLEL_PICTURE, CURVES_PICTURE, *map(_picture, self.config["grid"]))
         for name in (RESULTS, CURVES, CONFIG, BEST, *pictures):
             remove_half_written(self.folder / name)
         if not self.resume:
@@ -421,6 +422,10 @@ def _budgets(problem: _Problem, candidates: int) -> list[int]:
 # ---------------------------------------------------------------------------------------------------------------- pictures
 
 
+def _picture(option: str) -> str:
+    return f"{option}.png"
+
+
 def _draw(folder: Path, book: _Book, grid: Mapping[str, list[Any]], problem: _Problem, console: Any) -> None:
     """Draw the score over each option, all options as parallel coordinates, and the curves of all networks."""
     last = max((key[3] for key in book.rows), default=0)
@@ -436,16 +441,16 @@ def _draw(folder: Path, book: _Book, grid: Mapping[str, list[Any]], problem: _Pr
             log = all(isinstance(value, float) and value > 0 for value in values) and max(values) >= 10 * min(values)
             found = [problem.points[row["key"][0]][name] for row in rows]
             axes = plots.score_over(found, [row["score"] for row in rows], name=name, score=metric, log=log)
-            plots.save(axes, folder / f"{name}.png")
+            plots.save(axes, folder / _picture(name))
         if grid:
             table = [{name: problem.points[row["key"][0]][name] for name in grid} | {metric: row["score"]} for row in rows]
-            plots.save(plots.parallel_coordinates(table, score=metric), folder / "parallel.png")
+            plots.save(plots.parallel_coordinates(table, score=metric), folder / PARALLEL_PICTURE)
         keys = [key for key in book.curves if any(math.isfinite(value) for value in book.curves[key])]
         final = [k for k, key in enumerate(keys) if key[3] == last and math.isfinite(book.rows[key]["score"])]
         best = max(final, key=lambda k: book.rows[keys[k]]["score"]) if final else None
         curves = [book.curves[key] for key in keys]
         if curves:
-            plots.save(plots.learning_curves(curves, best=best, ylabel="training loss", log=True), folder / "curves.png")
+            plots.save(plots.learning_curves(curves, best=best, ylabel="training loss", log=True), folder / CURVES_PICTURE)
     except MissingExtraError as error:
         note(console, f"no pictures: {error}")
 

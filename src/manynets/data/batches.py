@@ -73,9 +73,6 @@ class Rows:
         return self.x.shape[0]
 
 
-Weighed: TypeAlias = tuple[Tensor, Tensor | None, Tensor | float, Tensor | float]  # weight, raw, rows, unbiased of a `Slot`
-
-
 class Orders:
     """The U orders in which K networks visit their rows: one of each stack that shares it, and of each other network its own.
 
@@ -104,6 +101,9 @@ class Orders:
     def by_network(self, values: Tensor) -> Tensor:
         """Return values (S, U, ...) as (S, K, ...), or (S, 1, ...) where all networks share one order."""
         return values if len(self) in (1, len(self.which)) else values.index_select(1, self.which)
+
+
+Weighed: TypeAlias = tuple[Tensor, Tensor | None, Tensor | float, Tensor | float]  # weight, raw, rows, unbiased of a `Slot`
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
