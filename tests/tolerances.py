@@ -22,6 +22,7 @@ class Tolerance:
 TOLERANCES = {
     "bits": Tolerance(relative=0.0, absolute=0.0),  # the same operations in the same order
     "float64": Tolerance(relative=1e-10, absolute=1e-10),  # the same formula, in another order
+    "float64_run": Tolerance(relative=1e-9, absolute=1e-9),  # some dozens of steps of it
     "float32": Tolerance(relative=1e-5, absolute=1e-6),  # one forward pass or one step
     "float32_run": Tolerance(relative=1e-3, absolute=1e-4),  # some dozens of steps
     "numeric": Tolerance(relative=1e-6, absolute=1e-7),  # central differences in float64
