@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import manynets as mn
-from manynets.optim import Coefficients, coefficient, optimizer_for
+from manynets.optim import Update, coefficient, optimizer_for, step_coefficients
 from manynets.schedules import schedule_factors
 from manynets.spec import InverseScaling, Optimizer, Schedule
 from tests.tolerances import assert_close
@@ -82,20 +82,32 @@ DIFFERENT: dict[str, list[Any]] = {
 }
 
 
+class Steps:
+    """The steps of K networks' optimizers on their gradients, as a stepper makes them."""
+
+    def __init__(self, specs: list[Any], flat: torch.Tensor) -> None:
+        self.flat, self.grad = flat, torch.zeros_like(flat)
+        self.optimizer = optimizer_for(specs, flat)
+        self.state = {name: torch.zeros_like(flat) for name in self.optimizer.state_names()}
+        self.update = Update(self.optimizer, [mn.Recipe(optimizer=one) for one in specs], flat, self.grad, self.state, 0)
+
+    def plan(self, rates: np.ndarray, step: int) -> list[Any]:
+        return step_coefficients(self.optimizer.coefficients(rates, step), self.flat)
+
+
 def assert_equal_steps(specs: list[Any], *, chunks: tuple[int, ...] = (2, 1, 6), decay: float = 0.9) -> None:
     """Make steps with a falling learning rate, planned in chunks, and compare with torch after each."""
     random = np.random.default_rng(0)
     start, gradients = random.standard_normal((len(specs), SIZE)), random.standard_normal((STEPS, len(specs), SIZE))
-    flat, grad = torch.from_numpy(start.copy()), torch.zeros(len(specs), SIZE, dtype=torch.float64)
-    ours = optimizer_for(specs, flat, grad)
+    flat = torch.from_numpy(start.copy())
+    ours = Steps(specs, flat)
     theirs = [nn.Parameter(torch.from_numpy(row.copy())) for row in start]
     makers = [in_torch(one, parameter) for one, parameter in zip(specs, theirs, strict=True)]
     lrs, step = np.array([one.lr for one in specs]), 0
     for count in chunks:
-        ours.plan(lrs * decay ** np.arange(step, step + count)[:, None], step)
-        for s in range(count):
-            grad.copy_(torch.from_numpy(gradients[step]))
-            ours.step(s)
+        for now in ours.plan(lrs * decay ** np.arange(step, step + count)[:, None], step):
+            ours.grad.copy_(torch.from_numpy(gradients[step]))
+            ours.update.step(now)
             for k, maker in enumerate(makers):
                 theirs[k].grad = torch.from_numpy(gradients[step, k].copy())
                 maker.param_groups[0]["lr"] = lrs[k] * decay**step
@@ -121,23 +133,19 @@ def test_going_on_from_a_copied_state_is_the_same(name: str) -> None:
     """What the loop does when a network leaves: a new optimizer gets the state of those that stay."""
     specs = DIFFERENT[name]
     random = np.random.default_rng(1)
-    flat, grad = torch.from_numpy(random.standard_normal((3, SIZE))), torch.zeros(3, SIZE, dtype=torch.float64)
-    lrs, whole = np.array([[one.lr for one in specs]]), optimizer_for(specs, flat, grad)
+    lrs, whole = np.array([[one.lr for one in specs]]), Steps(specs, torch.from_numpy(random.standard_normal((3, SIZE))))
     for step in range(3):
-        whole.plan(lrs, step)
-        grad.copy_(torch.from_numpy(random.standard_normal((3, SIZE))))
-        whole.step(0)
-    kept_flat, kept_grad = flat[1:].clone(), torch.zeros(2, SIZE, dtype=torch.float64)
-    kept = optimizer_for(specs[1:], kept_flat, kept_grad)
+        whole.grad.copy_(torch.from_numpy(random.standard_normal((3, SIZE))))
+        whole.update.step(whole.plan(lrs, step)[0])
+    kept = Steps(specs[1:], whole.flat[1:].clone())
     for key, tensor in kept.state.items():
         tensor.copy_(whole.state[key][1:])
     for step in range(3, 6):
         gradient = torch.from_numpy(random.standard_normal((3, SIZE)))
-        for optimizer, target, rates in ((whole, grad, lrs), (kept, kept_grad, lrs[:, 1:])):
-            target.copy_(gradient[3 - len(target) :])
-            optimizer.plan(rates, step)
-            optimizer.step(0)
-    assert_close(kept_flat, flat[1:].clone(), "float64")
+        for steps, rates in ((whole, lrs), (kept, lrs[:, 1:])):
+            steps.grad.copy_(gradient[3 - len(steps.grad) :])
+            steps.update.step(steps.plan(rates, step)[0])
+    assert_close(kept.flat, whole.flat[1:].clone(), "float64")
 
 
 def test_a_coefficient_is_a_number_where_all_agree_and_a_column_elsewhere() -> None:
@@ -146,11 +154,15 @@ def test_a_coefficient_is_a_number_where_all_agree_and_a_column_elsewhere() -> N
     column = coefficient([0.5, 1.5], like, ndim=3)
     assert isinstance(column, torch.Tensor)
     assert_close(column, torch.tensor([0.5, 1.5], dtype=torch.float64).view(2, 1, 1), "bits")
-    planned = Coefficients(like)
-    planned.plan(np.array([[1.0, 1.0], [2.0, 2.0]]))
-    assert [planned[0], planned[1]] == [1.0, 2.0]
-    planned.plan(np.array([[1.0, 1.0], [2.0, 3.0]]))
-    assert_close(planned[1], torch.tensor([[2.0], [3.0]], dtype=torch.float64), "bits")
+    alike, unlike = step_coefficients(np.array([[[1.0, 1.0]], [[2.0, 3.0]]]), like)
+    assert alike == [1.0]
+    assert_close(unlike[0], torch.tensor([[2.0], [3.0]], dtype=torch.float64), "bits")
+
+
+@pytest.mark.parametrize("name", ["adam", "nadam", "rmsprop"])
+def test_blocks_are_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("manynets.optim.BLOCK", 12)  # 4 of the 11 columns of three networks
+    assert_equal_steps(DIFFERENT[name])
 
 
 # -------------------------------------------------------------------------------------------------------------- schedules

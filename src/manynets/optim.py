@@ -1,17 +1,15 @@
-"""Optimizers on the flat parameters (K, P) of a population; every hyperparameter may differ by network.
+"""Optimizers on the flat parameters (K, P) of K networks, with penalties and clipping; every hyperparameter may differ by network.
 
-A coefficient that is the same for all networks is a Python number, else a column (K, 1). Coefficients that change by step (the
-learning rate, bias corrections) are planned for many steps at once on the host. The formulas are those of torch.optim.
+The formulas, and the order in which they round, are those of torch.optim. What changes from step to step (the learning rate, bias
+corrections) is computed by `coefficients` for many steps at once, on the host and in float64, for the compiled core as well.
 """
 
 from __future__ import annotations
 
 import abc
-import dataclasses
-from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import pairwise
-from typing import Any, TypeAlias, final
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias, final
 
 import numpy as np
 import torch
@@ -19,55 +17,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets import spec
-from manynets.calls import Call, run_calls
+from manynets.spec import Recipe
 
-__all__ = ["Coefficient", "Coefficients", "Optimizer", "coefficient", "optimizer_for"]
+__all__ = ["Coefficient", "Optimizer", "Update", "coefficient", "optimizer_for", "step_coefficients"]
 
-FUSED_RUN = 8192  # parameters of neighbours that agree from which a kernel of their own costs less than two passes more for all
-ENDLESS = 1e18  # steps after which beta^t is 0, for every beta below 1
+BLOCK = 1 << 16  # numbers that an optimizer updates at a time on the CPU: with their state, they stay in the cache of a core
 
 Coefficient: TypeAlias = float | Tensor
 Host: TypeAlias = NDArray[np.float64]
 
 
-def coefficient(values: Sequence[float], like: Tensor, *, ndim: int = 2) -> Coefficient:
+def coefficient(values: Sequence[float] | Host, like: Tensor, *, ndim: int = 2) -> Coefficient:
     """Return one number where all values are equal, else a column of shape (K, 1, ...) with `ndim` axes."""
     if all(value == values[0] for value in values):
         return float(values[0])
-    return torch.tensor(values, dtype=like.dtype, device=like.device).view(-1, *[1] * (ndim - 1))
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device).view(-1, *[1] * (ndim - 1))
 
 
-class Coefficients:
-    """Numbers planned for S steps and K networks; [s] is one number, or a column (K, 1), for step s.
-
-    On CUDA they are always columns of one buffer that stays in place, so that a captured graph reads what `plan` wrote last.
-    """
-
-    def __init__(self, like: Tensor) -> None:
-        self._like = like
-        self._buffer: Tensor | None = None
-        self._steps: Sequence[Coefficient] = ()
-
-    def plan(self, values: Host) -> None:
-        """Take the numbers of the next steps, shape (S, K)."""
-        fixed = self._like.is_cuda
-        if not fixed and (values == values[:, :1]).all():
-            self._steps = values[:, 0].tolist()
-            return
-        fresh = torch.as_tensor(values, dtype=self._like.dtype, device="cpu").unsqueeze(-1)
-        if not fixed:
-            self._steps = fresh.unbind(0)
-            return
-        if self._buffer is None or self._buffer.shape[0] < len(fresh):
-            self._buffer = torch.empty_like(fresh, device=self._like.device)
-            self._steps = self._buffer.unbind(0)
-        self._buffer[: len(fresh)].copy_(fresh, non_blocking=True)
-
-    def __getitem__(self, step: int) -> Coefficient:
-        return self._steps[step]
+def step_coefficients(values: Host, like: Tensor) -> list[list[Coefficient]]:
+    """Return the coefficients of each step for values (n, C, K); on CUDA always columns, which a captured graph can read."""
+    if like.is_cuda:
+        columns = torch.as_tensor(values, dtype=like.dtype, device=like.device).unsqueeze(-1)
+        return [list(step.unbind(0)) for step in columns.unbind(0)]
+    return [[coefficient(line, like) for line in step] for step in values]
 
 
-def add_scaled(target: Tensor, other: Tensor, scale: Coefficient, sign: float = 1.0) -> None:
+def _add(target: Tensor, other: Tensor, scale: Coefficient, sign: float = 1.0) -> None:
     """target += sign * scale * other, in place."""
     if isinstance(scale, Tensor):
         target.addcmul_(other, scale, value=sign)
@@ -75,278 +50,229 @@ def add_scaled(target: Tensor, other: Tensor, scale: Coefficient, sign: float = 
         target.add_(other, alpha=sign * scale)
 
 
+def _subtract_quotient(target: Tensor, above: Tensor, below: Tensor, scale: Coefficient) -> None:
+    """target -= scale * above / below, in place; with a column, below is overwritten."""
+    if isinstance(scale, Tensor):
+        target.addcmul_(torch.div(above, below, out=below), scale, value=-1.0)
+    else:
+        target.addcdiv_(above, below, value=-scale)
+
+
+def _add_square(target: Tensor, grad: Tensor, scale: Coefficient, spare: Tensor) -> None:
+    """target += scale * grad^2, in place."""
+    if isinstance(scale, Tensor):
+        target.addcmul_(torch.mul(grad, grad, out=spare), scale)
+    else:
+        target.addcmul_(grad, grad, value=scale)
+
+
 class Optimizer(abc.ABC):
-    """One kind of optimizer for K networks. `state` holds its tensors (K, P) by name; all else follows from specs and step."""
+    """One kind of optimizer for K networks. All it keeps between steps are the tensors (K, P) that `state_names` lists."""
 
-    def __init__(self, specs: Sequence[Any], flat: Tensor, grad: Tensor) -> None:
-        self.specs = list(specs)
-        self._values: dict[str, Host] = {}
-        self.flat = flat
-        self.grad = grad
-        self.state: dict[str, Tensor] = {name: torch.zeros_like(flat) for name in self.state_names()}
-        self.decay = self.column("weight_decay")
-        self.rate = Coefficients(flat)
+    number: ClassVar[int]
+    """By which the compiled core knows it."""
 
-    def state_names(self) -> tuple[str, ...]:
-        """Names of the tensors that this optimizer keeps."""
-        return ()
-
-    def column(self, name: str) -> Coefficient:
-        """Return the hyperparameter `name` as a coefficient over K."""
-        return coefficient([getattr(one, name) for one in self.specs], self.flat)
-
-    def values(self, name: str) -> Host:
-        """Return the hyperparameter `name` of each network, shape (K,)."""
-        if name not in self._values:
-            self._values[name] = np.array([getattr(one, name) for one in self.specs], dtype=np.float64)
-        return self._values[name]
-
-    def plan(self, rates: Host, step: int) -> None:
-        """Prepare the next len(rates) steps: learning rates (S, K); `step` steps were made before."""
-        self.rate.plan(rates)
+    def __init__(self, specs: Sequence[Any], like: Tensor) -> None:
+        self.specs, self.like = list(specs), like
+        self.decay = self._column("weight_decay")
 
     @abc.abstractmethod
-    def step(self, s: int) -> None:
-        """Make the planned step s: update `flat` by `grad`; grad may be overwritten."""
+    def state_names(self) -> tuple[str, ...]:
+        """Return the names of the tensors that it keeps, at most two."""
 
-    def _decayed(self) -> Tensor:
-        if not isinstance(self.decay, float) or self.decay:
-            add_scaled(self.grad, self.flat, self.decay)
-        return self.grad
+    @abc.abstractmethod
+    def hyperparameters(self) -> tuple[str, str, str, str]:
+        """Return the names of those that the compiled core takes, "" for none: momentum, beta1 or alpha; beta2; eps; weight_decay."""
+
+    def coefficients(self, rates: Host, step: int) -> Host:
+        """Return what changes by step, (n, 3, K), for learning rates (n, K) once `step` steps were made: first the rate."""
+        return np.stack([rates, np.ones_like(rates), np.ones_like(rates)], axis=1)
+
+    @abc.abstractmethod
+    def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
+        """Make a step: change w by its gradient g. now: the coefficients of the step. g and spare are overwritten."""
+
+    def values(self, name: str) -> Host:
+        """Return a hyperparameter of each network, shape (K,); zeros for ""."""
+        if name.startswith("beta"):
+            return np.array([one.betas[int(name[-1]) - 1] for one in self.specs], dtype=np.float64)
+        return np.array([getattr(one, name) if name else 0.0 for one in self.specs], dtype=np.float64)
+
+    def _column(self, name: str) -> Coefficient:
+        return coefficient(self.values(name), self.like)
+
+    def _decayed(self, w: Tensor, g: Tensor) -> Tensor:
+        """Return g + weight_decay * w, which overwrites g."""
+        if isinstance(self.decay, Tensor) or self.decay:
+            _add(g, w, self.decay)
+        return g
 
 
 @final
 class SGD(Optimizer):
     """v <- momentum v + g; w <- w - lr v, or with Nesterov w - lr (g + momentum v)."""
 
-    def __init__(self, specs: Sequence[spec.SGD], flat: Tensor, grad: Tensor) -> None:
-        super().__init__(specs, flat, grad)
-        self.momentum = self.column("momentum")
+    number = 0
+
+    def __init__(self, specs: Sequence[spec.SGD], like: Tensor) -> None:
+        super().__init__(specs, like)
+        self.momentum = self._column("momentum")
         self.nesterov, self.lr_inside = specs[0].nesterov, specs[0].lr_in_velocity
-        self.plain = self.decay == 0.0 if isinstance(self.decay, float) else False
-        self.plain = self.plain and not self.state
 
     def state_names(self) -> tuple[str, ...]:
         return ("momentum",) if any(one.momentum for one in self.specs) else ()
 
-    def step(self, s: int) -> None:
-        grad = self._decayed()
-        if self.state and self.lr_inside:
-            velocity = self.state["momentum"].mul_(self.momentum)
-            add_scaled(velocity, grad, self.rate[s])
-            if self.nesterov:
-                add_scaled(self.flat, grad, self.rate[s], -1.0)
-                add_scaled(self.flat, velocity, self.momentum, -1.0)
-            else:
-                self.flat.sub_(velocity)
+    def hyperparameters(self) -> tuple[str, str, str, str]:
+        return ("momentum", "", "", "weight_decay")
+
+    def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
+        g, lr = self._decayed(w, g), now[0]
+        if not state:
+            _add(w, g, lr, -1.0)
             return
-        if self.state:
-            velocity = self.state["momentum"].mul_(self.momentum).add_(grad)
+        velocity = state["momentum"].mul_(self.momentum)
+        if self.lr_inside:
+            _add(velocity, g, lr)
             if self.nesterov:
-                add_scaled(grad, velocity, self.momentum)
+                _add(w, g, lr, -1.0)
+                _add(w, velocity, self.momentum, -1.0)
             else:
-                grad = velocity
-        add_scaled(self.flat, grad, self.rate[s], -1.0)
+                w.sub_(velocity)
+            return
+        velocity.add_(g)
+        if self.nesterov:
+            _add(g, velocity, self.momentum)
+        _add(w, g if self.nesterov else velocity, lr, -1.0)
+
+
+class _Moments(Optimizer):
+    """What the Adam family has in common: m, v <- moving means of g and g^2."""
+
+    def __init__(self, specs: Sequence[Any], like: Tensor) -> None:
+        super().__init__(specs, like)
+        self.beta2, self.eps = self._column("beta2"), self._column("eps")
+        self.rest1, self.rest2 = coefficient(1 - self.values("beta1"), like), coefficient(1 - self.values("beta2"), like)
+
+    def state_names(self) -> tuple[str, ...]:
+        return ("mean", "square")
+
+    def hyperparameters(self) -> tuple[str, str, str, str]:
+        return ("beta1", "beta2", "eps", "weight_decay")
+
+    def _move(self, g: Tensor, state: Mapping[str, Tensor], spare: Tensor) -> tuple[Tensor, Tensor]:
+        mean, square = state["mean"], state["square"]
+        mean.lerp_(g, self.rest1)
+        _add_square(square.mul_(self.beta2), g, self.rest2, spare)
+        return mean, square
 
 
 @final
-class Adam(Optimizer):
-    """Adam, and with `decoupled` AdamW: m, v <- moving means of g, g^2; w <- w - lr m_hat / (sqrt(v_hat) + eps).
+class Adam(_Moments):
+    """w <- w - lr m_hat / (sqrt(v_hat) + eps), where m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t).
 
-    On the CPU each run of neighbouring networks that agree in all hyperparameters takes one fused kernel. Where such runs are too
-    short to pay, one kernel moves all of them from 0 at rate 1, and each is moved by its own rate times that. Networks that differ
-    in betas or eps have the step written out with columns, and so have all on CUDA.
+    AdamW decays w by the factor 1 - lr weight_decay first, Adam adds weight_decay w to g.
     """
 
-    def __init__(self, specs: Sequence[spec.Adam | spec.AdamW], flat: Tensor, grad: Tensor) -> None:
-        super().__init__(specs, flat, grad)
+    def __init__(self, specs: Sequence[spec.Adam | spec.AdamW], like: Tensor) -> None:
+        super().__init__(specs, like)
         self.decoupled = isinstance(specs[0], spec.AdamW)
-        betas = [one.betas for one in specs]
-        self.betas = np.array(betas if len(set(betas)) > 1 else betas[:1], dtype=np.float64)  # (K, 2), or (1, 2) if all agree
-        self.rest = [coefficient(column.tolist(), flat) for column in (1 - self.betas).T]
-        self.beta2 = coefficient(self.betas[:, 1].tolist(), flat)
-        self.eps = self.column("eps")
+        self.number = 2 if self.decoupled else 1  # type: ignore[misc]
         self.eps_hat = np.array([getattr(one, "eps_hat", False) for one in specs])
-        self.root = Coefficients(flat)
-        self.shrink = Coefficients(flat)
-        self.alike = np.array(
-            [dataclasses.replace(a, lr=0.0) == dataclasses.replace(b, lr=0.0) for a, b in pairwise(specs)], dtype=bool
-        )
-        inner = {(*one.betas, one.eps, getattr(one, "eps_hat", False)) for one in specs}
-        self.one_kernel = len(inner) == 1 and not flat.is_cuda
-        self.spare = torch.empty_like(flat[:0])
-        self.starts: list[int] | None = None  # first place of each run; none where runs are too short
-        self.kernels: list[Call] = []  # of each run, or the one that moves all
-        self.now = torch.empty(0, 2, dtype=torch.float64, device="cpu")  # what each kernel reads: its rate, the count of its steps
-        self.planned: Sequence[Tensor] = ()  # what `now` is at each planned step
 
-    def state_names(self) -> tuple[str, ...]:
-        return ("mean", "square")
+    def coefficients(self, rates: Host, step: int) -> Host:
+        t = np.arange(step + 1, step + len(rates) + 1)[:, None]
+        rate, root = rates / (1 - self.values("beta1") ** t), np.sqrt(1 - self.values("beta2") ** t)
+        shrink = 1 - rates * self.values("weight_decay")
+        return np.stack([np.where(self.eps_hat, rate * root, rate), np.where(self.eps_hat, 1.0, root), shrink], axis=1)
 
-    def plan(self, rates: Host, step: int) -> None:
-        steps = np.arange(step + 1, step + len(rates) + 1)[:, None]
-        starts = self._starts(rates)
-        if starts != self.starts:
-            self._make_kernels(starts)
-        if self.decoupled and not starts:
-            self.shrink.plan(1 - rates * self.values("weight_decay"))
-        places = np.array(starts or range(1 if self.one_kernel else len(self.flat)))
-        hat, betas = self.eps_hat[places], self.betas if len(self.betas) == 1 else self.betas[places]
-        mean, root = 1 - betas[:, 0] ** steps, np.sqrt(1 - betas[:, 1] ** steps)
-        if not self.kernels:
-            self.rate.plan(rates * np.where(hat, root, 1.0) / mean)
-            self.root.plan(np.where(hat, 1.0, root))
-            return
-        # with eps_hat all corrections are in the rate: a kernel makes none after that many steps
-        rate, count = np.where(hat, root / mean, 1.0), np.where(hat, ENDLESS, steps)
-        if starts:
-            rate = rates[:, starts] * rate
-        else:
-            self.rate.plan(rates * rate)
-            rate = np.ones_like(rate)
-        self.planned = torch.from_numpy(np.stack([rate, count], axis=-1)).unbind(0)
-
-    def _starts(self, rates: Host) -> list[int]:
-        """Return the first place of each run of neighbours that take one kernel at these rates (S, K); none where they are too short."""
-        if self.flat.is_cuda:
-            return []
-        breaks = np.flatnonzero(~(self.alike & (rates[:, 1:] == rates[:, :-1]).all(axis=0))) + 1
-        return [0, *breaks.tolist()] if self.flat.numel() >= FUSED_RUN * len(breaks) else []
-
-    def _make_kernels(self, starts: list[int]) -> None:
-        """Make the kernels of the runs that start at these places; of none: the one that moves all, if they take one."""
-        self.starts = starts
-        self.now = torch.empty(max(1, len(starts)), 2, dtype=torch.float64, device="cpu")
-        if starts:
-            cuts = [slice(start, stop) for start, stop in pairwise([*starts, len(self.flat)])]
-            self.kernels = [self._kernel(self.flat, cut, now, self.decoupled) for cut, now in zip(cuts, self.now, strict=True)]
-            return
-        self.spare = torch.zeros_like(self.flat)
-        # at rate 1, a decay of 1 takes the last step's move back to 0 within the kernel
-        self.kernels = [self._kernel(self.spare, slice(None), self.now[0], True, decay=1.0)] if self.one_kernel else []
-
-    def _kernel(self, moved: Tensor, places: slice, now: Tensor, decoupled: bool, *, decay: float | None = None) -> Call:
-        """Return the kernel that moves these neighbours as the first of them, at the rate and the count of steps that `now` has."""
-        rate, count = now
-        one = self.specs[places.start or 0]
-        parts = [[tensor[places]] for tensor in (moved, self.grad, self.state["mean"], self.state["square"])]
-        return partial(
-            torch._fused_adamw_ if decoupled else torch._fused_adam_, *parts, [], [count], lr=rate, beta1=one.betas[0],
-            beta2=one.betas[1], weight_decay=one.weight_decay if decay is None else decay, eps=one.eps, amsgrad=False, maximize=False,
-        )  # fmt: skip
-
-    def _run(self, s: int) -> None:
-        self.now.copy_(self.planned[s])
-        run_calls(self.kernels)
-
-    def step(self, s: int) -> None:
-        if self.starts:
-            self._run(s)
-            return
-        if self.decoupled:
-            if not isinstance(self.decay, float) or self.decay:
-                self.flat.mul_(self.shrink[s])
-            grad = self.grad
-        else:
-            grad = self._decayed()
-        if self.kernels:
-            self._run(s)
-            add_scaled(self.flat, self.spare, self.rate[s])
-            return
-        mean, square = self.state["mean"], self.state["square"]
-        mean.add_(torch.sub(grad, mean, out=self.spare).mul_(self.rest[0]))
-        square.mul_(self.beta2).add_(torch.mul(grad, grad, out=self.spare).mul_(self.rest[1]))
-        below = torch.sqrt(square, out=self.spare).div_(self.root[s]).add_(self.eps)
-        add_scaled(self.flat, torch.div(mean, below, out=below), self.rate[s], -1.0)
+    def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
+        rate, root, shrink = now
+        if not self.decoupled:
+            g = self._decayed(w, g)
+        elif isinstance(self.decay, Tensor) or self.decay:
+            w.mul_(shrink)
+        mean, square = self._move(g, state, spare)
+        _subtract_quotient(w, mean, torch.sqrt(square, out=spare).div_(root).add_(self.eps), rate)
 
 
 @final
-class NAdam(Optimizer):
+class NAdam(_Moments):
     """Adam with Nesterov momentum; mu_t = beta1 (1 - 0.5 * 0.96^(0.004 t)). Source: torch.optim.NAdam."""
 
-    def __init__(self, specs: Sequence[spec.NAdam], flat: Tensor, grad: Tensor) -> None:
-        super().__init__(specs, flat, grad)
-        self.betas = np.array([one.betas for one in specs], dtype=np.float64)
-        self.rest = [coefficient(column.tolist(), flat) for column in (1 - self.betas).T]
-        self.beta2 = coefficient(self.betas[:, 1].tolist(), flat)
-        self.eps = self.column("eps")
-        self.root = Coefficients(flat)
-        self.ahead = Coefficients(flat)
-        self.products = np.ones(len(specs))
-        self.product_step = 0
-        self.spare = torch.empty_like(flat)
+    number = 3
 
-    def state_names(self) -> tuple[str, ...]:
-        return ("mean", "square")
+    def __init__(self, specs: Sequence[spec.NAdam], like: Tensor) -> None:
+        super().__init__(specs, like)
+        self._known = 0, np.ones(len(specs))  # a step, and the product of mu up to it
 
-    def _mu(self, step: Any) -> Any:
-        return self.betas[:, 0] * (1 - 0.5 * 0.96 ** (step * 0.004))
+    def coefficients(self, rates: Host, step: int) -> Host:
+        def mu(t: Any) -> Any:
+            return self.values("beta1") * (1 - 0.5 * 0.96 ** (t * 0.004))
 
-    def plan(self, rates: Host, step: int) -> None:
-        if step != self.product_step:  # not where the last plan ended: the product of all mu before, in the same order
-            before = self._mu(np.arange(1, step + 1)[:, None])
-            self.products = np.cumprod(np.vstack([np.ones((1, len(self.specs))), before]), axis=0)[-1]
-        steps = np.arange(step + 1, step + len(rates) + 1)[:, None]
-        mu, following = self._mu(steps), self._mu(steps + 1)
-        products = np.cumprod(np.vstack([self.products, mu]), axis=0)[1:]
-        self.products, self.product_step = products[-1], step + len(rates)
-        self.rate.plan(rates * (1 - mu) / (1 - products))
-        self.ahead.plan(rates * following / (1 - products * following))
-        self.root.plan(1 - self.betas[:, 1] ** steps)
+        known, product = self._known if self._known[0] <= step else (0, np.ones(len(self.specs)))
+        before = np.cumprod(np.vstack([product, mu(np.arange(known + 1, step + 1)[:, None])]), axis=0)[-1]
+        t = np.arange(step + 1, step + len(rates) + 1)[:, None]
+        products = np.cumprod(np.vstack([before, mu(t)]), axis=0)[1:]
+        self._known = step + len(rates), products[-1]
+        rate, ahead = rates * (1 - mu(t)) / (1 - products), rates * mu(t + 1) / (1 - products * mu(t + 1))
+        return np.stack([rate, np.sqrt(1 - self.values("beta2") ** t), ahead], axis=1)
 
-    def step(self, s: int) -> None:
-        grad = self._decayed()
-        mean, square = self.state["mean"], self.state["square"]
-        mean.add_(torch.sub(grad, mean, out=self.spare).mul_(self.rest[0]))
-        square.mul_(self.beta2).add_(torch.mul(grad, grad, out=self.spare).mul_(self.rest[1]))
-        below = torch.div(square, self.root[s], out=self.spare).sqrt_().add_(self.eps)
-        add_scaled(self.flat, grad.div_(below), self.rate[s], -1.0)
-        add_scaled(self.flat, torch.div(mean, below, out=below), self.ahead[s], -1.0)
+    def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
+        rate, root, ahead = now
+        g = self._decayed(w, g)
+        mean, square = self._move(g, state, spare)
+        below = torch.sqrt(square, out=spare).div_(root).add_(self.eps)
+        _add(w, g.div_(below), rate, -1.0)
+        _subtract_quotient(w, mean, below, ahead)
 
 
 @final
 class RMSprop(Optimizer):
     """v <- alpha v + (1 - alpha) g^2; w <- w - lr g / (sqrt(v) + eps), that quotient with momentum where asked."""
 
-    def __init__(self, specs: Sequence[spec.RMSprop], flat: Tensor, grad: Tensor) -> None:
-        super().__init__(specs, flat, grad)
-        self.alpha = self.column("alpha")
-        self.rest = coefficient([1 - one.alpha for one in specs], flat)
-        self.eps = self.column("eps")
-        self.momentum = self.column("momentum")
-        self.spare = torch.empty_like(flat)
+    number = 4
+
+    def __init__(self, specs: Sequence[spec.RMSprop], like: Tensor) -> None:
+        super().__init__(specs, like)
+        self.alpha, self.eps, self.momentum = (self._column(name) for name in ("alpha", "eps", "momentum"))
+        self.rest = coefficient(1 - self.values("alpha"), like)
 
     def state_names(self) -> tuple[str, ...]:
         return ("square", "momentum") if any(one.momentum for one in self.specs) else ("square",)
 
-    def step(self, s: int) -> None:
-        grad = self._decayed()
-        square = self.state["square"]
-        square.mul_(self.alpha).add_(torch.mul(grad, grad, out=self.spare).mul_(self.rest))
-        below = torch.sqrt(square, out=self.spare).add_(self.eps)
-        move = grad.div_(below)
-        if "momentum" in self.state:
-            move = self.state["momentum"].mul_(self.momentum).add_(move)
-        add_scaled(self.flat, move, self.rate[s], -1.0)
+    def hyperparameters(self) -> tuple[str, str, str, str]:
+        return ("alpha", "momentum", "eps", "weight_decay")
+
+    def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
+        g, square = self._decayed(w, g), state["square"]
+        _add_square(square.mul_(self.alpha), g, self.rest, spare)
+        below = torch.sqrt(square, out=spare).add_(self.eps)
+        if "momentum" in state:
+            _add(w, state["momentum"].mul_(self.momentum).addcdiv_(g, below), now[0], -1.0)
+        else:
+            _subtract_quotient(w, g, below, now[0])
 
 
 @final
 class Adagrad(Optimizer):
     """s <- s + g^2; w <- w - lr g / (sqrt(s) + eps)."""
 
-    def __init__(self, specs: Sequence[spec.Adagrad], flat: Tensor, grad: Tensor) -> None:
-        super().__init__(specs, flat, grad)
-        self.eps = self.column("eps")
-        self.spare = torch.empty_like(flat)
+    number = 5
+
+    def __init__(self, specs: Sequence[spec.Adagrad], like: Tensor) -> None:
+        super().__init__(specs, like)
+        self.eps = self._column("eps")
 
     def state_names(self) -> tuple[str, ...]:
         return ("square",)
 
-    def step(self, s: int) -> None:
-        grad = self._decayed()
-        self.state["square"].addcmul_(grad, grad)
-        below = torch.sqrt(self.state["square"], out=self.spare).add_(self.eps)
-        add_scaled(self.flat, grad.div_(below), self.rate[s], -1.0)
+    def hyperparameters(self) -> tuple[str, str, str, str]:
+        return ("", "", "eps", "weight_decay")
+
+    def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
+        g, square = self._decayed(w, g), state["square"]
+        square.addcmul_(g, g)
+        _subtract_quotient(w, g, torch.sqrt(square, out=spare).add_(self.eps), now[0])
 
 
 _KINDS: dict[type, Callable[..., Optimizer]] = {
@@ -359,6 +285,60 @@ _KINDS: dict[type, Callable[..., Optimizer]] = {
 }
 
 
-def optimizer_for(specs: Sequence[spec.Optimizer], flat: Tensor, grad: Tensor) -> Optimizer:
-    """Return the optimizer of K networks whose specifications are of one kind."""
-    return _KINDS[type(specs[0])](specs, flat, grad)
+def optimizer_for(specs: Sequence[spec.Optimizer], like: Tensor) -> Optimizer:
+    """Return the optimizer of K networks whose specifications are of one kind; like: their parameters (K, P)."""
+    return _KINDS[type(specs[0])](specs, like)
+
+
+@final
+class Update:
+    """What happens to K networks' gradient: g += l2 w + l1 sign(w) on weight matrices; |g| <= clip_norm; the optimizer's step.
+
+    flat, grad: parameters and gradient (K, P), of which the first `matrices` are weight matrices. state: the optimizer's tensors.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, recipes: Sequence[Recipe], flat: Tensor, grad: Tensor, state: Mapping[str, Tensor], matrices: int
+    ) -> None:
+        self.optimizer, self.grad = optimizer, grad
+        self.weights, self.weight_grad = flat[:, :matrices], grad[:, :matrices]
+        self.l1 = torch.tensor([[recipe.l1] for recipe in recipes], dtype=flat.dtype, device=flat.device)
+        self.l2 = torch.tensor([[recipe.l2] for recipe in recipes], dtype=flat.dtype, device=flat.device)
+        self.has_l1, self.has_l2 = any(recipe.l1 for recipe in recipes), any(recipe.l2 for recipe in recipes)
+        self.clipped = any(recipe.clip_norm is not None for recipe in recipes)
+        self.clip = flat.new_tensor([[math.inf if r.clip_norm is None else r.clip_norm] for r in recipes])
+        self.signs = torch.empty_like(self.weights if self.has_l1 else self.weights[:0])
+        columns = flat.shape[1] if flat.is_cuda else max(1, BLOCK // len(flat))
+        spare = flat.new_empty(len(flat), min(columns, flat.shape[1]))
+        cuts = [slice(start, start + columns) for start in range(0, flat.shape[1], columns)]
+        self.blocks = [
+            (flat[:, cut], grad[:, cut], {name: tensor[:, cut] for name, tensor in state.items()}, spare[:, : flat[:, cut].shape[1]])
+            for cut in cuts
+        ]
+
+    def penalty(self) -> Tensor | None:
+        """Return l1 * sum |w| + l2 / 2 * sum w^2 of each network (K,), None where no network has either."""
+        out = None
+        if self.has_l2:
+            out = torch.linalg.vector_norm(self.weights, dim=1, keepdim=True).square_().mul_(0.5 * self.l2)
+        if self.has_l1:
+            absolute = torch.linalg.vector_norm(self.weights, ord=1, dim=1, keepdim=True).mul_(self.l1)
+            out = absolute if out is None else out.add_(absolute)
+        return None if out is None else out[:, 0]
+
+    def add_penalties(self, penalty_scale: Tensor | None = None) -> None:
+        """Add the gradient of the penalties. penalty_scale (K, 1): what l1 and l2 are multiplied by."""
+        scale = 1.0 if penalty_scale is None else penalty_scale
+        if self.has_l2:
+            self.weight_grad.addcmul_(self.weights, self.l2 * scale)
+        if self.has_l1:
+            self.weight_grad.addcmul_(torch.sign(self.weights, out=self.signs), self.l1 * scale)
+
+    def step(self, now: Sequence[Coefficient], penalty_scale: Tensor | None = None) -> None:
+        """Make a step. now: the optimizer's coefficients of it."""
+        self.add_penalties(penalty_scale)
+        if self.clipped:
+            norm = torch.linalg.vector_norm(self.grad, dim=1, keepdim=True).add_(1e-6)
+            self.grad.mul_(torch.div(self.clip, norm).clamp_(max=1.0))
+        for w, g, state, spare in self.blocks:
+            self.optimizer.update(w, g, state, now, spare)

@@ -58,7 +58,7 @@ Init: TypeAlias = Literal[
 LossName: TypeAlias = Literal[
     "squared_error", "half_squared_error", "absolute_error", "huber", "poisson", "quantile", "cross_entropy", "log_loss"
 ]
-GradientName: TypeAlias = Literal["auto", "closed_form", "autograd"]
+GradientName: TypeAlias = Literal["auto", "compiled", "closed_form", "autograd"]
 Precision: TypeAlias = Literal["full", "tf32", "bf16"]
 DType: TypeAlias = Literal["float32", "float64"]
 

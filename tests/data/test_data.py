@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 import manynets as mn
 from manynets import rng
-from manynets.data.batches import Batches, Rows, steps_per_epoch
+from manynets.data.batches import Batches, Rows, normalisers, steps_per_epoch
 from manynets.data.check import as_matrix, as_row_numbers, as_weights, to_tensor
 from manynets.data.split import even_folds, split_rows
-from manynets.tasks.objectives import objective_for
 from tests.tolerances import assert_close
 
 
@@ -84,8 +83,7 @@ def test_steps_per_epoch(rows: int, size: int, merge: bool, steps: int) -> None:
 @pytest.mark.parametrize("merge", [False, True])
 @pytest.mark.parametrize("size", [4, 5, 7, 21])
 @pytest.mark.parametrize("folds", ["all", "own", "ragged"])
-@pytest.mark.parametrize("stacks", [[slice(0, 2)], [slice(0, 1), slice(1, 2)]], ids=["one stack", "two stacks"])
-def test_batches_are_the_permutation_cut(stacks: list[slice], folds: str, size: int, merge: bool) -> None:
+def test_batches_are_the_permutation_cut(folds: str, size: int, merge: bool) -> None:
     total, seeds = 24, [3, 4]
     own = {
         "all": [None, None],
@@ -95,43 +93,34 @@ def test_batches_are_the_permutation_cut(stacks: list[slice], folds: str, size: 
     counts = [total if mine is None else len(mine) for mine in own]
     if len({steps_per_epoch(count, size, merge_single=merge) for count in counts}) > 1:
         pytest.skip("such members are in different groups")
-    x = torch.arange(total, dtype=torch.float64).unsqueeze(1)
-    objective = objective_for(mn.Regression((0.0,), (1.0,)), mn.Recipe())
-    batches = Batches(
-        Rows(x, 10 * x, None),
-        objective,
-        1,
-        stacks=stacks,
-        own=own,
-        weights=[None, None],
-        orders=seeds,
-        batch_size=size,
-        merge_single=merge,
-        smoothing=0.0,
-    )
+    rows = Rows(torch.arange(total, dtype=torch.float64).unsqueeze(1), torch.zeros(total, 1), None)
+    batches = Batches(rows, own=own, weights=[None, None], orders=seeds, batch_size=size, merge_single=merge)
     for epoch in (0, 1, 0):
         seen: list[list[int]] = [[], []]
-        for start in range(batches.steps):  # each step asked for alone
-            for chunk in batches.chunks(epoch, start, start + 1):
-                assert (chunk.start, chunk.steps) == (start, 1)
-                assert chunk.slots.load(batches.rows, 0) == 1
-                for k in range(2):
-                    part = chunk.slots.parts[0 if len(stacks) == 1 else k]
-                    values = (part.slots[0].x[k] if len(stacks) == 1 else part.slots[0].x)[:, 0]
-                    weight = part.slots[0].weight
-                    if len(stacks) > 1 and weight.ndim:
-                        weight = weight.expand(2, *weight.shape)
-                    real = values
-                    if weight.ndim:  # padding has no weight
-                        real = values[weight[min(k, len(weight) - 1), :, 0] > 0]
-                    seen[k] += real.int().tolist()
-                    share = weight[k, :, 0].sum().item() if weight.ndim else weight.item() * len(values)
-                    assert share == pytest.approx(1.0)
+        cut: list[list[int]] = [[], []]
+        step = 0
+        while step < batches.steps:
+            chunk = batches.chunk(epoch, step, 3)
+            assert 1 <= len(chunk.index) <= 3
+            for k in range(2):
+                index = chunk.index[:, k]
+                real = index if chunk.weight is None else index[chunk.weight[:, k] > 0]  # what fills up has no weight
+                seen[k] += real.flatten().tolist()
+            step += len(chunk.index)
+        for s in range(batches.steps):
+            for k in range(2):
+                cut[k] += batches.rows_of(k, epoch, s).tolist()
+        assert step == batches.steps
         for k, (seed, mine, count) in enumerate(zip(seeds, own, counts, strict=True)):
             order = rng.permutation(seed, epoch, count)
-            assert seen[k] == (order if mine is None else mine[order]).tolist()
-        whole = [i for chunk in batches.chunks(epoch, 0, batches.steps) for i in range(chunk.start, chunk.start + chunk.steps)]
-        assert whole == list(range(batches.steps))
+            assert seen[k] == cut[k] == (order if mine is None else mine[order]).tolist()
+
+
+def test_the_weights_of_a_batch_by_hand() -> None:
+    share, rows, unbiased = normalisers(torch.tensor([[[2.0], [1.0], [1.0], [0.0]], [[0.0], [0.0], [0.0], [0.0]]]))
+    assert share[:, :, 0].tolist() == [[0.5, 0.25, 0.25, 0.0], [0.0, 0.0, 0.0, 0.0]]
+    assert rows.flatten().tolist() == [4.0, 1.0]
+    assert unbiased.flatten().tolist() == [3.0, 0.5]  # of four copies; of none: as of two
 
 
 @given(st.integers(2, 9), st.integers(0, 40), st.integers(0, 3), st.booleans())

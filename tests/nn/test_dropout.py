@@ -13,19 +13,13 @@ from tests.tolerances import assert_close
 SIZE, STEPS = 6, 5
 
 
-def masks_of(seeds: list[int], widths: list[int], rates: list[list[float]], *, steps: int = STEPS, start: int = 0) -> Masks:
-    masks = Masks(seeds, widths, np.array(rates, dtype=np.float64), torch.zeros(1, dtype=torch.float64))
-    masks.fill(start, steps, SIZE, steps)
-    return masks
+def masks_of(seeds: list[int], rates: list[list[float]], widths: list[int]) -> Masks:
+    return Masks(seeds, widths, np.array(rates, dtype=np.float64), torch.zeros(1, dtype=torch.float64))
 
 
-def factor(masks: Masks, layer: int, s: int) -> torch.Tensor:
-    """What the activations (K, b, H) of a layer are multiplied by at step s."""
-    slots = masks.layers[layer]
-    assert slots is not None
-    mask = masks.of(s, slots[s].shape[-2])[layer]
-    assert mask is not None
-    return mask * masks.scales[layer]
+def factors(masks: Masks, *, start: int = 0, steps: int = STEPS, size: int = SIZE) -> dict[int, torch.Tensor]:
+    """What the activations of each layer with dropout are multiplied by, (steps, K, b, H)."""
+    return {i: kept * masks.scales[i] for i, kept in masks.make(start, steps, size).items()}
 
 
 def by_hand(seed: int, layer: int, step: int, units: int, rate: float) -> np.ndarray:
@@ -40,55 +34,48 @@ def by_hand(seed: int, layer: int, step: int, units: int, rate: float) -> np.nda
 
 @pytest.mark.parametrize("start", [0, 7])
 def test_masks_are_their_definition(start: int) -> None:
-    masks = masks_of([11], [5, 9, 16], [[0.3, 0.0, 0.5]], start=start)
-    assert masks.layers[1] is None
+    found = factors(masks_of([11], [[0.3, 0.0, 0.5]], [5, 9, 16]), start=start)
+    assert set(found) == {0, 2}
     for layer, units, rate in ((0, 5, 0.3), (2, 16, 0.5)):
         for s in range(STEPS):
-            assert_close(factor(masks, layer, s), by_hand(11, layer, start + s, units, rate), "float64")
+            assert_close(found[layer][s, 0], by_hand(11, layer, start + s, units, rate), "float64")
 
 
 def test_networks_together_have_the_masks_that_each_has_alone() -> None:
     seeds, widths = [1, 2, 1], [7, 10]
     rates = [[0.2, 0.5], [0.0, 0.3], [0.2, 0.0]]
-    together = masks_of(seeds, widths, rates)
+    together = factors(masks_of(seeds, rates, widths))
     for k, seed in enumerate(seeds):
-        alone = masks_of([seed], widths, [rates[k]])
-        for layer in range(2):
-            for s in range(STEPS):
-                expected = torch.ones(SIZE, widths[layer]) if alone.layers[layer] is None else factor(alone, layer, s)
-                assert_close(factor(together, layer, s)[k].clone(), expected.double(), "float64")
+        alone = factors(masks_of([seed], [rates[k]], widths))
+        for layer, units in enumerate(widths):
+            expected = alone[layer][:, 0] if layer in alone else torch.ones(STEPS, SIZE, units, dtype=torch.float64)
+            assert_close(together[layer][:, k].clone(), expected, "float64")
 
 
 def test_steps_at_once_or_one_by_one_are_the_same() -> None:
-    whole = masks_of([3], [8], [[0.4]])
+    whole = factors(masks_of([3], [[0.4]], [8]))[0]
     for s in range(STEPS):
-        assert_close(factor(masks_of([3], [8], [[0.4]], steps=1, start=s), 0, 0), factor(whole, 0, s), "bits")
+        assert_close(factors(masks_of([3], [[0.4]], [8]), steps=1, start=s)[0][0], whole[s], "bits")
 
 
 def test_a_shorter_last_batch_has_the_first_rows_of_the_mask() -> None:
-    masks = masks_of([3], [8], [[0.4]])
-    whole = factor(masks, 0, 2).clone()
-    masks.fill(2, 1, 4, 1)
-    assert_close(factor(masks, 0, 0), whole[:4], "bits")
-    masks.fill(0, STEPS, SIZE, STEPS)  # and the buffers of the whole batch are still there
-    assert_close(factor(masks, 0, 2), whole, "bits")
+    masks = masks_of([3], [[0.4]], [8])
+    whole = factors(masks)[0]
+    assert_close(factors(masks, start=2, steps=1, size=4)[0][0], whole[2, :, :4].clone(), "bits")
+    assert_close(factors(masks)[0], whole, "bits")  # the buffers of the whole batch are still right
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.2, 0.5, 0.9])
 def test_the_share_of_dropped_units_and_the_mean(rate: float) -> None:
-    masks = Masks([0], [200], np.array([[rate]]), torch.zeros(1))
-    masks.fill(0, 20, 50, 20)
-    values = torch.stack([factor(masks, 0, s) for s in range(20)]).double()
+    values = factors(masks_of([0], [[rate]], [200]), steps=20, size=50)[0].double()
     assert_close(float((values == 0).double().mean()), rate, "sampled")
     assert_close(float(values.mean()), 1.0, "sampled")
     kept = values[values > 0]
-    assert_close(kept, torch.full_like(kept, 1 / (1 - rate)), "float32")
+    assert_close(kept, torch.full_like(kept, 1 / (1 - rate)), "float64")
 
 
 def test_a_rate_next_to_one_stays_finite() -> None:
-    masks = Masks([0], [8], np.array([[1 - 1e-9]]), torch.zeros(1))
-    masks.fill(0, 3, 4, 3)
-    assert all(bool(torch.isfinite(factor(masks, 0, s)).all()) for s in range(3))
+    assert torch.isfinite(factors(masks_of([0], [[1 - 1e-9]], [8]))[0]).all()
 
 
 def test_the_mixer_on_tensors_is_the_mixer_on_words() -> None:
@@ -98,17 +85,12 @@ def test_the_mixer_on_tensors_is_the_mixer_on_words() -> None:
     assert x.numpy().view(np.uint64).tolist() == [rng.mix64(word) for word in words]
 
 
-def test_the_device_way_gives_the_bits_of_the_host_way() -> None:
+def test_the_device_way_gives_the_bits_of_the_host_way(monkeypatch: pytest.MonkeyPatch) -> None:
     from manynets.nn import dropout
 
-    masks = masks_of([4, 5], [9], [[0.3], [0.6]])
-    [layer] = masks._buffers(STEPS, SIZE)
-    words = rng.step_words(masks.keys[0], 0, STEPS)
-    levels = rng.drop_levels(words, masks.rates)
-    host, device = torch.zeros_like(layer.kept), torch.zeros_like(layer.kept)
-    block = len(layer.drawn)
-    assert block == STEPS
-    dropout._on_host(words, levels, layer, host)
-    dropout._on_device(words, levels, layer, device)
+    masks = masks_of([4, 5], [[0.3], [0.6]], [9])
+    host = masks.make(0, STEPS, SIZE)[0].clone()
+    monkeypatch.setattr(dropout, "_on_host", dropout._on_device)
+    device = masks.make(0, STEPS, SIZE)[0]
     assert 0 < int(host.sum()) < host.numel()
     assert_close(device, host, "bits")

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from manynets.training.loop import Run
+from manynets.nn.population import Population
 from manynets.training.members import Member, Outcome, Problem
 from manynets.training.settings import torch_settings
+from manynets.training.steppers.closed_form import ClosedForm
 
 __all__ = ["train_lbfgs"]
 
@@ -32,29 +33,14 @@ def train_lbfgs(
     after max_iter iterations or max_fun evaluations of the loss; the last two with a ConvergenceWarning. tell(iteration,
     objective) is called after every iteration. The history has one entry, the last.
     """
-    run = Run(problem, [member])
-    [chunk] = run.batches.chunks(0, 0, 1)
-    slots, flat, recipe = chunk.slots, run.population.flat, member.recipe
-    grad, matrices = run.update.grad, run.population.weight_count
-    slots.load(problem.rows, 0)
-    slot = slots.parts[0].slots[0]
-    weight = slot.weight
-    row_weight = weight.squeeze(-1) if weight.ndim else weight
-
-    def mean_loss(of: Callable[..., torch.Tensor]) -> float:
-        return float((of(slot.scores, slot.target) * row_weight).sum())
-
-    def penalty() -> float:
-        out = run.population.flat.new_zeros(1)
-        run.update.penalty(out)
-        return float(out)
+    stepper = ClosedForm(problem, [member])
+    population = stepper.population
+    assert isinstance(population, Population)
 
     def objective(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        flat.copy_(torch.from_numpy(point).view_as(flat))
-        run.stacks.step(slots, 0)
-        w = flat[:, :matrices]
-        grad[:, :matrices].add_(w, alpha=recipe.l2).add_(w.sign(), alpha=recipe.l1)
-        return mean_loss(run.objective.rows) + penalty(), grad[0].double().cpu().numpy().copy()
+        population.flat.copy_(torch.from_numpy(point).view_as(population.flat))
+        value, gradient, _ = stepper.gradient()
+        return float(value[0]), gradient[0].copy()
 
     iteration = 0
 
@@ -64,14 +50,13 @@ def train_lbfgs(
         tell(iteration, float(intermediate_result.fun))
 
     began = time.perf_counter()
-    rows = len(slot.x)
-    with torch_settings(3.0 * rows * matrices, rows * run.widest), torch.no_grad(), np.errstate(all="ignore"):
-        run.stacks.prepare(slots, 0, 1)
-        start = flat[0].double().cpu().numpy().copy()
+    with torch_settings(threads=stepper.threads()), torch.no_grad(), np.errstate(all="ignore"):
+        start = population.flat[0].double().cpu().numpy().copy()
         options: Any = {"maxiter": max_iter, "maxfun": max_fun, "gtol": tol}
         result = minimize(objective, start, method="L-BFGS-B", jac=True, callback=after, options=options)
         objective(result.x)
-        figures = {"epoch": [float(result.nit)], "loss": [mean_loss(run.objective.report)], "penalty": [penalty()]}
+        loss, weight, penalty = stepper.gradient()[2][0, :3].tolist()
+    figures = {"epoch": [float(result.nit)], "loss": [loss / (weight or 1.0)], "penalty": [penalty]}
     if result.status != 0:
         message = result.message.decode() if isinstance(result.message, bytes) else result.message
         warnings.warn(
@@ -80,6 +65,4 @@ def train_lbfgs(
             ConvergenceWarning,
             stacklevel=6,
         )
-    assert not isinstance(member.spec, torch.nn.Module)
-    parameters = run.population.network(0)  # type: ignore[union-attr]
-    return Outcome(member.number, parameters, figures, 0, "done", None, time.perf_counter() - began)
+    return Outcome(member.number, population.network(0), figures, 0, "done", None, time.perf_counter() - began)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -178,7 +177,7 @@ class Population:
                 slope, shift = self.norm(i)
                 h = torch.addcmul(shift[0] if single else shift, h, slope[0] if single else slope)
             if kind.from_output:
-                kind.run(operator.call, h, h)
+                kind.run(h, h)
             else:
                 h = kind.call(h)
         return h

@@ -32,6 +32,7 @@ from manynets.training.events import Observer
 from manynets.training.many import Failure, Relay
 from manynets.training.members import Member, Outcome, Problem
 from manynets.training.settings import find_device, torch_settings
+from manynets.training.threads import most_threads
 
 __all__ = ["Fit", "Folds", "can_share", "fit_together", "score_together"]
 
@@ -468,7 +469,7 @@ def _known(fits: Sequence[Fit], side: str, scorer: Any) -> dict[int, tuple[Any, 
         widest = max(shape.out_features, *shape.hidden, 1)
         work = float(len(x) * len(places) * shape.multiplications)
         # several threads only for what takes long: they do not take numbers too small for their type as 0
-        with torch_settings(0.0 if work < LONG_WORK else work, 0.0, networks=len(places)), torch.inference_mode():
+        with torch_settings(threads=1 if work < LONG_WORK else most_threads()), torch.inference_mode():
             tensor = to_tensor(x, device=torch.device("cpu"), dtype=kind)
             raw = tensor.new_empty(len(places), len(tensor), shape.out_features)
             population.write_scores(tensor, raw, max(1, SCORED_NUMBERS // (widest * len(places))))

@@ -102,7 +102,7 @@ class Study:
         from manynets.training.settings import torch_settings
 
         try:
-            with torch_settings(0, 0):
+            with torch_settings():
                 result: Result = importlib.import_module(f"manynets.studies.{self.module}").run(self.id, quick=quick)
         except Skipped as reason:
             result = Result(skipped=str(reason))

@@ -169,7 +169,7 @@ def train_level(id: str, seed: int, epochs: int, *, device: str = "cpu") -> tupl
     X, X_test, y, y_test = blobs()
     start = {name: torch.tensor(value, device=device) for name, value in initial_parameters(SPEC, 2, 4, seed=seed).items()}
     x, test = torch.tensor(X, device=device), torch.tensor(X_test, device=device)
-    with torch_settings(0, 0), torch.random.fork_rng(devices=[]):  # one thread; nn.Linear draws weights of its own first
+    with torch_settings(), torch.random.fork_rng(devices=[]):  # one thread; nn.Linear draws weights of its own first
         losses, scores = LEVELS[id](x, torch.tensor(y, device=device), test, start, epochs)
     return losses, float((scores.argmax(1).cpu().numpy() == y_test).mean())
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from manynets.calls import Caller
 from manynets.errors import OptionError, one_of
 from manynets.spec import Recipe
 from manynets.tasks.base import Task
@@ -25,11 +24,14 @@ from manynets.tasks.regression import Regression
 __all__ = ["Objective", "objective_for"]
 
 Host: TypeAlias = NDArray[np.float64]
-Slope: TypeAlias = Callable[[Caller, Any, Any, Tensor], object]
+Slope: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
 
 
 class Objective(abc.ABC):
     """A loss on raw scores, in the units that a network is trained in. Final classes: Softmax and Elementwise."""
+
+    hit_count: int
+    """M, the numbers of each row that the metric is made of."""
 
     @abc.abstractmethod
     def expand(self, target: Tensor, smoothing: Tensor | float, dtype: torch.dtype) -> Tensor:
@@ -40,12 +42,8 @@ class Objective(abc.ABC):
         """Return each row's loss (...)."""
 
     @abc.abstractmethod
-    def gradient(self, call: Caller, scores: Any, target: Any, *, out: Tensor) -> None:
-        """List the calls that write d rows / d scores into out; with `operator.call` as `call` they are made at once.
-
-        All three are turned, (..., O, b): along rows that lie side by side every operation is several times as fast as along few
-        outputs. scores and target may be what stands for a tensor in the list.
-        """
+    def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
+        """Write d rows / d scores (..., O) into out."""
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
         """Return each row's loss (...) in the unit of the user's target; the same as `rows` but for scaled regression."""
@@ -71,6 +69,8 @@ class Objective(abc.ABC):
 class Softmax(Objective):
     """Cross-entropy -sum_c t_c log softmax(z)_c; its derivative is softmax(z) - t."""
 
+    hit_count = 1
+
     def __init__(self, classes: int) -> None:
         self.classes = classes
 
@@ -88,9 +88,8 @@ class Softmax(Objective):
     def _loss(self, below: Tensor, target: Tensor) -> Tensor:  # log_softmax likewise
         return below.exp().sum(0).log_() - (_by_class(target) * below).sum(0)
 
-    def gradient(self, call: Caller, scores: Any, target: Any, *, out: Tensor) -> None:
-        call(torch.softmax, scores, -2, out=out)
-        call(out.sub_, target)
+    def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
+        torch.softmax(scores, -1, out=out).sub_(target)
 
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
         return self._right(_below_top(scores), target)
@@ -124,7 +123,7 @@ def _below_top(scores: Tensor) -> Tensor:
 @final
 class Elementwise(Objective):
     """A loss that is a mean (or, where `total`, a sum) over outputs of value(score, target), whose derivative
-    slope(call, score, target, out) lists."""
+    slope(score, target, out) writes."""
 
     def __init__(
         self,
@@ -146,6 +145,7 @@ class Elementwise(Objective):
         self.total = total
         self.unit = unit  # (O,): what turns a loss on standardised targets into the user's unit
         self.scale = scale  # (O,): standard deviation of a regression target; None for labels
+        self.hit_count = 1 if scale is None else outputs
         self.smooth = smooth
         self.exponential = exponential  # scores are log-rates
 
@@ -160,10 +160,10 @@ class Elementwise(Objective):
     def rows(self, scores: Tensor, target: Tensor) -> Tensor:
         return self._reduce(self.value(scores, target))
 
-    def gradient(self, call: Caller, scores: Any, target: Any, *, out: Tensor) -> None:
-        self.slope(call, scores, target, out)
+    def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
+        self.slope(scores, target, out)
         if self.outputs > 1 and not self.total:
-            call(out.div_, self.outputs)
+            out.div_(self.outputs)
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
         values = self.quick(scores, target)
@@ -192,8 +192,8 @@ def _smooth(target: Tensor, smoothing: Tensor | float, level: float) -> Tensor:
     return target * (1 - smoothing) + smoothing * level if smoothing else target
 
 
-def _sub(call: Caller, z: Any, t: Any, out: Tensor) -> None:
-    call(torch.sub, z, t, out=out)
+def _sub(z: Tensor, t: Tensor, out: Tensor) -> None:
+    torch.sub(z, t, out=out)
 
 
 def _logistic(z: Tensor, t: Tensor) -> Tensor:
@@ -201,9 +201,8 @@ def _logistic(z: Tensor, t: Tensor) -> Tensor:
     return F.softplus(z, threshold=50.0).addcmul_(z, t, value=-1)
 
 
-def _logistic_slope(call: Caller, z: Any, t: Any, out: Tensor) -> None:
-    call(torch.sigmoid, z, out=out)
-    call(out.sub_, t)
+def _logistic_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
+    torch.sigmoid(z, out=out).sub_(t)
 
 
 def _poisson(z: Tensor, t: Tensor) -> Tensor:
@@ -211,9 +210,8 @@ def _poisson(z: Tensor, t: Tensor) -> Tensor:
     return torch.xlogy(t, t) - t - t * z + z.exp()
 
 
-def _poisson_slope(call: Caller, z: Any, t: Any, out: Tensor) -> None:
-    call(torch.exp, z, out=out)
-    call(out.sub_, t)
+def _poisson_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
+    torch.exp(z, out=out).sub_(t)
 
 
 def objective_for(task: Task, recipe: Recipe) -> Objective:
@@ -242,22 +240,18 @@ def objective_for(task: Task, recipe: Recipe) -> Objective:
             )
         return Elementwise(_poisson, _poisson_slope, outputs=task.outputs, scale=scale, exponential=True)
 
-    def squared_slope(call: Caller, z: Any, t: Any, out: Tensor) -> None:
-        _sub(call, z, t, out)
-        call(out.mul_, 2)
+    def squared_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
+        torch.sub(z, t, out=out).mul_(2)
 
-    def absolute_slope(call: Caller, z: Any, t: Any, out: Tensor) -> None:
-        _sub(call, z, t, out)
-        call(out.sign_)
+    def absolute_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
+        torch.sub(z, t, out=out).sign_()
 
-    def huber_slope(call: Caller, z: Any, t: Any, out: Tensor) -> None:
-        _sub(call, z, t, out)
-        call(out.clamp_, -delta, delta)
+    def huber_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
+        torch.sub(z, t, out=out).clamp_(-delta, delta)
 
-    def quantile_slope(call: Caller, z: Any, t: Any, out: Tensor) -> None:
-        absolute_slope(call, z, t, out)
-        call(out.add_, 1 - 2 * quantile)
-        call(out.mul_, 0.5)
+    def quantile_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
+        absolute_slope(z, t, out)
+        out.add_(1 - 2 * quantile).mul_(0.5)
 
     forms: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Slope, int]] = {
         "squared_error": (lambda z, t: (z - t).square(), squared_slope, 2),

@@ -10,17 +10,19 @@ import contextlib
 import copy
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from manynets.data.batches import Slot
-from manynets.nn.activations import ACTIVATIONS
-from manynets.nn.population import BN_EPS
-from manynets.training.autograd import ModulePopulation
+from manynets.nn.dropout import Masks
+from manynets.nn.layers import training_outputs
+from manynets.spec import MLP
 from manynets.training.members import Divergence, Member
+from manynets.training.module import ModulePopulation
+from manynets.training.steppers.base import Stepper
 
 if TYPE_CHECKING:
     from manynets.training.loop import Run
@@ -48,7 +50,7 @@ class Search:
         for place, step in at.items():
             layer = layers.get(place) or _unsound(run, place)
             column, reach = _largest_column(run, run.tracks.members[place])
-            if reach > math.sqrt(torch.finfo(run.dtype).max):
+            if reach > math.sqrt(torch.finfo(run.stepper.dtype).max):
                 layer = ""  # its square is beyond all numbers: the loss cannot be finite
             suspect = (column, reach) if reach >= LARGE else (None, 0.0)
             lr = float(run.rates(step, 1)[0, place])
@@ -58,9 +60,9 @@ class Search:
     def _layers(self, run: Run, at: Mapping[int, int]) -> dict[int, str]:
         """Return what was not finite first in each network, by place; of none where making its steps again costs too much."""
         members = [run.tracks.members[place] for place in at]
-        rows = 3.0 * run.batch_size * len(members) * run.population.weight_count
+        rows = 3.0 * run.stepper.batch_size * len(members) * run.stepper.population.weight_count
         self.work -= (max(at.values()) + 1 - members[0].start) * (rows + STEP_WORK)
-        if self.work < 0 or (run.module is not None and run.tracks.best[0] >= 0):
+        if self.work < 0 or (isinstance(run.stepper.population, ModulePopulation) and run.tracks.best[0] >= 0):
             return {}
         twin = run.again([_as_it_began(run, member) for member in members])
         out = {}
@@ -70,22 +72,23 @@ class Search:
             numbers = {member.number: k for k, member in enumerate(twin.tracks.members)}
             places = {place: numbers[run.tracks.members[place].number] for place in at if at[place] == step}
             looked = {place: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for place, k in places.items()}
-            twin.advance(step + 1)
-            sound = torch.isfinite(twin.log[-1][-1]).tolist()
+            log = twin.stepper.advance(twin.rates(step, 1))[0]
+            twin.sums.add(log[None], step)
             for place, k in places.items():
                 weights, output, (name, most) = looked[place]
-                loss = "" if sound[k][0] else f"the loss (layer {name} reaches {most:.3g})"
-                penalty = "" if sound[k][2] else "the penalty on the weights"
+                loss = "" if math.isfinite(log[k, 0]) else f"the loss (layer {name} reaches {most:.3g})"
+                penalty = "" if math.isfinite(log[k, 2]) else "the penalty on the weights"
                 out[place] = weights or output or loss or penalty or _unsound(twin, k)
         return out
 
 
 def _as_it_began(run: Run, member: Member) -> Member:
     """Return the member with a copy of its module as it was before the first step; of an MLP, itself."""
-    if run.module is None or not isinstance(run.population, ModulePopulation):
+    population = run.stepper.population
+    if not isinstance(population, ModulePopulation):
         return member
-    module, start = copy.deepcopy(run.module), 0
-    for name in run.population.names:
+    module, start = copy.deepcopy(population.module), 0
+    for name in population.names:
         parameter = module.get_parameter(name)
         parameter.data = run.best_flat[0, start : start + parameter.numel()].view(parameter.shape).clone()
         start += parameter.numel()
@@ -112,7 +115,7 @@ def _advance(twin: Run, step: int) -> bool:
 
 def _unsound(run: Run, place: int, *, statistics: bool = True) -> str:
     """Return the first layer whose weights (or else whose running statistics) are not finite, "" for none."""
-    population = run.population
+    population = run.stepper.population
     if isinstance(population, ModulePopulation):
         weights: dict[str, Tensor] = dict(population.module.named_parameters())
         running: dict[str, Tensor] = dict(population.module.named_buffers())
@@ -130,56 +133,30 @@ def _unsound(run: Run, place: int, *, statistics: bool = True) -> str:
 
 def _unsound_output(run: Run, place: int) -> tuple[str, tuple[str, float]]:
     """Return the first layer that gives what is not finite for the next batch ("" for none), and the last with how far it reaches."""
-    epoch, start = divmod(run.step, run.steps)
-    slots = next(run.batches.chunks(epoch, start, start + 1)).slots
-    slots.load(run.problem.rows, 0)
-    outputs: Iterable[tuple[str, Tensor]]
-    if isinstance(run.population, ModulePopulation):
-        with torch.random.fork_rng(devices=[]):  # the module may draw; these are the numbers that its step will see
-            torch.set_rng_state(run.rng["cpu"])
-            outputs = _module_outputs(run.population.module, slots.parts[0].slots[0].x)
-    else:
-        run.stacks.prepare(slots, run.step, 1)
-        stack = next(i for i, places in enumerate(run.stacks.places) if place < places.stop)
-        outputs = _outputs(run.stacks.gradients[stack], place - run.stacks.places[stack].start, slots.parts[stack].slots[0])
     name, output = "", torch.empty(0)
-    for name, output in outputs:
+    for name, output in _outputs(run.stepper, place):
         if not torch.isfinite(output).all():
             return f"layer {name} (its output)", (name, math.inf)
     return "", (name, float(output.abs().max()))
 
 
-def _outputs(gradient: Any, place: int, slot: Slot) -> Iterator[tuple[str, Tensor]]:
-    """Yield what each layer of a stack's network gives for the first slot, in training: (name, (b, H)) after its activation."""
-    population, masks = gradient.population, gradient.masks
-    shape, of_layers = population.shape, masks.of(slot.place, slot.size)
-
-    def own(value: Tensor) -> Tensor:
-        return value if population.size == 1 else value[min(place, len(value) - 1)]
-
-    def masked(i: int, h: Tensor) -> Tensor:
-        mask = of_layers[i]
-        return h if mask is None else h * own(mask) * masks.scales[i]
-
-    def parameter(name: str) -> Tensor | None:
-        return population.parameters[name][place] if name in population.parameters else None
-
-    h = masked(0, own(slot.x))
-    raw = None if slot.raw is None else own(slot.raw)
-    rows = own(slot.rows) if isinstance(slot.rows, Tensor) else slot.rows
-    for i, (name, _, _) in enumerate(shape.layers):
-        h = nn.functional.linear(h, population.parameters[f"{name}.weight"][place], parameter(f"{name}.bias"))
-        if i == len(shape.hidden):
-            yield name, h
-            return
-        if shape.batch_norm:
-            w = 1.0 if raw is None else raw
-            h = h - (h * w).sum(-2, keepdim=True) / rows
-            h = h * torch.rsqrt((h * h * w).sum(-2, keepdim=True) / rows + BN_EPS)
-            h = h * population.parameters[f"norm{i}.weight"][place] + population.parameters[f"norm{i}.bias"][place]
-        h = ACTIVATIONS[shape.activation].call(h)
-        yield name, h
-        h = masked(i + 1, h)
+def _outputs(stepper: Stepper, place: int) -> Iterable[tuple[str, Tensor]]:
+    """Return what each layer of a network gives for its next batch, in training: (name, (b, H)) after its activation."""
+    rows, member, population = stepper.problem.rows, stepper.members[place], stepper.population
+    index = torch.from_numpy(stepper.batches.rows_of(place, *divmod(stepper.step, stepper.batches.steps))).to(rows.x.device)
+    x = rows.x[index]
+    if isinstance(population, ModulePopulation):
+        with torch.random.fork_rng(devices=[]):  # the module may draw; these are the numbers that its step will see
+            torch.set_rng_state(stepper.capture()["generator/cpu"])
+            return _module_outputs(population.module, x)
+    assert isinstance(member.spec, MLP)
+    rates = np.array([[member.spec.input_dropout, *member.spec.dropouts]])
+    masks = Masks([member.recipe.seed], (x.shape[1], *member.spec.hidden), rates, x)
+    kept = {i: units[0, 0].to(x.dtype) * masks.scales[i][0] for i, units in masks.make(stepper.step, 1, len(x)).items()}
+    weights = rows.weight if member.weight is None else torch.from_numpy(member.weight).to(x)
+    weight = None if weights is None else weights[index].unsqueeze(-1)
+    parameters = {name: view[place] for name, view in population.parameters.items()}
+    return training_outputs(population.shape, parameters, x, masks=kept, weight=weight)
 
 
 def _module_outputs(module: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:

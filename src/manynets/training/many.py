@@ -6,22 +6,21 @@ import dataclasses
 import os
 import signal
 import warnings
-from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from manynets.data.batches import SHARING, order_keys
 from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError
 from manynets.nn.population import Shape
 from manynets.training.checkpoint import Parts
 from manynets.training.events import Advanced, Event, Finished, Observer, Started
 from manynets.training.loop import Keeper, Run
-from manynets.training.members import Member, Outcome, Problem, batch_rows, group_key, needs_autograd
+from manynets.training.members import Member, Outcome, Problem, batch_rows, group_key
 from manynets.training.settings import torch_modes
 from manynets.training.signals import Halt, listening
+from manynets.training.steppers import choose
 
 __all__ = ["Failure", "Relay", "groups_of", "memory_at_hand", "network_bytes", "train_members", "train_what_can"]
 
@@ -37,26 +36,12 @@ class Failure:
 def groups_of(problem: Problem, members: Sequence[Member]) -> list[list[Member]]:
     """Return the members in groups that can share every step, in the order in which each group first appears.
 
-    Within a group, members that visit the same rows in the same order are neighbours where they are enough to be a stack, and
-    else those with the same optimizer and schedule: their updates can share a kernel.
     """
     groups: dict[tuple[object, ...], list[Member]] = {}
     for member in members:
         validated = problem.validation is not None or member.validation_rows is not None
         groups.setdefault(group_key(member, problem, validated), []).append(member)
-    alike: dict[object, int] = {}
-    for member in members:
-        alike.setdefault((member.recipe.optimizer, member.recipe.schedule, member.recipe.epochs), len(alike))
-    for group in groups.values():
-        keys = {member.number: _order_key(member) for member in group}
-        sizes = Counter(keys.values())
-        order = {key: place for place, key in enumerate(dict.fromkeys(key for key in keys.values() if sizes[key] >= SHARING))}
-        group.sort(key=lambda m: (order.get(keys[m.number], -1), alike[m.recipe.optimizer, m.recipe.schedule, m.recipe.epochs]))
     return list(groups.values())
-
-
-def _order_key(member: Member) -> Hashable:
-    return order_keys([member.rows], [member.weight], [member.order])[0]
 
 
 def network_bytes(member: Member, problem: Problem) -> int:
@@ -100,7 +85,7 @@ def train_members(
         groups = groups_of(problem, members)
         if len(groups) != 1:
             raise OptionError(f"checkpoints are for networks of one group; these are {len(groups)}: train each group by itself")
-        with listening(halt, (signal.SIGINT, signal.SIGTERM)), torch_modes(device, autograd=needs_autograd(groups[0][0])):
+        with listening(halt, (signal.SIGINT, signal.SIGTERM)), torch_modes(device, autograd=choose(problem, groups[0][0]) == "autograd"):
             run = Run(problem, groups[0], observers=observers, keeper=keeper, halt=halt)
             done = {outcome.number: outcome for outcome in run.run()}
         results: list[Outcome | Failure] = [done[member.number] for member in members]
@@ -167,7 +152,7 @@ def train_what_can(
         keeper = None if parts is None or halt.asked else parts.keeper(problem, group, system or {})
         watching = observers if relay is None else [relay]
         try:
-            with torch_modes(problem.rows.x.device, autograd=needs_autograd(group[0])):
+            with torch_modes(problem.rows.x.device, autograd=choose(problem, group[0]) == "autograd"):
                 outcomes = Run(problem, group, observers=watching, keeper=keeper, halt=halt).run()
         except ModelFileError:  # a checkpoint that cannot be used: to train anew instead is not ours to decide
             raise

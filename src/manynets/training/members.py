@@ -18,7 +18,7 @@ from manynets.rng import Order, Shuffles
 from manynets.spec import MLP, Recipe
 from manynets.tasks.base import Task
 
-__all__ = ["Divergence", "Member", "Outcome", "Problem", "Progress", "batch_rows", "group_key", "needs_autograd", "total_steps"]
+__all__ = ["Divergence", "Member", "Outcome", "Problem", "Progress", "batch_rows", "group_key", "total_steps"]
 
 DEFAULT_EPOCHS = 20
 
@@ -162,11 +162,6 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
         validated,
         member.penalty_rows is None,
     )
-
-
-def needs_autograd(member: Member) -> bool:
-    """Return whether the closed form of the gradient is not for this member: a module, bf16, or by its recipe's wish."""
-    return isinstance(member.spec, nn.Module) or member.recipe.gradient == "autograd" or member.recipe.precision == "bf16"
 
 
 def batch_rows(recipe: Recipe, rows: int) -> int:

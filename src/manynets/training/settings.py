@@ -18,9 +18,6 @@ __all__ = ["find_device", "private_generators", "seeded_states", "torch_modes", 
 TWO = 2.0  # a name, so that what is divided by it is divided when it is asked for
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 CUBLAS_DETERMINISTIC = (":4096:8", ":16:8")  # sizes of its workspace with which its products have the same bits each time
-SMALL_LAYER = 1 << 15  # numbers from which torch itself shares an elementwise operation between threads
-SMALL_STEP = 6e6  # multiplications in one step below which a second thread costs more than it brings; bench/ measures it
-SMALL_MANY = 4e7  # the same for many networks: their products are small, and a thread that waits for a busy core stalls each
 
 
 def find_device(name: str) -> torch.device:
@@ -52,23 +49,20 @@ def _make_cublas_deterministic() -> None:
 
 
 @contextmanager
-def torch_settings(work: float, numbers: float, *, networks: int = 1, precision: Precision = "full") -> Iterator[None]:
-    """Within: one thread where a step is small, numbers too small for their type's full precision count as 0 (a processor takes a
-    hundred times as long for those, which squares of small gradients are), and the precision asked for; after: all as before.
-
-    work: multiplications of a step; numbers: those in its widest layer, both of all networks together.
+def torch_settings(*, threads: int = 1, precision: Precision = "full") -> Iterator[None]:
+    """Within: at most so many threads, numbers too small for their type's full precision count as 0 (a processor takes a hundred
+    times as long for those, which squares of small gradients are), and the precision asked for; after: all as before.
     """
-    threads, matmul, flushed = torch.get_num_threads(), torch.get_float32_matmul_precision(), _flushes()
+    before, matmul, flushed = torch.get_num_threads(), torch.get_float32_matmul_precision(), _flushes()
     try:
         torch.set_flush_denormal(True)
-        small = work < SMALL_MANY if networks > 1 else work < SMALL_STEP and numbers < SMALL_LAYER
-        if small and threads > 1:
-            torch.set_num_threads(1)
+        if threads < before:
+            torch.set_num_threads(threads)
         torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         yield
     finally:
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
         torch.set_float32_matmul_precision(matmul)
         torch.set_flush_denormal(flushed)
 

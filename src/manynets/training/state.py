@@ -2,14 +2,14 @@
 
 The order of rows and the dropout masks are functions of (seed, epoch) and (seed, step), schedules of the step. So the state is:
 weights and running statistics, the best of both, the optimizer's tensors, patience and plateaus, histories, outcomes of the
-networks that have ended, the steps made, the scores of the chunk at hand, and torch's generators for a user's module.
+networks that have ended, the steps made, the log since the last evaluation, and torch's generators for a user's module.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,50 +49,26 @@ def capture(run: Run, identity: Mapping[str, Any]) -> TrainState:
     tensors: dict[str, Tensor | Array] = {}
     values: dict[str, Any] = {
         "step": run.step,
-        "chunk_start": run.chunk_start,
         "seconds": run.seconds_now,
+        "stepper": run.stepper.name,
+        "threads": run.threads,
         "places": [member.number for member in run.tracks.members],
         "columns": list(run.tracks.columns),
+        "sums": run.sums.steps,
         "outcomes": [],
     }
     if len(run.tracks):
-        tensors |= {"weights": run.population.flat, "statistics": run.population.statistics}
+        tensors |= run.stepper.capture()
         tensors |= {"best_weights": run.best_flat, "best_statistics": run.best_statistics}
-        tensors |= {f"optimizer/{name}": tensor for name, tensor in run.update.optimizer.state.items()}
         tensors |= {f"tracks/{name}": getattr(run.tracks, name) for name in _TRACKS}
         tensors |= {f"history/{name}": np.stack(column) for name, column in run.tracks.columns.items()}
-        if run.log:
-            tensors["log"] = torch.cat(run.log)
-        tensors |= _chunk(run)
-        if run.module is not None:
-            tensors |= {f"generator/{name}": state for name, state in run.rng.items()}
-            tensors |= {f"buffer/{name}": buffer for name, buffer in _whole_buffers(run.module)}
+        tensors |= {"sums/totals": run.sums.totals, "sums/first_bad": run.sums.first_bad}
     for outcome in run.outcomes.values():
         about, more = _outcome_out(outcome)
         values["outcomes"].append(about)
         tensors |= more
     arrays = {name: value.detach().cpu().numpy() if isinstance(value, Tensor) else value for name, value in tensors.items()}
     return TrainState(step=run.step, identity=identity, values=values, tensors=arrays)
-
-
-def _chunk(run: Run) -> dict[str, Tensor]:
-    """Return scores and penalties of the steps made in the chunk at hand."""
-    made = run.step - run.chunk_start
-    if not made:
-        return {}
-    if run.open is None:  # resumed within a chunk, and not yet on its way again
-        assert run.restored is not None
-        scores, penalties = run.restored
-    else:
-        scores, penalties = run.open.chunk.slots.scores[:made], run.open.penalties
-    return {"scores": scores} | ({} if penalties is None else {"penalties": penalties[:made]})
-
-
-def _whole_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield the buffers of a module that hold no floats, such as batch norm's count."""
-    for name, buffer in module.named_buffers():
-        if not buffer.is_floating_point():
-            yield name, buffer
 
 
 def _outcome_out(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -134,41 +110,36 @@ def _restore(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) 
     known = {outcome.number for outcome in outcomes}
     if not known | set(values["places"]) >= set(numbers) or not known <= set(numbers):
         raise ValueError("networks are missing")
-    if len(places) != len(numbers):
+    if places != list(range(len(numbers))):
         run.take(places)
     run.outcomes = {outcome.number: outcome for outcome in outcomes}
-    run.step, run.chunk_start, run.seconds = int(values["step"]), int(values["chunk_start"]), float(values["seconds"])
+    run.seconds, run.threads = float(values["seconds"]), int(values["threads"])
     if not places:
+        run.stepper.step = int(values["step"])
         return
-    targets = {"weights": run.population.flat, "statistics": run.population.statistics}
-    targets |= {"best_weights": run.best_flat, "best_statistics": run.best_statistics}
-    targets |= {f"optimizer/{name}": tensor for name, tensor in run.update.optimizer.state.items()}
-    for name, target in targets.items():
-        if tuple(target.shape) != tensors[name].shape:
-            raise ValueError(f"{name} has the shape {tensors[name].shape} instead of {tuple(target.shape)}")
+    run.stepper.restore(tensors, int(values["step"]))
+    for name, target in (("best_weights", run.best_flat), ("best_statistics", run.best_statistics)):
         target.copy_(_tensor(tensors[name], target))
     for name in _TRACKS:
-        old, new = getattr(run.tracks, name), tensors[f"tracks/{name}"]
-        if old.shape != new.shape or old.dtype != new.dtype:
-            raise ValueError(f"tracks/{name} has the shape {new.shape} instead of {old.shape}")
-        setattr(run.tracks, name, new.copy())
+        setattr(run.tracks, name, _like(f"tracks/{name}", getattr(run.tracks, name), tensors))
     run.tracks.columns = {name: list(tensors[f"history/{name}"].copy()) for name in values["columns"]}
-    flat = run.population.flat
-    run.log = [_tensor(tensors["log"], flat)] if "log" in tensors else []
-    made = run.step - run.chunk_start
-    if made:
-        penalties = _tensor(tensors["penalties"], flat) if "penalties" in tensors else None
-        run.restored = (_tensor(tensors["scores"], flat), penalties)
-        if len(run.restored[0]) != made:
-            raise ValueError(f"it has the scores of {len(run.restored[0])} steps instead of {made}")
-    if run.module is not None:
-        run.population.push()  # type: ignore[union-attr]  # a module's population
-        run.rng = {name: torch.from_numpy(tensors[f"generator/{name}"].copy()) for name in run.rng}
-        for name, buffer in _whole_buffers(run.module):
-            buffer.copy_(_tensor(tensors[f"buffer/{name}"], buffer))
+    run.sums.steps = int(values["sums"])
+    wanted = (len(places), 3 + run.stepper.objective.hit_count if run.sums.steps else 0)
+    run.sums.totals = _like("sums/totals", np.empty(wanted), tensors)
+    run.sums.first_bad = _like("sums/first_bad", run.sums.first_bad, tensors)
+
+
+def _like(name: str, old: Array, tensors: Mapping[str, Array]) -> Array:
+    """Return a copy of the array of this name, which must have the shape and type of the old one."""
+    new = tensors[name]
+    if old.shape != new.shape or old.dtype != new.dtype:
+        raise ValueError(f"{name} has the shape {new.shape} instead of {old.shape}")
+    return new.copy()
 
 
 def _tensor(array: Array, like: Tensor) -> Tensor:
+    if array.shape != tuple(like.shape):
+        raise ValueError(f"a tensor has the shape {array.shape} instead of {tuple(like.shape)}")
     return torch.from_numpy(array.copy()).to(like.device)
 
 

@@ -85,6 +85,10 @@ class Validation:
 
     def judge(self, scores: Callable[[Tensor], Tensor]) -> tuple[Host, Host]:
         """Return loss and metric (K,)."""
+        return figures(self.sums(scores), self.objective, self.spread)
+
+    def sums(self, scores: Callable[[Tensor], Tensor]) -> Host:
+        """Return the sums over the rows (K, 2 + M) of loss, weight and hits."""
         device, dtype = self.rows.x.device, self.rows.x.dtype
         total = torch.zeros(self.networks, 2 + self.spread.shape[1], dtype=torch.float64, device=device)
         for start in range(0, self.most, self.size):
@@ -96,7 +100,7 @@ class Validation:
             total[:, 0] += (loss * raw).double().sum(-1)
             total[:, 1] += raw.double().sum(-1)
             total[:, 2:] += (hits * raw.unsqueeze(-1)).double().sum(-2)
-        return figures(total.cpu().numpy(), self.objective, self.spread)
+        return total.cpu().numpy()
 
     def _gather(self, cut: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Return x (n, D) or (K, n, D), target (1 or K, n, ...) and weights (1 or K, n) of these validation rows."""
