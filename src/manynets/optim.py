@@ -21,7 +21,7 @@ from manynets.spec import Recipe
 
 __all__ = ["Coefficient", "Optimizer", "Update", "coefficient", "optimizer_for", "step_coefficients"]
 
-BLOCK = 1 << 16  # numbers that an optimizer updates at a time on the CPU: with their state, they stay in the cache of a core
+BLOCK = 1 << 20  # numbers that an optimizer updates at a time: fewer cost more calls, more a larger buffer
 
 Coefficient: TypeAlias = float | Tensor
 Host: TypeAlias = NDArray[np.float64]
@@ -308,13 +308,19 @@ class Update:
         self.clipped = any(recipe.clip_norm is not None for recipe in recipes)
         self.clip = flat.new_tensor([[math.inf if r.clip_norm is None else r.clip_norm] for r in recipes])
         self.signs = torch.empty_like(self.weights if self.has_l1 else self.weights[:0])
-        columns = flat.shape[1] if flat.is_cuda else max(1, BLOCK // len(flat))
+        columns = max(1, BLOCK // len(flat))
         spare = flat.new_empty(len(flat), min(columns, flat.shape[1]))
         cuts = [slice(start, start + columns) for start in range(0, flat.shape[1], columns)]
         self.blocks = [
             (flat[:, cut], grad[:, cut], {name: tensor[:, cut] for name, tensor in state.items()}, spare[:, : flat[:, cut].shape[1]])
             for cut in cuts
         ]
+
+    @property
+    def is_plain_sgd(self) -> bool:
+        """Whether a step is w - lr g and nothing else."""
+        plain = isinstance(self.optimizer, SGD) and not self.optimizer.state_names() and not isinstance(self.optimizer.decay, Tensor) and not self.optimizer.decay
+        return plain and not (self.has_l1 or self.has_l2 or self.clipped)
 
     def penalty(self) -> Tensor | None:
         """Return l1 * sum |w| + l2 / 2 * sum w^2 of each network (K,), None where no network has either."""

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import manynets as mn
-from manynets.engines.losses import loss_for
+from manynets.tasks.losses import loss_for
 from manynets.engines.numpy import backward, dropout_masks, forward
 from manynets.engines.optimizers import Numbers, start_state, update
 from manynets.nn.initial import initial_parameters

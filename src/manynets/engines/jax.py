@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.engines.loop import EngineOutcome, Rows, Step, Watcher, refuse, run
-from manynets.engines.losses import Loss, loss_for
+from manynets.tasks.losses import Loss, loss_for
 from manynets.engines.optimizers import penalty, start_state, update
 from manynets.errors import MissingExtraError
 from manynets.spec import MLP, Recipe

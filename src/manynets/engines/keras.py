@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.engines.loop import EngineOutcome, Rows, Step, Watcher, batch_rows, refuse, run
-from manynets.engines.losses import Loss, loss_for
+from manynets.tasks.losses import Loss, loss_for
 from manynets.engines.optimizers import Numbers, penalty, state_arrays, update
 from manynets.errors import MissingExtraError, OptionError
 from manynets.spec import MLP, Recipe
@@ -179,7 +179,7 @@ class _Network:
         logs = self.model.fit(x, truth, batch_size=len(steps[0].rows), epochs=1, shuffle=False, verbose=0).history
         cost = float(self._host(self.optimizer.penalty.value))
         hits = [logs[f"hits{i}"][0] * len(rows) for i in range(self.counted)]
-        return np.array([[logs["reported"][0] * len(rows), weight.sum(), cost, len(steps), *hits]])
+        return np.array([[logs["reported"][0] * len(rows), weight.sum(), cost, *hits]])
 
     def scores(self, x: NDArray[Any]) -> NDArray[Any]:
         return self._host(self.model(x.astype(np.float32), training=False))

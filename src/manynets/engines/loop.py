@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
-from manynets.engines.losses import Loss
+from manynets.tasks.losses import Loss
 from manynets.engines.optimizers import Numbers
 from manynets.errors import OptionError
 from manynets.schedules import schedule_factors
@@ -76,7 +76,7 @@ class Engine(Protocol):
     """What a library does for the loop."""
 
     def advance(self, steps: Sequence[Step]) -> NDArray[np.float64]:
-        """Make these steps, all of one epoch; return a log (L, 4 + M) as `Loss.log` writes it, a row for one step or several."""
+        """Make these steps, all of one epoch; return a log (L, 3 + M) as `Loss.log` writes it, a row for one step or several."""
 
     def scores(self, x: Array) -> Array:
         """Return raw scores (N, O) in prediction mode."""
@@ -212,7 +212,7 @@ def run(
         for prefix, (mean, metric) in figures.items():
             entry |= {f"{prefix}loss": mean, f"{prefix}{task.metric}": metric}
         if recipe.l1 or recipe.l2:
-            entry["penalty"] = float(sums[2] / sums[3])
+            entry["penalty"] = float(sums[2] / (made - first))
         now = engine.parameters()
         seconds += time.perf_counter() - began
         entry["seconds"] = seconds
@@ -244,7 +244,7 @@ def _watched(recipe: Recipe, task: Task, entry: Mapping[str, float]) -> float:
 def _figures(sums: NDArray[np.float64], loss: Loss, spread: Array) -> tuple[float, float]:
     """Return mean loss and metric from the sums of a log."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(sums[0] / sums[1]), loss.metric(sums[4:] / sums[1], spread)
+        return float(sums[0] / sums[1]), loss.metric(sums[3:] / sums[1], spread)
 
 
 def _validate(engine: Engine, loss: Loss, rows: Rows) -> tuple[float, float]:
@@ -254,5 +254,5 @@ def _validate(engine: Engine, loss: Loss, rows: Rows) -> tuple[float, float]:
     for start in range(0, len(rows), ROWS_AT_ONCE):
         cut = slice(start, start + ROWS_AT_ONCE)
         target = loss.expand(rows.target[cut])
-        parts.append(loss.log(engine.scores(rows.x[cut])[None], target[None], weight[None, cut], np.zeros(1)))
+        parts.append(loss.log(engine.scores(rows.x[cut])[None], target[None], weight[None, cut]))
     return _figures(np.concatenate(parts).sum(axis=0), loss, loss.spread(rows.target, rows.weight))

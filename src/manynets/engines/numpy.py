@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.engines.loop import EngineOutcome, Rows, Step, Watcher, refuse, run
-from manynets.engines.losses import Loss, loss_for
+from manynets.tasks.losses import Loss, loss_for
 from manynets.engines.optimizers import penalty, start_state, update
 from manynets.spec import MLP, Activation, Recipe
 from manynets.tasks import Task

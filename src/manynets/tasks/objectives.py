@@ -30,9 +30,6 @@ Slope: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
 class Objective(abc.ABC):
     """A loss on raw scores, in the units that a network is trained in. Final classes: Softmax and Elementwise."""
 
-    hit_count: int
-    """M, the numbers of each row that the metric is made of."""
-
     @abc.abstractmethod
     def expand(self, target: Tensor, smoothing: Tensor | float, dtype: torch.dtype) -> Tensor:
         """Return the target (..., O) of encoded targets: class codes (...) or floats (..., O), labels smoothed."""
@@ -68,8 +65,6 @@ class Objective(abc.ABC):
 @final
 class Softmax(Objective):
     """Cross-entropy -sum_c t_c log softmax(z)_c; its derivative is softmax(z) - t."""
-
-    hit_count = 1
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -145,7 +140,6 @@ class Elementwise(Objective):
         self.total = total
         self.unit = unit  # (O,): what turns a loss on standardised targets into the user's unit
         self.scale = scale  # (O,): standard deviation of a regression target; None for labels
-        self.hit_count = 1 if scale is None else outputs
         self.smooth = smooth
         self.exponential = exponential  # scores are log-rates
 

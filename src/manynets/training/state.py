@@ -124,7 +124,7 @@ def _restore(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) 
         setattr(run.tracks, name, _like(f"tracks/{name}", getattr(run.tracks, name), tensors))
     run.tracks.columns = {name: list(tensors[f"history/{name}"].copy()) for name in values["columns"]}
     run.sums.steps = int(values["sums"])
-    wanted = (len(places), 3 + run.stepper.objective.hit_count if run.sums.steps else 0)
+    wanted = (len(places), 3 + run.stepper.loss.hit_count if run.sums.steps else 0)
     run.sums.totals = _like("sums/totals", np.empty(wanted), tensors)
     run.sums.first_bad = _like("sums/first_bad", run.sums.first_bad, tensors)
 

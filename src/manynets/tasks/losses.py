@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from manynets.errors import OptionError, one_of
 from manynets.spec import Recipe
-from manynets.tasks import Multiclass, Regression, Task
+from manynets.tasks.base import Task
+from manynets.tasks.classification import Multiclass
+from manynets.tasks.regression import Regression
 
 __all__ = ["Loss", "loss_for"]
 
@@ -93,13 +95,24 @@ class Loss:
         centred = target.astype(np.float64) - np.average(target.astype(np.float64), axis=0, weights=weight)
         return np.asarray(np.average(centred**2, axis=0, weights=weight))
 
-    def log(self, z: Array, t: Array, weight: Array, penalty: Array) -> NDArray[np.float64]:
-        """Return (S, 4 + M) for S batches, z (S, b, O) and weight (S, b): sums of loss and weight, penalty, steps, sums of hits."""
+    def log(self, z: Array, t: Array, weight: Array | None = None, penalty: Array | float = 0.0) -> NDArray[np.float64]:
+        """Return (..., 3 + M) for batches z (..., b, O) with target t, weight (..., b) and penalty (...).
+
+        These are sums over the rows of the batch: of the loss in the user's unit, of the weights; the penalty; sums of the M hits.
+        """
         with np.errstate(over="ignore", invalid="ignore"):
             z = z.astype(np.float64)
             loss, hits = self.report(np, z, t, self.unit), self.hits(np, z, t)
-            sums = [(loss * weight).sum(-1), weight.sum(-1), penalty, np.ones(len(z))]
-            return np.concatenate([np.stack(sums, axis=-1), (hits * weight[..., None]).sum(-2)], axis=-1)
+            weight = np.ones_like(loss) if weight is None else weight
+            out = np.empty((*loss.shape[:-1], 3 + hits.shape[-1]))
+            out[..., 0], out[..., 1], out[..., 2] = (loss * weight).sum(-1), weight.sum(-1), penalty
+            out[..., 3:] = (hits * weight[..., None]).sum(-2)
+            return out
+
+    @property
+    def hit_count(self) -> int:
+        """M, the numbers of each row that the metric is made of."""
+        return self.outputs if self.kind == "number" else 1
 
 
 # Cross-entropy of classes: -sum_c t_c log softmax(z)_c. The t of a row sum to 1, so its derivative is softmax(z) - t.

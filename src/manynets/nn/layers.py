@@ -1,0 +1,55 @@
+"""The forward pass of one network in training, layer by layer: autograd starts from it, and the diagnosis of a divergence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from manynets.data.batches import normalisers
+from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.population import BN_EPS, BN_MOMENTUM, Shape
+
+__all__ = ["training_outputs"]
+
+
+def training_outputs(
+    shape: Shape,
+    parameters: Mapping[str, Tensor],
+    h: Tensor,
+    *,
+    masks: Mapping[int, Tensor],
+    weight: Tensor | None = None,
+    statistics: Mapping[str, Tensor] | None = None,
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the name and the output (b, units) of each layer after its activation; the last are the scores.
+
+    h: the batch (b, D). masks: what the input of a layer (0: the columns) is multiplied by, (b, units). weight: of the rows (b, 1),
+    None if all count alike. statistics: running mean and variance of batch norm, which are moved; None: nothing is moved.
+    """
+    for i, (name, _, _) in enumerate(shape.layers):
+        if i in masks:
+            h = h * masks[i]
+        h = nn.functional.linear(h, parameters[f"{name}.weight"], parameters.get(f"{name}.bias"))
+        if i < len(shape.hidden):
+            if shape.batch_norm:
+                running = None if statistics is None else (statistics[f"norm{i}.running_mean"], statistics[f"norm{i}.running_var"])
+                h = _batch_norm(h, parameters[f"norm{i}.weight"], parameters[f"norm{i}.bias"], weight, running)
+            h = ACTIVATIONS[shape.activation].call(h)
+        yield name, h
+
+
+def _batch_norm(z: Tensor, gain: Tensor, shift: Tensor, weight: Tensor | None, running: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Return gain (z - mean) / sqrt(var + eps) + shift over the rows of a batch z (b, units), which move the running statistics."""
+    z = z.to(gain.dtype)  # autocast gives bfloat16, in which means and variances would lose their digits
+    w = torch.ones_like(z[:, :1]) if weight is None else weight
+    _, rows, unbiased = normalisers(w)
+    mean = (z * w).sum(0, keepdim=True) / rows
+    centred = z - mean
+    squares = (centred * centred * w).sum(0, keepdim=True)
+    if running is not None:
+        with torch.no_grad():
+            for buffer, value in zip(running, (mean, squares / unbiased), strict=True):
+                buffer.lerp_(value.detach()[0], BN_MOMENTUM)
+    return centred * torch.rsqrt(squares / rows + BN_EPS) * gain + shift

@@ -1,0 +1,152 @@
+"""Steps by torch's autograd: any module, every option. It is written to be read, and the reference for the other two.
+
+For each network:  forward: the scores s = f(x; w) of a batch;  loss: L = sum_r share_r * loss(s_r, y_r), where share_r is the weight of
+row r over that of the batch;  backward: g = dL/dw;  update: penalties, clipping and the optimizer (`manynets.optim`).
+On the CPU one network has the bits of a plain torch loop.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from manynets.data.batches import normalisers
+from manynets.nn.dropout import Masks
+from manynets.nn.layers import training_outputs
+from manynets.nn.population import Population
+from manynets.optim import Coefficient, Update, optimizer_for, step_coefficients
+from manynets.spec import MLP
+from manynets.training.module import ModulePopulation
+from manynets.training.settings import private_generators, seeded_states
+from manynets.training.steppers.base import Array, Host, Log, Stepper
+
+__all__ = ["Autograd"]
+
+
+class Autograd(Stepper):
+    """One network after the other; of a user's module there is only one. precision="bf16" multiplies in bfloat16, by autocast."""
+
+    name = "autograd"
+
+    def _prepare(self) -> None:
+        recipe, population = self.recipe, self.population
+        self.networks = [_Network(self, k) for k in range(len(self.members))]
+        if isinstance(population, ModulePopulation) and not hasattr(self, "generators"):
+            self.generators = seeded_states(recipe.seed, self.device)
+
+    def advance(self, rates: Host) -> Log:
+        log = []
+        planned = [network.coefficients(rates[:, k : k + 1], self.steps_before + self.step) for k, network in enumerate(self.networks)]
+        module = isinstance(self.population, ModulePopulation)
+        with private_generators(self.generators, self.device) if module else nullcontext():
+            for now in zip(*planned, strict=True):
+                log.append([network.step(self.step, own) for network, own in zip(self.networks, now, strict=True)])
+                self.step += 1
+        return np.array(log)
+
+    def capture(self) -> dict[str, Tensor]:
+        tensors = super().capture()
+        if isinstance(self.population, ModulePopulation):
+            tensors |= {f"generator/{name}": state for name, state in self.generators.items()}
+            named = self.population.module.named_buffers()
+            tensors |= {f"buffer/{name}": buffer for name, buffer in named if not buffer.is_floating_point()}
+        return tensors
+
+    def restore(self, tensors: Mapping[str, Array], step: int) -> None:
+        super().restore(tensors, step)
+        if isinstance(self.population, ModulePopulation):
+            self.population.push()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Batch:
+    """The rows of one step: x (b, D), target (b, O), weight (b,) or None, share (b,) or ()."""
+
+    x: Tensor
+    target: Tensor
+    weight: Tensor | None
+    share: Tensor
+
+
+class _Network:
+    """Network k of a stepper: its parameters as leaves of autograd's graph, its gradient, its update."""
+
+    def __init__(self, owner: Autograd, k: int) -> None:
+        self.owner, self.k, self.member, self.objective = owner, k, owner.members[k], owner.objective
+        population, recipe = owner.population, self.member.recipe
+        flat = population.flat[k : k + 1]
+        self.grad = population.grad if isinstance(population, ModulePopulation) else torch.zeros_like(flat)
+        state = {name: tensor[k : k + 1] for name, tensor in owner.state.items()}
+        optimizer = optimizer_for([recipe.optimizer], flat)
+        self.update = Update(optimizer, [recipe], flat, self.grad, {n: state[n] for n in optimizer.state_names()}, population.weight_count)
+        self.own_weight = None if self.member.weight is None else torch.from_numpy(self.member.weight).to(flat)
+        device = owner.device.type
+        self.autocast = torch.autocast(device, torch.bfloat16) if recipe.precision == "bf16" else nullcontext()
+        if isinstance(population, Population):
+            spec = self.member.spec
+            assert isinstance(spec, MLP)
+            one = Population(population.shape, flat, population.statistics[k : k + 1])
+            self.leaves = {name: view[0].detach().requires_grad_() for name, view in one.parameters.items()}
+            self.statistics = {name: view[0] for name, view in one.buffers.items()}
+            grads = Population(population.shape, self.grad, population.statistics[k : k + 1])
+            self.out = [grads.parameters[name][0] for name in self.leaves]
+            rates = np.array([[spec.input_dropout, *spec.dropouts]])
+            self.masks = Masks([recipe.seed], (population.shape.in_features, *population.shape.hidden), rates, flat)
+
+    def coefficients(self, rates: Host, step: int) -> list[list[Coefficient]]:
+        """Return the optimizer's coefficients of each of the next steps, at the learning rates (n, 1)."""
+        return step_coefficients(self.update.optimizer.coefficients(rates, step), self.grad)
+
+    def step(self, step: int, now: Sequence[Coefficient]) -> Host:
+        """Make a step at the optimizer's coefficients `now`; return what is reported of it (`Log`)."""
+        batch = self.batch(step)
+        with torch.enable_grad():
+            with self.autocast:
+                scores = self.forward(batch, step)
+            loss = (self.objective.rows(scores.to(batch.x.dtype), batch.target) * batch.share).sum()
+        self.backward(loss)
+        penalty = self.update.penalty()
+        weight = None if batch.weight is None else batch.weight.double().cpu().numpy()
+        values = (scores.detach().to(batch.x.dtype), batch.target)
+        line = self.owner.loss.log(*(value.cpu().numpy() for value in values), weight, 0.0 if penalty is None else float(penalty[0]))
+        scale = self.owner.penalty_scale(line[1:2], slice(self.k, self.k + 1))
+        self.update.step(now, None if scale is None else self.grad.new_tensor(scale).unsqueeze(1))
+        return line
+
+    def batch(self, step: int) -> _Batch:
+        """Return the rows of a step."""
+        rows, recipe = self.owner.problem.rows, self.member.recipe
+        index = torch.from_numpy(self.owner.batches.rows_of(self.k, *divmod(step, self.owner.batches.steps))).to(rows.x.device)
+        x = rows.x[index]
+        target = self.objective.expand(rows.target[index], recipe.label_smoothing, x.dtype)
+        weights = rows.weight if self.own_weight is None else self.own_weight
+        if weights is None:
+            return _Batch(x, target, None, x.new_tensor(1.0 / len(x)))
+        weight = weights[index]
+        return _Batch(x, target, weight, normalisers(weight.unsqueeze(-1))[0].squeeze(-1))
+
+    def forward(self, batch: _Batch, step: int) -> Tensor:
+        """Return the scores (b, O) of a batch in training."""
+        population = self.owner.population
+        if isinstance(population, ModulePopulation):
+            population.module.train()
+            return population.scored(batch.x, self.owner.problem.task.outputs)
+        weight = None if batch.weight is None else batch.weight.unsqueeze(-1)
+        masks = {i: kept[0, 0].to(batch.x.dtype) * self.masks.scales[i][0] for i, kept in self.masks.make(step, 1, len(batch.x)).items()}
+        *_, (_, scores) = training_outputs(population.shape, self.leaves, batch.x, masks=masks, weight=weight, statistics=self.statistics)
+        return scores
+
+    def backward(self, loss: Tensor) -> None:
+        """Write the gradient of a loss."""
+        if isinstance(self.owner.population, ModulePopulation):
+            self.grad.zero_()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.owner.population.pull()
+            return
+        for out, grad in zip(self.out, torch.autograd.grad(loss, list(self.leaves.values())), strict=True):
+            out.copy_(grad)

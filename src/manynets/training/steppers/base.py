@@ -1,0 +1,150 @@
+"""What every stepper offers the loop, and what all of them have in common."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from manynets.data.batches import Batches
+from manynets.errors import OptionError
+from manynets.nn.population import Population, Shape
+from manynets.optim import optimizer_for
+from manynets.spec import MLP
+from manynets.tasks.losses import Loss, loss_for
+from manynets.tasks.objectives import Objective, objective_for
+from manynets.training.members import Member, Problem, batch_rows
+from manynets.training.module import ModulePopulation
+from manynets.training.threads import best_threads
+from manynets.training.validation import Validation
+
+__all__ = ["Array", "Host", "Log", "Stepper"]
+
+Host: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[Any]
+Log: TypeAlias = NDArray[np.float64]
+"""What is reported of each of n steps and K networks, (n, K, 3 + M): the loss summed over the rows of the batch (weighted, in the unit
+of the user's target), the sum of their weights, the penalty l1 sum |w| + l2 / 2 sum w^2 before the step, and the M hits that the metric
+is made of (`manynets.tasks.losses`), summed over the rows."""
+
+
+class Stepper(abc.ABC):
+    """Makes steps of K networks of one shape, forward, backward, update, in a way that the loop does not know.
+
+    Networks, batches and the optimizer's state are the same whatever the stepper; a subclass owns its buffers.
+
+    members: the K networks. population: their parameters (K, P) and running statistics. state: the optimizer's tensors (K, P).
+    step: steps made so far. batches: which rows each step takes; validation: the rows that `evaluate` takes, None for none.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, problem: Problem, members: Sequence[Member]) -> None:
+        first, x = members[0], problem.rows.x
+        self.problem, self.members, self.recipe = problem, list(members), first.recipe
+        self.objective: Objective = objective_for(problem.task, self.recipe)
+        self.loss: Loss = loss_for(problem.task, self.recipe)  # the same in NumPy, for the log
+        self.device, self.dtype = x.device, x.dtype
+        self.step = first.start
+        self.alive = np.ones(len(members), dtype=bool)  # networks that have ended may be left out of the steps
+        self.steps_before = first.progress.steps - first.start  # of the optimizer, in earlier trainings
+        counts = [len(problem.rows) if m.rows is None else len(m.rows) for m in members]
+        self.batch_size = batch_rows(self.recipe, counts[0])
+        self.merges = isinstance(first.spec, nn.Module) or first.spec.batch_norm  # batch norm cannot take a batch of one row
+        if isinstance(first.spec, MLP) and first.spec.batch_norm and min(self.batch_size, *counts) == 1:
+            raise OptionError("batch_norm needs at least 2 rows in a batch; use a larger batch_size, or batch_norm=False")
+        self.population: Population | ModulePopulation
+        if isinstance(first.spec, nn.Module):
+            self.population = ModulePopulation(first.spec, device=self.device, dtype=self.dtype)
+            self.widest = 1024
+        else:
+            shape = Shape.of(first.spec, x.shape[1], problem.task.outputs)
+            self.population = Population.start(shape, [m.initial for m in members], device=self.device, dtype=self.dtype)
+            self.widest = max(shape.in_features, shape.out_features, *shape.hidden, 1)
+        self._assemble({name: self._started(name) for m in members for name in m.progress.optimizer})
+
+    def _started(self, name: str) -> Tensor:
+        """Return the optimizer's tensor (K, P) as earlier trainings of the networks left it, zeros where there was none."""
+        out = torch.zeros_like(self.population.flat)
+        for k, member in enumerate(self.members):
+            if name in member.progress.optimizer:
+                out[k] = torch.from_numpy(np.array(member.progress.optimizer[name]))
+        return out
+
+    def _assemble(self, before: Mapping[str, Tensor]) -> None:
+        """Make what depends on which networks there are. before: the optimizer's tensors, as far as there are any."""
+        members, flat = self.members, self.population.flat
+        recipes = [member.recipe for member in members]
+        own, weights = [member.rows for member in members], [member.weight for member in members]
+        self.batches = Batches(
+            self.problem.rows,
+            own=own,
+            weights=weights,
+            orders=[member.order for member in members],
+            batch_size=self.batch_size,
+            merge_single=self.merges,
+        )
+        self.optimizer = optimizer_for([recipe.optimizer for recipe in recipes], flat)
+        self.state = {name: before[name] if name in before else torch.zeros_like(flat) for name in self.optimizer.state_names()}
+        self.validation: Validation | None = None
+        apart = self.problem.validation
+        if apart is not None or members[0].validation_rows is not None:
+            held = [member.validation_rows if apart is None else None for member in members]
+            rows, weighing = (self.problem.rows, weights) if apart is None else (apart, None)
+            self.validation = Validation(rows, held, self.objective, widest=self.widest, weights=weighing)
+        meant = [member.penalty_rows for member in members]
+        self.penalty_rows = None if None in meant else np.array(meant, dtype=np.float64)
+        self._prepare()
+
+    @abc.abstractmethod
+    def _prepare(self) -> None:
+        """Make the stepper's own buffers for the networks at hand."""
+
+    # ------------------------------------------------------------------------------------------------ what the loop calls
+
+    @abc.abstractmethod
+    def advance(self, rates: Host) -> Log:
+        """Make n steps at the learning rates (n, K), and return their log. All lie in one epoch."""
+
+    def evaluate(self) -> Host | None:
+        """Return the sums (K, 2 + M) over the validation rows: loss, weight and hits, None where there are no such rows."""
+        return None if self.validation is None else self.validation.sums(self.population.scores)
+
+    def capture(self) -> dict[str, Tensor]:
+        """Return the tensors that decide about every later step, besides `step`. They are the stepper's own."""
+        named = {"weights": self.population.flat, "statistics": self.population.statistics}
+        return named | {f"optimizer/{name}": tensor for name, tensor in self.state.items()}
+
+    def restore(self, tensors: Mapping[str, Array], step: int) -> None:
+        """Go on from what `capture` returned after that many steps; ValueError or KeyError for what does not fit."""
+        for name, target in self.capture().items():
+            if tuple(target.shape) != tensors[name].shape:
+                raise ValueError(f"{name} has the shape {tensors[name].shape} instead of {tuple(target.shape)}")
+            target.copy_(torch.from_numpy(tensors[name].copy()))
+        self.step = step
+
+    def take(self, places: Sequence[int]) -> None:
+        """Go on with the networks at these places only."""
+        assert isinstance(self.population, Population)
+        index = torch.tensor(places, device=self.device)
+        self.members, self.alive = [self.members[k] for k in places], self.alive[list(places)]
+        self.population = self.population.take(index)
+        self._assemble({name: tensor.index_select(0, index) for name, tensor in self.state.items()})
+
+    # ------------------------------------------------------------------------------------------------ what subclasses share
+
+    def threads(self) -> int:
+        """Return how many of torch's threads make the steps quickest; see `manynets.training.threads`."""
+        return best_threads(self.population.weight_count, self.batch_size * len(self.members), self.widest, self.dtype)
+
+    def penalty_scale(self, weights: Host, k: int | slice = slice(None)) -> Host | None:
+        """Return what l1 and l2 are multiplied by in a batch whose rows weigh so much, (..., K); None for 1.
+
+        See `Member.penalty_rows`. k: of this network only.
+        """
+        return None if self.penalty_rows is None else self.penalty_rows[k] / np.where(weights == 0, 1.0, weights)

@@ -1,0 +1,283 @@
+"""Steps by the written-out gradient in torch: for networks whose matrix products dominate, on the CPU and on CUDA.
+
+For every layer, with h its input (K, b, D), W its weights (K, H, D) and d the derivative of each network's loss by z (K, b, H):
+
+    forward:   z = h W^T + b,   a = f(norm(z)),   h of the next layer = a * mask
+    backward:  dW = d^T h,   db = sum_rows d,   dh = d W,   d of the layer below = norm'(dh * mask * f'(z))
+
+and d of the last layer is share_r * dloss/ds. A plain SGD step is made inside the products: d is multiplied by -lr at the top, and
+dW and db are added to the weights themselves. Networks are the leading axis of every tensor, also where there is only one. All that
+a step writes are buffers made once for each size of a batch. On CUDA a step is captured as a graph and replayed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from manynets.data.batches import Chunk, normalisers
+from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.dropout import Masks
+from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population
+from manynets.optim import Coefficient, Update, coefficient, step_coefficients
+from manynets.spec import MLP
+from manynets.training.steppers.base import Host, Log, Stepper
+
+__all__ = ["ClosedForm"]
+
+INPUT_BYTES = 4 << 20  # of scores, targets and masks of the steps that are prepared together: more would leave the cache of a core
+MOST_STEPS = 256
+
+
+@dataclasses.dataclass
+class Inputs:
+    """What one or several steps read besides the weights; tensors have the steps as their first axis, and `at` takes one of them.
+
+    index (S, K, b): rows. target (S, K, b, O). share (S, K, b, 1), or a number: of each row in its batch. weight (S, K, b, 1): of each
+    row, None if all count alike; rows and unbiased (S, K, 1, 1), or numbers: what batch norm divides by (`normalisers`).
+    kept: of each layer that drops units, which it keeps (S, K, b, units). now (S, C): the optimizer's coefficients. penalty_scale
+    (S, K, 1): what l1 and l2 are multiplied by, None for 1.
+    """
+
+    index: Tensor
+    target: Tensor
+    share: Any
+    weight: Any
+    rows: Any
+    unbiased: Any
+    kept: dict[int, Tensor]
+    now: list[list[Coefficient]]
+    penalty_scale: Tensor | None
+
+    def at(self, s: int) -> Inputs:
+        """Return the inputs of one step."""
+
+        def one(value: Any) -> Any:
+            return value[s] if isinstance(value, Tensor) else value
+
+        tensors = (one(getattr(self, name)) for name in ("index", "target", "share", "weight", "rows", "unbiased"))
+        kept = {i: units[s] for i, units in self.kept.items()}
+        return Inputs(*tensors, kept, [self.now[s]], one(self.penalty_scale))
+
+
+class Buffers:
+    """What the steps of one batch size write: of each layer its input h, z, a, the derivative d, and masks."""
+
+    def __init__(self, owner: ClosedForm, size: int) -> None:
+        shape, k = owner.shape, owner.population.size
+
+        def made(units: int) -> Tensor:
+            return owner.grad.new_empty(k, size, units)
+
+        in_place = ACTIVATIONS[shape.activation].from_output
+        self.x = made(shape.in_features)
+        self.z = [made(units) for units in shape.hidden]
+        self.norm = [Norm(owner, i, z) if shape.batch_norm else None for i, z in enumerate(self.z)]
+        before = [z if norm is None else norm.out for z, norm in zip(self.z, self.norm, strict=True)]  # the activation
+        self.before = before
+        self.a = [one if in_place else made(units) for one, units in zip(before, shape.hidden, strict=True)]
+        self.masks = {i: made(owner.masks.widths[i]) for i in owner.masks.active}
+        self.h = [made(h.shape[-1]) if i in self.masks else h for i, h in enumerate([self.x, *self.a])]
+        self.scores = made(shape.out_features)
+        self.ones = owner.grad.new_ones(k, 1, size)
+        self.penalty: Tensor | None = None
+        self.d = [*(made(units) for units in shape.hidden), made(shape.out_features)]
+
+
+class Norm:
+    """Batch norm of one hidden layer: y = g n + b with n = (z - mean) / sqrt(var + eps) over the rows of the batch."""
+
+    def __init__(self, owner: ClosedForm, i: int, z: Tensor) -> None:
+        def row(side: Population, name: str) -> Tensor:
+            return (side.parameters | side.buffers)[f"norm{i}.{name}"].unsqueeze(1)
+
+        self.gain, self.shift = row(owner.parameters, "weight"), row(owner.parameters, "bias")
+        self.d_gain, self.d_shift = row(owner.grads, "weight"), row(owner.grads, "bias")
+        self.running_mean, self.running_var = row(owner.parameters, "running_mean"), row(owner.parameters, "running_var")
+        self.normal, self.out, self.product = (torch.empty_like(z) for _ in range(3))
+        self.mean, self.var, self.inverse, self.part = (z.new_empty(z.shape[0], 1, z.shape[2]) for _ in range(4))
+
+    def forward(self, z: Tensor, now: Inputs) -> None:
+        """Write y of z to `out`, and move the running mean and variance."""
+        weighted = z if now.weight is None else torch.mul(z, now.weight, out=self.product)
+        torch.sum(weighted, 1, keepdim=True, out=self.mean).div_(now.rows)
+        torch.sub(z, self.mean, out=self.normal)
+        torch.mul(self.normal, self.normal, out=self.product)
+        if now.weight is not None:
+            self.product.mul_(now.weight)
+        torch.sum(self.product, 1, keepdim=True, out=self.var)
+        torch.div(self.var, now.rows, out=self.part).add_(BN_EPS)
+        self.normal.mul_(torch.rsqrt(self.part, out=self.inverse))
+        torch.addcmul(self.shift, self.normal, self.gain, out=self.out)
+        self.running_mean.lerp_(self.mean, BN_MOMENTUM)
+        self.running_var.lerp_(self.var.div_(now.unbiased), BN_MOMENTUM)
+
+    def backward(self, d: Tensor, now: Inputs) -> None:
+        """Turn d = dLoss/dy into dLoss/dz in place: g inv (d - w sum(d) / W - w n sum(d n) / W), w the weights, W their sum."""
+        torch.sum(d, 1, keepdim=True, out=self.d_shift)
+        torch.sum(torch.mul(d, self.normal, out=self.product), 1, keepdim=True, out=self.d_gain)
+        torch.div(self.d_shift, now.rows, out=self.mean)
+        torch.div(self.d_gain, now.rows, out=self.part)
+        torch.addcmul(self.mean, self.normal, self.part, out=self.product)
+        if now.weight is not None:
+            self.product.mul_(now.weight)
+        d.sub_(self.product).mul_(torch.mul(self.gain, self.inverse, out=self.part))
+
+
+class ClosedForm(Stepper):
+    """K networks of one shape together: their products are batched."""
+
+    name = "closed_form"
+
+    def _prepare(self) -> None:
+        population, members = self.population, self.members
+        assert isinstance(population, Population)
+        self.shape = shape = population.shape
+        self.kind = ACTIVATIONS[shape.activation]
+        self.grad = torch.zeros_like(population.flat)
+        self.parameters, self.grads = population, Population(shape, self.grad, population.statistics)
+        names = [name for name, _, _ in shape.layers]
+        self.weights, self.d_weights = ([side.parameters[f"{n}.weight"] for n in names] for side in (population, self.grads))
+        self.biases, self.d_biases = (
+            [side.parameters[f"{n}.bias"].unsqueeze(1) for n in names] if shape.bias else [] for side in (population, self.grads)
+        )
+        recipes = [member.recipe for member in members]
+        self.update = Update(self.optimizer, recipes, population.flat, self.grad, self.state, population.weight_count)
+        self.plain_sgd = self.update.is_plain_sgd and not shape.batch_norm
+        self._write_gradient(to_weights=self.plain_sgd)
+        self.smoothing = coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3)
+        specs = [member.spec for member in members if isinstance(member.spec, MLP)]
+        rates = np.array([(spec.input_dropout, *spec.dropouts) for spec in specs], dtype=np.float64)
+        self.masks = Masks([recipe.seed for recipe in recipes], (shape.in_features, *shape.hidden), rates, population.flat)
+        self._buffers: dict[int, Buffers] = {}
+        units = 2 * shape.out_features + sum(self.masks.widths[i] for i in self.masks.active)
+        self.most = max(1, min(MOST_STEPS, INPUT_BYTES // (population.size * self.batch_size * units * self.grad.element_size())))
+
+    def advance(self, rates: Host) -> Log:
+        log, end = [], self.step + len(rates)
+        now = step_coefficients(self.optimizer.coefficients(rates, self.steps_before + self.step), self.grad)
+        while self.step < end:
+            chunk = self.batches.chunk(*divmod(self.step, self.batches.steps), min(end - self.step, self.most))
+            count = len(chunk.index)
+            log.append(self._make_steps(chunk, now[:count]))
+            now, self.step = now[count:], self.step + count
+        return np.concatenate(log)
+
+    def _write_gradient(self, *, to_weights: bool) -> None:
+        """Have the way back add to the weights themselves, or write over the gradient."""
+        self.beta = 1 if to_weights else 0
+        self.out_weights, self.out_biases = (self.weights, self.biases) if to_weights else (self.d_weights, self.d_biases)
+
+    def gradient(self) -> tuple[Host, Host, Host]:
+        """Return the objective (K,) of the next batch, loss and penalties, its gradient (K, P), and a line of the log (K, 3 + M).
+
+        Nothing changes: neither weights nor the count of steps.
+        """
+        chunk = self.batches.chunk(*divmod(self.step, self.batches.steps), 1)
+        now, b = self._inputs(chunk, [[]]).at(0), Buffers(self, chunk.index.shape[2])
+        self.plain_sgd = False
+        self._write_gradient(to_weights=False)
+        self._forward(b, now)
+        self._backward(b, now)
+        share = now.share.squeeze(-1) if isinstance(now.share, Tensor) else now.share
+        loss, penalty = (self.objective.rows(b.scores, now.target) * share).sum(-1), self.update.penalty()
+        self.update.add_penalties(now.penalty_scale)
+        line = self._log(b.scores, now.target, None if chunk.weight is None else chunk.weight[0], penalty)
+        return loss.double().cpu().numpy() + line[:, 2], self.grad.double().cpu().numpy(), line
+
+    def _make_steps(self, chunk: Chunk, now: list[list[Coefficient]]) -> Log:
+        """Make the steps of a chunk; return their log."""
+        count, _, size = chunk.index.shape
+        if size not in self._buffers:
+            self._buffers[size] = Buffers(self, size)
+        b, inputs = self._buffers[size], self._inputs(chunk, now)
+        scores = torch.empty_like(inputs.target)
+        penalties = self.grad.new_empty(count, self.population.size) if self.update.has_l1 or self.update.has_l2 else None
+        for s in range(count):
+            self._step(b, inputs.at(s))
+            scores[s].copy_(b.scores)
+            if penalties is not None:
+                penalties[s].copy_(b.penalty)
+        return self._log(scores, inputs.target, chunk.weight, penalties)
+
+    def _log(self, scores: Tensor, target: Tensor, weight: Tensor | None, penalty: Tensor | None) -> Log:
+        weights = None if weight is None else weight.double().cpu().numpy()
+        penalties = 0.0 if penalty is None else penalty.double().cpu().numpy()
+        return self.loss.log(scores.cpu().numpy(), target.cpu().numpy(), weights, penalties)
+
+    def _inputs(self, chunk: Chunk, now: list[list[Coefficient]]) -> Inputs:
+        """Return what the steps of a chunk read."""
+        count, _, size = chunk.index.shape
+        label = self.problem.rows.target[chunk.index]
+        target = self.objective.expand(label.flatten(0, 1), self._smoothing(count), self.dtype).unflatten(0, (count, -1))
+        scale = None
+        weight, share, rows, unbiased = None, 1.0 / size, float(size), float(size - 1)
+        if chunk.weight is not None:
+            weight = chunk.weight.unsqueeze(-1)
+            share, rows, unbiased = normalisers(weight)
+        if self.penalty_rows is not None:
+            weights = np.full((count, 1), float(size)) if chunk.weight is None else chunk.weight.sum(-1).double().cpu().numpy()
+            scale = torch.as_tensor(self.penalty_scale(weights), dtype=self.dtype, device=self.device).unsqueeze(-1)
+        return Inputs(chunk.index, target, share, weight, rows, unbiased, self.masks.make(self.step, count, size), now, scale)
+
+    def _smoothing(self, count: int) -> Coefficient:
+        return self.smoothing.repeat(count, 1, 1) if isinstance(self.smoothing, Tensor) else self.smoothing
+
+    # -------------------------------------------------------------------------------------------------------------- a step
+
+    def _step(self, b: Buffers, now: Inputs) -> None:
+        """Forward, backward, update: one step of all networks. The scores, and the penalty before it, are left in b."""
+        self._forward(b, now)
+        self._backward(b, now)
+        if not self.plain_sgd:
+            b.penalty = self.update.penalty()
+            self.update.step(now.now[0], now.penalty_scale)
+
+    def _forward(self, b: Buffers, now: Inputs) -> None:
+        """Write the scores, and what the way back needs."""
+        torch.index_select(self.problem.rows.x, 0, now.index.reshape(-1), out=b.x.view(-1, b.x.shape[2]))
+        for i, weight in enumerate(self.weights):
+            if i in b.masks:
+                mask = torch.mul(now.kept[i], self.masks.scales[i], out=b.masks[i])
+                torch.mul(b.x if i == 0 else b.a[i - 1], mask, out=b.h[i])
+            z = b.scores if i == len(b.z) else b.z[i]
+            if self.biases:
+                torch.baddbmm(self.biases[i], b.h[i], weight.mT, out=z)
+            else:
+                torch.bmm(b.h[i], weight.mT, out=z)
+            if i < len(b.z):
+                norm = b.norm[i]
+                if norm is not None:
+                    norm.forward(z, now)
+                self.kind.run(b.before[i], b.a[i])
+
+    def _backward(self, b: Buffers, now: Inputs) -> None:
+        """Write the gradient."""
+        self.objective.gradient(b.scores, now.target, out=b.d[-1])
+        b.d[-1].mul_(now.share)
+        if self.plain_sgd:
+            rate = now.now[0][0]
+            b.d[-1].mul_(-rate if isinstance(rate, float) else -rate.unsqueeze(-1))
+        for i in range(len(self.weights) - 1, -1, -1):
+            d = b.d[i]
+            below = torch.bmm(d, self.weights[i], out=b.d[i - 1]) if i else None
+            # written over what was there (beta = 0), or, where they are the weights themselves, added to it (beta = 1)
+            out = self.out_weights[i]
+            if i == 0:  # the first matrix lies turned
+                torch.baddbmm(out.mT, b.h[0].mT, d, beta=self.beta, out=out.mT)
+            else:
+                torch.baddbmm(out, d.mT, b.h[i], beta=self.beta, out=out)
+            if self.biases:
+                torch.baddbmm(self.out_biases[i], b.ones, d, beta=self.beta, out=self.out_biases[i])
+            if below is None:
+                return
+            if i in b.masks:
+                below.mul_(b.masks[i])
+            self.kind.back(below, b.before[i - 1], b.a[i - 1])
+            norm = b.norm[i - 1]
+            if norm is not None:
+                norm.backward(below, now)

@@ -1,0 +1,3 @@
+from manynets.training.steppers.closed_form import ClosedForm
+class Compiled(ClosedForm):
+    name="compiled"

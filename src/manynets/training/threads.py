@@ -1,0 +1,60 @@
+"""How many threads torch is given: no more than help.
+
+torch's threads wait for each other by spinning. Where another process keeps a core busy, two threads may take ten times as long as one
+thread, and small products are quicker on one thread anywhere. So products of the size at hand are timed before the first step.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+
+import torch
+
+from manynets.training.steppers.core import usable_threads
+
+__all__ = ["best_threads", "most_threads"]
+
+SMALL_STEP = 4e7  # multiplications in a step below which a second thread is not worth its risk
+GAIN = 0.8  # share of one thread's time below which more threads are taken
+ROUNDS = 7
+_FIRST_PROCESS = os.getpid()
+
+
+def most_threads() -> int:
+    """Return how many threads may run: the user's own setting, at most as many as this process has processors.
+
+    A forked child gets one: torch's threads do not live on in it, and it would wait for them for ever.
+    """
+    if os.getpid() != _FIRST_PROCESS:
+        return 1
+    return min(torch.get_num_threads(), usable_threads())
+
+
+def best_threads(matrices: int, rows: int, widest: int, dtype: torch.dtype) -> int:
+    """Return how many threads make a step quickest.
+
+    matrices: numbers in a network's weight matrices; rows: of a step, of all networks together; widest: units of the widest layer.
+    """
+    most = most_threads()
+    if most == 1 or 3.0 * rows * matrices < SMALL_STEP:
+        return 1
+    before = torch.get_num_threads()
+    left = torch.ones(max(1, min(rows, 512)), max(1, min(widest, 1024)), dtype=dtype)
+    right = torch.ones(left.shape[1], max(1, min(1024, matrices // left.shape[1] + 1)), dtype=dtype)
+    out = torch.empty(left.shape[0], right.shape[1], dtype=dtype)
+    seconds: dict[int, list[float]] = {1: [], most: []}
+    try:
+        for _ in range(ROUNDS + 1):
+            for threads, taken in seconds.items():
+                torch.set_num_threads(threads)
+                began = time.perf_counter()
+                for _ in range(3):
+                    torch.mm(left, right, out=out)
+                taken.append(time.perf_counter() - began)
+    finally:
+        torch.set_num_threads(before)
+    one, many = (statistics.median(taken[1:]) for taken in (seconds[1], seconds[most]))
+    # the slowest round counts as well: a thread that waits for a busy core stalls every product
+    return most if many < GAIN * one and max(seconds[most][1:]) < 2 * one else 1
