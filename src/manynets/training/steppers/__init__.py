@@ -1,0 +1,1 @@
+"""Steppers: the ways to make the steps of a run."""
