@@ -1,5 +1,5 @@
 # Needs python3.11, pip and make; everything else is set up in .venv at the first call and again when
-# pyproject.toml or constraints.txt change. On Linux the default torch wheel brings CUDA; for the small CPU wheel:
+# pyproject.toml, constraints.txt or the compiled core change. On Linux the default torch wheel brings CUDA; for the small CPU wheel:
 #   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test
 
 PYTHON ?= python3.11
@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
+CORE := src/manynets/training/steppers/core.cpp hatch_build.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format bench clean
@@ -18,7 +19,7 @@ READY_BENCH := $(VENV)/.ready-bench
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt $(CORE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) pip
 	$(PIP) --group dev

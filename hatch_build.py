@@ -1,0 +1,127 @@
+"""Compile the training core: as hatchling's build hook for wheels and editable installs, or in place with `python hatch_build.py`.
+
+Without a C++ compiler, or with MANYNETS_NO_CORE=1, the package is installed without the core, and torch does its work.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+try:
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+except ImportError:  # as a script it needs no hatchling
+    BuildHookInterface = object  # type: ignore[assignment, misc]
+
+FOLDER = Path(__file__).parent / "src" / "manynets" / "training" / "steppers"
+SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+LIBRARY = FOLDER / f"libcore{SUFFIX}"  # not core.so, which Python would import instead of core.py
+
+FLAGS = ["-std=c++17", "-O3", "-Wall", "-Wextra", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+AVX2 = ["-mavx", "-mavx2", "-mfma", "-mbmi", "-mbmi2"]
+AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
+# the copies of the kernels for x86-64, of which the driver takes one at run time
+COPIES = {
+    "base": ["-msse4.2", "-DMANYNETS_ALL_SETS"],
+    "avx2": [*AVX2, "-DMANYNETS_SET=avx2"],
+    "avx512": [*AVX512, "-DMANYNETS_SET=avx512"],
+}
+
+
+def compilers() -> list[list[str]]:
+    """Return the C++ compilers to try, as commands."""
+    if chosen := os.environ.get("CXX"):
+        return [shlex.split(chosen, posix=os.name == "posix")]
+    names = ["clang++", "g++"] if sys.platform == "win32" else ["c++", "g++", "clang++"]
+    return [[name] for name in names if shutil.which(name)] + ([["clang-cl"]] if shutil.which("clang-cl") else [])
+
+
+def compile_core(compiler: Sequence[str], library: Path) -> None:
+    """Compile core.cpp into this shared library; a failure is a CalledProcessError or an OSError."""
+    command = [*compiler, "--driver-mode=g++"] if "clang-cl" in Path(compiler[0]).name else list(compiler)
+    arch = shlex.split(os.environ.get("ARCHFLAGS", "")) if sys.platform == "darwin" else []
+    machine = arch[-1] if arch else platform.machine()
+    copies = COPIES if machine.lower() in ("x86_64", "amd64") and len(arch) <= 2 else {"base": []}
+    position = [] if sys.platform == "win32" else ["-fPIC"]
+    with tempfile.TemporaryDirectory() as folder:
+        objects = [str(Path(folder, f"{name}.o")) for name in copies]
+        for flags, out in zip(copies.values(), objects, strict=True):
+            _run([*command, *FLAGS, *position, *arch, *flags, "-c", str(FOLDER / "core.cpp"), "-o", out])
+        made = Path(folder, library.name)
+        _run([*command, "-shared", *arch, *objects, *_extra(command), "-o", str(made)])
+        fresh = library.with_name(f"{library.name}.{os.getpid()}")
+        shutil.copyfile(made, fresh)
+        os.replace(fresh, library)  # a process that has the old one loaded goes on with it
+
+
+def _extra(command: Sequence[str]) -> list[str]:
+    """Return what else the library is linked with."""
+    if sys.platform.startswith("linux"):
+        return ["-pthread"]
+    if sys.platform == "win32":  # __builtin_cpu_supports
+        found = _run([*command, "--rtlib=compiler-rt", "--print-libgcc-file-name"]).strip()
+        return [found] if found else []
+    return []
+
+
+def _run(command: Sequence[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def build(library: Path = LIBRARY) -> str | None:
+    """Compile the core with the first compiler that can; return why it is not compiled, or None."""
+    if os.environ.get("MANYNETS_NO_CORE") == "1":
+        return "MANYNETS_NO_CORE=1 is set"
+    problem = "there is no C++ compiler; set CXX to one"
+    for compiler in compilers():
+        try:
+            compile_core(compiler, library)
+        except subprocess.CalledProcessError as error:
+            problem = f"{shlex.join(compiler)} failed:\n{error.stderr}"
+        except OSError as error:
+            problem = f"{shlex.join(compiler)} failed: {error}"
+        else:
+            return None
+    return problem
+
+
+class CustomBuildHook(BuildHookInterface):  # type: ignore[misc, type-arg]
+    """Put the compiled core into the wheel, or beside its source for an editable install."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        problem = build()
+        if problem:
+            self.app.display_warning(f"manynets is installed without its compiled core: {problem}")
+            return
+        if version == "editable":
+            return
+        build_data["artifacts"].append(f"/{LIBRARY.relative_to(self.root).as_posix()}")
+        build_data["pure_python"] = False
+        # the library knows no Python: one wheel for all versions
+        build_data["tag"] = f"py3-none-{_platform_tag(self.build_config.builder)}"
+
+    def clean(self, versions: Sequence[str]) -> None:
+        LIBRARY.unlink(missing_ok=True)
+
+
+def _platform_tag(builder: Any) -> str:
+    tag: str = builder.get_best_matching_tag()
+    return tag.rsplit("-", 1)[-1]
+
+
+def main(environment: Mapping[str, str] = os.environ) -> int:
+    problem = build()
+    print(f"no compiled core: {problem}" if problem else LIBRARY)
+    return 0 if problem is None or environment.get("MANYNETS_NO_CORE") == "1" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1304 @@
+// The compiled training core: it trains K feed-forward networks of one shape on the CPU, n steps in one call.
+//
+// A step reads "gather, forward, loss, backward, update, log" (`Network::step`). All steps of a network in a call run on one thread;
+// threads take one network after another. The numbers do not depend on the number of threads, on K, or on how steps are divided among
+// calls. Everything between the layers is stored in one block of memory per thread and call. Denormal numbers count as zero.
+//
+// Notation: b rows in a batch, D columns, H units, O outputs; shapes as in (b, H). T is float or double. A matrix has a stride, the
+// distance between its rows; scratch matrices have strides of whole vectors, and zeros between the last column and the stride.
+//
+// One build holds the kernels (`Network` and what it needs) several times, compiled for different instruction sets: everything in them
+// has internal linkage, and they use no template or inline function of the standard library, so that the linker cannot take code for a
+// new processor where an old one runs it. The driver at the end is compiled once and chooses. See hatch_build.py.
+
+#include <stddef.h>
+#include <stdint.h>
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+#ifndef MANYNETS_SET      // suffix of the instruction set: avx512 or avx2 for further copies of the kernels
+#define MANYNETS_SET base  // the copy that is compiled together with the driver
+#define MANYNETS_DRIVER
+#endif
+
+// --- the interface ----------------------------------------------------------------------------------------------------------------
+
+struct Job {
+  int64_t type;      // bytes of T: 4 or 8
+  int64_t threads;   // at most
+  int64_t networks;  // K
+  // the networks
+  int64_t layers;            // linear layers L >= 1
+  const int64_t* widths;     // (L + 1): D, hidden units, O
+  int64_t activation;        // see `Activation`
+  int64_t bias, batch_norm;  // 0 or 1
+  // the loss
+  int64_t loss;        // see `Loss`
+  int64_t total;       // sum over outputs instead of mean
+  double parameter;    // quantile, or delta of the Huber loss
+  const double* unit;  // (O): factors of the reported loss, or NULL for 1
+  // the rows
+  const void* x;          // T (N, D)
+  const void* target;     // int64 (N) class codes for softmax, else T (N, O)
+  int64_t rows;           // N
+  const int64_t* order;   // (U, stride): row numbers in the order in which they are visited
+  int64_t order_stride;
+  const int64_t* counts;  // (U): how many there are
+  const int64_t* which;   // (K): the order of each network
+  const void* weights;    // T (U, N) or (1, N): weights of rows, or NULL
+  int64_t weight_stride;  // N, or 0 if all orders share one line
+  // the steps
+  int64_t batch_size, steps_per_epoch;  // the last step of an epoch takes all rows to the end
+  int64_t first;                        // step of the epoch to begin with
+  int64_t count;                        // steps to make
+  int64_t step;                         // steps made before in the whole training, for dropout
+  const uint8_t* active;                // (K): 0 for networks to be skipped
+  // the state
+  void* flat;               // T (K, P): weight matrices (the first transposed), biases, gain and shift of batch norm
+  int64_t parameters;       // P
+  void* statistics;         // T (K, Q): running mean and variance of batch norm
+  int64_t statistics_size;  // Q
+  void* state[2];           // T (K, P): of the optimizer, NULL if unused
+  // the update
+  int64_t optimizer;             // see `Optimizer`
+  int64_t nesterov, lr_in_velocity;
+  const double* hyper;           // (K, 4): momentum, beta1 or alpha; beta2 or the momentum of RMSprop; eps; weight_decay
+  const double* coefficients;    // (n, 3, K): see `Network::update`
+  const double *l1, *l2, *clip;  // (K)
+  const double* penalty_scale;   // (n, K): factors of l1 and l2 in the gradient, or NULL
+  const double* smoothing;       // (K): label smoothing
+  // dropout of the input of each layer
+  const uint64_t* keys;   // (K, L)
+  const double* dropout;  // (K, L): probabilities
+  // out
+  double* log;  // (n, K, 3 + M): sums over the batch of loss, weight, penalty, hits
+};
+
+// What one copy of the kernels offers. memory: bytes that `train` (training = 1) or `evaluate` (0) needs.
+struct Kernels {
+  const char* name;
+  size_t (*memory)(const Job* job, int training);
+  void (*train)(const Job* job, int64_t network, void* memory);
+  void (*evaluate)(const Job* job, int64_t network, void* memory);
+};
+
+namespace {
+
+enum Activation { IDENTITY, RELU, LEAKY_RELU, ELU, SELU, GELU, SILU, MISH, TANH, SIGMOID, SOFTPLUS };
+enum Loss { SOFTMAX, LOGISTIC, SQUARED, HALF_SQUARED, ABSOLUTE, HUBER, QUANTILE, POISSON };
+enum Optimizer { SGD, ADAM, ADAMW, NADAM, RMSPROP, ADAGRAD };
+
+constexpr double BATCH_NORM_EPS = 1e-5;
+constexpr double BATCH_NORM_MOMENTUM = 0.1;
+constexpr double CLIP_EPS = 1e-6;
+constexpr int64_t EVALUATED = 256;  // rows that are evaluated at a time
+
+// --- vector types and math --------------------------------------------------------------------------------------------------------
+// Loops over numbers are left to the compiler to vectorize; only matrix products name vectors.
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+constexpr int REGISTERS = 32;
+constexpr const char* SET_NAME = "AVX-512";
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+constexpr int REGISTERS = 16;
+constexpr const char* SET_NAME = "AVX2";
+#elif defined(__ARM_NEON)
+#define VECTOR_BYTES 16
+constexpr int REGISTERS = 32;
+constexpr const char* SET_NAME = "NEON";
+#else
+#define VECTOR_BYTES 16
+constexpr int REGISTERS = 16;
+constexpr const char* SET_NAME = "portable";
+#endif
+
+#define INLINE inline __attribute__((always_inline))
+#if defined(__clang__)
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")  // no iteration of the loop reads what another writes
+#define UNROLL _Pragma("unroll")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+template <class T>
+struct Vector;
+template <>
+struct Vector<float> {
+  typedef float type __attribute__((vector_size(VECTOR_BYTES)));
+};
+template <>
+struct Vector<double> {
+  typedef double type __attribute__((vector_size(VECTOR_BYTES)));
+};
+
+template <class T>
+constexpr int64_t LANES = VECTOR_BYTES / static_cast<int64_t>(sizeof(T));
+
+// Return the smallest stride of whole vectors for n columns.
+template <class T>
+INLINE int64_t padded(int64_t n) {
+  return (n + LANES<T> - 1) / LANES<T> * LANES<T>;
+}
+
+template <class T>
+INLINE typename Vector<T>::type load(const T* from) {
+  typename Vector<T>::type v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return v;
+}
+
+template <class T>
+INLINE void store(T* to, typename Vector<T>::type v) {
+  __builtin_memcpy(to, &v, sizeof v);
+}
+
+// Store the first n lanes.
+template <class T>
+INLINE void store_part(T* to, typename Vector<T>::type v, int64_t n) {
+  T lanes[LANES<T>];
+  __builtin_memcpy(lanes, &v, sizeof v);
+  for (int64_t i = 0; i < n; i++) to[i] = lanes[i];
+}
+
+// Return the sum of all lanes.
+template <class T>
+INLINE T sum_lanes(typename Vector<T>::type v) {
+  T lanes[LANES<T>];
+  __builtin_memcpy(lanes, &v, sizeof v);
+  UNROLL
+  for (int64_t half = LANES<T> / 2; half > 0; half /= 2) {
+    UNROLL
+    for (int64_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
+  }
+  return lanes[0];
+}
+
+template <class T>
+struct Real;
+template <>
+struct Real<float> {
+  using Bits = int32_t;
+  static constexpr int MANTISSA = 23, BIAS = 127, EXP_TERMS = 7, LOG_TERMS = 8;
+  static constexpr float LOWEST = -87.3f, HIGHEST = 89.0f;              // where exp is 0 and infinite
+  static constexpr float ROUND = 12582912.0f;                            // 1.5 * 2^23: adding it rounds to an integer
+  static constexpr float LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;
+};
+template <>
+struct Real<double> {
+  using Bits = int64_t;
+  static constexpr int MANTISSA = 52, BIAS = 1023, EXP_TERMS = 13, LOG_TERMS = 17;
+  static constexpr double LOWEST = -708.3, HIGHEST = 710.0;
+  static constexpr double ROUND = 6755399441055744.0;  // 1.5 * 2^52
+  static constexpr double LN2_HIGH = 6.93145751953125e-1, LN2_LOW = 1.42860682030941723212e-6;
+};
+
+template <class T>
+INLINE typename Real<T>::Bits to_bits(T x) {
+  typename Real<T>::Bits bits;
+  __builtin_memcpy(&bits, &x, sizeof x);
+  return bits;
+}
+
+template <class T>
+INLINE T from_bits(typename Real<T>::Bits bits) {
+  T x;
+  __builtin_memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+INLINE float square_root(float x) { return __builtin_sqrtf(x); }
+INLINE double square_root(double x) { return __builtin_sqrt(x); }
+INLINE float logarithm(float x) { return __builtin_logf(x); }
+INLINE double logarithm(double x) { return __builtin_log(x); }
+INLINE float error_function(float x) { return __builtin_erff(x); }
+INLINE double error_function(double x) { return __builtin_erf(x); }
+INLINE float absolute(float x) { return __builtin_fabsf(x); }
+INLINE double absolute(double x) { return __builtin_fabs(x); }
+
+// exp(x) = 2 half (1 + rest): x = n ln 2 + r with |r| <= ln(2) / 2; half = 2^(n - 1), and rest = expm1(r) by its Taylor series.
+template <class T>
+struct Power {
+  T half, rest;
+
+  INLINE explicit Power(T x) {
+    using R = Real<T>;
+    x = x < R::LOWEST ? R::LOWEST : x;
+    x = x > R::HIGHEST ? R::HIGHEST : x;
+    const T shifted = x * T(1.44269504088896340736) + R::ROUND;
+    const T n = shifted - R::ROUND;
+    T r = x - n * R::LN2_HIGH;
+    r = r - n * R::LN2_LOW;
+    double factorial[R::EXP_TERMS + 1] = {1};
+    for (int i = 1; i <= R::EXP_TERMS; i++) factorial[i] = factorial[i - 1] * i;
+    T series = T(1 / factorial[R::EXP_TERMS]);
+    UNROLL
+    for (int i = R::EXP_TERMS - 1; i > 0; i--) series = series * r + T(1 / factorial[i]);
+    rest = series * r;
+    half = from_bits<T>((to_bits(shifted) - to_bits(R::ROUND) + (R::BIAS - 1)) << R::MANTISSA);
+  }
+};
+
+template <class T>
+INLINE T exponential(T x) {
+  const Power<T> power(x);
+  return (power.rest * power.half + power.half) * 2;
+}
+
+// exp(x) - 1 for x <= 0.
+template <class T>
+INLINE T exponential_minus_1(T x) {
+  const Power<T> power(x);
+  return 2 * power.half * power.rest + (2 * power.half - 1);
+}
+
+// log(1 + x) for 0 <= x <= 1: 2 artanh(s) with s = x / (2 + x), by its series.
+template <class T>
+INLINE T log_1_plus(T x) {
+  const T s = x / (2 + x), square = s * s;
+  T series = T(1.0 / (2 * Real<T>::LOG_TERMS + 1));
+  UNROLL
+  for (int i = Real<T>::LOG_TERMS - 1; i > 0; i--) series = series * square + T(1.0 / (2 * i + 1));
+  return 2 * s + 2 * s * (series * square);
+}
+
+template <class T>
+INLINE T sigmoid(T x) {
+  return 1 / (1 + exponential(-x));
+}
+
+template <class T>
+INLINE T hyperbolic_tangent(T x) {
+  const T e = exponential_minus_1(-2 * absolute(x)), t = e / (2 + e);  // -tanh |x|
+  return x < 0 ? t : -t;
+}
+
+template <class T>
+INLINE T softplus(T x) {
+  return (x < 0 ? 0 : x) + log_1_plus(exponential(-absolute(x)));
+}
+
+// --- matrix products --------------------------------------------------------------------------------------------------------------
+
+// C (M, N vectors) = start + A (M, k) B (k, N vectors); of the last vector of each row of C `last` numbers are written.
+template <class T, int M, int N>
+INLINE void tile(int64_t k, const T* a, int64_t a_row, int64_t a_column, const T* b, int64_t b_row, const T* start, T* c,
+                 int64_t c_row, int64_t last) {
+  using V = typename Vector<T>::type;
+  V sum[M][N];
+  UNROLL
+  for (int i = 0; i < M; i++) {
+    UNROLL
+    for (int j = 0; j < N; j++) sum[i][j] = start ? load(start + j * LANES<T>) : V{};
+  }
+  for (int64_t p = 0; p < k; p++) {
+    V row[N];
+    UNROLL
+    for (int j = 0; j < N; j++) row[j] = load(b + j * LANES<T>);
+    UNROLL
+    for (int i = 0; i < M; i++) {
+      UNROLL
+      for (int j = 0; j < N; j++) sum[i][j] += a[i * a_row] * row[j];
+    }
+    a += a_column;
+    b += b_row;
+  }
+  UNROLL
+  for (int i = 0; i < M; i++) {
+    UNROLL
+    for (int j = 0; j < N - 1; j++) store(c + i * c_row + j * LANES<T>, sum[i][j]);
+    T* end = c + i * c_row + (N - 1) * LANES<T>;
+    if (last == LANES<T>) {
+      store(end, sum[i][N - 1]);
+    } else {
+      store_part(end, sum[i][N - 1], last);
+    }
+  }
+}
+
+template <class T, int N>
+void panel(int64_t m, int64_t k, const T* a, int64_t a_row, int64_t a_column, const T* b, int64_t b_row, const T* start, T* c,
+           int64_t c_row, int64_t last) {
+  constexpr int M = REGISTERS == 32 && N <= 3 ? 8 : 6;
+  int64_t i = 0;
+  for (; i + M <= m; i += M) tile<T, M, N>(k, a + i * a_row, a_row, a_column, b, b_row, start, c + i * c_row, c_row, last);
+  for (; i + 2 <= m; i += 2) tile<T, 2, N>(k, a + i * a_row, a_row, a_column, b, b_row, start, c + i * c_row, c_row, last);
+  for (; i < m; i++) tile<T, 1, N>(k, a + i * a_row, a_row, a_column, b, b_row, start, c + i * c_row, c_row, last);
+}
+
+// C (m, n) = start + A (m, k) B (k, n). Element (i, p) of A is a[i * a_row + p * a_column]. Of each row of B and start (NULL: zeros)
+// whole vectors are read; of each row of C whole vectors are written, or exactly n numbers.
+template <class T>
+void product(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_column, const T* b, int64_t b_row,
+             const T* start, T* c, int64_t c_row, bool exact) {
+  constexpr int64_t MOST = REGISTERS == 32 ? 4 : 2;
+  const int64_t vectors = padded<T>(n) / LANES<T>, rest = exact ? n - (vectors - 1) * LANES<T> : LANES<T>;
+  for (int64_t j = 0; j < vectors;) {
+    const int64_t left = vectors - j, width = left <= MOST ? left : left < 2 * MOST ? (left + 1) / 2 : MOST;
+    const int64_t at = j * LANES<T>, last = width == left ? rest : LANES<T>;
+    const T* from = start ? start + at : start;
+    switch (width) {
+      case 1: panel<T, 1>(m, k, a, a_row, a_column, b + at, b_row, from, c + at, c_row, last); break;
+      case 2: panel<T, 2>(m, k, a, a_row, a_column, b + at, b_row, from, c + at, c_row, last); break;
+      case 3: panel<T, 3>(m, k, a, a_row, a_column, b + at, b_row, from, c + at, c_row, last); break;
+      default: panel<T, 4>(m, k, a, a_row, a_column, b + at, b_row, from, c + at, c_row, last);
+    }
+    j += width;
+  }
+}
+
+// out (rows) = start + A (rows, n) v (n), where A and v have zeros up to whole vectors, or v has and A has any numbers.
+template <class T>
+void product_with_vector(int64_t rows, int64_t n, const T* a, int64_t a_row, const T* v, T start, T* out) {
+  for (int64_t r = 0; r < rows; r++) {
+    typename Vector<T>::type sum = {};
+    for (int64_t j = 0; j < n; j += LANES<T>) sum += load(a + r * a_row + j) * load(v + j);
+    out[r] = start + sum_lanes<T>(sum);
+  }
+}
+
+// to (rows, stride) = from (rows, n)
+template <class T>
+void copy_rows(int64_t rows, int64_t n, const T* from, T* to, int64_t stride) {
+  for (int64_t r = 0; r < rows; r++) {
+    INDEPENDENT
+    for (int64_t j = 0; j < n; j++) to[r * stride + j] = from[r * n + j];
+  }
+}
+
+// to (n, stride) = the transpose of from (rows, n)
+template <class T>
+void transpose(int64_t rows, int64_t n, const T* from, T* to, int64_t stride) {
+  constexpr int64_t BLOCK = 8;
+  for (int64_t r = 0; r < rows; r += BLOCK) {
+    const int64_t end = rows < r + BLOCK ? rows : r + BLOCK;
+    for (int64_t j = 0; j < n; j++) {
+      for (int64_t i = r; i < end; i++) to[j * stride + i] = from[i * n + j];
+    }
+  }
+}
+
+// --- activations ------------------------------------------------------------------------------------------------------------------
+
+// z[i], slope[i] = f(z[i]), f'(z[i]), where f(z, slope) returns the value and writes the derivative.
+template <class T, class F>
+INLINE void map(int64_t n, T* __restrict z, T* __restrict slope, F f) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; i++) {
+    T derivative;
+    z[i] = f(z[i], derivative);
+    slope[i] = derivative;
+  }
+}
+
+// Replace z (n) by the activation, and write its derivative. A z that is not a number stays one.
+template <class T>
+void activate(int64_t activation, int64_t n, T* z, T* slope) {
+  constexpr T ALPHA = T(1.6732632423543772), SCALE = T(1.0507009873554805);  // SELU: Klambauer et al. 2017
+  switch (activation) {
+    case IDENTITY:
+      return map(n, z, slope, [](T x, T& d) {
+        d = 1;
+        return x;
+      });
+    case RELU:
+      return map(n, z, slope, [](T x, T& d) {
+        d = x <= 0 ? T(0) : T(1);
+        return x < 0 ? T(0) : x;
+      });
+    case LEAKY_RELU:
+      return map(n, z, slope, [](T x, T& d) {
+        d = x > 0 ? T(1) : T(0.01);
+        return x * d;
+      });
+    case ELU:
+      return map(n, z, slope, [](T x, T& d) {
+        const T e = exponential_minus_1(x < 0 ? x : T(0));
+        d = x > 0 ? T(1) : e + 1;
+        return x < 0 ? e : x;
+      });
+    case SELU:
+      return map(n, z, slope, [](T x, T& d) {
+        const T e = exponential_minus_1(x < 0 ? x : T(0));
+        d = SCALE * (x > 0 ? T(1) : ALPHA * (e + 1));
+        return SCALE * (x < 0 ? ALPHA * e : x);
+      });
+    case GELU:  // x F(x), F the distribution function of the standard normal
+      return map(n, z, slope, [](T x, T& d) {
+        const T f = T(0.5) * (1 + error_function(x * T(0.70710678118654752440)));
+        d = f + x * exponential(T(-0.5) * x * x) * T(0.39894228040143267794);
+        return x * f;
+      });
+    case SILU:
+      return map(n, z, slope, [](T x, T& d) {
+        const T s = sigmoid(x);
+        d = s * (1 + x * (1 - s));
+        return x * s;
+      });
+    case MISH:  // x t, t = tanh(softplus(x)) = u / (u + 2) with u = e^x (e^x + 2)
+      return map(n, z, slope, [](T x, T& d) {
+        const T e = exponential(x < 20 ? x : T(20)), u = e * (e + 2), t = u / (u + 2);
+        d = t + x * (e / (1 + e)) * (2 / (u + 2)) * (1 + t);
+        return x * t;
+      });
+    case TANH:
+      return map(n, z, slope, [](T x, T& d) {
+        const T t = hyperbolic_tangent(x);
+        d = 1 - t * t;
+        return t;
+      });
+    case SIGMOID:
+      return map(n, z, slope, [](T x, T& d) {
+        const T s = sigmoid(x);
+        d = s * (1 - s);
+        return s;
+      });
+    default:  // softplus, the identity above 20 as in torch
+      return map(n, z, slope, [](T x, T& d) {
+        d = x > 20 ? T(1) : sigmoid(x);
+        return x > 20 ? x : softplus(x);
+      });
+  }
+}
+
+// --- losses -----------------------------------------------------------------------------------------------------------------------
+
+// loss[i], z[i] = l(z[i], t[i]), l'(z[i], t[i]), where l(z, t, slope) returns the value and writes the derivative by z.
+template <class T, class F>
+INLINE void compare(int64_t rows, int64_t n, int64_t stride, T* __restrict z, const T* __restrict t, T* __restrict loss, F l) {
+  for (int64_t r = 0; r < rows; r++, z += stride, t += stride, loss += stride) {
+    INDEPENDENT
+    for (int64_t i = 0; i < n; i++) {
+      T slope;
+      loss[i] = l(z[i], t[i], slope);
+      z[i] = slope;
+    }
+  }
+}
+
+// Write the losses of the scores z (rows, n) and replace the scores by the derivatives.
+template <class T>
+void elementwise_loss(const Job& job, T smoothing, int64_t rows, int64_t n, int64_t stride, T* z, const T* t, T* loss) {
+  const T parameter = T(job.parameter);
+  switch (job.loss) {
+    case LOGISTIC:  // log(1 + exp(z)) - z t
+      return compare(rows, n, stride, z, t, loss, [smoothing](T score, T target, T& slope) {
+        const T smooth = target * (1 - smoothing) + smoothing * T(0.5), e = exponential(-absolute(score));
+        slope = (score < 0 ? e : T(1)) / (1 + e) - smooth;
+        return (score < 0 ? T(0) : score) - score * smooth + log_1_plus(e);
+      });
+    case SQUARED:
+      return compare(rows, n, stride, z, t, loss, [](T score, T target, T& slope) {
+        const T error = score - target;
+        slope = 2 * error;
+        return error * error;
+      });
+    case HALF_SQUARED:
+      return compare(rows, n, stride, z, t, loss, [](T score, T target, T& slope) {
+        slope = score - target;
+        return T(0.5) * slope * slope;
+      });
+    case ABSOLUTE:
+      return compare(rows, n, stride, z, t, loss, [](T score, T target, T& slope) {
+        const T error = score - target;
+        slope = error > 0 ? T(1) : error < 0 ? T(-1) : error;
+        return absolute(error);
+      });
+    case HUBER:
+      return compare(rows, n, stride, z, t, loss, [parameter](T score, T target, T& slope) {
+        const T error = score - target, size = absolute(error);
+        slope = error > parameter ? parameter : error < -parameter ? -parameter : error;
+        return size <= parameter ? T(0.5) * error * error : parameter * (size - T(0.5) * parameter);
+      });
+    case QUANTILE:
+      return compare(rows, n, stride, z, t, loss, [parameter](T score, T target, T& slope) {
+        const T error = score - target;
+        slope = T(0.5) * ((error > 0 ? T(1) : error < 0 ? T(-1) : error) + (1 - 2 * parameter));
+        return T(0.5) * absolute(error) + (T(0.5) - parameter) * error;
+      });
+    default:  // Poisson: half the deviance for the log-rate z
+      return compare(rows, n, stride, z, t, loss, [](T score, T target, T& slope) {
+        const T rate = exponential(score);
+        slope = rate - target;
+        return (target == 0 ? T(0) : target * logarithm(target)) - target - target * score + rate;
+      });
+  }
+}
+
+// --- dropout ----------------------------------------------------------------------------------------------------------------------
+// As manynets.rng and manynets.nn.dropout: a unit is dropped if its random byte is below a level.
+
+constexpr uint64_t GOLDEN = 0x9E3779B97F4A7C15u;
+
+INLINE uint64_t mix64(uint64_t word) {  // the finalizer of SplitMix64: Steele et al. 2014
+  word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9u;
+  word = (word ^ (word >> 27)) * 0x94D049BB133111EBu;
+  return word ^ (word >> 31);
+}
+
+// Write the factor of each unit: 0 if it is dropped, 1 / (1 - p) if not. words: scratch of rows * ceil(units / 8).
+template <class T>
+void draw_mask(uint64_t key, int64_t step, double p, int64_t rows, int64_t units, uint64_t* words, T* mask, int64_t stride) {
+  const uint64_t word = mix64(key + static_cast<uint64_t>(step + 1) * GOLDEN);
+  const double draw = static_cast<double>(mix64(~word + GOLDEN) >> 11) * 0x1p-53;
+  const int64_t at = static_cast<int64_t>(256 * p + draw), level = at < 255 ? at : 255;  // 256 p, rounded down or up at random
+  const int64_t per_row = (units + 7) / 8;
+  INDEPENDENT
+  for (int64_t i = 0; i < rows * per_row; i++) words[i] = mix64(word + GOLDEN * static_cast<uint64_t>(i + 1));
+  const T factor = T(1 / (1 - p));
+  for (int64_t r = 0; r < rows; r++) {
+    const uint8_t* bytes = reinterpret_cast<const uint8_t*>(words + r * per_row);
+    INDEPENDENT
+    for (int64_t j = 0; j < units; j++) mask[r * stride + j] = bytes[j] >= level ? factor : T(0);
+  }
+}
+
+// --- networks ---------------------------------------------------------------------------------------------------------------------
+
+// Hands out parts of a block of memory. Without a block it only counts.
+struct Arena {
+  char* base;
+  size_t size = 0;
+
+  template <class U>
+  U* take(int64_t n) {
+    constexpr size_t LINE = 64;
+    U* part = base ? reinterpret_cast<U*>(base + size) : nullptr;
+    size += (static_cast<size_t>(n) * sizeof(U) + 2 * LINE - 1) / LINE * LINE;  // at least a vector more
+    return part;
+  }
+};
+
+template <class T>
+struct Parameter {
+  T *value = nullptr, *grad = nullptr;
+};
+
+template <class T>
+struct Layer {
+  int64_t in, out, in_stride, out_stride;
+  bool single;                  // the last layer, with one output: products with vectors
+  bool transposed;              // the matrix is stored as (in, out)
+  Parameter<T> weight, bias;    // (out, in), (out)
+  Parameter<T> gain, shift;     // (out), of batch norm
+  T *running_mean, *running_var;
+  T* ahead;        // (in, out_stride): the matrix transposed, as the forward pass needs it
+  T* back;         // (out, in_stride): the matrix, as the backward pass needs it, or with one output also the forward pass
+  T* padded_bias;  // (out_stride)
+  T* a;            // (b, out_stride): output before the activation, then after it and dropout, then the derivative by the former
+  T* slope;        // (b, out_stride): derivative of the activation, dropout included
+  T* normal;       // (b, out_stride): normalized by batch norm
+  T *mean, *inverse, *part;  // (out): batch norm of this batch, scratch
+};
+
+// One network with its buffers. `open` takes up network k, `close` puts it back.
+template <class T>
+class Network {
+ public:
+  Network(const Job& of, bool for_training, Arena& arena) : job(of), training(for_training), layers(job.layers) {
+    layer = arena.take<Layer<T>>(layers);
+    rows_at_most = training ? most_rows() : EVALUATED;
+    measures = job.loss <= LOGISTIC ? 1 : job.widths[layers];
+    lay_out(arena);
+  }
+
+  void train(int64_t k) {
+    open(k);
+    for (int64_t s = 0; s < job.count; s++) step(s);
+    close();
+  }
+
+  void evaluate(int64_t k) {
+    open(k);
+    double* log = job.log + k * (3 + measures);
+    for (int64_t i = 0; i < 3 + measures; i++) log[i] = 0;
+    load_weights();
+    for (int64_t start = 0; start < rows_to_visit; start += EVALUATED) {
+      gather(start, rows_to_visit < start + EVALUATED ? rows_to_visit : start + EVALUATED);
+      forward(0);
+      loss(log);
+    }
+  }
+
+ private:
+  const Job& job;
+  const bool training;
+  const int64_t layers;
+  Layer<T>* layer;
+  int64_t rows_at_most, measures, score_stride, x_stride;
+  T *values, *grads, *state[2];                    // (P), followed by zeros up to whole vectors
+  T *x, *target, *weight, *share, *losses, *mask;  // (b, D), (b, O), (b), (b), (b, O), (b, widest layer)
+  int64_t* codes;                                  // (b)
+  uint64_t* words;                                 // for the mask
+  int64_t k, rows_to_visit, rows;                  // network; rows in its epoch and in the batch
+  const int64_t* order;
+  double weight_sum, divisor, unbiased;  // of the batch; the divisor is 1 if all weights are 0
+
+  int64_t most_rows() const {
+    int64_t most = job.batch_size;
+    for (int64_t i = 0; i < job.networks; i++) {
+      const int64_t last = job.counts[job.which[i]] - (job.steps_per_epoch - 1) * job.batch_size;
+      most = last > most ? last : most;
+    }
+    return most;
+  }
+
+  void lay_out(Arena& arena) {
+    const int64_t b = rows_at_most, parameters = padded<T>(job.parameters), outputs = job.widths[layers];
+    values = arena.take<T>(parameters);
+    grads = arena.take<T>(parameters);
+    for (int i = 0; i < 2; i++) state[i] = job.state[i] ? arena.take<T>(parameters) : nullptr;
+    const bool counting = arena.base == nullptr;
+    Layer<T> counted;
+    int64_t widest = job.widths[0];
+    for (int64_t l = 0; l < layers; l++) {
+      Layer<T>& y = counting ? counted : layer[l];
+      y = Layer<T>();
+      y.in = job.widths[l], y.out = job.widths[l + 1];
+      y.single = l == layers - 1 && y.out == 1;
+      y.transposed = l == 0 && !y.single;  // of one output both ways are the same
+      y.in_stride = padded<T>(y.in), y.out_stride = y.single ? 1 : padded<T>(y.out);
+      const int64_t units = padded<T>(y.out);
+      y.ahead = arena.take<T>(y.in * units);
+      y.back = arena.take<T>(y.out * y.in_stride);
+      y.padded_bias = arena.take<T>(units);
+      y.a = arena.take<T>(b * y.out_stride);
+      if (l < layers - 1) {
+        widest = y.out > widest ? y.out : widest;
+        y.slope = arena.take<T>(b * y.out_stride);
+        if (job.batch_norm) {
+          y.normal = arena.take<T>(b * y.out_stride);
+          y.mean = arena.take<T>(units), y.inverse = arena.take<T>(units), y.part = arena.take<T>(units);
+          y.running_mean = arena.take<T>(units), y.running_var = arena.take<T>(units);
+        }
+      }
+    }
+    x_stride = padded<T>(job.widths[0]), score_stride = outputs == 1 ? 1 : padded<T>(outputs);
+    x = arena.take<T>(b * x_stride);
+    target = arena.take<T>(b * score_stride), losses = arena.take<T>(b * score_stride);
+    codes = arena.take<int64_t>(b);
+    weight = arena.take<T>(b), share = arena.take<T>(b);
+    mask = arena.take<T>(b * padded<T>(widest));
+    words = arena.take<uint64_t>(b * (widest + 7) / 8 + b);
+    if (!counting) place_parameters();
+  }
+
+  // Where the parameters of each layer are in `values` and `grads`: see manynets/nn/population.py.
+  void place_parameters() {
+    int64_t at = 0;
+    const auto next = [&](int64_t n) {
+      const Parameter<T> here = {values + at, grads + at};
+      at += n;
+      return here;
+    };
+    for (int64_t l = 0; l < layers; l++) layer[l].weight = next(layer[l].in * layer[l].out);
+    for (int64_t l = 0; l < layers && job.bias; l++) layer[l].bias = next(layer[l].out);
+    for (int64_t l = 0; l < layers - 1 && job.batch_norm; l++) {
+      layer[l].gain = next(layer[l].out);
+      layer[l].shift = next(layer[l].out);
+    }
+  }
+
+  static void copy(int64_t n, const T* from, T* to) { __builtin_memcpy(to, from, static_cast<size_t>(n) * sizeof(T)); }
+
+  void open(int64_t network) {
+    k = network;
+    order = job.order + job.which[k] * job.order_stride;
+    rows_to_visit = job.counts[job.which[k]];
+    copy(job.parameters, static_cast<const T*>(job.flat) + k * job.parameters, values);
+    for (int i = 0; i < 2 && training; i++) {
+      if (state[i]) copy(job.parameters, static_cast<const T*>(job.state[i]) + k * job.parameters, state[i]);
+    }
+    const T* statistics = static_cast<const T*>(job.statistics) + k * job.statistics_size;
+    for (int64_t l = 0; l < layers - 1 && job.batch_norm; l++) {
+      copy(layer[l].out, statistics, layer[l].running_mean);
+      copy(layer[l].out, statistics + layer[l].out, layer[l].running_var);
+      statistics += 2 * layer[l].out;
+    }
+  }
+
+  void close() {
+    copy(job.parameters, values, static_cast<T*>(job.flat) + k * job.parameters);
+    for (int i = 0; i < 2; i++) {
+      if (state[i]) copy(job.parameters, state[i], static_cast<T*>(job.state[i]) + k * job.parameters);
+    }
+    T* statistics = static_cast<T*>(job.statistics) + k * job.statistics_size;
+    for (int64_t l = 0; l < layers - 1 && job.batch_norm; l++) {
+      copy(layer[l].out, layer[l].running_mean, statistics);
+      copy(layer[l].out, layer[l].running_var, statistics + layer[l].out);
+      statistics += 2 * layer[l].out;
+    }
+  }
+
+  void step(int64_t s) {
+    double* log = job.log + (s * job.networks + k) * (3 + measures);
+    for (int64_t i = 0; i < 3 + measures; i++) log[i] = 0;
+    const int64_t in_epoch = job.first + s, start = in_epoch * job.batch_size;
+    const bool last = in_epoch == job.steps_per_epoch - 1;
+    gather(start, last ? rows_to_visit : start + job.batch_size);
+    load_weights();
+    forward(job.step + s);
+    loss(log);
+    backward();
+    update(s, log);
+  }
+
+  // --- gather ---
+
+  // Copy the rows `start` to `end` of the order.
+  void gather(int64_t start, int64_t end) {
+    const int64_t d = job.widths[0], outputs = job.widths[layers];
+    end = end < rows_to_visit ? end : rows_to_visit;
+    rows = start < end ? end - start : 0;
+    const T *from = static_cast<const T*>(job.x), *targets = static_cast<const T*>(job.target);
+    const T* weights = job.weights ? static_cast<const T*>(job.weights) + job.which[k] * job.weight_stride : nullptr;
+    weight_sum = 0;
+    int64_t positive = 0;
+    for (int64_t r = 0; r < rows; r++) {
+      const int64_t row = order[start + r];
+      INDEPENDENT
+      for (int64_t j = 0; j < d; j++) x[r * x_stride + j] = from[row * d + j];
+      if (job.loss == SOFTMAX) {
+        codes[r] = static_cast<const int64_t*>(job.target)[row];
+      } else {
+        for (int64_t j = 0; j < outputs; j++) target[r * score_stride + j] = targets[row * outputs + j];
+      }
+      weight[r] = weights ? weights[row] : T(1);
+      weight_sum += static_cast<double>(weight[r]);
+      positive += weight[r] > 0;
+    }
+    divisor = weight_sum == 0 ? 1 : weight_sum;
+    for (int64_t r = 0; r < rows; r++) share[r] = T(static_cast<double>(weight[r]) / divisor);
+    // Batch norm: the running variance is unbiased, where weights count as copies of a row.
+    double copies = divisor > static_cast<double>(positive) ? divisor : static_cast<double>(positive);
+    copies = copies > 2 ? copies : 2;
+    unbiased = copies == divisor ? divisor - 1 : divisor * (copies - 1) / copies;
+  }
+
+  // --- forward ---
+
+  // Bring the weights into the forms that the products need.
+  void load_weights() {
+    for (int64_t l = 0; l < layers; l++) {
+      Layer<T>& y = layer[l];
+      if (y.transposed) {
+        copy_rows(y.in, y.out, y.weight.value, y.ahead, padded<T>(y.out));
+      } else {
+        copy_rows(y.out, y.in, y.weight.value, y.back, y.in_stride);
+        if (!y.single) transpose(y.out, y.in, y.weight.value, y.ahead, padded<T>(y.out));
+      }
+      if (job.bias) copy(y.out, y.bias.value, y.padded_bias);
+    }
+  }
+
+  // Write the scores (b, O) of the batch to the last layer's `a`. step: of the whole training, for the dropout masks.
+  void forward(int64_t step) {
+    drop(0, step, x, nullptr, x_stride);
+    const T* h = x;
+    for (int64_t l = 0; l < layers; l++) {
+      Layer<T>& y = layer[l];
+      if (!y.single) {
+        product(rows, y.out, y.in, h, y.in_stride, 1, y.ahead, padded<T>(y.out), y.padded_bias, y.a, padded<T>(y.out), false);
+      } else {
+        product_with_vector(rows, y.in, h, y.in_stride, y.back, y.padded_bias[0], y.a);
+      }
+      if (l == layers - 1) break;
+      if (job.batch_norm) normalize(y);
+      activate(job.activation, rows * y.out_stride, y.a, y.slope);
+      drop(l + 1, step, y.a, y.slope, y.out_stride);
+      h = y.a;
+    }
+  }
+
+  // Multiply the input of layer l, and the slope that belongs to it, by the factors of dropout.
+  void drop(int64_t l, int64_t step, T* __restrict a, T* __restrict slope, int64_t stride) {
+    if (!training || job.dropout[k * layers + l] == 0) return;
+    draw_mask(job.keys[k * layers + l], step, job.dropout[k * layers + l], rows, job.widths[l], words, mask, stride);
+    for (int64_t i = 0; i < rows * stride; i++) a[i] *= mask[i];
+    for (int64_t i = 0; slope && i < rows * stride; i++) slope[i] *= mask[i];
+  }
+
+  // out[j] = the sum over rows of term(r, place of row r and column j)
+  template <class F>
+  INLINE void sum_rows(const Layer<T>& y, T* out, F term) {
+    for (int64_t j = 0; j < y.out; j++) out[j] = 0;
+    for (int64_t r = 0; r < rows; r++) {
+      INDEPENDENT
+      for (int64_t j = 0; j < y.out; j++) out[j] += term(r, r * y.out_stride + j);
+    }
+  }
+
+  // Batch norm: y = gain (z - mean) / sqrt(var + eps) + shift, in place.
+  void normalize(Layer<T>& y) {
+    const T eps = T(BATCH_NORM_EPS), momentum = T(BATCH_NORM_MOMENTUM);
+    T *z = y.a, *normal = y.normal, *mean = y.mean, *inverse = y.inverse, *var = y.part;
+    if (training) {
+      sum_rows(y, mean, [=](int64_t r, int64_t i) { return weight[r] * z[i]; });
+      for (int64_t j = 0; j < y.out; j++) mean[j] /= T(divisor);
+      sum_rows(y, var, [=](int64_t r, int64_t i) {
+        const T centred = z[i] - mean[i - r * y.out_stride];
+        return weight[r] * (centred * centred);
+      });
+      for (int64_t j = 0; j < y.out; j++) {
+        inverse[j] = 1 / square_root(var[j] / T(divisor) + eps);
+        y.running_mean[j] += momentum * (mean[j] - y.running_mean[j]);
+        y.running_var[j] += momentum * (var[j] / T(unbiased) - y.running_var[j]);
+      }
+    } else {
+      for (int64_t j = 0; j < y.out; j++) {
+        mean[j] = y.running_mean[j];
+        inverse[j] = 1 / square_root(y.running_var[j] + eps);
+      }
+    }
+    const T *gain = y.gain.value, *shift = y.shift.value;
+    for (int64_t r = 0; r < rows; r++) {
+      const int64_t row = r * y.out_stride;
+      INDEPENDENT
+      for (int64_t j = 0; j < y.out; j++) {
+        normal[row + j] = (z[row + j] - mean[j]) * inverse[j];
+        z[row + j] = normal[row + j] * gain[j] + shift[j];
+      }
+    }
+  }
+
+  // --- loss ---
+
+  // Replace the scores by the derivative of the batch's mean loss; add loss, weights and hits to the log.
+  void loss(double* log) {
+    Layer<T>& top = layer[layers - 1];
+    const int64_t outputs = top.out;
+    log[1] += weight_sum;
+    if (job.loss == SOFTMAX) return softmax_loss(top.a, log);
+    hits(top.a, log + 3);
+    const T smoothing = training && job.loss == LOGISTIC ? T(job.smoothing[k]) : T(0);
+    if (outputs == 1) {  // all rows in one loop
+      elementwise_loss(job, smoothing, 1, rows, rows, top.a, target, losses);
+    } else {
+      elementwise_loss(job, smoothing, rows, outputs, score_stride, top.a, target, losses);
+    }
+    const double mean = job.total ? 1 : 1 / static_cast<double>(outputs);
+    for (int64_t r = 0; r < rows; r++) {
+      double sum = 0;
+      for (int64_t j = 0; j < outputs; j++) {
+        sum += static_cast<double>(losses[r * score_stride + j]) * (job.unit ? job.unit[j] : 1);
+      }
+      log[0] += sum * mean * static_cast<double>(weight[r]);
+      const T factor = T(static_cast<double>(share[r]) * mean);
+      for (int64_t j = 0; j < outputs; j++) top.a[r * score_stride + j] *= factor;
+    }
+  }
+
+  // Add whether all labels are right (weighted), or the squared error of each output.
+  void hits(const T* scores, double* out) {
+    const int64_t outputs = job.widths[layers];
+    for (int64_t r = 0; r < rows; r++) {
+      double right = 1;
+      for (int64_t j = 0; j < outputs; j++) {
+        const T score = scores[r * score_stride + j], truth = target[r * score_stride + j];
+        const T predicted = job.loss == LOGISTIC ? (score > 0 ? T(1) : T(0)) : job.loss == POISSON ? exponential(score) : score;
+        const double error = static_cast<double>(predicted - truth);
+        if (job.loss != LOGISTIC) {
+          out[j] += static_cast<double>(weight[r]) * (error * error);
+        } else if (1 - error * error < right) {
+          right = 1 - error * error;
+        }
+      }
+      if (job.loss == LOGISTIC) out[0] += static_cast<double>(weight[r]) * right;
+    }
+  }
+
+  // Cross-entropy -sum_c t_c log softmax(z)_c, whose derivative is softmax(z) - t. The scores are first taken below the largest.
+  void softmax_loss(T* z, double* log) {
+    const int64_t classes = job.widths[layers];
+    const T smoothing = training ? T(job.smoothing[k]) : T(0), level = smoothing / T(classes);
+    for (int64_t r = 0; r < rows; r++) {
+      T *row = z + r * score_stride, top = row[0], all = 0;
+      const int64_t code = codes[r];
+      bool right = true;  // the first of the largest counts
+      for (int64_t c = 0; c < classes; c++) {
+        top = row[c] > top ? row[c] : top;
+        right &= c < code ? row[code] > row[c] : row[code] >= row[c];
+      }
+      for (int64_t c = 0; c < score_stride; c++) row[c] -= top;
+      for (int64_t c = 0; c < classes; c++) all += row[c];
+      losses[r] = (1 - smoothing) * row[code] + level * all;
+      log[3] += right ? static_cast<double>(weight[r]) : 0;
+    }
+    INDEPENDENT
+    for (int64_t i = 0; i < rows * score_stride; i++) z[i] = exponential(z[i]);
+    for (int64_t r = 0; r < rows; r++) {
+      T *row = z + r * score_stride, sum = 0;
+      for (int64_t c = 0; c < classes; c++) sum += row[c];
+      log[0] += static_cast<double>(logarithm(sum) - losses[r]) * static_cast<double>(weight[r]);
+      for (int64_t c = 0; c < classes; c++) row[c] = (row[c] / sum - level) * share[r];
+      row[codes[r]] -= (1 - smoothing) * share[r];
+    }
+  }
+
+  // --- backward ---
+
+  // Write the gradient. With z = h W^T + bias and d the derivative by z: dW = d^T h, dbias = sum of the rows of d, dh = d W.
+  void backward() {
+    const T one = 1;
+    for (int64_t l = layers - 1; l >= 0; l--) {
+      Layer<T>& y = layer[l];
+      const T *h = l ? layer[l - 1].a : x, *d = y.a;
+      if (y.transposed) {
+        product<T>(y.in, y.out, rows, h, 1, y.in_stride, d, y.out_stride, nullptr, y.weight.grad, y.out, true);
+      } else {
+        product<T>(y.out, y.in, rows, d, 1, y.out_stride, h, y.in_stride, nullptr, y.weight.grad, y.in, true);
+      }
+      if (job.bias) product<T>(1, y.out, rows, &one, 0, 0, d, y.out_stride, nullptr, y.bias.grad, y.out, true);
+      if (l == 0) break;
+      Layer<T>& below = layer[l - 1];
+      product<T>(rows, y.in, y.out, d, y.out_stride, 1, y.back, y.in_stride, nullptr, below.a, y.in_stride, false);
+      T *__restrict out = below.a, *__restrict slope = below.slope;
+      for (int64_t i = 0; i < rows * below.out_stride; i++) out[i] *= slope[i];
+      if (job.batch_norm) normalize_back(below);
+    }
+  }
+
+  // Turn d, the derivative by y of batch norm, into that by z: gain inverse (d - w (sum(d) + n sum(d n)) / W), where n is the
+  // normalized z, w are the weights of the rows and W is their sum.
+  void normalize_back(Layer<T>& y) {
+    T *d = y.a, *gain_grad = y.gain.grad, *shift_grad = y.shift.grad, *inverse = y.inverse;
+    const T *normal = y.normal, *gain = y.gain.value, over = T(1 / divisor);
+    sum_rows(y, shift_grad, [=](int64_t, int64_t i) { return d[i]; });
+    sum_rows(y, gain_grad, [=](int64_t, int64_t i) { return d[i] * normal[i]; });
+    for (int64_t r = 0; r < rows; r++) {
+      const int64_t row = r * y.out_stride;
+      const T w = weight[r] * over;
+      INDEPENDENT
+      for (int64_t j = 0; j < y.out; j++) {
+        const T through = d[row + j] - w * (shift_grad[j] + normal[row + j] * gain_grad[j]);
+        d[row + j] = through * (gain[j] * inverse[j]);
+      }
+    }
+  }
+
+  // --- update ---
+
+  // Make the step: g += l2 w + l1 sign(w) for weight matrices; |g| <= clip; the optimizer. See manynets/training/update.py and optim.py.
+  void update(int64_t s, double* log) {
+    const int64_t n = padded<T>(job.parameters), matrices = layer[layers - 1].weight.value - values + layer[layers - 1].in * layer[layers - 1].out;
+    T *__restrict w = values, *__restrict g = grads;
+    const double l1 = job.l1[k], l2 = job.l2[k], scale = job.penalty_scale ? job.penalty_scale[s * job.networks + k] : 1;
+    if (l1 != 0 || l2 != 0) {
+      double size = 0, squares = 0;
+      for (int64_t i = 0; i < matrices; i++) {
+        size += static_cast<double>(absolute(w[i]));
+        squares += static_cast<double>(w[i]) * static_cast<double>(w[i]);
+      }
+      log[2] = l1 * size + 0.5 * l2 * squares;
+      const T first = T(l1 * scale), second = T(l2 * scale);
+      for (int64_t i = 0; i < matrices; i++) g[i] += second * w[i] + (w[i] > 0 ? first : w[i] < 0 ? -first : T(0));
+    }
+    if (job.clip[k] < __builtin_inf()) {
+      double squares = 0;
+      for (int64_t i = 0; i < job.parameters; i++) squares += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+      const double factor = job.clip[k] / (__builtin_sqrt(squares) + CLIP_EPS);
+      for (int64_t i = 0; i < n && factor < 1; i++) g[i] *= T(factor);
+    }
+    const double* hyper = job.hyper + 4 * k;
+    const T decay = T(hyper[3]);
+    if (hyper[3] != 0 && job.optimizer != ADAMW) {
+      for (int64_t i = 0; i < n; i++) g[i] += decay * w[i];
+    }
+    const double* coefficients = job.coefficients + 3 * s * job.networks + k;
+    optimize(n, hyper, T(coefficients[0]), coefficients[job.networks], coefficients[2 * job.networks]);
+  }
+
+  // rate, root and more: the coefficients of the step. n: parameters, rounded up to whole vectors.
+  void optimize(int64_t n, const double* hyper, T rate, double root, double more) {
+    T *__restrict w = values, *__restrict g = grads, *__restrict u = state[0], *__restrict v = state[1];
+    const T eps = T(hyper[2]), decay = T(hyper[0]), gain = T(1 - hyper[0]);  // of the first moment, or of RMSprop's squares
+    const T decay2 = T(hyper[1]), gain2 = T(1 - hyper[1]);
+    switch (job.optimizer) {
+      case SGD:
+        for (int64_t i = 0; !u && i < n; i++) w[i] -= rate * g[i];
+        for (int64_t i = 0; u && i < n; i++) {
+          const T grad = job.lr_in_velocity ? rate * g[i] : g[i];
+          u[i] = decay * u[i] + grad;
+          const T move = job.nesterov ? grad + decay * u[i] : u[i];
+          w[i] -= job.lr_in_velocity ? move : rate * move;
+        }
+        return;
+      case ADAM:  // rate = lr / (1 - beta1^t), root = sqrt(1 - beta2^t), more: 1 - lr weight_decay
+      case ADAMW: {
+        const T shrink = job.optimizer == ADAMW ? T(more) : T(1), over = T(1 / root);
+        for (int64_t i = 0; i < n; i++) {
+          u[i] += gain * (g[i] - u[i]);
+          v[i] = decay2 * v[i] + gain2 * (g[i] * g[i]);
+          w[i] = shrink * w[i] - rate * u[i] / (square_root(v[i]) * over + eps);
+        }
+        return;
+      }
+      case NADAM: {  // rate and more: of gradient and first moment, root = 1 - beta2^t
+        const T ahead = T(more), over = T(1 / root);
+        for (int64_t i = 0; i < n; i++) {
+          u[i] += gain * (g[i] - u[i]);
+          v[i] = decay2 * v[i] + gain2 * (g[i] * g[i]);
+          w[i] -= (rate * g[i] + ahead * u[i]) / (square_root(v[i] * over) + eps);
+        }
+        return;
+      }
+      case RMSPROP:
+        for (int64_t i = 0; i < n; i++) {
+          u[i] = decay * u[i] + gain * (g[i] * g[i]);
+          T move = g[i] / (square_root(u[i]) + eps);
+          if (v) v[i] = move = decay2 * v[i] + move;
+          w[i] -= rate * move;
+        }
+        return;
+      default:  // Adagrad
+        for (int64_t i = 0; i < n; i++) {
+          u[i] += g[i] * g[i];
+          w[i] -= rate * g[i] / (square_root(u[i]) + eps);
+        }
+    }
+  }
+};
+
+// --- what this copy of the kernels offers -----------------------------------------------------------------------------------------
+
+template <class T>
+size_t memory_of(const Job* job, int training) {
+  Arena arena = {nullptr};
+  Network<T> network(*job, training != 0, arena);
+  return arena.size;
+}
+
+template <class T>
+void run(const Job* job, int64_t k, void* memory, bool training) {
+  Arena arena = {static_cast<char*>(memory)};
+  Network<T> network(*job, training, arena);
+  if (training) {
+    network.train(k);
+  } else {
+    network.evaluate(k);
+  }
+}
+
+size_t memory(const Job* job, int training) {
+  return job->type == 4 ? memory_of<float>(job, training) : memory_of<double>(job, training);
+}
+
+void train(const Job* job, int64_t k, void* memory) {
+  job->type == 4 ? run<float>(job, k, memory, true) : run<double>(job, k, memory, true);
+}
+
+void evaluate(const Job* job, int64_t k, void* memory) {
+  job->type == 4 ? run<float>(job, k, memory, false) : run<double>(job, k, memory, false);
+}
+
+}  // namespace
+
+#define JOINED(a, b) a##b
+#define KERNELS_OF(set) JOINED(manynets_kernels_, set)
+#if defined(_WIN32)
+#define HIDDEN
+#else
+#define HIDDEN __attribute__((visibility("hidden")))
+#endif
+
+extern "C" HIDDEN const Kernels* KERNELS_OF(MANYNETS_SET)();
+extern "C" const Kernels* KERNELS_OF(MANYNETS_SET)() {
+  static const Kernels kernels = {SET_NAME, memory, train, evaluate};
+  return &kernels;
+}
+
+// --- the driver -------------------------------------------------------------------------------------------------------------------
+
+#ifdef MANYNETS_DRIVER
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <thread>
+#include <vector>
+
+#if defined(_WIN32)
+#define EXPORT extern "C" __declspec(dllexport)
+#else
+#define EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
+#ifdef MANYNETS_ALL_SETS
+extern "C" HIDDEN const Kernels* manynets_kernels_avx2();
+extern "C" HIDDEN const Kernels* manynets_kernels_avx512();
+#endif
+
+namespace {
+
+constexpr int64_t VERSION = 1;
+constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 5e-9;  // rough, to estimate how long a job takes
+constexpr double SECONDS_PER_THREAD = 1e-4;                        // work for which one more thread pays
+constexpr size_t LINE = 64;
+
+const Kernels& kernels() {
+#ifdef MANYNETS_ALL_SETS
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl")) {
+    return *manynets_kernels_avx512();
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return *manynets_kernels_avx2();
+#endif
+  return *manynets_kernels_base();
+}
+
+// While it lives, denormal numbers count as zero on this thread.
+class NoDenormals {
+ public:
+#if defined(__x86_64__) || defined(_M_X64)
+  NoDenormals() : before(_mm_getcsr()) { _mm_setcsr(before | 0x8040); }  // flush to zero, denormals are zero
+  ~NoDenormals() { _mm_setcsr(before); }
+
+ private:
+  unsigned before;
+#elif defined(__aarch64__)
+  NoDenormals() {
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+    __asm__ volatile("msr fpcr, %0" : : "r"(before | (uint64_t(1) << 24)));
+  }
+  ~NoDenormals() { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
+
+ private:
+  uint64_t before;
+#else
+  NoDenormals() {}
+  ~NoDenormals() {}
+#endif
+};
+
+// Call work() on this thread and on up to `threads` - 1 others. There is no pool: nothing idles, and a forked child is safe.
+template <class F>
+void on_threads(int64_t threads, F work) {
+  std::vector<std::thread> others;
+  try {
+    for (int64_t i = 1; i < threads; i++) others.emplace_back(work);
+  } catch (...) {  // fewer threads, then
+  }
+  work();
+  for (std::thread& other : others) other.join();
+}
+
+// Rows that a network visits in the steps of a job, at most.
+double rows_of(const Job& job, bool training) {
+  if (training) return static_cast<double>(job.count * job.batch_size);
+  int64_t most = 0;
+  for (int64_t k = 0; k < job.networks; k++) most = job.counts[job.which[k]] > most ? job.counts[job.which[k]] : most;
+  return static_cast<double>(most);
+}
+
+void run_networks(const Job* job, bool training) {
+  const Kernels& with = kernels();
+  const size_t size = with.memory(job, training);
+  int64_t networks = 0;
+  for (int64_t k = 0; k < job->networks; k++) networks += job->active[k] != 0;
+  const double rows = rows_of(*job, training), steps = training ? static_cast<double>(job->count) : rows / 256;
+  const double seconds = 6 * rows * static_cast<double>(job->parameters) / FLOPS_PER_SECOND + steps * SECONDS_PER_STEP;
+  const double useful = seconds * static_cast<double>(networks) / SECONDS_PER_THREAD;
+  int64_t threads = job->threads < networks ? job->threads : networks;
+  if (static_cast<double>(threads) > useful) threads = static_cast<int64_t>(useful);
+
+  std::atomic<int64_t> next{0};
+  on_threads(threads, [&]() noexcept {
+    const NoDenormals no_denormals;
+    std::unique_ptr<char[]> block(new (std::nothrow) char[size + LINE]());
+    if (!block) std::abort();
+    void* memory = block.get() + (LINE - reinterpret_cast<uintptr_t>(block.get()) % LINE) % LINE;
+    for (int64_t k; (k = next.fetch_add(1)) < job->networks;) {
+      if (!job->active[k]) continue;
+      training ? with.train(job, k, memory) : with.evaluate(job, k, memory);
+    }
+  });
+}
+
+// numpy.random.Generator(Philox(key=[key, 0])). Source: Salmon et al. 2011, with ten rounds on four words.
+class Philox {
+ public:
+  explicit Philox(uint64_t of) : key(of) {}
+
+  // Return a number from 0 to `most`, as NumPy's random_interval does: masked words until one is small enough.
+  uint64_t upto(uint64_t most) {
+    uint64_t mask = most;
+    for (int shift = 1; shift < 64; shift *= 2) mask |= mask >> shift;
+    uint64_t value;
+    do value = (most <= 0xffffffff ? next32() : next64()) & mask;
+    while (value > most);
+    return value;
+  }
+
+ private:
+  uint64_t key, counter = 0, block[4] = {}, half = 0;
+  int used = 4;
+  bool has_half = false;
+
+  uint64_t next64() {
+    if (used == 4) fill();
+    return block[used++];
+  }
+
+  uint64_t next32() {
+    has_half = !has_half;
+    if (!has_half) return half;
+    const uint64_t word = next64();
+    half = word >> 32;
+    return word & 0xffffffff;
+  }
+
+  void fill() {
+    uint64_t c[4] = {++counter, 0, 0, 0}, k[2] = {key, 0};
+    for (int round = 0; round < 10; round++) {
+      uint64_t high0, high1;
+      const uint64_t low0 = multiply(0xD2E7470EE14C6C93u, c[0], high0), low1 = multiply(0xCA5A826395121157u, c[2], high1);
+      c[0] = high1 ^ c[1] ^ k[0], c[1] = low1, c[2] = high0 ^ c[3] ^ k[1], c[3] = low0;
+      k[0] += 0x9E3779B97F4A7C15u, k[1] += 0xBB67AE8584CAA73Bu;
+    }
+    for (int i = 0; i < 4; i++) block[i] = c[i];
+    used = 0;
+  }
+
+  // Return the low half of a product, and write its high half.
+  static uint64_t multiply(uint64_t a, uint64_t b, uint64_t& high) {
+    __extension__ using Wide = unsigned __int128;
+    const Wide wide = static_cast<Wide>(a) * b;
+    high = static_cast<uint64_t>(wide >> 64);
+    return static_cast<uint64_t>(wide);
+  }
+};
+
+// Write Generator.permutation(rows): a Fisher-Yates shuffle from the end.
+void permute(uint64_t key, int64_t rows, int64_t* out) {
+  Philox random(key);
+  for (int64_t i = 0; i < rows; i++) out[i] = i;
+  for (int64_t i = rows - 1; i > 0; i--) {
+    const int64_t j = static_cast<int64_t>(random.upto(static_cast<uint64_t>(i))), swapped = out[j];
+    out[j] = out[i];
+    out[i] = swapped;
+  }
+}
+
+}  // namespace
+
+EXPORT int64_t manynets_abi() { return static_cast<int64_t>(sizeof(Job)) * 1000 + VERSION; }
+EXPORT const char* manynets_isa() { return kernels().name; }
+EXPORT void manynets_train(const Job* job) { run_networks(job, true); }
+EXPORT void manynets_evaluate(const Job* job) { run_networks(job, false); }
+
+// out[i * stride + r] = the r-th row of the order that belongs to keys[i]
+EXPORT void manynets_permutations(const uint64_t* keys, int64_t count, int64_t rows, int64_t* out, int64_t stride, int64_t threads) {
+  const int64_t useful = static_cast<int64_t>(static_cast<double>(count * rows) * SECONDS_PER_DRAW / SECONDS_PER_THREAD);
+  threads = threads < count ? threads : count;
+  std::atomic<int64_t> next{0};
+  on_threads(threads < useful ? threads : useful, [&]() noexcept {
+    for (int64_t i; (i = next.fetch_add(1)) < count;) permute(keys[i], rows, out + i * stride);
+  });
+}
+
+#endif
