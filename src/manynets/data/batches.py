@@ -129,6 +129,17 @@ class Batches:
         (start, stop), u = self.span(step), self.which[k]
         return self.order(epoch)[u, start : min(stop, int(self.counts[u]))]
 
+    def totals(self, epoch: int, step: int, count: int) -> NDArray[np.float64]:
+        """Return what the rows of the batches of `count` steps of an epoch weigh together, (count, K)."""
+        out = np.empty((count, len(self.counts)))
+        table = None if self.weights is None else self.weights.cpu().numpy()
+        for s in range(count):
+            start, stop = self.span(step + s)
+            for u, size in enumerate(np.minimum(self.counts, stop) - start):
+                index = self.order(epoch)[u, start : start + size]
+                out[s, u] = size if table is None else table[u if len(table) > 1 else 0, index].sum(dtype=np.float64)
+        return out[:, self.which]
+
     def chunk(self, epoch: int, step: int, most: int) -> Chunk:
         """Return the rows of the steps from `step` of an epoch on: at most so many, and only those whose batches have one size."""
         order = self.order(epoch)

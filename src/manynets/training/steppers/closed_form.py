@@ -220,8 +220,8 @@ class ClosedForm(Stepper):
             weight = chunk.weight.unsqueeze(-1)
             share, rows, unbiased = normalisers(weight)
         if self.penalty_rows is not None:
-            weights = np.full((count, 1), float(size)) if chunk.weight is None else chunk.weight.sum(-1).double().cpu().numpy()
-            scale = torch.as_tensor(self.penalty_scale(weights), dtype=self.dtype, device=self.device).unsqueeze(-1)
+            totals = self.batches.totals(*divmod(self.step, self.batches.steps), count)
+            scale = torch.as_tensor(self.penalty_scale(totals), dtype=self.dtype, device=self.device).unsqueeze(-1)
         return Inputs(chunk.index, target, share, weight, rows, unbiased, self.masks.make(self.step, count, size), now, scale)
 
     def _smoothing(self, count: int) -> Coefficient:

@@ -1,3 +1,152 @@
-from manynets.training.steppers.closed_form import ClosedForm
-class Compiled(ClosedForm):
-    name="compiled"
+"""Steps in the compiled core: for small and medium networks on the CPU, one or thousands.
+
+One call makes all the steps up to the next boundary: for each network, and each step, core.cpp gathers the rows, goes forward and
+backward, updates the weights in place and writes the log. This file hands it the memory of population, batches and optimizer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from manynets import spec
+from manynets.data.batches import Batches
+from manynets.nn.dropout import stream_keys
+from manynets.nn.population import Population
+from manynets.optim import SGD
+from manynets.spec import MLP
+from manynets.tasks.losses import Loss
+from manynets.training.steppers import core
+from manynets.training.steppers.base import Array, Host, Log, Stepper
+
+__all__ = ["Compiled"]
+
+LOSSES = ("squared_error", "half_squared_error", "absolute_error", "huber", "quantile", "poisson")  # from number 2 on
+
+
+class Compiled(Stepper):
+    """K networks, each of which the core trains by itself; threads share the networks."""
+
+    name = "compiled"
+
+    def _prepare(self) -> None:
+        self.kept_alive: list[Any] = []  # the memory that the jobs point to
+        self.job = self._job(self.batches)
+        self.held_out: core.Job | None = None
+        validation = self.problem.validation
+        if self.validation is not None:
+            members = self.members
+            batches = Batches(
+                self.problem.rows if validation is None else validation,
+                own=[member.validation_rows if validation is None else None for member in members],
+                weights=[member.weight if validation is None else None for member in members],
+                orders=[None] * len(members),
+                batch_size=1,
+                merge_single=False,
+            )
+            self.sums = np.empty((len(members), 3 + self.loss.hit_count))
+            self.held_out = self._job(batches)
+            self.held_out.order, self.held_out.order_stride = self._address(batches.order(0)), batches.order(0).shape[1]
+            self.held_out.log = self._address(self.sums)
+
+    def threads(self) -> int:
+        """Return 1: torch does nothing here that several threads would speed up."""
+        return 1
+
+    def advance(self, rates: Host) -> Log:
+        epoch, first = divmod(self.step, self.batches.steps)
+        job, count, networks = self.job, len(rates), len(self.members)
+        order = self.batches.order(epoch)
+        coefficients = np.ascontiguousarray(self.optimizer.coefficients(rates, self.steps_before + self.step))
+        log = np.zeros((count, networks, 3 + self.loss.hit_count))
+        active = np.ascontiguousarray(self.alive, dtype=np.uint8)
+        job.first, job.count, job.step = first, count, self.step
+        job.order, job.order_stride = order.ctypes.data, order.shape[1]
+        job.coefficients, job.log, job.active = (array.ctypes.data for array in (coefficients, log, active))
+        scale = self.penalty_scale(self.batches.totals(epoch, first, count)) if self.penalty_rows is not None else None
+        job.penalty_scale = None if scale is None else scale.ctypes.data
+        core.train(job)
+        self.step += count
+        return log
+
+    def evaluate(self) -> Host | None:
+        if self.held_out is None:
+            return None
+        core.evaluate(self.held_out)
+        return self.sums[:, [0, 1, *range(3, self.sums.shape[1])]]
+
+    # ------------------------------------------------------------------------------------------------ what the core is given
+
+    def _address(self, value: Array | Tensor) -> int:
+        """Return where an array or a tensor lies, and keep it alive."""
+        self.kept_alive.append(value)
+        return value.data_ptr() if isinstance(value, Tensor) else value.ctypes.data
+
+    def _column(self, values: Sequence[float]) -> Array:
+        return np.array(values, dtype=np.float64)
+
+    def _job(self, batches: Batches) -> core.Job:
+        """Return a job for the networks at hand and the rows of these batches, without order and steps."""
+        population, shape = self.population, self.population.shape  # type: ignore[union-attr]
+        assert isinstance(population, Population)
+        recipes, optimizer = [member.recipe for member in self.members], self.optimizer
+        specs = [member.spec for member in self.members if isinstance(member.spec, MLP)]
+        rates = np.array([(one.input_dropout, *one.dropouts) for one in specs], dtype=np.float64)
+        widths = np.array([shape.in_features, *shape.hidden, shape.out_features])
+        columns: dict[str, Array] = {
+            "widths": widths,
+            "unit": np.asarray(self.loss.unit, dtype=np.float64),
+            "active": np.ones(len(specs), dtype=np.uint8),
+            "hyper": np.stack([optimizer.values(name) for name in optimizer.hyperparameters()], axis=1),
+            "l1": self._column([recipe.l1 for recipe in recipes]),
+            "l2": self._column([recipe.l2 for recipe in recipes]),
+            "clip": self._column([math.inf if recipe.clip_norm is None else recipe.clip_norm for recipe in recipes]),
+            "smoothing": self._column([recipe.label_smoothing for recipe in recipes]),
+            "keys": stream_keys([recipe.seed for recipe in recipes], len(widths) - 1),
+            "dropout": rates,
+        }
+        state = [self._address(self.state[name]) for name in optimizer.state_names()]
+        rows, weights = batches.rows, batches.weights
+        momentum = isinstance(optimizer, SGD)
+        return core.Job(
+            type=population.flat.element_size(),
+            threads=min(torch.get_num_threads(), core.usable_threads()),
+            networks=len(specs),
+            layers=len(widths) - 1,
+            activation=get_args(spec.Activation).index(shape.activation),
+            bias=shape.bias,
+            batch_norm=shape.batch_norm,
+            loss=_loss_number(self.loss, self.recipe),
+            total=self.loss.total,
+            parameter=self.recipe.quantile if self.recipe.loss == "quantile" else self.recipe.delta,
+            x=self._address(rows.x),
+            target=self._address(rows.target),
+            rows=len(rows),
+            counts=self._address(batches.counts),
+            which=self._address(batches.which),
+            weights=None if weights is None else self._address(weights),
+            weight_stride=0 if weights is None or len(weights) == 1 else len(rows),
+            batch_size=batches.batch_size,
+            steps_per_epoch=batches.steps,
+            flat=self._address(population.flat),
+            parameters=population.flat.shape[1],
+            statistics=self._address(population.statistics),
+            statistics_size=population.statistics.shape[1],
+            state=core.Pointers(*state, *[None] * (2 - len(state))),
+            optimizer=optimizer.number,
+            nesterov=momentum and optimizer.nesterov,
+            lr_in_velocity=momentum and optimizer.lr_inside,
+            **{name: self._address(array) for name, array in columns.items()},
+        )
+
+
+def _loss_number(loss: Loss, recipe: spec.Recipe) -> int:
+    """Return by which number the core knows a loss."""
+    if loss.kind == "number":
+        return 2 + LOSSES.index(recipe.loss or "squared_error")
+    return 0 if loss.kind == "class" else 1

@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Job", "description", "evaluate", "load", "permutations", "train", "usable_threads"]
+__all__ = ["Job", "Pointers", "description", "evaluate", "load", "permutations", "train", "usable_threads"]
 
 VERSION = 1  # as in core.cpp
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 CGROUP = Path("/sys/fs/cgroup")
 
 _number, _pointer, _real = ctypes.c_int64, ctypes.c_void_p, ctypes.c_double
+
+
+Pointers = _pointer * 2
 
 
 class Job(ctypes.Structure):
@@ -57,7 +60,7 @@ class Job(ctypes.Structure):
         ("parameters", _number),
         ("statistics", _pointer),
         ("statistics_size", _number),
-        ("state", _pointer * 2),
+        ("state", Pointers),
         ("optimizer", _number),
         ("nesterov", _number),
         ("lr_in_velocity", _number),
