@@ -32,6 +32,7 @@ from manynets.training.many import train_members
 from manynets.training.members import Member, Outcome, Problem
 from manynets.training.progress import Show, progress_observers
 from manynets.training.settings import find_device
+from manynets.training.steppers import core
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
@@ -195,7 +196,9 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, prepared: Prepared, outcomes
         "stopped": [outcome.stopped for outcome in outcomes],
         "seconds": max(outcome.seconds for outcome in outcomes),
         "best": first.best if len(outcomes) == 1 else [outcome.best for outcome in outcomes],
+        "stepper": first.stepper,
         **system_of(prepared),
+        "threads": first.threads,
     }
     module = None if isinstance(spec, MLP) else spec
     return Model(
@@ -260,8 +263,9 @@ def versions() -> dict[str, str]:
 
 
 def system_of(prepared: Prepared) -> dict[str, Any]:
-    """Return what decides about the bits of a result besides data, spec and recipe: versions, threads and device."""
-    return {"versions": versions(), "threads": torch.get_num_threads(), "device": str(prepared.problem.rows.x.device)}
+    """Return what decides about the bits of a result besides data, spec and recipe: versions, core, threads and device."""
+    device = str(prepared.problem.rows.x.device)
+    return {"versions": versions(), "core": core.description(), "threads": torch.get_num_threads(), "device": device}
 
 
 def prepare(

@@ -31,7 +31,8 @@ __all__ = ["FORMAT_VERSION", "Kind", "check_path", "check_target", "read_model_f
 
 Kind = Literal["model", "checkpoint"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE = (1, 2)
 _FORMATS: dict[Kind, str] = {"model": "manynets", "checkpoint": "manynets-checkpoint"}
 _REMEDY: dict[Kind, str] = {"model": "save the model again", "checkpoint": "use an older checkpoint"}
 _ZEROS = "0" * 64
@@ -186,9 +187,9 @@ def read_model_file(path: str | os.PathLike[str], *, kind: Kind = "model") -> tu
         raise ModelFileError(f"{path}: this is {what}, but a {kind} is needed")
     header = _json(metadata["manynets"].encode("utf-8", "surrogatepass"), "the field 'manynets'", path, kind)
     version = header.pop("format_version", None)
-    if version != FORMAT_VERSION or isinstance(version, bool):
+    if type(version) is not int or version not in READABLE:
         raise ModelFileError(
-            f"{path}: the file has format_version {version!r}, this manynets reads version {FORMAT_VERSION}; "
+            f"{path}: the file has format_version {version!r}, this manynets reads versions {READABLE[0]} to {READABLE[-1]}; "
             "install a newer manynets"
         )
     first, tensors = 8 + length, {}

@@ -34,11 +34,10 @@ def coefficient(values: Sequence[float] | Host, like: Tensor, *, ndim: int = 2) 
     return torch.as_tensor(values, dtype=like.dtype, device=like.device).view(-1, *[1] * (ndim - 1))
 
 
-def step_coefficients(values: Host, like: Tensor) -> list[list[Coefficient]]:
-    """Return the coefficients of each step for values (n, C, K); on CUDA always columns, which a captured graph can read."""
+def step_coefficients(values: Host, like: Tensor) -> Sequence[Sequence[Coefficient]] | Tensor:
+    """Return the coefficients of each step for values (n, C, K); on CUDA as one tensor (n, C, K, 1), which a graph can read."""
     if like.is_cuda:
-        columns = torch.as_tensor(values, dtype=like.dtype, device=like.device).unsqueeze(-1)
-        return [list(step.unbind(0)) for step in columns.unbind(0)]
+        return torch.as_tensor(values, dtype=like.dtype, device=like.device).unsqueeze(-1)
     return [[coefficient(line, like) for line in step] for step in values]
 
 
@@ -74,6 +73,7 @@ class Optimizer(abc.ABC):
 
     def __init__(self, specs: Sequence[Any], like: Tensor) -> None:
         self.specs, self.like = list(specs), like
+        self._values: dict[str, Host] = {}
         self.decay = self._column("weight_decay")
 
     @abc.abstractmethod
@@ -94,9 +94,13 @@ class Optimizer(abc.ABC):
 
     def values(self, name: str) -> Host:
         """Return a hyperparameter of each network, shape (K,); zeros for ""."""
-        if name.startswith("beta"):
-            return np.array([one.betas[int(name[-1]) - 1] for one in self.specs], dtype=np.float64)
-        return np.array([getattr(one, name) if name else 0.0 for one in self.specs], dtype=np.float64)
+        if name not in self._values:
+            if name.startswith("beta"):
+                column = [one.betas[int(name[-1]) - 1] for one in self.specs]
+            else:
+                column = [getattr(one, name) if name else 0.0 for one in self.specs]
+            self._values[name] = np.array(column, dtype=np.float64)
+        return self._values[name]
 
     def _column(self, name: str) -> Coefficient:
         return coefficient(self.values(name), self.like)
@@ -181,9 +185,13 @@ class Adam(_Moments):
 
     def coefficients(self, rates: Host, step: int) -> Host:
         t = np.arange(step + 1, step + len(rates) + 1)[:, None]
-        rate, root = rates / (1 - self.values("beta1") ** t), np.sqrt(1 - self.values("beta2") ** t)
-        shrink = 1 - rates * self.values("weight_decay")
-        return np.stack([np.where(self.eps_hat, rate * root, rate), np.where(self.eps_hat, 1.0, root), shrink], axis=1)
+        out = np.empty((len(rates), 3, rates.shape[1]))
+        out[:, 0], out[:, 1] = rates / (1 - self.values("beta1") ** t), np.sqrt(1 - self.values("beta2") ** t)
+        out[:, 2] = 1 - rates * self.values("weight_decay")
+        if self.eps_hat.any():  # eps is then added to sqrt(v), before the correction of v
+            out[:, 0] *= np.where(self.eps_hat, out[:, 1], 1.0)
+            out[:, 1] = np.where(self.eps_hat, 1.0, out[:, 1])
+        return out
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         rate, root, shrink = now
@@ -215,13 +223,13 @@ class NAdam(_Moments):
         products = np.cumprod(np.vstack([before, mu(t)]), axis=0)[1:]
         self._known = step + len(rates), products[-1]
         rate, ahead = rates * (1 - mu(t)) / (1 - products), rates * mu(t + 1) / (1 - products * mu(t + 1))
-        return np.stack([rate, np.sqrt(1 - self.values("beta2") ** t), ahead], axis=1)
+        return np.stack([rate, 1 - self.values("beta2") ** t, ahead], axis=1)
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         rate, root, ahead = now
         g = self._decayed(w, g)
         mean, square = self._move(g, state, spare)
-        below = torch.sqrt(square, out=spare).div_(root).add_(self.eps)
+        below = torch.div(square, root, out=spare).sqrt_().add_(self.eps)
         _add(w, g.div_(below), rate, -1.0)
         _subtract_quotient(w, mean, below, ahead)
 
@@ -340,11 +348,11 @@ class Update:
         if self.has_l1:
             self.weight_grad.addcmul_(torch.sign(self.weights, out=self.signs), self.l1 * scale)
 
-    def step(self, now: Sequence[Coefficient], penalty_scale: Tensor | None = None) -> None:
+    def step(self, now: Sequence[Coefficient] | Tensor, penalty_scale: Tensor | None = None) -> None:
         """Make a step. now: the optimizer's coefficients of it."""
         self.add_penalties(penalty_scale)
         if self.clipped:
             norm = torch.linalg.vector_norm(self.grad, dim=1, keepdim=True).add_(1e-6)
             self.grad.mul_(torch.div(self.clip, norm).clamp_(max=1.0))
         for w, g, state, spare in self.blocks:
-            self.optimizer.update(w, g, state, now, spare)
+            self.optimizer.update(w, g, state, list(now), spare)

@@ -84,7 +84,7 @@ def draw(number: int) -> Draw:
         "l1": [0.0, 1e-3][int(random.integers(2))],
         "l2": [0.0, 1e-2][int(random.integers(2))],
         "clip_norm": [None, 0.5][int(random.integers(2))],
-        "gradient": ["closed_form", "autograd"][int(random.integers(2))],
+        "gradient": ["closed_form", "autograd", "compiled"][int(random.integers(3))],
         "dtype": dtype,
         "schedule": schedule,
     }

@@ -151,7 +151,7 @@ def test_an_estimator_keeps_the_best_weights() -> None:
     assert np.isfinite(estimator.predict(X)).all()
 
 
-@pytest.mark.parametrize("gradient", ["closed_form", "autograd"])
+@pytest.mark.parametrize("gradient", ["compiled", "closed_form", "autograd"])
 def test_cases_31_and_32_divergence(gradient: Any, tmp_path: Path) -> None:
     recipe = mn.Recipe(epochs=6, batch_size=16, optimizer=mn.SGD(lr=1e6), gradient=gradient)
     with pytest.warns(mn.DivergenceWarning, match=r"not finite in epoch 1, step \d+, at learning rate 1e\+06"):

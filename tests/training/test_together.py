@@ -83,7 +83,7 @@ def populations(draw: st.DrawFn) -> tuple[Problem, list[Member]]:
             watch="loss",
             keep=keep,
             seed=draw(st.integers(0, 2)) if shared else number,
-            gradient=draw(st.sampled_from(["closed_form"])),
+            gradient=draw(st.sampled_from(["closed_form", "compiled"])),
             dtype="float64",
         )
         rows = validation = None
@@ -149,7 +149,7 @@ MEMBER_DIFFERENCES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("gradient", ["closed_form", "autograd"])
+@pytest.mark.parametrize("gradient", ["compiled", "closed_form", "autograd"])
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("case", MEMBER_DIFFERENCES)
 def test_named_differences(case: str, norm: bool, gradient: str) -> None:
@@ -178,7 +178,7 @@ def test_dropout_in_different_layers() -> None:
     assert_together_is_alone(problem, [member_of(problem, k, spec, recipe) for k, spec in enumerate(specs)])
 
 
-@pytest.mark.parametrize("gradient", ["closed_form", "autograd"])
+@pytest.mark.parametrize("gradient", ["compiled", "closed_form", "autograd"])
 @pytest.mark.parametrize("norm", [False, True])
 def test_one_that_diverges_leaves_the_others_alone(norm: bool, gradient: str) -> None:
     problem = problem_of("regression")

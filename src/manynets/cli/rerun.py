@@ -22,12 +22,11 @@ def rerun(
     import tempfile
     from pathlib import Path
 
-    import torch
-
     from manynets import runs
     from manynets.cli.fit import fit
     from manynets.errors import OptionError
     from manynets.fitting import versions
+    from manynets.training.threads import fixed_threads
 
     former = runs.read_run(run)
     options = former.config.get("options")
@@ -35,14 +34,11 @@ def rerun(
         raise OptionError(f"{run} does not hold the options it was trained with; it cannot be repeated")
     if keep is not None:
         runs.check_run_folder(keep)
-    threads, info = torch.get_num_threads(), former.model.info
+    info = former.model.info
     more = {"quiet": True, "json_line": False, "resume": None, "checkpoint_every": None, "overwrite": False}
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            torch.set_num_threads(int(info.get("threads", threads)))
+        with fixed_threads(int(info["threads"]) if "threads" in info else None):
             fit({"networks": 1, **options, **more, "out": keep or str(Path(folder) / "run")})
-        finally:
-            torch.set_num_threads(threads)
         again = runs.read_run(keep or Path(folder) / "run")
     found = _difference(former, again)
     changed = {name: (old, versions().get(name)) for name, old in info.get("versions", {}).items() if versions().get(name) != old}

@@ -73,11 +73,12 @@ class Search:
             places = {place: numbers[run.tracks.members[place].number] for place in at if at[place] == step}
             looked = {place: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for place, k in places.items()}
             log = twin.stepper.advance(twin.rates(step, 1))[0]
-            twin.sums.add(log[None], step)
+            sound = twin.stepper.sound(log)
+            twin.sums.add(log[None], sound.all(-1)[None], step)
             for place, k in places.items():
                 weights, output, (name, most) = looked[place]
-                loss = "" if math.isfinite(log[k, 0]) else f"the loss (layer {name} reaches {most:.3g})"
-                penalty = "" if math.isfinite(log[k, 2]) else "the penalty on the weights"
+                loss = "" if sound[k, 0] else f"the loss (layer {name} reaches {most:.3g})"
+                penalty = "" if sound[k, 1] else "the penalty on the weights"
                 out[place] = weights or output or loss or penalty or _unsound(twin, k)
         return out
 

@@ -24,7 +24,7 @@ from manynets.training.members import Divergence, Member, Outcome, Problem, Prog
 from manynets.training.module import ModulePopulation
 from manynets.training.settings import torch_settings
 from manynets.training.signals import Halt
-from manynets.training.steppers import make_stepper
+from manynets.training.steppers.choice import make_stepper
 from manynets.training.steppers.base import Host, Log
 from manynets.training.tracking import Tracks
 from manynets.training.validation import figures, variances
@@ -61,9 +61,8 @@ class Sums:
         self.totals: Host = np.zeros((networks, 0))  # (K, 3 + M)
         self.first_bad = np.full(networks, -1)  # the first step whose loss or penalty was not finite, counted from 0
 
-    def add(self, log: Log, step: int) -> None:
-        """Add the log of steps of which the first was step `step` of the run."""
-        sound = np.isfinite(log[..., 0]) & np.isfinite(log[..., 2])
+    def add(self, log: Log, sound: NDArray[np.bool_], step: int) -> None:
+        """Add the log of steps of which the first was step `step` of the run. sound (n, K): whether loss and penalty were finite."""
         if not sound.all():
             found = np.where(sound.all(0), -1, step + sound.argmin(0))
             self.first_bad = np.where(self.first_bad < 0, found, self.first_bad)
@@ -112,6 +111,7 @@ class Run:
         self.watched = np.array([WATCHED.index(recipe.watch) for recipe in recipes])
         self.keeps_last = np.array([self.stepper.validation is None or recipe.keep == "last" for recipe in recipes])
         self.penalised = any(recipe.l1 or recipe.l2 for recipe in recipes)
+        self.constant = all(isinstance(recipe.schedule, Constant | ReduceOnPlateau) for recipe in recipes)
         courses = [(recipe.schedule, int(total)) for recipe, total in zip(recipes, self.tracks.totals, strict=True)]
         self.courses = list(dict.fromkeys(courses))
         self.course_of = np.array([self.courses.index(course) for course in courses])
@@ -157,7 +157,8 @@ class Run:
             due = None if self.keeper is None else self.keeper.next_step(self)
             until = min(stop, (self.step // self.steps + 1) * self.steps, self.step + self._at_once(), due or stop)
             first, began = self.step, time.perf_counter()
-            self.sums.add(self.stepper.advance(self.rates(first, max(until - first, 1))), first)
+            log = self.stepper.advance(self.rates(first, max(until - first, 1)))
+            self.sums.add(log, self.stepper.sound(log).all(-1), first)
             self.pace = (time.perf_counter() - began) / (self.step - first)
             self._tell(Advanced(self.step))
             if self.keeper is not None and self.step < stop and self.step == due and not self.halt.asked:
@@ -170,8 +171,8 @@ class Run:
     def rates(self, step: int, count: int) -> Host:
         """Return the learning rates (count, K) of the next steps."""
         now = self.tracks.lr * self.tracks.factor
-        if all(isinstance(schedule, Constant | ReduceOnPlateau) for schedule, _ in self.courses):
-            return np.tile(now, (count, 1))
+        if self.constant:
+            return np.repeat(now[None], count, axis=0)
         steps = np.arange(step, step + count)
         factors = [schedule_factors(schedule, steps, total=total, per_epoch=self.steps) for schedule, total in self.courses]
         return np.asarray(np.stack(factors, axis=1)[:, self.course_of] * now)
@@ -186,17 +187,23 @@ class Run:
         tracks.record(columns)
         self._keep(finite, columns)
         ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
-        seen = np.flatnonzero(tracks.alive)
-        tracks.alive &= ~ended
-        self.stepper.alive = tracks.alive
         if self.observers:
+            seen = np.flatnonzero(tracks.alive)
             numbers = tuple(tracks.members[place].number for place in seen)
             shown = {name: values[seen] for name, values in columns.items()}
-            self._tell(Evaluated(self.step, numbers, shown, int(tracks.alive.sum())))
-        bad_steps = np.where(sums.first_bad >= 0, sums.first_bad, self.step - 1)
+            self._tell(Evaluated(self.step, numbers, shown, int((tracks.alive & ~ended).sum())))
+        if ended.any():
+            self._let_go(ended, finite)
+        self.sums = Sums(len(tracks))
+
+    def _let_go(self, ended: NDArray[np.bool_], finite: NDArray[np.bool_]) -> None:
+        """End networks (K,): those that are not finite as diverged. Where few are left, only these go on in the steps."""
+        tracks, first_bad = self.tracks, self.sums.first_bad
+        tracks.alive = tracks.alive & ~ended
+        self.stepper.alive = tracks.alive
+        bad_steps = np.where(first_bad >= 0, first_bad, self.step - 1)
         diverged = self._divergences({place: int(bad_steps[place]) for place in np.flatnonzero(ended & ~finite).tolist()})
         self._end(np.flatnonzero(ended).tolist(), diverged)
-        self.sums = Sums(len(tracks))
         if tracks.alive.sum() < CROWDED * len(tracks):
             self.take(np.flatnonzero(tracks.alive).tolist())
 
@@ -277,7 +284,7 @@ class Run:
                 progress = tracks.progress(place, self.stepper.steps_before + self.step, state)
             best = int(tracks.best[place])
             self.outcomes[member.number] = Outcome(
-                member.number, parameters, history, best, stopped, divergence, self.seconds, progress
+                member.number, parameters, history, best, stopped, divergence, self.seconds, progress, self.stepper.name, self.threads
             )
 
     def _best(self, places: list[int]) -> list[dict[str, NDArray[Any]]]:

@@ -20,7 +20,7 @@ from manynets.training.loop import Keeper, Run
 from manynets.training.members import Member, Outcome, Problem, batch_rows, group_key
 from manynets.training.settings import torch_modes
 from manynets.training.signals import Halt, listening
-from manynets.training.steppers import choose
+from manynets.training.steppers.choice import choose
 
 __all__ = ["Failure", "Relay", "groups_of", "memory_at_hand", "network_bytes", "train_members", "train_what_can"]
 

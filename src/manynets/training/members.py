@@ -127,6 +127,7 @@ class Outcome:
     """A trained network: parameters and running statistics by name, its history as columns, and how it ended.
 
     best: place in the history of the entry whose weights these are (-1: the initial weights). progress: for a resumable member.
+    stepper, threads: how its steps were made, and by how many of torch's threads.
     """
 
     number: int
@@ -137,6 +138,8 @@ class Outcome:
     divergence: Divergence | None
     seconds: float
     progress: Progress | None = None
+    stepper: str = ""
+    threads: int = 1
 
 
 def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, ...]:

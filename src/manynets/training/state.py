@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from manynets.errors import ModelFileError
 from manynets.spec import to_json
+from manynets.training.format1 import upgraded
 from manynets.training.members import Divergence, Member, Outcome, Problem, Progress
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def _outcome_out(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Array]]:
         "seconds": outcome.seconds,
         "parameters": list(outcome.parameters),
         "columns": list(outcome.history),
+        "stepper": outcome.stepper,
+        "threads": outcome.threads,
         "progress": None,
     }
     tensors: dict[str, Array] = {f"{place}parameter/{name}": value for name, value in outcome.parameters.items()}
@@ -113,6 +116,8 @@ def _restore(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) 
     if places != list(range(len(numbers))):
         run.take(places)
     run.outcomes = {outcome.number: outcome for outcome in outcomes}
+    if "chunk_start" in values:  # only version 0.1 wrote that
+        values, tensors = upgraded(run, values, tensors)
     run.seconds, run.threads = float(values["seconds"]), int(values["threads"])
     if not places:
         run.stepper.step = int(values["step"])
@@ -160,6 +165,8 @@ def _outcome_in(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Outco
         None if at is None else _divergence_in(*at),
         float(about["seconds"]),
         progress,
+        str(about.get("stepper", "")),
+        int(about.get("threads", 1)),
     )
 
 

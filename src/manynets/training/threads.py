@@ -6,20 +6,34 @@ thread, and small products are quicker on one thread anywhere. So products of th
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import os
 import statistics
 import time
+from collections.abc import Iterator
 
 import torch
 
 from manynets.training.steppers.core import usable_threads
 
-__all__ = ["best_threads", "most_threads"]
+__all__ = ["best_threads", "fixed_threads", "most_threads"]
 
 SMALL_STEP = 4e7  # multiplications in a step below which a second thread is not worth its risk
 GAIN = 0.8  # share of one thread's time below which more threads are taken
 ROUNDS = 7
 _FIRST_PROCESS = os.getpid()
+_fixed: contextvars.ContextVar[int | None] = contextvars.ContextVar("fixed_threads", default=None)
+
+
+@contextlib.contextmanager
+def fixed_threads(count: int | None) -> Iterator[None]:
+    """Within: train with so many threads, as an earlier training did, since their number can change the last bits; None: choose."""
+    token = _fixed.set(count)
+    try:
+        yield
+    finally:
+        _fixed.reset(token)
 
 
 def most_threads() -> int:
@@ -29,7 +43,7 @@ def most_threads() -> int:
     """
     if os.getpid() != _FIRST_PROCESS:
         return 1
-    return min(torch.get_num_threads(), usable_threads())
+    return max(1, min(torch.get_num_threads(), usable_threads()))
 
 
 def best_threads(matrices: int, rows: int, widest: int, dtype: torch.dtype) -> int:
@@ -37,7 +51,9 @@ def best_threads(matrices: int, rows: int, widest: int, dtype: torch.dtype) -> i
 
     matrices: numbers in a network's weight matrices; rows: of a step, of all networks together; widest: units of the widest layer.
     """
-    most = most_threads()
+    most, fixed = most_threads(), _fixed.get()
+    if fixed is not None:
+        return max(1, min(fixed, most))
     if most == 1 or 3.0 * rows * matrices < SMALL_STEP:
         return 1
     before = torch.get_num_threads()

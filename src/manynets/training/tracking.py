@@ -38,6 +38,7 @@ class Tracks:
         self.gain = np.array([0.0 if s is None else s.min_gain for s in stops])
         self.inclusive = np.array([s is not None and s.inclusive for s in stops])
         self.stop_factor = np.array([1.0 if s is None or s.factor is None else s.factor for s in stops])
+        self.slows = bool((self.stop_factor < 1).any())
         self.stop_lr = np.array([0.0 if s is None else s.min_lr for s in stops])
         plateaus = [r.schedule if isinstance(r.schedule, ReduceOnPlateau) else None for r in recipes]
         self.has_plateau = any(p is not None for p in plateaus)
@@ -70,9 +71,10 @@ class Tracks:
         bound = self.best_figure - self.gain
         enough = np.where(self.inclusive, figure <= bound, figure < bound)
         self.bad = np.where(enough, 0, self.bad + 1)
-        slower = self.exhausted & (self.stop_factor < 1) & (self.lr * self.factor > self.stop_lr)
-        self.factor = np.where(slower, self.factor * self.stop_factor, self.factor)
-        self.bad = np.where(slower, 0, self.bad)
+        if self.slows:
+            slower = self.exhausted & (self.stop_factor < 1) & (self.lr * self.factor > self.stop_lr)
+            self.factor = np.where(slower, self.factor * self.stop_factor, self.factor)
+            self.bad = np.where(slower, 0, self.bad)
         self.best_figure = np.where(better, figure, self.best_figure)
         if self.has_plateau:
             lower = figure < self.plateau_best - self.plateau_gain

@@ -136,6 +136,10 @@ class Stepper(abc.ABC):
         self.population = self.population.take(index)
         self._assemble({name: tensor.index_select(0, index) for name, tensor in self.state.items()})
 
+    def sound(self, log: Log) -> NDArray[np.bool_]:
+        """Return whether loss and penalty are finite in the type that is trained in, and so within its range: (..., 2)."""
+        return np.asarray(np.abs(log[..., [0, 2]]) <= torch.finfo(self.dtype).max)
+
     # ------------------------------------------------------------------------------------------------ what subclasses share
 
     def threads(self) -> int:

@@ -12,7 +12,6 @@ a step writes are buffers made once for each size of a batch. On CUDA a step is 
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -26,42 +25,13 @@ from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population
 from manynets.optim import Coefficient, Update, coefficient, step_coefficients
 from manynets.spec import MLP
 from manynets.training.steppers.base import Host, Log, Stepper
+from manynets.training.steppers.cuda_graph import CapturedStep
+from manynets.training.steppers.inputs import Inputs
 
 __all__ = ["ClosedForm"]
 
 INPUT_BYTES = 4 << 20  # of scores, targets and masks of the steps that are prepared together: more would leave the cache of a core
 MOST_STEPS = 256
-
-
-@dataclasses.dataclass
-class Inputs:
-    """What one or several steps read besides the weights; tensors have the steps as their first axis, and `at` takes one of them.
-
-    index (S, K, b): rows. target (S, K, b, O). share (S, K, b, 1), or a number: of each row in its batch. weight (S, K, b, 1): of each
-    row, None if all count alike; rows and unbiased (S, K, 1, 1), or numbers: what batch norm divides by (`normalisers`).
-    kept: of each layer that drops units, which it keeps (S, K, b, units). now (S, C): the optimizer's coefficients. penalty_scale
-    (S, K, 1): what l1 and l2 are multiplied by, None for 1.
-    """
-
-    index: Tensor
-    target: Tensor
-    share: Any
-    weight: Any
-    rows: Any
-    unbiased: Any
-    kept: dict[int, Tensor]
-    now: list[list[Coefficient]]
-    penalty_scale: Tensor | None
-
-    def at(self, s: int) -> Inputs:
-        """Return the inputs of one step."""
-
-        def one(value: Any) -> Any:
-            return value[s] if isinstance(value, Tensor) else value
-
-        tensors = (one(getattr(self, name)) for name in ("index", "target", "share", "weight", "rows", "unbiased"))
-        kept = {i: units[s] for i, units in self.kept.items()}
-        return Inputs(*tensors, kept, [self.now[s]], one(self.penalty_scale))
 
 
 class Buffers:
@@ -84,7 +54,6 @@ class Buffers:
         self.h = [made(h.shape[-1]) if i in self.masks else h for i, h in enumerate([self.x, *self.a])]
         self.scores = made(shape.out_features)
         self.ones = owner.grad.new_ones(k, 1, size)
-        self.penalty: Tensor | None = None
         self.d = [*(made(units) for units in shape.hidden), made(shape.out_features)]
 
 
@@ -154,16 +123,21 @@ class ClosedForm(Stepper):
         rates = np.array([(spec.input_dropout, *spec.dropouts) for spec in specs], dtype=np.float64)
         self.masks = Masks([recipe.seed for recipe in recipes], (shape.in_features, *shape.hidden), rates, population.flat)
         self._buffers: dict[int, Buffers] = {}
+        self.warm: set[tuple[int, bool]] = set()
+        self.captured: dict[tuple[int, bool], CapturedStep] = {}
         units = 2 * shape.out_features + sum(self.masks.widths[i] for i in self.masks.active)
         self.most = max(1, min(MOST_STEPS, INPUT_BYTES // (population.size * self.batch_size * units * self.grad.element_size())))
 
     def advance(self, rates: Host) -> Log:
         log, end = [], self.step + len(rates)
-        now = step_coefficients(self.optimizer.coefficients(rates, self.steps_before + self.step), self.grad)
+        now: Any = step_coefficients(self.optimizer.coefficients(rates, self.steps_before + self.step), self.grad)
         while self.step < end:
             chunk = self.batches.chunk(*divmod(self.step, self.batches.steps), min(end - self.step, self.most))
             count = len(chunk.index)
-            log.append(self._make_steps(chunk, now[:count]))
+            inputs = self.inputs(chunk, now[:count])
+            scores, penalties = self._make_steps(inputs)
+            weights = None if chunk.weight is None else chunk.weight.double().cpu().numpy()
+            log.append(self.loss.log(scores.cpu().numpy(), inputs.target.cpu().numpy(), weights, penalties.double().cpu().numpy()))
             now, self.step = now[count:], self.step + count
         return np.concatenate(log)
 
@@ -178,7 +152,7 @@ class ClosedForm(Stepper):
         Nothing changes: neither weights nor the count of steps.
         """
         chunk = self.batches.chunk(*divmod(self.step, self.batches.steps), 1)
-        now, b = self._inputs(chunk, [[]]).at(0), Buffers(self, chunk.index.shape[2])
+        now, b = self.inputs(chunk, [[]]).at(0), self._buffers_of(chunk.index.shape[2])
         self.plain_sgd = False
         self._write_gradient(to_weights=False)
         self._forward(b, now)
@@ -186,30 +160,30 @@ class ClosedForm(Stepper):
         share = now.share.squeeze(-1) if isinstance(now.share, Tensor) else now.share
         loss, penalty = (self.objective.rows(b.scores, now.target) * share).sum(-1), self.update.penalty()
         self.update.add_penalties(now.penalty_scale)
-        line = self._log(b.scores, now.target, None if chunk.weight is None else chunk.weight[0], penalty)
+        weights = None if chunk.weight is None else chunk.weight[0].double().cpu().numpy()
+        penalties = 0.0 if penalty is None else penalty.double().cpu().numpy()
+        line = self.loss.log(b.scores.cpu().numpy(), now.target.cpu().numpy(), weights, penalties)
         return loss.double().cpu().numpy() + line[:, 2], self.grad.double().cpu().numpy(), line
 
-    def _make_steps(self, chunk: Chunk, now: list[list[Coefficient]]) -> Log:
-        """Make the steps of a chunk; return their log."""
-        count, _, size = chunk.index.shape
-        if size not in self._buffers:
-            self._buffers[size] = Buffers(self, size)
-        b, inputs = self._buffers[size], self._inputs(chunk, now)
-        scores = torch.empty_like(inputs.target)
-        penalties = self.grad.new_empty(count, self.population.size) if self.update.has_l1 or self.update.has_l2 else None
+    def _make_steps(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Make steps; return their scores (S, K, b, O), and the penalties before them (S, K)."""
+        count, _, size = inputs.index.shape
+        kind = size, inputs.weight is None
+        if self.device.type == "cuda":
+            if kind in self.warm:
+                if kind not in self.captured:
+                    self.captured[kind] = CapturedStep(self.one_step, inputs, self.most)
+                return self.captured[kind].replay(inputs)
+            self.warm.add(kind)  # the first time in the open, which has the kernels ready
+        scores, penalties = torch.empty_like(inputs.target), self.grad.new_zeros(count, self.population.size)
         for s in range(count):
-            self._step(b, inputs.at(s))
-            scores[s].copy_(b.scores)
-            if penalties is not None:
-                penalties[s].copy_(b.penalty)
-        return self._log(scores, inputs.target, chunk.weight, penalties)
+            of_step, penalty = self.one_step(inputs.at(s))
+            scores[s].copy_(of_step)
+            if penalty is not None:
+                penalties[s].copy_(penalty)
+        return scores, penalties
 
-    def _log(self, scores: Tensor, target: Tensor, weight: Tensor | None, penalty: Tensor | None) -> Log:
-        weights = None if weight is None else weight.double().cpu().numpy()
-        penalties = 0.0 if penalty is None else penalty.double().cpu().numpy()
-        return self.loss.log(scores.cpu().numpy(), target.cpu().numpy(), weights, penalties)
-
-    def _inputs(self, chunk: Chunk, now: list[list[Coefficient]]) -> Inputs:
+    def inputs(self, chunk: Chunk, now: Any) -> Inputs:
         """Return what the steps of a chunk read."""
         count, _, size = chunk.index.shape
         label = self.problem.rows.target[chunk.index]
@@ -229,13 +203,21 @@ class ClosedForm(Stepper):
 
     # -------------------------------------------------------------------------------------------------------------- a step
 
-    def _step(self, b: Buffers, now: Inputs) -> None:
-        """Forward, backward, update: one step of all networks. The scores, and the penalty before it, are left in b."""
+    def one_step(self, now: Inputs) -> tuple[Tensor, Tensor | None]:
+        """Forward, backward, update: one step of all networks. Return the scores (K, b, O), and the penalty (K,) before the update."""
+        b = self._buffers_of(now.index.shape[-1])
         self._forward(b, now)
         self._backward(b, now)
-        if not self.plain_sgd:
-            b.penalty = self.update.penalty()
-            self.update.step(now.now[0], now.penalty_scale)
+        if self.plain_sgd:
+            return b.scores, None
+        penalty = self.update.penalty()
+        self.update.step(now.now, now.penalty_scale)
+        return b.scores, penalty
+
+    def _buffers_of(self, size: int) -> Buffers:
+        if size not in self._buffers:
+            self._buffers[size] = Buffers(self, size)
+        return self._buffers[size]
 
     def _forward(self, b: Buffers, now: Inputs) -> None:
         """Write the scores, and what the way back needs."""
@@ -260,7 +242,7 @@ class ClosedForm(Stepper):
         self.objective.gradient(b.scores, now.target, out=b.d[-1])
         b.d[-1].mul_(now.share)
         if self.plain_sgd:
-            rate = now.now[0][0]
+            rate = now.now[0]
             b.d[-1].mul_(-rate if isinstance(rate, float) else -rate.unsqueeze(-1))
         for i in range(len(self.weights) - 1, -1, -1):
             d = b.d[i]

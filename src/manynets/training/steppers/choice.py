@@ -1,0 +1,43 @@
+"""Which stepper trains a network: chosen by its shape, batch size, type and device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from manynets.spec import MLP
+from manynets.training.members import Member, Problem, batch_rows
+from manynets.training.steppers import core
+from manynets.training.steppers.autograd import Autograd
+from manynets.training.steppers.base import Stepper
+from manynets.training.steppers.closed_form import ClosedForm
+from manynets.training.steppers.compiled import Compiled
+
+__all__ = ["choose", "make_stepper"]
+
+STEPPERS: dict[str, type[Stepper]] = {kind.name: kind for kind in (Autograd, ClosedForm, Compiled)}
+
+# Measured on one thread, `python -m bench.steppers` (docs/benchmarks.md): the core takes 0.3 to 0.9 of the time of the closed form for
+# matrices of up to 512 x 512, 1.1 to 2.6 for those of 1024 x 1024. From some 10^8 multiplications a step on, torch's threads help.
+CORE_MATRIX = 1 << 19  # numbers in the largest matrix that the core takes
+CORE_STEP = 1e8  # multiplications in the largest step that it takes, where those of float64 count twice
+
+
+def choose(problem: Problem, member: Member) -> str:
+    """Return the name of the stepper for a network. It does not depend on how many others are trained with it."""
+    recipe, spec = member.recipe, member.spec
+    if not isinstance(spec, MLP) or recipe.precision == "bf16":
+        return "autograd"
+    if recipe.gradient != "auto":
+        return recipe.gradient
+    if problem.rows.x.device.type != "cpu" or core.load() is None:
+        return "closed_form"
+    sizes = [a * b for a, b in pairwise((problem.rows.x.shape[1], *spec.hidden, problem.task.outputs))]
+    rows = batch_rows(recipe, len(problem.rows) if member.rows is None else len(member.rows))
+    step = 3.0 * rows * sum(sizes) * (2 if recipe.dtype == "float64" else 1)
+    return "compiled" if max(sizes) <= CORE_MATRIX and step <= CORE_STEP else "closed_form"
+
+
+def make_stepper(problem: Problem, members: Sequence[Member]) -> Stepper:
+    """Return the stepper of networks that can share their steps."""
+    return STEPPERS[choose(problem, members[0])](problem, members)
