@@ -121,7 +121,7 @@ constexpr const char* SET_NAME = "portable";
 #define UNROLL _Pragma("unroll")
 #else
 #define INDEPENDENT _Pragma("GCC ivdep")
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 32")
 #endif
 
 template <class T>
@@ -129,10 +129,12 @@ struct Vector;
 template <>
 struct Vector<float> {
   typedef float type __attribute__((vector_size(VECTOR_BYTES)));
+  typedef float anywhere __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));  // in memory
 };
 template <>
 struct Vector<double> {
   typedef double type __attribute__((vector_size(VECTOR_BYTES)));
+  typedef double anywhere __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
 };
 
 template <class T>
@@ -146,21 +148,19 @@ INLINE int64_t padded(int64_t n) {
 
 template <class T>
 INLINE typename Vector<T>::type load(const T* from) {
-  typename Vector<T>::type v;
-  __builtin_memcpy(&v, from, sizeof v);
-  return v;
+  return *reinterpret_cast<const typename Vector<T>::anywhere*>(from);
 }
 
 template <class T>
 INLINE void store(T* to, typename Vector<T>::type v) {
-  __builtin_memcpy(to, &v, sizeof v);
+  *reinterpret_cast<typename Vector<T>::anywhere*>(to) = v;
 }
 
 // Store the first n lanes.
 template <class T>
 INLINE void store_part(T* to, typename Vector<T>::type v, int64_t n) {
   T lanes[LANES<T>];
-  __builtin_memcpy(lanes, &v, sizeof v);
+  store(lanes, v);
   for (int64_t i = 0; i < n; i++) to[i] = lanes[i];
 }
 
@@ -168,7 +168,7 @@ INLINE void store_part(T* to, typename Vector<T>::type v, int64_t n) {
 template <class T>
 INLINE T sum_lanes(typename Vector<T>::type v) {
   T lanes[LANES<T>];
-  __builtin_memcpy(lanes, &v, sizeof v);
+  store(lanes, v);
   UNROLL
   for (int64_t half = LANES<T> / 2; half > 0; half /= 2) {
     UNROLL
@@ -186,6 +186,9 @@ struct Real<float> {
   static constexpr float LOWEST = -87.3f, HIGHEST = 89.0f;              // where exp is 0 and infinite
   static constexpr float ROUND = 12582912.0f;                            // 1.5 * 2^23: adding it rounds to an integer
   static constexpr float LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;
+  static constexpr int TAIL_TERMS = 10;
+  static constexpr float TAIL[TAIL_TERMS] = {0.1888212818f,   0.151974101f,     0.09678439073f,    0.04663167772f,  0.01509882397f,
+                                             0.001878057845f, -8.690419737e-4f, -3.909467247e-4f, 3.233142034e-5f, 3.93301424e-5f};
 };
 template <>
 struct Real<double> {
@@ -194,6 +197,13 @@ struct Real<double> {
   static constexpr double LOWEST = -708.3, HIGHEST = 710.0;
   static constexpr double ROUND = 6755399441055744.0;  // 1.5 * 2^52
   static constexpr double LN2_HIGH = 6.93145751953125e-1, LN2_LOW = 1.42860682030941723212e-6;
+  static constexpr int TAIL_TERMS = 25;
+  static constexpr double TAIL[TAIL_TERMS] = {
+      0.188821282603937873,    0.151974160492973075,     0.0967843501855537294,   0.046630464489909153,    0.0150991437227294681,
+      0.00188504724184657814,  -8.69923091761993408e-4,  -4.07704616852477115e-4, 3.3336077352958136e-5,   5.77737543406935645e-5,
+      -4.77061587853642763e-7, -8.78627797570941282e-6,  1.79164691029878025e-7,  1.48040276148099434e-6,  -1.57459183462309226e-7,
+      -2.56196275413819335e-7, 6.81157423778646802e-8,   3.99434903555980512e-8,  -2.17166175399947319e-8, -4.46123194324535406e-9,
+      5.35690096086308897e-9,  1.46840669124679767e-10,  -9.3266127046709257e-10, 2.99944550781327365e-11, 8.50828077162373662e-11};
 };
 
 template <class T>
@@ -214,8 +224,6 @@ INLINE float square_root(float x) { return __builtin_sqrtf(x); }
 INLINE double square_root(double x) { return __builtin_sqrt(x); }
 INLINE float logarithm(float x) { return __builtin_logf(x); }
 INLINE double logarithm(double x) { return __builtin_log(x); }
-INLINE float error_function(float x) { return __builtin_erff(x); }
-INLINE double error_function(double x) { return __builtin_erf(x); }
 INLINE float absolute(float x) { return __builtin_fabsf(x); }
 INLINE double absolute(double x) { return __builtin_fabs(x); }
 
@@ -279,6 +287,18 @@ INLINE T hyperbolic_tangent(T x) {
 template <class T>
 INLINE T softplus(T x) {
   return (x < 0 ? 0 : x) + log_1_plus(exponential(-absolute(x)));
+}
+
+// The distribution function of the standard normal, for bell = exp(-x^2 / 2): below 0 it is bell t P(2 t - 1) with t = 4 / (4 - x), and
+// P the Chebyshev series of the rest up to the precision of T.
+template <class T>
+INLINE T normal_distribution(T x, T bell) {
+  const T t = 4 / (4 + absolute(x)), u = 2 * t - 1;
+  T series = Real<T>::TAIL[Real<T>::TAIL_TERMS - 1];
+  UNROLL
+  for (int i = Real<T>::TAIL_TERMS - 2; i >= 0; i--) series = series * u + Real<T>::TAIL[i];
+  const T tail = bell * t * series;
+  return x < 0 ? tail : 1 - tail;
 }
 
 // --- matrix products --------------------------------------------------------------------------------------------------------------
@@ -428,8 +448,8 @@ void activate(int64_t activation, int64_t n, T* z, T* slope) {
       });
     case GELU:  // x F(x), F the distribution function of the standard normal
       return map(n, z, slope, [](T x, T& d) {
-        const T f = T(0.5) * (1 + error_function(x * T(0.70710678118654752440)));
-        d = f + x * exponential(T(-0.5) * x * x) * T(0.39894228040143267794);
+        const T bell = exponential(T(-0.5) * x * x), f = normal_distribution(x, bell);
+        d = f + x * bell * T(0.39894228040143267794);
         return x * f;
       });
     case SILU:
