@@ -14,7 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #if defined(__x86_64__) || defined(_M_X64)
-#include <immintrin.h>
+#include <cpuid.h>
+#include <xmmintrin.h>
 #endif
 
 #ifndef MANYNETS_SET      // suffix of the instruction set: avx512 or avx2 for further copies of the kernels
@@ -403,147 +404,134 @@ void transpose(int64_t rows, int64_t n, const T* from, T* to, int64_t stride) {
 
 // --- activations ------------------------------------------------------------------------------------------------------------------
 
-// z[i], slope[i] = f(z[i]), f'(z[i]), where f(z, slope) returns the value and writes the derivative.
+template <class T>
+struct ValueAndSlope {
+  T value, slope;
+};
+
+// z[i], slope[i] = f(z[i]) for all i < n
 template <class T, class F>
 INLINE void map(int64_t n, T* __restrict z, T* __restrict slope, F f) {
   INDEPENDENT
   for (int64_t i = 0; i < n; i++) {
-    T derivative;
-    z[i] = f(z[i], derivative);
-    slope[i] = derivative;
+    const ValueAndSlope<T> y = f(z[i]);
+    z[i] = y.value;
+    slope[i] = y.slope;
   }
 }
 
 // Replace z (n) by the activation, and write its derivative. A z that is not a number stays one.
 template <class T>
 void activate(int64_t activation, int64_t n, T* z, T* slope) {
+  using Y = ValueAndSlope<T>;
   constexpr T ALPHA = T(1.6732632423543772), SCALE = T(1.0507009873554805);  // SELU: Klambauer et al. 2017
   switch (activation) {
     case IDENTITY:
-      return map(n, z, slope, [](T x, T& d) {
-        d = 1;
-        return x;
-      });
+      return map(n, z, slope, [](T x) { return Y{x, 1}; });
     case RELU:
-      return map(n, z, slope, [](T x, T& d) {
-        d = x <= 0 ? T(0) : T(1);
-        return x < 0 ? T(0) : x;
-      });
+      return map(n, z, slope, [](T x) { return Y{x < 0 ? T(0) : x, x <= 0 ? T(0) : T(1)}; });
     case LEAKY_RELU:
-      return map(n, z, slope, [](T x, T& d) {
-        d = x > 0 ? T(1) : T(0.01);
-        return x * d;
-      });
+      return map(n, z, slope, [](T x) { return x > 0 ? Y{x, 1} : Y{T(0.01) * x, T(0.01)}; });
     case ELU:
-      return map(n, z, slope, [](T x, T& d) {
+      return map(n, z, slope, [](T x) {
         const T e = exponential_minus_1(x < 0 ? x : T(0));
-        d = x > 0 ? T(1) : e + 1;
-        return x < 0 ? e : x;
+        return Y{x < 0 ? e : x, x > 0 ? T(1) : e + 1};
       });
     case SELU:
-      return map(n, z, slope, [](T x, T& d) {
+      return map(n, z, slope, [](T x) {
         const T e = exponential_minus_1(x < 0 ? x : T(0));
-        d = SCALE * (x > 0 ? T(1) : ALPHA * (e + 1));
-        return SCALE * (x < 0 ? ALPHA * e : x);
+        return Y{SCALE * (x < 0 ? ALPHA * e : x), SCALE * (x > 0 ? T(1) : ALPHA * (e + 1))};
       });
     case GELU:  // x F(x), F the distribution function of the standard normal
-      return map(n, z, slope, [](T x, T& d) {
+      return map(n, z, slope, [](T x) {
         const T bell = exponential(T(-0.5) * x * x), f = normal_distribution(x, bell);
-        d = f + x * bell * T(0.39894228040143267794);
-        return x * f;
+        return Y{x * f, f + x * bell * T(0.39894228040143267794)};
       });
     case SILU:
-      return map(n, z, slope, [](T x, T& d) {
+      return map(n, z, slope, [](T x) {
         const T s = sigmoid(x);
-        d = s * (1 + x * (1 - s));
-        return x * s;
+        return Y{x * s, s * (1 + x * (1 - s))};
       });
     case MISH:  // x t, t = tanh(softplus(x)) = u / (u + 2) with u = e^x (e^x + 2)
-      return map(n, z, slope, [](T x, T& d) {
-        const T e = exponential(x < 20 ? x : T(20)), u = e * (e + 2), t = u / (u + 2);
-        d = t + x * (e / (1 + e)) * (2 / (u + 2)) * (1 + t);
-        return x * t;
+      return map(n, z, slope, [](T x) {
+        const T e = exponential(x > 20 ? T(20) : x), u = e * (e + 2), t = u / (u + 2);
+        return Y{x * t, t + x * (e / (1 + e)) * (2 / (u + 2)) * (1 + t)};
       });
     case TANH:
-      return map(n, z, slope, [](T x, T& d) {
+      return map(n, z, slope, [](T x) {
         const T t = hyperbolic_tangent(x);
-        d = 1 - t * t;
-        return t;
+        return Y{t, 1 - t * t};
       });
     case SIGMOID:
-      return map(n, z, slope, [](T x, T& d) {
+      return map(n, z, slope, [](T x) {
         const T s = sigmoid(x);
-        d = s * (1 - s);
-        return s;
+        return Y{s, s * (1 - s)};
       });
     default:  // softplus, the identity above 20 as in torch
-      return map(n, z, slope, [](T x, T& d) {
-        d = x > 20 ? T(1) : sigmoid(x);
-        return x > 20 ? x : softplus(x);
-      });
+      return map(n, z, slope, [](T x) { return Y{x > 20 ? x : softplus(x), x > 20 ? T(1) : sigmoid(x)}; });
   }
 }
 
 // --- losses -----------------------------------------------------------------------------------------------------------------------
 
-// loss[i], z[i] = l(z[i], t[i]), l'(z[i], t[i]), where l(z, t, slope) returns the value and writes the derivative by z.
-template <class T, class F>
-INLINE void compare(int64_t rows, int64_t n, int64_t stride, T* __restrict z, const T* __restrict t, T* __restrict loss, F l) {
+// loss[i], z[i] = l(z[i], t[i]), its value and its derivative by z, for all numbers of (rows, n) matrices
+template <class T, class L>
+INLINE void compare(int64_t rows, int64_t n, int64_t stride, T* __restrict z, const T* __restrict t, T* __restrict loss, L l) {
   for (int64_t r = 0; r < rows; r++, z += stride, t += stride, loss += stride) {
     INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
-      T slope;
-      loss[i] = l(z[i], t[i], slope);
-      z[i] = slope;
+      const ValueAndSlope<T> y = l(z[i], t[i]);
+      loss[i] = y.value;
+      z[i] = y.slope;
     }
   }
 }
 
-// Write the losses of the scores z (rows, n) and replace the scores by the derivatives.
+template <class T>
+INLINE T sign(T x) {
+  return x > 0 ? T(1) : x < 0 ? T(-1) : x;
+}
+
+// Write the losses of the scores z (rows, n), and replace the scores by the derivatives.
 template <class T>
 void elementwise_loss(const Job& job, T smoothing, int64_t rows, int64_t n, int64_t stride, T* z, const T* t, T* loss) {
-  const T parameter = T(job.parameter);
+  using Y = ValueAndSlope<T>;
+  const T p = T(job.parameter);
   switch (job.loss) {
     case LOGISTIC:  // log(1 + exp(z)) - z t
-      return compare(rows, n, stride, z, t, loss, [smoothing](T score, T target, T& slope) {
+      return compare(rows, n, stride, z, t, loss, [=](T score, T target) {
         const T smooth = target * (1 - smoothing) + smoothing * T(0.5), e = exponential(-absolute(score));
-        slope = (score < 0 ? e : T(1)) / (1 + e) - smooth;
-        return (score < 0 ? T(0) : score) - score * smooth + log_1_plus(e);
+        return Y{(score < 0 ? T(0) : score) - score * smooth + log_1_plus(e), (score < 0 ? e : T(1)) / (1 + e) - smooth};
       });
     case SQUARED:
-      return compare(rows, n, stride, z, t, loss, [](T score, T target, T& slope) {
+      return compare(rows, n, stride, z, t, loss, [](T score, T target) {
         const T error = score - target;
-        slope = 2 * error;
-        return error * error;
+        return Y{error * error, 2 * error};
       });
     case HALF_SQUARED:
-      return compare(rows, n, stride, z, t, loss, [](T score, T target, T& slope) {
-        slope = score - target;
-        return T(0.5) * slope * slope;
+      return compare(rows, n, stride, z, t, loss, [](T score, T target) {
+        const T error = score - target;
+        return Y{T(0.5) * error * error, error};
       });
     case ABSOLUTE:
-      return compare(rows, n, stride, z, t, loss, [](T score, T target, T& slope) {
+      return compare(rows, n, stride, z, t, loss, [](T score, T target) {
         const T error = score - target;
-        slope = error > 0 ? T(1) : error < 0 ? T(-1) : error;
-        return absolute(error);
+        return Y{absolute(error), sign(error)};
       });
     case HUBER:
-      return compare(rows, n, stride, z, t, loss, [parameter](T score, T target, T& slope) {
+      return compare(rows, n, stride, z, t, loss, [=](T score, T target) {
         const T error = score - target, size = absolute(error);
-        slope = error > parameter ? parameter : error < -parameter ? -parameter : error;
-        return size <= parameter ? T(0.5) * error * error : parameter * (size - T(0.5) * parameter);
+        return size <= p ? Y{T(0.5) * error * error, error} : Y{p * (size - T(0.5) * p), p * sign(error)};
       });
     case QUANTILE:
-      return compare(rows, n, stride, z, t, loss, [parameter](T score, T target, T& slope) {
+      return compare(rows, n, stride, z, t, loss, [=](T score, T target) {
         const T error = score - target;
-        slope = T(0.5) * ((error > 0 ? T(1) : error < 0 ? T(-1) : error) + (1 - 2 * parameter));
-        return T(0.5) * absolute(error) + (T(0.5) - parameter) * error;
+        return Y{T(0.5) * absolute(error) + (T(0.5) - p) * error, T(0.5) * (sign(error) + (1 - 2 * p))};
       });
     default:  // Poisson: half the deviance for the log-rate z
-      return compare(rows, n, stride, z, t, loss, [](T score, T target, T& slope) {
+      return compare(rows, n, stride, z, t, loss, [](T score, T target) {
         const T rate = exponential(score);
-        slope = rate - target;
-        return (target == 0 ? T(0) : target * logarithm(target)) - target - target * score + rate;
+        return Y{(target == 0 ? T(0) : target * logarithm(target)) - target - target * score + rate, rate - target};
       });
   }
 }
@@ -1159,14 +1147,18 @@ constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_D
 constexpr double SECONDS_PER_THREAD = 1e-4;                        // work for which one more thread pays
 constexpr size_t LINE = 64;
 
+// Return the fastest kernels that processor and system can run.
 const Kernels& kernels() {
 #ifdef MANYNETS_ALL_SETS
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl")) {
-    return *manynets_kernels_avx512();
+  constexpr unsigned AVX2 = bit_AVX2 | bit_BMI2, AVX512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+  constexpr unsigned BASICS = bit_FMA | bit_OSXSAVE, WIDE = 0x06, WIDEST = 0xe6;  // registers that the system saves
+  unsigned a, sets, c, d, saved;
+  if (__get_cpuid(1, &a, &sets, &c, &d) && (c & BASICS) == BASICS && __get_cpuid_count(7, 0, &a, &sets, &c, &d)) {
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(d) : "c"(0));
+    const bool avx2 = (saved & WIDE) == WIDE && (sets & AVX2) == AVX2;
+    if (avx2 && (saved & WIDEST) == WIDEST && (sets & AVX512) == AVX512) return *manynets_kernels_avx512();
+    if (avx2) return *manynets_kernels_avx2();
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return *manynets_kernels_avx2();
 #endif
   return *manynets_kernels_base();
 }
