@@ -125,21 +125,16 @@ constexpr const char* SET_NAME = "portable";
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
-template <class T>
-struct Vector;
-template <>
-struct Vector<float> {
-  typedef float type __attribute__((vector_size(VECTOR_BYTES)));
-  typedef float anywhere __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));  // in memory
-};
-template <>
-struct Vector<double> {
-  typedef double type __attribute__((vector_size(VECTOR_BYTES)));
-  typedef double anywhere __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
+template <class T, int N>
+struct Lanes {
+  typedef T type __attribute__((vector_size(N * sizeof(T))));
+  typedef T anywhere __attribute__((vector_size(N * sizeof(T)), aligned(sizeof(T)), may_alias));  // in memory
 };
 
 template <class T>
-constexpr int64_t LANES = VECTOR_BYTES / static_cast<int64_t>(sizeof(T));
+constexpr int LANES = VECTOR_BYTES / static_cast<int>(sizeof(T));
+template <class T>
+using Vector = Lanes<T, LANES<T>>;
 
 // Return the smallest stride of whole vectors for n columns.
 template <class T>
@@ -165,17 +160,19 @@ INLINE void store_part(T* to, typename Vector<T>::type v, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = lanes[i];
 }
 
-// Return the sum of all lanes.
-template <class T>
-INLINE T sum_lanes(typename Vector<T>::type v) {
-  T lanes[LANES<T>];
-  store(lanes, v);
-  UNROLL
-  for (int64_t half = LANES<T> / 2; half > 0; half /= 2) {
-    UNROLL
-    for (int64_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
+// Return the sum of all N lanes, by halves.
+template <class T, int N>
+INLINE T sum_lanes(typename Lanes<T, N>::type v) {
+  if constexpr (N == 2) {
+    return v[0] + v[1];
+  } else if constexpr (N * sizeof(T) == 16) {
+    return (v[0] + v[2]) + (v[1] + v[3]);
+  } else {
+    typename Lanes<T, N / 2>::type low, high;
+    __builtin_memcpy(&low, &v, sizeof low);
+    __builtin_memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof low, sizeof high);
+    return sum_lanes<T, N / 2>(low + high);
   }
-  return lanes[0];
 }
 
 template <class T>
@@ -377,7 +374,7 @@ void product_with_vector(int64_t rows, int64_t n, const T* a, int64_t a_row, con
   for (int64_t r = 0; r < rows; r++) {
     typename Vector<T>::type sum = {};
     for (int64_t j = 0; j < n; j += LANES<T>) sum += load(a + r * a_row + j) * load(v + j);
-    out[r] = start + sum_lanes<T>(sum);
+    out[r] = start + sum_lanes<T, LANES<T>>(sum);
   }
 }
 
@@ -1125,7 +1122,6 @@ extern "C" const Kernels* KERNELS_OF(MANYNETS_SET)() {
 #include <atomic>
 #include <cstdlib>
 #include <memory>
-#include <new>
 #include <thread>
 #include <vector>
 
@@ -1147,8 +1143,8 @@ constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_D
 constexpr double SECONDS_PER_THREAD = 1e-4;                        // work for which one more thread pays
 constexpr size_t LINE = 64;
 
-// Return the fastest kernels that processor and system can run.
-const Kernels& kernels() {
+// Return the fastest kernels that processor and system can run. (A virtual machine takes microseconds to answer cpuid.)
+const Kernels& find_kernels() {
 #ifdef MANYNETS_ALL_SETS
   constexpr unsigned AVX2 = bit_AVX2 | bit_BMI2, AVX512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
   constexpr unsigned BASICS = bit_FMA | bit_OSXSAVE, WIDE = 0x06, WIDEST = 0xe6;  // registers that the system saves
@@ -1161,6 +1157,11 @@ const Kernels& kernels() {
   }
 #endif
   return *manynets_kernels_base();
+}
+
+const Kernels& kernels() {
+  static const Kernels& found = find_kernels();
+  return found;
 }
 
 // While it lives, denormal numbers count as zero on this thread.
@@ -1221,9 +1222,9 @@ void run_networks(const Job* job, bool training) {
   std::atomic<int64_t> next{0};
   on_threads(threads, [&]() noexcept {
     const NoDenormals no_denormals;
-    std::unique_ptr<char[]> block(new (std::nothrow) char[size + LINE]());
+    const std::unique_ptr<void, void (*)(void*)> block(std::calloc(1, size + LINE), std::free);
     if (!block) std::abort();
-    void* memory = block.get() + (LINE - reinterpret_cast<uintptr_t>(block.get()) % LINE) % LINE;
+    void* memory = static_cast<char*>(block.get()) + (LINE - reinterpret_cast<uintptr_t>(block.get()) % LINE) % LINE;
     for (int64_t k; (k = next.fetch_add(1)) < job->networks;) {
       if (!job->active[k]) continue;
       training ? with.train(job, k, memory) : with.evaluate(job, k, memory);
