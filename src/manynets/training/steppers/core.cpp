@@ -76,12 +76,12 @@ struct Job {
   double* log;  // (n, K, 3 + M): sums over the batch of loss, weight, penalty, hits
 };
 
-// What one copy of the kernels offers. memory: bytes that `train` (training = 1) or `evaluate` (0) needs.
+// What one copy of the kernels offers. run: train (or evaluate) the networks that next(queue) returns, until that is -1, in a block of
+// zeros of so many bytes as `memory` returns.
 struct Kernels {
   const char* name;
-  size_t (*memory)(const Job* job, int training);
-  void (*train)(const Job* job, int64_t network, void* memory);
-  void (*evaluate)(const Job* job, int64_t network, void* memory);
+  size_t (*memory)(const Job* job, bool training);
+  void (*run)(const Job* job, bool training, void* block, int64_t (*next)(void* queue), void* queue);
 };
 
 namespace {
@@ -655,7 +655,7 @@ class Network {
     const int64_t b = rows_at_most, parameters = padded<T>(job.parameters), outputs = job.widths[layers];
     values = arena.take<T>(parameters);
     grads = arena.take<T>(parameters);
-    for (int i = 0; i < 2; i++) state[i] = job.state[i] ? arena.take<T>(parameters) : nullptr;
+    for (int i = 0; i < 2; i++) state[i] = training && job.state[i] ? arena.take<T>(parameters) : nullptr;
     const bool counting = arena.base == nullptr;
     Layer<T> counted;
     int64_t widest = job.widths[0];
@@ -709,31 +709,30 @@ class Network {
 
   static void copy(int64_t n, const T* from, T* to) { __builtin_memcpy(to, from, static_cast<size_t>(n) * sizeof(T)); }
 
+  // Take up a network.
   void open(int64_t network) {
     k = network;
     order = job.order + job.which[k] * job.order_stride;
     rows_to_visit = job.counts[job.which[k]];
-    copy(job.parameters, static_cast<const T*>(job.flat) + k * job.parameters, values);
-    for (int i = 0; i < 2 && training; i++) {
-      if (state[i]) copy(job.parameters, static_cast<const T*>(job.state[i]) + k * job.parameters, state[i]);
-    }
-    const T* statistics = static_cast<const T*>(job.statistics) + k * job.statistics_size;
-    for (int64_t l = 0; l < layers - 1 && job.batch_norm; l++) {
-      copy(layer[l].out, statistics, layer[l].running_mean);
-      copy(layer[l].out, statistics + layer[l].out, layer[l].running_var);
-      statistics += 2 * layer[l].out;
-    }
+    for_each_part([](int64_t n, T* theirs, T* ours) { copy(n, theirs, ours); });
   }
 
+  // Put it back.
   void close() {
-    copy(job.parameters, values, static_cast<T*>(job.flat) + k * job.parameters);
+    for_each_part([](int64_t n, T* theirs, T* ours) { copy(n, ours, theirs); });
+  }
+
+  // Call f(numbers, where the job has them, where they are here) for the parameters and what belongs to them.
+  template <class F>
+  void for_each_part(F f) {
+    f(job.parameters, static_cast<T*>(job.flat) + k * job.parameters, values);
     for (int i = 0; i < 2; i++) {
-      if (state[i]) copy(job.parameters, state[i], static_cast<T*>(job.state[i]) + k * job.parameters);
+      if (state[i]) f(job.parameters, static_cast<T*>(job.state[i]) + k * job.parameters, state[i]);
     }
     T* statistics = static_cast<T*>(job.statistics) + k * job.statistics_size;
     for (int64_t l = 0; l < layers - 1 && job.batch_norm; l++) {
-      copy(layer[l].out, layer[l].running_mean, statistics);
-      copy(layer[l].out, layer[l].running_var, statistics + layer[l].out);
+      f(layer[l].out, statistics, layer[l].running_mean);
+      f(layer[l].out, statistics + layer[l].out, layer[l].running_var);
       statistics += 2 * layer[l].out;
     }
   }
@@ -1070,33 +1069,24 @@ class Network {
 // --- what this copy of the kernels offers -----------------------------------------------------------------------------------------
 
 template <class T>
-size_t memory_of(const Job* job, int training) {
+void run_as(const Job& job, bool training, void* block, int64_t (*next)(void*), void* queue) {
+  Arena arena = {static_cast<char*>(block)};
+  Network<T> network(job, training, arena);
+  for (int64_t k; (k = next(queue)) >= 0;) training ? network.train(k) : network.evaluate(k);
+}
+
+void run(const Job* job, bool training, void* block, int64_t (*next)(void*), void* queue) {
+  (job->type == 4 ? run_as<float> : run_as<double>)(*job, training, block, next, queue);
+}
+
+size_t memory(const Job* job, bool training) {
   Arena arena = {nullptr};
-  Network<T> network(*job, training != 0, arena);
-  return arena.size;
-}
-
-template <class T>
-void run(const Job* job, int64_t k, void* memory, bool training) {
-  Arena arena = {static_cast<char*>(memory)};
-  Network<T> network(*job, training, arena);
-  if (training) {
-    network.train(k);
+  if (job->type == 4) {
+    Network<float>(*job, training, arena);
   } else {
-    network.evaluate(k);
+    Network<double>(*job, training, arena);
   }
-}
-
-size_t memory(const Job* job, int training) {
-  return job->type == 4 ? memory_of<float>(job, training) : memory_of<double>(job, training);
-}
-
-void train(const Job* job, int64_t k, void* memory) {
-  job->type == 4 ? run<float>(job, k, memory, true) : run<double>(job, k, memory, true);
-}
-
-void evaluate(const Job* job, int64_t k, void* memory) {
-  job->type == 4 ? run<float>(job, k, memory, false) : run<double>(job, k, memory, false);
+  return arena.size;
 }
 
 }  // namespace
@@ -1111,7 +1101,7 @@ void evaluate(const Job* job, int64_t k, void* memory) {
 
 extern "C" HIDDEN const Kernels* KERNELS_OF(MANYNETS_SET)();
 extern "C" const Kernels* KERNELS_OF(MANYNETS_SET)() {
-  static const Kernels kernels = {SET_NAME, memory, train, evaluate};
+  static const Kernels kernels = {SET_NAME, memory, run};
   return &kernels;
 }
 
@@ -1208,6 +1198,20 @@ double rows_of(const Job& job, bool training) {
   return static_cast<double>(most);
 }
 
+// The networks of a job that no thread has taken yet.
+struct Queue {
+  const Job& job;
+  std::atomic<int64_t> taken{0};
+
+  static int64_t next(void* self) {
+    Queue& queue = *static_cast<Queue*>(self);
+    for (int64_t k; (k = queue.taken.fetch_add(1)) < queue.job.networks;) {
+      if (queue.job.active[k]) return k;
+    }
+    return -1;
+  }
+};
+
 void run_networks(const Job* job, bool training) {
   const Kernels& with = kernels();
   const size_t size = with.memory(job, training);
@@ -1219,16 +1223,13 @@ void run_networks(const Job* job, bool training) {
   int64_t threads = job->threads < networks ? job->threads : networks;
   if (static_cast<double>(threads) > useful) threads = static_cast<int64_t>(useful);
 
-  std::atomic<int64_t> next{0};
+  Queue queue = {*job};
   on_threads(threads, [&]() noexcept {
     const NoDenormals no_denormals;
     const std::unique_ptr<void, void (*)(void*)> block(std::calloc(1, size + LINE), std::free);
     if (!block) std::abort();
-    void* memory = static_cast<char*>(block.get()) + (LINE - reinterpret_cast<uintptr_t>(block.get()) % LINE) % LINE;
-    for (int64_t k; (k = next.fetch_add(1)) < job->networks;) {
-      if (!job->active[k]) continue;
-      training ? with.train(job, k, memory) : with.evaluate(job, k, memory);
-    }
+    char* aligned = static_cast<char*>(block.get()) + (LINE - reinterpret_cast<uintptr_t>(block.get()) % LINE) % LINE;
+    with.run(job, training, aligned, Queue::next, &queue);
   });
 }
 
