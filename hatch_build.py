@@ -25,7 +25,16 @@ FOLDER = Path(__file__).parent / "src" / "manynets" / "training" / "steppers"
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = FOLDER / f"libcore{SUFFIX}"  # not core.so, which Python would import instead of core.py
 
-FLAGS = ["-std=c++17", "-O3", "-Wall", "-Wextra", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-Wall",
+    "-Wextra",
+    "-Wno-pass-failed",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fvisibility=hidden",
+]
 AVX2 = ["-mavx", "-mavx2", "-mfma", "-mbmi", "-mbmi2"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
 # the copies of the kernels for x86-64, of which the driver takes one at run time
