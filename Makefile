@@ -58,5 +58,6 @@ bench: $(READY_BENCH)  ## compare with other libraries (installs them)
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 clean:  ## remove the environment, builds and caches; runs/ stays
+	rm -f src/manynets/training/steppers/libcore.*
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

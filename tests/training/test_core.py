@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import math
 import os
@@ -47,6 +48,7 @@ class Case:
     batch: int = BATCH
     counts: tuple[int, ...] = (ROWS,) * NETWORKS
     merged: bool = False  # the last row joins the batch before it
+    shared: bool = False  # all networks visit the rows in one order
     weights: str = "none"  # or shared, own
     rates: tuple[float, ...] = ()  # dropout of the input of each layer
     l1: tuple[float, ...] = (0.0,) * NETWORKS
@@ -93,6 +95,8 @@ class Data:
         else:
             self.target = random.standard_normal((case.rows, case.outputs)).astype(case.dtype)
         self.order = np.stack([random.permutation(case.rows) for _ in case.counts])
+        if case.shared:
+            self.order[:] = self.order[0]
         self.counts = np.array(case.counts)
         weights = random.integers(0, 4, (k, case.rows)) * 0.7
         self.weights = None if case.weights == "none" else weights[: 1 if case.weights == "shared" else k].astype(case.dtype)
@@ -165,9 +169,9 @@ def run(
         "unit": data.unit,
         "x": data.x,
         "target": data.target,
-        "order": data.order[places],
-        "counts": data.counts[places],
-        "which": np.arange(k),
+        "order": data.order[:1] if case.shared else data.order[places],
+        "counts": data.counts[:1] if case.shared else data.counts[places],
+        "which": np.zeros(k, np.int64) if case.shared else np.arange(k),
         "weights": data.weights if data.weights is None or shared else data.weights[places],
         "active": np.ones(k, np.uint8),
         "flat": flat,
@@ -207,7 +211,7 @@ def run(
             step=case.step + first,
             parameters=flat.shape[1],
             statistics_size=statistics.shape[1],
-            state=(core.ctypes.c_void_p * 2)(*[address(one) for one in state]),
+            state=(ctypes.c_void_p * 2)(*[address(one) for one in state]),
             optimizer=OPTIMIZERS.index(type(case.optimizers[0])),
             nesterov=getattr(case.optimizers[0], "nesterov", False),
             lr_in_velocity=getattr(case.optimizers[0], "lr_in_velocity", False),
@@ -457,6 +461,10 @@ def test_merged_last_row() -> None:
     assert_alike(Case(rows=33, counts=(33, 33, 33), merged=True, batch_norm=True, optimizers=MOMENTUM))
 
 
+def test_shared_order() -> None:
+    assert_alike(Case(shared=True, weights="shared"))
+
+
 def test_unlike_counts() -> None:
     assert_alike(Case(counts=(37, 35, 36), batch_norm=True, weights="own", optimizers=MOMENTUM))
     assert_alike(Case(counts=(37, 35, 33), batch_norm=True, optimizers=MOMENTUM))
@@ -522,7 +530,7 @@ def test_inactive_networks_stay() -> None:
     train = core.train
 
     def skip(job: core.Job) -> None:
-        core.ctypes.memset(job.active + 1, 0, 1)
+        ctypes.memset(job.active + 1, 0, 1)
         train(job)
 
     with pytest.MonkeyPatch.context() as patch:

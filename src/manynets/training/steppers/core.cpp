@@ -14,7 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #if defined(__x86_64__) || defined(_M_X64)
-#include <immintrin.h>
+#include <cpuid.h>
+#include <xmmintrin.h>
 #endif
 
 #ifndef MANYNETS_SET      // suffix of the instruction set: avx512 or avx2 for further copies of the kernels
@@ -75,12 +76,12 @@ struct Job {
   double* log;  // (n, K, 3 + M): sums over the batch of loss, weight, penalty, hits
 };
 
-// What one copy of the kernels offers. memory: bytes that `train` (training = 1) or `evaluate` (0) needs.
+// What one copy of the kernels offers. run: train (or evaluate) the networks that next(queue) returns, until that is -1, in a block of
+// zeros of so many bytes as `memory` returns.
 struct Kernels {
   const char* name;
-  size_t (*memory)(const Job* job, int training);
-  void (*train)(const Job* job, int64_t network, void* memory);
-  void (*evaluate)(const Job* job, int64_t network, void* memory);
+  size_t (*memory)(const Job* job, bool training);
+  void (*run)(const Job* job, bool training, void* block, int64_t (*next)(void* queue), void* queue);
 };
 
 namespace {
@@ -121,22 +122,19 @@ constexpr const char* SET_NAME = "portable";
 #define UNROLL _Pragma("unroll")
 #else
 #define INDEPENDENT _Pragma("GCC ivdep")
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 32")
 #endif
 
-template <class T>
-struct Vector;
-template <>
-struct Vector<float> {
-  typedef float type __attribute__((vector_size(VECTOR_BYTES)));
-};
-template <>
-struct Vector<double> {
-  typedef double type __attribute__((vector_size(VECTOR_BYTES)));
+template <class T, int N>
+struct Lanes {
+  typedef T type __attribute__((vector_size(N * sizeof(T))));
+  typedef T anywhere __attribute__((vector_size(N * sizeof(T)), aligned(sizeof(T)), may_alias));  // in memory
 };
 
 template <class T>
-constexpr int64_t LANES = VECTOR_BYTES / static_cast<int64_t>(sizeof(T));
+constexpr int LANES = VECTOR_BYTES / static_cast<int>(sizeof(T));
+template <class T>
+using Vector = Lanes<T, LANES<T>>;
 
 // Return the smallest stride of whole vectors for n columns.
 template <class T>
@@ -146,35 +144,35 @@ INLINE int64_t padded(int64_t n) {
 
 template <class T>
 INLINE typename Vector<T>::type load(const T* from) {
-  typename Vector<T>::type v;
-  __builtin_memcpy(&v, from, sizeof v);
-  return v;
+  return *reinterpret_cast<const typename Vector<T>::anywhere*>(from);
 }
 
 template <class T>
 INLINE void store(T* to, typename Vector<T>::type v) {
-  __builtin_memcpy(to, &v, sizeof v);
+  *reinterpret_cast<typename Vector<T>::anywhere*>(to) = v;
 }
 
 // Store the first n lanes.
 template <class T>
 INLINE void store_part(T* to, typename Vector<T>::type v, int64_t n) {
   T lanes[LANES<T>];
-  __builtin_memcpy(lanes, &v, sizeof v);
+  store(lanes, v);
   for (int64_t i = 0; i < n; i++) to[i] = lanes[i];
 }
 
-// Return the sum of all lanes.
-template <class T>
-INLINE T sum_lanes(typename Vector<T>::type v) {
-  T lanes[LANES<T>];
-  __builtin_memcpy(lanes, &v, sizeof v);
-  UNROLL
-  for (int64_t half = LANES<T> / 2; half > 0; half /= 2) {
-    UNROLL
-    for (int64_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
+// Return the sum of all N lanes, by halves.
+template <class T, int N>
+INLINE T sum_lanes(typename Lanes<T, N>::type v) {
+  if constexpr (N == 2) {
+    return v[0] + v[1];
+  } else if constexpr (N * sizeof(T) == 16) {
+    return (v[0] + v[2]) + (v[1] + v[3]);
+  } else {
+    typename Lanes<T, N / 2>::type low, high;
+    __builtin_memcpy(&low, &v, sizeof low);
+    __builtin_memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof low, sizeof high);
+    return sum_lanes<T, N / 2>(low + high);
   }
-  return lanes[0];
 }
 
 template <class T>
@@ -186,6 +184,9 @@ struct Real<float> {
   static constexpr float LOWEST = -87.3f, HIGHEST = 89.0f;              // where exp is 0 and infinite
   static constexpr float ROUND = 12582912.0f;                            // 1.5 * 2^23: adding it rounds to an integer
   static constexpr float LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;
+  static constexpr int TAIL_TERMS = 10;
+  static constexpr float TAIL[TAIL_TERMS] = {0.1888212818f,   0.151974101f,     0.09678439073f,    0.04663167772f,  0.01509882397f,
+                                             0.001878057845f, -8.690419737e-4f, -3.909467247e-4f, 3.233142034e-5f, 3.93301424e-5f};
 };
 template <>
 struct Real<double> {
@@ -194,6 +195,13 @@ struct Real<double> {
   static constexpr double LOWEST = -708.3, HIGHEST = 710.0;
   static constexpr double ROUND = 6755399441055744.0;  // 1.5 * 2^52
   static constexpr double LN2_HIGH = 6.93145751953125e-1, LN2_LOW = 1.42860682030941723212e-6;
+  static constexpr int TAIL_TERMS = 25;
+  static constexpr double TAIL[TAIL_TERMS] = {
+      0.188821282603937873,    0.151974160492973075,     0.0967843501855537294,   0.046630464489909153,    0.0150991437227294681,
+      0.00188504724184657814,  -8.69923091761993408e-4,  -4.07704616852477115e-4, 3.3336077352958136e-5,   5.77737543406935645e-5,
+      -4.77061587853642763e-7, -8.78627797570941282e-6,  1.79164691029878025e-7,  1.48040276148099434e-6,  -1.57459183462309226e-7,
+      -2.56196275413819335e-7, 6.81157423778646802e-8,   3.99434903555980512e-8,  -2.17166175399947319e-8, -4.46123194324535406e-9,
+      5.35690096086308897e-9,  1.46840669124679767e-10,  -9.3266127046709257e-10, 2.99944550781327365e-11, 8.50828077162373662e-11};
 };
 
 template <class T>
@@ -214,8 +222,6 @@ INLINE float square_root(float x) { return __builtin_sqrtf(x); }
 INLINE double square_root(double x) { return __builtin_sqrt(x); }
 INLINE float logarithm(float x) { return __builtin_logf(x); }
 INLINE double logarithm(double x) { return __builtin_log(x); }
-INLINE float error_function(float x) { return __builtin_erff(x); }
-INLINE double error_function(double x) { return __builtin_erf(x); }
 INLINE float absolute(float x) { return __builtin_fabsf(x); }
 INLINE double absolute(double x) { return __builtin_fabs(x); }
 
@@ -279,6 +285,18 @@ INLINE T hyperbolic_tangent(T x) {
 template <class T>
 INLINE T softplus(T x) {
   return (x < 0 ? 0 : x) + log_1_plus(exponential(-absolute(x)));
+}
+
+// The distribution function of the standard normal, for bell = exp(-x^2 / 2): below 0 it is bell t P(2 t - 1) with t = 4 / (4 - x), and
+// P the Chebyshev series of the rest up to the precision of T.
+template <class T>
+INLINE T normal_distribution(T x, T bell) {
+  const T t = 4 / (4 + absolute(x)), u = 2 * t - 1;
+  T series = Real<T>::TAIL[Real<T>::TAIL_TERMS - 1];
+  UNROLL
+  for (int i = Real<T>::TAIL_TERMS - 2; i >= 0; i--) series = series * u + Real<T>::TAIL[i];
+  const T tail = bell * t * series;
+  return x < 0 ? tail : 1 - tail;
 }
 
 // --- matrix products --------------------------------------------------------------------------------------------------------------
@@ -356,7 +374,7 @@ void product_with_vector(int64_t rows, int64_t n, const T* a, int64_t a_row, con
   for (int64_t r = 0; r < rows; r++) {
     typename Vector<T>::type sum = {};
     for (int64_t j = 0; j < n; j += LANES<T>) sum += load(a + r * a_row + j) * load(v + j);
-    out[r] = start + sum_lanes<T>(sum);
+    out[r] = start + sum_lanes<T, LANES<T>>(sum);
   }
 }
 
@@ -383,147 +401,134 @@ void transpose(int64_t rows, int64_t n, const T* from, T* to, int64_t stride) {
 
 // --- activations ------------------------------------------------------------------------------------------------------------------
 
-// z[i], slope[i] = f(z[i]), f'(z[i]), where f(z, slope) returns the value and writes the derivative.
+template <class T>
+struct ValueAndSlope {
+  T value, slope;
+};
+
+// z[i], slope[i] = f(z[i]) for all i < n
 template <class T, class F>
 INLINE void map(int64_t n, T* __restrict z, T* __restrict slope, F f) {
   INDEPENDENT
   for (int64_t i = 0; i < n; i++) {
-    T derivative;
-    z[i] = f(z[i], derivative);
-    slope[i] = derivative;
+    const ValueAndSlope<T> y = f(z[i]);
+    z[i] = y.value;
+    slope[i] = y.slope;
   }
 }
 
 // Replace z (n) by the activation, and write its derivative. A z that is not a number stays one.
 template <class T>
 void activate(int64_t activation, int64_t n, T* z, T* slope) {
+  using Y = ValueAndSlope<T>;
   constexpr T ALPHA = T(1.6732632423543772), SCALE = T(1.0507009873554805);  // SELU: Klambauer et al. 2017
   switch (activation) {
     case IDENTITY:
-      return map(n, z, slope, [](T x, T& d) {
-        d = 1;
-        return x;
-      });
+      return map(n, z, slope, [](T x) { return Y{x, 1}; });
     case RELU:
-      return map(n, z, slope, [](T x, T& d) {
-        d = x <= 0 ? T(0) : T(1);
-        return x < 0 ? T(0) : x;
-      });
+      return map(n, z, slope, [](T x) { return Y{x < 0 ? T(0) : x, x <= 0 ? T(0) : T(1)}; });
     case LEAKY_RELU:
-      return map(n, z, slope, [](T x, T& d) {
-        d = x > 0 ? T(1) : T(0.01);
-        return x * d;
-      });
+      return map(n, z, slope, [](T x) { return x > 0 ? Y{x, 1} : Y{T(0.01) * x, T(0.01)}; });
     case ELU:
-      return map(n, z, slope, [](T x, T& d) {
+      return map(n, z, slope, [](T x) {
         const T e = exponential_minus_1(x < 0 ? x : T(0));
-        d = x > 0 ? T(1) : e + 1;
-        return x < 0 ? e : x;
+        return Y{x < 0 ? e : x, x > 0 ? T(1) : e + 1};
       });
     case SELU:
-      return map(n, z, slope, [](T x, T& d) {
+      return map(n, z, slope, [](T x) {
         const T e = exponential_minus_1(x < 0 ? x : T(0));
-        d = SCALE * (x > 0 ? T(1) : ALPHA * (e + 1));
-        return SCALE * (x < 0 ? ALPHA * e : x);
+        return Y{SCALE * (x < 0 ? ALPHA * e : x), SCALE * (x > 0 ? T(1) : ALPHA * (e + 1))};
       });
     case GELU:  // x F(x), F the distribution function of the standard normal
-      return map(n, z, slope, [](T x, T& d) {
-        const T f = T(0.5) * (1 + error_function(x * T(0.70710678118654752440)));
-        d = f + x * exponential(T(-0.5) * x * x) * T(0.39894228040143267794);
-        return x * f;
+      return map(n, z, slope, [](T x) {
+        const T bell = exponential(T(-0.5) * x * x), f = normal_distribution(x, bell);
+        return Y{x * f, f + x * bell * T(0.39894228040143267794)};
       });
     case SILU:
-      return map(n, z, slope, [](T x, T& d) {
+      return map(n, z, slope, [](T x) {
         const T s = sigmoid(x);
-        d = s * (1 + x * (1 - s));
-        return x * s;
+        return Y{x * s, s * (1 + x * (1 - s))};
       });
     case MISH:  // x t, t = tanh(softplus(x)) = u / (u + 2) with u = e^x (e^x + 2)
-      return map(n, z, slope, [](T x, T& d) {
-        const T e = exponential(x < 20 ? x : T(20)), u = e * (e + 2), t = u / (u + 2);
-        d = t + x * (e / (1 + e)) * (2 / (u + 2)) * (1 + t);
-        return x * t;
+      return map(n, z, slope, [](T x) {
+        const T e = exponential(x > 20 ? T(20) : x), u = e * (e + 2), t = u / (u + 2);
+        return Y{x * t, t + x * (e / (1 + e)) * (2 / (u + 2)) * (1 + t)};
       });
     case TANH:
-      return map(n, z, slope, [](T x, T& d) {
+      return map(n, z, slope, [](T x) {
         const T t = hyperbolic_tangent(x);
-        d = 1 - t * t;
-        return t;
+        return Y{t, 1 - t * t};
       });
     case SIGMOID:
-      return map(n, z, slope, [](T x, T& d) {
+      return map(n, z, slope, [](T x) {
         const T s = sigmoid(x);
-        d = s * (1 - s);
-        return s;
+        return Y{s, s * (1 - s)};
       });
     default:  // softplus, the identity above 20 as in torch
-      return map(n, z, slope, [](T x, T& d) {
-        d = x > 20 ? T(1) : sigmoid(x);
-        return x > 20 ? x : softplus(x);
-      });
+      return map(n, z, slope, [](T x) { return Y{x > 20 ? x : softplus(x), x > 20 ? T(1) : sigmoid(x)}; });
   }
 }
 
 // --- losses -----------------------------------------------------------------------------------------------------------------------
 
-// loss[i], z[i] = l(z[i], t[i]), l'(z[i], t[i]), where l(z, t, slope) returns the value and writes the derivative by z.
-template <class T, class F>
-INLINE void compare(int64_t rows, int64_t n, int64_t stride, T* __restrict z, const T* __restrict t, T* __restrict loss, F l) {
+// loss[i], z[i] = l(z[i], t[i]), its value and its derivative by z, for all numbers of (rows, n) matrices
+template <class T, class L>
+INLINE void compare(int64_t rows, int64_t n, int64_t stride, T* __restrict z, const T* __restrict t, T* __restrict loss, L l) {
   for (int64_t r = 0; r < rows; r++, z += stride, t += stride, loss += stride) {
     INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
-      T slope;
-      loss[i] = l(z[i], t[i], slope);
-      z[i] = slope;
+      const ValueAndSlope<T> y = l(z[i], t[i]);
+      loss[i] = y.value;
+      z[i] = y.slope;
     }
   }
 }
 
-// Write the losses of the scores z (rows, n) and replace the scores by the derivatives.
+template <class T>
+INLINE T sign(T x) {
+  return x > 0 ? T(1) : x < 0 ? T(-1) : x;
+}
+
+// Write the losses of the scores z (rows, n), and replace the scores by the derivatives.
 template <class T>
 void elementwise_loss(const Job& job, T smoothing, int64_t rows, int64_t n, int64_t stride, T* z, const T* t, T* loss) {
-  const T parameter = T(job.parameter);
+  using Y = ValueAndSlope<T>;
+  const T p = T(job.parameter);
   switch (job.loss) {
     case LOGISTIC:  // log(1 + exp(z)) - z t
-      return compare(rows, n, stride, z, t, loss, [smoothing](T score, T target, T& slope) {
+      return compare(rows, n, stride, z, t, loss, [=](T score, T target) {
         const T smooth = target * (1 - smoothing) + smoothing * T(0.5), e = exponential(-absolute(score));
-        slope = (score < 0 ? e : T(1)) / (1 + e) - smooth;
-        return (score < 0 ? T(0) : score) - score * smooth + log_1_plus(e);
+        return Y{(score < 0 ? T(0) : score) - score * smooth + log_1_plus(e), (score < 0 ? e : T(1)) / (1 + e) - smooth};
       });
     case SQUARED:
-      return compare(rows, n, stride, z, t, loss, [](T score, T target, T& slope) {
+      return compare(rows, n, stride, z, t, loss, [](T score, T target) {
         const T error = score - target;
-        slope = 2 * error;
-        return error * error;
+        return Y{error * error, 2 * error};
       });
     case HALF_SQUARED:
-      return compare(rows, n, stride, z, t, loss, [](T score, T target, T& slope) {
-        slope = score - target;
-        return T(0.5) * slope * slope;
+      return compare(rows, n, stride, z, t, loss, [](T score, T target) {
+        const T error = score - target;
+        return Y{T(0.5) * error * error, error};
       });
     case ABSOLUTE:
-      return compare(rows, n, stride, z, t, loss, [](T score, T target, T& slope) {
+      return compare(rows, n, stride, z, t, loss, [](T score, T target) {
         const T error = score - target;
-        slope = error > 0 ? T(1) : error < 0 ? T(-1) : error;
-        return absolute(error);
+        return Y{absolute(error), sign(error)};
       });
     case HUBER:
-      return compare(rows, n, stride, z, t, loss, [parameter](T score, T target, T& slope) {
+      return compare(rows, n, stride, z, t, loss, [=](T score, T target) {
         const T error = score - target, size = absolute(error);
-        slope = error > parameter ? parameter : error < -parameter ? -parameter : error;
-        return size <= parameter ? T(0.5) * error * error : parameter * (size - T(0.5) * parameter);
+        return size <= p ? Y{T(0.5) * error * error, error} : Y{p * (size - T(0.5) * p), p * sign(error)};
       });
     case QUANTILE:
-      return compare(rows, n, stride, z, t, loss, [parameter](T score, T target, T& slope) {
+      return compare(rows, n, stride, z, t, loss, [=](T score, T target) {
         const T error = score - target;
-        slope = T(0.5) * ((error > 0 ? T(1) : error < 0 ? T(-1) : error) + (1 - 2 * parameter));
-        return T(0.5) * absolute(error) + (T(0.5) - parameter) * error;
+        return Y{T(0.5) * absolute(error) + (T(0.5) - p) * error, T(0.5) * (sign(error) + (1 - 2 * p))};
       });
     default:  // Poisson: half the deviance for the log-rate z
-      return compare(rows, n, stride, z, t, loss, [](T score, T target, T& slope) {
+      return compare(rows, n, stride, z, t, loss, [](T score, T target) {
         const T rate = exponential(score);
-        slope = rate - target;
-        return (target == 0 ? T(0) : target * logarithm(target)) - target - target * score + rate;
+        return Y{(target == 0 ? T(0) : target * logarithm(target)) - target - target * score + rate, rate - target};
       });
   }
 }
@@ -650,7 +655,7 @@ class Network {
     const int64_t b = rows_at_most, parameters = padded<T>(job.parameters), outputs = job.widths[layers];
     values = arena.take<T>(parameters);
     grads = arena.take<T>(parameters);
-    for (int i = 0; i < 2; i++) state[i] = job.state[i] ? arena.take<T>(parameters) : nullptr;
+    for (int i = 0; i < 2; i++) state[i] = training && job.state[i] ? arena.take<T>(parameters) : nullptr;
     const bool counting = arena.base == nullptr;
     Layer<T> counted;
     int64_t widest = job.widths[0];
@@ -704,31 +709,30 @@ class Network {
 
   static void copy(int64_t n, const T* from, T* to) { __builtin_memcpy(to, from, static_cast<size_t>(n) * sizeof(T)); }
 
+  // Take up a network.
   void open(int64_t network) {
     k = network;
     order = job.order + job.which[k] * job.order_stride;
     rows_to_visit = job.counts[job.which[k]];
-    copy(job.parameters, static_cast<const T*>(job.flat) + k * job.parameters, values);
-    for (int i = 0; i < 2 && training; i++) {
-      if (state[i]) copy(job.parameters, static_cast<const T*>(job.state[i]) + k * job.parameters, state[i]);
-    }
-    const T* statistics = static_cast<const T*>(job.statistics) + k * job.statistics_size;
-    for (int64_t l = 0; l < layers - 1 && job.batch_norm; l++) {
-      copy(layer[l].out, statistics, layer[l].running_mean);
-      copy(layer[l].out, statistics + layer[l].out, layer[l].running_var);
-      statistics += 2 * layer[l].out;
-    }
+    for_each_part([](int64_t n, T* theirs, T* ours) { copy(n, theirs, ours); });
   }
 
+  // Put it back.
   void close() {
-    copy(job.parameters, values, static_cast<T*>(job.flat) + k * job.parameters);
+    for_each_part([](int64_t n, T* theirs, T* ours) { copy(n, ours, theirs); });
+  }
+
+  // Call f(numbers, where the job has them, where they are here) for the parameters and what belongs to them.
+  template <class F>
+  void for_each_part(F f) {
+    f(job.parameters, static_cast<T*>(job.flat) + k * job.parameters, values);
     for (int i = 0; i < 2; i++) {
-      if (state[i]) copy(job.parameters, state[i], static_cast<T*>(job.state[i]) + k * job.parameters);
+      if (state[i]) f(job.parameters, static_cast<T*>(job.state[i]) + k * job.parameters, state[i]);
     }
     T* statistics = static_cast<T*>(job.statistics) + k * job.statistics_size;
     for (int64_t l = 0; l < layers - 1 && job.batch_norm; l++) {
-      copy(layer[l].out, layer[l].running_mean, statistics);
-      copy(layer[l].out, layer[l].running_var, statistics + layer[l].out);
+      f(layer[l].out, statistics, layer[l].running_mean);
+      f(layer[l].out, statistics + layer[l].out, layer[l].running_var);
       statistics += 2 * layer[l].out;
     }
   }
@@ -1065,33 +1069,24 @@ class Network {
 // --- what this copy of the kernels offers -----------------------------------------------------------------------------------------
 
 template <class T>
-size_t memory_of(const Job* job, int training) {
+void run_as(const Job& job, bool training, void* block, int64_t (*next)(void*), void* queue) {
+  Arena arena = {static_cast<char*>(block)};
+  Network<T> network(job, training, arena);
+  for (int64_t k; (k = next(queue)) >= 0;) training ? network.train(k) : network.evaluate(k);
+}
+
+void run(const Job* job, bool training, void* block, int64_t (*next)(void*), void* queue) {
+  (job->type == 4 ? run_as<float> : run_as<double>)(*job, training, block, next, queue);
+}
+
+size_t memory(const Job* job, bool training) {
   Arena arena = {nullptr};
-  Network<T> network(*job, training != 0, arena);
-  return arena.size;
-}
-
-template <class T>
-void run(const Job* job, int64_t k, void* memory, bool training) {
-  Arena arena = {static_cast<char*>(memory)};
-  Network<T> network(*job, training, arena);
-  if (training) {
-    network.train(k);
+  if (job->type == 4) {
+    Network<float>(*job, training, arena);
   } else {
-    network.evaluate(k);
+    Network<double>(*job, training, arena);
   }
-}
-
-size_t memory(const Job* job, int training) {
-  return job->type == 4 ? memory_of<float>(job, training) : memory_of<double>(job, training);
-}
-
-void train(const Job* job, int64_t k, void* memory) {
-  job->type == 4 ? run<float>(job, k, memory, true) : run<double>(job, k, memory, true);
-}
-
-void evaluate(const Job* job, int64_t k, void* memory) {
-  job->type == 4 ? run<float>(job, k, memory, false) : run<double>(job, k, memory, false);
+  return arena.size;
 }
 
 }  // namespace
@@ -1106,7 +1101,7 @@ void evaluate(const Job* job, int64_t k, void* memory) {
 
 extern "C" HIDDEN const Kernels* KERNELS_OF(MANYNETS_SET)();
 extern "C" const Kernels* KERNELS_OF(MANYNETS_SET)() {
-  static const Kernels kernels = {SET_NAME, memory, train, evaluate};
+  static const Kernels kernels = {SET_NAME, memory, run};
   return &kernels;
 }
 
@@ -1117,7 +1112,6 @@ extern "C" const Kernels* KERNELS_OF(MANYNETS_SET)() {
 #include <atomic>
 #include <cstdlib>
 #include <memory>
-#include <new>
 #include <thread>
 #include <vector>
 
@@ -1139,16 +1133,25 @@ constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_D
 constexpr double SECONDS_PER_THREAD = 1e-4;                        // work for which one more thread pays
 constexpr size_t LINE = 64;
 
-const Kernels& kernels() {
+// Return the fastest kernels that processor and system can run. (A virtual machine takes microseconds to answer cpuid.)
+const Kernels& find_kernels() {
 #ifdef MANYNETS_ALL_SETS
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl")) {
-    return *manynets_kernels_avx512();
+  constexpr unsigned AVX2 = bit_AVX2 | bit_BMI2, AVX512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+  constexpr unsigned BASICS = bit_FMA | bit_OSXSAVE, WIDE = 0x06, WIDEST = 0xe6;  // registers that the system saves
+  unsigned a, sets, c, d, saved;
+  if (__get_cpuid(1, &a, &sets, &c, &d) && (c & BASICS) == BASICS && __get_cpuid_count(7, 0, &a, &sets, &c, &d)) {
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(d) : "c"(0));
+    const bool avx2 = (saved & WIDE) == WIDE && (sets & AVX2) == AVX2;
+    if (avx2 && (saved & WIDEST) == WIDEST && (sets & AVX512) == AVX512) return *manynets_kernels_avx512();
+    if (avx2) return *manynets_kernels_avx2();
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return *manynets_kernels_avx2();
 #endif
   return *manynets_kernels_base();
+}
+
+const Kernels& kernels() {
+  static const Kernels& found = find_kernels();
+  return found;
 }
 
 // While it lives, denormal numbers count as zero on this thread.
@@ -1195,6 +1198,20 @@ double rows_of(const Job& job, bool training) {
   return static_cast<double>(most);
 }
 
+// The networks of a job that no thread has taken yet.
+struct Queue {
+  const Job& job;
+  std::atomic<int64_t> taken{0};
+
+  static int64_t next(void* self) {
+    Queue& queue = *static_cast<Queue*>(self);
+    for (int64_t k; (k = queue.taken.fetch_add(1)) < queue.job.networks;) {
+      if (queue.job.active[k]) return k;
+    }
+    return -1;
+  }
+};
+
 void run_networks(const Job* job, bool training) {
   const Kernels& with = kernels();
   const size_t size = with.memory(job, training);
@@ -1206,16 +1223,13 @@ void run_networks(const Job* job, bool training) {
   int64_t threads = job->threads < networks ? job->threads : networks;
   if (static_cast<double>(threads) > useful) threads = static_cast<int64_t>(useful);
 
-  std::atomic<int64_t> next{0};
+  Queue queue = {*job};
   on_threads(threads, [&]() noexcept {
     const NoDenormals no_denormals;
-    std::unique_ptr<char[]> block(new (std::nothrow) char[size + LINE]());
+    const std::unique_ptr<void, void (*)(void*)> block(std::calloc(1, size + LINE), std::free);
     if (!block) std::abort();
-    void* memory = block.get() + (LINE - reinterpret_cast<uintptr_t>(block.get()) % LINE) % LINE;
-    for (int64_t k; (k = next.fetch_add(1)) < job->networks;) {
-      if (!job->active[k]) continue;
-      training ? with.train(job, k, memory) : with.evaluate(job, k, memory);
-    }
+    char* aligned = static_cast<char*>(block.get()) + (LINE - reinterpret_cast<uintptr_t>(block.get()) % LINE) % LINE;
+    with.run(job, training, aligned, Queue::next, &queue);
   });
 }
 
