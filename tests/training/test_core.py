@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from manynets import rng, spec
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.population import Population, Shape
+from manynets.optim import Update, optimizer_for, step_coefficients
 from manynets.training.steppers import core
-from manynets.training.update import Update
 from tests.tolerances import assert_close
 
 pytestmark = pytest.mark.skipif(core.load() is None, reason="there is no compiled core")
@@ -307,8 +307,10 @@ def reference(case: Case, *, evaluate: bool = False) -> Result:
             optimizer=case.optimizers[i], l1=case.l1[i], l2=case.l2[i], clip_norm=case.clip[i], label_smoothing=case.smoothing[i]
         )
         grad = torch.zeros_like(leaf)
-        update = Update(leaf.detach(), grad, population.weight_count, [recipe])
-        update.optimizer.plan(data.schedule[:, i : i + 1], case.step)
+        optimizer = optimizer_for([case.optimizers[i]], leaf.detach())
+        own = {name: torch.zeros_like(grad) for name in optimizer.state_names()}
+        update = Update(optimizer, [recipe], leaf.detach(), grad, own, population.weight_count)
+        planned = step_coefficients(optimizer.coefficients(data.schedule[:, i : i + 1], case.step), leaf.detach())
         for s in range(1 if evaluate else case.steps):
             start, stop = s * case.batch, (s + 1) * case.batch
             rows = (
@@ -335,9 +337,9 @@ def reference(case: Case, *, evaluate: bool = False) -> Result:
             mean = (rowwise * w).sum() / (w.sum() if w.sum() else 1.0)
             grad.copy_(torch.autograd.grad(mean, leaf)[0])
             growth = None if data.growth is None else torch.tensor([[data.growth[s, i]]]).to(grad)
-            update.step(s, growth)
+            update.step(planned[s], growth)
         flat[i] = leaf.detach()[0]
-        for j, tensor in enumerate(update.optimizer.state.values()):
+        for j, tensor in enumerate(own.values()):
             state[j][i] = tensor[0].numpy()
     return Result(flat.numpy(), statistics.numpy(), state, log)
 

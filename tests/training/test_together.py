@@ -66,7 +66,7 @@ def populations(draw: st.DrawFn) -> tuple[Problem, list[Member]]:
     common = mn.MLP(hidden=hidden, activation=draw(st.sampled_from(["relu", "tanh", "gelu"])), batch_norm=norm)
     optimizer = OPTIMIZERS[draw(st.sampled_from(sorted(OPTIMIZERS)))]
     validated, keep = draw(st.booleans()), draw(st.sampled_from(["best", "last"]))
-    shared = draw(st.booleans())
+    shared, gradient = draw(st.booleans()), draw(st.sampled_from(["closed_form", "compiled"]))
     members = []
     for number in range(draw(st.integers(2, 4))):
         spec = dataclasses.replace(common, dropout=tuple(draw(rates(0.6)) for _ in hidden), input_dropout=draw(rates(0.4)))
@@ -83,7 +83,7 @@ def populations(draw: st.DrawFn) -> tuple[Problem, list[Member]]:
             watch="loss",
             keep=keep,
             seed=draw(st.integers(0, 2)) if shared else number,
-            gradient=draw(st.sampled_from(["closed_form", "compiled"])),
+            gradient=gradient,
             dtype="float64",
         )
         rows = validation = None

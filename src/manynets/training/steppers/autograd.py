@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,12 +41,14 @@ class Autograd(Stepper):
             self.generators = seeded_states(recipe.seed, self.device)
 
     def advance(self, rates: Host) -> Log:
-        log = []
+        log: list[Host] = []
         planned = [network.coefficients(rates[:, k : k + 1], self.steps_before + self.step) for k, network in enumerate(self.networks)]
         module = isinstance(self.population, ModulePopulation)
         with private_generators(self.generators, self.device) if module else nullcontext():
             for now in zip(*planned, strict=True):
-                log.append([network.step(self.step, own) for network, own in zip(self.networks, now, strict=True)])
+                log.append(np.zeros((len(self.members), 3 + self.loss.hit_count)))
+                for k in np.flatnonzero(self.alive):
+                    log[-1][k] = self.networks[k].step(self, self.step, now[k])
                 self.step += 1
         return np.array(log)
 
@@ -77,7 +80,7 @@ class _Network:
     """Network k of a stepper: its parameters as leaves of autograd's graph, its gradient, its update."""
 
     def __init__(self, owner: Autograd, k: int) -> None:
-        self.owner, self.k, self.member, self.objective = owner, k, owner.members[k], owner.objective
+        self.k, self.member, self.objective = k, owner.members[k], owner.objective
         population, recipe = owner.population, self.member.recipe
         flat = population.flat[k : k + 1]
         self.grad = population.grad if isinstance(population, ModulePopulation) else torch.zeros_like(flat)
@@ -98,30 +101,30 @@ class _Network:
             rates = np.array([[spec.input_dropout, *spec.dropouts]])
             self.masks = Masks([recipe.seed], (population.shape.in_features, *population.shape.hidden), rates, flat)
 
-    def coefficients(self, rates: Host, step: int) -> list[list[Coefficient]]:
+    def coefficients(self, rates: Host, step: int) -> Sequence[Any]:
         """Return the optimizer's coefficients of each of the next steps, at the learning rates (n, 1)."""
         return step_coefficients(self.update.optimizer.coefficients(rates, step), self.grad)
 
-    def step(self, step: int, now: Sequence[Coefficient]) -> Host:
+    def step(self, owner: Autograd, step: int, now: Sequence[Coefficient]) -> Host:
         """Make a step at the optimizer's coefficients `now`; return what is reported of it (`Log`)."""
-        batch = self.batch(step)
+        batch = self.batch(owner, step)
         with torch.enable_grad():
             with self.autocast:
-                scores = self.forward(batch, step)
+                scores = self.forward(owner, batch, step)
             loss = (self.objective.rows(scores.to(batch.x.dtype), batch.target) * batch.share).sum()
-        self.backward(loss)
+        self.backward(owner, loss)
         penalty = self.update.penalty()
         weight = None if batch.weight is None else batch.weight.double().cpu().numpy()
         values = (scores.detach().to(batch.x.dtype), batch.target)
-        line = self.owner.loss.log(*(value.cpu().numpy() for value in values), weight, 0.0 if penalty is None else float(penalty[0]))
-        scale = self.owner.penalty_scale(line[1:2], slice(self.k, self.k + 1))
+        line = owner.loss.log(*(value.cpu().numpy() for value in values), weight, 0.0 if penalty is None else float(penalty[0]))
+        scale = owner.penalty_scale(line[1:2], slice(self.k, self.k + 1))
         self.update.step(now, None if scale is None else self.grad.new_tensor(scale).unsqueeze(1))
         return line
 
-    def batch(self, step: int) -> _Batch:
+    def batch(self, owner: Autograd, step: int) -> _Batch:
         """Return the rows of a step."""
-        rows, recipe = self.owner.problem.rows, self.member.recipe
-        index = torch.from_numpy(self.owner.batches.rows_of(self.k, *divmod(step, self.owner.batches.steps))).to(rows.x.device)
+        rows, recipe = owner.problem.rows, self.member.recipe
+        index = torch.from_numpy(owner.batches.rows_of(self.k, *divmod(step, owner.batches.steps))).to(rows.x.device)
         x = rows.x[index]
         target = self.objective.expand(rows.target[index], recipe.label_smoothing, x.dtype)
         weights = rows.weight if self.own_weight is None else self.own_weight
@@ -130,23 +133,23 @@ class _Network:
         weight = weights[index]
         return _Batch(x, target, weight, normalisers(weight.unsqueeze(-1))[0].squeeze(-1))
 
-    def forward(self, batch: _Batch, step: int) -> Tensor:
+    def forward(self, owner: Autograd, batch: _Batch, step: int) -> Tensor:
         """Return the scores (b, O) of a batch in training."""
-        population = self.owner.population
+        population = owner.population
         if isinstance(population, ModulePopulation):
             population.module.train()
-            return population.scored(batch.x, self.owner.problem.task.outputs)
+            return population.scored(batch.x, owner.problem.task.outputs)
         weight = None if batch.weight is None else batch.weight.unsqueeze(-1)
         masks = {i: kept[0, 0].to(batch.x.dtype) * self.masks.scales[i][0] for i, kept in self.masks.make(step, 1, len(batch.x)).items()}
         *_, (_, scores) = training_outputs(population.shape, self.leaves, batch.x, masks=masks, weight=weight, statistics=self.statistics)
         return scores
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, owner: Autograd, loss: Tensor) -> None:
         """Write the gradient of a loss."""
-        if isinstance(self.owner.population, ModulePopulation):
+        if isinstance(owner.population, ModulePopulation):
             self.grad.zero_()
             loss.backward()  # type: ignore[no-untyped-call]
-            self.owner.population.pull()
+            owner.population.pull()
             return
         for out, grad in zip(self.out, torch.autograd.grad(loss, list(self.leaves.values())), strict=True):
             out.copy_(grad)
