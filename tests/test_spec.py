@@ -200,7 +200,7 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (mn.Recipe, {"device": None}, "Recipe.device is None"),
     (mn.Recipe, {"dtype": "float16"}, "Recipe.dtype is 'float16', but must be one of float32, float64"),
     (mn.Recipe, {"precision": "tf23"}, "did you mean 'tf32'"),
-    (mn.Recipe, {"gradient": "closed"}, "Recipe.gradient is 'closed', but must be one of auto, closed_form, autograd"),
+    (mn.Recipe, {"gradient": "closed"}, "Recipe.gradient is 'closed', but must be one of auto, compiled, closed_form, autograd"),
 ]
 
 

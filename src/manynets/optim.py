@@ -306,7 +306,13 @@ class Update:
     """
 
     def __init__(
-        self, optimizer: Optimizer, recipes: Sequence[Recipe], flat: Tensor, grad: Tensor, state: Mapping[str, Tensor], matrices: int
+        self,
+        optimizer: Optimizer,
+        recipes: Sequence[Recipe],
+        flat: Tensor,
+        grad: Tensor,
+        state: Mapping[str, Tensor],
+        matrices: int,
     ) -> None:
         self.optimizer, self.grad = optimizer, grad
         self.weights, self.weight_grad = flat[:, :matrices], grad[:, :matrices]
@@ -320,14 +326,24 @@ class Update:
         spare = flat.new_empty(len(flat), min(columns, flat.shape[1]))
         cuts = [slice(start, start + columns) for start in range(0, flat.shape[1], columns)]
         self.blocks = [
-            (flat[:, cut], grad[:, cut], {name: tensor[:, cut] for name, tensor in state.items()}, spare[:, : flat[:, cut].shape[1]])
+            (
+                flat[:, cut],
+                grad[:, cut],
+                {name: tensor[:, cut] for name, tensor in state.items()},
+                spare[:, : flat[:, cut].shape[1]],
+            )
             for cut in cuts
         ]
 
     @property
     def is_plain_sgd(self) -> bool:
         """Whether a step is w - lr g and nothing else."""
-        plain = isinstance(self.optimizer, SGD) and not self.optimizer.state_names() and not isinstance(self.optimizer.decay, Tensor) and not self.optimizer.decay
+        plain = (
+            isinstance(self.optimizer, SGD)
+            and not self.optimizer.state_names()
+            and not isinstance(self.optimizer.decay, Tensor)
+            and not self.optimizer.decay
+        )
         return plain and not (self.has_l1 or self.has_l2 or self.clipped)
 
     def penalty(self) -> Tensor | None:

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import manynets as mn
-from manynets.tasks.losses import loss_for
 from manynets.engines.numpy import backward, dropout_masks, forward
 from manynets.engines.optimizers import Numbers, start_state, update
 from manynets.nn.initial import initial_parameters
 from manynets.spec import InverseScaling, Optimizer
 from manynets.tasks import find_task
+from manynets.tasks.losses import loss_for
 from tests.engines.agreement import ACTIVATIONS, CASES, OPTIMIZERS, assert_agree, toy, train
 from tests.tolerances import assert_close
 from tests.training.problems import data_for

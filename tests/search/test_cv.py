@@ -25,6 +25,8 @@ from sklearn.preprocessing import StandardScaler
 
 import manynets as mn
 from manynets.search import processes
+from manynets.training import loop
+from manynets.training.members import Outcome
 
 CANCER_X, CANCER_Y = load_breast_cancer(return_X_y=True)
 CANCER_X = (CANCER_X - CANCER_X.mean(0)) / CANCER_X.std(0)
@@ -302,20 +304,18 @@ def test_failures_are_named_and_the_rest_is_complete(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
 def test_the_candidates_of_a_fold_share_their_rows(weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    globals_ = processes.train_what_can.__globals__
-    run, stacks = globals_["Run"], []
+    orders: list[tuple[int, int]] = []
 
-    class Seen(run):  # type: ignore[misc, valid-type]
-        def __init__(self, *args: Any, **more: Any) -> None:
-            super().__init__(*args, **more)
-            stacks.append([place.stop - place.start for place in self.stacks.places])
+    class Seen(loop.Run):
+        def run(self) -> list[Outcome]:
+            orders.append((len(self.stepper.batches.which), len(self.stepper.batches.counts)))
+            return super().run()
 
-    monkeypatch.setitem(globals_, "Run", Seen)
-    monkeypatch.setattr("manynets.data.batches.STACK_NUMBERS", 1)
+    monkeypatch.setitem(processes.train_what_can.__globals__, "Run", Seen)
     more = {"sample_weight": np.linspace(0.5, 1.5, len(IRIS_Y))} if weighted else {}
     grid = {"learning_rate_init": np.geomspace(1e-3, 1e-1, 9).tolist()}
     mn.MLPSearchCV(clone(NET).set_params(random_state=0), grid, cv=3, refit=False).fit(IRIS_X, IRIS_Y, **more)
-    assert stacks == [[9, 9, 9]]
+    assert orders == [(27, 3)]
 
 
 def test_one_warning_counts_what_did_not_converge() -> None:

@@ -16,7 +16,10 @@ from tests.training.problems import member_of, problem_of
 
 CASES = {
     "sgd": (mn.MLP(hidden=(6, 5)), mn.Recipe(optimizer=mn.SGD(lr=0.1))),
-    "adam, dropout, penalties": (mn.MLP(hidden=(6,), dropout=0.3), mn.Recipe(optimizer=mn.Adam(lr=0.1), l1=0.01, l2=0.1, clip_norm=1.0)),
+    "adam, dropout, penalties": (
+        mn.MLP(hidden=(6,), dropout=0.3),
+        mn.Recipe(optimizer=mn.Adam(lr=0.1), l1=0.01, l2=0.1, clip_norm=1.0),
+    ),
     "batch norm": (mn.MLP(hidden=(6,), batch_norm=True), mn.Recipe(optimizer=mn.NAdam(lr=0.1))),
 }
 

@@ -34,7 +34,9 @@ def assert_ways_agree(problem: Problem, spec: mn.MLP, recipe: mn.Recipe, rows: A
     for other in others:
         assert_same_outcome(other, auto, "float64")
     start = member_of(problem, 0, spec, recipe).initial
-    assert any(not np.array_equal(auto.parameters[name], start[name]) for name in start) or not spec.bias  # it did train, but for a dead network
+    assert (
+        any(not np.array_equal(auto.parameters[name], start[name]) for name in start) or not spec.bias
+    )  # it did train, but for a dead network
 
 
 @pytest.mark.parametrize("norm", [False, True])

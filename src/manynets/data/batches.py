@@ -155,7 +155,12 @@ class Batches:
         weight = None
         if self.weights is not None:
             table = self.weights if len(self.weights) == 1 else self.weights[torch.from_numpy(self.which).to(index.device)]
-            weight = table.expand(index.shape[1], -1).gather(1, index.transpose(0, 1).flatten(1)).unflatten(1, (count, size)).transpose(0, 1)
+            weight = (
+                table.expand(index.shape[1], -1)
+                .gather(1, index.transpose(0, 1).flatten(1))
+                .unflatten(1, (count, size))
+                .transpose(0, 1)
+            )
         if ragged:
             filled = np.arange(start, stop) < self.counts[self.which][:, None]
             there = torch.from_numpy(filled).to(self.rows.x)

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.engines.loop import EngineOutcome, Rows, Step, Watcher, refuse, run
-from manynets.tasks.losses import Loss, loss_for
 from manynets.engines.optimizers import penalty, start_state, update
 from manynets.errors import MissingExtraError
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
+from manynets.tasks.losses import Loss, loss_for
 
 __all__ = ["settings", "train"]
 

@@ -24,11 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.engines.loop import EngineOutcome, Rows, Step, Watcher, batch_rows, refuse, run
-from manynets.tasks.losses import Loss, loss_for
 from manynets.engines.optimizers import Numbers, penalty, state_arrays, update
 from manynets.errors import MissingExtraError, OptionError
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
+from manynets.tasks.losses import Loss, loss_for
 
 __all__ = ["BACKENDS", "load_keras", "train"]
 

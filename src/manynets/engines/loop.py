@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
-from manynets.tasks.losses import Loss
 from manynets.engines.optimizers import Numbers
 from manynets.errors import OptionError
 from manynets.schedules import schedule_factors
 from manynets.spec import MLP, Recipe, ReduceOnPlateau
 from manynets.tasks import Task
+from manynets.tasks.losses import Loss
 
 __all__ = ["Engine", "EngineOutcome", "Rows", "Step", "Watcher", "batch_rows", "refuse", "run"]
 

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.engines.loop import EngineOutcome, Rows, Step, Watcher, refuse, run
-from manynets.tasks.losses import Loss, loss_for
 from manynets.engines.optimizers import penalty, start_state, update
 from manynets.spec import MLP, Activation, Recipe
 from manynets.tasks import Task
+from manynets.tasks.losses import Loss, loss_for
 
 __all__ = ["ACTIVATIONS", "backward", "dropout_masks", "forward", "predict", "train"]
 

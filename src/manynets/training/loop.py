@@ -24,8 +24,8 @@ from manynets.training.members import Divergence, Member, Outcome, Problem, Prog
 from manynets.training.module import ModulePopulation
 from manynets.training.settings import torch_settings
 from manynets.training.signals import Halt
-from manynets.training.steppers.choice import make_stepper
 from manynets.training.steppers.base import Host, Log
+from manynets.training.steppers.choice import make_stepper
 from manynets.training.tracking import Tracks
 from manynets.training.validation import figures, variances
 
@@ -284,7 +284,16 @@ class Run:
                 progress = tracks.progress(place, self.stepper.steps_before + self.step, state)
             best = int(tracks.best[place])
             self.outcomes[member.number] = Outcome(
-                member.number, parameters, history, best, stopped, divergence, self.seconds, progress, self.stepper.name, self.threads
+                member.number,
+                parameters,
+                history,
+                best,
+                stopped,
+                divergence,
+                self.seconds,
+                progress,
+                self.stepper.name,
+                self.threads,
             )
 
     def _best(self, places: list[int]) -> list[dict[str, NDArray[Any]]]:

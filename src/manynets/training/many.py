@@ -34,9 +34,7 @@ class Failure:
 
 
 def groups_of(problem: Problem, members: Sequence[Member]) -> list[list[Member]]:
-    """Return the members in groups that can share every step, in the order in which each group first appears.
-
-    """
+    """Return the members in groups that can share every step, in the order in which each group first appears."""
     groups: dict[tuple[object, ...], list[Member]] = {}
     for member in members:
         validated = problem.validation is not None or member.validation_rows is not None
@@ -85,7 +83,10 @@ def train_members(
         groups = groups_of(problem, members)
         if len(groups) != 1:
             raise OptionError(f"checkpoints are for networks of one group; these are {len(groups)}: train each group by itself")
-        with listening(halt, (signal.SIGINT, signal.SIGTERM)), torch_modes(device, autograd=choose(problem, groups[0][0]) == "autograd"):
+        with (
+            listening(halt, (signal.SIGINT, signal.SIGTERM)),
+            torch_modes(device, autograd=choose(problem, groups[0][0]) == "autograd"),
+        ):
             run = Run(problem, groups[0], observers=observers, keeper=keeper, halt=halt)
             done = {outcome.number: outcome for outcome in run.run()}
         results: list[Outcome | Failure] = [done[member.number] for member in members]

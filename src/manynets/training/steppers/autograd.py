@@ -42,7 +42,9 @@ class Autograd(Stepper):
 
     def advance(self, rates: Host) -> Log:
         log: list[Host] = []
-        planned = [network.coefficients(rates[:, k : k + 1], self.steps_before + self.step) for k, network in enumerate(self.networks)]
+        planned = [
+            network.coefficients(rates[:, k : k + 1], self.steps_before + self.step) for k, network in enumerate(self.networks)
+        ]
         module = isinstance(self.population, ModulePopulation)
         with private_generators(self.generators, self.device) if module else nullcontext():
             for now in zip(*planned, strict=True):
@@ -86,7 +88,9 @@ class _Network:
         self.grad = population.grad if isinstance(population, ModulePopulation) else torch.zeros_like(flat)
         state = {name: tensor[k : k + 1] for name, tensor in owner.state.items()}
         optimizer = optimizer_for([recipe.optimizer], flat)
-        self.update = Update(optimizer, [recipe], flat, self.grad, {n: state[n] for n in optimizer.state_names()}, population.weight_count)
+        self.update = Update(
+            optimizer, [recipe], flat, self.grad, {n: state[n] for n in optimizer.state_names()}, population.weight_count
+        )
         self.own_weight = None if self.member.weight is None else torch.from_numpy(self.member.weight).to(flat)
         device = owner.device.type
         self.autocast = torch.autocast(device, torch.bfloat16) if recipe.precision == "bf16" else nullcontext()
@@ -140,8 +144,12 @@ class _Network:
             population.module.train()
             return population.scored(batch.x, owner.problem.task.outputs)
         weight = None if batch.weight is None else batch.weight.unsqueeze(-1)
-        masks = {i: kept[0, 0].to(batch.x.dtype) * self.masks.scales[i][0] for i, kept in self.masks.make(step, 1, len(batch.x)).items()}
-        *_, (_, scores) = training_outputs(population.shape, self.leaves, batch.x, masks=masks, weight=weight, statistics=self.statistics)
+        masks = {
+            i: kept[0, 0].to(batch.x.dtype) * self.masks.scales[i][0] for i, kept in self.masks.make(step, 1, len(batch.x)).items()
+        }
+        *_, (_, scores) = training_outputs(
+            population.shape, self.leaves, batch.x, masks=masks, weight=weight, statistics=self.statistics
+        )
         return scores
 
     def backward(self, owner: Autograd, loss: Tensor) -> None:

@@ -68,8 +68,9 @@ class Compiled(Stepper):
         job.first, job.count, job.step = first, count, self.step
         job.order, job.order_stride = order.ctypes.data, order.shape[1]
         job.coefficients, job.log, job.active = (array.ctypes.data for array in (coefficients, log, active))
-        scale = self.penalty_scale(self.batches.totals(epoch, first, count)) if self.penalty_rows is not None else None
-        job.penalty_scale = None if scale is None else scale.ctypes.data
+        if self.penalty_rows is not None:
+            scale = np.ascontiguousarray(self.penalty_scale(self.batches.totals(epoch, first, count)))
+            job.penalty_scale = scale.ctypes.data
         core.train(job)
         self.step += count
         return log

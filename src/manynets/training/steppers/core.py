@@ -135,6 +135,7 @@ def description() -> str:
     return "no compiled core" if library is None else f"compiled core ({library.manynets_isa().decode()})"
 
 
+@functools.cache
 def usable_threads() -> int:
     """Return how many threads this process may keep busy: its CPU affinity, within the quota of its cgroup; at least 1."""
     count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
