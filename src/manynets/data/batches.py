@@ -17,7 +17,7 @@ from torch import Tensor
 
 from manynets.rng import Order, order_of
 
-__all__ = ["Batches", "Chunk", "Rows", "normalisers", "steps_per_epoch"]
+__all__ = ["Batches", "Chunk", "Rows", "steps_per_epoch"]
 
 Index = NDArray[np.int64]
 
@@ -26,19 +26,6 @@ def steps_per_epoch(rows: int, batch_size: int, *, merge_single: bool) -> int:
     """Return the steps of an epoch; with merge_single a last batch of one row joins the batch before it (batch norm)."""
     steps = -(-rows // batch_size)
     return steps - 1 if merge_single and steps > 1 and rows % batch_size == 1 and batch_size > 1 else steps
-
-
-def normalisers(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what follows from the weights (..., b, 1) of the rows of batches: share (..., b, 1), rows and unbiased (..., 1, 1).
-
-    share is each row's share of its batch, 0 where all weights are. Batch norm divides its sums by `rows` for mean and variance, and
-    by `unbiased` for the running variance, as torch does. Weights count as copies of a row, so that weight 2 is the row twice, but
-    no batch has fewer rows than it has.
-    """
-    total = raw.sum(-2, keepdim=True)
-    rows = total.masked_fill(total == 0, 1.0)
-    copies = torch.maximum(rows, (raw > 0).sum(-2, keepdim=True).to(rows)).clamp_(min=2.0)
-    return raw / rows, rows, torch.where(copies == rows, rows - 1, rows * (copies - 1) / copies)
 
 
 @dataclasses.dataclass
@@ -100,8 +87,9 @@ class Batches:
         self.weights = None if rows.weight is None else rows.weight.unsqueeze(0)
         if any(weight is not None for weight in weights):
             plain = np.ones(len(rows)) if rows.weight is None else rows.weight.cpu().numpy()
-            table = [plain if weights[k] is None else weights[k] for k in firsts]
-            self.weights = torch.from_numpy(np.stack(table)).to(rows.x)
+            chosen = [weights[k] for k in firsts]
+            table = np.stack([plain if weight is None else weight for weight in chosen])
+            self.weights = torch.from_numpy(table).to(rows.x)
         self._epoch, self._order = -1, np.empty((0, 0), dtype=np.int64)
         self._by_network: Tensor | None = None  # the same (K, rows), on the device
 
@@ -151,16 +139,11 @@ class Batches:
         alike = self.steps * self.batch_size == int(self.counts.min()) == self.most  # the last batch is like the others
         count = 1 if last else min(most, self.steps - step if alike else self.steps - 1 - step)
         size = stop - start
-        index = self._by_network[:, start : start + count * size].unflatten(1, (count, size)).transpose(0, 1)
+        index = self._by_network[:, start : start + count * size].reshape(-1, count, size).transpose(0, 1)
         weight = None
         if self.weights is not None:
-            table = self.weights if len(self.weights) == 1 else self.weights[torch.from_numpy(self.which).to(index.device)]
-            weight = (
-                table.expand(index.shape[1], -1)
-                .gather(1, index.transpose(0, 1).flatten(1))
-                .unflatten(1, (count, size))
-                .transpose(0, 1)
-            )
+            lines = np.zeros_like(self.which) if len(self.weights) == 1 else self.which
+            weight = self.weights[torch.from_numpy(lines).to(index.device).view(1, -1, 1), index]
         if ragged:
             filled = np.arange(start, stop) < self.counts[self.which][:, None]
             there = torch.from_numpy(filled).to(self.rows.x)

@@ -158,7 +158,7 @@ class Run:
             until = min(stop, (self.step // self.steps + 1) * self.steps, self.step + self._at_once(), due or stop)
             first, began = self.step, time.perf_counter()
             log = self.stepper.advance(self.rates(first, max(until - first, 1)))
-            self.sums.add(log, self.stepper.sound(log).all(-1), first)
+            self.sums.add(log, self.stepper.sound(log).all(axis=-1), first)
             self.pace = (time.perf_counter() - began) / (self.step - first)
             self._tell(Advanced(self.step))
             if self.keeper is not None and self.step < stop and self.step == due and not self.halt.asked:

@@ -138,7 +138,8 @@ class Stepper(abc.ABC):
 
     def sound(self, log: Log) -> NDArray[np.bool_]:
         """Return whether loss and penalty are finite in the type that is trained in, and so within its range: (..., 2)."""
-        return np.asarray(np.abs(log[..., [0, 2]]) <= torch.finfo(self.dtype).max)
+        within: NDArray[np.bool_] = np.abs(log[..., [0, 2]]) <= torch.finfo(self.dtype).max
+        return within
 
     # ------------------------------------------------------------------------------------------------ what subclasses share
 

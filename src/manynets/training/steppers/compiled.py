@@ -113,7 +113,6 @@ class Compiled(Stepper):
         }
         state = [self._address(self.state[name]) for name in optimizer.state_names()]
         rows, weights = batches.rows, batches.weights
-        momentum = isinstance(optimizer, SGD)
         return core.Job(
             type=population.flat.element_size(),
             threads=min(torch.get_num_threads(), core.usable_threads()),
@@ -140,8 +139,8 @@ class Compiled(Stepper):
             statistics_size=population.statistics.shape[1],
             state=core.Pointers(*state, *[None] * (2 - len(state))),
             optimizer=optimizer.number,
-            nesterov=momentum and optimizer.nesterov,
-            lr_in_velocity=momentum and optimizer.lr_inside,
+            nesterov=isinstance(optimizer, SGD) and optimizer.nesterov,
+            lr_in_velocity=isinstance(optimizer, SGD) and optimizer.lr_inside,
             **{name: self._address(array) for name, array in columns.items()},
         )
 
