@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from manynets import core
 from manynets.data.batches import Rows
 from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, to_tensor
 from manynets.data.split import even_folds, split_rows
@@ -32,7 +33,6 @@ from manynets.training.many import train_members
 from manynets.training.members import Member, Outcome, Problem
 from manynets.training.progress import Show, progress_observers
 from manynets.training.settings import find_device
-from manynets.training.steppers import core
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder

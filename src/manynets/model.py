@@ -20,6 +20,7 @@ from manynets.nn.population import Population, Shape
 from manynets.spec import MLP, Recipe, from_json, to_json
 from manynets.tasks import Regression, Task, task_from_json
 from manynets.tasks.objectives import objective_for
+from manynets.training import threads as _threads  # noqa: F401  # a forked child may predict
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder

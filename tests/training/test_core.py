@@ -16,11 +16,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from manynets import rng, spec
+from manynets import core, rng, spec
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.population import Population, Shape
 from manynets.optim import Update, optimizer_for, step_coefficients
-from manynets.training.steppers import core
 from tests.tolerances import assert_close
 
 pytestmark = pytest.mark.skipif(core.load() is None, reason="there is no compiled core")

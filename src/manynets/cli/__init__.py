@@ -45,8 +45,7 @@ for command in (train, sweep, rerun, evaluate, predict, show, plot, datasets, st
 
 def _version(asked: bool) -> None:
     if asked:
-        from manynets import __version__
-        from manynets.training.steppers import core
+        from manynets import __version__, core
 
         print(f"manynets {__version__}, {core.description()}")
         raise typer.Exit

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manynets.rng import Order, order_of
+from manynets.rng import Order, orders_of
 
 __all__ = ["Batches", "Chunk", "Rows", "steps_per_epoch"]
 
@@ -97,13 +97,12 @@ class Batches:
         """Return the U orders of an epoch, (U, rows), filled up with row 0; the same array until another epoch is asked for."""
         if epoch != self._epoch:
             out = np.zeros((len(self.counts), max(self.most, self.steps * self.batch_size)), dtype=np.int64)
-            seen: dict[tuple[int | None, Order], Index] = {}
-            for u, (mine, by, count) in enumerate(zip(self.own, self.by, self.counts.tolist(), strict=True)):
-                key = (None if mine is None else id(mine), by)
-                if key not in seen:
-                    order = order_of(by, epoch, count)
-                    seen[key] = order if mine is None else mine[order]
-                out[u, :count] = seen[key]
+            for count in set(self.counts.tolist()):
+                which = np.flatnonzero(self.counts == count)
+                orders = orders_of([self.by[u] for u in which], epoch, count)
+                for u, order in zip(which, orders, strict=True):
+                    mine = self.own[u]
+                    out[u, :count] = order if mine is None else mine[order]
             self._order, self._epoch, self._by_network = out, epoch, None
         return self._order
 

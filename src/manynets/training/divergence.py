@@ -74,7 +74,7 @@ class Search:
             looked = {place: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for place, k in places.items()}
             log = twin.stepper.advance(twin.rates(step, 1))[0]
             sound = twin.stepper.sound(log)
-            twin.sums.add(log[None], sound.all(axis=-1)[None], step)
+            twin.sums.add(log[None], sound[None], step)
             for place, k in places.items():
                 weights, output, (name, most) = looked[place]
                 loss = "" if sound[k, 0] else f"the loss (layer {name} reaches {most:.3g})"

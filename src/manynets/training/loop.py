@@ -61,8 +61,9 @@ class Sums:
         self.totals: Host = np.zeros((networks, 0))  # (K, 3 + M)
         self.first_bad = np.full(networks, -1)  # the first step whose loss or penalty was not finite, counted from 0
 
-    def add(self, log: Log, sound: NDArray[np.bool_], step: int) -> None:
-        """Add the log of steps of which the first was step `step` of the run. sound (n, K): whether loss and penalty were finite."""
+    def add(self, log: Log, finite: NDArray[np.bool_], step: int) -> None:
+        """Add the log of steps of which the first was step `step` of the run. finite (n, K, 2): whether loss and penalty were."""
+        sound = finite[..., 0] & finite[..., 1]
         if not sound.all():
             found = np.where(sound.all(0), -1, step + sound.argmin(0))
             self.first_bad = np.where(self.first_bad < 0, found, self.first_bad)
@@ -158,7 +159,7 @@ class Run:
             until = min(stop, (self.step // self.steps + 1) * self.steps, self.step + self._at_once(), due or stop)
             first, began = self.step, time.perf_counter()
             log = self.stepper.advance(self.rates(first, max(until - first, 1)))
-            self.sums.add(log, self.stepper.sound(log).all(axis=-1), first)
+            self.sums.add(log, self.stepper.sound(log), first)
             self.pace = (time.perf_counter() - began) / (self.step - first)
             self._tell(Advanced(self.step))
             if self.keeper is not None and self.step < stop and self.step == due and not self.halt.asked:

@@ -15,14 +15,18 @@ from collections.abc import Iterator
 
 import torch
 
-from manynets.training.steppers.core import usable_threads
+from manynets.core import usable_threads
 
 __all__ = ["best_threads", "fixed_threads", "most_threads"]
 
 SMALL_STEP = 4e7  # multiplications in a step below which a second thread is not worth its risk
 GAIN = 0.8  # share of one thread's time below which more threads are taken
 ROUNDS = 7
-_FIRST_PROCESS = os.getpid()
+
+# torch's threads do not live on in a forked child, which would wait for them for ever. The compiled core starts its own.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
 _fixed: contextvars.ContextVar[int | None] = contextvars.ContextVar("fixed_threads", default=None)
 
 
@@ -37,12 +41,7 @@ def fixed_threads(count: int | None) -> Iterator[None]:
 
 
 def most_threads() -> int:
-    """Return how many threads may run: the user's own setting, at most as many as this process has processors.
-
-    A forked child gets one: torch's threads do not live on in it, and it would wait for them for ever.
-    """
-    if os.getpid() != _FIRST_PROCESS:
-        return 1
+    """Return how many threads may run: the user's own setting, at most as many as this process has processors."""
     return max(1, min(torch.get_num_threads(), usable_threads()))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from manynets import core
 from manynets.spec import MLP
 from manynets.training.members import Member, Problem, batch_rows
-from manynets.training.steppers import core
 from manynets.training.steppers.autograd import Autograd
 from manynets.training.steppers.base import Stepper
 from manynets.training.steppers.closed_form import ClosedForm

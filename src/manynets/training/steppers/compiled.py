@@ -14,14 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manynets import spec
+from manynets import core, spec
 from manynets.data.batches import Batches
 from manynets.nn.dropout import stream_keys
 from manynets.nn.population import Population
 from manynets.optim import SGD
 from manynets.spec import MLP
 from manynets.tasks.losses import Loss
-from manynets.training.steppers import core
 from manynets.training.steppers.base import Array, Host, Log, Stepper
 
 __all__ = ["Compiled"]
