@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from manynets.tasks import Binary, Multiclass, Multilabel, Regression
     from manynets.training.checkpoint import Checkpoint
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PLACES = {
     "errors": (

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+import manynets.training.threads  # noqa: F401  # so that a forked child may predict
 from manynets.data.check import as_matrix, as_weights, is_frame, to_tensor
 from manynets.errors import DataError, ManynetsError, ModelFileError, OptionError
 from manynets.modelfile import check_target, read_model_file, write_model_file
@@ -20,7 +21,6 @@ from manynets.nn.population import Population, Shape
 from manynets.spec import MLP, Recipe, from_json, to_json
 from manynets.tasks import Regression, Task, task_from_json
 from manynets.tasks.objectives import objective_for
-from manynets.training import threads as _threads  # noqa: F401  # a forked child may predict
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder

@@ -61,6 +61,7 @@ def _root(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 a mistake of the user's (one line on stderr), 130 interrupted, 143 terminated,
     1 a fault of ours."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded: its threads then sleep while they wait
     usage_error: Any = typer.BadParameter.__mro__[2]  # the base of all that the parser raises, whatever typer's version
     command = typer.main.get_command(app)
     for name in ("stdout", "stderr"):  # closed by the shell (>&-): what is written there vanishes, and no file gets its number
