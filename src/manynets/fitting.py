@@ -111,8 +111,8 @@ def train(
         raise OptionError(f"recipe is {recipe!r}, but must be a Recipe, such as Recipe(epochs=20)")
     if seed is not None:
         recipe = dataclasses.replace(recipe, seed=seed)
-    if isinstance(spec, nn.Module) and recipe.gradient == "closed_form":
-        raise OptionError("gradient='closed_form' is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
+    if isinstance(spec, nn.Module) and recipe.gradient in ("closed_form", "compiled"):
+        raise OptionError(f"gradient={recipe.gradient!r} is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
     one_of(engine, ENGINES, what="engine")
     if engine != "torch" and (checkpoint is not None or resume is not None):
         raise OptionError(

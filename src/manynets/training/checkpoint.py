@@ -19,7 +19,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from manynets.errors import CheckpointWarning, ModelFileError, OptionError
 from manynets.modelfile import check_path, read_model_file, replacing, write_model_file
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "Checkpoints",
+    "Keeper",
     "Parts",
     "checkpoint_files",
     "newest_checkpoint",
@@ -128,8 +129,24 @@ def newest_checkpoint(place: str | os.PathLike[str]) -> tuple[Path, TrainState, 
 # --------------------------------------------------------------------------------------------------------------- the keeper
 
 
+class Keeper(Protocol):
+    """Who keeps checkpoints of a run. The loop asks it, and tells it, between two steps; see `Checkpoints`."""
+
+    def begin(self, run: Run) -> None:
+        """The run is about to make its first step; this may restore a state."""
+
+    def next_step(self, run: Run) -> int | None:
+        """Return after how many steps of the run it wants to be called, None for no number of them."""
+
+    def pause(self, run: Run) -> None:
+        """The run stands between two steps."""
+
+    def end(self, run: Run) -> None:
+        """The run is over, or was asked to halt."""
+
+
 class Checkpoints:
-    """What a run asks and tells between its steps (`manynets.training.loop.Keeper`): restores, writes and deletes checkpoints.
+    """What a run asks and tells between its steps (`Keeper`): restores, writes and deletes checkpoints.
 
     checkpoint: None to write none; resume: a folder or a file to go on from, None to start anew. system: what decides about the
     bits besides the run itself. identity: that of problem and members, where it is known already.

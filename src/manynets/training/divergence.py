@@ -91,12 +91,12 @@ def _as_it_began(run: Run, member: Member) -> Member:
     module, start = copy.deepcopy(population.module), 0
     for name in population.names:
         parameter = module.get_parameter(name)
-        parameter.data = run.best_flat[0, start : start + parameter.numel()].view(parameter.shape).clone()
+        parameter.data = run.best.flat[0, start : start + parameter.numel()].view(parameter.shape).clone()
         start += parameter.numel()
     start = 0
     for buffer in module.buffers():
         if buffer.is_floating_point():
-            buffer.copy_(run.best_statistics[0, start : start + buffer.numel()].view(buffer.shape))
+            buffer.copy_(run.best.statistics[0, start : start + buffer.numel()].view(buffer.shape))
             start += buffer.numel()
     return dataclasses.replace(member, spec=module)
 

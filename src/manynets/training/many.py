@@ -14,9 +14,9 @@ from torch import nn
 
 from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError
 from manynets.nn.population import Shape
-from manynets.training.checkpoint import Parts
+from manynets.training.checkpoint import Keeper, Parts
 from manynets.training.events import Advanced, Event, Finished, Observer, Started
-from manynets.training.loop import Keeper, Run
+from manynets.training.loop import Run
 from manynets.training.members import Member, Outcome, Problem, batch_rows, group_key
 from manynets.training.settings import torch_modes
 from manynets.training.signals import Halt, listening
