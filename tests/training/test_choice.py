@@ -93,13 +93,14 @@ def test_threads_are_no_more_than_help(one: float, two: float, expected: int, mo
     monkeypatch.setattr(threads.torch, "set_num_threads", use)
     monkeypatch.setattr(threads.torch, "mm", multiply)
     monkeypatch.setattr(threads.time, "perf_counter", lambda: now[0])
-    assert threads.best_threads(100, 32, 10, torch.float32) == 1  # too small to ask
+    assert threads.best_threads(100, 32, 10, torch.float32, steps=10**6) == 1  # too small to ask
+    assert threads.best_threads(10**6, 512, 1000, torch.float32, steps=10) == 1  # over too soon
     assert not used
-    assert threads.best_threads(10**6, 512, 1000, torch.float32) == expected
+    assert threads.best_threads(10**6, 512, 1000, torch.float32, steps=10**4) == expected
     assert used[-1] == torch.get_num_threads()  # as the user had it
     for fixed, within in ((1, 1), (9, 2)):
         with threads.fixed_threads(fixed):
-            assert threads.best_threads(10**6, 512, 1000, torch.float32) == within
+            assert threads.best_threads(10**6, 512, 1000, torch.float32, steps=10**4) == within
 
 
 def test_sums_do_not_depend_on_how_steps_are_cut() -> None:

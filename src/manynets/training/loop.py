@@ -262,7 +262,7 @@ class Run:
 
     @contextmanager
     def _settings(self) -> Iterator[None]:
-        self.threads = self.threads or self.stepper.threads()
+        self.threads = self.threads or self.stepper.threads(self.total - self.step)
         with torch_settings(threads=self.threads, precision=self.recipe.precision), torch.no_grad():
             yield
 

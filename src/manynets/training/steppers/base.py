@@ -143,9 +143,10 @@ class Stepper(abc.ABC):
 
     # ------------------------------------------------------------------------------------------------ what subclasses share
 
-    def threads(self) -> int:
-        """Return how many of torch's threads make the steps quickest; see `manynets.training.threads`."""
-        return best_threads(self.population.weight_count, self.batch_size * len(self.members), self.widest, self.dtype)
+    def threads(self, steps: int) -> int:
+        """Return how many of torch's threads make so many steps quickest; see `manynets.training.threads`."""
+        rows = self.batch_size * len(self.members)
+        return best_threads(self.population.weight_count, rows, self.widest, self.dtype, steps=steps)
 
     def penalty_scale(self, weights: Host, k: int | slice = slice(None)) -> Host | None:
         """Return what l1 and l2 are multiplied by in a batch whose rows weigh so much, (..., K); None for 1.

@@ -53,7 +53,7 @@ class Compiled(Stepper):
             self.held_out.order, self.held_out.order_stride = self._address(batches.order(0)), batches.order(0).shape[1]
             self.held_out.log = self._address(self.sums)
 
-    def threads(self) -> int:
+    def threads(self, steps: int) -> int:
         """Return 1: torch does nothing here that several threads would speed up."""
         return 1
 
