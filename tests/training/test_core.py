@@ -6,6 +6,7 @@ import ctypes
 import dataclasses
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -613,3 +614,23 @@ def test_usable_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     assert core.usable_threads.__wrapped__() == 1
     (tmp_path / "cpu.max").write_text("max 100000\n")
     assert core.usable_threads.__wrapped__() == most
+
+
+def test_too_little_memory_is_an_error_that_changes_nothing() -> None:
+    """In a process of its own: a limit on memory makes the allocation of the buffers fail."""
+    script = """
+import resource, numpy as np, manynets as mn
+from manynets import core
+X = np.zeros((64, 3)); y = np.arange(64) % 2
+mn.train(X, y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False)
+recipe = mn.Recipe(epochs=1, batch_size=64, gradient="compiled")
+pages = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (pages + (60 << 20), resource.RLIM_INFINITY))
+try:
+    mn.train(X, y, mn.MLP(hidden=(200_000, 5)), recipe, progress=False)
+except MemoryError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "there is too little memory for the buffers of a training step" in done.stdout
