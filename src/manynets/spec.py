@@ -281,7 +281,8 @@ class Recipe:
     seed: of the initial weights, the order of rows, dropout and a validation split.
     device: "auto" (CUDA if there is one, else CPU), "cpu", "cuda" or "cuda:N".
     dtype: of weights and data; precision: "full", or "tf32" or "bf16" for the matrix products on CUDA.
-    gradient: "closed_form" (plain stacks), "autograd" (any module), "auto" (closed form where it applies).
+    gradient: how steps are made, with the same results up to rounding: "compiled" (the compiled core, on the CPU), "closed_form" (the
+        gradient written out in torch), "autograd" (any module); "auto" chooses by shape, batch size, dtype and device.
     """
 
     optimizer: Optimizer = dataclasses.field(default_factory=AdamW)

@@ -238,7 +238,7 @@ def train(
         _option(_MORE, "--engine", metavar="NAME")("Library that trains: torch, numpy, jax or keras; same results. [torch]"),
     ] = None,
     gradient: Annotated[
-        str | None, _option(_MORE, "--gradient", metavar="NAME")("auto, closed_form or autograd; same results. [auto]")
+        str | None, _option(_MORE, "--gradient", metavar="NAME")("auto, compiled, closed_form or autograd; same results. [auto]")
     ] = None,
     # ----------------------------------------------------------------------------------------------------------- optimizer
     weight_decay: Annotated[
