@@ -46,6 +46,7 @@ MIX = (
     (27, 0x94D049BB133111EB),
 )  # (shift, factor) of the two rounds; a last shift of 31 follows
 _WORD = (1 << 64) - 1
+FEW = 8  # streams whose keys are quicker made one by one
 MANY = 1 << 17  # rows in permutations that several threads share
 
 
@@ -96,9 +97,13 @@ def permutations(seeds: Sequence[int], epoch: int, rows: int) -> NDArray[np.int6
     """Return the orders of `permutation` for several seeds, shape (len(seeds), rows); by the compiled core where there is one."""
     if core.load() is None:
         return np.stack([permutation(seed, epoch, rows) for seed in seeds])
+    if len(seeds) < FEW:
+        keys = np.array([stream_key(seed, "permutation", epoch) for seed in seeds], dtype=np.uint64)
+    else:
+        keys = _stream_keys(seeds, "permutation", epoch)
     out = np.empty((len(seeds), rows), dtype=np.int64)
     threads = core.usable_threads() if out.size > MANY else 1
-    core.permutations(_stream_keys(seeds, "permutation", epoch), rows, out, threads=threads)
+    core.permutations(keys, rows, out, threads=threads)
     return out
 
 

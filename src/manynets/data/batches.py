@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manynets.rng import Order, orders_of
+from manynets.rng import Order, orders_of, permutations
 
 __all__ = ["Batches", "Chunk", "Rows", "steps_per_epoch"]
 
@@ -90,21 +90,29 @@ class Batches:
             chosen = [weights[k] for k in firsts]
             table = np.stack([plain if weight is None else weight for weight in chosen])
             self.weights = torch.from_numpy(table).to(rows.x)
+        seeds = [order for order, mine in zip(self.by, self.own, strict=True) if isinstance(order, int) and mine is None]
+        self._seeds = seeds if len(seeds) == len(self.by) else None  # where each order is a permutation of all rows
         self._epoch, self._order = -1, np.empty((0, 0), dtype=np.int64)
         self._by_network: Tensor | None = None  # the same (K, rows), on the device
 
     def order(self, epoch: int) -> Index:
         """Return the U orders of an epoch, (U, rows), filled up with row 0; the same array until another epoch is asked for."""
         if epoch != self._epoch:
-            out = np.zeros((len(self.counts), max(self.most, self.steps * self.batch_size)), dtype=np.int64)
-            for count in set(self.counts.tolist()):
-                which = np.flatnonzero(self.counts == count)
-                orders = orders_of([self.by[u] for u in which], epoch, count)
-                for u, order in zip(which, orders, strict=True):
-                    mine = self.own[u]
-                    out[u, :count] = order if mine is None else mine[order]
-            self._order, self._epoch, self._by_network = out, epoch, None
+            self._order, self._epoch, self._by_network = self._drawn(epoch), epoch, None
         return self._order
+
+    def _drawn(self, epoch: int) -> Index:
+        """Return the U orders of an epoch, (U, rows)."""
+        if self._seeds is not None:
+            return permutations(self._seeds, epoch, self.most)
+        out = np.zeros((len(self.counts), self.most), dtype=np.int64)
+        for count in set(self.counts.tolist()):
+            which = np.flatnonzero(self.counts == count)
+            orders = orders_of([self.by[u] for u in which], epoch, count)
+            for u, order in zip(which, orders, strict=True):
+                mine = self.own[u]
+                out[u, :count] = order if mine is None else mine[order]
+        return out
 
     def span(self, step: int) -> tuple[int, int]:
         """Return where the batch of a step of an epoch starts and stops in the order of the network with the most rows."""

@@ -166,7 +166,7 @@ class Run:
     def _entry(self) -> dict[str, Host]:
         """Return what the histories get: one value (K,) for each column."""
         metric, totals, objective = self.problem.task.metric, self.sums.totals, self.stepper.objective
-        loss, score = figures(totals[:, [0, 1, *range(3, totals.shape[1])]], objective, self.spread)
+        loss, score = figures(totals, objective, self.spread)
         self.seconds, self.began = self.seconds_now, time.perf_counter()
         when = {"epoch": self.step / self.steps, "step": float(self.step), "seconds": self.seconds}
         columns = {name: np.full(len(self.tracks), value) for name, value in when.items()}

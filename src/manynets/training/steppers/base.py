@@ -112,7 +112,7 @@ class Stepper(abc.ABC):
         """Make n steps at the learning rates (n, K), and return their log. All lie in one epoch."""
 
     def evaluate(self) -> Host | None:
-        """Return the sums (K, 2 + M) over the validation rows: loss, weight and hits, None where there are no such rows."""
+        """Return the log (K, 3 + M) over the validation rows, whose penalty is 0; None where there are no such rows."""
         return None if self.validation is None else self.validation.sums(self.population.scores)
 
     def capture(self) -> dict[str, Tensor]:
