@@ -37,15 +37,15 @@ SCHEDULES: dict[type, st.SearchStrategy[Any]] = {
     mn.Warmup: st.builds(mn.Warmup, steps=st.integers(1, 10**9)),
     mn.StepDecay: st.builds(mn.StepDecay, every=st.integers(1, 100), gamma=INSIDE),
     mn.Exponential: st.builds(mn.Exponential, gamma=INSIDE),
-    spec.InverseScaling: st.builds(spec.InverseScaling, power=POSITIVE, rows=st.integers(1, 999), start=st.integers(0, 999)),
+    mn.InverseScaling: st.builds(mn.InverseScaling, power=POSITIVE),
     mn.ReduceOnPlateau: st.builds(
-        mn.ReduceOnPlateau, factor=INSIDE, patience=st.integers(0, 9), min_gain=POSITIVE, min_lr=POSITIVE
+        mn.ReduceOnPlateau, factor=INSIDE, patience=st.integers(0, 9), min_delta=POSITIVE, min_lr=POSITIVE
     ),
 }
 STOPPING = st.builds(
     mn.EarlyStopping,
     patience=st.integers(1, 99),
-    min_gain=POSITIVE,
+    min_delta=POSITIVE,
     inclusive=st.booleans(),
     factor=st.one_of(st.none(), INSIDE),
     min_lr=POSITIVE,

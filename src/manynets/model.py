@@ -111,19 +111,19 @@ class Model:
 
     # ---------------------------------------------------------------------------------------------------------- prediction
 
-    def scores(self, x: Any) -> Array:
+    def logits(self, x: Any) -> Array:
         """Return raw scores (K, N, O) of every network for X (N, D); computed in chunks, so memory stays flat."""
         if self.encoder is not None and is_frame(x):
             x = self.encoder.transform(x)
         matrix = as_matrix(x, columns=self.in_features)
         if torch.is_autocast_enabled("cpu"):  # by the caller; its bfloat16 is not what this model promises
             with torch.autocast("cpu", enabled=False):
-                return self._scores(matrix)
-        return self._scores(matrix)
+                return self._logits(matrix)
+        return self._logits(matrix)
 
-    def _scores(self, matrix: Array | Tensor) -> Array:
+    def _logits(self, matrix: Array | Tensor) -> Array:
         if self._population is None:
-            return self._module_scores(matrix)
+            return self._module_logits(matrix)
         # no parameter asks for a gradient, so inference mode, which costs one row a tenth of its time, is not needed
         rows = matrix.shape[0]
         if rows <= self._chunk:
@@ -138,7 +138,7 @@ class Model:
             self._population.write_scores(part, out[:, start : start + step], self._chunk)
         return out.numpy()
 
-    def _module_scores(self, matrix: Array | Tensor) -> Array:
+    def _module_logits(self, matrix: Array | Tensor) -> Array:
         assert self.module is not None
         place = next(self.module.parameters())
         if self.module.training:  # and it stays so: threads that predict at the same time must not switch it
@@ -153,18 +153,18 @@ class Model:
 
     def predict(self, x: Any) -> Array:
         """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O)."""
-        scores = self.scores(x)
+        scores = self.logits(x)
         if self.size == 1:
             return self.task.predict(scores[0], loss=self.recipe.loss)
         if isinstance(self.task, Regression):
             return np.mean([self.task.predict(one, loss=self.recipe.loss) for one in scores], axis=0)
-        return self.task.predict(self.mean_scores(scores))
+        return self.task.predict(self.mean_logits(scores))
 
     def predict_proba(self, x: Any) -> Array:
         """Return probabilities (N, C) for classes, (N, O) for labels; the mean over networks. Regression: DataError."""
-        return np.mean([self.task.proba(one) for one in self.scores(x)], axis=0)
+        return np.mean([self.task.proba(one) for one in self.logits(x)], axis=0)
 
-    def mean_scores(self, scores: Array) -> Array:
+    def mean_logits(self, scores: Array) -> Array:
         """Return, of scores (K, N, O), those (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""
         if len(scores) == 1:
             return np.asarray(scores[0])
@@ -183,7 +183,7 @@ class Model:
 
         The loss is in the unit of y; several networks are judged by their mean prediction.
         """
-        return self.figures(self.mean_scores(self.scores(x)), y, sample_weight=sample_weight)
+        return self.figures(self.mean_logits(self.logits(x)), y, sample_weight=sample_weight)
 
     def figures(self, scores: Array, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
         """Return loss and metrics as `evaluate` does, of scores (N, O) that are there already."""

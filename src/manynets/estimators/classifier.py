@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,7 +146,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ) -> None:
         self._take(locals())
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D), an array, a sparse matrix or a frame, and y: labels (N,), or 0 and 1 (N, L) for several labels.
 
         sample_weight: (N,), how much each row counts. X_val, y_val: a validation set of your own, for the validation curve and,
@@ -155,7 +155,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
 
     @where_partial_fit_is
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Any:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch on these rows, from the weights and the state of the optimizer that are there.
 
         classes: all labels that will ever come; needed at the first call.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +143,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ) -> None:
         self._take(locals())
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D), an array, a sparse matrix or a frame, and y: numbers (N,) or (N, O).
 
         sample_weight: (N,), how much each row counts. X_val, y_val: a validation set of your own, for the validation curve and,
@@ -152,7 +152,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
 
     @where_partial_fit_is
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on these rows, from the weights and the state of the optimizer that are there."""
         return self._fit(X, y, sample_weight, incremental=True)
 
