@@ -93,7 +93,7 @@ def train(
     engine: the library that trains it: "torch", or "numpy" (gradients by hand, always in float64), "jax" or "keras". From the
         same initial weights and the same batches all give the same history, and the same kind of Model (`manynets.engines`).
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
-    callbacks: functions that are told of each event (`manynets.training.events`).
+    callbacks: functions that are called with each event (`mn.Event`).
     checkpoint: where and how often to write the state of training, such as Checkpoint(folder="run", every_epochs=1).
     resume: a folder of checkpoints, or one of them: training goes on from the newest that is whole, bit for bit as if it had
         never stopped (same machine, versions and thread count). All else must be as it was: other data, spec or recipe are an

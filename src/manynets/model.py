@@ -112,7 +112,7 @@ class Model:
     # ---------------------------------------------------------------------------------------------------------- prediction
 
     def logits(self, x: Any) -> Array:
-        """Return raw scores (K, N, O) of every network for X (N, D); computed in chunks, so memory stays flat."""
+        """Return logits (raw scores) (K, N, O) of every network for X (N, D); computed in chunks, so memory stays flat."""
         if self.encoder is not None and is_frame(x):
             x = self.encoder.transform(x)
         matrix = as_matrix(x, columns=self.in_features)
@@ -153,25 +153,25 @@ class Model:
 
     def predict(self, x: Any) -> Array:
         """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O)."""
-        scores = self.logits(x)
+        logits = self.logits(x)
         if self.size == 1:
-            return self.task.predict(scores[0], loss=self.recipe.loss)
+            return self.task.predict(logits[0], loss=self.recipe.loss)
         if isinstance(self.task, Regression):
-            return np.mean([self.task.predict(one, loss=self.recipe.loss) for one in scores], axis=0)
-        return self.task.predict(self.mean_logits(scores))
+            return np.mean([self.task.predict(one, loss=self.recipe.loss) for one in logits], axis=0)
+        return self.task.predict(self.mean_logits(logits))
 
     def predict_proba(self, x: Any) -> Array:
         """Return probabilities (N, C) for classes, (N, O) for labels; the mean over networks. Regression: DataError."""
         return np.mean([self.task.proba(one) for one in self.logits(x)], axis=0)
 
-    def mean_logits(self, scores: Array) -> Array:
-        """Return, of scores (K, N, O), those (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""
-        if len(scores) == 1:
-            return np.asarray(scores[0])
+    def mean_logits(self, logits: Array) -> Array:
+        """Return, of logits (K, N, O), those (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""
+        if len(logits) == 1:
+            return np.asarray(logits[0])
         if isinstance(self.task, Regression):
-            poisson = self.recipe.loss == "poisson"  # scores are log-rates
-            return np.log(np.exp(scores).mean(axis=0)) if poisson else scores.mean(axis=0)
-        mean = np.mean([self.task.proba(one) for one in scores], axis=0)
+            poisson = self.recipe.loss == "poisson"  # logits are log-rates
+            return np.log(np.exp(logits).mean(axis=0)) if poisson else logits.mean(axis=0)
+        mean = np.mean([self.task.proba(one) for one in logits], axis=0)
         tiny = np.finfo(mean.dtype).tiny
         if self.task.name == "multiclass":
             return np.log(np.maximum(mean, tiny))
@@ -185,17 +185,17 @@ class Model:
         """
         return self.figures(self.mean_logits(self.logits(x)), y, sample_weight=sample_weight)
 
-    def figures(self, scores: Array, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
-        """Return loss and metrics as `evaluate` does, of scores (N, O) that are there already."""
+    def figures(self, logits: Array, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
+        """Return loss and metrics as `evaluate` does, of logits (N, O) that are there already."""
         target = self.task.encode(y)
-        if len(target) != len(scores):
-            raise DataError(f"X has {len(scores)} rows and y has {len(target)}; they must have the same number")
+        if len(target) != len(logits):
+            raise DataError(f"X has {len(logits)} rows and y has {len(target)}; they must have the same number")
         weight = as_weights(sample_weight, len(target))
         objective = objective_for(self.task, self.recipe)
-        tensor = torch.from_numpy(np.ascontiguousarray(scores)).double()
+        tensor = torch.from_numpy(np.ascontiguousarray(logits)).double()
         rows = objective.report(tensor, objective.expand(torch.from_numpy(target), 0.0, torch.float64))
         figures = {"loss": float(np.average(rows.numpy(), weights=weight))}
-        return figures | self.task.evaluate(scores.astype(np.float64), target, loss=self.recipe.loss, weight=weight)
+        return figures | self.task.evaluate(logits.astype(np.float64), target, loss=self.recipe.loss, weight=weight)
 
     def network(self, k: int = 0) -> nn.Module:
         """Return network k as a plain torch module (on the CPU, float32), for use without manynets."""

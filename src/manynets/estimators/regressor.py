@@ -72,7 +72,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         trained alone. Prediction is the mean; coefs_ and intercepts_ have a first axis for the networks, curves are means.
     bootstrap: each network trains on as many rows, drawn with replacement.
     device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if there is one). Prediction is on the CPU.
-    callbacks: functions that are told of each event of a training run (`manynets.training.events`); events are read-only.
+    callbacks: functions that are called with each event of a training run (`mn.Event`); events are read-only.
     checkpoint: a folder, or an `mn.Checkpoint`, in which fit keeps the state of training, by default after every epoch. Where one
         of the same data and parameters (random_state a number) lies there, fit goes on from it, bit for bit; of others it is an
         OptionError. Of a search only the last fit, of the best candidate, keeps one.
