@@ -27,8 +27,17 @@ from manynets.cli.sweep import sweep
 from manynets.cli.train import train
 from manynets.cli.unfinished import Stopped
 from manynets.errors import ManynetsError
+from manynets.renames import OPTIONS
 
 __all__ = ["app", "main"]
+
+_FORMER = {old.replace("_", "-"): new.replace("_", "-") for old, new in OPTIONS.items()}
+
+
+def _today(option: str) -> str:
+    """Return the name of an option that was called otherwise in version 0.1."""
+    return _FORMER.get(option, option)
+
 
 app = typer.Typer(
     name="manynets",
@@ -40,7 +49,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (train, sweep, rerun, evaluate, predict, show, plot, datasets, study):
-    app.command()(command)
+    app.command(context_settings={"token_normalize_func": _today})(command)
 
 
 def _version(asked: bool) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from manynets.errors import CheckpointWarning, ModelFileError, OptionError
 from manynets.modelfile import check_path, read_model_file, replacing, write_model_file
+from manynets.renames import as_version_1, renamed
 from manynets.training.members import Member, Problem
 from manynets.training.state import Digests, TrainState, capture, differences, identity_of, restore
 
@@ -198,7 +199,7 @@ class Checkpoints:
             raise OSError(error.errno, f"checkpoints cannot be written: {error.strerror}", str(folder)) from error
 
     def _compare(self, path: Path, state: TrainState, system: Mapping[str, Any]) -> None:
-        found = differences(state.identity, self.identity)
+        found = differences(renamed(state.identity), self.identity)
         if found:
             shown = "; ".join(found[:20]) + (f"; and {len(found) - 20} more" if len(found) > 20 else "")
             raise OptionError(
@@ -275,6 +276,10 @@ class Checkpoints:
                 file.unlink()
 
 
+def _part_name(identity: Mapping[str, Any]) -> str:
+    return "part-" + hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
 class Parts:
     """Checkpoints of networks that are trained in parts, one after the other: each part has a folder of its own within the
     checkpoint's, named by what is trained, from its first step until it is through.
@@ -302,8 +307,12 @@ class Parts:
     def keeper(self, problem: Problem, members: Sequence[Member], system: Mapping[str, Any]) -> Checkpoints | None:
         """Return the keeper of a part; None where there is nothing to keep, nor to go on from."""
         identity = identity_of(problem, members, self._digests)
-        name = "part-" + hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        name = _part_name(identity)
         there = None if self.resume is None else self.resume / name
+        if there is not None and not checkpoint_files(there):  # version 0.1 named it by other names of what is trained
+            former = _part_name(as_version_1(identity))
+            if checkpoint_files(self.resume / former):  # type: ignore[operator]
+                name, there = former, self.resume / former  # type: ignore[operator]
         resume = there if there is not None and checkpoint_files(there) else None
         own = None
         if self.checkpoint is not None:

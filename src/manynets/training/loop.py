@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from manynets.training.best import BestWeights, all_finite
 from manynets.training.divergence import Search
-from manynets.training.events import Advanced, Evaluated, Event, Finished, Observer, Started
+from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
 from manynets.training.members import Divergence, Member, Outcome, Problem, Progress
 from manynets.training.settings import torch_settings
 from manynets.training.signals import Halt
@@ -49,12 +49,12 @@ class Run:
         problem: Problem,
         members: Sequence[Member],
         *,
-        observers: Sequence[Observer] = (),
+        callbacks: Sequence[Callback] = (),
         keeper: Keeper | None = None,
         halt: Halt | None = None,
         search: bool = True,
     ) -> None:
-        self.problem, self.members, self.observers = problem, list(members), list(observers)
+        self.problem, self.members, self.callbacks = problem, list(members), list(callbacks)
         self.keeper, self.halt, self.recipe = keeper, halt or Halt(), members[0].recipe
         self.search = Search() if search else None
         self.stepper = make_stepper(problem, members)
@@ -143,7 +143,7 @@ class Run:
         tracks.record(columns)
         self._keep(finite, columns)
         ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
-        if self.observers:
+        if self.callbacks:
             seen = np.flatnonzero(tracks.alive)
             numbers = tuple(tracks.members[place].number for place in seen)
             shown = {name: values[seen] for name, values in columns.items()}
@@ -267,8 +267,8 @@ class Run:
             yield
 
     def _tell(self, event: Event) -> None:
-        if not self.observers:
+        if not self.callbacks:
             return
-        with torch.inference_mode(False):  # an observer may train something of its own
-            for observer in self.observers:
-                observer(event)
+        with torch.inference_mode(False):  # a callback may train something of its own
+            for callback in self.callbacks:
+                callback(event)

@@ -36,7 +36,7 @@ class Tracks:
         self.lr = np.array([recipe.lr for recipe in recipes])
         stops = [recipe.stopping for recipe in recipes]
         self.patience = np.array([math.inf if s is None else s.patience for s in stops])
-        self.gain = np.array([0.0 if s is None else s.min_gain for s in stops])
+        self.gain = np.array([0.0 if s is None else s.min_delta for s in stops])
         self.inclusive = np.array([s is not None and s.inclusive for s in stops])
         self.stop_factor = np.array([1.0 if s is None or s.factor is None else s.factor for s in stops])
         self.slows = bool((self.stop_factor < 1).any())
@@ -45,7 +45,7 @@ class Tracks:
         self.has_plateau = any(p is not None for p in plateaus)
         self.plateau_patience = np.array([math.inf if p is None else p.patience for p in plateaus])
         self.plateau_factor = np.array([1.0 if p is None else p.factor for p in plateaus])
-        self.plateau_gain = np.array([0.0 if p is None else p.min_gain for p in plateaus])
+        self.plateau_gain = np.array([0.0 if p is None else p.min_delta for p in plateaus])
         self.plateau_least = np.array(
             [0.0 if p is None else p.min_lr / r.lr if r.lr else 0.0 for p, r in zip(plateaus, recipes, strict=True)]
         )
