@@ -120,7 +120,7 @@ def test_overrides_are_checked() -> None:
 
 
 def test_other_types_are_dropped() -> None:
-    frame = polars.DataFrame({"a": [1, 2], "b": [[1], [2]]})
+    frame = polars.DataFrame({"a": [1, 2], "b": [[1], [2, 3]]})
     columns = understand(frame)
     assert (columns[1].kind, columns[1].note) == ("dropped", "values of type List(Int64) cannot be used")
     with pytest.raises(DataError, match="cannot be numeric"):
@@ -152,12 +152,14 @@ def test_dates_of_every_storage() -> None:
         encoder.transform(polars.DataFrame({"d": [1, 2]}))
 
 
-def test_dates_in_doubt_stay_text() -> None:
+def test_dates_in_doubt_are_read_and_told() -> None:
     column = understand(polars.DataFrame({"d": ["01/02/2024", "03/04/2024", "01/02/2024"]}))[0]
-    assert column.kind == "categorical"
+    assert (column.kind, column.example) == ("date", "2024-02-01")
     assert "cannot be told apart" in column.note
-    assert understand(polars.DataFrame({"d": ["01/02/2024", "03/31/2024"]}))[0].kind == "date"
-    assert understand(polars.DataFrame({"d": ["1.2.2024", "3.4.2024"]}))[0].kind == "date"
+    assert understand(polars.DataFrame({"d": ["01/02/2024", "03/31/2024"]}))[0].note == "the month first"
+    assert understand(polars.DataFrame({"d": ["1.2.2024", "3.4.2024"]}))[0].note == "the day first"
+    monthly = understand(polars.DataFrame({"d": ["01/01/2024", "02/01/2024", "03/01/2024"]}))[0]
+    assert monthly.note == "the month first; the day is taken to be the second number, which is always the same"
     assert understand(polars.DataFrame({"d": ["2024-02-30", "2024-01-01"]}))[0].kind == "categorical"
 
 

@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError, OptionError, one_of
-from manynets.tables.cells import Table, open_table, require
+from manynets.tables.cells import Table, open_table
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, fit_categorical, fit_date, fit_numeric
+from manynets.tables.dates import DateForm
 from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import Column, understand
 from manynets.tables.state import state_from_json, state_to_json
+from manynets.tables.table import require
+from manynets.tables.written import PLAIN, Reading
 
 __all__ = ["Block", "TableEncoder", "fit_encoder"]
 
@@ -229,9 +232,10 @@ def fit_encoder(
     fitted: list[ColumnEncoder] = []
     for column in used:
         if column.kind == "numeric":
-            fitted.append(fit_numeric(table, column.name, scaling))
+            reading = column.form if isinstance(column.form, Reading) else PLAIN
+            fitted.append(fit_numeric(table, column.name, scaling, reading))
         elif column.kind == "date":
-            fitted.append(fit_date(table, column.name))
+            fitted.append(fit_date(table, column.name, column.form if isinstance(column.form, DateForm) else DateForm()))
         else:
             fitted.append(fit_categorical(table, column.name, max_levels=max_levels, min_count=least))
     if schema is None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manynets.errors import DataError, MissingExtraError
-from manynets.tables.cells import Table, open_table, refuse_duplicates
 from manynets.tables.delimited import read_delimited
+from manynets.tables.frames import open_table
 from manynets.tables.stored import StoredColumns, first_line, readable
+from manynets.tables.table import Table, refuse_duplicates
 
 if TYPE_CHECKING:
     import polars
@@ -22,7 +24,9 @@ TABLE_ENDINGS = (*_DELIMITED, *(f"{ending}.gz" for ending in _DELIMITED), *_PARQ
 """The endings by which `read_table` knows a format."""
 
 
-def read_table(path: str | Path, *, encoding: str | None = None, delimiter: str | None = None) -> polars.DataFrame:
+def read_table(
+    path: str | Path, *, encoding: str | None = None, delimiter: str | None = None, header: bool = True
+) -> polars.DataFrame:
     """Return the table in a file as a polars frame; needs the extra `tables`.
 
     Text files: UTF-8 with or without a byte order mark, or the encoding given (such as latin-1, utf-16). The delimiter is the one
@@ -38,7 +42,10 @@ def read_table(path: str | Path, *, encoding: str | None = None, delimiter: str 
     file, ending = _found(path)
     if ending.removesuffix(".gz") in _DELIMITED:
         preferred = "\t" if ending.startswith(".tsv") else None
-        return read_delimited(file, encoding=encoding, delimiter=delimiter, preferred=preferred)
+        frame, notes = read_delimited(file, encoding=encoding, delimiter=delimiter, preferred=preferred, header=header)
+        for note in notes:
+            warnings.warn(note, UserWarning, stacklevel=2)
+        return frame
     _refuse_text_options(file, ending, encoding, delimiter)
     frame = _read_parquet(file) if ending in _PARQUET else _read_arrow(file)
     refuse_duplicates(frame.columns)

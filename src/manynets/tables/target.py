@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import Table, bad_number, blank_cells, number_cells, open_table, plain_label, require, text_cells
+from manynets.tables.cells import Table, bad_number, blank_cells, number_cells, open_table, plain_label, text_cells
 from manynets.tables.schema import refuse_a_mixture
+from manynets.tables.table import require
 
 __all__ = ["match_labels", "split_target"]
 

@@ -1,0 +1,62 @@
+"""What a column of text holds: numbers or durations, dates or times of day, or words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from manynets.tables.cells import listed
+from manynets.tables.dates import DateForm, find_form
+from manynets.tables.missing import is_missing
+from manynets.tables.written import Reading, find_duration, find_reading
+
+if TYPE_CHECKING:
+    import narwhals as nw
+
+__all__ = ["SAMPLE", "Meaning", "counted", "meaning_of"]
+
+SAMPLE = 100
+"""So many different texts are looked at before all of them are."""
+
+
+class Meaning(NamedTuple):
+    """How the cells of a column of text are numbers or dates: the form, the cells that are neither, and what is worth knowing."""
+
+    form: Reading | DateForm
+    words: tuple[str, ...]
+    note: str
+
+
+def counted(cells: nw.Series[Any]) -> Counter[str]:
+    """Return how often each text occurs in a column, without what is missing in a column of numbers or dates."""
+    return Counter(cell for cell in listed(cells) if cell is not None and not is_missing(cell))
+
+
+def meaning_of(counts: Mapping[str, int], *, comma_first: bool = False) -> Meaning | None:
+    """Return the form in which most of the texts, and more than half of them, are numbers or dates, or None.
+
+    Args:
+        counts: see `counted`.
+        comma_first: see `find_reading`.
+
+    >>> meaning_of({"2024-01-31": 2, "soon": 1}).words
+    ('soon',)
+    """
+    if len(counts) > SAMPLE and _meaning({text: counts[text] for text in islice(counts, SAMPLE)}, comma_first) is None:
+        return None
+    return _meaning(counts, comma_first)
+
+
+def _meaning(counts: Mapping[str, int], comma_first: bool) -> Meaning | None:
+    best: Meaning | None = None
+    fewest = sum(counts.values())
+    for find in (lambda counts: find_reading(counts, comma_first=comma_first), find_form, find_duration):
+        found = find(counts)
+        words = fewest if found is None else sum(counts[text] for text in found.words)
+        if found is not None and words < fewest:
+            best, fewest = Meaning(*found), words
+        if not fewest:
+            break
+    return best
