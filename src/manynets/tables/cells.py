@@ -58,14 +58,15 @@ def text_cells(table: Table, name: str) -> nw.Series[Any]:
 
 def listed(cells: nw.Series[Any]) -> list[str | None]:
     """Return a column of text as a list, None where missing (pandas has NaN there)."""
-    return [cell if isinstance(cell, str) else None for cell in cells.to_list()]
+    found = cells.to_list()
+    return [cell if isinstance(cell, str) else None for cell in found] if cells.implementation.is_pandas() else found
 
 
 def blank_cells(cells: nw.Series[Any]) -> nw.Series[Any]:
     """Return which cells of a column of text are missing."""
-    return cells.is_null() | (cells.str.len_chars() < 10).fill_null(True) & cells.str.to_lowercase().is_in(
-        list(TEXT_MISSING)
-    ).fill_null(True)
+    blank = cells.is_null() | (cells == "").fill_null(True)
+    likely = cells.str.starts_with("#").fill_null(False) | cells.str.starts_with("(").fill_null(False)  # as all other ones begin
+    return blank | cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(True) if likely.any() else blank
 
 
 def bad_number(cells: nw.Series[Any], reading: Reading = PLAIN) -> tuple[int, str] | None:

@@ -233,8 +233,9 @@ def _dates_of_numbers(table: Table, name: str, form: DateForm) -> Seconds:
 
 
 def _dates_of_text(table: Table, name: str, cells: nw.Series[Any], form: DateForm) -> Seconds:
-    texts = listed(cells)
-    labels = list(dict.fromkeys(texts))
+    import narwhals as nw
+
+    labels = listed(cells.unique(maintain_order=True))
     known = [label for label in labels if label is not None and not is_missing(label)]
     moments = _read_all(known, form)
     bad = np.flatnonzero(np.isnat(moments))
@@ -242,11 +243,14 @@ def _dates_of_text(table: Table, name: str, cells: nw.Series[Any], form: DateFor
         label = known[int(bad[0])]
         raise DataError(
             f"column {name!r} should hold {'times of day' if form.order == 'time' else f'dates (as {form.order})'}, but"
-            f" {table.row(texts.index(label))} holds {label!r}; mend the cell, or leave it empty to count as missing"
+            f" {table.row(listed(cells).index(label))} holds {label!r}; mend the cell, or leave it empty to count as missing"
         )
-    place = {label: index for index, label in enumerate(known)}
-    rows = np.array([-1 if text is None else place.get(text, -1) for text in texts], dtype=np.int64)
-    return np.append(moments, NAT)[rows]  # -1 finds the last
+    if not known:
+        return np.full(table.rows, NAT)
+    places = {label: index for index, label in enumerate(known)}
+    present = [label for label in labels if label is not None]
+    numbered = cells.replace_strict(present, [places.get(label, -1) for label in present], return_dtype=nw.Int64)
+    return np.append(moments, NAT)[numbered.fill_null(-1).to_numpy().astype(np.int64)]  # -1 finds the last
 
 
 def _read_all(labels: Sequence[str], form: DateForm) -> Seconds:

@@ -70,8 +70,21 @@ class TableEncoder:
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the D output columns, such as `age`, `age=missing`, `color=red`, `sold.month.sin`."""
-        return tuple(name for column in self.columns for name in column.features)
+        """Names of the D output columns, such as `age`, `age=missing`, `color=red`, `sold.month.sin`; no two are alike.
+
+        A name that is that of another column, or was given before, gets a number: `age=missing (2)`.
+        """
+        taken = set(self.column_names)
+        names = []
+        for column in self.columns:
+            for feature in column.features:
+                name, number = feature, 1
+                while name in taken and name != column.name:
+                    number += 1
+                    name = f"{feature} ({number})"
+                taken.add(name)
+                names.append(name)
+        return tuple(names)
 
     @property
     def width(self) -> int:

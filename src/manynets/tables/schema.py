@@ -13,7 +13,7 @@ from manynets.errors import DataError, OptionError
 from manynets.tables.cells import NUMBER, Table, bad_number, blank_cells, number_cells, open_table, plain_label, text_cells
 from manynets.tables.dates import DateForm, date_cells, is_zone, order_of_numbers
 from manynets.tables.table import require
-from manynets.tables.texts import counted, meaning_of
+from manynets.tables.texts import counted, different, meaning_of
 from manynets.tables.written import PLAIN, Reading
 
 __all__ = ["Column", "Kind", "refuse_a_mixture", "understand"]
@@ -155,7 +155,7 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
     described = "" if reading == PLAIN else f"{reading}; {remark}" if remark else str(reading)
     note = "left out as asked" if declared == "dropped" else described
     if declared is None and kind == "numeric" and distinct > 1:
-        if exact is not None and np.unique(present).size < distinct:
+        if exact is not None and np.abs(present).max() > 2**53 and np.unique(present).size < distinct:
             return _code_column(table, name, missing, distinct, example)
         if reading == PLAIN:
             if table.array is None and (order := order_of_numbers(name, present)) is not None:
@@ -269,7 +269,9 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
         return None, f"codes: {count} numbers, some with a zero in front" if count else ""
     if declared is None and meaning_of(counted(head)) is None:
         return None, ""
-    meaning = meaning_of(counts := counted(present))
+    meaning = meaning_of(counts := different(present))
+    if meaning is None or meaning.words:
+        meaning = meaning_of(counts := counted(present))
     if declared == "numeric":
         reading = meaning.form if meaning is not None and isinstance(meaning.form, Reading) else PLAIN
         return _number_column(table, name, declared, reading, "" if meaning is None else meaning.note), ""

@@ -63,8 +63,11 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
     plain = _plain(cells, delimiter)
     if plain is not None:
         return plain, ""
-    counts = Counter(dict(cells.drop_nulls().value_counts(sort=False).iter_rows()))
-    counts = Counter({text: count for text, count in counts.items() if not is_missing(text)})
+    once = Counter(text for text in cells.unique(maintain_order=True).to_list() if text is not None and not is_missing(text))
+    meaning = meaning_of(once, comma_first=delimiter == ";")
+    if meaning is not None and not meaning.words:
+        return cells, ""
+    counts = Counter({text: count for text, count in Counter(cells.to_list()).items() if text in once})
     meaning = meaning_of(counts, comma_first=delimiter == ";")
     if meaning is None:
         return without_text_tokens(cells), ""
@@ -87,8 +90,10 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
 
 def without_text_tokens(cells: polars.Series) -> polars.Series:
     """Return a column of text with nulls for what is missing in such."""
-    gone = cells.str.to_lowercase().is_in(list(TEXT_MISSING)) if len(cells) else None
-    return cells.set(gone.fill_null(False), None) if gone is not None and gone.any() else cells
+    likely = cells.str.starts_with("#") | cells.str.starts_with("(")  # as all but the empty text begin, which is null already
+    if not likely.any():
+        return cells
+    return cells.set(cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(False), None)
 
 
 def _plain(cells: polars.Series, delimiter: str) -> polars.Series | None:

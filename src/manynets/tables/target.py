@@ -13,11 +13,16 @@ from manynets.errors import DataError
 from manynets.tables.cells import Table, bad_number, blank_cells, number_cells, open_table, plain_label, text_cells
 from manynets.tables.schema import refuse_a_mixture
 from manynets.tables.table import require
+from manynets.tables.texts import different, meaning_of
+from manynets.tables.written import PLAIN, Reading, is_currency, read_number
 
 __all__ = ["match_labels", "split_target"]
 
 NEARLY_A_NUMBER = r"^[+-]?[$€£¥]? ?[+-]?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]+)(?:[.,][0-9]*)? ?(?:[%$€£¥]|[A-Z]{3})?$"
 """A number, maybe with separators of thousands, a decimal comma, a currency or a percent sign."""
+
+
+MOST_CLASSES = 20
 
 
 def split_target(
@@ -36,8 +41,9 @@ def split_target(
         drop: columns to leave out of the features; a wish, so that an unknown one is an error.
         drop_missing_target: leave out the rows without a target instead of refusing them.
 
-    y keeps whole numbers as int64 and other numbers as float64, bool as bool; all else is text, blanks around it taken off. A
-    warning tells if most of that text is nearly a number, such as "1,000", "$5" or "12%".
+    y keeps whole numbers as int64 and other numbers as float64, bool as bool; text that holds numbers as people write them, such
+    as "$1,000" or "12 %", is read as numbers, and a warning says how; all else is text, blanks around it taken off. Few whole
+    numbers with a word behind them, such as "2 stars", stay text: classes. A warning tells if most of the text is nearly a number.
 
     Errors: DataError for unknown columns with the nearest name, a missing or infinite target with its rows, labels that mix text
     and numbers, weights that cannot be used, and no feature or no row left.
@@ -81,12 +87,27 @@ def _as_given(table: Table, frame: Any) -> Any:
 
 
 def _missing(table: Table, name: str) -> NDArray[np.bool_]:
-    if table.storage(name) in ("number", "bool"):
+    if table.storage(name) in ("number", "bool", "duration"):
         return np.isnan(number_cells(table, name))
     cells = text_cells(table, name)
-    if bad_number(cells) is None:  # numbers written as text: their missing tokens count
-        return np.isnan(number_cells(table, name))
+    reading = _reading(table, name, cells)
+    if reading is not None:  # numbers written as text: their missing tokens count
+        return np.isnan(number_cells(table, name, reading))
     return np.asarray(blank_cells(cells).to_numpy(), dtype=bool)
+
+
+def _reading(table: Table, name: str, cells: Any) -> Reading | None:
+    """Return how the text of a target is read as numbers, or None where it holds classes."""
+    if bad_number(cells) is None:
+        return PLAIN
+    if table.storage(name) not in ("text", "mixed"):
+        return None
+    meaning = meaning_of(counts := different(cells))
+    if meaning is None or meaning.words or not isinstance(meaning.form, Reading):
+        return None
+    word = meaning.form.unit[:1].isalpha() and not is_currency(meaning.form.unit)
+    whole = all(text[:1].isdigit() and not any(sign in text for sign in ".,") for text in counts)
+    return None if word and whole and len(counts) <= MOST_CLASSES else meaning.form
 
 
 def _target(table: Table, name: str) -> NDArray[Any]:
@@ -100,10 +121,22 @@ def _target(table: Table, name: str) -> NDArray[Any]:
         if table.series(name).dtype.is_integer():
             return np.asarray(table.series(name).cast(_int64()).to_numpy(), dtype=np.int64)
         return values
-    cells = text_cells(table, name)
-    bad = bad_number(cells)
-    if bad is None:
+    if storage == "duration":
         return number_cells(table, name)
+    cells = text_cells(table, name)
+    reading = _reading(table, name, cells)
+    if reading is not None:
+        if reading != PLAIN:
+            index, first = bad_number(cells) or (0, "")
+            warnings.warn(
+                f"target {name!r} is read as {reading}: {first!r} in {table.row(index)} is {read_number(first, reading)}; if classes"
+                " are meant, write them as words",
+                UserWarning,
+                stacklevel=4,
+            )
+        return number_cells(table, name, reading)
+    bad = bad_number(cells)
+    assert bad is not None
     labels = cells.unique()
     if 2 * int(labels.str.contains(NEARLY_A_NUMBER).sum()) > len(labels):
         warnings.warn(

@@ -15,7 +15,7 @@ from manynets.tables.written import Reading, find_duration, find_reading
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["SAMPLE", "Meaning", "counted", "meaning_of"]
+__all__ = ["SAMPLE", "Meaning", "counted", "different", "meaning_of"]
 
 SAMPLE = 100
 """So many different texts are looked at before all of them are."""
@@ -31,7 +31,13 @@ class Meaning(NamedTuple):
 
 def counted(cells: nw.Series[Any]) -> Counter[str]:
     """Return how often each text occurs in a column, without what is missing in a column of numbers or dates."""
-    return Counter(cell for cell in listed(cells) if cell is not None and not is_missing(cell))
+    counts = Counter(listed(cells))
+    return Counter({text: count for text, count in counts.items() if text is not None and not is_missing(text)})
+
+
+def different(cells: nw.Series[Any]) -> Counter[str]:
+    """Return each text of a column once, as `counted` would, but faster."""
+    return counted(cells.unique(maintain_order=True))
 
 
 def meaning_of(counts: Mapping[str, int], *, comma_first: bool = False) -> Meaning | None:

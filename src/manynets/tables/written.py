@@ -14,7 +14,18 @@ from typing import Literal, NamedTuple
 
 from manynets.tables.durations import duration_seconds
 
-__all__ = ["DECIMALS", "PLAIN", "THOUSANDS", "Reading", "Understood", "find_duration", "find_reading", "read_number", "unit_of"]
+__all__ = [
+    "DECIMALS",
+    "PLAIN",
+    "THOUSANDS",
+    "Reading",
+    "Understood",
+    "find_duration",
+    "find_reading",
+    "is_currency",
+    "read_number",
+    "unit_of",
+]
 
 Decimal = Literal[".", ","]
 Thousands = Literal["", ",", ".", "'", " "]
@@ -179,6 +190,11 @@ def read_number(text: str, reading: Reading) -> float | None:
     if unit is None or (unit and not same_unit(unit, reading.unit)):
         return None
     return _value(cell, reading)
+
+
+def is_currency(unit: str) -> bool:
+    """Return whether a unit is money."""
+    return re.fullmatch(_BEFORE, unit) is not None or (len(unit) == 1 and unit in _SIGNS)
 
 
 def unit_of(text: str) -> str:
