@@ -247,7 +247,7 @@ def test_what_is_no_table_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a folder"):
         read_table(tmp_path)
     with pytest.raises(DataError, match=r"ending is not one of \.csv"):
-        read_table(write(tmp_path, "a,b\n", "t.xlsx"))
+        read_table(write(tmp_path, "a,b\n", "t.doc"))
     for name in ("t.parquet", "t.arrow", "t.csv.gz"):
         with pytest.raises(DataError, match="cannot be read"):
             read_table(write(tmp_path, "nonsense\nmore\n", name))

@@ -11,7 +11,6 @@ import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -25,7 +24,7 @@ from manynets.tables.source import Source, in_utf8, not_in
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["DELIMITERS", "read_delimited", "read_source"]
+__all__ = ["DELIMITERS", "read_source"]
 
 CHUNK = 1 << 22
 SMALL_CHUNK = 1 << 17
@@ -41,14 +40,6 @@ _WIDE_BLANKS = (b"\xc2\x85", b"\xc2\xa0", b"\xe1\x9a\x80", b"\xe2\x80", b"\xe2\x
 
 class _NeedsMending(Exception):
     """The lines are not as polars needs them; the cause is the error to raise where they cannot be mended."""
-
-
-def read_delimited(
-    file: Path, *, encoding: str | None, delimiter: str | None, preferred: str | None, header: bool = True
-) -> tuple[polars.DataFrame, tuple[str, ...]]:
-    """Return the table in a text file, and notes on what was done to read it; see `read_table`."""
-    source = Source(name=str(file), file=file)
-    return read_source(source, encoding=encoding, delimiter=delimiter, preferred=preferred, header=header)
 
 
 def read_source(
