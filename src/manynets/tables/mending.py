@@ -129,20 +129,22 @@ def _width(rows: Sequence[_Row]) -> int:
 
 def _header(rows: list[_Row], width: int, notes: _Notes) -> tuple[list[str], list[_Row]]:
     """Return the names and the rows below them; what stands above is a title or a comment."""
-    fits = [place for place, row in enumerate(rows) if len(row.cells) in (width, width - 1) and len(row.cells) > 1]
+    fits = [
+        place for place, row in enumerate(rows) if len(row.cells) in (width, width - 1) and len(row.cells) > 1 and not row.blank
+    ]
     place = next((place for place in fits if not _is_title(rows, place, width) and not rows[place].comment), fits[0] if fits else 0)
     marked = place > 0 and rows[place - 1].comment and len(rows[place - 1].cells) == width
     if marked and any(_NUMBER.fullmatch(cell.strip()) for cell in rows[place].cells):  # "# a,b" over the data
         place -= 1
         rows[place].cells[0] = rows[place].cells[0].lstrip().lstrip("#/%").strip()
-    above = rows[:place]
+    above = [row for row in rows[:place] if not row.blank]
     notes.tell("lines above the header are left out", above)
     return rows[place].cells, rows[place + 1 :]
 
 
 def _is_title(rows: list[_Row], place: int, width: int) -> bool:
     filled = sum(bool(cell.strip()) for cell in rows[place].cells)
-    following = rows[place + 1].cells if place + 1 < len(rows) else []
+    following = next((row.cells for row in rows[place + 1 :] if not row.blank), [])
     return filled == 1 < width - 1 and sum(bool(cell.strip()) for cell in following) > 1 and len(following) == width
 
 
