@@ -134,7 +134,8 @@ def _book(path: Path, sheets: dict[str, list[list[Any]]]) -> Path:
         file.writestr("[Content_Types].xml", '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>')
         file.writestr(
             "_rels/.rels",
-            f'<Relationships xmlns="{package}"><Relationship Id="r0" Type="{relations}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+            f'<Relationships xmlns="{package}"><Relationship Id="r0" Type="{relations}/officeDocument"'
+            ' Target="xl/workbook.xml"/></Relationships>',
         )
         file.writestr("xl/workbook.xml", f'<workbook xmlns="{main}" xmlns:r="{relations}"><sheets>{listed}</sheets></workbook>')
         file.writestr("xl/_rels/workbook.xml.rels", f'<Relationships xmlns="{package}">{links}</Relationships>')
@@ -152,7 +153,7 @@ SHEET = [
 def test_a_sheet_with_a_title_and_a_total(tmp_path: Path) -> None:
     pytest.importorskip("fastexcel")
     book = _book(tmp_path / "t.xlsx", {"empty": [], "May": SHEET, "June": [["a"], [1]]})
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match=r"t\.xlsx: ") as caught:
         frame = read_table(book)
     assert frame.to_dict(as_series=False) == {
         "day": ["2024-01-31", "2024-02-29", "2024-03-31"],

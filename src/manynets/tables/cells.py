@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import narwhals as nw
 
 __all__ = [
+    "GROUPED",
     "NUMBER",
     "Table",
     "bad_number",
@@ -31,9 +32,11 @@ __all__ = [
     "number_cells",
     "open_table",
     "plain_label",
+    "points_in_doubt",
     "text_cells",
 ]
 
+GROUPED = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 
 
@@ -69,20 +72,34 @@ def blank_cells(cells: nw.Series[Any]) -> nw.Series[Any]:
     return blank | cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(True) if likely.any() else blank
 
 
-def bad_number(cells: nw.Series[Any], reading: Reading = PLAIN) -> tuple[int, str] | None:
-    """Return index and value of the first cell that is neither a number in this reading nor a missing token, or None."""
-    if reading != PLAIN:
-        texts = listed(cells)
-        words = {text for text in set(texts) if text is not None and not is_missing(text) and read_number(text, reading) is None}
-        return next(((index, text) for index, text in enumerate(texts) if text in words), None)
+def bad_number(cells: nw.Series[Any], reading: Reading | None = None) -> tuple[int, str] | None:
+    """Return index and value of the first cell that is neither a number in this reading nor a missing token, or None.
+
+    Without a reading a number is one that needs none: digits, perhaps with a sign, a point and an exponent.
+    """
     fine = cells.is_null() | cells.str.contains(NUMBER).fill_null(True)
     if not fine.all():
         fine = fine | cells.str.to_lowercase().is_in(list(MISSING_TOKENS)).fill_null(True)
+    if reading is not None and (reading != PLAIN or not fine.all()):
+        texts = listed(cells)
+        words = {text for text in set(texts) if text is not None and not is_missing(text) and read_number(text, reading) is None}
+        return next(((index, str(text)) for index, text in enumerate(texts) if text in words), None)
     bad = ~np.asarray(fine.to_numpy(), dtype=bool)
     if not bad.any():
         return None
     index = int(np.argmax(bad))
     return index, str(cells[index])
+
+
+def points_in_doubt(cells: nw.Series[Any]) -> bool:
+    """Return whether the points in a column of plain numbers, each before three digits, may stand between thousands.
+
+    They cannot where a number without a point has more than three digits.
+    """
+    pointed = cells.filter(cells.str.contains(".", literal=True).fill_null(False))
+    if not len(pointed) or not pointed.str.contains(GROUPED).all():
+        return False
+    return not cells.str.contains(r"^[+-]?[0-9]{4,}$").any()
 
 
 def number_cells(table: Table, name: str, reading: Reading = PLAIN) -> NDArray[np.float64]:
@@ -121,7 +138,7 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
     bad = bad_number(cells, reading)
     if bad is not None:
         raise _no_number(table, name, *bad, reading)
-    if reading != PLAIN:
+    if reading != PLAIN or bad_number(cells) is not None:
         texts = listed(cells)
         known = {text: None if text is None or is_missing(text) else read_number(text, reading) for text in set(texts)}
         return np.array([known[text] for text in texts], dtype=np.float64)

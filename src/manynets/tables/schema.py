@@ -10,7 +10,17 @@ from typing import Any, Literal
 import numpy as np
 
 from manynets.errors import DataError, OptionError
-from manynets.tables.cells import NUMBER, Table, bad_number, blank_cells, number_cells, open_table, plain_label, text_cells
+from manynets.tables.cells import (
+    NUMBER,
+    Table,
+    bad_number,
+    blank_cells,
+    number_cells,
+    open_table,
+    plain_label,
+    points_in_doubt,
+    text_cells,
+)
 from manynets.tables.dates import DateForm, date_cells, is_zone, order_of_numbers
 from manynets.tables.table import require
 from manynets.tables.texts import counted, different, meaning_of
@@ -152,7 +162,7 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
         note = "left out as asked" if declared == "dropped" else "all values are missing: it adds nothing"
         return Column(name=name, kind=declared or "numeric", missing=missing, distinct=distinct, note=note)
     example = plain_label(table.series(name)[int(np.argmin(np.isnan(values)))] if table.array is None else present[0])
-    described = "" if reading == PLAIN else f"{reading}; {remark}" if remark else str(reading)
+    described = "; ".join(text for text in ("" if reading == PLAIN else str(reading), remark) if text)
     note = "left out as asked" if declared == "dropped" else described
     if declared is None and kind == "numeric" and distinct > 1:
         if exact is not None and np.abs(present).max() > 2**53 and np.unique(present).size < distinct:
@@ -161,7 +171,7 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
             if table.array is None and (order := order_of_numbers(name, present)) is not None:
                 return _date_column(table, name, None, DateForm(order=order))
             why = _why_an_id(name, present if exact is None else exact, distinct)
-            note = f"{why}; declare it numeric or categorical to keep it" if why else _code_hint(name, present)
+            note = f"{why}; declare it numeric or categorical to keep it" if why else note or _code_hint(name, present)
             kind = "dropped" if why else kind
     elif distinct == 1:
         note = note or "constant"
@@ -262,7 +272,7 @@ def _text_column(table: Table, name: str, declared: Kind | None) -> Column:
 def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared: Kind | None) -> tuple[Column | None, str]:
     """Return the column of numbers or dates that text holds, or None and why it holds none."""
     head = present[:SAMPLE]
-    if bad_number(head) is None and bad_number(present) is None:
+    if bad_number(head) is None and bad_number(present) is None and not points_in_doubt(present):
         count = int(present.str.contains(NUMBER).sum())
         if declared == "numeric" or (count and not present.str.contains(r"^[+-]?0[0-9]").any()):
             return _number_column(table, name, declared, PLAIN), ""

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from manynets.tables.cells import NUMBER
+from manynets.tables.cells import GROUPED, NUMBER, points_in_doubt
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing
 from manynets.tables.texts import SAMPLE, meaning_of
 from manynets.tables.written import Reading
@@ -26,8 +26,7 @@ _NUMBER = re.compile(NUMBER, re.ASCII)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _ZERO_IN_FRONT = re.compile(r"[+-]?0[0-9]", re.ASCII)
 _COMMA_NUMBER = re.compile(r"^[+-]?[0-9]+(,[0-9]+)?([eE][+-]?[0-9]+)?$", re.ASCII)
-_GROUPED = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
-_GROUPED_RE = re.compile(_GROUPED)
+_GROUPED = re.compile(GROUPED, re.ASCII)
 _DIGIT = re.compile("[0-9]")
 
 
@@ -48,7 +47,7 @@ def type_of(cells: list[str], delimiter: str) -> str:
     if any(len(cell) > 18 and cell.lstrip("+-").isdigit() for cell in present):
         return "text"
     pointed = [cell for cell in present if "." in cell]
-    return "text" if pointed and all(map(_GROUPED_RE.match, pointed)) else "float"
+    return "text" if pointed and all(map(_GROUPED.match, pointed)) else "float"
 
 
 def _may_have_meaning(cells: list[str]) -> bool:
@@ -127,10 +126,10 @@ def _all_numbers(cells: polars.Series, pattern: str) -> bool:
 
 
 def _in_doubt(cells: polars.Series) -> bool:
-    """Return whether points, each before three digits, may stand between thousands: numbers without one are below 1000."""
+    """Return whether points may stand between thousands, and there are few of them or numbers without one beside them."""
+    import narwhals as nw
+
+    if not points_in_doubt(nw.from_native(cells, series_only=True)):
+        return False
     pointed = cells.filter(cells.str.contains(".", literal=True).fill_null(False))
-    if not len(pointed) or not pointed.str.contains(_GROUPED).all():
-        return False
-    if cells.str.contains(r"^[+-]?[0-9]{4,}$").any():
-        return False
     return len(pointed) < FEW or (bool(cells.str.contains(r"^[+-]?[0-9]{1,3}$").any()) and bool(pointed.str.ends_with("0").any()))

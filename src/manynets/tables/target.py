@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import Table, bad_number, blank_cells, number_cells, open_table, plain_label, text_cells
+from manynets.tables.cells import Table, bad_number, blank_cells, number_cells, open_table, plain_label, points_in_doubt, text_cells
 from manynets.tables.schema import refuse_a_mixture
 from manynets.tables.table import require
 from manynets.tables.texts import different, meaning_of
@@ -98,10 +98,9 @@ def _missing(table: Table, name: str) -> NDArray[np.bool_]:
 
 def _reading(table: Table, name: str, cells: Any) -> Reading | None:
     """Return how the text of a target is read as numbers, or None where it holds classes."""
-    if bad_number(cells) is None:
-        return PLAIN
-    if table.storage(name) not in ("text", "mixed"):
-        return None
+    plain = bad_number(cells) is None
+    if table.storage(name) not in ("text", "mixed") or (plain and not points_in_doubt(cells)):
+        return PLAIN if plain else None
     meaning = meaning_of(counts := different(cells))
     if meaning is None or meaning.words or not isinstance(meaning.form, Reading):
         return None
