@@ -96,8 +96,11 @@ def _read(source: Source, head: Head) -> tuple[polars.DataFrame, list[str]]:
     try:
         try:
             frame = read(kinds)
-            if any(frame.select((polars.col(polars.Float64).is_infinite()).any()).row(0) if "float" in kinds else ()):
+            odd = [cells for cells in frame if cells.dtype.is_float() and not cells.is_finite().all()]
+            if any(cells.is_infinite().any() for cells in odd):
                 frame = read(["text" if kind == "float" else kind for kind in kinds])  # inf is a word there
+            elif odd:
+                frame = frame.with_columns(cells.fill_nan(None) for cells in odd)
         except (polars.exceptions.ComputeError, polars.exceptions.SchemaError):
             _walk(source, head)  # raises with the line, or the offset, if that is the fault
             frame = read(["text"] * len(kinds))

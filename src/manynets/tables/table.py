@@ -57,7 +57,8 @@ class Table:
 
     def select(self, names: Sequence[str]) -> Table:
         """Return the table of a frame or file with these columns only."""
-        return replace(self, names=tuple(names), frame=None if self.frame is None else self.frame.select(names))
+        frame = None if self.frame is None else self.frame[list(names)]  # to select(), "*" is a pattern
+        return replace(self, names=tuple(names), frame=frame)
 
     def loaded(self, names: Sequence[str]) -> Table:
         """Return a table that has these columns in memory."""
