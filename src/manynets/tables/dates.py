@@ -43,7 +43,7 @@ CYCLES = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", re.ASCII)
 _DATE_NAME = re.compile(
-    r".*(?:date|day|time|datum|fecha|ymd|stamp|epoch|unix|utc|_at|_ts|_dt|_on)$|^(?:ts|dt|at|t)$", re.IGNORECASE
+    r".*(?:date|day|time|when|datum|fecha|ymd|stamp|epoch|unix|utc|_at|_ts|_dt|_on)$|^(?:ts|dt|at|t)$", re.IGNORECASE
 )
 _OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})", re.ASCII)
 
