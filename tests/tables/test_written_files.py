@@ -119,7 +119,13 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
         {"a": EIGHTHS, "y": YS},
         ["'inf' in row 1500"],
     ),
-    ("a word among few numbers", "a,b\n1,2\nx,3\n5,4\n", {"a": [1, N, 5], "b": [2, 3, 4]}, ["the first is 'x' in row 1"]),
+    (
+        "a word among few numbers",
+        "a,b\n1,2\nx,3\n5,4\n6,5\n",
+        {"a": [1, N, 5, 6], "b": [2, 3, 4, 5]},
+        ["the first is 'x' in row 1"],
+    ),
+    ("a word beside two values", "a,b\n1,2\nother,3\n2,4\n1,5\n", {"a": ["1", "other", "2", "1"], "b": [2, 3, 4, 5]}, []),
     (
         "two words among few numbers",
         "a,b\n1,2\nx,3\n5,4\ny,4\n7,5\n8,5\n9,5\n",
@@ -128,11 +134,16 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     ),
     (
         "a word among dates",
-        "a,b\n2024-01-31,2\nlater,3\n2024-02-29,4\n",
-        {"a": ["2024-01-31", N, "2024-02-29"], "b": [2, 3, 4]},
+        "a,b\n2024-01-31,2\nlater,3\n2024-02-29,4\n2024-03-31,5\n",
+        {"a": ["2024-01-31", N, "2024-02-29", "2024-03-31"], "b": [2, 3, 4, 5]},
         ["are no date"],
     ),
-    ("a word among prices", "a,b\n$1,2\nfree,3\n$3,4\n", {"a": ["$1", N, "$3"], "b": [2, 3, 4]}, ["'free' in row 1"]),
+    (
+        "a word among prices",
+        "a,b\n$1,2\nfree,3\n$3,4\n$5,5\n",
+        {"a": ["$1", N, "$3", "$5"], "b": [2, 3, 4, 5]},
+        ["'free' in row 1"],
+    ),
     ("tokens among words", "a,b\nNA,2\n#N/A,3\n(blank),4\n,4\nNone,4\n", {"a": ["NA", N, N, N, "None"], "b": [2, 3, 4, 4, 4]}, []),
     ("2.1 after 1,500 whole numbers", "a\n" + "\n".join(map(str, range(1500))) + "\n2.1\n", {"a": [*range(1500), 2.1]}, []),
     # numbers

@@ -61,10 +61,10 @@ def read_arrow(name: str, source: Path | bytes) -> polars.DataFrame:
 
     try:
         return polars.read_ipc(source)
-    except (polars.exceptions.PolarsError, OSError) as error:
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError) as error:
         try:
             return polars.read_ipc_stream(source)
-        except (polars.exceptions.PolarsError, OSError):
+        except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError):
             raise DataError(f"{name} cannot be read as Arrow: {first_line(error)}") from error
 
 
@@ -76,7 +76,7 @@ def read_json_lines(name: str, data: bytes) -> polars.DataFrame:
         raise DataError(f"{name} holds 0 data rows: it is empty; at least 1 is needed")
     try:
         return polars.read_ndjson(io.BytesIO(data), infer_schema_length=None)
-    except polars.exceptions.PolarsError as error:
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
         for number, line in enumerate(data.splitlines(), start=1):
             try:
                 row = json.loads(line) if line.strip() else {}

@@ -68,8 +68,9 @@ def listed(cells: nw.Series[Any]) -> list[str | None]:
 def blank_cells(cells: nw.Series[Any]) -> nw.Series[Any]:
     """Return which cells of a column of text are missing."""
     blank = cells.is_null() | (cells == "").fill_null(True)
-    likely = cells.str.starts_with("#").fill_null(False) | cells.str.starts_with("(").fill_null(False)  # as all other ones begin
-    return blank | cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(True) if likely.any() else blank
+    if not cells.str.contains("^[#(]").any():  # as all other ones begin
+        return blank
+    return blank | cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(True)
 
 
 def bad_number(cells: nw.Series[Any], reading: Reading | None = None) -> tuple[int, str] | None:

@@ -47,6 +47,9 @@ _DATE_NAME = re.compile(
 )
 _OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})", re.ASCII)
 
+_ORDERS: tuple[tuple[DateOrder, ...], ...] = (("ymd",), ("dmy", "mdy"), ("time",))
+"""In which order they are tried, until all cells are dates."""
+
 Seconds = NDArray[np.datetime64]
 NAT = np.datetime64("NaT", "s")
 
@@ -110,13 +113,17 @@ def find_form(counts: Mapping[str, int]) -> Dated | None:
         else:
             return Dated(DateForm(), (), "")
     total = sum(counts.values())
-    orders: tuple[DateOrder, ...] = ("ymd", "dmy", "mdy", "time")
-    read = {order: {text: moment for text in labels if (moment := _read(text, order))} for order in orders}
-    size = {order: sum(counts[text] for text in read[order]) for order in orders}
+    read: dict[DateOrder, dict[str, Moment]] = {}
+    size: dict[DateOrder, int] = {}
+    for group in _ORDERS:
+        if max(size.values(), default=0) < total:
+            for order in group:
+                read[order] = {text: moment for text in labels if (moment := _read(text, order)) is not None}
+                size[order] = sum(counts[text] for text in read[order])
     most = max(size.values(), default=0)
     if 2 * most <= total:
         return None
-    best = [order for order in orders if size[order] == most]
+    best = [order for order in size if size[order] == most]
     order, note = (best[0], "") if len(best) == 1 or best[0] == "ymd" else _day_or_month(read["dmy"], list(read["dmy"]))
     moments = read[order]
     zone, more = _one_clock([moment.offset for moment in moments.values()])

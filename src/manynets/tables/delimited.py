@@ -20,6 +20,7 @@ from manynets.tables.mending import TOTAL, mended
 from manynets.tables.settling import settled, type_of, without_text_tokens
 from manynets.tables.sniffing import DELIMITERS, Head, read_head
 from manynets.tables.source import Source, in_utf8, not_in
+from manynets.tables.stored import first_line
 
 if TYPE_CHECKING:
     import polars
@@ -101,14 +102,13 @@ def _read(source: Source, head: Head) -> tuple[polars.DataFrame, list[str]]:
                 frame = read(["text" if kind == "float" else kind for kind in kinds])  # inf is a word there
             elif odd:
                 frame = frame.with_columns(cells.fill_nan(None) for cells in odd)
-        except (polars.exceptions.ComputeError, polars.exceptions.SchemaError):
+        except (polars.exceptions.ComputeError, polars.exceptions.SchemaError, polars.exceptions.PanicException):
             _walk(source, head)  # raises with the line, or the offset, if that is the fault
             frame = read(["text"] * len(kinds))
-    except (polars.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
-        fault = DataError(f"{source.name} cannot be read as a text table: {(str(error).splitlines() or ['damaged'])[0]}")
-        if isinstance(error, polars.exceptions.PolarsError):
-            raise _NeedsMending from fault
-        raise fault from error
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
+        raise _NeedsMending from DataError(f"{source.name} cannot be read as a text table: {first_line(error)}")
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{source.name} cannot be read as a text table: {first_line(error)}") from error
     if frame.height and frame.get_column(frame.columns[-1]).null_count():  # only then can a line have been too short, or blank
         frame = _without_blank_lines(source, head, frame)
     if not frame.height:

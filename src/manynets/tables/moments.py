@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["Moment", "read_moment", "read_time"]
@@ -67,6 +68,7 @@ class Moment(NamedTuple):
     offset: int | None
 
 
+@lru_cache(maxsize=1 << 14)  # a column is read to find its form, and again for its moments
 def read_moment(text: str, order: str) -> Moment | None:
     """Return the moment that a text without blanks around it names, or None.
 

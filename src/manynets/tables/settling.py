@@ -19,6 +19,8 @@ __all__ = ["settled", "type_of"]
 HEAD_ROWS = 1000
 MOST_WORDS = 0.02
 """A larger share of words, if they are more than one, makes a column one of words."""
+FEWEST_NUMBERS = 3
+"""Among fewer different numbers or dates words are values, too: "1", "2" and "other"."""
 FEW = 20
 """Fewer numbers such as "1.234" on their own stay text: whether the point is one between thousands is for the encoder to know."""
 
@@ -51,10 +53,10 @@ def type_of(cells: list[str], delimiter: str) -> str:
 
 
 def _may_have_meaning(cells: list[str]) -> bool:
-    sample = Counter(cell for cell in cells if not is_missing(cell))
-    if 2 * sum(count for cell, count in sample.items() if _DIGIT.search(cell)) <= sample.total():
+    sample = [cell for cell in dict.fromkeys(cells) if not is_missing(cell)][:SAMPLE]
+    if 2 * sum(1 for cell in sample if _DIGIT.search(cell)) <= len(sample):
         return False
-    return meaning_of(dict(sample.most_common(SAMPLE))) is not None
+    return meaning_of(dict.fromkeys(sample, 1)) is not None
 
 
 def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
@@ -62,13 +64,15 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
     plain = _plain(cells, delimiter)
     if plain is not None:
         return plain, ""
-    once = Counter(text for text in cells.unique(maintain_order=True).to_list() if text is not None and not is_missing(text))
-    meaning = meaning_of(once, comma_first=delimiter == ";")
+    comma_first = delimiter == ";"
+    once = {text: 1 for text in cells.unique(maintain_order=True).to_list() if text is not None and not is_missing(text)}
+    meaning = meaning_of(once, comma_first=comma_first)
     if meaning is not None and not meaning.words:
         return cells, ""
     counts = Counter({text: count for text, count in Counter(cells.to_list()).items() if text in once})
-    meaning = meaning_of(counts, comma_first=delimiter == ";")
     if meaning is None:
+        meaning = meaning_of(counts, comma_first=comma_first)
+    if meaning is None or len(once) - len(meaning.words) < FEWEST_NUMBERS:
         return without_text_tokens(cells), ""
     words = sum(counts[word] for word in meaning.words)
     if words > 1 and words > MOST_WORDS * counts.total():

@@ -87,7 +87,7 @@ def readable(name: str, form: str) -> Iterator[None]:
 
     try:
         yield
-    except (polars.exceptions.PolarsError, OSError) as error:
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError) as error:
         raise DataError(f"{name} cannot be read as {form}: {first_line(error)}") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,16 +51,13 @@ def meaning_of(counts: Mapping[str, int], *, comma_first: bool = False) -> Meani
     >>> meaning_of({"2024-01-31": 2, "soon": 1}).words
     ('soon',)
     """
-    if len(counts) > SAMPLE and _meaning({text: counts[text] for text in islice(counts, SAMPLE)}, comma_first) is None:
-        return None
-    return _meaning(counts, comma_first)
-
-
-def _meaning(counts: Mapping[str, int], comma_first: bool) -> Meaning | None:
     best: Meaning | None = None
     fewest = sum(counts.values())
-    for find in (lambda counts: find_reading(counts, comma_first=comma_first), find_form, find_duration):
-        found = find(counts)
+    sample = {text: counts[text] for text in islice(counts, SAMPLE)}
+    for find in (partial(find_reading, comma_first=comma_first), find_form, find_duration):
+        found = find(sample)
+        if found is not None and len(sample) < len(counts):
+            found = find(counts)
         words = fewest if found is None else sum(counts[text] for text in found.words)
         if found is not None and words < fewest:
             best, fewest = Meaning(*found), words
