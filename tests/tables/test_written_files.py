@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from manynets.errors import DataError
-from manynets.tables import read_table, understand
+from manynets.tables import fit_encoder, read_table, understand
 
 N = None
 TWO: dict[str, list[Any]] = {"a": [1, 3], "b": [2, 4]}
@@ -208,6 +208,24 @@ def test_no_header(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="comments are left out"):
         frame = read_table(_write(tmp_path, "# x\n1,2\n3,4\n"), header=False)
     assert frame.to_dict(as_series=False) == {"x0": [1, 3], "x1": [2, 4]}
+
+
+def test_columns_that_stay_as_they_are_written(tmp_path: Path) -> None:
+    """A file at prediction may hold a part only of what was seen at fit: it is read as that was."""
+    train = "size;floor;when;n;flag\n" + "".join(
+        f"{i}.{100 + i};{'ground' if i % 3 else i};{i % 28 + 1}.{i % 12 + 1}.2024;{i};{i % 2}\n" for i in range(1, 41)
+    )
+    train += "1.234.567,5;ground;31.12.2024;3;0\n"
+    frame = read_table(_write(tmp_path, train))
+    encoder = fit_encoder(frame, numeric=["n"], categorical=["flag"])
+    assert encoder.text_columns == ("size", "floor", "when")
+    part = "".join(train.splitlines(keepends=True)[:22]).replace("ground", "7").replace("\n2.102;7;", "\n2.102;ground;")
+    again = read_table(_write(tmp_path, part), text=encoder.text_columns)
+    whole = read_table(_write(tmp_path, part + "1.234.567,5;ground;31.12.2024;3;0\n"), text=encoder.text_columns)
+    assert again.get_column("floor").null_count() == 0
+    assert encoder.transform(again).tobytes() == encoder.transform(whole)[:-1].tobytes()
+    with pytest.warns(UserWarning, match="'floor': 1 of 21 cells are no number"):
+        read_table(_write(tmp_path, part))
 
 
 def _kinds(folder: Path, content: str) -> dict[str, str]:

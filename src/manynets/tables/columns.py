@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import Table, factorise, number_cells
+from manynets.tables.cells import NUMBER, Table, factorise, number_cells
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
 from manynets.tables.written import PLAIN, Reading
@@ -51,6 +52,11 @@ class NumericColumn:
     def features(self) -> tuple[str, ...]:
         """Names of the output columns."""
         return (self.name, f"{self.name}=missing") if self.gaps else (self.name,)
+
+    @property
+    def as_written(self) -> bool:
+        """Whether a file's cells are to be left as text."""
+        return self.reading != PLAIN
 
     def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
         """Write the column into out (N, width), which holds zeros."""
@@ -137,6 +143,11 @@ class CategoricalColumn:
         shared = (f"{self.name}=(rare)",) if self.rare else ()
         return (*(f"{self.name}={level}" for level in self.levels), *shared, *((f"{self.name}=(missing)",) if self.gaps else ()))
 
+    @property
+    def as_written(self) -> bool:
+        """Whether a file's cells are to be left as text: not all levels are numbers."""
+        return not all(re.fullmatch(NUMBER, level) for level in (*self.levels, *self.rare))
+
     def places(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Return for each row its output column (N,), -1 for none, and the values not seen at fit with their counts."""
         labels, codes = factorise(table, self.name)
@@ -204,6 +215,11 @@ class DateColumn:
             if part in CYCLES:
                 names += [f"{self.name}.{part}.sin", f"{self.name}.{part}.cos"]
         return (*names, f"{self.name}=missing") if self.gaps else tuple(names)
+
+    @property
+    def as_written(self) -> bool:
+        """Whether a file's cells are to be left as text."""
+        return self.form.order in ("ymd", "dmy", "mdy", "time")
 
     def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
         """Write the column into out (N, width), which holds zeros."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +19,7 @@ from manynets.errors import DataError
 from manynets.tables.mending import TOTAL, mended
 from manynets.tables.settling import settled, type_of, without_text_tokens
 from manynets.tables.sniffing import DELIMITERS, Head, read_head
-from manynets.tables.source import Source, in_utf8, not_in
+from manynets.tables.source import Source, TextOptions, in_utf8, not_in
 from manynets.tables.stored import first_line
 
 if TYPE_CHECKING:
@@ -43,28 +43,30 @@ class _NeedsMending(Exception):
     """The lines are not as polars needs them; the cause is the error to raise where they cannot be mended."""
 
 
-def read_source(
-    source: Source, *, encoding: str | None = None, delimiter: str | None = None, preferred: str | None = None, header: bool = True
-) -> tuple[polars.DataFrame, tuple[str, ...]]:
-    """Return the table in a text, and notes on what was done to read it; see `read_table`."""
-    source = in_utf8(source, encoding)
-    head = read_head(source, delimiter=delimiter, preferred=preferred, header=header)
+def read_source(source: Source, options: TextOptions, *, preferred: str | None = None) -> tuple[polars.DataFrame, tuple[str, ...]]:
+    """Return the table in a text, and notes on what was done to read it; see `read_table`.
+
+    Args:
+        preferred: the delimiter to choose where another would do as well.
+    """
+    source = in_utf8(source, options.encoding)
+    head = read_head(source, delimiter=options.delimiter, preferred=preferred, header=options.header)
     if not head.mend:
         try:
-            frame, texts = _read(source, head)
+            frame, words = _read(source, head, options.text)
         except _NeedsMending:
             pass
         else:
             if not _ends_oddly(frame):
-                return _typed(source, head, frame, texts)
-    source = mended(source, head.delimiter, header=header)
-    names = head.notes
-    head = read_head(source, delimiter=head.delimiter, preferred=None, header=header)
+                return _typed(source, head, frame, words)
+    source = mended(source, head.delimiter, header=options.header)
+    notes = head.notes
+    head = read_head(source, delimiter=head.delimiter, preferred=None, header=options.header)
     try:
-        frame, texts = _read(source, head)
+        frame, words = _read(source, head, options.text)
     except _NeedsMending as error:
         raise error.__cause__ or error from None
-    return _typed(source, replace(head, notes=names if head.notes == () else head.notes), frame, texts)
+    return _typed(source, replace(head, notes=head.notes or notes), frame, words)
 
 
 def _ends_oddly(frame: polars.DataFrame) -> bool:
@@ -75,13 +77,16 @@ def _ends_oddly(frame: polars.DataFrame) -> bool:
     return last is None or (isinstance(last, str) and bool(TOTAL.fullmatch(last.strip())))
 
 
-def _read(source: Source, head: Head) -> tuple[polars.DataFrame, list[str]]:
-    """Return the table as polars reads it, and the columns of words."""
+def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataFrame, list[str]]:
+    """Return the table as polars reads it, and the columns of words, to which those of `text` belong."""
     import polars
 
     if source.zipped and any(not row[-1] for row in head.rows) and _unzipped_size(source) <= MOST_UNZIPPED:
         source = source.loaded()  # as its bytes are looked at again after polars, which is the faster to unzip
-    kinds = [type_of([row[j].strip() for row in head.rows if j < len(row)], head.delimiter) for j in range(len(head.names))]
+    kinds = [
+        "words" if name in text else type_of([row[j].strip() for row in head.rows if j < len(row)], head.delimiter)
+        for j, name in enumerate(head.names)
+    ]
     types = {"int": polars.Int64, "float": polars.Float64, "text": polars.String, "words": polars.String}
 
     def read(kinds: list[str]) -> polars.DataFrame:

@@ -96,6 +96,11 @@ class TableEncoder:
         """The columns that a table must have."""
         return tuple(column.name for column in self.columns)
 
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns that `read_table` must leave as they are written, so that they are read as at fit: its option `text`."""
+        return tuple(column.name for column in self.columns if column.as_written)
+
     def transform(self, frame: Any, *, strict: bool = False) -> NDArray[np.float32]:
         """Return the matrix (N, D), float32 and C-ordered, of a frame with at least the columns used at fit, in any order.
 

@@ -9,6 +9,7 @@ import gzip
 import sys
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from manynets.tables.binary import PARQUET, parquet_files, read_arrow, read_json
 from manynets.tables.delimited import read_source
 from manynets.tables.frames import open_table
 from manynets.tables.sheets import SHEETS, read_sheet
-from manynets.tables.source import Source
+from manynets.tables.source import Source, TextOptions
 from manynets.tables.stored import StoredColumns
 from manynets.tables.table import Table, refuse_duplicates
 
@@ -45,7 +46,12 @@ Read = tuple["polars.DataFrame", tuple[str, ...]]
 
 
 def read_table(
-    path: str | Path, *, encoding: str | None = None, delimiter: str | None = None, header: bool = True
+    path: str | Path,
+    *,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    header: bool = True,
+    text: Sequence[str] = (),
 ) -> polars.DataFrame:
     """Return the table in a file as a polars frame; needs the extra `tables`.
 
@@ -55,6 +61,8 @@ def read_table(
             no letter is UTF-8, which a warning tells.
         delimiter: of a text file. Else the one of `,` `;` tab `|` that splits the first lines most evenly.
         header: whether the first line of a text file or sheet holds the names; without them they are x0, x1, ...
+        text: columns of a text file or sheet that stay as they are written, so that an encoder reads them as at fit (see
+            `TableEncoder.text_columns`). Names that the file lacks do not matter.
 
     Text files: titles and comments above the header, lines below the table, rows of totals, and empty rows and columns at the end
     are left out, and a warning says so. Blanks around cells and names are taken off; an empty cell is missing. A column is made
@@ -68,25 +76,33 @@ def read_table(
     than the header and for a quote that is never closed (the line is named), for bytes that are not in the encoding (with their
     offset), and for a damaged file; MissingExtraError without polars, or for a sheet without fastexcel.
     """
-    frame, notes = _read(path, encoding, delimiter, header)
+    frame, notes = _read(path, TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text)))
     for note in notes:
         warnings.warn(note, UserWarning, stacklevel=2)
     return frame
 
 
-def open_file(path: str | Path, *, encoding: str | None = None, delimiter: str | None = None, header: bool = True) -> Table:
+def open_file(
+    path: str | Path,
+    *,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    header: bool = True,
+    text: Sequence[str] = (),
+) -> Table:
     """Return the table in a file for the functions of this package; as `read_table`, but Parquet is read column by column.
 
     So a Parquet file must stay as it is as long as the table is in use.
     """
+    options = TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text))
     files = None if str(path) == STANDARD_INPUT else parquet_files(path)
     if files is None:
-        frame, notes = _read(path, encoding, delimiter, header)
+        frame, notes = _read(path, options)
         for note in notes:
             warnings.warn(note, UserWarning, stacklevel=2)
         return open_table(frame)
     _need_polars()
-    _refuse_text_options(str(path), encoding, delimiter, header)
+    _refuse_text_options(str(path), options)
     stored = StoredColumns(str(path), files)
     refuse_duplicates(stored.names)
     if not stored.rows or not stored.names:
@@ -96,33 +112,29 @@ def open_file(path: str | Path, *, encoding: str | None = None, delimiter: str |
     return Table(names=stored.names, rows=stored.rows, file=stored)
 
 
-def _read(path: str | Path, encoding: str | None, delimiter: str | None, header: bool) -> Read:
+def _read(path: str | Path, options: TextOptions) -> Read:
     """Return the table in a file, and notes on what was done to read it."""
     _need_polars()
     if str(path) == STANDARD_INPUT:
-        return _read_standard_input(encoding, delimiter, header)
+        return _read_standard_input(options)
     files = parquet_files(path)
     if files is not None:
-        _refuse_text_options(str(path), encoding, delimiter, header)
+        _refuse_text_options(str(path), options)
         return _checked(str(path), read_parquet(str(path), files)), ()
     file = Path(path)
     ending = _ending(file)
+    source = Source(name=str(file), file=file)
     if ending.removesuffix(".gz") in _DELIMITED:
-        source = Source(name=str(file), file=file)
-        return read_source(
-            source, encoding=encoding, delimiter=delimiter, preferred="\t" if ending.startswith(".tsv") else None, header=header
-        )
+        return read_source(source, options, preferred="\t" if ending.startswith(".tsv") else None)
+    _refuse_text_options(str(file), options, sheet=ending in SHEETS)
     if ending in SHEETS:
-        _refuse_text_options(str(file), encoding, delimiter)
-        return read_sheet(str(file), file, header=header)
-    _refuse_text_options(str(file), encoding, delimiter, header)
+        return read_sheet(str(file), file, options)
     if ending in _ARROW:
         return _checked(str(file), read_arrow(str(file), file)), ()
-    data = Source(name=str(file), file=file).read()
-    return _checked(str(file), read_json_lines(str(file), data)), ()
+    return _checked(str(file), read_json_lines(str(file), source.read())), ()
 
 
-def _read_standard_input(encoding: str | None, delimiter: str | None, header: bool) -> Read:
+def _read_standard_input(options: TextOptions) -> Read:
     """Return the table that is piped in; its first bytes show the format."""
     name = "standard input"
     data = sys.stdin.buffer.read()
@@ -136,10 +148,10 @@ def _read_standard_input(encoding: str | None, delimiter: str | None, header: bo
     if data.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
         return _checked(name, read_arrow(name, data)), ()
     if data.startswith(b"PK\x03\x04"):
-        return read_sheet(name, data, header=header)
+        return read_sheet(name, data, options)
     if data.lstrip().startswith(b"{"):
         return _checked(name, read_json_lines(name, data)), ()
-    return read_source(Source(name=name, content=data), encoding=encoding, delimiter=delimiter, header=header)
+    return read_source(Source(name=name, content=data), options)
 
 
 def _checked(name: str, frame: polars.DataFrame) -> polars.DataFrame:
@@ -167,10 +179,10 @@ def _need_polars() -> None:
         raise MissingExtraError("polars", extra="tables", purpose="reading a table file") from error
 
 
-def _refuse_text_options(name: str, encoding: str | None, delimiter: str | None, header: bool = True) -> None:
-    if encoding is not None or delimiter is not None:
+def _refuse_text_options(name: str, options: TextOptions, *, sheet: bool = False) -> None:
+    if options.encoding is not None or options.delimiter is not None:
         raise DataError(f"{name}: encoding and delimiter are for text files ({', '.join(_DELIMITED)}); leave them out here")
-    if not header:
+    if not options.header and not sheet:
         raise DataError(f"{name}: header=False is for text files and sheets; this format stores the names of its columns")
 
 

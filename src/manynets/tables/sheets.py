@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manynets.errors import DataError, MissingExtraError
 from manynets.tables.delimited import read_source
-from manynets.tables.source import Source
+from manynets.tables.source import Source, TextOptions
 from manynets.tables.stored import first_line
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ __all__ = ["SHEETS", "read_sheet"]
 SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 
-def read_sheet(name: str, source: Path | bytes, *, header: bool) -> tuple[polars.DataFrame, tuple[str, ...]]:
+def read_sheet(name: str, source: Path | bytes, options: TextOptions) -> tuple[polars.DataFrame, tuple[str, ...]]:
     """Return the table in the first sheet that holds one, and notes; see `read_table`.
 
     Errors: MissingExtraError without the package fastexcel; DataError for a damaged file, and one without cells.
@@ -44,9 +45,8 @@ def read_sheet(name: str, source: Path | bytes, *, header: bool) -> tuple[polars
     )
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)
-    return read_source(
-        Source(name=name, content=out.getvalue().encode(), notes=notes), encoding="utf-8", delimiter=",", header=header
-    )
+    text = Source(name=name, content=out.getvalue().encode(), notes=notes)
+    return read_source(text, replace(options, encoding="utf-8", delimiter=","))
 
 
 def _cells(book: Any, title: str) -> list[list[str]]:

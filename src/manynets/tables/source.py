@@ -12,7 +12,7 @@ from typing import IO, cast
 
 from manynets.errors import DataError, OptionError
 
-__all__ = ["Source", "decoded", "in_utf8"]
+__all__ = ["Source", "TextOptions", "decoded", "in_utf8", "not_in"]
 
 HEAD_BYTES = 1 << 20
 _BOMS = (
@@ -70,6 +70,16 @@ class Source:
             return len(self.content)
         assert self.file is not None
         return self.file.stat().st_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextOptions:
+    """How a text table is to be read; see `read_table`."""
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool = True
+    text: tuple[str, ...] = ()
 
 
 def in_utf8(source: Source, encoding: str | None) -> Source:
