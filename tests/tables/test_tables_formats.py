@@ -151,7 +151,7 @@ SHEET = [
 
 
 def test_a_sheet_with_a_title_and_a_total(tmp_path: Path) -> None:
-    pytest.importorskip("fastexcel")
+    pytest.importorskip("python_calamine")
     book = _book(tmp_path / "t.xlsx", {"empty": [], "May": SHEET, "June": [["a"], [1]]})
     with pytest.warns(UserWarning, match=r"t\.xlsx: ") as caught:
         frame = read_table(book)
@@ -170,11 +170,11 @@ def test_a_sheet_with_a_title_and_a_total(tmp_path: Path) -> None:
         read_table(_book(tmp_path / "e.xlsx", {"empty": []}))
 
 
-def test_a_sheet_without_fastexcel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sheet_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def fail(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == "fastexcel":
+        if name == "python_calamine":
             raise ImportError(name)
         return real(name, *args, **kwargs)
 

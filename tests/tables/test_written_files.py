@@ -62,6 +62,13 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     ("a sentence after a blank line", "a,b\n1,2\n3,4\n\nmade by hand\n", TWO, ["below the table are left out (line 5)"]),
     ("a count of rows", "a,b\n1,2\n3,4\n(2 rows)\n", TWO, ["below the table"]),
     ("two lines", "a,b\n1,2\n3,4\n\nNote: x\n* rounded\n", TWO, ["(lines 5, 6)"]),
+    (
+        "a last row with gaps is none",
+        "t,n,m\nx,2,1\nNew York City,,\n",
+        {"t": ["x", "New York City"], "n": [2, N], "m": [1, N]},
+        [],
+    ),
+    ("nor is a notebook", "sep=,\nt,n,m\nx,2,1\nNotebook,,\n", {"t": ["x", "Notebook"], "n": [2, N], "m": [1, N]}, []),
     ("a total", "t,n\nx,2\ny,4\nTotal,6\n", {"t": ["x", "y"], "n": [2, 4]}, ["row of totals is left out (line 4)"]),
     ("a total in a column of numbers", "a,b\n1,2\n3,4\nTotal,6\n", TWO, ["row of totals"]),
     ("a total in German", "t;n\nx;2\ny;4\nSumme;6\n", {"t": ["x", "y"], "n": [2, 4]}, ["row of totals"]),
@@ -85,6 +92,8 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     ("a name twice", "a,a\n1,2\n3,4\n", {"a": [1, 3], "a_2": [2, 4]}, ["'a' is called 'a_2'"]),
     ("a name of two lines", '"a\nb",c\n1,2\n3,4\n', {"a\nb": [1, 3], "c": [2, 4]}, []),
     ("blanks around names", " a , b\n1,2\n3,4\n", TWO, []),
+    ("numbers as names", "3,1\n1,2\n3,4\n", {"3": [1, 3], "1": [2, 4]}, ["if the file has no header, give header=False"]),
+    ("rising numbers as names", "0,1\n1,2\n3,4\n", {"0": [1, 3], "1": [2, 4]}, []),
     # quotes
     ("quotes within cells", 'a,b\n5" pipe,1\n6" pipe,2\n', {"a": ['5" pipe', '6" pipe'], "b": [1, 2]}, []),
     ("a single quote within a cell", 'a,b\n5" pipe,1\nsix,2\n', {"a": ['5" pipe', "six"], "b": [1, 2]}, []),

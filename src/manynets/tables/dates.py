@@ -254,9 +254,9 @@ def _dates_of_text(table: Table, name: str, cells: nw.Series[Any], form: DateFor
         )
     if not known:
         return np.full(table.rows, NAT)
-    places = {label: index for index, label in enumerate(known)}
+    codes = {label: index for index, label in enumerate(known)}
     present = [label for label in labels if label is not None]
-    numbered = cells.replace_strict(present, [places.get(label, -1) for label in present], return_dtype=nw.Int64)
+    numbered = cells.replace_strict(present, [codes.get(label, -1) for label in present], return_dtype=nw.Int64)
     return np.append(moments, NAT)[numbered.fill_null(-1).to_numpy().astype(np.int64)]  # -1 finds the last
 
 

@@ -31,7 +31,7 @@ CHUNK = 1 << 22
 SMALL_CHUNK = 1 << 17
 """Bytes that are looked at in the cache of a core."""
 MOST_UNZIPPED = 1 << 28
-"""A larger .gz file is unzipped twice, where it must be, rather than kept in memory beside its table."""
+"""A larger .gz file is unzipped twice, where it must be, rather than held in memory beside its table."""
 BYTES_A_CELL = 25
 """A cell of text is stripped in the time that so many bytes of the file are looked at."""
 
@@ -250,9 +250,9 @@ def _without_blank_lines(source: Source, head: Head, frame: polars.DataFrame) ->
     blank = _walk(source, head)
     if not blank:
         return frame
-    kept = np.ones(frame.height, dtype=bool)
-    kept[[index for index in blank if index < frame.height]] = False
-    return frame.filter(kept)
+    used = np.ones(frame.height, dtype=bool)
+    used[[index for index in blank if index < frame.height]] = False
+    return frame.filter(used)
 
 
 def _delimiters(source: Source, head: Head, frame: polars.DataFrame) -> int:

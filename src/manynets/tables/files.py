@@ -1,6 +1,6 @@
 """Read a table from a file: CSV, TSV, Excel, JSON lines, Parquet, Arrow; from a folder of Parquet files, or standard input.
 
-polars reads; what it would pass over in silence is an error here, or told in a warning.
+polars reads; what it would pass over in silence is an error or a warning here.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def read_table(
     Args:
         path: a file; a folder of Parquet files, or a pattern with `*`; or "-" for standard input.
         encoding: of a text file, such as latin-1. Else it is UTF-8, or UTF-16 where the first bytes show it, or Windows-1252 where
-            no letter is UTF-8, which a warning tells.
+            no letter is UTF-8, with a warning.
         delimiter: of a text file. Else the one of `,` `;` tab `|` that splits the first lines most evenly.
         header: whether the first line of a text file or sheet holds the names; without them they are x0, x1, ...
         text: columns of a text file or sheet that stay as they are written, so that an encoder reads them as at fit (see
@@ -69,12 +69,12 @@ def read_table(
     numbers if each of its cells is one or one of `MISSING_TOKENS`, in a file with `;` also with a decimal comma; but not if a
     number begins with a zero ("0171"), has more than 18 digits, or may have a point between thousands. Numbers and dates as people
     write them stay text, which `understand` reads. A few words among numbers or dates, at most one or 2 % of the cells, become
-    missing, and a warning names the first. A column without a name is called unnamed_0, with its place; a name that occurs twice
+    missing, and a warning names the first. A column without a name is called unnamed_0, after its position; a name that occurs twice
     gets a number.
 
     Errors: DataError for a path that is no file or has an unknown ending, for no data rows, for a line with more or fewer fields
     than the header and for a quote that is never closed (the line is named), for bytes that are not in the encoding (with their
-    offset), and for a damaged file; MissingExtraError without polars, or for a sheet without fastexcel.
+    offset), and for a damaged file; MissingExtraError without polars, or for a sheet without python-calamine.
     """
     frame, notes = _read(path, TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text)))
     for note in notes:

@@ -21,11 +21,13 @@ __all__ = ["TOTAL", "mended"]
 TOTAL = re.compile(
     r"(?:grand |sub-?)?totals?:?|sum(?:me)?:?|gesamt:?|insgesamt:?|averages?:?|mean:?|total général:?", re.IGNORECASE
 )
-_FOOTER = re.compile(
-    r"(?:sources?|notes?|quelle|fuente|remarks?|total|sum|generated|created|exported|copyright|©|end of|eof|data as of|as of|rows?|\*|\(|--)"
-    r"|.*:|\S+ \S+ \S+",
-    re.IGNORECASE,
+_KEYWORD = re.compile(
+    r"(?:sources?|notes?|quelle|fuente|remarks?|total|sum|generated|created|exported|copyright|end of|eof|data as of|as of|rows?)\b.*"
+    r"|[*(©].*|--.*",
+    re.IGNORECASE | re.DOTALL,
 )
+"""What a line below the table begins with."""
+_SENTENCE = re.compile(r".*:|\S+ \S+ \S+")
 _NUMBER = re.compile(r"[+-]?[0-9.,]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
 MOST_FOOTERS = 10
 
@@ -49,7 +51,7 @@ class _Row:
 class _Notes:
     texts: list[str] = field(default_factory=list)
 
-    def tell(self, what: str, rows: Sequence[_Row]) -> None:
+    def add(self, what: str, rows: Sequence[_Row]) -> None:
         if rows:
             lines = ", ".join(str(row.line) for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
             self.texts.append(f"{what} (line{'s' if len(rows) > 1 else ''} {lines})")
@@ -130,21 +132,21 @@ def _width(rows: Sequence[_Row]) -> int:
 def _header(rows: list[_Row], width: int, notes: _Notes) -> tuple[list[str], list[_Row]]:
     """Return the names and the rows below them; what stands above is a title or a comment."""
     fits = [
-        place for place, row in enumerate(rows) if len(row.cells) in (width, width - 1) and len(row.cells) > 1 and not row.blank
+        index for index, row in enumerate(rows) if len(row.cells) in (width, width - 1) and len(row.cells) > 1 and not row.blank
     ]
-    place = next((place for place in fits if not _is_title(rows, place, width) and not rows[place].comment), fits[0] if fits else 0)
-    marked = place > 0 and rows[place - 1].comment and len(rows[place - 1].cells) == width
-    if marked and any(_NUMBER.fullmatch(cell.strip()) for cell in rows[place].cells):  # "# a,b" over the data
-        place -= 1
-        rows[place].cells[0] = rows[place].cells[0].lstrip().lstrip("#/%").strip()
-    above = [row for row in rows[:place] if not row.blank]
-    notes.tell("lines above the header are left out", above)
-    return rows[place].cells, rows[place + 1 :]
+    index = next((index for index in fits if not _is_title(rows, index, width) and not rows[index].comment), fits[0] if fits else 0)
+    marked = index > 0 and rows[index - 1].comment and len(rows[index - 1].cells) == width
+    if marked and any(_NUMBER.fullmatch(cell.strip()) for cell in rows[index].cells):  # "# a,b" over the data
+        index -= 1
+        rows[index].cells[0] = rows[index].cells[0].lstrip().lstrip("#/%").strip()
+    above = [row for row in rows[:index] if not row.blank]
+    notes.add("lines above the header are left out", above)
+    return rows[index].cells, rows[index + 1 :]
 
 
-def _is_title(rows: list[_Row], place: int, width: int) -> bool:
-    filled = sum(bool(cell.strip()) for cell in rows[place].cells)
-    following = next((row.cells for row in rows[place + 1 :] if not row.blank), [])
+def _is_title(rows: list[_Row], index: int, width: int) -> bool:
+    filled = sum(bool(cell.strip()) for cell in rows[index].cells)
+    following = next((row.cells for row in rows[index + 1 :] if not row.blank), [])
     return filled == 1 < width - 1 and sum(bool(cell.strip()) for cell in following) > 1 and len(following) == width
 
 
@@ -152,12 +154,12 @@ def _even(name: str, body: list[_Row], names: list[str] | None, width: int, note
     """Return rows that all have as many cells as there are names."""
     comments = [row for row in body if row.comment and len(row.cells) != width]
     body = [row for row in body if not (row.comment and len(row.cells) != width)]
-    notes.tell("comments are left out", comments)
+    notes.add("comments are left out", comments)
     body = _without_footers(body, width, notes)
     if names is not None and len(names) == width - 1:
         wide = [row for row in body if len(row.cells) == width]
         if all(not row.cells[-1].strip() for row in wide):
-            notes.tell("a delimiter at the end of rows is left out", wide)
+            notes.add("a delimiter at the end of rows is left out", wide)
             width -= 1
         else:
             notes.texts.append("the rows have one field more than the header: the first is taken for the names of the rows")
@@ -170,7 +172,7 @@ def _even(name: str, body: list[_Row], names: list[str] | None, width: int, note
         if len(row.cells) != width:
             raise _ragged(name, row, width)
     while len(body) > 1 and body[-1].blank:
-        notes.tell("an empty row at the end is left out", [body.pop()])
+        notes.add("an empty row at the end is left out", [body.pop()])
     return body, names
 
 
@@ -185,42 +187,48 @@ def _ragged(name: str, row: _Row, width: int) -> DataError:
 def _without_footers(body: list[_Row], width: int, notes: _Notes) -> list[_Row]:
     """Return the rows but the last ones that are words on their own, such as "Source: ..."."""
     end = len(body)
-    while end > 1 and len(body) - end < MOST_FOOTERS:
-        row = body[end - 1]
-        filled = [cell.strip() for cell in row.cells if cell.strip()]
-        alone = len(row.cells) < width and len(filled) == 1 and row.cells[0].strip()
-        sentence = len(row.cells) != width and filled and bool(_FOOTER.match(filled[0]))  # a comma may have split it
-        padded = len(filled) == 1 and len(row.cells) == width > 2 and row.cells[0].strip() and bool(_FOOTER.match(filled[0]))
-        spaced = end < len(body) or row.line - (body[end - 2].line + body[end - 2].lines) > 0
-        if not ((alone and (spaced or _FOOTER.match(filled[0]))) or sentence or padded) or _NUMBER.fullmatch(filled[0]):
-            break
+    while end > 1 and len(body) - end < MOST_FOOTERS and _is_footer(body, end, width):
         end -= 1
-    notes.tell("lines below the table are left out", body[end:])
+    notes.add("lines below the table are left out", body[end:])
     return body[:end]
+
+
+def _is_footer(body: list[_Row], end: int, width: int) -> bool:
+    """Return whether row end - 1 stands below the table: a single cell of words, or a sentence that its commas have split."""
+    row, before = body[end - 1], body[end - 2]
+    filled = [cell.strip() for cell in row.cells if cell.strip()]
+    if not filled or not row.cells[0].strip() or _NUMBER.fullmatch(filled[0]):
+        return False
+    keyword = _KEYWORD.fullmatch(filled[0]) is not None
+    if len(row.cells) == width:
+        return keyword and len(filled) == 1 and width > 2
+    spaced = end < len(body) or row.line > before.line + before.lines
+    sentence = _SENTENCE.match(filled[0]) is not None
+    return keyword or sentence or (spaced and len(filled) == 1 and len(row.cells) < width)
 
 
 def _without_total(body: list[_Row], notes: _Notes) -> list[_Row]:
     """Return the rows but a last one that sums up the others."""
     if len(body) < 3:
         return body
-    filled = [(place, cell.strip()) for place, cell in enumerate(body[-1].cells) if cell.strip()]
+    filled = [(index, cell.strip()) for index, cell in enumerate(body[-1].cells) if cell.strip()]
     if not filled or not TOTAL.fullmatch(filled[0][1]):
         return body
-    place = filled[0][0]
-    if any(TOTAL.fullmatch(row.cells[place].strip()) for row in body[:-1]):
+    index = filled[0][0]
+    if any(TOTAL.fullmatch(row.cells[index].strip()) for row in body[:-1]):
         return body
-    notes.tell("a row of totals is left out", body[-1:])
+    notes.add("a row of totals is left out", body[-1:])
     return body[:-1]
 
 
 def _without_blank_columns(names: list[str] | None, body: list[_Row], notes: _Notes) -> tuple[list[str] | None, list[_Row]]:
     if names is None or all(name.strip() for name in names) or not body:
         return names, body
-    used = [place for place, name in enumerate(names) if name.strip() or any(row.cells[place].strip() for row in body)]
+    used = [index for index, name in enumerate(names) if name.strip() or any(row.cells[index].strip() for row in body)]
     if len(used) == len(names) or not used:
         return names, body
-    gone = [str(place) for place in range(len(names)) if place not in used]
+    gone = [str(index) for index in range(len(names)) if index not in used]
     notes.texts.append(f"columns without a name and without a value are left out (counted from 0: {', '.join(gone)})")
     for row in body:
-        row.cells = [row.cells[place] for place in used]
-    return [names[place] for place in used], body
+        row.cells = [row.cells[index] for index in used]
+    return [names[index] for index in used], body

@@ -52,7 +52,7 @@ class Column:
         distinct: different values, missing not counted.
         example: the first value, as text; empty where all are missing.
         note: why it was dropped, or what is worth knowing; empty for nothing.
-        form: how its numbers or dates are written, where that is not plain.
+        form: how its dates or numbers are written; None for plain numbers.
     """
 
     name: str
@@ -239,8 +239,9 @@ def _date_column(table: Table, name: str, declared: Kind | None, form: DateForm,
     example = example.removeprefix("1970-01-01T") if form.order == "time" else example
     kind: Kind = declared or ("date" if present.size else "numeric")
     distinct, missing = int(np.unique(present).size), table.rows - present.size
-    form_kept = form if kind == "date" and form != DateForm() else None
-    return Column(name=name, kind=kind, missing=missing, distinct=distinct, example=example, note=note, form=form_kept)
+    return Column(
+        name=name, kind=kind, missing=missing, distinct=distinct, example=example, note=note, form=form if kind == "date" else None
+    )
 
 
 def _text_column(table: Table, name: str, declared: Kind | None) -> Column:

@@ -24,16 +24,16 @@ SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 def read_sheet(name: str, source: Path | bytes, options: TextOptions) -> tuple[polars.DataFrame, tuple[str, ...]]:
     """Return the table in the first sheet that holds one, and notes; see `read_table`.
 
-    Errors: MissingExtraError without the package fastexcel; DataError for a damaged file, and one without cells.
+    Errors: MissingExtraError without the package python-calamine; DataError for a damaged file, and one without cells.
     """
     try:
-        import fastexcel  # type: ignore[import-not-found,unused-ignore]
+        import python_calamine  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
-        raise MissingExtraError("fastexcel", extra="excel", purpose="reading an Excel or OpenDocument sheet") from error
+        raise MissingExtraError("python-calamine", extra="excel", purpose="reading an Excel or OpenDocument sheet") from error
     try:
-        book = fastexcel.read_excel(source)
-        sheets = [(title, _cells(book, title)) for title in book.sheet_names]
-    except Exception as error:  # its errors share no base
+        book = python_calamine.load_workbook(source if isinstance(source, Path) else io.BytesIO(source))
+        sheets = [(title, _cells(book.get_sheet_by_name(title).to_python())) for title in book.sheet_names]
+    except (python_calamine.CalamineError, OSError) as error:
         raise DataError(f"{name} cannot be read as a sheet: {first_line(error)}") from error
     filled = [(title, rows) for title, rows in sheets if rows]
     if not filled:
@@ -49,16 +49,17 @@ def read_sheet(name: str, source: Path | bytes, options: TextOptions) -> tuple[p
     return read_source(text, replace(options, encoding="utf-8", delimiter=","))
 
 
-def _cells(book: Any, title: str) -> list[list[str]]:
-    """Return the rows of a sheet as text, without empty rows and columns around them."""
-    sheet = book.load_sheet(title, header_row=None, dtypes="string").to_polars()
-    rows = [[_text(cell) for cell in row] for row in sheet.iter_rows()]
-    while rows and not any(rows[-1]):
-        rows.pop()
-    used = [place for place in range(sheet.width) if any(row[place] for row in rows)]
-    return [[row[place] for place in used] for row in rows]
+def _cells(rows: list[list[Any]]) -> list[list[str]]:
+    """Return the rows of a sheet as text, without empty rows below and empty columns beside them."""
+    texts = [[_text(cell) for cell in row] for row in rows]
+    while texts and not any(texts[-1]):
+        texts.pop()
+    used = [j for j in range(len(texts[0]) if texts else 0) if any(row[j] for row in texts)]
+    return [[row[j] for j in used] for row in texts]
 
 
-def _text(cell: str | None) -> str:
-    """Return a cell as text; a moment at midnight is a day."""
-    return "" if cell is None else cell.strip().removesuffix(" 00:00:00")
+def _text(cell: Any) -> str:
+    """Return a cell as text: a whole number without a point, a moment at midnight as a day."""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return cell.strip() if isinstance(cell, str) else str(cell).removesuffix(" 00:00:00")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Head:
         header_lines: lines up to the first data row.
         rows: some rows.
         mend: whether lines are to be mended before polars can read them.
-        notes: what is worth telling.
+        notes: what is worth knowing.
     """
 
     delimiter: str
@@ -78,6 +79,9 @@ def read_head(source: Source, *, delimiter: str | None, preferred: str | None, h
     if not header:
         return Head(delimiter=chosen, names=[f"x{j}" for j in range(len(names))], header_lines=0, rows=complete, mend=mend)
     named, notes = unique_names(names)
+    if _looks_like_data(names):
+        shown = ", ".join(map(repr, names[:4]))
+        notes += (f"the names of the columns are numbers ({shown}): if the file has no header, give header=False",)
     return Head(delimiter=chosen, names=named, header_lines=header_lines, rows=complete, mend=mend, notes=notes)
 
 
@@ -129,7 +133,7 @@ def _first_rows(name: str, text: str, delimiter: str, header: bool) -> tuple[lis
 
 
 def unique_names(names: list[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the names without gaps and twins, and notes: a column without a name is called after its place, a twin numbered.
+    """Return the names without gaps and twins, and notes: a column without a name is called after its position, a twin numbered.
 
     >>> unique_names(["a", "", "a"])[0]
     ['a', 'unnamed_1', 'a_2']
@@ -137,8 +141,8 @@ def unique_names(names: list[str]) -> tuple[list[str], tuple[str, ...]]:
     taken = {name for name in names if name}
     found: list[str] = []
     twins: list[str] = []
-    for place, name in enumerate(names):
-        wanted = new = name or f"unnamed_{place}"
+    for index, name in enumerate(names):
+        wanted = new = name or f"unnamed_{index}"
         number = 1
         while new in found or (new != name and new in taken):
             number += 1
@@ -147,6 +151,12 @@ def unique_names(names: list[str]) -> tuple[list[str], tuple[str, ...]]:
             twins.append(f"{wanted!r} is called {new!r}")
         found.append(new)
     return found, (f"column names occur twice: {', '.join(twins)}",) if twins else ()
+
+
+def _looks_like_data(names: list[str]) -> bool:
+    """Return whether half of the names are numbers that do not rise from column to column."""
+    numbers = [float(name) for name in names if re.fullmatch(r"[+-]?[0-9]+(?:\.[0-9]+)?", name, re.ASCII)]
+    return len(numbers) > 1 and 2 * len(numbers) >= len(names) and any(a >= b for a, b in itertools.pairwise(numbers))
 
 
 def _uneven(names: list[str], rows: list[list[str]]) -> bool:
@@ -158,8 +168,8 @@ def _uneven(names: list[str], rows: list[list[str]]) -> bool:
     filled = sum(map(bool, names))
     if filled == 1 and len(names) > 2:  # a title, and delimiters up to the width of the table
         return True
-    blank = [place for place, name in enumerate(names) if not name]
-    return any(all(not row[place].strip() for row in rows) for place in blank)
+    blank = [index for index, name in enumerate(names) if not name]
+    return any(all(not row[index].strip() for row in rows) for index in blank)
 
 
 def _check_delimiter(delimiter: str) -> str:

@@ -31,7 +31,7 @@ class Source:
         name: of the file; for messages.
         file: where the bytes are, in UTF-8, or None.
         content: the bytes in UTF-8 where they are in memory, or None.
-        notes: what is worth telling about them.
+        notes: what is worth knowing about them.
     """
 
     name: str

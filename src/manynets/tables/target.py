@@ -43,7 +43,8 @@ def split_target(
 
     y keeps whole numbers as int64 and other numbers as float64, bool as bool; text that holds numbers as people write them, such
     as "$1,000" or "12 %", is read as numbers, and a warning says how; all else is text, blanks around it taken off. Few whole
-    numbers with a word behind them, such as "2 stars", stay text: classes. A warning tells if most of the text is nearly a number.
+    numbers with a word behind them, such as "2 stars", stay text: classes. There is a warning if most of
+    the text is nearly a number.
 
     Errors: DataError for unknown columns with the nearest name, a missing or infinite target with its rows, labels that mix text
     and numbers, weights that cannot be used, and no feature or no row left.

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from manynets.tables.missing import is_missing_value
+
 __all__ = ["plain_columns"]
 
 
@@ -31,11 +33,11 @@ def plain_columns(frame: Any) -> Any:
 
 def _plain_pandas(frame: Any) -> Any:
     changed: dict[str, dict[str, Any]] = {}
-    for place, (name, dtype) in enumerate(zip(frame.columns, frame.dtypes, strict=True)):
+    for index, (name, dtype) in enumerate(zip(frame.columns, frame.dtypes, strict=True)):
         kind = type(dtype).__name__
         if kind not in ("SparseDtype", "PeriodDtype", "IntervalDtype", "ArrowDtype") and str(dtype) != "object":
             continue
-        column = frame.iloc[:, place]
+        column = frame.iloc[:, index]
         if kind == "SparseDtype":
             changed[name] = {name: column.sparse.to_dense()}
         elif kind == "PeriodDtype":
@@ -49,8 +51,8 @@ def _plain_pandas(frame: Any) -> Any:
     import pandas
 
     pieces: dict[str, Any] = {}
-    for place, name in enumerate(frame.columns):
-        pieces |= changed.get(name) or {name: frame.iloc[:, place]}
+    for index, name in enumerate(frame.columns):
+        pieces |= changed.get(name) or {name: frame.iloc[:, index]}
     if len(pieces) != len(frame.columns) + sum(len(piece) - 1 for piece in changed.values()):
         return frame  # a name is taken
     return pandas.DataFrame(pieces, index=frame.index)
@@ -66,7 +68,7 @@ def _middles(column: Any) -> Any:
 
 def _lists(column: Any) -> np.ndarray[Any, Any] | None:
     """Return the numbers (N, n) in a column of lists or arrays of length n, NaN where missing, or None where it holds none."""
-    first = next((cell for cell in column if cell is not None and not (isinstance(cell, float) and math.isnan(cell))), None)
+    first = next((cell for cell in column if isinstance(cell, list | tuple | np.ndarray) or not is_missing_value(cell)), None)
     if not isinstance(first, list | tuple | np.ndarray):
         return None
     return _matrix(list(column))
