@@ -16,7 +16,7 @@ from manynets.errors import DataError
 from manynets.tables.frames import open_table
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing, is_missing_text, is_missing_value
 from manynets.tables.table import Table, storage_of
-from manynets.tables.written import PLAIN, Reading, read_number, same_unit, unit_of
+from manynets.tables.written import PLAIN, Reading, read_number, same_unit, simple_pattern, unit_of
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -135,17 +135,36 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
         return _seconds(series)
     if storage in ("date", "time", "other"):
         raise DataError(f"column {name!r} should hold numbers, but is of type {series.dtype}; give numbers, or drop the column")
-    cells = text_cells(table, name)
-    bad = bad_number(cells, reading)
-    if bad is not None:
-        raise _no_number(table, name, *bad, reading)
-    if reading != PLAIN or bad_number(cells) is not None:
-        texts = listed(cells)
-        known = {text: None if text is None or is_missing(text) else read_number(text, reading) for text in set(texts)}
-        return np.array([known[text] for text in texts], dtype=np.float64)
-    found = ~cells.is_null() & cells.str.contains(NUMBER).fill_null(False)
+    return _numbers_of_text(table, name, text_cells(table, name), reading)
+
+
+def _numbers_of_text(table: Table, name: str, cells: nw.Series[Any], reading: Reading) -> NDArray[np.float64]:
+    """Return the numbers in a column of text: the usual ones all at once, the others one by one."""
+    import narwhals as nw
+
     values = np.full(table.rows, math.nan)
-    values[np.asarray(found.to_numpy(), dtype=bool)] = cells.filter(found).cast(nw.Float64).to_numpy()
+    pattern = NUMBER if reading == PLAIN else simple_pattern(reading)
+    usual = np.zeros(table.rows, dtype=bool)
+    if pattern is not None:
+        found = ~cells.is_null() & cells.str.contains(pattern).fill_null(False)
+        usual = np.asarray(found.to_numpy(), dtype=bool)
+        digits = cells.filter(found)
+        for sign in (reading.unit, reading.thousands, " "):
+            digits = digits.str.replace_all(sign, "", literal=True) if sign and reading != PLAIN else digits
+        if reading.decimal == ",":
+            digits = digits.str.replace_all(",", ".", literal=True)
+        values[usual] = digits.cast(nw.Float64).to_numpy()
+    rest = np.flatnonzero(~usual & ~np.asarray(cells.is_null().to_numpy(), dtype=bool))
+    known: dict[str, float | None] = {}
+    for index, text in zip(rest.tolist(), listed(cells[rest]), strict=True):
+        if text is None or is_missing(text):
+            continue
+        if text not in known:
+            known[text] = read_number(text, reading)
+        number = known[text]
+        if number is None:
+            raise _no_number(table, name, index, text, reading)
+        values[index] = number
     return values
 
 

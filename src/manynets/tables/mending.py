@@ -69,7 +69,7 @@ def mended(source: Source, delimiter: str, *, header: bool) -> Source:
     first = 2 if separator else 1
     if has_lone_returns(text):
         text = with_newlines(text)
-    rows = _without_blank_lines(list(_rows(source.name, text.replace("\0", ""), delimiter, first)))
+    rows = _without_blank_lines(list(_rows(source.name, text, delimiter, first)))
     if not rows:
         raise DataError(f"{source.name} holds 0 data rows: it is empty; a header and at least 1 row are needed")
     width = _width(rows)

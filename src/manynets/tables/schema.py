@@ -23,7 +23,7 @@ from manynets.tables.cells import (
 )
 from manynets.tables.dates import DateForm, date_cells, is_zone, order_of_numbers
 from manynets.tables.table import require
-from manynets.tables.texts import counted, different, meaning_of
+from manynets.tables.texts import counted, different, meaning_of, meaning_of_all
 from manynets.tables.written import PLAIN, Reading
 
 __all__ = ["Column", "Kind", "refuse_a_mixture", "understand"]
@@ -280,7 +280,9 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
         return None, f"codes: {count} numbers, some with a zero in front" if count else ""
     if declared is None and meaning_of(counted(head)) is None:
         return None, ""
-    meaning = meaning_of(counts := different(present))
+    meaning, counts = meaning_of_all(present), counted(head)
+    if meaning is None:
+        meaning = meaning_of(counts := different(present))
     if meaning is None or meaning.words:
         meaning = meaning_of(counts := counted(present))
     if declared == "numeric":

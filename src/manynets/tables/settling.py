@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from manynets.tables.cells import GROUPED, NUMBER, points_in_doubt
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing
-from manynets.tables.texts import SAMPLE, meaning_of
+from manynets.tables.texts import SAMPLE, meaning_of, meaning_of_all
 from manynets.tables.written import Reading
 
 if TYPE_CHECKING:
@@ -64,7 +64,11 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
     plain = _plain(cells, delimiter)
     if plain is not None:
         return plain, ""
+    import narwhals as nw
+
     comma_first = delimiter == ";"
+    if meaning_of_all(nw.from_native(cells, series_only=True), comma_first=comma_first) is not None:
+        return cells, ""
     once = {text: 1 for text in cells.unique(maintain_order=True).to_list() if text is not None and not is_missing(text)}
     meaning = meaning_of(once, comma_first=comma_first)
     if meaning is not None and not meaning.words:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manynets.tables.cells import listed
 from manynets.tables.dates import DateForm, find_form
-from manynets.tables.missing import is_missing
-from manynets.tables.written import Reading, find_duration, find_reading
+from manynets.tables.missing import MISSING_TOKENS, is_missing
+from manynets.tables.written import Reading, find_duration, find_reading, simple_pattern
 
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["SAMPLE", "Meaning", "counted", "different", "meaning_of"]
+__all__ = ["SAMPLE", "Meaning", "counted", "different", "meaning_of", "meaning_of_all"]
 
+HEAD = 1000
+"""So many cells are taken for the first ones of a column."""
 SAMPLE = 100
 """So many different texts are looked at before all of them are."""
 
@@ -39,6 +41,23 @@ def counted(cells: nw.Series[Any]) -> Counter[str]:
 def different(cells: nw.Series[Any]) -> Counter[str]:
     """Return each text of a column once, as `counted` would, but faster."""
     return counted(cells.unique(maintain_order=True))
+
+
+def meaning_of_all(cells: nw.Series[Any], *, comma_first: bool = False) -> Meaning | None:
+    """Return the meaning of a long column of which each cell is a number as the first ones are, and these leave no doubt, or None.
+
+    What has another meaning, or any doubt, is for `meaning_of`.
+    """
+    meaning = meaning_of(different(cells[:HEAD]), comma_first=comma_first)
+    if meaning is None or meaning.words or meaning.note or not isinstance(meaning.form, Reading):
+        return None
+    pattern = simple_pattern(meaning.form)
+    if pattern is None:
+        return None
+    usual = cells.str.contains(pattern).fill_null(True)
+    if not usual.all():
+        usual = usual | cells.str.to_lowercase().is_in(list(MISSING_TOKENS)).fill_null(True)
+    return meaning if usual.all() else None
 
 
 def meaning_of(counts: Mapping[str, int], *, comma_first: bool = False) -> Meaning | None:

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Literal, NamedTuple
 
 from manynets.tables.durations import duration_seconds
@@ -53,6 +53,7 @@ _CELL = re.compile(
     rf"(?P<inner>[+{_MINUS}])?(?P<core>{_CORE})(?P<power>[eE][+-]?[0-9]+|(?<=[.,0-9])[dD][+-]?[0-9]+)?(?P<minus>-(?=\)?$))?(?P<more>\+)?"
     rf"[{_SPACES}]?(?P<after>{_UNIT})?(?P<close>\))?"
 )
+_ANY_SPACE, _ANY_APOSTROPHE = re.compile(f"[{_SPACES}]"), re.compile(f"[{_APOSTROPHES}]")
 _MAGNITUDES = {"k": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9, "mrd": 1e9, "t": 1e12, "tn": 1e12}
 _APART = frozenset({"m", "g", "k", "b", "t", "mw", "mb", "mv", "ma", "mj", "mm", "mbit", "mhz"})
 """Units in which a capital letter may mean another one: mW and MW."""
@@ -110,21 +111,18 @@ def _split(text: str) -> _Cell | None:
     found = _CELL.fullmatch(text)
     if found is None:
         return None
-    part = found.groupdict(default="")
-    if bool(part["bracket"]) != bool(part["close"]) or sum(map(bool, (part["sign"], part["inner"], part["minus"]))) > 1:
+    bound, bracket, sign, before, inner, core, power, minus, more, after, close = found.groups("")
+    signs = bool(sign) + bool(inner) + bool(minus)
+    if bool(bracket) != bool(close) or signs > (0 if bracket else 1):
         return None
-    if part["bracket"] and (part["sign"] or part["inner"] or part["minus"]):
-        return None
-    power = part["power"]
     if power[:1] in ("d", "D"):  # Fortran's; "3d" and "12D7" are a unit and a code
-        if "." not in part["core"]:
+        if "." not in core:
             return None
         power = f"e{power[1:]}"
-    sign = part["sign"] or part["inner"]
-    negative = bool(part["bracket"] or part["minus"] or (sign and sign != "+"))
-    core = re.sub(rf"[{_SPACES}]", " ", re.sub(rf"[{_APOSTROPHES}]", "'", part["core"]))
-    before, after = part["before"].rstrip("."), part["after"]
-    return _Cell(negative, core, power, before, after, bool(part["bound"] or part["more"]))
+    negative = bool(bracket or minus or (sign + inner).strip("+"))
+    if not core.isdigit():
+        core = _ANY_SPACE.sub(" ", _ANY_APOSTROPHE.sub("'", core))
+    return _Cell(negative, core, power, before.rstrip("."), after, bool(bound or more))
 
 
 @cache
@@ -190,6 +188,20 @@ def read_number(text: str, reading: Reading) -> float | None:
     if unit is None or (unit and not same_unit(unit, reading.unit)):
         return None
     return _value(cell, reading)
+
+
+def simple_pattern(reading: Reading) -> str | None:
+    """Return a regular expression for the usual numbers in a reading, for libraries that know no look-around, or None.
+
+    Each has the unit, if there is one, on the same side.
+    """
+    if reading.duration or reading.magnitudes:
+        return None
+    escape = partial(re.sub, r"([.^$*+?{}\[\]\\|()])", r"\\\1")
+    sign, point, unit = escape(reading.thousands), escape(reading.decimal), escape(reading.unit)
+    whole = f"(?:[1-9][0-9]{{0,2}}(?:{sign}[0-9]{{3}})+|[0-9]+)" if sign else "[0-9]+"
+    number = f"{whole}(?:{point}[0-9]+)?"
+    return f"^-?(?:{unit} ?{number}|{number} ?{unit})$" if unit else f"^-?{number}$"
 
 
 def is_currency(unit: str) -> bool:
