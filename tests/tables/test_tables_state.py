@@ -96,6 +96,8 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("columns.0.reading.decimal", "x"), "decimal is 'x', but must be one of ., ,"),
         (_set("columns.0.reading.thousands", "."), "before decimals and between thousands, but they must differ"),
         (_set("columns.0.reading.unit", 3), "unit must be text"),
+        (_set("columns.0.reading.unit", "(a+)+"), "must be a unit such as kg"),
+        (_set("columns.0.reading.unit", "k" * 10**6), "must be a unit such as kg"),
         (_set("columns.0.reading.duration", 1), "duration must be true or false"),
         (_set("columns.0.reading.code", 1), "unknown: code"),
         (_set("columns.3.zone", "../etc/passwd"), r"zone is '\.\./etc/passwd', but must be UTC"),

@@ -133,6 +133,11 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
     empty = texts.select((polars.all() == "").any()).row(0) if texts.width else ()
     texts = texts.with_columns(cells.set(cells == "", None) for cells, some in zip(texts, empty, strict=True) if some)
     notes = [*source.notes, *head.notes]
+    repeated = _repeated_header(texts) if texts.width == frame.width > 1 else None
+    if repeated is not None:
+        notes.append(f"the header is repeated in {int(repeated.sum())} rows, which are left out")
+        texts = texts.filter(~repeated)
+        frame = texts
     columns = []
     for cells in texts:
         if cells.name in words:
@@ -142,6 +147,17 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
         columns.append(column)
         notes += [note] if note else []
     return frame.with_columns(columns), tuple(f"{source.name}: {note}" for note in dict.fromkeys(notes))
+
+
+def _repeated_header(texts: polars.DataFrame) -> polars.Series | None:
+    """Return which rows hold the names of the columns, or None where none does."""
+    same = texts.to_series(0) == texts.columns[0]
+    for cells in texts.get_columns()[1:]:
+        if not same.any():
+            return None
+        same = same & (cells == cells.name)
+    same = same.fill_null(False)
+    return same if same.any() and not same.all() else None
 
 
 def _unzipped_size(source: Source) -> int:

@@ -12,7 +12,7 @@ from manynets.errors import DataError
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
 from manynets.tables.dates import DATE_ORDERS, PARTS, DateForm, is_zone
 from manynets.tables.scaling import MOST_KNOTS, Spread
-from manynets.tables.written import DECIMALS, PLAIN, THOUSANDS, Reading
+from manynets.tables.written import DECIMALS, PLAIN, THOUSANDS, Reading, is_unit
 
 __all__ = ["state_from_json", "state_to_json"]
 
@@ -126,6 +126,8 @@ def _reading(state: Any, where: str) -> Reading:
         magnitudes=_bool(state["magnitudes"], f"{where}.magnitudes"),
         duration=_bool(state["duration"], f"{where}.duration"),
     )
+    if not is_unit(reading.unit):
+        raise DataError(f"{where}.unit is {reading.unit[:40]!r}, but must be a unit such as kg, $ or km/h")
     if reading.decimal == reading.thousands:
         raise DataError(f"{where} has {reading.decimal!r} before decimals and between thousands, but they must differ")
     return reading

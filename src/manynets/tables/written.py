@@ -23,6 +23,7 @@ __all__ = [
     "find_duration",
     "find_reading",
     "is_currency",
+    "is_unit",
     "read_number",
     "unit_of",
 ]
@@ -94,7 +95,7 @@ PLAIN = Reading()
 
 
 class _Cell(NamedTuple):
-    """The parts of a number: sign, digits with their separators, power of ten, unit, and whether it is a bound."""
+    """The parts of a number: sign, digits with their separators, power of ten, unit, whether it is a bound, and a sign behind."""
 
     negative: bool
     core: str
@@ -102,6 +103,7 @@ class _Cell(NamedTuple):
     before: str
     after: str
     bound: bool
+    sign_behind: str
 
 
 def _split(text: str) -> _Cell | None:
@@ -122,7 +124,7 @@ def _split(text: str) -> _Cell | None:
     negative = bool(bracket or minus or (sign + inner).strip("+"))
     if not core.isdigit():
         core = _ANY_SPACE.sub(" ", _ANY_APOSTROPHE.sub("'", core))
-    return _Cell(negative, core, power, before.rstrip("."), after, bool(bound or more))
+    return _Cell(negative, core, power, before.rstrip("."), after, bool(bound or more), minus + more)
 
 
 @cache
@@ -204,6 +206,11 @@ def simple_pattern(reading: Reading) -> str | None:
     return f"^-?(?:{unit} ?{number}|{number} ?{unit})$" if unit else f"^-?{number}$"
 
 
+def is_unit(unit: str) -> bool:
+    """Return whether a text can be the unit of a `Reading`; one of a hostile file may not be just anything."""
+    return len(unit) <= LONGEST and re.fullmatch(f"(?:{_BEFORE}|{_UNIT})?", unit) is not None
+
+
 def is_currency(unit: str) -> bool:
     """Return whether a unit is money."""
     return re.fullmatch(_BEFORE, unit) is not None or (len(unit) == 1 and unit in _SIGNS)
@@ -234,6 +241,8 @@ def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Und
     Reading(decimal='.', thousands=',', unit='$', magnitudes=False, duration=False)
     """
     cells = {text: cell for text in counts if (cell := _split(text)) is not None}
+    if {"+", "-"} <= {cell.sign_behind for cell in cells.values()}:  # marks such as 2+, 2 and 2-
+        cells = {text: cell for text, cell in cells.items() if not cell.sign_behind}
     total = sum(counts.values())
     usual = sum(counts[text] for text, cell in cells.items() if not cell.bound)
     if 2 * usual <= total:
