@@ -6,6 +6,7 @@ How the numbers of a column are written is decided once, from all its cells, and
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -159,15 +160,15 @@ def _unit(cell: _Cell, magnitudes: bool) -> str | None:
 def same_unit(one: str, other: str) -> bool:
     """Return whether two units are one: blanks, points, the plural and, where it is no other unit, the case do not count.
 
-    >>> same_unit("Days", "day"), same_unit("sq. ft.", "sq ft"), same_unit("mW", "MW")
-    (True, True, False)
+    >>> same_unit("Days", "day"), same_unit("sq. ft.", "sq ft"), same_unit("m²", "m2"), same_unit("mW", "MW")
+    (True, True, True, False)
     """
     return _folded(one) == _folded(other)
 
 
 @cache
 def _folded(unit: str) -> str:
-    plain = re.sub(r"[\s.]", "", unit)
+    plain = re.sub(r"[\s.^]", "", unicodedata.normalize("NFKC", unit))  # m² and m^2 are m2
     low = plain.casefold()
     if low in _APART:
         return plain
