@@ -19,6 +19,8 @@ _BY_NAME = {name: _SECONDS[unit] for unit, names in _NAMES.items() for name in n
 _CLOCK = r"(?P<csign>[+-])?(?P<hours>[0-9]{1,6}):(?P<minutes>[0-5][0-9])(?::(?P<seconds>[0-5][0-9](?:[.,][0-9]+)?))?"
 _DAYS = re.compile(rf"(?P<dsign>[+-])?(?P<days>[0-9]{{1,7}}) ?(?:days?|d),?(?: {_CLOCK})", re.ASCII | re.IGNORECASE)
 _LONG_CLOCK = re.compile(_CLOCK, re.ASCII)
+_SHORT_CLOCK = re.compile(r"([0-9]{1,4}):([0-5][0-9][.,][0-9]+)", re.ASCII)
+_FRENCH = re.compile(r"([0-9]{1,3}) ?h ?([0-5][0-9])", re.ASCII)
 _ISO = re.compile(
     r"(?P<sign>[+-])?P(?:(?P<w>[0-9]+(?:[.,][0-9]+)?)W)?(?:(?P<d>[0-9]+(?:[.,][0-9]+)?)D)?"
     r"(?:T(?:(?P<h>[0-9]+(?:[.,][0-9]+)?)H)?(?:(?P<m>[0-9]+(?:[.,][0-9]+)?)M)?(?:(?P<s>[0-9]+(?:[.,][0-9]+)?)S)?)?",
@@ -41,6 +43,10 @@ def duration_seconds(text: str) -> float | None:
         return days + _clock(found)
     if found := _LONG_CLOCK.fullmatch(text):
         return _clock(found)
+    if found := _SHORT_CLOCK.fullmatch(text):  # minutes and seconds
+        return 60.0 * int(found[1]) + float(found[2].replace(",", "."))
+    if found := _FRENCH.fullmatch(text):
+        return 3600.0 * int(found[1]) + 60.0 * int(found[2])
     if text[0] in "Pp+-" and (found := _ISO.fullmatch(text)):
         given = {unit: part for unit in ("w", "d", "h", "m", "s") if (part := found[unit]) is not None}
         size = sum(_SECONDS[unit] * float(part.replace(",", ".")) for unit, part in given.items())

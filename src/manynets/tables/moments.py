@@ -28,7 +28,35 @@ _MONTHS = (
 )
 _MONTH_OF = {name: number for number, names in enumerate(_MONTHS, start=1) for name in names}
 
-_ZONE = r"(?P<zone>Z|UTC|GMT|(?:UTC|GMT)?[+-−]\d{2}(?::?\d{2})?)".replace("+-−", "+\\-−")
+_ABBREVIATIONS = {
+    "Z": 0,
+    "UTC": 0,
+    "GMT": 0,
+    "WET": 0,
+    "WEST": 1,
+    "BST": 1,
+    "CET": 1,
+    "CEST": 2,
+    "EET": 2,
+    "EEST": 3,
+    "MSK": 3,
+    "JST": 9,
+    "EST": -5,
+    "EDT": -4,
+    "CST": -6,
+    "CDT": -5,
+    "MST": -7,
+    "MDT": -6,
+    "PST": -8,
+    "PDT": -7,
+    "AEST": 10,
+    "AEDT": 11,
+}
+"""Hours ahead of UTC."""
+_ZONE = (
+    rf"(?P<zone>(?:UTC|GMT)?[+\-\u2212]\d{{2}}(?::?\d{{2}})?|{'|'.join(sorted(_ABBREVIATIONS, key=len, reverse=True))})"
+    r"(?:\[[A-Za-z_/]{3,40}\])?"
+)
 _CLOCK = (
     r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d{1,9})?)?)?"
     rf"(?: ?(?P<half>[ap])\.? ?m\.?)?(?: ?{_ZONE})?"
@@ -52,7 +80,8 @@ _DAY_NAME = re.compile(
 _NAME_DAY = re.compile(
     rf"{_WEEKDAY}{_NAME}[-/. ]*(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,? +|,|[-/])(?P<year>\d{{4}}){_AFTER}", _FLAGS
 )
-_NAME_YEAR = re.compile(rf"{_NAME}[-/., ]+(?P<year>\d{{4}})", _FLAGS)
+_NAME_YEAR = re.compile(rf"{_NAME}(?:[-/., ]+(?P<year>\d{{4}})|[-']+(?P<short>\d{{2}}))", _FLAGS)
+_YEAR_MONTH = re.compile(r"(?P<year>\d{4})[-/](?P<month>\d{2})", re.ASCII)
 _YEAR_NAME = re.compile(rf"(?P<year>\d{{4}})[-/. ]{_NAME}(?:[-/. ](?P<day>\d{{1,2}}){_AFTER})?", _FLAGS)
 _MAIL = re.compile(  # Mon Jan 05 13:15:00 2024, and with the zone before the year
     rf"{_WEEKDAY}{_NAME} +(?P<day>\d{{1,2}}) (?P<hour>\d{{2}}):(?P<minute>\d{{2}}):(?P<second>\d{{2}})(?: {_ZONE})? (?P<year>\d{{4}})",
@@ -82,6 +111,8 @@ def read_moment(text: str, order: str) -> Moment | None:
         return None
     if found := _YEAR_FIRST.fullmatch(text) or _COMPACT.fullmatch(text):
         return _moment(found, found["year"], found["month"], found["day"])
+    if found := _YEAR_MONTH.fullmatch(text):
+        return _moment(found, found["year"], found["month"], "1")
     if found := _YEAR_LAST.fullmatch(text):
         if order == "ymd":
             return None
@@ -90,7 +121,7 @@ def read_moment(text: str, order: str) -> Moment | None:
     for form in (_DAY_NAME, _NAME_DAY, _YEAR_NAME, _MAIL, _NAME_YEAR):
         if (found := form.fullmatch(text)) and (named := _MONTH_OF.get(found["name"].lower())):
             parts = found.groupdict()
-            return _moment(found, found["year"], str(named), parts.get("day") or "1")
+            return _moment(found, parts["year"] or parts["short"], str(named), parts.get("day") or "1")
     return None
 
 
@@ -131,8 +162,8 @@ def _offset(zone: str | None) -> int | None:
     """Return the minutes that a zone such as "+02:00" is ahead of UTC."""
     if not zone:
         return None
+    if zone.upper() in _ABBREVIATIONS:
+        return 60 * _ABBREVIATIONS[zone.upper()]
     digits = re.sub(r"\D", "", zone)
-    if not digits:
-        return 0
     minutes = 60 * int(digits[:2]) + int(digits[2:] or 0)
     return minutes if "+" in zone else -minutes

@@ -55,6 +55,7 @@ _CELL = re.compile(
     rf"(?P<inner>[+{_MINUS}])?(?P<core>{_CORE})(?P<power>[eE][+-]?[0-9]+|(?<=[.,0-9])[dD][+-]?[0-9]+)?(?P<minus>-(?=\)?$))?(?P<more>\+)?"
     rf"[{_SPACES}]?(?P<after>{_UNIT})?(?P<close>\))?"
 )
+_POWER = re.compile(r" ?[x×*·] ?10\^([+-]?[0-9]{1,3})")
 _ANY_SPACE, _ANY_APOSTROPHE = re.compile(f"[{_SPACES}]"), re.compile(f"[{_APOSTROPHES}]")
 _MAGNITUDES = {"k": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9, "mrd": 1e9, "t": 1e12, "tn": 1e12}
 _APART = frozenset({"m", "g", "k", "b", "t", "mw", "mb", "mv", "ma", "mj", "mm", "mbit", "mhz"})
@@ -111,6 +112,8 @@ def _split(text: str) -> _Cell | None:
     """Return the parts of a cell that looks like a number, or None."""
     if len(text) > LONGEST:
         return None
+    if "10^" in text:
+        text = _POWER.sub(r"e\1", text, count=1)
     found = _CELL.fullmatch(text)
     if found is None:
         return None
