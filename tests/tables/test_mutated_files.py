@@ -104,7 +104,7 @@ def try_all(folder: Path, count: int, first: int) -> int:
         random = np.random.default_rng(seed)
         path.write_bytes(mutated(random))
         header = bool(random.random() < 0.9)
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -116,7 +116,7 @@ def try_all(folder: Path, count: int, first: int) -> int:
             pass
         except BaseException as error:  # polars' panics are no Exception
             raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
-        assert time.perf_counter() - start < 20.0, seed
+        assert time.process_time() - start < 20.0, seed
     return read
 
 

@@ -14,7 +14,7 @@ import pyarrow  # type: ignore[import-untyped]
 import pytest
 
 from manynets.errors import DataError
-from manynets.tables import TableEncoder, fit_encoder, open_table, split_target, understand
+from manynets.tables import Column, TableEncoder, fit_encoder, open_table, split_target, understand
 
 DAY = datetime.timedelta(days=1)
 EXPECTED = [[-1.0], [1.0]]
@@ -169,3 +169,16 @@ def test_dates_as_numbers() -> None:
     assert understand(stamps, numeric=["stamp"])[0].kind == "numeric"
     assert understand(polars.DataFrame({"population": [1_100_000_000, 1_400_000_000]}))[0].kind == "numeric"
     assert understand(polars.DataFrame({"price": [20_240_131, 20_250_000]}))[0].kind == "numeric"
+
+
+def test_a_schema_written_by_hand_finds_the_form_of_dates() -> None:
+    frame = polars.DataFrame({"a": ["31.12.2024", "1.2.2024"]})
+    schema = [Column(name="a", kind="date", missing=0, distinct=2)]
+    assert fit_encoder(frame, schema=schema) == fit_encoder(frame)
+
+
+def test_weights_as_written() -> None:
+    frame = polars.DataFrame({"a": [1, 2], "y": [1, 2], "w": ["1,5", "2,25"]})
+    weights = split_target(frame, "y", weight="w")[2]
+    assert weights is not None
+    assert weights.tolist() == [1.5, 2.25]

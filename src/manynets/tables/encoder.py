@@ -247,21 +247,25 @@ def fit_encoder(
     if not used:
         raise DataError(f"no column is left to learn from; left out: {'; '.join(f'{name} ({why})' for name, why in dropped)}")
     least = min_count or (1 if table.rows < 200 else max(2, table.rows // 10_000))
-    fitted: list[ColumnEncoder] = []
-    for column in used:
-        if column.kind == "numeric":
-            reading = column.form if isinstance(column.form, Reading) else PLAIN
-            fitted.append(fit_numeric(table, column.name, scaling, reading))
-        elif column.kind == "date":
-            fitted.append(fit_date(table, column.name, column.form if isinstance(column.form, DateForm) else DateForm()))
-        else:
-            fitted.append(fit_categorical(table, column.name, max_levels=max_levels, min_count=least))
+    fitted = [_fitted(table, column, scaling, max_levels, least) for column in used]
     if schema is None:
         _warn([column.name for column in used], tuple(fitted), tuple(item for item in dropped if item[0] not in drop))
     encoder = TableEncoder(columns=tuple(fitted), dropped=dropped, positional=table.array is not None)
     if not encoder.width:
         raise DataError(f"no column is left to learn from: {', '.join(encoder.column_names)} hold the same date in all rows")
     return encoder
+
+
+def _fitted(table: Table, column: Column, scaling: Scaling, max_levels: int, min_count: int) -> ColumnEncoder:
+    """Return the encoder of a column that is used."""
+    form = column.form
+    if column.kind == "numeric":
+        return fit_numeric(table, column.name, scaling, form if isinstance(form, Reading) else PLAIN)
+    if column.kind == "date":
+        if form is None:  # a schema written by hand
+            form = understand(table.select([column.name]))[0].form
+        return fit_date(table, column.name, form if isinstance(form, DateForm) else DateForm())
+    return fit_categorical(table, column.name, max_levels=max_levels, min_count=min_count)
 
 
 def _warn(names: Sequence[str], columns: Sequence[ColumnEncoder], dropped: Sequence[tuple[str, str]]) -> None:

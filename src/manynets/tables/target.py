@@ -43,8 +43,8 @@ def split_target(
 
     y keeps whole numbers as int64 and other numbers as float64, bool as bool; text that holds numbers as people write them, such
     as "$1,000" or "12 %", is read as numbers, and a warning says how; all else is text, blanks around it taken off. Few whole
-    numbers with a word behind them, such as "2 stars", stay text: classes. There is a warning if most of
-    the text is nearly a number.
+    numbers with a word behind them, such as "2 stars", stay text: classes. There is a warning if most
+    of the text is nearly a number.
 
     Errors: DataError for unknown columns with the nearest name, a missing or infinite target with its rows, labels that mix text
     and numbers, weights that cannot be used, and no feature or no row left.
@@ -56,18 +56,7 @@ def split_target(
     require(targets, table.names, what="target")
     require([] if weight is None else [weight], table.names, what="weight")
     require(drop, table.names, what="column to drop")
-    missing = np.zeros(table.rows, dtype=bool)
-    for name in targets:
-        missing |= _missing(table, name)
-    if missing.any():
-        if not drop_missing_target:
-            rows = np.flatnonzero(missing)
-            shown = ", ".join(map(str, rows[:10])) + (", ..." if rows.size > 10 else "")
-            raise DataError(
-                f"target {', '.join(map(repr, targets))} is missing in {rows.size} of {table.rows} rows (counted from 0): {shown};"
-                " fill them, or leave them out with drop_missing_target"
-            )
-        table = table.take(np.flatnonzero(~missing))
+    table = _with_targets(table, targets, drop_missing_target)
     if not table.rows:
         raise DataError("the table has 0 data rows with a target; at least 1 is needed")
     ys = [_target(table, name) for name in targets]
@@ -77,6 +66,23 @@ def split_target(
     if not features:
         raise DataError(f"no column is left to learn from besides {', '.join(sorted(apart))}")
     return _as_given(table.select(features), frame), ys[0] if isinstance(target, str) else np.stack(ys, axis=1), weights
+
+
+def _with_targets(table: Table, targets: Sequence[str], drop_missing_target: bool) -> Table:
+    """Return the table without the rows that lack a target, or refuse them."""
+    missing = np.zeros(table.rows, dtype=bool)
+    for name in targets:
+        missing |= _missing(table, name)
+    if not missing.any():
+        return table
+    if not drop_missing_target:
+        rows = np.flatnonzero(missing)
+        shown = ", ".join(map(str, rows[:10])) + (", ..." if rows.size > 10 else "")
+        raise DataError(
+            f"target {', '.join(map(repr, targets))} is missing in {rows.size} of {table.rows} rows (counted from 0): {shown};"
+            " fill them, or leave them out with drop_missing_target"
+        )
+    return table.take(np.flatnonzero(~missing))
 
 
 def _as_given(table: Table, frame: Any) -> Any:
@@ -155,7 +161,8 @@ def _int64() -> Any:
 
 
 def _weights(table: Table, name: str) -> NDArray[np.float64]:
-    weights = number_cells(table, name)
+    text = table.storage(name) in ("text", "mixed")
+    weights = number_cells(table, name, (_reading(table, name, text_cells(table, name)) if text else None) or PLAIN)
     bad = np.flatnonzero(~(weights >= 0.0))
     if bad.size:
         raise DataError(f"weight {name!r} is {weights[bad[0]]} in {table.row(int(bad[0]))}, but must be a number of at least 0")
