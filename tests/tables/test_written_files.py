@@ -38,6 +38,17 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     ("two titles", "Sales\nMay 2024\n\na;b\n1;2\n3;4\n", TWO, ["(lines 1, 2)"]),
     ("a title with delimiters behind it", "Sales,,\na,b,c\n1,2,5\n3,4,6\n", {**TWO, "c": [5, 6]}, ["above the header"]),
     ("a title and an empty row of delimiters", "Sales,,\n,,\na,b,c\n1,2,5\n3,4,6\n", {**TWO, "c": [5, 6]}, ["above the header"]),
+    ("a comment is the header of words", "#a,b\nx,y\nz,w\n", {"a": ["x", "z"], "b": ["y", "w"]}, []),
+    ("a comment is the header of one column", "# a\n1\n3\n", {"a": [1, 3]}, []),
+    ("a comment above one column", "# made 2024\na\n1\n3\n", {"a": [1, 3]}, ["above the header"]),
+    ("tags in a single column", "tag\n#a\n#b\n", {"tag": ["#a", "#b"]}, []),
+    ("a percent sign in a name", "%fat,b\n1,2\n3,4\n", {"%fat": [1, 3], "b": [2, 4]}, []),
+    (
+        "a percent sign in a name below a title",
+        "Sales\n%fat,b\nx,2\ny,4\n",
+        {"%fat": ["x", "y"], "b": [2, 4]},
+        ["above the header"],
+    ),
     # line ends
     ("carriage returns only", "a,b\r1,2\r3,4\r", TWO, []),
     (

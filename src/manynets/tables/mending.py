@@ -44,7 +44,13 @@ class _Row:
 
     @property
     def comment(self) -> bool:
-        return bool(self.cells) and self.cells[0].lstrip().startswith(COMMENTS)
+        """Whether it begins with a sign of comments; "%" may begin the name of a column."""
+        start = self.cells[0].lstrip() if self.cells else ""
+        return start.startswith(COMMENTS[:2]) or (len(self.cells) == 1 and start.startswith(COMMENTS))
+
+    @property
+    def numbers(self) -> bool:
+        return any(_NUMBER.fullmatch(cell.strip()) for cell in self.cells)
 
 
 @dataclass
@@ -79,8 +85,7 @@ def mended(source: Source, delimiter: str, *, header: bool) -> Source:
         body = _without_total(body, notes)
         names, body = _without_blank_columns(names, body, notes)
     else:
-        rows = [row for row in rows if not row.comment] or rows
-        names, body = (rows[0].cells, rows[1:]) if header else (None, rows)
+        names, body = _header(rows, width, notes) if header else (None, rows)
         wrong = next((row for row in body if len(row.cells) != 1), None)
         if wrong is not None:
             raise _ragged(source.name, wrong, 1)
@@ -131,14 +136,14 @@ def _width(rows: Sequence[_Row]) -> int:
 
 def _header(rows: list[_Row], width: int, notes: _Notes) -> tuple[list[str], list[_Row]]:
     """Return the names and the rows below them; what stands above is a title or a comment."""
-    fits = [
-        index for index, row in enumerate(rows) if len(row.cells) in (width, width - 1) and len(row.cells) > 1 and not row.blank
-    ]
+    widths = (width, width - 1) if width > 2 else (width,)
+    fits = [index for index, row in enumerate(rows) if len(row.cells) in widths and not row.blank]
     index = next((index for index in fits if not _is_title(rows, index, width) and not rows[index].comment), fits[0] if fits else 0)
-    marked = index > 0 and rows[index - 1].comment and len(rows[index - 1].cells) == width
-    if marked and any(_NUMBER.fullmatch(cell.strip()) for cell in rows[index].cells):  # "# a,b" over the data
-        index -= 1
-        rows[index].cells[0] = rows[index].cells[0].lstrip().lstrip("#/%").strip()
+    if index > 0 and rows[index - 1].comment and len(rows[index - 1].cells) == width:
+        below = rows[index + 1] if index + 1 < len(rows) else None
+        if rows[index].numbers or below is None or not below.numbers:  # "# a,b" over the data
+            index -= 1
+            rows[index].cells[0] = rows[index].cells[0].lstrip().lstrip("#/").strip()
     above = [row for row in rows[:index] if not row.blank]
     notes.add("lines above the header are left out", above)
     return rows[index].cells, rows[index + 1 :]

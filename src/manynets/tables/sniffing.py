@@ -162,8 +162,8 @@ def _looks_like_data(names: list[str]) -> bool:
 def _uneven(names: list[str], rows: list[list[str]]) -> bool:
     """Return whether a title, a comment or a row of another width is among the first lines, or a last column is empty."""
     if len(names) == 1:
-        return any(name.startswith(COMMENTS) for name in names) or any(len(row) > 1 for row in rows)
-    if names[0].startswith(COMMENTS) or any(len(row) != len(names) for row in rows):
+        return names[0].startswith(COMMENTS[:2]) or any(len(row) > 1 for row in rows)
+    if names[0].startswith(COMMENTS[:2]) or any(len(row) != len(names) for row in rows):
         return True
     filled = sum(map(bool, names))
     if filled == 1 and len(names) > 2:  # a title, and delimiters up to the width of the table
