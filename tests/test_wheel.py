@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 import numpy as np
 import manynets as mn
-from manynets.training.steppers import core
+from manynets import core
 
 assert Path(mn.__file__).is_relative_to(sys.argv[1]), mn.__file__
 X = np.random.default_rng(0).standard_normal((64, 3))

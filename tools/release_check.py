@@ -34,7 +34,7 @@ IN_SDIST = [
     "hatch_build.py",
     "README.md",
     "LICENSE",
-    "src/manynets/training/steppers/core.cpp",
+    "src/manynets/core/core.cpp",
     "tests/conftest.py",
 ]
 IN_WHEEL = ["manynets/__init__.py", "manynets/py.typed"]
@@ -107,7 +107,7 @@ def check_install(wheel: Path, extra: str, folder: Path) -> None:
     run(python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", f"{wheel}{extra}", cwd=work)
     run(python, "-m", "pip", "check", cwd=work)
     run(python, "-m", "manynets", "--version", cwd=work)
-    run(python, "-c", "from manynets.training.steppers import core; assert core.load(), core.description()", cwd=work)
+    run(python, "-c", "from manynets import core; assert core.load(), core.description()", cwd=work)
 
     (work / "houses.csv").write_text(CSV, encoding="utf-8")
     run(python, "-m", "manynets", "train", "houses.csv", "--target", "price", "--epochs", "5", "--out", "run", "--quiet", cwd=work)

@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manynets.data.batches import normalisers
 from manynets.nn.dropout import Masks
-from manynets.nn.layers import training_outputs
+from manynets.nn.layers import normalisers, training_outputs
 from manynets.nn.population import Population
 from manynets.optim import Coefficient, Update, optimizer_for, step_coefficients
 from manynets.spec import MLP
@@ -105,7 +104,7 @@ class _Network:
             rates = np.array([[spec.input_dropout, *spec.dropouts]])
             self.masks = Masks([recipe.seed], (population.shape.in_features, *population.shape.hidden), rates, flat)
 
-    def coefficients(self, rates: Host, step: int) -> Sequence[Any]:
+    def coefficients(self, rates: Host, step: int) -> Sequence[Any] | Tensor:
         """Return the optimizer's coefficients of each of the next steps, at the learning rates (n, 1)."""
         return step_coefficients(self.update.optimizer.coefficients(rates, step), self.grad)
 
@@ -119,8 +118,8 @@ class _Network:
         self.backward(owner, loss)
         penalty = self.update.penalty()
         weight = None if batch.weight is None else batch.weight.double().cpu().numpy()
-        values = (scores.detach().to(batch.x.dtype), batch.target)
-        line = owner.loss.log(*(value.cpu().numpy() for value in values), weight, 0.0 if penalty is None else float(penalty[0]))
+        made, wanted = scores.detach().to(batch.x.dtype).cpu().numpy(), batch.target.cpu().numpy()
+        line = owner.loss.log(made, wanted, weight, 0.0 if penalty is None else float(penalty[0]))
         scale = owner.penalty_scale(line[1:2], slice(self.k, self.k + 1))
         self.update.step(now, None if scale is None else self.grad.new_tensor(scale).unsqueeze(1))
         return line
