@@ -1,7 +1,7 @@
-"""The few exceptions of manynets, and the one way a message is put together.
+"""Exceptions and warnings of manynets.
 
-Every message gives the value that was met, what is allowed, and the fix. `ValueError` remains the base of all that concerns a
-user's input, so code written for scikit-learn catches what it expects.
+Every message gives the offending value, what is allowed, and a fix. Errors about the user's input derive from `ValueError`, so code
+written for scikit-learn catches them.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ __all__ = [
 
 
 class ManynetsError(Exception):
-    """Base class of what manynets raises itself."""
+    """Base class of the exceptions of manynets."""
 
 
 class OptionError(ManynetsError, ValueError):
-    """An option of a specification, a recipe, a function or a command has a value that is not allowed."""
+    """An option of a specification, a recipe, a function or a command has an invalid value."""
 
 
 class DataError(ManynetsError, ValueError):
-    """The data given (X, y, weights, a file) cannot be used as it is; the message names column, row or file."""
+    """The data (X, y, weights, a file) cannot be used; the message names the column, row or file."""
 
 
 class ModelFileError(ManynetsError, ValueError):
-    """A model file or checkpoint is not one that can be loaded; the message names path, field and remedy."""
+    """A model file or checkpoint cannot be loaded; the message gives path, field and remedy."""
 
 
 class MissingExtraError(ManynetsError, ImportError):
@@ -48,19 +48,19 @@ class MissingExtraError(ManynetsError, ImportError):
 
 
 class DivergenceWarning(UserWarning):
-    """A network's loss stopped being finite; its last finite weights were kept."""
+    """A network's loss stopped being finite; its last finite weights are returned."""
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint could not be written, was damaged and passed over, or goes on under other versions or threads."""
+    """A checkpoint could not be written, was damaged and skipped, or is resumed with other versions or threads."""
 
 
 class InterruptedWarning(UserWarning):
-    """Training was interrupted; the best weights so far were kept."""
+    """Training was interrupted; the best weights so far are returned."""
 
 
 def one_of(value: object, allowed: Iterable[str], *, what: str) -> str:
-    """Return `value` if it is among `allowed`, else raise OptionError that lists the valid names and the nearest one.
+    """Return `value` if it is in `allowed`, else raise an OptionError that lists the valid names and the nearest one.
 
     >>> one_of("relu", ["relu", "tanh"], what="activation")
     'relu'

@@ -1,4 +1,4 @@
-"""Figures that judge predictions. Each function's docstring says whether higher or lower is better. NumPy only."""
+"""Metrics of predictions. Each docstring says whether higher or lower is better. NumPy only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = NDArray[Any]
 
 
 def accuracy(truth: Array, predicted: Array, *, weight: Array | None = None) -> float:
-    """Return the share of rows (N,), or of whole rows (N, O), that are predicted exactly. Higher is better.
+    """Return the fraction of rows (N,), or of whole rows (N, O), that are predicted exactly. Higher is better.
 
     >>> accuracy(np.array([1, 0, 1, 1]), np.array([1, 0, 0, 1]))
     0.75
@@ -31,7 +31,7 @@ def confusion_matrix(truth: Array, predicted: Array, *, classes: int) -> NDArray
 
 
 def per_class(matrix: NDArray[np.int64], *, classes: tuple[Any, ...]) -> list[dict[str, Any]]:
-    """Return, for each class of a confusion matrix, its label, rows, correct rows and accuracy (recall; None without rows)."""
+    """Return the label, rows, correct rows and accuracy (recall; None without rows) of each class of a confusion matrix."""
     counts = matrix.sum(axis=1)
     return [
         {
@@ -58,7 +58,7 @@ def mean_absolute_error(truth: Array, predicted: Array, *, weight: Array | None 
 def r2_score(truth: Array, predicted: Array, *, weight: Array | None = None) -> float:
     """Return 1 - sum((truth - predicted)^2) / sum((truth - mean)^2), averaged over outputs. Higher is better, 1 is perfect.
 
-    A constant output gives 1 where it is met exactly and 0 elsewhere, as in scikit-learn.
+    A constant output gives 1 if it is predicted exactly, else 0, as in scikit-learn.
 
     >>> r2_score(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 2.0]))
     0.5

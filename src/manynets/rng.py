@@ -1,8 +1,7 @@
-"""Randomness that is a function of its coordinates: a seed, a purpose, an epoch or a step. NumPy only.
+"""Random numbers as functions of their coordinates: a seed, a purpose, an epoch or a step. NumPy only.
 
-Nothing here has a state that a run would have to carry along: the permutation of epoch 7 or the dropout mask of step 1,234 of a
-network follow from its seed alone. So every engine sees the same batches and masks, K networks together see what each sees
-alone, and a resumed run goes on exactly.
+There is no state to store: the permutation of epoch 7 or the dropout mask of step 1,234 of a network follow from its seed alone. So
+every engine sees the same batches and masks, K networks together see what each sees alone, and a resumed run continues exactly.
 
 Source: counter-based generators, Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"; the bit mixer is the
 finaliser of SplitMix64, Steele et al. 2014.
@@ -46,8 +45,8 @@ MIX = (
     (27, 0x94D049BB133111EB),
 )  # (shift, factor) of the two rounds; a last shift of 31 follows
 _WORD = (1 << 64) - 1
-FEW = 8  # streams whose keys are quicker made one by one
-MANY = 1 << 17  # rows in permutations that several threads share
+FEW = 8  # fewer stream keys are made faster one by one
+MANY = 1 << 17  # rows above which several threads share the permutations
 
 
 def mix64(word: int) -> int:
@@ -67,7 +66,7 @@ _ZEROS = np.zeros(4, dtype=np.uint64)
 
 
 def stream_key(seed: int, purpose: Purpose, *path: int) -> int:
-    """Return the 64-bit key of one stream: equal coordinates give equal keys, different ones unrelated keys."""
+    """Return the 64-bit key of a stream: equal coordinates give equal keys, different ones give unrelated keys."""
     key = mix64(seed + GOLDEN)
     for coordinate in (PURPOSES[purpose], *path):
         key = mix64(key + GOLDEN * (coordinate + 1))
@@ -82,7 +81,7 @@ def generator(seed: int, purpose: Purpose, *path: int) -> np.random.Generator:
 def permutation(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
     """Return the order, shape (rows,), in which a network with this seed visits its rows in this epoch (the first is 0).
 
-    It is that of `generator`, from a Philox that is set to the key: a new one takes longer to make than 500 rows to permute.
+    It equals that of `generator`, but reuses a Philox and sets its key: making a new one takes longer than permuting 500 rows.
     """
     if not hasattr(_mine, "generator"):
         _mine.generator = np.random.Generator(np.random.Philox(0))
@@ -94,7 +93,7 @@ def permutation(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
 
 
 def permutations(seeds: Sequence[int], epoch: int, rows: int) -> NDArray[np.int64]:
-    """Return the orders of `permutation` for several seeds, shape (len(seeds), rows); by the compiled core where there is one."""
+    """Return the orders of `permutation` for several seeds, shape (len(seeds), rows); computed by the compiled core if there is one."""
     if core.load() is None:
         return np.stack([permutation(seed, epoch, rows) for seed in seeds])
     if len(seeds) < FEW:
@@ -119,10 +118,10 @@ def _stream_keys(seeds: Sequence[int], purpose: Purpose, *path: int) -> NDArray[
 
 @final
 class Shuffles:
-    """The orders in which scikit-learn's MLP visits its rows: in each epoch that of the epoch before, shuffled anew.
+    """The orders in which scikit-learn's MLP visits its rows: each epoch shuffles the order of the epoch before.
 
-    random: the generator as it is before the first epoch, a Mersenne Twister, or another to seed one by. Equal states are equal, and
-    give equal orders. Any epoch may be asked for; the one after the last is made at once.
+    random: the generator before the first epoch, a Mersenne Twister, or another one from which to seed one. Objects with equal states
+    compare equal and give equal orders. Any epoch may be requested; the epoch after the last request is the fastest.
     """
 
     def __init__(self, random: np.random.RandomState) -> None:
@@ -185,9 +184,9 @@ def step_words(keys: NDArray[np.uint64], step: int, count: int) -> NDArray[np.ui
 
 
 def drop_levels(words: NDArray[np.uint64], rates: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Return below which of 256 levels a random byte drops its unit, shape (count, K, L), for step_words (count, K).
+    """Return the level, out of 256, below which a random byte drops its unit, shape (count, K, L), for step_words (count, K).
 
-    rates (K, L) are probabilities. The level is 256 p rounded down or up, at random by step, so that its mean is 256 p exactly.
+    rates (K, L) are probabilities. The level is 256 p, rounded down or up at random in each step, so that its mean is exactly 256 p.
     """
     layers = np.arange(1, rates.shape[1] + 1, dtype=np.uint64) * np.uint64(GOLDEN)
     draw = ~words[:, :, None] + layers

@@ -36,7 +36,7 @@ NAMES: tuple[str, ...] = ("digits", "mnist", "fashion-mnist", *_TOYS)
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A line of the list of data sets."""
+    """One line in the list of data sets."""
 
     name: str
     about: str
@@ -59,12 +59,12 @@ def load(
     noise: float | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Return the data set of this name.
+    """Return the data set with this name.
 
     `points` and `noise` are for the 2-D sets (default: 2,500 points, no noise), `data_dir` for mnist and fashion-mnist.
-    `seed` may always be given, but the image sets are the same whatever it is. Raises OptionError for an unknown name
-    and for an option that the set does not have; DataError for files that cannot be used; MissingExtraError for a
-    package that is not installed.
+    `seed` may always be given, but does not change the image sets. Raises OptionError for an unknown name and for an
+    option that the set does not have, DataError for files that cannot be used, and MissingExtraError for a package that
+    is not installed.
 
     >>> load("moon")
     Traceback (most recent call last):
@@ -86,7 +86,7 @@ def load(
 
 
 def describe(*, data_dir: str | os.PathLike[str] | None = None) -> list[Summary]:
-    """Return a summary of each data set that `load` knows, without loading any."""
+    """Return a summary of each data set that `load` knows, without loading it."""
     return [_digits(), *(_idx(name, data_dir) for name in ARCHIVES), *(_toy(name) for name in _TOYS)]
 
 

@@ -1,4 +1,4 @@
-"""What a data set is: arrays for training and for testing, and what they mean."""
+"""Data sets: arrays for training and testing, with their meaning."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ TaskHint = Literal["regression", "binary", "multiclass"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """A named data set. Parts that it does not have are None; shapes are checked, values are not.
+    """A named data set. Parts that it lacks are None. Shapes are checked, values are not.
 
     `X` (N, D) float32 and `y` (N,) are for training, int64 class codes or float32 targets; `X_test`, `y_test` and
-    `X_validation`, `y_validation` are other rows of the same kind. Raises DataError when the parts do not fit together.
+    `X_validation`, `y_validation` are further rows of the same kind. Raises DataError if the parts do not fit together.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Download the files of a data set once, with checksums, into the user's cache. pooch does it."""
+"""Download the files of a data set once, with checksums, into the user's cache, by pooch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ARCHIVES", "Archive", "cache_folder", "fetch"]
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """Where the files of a data set are, and how to know that they are the right ones."""
+    """Where the files of a data set are, and their checksums."""
 
     mirrors: tuple[str, ...]
     """Addresses of folders, each ending in a slash; tried in this order."""
@@ -57,7 +57,7 @@ ARCHIVES: Mapping[str, Archive] = {
 
 
 def cache_folder(name: str) -> Path | None:
-    """Return the folder of this data set in the user's cache, there or not; None without pooch, which knows it."""
+    """Return this data set's folder in the user's cache, whether it exists or not; None without pooch, which determines it."""
     try:
         import pooch
     except ImportError:
@@ -66,10 +66,10 @@ def cache_folder(name: str) -> Path | None:
 
 
 def fetch(archive: Archive, name: str, folder: Path) -> dict[str, Path]:
-    """Return the path of each file of the archive in `folder`, by file name; download those not there or not intact.
+    """Return the path of each file of the archive in `folder`, by file name; download files that are missing or damaged.
 
     A file gets its name only when it is complete and its checksum is right. Raises MissingExtraError without pooch, and
-    DataError, naming the file and what to do, when no mirror gives it.
+    DataError, which names the file and what to do, if no mirror has it.
     """
     try:
         import pooch
@@ -111,7 +111,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _quiet_log() -> Iterator[None]:
-    """Keep pooch from writing to the terminal: the progress bar, or the error, says it."""
+    """Keep pooch from writing to the terminal; the progress bar or the error says it."""
     import pooch
 
     log = pooch.get_logger()
@@ -124,7 +124,7 @@ def _quiet_log() -> Iterator[None]:
 
 
 class _Bar:
-    """What pooch wants of a progress bar (total, update, reset, close), drawn by rich."""
+    """A progress bar with the interface that pooch expects (total, update, reset, close), drawn by rich."""
 
     def __init__(self, label: str) -> None:
         from rich.console import Console
@@ -149,7 +149,7 @@ class _Bar:
 
 @contextmanager
 def _progress_bar(label: str) -> Iterator[_Bar]:
-    """Give a bar on stderr, silent where that is no terminal, and close it whatever happens."""
+    """Yield a progress bar on stderr, silent if that is not a terminal, and close it in any case."""
     bar = _Bar(label)
     try:
         yield bar

@@ -30,14 +30,14 @@ DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E:
 GZIP_MAGIC = b"\x1f\x8b"
 MOST_DIMENSIONS = 8
 MOST_BYTES = 2**31
-DEFLATE_LIMIT = 1032  # deflate makes at most this many bytes of one
+DEFLATE_LIMIT = 1032  # deflate turns one byte into at most this many
 
 
 def read_idx(path: str | os.PathLike[str], *, max_bytes: int = MOST_BYTES) -> NDArray[Any]:
-    """Return the array in an IDX file, plain or gzipped (told by its first bytes, not its name), in native byte order.
+    """Return the array in an IDX file, plain or gzipped (by its first bytes, not its name), in native byte order.
 
-    Memory is taken only once the header agrees with the file's length, and for no more than `max_bytes` of values; they
-    are read straight into the array. Raises DataError, naming the file, what was expected and what was found.
+    Memory is allocated only after the header was found to agree with the file's length, and for at most `max_bytes` of values, which
+    are read directly into the array. Raises DataError with the file, what was expected and what was found.
     """
     path = Path(path)
     try:
@@ -82,7 +82,7 @@ def _read(file: BinaryIO, path: Path, length: int, *, max_bytes: int, zipped: bo
 
 
 def _read_header(file: BinaryIO, path: Path) -> tuple[np.dtype[Any], tuple[int, ...], int]:
-    """Return the type of the values, their shape, and the number of bytes of the header."""
+    """Return the type of the values, their shape, and the size of the header in bytes."""
     start = _read_exactly(file, path, 4, "4 bytes of an IDX header")
     if start[:2] != b"\0\0" or start[2] not in DTYPES:
         codes = ", ".join(f"{code:02x}" for code in DTYPES)

@@ -57,7 +57,7 @@ def mnist(*, data_dir: Folder | None = None) -> Dataset:
 
     The four IDX files, gzipped or not, are read from `data_dir`/mnist; without data_dir from MANYNETS_DATA/mnist; and
     where that has none of them, from the user's cache, after a first download (12 MB, with checksums). Raises DataError
-    for a file that is missing, damaged or not what it should be.
+    for a file that is missing, damaged or not the expected one.
     """
     return _idx_dataset(
         "mnist",
@@ -68,7 +68,7 @@ def mnist(*, data_dir: Folder | None = None) -> Dataset:
 
 
 def fashion_mnist(*, data_dir: Folder | None = None) -> Dataset:
-    """Return Fashion-MNIST: 60,000 + 10,000 pieces of clothing, 28 x 28 pixels; places and errors as `mnist`."""
+    """Return Fashion-MNIST: 60,000 + 10,000 pieces of clothing, 28 x 28 pixels; folders and errors as for `mnist`."""
     return _idx_dataset(
         "fashion-mnist",
         data_dir,
@@ -78,7 +78,7 @@ def fashion_mnist(*, data_dir: Folder | None = None) -> Dataset:
 
 
 def find_folder(name: str, data_dir: Folder | None = None) -> Path | None:
-    """Return the folder that has the four files already, looked for in the order that `mnist` tells; or None."""
+    """Return the folder that already has the four files, searched in the order given in `mnist`, or None."""
     named = data_dir or os.environ.get("MANYNETS_DATA")
     if named:
         folder = Path(named).expanduser() / name
@@ -110,7 +110,7 @@ def _idx_dataset(name: str, data_dir: Folder | None, *, class_names: tuple[str, 
 
 
 def _locate(name: str, data_dir: Folder | None) -> dict[str, Path]:
-    """Return the path of each of the four files, by its name without ending."""
+    """Return the path of each of the four files, by its name without the ending."""
     named = data_dir or os.environ.get("MANYNETS_DATA")
     if named:
         folder = Path(named).expanduser() / name
@@ -118,7 +118,7 @@ def _locate(name: str, data_dir: Folder | None) -> dict[str, Path]:
         missing = [stem for stem in TRAIN + TEST if stem not in files]
         if not missing:
             return files
-        if data_dir or files:  # a place that was asked for, or that holds a part, is not silently passed over
+        if data_dir or files:  # a folder that was asked for, or that has some of the files, is not skipped silently
             raise DataError(
                 f"{folder / missing[0]} is missing (with .gz or without); expected were four IDX files. {_remedy(name)}"
             )
@@ -127,7 +127,7 @@ def _locate(name: str, data_dir: Folder | None) -> dict[str, Path]:
 
 
 def _present(folder: Path) -> dict[str, Path]:
-    """Return those of the four files that are in the folder; some copies write a dot before idx."""
+    """Return those of the four files that are in the folder; some copies have a dot before idx."""
     names = {
         stem: (stem, f"{stem}.gz", stem.replace("-idx", ".idx"), f"{stem.replace('-idx', '.idx')}.gz") for stem in TRAIN + TEST
     }
@@ -144,7 +144,7 @@ def _remedy(name: str) -> str:
 
 
 def _read_part(files: dict[str, Path], part: tuple[str, str], classes: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return pixels (N, 784) in [0, 1] and labels (N,). At most the bytes and their float32 are held at once."""
+    """Return pixels (N, 784) in [0, 1] and labels (N,). At most the bytes and their float32 copy are in memory at once."""
     images_file, labels_file = (files[stem] for stem in part)
     labels = read_idx(labels_file, max_bytes=MOST_BYTES)
     if labels.dtype != np.uint8 or labels.ndim != 1 or labels.size == 0:

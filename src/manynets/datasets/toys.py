@@ -1,14 +1,14 @@
-"""Points in the plane, drawn from a seed: small problems with a known answer, made to be looked at. NumPy only.
+"""Points in the plane, drawn from a seed: small problems with a known answer, made for plotting. NumPy only.
 
-Each function returns `points` training rows, and a test and a validation part of a quarter as many (at least 100) that
-are drawn apart, from streams of their own. `noise` is the standard deviation of Gaussian noise, in all three parts: on
-the coordinates for classes (the label stays that of the clean point), on the target for a regression. Classes that are
-drawn one by one (blobs, moons, circles, spirals, gauss) are of equal size, up to one point, and mixed in random order.
+Each function returns `points` training rows, and a test and a validation part with a quarter as many (at least 100) each,
+drawn from separate streams. `noise` is the standard deviation of Gaussian noise in all three parts: on the coordinates
+for classes (the label stays that of the clean point), on the target for a regression. Classes that are drawn one by one
+(blobs, moons, circles, spirals, gauss) have equal sizes, up to one point, and are shuffled.
 
 Sources: prod, xor and quadrants are the three problems of the tutorial `trainFCNN`; blobs, moons and circles follow
 scikit-learn's `make_blobs`, `make_moons` and `make_circles`; spirals, gauss and plane `dataset.ts` of TensorFlow
-Playground. Differs: places along a moon, circle or spiral are drawn at random, not evenly spaced, so that no test point
-repeats a training point.
+Playground. Differs: positions along a moon, circle or spiral are random, not evenly spaced, so that no test point repeats
+a training point.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def xor(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> D
 
 
 def quadrants(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> Dataset:
-    """Draw four classes on the square [-1, 1]^2: y = 0 for x1, x2 >= 0, then 1, 2, 3 against the clock."""
+    """Draw four classes on the square [-1, 1]^2: y = 0 for x1, x2 >= 0, then 1, 2, 3 counterclockwise."""
 
     def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
         x = random.uniform(-1, 1, (rows, 2))
@@ -84,7 +84,7 @@ def quadrants(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0
 
 
 def blobs(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0, centers: int = 4) -> Dataset:
-    """Draw `centers` clouds: x = c_y + e, centres c uniform in [-10, 10]^2, e Gaussian with deviation 1."""
+    """Draw `centers` clouds: x = c_y + e, centres c uniform in [-10, 10]^2, e Gaussian with standard deviation 1."""
     count = _whole("centers", centers, least=2, most=LEAST_POINTS)
     middle = rng.generator(_whole("seed", seed, least=0), "data", 3).uniform(-10, 10, (count, 2))
 
@@ -109,7 +109,7 @@ def moons(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) ->
 
 
 def circles(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> Dataset:
-    """Draw a circle in a circle: x = r (cos t, sin t), r = 1 for y = 0 and 1/2 for y = 1, t uniform in [0, 2 pi]."""
+    """Draw a circle inside a circle: x = r (cos t, sin t), r = 1 for y = 0 and 1/2 for y = 1, t uniform in [0, 2 pi]."""
 
     def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
         y = _even_classes(random, rows, 2)
@@ -161,13 +161,13 @@ def xor_label(x: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def quadrant(x: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the quadrant, 0 to 3 against the clock, of each row of x (N, 2); zero counts as positive."""
+    """Return the quadrant, 0 to 3 counterclockwise, of each row of x (N, 2); zero counts as positive."""
     left, below = x[:, 0] < 0, x[:, 1] < 0
     return np.where(below, np.where(left, 2, 3), np.where(left, 1, 0)).astype(np.int64)
 
 
 def held_out_points(points: int) -> int:
-    """Return how many rows the test part, and the validation part, have beside `points` training rows."""
+    """Return the size of the test part, and of the validation part, for `points` training rows."""
     return max(points // 4, 100)
 
 

@@ -1,9 +1,9 @@
-"""The published experiments of five tutorials, done again: each returns published and measured figures, and pictures.
+"""Reproductions of the experiments of five tutorials. Each returns published and measured results, and pictures.
 
     manynets study T1-xor            one study, from nothing to its pictures
     manynets study --all --quick     all of them, with few rows, steps and seeds
 
-A study is a short file that reads as its tutorial does. `STUDIES` holds them by id; none is imported before it is run.
+A study is a short file that follows its tutorial. `STUDIES` maps ids to studies; a study is imported when it is run.
 """
 
 from manynets.studies.study import Figure, Result, Study

@@ -1,4 +1,4 @@
-"""What a study is, what it returns, and how it is run. Knows no torch, so that the list of studies is quick to have."""
+"""Studies: what they are, how they are run, and their results. Does not import torch, so that listing studies is fast."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from manynets.errors import DataError, MissingExtraError
 
 __all__ = ["Figure", "Result", "Skipped", "Study", "figure", "load_mnist"]
 
-ROUNDING = 1e-10  # by which means of equal numbers may differ
+ROUNDING = 1e-10  # allowed difference between means of equal numbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One figure of a study: the published one (None: none was published), ours (mean over seeds), and the spread over seeds.
+    """One result of a study: the published value (None if there is none), ours (the mean over seeds), and the spread over seeds.
 
-    spread: the standard deviation over `per_seed`. better: whether a higher or a lower figure is the better one.
+    spread: the standard deviation over `per_seed`. better: whether higher or lower values are better.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether ours meets or beats the published figure, but for rounding; None where there is none."""
+        """Whether ours meets or beats the published value, up to rounding; None if there is no published value."""
         if self.published is None:
             return None
         behind = self.published - self.ours if self.better == "higher" else self.ours - self.published
@@ -48,7 +48,7 @@ def figure(
     better: Literal["higher", "lower"] = "higher",
     ours: float | None = None,
 ) -> Figure:
-    """Return the figure of values by seed, (S,): ours is their mean, if no other is given.
+    """Return the result for values by seed, shape (S,); ours is their mean unless given.
 
     >>> figure("accuracy %", [97.0, 98.0], published=97.5).met
     True
@@ -66,7 +66,7 @@ def figure(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Result:
-    """What a study found. pictures: matplotlib axes by file name. seconds: how long it took. skipped: why it could not run."""
+    """The results of a study. pictures: matplotlib axes by file name. seconds: its run time. skipped: why it could not run."""
 
     figures: tuple[Figure, ...] = ()
     pictures: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -76,27 +76,27 @@ class Result:
 
     @property
     def met(self) -> bool | None:
-        """Whether every published figure is met or beaten; None where none was published, or nothing ran."""
+        """Whether every published value is met or beaten; None if none was published, or nothing ran."""
         verdicts = [one.met for one in self.figures if one.met is not None]
         return all(verdicts) if verdicts else None
 
 
 class Skipped(Exception):
-    """Raised by a study that cannot run here; its text is the reason."""
+    """Raised by a study that cannot run here; the message gives the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """An experiment of a tutorial: `manynets.studies.<module>.run(id, quick)` does it."""
+    """An experiment of a tutorial, run by `manynets.studies.<module>.run(id, quick)`."""
 
     id: str
     title: str
     module: str
 
     def run(self, quick: bool = False) -> Result:
-        """Do it; quick: with few rows, steps and seeds, to see that it works. What it needs and is not here makes it skipped.
+        """Run the study, or skip it if something it needs is missing. quick: use few rows, steps and seeds, to see that it works.
 
-        torch has one thread meanwhile: these networks are small, and a second one costs much where other programs run beside.
+        torch uses one thread: these networks are small, and a second thread costs much when other programs are running.
         """
         start = time.perf_counter()
         from manynets.training.settings import torch_settings
@@ -112,7 +112,7 @@ class Study:
 
 
 def load_mnist() -> Any:
-    """Return MNIST, or raise Skipped where it is neither here nor to be had."""
+    """Return MNIST, or raise Skipped if it is not here and cannot be downloaded."""
     from manynets import datasets
 
     try:

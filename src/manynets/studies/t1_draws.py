@@ -1,7 +1,7 @@
-"""T1 again on ten draws: new points to train on, to choose by and to judge by, and 64 new networks, each time.
+"""T1 repeated on ten draws, each with new training, validation and test points and 64 new networks.
 
-One draw may be a lucky one. Here the figures are means over ten, with their spread, and the note says how many draws reach the
-published figures. xor is done with biases too, at the rate that validation points chose for that network.
+A single draw may be lucky. The results here are means over ten draws, with their spread, and the note says how many draws reach the
+published results. xor is also trained with biases, at the learning rate chosen on validation points for that network.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def run(_: str, *, quick: bool) -> Result:
 
 
 def _figures(name: str, id: str, judged: list[dict[str, Any]], *, as_published: bool) -> list[Figure]:
-    """Return the figures over all draws; as_published: to be compared with the published ones."""
+    """Return the results over all draws. as_published: compare them with the published ones."""
     loss, accuracy = PUBLISHED[id]
     losses = [one["loss"] for one in judged]
     found = [figure(f"{name}: loss, by draw", losses, published=loss if as_published else None, better="lower")]
@@ -58,7 +58,7 @@ def _reached(id: str, judged: list[dict[str, Any]]) -> int:
 
 
 def _dots(shares: dict[str, tuple[float, ...]]) -> Any:
-    """Draw the accuracy of each draw as a dot, a line for each case, and the published figure of xor."""
+    """Plot the accuracy of each draw as a dot, one line per case, and the published accuracy of xor."""
     ax = plots.panels(1, 1)[0, 0]
     for row, values in enumerate(shares.values()):
         ax.plot(values, [row] * len(values), "o", color=PALETTE[row], alpha=0.7)

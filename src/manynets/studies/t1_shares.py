@@ -1,4 +1,4 @@
-"""T1, its lesson: how many of 64 seeds reach the published figures, and what initialiser, schedule and width do to that share."""
+"""T1: the share of 64 seeds that reach the published results, by initialiser, schedule and width."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECIPE = mn.Recipe(optimizer=mn.Adam(lr=0.01), batch_size=100, epochs=200, keep=
 
 
 def variants(id: str) -> dict[str, tuple[mn.MLP, mn.Recipe]]:
-    """Return what is compared: the tutorial's own network and training, one change each, and the study's settings."""
+    """Return the variants: the tutorial's network and training, the same with one change each, and the study's settings."""
 
     def spec(**change: Any) -> tuple[mn.MLP, mn.Recipe]:
         return dataclasses.replace(BASE, **change), RECIPE

@@ -1,17 +1,17 @@
-"""T1: three small problems in the plane, a hidden layer of six ReLU units, 2,500 points, batches of 100, 200 epochs.
+"""T1: three small problems in the plane, one hidden layer of six ReLU units, 2,500 points, batches of 100, 200 epochs.
 
-So small a network often ends in a poor minimum, and which one is a matter of its seed. So 64 seeds are trained at once; the
-network with the lowest loss on 20,000 validation points is chosen, and judged on 20,000 test points that nothing has seen before.
-The published figures are of the points that were trained on, which is easier.
+So small a network often ends in a poor minimum, depending on its seed. Therefore 64 seeds are trained at once; the network with the
+lowest loss on 20,000 validation points is chosen, and evaluated on 20,000 unseen test points. The published results are on the
+training points, which is easier.
 
-Three settings differ from the tutorial's. The learning rate falls to zero along a cosine; it starts from Kaiming's initial
-weights; and for xor and quadrants the network has no biases. Then each boundary starts at the origin, as it does in truth, and
-multiplying all weights by a number changes no class, so that Adam can take very large steps: the loss
-is high while the rate is, and falls with it.
+Three settings differ from the tutorial's: the learning rate falls to zero along a cosine; the initial weights are Kaiming's; and for
+xor and quadrants the network has no biases. Without biases each boundary passes through the origin, as the true boundaries do, and
+scaling all weights by a positive number changes no class, so Adam can take very large steps: the loss is high while the learning rate
+is high, and falls with it.
 
-Rate and biases were chosen by validation points alone, on four draws (seeds 100 to 103) that are used for nothing else: the setting
-whose networks reach the published figures on these points most often, and among equals the lowest loss of the chosen network
-(docs/studies.md has the table). The study's own draw is seed 1000, and T1-draws repeats it on ten more.
+Learning rate and biases were chosen on validation points only, on four draws (seeds 100 to 103) that are used for nothing else: the
+setting whose networks most often reach the published results on these points; ties go to the lowest loss of the chosen network
+(docs/studies.md has the table). The study's own draw is seed 1000; T1-draws repeats it on ten more.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ DRAW = 1000  # the seed of the study's points
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Points:
-    """The points of a draw, each part (X, y): 2,500 to train on, 20,000 to choose by, 20,000 to judge by."""
+    """The points of a draw, each part (X, y): 2,500 for training, 20,000 for validation, 20,000 for testing."""
 
     train: tuple[Any, Any]
     validation: tuple[Any, Any]
@@ -60,13 +60,13 @@ def draw_points(id: str, seed: int) -> Points:
 
 
 def recipe_of(id: str, *, rate: float | None = None, epochs: int = 200) -> mn.Recipe:
-    """Return the recipe of this problem; rate: in the place of its own."""
+    """Return the recipe for this problem. rate: replaces its learning rate."""
     adam = mn.Adam(lr=RATE[id] if rate is None else rate)
     return mn.Recipe(optimizer=adam, schedule=mn.Cosine(), batch_size=100, epochs=epochs, keep="last", device="cpu")
 
 
 def train_and_choose(id: str, points: Points, spec: mn.MLP, recipe: mn.Recipe, seeds: range) -> tuple[list[mn.Model], int]:
-    """Train a network for each seed; return them, and which has the lowest loss on the validation points."""
+    """Train one network per seed; return them and the index of the one with the lowest validation loss."""
     models = train_seeds(*points.train, spec, recipe, seeds=seeds, task=TASK[id])
     return models, int(np.argmin([model.evaluate(*points.validation)["loss"] for model in models]))
 
@@ -118,7 +118,7 @@ def run(id: str, *, quick: bool) -> Result:
 
 
 def _distribution(losses: np.ndarray[Any, Any], chosen: int, published: float, name: str) -> Any:
-    """Draw the losses of all seeds as a histogram, the chosen one and the published one as lines."""
+    """Plot the losses of all seeds as a histogram, with lines at the chosen and the published loss."""
     ax = plots.panels(1, 1)[0, 0]
     ax.hist(losses, bins=np.geomspace(losses.min() * 0.95, losses.max() * 1.05, 40), color=PALETTE[5])
     ax.axvline(losses[chosen], color=PALETTE[0], label=f"chosen on validation points: {losses[chosen]:.3g}")

@@ -1,8 +1,8 @@
-"""T2: one network on four blobs, 2-2-4 with sigmoids, written on five levels of PyTorch; and what the library makes of it.
+"""T2: one 2-2-4 network with sigmoids on four blobs, written on five levels of PyTorch, and trained by the library.
 
-Each level hides a little more of what the one before writes out. From the same initial weights all give the same losses.
-The tutorial ended at 1.54 (by hand) and 1.411 (with `F.cross_entropy` fed with softmax outputs, so that softmax is applied
-twice and the loss cannot fall below 0.74). On raw scores the same network does far better.
+Each level hides a little more of what the level before writes out. From the same initial weights all give the same losses.
+The tutorial ends at 1.54 (by hand) and 1.411 (with `F.cross_entropy` given softmax outputs, so that softmax is applied twice
+and the loss cannot fall below 0.74). On raw scores the same network does far better.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def tensors(x: Tensor, y: Tensor, test: Tensor, start: Start, epochs: int) -> Tr
 
 
 def functional(x: Tensor, y: Tensor, test: Tensor, start: Start, epochs: int) -> Trained:
-    """Level 2: the functions of torch.nn.functional; cross_entropy takes raw scores, the softmax is in it."""
+    """Level 2: functions of torch.nn.functional; cross_entropy takes raw scores and applies softmax itself."""
     w1, b1 = start["hidden0.weight"].clone().requires_grad_(), start["hidden0.bias"].clone().requires_grad_()
     w2, b2 = start["output.weight"].clone().requires_grad_(), start["output.bias"].clone().requires_grad_()
 
@@ -77,7 +77,7 @@ def functional(x: Tensor, y: Tensor, test: Tensor, start: Start, epochs: int) ->
 
 
 def parameter(x: Tensor, y: Tensor, test: Tensor, start: Start, epochs: int) -> Trained:
-    """Level 3: a module that knows its parameters."""
+    """Level 3: a module that registers its parameters."""
 
     class Network(nn.Module):
         def __init__(self) -> None:
@@ -103,7 +103,7 @@ def parameter(x: Tensor, y: Tensor, test: Tensor, start: Start, epochs: int) -> 
 
 
 def linear(x: Tensor, y: Tensor, test: Tensor, start: Start, epochs: int) -> Trained:
-    """Level 4: nn.Linear holds the parameters, torch.optim makes the step."""
+    """Level 4: nn.Linear holds the parameters; torch.optim updates them."""
 
     class Network(nn.Module):
         def __init__(self) -> None:
@@ -152,7 +152,7 @@ PUBLISHED = {"T2-tensors": 1.54}  # all others: 1.411
 
 
 def blobs() -> tuple[Any, Any, Any, Any]:
-    """Return X, X_test, y, y_test of the tutorial: 1,000 points around four centres, three quarters to train on."""
+    """Return the tutorial's X, X_test, y, y_test: 1,000 points around four centres, three quarters for training."""
     from sklearn.datasets import make_blobs
     from sklearn.model_selection import train_test_split
 

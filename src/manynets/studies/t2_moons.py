@@ -1,7 +1,7 @@
-"""T2, what its author asks for next: moons with noise, a deeper network, momentum, Nesterov, RMSprop, Adam, nn.init.
+"""T2, the exercises that its author suggests: noisy moons, a deeper network, momentum, Nesterov, RMSprop, Adam, nn.init.
 
-Each variant is trained in plain torch and by the library, from the same weights, on all points at once: the same accuracy.
-With momentum the rate is 0.05, not 0.2: at 0.2 it is unstable, so that rounding errors grow until the two are no longer the same.
+Each variant is trained in plain torch and by the library, from the same weights, on all points at once; the accuracies are equal. With
+momentum the learning rate is 0.05 instead of 0.2: training at 0.2 is unstable, and rounding errors grow until the two differ.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def run(id: str, *, quick: bool) -> Result:
 
 
 def plain_torch(spec: mn.MLP, make: Make, data: Any, seed: int, epochs: int) -> tuple[nn.Sequential, list[float]]:
-    """Train the same network in plain torch from the weights of this seed; return it, and the loss before each step."""
+    """Train the same network in plain torch from this seed's weights; return it and the loss before each step."""
     sizes = [2, *spec.hidden, 1]
     with torch.random.fork_rng(devices=[]):  # nn.Linear draws weights of its own first
         layers = [nn.Linear(d_in, d_out, dtype=torch.float64) for d_in, d_out in itertools.pairwise(sizes)]

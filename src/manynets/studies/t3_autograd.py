@@ -1,4 +1,4 @@
-"""T3: the derivative of z = 2 (x + 2)^2 at x = 1, by torch's autograd, and by hand: dz/dx = 4 (x + 2) = 12."""
+"""T3: the derivative of z = 2 (x + 2)^2 at x = 1, by torch's autograd and by hand: dz/dx = 4 (x + 2) = 12."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""T3: 2-10-1 with ReLU and a sigmoid, 40 points to train on and 10 to test, blob 0 against the rest; SGD 0.01, 20 epochs.
+"""T3: 2-10-1 with ReLU and a sigmoid, 40 training and 10 test points, blob 0 against the rest; SGD 0.01, 20 epochs.
 
-The tutorial prints the test loss before and after training. Twenty steps of SGD are few: it falls, but not far.
+The tutorial prints the test loss before and after training. After only twenty steps of SGD it has fallen, but not far.
 """
 
 from __future__ import annotations

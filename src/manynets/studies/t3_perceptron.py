@@ -1,15 +1,15 @@
 """T3: a perceptron, Linear(1, 1) and a step.
 
-The tutorial puts ReLU in the place of the step, because a step has no slope. But its forward applies ReLU to x, not to the
-output of the linear layer, which is computed and thrown away:
+The tutorial replaces the step by ReLU, because a step has no useful derivative. But its forward applies ReLU to x instead of the output
+of the linear layer, which is computed and discarded:
 
     def forward(self, x):
         output = self.fc(x)
         output = self.relu(x)      # the bug: x, not output
         return output
 
-So the weights have no part in the output, get no gradient, and can never learn. Mended, with the step itself (Heaviside):
-y = 1 if w x + b > 0, else 0. It needs no slope, for Rosenblatt's rule learns from the mistakes:
+So the output does not depend on the weights, which get no gradient and never learn. The fixed version uses the step itself
+(Heaviside): y = 1 if w x + b > 0, else 0. It needs no derivative, because Rosenblatt's rule learns from the mistakes:
 w <- w + (t - y) x, b <- b + (t - y).
 """
 
@@ -25,7 +25,7 @@ from manynets.studies.study import Result, figure
 
 
 class Tutorial(nn.Module):
-    """The tutorial's perceptron, bug included."""
+    """The tutorial's perceptron, including the bug."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Tutorial(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """Mended: the step of the linear output."""
+    """The fixed perceptron: the step of the linear output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Perceptron(nn.Module):
 
 
 def learn(perceptron: Perceptron, x: Tensor, t: Tensor, epochs: int) -> list[int]:
-    """Learn by Rosenblatt's rule from x (N, 1) and t (N, 1) of 0 and 1; return the mistakes of each epoch, the last 0."""
+    """Train by Rosenblatt's rule on x (N, 1) and t (N, 1) of 0 and 1; return the mistakes in each epoch, the last 0."""
     mistakes: list[int] = []
     with torch.no_grad():
         for _ in range(epochs):

@@ -1,7 +1,7 @@
-"""T4: MNIST with 784-512-512-10, ReLU and dropout 0.2; SGD 0.01, batches of 20, 50 epochs; a fifth of the rows validates.
+"""T4: MNIST with 784-512-512-10, ReLU and dropout 0.2; SGD 0.01, batches of 20, 50 epochs; a fifth of the rows for validation.
 
-The weights of the epoch with the lowest validation loss are kept and judged on the test rows, as the tutorial does. Its printed
-losses divide by 60,000 for both sets: the true validation loss is five times the printed one.
+As in the tutorial, the weights of the epoch with the lowest validation loss are evaluated on the test rows. The losses that the
+tutorial prints are divided by 60,000 for both sets; the true validation loss is five times the printed one.
 """
 
 from __future__ import annotations

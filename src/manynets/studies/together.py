@@ -1,4 +1,4 @@
-"""Train one network for each seed, all at once, and get each back as a Model of its own."""
+"""Train one network per seed, all at once, and return each as its own Model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["train_candidates", "train_seeds"]
 def train_seeds(
     X: Any, y: Any, spec: mn.MLP, recipe: mn.Recipe, *, seeds: Iterable[int], task: str | None = None, validation: Any = None
 ) -> list[mn.Model]:
-    """Return a model for each seed, of its initial weights, its order of rows and its rows to validate on."""
+    """Return a model for each seed; the seed sets its initial weights, row order and validation rows."""
     candidates = [(spec, dataclasses.replace(recipe, seed=seed)) for seed in seeds]
     return train_candidates(X, y, candidates, task=task, validation=validation, progress="auto")
 
@@ -29,7 +29,7 @@ def train_candidates(
     validation: Any = None,
     progress: Show = False,
 ) -> list[mn.Model]:
-    """Return a model for each specification and recipe; raises the first error that one of them met."""
+    """Return a model for each specification and recipe; raise the first error of any of them."""
     models = []
     for result in mn.train_many(X, y, candidates, task=task, validation=validation, progress=progress):
         if result.error is not None:
