@@ -1,8 +1,8 @@
-"""Pictures: functions that take arrays and draw on matplotlib axes. They know no models; matplotlib is imported when one is called.
+"""Plots: functions that take arrays and draw on matplotlib axes. They know no models, and import matplotlib when they are called.
 
-Every function takes `ax=`, the axes to draw on; without it, it makes a figure that belongs to nobody else: no pyplot, no backend,
-no rcParams are touched, and the figure is freed with its last reference. Colours come from Okabe and Ito's palette, or from
-maps of even lightness, and text and lines take the colours of the style in force (`plt.style.context("dark_background")`).
+Every function takes `ax=`, the axes to draw on. Without it, the function makes a new figure that pyplot does not know: backend and
+rcParams stay as they are, and the figure is freed with its last reference. Colours come from Okabe and Ito's palette or from
+perceptually uniform maps; text and lines take the colours of the current style (`plt.style.context("dark_background")`).
 
     ax = history(epochs, {"train loss": [...], "validation loss": [...]}, title="manynets · 64-32 relu · adam lr 0.001")
     save(ax, "history.png")

@@ -1,4 +1,4 @@
-"""The regions of classes over the training, as a GIF or a film."""
+"""Predicted regions during training, as a GIF or a video."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def animate_regions(
     fps: float = 10.0,
     dpi: float = 80.0,
 ) -> Path:
-    """Write the regions of classes over the training to `path` (.gif; .mp4 where ffmpeg is installed) and return the path.
+    """Write the predicted regions during training to `path` (.gif; .mp4 if ffmpeg is installed) and return the path.
 
     Each of `frames` (any iterable) holds the predictions on `grid_points(extent, resolution=R)`: labels (R^2,) or
-    probabilities (R^2, C), as for `regions`. `titles` gives a text for each frame ("epoch 3"), default "1", "2", ... The
-    last frame stays for a second. The file is renamed into place when it is whole.
+    probabilities (R^2, C), as for `regions`. `titles` has a text for each frame ("epoch 3"), by default "1", "2", ... The
+    last frame is shown for a second. The file is written under a temporary name and renamed when it is complete.
     """
     target = Path(path)
     kind = one_of(target.suffix.lower().lstrip("."), ["gif", "mp4"], what=f"the ending of the film's path {str(target)!r}")
@@ -61,7 +61,7 @@ def animate_regions(
         with DRAWING:
             figure.draw_without_rendering()
             writer.setup(figure, str(film), dpi)
-        figure.set_layout_engine("none")  # the places of the first frame hold for all
+        figure.set_layout_engine("none")  # all frames use the layout of the first
         try:
             for count, prediction in enumerate(frames, start=1):
                 if titles is not None and count > len(titles):

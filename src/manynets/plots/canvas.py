@@ -1,4 +1,4 @@
-"""What all pictures share: axes that belong to nobody, colours, texts, checks of arrays, and saving."""
+"""Helpers for all plots: new axes, colours, texts, checks of arrays, and saving."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Source: M. Okabe and K. Ito, Color Universal Design, 2008 (its eighth, black, is
 """
 POSITIVE, NEGATIVE = PALETTE[0], PALETTE[1]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-SEQUENTIAL = "cividis"  # even lightness, made for the colour-blind: Nuñez, Anderton and Renslow, PLOS ONE 13(7), 2018
+SEQUENTIAL = "cividis"  # perceptually uniform, made for the colour-blind: Nuñez, Anderton and Renslow, PLOS ONE 13(7), 2018
 DIVERGING = "RdBu_r"  # red and blue, not red and green: ColorBrewer, C. Brewer
 
 DRAWING = threading.Lock()
@@ -42,7 +42,7 @@ DRAWING = threading.Lock()
 
 
 def new_axes(ax: Axes | None, *, size: tuple[float, float] | None = None, projection: str | None = None) -> Axes:
-    """Return `ax`, or axes of a new figure that no global list holds; `size` in inches."""
+    """Return `ax`, or the axes of a new figure that is in no global list; `size` in inches."""
     return ax if ax is not None else new_figure(size=size).add_subplot(projection=projection)
 
 
@@ -57,7 +57,7 @@ def new_figure(*, size: tuple[float, float] | None = None) -> Figure:
 
 
 def panels(rows: int, columns: int = 1, *, size: tuple[float, float] | None = None) -> Array:
-    """Return an array (rows, columns) of empty axes in one new figure, to be given as `ax=`; `size` in inches.
+    """Return an array (rows, columns) of empty axes in one new figure, to pass as `ax=`; `size` in inches.
 
     >>> panels(1, 2).shape
     (1, 2)
@@ -70,7 +70,7 @@ def panels(rows: int, columns: int = 1, *, size: tuple[float, float] | None = No
 
 
 def several_axes(ax: Axes | Sequence[Axes] | Array | None, count: int) -> Array:
-    """Return `count` axes (count,): those given, or new ones in rows of at most four."""
+    """Return `count` axes (count,): the given ones, or new ones in rows of at most four."""
     if ax is None:
         rows = -(-count // 4)
         columns = -(-count // rows)
@@ -88,17 +88,17 @@ def several_axes(ax: Axes | Sequence[Axes] | Array | None, count: int) -> Array:
 
 
 def ink(ax: Axes) -> Any:
-    """Return the colour of text and lines that the axes got from the style in force when they were made."""
+    """Return the colour of text and lines, from the style under which the axes were made."""
     return ax.xaxis.label.get_color()
 
 
 def paper(ax: Axes) -> Any:
-    """Return the colour behind the axes."""
+    """Return the background colour of the axes."""
     return ax.get_facecolor()
 
 
 def line_map(ax: Axes) -> Colormap:
-    """Return the sequential map for thin lines: without the end that is lost on the paper of the axes, dark or light."""
+    """Return the sequential map for thin lines, without the end that is invisible on the axes' background."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
@@ -112,12 +112,12 @@ def colour(i: int) -> str:
 
 
 def marker(i: int) -> str:
-    """Return the marker of class `i`: eight markers against seven colours, so 56 pairs differ."""
+    """Return the marker of class `i`: eight markers and seven colours give 56 different pairs."""
     return MARKERS[i % len(MARKERS)]
 
 
 def readable_on(colours: Array) -> NDArray[np.bool_]:
-    """Return where white text reads better than black on colours (..., 3+) in 0..1.
+    """Return where white text is more readable than black on colours (..., 3+) in 0..1.
 
     Relative luminance L = 0.2126 R + 0.7152 G + 0.0722 B of linear light; white wins where L < 0.179.
     Source: W3C, Web Content Accessibility Guidelines 2.2, contrast ratio.
@@ -128,7 +128,7 @@ def readable_on(colours: Array) -> NDArray[np.bool_]:
 
 
 def plain(text: object, *, longest: int | None = None) -> str:
-    """Return a text as one line that matplotlib shows as it stands: no formula between dollars, no hidden label.
+    """Return a text as one line that matplotlib shows literally: no formula between dollars, no hidden label.
 
     >>> plain("a much too long name", longest=10)
     'a much to…'
@@ -142,7 +142,7 @@ def plain(text: object, *, longest: int | None = None) -> str:
 
 
 def number(value: object) -> str:
-    """Return a number with up to four figures, without an exponent where that is short.
+    """Return a number with up to four significant digits, without an exponent if that is short.
 
     >>> number(0.30000000004), number(12000), number(1e-7), number(3.0)
     ('0.3', '12000', '1e-07', '3')
@@ -154,12 +154,12 @@ def number(value: object) -> str:
 
 
 def is_number(value: object) -> bool:
-    """Return whether a value is one number; True and False are none."""
+    """Return whether a value is a single number; True and False are not."""
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def write_title(ax: Axes, title: object) -> None:
-    """Set the title, broken into lines that fit the width of the axes; a line neither begins nor ends with a "·"."""
+    """Set the title, wrapped to the width of the axes; no line begins or ends with a "·"."""
     if title is None:
         return
     lines = [plain(line) for line in str(title).splitlines()]
@@ -171,21 +171,21 @@ def write_title(ax: Axes, title: object) -> None:
 
 
 def hide_axis(ax: Axes) -> None:
-    """Take away ticks and frame of axes that hold an image or a diagram."""
+    """Remove ticks and frame from axes that show an image or a diagram."""
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
 
 
 def show_legend(ax: Axes, handles: Sequence[Artist] | None = None, *, title: str | None = None, most: int = 10) -> None:
-    """Draw a legend where it hides least, or beside the axes where it has many entries; nothing for no entries."""
+    """Draw a legend where it hides least, or beside the axes if it has many entries; draw nothing without entries."""
     found = list(ax.get_legend_handles_labels()[0] if handles is None else handles)
     if not found:
         return
     offsets: list[Any] = [dots.get_offsets() for dots in ax.collections]
     drawn = sum(np.size(line.get_xdata()) for line in ax.lines) + sum(np.shape(dots)[0] for dots in offsets)
     if len(found) <= most:
-        where: dict[str, Any] = {"loc": "best" if drawn <= 20_000 else "upper right"}  # to look for the best place takes long
+        where: dict[str, Any] = {"loc": "best" if drawn <= 20_000 else "upper right"}  # finding the best location is slow
     else:
         where = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0), "borderaxespad": 0.0, "ncols": -(-len(found) // 20)}
     ax.legend(handles=found, title=title, fontsize="small", title_fontsize="small", framealpha=0.8, **where)
@@ -195,7 +195,7 @@ def show_legend(ax: Axes, handles: Sequence[Artist] | None = None, *, title: str
 
 
 def numbers(values: ArrayLike, *, what: str, ndim: int | None = None, finite: bool = False) -> NDArray[np.float64]:
-    """Return values as float64; raise DataError where they are empty, no numbers, of the wrong rank or (if asked) not finite."""
+    """Return values as float64; raise DataError if they are empty, not numbers, of the wrong rank or (if required) not finite."""
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -219,13 +219,13 @@ def two_columns(X: ArrayLike, *, what: str = "X") -> NDArray[np.float64]:
 
 
 def same_length(first: Sequence[Any] | Array, second: Sequence[Any] | Array, *, what: str) -> None:
-    """Raise DataError where two things that belong together differ in length; `what` names both."""
+    """Raise DataError if two things that belong together differ in length; `what` names both."""
     if len(first) != len(second):
         raise DataError(f"{what} have lengths {len(first)} and {len(second)}, but must be equally long")
 
 
 def names_of(names: Iterable[object] | None, count: int, *, what: str) -> list[str]:
-    """Return `count` names as text, by default "0", "1", ...; raise DataError where their number differs."""
+    """Return `count` names as text, by default "0", "1", ...; raise DataError if there are more or fewer."""
     texts = [str(i) for i in range(count)] if names is None else [str(name) for name in names]
     if len(texts) != count:
         raise DataError(f"{what} holds {len(texts)} names, but {count} are needed")
@@ -241,10 +241,10 @@ def _glimpse(values: object) -> str:
 
 
 def save(picture: Axes | Figure | Array, path: str | os.PathLike[str], *, dpi: float = 150) -> Path:
-    """Write a picture to `path` (.png, .pdf or .svg), all or nothing, close its figure and return the path.
+    """Write a picture to `path` (.png, .pdf or .svg) atomically, close its figure and return the path.
 
-    `picture` is what a function of this room returned: axes, an array of axes, or their figure. The file is written beside the
-    target and renamed, so that a reader never meets half of it. Safe in threads.
+    `picture` is what a plotting function returned: axes, an array of axes, or their figure. The file is written under a temporary
+    name and renamed, so that no reader sees half of it. Thread-safe.
     """
     target = Path(path)
     kind = one_of(
@@ -268,7 +268,7 @@ def figure_of(picture: Axes | Figure | Array) -> Figure:
 
 
 def close(figure: Figure) -> None:
-    """Let go of a figure: pyplot, if somebody uses it, forgets it, and its artists are dropped."""
+    """Release a figure: remove it from pyplot, if that is loaded, and drop its artists."""
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None:
         pyplot.close(figure)

@@ -1,4 +1,4 @@
-"""Curves over the epochs, and curves of functions: history, learning curves, histograms over epochs, activations."""
+"""Curves by epoch and curves of functions: history, learning curves, histograms by epoch, activations."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def history(
     best_epoch: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw curves (E,) by name over the epochs (E,): what was trained solid, its validation dashed, a test dotted, in one colour.
+    """Draw named curves (E,) over the epochs (E,): training solid, validation dashed and test dotted, in one colour.
 
-    Names belong together when they differ only in a leading "train", "validation" ("val", "valid") or "test". A NaN is an epoch
-    that was not measured: its neighbours are joined and every measured epoch is marked. An empty curve is left out.
-    `log` is followed where some value is positive. `best_epoch` gets a vertical line.
+    Names belong together if they differ only in a leading "train", "validation" ("val", "valid") or "test". NaN means that an epoch
+    was not measured: its neighbours are joined and every measured epoch is marked. Empty curves are left out. `log` makes the
+    axis logarithmic if some value is positive. `best_epoch` is marked by a vertical line.
     """
     at = numbers(epochs, what="epochs", ndim=1)
     drawn = {name: numbers(values, what=f"curve {name!r}", ndim=1) for name, values in curves.items() if np.size(values)}
@@ -107,11 +107,11 @@ def learning_curves(
     log: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the curves of many networks, each (E_k,), thin and coloured by their last value, with their median and the best one.
+    """Draw the curves (E_k,) of many networks as thin lines coloured by their last value, with their median and the best one.
 
-    The curves may differ in length (early stopping) and hold NaN; empty ones are left out. In the median, a curve that has ended
-    keeps its last finite value. `best` is the index of the curve to draw bold. Of more than `most` curves, `most` are drawn,
-    evenly by the rank of their last value; the median is of all. log: the axis, and the colours where all last values are positive.
+    The curves may differ in length (early stopping) and contain NaN; empty ones are left out. In the median, a curve that has ended
+    continues with its last finite value. `best` is the index of the curve to draw bold. At most `most` curves are drawn, spaced
+    evenly by the rank of their last value; the median is over all. log: a logarithmic axis, and colours if all last values are positive.
     """
     from_all = [numbers(curve, what=f"curve {k}", ndim=1) if np.size(curve) else np.empty(0) for k, curve in enumerate(curves)]
     finite = [curve[np.isfinite(curve)] for curve in from_all]
@@ -141,7 +141,7 @@ def learning_curves(
     )
     ax.add_collection(lines, autolim=False)
     longest = max(curve.size for curve in drawn)
-    if longest == 1:  # one epoch: a point each, for there is no line
+    if longest == 1:  # one epoch: points, because there are no lines
         ax.plot(np.ones(len(drawn)), [curve[0] for curve in drawn], "o", color=ink(ax), markersize=3, alpha=0.6)
     if len(drawn) > 2:
         whole = np.stack([_carried(curve, longest) for curve in drawn])
@@ -178,7 +178,7 @@ def learning_curves(
 
 
 def _carried(curve: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """Return a curve of `length` in which a value that is missing, or after the end, is the last finite one before it."""
+    """Return a curve of `length` in which missing values, and those after its end, are the last finite value before them."""
     finite = np.isfinite(curve)
     last = np.maximum.accumulate(np.where(finite, np.arange(curve.size), -1))
     filled = np.where(last >= 0, curve[last], np.nan)
@@ -192,11 +192,11 @@ def distributions(
     bins: int = 60,
     ax: Axes | Sequence[Axes] | Array | None = None,
 ) -> Array:
-    """Draw, for each name, how its values (weights, activations, gradients) lie in each epoch, and their median; return axes (P,).
+    """Draw, for each name, the distribution of its values (weights, activations, gradients) by epoch, and the median; return axes (P,).
 
-    `values` gives for each name a sequence over E epochs of arrays of any shape; NaN and infinities are left out. The colour
-    is the share of an epoch's values in a bin, against that epoch's fullest bin. Bins span the 0.1 % to 99.9 % quantiles.
-    `ax` may be as many axes as there are names.
+    `values` maps each name to a sequence over E epochs of arrays of any shape; NaN and infinities are left out. The colour
+    is the share of an epoch's values in a bin, relative to that epoch's fullest bin. Bins span the 0.1 % to 99.9 % quantiles.
+    `ax` may be an array of one axes per name.
     """
     if not values:
         raise DataError("values is empty; give at least one name with its arrays")
@@ -252,9 +252,9 @@ def activations(
     extent: tuple[float, float] = (-4.0, 4.0),
     ax: Axes | Sequence[Axes] | Array | None = None,
 ) -> Array:
-    """Draw functions f: (n,) -> (n,) solid and their derivatives dashed over `extent`, one panel a name; return axes (P,).
+    """Draw functions f: (n,) -> (n,) solid and their derivatives dashed over `extent`, one panel per name; return axes (P,).
 
-    `curves` maps a name to the pair (f, f'). `ax` may be as many axes as there are names.
+    `curves` maps a name to the pair (f, f'). `ax` may be an array of one axes per name.
     """
     if not curves:
         raise DataError("curves is empty; give at least one name with its function and derivative")

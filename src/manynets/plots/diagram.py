@@ -1,4 +1,4 @@
-"""A network as a diagram: nodes in columns, edges coloured and sized by their weight."""
+"""Network diagrams: nodes in columns, edges coloured and sized by their weight."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def network(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a network of layers with weights (H_l, H_{l-1}), rows = outputs, as PyTorch's Linear holds them, and biases (H_l,).
+    """Draw a network of layers with weights (H_l, H_{l-1}), rows = outputs as in PyTorch's Linear, and biases (H_l,).
 
-    An edge is blue for a positive and orange for a negative weight; its width and strength follow |w| against the largest of
-    its layer. A node is filled by its bias in the same way. A layer of more than `max_nodes` nodes shows its first and last
-    ones, three dots between, and every column says how many there are.
+    Edges are blue for positive and orange for negative weights; their width and opacity scale with |w|, relative to the largest
+    of the layer. Nodes are filled by their bias in the same way. A layer of more than `max_nodes` nodes shows its first and last
+    ones with three dots between; every column says how many there are.
     """
     matrices = [numbers(w, what=f"weights[{i}]", ndim=2, finite=True) for i, w in enumerate(weights)]
     if not matrices:
@@ -72,7 +72,7 @@ def network(
     for l, matrix in enumerate(matrices):
         part = matrix[np.ix_(shown[l + 1], shown[l])]
         strength = np.abs(part).ravel() / (np.abs(matrix).max() or 1.0)
-        order = np.argsort(strength)  # the strong above the weak
+        order = np.argsort(strength)  # strong edges above weak ones
         row, column = np.divmod(order, part.shape[1])
         ends = np.stack([np.full(len(order), l), heights[l][column], np.full(len(order), l + 1), heights[l + 1][row]], axis=1)
         colours = np.where(part.ravel()[order, None] >= 0, blue, orange)
@@ -120,7 +120,7 @@ def _offsets(biases: Sequence[ArrayLike] | None, sizes: list[int]) -> list[NDArr
 
 
 def _shown(size: int, most: int) -> NDArray[np.intp]:
-    """Return the indices of the nodes that are drawn: all, or the first and the last ones."""
+    """Return the indices of the nodes to draw: all, or the first and last ones."""
     if size <= most:
         return np.arange(size)
     last = most // 2
@@ -128,7 +128,7 @@ def _shown(size: int, most: int) -> NDArray[np.intp]:
 
 
 def _heights(size: int, nodes: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the heights of the drawn nodes, the first on top, centred at 0; the three dots take two places."""
+    """Return the heights of the drawn nodes, the first at the top, centred at 0; the three dots take the space of two."""
     rank = np.arange(len(nodes), dtype=np.float64)
     if len(nodes) < size:
         cut = len(nodes) - len(nodes) // 2
@@ -138,7 +138,7 @@ def _heights(size: int, nodes: NDArray[np.intp]) -> NDArray[np.float64]:
 
 
 def _room(names: list[str] | None) -> float:
-    """Return the width that names need beside a column, in columns."""
+    """Return the width of the names beside a column, in columns."""
     return 0.0 if names is None else 0.055 * min(max(map(len, names)), 18)
 
 

@@ -1,4 +1,4 @@
-"""What the pictures of the plane share: the grid, the regions with their boundaries, the points, the classes."""
+"""Helpers for plots of the plane: grid, regions with boundaries, points, classes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def grid_points(extent: Extent, *, resolution: int = 200) -> NDArray[np.float64]
 
 
 def around(rows: NDArray[np.float64], *, margin: float = 0.1) -> Extent:
-    """Return the extent (left, right, bottom, top) of rows (N, 2) with a margin of a tenth, or of 0.5 where they do not vary."""
+    """Return the extent (left, right, bottom, top) of rows (N, 2) with a margin of a tenth, or 0.5 if they do not vary."""
     low, high = rows.min(axis=0), rows.max(axis=0)
     pad = np.where(high > low, margin * (high - low), 0.5)
     (left, bottom), (right, top) = low - pad, high + pad
@@ -42,7 +42,7 @@ def around(rows: NDArray[np.float64], *, margin: float = 0.1) -> Extent:
 
 
 def paint_regions(ax: Axes, prediction: ArrayLike, area: Extent, classes: list[Any]) -> list[Artist]:
-    """Draw predictions on a square grid of `grid_points` as coloured regions with boundaries; return the artists."""
+    """Draw predictions on `grid_points` as coloured regions with boundaries; return the artists."""
     from matplotlib.colors import to_rgb
 
     scores = _probabilities(prediction, classes)
@@ -61,7 +61,7 @@ def paint_regions(ax: Axes, prediction: ArrayLike, area: Extent, classes: list[A
 
 
 def boundaries(ax: Axes, field: Array, area: Extent, *, color: Any, width: float) -> list[Artist]:
-    """Draw where the score (R, R, C) of a class equals the best of all others, for each class."""
+    """Draw, for each class, where its score (R, R, C) equals the highest of the others."""
     side, count = field.shape[0], field.shape[2]
     x, y = np.linspace(*area[:2], side), np.linspace(*area[2:], side)
     lines: list[Artist] = []
@@ -73,7 +73,7 @@ def boundaries(ax: Axes, field: Array, area: Extent, *, color: Any, width: float
 
 
 def _probabilities(prediction: ArrayLike, classes: list[Any]) -> NDArray[np.float64]:
-    """Return scores (M, C) of labels (M,), of probabilities (M, C), or of the second class's probability (M, 1)."""
+    """Return scores (M, C) for labels (M,), probabilities (M, C), or the probability of the second class (M, 1)."""
     given = np.asarray(prediction)
     if given.ndim == 1:
         return np.eye(len(classes))[_codes(given, classes, what="the prediction")]
@@ -89,7 +89,7 @@ def _probabilities(prediction: ArrayLike, classes: list[Any]) -> NDArray[np.floa
 
 
 def classes_of(y: Array, classes: Sequence[Any] | None = None) -> tuple[list[Any], NDArray[np.intp]]:
-    """Return the class labels and the code of each row; y holds labels, or codes where it holds no label."""
+    """Return the class labels and the code of each row; y holds labels, or codes if none of it is a label."""
     labels = list(np.unique(y).tolist() if classes is None else np.asarray(classes).tolist())
     return labels, _codes(y, labels, what="y")
 
@@ -120,7 +120,7 @@ def target_of(rows: Array, y: ArrayLike) -> Array:
 
 
 def scatter_classes(ax: Axes, rows: Array, codes: Array, classes: list[Any], *, edge: Any = None) -> list[Artist]:
-    """Draw each class in its colour and marker; return one handle for each class that has rows."""
+    """Draw each class with its colour and marker; return one handle per class that has rows."""
     edge = paper(ax) if edge is None else edge
     return [
         ax.scatter(

@@ -1,4 +1,4 @@
-"""Pictures of images: one with its values, many with titles, and the weights of a first layer."""
+"""Plots of images: one with its values, many with titles, and the weights of a first layer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def first_layer(
 ) -> Axes:
     """Draw the weights (H, D) of the first `most` units as images of `image_shape` (h, w) or (h, w, channels), h w channels = D.
 
-    One scale for all units, blue below zero and red above; with several channels their mean is drawn.
+    All units share one scale, blue below zero and red above; of several channels the mean is drawn.
     """
     matrix = numbers(weights, what="weights", ndim=2, finite=True)
     tiles = _as_images(matrix[:most], image_shape, what="weights")
@@ -48,7 +48,7 @@ def first_layer(
         tiles = tiles.mean(axis=3)
     mosaic, across = _mosaic(tiles, columns, gap=_gap(tiles))
     width, height = _size_of(mosaic.shape, across)
-    ax = new_axes(ax, size=(width + 0.9, height))  # beside it the colour bar
+    ax = new_axes(ax, size=(width + 0.9, height))  # with a colour bar beside it
     limit = float(np.abs(tiles).max()) or 1.0
     shown = ax.imshow(mosaic, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest")
     ax.figure.colorbar(shown, ax=ax, label="weight", shrink=0.8)
@@ -59,9 +59,9 @@ def first_layer(
 
 
 def image_values(image: ArrayLike, *, decimals: int = 2, most: int = 40, title: str | None = None, ax: Axes | None = None) -> Axes:
-    """Draw one grey image (h, w) with the value of each pixel in it; at most `most` pixels a side.
+    """Draw a grey image (h, w) with the value of each pixel; at most `most` pixels per side.
 
-    Whole numbers are written as such, others with `decimals` figures after the point.
+    Whole numbers are written without a point, others with `decimals` decimals.
     """
     pixels = numbers(image, what="image", ndim=2)
     if max(pixels.shape) > most:
@@ -98,10 +98,10 @@ def image_grid(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw images (N, h, w), (N, h, w, 3), or rows (N, D) of `image_shape`, in a grid, each under its title, such as "7 (1)".
+    """Draw images (N, h, w), (N, h, w, 3), or rows (N, D) of `image_shape`, in a grid, each below its title, such as "7 (1)".
 
-    `correct` (N,) colours the titles: green with a ✓ where true, red with a ✗ where false. All grey images share one scale;
-    colours are 0..1, or 0..255 where a value exceeds 1.
+    `correct` (N,) colours the titles: green with a ✓ if true, red with a ✗ if false. All grey images share one scale;
+    colours are in 0..1, or in 0..255 if a value exceeds 1.
     """
     stack = numbers(images, what="images")
     if image_shape is not None:
@@ -110,7 +110,7 @@ def image_grid(
         stack = stack[..., 0]
     if stack.ndim == 4 and stack.shape[3] == 3:
         stack = np.clip(stack / (255.0 if stack.max() > 1 else 1.0), 0, 1)
-        stack = np.concatenate([stack, np.ones((*stack.shape[:3], 1))], axis=3)  # what lies between the tiles is transparent
+        stack = np.concatenate([stack, np.ones((*stack.shape[:3], 1))], axis=3)  # the gaps between tiles are transparent
     elif stack.ndim != 3:
         raise DataError(f"images has shape {stack.shape}, but must be (N, h, w) or (N, h, w, 3); give image_shape for rows (N, D)")
     right = None if correct is None else np.asarray(correct, dtype=bool)
@@ -153,7 +153,7 @@ def _mark(titles: Sequence[object] | None, right: NDArray[np.bool_] | None, k: i
 
 
 def _family() -> list[str]:
-    """Return the fonts of the style in force, and after them one that has the marks."""
+    """Return the fonts of the current style, followed by one that has the marks."""
     from matplotlib import rcParams
 
     return [*rcParams["font.family"], "DejaVu Sans"]
@@ -195,6 +195,6 @@ def _mosaic(tiles: Array, columns: int | None, *, gap: int, head: int = 0) -> tu
 
 
 def _size_of(shape: Sequence[int], across: int) -> tuple[float, float]:
-    """Return a figure's size in inches: about an inch a tile, between 3 and 14, in the proportions of the mosaic."""
+    """Return a figure's size in inches: about an inch per tile, between 3 and 14, in the proportions of the mosaic."""
     width = float(np.clip(1.05 * across, 3.6, 14))
     return width, float(np.clip(width * shape[0] / shape[1] + 0.5, 1.6, 20))

@@ -1,4 +1,4 @@
-"""Pictures of the plane: points, regions of classes, surfaces of an output, the spread of an ensemble."""
+"""Plots of the plane: points, predicted regions, output surfaces, the spread of an ensemble."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def points(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw rows X (N, 2): coloured and marked by the class y (N,), or coloured by the value y (N,) with a colour bar.
+    """Draw rows X (N, 2), coloured and marked by their class y (N,), or coloured by their value y (N,) with a colour bar.
 
     `names` are the names of the two columns.
     """
@@ -98,11 +98,11 @@ def regions(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw where a model predicts which class, the boundaries between, and the points X (N, 2) of classes y (N,).
+    """Draw the regions in which a model predicts each class, their boundaries, and the points X (N, 2) of classes y (N,).
 
     `predict` maps (M, 2) to labels (M,), or to probabilities (M, C) with columns in the order of `classes` (default: the sorted
-    labels in y), or (M, 1) for the second of two classes. With probabilities the colour is the fainter the less sure the model.
-    `extent` (left, right, bottom, top) defaults to the points with a margin. y may hold labels or their codes 0..C-1.
+    labels in y), or (M, 1) for the second of two classes. With probabilities, the colour is fainter where the model is less sure.
+    `extent` (left, right, bottom, top) defaults to that of the points plus a margin. y may hold labels or their codes 0..C-1.
     """
     rows = two_columns(X)
     target = target_of(rows, y)
@@ -129,10 +129,10 @@ def surface(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the output of a model (M, 2) -> (M,) or (M, 1) over the plane, as filled contours or as a surface in three dimensions.
+    """Draw the output of a model (M, 2) -> (M,) or (M, 1) over the plane, as filled contours or as a 3-D surface.
 
-    The points X (N, 2) are drawn in the colours of their y (N,), if given. Give `extent` or X. Axes given for a surface in
-    three dimensions must have projection="3d".
+    The points X (N, 2), if given, are coloured by their y (N,). Give `extent` or X. Axes for a 3-D surface must have
+    projection="3d".
     """
     rows = None if X is None else two_columns(X)
     target = None if y is None or rows is None else numbers(target_of(rows, y), what="y", finite=True)
@@ -163,7 +163,7 @@ def surface(
         if rows is not None and target is not None:
             solid.scatter(rows[:, 0], rows[:, 1], target, c=ink(ax), s=8, depthshade=False)
         solid.set_zlabel(plain(label))
-        solid.set_box_aspect(None, zoom=0.9)  # else the label of the third axis is cut off
+        solid.set_box_aspect(None, zoom=0.9)  # otherwise the label of the third axis is cut off
         for axis in (solid.xaxis, solid.yaxis, solid.zaxis):
             axis.set_pane_color((0, 0, 0, 0))  # grey in every style
     else:
@@ -190,7 +190,7 @@ def spread(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw how far an ensemble's K members disagree over the plane, and for classes each member's boundary as a thin line.
+    """Draw how much the K members of an ensemble disagree over the plane, and for classes each member's boundary as a thin line.
 
     `predict` maps (M, 2) to the members' outputs (K, M), or to their probabilities (K, M, C). The colour is the standard
     deviation over the members, for classes sqrt(sum_c var_k p_kc); the contours are the members' mean (outputs), or the

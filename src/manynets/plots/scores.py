@@ -1,4 +1,4 @@
-"""Pictures that judge predictions: confusion matrix, ROC curves, predicted against true."""
+"""Plots of prediction quality: confusion matrix, ROC curves, predicted against true values."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def confusion(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a confusion matrix (C, C), rows = true class, with the figure in each cell.
+    """Draw a confusion matrix (C, C), rows = true class, with the number in each cell.
 
-    `normalise` shows percentages of the row ("true"), of the column ("predicted") or of all rows; 0 where there are none.
-    Above 12 classes, figures have no decimals and what rounds to zero is left blank.
+    `normalise` shows percentages of the row ("true"), of the column ("predicted") or of all rows; 0 if there are none.
+    Above 12 classes, numbers have no decimals, and those that round to zero are left blank.
     """
     axis = {"none": None, "true": 1, "predicted": 0, "all": (0, 1)}[
         one_of(normalise, ["none", "true", "predicted", "all"], what="normalise")
@@ -67,8 +67,8 @@ def confusion(
     ax.figure.colorbar(shown, ax=ax, shrink=0.8, label="rows" if axis is None else f"% of {_SHARE[normalise]}")
     _write_cells(ax, values, readable_on(shown.to_rgba(values)))
     small = "medium" if size <= 30 else "small"
-    step = max(size // 40, 1)  # beyond eighty classes only every other name has room
-    room = ax.get_window_extent().width / size * step * 72 / ax.figure.dpi  # points for a name
+    step = max(size // 40, 1)  # with more than eighty classes there is room for every other name only
+    room = ax.get_window_extent().width / size * step * 72 / ax.figure.dpi  # points per name
     turned = 6.5 * max(map(len, texts)) > room
     ax.set_xticks(range(0, size, step), texts[::step], fontsize=small, **(_TURNED[size > 12] if turned else {}))
     ax.set_yticks(range(0, size, step), texts[::step], fontsize=small)
@@ -83,7 +83,7 @@ _SHARE = {"true": "the true class", "predicted": "the predicted class", "all": "
 
 
 def _write_cells(ax: Axes, values: NDArray[np.float64], light: NDArray[np.bool_]) -> None:
-    """Write the values into the cells, in a size that fits; not at all where they would be unreadable."""
+    """Write the values into the cells in a size that fits, or not at all if they would be unreadable."""
     whole = bool((values == np.round(values)).all())
     size = len(values)
     texts = [[f"{value:.0f}" if whole or size > 12 else f"{value:.1f}" if value else "0" for value in row] for row in values]
@@ -107,9 +107,9 @@ def predicted_against_true(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw predictions (N,) against the truth (N,) with the diagonal on which they would be equal, R² and RMSE.
+    """Draw predictions (N,) against true values (N,), with the diagonal on which they are equal, R² and RMSE.
 
-    R² = 1 - sum (y - p)^2 / sum (y - mean y)^2, left out where y does not vary; RMSE = sqrt(mean (y - p)^2), in units of y.
+    R² = 1 - sum (y - p)^2 / sum (y - mean y)^2, left out if y does not vary; RMSE = sqrt(mean (y - p)^2), in units of y.
     """
     truth, predicted = _column(y_true, "y_true"), _column(y_pred, "y_pred")
     same_length(truth, predicted, what="y_true and y_pred")
@@ -156,7 +156,7 @@ def _column(values: ArrayLike, what: str) -> NDArray[np.float64]:
 def roc_curve(positive: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (false, true) positive rates from (0, 0) to (1, 1), one point for each distinct score, from the highest down.
 
-    `positive` (N,) says which rows are of the class; rows of equal score enter together, so ties give a slanted line.
+    `positive` (N,) marks the rows of the class; rows with equal scores enter together, so ties give a slanted line.
     Source: T. Fawcett, Pattern Recognition Letters 27:861, 2006, algorithm 1.
 
     >>> roc_curve([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
@@ -175,7 +175,7 @@ def roc_curve(positive: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float6
 
 
 def roc_auc(positive: ArrayLike, scores: ArrayLike) -> float:
-    """Return the area under the ROC curve: P(score of a positive > score of a negative), ties counted one half. Higher is better.
+    """Return the area under the ROC curve: P(score of a positive > score of a negative), ties count one half. Higher is better.
 
     >>> roc_auc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
     0.875
@@ -194,9 +194,9 @@ def roc(
 ) -> Axes:
     """Draw the ROC curve of two classes, or one curve for each class against the rest, with the areas under them (AUC).
 
-    y_true (N,) holds labels; `classes` gives them in the order of the columns of scores (N, C), default sorted; y_true may also
-    hold their codes 0..C-1. For two classes scores are (N,), (N, 1) or (N, 2), high for the second. A class without rows, or
-    with all of them, has no curve. Above 7 classes the 7 of the lowest AUC get colours.
+    y_true (N,) holds labels; `classes` lists them in the order of the columns of scores (N, C), sorted by default; y_true may also
+    hold their codes 0..C-1. For two classes, scores are (N,), (N, 1) or (N, 2), high for the second class. A class without rows,
+    or with all rows, has no curve. With more than 7 classes, the 7 with the lowest AUC are coloured.
     """
     truth = np.asarray(y_true).ravel()
     table = numbers(scores, what="scores", finite=True)

@@ -1,4 +1,4 @@
-"""Pictures of a sweep: the score over one hyperparameter, and all of them as parallel coordinates."""
+"""Plots of sweeps: the score by one hyperparameter, and all hyperparameters as parallel coordinates."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def score_over(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw scores (N,) over the values (N,) of one hyperparameter, and the mean for each value that occurs.
+    """Draw scores (N,) over the values (N,) of one hyperparameter, and the mean score of each value.
 
-    Values that are not all numbers (names, layer sizes, None) become places side by side, in their order of appearance. `log`
-    makes the axis logarithmic, with a place for zero. Scores that are not finite are left out and counted in the legend.
+    Values that are not all numbers (names, layer sizes, None) are categories, in their order of appearance. `log` makes the axis
+    logarithmic, with a position for zero. Scores that are not finite are left out and counted in the legend.
     """
     all_scores = numbers(scores, what="scores", ndim=1)
     given = list(values)
@@ -95,11 +95,11 @@ def parallel_coordinates(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw each row as a line through one vertical scale for each of its entries, the score last; coloured by score, best on top.
+    """Draw each row as a line across one vertical scale per entry, the score last; coloured by score, the best on top.
 
-    Numbers run on a linear scale, or on a logarithmic one where they are positive and span a factor of 50 or more; anything
-    else gets places in order of appearance. A missing entry (or None among numbers) is at the bottom, as "none". Rows without
-    a finite score are thin and end before it. Entries that never vary are left out.
+    Numbers are on a linear scale, or on a logarithmic one if they are positive and span a factor of 50 or more; other values are
+    categories in order of appearance. A missing entry (or None among numbers) is at the bottom, as "none". Rows without a finite
+    score are thin and end before it. Entries that never vary are left out.
     """
     table = [dict(row) for row in rows]
     if not table:
@@ -163,7 +163,7 @@ def _write_scales(ax: Axes, names: list[str], scales: list[Scale]) -> None:
 
 
 def _broken(name: str) -> str:
-    """Return a name on up to two lines, broken at an underscore or blank, so that neighbours do not meet."""
+    """Return a name on up to two lines, broken at an underscore or blank, so that neighbours do not overlap."""
     text = plain(name, longest=28)
     cuts = [i for i, letter in enumerate(text) if letter in "_ "]
     if len(text) <= 13 or not cuts:
@@ -173,7 +173,7 @@ def _broken(name: str) -> str:
 
 
 def _scale(values: list[Any]) -> Scale:
-    """Return the heights (N,) of values on a scale 0..1 and its ticks (height, text); what is missing lies at -0.08."""
+    """Return the heights (N,) of values on a scale 0..1 and its ticks (height, text); missing values are at -0.08."""
     there = [value for value in values if value is not None]
     if not all(is_number(value) and np.isfinite(value) for value in there):
         levels = list(dict.fromkeys(_level(value) for value in values))
