@@ -41,6 +41,11 @@ def step_coefficients(values: Host, like: Tensor) -> Sequence[Sequence[Coefficie
     return [[coefficient(line, like) for line in step] for step in values]
 
 
+def _once(values: Host) -> Host:
+    """Return values (K,) as (1,) where all are equal, which costs thousands of networks one power instead of as many."""
+    return values[:1] if (values == values[:1]).all() else values
+
+
 def _add(target: Tensor, other: Tensor, scale: Coefficient, sign: float = 1.0) -> None:
     """target += sign * scale * other, in place."""
     if isinstance(scale, Tensor):
@@ -186,7 +191,8 @@ class Adam(_Moments):
     def coefficients(self, rates: Host, step: int) -> Host:
         t = np.arange(step + 1, step + len(rates) + 1)[:, None]
         out = np.empty((len(rates), 3, rates.shape[1]))
-        out[:, 0], out[:, 1] = rates / (1 - self.values("beta1") ** t), np.sqrt(1 - self.values("beta2") ** t)
+        beta1, beta2 = (_once(self.values(name)) for name in ("beta1", "beta2"))
+        out[:, 0], out[:, 1] = rates / (1 - beta1**t), np.sqrt(1 - beta2**t)
         out[:, 2] = 1 - rates * self.values("weight_decay")
         if self.eps_hat.any():  # eps is then added to sqrt(v), before the correction of v
             out[:, 0] *= np.where(self.eps_hat, out[:, 1], 1.0)

@@ -304,7 +304,7 @@ class Run:
             population.statistics.copy_(self.best_statistics)
             population.push()
             return [{name: value.detach().cpu().numpy().copy() for name, value in population.module.state_dict().items()}]
-        best = Population(population.shape, self.best_flat, self.best_statistics)
+        best = Population(population.shape, self.best_flat.cpu(), self.best_statistics.cpu())  # in one copy from a GPU
         return [best.network(place) for place in places]
 
     def take(self, places: list[int]) -> None:

@@ -30,7 +30,9 @@ from manynets.training.steppers.inputs import Inputs
 
 __all__ = ["ClosedForm"]
 
-INPUT_BYTES = 4 << 20  # of scores, targets and masks of the steps that are prepared together: more would leave the cache of a core
+# Of scores, targets and masks of the steps that are prepared together. On the CPU more would leave the cache of a core; on CUDA
+# fewer steps would make the device wait for the host more often.
+INPUT_BYTES = {"cpu": 4 << 20, "cuda": 128 << 20}
 MOST_STEPS = 256
 
 
@@ -101,6 +103,7 @@ class ClosedForm(Stepper):
     """K networks of one shape together: their products are batched."""
 
     name = "closed_form"
+    graphs = True  # on CUDA, make the steps by graphs
 
     def _prepare(self) -> None:
         population, members = self.population, self.members
@@ -126,7 +129,8 @@ class ClosedForm(Stepper):
         self.warm: set[tuple[int, bool]] = set()
         self.captured: dict[tuple[int, bool], CapturedStep] = {}
         units = 2 * shape.out_features + sum(self.masks.widths[i] for i in self.masks.active)
-        self.most = max(1, min(MOST_STEPS, INPUT_BYTES // (population.size * self.batch_size * units * self.grad.element_size())))
+        step_bytes = population.size * self.batch_size * units * self.grad.element_size()
+        self.most = max(1, min(MOST_STEPS, INPUT_BYTES[self.device.type] // step_bytes))
 
     def advance(self, rates: Host) -> Log:
         log, end = [], self.step + len(rates)
@@ -136,8 +140,7 @@ class ClosedForm(Stepper):
             count = len(chunk.index)
             inputs = self.inputs(chunk, now[:count])
             scores, penalties = self._make_steps(inputs)
-            weights = None if chunk.weight is None else chunk.weight.double().cpu().numpy()
-            log.append(self.loss.log(scores.cpu().numpy(), inputs.target.cpu().numpy(), weights, penalties.double().cpu().numpy()))
+            log.append(self.log_of(scores, inputs.target, chunk.weight, penalties))
             now, self.step = now[count:], self.step + count
         return np.concatenate(log)
 
@@ -169,12 +172,12 @@ class ClosedForm(Stepper):
         """Make steps; return their scores (S, K, b, O), and the penalties before them (S, K)."""
         count, _, size = inputs.index.shape
         kind = size, inputs.weight is None
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and self.graphs:
             if kind in self.warm:
                 if kind not in self.captured:
                     self.captured[kind] = CapturedStep(self.one_step, inputs, self.most)
                 return self.captured[kind].replay(inputs)
-            self.warm.add(kind)  # the first time in the open, which has the kernels ready
+            self.warm.add(kind)  # the first time in the open: kernels are loaded, buffers and cuBLAS's workspace made
         scores, penalties = torch.empty_like(inputs.target), self.grad.new_zeros(count, self.population.size)
         for s in range(count):
             of_step, penalty = self.one_step(inputs.at(s))
@@ -250,7 +253,8 @@ class ClosedForm(Stepper):
             # written over what was there (beta = 0), or, where they are the weights themselves, added to it (beta = 1)
             out = self.out_weights[i]
             if i == 0:  # the first matrix lies turned
-                torch.baddbmm(out.mT, b.h[0].mT, d, beta=self.beta, out=out.mT)
+                turned = out.mT  # one object for both arguments: torch then sees that there is nothing to copy
+                torch.baddbmm(turned, b.h[0].mT, d, beta=self.beta, out=turned)
             else:
                 torch.baddbmm(out, d.mT, b.h[i], beta=self.beta, out=out)
             if self.biases:
