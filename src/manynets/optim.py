@@ -34,9 +34,12 @@ def coefficient(values: Sequence[float] | Host, like: Tensor, *, ndim: int = 2) 
     return torch.as_tensor(values, dtype=like.dtype, device=like.device).view(-1, *[1] * (ndim - 1))
 
 
-def step_coefficients(values: Host, like: Tensor) -> Sequence[Sequence[Coefficient]] | Tensor:
-    """Return the coefficients of each step for values (n, C, K); on CUDA as one tensor (n, C, K, 1), which a graph can read."""
-    if like.is_cuda:
+def step_coefficients(values: Host, like: Tensor, *, together: bool | None = None) -> Sequence[Sequence[Coefficient]] | Tensor:
+    """Return the coefficients of each step for values (n, C, K).
+
+    together: as one tensor (n, C, K, 1), which a graph can read; None: on CUDA, where one copy takes less time than many.
+    """
+    if like.is_cuda if together is None else together:
         return torch.as_tensor(values, dtype=like.dtype, device=like.device).unsqueeze(-1)
     return [[coefficient(line, like) for line in step] for step in values]
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -125,6 +126,33 @@ def trainings(draw: st.DrawFn) -> tuple[Problem, mn.MLP, mn.Recipe, Any]:
 @given(trainings())
 def test_every_stepper_is_autograd(drawn: tuple[Problem, mn.MLP, mn.Recipe, Any]) -> None:
     assert_ways_agree(*drawn)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_bfloat16_products_are_those_of_autocast(bias: bool, norm: bool, momentum: float) -> None:
+    """A step is as far from that of float32 as autocast's is, and no farther from autocast's, which rounds the biases too."""
+    problem = problem_of("multiclass", rows=64, columns=12, dtype=torch.float32)
+    spec = mn.MLP(hidden=(32, 16), batch_norm=norm, bias=bias, dropout=0.2)
+    ways: dict[str, Any] = {}
+    for name, gradient, precision in (
+        ("autocast", "autograd", "bf16"),
+        ("ours", "closed_form", "bf16"),
+        ("full", "closed_form", "full"),
+    ):
+        recipe = mn.Recipe(
+            optimizer=mn.SGD(lr=1.0, momentum=momentum), iterations=1, batch_size=64, gradient=gradient, precision=precision
+        )
+        member = member_of(problem, 0, spec, recipe)
+        after = run(problem, member)[0].parameters
+        ways[name] = np.concatenate([(after[n] - member.initial[n]).ravel() for n in member.initial if n in after])
+    assert not np.array_equal(ways["ours"], ways["full"])
+    apart, rough, theirs = (
+        np.linalg.norm(ways[one] - ways[other]) for one, other in (("ours", "autocast"), ("ours", "full"), ("autocast", "full"))
+    )
+    assert apart < theirs
+    assert rough < 1.1 * theirs < 0.1 * np.linalg.norm(ways["full"])
 
 
 def test_a_last_batch_of_one_row_joins_the_one_before_only_for_batch_norm() -> None:

@@ -10,6 +10,7 @@ step allocates comes from the graph's own pool of memory, and cuBLAS's workspace
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -42,7 +43,7 @@ class CapturedStep:
     def _capture(self, step: Callable[[Inputs], tuple[Tensor, Tensor | None]], device: torch.device) -> Any:
         self._now()  # loads the kernels that only a captured step calls, as the next line does
         self._write(self.scores[0].clone(), self.penalties[0].clone())
-        stream, graph = torch.cuda.Stream(device), torch.cuda.CUDAGraph()
+        stream, graph = _stream(device), torch.cuda.CUDAGraph()
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream):  # makes cuBLAS's workspace for this stream
             torch.bmm(self.scores[0].mT, self.scores[0])
@@ -78,6 +79,12 @@ class CapturedStep:
         for _ in range(count):
             self.again()
         return self.scores[:count], self.penalties[:count]
+
+
+@functools.cache
+def _stream(device: torch.device) -> Any:
+    """Return the stream on which all steps of a device are captured: cuBLAS keeps some megabytes for each that it has seen."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _tensors(value: Any) -> list[Tensor]:
