@@ -31,6 +31,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
     pytest.mark.filterwarnings("ignore:Attempting to run cuBLAS"),  # torch says so once, in autograd's own thread
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode"),  # that it is a prototype
 ]
 
 DEVICE = "cuda"
