@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
-CORE := src/manynets/training/steppers/core.cpp hatch_build.py
+CORE := src/manynets/core/core.cpp hatch_build.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format bench gpu-check clean
@@ -61,6 +61,6 @@ gpu-check: $(READY)  ## the tests for a GPU and a benchmark on it, in four minut
 	$(BIN)/python -m bench.gpu_check
 
 clean:  ## remove the environment, builds and caches; runs/ stays
-	rm -f src/manynets/training/steppers/libcore.*
+	rm -f src/manynets/core/libcore.*
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

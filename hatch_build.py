@@ -21,9 +21,9 @@ try:
 except ImportError:  # as a script it needs no hatchling
     BuildHookInterface = object  # type: ignore[assignment, misc]
 
-FOLDER = Path(__file__).parent / "src" / "manynets" / "training" / "steppers"
+FOLDER = Path(__file__).parent / "src" / "manynets" / "core"
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
-LIBRARY = FOLDER / f"libcore{SUFFIX}"  # not core.so, which Python would import instead of core.py
+LIBRARY = FOLDER / f"libcore{SUFFIX}"
 
 FLAGS = [
     "-std=c++17",

@@ -205,7 +205,7 @@ def toys(
     x = random.uniform(-1, 1, (rows, 2)).astype(np.float32)
     y = (x[:, 0] * x[:, 1] > 0).astype(np.int64)
     recipe = mn.Recipe(optimizer=mn.Adam(lr=0.01), epochs=epochs, batch_size=batch, device=device)
-    model = mn.train(x, y, mn.MLP(hidden=(6,)), recipe, networks=networks, seed=0, progress=False).to(device)
+    model = mn.train(x, y, mn.MLP(hidden=(6,)), recipe, n_networks=networks, seed=0, progress=False).to(device)
     steps = model.history["step"][0]
     return {
         "networks": networks,

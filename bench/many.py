@@ -14,7 +14,7 @@ from bench.runner import run_case
 
 __all__ = ["SIZES", "cost_over_k", "turning_point"]
 
-SIZES = (1, 4, 16, 64, 256, 1024)
+SIZES = (1, 2, 4, 16, 64, 256, 1024, 4096)
 LINEAR = 0.8  # slope of log(time) over log(K) from which the cost counts as linear
 
 

@@ -169,7 +169,7 @@ def test_cuda_where_there_is_none(device: str) -> None:
 
 def test_prediction_needs_the_columns_of_training() -> None:
     model = fit()
-    for method in (model.predict, model.predict_proba, model.scores):
+    for method in (model.predict, model.predict_proba, model.logits):
         with pytest.raises(mn.DataError, match="X has 2 columns, but this model was trained on 3"):
             method(X[:, :2])
         with pytest.raises(mn.DataError, match="X has 1 NaN"):

@@ -47,7 +47,7 @@ def test_a_frame_gives_what_its_matrix_gives() -> None:
         encoder.transform(table[:30]), y[:30], SPEC, RECIPE, validation=(encoder.transform(own[0]), own[1]), progress=False
     )
     assert other.encoder is None
-    assert np.array_equal(one.scores(table), other.scores(encoder.transform(table)))
+    assert np.array_equal(one.logits(table), other.logits(encoder.transform(table)))
     assert one.history["val_loss"] == other.history["val_loss"]
     given = mn.train(encoder.transform(table[:30]), y[:30], SPEC, RECIPE, encoder=encoder, progress=False)
     assert np.array_equal(given.predict(table), given.predict(encoder.transform(table)))
@@ -62,7 +62,7 @@ def test_the_encoder_travels_in_the_file(tmp_path: Path) -> None:
     loaded = mn.load(tmp_path / "m.safetensors")
     assert loaded.encoder == model.encoder
     shuffled = pl.from_pandas(table.assign(extra=1)[["extra", "colour", "size"]])
-    assert np.array_equal(loaded.scores(shuffled), model.scores(table))
+    assert np.array_equal(loaded.logits(shuffled), model.logits(table))
     assert loaded.evaluate(shuffled, target(table)) == model.evaluate(table, target(table))
     with pytest.raises(DataError, match="size"):
         loaded.predict(table[["colour"]])

@@ -14,7 +14,7 @@ from torch import nn
 import manynets as mn
 from manynets.optim import Update, coefficient, optimizer_for, step_coefficients
 from manynets.schedules import schedule_factors
-from manynets.spec import InverseScaling, Optimizer, Schedule
+from manynets.spec import Optimizer, Schedule, SklearnInverseScaling
 from tests.tolerances import assert_close
 
 STEPS, SIZE = 9, 11
@@ -219,14 +219,14 @@ def test_cosine_with_warm_up_by_hand() -> None:
 
 
 def test_inverse_scaling_by_hand() -> None:
-    factors = schedule_factors(InverseScaling(power=0.5, rows=8, start=3), np.arange(4), total=4, per_epoch=2)
+    factors = schedule_factors(SklearnInverseScaling(power=0.5, rows=8, start=3), np.arange(4), total=4, per_epoch=2)
     assert_close(factors, np.array([0.5, 0.5, 12**-0.5, 12**-0.5]), "float64")
 
 
 def plateau_in_torch(losses: list[float], schedule: mn.ReduceOnPlateau, lr: float) -> list[float]:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
     scheduler = s.ReduceLROnPlateau(
-        optimizer, factor=schedule.factor, patience=schedule.patience, threshold=schedule.min_gain, threshold_mode="abs",
+        optimizer, factor=schedule.factor, patience=schedule.patience, threshold=schedule.min_delta, threshold_mode="abs",
         min_lr=schedule.min_lr,
     )  # fmt: skip
     out = []
@@ -239,8 +239,8 @@ def plateau_in_torch(losses: list[float], schedule: mn.ReduceOnPlateau, lr: floa
 @pytest.mark.parametrize(
     "schedule",
     [
-        mn.ReduceOnPlateau(factor=0.5, patience=1, min_gain=0.01),
-        mn.ReduceOnPlateau(factor=0.3, patience=0, min_gain=0.05, min_lr=0.02),
+        mn.ReduceOnPlateau(factor=0.5, patience=1, min_delta=0.01),
+        mn.ReduceOnPlateau(factor=0.3, patience=0, min_delta=0.05, min_lr=0.02),
     ],
 )
 def test_plateau_inside_the_loop_is_torch(schedule: mn.ReduceOnPlateau) -> None:

@@ -108,6 +108,19 @@ def test_shuffles_of_another_kind_of_generator() -> None:
 
 def test_orders_by_seed_by_shuffles_and_as_they_lie() -> None:
     shuffles = rng.Shuffles(np.random.RandomState(0))
-    np.testing.assert_array_equal(rng.order_of(3, 1, 8), rng.permutation(3, 1, 8))
-    np.testing.assert_array_equal(rng.order_of(shuffles, 1, 8), shuffles.order(1, 8))
-    np.testing.assert_array_equal(rng.order_of(None, 1, 8), np.arange(8))
+    for found, expected in zip(
+        rng.orders_of([3, shuffles, None, 5, 3], 1, 8),
+        [rng.permutation(3, 1, 8), shuffles.order(1, 8), np.arange(8), rng.permutation(5, 1, 8), rng.permutation(3, 1, 8)],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("rows", [1, 2, 100, 70_000])
+def test_many_permutations_are_each_alone(rows: int, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not compiled:
+        monkeypatch.setenv("MANYNETS_NO_CORE", "1")
+    seeds = [0, 1, 5, 2**40]
+    for seed, order in zip(seeds, rng.permutations(seeds, 7, rows), strict=True):
+        np.testing.assert_array_equal(order, rng.permutation(seed, 7, rows))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manynets as mn
-from manynets import spec
+from manynets import optimizers, spec
 from manynets.errors import one_of
 from manynets.spec import from_json, to_json
 
@@ -37,15 +37,24 @@ SCHEDULES: dict[type, st.SearchStrategy[Any]] = {
     mn.Warmup: st.builds(mn.Warmup, steps=st.integers(1, 10**9)),
     mn.StepDecay: st.builds(mn.StepDecay, every=st.integers(1, 100), gamma=INSIDE),
     mn.Exponential: st.builds(mn.Exponential, gamma=INSIDE),
-    spec.InverseScaling: st.builds(spec.InverseScaling, power=POSITIVE, rows=st.integers(1, 999), start=st.integers(0, 999)),
+    mn.InverseScaling: st.builds(mn.InverseScaling, power=POSITIVE),
     mn.ReduceOnPlateau: st.builds(
-        mn.ReduceOnPlateau, factor=INSIDE, patience=st.integers(0, 9), min_gain=POSITIVE, min_lr=POSITIVE
+        mn.ReduceOnPlateau, factor=INSIDE, patience=st.integers(0, 9), min_delta=POSITIVE, min_lr=POSITIVE
+    ),
+}
+SKLEARN: dict[type, st.SearchStrategy[Any]] = {  # of the estimators
+    optimizers.SklearnSGD: st.builds(
+        optimizers.SklearnSGD, lr=POSITIVE, momentum=INSIDE, nesterov=st.booleans(), weight_decay=POSITIVE
+    ),
+    optimizers.SklearnAdam: st.builds(optimizers.SklearnAdam, lr=POSITIVE, betas=BETAS, eps=ABOVE, weight_decay=POSITIVE),
+    spec.SklearnInverseScaling: st.builds(
+        spec.SklearnInverseScaling, power=POSITIVE, rows=st.integers(1, 999), start=st.integers(0, 999)
     ),
 }
 STOPPING = st.builds(
     mn.EarlyStopping,
     patience=st.integers(1, 99),
-    min_gain=POSITIVE,
+    min_delta=POSITIVE,
     inclusive=st.booleans(),
     factor=st.one_of(st.none(), INSIDE),
     min_lr=POSITIVE,
@@ -94,7 +103,7 @@ RECIPES = LENGTHS.flatmap(
 )
 
 
-@given(st.one_of(NETWORKS, RECIPES, STOPPING, *OPTIMIZERS.values(), *SCHEDULES.values()))
+@given(st.one_of(NETWORKS, RECIPES, STOPPING, *OPTIMIZERS.values(), *SCHEDULES.values(), *SKLEARN.values()))
 def test_json_there_and_back(value: Any) -> None:
     text = json.dumps(to_json(value), allow_nan=False)
     back = from_json(json.loads(text))
@@ -105,7 +114,7 @@ def test_json_there_and_back(value: Any) -> None:
 
 
 def test_every_class_of_the_specification_is_tried() -> None:
-    tried = {*OPTIMIZERS, *SCHEDULES, mn.MLP, mn.Recipe, mn.EarlyStopping}
+    tried = {*OPTIMIZERS, *SCHEDULES, *SKLEARN, mn.MLP, mn.Recipe, mn.EarlyStopping}
     classes = {value for value in vars(spec).values() if dataclasses.is_dataclass(value)}
     assert tried == classes
     assert set(OPTIMIZERS) == set(get_args(spec.Optimizer))

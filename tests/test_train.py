@@ -88,7 +88,7 @@ def angry(event: Event) -> None:
 DIVERGING = dataclasses.replace(RECIPE, optimizer=mn.SGD(lr=1e30))
 
 
-@pytest.mark.parametrize("case", ["mlp", "module", "diverges", "module diverges", "observer", "module observer", "bad data"])
+@pytest.mark.parametrize("case", ["mlp", "module", "diverges", "module diverges", "callback", "module callback", "bad data"])
 def test_generators_threads_and_settings_are_left_as_they_were(case: str) -> None:
     torch.manual_seed(77)
     np.random.seed(77)  # noqa: NPY002
@@ -99,9 +99,9 @@ def test_generators_threads_and_settings_are_left_as_they_were(case: str) -> Non
     if "diverges" in case:
         with pytest.warns(mn.DivergenceWarning):
             fit(spec, DIVERGING)
-    elif "observer" in case:
+    elif "callback" in case:
         with pytest.raises(Stop):
-            fit(spec, observers=[angry])
+            fit(spec, callbacks=[angry])
     elif case == "bad data":
         with pytest.raises(mn.DataError):
             mn.train([[np.nan]], [1.0], progress=False)
@@ -234,9 +234,9 @@ def test_early_stopping() -> None:
 
 def test_events_in_their_order() -> None:
     seen: list[Event] = []
-    fit(observers=[seen.append], validation=0.2)
+    fit(callbacks=[seen.append], validation=0.2)
     assert isinstance(seen[0], Started)
-    assert (seen[0].networks, seen[0].steps, seen[0].steps_per_epoch, seen[0].metric) == (1, 20, 5, "accuracy")
+    assert (seen[0].n_networks, seen[0].steps, seen[0].steps_per_epoch, seen[0].metric) == (1, 20, 5, "accuracy")
     assert isinstance(seen[-1], Finished)
     assert [event.step for event in seen if isinstance(event, Evaluated)] == [5, 10, 15, 20]
     assert [event.alive for event in seen if isinstance(event, Evaluated)] == [1, 1, 1, 0]
@@ -325,7 +325,7 @@ def test_a_saved_model_predicts_the_same_bits(task: str, networks: int, tmp_path
     model.save(tmp_path / "a.safetensors")
     loaded = mn.load(tmp_path / "a.safetensors")
     x, y = data(task)
-    assert np.array_equal(loaded.scores(x), model.scores(x))
+    assert np.array_equal(loaded.logits(x), model.logits(x))
     assert np.array_equal(loaded.predict(x), model.predict(x))
     assert loaded.evaluate(x, y) == model.evaluate(x, y)
     assert (loaded.spec, loaded.task, loaded.recipe, loaded.history, loaded.info) == (
@@ -337,7 +337,7 @@ def test_a_saved_module_comes_back_into_a_module_of_the_same_kind(tmp_path: Path
     model = fit(Own(seed=1))
     model.save(tmp_path / "own.safetensors")
     loaded = mn.load(tmp_path / "own.safetensors", module=Own(seed=2))
-    assert np.array_equal(loaded.scores(data()[0]), model.scores(data()[0]))
+    assert np.array_equal(loaded.logits(data()[0]), model.logits(data()[0]))
     assert_close(loaded.members[0], model.members[0], "bits")
     with pytest.raises(mn.ModelFileError, match="holds a module of your own; give it one of the same kind"):
         mn.load(tmp_path / "own.safetensors")
@@ -393,7 +393,7 @@ def test_a_failed_save_leaves_the_old_file(file: Path, tmp_path: Path) -> None:
 def test_prediction_of_several_networks_is_their_mean() -> None:
     x, y = data()
     model = several("multiclass")
-    each = np.stack([model.task.proba(scores) for scores in model.scores(x)])
+    each = np.stack([model.task.proba(scores) for scores in model.logits(x)])
     assert_close(model.predict_proba(x), each.mean(0), "float32")
     assert model.predict(x).tolist() == np.array(model.task.classes)[each.mean(0).argmax(1)].tolist()  # type: ignore[attr-defined]
     assert model.evaluate(x, y)["accuracy"] == np.mean(model.predict(x) == y)
@@ -401,7 +401,7 @@ def test_prediction_of_several_networks_is_their_mean() -> None:
     loss = -np.log(each.mean(0)[np.arange(N), truth]).mean()
     assert_close(model.evaluate(x, y)["loss"], float(loss), "float32")
     regression = several("regression")
-    own = np.stack([regression.task.predict(scores) for scores in regression.scores(x)])
+    own = np.stack([regression.task.predict(scores) for scores in regression.logits(x)])
     assert_close(regression.predict(x), own.mean(0), "float64")
     rmse = float(np.sqrt(np.mean((own.mean(0) - data("regression")[1]) ** 2)))
     assert_close(regression.evaluate(*data("regression"))["rmse"], rmse, "float32")
@@ -422,13 +422,13 @@ def test_prediction_of_several_networks_is_their_mean() -> None:
 )
 def test_one_row_and_chunks_are_the_same_as_all(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = make(), data()[0]
-    whole = model.scores(x)
+    whole = model.logits(x)
     assert whole.shape == (model.size, N, 3)
     model._chunk = 7
     monkeypatch.setattr("manynets.model.CHUNKS_AT_ONCE", 3)
     monkeypatch.setattr("manynets.model.MODULE_ROWS", 7)
-    assert_close(model.scores(x), whole, "float32")
-    one = np.concatenate([model.scores(x[i : i + 1]) for i in range(N)], axis=1)
+    assert_close(model.logits(x), whole, "float32")
+    one = np.concatenate([model.logits(x[i : i + 1]) for i in range(N)], axis=1)
     assert_close(one, whole, "float32")
 
 
@@ -457,7 +457,7 @@ def test_the_plain_module_gives_the_same_scores(norm: bool) -> None:
         module = model.network(k).eval()
         assert isinstance(module, nn.Sequential)
         with torch.no_grad():
-            assert_close(module(torch.from_numpy(x)), model.scores(x)[k], "float32")
+            assert_close(module(torch.from_numpy(x)), model.logits(x)[k], "float32")
         fresh = mn.network(model.spec, in_features=D, out_features=3)  # type: ignore[arg-type]
         fresh.load_state_dict(module.state_dict())
         with torch.no_grad():
@@ -473,13 +473,13 @@ def test_training_goes_on_from_given_weights() -> None:
 @pytest.mark.parametrize("make", [lambda: several("multiclass"), lambda: fit(Own())])
 def test_a_model_goes_to_a_device(make: Any) -> None:
     model, x = make(), data()[0]
-    before = model.scores(x)
+    before = model.logits(x)
     assert model.to("cpu") is model
     assert model.to(torch.device("cpu")).device == torch.device("cpu")
-    assert np.array_equal(model.scores(x), before)
+    assert np.array_equal(model.logits(x), before)
     with pytest.raises(mn.OptionError, match="device is 'gpu', but must be auto, cpu, cuda or cuda:N"):
         model.to("gpu")
     missing = f"cuda:{torch.cuda.device_count()}"
     with pytest.raises(mn.OptionError, match=f"device is '{missing}', but torch finds"):
         model.to(missing)
-    assert np.array_equal(model.scores(x), before)
+    assert np.array_equal(model.logits(x), before)

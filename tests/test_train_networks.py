@@ -1,4 +1,4 @@
-"""`train(networks=...)`: several networks that predict together, with a validation part in common or a fold each."""
+"""`train(n_networks=...)`: several networks that predict together, with a validation part in common or a fold each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.tolerances import assert_close
 
 def test_networks_trained_together_are_those_trained_alone() -> None:
     x, y = data()
-    model = fit(validation=(x[:20], y[:20]), networks=3, seed=4)
+    model = fit(validation=(x[:20], y[:20]), n_networks=3, seed=4)
     alone = [fit(validation=(x[:20], y[:20]), seed=4 + k) for k in range(3)]
     assert model.size == 3
     for k, one in enumerate(alone):
@@ -31,7 +31,7 @@ def test_networks_trained_together_are_those_trained_alone() -> None:
 
 def test_with_folds_each_network_keeps_other_rows_apart() -> None:
     _, y = data()
-    model = fit(validation="folds", networks=4, seed=1)  # 90 rows: 22 or 23 apart
+    model = fit(validation="folds", n_networks=4, seed=1)  # 90 rows: 22 or 23 apart
     strata = model.task.strata(model.task.encode(y))
     for k, (train, held) in enumerate(even_folds(N, 4, strata=strata, seed=1)):
         alone = fit(validation=held, seed=1 + k)
@@ -42,7 +42,7 @@ def test_with_folds_each_network_keeps_other_rows_apart() -> None:
 
 def test_networks_that_stop_at_their_own_epochs_have_one_history() -> None:
     recipe = dataclasses.replace(RECIPE, epochs=60, optimizer=mn.Adam(lr=0.1), stopping=mn.EarlyStopping(patience=2))
-    model = fit(recipe=recipe, validation="folds", networks=5)
+    model = fit(recipe=recipe, validation="folds", n_networks=5)
     lengths = {len(column) for column in model.history.values()}
     assert len(lengths) == 1
     assert model.history["epoch"] == [float(k + 1) for k in range(lengths.pop())]
@@ -51,27 +51,27 @@ def test_networks_that_stop_at_their_own_epochs_have_one_history() -> None:
 
 
 def test_several_networks_resume_bit_for_bit(tmp_path: Path) -> None:
-    whole = fit(validation="folds", networks=3)
-    kept = fit(validation="folds", networks=3, checkpoint=Checkpoint(folder=tmp_path, every_steps=7, keep=9))
+    whole = fit(validation="folds", n_networks=3)
+    kept = fit(validation="folds", n_networks=3, checkpoint=Checkpoint(folder=tmp_path, every_steps=7, keep=9))
     files = checkpoint_files(tmp_path)
     assert len(files) > 2
-    for model in (kept, fit(validation="folds", networks=3, resume=files[len(files) // 2])):
+    for model in (kept, fit(validation="folds", n_networks=3, resume=files[len(files) // 2])):
         assert_close(dict(enumerate(model.members)), dict(enumerate(whole.members)), "bits")
         assert model.info["best"] == whole.info["best"]
     with pytest.raises(mn.OptionError, match=r"of another training: .*networks\.3 is"):
-        fit(validation="folds", networks=4, resume=files[0])
+        fit(validation="folds", n_networks=4, resume=files[0])
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"networks": 0}, "networks is 0, but must be a whole number of at least 1"),
-        ({"networks": 2.0}, "networks is 2.0"),
-        ({"networks": 2, "engine": "numpy"}, "networks is 2, but with engine='numpy' one network is trained"),
-        ({"networks": 2, "spec": Own()}, "with a module of your own one network is trained"),
-        ({"networks": 2, "initial": {}}, "with initial one network is trained"),
-        ({"validation": "folds"}, "validation='folds' is for several networks; give networks=8"),
-        ({"networks": 91, "validation": "folds"}, "folds is 91, but must be a whole number from 2 to 90"),
+        ({"n_networks": 0}, "n_networks is 0, but must be a whole number of at least 1"),
+        ({"n_networks": 2.0}, "n_networks is 2.0"),
+        ({"n_networks": 2, "engine": "numpy"}, "n_networks is 2, but with engine='numpy' one network is trained"),
+        ({"n_networks": 2, "spec": Own()}, "with a module of your own one network is trained"),
+        ({"n_networks": 2, "initial": {}}, "with initial one network is trained"),
+        ({"validation": "folds"}, "validation='folds' is for several networks; give n_networks=8"),
+        ({"n_networks": 91, "validation": "folds"}, "folds is 91, but must be a whole number from 2 to 90"),
     ],
 )
 def test_networks_that_cannot_be(options: dict[str, Any], message: str) -> None:
@@ -81,4 +81,4 @@ def test_networks_that_cannot_be(options: dict[str, Any], message: str) -> None:
 
 def test_a_fold_without_weight_is_told() -> None:
     with pytest.raises(mn.DataError, match="sample_weight is zero for all rows of fold"):
-        fit(validation="folds", networks=4, sample_weight=np.r_[1.0, np.zeros(N - 1)])
+        fit(validation="folds", n_networks=4, sample_weight=np.r_[1.0, np.zeros(N - 1)])

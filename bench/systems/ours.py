@@ -57,7 +57,7 @@ def prepare(case: Case, arrays: Arrays) -> Session:
 
         recipe = mn.Recipe(optimizer=_optimizer(case), epochs=repeat, batch_size=case.batch)
         began = time.perf_counter()
-        model = mn.train(arrays.x, arrays.y, spec, recipe, task=case.task, initial=start, progress=False, observers=[watch])
+        model = mn.train(arrays.x, arrays.y, spec, recipe, task=case.task, initial=start, progress=False, callbacks=[watch])
         seconds = time.perf_counter() - began
         notes["setup"] = 1 - (seen[Finished] - seen[Started]) / seconds
         trained[:] = [model]

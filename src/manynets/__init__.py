@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from manynets.model import Model, load
     from manynets.nn.network import network
     from manynets.search.cv import MLPSearchCV
-    from manynets.search.many import train_many
+    from manynets.search.many import Result, train_many
     from manynets.spec import (
         MLP,
         SGD,
@@ -50,8 +50,10 @@ if TYPE_CHECKING:
     )
     from manynets.tasks import Binary, Multiclass, Multilabel, Regression
     from manynets.training.checkpoint import Checkpoint
+    from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
+    from manynets.training.members import Divergence
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PLACES = {
     "errors": (
@@ -63,13 +65,15 @@ _PLACES = {
     "model": ("Model", "load"),
     "nn.network": ("network",),
     "search.cv": ("MLPSearchCV",),
-    "search.many": ("train_many",),
+    "search.many": ("Result", "train_many"),
     "spec": (
         "MLP", "SGD", "Adagrad", "Adam", "AdamW", "Constant", "Cosine", "EarlyStopping", "Exponential", "InverseScaling", "NAdam", "OneCycle",
         "RMSprop", "Recipe", "ReduceOnPlateau", "StepDecay", "Warmup",
     ),
     "tasks": ("Binary", "Multiclass", "Multilabel", "Regression"),
     "training.checkpoint": ("Checkpoint",),
+    "training.events": ("Advanced", "Callback", "Evaluated", "Event", "Finished", "Started"),
+    "training.members": ("Divergence",),
 }  # fmt: skip
 _ROOMS = ("datasets", "metrics", "plots", "tables", "tasks")  # modules that are used by name: mn.datasets.load
 _PLACE_OF = {name: f"{__name__}.{place}" for place, names in _PLACES.items() for name in names}
@@ -80,15 +84,21 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Advanced",
     "Binary",
+    "Callback",
     "Checkpoint",
     "CheckpointWarning",
     "Constant",
     "Cosine",
     "DataError",
+    "Divergence",
     "DivergenceWarning",
     "EarlyStopping",
+    "Evaluated",
+    "Event",
     "Exponential",
+    "Finished",
     "InterruptedWarning",
     "InverseScaling",
     "MLPClassifier",
@@ -107,6 +117,8 @@ __all__ = [
     "Recipe",
     "ReduceOnPlateau",
     "Regression",
+    "Result",
+    "Started",
     "StepDecay",
     "Warmup",
     "load",

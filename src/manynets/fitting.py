@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from manynets import core
 from manynets.data.batches import Rows
 from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, to_tensor
 from manynets.data.split import even_folds, split_rows
@@ -27,12 +28,11 @@ from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression, Task, find_task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.engine import train_with
-from manynets.training.events import Observer
+from manynets.training.events import Callback
 from manynets.training.many import train_members
 from manynets.training.members import Member, Outcome, Problem
-from manynets.training.progress import Show, progress_observers
+from manynets.training.progress import Show, progress_callbacks
 from manynets.training.settings import find_device
-from manynets.training.steppers import core
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
@@ -67,10 +67,10 @@ def train(
     encoder: TableEncoder | None = None,
     initial: Mapping[str, NDArray[Any]] | None = None,
     seed: int | None = None,
-    networks: int = 1,
+    n_networks: int = 1,
     engine: EngineName = "torch",
     progress: Show = "auto",
-    observers: Sequence[Observer] = (),
+    callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
     resume: str | os.PathLike[str] | None = None,
 ) -> Model:
@@ -89,11 +89,11 @@ def train(
         alike.
     initial: parameters by name to start from, such as another model's `members[0]`.
     seed: takes the place of recipe.seed.
-    networks: so many are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
+    n_networks: so many are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
     engine: the library that trains it: "torch", or "numpy" (gradients by hand, always in float64), "jax" or "keras". From the
         same initial weights and the same batches all give the same history, and the same kind of Model (`manynets.engines`).
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
-    observers: functions that are told of each event (`manynets.training.events`).
+    callbacks: functions that are called with each event (`mn.Event`).
     checkpoint: where and how often to write the state of training, such as Checkpoint(folder="run", every_epochs=1).
     resume: a folder of checkpoints, or one of them: training goes on from the newest that is whole, bit for bit as if it had
         never stopped (same machine, versions and thread count). All else must be as it was: other data, spec or recipe are an
@@ -111,8 +111,8 @@ def train(
         raise OptionError(f"recipe is {recipe!r}, but must be a Recipe, such as Recipe(epochs=20)")
     if seed is not None:
         recipe = dataclasses.replace(recipe, seed=seed)
-    if isinstance(spec, nn.Module) and recipe.gradient == "closed_form":
-        raise OptionError("gradient='closed_form' is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
+    if isinstance(spec, nn.Module) and recipe.gradient in ("closed_form", "compiled"):
+        raise OptionError(f"gradient={recipe.gradient!r} is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
     one_of(engine, ENGINES, what="engine")
     if engine != "torch" and (checkpoint is not None or resume is not None):
         raise OptionError(
@@ -121,14 +121,14 @@ def train(
         )
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='run')")
-    if type(networks) is not int or networks < 1:
-        raise OptionError(f"networks is {networks!r}, but must be a whole number of at least 1")
-    if networks > 1 and (isinstance(spec, nn.Module) or initial is not None or engine != "torch"):
+    if type(n_networks) is not int or n_networks < 1:
+        raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
+    if n_networks > 1 and (isinstance(spec, nn.Module) or initial is not None or engine != "torch"):
         what = "a module of your own" if isinstance(spec, nn.Module) else "initial" if initial is not None else f"engine={engine!r}"
-        raise OptionError(f"networks is {networks}, but with {what} one network is trained; leave out networks")
+        raise OptionError(f"n_networks is {n_networks}, but with {what} one network is trained; leave out n_networks")
     folds = isinstance(validation, str) and validation == "folds"
-    if folds and networks == 1:
-        raise OptionError("validation='folds' is for several networks; give networks=8, or a fraction of the rows as validation")
+    if folds and n_networks == 1:
+        raise OptionError("validation='folds' is for several networks; give n_networks=8, or a fraction of the rows as validation")
     prepared = prepare(
         X,
         y,
@@ -145,7 +145,7 @@ def train(
             raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
     elif initial is not None:
         _check_initial(initial, Shape.of(spec, prepared.in_features, problem.task.outputs))
-    own = _folds(problem, networks, recipe.seed) if folds else [(prepared.rows, prepared.validation_rows)] * networks
+    own = _folds(problem, n_networks, recipe.seed) if folds else [(prepared.rows, prepared.validation_rows)] * n_networks
     members = []
     for k, (rows, validation_rows) in enumerate(own):
         each = dataclasses.replace(recipe, seed=recipe.seed + k)
@@ -153,29 +153,29 @@ def train(
         if isinstance(spec, MLP) and initial is None:
             start = initial_parameters(spec, prepared.in_features, problem.task.outputs, seed=each.seed)
         members.append(Member(k, spec, each, start, rows, validation_rows))
-    watching = [*progress_observers(progress), *observers]
+    watching = [*progress_callbacks(progress), *callbacks]
     if engine == "torch":
         keeper = None
         if checkpoint is not None or resume is not None:
             keeper = Checkpoints(problem, members, checkpoint=checkpoint, resume=resume, system=system_of(prepared))
-        return model_of(spec, recipe, prepared, train_members(problem, members, observers=watching, keeper=keeper))
-    outcome, more = train_with(engine, problem, members[0], observers=watching)
+        return model_of(spec, recipe, prepared, train_members(problem, members, callbacks=watching, keeper=keeper))
+    outcome, more = train_with(engine, problem, members[0], callbacks=watching)
     model = model_of(spec, recipe, prepared, [outcome])
     model.info |= {**more, "versions": model.info["versions"] | more["versions"]}
     return model
 
 
-def _folds(problem: Problem, networks: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _folds(problem: Problem, n_networks: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Return the rows that each network trains and validates on, of its own fold."""
     rows, task = problem.rows, problem.task
     strata = task.strata(rows.target.cpu().numpy())
-    own = even_folds(len(rows), networks, strata=strata, seed=seed)
+    own = even_folds(len(rows), n_networks, strata=strata, seed=seed)
     if rows.weight is not None:
         weight = rows.weight.cpu().numpy()
         for k, parts in enumerate(own):
             if not all(weight[part].any() for part in parts):
                 raise DataError(
-                    f"sample_weight is zero for all rows of fold {k} of {networks}, or for all others; leave out rows without "
+                    f"sample_weight is zero for all rows of fold {k} of {n_networks}, or for all others; leave out rows without "
                     "weight, or give a fraction of the rows as validation"
                 )
     return own

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+import manynets.training.threads  # noqa: F401  # so that a forked child may predict
 from manynets.data.check import as_matrix, as_weights, is_frame, to_tensor
 from manynets.errors import DataError, ManynetsError, ModelFileError, OptionError
 from manynets.fields import check_device
@@ -157,20 +158,20 @@ class Model:
 
     # ---------------------------------------------------------------------------------------------------------- prediction
 
-    def scores(self, x: Any) -> Array:
-        """Return raw scores (K, N, O) of every network for X (N, D); computed in chunks, so memory stays flat."""
+    def logits(self, x: Any) -> Array:
+        """Return logits (raw scores) (K, N, O) of every network for X (N, D); computed in chunks, so memory stays flat."""
         if self.encoder is not None and is_frame(x):
             x = self.encoder.transform(x)
         matrix = as_matrix(x, columns=self.in_features)
         kind = self.device.type
         if torch.is_autocast_enabled(kind):  # by the caller; its bfloat16 is not what this model promises
             with torch.autocast(kind, enabled=False):
-                return self._scores(matrix)
-        return self._scores(matrix)
+                return self._logits(matrix)
+        return self._logits(matrix)
 
-    def _scores(self, matrix: Array | Tensor) -> Array:
+    def _logits(self, matrix: Array | Tensor) -> Array:
         if self._population is None:
-            return self._module_scores(matrix)
+            return self._module_logits(matrix)
         # no parameter asks for a gradient, so inference mode, which costs one row a tenth of its time, is not needed
         rows, device = matrix.shape[0], self._population.flat.device
         if rows <= self._chunk:
@@ -190,7 +191,7 @@ class Model:
             self._population.write_scores(part, out[:, start : start + step], self._chunk)
         return out.numpy()
 
-    def _module_scores(self, matrix: Array | Tensor) -> Array:
+    def _module_logits(self, matrix: Array | Tensor) -> Array:
         assert self.module is not None
         place = next(self.module.parameters())
         if self.module.training:  # and it stays so: threads that predict at the same time must not switch it
@@ -205,25 +206,25 @@ class Model:
 
     def predict(self, x: Any) -> Array:
         """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O)."""
-        scores = self.scores(x)
+        logits = self.logits(x)
         if self.size == 1:
-            return self.task.predict(scores[0], loss=self.recipe.loss)
+            return self.task.predict(logits[0], loss=self.recipe.loss)
         if isinstance(self.task, Regression):
-            return np.mean([self.task.predict(one, loss=self.recipe.loss) for one in scores], axis=0)
-        return self.task.predict(self.mean_scores(scores))
+            return np.mean([self.task.predict(one, loss=self.recipe.loss) for one in logits], axis=0)
+        return self.task.predict(self.mean_logits(logits))
 
     def predict_proba(self, x: Any) -> Array:
         """Return probabilities (N, C) for classes, (N, O) for labels; the mean over networks. Regression: DataError."""
-        return np.mean([self.task.proba(one) for one in self.scores(x)], axis=0)
+        return np.mean([self.task.proba(one) for one in self.logits(x)], axis=0)
 
-    def mean_scores(self, scores: Array) -> Array:
-        """Return, of scores (K, N, O), those (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""
-        if len(scores) == 1:
-            return np.asarray(scores[0])
+    def mean_logits(self, logits: Array) -> Array:
+        """Return, of logits (K, N, O), those (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""
+        if len(logits) == 1:
+            return np.asarray(logits[0])
         if isinstance(self.task, Regression):
-            poisson = self.recipe.loss == "poisson"  # scores are log-rates
-            return np.log(np.exp(scores).mean(axis=0)) if poisson else scores.mean(axis=0)
-        mean = np.mean([self.task.proba(one) for one in scores], axis=0)
+            poisson = self.recipe.loss == "poisson"  # logits are log-rates
+            return np.log(np.exp(logits).mean(axis=0)) if poisson else logits.mean(axis=0)
+        mean = np.mean([self.task.proba(one) for one in logits], axis=0)
         tiny = np.finfo(mean.dtype).tiny
         if self.task.name == "multiclass":
             return np.log(np.maximum(mean, tiny))
@@ -235,19 +236,19 @@ class Model:
 
         The loss is in the unit of y; several networks are judged by their mean prediction.
         """
-        return self.figures(self.mean_scores(self.scores(x)), y, sample_weight=sample_weight)
+        return self.figures(self.mean_logits(self.logits(x)), y, sample_weight=sample_weight)
 
-    def figures(self, scores: Array, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
-        """Return loss and metrics as `evaluate` does, of scores (N, O) that are there already."""
+    def figures(self, logits: Array, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
+        """Return loss and metrics as `evaluate` does, of logits (N, O) that are there already."""
         target = self.task.encode(y)
-        if len(target) != len(scores):
-            raise DataError(f"X has {len(scores)} rows and y has {len(target)}; they must have the same number")
+        if len(target) != len(logits):
+            raise DataError(f"X has {len(logits)} rows and y has {len(target)}; they must have the same number")
         weight = as_weights(sample_weight, len(target))
         objective = objective_for(self.task, self.recipe)
-        tensor = torch.from_numpy(np.ascontiguousarray(scores)).double()
+        tensor = torch.from_numpy(np.ascontiguousarray(logits)).double()
         rows = objective.report(tensor, objective.expand(torch.from_numpy(target), 0.0, torch.float64))
         figures = {"loss": float(np.average(rows.numpy(), weights=weight))}
-        return figures | self.task.evaluate(scores.astype(np.float64), target, loss=self.recipe.loss, weight=weight)
+        return figures | self.task.evaluate(logits.astype(np.float64), target, loss=self.recipe.loss, weight=weight)
 
     def network(self, k: int = 0) -> nn.Module:
         """Return network k as a plain torch module (on the CPU, float32), for use without manynets; a module of your own itself."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets import spec
+from manynets.optimizers import SklearnAdam, SklearnSGD
 from manynets.spec import Recipe
 
 __all__ = ["Coefficient", "Optimizer", "Update", "coefficient", "optimizer_for", "step_coefficients"]
@@ -122,14 +123,14 @@ class Optimizer(abc.ABC):
 
 @final
 class SGD(Optimizer):
-    """v <- momentum v + g; w <- w - lr v, or with Nesterov w - lr (g + momentum v)."""
+    """v <- momentum v + g; w <- w - lr v, or with Nesterov w - lr (g + momentum v). lr_inside: lr is in v, as in scikit-learn."""
 
     number = 0
 
     def __init__(self, specs: Sequence[spec.SGD], like: Tensor) -> None:
         super().__init__(specs, like)
         self.momentum = self._column("momentum")
-        self.nesterov, self.lr_inside = specs[0].nesterov, specs[0].lr_in_velocity
+        self.nesterov, self.lr_inside = specs[0].nesterov, isinstance(specs[0], SklearnSGD)
 
     def state_names(self) -> tuple[str, ...]:
         return ("momentum",) if any(one.momentum for one in self.specs) else ()
@@ -189,7 +190,7 @@ class Adam(_Moments):
         super().__init__(specs, like)
         self.decoupled = isinstance(specs[0], spec.AdamW)
         self.number = 2 if self.decoupled else 1  # type: ignore[misc]
-        self.eps_hat = np.array([getattr(one, "eps_hat", False) for one in specs])
+        self.eps_hat = np.array([isinstance(one, SklearnAdam) for one in specs])
 
     def coefficients(self, rates: Host, step: int) -> Host:
         t = np.arange(step + 1, step + len(rates) + 1)[:, None]
@@ -294,7 +295,9 @@ class Adagrad(Optimizer):
 
 _KINDS: dict[type, Callable[..., Optimizer]] = {
     spec.SGD: SGD,
+    SklearnSGD: SGD,
     spec.Adam: Adam,
+    SklearnAdam: Adam,
     spec.AdamW: Adam,
     spec.NAdam: NAdam,
     spec.RMSprop: RMSprop,

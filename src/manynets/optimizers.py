@@ -17,15 +17,12 @@ class SGD:
     """Stochastic gradient descent: v <- momentum v + g; w <- w - lr v (Nesterov: w - lr (g + momentum v)).
 
     weight_decay adds weight_decay * w to the gradient. Source: torch.optim.SGD, dampening 0.
-    lr_in_velocity: v <- momentum v + lr g; w <- w - v (Nesterov: w - lr g - momentum v), which is another path only where lr
-        changes. Source: Sutskever et al. 2013; so do scikit-learn and Keras.
     """
 
     lr: float = 0.01
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
-    lr_in_velocity: bool = False
 
     def __post_init__(self) -> None:
         check_number(self, "lr", 0, math.inf)
@@ -34,6 +31,14 @@ class SGD:
         check_bool(self, "nesterov")
         if self.nesterov and self.momentum == 0:
             raise OptionError("SGD.nesterov needs a momentum above 0, for example momentum=0.9")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SklearnSGD(SGD):
+    """SGD of scikit-learn's estimators: v <- momentum v + lr g; w <- w - v (Nesterov: w - lr g - momentum v).
+
+    This is another path only where lr changes. Source: Sutskever et al. 2013; so does Keras.
+    """
 
 
 def _check_adam(self: Adam | AdamW | NAdam) -> None:
@@ -50,17 +55,20 @@ class Adam:
     """Adam: w <- w - lr m_hat / (sqrt(v_hat) + eps). Source: Kingma & Ba 2014; torch.optim.Adam.
 
     weight_decay adds weight_decay * w to the gradient, as torch does.
-    eps_hat: add eps to sqrt(v) before its bias is corrected, as the paper does at the end of its section 2, and scikit-learn.
     """
 
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    eps_hat: bool = False
 
     def __post_init__(self) -> None:
         _check_adam(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SklearnAdam(Adam):
+    """Adam of scikit-learn's estimators: eps is added to sqrt(v) before its bias is corrected, as at the end of the paper's section 2."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,13 @@ finaliser of SplitMix64, Steele et al. 2014.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from manynets import core
 
 __all__ = [
     "GOLDEN",
@@ -26,8 +29,9 @@ __all__ = [
     "drop_levels",
     "generator",
     "mix64",
-    "order_of",
+    "orders_of",
     "permutation",
+    "permutations",
     "random_bytes",
     "step_words",
     "stream_key",
@@ -42,6 +46,8 @@ MIX = (
     (27, 0x94D049BB133111EB),
 )  # (shift, factor) of the two rounds; a last shift of 31 follows
 _WORD = (1 << 64) - 1
+FEW = 8  # streams whose keys are quicker made one by one
+MANY = 1 << 17  # rows in permutations that several threads share
 
 
 def mix64(word: int) -> int:
@@ -87,6 +93,30 @@ def permutation(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
     return order
 
 
+def permutations(seeds: Sequence[int], epoch: int, rows: int) -> NDArray[np.int64]:
+    """Return the orders of `permutation` for several seeds, shape (len(seeds), rows); by the compiled core where there is one."""
+    if core.load() is None:
+        return np.stack([permutation(seed, epoch, rows) for seed in seeds])
+    if len(seeds) < FEW:
+        keys = np.array([stream_key(seed, "permutation", epoch) for seed in seeds], dtype=np.uint64)
+    else:
+        keys = _stream_keys(seeds, "permutation", epoch)
+    out = np.empty((len(seeds), rows), dtype=np.int64)
+    threads = core.usable_threads() if out.size > MANY else 1
+    core.permutations(keys, rows, out, threads=threads)
+    return out
+
+
+def _stream_keys(seeds: Sequence[int], purpose: Purpose, *path: int) -> NDArray[np.uint64]:
+    """Return the `stream_key` of each seed, shape (len(seeds),)."""
+    keys = np.array([(seed + GOLDEN) & _WORD for seed in seeds], dtype=np.uint64)
+    _mix(keys, spare := np.empty_like(keys))
+    for coordinate in (PURPOSES[purpose], *path):
+        keys += np.uint64((GOLDEN * (coordinate + 1)) & _WORD)
+        _mix(keys, spare)
+    return keys
+
+
 @final
 class Shuffles:
     """The orders in which scikit-learn's MLP visits its rows: in each epoch that of the epoch before, shuffled anew.
@@ -129,11 +159,12 @@ Order: TypeAlias = int | Shuffles | None
 """By what a network visits its rows: a seed (`permutation`), scikit-learn's shuffles, or None: as they lie."""
 
 
-def order_of(order: Order, epoch: int, rows: int) -> NDArray[np.int64]:
-    """Return the order, shape (rows,), of an epoch (the first is 0)."""
-    if order is None:
-        return np.arange(rows)
-    return order.order(epoch, rows) if isinstance(order, Shuffles) else permutation(order, epoch, rows)
+def orders_of(orders: Sequence[Order], epoch: int, rows: int) -> list[NDArray[np.int64]]:
+    """Return the order, shape (rows,), of an epoch (the first is 0) for each."""
+    seeds = list(dict.fromkeys(order for order in orders if isinstance(order, int)))
+    drawn = dict(zip(seeds, permutations(seeds, epoch, rows), strict=True)) if seeds else {}
+    plain = np.arange(rows)
+    return [plain if by is None else by.order(epoch, rows) if isinstance(by, Shuffles) else drawn[by] for by in orders]
 
 
 def _mix(word: NDArray[np.uint64], spare: NDArray[np.uint64]) -> None:

@@ -38,8 +38,10 @@ def schedule_factors(schedule: spec.Schedule, steps: NDArray[np.int64], *, total
             return np.power(schedule.gamma, epoch // schedule.every)
         case spec.Exponential():
             return np.power(schedule.gamma, epoch)
-        case spec.InverseScaling():
+        case spec.SklearnInverseScaling():
             return np.power(1.0 + schedule.start + epoch * schedule.rows, -schedule.power)
+        case spec.InverseScaling():
+            return np.power(1.0 + epoch, -schedule.power)
         case spec.Constant() | spec.ReduceOnPlateau():
             return np.ones_like(t)
 

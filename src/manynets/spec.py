@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from manynets.errors import OptionError, one_of
 from manynets.fields import check_bool, check_device, check_integer, check_number, check_option, made_plain, plain, plain_tuple
-from manynets.optimizers import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
+from manynets.optimizers import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop, SklearnAdam, SklearnSGD
+from manynets.renames import renamed
 
 __all__ = [
     "MLP",
@@ -194,24 +195,33 @@ class Exponential:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InverseScaling:
-    """lr is divided by (1 + rows seen)^power at the start of an epoch: lr / (1 + start + epoch * rows)^power.
+    """lr is divided by (1 + epochs made)^power at the start of an epoch: lr / (1 + epoch)^power."""
+
+    power: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_number(self, "power", 0, math.inf)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SklearnInverseScaling(InverseScaling):
+    """InverseScaling of scikit-learn's estimators, by rows in place of epochs: lr / (1 + start + epoch * rows)^power.
 
     rows: rows of an epoch. start: rows seen before this training. Source: scikit-learn's learning_rate="invscaling".
     """
 
-    power: float = 0.5
     rows: int = 1
     start: int = 0
 
     def __post_init__(self) -> None:
-        check_number(self, "power", 0, math.inf)
+        super().__post_init__()
         check_integer(self, "rows", 1)
         check_integer(self, "start", 0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReduceOnPlateau:
-    """lr is multiplied by factor once the watched loss has not fallen by min_gain for more than `patience` evaluations.
+    """lr is multiplied by factor once the watched loss has not fallen by min_delta for more than `patience` evaluations.
 
     The watched loss is that of validation, or of training where there is none.
     Source: torch.optim.lr_scheduler.ReduceLROnPlateau (threshold_mode="abs", cooldown 0).
@@ -219,13 +229,13 @@ class ReduceOnPlateau:
 
     factor: float = 0.1
     patience: int = 10
-    min_gain: float = 1e-4
+    min_delta: float = 1e-4
     min_lr: float = 0.0
 
     def __post_init__(self) -> None:
         check_number(self, "factor", 0, 1, open_low=True, open_high=True)
         check_integer(self, "patience", 0)
-        check_number(self, "min_gain", 0, math.inf)
+        check_number(self, "min_delta", 0, math.inf)
         check_number(self, "min_lr", 0, math.inf)
 
 
@@ -234,22 +244,22 @@ Schedule: TypeAlias = Constant | Cosine | OneCycle | Warmup | StepDecay | Expone
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
-    """Stop once the watched figure has not beaten its best by more than min_gain for `patience` evaluations in a row.
+    """Stop once the watched figure has not beaten its best by more than min_delta for `patience` evaluations in a row.
 
     The watched figure (`Recipe.watch`) is that of validation, or of training where there is none.
-    inclusive: a gain of exactly min_gain is enough.
+    inclusive: a gain of exactly min_delta is enough.
     factor: with a number, lr is multiplied by it and patience starts anew, instead of stopping, while lr is above min_lr.
     """
 
     patience: int = 10
-    min_gain: float = 0.0
+    min_delta: float = 0.0
     inclusive: bool = False
     factor: float | None = None
     min_lr: float = 0.0
 
     def __post_init__(self) -> None:
         check_integer(self, "patience", 1)
-        check_number(self, "min_gain", 0, math.inf)
+        check_number(self, "min_delta", 0, math.inf)
         check_bool(self, "inclusive")
         if self.factor is not None:
             check_number(self, "factor", 0, 1, open_low=True, open_high=True)
@@ -281,7 +291,8 @@ class Recipe:
     seed: of the initial weights, the order of rows, dropout and a validation split.
     device: "auto" (CUDA if there is one, else CPU), "cpu", "cuda" or "cuda:N".
     dtype: of weights and data; precision: "full", or "tf32" or "bf16" for the matrix products on CUDA.
-    gradient: "closed_form" (plain stacks), "autograd" (any module), "auto" (closed form where it applies).
+    gradient: how steps are made, with the same results up to rounding: "compiled" (the compiled core, on the CPU), "closed_form" (the
+        gradient written out in torch), "autograd" (any module); "auto" chooses by shape, batch size, dtype and device.
     """
 
     optimizer: Optimizer = dataclasses.field(default_factory=AdamW)
@@ -346,19 +357,21 @@ class Recipe:
 _CLASSES: dict[str, type] = {
     kind.__name__: kind for kind in (MLP, Recipe, EarlyStopping, *get_args(Optimizer), *get_args(Schedule))
 }
+_SKLEARN: dict[str, type] = {kind.__name__: kind for kind in (SklearnSGD, SklearnAdam, SklearnInverseScaling)}  # of the estimators
+_KINDS = _CLASSES | _SKLEARN
 
 
 def to_json(value: Any) -> dict[str, Any]:
     """Return a specification as a dict of JSON types, its class under "kind".
 
     >>> to_json(SGD(lr=0.1))
-    {'kind': 'SGD', 'lr': 0.1, 'momentum': 0.0, 'nesterov': False, 'weight_decay': 0.0, 'lr_in_velocity': False}
+    {'kind': 'SGD', 'lr': 0.1, 'momentum': 0.0, 'nesterov': False, 'weight_decay': 0.0}
     """
     kind = type(value).__name__
-    if _CLASSES.get(kind) is not type(value):
+    if _KINDS.get(kind) is not type(value):
         raise OptionError(f"{value!r} is no specification; one of {', '.join(_CLASSES)} was expected")
     out: dict[str, Any] = {"kind": kind}
-    for field in dataclasses.fields(_CLASSES[kind]):
+    for field in dataclasses.fields(_KINDS[kind]):
         item = getattr(value, field.name)
         if dataclasses.is_dataclass(item):
             item = to_json(item)
@@ -371,12 +384,20 @@ def to_json(value: Any) -> dict[str, Any]:
 def from_json(data: Mapping[str, Any]) -> Any:
     """Return the specification that `to_json` wrote; every name and value is checked, unknown ones are an OptionError.
 
+    The names of version 0.1 are read as those of today.
+
     >>> from_json({"kind": "SGD", "lr": 0.1})
-    SGD(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0, lr_in_velocity=False)
+    SGD(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0)
     """
     if not isinstance(data, Mapping):
         raise OptionError(f"a specification is {data!r}, but must be a JSON object with a 'kind'")
-    kind = _CLASSES[one_of(data.get("kind"), _CLASSES, what="kind of a specification")]
+    data = renamed(data)
+    name = data.get("kind")
+    kind = (
+        _SKLEARN[name]
+        if isinstance(name, str) and name in _SKLEARN
+        else _CLASSES[one_of(name, _CLASSES, what="kind of a specification")]
+    )
     names = [field.name for field in dataclasses.fields(kind)]
     arguments: dict[str, Any] = {}
     for key, item in data.items():

@@ -41,7 +41,7 @@ MISTAKES = [
     ("train digits --schedule cosine --warmup 2", "--warmup is 2.0"),
     ("train digits --epochs 2 --iterations 3", "one of the two"),
     ("train digits --validation 1", "--validation"),
-    ("train digits --min-gain 1", "--patience"),
+    ("train digits --min-delta 1", "--patience"),
     ("train digits --quantile 0.3", "--quantile is for --loss quantile only"),
     ("train houses.csv --target price --delta 2", "--delta is for --loss huber only"),
     ("train digits --device gpu", "--device"),

@@ -26,7 +26,7 @@ def results(folder: str = "here") -> list[dict[str, Any]]:
 
 
 def test_a_grid_by_seeds_and_folds(call: Call) -> None:
-    done = call("sweep", "moons", *SMALL, *GRID, "--seeds", "2", "--folds", "3", "--json")
+    done = call("sweep", "moons", *SMALL, *GRID, "--seeds", "2", "--cv", "3", "--json")
     assert done.code == 0, done.err
     rows = results()
     assert len(rows) == 6 * 2 * 3
@@ -61,7 +61,7 @@ def test_each_network_is_the_one_that_train_many_trains(call: Call) -> None:
     given = options(hidden="6", epochs=4)
     for row in results():
         chosen = {**given, "lr": float(row["lr"]), "seed": int(row["seed"])}
-        [expected] = mn.train_many(*whole, [(network_of(chosen), recipe_of(chosen, rows=len(data.X)))], folds=fold, progress=False)
+        [expected] = mn.train_many(*whole, [(network_of(chosen), recipe_of(chosen, rows=len(data.X)))], cv=fold, progress=False)
         assert float(row["score"]) == pytest.approx(expected.score, rel=1e-6)
     assert split_rows is not None
 
@@ -106,7 +106,7 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: p
                 if len(seen) == 6:
                     signal.raise_signal(signal.SIGINT)
 
-        return trained(problem, members, **{**more, "observers": [*more["observers"], watch]})
+        return trained(problem, members, **{**more, "callbacks": [*more["callbacks"], watch]})
 
     with monkeypatch.context() as patch:
         patch.setattr(many, "train_what_can", interrupting)
@@ -170,8 +170,8 @@ def test_the_grammar_of_a_grid() -> None:
         (("--grid", "lr=1,1"), "names a value twice"),
         (("--grid", "lr=1", "--grid", "lr=2"), "names lr twice"),
         (("--seeds", "0"), "--seeds is 0"),
-        (("--folds", "1"), "folds is 1"),
-        (("--validation", "0"), "give --folds N"),
+        (("--cv", "1"), "--cv is 1"),
+        (("--validation", "0"), "give --cv N"),
         (("--resume",), "is no sweep"),
         (("--halving", "--grid", "epochs=1,2"), "--halving divides the epochs"),
     ],

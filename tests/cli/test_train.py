@@ -15,7 +15,8 @@ import manynets as mn
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.data.split import deal_rows
 from manynets.errors import OptionError
-from manynets.spec import InverseScaling
+from manynets.optimizers import SklearnAdam, SklearnSGD
+from manynets.spec import SklearnInverseScaling
 from tests.cli.conftest import Call
 
 SMALL = ("--hidden", "8", "--epochs", "2")
@@ -136,7 +137,7 @@ def test_the_validation_figures_of_a_committee_are_of_networks_that_did_not_trai
     result = call("train", table, "--target", "kind", "--json", "-q", "--test-fraction", "0", *SMALL, "--seed", "2").json
     frame = pl.read_csv(table)
     model = mn.load(Path(result["run_dir"]) / "model.safetensors")
-    shares = np.stack([model.task.proba(one) for one in model.scores(frame)])  # type: ignore[attr-defined]
+    shares = np.stack([model.task.proba(one) for one in model.logits(frame)])  # type: ignore[attr-defined]
     codes = model.task.strata(model.task.encode(frame["kind"].to_numpy()))
     hits, loss = 0, 0.0
     for k, (_, held) in enumerate(deal_rows(120, 8, strata=codes, seed=2)):
@@ -150,9 +151,9 @@ def test_the_validation_figures_of_a_committee_are_of_networks_that_did_not_trai
 @pytest.mark.parametrize(
     ("given", "networks", "validated"),
     [
-        (["--networks", "1"], 1, 10),
-        (["--networks", "3", "--validation", "0.5"], 3, 48),
-        (["--networks", "3", "--validation", "0"], 3, None),
+        (["--n-networks", "1"], 1, 10),
+        (["--n-networks", "3", "--validation", "0.5"], 3, 48),
+        (["--n-networks", "3", "--validation", "0"], 3, None),
         (["--engine", "numpy"], 1, 10),
     ],
 )
@@ -163,9 +164,9 @@ def test_networks_and_validation(call: Call, table: Path, given: list[str], netw
 
 
 def test_no_networks_are_none(call: Call, table: Path) -> None:
-    done = call("train", table, "--target", "kind", "--networks", "0")
+    done = call("train", table, "--target", "kind", "--n-networks", "0")
     assert done.code == 2
-    assert "--networks is 0, but must be at least 1" in done.err
+    assert "--n-networks is 0, but must be at least 1" in done.err
     done = call("train", table, "--target", "kind", "--networks", "2", "--engine", "numpy")
     assert done.code == 2
     assert "networks is 2, but with engine='numpy' one network is trained" in done.err
@@ -229,8 +230,8 @@ def options(**given: Any) -> dict[str, Any]:
         ({}, mn.AdamW(lr=0.0015, weight_decay=0.1)),  # 1,000 rows: batches of 32
         ({"batch_size": 512}, mn.AdamW(lr=0.006, weight_decay=0.1)),
         ({"optimizer": "nadam", "lr": 0.1}, mn.NAdam(lr=0.1)),
-        ({"optimizer": "adam", "eps_hat": True}, mn.Adam(eps_hat=True)),
-        ({"optimizer": "sgd", "momentum": 0.5, "lr_in_velocity": True}, mn.SGD(momentum=0.5, lr_in_velocity=True)),
+        ({"optimizer": "adam", "eps_hat": True}, SklearnAdam()),
+        ({"optimizer": "sgd", "momentum": 0.5, "lr_in_velocity": True}, SklearnSGD(momentum=0.5)),
     ],
 )
 def test_every_field_of_an_optimizer_has_an_option(given: dict[str, Any], expected: object) -> None:
@@ -240,7 +241,7 @@ def test_every_field_of_an_optimizer_has_an_option(given: dict[str, Any], expect
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"schedule": "inverse-scaling", "lr_power": 0.25}, InverseScaling(power=0.25, rows=1000)),
+        ({"schedule": "inverse-scaling", "lr_power": 0.25}, SklearnInverseScaling(power=0.25, rows=1000)),
         ({"schedule": "constant"}, mn.Constant()),
         ({"schedule": "cosine", "warmup": 0.05, "lr_final": 0.1}, mn.Cosine(warmup=0.05, final=0.1)),
         (
@@ -251,8 +252,8 @@ def test_every_field_of_an_optimizer_has_an_option(given: dict[str, Any], expect
         ({"schedule": "step", "lr_every": 3, "lr_gamma": 0.5}, mn.StepDecay(every=3, gamma=0.5)),
         ({"schedule": "exponential", "lr_gamma": 0.5}, mn.Exponential(gamma=0.5)),
         (
-            {"schedule": "plateau", "lr_factor": 0.5, "lr_patience": 2, "lr_min_gain": 0.1, "lr_min": 1e-5},
-            mn.ReduceOnPlateau(factor=0.5, patience=2, min_gain=0.1, min_lr=1e-5),
+            {"schedule": "plateau", "lr_factor": 0.5, "lr_patience": 2, "lr_min_delta": 0.1, "lr_min": 1e-5},
+            mn.ReduceOnPlateau(factor=0.5, patience=2, min_delta=0.1, min_lr=1e-5),
         ),
     ],
 )
@@ -265,14 +266,14 @@ def test_every_field_of_recipe_and_mlp_has_an_option() -> None:
 
     fields = {field.name for kind in (mn.MLP, mn.Recipe) for field in dataclasses.fields(kind)} - {"stopping"}
     assert fields <= set(options())
-    stopping = {"patience": 4, "min_gain": 0.5, "inclusive": True, "stop_lr_factor": 0.2, "stop_min_lr": 1e-6}
+    stopping = {"patience": 4, "min_delta": 0.5, "inclusive": True, "stop_lr_factor": 0.2, "stop_min_lr": 1e-6}
     given = {"l1": 0.1, "l2": 0.2, "label_smoothing": 0.3, "clip_norm": 4.0, "shuffle": False, "keep": "last", "watch": "metric"}
     more = {"quantile": 0.9, "loss": "quantile", "dtype": "float64", "precision": "tf32", "gradient": "autograd"}
     recipe = recipe_of(options(**given, **more, iterations=9, evaluate_every=3, **stopping), rows=1000)
     for name, value in {**given, **more, "iterations": 9, "epochs": None, "evaluate_every": 3}.items():
         assert getattr(recipe, name) == value, name
     assert recipe_of(options(loss="huber", delta=2.0), rows=1000).delta == 2.0
-    assert recipe.stopping == mn.EarlyStopping(patience=4, min_gain=0.5, inclusive=True, factor=0.2, min_lr=1e-6)
+    assert recipe.stopping == mn.EarlyStopping(patience=4, min_delta=0.5, inclusive=True, factor=0.2, min_lr=1e-6)
     network = {"activation": "tanh", "input_dropout": 0.1, "batch_norm": True, "init": "orthogonal", "bias": False}
     spec = network_of(options(hidden="3,4", dropout="0.1,0.2", **network))
     assert spec == mn.MLP(hidden=(3, 4), dropout=(0.1, 0.2), **network)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import manynets as mn
 from manynets import rng
-from manynets.data.batches import Batches, Rows, normalisers, steps_per_epoch
+from manynets.data.batches import Batches, Rows, steps_per_epoch
 from manynets.data.check import as_matrix, as_row_numbers, as_weights, to_tensor
 from manynets.data.split import even_folds, split_rows
 from tests.tolerances import assert_close
@@ -114,13 +114,6 @@ def test_batches_are_the_permutation_cut(folds: str, size: int, merge: bool) -> 
         for k, (seed, mine, count) in enumerate(zip(seeds, own, counts, strict=True)):
             order = rng.permutation(seed, epoch, count)
             assert seen[k] == cut[k] == (order if mine is None else mine[order]).tolist()
-
-
-def test_the_weights_of_a_batch_by_hand() -> None:
-    share, rows, unbiased = normalisers(torch.tensor([[[2.0], [1.0], [1.0], [0.0]], [[0.0], [0.0], [0.0], [0.0]]]))
-    assert share[:, :, 0].tolist() == [[0.5, 0.25, 0.25, 0.0], [0.0, 0.0, 0.0, 0.0]]
-    assert rows.flatten().tolist() == [4.0, 1.0]
-    assert unbiased.flatten().tolist() == [3.0, 0.5]  # of four copies; of none: as of two
 
 
 @given(st.integers(2, 9), st.integers(0, 40), st.integers(0, 3), st.booleans())

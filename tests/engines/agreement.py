@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 import manynets as mn
 from manynets.datasets import toys
+from manynets.optimizers import SklearnSGD
 from manynets.spec import Activation, Optimizer
 from tests.tolerances import assert_close
 
@@ -21,8 +22,8 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
     mn.SGD(lr=0.1, weight_decay=0.01),
     mn.SGD(lr=0.05, momentum=0.9),
     mn.SGD(lr=0.05, momentum=0.9, nesterov=True),
-    mn.SGD(lr=0.05, momentum=0.9, lr_in_velocity=True),
-    mn.SGD(lr=0.05, momentum=0.9, nesterov=True, lr_in_velocity=True),
+    SklearnSGD(lr=0.05, momentum=0.9),
+    SklearnSGD(lr=0.05, momentum=0.9, nesterov=True),
     mn.Adam(lr=0.01, weight_decay=0.01),
     mn.AdamW(lr=0.01, weight_decay=0.1),
     mn.NAdam(lr=0.01, weight_decay=0.01),

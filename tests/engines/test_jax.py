@@ -41,7 +41,7 @@ def test_everything_a_recipe_has(jax: Any, name: str, loss: Any) -> None:
         l2=0.01,
         clip_norm=0.3,
         label_smoothing=0.1 if name == "xor" else 0.0,
-        stopping=mn.EarlyStopping(patience=3, min_gain=0.01),
+        stopping=mn.EarlyStopping(patience=3, min_delta=0.01),
         loss=loss,
         dtype="float64",
     )
@@ -74,7 +74,7 @@ def test_a_model_is_saved_and_loaded_like_any_other(jax: Any, tmp_path: Any) -> 
     X, y = toy("quadrants")
     model = train("jax", X, y, SPEC, mn.Recipe(epochs=2))
     model.save(tmp_path / "jax.safetensors")
-    np.testing.assert_array_equal(mn.load(tmp_path / "jax.safetensors").scores(X), model.scores(X))
+    np.testing.assert_array_equal(mn.load(tmp_path / "jax.safetensors").logits(X), model.logits(X))
 
 
 def test_a_divergence_is_told_to_the_step(jax: Any) -> None:

@@ -50,7 +50,7 @@ def test_everything_a_recipe_has(keras: Any, name: str, loss: Any) -> None:
         l2=0.01,
         clip_norm=0.3,
         label_smoothing=0.1 if name == "xor" else 0.0,
-        stopping=mn.EarlyStopping(patience=3, min_gain=0.01),
+        stopping=mn.EarlyStopping(patience=3, min_delta=0.01),
         loss=loss,
     )
     options = {"validation": 0.2, "sample_weight": np.linspace(0.1, 2, 300)}
@@ -85,7 +85,7 @@ def test_a_model_is_saved_and_loaded_like_any_other(keras: Any, tmp_path: Any) -
     X, y = toy("quadrants")
     model = train("keras", X, y, SPEC, mn.Recipe(epochs=2))
     model.save(tmp_path / "keras.safetensors")
-    np.testing.assert_array_equal(mn.load(tmp_path / "keras.safetensors").scores(X), model.scores(X))
+    np.testing.assert_array_equal(mn.load(tmp_path / "keras.safetensors").logits(X), model.logits(X))
 
 
 def test_a_divergence_is_told(keras: Any) -> None:

@@ -17,7 +17,8 @@ import manynets as mn
 from manynets.engines.numpy import backward, dropout_masks, forward
 from manynets.engines.optimizers import Numbers, start_state, update
 from manynets.nn.initial import initial_parameters
-from manynets.spec import InverseScaling, Optimizer
+from manynets.optimizers import SklearnAdam
+from manynets.spec import Optimizer, SklearnInverseScaling
 from manynets.tasks import find_task
 from manynets.tasks.losses import loss_for
 from tests.engines.agreement import ACTIVATIONS, CASES, OPTIMIZERS, assert_agree, toy, train
@@ -39,13 +40,13 @@ SCHEDULES = (
     mn.Warmup(steps=5),
     mn.StepDecay(every=2, gamma=0.5),
     mn.Exponential(gamma=0.8),
-    InverseScaling(power=0.3, rows=50),
-    mn.ReduceOnPlateau(patience=0, min_gain=0.5, factor=0.5),
+    SklearnInverseScaling(power=0.3, rows=50),
+    mn.ReduceOnPlateau(patience=0, min_delta=0.5, factor=0.5),
 )
 STOPPINGS = (
     None,
-    mn.EarlyStopping(patience=1, min_gain=0.02),
-    mn.EarlyStopping(patience=1, min_gain=0.3, factor=0.5, min_lr=1e-3, inclusive=True),
+    mn.EarlyStopping(patience=1, min_delta=0.02),
+    mn.EarlyStopping(patience=1, min_delta=0.3, factor=0.5, min_lr=1e-3, inclusive=True),
 )
 
 
@@ -138,14 +139,14 @@ def test_one_step_of_every_optimizer_is_torchs(optimizer: Optimizer) -> None:
     assert_close(numpy, torch, "float64")
 
 
-@pytest.mark.parametrize("eps_hat", [False, True])
-def test_adam_by_hand(eps_hat: bool) -> None:
+@pytest.mark.parametrize("kind", [mn.Adam, SklearnAdam])
+def test_adam_by_hand(kind: type[mn.Adam]) -> None:
     # w = 1, g = 0.5: m = 0.05, v = 0.00025, m_hat = 0.5, v_hat = 0.25; with eps 0.5 the step is 0.1 * 0.5 / (0.5 + 0.5) = 0.05,
     # and with eps before the correction 0.1 * 0.5 / ((sqrt(0.00025) + 0.5) / sqrt(0.001)) = 0.0030652...
-    adam = mn.Adam(lr=0.1, eps=0.5, eps_hat=eps_hat)
+    adam = kind(lr=0.1, eps=0.5)
     recipe, w = mn.Recipe(optimizer=adam), {"output.weight": np.ones((1, 1))}
     new, _ = update(recipe, w, {"output.weight": np.full((1, 1), 0.5)}, start_state(adam, w, np), Numbers(adam).next(0.1), np)
-    expected = 1 - 0.1 * 0.5 * np.sqrt(0.001) / (np.sqrt(0.00025) + 0.5) if eps_hat else 0.95
+    expected = 1 - 0.1 * 0.5 * np.sqrt(0.001) / (np.sqrt(0.00025) + 0.5) if kind is SklearnAdam else 0.95
     assert new["output.weight"].item() == pytest.approx(expected, abs=1e-12)
 
 
@@ -200,7 +201,7 @@ def test_two_steps_of_a_linear_model_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("inclusive", "entries"), [(False, 3), (True, 6)])
-def test_a_gain_of_exactly_min_gain_is_enough_where_that_is_asked(inclusive: bool, entries: int) -> None:
+def test_a_gain_of_exactly_min_delta_is_enough_where_that_is_asked(inclusive: bool, entries: int) -> None:
     X, y = toy("xor")
     stopping = mn.EarlyStopping(patience=2, inclusive=inclusive)  # with lr 0 every gain is exactly 0
     recipe = mn.Recipe(optimizer=mn.SGD(lr=0.0), epochs=6, batch_size=300, shuffle=False, stopping=stopping, dtype="float64")
@@ -247,18 +248,18 @@ def test_a_model_is_saved_and_loaded_like_any_other(tmp_path: Any) -> None:
     assert (numpy.spec, numpy.recipe, numpy.task) == (torch.spec, torch.recipe, torch.task)
     numpy.save(tmp_path / "numpy.safetensors")
     again = mn.load(tmp_path / "numpy.safetensors")
-    np.testing.assert_array_equal(again.scores(X), numpy.scores(X))
+    np.testing.assert_array_equal(again.logits(X), numpy.logits(X))
     np.testing.assert_array_equal(again.predict(X), numpy.predict(X))
     assert again.info["engine"] == "numpy"
     assert again.history == numpy.history
 
 
-def test_observers_see_the_same_events() -> None:
+def test_callbacks_see_the_same_events() -> None:
     X, y = toy("xor")
     recipe = mn.Recipe(epochs=3, batch_size=100, dtype="float64")
     seen: dict[str, list[Any]] = {"numpy": [], "torch": []}
     for engine, events in seen.items():
-        train(engine, X, y, mn.MLP(hidden=(4,)), recipe, observers=[events.append])
+        train(engine, X, y, mn.MLP(hidden=(4,)), recipe, callbacks=[events.append])
     names = {engine: [type(event).__name__ for event in events] for engine, events in seen.items()}
     assert names["numpy"][0] == "Started"
     assert names["numpy"][-1] == "Finished"

@@ -59,7 +59,7 @@ def make(folder: Path) -> None:
     for name, model in models.items():
         model.save(folder / f"{name}.safetensors")
         given = frame_input() if name == "table" else INPUT
-        expected[name] = {"scores": model.scores(given).tolist(), "predictions": model.predict(given).tolist()}
+        expected[name] = {"scores": model.logits(given).tolist(), "predictions": model.predict(given).tolist()}
     (folder / "expected.json").write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -35,7 +35,7 @@ from torch import nn
 
 import manynets as mn
 from manynets.cli import main
-from manynets.search.many import Result
+from manynets.search.many import Result, train_candidates
 
 __all__ = ["CASES", "CLI", "TICK", "Own", "copied", "many", "network_of", "result_of", "settled"]
 
@@ -96,7 +96,7 @@ def _training(folder: Path, xy: tuple[Any, Any], spec: Any, recipe: Mapping[str,
 
 def adam(folder: Path) -> Arguments:
     """Evaluates every 8 steps in epochs of 6, so that the state holds a log from the previous epoch."""
-    stopping = mn.EarlyStopping(patience=3, min_gain=0.002)
+    stopping = mn.EarlyStopping(patience=3, min_delta=0.002)
     recipe = {"optimizer": mn.Adam(lr=0.03), "epochs": 30, "batch_size": 8, "evaluate_every": 8, "stopping": stopping, "seed": 3}
     return _training(folder, data(1, "binary"), mn.MLP(hidden=(6,)), recipe, validation=0.25)
 
@@ -108,12 +108,12 @@ def folds(folder: Path) -> Arguments:
     recipe = {"optimizer": optimizer, "epochs": 5, "batch_size": 8, "l1": 1e-3, "l2": 1e-2, "seed": 11}
     weight = np.random.default_rng(2).uniform(0.2, 2.0, 62)
     xy = data(2, "regression", rows=62)
-    return _training(folder, xy, spec, recipe, networks=4, validation="folds", sample_weight=weight)
+    return _training(folder, xy, spec, recipe, n_networks=4, validation="folds", sample_weight=weight)
 
 
 def plateau(folder: Path) -> Arguments:
     """A separate weighted validation set; the learning rate drops both before and after the checkpoint."""
-    schedule = mn.ReduceOnPlateau(factor=0.5, patience=0, min_gain=0.05)
+    schedule = mn.ReduceOnPlateau(factor=0.5, patience=0, min_delta=0.05)
     recipe = {"optimizer": mn.NAdam(lr=0.08), "schedule": schedule, "epochs": 9, "batch_size": 16, "keep": "last"}
     X, y = data(4, "regression")
     apart = (*data(5, "regression", rows=20), np.random.default_rng(5).uniform(0.5, 1.5, 20))
@@ -169,9 +169,9 @@ def sgd(folder: Path) -> Arguments:
 
 def early(folder: Path) -> Arguments:
     """Eight networks that stop early at different times."""
-    stopping = mn.EarlyStopping(patience=2, min_gain=0.01)
+    stopping = mn.EarlyStopping(patience=2, min_delta=0.01)
     recipe = {"optimizer": mn.Adam(lr=0.05), "epochs": 30, "batch_size": 10, "stopping": stopping, "seed": 36}
-    return _training(folder, data(12, "regression", rows=64), mn.MLP(hidden=(4,)), recipe, networks=8, validation="folds")
+    return _training(folder, data(12, "regression", rows=64), mn.MLP(hidden=(4,)), recipe, n_networks=8, validation="folds")
 
 
 def estimator(folder: Path) -> tuple[Any, Any, Any]:
@@ -187,7 +187,7 @@ def estimator(folder: Path) -> tuple[Any, Any, Any]:
 def many(folder: Path) -> Arguments:
     """Return the arguments of `train_many`: one group finished, one in progress, one waiting; a candidate diverges, another fails."""
     common: dict[str, Any] = {"batch_size": 8, "device": "cpu"}
-    stopping = mn.EarlyStopping(patience=2, min_gain=0.02)
+    stopping = mn.EarlyStopping(patience=2, min_delta=0.02)
     candidates = [(mn.MLP(hidden=(5,)), mn.Recipe(optimizer=mn.Adam(lr=lr), epochs=3, **common)) for lr in (0.01, 0.05)]
     candidates += [
         (
@@ -203,7 +203,7 @@ def many(folder: Path) -> Arguments:
         "X": X,
         "y": y,
         "candidates": candidates,
-        "folds": 2,
+        "cv": 2,
         "validation": 0.2,
         "at_most": 4,
         "memory_limit": 1 << 30,
@@ -431,13 +431,13 @@ def _many(folder: Path) -> dict[str, Any]:
     told: list[Result] = []
     with _jumping():
         with _stopping(wanted, _kill), contextlib.suppress(_Enough):
-            mn.train_many(**many(folder), told=told.extend)
+            train_candidates(**many(folder), told=told.extend)
         known = {(one.candidate, one.fold): one for one in told}
         [part] = folder.iterdir()
         state = _keep_newest(part)
         with tempfile.TemporaryDirectory() as copy:
             shutil.copytree(folder, copy, dirs_exist_ok=True)
-            results = mn.train_many(**many(Path(copy)), resume=copy, known=known)
+            results = train_candidates(**many(Path(copy)), resume=copy, known=known)
     assert {one.stopped for one in told} >= {"done", "failed"}
     under_way = [[*divmod(int(number), 2)] for number in state.identity["networks"]]
     return {

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import manynets as mn
-from manynets.search.many import Result
+from manynets.search.many import Result, train_candidates
 from manynets.training.events import Evaluated
 from tests.cli.conftest import Call, call
 from tests.golden.make_runs import CASES, CLI, FOLDER, TICK, copied, estimator, many
@@ -115,7 +115,7 @@ def test_train_many_resumes_from_old_parts(tmp_path: Path) -> None:
         if isinstance(event, Evaluated):
             steps.append(event.step)
 
-    results = mn.train_many(**given, resume=tmp_path / "parts", known=known, observers=[watch], told=told.extend)
+    results = train_candidates(**given, resume=tmp_path / "parts", known=known, callbacks=[watch], told=told.extend)
     assert min(steps[:2]) > expected["step"]
     assert list(tmp_path.iterdir()) == []  # a finished part is removed
     assert {(one.candidate, one.fold) for one in told} == {(one.candidate, one.fold) for one in results} - set(known)

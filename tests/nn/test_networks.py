@@ -12,6 +12,7 @@ import torch
 import manynets as mn
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.initial import initial_parameters
+from manynets.nn.layers import normalisers
 from manynets.nn.population import Population, Shape
 from manynets.spec import Activation
 from tests.tolerances import assert_close
@@ -115,3 +116,10 @@ def test_sizes_that_are_none(bad: object) -> None:
         mn.network(mn.MLP(), in_features=bad, out_features=2)  # type: ignore[arg-type]
     with pytest.raises(mn.OptionError, match="out_features is"):
         mn.network(mn.MLP(), in_features=2, out_features=bad)  # type: ignore[arg-type]
+
+
+def test_the_weights_of_a_batch_by_hand() -> None:
+    share, rows, unbiased = normalisers(torch.tensor([[[2.0], [1.0], [1.0], [0.0]], [[0.0], [0.0], [0.0], [0.0]]]))
+    assert share[:, :, 0].tolist() == [[0.5, 0.25, 0.25, 0.0], [0.0, 0.0, 0.0, 0.0]]
+    assert rows.flatten().tolist() == [4.0, 1.0]
+    assert unbiased.flatten().tolist() == [3.0, 0.5]  # of four copies; of none: as of two

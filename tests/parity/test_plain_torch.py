@@ -150,4 +150,4 @@ def test_batch_norm_is_that_of_torch(data: tuple[np.ndarray, np.ndarray], gradie
     assert_close(model.members[0], state, "float32_run")
     expected.eval()
     with torch.no_grad():
-        assert_close(model.scores(data[0])[0], expected(torch.from_numpy(data[0])), "float32_run")
+        assert_close(model.logits(data[0])[0], expected(torch.from_numpy(data[0])), "float32_run")

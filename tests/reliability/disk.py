@@ -74,13 +74,13 @@ def training(folder: Path) -> int:
     """Train while the disk is full for some steps; return the warnings."""
     plain = fit()
 
-    def observer(event: Any) -> None:
+    def callback(event: Any) -> None:
         if isinstance(event, Advanced):
             leave(folder, 0 if 10 <= event.step < 30 else None)
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = fit(checkpoint=Checkpoint(folder=folder / "kept", every_steps=5), observers=[observer])
+        model = fit(checkpoint=Checkpoint(folder=folder / "kept", every_steps=5), callbacks=[callback])
     assert all("training goes on, and what was written before is kept" in str(entry.message) for entry in caught)
     assert all(np.array_equal(value, plain.members[0][name]) for name, value in model.members[0].items())
     assert newest_checkpoint(folder / "kept")[1].step == 40

@@ -39,7 +39,7 @@ SCHEDULES: list[Any] = [
     mn.StepDecay(every=2),
     mn.Exponential(),
     mn.InverseScaling(),
-    mn.ReduceOnPlateau(patience=1, min_gain=0.05),
+    mn.ReduceOnPlateau(patience=1, min_delta=0.05),
 ]
 
 
@@ -124,14 +124,14 @@ def draw(number: int) -> Draw:
 
 
 def run_with(
-    drawn: Draw, *, checkpoint: Checkpoint | None = None, resume: str | Path | None = None, observers: Sequence[Any] = ()
+    drawn: Draw, *, checkpoint: Checkpoint | None = None, resume: str | Path | None = None, callbacks: Sequence[Any] = ()
 ) -> list[Outcome]:
     """Train a draw, with checkpoints or from one."""
     members = drawn.make()
     keeper = None
     if checkpoint is not None or resume is not None:
         keeper = Checkpoints(drawn.problem, members, checkpoint=checkpoint, resume=resume, system=SYSTEM)
-    return Run(drawn.problem, members, keeper=keeper, observers=observers).run()
+    return Run(drawn.problem, members, keeper=keeper, callbacks=callbacks).run()
 
 
 def assert_same_bits(actual: Sequence[Outcome], expected: Sequence[Outcome], what: str) -> None:

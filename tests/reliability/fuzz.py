@@ -239,7 +239,7 @@ def load_model(path: Path) -> None:
     """Load a model and use it: whatever loads must predict a row of finite or at least well-shaped scores."""
     model = mn.load(path)
     if model.in_features <= 10_000:
-        scores = model.scores(np.zeros((2, model.in_features)))
+        scores = model.logits(np.zeros((2, model.in_features)))
         assert scores.shape == (model.size, 2, model.task.outputs)
 
 

@@ -32,7 +32,7 @@ FILES = {"results.csv", "curves.jsonl", "sweep.json", "best", "lr.png", "paralle
 GRID = ("--grid", "lr=1e-3:1e-1:log:4", "--grid", "dropout=0,0.2", "--points", "400", "--batch-size", "16", "-q")
 KINDS = {
     "seeds": ("moons", "--hidden", "8", "--epochs", "40", "--seeds", "2", "--at-most", "5", *GRID),
-    "folds": ("circles", "--hidden", "6,6", "--epochs", "20", "--folds", "2", "--batch-norm", "--at-most", "6", *GRID),
+    "folds": ("circles", "--hidden", "6,6", "--epochs", "20", "--cv", "2", "--batch-norm", "--at-most", "6", *GRID),
     "halving": ("moons", "--hidden", "8", "--epochs", "36", "--halving", "--at-most", "3", "--optimizer", "nadam", *GRID),
 }
 

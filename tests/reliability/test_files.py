@@ -57,7 +57,7 @@ def test_case_56_files_of_every_released_version_load(file: Path) -> None:
     expected = json.loads((file.parent / "expected.json").read_text(encoding="utf-8"))[file.stem]
     model = mn.load(file)
     given = frame_input() if file.stem == "table" else INPUT
-    np.testing.assert_allclose(model.scores(given), expected["scores"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.logits(given), expected["scores"], rtol=1e-5, atol=1e-6)
     predictions = model.predict(given)
     if predictions.dtype.kind == "f":
         np.testing.assert_allclose(predictions, expected["predictions"], rtol=1e-5, atol=1e-6)

@@ -101,7 +101,7 @@ def test_a_model_of_one_class_is_saved_and_loaded(label: Any, networks: int, tmp
         figures = model.evaluate(X, y)
         assert (figures["accuracy"], figures["confusion"]) == (1.0, [[60]])
     assert loaded.task == estimator.model_.task
-    assert np.array_equal(loaded.scores(X), estimator.model_.scores(X))
+    assert np.array_equal(loaded.logits(X), estimator.model_.logits(X))
 
 
 # --------------------------------------------------------------------------------------------------------- the command line

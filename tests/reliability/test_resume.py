@@ -129,7 +129,7 @@ def test_another_thread_count_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_checkpoint_of_the_end_gives_the_model_at_once(tmp_path: Path) -> None:
     plain = fit(checkpoint=Checkpoint(folder=tmp_path))
     events: list[Any] = []
-    again = fit(resume=tmp_path, observers=[events.append])
+    again = fit(resume=tmp_path, callbacks=[events.append])
     assert again.history == plain.history
     assert [type(event).__name__ for event in events] == ["Started", "Finished"]
 

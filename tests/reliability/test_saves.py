@@ -226,7 +226,7 @@ def test_case_38_a_folder_that_is_not_writable_is_told_before_epoch_1() -> None:
     try:
         for place in (folder, folder / "run"):
             with as_nobody(), pytest.raises(PermissionError, match="checkpoints cannot be written") as caught:
-                fit(checkpoint=Checkpoint(folder=place), observers=[events.append])
+                fit(checkpoint=Checkpoint(folder=place), callbacks=[events.append])
             assert caught.value.filename == str(place)
         with as_nobody(), pytest.raises(PermissionError) as caught:
             fit().save(folder / "model")
@@ -242,7 +242,7 @@ def test_a_disk_without_space_is_told_before_epoch_1(tmp_path: Path, monkeypatch
     monkeypatch.setattr(module.shutil, "disk_usage", lambda place: usage._replace(free=100))
     events: list[Any] = []
     with pytest.raises(OSError, match=r"No space left on device: checkpoints need [\d,]+ bytes") as caught:
-        fit(checkpoint=Checkpoint(folder=tmp_path), observers=[events.append])
+        fit(checkpoint=Checkpoint(folder=tmp_path), callbacks=[events.append])
     assert (caught.value.errno, caught.value.filename, events) == (errno.ENOSPC, str(tmp_path), [])
 
 

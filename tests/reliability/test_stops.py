@@ -33,30 +33,30 @@ def fit(**more: Any) -> mn.Model:
 
 
 def after(step: int, number: int = signal.SIGINT, *, kind: type = Advanced) -> Callable[[Any], None]:
-    """Return an observer that sends this process a signal once that many steps were made."""
+    """Return a callback that sends this process a signal once that many steps were made."""
 
-    def observer(event: Any) -> None:
+    def callback(event: Any) -> None:
         if isinstance(event, kind) and event.step >= step and not sent:
             sent.append(step)
             signal.raise_signal(number)
 
     sent: list[int] = []
-    return observer
+    return callback
 
 
 # ----------------------------------------------------------------------------------------------------------------- in Python
 
 
 def at_the_start(event: Any) -> None:
-    """An observer that sends this process a signal before the first step."""
+    """A callback that sends this process a signal before the first step."""
     if isinstance(event, Started):
         signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("more", [{}, {"networks": 3}, {"networks": 3, "validation": "folds"}])
+@pytest.mark.parametrize("more", [{}, {"n_networks": 3}, {"n_networks": 3, "validation": "folds"}])
 def test_case_33_an_interrupt_before_the_first_step(more: dict[str, Any]) -> None:
     with pytest.warns(mn.InterruptedWarning, match="interrupted after 0 steps"):
-        model = mn.train(X, Y, SPEC, RECIPE, progress=False, observers=[at_the_start], **more)
+        model = mn.train(X, Y, SPEC, RECIPE, progress=False, callbacks=[at_the_start], **more)
     assert set(model.info["stopped"]) == {"interrupted"}
     assert model.history == {}
     assert np.isfinite(model.predict(X)).all()
@@ -78,7 +78,7 @@ def test_case_33_an_interrupt_before_the_first_step_of_an_estimator(more: dict[s
 def test_case_33_an_interrupt_keeps_the_best_weights(step: int) -> None:
     plain = fit()
     with pytest.warns(mn.InterruptedWarning, match=r"training was interrupted after \d+ steps; the best weights so far were kept"):
-        model = fit(observers=[after(step)])
+        model = fit(callbacks=[after(step)])
     assert model.info["stopped"] == ["interrupted"]
     made = model.history["step"][-1]
     assert step <= made < 60
@@ -91,7 +91,7 @@ def test_case_33_an_interrupt_keeps_the_best_weights(step: int) -> None:
 def test_the_handlers_come_back() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.warns(mn.InterruptedWarning):
-        fit(observers=[after(5)])
+        fit(callbacks=[after(5)])
     fit()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
@@ -103,7 +103,7 @@ def test_a_second_interrupt_stops_at_once() -> None:
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        fit(observers=[twice])
+        fit(callbacks=[twice])
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -112,7 +112,7 @@ def test_a_second_interrupt_stops_at_once() -> None:
 def test_interrupted_and_resumed_is_never_interrupted(step: int, kind: type, tmp_path: Path) -> None:
     plain = fit()
     with pytest.warns(mn.InterruptedWarning):
-        stopped = fit(checkpoint=Checkpoint(folder=tmp_path), observers=[after(step, kind=kind)])
+        stopped = fit(checkpoint=Checkpoint(folder=tmp_path), callbacks=[after(step, kind=kind)])
     assert stopped.info["stopped"] == ["interrupted"]
     assert len(checkpoint_files(tmp_path)) == 1
     resumed = fit(checkpoint=Checkpoint(folder=tmp_path), resume=tmp_path)
@@ -126,7 +126,7 @@ def test_sigterm_has_a_checkpoint_written_and_takes_its_course(tmp_path: Path) -
     before = signal.signal(signal.SIGTERM, lambda number, frame: caught.append(number))
     try:
         with pytest.warns(mn.InterruptedWarning):
-            fit(checkpoint=Checkpoint(folder=tmp_path), observers=[after(12, signal.SIGTERM)])
+            fit(checkpoint=Checkpoint(folder=tmp_path), callbacks=[after(12, signal.SIGTERM)])
     finally:
         signal.signal(signal.SIGTERM, before)
     assert caught == [signal.SIGTERM]
@@ -178,12 +178,12 @@ def call(*words: str) -> int:
     return ended.value.code
 
 
-def observed(monkeypatch: pytest.MonkeyPatch, observer: Callable[[Any], None]) -> None:
+def observed(monkeypatch: pytest.MonkeyPatch, callback: Callable[[Any], None]) -> None:
     """Have the command's training watched."""
     import manynets.cli.fit as module
 
     train = mn.train
-    monkeypatch.setattr(module.manynets, "train", lambda *args, **more: train(*args, **more, observers=[observer]))
+    monkeypatch.setattr(module.manynets, "train", lambda *args, **more: train(*args, **more, callbacks=[callback]))
 
 
 @pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")])

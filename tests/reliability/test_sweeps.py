@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import manynets as mn
-from manynets.search.many import Result
+from manynets.search.many import Result, train_candidates
 from manynets.training import loop
 from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from manynets.training.events import Advanced, Evaluated
@@ -30,7 +30,7 @@ Y = (X[:, 0] + X[:, 1] ** 2 > 0.5).astype(np.int64)
 def tries() -> list[tuple[mn.MLP, mn.Recipe]]:
     """Networks of several groups: optimizers, schedules, dropout, batch norm, early stopping, one that diverges, one that cannot be."""
     small = {"epochs": 5, "batch_size": 16}
-    stopping = mn.EarlyStopping(patience=1, min_gain=0.02)
+    stopping = mn.EarlyStopping(patience=1, min_delta=0.02)
     out: list[tuple[mn.MLP, mn.Recipe]] = [
         (mn.MLP(hidden=(6,), dropout=p), mn.Recipe(optimizer=mn.Adam(lr=lr), seed=seed, schedule=mn.OneCycle(), **small))
         for p in (0.0, 0.3)
@@ -54,7 +54,7 @@ class Killed(BaseException):
 
 
 def run(**more: Any) -> list[Result]:
-    return mn.train_many(X, Y, tries(), folds=2, validation=0.2, at_most=3, progress=False, **more)
+    return train_candidates(X, Y, tries(), cv=2, validation=0.2, at_most=3, progress=False, **more)
 
 
 def assert_same(found: Sequence[Result], wanted: Sequence[Result]) -> None:
@@ -82,12 +82,12 @@ def whole() -> list[Result]:
 def killed_after(events: int) -> Callable[[Any], None]:
     left = [events]
 
-    def observer(event: Any) -> None:
+    def callback(event: Any) -> None:
         left[0] -= 1
         if left[0] == 0:
             raise Killed
 
-    return observer
+    return callback
 
 
 @pytest.mark.parametrize("every", [{"every_steps": 1}, {"every_steps": 7}, {"every_epochs": 1}, {"every_seconds": 0.001}])
@@ -102,7 +102,7 @@ def test_killed_again_and_again(every: dict[str, Any], whole: list[Result], tmp_
                 resume=tmp_path / "parts" if kills else None,
                 known=known,
                 told=lambda found: known.update({(one.candidate, one.fold): one for one in found}),
-                observers=[killed_after(moment)],
+                callbacks=[killed_after(moment)],
             )
         except Killed:
             kills += 1
@@ -131,7 +131,7 @@ def test_at_most_the_steps_since_the_last_checkpoint_are_lost(moment: int, tmp_p
 
     keep = Checkpoint(folder=tmp_path, every_steps=5)
     with pytest.raises(Killed):
-        mn.train_many(X, Y, many, progress=False, checkpoint=keep, observers=[watch, stop])
+        mn.train_many(X, Y, many, progress=False, checkpoint=keep, callbacks=[watch, stop])
     [part] = tmp_path.iterdir()
     newest = int(checkpoint_files(part)[0].stem.removeprefix("step-"))
     assert seen[-1] - 5 <= newest <= seen[-1]
@@ -157,7 +157,7 @@ def test_a_stop_writes_a_checkpoint_and_is_gone_on_from(number: int, whole: list
     known: dict[tuple[int, int], Result] = {}
     try:
         with pytest.warns(mn.InterruptedWarning):
-            stopped = run(checkpoint=Checkpoint(folder=tmp_path), observers=[once])
+            stopped = run(checkpoint=Checkpoint(folder=tmp_path), callbacks=[once])
     finally:
         signal.signal(signal.SIGTERM, before)
     assert caught == ([signal.SIGTERM] if number == signal.SIGTERM else [])
@@ -170,7 +170,7 @@ def test_a_stop_writes_a_checkpoint_and_is_gone_on_from(number: int, whole: list
 
 def test_without_resume_an_earlier_training_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(Killed):
-        run(checkpoint=Checkpoint(folder=tmp_path, every_steps=1), observers=[killed_after(5)])
+        run(checkpoint=Checkpoint(folder=tmp_path, every_steps=1), callbacks=[killed_after(5)])
     with pytest.raises(mn.OptionError, match="holds checkpoints of an earlier training; go on from them with resume="):
         run(checkpoint=Checkpoint(folder=tmp_path))
     [part] = tmp_path.iterdir()
@@ -182,7 +182,7 @@ def test_without_resume_an_earlier_training_is_not_overwritten(tmp_path: Path) -
 
 def test_other_data_have_other_parts(tmp_path: Path) -> None:
     with pytest.raises(Killed):
-        run(checkpoint=Checkpoint(folder=tmp_path, every_steps=1), observers=[killed_after(5)])
+        run(checkpoint=Checkpoint(folder=tmp_path, every_steps=1), callbacks=[killed_after(5)])
     other = mn.train_many(X, 1 - Y, tries()[:2], progress=False, resume=tmp_path)
     assert_same(other, mn.train_many(X, 1 - Y, tries()[:2], progress=False))
 
@@ -198,7 +198,7 @@ GRID = ("--grid", "lr=1e-3:1e-1:log:3", "--grid", "dropout=0,0.2", "--seeds", "2
     [
         (signal.SIGINT, ("--halving",)),
         (signal.SIGKILL, ("--halving",)),
-        (signal.SIGKILL, ("--folds", "2", "--validation", "0.2", "--patience", "2")),
+        (signal.SIGKILL, ("--cv", "2", "--validation", "0.2", "--patience", "2")),
     ],
 )
 def test_a_sweep_stopped_in_mid_group(
@@ -247,7 +247,7 @@ def test_the_best_model_of_a_sweep_goes_on_too(call: Call, monkeypatch: pytest.M
     made: list[int] = []
 
     def train(*args: Any, **more: Any) -> mn.Model:
-        def observer(event: Any) -> None:
+        def callback(event: Any) -> None:
             if isinstance(event, Advanced):
                 made.append(event.step)
                 if event.step > 20 and len(made) < 10**6 and not stopped:
@@ -255,7 +255,7 @@ def test_the_best_model_of_a_sweep_goes_on_too(call: Call, monkeypatch: pytest.M
                     raise Killed
 
         resumed.append(more["resume"])
-        return trained(*args, **more, observers=[observer])
+        return trained(*args, **more, callbacks=[callback])
 
     trained, stopped, resumed = mn.train, [], []
     monkeypatch.setattr(module.manynets, "train", train)
@@ -318,5 +318,5 @@ def test_a_few_results_are_dataclasses() -> None:
     """`known` is made by hand, from what was written down."""
     [one] = mn.train_many(X, Y, tries()[:1], progress=False)
     bare = Result(candidate=0, fold=0, spec=one.spec, recipe=one.recipe, task=one.task, stopped="done", score=one.score)
-    assert mn.train_many(X, Y, tries()[:1], progress=False, known={(0, 0): bare}) == [bare]
+    assert train_candidates(X, Y, tries()[:1], progress=False, known={(0, 0): bare}) == [bare]
     assert dataclasses.is_dataclass(bare)

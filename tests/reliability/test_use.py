@@ -21,10 +21,10 @@ def test_case_12_thirty_two_threads_predict_with_one_model(tmp_path: Path) -> No
     trained.save(tmp_path / "model")
     model = mn.load(tmp_path / "model")
     parts = [X[k : k + 1 + 7 * k] for k in range(32)]
-    serial = [trained.scores(part).tobytes() for part in parts]
+    serial = [trained.logits(part).tobytes() for part in parts]
     with ThreadPoolExecutor(32) as pool:
         for _ in range(10):
-            assert list(pool.map(lambda part: model.scores(part).tobytes(), parts)) == serial
+            assert list(pool.map(lambda part: model.logits(part).tobytes(), parts)) == serial
 
 
 def resident() -> int:

@@ -85,7 +85,7 @@ def test_what_goes_wrong_in_a_process_is_named_and_the_rest_is_complete() -> Non
     ]
     problem, members = problem_and_members([mn.MLP(hidden=(4,))] * 3, recipes)
     events: list[Event] = []
-    found = train_in_processes(problem, members, n_jobs=2, observers=[events.append])
+    found = train_in_processes(problem, members, n_jobs=2, callbacks=[events.append])
     assert [type(result) for result in found] == [Outcome, Failure, Outcome]
     assert [result.number for result in found] == [0, 1, 2]
     assert "squared_error" in str(found[1].error)  # type: ignore[union-attr]

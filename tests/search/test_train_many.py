@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import manynets as mn
 from manynets.datasets import load
 from manynets.search import many
-from manynets.search.many import Result
+from manynets.search.many import Result, train_candidates
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Started
 from tests.tolerances import assert_close
 
@@ -57,7 +57,7 @@ def candidates_for(count: int, *, dtype: str, labels: bool, seed: int = 0, rows:
             l2=float(r.choice([0.0, 1e-2])),
             label_smoothing=float(r.choice([0.0, 0.1])) if labels else 0.0,
             clip_norm=[None, 0.5][int(r.integers(2))],
-            stopping=[None, mn.EarlyStopping(patience=1, min_gain=0.3)][int(r.integers(2))],
+            stopping=[None, mn.EarlyStopping(patience=1, min_delta=0.3)][int(r.integers(2))],
             keep=["best", "last"][int(r.integers(2))],  # type: ignore[arg-type]
             gradient=["auto", "autograd"][int(r.integers(2))],  # type: ignore[arg-type]
             seed=int(r.integers(0, 5)),
@@ -126,7 +126,7 @@ def test_any_candidates_on_any_folds(seed: int, weighted: bool, validated: bool,
     weights = r.uniform(0.1, 2.0, (6, 120)) if weighted else None
     folds = [(r.choice(120, int(r.integers(80, 121)), replace=bool(r.random() < 0.5)), r.choice(120, 20)) for _ in range(2)]
     validation = 0.25 if validated else None
-    results = mn.train_many(X, y, candidates, folds=folds, weights=weights, validation=validation, progress=False)
+    results = mn.train_many(X, y, candidates, cv=folds, sample_weight=weights, validation=validation, progress=False)
     assert [(result.candidate, result.fold) for result in results] == list(itertools.product(range(6), range(2)))
     for result in results:
         train, test = folds[result.fold]
@@ -149,17 +149,17 @@ def test_folds_by_number_by_splitter_and_by_mask() -> None:
     from sklearn.model_selection import GroupKFold, StratifiedKFold
 
     groups = np.arange(60) // 6
-    by_splitter = mn.train_many(DATA, CLASSES, [(NET, QUICK)], folds=GroupKFold(3), groups=groups, progress=False)
+    by_splitter = mn.train_many(DATA, CLASSES, [(NET, QUICK)], cv=GroupKFold(3), groups=groups, progress=False)
     pairs = list(GroupKFold(3).split(DATA, CLASSES, groups))
     masks = [(np.isin(np.arange(60), train), np.isin(np.arange(60), test)) for train, test in pairs]
-    by_mask = mn.train_many(DATA, CLASSES, [(NET, QUICK)], folds=masks, progress=False)
+    by_mask = mn.train_many(DATA, CLASSES, [(NET, QUICK)], cv=masks, progress=False)
     assert [a.score for a in by_splitter] == [b.score for b in by_mask]
     assert len({a.loss for a in by_splitter}) == 3
     dealt = many.folds_of(4, DATA, CLASSES, None, total=60, strata=CLASSES)
     assert np.array_equal(np.sort(np.concatenate([test for _, test in dealt])), np.arange(60))
     shares = [np.bincount(CLASSES[test], minlength=3) for _, test in dealt]
     assert np.ptp(shares, axis=0).max() <= 1
-    assert len(mn.train_many(DATA, CLASSES, [(NET, QUICK)], folds=StratifiedKFold(2), progress=False)) == 2
+    assert len(mn.train_many(DATA, CLASSES, [(NET, QUICK)], cv=StratifiedKFold(2), progress=False)) == 2
     one = mn.train_many(DATA, CLASSES, [(NET, QUICK)], progress=False)
     assert len(one) == 1
     assert np.isnan(one[0].score)
@@ -170,7 +170,7 @@ def test_a_frame_is_encoded_by_its_training_rows() -> None:
 
     frame = pl.DataFrame({"a": DATA[:, 0], "b": [["x", "y", "z"][i % 3] for i in range(60)], "c": DATA[:, 1]})
     fold = (np.arange(40), np.arange(40, 60))
-    [result] = mn.train_many(frame, CLASSES, [(NET, QUICK)], folds=[fold], progress=False)
+    [result] = mn.train_many(frame, CLASSES, [(NET, QUICK)], cv=[fold], progress=False)
     model = mn.train(frame[fold[0]], CLASSES[fold[0]], NET, QUICK, task=result.task, progress=False)
     assert_same(result, model, "float64")
     assert_close(result.score, model.evaluate(frame[fold[1]], CLASSES[fold[1]])["accuracy"], "float64")
@@ -194,7 +194,7 @@ def test_what_fails_is_named_and_the_rest_is_complete(monkeypatch: pytest.Monkey
 
     monkeypatch.setitem(many.train_what_can.__globals__, "Run", Small)
     tries = [good, diverges, unfit, no_loss, greedy, good]
-    results = mn.train_many(DATA, CLASSES, tries, folds=2, progress=False)
+    results = mn.train_many(DATA, CLASSES, tries, cv=2, progress=False)
     by_candidate = [results[i : i + 2] for i in range(0, 12, 2)]
     assert [result.stopped for pair in by_candidate for result in pair] == (
         ["done"] * 2 + ["diverged"] * 2 + ["failed"] * 6 + ["done"] * 2
@@ -205,7 +205,7 @@ def test_what_fails_is_named_and_the_rest_is_complete(monkeypatch: pytest.Monkey
     assert "huber" in str(by_candidate[3][0].error)
     assert isinstance(by_candidate[4][0].error, MemoryError)
     assert by_candidate[4][0].model is None
-    expected = mn.train_many(DATA, CLASSES, [good], folds=2, progress=False)
+    expected = mn.train_many(DATA, CLASSES, [good], cv=2, progress=False)
     for pair in (by_candidate[0], by_candidate[5]):
         assert [result.loss for result in pair] == pytest.approx([result.loss for result in expected], rel=1e-12)
 
@@ -213,14 +213,14 @@ def test_what_fails_is_named_and_the_rest_is_complete(monkeypatch: pytest.Monkey
 def test_a_memory_limit_splits_and_changes_nothing() -> None:
     tries = [(NET, dataclasses.replace(QUICK, seed=seed)) for seed in range(5)]
     told: list[int] = []
-    whole = mn.train_many(DATA, CLASSES, tries, folds=2, progress=False)
-    parts = mn.train_many(
-        DATA, CLASSES, tries, folds=2, progress=False, memory_limit=1, told=lambda results: told.append(len(results))
+    whole = mn.train_many(DATA, CLASSES, tries, cv=2, progress=False)
+    parts = train_candidates(
+        DATA, CLASSES, tries, cv=2, progress=False, memory_limit=1, told=lambda results: told.append(len(results))
     )
     assert told == [1] * 10
     assert [result.loss for result in parts] == pytest.approx([result.loss for result in whole], rel=1e-12)
     told.clear()
-    mn.train_many(DATA, CLASSES, tries, folds=2, progress=False, at_most=4, told=lambda results: told.append(len(results)))
+    train_candidates(DATA, CLASSES, tries, cv=2, progress=False, at_most=4, told=lambda results: told.append(len(results)))
     assert told == [3, 3, 4]
 
 
@@ -236,9 +236,9 @@ def test_a_divergence_that_no_other_candidate_sees() -> None:
 def test_events_tell_one_story_of_several_groups() -> None:
     events: list[Event] = []
     tries = [(NET, QUICK), (mn.MLP(hidden=(5,)), QUICK), (NET, dataclasses.replace(QUICK, dtype="float32", epochs=1))]
-    mn.train_many(DATA, CLASSES, tries, folds=2, progress=False, observers=[events.append])
+    mn.train_many(DATA, CLASSES, tries, cv=2, progress=False, callbacks=[events.append])
     assert isinstance(events[0], Started)
-    assert events[0].networks == 6
+    assert events[0].n_networks == 6
     assert [type(event) for event in events].count(Started) == [type(event) for event in events].count(Finished) == 1
     steps = [event.step for event in events if isinstance(event, Advanced)]
     assert steps == sorted(steps)
@@ -259,12 +259,12 @@ def test_progress_shows_networks_alive_the_best_and_the_time_left(capsys: pytest
     [
         ({"candidates": []}, "candidates is empty"),
         ({"candidates": [NET]}, "candidate 0 is MLP"),
-        ({"folds": 1}, "folds is 1, but must be a whole number from 2 to 60"),
-        ({"folds": [np.arange(3)]}, "fold 0 is"),
-        ({"folds": [([60], [0])]}, "fold 0 lists row 60"),
-        ({"folds": []}, "folds is empty"),
-        ({"folds": [([], [0])]}, "no training rows"),
-        ({"weights": np.ones((3, 60))}, r"weights has shape \(3, 60\)"),
+        ({"cv": 1}, "cv is 1, but must be a whole number from 2 to 60"),
+        ({"cv": [np.arange(3)]}, "fold 0 is"),
+        ({"cv": [([60], [0])]}, "fold 0 lists row 60"),
+        ({"cv": []}, "cv is empty"),
+        ({"cv": [([], [0])]}, "no training rows"),
+        ({"sample_weight": np.ones((3, 60))}, r"sample_weight has shape \(3, 60\)"),
         ({"validation": [1, 2]}, "validation is"),
         ({"y": CLASSES[:50]}, "X has 60 rows and y has 50"),
     ],

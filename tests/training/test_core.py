@@ -6,6 +6,7 @@ import ctypes
 import dataclasses
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,11 +17,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from manynets import rng, spec
+from manynets import core, rng, spec
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.population import Population, Shape
 from manynets.optim import Update, optimizer_for, step_coefficients
-from manynets.training.steppers import core
+from manynets.optimizers import SklearnAdam, SklearnSGD
 from tests.tolerances import assert_close
 
 pytestmark = pytest.mark.skipif(core.load() is None, reason="there is no compiled core")
@@ -127,7 +128,7 @@ def coefficients(data: Data) -> Any:
             out[:, 1] = 1 - beta2**t
             out[:, 2] = rates * following / (1 - product * following)
         else:
-            hat = np.array([getattr(one, "eps_hat", False) for one in case.optimizers[:k]])
+            hat = np.array([isinstance(one, SklearnAdam) for one in case.optimizers[:k]])
             root = np.sqrt(1 - beta2**t)
             out[:, 0] = rates * np.where(hat, root, 1) / (1 - beta1**t)
             out[:, 1] = np.where(hat, 1, root)
@@ -214,7 +215,7 @@ def run(
             state=(ctypes.c_void_p * 2)(*[address(one) for one in state]),
             optimizer=OPTIMIZERS.index(type(case.optimizers[0])),
             nesterov=getattr(case.optimizers[0], "nesterov", False),
-            lr_in_velocity=getattr(case.optimizers[0], "lr_in_velocity", False),
+            lr_in_velocity=isinstance(case.optimizers[0], SklearnSGD),
             **{name: address(array) for name, array in (kept | now).items()},
         )
         if evaluate:
@@ -407,9 +408,9 @@ def test_losses_in_single_precision(loss: str) -> None:
         [spec.SGD(lr=0.1, weight_decay=0.1), spec.SGD(lr=0.2), spec.SGD(lr=0.1)],
         [spec.SGD(lr=0.1, momentum=0.9), spec.SGD(lr=0.1, momentum=0.5, weight_decay=0.1), spec.SGD(lr=0.1, momentum=0.8)],
         [spec.SGD(lr=0.1, momentum=0.9, nesterov=True)] * 3,
-        [spec.SGD(lr=0.1, momentum=0.9, lr_in_velocity=True)] * 3,
-        [spec.SGD(lr=0.1, momentum=0.9, lr_in_velocity=True, nesterov=True)] * 3,
-        [spec.Adam(lr=0.02, weight_decay=0.1), spec.Adam(lr=0.02, eps_hat=True), spec.Adam(lr=0.01, betas=(0.5, 0.9), eps=1e-4)],
+        [SklearnSGD(lr=0.1, momentum=0.9)] * 3,
+        [SklearnSGD(lr=0.1, momentum=0.9, nesterov=True)] * 3,
+        [spec.Adam(lr=0.02, weight_decay=0.1), SklearnAdam(lr=0.02), spec.Adam(lr=0.01, betas=(0.5, 0.9), eps=1e-4)],
         [spec.AdamW(lr=0.02, weight_decay=0.1), spec.AdamW(lr=0.02), spec.AdamW(lr=0.01, betas=(0.5, 0.9))],
         [spec.NAdam(lr=0.02, weight_decay=0.1), spec.NAdam(lr=0.02), spec.NAdam(lr=0.01, betas=(0.5, 0.9))],
         [spec.RMSprop(lr=0.01, weight_decay=0.1), spec.RMSprop(lr=0.01, alpha=0.9), spec.RMSprop(lr=0.02)],
@@ -614,3 +615,23 @@ def test_usable_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     assert core.usable_threads.__wrapped__() == 1
     (tmp_path / "cpu.max").write_text("max 100000\n")
     assert core.usable_threads.__wrapped__() == most
+
+
+def test_too_little_memory_is_an_error_that_changes_nothing() -> None:
+    """In a process of its own: a limit on memory makes the allocation of the buffers fail."""
+    script = """
+import resource, numpy as np, manynets as mn
+from manynets import core
+X = np.zeros((64, 3)); y = np.arange(64) % 2
+mn.train(X, y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False)
+recipe = mn.Recipe(epochs=1, batch_size=64, gradient="compiled")
+pages = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (pages + (60 << 20), resource.RLIM_INFINITY))
+try:
+    mn.train(X, y, mn.MLP(hidden=(200_000, 5)), recipe, progress=False)
+except MemoryError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "there is too little memory for the buffers of a training step" in done.stdout

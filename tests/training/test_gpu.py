@@ -283,7 +283,7 @@ def test_a_training_resumes(gradient: Any, epoch: int, tmp_path: Path) -> None:
 
     keep = Checkpoint(folder=tmp_path / "run", every_epochs=1)
     with pytest.raises(Enough):
-        mn.train(*arrays(), spec, recipe, validation=0.2, progress=False, checkpoint=keep, observers=[leave])
+        mn.train(*arrays(), spec, recipe, validation=0.2, progress=False, checkpoint=keep, callbacks=[leave])
     resumed = mn.train(*arrays(), spec, recipe, validation=0.2, progress=False, resume=tmp_path / "run")
     assert_close(resumed.members[0], whole.members[0], "float64")
     assert_close(resumed.history["val_loss"], whole.history["val_loss"], "float64")
@@ -312,45 +312,45 @@ def test_bf16_is_rougher_than_full() -> None:
 def test_a_module_trains_and_comes_home(tmp_path: Path) -> None:
     model = mn.train(*arrays(), Own(), RECIPE, progress=False)
     assert model.device.type == DEVICE
-    there = model.scores(arrays()[0])
+    there = model.logits(arrays()[0])
     copied = pickle.loads(pickle.dumps(model))
     assert copied.device.type == "cpu"
-    assert_close(copied.scores(arrays()[0]), there, "float32")
-    assert_close(model.to("cpu").scores(arrays()[0]), there, "float32")
+    assert_close(copied.logits(arrays()[0]), there, "float32")
+    assert_close(model.to("cpu").logits(arrays()[0]), there, "float32")
 
 
 @pytest.mark.parametrize("networks", [1, 3])
 @pytest.mark.parametrize("norm", [False, True])
 def test_a_model_predicts_on_the_device(networks: int, norm: bool, tmp_path: Path) -> None:
     x = arrays()[0]
-    model = mn.train(*arrays(), mn.MLP(hidden=(8, 6), batch_norm=norm), RECIPE, networks=networks, progress=False)
+    model = mn.train(*arrays(), mn.MLP(hidden=(8, 6), batch_norm=norm), RECIPE, n_networks=networks, progress=False)
     assert model.device.type == "cpu"
-    before, members = model.scores(x), model.members
+    before, members = model.logits(x), model.members
     assert model.to(DEVICE) is model
     assert model.device.type == DEVICE
     for given in (x, x.astype(np.float64), torch.from_numpy(x), torch.from_numpy(x).to(DEVICE), x.tolist()):
-        found = model.scores(given)
+        found = model.logits(given)
         assert isinstance(found, np.ndarray)
         assert_close(found, before, "float32")
-    assert_close(model.scores(x[:1]), before[:, :1], "float32")
+    assert_close(model.logits(x[:1]), before[:, :1], "float32")
     model._chunk = 7
-    assert_close(model.scores(x), before, "float32")
+    assert_close(model.logits(x), before, "float32")
     assert_close(model.predict_proba(x).sum(1), np.ones(len(x), dtype=before.dtype), "float32")
     for one, other in zip(model.members, members, strict=True):
         assert_close(one, other, "bits")
     model.save(tmp_path / "model.safetensors")
     for other in (mn.load(tmp_path / "model.safetensors"), pickle.loads(pickle.dumps(model))):
         assert other.device.type == "cpu"
-        assert np.array_equal(other.scores(x), before)
-    assert np.array_equal(model.to("cpu").scores(x), before)
-    assert np.array_equal(model.scores(x[:1]), mn.load(tmp_path / "model.safetensors").scores(x[:1]))
+        assert np.array_equal(other.logits(x), before)
+    assert np.array_equal(model.to("cpu").logits(x), before)
+    assert np.array_equal(model.logits(x[:1]), mn.load(tmp_path / "model.safetensors").logits(x[:1]))
 
 
 def test_autocast_of_the_caller_does_not_matter() -> None:
     model = mn.train(*arrays(), mn.MLP(hidden=(64, 64)), RECIPE, progress=False).to(DEVICE)
-    before = model.scores(arrays()[0])
+    before = model.logits(arrays()[0])
     with torch.autocast(DEVICE, torch.bfloat16):
-        assert np.array_equal(model.scores(arrays()[0]), before)
+        assert np.array_equal(model.logits(arrays()[0]), before)
 
 
 def test_memory_is_given_back() -> None:

@@ -25,7 +25,7 @@ SCHEDULES: list[Schedule] = [
     mn.Warmup(steps=7),
     mn.StepDecay(every=2, gamma=0.5),
     mn.Exponential(gamma=0.8),
-    mn.ReduceOnPlateau(factor=0.5, patience=0, min_gain=0.05),
+    mn.ReduceOnPlateau(factor=0.5, patience=0, min_delta=0.05),
 ]
 
 
@@ -79,7 +79,7 @@ def populations(draw: st.DrawFn) -> tuple[Problem, list[Member]]:
             l2=draw(rates(0.1)),
             label_smoothing=0.0 if task.startswith("regression") else draw(rates(0.3)),
             clip_norm=draw(st.one_of(st.none(), st.floats(0.05, 1.0))),
-            stopping=draw(st.one_of(st.none(), st.builds(mn.EarlyStopping, patience=st.integers(1, 2), min_gain=rates(0.1)))),
+            stopping=draw(st.one_of(st.none(), st.builds(mn.EarlyStopping, patience=st.integers(1, 2), min_delta=rates(0.1)))),
             watch="loss",
             keep=keep,
             seed=draw(st.integers(0, 2)) if shared else number,
@@ -139,8 +139,8 @@ MEMBER_DIFFERENCES: dict[str, list[dict[str, Any]]] = {
     ],
     "each its schedule": [{"schedule": schedule, "epochs": 3 + i} for i, schedule in enumerate(SCHEDULES)],
     "patience": [
-        {"stopping": mn.EarlyStopping(patience=1, min_gain=0.5), "epochs": 9},
-        {"stopping": mn.EarlyStopping(patience=3, min_gain=0.2), "epochs": 9},
+        {"stopping": mn.EarlyStopping(patience=1, min_delta=0.5), "epochs": 9},
+        {"stopping": mn.EarlyStopping(patience=3, min_delta=0.2), "epochs": 9},
         {"epochs": 3},
     ],
     "smoothing": [{"label_smoothing": 0.0}, {"label_smoothing": 0.1}, {"label_smoothing": 0.3}],

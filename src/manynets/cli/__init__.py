@@ -27,8 +27,17 @@ from manynets.cli.sweep import sweep
 from manynets.cli.train import train
 from manynets.cli.unfinished import Stopped
 from manynets.errors import ManynetsError
+from manynets.renames import OPTIONS
 
 __all__ = ["app", "main"]
+
+_FORMER = {old.replace("_", "-"): new.replace("_", "-") for old, new in OPTIONS.items()}
+
+
+def _today(option: str) -> str:
+    """Return the name of an option that was called otherwise in version 0.1."""
+    return _FORMER.get(option, option)
+
 
 app = typer.Typer(
     name="manynets",
@@ -40,13 +49,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (train, sweep, rerun, evaluate, predict, show, plot, datasets, study):
-    app.command()(command)
+    app.command(context_settings={"token_normalize_func": _today})(command)
 
 
 def _version(asked: bool) -> None:
     if asked:
-        from manynets import __version__
-        from manynets.training.steppers import core
+        from manynets import __version__, core
 
         print(f"manynets {__version__}, {core.description()}")
         raise typer.Exit
@@ -62,6 +70,7 @@ def _root(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 a mistake of the user's (one line on stderr), 130 interrupted, 143 terminated,
     1 a fault of ours."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded: its threads then sleep while they wait
     usage_error: Any = typer.BadParameter.__mro__[2]  # the base of all that the parser raises, whatever typer's version
     command = typer.main.get_command(app)
     for name in ("stdout", "stderr"):  # closed by the shell (>&-): what is written there vanishes, and no file gets its number

@@ -39,8 +39,8 @@ def fit(options: Options) -> None:
     recipe = recipe_of(options, rows=1000)  # a mistake in an option is told before the data is read
     if one_of(options["engine"] or "torch", ENGINES, what="--engine") == "torch":
         find_device(recipe.device)
-    if options["networks"] is not None and options["networks"] < 1:
-        raise OptionError(f"--networks is {options['networks']}, but must be at least 1")
+    if options["n_networks"] is not None and options["n_networks"] < 1:
+        raise OptionError(f"--n-networks is {options['n_networks']}, but must be at least 1")
     if options["class_weight"] is not None:
         one_of(options["class_weight"], ["balanced"], what="--class-weight")
     share = options["validation"]
@@ -148,7 +148,7 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
         note(console, text)
     train, validation, test = source.train, source.validation, source.test
     task = source.task if isinstance(source.task, Task) else find_task(train.y, name=source.task)
-    networks = options["networks"]
+    networks = options["n_networks"]
     if networks is None:
         committee = source.schema is not None and (options["engine"] or "torch") == "torch"
         networks = defaults.networks(train.rows) if committee else 1
@@ -205,7 +205,7 @@ def _train(
         sample_weight=train.weight,
         class_weight=options["class_weight"],
         encoder=encoder,
-        networks=networks,
+        n_networks=networks,
         engine=options["engine"] or "torch",
         progress=False if options["quiet"] else "auto",
         **begin(),
@@ -229,13 +229,13 @@ def _encoded(part: Part, encoder: Any) -> Part:
 
 def figures_of(model: Any, part: Part) -> dict[str, Any]:
     """Return rows, loss and metrics of a model on a part; for two classes also the area under the ROC curve."""
-    return _figures(model, model.mean_scores(model.scores(part.X)), part)
+    return _figures(model, model.mean_logits(model.logits(part.X)), part)
 
 
 def _figures_by_fold(model: Any, train: Part) -> dict[str, Any]:
     """Return the figures on the training rows, each predicted by the one network that kept it apart."""
     strata = model.task.strata(model.task.encode(train.y))
-    scores = model.scores(train.X)
+    scores = model.logits(train.X)
     apart = np.empty_like(scores[0])
     for one, (_, held) in zip(scores, deal_rows(train.rows, model.size, strata=strata, seed=model.recipe.seed), strict=True):
         apart[held] = one[held]

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from typing import Any, get_args, get_type_hints
 
 from manynets.errors import OptionError, one_of
+from manynets.renames import OPTIONS
 
 __all__ = ["SEARCHED", "combinations", "grid_of", "values_of"]
 
 SEARCHED = (
     "hidden", "activation", "dropout", "batch_norm", "input_dropout", "init", "bias", "epochs", "batch_size", "optimizer", "lr",
-    "schedule", "patience", "min_gain", "l1", "l2", "label_smoothing", "quantile", "delta", "loss", "keep", "watch", "clip_norm",
+    "schedule", "patience", "min_delta", "l1", "l2", "label_smoothing", "quantile", "delta", "loss", "keep", "watch", "clip_norm",
     "shuffle", "iterations", "weight_decay", "momentum", "nesterov", "betas", "alpha", "eps", "warmup", "lr_final", "lr_rise",
     "lr_start_factor", "lr_final_factor", "warmup_steps", "lr_every", "lr_gamma", "lr_power", "lr_factor", "lr_patience",
-    "lr_min_gain", "lr_min",
+    "lr_min_delta", "lr_min",
 )  # fmt: skip
 """Options of `train` that a sweep may vary, by the names of its parameters."""
 
@@ -34,6 +35,7 @@ def grid_of(given: Sequence[str]) -> dict[str, list[Any]]:
     for text in given:
         name, found, values = text.partition("=")
         name = name.strip().lstrip("-").replace("-", "_")
+        name = OPTIONS.get(name, name)
         if not found or not values.strip():
             raise OptionError(f"--grid is {text!r}, but must be such as lr=1e-4:1e-1:log:12 or dropout=0,0.2,0.5")
         one_of(name, SEARCHED, what="--grid")

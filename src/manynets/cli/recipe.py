@@ -8,6 +8,7 @@ from typing import Any
 
 from manynets.cli import defaults
 from manynets.errors import OptionError, one_of
+from manynets.optimizers import SklearnAdam, SklearnSGD
 from manynets.spec import (
     MLP,
     SGD,
@@ -24,6 +25,7 @@ from manynets.spec import (
     Recipe,
     ReduceOnPlateau,
     RMSprop,
+    SklearnInverseScaling,
     StepDecay,
     Warmup,
 )
@@ -47,8 +49,10 @@ SCHEDULES: Mapping[str, type] = {
     "plateau": ReduceOnPlateau,
 }
 
-_OPTIMIZER_OPTIONS = {
-    name: name for name in ("weight_decay", "momentum", "nesterov", "lr_in_velocity", "betas", "eps", "eps_hat", "alpha")
+_OPTIMIZER_OPTIONS = {name: name for name in ("weight_decay", "momentum", "nesterov", "betas", "eps", "alpha")}
+_SKLEARN: Mapping[str, tuple[str, type]] = {  # flag: the optimizer that it is for, and its class with the flag
+    "lr_in_velocity": ("sgd", SklearnSGD),
+    "eps_hat": ("adam", SklearnAdam),
 }
 _SCHEDULE_OPTIONS = {  # option: field, of whichever schedules have it
     "warmup": "warmup",
@@ -62,10 +66,10 @@ _SCHEDULE_OPTIONS = {  # option: field, of whichever schedules have it
     "lr_power": "power",
     "lr_factor": "factor",
     "lr_patience": "patience",
-    "lr_min_gain": "min_gain",
+    "lr_min_delta": "min_delta",
     "lr_min": "min_lr",
 }
-_STOPPING_OPTIONS = {"min_gain": "min_gain", "inclusive": "inclusive", "stop_lr_factor": "factor", "stop_min_lr": "min_lr"}
+_STOPPING_OPTIONS = {"min_delta": "min_delta", "inclusive": "inclusive", "stop_lr_factor": "factor", "stop_min_lr": "min_lr"}
 _RECIPE_OPTIONS = (
     "epochs", "iterations", "evaluate_every", "batch_size", "l1", "l2", "label_smoothing", "clip_norm", "shuffle", "keep",
     "watch", "loss", "quantile", "delta", "seed", "device", "dtype", "precision", "gradient",
@@ -78,6 +82,7 @@ def option_of(kind: str, field: str) -> str | None:
     >>> option_of("Cosine", "final"), option_of("Recipe", "batch_size"), option_of("Dataset", "X")
     ('--lr-final', '--batch-size', None)
     """
+    kind = kind.removeprefix("Sklearn")
     schedules = {kind.__name__ for kind in SCHEDULES.values()}
     others = {"MLP", "Recipe", *(kind.__name__ for kind in OPTIMIZERS.values())}
     if kind not in schedules | others | {"EarlyStopping"}:
@@ -143,14 +148,22 @@ def _optimizer(options: Options, batch: int) -> Any:
         given["lr"] = defaults.lr(min(max(batch, 1), 512))
     if "betas" in given:
         given["betas"] = numbers(given["betas"], option="--betas", kind=float)
-    return OPTIMIZERS[name](**given)
+    kind = OPTIMIZERS[name]
+    for option, (owner, twin) in _SKLEARN.items():
+        if options[option] is None:
+            continue
+        if name != owner:
+            flag = "--" + option.replace("_", "-")
+            raise OptionError(f"{flag} is not for the optimizer {name!r}, but for {owner}; leave it out, or give --optimizer")
+        kind = twin if options[option] else kind
+    return kind(**given)
 
 
 def _schedule(options: Options, rows: int) -> Any:
     name = one_of(options["schedule"] or defaults.SCHEDULE, SCHEDULES, what="--schedule")
     given = _fields(options, _SCHEDULE_OPTIONS, name, SCHEDULES, what="schedule")
     if name == "inverse-scaling":
-        given["rows"] = rows
+        return SklearnInverseScaling(**given, rows=rows)
     return SCHEDULES[name](**given)
 
 

@@ -77,9 +77,9 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
         words += ["batch norm"] if spec.batch_norm else []
         if any(spec.dropouts):
             words.append("dropout " + ", ".join(f"{rate:g}" for rate in sorted(set(spec.dropouts))))
-    words.append(f"{type(recipe.optimizer).__name__.lower()} lr {recipe.lr:g}")
+    words.append(f"{type(recipe.optimizer).__name__.removeprefix('Sklearn').lower()} lr {recipe.lr:g}")
     schedule = {"OneCycle": "one-cycle", "StepDecay": "step", "ReduceOnPlateau": "plateau"}
-    name = type(recipe.schedule).__name__
+    name = type(recipe.schedule).__name__.removeprefix("Sklearn")
     words += [] if name == "Constant" else [schedule.get(name, name.lower())]
     words += [f"loss {recipe.loss}"] if recipe.loss else []
     words += [f"batch {recipe.batch_size}"] if recipe.batch_size else []

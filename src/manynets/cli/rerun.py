@@ -26,6 +26,7 @@ def rerun(
     from manynets.cli.fit import fit
     from manynets.errors import OptionError
     from manynets.fitting import versions
+    from manynets.renames import renamed_options
     from manynets.training.threads import fixed_threads
 
     former = runs.read_run(run)
@@ -38,7 +39,7 @@ def rerun(
     more = {"quiet": True, "json_line": False, "resume": None, "checkpoint_every": None, "overwrite": False}
     with tempfile.TemporaryDirectory() as folder:
         with fixed_threads(int(info["threads"]) if "threads" in info else None):
-            fit({"networks": 1, **options, **more, "out": keep or str(Path(folder) / "run")})
+            fit({"n_networks": 1, **renamed_options(options), **more, "out": keep or str(Path(folder) / "run")})
         again = runs.read_run(keep or Path(folder) / "run")
     found = _difference(former, again)
     changed = {name: (old, versions().get(name)) for name, old in info.get("versions", {}).items() if versions().get(name) != old}

@@ -12,7 +12,7 @@ from manynets.cli.train import train
 __all__ = ["sweep"]
 
 _PANEL = "Sweep"
-_NOT_HERE = {"resume", "checkpoint_every", "engine", "data", "networks"}
+_NOT_HERE = {"resume", "checkpoint_every", "engine", "data", "n_networks"}
 
 
 def _option(*names: str, metavar: str = " ", help: str) -> Any:
@@ -36,10 +36,10 @@ _OWN: dict[str, tuple[Any, Any]] = {
         None,
     ),
     "seeds": (Annotated[int, _option("--seeds", metavar="N", help="Train each with so many seeds, from --seed on. [1]")], 1),
-    "folds": (
+    "cv": (
         Annotated[
             int | None,
-            _option("--folds", metavar="N", help="Cross-validate on so many folds. [no: score on the rows of --validation]"),
+            _option("--cv", metavar="N", help="Cross-validate on so many folds. [no: score on the rows of --validation]"),
         ],
         None,
     ),
@@ -79,7 +79,7 @@ def sweep(**options: Any) -> None:
 
     \b
     manynets sweep digits --grid lr=1e-4:1e-1:log:12 --grid dropout=0,0.2,0.5
-    manynets sweep houses.csv --target price --grid hidden=32,64-64 --seeds 4 --folds 5 --halving
+    manynets sweep houses.csv --target price --grid hidden=32,64-64 --seeds 4 --cv 5 --halving
 
     The folder has results.csv, best/ (a run folder as train writes it) and pictures. All options of train can be given.
     """

@@ -27,7 +27,8 @@ from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, note, table_of
 from manynets.cli.unfinished import Stopped, is_unfinished, part_of, portable, remove_half_written, schedule_of
 from manynets.errors import CheckpointWarning, ManynetsError, MissingExtraError, ModelFileError, OptionError
-from manynets.search.many import Result, train_many
+from manynets.renames import renamed_options
+from manynets.search.many import Result, train_candidates
 from manynets.spec import MLP, Recipe
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.many import memory_at_hand
@@ -46,9 +47,9 @@ Row = dict[str, Any]
 
 def run_sweep(options: Mapping[str, Any]) -> None:
     """Train as the options say, part by part, and write the folder."""
-    own = {name: options[name] for name in ("grid", "seeds", "folds", "halving", "at_most", "resume")}
+    own = {name: options[name] for name in ("grid", "seeds", "cv", "halving", "at_most", "resume")}
     base = {name: value for name, value in options.items() if name not in own}
-    base |= {"engine": None, "resume": None, "networks": 1}
+    base |= {"engine": None, "resume": None, "n_networks": 1}
     base["checkpoint_every"] = options["checkpoint_every"] or EVERY
     every = schedule_of(base["checkpoint_every"])
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
@@ -61,13 +62,13 @@ def run_sweep(options: Mapping[str, Any]) -> None:
     points = combinations(grid)
     origin = origin_of(base)
     folder = Path(base["out"] or runs.free_run_folder(f"{stem_of(origin)}-sweep"))
-    kept = json.loads(json.dumps({"options": portable(base), "grid": grid, **{n: own[n] for n in ("seeds", "folds", "halving")}}))
+    kept = json.loads(json.dumps({"options": portable(base), "grid": grid, **{n: own[n] for n in ("seeds", "cv", "halving")}}))
     book = _Book(folder, grid, kept, resume=own["resume"], overwrite=bool(base["overwrite"]))
 
     source = load_source(origin)
     for text in source.notes:
         note(console, text)
-    splits = _splits(source, base, own["folds"])
+    splits = _splits(source, base, own["cv"])
     problem = _Problem(source, splits, base, points, grid)
     console.print(
         f"{len(points)} candidates x {own['seeds']} seeds x {len(splits)} folds = "
@@ -131,7 +132,8 @@ class _Book:
             raise OptionError(f"{folder} exists; give {how}")
 
     def _read(self) -> None:
-        former = json.loads((self.folder / CONFIG).read_text(encoding="utf-8"))
+        former = renamed_options(json.loads((self.folder / CONFIG).read_text(encoding="utf-8")))
+        former |= {name: renamed_options(former[name]) for name in ("options", "grid") if isinstance(former.get(name), dict)}
         self.memory = former.pop("memory", None)
         now = self.config
         for name in sorted(set(former) | set(now)):
@@ -145,7 +147,7 @@ class _Book:
                 found = list(csv.DictReader(file))
             lines = (self.folder / CURVES).read_text(encoding="utf-8").splitlines()
             curves = {tuple(line["key"]): line["curve"] for line in map(json.loads, lines)}
-            for row in found:
+            for row in map(renamed_options, found):
                 key = (int(row["candidate"]), int(row["seed"]), int(row["fold"]), int(row["epochs_allowed"] or 0))
                 self.rows[key] = {**row, **{name: float(row[name] or "nan") for name in ("score", "loss", "seconds")}}
                 self.curves[key] = [math.nan if value is None else float(value) for value in curves.get(key, [])]
@@ -205,19 +207,19 @@ def _difference(former: Any, now: Any) -> str:
     return f"it was {former!r}, is {now!r}"
 
 
-def _splits(source: Source, options: Mapping[str, Any], folds: int | None) -> list[tuple[Any, Any]]:
+def _splits(source: Source, options: Mapping[str, Any], cv: int | None) -> list[tuple[Any, Any]]:
     """Return training and scoring rows of the source's training rows; (all, None) where it brings validation rows of its own."""
     from manynets.data.split import deal_rows, split_rows
 
     task = _task(source)
     strata, seed, rows = task.strata(task.encode(source.train.y)), options["seed"], source.train.rows
-    if folds is not None:
-        return list(deal_rows(rows, folds, strata=strata, seed=seed))
+    if cv is not None:
+        return list(deal_rows(rows, cv, strata=strata, seed=seed, what="--cv"))
     share = _validation_share(options, source)
     if share is None and source.validation is not None:
         return [(np.arange(rows), None)]
     if not share:
-        raise OptionError("a sweep needs rows to score on; give --folds N or a --validation above 0")
+        raise OptionError("a sweep needs rows to score on; give --cv N or a --validation above 0")
     return [split_rows(rows, share, strata=strata, seed=seed, names=getattr(task, "classes", None))]
 
 
@@ -305,12 +307,12 @@ class _Problem:
                     {key: result.history.get("loss", []) for key, result in found.items()},
                 )
 
-            train_many(
+            train_candidates(
                 X,
                 y,
                 candidates,
-                folds=pairs,
-                weights=_class_weights(self.options, self.task, y, weight),
+                cv=pairs,
+                sample_weight=_class_weights(self.options, self.task, y, weight),
                 task=self.task if self.options["loss"] == "poisson" or self.task.name != "regression" else "regression",
                 validation=self.inner,
                 progress=False if quiet else "auto",

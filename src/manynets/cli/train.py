@@ -60,9 +60,9 @@ def train(
         ),
     ] = None,
     bias: Annotated[bool | None, _option(_NETWORK, "--bias/--no-bias")("Whether layers have biases. [bias]")] = None,
-    networks: Annotated[
+    n_networks: Annotated[
         int | None,
-        _option(_NETWORK, "--networks", metavar="N")(
+        _option(_NETWORK, "--n-networks", metavar="N")(
             "Networks that are trained together and predict their mean. [8 for a table of 16 to 3,000 rows to train on, else 1]"
         ),
     ] = None,
@@ -210,11 +210,11 @@ def train(
         str | None,
         _option(_MORE, "--watch", metavar="WHAT")("What 'best' means: loss, metric (accuracy, R2), or objective. [loss]"),
     ] = None,
-    min_gain: Annotated[
-        float | None, _option(_MORE, "--min-gain", metavar="G")("A new best must be better by more than G, for --patience. [0]")
+    min_delta: Annotated[
+        float | None, _option(_MORE, "--min-delta", metavar="G")("A new best must be better by more than G, for --patience. [0]")
     ] = None,
     inclusive: Annotated[
-        bool | None, _option(_MORE, "--inclusive")("A gain of exactly --min-gain is enough, for --patience.")
+        bool | None, _option(_MORE, "--inclusive")("A gain of exactly --min-delta is enough, for --patience.")
     ] = None,
     stop_lr_factor: Annotated[
         float | None,
@@ -238,7 +238,7 @@ def train(
         _option(_MORE, "--engine", metavar="NAME")("Library that trains: torch, numpy, jax or keras; same results. [torch]"),
     ] = None,
     gradient: Annotated[
-        str | None, _option(_MORE, "--gradient", metavar="NAME")("auto, closed_form or autograd; same results. [auto]")
+        str | None, _option(_MORE, "--gradient", metavar="NAME")("auto, compiled, closed_form or autograd; same results. [auto]")
     ] = None,
     # ----------------------------------------------------------------------------------------------------------- optimizer
     weight_decay: Annotated[
@@ -248,7 +248,8 @@ def train(
     momentum: Annotated[float | None, _option(_OPTIMIZER, "--momentum", metavar="M")("For sgd and rmsprop. [0]")] = None,
     nesterov: Annotated[bool | None, _option(_OPTIMIZER, "--nesterov")("Nesterov's momentum, for sgd.")] = None,
     lr_in_velocity: Annotated[
-        bool | None, _option(_OPTIMIZER, "--lr-in-velocity")("The rate enters the velocity, for sgd, as in scikit-learn.")
+        bool | None,
+        _option(_OPTIMIZER, "--lr-in-velocity", hidden=True)("The rate enters the velocity, for sgd, as in scikit-learn."),
     ] = None,
     betas: Annotated[
         str | None, _option(_OPTIMIZER, "--betas", metavar="B,B")("Memory of adam, adamw and nadam. [0.9,0.999]")
@@ -258,7 +259,8 @@ def train(
         float | None, _option(_OPTIMIZER, "--eps", metavar="E")("Against division by 0, for all but sgd. [1e-8; adagrad 1e-10]")
     ] = None,
     eps_hat: Annotated[
-        bool | None, _option(_OPTIMIZER, "--eps-hat")("Add --eps before the bias is corrected, for adam, as in scikit-learn.")
+        bool | None,
+        _option(_OPTIMIZER, "--eps-hat", hidden=True)("Add --eps before the bias is corrected, for adam, as in scikit-learn."),
     ] = None,
     # ------------------------------------------------------------------------------------------------------------ schedule
     warmup: Annotated[
@@ -291,8 +293,8 @@ def train(
     lr_patience: Annotated[
         int | None, _option(_SCHEDULE, "--lr-patience", metavar="N")("plateau: evaluations without gain before a cut. [10]")
     ] = None,
-    lr_min_gain: Annotated[
-        float | None, _option(_SCHEDULE, "--lr-min-gain", metavar="G")("plateau: what counts as a gain. [0.0001]")
+    lr_min_delta: Annotated[
+        float | None, _option(_SCHEDULE, "--lr-min-delta", metavar="G")("plateau: what counts as a gain. [0.0001]")
     ] = None,
     lr_min: Annotated[float | None, _option(_SCHEDULE, "--lr-min", metavar="RATE")("plateau: the smallest rate. [0]")] = None,
 ) -> None:

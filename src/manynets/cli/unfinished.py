@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from manynets.errors import ModelFileError, OptionError
+from manynets.renames import renamed_options
 
 __all__ = ["Stopped", "is_unfinished", "keeping", "options_of", "part_of", "portable", "remove_half_written", "schedule_of"]
 
@@ -88,7 +89,7 @@ def options_of(options: Mapping[str, Any]) -> dict[str, Any]:
         raise OptionError(f"{run} {why}; there is nothing to go on with") from None
     except ValueError as error:
         raise ModelFileError(f"{path} is damaged: {error}; train again") from None
-    if not isinstance(kept, dict) or not set(kept) >= set(defaults) - _WITH_RESUME - {"out", "overwrite"}:
+    if not isinstance(kept, dict) or not set(kept := renamed_options(kept)) >= set(defaults) - _WITH_RESUME - {"out", "overwrite"}:
         raise ModelFileError(f"{path} does not hold the options of a training; train again")
     known = {name: value for name, value in kept.items() if name in defaults}
     overwrite = bool(kept.get("overwrite", False))
@@ -114,7 +115,8 @@ def is_unfinished(folder: str | os.PathLike[str], options: Mapping[str, Any]) ->
     except (OSError, ValueError):
         return False
     wanted = json.loads(json.dumps(portable(options)))
-    same = isinstance(kept, dict) and {name: kept.get(name) for name in wanted} == wanted
+    kept = renamed_options(kept) if isinstance(kept, dict) else {}
+    same = {name: kept.get(name) for name in wanted} == wanted
     return same and any((part / CHECKPOINTS).glob("step-*.checkpoint"))
 
 

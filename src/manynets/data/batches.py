@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manynets.rng import Order, order_of
+from manynets.rng import Order, orders_of, permutations
 
-__all__ = ["Batches", "Chunk", "Rows", "normalisers", "steps_per_epoch"]
+__all__ = ["Batches", "Chunk", "Rows", "steps_per_epoch"]
 
 Index = NDArray[np.int64]
 
@@ -26,19 +26,6 @@ def steps_per_epoch(rows: int, batch_size: int, *, merge_single: bool) -> int:
     """Return the steps of an epoch; with merge_single a last batch of one row joins the batch before it (batch norm)."""
     steps = -(-rows // batch_size)
     return steps - 1 if merge_single and steps > 1 and rows % batch_size == 1 and batch_size > 1 else steps
-
-
-def normalisers(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what follows from the weights (..., b, 1) of the rows of batches: share (..., b, 1), rows and unbiased (..., 1, 1).
-
-    share is each row's share of its batch, 0 where all weights are. Batch norm divides its sums by `rows` for mean and variance, and
-    by `unbiased` for the running variance, as torch does. Weights count as copies of a row, so that weight 2 is the row twice, but
-    no batch has fewer rows than it has.
-    """
-    total = raw.sum(-2, keepdim=True)
-    rows = total.masked_fill(total == 0, 1.0)
-    copies = torch.maximum(rows, (raw > 0).sum(-2, keepdim=True).to(rows)).clamp_(min=2.0)
-    return raw / rows, rows, torch.where(copies == rows, rows - 1, rows * (copies - 1) / copies)
 
 
 @dataclasses.dataclass
@@ -100,24 +87,32 @@ class Batches:
         self.weights = None if rows.weight is None else rows.weight.unsqueeze(0)
         if any(weight is not None for weight in weights):
             plain = np.ones(len(rows)) if rows.weight is None else rows.weight.cpu().numpy()
-            table = [plain if weights[k] is None else weights[k] for k in firsts]
-            self.weights = torch.from_numpy(np.stack(table)).to(rows.x)
+            chosen = [weights[k] for k in firsts]
+            table = np.stack([plain if weight is None else weight for weight in chosen])
+            self.weights = torch.from_numpy(table).to(rows.x)
+        seeds = [order for order, mine in zip(self.by, self.own, strict=True) if isinstance(order, int) and mine is None]
+        self._seeds = seeds if len(seeds) == len(self.by) else None  # where each order is a permutation of all rows
         self._epoch, self._order = -1, np.empty((0, 0), dtype=np.int64)
         self._by_network: Tensor | None = None  # the same (K, rows), on the device
 
     def order(self, epoch: int) -> Index:
         """Return the U orders of an epoch, (U, rows), filled up with row 0; the same array until another epoch is asked for."""
         if epoch != self._epoch:
-            out = np.zeros((len(self.counts), max(self.most, self.steps * self.batch_size)), dtype=np.int64)
-            seen: dict[tuple[int | None, Order], Index] = {}
-            for u, (mine, by, count) in enumerate(zip(self.own, self.by, self.counts.tolist(), strict=True)):
-                key = (None if mine is None else id(mine), by)
-                if key not in seen:
-                    order = order_of(by, epoch, count)
-                    seen[key] = order if mine is None else mine[order]
-                out[u, :count] = seen[key]
-            self._order, self._epoch, self._by_network = out, epoch, None
+            self._order, self._epoch, self._by_network = self._drawn(epoch), epoch, None
         return self._order
+
+    def _drawn(self, epoch: int) -> Index:
+        """Return the U orders of an epoch, (U, rows)."""
+        if self._seeds is not None:
+            return permutations(self._seeds, epoch, self.most)
+        out = np.zeros((len(self.counts), self.most), dtype=np.int64)
+        for count in set(self.counts.tolist()):
+            which = np.flatnonzero(self.counts == count)
+            orders = orders_of([self.by[u] for u in which], epoch, count)
+            for u, order in zip(which, orders, strict=True):
+                mine = self.own[u]
+                out[u, :count] = order if mine is None else mine[order]
+        return out
 
     def span(self, step: int) -> tuple[int, int]:
         """Return where the batch of a step of an epoch starts and stops in the order of the network with the most rows."""
@@ -151,16 +146,11 @@ class Batches:
         alike = self.steps * self.batch_size == int(self.counts.min()) == self.most  # the last batch is like the others
         count = 1 if last else min(most, self.steps - step if alike else self.steps - 1 - step)
         size = stop - start
-        index = self._by_network[:, start : start + count * size].unflatten(1, (count, size)).transpose(0, 1)
+        index = self._by_network[:, start : start + count * size].reshape(-1, count, size).transpose(0, 1)
         weight = None
         if self.weights is not None:
-            table = self.weights if len(self.weights) == 1 else self.weights[torch.from_numpy(self.which).to(index.device)]
-            weight = (
-                table.expand(index.shape[1], -1)
-                .gather(1, index.transpose(0, 1).flatten(1))
-                .unflatten(1, (count, size))
-                .transpose(0, 1)
-            )
+            lines = np.zeros_like(self.which) if len(self.weights) == 1 else self.which
+            weight = self.weights[torch.from_numpy(lines).to(index.device).view(1, -1, 1), index]
         if ragged:
             filled = np.arange(start, stop) < self.counts[self.which][:, None]
             there = torch.from_numpy(filled).to(self.rows.x)

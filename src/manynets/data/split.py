@@ -63,14 +63,16 @@ def split_rows(
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
 
-def deal_rows(total: int, folds: int, *, strata: NDArray[Any] | None = None, seed: int = 0) -> list[tuple[Rows, Rows]]:
+def deal_rows(
+    total: int, folds: int, *, strata: NDArray[Any] | None = None, seed: int = 0, what: str = "folds"
+) -> list[tuple[Rows, Rows]]:
     """Return (training rows, test rows) of so many folds, dealt at random; with strata (N,) each class is dealt evenly.
 
     >>> [test.tolist() for _, test in deal_rows(4, 2, strata=np.array([0, 0, 1, 1]))]
     [[0, 2], [1, 3]]
     """
     if isinstance(folds, bool) or not 2 <= folds <= total:
-        raise OptionError(f"folds is {folds!r}, but must be a whole number from 2 to {total}, the number of rows")
+        raise OptionError(f"{what} is {folds!r}, but must be a whole number from 2 to {total}, the number of rows")
     order = rng.generator(seed, "split").permutation(total)
     if strata is not None:
         order = order[np.argsort(strata[order], kind="stable")]

@@ -120,13 +120,13 @@ class _Patience:
         """Take the next watched figure (lower is better); say whether it is a new best."""
         recipe, stopping, better = self.recipe, self.recipe.stopping, figure < self.best
         if stopping is not None:
-            bound = self.best - stopping.min_gain
+            bound = self.best - stopping.min_delta
             self.bad = 0 if figure < bound or (stopping.inclusive and figure == bound) else self.bad + 1
             if self.over and stopping.factor is not None and recipe.lr * self.factor > stopping.min_lr:
                 self.factor, self.bad = self.factor * stopping.factor, 0
         self.best = min(self.best, figure)
         if isinstance(recipe.schedule, ReduceOnPlateau):
-            if figure < self.plateau - recipe.schedule.min_gain:
+            if figure < self.plateau - recipe.schedule.min_delta:
                 self.plateau, self.plateau_bad = figure, 0
             else:
                 self.plateau_bad += 1

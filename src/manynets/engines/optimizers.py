@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from manynets import spec
+from manynets.optimizers import SklearnAdam, SklearnSGD
 from manynets.spec import Recipe
 
 __all__ = ["Numbers", "State", "penalty", "start_state", "state_arrays", "update"]
@@ -23,12 +24,12 @@ Rule: TypeAlias = Callable[..., tuple[Any, tuple[Any, ...]]]
 def sgd(o: spec.SGD, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[str, Any], _: Any) -> tuple[Any, tuple[Any, ...]]:
     """v <- momentum v + g;  w <- w - lr v  (Nesterov: w - lr (g + momentum v)).
 
-    With lr_in_velocity  v <- momentum v + lr g;  w <- w - v  (Nesterov: w - lr g - momentum v).
+    As in scikit-learn (SklearnSGD)  v <- momentum v + lr g;  w <- w - v  (Nesterov: w - lr g - momentum v).
     """
     g = g + o.weight_decay * w
     if not o.momentum:
         return w - c["lr"] * g, ()
-    if o.lr_in_velocity:
+    if isinstance(o, SklearnSGD):
         v = o.momentum * state[0] + c["lr"] * g
         return w - (c["lr"] * g + o.momentum * v if o.nesterov else v), (v,)
     v = o.momentum * state[0] + g
@@ -41,7 +42,7 @@ def adam(
     """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  w <- w - lr m_hat / (sqrt(v_hat) + eps).
 
     m_hat = m / (1 - b1^t) and v_hat = v / (1 - b2^t) make up for the start at 0. AdamW shrinks w by 1 - lr decay instead of
-    adding decay w to g. With eps_hat the eps joins sqrt(v) before that is corrected.
+    adding decay w to g. As in scikit-learn (SklearnAdam) the eps joins sqrt(v) before that is corrected.
     """
     if isinstance(o, spec.AdamW):
         w = w * c["shrink"]
@@ -50,7 +51,7 @@ def adam(
     b1, b2 = o.betas
     m = b1 * state[0] + (1 - b1) * g
     v = b2 * state[1] + (1 - b2) * xp.square(g)
-    below = (xp.sqrt(v) + o.eps) / c["root"] if isinstance(o, spec.Adam) and o.eps_hat else xp.sqrt(v) / c["root"] + o.eps
+    below = (xp.sqrt(v) + o.eps) / c["root"] if isinstance(o, SklearnAdam) else xp.sqrt(v) / c["root"] + o.eps
     return w - c["rate"] * m / below, (m, v)
 
 
@@ -84,7 +85,9 @@ def adagrad(o: spec.Adagrad, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[
 
 _RULES: dict[type, Rule] = {
     spec.SGD: sgd,
+    SklearnSGD: sgd,
     spec.Adam: adam,
+    SklearnAdam: adam,
     spec.AdamW: adam,
     spec.NAdam: nadam,
     spec.RMSprop: rmsprop,

@@ -11,7 +11,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ class BaseMLP(BaseEstimator):
 
     # ----------------------------------------------------------------------------------------------------- fit
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, *, X_val: Any = None, y_val: Any = None, incremental: bool = False) -> Any:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, *, X_val: Any = None, y_val: Any = None, incremental: bool = False) -> Self:
         """Fit, or leave the estimator as it was."""
         before = dict(self.__dict__)
         try:
@@ -330,15 +330,15 @@ class BaseMLP(BaseEstimator):
             for member in plan.members:
                 outcomes.append(train_lbfgs(problem, member, **most, tell=tell))  # noqa: PERF401  # its warnings count the frames
             return outcomes
-        observers = list(self.callbacks or ())
+        callbacks = list(self.callbacks or ())
         if self.verbose:
-            observers.insert(0, self._listener(plan.scale))
+            callbacks.insert(0, self._listener(plan.scale))
         keeper = None
         if checkpoint is not None:
             resume = checkpoint.folder if checkpoint_files(checkpoint.folder) else None
             system = system_of(plan.prepared)
             keeper = Checkpoints(problem, plan.members, checkpoint=checkpoint, resume=resume, system=system)
-        return train_members(problem, plan.members, observers=observers, keeper=keeper)
+        return train_members(problem, plan.members, callbacks=callbacks, keeper=keeper)
 
     def _accept(self, plan: Plan, outcomes: list[Outcome]) -> None:
         """Become the fitted estimator that the outcomes make."""
@@ -421,7 +421,7 @@ class BaseMLP(BaseEstimator):
         return lambda iteration, loss: print_line(f"Iteration {iteration}, loss = {loss:.8f}")
 
     def _listener(self, scale: float) -> Callable[[Any], None]:
-        """Return an observer that prints scikit-learn's lines."""
+        """Return a callback that prints scikit-learn's lines."""
         epoch = 0
 
         def listen(event: Any) -> None:
@@ -450,7 +450,7 @@ class BaseMLP(BaseEstimator):
         step = max(1, AT_ONCE // (widest * model.size))
         for start in range(0, max(x.shape[0], 1), step):  # no rows: the model says so
             part = x[start : start + step]
-            yield slice(start, start + part.shape[0]), model.scores(inputs.dense(part))
+            yield slice(start, start + part.shape[0]), model.logits(inputs.dense(part))
 
     def _predicted(self, X: Any, finish: Callable[[NDArray[Any]], NDArray[Any]], *, axis: int = 0) -> NDArray[Any]:
         """Return finish(raw scores) of all rows, which are its axis `axis`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         trained alone. Prediction is the mean; coefs_ and intercepts_ have a first axis for the networks, curves are means.
     bootstrap: each network trains on as many rows, drawn with replacement.
     device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if there is one). Prediction is on the CPU.
-    callbacks: functions that are told of each event of a training run (`manynets.training.events`); events are read-only.
+    callbacks: functions that are called with each event of a training run (`mn.Event`); events are read-only.
     checkpoint: a folder, or an `mn.Checkpoint`, in which fit keeps the state of training, by default after every epoch. Where one
         of the same data and parameters (random_state a number) lies there, fit goes on from it, bit for bit; of others it is an
         OptionError. Of a search only the last fit, of the best candidate, keeps one.
@@ -146,7 +146,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ) -> None:
         self._take(locals())
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D), an array, a sparse matrix or a frame, and y: labels (N,), or 0 and 1 (N, L) for several labels.
 
         sample_weight: (N,), how much each row counts. X_val, y_val: a validation set of your own, for the validation curve and,
@@ -155,7 +155,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
 
     @where_partial_fit_is
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Any:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch on these rows, from the weights and the state of the optimizer that are there.
 
         classes: all labels that will ever come; needed at the first call.

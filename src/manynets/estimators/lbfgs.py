@@ -50,7 +50,7 @@ def train_lbfgs(
         tell(iteration, float(intermediate_result.fun))
 
     began = time.perf_counter()
-    with torch_settings(threads=stepper.threads()), torch.no_grad(), np.errstate(all="ignore"):
+    with torch_settings(threads=stepper.threads(max_iter)), torch.no_grad(), np.errstate(all="ignore"):
         start = population.flat[0].double().cpu().numpy().copy()
         options: Any = {"maxiter": max_iter, "maxfun": max_fun, "gtol": tol}
         result = minimize(objective, start, method="L-BFGS-B", jac=True, callback=after, options=options)

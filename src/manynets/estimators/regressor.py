@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         trained alone. Prediction is the mean; coefs_ and intercepts_ have a first axis for the networks, curves are means.
     bootstrap: each network trains on as many rows, drawn with replacement.
     device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if there is one). Prediction is on the CPU.
-    callbacks: functions that are told of each event of a training run (`manynets.training.events`); events are read-only.
+    callbacks: functions that are called with each event of a training run (`mn.Event`); events are read-only.
     checkpoint: a folder, or an `mn.Checkpoint`, in which fit keeps the state of training, by default after every epoch. Where one
         of the same data and parameters (random_state a number) lies there, fit goes on from it, bit for bit; of others it is an
         OptionError. Of a search only the last fit, of the best candidate, keeps one.
@@ -143,7 +143,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ) -> None:
         self._take(locals())
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D), an array, a sparse matrix or a frame, and y: numbers (N,) or (N, O).
 
         sample_weight: (N,), how much each row counts. X_val, y_val: a validation set of your own, for the validation curve and,
@@ -152,7 +152,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
 
     @where_partial_fit_is
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on these rows, from the weights and the state of the optimizer that are there."""
         return self._fit(X, y, sample_weight, incremental=True)
 

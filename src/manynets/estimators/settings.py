@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 from manynets import spec as s
 from manynets.errors import OptionError, one_of
 from manynets.nn.initial import initial_parameters, layer_sizes
+from manynets.optimizers import SklearnAdam, SklearnSGD
 from manynets.training.checkpoint import Checkpoint
 
 __all__ = [
@@ -51,7 +52,7 @@ LOWEST_ADAPTIVE_RATE = 1e-6  # as in scikit-learn
 
 def _sgd(e: Any) -> s.Optimizer:
     nesterov = bool(e.nesterovs_momentum) and e.momentum > 0
-    return s.SGD(lr=float(e.learning_rate_init), momentum=float(e.momentum), nesterov=nesterov, lr_in_velocity=True)
+    return SklearnSGD(lr=float(e.learning_rate_init), momentum=float(e.momentum), nesterov=nesterov)
 
 
 def _moments(e: Any) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def _moments(e: Any) -> dict[str, Any]:
 
 SOLVERS: dict[str, Callable[[Any], s.Optimizer]] = {
     "sgd": _sgd,
-    "adam": lambda e: s.Adam(**_moments(e), eps_hat=True),
+    "adam": lambda e: SklearnAdam(**_moments(e)),
     "adamw": lambda e: s.AdamW(**_moments(e), weight_decay=float(e.weight_decay)),
     "nadam": lambda e: s.NAdam(**_moments(e)),
     "rmsprop": lambda e: s.RMSprop(lr=float(e.learning_rate_init), alpha=float(e.beta_2), eps=float(e.epsilon)),
@@ -187,7 +188,7 @@ def schedule_of(e: Any, *, rows: int, seen: int, incremental: bool) -> s.Schedul
     "invscaling" and "adaptive" are for solver="sgd", as in scikit-learn; partial_fit knows no end, so it has no other schedule.
     """
     if e.learning_rate == "invscaling" and e.solver == "sgd":
-        return s.InverseScaling(power=float(e.power_t), rows=rows, start=seen)
+        return s.SklearnInverseScaling(power=float(e.power_t), rows=rows, start=seen)
     if incremental or e.learning_rate in SKLEARN_RATES:
         return s.Constant()
     if isinstance(e.learning_rate, str):
@@ -201,7 +202,7 @@ def stopping_of(e: Any, *, outputs: int) -> s.EarlyStopping:
     adaptive = e.learning_rate == "adaptive" and e.solver == "sgd"
     return s.EarlyStopping(
         patience=sys.maxsize if e.n_iter_no_change == math.inf else int(e.n_iter_no_change) + 1,
-        min_gain=float(e.tol) * outputs,
+        min_delta=float(e.tol) * outputs,
         inclusive=True,
         factor=0.2 if adaptive else None,
         min_lr=LOWEST_ADAPTIVE_RATE,

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from manynets.data.batches import normalisers
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.population import BN_EPS, BN_MOMENTUM, Shape
 
-__all__ = ["training_outputs"]
+__all__ = ["normalisers", "training_outputs"]
 
 
 def training_outputs(
@@ -53,3 +52,16 @@ def _batch_norm(z: Tensor, gain: Tensor, shift: Tensor, weight: Tensor | None, r
             for buffer, value in zip(running, (mean, squares / unbiased), strict=True):
                 buffer.lerp_(value.detach()[0], BN_MOMENTUM)
     return centred * torch.rsqrt(squares / rows + BN_EPS) * gain + shift
+
+
+def normalisers(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what follows from the weights (..., b, 1) of the rows of batches: share (..., b, 1), rows and unbiased (..., 1, 1).
+
+    share is each row's share of its batch, 0 where all weights are. Batch norm divides its sums by `rows` for mean and variance, and
+    by `unbiased` for the running variance, as torch does. Weights count as copies of a row, so that weight 2 is the row twice, but
+    no batch has fewer rows than it has.
+    """
+    total = raw.sum(-2, keepdim=True)
+    rows = total.masked_fill(total == 0, 1.0)
+    copies = torch.maximum(rows, (raw > 0).sum(-2, keepdim=True).to(rows)).clamp_(min=2.0)
+    return raw / rows, rows, torch.where(copies == rows, rows - 1, rows * (copies - 1) / copies)

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from sklearn.utils.validation import _num_samples
 
 from manynets.errors import OptionError, one_of
 from manynets.search.together import Fit, Folds, can_share, fit_together, score_together
-from manynets.training.progress import progress_observers
+from manynets.training.progress import progress_callbacks
 
 __all__ = ["MLPSearchCV"]
 
@@ -142,7 +142,7 @@ class MLPSearchCV(BaseSearchCV):
         self.progress = progress
         self.memory_limit = memory_limit
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Train all candidates on all folds, and the best on all rows.
 
         params: of the estimator's fit (sample_weight), the scorer, and the splitter (groups), as in GridSearchCV.
@@ -338,7 +338,7 @@ class _Trials:
                 kept=earlier,
                 goes_on=goes_on,
                 n_jobs=search.n_jobs,
-                observers=progress_observers(search.progress),
+                callbacks=progress_callbacks(search.progress),
                 memory_limit=search.memory_limit,
             )
             found = score_together(

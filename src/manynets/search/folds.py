@@ -18,21 +18,21 @@ Fold: TypeAlias = tuple[Rows | None, Rows | None]
 """Rows to train on (None: all) and rows to test on (None: none)."""
 
 
-def folds_of(folds: Any, X: Any, y: Any, groups: Any, *, total: int, strata: NDArray[Any] | None, seed: int = 0) -> list[Fold]:
+def folds_of(cv: Any, X: Any, y: Any, groups: Any, *, total: int, strata: NDArray[Any] | None, seed: int = 0) -> list[Fold]:
     """Return folds: None is one of all rows without a test, a number deals the rows, else a splitter or pairs of rows or masks.
 
     The order of the rows is kept, and rows may occur twice in training (a bootstrap).
     """
-    if folds is None:
+    if cv is None:
         return [(None, None)]
-    if isinstance(folds, int | np.integer):
-        return list(deal_rows(total, int(folds), strata=strata, seed=seed))
-    if hasattr(folds, "split"):
-        folds = folds.split(X, y, groups)
-    if not isinstance(folds, Iterable):
-        raise OptionError(f"folds is {folds!r}, but must be None, a number, a splitter, or pairs (training rows, test rows)")
+    if isinstance(cv, int | np.integer):
+        return list(deal_rows(total, int(cv), strata=strata, seed=seed, what="cv"))
+    if hasattr(cv, "split"):
+        cv = cv.split(X, y, groups)
+    if not isinstance(cv, Iterable):
+        raise OptionError(f"cv is {cv!r}, but must be None, a number, a splitter, or pairs (training rows, test rows)")
     out: list[Fold] = []
-    for number, pair in enumerate(folds):
+    for number, pair in enumerate(cv):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise OptionError(f"fold {number} is {pair!r}, but must be a pair (training rows, test rows)")
         train, test = (_rows(part, total, f"fold {number}") for part in pair)
@@ -40,7 +40,7 @@ def folds_of(folds: Any, X: Any, y: Any, groups: Any, *, total: int, strata: NDA
             raise DataError(f"fold {number} has no training rows")
         out.append((train, test if len(test) else None))
     if not out:
-        raise OptionError("folds is empty; give at least one pair (training rows, test rows)")
+        raise OptionError("cv is empty; give at least one pair (training rows, test rows)")
     return out
 
 

@@ -26,10 +26,10 @@ from manynets.spec import MLP, Recipe
 from manynets.tasks import Task, find_task
 from manynets.tasks.objectives import objective_for
 from manynets.training.checkpoint import Checkpoint, Parts
-from manynets.training.events import Observer
+from manynets.training.events import Callback
 from manynets.training.many import Failure, Relay, train_what_can
 from manynets.training.members import Divergence, Member, Outcome, Problem
-from manynets.training.progress import Show, progress_observers
+from manynets.training.progress import Show, progress_callbacks
 from manynets.training.settings import find_device
 from manynets.training.signals import Halt, listening
 from manynets.training.validation import Validation
@@ -37,7 +37,7 @@ from manynets.training.validation import Validation
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
-__all__ = ["Candidate", "Result", "figures_on", "train_many"]
+__all__ = ["Candidate", "Result", "figures_on", "train_candidates", "train_many"]
 
 Candidate: TypeAlias = tuple[MLP, Recipe]
 Rows: TypeAlias = NDArray[np.int64]
@@ -113,36 +113,29 @@ def train_many(
     y: Any,
     candidates: Sequence[Candidate],
     *,
-    folds: Any = None,
+    cv: Any = None,
     groups: Any = None,
-    weights: Any = None,
+    sample_weight: Any = None,
     task: str | Task | None = None,
     validation: Any = None,
     encoder: TableEncoder | None = None,
     progress: Show = "auto",
-    observers: Sequence[Observer] = (),
+    callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
-    at_most: int | None = None,
-    told: Callable[[Sequence[Result]], None] | None = None,
     checkpoint: Checkpoint | None = None,
     resume: str | os.PathLike[str] | None = None,
-    known: Mapping[tuple[int, int], Result] | None = None,
 ) -> list[Result]:
     """Train every candidate on every fold, as many at once as can share their steps; return results, candidates x folds.
 
     X, y, task, encoder: as for `manynets.train`. candidates: pairs (MLP, Recipe), which may differ in anything. Networks of one
     shape, kind of optimizer, batch size and number of steps share each step; all else is a vector over them.
-    folds: None (all rows train, none test); a number (rows are dealt at random, classes evenly); a splitter such as
+    cv: None (all rows train, none test); a number (rows are dealt at random, classes evenly); a splitter such as
         scikit-learn's, which gets `groups`; or pairs (training rows, test rows) of row numbers, repeated ones allowed, or masks.
-    weights: (N,), how much each row counts, or (C, N) for each candidate its own.
-    validation: None; a fraction of each fold's training rows, split by the recipe's seed; or a set (X, y) or (X, y, weights).
-    memory_limit: bytes; what would take more is trained in parts, one after the other. at_most: networks in a part.
-    told: called with results as soon as they are there, a part at a time.
+    sample_weight: (N,), how much each row counts, or (C, N) for each candidate its own.
+    validation: None; a fraction of each fold's training rows, split by the recipe's seed; or a set (X, y) or (X, y, sample_weight).
+    memory_limit: bytes; what would take more is trained in parts, one after the other.
     checkpoint: where and how often to write the state of the part that is being trained, in a folder of its own that is removed
-        once the part is through (and `told`). resume: a folder of such parts, to go on from as if nothing had happened.
-    known: results by (candidate, fold) that an earlier call told; they are returned as they are. The parts are those of a call
-        without them, so with all else as it was the other results have the same bits (same machine, versions, thread count
-        and memory_limit).
+        once the part is through. resume: a folder of such parts, to go on from as if nothing had happened.
 
     Each result equals `train(X[rows], y[rows], spec, recipe, task=task, ...)` of its own, where the task is that of the whole y
     (with all its classes; the unit in which a regression target is learnt is the standard deviation of the whole y).
@@ -157,8 +150,54 @@ def train_many(
     >>> import manynets as mn
     >>> X, y = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 3
     >>> tries = [(mn.MLP(hidden=(8,)), mn.Recipe(optimizer=mn.Adam(lr=lr), epochs=2)) for lr in (0.01, 0.1)]
-    >>> [(r.candidate, r.fold, r.stopped) for r in mn.train_many(X, y, tries, folds=2, progress=False)]
+    >>> [(r.candidate, r.fold, r.stopped) for r in mn.train_many(X, y, tries, cv=2, progress=False)]
     [(0, 0, 'done'), (0, 1, 'done'), (1, 0, 'done'), (1, 1, 'done')]
+    """
+    return train_candidates(
+        X,
+        y,
+        candidates,
+        cv=cv,
+        groups=groups,
+        sample_weight=sample_weight,
+        task=task,
+        validation=validation,
+        encoder=encoder,
+        progress=progress,
+        callbacks=callbacks,
+        memory_limit=memory_limit,
+        checkpoint=checkpoint,
+        resume=resume,
+    )
+
+
+def train_candidates(
+    X: Any,
+    y: Any,
+    candidates: Sequence[Candidate],
+    *,
+    cv: Any = None,
+    groups: Any = None,
+    sample_weight: Any = None,
+    task: str | Task | None = None,
+    validation: Any = None,
+    encoder: TableEncoder | None = None,
+    progress: Show = "auto",
+    callbacks: Sequence[Callback] = (),
+    memory_limit: int | None = None,
+    at_most: int | None = None,
+    told: Callable[[Sequence[Result]], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    known: Mapping[tuple[int, int], Result] | None = None,
+) -> list[Result]:
+    """Train as `train_many`, part by part, for a caller that writes down each part.
+
+    at_most: networks in a part. told: called with results as soon as they are there, a part at a time; only then is the part's
+        folder of checkpoints removed.
+    known: results by (candidate, fold) that an earlier call told; they are returned as they are. The parts are those of a call
+        without them, so with all else as it was the other results have the same bits (same machine, versions, thread count
+        and memory_limit).
     """
     pairs = _checked(candidates)
     frame = X if is_frame(X) and encoder is None else None
@@ -170,8 +209,8 @@ def train_many(
     target = whole.encode(y)
     if len(target) != total:
         raise DataError(f"X has {total} rows and y has {len(target)}; they must have the same number")
-    split = folds_of(folds, X, y, groups, total=total, strata=whole.strata(target))
-    common, each = _weights(weights, total, len(pairs))
+    split = folds_of(cv, X, y, groups, total=total, strata=whole.strata(target))
+    common, each = _weights(sample_weight, total, len(pairs))
     if isinstance(validation, np.ndarray | list | bool):
         raise OptionError(
             f"validation is {validation!r}, but must be None, a fraction of each fold's training rows, or a set (X, y)"
@@ -196,7 +235,7 @@ def train_many(
                     recipe,
                     task=given if recipe.loss == "poisson" and not isinstance(given, Task) else whole,
                     validation=validation if isinstance(validation, tuple) else None,
-                    weights=common,
+                    sample_weight=common,
                     encoder=_encoder(frame, rows) if frame is not None else encoder,
                 )
             job = jobs[key]
@@ -216,7 +255,7 @@ def train_many(
         told(list(results.values()))
     results |= earlier
 
-    watching = [*progress_observers(progress), *observers]
+    watching = [*progress_callbacks(progress), *callbacks]
     relay = Relay(whole.metric, sum(len(job.members) for job in ready), watching) if len(ready) > 1 else None
     halt = Halt()
     for job in ready:
@@ -232,7 +271,7 @@ def train_many(
             train_what_can(
                 job.prepared.problem,
                 job.members,
-                observers=watching if relay is None else [relay],
+                callbacks=watching if relay is None else [relay],
                 memory_limit=memory_limit,
                 at_most=at_most,
                 told=done,
@@ -249,7 +288,7 @@ def train_many(
         signal.raise_signal(signal.SIGTERM)
     if halt.asked:
         left = sum(result.stopped == "interrupted" for result in results.values())
-        warnings.warn(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning, stacklevel=2)
+        warnings.warn(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning, stacklevel=3)
     return [results[c, f] for c in range(len(pairs)) for f in range(len(split))]
 
 
@@ -264,17 +303,17 @@ def _checked(candidates: Sequence[Candidate]) -> list[Candidate]:
     return pairs
 
 
-def _weights(weights: Any, rows: int, candidates: int) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+def _weights(sample_weight: Any, rows: int, candidates: int) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """Return weights (N,) for all, or (C, N) for each candidate."""
-    if weights is None or np.ndim(weights) < 2:
-        return as_weights(weights, rows, what="weights"), None
-    table = np.asarray(weights, dtype=np.float64)
+    if sample_weight is None or np.ndim(sample_weight) < 2:
+        return as_weights(sample_weight, rows), None
+    table = np.asarray(sample_weight, dtype=np.float64)
     if table.shape != (candidates, rows):
         raise DataError(
-            f"weights has shape {table.shape}, but must be ({rows},), or ({candidates}, {rows}): a line for each candidate"
+            f"sample_weight has shape {table.shape}, but must be ({rows},), or ({candidates}, {rows}): a line for each candidate"
         )
     for c, line in enumerate(table):
-        as_weights(line, rows, what=f"weights of candidate {c}")
+        as_weights(line, rows, what=f"sample_weight of candidate {c}")
     return None, table
 
 
@@ -315,12 +354,12 @@ def _job(
     *,
     task: str | Task | None,
     validation: Any,
-    weights: NDArray[np.float64] | None,
+    sample_weight: NDArray[np.float64] | None,
     encoder: TableEncoder | None,
 ) -> _Job | ManynetsError:
     """Return the data on the recipe's device, or why that cannot be."""
     try:
-        prepared = prepare(X, y, recipe, task=task, validation=validation, sample_weight=weights, encoder=encoder)
+        prepared = prepare(X, y, recipe, task=task, validation=validation, sample_weight=sample_weight, encoder=encoder)
     except ManynetsError as error:
         return error
     return _Job(prepared, [], [])

@@ -18,7 +18,7 @@ from manynets.data.batches import Rows
 from manynets.nn.population import Shape
 from manynets.spec import MLP
 from manynets.tasks import Task
-from manynets.training.events import Advanced, Event, Finished, Observer, Started
+from manynets.training.events import Advanced, Callback, Event, Finished, Started
 from manynets.training.many import Failure, groups_of, memory_at_hand, train_what_can
 from manynets.training.members import Member, Outcome, Problem
 
@@ -33,7 +33,7 @@ def train_in_processes(
     members: Sequence[Member],
     *,
     n_jobs: int | None,
-    observers: Sequence[Observer] = (),
+    callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
 ) -> list[Outcome | Failure]:
     """Train members without validation sets as `train_what_can`, in n_jobs processes (None, -1, ...: as scikit-learn takes it).
@@ -44,13 +44,13 @@ def train_in_processes(
     jobs, device = min(effective_n_jobs(n_jobs), len(members)), problem.rows.x.device
     threads = getattr(parallel.get_active_backend()[0], "uses_threads", False)
     if jobs <= 1 or threads or device.type != "cpu":
-        return train_what_can(problem, members, observers=observers, memory_limit=memory_limit)
+        return train_what_can(problem, members, callbacks=callbacks, memory_limit=memory_limit)
     began = time.perf_counter()
     found: dict[int, Outcome | Failure] = {}
 
     def tell(event: Event) -> None:
-        for observer in observers:
-            observer(event)
+        for callback in callbacks:
+            callback(event)
 
     tell(Started(len(members), len(members), 1, problem.task.metric))
     rows, limit = problem.rows, (memory_at_hand(device) if memory_limit is None else memory_limit) // jobs

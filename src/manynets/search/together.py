@@ -28,7 +28,7 @@ from manynets.search.processes import train_in_processes
 from manynets.search.scoring import known_scores
 from manynets.spec import Constant, Exponential, InverseScaling, Recipe, StepDecay, Warmup
 from manynets.tasks import Task
-from manynets.training.events import Observer
+from manynets.training.events import Callback
 from manynets.training.many import Failure, Relay
 from manynets.training.members import Member, Outcome, Problem
 from manynets.training.settings import find_device, torch_settings
@@ -231,7 +231,7 @@ def fit_together(
     kept: Mapping[tuple[int, int], Fit],
     goes_on: bool = False,
     n_jobs: int | None = None,
-    observers: Sequence[Observer] = (),
+    callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
 ) -> list[Fit]:
     """Return the fits of every candidate on every fold, candidates first.
@@ -268,7 +268,7 @@ def fit_together(
             except Exception as error:
                 fit.fail(error)
             fit.seconds = time.perf_counter() - began
-    _train(fits, folds, kept, goes_on, n_jobs, observers, memory_limit)
+    _train(fits, folds, kept, goes_on, n_jobs, callbacks, memory_limit)
     return fits
 
 
@@ -278,7 +278,7 @@ def _train(
     kept: Mapping[tuple[int, int], Fit],
     goes_on: bool,
     n_jobs: int | None,
-    observers: Sequence[Observer],
+    callbacks: Sequence[Callback],
     memory_limit: int | None,
 ) -> None:
     """Train the networks of all planned fits, those on the same data and for the same task together."""
@@ -327,11 +327,11 @@ def _train(
                 members.append(fit.plan.members[k])
         jobs.append((problem, members, owners))
     networks = sum(len(members) for _, members, _ in jobs)
-    relay = Relay(jobs[0][0].task.metric, networks, observers) if len(jobs) > 1 else None
+    relay = Relay(jobs[0][0].task.metric, networks, callbacks) if len(jobs) > 1 else None
     for problem, members, owners in jobs:
         began = time.perf_counter()
-        watching = list(observers) if relay is None else [relay]
-        results = train_in_processes(problem, members, n_jobs=n_jobs, observers=watching, memory_limit=memory_limit)
+        watching = list(callbacks) if relay is None else [relay]
+        results = train_in_processes(problem, members, n_jobs=n_jobs, callbacks=watching, memory_limit=memory_limit)
         share = (time.perf_counter() - began) / max(1, len(members))
         if relay is not None:
             relay.done(len(members))

@@ -194,7 +194,9 @@ class Elementwise(Objective):
         if self.scale is None:
             return hits[:, 0]
         with np.errstate(divide="ignore", invalid="ignore"):
-            r2 = np.where(spread > 0, 1 - hits / spread, np.where(hits > 0, 0.0, 1.0))
+            r2 = 1 - hits / spread
+        if not spread.all():  # a constant target: 1 where it is met, 0 elsewhere
+            r2 = np.where(spread > 0, r2, np.where(hits > 0, 0.0, 1.0))
         return np.asarray(r2.mean(axis=1))
 
 

@@ -1,1 +1,5 @@
-"""Training: the one loop, the two ways to a gradient, stopping, events and progress."""
+"""Training. What happens in a step stands in `steppers/autograd.py`, forward, backward, update; `loop.py` is the loop around the steps.
+
+`steppers/` has two faster ways to make the same step; `best.py`, `tracking.py` and `validation.py` serve the loop at evaluations,
+`checkpoint.py` and `state.py` between two steps; `many.py` groups networks that can share a loop.
+"""

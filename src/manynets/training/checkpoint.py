@@ -19,10 +19,11 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from manynets.errors import CheckpointWarning, ModelFileError, OptionError
 from manynets.modelfile import check_path, read_model_file, replacing, write_model_file
+from manynets.renames import as_version_1, renamed
 from manynets.training.members import Member, Problem
 from manynets.training.state import Digests, TrainState, capture, differences, identity_of, restore
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "Checkpoints",
+    "Keeper",
     "Parts",
     "checkpoint_files",
     "newest_checkpoint",
@@ -128,8 +130,24 @@ def newest_checkpoint(place: str | os.PathLike[str]) -> tuple[Path, TrainState, 
 # --------------------------------------------------------------------------------------------------------------- the keeper
 
 
+class Keeper(Protocol):
+    """Who keeps checkpoints of a run. The loop asks it, and tells it, between two steps; see `Checkpoints`."""
+
+    def begin(self, run: Run) -> None:
+        """The run is about to make its first step; this may restore a state."""
+
+    def next_step(self, run: Run) -> int | None:
+        """Return after how many steps of the run it wants to be called, None for no number of them."""
+
+    def pause(self, run: Run) -> None:
+        """The run stands between two steps."""
+
+    def end(self, run: Run) -> None:
+        """The run is over, or was asked to halt."""
+
+
 class Checkpoints:
-    """What a run asks and tells between its steps (`manynets.training.loop.Keeper`): restores, writes and deletes checkpoints.
+    """What a run asks and tells between its steps (`Keeper`): restores, writes and deletes checkpoints.
 
     checkpoint: None to write none; resume: a folder or a file to go on from, None to start anew. system: what decides about the
     bits besides the run itself. identity: that of problem and members, where it is known already.
@@ -181,7 +199,7 @@ class Checkpoints:
             raise OSError(error.errno, f"checkpoints cannot be written: {error.strerror}", str(folder)) from error
 
     def _compare(self, path: Path, state: TrainState, system: Mapping[str, Any]) -> None:
-        found = differences(state.identity, self.identity)
+        found = differences(renamed(state.identity), self.identity)
         if found:
             shown = "; ".join(found[:20]) + (f"; and {len(found) - 20} more" if len(found) > 20 else "")
             raise OptionError(
@@ -258,6 +276,10 @@ class Checkpoints:
                 file.unlink()
 
 
+def _part_name(identity: Mapping[str, Any]) -> str:
+    return "part-" + hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
 class Parts:
     """Checkpoints of networks that are trained in parts, one after the other: each part has a folder of its own within the
     checkpoint's, named by what is trained, from its first step until it is through.
@@ -285,8 +307,12 @@ class Parts:
     def keeper(self, problem: Problem, members: Sequence[Member], system: Mapping[str, Any]) -> Checkpoints | None:
         """Return the keeper of a part; None where there is nothing to keep, nor to go on from."""
         identity = identity_of(problem, members, self._digests)
-        name = "part-" + hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        name = _part_name(identity)
         there = None if self.resume is None else self.resume / name
+        if there is not None and not checkpoint_files(there):  # version 0.1 named it by other names of what is trained
+            former = _part_name(as_version_1(identity))
+            if checkpoint_files(self.resume / former):  # type: ignore[operator]
+                name, there = former, self.resume / former  # type: ignore[operator]
         resume = there if there is not None and checkpoint_files(there) else None
         own = None
         if self.checkpoint is not None:

@@ -75,7 +75,7 @@ class Search:
             looked = {place: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for place, k in places.items()}
             log = twin.stepper.advance(twin.rates(step, 1))[0]
             sound = twin.stepper.sound(log)
-            twin.sums.add(log[None], sound.all(-1)[None], step)
+            twin.sums.add(log[None], sound[None], step)
             for place, k in places.items():
                 weights, output, (name, most) = looked[place]
                 loss = "" if sound[k, 0] else f"the loss (layer {name} reaches {most:.3g})"
@@ -92,12 +92,12 @@ def _as_it_began(run: Run, member: Member) -> Member:
     module, start = copy.deepcopy(population.module), 0
     for name in population.names:
         parameter = module.get_parameter(name)
-        parameter.data = run.best_flat[0, start : start + parameter.numel()].view(parameter.shape).clone()
+        parameter.data = run.best.flat[0, start : start + parameter.numel()].view(parameter.shape).clone()
         start += parameter.numel()
     start = 0
     for buffer in module.buffers():
         if buffer.is_floating_point():
-            buffer.copy_(run.best_statistics[0, start : start + buffer.numel()].view(buffer.shape))
+            buffer.copy_(run.best.statistics[0, start : start + buffer.numel()].view(buffer.shape))
             start += buffer.numel()
     return dataclasses.replace(member, spec=module)
 
@@ -148,8 +148,8 @@ def _outputs(stepper: Stepper, place: int) -> Iterable[tuple[str, Tensor]]:
     index = torch.from_numpy(stepper.batches.rows_of(place, *divmod(stepper.step, stepper.batches.steps))).to(rows.x.device)
     x = rows.x[index]
     if isinstance(population, ModulePopulation):
-        kept = stepper.capture()
-        states = {name: kept[f"generator/{name}"] for name in ("cpu", "cuda") if f"generator/{name}" in kept}
+        state = stepper.capture()
+        states = {name: state[f"generator/{name}"] for name in ("cpu", "cuda") if f"generator/{name}" in state}
         with private_generators(states, stepper.device):  # the module may draw; these are the numbers that its step will see
             return _module_outputs(population.module, x)
     assert isinstance(member.spec, MLP)

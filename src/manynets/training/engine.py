@@ -14,21 +14,21 @@ from manynets.data import batches
 from manynets.errors import OptionError
 from manynets.nn.population import Shape
 from manynets.spec import MLP
-from manynets.training.events import Advanced, Evaluated, Finished, Observer, Started
+from manynets.training.events import Advanced, Callback, Evaluated, Finished, Started
 from manynets.training.members import Divergence, Member, Outcome, Problem
 
 __all__ = ["train_with"]
 
 
 class _Relay:
-    """Tells observers in events what an engine tells a watcher."""
+    """Tells callbacks in events what an engine tells a watcher."""
 
-    def __init__(self, number: int, metric: str, observers: Sequence[Observer]) -> None:
-        self.number, self.metric, self.observers = number, metric, observers
+    def __init__(self, number: int, metric: str, callbacks: Sequence[Callback]) -> None:
+        self.number, self.metric, self.callbacks = number, metric, callbacks
 
     def tell(self, event: Any) -> None:
-        for observer in self.observers:
-            observer(event)
+        for callback in self.callbacks:
+            callback(event)
 
     def started(self, steps: int, steps_per_epoch: int) -> None:
         self.tell(Started(1, steps, steps_per_epoch, self.metric))
@@ -39,7 +39,7 @@ class _Relay:
 
 
 def train_with(
-    engine: engines.EngineName, problem: Problem, member: Member, *, observers: Sequence[Observer] = ()
+    engine: engines.EngineName, problem: Problem, member: Member, *, callbacks: Sequence[Callback] = ()
 ) -> tuple[Outcome, dict[str, Any]]:
     """Train one member by an engine other than torch; return its outcome, and what to add to the model's info.
 
@@ -48,7 +48,7 @@ def train_with(
     if not isinstance(member.spec, MLP):
         raise OptionError(f"engine is {engine!r}, but a module of your own is trained by engine='torch' only")
     train = engines.engine_named(engine)
-    relay = _Relay(member.number, problem.task.metric, observers)
+    relay = _Relay(member.number, problem.task.metric, callbacks)
     apart = _plain(problem.validation, None) if problem.validation is not None else None
     if member.validation_rows is not None:
         apart = _plain(problem.rows, member.validation_rows)

@@ -1,4 +1,4 @@
-"""What observers of a training run are told. Events are read-only; an observer is any function that takes one."""
+"""What callbacks of a training run are told. Events are read-only; a callback is any function that takes one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Advanced", "Evaluated", "Event", "Finished", "Observer", "Started"]
+__all__ = ["Advanced", "Callback", "Evaluated", "Event", "Finished", "Started"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Started:
     """Training begins: how many networks, and how many steps and epochs the longest of them will make at most."""
 
-    networks: int
+    n_networks: int
     steps: int
     steps_per_epoch: int
     metric: str
@@ -56,4 +56,4 @@ class Finished:
 
 
 Event: TypeAlias = Started | Advanced | Evaluated | Finished
-Observer: TypeAlias = Callable[[Event], None]
+Callback: TypeAlias = Callable[[Event], None]

@@ -9,67 +9,32 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manynets.nn.population import Population
-from manynets.schedules import schedule_factors
-from manynets.spec import Constant, ReduceOnPlateau
+from manynets.training.best import BestWeights, all_finite
 from manynets.training.divergence import Search
-from manynets.training.events import Advanced, Evaluated, Event, Finished, Observer, Started
+from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
 from manynets.training.members import Divergence, Member, Outcome, Problem, Progress
-from manynets.training.module import ModulePopulation
 from manynets.training.settings import torch_settings
 from manynets.training.signals import Halt
-from manynets.training.steppers.base import Host, Log
+from manynets.training.steppers.base import Host
 from manynets.training.steppers.choice import make_stepper
-from manynets.training.tracking import Tracks
+from manynets.training.tracking import Sums, Tracks
 from manynets.training.validation import figures, variances
 
-__all__ = ["Keeper", "Run", "Sums"]
+if TYPE_CHECKING:
+    from manynets.training.checkpoint import Keeper
+
+__all__ = ["Run"]
 
 WATCHED = ("loss", "metric", "objective")
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
 CALL_SECONDS = 0.025  # after which a stepper is to be back: so long a stop may take, or one step
 FIRST_STEPS = 8  # of the first call, before it is known how long a step takes
-
-
-class Keeper(Protocol):
-    """Who keeps checkpoints of a run. The loop asks it, and tells it, between two steps; see `manynets.training.checkpoint`."""
-
-    def begin(self, run: Run) -> None:
-        """The run is about to make its first step; this may restore a state."""
-
-    def next_step(self, run: Run) -> int | None:
-        """Return after how many steps of the run it wants to be called, None for no number of them."""
-
-    def pause(self, run: Run) -> None:
-        """The run stands between two steps."""
-
-    def end(self, run: Run) -> None:
-        """The run is over, or was asked to halt."""
-
-
-class Sums:
-    """The log since the last evaluation, summed in the order of the steps: the same bits however the steps were cut into calls."""
-
-    def __init__(self, networks: int) -> None:
-        self.steps = 0
-        self.totals: Host = np.zeros((networks, 0))  # (K, 3 + M)
-        self.first_bad = np.full(networks, -1)  # the first step whose loss or penalty was not finite, counted from 0
-
-    def add(self, log: Log, sound: NDArray[np.bool_], step: int) -> None:
-        """Add the log of steps of which the first was step `step` of the run. sound (n, K): whether loss and penalty were finite."""
-        if not sound.all():
-            found = np.where(sound.all(0), -1, step + sound.argmin(0))
-            self.first_bad = np.where(self.first_bad < 0, found, self.first_bad)
-        whole = log if self.steps == 0 else np.concatenate([self.totals[None], log])
-        with np.errstate(invalid="ignore", over="ignore"):
-            self.totals = np.add.reduce(whole, axis=0)
-        self.steps += len(log)
 
 
 class Run:
@@ -84,12 +49,12 @@ class Run:
         problem: Problem,
         members: Sequence[Member],
         *,
-        observers: Sequence[Observer] = (),
+        callbacks: Sequence[Callback] = (),
         keeper: Keeper | None = None,
         halt: Halt | None = None,
         search: bool = True,
     ) -> None:
-        self.problem, self.members, self.observers = problem, list(members), list(observers)
+        self.problem, self.members, self.callbacks = problem, list(members), list(callbacks)
         self.keeper, self.halt, self.recipe = keeper, halt or Halt(), members[0].recipe
         self.search = Search() if search else None
         self.stepper = make_stepper(problem, members)
@@ -97,7 +62,7 @@ class Run:
         self.tracks = Tracks(members, self.steps)
         self.total = int(self.tracks.totals.max())
         self.sums = Sums(len(members))
-        self.best_flat, self.best_statistics = self.stepper.population.flat.clone(), self.stepper.population.statistics.clone()
+        self.best = BestWeights(self.stepper.population)
         self.threads = 0  # of torch, chosen before the first step
         self.began, self.seconds, self.pace = time.perf_counter(), 0.0, 0.0
         self.outcomes: dict[int, Outcome] = {}
@@ -111,10 +76,6 @@ class Run:
         self.watched = np.array([WATCHED.index(recipe.watch) for recipe in recipes])
         self.keeps_last = np.array([self.stepper.validation is None or recipe.keep == "last" for recipe in recipes])
         self.penalised = any(recipe.l1 or recipe.l2 for recipe in recipes)
-        self.constant = all(isinstance(recipe.schedule, Constant | ReduceOnPlateau) for recipe in recipes)
-        courses = [(recipe.schedule, int(total)) for recipe, total in zip(recipes, self.tracks.totals, strict=True)]
-        self.courses = list(dict.fromkeys(courses))
-        self.course_of = np.array([self.courses.index(course) for course in courses])
 
     @property
     def step(self) -> int:
@@ -158,7 +119,7 @@ class Run:
             until = min(stop, (self.step // self.steps + 1) * self.steps, self.step + self._at_once(), due or stop)
             first, began = self.step, time.perf_counter()
             log = self.stepper.advance(self.rates(first, max(until - first, 1)))
-            self.sums.add(log, self.stepper.sound(log).all(-1), first)
+            self.sums.add(log, self.stepper.sound(log), first)
             self.pace = (time.perf_counter() - began) / (self.step - first)
             self._tell(Advanced(self.step))
             if self.keeper is not None and self.step < stop and self.step == due and not self.halt.asked:
@@ -170,24 +131,19 @@ class Run:
 
     def rates(self, step: int, count: int) -> Host:
         """Return the learning rates (count, K) of the next steps."""
-        now = self.tracks.lr * self.tracks.factor
-        if self.constant:
-            return np.repeat(now[None], count, axis=0)
-        steps = np.arange(step, step + count)
-        factors = [schedule_factors(schedule, steps, total=total, per_epoch=self.steps) for schedule, total in self.courses]
-        return np.asarray(np.stack(factors, axis=1)[:, self.course_of] * now)
+        return self.tracks.rates(step, count, per_epoch=self.steps)
 
     # ---------------------------------------------------------------------------------------------------------- evaluation
 
     def evaluate(self) -> None:
         """Add an entry to each history, keep the best weights, and end the networks that are through."""
         population, tracks, sums = self.stepper.population, self.tracks, self.sums
-        finite = (sums.first_bad < 0) & _all_finite(population.flat) & _all_finite(population.statistics)
+        finite = (sums.first_bad < 0) & all_finite(population.flat) & all_finite(population.statistics)
         columns = self._entry()
         tracks.record(columns)
         self._keep(finite, columns)
         ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
-        if self.observers:
+        if self.callbacks:
             seen = np.flatnonzero(tracks.alive)
             numbers = tuple(tracks.members[place].number for place in seen)
             shown = {name: values[seen] for name, values in columns.items()}
@@ -210,7 +166,7 @@ class Run:
     def _entry(self) -> dict[str, Host]:
         """Return what the histories get: one value (K,) for each column."""
         metric, totals, objective = self.problem.task.metric, self.sums.totals, self.stepper.objective
-        loss, score = figures(totals[:, [0, 1, *range(3, totals.shape[1])]], objective, self.spread)
+        loss, score = figures(totals, objective, self.spread)
         self.seconds, self.began = self.seconds_now, time.perf_counter()
         when = {"epoch": self.step / self.steps, "step": float(self.step), "seconds": self.seconds}
         columns = {name: np.full(len(self.tracks), value) for name, value in when.items()}
@@ -243,12 +199,7 @@ class Run:
         better = tracks.judge(np.where(finite, np.choose(self.watched, watched), np.inf))
         chosen = (better | self.keeps_last) & finite & tracks.alive
         tracks.best = np.where(chosen, tracks.entries - 1, tracks.best)
-        places = None if chosen.all() else torch.from_numpy(np.flatnonzero(chosen)).to(population.flat.device)
-        for best, now in ((self.best_flat, population.flat), (self.best_statistics, population.statistics)):
-            if places is None:
-                best.copy_(now)
-            elif len(places):
-                best.index_copy_(0, places, now.index_select(0, places))
+        self.best.keep(population, chosen)
 
     def _divergences(self, at: Mapping[int, int]) -> dict[int, Divergence]:
         """Return where and why networks diverged, by place, from the step (counted from 0) of each."""
@@ -274,7 +225,9 @@ class Run:
         if not places:
             return
         tracks = self.tracks
-        for place, parameters, history in zip(places, self._best(places), tracks.histories(places), strict=True):
+        for place, parameters, history in zip(
+            places, self.best.networks(self.stepper.population, places), tracks.histories(places), strict=True
+        ):
             member, divergence = tracks.members[place], diverged.get(place)
             early = tracks.exhausted[place] and self.step < tracks.totals[place]
             stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
@@ -296,23 +249,12 @@ class Run:
                 self.threads,
             )
 
-    def _best(self, places: list[int]) -> list[dict[str, NDArray[Any]]]:
-        """Return the best weights of networks by name; a module gets them back in place."""
-        population = self.stepper.population
-        if isinstance(population, ModulePopulation):
-            population.flat.copy_(self.best_flat)
-            population.statistics.copy_(self.best_statistics)
-            population.push()
-            return [{name: value.detach().cpu().numpy().copy() for name, value in population.module.state_dict().items()}]
-        best = Population(population.shape, self.best_flat.cpu(), self.best_statistics.cpu())  # in one copy from a GPU
-        return [best.network(place) for place in places]
-
     def take(self, places: list[int]) -> None:
         """Go on with the networks at these places only."""
         self.tracks.take(places)
         if places:
             self.stepper.take(places)
-            self.best_flat, self.best_statistics = self.best_flat[places], self.best_statistics[places]
+            self.best.take(places)
             self.sums = Sums(len(places))
             self._assemble()
 
@@ -320,21 +262,13 @@ class Run:
 
     @contextmanager
     def _settings(self) -> Iterator[None]:
-        self.threads = self.threads or self.stepper.threads()
+        self.threads = self.threads or self.stepper.threads(self.total - self.step)
         with torch_settings(threads=self.threads, precision=self.recipe.precision), torch.no_grad():
             yield
 
     def _tell(self, event: Event) -> None:
-        if not self.observers:
+        if not self.callbacks:
             return
-        with torch.inference_mode(False):  # an observer may train something of its own
-            for observer in self.observers:
-                observer(event)
-
-
-def _all_finite(rows: torch.Tensor) -> NDArray[np.bool_]:
-    """Return of each row whether all its numbers are finite. Then its sum is, mostly: large ones are looked at one by one."""
-    if rows.shape[1] == 0:
-        return np.ones(len(rows), dtype=bool)
-    finite = np.isfinite(rows.sum(1).cpu().numpy())
-    return finite if finite.all() else torch.isfinite(rows).all(1).cpu().numpy()
+        with torch.inference_mode(False):  # a callback may train something of its own
+            for callback in self.callbacks:
+                callback(event)

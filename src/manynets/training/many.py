@@ -14,9 +14,9 @@ from torch import nn
 
 from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError
 from manynets.nn.population import Shape
-from manynets.training.checkpoint import Parts
-from manynets.training.events import Advanced, Event, Finished, Observer, Started
-from manynets.training.loop import Keeper, Run
+from manynets.training.checkpoint import Keeper, Parts
+from manynets.training.events import Advanced, Callback, Event, Finished, Started
+from manynets.training.loop import Run
 from manynets.training.members import Member, Outcome, Problem, batch_rows, group_key
 from manynets.training.settings import torch_modes
 from manynets.training.signals import Halt, listening
@@ -68,7 +68,7 @@ def train_members(
     problem: Problem,
     members: Sequence[Member],
     *,
-    observers: Sequence[Observer] = (),
+    callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
     keeper: Keeper | None = None,
 ) -> list[Outcome]:
@@ -87,12 +87,12 @@ def train_members(
             listening(halt, (signal.SIGINT, signal.SIGTERM)),
             torch_modes(device, autograd=choose(problem, groups[0][0]) == "autograd"),
         ):
-            run = Run(problem, groups[0], observers=observers, keeper=keeper, halt=halt)
+            run = Run(problem, groups[0], callbacks=callbacks, keeper=keeper, halt=halt)
             done = {outcome.number: outcome for outcome in run.run()}
         results: list[Outcome | Failure] = [done[member.number] for member in members]
     else:
         with listening(halt):
-            results = train_what_can(problem, members, observers=observers, memory_limit=memory_limit, halt=halt)
+            results = train_what_can(problem, members, callbacks=callbacks, memory_limit=memory_limit, halt=halt)
     if halt.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)
     for result in results:
@@ -110,7 +110,7 @@ def train_what_can(
     problem: Problem,
     members: Sequence[Member],
     *,
-    observers: Sequence[Observer] = (),
+    callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
     at_most: int | None = None,
     told: Callable[[Sequence[Outcome | Failure]], None] = lambda results: None,
@@ -147,14 +147,14 @@ def train_what_can(
         count = -(-len(group) // size)
         cuts = [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
         waiting += [cut for cut in cuts if not all(member.number in known for member in cut)]
-    relay = Relay(problem.task.metric, sum(map(len, waiting)), observers) if len(waiting) > 1 else None
+    relay = Relay(problem.task.metric, sum(map(len, waiting)), callbacks) if len(waiting) > 1 else None
     while waiting:
         group = waiting.pop(0)
         keeper = None if parts is None or halt.asked else parts.keeper(problem, group, system or {})
-        watching = observers if relay is None else [relay]
+        watching = callbacks if relay is None else [relay]
         try:
             with torch_modes(problem.rows.x.device, autograd=choose(problem, group[0]) == "autograd"):
-                outcomes = Run(problem, group, observers=watching, keeper=keeper, halt=halt).run()
+                outcomes = Run(problem, group, callbacks=watching, keeper=keeper, halt=halt).run()
         except ModelFileError:  # a checkpoint that cannot be used: to train anew instead is not ours to decide
             raise
         except (ManynetsError, MemoryError, RuntimeError) as error:
@@ -180,15 +180,15 @@ def train_what_can(
 
 
 class Relay:
-    """Tells the observers of several groups as of one run, which starts and finishes once: a network is PARTS steps.
+    """Tells the callbacks of several groups as of one run, which starts and finishes once: a network is PARTS steps.
 
-    It is an observer itself, so relays can be stacked.
+    It is a callback itself, so relays can be stacked.
     """
 
     PARTS = 1000
 
-    def __init__(self, metric: str, networks: int, observers: Sequence[Observer]) -> None:
-        self.observers = list(observers)
+    def __init__(self, metric: str, networks: int, callbacks: Sequence[Callback]) -> None:
+        self.callbacks = list(callbacks)
         self.metric = metric
         self.before = 0
         self.seconds = 0.0
@@ -202,7 +202,7 @@ class Relay:
             if not self.started:
                 self.started = True
                 self._tell(Started(self.networks, self.networks * self.PARTS, self.PARTS, self.metric))
-            self.share = event.networks
+            self.share = event.n_networks
             self.steps = max(event.steps, 1)
         elif isinstance(event, Advanced):
             self._tell(Advanced(self.before * self.PARTS + self.share * self.PARTS * event.step // self.steps))
@@ -224,5 +224,5 @@ class Relay:
             self._tell(Finished(self.seconds, self.diverged))
 
     def _tell(self, event: Event) -> None:
-        for observer in self.observers:
-            observer(event)
+        for callback in self.callbacks:
+            callback(event)

@@ -149,8 +149,8 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
         return (member.number,)
     shape = Shape.of(member.spec, problem.rows.x.shape[1], problem.task.outputs)
     steps = steps_per_epoch(total, batch_rows(recipe, total), merge_single=member.spec.batch_norm)
-    ways = (getattr(recipe.optimizer, name, None) for name in ("nesterov", "lr_in_velocity"))
-    optimizer = (type(recipe.optimizer), *ways, member.progress.steps, member.start)
+    nesterov = getattr(recipe.optimizer, "nesterov", None)
+    optimizer = (type(recipe.optimizer), nesterov, member.progress.steps, member.start)
     loss = (recipe.loss, recipe.quantile, recipe.delta)
     way = (recipe.gradient, recipe.precision, recipe.dtype, recipe.device, recipe.shuffle)
     return (

@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from manynets.errors import OptionError
-from manynets.training.events import Advanced, Evaluated, Event, Finished, Observer, Started
+from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
 
-__all__ = ["Show", "progress_observers"]
+__all__ = ["Show", "progress_callbacks"]
 
 Show: TypeAlias = Literal["auto"] | bool
 
@@ -20,8 +20,8 @@ _LINES_APART = 5.0  # seconds between two plain lines
 _REFRESH = 0.1
 
 
-def progress_observers(show: Show) -> list[Observer]:
-    """Return the observers for "auto" (a live display on a terminal, plain lines elsewhere), True (the same) or False (none)."""
+def progress_callbacks(show: Show) -> list[Callback]:
+    """Return the callbacks for "auto" (a live display on a terminal, plain lines elsewhere), True (the same) or False (none)."""
     if show not in ("auto", True, False):
         raise OptionError(f"progress is {show!r}, but must be 'auto', True or False")
     if not show:
@@ -33,7 +33,7 @@ class _Story:
     """What there is to tell of a run, from its events: of one network its figures, of several how many are alive and the best."""
 
     def __init__(self, started: Started) -> None:
-        self.networks, self.metric = started.networks, started.metric
+        self.networks, self.metric = started.n_networks, started.metric
         self.per_epoch, self.epochs = started.steps_per_epoch, started.steps / started.steps_per_epoch
         self.ended = 0
         self.best = -math.inf

@@ -60,7 +60,7 @@ def capture(run: Run, identity: Mapping[str, Any]) -> TrainState:
     }
     if len(run.tracks):
         tensors |= run.stepper.capture()
-        tensors |= {"best_weights": run.best_flat, "best_statistics": run.best_statistics}
+        tensors |= {"best_weights": run.best.flat, "best_statistics": run.best.statistics}
         tensors |= {f"tracks/{name}": getattr(run.tracks, name) for name in _TRACKS}
         tensors |= {f"history/{name}": np.stack(column) for name, column in run.tracks.columns.items()}
         tensors |= {"sums/totals": run.sums.totals, "sums/first_bad": run.sums.first_bad}
@@ -123,7 +123,7 @@ def _restore(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) 
         run.stepper.step = int(values["step"])
         return
     run.stepper.restore(tensors, int(values["step"]))
-    for name, target in (("best_weights", run.best_flat), ("best_statistics", run.best_statistics)):
+    for name, target in (("best_weights", run.best.flat), ("best_statistics", run.best.statistics)):
         target.copy_(_tensor(tensors[name], target))
     for name in _TRACKS:
         setattr(run.tracks, name, _like(f"tracks/{name}", getattr(run.tracks, name), tensors))

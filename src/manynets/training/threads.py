@@ -15,14 +15,19 @@ from collections.abc import Iterator
 
 import torch
 
-from manynets.training.steppers.core import usable_threads
+from manynets.core import usable_threads
 
 __all__ = ["best_threads", "fixed_threads", "most_threads"]
 
 SMALL_STEP = 4e7  # multiplications in a step below which a second thread is not worth its risk
-GAIN = 0.8  # share of one thread's time below which more threads are taken
-ROUNDS = 7
-_FIRST_PROCESS = os.getpid()
+SHORT_TRAINING = 1e11  # multiplications in a training below which the timing takes too large a share of it: some four seconds
+GAIN = 0.75  # share of one thread's time below which more threads are taken
+TIMED = 0.15  # seconds that the timing takes: several time slices, so that a core that another process keeps busy shows
+
+# torch's threads do not live on in a forked child, which would wait for them for ever. The compiled core starts its own.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
 _fixed: contextvars.ContextVar[int | None] = contextvars.ContextVar("fixed_threads", default=None)
 
 
@@ -37,24 +42,21 @@ def fixed_threads(count: int | None) -> Iterator[None]:
 
 
 def most_threads() -> int:
-    """Return how many threads may run: the user's own setting, at most as many as this process has processors.
-
-    A forked child gets one: torch's threads do not live on in it, and it would wait for them for ever.
-    """
-    if os.getpid() != _FIRST_PROCESS:
-        return 1
+    """Return how many threads may run: the user's own setting, at most as many as this process has processors."""
     return max(1, min(torch.get_num_threads(), usable_threads()))
 
 
-def best_threads(matrices: int, rows: int, widest: int, dtype: torch.dtype) -> int:
+def best_threads(matrices: int, rows: int, widest: int, dtype: torch.dtype, *, steps: int) -> int:
     """Return how many threads make a step quickest.
 
-    matrices: numbers in a network's weight matrices; rows: of a step, of all networks together; widest: units of the widest layer.
+    matrices: numbers in a network's weight matrices; rows: of a step, of all networks together; widest: units of the widest layer;
+    steps: of the training.
     """
     most, fixed = most_threads(), _fixed.get()
     if fixed is not None:
         return max(1, min(fixed, most))
-    if most == 1 or 3.0 * rows * matrices < SMALL_STEP:
+    step = 3.0 * rows * matrices
+    if most == 1 or step < SMALL_STEP or step * steps < SHORT_TRAINING:
         return 1
     before = torch.get_num_threads()
     left = torch.ones(max(1, min(rows, 512)), max(1, min(widest, 1024)), dtype=dtype)
@@ -62,7 +64,8 @@ def best_threads(matrices: int, rows: int, widest: int, dtype: torch.dtype) -> i
     out = torch.empty(left.shape[0], right.shape[1], dtype=dtype)
     seconds: dict[int, list[float]] = {1: [], most: []}
     try:
-        for _ in range(ROUNDS + 1):
+        end = time.perf_counter() + TIMED
+        while time.perf_counter() < end or len(seconds[most]) < 3:
             for threads, taken in seconds.items():
                 torch.set_num_threads(threads)
                 began = time.perf_counter()
@@ -71,6 +74,6 @@ def best_threads(matrices: int, rows: int, widest: int, dtype: torch.dtype) -> i
                 taken.append(time.perf_counter() - began)
     finally:
         torch.set_num_threads(before)
-    one, many = (statistics.median(taken[1:]) for taken in (seconds[1], seconds[most]))
-    # the slowest round counts as well: a thread that waits for a busy core stalls every product
-    return most if many < GAIN * one and max(seconds[most][1:]) < 2 * one else 1
+    # means, of all rounds but the first: a thread that waits for a busy core stalls some of the products for a whole time slice
+    one, many = (statistics.fmean(taken[1:]) for taken in (seconds[1], seconds[most]))
+    return most if many < GAIN * one else 1

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.spec import ReduceOnPlateau
+from manynets.schedules import schedule_factors
+from manynets.spec import Constant, ReduceOnPlateau
 from manynets.training.members import Member, Progress, total_steps
 
-__all__ = ["Tracks"]
+__all__ = ["Sums", "Tracks"]
 
 Host = NDArray[np.float64]
 
@@ -35,7 +36,7 @@ class Tracks:
         self.lr = np.array([recipe.lr for recipe in recipes])
         stops = [recipe.stopping for recipe in recipes]
         self.patience = np.array([math.inf if s is None else s.patience for s in stops])
-        self.gain = np.array([0.0 if s is None else s.min_gain for s in stops])
+        self.gain = np.array([0.0 if s is None else s.min_delta for s in stops])
         self.inclusive = np.array([s is not None and s.inclusive for s in stops])
         self.stop_factor = np.array([1.0 if s is None or s.factor is None else s.factor for s in stops])
         self.slows = bool((self.stop_factor < 1).any())
@@ -44,13 +45,27 @@ class Tracks:
         self.has_plateau = any(p is not None for p in plateaus)
         self.plateau_patience = np.array([math.inf if p is None else p.patience for p in plateaus])
         self.plateau_factor = np.array([1.0 if p is None else p.factor for p in plateaus])
-        self.plateau_gain = np.array([0.0 if p is None else p.min_gain for p in plateaus])
+        self.plateau_gain = np.array([0.0 if p is None else p.min_delta for p in plateaus])
         self.plateau_least = np.array(
             [0.0 if p is None else p.min_lr / r.lr if r.lr else 0.0 for p, r in zip(plateaus, recipes, strict=True)]
         )
         self.plateau_best = np.full(len(members), math.inf)
         self.plateau_bad = np.zeros(len(members), dtype=np.int64)
         self.columns: dict[str, list[Host]] = {}
+
+        self.constant = all(isinstance(recipe.schedule, Constant | ReduceOnPlateau) for recipe in recipes)
+        courses = [(recipe.schedule, int(total)) for recipe, total in zip(recipes, self.totals, strict=True)]
+        self.courses = list(dict.fromkeys(courses))
+        self.course = np.array([self.courses.index(course) for course in courses], dtype=np.int64)
+
+    def rates(self, step: int, count: int, *, per_epoch: int) -> Host:
+        """Return the learning rates (count, K) of the steps from `step` on."""
+        now = self.lr * self.factor
+        if self.constant:
+            return np.repeat(now[None], count, axis=0)
+        steps = np.arange(step, step + count)
+        factors = [schedule_factors(schedule, steps, total=total, per_epoch=per_epoch) for schedule, total in self.courses]
+        return np.asarray(np.stack(factors, axis=1)[:, self.course] * now)
 
     def __len__(self) -> int:
         return len(self.members)
@@ -112,3 +127,23 @@ class Tracks:
             if isinstance(value, np.ndarray):
                 setattr(self, name, value[chosen])
         self.columns = {name: [values[chosen] for values in column] for name, column in self.columns.items()}
+
+
+class Sums:
+    """The log since the last evaluation, summed in the order of the steps: the same bits however the steps were cut into calls."""
+
+    def __init__(self, networks: int) -> None:
+        self.steps = 0
+        self.totals: Host = np.zeros((networks, 0))  # (K, 3 + M)
+        self.first_bad = np.full(networks, -1)  # the first step whose loss or penalty was not finite, counted from 0
+
+    def add(self, log: Host, finite: NDArray[np.bool_], step: int) -> None:
+        """Add the log of steps of which the first was step `step` of the run. finite (n, K, 2): whether loss and penalty were."""
+        sound = finite[..., 0] & finite[..., 1]
+        if not sound.all():
+            found = np.where(sound.all(0), -1, step + sound.argmin(0))
+            self.first_bad = np.where(self.first_bad < 0, found, self.first_bad)
+        whole = log if self.steps == 0 else np.concatenate([self.totals[None], log])
+        with np.errstate(invalid="ignore", over="ignore"):
+            self.totals = np.add.reduce(whole, axis=0)
+        self.steps += len(log)

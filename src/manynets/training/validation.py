@@ -19,10 +19,10 @@ SCORES_AT_ONCE = 1 << 20  # numbers in the widest layer of a chunk
 
 
 def figures(sums: Host, objective: Objective, spread: Host) -> tuple[Host, Host]:
-    """Return mean loss and metric (K,) from sums over rows (K, 2 + M): of the loss, the weight, the hits."""
-    weight = sums[:, 1]
+    """Return mean loss and metric (K,) from sums over rows (K, 3 + M): of the loss, the weight, the penalty, the hits."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return sums[:, 0] / weight, objective.metric(sums[:, 2:] / weight[:, None], spread)
+        means = sums / sums[:, 1:2]
+        return means[:, 0], objective.metric(means[:, 3:], spread)
 
 
 def variances(
@@ -88,9 +88,9 @@ class Validation:
         return figures(self.sums(scores), self.objective, self.spread)
 
     def sums(self, scores: Callable[[Tensor], Tensor]) -> Host:
-        """Return the sums over the rows (K, 2 + M) of loss, weight and hits."""
+        """Return the sums over the rows (K, 3 + M) of loss, weight, penalty (here 0) and hits."""
         device, dtype = self.rows.x.device, self.rows.x.dtype
-        total = torch.zeros(self.networks, 2 + self.spread.shape[1], dtype=torch.float64, device=device)
+        total = torch.zeros(self.networks, 3 + self.spread.shape[1], dtype=torch.float64, device=device)
         for start in range(0, self.most, self.size):
             cut = slice(start, min(start + self.size, self.most))
             x, target, raw = self._gather(cut, dtype)
@@ -99,7 +99,7 @@ class Validation:
             loss, hits = self.objective.judge(out, expanded, target)
             total[:, 0] += (loss * raw).double().sum(-1)
             total[:, 1] += raw.double().sum(-1)
-            total[:, 2:] += (hits * raw.unsqueeze(-1)).double().sum(-2)
+            total[:, 3:] += (hits * raw.unsqueeze(-1)).double().sum(-2)
         return total.cpu().numpy()
 
     def _gather(self, cut: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manynets.data.batches import normalisers
 from manynets.nn.dropout import Masks
-from manynets.nn.layers import training_outputs
+from manynets.nn.layers import normalisers, training_outputs
 from manynets.nn.population import Population
 from manynets.optim import Coefficient, Update, optimizer_for, step_coefficients
 from manynets.spec import MLP
@@ -106,7 +105,7 @@ class _Network:
             rates = np.array([[spec.input_dropout, *spec.dropouts]])
             self.masks = Masks([recipe.seed], (population.shape.in_features, *population.shape.hidden), rates, flat)
 
-    def coefficients(self, rates: Host, step: int) -> Sequence[Any]:
+    def coefficients(self, rates: Host, step: int) -> Sequence[Any] | Tensor:
         """Return the optimizer's coefficients of each of the next steps, at the learning rates (n, 1)."""
         return step_coefficients(self.update.optimizer.coefficients(rates, step), self.grad)
 

@@ -112,7 +112,7 @@ class Stepper(abc.ABC):
         """Make n steps at the learning rates (n, K), and return their log. All lie in one epoch."""
 
     def evaluate(self) -> Host | None:
-        """Return the sums (K, 2 + M) over the validation rows: loss, weight and hits, None where there are no such rows."""
+        """Return the log (K, 3 + M) over the validation rows, whose penalty is 0; None where there are no such rows."""
         return None if self.validation is None else self.validation.sums(self.population.scores)
 
     def capture(self) -> dict[str, Tensor]:
@@ -138,15 +138,17 @@ class Stepper(abc.ABC):
 
     def sound(self, log: Log) -> NDArray[np.bool_]:
         """Return whether loss and penalty are finite in the type that is trained in, and so within its range: (..., 2)."""
-        return np.asarray(np.abs(log[..., [0, 2]]) <= torch.finfo(self.dtype).max)
+        within: NDArray[np.bool_] = np.abs(log[..., [0, 2]]) <= torch.finfo(self.dtype).max
+        return within
 
     # ------------------------------------------------------------------------------------------------ what subclasses share
 
-    def threads(self) -> int:
-        """Return how many of torch's threads make the steps quickest; see `manynets.training.threads`. A GPU needs only one."""
+    def threads(self, steps: int) -> int:
+        """Return how many of torch's threads make so many steps quickest; see `manynets.training.threads`. A GPU needs only one."""
         if self.device.type != "cpu":
             return 1
-        return best_threads(self.population.weight_count, self.batch_size * len(self.members), self.widest, self.dtype)
+        rows = self.batch_size * len(self.members)
+        return best_threads(self.population.weight_count, rows, self.widest, self.dtype, steps=steps)
 
     def log_of(self, scores: Tensor, target: Tensor, weight: Tensor | None, penalty: Tensor) -> Log:
         """Return the log of steps: scores and expanded target (n, K, b, O), weight (n, K, b) or None, penalty (n, K).

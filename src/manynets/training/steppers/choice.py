@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from manynets import core
+from manynets.errors import OptionError
 from manynets.spec import MLP
 from manynets.training.members import Member, Problem, batch_rows
-from manynets.training.steppers import core
 from manynets.training.steppers.autograd import Autograd
 from manynets.training.steppers.base import Stepper
 from manynets.training.steppers.closed_form import ClosedForm
@@ -28,6 +29,8 @@ def choose(problem: Problem, member: Member) -> str:
     recipe, spec, on_cpu = member.recipe, member.spec, problem.rows.x.device.type == "cpu"
     if not isinstance(spec, MLP):
         return "autograd"
+    if recipe.gradient == "compiled" and (core.load() is None or not on_cpu):
+        raise OptionError("gradient is 'compiled', but there is no compiled core here, or the device is not the CPU; use 'auto'")
     if recipe.precision == "bf16" and recipe.gradient in ("auto", "compiled"):  # which the core does not know
         return "autograd" if on_cpu else "closed_form"
     if recipe.gradient != "auto":

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manynets.data.batches import Chunk, normalisers
+from manynets.data.batches import Chunk
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.dropout import Masks
+from manynets.nn.layers import normalisers
 from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population
 from manynets.optim import Coefficient, Update, coefficient, step_coefficients
 from manynets.spec import MLP
@@ -193,9 +194,12 @@ class ClosedForm(Stepper):
         """Return what the steps of a chunk read."""
         count, _, size = chunk.index.shape
         label = self.problem.rows.target[chunk.index]
-        target = self.objective.expand(label.flatten(0, 1), self._smoothing(count), self.dtype).unflatten(0, (count, -1))
-        scale = None
-        weight, share, rows, unbiased = None, 1.0 / size, float(size), float(size - 1)
+        target = self.objective.expand(label.flatten(0, 1), self._smoothing(count), self.dtype)
+        target = target.reshape(count, -1, size, self.shape.out_features)
+        scale = weight = None
+        share: Tensor | float = 1.0 / size
+        rows: Tensor | float = float(size)
+        unbiased: Tensor | float = float(size - 1)
         if chunk.weight is not None:
             weight = chunk.weight.unsqueeze(-1)
             share, rows, unbiased = normalisers(weight)

@@ -14,14 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manynets import spec
+from manynets import core, spec
 from manynets.data.batches import Batches
 from manynets.nn.dropout import stream_keys
 from manynets.nn.population import Population
 from manynets.optim import SGD
 from manynets.spec import MLP
 from manynets.tasks.losses import Loss
-from manynets.training.steppers import core
 from manynets.training.steppers.base import Array, Host, Log, Stepper
 
 __all__ = ["Compiled"]
@@ -54,7 +53,7 @@ class Compiled(Stepper):
             self.held_out.order, self.held_out.order_stride = self._address(batches.order(0)), batches.order(0).shape[1]
             self.held_out.log = self._address(self.sums)
 
-    def threads(self) -> int:
+    def threads(self, steps: int) -> int:
         """Return 1: torch does nothing here that several threads would speed up."""
         return 1
 
@@ -79,7 +78,7 @@ class Compiled(Stepper):
         if self.held_out is None:
             return None
         core.evaluate(self.held_out)
-        return self.sums[:, [0, 1, *range(3, self.sums.shape[1])]]
+        return self.sums
 
     # ------------------------------------------------------------------------------------------------ what the core is given
 
@@ -113,7 +112,6 @@ class Compiled(Stepper):
         }
         state = [self._address(self.state[name]) for name in optimizer.state_names()]
         rows, weights = batches.rows, batches.weights
-        momentum = isinstance(optimizer, SGD)
         return core.Job(
             type=population.flat.element_size(),
             threads=min(torch.get_num_threads(), core.usable_threads()),
@@ -140,8 +138,8 @@ class Compiled(Stepper):
             statistics_size=population.statistics.shape[1],
             state=core.Pointers(*state, *[None] * (2 - len(state))),
             optimizer=optimizer.number,
-            nesterov=momentum and optimizer.nesterov,
-            lr_in_velocity=momentum and optimizer.lr_inside,
+            nesterov=isinstance(optimizer, SGD) and optimizer.nesterov,
+            lr_in_velocity=isinstance(optimizer, SGD) and optimizer.lr_inside,
             **{name: self._address(array) for name, array in columns.items()},
         )
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
-
-from manynets.optim import Coefficient
 
 __all__ = ["Inputs"]
 
@@ -30,7 +28,7 @@ class Inputs:
     rows: Any
     unbiased: Any
     kept: dict[int, Tensor]
-    now: Sequence[Sequence[Coefficient]] | Sequence[Coefficient] | Tensor
+    now: Any
     penalty_scale: Tensor | None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Inputs:
@@ -47,5 +45,5 @@ class Inputs:
         """Return the inputs of one step."""
         one = self.map(lambda tensor: tensor[s])
         if not isinstance(self.now, Tensor):
-            one.now = self.now[s]  # type: ignore[assignment]
+            one.now = self.now[s]
         return one

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Job", "Pointers", "description", "evaluate", "load", "permutations", "train", "usable_threads"]
 
-VERSION = 1  # as in core.cpp
+VERSION = 2  # as in core.cpp
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -87,7 +87,7 @@ def _open() -> ctypes.CDLL | None:
         library.manynets_isa.restype = ctypes.c_char_p
         for function in (library.manynets_train, library.manynets_evaluate):
             function.argtypes = [ctypes.POINTER(Job)]
-            function.restype = None
+            function.restype = ctypes.c_int64
         library.manynets_permutations.argtypes = [_pointer, _number, _number, _pointer, _number, _number]
         library.manynets_permutations.restype = None
     except (OSError, AttributeError):  # there is none, or one of another version or platform
@@ -108,13 +108,15 @@ def _loaded() -> ctypes.CDLL:
 
 
 def train(job: Job) -> None:
-    """Make the steps of a job, in place."""
-    _loaded().manynets_train(ctypes.byref(job))
+    """Make the steps of a job, in place. Without enough memory for its buffers it is a MemoryError, and nothing is changed."""
+    if not _loaded().manynets_train(ctypes.byref(job)):
+        raise MemoryError("there is too little memory for the buffers of a training step; use smaller batches or layers")
 
 
 def evaluate(job: Job) -> None:
-    """Write one line of the log per network: its sums over all rows of its order, in prediction mode."""
-    _loaded().manynets_evaluate(ctypes.byref(job))
+    """Write one line of the log per network: its sums over all rows of its order, in prediction mode. It may be a MemoryError."""
+    if not _loaded().manynets_evaluate(ctypes.byref(job)):
+        raise MemoryError("there is too little memory for the buffers of an evaluation; use smaller layers")
 
 
 def permutations(keys: NDArray[np.uint64], rows: int, out: NDArray[np.int64], *, threads: int = 1) -> None:

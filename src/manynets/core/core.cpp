@@ -985,7 +985,7 @@ class Network {
 
   // --- update ---
 
-  // Make the step: g += l2 w + l1 sign(w) for weight matrices; |g| <= clip; the optimizer. See manynets/training/update.py and optim.py.
+  // Make the step: g += l2 w + l1 sign(w) for weight matrices; |g| <= clip; the optimizer. See manynets/optim.py.
   void update(int64_t s, double* log) {
     const int64_t n = padded<T>(job.parameters), matrices = layer[layers - 1].weight.value - values + layer[layers - 1].in * layer[layers - 1].out;
     T *__restrict w = values, *__restrict g = grads;
@@ -1128,7 +1128,7 @@ extern "C" HIDDEN const Kernels* manynets_kernels_avx512();
 
 namespace {
 
-constexpr int64_t VERSION = 1;
+constexpr int64_t VERSION = 2;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 5e-9;  // rough, to estimate how long a job takes
 constexpr double SECONDS_PER_THREAD = 1e-4;                        // work for which one more thread pays
 constexpr size_t LINE = 64;
@@ -1212,7 +1212,8 @@ struct Queue {
   }
 };
 
-void run_networks(const Job* job, bool training) {
+// Return whether there was memory for it. If not even one thread has any, nothing was changed.
+bool run_networks(const Job* job, bool training) {
   const Kernels& with = kernels();
   const size_t size = with.memory(job, training);
   int64_t networks = 0;
@@ -1224,13 +1225,16 @@ void run_networks(const Job* job, bool training) {
   if (static_cast<double>(threads) > useful) threads = static_cast<int64_t>(useful);
 
   Queue queue = {*job};
+  std::atomic<bool> has_memory{false};
   on_threads(threads, [&]() noexcept {
     const NoDenormals no_denormals;
     const std::unique_ptr<void, void (*)(void*)> block(std::calloc(1, size + LINE), std::free);
-    if (!block) std::abort();
+    if (!block) return;  // other threads take the networks
+    has_memory = true;
     char* aligned = static_cast<char*>(block.get()) + (LINE - reinterpret_cast<uintptr_t>(block.get()) % LINE) % LINE;
     with.run(job, training, aligned, Queue::next, &queue);
   });
+  return has_memory;
 }
 
 // numpy.random.Generator(Philox(key=[key, 0])). Source: Salmon et al. 2011, with ten rounds on four words.
@@ -1302,8 +1306,8 @@ void permute(uint64_t key, int64_t rows, int64_t* out) {
 
 EXPORT int64_t manynets_abi() { return static_cast<int64_t>(sizeof(Job)) * 1000 + VERSION; }
 EXPORT const char* manynets_isa() { return kernels().name; }
-EXPORT void manynets_train(const Job* job) { run_networks(job, true); }
-EXPORT void manynets_evaluate(const Job* job) { run_networks(job, false); }
+EXPORT int64_t manynets_train(const Job* job) { return run_networks(job, true); }
+EXPORT int64_t manynets_evaluate(const Job* job) { return run_networks(job, false); }
 
 // out[i * stride + r] = the r-th row of the order that belongs to keys[i]
 EXPORT void manynets_permutations(const uint64_t* keys, int64_t count, int64_t rows, int64_t* out, int64_t stride, int64_t threads) {

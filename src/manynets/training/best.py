@@ -1,0 +1,54 @@
+"""The best weights so far of the networks of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manynets.nn.population import Population
+from manynets.training.module import ModulePopulation
+
+__all__ = ["BestWeights", "all_finite"]
+
+
+class BestWeights:
+    """A copy of the parameters (K, P) and running statistics (K, Q) of K networks, each as it was when it was at its best."""
+
+    def __init__(self, population: Population | ModulePopulation) -> None:
+        self.flat, self.statistics = population.flat.clone(), population.statistics.clone()
+
+    def keep(self, population: Population | ModulePopulation, chosen: NDArray[np.bool_]) -> None:
+        """Copy the weights that the chosen networks (K,) have now."""
+        places = None if chosen.all() else torch.from_numpy(np.flatnonzero(chosen)).to(self.flat.device)
+        for best, now in ((self.flat, population.flat), (self.statistics, population.statistics)):
+            if places is None:
+                best.copy_(now)
+            elif len(places):
+                best.index_copy_(0, places, now.index_select(0, places))
+
+    def networks(self, population: Population | ModulePopulation, places: Sequence[int]) -> list[dict[str, NDArray[Any]]]:
+        """Return the best weights of networks by name; a user's module gets them back."""
+        if isinstance(population, ModulePopulation):
+            population.flat.copy_(self.flat)
+            population.statistics.copy_(self.statistics)
+            population.push()
+            return [{name: value.detach().cpu().numpy().copy() for name, value in population.module.state_dict().items()}]
+        best = Population(population.shape, self.flat.cpu(), self.statistics.cpu())  # from a GPU in one copy
+        return [best.network(place) for place in places]
+
+    def take(self, places: Sequence[int]) -> None:
+        """Keep the networks at these places only."""
+        self.flat, self.statistics = self.flat[list(places)], self.statistics[list(places)]
+
+
+def all_finite(rows: Tensor) -> NDArray[np.bool_]:
+    """Return of each row whether all its numbers are finite. Then its sum is, mostly: large ones are looked at one by one."""
+    if rows.shape[1] == 0:
+        return np.ones(len(rows), dtype=bool)
+    finite = np.isfinite(rows.sum(1).cpu().numpy())
+    return finite if finite.all() else torch.isfinite(rows).all(1).cpu().numpy()
