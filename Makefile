@@ -14,7 +14,7 @@ READY_BENCH := $(VENV)/.ready-bench
 CORE := src/manynets/core/core.cpp hatch_build.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench gpu-check clean
+.PHONY: help demo test test-all coverage lint format bench gpu-check release-check clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -44,6 +44,9 @@ test: $(READY)  ## the tests, without the slow ones and those for a GPU
 test-all: $(READY)  ## all tests; those for a GPU skip themselves where there is none
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+coverage: $(READY)  ## the tests of `make test` with coverage: a list of what they miss, and htmlcov/index.html
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not gpu" --cov --cov-report=term --cov-report=html $(PYTEST_ARGS)
+
 lint: $(READY)  ## style, format, types, direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,7 +63,10 @@ bench: $(READY_BENCH)  ## compare with other libraries (installs them)
 gpu-check: $(READY)  ## the tests for a GPU and a benchmark on it, in four minutes; writes docs/benchmarks-gpu.md
 	$(BIN)/python -m bench.gpu_check
 
+release-check: $(READY)  ## build sdist and wheel, install the wheel into empty environments, run the README there
+	$(BIN)/python -m tools.release_check
+
 clean:  ## remove the environment, builds and caches; runs/ stays
 	rm -f src/manynets/core/libcore.*
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

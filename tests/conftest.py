@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import HealthCheck, settings
 # The same examples on every run and every machine. To look for new ones: HYPOTHESIS_PROFILE=default.
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+if sys.platform != "linux":  # these limit memory, send signals and read /proc as Linux does
+    collect_ignore_glob = ["reliability/*", "estimators/test_reliability.py", "test_bench.py"]
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from manynets.datasets import describe, digits, fashion_mnist, images, load, mnist
-from manynets.errors import DataError, MissingExtraError
+from manynets.errors import DataError
 from tests.datasets.small_mnist import FILES, as_idx, write_small
 
 
@@ -56,12 +55,6 @@ def test_digits_leave_the_global_generator_alone() -> None:
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     digits()
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
-
-
-def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(MissingExtraError, match=r"the data set 'digits' needs .*'scikit-learn'.*manynets\[sklearn\]"):
-        digits()
 
 
 def test_the_real_mnist(data_dir: Path) -> None:

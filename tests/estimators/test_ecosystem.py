@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -179,9 +177,3 @@ def test_weights_of_your_own_are_where_training_starts() -> None:
     assert model.loss_curve_[-1] == pytest.approx(0.5 * np.mean(X[:, 0] ** 2))  # the loss of predicting 0
     with pytest.raises(ValueError, match="use warm_start=False"):
         model.set_params(hidden_layer_sizes=(9,)).fit(X, X[:, 0])
-
-
-def test_without_scikit_learn_the_error_says_what_to_install() -> None:
-    code = "import sys; sys.modules['sklearn'] = None; import manynets as mn; mn.MLPClassifier"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
-    assert "pip install 'manynets[sklearn]'" in done.stderr.splitlines()[-1]

@@ -9,7 +9,6 @@ import csv
 import io
 import json
 import shutil
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +32,8 @@ EXPECTED = json.loads((FOLDER / "expected-runs.json").read_text(encoding="utf-8"
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Draw no pictures, which are slow, and allow warnings about checkpoints of another version or thread count."""
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr("manynets.cli.fit.pictures_of", lambda *_, **__: {})
+    monkeypatch.setattr("manynets.cli.sweeping.draw", lambda *_: None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mn.CheckpointWarning)
         yield

@@ -19,7 +19,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from manynets import plots
-from manynets.errors import MissingExtraError, OptionError
+from manynets.errors import OptionError
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 2))
@@ -125,12 +125,6 @@ def test_the_room_loads_matplotlib_when_called_and_never_pyplot() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_without_matplotlib_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingExtraError, match=r"drawing pictures needs the package 'matplotlib'.*manynets\[plots\]"):
-        plots.confusion([[1]])
 
 
 def test_as_many_axes_as_pictures() -> None:

@@ -67,6 +67,15 @@ def test_blocks_lead_back_to_the_columns() -> None:
     assert encoder.width == 16
 
 
+def test_generated_names_never_clash() -> None:
+    frame = polars.DataFrame({"a": [1.0, None], "a=missing": [2, 3], "b": ["x", None], "b=x": [4, 5], "c": ["(missing)", None]})
+    encoder = fit_encoder(frame)
+    assert encoder.feature_names == (
+        *("a", "a=missing (2)", "a=missing", "b=x (2)", "b=(missing)", "b=x", "c=(missing)", "c=(missing) (2)"),
+    )
+    assert TableEncoder.from_json(encoder.to_json()).feature_names == encoder.feature_names
+
+
 def test_many_rows_are_encoded_piece_by_piece() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(5000, 3)) * [1.0, 10.0, 100.0]

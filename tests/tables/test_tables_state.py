@@ -16,7 +16,7 @@ from manynets.errors import DataError
 from manynets.tables import TableEncoder, fit_encoder
 
 MIXED = {
-    "size": [1.0, None, 3.0, 8.0],
+    "size": ["$1", None, "$3", "$8"],
     "rooms": [1, 2, 2, 3],
     "color": ["red", None, " blue", "red"],
     "new": [True, False, True, True],
@@ -41,11 +41,13 @@ def test_the_state_survives_json_bit_by_bit() -> None:
     assert TableEncoder.from_json(state()).to_json() == state()
 
 
-def test_a_state_of_version_1_has_no_limits() -> None:
+def test_a_state_of_version_1_has_no_limits_and_one_of_2_no_reading() -> None:
     frame = polars.DataFrame({"a": [0.0, 1.0, 2.0]})
     state = fit_encoder(frame).to_json()
-    assert state["columns"][0].pop("limits") == [-0.2, 2.2]
+    assert state["columns"][0].pop("reading") is None
     far = polars.DataFrame({"a": [1001.0]})
+    assert TableEncoder.from_json({**state, "version": 2}).transform(far).tolist() == fit_encoder(frame).transform(far).tolist()
+    assert state["columns"][0].pop("limits") == [-0.2, 2.2]
     assert TableEncoder.from_json({**state, "version": 1}).transform(far)[0, 0] == pytest.approx(1000 / math.sqrt(2 / 3))
 
 
@@ -62,9 +64,9 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_set("version", 3), "has the version 3, but this manynets reads the versions 1 to 2"),
+        (_set("version", 4), "has the version 4, but this manynets reads the versions 1 to 3"),
         (_set("version", 0), "has the version 0"),
-        (_set("version", 1), "missing or unknown: limits"),
+        (_set("version", 1), "missing or unknown: limits, reading"),
         (_set("version", True), "has the version True"),
         (_set("more", 1), "missing or unknown: more"),
         (_set("columns", {}), "columns must be a list"),
@@ -90,6 +92,16 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("columns.0.limits", [2.0, 1.0]), "limits must be the least and the largest value"),
         (_set("columns.0.limits", [0.0, math.inf]), "limits must be a finite number"),
         (_set("columns.0.limits", 3), "limits must be a list"),
+        (_set("columns.0.reading", []), r"columns\[0\].reading must be an object"),
+        (_set("columns.0.reading.decimal", "x"), "decimal is 'x', but must be one of ., ,"),
+        (_set("columns.0.reading.thousands", "."), "before decimals and between thousands, but they must differ"),
+        (_set("columns.0.reading.unit", 3), "unit must be text"),
+        (_set("columns.0.reading.unit", "(a+)+"), "must be a unit such as kg"),
+        (_set("columns.0.reading.unit", "k" * 10**6), "must be a unit such as kg"),
+        (_set("columns.0.reading.duration", 1), "duration must be true or false"),
+        (_set("columns.0.reading.code", 1), "unknown: code"),
+        (_set("columns.3.zone", "../etc/passwd"), r"zone is '\.\./etc/passwd', but must be UTC"),
+        (_set("columns.3.zone", None), "zone must be text"),
         (_set("columns.1.levels", "ab"), "levels must be a list"),
         (_set("columns.1.levels", ["red", "red"]), "levels must be unique"),
         (_set("columns.1.rare", ["red"]), "levels must be unique"),

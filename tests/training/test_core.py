@@ -213,7 +213,7 @@ def run(
             parameters=flat.shape[1],
             statistics_size=statistics.shape[1],
             state=(ctypes.c_void_p * 2)(*[address(one) for one in state]),
-            optimizer=OPTIMIZERS.index(type(case.optimizers[0])),
+            optimizer=next(i for i, kind in enumerate(OPTIMIZERS) if isinstance(case.optimizers[0], kind)),
             nesterov=getattr(case.optimizers[0], "nesterov", False),
             lr_in_velocity=isinstance(case.optimizers[0], SklearnSGD),
             **{name: address(array) for name, array in (kept | now).items()},

@@ -17,11 +17,12 @@ import manynets
 from manynets import runs
 from manynets.cli import defaults, unfinished
 from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, taken
+from manynets.cli.pictures import pictures_of
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_figures, print_layers, print_schema
 from manynets.data.split import deal_rows
 from manynets.engines import ENGINES
-from manynets.errors import MissingExtraError, OptionError, one_of
+from manynets.errors import OptionError, one_of
 from manynets.spec import to_json
 from manynets.training.settings import find_device
 
@@ -69,21 +70,15 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         if share == "folds":
             metrics["validation"] = _figures_by_fold(model, source.train)
         test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
-        pictures: dict[str, Any] = {}
-        try:
-            from manynets.cli.pictures import pictures_of
-
-            pictures = pictures_of(
-                model,
-                parts[test_part],
-                tested,
-                title=f"{source.name} · {describe(model.spec, model.recipe, networks)}",
-                class_names=source.class_names,
-                image_shape=source.image_shape,
-                target=", ".join(origin.get("target", ["y"])),
-            )
-        except MissingExtraError as error:
-            note(console, f"no pictures: {error}")
+        pictures = pictures_of(
+            model,
+            parts[test_part],
+            tested,
+            title=f"{source.name} · {describe(model.spec, model.recipe, networks)}",
+            class_names=source.class_names,
+            image_shape=source.image_shape,
+            target=", ".join(origin.get("target", ["y"])),
+        )
     for text in dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught):
         note(console, text)
 

@@ -67,10 +67,8 @@ def _folder(out: str) -> Any:
     """Return the folder to write to, made; a mistake is told before hours of training."""
     from pathlib import Path
 
-    from manynets import plots
     from manynets.errors import OptionError
 
-    plots.panels(1, 1)  # raises MissingExtraError without matplotlib
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from manynets import runs
+from manynets import plots, runs
 from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, taken
 from manynets.cli.fit import _encoder, _validation_share, fit, scalars
 from manynets.cli.grid import combinations, grid_of
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, note, table_of
 from manynets.cli.unfinished import Stopped, is_unfinished, part_of, portable, remove_half_written, schedule_of
-from manynets.errors import CheckpointWarning, ManynetsError, MissingExtraError, ModelFileError, OptionError
+from manynets.errors import CheckpointWarning, ManynetsError, ModelFileError, OptionError
 from manynets.renames import renamed_options
 from manynets.search.many import Result, train_candidates
 from manynets.spec import MLP, Recipe
@@ -34,7 +34,7 @@ from manynets.training.checkpoint import Checkpoint
 from manynets.training.many import memory_at_hand
 from manynets.training.settings import find_device
 
-__all__ = ["run_sweep"]
+__all__ = ["draw", "run_sweep"]
 
 RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
 PARALLEL_PICTURE, CURVES_PICTURE = "parallel.png", "curves.png"  # beside one for each option
@@ -84,7 +84,7 @@ def run_sweep(options: Mapping[str, Any]) -> None:
             best, score = _rounds(problem, book, own, every=every, quiet=base["quiet"])
         for text in dict.fromkeys(str(entry.message) for entry in caught):
             note(console, text)
-        _draw(folder, book, grid, problem, console)
+        draw(folder, book, grid, problem)
         if best is None:
             raise OptionError(f"none of the {len(points)} candidates could be trained; {folder / RESULTS} says why")
         _fit_best({**base, **points[best], "out": str(folder / BEST), "overwrite": True, "quiet": True, "json_line": False})
@@ -428,33 +428,28 @@ def _picture(option: str) -> str:
     return f"{option}.png"
 
 
-def _draw(folder: Path, book: _Book, grid: Mapping[str, list[Any]], problem: _Problem, console: Any) -> None:
+def draw(folder: Path, book: _Book, grid: Mapping[str, list[Any]], problem: _Problem) -> None:
     """Draw the score over each option, all options as parallel coordinates, and the curves of all networks."""
     last = max((key[3] for key in book.rows), default=0)
     rows = [{**problem.points[key[0]], **row, "key": key} for key, row in book.rows.items()]
     scored = [row for row in rows if math.isfinite(row["score"])]
     if not scored:
         return
-    try:
-        from manynets import plots
-
-        metric = problem.metric
-        for name, values in grid.items():
-            log = all(isinstance(value, float) and value > 0 for value in values) and max(values) >= 10 * min(values)
-            found = [problem.points[row["key"][0]][name] for row in rows]
-            axes = plots.score_over(found, [row["score"] for row in rows], name=name, score=metric, log=log)
-            plots.save(axes, folder / _picture(name))
-        if grid:
-            table = [{name: problem.points[row["key"][0]][name] for name in grid} | {metric: row["score"]} for row in rows]
-            plots.save(plots.parallel_coordinates(table, score=metric), folder / PARALLEL_PICTURE)
-        keys = [key for key in book.curves if any(math.isfinite(value) for value in book.curves[key])]
-        final = [k for k, key in enumerate(keys) if key[3] == last and math.isfinite(book.rows[key]["score"])]
-        best = max(final, key=lambda k: book.rows[keys[k]]["score"]) if final else None
-        curves = [book.curves[key] for key in keys]
-        if curves:
-            plots.save(plots.learning_curves(curves, best=best, ylabel="training loss", log=True), folder / CURVES_PICTURE)
-    except MissingExtraError as error:
-        note(console, f"no pictures: {error}")
+    metric = problem.metric
+    for name, values in grid.items():
+        log = all(isinstance(value, float) and value > 0 for value in values) and max(values) >= 10 * min(values)
+        found = [problem.points[row["key"][0]][name] for row in rows]
+        axes = plots.score_over(found, [row["score"] for row in rows], name=name, score=metric, log=log)
+        plots.save(axes, folder / _picture(name))
+    if grid:
+        table = [{name: problem.points[row["key"][0]][name] for name in grid} | {metric: row["score"]} for row in rows]
+        plots.save(plots.parallel_coordinates(table, score=metric), folder / PARALLEL_PICTURE)
+    keys = [key for key in book.curves if any(math.isfinite(value) for value in book.curves[key])]
+    final = [k for k, key in enumerate(keys) if key[3] == last and math.isfinite(book.rows[key]["score"])]
+    best = max(final, key=lambda k: book.rows[keys[k]]["score"]) if final else None
+    curves = [book.curves[key] for key in keys]
+    if curves:
+        plots.save(plots.learning_curves(curves, best=best, ylabel="training loss", log=True), folder / CURVES_PICTURE)
 
 
 def _report(console: Any, book: _Book, problem: _Problem, points: Sequence[Mapping[str, Any]], best: int, folder: Path) -> None:

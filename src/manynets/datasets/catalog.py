@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,7 +91,6 @@ def describe(*, data_dir: str | os.PathLike[str] | None = None) -> list[Summary]
 
 
 def _digits() -> Summary:
-    here = importlib.util.find_spec("sklearn") is not None
     return Summary(
         name="digits",
         about="handwritten digits, 8 x 8 pixels",
@@ -100,8 +98,8 @@ def _digits() -> Summary:
         test_rows=360,
         features=64,
         task="multiclass",
-        here=here,
-        where="comes with scikit-learn" if here else "pip install 'manynets[sklearn]'",
+        here=True,
+        where="comes with scikit-learn",
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from manynets.datasets.dataset import Dataset
 from manynets.datasets.download import ARCHIVES, cache_folder, fetch
 from manynets.datasets.idx import read_idx
-from manynets.errors import DataError, MissingExtraError
+from manynets.errors import DataError
 
 __all__ = ["digits", "fashion_mnist", "find_folder", "mnist"]
 
@@ -29,13 +29,11 @@ def digits() -> Dataset:
     """Return the 1,797 digits of 8 x 8 pixels that come with scikit-learn: 1,437 for training, 360 for testing.
 
     The split is always the same: scikit-learn's `train_test_split(test_size=0.2, stratify=y, random_state=0)`. Pixels,
-    0 to 16, are divided by 16. Raises MissingExtraError without scikit-learn.
+    0 to 16, are divided by 16.
     """
-    try:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-    except ImportError:
-        raise MissingExtraError("scikit-learn", extra="sklearn", purpose="the data set 'digits'") from None
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     pixels, labels = load_digits(return_X_y=True)
     X = (pixels / 16).astype(np.float32)
     y = labels.astype(np.int64)

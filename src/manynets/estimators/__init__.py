@@ -6,13 +6,6 @@ They are thin: `inputs` reads what fit is given, `settings` turns parameters int
 
 from __future__ import annotations
 
-from manynets.errors import MissingExtraError
-
-try:
-    import sklearn as _  # noqa: F401
-except ImportError as error:  # pragma: no cover
-    raise MissingExtraError("scikit-learn", extra="sklearn", purpose="mn.MLPClassifier and mn.MLPRegressor") from error
-
 from manynets.estimators.classifier import MLPClassifier
 from manynets.estimators.regressor import MLPRegressor
 

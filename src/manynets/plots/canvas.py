@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from manynets.errors import DataError, MissingExtraError, OptionError, one_of
+from manynets.errors import DataError, OptionError, one_of
 from manynets.modelfile import replacing
 
 if TYPE_CHECKING:
@@ -47,12 +47,10 @@ def new_axes(ax: Axes | None, *, size: tuple[float, float] | None = None, projec
 
 
 def new_figure(*, size: tuple[float, float] | None = None) -> Figure:
-    """Return a figure on the Agg canvas with constrained layout; raise MissingExtraError without matplotlib."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", extra="plots", purpose="drawing pictures") from error
+    """Return a figure on the Agg canvas with constrained layout."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

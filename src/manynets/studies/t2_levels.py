@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 import manynets as mn
 from manynets import plots
-from manynets.errors import MissingExtraError
 from manynets.nn.initial import initial_parameters
 from manynets.studies.study import Result, Skipped, figure
 from manynets.studies.together import train_seeds
@@ -154,11 +153,9 @@ PUBLISHED = {"T2-tensors": 1.54}  # all others: 1.411
 
 def blobs() -> tuple[Any, Any, Any, Any]:
     """Return X, X_test, y, y_test of the tutorial: 1,000 points around four centres, three quarters to train on."""
-    try:
-        from sklearn.datasets import make_blobs
-        from sklearn.model_selection import train_test_split
-    except ImportError:
-        raise MissingExtraError("scikit-learn", extra="sklearn", purpose="the blobs of T2") from None
+    from sklearn.datasets import make_blobs
+    from sklearn.model_selection import train_test_split
+
     X, y = make_blobs(n_samples=1000, centers=4, n_features=2, random_state=0)
     X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
     return X_train, X_test, y_train, y_test

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import manynets as mn
 from manynets import plots
-from manynets.errors import MissingExtraError
 from manynets.nn.initial import initial_parameters
 from manynets.studies.study import Result, figure
 from manynets.studies.together import train_seeds
 
 
 def run(_: str, *, quick: bool) -> Result:  # noqa: ARG001  (it is always quick)
-    try:
-        from sklearn.datasets import make_blobs
-    except ImportError:
-        raise MissingExtraError("scikit-learn", extra="sklearn", purpose="the blobs of T3") from None
+    from sklearn.datasets import make_blobs
+
     X, blob = make_blobs(n_samples=50, n_features=2, cluster_std=1.5, random_state=0)
     y = (blob != 0).astype(int)  # the tutorial's labels: 0 for blob 0, 1 for the others
     X, y, X_test, y_test = X[:40], y[:40], X[40:], y[40:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import Table, factorise, number_cells
-from manynets.tables.dates import CYCLES, PARTS, DateOrder, date_cells, date_parts, find_order
+from manynets.tables.cells import NUMBER, Table, factorise, number_cells
+from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
+from manynets.tables.written import PLAIN, Reading
 
 __all__ = ["CategoricalColumn", "ColumnEncoder", "DateColumn", "NumericColumn", "fit_categorical", "fit_date", "fit_numeric"]
 
@@ -35,6 +37,7 @@ class NumericColumn:
         fill: the median, in the column's own units; None where every value was missing.
         gaps: whether values were missing at fit.
         limits: the least and the largest value, in the column's own units; None for no limits.
+        reading: how text is read as numbers.
     """
 
     name: str
@@ -42,6 +45,7 @@ class NumericColumn:
     fill: float | None
     gaps: bool
     limits: tuple[float, float] | None = None
+    reading: Reading = PLAIN
     kind: Literal["numeric"] = field(default="numeric", init=False)
 
     @property
@@ -49,10 +53,15 @@ class NumericColumn:
         """Names of the output columns."""
         return (self.name, f"{self.name}=missing") if self.gaps else (self.name,)
 
+    @property
+    def as_written(self) -> bool:
+        """Whether a file's cells are to be left as text."""
+        return self.reading != PLAIN
+
     def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
         """Write the column into out (N, width), which holds zeros."""
         del strict
-        values = number_cells(table, self.name)
+        values = number_cells(table, self.name, self.reading)
         if self.fill is None:
             return
         missing = np.isnan(values)
@@ -68,7 +77,7 @@ class NumericColumn:
         """Return how many rows hold a value beyond the limits."""
         if self.limits is None or self.fill is None:
             return 0
-        values = number_cells(table, self.name)
+        values = number_cells(table, self.name, self.reading)
         return int(np.count_nonzero((values < self.limits[0]) | (values > self.limits[1])))
 
 
@@ -85,19 +94,20 @@ def _within_float32(table: Table, name: str, values: NDArray[np.float64], spread
     return scaled
 
 
-def fit_numeric(table: Table, name: str, scaling: Scaling) -> NumericColumn:
+def fit_numeric(table: Table, name: str, scaling: Scaling, reading: Reading = PLAIN) -> NumericColumn:
     """Fit a numeric column; see NumericColumn and fit_spread."""
-    values = number_cells(table, name)
+    values = number_cells(table, name, reading)
     present = values[~np.isnan(values)]
     gaps = 0 < present.size < values.size
     if not present.size:
-        return NumericColumn(name=name, spread=Spread(), fill=None, gaps=False)
+        return NumericColumn(name=name, spread=Spread(), fill=None, gaps=False, reading=reading)
     spread = fit_spread(present, scaling)
     _within_float32(table, name, np.where(np.isnan(values), present[0], values) if gaps else values, spread)
     middle = [(present.size - 1) // 2, present.size // 2]
     low, high = (float(value) for value in np.partition(present, middle)[middle])
     fill = low / 2 + high / 2 if low < high else low
-    return NumericColumn(name=name, spread=spread, fill=fill, gaps=gaps, limits=None if spread.knots else _limits(present))
+    limits = None if spread.knots else _limits(present)
+    return NumericColumn(name=name, spread=spread, fill=fill, gaps=gaps, limits=limits, reading=reading)
 
 
 def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -132,6 +142,11 @@ class CategoricalColumn:
         """Names of the output columns."""
         shared = (f"{self.name}=(rare)",) if self.rare else ()
         return (*(f"{self.name}={level}" for level in self.levels), *shared, *((f"{self.name}=(missing)",) if self.gaps else ()))
+
+    @property
+    def as_written(self) -> bool:
+        """Whether a file's cells are to be left as text: not all levels are numbers."""
+        return not all(re.fullmatch(NUMBER, level) for level in (*self.levels, *self.rare))
 
     def places(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Return for each row its output column (N,), -1 for none, and the values not seen at fit with their counts."""
@@ -180,13 +195,13 @@ class DateColumn:
 
     Attributes:
         name: of the column.
-        order: in which text is read.
+        form: in which text and numbers are read.
         parts: name, spread and median of each.
         gaps: whether dates were missing at fit.
     """
 
     name: str
-    order: DateOrder
+    form: DateForm
     parts: tuple[tuple[str, Spread, float], ...]
     gaps: bool
     kind: Literal["date"] = field(default="date", init=False)
@@ -201,10 +216,15 @@ class DateColumn:
                 names += [f"{self.name}.{part}.sin", f"{self.name}.{part}.cos"]
         return (*names, f"{self.name}=missing") if self.gaps else tuple(names)
 
+    @property
+    def as_written(self) -> bool:
+        """Whether a file's cells are to be left as text."""
+        return self.form.order in ("ymd", "dmy", "mdy", "time")
+
     def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
         """Write the column into out (N, width), which holds zeros."""
         del strict
-        found = date_parts(date_cells(table, self.name, self.order))
+        found = date_parts(date_cells(table, self.name, self.form))
         missing = np.isnan(found["year"])
         place = 0
         for part, spread, fill in self.parts:
@@ -219,27 +239,17 @@ class DateColumn:
             out[:, place] = missing
 
 
-def fit_date(table: Table, name: str) -> DateColumn:
-    """Fit a column of dates.
-
-    Errors: DataError where text is in no order of day, month and year that fits all its values.
-    """
-    order: DateOrder = "ymd"
-    if table.storage(name) != "date":
-        labels, _ = factorise(table, name)
-        found = find_order(labels)
-        if found is None:
-            raise DataError(f"column {name!r} should hold dates, but they are in no one form; write them as 2024-12-31")
-        order = found
-    moments = date_cells(table, name, order)
+def fit_date(table: Table, name: str, form: DateForm) -> DateColumn:
+    """Fit a column of dates, or of text or numbers that are dates in this form."""
+    moments = date_cells(table, name, form)
     parts = date_parts(moments)
     present = ~np.isnat(moments)
     varied = tuple(
         (part, fit_spread(parts[part][present], "standard"), float(np.median(parts[part][present])))
         for part in PARTS
-        if np.unique(parts[part][present]).size > 1
+        if (part != "second" or form.order == "time") and np.unique(parts[part][present]).size > 1
     )
-    return DateColumn(name=name, order=order, parts=varied, gaps=bool(0 < present.sum() < present.size))
+    return DateColumn(name=name, form=form, parts=varied, gaps=bool(0 < present.sum() < present.size))
 
 
 ColumnEncoder = NumericColumn | CategoricalColumn | DateColumn

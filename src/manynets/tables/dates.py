@@ -1,134 +1,318 @@
-"""Dates: stored as such, or as text in a form that leaves no doubt; and their parts as numbers."""
+"""Columns of dates and times: how they are written, the moments they name, and the parts of these as numbers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import Table, text_cells
+from manynets.tables.cells import Table, listed, number_cells, text_cells
+from manynets.tables.missing import is_missing
+from manynets.tables.moments import Moment, read_moment, read_time
 
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["CYCLES", "DATE_ORDERS", "PARTS", "DateOrder", "date_cells", "date_parts", "find_order", "looks_like_dates"]
+__all__ = [
+    "CYCLES",
+    "DATE_ORDERS",
+    "PARTS",
+    "DateForm",
+    "DateOrder",
+    "Dated",
+    "date_cells",
+    "date_parts",
+    "find_form",
+    "is_zone",
+    "order_of_numbers",
+]
 
-DateOrder = Literal["ymd", "dmy", "mdy"]
-DATE_ORDERS: tuple[DateOrder, ...] = ("ymd", "dmy", "mdy")
-PARTS = ("year", "month", "day", "weekday", "hour", "minute")
+DateOrder = Literal["ymd", "dmy", "mdy", "time", "compact", "seconds", "milliseconds"]
+DATE_ORDERS: tuple[DateOrder, ...] = ("ymd", "dmy", "mdy", "time", "compact", "seconds", "milliseconds")
+PARTS = ("year", "month", "day", "weekday", "hour", "minute", "second")
 CYCLES = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 """Parts that come round again, and after how many steps."""
 
-_TIME = r"(?:[T ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*(?:Z|[+-]\d{2}:?\d{2})?)?"
-_YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})" + _TIME, re.ASCII)
-_YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})" + _TIME, re.ASCII)
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", re.ASCII)
+_DATE_NAME = re.compile(
+    r".*(?:date|day|time|when|datum|fecha|ymd|stamp|epoch|unix|utc|_at|_ts|_dt|_on)$|^(?:ts|dt|at|t)$", re.IGNORECASE
+)
+_OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})", re.ASCII)
+
+_ORDERS: tuple[tuple[DateOrder, ...], ...] = (("ymd",), ("dmy", "mdy"), ("time",))
+"""In which order they are tried, until all cells are dates."""
 
 Seconds = NDArray[np.datetime64]
+NAT = np.datetime64("NaT", "s")
 
 
-def looks_like_dates(labels: Sequence[str]) -> bool:
-    """Return whether every text has the shape of a date."""
-    return bool(labels) and all(_YEAR_FIRST.fullmatch(label) or _YEAR_LAST.fullmatch(label) for label in labels)
+@dataclass(frozen=True, kw_only=True)
+class DateForm:
+    """How the dates of a column are written.
 
-
-def find_order(labels: Sequence[str]) -> DateOrder | None:
-    """Return the only order of year, month and day in which all the texts are dates, or None where there is none or a doubt.
-
-    With points between them the day is first, as nobody writes 12.31.2024.
-
-    >>> find_order(["2024-02-29"]), find_order(["01/02/11", "31/12/12"]), find_order(["01/02/11"])
-    ('ymd', 'dmy', None)
+    Attributes:
+        order: "ymd", "dmy" or "mdy" of day, month and year where all three are digits; month names and years of four digits in
+            front are read with each. "time": a time of day. "compact": numbers such as 20240131. "seconds", "milliseconds":
+            numbers, since 1970.
+        zone: the clock that moments with an offset are converted to: "UTC", an offset such as "+02:00", or a name such as
+            "Europe/Berlin". Empty: the clock is read as it stands.
     """
-    orders = [order for order in DATE_ORDERS if labels and _parse(labels, order)[1] is None]
-    if len(orders) > 1 and all("." in label.split(" ")[0] for label in labels):
-        return "dmy"
-    return orders[0] if len(orders) == 1 else None
+
+    order: DateOrder = "ymd"
+    zone: str = ""
+
+    def __str__(self) -> str:
+        names = {
+            "ymd": "",
+            "dmy": "the day first",
+            "mdy": "the month first",
+            "time": "times of day",
+            "compact": "written as YYYYMMDD",
+            "seconds": "seconds since 1970",
+            "milliseconds": "milliseconds since 1970",
+        }
+        parts = [names[self.order], f"on the clock of {self.zone}" if self.zone else ""]
+        return ", ".join(part for part in parts if part)
 
 
-def _parse(labels: Sequence[str], order: DateOrder) -> tuple[Seconds, int | None]:
-    """Return the moments of the texts, and the index of the first that is no date in that order, if any."""
-    if order == "ymd" and all(_ISO.fullmatch(label) for label in labels):
+class Dated(NamedTuple):
+    """How the cells of a column are dates: the form, the cells that are none, and what is worth knowing."""
+
+    form: DateForm
+    words: tuple[str, ...]
+    note: str
+
+
+def find_form(counts: Mapping[str, int]) -> Dated | None:
+    """Return in which way more than half of these cells are dates or times of day, or None.
+
+    Args:
+        counts: how often each text occurs, without blanks around it; missing ones left out.
+
+    The order of day and month is the one in which most cells are dates. If both are, the day is first with points, as nobody
+    writes 12.31.2024; else the one that is always the same is the day, as in monthly data; else the day is first, and the note
+    says so.
+
+    >>> find_form({"01/02/11": 1, "31/12/12": 1})[0], find_form({"5-Jan-2024": 1})[0].order
+    (DateForm(order='dmy', zone=''), 'ymd')
+    """
+    labels = list(counts)
+    if labels and all(map(_ISO.fullmatch, labels)):
         try:
-            return np.array(labels, dtype="datetime64[s]"), None
+            np.array(labels, dtype="datetime64[s]")
         except ValueError:
-            pass  # a day that does not exist; found below
-    moments = np.full(len(labels), np.datetime64("NaT"), dtype="datetime64[s]")
-    for index, label in enumerate(labels):
-        moment = _moment(label, order)
-        if moment is None:
-            return moments, index
-        moments[index] = moment
-    return moments, None
-
-
-def _moment(label: str, order: DateOrder) -> datetime | None:
-    found = (_YEAR_FIRST if order == "ymd" else _YEAR_LAST).fullmatch(label)
-    if found is None:
+            pass  # a day that does not exist
+        else:
+            return Dated(DateForm(), (), "")
+    total = sum(counts.values())
+    read: dict[DateOrder, dict[str, Moment]] = {}
+    size: dict[DateOrder, int] = {}
+    for group in _ORDERS:
+        if max(size.values(), default=0) < total:
+            for order in group:
+                read[order] = {text: moment for text in labels if (moment := _read(text, order)) is not None}
+                size[order] = sum(counts[text] for text in read[order])
+    most = max(size.values(), default=0)
+    if 2 * most <= total:
         return None
-    first, _, second, third, *clock = found.groups()
-    year, month, day = {"ymd": (first, second, third), "dmy": (third, second, first), "mdy": (third, first, second)}[order]
-    century = (2000 if int(year) < 69 else 1900) if len(year) == 2 else 0  # as POSIX has it
-    try:
-        hour, minute, second = (int(part or 0) for part in clock)
-        return datetime(century + int(year), int(month), int(day), hour, minute, second)
-    except ValueError:
-        return None
+    best = [order for order in size if size[order] == most]
+    order, note = (best[0], "") if len(best) == 1 or best[0] == "ymd" else _day_or_month(read["dmy"], list(read["dmy"]))
+    moments = read[order]
+    zone, more = _one_clock([moment.offset for moment in moments.values()])
+    words = tuple(text for text in labels if text not in moments)
+    return Dated(DateForm(order=order, zone=zone), words, "; ".join(part for part in (note, more) if part))
 
 
-def date_cells(table: Table, name: str, order: DateOrder) -> Seconds:
-    """Return a column of dates, or of text in the given order, as datetime64[s] (N,), NaT where missing. Time zones are cut off:
-    the parts are those of the clock on the wall.
+def _read(text: str, order: DateOrder) -> Moment | None:
+    return read_time(text) if order == "time" else read_moment(text, order)
+
+
+def _day_or_month(moments: Mapping[str, Moment], labels: Sequence[str]) -> tuple[DateOrder, str]:
+    """Return the order of dates that both orders can read."""
+    if all("." in label.split(" ")[0] for label in labels):
+        return "dmy", ""
+    first, second = ({getattr(moment.when, part) for moment in moments.values()} for part in ("day", "month"))
+    if len(first) == 1 < len(second):
+        return "dmy", "the day is taken to be the first number, which is always the same"
+    if len(second) == 1 < len(first):
+        return "mdy", "the day is taken to be the second number, which is always the same"
+    if all(moment.when.day == moment.when.month for moment in moments.values()):
+        return "dmy", ""
+    return "dmy", "day and month cannot be told apart and are read day first: write 2024-12-31 if that is wrong"
+
+
+def _one_clock(offsets: Sequence[int | None]) -> tuple[str, str]:
+    """Return the zone for these offsets, and a note where they differ."""
+    found = set(offsets)
+    if found <= {None}:
+        return "", ""
+    if len(found) == 1:
+        offset = next(iter(found)) or 0
+        sign, size = "-" if offset < 0 else "+", abs(offset)
+        return (f"{sign}{size // 60:02d}:{size % 60:02d}" if offset else "UTC"), ""
+    return "UTC", "the offsets differ: all are converted to UTC" + (
+        ", which those without one are taken for" if None in found else ""
+    )
+
+
+def order_of_numbers(name: str, present: NDArray[np.float64]) -> DateOrder | None:
+    """Return in which way the numbers of a column are dates, or None.
+
+    YYYYMMDD: each is a day of the calendar, and 5 differ or the name is that of a date. Seconds from 2001 to 2033: the name is
+    that of a date, or 20 differ. Milliseconds likewise.
+    """
+    low, high = float(present.min()), float(present.max())
+    named = bool(_DATE_NAME.match(name))
+    if low >= 19000101 and high <= 21001231:
+        if not np.array_equal(present, np.floor(present)) or (not named and np.unique(present).size < 5):
+            return None
+        return None if np.isnat(_of_compact(present)).any() else "compact"
+    for order, unit in (("seconds", 1.0), ("milliseconds", 1e3)):
+        if 1e9 * unit <= low and high < 2e9 * unit:
+            return order if named or (np.array_equal(present, np.floor(present)) and np.unique(present).size >= 20) else None  # type: ignore[return-value]
+    return None
+
+
+def _of_compact(values: NDArray[np.float64]) -> Seconds:
+    """Return the days of numbers such as 20240131, NaT where there is no such day."""
+    whole = np.where(np.isnan(values) | (np.abs(values) > 99991231), 0, values).astype(np.int64)
+    year, month, day = whole // 10000, whole // 100 % 100, whole % 100
+    fine = (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (values == whole)
+    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
+    days = months.astype("datetime64[D]") + (day - 1)
+    fine &= days.astype("datetime64[M]") == months
+    return np.where(fine, days.astype("datetime64[s]"), NAT)
+
+
+def date_cells(table: Table, name: str, form: DateForm) -> Seconds:
+    """Return a column of dates, or of text or numbers in the given form, as datetime64[s] (N,), NaT where missing.
 
     Errors: DataError with the first text that is no date, and its row.
     """
-    import narwhals as nw
-
     storage = table.storage(name)
     if storage == "empty":
-        return np.full(table.rows, np.datetime64("NaT"), dtype="datetime64[s]")
-    series = table.series(name) if table.array is None else None
-    if series is not None and storage == "date":
-        if series.dtype == nw.Datetime and getattr(series.dtype, "time_zone", None):
-            series = series.dt.replace_time_zone(None)
-        return np.asarray(series.cast(nw.Datetime("us")).to_numpy()).astype("datetime64[s]")
-    if series is None or storage not in ("text", "category", "mixed"):
+        return np.full(table.rows, NAT)
+    if storage == "date":
+        return _stored_dates(table.series(name), form)
+    if form.order in ("compact", "seconds", "milliseconds"):
+        return _dates_of_numbers(table, name, form)
+    if storage not in ("text", "category", "mixed", "time"):
         raise DataError(f"column {name!r} should hold dates, but holds numbers; give dates, or text such as 2024-12-31")
-    return _dates_of_text(table, name, text_cells(table, name), order)
+    return _dates_of_text(table, name, text_cells(table, name), form)
 
 
-def _dates_of_text(table: Table, name: str, cells: nw.Series[Any], order: DateOrder) -> Seconds:
+def _stored_dates(series: nw.Series[Any], form: DateForm) -> Seconds:
     import narwhals as nw
 
-    labels = cells.drop_nulls().unique().to_list()
-    moments = np.full(table.rows, np.datetime64("NaT"), dtype="datetime64[s]")
-    known = [label for label in labels if label]
-    if not known:
-        return moments
-    parsed, bad = _parse(known, order)
-    if bad is not None:
-        rows = [index for index, cell in enumerate(cells.to_list()) if cell == known[bad]]
+    if series.dtype == nw.Datetime and getattr(series.dtype, "time_zone", None):
+        if form.zone:
+            series = series.dt.convert_time_zone("UTC" if _OFFSET.fullmatch(form.zone) else form.zone)
+        series = series.dt.replace_time_zone(None)
+    moments = np.asarray(series.cast(nw.Datetime("us")).to_numpy()).astype("datetime64[s]")
+    return (moments + np.timedelta64(_fixed_offset(form.zone), "m")).astype("datetime64[s]")
+
+
+def _dates_of_numbers(table: Table, name: str, form: DateForm) -> Seconds:
+    values = number_cells(table, name)
+    missing = np.isnan(values)
+    if form.order == "compact":
+        moments = _of_compact(values)
+    else:
+        seconds = np.where(missing, 0.0, values) / (1e3 if form.order == "milliseconds" else 1.0)
+        fine = np.abs(seconds) < 2.5e11  # within the years of a datetime
+        moments = np.where(fine, np.floor(np.where(fine, seconds, 0)).astype(np.int64).astype("datetime64[s]"), NAT)
+        moments[missing] = NAT
+    bad = np.flatnonzero(np.isnat(moments) & ~missing)
+    if bad.size:
         raise DataError(
-            f"column {name!r} should hold dates (as {order}), but {table.row(rows[0])} holds {known[bad]!r}; mend the cell, or"
-            " leave it empty to count as missing"
+            f"column {name!r} should hold dates ({form}), but {table.row(int(bad[0]))} holds {values[bad[0]]:.15g}; mend the cell,"
+            " or leave it empty to count as missing"
         )
-    number = {label: index for index, label in enumerate(known)}
-    codes = cells.replace_strict(labels, [number.get(label, -1) for label in labels], return_dtype=nw.Int64)
-    rows_of = codes.fill_null(-1).to_numpy().astype(np.int64)
-    moments[rows_of >= 0] = parsed[rows_of[rows_of >= 0]]
     return moments
 
 
+def _dates_of_text(table: Table, name: str, cells: nw.Series[Any], form: DateForm) -> Seconds:
+    import narwhals as nw
+
+    labels = listed(cells.unique(maintain_order=True))
+    known = [label for label in labels if label is not None and not is_missing(label)]
+    moments = _read_all(known, form)
+    bad = np.flatnonzero(np.isnat(moments))
+    if bad.size:
+        label = known[int(bad[0])]
+        raise DataError(
+            f"column {name!r} should hold {'times of day' if form.order == 'time' else f'dates (as {form.order})'}, but"
+            f" {table.row(listed(cells).index(label))} holds {label!r}; mend the cell, or leave it empty to count as missing"
+        )
+    if not known:
+        return np.full(table.rows, NAT)
+    codes = {label: index for index, label in enumerate(known)}
+    present = [label for label in labels if label is not None]
+    numbered = cells.replace_strict(present, [codes.get(label, -1) for label in present], return_dtype=nw.Int64)
+    return np.append(moments, NAT)[numbered.fill_null(-1).to_numpy().astype(np.int64)]  # -1 finds the last
+
+
+def _read_all(labels: Sequence[str], form: DateForm) -> Seconds:
+    """Return the moments of the texts on the clock of the form, NaT for what is no date."""
+    if form.order == "ymd" and all(map(_ISO.fullmatch, labels)):
+        try:
+            return np.array(labels, dtype="datetime64[s]")
+        except ValueError:
+            pass  # a day that does not exist; found below
+    moments = np.full(len(labels), NAT)
+    for index, label in enumerate(labels):
+        moment = _read(label, form.order)
+        if moment is not None:
+            moments[index] = _on_clock(moment, form.zone)
+    return moments
+
+
+def _on_clock(moment: Moment, zone: str) -> datetime:
+    if moment.offset is None or not zone:
+        return moment.when
+    utc = moment.when - timedelta(minutes=moment.offset)
+    if zone == "UTC" or _OFFSET.fullmatch(zone):
+        return utc + timedelta(minutes=_fixed_offset(zone))
+    return utc.replace(tzinfo=UTC).astimezone(zone_named(zone)).replace(tzinfo=None)
+
+
+@cache
+def _fixed_offset(zone: str) -> int:
+    found = _OFFSET.fullmatch(zone)
+    if found is None:
+        return 0
+    return (-1 if found[1] == "-" else 1) * (60 * int(found[2]) + int(found[3]))
+
+
+def is_zone(zone: str) -> bool:
+    """Return whether a text can be the zone of a `DateForm`; one of a hostile file may not be a path."""
+    return (
+        bool(re.fullmatch(r"[+-]\d{2}:\d{2}|[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}", zone, re.ASCII)) and len(zone) <= 40
+    )
+
+
+@cache
+def zone_named(zone: str) -> ZoneInfo:
+    """Return a time zone. Errors: DataError for an unknown name."""
+    try:
+        return ZoneInfo(zone)
+    except (ValueError, OSError, KeyError) as error:
+        raise DataError(f"the time zone {zone!r} is not known on this machine; install the package tzdata, or give UTC") from error
+
+
 def date_parts(moments: Seconds) -> dict[str, NDArray[np.float64]]:
-    """Return year, month (1-12), day (1-31), weekday (Monday 0), hour and minute, each (N,), NaN where missing.
+    """Return year, month (1-12), day (1-31), weekday (Monday 0), hour, minute and second, each (N,), NaN where missing.
 
     >>> {part: values.item() for part, values in date_parts(np.array(["2024-12-31T23:59"], "datetime64[s]")).items()}
-    {'year': 2024.0, 'month': 12.0, 'day': 31.0, 'weekday': 1.0, 'hour': 23.0, 'minute': 59.0}
+    {'year': 2024.0, 'month': 12.0, 'day': 31.0, 'weekday': 1.0, 'hour': 23.0, 'minute': 59.0, 'second': 0.0}
     """
     gone = np.isnat(moments)
     filled = np.where(gone, np.datetime64(0, "s"), moments)
@@ -141,5 +325,6 @@ def date_parts(moments: Seconds) -> dict[str, NDArray[np.float64]]:
         "weekday": (days.astype(np.int64) + 3) % 7,  # 1970-01-01 was a Thursday
         "hour": seconds // 3600,
         "minute": seconds % 3600 // 60,
+        "second": seconds % 60,
     }
     return {part: np.where(gone, np.nan, values.astype(np.float64)) for part, values in whole.items()}

@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError, OptionError, one_of
-from manynets.tables.cells import Table, open_table, require
+from manynets.tables.cells import Table, open_table
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, fit_categorical, fit_date, fit_numeric
+from manynets.tables.dates import DateForm
 from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import Column, understand
 from manynets.tables.state import state_from_json, state_to_json
+from manynets.tables.table import require
+from manynets.tables.written import PLAIN, Reading
 
 __all__ = ["Block", "TableEncoder", "fit_encoder"]
 
@@ -67,8 +70,21 @@ class TableEncoder:
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the D output columns, such as `age`, `age=missing`, `color=red`, `sold.month.sin`."""
-        return tuple(name for column in self.columns for name in column.features)
+        """Names of the D output columns, such as `age`, `age=missing`, `color=red`, `sold.month.sin`; no two are alike.
+
+        A name that is that of another column, or was given before, gets a number: `age=missing (2)`.
+        """
+        taken = set(self.column_names)
+        names = []
+        for column in self.columns:
+            for feature in column.features:
+                name, number = feature, 1
+                while name in taken and name != column.name:
+                    number += 1
+                    name = f"{feature} ({number})"
+                taken.add(name)
+                names.append(name)
+        return tuple(names)
 
     @property
     def width(self) -> int:
@@ -79,6 +95,11 @@ class TableEncoder:
     def column_names(self) -> tuple[str, ...]:
         """The columns that a table must have."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns that `read_table` must leave as they are written, so that they are read as at fit: its option `text`."""
+        return tuple(column.name for column in self.columns if column.as_written)
 
     def transform(self, frame: Any, *, strict: bool = False) -> NDArray[np.float32]:
         """Return the matrix (N, D), float32 and C-ordered, of a frame with at least the columns used at fit, in any order.
@@ -226,20 +247,25 @@ def fit_encoder(
     if not used:
         raise DataError(f"no column is left to learn from; left out: {'; '.join(f'{name} ({why})' for name, why in dropped)}")
     least = min_count or (1 if table.rows < 200 else max(2, table.rows // 10_000))
-    fitted: list[ColumnEncoder] = []
-    for column in used:
-        if column.kind == "numeric":
-            fitted.append(fit_numeric(table, column.name, scaling))
-        elif column.kind == "date":
-            fitted.append(fit_date(table, column.name))
-        else:
-            fitted.append(fit_categorical(table, column.name, max_levels=max_levels, min_count=least))
+    fitted = [_fitted(table, column, scaling, max_levels, least) for column in used]
     if schema is None:
         _warn([column.name for column in used], tuple(fitted), tuple(item for item in dropped if item[0] not in drop))
     encoder = TableEncoder(columns=tuple(fitted), dropped=dropped, positional=table.array is not None)
     if not encoder.width:
         raise DataError(f"no column is left to learn from: {', '.join(encoder.column_names)} hold the same date in all rows")
     return encoder
+
+
+def _fitted(table: Table, column: Column, scaling: Scaling, max_levels: int, min_count: int) -> ColumnEncoder:
+    """Return the encoder of a column that is used."""
+    form = column.form
+    if column.kind == "numeric":
+        return fit_numeric(table, column.name, scaling, form if isinstance(form, Reading) else PLAIN)
+    if column.kind == "date":
+        if form is None:  # a schema written by hand
+            form = understand(table.select([column.name]))[0].form
+        return fit_date(table, column.name, form if isinstance(form, DateForm) else DateForm())
+    return fit_categorical(table, column.name, max_levels=max_levels, min_count=min_count)
 
 
 def _warn(names: Sequence[str], columns: Sequence[ColumnEncoder], dropped: Sequence[tuple[str, str]]) -> None:

@@ -1,109 +1,190 @@
-"""Read a table from a file: CSV, TSV, Parquet, Arrow. polars reads; what it would pass over in silence is an error here."""
+"""Read a table from a file: CSV, TSV, Excel, JSON lines, Parquet, Arrow; from a folder of Parquet files, or standard input.
+
+polars reads; what it would pass over in silence is an error or a warning here.
+"""
 
 from __future__ import annotations
 
+import gzip
+import sys
+import warnings
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manynets.errors import DataError, MissingExtraError
-from manynets.tables.cells import Table, open_table, refuse_duplicates
-from manynets.tables.delimited import read_delimited
-from manynets.tables.stored import StoredColumns, first_line, readable
+from manynets.tables.binary import PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
+from manynets.tables.delimited import read_source
+from manynets.tables.frames import open_table
+from manynets.tables.sheets import SHEETS, read_sheet
+from manynets.tables.source import Source, TextOptions
+from manynets.tables.stored import StoredColumns
+from manynets.tables.table import Table, refuse_duplicates
 
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["TABLE_ENDINGS", "open_file", "read_table"]
+__all__ = ["STANDARD_INPUT", "TABLE_ENDINGS", "open_file", "read_table"]
 
+STANDARD_INPUT = "-"
 _DELIMITED = (".csv", ".tsv", ".txt")
-_PARQUET = (".parquet", ".pq")
 _ARROW = (".arrow", ".feather", ".ipc")
-TABLE_ENDINGS = (*_DELIMITED, *(f"{ending}.gz" for ending in _DELIMITED), *_PARQUET, *_ARROW)
+_JSON = (".jsonl", ".ndjson")
+TABLE_ENDINGS = (
+    *_DELIMITED,
+    *(f"{ending}.gz" for ending in _DELIMITED),
+    *PARQUET,
+    *_ARROW,
+    *_JSON,
+    *(f"{ending}.gz" for ending in _JSON),
+    *SHEETS,
+)
 """The endings by which `read_table` knows a format."""
 
+Read = tuple["polars.DataFrame", tuple[str, ...]]
 
-def read_table(path: str | Path, *, encoding: str | None = None, delimiter: str | None = None) -> polars.DataFrame:
+
+def read_table(
+    path: str | Path,
+    *,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    header: bool = True,
+    text: Sequence[str] = (),
+) -> polars.DataFrame:
     """Return the table in a file as a polars frame; needs the extra `tables`.
 
-    Text files: UTF-8 with or without a byte order mark, or the encoding given (such as latin-1, utf-16). The delimiter is the one
-    of `,` `;` tab `|` that splits the first lines most evenly, unless given. Blanks around cells and names are taken off; an
-    empty cell is missing. A column is made numbers if each of its cells is one or one of `MISSING_TOKENS`, in a file with `;` also
-    with a decimal comma; but not if a number begins with a zero ("0171"), or has more than 18 digits. All else stays text.
-    Blank lines are passed over. A column without a name is called unnamed_0, with its place.
+    Args:
+        path: a file; a folder of Parquet files, or a pattern with `*`; or "-" for standard input.
+        encoding: of a text file, such as latin-1. Else it is UTF-8, or UTF-16 where the first bytes show it, or Windows-1252 where
+            no letter is UTF-8, with a warning.
+        delimiter: of a text file. Else the one of `,` `;` tab `|` that splits the first lines most evenly.
+        header: whether the first line of a text file or sheet holds the names; without them they are x0, x1, ...
+        text: columns of a text file or sheet that stay as they are written, so that an encoder reads them as at fit (see
+            `TableEncoder.text_columns`). Names that the file lacks do not matter.
 
-    Errors: DataError for a path that is no file or has an unknown ending, for no data rows, for names that occur twice, for a line
-    with more or fewer fields than the header (it is named), for bytes that are not in the encoding (with their offset), and for a
-    damaged file; MissingExtraError without polars.
+    Text files: titles and comments above the header, lines below the table, rows of totals, and empty rows and columns at the end
+    are left out, and a warning says so. Blanks around cells and names are taken off; an empty cell is missing. A column is made
+    numbers if each of its cells is one or one of `MISSING_TOKENS`, in a file with `;` also with a decimal comma; but not if a
+    number begins with a zero ("0171"), has more than 18 digits, or may have a point between thousands. Numbers and dates as people
+    write them stay text, which `understand` reads. A few words among numbers or dates, at most one or 2 % of the cells, become
+    missing, and a warning names the first. A column without a name is called unnamed_0, after its position; a name that occurs twice
+    gets a number.
+
+    Errors: DataError for a path that is no file or has an unknown ending, for no data rows, for a line with more or fewer fields
+    than the header and for a quote that is never closed (the line is named), for bytes that are not in the encoding (with their
+    offset), and for a damaged file; MissingExtraError without polars, or for a sheet without python-calamine.
     """
-    file, ending = _found(path)
-    if ending.removesuffix(".gz") in _DELIMITED:
-        preferred = "\t" if ending.startswith(".tsv") else None
-        return read_delimited(file, encoding=encoding, delimiter=delimiter, preferred=preferred)
-    _refuse_text_options(file, ending, encoding, delimiter)
-    frame = _read_parquet(file) if ending in _PARQUET else _read_arrow(file)
-    refuse_duplicates(frame.columns)
-    if not frame.height or not frame.width:
-        raise _no_rows(file)
+    frame, notes = _read(path, TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text)))
+    for note in notes:
+        warnings.warn(note, UserWarning, stacklevel=2)
     return frame
 
 
-def open_file(path: str | Path, *, encoding: str | None = None, delimiter: str | None = None) -> Table:
+def open_file(
+    path: str | Path,
+    *,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    header: bool = True,
+    text: Sequence[str] = (),
+) -> Table:
     """Return the table in a file for the functions of this package; as `read_table`, but Parquet is read column by column.
 
     So a Parquet file must stay as it is as long as the table is in use.
     """
-    file, ending = _found(path)
-    if ending not in _PARQUET:
-        return open_table(read_table(file, encoding=encoding, delimiter=delimiter))
-    _refuse_text_options(file, ending, encoding, delimiter)
-    stored = StoredColumns(file)
+    options = TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text))
+    files = None if str(path) == STANDARD_INPUT else parquet_files(path)
+    if files is None:
+        frame, notes = _read(path, options)
+        for note in notes:
+            warnings.warn(note, UserWarning, stacklevel=2)
+        return open_table(frame)
+    _need_polars()
+    _refuse_text_options(str(path), options)
+    stored = StoredColumns(str(path), files)
     refuse_duplicates(stored.names)
     if not stored.rows or not stored.names:
-        raise _no_rows(file)
+        raise _no_rows(str(path))
+    if stored.nested:
+        return open_table(stored.read_all())
     return Table(names=stored.names, rows=stored.rows, file=stored)
 
 
-def _found(path: str | Path) -> tuple[Path, str]:
-    """Return the path and its ending, once it is a file that polars can be asked to read."""
+def _read(path: str | Path, options: TextOptions) -> Read:
+    """Return the table in a file, and notes on what was done to read it."""
+    _need_polars()
+    if str(path) == STANDARD_INPUT:
+        return _read_standard_input(options)
+    files = parquet_files(path)
+    if files is not None:
+        _refuse_text_options(str(path), options)
+        return _checked(str(path), read_parquet(str(path), files)), ()
     file = Path(path)
+    ending = _ending(file)
+    source = Source(name=str(file), file=file)
+    if ending.removesuffix(".gz") in _DELIMITED:
+        return read_source(source, options, preferred="\t" if ending.startswith(".tsv") else None)
+    _refuse_text_options(str(file), options, sheet=ending in SHEETS)
+    if ending in SHEETS:
+        return read_sheet(str(file), file, options)
+    if ending in _ARROW:
+        return _checked(str(file), read_arrow(str(file), file)), ()
+    return _checked(str(file), read_json_lines(str(file), source.read())), ()
+
+
+def _read_standard_input(options: TextOptions) -> Read:
+    """Return the table that is piped in; its first bytes show the format."""
+    name = "standard input"
+    data = sys.stdin.buffer.read()
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{name} cannot be read: {error}") from error
+    if data.startswith(b"PAR1"):
+        return _checked(name, read_parquet(name, data)), ()
+    if data.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
+        return _checked(name, read_arrow(name, data)), ()
+    if data.startswith(b"PK\x03\x04"):
+        return read_sheet(name, data, options)
+    if data.lstrip().startswith(b"{"):
+        return _checked(name, read_json_lines(name, data)), ()
+    return read_source(Source(name=name, content=data), options)
+
+
+def _checked(name: str, frame: polars.DataFrame) -> polars.DataFrame:
+    refuse_duplicates(frame.columns)
+    if not frame.height or not frame.width:
+        raise _no_rows(name)
+    return frame
+
+
+def _ending(file: Path) -> str:
+    """Return the ending of a path, once it is a file that can be read."""
     if not file.exists():
         raise DataError(f"{file}: there is no such file")
-    if not file.is_file():
-        raise DataError(f"{file} is a folder, but must be a file; name the file in it")
     name = file.name.lower()
     ending = next((ending for ending in TABLE_ENDINGS if name.endswith(ending)), None)
     if ending is None:
         raise DataError(f"{file}: the ending is not one of {', '.join(TABLE_ENDINGS)}; rename the file to what it holds")
+    return ending
+
+
+def _need_polars() -> None:
     try:
         import polars  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("polars", extra="tables", purpose="reading a table file") from error
-    return file, ending
 
 
-def _refuse_text_options(file: Path, ending: str, encoding: str | None, delimiter: str | None) -> None:
-    if encoding is not None or delimiter is not None:
-        raise DataError(f"{file}: encoding and delimiter are for text files ({', '.join(_DELIMITED)}); leave them out for {ending}")
+def _refuse_text_options(name: str, options: TextOptions, *, sheet: bool = False) -> None:
+    if options.encoding is not None or options.delimiter is not None:
+        raise DataError(f"{name}: encoding and delimiter are for text files ({', '.join(_DELIMITED)}); leave them out here")
+    if not options.header and not sheet:
+        raise DataError(f"{name}: header=False is for text files and sheets; this format stores the names of its columns")
 
 
-def _no_rows(file: Path) -> DataError:
-    return DataError(f"{file} holds 0 data rows; at least 1 is needed")
-
-
-def _read_parquet(file: Path) -> polars.DataFrame:
-    import polars
-
-    with readable(file, "Parquet"):
-        return polars.read_parquet(file, glob=False)
-
-
-def _read_arrow(file: Path) -> polars.DataFrame:
-    import polars
-
-    try:
-        return polars.read_ipc(file)
-    except (polars.exceptions.PolarsError, OSError) as error:
-        try:
-            return polars.read_ipc_stream(file)
-        except (polars.exceptions.PolarsError, OSError):
-            raise DataError(f"{file} cannot be read as Arrow: {first_line(error)}") from error
+def _no_rows(name: str) -> DataError:
+    return DataError(f"{name} holds 0 data rows; at least 1 is needed")

@@ -11,7 +11,6 @@ import numpy as np
 
 from manynets.errors import DataError, OptionError
 from manynets.tables.cells import (
-    MISSING_TOKENS,
     NUMBER,
     Table,
     bad_number,
@@ -19,10 +18,13 @@ from manynets.tables.cells import (
     number_cells,
     open_table,
     plain_label,
-    require,
+    points_in_doubt,
     text_cells,
 )
-from manynets.tables.dates import date_cells, find_order, looks_like_dates
+from manynets.tables.dates import DateForm, date_cells, is_zone, order_of_numbers
+from manynets.tables.table import require
+from manynets.tables.texts import counted, different, meaning_of, meaning_of_all
+from manynets.tables.written import PLAIN, Reading
 
 __all__ = ["Column", "Kind", "refuse_a_mixture", "understand"]
 
@@ -50,6 +52,7 @@ class Column:
         distinct: different values, missing not counted.
         example: the first value, as text; empty where all are missing.
         note: why it was dropped, or what is worth knowing; empty for nothing.
+        form: how its dates or numbers are written; None for plain numbers.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Column:
     distinct: int
     example: str = ""
     note: str = ""
+    form: Reading | DateForm | None = None
 
 
 def understand(
@@ -65,10 +69,12 @@ def understand(
 ) -> tuple[Column, ...]:
     """Say for each column of a frame or array what it is; the overrides win over what is found.
 
-    - Numbers are numeric, and so is text whose every cell is a number or a missing token (see `MISSING_TOKENS`), unless a
-      number begins with a zero as in "0171": that is a code.
+    - Numbers and durations are numeric, and so is text whose every cell is a number as people write it (see `find_reading`) or
+      missing (see `MISSING_TOKENS`), unless a number begins with a zero as in "0171", or float64 would merge it with another:
+      those are codes.
     - Bool, pandas and polars categoricals and other text are categorical. Numbers only when named in `categorical`.
-    - Dates are dates, and so is text in ISO form, or with the year last if only one order of day and month fits all.
+    - Dates and times of day are dates, and so are text that names such (see `find_form`) and numbers such as 20240131 or seconds
+      since 1970 (see `order_of_numbers`).
     - Dropped: text with more than nine tenths of its values different, or with more different values than half the rows; whole
       numbers all different that fill a range at least by half (row numbers), or that are all different under a name such as
       `customer_id`. Each needs 20 different values. A column of numbers is not dropped where nothing else would remain.
@@ -77,8 +83,9 @@ def understand(
     and numbers as Python objects, for text in a column declared numeric, and for infinite values.
 
     >>> import polars
-    >>> [c.kind for c in understand(polars.DataFrame({"a": [1.5, 2], "b": ["x", "y"], "c": ["2024-01-01", "2024-01-02"]}))]
-    ['numeric', 'categorical', 'date']
+    >>> columns = understand(polars.DataFrame({"a": [1.5, 2], "b": ["x", "y"], "c": ["1 Jan 2024", "2 Jan 2024"], "d": ["$5", "$9"]}))
+    >>> [column.kind for column in columns], columns[3].note
+    (['numeric', 'categorical', 'date', 'numeric'], "numbers: unit '$'")
     """
     table = open_table(frame)
     if not table.rows:
@@ -108,13 +115,23 @@ def _column(table: Table, name: str, declared: Kind | None) -> Column:
         if declared in (None, "dropped"):
             return Column(name=name, kind="dropped", missing=0, distinct=0, note=f"values of type {dtype} cannot be used")
         raise DataError(f"column {name!r} is of type {dtype} and cannot be {declared}; drop it")
-    if storage == "mixed" and declared != "categorical":
+    if storage == "mixed" and declared not in ("categorical", "dropped"):
         refuse_a_mixture(table, name)
-    if storage in ("number", "bool", "empty") or declared == "numeric":
-        return _number_column(table, name, declared)
-    if storage == "date":
-        return _date_column(table, name, declared)
+    if storage in ("date", "time") and declared != "numeric":
+        return _date_column(table, name, declared, _stored_form(table, name))
+    if storage in ("number", "bool", "empty"):
+        return _number_column(table, name, declared, PLAIN)
+    if storage == "duration":
+        return _number_column(table, name, declared, Reading(duration=True))
     return _text_column(table, name, declared)
+
+
+def _stored_form(table: Table, name: str) -> DateForm:
+    """Return the form of dates stored as such: on the clock of their time zone, if they have one."""
+    if table.storage(name) == "time":
+        return DateForm(order="time")
+    zone = getattr(table.series(name).dtype, "time_zone", None)
+    return DateForm(zone=(zone if is_zone(zone) else "UTC") if zone else "")
 
 
 def _holds_numbers(table: Table, name: str) -> bool:
@@ -134,31 +151,62 @@ def refuse_a_mixture(table: Table, name: str) -> None:
         )
 
 
-def _number_column(table: Table, name: str, declared: Kind | None) -> Column:
-    values = number_cells(table, name)
+def _number_column(table: Table, name: str, declared: Kind | None, reading: Reading, remark: str = "") -> Column:
+    values = number_cells(table, name, reading)
     present = values[~np.isnan(values)]
     exact = _exact_integers(table, name)
     distinct = int(np.unique(present if exact is None else exact).size)
+    missing = table.rows - present.size
     kind: Kind = declared or ("categorical" if table.storage(name) == "bool" else "numeric")
-    note = "left out as asked" if declared == "dropped" else ""
     if not present.size:
-        note = note or "all values are missing: it adds nothing"
-        kind = declared or "numeric"
+        note = "left out as asked" if declared == "dropped" else "all values are missing: it adds nothing"
+        return Column(name=name, kind=declared or "numeric", missing=missing, distinct=distinct, note=note)
+    example = plain_label(table.series(name)[int(np.argmin(np.isnan(values)))] if table.array is None else present[0])
+    described = "; ".join(text for text in ("" if reading == PLAIN else str(reading), remark) if text)
+    note = "left out as asked" if declared == "dropped" else described
+    if declared is None and kind == "numeric" and distinct > 1:
+        if exact is not None and np.abs(present).max() > 2**53 and np.unique(present).size < distinct:
+            return _code_column(table, name, missing, distinct, example)
+        if reading == PLAIN:
+            if table.array is None and (order := order_of_numbers(name, present)) is not None:
+                return _date_column(table, name, None, DateForm(order=order))
+            why = _why_an_id(name, present if exact is None else exact, distinct)
+            note = f"{why}; declare it numeric or categorical to keep it" if why else note or _code_hint(name, present)
+            kind = "dropped" if why else kind
     elif distinct == 1:
         note = note or "constant"
-    elif declared is None and kind == "numeric":
-        why = _why_an_id(name, present if exact is None else exact, distinct)
-        kind, note = ("dropped", why) if why else (kind, _code_hint(name, bool(np.all(present == np.floor(present)))))
-    example = plain_label(table.series(name)[int(np.argmin(np.isnan(values)))] if table.array is None else present[0])
-    missing = table.rows - present.size
-    return Column(name=name, kind=kind, missing=missing, distinct=distinct, example=example if present.size else "", note=note)
+    form = None if reading == PLAIN or kind != "numeric" else reading
+    return Column(name=name, kind=kind, missing=missing, distinct=distinct, example=example, note=note, form=form)
+
+
+def _code_column(table: Table, name: str, missing: int, distinct: int, example: str) -> Column:
+    """Return the column of whole numbers that are too long for float64 to tell them apart."""
+    note = "codes: whole numbers so long that as numbers some would be the same"
+    why = _why_dropped(table, name, distinct, table.rows - missing)
+    note = f"{why}; {note}; declare it categorical to keep it" if why else note
+    return Column(
+        name=name, kind="dropped" if why else "categorical", missing=missing, distinct=distinct, example=example, note=note
+    )
 
 
 def _exact_integers(table: Table, name: str) -> np.ndarray[Any, Any] | None:
-    """Return the column as integers where it is stored as such, so that ids above 2^53 stay apart."""
-    if table.array is not None or not table.series(name).dtype.is_integer() or table.series(name).null_count():
+    """Return the column as integers where it holds such, so that ids above 2^53 stay apart."""
+    if table.array is not None:
         return None
-    return np.asarray(table.series(name).to_numpy())
+    series = table.series(name)
+    if series.dtype.is_integer():
+        return np.asarray(series.drop_nulls().to_numpy())
+    if table.storage(name) not in ("text", "mixed"):
+        return None
+    cells = text_cells(table, name).drop_nulls()
+    if not cells.str.contains(r"^[+-]?[0-9]{16,}$").any():
+        return None
+    present = cells.filter(cells.str.contains(NUMBER))
+    return np.array([int(cell) for cell in present.to_list()], dtype=object) if _all_whole(present) else None
+
+
+def _all_whole(cells: Any) -> bool:
+    return bool(cells.str.contains(r"^[+-]?[0-9]{1,300}$").all())
 
 
 def _why_an_id(name: str, present: np.ndarray[Any, Any], distinct: int) -> str:
@@ -173,18 +221,27 @@ def _named_as_id(name: str) -> bool:
     return bool(_ID_NAME.match(name) or _ID_CAMEL.match(name))
 
 
-def _code_hint(name: str, whole: bool) -> str:
-    return "taken as a number: declare it categorical if it is a code" if whole and _CODE_NAME.match(name) else ""
+def _code_hint(name: str, present: np.ndarray[Any, Any]) -> str:
+    whole = _CODE_NAME.match(name) and bool(np.all(present == np.floor(present)))
+    return "taken as a number: declare it categorical if it is a code" if whole else ""
 
 
-def _date_column(table: Table, name: str, declared: Kind | None) -> Column:
-    moments = date_cells(table, name, "ymd")
+def _date_column(table: Table, name: str, declared: Kind | None, form: DateForm, remark: str = "") -> Column:
+    moments = date_cells(table, name, form)
     present = moments[~np.isnat(moments)]
-    note = "left out as asked" if declared == "dropped" else "" if present.size else "all values are missing: it adds nothing"
+    described = "; ".join(text for text in (str(form), remark) if text)
+    if form.order in ("compact", "seconds", "milliseconds"):
+        described = f"numbers read as dates, {described}; declare it numeric if it is a number"
+    note = (
+        "left out as asked" if declared == "dropped" else described if present.size else "all values are missing: it adds nothing"
+    )
     example = str(present[0]).removesuffix("T00:00:00") if present.size else ""
+    example = example.removeprefix("1970-01-01T") if form.order == "time" else example
     kind: Kind = declared or ("date" if present.size else "numeric")
     distinct, missing = int(np.unique(present).size), table.rows - present.size
-    return Column(name=name, kind=kind, missing=missing, distinct=distinct, example=example, note=note)
+    return Column(
+        name=name, kind=kind, missing=missing, distinct=distinct, example=example, note=note, form=form if kind == "date" else None
+    )
 
 
 def _text_column(table: Table, name: str, declared: Kind | None) -> Column:
@@ -194,39 +251,54 @@ def _text_column(table: Table, name: str, declared: Kind | None) -> Column:
     if not len(present):
         kind: Kind = declared or "numeric"
         return Column(name=name, kind=kind, missing=missing, distinct=0, note="all values are missing: it adds nothing")
+    note = ""
+    if declared == "numeric" or (declared is None and table.storage(name) != "category"):
+        found, note = _column_in_text(table, name, cells, present, declared)
+        if found is not None:
+            return found
     distinct = present.n_unique()
     example = str(present[0])
     example = example if len(example) <= 40 else example[:37] + "..."
     if declared is not None:
-        note = "left out as asked" if declared == "dropped" else ""
+        note = "left out as asked" if declared == "dropped" else note
         return Column(name=name, kind=declared, missing=missing, distinct=distinct, example=example, note=note)
-    note = ""
-    if table.storage(name) != "category":
-        head = present[:SAMPLE]
-        numbers = head.filter(head.str.contains(NUMBER))
-        if bad_number(head) is None and bad_number(present) is None and (count := _numbers_in(present)):
-            if not present.str.contains(r"^[+-]?0[0-9]").any():
-                return _number_column(table, name, None)
-            note = f"codes: {count} numbers, some with a zero in front"
-        elif 2 * len(numbers) > len(head) and (bad := bad_number(cells)) is not None:
-            share = _numbers_in(present) / len(present)
-            note = f"{share:.1%} of it are numbers; the first other value is {bad[1]!r} in {table.row(bad[0])}"
-        elif looks_like_dates(head.unique().to_list()):
-            labels = present.unique().to_list()
-            if find_order(labels) is not None:
-                return Column(name=name, kind="date", missing=missing, distinct=distinct, example=example)
-            if looks_like_dates(labels):
-                note = "dates in which day and month cannot be told apart, or that do not exist: write 2024-12-31"
-        why = _why_dropped(table, name, distinct, len(present))
-        if why:
-            note = f"{why}; {note}" if note else why
-            return Column(name=name, kind="dropped", missing=missing, distinct=distinct, example=example, note=note)
-    return Column(name=name, kind="categorical", missing=missing, distinct=distinct, example=example, note=note)
+    why = "" if table.storage(name) == "category" else _why_dropped(table, name, distinct, len(present))
+    if why:
+        note = "; ".join(text for text in (why, note, "declare it categorical to keep it") if text)
+    return Column(
+        name=name, kind="dropped" if why else "categorical", missing=missing, distinct=distinct, example=example, note=note
+    )
 
 
-def _numbers_in(cells: Any) -> int:
-    tokens = [token for token in MISSING_TOKENS if token]
-    return int((cells.str.contains(NUMBER) & ~cells.is_in(tokens)).sum())
+def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared: Kind | None) -> tuple[Column | None, str]:
+    """Return the column of numbers or dates that text holds, or None and why it holds none."""
+    head = present[:SAMPLE]
+    if bad_number(head) is None and bad_number(present) is None and not points_in_doubt(present):
+        count = int(present.str.contains(NUMBER).sum())
+        if declared == "numeric" or (count and not present.str.contains(r"^[+-]?0[0-9]").any()):
+            return _number_column(table, name, declared, PLAIN), ""
+        return None, f"codes: {count} numbers, some with a zero in front" if count else ""
+    if declared is None and meaning_of(counted(head)) is None:
+        return None, ""
+    meaning, counts = meaning_of_all(present), counted(head)
+    if meaning is None:
+        meaning = meaning_of(counts := different(present))
+    if meaning is None or meaning.words:
+        meaning = meaning_of(counts := counted(present))
+    if declared == "numeric":
+        reading = meaning.form if meaning is not None and isinstance(meaning.form, Reading) else PLAIN
+        return _number_column(table, name, declared, reading, "" if meaning is None else meaning.note), ""
+    if meaning is None:
+        return None, ""
+    if meaning.words:
+        words = set(meaning.words)
+        index, value = next((index, cell) for index, cell in enumerate(cells.to_list()) if cell in words)
+        share = 1.0 - sum(counts[word] for word in words) / counts.total()
+        what = "numbers" if isinstance(meaning.form, Reading) else "dates"
+        return None, f"{share:.1%} of it are {what}; the first other value is {value!r} in {table.row(index)}"
+    if isinstance(meaning.form, Reading):
+        return _number_column(table, name, None, meaning.form, meaning.note), ""
+    return _date_column(table, name, None, meaning.form, meaning.note), ""
 
 
 def _why_dropped(table: Table, name: str, distinct: int, present: int) -> str:

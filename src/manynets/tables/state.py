@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from manynets.errors import DataError
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
-from manynets.tables.dates import DATE_ORDERS, PARTS
+from manynets.tables.dates import DATE_ORDERS, PARTS, DateForm, is_zone
 from manynets.tables.scaling import MOST_KNOTS, Spread
+from manynets.tables.written import DECIMALS, PLAIN, THOUSANDS, Reading, is_unit
 
 __all__ = ["state_from_json", "state_to_json"]
 
-VERSION = 2
-"""2: numeric columns have limits. Version 1 is read too, without."""
+VERSION = 3
+"""2: numeric columns have limits. 3: numeric columns have a reading, dates a zone. Versions 1 and 2 are read too, without."""
 T = TypeVar("T")
 Dropped = tuple[tuple[str, str], ...]
 
@@ -34,11 +36,12 @@ def _column_to_json(column: ColumnEncoder) -> dict[str, Any]:
     state: dict[str, Any] = {"kind": column.kind, "name": column.name, "gaps": column.gaps}
     if column.kind == "numeric":
         limits = None if column.limits is None else list(column.limits)
-        return state | {"fill": column.fill, "spread": _spread_to_json(column.spread), "limits": limits}
+        reading = None if column.reading == PLAIN else asdict(column.reading)
+        return state | {"fill": column.fill, "spread": _spread_to_json(column.spread), "limits": limits, "reading": reading}
     if column.kind == "categorical":
         return state | {"levels": list(column.levels), "rare": list(column.rare)}
     parts = [{"part": part, "fill": fill, "spread": _spread_to_json(spread)} for part, spread, fill in column.parts]
-    return state | {"order": column.order, "parts": parts}
+    return state | {"order": column.form.order, "zone": column.form.zone, "parts": parts}
 
 
 def _spread_to_json(spread: Spread) -> dict[str, Any]:
@@ -75,7 +78,8 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
     kind = state.get("kind") if isinstance(state, Mapping) else None
     common = {"kind", "name", "gaps"}
     if kind == "numeric":
-        _keys(state, common | {"fill", "spread"} | ({"limits"} if version > 1 else set()), where)
+        later = ({"limits"} if version > 1 else set()) | ({"reading"} if version > 2 else set())
+        _keys(state, common | {"fill", "spread"} | later, where)
         fill = None if state["fill"] is None else _number(state["fill"], f"{where}.fill")
         gaps = _bool(state["gaps"], f"{where}.gaps")
         if gaps and fill is None:
@@ -86,6 +90,7 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
             fill=fill,
             spread=_spread(state["spread"], f"{where}.spread"),
             limits=_limits(state.get("limits"), f"{where}.limits"),
+            reading=_reading(state.get("reading"), f"{where}.reading"),
         )
     if kind == "categorical":
         _keys(state, common | {"levels", "rare"}, where)
@@ -96,16 +101,43 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
             name=_text(state["name"], f"{where}.name"), gaps=_bool(state["gaps"], f"{where}.gaps"), levels=levels, rare=rare
         )
     if kind == "date":
-        _keys(state, common | {"order", "parts"}, where)
+        _keys(state, common | {"order", "parts"} | ({"zone"} if version > 2 else set()), where)
         parts = tuple(_part(item, f"{where}.parts[{i}]") for i, item in enumerate(_list(state["parts"], f"{where}.parts")))
         _unique([part for part, _, _ in parts], f"{where}: parts")
         return DateColumn(
             name=_text(state["name"], f"{where}.name"),
             gaps=_bool(state["gaps"], f"{where}.gaps"),
-            order=_among(state["order"], DATE_ORDERS, f"{where}.order"),
+            form=DateForm(
+                order=_among(state["order"], DATE_ORDERS, f"{where}.order"), zone=_zone(state.get("zone", ""), f"{where}.zone")
+            ),
             parts=parts,
         )
     raise DataError(f"{where}.kind is {kind!r}, but must be one of numeric, categorical, date")
+
+
+def _reading(state: Any, where: str) -> Reading:
+    if state is None:
+        return PLAIN
+    _keys(state, {"decimal", "thousands", "unit", "magnitudes", "duration"}, where)
+    reading = Reading(
+        decimal=_among(state["decimal"], DECIMALS, f"{where}.decimal"),
+        thousands=_among(state["thousands"], THOUSANDS, f"{where}.thousands"),
+        unit=_text(state["unit"], f"{where}.unit"),
+        magnitudes=_bool(state["magnitudes"], f"{where}.magnitudes"),
+        duration=_bool(state["duration"], f"{where}.duration"),
+    )
+    if not is_unit(reading.unit):
+        raise DataError(f"{where}.unit is {reading.unit[:40]!r}, but must be a unit such as kg, $ or km/h")
+    if reading.decimal == reading.thousands:
+        raise DataError(f"{where} has {reading.decimal!r} before decimals and between thousands, but they must differ")
+    return reading
+
+
+def _zone(state: Any, where: str) -> str:
+    zone = _text(state, where)
+    if zone and not is_zone(zone):
+        raise DataError(f"{where} is {zone!r}, but must be UTC, an offset such as +02:00, or a name such as Europe/Berlin")
+    return zone
 
 
 def _limits(state: Any, where: str) -> tuple[float, float] | None:

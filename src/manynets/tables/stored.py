@@ -1,4 +1,4 @@
-"""A Parquet file as columns that are read when they are asked for, so that the table never lies in memory as a whole."""
+"""Parquet files as columns that are read when they are asked for, so that the table never lies in memory as a whole."""
 
 from __future__ import annotations
 
@@ -12,25 +12,30 @@ from manynets.errors import DataError
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["StoredColumns", "first_line", "readable"]
+__all__ = ["StoredColumns", "first_line", "readable", "scan"]
 
 
 class StoredColumns:
-    """The columns of a Parquet file. To read all of them one by one takes about as long as to read the file at once.
+    """The columns of a Parquet file, or of several with the same columns, one below the other.
+
+    To read all of them one by one takes about as long as to read the file at once.
 
     Attributes:
         names: of the columns, in order.
         rows: how many.
+        nested: whether a column holds lists or arrays.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, name: str, files: Sequence[Path]) -> None:
         import polars
 
-        self._file, self._mark = file, _mark_of(file)
-        self._lazy = polars.scan_parquet(file, glob=False)
-        with readable(file, "Parquet"):
-            self.names = tuple(self._lazy.collect_schema().names())
+        self._name, self._files, self._mark = name, tuple(files), _marks_of(files)
+        with readable(name, "Parquet"):
+            self._lazy = scan(files)
+            schema = self._lazy.collect_schema()
+            self.names = tuple(schema.names())
             self.rows = int(self._lazy.select(polars.len()).collect().item())
+        self.nested = any(isinstance(dtype, polars.List | polars.Array) for dtype in schema.dtypes())
         self._last: tuple[str, nw.Series[Any]] | None = None
 
     def read(self, names: Sequence[str]) -> nw.DataFrame[Any]:
@@ -39,10 +44,14 @@ class StoredColumns:
         from polars import selectors
 
         self._check_unchanged()
-        with readable(self._file, "Parquet"):
+        with readable(self._name, "Parquet"):
             frame = self._lazy.select(selectors.by_name(*names)).collect()  # "*" is a name here, not a pattern
         self._check_unchanged()
         return nw.from_native(frame, eager_only=True)
+
+    def read_all(self) -> Any:
+        """Return all columns as a polars frame."""
+        return self.read(self.names).to_native()
 
     def column(self, name: str) -> nw.Series[Any]:
         """Return a column; the last one asked for is at hand."""
@@ -52,26 +61,34 @@ class StoredColumns:
         return self._last[1]
 
     def _check_unchanged(self) -> None:
-        with readable(self._file, "Parquet"):
-            changed = _mark_of(self._file) != self._mark
+        with readable(self._name, "Parquet"):
+            changed = _marks_of(self._files) != self._mark
         if changed:
-            raise DataError(f"{self._file} changed while it was read; start again, with a file that stays as it is")
+            raise DataError(f"{self._name} changed while it was read; start again, with a file that stays as it is")
 
 
-def _mark_of(file: Path) -> tuple[int, int, int]:
-    stat = file.stat()
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+def scan(files: Sequence[Path]) -> Any:
+    """Return Parquet files as a lazy frame of polars; folders such as `color=red` are a column."""
+    import polars
+
+    hive = any("=" in part for file in files for part in file.parts[:-1]) and len(files) > 1
+    return polars.scan_parquet(list(files), glob=False, hive_partitioning=hive)
+
+
+def _marks_of(files: Sequence[Path]) -> tuple[tuple[int, int, int], ...]:
+    stats = [file.stat() for file in files]
+    return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
 
 
 @contextmanager
-def readable(file: Path, form: str) -> Iterator[None]:
+def readable(name: str, form: str) -> Iterator[None]:
     """Within: what polars cannot read is a DataError that names the file."""
     import polars
 
     try:
         yield
-    except (polars.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{file} cannot be read as {form}: {first_line(error)}") from error
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError) as error:
+        raise DataError(f"{name} cannot be read as {form}: {first_line(error)}") from error
 
 
 def first_line(error: BaseException) -> str:

@@ -10,13 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import Table, bad_number, blank_cells, number_cells, open_table, plain_label, require, text_cells
+from manynets.tables.cells import Table, bad_number, blank_cells, number_cells, open_table, plain_label, points_in_doubt, text_cells
 from manynets.tables.schema import refuse_a_mixture
+from manynets.tables.table import require
+from manynets.tables.texts import different, meaning_of
+from manynets.tables.written import PLAIN, Reading, is_currency, read_number
 
 __all__ = ["match_labels", "split_target"]
 
 NEARLY_A_NUMBER = r"^[+-]?[$€£¥]? ?[+-]?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]+)(?:[.,][0-9]*)? ?(?:[%$€£¥]|[A-Z]{3})?$"
 """A number, maybe with separators of thousands, a decimal comma, a currency or a percent sign."""
+
+
+MOST_CLASSES = 20
 
 
 def split_target(
@@ -35,8 +41,10 @@ def split_target(
         drop: columns to leave out of the features; a wish, so that an unknown one is an error.
         drop_missing_target: leave out the rows without a target instead of refusing them.
 
-    y keeps whole numbers as int64 and other numbers as float64, bool as bool; all else is text, blanks around it taken off. A
-    warning tells if most of that text is nearly a number, such as "1,000", "$5" or "12%".
+    y keeps whole numbers as int64 and other numbers as float64, bool as bool; text that holds numbers as people write them, such
+    as "$1,000" or "12 %", is read as numbers, and a warning says how; all else is text, blanks around it taken off. Few whole
+    numbers with a word behind them, such as "2 stars", stay text: classes. There is a warning if most
+    of the text is nearly a number.
 
     Errors: DataError for unknown columns with the nearest name, a missing or infinite target with its rows, labels that mix text
     and numbers, weights that cannot be used, and no feature or no row left.
@@ -48,18 +56,7 @@ def split_target(
     require(targets, table.names, what="target")
     require([] if weight is None else [weight], table.names, what="weight")
     require(drop, table.names, what="column to drop")
-    missing = np.zeros(table.rows, dtype=bool)
-    for name in targets:
-        missing |= _missing(table, name)
-    if missing.any():
-        if not drop_missing_target:
-            rows = np.flatnonzero(missing)
-            shown = ", ".join(map(str, rows[:10])) + (", ..." if rows.size > 10 else "")
-            raise DataError(
-                f"target {', '.join(map(repr, targets))} is missing in {rows.size} of {table.rows} rows (counted from 0): {shown};"
-                " fill them, or leave them out with drop_missing_target"
-            )
-        table = table.take(np.flatnonzero(~missing))
+    table = _with_targets(table, targets, drop_missing_target)
     if not table.rows:
         raise DataError("the table has 0 data rows with a target; at least 1 is needed")
     ys = [_target(table, name) for name in targets]
@@ -71,6 +68,23 @@ def split_target(
     return _as_given(table.select(features), frame), ys[0] if isinstance(target, str) else np.stack(ys, axis=1), weights
 
 
+def _with_targets(table: Table, targets: Sequence[str], drop_missing_target: bool) -> Table:
+    """Return the table without the rows that lack a target, or refuse them."""
+    missing = np.zeros(table.rows, dtype=bool)
+    for name in targets:
+        missing |= _missing(table, name)
+    if not missing.any():
+        return table
+    if not drop_missing_target:
+        rows = np.flatnonzero(missing)
+        shown = ", ".join(map(str, rows[:10])) + (", ..." if rows.size > 10 else "")
+        raise DataError(
+            f"target {', '.join(map(repr, targets))} is missing in {rows.size} of {table.rows} rows (counted from 0): {shown};"
+            " fill them, or leave them out with drop_missing_target"
+        )
+    return table.take(np.flatnonzero(~missing))
+
+
 def _as_given(table: Table, frame: Any) -> Any:
     """Return the table as a frame, unless a table was given."""
     if isinstance(frame, Table):
@@ -80,12 +94,26 @@ def _as_given(table: Table, frame: Any) -> Any:
 
 
 def _missing(table: Table, name: str) -> NDArray[np.bool_]:
-    if table.storage(name) in ("number", "bool"):
+    if table.storage(name) in ("number", "bool", "duration"):
         return np.isnan(number_cells(table, name))
     cells = text_cells(table, name)
-    if bad_number(cells) is None:  # numbers written as text: their missing tokens count
-        return np.isnan(number_cells(table, name))
+    reading = _reading(table, name, cells)
+    if reading is not None:  # numbers written as text: their missing tokens count
+        return np.isnan(number_cells(table, name, reading))
     return np.asarray(blank_cells(cells).to_numpy(), dtype=bool)
+
+
+def _reading(table: Table, name: str, cells: Any) -> Reading | None:
+    """Return how the text of a target is read as numbers, or None where it holds classes."""
+    plain = bad_number(cells) is None
+    if table.storage(name) not in ("text", "mixed") or (plain and not points_in_doubt(cells)):
+        return PLAIN if plain else None
+    meaning = meaning_of(counts := different(cells))
+    if meaning is None or meaning.words or not isinstance(meaning.form, Reading):
+        return None
+    word = meaning.form.unit[:1].isalpha() and not is_currency(meaning.form.unit)
+    whole = all(text[:1].isdigit() and not any(sign in text for sign in ".,") for text in counts)
+    return None if word and whole and len(counts) <= MOST_CLASSES else meaning.form
 
 
 def _target(table: Table, name: str) -> NDArray[Any]:
@@ -99,10 +127,22 @@ def _target(table: Table, name: str) -> NDArray[Any]:
         if table.series(name).dtype.is_integer():
             return np.asarray(table.series(name).cast(_int64()).to_numpy(), dtype=np.int64)
         return values
-    cells = text_cells(table, name)
-    bad = bad_number(cells)
-    if bad is None:
+    if storage == "duration":
         return number_cells(table, name)
+    cells = text_cells(table, name)
+    reading = _reading(table, name, cells)
+    if reading is not None:
+        if reading != PLAIN:
+            index, first = bad_number(cells) or (0, "")
+            warnings.warn(
+                f"target {name!r} is read as {reading}: {first!r} in {table.row(index)} is {read_number(first, reading)}; if classes"
+                " are meant, write them as words",
+                UserWarning,
+                stacklevel=4,
+            )
+        return number_cells(table, name, reading)
+    bad = bad_number(cells)
+    assert bad is not None
     labels = cells.unique()
     if 2 * int(labels.str.contains(NEARLY_A_NUMBER).sum()) > len(labels):
         warnings.warn(
@@ -121,7 +161,8 @@ def _int64() -> Any:
 
 
 def _weights(table: Table, name: str) -> NDArray[np.float64]:
-    weights = number_cells(table, name)
+    text = table.storage(name) in ("text", "mixed")
+    weights = number_cells(table, name, (_reading(table, name, text_cells(table, name)) if text else None) or PLAIN)
     bad = np.flatnonzero(~(weights >= 0.0))
     if bad.size:
         raise DataError(f"weight {name!r} is {weights[bad[0]]} in {table.row(int(bad[0]))}, but must be a number of at least 0")

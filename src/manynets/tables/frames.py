@@ -1,0 +1,88 @@
+"""Open what Python holds as a table: pandas, polars and pyarrow frames, and NumPy arrays."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import DataError
+from manynets.tables.missing import is_missing_value
+from manynets.tables.table import Table, refuse_duplicates
+from manynets.tables.unusual import plain_columns
+
+if TYPE_CHECKING:
+    import narwhals as nw
+
+__all__ = ["open_table"]
+
+
+def open_table(data: Any) -> Table:
+    """Return the one view of a pandas, polars or pyarrow frame, or of an array (N, D) whose columns are named x0, x1, ...
+
+    Errors: DataError for anything else, a lazy frame, an array that is not 2-D or holds no numbers, no columns, and column names
+    that occur twice.
+
+    >>> open_table(np.zeros((3, 2))).names
+    ('x0', 'x1')
+    """
+    if isinstance(data, Table):
+        return data
+    if isinstance(data, np.ndarray):
+        return _open_array(data)
+    import narwhals as nw
+
+    if _is_pandas(data):
+        labels = [str(name) for name in data.columns]
+        refuse_duplicates(labels)
+        if labels != list(data.columns):
+            data = data.set_axis(labels, axis=1)
+    elif hasattr(data, "column_names"):  # pyarrow allows a name twice
+        refuse_duplicates([str(name) for name in data.column_names])
+    data = plain_columns(data)
+    try:
+        frame: nw.DataFrame[Any] = nw.from_native(data, eager_only=True)
+    except TypeError as error:
+        lazy = " (a lazy frame: call .collect() first)" if hasattr(data, "collect") else ""
+        raise DataError(
+            f"the table is a {type(data).__module__}.{type(data).__name__}{lazy}, but must be a pandas, polars or pyarrow frame,"
+            " or a NumPy array of two dimensions"
+        ) from error
+    if not isinstance(frame, nw.DataFrame):
+        raise DataError(f"the table is a {type(data).__name__}, but must be a frame with columns")
+    if not frame.columns:
+        raise DataError("the table has no columns")
+    return Table(names=tuple(frame.columns), rows=len(frame), frame=frame)
+
+
+def _is_pandas(data: Any) -> bool:
+    return type(data).__module__.split(".")[0] == "pandas" and hasattr(data, "set_axis") and getattr(data, "ndim", 0) == 2
+
+
+def _open_array(data: NDArray[Any]) -> Table:
+    if data.ndim != 2:
+        raise DataError(
+            f"the array has shape {data.shape}, but must have two dimensions: (rows, columns); use reshape(-1, 1) for one column"
+        )
+    if data.shape[1] == 0:
+        raise DataError(f"the array has shape {data.shape}: no columns")
+    if data.dtype.kind not in "fiub":
+        data = _numbers_of_objects(data)
+    return Table(names=tuple(f"x{j}" for j in range(data.shape[1])), rows=data.shape[0], array=data)
+
+
+def _numbers_of_objects(data: NDArray[Any]) -> NDArray[np.float64]:
+    """Turn an array of objects or text into float64; None and pandas' NA become NaN."""
+    numbers = np.empty(data.shape)
+    for i, row in enumerate(data):
+        for j, cell in enumerate(row):
+            try:
+                numbers[i, j] = math.nan if is_missing_value(cell) else float(cell)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise DataError(
+                    f"column x{j}, row {i} (counted from 0) holds {cell!r}, but an array may hold numbers only;"
+                    " give a pandas, polars or pyarrow frame for text"
+                ) from error
+    return numbers

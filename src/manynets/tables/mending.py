@@ -1,0 +1,239 @@
+"""Mend the lines of a text table: titles and comments above the header, footers, delimiters at the end, blank rows and columns.
+
+All of it is rare, so it is done in plain Python on the whole file, which is then read as if it had been clean.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from manynets.errors import DataError
+from manynets.tables.sniffing import COMMENTS, has_lone_returns, unique_names, with_newlines, without_separator_line
+from manynets.tables.source import Source, decoded
+
+__all__ = ["TOTAL", "mended"]
+
+TOTAL = re.compile(
+    r"(?:grand |sub-?)?totals?:?|sum(?:me)?:?|gesamt:?|insgesamt:?|averages?:?|mean:?|total général:?", re.IGNORECASE
+)
+_KEYWORD = re.compile(
+    r"(?:sources?|notes?|quelle|fuente|remarks?|total|sum|generated|created|exported|copyright|end of|eof|data as of|as of|rows?)\b.*"
+    r"|[*(©].*|--.*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What a line below the table begins with."""
+_SENTENCE = re.compile(r".*:|\S+ \S+ \S+")
+_NUMBER = re.compile(r"[+-]?[0-9.,]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
+MOST_FOOTERS = 10
+
+
+@dataclass
+class _Row:
+    line: int
+    cells: list[str]
+    lines: int = 1
+
+    @property
+    def blank(self) -> bool:
+        return not any(cell.strip() for cell in self.cells)
+
+    @property
+    def comment(self) -> bool:
+        """Whether it begins with a sign of comments; "%" may begin the name of a column."""
+        start = self.cells[0].lstrip() if self.cells else ""
+        return start.startswith(COMMENTS[:2]) or (len(self.cells) == 1 and start.startswith(COMMENTS))
+
+    @property
+    def numbers(self) -> bool:
+        return any(_NUMBER.fullmatch(cell.strip()) for cell in self.cells)
+
+
+@dataclass
+class _Notes:
+    texts: list[str] = field(default_factory=list)
+
+    def add(self, what: str, rows: Sequence[_Row]) -> None:
+        if rows:
+            lines = ", ".join(str(row.line) for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
+            self.texts.append(f"{what} (line{'s' if len(rows) > 1 else ''} {lines})")
+
+
+def mended(source: Source, delimiter: str, *, header: bool) -> Source:
+    """Return the source with its lines mended, and notes on what was done.
+
+    Errors: DataError that names the line for one with more or fewer fields than the header, and for a quote that is not closed.
+    """
+    text, more = decoded(source.name, source.read())
+    notes = _Notes([*source.notes, *more])
+    text = text.removeprefix("\ufeff")
+    text, separator = without_separator_line(text)
+    first = 2 if separator else 1
+    if has_lone_returns(text):
+        text = with_newlines(text)
+    rows = _without_blank_lines(list(_rows(source.name, text, delimiter, first)))
+    if not rows:
+        raise DataError(f"{source.name} holds 0 data rows: it is empty; a header and at least 1 row are needed")
+    width = _width(rows)
+    if width > 1:
+        names, body = _header(rows, width, notes) if header else (None, rows)
+        body, names = _even(source.name, body, names, width, notes)
+        body = _without_total(body, notes)
+        names, body = _without_blank_columns(names, body, notes)
+    else:
+        names, body = _header(rows, width, notes) if header else (None, rows)
+        wrong = next((row for row in body if len(row.cells) != 1), None)
+        if wrong is not None:
+            raise _ragged(source.name, wrong, 1)
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    if names is not None:
+        writer.writerow([name.strip() for name in unique_names([name.strip() for name in names])[0]])
+    writer.writerows(row.cells if len(row.cells) > 1 or row.cells[0] else [""] for row in body)
+    return replace(source, content=out.getvalue().encode(), notes=tuple(dict.fromkeys(notes.texts)))
+
+
+def _rows(name: str, text: str, delimiter: str, first: int) -> Iterator[_Row]:
+    """Yield the rows with the lines on which they begin. Errors: DataError for a quote that is never closed."""
+    lines = io.StringIO(text, newline="").readlines()
+    reader = csv.reader(iter(lines), delimiter=delimiter)
+    end = 0
+    try:
+        for cells in reader:
+            begin, end = end, reader.line_num
+            if end - begin > 1 and end == len(lines) and sum(line.count('"') for line in lines[begin:end]) % 2:
+                raise DataError(
+                    f'{name}, line {begin + first}: a quote (") opens a cell that is never closed; close it, or double it'
+                )
+            yield _Row(begin + first, cells, end - begin)
+    except csv.Error as error:
+        raise DataError(f'{name}, line {end + first}: {error}; a quote (") may open a cell that is never closed') from error
+
+
+def _without_blank_lines(rows: list[_Row]) -> list[_Row]:
+    single = all(len(row.cells) <= 1 for row in rows)  # in a single column a blank line is a missing value
+    if not single:
+        return [row for row in rows if row.cells and not (len(row.cells) == 1 and row.blank)]
+    while rows and rows[0].blank:
+        rows = rows[1:]
+    while rows and rows[-1].blank:
+        rows = rows[:-1]
+    return [row if row.cells else replace(row, cells=[""]) for row in rows]
+
+
+def _width(rows: Sequence[_Row]) -> int:
+    """Return how many fields most rows have, not counting those at the end that are empty in all of these."""
+    counts = Counter(len(row.cells) for row in rows if not (row.comment and len(row.cells) == 1))
+    if not counts:
+        return 1
+    first = len(next(row for row in rows if not (row.comment and len(row.cells) == 1)).cells)
+    return max(counts, key=lambda width: (counts[width], width == first, width))
+
+
+def _header(rows: list[_Row], width: int, notes: _Notes) -> tuple[list[str], list[_Row]]:
+    """Return the names and the rows below them; what stands above is a title or a comment."""
+    widths = (width, width - 1) if width > 2 else (width,)
+    fits = [index for index, row in enumerate(rows) if len(row.cells) in widths and not row.blank]
+    index = next((index for index in fits if not _is_title(rows, index, width) and not rows[index].comment), fits[0] if fits else 0)
+    if index > 0 and rows[index - 1].comment and len(rows[index - 1].cells) == width:
+        below = rows[index + 1] if index + 1 < len(rows) else None
+        if rows[index].numbers or below is None or not below.numbers:  # "# a,b" over the data
+            index -= 1
+            rows[index].cells[0] = rows[index].cells[0].lstrip().lstrip("#/").strip()
+    above = [row for row in rows[:index] if not row.blank]
+    notes.add("lines above the header are left out", above)
+    return rows[index].cells, rows[index + 1 :]
+
+
+def _is_title(rows: list[_Row], index: int, width: int) -> bool:
+    filled = sum(bool(cell.strip()) for cell in rows[index].cells)
+    following = next((row.cells for row in rows[index + 1 :] if not row.blank), [])
+    return filled == 1 < width - 1 and sum(bool(cell.strip()) for cell in following) > 1 and len(following) == width
+
+
+def _even(name: str, body: list[_Row], names: list[str] | None, width: int, notes: _Notes) -> tuple[list[_Row], list[str] | None]:
+    """Return rows that all have as many cells as there are names."""
+    comments = [row for row in body if row.comment and len(row.cells) != width]
+    body = [row for row in body if not (row.comment and len(row.cells) != width)]
+    notes.add("comments are left out", comments)
+    body = _without_footers(body, width, notes)
+    if names is not None and len(names) == width - 1:
+        wide = [row for row in body if len(row.cells) == width]
+        if all(not row.cells[-1].strip() for row in wide):
+            notes.add("a delimiter at the end of rows is left out", wide)
+            width -= 1
+        else:
+            notes.texts.append("the rows have one field more than the header: the first is taken for the names of the rows")
+            names = ["", *names]
+    elif names is not None and len(names) > width:
+        width = len(names)
+    for row in body:
+        while len(row.cells) > width and not row.cells[-1].strip():
+            row.cells.pop()
+        if len(row.cells) != width:
+            raise _ragged(name, row, width)
+    while len(body) > 1 and body[-1].blank:
+        notes.add("an empty row at the end is left out", [body.pop()])
+    return body, names
+
+
+def _ragged(name: str, row: _Row, width: int) -> DataError:
+    quote = '; a quote (") may open a cell that is never closed' if row.lines > 1 else ""
+    return DataError(
+        f"{name}, line {row.line} has {len(row.cells)} fields, but the header has {width}{quote}; mend the line, or give the right"
+        " --delimiter"
+    )
+
+
+def _without_footers(body: list[_Row], width: int, notes: _Notes) -> list[_Row]:
+    """Return the rows but the last ones that are words on their own, such as "Source: ..."."""
+    end = len(body)
+    while end > 1 and len(body) - end < MOST_FOOTERS and _is_footer(body, end, width):
+        end -= 1
+    notes.add("lines below the table are left out", body[end:])
+    return body[:end]
+
+
+def _is_footer(body: list[_Row], end: int, width: int) -> bool:
+    """Return whether row end - 1 stands below the table: a single cell of words, or a sentence that its commas have split."""
+    row, before = body[end - 1], body[end - 2]
+    filled = [cell.strip() for cell in row.cells if cell.strip()]
+    if not filled or not row.cells[0].strip() or _NUMBER.fullmatch(filled[0]):
+        return False
+    keyword = _KEYWORD.fullmatch(filled[0]) is not None
+    if len(row.cells) == width:
+        return keyword and len(filled) == 1 and width > 2
+    spaced = end < len(body) or row.line > before.line + before.lines
+    sentence = _SENTENCE.match(filled[0]) is not None
+    return keyword or sentence or (spaced and len(filled) == 1 and len(row.cells) < width)
+
+
+def _without_total(body: list[_Row], notes: _Notes) -> list[_Row]:
+    """Return the rows but a last one that sums up the others."""
+    if len(body) < 3:
+        return body
+    filled = [(index, cell.strip()) for index, cell in enumerate(body[-1].cells) if cell.strip()]
+    if not filled or not TOTAL.fullmatch(filled[0][1]):
+        return body
+    index = filled[0][0]
+    if any(TOTAL.fullmatch(row.cells[index].strip()) for row in body[:-1]):
+        return body
+    notes.add("a row of totals is left out", body[-1:])
+    return body[:-1]
+
+
+def _without_blank_columns(names: list[str] | None, body: list[_Row], notes: _Notes) -> tuple[list[str] | None, list[_Row]]:
+    if names is None or all(name.strip() for name in names) or not body:
+        return names, body
+    used = [index for index, name in enumerate(names) if name.strip() or any(row.cells[index].strip() for row in body)]
+    if len(used) == len(names) or not used:
+        return names, body
+    gone = [str(index) for index in range(len(names)) if index not in used]
+    notes.texts.append(f"columns without a name and without a value are left out (counted from 0: {', '.join(gone)})")
+    for row in body:
+        row.cells = [row.cells[index] for index in used]
+    return [names[index] for index in used], body

@@ -1,0 +1,44 @@
+"""What people write where a value is missing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+__all__ = ["MISSING_TOKENS", "TEXT_MISSING", "is_missing", "is_missing_text", "is_missing_value"]
+
+MISSING_TOKENS = (
+    *("", "na", "n/a", "#n/a", "#na", "n.a.", "n.a", "<na>", "nan", "-nan", "nat", "null", "(null)", "nil", "none", "missing"),
+    *("-", "--", "---", "–", "—", ".", "..", "...", "?", "??", "(blank)", "blank"),
+    *("#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!"),
+)
+"""What stands for a missing value in a column of numbers or dates, in any case; blanks around a cell do not count."""
+
+TEXT_MISSING = ("", "#n/a", "#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!", "(blank)")
+"""What stands for a missing value in a column of text, in any case: "NA" and "None" are values there."""
+
+_TOKENS = frozenset(MISSING_TOKENS)
+_TEXT = frozenset(TEXT_MISSING)
+
+
+def is_missing(cell: str) -> bool:
+    """Return whether a cell of a column of numbers or dates has no value.
+
+    >>> [is_missing(cell) for cell in ("N/A", "", "None", "0")]
+    [True, True, True, False]
+    """
+    return cell.lower() in _TOKENS
+
+
+def is_missing_text(cell: str) -> bool:
+    """Return whether a cell of a column of text has no value.
+
+    >>> [is_missing_text(cell) for cell in ("#N/A", "", "None", "0")]
+    [True, True, False, False]
+    """
+    return cell.lower() in _TEXT
+
+
+def is_missing_value(cell: Any) -> bool:
+    """Return whether a Python object stands for a missing value: None, NaN, NA, NaT."""
+    return cell is None or type(cell).__name__ in {"NAType", "NaTType"} or (isinstance(cell, float) and math.isnan(cell))

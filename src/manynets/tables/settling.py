@@ -1,0 +1,143 @@
+"""Make columns of text numbers where they hold nothing else, and stray words among numbers or dates missing."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from manynets.tables.cells import GROUPED, NUMBER, points_in_doubt
+from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing
+from manynets.tables.texts import SAMPLE, meaning_of, meaning_of_all
+from manynets.tables.written import Reading
+
+if TYPE_CHECKING:
+    import polars
+
+__all__ = ["settled", "type_of"]
+
+HEAD_ROWS = 1000
+MOST_WORDS = 0.02
+"""A larger share of words, if they are more than one, makes a column one of words."""
+FEWEST_NUMBERS = 3
+"""Among fewer different numbers or dates words are values, too: "1", "2" and "other"."""
+FEW = 20
+"""Fewer numbers such as "1.234" on their own stay text: whether the point is one between thousands is for the encoder to know."""
+
+_NUMBER = re.compile(NUMBER, re.ASCII)
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+_ZERO_IN_FRONT = re.compile(r"[+-]?0[0-9]", re.ASCII)
+_COMMA_NUMBER = re.compile(r"^[+-]?[0-9]+(,[0-9]+)?([eE][+-]?[0-9]+)?$", re.ASCII)
+_GROUPED = re.compile(GROUPED, re.ASCII)
+_DIGIT = re.compile("[0-9]")
+
+
+def type_of(cells: list[str], delimiter: str) -> str:
+    """Return as what a column is read, from some of its cells: "text" may yet turn out to be numbers, "words" not.
+
+    >>> [type_of(cells, ",") for cells in (["1", "2"], ["1.5"], ["$1", "n/a"], ["a", "b"])]
+    ['int', 'float', 'text', 'words']
+    """
+    present = [cell for cell in cells if cell]
+    other = [cell for cell in present if not _NUMBER.match(cell)]
+    if any(not is_missing(cell) and not (delimiter == ";" and _COMMA_NUMBER.match(cell)) for cell in other):
+        return "text" if _may_have_meaning(present) else "words"
+    if not present or other or any(_ZERO_IN_FRONT.match(cell) for cell in present):
+        return "text"
+    if all(_INTEGER.fullmatch(cell) for cell in present):
+        return "int"
+    if any(len(cell) > 18 and cell.lstrip("+-").isdigit() for cell in present):
+        return "text"
+    pointed = [cell for cell in present if "." in cell]
+    return "text" if pointed and all(map(_GROUPED.match, pointed)) else "float"
+
+
+def _may_have_meaning(cells: list[str]) -> bool:
+    sample = [cell for cell in dict.fromkeys(cells) if not is_missing(cell)][:SAMPLE]
+    if 2 * sum(1 for cell in sample if _DIGIT.search(cell)) <= len(sample):
+        return False
+    return meaning_of(dict.fromkeys(sample, 1)) is not None
+
+
+def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
+    """Return a column of text as numbers if it holds nothing else, and with stray words as missing; and a note on these."""
+    plain = _plain(cells, delimiter)
+    if plain is not None:
+        return plain, ""
+    import narwhals as nw
+
+    comma_first = delimiter == ";"
+    if meaning_of_all(nw.from_native(cells, series_only=True), comma_first=comma_first) is not None:
+        return cells, ""
+    once = {text: 1 for text in cells.unique(maintain_order=True).to_list() if text is not None and not is_missing(text)}
+    meaning = meaning_of(once, comma_first=comma_first)
+    if meaning is not None and not meaning.words:
+        return cells, ""
+    counts = Counter({text: count for text, count in Counter(cells.to_list()).items() if text in once})
+    if meaning is None:
+        meaning = meaning_of(counts, comma_first=comma_first)
+    if meaning is None or len(once) - len(meaning.words) < FEWEST_NUMBERS:
+        return without_text_tokens(cells), ""
+    words = sum(counts[word] for word in meaning.words)
+    if words > 1 and words > MOST_WORDS * counts.total():
+        return without_text_tokens(cells), ""
+    note = ""
+    if words:
+        what = "number" if isinstance(meaning.form, Reading) else "date"
+        stray = cells.is_in(list(meaning.words)).fill_null(False)
+        first = int(stray.arg_max() or 0)
+        note = (
+            f"column {cells.name!r}: {words} of {counts.total()} cells are no {what} and count as missing; the first is"
+            f" {cells[first]!r} in row {first} (counted from 0)"
+        )
+        cells = cells.set(stray, None)
+        plain = _plain(cells, delimiter)
+    return (cells if plain is None else plain), note
+
+
+def without_text_tokens(cells: polars.Series) -> polars.Series:
+    """Return a column of text with nulls for what is missing in such."""
+    likely = cells.str.starts_with("#") | cells.str.starts_with("(")  # as all but the empty text begin, which is null already
+    if not likely.any():
+        return cells
+    return cells.set(cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(False), None)
+
+
+def _plain(cells: polars.Series, delimiter: str) -> polars.Series | None:
+    """Return the numbers of a column whose every cell is one, or missing; in files with semicolons with a decimal comma too."""
+    import polars
+
+    if not _all_numbers(cells, NUMBER):
+        if delimiter != ";" or not _all_numbers(cells, _COMMA_NUMBER.pattern):
+            return None
+        cells = cells.str.replace(",", ".", literal=True)
+    elif _in_doubt(cells):
+        return None
+    fine = cells.str.contains(NUMBER)
+    numbers = cells if fine.all() else cells.set(~fine.fill_null(True), None)
+    if numbers.null_count() == len(numbers) or numbers.str.contains(r"^[+-]?0[0-9]").any():
+        return None
+    if numbers.str.contains(r"^[+-]?[0-9]{19,}$").any():
+        return None
+    whole = numbers.str.contains(r"^[+-]?[0-9]+$").all()
+    return numbers.str.strip_prefix("+").cast(polars.Int64 if whole else polars.Float64)
+
+
+def _all_numbers(cells: polars.Series, pattern: str) -> bool:
+    for some in (cells.head(HEAD_ROWS), cells):  # most columns of words show themselves at once
+        fine = some.str.contains(pattern)
+        if not fine.all():
+            fine = fine | some.str.to_lowercase().is_in(list(MISSING_TOKENS))
+        if not fine.fill_null(True).all():
+            return False
+    return True
+
+
+def _in_doubt(cells: polars.Series) -> bool:
+    """Return whether points may stand between thousands, and there are few of them or numbers without one beside them."""
+    import narwhals as nw
+
+    if not points_in_doubt(nw.from_native(cells, series_only=True)):
+        return False
+    pointed = cells.filter(cells.str.contains(".", literal=True).fill_null(False))
+    return len(pointed) < FEW or (bool(cells.str.contains(r"^[+-]?[0-9]{1,3}$").any()) and bool(pointed.str.ends_with("0").any()))

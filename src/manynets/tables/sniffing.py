@@ -1,0 +1,240 @@
+"""What the first lines of a text table show: the delimiter, the header, some rows, and whether lines must be mended first."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import itertools
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from manynets.errors import DataError, OptionError
+from manynets.tables.source import HEAD_BYTES, Source
+
+__all__ = [
+    "COMMENTS",
+    "DELIMITERS",
+    "Head",
+    "has_lone_returns",
+    "read_head",
+    "unique_names",
+    "with_newlines",
+    "without_separator_line",
+]
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+HEAD_ROWS = 1000
+SNIFF_ROWS = 100
+
+_SEP = re.compile(r'\s*"?sep=(.)"?[,;\t|]*\s*(?:\r\n|\r|\n|$)', re.IGNORECASE)
+COMMENTS = ("#", "//", "%")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What the first lines show.
+
+    Attributes:
+        delimiter: between cells.
+        names: of the columns.
+        header_lines: lines up to the first data row.
+        rows: some rows.
+        mend: whether lines are to be mended before polars can read them.
+        notes: what is worth knowing.
+    """
+
+    delimiter: str
+    names: list[str]
+    header_lines: int
+    rows: list[list[str]]
+    mend: bool
+    notes: tuple[str, ...] = ()
+
+
+def read_head(source: Source, *, delimiter: str | None, preferred: str | None, header: bool) -> Head:
+    """Look at the first lines.
+
+    Errors: DataError for no data rows, and where no delimiter splits the lines evenly; OptionError for the delimiter.
+    """
+    raw = source.read(HEAD_BYTES + 1)
+    whole, raw = len(raw) <= HEAD_BYTES, raw[:HEAD_BYTES]
+    text = codecs.getincrementaldecoder("utf-8")(errors="replace").decode(raw, final=whole).removeprefix("\ufeff")
+    if not text.strip():
+        raise DataError(f"{source.name} holds 0 data rows: it is empty; a header and at least 1 row are needed")
+    chosen = None if delimiter is None else _check_delimiter(delimiter)
+    mend = False
+    text, separator = without_separator_line(text)
+    if separator:
+        chosen, mend = chosen or _check_delimiter(separator), True
+    if has_lone_returns(text):
+        text, mend = with_newlines(text), True
+    chosen = chosen or _find_delimiter(source.name, text, preferred)
+    names, header_lines, rows = _first_rows(source.name, text, chosen, header)
+    if not rows and whole and not mend:
+        raise DataError(f"{source.name} holds 0 data rows: only a header of {len(names)} columns; at least 1 row is needed")
+    complete = rows if whole and len(rows) <= HEAD_ROWS else rows[:-1]  # the last may be cut off
+    mend = mend or _uneven(names, complete)
+    if not header:
+        return Head(delimiter=chosen, names=[f"x{j}" for j in range(len(names))], header_lines=0, rows=complete, mend=mend)
+    named, notes = unique_names(names)
+    if _looks_like_data(names):
+        shown = ", ".join(map(repr, names[:4]))
+        notes += (f"the names of the columns are numbers ({shown}): if the file has no header, give header=False",)
+    return Head(delimiter=chosen, names=named, header_lines=header_lines, rows=complete, mend=mend, notes=notes)
+
+
+def has_lone_returns(text: str) -> bool:
+    """Return whether lines end in a carriage return alone; one within a quoted cell, or at the very end, does not count."""
+    if "\r" not in text.replace("\r\n", ""):
+        return False
+    outside = "".join(text.removesuffix("\r").split('"')[::2])
+    return "\r" in outside.replace("\r\n", "")
+
+
+def with_newlines(text: str) -> str:
+    """Return the text with each line ended by a newline; quoted cells stay as they are."""
+    parts = text.split('"')
+    parts[::2] = [part.replace("\r\n", "\n").replace("\r", "\n") for part in parts[::2]]
+    return '"'.join(parts)
+
+
+def without_separator_line(text: str) -> tuple[str, str]:
+    """Return the text without Excel's first line `sep=;`, and the delimiter that it gives, empty where there is none."""
+    found = _SEP.match(text)
+    return (text, "") if found is None else (text[found.end() :], found[1])
+
+
+def _first_rows(name: str, text: str, delimiter: str, header: bool) -> tuple[list[str], int, list[list[str]]]:
+    """Return the names, the number of the line that ends them, and the first rows."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    names: list[str] = []
+    header_lines = 0
+    rows: list[list[str]] = []
+    try:
+        for row in reader:
+            if not row or (len(row) == 1 and not row[0].strip() and not names):
+                if len(names) > 1 and not rows:  # polars counts the columns in the first line that it reads
+                    header_lines = reader.line_num
+                continue
+            if not names:
+                names = [name.strip() for name in row]
+                header_lines = reader.line_num
+                if not header:
+                    rows.append(row)
+            elif len(rows) <= HEAD_ROWS:
+                rows.append(row)
+            else:
+                break
+    except csv.Error as error:
+        raise DataError(f"{name}, line {reader.line_num}: {error}; a quote may open a cell that is never closed") from error
+    return names, header_lines, rows
+
+
+def unique_names(names: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the names without gaps and twins, and notes: a column without a name is called after its position, a twin numbered.
+
+    >>> unique_names(["a", "", "a"])[0]
+    ['a', 'unnamed_1', 'a_2']
+    """
+    taken = {name for name in names if name}
+    found: list[str] = []
+    twins: list[str] = []
+    for index, name in enumerate(names):
+        wanted = new = name or f"unnamed_{index}"
+        number = 1
+        while new in found or (new != name and new in taken):
+            number += 1
+            new = f"{wanted}_{number}"
+        if new != wanted:
+            twins.append(f"{wanted!r} is called {new!r}")
+        found.append(new)
+    return found, (f"column names occur twice: {', '.join(twins)}",) if twins else ()
+
+
+def _looks_like_data(names: list[str]) -> bool:
+    """Return whether half of the names are numbers that do not rise from column to column."""
+    numbers = [float(name) for name in names if re.fullmatch(r"[+-]?[0-9]+(?:\.[0-9]+)?", name, re.ASCII)]
+    return len(numbers) > 1 and 2 * len(numbers) >= len(names) and any(a >= b for a, b in itertools.pairwise(numbers))
+
+
+def _uneven(names: list[str], rows: list[list[str]]) -> bool:
+    """Return whether a title, a comment or a row of another width is among the first lines, or a last column is empty."""
+    if len(names) == 1:
+        return names[0].startswith(COMMENTS[:2]) or any(len(row) > 1 for row in rows)
+    if names[0].startswith(COMMENTS[:2]) or any(len(row) != len(names) for row in rows):
+        return True
+    filled = sum(map(bool, names))
+    if filled == 1 and len(names) > 2:  # a title, and delimiters up to the width of the table
+        return True
+    blank = [index for index, name in enumerate(names) if not name]
+    return any(all(not row[index].strip() for row in rows) for index in blank)
+
+
+def _check_delimiter(delimiter: str) -> str:
+    named = {"tab": "\t", "\\t": "\t", **{name: sign for sign, name in DELIMITERS.items()}}
+    sign = named.get(delimiter, delimiter)
+    if len(sign) != 1 or not sign.isascii() or sign in '"\r\n':
+        raise OptionError(f"delimiter is {delimiter!r}, but must be a single character, such as {', '.join(map(repr, DELIMITERS))}")
+    return sign
+
+
+def _find_delimiter(name: str, text: str, preferred: str | None) -> str:
+    """Return the candidate that splits the first lines into most columns, as many in each line as in the header.
+
+    Where none does, as a title or comments stand above the header, the one that splits most lines alike.
+    """
+    even: dict[str, tuple[float, int]] = {}
+    usual: dict[str, tuple[float, int]] = {}
+    for sign in DELIMITERS:
+        counts = _widths(text, sign)
+        if not counts:
+            continue
+        if counts[0] > 1:
+            even[sign] = sum(count == counts[0] for count in counts) / len(counts), counts[0]
+        width, most = Counter(counts).most_common(1)[0]
+        if width > 1 and most > 1:
+            usual[sign] = most / len(counts), width
+    if preferred in even and even[preferred][0] >= 0.5:
+        return preferred
+    for found in (even, usual):
+        best = max(found, key=lambda sign: found[sign], default="")
+        if best and found[best][0] >= 0.5 and (found is even or _may_have_a_header(text, best, found[best][1])):
+            return best
+    if even:
+        found_text = ", ".join(f"{DELIMITERS[sign]} {share:.0%}" for sign, (share, _) in even.items())
+        raise DataError(
+            f"{name}: no delimiter among {', '.join(DELIMITERS.values())} splits the lines evenly (lines that agree with the"
+            f" header: {found_text}); give --delimiter"
+        )
+    body = text.splitlines()[1:SNIFF_ROWS]
+    often = [sign for sign in DELIMITERS if sum(sign in line for line in body) > len(body) / 2]
+    split = [DELIMITERS[sign] for sign in often if sign != ","]  # a comma may be that of a decimal
+    if split:
+        raise DataError(
+            f"{name}: the header is one field, but the rows are split by {', '.join(split)}; mend the header, or give --delimiter"
+        )
+    return preferred or ","
+
+
+def _widths(text: str, delimiter: str) -> list[int]:
+    """Return the number of fields of the first lines that are neither blank nor comments of one field."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        rows = [row for _, row in zip(range(SNIFF_ROWS), reader, strict=False) if row]
+    except csv.Error:
+        return []
+    return [len(row) for row in rows if not (len(row) == 1 and row[0].startswith(COMMENTS))]
+
+
+def _may_have_a_header(text: str, delimiter: str, width: int) -> bool:
+    """Return whether the first line has one field less than the rows, or the first line as wide as they are holds no number."""
+    first = True
+    for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+        if first and len(row) == width - 1 > 1:
+            return True
+        if len(row) == width:
+            return not any(re.fullmatch(r"[+-]?[0-9.,]+", cell.strip()) for cell in row)
+        first = first and not row
+    return False

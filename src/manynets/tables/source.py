@@ -1,0 +1,164 @@
+"""The bytes of a text table, in UTF-8: from a file, zipped or not, or from memory."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, cast
+
+from manynets.errors import DataError, OptionError
+
+__all__ = ["Source", "TextOptions", "decoded", "in_utf8", "not_in"]
+
+HEAD_BYTES = 1 << 20
+_BOMS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A text table before it is read.
+
+    Attributes:
+        name: of the file; for messages.
+        file: where the bytes are, in UTF-8, or None.
+        content: the bytes in UTF-8 where they are in memory, or None.
+        notes: what is worth knowing about them.
+    """
+
+    name: str
+    file: Path | None = None
+    content: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def zipped(self) -> bool:
+        """Whether the bytes are unzipped as they are read."""
+        return self.content is None and self.name.lower().endswith(".gz")
+
+    def open(self) -> IO[bytes]:
+        """Return a stream of the bytes, unzipped."""
+        if self.content is not None:
+            return io.BytesIO(self.content)
+        assert self.file is not None
+        return cast("IO[bytes]", gzip.open(self.file)) if self.zipped else self.file.open("rb")
+
+    def read(self, most: int = -1) -> bytes:
+        """Return the bytes, or so many of them. Errors: DataError for a damaged file."""
+        try:
+            with self.open() as stream:
+                return stream.read(most)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{self.name} cannot be read: {error}") from error
+
+    def loaded(self) -> Source:
+        """Return the source with its bytes in memory."""
+        return self if self.content is not None else replace(self, content=self.read())
+
+    @property
+    def size(self) -> int:
+        """Bytes as they are stored."""
+        if self.content is not None:
+            return len(self.content)
+        assert self.file is not None
+        return self.file.stat().st_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextOptions:
+    """How a text table is to be read; see `read_table`."""
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool = True
+    text: tuple[str, ...] = ()
+
+
+def in_utf8(source: Source, encoding: str | None) -> Source:
+    """Return the source in UTF-8: recoded where an encoding is given, or a byte order mark or the first bytes show another.
+
+    Errors: OptionError for an unknown encoding; DataError for bytes that are not in it, with their offset.
+    """
+    if encoding is not None:
+        name = _known(encoding)
+        if name in ("utf-8", "utf-8-sig"):
+            return source
+        return _recoded(source, source.read(), name)
+    head = source.read(HEAD_BYTES)
+    for mark, name in _BOMS:
+        if head.startswith(mark):
+            return _recoded(source, source.read(), name)
+    if b"\0" in head:
+        zeros = [head[first::2].count(0) for first in (0, 1)]
+        if min(zeros) * 10 < max(zeros) and max(zeros) * 3 > len(head) // 2:
+            return _recoded(source, source.read(), "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le")
+        raise DataError(
+            f"{source.name} is not a text table: byte 0x00 at offset {head.index(0)}; if it is UTF-16, give --encoding utf-16"
+        )
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
+    except UnicodeDecodeError:
+        data = source.read()
+        text, notes = decoded(source.name, data)
+        return replace(source, content=text.encode(), notes=(*source.notes, *notes))
+    return source
+
+
+def _known(encoding: str) -> str:
+    try:
+        name = codecs.lookup(encoding).name
+        "".encode(name)
+    except (LookupError, ValueError) as error:
+        raise OptionError(
+            f"encoding is {encoding!r}, but must be one that Python knows, such as utf-8, latin-1, cp1252, utf-16"
+        ) from error
+    return name
+
+
+def _recoded(source: Source, data: bytes, name: str) -> Source:
+    try:
+        text = data.decode(name)
+    except UnicodeDecodeError as error:
+        offset = min(error.start, len(data) - 1)
+        raise not_in(source.name, offset, data[offset], name) from error
+    return replace(source, content=text.removeprefix("\ufeff").encode("utf-8", errors="replace"))
+
+
+def decoded(name: str, data: bytes) -> tuple[str, tuple[str, ...]]:
+    """Return the text of bytes that should be UTF-8, and notes: where none of its letters is, they are read as Windows-1252.
+
+    Errors: DataError with the offset of the first wrong byte where most letters are UTF-8, or one is no letter in Windows-1252.
+    """
+    try:
+        return data.decode("utf-8"), ()
+    except UnicodeDecodeError as error:
+        first = error.start
+    wide = data.decode("utf-8", errors="surrogateescape")
+    wrong = sum("\udc80" <= sign <= "\udcff" for sign in wide)
+    right = sum(sign > "\x7f" for sign in wide) - wrong
+    if right >= wrong:
+        raise not_in(name, first, data[first], "utf-8")
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError as error:
+        raise not_in(name, first, data[first], "utf-8") from error
+    note = (
+        f"it is not UTF-8 (byte 0x{data[first]:02x} at offset {first}) and is read as cp1252; if that is wrong, give its encoding"
+    )
+    return text, (note,)
+
+
+def not_in(name: str, offset: int, byte: int, encoding: str) -> DataError:
+    """Return the error for a byte that is not in an encoding."""
+    return DataError(
+        f"{name} is not {encoding}: byte 0x{byte:02x} at offset {offset}; give its encoding, for example --encoding latin-1, cp1252"
+        " or utf-16"
+    )

@@ -1,0 +1,152 @@
+"""One view of pandas, polars and pyarrow frames, of NumPy arrays and of files."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import DataError
+
+if TYPE_CHECKING:
+    import narwhals as nw
+
+    from manynets.tables.stored import StoredColumns
+
+__all__ = ["Storage", "Table", "refuse_duplicates", "require", "storage_of"]
+
+Storage = Literal["number", "bool", "text", "category", "mixed", "date", "time", "duration", "other", "empty"]
+"""How a column is stored: "mixed" is a pandas column of Python objects, "empty" one without any value or type."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Columns by name, over a frame, an array or a file: all rows of it, or some of them without a copy.
+
+    Attributes:
+        names: of the columns, in order.
+        rows: how many.
+        first_row: the number of the first row within the table that the user gave; for messages.
+        frame: the frame through narwhals, or None.
+        array: (N, D) numbers, or None.
+        file: the columns of a file, each read when it is asked for, or None.
+        taken: which rows of frame, array or file the table has (N,), gathered column by column; None for all.
+    """
+
+    names: tuple[str, ...]
+    rows: int
+    first_row: int = 0
+    frame: nw.DataFrame[Any] | None = None
+    array: NDArray[Any] | None = None
+    file: StoredColumns | None = None
+    taken: NDArray[np.int64] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rows, len(self.names)
+
+    def take(self, rows: NDArray[np.int64]) -> Table:
+        """Return the table with these of its rows, in this order."""
+        return replace(self, rows=len(rows), taken=rows if self.taken is None else self.taken[rows])
+
+    def select(self, names: Sequence[str]) -> Table:
+        """Return the table of a frame or file with these columns only."""
+        frame = None if self.frame is None else self.frame[list(names)]  # to select(), "*" is a pattern
+        return replace(self, names=tuple(names), frame=frame)
+
+    def loaded(self, names: Sequence[str]) -> Table:
+        """Return a table that has these columns in memory."""
+        return self if self.file is None else replace(self, names=tuple(names), frame=self.file.read(names), file=None)
+
+    def piece(self, start: int, stop: int) -> Table:
+        """Return rows start to stop of what is in memory, without a copy."""
+        stop = min(stop, self.rows)
+        if self.taken is not None:
+            return replace(self, rows=stop - start, taken=self.taken[start:stop])
+        return replace(
+            self,
+            rows=stop - start,
+            first_row=self.first_row + start,
+            frame=None if self.frame is None else self.frame[start:stop],
+            array=None if self.array is None else self.array[start:stop],
+        )
+
+    def _stored(self, name: str) -> nw.Series[Any]:
+        """Return a column of the frame or file, with the rows that were not taken too."""
+        if self.file is not None:
+            return self.file.column(name)
+        assert self.frame is not None
+        return self.frame.get_column(name)
+
+    def series(self, name: str) -> nw.Series[Any]:
+        """Return a column of the frame or file."""
+        return self._stored(name) if self.taken is None else self._stored(name)[self.taken]
+
+    def numbers(self, name: str) -> NDArray[Any]:
+        """Return a column of the array."""
+        assert self.array is not None
+        values = self.array[:, self.names.index(name)]
+        return values if self.taken is None else values[self.taken]
+
+    def storage(self, name: str) -> Storage:
+        """Say how a column is stored."""
+        return "number" if self.array is not None else storage_of(self._stored(name))
+
+    def row(self, index: int) -> str:
+        """Name a row in a message."""
+        return f"row {self.first_row + index if self.taken is None else self.taken[index]} (counted from 0)"
+
+
+def storage_of(series: nw.Series[Any]) -> Storage:
+    """Say how a column is stored."""
+    import narwhals as nw
+
+    dtype = series.dtype
+    if dtype.is_numeric():
+        return "number"
+    if dtype == nw.Boolean:
+        return "bool"
+    if dtype == nw.String:
+        return "text"
+    if dtype == nw.Categorical or dtype == nw.Enum:
+        return "category"
+    if dtype == nw.Date or dtype == nw.Datetime:
+        return "date"
+    if dtype == nw.Time:
+        return "time"
+    if dtype == nw.Duration:
+        return "duration"
+    if series.null_count() == len(series):
+        return "empty"
+    return "mixed" if dtype == nw.Object else "other"
+
+
+def refuse_duplicates(names: Sequence[str]) -> None:
+    """Raise DataError that lists the column names that occur more than once."""
+    twice = [f"{name!r} ({count} times)" for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"column names must be unique, but these are not: {', '.join(twice)}; rename or remove columns")
+
+
+def require(names: Iterable[str], known: Sequence[str], *, what: str) -> None:
+    """Raise DataError if one of the names is no column, with the nearest name there is.
+
+    >>> require(["prise"], ["rooms", "price"], what="target")
+    Traceback (most recent call last):
+        ...
+    manynets.errors.DataError: target 'prise' is not a column; did you mean 'price'? The columns are: rooms, price
+    """
+    if isinstance(names, str):
+        raise DataError(f"{what} is the text {names!r}, but must be a list of column names; write [{names!r}]")
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            shown = ", ".join(known[:20]) + (f", ... ({len(known)} columns)" if len(known) > 20 else "")
+            raise DataError(f"{what} {name!r} is not a column{hint} The columns are: {shown}")

@@ -1,0 +1,119 @@
+"""Columns of unusual types as plain ones: pandas' Sparse, Period and Interval, and lists or arrays of equal length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from manynets.tables.missing import is_missing_value
+
+__all__ = ["plain_columns"]
+
+
+def plain_columns(frame: Any) -> Any:
+    """Return a pandas, polars or pyarrow frame in which such columns are plain: the same object where there are none.
+
+    - Sparse: the numbers.
+    - Period: the moment at which it starts.
+    - Interval: the number in the middle, or the finite end.
+    - Lists and arrays of numbers, all of one length n: n columns called `name[0]`, `name[1]`, ...
+    """
+    kind = type(frame).__module__.split(".")[0]
+    if kind == "pandas":
+        return _plain_pandas(frame)
+    if kind == "polars" and hasattr(frame, "get_columns"):
+        return _plain_polars(frame)
+    if kind == "pyarrow" and hasattr(frame, "schema"):
+        return _plain_arrow(frame)
+    return frame
+
+
+def _plain_pandas(frame: Any) -> Any:
+    changed: dict[str, dict[str, Any]] = {}
+    for index, (name, dtype) in enumerate(zip(frame.columns, frame.dtypes, strict=True)):
+        kind = type(dtype).__name__
+        if kind not in ("SparseDtype", "PeriodDtype", "IntervalDtype", "ArrowDtype") and str(dtype) != "object":
+            continue
+        column = frame.iloc[:, index]
+        if kind == "SparseDtype":
+            changed[name] = {name: column.sparse.to_dense()}
+        elif kind == "PeriodDtype":
+            changed[name] = {name: column.dt.to_timestamp()}
+        elif kind == "IntervalDtype":
+            changed[name] = {name: _middles(column)}
+        elif (lists := _lists(column)) is not None:
+            changed[name] = {f"{name}[{j}]": values for j, values in enumerate(lists.T)}
+    if not changed:
+        return frame
+    import pandas
+
+    pieces: dict[str, Any] = {}
+    for index, name in enumerate(frame.columns):
+        pieces |= changed.get(name) or {name: frame.iloc[:, index]}
+    if len(pieces) != len(frame.columns) + sum(len(piece) - 1 for piece in changed.values()):
+        return frame  # a name is taken
+    return pandas.DataFrame(pieces, index=frame.index)
+
+
+def _middles(column: Any) -> Any:
+    ends = np.array(
+        [(math.nan, math.nan) if cell is None or cell != cell else (float(cell.left), float(cell.right)) for cell in column.array]
+    ).reshape(-1, 2)
+    low, high = np.where(np.isinf(ends[:, 0]), ends[:, 1], ends[:, 0]), np.where(np.isinf(ends[:, 1]), ends[:, 0], ends[:, 1])
+    return low / 2 + high / 2
+
+
+def _lists(column: Any) -> np.ndarray[Any, Any] | None:
+    """Return the numbers (N, n) in a column of lists or arrays of length n, NaN where missing, or None where it holds none."""
+    first = next((cell for cell in column if isinstance(cell, list | tuple | np.ndarray) or not is_missing_value(cell)), None)
+    if not isinstance(first, list | tuple | np.ndarray):
+        return None
+    return _matrix(list(column))
+
+
+def _matrix(cells: Sequence[Any]) -> np.ndarray[Any, Any] | None:
+    sizes = {len(cell) for cell in cells if isinstance(cell, list | tuple | np.ndarray)}
+    if len(sizes) != 1 or not (size := sizes.pop()):
+        return None
+    empty = [math.nan] * size
+    try:
+        values = np.array([cell if isinstance(cell, list | tuple | np.ndarray) else empty for cell in cells], dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    return values if values.shape == (len(cells), size) else None
+
+
+def _plain_polars(frame: Any) -> Any:
+    import polars
+
+    if not any(isinstance(dtype, polars.List | polars.Array) for dtype in frame.dtypes):
+        return frame
+    columns: list[Any] = []
+    for series in frame.get_columns():
+        lists = _matrix(series.to_list()) if isinstance(series.dtype, polars.List | polars.Array) else None
+        columns += [series] if lists is None else [polars.Series(f"{series.name}[{j}]", row) for j, row in enumerate(lists.T)]
+    columns = [
+        series.fill_nan(None) if series.dtype == polars.Float64 and series.name not in frame.columns else series
+        for series in columns
+    ]
+    names = [series.name for series in columns]
+    return polars.DataFrame(columns) if len(set(names)) == len(names) else frame
+
+
+def _plain_arrow(frame: Any) -> Any:
+    import pyarrow  # type: ignore[import-untyped]
+
+    listed = [
+        pyarrow.types.is_list(field.type) or pyarrow.types.is_large_list(field.type) or pyarrow.types.is_fixed_size_list(field.type)
+        for field in frame.schema
+    ]
+    if not any(listed):
+        return frame
+    columns: dict[str, Any] = {}
+    for name, column, is_list in zip(frame.column_names, frame.columns, listed, strict=True):
+        lists = _matrix(column.to_pylist()) if is_list else None
+        columns |= {name: column} if lists is None else {f"{name}[{j}]": row for j, row in enumerate(lists.T)}
+    return pyarrow.table(columns)

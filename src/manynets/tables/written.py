@@ -1,0 +1,350 @@
+"""Numbers as people write them: "$1,299.99", "1.299,99 €", "(12)", "12.5 kg", "15 %", "<50", "1.5M".
+
+How the numbers of a column are written is decided once, from all its cells, and is a `Reading`; it is part of the model.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Literal, NamedTuple
+
+from manynets.tables.durations import duration_seconds
+
+__all__ = [
+    "DECIMALS",
+    "PLAIN",
+    "THOUSANDS",
+    "Reading",
+    "Understood",
+    "find_duration",
+    "find_reading",
+    "is_currency",
+    "is_unit",
+    "read_number",
+    "unit_of",
+]
+
+Decimal = Literal[".", ","]
+Thousands = Literal["", ",", ".", "'", " "]
+DECIMALS: tuple[Decimal, ...] = (".", ",")
+THOUSANDS: tuple[Thousands, ...] = ("", ",", ".", "'", " ")
+
+LONGEST = 48
+"""A longer text is no number."""
+
+_SPACES = "\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_APOSTROPHES = "'’‘´`ʼ"
+_MINUS = "\\-\u2212\u2010\u2011\u2012\u2013\ufe63\uff0d"
+_SIGNS = r"$€£¥₹₽₩₪₫₺₴₦₱฿¢₡₲₵₸₿"
+_CODES = (
+    *("USD", "EUR", "GBP", "JPY", "CNY", "RMB", "CHF", "CAD", "AUD", "NZD", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "RON", "BGN"),
+    *("ISK", "RUB", "UAH", "TRY", "ILS", "INR", "PKR", "BDT", "LKR", "KRW", "TWD", "HKD", "SGD", "MYR", "THB", "IDR", "PHP", "VND"),
+    *("BRL", "MXN", "ARS", "CLP", "COP", "PEN", "UYU", "ZAR", "NGN", "KES", "EGP", "MAD", "SAR", "AED", "QAR", "KWD", "BTC", "ETH"),
+)
+_BEFORE = rf"(?:(?:US|AU|CA|NZ|HK|NT|[ACRS])?[{_SIGNS}]|{'|'.join(_CODES)}|Rs\.?|Fr\.?|kr\.?|RM|zł|Kč)"
+_WORD = r"[^\W\d_][^\W_]*\.?"
+_UNIT = rf"(?:[%‰°º′″]{_WORD}|[%‰°º′″{_SIGNS}]|{_WORD})(?:[ ·*^]?/ ?[^\W_]+\.?|[ ·*][^\W\d_][^\W_]*\.?|\^[0-9])?"
+_CORE = rf"[0-9](?:[0-9.,{_APOSTROPHES}{_SPACES}]*[0-9])?[.,]?|[.,][0-9]+"
+_CELL = re.compile(
+    rf"(?P<bound>[<>≤≥≈~][=]?)?[{_SPACES}]?(?P<bracket>\()?(?P<sign>[+{_MINUS}])?[{_SPACES}]?(?P<before>{_BEFORE})?[{_SPACES}]?"
+    rf"(?P<inner>[+{_MINUS}])?(?P<core>{_CORE})(?P<power>[eE][+-]?[0-9]+|(?<=[.,0-9])[dD][+-]?[0-9]+)?(?P<minus>-(?=\)?$))?(?P<more>\+)?"
+    rf"[{_SPACES}]?(?P<after>{_UNIT})?(?P<close>\))?"
+)
+_POWER = re.compile(r" ?[x×*·] ?10\^([+-]?[0-9]{1,3})")
+_ANY_SPACE, _ANY_APOSTROPHE = re.compile(f"[{_SPACES}]"), re.compile(f"[{_APOSTROPHES}]")
+_MAGNITUDES = {"k": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9, "mrd": 1e9, "t": 1e12, "tn": 1e12}
+_APART = frozenset({"m", "g", "k", "b", "t", "mw", "mb", "mv", "ma", "mj", "mm", "mbit", "mhz"})
+"""Units in which a capital letter may mean another one: mW and MW."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How the numbers of a column are written.
+
+    Attributes:
+        decimal: the sign before the decimals.
+        thousands: the sign between groups of digits; empty for none, " " for any kind of blank.
+        unit: what stands before or after the numbers, such as "kg", "$" or "%"; empty for nothing. "12 %" is read as 12.
+        magnitudes: whether K, M, B after a number stand for thousands, millions, billions.
+        duration: whether the cells are durations such as "3 days 04:00:00" or "PT3H", read in seconds.
+    """
+
+    decimal: Decimal = "."
+    thousands: Thousands = ""
+    unit: str = ""
+    magnitudes: bool = False
+    duration: bool = False
+
+    def __str__(self) -> str:
+        if self.duration:
+            return "durations, read in seconds"
+        names = {"": "", ",": "comma", ".": "point", "'": "apostrophe", " ": "blank"}
+        parts = [
+            "decimal comma" if self.decimal == "," else "",
+            f"{names[self.thousands]} between thousands" if self.thousands else "",
+            f"unit {self.unit!r}" if self.unit else "",
+            "K, M and B for thousands, millions and billions" if self.magnitudes else "",
+        ]
+        return "numbers: " + ", ".join(part for part in parts if part) if any(parts) else "numbers"
+
+
+PLAIN = Reading()
+
+
+class _Cell(NamedTuple):
+    """The parts of a number: sign, digits with their separators, power of ten, unit, whether it is a bound, and a sign behind."""
+
+    negative: bool
+    core: str
+    power: str
+    before: str
+    after: str
+    bound: bool
+    sign_behind: str
+
+
+def _split(text: str) -> _Cell | None:
+    """Return the parts of a cell that looks like a number, or None."""
+    if len(text) > LONGEST:
+        return None
+    if "10^" in text:
+        text = _POWER.sub(r"e\1", text, count=1)
+    found = _CELL.fullmatch(text)
+    if found is None:
+        return None
+    bound, bracket, sign, before, inner, core, power, minus, more, after, close = found.groups("")
+    signs = bool(sign) + bool(inner) + bool(minus)
+    if bool(bracket) != bool(close) or signs > (0 if bracket else 1):
+        return None
+    if power[:1] in ("d", "D"):  # Fortran's; "3d" and "12D7" are a unit and a code
+        if "." not in core:
+            return None
+        power = f"e{power[1:]}"
+    negative = bool(bracket or minus or (sign + inner).strip("+"))
+    if not core.isdigit():
+        core = _ANY_SPACE.sub(" ", _ANY_APOSTROPHE.sub("'", core))
+    return _Cell(negative, core, power, before.rstrip("."), after, bool(bound or more), minus + more)
+
+
+@cache
+def _grammar(decimal: Decimal, thousands: Thousands) -> re.Pattern[str]:
+    """Return what matches digits with these separators."""
+    groups = rf"[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+"
+    if thousands == ",":  # 12,34,567 as in India
+        groups = f"(?:{groups}|[0-9]{{1,2}}(?:,[0-9]{{2}})+,[0-9]{{3}})"
+    whole = f"(?:(?!0[0-9]*[^0-9]{{1}}[0-9]{{3}}){groups}|[0-9]+)" if thousands else "[0-9]+"
+    point = re.escape(decimal)
+    return re.compile(rf"(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)", re.ASCII)
+
+
+def _value(cell: _Cell, reading: Reading) -> float | None:
+    if not _grammar(reading.decimal, reading.thousands).fullmatch(cell.core):
+        return None
+    digits = cell.core.replace(reading.thousands, "") if reading.thousands else cell.core
+    number = float(digits.replace(",", ".") + cell.power)
+    if reading.magnitudes and cell.after:
+        number *= _MAGNITUDES[cell.after.lower()]
+    return -number if cell.negative else number
+
+
+def _unit(cell: _Cell, magnitudes: bool) -> str | None:
+    """Return the unit of a cell, or None where it has two."""
+    after = "" if magnitudes and cell.after.lower() in _MAGNITUDES else cell.after
+    if cell.before and after:
+        return None
+    return cell.before or after
+
+
+def same_unit(one: str, other: str) -> bool:
+    """Return whether two units are one: blanks, points, the plural and, where it is no other unit, the case do not count.
+
+    >>> same_unit("Days", "day"), same_unit("sq. ft.", "sq ft"), same_unit("m²", "m2"), same_unit("mW", "MW")
+    (True, True, True, False)
+    """
+    return _folded(one) == _folded(other)
+
+
+@cache
+def _folded(unit: str) -> str:
+    plain = re.sub(r"[\s.^]", "", unicodedata.normalize("NFKC", unit))  # m² and m^2 are m2
+    low = plain.casefold()
+    if low in _APART:
+        return plain
+    return low.removesuffix("s") if len(low) > 3 else low
+
+
+def read_number(text: str, reading: Reading) -> float | None:
+    """Return the number that a cell without blanks around it holds, or None if it is none in this reading.
+
+    >>> reading = Reading(decimal=",", thousands=".", unit="€")
+    >>> [read_number(cell, reading) for cell in ("1.299,99 €", "-5", "5 $", "n/a")]
+    [1299.99, -5.0, None, None]
+    """
+    if reading.duration:
+        return duration_seconds(text)
+    cell = _split(text)
+    if cell is None:
+        return None
+    unit = _unit(cell, reading.magnitudes)
+    if unit is None or (unit and not same_unit(unit, reading.unit)):
+        return None
+    return _value(cell, reading)
+
+
+def simple_pattern(reading: Reading) -> str | None:
+    """Return a regular expression for the usual numbers in a reading, for libraries that know no look-around, or None.
+
+    Each has the unit, if there is one, on the same side.
+    """
+    if reading.duration or reading.magnitudes:
+        return None
+    escape = partial(re.sub, r"([.^$*+?{}\[\]\\|()])", r"\\\1")
+    sign, point, unit = escape(reading.thousands), escape(reading.decimal), escape(reading.unit)
+    whole = f"(?:[1-9][0-9]{{0,2}}(?:{sign}[0-9]{{3}})+|[0-9]+)" if sign else "[0-9]+"
+    number = f"{whole}(?:{point}[0-9]+)?"
+    return f"^-?(?:{unit} ?{number}|{number} ?{unit})$" if unit else f"^-?{number}$"
+
+
+def is_unit(unit: str) -> bool:
+    """Return whether a text can be the unit of a `Reading`; one of a hostile file may not be just anything."""
+    return len(unit) <= LONGEST and re.fullmatch(f"(?:{_BEFORE}|{_UNIT})?", unit) is not None
+
+
+def is_currency(unit: str) -> bool:
+    """Return whether a unit is money."""
+    return re.fullmatch(_BEFORE, unit) is not None or (len(unit) == 1 and unit in _SIGNS)
+
+
+def unit_of(text: str) -> str:
+    """Return the unit of a number, or nothing."""
+    cell = _split(text)
+    return "" if cell is None else _unit(cell, magnitudes=False) or ""
+
+
+class Understood(NamedTuple):
+    """How the cells of a column are numbers: the reading, the cells that are none, and what is worth knowing."""
+
+    reading: Reading
+    words: tuple[str, ...]
+    note: str
+
+
+def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Understood | None:
+    """Return in which way more than half of these cells are numbers, or None.
+
+    Args:
+        counts: how often each text occurs, without blanks around it; missing ones left out.
+        comma_first: whether "1,234" is more likely to hold a decimal comma, as in files with semicolons.
+
+    >>> find_reading({"1,000": 3, "$2.50": 9, "900 $": 1})[0]
+    Reading(decimal='.', thousands=',', unit='$', magnitudes=False, duration=False)
+    """
+    cells = {text: cell for text in counts if (cell := _split(text)) is not None}
+    if {"+", "-"} <= {cell.sign_behind for cell in cells.values()}:  # marks such as 2+, 2 and 2-
+        cells = {text: cell for text, cell in cells.items() if not cell.sign_behind}
+    total = sum(counts.values())
+    usual = sum(counts[text] for text, cell in cells.items() if not cell.bound)
+    if 2 * usual <= total:
+        return None
+    magnitudes = _has_magnitudes(cells, counts)
+    unit = _common_unit(cells, counts, magnitudes)
+    if unit is None:
+        return None
+    fits = {
+        text: cell
+        for text, cell in cells.items()
+        if (own := _unit(cell, magnitudes)) is not None and (not own or same_unit(own, unit))
+    }
+    decimal, thousands, note = _separators([cell.core for cell in fits.values()], comma_first)
+    reading = Reading(decimal=decimal, thousands=thousands, unit=unit, magnitudes=magnitudes)
+    grammar = _grammar(decimal, thousands)
+    numbers = {text for text, cell in fits.items() if grammar.fullmatch(cell.core)}
+    if 2 * sum(counts[text] for text in numbers) <= total:
+        return None
+    bare = sum(counts[text] for text in numbers if not _unit(cells[text], magnitudes)) if unit else 0
+    bounds = sum(counts[text] for text in numbers if cells[text].bound)
+    notes = [
+        note,
+        f"{bare} cells without the unit count as if they had it" if bare else "",
+        f"{bounds} bounds such as {next(text for text in numbers if cells[text].bound)!r} are read as the number" if bounds else "",
+    ]
+    return Understood(reading, tuple(text for text in counts if text not in numbers), "; ".join(text for text in notes if text))
+
+
+def find_duration(counts: Mapping[str, int]) -> Understood | None:
+    """Return how more than half of these cells are durations, or None."""
+    words = tuple(text for text in counts if duration_seconds(text) is None)
+    if 2 * sum(counts[text] for text in words) >= sum(counts.values()):
+        return None
+    return Understood(Reading(duration=True), words, "")
+
+
+def _has_magnitudes(cells: Mapping[str, _Cell], counts: Mapping[str, int]) -> bool:
+    """Return whether several of K, M, B occur, or one of them beside a currency."""
+    found = Counter({cell.after: counts[text] for text, cell in cells.items() if cell.after.lower() in _MAGNITUDES})
+    powers = {_MAGNITUDES[after.lower()] for after in found}
+    currency = any(cell.before for cell in cells.values())
+    return len(powers) > 1 or (bool(powers) and currency)
+
+
+def _common_unit(cells: Mapping[str, _Cell], counts: Mapping[str, int], magnitudes: bool) -> str | None:
+    """Return the unit that most cells have, "" where most have none, or None where it is no unit but part of a code."""
+    spelled: Counter[str] = Counter()
+    for text, cell in cells.items():
+        unit = _unit(cell, magnitudes)
+        if unit is not None:
+            spelled[unit] += counts[text]
+    folded: Counter[str] = Counter()
+    for unit, count in spelled.items():
+        folded[_folded(unit)] += count
+    if not folded:
+        return None
+    bare = folded.pop("", 0)
+    best, most = folded.most_common(1)[0] if folded else ("", 0)
+    if most < bare:
+        return ""
+    return max((unit for unit in spelled if unit and _folded(unit) == best), key=lambda unit: spelled[unit])
+
+
+def _separators(cores: Iterable[str], comma_first: bool) -> tuple[Decimal, Thousands, str]:
+    """Return the decimal sign and that between thousands with which most cores are numbers, and a note where both could be."""
+    cores = list(cores)
+    signs = {sign for core in cores for sign in core if not sign.isdigit()}
+    choices = [
+        (decimal, thousands)
+        for decimal in DECIMALS
+        for thousands in THOUSANDS
+        if decimal != thousands
+        and (not thousands or thousands in signs)
+        and (decimal in signs or decimal == "." or thousands == ".")
+    ]
+    fitting = {choice: sum(1 for core in cores if _grammar(*choice).fullmatch(core)) for choice in choices}
+    best = max(fitting.values())
+    fits = [choice for choice in choices if fitting[choice] == best]
+    if len(fits) == 1 or not signs:
+        return *fits[0], ""
+    example = next((core for core in cores if re.fullmatch(r"[1-9][0-9]{0,2}[.,][0-9]{3}", core)), "")
+    if (",", "") in fits and (".", ",") in fits:  # 1,234
+        chosen: tuple[Decimal, Thousands] = (",", "") if comma_first else (".", ",")
+    elif (".", "") in fits and (",", ".") in fits:  # 1.234
+        chosen = (",", ".") if _groups_of_thousands(cores) else (".", "")
+    else:
+        return *fits[0], ""
+    if not example:
+        return *chosen, ""
+    meaning = example.replace(",", ".") if not chosen[1] else re.sub("[.,]", "", example)
+    return *chosen, f"{example!r} is read as {meaning}, though the other reading is possible"
+
+
+def _groups_of_thousands(cores: Iterable[str]) -> bool:
+    """Return whether points, each before three digits, are more likely between thousands than before decimals.
+
+    So it is where numbers without a point are below 1000, and some with one end in a zero: decimals would have lost it.
+    """
+    whole = [core for core in cores if core.isdigit()]
+    return bool(whole) and all(len(core) <= 3 for core in whole) and any("." in core and core.endswith("0") for core in cores)

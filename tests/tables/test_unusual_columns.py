@@ -1,0 +1,184 @@
+"""Columns of frames besides numbers, text and dates: durations, times, periods, intervals, sparse ones, decimals, lists."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+from typing import Any
+
+import numpy as np
+import pandas
+import polars
+import pyarrow  # type: ignore[import-untyped]
+import pytest
+
+from manynets.errors import DataError
+from manynets.tables import Column, TableEncoder, fit_encoder, open_table, split_target, understand
+
+DAY = datetime.timedelta(days=1)
+EXPECTED = [[-1.0], [1.0]]
+
+
+def column(values: Any, frame: Any = pandas.DataFrame) -> Any:
+    """Make a frame of one column."""
+    return frame({"a": values})
+
+
+NUMBERS: dict[str, Any] = {
+    "timedelta": column(pandas.to_timedelta(["1 days", "3 days"])),
+    "timedelta objects": column(pandas.Series([DAY, 3 * DAY], dtype=object)),
+    "polars duration": column([DAY, 3 * DAY], polars.DataFrame),
+    "arrow duration": column([DAY, 3 * DAY], pyarrow.table),
+    "sparse": column(pandas.arrays.SparseArray([0.0, 3.0])),
+    "sparse whole": column(pandas.arrays.SparseArray([0, 3])),
+    "interval": column(pandas.arrays.IntervalArray.from_tuples([(0, 1), (1, 5)])),
+    "open interval": column(pandas.arrays.IntervalArray.from_tuples([(-np.inf, 1), (1, np.inf), (0, 4)])[[0, 2]]),
+    "decimal objects": column([decimal.Decimal("1.5"), decimal.Decimal("2.5")]),
+    "polars decimal": column([decimal.Decimal("1.5"), decimal.Decimal("2.5")], polars.DataFrame),
+    "arrow decimal": column([decimal.Decimal("1.5"), decimal.Decimal("2.5")], pyarrow.table),
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_numbers(kind: str) -> None:
+    frame = NUMBERS[kind]
+    assert understand(frame)[0].kind == "numeric"
+    encoder = fit_encoder(frame)
+    assert encoder.transform(frame).tolist() == EXPECTED
+    again = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
+    assert again.transform(frame).tolist() == EXPECTED
+
+
+def test_durations_are_in_seconds_whatever_their_form() -> None:
+    encoder = fit_encoder(NUMBERS["timedelta"])
+    assert understand(NUMBERS["timedelta"])[0].note == "durations, read in seconds"
+    for values in (["1 days 00:00:00", "P3D"], [86400, 259200], pandas.to_timedelta(["1 days", "3 days"])):
+        assert encoder.transform(column(values)).tolist() == EXPECTED
+    gaps = column(pandas.to_timedelta(["1 days", None, "3 days"]))
+    assert fit_encoder(gaps).transform(gaps).tolist() == [[-1, 0], [0, 1], [1, 0]]
+    y = split_target(pandas.DataFrame({"x": [1, 2], "y": pandas.to_timedelta(["1 days", "3 days"])}), "y")[1]
+    assert y.tolist() == [86400.0, 259200.0]
+
+
+def test_periods_are_the_moment_at_which_they_start() -> None:
+    frame = column(pandas.PeriodIndex(["2024-01", "2024-03"], freq="M"))
+    assert (understand(frame)[0].kind, understand(frame)[0].example) == ("date", "2024-01-01")
+    assert fit_encoder(frame).transform(frame)[:, 0].tolist() == [-1, 1]
+
+
+@pytest.mark.parametrize("make", [pandas.DataFrame, polars.DataFrame, pyarrow.table])
+def test_times_of_day(make: Any) -> None:
+    frame = column([datetime.time(13, 15), datetime.time(0, 15), None], make)
+    assert (understand(frame)[0].kind, understand(frame)[0].missing) == ("date", 1)
+    encoder = fit_encoder(frame)
+    assert encoder.feature_names == ("a.hour", "a.hour.sin", "a.hour.cos", "a=missing")
+    text = column(["1:15 pm", "00:15", "n/a"], make)
+    assert encoder.transform(text).tobytes() == encoder.transform(frame).tobytes()
+
+
+LISTS: dict[str, Any] = {
+    "pandas lists": pandas.DataFrame({"a": [[1.0, 5.0], [3.0, 7.0]], "b": [1, 2]}),
+    "pandas arrays": pandas.DataFrame({"a": [np.array([1, 5]), np.array([3, 7])], "b": [1, 2]}),
+    "polars lists": polars.DataFrame({"a": [[1.0, 5.0], [3.0, 7.0]], "b": [1, 2]}),
+    "polars arrays": polars.DataFrame(
+        {"a": [[1, 5], [3, 7]], "b": [1, 2]}, schema={"a": polars.Array(polars.Int64, 2), "b": polars.Int64}
+    ),
+    "arrow lists": pyarrow.table({"a": [[1.0, 5.0], [3.0, 7.0]], "b": [1, 2]}),
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_lists_of_equal_length_are_as_many_columns(kind: str) -> None:
+    encoder = fit_encoder(LISTS[kind])
+    assert encoder.feature_names == ("a[0]", "a[1]", "b")
+    assert encoder.transform(LISTS[kind]).tolist() == [[-1, -1, -1], [1, 1, 1]]
+    assert split_target(LISTS[kind], "b")[1].tolist() == [1, 2]
+
+
+def test_lists_with_gaps_and_lists_of_other_lengths() -> None:
+    frame = polars.DataFrame({"a": [[1.0, None], None, [3.0, 4.0]]})
+    assert [part.missing for part in understand(frame)] == [1, 2]
+    for values in ([[1], [2, 3]], [["x"], ["y"]], [[], []]):
+        assert understand(polars.DataFrame({"a": values, "b": [1, 2]}))[0].kind == "dropped"
+    taken = polars.DataFrame({"a": [[1.0], [2.0]], "a[0]": [1, 2]})
+    assert understand(taken)[0].kind == "dropped"
+
+
+def test_nothing_is_copied_where_nothing_is_unusual() -> None:
+    frame = polars.DataFrame({"a": [1.0], "b": ["x"]})
+    table = open_table(frame)
+    assert table.frame is not None
+    assert table.frame.to_native() is frame
+
+
+def test_zones_are_one_clock() -> None:
+    moments = [datetime.datetime(2024, 1, 1, 12), datetime.datetime(2024, 7, 1, 12)]
+    naive = polars.DataFrame({"a": moments})
+    berlin = naive.with_columns(polars.col("a").dt.replace_time_zone("Europe/Berlin"))
+    encoder = TableEncoder.from_json(json.loads(json.dumps(fit_encoder(berlin).to_json())))
+    assert encoder.transform(berlin).tobytes() == fit_encoder(naive).transform(naive).tobytes()
+    for same in (
+        berlin.with_columns(polars.col("a").dt.convert_time_zone("UTC")),
+        pandas.DataFrame({"a": pandas.to_datetime(moments)}).apply(
+            lambda day: day.dt.tz_localize("Europe/Berlin").dt.tz_convert("Asia/Tokyo")
+        ),
+        polars.DataFrame({"a": ["2024-01-01T11:00Z", "2024-07-01T12:00+02:00"]}),
+        naive,
+    ):
+        assert encoder.transform(same).tobytes() == encoder.transform(berlin).tobytes()
+    mixed = polars.DataFrame({"a": ["2024-01-01T10:00Z", "2024-01-01T14:00+02:00"]})
+    assert "the offsets differ: all are converted to UTC" in understand(mixed)[0].note
+    fixed = fit_encoder(polars.DataFrame({"a": ["2024-01-01T10:00+02:00", "2024-01-01T14:00+02:00"]}))
+    utc = polars.DataFrame({"a": moments}).with_columns(polars.col("a").dt.replace_time_zone("UTC"))
+    assert fixed.transform(utc)[0, 0] == 1.0  # 14 o'clock there
+
+
+def test_another_unit_at_prediction_is_reported() -> None:
+    encoder = fit_encoder(polars.DataFrame({"w": ["1 kg", "3 kg"]}))
+    assert encoder.transform(polars.DataFrame({"w": ["1", "3.0 KG"]})).tolist() == EXPECTED
+    assert encoder.transform(polars.DataFrame({"w": [1, 3]})).tolist() == EXPECTED
+    for fails in (encoder.transform, encoder.check):
+        with pytest.raises(DataError, match=r"'w' is in 'kg', but row 1 .* holds '500 g'; convert it to 'kg'"):
+            fails(polars.DataFrame({"w": ["1 kg", "500 g"]}))
+    with pytest.raises(DataError, match=r"should hold numbers \(numbers: unit 'kg'\), but row 0 .* holds 'much'"):
+        encoder.transform(polars.DataFrame({"w": ["much"]}))
+    with pytest.raises(DataError, match=r"should hold numbers, but row 0 .* holds '\$1'"):
+        fit_encoder(polars.DataFrame({"w": [1.0, 2.0]})).transform(polars.DataFrame({"w": ["$1"]}))
+
+
+def test_a_cell_is_read_as_the_column_was() -> None:
+    encoder = fit_encoder(polars.DataFrame({"a": ["1.000,50", "2.000,50", "1.234"]}))
+    plain = fit_encoder(polars.DataFrame({"a": [1000.5, 2000.5, 1234.0]}))
+    assert encoder.transform(polars.DataFrame({"a": ["1.234"]})) == plain.transform(polars.DataFrame({"a": [1234.0]}))
+    assert encoder.transform(polars.DataFrame({"a": [1234]})) == plain.transform(polars.DataFrame({"a": [1234.0]}))
+
+
+def test_dates_as_numbers() -> None:
+    compact = polars.DataFrame({"when": [20240131, 20240229, None], "b": [1, 2, 3]})
+    assert "numbers read as dates, written as YYYYMMDD" in understand(compact)[0].note
+    encoder = fit_encoder(compact)
+    text = polars.DataFrame({"when": ["20240131", "20240229", "n/a"], "b": [1, 2, 3]})
+    days = polars.DataFrame({"when": [datetime.date(2024, 1, 31), datetime.date(2024, 2, 29), None], "b": [1, 2, 3]})
+    for same in (text, days):
+        assert encoder.transform(same).tobytes() == encoder.transform(compact).tobytes()
+    with pytest.raises(DataError, match=r"should hold dates \(written as YYYYMMDD\), but row 0 .* holds 20241301"):
+        encoder.transform(polars.DataFrame({"when": [20241301], "b": [1]}))
+    stamps = polars.DataFrame({"stamp": [1_700_000_000 + 86400 * i for i in range(30)]})
+    assert "seconds since 1970; declare it numeric if it is a number" in understand(stamps)[0].note
+    assert understand(stamps, numeric=["stamp"])[0].kind == "numeric"
+    assert understand(polars.DataFrame({"population": [1_100_000_000, 1_400_000_000]}))[0].kind == "numeric"
+    assert understand(polars.DataFrame({"price": [20_240_131, 20_250_000]}))[0].kind == "numeric"
+
+
+def test_a_schema_written_by_hand_finds_the_form_of_dates() -> None:
+    frame = polars.DataFrame({"a": ["31.12.2024", "1.2.2024"]})
+    schema = [Column(name="a", kind="date", missing=0, distinct=2)]
+    assert fit_encoder(frame, schema=schema) == fit_encoder(frame)
+
+
+def test_weights_as_written() -> None:
+    frame = polars.DataFrame({"a": [1, 2], "y": [1, 2], "w": ["1,5", "2,25"]})
+    weights = split_target(frame, "y", weight="w")[2]
+    assert weights is not None
+    assert weights.tolist() == [1.5, 2.25]
