@@ -14,7 +14,7 @@ READY_BENCH := $(VENV)/.ready-bench
 CORE := src/manynets/core/core.cpp hatch_build.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage lint format bench release-check clean
+.PHONY: help demo test test-all coverage lint format bench gpu-check release-check clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -59,6 +59,9 @@ format: $(READY)  ## rewrite the code in the project's format
 
 bench: $(READY_BENCH)  ## compare with other libraries (installs them)
 	$(BIN)/python -m bench $(BENCH_ARGS)
+
+gpu-check: $(READY)  ## the tests for a GPU and a benchmark on it, in four minutes; writes docs/benchmarks-gpu.md
+	$(BIN)/python -m bench.gpu_check
 
 release-check: $(READY)  ## build sdist and wheel, install the wheel into empty environments, run the README there
 	$(BIN)/python -m tools.release_check

@@ -58,15 +58,15 @@ class SearchCase:
 
 
 _SEARCH = (
-    ("16", (16,), {"ours": 15.0, "ours, halving": 15.0}),
-    ("64-64", (64, 64), {"ours": 4.0, "ours, halving": 15.0, "floor": 1.5}),
+    ("16", (16,), {"ours": 30.0}),
+    ("64-64", (64, 64), {"ours": 8.0}),
 )
 CASES: dict[str, SearchCase] = {
     case.name: case
     for case in (
         *(SearchCase(f"breast_cancer-{name}", "breast_cancer", hidden, 100, goals) for name, hidden, goals in _SEARCH),
         *(SearchCase(f"adult-{name}", "adult", hidden, 20, goals, rows=8_000) for name, hidden, goals in _SEARCH),
-        SearchCase("ensemble-digits", "digits", (64,), 30, {"ours": 6.0, "ours, one by one": 1.0}, ensemble=True),
+        SearchCase("ensemble-digits", "digits", (64,), 30, {"ours": 12.0, "ours, one by one": 1.0}, ensemble=True),
     )
 }
 

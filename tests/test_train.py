@@ -468,3 +468,18 @@ def test_training_goes_on_from_given_weights() -> None:
     first = fit(mn.MLP(hidden=(8,)))
     still = dataclasses.replace(RECIPE, optimizer=mn.SGD(lr=0.0), epochs=1)
     assert_close(fit(mn.MLP(hidden=(8,)), still, initial=first.members[0]).members[0], first.members[0], "bits")
+
+
+@pytest.mark.parametrize("make", [lambda: several("multiclass"), lambda: fit(Own())])
+def test_a_model_goes_to_a_device(make: Any) -> None:
+    model, x = make(), data()[0]
+    before = model.logits(x)
+    assert model.to("cpu") is model
+    assert model.to(torch.device("cpu")).device == torch.device("cpu")
+    assert np.array_equal(model.logits(x), before)
+    with pytest.raises(mn.OptionError, match="device is 'gpu', but must be auto, cpu, cuda or cuda:N"):
+        model.to("gpu")
+    missing = f"cuda:{torch.cuda.device_count()}"
+    with pytest.raises(mn.OptionError, match=f"device is '{missing}', but torch finds"):
+        model.to(missing)
+    assert np.array_equal(model.logits(x), before)

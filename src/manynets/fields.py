@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from manynets.errors import OptionError, one_of
 
-__all__ = ["check_bool", "check_integer", "check_number", "check_option", "made_plain", "plain", "plain_tuple"]
+__all__ = ["check_bool", "check_device", "check_integer", "check_number", "check_option", "made_plain", "plain", "plain_tuple"]
 
 
 def plain(value: Any) -> Any:
@@ -63,3 +63,10 @@ def check_integer(owner: object, name: str, low: int) -> None:
 def check_option(owner: object, name: str, literal: Any) -> None:
     """Raise OptionError where a field is none of the values of a Literal type."""
     one_of(getattr(owner, name), get_args(literal), what=f"{type(owner).__name__}.{name}")
+
+
+def check_device(name: object, *, what: str) -> None:
+    """Raise OptionError for what cannot be the name of a device."""
+    kind, _, index = str(name).partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
+        raise OptionError(f"{what} is {name!r}, but must be auto, cpu, cuda or cuda:N")

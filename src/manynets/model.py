@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +16,14 @@ from torch import Tensor, nn
 import manynets.training.threads  # noqa: F401  # so that a forked child may predict
 from manynets.data.check import as_matrix, as_weights, is_frame, to_tensor
 from manynets.errors import DataError, ManynetsError, ModelFileError, OptionError
+from manynets.fields import check_device
 from manynets.modelfile import check_target, read_model_file, write_model_file
 from manynets.nn.network import build
 from manynets.nn.population import Population, Shape
 from manynets.spec import MLP, Recipe, from_json, to_json
 from manynets.tasks import Regression, Task, task_from_json
 from manynets.tasks.objectives import objective_for
+from manynets.training.settings import find_device
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
@@ -32,7 +35,8 @@ Array: TypeAlias = NDArray[Any]
 CPU = torch.device("cpu")
 MODULE_ROWS = 8192  # in a prediction chunk of a user's own module
 CHUNKS_AT_ONCE = 32  # that are brought into the model's type together
-ROWS_AT_ONCE = 1 << 17  # numbers in the widest layer of a prediction chunk: it and the next stay in the cache of a core
+ROWS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 24}
+"""Numbers in the widest layer of a prediction chunk. On the CPU it and the next stay in the cache of a core."""
 
 
 class Model:
@@ -42,6 +46,8 @@ class Model:
     history: columns of the training history (of several networks the means). info: versions, seed, how training ended.
     in_features: columns of X, once encoded. A user's own module has spec None and lives in `module`, in prediction mode.
     encoder: turns a frame into those columns; None for a model that was trained on an array.
+
+    Models start on the CPU; `to` moves one to a GPU, on which it then predicts.
 
     Every method that takes X takes an array (N, D), or for a model with an encoder a frame (pandas, polars, pyarrow), whose
     columns are found by name. An array given to such a model is taken as encoded already.
@@ -76,22 +82,63 @@ class Model:
         if spec is not None:
             shape = Shape.of(spec, in_features, task.outputs)
             self._population = Population.start(shape, members, device=CPU, dtype=self._dtype)
-            widest = max(in_features, task.outputs, *spec.hidden) if spec.hidden else max(in_features, task.outputs)
-            self._chunk = max(1, ROWS_AT_ONCE // (widest * len(members)))
+            self._chunk = self._rows_at_once()
+
+    def _rows_at_once(self) -> int:
+        """Return how many rows are computed together where the networks are."""
+        assert self._population is not None
+        shape = self._population.shape
+        widest = max(shape.in_features, shape.out_features, *shape.hidden)
+        return max(1, ROWS_AT_ONCE[self.device.type] // (widest * self.size))
 
     def __repr__(self) -> str:
         what = f"{self.size} x " if self.size > 1 else ""
         return f"<Model: {what}{self.spec or type(self.module).__name__} for {self.task.name}, {self.in_features} columns>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle, copy: by what the model is made of, once (views of one tensor would be written each with the whole of it)."""
+        """Pickle, copy: by what the model is made of, once (views of one tensor would be written each with the whole of it).
+
+        The copy is on the CPU, so that it can be loaded where there is no GPU.
+        """
         names = ("spec", "task", "recipe", "in_features", "members", "history", "info", "module", "encoder")
-        return _model, ({name: getattr(self, name) for name in names},)
+        fields = {name: getattr(self, name) for name in names}
+        if self.module is not None and self.device.type != "cpu":
+            fields["module"] = copy.deepcopy(self.module).to("cpu")
+        return _model, (fields,)
+
+    def to(self, device: str | torch.device) -> Model:
+        """Move the networks to "cpu", "cuda", "cuda:N" or "auto" (CUDA if there is one); return this model.
+
+        It predicts there, a part of X after the other, and returns arrays as before. `members`, files, pickles and copies do not depend
+        on the device. A device that is not there is an OptionError.
+
+        >>> import manynets as mn
+        >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, recipe=mn.Recipe(epochs=1), progress=False)
+        >>> model.to("cpu").device
+        device(type='cpu')
+        """
+        check_device(device, what="device")
+        found = find_device(str(device))
+        if self._population is not None:
+            population = self._population
+            self._population = Population(population.shape, population.flat.to(found), population.statistics.to(found))
+            self._chunk = self._rows_at_once()
+        elif self.module is not None:
+            self.module.to(found)
+        return self
 
     @property
     def size(self) -> int:
         """K, the number of networks."""
         return self._size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        if self._population is not None:
+            return self._population.flat.device
+        assert self.module is not None
+        return next(self.module.parameters()).device
 
     @property
     def members(self) -> list[dict[str, Array]]:
@@ -116,8 +163,9 @@ class Model:
         if self.encoder is not None and is_frame(x):
             x = self.encoder.transform(x)
         matrix = as_matrix(x, columns=self.in_features)
-        if torch.is_autocast_enabled("cpu"):  # by the caller; its bfloat16 is not what this model promises
-            with torch.autocast("cpu", enabled=False):
+        kind = self.device.type
+        if torch.is_autocast_enabled(kind):  # by the caller; its bfloat16 is not what this model promises
+            with torch.autocast(kind, enabled=False):
                 return self._logits(matrix)
         return self._logits(matrix)
 
@@ -125,13 +173,18 @@ class Model:
         if self._population is None:
             return self._module_logits(matrix)
         # no parameter asks for a gradient, so inference mode, which costs one row a tenth of its time, is not needed
-        rows = matrix.shape[0]
+        rows, device = matrix.shape[0], self._population.flat.device
         if rows <= self._chunk:
-            x = to_tensor(matrix, device=CPU, dtype=self._dtype)
+            x = to_tensor(matrix, device=device, dtype=self._dtype)
             if rows == 1 and self._population.takes_row:
                 return self._population.row_scores(x.numpy()[0])[None, None]
-            return self._population.scores(x).numpy()
+            return self._population.scores(x).cpu().numpy()
         out = torch.empty(self.size, rows, self.task.outputs, dtype=self._dtype, device=CPU)
+        if device.type != "cpu":
+            for start in range(0, rows, self._chunk):
+                part = to_tensor(matrix[start : start + self._chunk], device=device, dtype=self._dtype)
+                out[:, start : start + self._chunk].copy_(self._population.scores(part))
+            return out.numpy()
         step = self._chunk * CHUNKS_AT_ONCE
         for start in range(0, rows, step):
             part = to_tensor(matrix[start : start + step], device=CPU, dtype=self._dtype)
@@ -198,7 +251,7 @@ class Model:
         return figures | self.task.evaluate(logits.astype(np.float64), target, loss=self.recipe.loss, weight=weight)
 
     def network(self, k: int = 0) -> nn.Module:
-        """Return network k as a plain torch module (on the CPU, float32), for use without manynets."""
+        """Return network k as a plain torch module (on the CPU, float32), for use without manynets; a module of your own itself."""
         if self.spec is None:
             assert self.module is not None
             return self.module

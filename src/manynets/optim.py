@@ -35,11 +35,19 @@ def coefficient(values: Sequence[float] | Host, like: Tensor, *, ndim: int = 2) 
     return torch.as_tensor(values, dtype=like.dtype, device=like.device).view(-1, *[1] * (ndim - 1))
 
 
-def step_coefficients(values: Host, like: Tensor) -> Sequence[Sequence[Coefficient]] | Tensor:
-    """Return the coefficients of each step for values (n, C, K); on CUDA as one tensor (n, C, K, 1), which a graph can read."""
-    if like.is_cuda:
+def step_coefficients(values: Host, like: Tensor, *, together: bool | None = None) -> Sequence[Sequence[Coefficient]] | Tensor:
+    """Return the coefficients of each step for values (n, C, K).
+
+    together: as one tensor (n, C, K, 1), which a graph can read; None: on CUDA, where one copy takes less time than many.
+    """
+    if like.is_cuda if together is None else together:
         return torch.as_tensor(values, dtype=like.dtype, device=like.device).unsqueeze(-1)
     return [[coefficient(line, like) for line in step] for step in values]
+
+
+def _once(values: Host) -> Host:
+    """Return values (K,) as (1,) where all are equal, which costs thousands of networks one power instead of as many."""
+    return values[:1] if (values == values[:1]).all() else values
 
 
 def _add(target: Tensor, other: Tensor, scale: Coefficient, sign: float = 1.0) -> None:
@@ -187,7 +195,8 @@ class Adam(_Moments):
     def coefficients(self, rates: Host, step: int) -> Host:
         t = np.arange(step + 1, step + len(rates) + 1)[:, None]
         out = np.empty((len(rates), 3, rates.shape[1]))
-        out[:, 0], out[:, 1] = rates / (1 - self.values("beta1") ** t), np.sqrt(1 - self.values("beta2") ** t)
+        beta1, beta2 = (_once(self.values(name)) for name in ("beta1", "beta2"))
+        out[:, 0], out[:, 1] = rates / (1 - beta1**t), np.sqrt(1 - beta2**t)
         out[:, 2] = 1 - rates * self.values("weight_decay")
         if self.eps_hat.any():  # eps is then added to sqrt(v), before the correction of v
             out[:, 0] *= np.where(self.eps_hat, out[:, 1], 1.0)

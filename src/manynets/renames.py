@@ -77,7 +77,7 @@ def as_version_1(value: Any) -> Any:
         if kind == old:
             return {**out, **ordinary}
         if kind == twin:
-            return {**dict.fromkeys(ordinary, True), **out, "kind": old}
+            return {**out, "kind": old, **{name: out.get(name, True) for name in ordinary}}
     return out
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 from manynets.errors import OptionError, one_of
-from manynets.fields import check_bool, check_integer, check_number, check_option, made_plain, plain, plain_tuple
+from manynets.fields import check_bool, check_device, check_integer, check_number, check_option, made_plain, plain, plain_tuple
 from manynets.optimizers import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop, SklearnAdam, SklearnSGD
 from manynets.renames import renamed
 
@@ -344,9 +344,7 @@ class Recipe:
             check_option(self, name, literal)
         one_of(self.keep, ("best", "last"), what="Recipe.keep")
         one_of(self.watch, ("loss", "metric", "objective"), what="Recipe.watch")
-        kind, _, index = str(self.device).partition(":")
-        if kind not in ("auto", "cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
-            raise OptionError(f"Recipe.device is {self.device!r}, but must be auto, cpu, cuda or cuda:N")
+        check_device(self.device, what="Recipe.device")
 
     @property
     def lr(self) -> float:

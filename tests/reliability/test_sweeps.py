@@ -291,8 +291,10 @@ def test_memory_is_that_of_the_beginning(call: Call, monkeypatch: pytest.MonkeyP
     assert call(*words).code == 0
     assert json.loads(Path("here/sweep.json").read_text())["memory"] == 12345678
     given: list[Any] = []
-    train = sweeping.train_many
-    monkeypatch.setattr(sweeping, "train_many", lambda *args, **more: given.append(more["memory_limit"]) or train(*args, **more))
+    train = sweeping.train_candidates
+    monkeypatch.setattr(
+        sweeping, "train_candidates", lambda *args, **more: given.append(more["memory_limit"]) or train(*args, **more)
+    )
     monkeypatch.setattr(sweeping, "memory_at_hand", lambda device: 99)
     Path("here/results.csv").unlink()
     assert call(*words, "--resume").code == 0

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import manynets as mn
 from manynets.tasks.base import Task
+from manynets.tasks.losses import loss_for
 from manynets.tasks.objectives import Objective, objective_for
 from tests.tolerances import assert_close
 
@@ -214,3 +215,23 @@ def test_hits_of_classes_and_labels() -> None:
     assert torch.equal(three.hits(many, codes)[..., 0], (many.argmax(-1) == codes).float())
     labels = objective_for(LABELS, mn.Recipe())
     assert labels.hits(f64([[2.0, -1.0], [2.0, 1.0]]), f64([[1.0, 0.0], [1.0, 0.0]])).tolist() == [[1.0], [0.0]]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize(("task", "options"), [(task, options) for task, options, *_ in HAND])
+def test_the_log_is_that_of_numpy(task: Task, options: dict[str, Any], smoothing: float, weighted: bool) -> None:
+    random = np.random.default_rng(3)
+    recipe = mn.Recipe(**options)
+    objective, loss = objective_for(task, recipe), loss_for(task, recipe)
+    shape = (4, 3, 5, task.outputs)
+    number = isinstance(task, mn.Regression)
+    drawn = random.integers(0, max(2, task.outputs), shape[:-1] if task.name == "multiclass" else shape)
+    target = torch.from_numpy(drawn if task.name == "multiclass" else drawn.astype(np.float64))
+    expanded = objective.expand(target, 0.0 if number else smoothing, torch.float64)
+    scores, weight = random.standard_normal(shape), random.uniform(0, 2, shape[:-1]) if weighted else None
+    penalty = random.uniform(0, 1, shape[:2])
+    found = objective.log(
+        torch.from_numpy(scores), expanded, None if weight is None else torch.from_numpy(weight), torch.from_numpy(penalty)
+    )
+    assert_close(found.numpy(), loss.log(scores, expanded.numpy(), weight, penalty), "float64")

@@ -85,7 +85,7 @@ def _on_host(words: NDArray[np.uint64], levels: NDArray[np.uint8], length: int, 
 
 def _on_device(words: NDArray[np.uint64], levels: NDArray[np.uint8], length: int, kept: Tensor) -> None:
     n, k, size, units = kept.shape
-    base = torch.arange(1, length + 1, device=kept.device) * torch.tensor(_signed(rng.GOLDEN), device=kept.device)
+    base = torch.arange(1, length + 1, device=kept.device) * _signed(rng.GOLDEN)
     out = base + torch.from_numpy(words.view(np.int64)).to(kept.device).unsqueeze(-1)
     mix64(out, torch.empty_like(out))
     drawn = out.view(torch.uint8).view(n, k, size, -1)

@@ -18,7 +18,7 @@ Values: TypeAlias = NDArray[Any]
 class Task(abc.ABC):
     """What y means. Its four final classes are Regression, Binary, Multiclass and Multilabel.
 
-    name: the task's name. outputs: O, the scores a network gives per row. losses: the names of the losses it takes, the default
+    name: the task's name. outputs: O, the logits (raw scores) that a network gives per row. losses: the names of the losses it takes, the default
     first. metric: the name of the figure that the history shows beside the loss; `higher_is_better` says which way it points.
     """
 
@@ -30,23 +30,23 @@ class Task(abc.ABC):
     @property
     @abc.abstractmethod
     def outputs(self) -> int:
-        """O, the number of scores per row."""
+        """O, the number of logits per row."""
 
     @abc.abstractmethod
     def encode(self, y: Any) -> Values:
         """Return y as a network's target: (N, O) floats, or (N,) class codes; raise DataError for what does not fit."""
 
     @abc.abstractmethod
-    def proba(self, scores: Values) -> Values:
-        """Return probabilities of the raw scores (N, O); raise DataError where there are none."""
+    def proba(self, logits: Values) -> Values:
+        """Return probabilities of the logits (raw scores) (N, O); raise DataError where there are none."""
 
     @abc.abstractmethod
-    def predict(self, scores: Values, *, loss: str | None = None) -> Values:
-        """Return predictions in the user's own values for raw scores (N, O)."""
+    def predict(self, logits: Values, *, loss: str | None = None) -> Values:
+        """Return predictions in the user's own values for logits (raw scores) (N, O)."""
 
     @abc.abstractmethod
-    def evaluate(self, scores: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
-        """Return the metrics of raw scores (N, O) against an encoded target, weighted by row where weights are given."""
+    def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+        """Return the metrics of logits (raw scores) (N, O) against an encoded target, weighted by row where weights are given."""
 
     @abc.abstractmethod
     def strata(self, target: Values) -> Values | None:

@@ -15,13 +15,13 @@ from manynets.tasks.base import Task, Values, as_target, labels_of, plain
 __all__ = ["Binary", "Multiclass", "Multilabel"]
 
 
-def _sigmoid(scores: Values) -> Values:
-    out: Values = np.exp(-np.logaddexp(0.0, -scores))  # small probabilities keep their digits
+def _sigmoid(logits: Values) -> Values:
+    out: Values = np.exp(-np.logaddexp(0.0, -logits))  # small probabilities keep their digits
     return out
 
 
-def _softmax(scores: Values) -> Values:
-    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+def _softmax(logits: Values) -> Values:
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     return raised / raised.sum(axis=1, keepdims=True)
 
 
@@ -68,23 +68,23 @@ class _OneLabel(Task):
     losses = ("cross_entropy", "log_loss")
     metric = "accuracy"
 
-    def codes(self, scores: Values) -> Values:
-        """Return the class codes (N,) that raw scores (N, O) predict."""
+    def codes(self, logits: Values) -> Values:
+        """Return the class codes (N,) that logits (N, O) predict."""
         binary = self.outputs < len(self.classes)
-        return (scores[:, 0] > 0).astype(np.int64) if binary else scores.argmax(axis=1)
+        return (logits[:, 0] > 0).astype(np.int64) if binary else logits.argmax(axis=1)
 
     @functools.cached_property
     def _labels(self) -> Values:
         return np.array(self.classes)
 
-    def predict(self, scores: Values, *, loss: str | None = None) -> Values:
-        return self._labels[self.codes(scores)]
+    def predict(self, logits: Values, *, loss: str | None = None) -> Values:
+        return self._labels[self.codes(logits)]
 
     def strata(self, target: Values) -> Values | None:
         return target.astype(np.int64).reshape(-1)
 
-    def evaluate(self, scores: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
-        truth, predicted = target.astype(np.int64).reshape(-1), self.codes(scores)
+    def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+        truth, predicted = target.astype(np.int64).reshape(-1), self.codes(logits)
         matrix = metrics.confusion_matrix(truth, predicted, classes=len(self.classes))
         return {
             "accuracy": metrics.accuracy(truth, predicted, weight=weight),
@@ -120,8 +120,8 @@ class Binary(_OneLabel):
     def encode(self, y: Any) -> Values:
         return _codes(y, self.classes).astype(np.float64)[:, None]
 
-    def proba(self, scores: Values) -> Values:
-        return np.concatenate([_sigmoid(-scores), _sigmoid(scores)], axis=1)
+    def proba(self, logits: Values) -> Values:
+        return np.concatenate([_sigmoid(-logits), _sigmoid(logits)], axis=1)
 
 
 @final
@@ -145,8 +145,8 @@ class Multiclass(_OneLabel):
     def encode(self, y: Any) -> Values:
         return _codes(y, self.classes)
 
-    def proba(self, scores: Values) -> Values:
-        return _softmax(scores)
+    def proba(self, logits: Values) -> Values:
+        return _softmax(logits)
 
 
 @final
@@ -180,14 +180,14 @@ class Multilabel(Task):
             raise DataError(f"y holds {bad!r}, but a multilabel target is 0 or 1 in each column")
         return columns.astype(np.float64)
 
-    def proba(self, scores: Values) -> Values:
-        return _sigmoid(scores)
+    def proba(self, logits: Values) -> Values:
+        return _sigmoid(logits)
 
-    def predict(self, scores: Values, *, loss: str | None = None) -> Values:
-        return (scores > 0).astype(np.int64)
+    def predict(self, logits: Values, *, loss: str | None = None) -> Values:
+        return (logits > 0).astype(np.int64)
 
-    def evaluate(self, scores: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
-        predicted = self.predict(scores)
+    def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+        predicted = self.predict(logits)
         return {
             "accuracy": metrics.accuracy(target, predicted, weight=weight),
             "per_label": [metrics.accuracy(target[:, i], predicted[:, i], weight=weight) for i in range(self.count)],

@@ -58,6 +58,19 @@ class Objective(abc.ABC):
         return self.report(scores, target), self.hits(scores, labels)
 
     @abc.abstractmethod
+    def labels(self, target: Tensor) -> Tensor:
+        """Return the encoded target, as `expand` takes it, of an expanded one."""
+
+    def log(self, scores: Tensor, target: Tensor, weight: Tensor | None = None, penalty: Tensor | float = 0.0) -> Tensor:
+        """Return what `manynets.tasks.losses.Loss.log` does, (..., 3 + M) in float64, computed where the scores are."""
+        loss, hits = self.judge(scores, target, self.labels(target))
+        weight = torch.ones_like(loss) if weight is None else weight
+        out = torch.empty(*loss.shape[:-1], 3 + hits.shape[-1], dtype=torch.float64, device=loss.device)
+        out[..., 0], out[..., 1], out[..., 2] = (loss * weight).double().sum(-1), weight.double().sum(-1), penalty
+        out[..., 3:] = (hits * weight.unsqueeze(-1)).double().sum(-2)
+        return out
+
+    @abc.abstractmethod
     def metric(self, hits: Host, spread: Host) -> Host:
         """Return the task's metric (K,) from mean hits (K, M) and the variances of the target (K, O)."""
 
@@ -98,6 +111,9 @@ class Softmax(Objective):
     def judge(self, scores: Tensor, target: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         below = _below_top(scores)
         return self._loss(below, target), self._right(below, labels)
+
+    def labels(self, target: Tensor) -> Tensor:
+        return target.argmax(-1)
 
     def metric(self, hits: Host, spread: Host) -> Host:
         return hits[:, 0]
@@ -170,6 +186,9 @@ class Elementwise(Objective):
             return right if self.outputs == 1 else right.amin(-1, keepdim=True)
         predicted = scores.exp() if self.exponential else scores
         return (predicted - target).square()
+
+    def labels(self, target: Tensor) -> Tensor:
+        return target if self.scale is not None else (target > 0.5).to(target.dtype)
 
     def metric(self, hits: Host, spread: Host) -> Host:
         if self.scale is None:

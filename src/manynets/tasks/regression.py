@@ -62,14 +62,14 @@ class Regression(Task):
         out = values.astype(np.float64) * self.scale + self.center
         return out[:, 0] if self.flat else out
 
-    def proba(self, scores: Values) -> Values:
+    def proba(self, logits: Values) -> Values:
         raise DataError("regression has no probabilities; use predict")
 
-    def predict(self, scores: Values, *, loss: str | None = None) -> Values:
-        return self.own_unit(np.exp(scores) if loss == "poisson" else scores)
+    def predict(self, logits: Values, *, loss: str | None = None) -> Values:
+        return self.own_unit(np.exp(logits) if loss == "poisson" else logits)
 
-    def evaluate(self, scores: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
-        truth, predicted = self.own_unit(target), self.predict(scores, loss=loss)
+    def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+        truth, predicted = self.own_unit(target), self.predict(logits, loss=loss)
         return {
             "r2": metrics.r2_score(truth, predicted, weight=weight),
             "rmse": metrics.root_mean_squared_error(truth, predicted, weight=weight),

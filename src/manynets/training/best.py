@@ -38,7 +38,7 @@ class BestWeights:
             population.statistics.copy_(self.statistics)
             population.push()
             return [{name: value.detach().cpu().numpy().copy() for name, value in population.module.state_dict().items()}]
-        best = Population(population.shape, self.flat, self.statistics)
+        best = Population(population.shape, self.flat.cpu(), self.statistics.cpu())  # from a GPU in one copy
         return [best.network(place) for place in places]
 
     def take(self, places: Sequence[int]) -> None:

@@ -308,11 +308,10 @@ class Parts:
         """Return the keeper of a part; None where there is nothing to keep, nor to go on from."""
         identity = identity_of(problem, members, self._digests)
         name = _part_name(identity)
+        if self.resume is not None and not checkpoint_files(self.resume / name):
+            former = _part_name(as_version_1(identity))  # so version 0.1 called it
+            name = former if checkpoint_files(self.resume / former) else name
         there = None if self.resume is None else self.resume / name
-        if there is not None and not checkpoint_files(there):  # version 0.1 named it by other names of what is trained
-            former = _part_name(as_version_1(identity))
-            if checkpoint_files(self.resume / former):  # type: ignore[operator]
-                name, there = former, self.resume / former  # type: ignore[operator]
         resume = there if there is not None and checkpoint_files(there) else None
         own = None
         if self.checkpoint is not None:

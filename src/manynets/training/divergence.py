@@ -22,6 +22,7 @@ from manynets.nn.layers import training_outputs
 from manynets.spec import MLP
 from manynets.training.members import Divergence, Member
 from manynets.training.module import ModulePopulation
+from manynets.training.settings import private_generators
 from manynets.training.steppers.base import Stepper
 
 if TYPE_CHECKING:
@@ -147,8 +148,9 @@ def _outputs(stepper: Stepper, place: int) -> Iterable[tuple[str, Tensor]]:
     index = torch.from_numpy(stepper.batches.rows_of(place, *divmod(stepper.step, stepper.batches.steps))).to(rows.x.device)
     x = rows.x[index]
     if isinstance(population, ModulePopulation):
-        with torch.random.fork_rng(devices=[]):  # the module may draw; these are the numbers that its step will see
-            torch.set_rng_state(stepper.capture()["generator/cpu"])
+        state = stepper.capture()
+        states = {name: state[f"generator/{name}"] for name in ("cpu", "cuda") if f"generator/{name}" in state}
+        with private_generators(states, stepper.device):  # the module may draw; these are the numbers that its step will see
             return _module_outputs(population.module, x)
     assert isinstance(member.spec, MLP)
     rates = np.array([[member.spec.input_dropout, *member.spec.dropouts]])

@@ -75,10 +75,15 @@ def _flushes() -> bool:
 @contextmanager
 def torch_modes(device: torch.device, *, autograd: bool) -> Iterator[None]:
     """Within: training's own precision, not autocast; and inference mode, in which each call of torch costs less, unless autograd
-    has to work. Whatever the caller is in."""
+    has to work. Whatever the caller is in.
+
+    On CUDA there is no inference mode: torch's generator gets tensors with the first graph that is captured, and if those were
+    inference tensors, the user could not capture a graph of their own outside of that mode.
+    """
+    plain = autograd or device.type == "cuda"
     with ExitStack() as modes:
-        if torch.is_inference_mode_enabled() == autograd:
-            modes.enter_context(torch.inference_mode(not autograd))
+        if torch.is_inference_mode_enabled() == plain:
+            modes.enter_context(torch.inference_mode(not plain))
         if torch.is_autocast_enabled(device.type):
             modes.enter_context(torch.autocast(device.type, enabled=False))
         yield

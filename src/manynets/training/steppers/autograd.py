@@ -40,18 +40,19 @@ class Autograd(Stepper):
             self.generators = seeded_states(recipe.seed, self.device)
 
     def advance(self, rates: Host) -> Log:
-        log: list[Host] = []
+        lines: list[Any] = []  # of each step and network
         planned = [
             network.coefficients(rates[:, k : k + 1], self.steps_before + self.step) for k, network in enumerate(self.networks)
         ]
         module = isinstance(self.population, ModulePopulation)
         with private_generators(self.generators, self.device) if module else nullcontext():
             for now in zip(*planned, strict=True):
-                log.append(np.zeros((len(self.members), 3 + self.loss.hit_count)))
-                for k in np.flatnonzero(self.alive):
-                    log[-1][k] = self.networks[k].step(self, self.step, now[k])
+                lines += [self.networks[k].step(self, self.step, now[k]) for k in np.flatnonzero(self.alive)]
                 self.step += 1
-        return np.array(log)
+        known = torch.stack(lines).cpu().numpy() if self.device.type == "cuda" else np.array(lines)
+        log = np.zeros((len(rates), len(self.members), 3 + self.loss.hit_count))
+        log[:, self.alive] = known.reshape(len(rates), -1, log.shape[2])
+        return log
 
     def capture(self) -> dict[str, Tensor]:
         tensors = super().capture()
@@ -108,8 +109,8 @@ class _Network:
         """Return the optimizer's coefficients of each of the next steps, at the learning rates (n, 1)."""
         return step_coefficients(self.update.optimizer.coefficients(rates, step), self.grad)
 
-    def step(self, owner: Autograd, step: int, now: Sequence[Coefficient]) -> Host:
-        """Make a step at the optimizer's coefficients `now`; return what is reported of it (`Log`)."""
+    def step(self, owner: Autograd, step: int, now: Sequence[Coefficient]) -> Host | Tensor:
+        """Make a step at the optimizer's coefficients `now`; return what is reported of it (`Log`), on CUDA as a tensor there."""
         batch = self.batch(owner, step)
         with torch.enable_grad():
             with self.autocast:
@@ -117,12 +118,20 @@ class _Network:
             loss = (self.objective.rows(scores.to(batch.x.dtype), batch.target) * batch.share).sum()
         self.backward(owner, loss)
         penalty = self.update.penalty()
-        weight = None if batch.weight is None else batch.weight.double().cpu().numpy()
-        made, wanted = scores.detach().to(batch.x.dtype).cpu().numpy(), batch.target.cpu().numpy()
-        line = owner.loss.log(made, wanted, weight, 0.0 if penalty is None else float(penalty[0]))
-        scale = owner.penalty_scale(line[1:2], slice(self.k, self.k + 1))
-        self.update.step(now, None if scale is None else self.grad.new_tensor(scale).unsqueeze(1))
+        line = self.line(owner, scores.detach().to(batch.x.dtype), batch, penalty)
+        scale = None
+        if owner.penalty_rows is not None:
+            weights = line[1:2].cpu().numpy() if isinstance(line, Tensor) else line[1:2]
+            scale = self.grad.new_tensor(owner.penalty_scale(weights, slice(self.k, self.k + 1))).unsqueeze(1)
+        self.update.step(now, scale)
         return line
+
+    def line(self, owner: Autograd, scores: Tensor, batch: _Batch, penalty: Tensor | None) -> Host | Tensor:
+        """Return what is reported of a step. On CUDA it stays there: the host need not wait for each step."""
+        if owner.device.type == "cuda":
+            return self.objective.log(scores, batch.target, batch.weight, 0.0 if penalty is None else penalty[0])
+        weight = None if batch.weight is None else batch.weight.double().numpy()
+        return owner.loss.log(scores.numpy(), batch.target.numpy(), weight, 0.0 if penalty is None else float(penalty[0]))
 
     def batch(self, owner: Autograd, step: int) -> _Batch:
         """Return the rows of a step."""

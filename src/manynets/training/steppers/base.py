@@ -144,9 +144,21 @@ class Stepper(abc.ABC):
     # ------------------------------------------------------------------------------------------------ what subclasses share
 
     def threads(self, steps: int) -> int:
-        """Return how many of torch's threads make so many steps quickest; see `manynets.training.threads`."""
+        """Return how many of torch's threads make so many steps quickest; see `manynets.training.threads`. A GPU needs only one."""
+        if self.device.type != "cpu":
+            return 1
         rows = self.batch_size * len(self.members)
         return best_threads(self.population.weight_count, rows, self.widest, self.dtype, steps=steps)
+
+    def log_of(self, scores: Tensor, target: Tensor, weight: Tensor | None, penalty: Tensor) -> Log:
+        """Return the log of steps: scores and expanded target (n, K, b, O), weight (n, K, b) or None, penalty (n, K).
+
+        On the CPU NumPy is quicker; on CUDA, only the sums come to the host.
+        """
+        if self.device.type == "cuda":
+            return self.objective.log(scores, target, weight, penalty).cpu().numpy()
+        weights = None if weight is None else weight.double().numpy()
+        return self.loss.log(scores.numpy(), target.numpy(), weights, penalty.double().numpy())
 
     def penalty_scale(self, weights: Host, k: int | slice = slice(None)) -> Host | None:
         """Return what l1 and l2 are multiplied by in a batch whose rows weigh so much, (..., K); None for 1.

@@ -26,14 +26,16 @@ CORE_STEP = 1e8  # multiplications in the largest step that it takes, where thos
 
 def choose(problem: Problem, member: Member) -> str:
     """Return the name of the stepper for a network. It does not depend on how many others are trained with it."""
-    recipe, spec = member.recipe, member.spec
-    if not isinstance(spec, MLP) or recipe.precision == "bf16":
+    recipe, spec, on_cpu = member.recipe, member.spec, problem.rows.x.device.type == "cpu"
+    if not isinstance(spec, MLP):
         return "autograd"
-    if recipe.gradient == "compiled" and (core.load() is None or problem.rows.x.device.type != "cpu"):
+    if recipe.gradient == "compiled" and (core.load() is None or not on_cpu):
         raise OptionError("gradient is 'compiled', but there is no compiled core here, or the device is not the CPU; use 'auto'")
+    if recipe.precision == "bf16" and recipe.gradient in ("auto", "compiled"):  # which the core does not know
+        return "autograd" if on_cpu else "closed_form"
     if recipe.gradient != "auto":
         return recipe.gradient
-    if problem.rows.x.device.type != "cpu" or core.load() is None:
+    if not on_cpu or core.load() is None:
         return "closed_form"
     sizes = [a * b for a, b in pairwise((problem.rows.x.shape[1], *spec.hidden, problem.task.outputs))]
     rows = batch_rows(recipe, len(problem.rows) if member.rows is None else len(member.rows))

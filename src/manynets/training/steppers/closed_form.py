@@ -12,7 +12,7 @@ a step writes are buffers made once for each size of a batch. On CUDA a step is 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,12 +26,15 @@ from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population
 from manynets.optim import Coefficient, Update, coefficient, step_coefficients
 from manynets.spec import MLP
 from manynets.training.steppers.base import Host, Log, Stepper
+from manynets.training.steppers.bfloat16 import Bfloat16
 from manynets.training.steppers.cuda_graph import CapturedStep
 from manynets.training.steppers.inputs import Inputs
 
 __all__ = ["ClosedForm"]
 
-INPUT_BYTES = 4 << 20  # of scores, targets and masks of the steps that are prepared together: more would leave the cache of a core
+# Of scores, targets and masks of the steps that are prepared together. On the CPU more would leave the cache of a core; on CUDA
+# fewer steps would make the device wait for the host more often.
+INPUT_BYTES = {"cpu": 4 << 20, "cuda": 128 << 20}
 MOST_STEPS = 256
 
 
@@ -56,6 +59,7 @@ class Buffers:
         self.scores = made(shape.out_features)
         self.ones = owner.grad.new_ones(k, 1, size)
         self.d = [*(made(units) for units in shape.hidden), made(shape.out_features)]
+        self.low = Bfloat16(shape, k, size, owner.device) if owner.recipe.precision == "bf16" else None
 
 
 class Norm:
@@ -102,6 +106,7 @@ class ClosedForm(Stepper):
     """K networks of one shape together: their products are batched."""
 
     name = "closed_form"
+    graphs_on: ClassVar[tuple[str, ...]] = ("cuda",)  # kinds of devices on which steps are captured and replayed
 
     def _prepare(self) -> None:
         population, members = self.population, self.members
@@ -127,18 +132,19 @@ class ClosedForm(Stepper):
         self.warm: set[tuple[int, bool]] = set()
         self.captured: dict[tuple[int, bool], CapturedStep] = {}
         units = 2 * shape.out_features + sum(self.masks.widths[i] for i in self.masks.active)
-        self.most = max(1, min(MOST_STEPS, INPUT_BYTES // (population.size * self.batch_size * units * self.grad.element_size())))
+        step_bytes = population.size * self.batch_size * units * self.grad.element_size()
+        self.most = max(1, min(MOST_STEPS, INPUT_BYTES[self.device.type] // step_bytes))
 
     def advance(self, rates: Host) -> Log:
         log, end = [], self.step + len(rates)
-        now: Any = step_coefficients(self.optimizer.coefficients(rates, self.steps_before + self.step), self.grad)
+        planned = self.optimizer.coefficients(rates, self.steps_before + self.step)
+        now: Any = step_coefficients(planned, self.grad, together=self.device.type in self.graphs_on)
         while self.step < end:
             chunk = self.batches.chunk(*divmod(self.step, self.batches.steps), min(end - self.step, self.most))
             count = len(chunk.index)
             inputs = self.inputs(chunk, now[:count])
             scores, penalties = self._make_steps(inputs)
-            weights = None if chunk.weight is None else chunk.weight.double().cpu().numpy()
-            log.append(self.loss.log(scores.cpu().numpy(), inputs.target.cpu().numpy(), weights, penalties.double().cpu().numpy()))
+            log.append(self.log_of(scores, inputs.target, chunk.weight, penalties))
             now, self.step = now[count:], self.step + count
         return np.concatenate(log)
 
@@ -170,12 +176,12 @@ class ClosedForm(Stepper):
         """Make steps; return their scores (S, K, b, O), and the penalties before them (S, K)."""
         count, _, size = inputs.index.shape
         kind = size, inputs.weight is None
-        if self.device.type == "cuda":
+        if self.device.type in self.graphs_on:
             if kind in self.warm:
                 if kind not in self.captured:
                     self.captured[kind] = CapturedStep(self.one_step, inputs, self.most)
                 return self.captured[kind].replay(inputs)
-            self.warm.add(kind)  # the first time in the open, which has the kernels ready
+            self.warm.add(kind)  # the first time in the open: kernels are loaded, buffers and cuBLAS's workspace made
         scores, penalties = torch.empty_like(inputs.target), self.grad.new_zeros(count, self.population.size)
         for s in range(count):
             of_step, penalty = self.one_step(inputs.at(s))
@@ -231,7 +237,9 @@ class ClosedForm(Stepper):
                 mask = torch.mul(now.kept[i], self.masks.scales[i], out=b.masks[i])
                 torch.mul(b.x if i == 0 else b.a[i - 1], mask, out=b.h[i])
             z = b.scores if i == len(b.z) else b.z[i]
-            if self.biases:
+            if b.low is not None:
+                b.low.forward(i, b.h[i], weight, self.biases[i] if self.biases else None, z)
+            elif self.biases:
                 torch.baddbmm(self.biases[i], b.h[i], weight.mT, out=z)
             else:
                 torch.bmm(b.h[i], weight.mT, out=z)
@@ -249,12 +257,15 @@ class ClosedForm(Stepper):
             rate = now.now[0]
             b.d[-1].mul_(-rate if isinstance(rate, float) else -rate.unsqueeze(-1))
         for i in range(len(self.weights) - 1, -1, -1):
-            d = b.d[i]
-            below = torch.bmm(d, self.weights[i], out=b.d[i - 1]) if i else None
+            d, out, below = b.d[i], self.out_weights[i], b.d[i - 1] if i else None
+            if below is not None and b.low is None:
+                torch.bmm(d, self.weights[i], out=below)
             # written over what was there (beta = 0), or, where they are the weights themselves, added to it (beta = 1)
-            out = self.out_weights[i]
-            if i == 0:  # the first matrix lies turned
-                torch.baddbmm(out.mT, b.h[0].mT, d, beta=self.beta, out=out.mT)
+            if b.low is not None:
+                b.low.backward(i, d, out, below, add=self.beta == 1)
+            elif i == 0:  # the first matrix lies turned
+                turned = out.mT  # one object for both arguments: torch then sees that there is nothing to copy
+                torch.baddbmm(turned, b.h[0].mT, d, beta=self.beta, out=turned)
             else:
                 torch.baddbmm(out, d.mT, b.h[i], beta=self.beta, out=out)
             if self.biases:

@@ -2,11 +2,15 @@
 
 A graph reads and writes the same memory each time. So the inputs of several steps lie in buffers that stay in place, and a counter
 on the device says which of the steps is next; each replay moves it on.
+
+What is captured must not wait for the device, nor copy from or to the host, nor see a tensor that is made anew for each step. What a
+step allocates comes from the graph's own pool of memory, and cuBLAS's workspace for the stream of the capture is made before it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -21,42 +25,66 @@ __all__ = ["CapturedStep"]
 class CapturedStep:
     """A captured step. step(inputs): makes one step of these inputs and returns its scores (K, b, O) and penalty (K,) or None.
 
-    Without CUDA nothing is captured: a replay makes the step itself.
+    It must have been called before with inputs of this kind, so that its buffers are there. Without CUDA nothing is captured: a
+    replay makes the step itself.
     """
 
     def __init__(self, step: Callable[[Inputs], tuple[Tensor, Tensor | None]], like: Inputs, most: int) -> None:
         device = like.index.device
-        self.step, self.counter = step, torch.zeros(1, dtype=torch.long, device=device)
+        self.counter = torch.zeros(1, dtype=torch.long, device=device)
         self.inputs = like.map(lambda tensor: tensor.new_zeros(most, *tensor.shape[1:]))
         self.scores = torch.zeros_like(self.inputs.target)
         self.penalties = self.scores.new_zeros(most, self.scores.shape[1])
-        self.graph: Any = None
+        self.again: Callable[[], object] = lambda: self._run(step)
         if device.type == "cuda":
-            self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
-                self._run()
+            with torch.cuda.device(device):  # the user's current device may be another
+                self.again = self._capture(step, device).replay  # without `step`, which would hold on to the stepper that has us
 
-    def _run(self) -> None:
-        now = self.inputs.map(lambda tensor: tensor.index_select(0, self.counter)[0])
-        scores, penalty = self.step(now)
+    def _capture(self, step: Callable[[Inputs], tuple[Tensor, Tensor | None]], device: torch.device) -> Any:
+        self._now()  # loads the kernels that only a captured step calls, as the next line does
+        self._write(self.scores[0].clone(), self.penalties[0].clone())
+        stream, graph = _stream(device), torch.cuda.CUDAGraph()
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(stream):  # makes cuBLAS's workspace for this stream
+            torch.bmm(self.scores[0].mT, self.scores[0])
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):  # other threads may go on using CUDA
+            self._run(step)
+        torch.cuda.current_stream(device).wait_stream(stream)
+        return graph
+
+    def _now(self) -> Inputs:
+        """Return the inputs of the step that the counter is at."""
+        return self.inputs.map(lambda tensor: tensor.index_select(0, self.counter)[0])
+
+    def _write(self, scores: Tensor, penalty: Tensor | None) -> None:
+        """Write what a step returned, and move the counter on."""
         self.scores.index_copy_(0, self.counter, scores.unsqueeze(0))
         if penalty is not None:
             self.penalties.index_copy_(0, self.counter, penalty.unsqueeze(0))
         self.counter.add_(1)
 
+    def _run(self, step: Callable[[Inputs], tuple[Tensor, Tensor | None]]) -> None:
+        self._write(*step(self._now()))
+
     def replay(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """Make the steps of these inputs, at most `most`; return their scores (S, K, b, O) and penalties (S, K)."""
+        """Make the steps of these inputs, at most `most`; return their scores (S, K, b, O) and penalties (S, K).
+
+        The next call overwrites them.
+        """
         count = len(inputs.index)
         for name in (field.name for field in dataclasses.fields(Inputs)):
             for target, source in zip(_tensors(getattr(self.inputs, name)), _tensors(getattr(inputs, name)), strict=True):
                 target[:count].copy_(source)
         self.counter.zero_()
         for _ in range(count):
-            if self.graph is None:
-                self._run()
-            else:
-                self.graph.replay()
+            self.again()
         return self.scores[:count], self.penalties[:count]
+
+
+@functools.cache
+def _stream(device: torch.device) -> Any:
+    """Return the stream on which all steps of a device are captured: cuBLAS keeps some megabytes for each that it has seen."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _tensors(value: Any) -> list[Tensor]:
