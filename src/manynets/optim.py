@@ -380,7 +380,8 @@ class Update:
         """Make a step. now: the optimizer's coefficients of it."""
         self.add_penalties(penalty_scale)
         if self.clipped:
-            norm = torch.linalg.vector_norm(self.grad, dim=1, keepdim=True).add_(1e-6)
-            self.grad.mul_(torch.div(self.clip, norm).clamp_(max=1.0))
+            # in float64, in which the squares of large numbers are finite
+            norm = torch.linalg.vector_norm(self.grad, dim=1, keepdim=True, dtype=torch.float64).add_(1e-6)
+            self.grad.mul_((self.clip / norm).clamp_(max=1.0).to(self.grad.dtype))
         for w, g, state, spare in self.blocks:
             self.optimizer.update(w, g, state, list(now), spare)

@@ -609,12 +609,13 @@ def test_without_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_usable_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     most = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    assert 1 <= core.usable_threads.__wrapped__() <= (most or 1)
-    monkeypatch.setattr(core, "CGROUP", tmp_path)
-    (tmp_path / "cpu.max").write_text("50000 100000\n")
-    assert core.usable_threads.__wrapped__() == 1
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert core.usable_threads.__wrapped__() == most
+    assert 1 <= core.usable_threads() <= (most or 1)
+    for text, expected in (("50000 100000\n", 1), ("max 100000\n", most)):
+        folder = tmp_path / str(expected)
+        folder.mkdir()
+        (folder / "cpu.max").write_text(text)
+        monkeypatch.setattr(core, "CGROUP", folder)
+        assert core.usable_threads() == expected
 
 
 def test_too_little_memory_is_an_error_that_changes_nothing() -> None:

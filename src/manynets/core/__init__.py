@@ -137,17 +137,17 @@ def description() -> str:
     return "no compiled core" if library is None else f"compiled core ({library.manynets_isa().decode()})"
 
 
-@functools.cache
 def usable_threads() -> int:
     """Return how many threads this process may keep busy: its CPU affinity, within the quota of its cgroup; at least 1."""
     count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, math.ceil(min(count, _quota())))
+    return max(1, math.ceil(min(count, _quota(CGROUP))))
 
 
-def _quota() -> float:
-    """Return how many CPUs the cgroup of this process may use; infinity without a limit."""
+@functools.cache
+def _quota(root: Path) -> float:
+    """Return how many CPUs the cgroup of this process may use; infinity without a limit. root: where cgroups are mounted."""
     quotas = [math.inf]
-    for folder in (CGROUP, *_groups()):
+    for folder in (root, *_groups()):
         v2, v1 = _read(folder / "cpu.max").split(), _read(folder / "cpu.cfs_quota_us")
         pair: tuple[Any, Any] = (v2[0], v2[1]) if len(v2) == 2 else (v1, _read(folder / "cpu.cfs_period_us"))
         try:

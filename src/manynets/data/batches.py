@@ -44,7 +44,7 @@ class Rows:
 class Chunk:
     """The rows of S consecutive steps of K networks: index (S, K, b), and their weights (S, K, b), None where all count alike.
 
-    Where a network has fewer rows in a batch than b, row 0 fills the rest, with weight 0.
+    Where a network has fewer rows in a batch than b, one of its own rows fills the rest, with weight 0.
     """
 
     index: Tensor
@@ -96,7 +96,7 @@ class Batches:
         self._by_network: Tensor | None = None  # the same (K, rows), on the device
 
     def order(self, epoch: int) -> Index:
-        """Return the U orders of an epoch, (U, rows), filled up with row 0; the same array until another epoch is asked for."""
+        """Return the U orders of an epoch, (U, rows), filled up with its own first row; the same array until another epoch is asked for."""
         if epoch != self._epoch:
             self._order, self._epoch, self._by_network = self._drawn(epoch), epoch, None
         return self._order
@@ -112,6 +112,7 @@ class Batches:
             for u, order in zip(which, orders, strict=True):
                 mine = self.own[u]
                 out[u, :count] = order if mine is None else mine[order]
+                out[u, count:] = out[u, 0]
         return out
 
     def span(self, step: int) -> tuple[int, int]:

@@ -98,13 +98,13 @@ def _check_finite(x: NDArray[Any] | Tensor) -> None:
 
 
 def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dtype, what: str = "X") -> Tensor:
-    """Return the array on the device; shares memory where type and place already fit. Values too large for dtype: DataError."""
+    """Return the array on the device; shares memory where type and device already fit; it is contiguous. Values too large for dtype: DataError."""
     if isinstance(x, np.ndarray):
         if not x.flags.writeable or not x.flags.c_contiguous or not x.dtype.isnative:
             x = np.array(x, dtype=x.dtype.newbyteorder("="), order="C")
         x = torch.from_numpy(x)
-    elif x.requires_grad:
-        x = x.detach()
+    else:
+        x = x.detach().contiguous()  # the compiled core reads its memory
     if x.dtype == dtype and x.device == device:
         return x
     out = x.to(device, dtype)

@@ -177,7 +177,10 @@ class Elementwise(Objective):
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
         values = self.quick(scores, target)
-        return self._reduce(values if self.unit is None else values * torch.as_tensor(self.unit, device=values.device).to(values))
+        if self.unit is None:
+            return self._reduce(values)
+        # in float64: the squares of large units are beyond float32
+        return self._reduce(values.double() * torch.as_tensor(self.unit, device=values.device))
 
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
         if self.scale is None:  # in numbers, as torch compares several times slower than it counts

@@ -243,6 +243,9 @@ class Checkpoints:
         """Write a checkpoint if one is due; if that fails, warn and go on."""
         if self.checkpoint is None or run.step == self._last_step or not self._due(run.step):
             return
+        self._try_to_write(run)
+
+    def _try_to_write(self, run: Run) -> None:
         try:
             self._write(run)
         except OSError as error:
@@ -251,8 +254,12 @@ class Checkpoints:
             self._last_step, self._last_time = run.step, time.monotonic()
 
     def end(self, run: Run) -> None:
-        """Write the last checkpoint."""
-        if self.checkpoint is not None and (run.step != self._last_step or not len(run.tracks)):
+        """Write the last checkpoint. If that fails, an interrupted training is an OSError; a finished one is not lost for it."""
+        if self.checkpoint is None:
+            return
+        if not len(run.tracks):
+            self._try_to_write(run)
+        elif run.step != self._last_step:
             self._write(run)
 
     def _due(self, step: int) -> bool:
@@ -270,7 +277,8 @@ class Checkpoints:
         write_checkpoint(path, capture(run, self.identity), system=self.system)
         read_checkpoint(path)  # only then is an older one deleted
         self.written, self._last_step, self._last_time = path, run.step, time.monotonic()
-        older = [file for file in checkpoint_files(self._folder) if file.name < path.name]
+        files = checkpoint_files(self._folder)  # the newest first, by the number of the step
+        older = files[files.index(path) + 1 :]
         for file in older[self.checkpoint.keep - 1 :]:
             with contextlib.suppress(OSError):
                 file.unlink()

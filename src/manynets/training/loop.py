@@ -34,7 +34,7 @@ __all__ = ["Run"]
 WATCHED = ("loss", "metric", "objective")
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
 CALL_SECONDS = 0.025  # after which a stepper is to be back: so long a stop may take, or one step
-FIRST_STEPS = 8  # of the first call, before it is known how long a step takes
+FIRST_STEPS = 1  # of the first call, before it is known how long a step takes
 
 
 class Run:

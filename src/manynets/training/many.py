@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -43,24 +45,29 @@ def groups_of(problem: Problem, members: Sequence[Member]) -> list[list[Member]]
 
 
 def network_bytes(member: Member, problem: Problem) -> int:
-    """Return roughly what one more network of this kind takes while it trains: parameters, their companions, its batches."""
+    """Return roughly what one more network of this kind takes while it trains: parameters, their companions, order and batches."""
     if isinstance(member.spec, nn.Module):
         return 0
     x = problem.rows.x
     shape = Shape.of(member.spec, x.shape[1], problem.task.outputs)
-    rows = batch_rows(member.recipe, len(problem.rows) if member.rows is None else len(member.rows))
+    total = len(problem.rows) if member.rows is None else len(member.rows)
+    rows = batch_rows(member.recipe, total)
+    own_weights = 0 if member.weight is None else 2 * len(problem.rows) * x.element_size()
     parameters = shape.multiplications + sum(shape.hidden) + shape.out_features
     units = shape.in_features + shape.out_features + 4 * sum(shape.hidden)
-    return x.element_size() * (8 * parameters + 2 * rows * units)
+    return x.element_size() * (8 * parameters + 2 * rows * units) + 16 * total + own_weights
 
 
 def memory_at_hand(device: torch.device) -> int:
     """Return the bytes that training may take on this device: half of what is free."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2
+    with contextlib.suppress(OSError, StopIteration, ValueError):  # with the page cache, which gives way
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024 // 2
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (ValueError, OSError, AttributeError):  # not told by this system
+    except (ValueError, OSError, AttributeError):  # this system does not say
         return 2 << 30
 
 

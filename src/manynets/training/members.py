@@ -160,6 +160,7 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
         steps,
         recipe.iterations,
         recipe.evaluate_every,
+        recipe.epochs if recipe.evaluate_every else None,  # evaluations, and so stops, are at the same steps as alone
         loss,
         way,
         validated,

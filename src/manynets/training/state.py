@@ -127,6 +127,7 @@ def _restore(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) 
         target.copy_(_tensor(tensors[name], target))
     for name in _TRACKS:
         setattr(run.tracks, name, _like(f"tracks/{name}", getattr(run.tracks, name), tensors))
+    run.stepper.alive = run.tracks.alive
     run.tracks.columns = {name: list(tensors[f"history/{name}"].copy()) for name in values["columns"]}
     run.sums.steps = int(values["sums"])
     wanted = (len(places), 3 + run.stepper.loss.hit_count if run.sums.steps else 0)

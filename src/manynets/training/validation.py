@@ -79,7 +79,7 @@ class Validation:
         self.most = max(self.counts)
         self.index: Tensor | None = None
         if lines:
-            padded = np.stack([np.pad(line, (0, self.most - len(line))) for line in lines])
+            padded = np.stack([np.pad(line, (0, self.most - len(line)), mode="edge") for line in lines])
             self.index = torch.from_numpy(padded).to(rows.x.device)
         self.size = max(1, SCORES_AT_ONCE // (max(widest, rows.x.shape[1]) * self.networks))
 

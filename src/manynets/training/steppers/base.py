@@ -51,6 +51,7 @@ class Stepper(abc.ABC):
         self.loss: Loss = loss_for(problem.task, self.recipe)  # the same in NumPy, for the log
         self.device, self.dtype = x.device, x.dtype
         self.step = first.start
+        self.user_threads = torch.get_num_threads()  # before the loop gives torch fewer
         self.alive = np.ones(len(members), dtype=bool)  # networks that have ended may be left out of the steps
         self.steps_before = first.progress.steps - first.start  # of the optimizer, in earlier trainings
         counts = [len(problem.rows) if m.rows is None else len(m.rows) for m in members]
@@ -138,7 +139,11 @@ class Stepper(abc.ABC):
 
     def sound(self, log: Log) -> NDArray[np.bool_]:
         """Return whether loss and penalty are finite in the type that is trained in, and so within its range: (..., 2)."""
-        within: NDArray[np.bool_] = np.abs(log[..., [0, 2]]) <= torch.finfo(self.dtype).max
+        largest = torch.finfo(self.dtype).max
+        unit = float(self.loss.unit.max())  # the loss in the log is in the user's unit
+        with np.errstate(over="ignore"):
+            bounds = np.stack([largest * unit * np.maximum(log[..., 1], 1.0), np.full(log.shape[:-1], largest)], axis=-1)
+        within: NDArray[np.bool_] = np.abs(log[..., [0, 2]]) <= bounds
         return within
 
     # ------------------------------------------------------------------------------------------------ what subclasses share

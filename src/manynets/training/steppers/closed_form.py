@@ -156,7 +156,7 @@ class ClosedForm(Stepper):
     def gradient(self) -> tuple[Host, Host, Host]:
         """Return the objective (K,) of the next batch, loss and penalties, its gradient (K, P), and a line of the log (K, 3 + M).
 
-        Nothing changes: neither weights nor the count of steps.
+        The weights and the count of steps do not change. Later steps then write over the gradient, also those of plain SGD.
         """
         chunk = self.batches.chunk(*divmod(self.step, self.batches.steps), 1)
         now, b = self.inputs(chunk, [[]]).at(0), self._buffers_of(chunk.index.shape[2])

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from manynets import core, spec
@@ -83,7 +82,9 @@ class Compiled(Stepper):
     # ------------------------------------------------------------------------------------------------ what the core is given
 
     def _address(self, value: Array | Tensor) -> int:
-        """Return where an array or a tensor lies, and keep it alive."""
+        """Return the address of a contiguous array or tensor, and keep it alive."""
+        if not (value.is_contiguous() if isinstance(value, Tensor) else value.flags.c_contiguous):
+            raise ValueError(f"an array of shape {tuple(value.shape)} is not contiguous")
         self.kept_alive.append(value)
         return value.data_ptr() if isinstance(value, Tensor) else value.ctypes.data
 
@@ -114,7 +115,7 @@ class Compiled(Stepper):
         rows, weights = batches.rows, batches.weights
         return core.Job(
             type=population.flat.element_size(),
-            threads=min(torch.get_num_threads(), core.usable_threads()),
+            threads=min(self.user_threads, core.usable_threads()),
             networks=len(specs),
             layers=len(widths) - 1,
             activation=get_args(spec.Activation).index(shape.activation),
