@@ -63,7 +63,7 @@ def as_version_1(value: Any) -> Any:
     """Return JSON as version 0.1 wrote it: the reverse of `renamed`, by which folders named by a hash of it are found.
 
     >>> as_version_1({"kind": "SklearnAdam", "lr": 0.1})
-    {'kind': 'Adam', 'lr': 0.1, 'eps_hat': True}
+    {'eps_hat': True, 'kind': 'Adam', 'lr': 0.1}
     """
     if isinstance(value, list | tuple):
         return [as_version_1(item) for item in value]
