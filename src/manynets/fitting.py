@@ -320,7 +320,10 @@ def prepare(
         if weight is not None and part is not None and not weight[part].any():
             raise DataError(f"sample_weight is zero for all {len(part)} {what} rows; at least one must count")
     if frame is not None:
-        encoder = _fitted(frame, rows) if encoder is None else encoder
+        if encoder is None:
+            from manynets.tables import fit_encoder
+
+            encoder = fit_encoder(frame, rows=rows)
         X = as_matrix(encoder.transform(frame))
     apart: Rows | None = None
     if own is not None:
@@ -334,13 +337,6 @@ def prepare(
         own_weight = as_weights(own[2], len(own_target), what="validation weights") if len(own) == 3 else None
         apart = rows_of(own_matrix, own_target, own_weight)
     return Prepared(Problem(task, rows_of(X, target, weight), apart), X.shape[1], rows, validation_rows, encoder)
-
-
-def _fitted(frame: Any, rows: NDArray[np.int64] | None) -> TableEncoder:
-    """Return an encoder that has seen these rows of a frame only (None: all)."""
-    from manynets.tables import fit_encoder, open_table
-
-    return fit_encoder(frame if rows is None else open_table(frame).take(rows))
 
 
 def row_weights(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["OPTIONS", "as_version_1", "renamed", "renamed_options"]
+__all__ = ["LATER", "OPTIONS", "as_version_1", "renamed", "renamed_options", "stored_options"]
 
 _FIELDS: dict[str, dict[str, str]] = {  # kind: {old field: new field}
     "EarlyStopping": {"min_gain": "min_delta"},
@@ -26,6 +26,8 @@ OPTIONS: dict[str, str] = {
     "folds": "cv",
 }
 """Options of the command line: {old name: new name}. The old ones are still accepted."""
+LATER: dict[str, Any] = {"n_networks": 1, "no_header": False}
+"""Options that a stored run or sweep may lack, as it was written before they came: {name: what it did}."""
 
 
 def renamed(value: Any) -> Any:
@@ -61,7 +63,7 @@ def as_version_1(value: Any) -> Any:
     """Return JSON as version 0.1 wrote it: the reverse of `renamed`, by which folders named by a hash of it are found.
 
     >>> as_version_1({"kind": "SklearnAdam", "lr": 0.1})
-    {'kind': 'Adam', 'lr': 0.1, 'eps_hat': True}
+    {'eps_hat': True, 'kind': 'Adam', 'lr': 0.1}
     """
     if isinstance(value, list | tuple):
         return [as_version_1(item) for item in value]
@@ -88,3 +90,12 @@ def renamed_options(options: Mapping[str, Any]) -> dict[str, Any]:
     {'lr': 0.1, 'min_delta': None}
     """
     return {OPTIONS.get(name, name): value for name, value in options.items()}
+
+
+def stored_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a run or sweep was trained with by the names of today, with those that came later.
+
+    >>> stored_options({"lr": 0.1, "networks": 8})
+    {'n_networks': 8, 'no_header': False, 'lr': 0.1}
+    """
+    return {**LATER, **renamed_options(options)}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from manynets.tables import TableEncoder, fit_encoder, match_labels, read_table, split_target, understand
+from manynets.tables import TableEncoder, fit_encoder, match_labels, open_table, read_table, split_target, understand
 
 # file, target, rows, kinds of some columns by initial, missing of some columns
 TABLES: dict[str, tuple[str, str, int, dict[str, str], dict[str, int]]] = {
@@ -186,3 +187,15 @@ def test_bike_dates_have_their_day_first(data_dir: Path) -> None:
     np.testing.assert_allclose(matrix[:, 1], (month - month.mean()) / month.std(), rtol=0, atol=1e-6)
     weekday = (features.get_column("weekday").to_numpy() - 1) % 7  # theirs begins on Sunday
     np.testing.assert_allclose(matrix[:, 6], np.sin(2 * np.pi * weekday / 7), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["titanic", "telco_churn", "ames_housing", "penguins", "wine_red", "bike_sharing_hour"])
+def test_what_columns_are_on_all_rows_changes_nothing(data_dir: Path, name: str) -> None:
+    file, target, *_ = TABLES[name]
+    features, y, _ = split_target(read_table(data_dir / f"{file}.csv.gz"), target)
+    rows = np.sort(np.random.default_rng(0).permutation(len(y))[: len(y) * 9 // 10])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of columns that are left out
+        some, seen = fit_encoder(open_table(features).take(rows)), fit_encoder(features, rows=rows)
+    assert seen.columns == some.columns
+    assert [column for column, _ in seen.dropped] == [column for column, _ in some.dropped]

@@ -6,6 +6,7 @@ import datetime
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow  # type: ignore[import-untyped]
 import pytest
 
 from manynets.errors import DataError
-from manynets.tables import TableEncoder, fit_encoder, split_target, understand
+from manynets.tables import TableEncoder, fit_encoder, read_table, split_target, understand
 from manynets.tables.columns import NumericColumn
 
 MIXED = {
@@ -321,3 +322,39 @@ def test_transform_takes_little_memory_besides_its_result() -> None:
     tracemalloc.stop()
     assert matrix.nbytes == 16_000_000
     assert peak < 1.3 * matrix.nbytes
+
+
+def test_what_a_column_is_is_found_on_all_rows_and_its_values_on_some() -> None:
+    frame = polars.DataFrame(
+        {
+            "price": ["$1.234", "$2.345", "$3.456", "$1.299.500"],  # the last row says that the points stand between thousands
+            "when": ["1/2/2024", "3/2/2024", "5/2/2024", "13/2/2024"],  # and that the day comes first
+            "size": [1.0, 3.0, None, 1e6],
+            "color": ["red", "blue", "red", "green"],
+        }
+    )
+    rows = np.array([0, 1, 2])
+    encoder = fit_encoder(frame, rows=rows)
+    price, when, size, color = encoder.columns
+    assert [column.kind for column in encoder.columns] == ["numeric", "date", "numeric", "categorical"]
+    assert (price.fill, price.spread.center) == (2345.0, (1234 + 2345 + 3456) / 3)
+    assert price.limits[1] < 4000
+    assert when.form.order == "dmy"
+    assert encoder.feature_names[1:3] == ("when.day", "when.weekday")
+    assert (size.fill, size.spread.center, size.gaps) == (2.0, 2.0, True)
+    assert (color.levels, color.rare, color.gaps) == (("blue", "red"), (), False)
+    given = fit_encoder(frame[rows.tolist()], schema=understand(frame))
+    assert given.columns == encoder.columns
+
+
+def test_levels_that_look_like_numbers_are_read_as_written(tmp_path: Path) -> None:
+    """A column that is declared categorical stays text in a file; so it must in the next one."""
+    (tmp_path / "t.csv").write_text("code,q\n1.0,1\n2.50,2\n0171,3\n")
+    encoder = fit_encoder(read_table(tmp_path / "t.csv", text=["code"]), categorical=["code"])
+    assert encoder.text_columns == ("code",)
+    (tmp_path / "new.csv").write_text("code,q\n1.0,1\n2.50,3\n")
+    new = read_table(tmp_path / "new.csv", text=encoder.text_columns)
+    assert encoder.check(new) == []
+    assert encoder.transform(new)[:, :3].tolist() == [[0, 1, 0], [0, 0, 1]]
+    whole = fit_encoder(polars.DataFrame({"code": [1, 2, 3], "q": [0.5, 1, 2]}), categorical=["code"])
+    assert whole.text_columns == ()

@@ -182,3 +182,14 @@ def test_a_sheet_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(builtins, "__import__", fail)
     with pytest.raises(MissingExtraError, match=r"pip install 'manynets\[excel\]'"):
         read_table(book)
+
+
+def test_what_was_piped_in_can_be_read_before() -> None:
+    assert open_file("-", content=b"a;b\n1;2\n").names == ("a", "b")
+    assert open_file("-", content=b"1;2\n3;4\n", header=False).rows == 2
+
+
+def test_standard_input_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(DataError, match="standard input is closed"):
+        read_table("-")

@@ -147,5 +147,6 @@ def _told(message: str) -> int:
     if field and option:
         line = f"{option} is {line[field.end() :]}"
     line = line.replace("with drop_missing_target", "with --drop-missing-target")
+    line = line.replace(": header=False is", ": --no-header is")
     sys.stderr.write(f"error: {line}\n")
     return 2

@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ from manynets.errors import DataError, OptionError, one_of
 __all__ = [
     "Part",
     "Source",
+    "absolute",
+    "from_standard_input",
+    "is_file_name",
     "kind_of",
     "load_source",
+    "name_of",
     "origin_of",
     "read_arrays",
     "read_frame",
@@ -34,9 +39,11 @@ __all__ = [
 
 Origin = dict[str, Any]
 
+STANDARD_INPUT = "-"
+
 _TABLE_ONLY = (
     "target", "test", "drop", "categorical", "numeric", "weight", "drop_missing_target", "scaling", "max_levels", "delimiter",
-    "encoding",
+    "encoding", "no_header",
 )  # fmt: skip
 _NAMED_ONLY = ("data_dir", "points", "noise")
 
@@ -78,14 +85,15 @@ class Source:
 def kind_of(data: str) -> str:
     """Return "named", "arrays" or "table" for the word DATA; raise OptionError with the nearest name for what is none."""
     from manynets.datasets import NAMES
+    from manynets.tables.binary import parquet_files
 
     path = Path(data)
     if data in NAMES:
         return "named"
     if path.is_file():
         return "arrays" if path.suffix in (".npz", ".npy") else "table"
-    if path.is_dir():
-        raise DataError(f"{data} is a folder; give a file in it, or one of the data sets {', '.join(NAMES)}")
+    if data == STANDARD_INPUT or parquet_files(data) is not None:  # a folder or pattern that holds no table is told there
+        return "table"
     if path.suffix or len(path.parts) > 1:
         raise DataError(f"the file {data} does not exist")
     try:
@@ -93,6 +101,28 @@ def kind_of(data: str) -> str:
     except OptionError as error:
         raise OptionError(f"{error}; or the path of a file") from None
     return "named"
+
+
+def is_file_name(data: str) -> bool:
+    """Return whether the word DATA names a file, a folder or a pattern, and not a data set by name."""
+    from manynets.datasets import NAMES
+
+    return data not in NAMES and (os.path.exists(data) or any(sign in data for sign in "*?["))
+
+
+def absolute(path: str) -> str:
+    """Return a path that means the same in any folder; standard input stays as it is."""
+    return path if path == STANDARD_INPUT else os.path.abspath(path)
+
+
+def from_standard_input(options: Mapping[str, Any]) -> bool:
+    """Return whether options of `train`, or an origin, name standard input."""
+    return STANDARD_INPUT in (options.get("data"), options.get("path"), options.get("test"))
+
+
+def name_of(path: str) -> str:
+    """Return what a file of data is called in messages and results."""
+    return "standard input" if path == STANDARD_INPUT else Path(path).name
 
 
 def origin_of(options: Mapping[str, Any]) -> Origin:
@@ -108,7 +138,9 @@ def origin_of(options: Mapping[str, Any]) -> Origin:
         raise OptionError("--test and --test-fraction both say what to test on; give one of the two")
     if fraction is not None and not 0 <= fraction < 1:
         raise OptionError(f"--test-fraction is {fraction:g}, but must be at least 0 and below 1")
-    common = {"kind": kind, "path": os.path.abspath(options["data"]), "task": options["task"], "seed": options["seed"]}
+    if options["data"] == options["test"] == STANDARD_INPUT:
+        raise OptionError("DATA and --test are both '-', but standard input can be read once; name a file for one of the two")
+    common = {"kind": kind, "path": absolute(options["data"]), "task": options["task"], "seed": options["seed"]}
     if kind == "arrays":
         _refuse(options, _TABLE_ONLY, f"{options['data']!r} holds arrays")
         return {**common, "test_fraction": fraction}
@@ -117,12 +149,12 @@ def origin_of(options: Mapping[str, Any]) -> Origin:
     fraction = (0.0 if options["test"] is not None else defaults.TEST_FRACTION) if fraction is None else fraction
     given = {name: options[name] for name in _TABLE_ONLY if options[name] not in (None, False, [])}
     if options["test"] is not None:
-        given["test"] = os.path.abspath(options["test"])
+        given["test"] = absolute(options["test"])
     return {**common, **given, "test_fraction": fraction}
 
 
 def _columns_hint(options: Mapping[str, Any]) -> str:
-    names = _open(options["data"], options).names
+    names = _open(options["data"], options)[0].names
     return f"; {options['data']} has {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
 
 
@@ -216,22 +248,43 @@ def _rows(X: Any, path: str) -> Any:
 # ----------------------------------------------------------------------------------------------------------------- tables
 
 
-def read_frame(path: str, origin: Mapping[str, Any]) -> Any:
-    """Return the table in a file, read with the delimiter and encoding of the origin."""
+def read_frame(path: str, origin: Mapping[str, Any], *, text: Sequence[str] = ()) -> tuple[Any, tuple[str, ...]]:
+    """Return the table in a file, read with the delimiter, encoding and header of the origin, and notes.
+
+    text: columns that stay as they are written.
+    """
     from manynets.tables import read_table
 
-    return read_table(path, **_text_options(origin))
+    return _with_notes(lambda: read_table(path, **_text_options(path, origin), text=text))
 
 
-def _open(path: str, origin: Mapping[str, Any]) -> Any:
-    """Return the table in a file without reading more of it than is asked for, where the format allows."""
+def _open(
+    path: str, origin: Mapping[str, Any], *, text: Sequence[str] = (), content: bytes | None = None
+) -> tuple[Any, tuple[str, ...]]:
+    """Return the table in a file without reading more of it than is asked for, where the format allows, and notes."""
     from manynets.tables import open_file
 
-    return open_file(path, **_text_options(origin))
+    return _with_notes(lambda: open_file(path, **_text_options(path, origin), text=text, content=content))
 
 
-def _text_options(origin: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: origin[name] for name in ("delimiter", "encoding") if origin.get(name) is not None}
+def _with_notes(read: Callable[[], Any]) -> tuple[Any, tuple[str, ...]]:
+    """Return what a function returns, and its warnings as notes."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = read()
+    return found, tuple(str(entry.message) for entry in caught)
+
+
+def _text_options(path: str, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a file is to be read. What DATA was given is told where it cannot be, what another file only inherits is not."""
+    from manynets.tables.files import text_options
+
+    found = {name: origin[name] for name in ("delimiter", "encoding") if origin.get(name) is not None}
+    if origin.get("no_header"):
+        found["header"] = False
+    if path in (origin.get("path"), origin.get("data")):
+        return found
+    return {name: value for name, value in found.items() if name in text_options(path)}
 
 
 def _columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -247,44 +300,66 @@ def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str,
     from manynets.tables import split_target
 
     targets = _columns_named(origin["target"], table.names)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        X, y, weight = split_target(
+    (X, y, weight), notes = _with_notes(
+        lambda: split_target(
             table,
             targets[0] if len(targets) == 1 else targets,
             weight=origin.get("weight"),
             drop_missing_target=bool(origin.get("drop_missing_target")),
         )
-    return Part(X=X, y=y, weight=weight), tuple(str(entry.message) for entry in caught)
+    )
+    return Part(X=X, y=y, weight=weight), notes
 
 
 def _table(origin: Mapping[str, Any]) -> Source:
     from manynets.tables import understand
 
     path = origin["path"]
-    whole, notes = _table_part(_open(path, origin), origin)
+    content = _piped(path)
+    declared = [name for word in origin.get("categorical", []) for name in (word, *(part.strip() for part in word.split(",")))]
+    table, notes = _open(path, origin, text=declared, content=content)
+    whole, more = _table_part(table, origin)
+    notes += more
     named = {name: _columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
     task = _task(whole.y, origin["task"])
     schema = understand(whole.X, **named)
-    fingerprint = {Path(path).name: _fingerprint(path, whole)}
+    fingerprint = {name_of(path): _fingerprint(path, whole, content)}
     if origin.get("test") is None:
         train, test = _split(whole, origin, task, origin["test_fraction"])
     else:
-        train = whole
-        test, more = test_part(origin["test"], origin, getattr(task, "classes", None))
+        train, content = whole, _piped(origin["test"])
+        as_written = [column.name for column in schema if column.as_written]
+        test, more = test_part(origin["test"], origin, getattr(task, "classes", None), text=as_written, content=content)
         notes += more
-        fingerprint[f"test: {Path(origin['test']).name}"] = _fingerprint(origin["test"], test)
+        fingerprint[f"test: {name_of(origin['test'])}"] = _fingerprint(origin["test"], test, content)
     return Source(name=stem_of(origin), train=train, test=test, task=task, schema=schema, fingerprint=fingerprint, notes=notes)
 
 
-def test_part(path: str, origin: Mapping[str, Any], classes: Sequence[Any] | None) -> tuple[Part, tuple[str, ...]]:
-    """Return the rows of another file with the same target, labels spelled as in training, and notes on what was changed."""
+def _piped(path: str) -> bytes | None:
+    """Return what is on standard input if the path says so: it can be read once, and its fingerprint is wanted too."""
+    from manynets.tables.files import standard_input
+
+    return standard_input() if path == STANDARD_INPUT else None
+
+
+def test_part(
+    path: str,
+    origin: Mapping[str, Any],
+    classes: Sequence[Any] | None,
+    *,
+    text: Sequence[str],
+    content: bytes | None,
+) -> tuple[Part, tuple[str, ...]]:
+    """Return the rows of another file with the same target, labels spelled as in training, and notes on what was changed.
+
+    text: columns that stay as they are written. content: what was piped in, where that is read already.
+    """
     from manynets.tables import match_labels
 
     if kind_of(path) != "table":
         raise DataError(f"{path} is no table, but the network was trained on one; give a file with the same columns")
-    table = _open(path, origin)
-    notes = []
+    table, found = _open(path, origin, text=text, content=content)
+    notes = list(found)
     if origin.get("weight") is not None and origin["weight"] not in table.names:
         notes.append(f"{path} has no weight column {origin['weight']!r}: its rows count alike")
         origin = {**origin, "weight": None}
@@ -326,10 +401,34 @@ def taken(part: Part, rows: Any) -> Part:
 
 def stem_of(origin: Mapping[str, Any]) -> str:
     """Return the name of the data: of the set, or of the file without its endings."""
-    return str(origin["name"]) if origin["kind"] == "named" else Path(origin["path"]).name.split(".")[0] or "run"
+    if origin["kind"] == "named":
+        return str(origin["name"])
+    path = Path(origin["path"])
+    if origin["path"] == STANDARD_INPUT:
+        return "stdin"
+    if any(sign in str(path) for sign in "*?[") and not path.exists():  # of a pattern the last part that says anything
+        plain = (re.sub(r"\[[^]]*\]|[*?]", "", part.split(".")[0]).strip("-_. ") for part in reversed(path.parts[1:]))
+        return next(filter(None, plain), "run")
+    return path.name.split(".")[0] or "run"
 
 
-def _fingerprint(path: str, part: Part) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        mark = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"sha256": mark, "bytes": Path(path).stat().st_size, "rows": part.rows, "columns": part.X.shape[1]}
+def _fingerprint(path: str, part: Part, content: bytes | None = None) -> dict[str, Any]:
+    """Return what tells data from other data: of a folder or pattern the files in their order, with their names."""
+    from manynets.tables.binary import parquet_files
+
+    shape = {"rows": part.rows, "columns": part.X.shape[1]}
+    if content is not None:
+        return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), **shape}
+    if Path(path).is_file():
+        return {"sha256": _digest(Path(path)).hex(), "bytes": Path(path).stat().st_size, **shape}
+    files = parquet_files(path) or []
+    base = os.path.commonpath([file.parent.absolute() for file in files])
+    mark = hashlib.sha256()
+    for file in files:
+        mark.update(os.path.relpath(file, base).encode() + b"\0" + _digest(file))
+    return {"sha256": mark.hexdigest(), "bytes": sum(file.stat().st_size for file in files), "files": len(files), **shape}
+
+
+def _digest(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()

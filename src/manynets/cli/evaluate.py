@@ -15,8 +15,16 @@ def evaluate(
         str | None,
         typer.Argument(
             metavar="[DATA]",
-            help="A table with the same columns and the target, a .npz file with X and y, or a data set by name. Left out: "
+            help="A table with the same columns and the target (- for standard input), a .npz file with X and y, or a data set by name. Left out: "
             "the test rows of the run.",
+            show_default=False,
+        ),
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="Whether the first line of a CSV file or sheet holds the names; left out: as in training.",
             show_default=False,
         ),
     ] = None,
@@ -36,7 +44,7 @@ def evaluate(
 
     console = console_for(quiet=quiet, to_stderr=json_line)
     found = runs.read_run(run)
-    part, name, notes = rows_to_judge(found, data)
+    part, name, notes = rows_to_judge(found, data, header=header)
     for text in notes:
         note(console, text)
     figures: dict[str, Any] = figures_of(found.model, part)

@@ -18,7 +18,8 @@ def predict(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A table with the columns of training, a .npy or .npz file with X, or a data set by name (its test rows).",
+            help="A table with the columns of training (- for standard input), a .npy or .npz file with X, or a data set by name "
+            "(its test rows).",
             show_default=False,
         ),
     ],
@@ -32,6 +33,14 @@ def predict(
             "--columns",
             metavar="NAME,...",
             help="The table's own columns to write beside the predictions, such as an id; left out: all.",
+            show_default=False,
+        ),
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="Whether the first line of a CSV file or sheet holds the names; left out: as in training.",
             show_default=False,
         ),
     ] = None,
@@ -55,7 +64,7 @@ def predict(
         raise OptionError(f"the folder {os.path.dirname(out)} does not exist; make it, or give another file with -o")
     console = console_for(quiet=quiet, to_stderr=True)
     found = runs.read_run(run)
-    X, beside, notes = rows_to_predict(found, data)
+    X, beside, notes = rows_to_predict(found, data, header=header)
     for text in notes:
         note(console, text)
     if columns is not None:

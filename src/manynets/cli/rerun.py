@@ -23,23 +23,26 @@ def rerun(
     from pathlib import Path
 
     from manynets import runs
+    from manynets.cli.data import from_standard_input
     from manynets.cli.fit import fit
     from manynets.errors import OptionError
     from manynets.fitting import versions
-    from manynets.renames import renamed_options
+    from manynets.renames import stored_options
     from manynets.training.threads import fixed_threads
 
     former = runs.read_run(run)
     options = former.config.get("options")
     if not isinstance(options, dict):
         raise OptionError(f"{run} does not hold the options it was trained with; it cannot be repeated")
+    if from_standard_input(options):
+        raise OptionError(f"{run} was trained on standard input, which is gone; it cannot be repeated. Train on a file for that")
     if keep is not None:
         runs.check_run_folder(keep)
     info = former.model.info
     more = {"quiet": True, "json_line": False, "resume": None, "checkpoint_every": None, "overwrite": False}
     with tempfile.TemporaryDirectory() as folder:
         with fixed_threads(int(info["threads"]) if "threads" in info else None):
-            fit({"n_networks": 1, **renamed_options(options), **more, "out": keep or str(Path(folder) / "run")})
+            fit({**stored_options(options), **more, "out": keep or str(Path(folder) / "run")})
         again = runs.read_run(keep or Path(folder) / "run")
     found = _difference(former, again)
     changed = {name: (old, versions().get(name)) for name, old in info.get("versions", {}).items() if versions().get(name) != old}

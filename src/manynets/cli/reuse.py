@@ -7,8 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from manynets.cli.data import Part, kind_of, load_source, read_arrays, read_frame, same_data, test_part
-from manynets.errors import DataError, ModelFileError
+from manynets.cli.data import (
+    Part,
+    from_standard_input,
+    kind_of,
+    load_source,
+    name_of,
+    read_arrays,
+    read_frame,
+    same_data,
+    test_part,
+)
+from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.runs import Run
 
 __all__ = ["Asked", "rows_to_judge", "rows_to_predict"]
@@ -17,23 +27,32 @@ Asked = tuple[Any, dict[str, Any], tuple[str, ...]]
 """X, columns to write beside the predictions, and notes."""
 
 
-def _origin(run: Run) -> Mapping[str, Any]:
+def _origin(run: Run, header: bool | None, data: str | None) -> Mapping[str, Any]:
+    """Return the origin of a run; header: whether the file `data` has one, None for as in training."""
+    from manynets.tables.files import text_options
+
     origin = run.config.get("data")
     if not isinstance(origin, dict) or not {"kind", "seed", "task"} <= set(origin):
         raise ModelFileError(f"{run.folder / 'config.json'} is damaged: it does not say what the run was trained on; train again")
-    return origin
+    if header is None:
+        return origin
+    if data is None or "header" not in text_options(data):
+        raise OptionError("--header and --no-header are for text files and sheets; leave them out here")
+    return {**origin, "no_header": not header}
 
 
-def rows_to_judge(run: Run, data: str | None) -> tuple[Part, str, tuple[str, ...]]:
+def rows_to_judge(run: Run, data: str | None, *, header: bool | None = None) -> tuple[Part, str, tuple[str, ...]]:
     """Return rows with their truth, a name for them, and notes: the run's own test rows, or those of other data.
 
-    A table is encoded as the network takes it.
+    A table is encoded as the network takes it. header: whether a text file or sheet has one; None: as in training.
     """
     from manynets.tables import Table
 
-    origin = _origin(run)
+    origin = _origin(run, header, data)
     encoder, classes = run.model.encoder, getattr(run.model.task, "classes", None)
     if data is None:
+        if from_standard_input(origin):
+            raise DataError("the run was trained on standard input, so its test rows are gone; name the data to measure it on")
         source = load_source(origin)
         if not same_data(source.fingerprint, run.config.get("fingerprint", {})):
             raise DataError(
@@ -59,8 +78,8 @@ def rows_to_judge(run: Run, data: str | None) -> tuple[Part, str, tuple[str, ...
             raise DataError(
                 f"the run was trained on arrays of {run.model.in_features} columns, not on a table; give a .npz file with X and y"
             )
-        part, notes = test_part(data, origin, classes)
-        name = Path(data).name
+        part, notes = test_part(data, origin, classes, text=encoder.text_columns, content=None)
+        name = name_of(data)
     if encoder is None:
         return part, name, notes
     if not isinstance(part.X, Table):
@@ -77,19 +96,19 @@ def _no_table(encoder: Any) -> DataError:
     return DataError(f"the run was trained on a table; give a table with the columns {', '.join(encoder.column_names[:20])}")
 
 
-def rows_to_predict(run: Run, data: str) -> Asked:
-    """Return X, the columns to write beside its predictions, and notes."""
-    origin, encoder = _origin(run), run.model.encoder
+def rows_to_predict(run: Run, data: str, *, header: bool | None = None) -> Asked:
+    """Return X, the columns to write beside its predictions, and notes; header: as for `rows_to_judge`."""
+    origin, encoder = _origin(run, header, data), run.model.encoder
     kind = kind_of(data)
     if kind == "table":
         if encoder is None:
             raise DataError(
                 f"the run was trained on arrays of {run.model.in_features} columns, not on a table; give a .npy or .npz file"
             )
-        frame = read_frame(data, origin)
+        frame, notes = read_frame(data, origin, text=encoder.text_columns)
         own = {*origin.get("target", []), origin.get("weight")}
         features = [name for name in frame.columns if name not in own]
-        notes = tuple(encoder.check(frame.select(features))) if features else ()
+        notes += tuple(encoder.check(frame.select(features))) if features else ()
         return frame, {name: frame[name].to_list() for name in frame.columns}, notes
     if encoder is not None:
         raise _no_table(encoder)

@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 
 from manynets import plots, runs
-from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, taken
+from manynets.cli.data import Part, Source, from_standard_input, load_source, origin_of, stem_of, taken
 from manynets.cli.fit import _encoder, _validation_share, fit, scalars
 from manynets.cli.grid import combinations, grid_of
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, note, table_of
 from manynets.cli.unfinished import Stopped, is_unfinished, part_of, portable, remove_half_written, schedule_of
 from manynets.errors import CheckpointWarning, ManynetsError, ModelFileError, OptionError
-from manynets.renames import renamed_options
+from manynets.renames import renamed_options, stored_options
 from manynets.search.many import Result, train_candidates
 from manynets.spec import MLP, Recipe
 from manynets.training.checkpoint import Checkpoint
@@ -60,6 +60,8 @@ def run_sweep(options: Mapping[str, Any]) -> None:
     if base["device"] is not None:
         find_device(Recipe(device=base["device"]).device)
     points = combinations(grid)
+    if from_standard_input(base):
+        raise OptionError("a sweep reads its data again for its best network, and standard input can be read once; name a file")
     origin = origin_of(base)
     folder = Path(base["out"] or runs.free_run_folder(f"{stem_of(origin)}-sweep"))
     kept = json.loads(json.dumps({"options": portable(base), "grid": grid, **{n: own[n] for n in ("seeds", "cv", "halving")}}))
@@ -133,7 +135,9 @@ class _Book:
 
     def _read(self) -> None:
         former = renamed_options(json.loads((self.folder / CONFIG).read_text(encoding="utf-8")))
-        former |= {name: renamed_options(former[name]) for name in ("options", "grid") if isinstance(former.get(name), dict)}
+        for name, today in (("options", stored_options), ("grid", renamed_options)):
+            if isinstance(former.get(name), dict):
+                former[name] = today(former[name])
         self.memory = former.pop("memory", None)
         now = self.config
         for name in sorted(set(former) | set(now)):

@@ -27,8 +27,9 @@ def train(
         typer.Argument(
             metavar="DATA",
             show_default=False,
-            help="A data set by name (see: manynets datasets), a table (CSV, TSV, Parquet, Arrow; .gz too) with --target, or a "
-            ".npz file with the arrays X and y.",
+            help="A data set by name (see: manynets datasets), a table with --target, or a .npz file with the arrays X "
+            "and y. A table is CSV, TSV, Excel, OpenDocument, JSON lines, Parquet or Arrow (text also as .gz), a folder of Parquet "
+            "files or a pattern such as '2024-*.parquet', or - for standard input.",
         ),
     ] = None,
     # ------------------------------------------------------------------------------------------------------------ network
@@ -160,8 +161,11 @@ def train(
         str | None, _option(_TABLES, "--delimiter", metavar="CHAR")("Between the cells of a CSV file. [found from the file]")
     ] = None,
     encoding: Annotated[
-        str | None, _option(_TABLES, "--encoding", metavar="NAME")("Of a CSV file's text, such as latin-1. [utf-8]")
+        str | None, _option(_TABLES, "--encoding", metavar="NAME")("Of a CSV file's text, such as latin-1. [found from the file]")
     ] = None,
+    no_header: Annotated[
+        bool, _option(_TABLES, "--no-header")("The first line of a CSV file or sheet is a row; the columns are x0, x1, ...")
+    ] = False,
     # --------------------------------------------------------------------------------------------------------------- named
     data_dir: Annotated[
         str | None,

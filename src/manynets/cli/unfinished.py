@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from manynets.errors import ModelFileError, OptionError
-from manynets.renames import renamed_options
+from manynets.renames import stored_options
 
 __all__ = ["Stopped", "is_unfinished", "keeping", "options_of", "part_of", "portable", "remove_half_written", "schedule_of"]
 
@@ -59,10 +59,12 @@ def schedule_of(text: str | None) -> dict[str, Any]:
 
 def portable(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options as JSON that means the same in any folder."""
+    from manynets.cli.data import absolute, is_file_name
+
     out = {name: value for name, value in options.items() if name not in _WITH_RESUME | {"out", "overwrite"}}
     for name in ("data", "test", "data_dir"):
-        if out.get(name) is not None and (name != "data" or os.path.exists(out[name])):
-            out[name] = os.path.abspath(out[name])
+        if out.get(name) is not None and (name != "data" or is_file_name(out[name])):
+            out[name] = absolute(out[name])
     return out
 
 
@@ -89,7 +91,7 @@ def options_of(options: Mapping[str, Any]) -> dict[str, Any]:
         raise OptionError(f"{run} {why}; there is nothing to go on with") from None
     except ValueError as error:
         raise ModelFileError(f"{path} is damaged: {error}; train again") from None
-    if not isinstance(kept, dict) or not set(kept := renamed_options(kept)) >= set(defaults) - _WITH_RESUME - {"out", "overwrite"}:
+    if not isinstance(kept, dict) or not set(kept := stored_options(kept)) >= set(defaults) - _WITH_RESUME - {"out", "overwrite"}:
         raise ModelFileError(f"{path} does not hold the options of a training; train again")
     known = {name: value for name, value in kept.items() if name in defaults}
     overwrite = bool(kept.get("overwrite", False))
@@ -115,7 +117,7 @@ def is_unfinished(folder: str | os.PathLike[str], options: Mapping[str, Any]) ->
     except (OSError, ValueError):
         return False
     wanted = json.loads(json.dumps(portable(options)))
-    kept = renamed_options(kept) if isinstance(kept, dict) else {}
+    kept = stored_options(kept) if isinstance(kept, dict) else {}
     same = {name: kept.get(name) for name in wanted} == wanted
     return same and any((part / CHECKPOINTS).glob("step-*.checkpoint"))
 
@@ -128,6 +130,8 @@ def keeping(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> Itera
     written, whatever comes then. Where the block is left otherwise, it stays if it has a checkpoint, and the message says how to go
     on.
     """
+    from manynets.cli.data import from_standard_input
+
     before = _inode(folder)
     every = schedule_of(options["checkpoint_every"])
     if (options["engine"] or "torch") != "torch":
@@ -168,6 +172,8 @@ def keeping(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> Itera
                 parent.rmdir()
 
     how = f"go on with: manynets train --resume {folder}"
+    if from_standard_input(options):
+        how += ", and the same table on standard input"
     try:
         yield begin
         shutil.rmtree(part, ignore_errors=True)

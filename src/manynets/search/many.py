@@ -339,12 +339,10 @@ class _Parts:
 
 
 def _encoder(frame: Any, rows: Rows | None) -> TableEncoder:
-    """Return an encoder that has seen these rows of a frame."""
-    import narwhals as nw
-
+    """Return an encoder that was fitted on these rows of a frame."""
     from manynets.tables import fit_encoder
 
-    return fit_encoder(frame if rows is None else nw.from_native(frame, eager_only=True)[rows].to_native())
+    return fit_encoder(frame, rows=rows)
 
 
 def _job(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import NUMBER, Table, factorise, number_cells
+from manynets.tables.cells import NUMBER, Table, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
 from manynets.tables.written import PLAIN, Reading
@@ -145,8 +145,9 @@ class CategoricalColumn:
 
     @property
     def as_written(self) -> bool:
-        """Whether a file's cells are to be left as text: not all levels are numbers."""
-        return not all(re.fullmatch(NUMBER, level) for level in (*self.levels, *self.rare))
+        """Whether a file's cells are to be left as text: not all levels are numbers that come back from one as they are."""
+        levels = (*self.levels, *self.rare)
+        return not all(re.fullmatch(NUMBER, level) and plain_label(float(level)) == level for level in levels)
 
     def places(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Return for each row its output column (N,), -1 for none, and the values not seen at fit with their counts."""
@@ -219,7 +220,7 @@ class DateColumn:
     @property
     def as_written(self) -> bool:
         """Whether a file's cells are to be left as text."""
-        return self.form.order in ("ymd", "dmy", "mdy", "time")
+        return self.form.as_written
 
     def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
         """Write the column into out (N, width), which holds zeros."""

@@ -69,6 +69,11 @@ class DateForm:
     order: DateOrder = "ymd"
     zone: str = ""
 
+    @property
+    def as_written(self) -> bool:
+        """Whether a file's cells are to be left as text: the dates are no numbers."""
+        return self.order in ("ymd", "dmy", "mdy", "time")
+
     def __str__(self) -> str:
         names = {
             "ymd": "",

@@ -204,6 +204,7 @@ def fit_encoder(
     scaling: Scaling = "standard",
     max_levels: int = 64,
     min_count: int | None = None,
+    rows: NDArray[np.int64] | None = None,
 ) -> TableEncoder:
     """Learn from a frame, or an array (N, D) of numbers, how its columns become a matrix.
 
@@ -215,6 +216,8 @@ def fit_encoder(
         max_levels: a categorical column keeps so many levels, the most frequent ones; the rest share one.
         min_count: levels that occur less often share it too. None: 1 below 200 rows, then 2, and a ten-thousandth of the rows
             from 20,000 on.
+        rows: numbers of the rows to learn from; None: all. What each column is, and how it is written, is found on all rows; its
+            levels, centre and scale on these only.
 
     Errors: DataError for no rows, for no column left, and for what `understand` and `transform` refuse; OptionError for options.
 
@@ -235,6 +238,7 @@ def fit_encoder(
     if schema is not None and (categorical or numeric or drop):
         raise OptionError("categorical, numeric and drop are read when the schema is found; with schema give them to understand()")
     if table.array is not None and schema is None and not (categorical or numeric or drop):
+        table = table if rows is None else table.take(rows)
         columns: tuple[ColumnEncoder, ...] = tuple(fit_numeric(table, name, scaling) for name in table.names)
         _warn(list(table.names), columns, ())
         return TableEncoder(columns=columns, positional=True)
@@ -246,6 +250,7 @@ def fit_encoder(
     dropped += tuple((name, "not in the schema") for name in table.names if name in unnamed)
     if not used:
         raise DataError(f"no column is left to learn from; left out: {'; '.join(f'{name} ({why})' for name, why in dropped)}")
+    table = table if rows is None else table.take(rows)
     least = min_count or (1 if table.rows < 200 else max(2, table.rows // 10_000))
     fitted = [_fitted(table, column, scaling, max_levels, least) for column in used]
     if schema is None:

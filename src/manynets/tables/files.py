@@ -25,7 +25,7 @@ from manynets.tables.table import Table, refuse_duplicates
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["STANDARD_INPUT", "TABLE_ENDINGS", "open_file", "read_table"]
+__all__ = ["STANDARD_INPUT", "TABLE_ENDINGS", "open_file", "read_table", "standard_input", "text_options"]
 
 STANDARD_INPUT = "-"
 _DELIMITED = (".csv", ".tsv", ".txt")
@@ -89,15 +89,17 @@ def open_file(
     delimiter: str | None = None,
     header: bool = True,
     text: Sequence[str] = (),
+    content: bytes | None = None,
 ) -> Table:
     """Return the table in a file for the functions of this package; as `read_table`, but Parquet is read column by column.
 
-    So a Parquet file must stay as it is as long as the table is in use.
+    So a Parquet file must stay as it is as long as the table is in use. content: what was piped in, where it is already read (see
+    `standard_input`) and the path is "-".
     """
     options = TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text))
     files = None if str(path) == STANDARD_INPUT else parquet_files(path)
     if files is None:
-        frame, notes = _read(path, options)
+        frame, notes = _read(path, options, content)
         for note in notes:
             warnings.warn(note, UserWarning, stacklevel=2)
         return open_table(frame)
@@ -112,11 +114,30 @@ def open_file(
     return Table(names=stored.names, rows=stored.rows, file=stored)
 
 
-def _read(path: str | Path, options: TextOptions) -> Read:
+def text_options(path: str | Path) -> frozenset[str]:
+    """Return which of the options "encoding", "delimiter" and "header" a path takes, by its ending.
+
+    >>> sorted(text_options("a.csv.gz")), sorted(text_options("a.xlsx")), sorted(text_options("a.parquet"))
+    (['delimiter', 'encoding', 'header'], ['header'], [])
+    """
+    name = str(path).lower()
+    if name == STANDARD_INPUT or name.removesuffix(".gz").endswith(_DELIMITED):
+        return frozenset(("delimiter", "encoding", "header"))
+    return frozenset(("header",) if name.endswith(SHEETS) else ())
+
+
+def standard_input() -> bytes:
+    """Return all that is piped in; it can be read once. Errors: DataError where standard input is closed."""
+    if sys.stdin is None:
+        raise DataError("standard input is closed; pipe a table in, or name a file")
+    return sys.stdin.buffer.read()
+
+
+def _read(path: str | Path, options: TextOptions, content: bytes | None = None) -> Read:
     """Return the table in a file, and notes on what was done to read it."""
     _need_polars()
     if str(path) == STANDARD_INPUT:
-        return _read_standard_input(options)
+        return _read_bytes(standard_input() if content is None else content, options)
     files = parquet_files(path)
     if files is not None:
         _refuse_text_options(str(path), options)
@@ -134,10 +155,9 @@ def _read(path: str | Path, options: TextOptions) -> Read:
     return _checked(str(file), read_json_lines(str(file), source.read())), ()
 
 
-def _read_standard_input(options: TextOptions) -> Read:
-    """Return the table that is piped in; its first bytes show the format."""
+def _read_bytes(data: bytes, options: TextOptions) -> Read:
+    """Return the table in what was piped in; its first bytes show the format."""
     name = "standard input"
-    data = sys.stdin.buffer.read()
     if data.startswith(b"\x1f\x8b"):
         try:
             data = gzip.decompress(data)

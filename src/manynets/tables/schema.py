@@ -63,6 +63,11 @@ class Column:
     note: str = ""
     form: Reading | DateForm | None = None
 
+    @property
+    def as_written(self) -> bool:
+        """Whether another file's cells are to be left as text, so that they are read as these were."""
+        return isinstance(self.form, Reading) or self.kind == "categorical" or (self.form is not None and self.form.as_written)
+
 
 def understand(
     frame: Any, *, categorical: Sequence[str] = (), numeric: Sequence[str] = (), drop: Sequence[str] = ()

@@ -1,0 +1,295 @@
+"""Tables in the commands: without a header, from standard input, folders, patterns, JSON lines and sheets."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from manynets.cli import fit
+from manynets.cli.data import kind_of, stem_of
+from manynets.errors import DataError
+from manynets.tables import read_table
+from tests.cli.conftest import TABLE, Call, Called
+
+SMALL = ("--hidden", "8", "--epochs", "2", "--n-networks", "1", "-q")
+
+
+class _Stdin:
+    def __init__(self, data: bytes) -> None:
+        self.buffer = io.BytesIO(data)
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(text.splitlines()))
+
+
+def config_of(folder: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
+    return found
+
+
+def agreed(call: Call, trained: Called) -> str:
+    """The folder of a run; on its own test rows it has the figures that training printed."""
+    assert trained.code == 0, trained.err
+    folder: str = trained.json["run_dir"]
+    again = call("evaluate", folder, "--json", "-q")
+    assert again.code == 0, again.err
+    assert again.json["loss"] == pytest.approx(trained.json["test"]["loss"], abs=1e-9)
+    return folder
+
+
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch) -> object:
+    return lambda data: monkeypatch.setattr(sys, "stdin", _Stdin(data))
+
+
+# ---------------------------------------------------------------------------------------------------------------- no header
+
+
+def test_a_table_without_a_header(call: Call, tmp_path: Path) -> None:
+    bare = TABLE.partition("\n")[2]
+    (tmp_path / "bare.csv").write_text(bare)
+    (tmp_path / "test.csv").write_text("".join(bare.splitlines(keepends=True)[:10]))
+    folder = agreed(call, call("train", "bare.csv", "--no-header", "--target", "x3", "--drop", "x4", *SMALL, "--json"))
+    assert config_of(folder)["data"]["no_header"] is True  # type: ignore[index]
+    assert config_of(folder)["options"]["no_header"] is True  # type: ignore[index]
+    assert config_of(folder)["fingerprint"]["bare.csv"]["rows"] == 120  # type: ignore[index]
+    assert call("evaluate", folder, "test.csv", "--json", "-q").json["rows"] == 10
+    done = call("predict", folder, "test.csv", "-q")
+    assert done.code == 0, done.err
+    assert list(rows_of(done.out)[0]) == ["x0", "x1", "x2", "x3", "x4", "prediction"]
+    assert len(rows_of(done.out)) == 10
+    again = call("rerun", folder)
+    assert "matched bit for bit" in again.out
+    tested = call("train", "bare.csv", "--no-header", "--target", "x3", "--test", "test.csv", *SMALL, "--json")
+    assert tested.json["test"]["rows"] == 10
+
+
+def test_new_rows_with_and_without_a_header(call: Call, table: Path, tmp_path: Path) -> None:
+    bare = TABLE.partition("\n")[2]
+    (tmp_path / "bare.csv").write_text(bare)
+    (tmp_path / "named.csv").write_text("x0,x1,x2,x3,x4\n" + bare)
+    folder = call("train", "bare.csv", "--no-header", "--target", "x3", *SMALL, "--json").json["run_dir"]
+    one, other = call("predict", folder, "bare.csv", "-q"), call("predict", folder, "named.csv", "--header", "-q")
+    assert (one.code, other.code) == (0, 0)
+    assert one.out == other.out
+    other = call("evaluate", folder, "named.csv", "--header", "--json", "-q")
+    assert other.json["rows"] == 120
+    pl.read_csv("named.csv").write_parquet("named.parquet")  # the run's own --no-header is for text only
+    assert call("predict", folder, "named.parquet", "-q").out == one.out
+    for more in (("predict", folder, "named.parquet", "--no-header"), ("evaluate", folder, "--no-header")):
+        done = call(*more)
+        assert done.code == 2
+        assert "--no-header are for text files and sheets" in done.err
+    done = call("train", "named.parquet", "--no-header", "--target", "x3")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "--no-header is for text files and sheets" in done.err
+
+
+def test_a_sweep_without_a_header(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "bare.csv").write_text(TABLE.partition("\n")[2])
+    words = ("sweep", "bare.csv", "--no-header", "--target", "x3", "--grid", "lr=0.01,0.1", "--hidden", "4", "--epochs", "1", "-q")
+    assert call(*words, "--out", "s").code == 0
+    kept = json.loads(Path("s/sweep.json").read_text())
+    assert kept["options"]["no_header"] is True
+    del kept["options"]["no_header"]  # as written by a version without it
+    Path("s/sweep.json").write_text(json.dumps(kept))
+    done = call(*words, "--out", "s", "--resume")
+    assert done.code == 2
+    assert "no_header was False, is True" in done.err
+
+
+# ------------------------------------------------------------------------------------------------------------ as is written
+
+
+def test_columns_are_read_as_at_training(call: Call, tmp_path: Path) -> None:
+    """A file of new rows that alone would be read otherwise: points for decimals, codes for numbers."""
+    lines = [f"1.{i % 7}99.500 €,{i % 4}.0,{'yes' if i % 4 > 1 else 'no'}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["price,code,y", *lines]))
+    (tmp_path / "new.csv").write_text("price,code,y\n1.234 €,1.0,no\n1.299 €,3.0,yes\n")
+    words = ("train", "t.csv", "--target", "y", "--categorical", "code", "--test", "new.csv")
+    folder = agreed(call, call(*words, *SMALL, "--json"))
+    for done in (call("predict", folder, "new.csv"), call("evaluate", folder, "new.csv")):
+        assert done.code == 0, done.err
+        assert "not seen at fit" not in done.err
+        assert "beyond" not in done.err or "2 rows" in done.err
+    rows = rows_of(call("predict", folder, "new.csv", "-q").out)
+    assert [row["code"] for row in rows] == ["1.0", "3.0"]
+    assert [row["price"] for row in rows] == ["1.234 €", "1.299 €"]
+
+
+def test_what_reading_did_is_a_note(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"Sales in 2024\n" + TABLE.replace("blue", "grün").encode("cp1252"))
+    done = call("train", "t.csv", "--target", "price", *SMALL[:-1])
+    assert done.code == 0, done.err
+    assert "cp1252" in " ".join(done.out.split())
+    for command in ("predict", "evaluate"):
+        done = call(command, "runs/t-1", "t.csv")
+        assert "cp1252" in " ".join((done.out + done.err).split())
+        assert "UserWarning" not in done.err
+
+
+# ----------------------------------------------------------------------------------------------------------- standard input
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_standard_input(call: Call, piped: object, tmp_path: Path, form: str) -> None:
+    frame, out = pl.read_csv(io.StringIO(TABLE)), io.BytesIO()
+    {"csv": frame.write_csv, "jsonl": frame.write_ndjson, "parquet": frame.write_parquet}[form](out)
+    data = out.getvalue()
+    piped(data)  # type: ignore[operator]
+    trained = call("train", "-", "--target", "price", *SMALL, "--json")
+    assert trained.code == 0, trained.err
+    assert trained.json["run_dir"] == "runs/stdin-1"
+    config = config_of("runs/stdin-1")
+    assert config["options"]["data"] == config["data"]["path"] == "-"  # type: ignore[index]
+    mark = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "rows": 120, "columns": 4}
+    assert config["fingerprint"] == {"standard input": mark}
+    for command in (("predict", "-q"), ("evaluate", "--json", "-q")):
+        piped(data)  # type: ignore[operator]
+        done = call(command[0], "runs/stdin-1", "-", *command[1:])
+        assert done.code == 0, done.err
+    assert (done.json["data"], done.json["rows"]) == ("standard input", 120)
+    for command in (("evaluate",), ("rerun",)):
+        done = call(command[0], "runs/stdin-1")
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert "standard input" in done.err
+    assert "Train on a file" in done.err
+
+
+def test_a_training_from_standard_input_goes_on(call: Call, piped: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = fit._train
+
+    def stopped(*arguments: Any) -> Any:
+        train(*arguments)
+        raise KeyboardInterrupt
+
+    piped(TABLE.encode())  # type: ignore[operator]
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "_train", stopped)
+        done = call("train", "-", "--target", "price", *SMALL, "--checkpoint-every", "1")
+    assert done.code == 130
+    assert "--resume runs/stdin-1, and the same table on standard input" in done.err
+    piped(TABLE.encode())  # type: ignore[operator]
+    done = call("train", "--resume", "runs/stdin-1", "--json", "-q")
+    assert done.code == 0, done.err
+    assert done.json["train"]["rows"] > 0
+
+
+def test_a_test_table_on_standard_input(call: Call, piped: object, table: Path) -> None:
+    piped(TABLE.encode())  # type: ignore[operator]
+    done = call("train", table, "--target", "price", "--test", "-", *SMALL, "--json")
+    assert done.json["test"]["rows"] == 120
+    assert config_of("runs/houses-1")["options"]["test"] == "-"  # type: ignore[index]
+    assert "cannot be repeated" in call("rerun", "runs/houses-1").err
+
+
+def test_what_standard_input_cannot_do(call: Call, piped: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    for words, text in (
+        (("train", "-", "--target", "price", "--test", "-"), "can be read once"),
+        (("sweep", "-", "--target", "price", "--grid", "lr=0.1,0.2"), "can be read once"),
+        (("train", "-", "--target", "prise"), "did you mean 'price'"),
+        (("train", "-"), "size, colour, id, price"),
+    ):
+        piped(TABLE.encode())  # type: ignore[operator]
+        done = call(*words)
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert text in done.err
+    piped(b"")  # type: ignore[operator]
+    assert "standard input" in call("train", "-", "--target", "y").err
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "standard input is closed" in call("train", "-", "--target", "y").err
+    assert not Path("runs").exists()
+
+
+# --------------------------------------------------------------------------------------------- folders, patterns and formats
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """The houses in two Parquet files of a folder."""
+    folder = tmp_path / "houses"
+    folder.mkdir()
+    frame = pl.read_csv(io.StringIO(TABLE))
+    for k in range(2):
+        frame[60 * k : 60 * k + 60].write_parquet(folder / f"2024-{k}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(("data", "name"), [("houses", "houses"), ("houses/", "houses"), ("houses/2024-*.parquet", "2024")])
+def test_folders_and_patterns(call: Call, parts: Path, data: str, name: str) -> None:
+    folder = agreed(call, call("train", data, "--target", "price", *SMALL, "--json"))
+    assert folder == f"runs/{name}-1"
+    (label, mark), *more = config_of(folder)["fingerprint"].items()  # type: ignore[attr-defined]
+    assert label == Path(data).name
+    assert not more
+    assert (mark["files"], mark["rows"], mark["columns"]) == (2, 120, 4)
+    assert mark["bytes"] == sum(file.stat().st_size for file in parts.iterdir())
+    assert config_of(folder)["options"]["data"] == str(parts.parent / data).rstrip("/")  # type: ignore[index]
+    assert "matched bit for bit" in call("rerun", folder).out
+    assert len(rows_of(call("predict", folder, data, "-q").out)) == 120
+    assert call("evaluate", folder, data, "--json", "-q").json["rows"] == 120
+    (parts / "2024-0.parquet").rename(parts / "2024-2.parquet")  # the same bytes, in another order
+    done = call("evaluate", folder)
+    assert done.code == 2
+    assert "changed since the run was trained" in done.err
+
+
+@pytest.mark.parametrize("form", ["jsonl", "xlsx"])
+def test_json_lines_and_sheets(call: Call, table: Path, tmp_path: Path, form: str) -> None:
+    frame = read_table(table)
+    if form == "jsonl":
+        frame.write_ndjson(tmp_path / "t.jsonl")
+    else:
+        pytest.importorskip("python_calamine")
+        from tests.tables.test_tables_formats import _book
+
+        _book(tmp_path / "t.xlsx", {"houses": [frame.columns, *map(list, frame.rows())]})
+    folder = agreed(call, call("train", f"t.{form}", "--target", "price", *SMALL, "--json"))
+    assert folder == "runs/t-1"
+    assert len(rows_of(call("predict", folder, f"t.{form}", "-q").out)) == 120
+    assert call("predict", folder, f"t.{form}", "-q").out == call("predict", folder, table, "-q").out
+
+
+def test_folders_and_patterns_that_are_no_table(call: Call, table: Path, parts: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for data, text in (
+        ("empty", "holds no Parquet files"),
+        ("*.parquet", "no file fits this pattern"),
+        ("*.csv", "a pattern may fit Parquet files only"),
+        ("houses.csv/x", "does not exist"),
+    ):
+        done = call("train", data, "--target", "price")
+        assert (done.code, done.err.count("\n")) == (2, 1), data
+        assert text in done.err
+
+
+def test_the_kind_and_the_name_of_data(call: Call, table: Path, parts: Path, tmp_path: Path) -> None:
+    assert [kind_of(data) for data in ("-", "houses", "houses/*.parquet", "houses.csv", "digits")] == [*["table"] * 4, "named"]
+    with pytest.raises(DataError, match="no file fits"):
+        kind_of("h*.pq")
+    names = {
+        "-": "stdin",
+        "/a/b.csv.gz": "b",
+        "/data/*.parquet": "data",
+        "/x/**/*.parquet": "x",
+        "/x/y[01].parquet": "y",
+        "/*": "run",
+    }
+    for path, name in names.items():
+        assert stem_of({"kind": "table", "path": path}) == name
+
+
+def test_a_folder_with_the_name_of_a_data_set_changes_nothing(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "moons").mkdir()
+    folder = call("train", "moons", *SMALL, "--json").json["run_dir"]
+    assert config_of(folder)["options"]["data"] == "moons"  # type: ignore[index]
+    assert "matched bit for bit" in call("rerun", folder).out
