@@ -62,8 +62,8 @@ def renamed(value: Any) -> Any:
 def as_version_1(value: Any) -> Any:
     """Return JSON as version 0.1 wrote it: the reverse of `renamed`, by which folders named by a hash of it are found.
 
-    >>> as_version_1({"kind": "SklearnAdam", "lr": 0.1})
-    {'eps_hat': True, 'kind': 'Adam', 'lr': 0.1}
+    >>> as_version_1({"kind": "SklearnAdam", "lr": 0.1}) == {"kind": "Adam", "lr": 0.1, "eps_hat": True}
+    True
     """
     if isinstance(value, list | tuple):
         return [as_version_1(item) for item in value]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import gc
 import math
 import os
 import subprocess
@@ -563,9 +564,11 @@ def test_not_a_number_shows_in_the_loss() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:unclosed")  # the child closes what other tests left open here
 def test_a_forked_child_trains() -> None:
     case = dataclasses.replace(RICH, hidden=(64, 64), rows=1000, counts=(1000,) * NETWORKS, batch=10)
     expected = run(case, threads=2)
+    gc.collect()
     child = os.fork()
     if child == 0:
         same = np.array_equal(run(case, threads=2).flat, expected.flat)
