@@ -1244,8 +1244,7 @@ class Philox {
 
   // Return a number from 0 to `most`, as NumPy's random_interval does: masked words until one is small enough.
   uint64_t upto(uint64_t most) {
-    uint64_t mask = most;
-    for (int shift = 1; shift < 64; shift *= 2) mask |= mask >> shift;
+    const uint64_t mask = ~uint64_t(0) >> __builtin_clzll(most);  // most > 0
     uint64_t value;
     do value = (most <= 0xffffffff ? next32() : next64()) & mask;
     while (value > most);

@@ -73,7 +73,8 @@ class Run:
         members = self.tracks.members
         recipes = [member.recipe for member in members]
         self.spread = variances(self.problem.rows, [m.rows for m in members], [m.weight for m in members])
-        self.watched = np.array([WATCHED.index(recipe.watch) for recipe in recipes])
+        watched = [WATCHED.index(recipe.watch) for recipe in recipes]
+        self.watched = watched[:1] if len(set(watched)) == 1 else watched
         self.keeps_last = np.array([self.stepper.validation is None or recipe.keep == "last" for recipe in recipes])
         self.penalised = any(recipe.l1 or recipe.l2 for recipe in recipes)
 
@@ -196,7 +197,8 @@ class Run:
         prefix = "val_" if self.stepper.validation is not None else ""
         objective = columns["loss"] + columns.get("penalty", 0.0)
         watched = columns[prefix + "loss"], -columns[prefix + self.problem.task.metric], objective  # in the order of WATCHED
-        better = tracks.judge(np.where(finite, np.choose(self.watched, watched), np.inf))
+        figure = watched[self.watched[0]] if len(self.watched) == 1 else np.choose(self.watched, watched)
+        better = tracks.judge(figure if finite.all() else np.where(finite, figure, np.inf))
         chosen = (better | self.keeps_last) & finite & tracks.alive
         tracks.best = np.where(chosen, tracks.entries - 1, tracks.best)
         self.best.keep(population, chosen)
