@@ -1,4 +1,4 @@
-"""What was not finite first when a network diverged: looked for once it was stopped, so that no step pays for it.
+"""Find the first value that was not finite after a network has diverged, so that no step pays for the search.
 
 A run looks at its numbers at evaluations, and by then every weight of the network is NaN. So its steps up to the one at which the
 loss stopped being finite are made again, in a run of their own, and there its weights, its batch and each layer are looked at.

@@ -137,7 +137,7 @@ class Run:
     # ---------------------------------------------------------------------------------------------------------- evaluation
 
     def evaluate(self) -> None:
-        """Add an entry to each history, keep the best weights, and end the networks that are through."""
+        """Add an entry to each history, save the best weights, and end the networks that have finished."""
         population, tracks, sums = self.stepper.population, self.tracks, self.sums
         finite = (sums.first_bad < 0) & all_finite(population.flat) & all_finite(population.statistics)
         columns = self._entry()
@@ -210,7 +210,7 @@ class Run:
         return {k: Divergence(s // self.steps + 1, s + 1, float(self.rates(s, 1)[0, k])) for k, s in at.items()}
 
     def again(self, members: Sequence[Member]) -> Run:
-        """Return a run of some of the members from their beginning, which nobody watches."""
+        """Return a run of some of the members from their beginning, without callbacks."""
         return Run(self.problem, members, halt=self.halt, search=False)
 
     # ---------------------------------------------------------------------------------------------------------- the end

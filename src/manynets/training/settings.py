@@ -15,7 +15,7 @@ from manynets.spec import Precision
 
 __all__ = ["find_device", "private_generators", "seeded_states", "torch_modes", "torch_settings"]
 
-TWO = 2.0  # a name, so that what is divided by it is divided when it is asked for
+TWO = 2.0  # a variable, so that Python does not fold the division
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 CUBLAS_DETERMINISTIC = (":4096:8", ":16:8")  # sizes of its workspace with which its products have the same bits each time
 

@@ -140,7 +140,7 @@ class Stepper(abc.ABC):
     def sound(self, log: Log) -> NDArray[np.bool_]:
         """Return whether loss and penalty are finite in the type that is trained in, and so within its range: (..., 2)."""
         largest, unit = torch.finfo(self.dtype).max, float(self.loss.unit.max())  # the loss in the log is in the user's unit
-        if np.abs(log[..., 0:3:2]).max() <= largest * min(unit, 1.0):  # as good as always
+        if np.abs(log[..., 0:3:2]).max() <= largest * min(unit, 1.0):  # the usual case
             return np.ones((*log.shape[:-1], 2), dtype=bool)
         with np.errstate(over="ignore"):
             bounds = np.stack([largest * unit * np.maximum(log[..., 1], 1.0), np.full(log.shape[:-1], largest)], axis=-1)

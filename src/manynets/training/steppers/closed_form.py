@@ -263,7 +263,7 @@ class ClosedForm(Stepper):
             # written over what was there (beta = 0), or, where they are the weights themselves, added to it (beta = 1)
             if b.low is not None:
                 b.low.backward(i, d, out, below, add=self.beta == 1)
-            elif i == 0:  # the first matrix lies turned
+            elif i == 0:  # the first matrix is stored transposed
                 turned = out.mT  # one object for both arguments: torch then sees that there is nothing to copy
                 torch.baddbmm(turned, b.h[0].mT, d, beta=self.beta, out=turned)
             else:

@@ -7,7 +7,6 @@ backward, updates the weights in place and writes the log. This file hands it th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -88,9 +87,6 @@ class Compiled(Stepper):
         self.kept_alive.append(value)
         return value.data_ptr() if isinstance(value, Tensor) else value.ctypes.data
 
-    def _column(self, values: Sequence[float]) -> Array:
-        return np.array(values, dtype=np.float64)
-
     def _job(self, batches: Batches) -> core.Job:
         """Return a job for the networks at hand and the rows of these batches, without order and steps."""
         population, shape = self.population, self.population.shape  # type: ignore[union-attr]
@@ -104,10 +100,10 @@ class Compiled(Stepper):
             "unit": np.asarray(self.loss.unit, dtype=np.float64),
             "active": np.ones(len(specs), dtype=np.uint8),
             "hyper": np.stack([optimizer.values(name) for name in optimizer.hyperparameters()], axis=1),
-            "l1": self._column([recipe.l1 for recipe in recipes]),
-            "l2": self._column([recipe.l2 for recipe in recipes]),
-            "clip": self._column([math.inf if recipe.clip_norm is None else recipe.clip_norm for recipe in recipes]),
-            "smoothing": self._column([recipe.label_smoothing for recipe in recipes]),
+            "l1": np.array([recipe.l1 for recipe in recipes], dtype=np.float64),
+            "l2": np.array([recipe.l2 for recipe in recipes], dtype=np.float64),
+            "clip": np.array([math.inf if r.clip_norm is None else r.clip_norm for r in recipes], dtype=np.float64),
+            "smoothing": np.array([recipe.label_smoothing for recipe in recipes], dtype=np.float64),
             "keys": stream_keys([recipe.seed for recipe in recipes], len(widths) - 1),
             "dropout": rates,
         }
