@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import manynets as mn
-from manynets.optim import Update, coefficient, optimizer_for, step_coefficients
+from manynets.optim import GroupedOptimizer, Update, coefficient, step_coefficients
 from manynets.schedules import schedule_factors
 from manynets.spec import Optimizer, Schedule, SklearnInverseScaling
 from tests.tolerances import assert_close
@@ -87,9 +87,10 @@ class Steps:
 
     def __init__(self, specs: list[Any], flat: torch.Tensor) -> None:
         self.flat, self.grad = flat, torch.zeros_like(flat)
-        self.optimizer = optimizer_for(specs, flat)
+        recipes = [mn.Recipe(optimizer=one) for one in specs]
+        self.optimizer = GroupedOptimizer(recipes, {"all": (flat.shape[1],)}, flat)
         self.state = {name: torch.zeros_like(flat) for name in self.optimizer.state_names()}
-        self.update = Update(self.optimizer, [mn.Recipe(optimizer=one) for one in specs], flat, self.grad, self.state, 0)
+        self.update = Update(self.optimizer, recipes, flat, self.grad, self.state, 0)
 
     def plan(self, rates: np.ndarray, step: int) -> list[Any]:
         return step_coefficients(self.optimizer.coefficients(rates, step), self.flat)

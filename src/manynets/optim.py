@@ -7,6 +7,7 @@ corrections) is computed by `coefficients` for many steps at once, on the host a
 from __future__ import annotations
 
 import abc
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, final
@@ -20,7 +21,7 @@ from manynets import spec
 from manynets.optimizers import SklearnAdam, SklearnSGD
 from manynets.spec import Recipe
 
-__all__ = ["Coefficient", "Optimizer", "Update", "coefficient", "optimizer_for", "step_coefficients"]
+__all__ = ["Coefficient", "GroupedOptimizer", "Optimizer", "Update", "coefficient", "optimizer_for", "step_coefficients"]
 
 BLOCK = 1 << 20  # numbers that an optimizer updates at a time: fewer cost more calls, more a larger buffer
 
@@ -311,6 +312,49 @@ def optimizer_for(specs: Sequence[spec.Optimizer], like: Tensor) -> Optimizer:
 
 
 @final
+class GroupedOptimizer:
+    """The optimizers of K networks: one for each run of neighbouring parameters with the same factors (`Recipe.groups`).
+
+    parts: for each, which columns of the flat parameters (K, P) it changes, the factors (K,) of its learning rate, and the optimizer.
+    names: name and shape of each parameter, in the order of the flat tensor.
+    """
+
+    def __init__(self, recipes: Sequence[Recipe], names: Mapping[str, tuple[int, ...]], like: Tensor) -> None:
+        self.parts: list[tuple[slice, Host, Optimizer]] = []
+        runs: list[tuple[list[tuple[float, float]], int]] = []  # the factors of each network, and where the run ends
+        end = 0
+        for name, shape in names.items():
+            factors, end = [recipe.factors(name) for recipe in recipes], end + math.prod(shape)
+            if runs and runs[-1][0] == factors:
+                runs.pop()
+            runs.append((factors, end))
+        start = 0
+        for factors, end in runs:
+            specs = [
+                recipe.optimizer
+                if decay == 1
+                else dataclasses.replace(recipe.optimizer, weight_decay=recipe.optimizer.weight_decay * decay)
+                for recipe, (_, decay) in zip(recipes, factors, strict=True)
+            ]
+            rates = np.array([factor for factor, _ in factors])
+            self.parts.append((slice(start, end), rates, optimizer_for(specs, like)))
+            start = end
+
+    @property
+    def first(self) -> Optimizer:
+        """The optimizer of the first parameters; the others differ in rates and weight decay only."""
+        return self.parts[0][2]
+
+    def state_names(self) -> tuple[str, ...]:
+        """Return the names of the tensors (K, P) that it keeps between steps."""
+        return self.first.state_names()
+
+    def coefficients(self, rates: Host, step: int) -> Host:
+        """Return the coefficients of all parts one after the other, (n, 3 G, K); see `Optimizer.coefficients`."""
+        return np.concatenate([optimizer.coefficients(rates * factors, step) for _, factors, optimizer in self.parts], axis=1)
+
+
+@final
 class Update:
     """What happens to K networks' gradient: g += l2 w + l1 sign(w) on weight matrices; |g| <= clip_norm; the optimizer's step.
 
@@ -319,7 +363,7 @@ class Update:
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizer: GroupedOptimizer,
         recipes: Sequence[Recipe],
         flat: Tensor,
         grad: Tensor,
@@ -336,25 +380,29 @@ class Update:
         self.signs = torch.empty_like(self.weights if self.has_l1 else self.weights[:0])
         columns = max(1, BLOCK // len(flat))
         spare = flat.new_empty(len(flat), min(columns, flat.shape[1]))
-        cuts = [slice(start, start + columns) for start in range(0, flat.shape[1], columns)]
         self.blocks = [
             (
-                flat[:, cut],
-                grad[:, cut],
-                {name: tensor[:, cut] for name, tensor in state.items()},
-                spare[:, : flat[:, cut].shape[1]],
+                g,
+                flat[:, start : min(start + columns, part.stop)],
+                grad[:, start : min(start + columns, part.stop)],
+                {name: tensor[:, start : min(start + columns, part.stop)] for name, tensor in state.items()},
+                spare[:, : min(columns, part.stop - start)],
             )
-            for cut in cuts
+            for g, (part, _, _) in enumerate(optimizer.parts)
+            for start in range(part.start, part.stop, columns)
         ]
 
     @property
     def is_plain_sgd(self) -> bool:
         """Whether a step is w - lr g and nothing else."""
+        first = self.optimizer.first
         plain = (
-            isinstance(self.optimizer, SGD)
-            and not self.optimizer.state_names()
-            and not isinstance(self.optimizer.decay, Tensor)
-            and not self.optimizer.decay
+            len(self.optimizer.parts) == 1
+            and (self.optimizer.parts[0][1] == 1).all()
+            and isinstance(first, SGD)
+            and not first.state_names()
+            and not isinstance(first.decay, Tensor)
+            and not first.decay
         )
         return plain and not (self.has_l1 or self.has_l2 or self.clipped)
 
@@ -377,11 +425,11 @@ class Update:
             self.weight_grad.addcmul_(torch.sign(self.weights, out=self.signs), self.l1 * scale)
 
     def step(self, now: Sequence[Coefficient] | Tensor, penalty_scale: Tensor | None = None) -> None:
-        """Make a step. now: the optimizer's coefficients of it."""
+        """Make a step. now: the coefficients of it, three for each part of the optimizer."""
         self.add_penalties(penalty_scale)
         if self.clipped:
             # in float64, in which the squares of large numbers are finite
             norm = torch.linalg.vector_norm(self.grad, dim=1, keepdim=True, dtype=torch.float64).add_(1e-6)
             self.grad.mul_((self.clip / norm).clamp_(max=1.0).to(self.grad.dtype))
-        for w, g, state, spare in self.blocks:
-            self.optimizer.update(w, g, state, list(now), spare)
+        for part, w, g, state, spare in self.blocks:
+            self.optimizer.parts[part][2].update(w, g, state, list(now[3 * part : 3 * part + 3]), spare)

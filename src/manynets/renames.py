@@ -14,6 +14,7 @@ _FIELDS: dict[str, dict[str, str]] = {  # kind: {old field: new field}
     "EarlyStopping": {"min_gain": "min_delta"},
     "ReduceOnPlateau": {"min_gain": "min_delta"},
 }
+_ADDED: dict[str, dict[str, Any]] = {"MLP": {"input_scale": False}, "Recipe": {"groups": []}}  # kind: {new field: what the old did}
 _SKLEARN: dict[str, tuple[str, dict[str, Any]]] = {  # kind: its twin with scikit-learn's rule, and the fields that told them apart
     "SGD": ("SklearnSGD", {"lr_in_velocity": False}),
     "Adam": ("SklearnAdam", {"eps_hat": False}),
@@ -49,7 +50,7 @@ def renamed(value: Any) -> Any:
     names = _FIELDS.get(kind, {})
     if any(new in out for new in names.values()):  # written by both versions: left to the reader to refuse
         names = {}
-    out = {names.get(name, name): item for name, item in out.items()}
+    out = {**_ADDED.get(kind, {}), **{names.get(name, name): item for name, item in out.items()}}
     if kind in _SKLEARN:
         twin, ordinary = _SKLEARN[kind]
         found = {name: out.pop(name) for name in ordinary if name in out}
@@ -74,7 +75,7 @@ def as_version_1(value: Any) -> Any:
     if not isinstance(kind, str):
         return out
     former = {new: old for old, new in _FIELDS.get(kind, {}).items()}
-    out = {former.get(name, name): item for name, item in out.items()}
+    out = {former.get(name, name): item for name, item in out.items() if name not in _ADDED.get(kind, {})}
     for old, (twin, ordinary) in _SKLEARN.items():
         if kind == old:
             return {**out, **ordinary}

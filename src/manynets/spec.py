@@ -9,6 +9,7 @@ import dataclasses
 import math
 import numbers
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias, get_args
 
 from manynets.errors import OptionError, one_of
@@ -32,6 +33,7 @@ __all__ = [
     "NAdam",
     "OneCycle",
     "Optimizer",
+    "ParameterGroup",
     "RMSprop",
     "Recipe",
     "ReduceOnPlateau",
@@ -78,6 +80,8 @@ class MLP:
     batch_norm: normalise each hidden unit over the batch before the activation (momentum 0.1, eps 1e-5, as torch).
     init: how weights start; see `manynets.nn.initial`.
     bias: whether linear layers have one.
+    input_scale: multiply each input column by a learned factor, which starts at 1 and usually gets a large learning rate
+        (`ParameterGroup`); columns that say nothing fade. Source: Holzmueller et al. 2024, RealMLP's scaling layer.
 
     >>> MLP(hidden=(512, 512), dropout=0.2).dropouts
     (0.2, 0.2)
@@ -90,6 +94,7 @@ class MLP:
     batch_norm: bool = False
     init: Init = "torch"
     bias: bool = True
+    input_scale: bool = False
 
     def __post_init__(self) -> None:
         one = isinstance(self.hidden, numbers.Integral)
@@ -103,6 +108,7 @@ class MLP:
         check_number(self, "input_dropout", 0, 1, open_high=True)
         check_bool(self, "batch_norm")
         check_bool(self, "bias")
+        check_bool(self, "input_scale")
         if not isinstance(made_plain(self, "dropout"), int | float):
             object.__setattr__(self, "dropout", plain_tuple(self, "dropout"))
         for rate in self.dropouts:
@@ -266,6 +272,28 @@ class EarlyStopping:
         check_number(self, "min_lr", 0, math.inf)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ParameterGroup:
+    """Parameters that learn at a rate of their own. Source: the parameter groups of torch.optim.
+
+    names: which ones, by a pattern such as "*.bias", "hidden0.weight" or "input_scale.weight" (`fnmatch`).
+    lr_factor: what their learning rate is multiplied by. decay_factor: the same for the optimizer's weight_decay.
+
+    >>> ParameterGroup(names="*.bias", lr_factor=0.1, decay_factor=0.0)
+    ParameterGroup(names='*.bias', lr_factor=0.1, decay_factor=0.0)
+    """
+
+    names: str
+    lr_factor: float = 1.0
+    decay_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.names, str) or not self.names:
+            raise OptionError(f"ParameterGroup.names is {self.names!r}, but must be a pattern of parameter names, such as '*.bias'")
+        check_number(self, "lr_factor", 0, math.inf)
+        check_number(self, "decay_factor", 0, math.inf)
+
+
 # ----------------------------------------------------------------------------------------------------------------- recipe
 
 
@@ -274,6 +302,7 @@ class Recipe:
     """How a network is trained.
 
     optimizer, schedule: see their classes.
+    groups: ParameterGroups, whose parameters have learning rates of their own; the first whose pattern fits a parameter counts.
     epochs or iterations: how long; one pass over the rows, or one step. Neither given: 20 epochs.
     evaluate_every: iterations between two entries of the history; None: once an epoch.
     batch_size: rows a step; None: 128, or all rows where there are fewer.
@@ -297,6 +326,7 @@ class Recipe:
 
     optimizer: Optimizer = dataclasses.field(default_factory=AdamW)
     schedule: Schedule = dataclasses.field(default_factory=Constant)
+    groups: tuple[ParameterGroup, ...] = ()
     epochs: int | None = None
     iterations: int | None = None
     evaluate_every: int | None = None
@@ -324,6 +354,14 @@ class Recipe:
             if not isinstance(value, get_args(union)):
                 kinds = ", ".join(kind.__name__ for kind in get_args(union) if kind is not type(None))
                 raise OptionError(f"Recipe.{name} is {value!r}, but must be an instance of {kinds}")
+        object.__setattr__(
+            self, "groups", (self.groups,) if isinstance(self.groups, ParameterGroup) else plain_tuple(self, "groups")
+        )
+        for group in self.groups:
+            if not isinstance(group, ParameterGroup):
+                raise OptionError(
+                    f"Recipe.groups holds {group!r}, but must hold ParameterGroups, such as ParameterGroup(names='*.bias')"
+                )
         for name in ("epochs", "iterations", "evaluate_every", "batch_size"):
             if getattr(self, name) is not None:
                 check_integer(self, name, 1)
@@ -346,6 +384,15 @@ class Recipe:
         one_of(self.watch, ("loss", "metric", "objective"), what="Recipe.watch")
         check_device(self.device, what="Recipe.device")
 
+    def factors(self, parameter: str) -> tuple[float, float]:
+        """Return what learning rate and weight decay of a parameter are multiplied by (`groups`).
+
+        >>> Recipe(groups=ParameterGroup(names="*.bias", lr_factor=0.1)).factors("output.bias")
+        (0.1, 1.0)
+        """
+        found = next((group for group in self.groups if fnmatchcase(parameter, group.names)), None)
+        return (1.0, 1.0) if found is None else (found.lr_factor, found.decay_factor)
+
     @property
     def lr(self) -> float:
         """The optimizer's learning rate, before the schedule."""
@@ -355,7 +402,7 @@ class Recipe:
 # ------------------------------------------------------------------------------------------------------------------- JSON
 
 _CLASSES: dict[str, type] = {
-    kind.__name__: kind for kind in (MLP, Recipe, EarlyStopping, *get_args(Optimizer), *get_args(Schedule))
+    kind.__name__: kind for kind in (MLP, Recipe, EarlyStopping, ParameterGroup, *get_args(Optimizer), *get_args(Schedule))
 }
 _SKLEARN: dict[str, type] = {kind.__name__: kind for kind in (SklearnSGD, SklearnAdam, SklearnInverseScaling)}  # of the estimators
 _KINDS = _CLASSES | _SKLEARN
@@ -376,7 +423,7 @@ def to_json(value: Any) -> dict[str, Any]:
         if dataclasses.is_dataclass(item):
             item = to_json(item)
         elif isinstance(item, tuple):
-            item = list(item)
+            item = [to_json(part) if dataclasses.is_dataclass(part) else part for part in item]
         out[field.name] = item
     return out
 
@@ -407,7 +454,7 @@ def from_json(data: Mapping[str, Any]) -> Any:
         if isinstance(item, Mapping):
             item = from_json(item)
         elif isinstance(item, list):
-            item = tuple(item)
+            item = tuple(from_json(part) if isinstance(part, Mapping) else part for part in item)
         arguments[key] = item
     try:
         return kind(**arguments)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from manynets import core, rng, spec
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.population import Population, Shape
-from manynets.optim import Update, optimizer_for, step_coefficients
+from manynets.optim import GroupedOptimizer, Update, step_coefficients
 from manynets.optimizers import SklearnAdam, SklearnSGD
 from tests.tolerances import assert_close
 
@@ -179,6 +179,7 @@ def run(
         "flat": flat,
         "statistics": statistics,
         "hyper": np.array([hyper(case.optimizers[i]) for i in places]),
+        "part_ends": np.array([flat.shape[1]]),
         "l1": np.array(case.l1)[places],
         "l2": np.array(case.l2)[places],
         "clip": np.array([math.inf if case.clip[i] is None else case.clip[i] for i in places], dtype=np.float64),
@@ -214,6 +215,7 @@ def run(
             parameters=flat.shape[1],
             statistics_size=statistics.shape[1],
             state=(ctypes.c_void_p * 2)(*[address(one) for one in state]),
+            parts=1,
             optimizer=next(i for i, kind in enumerate(OPTIMIZERS) if isinstance(case.optimizers[0], kind)),
             nesterov=getattr(case.optimizers[0], "nesterov", False),
             lr_in_velocity=isinstance(case.optimizers[0], SklearnSGD),
@@ -309,7 +311,7 @@ def reference(case: Case, *, evaluate: bool = False) -> Result:
             optimizer=case.optimizers[i], l1=case.l1[i], l2=case.l2[i], clip_norm=case.clip[i], label_smoothing=case.smoothing[i]
         )
         grad = torch.zeros_like(leaf)
-        optimizer = optimizer_for([case.optimizers[i]], leaf.detach())
+        optimizer = GroupedOptimizer([recipe], population.shapes, leaf.detach())
         own = {name: torch.zeros_like(grad) for name in optimizer.state_names()}
         update = Update(optimizer, [recipe], leaf.detach(), grad, own, population.weight_count)
         planned = step_coefficients(optimizer.coefficients(data.schedule[:, i : i + 1], case.step), leaf.detach())

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Job", "Pointers", "description", "evaluate", "load", "permutations", "train", "usable_threads"]
 
-VERSION = 2  # as in core.cpp
+VERSION = 3  # as in core.cpp
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -37,6 +37,7 @@ class Job(ctypes.Structure):
         ("activation", _number),
         ("bias", _number),
         ("batch_norm", _number),
+        ("input_scale", _number),
         ("loss", _number),
         ("total", _number),
         ("parameter", _real),
@@ -64,6 +65,8 @@ class Job(ctypes.Structure):
         ("optimizer", _number),
         ("nesterov", _number),
         ("lr_in_velocity", _number),
+        ("parts", _number),
+        ("part_ends", _pointer),
         ("hyper", _pointer),
         ("coefficients", _pointer),
         ("l1", _pointer),

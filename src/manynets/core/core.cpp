@@ -33,7 +33,7 @@ struct Job {
   int64_t layers;            // linear layers L >= 1
   const int64_t* widths;     // (L + 1): D, hidden units, O
   int64_t activation;        // see `Activation`
-  int64_t bias, batch_norm;  // 0 or 1
+  int64_t bias, batch_norm, input_scale;  // 0 or 1
   // the loss
   int64_t loss;        // see `Loss`
   int64_t total;       // sum over outputs instead of mean
@@ -56,7 +56,7 @@ struct Job {
   int64_t step;                         // steps made before in the whole training, for dropout
   const uint8_t* active;                // (K): 0 for networks to be skipped
   // the state
-  void* flat;               // T (K, P): weight matrices (the first transposed), biases, gain and shift of batch norm
+  void* flat;               // T (K, P): weight matrices (the first transposed), biases, gain and shift of batch norm, input scale
   int64_t parameters;       // P
   void* statistics;         // T (K, Q): running mean and variance of batch norm
   int64_t statistics_size;  // Q
@@ -64,8 +64,10 @@ struct Job {
   // the update
   int64_t optimizer;             // see `Optimizer`
   int64_t nesterov, lr_in_velocity;
-  const double* hyper;           // (K, 4): momentum, beta1 or alpha; beta2 or the momentum of RMSprop; eps; weight_decay
-  const double* coefficients;    // (n, 3, K): see `Network::update`
+  int64_t parts;                 // G: runs of parameters with coefficients of their own
+  const int64_t* part_ends;      // (G): where in the P parameters each of them ends
+  const double* hyper;           // (G, K, 4): momentum, beta1 or alpha; beta2 or the momentum of RMSprop; eps; weight_decay
+  const double* coefficients;    // (n, G, 3, K): see `Network::optimize`
   const double *l1, *l2, *clip;  // (K)
   const double* penalty_scale;   // (n, K): factors of l1 and l2 in the gradient, or NULL
   const double* smoothing;       // (K): label smoothing
@@ -635,6 +637,7 @@ class Network {
   Layer<T>* layer;
   int64_t rows_at_most, measures, score_stride, x_stride;
   T *values, *grads, *state[2];                    // (P), followed by zeros up to whole vectors
+  Parameter<T> scale;                              // (D), of the input columns
   T *x, *target, *weight, *share, *losses, *mask;  // (b, D), (b, O), (b), (b), (b, O), (b, widest layer)
   int64_t* codes;                                  // (b)
   uint64_t* words;                                 // for the mask
@@ -705,6 +708,7 @@ class Network {
       layer[l].gain = next(layer[l].out);
       layer[l].shift = next(layer[l].out);
     }
+    if (job.input_scale) scale = next(job.widths[0]);
   }
 
   static void copy(int64_t n, const T* from, T* to) { __builtin_memcpy(to, from, static_cast<size_t>(n) * sizeof(T)); }
@@ -795,6 +799,27 @@ class Network {
         if (!y.single) transpose(y.out, y.in, y.weight.value, y.ahead, padded<T>(y.out));
       }
       if (job.bias) copy(y.out, y.bias.value, y.padded_bias);
+    }
+    if (job.input_scale) scale_inputs(layer[0].single ? layer[0].back : layer[0].ahead, padded<T>(layer[0].out));
+  }
+
+  // Multiply the first matrix W (in, stride), or (in) of a single output, by the learned factors of the columns: (x s) W = x (s W).
+  void scale_inputs(T* w, int64_t stride) {
+    const int64_t n = layer[0].single ? 1 : layer[0].out;
+    for (int64_t j = 0; j < layer[0].in; j++) {
+      for (int64_t i = 0; i < n; i++) w[j * (layer[0].single ? 1 : stride) + i] *= scale.value[j];
+    }
+  }
+
+  // Turn the gradient G by s W into that by W, which is s G, and write that by s: the sum over units of G W.
+  void scale_inputs_back() {
+    const int64_t n = layer[0].out;
+    T *w = layer[0].weight.value, *g = layer[0].weight.grad;
+    for (int64_t j = 0; j < layer[0].in; j++) {
+      T sum = 0;
+      for (int64_t i = 0; i < n; i++) sum += g[j * n + i] * w[j * n + i];
+      for (int64_t i = 0; i < n; i++) g[j * n + i] *= scale.value[j];
+      scale.grad[j] = sum;
     }
   }
 
@@ -956,7 +981,10 @@ class Network {
         product<T>(y.out, y.in, rows, d, 1, y.out_stride, h, y.in_stride, nullptr, y.weight.grad, y.in, true);
       }
       if (job.bias) product<T>(1, y.out, rows, &one, 0, 0, d, y.out_stride, nullptr, y.bias.grad, y.out, true);
-      if (l == 0) break;
+      if (l == 0) {
+        if (job.input_scale) scale_inputs_back();
+        break;
+      }
       Layer<T>& below = layer[l - 1];
       product<T>(rows, y.in, y.out, d, y.out_stride, 1, y.back, y.in_stride, nullptr, below.a, y.in_stride, false);
       T *__restrict out = below.a, *__restrict slope = below.slope;
@@ -1006,18 +1034,20 @@ class Network {
       const double factor = job.clip[k] / (__builtin_sqrt(squares) + CLIP_EPS);
       for (int64_t i = 0; i < n && factor < 1; i++) g[i] *= T(factor);
     }
-    const double* hyper = job.hyper + 4 * k;
-    const T decay = T(hyper[3]);
-    if (hyper[3] != 0 && job.optimizer != ADAMW) {
-      for (int64_t i = 0; i < n; i++) g[i] += decay * w[i];
+    for (int64_t p = 0, start = 0; p < job.parts; start = job.part_ends[p++]) {
+      const double* hyper = job.hyper + 4 * (p * job.networks + k);
+      const double* coefficients = job.coefficients + 3 * (s * job.parts + p) * job.networks + k;
+      const int64_t end = p == job.parts - 1 ? n : job.part_ends[p];
+      optimize(start, end - start, hyper, T(coefficients[0]), coefficients[job.networks], coefficients[2 * job.networks]);
     }
-    const double* coefficients = job.coefficients + 3 * s * job.networks + k;
-    optimize(n, hyper, T(coefficients[0]), coefficients[job.networks], coefficients[2 * job.networks]);
   }
 
-  // rate, root and more: the coefficients of the step. n: parameters, rounded up to whole vectors.
-  void optimize(int64_t n, const double* hyper, T rate, double root, double more) {
-    T *__restrict w = values, *__restrict g = grads, *__restrict u = state[0], *__restrict v = state[1];
+  // Change n parameters, from number `start` on. rate, root and more: the coefficients of the step.
+  void optimize(int64_t start, int64_t n, const double* hyper, T rate, double root, double more) {
+    T *__restrict w = values + start, *__restrict g = grads + start;
+    T *__restrict u = state[0] ? state[0] + start : nullptr, *__restrict v = state[1] ? state[1] + start : nullptr;
+    const T pull = T(hyper[3]);
+    for (int64_t i = 0; hyper[3] != 0 && job.optimizer != ADAMW && i < n; i++) g[i] += pull * w[i];
     const T eps = T(hyper[2]), decay = T(hyper[0]), gain = T(1 - hyper[0]);  // of the first moment, or of RMSprop's squares
     const T decay2 = T(hyper[1]), gain2 = T(1 - hyper[1]);
     switch (job.optimizer) {
@@ -1128,7 +1158,7 @@ extern "C" HIDDEN const Kernels* manynets_kernels_avx512();
 
 namespace {
 
-constexpr int64_t VERSION = 2;
+constexpr int64_t VERSION = 3;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 5e-9;  // rough, to estimate how long a job takes
 constexpr double SECONDS_PER_THREAD = 1e-4;                        // work for which one more thread pays
 constexpr size_t LINE = 64;

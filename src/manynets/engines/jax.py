@@ -74,6 +74,8 @@ class _Network:
             return z + w[f"{name}.bias"] if spec.bias else z
 
         def forward(w: Mapping[str, Any], x: Any) -> Any:
+            if spec.input_scale:
+                x = x * w["input_scale.weight"]
             for name in names:
                 x = f(linear(w, name, x))
             return linear(w, "output", x)
@@ -126,7 +128,7 @@ def train(
 ) -> EngineOutcome:
     """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays, with JAX."""
     jax = _jax()
-    refuse("jax", spec, recipe)
+    refuse("jax", spec, recipe, input_scale=True)
     loss = loss_for(task, recipe)
     with settings(recipe):
         network = _Network(jax, spec, recipe, loss, data, initial)

@@ -95,7 +95,9 @@ class Watcher(Protocol):
         """The history got an entry after `step` steps; `alive`: training goes on."""
 
 
-def refuse(engine: str, spec: MLP, recipe: Recipe, *, batch_norm: bool = False, dropout: bool = False) -> None:
+def refuse(
+    engine: str, spec: MLP, recipe: Recipe, *, batch_norm: bool = False, dropout: bool = False, input_scale: bool = False
+) -> None:
     """Raise OptionError for what an engine does not do; the flags say what it does."""
     for name, value, default in (("precision", recipe.precision, "full"), ("gradient", recipe.gradient, "auto")):
         if value != default:
@@ -107,6 +109,8 @@ def refuse(engine: str, spec: MLP, recipe: Recipe, *, batch_norm: bool = False, 
         raise OptionError(f"batch_norm is True, but engine={engine!r} has none; use engine='torch' or 'numpy'")
     if (spec.input_dropout or any(spec.dropouts)) and not dropout:
         raise OptionError(f"dropout is above 0, but engine={engine!r} has none; use engine='torch' or 'numpy'")
+    if spec.input_scale and not input_scale:
+        raise OptionError(f"input_scale is True, but engine={engine!r} has none; use engine='torch', 'numpy' or 'jax'")
 
 
 class _Patience:

@@ -102,6 +102,14 @@ def _linear(w: Parameters, name: str, h: Floats) -> Floats:
     return z + w[f"{name}.bias"] if f"{name}.bias" in w else z
 
 
+def _scaled(spec: MLP, w: Parameters) -> Parameters:
+    """Return the parameters with the factors s of the input columns in the first weights: (x * s) W^T = x (W * s)^T."""
+    if not spec.input_scale:
+        return w
+    first = "hidden0.weight" if spec.hidden else "output.weight"
+    return {**w, first: w[first] * w["input_scale.weight"]}
+
+
 def forward(
     spec: MLP, w: Parameters, x: Floats, masks: Sequence[Floats | None], running: dict[str, Floats], weight: Floats
 ) -> tuple[Floats, list[Layer], Floats]:
@@ -110,6 +118,7 @@ def forward(
     weight (n,): how much each row counts in batch norm's mean and variance.
     """
     f, _ = ACTIVATIONS[spec.activation]
+    w = _scaled(spec, w)
     h = x if masks[0] is None else x * masks[0]
     layers = []
     for i in range(len(spec.hidden)):
@@ -149,13 +158,17 @@ def backward(spec: MLP, w: Parameters, layers: Sequence[Layer], h: Floats, d: Fl
             d = d * w[f"norm{i}.weight"] * layer.inverse  # dloss/dz
         above = f"hidden{i}"
         g[f"{above}.weight"], g[f"{above}.bias"] = d.T @ layer.h, d.sum(axis=0)
+    if spec.input_scale:  # of the gradient G by W * s:  dW = G * s,  ds = sum over units of G * W
+        first = f"{above}.weight"
+        g["input_scale.weight"] = (g[first] * w[first]).sum(axis=0)
+        g[first] = g[first] * w["input_scale.weight"]
     return {name: g[name] for name in w}  # without the biases of a network that has none
 
 
 def predict(spec: MLP, w: Parameters, x: Floats, running: Parameters) -> Floats:
     """Return scores (n, O) in prediction mode: no dropout, batch norm by its running statistics."""
     f, _ = ACTIVATIONS[spec.activation]
-    h = x
+    w, h = _scaled(spec, w), x
     for i in range(len(spec.hidden)):
         h = _linear(w, f"hidden{i}", h)
         if spec.batch_norm:
@@ -237,7 +250,7 @@ def train(
     watcher: Watcher | None = None,
 ) -> EngineOutcome:
     """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays; no torch is needed."""
-    refuse("numpy", spec, recipe, batch_norm=True, dropout=True)
+    refuse("numpy", spec, recipe, batch_norm=True, dropout=True, input_scale=True)
     loss = loss_for(task, recipe)
     network = _Network(spec, recipe, loss, data, initial)
     info = {"engine": "numpy", "versions": {"numpy": np.__version__}}

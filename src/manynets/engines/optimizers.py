@@ -6,6 +6,7 @@ Numbers that change with the step t (from 1) are computed ahead, in double preci
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -136,7 +137,7 @@ class Numbers:
 
 
 def _is_matrix(name: str) -> bool:
-    return name.endswith(".weight") and not name.startswith("norm")
+    return name.endswith(".weight") and not name.startswith(("norm", "input_scale"))
 
 
 def penalty(recipe: Recipe, w: Parameters, xp: Any) -> Any:
@@ -158,5 +159,12 @@ def update(
         norm = xp.sqrt(sum(xp.sum(xp.square(one)) for one in g.values()))
         g = {name: one * xp.minimum(1.0, recipe.clip_norm / (norm + 1e-6)) for name, one in g.items()}
     rule = _RULES[type(recipe.optimizer)]
-    moved = {name: rule(recipe.optimizer, w[name], g[name], state[name], c, xp) for name in w}
+    moved = {}
+    for name in w:
+        lr, decay = recipe.factors(name)
+        own = dataclasses.replace(recipe.optimizer, weight_decay=recipe.optimizer.weight_decay * decay)
+        numbers = {of: value * lr if of in ("lr", "rate", "ahead") else value for of, value in c.items()}
+        if "shrink" in c:
+            numbers["shrink"] = 1 - (1 - c["shrink"]) * lr * decay
+        moved[name] = rule(own, w[name], g[name], state[name], numbers, xp)
     return {name: new for name, (new, _) in moved.items()}, {name: kept for name, (_, kept) in moved.items()}

@@ -91,4 +91,6 @@ def initial_parameters(spec: MLP, in_features: int, out_features: int, *, seed: 
         if spec.batch_norm and name != "output":
             out[f"norm{layer}.weight"] = np.ones(d_out)
             out[f"norm{layer}.bias"] = np.zeros(d_out)
+    if spec.input_scale:
+        out["input_scale.weight"] = np.ones(in_features)
     return out

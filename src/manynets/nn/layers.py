@@ -27,6 +27,8 @@ def training_outputs(
     h: the batch (b, D). masks: what the input of a layer (0: the columns) is multiplied by, (b, units). weight: of the rows (b, 1),
     None if all count alike. statistics: running mean and variance of batch norm, which are moved; None: nothing is moved.
     """
+    if shape.input_scale:
+        h = h * parameters["input_scale.weight"]
     for i, (name, _, _) in enumerate(shape.layers):
         if i in masks:
             h = h * masks[i]

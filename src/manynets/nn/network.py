@@ -7,14 +7,29 @@ from collections.abc import Mapping
 
 import torch
 from numpy.typing import ArrayLike
-from torch import nn
+from torch import Tensor, nn
 
 from manynets.errors import OptionError
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.initial import initial_parameters, layer_sizes
 from manynets.spec import MLP
 
-__all__ = ["build", "network"]
+__all__ = ["InputScale", "build", "network"]
+
+
+class InputScale(nn.Module):
+    """Multiply each input column by a learned factor: weight (D,). See `MLP.input_scale`."""
+
+    def __init__(self, in_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(in_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x (N, D) times the factors."""
+        return x * self.weight
+
+    def extra_repr(self) -> str:
+        return f"in_features={len(self.weight)}"
 
 
 def network(spec: MLP, *, in_features: int, out_features: int, seed: int = 0) -> nn.Sequential:
@@ -42,6 +57,8 @@ def network(spec: MLP, *, in_features: int, out_features: int, seed: int = 0) ->
 def build(spec: MLP, in_features: int, out_features: int, parameters: Mapping[str, ArrayLike]) -> nn.Sequential:
     """Return the module of `network` with these parameters (and, with batch norm, running statistics), by name."""
     parts: OrderedDict[str, nn.Module] = OrderedDict()
+    if spec.input_scale:
+        parts["input_scale"] = InputScale(in_features)
     if spec.input_dropout:
         parts["input_dropout"] = nn.Dropout(spec.input_dropout)
     for i, (name, d_in, d_out) in enumerate(layer_sizes(spec, in_features, out_features)):

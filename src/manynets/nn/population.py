@@ -47,11 +47,12 @@ class Shape:
     activation: Activation
     batch_norm: bool
     bias: bool
+    input_scale: bool = False
 
     @classmethod
     def of(cls, spec: MLP, in_features: int, out_features: int) -> Shape:
         """Return the shape of a specification for data of this width."""
-        return cls(in_features, out_features, spec.hidden, spec.activation, spec.batch_norm, spec.bias)
+        return cls(in_features, out_features, spec.hidden, spec.activation, spec.batch_norm, spec.bias, spec.input_scale)
 
     @functools.cached_property
     def layers(self) -> list[tuple[str, int, int]]:
@@ -67,6 +68,8 @@ class Shape:
         if self.batch_norm:
             for i, units in enumerate(self.hidden):
                 out |= {f"norm{i}.weight": (units,), f"norm{i}.bias": (units,)}
+        if self.input_scale:
+            out["input_scale.weight"] = (self.in_features,)
         return out
 
     def buffers(self) -> dict[str, tuple[int, ...]]:
@@ -129,6 +132,11 @@ class Population:
         return self.flat.shape[0]
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each parameter of a network, in the order of the flat tensor."""
+        return self.shape.parameters()
+
+    @property
     def weight_count(self) -> int:
         """How many of the P parameters are weight matrices; they are flat[:, :weight_count]."""
         return self.shape.multiplications
@@ -145,8 +153,10 @@ class Population:
     def _stages(self) -> list[tuple[Tensor, Tensor | None]]:
         """Transposed weights and biases of each layer, as `scores` multiplies them: without the model axis for K = 1."""
         out: list[tuple[Tensor, Tensor | None]] = []
-        for name, _, _ in self.shape.layers:
+        for i, (name, _, _) in enumerate(self.shape.layers):
             weight, bias = self.parameters[f"{name}.weight"].mT, self.parameters.get(f"{name}.bias")
+            if i == 0 and self.shape.input_scale:
+                weight = weight * self.parameters["input_scale.weight"].unsqueeze(-1)
             if self.size == 1:
                 out.append((weight[0], None if bias is None else bias[0]))
             else:

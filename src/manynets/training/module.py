@@ -25,6 +25,7 @@ class ModulePopulation:
             raise DataError(f"{type(module).__name__} has no parameter that requires a gradient; there is nothing to train")
         order = sorted(named, key=lambda name: named[name].ndim < 2)
         self.names = order
+        self.shapes = {name: tuple(named[name].shape) for name in order}
         self.flat = torch.cat([named[name].detach().reshape(-1) for name in order]).unsqueeze(0)
         self.grad = torch.zeros_like(self.flat)
         self.weight_count = sum(named[name].numel() for name in order if named[name].ndim >= 2)

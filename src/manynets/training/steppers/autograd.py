@@ -19,7 +19,7 @@ from torch import Tensor
 from manynets.nn.dropout import Masks
 from manynets.nn.layers import normalisers, training_outputs
 from manynets.nn.population import Population
-from manynets.optim import Coefficient, Update, optimizer_for, step_coefficients
+from manynets.optim import Coefficient, GroupedOptimizer, Update, step_coefficients
 from manynets.spec import MLP
 from manynets.training.module import ModulePopulation
 from manynets.training.settings import private_generators, seeded_states
@@ -87,10 +87,9 @@ class _Network:
         flat = population.flat[k : k + 1]
         self.grad = population.grad if isinstance(population, ModulePopulation) else torch.zeros_like(flat)
         state = {name: tensor[k : k + 1] for name, tensor in owner.state.items()}
-        optimizer = optimizer_for([recipe.optimizer], flat)
-        self.update = Update(
-            optimizer, [recipe], flat, self.grad, {n: state[n] for n in optimizer.state_names()}, population.weight_count
-        )
+        optimizer = GroupedOptimizer([recipe], population.shapes, flat)
+        state = {name: state[name] for name in optimizer.state_names()}
+        self.update = Update(optimizer, [recipe], flat, self.grad, state, population.weight_count)
         self.own_weight = None if self.member.weight is None else torch.from_numpy(self.member.weight).to(flat)
         device = owner.device.type
         self.autocast = torch.autocast(device, torch.bfloat16) if recipe.precision == "bf16" else nullcontext()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from manynets.data.batches import Batches
 from manynets.errors import OptionError
 from manynets.nn.population import Population, Shape
-from manynets.optim import optimizer_for
+from manynets.optim import GroupedOptimizer
 from manynets.spec import MLP
 from manynets.tasks.losses import Loss, loss_for
 from manynets.tasks.objectives import Objective, objective_for
@@ -90,7 +90,7 @@ class Stepper(abc.ABC):
             batch_size=self.batch_size,
             merge_single=self.merges,
         )
-        self.optimizer = optimizer_for([recipe.optimizer for recipe in recipes], flat)
+        self.optimizer = GroupedOptimizer(recipes, self.population.shapes, flat)
         self.state = {name: before[name] if name in before else torch.zeros_like(flat) for name in self.optimizer.state_names()}
         self.validation: Validation | None = None
         apart = self.problem.validation

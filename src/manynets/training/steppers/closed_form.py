@@ -102,6 +102,28 @@ class Norm:
         d.sub_(self.product).mul_(torch.mul(self.gain, self.inverse, out=self.part))
 
 
+class InputScale:
+    """The learned factors s (K, 1, D) of the input columns: z = (x * s) W^T = x (W * s)^T, so that x itself is never scaled.
+
+    With G = d^T x, the gradient by W * s:  dW = G * s,  ds = sum_units G * W.
+    """
+
+    def __init__(self, parameters: Population, grads: Population) -> None:
+        name = f"{parameters.shape.layers[0][0]}.weight"
+        self.weight, self.d_weight = parameters.parameters[name], grads.parameters[name]
+        self.scale, self.d_scale = (side.parameters["input_scale.weight"].unsqueeze(1) for side in (parameters, grads))
+        self.scaled = torch.empty_like(self.weight)
+
+    def forward(self) -> Tensor:
+        """Return W * s."""
+        return torch.mul(self.weight, self.scale, out=self.scaled)
+
+    def backward(self) -> None:
+        """Turn G, in the place of dW, into dW, and write ds."""
+        torch.sum(torch.mul(self.d_weight, self.weight, out=self.scaled), 1, keepdim=True, out=self.d_scale)
+        self.d_weight.mul_(self.scale)
+
+
 class ClosedForm(Stepper):
     """K networks of one shape together: their products are batched."""
 
@@ -117,12 +139,13 @@ class ClosedForm(Stepper):
         self.parameters, self.grads = population, Population(shape, self.grad, population.statistics)
         names = [name for name, _, _ in shape.layers]
         self.weights, self.d_weights = ([side.parameters[f"{n}.weight"] for n in names] for side in (population, self.grads))
+        self.input_scale = InputScale(population, self.grads) if shape.input_scale else None
         self.biases, self.d_biases = (
             [side.parameters[f"{n}.bias"].unsqueeze(1) for n in names] if shape.bias else [] for side in (population, self.grads)
         )
         recipes = [member.recipe for member in members]
         self.update = Update(self.optimizer, recipes, population.flat, self.grad, self.state, population.weight_count)
-        self.plain_sgd = self.update.is_plain_sgd and not shape.batch_norm
+        self.plain_sgd = self.update.is_plain_sgd and not shape.batch_norm and not shape.input_scale
         self._write_gradient(to_weights=self.plain_sgd)
         self.smoothing = coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3)
         specs = [member.spec for member in members if isinstance(member.spec, MLP)]
@@ -233,6 +256,8 @@ class ClosedForm(Stepper):
         """Write the scores, and what the way back needs."""
         torch.index_select(self.problem.rows.x, 0, now.index.reshape(-1), out=b.x.view(-1, b.x.shape[2]))
         for i, weight in enumerate(self.weights):
+            if i == 0 and self.input_scale is not None:
+                weight = self.input_scale.forward()
             if i in b.masks:
                 mask = torch.mul(now.kept[i], self.masks.scales[i], out=b.masks[i])
                 torch.mul(b.x if i == 0 else b.a[i - 1], mask, out=b.h[i])
@@ -271,6 +296,8 @@ class ClosedForm(Stepper):
             if self.biases:
                 torch.baddbmm(self.out_biases[i], b.ones, d, beta=self.beta, out=self.out_biases[i])
             if below is None:
+                if self.input_scale is not None:
+                    self.input_scale.backward()
                 return
             if i in b.masks:
                 below.mul_(b.masks[i])

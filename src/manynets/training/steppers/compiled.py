@@ -91,7 +91,8 @@ class Compiled(Stepper):
         """Return a job for the networks at hand and the rows of these batches, without order and steps."""
         population, shape = self.population, self.population.shape  # type: ignore[union-attr]
         assert isinstance(population, Population)
-        recipes, optimizer = [member.recipe for member in self.members], self.optimizer
+        recipes, optimizer = [member.recipe for member in self.members], self.optimizer.first
+        parts = [part for part, _, _ in self.optimizer.parts]
         specs = [member.spec for member in self.members if isinstance(member.spec, MLP)]
         rates = np.array([(one.input_dropout, *one.dropouts) for one in specs], dtype=np.float64)
         widths = np.array([shape.in_features, *shape.hidden, shape.out_features])
@@ -99,7 +100,10 @@ class Compiled(Stepper):
             "widths": widths,
             "unit": np.asarray(self.loss.unit, dtype=np.float64),
             "active": np.ones(len(specs), dtype=np.uint8),
-            "hyper": np.stack([optimizer.values(name) for name in optimizer.hyperparameters()], axis=1),
+            "hyper": np.stack(
+                [[one.values(name) for name in one.hyperparameters()] for _, _, one in self.optimizer.parts]
+            ).transpose(0, 2, 1),
+            "part_ends": np.array([part.stop for part in parts], dtype=np.int64),
             "l1": np.array([recipe.l1 for recipe in recipes], dtype=np.float64),
             "l2": np.array([recipe.l2 for recipe in recipes], dtype=np.float64),
             "clip": np.array([math.inf if r.clip_norm is None else r.clip_norm for r in recipes], dtype=np.float64),
@@ -117,6 +121,7 @@ class Compiled(Stepper):
             activation=get_args(spec.Activation).index(shape.activation),
             bias=shape.bias,
             batch_norm=shape.batch_norm,
+            input_scale=shape.input_scale,
             loss=_loss_number(self.loss, self.recipe),
             total=self.loss.total,
             parameter=self.recipe.quantile if self.recipe.loss == "quantile" else self.recipe.delta,
@@ -135,9 +140,10 @@ class Compiled(Stepper):
             statistics_size=population.statistics.shape[1],
             state=core.Pointers(*state, *[None] * (2 - len(state))),
             optimizer=optimizer.number,
+            parts=len(parts),
             nesterov=isinstance(optimizer, SGD) and optimizer.nesterov,
             lr_in_velocity=isinstance(optimizer, SGD) and optimizer.lr_inside,
-            **{name: self._address(array) for name, array in columns.items()},
+            **{name: self._address(np.ascontiguousarray(array)) for name, array in columns.items()},
         )
 
 
