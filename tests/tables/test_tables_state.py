@@ -32,20 +32,23 @@ def state() -> dict[str, Any]:
 
 def test_the_state_survives_json_bit_by_bit() -> None:
     rng = np.random.default_rng(1)
-    for scaling in ("standard", "robust", "quantile"):
+    for scaling in ("standard", "robust", "quantile", "smooth"):
         frame = polars.DataFrame({"a": rng.normal(size=300), "b": rng.exponential(size=300), "c": rng.choice(["u", "v"], size=300)})
-        encoder = fit_encoder(frame, scaling=scaling)
+        encoder = fit_encoder(frame, scaling=scaling, ranges=5 if scaling == "smooth" else 0)
         again = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json(), allow_nan=False)))
         assert again == encoder
         assert again.transform(frame).tobytes() == encoder.transform(frame).tobytes()
     assert TableEncoder.from_json(state()).to_json() == state()
 
 
-def test_a_state_of_version_1_has_no_limits_and_one_of_2_no_reading() -> None:
+def test_states_of_earlier_versions_lack_limits_a_reading_and_pieces() -> None:
     frame = polars.DataFrame({"a": [0.0, 1.0, 2.0]})
     state = fit_encoder(frame).to_json()
-    assert state["columns"][0].pop("reading") is None
     far = polars.DataFrame({"a": [1001.0]})
+    assert state["columns"][0].pop("pieces") is None
+    assert state["columns"][0]["spread"].pop("smooth") is False
+    assert TableEncoder.from_json({**state, "version": 3}).transform(far).tolist() == fit_encoder(frame).transform(far).tolist()
+    assert state["columns"][0].pop("reading") is None
     assert TableEncoder.from_json({**state, "version": 2}).transform(far).tolist() == fit_encoder(frame).transform(far).tolist()
     assert state["columns"][0].pop("limits") == [-0.2, 2.2]
     assert TableEncoder.from_json({**state, "version": 1}).transform(far)[0, 0] == pytest.approx(1000 / math.sqrt(2 / 3))
@@ -64,9 +67,9 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_set("version", 4), "has the version 4, but this manynets reads the versions 1 to 3"),
+        (_set("version", 5), "has the version 5, but this manynets reads the versions 1 to 4"),
         (_set("version", 0), "has the version 0"),
-        (_set("version", 1), "missing or unknown: limits, reading"),
+        (_set("version", 1), "missing or unknown: limits, pieces, reading"),
         (_set("version", True), "has the version True"),
         (_set("more", 1), "missing or unknown: more"),
         (_set("columns", {}), "columns must be a list"),
@@ -100,6 +103,12 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("columns.0.reading.unit", "k" * 10**6), "must be a unit such as kg"),
         (_set("columns.0.reading.duration", 1), "duration must be true or false"),
         (_set("columns.0.reading.code", 1), "unknown: code"),
+        (_set("columns.0.pieces", {"edges": [0.0, 1.0], "centers": [0.5]}), "must be 3 to 256 increasing edges"),
+        (_set("columns.0.pieces", {"edges": [0.0, 1.0, 1.0], "centers": [0.5, 0.5]}), "must be 3 to 256 increasing edges"),
+        (_set("columns.0.pieces", {"edges": [0.0, 1.0, 2.0], "centers": [0.5]}), "must be 3 to 256 increasing edges"),
+        (_set("columns.0.pieces", {"edges": [0.0, 1.0, math.inf], "centers": [0.5, 0.5]}), "pieces must be a finite number"),
+        (_set("columns.0.pieces", [1.0]), r"columns\[0\].pieces must be an object"),
+        (_set("columns.0.spread.smooth", 1), "must be true or false"),
         (_set("columns.3.zone", "../etc/passwd"), r"zone is '\.\./etc/passwd', but must be UTC"),
         (_set("columns.3.zone", None), "zone must be text"),
         (_set("columns.1.levels", "ab"), "levels must be a list"),

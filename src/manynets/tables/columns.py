@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from manynets.errors import DataError
 from manynets.tables.cells import NUMBER, Table, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
+from manynets.tables.piecewise import Pieces, fit_pieces
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
 from manynets.tables.written import PLAIN, Reading
 
@@ -38,6 +40,7 @@ class NumericColumn:
         gaps: whether values were missing at fit.
         limits: the least and the largest value, in the column's own units; None for no limits.
         reading: how text is read as numbers.
+        pieces: the ranges of its piecewise-linear columns, which follow the others; None for none.
     """
 
     name: str
@@ -46,12 +49,15 @@ class NumericColumn:
     gaps: bool
     limits: tuple[float, float] | None = None
     reading: Reading = PLAIN
+    pieces: Pieces | None = None
     kind: Literal["numeric"] = field(default="numeric", init=False)
 
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the output columns."""
-        return (self.name, f"{self.name}=missing") if self.gaps else (self.name,)
+        plain = (self.name, f"{self.name}=missing") if self.gaps else (self.name,)
+        edges = () if self.pieces is None else self.pieces.edges
+        return (*plain, *(f"{self.name} {low:g}..{high:g}" for low, high in itertools.pairwise(edges)))
 
     @property
     def as_written(self) -> bool:
@@ -72,6 +78,8 @@ class NumericColumn:
         if self.limits is not None:
             values = np.clip(values, *self.limits)
         out[:, 0] = _within_float32(table, self.name, values, self.spread)
+        if self.pieces is not None:
+            out[:, 1 + self.gaps :] = self.pieces.columns(values)
 
     def beyond(self, table: Table) -> int:
         """Return how many rows hold a value beyond the limits."""
@@ -94,8 +102,8 @@ def _within_float32(table: Table, name: str, values: NDArray[np.float64], spread
     return scaled
 
 
-def fit_numeric(table: Table, name: str, scaling: Scaling, reading: Reading = PLAIN) -> NumericColumn:
-    """Fit a numeric column; see NumericColumn and fit_spread."""
+def fit_numeric(table: Table, name: str, scaling: Scaling, reading: Reading = PLAIN, ranges: int = 0) -> NumericColumn:
+    """Fit a numeric column; see NumericColumn and fit_spread. ranges: of its piecewise-linear columns, at most; 0 for none."""
     values = number_cells(table, name, reading)
     present = values[~np.isnan(values)]
     gaps = 0 < present.size < values.size
@@ -107,7 +115,8 @@ def fit_numeric(table: Table, name: str, scaling: Scaling, reading: Reading = PL
     low, high = (float(value) for value in np.partition(present, middle)[middle])
     fill = low / 2 + high / 2 if low < high else low
     limits = None if spread.knots else _limits(present)
-    return NumericColumn(name=name, spread=spread, fill=fill, gaps=gaps, limits=limits, reading=reading)
+    pieces = fit_pieces(np.where(np.isnan(values), fill, values) if gaps else values, ranges) if ranges else None
+    return NumericColumn(name=name, spread=spread, fill=fill, gaps=gaps, limits=limits, reading=reading, pieces=pieces)
 
 
 def _limits(values: NDArray[np.float64]) -> tuple[float, float]:

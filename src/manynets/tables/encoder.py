@@ -204,6 +204,7 @@ def fit_encoder(
     scaling: Scaling = "standard",
     max_levels: int = 64,
     min_count: int | None = None,
+    ranges: int = 0,
     rows: NDArray[np.int64] | None = None,
 ) -> TableEncoder:
     """Learn from a frame, or an array (N, D) of numbers, how its columns become a matrix.
@@ -216,6 +217,7 @@ def fit_encoder(
         max_levels: a categorical column keeps so many levels, the most frequent ones; the rest share one.
         min_count: levels that occur less often share it too. None: 1 below 200 rows, then 2, and a ten-thousandth of the rows
             from 20,000 on.
+        ranges: each numeric column also gets piecewise-linear columns, for at most so many ranges (`manynets.tables.piecewise`).
         rows: numbers of the rows to learn from; None: all. What each column is, and how it is written, is found on all rows; its
             levels, centre and scale on these only.
 
@@ -239,7 +241,7 @@ def fit_encoder(
         raise OptionError("categorical, numeric and drop are read when the schema is found; with schema give them to understand()")
     if table.array is not None and schema is None and not (categorical or numeric or drop):
         table = table if rows is None else table.take(rows)
-        columns: tuple[ColumnEncoder, ...] = tuple(fit_numeric(table, name, scaling) for name in table.names)
+        columns: tuple[ColumnEncoder, ...] = tuple(fit_numeric(table, name, scaling, ranges=ranges) for name in table.names)
         _warn(list(table.names), columns, ())
         return TableEncoder(columns=columns, positional=True)
     found = understand(table, categorical=categorical, numeric=numeric, drop=drop) if schema is None else tuple(schema)
@@ -252,7 +254,7 @@ def fit_encoder(
         raise DataError(f"no column is left to learn from; left out: {'; '.join(f'{name} ({why})' for name, why in dropped)}")
     table = table if rows is None else table.take(rows)
     least = min_count or (1 if table.rows < 200 else max(2, table.rows // 10_000))
-    fitted = [_fitted(table, column, scaling, max_levels, least) for column in used]
+    fitted = [_fitted(table, column, scaling, max_levels, least, ranges) for column in used]
     if schema is None:
         _warn([column.name for column in used], tuple(fitted), tuple(item for item in dropped if item[0] not in drop))
     encoder = TableEncoder(columns=tuple(fitted), dropped=dropped, positional=table.array is not None)
@@ -261,11 +263,11 @@ def fit_encoder(
     return encoder
 
 
-def _fitted(table: Table, column: Column, scaling: Scaling, max_levels: int, min_count: int) -> ColumnEncoder:
+def _fitted(table: Table, column: Column, scaling: Scaling, max_levels: int, min_count: int, ranges: int) -> ColumnEncoder:
     """Return the encoder of a column that is used."""
     form = column.form
     if column.kind == "numeric":
-        return fit_numeric(table, column.name, scaling, form if isinstance(form, Reading) else PLAIN)
+        return fit_numeric(table, column.name, scaling, form if isinstance(form, Reading) else PLAIN, ranges)
     if column.kind == "date":
         if form is None:  # a schema written by hand
             form = understand(table.select([column.name]))[0].form

@@ -10,20 +10,25 @@ from numpy.typing import NDArray
 
 __all__ = ["MOST_KNOTS", "SCALINGS", "Scaling", "Spread", "apply_spread", "fit_spread"]
 
-Scaling = Literal["standard", "robust", "quantile"]
-SCALINGS: tuple[Scaling, ...] = ("standard", "robust", "quantile")
+Scaling = Literal["standard", "robust", "quantile", "smooth"]
+SCALINGS: tuple[Scaling, ...] = ("standard", "robust", "quantile", "smooth")
 
 Values = NDArray[np.float64]
 MOST_KNOTS = 256
+CLIP = 3.0  # of the scaling "smooth": no value is farther than this from 0
 
 
 class Spread(NamedTuple):
-    """How a column is brought to a common size: (x - center) / scale, or with `knots` the line through (knots, normal)."""
+    """How a column is brought to a common size: z = (x - center) / scale, or with `knots` the line through (knots, normal).
+
+    smooth: z is then drawn in to (-3, 3), by z / sqrt(1 + (z / 3)^2).
+    """
 
     center: float = 0.0
     scale: float = 1.0
     knots: tuple[float, ...] = ()
     normal: tuple[float, ...] = ()
+    smooth: bool = False
 
 
 def fit_spread(values: Values, scaling: Scaling) -> Spread:
@@ -35,10 +40,13 @@ def fit_spread(values: Values, scaling: Scaling) -> Spread:
     - quantile: a monotone line from quantiles to those of the standard normal, up to 256 knots; values outside of what was seen
       get the outermost. Values that occur often keep one place: the mean rank of theirs.
 
+    - smooth: median and interquartile range, where that is 0 half the whole range, then a smooth clip to (-3, 3), so that a value far
+      away has little weight. Source: Holzmueller et al. 2024, RealMLP.
+
     A constant column has scale 1 and becomes 0.
 
     >>> fit_spread(np.array([1.0, 3.0]), "standard")
-    Spread(center=2.0, scale=1.0, knots=(), normal=())
+    Spread(center=2.0, scale=1.0, knots=(), normal=(), smooth=False)
     """
     low, high = float(values.min()), float(values.max())
     if low == high:
@@ -49,14 +57,14 @@ def fit_spread(values: Values, scaling: Scaling) -> Spread:
         return Spread(center=low / 2.0 + high / 2.0)
     if scaling == "quantile":
         return _quantiles(values)
-    if scaling == "robust":
+    if scaling in ("robust", "smooth"):
         quarter, middle, three = (float(q) for q in np.quantile(unit, [0.25, 0.5, 0.75]))
         center, scale = middle, three - quarter
         if scale == 0.0:
-            scale = _deviation(unit)
+            scale = _deviation(unit) if scaling == "robust" else float(unit.max() - unit.min()) / 2.0
     else:
         center, scale = float(unit.mean()), _deviation(unit)
-    return Spread(center=center * size, scale=scale * size)
+    return Spread(center=center * size, scale=scale * size, smooth=scaling == "smooth")
 
 
 def _deviation(unit: Values) -> float:
@@ -80,4 +88,5 @@ def apply_spread(values: Values, spread: Spread) -> Values:
     if spread.knots:
         return np.asarray(np.interp(values, spread.knots, spread.normal))
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray((values - spread.center) / spread.scale)
+        scaled = np.asarray((values - spread.center) / spread.scale)
+        return scaled / np.hypot(1.0, scaled / CLIP) if spread.smooth else scaled

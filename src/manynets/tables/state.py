@@ -11,13 +11,15 @@ from typing import Any, TypeVar
 from manynets.errors import DataError
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
 from manynets.tables.dates import DATE_ORDERS, PARTS, DateForm, is_zone
+from manynets.tables.piecewise import Pieces
 from manynets.tables.scaling import MOST_KNOTS, Spread
 from manynets.tables.written import DECIMALS, PLAIN, THOUSANDS, Reading, is_unit
 
 __all__ = ["state_from_json", "state_to_json"]
 
-VERSION = 3
-"""2: numeric columns have limits. 3: numeric columns have a reading, dates a zone. Versions 1 and 2 are read too, without."""
+VERSION = 4
+"""2: numeric columns have limits. 3: numeric columns have a reading, dates a zone. 4: numeric columns have pieces, spreads `smooth`.
+Earlier versions are read too, without."""
 T = TypeVar("T")
 Dropped = tuple[tuple[str, str], ...]
 
@@ -37,7 +39,9 @@ def _column_to_json(column: ColumnEncoder) -> dict[str, Any]:
     if column.kind == "numeric":
         limits = None if column.limits is None else list(column.limits)
         reading = None if column.reading == PLAIN else asdict(column.reading)
-        return state | {"fill": column.fill, "spread": _spread_to_json(column.spread), "limits": limits, "reading": reading}
+        pieces = None if column.pieces is None else {name: list(values) for name, values in column.pieces._asdict().items()}
+        state |= {"fill": column.fill, "spread": _spread_to_json(column.spread), "limits": limits}
+        return state | {"reading": reading, "pieces": pieces}
     if column.kind == "categorical":
         return state | {"levels": list(column.levels), "rare": list(column.rare)}
     parts = [{"part": part, "fill": fill, "spread": _spread_to_json(spread)} for part, spread, fill in column.parts]
@@ -45,7 +49,7 @@ def _column_to_json(column: ColumnEncoder) -> dict[str, Any]:
 
 
 def _spread_to_json(spread: Spread) -> dict[str, Any]:
-    return {"center": spread.center, "scale": spread.scale, "knots": list(spread.knots), "normal": list(spread.normal)}
+    return spread._asdict() | {"knots": list(spread.knots), "normal": list(spread.normal)}
 
 
 def state_from_json(state: Any) -> tuple[tuple[ColumnEncoder, ...], Dropped, bool]:
@@ -79,6 +83,7 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
     common = {"kind", "name", "gaps"}
     if kind == "numeric":
         later = ({"limits"} if version > 1 else set()) | ({"reading"} if version > 2 else set())
+        later |= {"pieces"} if version > 3 else set()
         _keys(state, common | {"fill", "spread"} | later, where)
         fill = None if state["fill"] is None else _number(state["fill"], f"{where}.fill")
         gaps = _bool(state["gaps"], f"{where}.gaps")
@@ -88,9 +93,10 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
             name=_text(state["name"], f"{where}.name"),
             gaps=gaps,
             fill=fill,
-            spread=_spread(state["spread"], f"{where}.spread"),
+            spread=_spread(state["spread"], f"{where}.spread", version),
             limits=_limits(state.get("limits"), f"{where}.limits"),
             reading=_reading(state.get("reading"), f"{where}.reading"),
+            pieces=_pieces(state.get("pieces"), f"{where}.pieces"),
         )
     if kind == "categorical":
         _keys(state, common | {"levels", "rare"}, where)
@@ -102,7 +108,7 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
         )
     if kind == "date":
         _keys(state, common | {"order", "parts"} | ({"zone"} if version > 2 else set()), where)
-        parts = tuple(_part(item, f"{where}.parts[{i}]") for i, item in enumerate(_list(state["parts"], f"{where}.parts")))
+        parts = tuple(_part(item, f"{where}.parts[{i}]", version) for i, item in enumerate(_list(state["parts"], f"{where}.parts")))
         _unique([part for part, _, _ in parts], f"{where}: parts")
         return DateColumn(
             name=_text(state["name"], f"{where}.name"),
@@ -149,14 +155,24 @@ def _limits(state: Any, where: str) -> tuple[float, float] | None:
     return numbers[0], numbers[1]
 
 
-def _part(state: Any, where: str) -> tuple[str, Spread, float]:
+def _part(state: Any, where: str, version: int) -> tuple[str, Spread, float]:
     _keys(state, {"part", "fill", "spread"}, where)
     part = _among(state["part"], PARTS, f"{where}.part")
-    return part, _spread(state["spread"], f"{where}.spread"), _number(state["fill"], f"{where}.fill")
+    return part, _spread(state["spread"], f"{where}.spread", version), _number(state["fill"], f"{where}.fill")
 
 
-def _spread(state: Any, where: str) -> Spread:
-    _keys(state, {"center", "scale", "knots", "normal"}, where)
+def _pieces(state: Any, where: str) -> Pieces | None:
+    if state is None:
+        return None
+    _keys(state, {"edges", "centers"}, where)
+    edges, centers = (tuple(_number(item, where) for item in _list(state[name], where)) for name in ("edges", "centers"))
+    if not 3 <= len(edges) == len(centers) + 1 <= MOST_KNOTS or any(a >= b for a, b in itertools.pairwise(edges)):
+        raise DataError(f"{where} must be 3 to {MOST_KNOTS} increasing edges with a centre between each two, but are {len(edges)}")
+    return Pieces(edges, centers)
+
+
+def _spread(state: Any, where: str, version: int) -> Spread:
+    _keys(state, {"center", "scale", "knots", "normal"} | ({"smooth"} if version > 3 else set()), where)
     knots = tuple(_number(item, f"{where}.knots") for item in _list(state["knots"], f"{where}.knots"))
     normal = tuple(_number(item, f"{where}.normal") for item in _list(state["normal"], f"{where}.normal"))
     if len(knots) != len(normal) or len(knots) > MOST_KNOTS:
@@ -168,7 +184,13 @@ def _spread(state: Any, where: str) -> Spread:
     scale = _number(state["scale"], f"{where}.scale")
     if not scale > 0.0:
         raise DataError(f"{where}.scale is {scale!r}, but must be above 0")
-    return Spread(center=_number(state["center"], f"{where}.center"), scale=scale, knots=knots, normal=normal)
+    return Spread(
+        center=_number(state["center"], f"{where}.center"),
+        scale=scale,
+        knots=knots,
+        normal=normal,
+        smooth=_bool(state.get("smooth", False), where),
+    )
 
 
 def _keys(state: Any, expected: set[str], where: str) -> None:
