@@ -59,7 +59,7 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
         raise OptionError(f"a task is {data!r}, but must be a JSON object")
     name = one_of(data.get("name"), _MAKERS, what="task")
     expected = {"regression": {"center", "scale", "flat"}, "multilabel": {"count"}}.get(name, {"classes"})
-    if set(data) - {"name"} != expected:
+    if set(data) - {"name"} - ({"limits"} if name == "regression" else set()) != expected:
         raise OptionError(f"task {name!r} has the fields {sorted(set(data) - {'name'})}, but must have {sorted(expected)}")
     if name == "regression":
         center, scale, flat = data["center"], data["scale"], data["flat"]
@@ -70,7 +70,7 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
             )
         if flat and len(center) > 1:
             raise OptionError(f"task 'regression' is flat, but has {len(center)} outputs; a flat target has one")
-        return Regression(tuple(map(float, center)), tuple(map(float, scale)), flat)
+        return Regression(tuple(map(float, center)), tuple(map(float, scale)), flat, _limits(data.get("limits"), len(center)))
     if name == "multilabel":
         count = data["count"]
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
@@ -85,6 +85,16 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
     if name == "binary" and len(classes) != 2:
         raise OptionError(f"task 'binary' has {len(classes)} classes, but needs two")
     return Binary(tuple(classes)) if name == "binary" else Multiclass(tuple(classes))
+
+
+def _limits(value: Any, outputs: int) -> tuple[tuple[float, float], ...] | None:
+    if value is None:
+        return None
+    pairs = value if isinstance(value, list) else []
+    sound = all(isinstance(pair, list) and len(pair) == 2 and all(map(_finite, pair)) and pair[0] <= pair[1] for pair in pairs)
+    if len(pairs) != outputs or not sound:
+        raise OptionError("task 'regression' needs 'limits' of two finite numbers, the least first, for each output")
+    return tuple((float(low), float(high)) for low, high in pairs)
 
 
 def _is_number(value: object) -> bool:

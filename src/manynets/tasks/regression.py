@@ -21,11 +21,13 @@ class Regression(Task):
 
     center, scale: (O,) each; 0 and 1 leave the target as it is (always so for loss="poisson", whose score is a log-rate).
     flat: whether y was (N,) or (N, 1), so that predictions are (N,).
+    limits: the least and the largest prediction of each output, in units of (y - center) / scale; None for any.
     """
 
     center: tuple[float, ...]
     scale: tuple[float, ...]
     flat: bool = True
+    limits: tuple[tuple[float, float], ...] | None = None
 
     name = "regression"
     losses = ("squared_error", "half_squared_error", "absolute_error", "huber", "poisson", "quantile")
@@ -45,6 +47,18 @@ class Regression(Task):
             flat = spread <= 1e-12 * np.maximum(np.abs(center), 1e-300)
             scale = np.where(flat, 1.0, spread)
         return cls(tuple(center.tolist()), tuple(scale.tolist()), numbers.ndim == 1)
+
+    def clamped_to(self, target: Values) -> Regression:
+        """Return the task whose predictions stay within the range of an encoded target (N, O)."""
+        limits = zip(target.min(axis=0).tolist(), target.max(axis=0).tolist(), strict=True)
+        return dataclasses.replace(self, limits=tuple(limits))
+
+    def clamped(self, logits: Values) -> Values:
+        """Return logits (..., N, O) within `limits`."""
+        if self.limits is None:
+            return logits
+        low, high = np.array(self.limits, dtype=logits.dtype).T
+        return np.clip(logits, low, high)
 
     @property
     def outputs(self) -> int:
@@ -66,7 +80,7 @@ class Regression(Task):
         raise DataError("regression has no probabilities; use predict")
 
     def predict(self, logits: Values, *, loss: str | None = None) -> Values:
-        return self.own_unit(np.exp(logits) if loss == "poisson" else logits)
+        return self.own_unit(np.exp(logits) if loss == "poisson" else self.clamped(logits))
 
     def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
         truth, predicted = self.own_unit(target), self.predict(logits, loss=loss)
@@ -80,4 +94,5 @@ class Regression(Task):
         return None
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "center": list(self.center), "scale": list(self.scale), "flat": self.flat}
+        out = {"name": self.name, "center": list(self.center), "scale": list(self.scale), "flat": self.flat}
+        return out if self.limits is None else out | {"limits": [list(pair) for pair in self.limits]}
