@@ -12,7 +12,7 @@ import pytest
 
 import manynets as mn
 from manynets.cli.grid import grid_of
-from manynets.search import many
+from manynets.search import candidates as many
 from manynets.training.events import Evaluated
 from tests.cli.conftest import Call
 

@@ -28,7 +28,7 @@ from manynets.cli.report import console_for, note, table_of
 from manynets.cli.unfinished import Stopped, is_unfinished, part_of, portable, remove_half_written, schedule_of
 from manynets.errors import CheckpointWarning, ManynetsError, ModelFileError, OptionError
 from manynets.renames import renamed_options, stored_options
-from manynets.search.many import Result, train_candidates
+from manynets.search.candidates import Result, plan_candidates, train_plan
 from manynets.spec import MLP, Recipe
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.many import memory_at_hand
@@ -311,7 +311,7 @@ class _Problem:
                     {key: result.history.get("loss", []) for key, result in found.items()},
                 )
 
-            train_candidates(
+            plan = plan_candidates(
                 X,
                 y,
                 candidates,
@@ -319,13 +319,16 @@ class _Problem:
                 sample_weight=_class_weights(self.options, self.task, y, weight),
                 task=self.task if self.options["loss"] == "poisson" or self.task.name != "regression" else "regression",
                 validation=self.inner,
+            )
+            train_plan(
+                plan,
                 progress=False if quiet else "auto",
                 memory_limit=book.memory,
-                at_most=at_most,
-                told=told,
+                max_networks=at_most,
+                on_results=told,
                 checkpoint=Checkpoint(folder=book.checkpoints, **every),
                 resume=book.checkpoints if book.checkpoints.is_dir() else None,
-                known=known,
+                finished=known,
             )
             if not all(ended):
                 raise KeyboardInterrupt
@@ -378,7 +381,7 @@ class _Problem:
 def _class_weights(options: Mapping[str, Any], task: Any, y: Any, weight: Any) -> Any:
     if options["class_weight"] is None:
         return weight
-    from manynets.fitting import row_weights
+    from manynets.prepare import row_weights
 
     return row_weights(task, task.encode(y), len(y), weight, options["class_weight"])
 

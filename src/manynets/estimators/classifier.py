@@ -14,7 +14,7 @@ from sklearn.utils import compute_sample_weight
 from manynets.errors import DataError, OptionError
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP
-from manynets.estimators.partial import where_partial_fit_is
+from manynets.estimators.partial_fit import where_partial_fit_is
 from manynets.tasks import Binary, Multiclass, Multilabel, Task
 from manynets.tasks.base import plain
 

@@ -12,7 +12,7 @@ from sklearn.base import RegressorMixin
 from manynets.errors import DataError, OptionError, one_of
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP
-from manynets.estimators.partial import where_partial_fit_is
+from manynets.estimators.partial_fit import where_partial_fit_is
 from manynets.tasks import Regression, Task
 
 __all__ = ["MLPRegressor"]
