@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         ModelFileError,
         OptionError,
     )
-    from manynets.estimators import MLPClassifier, MLPRegressor
+    from manynets.estimators import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
     from manynets.fitting import train
     from manynets.model import Model, load
     from manynets.nn.network import network
@@ -61,7 +61,7 @@ _PLACES = {
         "CheckpointWarning", "DataError", "DivergenceWarning", "InterruptedWarning", "ManynetsError", "MissingExtraError",
         "ModelFileError", "OptionError",
     ),
-    "estimators": ("MLPClassifier", "MLPRegressor"),
+    "estimators": ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor"),
     "fitting": ("train",),
     "model": ("Model", "load"),
     "nn.network": ("network",),
@@ -122,6 +122,8 @@ __all__ = [
     "Result",
     "Started",
     "StepDecay",
+    "TabularClassifier",
+    "TabularRegressor",
     "Warmup",
     "load",
     "network",

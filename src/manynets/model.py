@@ -50,7 +50,8 @@ class Model:
     Models start on the CPU; `to` moves one to a GPU, on which it then predicts.
 
     Every method that takes X takes an array (N, D), or for a model with an encoder a frame (pandas, polars, pyarrow), whose
-    columns are found by name. An array given to such a model is taken as encoded already.
+    columns are found by name. An array given to a model that was trained on a frame is taken as encoded already; one that was trained on
+    an array with gaps or numbers of any size encodes it too.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ class Model:
 
     def logits(self, x: Any) -> Array:
         """Return logits (raw scores) (K, N, O) of every network for X (N, D); computed in chunks, so memory stays flat."""
-        if self.encoder is not None and is_frame(x):
+        if self.encoder is not None and (is_frame(x) or self.encoder.positional):
             x = self.encoder.transform(x)
         matrix = as_matrix(x, columns=self.in_features)
         kind = self.device.type

@@ -103,7 +103,7 @@ def prepare(
     The arguments are those of `manynets.train`. Raises DataError for data that cannot be used and OptionError for options that do
     not fit them.
     """
-    table = X if is_frame(X) else None
+    table = X if is_frame(X) or (encoder is not None and encoder.positional) else None
     matrix = as_matrix(X, columns=None if encoder is None else encoder.width) if table is None else None
     total = len(X) if matrix is None else len(matrix)
     found = len(y) if hasattr(y, "__len__") else np.asarray(y).size

@@ -1,6 +1,6 @@
-"""scikit-learn's two MLP classes on manynets: change one import, then find the rest (docs/sklearn.md).
+"""scikit-learn's estimators: its two MLP classes on manynets (docs/sklearn.md), and the default for tables.
 
-They are thin: `inputs` reads what fit is given, `settings` turns parameters into a specification and a recipe, training/ (or
+The MLP classes are thin: `inputs` reads what fit is given, `settings` turns parameters into a specification and a recipe, training/ (or
 `lbfgs`) trains, and a `manynets.Model` predicts.
 """
 
@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from manynets.estimators.classifier import MLPClassifier
 from manynets.estimators.regressor import MLPRegressor
+from manynets.estimators.tabular import TabularClassifier, TabularRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor"]

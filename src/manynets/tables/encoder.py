@@ -86,6 +86,15 @@ class TableEncoder:
                 names.append(name)
         return tuple(names)
 
+    @cached_property
+    def piecewise(self) -> NDArray[np.bool_]:
+        """Which output columns are piecewise-linear ones (`manynets.tables.piecewise`), (D,)."""
+        out = np.zeros(self.width, dtype=bool)
+        for column, block in zip(self.columns, self.blocks, strict=True):
+            if isinstance(column, NumericColumn) and column.pieces is not None:
+                out[block.start + 1 + column.gaps : block.stop] = True
+        return out
+
     @property
     def width(self) -> int:
         """Output columns D."""

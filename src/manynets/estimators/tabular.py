@@ -1,0 +1,217 @@
+"""`TabularClassifier` and `TabularRegressor`: the default for tables (`manynets.tabular`) as scikit-learn estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from manynets.data.check import is_frame
+from manynets.errors import DataError, OptionError
+from manynets.estimators import inputs
+from manynets.model import Model
+from manynets.tables import TableEncoder
+from manynets.tables.cells import open_table
+from manynets.tabular import PresetName, TabularFit, train_tabular
+from manynets.tasks import Binary, Multiclass, Multilabel, Regression, Task
+from manynets.tasks.base import plain
+from manynets.training.events import Callback
+
+__all__ = ["TabularClassifier", "TabularRegressor"]
+
+
+class _Tabular(BaseEstimator):
+    """What both estimators share."""
+
+    model_: Model
+    encoder_: TableEncoder
+    oof_prediction_: NDArray[Any] | None
+
+    def _fit(self, X: Any, y: Any, task: Task, sample_weight: Any, X_val: Any, y_val: Any, **options: Any) -> TabularFit:
+        """Train on what was read, and set the fitted attributes."""
+        if (X_val is None) != (y_val is None):
+            raise DataError("only one of X_val and y_val was given; a validation set needs both")
+        validation = None if X_val is None else (self._read(X_val, reset=False), y_val)
+        fit = train_tabular(
+            X,
+            y,
+            task=task,
+            n_networks=self.n_networks,
+            preset=self.preset,
+            validation=validation,
+            sample_weight=inputs.weights(sample_weight, len(y)),
+            seed=self._seed(),
+            device=self.device,
+            progress="auto" if self.verbose else False,
+            callbacks=self.callbacks,
+            **options,
+        )
+        assert fit.model.encoder is not None
+        self.model_, self.encoder_ = fit.model, fit.model.encoder
+        return fit
+
+    def _read(self, X: Any, *, reset: bool) -> Any:
+        """Return a frame as it is, anything else as an array (N, D) in which NaN is a gap."""
+        if is_frame(X):
+            open_table(X)  # refuses names that occur twice
+            return validate_data(self, X, reset=reset, skip_check_array=True)
+        return validate_data(
+            self, X, reset=reset, dtype=inputs.FLOATS, ensure_all_finite="allow-nan", ensure_min_samples=2 if reset else 1
+        )
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _fitted(self) -> Model:
+        check_is_fitted(self, "model_")
+        return self.model_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
+
+
+class TabularClassifier(ClassifierMixin, _Tabular):
+    """The best default for classes: an ensemble of small networks on any frame or array (N, D).
+
+    Frames (pandas, polars, pyarrow) may hold text, categories, dates and gaps. Numbers need no scaling, and in arrays NaN is a gap.
+
+    n_networks: members of the ensemble; each validates on another fold of the rows.
+    preset: "default", or "fast", which takes a quarter of its steps.
+    calibrate: "auto" divides the scores by one temperature, found on out-of-fold scores, so that probabilities mean what they say; None:
+        the probabilities of the networks as they are.
+    class_weight: None, "balanced" or a dict from class to weight.
+    random_state: of initial weights, folds, order and dropout: a whole number, a RandomState, or None for a new one each time.
+    device: "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:N". verbose: show progress. callbacks: called with each `mn.Event`.
+
+    Fitted: classes_, model_ (a `manynets.Model`), encoder_, oof_prediction_ (the probabilities (N, C) of the training rows by the networks
+    that did not train on them, NaN where there is none; None with a validation set), n_features_in_, feature_names_in_.
+
+    >>> import manynets as mn
+    >>> X, y = [[0.0, 1.0], [1.0, 0.0]] * 20, ["a", "b"] * 20
+    >>> mn.TabularClassifier(preset="fast", random_state=0).fit(X, y).predict([[0.0, 1.0]]).tolist()
+    ['a']
+    """
+
+    def __init__(
+        self,
+        *,
+        n_networks: int = 8,
+        preset: PresetName = "default",
+        calibrate: str | None = "auto",
+        class_weight: Any = None,
+        random_state: Any = None,
+        device: str = "auto",
+        verbose: Any = 0,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.n_networks = n_networks
+        self.preset = preset
+        self.calibrate = calibrate
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
+        """Fit to X (N, D) and y: labels (N,), or 0 and 1 (N, L) for several labels.
+
+        sample_weight: (N,), how much each row counts. X_val, y_val: a validation set of your own, in place of the folds.
+        """
+        if self.calibrate not in ("auto", None):
+            raise OptionError(f"calibrate is {self.calibrate!r}, but must be 'auto' or None")
+        X = self._read(X, reset=True)
+        labels = inputs.labels(self, y, X)
+        classes = np.unique(labels) if labels.ndim == 1 else np.arange(labels.shape[1])
+        task: Task
+        if labels.ndim == 2:
+            task = Multilabel(labels.shape[1])
+        elif len(classes) < 2:
+            raise DataError(f"y has one class only, {plain(classes[0])!r}; a classifier needs at least two")
+        else:
+            names = tuple(plain(label) for label in classes)
+            task = Binary(names) if len(names) == 2 else Multiclass(names)
+        weights = {"class_weight": self.class_weight, "calibrate": self.calibrate == "auto"}
+        fit = self._fit(X, labels, task, sample_weight, X_val, y_val, **weights)
+        self.classes_ = classes
+        self.oof_prediction_ = None if fit.out_of_fold is None else task.proba(fit.out_of_fold)
+        return self
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return probabilities (N, C) in the order of classes_, or (N, L) of each label."""
+        return self._fitted().predict_proba(self._read(X, reset=False))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return labels (N,), or 0 and 1 (N, L) for several labels."""
+        proba = self.predict_proba(X)
+        if self.model_.task.name == "multilabel":
+            return (proba > 0.5).astype(np.int64)
+        return np.asarray(self.classes_[proba.argmax(axis=1)])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class TabularRegressor(RegressorMixin, _Tabular):
+    """The best default for numbers: an ensemble of small networks on any frame or array (N, D).
+
+    It is `TabularClassifier` for one or several numbers a row: the same parameters but calibrate and class_weight, and the same
+    fitted attributes but classes_; oof_prediction_ holds values (N,) or (N, O). Predictions stay within the range of y in training.
+
+    >>> import manynets as mn
+    >>> X = [[float(i)] for i in range(100)]
+    >>> model = mn.TabularRegressor(preset="fast", random_state=0).fit(X, [2.0 * i for i in range(100)])
+    >>> model.score(X, [2.0 * i for i in range(100)]) > 0.99
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        n_networks: int = 8,
+        preset: PresetName = "default",
+        random_state: Any = None,
+        device: str = "auto",
+        verbose: Any = 0,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.n_networks = n_networks
+        self.preset = preset
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
+        """Fit to X (N, D) and y: numbers (N,) or (N, O).
+
+        sample_weight: (N,), how much each row counts. X_val, y_val: a validation set of your own, in place of the folds.
+        """
+        X = self._read(X, reset=True)
+        target = inputs.numbers(self, y, X)
+        fit = self._fit(X, target, Regression.of(target), sample_weight, X_val, y_val)
+        task = fit.model.task
+        self.oof_prediction_ = None if fit.out_of_fold is None else task.predict(fit.out_of_fold)
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return numbers (N,) or (N, O) in the unit of y."""
+        return self._fitted().predict(self._read(X, reset=False))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

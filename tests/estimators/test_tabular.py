@@ -1,0 +1,91 @@
+"""`TabularClassifier` and `TabularRegressor`: scikit-learn's checks, and the attributes of a fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+from sklearn.model_selection import cross_val_score
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import manynets as mn
+from tests.tolerances import assert_close
+
+random = np.random.default_rng(1)
+X = random.standard_normal((120, 3))
+FRAME = pandas.DataFrame(X, columns=["a", "b", "c"]).assign(d=random.choice(["u", "v"], 120))
+LABELS = np.where(X[:, 0] + (FRAME["d"] == "u") > 0.5, "yes", "no")
+
+
+def _fast(kind: type) -> Any:
+    return kind(preset="fast", n_networks=3, random_state=0)
+
+
+def _expected(estimator: Any) -> dict[str, str]:
+    """The checks that scikit-learn lists as failing for estimators that visit rows in a random order."""
+    why = "rows are visited in a random order, and fall into folds"
+    return {"check_sample_weight_equivalence_on_dense_data": why}
+
+
+@parametrize_with_checks([_fast(mn.TabularClassifier), _fast(mn.TabularRegressor)], expected_failed_checks=_expected)
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learn_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def test_a_frame_and_its_attributes() -> None:
+    model = _fast(mn.TabularClassifier).fit(FRAME, LABELS)
+    assert model.classes_.tolist() == ["no", "yes"]
+    assert model.feature_names_in_.tolist() == ["a", "b", "c", "d"]
+    assert model.oof_prediction_.shape == (120, 2)
+    assert_close(model.oof_prediction_.sum(axis=1), np.ones(120), "float64")
+    assert (model.classes_[model.oof_prediction_.argmax(axis=1)] == LABELS).mean() > 0.8
+    assert_close(model.predict_proba(FRAME), model.model_.predict_proba(FRAME), "bits")
+    assert model.score(FRAME, LABELS) > 0.9
+
+
+def test_out_of_fold_values_of_a_regressor() -> None:
+    model = _fast(mn.TabularRegressor).fit(FRAME, X[:, 0] * 3 + 10)
+    assert model.oof_prediction_.shape == (120,)
+    assert np.corrcoef(model.oof_prediction_, X[:, 0])[0, 1] > 0.9
+
+
+def test_without_calibration_the_scores_stay_as_they_are() -> None:
+    hot = mn.TabularClassifier(preset="fast", n_networks=3, random_state=0, calibrate=None).fit(FRAME, LABELS)
+    cold = _fast(mn.TabularClassifier).fit(FRAME, LABELS)
+    temperature = cold.model_.info["temperature"]
+    assert hot.model_.info["temperature"] == 1.0
+    assert_close(
+        cold.model_.logits(FRAME) * temperature, hot.model_.logits(FRAME).astype(np.float32) * np.float32(1.0), "float32_run"
+    )
+
+
+def test_a_validation_set_of_your_own() -> None:
+    model = _fast(mn.TabularClassifier).fit(FRAME[:90], LABELS[:90], X_val=FRAME[90:], y_val=LABELS[90:])
+    assert model.oof_prediction_ is None
+    assert model.score(FRAME[90:], LABELS[90:]) > 0.8
+
+
+def test_class_weights() -> None:
+    rare = np.where(X[:, 1] + X[:, 2] > 1.9, "rare", "common")
+    plain, balanced = (
+        mn.TabularClassifier(preset="fast", n_networks=3, random_state=0, class_weight=weight).fit(FRAME[["a", "d"]], rare)
+        for weight in (None, "balanced")
+    )
+    plain, balanced = plain.predict_proba(FRAME[["a", "d"]])[:, 1], balanced.predict_proba(FRAME[["a", "d"]])[:, 1]
+    assert plain.mean() < 0.2 < balanced.mean()
+
+
+def test_it_works_in_scikit_learns_tools() -> None:
+    assert cross_val_score(_fast(mn.TabularClassifier), FRAME, LABELS, cv=3).mean() > 0.75
+
+
+def test_refusals() -> None:
+    with pytest.raises(ValueError, match="only one of X_val and y_val was given"):
+        _fast(mn.TabularRegressor).fit(FRAME, X[:, 0], X_val=FRAME)
+    with pytest.raises(ValueError, match="y has one class only, 'yes'"):
+        _fast(mn.TabularClassifier).fit(FRAME, ["yes"] * 120)
+    with pytest.raises(mn.OptionError, match="calibrate is 'isotonic', but must be 'auto' or None"):
+        mn.TabularClassifier(calibrate="isotonic").fit(FRAME, LABELS)

@@ -1,0 +1,167 @@
+"""The default for tables: its parts by hand, and what it promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars
+import pytest
+import torch
+
+import manynets as mn
+from manynets.tabular import fit_temperature, prior_scores, train_tabular
+from manynets.tasks import Binary, Multiclass, Multilabel, Regression
+from tests.tolerances import assert_close
+
+random = np.random.default_rng(0)
+ROWS = 240
+NUMBERS = random.standard_normal((ROWS, 4))
+WORDS = random.choice(["red", "green", "blue"], ROWS)
+SIGNAL = 2 * NUMBERS[:, 0] + np.abs(NUMBERS[:, 1]) + (WORDS == "red")
+FRAME = polars.DataFrame({f"x{j}": NUMBERS[:, j] for j in range(4)} | {"color": WORDS})
+
+
+def _fit(y: Any, X: Any = FRAME, **options: Any) -> Any:
+    return train_tabular(X, y, **{"preset": "fast", "n_networks": 3, "progress": False, **options})
+
+
+def test_priors_predict_the_mean_and_the_shares() -> None:
+    y = np.array([0, 0, 0, 1])
+    assert_close(
+        Binary((0, 1)).proba(prior_scores(Binary((0, 1)), y[:, None].astype(float))[None])[0], np.array([0.75, 0.25]), "float64"
+    )
+    three = Multiclass(("a", "b", "c"))
+    assert_close(three.proba(prior_scores(three, np.array([0, 0, 1, 2]))[None])[0], np.array([0.5, 0.25, 0.25]), "float64")
+    weighted = prior_scores(three, np.array([0, 1, 2]), np.array([2.0, 1.0, 1.0]))
+    assert_close(three.proba(weighted[None])[0], np.array([0.5, 0.25, 0.25]), "float64")
+    assert_close(prior_scores(Regression.of([1.0, 3.0]), np.array([[-1.0], [1.0]])), np.zeros(1), "float64")
+    assert_close(
+        Multilabel(2).proba(prior_scores(Multilabel(2), np.array([[0.0, 1.0], [1.0, 1.0]]))[None])[0, 0], np.array(0.5), "float64"
+    )
+
+
+@pytest.mark.parametrize("task", [Binary((0, 1)), Multiclass((0, 1, 2)), Multilabel(2)], ids=lambda task: task.name)
+def test_the_temperature_is_that_of_a_finer_search(task: Any) -> None:
+    scores = random.standard_normal((500, task.outputs)) * 2
+    probability = task.proba(scores / 1.7)
+    if task.name == "multiclass":
+        target = np.array([random.choice(3, p=row) for row in probability])
+    else:
+        positive = probability[:, 1:] if task.name == "binary" else probability
+        target = (random.random(positive.shape) < positive).astype(float)
+    found = fit_temperature(scores, target, task)
+    x, truth = torch.from_numpy(scores), torch.from_numpy(target)
+
+    def loss(t: float) -> float:
+        if task.name == "multiclass":
+            return torch.nn.functional.cross_entropy(x / t, truth).item()
+        return torch.nn.functional.binary_cross_entropy_with_logits(x / t, truth).item()
+
+    finer = min(np.geomspace(0.2, 5, 20_001), key=loss)
+    assert abs(np.log(found / finer)) < 0.03
+    assert 1.2 < found < 2.4
+
+
+def test_out_of_fold_scores_are_of_networks_that_did_not_see_the_row() -> None:
+    y = np.round(SIGNAL).astype(int) > 1
+    fit = _fit(y)
+    logits = fit.model.logits(FRAME).astype(np.float64)
+    near = np.isclose(logits, fit.out_of_fold[None], rtol=1e-4, atol=1e-5).all(axis=2)
+    assert (near.sum(axis=0) >= 1).all()  # one of the networks gave it, or the mean of two that share the row
+    assert near.mean(axis=1) == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_the_model_holds_everything(tmp_path: Any) -> None:
+    fit = _fit(np.where(SIGNAL > 1, "high", "low"))
+    fit.model.save(tmp_path / "model.mn")
+    loaded = mn.load(tmp_path / "model.mn")
+    assert_close(loaded.predict_proba(FRAME), fit.model.predict_proba(FRAME), "bits")
+    assert loaded.info["temperature"] == fit.temperature != 1.0
+    assert loaded.evaluate(FRAME, np.where(SIGNAL > 1, "high", "low"))["accuracy"] > 0.9
+
+
+def test_regression_stays_within_the_range_of_the_target() -> None:
+    fit = _fit(SIGNAL)
+    far = FRAME.with_columns(x0=polars.lit(1e6))
+    assert fit.model.predict(far).max() <= SIGNAL.max() + 1e-5
+    assert np.corrcoef(fit.model.predict(FRAME), SIGNAL)[0, 1] > 0.95
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    one, two, other = _fit(SIGNAL, seed=3), _fit(SIGNAL, seed=3), _fit(SIGNAL, seed=4)
+    assert_close(one.model.predict(FRAME), two.model.predict(FRAME), "bits")
+    assert not np.array_equal(one.model.predict(FRAME), other.model.predict(FRAME))
+
+
+def test_a_validation_set_replaces_the_folds() -> None:
+    fit = _fit(SIGNAL[:200], FRAME[:200], validation=(FRAME[200:], SIGNAL[200:]))
+    assert fit.out_of_fold is None
+    assert fit.model.size == 3
+    assert "val_loss" in fit.model.history
+
+
+@pytest.mark.parametrize("steps", [37, 150])
+def test_training_resumes_bit_for_bit(tmp_path: Any, steps: int) -> None:
+    whole = _fit(SIGNAL)
+
+    def stop(event: Any) -> None:
+        if isinstance(event, mn.Advanced) and event.step >= steps:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _fit(SIGNAL, callbacks=[stop], checkpoint=mn.Checkpoint(folder=tmp_path, every_steps=10))
+    resumed = _fit(SIGNAL, resume=tmp_path)
+    assert_close(resumed.model.predict(FRAME), whole.model.predict(FRAME), "bits")
+
+
+CASES: dict[str, tuple[Any, Any]] = {
+    "20 rows": (FRAME[:20], SIGNAL[:20]),
+    "2 rows": (FRAME[:2], SIGNAL[:2]),
+    "one column": (FRAME.select("x0"), SIGNAL),
+    "only words": (FRAME.select("color"), SIGNAL),
+    "a constant": (FRAME.with_columns(c=polars.lit(3.0)), SIGNAL),
+    "more columns than rows": (random.standard_normal((30, 300)), SIGNAL[:30]),
+    "two targets": (FRAME, np.stack([SIGNAL, -SIGNAL], axis=1)),
+    "several labels": (FRAME, np.stack([SIGNAL > 1, NUMBERS[:, 2] > 0], axis=1).astype(int)),
+    "a rare class": (FRAME, np.array(["a"] * 238 + ["b"] * 2)),
+    "gaps in an array": (np.where(random.random(NUMBERS.shape) < 0.2, np.nan, NUMBERS), SIGNAL),
+    "500 levels": (polars.DataFrame({"level": [f"v{i % 120}" for i in range(ROWS)], "x": NUMBERS[:, 0]}), SIGNAL),
+    "a constant target": (FRAME, np.full(ROWS, 5.5)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_every_size_and_kind_of_table(case: str) -> None:
+    X, y = CASES[case]
+    fit = _fit(y, X)
+    predicted = fit.model.predict(X)
+    assert predicted.shape == np.shape(y)
+    if predicted.dtype.kind == "f":
+        assert np.isfinite(predicted).all()
+
+
+@pytest.mark.parametrize("bad", ["wild", "constant", "id", "heavy"])
+def test_a_bad_column_costs_little(bad: str) -> None:
+    column = {
+        "wild": np.where(np.arange(ROWS) == 7, 1e9, NUMBERS[:, 3]),
+        "constant": np.full(ROWS, 1e6),
+        "id": np.arange(ROWS) * 1000.0,
+        "heavy": random.standard_cauchy(ROWS) * 100,
+    }[bad]
+    train, test = slice(None, 180), slice(180, None)
+    dirty = FRAME.with_columns(bad=column)
+    clean_fit, dirty_fit = _fit(SIGNAL[train], FRAME[train], preset="default"), _fit(SIGNAL[train], dirty[train], preset="default")
+
+    def error(fit: Any, X: Any) -> float:
+        return float(np.sqrt(np.mean((fit.model.predict(X[test]) - SIGNAL[test]) ** 2)) / SIGNAL.std())
+
+    assert error(dirty_fit, dirty) < error(clean_fit, FRAME) * 1.1 + 0.02
+
+
+def test_refusals() -> None:
+    with pytest.raises(mn.OptionError, match="preset is 'slow', but must be"):
+        _fit(SIGNAL, preset="slow")
+    with pytest.raises(mn.OptionError, match="n_networks is 0, but must be a whole number of at least 1"):
+        _fit(SIGNAL, n_networks=0)
