@@ -55,6 +55,7 @@ def prepare(case: Case, arrays: Arrays) -> Session:
             if isinstance(event, Started | Finished):
                 seen[type(event)] = time.perf_counter()
 
+        watch.may_skip = True  # type: ignore[attr-defined]
         recipe = mn.Recipe(optimizer=_optimizer(case), epochs=repeat, batch_size=case.batch)
         began = time.perf_counter()
         model = mn.train(arrays.x, arrays.y, spec, recipe, task=case.task, initial=start, progress=False, callbacks=[watch])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Job", "Pointers", "description", "evaluate", "load", "permutations", "train", "usable_threads"]
 
-VERSION = 2  # as in core.cpp
+VERSION = 3  # as in core.cpp
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -46,6 +46,7 @@ class Job(ctypes.Structure):
         ("rows", _number),
         ("order", _pointer),
         ("order_stride", _number),
+        ("epoch_stride", _number),
         ("counts", _pointer),
         ("which", _pointer),
         ("weights", _pointer),

@@ -43,15 +43,15 @@ struct Job {
   const void* x;          // T (N, D)
   const void* target;     // int64 (N) class codes for softmax, else T (N, O)
   int64_t rows;           // N
-  const int64_t* order;   // (U, stride): row numbers in the order in which they are visited
-  int64_t order_stride;
+  const int64_t* order;   // (E, U, stride): row numbers in the order in which they are visited in each epoch of the job
+  int64_t order_stride, epoch_stride;  // numbers from one order, and from one epoch, to the next
   const int64_t* counts;  // (U): how many there are
   const int64_t* which;   // (K): the order of each network
   const void* weights;    // T (U, N) or (1, N): weights of rows, or NULL
   int64_t weight_stride;  // N, or 0 if all orders share one line
   // the steps
   int64_t batch_size, steps_per_epoch;  // the last step of an epoch takes all rows to the end
-  int64_t first;                        // step of the epoch to begin with
+  int64_t first;                        // step of the first epoch to begin with
   int64_t count;                        // steps to make
   int64_t step;                         // steps made before in the whole training, for dropout
   const uint8_t* active;                // (K): 0 for networks to be skipped
@@ -740,8 +740,10 @@ class Network {
   void step(int64_t s) {
     double* log = job.log + (s * job.networks + k) * (3 + measures);
     for (int64_t i = 0; i < 3 + measures; i++) log[i] = 0;
-    const int64_t in_epoch = job.first + s, start = in_epoch * job.batch_size;
+    const int64_t epoch = (job.first + s) / job.steps_per_epoch, in_epoch = (job.first + s) % job.steps_per_epoch;
+    const int64_t start = in_epoch * job.batch_size;
     const bool last = in_epoch == job.steps_per_epoch - 1;
+    order = job.order + epoch * job.epoch_stride + job.which[k] * job.order_stride;
     gather(start, last ? rows_to_visit : start + job.batch_size);
     load_weights();
     forward(job.step + s);
@@ -1128,7 +1130,7 @@ extern "C" HIDDEN const Kernels* manynets_kernels_avx512();
 
 namespace {
 
-constexpr int64_t VERSION = 2;
+constexpr int64_t VERSION = 3;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 5e-9;  // rough, to estimate how long a job takes
 constexpr double SECONDS_PER_THREAD = 1e-4;                        // work for which one more thread pays
 constexpr size_t LINE = 64;

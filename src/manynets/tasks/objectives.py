@@ -72,7 +72,7 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def metric(self, hits: Host, spread: Host) -> Host:
-        """Return the task's metric (K,) from mean hits (K, M) and the variances of the target (K, O)."""
+        """Return the task's metric (..., K) from mean hits (..., K, M) and the variances of the target (K, O)."""
 
 
 @final
@@ -116,7 +116,7 @@ class Softmax(Objective):
         return target.argmax(-1)
 
     def metric(self, hits: Host, spread: Host) -> Host:
-        return hits[:, 0]
+        return hits[..., 0]
 
 
 def _by_class(values: Tensor) -> Tensor:
@@ -195,12 +195,12 @@ class Elementwise(Objective):
 
     def metric(self, hits: Host, spread: Host) -> Host:
         if self.scale is None:
-            return hits[:, 0]
+            return hits[..., 0]
         with np.errstate(divide="ignore", invalid="ignore"):
             r2 = 1 - hits / spread
         if not spread.all():  # a constant target: 1 where it is met, 0 elsewhere
             r2 = np.where(spread > 0, r2, np.where(hits > 0, 0.0, 1.0))
-        return np.asarray(r2.mean(axis=1))
+        return np.asarray(r2.mean(axis=-1))
 
 
 def _smooth(target: Tensor, smoothing: Tensor | float, level: float) -> Tensor:

@@ -54,7 +54,7 @@ class Search:
             if reach > math.sqrt(torch.finfo(run.stepper.dtype).max):
                 layer = ""  # its square is beyond all numbers: the loss cannot be finite
             suspect = (column, reach) if reach >= LARGE else (None, 0.0)
-            lr = float(run.rates(step, 1)[0, place])
+            lr = float(run.rates([step])[0, place])
             out[place] = Divergence(step // run.steps + 1, step + 1, lr, layer, *suspect)
         return out
 
@@ -73,7 +73,7 @@ class Search:
             numbers = {member.number: k for k, member in enumerate(twin.tracks.members)}
             places = {place: numbers[run.tracks.members[place].number] for place in at if at[place] == step}
             looked = {place: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for place, k in places.items()}
-            log = twin.stepper.advance(twin.rates(step, 1))[0]
+            log = twin.stepper.advance(twin.rates([step]))[0]
             sound = twin.stepper.sound(log)
             twin.sums.add(log[None], sound[None], step)
             for place, k in places.items():

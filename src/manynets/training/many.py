@@ -196,6 +196,7 @@ class Relay:
 
     def __init__(self, metric: str, networks: int, callbacks: Sequence[Callback]) -> None:
         self.callbacks = list(callbacks)
+        self.may_skip = all(getattr(callback, "may_skip", False) for callback in callbacks)
         self.metric = metric
         self.before = 0
         self.seconds = 0.0

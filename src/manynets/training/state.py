@@ -63,7 +63,7 @@ def capture(run: Run, identity: Mapping[str, Any]) -> TrainState:
         tensors |= {"best_weights": run.best.flat, "best_statistics": run.best.statistics}
         tensors |= {f"tracks/{name}": getattr(run.tracks, name) for name in _TRACKS}
         tensors |= {f"history/{name}": np.stack(column) for name, column in run.tracks.columns.items()}
-        tensors |= {"sums/totals": run.sums.totals, "sums/first_bad": run.sums.first_bad}
+        tensors |= {"sums/totals": run.sums.totals[0], "sums/first_bad": run.sums.first_bad}
     for outcome in run.outcomes.values():
         about, more = _outcome_out(outcome)
         values["outcomes"].append(about)
@@ -131,7 +131,7 @@ def _restore(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) 
     run.tracks.columns = {name: list(tensors[f"history/{name}"].copy()) for name in values["columns"]}
     run.sums.steps = int(values["sums"])
     wanted = (len(places), 3 + run.stepper.loss.hit_count if run.sums.steps else 0)
-    run.sums.totals = _like("sums/totals", np.empty(wanted), tensors)
+    run.sums.totals = _like("sums/totals", np.empty(wanted), tensors)[None]
     run.sums.first_bad = _like("sums/first_bad", run.sums.first_bad, tensors)
 
 

@@ -52,18 +52,18 @@ class Tracks:
         self.plateau_best = np.full(len(members), math.inf)
         self.plateau_bad = np.zeros(len(members), dtype=np.int64)
         self.columns: dict[str, list[Host]] = {}
+        self.steers = self.has_plateau or bool(np.isfinite(self.patience).any())  # whether an entry can change what follows
 
         self.constant = all(isinstance(recipe.schedule, Constant | ReduceOnPlateau) for recipe in recipes)
         courses = [(recipe.schedule, int(total)) for recipe, total in zip(recipes, self.totals, strict=True)]
         self.courses = list(dict.fromkeys(courses))
         self.course = np.array([self.courses.index(course) for course in courses], dtype=np.int64)
 
-    def rates(self, step: int, count: int, *, per_epoch: int) -> Host:
-        """Return the learning rates (count, K) of the steps from `step` on."""
+    def rates(self, steps: NDArray[np.int64], *, per_epoch: int) -> Host:
+        """Return the learning rates (n, K) of steps (n,), counted from 0."""
         now = self.lr * self.factor
         if self.constant:
-            return np.repeat(now[None], count, axis=0)
-        steps = np.arange(step, step + count)
+            return np.repeat(now[None], len(steps), axis=0)
         factors = [schedule_factors(schedule, steps, total=total, per_epoch=per_epoch) for schedule, total in self.courses]
         return np.asarray(np.stack(factors, axis=1)[:, self.course] * now)
 
@@ -71,9 +71,9 @@ class Tracks:
         return len(self.members)
 
     def record(self, columns: Mapping[str, Host]) -> None:
-        """Add an entry to every history: one value (K,) for each column."""
+        """Add entries to every history: values (E, K) for each column."""
         for name, values in columns.items():
-            self.columns.setdefault(name, []).append(values)
+            self.columns.setdefault(name, []).extend(values)
 
     @property
     def entries(self) -> int:
@@ -130,20 +130,26 @@ class Tracks:
 
 
 class Sums:
-    """The log since the last evaluation, summed in the order of the steps: the same bits however the steps were cut into calls."""
+    """The log since the last evaluation, summed in the order of the steps: the same bits however the steps were cut into calls.
+
+    totals (E, K, 3 + M): of each of the E entries that the histories are to get, one if not several were due in one call.
+    """
 
     def __init__(self, networks: int) -> None:
         self.steps = 0
-        self.totals: Host = np.zeros((networks, 0))  # (K, 3 + M)
+        self.totals: Host = np.zeros((1, networks, 0))
         self.first_bad = np.full(networks, -1)  # the first step whose loss or penalty was not finite, counted from 0
 
-    def add(self, log: Host, finite: NDArray[np.bool_], step: int) -> None:
-        """Add the log of steps of which the first was step `step` of the run. finite (n, K, 2): whether loss and penalty were."""
+    def add(self, log: Host, finite: NDArray[np.bool_], step: int, *, entries: int = 1) -> None:
+        """Add the log of steps of which the first was step `step` of the run. finite (n, K, 2): whether loss and penalty were.
+
+        entries: to which the steps belong in equal parts; only the first call may have several.
+        """
         sound = finite[..., 0] & finite[..., 1]
         if not sound.all():
             found = np.where(sound.all(0), -1, step + sound.argmin(0))
             self.first_bad = np.where(self.first_bad < 0, found, self.first_bad)
-        whole = log if self.steps == 0 else np.concatenate([self.totals[None], log])
+        whole = log if self.steps == 0 else np.concatenate([self.totals, log])
         with np.errstate(invalid="ignore", over="ignore"):
-            self.totals = np.add.reduce(whole, axis=0)
+            self.totals = np.add.reduce(whole.reshape(entries, -1, *log.shape[1:]), axis=1)
         self.steps += len(log)

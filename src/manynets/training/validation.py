@@ -19,10 +19,10 @@ SCORES_AT_ONCE = 1 << 20  # numbers in the widest layer of a chunk
 
 
 def figures(sums: Host, objective: Objective, spread: Host) -> tuple[Host, Host]:
-    """Return mean loss and metric (K,) from sums over rows (K, 3 + M): of the loss, the weight, the penalty, the hits."""
+    """Return mean loss and metric (..., K) from sums over rows (..., K, 3 + M): of the loss, the weight, the penalty, the hits."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        means = sums / sums[:, 1:2]
-        return means[:, 0], objective.metric(means[:, 3:], spread)
+        means = sums / sums[..., 1:2]
+        return means[..., 0], objective.metric(means[..., 3:], spread)
 
 
 def variances(

@@ -20,7 +20,7 @@ from manynets.tasks.losses import Loss, loss_for
 from manynets.tasks.objectives import Objective, objective_for
 from manynets.training.members import Member, Problem, batch_rows
 from manynets.training.module import ModulePopulation
-from manynets.training.threads import best_threads
+from manynets.training.threads import best_threads, most_threads
 from manynets.training.validation import Validation
 
 __all__ = ["Array", "Host", "Log", "Stepper"]
@@ -51,7 +51,7 @@ class Stepper(abc.ABC):
         self.loss: Loss = loss_for(problem.task, self.recipe)  # the same in NumPy, for the log
         self.device, self.dtype = x.device, x.dtype
         self.step = first.start
-        self.user_threads = torch.get_num_threads()  # before the loop gives torch fewer
+        self.user_threads = most_threads()  # before the loop gives torch fewer
         self.alive = np.ones(len(members), dtype=bool)  # networks that have ended may be left out of the steps
         self.steps_before = first.progress.steps - first.start  # of the optimizer, in earlier trainings
         counts = [len(problem.rows) if m.rows is None else len(m.rows) for m in members]
@@ -89,6 +89,7 @@ class Stepper(abc.ABC):
             orders=[member.order for member in members],
             batch_size=self.batch_size,
             merge_single=self.merges,
+            threads=self.user_threads,
         )
         self.optimizer = optimizer_for([recipe.optimizer for recipe in recipes], flat)
         self.state = {name: before[name] if name in before else torch.zeros_like(flat) for name in self.optimizer.state_names()}
@@ -110,7 +111,7 @@ class Stepper(abc.ABC):
 
     @abc.abstractmethod
     def advance(self, rates: Host) -> Log:
-        """Make n steps at the learning rates (n, K), and return their log. All lie in one epoch."""
+        """Make n steps at the learning rates (n, K), and return their log."""
 
     def evaluate(self) -> Host | None:
         """Return the log (K, 3 + M) over the validation rows, whose penalty is 0; None where there are no such rows."""

@@ -204,7 +204,7 @@ class ClosedForm(Stepper):
             weight = chunk.weight.unsqueeze(-1)
             share, rows, unbiased = normalisers(weight)
         if self.penalty_rows is not None:
-            totals = self.batches.totals(*divmod(self.step, self.batches.steps), count)
+            totals = self.batches.totals(self.step, count)
             scale = torch.as_tensor(self.penalty_scale(totals), dtype=self.dtype, device=self.device).unsqueeze(-1)
         return Inputs(chunk.index, target, share, weight, rows, unbiased, self.masks.make(self.step, count, size), now, scale)
 

@@ -1,7 +1,8 @@
 """Steps in the compiled core: for small and medium networks on the CPU, one or thousands.
 
-One call makes all the steps up to the next boundary: for each network, and each step, core.cpp gathers the rows, goes forward and
-backward, updates the weights in place and writes the log. This file hands it the memory of population, batches and optimizer.
+One call makes all the steps up to the next boundary, of one epoch or several: for each network, and each step, core.cpp gathers the
+rows, goes forward and backward, updates the weights in place and writes the log. This file hands it the memory of population, batches
+and optimizer.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from manynets.training.steppers.base import Array, Host, Log, Stepper
 
 __all__ = ["Compiled"]
 
+ORDERED = 1 << 20  # numbers in the orders that are drawn for one call of the core, but for at least one epoch
 LOSSES = ("squared_error", "half_squared_error", "absolute_error", "huber", "quantile", "poisson")  # from number 2 on
 
 
@@ -48,7 +50,7 @@ class Compiled(Stepper):
             )
             self.sums = np.empty((len(members), 3 + self.loss.hit_count))
             self.held_out = self._job(batches)
-            self.held_out.order, self.held_out.order_stride = self._address(batches.order(0)), batches.order(0).shape[1]
+            self.held_out.order = self._address(batches.order(0))
             self.held_out.log = self._address(self.sums)
 
     def threads(self, steps: int) -> int:
@@ -56,20 +58,24 @@ class Compiled(Stepper):
         return 1
 
     def advance(self, rates: Host) -> Log:
-        epoch, first = divmod(self.step, self.batches.steps)
-        job, count, networks = self.job, len(rates), len(self.members)
-        order = self.batches.order(epoch)
+        job, batches, end = self.job, self.batches, self.step + len(rates)
         coefficients = np.ascontiguousarray(self.optimizer.coefficients(rates, self.steps_before + self.step))
-        log = np.zeros((count, networks, 3 + self.loss.hit_count))
+        log = np.zeros((len(rates), len(self.members), 3 + self.loss.hit_count))
         active = np.ascontiguousarray(self.alive, dtype=np.uint8)
-        job.first, job.count, job.step = first, count, self.step
-        job.order, job.order_stride = order.ctypes.data, order.shape[1]
-        job.coefficients, job.log, job.active = (array.ctypes.data for array in (coefficients, log, active))
-        if self.penalty_rows is not None:
-            scale = np.ascontiguousarray(self.penalty_scale(self.batches.totals(epoch, first, count)))
-            job.penalty_scale = scale.ctypes.data
-        core.train(job)
-        self.step += count
+        job.active = active.ctypes.data
+        while self.step < end:
+            epoch, first = divmod(self.step, batches.steps)
+            epochs = min(-(-end // batches.steps) - epoch, max(1, ORDERED // (len(batches.counts) * batches.most)))
+            count = min(epochs * batches.steps - first, end - self.step)
+            orders, made = batches.orders(epoch, epochs), len(rates) - (end - self.step)
+            job.first, job.count, job.step = first, count, self.step
+            job.order, job.epoch_stride = orders.ctypes.data, orders[0].size
+            job.coefficients, job.log = coefficients[made:].ctypes.data, log[made:].ctypes.data
+            if self.penalty_rows is not None:
+                scale = np.ascontiguousarray(self.penalty_scale(batches.totals(self.step, count)))
+                job.penalty_scale = scale.ctypes.data
+            core.train(job)
+            self.step += count
         return log
 
     def evaluate(self) -> Host | None:
@@ -111,7 +117,7 @@ class Compiled(Stepper):
         rows, weights = batches.rows, batches.weights
         return core.Job(
             type=population.flat.element_size(),
-            threads=min(self.user_threads, core.usable_threads()),
+            threads=self.user_threads,
             networks=len(specs),
             layers=len(widths) - 1,
             activation=get_args(spec.Activation).index(shape.activation),
@@ -123,6 +129,7 @@ class Compiled(Stepper):
             x=self._address(rows.x),
             target=self._address(rows.target),
             rows=len(rows),
+            order_stride=batches.most,
             counts=self._address(batches.counts),
             which=self._address(batches.which),
             weights=None if weights is None else self._address(weights),
