@@ -13,10 +13,10 @@ import pytest
 
 import manynets as mn
 from manynets.search.many import Result, train_candidates
+from manynets.steps import total_steps
 from manynets.training import loop
 from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from manynets.training.events import Advanced, Evaluated
-from manynets.training.members import total_steps
 from manynets.training.steppers.compiled import Compiled
 from tests.cli.conftest import Call, call
 from tests.reliability.sweeps import kill, written

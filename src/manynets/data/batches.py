@@ -16,16 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets.rng import Order, orders_of, permutations
+from manynets.steps import steps_per_epoch
 
-__all__ = ["Batches", "Chunk", "Rows", "steps_per_epoch"]
+__all__ = ["Batches", "Chunk", "Rows", "row_weights"]
 
 Index = NDArray[np.int64]
-
-
-def steps_per_epoch(rows: int, batch_size: int, *, merge_single: bool) -> int:
-    """Return the steps of an epoch; with merge_single a last batch of one row joins the batch before it (batch norm)."""
-    steps = -(-rows // batch_size)
-    return steps - 1 if merge_single and steps > 1 and rows % batch_size == 1 and batch_size > 1 else steps
 
 
 @dataclasses.dataclass
@@ -38,6 +33,14 @@ class Rows:
 
     def __len__(self) -> int:
         return self.x.shape[0]
+
+
+def row_weights(rows: Rows, own: Sequence[NDArray[np.float64] | None]) -> Tensor | None:
+    """Return the weights of the rows for K networks, of which some may have their own (N,): (K, N); (1, N) where none has; or None."""
+    if all(weight is None for weight in own):
+        return None if rows.weight is None else rows.weight.unsqueeze(0)
+    plain = np.ones(len(rows)) if rows.weight is None else rows.weight.double().cpu().numpy()
+    return torch.from_numpy(np.stack([plain if weight is None else weight for weight in own])).to(rows.x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +88,7 @@ class Batches:
         self.counts = np.array([len(rows) if mine is None else len(mine) for mine in self.own])
         self.most = int(self.counts.max())
         self.steps = steps_per_epoch(self.most, batch_size, merge_single=merge_single)
-        self.weights = None if rows.weight is None else rows.weight.unsqueeze(0)
-        if any(weight is not None for weight in weights):
-            plain = np.ones(len(rows)) if rows.weight is None else rows.weight.cpu().numpy()
-            chosen = [weights[k] for k in firsts]
-            table = np.stack([plain if weight is None else weight for weight in chosen])
-            self.weights = torch.from_numpy(table).to(rows.x)
+        self.weights = row_weights(rows, [weights[k] for k in firsts])
         seeds = [order for order, mine in zip(self.by, self.own, strict=True) if isinstance(order, int) and mine is None]
         self._seeds = seeds if len(seeds) == len(self.by) else None  # where each order is a permutation of all rows
         self._first, self._orders = 0, np.empty((0, len(self.counts), self.most), dtype=np.int64)

@@ -26,6 +26,7 @@ from manynets.modelfile import check_path, read_model_file, replacing, write_mod
 from manynets.renames import as_version_1, renamed
 from manynets.training.members import Member, Problem
 from manynets.training.state import Digests, TrainState, capture, differences, identity_of, restore
+from manynets.training.threads import most_threads
 
 if TYPE_CHECKING:
     from manynets.training.loop import Run
@@ -205,7 +206,10 @@ class Checkpoints:
             raise OptionError(
                 f"{path} is of another training: {shown}; give the same data, specification and recipe, or start anew"
             )
-        other = differences(dict(system), self.system)
+        other = differences({**system, "threads": None}, {**self.system, "threads": None})
+        used, most = int(state.values.get("threads", 1)), most_threads()  # as many are used again, if the user allows them
+        if used > most:
+            other.append(f"threads is {most}, in the checkpoint {used}")
         if other:
             text = f"{path}: {'; '.join(other)}; training goes on, but not bit for bit as it would have"
             warnings.warn(text, CheckpointWarning, stacklevel=2)

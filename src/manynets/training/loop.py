@@ -25,14 +25,13 @@ from manynets.training.signals import Halt
 from manynets.training.steppers.base import Host
 from manynets.training.steppers.choice import make_stepper
 from manynets.training.tracking import Sums, Tracks
-from manynets.training.validation import figures, variances
+from manynets.training.validation import variances
 
 if TYPE_CHECKING:
     from manynets.training.checkpoint import Keeper
 
 __all__ = ["Run"]
 
-WATCHED = ("loss", "metric", "objective")
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
 CALL_SECONDS = 0.025  # after which a stepper is to be back: so long a stop may take, or one step
 FIRST_STEPS = 1  # of the first call, before it is known how long a step takes
@@ -76,13 +75,11 @@ class Run:
         """Make what depends on which networks there are: at the start, and when some were left out."""
         tracks, members = self.tracks, self.tracks.members
         recipes = [member.recipe for member in members]
-        self.spread = variances(self.problem.rows, [m.rows for m in members], [m.weight for m in members])
-        watched = [WATCHED.index(recipe.watch) for recipe in recipes]
-        self.watched = watched[:1] if len(set(watched)) == 1 else watched
+        self.spread = variances(self.problem.rows, [m.rows for m in members], [m.weight for m in members], self.stepper.loss)
         self.keeps_last = np.array([self.stepper.validation is None or recipe.keep == "last" for recipe in recipes])
         self.penalised = any(recipe.l1 or recipe.l2 for recipe in recipes)
         unseen = all(getattr(callback, "may_skip", False) for callback in self.callbacks)
-        self.unwatched = unseen and not tracks.steers and self.stepper.validation is None and self.search is not None
+        self.unwatched = unseen and not tracks.patience.steers and self.stepper.validation is None and self.search is not None
 
     @property
     def step(self) -> int:
@@ -165,7 +162,7 @@ class Run:
         columns = self._entries()
         tracks.record(columns)
         self._keep(finite, columns)
-        ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
+        ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.patience.exhausted)
         if self.callbacks:
             seen = np.flatnonzero(tracks.alive)
             numbers = tuple(tracks.members[place].number for place in seen)
@@ -194,9 +191,9 @@ class Run:
 
     def _entries(self) -> dict[str, Host]:
         """Return what the histories get: values (E, K) for each column. Steps that were made in one call took equally long."""
-        metric, totals, objective = self.problem.task.metric, self.sums.totals, self.stepper.objective
+        metric, totals, means = self.problem.task.metric, self.sums.totals, self.stepper.loss.means
         entries = len(totals)
-        loss, score = figures(totals, objective, self.spread)
+        loss, score = means(totals, self.spread)
         steps = self.step - self.every * np.arange(entries - 1, -1, -1)
         before, self.seconds = self.seconds, self.seconds_now
         self.began = time.perf_counter()
@@ -206,7 +203,7 @@ class Run:
         columns |= {"lr": self.rates(steps - 1), "loss": loss, metric: score}
         held_out = self.stepper.evaluate()
         if held_out is not None and self.stepper.validation is not None:
-            columns["val_loss"], columns["val_" + metric] = figures(held_out[None], objective, self.stepper.validation.spread)
+            columns["val_loss"], columns["val_" + metric] = means(held_out[None], self.stepper.validation.spread)
         if self.penalised or "penalty" in self.tracks.columns:
             columns["penalty"] = totals[..., 2] / (self.sums.steps / entries) * self._penalty_share()
         return columns
@@ -226,12 +223,8 @@ class Run:
     def _keep(self, finite: NDArray[np.bool_], columns: Mapping[str, Host]) -> None:
         """Judge the entries just recorded, and copy the weights of networks at their best so far (or last) to the best."""
         tracks, population = self.tracks, self.stepper.population
-        prefix = "val_" if self.stepper.validation is not None else ""
-        objective = columns["loss"] + columns.get("penalty", 0.0)
-        watched = columns[prefix + "loss"], -columns[prefix + self.problem.task.metric], objective  # in the order of WATCHED
-        figure = watched[self.watched[0]] if len(self.watched) == 1 else np.choose(self.watched, watched)
-        for of_entry in figure if finite.all() else np.where(finite, figure, np.inf):
-            better = tracks.judge(of_entry)
+        for watched in np.where(finite, tracks.patience.values(columns, self.problem.task.metric), np.inf):
+            better = tracks.patience.judge(watched)
         chosen = (better | self.keeps_last) & finite & tracks.alive
         tracks.best = np.where(chosen, tracks.entries - 1, tracks.best)
         self.best.keep(population, chosen)
@@ -264,7 +257,7 @@ class Run:
             places, self.best.networks(self.stepper.population, places), tracks.histories(places), strict=True
         ):
             member, divergence = tracks.members[place], diverged.get(place)
-            early = tracks.exhausted[place] and self.step < tracks.totals[place]
+            early = tracks.patience.exhausted[place] and self.step < tracks.totals[place]
             stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
             progress: Progress | None = None
             if member.resumable:

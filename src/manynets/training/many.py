@@ -16,10 +16,11 @@ from torch import nn
 
 from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError
 from manynets.nn.population import Shape
+from manynets.steps import batch_rows
 from manynets.training.checkpoint import Keeper, Parts
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
 from manynets.training.loop import Run
-from manynets.training.members import Member, Outcome, Problem, batch_rows, group_key
+from manynets.training.members import Member, Outcome, Problem, group_key
 from manynets.training.settings import torch_modes
 from manynets.training.signals import Halt, listening
 from manynets.training.steppers.choice import choose

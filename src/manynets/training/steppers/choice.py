@@ -8,7 +8,8 @@ from itertools import pairwise
 from manynets import core
 from manynets.errors import OptionError
 from manynets.spec import MLP
-from manynets.training.members import Member, Problem, batch_rows
+from manynets.steps import batch_rows
+from manynets.training.members import Member, Problem
 from manynets.training.steppers.autograd import Autograd
 from manynets.training.steppers.base import Stepper
 from manynets.training.steppers.closed_form import ClosedForm

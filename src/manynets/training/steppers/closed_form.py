@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from manynets.constants import BN_EPS, BN_MOMENTUM
 from manynets.data.batches import Chunk
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.dropout import Masks
 from manynets.nn.layers import normalisers
-from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population
+from manynets.nn.population import Population
 from manynets.optim import Coefficient, Update, coefficient, step_coefficients
 from manynets.spec import MLP
 from manynets.training.steppers.base import Host, Log, Stepper

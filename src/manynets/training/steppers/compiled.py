@@ -19,7 +19,6 @@ from manynets.nn.dropout import stream_keys
 from manynets.nn.population import Population
 from manynets.optim import SGD
 from manynets.spec import MLP
-from manynets.tasks.losses import Loss
 from manynets.training.steppers.base import Array, Host, Log, Stepper
 
 __all__ = ["Compiled"]
@@ -37,18 +36,10 @@ class Compiled(Stepper):
         self.kept_alive: list[Any] = []  # the memory that the jobs point to
         self.job = self._job(self.batches)
         self.held_out: core.Job | None = None
-        validation = self.problem.validation
         if self.validation is not None:
-            members = self.members
-            batches = Batches(
-                self.problem.rows if validation is None else validation,
-                own=[member.validation_rows if validation is None else None for member in members],
-                weights=[member.weight if validation is None else None for member in members],
-                orders=[None] * len(members),
-                batch_size=1,
-                merge_single=False,
-            )
-            self.sums = np.empty((len(members), 3 + self.loss.hit_count))
+            rows, own, weights = self.validation.rows, self.validation.own, self.validation.own_weights
+            batches = Batches(rows, own=own, weights=weights, orders=[None] * len(own), batch_size=1, merge_single=False)
+            self.sums = np.empty((len(own), 3 + self.loss.hit_count))
             self.held_out = self._job(batches)
             self.held_out.order = self._address(batches.order(0))
             self.held_out.log = self._address(self.sums)
@@ -123,7 +114,7 @@ class Compiled(Stepper):
             activation=get_args(spec.Activation).index(shape.activation),
             bias=shape.bias,
             batch_norm=shape.batch_norm,
-            loss=_loss_number(self.loss, self.recipe),
+            loss=2 + LOSSES.index(self.loss.name) if self.loss.kind == "number" else int(self.loss.kind == "labels"),
             total=self.loss.total,
             parameter=self.recipe.quantile if self.recipe.loss == "quantile" else self.recipe.delta,
             x=self._address(rows.x),
@@ -146,10 +137,3 @@ class Compiled(Stepper):
             lr_in_velocity=isinstance(optimizer, SGD) and optimizer.lr_inside,
             **{name: self._address(array) for name, array in columns.items()},
         )
-
-
-def _loss_number(loss: Loss, recipe: spec.Recipe) -> int:
-    """Return by which number the core knows a loss."""
-    if loss.kind == "number":
-        return 2 + LOSSES.index(recipe.loss or "squared_error")
-    return 0 if loss.kind == "class" else 1
