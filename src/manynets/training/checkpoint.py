@@ -235,8 +235,7 @@ class Checkpoints:
         """Return the next step at which a checkpoint is due, or at which the clock is to be looked at."""
         if self.checkpoint is None:
             return None
-        every = [self.checkpoint.every_steps, (self.checkpoint.every_epochs or 0) * self._steps]
-        due = [(run.step // n + 1) * n for n in every if n]
+        due = [(run.step // n + 1) * n for n in self._periods()]
         if self.checkpoint.every_seconds is not None:  # as many steps as are made until then, at most in a second
             now = time.monotonic()
             left = min(self.checkpoint.every_seconds - (now - self._last_time), 1.0)
@@ -271,8 +270,12 @@ class Checkpoints:
         assert wanted is not None
         if wanted.every_seconds is not None and time.monotonic() - self._last_time >= wanted.every_seconds:
             return True
-        every = [wanted.every_steps, (wanted.every_epochs or 0) * self._steps]
-        return any(n and step // n > max(self._last_step, 0) // n for n in every)
+        return any(step // n > max(self._last_step, 0) // n for n in self._periods())
+
+    def _periods(self) -> list[int]:
+        """Return after how many steps, again and again, a checkpoint is wanted."""
+        assert self.checkpoint is not None
+        return [n for n in (self.checkpoint.every_steps, (self.checkpoint.every_epochs or 0) * self._steps) if n]
 
     def _write(self, run: Run) -> None:
         assert self._folder is not None

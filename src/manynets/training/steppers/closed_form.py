@@ -127,8 +127,7 @@ class ClosedForm(Stepper):
         self._write_gradient(to_weights=self.plain_sgd)
         self.smoothing = coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3)
         specs = [member.spec for member in members if isinstance(member.spec, MLP)]
-        rates = np.array([(spec.input_dropout, *spec.dropouts) for spec in specs], dtype=np.float64)
-        self.masks = Masks([recipe.seed for recipe in recipes], (shape.in_features, *shape.hidden), rates, population.flat)
+        self.masks = Masks.of(specs, [recipe.seed for recipe in recipes], shape.in_features, population.flat)
         self._buffers: dict[int, Buffers] = {}
         self.warm: set[tuple[int, bool]] = set()
         self.captured: dict[tuple[int, bool], CapturedStep] = {}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from manynets import core, spec
 from manynets.data.batches import Batches
-from manynets.nn.dropout import stream_keys
+from manynets.nn.dropout import dropout_rates, stream_keys
 from manynets.nn.population import Population
 from manynets.optim import SGD
 from manynets.spec import MLP
@@ -90,7 +90,6 @@ class Compiled(Stepper):
         assert isinstance(population, Population)
         recipes, optimizer = [member.recipe for member in self.members], self.optimizer
         specs = [member.spec for member in self.members if isinstance(member.spec, MLP)]
-        rates = np.array([(one.input_dropout, *one.dropouts) for one in specs], dtype=np.float64)
         widths = np.array([shape.in_features, *shape.hidden, shape.out_features])
         columns: dict[str, Array] = {
             "widths": widths,
@@ -102,7 +101,7 @@ class Compiled(Stepper):
             "clip": np.array([math.inf if r.clip_norm is None else r.clip_norm for r in recipes], dtype=np.float64),
             "smoothing": np.array([recipe.label_smoothing for recipe in recipes], dtype=np.float64),
             "keys": stream_keys([recipe.seed for recipe in recipes], len(widths) - 1),
-            "dropout": rates,
+            "dropout": dropout_rates(specs),
         }
         state = [self._address(self.state[name]) for name in optimizer.state_names()]
         rows, weights = batches.rows, batches.weights
