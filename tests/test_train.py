@@ -17,7 +17,7 @@ from torch import nn
 import manynets as mn
 from manynets.fitting import model_of, prepare
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Started
-from manynets.training.many import train_members
+from manynets.training.groups import train_members
 from tests.tolerances import assert_close
 from tests.training.problems import member_of
 

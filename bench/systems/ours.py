@@ -16,8 +16,8 @@ from bench.data import LOSS_ROWS, Arrays, Layers
 from bench.systems import Session
 from manynets.fitting import prepare as prepare_problem
 from manynets.training.events import Event, Finished, Started
-from manynets.training.many import train_members
-from manynets.training.members import Member, Outcome
+from manynets.training.groups import train_members
+from manynets.training.trial import Member, Outcome
 
 
 def _names(case: Case) -> list[str]:

@@ -27,12 +27,12 @@ from manynets.nn.population import Shape
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression, Task, find_task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
-from manynets.training.engine import train_with
 from manynets.training.events import Callback
-from manynets.training.many import train_members
-from manynets.training.members import Member, Outcome, Problem
+from manynets.training.groups import train_members
+from manynets.training.other_engines import train_with
 from manynets.training.progress import Show, progress_callbacks
-from manynets.training.settings import find_device
+from manynets.training.torch_settings import find_device
+from manynets.training.trial import Member, Outcome, Problem
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder

@@ -14,9 +14,9 @@ from manynets import core
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files, read_checkpoint
 from manynets.training.events import Evaluated, Event
 from manynets.training.loop import Run
-from manynets.training.members import Member, Outcome, Problem
 from manynets.training.steppers import compiled
 from manynets.training.steppers.base import Stepper
+from manynets.training.trial import Member, Outcome, Problem
 from tests.training.problems import member_of, problem_of
 
 STEPPERS = ["autograd", "closed_form", pytest.param("compiled", marks=pytest.mark.skipif(core.load() is None, reason="no core"))]

@@ -24,7 +24,7 @@ from manynets.data.split import deal_rows
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.spec import to_json
-from manynets.training.settings import find_device
+from manynets.training.torch_settings import find_device
 
 __all__ = ["figures_of", "fit", "scalars"]
 

@@ -34,8 +34,8 @@ from manynets.tables import TableEncoder, fit_encoder
 from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files
 from manynets.training.events import Evaluated
-from manynets.training.many import train_members
-from manynets.training.members import Member, Outcome, Progress
+from manynets.training.groups import train_members
+from manynets.training.trial import Member, Outcome, Progress
 
 __all__ = ["BaseMLP"]
 

@@ -16,7 +16,7 @@ from manynets.rng import Shuffles
 from manynets.spec import MLP, Recipe
 from manynets.tables import TableEncoder
 from manynets.tasks import Task
-from manynets.training.members import Member
+from manynets.training.trial import Member
 
 __all__ = ["Data", "Drawn", "Plan", "Ready", "merge_copies", "ready", "rows_of"]
 

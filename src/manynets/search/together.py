@@ -29,10 +29,10 @@ from manynets.search.scoring import known_scores
 from manynets.spec import Constant, Exponential, InverseScaling, Recipe, StepDecay, Warmup
 from manynets.tasks import Task
 from manynets.training.events import Callback
-from manynets.training.many import Failure, Relay
-from manynets.training.members import Member, Outcome, Problem
-from manynets.training.settings import find_device, torch_settings
+from manynets.training.groups import Failure, Relay
 from manynets.training.threads import most_threads
+from manynets.training.torch_settings import find_device, torch_settings
+from manynets.training.trial import Member, Outcome, Problem
 
 __all__ = ["Fit", "Folds", "can_share", "fit_together", "score_together"]
 

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from manynets.errors import CheckpointWarning, ModelFileError, OptionError
 from manynets.modelfile import check_path, read_model_file, replacing, write_model_file
 from manynets.renames import as_version_1, renamed
-from manynets.training.members import Member, Problem
 from manynets.training.state import Digests, TrainState, capture, differences, identity_of, restore
 from manynets.training.threads import most_threads
+from manynets.training.trial import Member, Problem
 
 if TYPE_CHECKING:
     from manynets.training.loop import Run

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from manynets.training.members import Divergence, Member
 from manynets.training.module import ModulePopulation
-from manynets.training.settings import private_generators
 from manynets.training.steppers.autograd import AutogradNetwork
 from manynets.training.steppers.base import Stepper
+from manynets.training.torch_settings import private_generators
+from manynets.training.trial import Divergence, Member
 
 if TYPE_CHECKING:
     from manynets.training.loop import Run

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manynets.training.best import BestWeights, all_finite
+from manynets.training.best_weights import BestWeights, all_finite
 from manynets.training.divergence import Search
 from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
-from manynets.training.members import Divergence, Member, Outcome, Problem, Progress
-from manynets.training.settings import torch_settings
+from manynets.training.history import Sums, Tracks
 from manynets.training.signals import Halt
 from manynets.training.steppers.base import Host
 from manynets.training.steppers.choice import make_stepper
-from manynets.training.tracking import Sums, Tracks
+from manynets.training.torch_settings import torch_settings
+from manynets.training.trial import Divergence, Member, Outcome, Problem, Progress
 from manynets.training.validation import variances
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ FIRST_STEPS = 1  # of the first call, before it is known how long a step takes
 
 
 class Run:
-    """K networks of one group (`members.group_key`) on one problem.
+    """K networks of one group (`trial.group_key`) on one problem.
 
     Its state is that of the stepper, the best weights so far, `tracks`, `sums`, and the outcomes of networks that have ended
     (`manynets.training.state`). Once `halt` is asked, the networks end as "interrupted" after the call at hand.

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from manynets.errors import ModelFileError
 from manynets.spec import to_json
 from manynets.training.format1 import upgraded
-from manynets.training.members import Divergence, Member, Outcome, Problem, Progress
+from manynets.training.trial import Divergence, Member, Outcome, Problem, Progress
 
 if TYPE_CHECKING:
     from manynets.training.loop import Run

@@ -22,8 +22,8 @@ from manynets.nn.population import Population, Shape
 from manynets.optim import Coefficient, Update, optimizer_for, step_coefficients
 from manynets.spec import MLP
 from manynets.training.module import ModulePopulation
-from manynets.training.settings import private_generators, seeded_states
 from manynets.training.steppers.base import Array, Host, Log, Stepper
+from manynets.training.torch_settings import private_generators, seeded_states
 
 __all__ = ["Autograd", "AutogradNetwork"]
 

@@ -17,9 +17,9 @@ from manynets.optim import optimizer_for
 from manynets.spec import MLP
 from manynets.steps import batch_rows
 from manynets.tasks.objectives import Objective, objective_for
-from manynets.training.members import Member, Problem
 from manynets.training.module import ModulePopulation
 from manynets.training.threads import best_threads, most_threads
+from manynets.training.trial import Member, Problem
 from manynets.training.validation import Validation
 
 __all__ = ["Array", "Host", "Log", "Stepper"]

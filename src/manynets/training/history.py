@@ -11,7 +11,7 @@ from manynets.early_stopping import Patience
 from manynets.schedules import schedule_factors
 from manynets.spec import Constant, ReduceOnPlateau
 from manynets.steps import total_steps
-from manynets.training.members import Member, Progress
+from manynets.training.trial import Member, Progress
 
 __all__ = ["Sums", "Tracks"]
 

@@ -20,10 +20,10 @@ from manynets.steps import batch_rows
 from manynets.training.checkpoint import Keeper, Parts
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
 from manynets.training.loop import Run
-from manynets.training.members import Member, Outcome, Problem, group_key
-from manynets.training.settings import torch_modes
 from manynets.training.signals import Halt, listening
 from manynets.training.steppers.choice import choose
+from manynets.training.torch_settings import torch_modes
+from manynets.training.trial import Member, Outcome, Problem, group_key
 
 __all__ = ["Failure", "Relay", "groups_of", "memory_at_hand", "network_bytes", "train_members", "train_what_can"]
 
