@@ -20,7 +20,7 @@ class Patience:
     """The patience of K networks, vectors over K. Every value that is judged is lower-is-better.
 
     best_figure: the best value so far; bad: evaluations since; factor: what the learning rate is multiplied by beside its schedule.
-    plateau_best, plateau_bad: the same for the plateau. steers: whether an evaluation can change what follows it.
+    plateau_best, plateau_bad: the same for the plateau.
     """
 
     def __init__(self, recipes: Sequence[Recipe]) -> None:
@@ -42,7 +42,6 @@ class Patience:
         lowest = [0.0 if p is None or not r.lr else p.min_lr / r.lr for p, r in zip(plateaus, recipes, strict=True)]
         self.plateau_least = np.array(lowest)
         self.slows, self.has_plateau = bool((self.stop_factor < 1).any()), any(p is not None for p in plateaus)
-        self.steers = self.has_plateau or bool(np.isfinite(self.patience).any())
 
     def values(self, columns: Mapping[str, Host], metric: str) -> Host:
         """Return what each recipe watches (..., K), of history columns (..., K): of validation where there is any."""
@@ -76,6 +75,11 @@ class Patience:
     def exhausted(self) -> NDArray[np.bool_]:
         """Whose patience is at its end."""
         return self.bad >= self.patience
+
+    def evaluations_left(self, alive: NDArray[np.bool_]) -> float:
+        """Return after how many evaluations, at the earliest, one of these networks stops or gets another learning rate; inf for never."""
+        left = np.minimum(self.patience - self.bad, self.plateau_patience - self.plateau_bad + 1)
+        return float(left[alive].min())
 
     def take(self, index: NDArray[np.int64]) -> None:
         """Go on with these networks only."""

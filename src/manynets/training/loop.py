@@ -73,13 +73,13 @@ class Run:
 
     def _assemble(self) -> None:
         """Make what depends on which networks there are: at the start, and when some were left out."""
-        tracks, members = self.tracks, self.tracks.members
+        members = self.tracks.members
         recipes = [member.recipe for member in members]
         self.spread = variances(self.problem.rows, [m.rows for m in members], [m.weight for m in members], self.stepper.loss)
         self.keeps_last = np.array([self.stepper.validation is None or recipe.keep == "last" for recipe in recipes])
         self.penalised = any(recipe.l1 or recipe.l2 for recipe in recipes)
-        unseen = all(getattr(callback, "may_skip", False) for callback in self.callbacks)
-        self.unwatched = unseen and not tracks.patience.steers and self.stepper.validation is None and self.search is not None
+        unseen = self.search is not None and all(getattr(callback, "may_skip", False) for callback in self.callbacks)
+        self.unwatched = unseen and self.stepper.validation is None
 
     @property
     def step(self) -> int:
@@ -114,21 +114,23 @@ class Run:
     def next_boundary(self) -> int:
         """Return the next step after which the networks are evaluated: an epoch's end or every N steps, or a network's end.
 
-        Where nobody looks in between, the step after as many of these as fit in one call.
+        Where nobody looks in between, the step after as many of these as fit in one call, as long as no patience can end.
         """
-        every, end = self.every, int(self.tracks.totals[self.tracks.alive].min())
-        count = 1
+        tracks, every = self.tracks, self.every
+        end, count = int(tracks.totals[tracks.alive].min()), 1
         if self.unwatched and self.step % every == 0 and self.step >= self.singly:
-            count = max(1, (min(self.step + self._at_once(), self._due() or end, end) - self.step) // every)
+            far = min(self.step + self._at_once(), self._due() or end, end)
+            count = int(max(1, min((far - self.step) // every, tracks.patience.evaluations_left(tracks.alive))))
         return min((self.step // every + count) * every, end)
 
     def advance(self, stop: int) -> None:
         """Make steps until `stop` steps were made, or fewer where a halt is asked for, with a pause wherever the keeper wants one."""
         while self.step < stop and not self.halt.asked:
-            due = self._due()
-            until = max(self.step + 1, min(stop, self.step + self._at_once(), due or stop))
-            entries = max(1, (until - self.step) // self.every)
-            if entries > 1:
+            due, entries = self._due(), max(1, (stop - self.step) // self.every)
+            if entries == 1:
+                until = max(self.step + 1, min(stop, self.step + self._at_once(), due or stop))
+            else:
+                until = stop
                 self.before = {name: value.detach().cpu().numpy().copy() for name, value in self.stepper.capture().items()}
             first, began = self.step, time.perf_counter()
             log = self.stepper.advance(self.rates(range(first, until)))
@@ -156,7 +158,7 @@ class Run:
         """Add the entries that are due to each history, save the best weights, and end the networks that have finished."""
         population, tracks, sums = self.stepper.population, self.tracks, self.sums
         finite = (sums.first_bad < 0) & all_finite(population.flat) & all_finite(population.statistics)
-        if len(sums.totals) > 1 and not finite.all():
+        if len(sums.totals) > 1 and not finite[tracks.alive].all():
             self._go_back()
             return
         columns = self._entries()
