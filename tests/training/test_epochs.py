@@ -11,6 +11,7 @@ import pytest
 
 import manynets as mn
 from manynets import core
+from manynets.training import validation
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files, read_checkpoint
 from manynets.training.events import Evaluated, Event
 from manynets.training.loop import Run
@@ -141,6 +142,34 @@ def test_who_looks_in_between_is_asked(calls: list[int]) -> None:
     assert max(calls) == 24
     assert seen == [3, 27]
     assert outcome.history["step"] == list(range(3, 28, 3))
+
+
+@pytest.mark.parametrize("stepper", STEPPERS)
+def test_a_stop_within_an_evaluation(stepper: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The evaluation is left unfinished, and the resumed run makes up for it."""
+    monkeypatch.setattr(compiled, "EVALUATED", 1)
+    monkeypatch.setattr(validation, "SCORES_AT_ONCE", 1)
+    problem = problem_of("binary")
+    rows = {"rows": np.arange(30), "validation_rows": np.arange(30, 40)}
+    members = members_of(problem, mn.Recipe(epochs=5, batch_size=8, gradient=stepper), 0.01, 0.02, **rows)
+    plain = Run(problem, members).run()
+    asked: list[Run] = []
+
+    def overdue(run: Run) -> bool:
+        asked.append(run)
+        run.halt.asked = len(asked) > 2 * 9 + 4  # in the third evaluation of ten rows
+        return run.halt.asked
+
+    def keeper(resume: Path | None) -> Checkpoints:
+        return Checkpoints(problem, members, checkpoint=Checkpoint(folder=tmp_path), resume=resume, system={})
+
+    monkeypatch.setattr(Run, "_overdue", overdue)
+    stopped = Run(problem, members, keeper=keeper(None)).run()
+    assert [outcome.stopped for outcome in stopped] == ["interrupted"] * 2
+    assert [outcome.history["step"] for outcome in stopped] == [[4.0, 8.0]] * 2
+    assert [path.name for path in checkpoint_files(tmp_path)] == ["step-000000012.checkpoint"]
+    monkeypatch.setattr(Run, "_overdue", lambda run: False)
+    assert_same(Run(problem, members, keeper=keeper(tmp_path)).run(), plain)
 
 
 @pytest.mark.parametrize("every", [{"every_epochs": 2}, {"every_steps": 7}])

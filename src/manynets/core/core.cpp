@@ -51,8 +51,7 @@ struct Job {
   int64_t weight_stride;  // N, or 0 if all orders share one line
   // the steps
   int64_t batch_size, steps_per_epoch;  // the last step of an epoch takes all rows to the end
-  int64_t first;                        // step of the first epoch to begin with
-  int64_t count;                        // steps to make
+  int64_t first, count;                 // the step of the first epoch to begin with, and the steps to make; or, to evaluate, rows
   int64_t step;                         // steps made before in the whole training, for dropout
   const uint8_t* active;                // (K): 0 for networks to be skipped
   // the state
@@ -73,7 +72,7 @@ struct Job {
   const uint64_t* keys;   // (K, L)
   const double* dropout;  // (K, L): probabilities
   // out
-  double* log;  // (n, K, 3 + M): sums over the batch of loss, weight, penalty, hits
+  double* log;  // (n, K, 3 + M): sums over the batch of loss, weight, penalty, hits; an evaluation adds to (K, 3 + M)
 };
 
 // What one copy of the kernels offers. run: train (or evaluate) the networks that next(queue) returns, until that is -1, in a block of
@@ -618,13 +617,12 @@ class Network {
 
   void evaluate(int64_t k) {
     open(k);
-    double* log = job.log + k * (3 + measures);
-    for (int64_t i = 0; i < 3 + measures; i++) log[i] = 0;
     load_weights();
-    for (int64_t start = 0; start < rows_to_visit; start += EVALUATED) {
-      gather(start, rows_to_visit < start + EVALUATED ? rows_to_visit : start + EVALUATED);
+    const int64_t end = job.first + job.count;
+    for (int64_t start = job.first; start < end; start += EVALUATED) {
+      gather(start, end < start + EVALUATED ? end : start + EVALUATED);
       forward(0);
-      loss(log);
+      loss(job.log + k * (3 + measures));
     }
   }
 
@@ -1192,14 +1190,6 @@ void on_threads(int64_t threads, F work) {
   for (std::thread& other : others) other.join();
 }
 
-// Rows that a network visits in the steps of a job, at most.
-double rows_of(const Job& job, bool training) {
-  if (training) return static_cast<double>(job.count * job.batch_size);
-  int64_t most = 0;
-  for (int64_t k = 0; k < job.networks; k++) most = job.counts[job.which[k]] > most ? job.counts[job.which[k]] : most;
-  return static_cast<double>(most);
-}
-
 // The networks of a job that no thread has taken yet.
 struct Queue {
   const Job& job;
@@ -1220,7 +1210,8 @@ bool run_networks(const Job* job, bool training) {
   const size_t size = with.memory(job, training);
   int64_t networks = 0;
   for (int64_t k = 0; k < job->networks; k++) networks += job->active[k] != 0;
-  const double rows = rows_of(*job, training), steps = training ? static_cast<double>(job->count) : rows / 256;
+  const double rows = static_cast<double>(training ? job->count * job->batch_size : job->count);
+  const double steps = training ? static_cast<double>(job->count) : rows / EVALUATED;
   const double seconds = 6 * rows * static_cast<double>(job->parameters) / FLOPS_PER_SECOND + steps * SECONDS_PER_STEP;
   const double useful = seconds * static_cast<double>(networks) / SECONDS_PER_THREAD;
   int64_t threads = job->threads < networks ? job->threads : networks;

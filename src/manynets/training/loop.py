@@ -69,6 +69,7 @@ class Run:
         self.outcomes: dict[int, Outcome] = {}
         self.before: dict[str, NDArray[Any]] = {}  # the stepper's state before a call with several evaluations
         self.singly = 0  # step up to which no call has several
+        self.asked = 0.0  # when a stop was first seen
         self._assemble()
 
     def _assemble(self) -> None:
@@ -116,12 +117,12 @@ class Run:
 
         Where nobody looks in between, the step after as many of these as fit in one call, as long as no patience can end.
         """
-        tracks, every = self.tracks, self.every
+        tracks, every, start = self.tracks, self.every, self.step - self.sums.steps
         end, count = int(tracks.totals[tracks.alive].min()), 1
-        if self.unwatched and self.step % every == 0 and self.step >= self.singly:
+        if self.unwatched and start == self.step and start % every == 0 and start >= self.singly:
             far = min(self.step + self._at_once(), self._due() or end, end)
             count = int(max(1, min((far - self.step) // every, tracks.patience.evaluations_left(tracks.alive))))
-        return min((self.step // every + count) * every, end)
+        return min((start // every + count) * every, end)
 
     def advance(self, stop: int) -> None:
         """Make steps until `stop` steps were made, or fewer where a halt is asked for, with a pause wherever the keeper wants one."""
@@ -161,7 +162,10 @@ class Run:
         if len(sums.totals) > 1 and not finite[tracks.alive].all():
             self._go_back()
             return
-        columns = self._entries()
+        held_out = self.stepper.evaluate(self._overdue)
+        if held_out is None and self.stepper.validation is not None:
+            return  # a stop came in between; a resumed run evaluates first
+        columns = self._entries(held_out)
         tracks.record(columns)
         self._keep(finite, columns)
         ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.patience.exhausted)
@@ -173,6 +177,13 @@ class Run:
         if ended.any():
             self._let_go(ended, finite)
         self.sums = Sums(len(tracks))
+
+    def _overdue(self) -> bool:
+        """Return whether a stop was asked for so long ago that an evaluation is not to go on."""
+        if not self.halt.asked:
+            return False
+        self.asked = self.asked or time.perf_counter()
+        return time.perf_counter() - self.asked > CALL_SECONDS
 
     def _go_back(self) -> None:
         """Undo the last call: a network has diverged in it, and ends with its weights at the evaluation before. So look at each one."""
@@ -191,7 +202,7 @@ class Run:
         if tracks.alive.sum() < CROWDED * len(tracks):
             self.take(np.flatnonzero(tracks.alive).tolist())
 
-    def _entries(self) -> dict[str, Host]:
+    def _entries(self, held_out: Host | None) -> dict[str, Host]:
         """Return what the histories get: values (E, K) for each column. Steps that were made in one call took equally long."""
         metric, totals, means = self.problem.task.metric, self.sums.totals, self.stepper.loss.means
         entries = len(totals)
@@ -203,7 +214,6 @@ class Run:
         when = {"epoch": steps / self.steps, "step": steps.astype(np.float64), "seconds": seconds}
         columns = {name: np.repeat(value[:, None], len(self.tracks), axis=1) for name, value in when.items()}
         columns |= {"lr": self.rates(steps - 1), "loss": loss, metric: score}
-        held_out = self.stepper.evaluate()
         if held_out is not None and self.stepper.validation is not None:
             columns["val_loss"], columns["val_" + metric] = means(held_out[None], self.stepper.validation.spread)
         if self.penalised or "penalty" in self.tracks.columns:

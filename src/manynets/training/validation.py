@@ -68,13 +68,17 @@ class Validation:
 
     def judge(self, scores: Callable[[Tensor], Tensor]) -> tuple[Host, Host]:
         """Return loss and metric (K,)."""
-        return self.objective.loss.means(self.sums(scores), self.spread)
+        sums = self.sums(scores)
+        assert sums is not None
+        return self.objective.loss.means(sums, self.spread)
 
-    def sums(self, scores: Callable[[Tensor], Tensor]) -> Host:
-        """Return the sums over the rows (K, 3 + M) of loss, weight, penalty (here 0) and hits."""
+    def sums(self, scores: Callable[[Tensor], Tensor], overdue: Callable[[], bool] = lambda: False) -> Host | None:
+        """Return the sums over the rows (K, 3 + M) of loss, weight, penalty (here 0) and hits; None once it is overdue."""
         device, dtype = self.rows.x.device, self.rows.x.dtype
         total = torch.zeros(self.networks, 3 + self.objective.loss.hit_count, dtype=torch.float64, device=device)
         for start in range(0, self.most, self.size):
+            if start and overdue():
+                return None
             cut = slice(start, min(start + self.size, self.most))
             x, target, raw = self._gather(cut, dtype)
             out = scores(x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -110,9 +110,9 @@ class Stepper(abc.ABC):
     def advance(self, rates: Host) -> Log:
         """Make n steps at the learning rates (n, K), and return their log."""
 
-    def evaluate(self) -> Host | None:
-        """Return the log (K, 3 + M) over the validation rows, whose penalty is 0; None where there are no such rows."""
-        return None if self.validation is None else self.validation.sums(self.population.scores)
+    def evaluate(self, overdue: Callable[[], bool]) -> Host | None:
+        """Return the log (K, 3 + M) over the validation rows, whose penalty is 0; None without such rows, or where it was overdue."""
+        return None if self.validation is None else self.validation.sums(self.population.scores, overdue)
 
     def capture(self) -> dict[str, Tensor]:
         """Return the tensors that decide about every later step, besides `step`. They are the stepper's own."""

@@ -8,6 +8,7 @@ and optimizer.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
@@ -24,6 +25,7 @@ from manynets.training.steppers.base import Array, Host, Log, Stepper
 __all__ = ["Compiled"]
 
 ORDERED = 1 << 20  # numbers in the orders that are drawn for one call of the core, but for at least one epoch
+EVALUATED = 1 << 26  # multiplications of one call that evaluates: some 20 ms
 LOSSES = ("squared_error", "half_squared_error", "absolute_error", "huber", "quantile", "poisson")  # from number 2 on
 
 
@@ -43,6 +45,7 @@ class Compiled(Stepper):
             self.held_out = self._job(batches)
             self.held_out.order = self._address(batches.order(0))
             self.held_out.log = self._address(self.sums)
+            self.held_out.count = max(1, EVALUATED // max(1, self.population.flat.numel()))
 
     def threads(self, steps: int) -> int:
         """Return 1: torch does nothing here that several threads would speed up."""
@@ -69,10 +72,16 @@ class Compiled(Stepper):
             self.step += count
         return log
 
-    def evaluate(self) -> Host | None:
-        if self.held_out is None:
+    def evaluate(self, overdue: Callable[[], bool]) -> Host | None:
+        job, validation = self.held_out, self.validation
+        if job is None or validation is None:
             return None
-        core.evaluate(self.held_out)
+        self.sums[:] = 0
+        for first in range(0, validation.most, job.count):
+            if first and overdue():
+                return None
+            job.first = first
+            core.evaluate(job)
         return self.sums
 
     # ------------------------------------------------------------------------------------------------ what the core is given
