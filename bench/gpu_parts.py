@@ -21,7 +21,7 @@ from bench.cases import CASES, Case
 from bench.systems.networks import criterion_of, network_of, optimizer_of, set_weights, target_of
 from manynets.nn.initial import initial_parameters
 from manynets.spec import Precision
-from manynets.training.settings import torch_settings
+from manynets.training.torch_settings import torch_settings
 
 __all__ = ["mnist", "precisions", "predictions", "steps_per_second", "toys", "tutorial"]
 

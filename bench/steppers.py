@@ -18,10 +18,10 @@ import manynets as mn
 from manynets.nn.initial import initial_parameters
 from manynets.prepare import prepare
 from manynets.spec import DType, Optimizer
-from manynets.training.members import Member
 from manynets.training.steppers.base import Stepper
 from manynets.training.steppers.closed_form import ClosedForm
 from manynets.training.steppers.compiled import Compiled
+from manynets.training.trial import Member
 
 __all__ = ["main", "step_times"]
 

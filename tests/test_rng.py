@@ -122,5 +122,5 @@ def test_many_permutations_are_each_alone(rows: int, compiled: bool, monkeypatch
     if not compiled:
         monkeypatch.setenv("MANYNETS_NO_CORE", "1")
     seeds = [0, 1, 5, 2**40]
-    for seed, order in zip(seeds, rng.permutations(seeds, 7, rows), strict=True):
+    for seed, order in zip(seeds, rng.permutations(seeds, [6, 7], rows)[1], strict=True):
         np.testing.assert_array_equal(order, rng.permutation(seed, 7, rows))

@@ -18,7 +18,7 @@ import manynets as mn
 from manynets.fitting import model_of
 from manynets.prepare import prepare
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Started
-from manynets.training.many import train_members
+from manynets.training.groups import train_members
 from tests.tolerances import assert_close
 from tests.training.problems import member_of
 

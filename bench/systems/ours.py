@@ -16,8 +16,8 @@ from bench.data import LOSS_ROWS, Arrays, Layers
 from bench.systems import Session
 from manynets.prepare import prepare as prepare_problem
 from manynets.training.events import Event, Finished, Started
-from manynets.training.many import train_members
-from manynets.training.members import Member, Outcome
+from manynets.training.groups import train_members
+from manynets.training.trial import Member, Outcome
 
 
 def _names(case: Case) -> list[str]:
@@ -55,6 +55,7 @@ def prepare(case: Case, arrays: Arrays) -> Session:
             if isinstance(event, Started | Finished):
                 seen[type(event)] = time.perf_counter()
 
+        watch.may_skip = True  # type: ignore[attr-defined]
         recipe = mn.Recipe(optimizer=_optimizer(case), epochs=repeat, batch_size=case.batch)
         began = time.perf_counter()
         model = mn.train(arrays.x, arrays.y, spec, recipe, task=case.task, initial=start, progress=False, callbacks=[watch])

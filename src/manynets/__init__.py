@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from manynets.tasks import Binary, Multiclass, Multilabel, Regression
     from manynets.training.checkpoint import Checkpoint
     from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
-    from manynets.training.members import Divergence
+    from manynets.training.trial import Divergence
 
 __version__ = "0.2.0"
 
@@ -74,7 +74,7 @@ _PLACES = {
     "tasks": ("Binary", "Multiclass", "Multilabel", "Regression"),
     "training.checkpoint": ("Checkpoint",),
     "training.events": ("Advanced", "Callback", "Evaluated", "Event", "Finished", "Started"),
-    "training.members": ("Divergence",),
+    "training.trial": ("Divergence",),
 }  # fmt: skip
 _ROOMS = ("datasets", "metrics", "plots", "tables", "tasks")  # modules that are used by name: mn.datasets.load
 _PLACE_OF = {name: f"{__name__}.{place}" for place, names in _PLACES.items() for name in names}

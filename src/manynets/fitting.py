@@ -24,10 +24,10 @@ from manynets.prepare import ClassWeight, TrainingData, network_splits, prepare
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
-from manynets.training.engine import train_with
+from manynets.training.other_engines import train_with
 from manynets.training.events import Callback
-from manynets.training.many import train_members
-from manynets.training.members import Outcome
+from manynets.training.groups import train_members
+from manynets.training.trial import Outcome
 from manynets.training.progress import Show, progress_callbacks
 
 if TYPE_CHECKING:

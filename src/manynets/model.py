@@ -23,7 +23,7 @@ from manynets.nn.population import Population, Shape
 from manynets.spec import MLP, Recipe, from_json, to_json
 from manynets.tasks import Regression, Task, task_from_json
 from manynets.tasks.objectives import objective_for
-from manynets.training.settings import find_device
+from manynets.training.torch_settings import find_device
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder

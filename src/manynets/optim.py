@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets import spec
+from manynets.constants import CLIP_EPS
 from manynets.optimizers import SklearnAdam, SklearnSGD
 from manynets.spec import Recipe
 
@@ -429,7 +430,7 @@ class Update:
         self.add_penalties(penalty_scale)
         if self.clipped:
             # in float64, in which the squares of large numbers are finite
-            norm = torch.linalg.vector_norm(self.grad, dim=1, keepdim=True, dtype=torch.float64).add_(1e-6)
+            norm = torch.linalg.vector_norm(self.grad, dim=1, keepdim=True, dtype=torch.float64).add_(CLIP_EPS)
             self.grad.mul_((self.clip / norm).clamp_(max=1.0).to(self.grad.dtype))
         for part, w, g, state, spare in self.blocks:
             self.optimizer.parts[part][2].update(w, g, state, list(now[3 * part : 3 * part + 3]), spare)

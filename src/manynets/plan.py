@@ -16,8 +16,8 @@ from manynets.nn.initial import initial_parameters
 from manynets.prepare import Split, Target, TrainingData, holdout
 from manynets.spec import MLP, Recipe
 from manynets.training.events import Callback
-from manynets.training.many import Relay
-from manynets.training.members import Member
+from manynets.training.groups import Relay
+from manynets.training.trial import Member
 
 __all__ = ["FoldRows", "Plan", "Trial", "TrialGroup", "ensemble", "with_seeds"]
 

@@ -92,27 +92,30 @@ def permutation(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
     return order
 
 
-def permutations(seeds: Sequence[int], epoch: int, rows: int) -> NDArray[np.int64]:
-    """Return the orders of `permutation` for several seeds, shape (len(seeds), rows); computed by the compiled core if there is one."""
+def permutations(seeds: Sequence[int], epochs: Sequence[int], rows: int, *, threads: int = 1) -> NDArray[np.int64]:
+    """Return the orders of `permutation` for several epochs and seeds, shape (E, U, rows).
+
+    The compiled core computes them if there is one, on at most so many threads.
+    """
     if core.load() is None:
-        return np.stack([permutation(seed, epoch, rows) for seed in seeds])
-    if len(seeds) < FEW:
-        keys = np.array([stream_key(seed, "permutation", epoch) for seed in seeds], dtype=np.uint64)
+        return np.array([[permutation(seed, epoch, rows) for seed in seeds] for epoch in epochs])
+    if len(seeds) * len(epochs) < FEW:
+        keys = np.array([stream_key(seed, "permutation", epoch) for epoch in epochs for seed in seeds], dtype=np.uint64)
     else:
-        keys = _stream_keys(seeds, "permutation", epoch)
-    out = np.empty((len(seeds), rows), dtype=np.int64)
-    threads = core.usable_threads() if out.size > MANY else 1
-    core.permutations(keys, rows, out, threads=threads)
-    return out
+        keys = _permutation_keys(seeds, epochs).reshape(-1)
+    out = np.empty((len(keys), rows), dtype=np.int64)
+    core.permutations(keys, rows, out, threads=threads if out.size > MANY else 1)
+    return out.reshape(len(epochs), len(seeds), rows)
 
 
-def _stream_keys(seeds: Sequence[int], purpose: Purpose, *path: int) -> NDArray[np.uint64]:
-    """Return the `stream_key` of each seed, shape (len(seeds),)."""
-    keys = np.array([(seed + GOLDEN) & _WORD for seed in seeds], dtype=np.uint64)
-    _mix(keys, spare := np.empty_like(keys))
-    for coordinate in (PURPOSES[purpose], *path):
-        keys += np.uint64((GOLDEN * (coordinate + 1)) & _WORD)
-        _mix(keys, spare)
+def _permutation_keys(seeds: Sequence[int], epochs: Sequence[int]) -> NDArray[np.uint64]:
+    """Return the `stream_key` of each epoch and seed, shape (E, U)."""
+    keys = np.array([[(seed + GOLDEN) & _WORD for seed in seeds]], dtype=np.uint64)
+    _mix(keys, np.empty_like(keys))
+    keys += np.uint64((GOLDEN * (PURPOSES["permutation"] + 1)) & _WORD)
+    _mix(keys, np.empty_like(keys))
+    keys = keys + np.array([[(GOLDEN * (epoch + 1)) & _WORD] for epoch in epochs], dtype=np.uint64)
+    _mix(keys, np.empty_like(keys))
     return keys
 
 
@@ -158,10 +161,10 @@ Order: TypeAlias = int | Shuffles | None
 """By what a network visits its rows: a seed (`permutation`), scikit-learn's shuffles, or None: as they lie."""
 
 
-def orders_of(orders: Sequence[Order], epoch: int, rows: int) -> list[NDArray[np.int64]]:
+def orders_of(orders: Sequence[Order], epoch: int, rows: int, *, threads: int = 1) -> list[NDArray[np.int64]]:
     """Return the order, shape (rows,), of an epoch (the first is 0) for each."""
     seeds = list(dict.fromkeys(order for order in orders if isinstance(order, int)))
-    drawn = dict(zip(seeds, permutations(seeds, epoch, rows), strict=True)) if seeds else {}
+    drawn = dict(zip(seeds, permutations(seeds, [epoch], rows, threads=threads)[0], strict=True)) if seeds else {}
     plain = np.arange(rows)
     return [plain if by is None else by.order(epoch, rows) if isinstance(by, Shuffles) else drawn[by] for by in orders]
 

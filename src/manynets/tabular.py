@@ -46,8 +46,8 @@ from manynets.tables.piecewise import ranges_for
 from manynets.tasks import Multiclass, Regression, Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
-from manynets.training.many import train_members
-from manynets.training.members import Member, Outcome
+from manynets.training.groups import train_members
+from manynets.training.trial import Member, Outcome
 from manynets.training.progress import Show, progress_callbacks
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,9 @@ from manynets.optimizers import SklearnSGD
 from manynets.spec import Activation, Optimizer
 from tests.tolerances import assert_close
 
-__all__ = ["ACTIVATIONS", "CASES", "OPTIMIZERS", "assert_agree", "toy", "train"]
+__all__ = ["ACTIVATIONS", "CASES", "OPTIMIZERS", "TOYS", "assert_agree", "toy", "train"]
 
-ACTIVATIONS: tuple[Activation, ...] = (
-    "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus",
-)  # fmt: skip
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 OPTIMIZERS: tuple[Optimizer, ...] = (
     mn.SGD(lr=0.1, weight_decay=0.01),
     mn.SGD(lr=0.05, momentum=0.9),
@@ -32,8 +30,11 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
     mn.Adagrad(lr=0.05, weight_decay=0.01),
 )
 TOYS = ("prod", "xor", "quadrants")  # regression, two classes, four classes
-# every activation, optimizer and task at least once, each in a run of its own
-CASES = [(TOYS[i % 3], activation, OPTIMIZERS[i]) for i, activation in enumerate(ACTIVATIONS)]
+# every activation, optimizer and task at least once: the shorter lists begin anew
+CASES = [
+    (TOYS[i % len(TOYS)], ACTIVATIONS[i % len(ACTIVATIONS)], OPTIMIZERS[i % len(OPTIMIZERS)])
+    for i in range(max(len(ACTIVATIONS), len(OPTIMIZERS)))
+]
 
 
 def toy(name: str, points: int = 300) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from manynets.optimizers import SklearnAdam
 from manynets.spec import Optimizer, SklearnInverseScaling
 from manynets.tasks import find_task
 from manynets.tasks.losses import loss_for
-from tests.engines.agreement import ACTIVATIONS, CASES, OPTIMIZERS, assert_agree, toy, train
+from tests.engines.agreement import ACTIVATIONS, CASES, OPTIMIZERS, TOYS, assert_agree, toy, train
 from tests.tolerances import assert_close
 from tests.training.problems import data_for
 
@@ -324,3 +324,10 @@ def test_a_module_of_ones_own_needs_torch() -> None:
     X, y = toy("xor")
     with pytest.raises(mn.OptionError, match="module of your own is trained by engine='torch' only"):
         mn.train(X, y, torch.nn.Linear(2, 1), mn.Recipe(), engine="numpy", progress=False)
+
+
+def test_the_cases_have_every_activation_and_every_optimizer() -> None:
+    assert {activation for _, activation, _ in CASES} == set(ACTIVATIONS)
+    assert {optimizer for *_, optimizer in CASES} == set(OPTIMIZERS)
+    assert {type(optimizer) for optimizer in OPTIMIZERS} >= set(get_args(mn.spec.Optimizer))
+    assert {name for name, *_ in CASES} == set(TOYS)

@@ -14,7 +14,7 @@ from torch import nn
 import manynets as mn
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.loop import Run
-from manynets.training.members import Member, Outcome, Problem
+from manynets.training.trial import Member, Outcome, Problem
 from tests.training.problems import TASKS, member_of, problem_of
 
 __all__ = ["STEPS", "Draw", "assert_same_bits", "draw", "run_with"]

@@ -274,7 +274,7 @@ def fuzz(files: int, seed: int) -> dict[str, Any]:
         folder = Path(name)
         sound = sound_files(folder)
         from manynets.prepare import prepare
-        from manynets.training.members import Member
+        from manynets.training.trial import Member
 
         X = np.random.default_rng(0).standard_normal((40, 3))
         recipe = mn.Recipe(epochs=2, batch_size=8)

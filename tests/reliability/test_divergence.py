@@ -16,7 +16,7 @@ from torch import nn
 import manynets as mn
 from manynets.training.checkpoint import Checkpoint, newest_checkpoint, read_checkpoint, write_checkpoint
 from manynets.training.divergence import Search
-from manynets.training.members import Divergence
+from manynets.training.trial import Divergence
 
 X = np.random.default_rng(0).standard_normal((200, 4)).astype(np.float32)
 Y = X[:, 0] + X[:, 1] ** 2

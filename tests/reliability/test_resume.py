@@ -11,6 +11,7 @@ import pytest
 
 import manynets as mn
 from manynets.training.checkpoint import Checkpoint, checkpoint_files
+from manynets.training.threads import fixed_threads
 from tests.reliability.draws import STEPS, assert_same_bits, draw, run_with
 
 X = np.random.default_rng(0).standard_normal((120, 4))
@@ -86,7 +87,7 @@ def test_stopped_and_resumed_again_and_again(tmp_path: Path) -> None:
 
 
 def fit(**more: Any) -> mn.Model:
-    return mn.train(X, Y, SPEC, RECIPE, validation=0.2, progress=False, **more)
+    return mn.train(X, Y, **({"spec": SPEC, "recipe": RECIPE, "validation": 0.2, "progress": False} | more))
 
 
 def test_train_resumes(tmp_path: Path) -> None:
@@ -118,12 +119,18 @@ def test_case_45_another_training_is_refused_with_the_differences(tmp_path: Path
             mn.train(**given, progress=False, resume=tmp_path)
 
 
-def test_another_thread_count_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_threads_than_before_give_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Case 63: the promise is for the same machine, versions and thread count; they are recorded."""
-    fit(checkpoint=Checkpoint(folder=tmp_path))
-    monkeypatch.setattr("manynets.fitting.torch.get_num_threads", lambda: 17)
-    with pytest.warns(mn.CheckpointWarning, match=r"threads is 17, in the checkpoint \d+; training goes on, but not bit for bit"):
-        fit(resume=tmp_path)
+    recipe = dataclasses.replace(RECIPE, gradient="closed_form")
+    with fixed_threads(2):
+        monkeypatch.setattr("manynets.training.threads.usable_threads", lambda: 2)
+        monkeypatch.setattr("manynets.training.threads.torch.get_num_threads", lambda: 2)
+        fit(checkpoint=Checkpoint(folder=tmp_path), recipe=recipe)
+    monkeypatch.setattr("manynets.training.threads.torch.get_num_threads", lambda: 17)
+    fit(resume=tmp_path, recipe=recipe)
+    monkeypatch.setattr("manynets.training.threads.torch.get_num_threads", lambda: 1)
+    with pytest.warns(mn.CheckpointWarning, match=r"threads is 1, in the checkpoint 2; training goes on, but not bit for bit"):
+        fit(resume=tmp_path, recipe=recipe)
 
 
 def test_a_checkpoint_of_the_end_gives_the_model_at_once(tmp_path: Path) -> None:

@@ -369,7 +369,7 @@ def test_case_63_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 CUBLAS_CASE = """
 import os, sys, torch
 from manynets.errors import OptionError
-from manynets.training.settings import find_device
+from manynets.training.torch_settings import find_device
 started = sys.argv[1] == "started"
 torch.cuda.is_available, torch.cuda.device_count, torch.cuda.is_initialized = lambda: True, lambda: 1, lambda: started
 find_device("cuda")

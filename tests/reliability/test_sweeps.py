@@ -16,7 +16,7 @@ from manynets.search.candidates import Result
 from manynets.training import loop
 from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from manynets.training.events import Advanced, Evaluated
-from manynets.training.members import total_steps
+from manynets.training.trial import total_steps
 from manynets.training.steppers.compiled import Compiled
 from tests.candidates import train_candidates
 from tests.cli.conftest import Call, call

@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 import manynets as mn
 from manynets.search import processes
 from manynets.training import loop
-from manynets.training.members import Outcome
+from manynets.training.trial import Outcome
 
 CANCER_X, CANCER_Y = load_breast_cancer(return_X_y=True)
 CANCER_X = (CANCER_X - CANCER_X.mean(0)) / CANCER_X.std(0)

@@ -21,8 +21,8 @@ from manynets.search import processes
 from manynets.search.processes import train_in_processes
 from manynets.tasks import find_task
 from manynets.training.events import Advanced, Event, Finished, Started
-from manynets.training.many import Failure, train_what_can
-from manynets.training.members import Member, Outcome, Problem
+from manynets.training.groups import Failure, train_what_can
+from manynets.training.trial import Member, Outcome, Problem
 
 IRIS_X, IRIS_Y = load_iris(return_X_y=True)
 NET = mn.MLPClassifier(6, max_iter=6, random_state=0, learning_rate_init=0.02)

@@ -202,7 +202,7 @@ def test_the_metric_of_regression_is_r2() -> None:
     objective = objective_for(PAIR, mn.Recipe())
     hits = objective.hits(f64([[1.0, 3.0], [0.0, 1.0]]), f64([[0.0, 1.0], [0.0, 1.0]]))
     assert_close(hits, f64([[1.0, 4.0], [0.0, 0.0]]), "float64")
-    metric = objective.metric(np.array([[0.5, 2.0], [0.0, 1.0]]), np.array([[1.0, 4.0], [0.0, 0.0]]))
+    metric = objective.loss.metric(np.array([[0.5, 2.0], [0.0, 1.0]]), np.array([[1.0, 4.0], [0.0, 0.0]]))
     assert_close(metric, np.array([(0.5 + 0.5) / 2, (1.0 + 0.0) / 2]), "float64")
 
 

@@ -13,7 +13,7 @@ from manynets.data.batches import Rows
 from manynets.nn.initial import initial_parameters
 from manynets.tasks import Task, find_task
 from manynets.training.loop import Run
-from manynets.training.members import Member, Outcome, Problem
+from manynets.training.trial import Member, Outcome, Problem
 from tests.tolerances import assert_close
 
 __all__ = ["TASKS", "assert_same_outcome", "data_for", "member_of", "problem_of", "run"]

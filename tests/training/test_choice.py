@@ -13,9 +13,9 @@ import manynets as mn
 from manynets import core
 from manynets.training import threads
 from manynets.training.checkpoint import Checkpoint
+from manynets.training.history import Sums
 from manynets.training.loop import Run
 from manynets.training.steppers.choice import choose
-from manynets.training.tracking import Sums
 from tests.training.problems import member_of, problem_of
 
 X = np.random.default_rng(0).standard_normal((64, 4))

@@ -222,7 +222,8 @@ def run(
             **{name: address(array) for name, array in (kept | now).items()},
         )
         if evaluate:
-            core.evaluate(job)
+            for job.first, job.count in ((0, case.rows // 2), (case.rows // 2, case.rows - case.rows // 2)):
+                core.evaluate(job)
             break
         core.train(job)
     return Result(flat, statistics, state, log)

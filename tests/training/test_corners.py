@@ -12,8 +12,8 @@ import torch
 
 import manynets as mn
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files
+from manynets.training.groups import groups_of, network_bytes, train_members
 from manynets.training.loop import Run
-from manynets.training.many import groups_of, network_bytes, train_members
 from tests.tolerances import assert_close
 from tests.training.problems import assert_same_outcome, member_of, problem_of, run
 

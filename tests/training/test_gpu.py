@@ -19,11 +19,11 @@ from manynets.nn.dropout import Masks
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Evaluated, Event
 from manynets.training.loop import Run
-from manynets.training.members import Member, Outcome, Problem
-from manynets.training.settings import torch_modes
 from manynets.training.steppers.choice import make_stepper
 from manynets.training.steppers.closed_form import ClosedForm
 from manynets.training.steppers.cuda_graph import CapturedStep
+from manynets.training.torch_settings import torch_modes
+from manynets.training.trial import Member, Outcome, Problem
 from tests.tolerances import assert_close
 from tests.training.problems import assert_same_outcome, member_of, problem_of
 

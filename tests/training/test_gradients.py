@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import manynets as mn
 from manynets.spec import Activation
-from manynets.training.members import Problem
+from manynets.training.trial import Problem
 from tests.training.problems import TASKS, assert_same_outcome, member_of, problem_of, run
 
 ACTIVATIONS = list(get_args(Activation))

@@ -13,9 +13,9 @@ import pytest
 import manynets as mn
 from manynets.spec import Optimizer
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files
+from manynets.training.groups import groups_of
 from manynets.training.loop import Run
-from manynets.training.many import groups_of
-from manynets.training.members import Member, Problem
+from manynets.training.trial import Member, Problem
 from tests.training.problems import TASKS, assert_same_outcome, member_of, problem_of, run
 
 FOLDS = [np.arange(41), np.concatenate([np.arange(20), np.arange(22, 44)]), np.arange(5, 46)]  # 41, 42 and 41 of 46 rows

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import manynets as mn
 from manynets.spec import Schedule
-from manynets.training.many import groups_of, train_members
-from manynets.training.members import Member, Problem
+from manynets.training.groups import groups_of, train_members
+from manynets.training.trial import Member, Problem
 from tests.training.problems import TASKS, assert_same_outcome, member_of, problem_of, run
 
 ROWS, BATCH = 40, 8

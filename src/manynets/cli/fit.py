@@ -24,7 +24,7 @@ from manynets.data.split import deal_rows
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.spec import to_json
-from manynets.training.settings import find_device
+from manynets.training.torch_settings import find_device
 
 __all__ = ["figures_of", "fit", "scalars"]
 
@@ -134,9 +134,9 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
     What was read is let go of here, a part as soon as it is encoded: no frame lies beside the matrices while a network trains.
     """
     from manynets.data.split import split_rows
+    from manynets.steps import batch_rows
     from manynets.tasks import Regression, Task, find_task
     from manynets.tasks.objectives import objective_for
-    from manynets.training.members import batch_rows
 
     source = load_source(origin)
     for text in source.notes:

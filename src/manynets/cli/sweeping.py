@@ -31,8 +31,8 @@ from manynets.renames import renamed_options, stored_options
 from manynets.search.candidates import Result, plan_candidates, train_plan
 from manynets.spec import MLP, Recipe
 from manynets.training.checkpoint import Checkpoint
-from manynets.training.many import memory_at_hand
-from manynets.training.settings import find_device
+from manynets.training.groups import memory_at_hand
+from manynets.training.torch_settings import find_device
 
 __all__ = ["draw", "run_sweep"]
 

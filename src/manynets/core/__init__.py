@@ -47,6 +47,7 @@ class Job(ctypes.Structure):
         ("rows", _number),
         ("order", _pointer),
         ("order_stride", _number),
+        ("epoch_stride", _number),
         ("counts", _pointer),
         ("which", _pointer),
         ("weights", _pointer),
@@ -117,7 +118,7 @@ def train(job: Job) -> None:
 
 
 def evaluate(job: Job) -> None:
-    """Write one line of the log per network: its sums over all rows of its order, in prediction mode. It may be a MemoryError."""
+    """Add to one line of the log per network its sums over `count` rows of its order, in prediction mode. It may be a MemoryError."""
     if not _loaded().manynets_evaluate(ctypes.byref(job)):
         raise MemoryError("there is too little memory for the buffers of an evaluation; use smaller layers")
 

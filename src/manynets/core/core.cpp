@@ -43,16 +43,15 @@ struct Job {
   const void* x;          // T (N, D)
   const void* target;     // int64 (N) class codes for softmax, else T (N, O)
   int64_t rows;           // N
-  const int64_t* order;   // (U, stride): row numbers in the order in which they are visited
-  int64_t order_stride;
+  const int64_t* order;   // (E, U, stride): row numbers in the order in which they are visited in each epoch of the job
+  int64_t order_stride, epoch_stride;  // numbers from one order, and from one epoch, to the next
   const int64_t* counts;  // (U): how many there are
   const int64_t* which;   // (K): the order of each network
   const void* weights;    // T (U, N) or (1, N): weights of rows, or NULL
   int64_t weight_stride;  // N, or 0 if all orders share one line
   // the steps
   int64_t batch_size, steps_per_epoch;  // the last step of an epoch takes all rows to the end
-  int64_t first;                        // step of the epoch to begin with
-  int64_t count;                        // steps to make
+  int64_t first, count;                 // the step of the first epoch to begin with, and the steps to make; or, to evaluate, rows
   int64_t step;                         // steps made before in the whole training, for dropout
   const uint8_t* active;                // (K): 0 for networks to be skipped
   // the state
@@ -75,7 +74,7 @@ struct Job {
   const uint64_t* keys;   // (K, L)
   const double* dropout;  // (K, L): probabilities
   // out
-  double* log;  // (n, K, 3 + M): sums over the batch of loss, weight, penalty, hits
+  double* log;  // (n, K, 3 + M): sums over the batch of loss, weight, penalty, hits; an evaluation adds to (K, 3 + M)
 };
 
 // What one copy of the kernels offers. run: train (or evaluate) the networks that next(queue) returns, until that is -1, in a block of
@@ -620,13 +619,12 @@ class Network {
 
   void evaluate(int64_t k) {
     open(k);
-    double* log = job.log + k * (3 + measures);
-    for (int64_t i = 0; i < 3 + measures; i++) log[i] = 0;
     load_weights();
-    for (int64_t start = 0; start < rows_to_visit; start += EVALUATED) {
-      gather(start, rows_to_visit < start + EVALUATED ? rows_to_visit : start + EVALUATED);
+    const int64_t end = job.first + job.count;
+    for (int64_t start = job.first; start < end; start += EVALUATED) {
+      gather(start, end < start + EVALUATED ? end : start + EVALUATED);
       forward(0);
-      loss(log);
+      loss(job.log + k * (3 + measures));
     }
   }
 
@@ -744,8 +742,10 @@ class Network {
   void step(int64_t s) {
     double* log = job.log + (s * job.networks + k) * (3 + measures);
     for (int64_t i = 0; i < 3 + measures; i++) log[i] = 0;
-    const int64_t in_epoch = job.first + s, start = in_epoch * job.batch_size;
+    const int64_t epoch = (job.first + s) / job.steps_per_epoch, in_epoch = (job.first + s) % job.steps_per_epoch;
+    const int64_t start = in_epoch * job.batch_size;
     const bool last = in_epoch == job.steps_per_epoch - 1;
+    order = job.order + epoch * job.epoch_stride + job.which[k] * job.order_stride;
     gather(start, last ? rows_to_visit : start + job.batch_size);
     load_weights();
     forward(job.step + s);
@@ -1220,14 +1220,6 @@ void on_threads(int64_t threads, F work) {
   for (std::thread& other : others) other.join();
 }
 
-// Rows that a network visits in the steps of a job, at most.
-double rows_of(const Job& job, bool training) {
-  if (training) return static_cast<double>(job.count * job.batch_size);
-  int64_t most = 0;
-  for (int64_t k = 0; k < job.networks; k++) most = job.counts[job.which[k]] > most ? job.counts[job.which[k]] : most;
-  return static_cast<double>(most);
-}
-
 // The networks of a job that no thread has taken yet.
 struct Queue {
   const Job& job;
@@ -1248,7 +1240,8 @@ bool run_networks(const Job* job, bool training) {
   const size_t size = with.memory(job, training);
   int64_t networks = 0;
   for (int64_t k = 0; k < job->networks; k++) networks += job->active[k] != 0;
-  const double rows = rows_of(*job, training), steps = training ? static_cast<double>(job->count) : rows / 256;
+  const double rows = static_cast<double>(training ? job->count * job->batch_size : job->count);
+  const double steps = training ? static_cast<double>(job->count) : rows / EVALUATED;
   const double seconds = 6 * rows * static_cast<double>(job->parameters) / FLOPS_PER_SECOND + steps * SECONDS_PER_STEP;
   const double useful = seconds * static_cast<double>(networks) / SECONDS_PER_THREAD;
   int64_t threads = job->threads < networks ? job->threads : networks;

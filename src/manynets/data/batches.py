@@ -16,16 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets.rng import Order, orders_of, permutations
+from manynets.steps import steps_per_epoch
 
-__all__ = ["Batches", "Chunk", "Rows", "steps_per_epoch"]
+__all__ = ["Batches", "Chunk", "Rows", "row_weights"]
 
 Index = NDArray[np.int64]
-
-
-def steps_per_epoch(rows: int, batch_size: int, *, merge_single: bool) -> int:
-    """Return the steps of an epoch; with merge_single a last batch of one row joins the batch before it (batch norm)."""
-    steps = -(-rows // batch_size)
-    return steps - 1 if merge_single and steps > 1 and rows % batch_size == 1 and batch_size > 1 else steps
 
 
 @dataclasses.dataclass
@@ -38,6 +33,14 @@ class Rows:
 
     def __len__(self) -> int:
         return self.x.shape[0]
+
+
+def row_weights(rows: Rows, own: Sequence[NDArray[np.float64] | None]) -> Tensor | None:
+    """Return the weights of the rows for K networks, of which some may have their own (N,): (K, N); (1, N) where none has; or None."""
+    if all(weight is None for weight in own):
+        return None if rows.weight is None else rows.weight.unsqueeze(0)
+    plain = np.ones(len(rows)) if rows.weight is None else rows.weight.double().cpu().numpy()
+    return torch.from_numpy(np.stack([plain if weight is None else weight for weight in own])).to(rows.x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Batches:
     """The batches of K networks.
 
     own: the rows of each network (None: all); weights: its own weights of all N rows (None: those of the rows); orders: by what it
-    visits its rows.
+    visits its rows. threads: at most so many draw orders.
 
     steps: of an epoch. counts (U,): rows of each of the U orders. which (K,): the order that a network follows. weights: (1, N) or
     (U, N), or None.
@@ -70,6 +73,7 @@ class Batches:
         orders: Sequence[Order],
         batch_size: int,
         merge_single: bool,
+        threads: int = 1,
     ) -> None:
         keys: list[Hashable] = [(id(mine), id(weight), order) for mine, weight, order in zip(own, weights, orders, strict=True)]
         firsts: list[int] = []
@@ -78,37 +82,41 @@ class Batches:
             if key not in known:
                 known[key] = len(firsts)
                 firsts.append(k)
-        self.rows, self.batch_size = rows, batch_size
+        self.rows, self.batch_size, self.threads = rows, batch_size, threads
         self.own, self.by = [own[k] for k in firsts], [orders[k] for k in firsts]
         self.which = np.array([known[key] for key in keys])
         self.counts = np.array([len(rows) if mine is None else len(mine) for mine in self.own])
         self.most = int(self.counts.max())
         self.steps = steps_per_epoch(self.most, batch_size, merge_single=merge_single)
-        self.weights = None if rows.weight is None else rows.weight.unsqueeze(0)
-        if any(weight is not None for weight in weights):
-            plain = np.ones(len(rows)) if rows.weight is None else rows.weight.cpu().numpy()
-            chosen = [weights[k] for k in firsts]
-            table = np.stack([plain if weight is None else weight for weight in chosen])
-            self.weights = torch.from_numpy(table).to(rows.x)
+        self.weights = row_weights(rows, [weights[k] for k in firsts])
         seeds = [order for order, mine in zip(self.by, self.own, strict=True) if isinstance(order, int) and mine is None]
         self._seeds = seeds if len(seeds) == len(self.by) else None  # where each order is a permutation of all rows
-        self._epoch, self._order = -1, np.empty((0, 0), dtype=np.int64)
-        self._by_network: Tensor | None = None  # the same (K, rows), on the device
+        self._first, self._orders = 0, np.empty((0, len(self.counts), self.most), dtype=np.int64)
+        self._by_network: tuple[int, Tensor] = -1, torch.empty(0)  # an epoch, and its order by network (K, rows) on the device
+
+    def orders(self, epoch: int, count: int) -> Index:
+        """Return the U orders of `count` epochs, (count, U, rows), short ones filled up with their own first row.
+
+        It is the same memory until other epochs are asked for.
+        """
+        if not self._first <= epoch <= epoch + count <= self._first + len(self._orders):
+            self._first, self._orders = epoch, self._drawn(range(epoch, epoch + count))
+        return self._orders[epoch - self._first :][:count]
 
     def order(self, epoch: int) -> Index:
-        """Return the U orders of an epoch, (U, rows), filled up with its own first row; the same array until another epoch is asked for."""
-        if epoch != self._epoch:
-            self._order, self._epoch, self._by_network = self._drawn(epoch), epoch, None
-        return self._order
-
-    def _drawn(self, epoch: int) -> Index:
         """Return the U orders of an epoch, (U, rows)."""
+        return self.orders(epoch, 1)[0]
+
+    def _drawn(self, epochs: range) -> Index:
         if self._seeds is not None:
-            return permutations(self._seeds, epoch, self.most)
+            return permutations(self._seeds, epochs, self.most, threads=self.threads)
+        return np.stack([self._drawn_once(epoch) for epoch in epochs])
+
+    def _drawn_once(self, epoch: int) -> Index:
         out = np.zeros((len(self.counts), self.most), dtype=np.int64)
         for count in set(self.counts.tolist()):
             which = np.flatnonzero(self.counts == count)
-            orders = orders_of([self.by[u] for u in which], epoch, count)
+            orders = orders_of([self.by[u] for u in which], epoch, count, threads=self.threads)
             for u, order in zip(which, orders, strict=True):
                 mine = self.own[u]
                 out[u, :count] = order if mine is None else mine[order]
@@ -125,29 +133,30 @@ class Batches:
         (start, stop), u = self.span(step), self.which[k]
         return self.order(epoch)[u, start : min(stop, int(self.counts[u]))]
 
-    def totals(self, epoch: int, step: int, count: int) -> NDArray[np.float64]:
-        """Return what the rows of the batches of `count` steps of an epoch weigh together, (count, K)."""
-        out = np.empty((count, len(self.counts)))
-        table = None if self.weights is None else self.weights.cpu().numpy()
-        for s in range(count):
-            start, stop = self.span(step + s)
-            for u, size in enumerate(np.minimum(self.counts, stop) - start):
-                index = self.order(epoch)[u, start : start + size]
-                out[s, u] = size if table is None else table[u if len(table) > 1 else 0, index].sum(dtype=np.float64)
+    def totals(self, step: int, count: int) -> NDArray[np.float64]:
+        """Return what the rows of the batches of `count` steps of the training weigh together, (count, K)."""
+        epochs, places = np.divmod(np.arange(step, step + count), self.steps)
+        starts = places[:, None] * self.batch_size
+        stops = np.minimum(self.counts, np.where(places[:, None] == self.steps - 1, self.most, starts + self.batch_size))
+        out = (stops - starts).astype(np.float64)
+        if self.weights is not None:
+            table = self.weights.cpu().numpy()
+            for (s, u), start in np.ndenumerate(np.broadcast_to(starts, out.shape)):
+                index = self.order(int(epochs[s]))[u, start : stops[s, u]]
+                out[s, u] = table[u if len(table) > 1 else 0, index].sum(dtype=np.float64)
         return out[:, self.which]
 
     def chunk(self, epoch: int, step: int, most: int) -> Chunk:
         """Return the rows of the steps from `step` of an epoch on: at most so many, and only those whose batches have one size."""
-        order = self.order(epoch)
-        if self._by_network is None:
-            self._by_network = torch.from_numpy(order[self.which]).to(self.rows.x.device)
+        if self._by_network[0] != epoch:
+            self._by_network = epoch, torch.from_numpy(self.order(epoch)[self.which]).to(self.rows.x.device)
         start, stop = self.span(step)
         last = step == self.steps - 1
         ragged = last and int(self.counts.min()) != self.most
         alike = self.steps * self.batch_size == int(self.counts.min()) == self.most  # the last batch is like the others
         count = 1 if last else min(most, self.steps - step if alike else self.steps - 1 - step)
         size = stop - start
-        index = self._by_network[:, start : start + count * size].reshape(-1, count, size).transpose(0, 1)
+        index = self._by_network[1][:, start : start + count * size].reshape(-1, count, size).transpose(0, 1)
         weight = None
         if self.weights is not None:
             lines = np.zeros_like(self.which) if len(self.weights) == 1 else self.which

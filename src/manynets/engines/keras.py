@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.engines.loop import EngineOutcome, Rows, Step, Watcher, batch_rows, refuse, run
+from manynets.engines.loop import EngineOutcome, Rows, Step, Watcher, refuse, run
 from manynets.engines.optimizers import Numbers, penalty, state_arrays, update
 from manynets.errors import MissingExtraError, OptionError
 from manynets.spec import MLP, Recipe
+from manynets.steps import batch_rows, steps_per_epoch
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss, loss_for
 
@@ -208,7 +209,7 @@ def train(
         raise OptionError(f"dtype is {recipe.dtype!r}, but engine='keras' has float32 only; use engine='torch', 'numpy' or 'jax'")
     loss = loss_for(task, recipe)
     with _settings(keras, recipe):
-        _, most = batch_rows(spec, recipe, len(data))
+        most = steps_per_epoch(len(data), batch_rows(recipe, len(data)), merge_single=False)
         network = _Network(keras, spec, recipe, loss, data, initial, most)
         backend = keras.config.backend()
         versions = {"keras": keras.__version__, backend: importlib.metadata.version(backend)}

@@ -6,7 +6,6 @@ An engine only makes steps, gives scores and gives its weights; the loop never k
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -15,18 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
+from manynets.early_stopping import Patience
 from manynets.engines.optimizers import Numbers
 from manynets.errors import OptionError
 from manynets.schedules import schedule_factors
-from manynets.spec import MLP, Recipe, ReduceOnPlateau
+from manynets.spec import MLP, Recipe
+from manynets.steps import batch_rows, steps_per_epoch, total_steps
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss
 
-__all__ = ["Engine", "EngineOutcome", "Rows", "Step", "Watcher", "batch_rows", "refuse", "run"]
+__all__ = ["Engine", "EngineOutcome", "Rows", "Step", "Watcher", "refuse", "run"]
 
 Array: TypeAlias = NDArray[Any]
 
-DEFAULT_EPOCHS = 20
 ROWS_AT_ONCE = 8192  # of a validation set
 
 
@@ -113,49 +113,6 @@ def refuse(
         raise OptionError(f"input_scale is True, but engine={engine!r} has none; use engine='torch', 'numpy' or 'jax'")
 
 
-class _Patience:
-    """Which entry is the best, how long ago, and what the plateau has done to the learning rate."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe, self.best, self.bad = recipe, math.inf, 0
-        self.plateau, self.plateau_bad, self.factor = math.inf, 0, 1.0
-
-    def better(self, figure: float) -> bool:
-        """Take the next watched figure (lower is better); say whether it is a new best."""
-        recipe, stopping, better = self.recipe, self.recipe.stopping, figure < self.best
-        if stopping is not None:
-            bound = self.best - stopping.min_delta
-            self.bad = 0 if figure < bound or (stopping.inclusive and figure == bound) else self.bad + 1
-            if self.over and stopping.factor is not None and recipe.lr * self.factor > stopping.min_lr:
-                self.factor, self.bad = self.factor * stopping.factor, 0
-        self.best = min(self.best, figure)
-        if isinstance(recipe.schedule, ReduceOnPlateau):
-            if figure < self.plateau - recipe.schedule.min_delta:
-                self.plateau, self.plateau_bad = figure, 0
-            else:
-                self.plateau_bad += 1
-            if self.plateau_bad > recipe.schedule.patience:
-                lowest = recipe.schedule.min_lr / recipe.lr if recipe.lr else 0.0
-                self.factor, self.plateau_bad = max(self.factor * recipe.schedule.factor, lowest), 0
-        return better
-
-    @property
-    def over(self) -> bool:
-        """Whether it is at its end."""
-        return self.recipe.stopping is not None and self.bad >= self.recipe.stopping.patience
-
-
-def batch_rows(spec: MLP, recipe: Recipe, rows: int) -> tuple[int, int]:
-    """Return the rows of a batch and the batches of an epoch; with batch norm a last batch of one row joins the one before."""
-    size = min(128, rows) if recipe.batch_size is None else recipe.batch_size
-    if size > rows:
-        raise OptionError(f"batch_size is {size}, but there are {rows} training rows; use at most {rows}, or None")
-    if spec.batch_norm and size == 1:
-        raise OptionError("batch_norm needs at least 2 rows in a batch; use a larger batch_size, or batch_norm=False")
-    steps = -(-rows // size)
-    return size, steps - 1 if spec.batch_norm and steps > 1 and rows % size == 1 else steps
-
-
 def _shares(weight: NDArray[np.float64]) -> NDArray[np.float64]:
     total = weight.sum()
     return weight / (total if total else 1.0)
@@ -174,19 +131,20 @@ def run(
     info: Mapping[str, Any],
 ) -> EngineOutcome:
     """Train to the end and return the best weights. The history has the columns of the torch loop."""
-    size, per_epoch = batch_rows(spec, recipe, len(data))
-    total = recipe.iterations or (recipe.epochs or DEFAULT_EPOCHS) * per_epoch
+    size = batch_rows(recipe, len(data), batch_norm=spec.batch_norm)
+    per_epoch = steps_per_epoch(len(data), size, merge_single=spec.batch_norm)
+    total = total_steps(recipe, per_epoch)
     every = recipe.evaluate_every or per_epoch
     weight = np.ones(len(data)) if data.weight is None else data.weight.astype(np.float64)
     spread = loss.spread(data.target, data.weight)
-    patience, numbers = _Patience(recipe), Numbers(recipe.optimizer)
+    patience, numbers = Patience([recipe]), Numbers(recipe.optimizer)
     history: dict[str, list[float]] = {}
     kept, best = engine.parameters(), -1
     made, seconds, stopped, divergence = 0, 0.0, "", None
 
     def rate(step: int) -> float:
         factor = schedule_factors(recipe.schedule, np.array([step]), total=total, per_epoch=per_epoch)[0]
-        return recipe.lr * float(factor) * patience.factor
+        return float(recipe.lr * factor * patience.factor[0])
 
     def steps_of(epoch: int, start: int, stop: int) -> list[Step]:
         order = rng.permutation(recipe.seed, epoch, len(data)) if recipe.shuffle else np.arange(len(data))
@@ -210,11 +168,11 @@ def run(
         log = np.concatenate(parts)
         sums = log.sum(axis=0)
         entry = {"epoch": made / per_epoch, "step": float(made), "lr": rate(made - 1), "seconds": 0.0}
-        figures = {"": _figures(sums, loss, spread)}
+        results = {"": loss.means(sums, spread)}
         if validation is not None:
-            figures["val_"] = _validate(engine, loss, validation)
-        for prefix, (mean, metric) in figures.items():
-            entry |= {f"{prefix}loss": mean, f"{prefix}{task.metric}": metric}
+            results["val_"] = _validate(engine, loss, validation)
+        for prefix, (mean, metric) in results.items():
+            entry |= {f"{prefix}loss": float(mean), f"{prefix}{task.metric}": float(metric)}
         if recipe.l1 or recipe.l2:
             entry["penalty"] = float(sums[2] / (made - first))
         now = engine.parameters()
@@ -228,30 +186,17 @@ def run(
             at = first + int(np.argmin(sound)) if len(log) == made - first and not sound.all() else made - 1
             stopped, divergence = "diverged", (at // per_epoch + 1, at + 1, rate(at))
         else:
-            if patience.better(_watched(recipe, task, entry)) or validation is None or recipe.keep == "last":
+            columns = {name: np.array([value]) for name, value in entry.items()}
+            if patience.judge(patience.values(columns, task.metric))[0] or validation is None or recipe.keep == "last":
                 kept, best = now, len(history["step"]) - 1
-            if made >= total or patience.over:
+            if made >= total or patience.exhausted[0]:
                 stopped = "done" if made >= total else "early"
         if watcher is not None:
             watcher.evaluated(made, entry, not stopped)
     return EngineOutcome(kept, history, best, stopped, seconds, divergence, dict(info))
 
 
-def _watched(recipe: Recipe, task: Task, entry: Mapping[str, float]) -> float:
-    """Return the figure of a history entry that the recipe goes by; lower is better."""
-    if recipe.watch == "objective":
-        return entry["loss"] + entry.get("penalty", 0.0)
-    prefix = "val_" if "val_loss" in entry else ""
-    return entry[f"{prefix}loss"] if recipe.watch == "loss" else -entry[f"{prefix}{task.metric}"]
-
-
-def _figures(sums: NDArray[np.float64], loss: Loss, spread: Array) -> tuple[float, float]:
-    """Return mean loss and metric from the sums of a log."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(sums[0] / sums[1]), loss.metric(sums[3:] / sums[1], spread)
-
-
-def _validate(engine: Engine, loss: Loss, rows: Rows) -> tuple[float, float]:
+def _validate(engine: Engine, loss: Loss, rows: Rows) -> tuple[Array, Array]:
     """Return mean loss and metric on a validation set, scored a part at a time so that memory stays flat."""
     weight = np.ones(len(rows)) if rows.weight is None else rows.weight.astype(np.float64)
     parts = []
@@ -259,4 +204,4 @@ def _validate(engine: Engine, loss: Loss, rows: Rows) -> tuple[float, float]:
         cut = slice(start, start + ROWS_AT_ONCE)
         target = loss.expand(rows.target[cut])
         parts.append(loss.log(engine.scores(rows.x[cut])[None], target[None], weight[None, cut]))
-    return _figures(np.concatenate(parts).sum(axis=0), loss, loss.spread(rows.target, rows.weight))
+    return loss.means(np.concatenate(parts).sum(axis=0), loss.spread(rows.target, rows.weight))

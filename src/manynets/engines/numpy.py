@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
+from manynets.constants import BN_EPS, BN_MOMENTUM, SELU_ALPHA, SELU_SCALE
 from manynets.engines.loop import EngineOutcome, Rows, Step, Watcher, refuse, run
 from manynets.engines.optimizers import penalty, start_state, update
 from manynets.spec import MLP, Activation, Recipe
@@ -35,10 +36,6 @@ __all__ = ["ACTIVATIONS", "backward", "dropout_masks", "forward", "predict", "tr
 
 Floats: TypeAlias = NDArray[Any]  # float64
 Parameters: TypeAlias = Mapping[str, Floats]
-
-BN_EPS = 1e-5
-BN_MOMENTUM = 0.1
-SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. 2017
 
 # ------------------------------------------------------------------------------------------------------------ activations
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from manynets import spec
+from manynets.constants import CLIP_EPS
 from manynets.optimizers import SklearnAdam, SklearnSGD
 from manynets.spec import Recipe
 
@@ -151,13 +152,13 @@ def update(
 ) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
     """Return parameters and state after one step: penalties join the gradient, it is clipped, the optimizer moves.
 
-    Clipping: with |g| the Euclidean norm of the whole gradient, g <- g min(1, clip_norm / (|g| + 1e-6)), as torch does.
+    Clipping: with |g| the Euclidean norm of the whole gradient, g <- g min(1, clip_norm / (|g| + eps)), as torch does.
     """
     if recipe.l1 or recipe.l2:
         g = {n: one + recipe.l2 * w[n] + recipe.l1 * xp.sign(w[n]) if _is_matrix(n) else one for n, one in g.items()}
     if recipe.clip_norm is not None:
         norm = xp.sqrt(sum(xp.sum(xp.square(one)) for one in g.values()))
-        g = {name: one * xp.minimum(1.0, recipe.clip_norm / (norm + 1e-6)) for name, one in g.items()}
+        g = {name: one * xp.minimum(1.0, recipe.clip_norm / (norm + CLIP_EPS)) for name, one in g.items()}
     rule = _RULES[type(recipe.optimizer)]
     moved = {}
     for name in w:

@@ -24,8 +24,8 @@ from manynets.model import Model
 from manynets.tables import TableEncoder
 from manynets.tasks import Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files
-from manynets.training.many import train_members
-from manynets.training.members import Outcome
+from manynets.training.groups import train_members
+from manynets.training.trial import Outcome
 
 __all__ = ["BaseMLP"]
 

@@ -17,7 +17,7 @@ from manynets.estimators.plan import FitPlan
 from manynets.fitting import mean_curve, model_of
 from manynets.tasks import Regression, Task
 from manynets.training.events import Evaluated
-from manynets.training.members import Outcome
+from manynets.training.trial import Outcome
 
 __all__ = ["accept", "check_finite", "epoch_printer", "iteration_printer", "report_end"]
 

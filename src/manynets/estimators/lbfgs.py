@@ -17,9 +17,9 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from manynets.nn.population import Population
-from manynets.training.members import Member, Outcome, Problem
-from manynets.training.settings import torch_settings
 from manynets.training.steppers.closed_form import ClosedForm
+from manynets.training.torch_settings import torch_settings
+from manynets.training.trial import Member, Outcome, Problem
 
 __all__ = ["train_lbfgs"]
 

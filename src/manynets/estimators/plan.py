@@ -22,7 +22,7 @@ from manynets.rng import Shuffles
 from manynets.spec import MLP, DType, Recipe
 from manynets.tables import TableEncoder
 from manynets.tasks import Task
-from manynets.training.members import Member, Progress
+from manynets.training.trial import Member, Progress
 
 __all__ = ["Draws", "FitData", "FitPlan", "PlacedData", "place_data", "plan_fit", "read_fit"]
 

@@ -12,13 +12,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from manynets.constants import SELU_ALPHA, SELU_SCALE
 from manynets.spec import Activation
 
 __all__ = ["ACTIVATIONS", "ActivationKind"]
 
-_SELU = (1.6732632423543772, 1.0507009873554805)  # alpha, scale: Klambauer et al. 2017
-
-
+_SELU = (SELU_ALPHA, SELU_SCALE)
 _aten = torch.ops.aten
 _f = nn.functional
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets import rng
+from manynets.spec import MLP
 
-__all__ = ["Masks", "stream_keys"]
+__all__ = ["Masks", "dropout_rates", "stream_keys"]
 
 BLOCK_WORDS = 1 << 15  # words mixed at a time: enough for each call to pay, few enough to stay within the cache of a core
 
@@ -25,6 +26,11 @@ BLOCK_WORDS = 1 << 15  # words mixed at a time: enough for each call to pay, few
 def stream_keys(seeds: Sequence[int], layers: int) -> NDArray[np.uint64]:
     """Return the keys (K, layers) of the streams that the masks of each layer's input are drawn from."""
     return np.array([[rng.stream_key(seed, "dropout", i) for i in range(layers)] for seed in seeds], dtype=np.uint64)
+
+
+def dropout_rates(specs: Sequence[MLP]) -> NDArray[np.float64]:
+    """Return the dropout probabilities (K, layers) of each layer's input."""
+    return np.array([(spec.input_dropout, *spec.dropouts) for spec in specs], dtype=np.float64)
 
 
 def _signed(word: int) -> int:
@@ -53,6 +59,11 @@ class Masks:
         self.keys = stream_keys(seeds, len(widths)) if self.active else np.empty((len(seeds), 0), dtype=np.uint64)
         self.scales = list(torch.from_numpy(1 / (1 - rates)).to(like.device, like.dtype).T.reshape(len(widths), -1, 1, 1))
         self._kept: dict[tuple[int, int], Tensor] = {}
+
+    @classmethod
+    def of(cls, specs: Sequence[MLP], seeds: Sequence[int], in_features: int, like: Tensor) -> Masks:
+        """Return the masks of networks of one shape."""
+        return cls(seeds, (in_features, *specs[0].hidden), dropout_rates(specs), like)
 
     def make(self, step: int, count: int, size: int) -> dict[int, Tensor]:
         """Return for each active layer which units are kept in `count` steps of `size` rows from `step` on: 1 or 0, in bytes,

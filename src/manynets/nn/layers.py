@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from manynets.constants import BN_EPS, BN_MOMENTUM
 from manynets.nn.activations import ACTIVATIONS
-from manynets.nn.population import BN_EPS, BN_MOMENTUM, Shape
+from manynets.nn.population import Shape
 
 __all__ = ["normalisers", "training_outputs"]
 

@@ -20,14 +20,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from manynets.constants import BN_EPS
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.initial import layer_sizes
 from manynets.spec import MLP, Activation
 
-__all__ = ["BN_EPS", "BN_MOMENTUM", "Population", "Shape"]
+__all__ = ["Population", "Shape"]
 
-BN_EPS = 1e-5
-BN_MOMENTUM = 0.1
 # in place, of what NumPy has in one call that cannot overflow
 ROW_ACTIVATIONS: dict[Activation, Callable[[NDArray[Any]], object]] = {
     "identity": lambda z: None,

@@ -28,9 +28,9 @@ from manynets.search.processes import train_in_processes
 from manynets.spec import Constant, Exponential, InverseScaling, Recipe, StepDecay, Warmup
 from manynets.tasks import Task
 from manynets.training.events import Callback
-from manynets.training.many import Failure
-from manynets.training.members import Member, Outcome, Problem
-from manynets.training.settings import find_device
+from manynets.training.groups import Failure
+from manynets.training.trial import Member, Outcome, Problem
+from manynets.training.torch_settings import find_device
 
 __all__ = ["CandidateFit", "can_share", "plan_fits", "train_fits"]
 

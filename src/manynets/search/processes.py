@@ -19,8 +19,8 @@ from manynets.nn.population import Shape
 from manynets.spec import MLP
 from manynets.tasks import Task
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
-from manynets.training.many import Failure, groups_of, memory_at_hand, train_what_can
-from manynets.training.members import Member, Outcome, Problem
+from manynets.training.groups import Failure, groups_of, memory_at_hand, train_what_can
+from manynets.training.trial import Member, Outcome, Problem
 
 __all__ = ["train_in_processes"]
 

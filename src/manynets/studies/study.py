@@ -99,7 +99,7 @@ class Study:
         torch uses one thread: these networks are small, and a second thread costs much when other programs are running.
         """
         start = time.perf_counter()
-        from manynets.training.settings import torch_settings
+        from manynets.training.torch_settings import torch_settings
 
         try:
             with torch_settings():

@@ -21,7 +21,7 @@ from manynets import plots
 from manynets.nn.initial import initial_parameters
 from manynets.studies.study import Result, Skipped, figure
 from manynets.studies.together import train_seeds
-from manynets.training.settings import torch_settings
+from manynets.training.torch_settings import torch_settings
 
 SPEC = mn.MLP(hidden=(2,), activation="sigmoid", init="randn_sqrt_fan_in")  # weights randn / sqrt(2), biases 0
 LR = 0.2

@@ -2,7 +2,7 @@
 
 z: raw scores (..., O). t: target (..., O), of classes one-hot. A row's loss is the sum or the mean over outputs of value(z, t).
 
-Source: the formulas of `manynets.tasks.objectives`, which is their other half, on torch tensors.
+`manynets.tasks.objectives` is the other half: value and derivative on torch tensors, for the losses that are chosen here.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ Slope: TypeAlias = Callable[[Array, Array], Any]
 class Loss:
     """A loss on raw scores: its value in any library, its derivative in NumPy, and what the history reports.
 
-    total: rows sum over outputs (else: mean). unit (O,): turns the loss of a standardised target into the user's unit.
+    name: in a recipe. total: rows sum over outputs (else: mean). unit (O,): turns the loss of a standardised target into the user's unit.
     kind: what the metric counts: "class" and "labels" right rows, "number" squared errors.
     """
 
+    name: str
     value: Value
     slope: Slope
     total: bool
@@ -80,19 +81,28 @@ class Loss:
             right = xp.all((z > 0) == (t > 0.5), axis=-1)
         return xp.where(right, 1.0, 0.0)[..., None]
 
-    def metric(self, hits: Array, spread: Array) -> float:
-        """Return the task's metric: the accuracy, or R2 = 1 - mean squared error / variance, from mean hits (M,)."""
+    def metric(self, hits: Array, spread: Array) -> NDArray[np.float64]:
+        """Return the task's metric (...): the accuracy, or R2 = 1 - mean squared error / variance, from mean hits (..., M)."""
         if self.kind != "number":
-            return float(hits[0])
+            return hits[..., 0]
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float(np.where(spread > 0, 1 - hits / spread, np.where(hits > 0, 0.0, 1.0)).mean())
+            r2 = 1 - hits / spread
+        if not spread.all():  # a constant target: 1 where it is met, 0 elsewhere
+            r2 = np.where(spread > 0, r2, np.where(hits > 0, 0.0, 1.0))
+        return np.asarray(r2.mean(axis=-1))
+
+    def means(self, sums: Array, spread: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean loss and metric (...) from the sums of a log (..., 3 + M)."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            means = sums / sums[..., 1:2]
+            return means[..., 0], self.metric(means[..., 3:], spread)
 
     def spread(self, target: Array, weight: Array | None) -> NDArray[np.float64]:
-        """Return the variance of each column of a regression target (N, O), which R2 compares with."""
+        """Return the variance of each column of a regression target (N, O), which R2 compares with; a one for labels."""
         if self.kind != "number":
             return np.ones(1)
-        weight = None if weight is None or not weight.any() else weight
-        centred = target.astype(np.float64) - np.average(target.astype(np.float64), axis=0, weights=weight)
+        weight, target = None if weight is None or not weight.any() else weight, target.astype(np.float64)
+        centred = target - np.average(target, axis=0, weights=weight)
         return np.asarray(np.average(centred**2, axis=0, weights=weight))
 
     def log(self, z: Array, t: Array, weight: Array | None = None, penalty: Array | float = 0.0) -> NDArray[np.float64]:
@@ -174,9 +184,10 @@ def loss_for(task: Task, recipe: Recipe) -> Loss:
     name = one_of(recipe.loss or task.losses[0], task.losses, what=f"loss of the task {task.name!r}")
     ones = np.ones(task.outputs)
     if isinstance(task, Multiclass):
-        return Loss(value=_softmax_value, slope=_softmax_slope, total=True, unit=ones, kind="class")
+        return Loss(name=name, value=_softmax_value, slope=_softmax_slope, total=True, unit=ones, kind="class")
     if not isinstance(task, Regression):
-        return Loss(value=_logistic_value, slope=_logistic_slope, total=name == "log_loss", unit=ones, kind="labels")
+        total = name == "log_loss"
+        return Loss(name=name, value=_logistic_value, slope=_logistic_slope, total=total, unit=ones, kind="labels")
     if recipe.label_smoothing:
         raise OptionError(f"label_smoothing is {recipe.label_smoothing}, but a regression target has no labels; leave it at 0")
     if name == "poisson" and (any(task.center) or any(scale != 1 for scale in task.scale)):
@@ -185,6 +196,7 @@ def loss_for(task: Task, recipe: Recipe) -> Loss:
         )
     value, slope, power = _regression_forms(recipe.quantile, recipe.delta)[name]
     return Loss(
+        name=name,
         value=value,
         slope=slope,
         total=name == "half_squared_error",

@@ -10,25 +10,23 @@ import abc
 from collections.abc import Callable
 from typing import TypeAlias, final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from manynets.errors import OptionError, one_of
 from manynets.spec import Recipe
 from manynets.tasks.base import Task
-from manynets.tasks.regression import Regression
+from manynets.tasks.losses import Loss, loss_for
 
 __all__ = ["Objective", "objective_for"]
 
-Host: TypeAlias = NDArray[np.float64]
 Slope: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
 
 
 class Objective(abc.ABC):
-    """A loss on raw scores, in the units that a network is trained in. Final classes: Softmax and Elementwise."""
+    """A `Loss` on torch's tensors: raw scores, in the units that a network is trained in. Final classes: Softmax and Elementwise."""
+
+    loss: Loss
 
     @abc.abstractmethod
     def expand(self, target: Tensor, smoothing: Tensor | float, dtype: torch.dtype) -> Tensor:
@@ -70,17 +68,13 @@ class Objective(abc.ABC):
         out[..., 3:] = (hits * weight.unsqueeze(-1)).double().sum(-2)
         return out
 
-    @abc.abstractmethod
-    def metric(self, hits: Host, spread: Host) -> Host:
-        """Return the task's metric (K,) from mean hits (K, M) and the variances of the target (K, O)."""
-
 
 @final
 class Softmax(Objective):
     """Cross-entropy -sum_c t_c log softmax(z)_c; its derivative is softmax(z) - t."""
 
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
+    def __init__(self, loss: Loss) -> None:
+        self.loss, self.classes = loss, loss.outputs
 
     def expand(self, target: Tensor, smoothing: Tensor | float, dtype: torch.dtype) -> Tensor:
         out = torch.zeros(*target.shape, self.classes, dtype=dtype, device=target.device)
@@ -115,9 +109,6 @@ class Softmax(Objective):
     def labels(self, target: Tensor) -> Tensor:
         return target.argmax(-1)
 
-    def metric(self, hits: Host, spread: Host) -> Host:
-        return hits[:, 0]
-
 
 def _by_class(values: Tensor) -> Tensor:
     """Return values (..., C) as (C, ...), whose rows lie side by side: what is done along the classes is done for many at a time."""
@@ -138,26 +129,14 @@ class Elementwise(Objective):
 
     def __init__(
         self,
+        loss: Loss,
         value: Callable[[Tensor, Tensor], Tensor],
         slope: Slope,
-        *,
-        outputs: int,
-        total: bool = False,
-        unit: NDArray[np.float64] | None = None,
-        scale: NDArray[np.float64] | None = None,
-        smooth: bool = False,
-        exponential: bool = False,
         quick: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
-        self.value = value
+        self.loss, self.value, self.slope = loss, value, slope
         self.quick = quick or value  # the same where no derivative is asked for
-        self.slope = slope
-        self.outputs = outputs
-        self.total = total
-        self.unit = unit  # (O,): what turns a loss on standardised targets into the user's unit
-        self.scale = scale  # (O,): standard deviation of a regression target; None for labels
-        self.smooth = smooth
-        self.exponential = exponential  # scores are log-rates
+        self.outputs, self.total, self.numeric = loss.outputs, loss.total, loss.kind == "number"
 
     def _reduce(self, values: Tensor) -> Tensor:
         if self.outputs == 1:
@@ -165,7 +144,7 @@ class Elementwise(Objective):
         return values.sum(-1) if self.total else values.mean(-1)
 
     def expand(self, target: Tensor, smoothing: Tensor | float, dtype: torch.dtype) -> Tensor:
-        return _smooth(target, smoothing, 0.5) if self.smooth else target
+        return target if self.numeric else _smooth(target, smoothing, 0.5)
 
     def rows(self, scores: Tensor, target: Tensor) -> Tensor:
         return self._reduce(self.value(scores, target))
@@ -177,30 +156,21 @@ class Elementwise(Objective):
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
         values = self.quick(scores, target)
-        if self.unit is None:
+        if not self.numeric:
             return self._reduce(values)
         # in float64: the squares of large units are beyond float32
-        return self._reduce(values.double() * torch.as_tensor(self.unit, device=values.device))
+        return self._reduce(values.double() * torch.as_tensor(self.loss.unit, device=values.device))
 
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
-        if self.scale is None:  # in numbers, as torch compares several times slower than it counts
+        if not self.numeric:  # in numbers, as torch compares several times slower than it counts
             wrong = scores.sign().clamp_(min=0).sub_(target)
             right = torch.addcmul(wrong.new_ones(()), wrong, wrong, value=-1)
             return right if self.outputs == 1 else right.amin(-1, keepdim=True)
-        predicted = scores.exp() if self.exponential else scores
+        predicted = scores.exp() if self.loss.exponential else scores
         return (predicted - target).square()
 
     def labels(self, target: Tensor) -> Tensor:
-        return target if self.scale is not None else (target > 0.5).to(target.dtype)
-
-    def metric(self, hits: Host, spread: Host) -> Host:
-        if self.scale is None:
-            return hits[:, 0]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            r2 = 1 - hits / spread
-        if not spread.all():  # a constant target: 1 where it is met, 0 elsewhere
-            r2 = np.where(spread > 0, r2, np.where(hits > 0, 0.0, 1.0))
-        return np.asarray(r2.mean(axis=1))
+        return target if self.numeric else (target > 0.5).to(target.dtype)
 
 
 def _smooth(target: Tensor, smoothing: Tensor | float, level: float) -> Tensor:
@@ -234,29 +204,14 @@ def _poisson_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
 
 def objective_for(task: Task, recipe: Recipe) -> Objective:
     """Return the loss that a recipe asks of a task; a name the task does not take is an OptionError with the valid ones."""
-    name = recipe.loss or task.losses[0]
-    one_of(name, task.losses, what=f"loss of the task {task.name!r}")
-    if not isinstance(task, Regression):
-        if task.name == "multiclass":
-            return Softmax(task.outputs)
+    loss = loss_for(task, recipe)
+    if loss.kind == "class":
+        return Softmax(loss)
+    if loss.kind == "labels":
         return Elementwise(
-            lambda z, t: F.binary_cross_entropy_with_logits(z, t.expand_as(z), reduction="none"),
-            _logistic_slope,
-            outputs=task.outputs,
-            total=name == "log_loss",
-            smooth=True,
-            quick=_logistic,
+            loss, lambda z, t: F.binary_cross_entropy_with_logits(z, t.expand_as(z), reduction="none"), _logistic_slope, _logistic
         )
-    if recipe.label_smoothing:
-        raise OptionError(f"label_smoothing is {recipe.label_smoothing}, but a regression target has no labels; leave it at 0")
-    scale = np.asarray(task.scale)
     quantile, delta = recipe.quantile, recipe.delta
-    if name == "poisson":
-        if any(task.center) or any(value != 1 for value in task.scale):
-            raise OptionError(
-                "loss='poisson' predicts log-rates and needs the target as it is: use Regression.of(y, standardise=False)"
-            )
-        return Elementwise(_poisson, _poisson_slope, outputs=task.outputs, scale=scale, exponential=True)
 
     def squared_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
         torch.sub(z, t, out=out).mul_(2)
@@ -271,12 +226,12 @@ def objective_for(task: Task, recipe: Recipe) -> Objective:
         absolute_slope(z, t, out)
         out.add_(1 - 2 * quantile).mul_(0.5)
 
-    forms: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Slope, int]] = {
-        "squared_error": (lambda z, t: (z - t).square(), squared_slope, 2),
-        "half_squared_error": (lambda z, t: 0.5 * (z - t).square(), _sub, 2),
-        "absolute_error": (lambda z, t: (z - t).abs(), absolute_slope, 1),
-        "huber": (lambda z, t: F.huber_loss(z, t.expand_as(z), reduction="none", delta=delta), huber_slope, 2),
-        "quantile": (lambda z, t: 0.5 * (z - t).abs() + (0.5 - quantile) * (z - t), quantile_slope, 1),
+    forms: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Slope]] = {
+        "squared_error": (lambda z, t: (z - t).square(), squared_slope),
+        "half_squared_error": (lambda z, t: 0.5 * (z - t).square(), _sub),
+        "absolute_error": (lambda z, t: (z - t).abs(), absolute_slope),
+        "huber": (lambda z, t: F.huber_loss(z, t.expand_as(z), reduction="none", delta=delta), huber_slope),
+        "poisson": (_poisson, _poisson_slope),
+        "quantile": (lambda z, t: 0.5 * (z - t).abs() + (0.5 - quantile) * (z - t), quantile_slope),
     }
-    value, slope, power = forms[name]
-    return Elementwise(value, slope, outputs=task.outputs, total=name == "half_squared_error", scale=scale, unit=scale**power)
+    return Elementwise(loss, *forms[loss.name])

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from manynets.errors import CheckpointWarning, ModelFileError, OptionError
 from manynets.modelfile import check_path, read_model_file, replacing, write_model_file
 from manynets.renames import as_version_1, renamed
-from manynets.training.members import Member, Problem
 from manynets.training.state import Digests, TrainState, capture, differences, identity_of, restore
+from manynets.training.threads import most_threads
+from manynets.training.trial import Member, Problem
 
 if TYPE_CHECKING:
     from manynets.training.loop import Run
@@ -205,7 +206,10 @@ class Checkpoints:
             raise OptionError(
                 f"{path} is of another training: {shown}; give the same data, specification and recipe, or start anew"
             )
-        other = differences(dict(system), self.system)
+        other = differences({**system, "threads": None}, {**self.system, "threads": None})
+        used, most = int(state.values.get("threads", 1)), most_threads()  # as many are used again, if the user allows them
+        if used > most:
+            other.append(f"threads is {most}, in the checkpoint {used}")
         if other:
             text = f"{path}: {'; '.join(other)}; training goes on, but not bit for bit as it would have"
             warnings.warn(text, CheckpointWarning, stacklevel=2)
@@ -231,8 +235,7 @@ class Checkpoints:
         """Return the next step at which a checkpoint is due, or at which the clock is to be looked at."""
         if self.checkpoint is None:
             return None
-        every = [self.checkpoint.every_steps, (self.checkpoint.every_epochs or 0) * self._steps]
-        due = [(run.step // n + 1) * n for n in every if n]
+        due = [(run.step // n + 1) * n for n in self._periods()]
         if self.checkpoint.every_seconds is not None:  # as many steps as are made until then, at most in a second
             now = time.monotonic()
             left = min(self.checkpoint.every_seconds - (now - self._last_time), 1.0)
@@ -267,8 +270,12 @@ class Checkpoints:
         assert wanted is not None
         if wanted.every_seconds is not None and time.monotonic() - self._last_time >= wanted.every_seconds:
             return True
-        every = [wanted.every_steps, (wanted.every_epochs or 0) * self._steps]
-        return any(n and step // n > max(self._last_step, 0) // n for n in every)
+        return any(step // n > max(self._last_step, 0) // n for n in self._periods())
+
+    def _periods(self) -> list[int]:
+        """Return after how many steps, again and again, a checkpoint is wanted."""
+        assert self.checkpoint is not None
+        return [n for n in (self.checkpoint.every_steps, (self.checkpoint.every_epochs or 0) * self._steps) if n]
 
     def _write(self, run: Run) -> None:
         assert self._folder is not None

@@ -13,17 +13,14 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from manynets.nn.dropout import Masks
-from manynets.nn.layers import training_outputs
-from manynets.spec import MLP
-from manynets.training.members import Divergence, Member
 from manynets.training.module import ModulePopulation
-from manynets.training.settings import private_generators
+from manynets.training.steppers.autograd import AutogradNetwork
 from manynets.training.steppers.base import Stepper
+from manynets.training.torch_settings import private_generators
+from manynets.training.trial import Divergence, Member
 
 if TYPE_CHECKING:
     from manynets.training.loop import Run
@@ -54,7 +51,7 @@ class Search:
             if reach > math.sqrt(torch.finfo(run.stepper.dtype).max):
                 layer = ""  # its square is beyond all numbers: the loss cannot be finite
             suspect = (column, reach) if reach >= LARGE else (None, 0.0)
-            lr = float(run.rates(step, 1)[0, place])
+            lr = float(run.rates([step])[0, place])
             out[place] = Divergence(step // run.steps + 1, step + 1, lr, layer, *suspect)
         return out
 
@@ -73,7 +70,7 @@ class Search:
             numbers = {member.number: k for k, member in enumerate(twin.tracks.members)}
             places = {place: numbers[run.tracks.members[place].number] for place in at if at[place] == step}
             looked = {place: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for place, k in places.items()}
-            log = twin.stepper.advance(twin.rates(step, 1))[0]
+            log = twin.stepper.advance(twin.rates([step]))[0]
             sound = twin.stepper.sound(log)
             twin.sums.add(log[None], sound[None], step)
             for place, k in places.items():
@@ -144,22 +141,14 @@ def _unsound_output(run: Run, place: int) -> tuple[str, tuple[str, float]]:
 
 def _outputs(stepper: Stepper, place: int) -> Iterable[tuple[str, Tensor]]:
     """Return what each layer of a network gives for its next batch, in training: (name, (b, H)) after its activation."""
-    rows, member, population = stepper.problem.rows, stepper.members[place], stepper.population
-    index = torch.from_numpy(stepper.batches.rows_of(place, *divmod(stepper.step, stepper.batches.steps))).to(rows.x.device)
-    x = rows.x[index]
+    population, network = stepper.population, AutogradNetwork(stepper, place)
+    batch = network.batch(stepper, stepper.step)
     if isinstance(population, ModulePopulation):
         state = stepper.capture()
         states = {name: state[f"generator/{name}"] for name in ("cpu", "cuda") if f"generator/{name}" in state}
         with private_generators(states, stepper.device):  # the module may draw; these are the numbers that its step will see
-            return _module_outputs(population.module, x)
-    assert isinstance(member.spec, MLP)
-    rates = np.array([[member.spec.input_dropout, *member.spec.dropouts]])
-    masks = Masks([member.recipe.seed], (x.shape[1], *member.spec.hidden), rates, x)
-    kept = {i: units[0, 0].to(x.dtype) * masks.scales[i][0] for i, units in masks.make(stepper.step, 1, len(x)).items()}
-    weights = rows.weight if member.weight is None else torch.from_numpy(member.weight).to(x)
-    weight = None if weights is None else weights[index].unsqueeze(-1)
-    parameters = {name: view[place] for name, view in population.parameters.items()}
-    return training_outputs(population.shape, parameters, x, masks=kept, weight=weight)
+            return _module_outputs(population.module, batch.x)
+    return network.outputs(population.shape, batch, stepper.step, None)
 
 
 def _module_outputs(module: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:

@@ -1,4 +1,8 @@
-"""What callbacks of a training run are told. Events are read-only; a callback is any function that takes one."""
+"""What callbacks learn of a training run. Events are read-only; a callback is any function that takes one.
+
+A callback with the attribute `may_skip = True` does without some: where a stepper makes several epochs in one call, it gets the
+`Evaluated` of the last one. While all callbacks have it, small networks train faster.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The one training loop: K networks of one group, from their initial weights to their best.
 
 The loop knows boundaries: the end of an epoch, an evaluation, a checkpoint, a stop. Between two of them it asks a stepper to advance
-by so many steps and gets a log back; how a step is made is the stepper's business (`manynets.training.steppers`).
+by so many steps and gets a log back; how a step is made is the stepper's business (`manynets.training.steppers`). Where nobody needs
+to look at the networks between two evaluations, the stepper makes the steps of several in one call.
 """
 
 from __future__ import annotations
@@ -9,36 +10,35 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manynets.training.best import BestWeights, all_finite
+from manynets.training.best_weights import BestWeights, all_finite
 from manynets.training.divergence import Search
 from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
-from manynets.training.members import Divergence, Member, Outcome, Problem, Progress
-from manynets.training.settings import torch_settings
+from manynets.training.history import Sums, Tracks
 from manynets.training.signals import Halt
 from manynets.training.steppers.base import Host
 from manynets.training.steppers.choice import make_stepper
-from manynets.training.tracking import Sums, Tracks
-from manynets.training.validation import figures, variances
+from manynets.training.torch_settings import torch_settings
+from manynets.training.trial import Divergence, Member, Outcome, Problem, Progress
+from manynets.training.validation import variances
 
 if TYPE_CHECKING:
     from manynets.training.checkpoint import Keeper
 
 __all__ = ["Run"]
 
-WATCHED = ("loss", "metric", "objective")
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
 CALL_SECONDS = 0.025  # after which a stepper is to be back: so long a stop may take, or one step
 FIRST_STEPS = 1  # of the first call, before it is known how long a step takes
 
 
 class Run:
-    """K networks of one group (`members.group_key`) on one problem.
+    """K networks of one group (`trial.group_key`) on one problem.
 
     Its state is that of the stepper, the best weights so far, `tracks`, `sums`, and the outcomes of networks that have ended
     (`manynets.training.state`). Once `halt` is asked, the networks end as "interrupted" after the call at hand.
@@ -59,6 +59,7 @@ class Run:
         self.search = Search() if search else None
         self.stepper = make_stepper(problem, members)
         self.steps = self.stepper.batches.steps
+        self.every = self.recipe.evaluate_every or self.steps
         self.tracks = Tracks(members, self.steps)
         self.total = int(self.tracks.totals.max())
         self.sums = Sums(len(members))
@@ -66,17 +67,20 @@ class Run:
         self.threads = 0  # of torch, chosen before the first step
         self.began, self.seconds, self.pace = time.perf_counter(), 0.0, 0.0
         self.outcomes: dict[int, Outcome] = {}
+        self.before: dict[str, NDArray[Any]] = {}  # the stepper's state before a call with several evaluations
+        self.singly = 0  # step up to which no call has several
+        self.asked = 0.0  # when a stop was first seen
         self._assemble()
 
     def _assemble(self) -> None:
         """Make what depends on which networks there are: at the start, and when some were left out."""
         members = self.tracks.members
         recipes = [member.recipe for member in members]
-        self.spread = variances(self.problem.rows, [m.rows for m in members], [m.weight for m in members])
-        watched = [WATCHED.index(recipe.watch) for recipe in recipes]
-        self.watched = watched[:1] if len(set(watched)) == 1 else watched
+        self.spread = variances(self.problem.rows, [m.rows for m in members], [m.weight for m in members], self.stepper.loss)
         self.keeps_last = np.array([self.stepper.validation is None or recipe.keep == "last" for recipe in recipes])
         self.penalised = any(recipe.l1 or recipe.l2 for recipe in recipes)
+        unseen = self.search is not None and all(getattr(callback, "may_skip", False) for callback in self.callbacks)
+        self.unwatched = unseen and self.stepper.validation is None
 
     @property
     def step(self) -> int:
@@ -109,18 +113,29 @@ class Run:
         return [self.outcomes[number] for number in numbers]
 
     def next_boundary(self) -> int:
-        """Return the next step after which the networks are evaluated: an epoch's end or every N steps, or a network's end."""
-        every = self.recipe.evaluate_every or self.steps
-        return min((self.step // every + 1) * every, int(self.tracks.totals[self.tracks.alive].min()))
+        """Return the next step after which the networks are evaluated: an epoch's end or every N steps, or a network's end.
+
+        Where nobody looks in between, the step after as many of these as fit in one call, as long as no patience can end.
+        """
+        tracks, every, start = self.tracks, self.every, self.step - self.sums.steps
+        end, count = int(tracks.totals[tracks.alive].min()), 1
+        if self.unwatched and start == self.step and start % every == 0 and start >= self.singly:
+            far = min(self.step + self._at_once(), self._due() or end, end)
+            count = int(max(1, min((far - self.step) // every, tracks.patience.evaluations_left(tracks.alive))))
+        return min((start // every + count) * every, end)
 
     def advance(self, stop: int) -> None:
         """Make steps until `stop` steps were made, or fewer where a halt is asked for, with a pause wherever the keeper wants one."""
         while self.step < stop and not self.halt.asked:
-            due = None if self.keeper is None else self.keeper.next_step(self)
-            until = min(stop, (self.step // self.steps + 1) * self.steps, self.step + self._at_once(), due or stop)
+            due, entries = self._due(), max(1, (stop - self.step) // self.every)
+            if entries == 1:
+                until = max(self.step + 1, min(stop, self.step + self._at_once(), due or stop))
+            else:
+                until = stop
+                self.before = {name: value.detach().cpu().numpy().copy() for name, value in self.stepper.capture().items()}
             first, began = self.step, time.perf_counter()
-            log = self.stepper.advance(self.rates(first, max(until - first, 1)))
-            self.sums.add(log, self.stepper.sound(log), first)
+            log = self.stepper.advance(self.rates(range(first, until)))
+            self.sums.add(log, self.stepper.sound(log), first, entries=entries)
             self.pace = (time.perf_counter() - began) / (self.step - first)
             self._tell(Advanced(self.step))
             if self.keeper is not None and self.step < stop and self.step == due and not self.halt.asked:
@@ -130,28 +145,51 @@ class Run:
         """Return how many steps a stepper may make in one call."""
         return max(1, int(CALL_SECONDS / self.pace)) if self.pace else FIRST_STEPS
 
-    def rates(self, step: int, count: int) -> Host:
-        """Return the learning rates (count, K) of the next steps."""
-        return self.tracks.rates(step, count, per_epoch=self.steps)
+    def _due(self) -> int | None:
+        """Return the step at which a checkpoint is due, None for none."""
+        return None if self.keeper is None else self.keeper.next_step(self)
+
+    def rates(self, steps: Sequence[int] | NDArray[np.int64]) -> Host:
+        """Return the learning rates (n, K) of steps, counted from 0."""
+        return self.tracks.rates(np.asarray(steps, dtype=np.int64), per_epoch=self.steps)
 
     # ---------------------------------------------------------------------------------------------------------- evaluation
 
     def evaluate(self) -> None:
-        """Add an entry to each history, save the best weights, and end the networks that have finished."""
+        """Add the entries that are due to each history, save the best weights, and end the networks that have finished."""
         population, tracks, sums = self.stepper.population, self.tracks, self.sums
         finite = (sums.first_bad < 0) & all_finite(population.flat) & all_finite(population.statistics)
-        columns = self._entry()
+        if len(sums.totals) > 1 and not finite[tracks.alive].all():
+            self._go_back()
+            return
+        held_out = self.stepper.evaluate(self._overdue)
+        if held_out is None and self.stepper.validation is not None:
+            return  # a stop came in between; a resumed run evaluates first
+        columns = self._entries(held_out)
         tracks.record(columns)
         self._keep(finite, columns)
-        ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
+        ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.patience.exhausted)
         if self.callbacks:
             seen = np.flatnonzero(tracks.alive)
             numbers = tuple(tracks.members[place].number for place in seen)
-            shown = {name: values[seen] for name, values in columns.items()}
+            shown = {name: values[-1, seen] for name, values in columns.items()}
             self._tell(Evaluated(self.step, numbers, shown, int((tracks.alive & ~ended).sum())))
         if ended.any():
             self._let_go(ended, finite)
         self.sums = Sums(len(tracks))
+
+    def _overdue(self) -> bool:
+        """Return whether a stop was asked for so long ago that an evaluation is not to go on."""
+        if not self.halt.asked:
+            return False
+        self.asked = self.asked or time.perf_counter()
+        return time.perf_counter() - self.asked > CALL_SECONDS
+
+    def _go_back(self) -> None:
+        """Undo the last call: a network has diverged in it, and ends with its weights at the evaluation before. So look at each one."""
+        self.singly = self.step
+        self.stepper.restore(self.before, self.step - self.sums.steps)
+        self.sums = Sums(len(self.tracks))
 
     def _let_go(self, ended: NDArray[np.bool_], finite: NDArray[np.bool_]) -> None:
         """End networks (K,): those that are not finite as diverged. Where few are left, only these go on in the steps."""
@@ -164,19 +202,22 @@ class Run:
         if tracks.alive.sum() < CROWDED * len(tracks):
             self.take(np.flatnonzero(tracks.alive).tolist())
 
-    def _entry(self) -> dict[str, Host]:
-        """Return what the histories get: one value (K,) for each column."""
-        metric, totals, objective = self.problem.task.metric, self.sums.totals, self.stepper.objective
-        loss, score = figures(totals, objective, self.spread)
-        self.seconds, self.began = self.seconds_now, time.perf_counter()
-        when = {"epoch": self.step / self.steps, "step": float(self.step), "seconds": self.seconds}
-        columns = {name: np.full(len(self.tracks), value) for name, value in when.items()}
-        columns |= {"lr": self.rates(self.step - 1, 1)[0], "loss": loss, metric: score}
-        held_out = self.stepper.evaluate()
+    def _entries(self, held_out: Host | None) -> dict[str, Host]:
+        """Return what the histories get: values (E, K) for each column. Steps that were made in one call took equally long."""
+        metric, totals, means = self.problem.task.metric, self.sums.totals, self.stepper.loss.means
+        entries = len(totals)
+        loss, score = means(totals, self.spread)
+        steps = self.step - self.every * np.arange(entries - 1, -1, -1)
+        before, self.seconds = self.seconds, self.seconds_now
+        self.began = time.perf_counter()
+        seconds = np.linspace(before, self.seconds, entries + 1)[1:]
+        when = {"epoch": steps / self.steps, "step": steps.astype(np.float64), "seconds": seconds}
+        columns = {name: np.repeat(value[:, None], len(self.tracks), axis=1) for name, value in when.items()}
+        columns |= {"lr": self.rates(steps - 1), "loss": loss, metric: score}
         if held_out is not None and self.stepper.validation is not None:
-            columns["val_loss"], columns["val_" + metric] = figures(held_out, objective, self.stepper.validation.spread)
+            columns["val_loss"], columns["val_" + metric] = means(held_out[None], self.stepper.validation.spread)
         if self.penalised or "penalty" in self.tracks.columns:
-            columns["penalty"] = totals[:, 2] / self.sums.steps * self._penalty_share()
+            columns["penalty"] = totals[..., 2] / (self.sums.steps / entries) * self._penalty_share()
         return columns
 
     def _penalty_share(self) -> float | Host:
@@ -192,13 +233,10 @@ class Run:
         return self.seconds + time.perf_counter() - self.began
 
     def _keep(self, finite: NDArray[np.bool_], columns: Mapping[str, Host]) -> None:
-        """Judge the entry just recorded, and copy the weights of networks at their best so far (or last) to the best."""
+        """Judge the entries just recorded, and copy the weights of networks at their best so far (or last) to the best."""
         tracks, population = self.tracks, self.stepper.population
-        prefix = "val_" if self.stepper.validation is not None else ""
-        objective = columns["loss"] + columns.get("penalty", 0.0)
-        watched = columns[prefix + "loss"], -columns[prefix + self.problem.task.metric], objective  # in the order of WATCHED
-        figure = watched[self.watched[0]] if len(self.watched) == 1 else np.choose(self.watched, watched)
-        better = tracks.judge(figure if finite.all() else np.where(finite, figure, np.inf))
+        for watched in np.where(finite, tracks.patience.values(columns, self.problem.task.metric), np.inf):
+            better = tracks.patience.judge(watched)
         chosen = (better | self.keeps_last) & finite & tracks.alive
         tracks.best = np.where(chosen, tracks.entries - 1, tracks.best)
         self.best.keep(population, chosen)
@@ -207,7 +245,7 @@ class Run:
         """Return where and why networks diverged, by place, from the step (counted from 0) of each."""
         if at and self.search is not None:
             return self.search.find(self, at)
-        return {k: Divergence(s // self.steps + 1, s + 1, float(self.rates(s, 1)[0, k])) for k, s in at.items()}
+        return {k: Divergence(s // self.steps + 1, s + 1, float(self.rates([s])[0, k])) for k, s in at.items()}
 
     def again(self, members: Sequence[Member]) -> Run:
         """Return a run of some of the members from their beginning, without callbacks."""
@@ -231,7 +269,7 @@ class Run:
             places, self.best.networks(self.stepper.population, places), tracks.histories(places), strict=True
         ):
             member, divergence = tracks.members[place], diverged.get(place)
-            early = tracks.exhausted[place] and self.step < tracks.totals[place]
+            early = tracks.patience.exhausted[place] and self.step < tracks.totals[place]
             stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
             progress: Progress | None = None
             if member.resumable:

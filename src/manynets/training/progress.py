@@ -60,6 +60,8 @@ class _Story:
 class _Lines:
     """Plain lines on stderr, at most one in a few seconds, and the last."""
 
+    may_skip = True
+
     def __init__(self) -> None:
         self.story: _Story | None = None
         self.steps, self.done = 1, 0
@@ -90,6 +92,8 @@ class _Lines:
 
 class _Live:
     """A rich progress bar on stderr with loss, metric and time left; made when training starts."""
+
+    may_skip = True
 
     def __init__(self) -> None:
         self.progress: Any = None

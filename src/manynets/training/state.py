@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from manynets.errors import ModelFileError
 from manynets.spec import to_json
 from manynets.training.format1 import upgraded
-from manynets.training.members import Divergence, Member, Outcome, Problem, Progress
+from manynets.training.trial import Divergence, Member, Outcome, Problem, Progress
 
 if TYPE_CHECKING:
     from manynets.training.loop import Run
@@ -29,7 +29,8 @@ __all__ = ["Digests", "TrainState", "capture", "differences", "identity_of", "re
 
 Array = NDArray[Any]
 
-_TRACKS = ("alive", "best", "best_figure", "bad", "factor", "plateau_best", "plateau_bad")
+_TRACKS = ("alive", "best")
+_PATIENCE = ("best_figure", "bad", "factor", "plateau_best", "plateau_bad")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,9 +62,9 @@ def capture(run: Run, identity: Mapping[str, Any]) -> TrainState:
     if len(run.tracks):
         tensors |= run.stepper.capture()
         tensors |= {"best_weights": run.best.flat, "best_statistics": run.best.statistics}
-        tensors |= {f"tracks/{name}": getattr(run.tracks, name) for name in _TRACKS}
+        tensors |= {f"tracks/{name}": getattr(owner, name) for owner, name in _vectors(run)}
         tensors |= {f"history/{name}": np.stack(column) for name, column in run.tracks.columns.items()}
-        tensors |= {"sums/totals": run.sums.totals, "sums/first_bad": run.sums.first_bad}
+        tensors |= {"sums/totals": run.sums.totals[0], "sums/first_bad": run.sums.first_bad}
     for outcome in run.outcomes.values():
         about, more = _outcome_out(outcome)
         values["outcomes"].append(about)
@@ -125,14 +126,19 @@ def _restore(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) 
     run.stepper.restore(tensors, int(values["step"]))
     for name, target in (("best_weights", run.best.flat), ("best_statistics", run.best.statistics)):
         target.copy_(_tensor(tensors[name], target))
-    for name in _TRACKS:
-        setattr(run.tracks, name, _like(f"tracks/{name}", getattr(run.tracks, name), tensors))
+    for owner, name in _vectors(run):
+        setattr(owner, name, _like(f"tracks/{name}", getattr(owner, name), tensors))
     run.stepper.alive = run.tracks.alive
     run.tracks.columns = {name: list(tensors[f"history/{name}"].copy()) for name in values["columns"]}
     run.sums.steps = int(values["sums"])
     wanted = (len(places), 3 + run.stepper.loss.hit_count if run.sums.steps else 0)
-    run.sums.totals = _like("sums/totals", np.empty(wanted), tensors)
+    run.sums.totals = _like("sums/totals", np.empty(wanted), tensors)[None]
     run.sums.first_bad = _like("sums/first_bad", run.sums.first_bad, tensors)
+
+
+def _vectors(run: Run) -> list[tuple[Any, str]]:
+    """Return the vectors over K that belong to the state, as attributes of their owners."""
+    return [(run.tracks, name) for name in _TRACKS] + [(run.tracks.patience, name) for name in _PATIENCE]
 
 
 def _like(name: str, old: Array, tensors: Mapping[str, Array]) -> Array:

@@ -9,70 +9,53 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manynets.data.batches import Rows
+from manynets.data.batches import Rows, row_weights
+from manynets.tasks.losses import Loss
 from manynets.tasks.objectives import Objective
 
-__all__ = ["Validation", "figures", "variances"]
+__all__ = ["Validation", "variances"]
 
 Host = NDArray[np.float64]
+Index = NDArray[np.int64]
 SCORES_AT_ONCE = 1 << 20  # numbers in the widest layer of a chunk
 
 
-def figures(sums: Host, objective: Objective, spread: Host) -> tuple[Host, Host]:
-    """Return mean loss and metric (K,) from sums over rows (K, 3 + M): of the loss, the weight, the penalty, the hits."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        means = sums / sums[:, 1:2]
-        return means[:, 0], objective.metric(means[:, 3:], spread)
+def variances(rows: Rows, own: Sequence[Index | None], weights: Sequence[Host | None], loss: Loss) -> Host:
+    """Return the variances of the target (K, O) over each network's rows (None: all); ones for labels.
 
-
-def variances(
-    rows: Rows, own: Sequence[NDArray[np.int64] | None], weights: Sequence[NDArray[np.float64] | None] | None = None
-) -> Host:
-    """Return the variances of the target (K, O) over each network's rows (None: all); ones for class codes.
-
-    weights: (N,) of each network, in the place of those of the rows.
+    weights: (N,) of each network, in place of those of the rows.
     """
-    if rows.target.dtype == torch.long:
-        return np.ones((len(own), 1))
-    target = rows.target.double().cpu().numpy()
+    target = rows.target.cpu().numpy()
     common = None if rows.weight is None else rows.weight.double().cpu().numpy()
-    seen: dict[tuple[int, int], Host] = {}
-    keys = []
-    for mine, weight in zip(own, [None] * len(own) if weights is None else weights, strict=True):
-        keys.append((id(mine), id(weight)))
-        if keys[-1] not in seen:
-            part = target if mine is None else target[mine]
-            w = common if weight is None else weight
-            w = w if mine is None or w is None else w[mine]
-            if w is not None and not w.any():
-                w = None
-            seen[keys[-1]] = np.average((part - np.average(part, axis=0, weights=w)) ** 2, axis=0, weights=w)
-    return np.stack([seen[key] for key in keys])
+    known: dict[tuple[int, int], Host] = {}
+    keys = [(id(mine), id(weight)) for mine, weight in zip(own, weights, strict=True)]
+    for key, mine, weight in zip(keys, own, weights, strict=True):
+        if key not in known:
+            w, part = common if weight is None else weight, slice(None) if mine is None else mine
+            known[key] = loss.spread(target[part], None if w is None else w[part])
+    return np.stack([known[key] for key in keys])
 
 
 class Validation:
     """The validation rows of K networks: all of `rows`, or for each network its own.
 
     scores(x) gives raw scores (K, n, O) for x (n, D), or (K, n, D); `widest` is its widest layer. weights: (N,) of each network,
-    in the place of those of the rows.
+    in place of those of the rows.
     """
 
     def __init__(
         self,
         rows: Rows,
-        own: Sequence[NDArray[np.int64] | None],
+        own: Sequence[Index | None],
         objective: Objective,
         *,
         widest: int,
-        weights: Sequence[NDArray[np.float64] | None] | None = None,
+        weights: Sequence[Host | None] | None = None,
     ) -> None:
-        self.rows, self.objective = rows, objective
-        self.networks = len(own)
-        self.spread = variances(rows, own, weights)
-        self.weights = None if rows.weight is None else rows.weight.unsqueeze(0)  # (1 or K, N)
-        if weights is not None and any(weight is not None for weight in weights):
-            plain = np.ones(len(rows)) if rows.weight is None else rows.weight.double().cpu().numpy()
-            self.weights = torch.from_numpy(np.stack([plain if weight is None else weight for weight in weights])).to(rows.x)
+        self.rows, self.own, self.objective, self.networks = rows, own, objective, len(own)
+        self.own_weights = [None] * len(own) if weights is None else weights
+        self.spread = variances(rows, own, self.own_weights, objective.loss)
+        self.weights = row_weights(rows, self.own_weights)
         shared = all(mine is own[0] for mine in own)
         lines = [mine for mine in (own[:1] if shared else own) if mine is not None]
         self.counts = [len(line) for line in lines] or [len(rows)]
@@ -85,13 +68,17 @@ class Validation:
 
     def judge(self, scores: Callable[[Tensor], Tensor]) -> tuple[Host, Host]:
         """Return loss and metric (K,)."""
-        return figures(self.sums(scores), self.objective, self.spread)
+        sums = self.sums(scores)
+        assert sums is not None
+        return self.objective.loss.means(sums, self.spread)
 
-    def sums(self, scores: Callable[[Tensor], Tensor]) -> Host:
-        """Return the sums over the rows (K, 3 + M) of loss, weight, penalty (here 0) and hits."""
+    def sums(self, scores: Callable[[Tensor], Tensor], overdue: Callable[[], bool] = lambda: False) -> Host | None:
+        """Return the sums over the rows (K, 3 + M) of loss, weight, penalty (here 0) and hits; None once it is overdue."""
         device, dtype = self.rows.x.device, self.rows.x.dtype
-        total = torch.zeros(self.networks, 3 + self.spread.shape[1], dtype=torch.float64, device=device)
+        total = torch.zeros(self.networks, 3 + self.objective.loss.hit_count, dtype=torch.float64, device=device)
         for start in range(0, self.most, self.size):
+            if start and overdue():
+                return None
             cut = slice(start, min(start + self.size, self.most))
             x, target, raw = self._gather(cut, dtype)
             out = scores(x)

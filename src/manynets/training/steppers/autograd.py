@@ -8,7 +8,7 @@ On the CPU one network has the bits of a plain torch loop.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,14 +18,14 @@ from torch import Tensor
 
 from manynets.nn.dropout import Masks
 from manynets.nn.layers import normalisers, training_outputs
-from manynets.nn.population import Population
+from manynets.nn.population import Population, Shape
 from manynets.optim import Coefficient, GroupedOptimizer, Update, step_coefficients
 from manynets.spec import MLP
 from manynets.training.module import ModulePopulation
-from manynets.training.settings import private_generators, seeded_states
 from manynets.training.steppers.base import Array, Host, Log, Stepper
+from manynets.training.torch_settings import private_generators, seeded_states
 
-__all__ = ["Autograd"]
+__all__ = ["Autograd", "AutogradNetwork"]
 
 
 class Autograd(Stepper):
@@ -35,7 +35,7 @@ class Autograd(Stepper):
 
     def _prepare(self) -> None:
         recipe, population = self.recipe, self.population
-        self.networks = [_Network(self, k) for k in range(len(self.members))]
+        self.networks = [AutogradNetwork(self, k) for k in range(len(self.members))]
         if isinstance(population, ModulePopulation) and not hasattr(self, "generators"):
             self.generators = seeded_states(recipe.seed, self.device)
 
@@ -69,7 +69,7 @@ class Autograd(Stepper):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Batch:
+class Batch:
     """The rows of one step: x (b, D), target (b, O), weight (b,) or None, share (b,) or ()."""
 
     x: Tensor
@@ -78,10 +78,10 @@ class _Batch:
     share: Tensor
 
 
-class _Network:
+class AutogradNetwork:
     """Network k of a stepper: its parameters as leaves of autograd's graph, its gradient, its update."""
 
-    def __init__(self, owner: Autograd, k: int) -> None:
+    def __init__(self, owner: Stepper, k: int) -> None:
         self.k, self.member, self.objective = k, owner.members[k], owner.objective
         population, recipe = owner.population, self.member.recipe
         flat = population.flat[k : k + 1]
@@ -101,14 +101,13 @@ class _Network:
             self.statistics = {name: view[0] for name, view in one.buffers.items()}
             grads = Population(population.shape, self.grad, population.statistics[k : k + 1])
             self.out = [grads.parameters[name][0] for name in self.leaves]
-            rates = np.array([[spec.input_dropout, *spec.dropouts]])
-            self.masks = Masks([recipe.seed], (population.shape.in_features, *population.shape.hidden), rates, flat)
+            self.masks = Masks.of([spec], [recipe.seed], population.shape.in_features, flat)
 
     def coefficients(self, rates: Host, step: int) -> Sequence[Any] | Tensor:
         """Return the optimizer's coefficients of each of the next steps, at the learning rates (n, 1)."""
         return step_coefficients(self.update.optimizer.coefficients(rates, step), self.grad)
 
-    def step(self, owner: Autograd, step: int, now: Sequence[Coefficient]) -> Host | Tensor:
+    def step(self, owner: Stepper, step: int, now: Sequence[Coefficient]) -> Host | Tensor:
         """Make a step at the optimizer's coefficients `now`; return what is reported of it (`Log`), on CUDA as a tensor there."""
         batch = self.batch(owner, step)
         with torch.enable_grad():
@@ -125,14 +124,14 @@ class _Network:
         self.update.step(now, scale)
         return line
 
-    def line(self, owner: Autograd, scores: Tensor, batch: _Batch, penalty: Tensor | None) -> Host | Tensor:
+    def line(self, owner: Stepper, scores: Tensor, batch: Batch, penalty: Tensor | None) -> Host | Tensor:
         """Return what is reported of a step. On CUDA it stays there: the host need not wait for each step."""
         if owner.device.type == "cuda":
             return self.objective.log(scores, batch.target, batch.weight, 0.0 if penalty is None else penalty[0])
         weight = None if batch.weight is None else batch.weight.double().numpy()
         return owner.loss.log(scores.numpy(), batch.target.numpy(), weight, 0.0 if penalty is None else float(penalty[0]))
 
-    def batch(self, owner: Autograd, step: int) -> _Batch:
+    def batch(self, owner: Stepper, step: int) -> Batch:
         """Return the rows of a step."""
         rows, recipe = owner.problem.rows, self.member.recipe
         index = torch.from_numpy(owner.batches.rows_of(self.k, *divmod(step, owner.batches.steps))).to(rows.x.device)
@@ -140,26 +139,29 @@ class _Network:
         target = self.objective.expand(rows.target[index], recipe.label_smoothing, x.dtype)
         weights = rows.weight if self.own_weight is None else self.own_weight
         if weights is None:
-            return _Batch(x, target, None, x.new_tensor(1.0 / len(x)))
+            return Batch(x, target, None, x.new_tensor(1.0 / len(x)))
         weight = weights[index]
-        return _Batch(x, target, weight, normalisers(weight.unsqueeze(-1))[0].squeeze(-1))
+        return Batch(x, target, weight, normalisers(weight.unsqueeze(-1))[0].squeeze(-1))
 
-    def forward(self, owner: Autograd, batch: _Batch, step: int) -> Tensor:
+    def forward(self, owner: Stepper, batch: Batch, step: int) -> Tensor:
         """Return the scores (b, O) of a batch in training."""
         population = owner.population
         if isinstance(population, ModulePopulation):
             population.module.train()
             return population.scored(batch.x, owner.problem.task.outputs)
-        weight = None if batch.weight is None else batch.weight.unsqueeze(-1)
-        masks = {
-            i: kept[0, 0].to(batch.x.dtype) * self.masks.scales[i][0] for i, kept in self.masks.make(step, 1, len(batch.x)).items()
-        }
-        *_, (_, scores) = training_outputs(
-            population.shape, self.leaves, batch.x, masks=masks, weight=weight, statistics=self.statistics
-        )
+        *_, (_, scores) = self.outputs(population.shape, batch, step, self.statistics)
         return scores
 
-    def backward(self, owner: Autograd, loss: Tensor) -> None:
+    def outputs(
+        self, shape: Shape, batch: Batch, step: int, statistics: Mapping[str, Tensor] | None
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Return the name and the output (b, units) of each layer in training; see `training_outputs`."""
+        weight, dtype = None if batch.weight is None else batch.weight.unsqueeze(-1), batch.x.dtype
+        kept = self.masks.make(step, 1, len(batch.x))
+        masks = {i: units[0, 0].to(dtype) * self.masks.scales[i][0] for i, units in kept.items()}
+        return training_outputs(shape, self.leaves, batch.x, masks=masks, weight=weight, statistics=statistics)
+
+    def backward(self, owner: Stepper, loss: Tensor) -> None:
         """Write the gradient of a loss."""
         if isinstance(owner.population, ModulePopulation):
             self.grad.zero_()

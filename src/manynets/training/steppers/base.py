@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets.data.batches import Batches
-from manynets.errors import OptionError
 from manynets.nn.population import Population, Shape
 from manynets.optim import GroupedOptimizer
 from manynets.spec import MLP
-from manynets.tasks.losses import Loss, loss_for
+from manynets.steps import batch_rows
 from manynets.tasks.objectives import Objective, objective_for
-from manynets.training.members import Member, Problem, batch_rows
 from manynets.training.module import ModulePopulation
-from manynets.training.threads import best_threads
+from manynets.training.threads import best_threads, most_threads
+from manynets.training.trial import Member, Problem
 from manynets.training.validation import Validation
 
 __all__ = ["Array", "Host", "Log", "Stepper"]
@@ -48,17 +47,15 @@ class Stepper(abc.ABC):
         first, x = members[0], problem.rows.x
         self.problem, self.members, self.recipe = problem, list(members), first.recipe
         self.objective: Objective = objective_for(problem.task, self.recipe)
-        self.loss: Loss = loss_for(problem.task, self.recipe)  # the same in NumPy, for the log
+        self.loss = self.objective.loss  # the same in NumPy, for the log
         self.device, self.dtype = x.device, x.dtype
         self.step = first.start
-        self.user_threads = torch.get_num_threads()  # before the loop gives torch fewer
+        self.user_threads = most_threads()  # before the loop gives torch fewer
         self.alive = np.ones(len(members), dtype=bool)  # networks that have ended may be left out of the steps
         self.steps_before = first.progress.steps - first.start  # of the optimizer, in earlier trainings
         counts = [len(problem.rows) if m.rows is None else len(m.rows) for m in members]
-        self.batch_size = batch_rows(self.recipe, counts[0])
         self.merges = isinstance(first.spec, nn.Module) or first.spec.batch_norm  # batch norm cannot take a batch of one row
-        if isinstance(first.spec, MLP) and first.spec.batch_norm and min(self.batch_size, *counts) == 1:
-            raise OptionError("batch_norm needs at least 2 rows in a batch; use a larger batch_size, or batch_norm=False")
+        self.batch_size = batch_rows(self.recipe, counts[0], batch_norm=isinstance(first.spec, MLP) and first.spec.batch_norm)
         self.population: Population | ModulePopulation
         if isinstance(first.spec, nn.Module):
             self.population = ModulePopulation(first.spec, device=self.device, dtype=self.dtype)
@@ -89,6 +86,7 @@ class Stepper(abc.ABC):
             orders=[member.order for member in members],
             batch_size=self.batch_size,
             merge_single=self.merges,
+            threads=self.user_threads,
         )
         self.optimizer = GroupedOptimizer(recipes, self.population.shapes, flat)
         self.state = {name: before[name] if name in before else torch.zeros_like(flat) for name in self.optimizer.state_names()}
@@ -110,11 +108,11 @@ class Stepper(abc.ABC):
 
     @abc.abstractmethod
     def advance(self, rates: Host) -> Log:
-        """Make n steps at the learning rates (n, K), and return their log. All lie in one epoch."""
+        """Make n steps at the learning rates (n, K), and return their log."""
 
-    def evaluate(self) -> Host | None:
-        """Return the log (K, 3 + M) over the validation rows, whose penalty is 0; None where there are no such rows."""
-        return None if self.validation is None else self.validation.sums(self.population.scores)
+    def evaluate(self, overdue: Callable[[], bool]) -> Host | None:
+        """Return the log (K, 3 + M) over the validation rows, whose penalty is 0; None without such rows, or where it was overdue."""
+        return None if self.validation is None else self.validation.sums(self.population.scores, overdue)
 
     def capture(self) -> dict[str, Tensor]:
         """Return the tensors that decide about every later step, besides `step`. They are the stepper's own."""

@@ -8,11 +8,12 @@ from itertools import pairwise
 from manynets import core
 from manynets.errors import OptionError
 from manynets.spec import MLP
-from manynets.training.members import Member, Problem, batch_rows
+from manynets.steps import batch_rows
 from manynets.training.steppers.autograd import Autograd
 from manynets.training.steppers.base import Stepper
 from manynets.training.steppers.closed_form import ClosedForm
 from manynets.training.steppers.compiled import Compiled
+from manynets.training.trial import Member, Problem
 
 __all__ = ["choose", "make_stepper"]
 

@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from manynets.constants import BN_EPS, BN_MOMENTUM
 from manynets.data.batches import Chunk
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.dropout import Masks
 from manynets.nn.layers import normalisers
-from manynets.nn.population import BN_EPS, BN_MOMENTUM, Population
+from manynets.nn.population import Population
 from manynets.optim import Coefficient, Update, coefficient, step_coefficients
 from manynets.spec import MLP
 from manynets.training.steppers.base import Host, Log, Stepper
@@ -149,8 +150,7 @@ class ClosedForm(Stepper):
         self._write_gradient(to_weights=self.plain_sgd)
         self.smoothing = coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3)
         specs = [member.spec for member in members if isinstance(member.spec, MLP)]
-        rates = np.array([(spec.input_dropout, *spec.dropouts) for spec in specs], dtype=np.float64)
-        self.masks = Masks([recipe.seed for recipe in recipes], (shape.in_features, *shape.hidden), rates, population.flat)
+        self.masks = Masks.of(specs, [recipe.seed for recipe in recipes], shape.in_features, population.flat)
         self._buffers: dict[int, Buffers] = {}
         self.warm: set[tuple[int, bool]] = set()
         self.captured: dict[tuple[int, bool], CapturedStep] = {}
@@ -227,7 +227,7 @@ class ClosedForm(Stepper):
             weight = chunk.weight.unsqueeze(-1)
             share, rows, unbiased = normalisers(weight)
         if self.penalty_rows is not None:
-            totals = self.batches.totals(*divmod(self.step, self.batches.steps), count)
+            totals = self.batches.totals(self.step, count)
             scale = torch.as_tensor(self.penalty_scale(totals), dtype=self.dtype, device=self.device).unsqueeze(-1)
         return Inputs(chunk.index, target, share, weight, rows, unbiased, self.masks.make(self.step, count, size), now, scale)
 

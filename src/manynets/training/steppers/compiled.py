@@ -1,12 +1,14 @@
 """Steps in the compiled core: for small and medium networks on the CPU, one or thousands.
 
-One call makes all the steps up to the next boundary: for each network, and each step, core.cpp gathers the rows, goes forward and
-backward, updates the weights in place and writes the log. This file hands it the memory of population, batches and optimizer.
+One call makes all the steps up to the next boundary, of one epoch or several: for each network, and each step, core.cpp gathers the
+rows, goes forward and backward, updates the weights in place and writes the log. This file hands it the memory of population, batches
+and optimizer.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
@@ -14,15 +16,16 @@ from torch import Tensor
 
 from manynets import core, spec
 from manynets.data.batches import Batches
-from manynets.nn.dropout import stream_keys
+from manynets.nn.dropout import dropout_rates, stream_keys
 from manynets.nn.population import Population
 from manynets.optim import SGD
 from manynets.spec import MLP
-from manynets.tasks.losses import Loss
 from manynets.training.steppers.base import Array, Host, Log, Stepper
 
 __all__ = ["Compiled"]
 
+ORDERED = 1 << 20  # numbers in the orders that are drawn for one call of the core, but for at least one epoch
+EVALUATED = 1 << 26  # multiplications of one call that evaluates: some 20 ms
 LOSSES = ("squared_error", "half_squared_error", "absolute_error", "huber", "quantile", "poisson")  # from number 2 on
 
 
@@ -35,47 +38,50 @@ class Compiled(Stepper):
         self.kept_alive: list[Any] = []  # the memory that the jobs point to
         self.job = self._job(self.batches)
         self.held_out: core.Job | None = None
-        validation = self.problem.validation
         if self.validation is not None:
-            members = self.members
-            batches = Batches(
-                self.problem.rows if validation is None else validation,
-                own=[member.validation_rows if validation is None else None for member in members],
-                weights=[member.weight if validation is None else None for member in members],
-                orders=[None] * len(members),
-                batch_size=1,
-                merge_single=False,
-            )
-            self.sums = np.empty((len(members), 3 + self.loss.hit_count))
+            rows, own, weights = self.validation.rows, self.validation.own, self.validation.own_weights
+            batches = Batches(rows, own=own, weights=weights, orders=[None] * len(own), batch_size=1, merge_single=False)
+            self.sums = np.empty((len(own), 3 + self.loss.hit_count))
             self.held_out = self._job(batches)
-            self.held_out.order, self.held_out.order_stride = self._address(batches.order(0)), batches.order(0).shape[1]
+            self.held_out.order = self._address(batches.order(0))
             self.held_out.log = self._address(self.sums)
+            self.held_out.count = max(1, EVALUATED // max(1, self.population.flat.numel()))
 
     def threads(self, steps: int) -> int:
         """Return 1: torch does nothing here that several threads would speed up."""
         return 1
 
     def advance(self, rates: Host) -> Log:
-        epoch, first = divmod(self.step, self.batches.steps)
-        job, count, networks = self.job, len(rates), len(self.members)
-        order = self.batches.order(epoch)
+        job, batches, end = self.job, self.batches, self.step + len(rates)
         coefficients = np.ascontiguousarray(self.optimizer.coefficients(rates, self.steps_before + self.step))
-        log = np.zeros((count, networks, 3 + self.loss.hit_count))
+        log = np.zeros((len(rates), len(self.members), 3 + self.loss.hit_count))
         active = np.ascontiguousarray(self.alive, dtype=np.uint8)
-        job.first, job.count, job.step = first, count, self.step
-        job.order, job.order_stride = order.ctypes.data, order.shape[1]
-        job.coefficients, job.log, job.active = (array.ctypes.data for array in (coefficients, log, active))
-        if self.penalty_rows is not None:
-            scale = np.ascontiguousarray(self.penalty_scale(self.batches.totals(epoch, first, count)))
-            job.penalty_scale = scale.ctypes.data
-        core.train(job)
-        self.step += count
+        job.active = active.ctypes.data
+        while self.step < end:
+            epoch, first = divmod(self.step, batches.steps)
+            epochs = min(-(-end // batches.steps) - epoch, max(1, ORDERED // (len(batches.counts) * batches.most)))
+            count = min(epochs * batches.steps - first, end - self.step)
+            orders, made = batches.orders(epoch, epochs), len(rates) - (end - self.step)
+            job.first, job.count, job.step = first, count, self.step
+            job.order, job.epoch_stride = orders.ctypes.data, orders[0].size
+            job.coefficients, job.log = coefficients[made:].ctypes.data, log[made:].ctypes.data
+            if self.penalty_rows is not None:
+                scale = np.ascontiguousarray(self.penalty_scale(batches.totals(self.step, count)))
+                job.penalty_scale = scale.ctypes.data
+            core.train(job)
+            self.step += count
         return log
 
-    def evaluate(self) -> Host | None:
-        if self.held_out is None:
+    def evaluate(self, overdue: Callable[[], bool]) -> Host | None:
+        job, validation = self.held_out, self.validation
+        if job is None or validation is None:
             return None
-        core.evaluate(self.held_out)
+        self.sums[:] = 0
+        for first in range(0, validation.most, job.count):
+            if first and overdue():
+                return None
+            job.first = first
+            core.evaluate(job)
         return self.sums
 
     # ------------------------------------------------------------------------------------------------ what the core is given
@@ -94,7 +100,6 @@ class Compiled(Stepper):
         recipes, optimizer = [member.recipe for member in self.members], self.optimizer.first
         parts = [part for part, _, _ in self.optimizer.parts]
         specs = [member.spec for member in self.members if isinstance(member.spec, MLP)]
-        rates = np.array([(one.input_dropout, *one.dropouts) for one in specs], dtype=np.float64)
         widths = np.array([shape.in_features, *shape.hidden, shape.out_features])
         columns: dict[str, Array] = {
             "widths": widths,
@@ -109,25 +114,26 @@ class Compiled(Stepper):
             "clip": np.array([math.inf if r.clip_norm is None else r.clip_norm for r in recipes], dtype=np.float64),
             "smoothing": np.array([recipe.label_smoothing for recipe in recipes], dtype=np.float64),
             "keys": stream_keys([recipe.seed for recipe in recipes], len(widths) - 1),
-            "dropout": rates,
+            "dropout": dropout_rates(specs),
         }
         state = [self._address(self.state[name]) for name in optimizer.state_names()]
         rows, weights = batches.rows, batches.weights
         return core.Job(
             type=population.flat.element_size(),
-            threads=min(self.user_threads, core.usable_threads()),
+            threads=self.user_threads,
             networks=len(specs),
             layers=len(widths) - 1,
             activation=get_args(spec.Activation).index(shape.activation),
             bias=shape.bias,
             batch_norm=shape.batch_norm,
             input_scale=shape.input_scale,
-            loss=_loss_number(self.loss, self.recipe),
+            loss=2 + LOSSES.index(self.loss.name) if self.loss.kind == "number" else int(self.loss.kind == "labels"),
             total=self.loss.total,
             parameter=self.recipe.quantile if self.recipe.loss == "quantile" else self.recipe.delta,
             x=self._address(rows.x),
             target=self._address(rows.target),
             rows=len(rows),
+            order_stride=batches.most,
             counts=self._address(batches.counts),
             which=self._address(batches.which),
             weights=None if weights is None else self._address(weights),
@@ -145,10 +151,3 @@ class Compiled(Stepper):
             lr_in_velocity=isinstance(optimizer, SGD) and optimizer.lr_inside,
             **{name: self._address(np.ascontiguousarray(array)) for name, array in columns.items()},
         )
-
-
-def _loss_number(loss: Loss, recipe: spec.Recipe) -> int:
-    """Return by which number the core knows a loss."""
-    if loss.kind == "number":
-        return 2 + LOSSES.index(recipe.loss or "squared_error")
-    return 0 if loss.kind == "class" else 1

@@ -15,7 +15,7 @@ from manynets.errors import OptionError
 from manynets.nn.population import Shape
 from manynets.spec import MLP
 from manynets.training.events import Advanced, Callback, Evaluated, Finished, Started
-from manynets.training.members import Divergence, Member, Outcome, Problem
+from manynets.training.trial import Divergence, Member, Outcome, Problem
 
 __all__ = ["train_with"]
 

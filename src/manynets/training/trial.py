@@ -11,16 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from manynets.data.batches import Rows, steps_per_epoch
-from manynets.errors import OptionError
+from manynets.data.batches import Rows
 from manynets.nn.population import Shape
 from manynets.rng import Order, Shuffles
 from manynets.spec import MLP, Recipe
+from manynets.steps import batch_rows, steps_per_epoch
 from manynets.tasks.base import Task
 
-__all__ = ["Divergence", "Member", "Outcome", "Problem", "Progress", "batch_rows", "group_key", "total_steps"]
-
-DEFAULT_EPOCHS = 20
+__all__ = ["Divergence", "Member", "Outcome", "Problem", "Progress", "group_key"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -148,7 +146,8 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
     if isinstance(member.spec, nn.Module):
         return (member.number,)
     shape = Shape.of(member.spec, problem.rows.x.shape[1], problem.task.outputs)
-    steps = steps_per_epoch(total, batch_rows(recipe, total), merge_single=member.spec.batch_norm)
+    batch = batch_rows(recipe, total, batch_norm=member.spec.batch_norm)
+    steps = steps_per_epoch(total, batch, merge_single=member.spec.batch_norm)
     nesterov = getattr(recipe.optimizer, "nesterov", None)
     optimizer = (type(recipe.optimizer), nesterov, member.progress.steps, member.start)
     loss = (recipe.loss, recipe.quantile, recipe.delta)
@@ -156,7 +155,7 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
     return (
         shape,
         optimizer,
-        batch_rows(recipe, total),
+        batch,
         steps,
         recipe.iterations,
         recipe.evaluate_every,
@@ -166,15 +165,3 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
         validated,
         member.penalty_rows is None,
     )
-
-
-def batch_rows(recipe: Recipe, rows: int) -> int:
-    """Return the rows of a batch for this many training rows: at most all of them; an explicit larger size is an error."""
-    if recipe.batch_size is not None and recipe.batch_size > rows:
-        raise OptionError(f"batch_size is {recipe.batch_size}, but there are {rows} training rows; use at most {rows}, or None")
-    return min(128, rows) if recipe.batch_size is None else recipe.batch_size
-
-
-def total_steps(recipe: Recipe, steps: int) -> int:
-    """Return the steps that a recipe makes where an epoch has this many."""
-    return recipe.iterations if recipe.iterations is not None else (recipe.epochs or DEFAULT_EPOCHS) * steps

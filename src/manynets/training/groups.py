@@ -16,13 +16,14 @@ from torch import nn
 
 from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError
 from manynets.nn.population import Shape
+from manynets.steps import batch_rows
 from manynets.training.checkpoint import Keeper, Parts
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
 from manynets.training.loop import Run
-from manynets.training.members import Member, Outcome, Problem, batch_rows, group_key
-from manynets.training.settings import torch_modes
 from manynets.training.signals import Halt, listening
 from manynets.training.steppers.choice import choose
+from manynets.training.torch_settings import torch_modes
+from manynets.training.trial import Member, Outcome, Problem, group_key
 
 __all__ = ["Failure", "Relay", "groups_of", "memory_at_hand", "network_bytes", "train_members", "train_what_can"]
 
@@ -196,6 +197,7 @@ class Relay:
 
     def __init__(self, metric: str, networks: int, callbacks: Sequence[Callback]) -> None:
         self.callbacks = list(callbacks)
+        self.may_skip = all(getattr(callback, "may_skip", False) for callback in callbacks)
         self.metric = metric
         self.before = 0
         self.seconds = 0.0

@@ -1,0 +1,88 @@
+"""Early stopping, and learning rates that fall on a plateau: what an evaluation means for K networks. Every engine asks here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.spec import Recipe, ReduceOnPlateau
+
+__all__ = ["Patience"]
+
+Host = NDArray[np.float64]
+WATCHED = ("loss", "metric", "objective")
+
+
+class Patience:
+    """The patience of K networks, vectors over K. Every value that is judged is lower-is-better.
+
+    best_figure: the best value so far; bad: evaluations since; factor: what the learning rate is multiplied by beside its schedule.
+    plateau_best, plateau_bad: the same for the plateau.
+    """
+
+    def __init__(self, recipes: Sequence[Recipe]) -> None:
+        count = len(recipes)
+        self.best_figure, self.bad, self.factor = np.full(count, math.inf), np.zeros(count, dtype=np.int64), np.ones(count)
+        self.plateau_best, self.plateau_bad = np.full(count, math.inf), np.zeros(count, dtype=np.int64)
+        self.watched = np.array([WATCHED.index(recipe.watch) for recipe in recipes])
+        self.lr = np.array([recipe.lr for recipe in recipes])
+        stops = [recipe.stopping for recipe in recipes]
+        self.patience = np.array([math.inf if s is None else s.patience for s in stops])
+        self.gain = np.array([0.0 if s is None else s.min_delta for s in stops])
+        self.inclusive = np.array([s is not None and s.inclusive for s in stops])
+        self.stop_factor = np.array([1.0 if s is None or s.factor is None else s.factor for s in stops])
+        self.stop_lr = np.array([0.0 if s is None else s.min_lr for s in stops])
+        plateaus = [r.schedule if isinstance(r.schedule, ReduceOnPlateau) else None for r in recipes]
+        self.plateau_patience = np.array([math.inf if p is None else p.patience for p in plateaus])
+        self.plateau_factor = np.array([1.0 if p is None else p.factor for p in plateaus])
+        self.plateau_gain = np.array([0.0 if p is None else p.min_delta for p in plateaus])
+        lowest = [0.0 if p is None or not r.lr else p.min_lr / r.lr for p, r in zip(plateaus, recipes, strict=True)]
+        self.plateau_least = np.array(lowest)
+        self.slows, self.has_plateau = bool((self.stop_factor < 1).any()), any(p is not None for p in plateaus)
+
+    def values(self, columns: Mapping[str, Host], metric: str) -> Host:
+        """Return what each recipe watches (..., K), of history columns (..., K): of validation where there is any."""
+        prefix = "val_" if "val_loss" in columns else ""
+        objective = columns["loss"] + columns.get("penalty", 0.0)
+        choices = columns[prefix + "loss"], -columns[prefix + metric], objective  # in the order of WATCHED
+        return np.asarray(np.choose(self.watched, choices))
+
+    def judge(self, value: Host) -> NDArray[np.bool_]:
+        """Take the watched values (K,) of an evaluation, and return whose is a new best."""
+        better = value < self.best_figure
+        bound = self.best_figure - self.gain
+        enough = np.where(self.inclusive, value <= bound, value < bound)
+        self.bad = np.where(enough, 0, self.bad + 1)
+        if self.slows:
+            slower = self.exhausted & (self.stop_factor < 1) & (self.lr * self.factor > self.stop_lr)
+            self.factor = np.where(slower, self.factor * self.stop_factor, self.factor)
+            self.bad = np.where(slower, 0, self.bad)
+        self.best_figure = np.where(better, value, self.best_figure)
+        if self.has_plateau:
+            lower = value < self.plateau_best - self.plateau_gain
+            self.plateau_best = np.where(lower, value, self.plateau_best)
+            self.plateau_bad = np.where(lower, 0, self.plateau_bad + 1)
+            flat = self.plateau_bad > self.plateau_patience
+            lowered = np.maximum(self.factor * self.plateau_factor, self.plateau_least)
+            self.factor = np.where(flat, np.minimum(lowered, self.factor), self.factor)
+            self.plateau_bad = np.where(flat, 0, self.plateau_bad)
+        return better
+
+    @property
+    def exhausted(self) -> NDArray[np.bool_]:
+        """Whose patience is at its end."""
+        return self.bad >= self.patience
+
+    def evaluations_left(self, alive: NDArray[np.bool_]) -> float:
+        """Return after how many evaluations, at the earliest, one of these networks stops or gets another learning rate; inf for never."""
+        left = np.minimum(self.patience - self.bad, self.plateau_patience - self.plateau_bad + 1)
+        return float(left[alive].min())
+
+    def take(self, index: NDArray[np.int64]) -> None:
+        """Go on with these networks only."""
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(self, name, value[index])

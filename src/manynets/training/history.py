@@ -1,0 +1,110 @@
+"""What the host knows of K networks in training: histories, the best so far, learning rates. Vectors over K throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.early_stopping import Patience
+from manynets.schedules import schedule_factors
+from manynets.spec import Constant, ReduceOnPlateau
+from manynets.steps import total_steps
+from manynets.training.trial import Member, Progress
+
+__all__ = ["Sums", "Tracks"]
+
+Host = NDArray[np.float64]
+
+
+class Tracks:
+    """Histories and patience of the networks of a run; `alive` says whose training goes on.
+
+    best: the index of each network's best entry in its history, -1 for none. totals: the steps that it makes.
+    """
+
+    def __init__(self, members: Sequence[Member], steps: int) -> None:
+        self.members = list(members)
+        recipes, progress = [member.recipe for member in members], [member.progress for member in members]
+        self.alive = np.ones(len(members), dtype=bool)
+        self.totals = np.array([total_steps(recipe, steps) for recipe in recipes])
+        self.best = np.full(len(members), -1)
+        self.patience = Patience(recipes)
+        self.patience.best_figure = np.array([one.best for one in progress])
+        self.patience.bad = np.array([one.bad for one in progress])
+        self.patience.factor = np.array([one.factor for one in progress])
+        self.columns: dict[str, list[Host]] = {}
+        self.constant = all(isinstance(recipe.schedule, Constant | ReduceOnPlateau) for recipe in recipes)
+        courses = [(recipe.schedule, int(total)) for recipe, total in zip(recipes, self.totals, strict=True)]
+        self.courses = list(dict.fromkeys(courses))
+        self.course = np.array([self.courses.index(course) for course in courses], dtype=np.int64)
+
+    def rates(self, steps: NDArray[np.int64], *, per_epoch: int) -> Host:
+        """Return the learning rates (n, K) of steps (n,), counted from 0."""
+        now = self.patience.lr * self.patience.factor
+        if self.constant:
+            return np.repeat(now[None], len(steps), axis=0)
+        factors = [schedule_factors(schedule, steps, total=total, per_epoch=per_epoch) for schedule, total in self.courses]
+        return np.asarray(np.stack(factors, axis=1)[:, self.course] * now)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def record(self, columns: Mapping[str, Host]) -> None:
+        """Add entries to every history: values (E, K) for each column."""
+        for name, values in columns.items():
+            self.columns.setdefault(name, []).extend(values)
+
+    @property
+    def entries(self) -> int:
+        """Entries of the histories so far."""
+        return len(next(iter(self.columns.values()), []))
+
+    def histories(self, places: Sequence[int]) -> list[dict[str, list[float]]]:
+        """Return the histories of networks as columns; one without penalties has no column of them."""
+        columns = {name: np.stack([of_all[places] for of_all in values], axis=1).tolist() for name, values in self.columns.items()}
+        recipes = [self.members[k].recipe for k in places]
+        return [
+            {name: column[i] for name, column in columns.items() if name != "penalty" or recipe.l1 or recipe.l2}
+            for i, recipe in enumerate(recipes)
+        ]
+
+    def progress(self, k: int, steps: int, optimizer: Mapping[str, NDArray[np.float64]]) -> Progress:
+        """Return what network k hands to its next training."""
+        patience = self.patience
+        return Progress(steps, optimizer, float(patience.best_figure[k]), int(patience.bad[k]), float(patience.factor[k]))
+
+    def take(self, places: Sequence[int]) -> None:
+        """Keep the networks at these places only."""
+        chosen = np.asarray(places, dtype=np.int64)
+        self.members = [self.members[k] for k in places]
+        self.alive, self.totals, self.best, self.course = (one[chosen] for one in (self.alive, self.totals, self.best, self.course))
+        self.patience.take(chosen)
+        self.columns = {name: [values[chosen] for values in column] for name, column in self.columns.items()}
+
+
+class Sums:
+    """The log since the last evaluation, summed in the order of the steps: the same bits however the steps were cut into calls.
+
+    totals (E, K, 3 + M): of each of the E entries that the histories are to get, one if not several were due in one call.
+    """
+
+    def __init__(self, networks: int) -> None:
+        self.steps = 0
+        self.totals: Host = np.zeros((1, networks, 0))
+        self.first_bad = np.full(networks, -1)  # the first step whose loss or penalty was not finite, counted from 0
+
+    def add(self, log: Host, finite: NDArray[np.bool_], step: int, *, entries: int = 1) -> None:
+        """Add the log of steps of which the first was step `step` of the run. finite (n, K, 2): whether loss and penalty were.
+
+        entries: to which the steps belong in equal parts; only the first call may have several.
+        """
+        sound = finite[..., 0] & finite[..., 1]
+        if not sound.all():
+            found = np.where(sound.all(0), -1, step + sound.argmin(0))
+            self.first_bad = np.where(self.first_bad < 0, found, self.first_bad)
+        whole = log if self.steps == 0 else np.concatenate([self.totals, log])
+        with np.errstate(invalid="ignore", over="ignore"):
+            self.totals = np.add.reduce(whole.reshape(entries, -1, *log.shape[1:]), axis=1)
+        self.steps += len(log)
