@@ -24,11 +24,11 @@ from manynets.prepare import ClassWeight, TrainingData, network_splits, prepare
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
-from manynets.training.other_engines import train_with
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
-from manynets.training.trial import Outcome
+from manynets.training.other_engines import train_with
 from manynets.training.progress import Show, progress_callbacks
+from manynets.training.trial import Outcome
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder

@@ -24,8 +24,8 @@ from manynets.data.split import deal_rows, even_folds, split_rows
 from manynets.errors import DataError, OptionError
 from manynets.spec import Recipe
 from manynets.tasks import Regression, Task, find_task
-from manynets.training.trial import Problem
 from manynets.training.torch_settings import find_device
+from manynets.training.trial import Problem
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder

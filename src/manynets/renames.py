@@ -14,7 +14,11 @@ _FIELDS: dict[str, dict[str, str]] = {  # kind: {old field: new field}
     "EarlyStopping": {"min_gain": "min_delta"},
     "ReduceOnPlateau": {"min_gain": "min_delta"},
 }
-_ADDED: dict[str, dict[str, Any]] = {"MLP": {"input_scale": False}, "Recipe": {"groups": []}}  # kind: {new field: what the old did}
+_ADDED: dict[str, dict[str, Any]] = {  # kind: {new field: what the old did}
+    "MLP": {"input_scale": False},
+    "Recipe": {"groups": []},
+    "EarlyStopping": {"cool_down": None, "shared": False},
+}
 _SKLEARN: dict[str, tuple[str, dict[str, Any]]] = {  # kind: its twin with scikit-learn's rule, and the fields that told them apart
     "SGD": ("SklearnSGD", {"lr_in_velocity": False}),
     "Adam": ("SklearnAdam", {"eps_hat": False}),

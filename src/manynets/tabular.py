@@ -13,7 +13,8 @@ Steps. AdamW (betas 0.9 and 0.95, weight decay 0.02, none of biases) on batches 
 of them and a cosine to 0. The rate L is divided by sqrt(fan-in) for weights (of the first layer sqrt(max(sum of v_j, 4))), multiplied
 by 6 for the column factors and by 0.1 for biases. Classes are smoothed by 0.1.
 
-Choice. The networks are evaluated 24 times; all keep their weights of the evaluation at which the mean validation loss was lowest. Classes get one
+Choice. The networks are evaluated 24 times; all keep their weights of the evaluation at which the mean validation loss was lowest. After 5
+evaluations without a better one they go back there and cool down early (`EarlyStopping.cool_down`). Classes get one
 temperature, which minimises the log loss of the out-of-fold scores (Guo et al. 2017); the output layers are divided by it. Numbers
 are clamped to the range seen in training.
 
@@ -40,15 +41,15 @@ from manynets.model import Model
 from manynets.nn.population import Population, Shape
 from manynets.plan import with_seeds
 from manynets.prepare import ClassWeight, Split, TrainingData, encode_table, find_target, network_splits, prepare, validation_split
-from manynets.spec import MLP, AdamW, Cosine, ParameterGroup, Recipe
+from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, Recipe
 from manynets.tables import TableEncoder
 from manynets.tables.piecewise import ranges_for
 from manynets.tasks import Multiclass, Regression, Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
-from manynets.training.trial import Member, Outcome
 from manynets.training.progress import Show, progress_callbacks
+from manynets.training.trial import Member, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +60,7 @@ Array = NDArray[Any]
 PresetName = Literal["fast", "default"]
 
 HIDDEN = (128, 128)
-EVALUATIONS, BATCH = 24, 64
+EVALUATIONS, PATIENCE, BATCH = 24, 5, 64
 RATE_OF_NUMBERS, RATE_OF_CLASSES = 0.04, 0.08
 FEWEST_ROWS = 2
 PREDICTED_ROWS = 8192
@@ -202,6 +203,7 @@ def _recipe(spec: MLP, task: Task, variances: Array, rows: int, preset: Preset, 
         base,
         optimizer=AdamW(lr=RATE_OF_NUMBERS if numbers else RATE_OF_CLASSES, betas=(0.9, 0.95), weight_decay=0.02),
         schedule=Cosine(warmup=0.05),
+        stopping=EarlyStopping(patience=PATIENCE, cool_down=0.6, shared=True),
         groups=tuple(groups),
         iterations=preset.steps,
         evaluate_every=math.ceil(preset.steps / EVALUATIONS),

@@ -105,6 +105,8 @@ def refuse(
             raise OptionError(f"{name} is {value!r}, but {only}")
     if recipe.device not in ("auto", "cpu"):
         raise OptionError(f"device is {recipe.device!r}, but engine={engine!r} takes 'auto' or 'cpu'; use engine='torch'")
+    if recipe.stopping is not None and recipe.stopping.cool_down is not None:
+        raise OptionError(f"cool_down is {recipe.stopping.cool_down}, but engine={engine!r} has none; use engine='torch'")
     if spec.batch_norm and not batch_norm:
         raise OptionError(f"batch_norm is True, but engine={engine!r} has none; use engine='torch' or 'numpy'")
     if (spec.input_dropout or any(spec.dropouts)) and not dropout:

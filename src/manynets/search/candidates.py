@@ -29,10 +29,10 @@ from manynets.tasks.objectives import objective_for
 from manynets.training.checkpoint import Checkpoint, Parts
 from manynets.training.events import Callback
 from manynets.training.groups import Failure, train_what_can
-from manynets.training.trial import Divergence, Member, Outcome, Problem
 from manynets.training.progress import Show, progress_callbacks
-from manynets.training.torch_settings import find_device
 from manynets.training.signals import Halt, listening
+from manynets.training.torch_settings import find_device
+from manynets.training.trial import Divergence, Member, Outcome, Problem
 from manynets.training.validation import Validation
 
 if TYPE_CHECKING:

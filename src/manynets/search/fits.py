@@ -29,8 +29,8 @@ from manynets.spec import Constant, Exponential, InverseScaling, Recipe, StepDec
 from manynets.tasks import Task
 from manynets.training.events import Callback
 from manynets.training.groups import Failure
-from manynets.training.trial import Member, Outcome, Problem
 from manynets.training.torch_settings import find_device
+from manynets.training.trial import Member, Outcome, Problem
 
 __all__ = ["CandidateFit", "can_share", "plan_fits", "train_fits"]
 

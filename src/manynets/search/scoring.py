@@ -20,8 +20,8 @@ from manynets.nn.population import Population, Shape
 from manynets.search.fits import CandidateFit
 from manynets.search.folds import SearchFolds
 from manynets.tasks import Task
-from manynets.training.torch_settings import torch_settings
 from manynets.training.threads import most_threads
+from manynets.training.torch_settings import torch_settings
 
 __all__ = ["known_scores", "score_fits"]
 

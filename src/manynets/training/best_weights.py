@@ -31,6 +31,14 @@ class BestWeights:
             elif len(places):
                 best.index_copy_(0, places, now.index_select(0, places))
 
+    def restore(self, population: Population | ModulePopulation, chosen: NDArray[np.bool_]) -> None:
+        """Give the chosen networks (K,) their best weights."""
+        places = torch.from_numpy(np.flatnonzero(chosen)).to(self.flat.device)
+        for best, now in ((self.flat, population.flat), (self.statistics, population.statistics)):
+            now.index_copy_(0, places, best.index_select(0, places))
+        if isinstance(population, ModulePopulation):
+            population.push()
+
     def networks(self, population: Population | ModulePopulation, places: Sequence[int]) -> list[dict[str, NDArray[Any]]]:
         """Return the best weights of networks by name; a user's module gets them back."""
         if isinstance(population, ModulePopulation):

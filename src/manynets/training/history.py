@@ -16,12 +16,14 @@ from manynets.training.trial import Member, Progress
 __all__ = ["Sums", "Tracks"]
 
 Host = NDArray[np.float64]
+COOL_BEFORE, COOL_LEAST, COOL_MOST = 0.8, 0.08, 0.4  # shares of all steps: when a rate may fall early, and for how long
 
 
 class Tracks:
     """Histories and patience of the networks of a run; `alive` says whose training goes on.
 
     best: the index of each network's best entry in its history, -1 for none. totals: the steps that it makes.
+    cool_start: the step at which its learning rate began to fall early (`EarlyStopping.cool_down`), -1 for none; cool_rate: its rate there.
     """
 
     def __init__(self, members: Sequence[Member], steps: int) -> None:
@@ -30,6 +32,9 @@ class Tracks:
         self.alive = np.ones(len(members), dtype=bool)
         self.totals = np.array([total_steps(recipe, steps) for recipe in recipes])
         self.best = np.full(len(members), -1)
+        self.cool_start, self.cool_rate = np.full(len(members), -1), np.zeros(len(members))
+        downs = [None if recipe.stopping is None else recipe.stopping.cool_down for recipe in recipes]
+        self.cool_down = np.array([0.0 if share is None else share for share in downs])
         self.patience = Patience(recipes)
         self.patience.best_figure = np.array([one.best for one in progress])
         self.patience.bad = np.array([one.bad for one in progress])
@@ -44,9 +49,33 @@ class Tracks:
         """Return the learning rates (n, K) of steps (n,), counted from 0."""
         now = self.patience.lr * self.patience.factor
         if self.constant:
-            return np.repeat(now[None], len(steps), axis=0)
-        factors = [schedule_factors(schedule, steps, total=total, per_epoch=per_epoch) for schedule, total in self.courses]
-        return np.asarray(np.stack(factors, axis=1)[:, self.course] * now)
+            rates = np.repeat(now[None], len(steps), axis=0)
+        else:
+            factors = [schedule_factors(schedule, steps, total=total, per_epoch=per_epoch) for schedule, total in self.courses]
+            rates = np.stack(factors, axis=1)[:, self.course] * now
+        if (self.cool_start >= 0).any():
+            left = (self.totals - steps[:, None]) / (self.totals - self.cool_start)
+            rates = np.where(self.cool_start >= 0, self.cool_rate * left, rates)
+        return np.asarray(rates)
+
+    @property
+    def exhausted(self) -> NDArray[np.bool_]:
+        """Which networks stop because their patience is at its end."""
+        return self.patience.exhausted & (self.cool_down == 0)
+
+    def cool(self, step: int, *, per_epoch: int) -> NDArray[np.bool_]:
+        """Return which networks go back to their best weights, as their patience ends now; from here on their rates fall to 0.
+
+        They fall from the rate of the best entry, for the share `cool_down` of the steps up to it, at least 8 % and at most 40 % of all.
+        """
+        due = self.alive & self.patience.exhausted & (self.cool_down > 0) & (self.cool_start < 0) & (self.best >= 0)
+        due &= step < COOL_BEFORE * self.totals
+        for k in np.flatnonzero(due):
+            best = int(self.columns["step"][self.best[k]][k])
+            length = np.clip(self.cool_down[k] * best, COOL_LEAST * self.totals[k], COOL_MOST * self.totals[k])
+            self.cool_rate[k] = self.rates(np.array([best]), per_epoch=per_epoch)[0, k]
+            self.cool_start[k], self.totals[k] = step, step + max(1, int(length))
+        return due
 
     def __len__(self) -> int:
         return len(self.members)
@@ -79,7 +108,9 @@ class Tracks:
         """Keep the networks at these places only."""
         chosen = np.asarray(places, dtype=np.int64)
         self.members = [self.members[k] for k in places]
-        self.alive, self.totals, self.best, self.course = (one[chosen] for one in (self.alive, self.totals, self.best, self.course))
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(self, name, value[chosen])
         self.patience.take(chosen)
         self.columns = {name: [values[chosen] for values in column] for name, column in self.columns.items()}
 

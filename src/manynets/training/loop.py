@@ -7,6 +7,7 @@ to look at the networks between two evaluations, the stepper makes the steps of 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -78,6 +79,7 @@ class Run:
         recipes = [member.recipe for member in members]
         self.spread = variances(self.problem.rows, [m.rows for m in members], [m.weight for m in members], self.stepper.loss)
         self.keeps_last = np.array([self.stepper.validation is None or recipe.keep == "last" for recipe in recipes])
+        self.teams = _teams(members)
         self.penalised = any(recipe.l1 or recipe.l2 for recipe in recipes)
         unseen = self.search is not None and all(getattr(callback, "may_skip", False) for callback in self.callbacks)
         self.unwatched = unseen and self.stepper.validation is None
@@ -168,7 +170,10 @@ class Run:
         columns = self._entries(held_out)
         tracks.record(columns)
         self._keep(finite, columns)
-        ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.patience.exhausted)
+        cooling = tracks.cool(self.step, per_epoch=self.steps)
+        if cooling.any():
+            self.best.restore(population, cooling)
+        ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
         if self.callbacks:
             seen = np.flatnonzero(tracks.alive)
             numbers = tuple(tracks.members[place].number for place in seen)
@@ -236,7 +241,9 @@ class Run:
         """Judge the entries just recorded, and copy the weights of networks at their best so far (or last) to the best."""
         tracks, population = self.tracks, self.stepper.population
         for watched in np.where(finite, tracks.patience.values(columns, self.problem.task.metric), np.inf):
-            better = tracks.patience.judge(watched)
+            better = tracks.patience.judge(
+                watched if self.teams is None else _team_means(watched, self.teams, tracks.alive & finite)
+            )
         chosen = (better | self.keeps_last) & finite & tracks.alive
         tracks.best = np.where(chosen, tracks.entries - 1, tracks.best)
         self.best.keep(population, chosen)
@@ -269,7 +276,7 @@ class Run:
             places, self.best.networks(self.stepper.population, places), tracks.histories(places), strict=True
         ):
             member, divergence = tracks.members[place], diverged.get(place)
-            early = tracks.patience.exhausted[place] and self.step < tracks.totals[place]
+            early = tracks.cool_start[place] >= 0 or (tracks.exhausted[place] and self.step < tracks.totals[place])
             stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
             progress: Progress | None = None
             if member.resumable:
@@ -312,3 +319,23 @@ class Run:
         with torch.inference_mode(False):  # a callback may train something of its own
             for callback in self.callbacks:
                 callback(event)
+
+
+def _teams(members: Sequence[Member]) -> NDArray[np.int64] | None:
+    """Return the number of each network's team (K,): those with `EarlyStopping.shared` that differ in seed and rows only; None for no team."""
+    if not any(member.recipe.stopping is not None and member.recipe.stopping.shared for member in members):
+        return None
+    kinds: dict[object, int] = {}
+    teams = []
+    for k, member in enumerate(members):
+        stopping = member.recipe.stopping
+        alike = (member.spec, dataclasses.replace(member.recipe, seed=0))
+        teams.append(kinds.setdefault(alike if stopping is not None and stopping.shared else k, len(kinds)))
+    return np.array(teams)
+
+
+def _team_means(values: Host, teams: NDArray[np.int64], counted: NDArray[np.bool_]) -> Host:
+    """Return for each network the mean value of the networks of its team that count; its own where none does."""
+    counts = np.bincount(teams[counted], minlength=teams.max() + 1)
+    sums = np.bincount(teams[counted], weights=values[counted], minlength=teams.max() + 1)
+    return np.where(counts[teams] > 0, sums[teams] / np.maximum(counts[teams], 1), values)

@@ -30,6 +30,7 @@ __all__ = ["Digests", "TrainState", "capture", "differences", "identity_of", "re
 Array = NDArray[Any]
 
 _TRACKS = ("alive", "best")
+_COOLING = ("totals", "cool_start", "cool_rate")  # where a recipe has `EarlyStopping.cool_down`
 _PATIENCE = ("best_figure", "bad", "factor", "plateau_best", "plateau_bad")
 
 
@@ -138,7 +139,8 @@ def _restore(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) 
 
 def _vectors(run: Run) -> list[tuple[Any, str]]:
     """Return the vectors over K that belong to the state, as attributes of their owners."""
-    return [(run.tracks, name) for name in _TRACKS] + [(run.tracks.patience, name) for name in _PATIENCE]
+    names = (*_TRACKS, *_COOLING) if run.tracks.cool_down.any() else _TRACKS
+    return [(run.tracks, name) for name in names] + [(run.tracks.patience, name) for name in _PATIENCE]
 
 
 def _like(name: str, old: Array, tensors: Mapping[str, Array]) -> Array:
