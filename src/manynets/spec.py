@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 Activation: TypeAlias = Literal[
-    "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus"
+    "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus", "hard_swish"
 ]
 Init: TypeAlias = Literal[
     "torch",

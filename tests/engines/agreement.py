@@ -16,7 +16,7 @@ from tests.tolerances import assert_close
 __all__ = ["ACTIVATIONS", "CASES", "OPTIMIZERS", "assert_agree", "toy", "train"]
 
 ACTIVATIONS: tuple[Activation, ...] = (
-    "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus",
+    "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus", "hard_swish",
 )  # fmt: skip
 OPTIMIZERS: tuple[Optimizer, ...] = (
     mn.SGD(lr=0.1, weight_decay=0.01),
@@ -30,6 +30,7 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
     mn.RMSprop(lr=0.005, weight_decay=0.01),
     mn.RMSprop(lr=0.002, momentum=0.8),
     mn.Adagrad(lr=0.05, weight_decay=0.01),
+    mn.SGD(lr=0.1),
 )
 TOYS = ("prod", "xor", "quadrants")  # regression, two classes, four classes
 # every activation, optimizer and task at least once, each in a run of its own

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import manynets as mn
+from manynets.engines.numpy import ACTIVATIONS as functions
 from manynets.engines.numpy import backward, dropout_masks, forward
 from manynets.engines.optimizers import Numbers, start_state, update
 from manynets.nn.initial import initial_parameters
@@ -148,6 +149,21 @@ def test_adam_by_hand(kind: type[mn.Adam]) -> None:
     new, _ = update(recipe, w, {"output.weight": np.full((1, 1), 0.5)}, start_state(adam, w, np), Numbers(adam).next(0.1), np)
     expected = 1 - 0.1 * 0.5 * np.sqrt(0.001) / (np.sqrt(0.00025) + 0.5) if kind is SklearnAdam else 0.95
     assert new["output.weight"].item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_and_their_slopes_are_torchs(name: Any) -> None:
+    import torch
+
+    from manynets.nn import activations
+
+    value, slope = functions[name]
+    z = torch.linspace(-25, 25, 401, dtype=torch.float64, requires_grad=True)
+    expected = activations.ACTIVATIONS[name].module()(z)
+    expected.sum().backward()
+    x, a = z.detach().numpy(), value(z.detach().numpy())
+    assert_close(a, expected, "float64")
+    assert_close(slope(x, a).astype(np.float64), z.grad, "float64")
 
 
 @pytest.mark.parametrize("task", sorted(LOSSES))

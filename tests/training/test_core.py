@@ -389,6 +389,19 @@ def test_activations(activation: str, dtype: Any) -> None:
     assert_alike(Case(activation=activation, dtype=dtype), "float64" if dtype is np.float64 else "float32_run")
 
 
+@pytest.mark.parametrize("activation", get_args(spec.Activation))
+def test_activations_far_from_zero(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where those of several pieces have all of them."""
+    original = Data.__init__
+
+    def widen(self: Data, case: Case) -> None:
+        original(self, case)
+        self.x *= 5
+
+    monkeypatch.setattr(Data, "__init__", widen)
+    assert_alike(Case(hidden=(7,), activation=activation, loss="huber", optimizers=MOMENTUM))
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("outputs", [1, 3, 17])
 @pytest.mark.parametrize("weights", ["none", "shared", "own"])

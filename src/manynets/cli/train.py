@@ -42,7 +42,7 @@ def train(
     activation: Annotated[
         str | None,
         _option(_NETWORK, "--activation", metavar="NAME")(
-            "relu, leaky_relu, elu, selu, gelu, silu, mish, tanh, sigmoid, softplus or identity. [relu]"
+            "relu, leaky_relu, elu, selu, gelu, silu, mish, tanh, sigmoid, softplus, hard_swish or identity. [relu]"
         ),
     ] = None,
     dropout: Annotated[

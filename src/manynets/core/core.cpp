@@ -86,7 +86,7 @@ struct Kernels {
 
 namespace {
 
-enum Activation { IDENTITY, RELU, LEAKY_RELU, ELU, SELU, GELU, SILU, MISH, TANH, SIGMOID, SOFTPLUS };
+enum Activation { IDENTITY, RELU, LEAKY_RELU, ELU, SELU, GELU, SILU, MISH, TANH, SIGMOID, SOFTPLUS, HARD_SWISH };
 enum Loss { SOFTMAX, LOGISTIC, SQUARED, HALF_SQUARED, ABSOLUTE, HUBER, QUANTILE, POISSON };
 enum Optimizer { SGD, ADAM, ADAMW, NADAM, RMSPROP, ADAGRAD };
 
@@ -463,6 +463,11 @@ void activate(int64_t activation, int64_t n, T* z, T* slope) {
       return map(n, z, slope, [](T x) {
         const T s = sigmoid(x);
         return Y{s, s * (1 - s)};
+      });
+    case HARD_SWISH:  // x min(max(x + 3, 0), 6) / 6
+      return map(n, z, slope, [](T x) {
+        const T share = x <= -3 ? T(0) : x >= 3 ? T(1) : x * T(1.0 / 6) + T(0.5);
+        return Y{x * share, x <= -3 || x >= 3 ? share : x * T(1.0 / 3) + T(0.5)};
       });
     default:  // softplus, the identity above 20 as in torch
       return map(n, z, slope, [](T x) { return Y{x > 20 ? x : softplus(x), x > 20 ? T(1) : sigmoid(x)}; });
@@ -1128,7 +1133,7 @@ extern "C" HIDDEN const Kernels* manynets_kernels_avx512();
 
 namespace {
 
-constexpr int64_t VERSION = 2;
+constexpr int64_t VERSION = 3;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 5e-9;  // rough, to estimate how long a job takes
 constexpr double SECONDS_PER_THREAD = 1e-4;                        // work for which one more thread pays
 constexpr size_t LINE = 64;

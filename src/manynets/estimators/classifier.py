@@ -36,7 +36,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     hidden_layer_sizes: units of each hidden layer, one number or several; () is a linear model.
     activation: of the hidden layers: "identity", "logistic", "tanh", "relu"; beyond scikit-learn "leaky_relu", "elu", "selu",
-        "gelu", "silu", "mish", "softplus" ("sigmoid" is "logistic" with the wider initial weights of the others).
+        "gelu", "silu", "mish", "softplus", "hard_swish" ("sigmoid" is "logistic" with the wider initial weights of the others).
     solver: "sgd", "adam", "lbfgs" (whole batch, SciPy's L-BFGS-B); beyond scikit-learn "adamw", "nadam", "rmsprop", "adagrad".
     alpha: strength of the penalty alpha / 2 * sum w^2 on the weight matrices, divided by the (weighted) rows of a batch.
     batch_size: rows of a step; "auto" is min(200, rows).
