@@ -140,6 +140,14 @@ def test_one_step_of_every_optimizer_is_torchs(optimizer: Optimizer) -> None:
     assert_close(numpy, torch, "float64")
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+def test_a_gradient_that_is_not_a_number_shows_in_the_weights(optimizer: Optimizer) -> None:
+    w = {"output.bias": np.ones(2)}
+    numbers, g = Numbers(optimizer).next(0.1), {"output.bias": np.array([np.nan, 1.0])}
+    after, _ = update(mn.Recipe(optimizer=optimizer), w, g, start_state(optimizer, w, np), numbers, np)
+    assert np.isnan(after["output.bias"]).tolist() == [True, False]
+
+
 @pytest.mark.parametrize("kind", [mn.Adam, SklearnAdam])
 def test_adam_by_hand(kind: type[mn.Adam]) -> None:
     # w = 1, g = 0.5: m = 0.05, v = 0.00025, m_hat = 0.5, v_hat = 0.25; with eps 0.5 the step is 0.1 * 0.5 / (0.5 + 0.5) = 0.05,

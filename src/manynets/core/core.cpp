@@ -88,7 +88,7 @@ namespace {
 
 enum Activation { IDENTITY, RELU, LEAKY_RELU, ELU, SELU, GELU, SILU, MISH, TANH, SIGMOID, SOFTPLUS, HARD_SWISH };
 enum Loss { SOFTMAX, LOGISTIC, SQUARED, HALF_SQUARED, ABSOLUTE, HUBER, QUANTILE, POISSON };
-enum Optimizer { SGD, ADAM, ADAMW, NADAM, RMSPROP, ADAGRAD };
+enum Optimizer { SGD, ADAM, ADAMW, NADAM, RMSPROP, ADAGRAD, LION };
 
 constexpr double BATCH_NORM_EPS = 1e-5;
 constexpr double BATCH_NORM_MOMENTUM = 0.1;
@@ -1013,7 +1013,7 @@ class Network {
     }
     const double* hyper = job.hyper + 4 * k;
     const T decay = T(hyper[3]);
-    if (hyper[3] != 0 && job.optimizer != ADAMW) {
+    if (hyper[3] != 0 && job.optimizer != ADAMW && job.optimizer != LION) {
       for (int64_t i = 0; i < n; i++) g[i] += decay * w[i];
     }
     const double* coefficients = job.coefficients + 3 * s * job.networks + k;
@@ -1062,6 +1062,15 @@ class Network {
           w[i] -= rate * move;
         }
         return;
+      case LION: {  // more: 1 - lr weight_decay; 0 * move: not finite where the gradient is not
+        const T shrink = T(more);
+        for (int64_t i = 0; i < n; i++) {
+          const T move = u[i] + gain * (g[i] - u[i]);
+          u[i] += gain2 * (g[i] - u[i]);
+          w[i] = shrink * w[i] - rate * (sign(move) + 0 * move);
+        }
+        return;
+      }
       default:  // Adagrad
         for (int64_t i = 0; i < n; i++) {
           u[i] += g[i] * g[i];
@@ -1133,7 +1142,7 @@ extern "C" HIDDEN const Kernels* manynets_kernels_avx512();
 
 namespace {
 
-constexpr int64_t VERSION = 3;
+constexpr int64_t VERSION = 4;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 5e-9;  // rough, to estimate how long a job takes
 constexpr double SECONDS_PER_THREAD = 1e-4;                        // work for which one more thread pays
 constexpr size_t LINE = 64;
