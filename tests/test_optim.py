@@ -28,6 +28,21 @@ def _float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
+class PlainLion(torch.optim.Optimizer):
+    """Lion as in the paper's listing (Chen et al. 2023, program 1): the reference, which torch does not have."""
+
+    def __init__(self, parameters: list[nn.Parameter], *, lr: float, betas: tuple[float, float], weight_decay: float) -> None:
+        super().__init__(parameters, {"lr": lr})
+        self.betas, self.decay, self.mean = betas, weight_decay, torch.zeros_like(parameters[0])
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        w, lr, (beta1, beta2) = self.param_groups[0]["params"][0], self.param_groups[0]["lr"], self.betas
+        direction = torch.sign(beta1 * self.mean + (1 - beta1) * w.grad)
+        self.mean = beta2 * self.mean + (1 - beta2) * w.grad
+        w -= lr * (direction + self.decay * w)
+
+
 def in_torch(one: Any, parameter: nn.Parameter) -> torch.optim.Optimizer:
     """Return torch's optimizer for a specification."""
     rest = {"lr": one.lr, "weight_decay": one.weight_decay, "foreach": False}
@@ -38,6 +53,8 @@ def in_torch(one: Any, parameter: nn.Parameter) -> torch.optim.Optimizer:
             return torch.optim.RMSprop([parameter], alpha=one.alpha, eps=one.eps, momentum=one.momentum, **rest)
         case mn.Adagrad():
             return torch.optim.Adagrad([parameter], eps=one.eps, **rest)
+        case mn.Lion():
+            return PlainLion([parameter], lr=one.lr, betas=one.betas, weight_decay=one.weight_decay)
     kind = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW, "NAdam": torch.optim.NAdam}[type(one).__name__]
     return kind([parameter], betas=one.betas, eps=one.eps, **rest)
 
@@ -57,6 +74,8 @@ ALIKE: list[Optimizer] = [
     mn.RMSprop(lr=0.1, alpha=0.5, eps=1e-3, momentum=0.7, weight_decay=0.2),
     mn.Adagrad(lr=0.1),
     mn.Adagrad(lr=0.1, eps=1e-3, weight_decay=0.2),
+    mn.Lion(lr=0.1),
+    mn.Lion(lr=0.1, betas=(0.5, 0.7), weight_decay=0.2),
 ]
 DIFFERENT: dict[str, list[Any]] = {
     "sgd": [mn.SGD(lr=0.1), mn.SGD(lr=0.2, momentum=0.9), mn.SGD(lr=0.01, momentum=0.5, weight_decay=0.3)],
@@ -79,6 +98,7 @@ DIFFERENT: dict[str, list[Any]] = {
         mn.RMSprop(lr=0.3, weight_decay=0.4),
     ],
     "adagrad": [mn.Adagrad(lr=0.1), mn.Adagrad(lr=0.2, eps=1e-3), mn.Adagrad(lr=0.3, weight_decay=0.4)],
+    "lion": [mn.Lion(lr=0.1), mn.Lion(lr=0.2, betas=(0.5, 0.6)), mn.Lion(lr=0.3, betas=(0.0, 0.9), weight_decay=0.4)],
 }
 
 
@@ -160,10 +180,21 @@ def test_a_coefficient_is_a_number_where_all_agree_and_a_column_elsewhere() -> N
     assert_close(unlike[0], torch.tensor([[2.0], [3.0]], dtype=torch.float64), "bits")
 
 
-@pytest.mark.parametrize("name", ["adam", "nadam", "rmsprop"])
+@pytest.mark.parametrize("name", ["adam", "nadam", "rmsprop", "lion"])
 def test_blocks_are_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("manynets.optim.BLOCK", 12)  # 4 of the 11 columns of three networks
     assert_equal_steps(DIFFERENT[name])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("one", ALIKE, ids=str)
+def test_a_gradient_that_is_not_finite_shows_in_the_weights(one: Any, value: float) -> None:
+    """Or a run that has diverged would go on as if it had not."""
+    steps = Steps([one, one], torch.zeros(2, SIZE, dtype=torch.float64))
+    for step in range(2):
+        steps.grad.fill_(1.0)[0, 3] = value
+        steps.update.step(steps.plan(np.full((1, 2), 0.1), step)[0])
+    assert torch.isfinite(steps.flat).logical_not().nonzero().tolist() == [[0, 3]]
 
 
 # -------------------------------------------------------------------------------------------------------------- schedules

@@ -29,6 +29,7 @@ OPTIMIZERS: dict[type, st.SearchStrategy[Any]] = {
     mn.NAdam: st.builds(mn.NAdam, lr=POSITIVE, betas=BETAS, eps=ABOVE, weight_decay=POSITIVE),
     mn.RMSprop: st.builds(mn.RMSprop, lr=POSITIVE, alpha=UNIT, eps=ABOVE, momentum=UNIT, weight_decay=POSITIVE),
     mn.Adagrad: st.builds(mn.Adagrad, lr=POSITIVE, eps=ABOVE, weight_decay=POSITIVE),
+    mn.Lion: st.builds(mn.Lion, lr=POSITIVE, betas=BETAS, weight_decay=POSITIVE),
 }
 SCHEDULES: dict[type, st.SearchStrategy[Any]] = {
     mn.Constant: st.builds(mn.Constant),
@@ -182,6 +183,8 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (mn.NAdam, {"weight_decay": -1}, "NAdam.weight_decay is -1"),
     (mn.RMSprop, {"alpha": 1.0}, "RMSprop.alpha is 1.0"),
     (mn.Adagrad, {"lr": None}, "Adagrad.lr is None"),
+    (mn.Lion, {"betas": (0.9, 1)}, r"Lion.betas is \(0.9, 1\), but must be two numbers in \[0, 1\)"),
+    (mn.Lion, {"weight_decay": -1}, "Lion.weight_decay is -1"),
     (mn.Cosine, {"final": 1.5}, r"Cosine.final is 1.5, but must be a number in \[0, 1\]"),
     (mn.OneCycle, {"rise": 0}, r"OneCycle.rise is 0, but must be a number in \(0, 1\)"),
     (mn.Warmup, {"steps": 0}, "Warmup.steps is 0, but must be a whole number of at least 1"),

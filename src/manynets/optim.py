@@ -295,6 +295,35 @@ class Adagrad(Optimizer):
         _subtract_quotient(w, g, torch.sqrt(square, out=spare).add_(self.eps), now[0])
 
 
+@final
+class Lion(Optimizer):
+    """w <- w (1 - lr weight_decay) - lr sign(beta1 m + (1 - beta1) g), then m <- beta2 m + (1 - beta2) g."""
+
+    number = 6
+
+    def __init__(self, specs: Sequence[spec.Lion], like: Tensor) -> None:
+        super().__init__(specs, like)
+        self.rest1, self.rest2 = coefficient(1 - self.values("beta1"), like), coefficient(1 - self.values("beta2"), like)
+
+    def state_names(self) -> tuple[str, ...]:
+        return ("mean",)
+
+    def hyperparameters(self) -> tuple[str, str, str, str]:
+        return ("beta1", "beta2", "", "weight_decay")
+
+    def coefficients(self, rates: Host, step: int) -> Host:
+        return np.stack([rates, np.ones_like(rates), 1 - rates * self.values("weight_decay")], axis=1)
+
+    def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
+        rate, _, shrink = now
+        if isinstance(self.decay, Tensor) or self.decay:
+            w.mul_(shrink)
+        move = torch.lerp(state["mean"], g, self.rest1, out=spare)
+        state["mean"].lerp_(g, self.rest2)
+        # torch's sign of nan is 0; 0 * move makes it nan again, and w with it
+        _add(w, torch.sign(move, out=g).add_(move, alpha=0.0), rate, -1.0)
+
+
 _KINDS: dict[type, Callable[..., Optimizer]] = {
     spec.SGD: SGD,
     SklearnSGD: SGD,
@@ -304,6 +333,7 @@ _KINDS: dict[type, Callable[..., Optimizer]] = {
     spec.NAdam: NAdam,
     spec.RMSprop: RMSprop,
     spec.Adagrad: Adagrad,
+    spec.Lion: Lion,
 }
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from manynets.errors import OptionError
 from manynets.fields import check_bool, check_number, plain_tuple
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "NAdam", "Optimizer", "RMSprop"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "NAdam", "Optimizer", "RMSprop"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,11 +41,15 @@ class SklearnSGD(SGD):
     """
 
 
-def _check_adam(self: Adam | AdamW | NAdam) -> None:
-    check_number(self, "lr", 0, math.inf)
+def _check_betas(self: Adam | AdamW | NAdam | Lion) -> None:
     object.__setattr__(self, "betas", plain_tuple(self, "betas"))
     if len(self.betas) != 2 or not all(isinstance(beta, int | float) and 0 <= beta < 1 for beta in self.betas):
         raise OptionError(f"{type(self).__name__}.betas is {self.betas!r}, but must be two numbers in [0, 1)")
+
+
+def _check_adam(self: Adam | AdamW | NAdam) -> None:
+    check_number(self, "lr", 0, math.inf)
+    _check_betas(self)
     check_number(self, "eps", 0, math.inf, open_low=True)
     check_number(self, "weight_decay", 0, math.inf)
 
@@ -132,4 +136,21 @@ class Adagrad:
         check_number(self, "weight_decay", 0, math.inf)
 
 
-Optimizer: TypeAlias = SGD | Adam | AdamW | NAdam | RMSprop | Adagrad
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lion:
+    """Lion: w <- w (1 - lr weight_decay) - lr sign(beta1 m + (1 - beta1) g); then m <- beta2 m + (1 - beta2) g.
+
+    Every weight moves by lr, so lr is a third to a tenth of Adam's, and weight_decay as much larger. Source: Chen et al. 2023.
+    """
+
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number(self, "lr", 0, math.inf)
+        _check_betas(self)
+        check_number(self, "weight_decay", 0, math.inf)
+
+
+Optimizer: TypeAlias = SGD | Adam | AdamW | NAdam | RMSprop | Adagrad | Lion

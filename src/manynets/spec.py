@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from manynets.errors import OptionError, one_of
 from manynets.fields import check_bool, check_device, check_integer, check_number, check_option, made_plain, plain, plain_tuple
-from manynets.optimizers import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop, SklearnAdam, SklearnSGD
+from manynets.optimizers import SGD, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop, SklearnAdam, SklearnSGD
 from manynets.renames import renamed
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Exponential",
     "Init",
     "InverseScaling",
+    "Lion",
     "NAdam",
     "OneCycle",
     "Optimizer",
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 Activation: TypeAlias = Literal[
-    "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus"
+    "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus", "hard_swish"
 ]
 Init: TypeAlias = Literal[
     "torch",

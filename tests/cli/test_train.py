@@ -227,6 +227,7 @@ def options(**given: Any) -> dict[str, Any]:
         ),
         ({"optimizer": "rmsprop", "alpha": 0.5, "momentum": 0.1}, mn.RMSprop(alpha=0.5, momentum=0.1)),
         ({"optimizer": "adagrad", "eps": 1e-3}, mn.Adagrad(eps=1e-3)),
+        ({"optimizer": "lion", "betas": "0.8,0.9", "weight_decay": 0.1}, mn.Lion(lr=1e-4, betas=(0.8, 0.9), weight_decay=0.1)),
         ({}, mn.AdamW(lr=0.0015, weight_decay=0.1)),  # 1,000 rows: batches of 32
         ({"batch_size": 512}, mn.AdamW(lr=0.006, weight_decay=0.1)),
         ({"optimizer": "nadam", "lr": 0.1}, mn.NAdam(lr=0.1)),

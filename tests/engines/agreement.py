@@ -28,6 +28,7 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
     mn.RMSprop(lr=0.005, weight_decay=0.01),
     mn.RMSprop(lr=0.002, momentum=0.8),
     mn.Adagrad(lr=0.05, weight_decay=0.01),
+    mn.Lion(lr=0.002, weight_decay=0.1),
 )
 TOYS = ("prod", "xor", "quadrants")  # regression, two classes, four classes
 # every activation, optimizer and task at least once: the shorter lists begin anew

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import manynets as mn
+from manynets.engines.numpy import ACTIVATIONS as functions
 from manynets.engines.numpy import backward, dropout_masks, forward
 from manynets.engines.optimizers import Numbers, start_state, update
 from manynets.nn.initial import initial_parameters
@@ -139,6 +140,14 @@ def test_one_step_of_every_optimizer_is_torchs(optimizer: Optimizer) -> None:
     assert_close(numpy, torch, "float64")
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+def test_a_gradient_that_is_not_a_number_shows_in_the_weights(optimizer: Optimizer) -> None:
+    w = {"output.bias": np.ones(2)}
+    numbers, g = Numbers(optimizer).next(0.1), {"output.bias": np.array([np.nan, 1.0])}
+    after, _ = update(mn.Recipe(optimizer=optimizer), w, g, start_state(optimizer, w, np), numbers, np)
+    assert np.isnan(after["output.bias"]).tolist() == [True, False]
+
+
 @pytest.mark.parametrize("kind", [mn.Adam, SklearnAdam])
 def test_adam_by_hand(kind: type[mn.Adam]) -> None:
     # w = 1, g = 0.5: m = 0.05, v = 0.00025, m_hat = 0.5, v_hat = 0.25; with eps 0.5 the step is 0.1 * 0.5 / (0.5 + 0.5) = 0.05,
@@ -148,6 +157,21 @@ def test_adam_by_hand(kind: type[mn.Adam]) -> None:
     new, _ = update(recipe, w, {"output.weight": np.full((1, 1), 0.5)}, start_state(adam, w, np), Numbers(adam).next(0.1), np)
     expected = 1 - 0.1 * 0.5 * np.sqrt(0.001) / (np.sqrt(0.00025) + 0.5) if kind is SklearnAdam else 0.95
     assert new["output.weight"].item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_and_their_slopes_are_torchs(name: Any) -> None:
+    import torch
+
+    from manynets.nn import activations
+
+    value, slope = functions[name]
+    z = torch.linspace(-25, 25, 401, dtype=torch.float64, requires_grad=True)
+    expected = activations.ACTIVATIONS[name].module()(z)
+    expected.sum().backward()
+    x, a = z.detach().numpy(), value(z.detach().numpy())
+    assert_close(a, expected, "float64")
+    assert_close(slope(x, a).astype(np.float64), z.grad, "float64")
 
 
 @pytest.mark.parametrize("task", sorted(LOSSES))

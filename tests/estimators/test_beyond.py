@@ -126,7 +126,7 @@ def test_class_weight_is_the_weight_of_its_rows() -> None:
     assert MLPClassifier(**FAST, class_weight="balanced").fit(X, labels).predict(X).shape == (200, 2)
 
 
-@pytest.mark.parametrize("solver", ["adamw", "nadam", "rmsprop", "adagrad"])
+@pytest.mark.parametrize("solver", ["adamw", "nadam", "rmsprop", "adagrad", "lion"])
 def test_more_solvers_learn(solver: str) -> None:
     rate = 0.1 if solver == "adagrad" else 0.01
     model = MLPClassifier(**{**FAST, "learning_rate_init": rate, "max_iter": 100}, solver=solver, beta_2=0.99).fit(X, Y)

@@ -80,7 +80,7 @@ def test_network_returns_copies() -> None:
 
 @pytest.mark.parametrize("name", get_args(Activation))
 def test_activation(name: Activation) -> None:
-    kind, z = ACTIVATIONS[name], torch.linspace(-3, 3, 25, dtype=torch.float64)
+    kind, z = ACTIVATIONS[name], torch.linspace(-5, 5, 41, dtype=torch.float64)
     expected = kind.module()(z)
     assert_close(kind.call(z), expected, "float64")
     out = z.clone()
@@ -93,6 +93,14 @@ def test_activation(name: Activation) -> None:
     kind.back(grad, out, target)
     assert leaf.grad is not None
     assert_close(grad, leaf.grad, "float64")
+
+
+def test_hard_swish_is_its_formula() -> None:
+    """Howard et al. 2019: x relu6(x + 3) / 6."""
+    z = torch.linspace(-9, 9, 73, dtype=torch.float64)
+    expected = z * torch.nn.functional.relu6(z + 3) / 6
+    assert_close(ACTIVATIONS["hard_swish"].call(z), expected, "float64")
+    assert_close(torch.nn.functional.hardswish(z), expected, "float64")
 
 
 def test_every_activation_of_the_specification_exists() -> None:

@@ -22,6 +22,7 @@ __all__ = ["STEPS", "Draw", "assert_same_bits", "draw", "run_with"]
 STEPS = 60
 SYSTEM = {"versions": {}, "threads": 1, "device": "cpu"}
 
+# `draw` takes them in turn: so many that each meets every schedule, task and number of networks
 OPTIMIZERS: list[Callable[[float], Any]] = [
     lambda lr: mn.SGD(lr=lr),
     lambda lr: mn.SGD(lr=lr, momentum=0.9, nesterov=True, weight_decay=1e-3),
@@ -30,6 +31,8 @@ OPTIMIZERS: list[Callable[[float], Any]] = [
     lambda lr: mn.NAdam(lr=lr),
     lambda lr: mn.RMSprop(lr=lr, momentum=0.5),
     lambda lr: mn.Adagrad(lr=lr),
+    lambda lr: mn.Lion(lr=lr / 10),
+    lambda lr: mn.Lion(lr=lr / 10, weight_decay=0.1),
 ]
 SCHEDULES: list[Any] = [
     mn.Constant(),

@@ -80,7 +80,7 @@ def no_fit_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         (NET, GRID, CANCER_X, CANCER_Y, {}),
         (REG, GRID, NUMBERS_X, NUMBERS_Y, {"cv": 3}),
         (NET, GRID, IRIS_X, IRIS_Y, {"cv": 3, "scoring": "neg_log_loss", "return_train_score": True}),
-        (NET, {"solver": ["sgd", "adamw", "rmsprop", "nadam", "adagrad"], "activation": ["tanh", "gelu"]}, IRIS_X, IRIS_Y,
+        (NET, {"solver": ["sgd", "adamw", "rmsprop", "nadam", "adagrad", "lion"], "activation": ["tanh", "gelu"]}, IRIS_X, IRIS_Y,
          {"cv": 2}),
         (NET, {"early_stopping": [True, False], "batch_size": [16, "auto"], "max_iter": [3, 7]}, CANCER_X, CANCER_Y, {"cv": 3}),
         (NET, {"dropout": [0.0, 0.3], "batch_norm": [True, False], "label_smoothing": [0.0, 0.1]}, IRIS_X, IRIS_Y, {"cv": 3}),

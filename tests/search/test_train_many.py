@@ -30,6 +30,7 @@ OPTIMIZERS: list[Any] = [
     lambda lr, r: mn.NAdam(lr=lr / 10, eps=1e-4),
     lambda lr, r: mn.RMSprop(lr=lr / 100, eps=1e-3),
     lambda lr, r: mn.Adagrad(lr=lr, eps=1e-3),
+    lambda lr, r: mn.Lion(lr=lr / 10, weight_decay=float(r.uniform(0, 0.1))),
 ]
 SCHEDULES = [mn.Constant(), mn.Cosine(warmup=0.1), mn.OneCycle(), mn.StepDecay(every=1), mn.ReduceOnPlateau(patience=0)]
 INITS = ["torch", "kaiming_normal", "xavier_uniform", "orthogonal", "lecun_normal"]
@@ -66,6 +67,8 @@ def candidates_for(count: int, *, dtype: str, labels: bool, seed: int = 0, rows:
             dtype=dtype,  # type: ignore[arg-type]
             device="cpu",
         )
+        if isinstance(recipe.optimizer, mn.Lion):  # which takes the sign of gradients that are 0 but for rounding
+            spec = dataclasses.replace(spec, batch_norm=False)
         out.append((spec, recipe))
     return out
 

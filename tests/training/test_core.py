@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(core.load() is None, reason="there is no compile
 
 ROWS, COLUMNS, BATCH, NETWORKS = 37, 3, 8, 3
 LOSSES = ("softmax", "logistic", "squared_error", "half_squared_error", "absolute_error", "huber", "quantile", "poisson")
-OPTIMIZERS = [spec.SGD, spec.Adam, spec.AdamW, spec.NAdam, spec.RMSprop, spec.Adagrad]
+OPTIMIZERS = [spec.SGD, spec.Adam, spec.AdamW, spec.NAdam, spec.RMSprop, spec.Adagrad, spec.Lion]
 PARAMETER = {"huber": 0.4, "quantile": 0.3}
 
 
@@ -120,6 +120,8 @@ def coefficients(data: Data) -> Any:
     rates, t = data.schedule, np.arange(case.step + 1, case.step + case.steps + 1)[:, None]
     out = np.zeros((case.steps, 3, k))
     out[:, 0] = rates
+    if isinstance(case.optimizers[0], spec.Lion):
+        out[:, 2] = 1 - rates * [one.weight_decay for one in case.optimizers[:k]]
     if isinstance(case.optimizers[0], spec.Adam | spec.AdamW | spec.NAdam):
         beta1, beta2 = np.array([one.betas for one in case.optimizers[:k]]).T
         if isinstance(case.optimizers[0], spec.NAdam):
@@ -141,7 +143,7 @@ def state_count(case: Case) -> int:
     first = case.optimizers[0]
     if isinstance(first, spec.SGD):
         return int(any(one.momentum for one in case.optimizers))
-    return 1 + (not isinstance(first, spec.Adagrad) and (not isinstance(first, spec.RMSprop) or first.momentum > 0))
+    return 1 + (not isinstance(first, spec.Adagrad | spec.Lion) and (not isinstance(first, spec.RMSprop) or first.momentum > 0))
 
 
 def hyper(optimizer: Any) -> list[float]:
@@ -392,6 +394,19 @@ def test_activations(activation: str, dtype: Any) -> None:
     assert_alike(Case(activation=activation, dtype=dtype), "float64" if dtype is np.float64 else "float32_run")
 
 
+@pytest.mark.parametrize("activation", get_args(spec.Activation))
+def test_activations_far_from_zero(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where those of several pieces have all of them."""
+    original = Data.__init__
+
+    def widen(self: Data, case: Case) -> None:
+        original(self, case)
+        self.x *= 5
+
+    monkeypatch.setattr(Data, "__init__", widen)
+    assert_alike(Case(hidden=(7,), activation=activation, loss="huber", optimizers=MOMENTUM))
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("outputs", [1, 3, 17])
 @pytest.mark.parametrize("weights", ["none", "shared", "own"])
@@ -420,6 +435,7 @@ def test_losses_in_single_precision(loss: str) -> None:
         [spec.RMSprop(lr=0.01, weight_decay=0.1), spec.RMSprop(lr=0.01, alpha=0.9), spec.RMSprop(lr=0.02)],
         [spec.RMSprop(lr=0.01, momentum=0.9), spec.RMSprop(lr=0.01, alpha=0.9, momentum=0.5), spec.RMSprop(momentum=0.2)],
         [spec.Adagrad(lr=0.1, weight_decay=0.1), spec.Adagrad(lr=0.1), spec.Adagrad(lr=0.2)],
+        [spec.Lion(lr=0.01, weight_decay=0.1), spec.Lion(lr=0.01), spec.Lion(lr=0.02, betas=(0.5, 0.9))],
     ],
 )
 def test_optimizers(optimizers: list[spec.Optimizer]) -> None:
@@ -564,6 +580,13 @@ def test_not_a_number_shows_in_the_loss() -> None:
         made = run(case)
     assert np.isnan(made.log[0, 1, 0])
     np.testing.assert_array_equal(made.flat[[0, 2]], run(case).flat[[0, 2]])
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_a_gradient_that_is_not_finite_shows_in_the_weights(kind: Any) -> None:
+    """The penalty's is infinite in float32."""
+    made = run(Case(hidden=(), dtype=np.float32, optimizers=[kind(lr=0.01)] * NETWORKS, l2=(1e39,) * NETWORKS, batch=ROWS))
+    assert not np.isfinite(made.flat[:, :COLUMNS]).any()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

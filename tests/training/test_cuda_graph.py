@@ -82,6 +82,7 @@ class Watch(TorchDispatchMode):
 OPTIMIZERS = [
     mn.SGD(lr=0.1), mn.SGD(lr=0.1, momentum=0.9, nesterov=True), mn.SGD(lr=0.1, momentum=0.5, weight_decay=0.1), mn.Adam(lr=0.1),
     mn.AdamW(lr=0.1, weight_decay=0.1), mn.NAdam(lr=0.1), mn.RMSprop(lr=0.1, momentum=0.5), mn.Adagrad(lr=0.1),
+    mn.Lion(lr=0.1, weight_decay=0.1),
 ]  # fmt: skip
 
 

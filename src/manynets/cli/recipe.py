@@ -20,6 +20,7 @@ from manynets.spec import (
     EarlyStopping,
     Exponential,
     InverseScaling,
+    Lion,
     NAdam,
     OneCycle,
     Recipe,
@@ -37,6 +38,7 @@ Options = Mapping[str, Any]
 
 OPTIMIZERS: Mapping[str, type] = {
     "sgd": SGD, "adam": Adam, "adamw": AdamW, "nadam": NAdam, "rmsprop": RMSprop, "adagrad": Adagrad,
+    "lion": Lion,
 }  # fmt: skip
 SCHEDULES: Mapping[str, type] = {
     "constant": Constant,

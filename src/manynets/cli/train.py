@@ -42,7 +42,7 @@ def train(
     activation: Annotated[
         str | None,
         _option(_NETWORK, "--activation", metavar="NAME")(
-            "relu, leaky_relu, elu, selu, gelu, silu, mish, tanh, sigmoid, softplus or identity. [relu]"
+            "relu, leaky_relu, elu, selu, gelu, silu, mish, tanh, sigmoid, softplus, hard_swish or identity. [relu]"
         ),
     ] = None,
     dropout: Annotated[
@@ -76,13 +76,13 @@ def train(
         int | None, _option(_TRAINING, "--batch-size", metavar="N")("Rows of a step. [128; fewer below 4,096 rows, down to 16]")
     ] = None,
     optimizer: Annotated[
-        str | None, _option(_TRAINING, "--optimizer", metavar="NAME")("adamw, adam, nadam, sgd, rmsprop or adagrad. [adamw]")
+        str | None, _option(_TRAINING, "--optimizer", metavar="NAME")("adamw, adam, nadam, sgd, rmsprop, adagrad or lion. [adamw]")
     ] = None,
     lr: Annotated[
         float | None,
         _option(_TRAINING, "--lr", metavar="RATE")(
             "Learning rate; with one-cycle its peak. [0.003 sqrt(batch size / 128); 0.001 for adamw with "
-            "--schedule and for adam, 0.002 for nadam, 0.01 for the others]"
+            "--schedule and for adam, 0.002 for nadam, 0.0001 for lion, 0.01 for the others]"
         ),
     ] = None,
     schedule: Annotated[
@@ -256,11 +256,13 @@ def train(
         _option(_OPTIMIZER, "--lr-in-velocity", hidden=True)("The rate enters the velocity, for sgd, as in scikit-learn."),
     ] = None,
     betas: Annotated[
-        str | None, _option(_OPTIMIZER, "--betas", metavar="B,B")("Memory of adam, adamw and nadam. [0.9,0.999]")
+        str | None,
+        _option(_OPTIMIZER, "--betas", metavar="B,B")("Memory of adam, adamw, nadam and lion. [0.9,0.999; lion 0.9,0.99]"),
     ] = None,
     alpha: Annotated[float | None, _option(_OPTIMIZER, "--alpha", metavar="A")("Memory of rmsprop. [0.99]")] = None,
     eps: Annotated[
-        float | None, _option(_OPTIMIZER, "--eps", metavar="E")("Against division by 0, for all but sgd. [1e-8; adagrad 1e-10]")
+        float | None,
+        _option(_OPTIMIZER, "--eps", metavar="E")("Against division by 0, for all but sgd and lion. [1e-8; adagrad 1e-10]"),
     ] = None,
     eps_hat: Annotated[
         bool | None,

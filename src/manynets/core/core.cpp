@@ -87,9 +87,9 @@ struct Kernels {
 
 namespace {
 
-enum Activation { IDENTITY, RELU, LEAKY_RELU, ELU, SELU, GELU, SILU, MISH, TANH, SIGMOID, SOFTPLUS };
+enum Activation { IDENTITY, RELU, LEAKY_RELU, ELU, SELU, GELU, SILU, MISH, TANH, SIGMOID, SOFTPLUS, HARD_SWISH };
 enum Loss { SOFTMAX, LOGISTIC, SQUARED, HALF_SQUARED, ABSOLUTE, HUBER, QUANTILE, POISSON };
-enum Optimizer { SGD, ADAM, ADAMW, NADAM, RMSPROP, ADAGRAD };
+enum Optimizer { SGD, ADAM, ADAMW, NADAM, RMSPROP, ADAGRAD, LION };
 
 constexpr double BATCH_NORM_EPS = 1e-5;
 constexpr double BATCH_NORM_MOMENTUM = 0.1;
@@ -464,6 +464,11 @@ void activate(int64_t activation, int64_t n, T* z, T* slope) {
       return map(n, z, slope, [](T x) {
         const T s = sigmoid(x);
         return Y{s, s * (1 - s)};
+      });
+    case HARD_SWISH:  // x min(max(x + 3, 0), 6) / 6
+      return map(n, z, slope, [](T x) {
+        const T share = x <= -3 ? T(0) : x >= 3 ? T(1) : x * T(1.0 / 6) + T(0.5);
+        return Y{x * share, x <= -3 || x >= 3 ? share : x * T(1.0 / 3) + T(0.5)};
       });
     default:  // softplus, the identity above 20 as in torch
       return map(n, z, slope, [](T x) { return Y{x > 20 ? x : softplus(x), x > 20 ? T(1) : sigmoid(x)}; });
@@ -1047,7 +1052,7 @@ class Network {
     T *__restrict w = values + start, *__restrict g = grads + start;
     T *__restrict u = state[0] ? state[0] + start : nullptr, *__restrict v = state[1] ? state[1] + start : nullptr;
     const T pull = T(hyper[3]);
-    for (int64_t i = 0; hyper[3] != 0 && job.optimizer != ADAMW && i < n; i++) g[i] += pull * w[i];
+    for (int64_t i = 0; hyper[3] != 0 && job.optimizer != ADAMW && job.optimizer != LION && i < n; i++) g[i] += pull * w[i];
     const T eps = T(hyper[2]), decay = T(hyper[0]), gain = T(1 - hyper[0]);  // of the first moment, or of RMSprop's squares
     const T decay2 = T(hyper[1]), gain2 = T(1 - hyper[1]);
     switch (job.optimizer) {
@@ -1087,6 +1092,15 @@ class Network {
           w[i] -= rate * move;
         }
         return;
+      case LION: {  // more: 1 - lr weight_decay; 0 * move: not finite where the gradient is not
+        const T shrink = T(more);
+        for (int64_t i = 0; i < n; i++) {
+          const T move = u[i] + gain * (g[i] - u[i]);
+          u[i] += gain2 * (g[i] - u[i]);
+          w[i] = shrink * w[i] - rate * (sign(move) + 0 * move);
+        }
+        return;
+      }
       default:  // Adagrad
         for (int64_t i = 0; i < n; i++) {
           u[i] += g[i] * g[i];
@@ -1158,7 +1172,7 @@ extern "C" HIDDEN const Kernels* manynets_kernels_avx512();
 
 namespace {
 
-constexpr int64_t VERSION = 3;
+constexpr int64_t VERSION = 5;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 5e-9;  // rough, to estimate how long a job takes
 constexpr double SECONDS_PER_THREAD = 1e-4;                        // work for which one more thread pays
 constexpr size_t LINE = 64;

@@ -85,6 +85,16 @@ def adagrad(o: spec.Adagrad, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[
     return w - c["lr"] * g / (xp.sqrt(s) + o.eps), (s,)
 
 
+def lion(o: spec.Lion, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[str, Any], xp: Any) -> tuple[Any, tuple[Any, ...]]:
+    """w <- w (1 - lr decay) - lr sign(b1 m + (1 - b1) g);  m <- b2 m + (1 - b2) g.
+
+    0 * move makes w not finite where the gradient is not.
+    """
+    b1, b2 = o.betas
+    move = b1 * state[0] + (1 - b1) * g
+    return w * c["shrink"] - c["lr"] * (xp.sign(move) + 0 * move), (b2 * state[0] + (1 - b2) * g,)
+
+
 _RULES: dict[type, Rule] = {
     spec.SGD: sgd,
     SklearnSGD: sgd,
@@ -94,6 +104,7 @@ _RULES: dict[type, Rule] = {
     spec.NAdam: nadam,
     spec.RMSprop: rmsprop,
     spec.Adagrad: adagrad,
+    spec.Lion: lion,
 }
 
 
@@ -103,7 +114,7 @@ def state_arrays(o: spec.Optimizer) -> int:
         return int(o.momentum > 0)
     if isinstance(o, spec.RMSprop):
         return 1 + int(o.momentum > 0)
-    return 1 if isinstance(o, spec.Adagrad) else 2
+    return 1 if isinstance(o, spec.Adagrad | spec.Lion) else 2
 
 
 def start_state(o: spec.Optimizer, w: Parameters, xp: Any) -> dict[str, tuple[Any, ...]]:
@@ -134,6 +145,8 @@ class Numbers:
         if isinstance(o, spec.Adam | spec.AdamW):
             shrink = 1 - lr * o.weight_decay
             return {"rate": lr / (1 - o.betas[0] ** t), "root": math.sqrt(1 - o.betas[1] ** t), "shrink": shrink}
+        if isinstance(o, spec.Lion):
+            return {"lr": lr, "shrink": 1 - lr * o.weight_decay}
         return {"lr": lr}
 
 

@@ -36,8 +36,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     hidden_layer_sizes: units of each hidden layer, one number or several; () is a linear model.
     activation: of the hidden layers: "identity", "logistic", "tanh", "relu"; beyond scikit-learn "leaky_relu", "elu", "selu",
-        "gelu", "silu", "mish", "softplus" ("sigmoid" is "logistic" with the wider initial weights of the others).
-    solver: "sgd", "adam", "lbfgs" (whole batch, SciPy's L-BFGS-B); beyond scikit-learn "adamw", "nadam", "rmsprop", "adagrad".
+        "gelu", "silu", "mish", "softplus", "hard_swish" ("sigmoid" is "logistic" with the wider initial weights of the others).
+    solver: "sgd", "adam", "lbfgs" (whole batch, SciPy's L-BFGS-B); beyond scikit-learn "adamw", "nadam", "rmsprop", "adagrad",
+        "lion" (with a learning rate of a third to a tenth of adam's).
     alpha: strength of the penalty alpha / 2 * sum w^2 on the weight matrices, divided by the (weighted) rows of a batch.
     batch_size: rows of a step; "auto" is min(200, rows).
     learning_rate: "constant"; for solver="sgd" "invscaling" (learning_rate_init / (rows seen + 1)^power_t) and "adaptive"
@@ -55,8 +56,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     early_stopping: set validation_fraction of the rows apart (or use X_val), stop when the score there no longer rises, and keep
         the weights of the best epoch. lbfgs ignores it.
     validation_fraction: see early_stopping.
-    beta_1, beta_2, epsilon: of adam, adamw and nadam; beta_2 and epsilon also the smoothing and the epsilon of rmsprop; epsilon
-        also that of adagrad.
+    beta_1, beta_2, epsilon: of adam, adamw and nadam; beta_1 and beta_2 also of lion; beta_2 and epsilon also the smoothing and
+        the epsilon of rmsprop; epsilon also that of adagrad.
     n_iter_no_change: stop after more than so many epochs in a row without improvement; may be np.inf.
     max_fun: evaluations of the loss at most, of lbfgs.
 
@@ -66,7 +67,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         for the columns of X.
     batch_norm: normalise each hidden unit over the batch, before the activation.
     l1: like alpha, for the penalty l1 * sum |w|.
-    weight_decay: of solver="adamw", decoupled from the loss.
+    weight_decay: of solver="adamw" and "lion", decoupled from the loss.
     clip_norm: the largest Euclidean norm of the gradient, or None.
     init: initial weights: "sklearn" (scikit-learn's very draws), or one of `manynets.spec.Init`, such as "kaiming_normal".
     n_networks: an ensemble of so many networks, which differ in their seeds and are trained at once; the first is the one that is

@@ -66,6 +66,9 @@ SOLVERS: dict[str, Callable[[Any], s.Optimizer]] = {
     "nadam": lambda e: s.NAdam(**_moments(e)),
     "rmsprop": lambda e: s.RMSprop(lr=float(e.learning_rate_init), alpha=float(e.beta_2), eps=float(e.epsilon)),
     "adagrad": lambda e: s.Adagrad(lr=float(e.learning_rate_init), eps=float(e.epsilon)),
+    "lion": lambda e: s.Lion(
+        lr=float(e.learning_rate_init), betas=(float(e.beta_1), float(e.beta_2)), weight_decay=float(e.weight_decay)
+    ),
 }
 
 # name: (type, lowest, highest, whether the lowest and the highest are allowed themselves)

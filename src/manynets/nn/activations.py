@@ -120,4 +120,11 @@ ACTIVATIONS: dict[Activation, ActivationKind] = {
         lambda g, z, a: _aten.softplus_backward.grad_input(g, z, 1, 20, grad_input=g),
         False,
     ),
+    "hard_swish": ActivationKind(
+        nn.Hardswish,
+        _f.hardswish,
+        lambda z, out: _aten.hardswish.out(z, out=out),
+        lambda g, z, a: _aten.hardswish_backward.out(g, z, out=g),
+        False,
+    ),
 }
