@@ -160,4 +160,4 @@ def update(
         g = {name: one * xp.minimum(1.0, recipe.clip_norm / (norm + CLIP_EPS)) for name, one in g.items()}
     rule = _RULES[type(recipe.optimizer)]
     moved = {name: rule(recipe.optimizer, w[name], g[name], state[name], c, xp) for name in w}
-    return {name: new for name, (new, _) in moved.items()}, {name: kept for name, (_, kept) in moved.items()}
+    return {name: new for name, (new, _) in moved.items()}, {name: own for name, (_, own) in moved.items()}
