@@ -139,9 +139,9 @@ class Shuffles:
     def order(self, epoch: int, rows: int) -> NDArray[np.int64]:
         """Return the order, shape (rows,), of an epoch (the first is 0)."""
         if self._random is None or epoch < self._epoch or rows != len(self._order):
-            key, place = self._start
+            key, position = self._start
             self._random = np.random.RandomState(0)
-            self._random.set_state({"bit_generator": "MT19937", "state": {"key": np.frombuffer(key, np.uint32), "pos": place}})
+            self._random.set_state({"bit_generator": "MT19937", "state": {"key": np.frombuffer(key, np.uint32), "pos": position}})
             self._epoch, self._order = -1, np.arange(rows)
         while self._epoch < epoch:
             shuffled = np.arange(rows)

@@ -148,6 +148,7 @@ def test_who_looks_in_between_is_asked(calls: list[int]) -> None:
 def test_a_stop_within_an_evaluation(stepper: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The evaluation is left unfinished, and the resumed run makes up for it."""
     monkeypatch.setattr(compiled, "EVALUATED", 1)
+    monkeypatch.setattr(compiled, "EVALUATED_ROWS", 1)
     monkeypatch.setattr(validation, "SCORES_AT_ONCE", 1)
     problem = problem_of("binary")
     rows = {"rows": np.arange(30), "validation_rows": np.arange(30, 40)}

@@ -135,9 +135,9 @@ class Batches:
 
     def totals(self, step: int, count: int) -> NDArray[np.float64]:
         """Return what the rows of the batches of `count` steps of the training weigh together, (count, K)."""
-        epochs, places = np.divmod(np.arange(step, step + count), self.steps)
-        starts = places[:, None] * self.batch_size
-        stops = np.minimum(self.counts, np.where(places[:, None] == self.steps - 1, self.most, starts + self.batch_size))
+        epochs, in_epoch = np.divmod(np.arange(step, step + count), self.steps)
+        starts = in_epoch[:, None] * self.batch_size
+        stops = np.minimum(self.counts, np.where(in_epoch[:, None] == self.steps - 1, self.most, starts + self.batch_size))
         out = (stops - starts).astype(np.float64)
         if self.weights is not None:
             table = self.weights.cpu().numpy()

@@ -26,7 +26,7 @@ def is_frame(x: Any) -> bool:
 
 
 def as_matrix(x: Any, *, columns: int | None = None) -> NDArray[Any] | Tensor:
-    """Return X as a real array or tensor (N, D) with only finite values; raise DataError with place and count otherwise.
+    """Return X as a real array or tensor (N, D) with only finite values; raise DataError with position and count otherwise.
 
     Floats stay as they are (no copy), other numbers and bools become float32. columns: the width that is needed.
     """
@@ -70,12 +70,12 @@ def _numbers(x: NDArray[Any]) -> NDArray[Any]:
         return x.astype(np.float64)
     except (TypeError, ValueError):
         pass
-    for place, value in np.ndenumerate(x):
+    for position, value in np.ndenumerate(x):
         try:
             float(value)
         except (TypeError, ValueError):
             raise DataError(
-                f"X holds {value!r} at {place}, but must be numbers; tables with text go to the estimators or the command line"
+                f"X holds {value!r} at {position}, but must be numbers; tables with text go to the estimators or the command line"
             ) from None
     raise DataError(f"X has the type {x.dtype}, but must be real numbers")
 

@@ -36,9 +36,9 @@ def _jax() -> Any:
 def settings(recipe: Recipe) -> Iterator[None]:
     """Within: JAX has 64-bit numbers where asked for, matrix products in full precision, the device; after: all as before."""
     jax = _jax()
-    place = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")  # where it was before JAX 0.8
+    module = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")  # where it was before JAX 0.8
     with ExitStack() as stack:
-        stack.enter_context(place.enable_x64(recipe.dtype == "float64"))
+        stack.enter_context(module.enable_x64(recipe.dtype == "float64"))
         stack.enter_context(jax.default_matmul_precision("highest"))
         if recipe.device == "cpu":
             stack.enter_context(jax.default_device(jax.devices("cpu")[0]))

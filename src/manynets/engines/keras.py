@@ -6,7 +6,7 @@ on torch many operations of Keras turn it into float32.
 
 Differs: the steps are made by the formulas of `manynets.engines.optimizers`, as a keras.optimizers.Optimizer, because Keras' own
 are others: Adam and AdamW add eps before the bias correction, RMSprop and Adagrad add it under the root, Nadam warms up by 0.96^t
-instead of 0.96^(0.004 t), and momentum keeps lr inside v. A loss that stopped being finite is told to the epoch, not to the step.
+instead of 0.96^(0.004 t), and momentum keeps lr inside v. Of a loss that stopped being finite the epoch is known, not the step.
 """
 
 from __future__ import annotations
@@ -97,15 +97,15 @@ def _optimizer(keras: Any, recipe: Recipe, names: Sequence[str], most: int) -> A
             variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
             w = {name: ops.convert_to_tensor(v) for name, v in zip(names, variables, strict=True)}
             g = dict(zip(names, grads, strict=True))
-            state = {name: tuple(ops.convert_to_tensor(one) for one in kept) for name, kept in zip(names, self.state, strict=True)}
+            state = {name: tuple(ops.convert_to_tensor(one) for one in old) for name, old in zip(names, self.state, strict=True)}
             row = ops.take(self.numbers, ops.cast(self.iterations, "int32") - self.begun, axis=0)
             c = {name: row[i] for i, name in enumerate(columns)}
             if recipe.l1 or recipe.l2:
                 self.penalty.assign_add(penalty(recipe, w, ops))
             moved, state = update(recipe, w, g, state, c, ops)
-            for name, v, kept in zip(names, variables, self.state, strict=True):
+            for name, v, old in zip(names, variables, self.state, strict=True):
                 v.assign(moved[name])
-                for one, value in zip(kept, state[name], strict=True):
+                for one, value in zip(old, state[name], strict=True):
                     one.assign(value)
             self.iterations.assign_add(1)
 

@@ -46,7 +46,7 @@ class Rows:
 class EngineOutcome:
     """A trained network: parameters (and running statistics) by name, history as columns, and how it ended.
 
-    best: place in the history of the entry whose weights these are (-1: the initial weights). stopped: "done", "early" or
+    best: index in the history of the entry whose weights these are (-1: the initial weights). stopped: "done", "early" or
     "diverged"; then `divergence` is (epoch, step, lr), counted from 1. info: what else is worth knowing, such as versions.
     """
 
@@ -141,7 +141,7 @@ def run(
     spread = loss.spread(data.target, data.weight)
     patience, numbers = Patience([recipe]), Numbers(recipe.optimizer)
     history: dict[str, list[float]] = {}
-    kept, best = engine.parameters(), -1
+    chosen, best = engine.parameters(), -1
     made, seconds, stopped, divergence = 0, 0.0, "", None
 
     def rate(step: int) -> float:
@@ -151,9 +151,9 @@ def run(
     def steps_of(epoch: int, start: int, stop: int) -> list[Step]:
         order = rng.permutation(recipe.seed, epoch, len(data)) if recipe.shuffle else np.arange(len(data))
         out = []
-        for place in range(start, stop):
-            rows = order[place * size : None if place == per_epoch - 1 else (place + 1) * size]
-            index = epoch * per_epoch + place
+        for in_epoch in range(start, stop):
+            rows = order[in_epoch * size : None if in_epoch == per_epoch - 1 else (in_epoch + 1) * size]
+            index = epoch * per_epoch + in_epoch
             out.append(Step(index, rows, _shares(weight[rows]), numbers.next(rate(index))))
         return out
 
@@ -190,12 +190,12 @@ def run(
         else:
             columns = {name: np.array([value]) for name, value in entry.items()}
             if patience.judge(patience.values(columns, task.metric))[0] or validation is None or recipe.keep == "last":
-                kept, best = now, len(history["step"]) - 1
+                chosen, best = now, len(history["step"]) - 1
             if made >= total or patience.exhausted[0]:
                 stopped = "done" if made >= total else "early"
         if watcher is not None:
             watcher.evaluated(made, entry, not stopped)
-    return EngineOutcome(kept, history, best, stopped, seconds, divergence, dict(info))
+    return EngineOutcome(chosen, history, best, stopped, seconds, divergence, dict(info))
 
 
 def _validate(engine: Engine, loss: Loss, rows: Rows) -> tuple[Array, Array]:

@@ -176,9 +176,9 @@ def update(
     moved = {}
     for name in w:
         lr, decay = recipe.factors(name)
-        own = dataclasses.replace(recipe.optimizer, weight_decay=recipe.optimizer.weight_decay * decay)
+        its = dataclasses.replace(recipe.optimizer, weight_decay=recipe.optimizer.weight_decay * decay)
         numbers = {of: value * lr if of in ("lr", "rate", "ahead") else value for of, value in c.items()}
         if "shrink" in c:
             numbers["shrink"] = 1 - (1 - c["shrink"]) * lr * decay
-        moved[name] = rule(own, w[name], g[name], state[name], numbers, xp)
-    return {name: new for name, (new, _) in moved.items()}, {name: kept for name, (_, kept) in moved.items()}
+        moved[name] = rule(its, w[name], g[name], state[name], numbers, xp)
+    return {name: new for name, (new, _) in moved.items()}, {name: own for name, (_, own) in moved.items()}

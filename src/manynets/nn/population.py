@@ -144,9 +144,9 @@ class Population:
         """Return copies of the parameters and running statistics of network k, by name."""
         return {name: view[k].cpu().numpy().copy() for name, view in (self.parameters | self.buffers).items()}
 
-    def take(self, places: Tensor) -> Population:
-        """Return a population of the networks at these places (long, on the same device)."""
-        return Population(self.shape, self.flat.index_select(0, places), self.statistics.index_select(0, places))
+    def take(self, indices: Tensor) -> Population:
+        """Return a population of the networks with these indices (long, on the same device)."""
+        return Population(self.shape, self.flat.index_select(0, indices), self.statistics.index_select(0, indices))
 
     @functools.cached_property
     def _stages(self) -> list[tuple[Tensor, Tensor | None]]:

@@ -19,7 +19,7 @@ class Task(abc.ABC):
     """What y means. Its four final classes are Regression, Binary, Multiclass and Multilabel.
 
     name: the task's name. outputs: O, the logits (raw scores) that a network gives per row. losses: the names of the losses it takes, the default
-    first. metric: the name of the figure that the history shows beside the loss; `higher_is_better` says which way it points.
+    first. metric: the name of the value that the history shows beside the loss; `higher_is_better` says which way it points.
     """
 
     name: str

@@ -47,8 +47,8 @@ def _codes(y: Any, classes: tuple[Any, ...]) -> Values:
     known = np.array(classes)
     order = np.argsort(known, kind="stable")
     try:
-        place = np.searchsorted(known, labels, sorter=order).clip(max=len(known) - 1)
-        codes = order[place]
+        index = np.searchsorted(known, labels, sorter=order).clip(max=len(known) - 1)
+        codes = order[index]
         strange = known[codes] != labels
     except TypeError:
         strange = np.ones(len(labels), dtype=bool)

@@ -98,8 +98,8 @@ class Softmax(Objective):
 
     def _right(self, below: Tensor, target: Tensor) -> Tensor:
         # argmax, which torch does one number at a time: the first class that is not below the top counts most
-        places = torch.arange(self.classes, 0, -1, dtype=below.dtype, device=below.device)
-        top = below.sign_().add_(1).mul_(places.view(-1, *[1] * (below.ndim - 1))).amax(0)
+        ranks = torch.arange(self.classes, 0, -1, dtype=below.dtype, device=below.device)
+        top = below.sign_().add_(1).mul_(ranks.view(-1, *[1] * (below.ndim - 1))).amax(0)
         return (top == self.classes - target).to(below.dtype).unsqueeze(-1)
 
     def judge(self, scores: Tensor, target: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,22 +24,22 @@ class BestWeights:
 
     def keep(self, population: Population | ModulePopulation, chosen: NDArray[np.bool_]) -> None:
         """Copy the weights that the chosen networks (K,) have now."""
-        places = None if chosen.all() else torch.from_numpy(np.flatnonzero(chosen)).to(self.flat.device)
+        indices = None if chosen.all() else torch.from_numpy(np.flatnonzero(chosen)).to(self.flat.device)
         for best, now in ((self.flat, population.flat), (self.statistics, population.statistics)):
-            if places is None:
+            if indices is None:
                 best.copy_(now)
-            elif len(places):
-                best.index_copy_(0, places, now.index_select(0, places))
+            elif len(indices):
+                best.index_copy_(0, indices, now.index_select(0, indices))
 
     def restore(self, population: Population | ModulePopulation, chosen: NDArray[np.bool_]) -> None:
         """Give the chosen networks (K,) their best weights."""
-        places = torch.from_numpy(np.flatnonzero(chosen)).to(self.flat.device)
+        indices = torch.from_numpy(np.flatnonzero(chosen)).to(self.flat.device)
         for best, now in ((self.flat, population.flat), (self.statistics, population.statistics)):
-            now.index_copy_(0, places, best.index_select(0, places))
+            now.index_copy_(0, indices, best.index_select(0, indices))
         if isinstance(population, ModulePopulation):
             population.push()
 
-    def networks(self, population: Population | ModulePopulation, places: Sequence[int]) -> list[dict[str, NDArray[Any]]]:
+    def networks(self, population: Population | ModulePopulation, indices: Sequence[int]) -> list[dict[str, NDArray[Any]]]:
         """Return the best weights of networks by name; a user's module gets them back."""
         if isinstance(population, ModulePopulation):
             population.flat.copy_(self.flat)
@@ -47,11 +47,11 @@ class BestWeights:
             population.push()
             return [{name: value.detach().cpu().numpy().copy() for name, value in population.module.state_dict().items()}]
         best = Population(population.shape, self.flat.cpu(), self.statistics.cpu())  # from a GPU in one copy
-        return [best.network(place) for place in places]
+        return [best.network(k) for k in indices]
 
-    def take(self, places: Sequence[int]) -> None:
-        """Keep the networks at these places only."""
-        self.flat, self.statistics = self.flat[list(places)], self.statistics[list(places)]
+    def take(self, indices: Sequence[int]) -> None:
+        """Keep the networks with these indices only."""
+        self.flat, self.statistics = self.flat[list(indices)], self.statistics[list(indices)]
 
 
 def all_finite(rows: Tensor) -> NDArray[np.bool_]:

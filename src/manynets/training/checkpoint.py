@@ -19,7 +19,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from manynets.errors import CheckpointWarning, ModelFileError, OptionError
 from manynets.modelfile import check_path, read_model_file, replacing, write_model_file
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "Checkpoints",
-    "Keeper",
     "Parts",
     "checkpoint_files",
     "newest_checkpoint",
@@ -54,7 +53,7 @@ class Checkpoint:
     folder: made if it is not there; it holds the checkpoints of one training only.
     every_epochs, every_steps, every_seconds: how often; several may be given. None of them: at the end and at a stop only,
     which are always written.
-    keep: how many of the newest are kept.
+    keep: how many of the newest are left in the folder.
     """
 
     folder: str | os.PathLike[str]
@@ -104,17 +103,17 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[TrainState, dict[str,
     return state, header["system"]
 
 
-def newest_checkpoint(place: str | os.PathLike[str]) -> tuple[Path, TrainState, dict[str, Any]]:
+def newest_checkpoint(source: str | os.PathLike[str]) -> tuple[Path, TrainState, dict[str, Any]]:
     """Return path, state and system of the newest whole checkpoint in a folder, or of the very file.
 
     Damaged ones are passed over with a CheckpointWarning. Where there is none that is whole, it is a ModelFileError.
     """
-    check_path(place, what="resume")
-    if not Path(place).is_dir():
-        return (Path(place), *read_checkpoint(place))
-    files = checkpoint_files(place)
+    check_path(source, what="resume")
+    if not Path(source).is_dir():
+        return (Path(source), *read_checkpoint(source))
+    files = checkpoint_files(source)
     if not files:
-        raise ModelFileError(f"{place}: there is no checkpoint in this folder; leave out resume to start anew")
+        raise ModelFileError(f"{source}: there is no checkpoint in this folder; leave out resume to start anew")
     problems = []
     for path in files:
         try:
@@ -125,30 +124,14 @@ def newest_checkpoint(place: str | os.PathLike[str]) -> tuple[Path, TrainState, 
         for problem in problems:
             warnings.warn(f"{problem}; passed over, going on from {path.name}", CheckpointWarning, stacklevel=2)
         return path, state, system
-    raise ModelFileError(f"{place}: none of its {len(files)} checkpoints is whole: {'; '.join(problems)}")
+    raise ModelFileError(f"{source}: none of its {len(files)} checkpoints is whole: {'; '.join(problems)}")
 
 
 # --------------------------------------------------------------------------------------------------------------- the keeper
 
 
-class Keeper(Protocol):
-    """Who keeps checkpoints of a run. The loop asks it, and tells it, between two steps; see `Checkpoints`."""
-
-    def begin(self, run: Run) -> None:
-        """The run is about to make its first step; this may restore a state."""
-
-    def next_step(self, run: Run) -> int | None:
-        """Return after how many steps of the run it wants to be called, None for no number of them."""
-
-    def pause(self, run: Run) -> None:
-        """The run stands between two steps."""
-
-    def end(self, run: Run) -> None:
-        """The run is over, or was asked to halt."""
-
-
 class Checkpoints:
-    """What a run asks and tells between its steps (`Keeper`): restores, writes and deletes checkpoints.
+    """The checkpoints of a run: the loop calls these methods between two steps; they restore, write and delete.
 
     checkpoint: None to write none; resume: a folder or a file to go on from, None to start anew. system: what decides about the
     bits besides the run itself. identity: that of problem and members, where it is known already.
@@ -252,7 +235,7 @@ class Checkpoints:
         try:
             self._write(run)
         except OSError as error:
-            text = f"no checkpoint of step {run.step} was written: {error}; training goes on, and what was written before is kept"
+            text = f"no checkpoint of step {run.step} was written: {error}; training goes on, and older ones are still there"
             warnings.warn(text, CheckpointWarning, stacklevel=2)
             self._last_step, self._last_time = run.step, time.monotonic()
 
@@ -341,7 +324,7 @@ class Parts:
     def through(self, keeper: Checkpoints) -> None:
         """Remove the checkpoints of a part; and the folder of all, once none is left in it."""
         if keeper.checkpoint is not None:
-            place = Path(keeper.checkpoint.folder)
-            shutil.rmtree(place, ignore_errors=True)
+            folder = Path(keeper.checkpoint.folder)
+            shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):
-                place.parent.rmdir()
+                folder.parent.rmdir()

@@ -40,24 +40,24 @@ class Search:
         self.work = WORK
 
     def find(self, run: Run, at: Mapping[int, int]) -> dict[int, Divergence]:
-        """Return what is known of networks, by place, that diverged at the step given (counted from 0) since the last evaluation."""
+        """Return what is known of networks, by index, that diverged at the step given (counted from 0) since the last evaluation."""
         layers: dict[int, str] = {}
         with contextlib.suppress(Exception):  # a module that cannot be copied, too little memory: its weights are all there is then
             layers = self._layers(run, at)
         out = {}
-        for place, step in at.items():
-            layer = layers.get(place) or _unsound(run, place)
-            column, reach = _largest_column(run, run.tracks.members[place])
+        for index, step in at.items():
+            layer = layers.get(index) or _unsound(run, index)
+            column, reach = _largest_column(run, run.tracks.members[index])
             if reach > math.sqrt(torch.finfo(run.stepper.dtype).max):
                 layer = ""  # its square is beyond all numbers: the loss cannot be finite
             suspect = (column, reach) if reach >= LARGE else (None, 0.0)
-            lr = float(run.rates([step])[0, place])
-            out[place] = Divergence(step // run.steps + 1, step + 1, lr, layer, *suspect)
+            lr = float(run.rates([step])[0, index])
+            out[index] = Divergence(step // run.steps + 1, step + 1, lr, layer, *suspect)
         return out
 
     def _layers(self, run: Run, at: Mapping[int, int]) -> dict[int, str]:
-        """Return what was not finite first in each network, by place; of none where making its steps again costs too much."""
-        members = [run.tracks.members[place] for place in at]
+        """Return what was not finite first in each network, by index; of none where making its steps again costs too much."""
+        members = [run.tracks.members[index] for index in at]
         rows = 3.0 * run.stepper.batch_size * len(members) * run.stepper.population.weight_count
         self.work -= (max(at.values()) + 1 - members[0].start) * (rows + STEP_WORK)
         if self.work < 0 or (isinstance(run.stepper.population, ModulePopulation) and run.tracks.best[0] >= 0):
@@ -68,16 +68,16 @@ class Search:
             if not _advance(twin, step):
                 break
             numbers = {member.number: k for k, member in enumerate(twin.tracks.members)}
-            places = {place: numbers[run.tracks.members[place].number] for place in at if at[place] == step}
-            looked = {place: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for place, k in places.items()}
+            indices = {index: numbers[run.tracks.members[index].number] for index in at if at[index] == step}
+            looked = {index: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for index, k in indices.items()}
             log = twin.stepper.advance(twin.rates([step]))[0]
             sound = twin.stepper.sound(log)
             twin.sums.add(log[None], sound[None], step)
-            for place, k in places.items():
-                weights, output, (name, most) = looked[place]
+            for index, k in indices.items():
+                weights, output, (name, most) = looked[index]
                 loss = "" if sound[k, 0] else f"the loss (layer {name} reaches {most:.3g})"
                 penalty = "" if sound[k, 1] else "the penalty on the weights"
-                out[place] = weights or output or loss or penalty or _unsound(twin, k)
+                out[index] = weights or output or loss or penalty or _unsound(twin, k)
         return out
 
 
@@ -112,7 +112,7 @@ def _advance(twin: Run, step: int) -> bool:
 # ------------------------------------------------------------------------------------------------------------ what to look at
 
 
-def _unsound(run: Run, place: int, *, statistics: bool = True) -> str:
+def _unsound(run: Run, index: int, *, statistics: bool = True) -> str:
     """Return the first layer whose weights (or else whose running statistics) are not finite, "" for none."""
     population = run.stepper.population
     if isinstance(population, ModulePopulation):
@@ -121,8 +121,8 @@ def _unsound(run: Run, place: int, *, statistics: bool = True) -> str:
     else:
         order = [name for i, layer in enumerate(population.shape.layers) for name in (layer[0], f"norm{i}")]
         by_layer = sorted(population.parameters, key=lambda name: order.index(name.partition(".")[0]))
-        weights = {name: population.parameters[name][place] for name in by_layer}
-        running = {name: value[place] for name, value in population.buffers.items()}
+        weights = {name: population.parameters[name][index] for name in by_layer}
+        running = {name: value[index] for name, value in population.buffers.items()}
     for what, named in (("weights", weights), ("statistics", running if statistics else {})):
         for name, value in named.items():
             if not torch.isfinite(value).all():
@@ -130,18 +130,18 @@ def _unsound(run: Run, place: int, *, statistics: bool = True) -> str:
     return ""
 
 
-def _unsound_output(run: Run, place: int) -> tuple[str, tuple[str, float]]:
+def _unsound_output(run: Run, index: int) -> tuple[str, tuple[str, float]]:
     """Return the first layer that gives what is not finite for the next batch ("" for none), and the last with how far it reaches."""
     name, output = "", torch.empty(0)
-    for name, output in _outputs(run.stepper, place):
+    for name, output in _outputs(run.stepper, index):
         if not torch.isfinite(output).all():
             return f"layer {name} (its output)", (name, math.inf)
     return "", (name, float(output.abs().max()))
 
 
-def _outputs(stepper: Stepper, place: int) -> Iterable[tuple[str, Tensor]]:
+def _outputs(stepper: Stepper, index: int) -> Iterable[tuple[str, Tensor]]:
     """Return what each layer of a network gives for its next batch, in training: (name, (b, H)) after its activation."""
-    population, network = stepper.population, AutogradNetwork(stepper, place)
+    population, network = stepper.population, AutogradNetwork(stepper, index)
     batch = network.batch(stepper, stepper.step)
     if isinstance(population, ModulePopulation):
         state = stepper.capture()

@@ -17,7 +17,7 @@ from torch import nn
 from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError
 from manynets.nn.population import Shape
 from manynets.steps import batch_rows
-from manynets.training.checkpoint import Keeper, Parts
+from manynets.training.checkpoint import Checkpoints, Parts
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
 from manynets.training.loop import Run
 from manynets.training.signals import Halt, listening
@@ -78,7 +78,7 @@ def train_members(
     *,
     callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
-    keeper: Keeper | None = None,
+    keeper: Checkpoints | None = None,
 ) -> list[Outcome]:
     """Train all members; return their outcomes in their order. What cannot be trained raises its error.
 

@@ -90,10 +90,10 @@ class Tracks:
         """Entries of the histories so far."""
         return len(next(iter(self.columns.values()), []))
 
-    def histories(self, places: Sequence[int]) -> list[dict[str, list[float]]]:
+    def histories(self, indices: Sequence[int]) -> list[dict[str, list[float]]]:
         """Return the histories of networks as columns; one without penalties has no column of them."""
-        columns = {name: np.stack([of_all[places] for of_all in values], axis=1).tolist() for name, values in self.columns.items()}
-        recipes = [self.members[k].recipe for k in places]
+        columns = {name: np.stack([of_all[indices] for of_all in values], axis=1).tolist() for name, values in self.columns.items()}
+        recipes = [self.members[k].recipe for k in indices]
         return [
             {name: column[i] for name, column in columns.items() if name != "penalty" or recipe.l1 or recipe.l2}
             for i, recipe in enumerate(recipes)
@@ -104,10 +104,10 @@ class Tracks:
         patience = self.patience
         return Progress(steps, optimizer, float(patience.best_figure[k]), int(patience.bad[k]), float(patience.factor[k]))
 
-    def take(self, places: Sequence[int]) -> None:
-        """Keep the networks at these places only."""
-        chosen = np.asarray(places, dtype=np.int64)
-        self.members = [self.members[k] for k in places]
+    def take(self, indices: Sequence[int]) -> None:
+        """Go on with the networks with these indices only."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        self.members = [self.members[k] for k in indices]
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray):
                 setattr(self, name, value[chosen])

@@ -29,7 +29,7 @@ from manynets.training.trial import Divergence, Member, Outcome, Problem, Progre
 from manynets.training.validation import variances
 
 if TYPE_CHECKING:
-    from manynets.training.checkpoint import Keeper
+    from manynets.training.checkpoint import Checkpoints
 
 __all__ = ["Run"]
 
@@ -51,7 +51,7 @@ class Run:
         members: Sequence[Member],
         *,
         callbacks: Sequence[Callback] = (),
-        keeper: Keeper | None = None,
+        keeper: Checkpoints | None = None,
         halt: Halt | None = None,
         search: bool = True,
     ) -> None:
@@ -176,7 +176,7 @@ class Run:
         ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
         if self.callbacks:
             seen = np.flatnonzero(tracks.alive)
-            numbers = tuple(tracks.members[place].number for place in seen)
+            numbers = tuple(tracks.members[k].number for k in seen)
             shown = {name: values[-1, seen] for name, values in columns.items()}
             self._tell(Evaluated(self.step, numbers, shown, int((tracks.alive & ~ended).sum())))
         if ended.any():
@@ -202,7 +202,7 @@ class Run:
         tracks.alive = tracks.alive & ~ended
         self.stepper.alive = tracks.alive
         bad_steps = np.where(first_bad >= 0, first_bad, self.step - 1)
-        diverged = self._divergences({place: int(bad_steps[place]) for place in np.flatnonzero(ended & ~finite).tolist()})
+        diverged = self._divergences({k: int(bad_steps[k]) for k in np.flatnonzero(ended & ~finite).tolist()})
         self._end(np.flatnonzero(ended).tolist(), diverged)
         if tracks.alive.sum() < CROWDED * len(tracks):
             self.take(np.flatnonzero(tracks.alive).tolist())
@@ -249,7 +249,7 @@ class Run:
         self.best.keep(population, chosen)
 
     def _divergences(self, at: Mapping[int, int]) -> dict[int, Divergence]:
-        """Return where and why networks diverged, by place, from the step (counted from 0) of each."""
+        """Return where and why networks diverged, by index, from the step (counted from 0) of each."""
         if at and self.search is not None:
             return self.search.find(self, at)
         return {k: Divergence(s // self.steps + 1, s + 1, float(self.rates([s])[0, k])) for k, s in at.items()}
@@ -267,22 +267,22 @@ class Run:
         self._end(np.flatnonzero(self.tracks.alive).tolist(), {}, interrupted=True)
         self.tracks.take([])
 
-    def _end(self, places: list[int], diverged: Mapping[int, Divergence], *, interrupted: bool = False) -> None:
-        """Write the outcomes of the networks at these places."""
-        if not places:
+    def _end(self, indices: list[int], diverged: Mapping[int, Divergence], *, interrupted: bool = False) -> None:
+        """Write the outcomes of the networks with these indices."""
+        if not indices:
             return
         tracks = self.tracks
-        for place, parameters, history in zip(
-            places, self.best.networks(self.stepper.population, places), tracks.histories(places), strict=True
+        for k, parameters, history in zip(
+            indices, self.best.networks(self.stepper.population, indices), tracks.histories(indices), strict=True
         ):
-            member, divergence = tracks.members[place], diverged.get(place)
-            early = tracks.cool_start[place] >= 0 or (tracks.exhausted[place] and self.step < tracks.totals[place])
+            member, divergence = tracks.members[k], diverged.get(k)
+            early = tracks.cool_start[k] >= 0 or (tracks.exhausted[k] and self.step < tracks.totals[k])
             stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
             progress: Progress | None = None
             if member.resumable:
-                state = {name: tensor[place].cpu().numpy().copy() for name, tensor in self.stepper.state.items()}
-                progress = tracks.progress(place, self.stepper.steps_before + self.step, state)
-            best = int(tracks.best[place])
+                state = {name: tensor[k].cpu().numpy().copy() for name, tensor in self.stepper.state.items()}
+                progress = tracks.progress(k, self.stepper.steps_before + self.step, state)
+            best = int(tracks.best[k])
             self.outcomes[member.number] = Outcome(
                 member.number,
                 parameters,
@@ -296,13 +296,13 @@ class Run:
                 self.threads,
             )
 
-    def take(self, places: list[int]) -> None:
-        """Go on with the networks at these places only."""
-        self.tracks.take(places)
-        if places:
-            self.stepper.take(places)
-            self.best.take(places)
-            self.sums = Sums(len(places))
+    def take(self, indices: list[int]) -> None:
+        """Go on with the networks with these indices only."""
+        self.tracks.take(indices)
+        if indices:
+            self.stepper.take(indices)
+            self.best.take(indices)
+            self.sums = Sums(len(indices))
             self._assemble()
 
     # ------------------------------------------------------------------------------------------------------------- settings

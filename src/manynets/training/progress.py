@@ -30,7 +30,7 @@ def progress_callbacks(show: Show) -> list[Callback]:
 
 
 class _Story:
-    """What there is to tell of a run, from its events: of one network its figures, of several how many are alive and the best."""
+    """What a run shows, from its events: of one network its results, of several how many are alive and the best."""
 
     def __init__(self, started: Started) -> None:
         self.networks, self.metric = started.n_networks, started.metric
@@ -38,8 +38,8 @@ class _Story:
         self.ended = 0
         self.best = -math.inf
 
-    def figures(self, event: Evaluated) -> str:
-        """Return the figures after an evaluation."""
+    def results(self, event: Evaluated) -> str:
+        """Return the results of an evaluation in words."""
         columns = event.columns
         prefix = "val_" if "val_loss" in columns else ""
         name = prefix + self.metric
@@ -52,7 +52,7 @@ class _Story:
             text += f"  val_loss {columns['val_loss'][0]:.4f}"
         return f"{text}  {name} {columns[name][0]:.4f}"
 
-    def place(self, event: Evaluated) -> str:
+    def position(self, event: Evaluated) -> str:
         """Return the epoch; nothing for several networks, of which each may be at its own."""
         return "" if self.networks > 1 else f"epoch {event.step / self.per_epoch:g}/{self.epochs:g}  "
 
@@ -77,7 +77,7 @@ class _Lines:
         elif isinstance(event, Evaluated) and self.story is not None:
             now = time.monotonic()
             spent = now - self.began
-            self.line = f"{self.story.place(event)}{self.story.figures(event)}  {spent:.1f} s"
+            self.line = f"{self.story.position(event)}{self.story.results(event)}  {spent:.1f} s"
             if self.story.networks > 1 and 0 < self.done < self.steps:
                 self.line += f", {spent * (self.steps - self.done) / self.done:.0f} s left"
             if now - self.shown > _LINES_APART:
@@ -107,19 +107,19 @@ class _Live:
 
             columns = (
                 BarColumn(bar_width=24),
-                TextColumn("{task.percentage:>3.0f}%  {task.fields[figures]}"),
+                TextColumn("{task.percentage:>3.0f}%  {task.fields[results]}"),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(compact=True),
             )
             self.progress = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
             self.story = _Story(event)
-            self.bar = self.progress.add_task("", total=event.steps, figures="")
+            self.bar = self.progress.add_task("", total=event.steps, results="")
             self.progress.start()
         elif isinstance(event, Advanced):
             self._show(completed=event.step)
         elif isinstance(event, Evaluated) and self.story is not None:
-            self._show(figures=self.story.place(event) + self.story.figures(event))
+            self._show(results=self.story.position(event) + self.story.results(event))
         elif isinstance(event, Finished):
             self.progress.refresh()
             self.progress.stop()

@@ -75,7 +75,7 @@ def capture(run: Run, identity: Mapping[str, Any]) -> TrainState:
 
 
 def _outcome_out(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Array]]:
-    at, progress, place = outcome.divergence, outcome.progress, f"outcome/{outcome.number}/"
+    at, progress, prefix = outcome.divergence, outcome.progress, f"outcome/{outcome.number}/"
     about: dict[str, Any] = {
         "number": outcome.number,
         "best": outcome.best,
@@ -88,12 +88,12 @@ def _outcome_out(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Array]]:
         "threads": outcome.threads,
         "progress": None,
     }
-    tensors: dict[str, Array] = {f"{place}parameter/{name}": value for name, value in outcome.parameters.items()}
-    tensors |= {f"{place}history/{name}": np.array(column, dtype=np.float64) for name, column in outcome.history.items()}
+    tensors: dict[str, Array] = {f"{prefix}parameter/{name}": value for name, value in outcome.parameters.items()}
+    tensors |= {f"{prefix}history/{name}": np.array(column, dtype=np.float64) for name, column in outcome.history.items()}
     if progress is not None:
         about["progress"] = {"steps": progress.steps, "bad": progress.bad, "optimizer": list(progress.optimizer)}
-        tensors[f"{place}progress"] = np.array([progress.best, progress.factor])
-        tensors |= {f"{place}optimizer/{name}": np.asarray(value) for name, value in progress.optimizer.items()}
+        tensors[f"{prefix}progress"] = np.array([progress.best, progress.factor])
+        tensors |= {f"{prefix}optimizer/{name}": np.asarray(value) for name, value in progress.optimizer.items()}
     return about, tensors
 
 
@@ -110,18 +110,18 @@ def restore(run: Run, state: TrainState) -> None:
 
 def _restore(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
     numbers = [member.number for member in run.members]
-    places = [numbers.index(number) for number in values["places"]]
+    indices = [numbers.index(number) for number in values["places"]]
     outcomes = [_outcome_in(about, tensors) for about in values["outcomes"]]
     known = {outcome.number for outcome in outcomes}
     if not known | set(values["places"]) >= set(numbers) or not known <= set(numbers):
         raise ValueError("networks are missing")
-    if places != list(range(len(numbers))):
-        run.take(places)
+    if indices != list(range(len(numbers))):
+        run.take(indices)
     run.outcomes = {outcome.number: outcome for outcome in outcomes}
     if "chunk_start" in values:  # only version 0.1 wrote that
         values, tensors = upgraded(run, values, tensors)
     run.seconds, run.threads = float(values["seconds"]), int(values["threads"])
-    if not places:
+    if not indices:
         run.stepper.step = int(values["step"])
         return
     run.stepper.restore(tensors, int(values["step"]))
@@ -132,7 +132,7 @@ def _restore(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) 
     run.stepper.alive = run.tracks.alive
     run.tracks.columns = {name: list(tensors[f"history/{name}"].copy()) for name in values["columns"]}
     run.sums.steps = int(values["sums"])
-    wanted = (len(places), 3 + run.stepper.loss.hit_count if run.sums.steps else 0)
+    wanted = (len(indices), 3 + run.stepper.loss.hit_count if run.sums.steps else 0)
     run.sums.totals = _like("sums/totals", np.empty(wanted), tensors)[None]
     run.sums.first_bad = _like("sums/first_bad", run.sums.first_bad, tensors)
 
@@ -159,16 +159,16 @@ def _tensor(array: Array, like: Tensor) -> Tensor:
 
 def _outcome_in(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Outcome:
     number, at, made = int(about["number"]), about["divergence"], about["progress"]
-    place = f"outcome/{number}/"
+    prefix = f"outcome/{number}/"
     progress = None
     if made is not None:
-        best, factor = tensors[f"{place}progress"].tolist()
-        state = {name: tensors[f"{place}optimizer/{name}"].copy() for name in made["optimizer"]}
+        best, factor = tensors[f"{prefix}progress"].tolist()
+        state = {name: tensors[f"{prefix}optimizer/{name}"].copy() for name in made["optimizer"]}
         progress = Progress(int(made["steps"]), state, best, int(made["bad"]), factor)
     return Outcome(
         number,
-        {name: tensors[f"{place}parameter/{name}"].copy() for name in about["parameters"]},
-        {name: tensors[f"{place}history/{name}"].tolist() for name in about["columns"]},
+        {name: tensors[f"{prefix}parameter/{name}"].copy() for name in about["parameters"]},
+        {name: tensors[f"{prefix}history/{name}"].tolist() for name in about["columns"]},
         int(about["best"]),
         str(about["stopped"]),
         None if at is None else _divergence_in(*at),
@@ -235,7 +235,7 @@ def _member(member: Member, digest: Digests) -> dict[str, Any]:
     }
 
 
-def differences(found: Any, wanted: Any, place: str = "") -> list[str]:
+def differences(found: Any, wanted: Any, path: str = "") -> list[str]:
     """Return where two JSON values differ, one line each: of the checkpoint (found) and of this run (wanted).
 
     >>> differences({"lr": 0.1, "seed": 1}, {"lr": 0.2, "seed": 1})
@@ -244,6 +244,6 @@ def differences(found: Any, wanted: Any, place: str = "") -> list[str]:
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
         out = []
         for name in dict.fromkeys([*wanted, *found]):
-            out += differences(found.get(name), wanted.get(name), f"{place}.{name}" if place else str(name))
+            out += differences(found.get(name), wanted.get(name), f"{path}.{name}" if path else str(name))
         return out
-    return [] if found == wanted else [f"{place} is {wanted!r}, in the checkpoint {found!r}"]
+    return [] if found == wanted else [f"{path} is {wanted!r}, in the checkpoint {found!r}"]

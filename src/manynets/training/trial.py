@@ -35,7 +35,7 @@ class Progress:
     """What one training hands to the next of the same network, besides the weights.
 
     steps: those that the optimizer made; optimizer: its tensors (P,) by name (none: it starts afresh). best: the best watched
-    figure (lower is better); bad: evaluations since; factor: what the learning rate was multiplied by on the way.
+    value (lower is better); bad: evaluations since; factor: what the learning rate was multiplied by on the way.
     """
 
     steps: int = 0
@@ -51,7 +51,7 @@ class Member:
 
     number: by which events name it. initial: parameters by name (of a module: its own, as they are).
     progress: where an earlier training left it. resumable: whether the outcome has the progress.
-    weight: what each of the problem's rows counts for this network, (N,), in the place of the problem's own weights.
+    weight: what each of the problem's rows counts for this network, (N,), in place of the problem's own weights.
     start: steps of this very training that were made before: order of rows, masks and schedule go on from there. `progress` is
         then where they ended, and `initial` the weights.
     penalty_rows: the (weighted) rows of the batch that l1 and l2 are meant for; in one with fewer they are larger in proportion, as
@@ -124,7 +124,7 @@ class Divergence:
 class Outcome:
     """A trained network: parameters and running statistics by name, its history as columns, and how it ended.
 
-    best: place in the history of the entry whose weights these are (-1: the initial weights). progress: for a resumable member.
+    best: index in the history of the entry whose weights these are (-1: the initial weights). progress: for a resumable member.
     stepper, threads: how its steps were made, and by how many of torch's threads.
     """
 

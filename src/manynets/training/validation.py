@@ -104,6 +104,6 @@ class Validation:
                 weight = self.weights.expand(networks, -1).gather(1, part.expand(networks, -1))
         raw = torch.ones(1, size, dtype=dtype, device=rows.x.device) if weight is None else weight
         if min(self.counts) < self.most:
-            places = torch.arange(cut.start, cut.stop, device=rows.x.device)
-            raw = raw * (places < torch.tensor(self.counts, device=rows.x.device).unsqueeze(1))
+            columns = torch.arange(cut.start, cut.stop, device=rows.x.device)
+            raw = raw * (columns < torch.tensor(self.counts, device=rows.x.device).unsqueeze(1))
         return x, target, raw

@@ -127,11 +127,11 @@ class Stepper(abc.ABC):
             target.copy_(torch.from_numpy(tensors[name].copy()))
         self.step = step
 
-    def take(self, places: Sequence[int]) -> None:
-        """Go on with the networks at these places only."""
+    def take(self, indices: Sequence[int]) -> None:
+        """Go on with the networks with these indices only."""
         assert isinstance(self.population, Population)
-        index = torch.tensor(places, device=self.device)
-        self.members, self.alive = [self.members[k] for k in places], self.alive[list(places)]
+        index = torch.tensor(indices, device=self.device)
+        self.members, self.alive = [self.members[k] for k in indices], self.alive[list(indices)]
         self.population = self.population.take(index)
         self._assemble({name: tensor.index_select(0, index) for name, tensor in self.state.items()})
 

@@ -25,7 +25,8 @@ from manynets.training.steppers.base import Array, Host, Log, Stepper
 __all__ = ["Compiled"]
 
 ORDERED = 1 << 20  # numbers in the orders that are drawn for one call of the core, but for at least one epoch
-EVALUATED = 1 << 26  # multiplications of one call that evaluates: some 20 ms
+EVALUATED = 1 << 26  # multiplications of one call that evaluates, some 20 ms; but for at least so many rows:
+EVALUATED_ROWS = 256
 LOSSES = ("squared_error", "half_squared_error", "absolute_error", "huber", "quantile", "poisson")  # from number 2 on
 
 
@@ -45,7 +46,7 @@ class Compiled(Stepper):
             self.held_out = self._job(batches)
             self.held_out.order = self._address(batches.order(0))
             self.held_out.log = self._address(self.sums)
-            self.held_out.count = max(1, EVALUATED // max(1, self.population.flat.numel()))
+            self.held_out.count = max(EVALUATED_ROWS, EVALUATED // max(1, self.population.flat.numel()))
 
     def threads(self, steps: int) -> int:
         """Return 1: torch does nothing here that several threads would speed up."""
