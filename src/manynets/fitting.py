@@ -151,11 +151,11 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes
     for outcome in outcomes:
         at = outcome.divergence
         if at is not None:
-            epoch = (
+            which = (
                 "the initial weights" if outcome.best < 0 else f"the weights of epoch {outcome.history['epoch'][outcome.best]:g}"
             )
             names = None if data.encoder is None else data.encoder.feature_names
-            text = f"{at.where(names)}; training stopped and {epoch} were kept; {at.remedy(names)}"
+            text = f"{at.where(names)}; training stopped and {which} were kept; {at.remedy(names)}"
             warnings.warn(text, DivergenceWarning, stacklevel=3)
     first = outcomes[0]
     info = {

@@ -19,7 +19,7 @@ from manynets.training.events import Callback
 from manynets.training.groups import Relay
 from manynets.training.trial import Member
 
-__all__ = ["FoldRows", "Plan", "Trial", "TrialGroup", "ensemble", "with_seeds"]
+__all__ = ["FoldRows", "Plan", "Trial", "TrialGroup", "ensemble"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,15 +92,6 @@ class FoldRows:
         return self._splits[fold, seed]
 
 
-def with_seeds(recipe: Recipe, count: int) -> list[Recipe]:
-    """Return the recipe with its own seed and the count - 1 that follow.
-
-    >>> [recipe.seed for recipe in with_seeds(Recipe(seed=3), 3)]
-    [3, 4, 5]
-    """
-    return [dataclasses.replace(recipe, seed=recipe.seed + k) for k in range(count)]
-
-
 def ensemble(
     spec: MLP | nn.Module,
     recipe: Recipe,
@@ -117,7 +108,8 @@ def ensemble(
     if splits is None:
         splits = [Split(data.rows, data.validation_rows)] * n_networks
     members = []
-    for k, (own, split) in enumerate(zip(with_seeds(recipe, n_networks), splits, strict=True)):
+    for k, split in enumerate(splits):
+        own = dataclasses.replace(recipe, seed=recipe.seed + k)
         start = initial or {}
         if isinstance(spec, MLP) and initial is None:
             start = initial_parameters(spec, data.in_features, data.problem.task.outputs, seed=own.seed)

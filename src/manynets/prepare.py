@@ -207,7 +207,7 @@ def cv_splits(
     """Return the folds: for None one of all rows without a test; a number deals the rows at random, each class evenly; otherwise
     those of a splitter, which is given X, y and groups, or of pairs of row numbers or masks.
 
-    The order of the rows is kept, and rows may occur twice in training (a bootstrap).
+    Rows stay in their order, and may occur twice in training (a bootstrap).
     """
     total = len(target)
     if cv is None:

@@ -39,7 +39,6 @@ from manynets.errors import OptionError, one_of
 from manynets.fitting import model_of, system_of
 from manynets.model import Model
 from manynets.nn.population import Population, Shape
-from manynets.plan import with_seeds
 from manynets.prepare import ClassWeight, Split, TrainingData, encode_table, find_target, network_splits, prepare, validation_split
 from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, Recipe
 from manynets.tables import TableEncoder
@@ -183,10 +182,12 @@ def _members(spec: MLP, data: TrainingData, splits: Sequence[Split], preset: Pre
     plain = ~data.encoder.piecewise
     fewest = min(len(rows) if split.train is None else len(split.train) for split in splits)
     recipe = _recipe(spec, task, variances, fewest, preset, base)
-    return [
-        Member(k, spec, own, _initial(spec, task.outputs, variances, plain, prior, own.seed), split.train, split.held_out)
-        for k, (own, split) in enumerate(zip(with_seeds(recipe, len(splits)), splits, strict=True))
-    ]
+    members = []
+    for k, split in enumerate(splits):
+        own = dataclasses.replace(recipe, seed=recipe.seed + k)
+        start = _initial(spec, task.outputs, variances, plain, prior, own.seed)
+        members.append(Member(k, spec, own, start, split.train, split.held_out))
+    return members
 
 
 def _recipe(spec: MLP, task: Task, variances: Array, rows: int, preset: Preset, base: Recipe) -> Recipe:

@@ -1,7 +1,7 @@
-"""scikit-learn's estimators: its two MLP classes on manynets (docs/sklearn.md), and the default for tables.
+"""scikit-learn's estimators: its two MLP classes on manynets (docs/sklearn.md), and the default for tables (`tabular`).
 
-The MLP classes are thin: `inputs` reads what fit is given, `settings` turns parameters into a specification and a recipe, training/ (or
-`lbfgs`) trains, and a `manynets.Model` predicts.
+A fit of an MLP has four steps: `inputs` checks X and y, `plan` turns parameters (`settings`) and rows into networks, training/ (or `lbfgs`)
+trains them, and `fitted` sets the fitted attributes. A `manynets.Model` predicts.
 """
 
 from __future__ import annotations

@@ -49,16 +49,16 @@ class BaseMLP(BaseEstimator):
         return list(super()._get_param_names())
 
     def _take(self, parameters: Mapping[str, Any]) -> None:
-        """Keep the arguments of __init__, as they are."""
+        """Set the arguments of __init__ as attributes, unchanged."""
         for name, value in parameters.items():
             if name not in ("self", "__class__"):
                 setattr(self, name, value)
 
-    # ------------------------------------------------------------------------------------- what a task adds
+    # ------------------------------------------------------------------------------------- what the subclasses add
 
     @abstractmethod
     def _read_target(self, y: Any, x: Any, *, first: bool, incremental: bool) -> NDArray[Any]:
-        """Return y checked, and settle the classes."""
+        """Return y checked; set the classes."""
 
     @abstractmethod
     def _task(self, y: NDArray[Any], weight: NDArray[np.float64] | None) -> Task:
@@ -79,7 +79,7 @@ class BaseMLP(BaseEstimator):
     # ----------------------------------------------------------------------------------------------------- fit
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, X_val: Any = None, y_val: Any = None, incremental: bool = False) -> Self:
-        """Fit, or leave the estimator as it was."""
+        """Fit, or leave the estimator unchanged."""
         before = dict(self.__dict__)
         try:
             self._fit_in_place(X, y, sample_weight, X_val, y_val, incremental)

@@ -7,7 +7,7 @@ import itertools
 import warnings
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from manynets.tables import TableEncoder
 from manynets.tasks import Task
 from manynets.training.trial import Member, Progress
 
-__all__ = ["Draws", "FitData", "FitPlan", "PlacedData", "place_data", "plan_fit", "read_fit"]
+__all__ = ["Draws", "FitData", "FitPlan", "FitRows", "own_problem", "plan_fit", "read_fit"]
 
 AUTO_BATCH = 200
 Draws: TypeAlias = tuple[dict[str, NDArray[Any]], Shuffles, int]
@@ -35,41 +35,43 @@ Draws: TypeAlias = tuple[dict[str, NDArray[Any]], Shuffles, int]
 class FitData:
     """What a fit trains on. x: (N, D); y: as the user has it; weight: (N,) or None; train, validation: row numbers or None.
 
-    validation_set: X and y of the user's own validation set. The other fields are for fits that share rows of one matrix (a
-    search): rows: the numbers of these rows in it; place: adds encoded rows to it; encoded, draws: what fits of the same rows have
-    encoded (by their training rows) and drawn (by all that it depends on) before.
+    class_weight: what the weights do not contain yet. validation_set: X and y of the user's own validation set. encoder: of a
+    frame. The other fields are for fits that share rows of one matrix (a search): rows: the numbers of these rows in it; add_rows:
+    adds encoded rows to it; encoded, draws: what fits of the same rows have encoded (by their training rows) and drawn (by all
+    that it depends on) before.
     """
 
     x: Any
     y: NDArray[Any]
     weight: NDArray[np.float64] | None
+    class_weight: Any = None
     train: RowNumbers | None = None
     validation: RowNumbers | None = None
     validation_set: tuple[Any, ...] | None = None
+    encoder: TableEncoder | None = None
     rows: RowNumbers | None = None
     encoded: dict[bytes, tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
-    place: Callable[[NDArray[Any]], RowNumbers | None] = lambda x: None
+    add_rows: Callable[[NDArray[Any]], RowNumbers | None] = lambda x: None
     draws: dict[tuple[Any, ...], Draws] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PlacedData:
-    """Data where training finds them: rows of a problem, `count` training rows with the total weight `total`.
+class FitRows:
+    """The rows of a fit in its problem: `count` training rows with the total weight `total`, and those to validate on.
 
-    weight: of each row of the problem, for this fit only. prepared: None where the problem is made later.
+    prepared: None where the problem is made later.
     """
 
     rows: RowNumbers | None
     validation_rows: RowNumbers | None
     count: int
     total: float
-    weight: NDArray[np.float64] | None = None
     prepared: TrainingData | None = None
 
 
 @dataclasses.dataclass(eq=False)
 class FitPlan:
-    """The networks of one fit, and what turns their outcomes into a fitted estimator. prepared: as in PlacedData."""
+    """The networks of one fit, and what turns their outcomes into a fitted estimator. prepared: as in FitRows."""
 
     network: MLP
     recipe: Recipe
@@ -83,19 +85,7 @@ class FitPlan:
     fresh: bool
 
 
-class Place(Protocol):
-    """Puts the data of a fit where training finds them; see `place_data`."""
-
-    def __call__(
-        self,
-        data: FitData,
-        base: Recipe,
-        task: Task,
-        *,
-        weight: NDArray[np.float64] | None,
-        class_weight: Any,
-        encoder: TableEncoder | None,
-    ) -> PlacedData: ...
+RowsOf: TypeAlias = Callable[[FitData, Recipe, Task], FitRows]
 
 
 def read_fit(e: Any, X: Any, y: Any, *, fresh: bool = True, incremental: bool = False) -> tuple[Any, NDArray[Any]]:
@@ -104,25 +94,19 @@ def read_fit(e: Any, X: Any, y: Any, *, fresh: bool = True, incremental: bool = 
     return x, e._read_target(y, x, first=fresh, incremental=incremental)
 
 
-def place_data(
-    data: FitData,
-    base: Recipe,
-    task: Task,
-    *,
-    weight: NDArray[np.float64] | None,
-    class_weight: Any,
-    encoder: TableEncoder | None,
-) -> PlacedData:
+def own_problem(data: FitData, base: Recipe, task: Task) -> FitRows:
     """Return the data of one fit as a problem of their own."""
     validation = data.validation_set if data.validation_set is not None else data.validation
-    prepared = prepare(data.x, data.y, base, task=task, validation=validation, sample_weight=weight, class_weight=class_weight)
+    prepared = prepare(
+        data.x, data.y, base, task=task, validation=validation, sample_weight=data.weight, class_weight=data.class_weight
+    )
     rows = prepared.rows if data.train is None else data.train  # rows without weight are in neither part
-    prepared = dataclasses.replace(prepared, rows=rows, encoder=encoder)
+    prepared = dataclasses.replace(prepared, rows=rows, encoder=data.encoder)
     count = len(data.x) if rows is None else len(rows)
     total, weights = float(count), prepared.problem.rows.weight
     if weights is not None:
         total = float((weights if rows is None else weights[rows]).sum(dtype=torch.float64))
-    return PlacedData(rows, prepared.validation_rows, count, total, None, prepared)
+    return FitRows(rows, prepared.validation_rows, count, total, prepared)
 
 
 def plan_fit(
@@ -133,7 +117,7 @@ def plan_fit(
     incremental: bool = False,
     X_val: Any = None,
     y_val: Any = None,
-    place: Place = place_data,
+    rows_of: RowsOf = own_problem,
 ) -> FitPlan:
     """Return what an estimator trains on data that were read."""
     random = settings.random_of(e)
@@ -166,7 +150,7 @@ def plan_fit(
         data.validation_set = _read_validation(e, X_val, y_val)
     if e.batch_norm or np.any(e.dropout) or e.input_dropout:
         _merge_copies(data, task)
-    return _members(e, network, data, task, draws, random, place, fresh=fresh, incremental=incremental)
+    return _members(e, network, data, task, draws, random, rows_of, fresh=fresh, incremental=incremental)
 
 
 def _settle_task(e: Any, data: FitData, *, encoded: bool) -> Task:
@@ -187,7 +171,7 @@ def _encoded(e: Any, data: FitData) -> NDArray[Any]:
         if key not in data.encoded:
             data.encoded[key] = encode_table(data.x, rows=data.train)
         x, e.encoder_ = data.encoded[key]
-    data.rows = data.place(x)
+    data.rows = data.add_rows(x)
     return x
 
 
@@ -317,7 +301,7 @@ def _members(
     task: Task,
     draws: Draws,
     random: np.random.RandomState,
-    place: Place,
+    rows_of: RowsOf,
     *,
     fresh: bool,
     incremental: bool,
@@ -325,11 +309,11 @@ def _members(
     """Return the networks to train; the first of an ensemble, which has the given draws, is the one that is trained alone."""
     dtype: DType = "float32" if data.x.dtype == np.float32 else "float64"
     base = Recipe(device=e.device, dtype=dtype, **e._recipe_fields())
-    weight, class_weight = e._class_weights(data)
-    placed = place(data, base, task, weight=weight, class_weight=class_weight, encoder=e.encoder_)
+    data.encoder, (data.weight, data.class_weight) = e.encoder_, e._class_weights(data)
+    found = rows_of(data, base, task)
     held_out = bool(e.early_stopping) and (data.validation_set is not None or data.validation is not None)
     initial, shuffles, seed = draws
-    recipe, per_row = _recipe(e, task, placed.count, placed.total, incremental=incremental, base=base, held_out=held_out, seed=seed)
+    recipe, per_row = _recipe(e, task, found.count, found.total, incremental=incremental, base=base, held_out=held_out, seed=seed)
     before = getattr(e, "_progress", [])
     members = []
     for number in range(int(e.n_networks)):
@@ -338,21 +322,21 @@ def _members(
             initial = _start(e, network, data.x, task, random, fresh, number)
             shuffles, seed = _orders(e, random)
             own = dataclasses.replace(recipe, seed=seed)
-        rows = placed.rows
+        rows = found.rows
         if e.bootstrap:
-            chosen = rng.generator(seed, "bootstrap").integers(placed.count, size=placed.count)
+            chosen = rng.generator(seed, "bootstrap").integers(found.count, size=found.count)
             rows = chosen if rows is None else rows[chosen]
         progress = before[number] if number < len(before) else Progress()
         if not incremental:  # warm_start keeps the patience, not the optimizer
             progress = Progress(best=progress.best, bad=progress.bad)
         members.append(
             Member(
-                number, network, own, initial, rows, placed.validation_rows, progress, True, placed.weight,
+                number, network, own, initial, rows, found.validation_rows, progress, resumable=True,
                 penalty_rows=per_row, shuffles=shuffles,
             )
         )  # fmt: skip
     scale = 1.0 / task.outputs if base.loss == "half_squared_error" else 1.0  # scikit-learn's loss is a mean over outputs
     return FitPlan(
-        network, members[0].recipe, task, members, placed.prepared, rows=placed.count, columns=data.x.shape[1], scale=scale,
+        network, members[0].recipe, task, members, found.prepared, rows=found.count, columns=data.x.shape[1], scale=scale,
         held_out=held_out, fresh=fresh,
     )  # fmt: skip

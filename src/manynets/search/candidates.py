@@ -22,7 +22,7 @@ from manynets.model import Model
 from manynets.nn.initial import initial_parameters
 from manynets.nn.population import Population, Shape
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup
-from manynets.prepare import RowNumbers, Split, cv_splits, encode_table, find_target, prepare
+from manynets.prepare import Split, cv_splits, encode_table, find_target, prepare
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
@@ -32,7 +32,7 @@ from manynets.training.groups import Failure, train_what_can
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.signals import Halt, listening
 from manynets.training.torch_settings import find_device
-from manynets.training.trial import Divergence, Member, Outcome, Problem
+from manynets.training.trial import Divergence, Member, Outcome
 from manynets.training.validation import Validation
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "CandidatePlan", "Result", "plan_candidates", "train_many", "train_plan"]
 
 Candidate: TypeAlias = tuple[MLP, Recipe]
-Place: TypeAlias = tuple[int, int]  # candidate, fold
+ByFold: TypeAlias = tuple[int, int]  # candidate, fold
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -163,10 +163,10 @@ class CandidatePlan:
     folds: Sequence[Split]
     failed: list[Result]
 
-    def result(self, place: Place, task: Task, stopped: str, **found: Any) -> Result:
-        """Return the Result of a candidate on a fold."""
-        spec, recipe = self.candidates[place[0]]
-        return Result(candidate=place[0], fold=place[1], spec=spec, recipe=recipe, task=task, stopped=stopped, **found)
+    def result(self, trial: Trial, task: Task, stopped: str, **found: Any) -> Result:
+        """Return the Result of a trial."""
+        spec, recipe = self.candidates[trial.candidate]
+        return Result(candidate=trial.candidate, fold=trial.fold, spec=spec, recipe=recipe, task=task, stopped=stopped, **found)
 
 
 def plan_candidates(
@@ -213,7 +213,7 @@ def plan_candidates(
                 except ManynetsError as error:
                     errors[key] = error
             if key in errors:
-                planned.failed.append(planned.result((c, f), target.task, "failed", error=errors[key]))
+                planned.failed.append(planned.result(Trial(c, f), target.task, "failed", error=errors[key]))
                 continue
             group = planned.plan.groups[key]
             initial = initial_parameters(spec, group.data.in_features, group.data.problem.task.outputs, seed=recipe.seed)
@@ -263,7 +263,7 @@ def train_plan(
     resume: str | os.PathLike[str] | None = None,
     max_networks: int | None = None,
     on_results: Callable[[Sequence[Result]], None] | None = None,
-    finished: Mapping[Place, Result] | None = None,
+    finished: Mapping[ByFold, Result] | None = None,
 ) -> list[Result]:
     """Train what `plan_candidates` planned; see `train_many` for the results and the arguments that it shares.
 
@@ -277,7 +277,7 @@ def train_plan(
         raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='many')")
     parts = Parts(checkpoint, resume) if checkpoint is not None or resume is not None else None
     finished = finished or {}
-    results: dict[Place, Result] = {}
+    results: dict[ByFold, Result] = {}
 
     def collect(found: Sequence[Result]) -> None:
         found = [result for result in found if (result.candidate, result.fold) not in finished]
@@ -316,52 +316,43 @@ def train_plan(
 
 def _results(planned: CandidatePlan, group: TrialGroup, outcomes: Sequence[Outcome | Failure]) -> list[Result]:
     """Return the results of a part, scored on the test rows of their folds."""
-    trials, data = planned.plan.trials, group.data
-    places = [(trials[outcome.number].candidate, trials[outcome.number].fold) for outcome in outcomes]
-    weights = {member.number: member.weight for member in group.members}
-    trained = [(place, outcome) for place, outcome in zip(places, outcomes, strict=True) if isinstance(outcome, Outcome)]
-    scores = _scores(
-        data.problem,
-        [(*planned.candidates[c], planned.folds[f].held_out) for (c, f), _ in trained],
-        [outcome.parameters for _, outcome in trained],
-        [weights[outcome.number] for _, outcome in trained],
-    )
-    by_place = {place: score for (place, _), score in zip(trained, scores, strict=True)}
+    data = group.data
+    scores = _scores(planned, group, [outcome for outcome in outcomes if isinstance(outcome, Outcome)])
     out = []
-    for place, outcome in zip(places, outcomes, strict=True):
+    for outcome in outcomes:
+        trial = planned.plan.trials[outcome.number]
         if isinstance(outcome, Failure):
-            out.append(planned.result(place, data.problem.task, "failed", error=outcome.error))
+            out.append(planned.result(trial, data.problem.task, "failed", error=outcome.error))
             continue
         found = {name: getattr(outcome, name) for name in ("parameters", "history", "best", "divergence", "seconds")}
-        loss, score = by_place[place]
+        loss, score = scores.get(outcome.number, (math.nan, math.nan))
         found |= {"loss": loss, "score": score, "in_features": data.in_features, "encoder": data.encoder}
-        out.append(planned.result(place, data.problem.task, outcome.stopped, **found))
+        out.append(planned.result(trial, data.problem.task, outcome.stopped, **found))
     return out
 
 
-def _scores(
-    problem: Problem,
-    networks: Sequence[tuple[MLP, Recipe, RowNumbers | None]],
-    parameters: Sequence[dict[str, NDArray[Any]]],
-    weights: Sequence[NDArray[np.float64] | None],
-) -> list[tuple[float, float]]:
-    """Return loss and metric of each network on its own test rows (NaN where it has none), all networks of a shape at once."""
-    out = [(math.nan, math.nan)] * len(networks)
-    alike: dict[tuple[Any, ...], list[int]] = {}
-    for place, (spec, recipe, rows) in enumerate(networks):
-        if rows is not None:
-            shape = Shape.of(spec, problem.rows.x.shape[1], problem.task.outputs)
-            alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta), []).append(place)
-    for (shape, *_), places in alike.items():
-        x = problem.rows.x
-        population = Population.start(shape, [parameters[place] for place in places], device=x.device, dtype=x.dtype)
-        widest = max(shape.in_features, shape.out_features, *shape.hidden, 1)
-        objective = objective_for(problem.task, networks[places[0]][1])
+def _scores(planned: CandidatePlan, group: TrialGroup, outcomes: Sequence[Outcome]) -> dict[int, tuple[float, float]]:
+    """Return loss and metric, by number, of the networks whose fold has test rows; those of a shape are computed at once."""
+    problem, trials = group.data.problem, planned.plan.trials
+    weights = {member.number: member.weight for member in group.members}
+    alike: dict[tuple[Any, ...], list[Outcome]] = {}
+    for outcome in outcomes:
+        spec, recipe = planned.candidates[trials[outcome.number].candidate]
+        if planned.folds[trials[outcome.number].fold].held_out is not None:
+            shape = Shape.of(spec, group.data.in_features, problem.task.outputs)
+            alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta), []).append(outcome)
+    out: dict[int, tuple[float, float]] = {}
+    for (shape, *_), same in alike.items():
+        x, numbers = problem.rows.x, [outcome.number for outcome in same]
+        population = Population.start(shape, [outcome.parameters for outcome in same], device=x.device, dtype=x.dtype)
         validation = Validation(
-            problem.rows, [networks[place][2] for place in places], objective, widest=widest, weights=[weights[p] for p in places]
+            problem.rows,
+            [planned.folds[trials[number].fold].held_out for number in numbers],
+            objective_for(problem.task, planned.candidates[trials[numbers[0]].candidate][1]),
+            widest=max(shape.in_features, shape.out_features, *shape.hidden, 1),
+            weights=[weights[number] for number in numbers],
         )
         with torch.inference_mode():
             loss, score = validation.judge(population.scores)
-        for place, one, other in zip(places, loss.tolist(), score.tolist(), strict=True):
-            out[place] = (one, other)
+        out |= dict(zip(numbers, zip(loss.tolist(), score.tolist(), strict=True), strict=True))
     return out

@@ -20,7 +20,7 @@ from manynets.data.check import to_tensor
 from manynets.errors import DataError
 from manynets.estimators import MLPClassifier, MLPRegressor, settings
 from manynets.estimators.fitted import accept, check_finite
-from manynets.estimators.plan import FitData, FitPlan, PlacedData, plan_fit
+from manynets.estimators.plan import FitData, FitPlan, FitRows, plan_fit
 from manynets.plan import Plan, Trial, TrialGroup
 from manynets.prepare import RowNumbers, TrainingData, row_weights
 from manynets.search.folds import FoldData, SearchFolds, SharedRows
@@ -134,18 +134,18 @@ def _plan(fit: CandidateFit, folds: SearchFolds, steps: Any, key: str) -> None:
     data = folds.read(fold, fit.estimator)
     own = data.y
 
-    def place(data: FitData, base: Recipe, task: Task, *, weight: Any, class_weight: Any, **_: Any) -> PlacedData:
+    def rows_of(data: FitData, base: Recipe, task: Task) -> FitRows:
         assert data.rows is not None
         fit.rows, fit.encoded = data.rows, fold.encode_target(task, data.y, own).encoded
-        fit.weight = row_weights(task, fit.encoded, len(data.y), weight, class_weight)
+        fit.weight = row_weights(task, fit.encoded, len(data.y), data.weight, data.class_weight)
         rows = data.rows if data.train is None else data.rows[data.train]  # the same array for all fits of the same rows
         total = float(len(rows))
         if fit.weight is not None:
             weights = fit.weight if data.train is None else fit.weight[data.train]
             total = float(weights.astype(base.dtype).sum(dtype=np.float64))
-        return PlacedData(rows, None if data.validation is None else data.rows[data.validation], len(rows), total)
+        return FitRows(rows, None if data.validation is None else data.rows[data.validation], len(rows), total)
 
-    fit.plan = plan_fit(fit.estimator, data, place=place)
+    fit.plan = plan_fit(fit.estimator, data, rows_of=rows_of)
 
 
 # ------------------------------------------------------------------------------------------------------------------ training

@@ -146,4 +146,4 @@ class SearchFolds:
         vars(estimator).update(learnt)
         estimator.encoder_ = None
         weight = inputs.weights(fold.weight, len(y))
-        return FitData(x, y, weight, rows=fold.rows, encoded=fold.encoded, place=self.add_rows, draws=fold.draws)
+        return FitData(x, y, weight, rows=fold.rows, encoded=fold.encoded, add_rows=self.add_rows, draws=fold.draws)

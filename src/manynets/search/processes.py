@@ -22,7 +22,7 @@ from manynets.training.events import Advanced, Callback, Event, Finished, Starte
 from manynets.training.groups import Failure, groups_of, memory_at_hand, train_what_can
 from manynets.training.trial import Member, Outcome, Problem
 
-__all__ = ["train_in_processes"]
+__all__ = ["shares_of", "train_in_processes", "train_packed", "train_share"]
 
 SENT_BYTES = 1 << 24
 """Bytes of rows and weights up to which they are pickled together: joblib inspects each array, and takes a tenth of a second to
@@ -57,12 +57,12 @@ def train_in_processes(
     rows, limit = problem.rows, (memory_at_hand(device) if memory_limit is None else memory_limit) // jobs
     processes = Parallel(n_jobs=jobs, return_as="generator_unordered")
     arrays = rows.x.numpy(), rows.target.numpy()
-    given = [(problem.task, arrays, share, limit) for share in _shares(problem, members, jobs) if share]
+    given = [(problem.task, arrays, share, limit) for share in shares_of(problem, members, jobs) if share]
     weights = sum(array.nbytes for m in members for array in (*m.initial.values(), *m.progress.optimizer.values()))
     if sum(array.nbytes for array in arrays) + weights <= SENT_BYTES:
-        parts = processes(delayed(_train_packed)(pickle.dumps(one, pickle.HIGHEST_PROTOCOL)) for one in given)
+        parts = processes(delayed(train_packed)(pickle.dumps(one, pickle.HIGHEST_PROTOCOL)) for one in given)
     else:
-        parts = processes(delayed(_train)(*one) for one in given)
+        parts = processes(delayed(train_share)(*one) for one in given)
     for part in parts:
         results = pickle.loads(part) if isinstance(part, bytes) else part
         found |= {result.number: result for result in results}
@@ -72,20 +72,21 @@ def train_in_processes(
     return [found[member.number] for member in members]
 
 
-def _train_packed(given: bytes) -> bytes:
-    """Train as `_train` does, from pickled arguments to pickled results."""
-    return pickle.dumps(_train(*pickle.loads(given)), pickle.HIGHEST_PROTOCOL)
+def train_packed(given: bytes) -> bytes:
+    """Train as `train_share` does, from pickled arguments to pickled results."""
+    return pickle.dumps(train_share(*pickle.loads(given)), pickle.HIGHEST_PROTOCOL)
 
 
-def _train(
+def train_share(
     task: Task, arrays: tuple[NDArray[Any], NDArray[Any]], members: list[Member], memory_limit: int
 ) -> list[Outcome | Failure]:
+    """Train members on arrays (x, target), in the process that calls it."""
     with warnings.catch_warnings(action="ignore"):  # large arrays are in read-only memory, which all processes share
         rows = Rows(torch.from_numpy(arrays[0]), torch.from_numpy(arrays[1]), None)
     return train_what_can(Problem(task, rows), members, memory_limit=memory_limit)
 
 
-def _shares(problem: Problem, members: Sequence[Member], count: int) -> Iterator[list[Member]]:
+def shares_of(problem: Problem, members: Sequence[Member], count: int) -> Iterator[list[Member]]:
     """Divide members into shares of about the same work; those that can share their steps stay together."""
     ordered = [member for group in groups_of(problem, members) for member in group]
     done = np.cumsum([_work(member, problem) for member in ordered])
