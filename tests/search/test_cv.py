@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 import manynets as mn
 from manynets.search import processes
-from manynets.training import loop
+from manynets.training import groups, loop
 from manynets.training.trial import Outcome
 
 CANCER_X, CANCER_Y = load_breast_cancer(return_X_y=True)
