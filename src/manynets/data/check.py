@@ -14,8 +14,8 @@ from manynets.errors import DataError
 
 __all__ = ["as_matrix", "as_row_numbers", "as_weights", "is_frame", "to_tensor"]
 
-_PART = 1 << 20  # numbers looked at together
-_FEW = 256  # numbers that Python looks at as fast as NumPy does
+_PART = 1 << 20  # numbers checked together
+_FEW = 256  # numbers that Python checks as fast as NumPy
 
 
 def is_frame(x: Any) -> bool:
