@@ -158,7 +158,7 @@ class Shuffles:
 
 
 Order: TypeAlias = int | Shuffles | None
-"""By what a network visits its rows: a seed (`permutation`), scikit-learn's shuffles, or None: as they lie."""
+"""What decides the order of a network's rows: a seed (`permutation`), scikit-learn's shuffles, or None for that of the data."""
 
 
 def orders_of(orders: Sequence[Order], epoch: int, rows: int, *, threads: int = 1) -> list[NDArray[np.int64]]:

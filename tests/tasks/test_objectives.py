@@ -209,10 +209,15 @@ def test_the_metric_of_regression_is_r2() -> None:
 def test_hits_of_classes_and_labels() -> None:
     three = objective_for(THREE, mn.Recipe())
     scores = f64([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [2.0, 2.0, 1.0], [2.0, 2.0, 1.0]])
-    assert three.hits(scores, torch.tensor([0, 2, 0, 1])).tolist() == [[1.0], [0.0], [1.0], [0.0]]  # ties: the first
+    assert three.hits(scores, three.expand(torch.tensor([0, 2, 0, 1]), 0.2, torch.float64)).tolist() == [
+        [1.0],
+        [0.0],
+        [1.0],
+        [0.0],
+    ]  # ties: the first
     many = torch.randn(4, 3, 50, 3, generator=torch.Generator().manual_seed(0))
     codes = torch.arange(50) % 3
-    assert torch.equal(three.hits(many, codes)[..., 0], (many.argmax(-1) == codes).float())
+    assert torch.equal(three.hits(many, three.expand(codes, 0.0, torch.float32))[..., 0], (many.argmax(-1) == codes).float())
     labels = objective_for(LABELS, mn.Recipe())
     assert labels.hits(f64([[2.0, -1.0], [2.0, 1.0]]), f64([[1.0, 0.0], [1.0, 0.0]])).tolist() == [[1.0], [0.0]]
 

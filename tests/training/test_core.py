@@ -7,10 +7,12 @@ import dataclasses
 import gc
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -18,7 +20,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from manynets import core, rng, spec
+from manynets import constants, core, rng, spec
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.population import Population, Shape
 from manynets.optim import GroupedOptimizer, Update, step_coefficients
@@ -665,3 +667,13 @@ except MemoryError as error:
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert "there is too little memory for the buffers of a training step" in done.stdout
+
+
+def test_the_constants_are_those_of_python() -> None:
+    source = Path(core.__file__).with_name("core.cpp").read_text(encoding="utf-8")
+    names = {"BATCH_NORM_EPS": "BN_EPS", "BATCH_NORM_MOMENTUM": "BN_MOMENTUM", "CLIP_EPS": "CLIP_EPS"}
+    names |= {"ALPHA": "SELU_ALPHA", "SCALE": "SELU_SCALE"}
+    for ours, python in names.items():
+        found = re.search(rf"\b{ours} = (?:T\()?([\d.e-]+)", source)
+        assert found is not None, ours
+        assert float(found[1]) == getattr(constants, python), ours

@@ -136,7 +136,7 @@ def permutations(keys: NDArray[np.uint64], rows: int, out: NDArray[np.int64], *,
 
 
 def description() -> str:
-    """Return which core there is, such as "compiled core (AVX-512)"."""
+    """Return a description of the core, such as "compiled core (AVX-512)"."""
     library = load()
     return "no compiled core" if library is None else f"compiled core ({library.manynets_isa().decode()})"
 

@@ -1,8 +1,8 @@
 """Which rows each of K networks visits at each step: its own rows, in its own order.
 
 Step s of an epoch has the rows s * batch_size to (s + 1) * batch_size of the epoch's order; the last step has those that are left.
-Networks that train together make equally many steps an epoch, but may have unlike numbers of rows: the last batch of some is then
-shorter. Networks with the same rows and the same seed share one order.
+Networks that train together make the same number of steps per epoch, but may have different numbers of rows: the last batch of some is
+then shorter. Networks with the same rows and the same seed share one order.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Chunk:
 class Batches:
     """The batches of K networks.
 
-    own: the rows of each network (None: all); weights: its own weights of all N rows (None: those of the rows); orders: by what it
-    visits its rows. threads: at most so many draw orders.
+    own: the rows of each network (None: all); weights: its own weights of all N rows (None: those of the rows); orders: what
+    decides the order of its rows. threads: at most so many draw orders.
 
     steps: of an epoch. counts (U,): rows of each of the U orders. which (K,): the order that a network follows. weights: (1, N) or
     (U, N), or None.

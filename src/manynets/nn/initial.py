@@ -1,4 +1,4 @@
-"""How weights start. NumPy only, so that every engine starts from the same numbers.
+"""Initial weights. NumPy only, so that every engine starts from the same numbers.
 
 d_in and d_out are the columns and rows of a weight matrix (d_out, d_in).
 """

@@ -50,7 +50,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def strata(self, target: Values) -> Values | None:
-        """Return class codes (N,) by which a split keeps shares equal, or None where that means nothing."""
+        """Return class codes (N,) for stratified splits, or None where there are no classes."""
 
     @abc.abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def as_target(y: Any) -> Values:
 
 
 def as_array(y: Any) -> Values:
-    """Return y as NumPy makes it an array, but a list of texts and NaN as objects, as NumPy makes NaN the text "nan".
+    """Return `np.asarray(y)`, but objects for a list of texts and NaN, in which NumPy would turn NaN into the text "nan".
 
     >>> as_array(["a", float("nan")]).tolist()
     ['a', nan]

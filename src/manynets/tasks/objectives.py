@@ -46,22 +46,11 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Return per row (..., M) what the metric is made of: M = 1 and 1 where the labels are right, or M = O squared errors.
-
-        target: encoded, as `expand` takes it.
-        """
-
-    def judge(self, scores: Tensor, target: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `report` and `hits`. target: expanded; labels: encoded."""
-        return self.report(scores, target), self.hits(scores, labels)
-
-    @abc.abstractmethod
-    def labels(self, target: Tensor) -> Tensor:
-        """Return the encoded target, as `expand` takes it, of an expanded one."""
+        """Return per row (..., M) what the metric is made of: M = 1 and 1 where the labels are right, or M = O squared errors."""
 
     def log(self, scores: Tensor, target: Tensor, weight: Tensor | None = None, penalty: Tensor | float = 0.0) -> Tensor:
         """Return what `manynets.tasks.losses.Loss.log` does, (..., 3 + M) in float64, computed where the scores are."""
-        loss, hits = self.judge(scores, target, self.labels(target))
+        loss, hits = self.report(scores, target), self.hits(scores, target)
         weight = torch.ones_like(loss) if weight is None else weight
         out = torch.empty(*loss.shape[:-1], 3 + hits.shape[-1], dtype=torch.float64, device=loss.device)
         out[..., 0], out[..., 1], out[..., 2] = (loss * weight).double().sum(-1), weight.double().sum(-1), penalty
@@ -85,29 +74,14 @@ class Softmax(Objective):
         return -(torch.log_softmax(scores, -1) * target).sum(-1)
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
-        return self._loss(_below_top(scores), target)
-
-    def _loss(self, below: Tensor, target: Tensor) -> Tensor:  # log_softmax likewise
+        below = _below_top(scores)  # as log_softmax does, for many rows at a time
         return below.exp().sum(0).log_() - (_by_class(target) * below).sum(0)
 
     def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
         torch.softmax(scores, -1, out=out).sub_(target)
 
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
-        return self._right(_below_top(scores), target)
-
-    def _right(self, below: Tensor, target: Tensor) -> Tensor:
-        # argmax, which torch does one number at a time: the first class that is not below the top counts most
-        ranks = torch.arange(self.classes, 0, -1, dtype=below.dtype, device=below.device)
-        top = below.sign_().add_(1).mul_(ranks.view(-1, *[1] * (below.ndim - 1))).amax(0)
-        return (top == self.classes - target).to(below.dtype).unsqueeze(-1)
-
-    def judge(self, scores: Tensor, target: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        below = _below_top(scores)
-        return self._loss(below, target), self._right(below, labels)
-
-    def labels(self, target: Tensor) -> Tensor:
-        return target.argmax(-1)
+        return (_first_of_largest(scores) == _first_of_largest(target)).to(scores.dtype).unsqueeze(-1)
 
 
 def _by_class(values: Tensor) -> Tensor:
@@ -120,6 +94,13 @@ def _below_top(scores: Tensor) -> Tensor:
     """Return by how much each score (..., C) is below its row's largest, shape (C, ...): 0 or less."""
     turned = _by_class(scores)
     return turned - turned.amax(0)
+
+
+def _first_of_largest(values: Tensor) -> Tensor:
+    """Return by its rank from the end the class that argmax (..., C) gives, which torch does one number at a time."""
+    below = _below_top(values)
+    ranks = torch.arange(len(below), 0, -1, dtype=below.dtype, device=below.device)
+    return below.sign_().add_(1).mul_(ranks.view(-1, *[1] * (below.ndim - 1))).amax(0)
 
 
 @final
@@ -163,14 +144,11 @@ class Elementwise(Objective):
 
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
         if not self.numeric:  # in numbers, as torch compares several times slower than it counts
-            wrong = scores.sign().clamp_(min=0).sub_(target)
+            wrong = scores.sign().clamp_(min=0).sub_((target > 0.5).to(scores.dtype))
             right = torch.addcmul(wrong.new_ones(()), wrong, wrong, value=-1)
             return right if self.outputs == 1 else right.amin(-1, keepdim=True)
         predicted = scores.exp() if self.loss.exponential else scores
         return (predicted - target).square()
-
-    def labels(self, target: Tensor) -> Tensor:
-        return target if self.numeric else (target > 0.5).to(target.dtype)
 
 
 def _smooth(target: Tensor, smoothing: Tensor | float, level: float) -> Tensor:

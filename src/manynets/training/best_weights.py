@@ -55,7 +55,7 @@ class BestWeights:
 
 
 def all_finite(rows: Tensor) -> NDArray[np.bool_]:
-    """Return of each row whether all its numbers are finite. Then its sum is, mostly: large ones are looked at one by one."""
+    """Return whether all numbers of each row are finite. Only where a sum is not, which may overflow, are they checked one by one."""
     if rows.shape[1] == 0:
         return np.ones(len(rows), dtype=bool)
     finite = np.isfinite(rows.sum(1).cpu().numpy())

@@ -1,6 +1,6 @@
 """Checkpoints of a run: when they are written, how the newest whole one is found, and which are deleted.
 
-A checkpoint is one file of `manynets.modelfile`, step-N.checkpoint, written beside its place, synced and renamed. Older ones are
+A checkpoint is one file of `manynets.modelfile`, step-N.checkpoint, written under another name, synced and renamed. Older ones are
 deleted only once the new one was read back and its hash is right.
 """
 
@@ -190,8 +190,8 @@ class Checkpoints:
                 f"{path} is of another training: {shown}; give the same data, specification and recipe, or start anew"
             )
         other = differences({**system, "threads": None}, {**self.system, "threads": None})
-        used, most = int(state.values.get("threads", 1)), most_threads()  # as many are used again, if the user allows them
-        if used > most:
+        used, most = state.values.get("threads"), most_threads()  # as many are used again, if the user allows them
+        if isinstance(used, int) and used > most:
             other.append(f"threads is {most}, in the checkpoint {used}")
         if other:
             text = f"{path}: {'; '.join(other)}; training goes on, but not bit for bit as it would have"

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Search"]
 
-WORK = 1e11  # multiplications that a run may spend on looking: some 10 s of one core
+WORK = 1e11  # multiplications that a run may spend on the search: some 10 s of one core
 STEP_WORK = 1e6  # what a step costs besides its multiplications
 LARGE = 1e3  # a column that reaches this may be why the weights grew
-PART = 1 << 20  # numbers looked at together
+PART = 1 << 20  # numbers checked together
 
 
 class Search:

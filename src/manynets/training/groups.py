@@ -133,8 +133,8 @@ def train_what_can(
     at_most: networks that are trained together. told: called with the results of each group, as soon as it is through.
     halt: once it is asked, what is being trained ends as "interrupted", and so does all that waits.
     parts: keeps checkpoints of the group that is being trained, with `system` in them (see Checkpoints).
-    known: numbers of members whose results are there already. The groups are cut as if they were not, so that each network has
-        the same company; one in which all are known is left out, here and in what is returned.
+    known: numbers of members whose results are there already. The groups are split as if they were not, so that each
+        network is trained with the same others; one in which all are known is left out, here and in what is returned.
     """
     limit = memory_at_hand(problem.rows.x.device) if memory_limit is None else memory_limit
     halt = halt or Halt()
@@ -188,7 +188,7 @@ def train_what_can(
 
 
 class Relay:
-    """Tells the callbacks of several groups as of one run, which starts and finishes once: a network is PARTS steps.
+    """Reports several groups to the callbacks as one run, which starts and finishes once; a network counts as PARTS steps.
 
     It is a callback itself, so relays can be stacked.
     """
@@ -228,7 +228,7 @@ class Relay:
             self._tell(Advanced(self.before * self.PARTS))
 
     def finish(self) -> None:
-        """Tell that all groups are done."""
+        """Report that all groups are done."""
         if self.started:
             self._tell(Finished(self.seconds, self.diverged))
 

@@ -21,7 +21,7 @@ __all__ = ["train_with"]
 
 
 class _Relay:
-    """Tells callbacks in events what an engine tells a watcher."""
+    """Turns what an engine reports to its watcher into events."""
 
     def __init__(self, number: int, metric: str, callbacks: Sequence[Callback]) -> None:
         self.number, self.metric, self.callbacks = number, metric, callbacks

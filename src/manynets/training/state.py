@@ -1,4 +1,4 @@
-"""The whole state of a run between two steps, from which it goes on bit for bit; and what run it is the state of.
+"""The whole state of a run between two steps, from which it continues bit for bit; and the identity of that run.
 
 The order of rows and the dropout masks are functions of (seed, epoch) and (seed, step), schedules of the step. So the state is:
 weights and running statistics, the best of both, the optimizer's tensors, patience and plateaus, histories, outcomes of the

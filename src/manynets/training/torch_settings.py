@@ -1,4 +1,4 @@
-"""torch's process-wide settings during a run, and their return to what the user had."""
+"""torch's process-wide settings during a run; afterwards the user's are restored."""
 
 from __future__ import annotations
 

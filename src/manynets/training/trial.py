@@ -49,7 +49,7 @@ class Progress:
 class Member:
     """One network to train: its specification (or a user's module), recipe, rows (None: all) and start.
 
-    number: by which events name it. initial: parameters by name (of a module: its own, as they are).
+    number: its name in events. initial: parameters by name (of a module: its own, as they are).
     progress: where an earlier training left it. resumable: whether the outcome has the progress.
     weight: what each of the problem's rows counts for this network, (N,), in place of the problem's own weights.
     start: steps of this very training that were made before: order of rows, masks and schedule go on from there. `progress` is
@@ -74,7 +74,7 @@ class Member:
 
     @property
     def order(self) -> Order:
-        """By what it visits its rows."""
+        """What decides the order in which it visits its rows."""
         if not self.recipe.shuffle:
             return None
         return self.recipe.seed if self.shuffles is None else self.shuffles
@@ -84,7 +84,7 @@ class Member:
 class Divergence:
     """Where a loss stopped being finite: epoch and step count from 1.
 
-    layer: what was not finite first, such as "layer hidden1 (its output)"; "" where that is not known, or it was the input.
+    layer: the first that was not finite, such as "layer hidden1 (its output)"; "" where that is not known, or it was the input.
     column: of X, the one that reaches farthest from 0 (`reach`), where that may be the cause. Without a layer it is the cause.
     """
 

@@ -81,12 +81,7 @@ class Validation:
                 return None
             cut = slice(start, min(start + self.size, self.most))
             x, target, raw = self._gather(cut, dtype)
-            out = scores(x)
-            expanded = self.objective.expand(target, 0.0, dtype)
-            loss, hits = self.objective.judge(out, expanded, target)
-            total[:, 0] += (loss * raw).double().sum(-1)
-            total[:, 1] += raw.double().sum(-1)
-            total[:, 3:] += (hits * raw.unsqueeze(-1)).double().sum(-2)
+            total += self.objective.log(scores(x), self.objective.expand(target, 0.0, dtype), raw)
         return total.cpu().numpy()
 
     def _gather(self, cut: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
