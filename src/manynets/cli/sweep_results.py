@@ -1,4 +1,4 @@
-"""The folder of a sweep: results.csv, curves.jsonl and sweep.json, written whenever networks are finished."""
+"""The folder of a sweep: what was swept, the result of each network, and the checkpoints of those in training."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from typing import Any
 from manynets import runs
 from manynets.cli.unfinished import part_of, remove_half_written
 from manynets.errors import ModelFileError, OptionError
-from manynets.modelfile import replacing
 from manynets.renames import renamed_options, stored_options
 
-__all__ = ["BEST", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Row", "SweepFolder", "picture_of"]
+__all__ = ["BEST", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Row", "SweepResults", "picture_of"]
 
 RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
-PARALLEL_PICTURE, CURVES_PICTURE = "parallel.png", "curves.png"  # besides one for each option
+PARALLEL_PICTURE, CURVES_PICTURE = "parallel.png", "curves.png"  # beside one for each option
 COLUMNS = ("epochs_allowed", "score", "loss", "epochs", "stopped", "seconds", "error")
-Key = tuple[int, int, int, int]  # candidate, seed, fold, epochs allowed (0: those of the candidate)
+Key = tuple[int, int, int, int]
+"""Candidate, seed, fold, and epochs allowed (0: as the recipe says)."""
 Row = dict[str, Any]
 
 
 def picture_of(option: str) -> str:
-    """Return the file name of the picture of an option."""
+    """Return the file name of the picture of the score over an option."""
     return f"{option}.png"
 
 
-class SweepFolder:
-    """A line in results.csv and a curve in curves.jsonl for each finished network."""
+class SweepResults:
+    """The folder of a sweep: for each finished network a line in results.csv and its curve in curves.jsonl."""
 
     def __init__(self, folder: Path, grid: Mapping[str, Any], config: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
         self.folder, self.config, self.resume = folder, config, resume
         self.names = ["candidate", "seed", "fold", *grid, *COLUMNS]
         self.rows: dict[Key, Row] = {}
         self.curves: dict[Key, list[float]] = {}
-        self.memory: int | None = None  # bytes that networks trained together may take, as measured when the sweep began
+        self.memory: int | None = None  # bytes that networks trained together may take, as when the sweep began
         there = (folder / CONFIG).is_file()
         if resume:
             if not there:
@@ -77,11 +77,8 @@ class SweepFolder:
         except (KeyError, ValueError, TypeError) as error:
             raise ModelFileError(f"{self.folder / RESULTS} is damaged: {error}; start anew with --overwrite") from None
 
-    def open(self, memory: int) -> None:
-        """Create the folder and describe the sweep in it; remove what is left of an earlier sweep that is not resumed.
-
-        memory: that of a sweep which begins here; a resumed one has its own.
-        """
+    def open(self) -> None:
+        """Make the folder and write sweep.json; what is left of an earlier sweep that is not resumed is removed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.rows:
             for name in (RESULTS, CURVES):
@@ -92,17 +89,15 @@ class SweepFolder:
         if not self.resume:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
             shutil.rmtree(part_of(self.folder / BEST), ignore_errors=True)
-        if self.memory is None:
-            self.memory = memory
         self._write(CONFIG, json.dumps(self.config | {"memory": self.memory}, indent=2) + "\n")
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of the checkpoints of networks in training."""
+        """The folder with the checkpoints of the networks in training."""
         return self.folder / CHECKPOINTS
 
     def add(self, rows: Mapping[Key, Row], curves: Mapping[Key, list[float]]) -> None:
-        """Write finished networks, all or nothing."""
+        """Write the results of finished networks, all or nothing."""
         self.rows.update(rows)
         self.curves.update(curves)
         text = io.StringIO()
@@ -114,6 +109,8 @@ class SweepFolder:
         self._write(RESULTS, text.getvalue())
 
     def _write(self, name: str, text: str) -> None:
+        from manynets.modelfile import replacing
+
         with replacing(self.folder / name) as file:
             file.write(text.encode())
 
