@@ -41,6 +41,22 @@ def test_the_state_survives_json_bit_by_bit() -> None:
     assert TableEncoder.from_json(state()).to_json() == state()
 
 
+def test_a_state_of_version_3_has_no_parts_and_no_digits() -> None:
+    old = state()
+    for column in old["columns"]:
+        column.pop("part", None)
+        if column.get("reading"):
+            assert column["reading"].pop("digits") is False
+    assert TableEncoder.from_json({**old, "version": 3}).to_json() == state()
+    old["columns"].append({"kind": "text", "name": "t", "gaps": False, "width": 32})
+    assert (
+        TableEncoder.from_json({**state(), "columns": [*state()["columns"], old["columns"][-1]]}).width
+        == 32 + TableEncoder.from_json(state()).width
+    )
+    with pytest.raises(DataError, match="kind is 'text'"):
+        TableEncoder.from_json({**old, "version": 3})
+
+
 def test_a_state_of_version_1_has_no_limits_and_one_of_2_no_reading() -> None:
     frame = polars.DataFrame({"a": [0.0, 1.0, 2.0]})
     state = fit_encoder(frame).to_json()
@@ -64,7 +80,7 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_set("version", 4), "has the version 4, but this manynets reads the versions 1 to 3"),
+        (_set("version", 5), "has the version 5, but this manynets reads the versions 1 to 4"),
         (_set("version", 0), "has the version 0"),
         (_set("version", 1), "missing or unknown: limits, reading"),
         (_set("version", True), "has the version True"),
@@ -106,6 +122,13 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("columns.1.levels", ["red", "red"]), "levels must be unique"),
         (_set("columns.1.rare", ["red"]), "levels must be unique"),
         (_set("columns.1.rare", [1]), "rare must be text"),
+        (_set("columns.1.part", "first 9"), r"part is 'first 9', but must be one of , first 1"),
+        (_set("columns.0.reading.digits", 1), "digits must be true or false"),
+        (
+            _set("columns.1", {"kind": "text", "name": "t", "gaps": False, "width": 10**9}),
+            "width is 1000000000, but must be a whole",
+        ),
+        (_set("columns.1", {"kind": "text", "name": "t", "gaps": False, "width": True}), "width is True"),
         (_set("columns.3.order", "dym"), "order is 'dym', but must be one of ymd, dmy, mdy"),
         (_set("columns.3.order", []), "order is"),
         (_set("columns.3.parts.0.part", "century"), "part is 'century'"),
