@@ -252,7 +252,7 @@ def objective_for(task: Task, recipe: Recipe) -> Objective:
     scale = np.asarray(task.scale)
     quantile, delta = recipe.quantile, recipe.delta
     if name == "poisson":
-        if any(task.center) or any(value != 1 for value in task.scale):
+        if any(task.center) or any(value != 1 for value in task.scale) or task.transform:
             raise OptionError(
                 "loss='poisson' predicts log-rates and needs the target as it is: use Regression.of(y, standardise=False)"
             )
@@ -279,4 +279,6 @@ def objective_for(task: Task, recipe: Recipe) -> Objective:
         "quantile": (lambda z, t: 0.5 * (z - t).abs() + (0.5 - quantile) * (z - t), quantile_slope, 1),
     }
     value, slope, power = forms[name]
-    return Elementwise(value, slope, outputs=task.outputs, total=name == "half_squared_error", scale=scale, unit=scale**power)
+    return Elementwise(
+        value, slope, outputs=task.outputs, total=name == "half_squared_error", scale=scale, unit=task.unit_of_loss(power)
+    )
