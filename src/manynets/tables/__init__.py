@@ -5,6 +5,7 @@ from __future__ import annotations
 from manynets.tables.cells import Table, open_table
 from manynets.tables.encoder import Block, TableEncoder, fit_encoder
 from manynets.tables.files import TABLE_ENDINGS, open_file, read_table
+from manynets.tables.inspection import Inspection, inspect_table
 from manynets.tables.kinds import Column
 from manynets.tables.missing import MISSING_TOKENS
 from manynets.tables.schema import understand
@@ -15,9 +16,11 @@ __all__ = [
     "TABLE_ENDINGS",
     "Block",
     "Column",
+    "Inspection",
     "Table",
     "TableEncoder",
     "fit_encoder",
+    "inspect_table",
     "match_labels",
     "open_file",
     "open_table",

@@ -18,7 +18,7 @@ from manynets.tables.kinds import Column
 from manynets.tables.parts import PARTS_OF_CODES, Part, cut, digits_of
 from manynets.tables.written import PLAIN, Reading
 
-__all__ = ["column_association", "leak_of", "reconsidered", "sample_rows"]
+__all__ = ["column_association", "leak_of", "numbers_of", "reconsidered", "sample_rows"]
 
 SAMPLE = 20_000
 """So many rows are looked at, spread evenly over the table."""
@@ -114,7 +114,7 @@ def column_association(table: Table, column: Column, scores: NDArray[np.float64]
 
 
 def _codes(table: Table, column: Column) -> Codes | None:
-    values = _values(table, column)
+    values = numbers_of(table, column)
     if values is not None:
         return binned(values)
     if column.kind == "text" or not column.distinct:
@@ -122,7 +122,7 @@ def _codes(table: Table, column: Column) -> Codes | None:
     return part_codes(table, column.name, column.part)[1]
 
 
-def _values(table: Table, column: Column) -> NDArray[np.float64] | None:
+def numbers_of(table: Table, column: Column) -> NDArray[np.float64] | None:
     """Return the numbers of a column (N,), those of dates in days, or None where it holds no numbers."""
     if not column.distinct:
         return None
@@ -140,7 +140,7 @@ def leak_of(table: Table, column: Column, y: Any) -> str:
     targets = targets.reshape(len(targets), -1).T
     if table.rows < FEWEST_FOR_A_LEAK or column.kind == "text" or not column.distinct:
         return ""
-    values = _values(table, column)
+    values = numbers_of(table, column)
     codes = part_codes(table, column.name, column.part)[1] if values is None else _ranks(values)
     return next((found for target in targets if (found := _leak(values, codes, target))), "")
 
