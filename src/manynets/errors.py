@@ -12,8 +12,10 @@ from collections.abc import Iterable
 __all__ = [
     "CheckpointWarning",
     "DataError",
+    "DataScaleWarning",
     "DivergenceWarning",
     "InterruptedWarning",
+    "LeakWarning",
     "ManynetsError",
     "MissingExtraError",
     "ModelFileError",
@@ -45,6 +47,14 @@ class MissingExtraError(ManynetsError, ImportError):
         super().__init__(f"{purpose} needs the package {package!r}, which is not installed; run: pip install 'manynets[{extra}]'")
         self.package = package
         self.extra = extra
+
+
+class DataScaleWarning(UserWarning):
+    """Columns of very different size, or far from 1, ruin a network; the message names them and says what to do."""
+
+
+class LeakWarning(UserWarning):
+    """A column gives the target away: a copy of it, or what predicts it perfectly alone."""
 
 
 class DivergenceWarning(UserWarning):

@@ -17,7 +17,7 @@ import manynets as mn
 from manynets.datasets import load
 from manynets.prepare import cv_splits, find_target
 from manynets.search.candidates import Result
-from manynets.training import many as training
+from manynets.training import groups as training
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Started
 from tests.candidates import train_candidates
 from tests.tolerances import assert_close

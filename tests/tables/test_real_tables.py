@@ -47,7 +47,7 @@ TABLES: dict[str, tuple[str, str, int, dict[str, str], dict[str, int]]] = {
         891,
         {
             "PassengerId": "dropped",
-            "Name": "dropped",
+            "Name": "text",
             "Ticket": "dropped",
             "Cabin": "categorical",
             "Age": "numeric",
@@ -135,6 +135,26 @@ def test_from_the_raw_file_to_a_matrix(data_dir: Path, name: str) -> None:
         elif block.kind == "numeric":
             assert column.features[0] == block.name
             assert abs(float(part[:, 0].mean(dtype=np.float64))) < 0.2  # 0, but for the median in place of the gaps
+
+
+# what looks like an id, and what is done with it once the target is known
+LIKE_IDS = {
+    "titanic": {"PassengerId": "dropped", "Name": "text", "Ticket": "categorical"},
+    "telco_churn": {"customerID": "dropped"},
+    "ames_housing": {"Order": "dropped", "PID": "numeric"},
+    "bike_sharing_hour": {"instant": "numeric"},
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_the_target_changes(data_dir: Path, name: str) -> None:
+    file, target, *_ = TABLES[name]
+    features, y, _ = split_target(read_table(data_dir / f"{file}.csv.gz"), target)
+    schema = understand(features, y=y)
+    before = {column.name: column for column in understand(features)}
+    changed = {column.name: column.kind for column in schema if column != before[column.name] or column.kind in ("dropped", "text")}
+    assert changed == LIKE_IDS.get(name, {})
+    assert not any(column.leak for column in schema)
 
 
 def test_telco_total_charges_by_hand(data_dir: Path) -> None:

@@ -14,6 +14,7 @@ import pandas
 import polars
 import pyarrow  # type: ignore[import-untyped]
 import pytest
+import torch
 
 from manynets.errors import DataError
 from manynets.tables import TableEncoder, fit_encoder, read_table, split_target, understand
@@ -274,13 +275,19 @@ def test_case_23_nullable_and_mixed_values() -> None:
         (np.ones((0, 2)), "0 data rows"),
         (polars.DataFrame({"a": []}), "0 data rows"),
         (polars.DataFrame(), "no columns"),
-        (polars.LazyFrame({"a": [1]}), r"call .collect\(\)"),
         (polars.Series([1]), "must be a pandas"),
     ],
 )
 def test_what_is_no_table(data: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         fit_encoder(data)
+
+
+def test_lazy_frames_are_collected_and_tensors_detached() -> None:
+    frame = polars.DataFrame({"a": [1.0, 3.0]})
+    assert fit_encoder(frame.lazy()).transform(frame.lazy()).tolist() == [[-1], [1]]
+    tensor = torch.tensor([[1.0], [3.0]], requires_grad=True)
+    assert fit_encoder(tensor).transform(tensor).tolist() == [[-1], [1]]
 
 
 def test_arrays_and_frames_are_not_mistaken_for_each_other() -> None:

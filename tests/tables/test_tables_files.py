@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import gzip
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import polars
 import pytest
 
-from manynets.errors import DataError, MissingExtraError, OptionError
+from manynets.errors import DataError, OptionError
 from manynets.tables import delimited, fit_encoder, read_table, sniffing, understand
 from manynets.tables.source import Source
 
@@ -259,20 +258,6 @@ def test_what_is_no_table_file(tmp_path: Path) -> None:
         read_table(tmp_path / "e.parquet")
     with pytest.raises(DataError, match="are for text files"):
         read_table(tmp_path / "e.parquet", encoding="utf-8")
-
-
-def test_without_polars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def fail(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.split(".")[0] == "polars":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    path = write(tmp_path, "a\n1\n")
-    monkeypatch.setattr(builtins, "__import__", fail)
-    with pytest.raises(MissingExtraError, match=r"pip install 'manynets\[tables\]'"):
-        read_table(path)
 
 
 def test_the_last_column_may_have_gaps_at_no_cost_in_truth(tmp_path: Path) -> None:

@@ -41,6 +41,25 @@ def test_the_state_survives_json_bit_by_bit() -> None:
     assert TableEncoder.from_json(state()).to_json() == state()
 
 
+def test_a_state_of_version_3_has_no_parts_and_no_digits() -> None:
+    old = state()
+    for column in old["columns"]:
+        column.pop("part", None)
+        column.pop("pieces", None)
+        for spread in [column["spread"]] if "spread" in column else [part["spread"] for part in column.get("parts", ())]:
+            assert spread.pop("smooth") is False
+        if column.get("reading"):
+            assert column["reading"].pop("digits") is False
+    assert TableEncoder.from_json({**old, "version": 3}).to_json() == state()
+    old["columns"].append({"kind": "text", "name": "t", "gaps": False, "width": 32})
+    assert (
+        TableEncoder.from_json({**state(), "columns": [*state()["columns"], old["columns"][-1]]}).width
+        == 32 + TableEncoder.from_json(state()).width
+    )
+    with pytest.raises(DataError, match="kind is 'text'"):
+        TableEncoder.from_json({**old, "version": 3})
+
+
 def test_states_of_earlier_versions_lack_limits_a_reading_and_pieces() -> None:
     frame = polars.DataFrame({"a": [0.0, 1.0, 2.0]})
     state = fit_encoder(frame).to_json()
@@ -115,6 +134,13 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("columns.1.levels", ["red", "red"]), "levels must be unique"),
         (_set("columns.1.rare", ["red"]), "levels must be unique"),
         (_set("columns.1.rare", [1]), "rare must be text"),
+        (_set("columns.1.part", "first 9"), r"part is 'first 9', but must be one of , first 1"),
+        (_set("columns.0.reading.digits", 1), "digits must be true or false"),
+        (
+            _set("columns.1", {"kind": "text", "name": "t", "gaps": False, "width": 10**9}),
+            "width is 1000000000, but must be a whole",
+        ),
+        (_set("columns.1", {"kind": "text", "name": "t", "gaps": False, "width": True}), "width is True"),
         (_set("columns.3.order", "dym"), "order is 'dym', but must be one of ymd, dmy, mdy"),
         (_set("columns.3.order", []), "order is"),
         (_set("columns.3.parts.0.part", "century"), "part is 'century'"),

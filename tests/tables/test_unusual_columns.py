@@ -139,12 +139,29 @@ def test_another_unit_at_prediction_is_reported() -> None:
     assert encoder.transform(polars.DataFrame({"w": ["1", "3.0 KG"]})).tolist() == EXPECTED
     assert encoder.transform(polars.DataFrame({"w": [1, 3]})).tolist() == EXPECTED
     for fails in (encoder.transform, encoder.check):
-        with pytest.raises(DataError, match=r"'w' is in 'kg', but row 1 .* holds '500 g'; convert it to 'kg'"):
-            fails(polars.DataFrame({"w": ["1 kg", "500 g"]}))
+        with pytest.raises(DataError, match=r"'w' is in 'kg', but row 1 .* holds '5 lb'; convert it to 'kg'"):
+            fails(polars.DataFrame({"w": ["1 kg", "5 lb"]}))
+    grams = polars.DataFrame({"w": ["1 kg", "3000 g"]})
+    assert encoder.transform(grams).tolist() == EXPECTED
+    assert encoder.check(grams) == ["column 'w': converted to 'kg', the unit seen at fit: 1 in 'g'"]
+    assert encoder.check(polars.DataFrame({"w": ["1 kg", "3 KG"]})) == []
     with pytest.raises(DataError, match=r"should hold numbers \(numbers: unit 'kg'\), but row 0 .* holds 'much'"):
         encoder.transform(polars.DataFrame({"w": ["much"]}))
     with pytest.raises(DataError, match=r"should hold numbers, but row 0 .* holds '\$1'"):
         fit_encoder(polars.DataFrame({"w": [1.0, 2.0]})).transform(polars.DataFrame({"w": ["$1"]}))
+
+
+def test_several_units_in_one_column() -> None:
+    kilograms = understand(polars.DataFrame({"w": ["12 kg", "5 g", "3 kg"]}))[0]
+    assert (kilograms.kind, kilograms.note) == ("numeric", "numbers: unit 'kg'; 1 cells in 'g' are converted to 'kg'")
+    assert fit_encoder(polars.DataFrame({"w": ["1 kg", "3000 g", "1 kg"]})).transform(
+        polars.DataFrame({"w": ["1000000 mg"]})
+    ).tolist() == [[np.float32(-1 / np.sqrt(2))]]
+    pounds = understand(polars.DataFrame({"w": ["12 kg", "5 lb", "3 kg", "6 lb"]}))[0]
+    assert pounds.kind == "categorical"
+    assert pounds.note.startswith("numbers in several units, 'kg' (2 cells), 'lb' (2 cells); convert them to one")
+    power = understand(polars.DataFrame({"p": ["12 mW", "5 MW", "3 mW"]}))[0]
+    assert "1 cells in 'MW' are converted to 'mW'" in power.note
 
 
 def test_a_cell_is_read_as_the_column_was() -> None:

@@ -1,4 +1,4 @@
-"""The command line: `manynets train`, `sweep`, `evaluate`, `predict`, `show`, `plot`, `datasets` and `study`.
+"""The command line: `manynets train`, `sweep`, `evaluate`, `predict`, `inspect`, `show`, `plot`, `datasets` and `study`.
 
 This room only parses, calls and prints. Its commands import what they need when they run, so that help is quick.
 """
@@ -18,6 +18,7 @@ import typer
 
 from manynets.cli.datasets import datasets
 from manynets.cli.evaluate import evaluate
+from manynets.cli.inspect import inspect
 from manynets.cli.plot import plot
 from manynets.cli.predict import predict
 from manynets.cli.rerun import rerun
@@ -48,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, rerun, evaluate, predict, show, plot, datasets, study):
+for command in (train, sweep, rerun, evaluate, predict, inspect, show, plot, datasets, study):
     app.command(context_settings={"token_normalize_func": _today})(command)
 
 

@@ -320,7 +320,7 @@ def _table(origin: Mapping[str, Any]) -> Source:
     table, notes = _open(path, origin, text=declared, content=content)
     whole, more = _table_part(table, origin)
     notes += more
-    named = {name: _columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
+    named: Any = {name: _columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
     task = _task(whole.y, origin["task"])
     schema = understand(whole.X, **named)
     fingerprint = {name_of(path): _fingerprint(path, whole, content)}

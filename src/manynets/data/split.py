@@ -1,4 +1,4 @@
-"""Split rows into training and validation, once or by folds. NumPy only."""
+"""Split rows into training and validation, once or by folds: at random, by class, by group or by time. NumPy only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
+from manynets.data.groups import as_groups, as_times, deal_groups, latest_rows, time_folds
 from manynets.errors import DataError, OptionError
 
 __all__ = ["deal_rows", "even_folds", "split_rows"]
@@ -21,6 +22,8 @@ def split_rows(
     fraction: float,
     *,
     strata: NDArray[Any] | None = None,
+    groups: NDArray[Any] | None = None,
+    times: NDArray[Any] | None = None,
     seed: int = 0,
     names: tuple[Any, ...] | None = None,
 ) -> tuple[Rows, Rows]:
@@ -28,6 +31,9 @@ def split_rows(
 
     With strata (N,) of class codes each class keeps its share (largest remainders); a class with one row stays in training, with
     a warning that gives its name. Both parts get at least one row.
+
+    groups (N,): a group is never in both parts; the shares are kept as far as the groups allow.
+    times (N,): numbers or dates; the latest rows are for validation.
     """
     if not 0 < fraction < 1:
         raise OptionError(
@@ -35,8 +41,13 @@ def split_rows(
         )
     if rows < 2:
         raise DataError(f"{rows} row cannot be split into training and validation; at least 2 are needed")
-    random = rng.generator(seed, "split")
-    order = random.permutation(rows)
+    if times is not None:
+        _refuse_both(groups)
+        return latest_rows(as_times(times, rows), fraction)
+    if groups is not None:
+        part = deal_groups(as_groups(groups, rows), np.array([1.0 - fraction, fraction]), strata=strata, seed=seed)
+        return np.flatnonzero(part == 0), np.flatnonzero(part == 1)
+    order = rng.generator(seed, "split").permutation(rows)
     wanted = min(max(round(rows * fraction), 1), rows - 1)
     if strata is None:
         return np.sort(order[wanted:]), np.sort(order[:wanted])
@@ -64,15 +75,30 @@ def split_rows(
 
 
 def deal_rows(
-    total: int, folds: int, *, strata: NDArray[Any] | None = None, seed: int = 0, what: str = "folds"
+    total: int,
+    folds: int,
+    *,
+    strata: NDArray[Any] | None = None,
+    groups: NDArray[Any] | None = None,
+    times: NDArray[Any] | None = None,
+    seed: int = 0,
+    what: str = "folds",
 ) -> list[tuple[Rows, Rows]]:
     """Return (training rows, test rows) of so many folds, dealt at random; with strata (N,) each class is dealt evenly.
+
+    groups (N,): a group is never on both sides. times (N,): each fold is tested on a period, and trained on what was before it.
 
     >>> [test.tolist() for _, test in deal_rows(4, 2, strata=np.array([0, 0, 1, 1]))]
     [[0, 2], [1, 3]]
     """
     if isinstance(folds, bool) or not 2 <= folds <= total:
         raise OptionError(f"{what} is {folds!r}, but must be a whole number from 2 to {total}, the number of rows")
+    if times is not None:
+        _refuse_both(groups)
+        return time_folds(as_times(times, total), folds)
+    if groups is not None:
+        part = deal_groups(as_groups(groups, total), np.full(folds, 1.0 / folds), strata=strata, seed=seed)
+        return [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(folds)]
     order = rng.generator(seed, "split").permutation(total)
     if strata is not None:
         order = order[np.argsort(strata[order], kind="stable")]
@@ -81,15 +107,25 @@ def deal_rows(
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
 
 
-def even_folds(total: int, folds: int, *, strata: NDArray[Any] | None = None, seed: int = 0) -> list[tuple[Rows, Rows]]:
+def even_folds(
+    total: int,
+    folds: int,
+    *,
+    strata: NDArray[Any] | None = None,
+    groups: NDArray[Any] | None = None,
+    seed: int = 0,
+) -> list[tuple[Rows, Rows]]:
     """Return the folds of `deal_rows`, all with as many training rows, so that networks on them share each step.
 
-    Where the rows do not divide, the smaller parts to validate on get one more row, which is that of the next fold, too.
+    Where the rows do not divide, the smaller parts to validate on get one more row, which is that of the next fold, too. With
+    groups they stay as uneven as the groups are.
 
     >>> [(train.tolist(), held.tolist()) for train, held in even_folds(3, 2)]
     [([1], [0, 2]), ([2], [0, 1])]
     """
-    dealt = deal_rows(total, folds, strata=strata, seed=seed)
+    dealt = deal_rows(total, folds, strata=strata, groups=groups, seed=seed)
+    if groups is not None:
+        return dealt
     most = max(len(held) for _, held in dealt)
     out = []
     for k, (train, held) in enumerate(dealt):
@@ -98,3 +134,8 @@ def even_folds(total: int, folds: int, *, strata: NDArray[Any] | None = None, se
             train, held = np.setdiff1d(train, row), np.union1d(held, row)
         out.append((train, held))
     return out
+
+
+def _refuse_both(groups: NDArray[Any] | None) -> None:
+    if groups is not None:
+        raise OptionError("rows cannot be split by groups and by time at once; give one of the two")

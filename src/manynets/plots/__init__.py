@@ -10,6 +10,7 @@ perceptually uniform maps; text and lines take the colours of the current style 
 
 from manynets.plots.animation import animate_regions
 from manynets.plots.canvas import panels, save
+from manynets.plots.columns import column_distributions
 from manynets.plots.curves import activations, distributions, history, learning_curves
 from manynets.plots.diagram import network
 from manynets.plots.field import grid_points
@@ -21,6 +22,7 @@ from manynets.plots.sweeps import parallel_coordinates, score_over
 __all__ = [
     "activations",
     "animate_regions",
+    "column_distributions",
     "confusion",
     "distributions",
     "first_layer",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from manynets.tables.cells import Table, open_table
 from manynets.tables.encoder import Block, TableEncoder, fit_encoder
 from manynets.tables.files import TABLE_ENDINGS, open_file, read_table
+from manynets.tables.inspection import Inspection, inspect_table
+from manynets.tables.kinds import Column
 from manynets.tables.missing import MISSING_TOKENS
-from manynets.tables.schema import Column, understand
+from manynets.tables.schema import understand
 from manynets.tables.target import match_labels, split_target
 
 __all__ = [
@@ -14,9 +16,11 @@ __all__ = [
     "TABLE_ENDINGS",
     "Block",
     "Column",
+    "Inspection",
     "Table",
     "TableEncoder",
     "fit_encoder",
+    "inspect_table",
     "match_labels",
     "open_file",
     "open_table",

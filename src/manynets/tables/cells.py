@@ -7,6 +7,7 @@ A numeric column may be written as text: a cell is then a number in the `Reading
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from manynets.errors import DataError
 from manynets.tables.frames import open_table
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing, is_missing_text, is_missing_value
 from manynets.tables.table import Table, storage_of
-from manynets.tables.written import PLAIN, Reading, read_number, same_unit, simple_pattern, unit_of
+from manynets.tables.units import conversion, same_unit
+from manynets.tables.written import PLAIN, Reading, read_number, simple_pattern, unit_of
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -34,6 +36,7 @@ __all__ = [
     "plain_label",
     "points_in_doubt",
     "text_cells",
+    "units_converted",
 ]
 
 GROUPED = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
@@ -168,6 +171,18 @@ def _numbers_of_text(table: Table, name: str, cells: nw.Series[Any], reading: Re
     return values
 
 
+def units_converted(table: Table, name: str, reading: Reading) -> Counter[str]:
+    """Return how many cells of a column are in each unit other than that of its reading."""
+    units: Counter[str] = Counter()
+    if table.array is not None or not reading.unit or table.storage(name) not in ("text", "mixed", "category"):
+        return units
+    for text, count in Counter(listed(text_cells(table, name))).items():
+        unit = "" if text is None else unit_of(text)
+        if unit and not same_unit(unit, reading.unit):
+            units[unit] += count
+    return units
+
+
 def _seconds(series: nw.Series[Any]) -> NDArray[np.float64]:
     """Return durations (N,) in seconds."""
     import narwhals as nw
@@ -179,7 +194,7 @@ def _seconds(series: nw.Series[Any]) -> NDArray[np.float64]:
 
 def _no_number(table: Table, name: str, index: int, value: str, reading: Reading) -> DataError:
     unit = unit_of(value)
-    if unit and reading.unit and not same_unit(unit, reading.unit):
+    if unit and reading.unit and conversion(unit, reading.unit) is None:
         return DataError(
             f"column {name!r} is in {reading.unit!r}, but {table.row(index)} holds {value!r}; convert it to {reading.unit!r}"
         )

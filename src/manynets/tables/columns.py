@@ -1,4 +1,4 @@
-"""The encoder of one column: numbers, categories, dates. Each knows its features, and how to fill its part of the output."""
+"""The encoder of one column: numbers, categories, dates; text is in `manynets.tables.hashed`. Each knows its features, and how to fill its part of the output."""
 
 from __future__ import annotations
 
@@ -14,11 +14,22 @@ from numpy.typing import NDArray
 from manynets.errors import DataError
 from manynets.tables.cells import NUMBER, Table, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
+from manynets.tables.hashed import TextColumn
+from manynets.tables.parts import Part, cut
 from manynets.tables.piecewise import Pieces, fit_pieces
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
 from manynets.tables.written import PLAIN, Reading
 
-__all__ = ["CategoricalColumn", "ColumnEncoder", "DateColumn", "NumericColumn", "fit_categorical", "fit_date", "fit_numeric"]
+__all__ = [
+    "CategoricalColumn",
+    "ColumnEncoder",
+    "DateColumn",
+    "NumericColumn",
+    "fit_categorical",
+    "fit_date",
+    "fit_numeric",
+    "part_codes",
+]
 
 Out = NDArray[np.float32]
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -138,29 +149,32 @@ class CategoricalColumn:
         levels: with a column of their own, sorted.
         rare: levels that share one column, sorted.
         gaps: whether values were missing at fit.
+        part: of the values, by which the levels are told apart; "" for the whole.
     """
 
     name: str
     levels: tuple[str, ...]
     rare: tuple[str, ...]
     gaps: bool
+    part: Part = ""
     kind: Literal["categorical"] = field(default="categorical", init=False)
 
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the output columns."""
-        shared = (f"{self.name}=(rare)",) if self.rare else ()
-        return (*(f"{self.name}={level}" for level in self.levels), *shared, *((f"{self.name}=(missing)",) if self.gaps else ()))
+        name = f"{self.name}, {self.part}" if self.part else self.name
+        shared = (f"{name}=(rare)",) if self.rare else ()
+        return (*(f"{name}={level}" for level in self.levels), *shared, *((f"{name}=(missing)",) if self.gaps else ()))
 
     @property
     def as_written(self) -> bool:
         """Whether a file's cells are to be left as text: not all levels are numbers that come back from one as they are."""
         levels = (*self.levels, *self.rare)
-        return not all(re.fullmatch(NUMBER, level) and plain_label(float(level)) == level for level in levels)
+        return bool(self.part) or not all(re.fullmatch(NUMBER, level) and plain_label(float(level)) == level for level in levels)
 
     def places(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Return for each row its output column (N,), -1 for none, and the values not seen at fit with their counts."""
-        labels, codes = factorise(table, self.name)
+        labels, codes = part_codes(table, self.name, self.part)
         shared = len(self.levels) if self.rare else -1
         place = {level: index for index, level in enumerate(self.levels)} | dict.fromkeys(self.rare, shared)
         absent = len(self.levels) + bool(self.rare) if self.gaps else shared
@@ -173,7 +187,7 @@ class CategoricalColumn:
         """Write the column into out (N, width), which holds zeros."""
         places, unseen = self.places(table)
         if strict and unseen:
-            labels, codes = factorise(table, self.name)
+            labels, codes = part_codes(table, self.name, self.part)
             first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))
             raise DataError(
                 f"column {self.name!r} holds categories not seen at fit: {_some(list(unseen))}; the first is in {table.row(first)}."
@@ -187,14 +201,24 @@ def _some(labels: list[str], most: int = 8) -> str:
     return ", ".join(repr(label) for label in labels[:most]) + (f" and {len(labels) - most} more" if len(labels) > most else "")
 
 
-def fit_categorical(table: Table, name: str, *, max_levels: int, min_count: int) -> CategoricalColumn:
-    """Fit a categorical column: the `max_levels` most frequent levels with at least `min_count` rows get their own output."""
+def part_codes(table: Table, name: str, part: Part) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the different parts of the labels of a column, and for each row the number of its part (N,), -1 where missing."""
     labels, codes = factorise(table, name)
+    if not part:
+        return labels, codes
+    number: dict[str, int] = {}
+    merged = [number.setdefault(label, len(number)) for label in cut(labels, part)]
+    return list(number), np.array([*merged, -1], dtype=np.int64)[codes]
+
+
+def fit_categorical(table: Table, name: str, *, max_levels: int, min_count: int, part: Part = "") -> CategoricalColumn:
+    """Fit a categorical column: the `max_levels` most frequent levels with at least `min_count` rows get their own output."""
+    labels, codes = part_codes(table, name, part)
     counts = np.bincount(codes[codes >= 0], minlength=len(labels))
     ranked = sorted(range(len(labels)), key=lambda code: (-counts[code], labels[code]))
     own = [labels[code] for code in ranked[:max_levels] if counts[code] >= min_count]
     rare = sorted(set(labels) - set(own))
-    return CategoricalColumn(name=name, levels=tuple(sorted(own)), rare=tuple(rare), gaps=bool((codes < 0).any()))
+    return CategoricalColumn(name=name, levels=tuple(sorted(own)), rare=tuple(rare), gaps=bool((codes < 0).any()), part=part)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,4 +286,4 @@ def fit_date(table: Table, name: str, form: DateForm) -> DateColumn:
     return DateColumn(name=name, form=form, parts=varied, gaps=bool(0 < present.sum() < present.size))
 
 
-ColumnEncoder = NumericColumn | CategoricalColumn | DateColumn
+ColumnEncoder = NumericColumn | CategoricalColumn | DateColumn | TextColumn

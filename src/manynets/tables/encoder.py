@@ -11,17 +11,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.errors import DataError, OptionError, one_of
-from manynets.tables.cells import Table, open_table
+from manynets.errors import DataError, LeakWarning, OptionError, one_of
+from manynets.tables.cells import Table, open_table, units_converted
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, fit_categorical, fit_date, fit_numeric
 from manynets.tables.dates import DateForm
+from manynets.tables.hashed import fit_text
+from manynets.tables.kinds import Column
 from manynets.tables.scaling import SCALINGS, Scaling
-from manynets.tables.schema import Column, understand
+from manynets.tables.schema import understand
 from manynets.tables.state import state_from_json, state_to_json
 from manynets.tables.table import require
 from manynets.tables.written import PLAIN, Reading
 
-__all__ = ["Block", "TableEncoder", "fit_encoder"]
+__all__ = ["Block", "TableEncoder", "fit_encoder", "warn_of_targets"]
 
 PIECE = 1 << 20
 """Cells of output filled at a time: small enough to stay in the cache, and for the work space not to count."""
@@ -34,7 +36,7 @@ class Block:
     """Which output columns [start, stop) come from which column of the table."""
 
     name: str
-    kind: Literal["numeric", "categorical", "date"]
+    kind: Literal["numeric", "categorical", "date", "text"]
     start: int
     stop: int
 
@@ -150,9 +152,13 @@ class TableEncoder:
                 if unseen:
                     shown = ", ".join(repr(label) for label in sorted(unseen)[:5]) + (", ..." if len(unseen) > 5 else "")
                     notes.append(f"column {column.name!r}: {sum(unseen.values())} rows hold categories not seen at fit: {shown}")
-            elif isinstance(column, NumericColumn) and column.limits is not None:
+            elif isinstance(column, NumericColumn):
+                units = units_converted(table, column.name, column.reading)
+                if units:
+                    shown = ", ".join(f"{count} in {unit!r}" for unit, count in units.most_common())
+                    notes.append(f"column {column.name!r}: converted to {column.reading.unit!r}, the unit seen at fit: {shown}")
                 beyond = column.beyond(table)
-                if beyond:
+                if beyond and column.limits is not None:
                     low, high = column.limits
                     notes.append(
                         f"column {column.name!r}: {beyond} rows hold numbers far from those seen at fit; below {low:g} they count as"
@@ -209,19 +215,21 @@ def fit_encoder(
     schema: Sequence[Column] | None = None,
     categorical: Sequence[str] = (),
     numeric: Sequence[str] = (),
+    text: Sequence[str] = (),
     drop: Sequence[str] = (),
     scaling: Scaling = "standard",
     max_levels: int = 64,
     min_count: int | None = None,
     ranges: int = 0,
     rows: NDArray[np.int64] | None = None,
+    y: Any = None,
 ) -> TableEncoder:
     """Learn from a frame, or an array (N, D) of numbers, how its columns become a matrix.
 
     Args:
         frame: features only; take the target off with `split_target`.
-        schema: from `understand`, if you have looked at it; else it is found here with the three overrides, and columns left out
-            or without any value are named in a warning.
+        schema: from `understand`, if you have looked at it; else it is found here with the overrides, and columns left out,
+            columns used that look like ids, and columns without any value are named in a warning.
         scaling: of numeric columns, see `fit_spread`.
         max_levels: a categorical column keeps so many levels, the most frequent ones; the rest share one.
         min_count: levels that occur less often share it too. None: 1 below 200 rows, then 2, and a ten-thousandth of the rows
@@ -229,6 +237,8 @@ def fit_encoder(
         ranges: each numeric column also gets piecewise-linear columns, for at most so many ranges (`manynets.tables.piecewise`).
         rows: numbers of the rows to learn from; None: all. What each column is, and how it is written, is found on all rows; its
             levels, centre and scale on these only.
+        y: the target of all rows of the frame, for `understand`: no column that says something about it is left out, and one that
+            gives it away is named in a LeakWarning.
 
     Errors: DataError for no rows, for no column left, and for what `understand` and `transform` refuse; OptionError for options.
 
@@ -246,14 +256,17 @@ def fit_encoder(
     table = open_table(frame)
     if not table.rows:
         raise DataError("the table has 0 data rows; at least 1 is needed")
-    if schema is not None and (categorical or numeric or drop):
-        raise OptionError("categorical, numeric and drop are read when the schema is found; with schema give them to understand()")
-    if table.array is not None and schema is None and not (categorical or numeric or drop):
+    declared = {"categorical": categorical, "numeric": numeric, "text": text, "drop": drop}
+    if schema is not None and any(declared.values()):
+        raise OptionError(
+            "categorical, numeric, text and drop are read when the schema is found; with schema give them to understand()"
+        )
+    if table.array is not None and schema is None and not any(declared.values()):
         table = table if rows is None else table.take(rows)
         columns: tuple[ColumnEncoder, ...] = tuple(fit_numeric(table, name, scaling, ranges=ranges) for name in table.names)
         _warn(list(table.names), columns, ())
         return TableEncoder(columns=columns, positional=True)
-    found = understand(table, categorical=categorical, numeric=numeric, drop=drop) if schema is None else tuple(schema)
+    found = understand(table, **declared, y=y, rows=rows) if schema is None else tuple(schema)
     require([column.name for column in found], table.names, what="column of the schema")
     used = [column for column in found if column.kind != "dropped"]
     dropped = tuple((column.name, column.note) for column in found if column.kind == "dropped")
@@ -266,6 +279,7 @@ def fit_encoder(
     fitted = [_fitted(table, column, scaling, max_levels, least, ranges) for column in used]
     if schema is None:
         _warn([column.name for column in used], tuple(fitted), tuple(item for item in dropped if item[0] not in drop))
+        warn_of_targets(used)
     encoder = TableEncoder(columns=tuple(fitted), dropped=dropped, positional=table.array is not None)
     if not encoder.width:
         raise DataError(f"no column is left to learn from: {', '.join(encoder.column_names)} hold the same date in all rows")
@@ -281,7 +295,24 @@ def _fitted(table: Table, column: Column, scaling: Scaling, max_levels: int, min
         if form is None:  # a schema written by hand
             form = understand(table.select([column.name]))[0].form
         return fit_date(table, column.name, form if isinstance(form, DateForm) else DateForm())
-    return fit_categorical(table, column.name, max_levels=max_levels, min_count=min_count)
+    if column.kind == "text":
+        return fit_text(table, column.name)
+    return fit_categorical(table, column.name, max_levels=max_levels, min_count=min_count, part=column.part)
+
+
+def warn_of_targets(schema: Sequence[Column]) -> None:
+    """Warn of columns that are used though they look like ids, and of those that give the target away."""
+    used = "; ".join(f"{column.name} ({column.note})" for column in schema if column.note.startswith("used, though"))
+    if used:
+        warnings.warn(f"not left out: {used}", UserWarning, stacklevel=4)
+    for column in schema:
+        if column.leak:
+            warnings.warn(
+                f"column {column.name!r} gives the target away: {column.leak}. If it is not known before the target is, leave it out:"
+                f" drop=[{column.name!r}], or --drop {column.name} in a command",
+                LeakWarning,
+                stacklevel=4,
+            )
 
 
 def _warn(names: Sequence[str], columns: Sequence[ColumnEncoder], dropped: Sequence[tuple[str, str]]) -> None:

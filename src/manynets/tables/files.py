@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manynets.errors import DataError, MissingExtraError
+from manynets.errors import DataError
 from manynets.tables.binary import PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
 from manynets.tables.delimited import read_source
 from manynets.tables.frames import open_table
@@ -53,7 +53,7 @@ def read_table(
     header: bool = True,
     text: Sequence[str] = (),
 ) -> polars.DataFrame:
-    """Return the table in a file as a polars frame; needs the extra `tables`.
+    """Return the table in a file as a polars frame.
 
     Args:
         path: a file; a folder of Parquet files, or a pattern with `*`; or "-" for standard input.
@@ -74,7 +74,7 @@ def read_table(
 
     Errors: DataError for a path that is no file or has an unknown ending, for no data rows, for a line with more or fewer fields
     than the header and for a quote that is never closed (the line is named), for bytes that are not in the encoding (with their
-    offset), and for a damaged file; MissingExtraError without polars, or for a sheet without python-calamine.
+    offset), and for a damaged file; MissingExtraError for a sheet without python-calamine.
     """
     frame, notes = _read(path, TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text)))
     for note in notes:
@@ -103,7 +103,6 @@ def open_file(
         for note in notes:
             warnings.warn(note, UserWarning, stacklevel=2)
         return open_table(frame)
-    _need_polars()
     _refuse_text_options(str(path), options)
     stored = StoredColumns(str(path), files)
     refuse_duplicates(stored.names)
@@ -135,7 +134,6 @@ def standard_input() -> bytes:
 
 def _read(path: str | Path, options: TextOptions, content: bytes | None = None) -> Read:
     """Return the table in a file, and notes on what was done to read it."""
-    _need_polars()
     if str(path) == STANDARD_INPUT:
         return _read_bytes(standard_input() if content is None else content, options)
     files = parquet_files(path)
@@ -190,13 +188,6 @@ def _ending(file: Path) -> str:
     if ending is None:
         raise DataError(f"{file}: the ending is not one of {', '.join(TABLE_ENDINGS)}; rename the file to what it holds")
     return ending
-
-
-def _need_polars() -> None:
-    try:
-        import polars  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("polars", extra="tables", purpose="reading a table file") from error
 
 
 def _refuse_text_options(name: str, options: TextOptions, *, sheet: bool = False) -> None:

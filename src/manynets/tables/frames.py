@@ -22,7 +22,9 @@ __all__ = ["open_table"]
 def open_table(data: Any) -> Table:
     """Return the one view of a pandas, polars or pyarrow frame, or of an array (N, D) whose columns are named x0, x1, ...
 
-    Errors: DataError for anything else, a lazy frame, an array that is not 2-D or holds no numbers, no columns, and column names
+    A lazy frame is collected, and of a tensor that requires a gradient the values are taken.
+
+    Errors: DataError for anything else, an array that is not 2-D or holds no numbers, no columns, and column names
     that occur twice.
 
     >>> open_table(np.zeros((3, 2))).names
@@ -30,8 +32,12 @@ def open_table(data: Any) -> Table:
     """
     if isinstance(data, Table):
         return data
+    if hasattr(data, "detach") and hasattr(data, "numpy"):  # a torch tensor
+        data = data.detach().cpu().numpy()
     if isinstance(data, np.ndarray):
         return _open_array(data)
+    if hasattr(data, "collect") and hasattr(data, "collect_schema"):  # a lazy frame of polars or narwhals
+        data = data.collect()
     import narwhals as nw
 
     if _is_pandas(data):
@@ -45,9 +51,8 @@ def open_table(data: Any) -> Table:
     try:
         frame: nw.DataFrame[Any] = nw.from_native(data, eager_only=True)
     except TypeError as error:
-        lazy = " (a lazy frame: call .collect() first)" if hasattr(data, "collect") else ""
         raise DataError(
-            f"the table is a {type(data).__module__}.{type(data).__name__}{lazy}, but must be a pandas, polars or pyarrow frame,"
+            f"the table is a {type(data).__module__}.{type(data).__name__}, but must be a pandas, polars or pyarrow frame,"
             " or a NumPy array of two dimensions"
         ) from error
     if not isinstance(frame, nw.DataFrame):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from manynets.errors import DataError, OptionError
+from manynets.tables.association import target_scores
 from manynets.tables.cells import (
     NUMBER,
     Table,
@@ -22,13 +25,14 @@ from manynets.tables.cells import (
     text_cells,
 )
 from manynets.tables.dates import DateForm, date_cells, is_zone, order_of_numbers
+from manynets.tables.hashed import holds_words
+from manynets.tables.informative import leak_of, reconsidered, sample_rows
+from manynets.tables.kinds import Column, Kind
 from manynets.tables.table import require
 from manynets.tables.texts import counted, different, meaning_of, meaning_of_all
-from manynets.tables.written import PLAIN, Reading
+from manynets.tables.written import PLAIN, Reading, units_of
 
-__all__ = ["Column", "Kind", "refuse_a_mixture", "understand"]
-
-Kind = Literal["numeric", "categorical", "date", "dropped"]
+__all__ = ["refuse_a_mixture", "understand"]
 
 FEWEST_FOR_AN_ID = 20
 """A column with fewer different values than this is never taken for an id."""
@@ -41,36 +45,15 @@ _CODE_NAME = re.compile(r".*(?:id|key|code|type|class|zip|category)$", re.IGNORE
 _ID_CAMEL = re.compile(r".*[a-z](?:Id|ID|Uuid|Guid|Key)$")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """What was understood of one column.
-
-    Attributes:
-        name: of the column.
-        kind: "numeric", "categorical", "date" or "dropped".
-        missing: rows without a value.
-        distinct: different values, missing not counted.
-        example: the first value, as text; empty where all are missing.
-        note: why it was dropped, or what is worth knowing; empty for nothing.
-        form: how its dates or numbers are written; None for plain numbers.
-    """
-
-    name: str
-    kind: Kind
-    missing: int
-    distinct: int
-    example: str = ""
-    note: str = ""
-    form: Reading | DateForm | None = None
-
-    @property
-    def as_written(self) -> bool:
-        """Whether another file's cells are to be left as text, so that they are read as these were."""
-        return isinstance(self.form, Reading) or self.kind == "categorical" or (self.form is not None and self.form.as_written)
-
-
 def understand(
-    frame: Any, *, categorical: Sequence[str] = (), numeric: Sequence[str] = (), drop: Sequence[str] = ()
+    frame: Any,
+    *,
+    categorical: Sequence[str] = (),
+    numeric: Sequence[str] = (),
+    text: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    y: Any = None,
+    rows: NDArray[np.int64] | None = None,
 ) -> tuple[Column, ...]:
     """Say for each column of a frame or array what it is; the overrides win over what is found.
 
@@ -83,6 +66,11 @@ def understand(
     - Dropped: text with more than nine tenths of its values different, or with more different values than half the rows; whole
       numbers all different that fill a range at least by half (row numbers), or that are all different under a name such as
       `customer_id`. Each needs 20 different values. A column of numbers is not dropped where nothing else would remain.
+    - Text that would be dropped, but has several words in a cell that occur in other cells too, is text: its words are counted.
+
+    With a target y (N,) or (N, T), a column that would be dropped is used if its value, or a part of it such as the first
+    characters, says something about the target; and what predicts the target perfectly alone has `Column.leak`. Both are
+    found on `rows`, the training rows, or on all.
 
     Errors: DataError for a name in an override that is no column, for a column named in two of them, for one that mixes text
     and numbers as Python objects, for text in a column declared numeric, and for infinite values.
@@ -96,21 +84,43 @@ def understand(
     if not table.rows:
         raise DataError("the table has 0 data rows; at least 1 is needed")
     overrides: dict[str, Kind] = {}
-    for kind, names in (("categorical", categorical), ("numeric", numeric), ("dropped", drop)):
+    for kind, names in (("categorical", categorical), ("numeric", numeric), ("text", text), ("dropped", drop)):
         require(names, table.names, what="column")
         for name in names:
             if overrides.get(name, kind) != kind:
                 raise OptionError(f"column {name!r} is declared {overrides[name]} and {kind}; choose one")
             overrides[name] = kind  # type: ignore[assignment]
     columns = [_column(table, name, overrides.get(name)) for name in table.names]
+    if y is not None:
+        columns = _with_target(table, columns, np.asarray(y), rows, overrides)
     if all(column.kind == "dropped" for column in columns):
         columns = [
-            Column(**{**vars(column), "kind": "numeric", "note": "kept, as no other column is left"})
+            replace(column, kind="numeric", note="used, as no other column is left")
             if column.name not in overrides and _holds_numbers(table, column.name)
             else column
             for column in columns
         ]
     return tuple(columns)
+
+
+def _with_target(
+    table: Table, columns: list[Column], y: NDArray[Any], rows: NDArray[np.int64] | None, declared: Mapping[str, Kind]
+) -> list[Column]:
+    """Return the columns with what the target says about them."""
+    if len(y) != table.rows:
+        raise DataError(f"the table has {table.rows} rows and y has {len(y)}; they must have the same number")
+    rows = np.arange(table.rows) if rows is None else rows
+    rows = rows[sample_rows(len(rows))]
+    some, y = table.take(rows), y[rows]
+    scores = target_scores(y)
+    out = []
+    for column in columns:
+        if column.kind == "dropped" and column.distinct and column.name not in declared:
+            column = reconsidered(some, column, scores)
+        if column.kind != "dropped":
+            column = replace(column, leak=leak_of(some, column, y))
+        out.append(column)
+    return out
 
 
 def _column(table: Table, name: str, declared: Kind | None) -> Column:
@@ -120,7 +130,7 @@ def _column(table: Table, name: str, declared: Kind | None) -> Column:
         if declared in (None, "dropped"):
             return Column(name=name, kind="dropped", missing=0, distinct=0, note=f"values of type {dtype} cannot be used")
         raise DataError(f"column {name!r} is of type {dtype} and cannot be {declared}; drop it")
-    if storage == "mixed" and declared not in ("categorical", "dropped"):
+    if storage == "mixed" and declared not in ("categorical", "text", "dropped"):
         refuse_a_mixture(table, name)
     if storage in ("date", "time") and declared != "numeric":
         return _date_column(table, name, declared, _stored_form(table, name))
@@ -268,6 +278,9 @@ def _text_column(table: Table, name: str, declared: Kind | None) -> Column:
         note = "left out as asked" if declared == "dropped" else note
         return Column(name=name, kind=declared, missing=missing, distinct=distinct, example=example, note=note)
     why = "" if table.storage(name) == "category" else _why_dropped(table, name, distinct, len(present))
+    if why and not note and holds_words(present):
+        note = "text: its words are counted; declare it categorical or drop it if it is an id"
+        return Column(name=name, kind="text", missing=missing, distinct=distinct, example=example, note=note)
     if why:
         note = "; ".join(text for text in (why, note, "declare it categorical to keep it") if text)
     return Column(
@@ -284,7 +297,7 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
             return _number_column(table, name, declared, PLAIN), ""
         return None, f"codes: {count} numbers, some with a zero in front" if count else ""
     if declared is None and meaning_of(counted(head)) is None:
-        return None, ""
+        return None, _mixed_units(counted(head))
     meaning, counts = meaning_of_all(present), counted(head)
     if meaning is None:
         meaning = meaning_of(counts := different(present))
@@ -294,7 +307,9 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
         reading = meaning.form if meaning is not None and isinstance(meaning.form, Reading) else PLAIN
         return _number_column(table, name, declared, reading, "" if meaning is None else meaning.note), ""
     if meaning is None:
-        return None, ""
+        return None, _mixed_units(counts)
+    if meaning.words and (note := _mixed_units(counts)):
+        return None, note
     if meaning.words:
         words = set(meaning.words)
         index, value = next((index, cell) for index, cell in enumerate(cells.to_list()) if cell in words)
@@ -304,6 +319,13 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
     if isinstance(meaning.form, Reading):
         return _number_column(table, name, None, meaning.form, meaning.note), ""
     return _date_column(table, name, None, meaning.form, meaning.note), ""
+
+
+def _mixed_units(counts: Counter[str]) -> str:
+    """Say that a column holds numbers in units that cannot be converted to one, or nothing."""
+    units = units_of(counts)
+    shown = ", ".join(f"{unit!r} ({count} cells)" for unit, count in units.most_common())
+    return f"numbers in several units, {shown}; convert them to one to have them read as numbers" if shown else ""
 
 
 def _why_dropped(table: Table, name: str, distinct: int, present: int) -> str:

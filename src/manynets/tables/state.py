@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from manynets.errors import DataError
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
 from manynets.tables.dates import DATE_ORDERS, PARTS, DateForm, is_zone
+from manynets.tables.hashed import MOST_HASHED, TextColumn
+from manynets.tables.parts import PARTS_OF_CODES
 from manynets.tables.piecewise import Pieces
 from manynets.tables.scaling import MOST_KNOTS, Spread
 from manynets.tables.written import DECIMALS, PLAIN, THOUSANDS, Reading, is_unit
@@ -18,8 +20,8 @@ from manynets.tables.written import DECIMALS, PLAIN, THOUSANDS, Reading, is_unit
 __all__ = ["state_from_json", "state_to_json"]
 
 VERSION = 4
-"""2: numeric columns have limits. 3: numeric columns have a reading, dates a zone. 4: numeric columns have pieces, spreads `smooth`.
-Earlier versions are read too, without."""
+"""2: numeric columns have limits. 3: numeric columns have a reading, dates a zone. 4: numeric columns have pieces, readings digits, spreads
+`smooth`, categorical columns a part, and there are columns of text. Older versions are read too."""
 T = TypeVar("T")
 Dropped = tuple[tuple[str, str], ...]
 
@@ -43,7 +45,9 @@ def _column_to_json(column: ColumnEncoder) -> dict[str, Any]:
         state |= {"fill": column.fill, "spread": _spread_to_json(column.spread), "limits": limits}
         return state | {"reading": reading, "pieces": pieces}
     if column.kind == "categorical":
-        return state | {"levels": list(column.levels), "rare": list(column.rare)}
+        return state | {"levels": list(column.levels), "rare": list(column.rare), "part": column.part}
+    if column.kind == "text":
+        return state | {"width": column.width}
     parts = [{"part": part, "fill": fill, "spread": _spread_to_json(spread)} for part, spread, fill in column.parts]
     return state | {"order": column.form.order, "zone": column.form.zone, "parts": parts}
 
@@ -95,17 +99,27 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
             fill=fill,
             spread=_spread(state["spread"], f"{where}.spread", version),
             limits=_limits(state.get("limits"), f"{where}.limits"),
-            reading=_reading(state.get("reading"), f"{where}.reading"),
+            reading=_reading(state.get("reading"), f"{where}.reading", version),
             pieces=_pieces(state.get("pieces"), f"{where}.pieces"),
         )
     if kind == "categorical":
-        _keys(state, common | {"levels", "rare"}, where)
+        _keys(state, common | {"levels", "rare"} | ({"part"} if version > 3 else set()), where)
         levels = tuple(_text(item, f"{where}.levels") for item in _list(state["levels"], f"{where}.levels"))
         rare = tuple(_text(item, f"{where}.rare") for item in _list(state["rare"], f"{where}.rare"))
         _unique([*levels, *rare], f"{where}: levels")
         return CategoricalColumn(
-            name=_text(state["name"], f"{where}.name"), gaps=_bool(state["gaps"], f"{where}.gaps"), levels=levels, rare=rare
+            name=_text(state["name"], f"{where}.name"),
+            gaps=_bool(state["gaps"], f"{where}.gaps"),
+            levels=levels,
+            rare=rare,
+            part=_among(state.get("part", ""), PARTS_OF_CODES, f"{where}.part"),
         )
+    if kind == "text" and version > 3:
+        _keys(state, common | {"width"}, where)
+        width = state["width"]
+        if type(width) is not int or not 1 <= width <= MOST_HASHED:
+            raise DataError(f"{where}.width is {width!r}, but must be a whole number from 1 to {MOST_HASHED}")
+        return TextColumn(name=_text(state["name"], f"{where}.name"), gaps=_bool(state["gaps"], f"{where}.gaps"), width=width)
     if kind == "date":
         _keys(state, common | {"order", "parts"} | ({"zone"} if version > 2 else set()), where)
         parts = tuple(_part(item, f"{where}.parts[{i}]", version) for i, item in enumerate(_list(state["parts"], f"{where}.parts")))
@@ -118,19 +132,21 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
             ),
             parts=parts,
         )
-    raise DataError(f"{where}.kind is {kind!r}, but must be one of numeric, categorical, date")
+    raise DataError(f"{where}.kind is {kind!r}, but must be one of numeric, categorical, date, text")
 
 
-def _reading(state: Any, where: str) -> Reading:
+def _reading(state: Any, where: str, version: int) -> Reading:
     if state is None:
         return PLAIN
-    _keys(state, {"decimal", "thousands", "unit", "magnitudes", "duration"}, where)
+    later = {"digits"} if version > 3 else set()
+    _keys(state, {"decimal", "thousands", "unit", "magnitudes", "duration"} | later, where)
     reading = Reading(
         decimal=_among(state["decimal"], DECIMALS, f"{where}.decimal"),
         thousands=_among(state["thousands"], THOUSANDS, f"{where}.thousands"),
         unit=_text(state["unit"], f"{where}.unit"),
         magnitudes=_bool(state["magnitudes"], f"{where}.magnitudes"),
         duration=_bool(state["duration"], f"{where}.duration"),
+        digits=_bool(state.get("digits", False), f"{where}.digits"),
     )
     if not is_unit(reading.unit):
         raise DataError(f"{where}.unit is {reading.unit[:40]!r}, but must be a unit such as kg, $ or km/h")

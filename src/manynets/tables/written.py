@@ -6,7 +6,6 @@ How the numbers of a column are written is decided once, from all its cells, and
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from functools import cache, partial
 from typing import Literal, NamedTuple
 
 from manynets.tables.durations import duration_seconds
+from manynets.tables.parts import digits_of
+from manynets.tables.units import conversion, folded, is_metric, same_unit
 
 __all__ = [
     "DECIMALS",
@@ -27,6 +28,7 @@ __all__ = [
     "is_unit",
     "read_number",
     "unit_of",
+    "units_of",
 ]
 
 Decimal = Literal[".", ","]
@@ -36,6 +38,8 @@ THOUSANDS: tuple[Thousands, ...] = ("", ",", ".", "'", " ")
 
 LONGEST = 48
 """A longer text is no number."""
+MOST_UNITS = 8
+"""With more units than this, what stands behind the numbers of a column is no unit."""
 
 _SPACES = "\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _APOSTROPHES = "'’‘´`ʼ"
@@ -58,8 +62,6 @@ _CELL = re.compile(
 _POWER = re.compile(r" ?[x×*·] ?10\^([+-]?[0-9]{1,3})")
 _ANY_SPACE, _ANY_APOSTROPHE = re.compile(f"[{_SPACES}]"), re.compile(f"[{_APOSTROPHES}]")
 _MAGNITUDES = {"k": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9, "mrd": 1e9, "t": 1e12, "tn": 1e12}
-_APART = frozenset({"m", "g", "k", "b", "t", "mw", "mb", "mv", "ma", "mj", "mm", "mbit", "mhz"})
-"""Units in which a capital letter may mean another one: mW and MW."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,7 @@ class Reading:
         unit: what stands before or after the numbers, such as "kg", "$" or "%"; empty for nothing. "12 %" is read as 12.
         magnitudes: whether K, M, B after a number stand for thousands, millions, billions.
         duration: whether the cells are durations such as "3 days 04:00:00" or "PT3H", read in seconds.
+        digits: whether the cells are codes such as "user-0171", whose last digits are the number.
     """
 
     decimal: Decimal = "."
@@ -79,10 +82,13 @@ class Reading:
     unit: str = ""
     magnitudes: bool = False
     duration: bool = False
+    digits: bool = False
 
     def __str__(self) -> str:
         if self.duration:
             return "durations, read in seconds"
+        if self.digits:
+            return "the last digits of a code"
         names = {"": "", ",": "comma", ".": "point", "'": "apostrophe", " ": "blank"}
         parts = [
             "decimal comma" if self.decimal == "," else "",
@@ -160,40 +166,26 @@ def _unit(cell: _Cell, magnitudes: bool) -> str | None:
     return cell.before or after
 
 
-def same_unit(one: str, other: str) -> bool:
-    """Return whether two units are one: blanks, points, the plural and, where it is no other unit, the case do not count.
-
-    >>> same_unit("Days", "day"), same_unit("sq. ft.", "sq ft"), same_unit("m²", "m2"), same_unit("mW", "MW")
-    (True, True, True, False)
-    """
-    return _folded(one) == _folded(other)
-
-
-@cache
-def _folded(unit: str) -> str:
-    plain = re.sub(r"[\s.^]", "", unicodedata.normalize("NFKC", unit))  # m² and m^2 are m2
-    low = plain.casefold()
-    if low in _APART:
-        return plain
-    return low.removesuffix("s") if len(low) > 3 else low
-
-
 def read_number(text: str, reading: Reading) -> float | None:
     """Return the number that a cell without blanks around it holds, or None if it is none in this reading.
 
-    >>> reading = Reading(decimal=",", thousands=".", unit="€")
-    >>> [read_number(cell, reading) for cell in ("1.299,99 €", "-5", "5 $", "n/a")]
-    [1299.99, -5.0, None, None]
+    A number in another unit is converted where that is known (see `conversion`).
+
+    >>> reading = Reading(decimal=",", thousands=".", unit="kg")
+    >>> [read_number(cell, reading) for cell in ("1.299,99 kg", "-5", "500 g", "5 $", "n/a")]
+    [1299.99, -5.0, 0.5, None, None]
     """
     if reading.duration:
         return duration_seconds(text)
+    if reading.digits:
+        return digits_of(text)
     cell = _split(text)
     if cell is None:
         return None
     unit = _unit(cell, reading.magnitudes)
-    if unit is None or (unit and not same_unit(unit, reading.unit)):
-        return None
-    return _value(cell, reading)
+    factor = 1.0 if unit == "" else None if unit is None else conversion(unit, reading.unit)
+    value = None if factor is None else _value(cell, reading)
+    return None if factor is None or value is None else value if factor == 1.0 else value * factor
 
 
 def simple_pattern(reading: Reading) -> str | None:
@@ -201,7 +193,7 @@ def simple_pattern(reading: Reading) -> str | None:
 
     Each has the unit, if there is one, on the same side.
     """
-    if reading.duration or reading.magnitudes:
+    if reading.duration or reading.digits or reading.magnitudes:
         return None
     escape = partial(re.sub, r"([.^$*+?{}\[\]\\|()])", r"\\\1")
     sign, point, unit = escape(reading.thousands), escape(reading.decimal), escape(reading.unit)
@@ -226,6 +218,20 @@ def unit_of(text: str) -> str:
     return "" if cell is None else _unit(cell, magnitudes=False) or ""
 
 
+def units_of(counts: Mapping[str, int]) -> Counter[str]:
+    """Return how many cells have each unit, where more than half of them are numbers in several, one of them well known.
+
+    >>> sorted(units_of({"5 kg": 2, "11 lb": 2}))
+    ['kg', 'lb']
+    """
+    units: Counter[str] = Counter()
+    for text, count in counts.items():
+        if unit := unit_of(text):
+            units[unit] += count
+    several = 1 < len(units) <= MOST_UNITS and any(is_metric(unit) or is_currency(unit) for unit in units)
+    return units if several and 2 * units.total() > sum(counts.values()) else Counter()
+
+
 class Understood(NamedTuple):
     """How the cells of a column are numbers: the reading, the cells that are none, and what is worth knowing."""
 
@@ -242,7 +248,7 @@ def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Und
         comma_first: whether "1,234" is more likely to hold a decimal comma, as in files with semicolons.
 
     >>> find_reading({"1,000": 3, "$2.50": 9, "900 $": 1})[0]
-    Reading(decimal='.', thousands=',', unit='$', magnitudes=False, duration=False)
+    Reading(decimal='.', thousands=',', unit='$', magnitudes=False, duration=False, digits=False)
     """
     cells = {text: cell for text in counts if (cell := _split(text)) is not None}
     if {"+", "-"} <= {cell.sign_behind for cell in cells.values()}:  # marks such as 2+, 2 and 2-
@@ -258,7 +264,7 @@ def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Und
     fits = {
         text: cell
         for text, cell in cells.items()
-        if (own := _unit(cell, magnitudes)) is not None and (not own or same_unit(own, unit))
+        if (own := _unit(cell, magnitudes)) is not None and (not own or conversion(own, unit) is not None)
     }
     decimal, thousands, note = _separators([cell.core for cell in fits.values()], comma_first)
     reading = Reading(decimal=decimal, thousands=thousands, unit=unit, magnitudes=magnitudes)
@@ -268,12 +274,24 @@ def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Und
         return None
     bare = sum(counts[text] for text in numbers if not _unit(cells[text], magnitudes)) if unit else 0
     bounds = sum(counts[text] for text in numbers if cells[text].bound)
+    others = _other_units(numbers, cells, counts, reading)
     notes = [
         note,
         f"{bare} cells without the unit count as if they had it" if bare else "",
+        f"{others.total()} cells in {', '.join(map(repr, others))} are converted to {unit!r}" if others else "",
         f"{bounds} bounds such as {next(text for text in numbers if cells[text].bound)!r} are read as the number" if bounds else "",
     ]
     return Understood(reading, tuple(text for text in counts if text not in numbers), "; ".join(text for text in notes if text))
+
+
+def _other_units(numbers: Iterable[str], cells: Mapping[str, _Cell], counts: Mapping[str, int], reading: Reading) -> Counter[str]:
+    """Return how many of the numbers are in each unit that is converted."""
+    others: Counter[str] = Counter()
+    for text in numbers:
+        unit = _unit(cells[text], reading.magnitudes)
+        if unit and not same_unit(unit, reading.unit):
+            others[unit] += counts[text]
+    return others
 
 
 def find_duration(counts: Mapping[str, int]) -> Understood | None:
@@ -299,16 +317,16 @@ def _common_unit(cells: Mapping[str, _Cell], counts: Mapping[str, int], magnitud
         unit = _unit(cell, magnitudes)
         if unit is not None:
             spelled[unit] += counts[text]
-    folded: Counter[str] = Counter()
+    shared: Counter[str] = Counter()
     for unit, count in spelled.items():
-        folded[_folded(unit)] += count
-    if not folded:
+        shared[folded(unit)] += count
+    if not shared:
         return None
-    bare = folded.pop("", 0)
-    best, most = folded.most_common(1)[0] if folded else ("", 0)
+    bare = shared.pop("", 0)
+    best, most = shared.most_common(1)[0] if shared else ("", 0)
     if most < bare:
         return ""
-    return max((unit for unit in spelled if unit and _folded(unit) == best), key=lambda unit: spelled[unit])
+    return max((unit for unit in spelled if unit and folded(unit) == best), key=lambda unit: spelled[unit])
 
 
 def _separators(cores: Iterable[str], comma_first: bool) -> tuple[Decimal, Thousands, str]:

@@ -12,7 +12,7 @@ from manynets import metrics
 from manynets.errors import DataError
 from manynets.tasks.base import Task, Values, as_target, labels_of, plain
 
-__all__ = ["Binary", "Multiclass", "Multilabel"]
+__all__ = ["Binary", "Multiclass", "Multilabel", "is_one_hot"]
 
 
 def _sigmoid(logits: Values) -> Values:
@@ -23,6 +23,18 @@ def _sigmoid(logits: Values) -> Values:
 def _softmax(logits: Values) -> Values:
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     return raised / raised.sum(axis=1, keepdims=True)
+
+
+def is_one_hot(y: Any) -> bool:
+    """Return whether y is a matrix (N, C), C at least 2, of zeros with exactly one 1 in each row.
+
+    >>> is_one_hot([[0, 1], [1, 0]]), is_one_hot([[1, 1], [1, 0]]), is_one_hot([0, 1])
+    (True, False, False)
+    """
+    array = np.asarray(y)
+    if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "biuf":
+        return False
+    return bool(((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all())
 
 
 def _classes(y: Any) -> tuple[Any, ...]:
@@ -127,7 +139,7 @@ class Binary(_OneLabel):
 @final
 @dataclasses.dataclass(frozen=True)
 class Multiclass(_OneLabel):
-    """C classes: one raw score each, softmax; the target is (N,) of class codes."""
+    """C classes: one raw score each, softmax; the target is (N,) of class codes. y may be a one-hot matrix of the classes 0, 1, ..."""
 
     classes: tuple[Any, ...]
 
@@ -135,15 +147,19 @@ class Multiclass(_OneLabel):
 
     @classmethod
     def of(cls, y: Any) -> Multiclass:
-        """Return the task for y, whose distinct labels become the classes in sorted order."""
-        return cls(_classes(y))
+        """Return the task for y, whose distinct labels become the classes in sorted order; of a one-hot matrix 0, 1, ..."""
+        array = as_target(y)
+        return cls(tuple(range(array.shape[1])) if is_one_hot(array) else _classes(array))
 
     @property
     def outputs(self) -> int:
         return len(self.classes)
 
     def encode(self, y: Any) -> Values:
-        return _codes(y, self.classes)
+        array = as_target(y)
+        if array.ndim == 2 and self.classes == tuple(range(array.shape[1])) and is_one_hot(array):
+            return np.asarray(array.argmax(axis=1), dtype=np.int64)
+        return _codes(array, self.classes)
 
     def proba(self, logits: Values) -> Values:
         return _softmax(logits)

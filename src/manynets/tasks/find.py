@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from manynets.errors import OptionError, one_of
 from manynets.tasks.base import Task, as_target, labels_of
-from manynets.tasks.classification import Binary, Multiclass, Multilabel
-from manynets.tasks.regression import Regression
+from manynets.tasks.classification import Binary, Multiclass, Multilabel, is_one_hot
+from manynets.tasks.regression import Regression, TargetTransform
 
 __all__ = ["MOST_INFERRED_CLASSES", "TASK_NAMES", "find_task", "task_from_json"]
 
@@ -26,22 +27,40 @@ _MAKERS: dict[str, Callable[[Any], Task]] = {
 TASK_NAMES = tuple(_MAKERS)
 
 
-def find_task(y: Any, *, name: str | None = None) -> Task:
+def find_task(y: Any, *, name: str | None = None, target_transform: TargetTransform | Literal["auto"] | None = None) -> Task:
     """Return the task for y, named or found from its values.
 
     Text and bools are classes. Whole numbers with at most 32 distinct values are classes (two: binary), other numbers
-    regression. Several columns of 0 and 1 are multilabel, other columns regression.
+    regression. Several columns of 0 and 1 are multilabel, other columns regression; but a one-hot matrix, each row of which has
+    exactly one 1, is multiclass with the classes 0, 1, ..., and a warning says so.
+
+    target_transform: of a regression, see `Regression.of`; with it, numbers are a regression target, however few are different.
 
     >>> find_task(["a", "b", "a"]).name, find_task([0.5, 1.5]).name, find_task([0, 1, 2]).name
     ('binary', 'regression', 'multiclass')
     """
     array = as_target(y)
     if name is None:
-        name = _infer(array)
-    return _MAKERS[one_of(name, _MAKERS, what="task")](array)
+        name = "regression" if target_transform is not None and array.dtype.kind in "iuf" else _infer(array)
+    one_of(name, _MAKERS, what="task")
+    if target_transform is None:
+        return _MAKERS[name](array)
+    if name != "regression":
+        raise OptionError(
+            f"target_transform is {target_transform!r}, but the task is {name!r}: it is for a regression; leave it out"
+        )
+    return Regression.of(array, transform=target_transform)
 
 
 def _infer(array: np.ndarray[Any, Any]) -> str:
+    if array.ndim == 2 and is_one_hot(array):
+        warnings.warn(
+            f"y is a one-hot matrix of {array.shape[1]} columns: it is taken as {array.shape[1]} classes, 0 to {array.shape[1] - 1}; if"
+            " each column is a label of its own, say so with task='multilabel'",
+            UserWarning,
+            stacklevel=4,
+        )
+        return "multiclass"
     if array.ndim == 2:
         return "multilabel" if array.dtype.kind in "biuf" and np.isin(array, (0, 1)).all() else "regression"
     if array.dtype.kind == "O" and all(_is_number(value) for value in array.tolist()):
@@ -59,7 +78,8 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
         raise OptionError(f"a task is {data!r}, but must be a JSON object")
     name = one_of(data.get("name"), _MAKERS, what="task")
     expected = {"regression": {"center", "scale", "flat"}, "multilabel": {"count"}}.get(name, {"classes"})
-    if set(data) - {"name"} - ({"limits"} if name == "regression" else set()) != expected:
+    optional = {"limits", "transform"} if name == "regression" else set()
+    if set(data) - {"name"} - optional != expected:
         raise OptionError(f"task {name!r} has the fields {sorted(set(data) - {'name'})}, but must have {sorted(expected)}")
     if name == "regression":
         center, scale, flat = data["center"], data["scale"], data["flat"]
@@ -70,7 +90,10 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
             )
         if flat and len(center) > 1:
             raise OptionError(f"task 'regression' is flat, but has {len(center)} outputs; a flat target has one")
-        return Regression(tuple(map(float, center)), tuple(map(float, scale)), flat, _limits(data.get("limits"), len(center)))
+        if data.get("transform") not in (None, "log"):
+            raise OptionError(f"task 'regression' has the transform {data['transform']!r}, but must have 'log' or none")
+        limits = _limits(data.get("limits"), len(center))
+        return Regression(tuple(map(float, center)), tuple(map(float, scale)), flat, data.get("transform"), limits)
     if name == "multilabel":
         count = data["count"]
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:

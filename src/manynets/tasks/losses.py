@@ -190,7 +190,7 @@ def loss_for(task: Task, recipe: Recipe) -> Loss:
         return Loss(name=name, value=_logistic_value, slope=_logistic_slope, total=total, unit=ones, kind="labels")
     if recipe.label_smoothing:
         raise OptionError(f"label_smoothing is {recipe.label_smoothing}, but a regression target has no labels; leave it at 0")
-    if name == "poisson" and (any(task.center) or any(scale != 1 for scale in task.scale)):
+    if name == "poisson" and (any(task.center) or any(scale != 1 for scale in task.scale) or task.transform):
         raise OptionError(
             "loss='poisson' predicts log-rates and needs the target as it is: use Regression.of(y, standardise=False)"
         )
@@ -200,7 +200,7 @@ def loss_for(task: Task, recipe: Recipe) -> Loss:
         value=value,
         slope=slope,
         total=name == "half_squared_error",
-        unit=np.asarray(task.scale) ** power,
+        unit=task.unit_of_loss(power),
         kind="number",
         exponential=name == "poisson",
     )

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 
 from manynets import metrics
-from manynets.errors import DataError
+from manynets.errors import DataError, one_of
 from manynets.tasks.base import Task, Values, as_target, finite_target
 
-__all__ = ["Regression"]
+__all__ = ["TARGET_TRANSFORMS", "Regression", "TargetTransform"]
+
+
+TargetTransform = Literal["log"]
+TARGET_TRANSFORMS = ("log", "auto")
+
+_MOST = float(np.finfo(np.float64).max)
+_LARGE = 1e140
+"""The squares of numbers up to this, and their sums, are within float64."""
+_SKEWED = 1.0
+"""The skewness above which a target is heavy-tailed."""
 
 
 @final
@@ -19,14 +29,21 @@ __all__ = ["Regression"]
 class Regression(Task):
     """Real targets y (N,) or (N, O). Inside, a network predicts (y - center) / scale; outside all is in y's own unit.
 
+    With transform="log", y is positive and a network predicts (log y - center) / scale. So the loss, its delta and the history are on
+    the log scale, where an error of 10 % counts the same for small and large y; predictions and the metrics of `evaluate` are in y's own
+    unit. Quantiles and medians (loss="quantile", "absolute_error") stay what they are, as the logarithm keeps the order. With
+    "squared_error" the prediction is the geometric mean, which is below the mean: it is near the median of a skewed y.
+
     center, scale: (O,) each; 0 and 1 leave the target as it is (always so for loss="poisson", whose score is a log-rate).
     flat: whether y was (N,) or (N, 1), so that predictions are (N,).
-    limits: the least and the largest prediction of each output, in units of (y - center) / scale; None for any.
+    transform: "log", or None for none.
+    limits: the least and the largest prediction of each output, as a network predicts them; None for any.
     """
 
     center: tuple[float, ...]
     scale: tuple[float, ...]
     flat: bool = True
+    transform: TargetTransform | None = None
     limits: tuple[tuple[float, float], ...] | None = None
 
     name = "regression"
@@ -34,19 +51,26 @@ class Regression(Task):
     metric = "r2"
 
     @classmethod
-    def of(cls, y: Any, *, standardise: bool = True) -> Regression:
-        """Return the task for y; with standardise, center and scale are its mean and standard deviation (1 where that is 0)."""
+    def of(cls, y: Any, *, standardise: bool = True, transform: TargetTransform | Literal["auto"] | None = None) -> Regression:
+        """Return the task for y; with standardise, center and scale are its mean and standard deviation (1 where that is 0).
+
+        transform: "log", which needs a positive y, or "auto": "log" where y is positive and heavy-tailed (its skewness is above 1,
+        and that of log y less than half as large).
+        """
+        if transform is not None:
+            one_of(transform, TARGET_TRANSFORMS, what="target_transform")
         numbers = finite_target(as_target(y))
         columns = numbers.reshape(len(numbers), -1)
+        if transform == "auto":
+            transform = "log" if all(map(_heavy_tailed, columns.T)) else None
+        if transform == "log":
+            columns = _logarithm(columns)
         center, scale = np.zeros(columns.shape[1]), np.ones(columns.shape[1])
         if standardise:
-            with np.errstate(over="ignore", invalid="ignore"):
-                center, spread = columns.mean(axis=0), columns.std(axis=0)
-            if not (np.isfinite(center).all() and np.isfinite(spread).all()):
-                raise DataError(f"y reaches {np.abs(columns).max():g}: its spread is beyond what float64 can hold; scale it")
+            center, spread = _moments(columns)
             flat = spread <= 1e-12 * np.maximum(np.abs(center), 1e-300)
             scale = np.where(flat, 1.0, spread)
-        return cls(tuple(center.tolist()), tuple(scale.tolist()), numbers.ndim == 1)
+        return cls(tuple(center.tolist()), tuple(scale.tolist()), numbers.ndim == 1, transform)
 
     def clamped_to(self, target: Values) -> Regression:
         """Return the task whose predictions stay within the range of an encoded target (N, O)."""
@@ -69,12 +93,30 @@ class Regression(Task):
         columns = numbers.reshape(len(numbers), -1)
         if columns.shape[1] != self.outputs:
             raise DataError(f"y has {columns.shape[1]} columns, but this model predicts {self.outputs}")
-        return (columns - self.center) / self.scale
+        columns = _logarithm(columns) if self.transform == "log" else columns
+        with np.errstate(over="ignore"):
+            away = columns - self.center
+        if not np.isfinite(away).all():
+            return columns / self.scale - np.divide(self.center, self.scale)
+        return away / self.scale
 
     def own_unit(self, values: Values) -> Values:
         """Return standardised values (N, O) in y's unit and shape."""
-        out = values.astype(np.float64) * self.scale + self.center
+        with np.errstate(over="ignore"):
+            out = values.astype(np.float64) * self.scale + self.center
+            out = np.exp(out) if self.transform == "log" else out
+        if self.transform == "log" or max(self.scale) > _LARGE:
+            out = np.clip(out, -_MOST, _MOST)
         return out[:, 0] if self.flat else out
+
+    def unit_of_loss(self, power: int) -> Values:
+        """Return (O,): what turns a loss on standardised targets, in this power of their unit, into that of y (or of its logarithm).
+
+        1 where that is beyond float64: the loss then stays on standardised targets.
+        """
+        with np.errstate(over="ignore", under="ignore"):
+            unit = np.asarray(self.scale) ** power
+        return np.where((unit > 1.0 / _LARGE**2) & (unit < _LARGE**2), unit, 1.0)
 
     def proba(self, logits: Values) -> Values:
         raise DataError("regression has no probabilities; use predict")
@@ -84,15 +126,57 @@ class Regression(Task):
 
     def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
         truth, predicted = self.own_unit(target), self.predict(logits, loss=loss)
+        size = max(float(np.abs(truth).max()), float(np.abs(predicted).max()))
+        size = 1.0 if size == 0.0 or 1.0 / _LARGE < size < _LARGE else size  # so that the squares stay within float64
+        truth, predicted = truth / size, predicted / size
         return {
             "r2": metrics.r2_score(truth, predicted, weight=weight),
-            "rmse": metrics.root_mean_squared_error(truth, predicted, weight=weight),
-            "mae": metrics.mean_absolute_error(truth, predicted, weight=weight),
+            "rmse": size * metrics.root_mean_squared_error(truth, predicted, weight=weight),
+            "mae": size * metrics.mean_absolute_error(truth, predicted, weight=weight),
         }
 
     def strata(self, target: Values) -> Values | None:
         return None
 
     def to_json(self) -> dict[str, Any]:
-        out = {"name": self.name, "center": list(self.center), "scale": list(self.scale), "flat": self.flat}
-        return out if self.limits is None else out | {"limits": [list(pair) for pair in self.limits]}
+        state: dict[str, Any] = {"name": self.name, "center": list(self.center), "scale": list(self.scale), "flat": self.flat}
+        if self.transform is not None:
+            state["transform"] = self.transform
+        if self.limits is not None:
+            state["limits"] = [list(pair) for pair in self.limits]
+        return state
+
+
+def _moments(columns: Values) -> tuple[Values, Values]:
+    """Return mean and standard deviation (O,) of columns (N, O), also of numbers whose squares are beyond float64 or below it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        center, spread = columns.mean(axis=0), columns.std(axis=0)
+    beyond = ~(np.isfinite(center) & np.isfinite(spread) & (spread > 1.0 / _LARGE))
+    if beyond.any():
+        size = np.abs(columns).max(axis=0)
+        size = np.where(beyond & (size > 0.0), size, 1.0)
+        unit = columns / size
+        center = np.where(beyond, unit.mean(axis=0) * size, center)
+        spread = np.where(beyond, unit.std(axis=0) * size, spread)
+    return center, spread
+
+
+def _logarithm(columns: Values) -> Values:
+    if not (columns > 0).all():
+        row = int(np.flatnonzero(~(columns > 0).all(axis=1))[0])
+        raise DataError(
+            f"y holds {columns[row].min():g} in row {row}, but target_transform='log' needs a target above 0; leave it out, or add a"
+            " constant to y"
+        )
+    return np.asarray(np.log(columns))
+
+
+def _heavy_tailed(y: Values) -> bool:
+    return bool((y > 0).all()) and (skew := _skewness(y)) > _SKEWED and abs(_skewness(np.log(y))) < skew / 2
+
+
+def _skewness(values: Values) -> float:
+    """Return the mean cube of the standardised values (N,), 0 for constant ones."""
+    center, spread = _moments(values[:, None])
+    scaled = (values / spread[0] - center[0] / spread[0]) if spread[0] > 0 else np.zeros(1)
+    return float(np.mean(scaled**3))

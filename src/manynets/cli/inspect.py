@@ -1,0 +1,131 @@
+"""`manynets inspect`: what is in a table, and what would be made of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from manynets.tables.inspection import InspectedTarget, Inspection
+
+__all__ = ["inspect"]
+
+MOST_PANELS = 23
+"""So many columns are drawn, those that say most about the target first."""
+
+
+def inspect(
+    data: Annotated[
+        str,
+        typer.Argument(metavar="DATA", help="A table: a file, a folder or pattern of Parquet files, or - for standard input."),
+    ],
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", metavar="COLUMN", help="The column to predict; several with commas or repeated."),
+    ] = None,
+    drop: Annotated[list[str] | None, typer.Option("--drop", metavar="COLUMN", help="Leave this column out.")] = None,
+    categorical: Annotated[
+        list[str] | None, typer.Option("--categorical", metavar="COLUMN", help="Take this column as categories.")
+    ] = None,
+    numeric: Annotated[list[str] | None, typer.Option("--numeric", metavar="COLUMN", help="Take this column as numbers.")] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option("--plot", metavar="FILE", help="Draw the distributions of the columns into this .png, .pdf or .svg file."),
+    ] = None,
+    json_line: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object with all that was found on stdout, and all else on stderr.")
+    ] = False,
+    delimiter: Annotated[
+        str | None, typer.Option("--delimiter", metavar="CHAR", help="Between the cells of a CSV file. [found from the file]")
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option("--encoding", metavar="NAME", help="Of a CSV file's text, such as latin-1. [found from the file]"),
+    ] = None,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The first line of a CSV file or sheet is a row; the columns are x0, x1, ...")
+    ] = False,
+) -> None:
+    """Show what is in a table: its columns, how they were read, and what they say about the target."""
+    from manynets.cli.data import _columns_named as columns_named
+    from manynets.cli.data import absolute, name_of, read_frame
+    from manynets.cli.report import console_for, note
+    from manynets.tables import inspect_table
+
+    console = console_for(to_stderr=json_line)
+    path = absolute(data)
+    origin = {"path": path, "delimiter": delimiter, "encoding": encoding, "no_header": no_header}
+    words = [part.strip() for word in categorical or [] for part in (word, *word.split(","))]
+    frame, notes = read_frame(path, origin, text=words)
+    for text in notes:
+        note(console, text)
+    names = {"drop": drop, "categorical": categorical, "numeric": numeric}
+    options = {name: columns_named(given or [], frame.columns) for name, given in names.items()}
+    targets = columns_named(target or [], frame.columns)
+    found = inspect_table(frame, targets or None, **options)
+    _print(console, name_of(path), found)
+    if plot is not None:
+        _draw(frame, found, targets, plot)
+        console.print(f"wrote {plot}", markup=False, soft_wrap=True)
+    if json_line:
+        import json
+
+        print(json.dumps(found.to_json() | ({"plot": plot} if plot else {}), ensure_ascii=False))
+
+
+def _print(console: Console, name: str, found: Inspection) -> None:
+    from manynets.cli.report import note, table_of
+
+    headings = ["column", "kind", "read as", "missing", "distinct", "example", "tells", "note"]
+    rows: list[tuple[Any, ...]] = []
+    for one in found.columns:
+        column = one.column
+        share = "" if one.association is None else f"{one.association:.0%}"
+        kind = "left out" if column.kind == "dropped" else column.kind
+        remark = column.note if column.note != one.read_as else ""
+        rows.append((column.name, kind, one.read_as, column.missing, column.distinct, column.example, share, remark))
+    shown = [i for i, heading in enumerate(headings) if heading not in ("read as", "tells", "note") or any(row[i] for row in rows)]
+    title = f"{name}: {found.rows:,} rows, {len(rows)} columns" + (" besides the target" if found.targets else "")
+    console.print(table_of([headings[i] for i in shown], [[row[i] for i in shown] for row in rows], title=title))
+    if found.targets:
+        console.print("tells: how much of the target a column explains by itself, in rows not used to find it out", style="dim")
+    for target in found.targets:
+        console.print(_described(target), markup=False, soft_wrap=True)
+    console.print(f"duplicate rows: {found.duplicates:,}", markup=False)
+    for text in found.suggestions:
+        note(console, text)
+
+
+def _described(target: InspectedTarget, most: int = 10) -> str:
+    if target.classes is None:
+        least, *_, largest = quartiles = target.quartiles or (0.0,)
+        return f"target {target.name}: numbers from {least:g} to {largest:g}, median {quartiles[len(quartiles) // 2]:g}"
+    shown = ", ".join(f"{label} ({count:,})" for label, count in list(target.classes.items())[:most])
+    more = f", and {len(target.classes) - most} more" if len(target.classes) > most else ""
+    return f"target {target.name}: {len(target.classes)} classes: {shown}{more}"
+
+
+def _draw(frame: Any, found: Inspection, targets: list[str], path: str) -> None:
+    """Draw the target and the columns that say most about it."""
+    import numpy as np
+
+    from manynets.plots import column_distributions, save
+    from manynets.tables import split_target
+    from manynets.tables.inspection import plain_values
+
+    order = sorted(found.columns, key=lambda one: -(one.association or 0.0))
+    shown = [one.column for one in order if one.column.kind not in ("dropped", "text")][:MOST_PANELS]
+    values: dict[str, Any] = {}
+    classes = names = None
+    if targets:
+        frame, y, _ = split_target(frame, targets, drop_missing_target=True)
+        values = dict(zip(targets, y.T, strict=True))
+        if len(targets) == 1 and found.targets[0].classes is not None:
+            labels, classes = np.unique(y[:, 0], return_inverse=True)
+            names = labels.tolist()
+            values = {targets[0]: y[:, 0].astype(str).astype(object)}
+    values |= {column.name: plain_values(frame, column) for column in shown}
+    save(column_distributions(values, classes=classes, class_names=names), path)

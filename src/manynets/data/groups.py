@@ -1,0 +1,172 @@
+"""Split rows so that a group is never on both sides, and rows by time. NumPy only."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets import rng
+from manynets.errors import DataError, OptionError
+
+__all__ = ["as_groups", "as_strata", "as_times", "deal_groups", "latest_rows", "time_folds"]
+
+Rows = NDArray[np.int64]
+STRATA = 10
+"""Numbers by which a split is stratified are cut into so many parts of about as many rows."""
+MOST_STRATA = 32
+"""Whole numbers with at most so many different values are strata as they are."""
+
+
+def as_groups(values: Any, rows: int, *, what: str = "groups") -> Rows:
+    """Return the number of each row's group (N,).
+
+    Errors: DataError for another number of rows, for missing values, and for one group only.
+
+    >>> as_groups(["b", "a", "b"], 3).tolist()
+    [1, 0, 1]
+    """
+    array = _column(values, rows, what)
+    if array.dtype.kind not in "biuf":
+        array = array.astype(str)
+    found, codes = np.unique(array, return_inverse=True)
+    if len(found) < 2:
+        raise DataError(
+            f"{what} has the one value {found.tolist()[0]!r} in all rows, so there is nothing to split by; leave it out"
+        )
+    return codes.astype(np.int64).reshape(-1)
+
+
+def as_strata(values: Any, rows: int, *, what: str = "stratify") -> Rows:
+    """Return the number of each row's stratum (N,): its value, or for many different numbers a tenth of the rows by size."""
+    array = _column(values, rows, what)
+    if array.dtype.kind not in "biuf":
+        return np.unique(array.astype(str), return_inverse=True)[1].astype(np.int64).reshape(-1)
+    found, codes = np.unique(array, return_inverse=True)
+    if len(found) > MOST_STRATA:
+        edges = np.unique(np.quantile(array, np.arange(1, STRATA) / STRATA))
+        return np.searchsorted(edges, array, side="right").astype(np.int64)
+    return codes.astype(np.int64).reshape(-1)
+
+
+def as_times(values: Any, rows: int, *, what: str = "times") -> NDArray[np.float64]:
+    """Return the time of each row (N,) as numbers: of dates the seconds since 1970.
+
+    Errors: DataError for another number of rows, missing times, what is neither number nor date, and one time only.
+    """
+    array = _column(values, rows, what)
+    if array.dtype.kind == "M":
+        array = array.astype("M8[us]").astype(np.int64) / 1e6
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{what} holds {array.tolist()[0]!r}, but must be numbers or dates (NumPy's datetime64)")
+    times = array.astype(np.float64)
+    if times.min() == times.max():
+        raise DataError(f"{what} is the same in all rows, so none is later than another; leave it out")
+    return times
+
+
+def _column(values: Any, rows: int, what: str) -> NDArray[Any]:
+    """Return a column (N,) without missing values."""
+    array = np.asarray(values)
+    if array.shape != (rows,):
+        raise DataError(f"{what} has shape {array.shape}, but must be ({rows},): one value for each row")
+    if array.dtype.kind == "M":
+        missing = np.isnat(array)
+    elif array.dtype.kind in "fO":
+        missing = np.array([value is None or value != value for value in array.tolist()])
+    else:
+        missing = np.zeros(rows, dtype=bool)
+    if missing.any():
+        raise DataError(
+            f"{what} is missing in {int(missing.sum())} of {rows} rows, the first in row {int(np.argmax(missing))} (counted from 0);"
+            " fill it in, or remove those rows"
+        )
+    return array
+
+
+def deal_groups(groups: Rows, shares: NDArray[np.float64], *, strata: NDArray[Any] | None = None, seed: int = 0) -> Rows:
+    """Return the part (N,) in which each row is, so that each group is in one part.
+
+    Args:
+        groups: the number of each row's group (N,).
+        shares: of the rows that each part gets, as far as the groups allow; they sum to 1.
+        strata: class codes (N,), of which each part gets the same share, as far as the groups allow.
+
+    Large groups are dealt first, each to the part that needs its rows and classes most. Every part gets a group.
+
+    >>> deal_groups(np.array([0, 0, 1, 1, 2, 2]), np.array([0.5, 0.5])).tolist().count(0)
+    4
+    """
+    found, codes = np.unique(groups, return_inverse=True)
+    parts = len(shares)
+    if len(found) < parts:
+        raise DataError(f"there are {len(found)} groups, but {parts} parts need at least as many; use fewer folds")
+    counts = _counts(codes.reshape(-1), strata)  # (G, C), of each column that sums to 1
+    order = rng.generator(seed, "split").permutation(len(found))
+    order = order[np.argsort(-counts[order, 0], kind="stable")]
+    filled = np.zeros((parts, counts.shape[1]))
+    part_of = np.empty(len(found), dtype=np.int64)
+    for group in order.tolist():
+        more = counts[group]
+        part = int(np.argmin((2.0 * filled + more) @ more / shares))  # the growth of the sum of filled^2 / share
+        part_of[group] = part
+        filled[part] += more
+    for part in range(parts):
+        if not (part_of == part).any():
+            donors = np.flatnonzero(np.bincount(part_of, minlength=parts)[part_of] > 1)
+            part_of[donors[np.argmin(counts[donors, 0])]] = part
+    return part_of[codes.reshape(-1)]
+
+
+def _counts(codes: Rows, strata: NDArray[Any] | None) -> NDArray[np.float64]:
+    """Return the share of all rows, and of each stratum's rows, that each group has: (G, 1 + strata)."""
+    rows = np.bincount(codes)[:, None] / len(codes)
+    if strata is None:
+        return rows
+    kinds = np.unique(strata, return_inverse=True)[1].reshape(-1)
+    most = int(kinds.max()) + 1
+    table = np.bincount(codes * most + kinds, minlength=len(rows) * most).reshape(len(rows), most).astype(np.float64)
+    return np.concatenate([rows, table / table.sum(axis=0)], axis=1)
+
+
+def latest_rows(times: NDArray[np.float64], fraction: float) -> tuple[Rows, Rows]:
+    """Return the earlier rows and the latest, sorted; about `fraction` of the rows are among the latest.
+
+    Rows of one time are on the same side.
+
+    >>> latest_rows(np.array([3.0, 1.0, 2.0, 4.0]), 0.25)
+    (array([0, 1, 2]), array([3]))
+    """
+    ordered = np.sort(times)
+    wanted = min(max(round(len(times) * (1.0 - fraction)), 1), len(times) - 1)  # this many are earlier
+    cuts = np.flatnonzero(np.diff(ordered) > 0) + 1
+    if not len(cuts):
+        raise DataError("all rows have the same time, so none is later than another; split at random")
+    cut = int(cuts[np.argmin(np.abs(cuts - wanted))])
+    late = times >= ordered[cut]
+    return np.flatnonzero(~late), np.flatnonzero(late)
+
+
+def time_folds(times: NDArray[np.float64], folds: int) -> list[tuple[Rows, Rows]]:
+    """Return (training rows, test rows) of so many folds: each is tested on a period, and trained on all that was before.
+
+    The rows are cut into folds + 1 periods of about as many rows, as scikit-learn's TimeSeriesSplit does; rows of one time are in one.
+
+    >>> [test.tolist() for _, test in time_folds(np.arange(6.0), 2)]
+    [[2, 3], [4, 5]]
+    """
+    if isinstance(folds, bool) or folds < 2:
+        raise OptionError(f"folds is {folds!r}, but must be a whole number of at least 2")
+    ordered = np.sort(times)
+    cuts = np.flatnonzero(np.diff(ordered) > 0) + 1
+    wanted = len(times) * np.arange(1, folds + 1) / (folds + 1)
+    starts = np.unique(cuts[np.argmin(np.abs(cuts[:, None] - wanted), axis=0)]) if len(cuts) else cuts
+    if len(starts) < folds:
+        raise DataError(f"{folds} folds by time need {folds + 1} different times, about evenly spread; use fewer folds")
+    edges = [*ordered[starts].tolist(), np.inf]
+    return [
+        (np.flatnonzero(times < start), np.flatnonzero((times >= start) & (times < stop)))
+        for start, stop in itertools.pairwise(edges)
+    ]

@@ -1,0 +1,79 @@
+"""Whether the columns of a matrix have sizes that a network can learn from."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import DataScaleWarning
+
+__all__ = ["column_sizes", "scale_problem", "warn_of_scales"]
+
+LARGE = 1e2
+"""A column of this size or more outweighs all others in the first layer, or saturates it."""
+SMALL = 1e-2
+"""Columns all smaller than this hardly move the first layer."""
+APART = 1e3
+"""Columns whose sizes differ by more than this cannot share a learning rate."""
+SAMPLE = 10_000
+"""So many rows are looked at, spread evenly."""
+SHOWN = 5
+
+
+def column_sizes(X: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the size of each column (D,): the root of the mean square of its values that are not 0; NaN where all are 0.
+
+    >>> column_sizes(np.array([[3.0, 0.0], [0.0, 0.0]])).tolist()
+    [3.0, nan]
+    """
+    step = max(1, len(X) // SAMPLE)
+    values = np.abs(np.asarray(X[::step], dtype=np.float64))
+    most = values.max(axis=0, initial=0.0)
+    unit = values / np.where(most > 0, most, 1.0)
+    counts = np.count_nonzero(values, axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(most * np.sqrt(np.square(unit).sum(axis=0) / counts))
+
+
+def scale_problem(X: NDArray[Any], names: Sequence[str] | None = None) -> str:
+    """Say which columns of a matrix (N, D) of finite numbers ruin a network by their size, or nothing.
+
+    These are columns of size 100 or more, columns that differ in size by more than a factor 1000, and columns all below 0.01; see
+    `column_sizes`.
+    """
+    sizes = column_sizes(X)
+    known = np.flatnonzero(~np.isnan(sizes))
+    if not len(known):
+        return ""
+    large, small = float(sizes[known].max()), float(sizes[known].min())
+    apart = large > APART * small
+    if not apart and SMALL < large < LARGE:
+        return ""
+    if large >= LARGE:
+        far = known[sizes[known] >= LARGE]
+    else:
+        far = known[(sizes[known] * APART < large) | (sizes[known] == large)] if apart else known
+    far = far[np.argsort(-np.abs(np.log10(sizes[far])), kind="stable")]
+    shown = ", ".join(f"{names[j] if names is not None else f'column {j}'} ({sizes[j]:.2g})" for j in far[:SHOWN].tolist())
+    more = f" and {len(far) - SHOWN} more" if len(far) > SHOWN else ""
+    return f"{shown}{more}; the columns of X have sizes from {small:.2g} to {large:.2g}"
+
+
+def warn_of_scales(
+    X: NDArray[Any], names: Sequence[str] | None = None, *, estimator: str = "MLPClassifier", stacklevel: int = 2
+) -> None:
+    """Warn with DataScaleWarning of columns whose size ruins a network, and name the two ways out."""
+    problem = scale_problem(X, names)
+    if problem:
+        tabular = f"Tabular{estimator.removeprefix('MLP')}"
+        warnings.warn(
+            f"{estimator} does not scale its input, and a network learns badly from columns of very different size, or far from 1:"
+            f" {problem}. Scale them with make_pipeline(StandardScaler(), {estimator}(...)), or use {tabular} or manynets.train on a"
+            " frame, which scale by themselves",
+            DataScaleWarning,
+            stacklevel=stacklevel + 1,
+        )

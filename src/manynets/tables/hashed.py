@@ -1,0 +1,85 @@
+"""Text of many words: how often each word occurs, hashed to a fixed number of columns."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.tables.cells import Table, blank_cells, listed, text_cells
+
+if TYPE_CHECKING:
+    import narwhals as nw
+
+__all__ = ["MOST_HASHED", "TextColumn", "fit_text", "holds_words"]
+
+WIDTH, LEAST_WIDTH = 256, 32
+MOST_HASHED = 1 << 12
+"""The most columns that the text of a stored encoder may have."""
+SAMPLE = 1000
+"""So many cells are looked at for words."""
+FEWEST_WORDS = 2.5
+"""With fewer words in a cell, on average, a text is a name or a code."""
+
+_WORD = re.compile(r"\w*[^\W\d_]\w*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextColumn:
+    """Words, counted in `width` columns by scikit-learn's HashingVectorizer: signed, case ignored, each row of length 1.
+
+    A row without words is all zeros, and 1 in a column of its own if there were missing ones at fit.
+
+    Attributes:
+        name: of the column.
+        width: output columns for the words.
+        gaps: whether values were missing at fit.
+    """
+
+    name: str
+    width: int
+    gaps: bool
+    kind: Literal["text"] = field(default="text", init=False)
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """Names of the output columns."""
+        names = tuple(f"{self.name}#{index}" for index in range(self.width))
+        return (*names, f"{self.name}=missing") if self.gaps else names
+
+    @property
+    def as_written(self) -> bool:
+        """Whether a file's cells are to be left as text."""
+        return True
+
+    def fill_in(self, table: Table, out: NDArray[np.float32], *, strict: bool) -> None:
+        """Write the column into out (N, width), which holds zeros."""
+        del strict
+        from sklearn.feature_extraction.text import HashingVectorizer
+
+        if table.storage(self.name) == "empty":
+            texts: list[str | None] = [None] * table.rows
+        else:
+            texts = listed(text_cells(table, self.name))
+        hashing = HashingVectorizer(n_features=self.width, token_pattern=r"(?u)\b\w+\b", dtype=np.float32)
+        out[:, : self.width] = hashing.transform([text or "" for text in texts]).toarray()
+        if self.gaps:
+            out[:, self.width] = [not text for text in texts]
+
+
+def fit_text(table: Table, name: str) -> TextColumn:
+    """Fit a column of text: 256 columns for its words, fewer for less than 1024 rows."""
+    width = min(WIDTH, max(LEAST_WIDTH, 1 << max(0, (table.rows // 4).bit_length() - 1)))
+    empty = table.storage(name) == "empty" or bool(blank_cells(text_cells(table, name)).any())
+    return TextColumn(name=name, width=width, gaps=empty)
+
+
+def holds_words(cells: nw.Series[Any]) -> bool:
+    """Return whether the cells of a column of text, none of them missing, hold several words that occur in other cells too."""
+    texts = [text for text in listed(cells[:SAMPLE]) if text]
+    words = [word for text in texts for word in _WORD.findall(text)]
+    return len(words) >= FEWEST_WORDS * len(texts) and 2 * len(set(map(str.casefold, words))) <= len(words)

@@ -1,0 +1,192 @@
+"""Before a column is left out: does it say anything about the target? And the opposite: does a column give the target away?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.tables.association import MOST_CLASSES, Association, Codes, association, binned, target_scores
+from manynets.tables.cells import Table, factorise, number_cells
+from manynets.tables.columns import part_codes
+from manynets.tables.dates import DateForm, date_cells
+from manynets.tables.kinds import Column
+from manynets.tables.parts import PARTS_OF_CODES, Part, cut, digits_of
+from manynets.tables.written import PLAIN, Reading
+
+__all__ = ["column_association", "leak_of", "numbers_of", "reconsidered", "sample_rows"]
+
+SAMPLE = 20_000
+"""So many rows are looked at, spread evenly over the table."""
+FEWEST_FOR_A_LEAK = 30
+FEWEST_OF_A_CLASS = 5
+
+_COUNTS_ROWS = re.compile(r"(?:|.*[\W_])(?:id|index|idx|order|row|rownum|no|nr|num|number|unnamed_[0-9]+)", re.IGNORECASE)
+
+
+class _Use(NamedTuple):
+    """A way to use a column that looks like an id."""
+
+    found: Association
+    kind: Literal["numeric", "categorical"]
+    form: Reading | None
+    part: Part
+    what: str
+
+
+def sample_rows(rows: int) -> NDArray[np.int64]:
+    """Return the rows that are looked at: all, or as many as suffice."""
+    return np.arange(rows) if rows <= SAMPLE else np.linspace(0, rows - 1, SAMPLE).astype(np.int64)
+
+
+def reconsidered(table: Table, column: Column, scores: NDArray[np.float64]) -> Column:
+    """Return what is done with a column that looks like an id, or like text that says nothing, given a target.
+
+    Used, if its value, or one part of it, says something about the target on the rows of the table; else it is left out as before.
+    Numbers of the rows of a sorted table are left out all the same, as those of new rows mean nothing, and the note says so.
+
+    Args:
+        table: the training rows, or some of them.
+        scores: of their target, see `target_scores`.
+    """
+    uses = [use for use in _uses(table, column, scores) if use.found.informative]
+    if not uses:
+        return column
+    best = max(uses, key=lambda use: use.found.share)
+    best = next((use for use in uses if use.kind == "numeric" and 2.0 * use.found.share >= best.found.share), best)
+    why, share = column.note.split(";")[0], f"{best.found.share:.0%}"
+    if _numbers_the_rows(table, column):
+        return replace(
+            column,
+            note=f"{why}; but the target changes with the order of the rows, which explains {share} of it: declare it numeric if the"
+            " numbers of new rows mean something too",
+        )
+    note = f"used, though it looks like {why}: {share} of the target follows from {best.what}; drop it to leave it out"
+    return replace(column, kind=best.kind, form=best.form, part=best.part, note=note)
+
+
+def _numbers_the_rows(table: Table, column: Column) -> bool:
+    if table.storage(column.name) != "number" or not _COUNTS_ROWS.fullmatch(column.name):
+        return False
+    values = number_cells(table, column.name)
+    steps = np.diff(values[~np.isnan(values)])
+    return bool((steps > 0).all() or (steps < 0).all())
+
+
+def _uses(table: Table, column: Column, scores: NDArray[np.float64]) -> Iterator[_Use]:
+    """Yield each way to use a column, and what it says about the target."""
+    name = column.name
+    labels, codes = factorise(table, name)
+    if table.storage(name) == "number":
+        yield _Use(association(binned(number_cells(table, name)), scores), "numeric", None, "", "its value")
+    else:
+        digits = [digits_of(label) for label in labels]
+        numbers = np.array([*(np.nan if value is None else value for value in digits), np.nan])
+        reading = Reading(digits=True)
+        yield _Use(association(binned(numbers[codes]), scores), "numeric", reading, "", "the number in it")
+    for part in PARTS_OF_CODES:
+        number: dict[str, int] = {}
+        merged = [number.setdefault(label, len(number)) for label in cut(labels, part)]
+        if 2 * len(number) <= table.rows or not part:
+            of_part = np.array([*merged, -1], dtype=np.int64)[codes]
+            yield _Use(association(of_part, scores), "categorical", None, part, _described(part))
+
+
+def _described(part: Part) -> str:
+    """Name a part in a message.
+
+    >>> _described("first 2"), _described("length"), _described("")
+    ('the first 2 characters', 'its length', 'its value')
+    """
+    if part[-1:].isdigit():
+        return f"the {part} characters" if part[-1] > "1" else f"the {part.split()[0]} character"
+    return f"its {part or 'value'}"
+
+
+def column_association(table: Table, column: Column, scores: NDArray[np.float64]) -> Association:
+    """Return what a column, as it is understood, says about the target; nothing is measured of text and of what cannot be used."""
+    codes = _codes(table, column)
+    return Association(0.0, 0.0) if codes is None else association(codes, scores)
+
+
+def _codes(table: Table, column: Column) -> Codes | None:
+    values = numbers_of(table, column)
+    if values is not None:
+        return binned(values)
+    if column.kind == "text" or not column.distinct:
+        return None
+    return part_codes(table, column.name, column.part)[1]
+
+
+def numbers_of(table: Table, column: Column) -> NDArray[np.float64] | None:
+    """Return the numbers of a column (N,), those of dates in days, or None where it holds no numbers."""
+    if not column.distinct:
+        return None
+    if column.kind == "date" and isinstance(column.form, DateForm):
+        moments = date_cells(table, column.name, column.form)
+        days = moments.astype("M8[s]").astype(np.int64) / 86400.0
+        return np.where(np.isnat(moments), np.nan, days)
+    numeric = column.kind == "numeric" or (column.kind == "dropped" and table.storage(column.name) in ("number", "duration"))
+    return number_cells(table, column.name, column.form if isinstance(column.form, Reading) else PLAIN) if numeric else None
+
+
+def leak_of(table: Table, column: Column, y: Any) -> str:
+    """Return how a column gives the target away, or nothing: a copy of it, or what predicts it alone, on the rows of the table."""
+    targets = np.asarray(y)
+    targets = targets.reshape(len(targets), -1).T
+    if table.rows < FEWEST_FOR_A_LEAK or column.kind == "text" or not column.distinct:
+        return ""
+    values = numbers_of(table, column)
+    codes = part_codes(table, column.name, column.part)[1] if values is None else _ranks(values)
+    return next((found for target in targets if (found := _leak(values, codes, target))), "")
+
+
+def _ranks(values: NDArray[np.float64]) -> Codes:
+    return np.unique(values, return_inverse=True)[1].reshape(-1)
+
+
+def _leak(values: NDArray[np.float64] | None, codes: Codes, y: NDArray[Any]) -> str:
+    scores = target_scores(y)
+    classes = np.unique(y.astype(str) if y.dtype.kind == "O" else y, return_inverse=True)[1].reshape(-1)
+    counts = np.bincount(classes)
+    groups = len(np.unique(codes))
+    if len(counts) < 2 or groups < 2:
+        return ""
+    if values is not None and y.dtype.kind in "biuf" and np.array_equal(values, y.astype(np.float64)):
+        return "it is a copy of the target"
+    if len(counts) <= MOST_CLASSES:
+        if counts.min() < FEWEST_OF_A_CLASS:
+            return ""
+        pairs = len(np.unique(codes * len(counts) + classes))
+        if pairs == groups and 5 * groups <= len(codes):  # each value has one class
+            return "it is the target under other names" if groups == len(counts) else "it predicts the target perfectly alone"
+        by_value = classes[np.argsort(codes, kind="stable")]
+        intervals = pairs == groups and int(np.count_nonzero(np.diff(by_value))) + 1 == len(counts)
+        return "it predicts the target perfectly alone" if intervals and values is not None else ""
+    spread = float(np.var(scores))
+    if values is None or 5 * groups <= len(codes):
+        means = np.bincount(codes - codes.min(), weights=scores[:, 0]) / np.maximum(np.bincount(codes - codes.min()), 1)
+        alone = 5 * groups <= len(codes) and float(np.mean(np.square(scores[:, 0] - means[codes - codes.min()]))) <= 1e-6 * spread
+    else:
+        alone = _interpolates(values, y.astype(np.float64))
+    return "it predicts the target perfectly alone" if alone else ""
+
+
+def _interpolates(values: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
+    """Return whether each target lies on the line between those of the next smaller and the next larger value."""
+    order = np.lexsort((y, values))
+    x, target = values[order], y[order]
+    present = ~np.isnan(x)
+    x, target = x[present], target[present]
+    if len(x) < max(FEWEST_FOR_A_LEAK, 0.99 * len(values)):
+        return False
+    width = x[2:] - x[:-2]
+    share = np.divide(x[1:-1] - x[:-2], width, out=np.full(len(width), 0.5), where=width > 0)
+    line = target[:-2] + share * (target[2:] - target[:-2])
+    size = float(np.abs(target).max())
+    scaled, line = target[1:-1] / size, line / size
+    return bool(np.mean(np.square(scaled - line)) <= 1e-6 * np.var(scaled))

@@ -1,0 +1,258 @@
+"""What is in a table: each column and how it was read, what it says about the target, what is left out, and what to do about it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.tables.association import MOST_CLASSES, target_scores
+from manynets.tables.cells import Table, open_table
+from manynets.tables.columns import part_codes
+from manynets.tables.dates import DateForm
+from manynets.tables.informative import column_association, numbers_of, sample_rows
+from manynets.tables.kinds import Column
+from manynets.tables.schema import understand
+from manynets.tables.target import split_target
+from manynets.tables.written import Reading
+
+__all__ = ["InspectedColumn", "InspectedTarget", "Inspection", "inspect_table", "plain_values"]
+
+RARE = 0.05
+"""A class with fewer rows than this share is rare."""
+MOSTLY = 0.5
+"""A column is mostly missing above this share."""
+NEARLY_ALL = 0.95
+"""A column that explains more of the target than this may have been written after it."""
+SKEWED = 1.0
+"""A positive target with a skewness above this has a heavy tail."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectedColumn:
+    """A column, as it was understood.
+
+    Attributes:
+        column: see `Column`.
+        association: share of the spread of the target that the column explains in rows not used to find it out, from 0 to 1: R2 of
+            ranks, or of classes. None without a target, and for text.
+    """
+
+    column: Column
+    association: float | None = None
+
+    @property
+    def read_as(self) -> str:
+        """How its cells are read; empty where they are plain numbers or words."""
+        form = self.column.form
+        return self.column.part or (str(form) if isinstance(form, Reading | DateForm) else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the column as JSON types."""
+        fields = ("name", "kind", "missing", "distinct", "example", "note", "leak")
+        state = {field: getattr(self.column, field) for field in fields}
+        return {**state, "read_as": self.read_as, "association": self.association}
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectedTarget:
+    """A target.
+
+    Attributes:
+        name: of its column.
+        missing: rows without a target; they are not looked at.
+        classes: rows of each class, the most frequent first; None for numbers.
+        quartiles: the least value, the quartiles and the largest value of numbers; None for classes.
+        skewness: of numbers; above 1 for a heavy upper tail. None for classes.
+    """
+
+    name: str
+    missing: int
+    classes: dict[str, int] | None = None
+    quartiles: tuple[float, ...] | None = None
+    skewness: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the target as JSON types."""
+        return {**vars(self), "quartiles": None if self.quartiles is None else list(self.quartiles)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What `inspect_table` found.
+
+    Attributes:
+        rows: of the table, with a target.
+        columns: without the target.
+        targets: those that were named.
+        duplicates: rows that are the same as an earlier one in all columns that are used.
+        suggestions: what to do, one sentence each.
+    """
+
+    rows: int
+    columns: tuple[InspectedColumn, ...]
+    targets: tuple[InspectedTarget, ...]
+    duplicates: int
+    suggestions: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON types."""
+        return {
+            "rows": self.rows,
+            "duplicates": self.duplicates,
+            "columns": [column.to_json() for column in self.columns],
+            "targets": [target.to_json() for target in self.targets],
+            "suggestions": list(self.suggestions),
+        }
+
+
+def inspect_table(
+    frame: Any,
+    target: str | Sequence[str] | None = None,
+    *,
+    categorical: Sequence[str] = (),
+    numeric: Sequence[str] = (),
+    text: Sequence[str] = (),
+    drop: Sequence[str] = (),
+) -> Inspection:
+    """Return what was understood of a frame, column by column.
+
+    Args:
+        target: the column, or columns, to predict. With one, each column says how much it tells about it, ids that say something are
+            used, and columns that give it away are named.
+        categorical, numeric, text, drop: as in `understand`.
+
+    Errors: as `understand` and `split_target`.
+
+    >>> import polars
+    >>> found = inspect_table(polars.DataFrame({"price": ["$5", "$9"], "color": ["red", "red"]}))
+    >>> [(one.column.name, one.column.kind, one.read_as) for one in found.columns]
+    [('price', 'numeric', "numbers: unit '$'"), ('color', 'categorical', '')]
+    >>> found.suggestions
+    ("'color' has one value in all rows: it says nothing",)
+    """
+    table = open_table(frame)
+    names = [] if target is None else [target] if isinstance(target, str) else list(target)
+    y, targets = None, []
+    if names:
+        whole = table.rows
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # how the target is read is shown
+            table, y, _ = split_target(table, names, drop_missing_target=True)
+        targets = [_target(name, column, whole - table.rows) for name, column in zip(names, y.T, strict=True)]
+    schema = understand(table, categorical=categorical, numeric=numeric, text=text, drop=drop, y=y)
+    columns = [InspectedColumn(column=column) for column in schema]
+    if y is not None:
+        rows = sample_rows(table.rows)
+        some, scores = table.take(rows), target_scores(y[rows])
+        columns = [InspectedColumn(column=column, association=_share(some, column, scores)) for column in schema]
+    duplicates = _duplicates(table, [column.name for column in schema if column.kind != "dropped"])
+    return Inspection(
+        rows=table.rows,
+        columns=tuple(columns),
+        targets=tuple(targets),
+        duplicates=duplicates,
+        suggestions=tuple(_suggestions(table.rows, columns, targets, duplicates)),
+    )
+
+
+def plain_values(frame: Any, column: Column) -> NDArray[Any]:
+    """Return the values of a column (N,) as they are read: numbers with NaN where missing, of dates the year and its part, or labels
+    with None where missing."""
+    table = open_table(frame)
+    values = numbers_of(table, column)
+    if values is not None:
+        in_years = column.kind == "date" and getattr(column.form, "order", "") != "time"
+        return 1970.0 + values / 365.2425 if in_years else values * (24.0 if column.kind == "date" else 1.0)
+    labels, codes = part_codes(table, column.name, column.part)
+    return np.array([*labels, None], dtype=object)[codes]
+
+
+def _share(table: Table, column: Column, scores: NDArray[np.float64]) -> float | None:
+    if column.kind == "text" or not column.distinct:
+        return None
+    return max(0.0, column_association(table, column, scores).share)
+
+
+def _target(name: str, y: NDArray[Any], missing: int) -> InspectedTarget:
+    labels, counts = np.unique(y, return_counts=True)
+    numbers = y.dtype.kind in "iuf" and (len(labels) > MOST_CLASSES or bool(np.any(labels != np.floor(labels))))
+    if not numbers:
+        order = np.argsort(-counts, kind="stable")
+        return InspectedTarget(name=name, missing=missing, classes={str(labels[i]): int(counts[i]) for i in order})
+    values = y.astype(np.float64)
+    size = float(np.abs(values).max()) or 1.0
+    unit = values / size
+    spread = float(unit.std())
+    skewness = float(np.mean(((unit - unit.mean()) / spread) ** 3)) if spread > 0.0 else 0.0
+    quartiles = tuple(float(q) for q in np.quantile(values, [0.0, 0.25, 0.5, 0.75, 1.0]))
+    return InspectedTarget(name=name, missing=missing, quartiles=quartiles, skewness=skewness)
+
+
+def _duplicates(table: Table, names: Sequence[str]) -> int:
+    """Return how many rows are the same as an earlier one in these columns."""
+    if not names:
+        return 0
+    if table.array is not None:
+        return table.rows - len(np.unique(np.stack([table.numbers(name) for name in names], axis=1), axis=0))
+    held = table.loaded(names)
+    assert held.frame is not None
+    frame = held.frame[list(names)]
+    return table.rows - len((frame if held.taken is None else frame[held.taken]).unique())
+
+
+def _suggestions(
+    rows: int, columns: Sequence[InspectedColumn], targets: Sequence[InspectedTarget], duplicates: int
+) -> Iterator[str]:
+    for one in columns:
+        yield from _of_column(rows, one.column)
+        if not one.column.leak and (one.association or 0.0) > NEARLY_ALL:
+            yield (
+                f"{one.column.name!r} explains {one.association:.0%} of the target by itself: make sure that it is known before the target"
+            )
+    for target in targets:
+        yield from _of_target(target)
+    if duplicates:
+        yield (
+            f"{duplicates} of {rows} rows are the same as an earlier one: unless that is how the data come, remove them, as they may be"
+            " on both sides of a split"
+        )
+    dates = [
+        column.name
+        for column in (one.column for one in columns)
+        if column.kind == "date" and getattr(column.form, "order", "") != "time"
+    ]
+    if dates and targets:
+        yield f"if new rows will be later than these, split by time: --time-column {_quoted(dates[0])}"
+
+
+def _of_column(rows: int, column: Column) -> Iterator[str]:
+    name, present = column.name, rows - column.missing
+    if column.leak:
+        yield f"{name!r} gives the target away: {column.leak}; unless it is known before the target, --drop {_quoted(name)}"
+    if column.kind != "dropped" and present and column.distinct == 1 and not column.missing:
+        yield f"{name!r} has one value in all rows: it says nothing"
+    if column.kind != "dropped" and column.missing > MOSTLY * rows:
+        yield f"{name!r} is missing in {column.missing / rows:.0%} of the rows"
+    looks_like_an_id = (column.kind == "dropped" and column.note != "left out as asked") or bool(column.part)
+    if looks_like_an_id and 1 < column.distinct <= 0.95 * present:
+        yield f"if the rows of one {name!r} belong together, do not split them: --group {_quoted(name)}"
+
+
+def _of_target(target: InspectedTarget) -> Iterator[str]:
+    if target.missing:
+        yield f"the target {target.name!r} is missing in {target.missing} rows: --drop-missing-target leaves them out"
+    if target.classes is not None and len(target.classes) > 1:
+        label, count = min(target.classes.items(), key=lambda item: item[1])
+        if count < RARE * sum(target.classes.values()):
+            yield f"the class {label!r} of {target.name!r} has {count} rows: look at its own accuracy, not at that of all rows"
+    if target.quartiles is not None and target.quartiles[0] > 0.0 and (target.skewness or 0.0) > SKEWED:
+        yield f"the target {target.name!r} is positive with a heavy tail: try --target-transform log"
+
+
+def _quoted(name: str) -> str:
+    return name if name.replace("_", "").isalnum() else f'"{name}"'

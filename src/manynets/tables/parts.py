@@ -1,0 +1,47 @@
+"""Parts of a code: the first characters, the first word, the length, the digits in it.
+
+A code such as "DE-2024-00171" differs in every row and says nothing as a whole, but one of its parts may.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+__all__ = ["PARTS_OF_CODES", "Part", "cut", "digits_of"]
+
+Part = Literal["", "first 1", "first 2", "first 3", "last 1", "last 2", "first word", "last word", "length"]
+PARTS_OF_CODES: tuple[Part, ...] = get_args(Part)
+"""The parts by name; the empty one is the whole."""
+
+_WORDS = re.compile(r"[^\W_]+")
+_DIGITS = re.compile(r"[0-9]{1,15}(?![0-9])")
+
+
+def cut(labels: Sequence[str], part: Part) -> list[str]:
+    """Return this part of each label.
+
+    >>> [cut(["DE-0171"], part)[0] for part in ("first 2", "last 1", "first word", "length")]
+    ['DE', '1', 'DE', '7']
+    """
+    if not part:
+        return list(labels)
+    if part == "length":
+        return [str(len(label)) for label in labels]
+    end, what = part.split()
+    if what == "word":
+        words = [_WORDS.findall(label) or [""] for label in labels]
+        return [found[0 if end == "first" else -1] for found in words]
+    count = int(what)
+    return [label[:count] if end == "first" else label[-count:] for label in labels]
+
+
+def digits_of(label: str) -> float | None:
+    """Return the last digits in a code as a number, or None where there are none.
+
+    >>> digits_of("user-0171"), digits_of("A2-x"), digits_of("x")
+    (171.0, 2.0, None)
+    """
+    found = _DIGITS.findall(label)
+    return float(found[-1]) if found else None

@@ -1,0 +1,64 @@
+"""`manynets inspect`."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Call
+
+
+def test_what_is_in_a_table(call: Call, table: Path) -> None:
+    done = call("inspect", "houses.csv", "--target", "kind")
+    assert done.code == 0
+    assert "houses.csv: 120 rows, 4 columns besides the target" in done.out
+    assert "'size' gives the target away: it predicts the target perfectly alone" in done.out
+    assert "target kind: 2 classes: small" in done.out
+    assert "duplicate rows: 69" in done.out
+    assert done.err == ""
+
+
+def test_json_and_a_picture(call: Call, table: Path) -> None:
+    done = call(
+        "inspect", "houses.csv", "--target", "price", "--drop", "kind", "--categorical", "size", "--plot", "p.png", "--json"
+    )
+    assert done.code == 0
+    found = done.json
+    assert found["plot"] == "p.png"
+    assert {one["name"]: one["kind"] for one in found["columns"]} == {
+        "size": "categorical", "colour": "categorical", "id": "dropped", "kind": "dropped",
+    }  # fmt: skip
+    assert found["columns"][0]["association"] > 0.5
+    assert found["rows"] == 120
+    assert (table.parent / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert "120 rows" in done.err
+    classes = call("inspect", "houses.csv", "--target", "kind", "--plot", "q.svg")
+    assert "wrote q.svg" in classes.out
+    assert call("inspect", "houses.csv", "--plot", "r.svg").code == 0
+
+
+def test_standard_input_and_no_header(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Input:
+        buffer = io.BytesIO(b"1;2,5\n2;3,5\n")
+
+    monkeypatch.setattr("sys.stdin", Input())
+    done = call("inspect", "-", "--no-header", "--json")
+    assert [one["name"] for one in done.json["columns"]] == ["x0", "x1"]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("inspect nothing.csv", "nothing.csv: there is no such file"),
+        ("inspect houses.csv --target prise", "target 'prise' is not a column; did you mean 'price'?"),
+        ("inspect houses.csv --drop prise", "'prise' is not a column"),
+        ("inspect houses.csv --plot p.gif", "must be one of png, pdf, svg"),
+    ],
+)
+def test_mistakes(call: Call, table: Path, line: str, told: str) -> None:
+    done = call(*line.split())
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert told in done.err

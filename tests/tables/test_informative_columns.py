@@ -1,0 +1,224 @@
+"""No column that says something about the target is left out quietly, and one that gives it away is reported."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Any
+
+import numpy as np
+import polars
+import pytest
+
+from manynets.errors import DataError, LeakWarning
+from manynets.tables import TableEncoder, fit_encoder, understand
+from manynets.tables.association import association, binned, target_scores
+from manynets.tables.parts import PARTS_OF_CODES, cut, digits_of
+
+ROWS = 60
+NOISE = np.random.default_rng(0)
+HEX = [f"{int(number):08x}" for number in NOISE.integers(2**28, 2**32, ROWS)]
+SHUFFLED = NOISE.permutation(ROWS)
+CLASS = np.arange(ROWS) % 2
+
+# values that differ in each row, the target, the kind, the part, what the note says
+USED: dict[str, tuple[list[Any], Any, str, str, str]] = {
+    "first characters": (
+        [f"{'AB'[i % 2]}{HEX[i]}" for i in range(ROWS)],
+        CLASS,
+        "categorical",
+        "first 1",
+        "follows from the first character",
+    ),
+    "first word": (
+        [f"{['berlin', 'bern'][i % 2]}-{HEX[i]}" for i in range(ROWS)],
+        CLASS,
+        "categorical",
+        "first word",
+        "follows from its first word",
+    ),
+    "last characters": (
+        [f"{HEX[i]}{'xy'[i % 2]}" for i in range(ROWS)],
+        CLASS,
+        "categorical",
+        "last 1",
+        "follows from the last character",
+    ),
+    "last word": (
+        [f"{HEX[i]} {['ab', 'cab'][i % 2]}" for i in range(ROWS)],
+        CLASS,
+        "categorical",
+        "last word",
+        "follows from its last word",
+    ),
+    "length": (
+        [HEX[i] + "qq" * (i % 2) + "xyz"[i % 3] for i in range(ROWS)],
+        CLASS,
+        "categorical",
+        "length",
+        "follows from its length",
+    ),
+    "number in a code": (
+        [f"user-{n}" for n in SHUFFLED],
+        SHUFFLED + NOISE.normal(size=ROWS),
+        "numeric",
+        "",
+        "follows from the number in it",
+    ),
+    "value of a number": (
+        [int(n) for n in SHUFFLED],
+        np.sqrt(SHUFFLED) + NOISE.normal(size=ROWS) / 5,
+        "numeric",
+        "",
+        "follows from its value",
+    ),
+    "last digit of a number": ([int(n) * 1000 + int(n) % 2 for n in SHUFFLED], SHUFFLED % 2, "categorical", "last 1", "the last"),
+    "several classes": (
+        [f"{'ABC'[i % 3]}{HEX[i]}" for i in range(ROWS)],
+        [f"c{i % 3}" for i in range(ROWS)],
+        "categorical",
+        "first 1",
+        "",
+    ),
+}
+
+
+def frame_of(values: Any, name: str = "key") -> polars.DataFrame:
+    """A frame with such a column and one of noise, so that another column is left."""
+    return polars.DataFrame({name: values, "noise": np.random.default_rng(1).normal(size=len(values))})
+
+
+@pytest.mark.parametrize("name", USED)
+def test_an_id_that_tells_about_the_target_is_used(name: str) -> None:
+    values, y, kind, part, note = USED[name]
+    y = np.array(y)
+    y[0] = y[y != y[0]][0]  # else it would give the target away
+    frame = frame_of(values)
+    assert understand(frame)[0].kind == "dropped"
+    column = understand(frame, y=y)[0]
+    assert (column.kind, column.part) == (kind, part), column.note
+    assert column.note.startswith("used, though it looks like")
+    assert note in column.note
+    with pytest.warns(UserWarning, match=r"not left out: key \(used, though"):
+        encoder = fit_encoder(frame, y=y)
+    matrix = encoder.transform(frame)
+    assert encoder.transform(frame.cast({"key": polars.String})).tolist() == matrix.tolist()
+    assert TableEncoder.from_json(json.loads(json.dumps(encoder.to_json()))) == encoder
+    assert np.unique(matrix[:, encoder.blocks[0].slice], axis=0).shape[0] > 1
+    assert ("key" in encoder.text_columns) == (kind == "categorical" or isinstance(values[0], str))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_id_that_says_nothing_is_left_out(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    rows = int(random.choice([25, 40, 100, 500]))
+    frame = polars.DataFrame(
+        {
+            "code": [f"{a:x}-{b}" for a, b in zip(random.integers(0, 2**40, rows), random.permutation(rows), strict=True)],
+            "customer_id": random.permutation(10**6)[:rows],
+            "row": range(rows),
+            "noise": random.normal(size=rows),
+        }
+    )
+    for y in (random.normal(size=rows), random.random(rows) < 0.2, random.choice(["a", "b", "c"], rows)):
+        assert [column.kind for column in understand(frame, y=y)] == ["dropped", "dropped", "dropped", "numeric"]
+
+
+def test_numbers_of_sorted_rows_are_left_out_but_not_quietly() -> None:
+    y = np.repeat(["setosa", "versicolor", "virginica"], 20)
+    for name, kind in (("Id", "dropped"), ("row", "dropped"), ("temperature", "numeric")):
+        column = understand(frame_of(range(60), name), y=y)[0]
+        assert column.kind == kind
+        assert ("the target changes with the order of the rows" in column.note) == (kind == "dropped")
+    with pytest.warns(UserWarning, match=r"left out: Id .* declare it numeric if the numbers of new rows mean something"):
+        fit_encoder(frame_of(range(60), "Id"), y=y)
+
+
+def test_only_the_training_rows_are_looked_at() -> None:
+    values = [f"{'AB'[i % 2]}{HEX[i]}" for i in range(ROWS)]
+    y = np.where(np.arange(ROWS) < 30, CLASS, NOISE.integers(0, 2, ROWS))
+    assert understand(frame_of(values), y=y, rows=np.arange(30))[0].part == "first 1"
+    assert understand(frame_of(values), y=y, rows=np.arange(30, 60))[0].kind == "dropped"
+    with pytest.raises(DataError, match="the table has 60 rows and y has 30"):
+        understand(frame_of(values), y=y[:30])
+
+
+def test_text_of_many_words_is_counted() -> None:
+    good, bad = ["great", "lovely", "fine"], ["poor", "broken", "awful"]
+    texts = [f"the {(good if i % 2 else bad)[i % 3]} thing number {HEX[i]} was sold" for i in range(ROWS)]
+    texts[7] = ""
+    frame = frame_of(texts)
+    column = understand(frame)[0]
+    assert (column.kind, column.missing) == ("text", 1)
+    encoder = fit_encoder(frame)
+    assert encoder.blocks[0].kind == "text"
+    assert encoder.feature_names[:2] == ("key#0", "key#1")
+    assert encoder.feature_names[32] == "key=missing"
+    words = encoder.transform(frame)[:, :33]
+    assert words[7].tolist() == [0.0] * 32 + [1.0]
+    lengths = np.linalg.norm(words, axis=1)
+    np.testing.assert_allclose(lengths, 1.0, rtol=0, atol=1e-6)
+    again = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
+    assert again.transform(frame).tobytes() == encoder.transform(frame).tobytes()
+    assert encoder.transform(polars.DataFrame({"key": ["THE great", None], "noise": [0.0, 0.0]}))[0, :32].any()
+    solution = np.linalg.lstsq(words, 2.0 * CLASS - 1.0, rcond=None)[0]
+    assert np.mean((words @ solution > 0) == CLASS) > 0.9
+    assert understand(frame, categorical=["key"])[0].kind == "categorical"
+    assert fit_encoder(polars.DataFrame({"c": ["x y", "x z"]}), text=["c"]).blocks[0].kind == "text"
+
+
+def test_wide_texts_have_256_columns() -> None:
+    texts = [f"a b c {i}" for i in range(1200)]
+    assert fit_encoder(frame_of(texts), text=["key"]).blocks[0].stop == 256
+
+
+# a column, the target, what is said of it
+GIVEN_AWAY: dict[str, tuple[Any, Any, str]] = {
+    "a copy": (np.arange(ROWS) / 7, np.arange(ROWS) / 7, "copy of the target"),
+    "a recode": (np.where(CLASS, "x", "z"), np.where(CLASS, "yes", "no"), "under other names"),
+    "in another unit": (1.19 * NOISE.permutation(1000)[:ROWS], None, "perfectly alone"),
+    "a finer code": ([f"{i % 6}" for i in range(ROWS)], CLASS, "perfectly alone"),
+    "a threshold": (NOISE.normal(size=ROWS), None, "perfectly alone"),
+}
+GIVEN_AWAY["in another unit"] = (GIVEN_AWAY["in another unit"][0], GIVEN_AWAY["in another unit"][0] / 1.19, "perfectly alone")
+GIVEN_AWAY["a threshold"] = (GIVEN_AWAY["a threshold"][0], GIVEN_AWAY["a threshold"][0] > 0.1, "perfectly alone")
+
+
+@pytest.mark.parametrize("name", GIVEN_AWAY)
+def test_a_leak_is_reported_and_used(name: str) -> None:
+    values, y, said = GIVEN_AWAY[name]
+    frame = frame_of(values, "copy")
+    assert said in understand(frame, y=y)[0].leak
+    with pytest.warns(LeakWarning, match=r"column 'copy' gives the target away: .*drop=\['copy'\], or --drop copy"):
+        encoder = fit_encoder(frame, y=y)
+    assert "copy" in encoder.column_names
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_good_column_is_no_leak(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    x = random.normal(size=200)
+    frame = polars.DataFrame({"x": x, "c": np.where(x > 0, "a", "b")})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_encoder(frame, y=x + random.normal(size=200) * 0.1)
+        fit_encoder(frame, y=(x > 0) ^ (random.random(200) < 0.05))
+
+
+def test_association_by_hand() -> None:
+    scores = target_scores([0, 1] * 50)
+    assert association(np.arange(100) % 2, scores).share > 0.99
+    assert association(np.zeros(100, dtype=np.int64), scores) == (0.0, 0.0)
+    random = np.random.default_rng(0)
+    assert not association(random.integers(0, 5, 100), scores).informative
+    assert not association(np.arange(100), scores).informative
+    ranks = target_scores([10.5, 30.5, 20.5] + [float(v) + 0.5 for v in range(100, 140)])[:, 0]
+    assert ranks[:3].tolist() == [0.0, 2 / 42, 1 / 42]
+    assert binned(np.array([1.0, 2.0, np.nan])).tolist() == [0, 1, -1]
+
+
+def test_parts_of_codes() -> None:
+    assert [cut(["ab-1.x"], part)[0] for part in PARTS_OF_CODES] == ["ab-1.x", "a", "ab", "ab-", "x", ".x", "ab", "x", "6"]
+    assert cut(["", "-"], "first word") == ["", ""]
+    assert digits_of("a1b22") == 22.0
+    assert digits_of("9" * 40) == float("9" * 15)
