@@ -10,7 +10,7 @@ from pathlib import Path
 
 __all__ = ["machine", "versions"]
 
-PACKAGES = ("manynets", "torch", "numpy", "scikit-learn", "keras", "jax", "skorch", "lightning")
+PACKAGES = ("manynets", "torch", "numpy", "scikit-learn", "keras", "jax", "skorch", "lightning", "lightgbm", "catboost", "pytabkit")
 
 
 def machine() -> dict[str, str | int]:
