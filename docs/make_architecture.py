@@ -20,7 +20,7 @@ ROUTES = {
     "rate": (
         ORANGE,
         "a learning rate reaches the weights",
-        ("optimizers", "spec", "fitting", "training", "schedules", "optim", "core"),
+        ("spec", "fitting", "training", "schedules", "optim", "core"),
     ),
 }
 """Which packages each route visits, in the order of the numbered steps on the page."""

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets import spec
-from manynets.optimizers import SklearnAdam, SklearnSGD
-from manynets.spec import Recipe
+from manynets.spec import Recipe, SklearnAdam, SklearnSGD
 
 __all__ = ["Coefficient", "Optimizer", "Update", "coefficient", "optimizer_for", "step_coefficients"]
 

@@ -15,8 +15,7 @@ import manynets as mn
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.data.split import deal_rows
 from manynets.errors import OptionError
-from manynets.optimizers import SklearnAdam, SklearnSGD
-from manynets.spec import SklearnInverseScaling
+from manynets.spec import SklearnAdam, SklearnInverseScaling, SklearnSGD
 from tests.cli.conftest import Call
 
 SMALL = ("--hidden", "8", "--epochs", "2")

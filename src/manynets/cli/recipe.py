@@ -8,7 +8,6 @@ from typing import Any
 
 from manynets.cli import defaults
 from manynets.errors import OptionError, one_of
-from manynets.optimizers import SklearnAdam, SklearnSGD
 from manynets.spec import (
     MLP,
     SGD,
@@ -25,7 +24,9 @@ from manynets.spec import (
     Recipe,
     ReduceOnPlateau,
     RMSprop,
+    SklearnAdam,
     SklearnInverseScaling,
+    SklearnSGD,
     StepDecay,
     Warmup,
 )

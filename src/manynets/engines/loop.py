@@ -18,7 +18,7 @@ from manynets import rng
 from manynets.engines.optimizers import Numbers
 from manynets.errors import OptionError
 from manynets.schedules import schedule_factors
-from manynets.spec import MLP, Recipe, ReduceOnPlateau
+from manynets.spec import BATCH_SIZE, EPOCHS, MLP, Recipe, ReduceOnPlateau
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss
 
@@ -26,7 +26,6 @@ __all__ = ["Engine", "EngineOutcome", "Rows", "Step", "Watcher", "batch_rows", "
 
 Array: TypeAlias = NDArray[Any]
 
-DEFAULT_EPOCHS = 20
 ROWS_AT_ONCE = 8192  # of a validation set
 
 
@@ -143,7 +142,7 @@ class _Patience:
 
 def batch_rows(spec: MLP, recipe: Recipe, rows: int) -> tuple[int, int]:
     """Return the rows of a batch and the batches of an epoch; with batch norm a last batch of one row joins the one before."""
-    size = min(128, rows) if recipe.batch_size is None else recipe.batch_size
+    size = min(BATCH_SIZE, rows) if recipe.batch_size is None else recipe.batch_size
     if size > rows:
         raise OptionError(f"batch_size is {size}, but there are {rows} training rows; use at most {rows}, or None")
     if spec.batch_norm and size == 1:
@@ -171,7 +170,7 @@ def run(
 ) -> EngineOutcome:
     """Train to the end and return the best weights. The history has the columns of the torch loop."""
     size, per_epoch = batch_rows(spec, recipe, len(data))
-    total = recipe.iterations or (recipe.epochs or DEFAULT_EPOCHS) * per_epoch
+    total = recipe.iterations or (recipe.epochs or EPOCHS) * per_epoch
     every = recipe.evaluate_every or per_epoch
     weight = np.ones(len(data)) if data.weight is None else data.weight.astype(np.float64)
     spread = loss.spread(data.target, data.weight)

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from manynets import spec
-from manynets.optimizers import SklearnAdam, SklearnSGD
-from manynets.spec import Recipe
+from manynets.spec import Recipe, SklearnAdam, SklearnSGD
 
 __all__ = ["Numbers", "State", "penalty", "start_state", "state_arrays", "update"]
 

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from manynets import spec as s
 from manynets.errors import OptionError, one_of
 from manynets.nn.initial import initial_parameters, layer_sizes
-from manynets.optimizers import SklearnAdam, SklearnSGD
+from manynets.spec import SklearnAdam, SklearnSGD
 from manynets.training.checkpoint import Checkpoint
 
 __all__ = [

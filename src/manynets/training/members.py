@@ -15,12 +15,10 @@ from manynets.data.batches import Rows, steps_per_epoch
 from manynets.errors import OptionError
 from manynets.nn.population import Shape
 from manynets.rng import Order, Shuffles
-from manynets.spec import MLP, Recipe
+from manynets.spec import BATCH_SIZE, EPOCHS, MLP, Recipe
 from manynets.tasks.base import Task
 
 __all__ = ["Divergence", "Member", "Outcome", "Problem", "Progress", "batch_rows", "group_key", "total_steps"]
-
-DEFAULT_EPOCHS = 20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -172,9 +170,9 @@ def batch_rows(recipe: Recipe, rows: int) -> int:
     """Return the rows of a batch for this many training rows: at most all of them; an explicit larger size is an error."""
     if recipe.batch_size is not None and recipe.batch_size > rows:
         raise OptionError(f"batch_size is {recipe.batch_size}, but there are {rows} training rows; use at most {rows}, or None")
-    return min(128, rows) if recipe.batch_size is None else recipe.batch_size
+    return min(BATCH_SIZE, rows) if recipe.batch_size is None else recipe.batch_size
 
 
 def total_steps(recipe: Recipe, steps: int) -> int:
     """Return the steps that a recipe makes where an epoch has this many."""
-    return recipe.iterations if recipe.iterations is not None else (recipe.epochs or DEFAULT_EPOCHS) * steps
+    return recipe.iterations if recipe.iterations is not None else (recipe.epochs or EPOCHS) * steps
