@@ -27,14 +27,14 @@ import numpy as np
 from manynets.errors import ManynetsError, ModelFileError, OptionError
 from manynets.model import Model, load
 
-__all__ = ["FORMAT", "Run", "check_run_folder", "free_run_folder", "plain_json", "read_run", "write_run"]
+__all__ = ["FORMAT", "SavedRun", "check_run_folder", "free_run_folder", "plain_json", "read_run", "write_run"]
 
 FORMAT = 1
 MODEL, CONFIG, HISTORY, METRICS = "model.safetensors", "config.json", "history.csv", "metrics.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Run:
+class SavedRun:
     """A run that was read from its folder."""
 
     folder: Path
@@ -179,7 +179,7 @@ def _history_csv(history: Mapping[str, list[float]]) -> str:
     return text.getvalue()
 
 
-def read_run(folder: str | os.PathLike[str]) -> Run:
+def read_run(folder: str | os.PathLike[str]) -> SavedRun:
     """Return the run in a folder that `write_run` wrote.
 
     Raises OptionError where there is none, and ModelFileError for one that is damaged.
@@ -197,7 +197,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     if not (place / MODEL).is_file():
         raise ModelFileError(f"{place / MODEL} is missing; train again")
     metrics = _read_json(place / METRICS) if (place / METRICS).is_file() else {}
-    return Run(folder=place, model=load(place / MODEL), config=config, metrics=metrics)
+    return SavedRun(folder=place, model=load(place / MODEL), config=config, metrics=metrics)
 
 
 def _others(place: Path) -> str:

@@ -113,7 +113,8 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: p
         done = call(*args)
     assert done.code == 130
     assert (
-        "4 networks are kept in here/results.csv, those under way in here/checkpoints; go on with --resume --out here" in done.err
+        "4 networks are saved in here/results.csv, those in training in here/checkpoints; resume with --resume --out here"
+        in done.err
     )
     kept = results()
     assert len(kept) == 4
@@ -172,7 +173,7 @@ def test_the_grammar_of_a_grid() -> None:
         (("--seeds", "0"), "--seeds is 0"),
         (("--cv", "1"), "--cv is 1"),
         (("--validation", "0"), "give --cv N"),
-        (("--resume",), "is no sweep"),
+        (("--resume",), "is not a sweep"),
         (("--halving", "--grid", "epochs=1,2"), "--halving divides the epochs"),
     ],
 )

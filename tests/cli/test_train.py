@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import manynets as mn
+from manynets.cli.options import left_out
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.data.split import deal_rows
 from manynets.errors import OptionError
@@ -34,13 +35,13 @@ def test_json_is_all_that_is_on_stdout(call: Call) -> None:
     assert result["train"]["rows"] + result["validation"]["rows"] == 1437
     assert result["test"]["rows"] == 360
     assert "hidden0" in done.err
-    assert "Each class on the test rows" in done.err
+    assert "Recall by class on the test rows" in done.err
 
 
 def test_the_run_folder_of_images(call: Call) -> None:
     done = call("train", "digits", *SMALL)
     assert done.code == 0
-    for text in ("hidden0", "parameters", "Each class on the test rows", "Written to runs/digits-1"):
+    for text in ("hidden0", "parameters", "Recall by class on the test rows", "Written to runs/digits-1"):
         assert text in done.out
     folder = Path("runs/digits-1")
     names = {entry.name for entry in folder.iterdir()}
@@ -123,7 +124,7 @@ def test_a_small_table_gets_a_committee_and_every_command_knows_it(call: Call, t
 
     assert call("evaluate", "run", "--json", "-q").json["loss"] == result["test"]["loss"]
     shown = call("show", "run").out
-    for text in ("8 networks", "best epoch", "folds", "to its end"):
+    for text in ("8 networks", "best epoch", "folds", "all 2 epochs"):
         assert text in shown
     assert call("predict", "run", table, "-o", "out.csv").code == 0
     rows = list(csv.DictReader(Path("out.csv").read_text().splitlines()))
@@ -207,13 +208,8 @@ def test_overwrite_replaces_a_run_and_nothing_else(call: Call, tmp_path: Path) -
 
 
 def options(**given: Any) -> dict[str, Any]:
-    import inspect
-
-    from manynets.cli.train import train
-
-    left_out = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items() if name != "data"}
-    assert set(given) <= set(left_out)
-    return {**left_out, **given}
+    assert set(given) <= set(left_out())
+    return {**left_out(), **given}
 
 
 @pytest.mark.parametrize(

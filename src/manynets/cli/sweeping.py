@@ -1,214 +1,128 @@
-"""What `manynets sweep` does: candidates x seeds x folds, trained together, written down part by part, ranked, drawn."""
+"""What `manynets sweep` does: train candidates x seeds x folds together, write the results, rank and draw them."""
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import dataclasses
-import inspect
-import io
 import json
 import math
-import os
 import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from manynets import plots, runs
+from manynets import runs
+from manynets.cli.checkpoints import can_resume, checkpoint_interval, portable_options
 from manynets.cli.data import Part, Source, from_standard_input, load_source, origin_of, stem_of, taken
 from manynets.cli.fit import _encoder, _validation_share, fit, scalars
 from manynets.cli.grid import combinations, grid_of
-from manynets.cli.recipe import network_of, recipe_of
-from manynets.cli.report import console_for, note, table_of
-from manynets.cli.unfinished import Stopped, is_unfinished, part_of, portable, remove_half_written, schedule_of
-from manynets.errors import CheckpointWarning, ManynetsError, ModelFileError, OptionError
-from manynets.renames import renamed_options, stored_options
+from manynets.cli.options import left_out
+from manynets.cli.recipe import flag_of, network_of, recipe_of
+from manynets.cli.report import console_for, note
+from manynets.cli.signals import Stopped
+from manynets.cli.sweep_report import draw, print_ranking
+from manynets.cli.sweep_results import BEST, RESULTS, Key, Row, SweepResults
+from manynets.errors import CheckpointWarning, ManynetsError, OptionError
 from manynets.search.many import Result, train_candidates
-from manynets.spec import MLP, Recipe
+from manynets.spec import EPOCHS, MLP, Recipe
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.many import memory_at_hand
 from manynets.training.settings import find_device
 
-__all__ = ["draw", "run_sweep"]
+__all__ = ["run_sweep"]
 
-RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
-PARALLEL_PICTURE, CURVES_PICTURE = "parallel.png", "curves.png"  # beside one for each option
-EVERY = "30 s"  # how often the state of what is being trained is written
+CHECKPOINT_INTERVAL = "30 s"
 FACTOR = 3
-FIGURES = ("epochs_allowed", "score", "loss", "epochs", "stopped", "seconds", "error")
-Key = tuple[int, int, int, int]  # candidate, seed, fold, epochs allowed
-Row = dict[str, Any]
 
 
 def run_sweep(options: Mapping[str, Any]) -> None:
-    """Train as the options say, part by part, and write the folder."""
+    """Run the sweep that the options describe, and write its folder."""
     own = {name: options[name] for name in ("grid", "seeds", "cv", "halving", "at_most", "resume")}
     base = {name: value for name, value in options.items() if name not in own}
     base |= {"engine": None, "resume": None, "n_networks": 1}
-    base["checkpoint_every"] = options["checkpoint_every"] or EVERY
-    every = schedule_of(base["checkpoint_every"])
+    base["checkpoint_every"] = options["checkpoint_every"] or CHECKPOINT_INTERVAL
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     grid = grid_of(own["grid"] or [])
-    for name in ("seeds", "at_most"):
-        if own[name] < 1:
-            raise OptionError(f"--{name.replace('_', '-')} is {own[name]}, but must be at least 1")
-    if base["device"] is not None:
-        find_device(Recipe(device=base["device"]).device)
+    _check(own, base)
     points = combinations(grid)
-    if from_standard_input(base):
-        raise OptionError("a sweep reads its data again for its best network, and standard input can be read once; name a file")
     origin = origin_of(base)
     folder = Path(base["out"] or runs.free_run_folder(f"{stem_of(origin)}-sweep"))
-    kept = json.loads(json.dumps({"options": portable(base), "grid": grid, **{n: own[n] for n in ("seeds", "cv", "halving")}}))
-    book = _Book(folder, grid, kept, resume=own["resume"], overwrite=bool(base["overwrite"]))
+    swept = {"options": portable_options(base), "grid": grid, **{name: own[name] for name in ("seeds", "cv", "halving")}}
+    results = SweepResults(folder, grid, json.loads(json.dumps(swept)), resume=own["resume"], overwrite=bool(base["overwrite"]))
 
     source = load_source(origin)
     for text in source.notes:
         note(console, text)
     splits = _splits(source, base, own["cv"])
     problem = _Problem(source, splits, base, points, grid)
-    console.print(
-        f"{len(points)} candidates x {own['seeds']} seeds x {len(splits)} folds = "
-        f"{len(points) * own['seeds'] * len(splits)} networks, into {folder}",
-        markup=False,
-        soft_wrap=True,
-    )
-    book.open(problem.device)
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", CheckpointWarning)
-            best, score = _rounds(problem, book, own, every=every, quiet=base["quiet"])
-        for text in dict.fromkeys(str(entry.message) for entry in caught):
-            note(console, text)
-        draw(folder, book, grid, problem)
+    networks = len(points) * own["seeds"] * len(splits)
+    counts = f"{len(points)} candidates x {own['seeds']} seeds x {len(splits)} folds"
+    console.print(f"{counts} = {networks} networks, into {folder}", markup=False, soft_wrap=True)
+    if results.memory is None:
+        results.memory = memory_at_hand(find_device(problem.device))
+    results.open()
+    with _resumable(results):
+        best, score = _trained(problem, results, own, console)
+        draw(results, points, problem.metric)
         if best is None:
             raise OptionError(f"none of the {len(points)} candidates could be trained; {folder / RESULTS} says why")
         _fit_best({**base, **points[best], "out": str(folder / BEST), "overwrite": True, "quiet": True, "json_line": False})
-    except (KeyboardInterrupt, Stopped) as error:
-        number = error.number if isinstance(error, Stopped) else signal.SIGINT
-        text = f"{len(book.rows)} networks are kept in {folder / RESULTS}"
-        if any(book.checkpoints.glob("part-*/step-*.checkpoint")):
-            text += f", those under way in {book.checkpoints}"
-        text += f"; go on with --resume --out {folder}"
-        raise Stopped(number, text) from None
-    _report(console, book, problem, points, best, folder)
+    print_ranking(console, results, points, best=best, metric=problem.metric)
     if base["json_line"]:
         metrics = runs.read_run(folder / BEST).metrics
-        line = {"sweep_dir": str(folder), "networks": len(book.rows), "best": points[best], "score": score}
+        line = {"sweep_dir": str(folder), "networks": len(results.rows), "best": points[best], "score": score}
         line |= {"metric": problem.metric, "test": scalars(metrics.get("test"))}
         sys.stdout.write(json.dumps(runs.plain_json(line), allow_nan=False) + "\n")
 
 
+def _check(own: Mapping[str, Any], base: Mapping[str, Any]) -> None:
+    """Raise OptionError for invalid options, before the data are read."""
+    checkpoint_interval(base["checkpoint_every"])
+    for name in ("seeds", "at_most"):
+        if own[name] < 1:
+            raise OptionError(f"{flag_of(name)} is {own[name]}, but must be at least 1")
+    if base["device"] is not None:
+        find_device(Recipe(device=base["device"]).device)
+    if from_standard_input(base):
+        raise OptionError("a sweep reads its data again for its best network, but standard input can be read once; name a file")
+
+
+@contextlib.contextmanager
+def _resumable(results: SweepResults) -> Iterator[None]:
+    """Within this context, the message of a stop says what is saved and how to resume."""
+    try:
+        yield
+    except (KeyboardInterrupt, Stopped) as error:
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        text = f"{len(results.rows)} networks are saved in {results.folder / RESULTS}"
+        if any(results.checkpoints.glob("part-*/step-*.checkpoint")):
+            text += f", those in training in {results.checkpoints}"
+        text += f"; resume with --resume --out {results.folder}"
+        raise Stopped(number, text) from None
+
+
+def _trained(problem: _Problem, results: SweepResults, own: Mapping[str, Any], console: Any) -> tuple[int | None, float]:
+    """Train all that has no result yet; return the best candidate, None where none could be trained, and its mean score."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", CheckpointWarning)
+        every = checkpoint_interval(problem.options["checkpoint_every"])
+        best = _rounds(problem, results, own, every=every, quiet=problem.options["quiet"])
+    for text in dict.fromkeys(str(entry.message) for entry in caught):
+        note(console, text)
+    return best
+
+
 def _fit_best(options: Mapping[str, Any]) -> None:
-    """Train the best candidate as `manynets train` does, from its last checkpoint if it was under way before."""
-    from manynets.cli.train import train
-
-    if is_unfinished(options["out"], options):
-        defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
-        options = {**defaults, "resume": options["out"], "quiet": True}
+    """Train the best candidate as `manynets train` does, from its last checkpoint if there is one."""
+    if can_resume(options["out"], options):
+        options = {**left_out(), "resume": options["out"], "quiet": True}
     fit(options)
-
-
-class _Book:
-    """The folder of a sweep: a line in results.csv and its curve in curves.jsonl for each network that is through."""
-
-    def __init__(self, folder: Path, grid: Mapping[str, Any], config: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
-        self.folder, self.config, self.resume = folder, config, resume
-        self.names = ["candidate", "seed", "fold", *grid, *FIGURES]
-        self.rows: dict[Key, Row] = {}
-        self.curves: dict[Key, list[float]] = {}
-        self.memory: int | None = None  # bytes that networks trained together may take: as it was when the sweep began
-        there = (folder / CONFIG).is_file()
-        if resume:
-            if not there:
-                raise OptionError(f"{folder} is no sweep: it has no {CONFIG}; give its folder with --out, or leave out --resume")
-            self._read()
-        elif os.path.lexists(folder) and not (overwrite and (there or not any(folder.iterdir()))):
-            how = "--resume to go on with it, or --overwrite to start anew" if there else "another folder with --out"
-            raise OptionError(f"{folder} exists; give {how}")
-
-    def _read(self) -> None:
-        former = renamed_options(json.loads((self.folder / CONFIG).read_text(encoding="utf-8")))
-        for name, today in (("options", stored_options), ("grid", renamed_options)):
-            if isinstance(former.get(name), dict):
-                former[name] = today(former[name])
-        self.memory = former.pop("memory", None)
-        now = self.config
-        for name in sorted(set(former) | set(now)):
-            if former.get(name) != now.get(name):
-                raise OptionError(
-                    f"the sweep in {self.folder} has another {name}: {_difference(former.get(name), now.get(name))}; "
-                    "give the same options, or another --out"
-                )
-        try:
-            with (self.folder / RESULTS).open(encoding="utf-8", newline="") as file:
-                found = list(csv.DictReader(file))
-            lines = (self.folder / CURVES).read_text(encoding="utf-8").splitlines()
-            curves = {tuple(line["key"]): line["curve"] for line in map(json.loads, lines)}
-            for row in map(renamed_options, found):
-                key = (int(row["candidate"]), int(row["seed"]), int(row["fold"]), int(row["epochs_allowed"] or 0))
-                self.rows[key] = {**row, **{name: float(row[name] or "nan") for name in ("score", "loss", "seconds")}}
-                self.curves[key] = [math.nan if value is None else float(value) for value in curves.get(key, [])]
-        except FileNotFoundError:
-            return
-        except (KeyError, ValueError, TypeError) as error:
-            raise ModelFileError(f"{self.folder / RESULTS} is damaged: {error}; start anew with --overwrite") from None
-
-    def open(self, device: str) -> None:
-        """Make the folder, with what describes the sweep; what is left of an earlier one that is not gone on with is removed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not self.rows:
-            for name in (RESULTS, CURVES):
-                (self.folder / name).unlink(missing_ok=True)
-        pictures = (PARALLEL_PICTURE, CURVES_PICTURE, *map(_picture, self.config["grid"]))
-        for name in (RESULTS, CURVES, CONFIG, BEST, *pictures):
-            remove_half_written(self.folder / name)
-        if not self.resume:
-            shutil.rmtree(self.checkpoints, ignore_errors=True)
-            shutil.rmtree(part_of(self.folder / BEST), ignore_errors=True)
-        if self.memory is None:
-            self.memory = memory_at_hand(find_device(device))
-        self._write(CONFIG, json.dumps(self.config | {"memory": self.memory}, indent=2) + "\n")
-
-    @property
-    def checkpoints(self) -> Path:
-        """Where the states of the networks lie that are being trained."""
-        return self.folder / CHECKPOINTS
-
-    def add(self, rows: Mapping[Key, Row], curves: Mapping[Key, list[float]]) -> None:
-        """Write down networks that are through, all or nothing."""
-        self.rows.update(rows)
-        self.curves.update(curves)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, self.names, lineterminator="\n", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in self.rows.values())
-        lines = [json.dumps({"key": key, "curve": runs.plain_json(curve)}) for key, curve in self.curves.items()]
-        self._write(CURVES, "\n".join(lines) + "\n")
-        self._write(RESULTS, text.getvalue())
-
-    def _write(self, name: str, text: str) -> None:
-        from manynets.modelfile import replacing
-
-        with replacing(self.folder / name) as file:
-            file.write(text.encode())
-
-
-def _cell(value: Any) -> Any:
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
-
-
-def _difference(former: Any, now: Any) -> str:
-    if isinstance(former, dict) and isinstance(now, dict):
-        name = next(name for name in sorted(set(former) | set(now)) if former.get(name) != now.get(name))
-        return f"{name} was {former.get(name)!r}, is {now.get(name)!r}"
-    return f"it was {former!r}, is {now!r}"
 
 
 def _splits(source: Source, options: Mapping[str, Any], cv: int | None) -> list[tuple[Any, Any]]:
@@ -282,7 +196,7 @@ class _Problem:
         return self.encoded[fold]
 
     def train(
-        self, networks: Sequence[tuple[int, int, int]], book: _Book, *, at_most: int, every: Mapping[str, Any], quiet: bool
+        self, networks: Sequence[tuple[int, int, int]], book: SweepResults, *, at_most: int, every: Mapping[str, Any], quiet: bool
     ) -> None:
         """Train the networks (candidate, seed, epochs) on all folds and write them down, but those that are in the book.
 
@@ -384,7 +298,7 @@ def _class_weights(options: Mapping[str, Any], task: Any, y: Any, weight: Any) -
 
 
 def _rounds(
-    problem: _Problem, book: _Book, own: Mapping[str, Any], *, every: Mapping[str, Any], quiet: bool
+    problem: _Problem, book: SweepResults, own: Mapping[str, Any], *, every: Mapping[str, Any], quiet: bool
 ) -> tuple[int | None, float]:
     """Train all that is not in the book yet; return the best candidate and its mean score (of the last round of a halving)."""
     seeds = [problem.options["seed"] + k for k in range(own["seeds"])]
@@ -419,58 +333,7 @@ def _budgets(problem: _Problem, candidates: int) -> list[int]:
     """Return the epochs of each round of a halving: the last has all, each one before a third."""
     if "epochs" in problem.names or "iterations" in problem.names or problem.options["iterations"] is not None:
         raise OptionError("--halving divides the epochs itself; leave epochs and iterations out of --grid, and give --epochs")
-    most = max(recipe.epochs or 20 for _, recipe in problem.candidates.values())
+    most = max(recipe.epochs or EPOCHS for _, recipe in problem.candidates.values())
     rounds = 1 + math.floor(math.log(max(candidates, 1), FACTOR) + 1e-9)
     budgets = [max(1, most // FACTOR**k) for k in reversed(range(rounds))]
     return list(dict.fromkeys(budgets))
-
-
-# ---------------------------------------------------------------------------------------------------------------- pictures
-
-
-def _picture(option: str) -> str:
-    return f"{option}.png"
-
-
-def draw(folder: Path, book: _Book, grid: Mapping[str, list[Any]], problem: _Problem) -> None:
-    """Draw the score over each option, all options as parallel coordinates, and the curves of all networks."""
-    last = max((key[3] for key in book.rows), default=0)
-    rows = [{**problem.points[key[0]], **row, "key": key} for key, row in book.rows.items()]
-    scored = [row for row in rows if math.isfinite(row["score"])]
-    if not scored:
-        return
-    metric = problem.metric
-    for name, values in grid.items():
-        log = all(isinstance(value, float) and value > 0 for value in values) and max(values) >= 10 * min(values)
-        found = [problem.points[row["key"][0]][name] for row in rows]
-        axes = plots.score_over(found, [row["score"] for row in rows], name=name, score=metric, log=log)
-        plots.save(axes, folder / _picture(name))
-    if grid:
-        table = [{name: problem.points[row["key"][0]][name] for name in grid} | {metric: row["score"]} for row in rows]
-        plots.save(plots.parallel_coordinates(table, score=metric), folder / PARALLEL_PICTURE)
-    keys = [key for key in book.curves if any(math.isfinite(value) for value in book.curves[key])]
-    final = [k for k, key in enumerate(keys) if key[3] == last and math.isfinite(book.rows[key]["score"])]
-    best = max(final, key=lambda k: book.rows[keys[k]]["score"]) if final else None
-    curves = [book.curves[key] for key in keys]
-    if curves:
-        plots.save(plots.learning_curves(curves, best=best, ylabel="training loss", log=True), folder / CURVES_PICTURE)
-
-
-def _report(console: Any, book: _Book, problem: _Problem, points: Sequence[Mapping[str, Any]], best: int, folder: Path) -> None:
-    last = max(key[3] for key in book.rows)
-    means: dict[int, list[float]] = {}
-    for key, row in book.rows.items():
-        if key[3] == last and math.isfinite(row["score"]):
-            means.setdefault(key[0], []).append(row["score"])
-    ranked = sorted(means, key=lambda c: (c != best, -float(np.mean(means[c]))))
-    lines = [
-        (*(str(points[c][name]) for name in problem.names), float(np.mean(means[c])), float(np.std(means[c])), len(means[c]))
-        for c in ranked[:10]
-    ]
-    names = [*problem.names, problem.metric, "std", "networks"]
-    console.print(table_of(names, lines, title=f"The best of {len(points)} candidates"))
-    failed = sum(row["stopped"] in ("failed", "diverged") for row in book.rows.values())
-    if failed:
-        note(console, f"{failed} of {len(book.rows)} networks failed or diverged; {RESULTS} says why")
-    files = ", ".join(sorted(entry.name for entry in folder.iterdir()))
-    console.print(f"Written to {folder}: {files}", markup=False, soft_wrap=True)

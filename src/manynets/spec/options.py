@@ -67,12 +67,20 @@ class SpecOption:
 
     @property
     def default(self) -> str:
-        """The default as text; where classes differ, the most frequent one first."""
+        """The default as text; where classes differ, the most frequent one last.
+
+        >>> OPTIONS["weight_decay"].default
+        '0.01 for adamw, else 0'
+        """
         texts: dict[str, list[str]] = {}
         for name, kind in self.classes.items():
             texts.setdefault(self._default_of(kind), []).append(name)
-        first, *rest = sorted(texts, key=lambda text: -len(texts[text]))
-        return "; ".join([first, *(f"{enumeration(tuple(texts[text]), 'and')} {text}" for text in rest)])
+        *rare, usual = sorted(texts, key=lambda text: len(texts[text]))
+        if not rare:
+            return usual
+        parts = [f"{text} for {enumeration(tuple(texts[text]), 'and')}" for text in rare]
+        alone = len(texts[usual]) == 1
+        return ", ".join([*parts, f"{usual} for {texts[usual][0]}" if alone else f"else {usual}"])
 
     def _default_of(self, kind: type) -> str:
         if self.field in _CHOICES:
@@ -84,7 +92,7 @@ class SpecOption:
         if isinstance(default, bool):
             return "yes" if default else "no"
         values = default if isinstance(default, tuple) else (default,)
-        return ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+        return ",".join(f"{value:g}".replace("e-0", "e-") if isinstance(value, float) else str(value) for value in values)
 
 
 _CHOICES: dict[str, Mapping[str, type]] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}

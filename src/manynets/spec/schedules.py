@@ -116,7 +116,13 @@ class Exponential:
 class InverseScaling:
     """lr is divided by (1 + epochs so far)^power at the start of an epoch: lr / (1 + epoch)^power."""
 
-    power: float = setting(0.5, help="Exponent of the divisor", allowed=NOT_NEGATIVE, option="lr_power", metavar="P")
+    power: float = setting(
+        0.5,
+        help="Exponent of the divisor of lr, which grows with the training",
+        allowed=NOT_NEGATIVE,
+        option="lr_power",
+        metavar="P",
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

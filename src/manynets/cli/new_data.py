@@ -1,4 +1,4 @@
-"""Other rows for a run that was trained before: to judge it by, or to predict."""
+"""Rows for a trained run: to evaluate it on, or to predict."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from manynets.cli.data import (
     test_part,
 )
 from manynets.errors import DataError, ModelFileError, OptionError
-from manynets.runs import Run
+from manynets.runs import SavedRun
 
-__all__ = ["Asked", "rows_to_judge", "rows_to_predict"]
+__all__ = ["PredictionRows", "evaluation_rows", "prediction_rows"]
 
-Asked = tuple[Any, dict[str, Any], tuple[str, ...]]
+PredictionRows = tuple[Any, dict[str, Any], tuple[str, ...]]
 """X, columns to write beside the predictions, and notes."""
 
 
-def _origin(run: Run, header: bool | None, data: str | None) -> Mapping[str, Any]:
+def _origin(run: SavedRun, header: bool | None, data: str | None) -> Mapping[str, Any]:
     """Return the origin of a run; header: whether the file `data` has one, None for as in training."""
     from manynets.tables.files import text_options
 
@@ -41,7 +41,7 @@ def _origin(run: Run, header: bool | None, data: str | None) -> Mapping[str, Any
     return {**origin, "no_header": not header}
 
 
-def rows_to_judge(run: Run, data: str | None, *, header: bool | None = None) -> tuple[Part, str, tuple[str, ...]]:
+def evaluation_rows(run: SavedRun, data: str | None, *, header: bool | None = None) -> tuple[Part, str, tuple[str, ...]]:
     """Return rows with their truth, a name for them, and notes: the run's own test rows, or those of other data.
 
     A table is encoded as the network takes it. header: whether a text file or sheet has one; None: as in training.
@@ -96,8 +96,8 @@ def _no_table(encoder: Any) -> DataError:
     return DataError(f"the run was trained on a table; give a table with the columns {', '.join(encoder.column_names[:20])}")
 
 
-def rows_to_predict(run: Run, data: str, *, header: bool | None = None) -> Asked:
-    """Return X, the columns to write beside its predictions, and notes; header: as for `rows_to_judge`."""
+def prediction_rows(run: SavedRun, data: str, *, header: bool | None = None) -> PredictionRows:
+    """Return X, the columns to write beside its predictions, and notes; header: as for `evaluation_rows`."""
     origin, encoder = _origin(run, header, data), run.model.encoder
     kind = kind_of(data)
     if kind == "table":
@@ -121,7 +121,7 @@ def rows_to_predict(run: Run, data: str, *, header: bool | None = None) -> Asked
             raise DataError(f"{data} has X of shape {X.shape}, but must be (rows, columns); one row is X.reshape(1, -1)")
         X = X.reshape(len(X), -1)
         return X, {"row": list(range(len(X)))}, ()
-    part, _, _ = rows_to_judge(run, data)
+    part, _, _ = evaluation_rows(run, data)
     names = run.config.get("class_names")
     truth = part.y.tolist()
     return part.X, {"row": list(range(part.rows)), "truth": [names[code] for code in truth] if names else truth}, ()
