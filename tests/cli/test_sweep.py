@@ -164,10 +164,10 @@ def test_the_grammar_of_a_grid() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--grid", "lr"), "must be such as lr="),
+        (("--grid", "lr"), "must look like lr="),
         (("--grid", "rate=1"), "--grid is 'rate'"),
         (("--grid", "lr=a"), "lr has the value 'a'"),
-        (("--grid", "lr=0:1:log:3"), "a logarithmic one ends above 0"),
+        (("--grid", "lr=0:1:log:3"), "a logarithmic range needs both ends above 0"),
         (("--grid", "lr=1,1"), "names a value twice"),
         (("--grid", "lr=1", "--grid", "lr=2"), "names lr twice"),
         (("--seeds", "0"), "--seeds is 0"),

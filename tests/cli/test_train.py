@@ -106,7 +106,7 @@ def test_a_test_file_whose_labels_end_with_a_point(call: Call, table: Path, tmp_
     assert "a point was taken off" in done.err
 
 
-def test_a_small_table_gets_a_committee_and_every_command_knows_it(call: Call, table: Path) -> None:
+def test_a_small_table_gets_an_ensemble_and_every_command_knows_it(call: Call, table: Path) -> None:
     done = call("train", table, "--target", "kind", "--json", "--epochs", "3", "--seed", "5", "--out", "run")
     assert done.code == 0, done.err
     result = done.json
@@ -124,7 +124,7 @@ def test_a_small_table_gets_a_committee_and_every_command_knows_it(call: Call, t
 
     assert call("evaluate", "run", "--json", "-q").json["loss"] == result["test"]["loss"]
     shown = call("show", "run").out
-    for text in ("8 networks", "best epoch", "folds", "all 2 epochs"):
+    for text in ("8 networks", "best epoch", "folds", "all 3 epochs"):
         assert text in shown
     assert call("predict", "run", table, "-o", "out.csv").code == 0
     rows = list(csv.DictReader(Path("out.csv").read_text().splitlines()))
@@ -133,7 +133,7 @@ def test_a_small_table_gets_a_committee_and_every_command_knows_it(call: Call, t
     assert "matched bit for bit" in call("rerun", "run").out
 
 
-def test_the_validation_figures_of_a_committee_are_of_networks_that_did_not_train_on_the_row(call: Call, table: Path) -> None:
+def test_the_validation_metrics_of_an_ensemble_are_of_networks_that_did_not_train_on_the_row(call: Call, table: Path) -> None:
     result = call("train", table, "--target", "kind", "--json", "-q", "--test-fraction", "0", *SMALL, "--seed", "2").json
     frame = pl.read_csv(table)
     model = mn.load(Path(result["run_dir"]) / "model.safetensors")

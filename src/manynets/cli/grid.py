@@ -31,7 +31,7 @@ def grid_of(given: Sequence[str]) -> dict[str, list[Any]]:
         name = name.strip().lstrip("-").replace("-", "_")
         name = OPTIONS.get(name, name)
         if not found or not values.strip():
-            raise OptionError(f"--grid is {text!r}, but must be such as lr=1e-4:1e-1:log:12 or dropout=0,0.2,0.5")
+            raise OptionError(f"--grid is {text!r}, but must look like lr=1e-4:1e-1:log:12 or dropout=0,0.2,0.5")
         one_of(name, SEARCHED, what="--grid")
         if name in out:
             raise OptionError(f"--grid names {name} twice; give all its values at once")
@@ -55,7 +55,9 @@ def _range(name: str, match: re.Match[str], *, whole: bool) -> list[float]:
     first, last = (_value(name, match[i], float) for i in (1, 2))
     count, scale = int(match[4]), match[3] or "lin"
     if count < 1 or (scale == "log" and not (first > 0 and last > 0)):
-        raise OptionError(f"--grid {name}={match[0]}: a range needs at least 1 value, and a logarithmic one ends above 0")
+        raise OptionError(
+            f"--grid {name}={match[0]}: a range needs at least 1 value, and a logarithmic range needs both ends above 0"
+        )
     shares = [i / max(1, count - 1) for i in range(count)]
     if scale == "log":
         values = [math.exp(math.log(first) + share * (math.log(last) - math.log(first))) for share in shares]

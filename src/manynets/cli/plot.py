@@ -1,4 +1,4 @@
-"""`manynets plot`: draw the pictures of a run again, or more of them."""
+"""`manynets plot`: draw the pictures of a run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["KINDS", "plot"]
 
 KINDS = {
     "history": "loss and metric over the epochs",
-    "confusion": "which class was taken for which",
-    "roc": "true against false positives",
-    "images": "test images, predicted (truth)",
-    "mistakes": "test images that were predicted wrongly",
-    "values": "one image with the value of every pixel",
+    "confusion": "true against predicted classes",
+    "roc": "true against false positive rate",
+    "images": "test images with predicted and true class",
+    "mistakes": "test images with a wrong prediction",
+    "values": "one image with its pixel values",
     "points": "the test points in the plane",
-    "regions": "which class where in the plane",
-    "surface": "the output over the plane",
-    "predicted": "predictions against the truth",
-    "network": "units and weights",
+    "regions": "predicted class over the plane",
+    "surface": "prediction over the plane",
+    "predicted": "predicted against true values",
+    "network": "units and weights of the network",
     "first-layer": "weights of the first layer as images",
 }
 
@@ -52,7 +52,7 @@ def plot(
     fit = fitting(found)
     for word in asked:
         if word not in fit:
-            raise OptionError(f"--kind is {word!r}, but {_why_not(found, word)}; what fits this run: {', '.join(fit)}")
+            raise OptionError(f"--kind is {word!r}, but {_why_not(found, word)}; this run has {', '.join(fit)}")
     pictures, notes = _drawn(found, asked or fit, must=bool(asked))
     for text in notes:
         note(console, text)
@@ -69,7 +69,7 @@ def plot(
 
 
 def fitting(run: SavedRun) -> list[str]:
-    """Return the kinds of picture that fit a run."""
+    """Return the kinds of picture that a run has."""
     model, task = run.model, run.model.task
     plane = model.in_features == 2 and model.encoder is None
     images = run.config.get("image_shape") is not None
@@ -96,14 +96,14 @@ def _why_not(run: SavedRun, kind: str) -> str:
     model = run.model
     if kind in ("regions", "surface", "points") and (model.in_features != 2 or model.encoder is not None):
         columns = model.in_features if model.encoder is None else len(model.encoder.column_names)
-        return f"it is drawn in the plane, for 2 numeric columns, and this model has {columns} columns"
+        return f"it is drawn in the plane, for 2 numeric columns, and the model has {columns} columns"
     if kind in ("images", "mistakes", "values", "first-layer") and run.config.get("image_shape") is None:
-        return "the data of this run are no images"
-    return f"it does not fit the task {model.task.name}"
+        return "the data of the run are not images"
+    return f"it is not for the task {model.task.name}"
 
 
 def _drawn(run: SavedRun, kinds: list[str], *, must: bool) -> tuple[dict[str, Any], list[str]]:
-    """Return axes by kind, and notes; without its test rows a run still has the pictures that need none."""
+    """Return axes by kind, and notes; where the test rows are missing, only the pictures that need no data."""
     from manynets import plots
     from manynets.cli.fit import metrics_of
     from manynets.cli.new_data import evaluation_rows

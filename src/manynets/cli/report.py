@@ -47,7 +47,8 @@ def table_of(names: Sequence[str], rows: Sequence[Sequence[object]], *, title: s
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    heading = None if title is None else Text(title, no_wrap=True, overflow="ignore")
+    table = Table(box=box.SIMPLE_HEAD, title=heading, title_justify="left", title_style="bold", pad_edge=False)
     for i, name in enumerate(names):
         right = name in _NUMERIC or all(isinstance(row[i], int | float) for row in rows)
         table.add_column(name, justify="right" if right else "left", overflow="fold")
