@@ -6,7 +6,6 @@ An *origin* is a dict of JSON types, made from the options of `train` and stored
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import re
 import warnings
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from manynets.cli import defaults
+from manynets.cli.fingerprint import fingerprint_of, fingerprint_of_arrays
 from manynets.errors import DataError, OptionError, one_of
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "origin_of",
     "read_arrays",
     "read_frame",
-    "same_data",
     "stem_of",
     "taken",
     "test_part",
@@ -170,11 +169,6 @@ def load_source(origin: Mapping[str, Any]) -> Source:
     return {"named": _named, "arrays": _arrays, "table": _table}[origin["kind"]](origin)
 
 
-def same_data(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
-    """Return whether two fingerprints have the same hashes."""
-    return {name: mark["sha256"] for name, mark in now.items()} == {name: mark["sha256"] for name, mark in then.items()}
-
-
 # ---------------------------------------------------------------------------------------------------------------- by name
 
 
@@ -183,10 +177,8 @@ def _named(origin: Mapping[str, Any]) -> Source:
 
     known = {name: origin[name] for name in _NAMED_ONLY if name in origin}
     data = datasets.load(origin["name"], seed=origin["seed"], **known)
-    mark = hashlib.sha256()
-    for array in (data.X, data.y, data.X_test, data.y_test, data.X_validation, data.y_validation):
-        if array is not None:
-            mark.update(np.ascontiguousarray(array).data)
+    arrays = (data.X, data.y, data.X_test, data.y_test, data.X_validation, data.y_validation)
+    contiguous = [None if array is None else np.ascontiguousarray(array) for array in arrays]
     return Source(
         name=data.name,
         train=Part(X=data.X, y=data.y),
@@ -196,7 +188,7 @@ def _named(origin: Mapping[str, Any]) -> Source:
         image_shape=data.image_shape,
         feature_names=data.feature_names,
         task=origin["task"] or data.task,
-        fingerprint={data.name: {"sha256": mark.hexdigest(), "rows": len(data.X), "columns": data.X.shape[1]}},
+        fingerprint={data.name: fingerprint_of_arrays(contiguous, data.X.shape)},
     )
 
 
@@ -236,7 +228,9 @@ def _arrays(origin: Mapping[str, Any]) -> Source:
         train, test = _split(
             whole, origin, task, defaults.TEST_FRACTION if origin["test_fraction"] is None else origin["test_fraction"]
         )
-    return Source(name=stem_of(origin), train=train, test=test, task=task, fingerprint={Path(path).name: _fingerprint(path, whole)})
+    return Source(
+        name=stem_of(origin), train=train, test=test, task=task, fingerprint={Path(path).name: fingerprint_of(path, whole.X.shape)}
+    )
 
 
 def _rows(X: Any, path: str) -> Any:
@@ -324,7 +318,7 @@ def _table(origin: Mapping[str, Any]) -> Source:
     named = {name: _columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
     task = _task(whole.y, origin["task"])
     schema = understand(whole.X, **named)
-    fingerprint = {name_of(path): _fingerprint(path, whole, content)}
+    fingerprint = {name_of(path): fingerprint_of(path, whole.X.shape, content)}
     if origin.get("test") is None:
         train, test = _split(whole, origin, task, origin["test_fraction"])
     else:
@@ -332,7 +326,7 @@ def _table(origin: Mapping[str, Any]) -> Source:
         as_written = [column.name for column in schema if column.as_written]
         test, more = test_part(origin["test"], origin, getattr(task, "classes", None), text=as_written, content=content)
         notes += more
-        fingerprint[f"test: {name_of(origin['test'])}"] = _fingerprint(origin["test"], test, content)
+        fingerprint[f"test: {name_of(origin['test'])}"] = fingerprint_of(origin["test"], test.X.shape, content)
     return Source(name=stem_of(origin), train=train, test=test, task=task, schema=schema, fingerprint=fingerprint, notes=notes)
 
 
@@ -411,25 +405,3 @@ def stem_of(origin: Mapping[str, Any]) -> str:
         plain = (re.sub(r"\[[^]]*\]|[*?]", "", part.split(".")[0]).strip("-_. ") for part in reversed(path.parts[1:]))
         return next(filter(None, plain), "run")
     return path.name.split(".")[0] or "run"
-
-
-def _fingerprint(path: str, part: Part, content: bytes | None = None) -> dict[str, Any]:
-    """Return the hash and sizes of data; those of a folder or pattern cover the files in order, with their names."""
-    from manynets.tables.binary import parquet_files
-
-    shape = {"rows": part.rows, "columns": part.X.shape[1]}
-    if content is not None:
-        return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), **shape}
-    if Path(path).is_file():
-        return {"sha256": _digest(Path(path)).hex(), "bytes": Path(path).stat().st_size, **shape}
-    files = parquet_files(path) or []
-    base = os.path.commonpath([file.parent.absolute() for file in files])
-    mark = hashlib.sha256()
-    for file in files:
-        mark.update(os.path.relpath(file, base).encode() + b"\0" + _digest(file))
-    return {"sha256": mark.hexdigest(), "bytes": sum(file.stat().st_size for file in files), "files": len(files), **shape}
-
-
-def _digest(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()

@@ -15,9 +15,9 @@ from manynets.cli.data import (
     name_of,
     read_arrays,
     read_frame,
-    same_data,
     test_part,
 )
+from manynets.cli.fingerprint import same_data
 from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.runs import SavedRun
 

@@ -50,7 +50,7 @@ def _of_spec(option: SpecOption) -> CommandOption:
         help=option.help,
         panel=option.panel,
         type=kind,
-        metavar=option.metadata.metavar,
+        metavar=option.metavar,
         default=defaults.SEED if option.name == "seed" else None,
         shown="" if kind is bool and not negated else shown,
         flags=(f"{flag}/--no-{option.name.replace('_', '-')}",) if negated else (flag,),

@@ -32,20 +32,14 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Write predictions as CSV, beside the columns of each row; for classes with probabilities."""
-    import os
     import sys
 
     from manynets import runs
     from manynets.cli.new_data import prediction_rows
     from manynets.cli.report import console_for, note
-    from manynets.errors import OptionError, one_of
+    from manynets.errors import one_of
 
-    if out is not None and os.path.lexists(out) and not overwrite:
-        raise OptionError(f"the file {out} exists; give another one with -o, or --overwrite to replace it")
-    if out is None and sys.__stdout__ is None:
-        raise OptionError("standard output is closed; give a file with -o")
-    if out is not None and not os.path.isdir(os.path.dirname(os.path.abspath(out))):
-        raise OptionError(f"the folder {os.path.dirname(out)} does not exist; make it, or give another file with -o")
+    _check_output(out, overwrite)
     console = console_for(quiet=quiet, to_stderr=True)
     found = runs.read_run(run)
     X, beside, notes = prediction_rows(found, data, header=header)
@@ -67,6 +61,23 @@ def predict(
     with replacing(out) as file:
         file.write(written.getvalue().encode())
     console.print(f"Written to {out}: {len(X):,} rows", markup=False, soft_wrap=True)
+
+
+def _check_output(out: str | None, overwrite: bool) -> None:
+    """Raise OptionError where the predictions cannot be written, before anything is computed."""
+    import os
+    import sys
+
+    from manynets.errors import OptionError
+
+    if out is None:
+        if sys.__stdout__ is None:
+            raise OptionError("standard output is closed; give a file with -o")
+        return
+    if os.path.lexists(out) and not overwrite:
+        raise OptionError(f"the file {out} exists; give another one with -o, or --overwrite to replace it")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
+        raise OptionError(f"the folder {os.path.dirname(out)} does not exist; create it, or give another file with -o")
 
 
 def _predictions(run: SavedRun, X: Any, beside: dict[str, Any]) -> dict[str, Any]:

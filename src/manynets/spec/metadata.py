@@ -86,7 +86,8 @@ class Metadata:
     allowed: an Interval, names, or bool; None: the class checks the value itself.
     several: whether the field takes several such numbers, which its class checks.
     none: what a default of None stands for.
-    option: the name of the option where it is not that of the field; metavar: what help calls its value; panel: where help lists it.
+    option: the name of the option where it is not that of the field; metavar: what help calls its value, N for a whole
+    number and NAME for a name if left out; panel: where help lists it.
     searched: whether a sweep may vary it.
     """
 

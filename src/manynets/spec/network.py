@@ -46,7 +46,7 @@ class MLP:
         several=True,
         metavar="N,N,...",
     )
-    activation: Activation = setting("relu", help="Activation of the hidden layers:", allowed=get_args(Activation), metavar="NAME")
+    activation: Activation = setting("relu", help="Activation of the hidden layers:", allowed=get_args(Activation))
     dropout: float | tuple[float, ...] = setting(
         0.0,
         help="Probability that a hidden unit is dropped in a training step: one number, or one per layer",
@@ -58,7 +58,7 @@ class MLP:
         0.0, help="Probability that an input column is dropped in a training step", allowed=BELOW_ONE, metavar="P"
     )
     batch_norm: bool = setting(False, help="Normalise each hidden unit over the batch, before the activation", allowed=bool)
-    init: Init = setting("torch", help="Initial weights:", allowed=get_args(Init), metavar="NAME")
+    init: Init = setting("torch", help="Initial weights:", allowed=get_args(Init))
     bias: bool = setting(True, help="Whether the layers have biases", allowed=bool)
 
     def __post_init__(self) -> None:

@@ -40,6 +40,11 @@ class SpecOption:
         return str
 
     @property
+    def metavar(self) -> str:
+        """The letter or word for the value in help, "" for a flag."""
+        return self.metadata.metavar or {int: "N", bool: ""}.get(self.value_type, "NAME")
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The values of an option that takes names, () for others."""
         if self.field in _CHOICES:

@@ -55,9 +55,7 @@ class EarlyStopping:
     patience starts anew, instead of stopping, while lr is above min_lr.
     """
 
-    patience: int = setting(
-        10, help="Stop after so many evaluations without a new best", allowed=AT_LEAST_ONE, metavar="N", panel=_TRAINING
-    )
+    patience: int = setting(10, help="Stop after so many evaluations without a new best", allowed=AT_LEAST_ONE, panel=_TRAINING)
     min_delta: float = setting(
         0.0, help="A new best must be better by more than this (with patience)", allowed=NOT_NEGATIVE, metavar="D", panel=_MORE
     )
@@ -104,33 +102,22 @@ class Recipe:
     torch (closed_form), or by autograd (any module). "auto" chooses by shape, batch size, dtype and device.
     """
 
-    optimizer: Optimizer = setting(factory=AdamW, help="Optimizer:", metavar="NAME", panel=_TRAINING)
-    schedule: Schedule = setting(factory=Constant, help="Learning-rate schedule:", metavar="NAME", panel=_TRAINING)
+    optimizer: Optimizer = setting(factory=AdamW, help="Optimizer:", panel=_TRAINING)
+    schedule: Schedule = setting(factory=Constant, help="Learning-rate schedule:", panel=_TRAINING)
     epochs: int | None = setting(
-        None,
-        help="Passes over the rows",
-        allowed=AT_LEAST_ONE,
-        none=f"{EPOCHS}, or as many as iterations take",
-        metavar="N",
-        panel=_TRAINING,
+        None, help="Passes over the rows", allowed=AT_LEAST_ONE, none=f"{EPOCHS}, or as many as iterations take", panel=_TRAINING
     )
-    iterations: int | None = setting(None, help="Length in steps instead of epochs", allowed=AT_LEAST_ONE, metavar="N", panel=_MORE)
+    iterations: int | None = setting(None, help="Length in steps instead of epochs", allowed=AT_LEAST_ONE, panel=_MORE)
     evaluate_every: int | None = setting(
         None,
         help="Steps between two evaluations, the rows of the history",
         allowed=AT_LEAST_ONE,
         none="once an epoch",
-        metavar="N",
         panel=_MORE,
         searched=False,
     )
     batch_size: int | None = setting(
-        None,
-        help="Rows per step",
-        allowed=AT_LEAST_ONE,
-        none=f"{BATCH_SIZE}, or all rows where there are fewer",
-        metavar="N",
-        panel=_TRAINING,
+        None, help="Rows per step", allowed=AT_LEAST_ONE, none=f"{BATCH_SIZE}, or all rows where there are fewer", panel=_TRAINING
     )
     l1: float = setting(
         0.0, help="L1 penalty: add l1 * sum |w| over the weights to the loss", allowed=NOT_NEGATIVE, metavar="C", panel=_LOSS
@@ -170,7 +157,6 @@ class Recipe:
         help="Loss. For classes: cross_entropy. For numbers: squared_error, half_squared_error, absolute_error, huber, poisson or quantile",
         allowed=get_args(LossName),
         none="cross_entropy for classes, squared_error for numbers",
-        metavar="NAME",
         panel=_LOSS,
     )
     quantile: float = setting(0.5, help="Quantile that the loss 'quantile' predicts", allowed=INSIDE, metavar="Q", panel=_LOSS)
@@ -185,33 +171,20 @@ class Recipe:
         0,
         help="Seed of the initial weights, the order of rows, dropout and splits",
         allowed=AT_LEAST_ZERO,
-        metavar="N",
         panel=_TRAINING,
         searched=False,
     )
     device: str = setting(
-        "auto",
-        help="Device: auto (CUDA if there is one, else the CPU), cpu, cuda or cuda:N",
-        metavar="NAME",
-        panel=_TRAINING,
-        searched=False,
+        "auto", help="Device: auto (CUDA if there is one, else the CPU), cpu, cuda or cuda:N", panel=_TRAINING, searched=False
     )
-    dtype: DType = setting(
-        "float32", help="Type of weights and data:", allowed=get_args(DType), metavar="NAME", panel=_MORE, searched=False
-    )
+    dtype: DType = setting("float32", help="Type of weights and data:", allowed=get_args(DType), panel=_MORE, searched=False)
     precision: Precision = setting(
-        "full",
-        help="Precision of matrix products on CUDA:",
-        allowed=get_args(Precision),
-        metavar="NAME",
-        panel=_MORE,
-        searched=False,
+        "full", help="Precision of matrix products on CUDA:", allowed=get_args(Precision), panel=_MORE, searched=False
     )
     gradient: GradientName = setting(
         "auto",
         help="How gradients are computed, with the same results up to rounding:",
         allowed=get_args(GradientName),
-        metavar="NAME",
         panel=_MORE,
         searched=False,
     )

@@ -82,7 +82,7 @@ class OneCycle:
 class Warmup:
     """lr rises linearly from lr / steps to lr over the first `steps` steps, then stays."""
 
-    steps: int = setting(1000, help="Steps until lr is reached", allowed=AT_LEAST_ONE, option="warmup_steps", metavar="N")
+    steps: int = setting(1000, help="Steps until lr is reached", allowed=AT_LEAST_ONE, option="warmup_steps")
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -93,7 +93,7 @@ class Warmup:
 class StepDecay:
     """lr is multiplied by gamma after every `every` epochs. Source: torch.optim.lr_scheduler.StepLR."""
 
-    every: int = setting(10, help="Epochs between two reductions", allowed=AT_LEAST_ONE, option="lr_every", metavar="N")
+    every: int = setting(10, help="Epochs between two reductions", allowed=AT_LEAST_ONE, option="lr_every")
     gamma: float = setting(0.1, help="Factor of a reduction", allowed=DECAY, option="lr_gamma", metavar="F")
 
     def __post_init__(self) -> None:
@@ -151,7 +151,7 @@ class ReduceOnPlateau:
 
     factor: float = setting(0.1, help="Factor of a reduction", allowed=INSIDE, option="lr_factor", metavar="F")
     patience: int = setting(
-        10, help="Evaluations without improvement before a reduction", allowed=AT_LEAST_ZERO, option="lr_patience", metavar="N"
+        10, help="Evaluations without improvement before a reduction", allowed=AT_LEAST_ZERO, option="lr_patience"
     )
     min_delta: float = setting(
         1e-4,
