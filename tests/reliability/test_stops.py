@@ -303,7 +303,7 @@ def test_checkpoint_every_is_checked(
 def test_nothing_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     assert call("train", "--resume", "none") == 2
-    assert "none is no unfinished run" in capsys.readouterr().err
+    assert "none is not an unfinished run" in capsys.readouterr().err
     assert call("train") == 2
     (tmp_path / "bad.part").mkdir()
     for text in ("{", "[]", "{}"):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "console_for",
+    "counted",
     "describe",
     "note",
     "print_classes",
@@ -34,6 +35,15 @@ def console_for(*, quiet: bool = False, to_stderr: bool = False) -> Console:
 
     stream = sys.stderr if to_stderr else sys.stdout
     return Console(file=stream, quiet=quiet, highlight=False, width=None if stream.isatty() else 120)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "seed"), counted(2000, "network")
+    ('1 seed', '2,000 networks')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def note(console: Console, text: str) -> None:

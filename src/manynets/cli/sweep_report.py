@@ -53,7 +53,7 @@ def print_ranking(console: Any, results: SweepResults, points: Points, *, best: 
         (*(str(points[c][name]) for name in grid), float(np.mean(scores[c])), float(np.std(scores[c])), len(scores[c]))
         for c in ranked[:10]
     ]
-    title = f"Best {len(lines)} of {len(points)} candidates" if len(points) > 1 else "The candidate"
+    title = f"Best {len(lines)} of {len(points)} candidates" if len(lines) < len(points) else "Candidates, best first"
     console.print(table_of([*grid, metric, "std", "networks"], lines, title=title))
     failed = sum(row["stopped"] in ("failed", "diverged") for row in results.rows.values())
     if failed:

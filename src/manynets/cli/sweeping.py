@@ -23,7 +23,7 @@ from manynets.cli.fit import _encoder, _validation_share, fit, scalars
 from manynets.cli.grid import combinations, grid_of
 from manynets.cli.options import left_out
 from manynets.cli.recipe import flag_of, network_of, recipe_of
-from manynets.cli.report import console_for, note
+from manynets.cli.report import console_for, counted, note
 from manynets.cli.signals import Stopped
 from manynets.cli.sweep_report import draw, print_ranking
 from manynets.cli.sweep_results import BEST, RESULTS, Key, Row, SweepResults
@@ -61,8 +61,8 @@ def run_sweep(options: Mapping[str, Any]) -> None:
     splits = _splits(source, base, own["cv"])
     problem = _Problem(source, splits, base, points, grid)
     networks = len(points) * own["seeds"] * len(splits)
-    counts = f"{len(points)} candidates x {own['seeds']} seeds x {len(splits)} folds"
-    console.print(f"{counts} = {networks} networks, into {folder}", markup=False, soft_wrap=True)
+    counts = " x ".join(map(counted, (len(points), own["seeds"], len(splits)), ("candidate", "seed", "fold")))
+    console.print(f"{counts} = {counted(networks, 'network')}, into {folder}", markup=False, soft_wrap=True)
     if results.memory is None:
         results.memory = memory_at_hand(find_device(problem.device))
     results.open()
@@ -89,7 +89,9 @@ def _check(own: Mapping[str, Any], base: Mapping[str, Any]) -> None:
     if base["device"] is not None:
         find_device(Recipe(device=base["device"]).device)
     if from_standard_input(base):
-        raise OptionError("a sweep reads its data again for its best network, but standard input can be read once; name a file")
+        raise OptionError(
+            "a sweep reads its data again for its best network, but standard input can be read only once; name a file"
+        )
 
 
 @contextlib.contextmanager
