@@ -142,7 +142,7 @@ def saving_checkpoints(folder: str | os.PathLike[str], options: Mapping[str, Any
             raise OptionError(f"--checkpoint-every is for --engine torch, not {options['engine']}; leave it out")
         yield dict
         return
-    part = _Part(folder, options, every)
+    part = _PartFolder(folder, options, every)
     try:
         yield part.begin
         part.remove()
@@ -159,7 +159,7 @@ def saving_checkpoints(folder: str | os.PathLike[str], options: Mapping[str, Any
         raise
 
 
-class _Part:
+class _PartFolder:
     """The folder RUN.part of a training.
 
     path: the folder. how: how to resume from it.
