@@ -20,14 +20,9 @@ from manynets.errors import ModelFileError, OptionError
 from manynets.renames import stored_options
 
 __all__ = [
-    "can_resume",
-    "checkpoint_interval",
-    "part_folder",
-    "portable_options",
-    "remove_temporary_files",
-    "resumed_options",
+    "can_resume", "checkpoint_interval", "part_folder", "portable_options", "remove_temporary_files", "resumed_options",
     "saving_checkpoints",
-]
+]  # fmt: skip
 
 OPTIONS, CHECKPOINTS = "options.json", "checkpoints"
 _WITH_RESUME = {"resume", "quiet", "json_line", "checkpoint_every"}

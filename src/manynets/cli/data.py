@@ -20,21 +20,9 @@ from manynets.cli.fingerprint import fingerprint_of, fingerprint_of_arrays
 from manynets.errors import DataError, OptionError, one_of
 
 __all__ = [
-    "Part",
-    "Source",
-    "absolute",
-    "from_standard_input",
-    "is_file_name",
-    "kind_of",
-    "load_source",
-    "name_of",
-    "origin_of",
-    "read_arrays",
-    "read_frame",
-    "stem_of",
-    "taken",
-    "test_part",
-]
+    "Part", "Source", "absolute", "from_standard_input", "is_file_name", "kind_of", "load_source", "name_of", "origin_of",
+    "read_arrays", "read_frame", "stem_of", "taken", "test_part",
+]  # fmt: skip
 
 Origin = dict[str, Any]
 

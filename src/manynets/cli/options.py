@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from manynets.cli import arguments, defaults
+from manynets.cli.recipe import flag_of
 from manynets.spec.options import OPTIONS as SPEC_OPTIONS
 from manynets.spec.options import SpecOption
 
@@ -43,7 +44,7 @@ class CommandOption:
 
 
 def _of_spec(option: SpecOption) -> CommandOption:
-    flag, kind = f"--{option.name.replace('_', '-')}", option.value_type
+    flag, kind = flag_of(option.name), option.value_type
     shown = defaults.SHOWN.get(option.name, option.default)
     negated = kind is bool and shown == "yes"
     return CommandOption(
@@ -53,7 +54,7 @@ def _of_spec(option: SpecOption) -> CommandOption:
         metavar=option.metavar,
         default=defaults.SEED if option.name == "seed" else None,
         shown="" if kind is bool and not negated else shown,
-        flags=(f"{flag}/--no-{option.name.replace('_', '-')}",) if negated else (flag,),
+        flags=(f"{flag}/--no-{flag[2:]}",) if negated else (flag,),
     )
 
 
@@ -218,7 +219,7 @@ def _parameters(options: Mapping[str, CommandOption]) -> Iterable[inspect.Parame
     for name, option in ordered(options):
         text = f"{option.help} [{option.shown}]" if option.shown else option.help
         info = arguments.option(
-            *(option.flags or (f"--{name.replace('_', '-')}",)),
+            *(option.flags or (flag_of(name),)),
             metavar=option.metavar or " ",
             help=text,
             rich_help_panel=option.panel,

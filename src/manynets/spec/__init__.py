@@ -1,4 +1,4 @@
-"""The specification: what a network is (`MLP`) and how it is trained (`Recipe`), as data that knows no torch.
+"""The specification: what a network is (`MLP`) and how it is trained (`Recipe`), as data, without torch.
 
 Frozen, keyword-only dataclasses that check themselves, convert to and from JSON, and are compared and hashed by value. Ranges,
 help texts and names of options are metadata of their fields (`manynets.spec.metadata`).
@@ -23,38 +23,8 @@ from manynets.spec.schedules import (
 from manynets.spec.serialization import from_json, to_json
 
 __all__ = [
-    "BATCH_SIZE",
-    "EPOCHS",
-    "MLP",
-    "OPTIMIZERS",
-    "SCHEDULES",
-    "SGD",
-    "Activation",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Constant",
-    "Cosine",
-    "DType",
-    "EarlyStopping",
-    "Exponential",
-    "GradientName",
-    "Init",
-    "InverseScaling",
-    "LossName",
-    "NAdam",
-    "OneCycle",
-    "Optimizer",
-    "Precision",
-    "RMSprop",
-    "Recipe",
-    "ReduceOnPlateau",
-    "Schedule",
-    "SklearnAdam",
-    "SklearnInverseScaling",
-    "SklearnSGD",
-    "StepDecay",
-    "Warmup",
-    "from_json",
-    "to_json",
-]
+    "BATCH_SIZE", "EPOCHS", "MLP", "OPTIMIZERS", "SCHEDULES", "SGD", "Activation", "Adagrad", "Adam", "AdamW", "Constant",
+    "Cosine", "DType", "EarlyStopping", "Exponential", "GradientName", "Init", "InverseScaling", "LossName", "NAdam",
+    "OneCycle", "Optimizer", "Precision", "RMSprop", "Recipe", "ReduceOnPlateau", "Schedule", "SklearnAdam",
+    "SklearnInverseScaling", "SklearnSGD", "StepDecay", "Warmup", "from_json", "to_json",
+]  # fmt: skip

@@ -15,22 +15,9 @@ from typing import Any, TypeVar
 from manynets.errors import OptionError, one_of
 
 __all__ = [
-    "ABOVE_ZERO",
-    "AT_LEAST_ONE",
-    "AT_LEAST_ZERO",
-    "BELOW_ONE",
-    "NOT_NEGATIVE",
-    "SHARE",
-    "Interval",
-    "Metadata",
-    "check_device",
-    "check_fields",
-    "documented",
-    "metadata_of",
-    "plain_number",
-    "plain_tuple",
-    "setting",
-]
+    "ABOVE_ZERO", "AT_LEAST_ONE", "AT_LEAST_ZERO", "BELOW_ONE", "NOT_NEGATIVE", "SHARE", "Interval", "Metadata", "check_device",
+    "check_fields", "documented", "metadata_of", "plain_number", "plain_tuple", "setting",
+]  # fmt: skip
 
 T = TypeVar("T")
 _KEY = "manynets"

@@ -18,18 +18,9 @@ from manynets.spec.metadata import (
 )
 
 __all__ = [
-    "SCHEDULES",
-    "Constant",
-    "Cosine",
-    "Exponential",
-    "InverseScaling",
-    "OneCycle",
-    "ReduceOnPlateau",
-    "Schedule",
-    "SklearnInverseScaling",
-    "StepDecay",
-    "Warmup",
-]
+    "SCHEDULES", "Constant", "Cosine", "Exponential", "InverseScaling", "OneCycle", "ReduceOnPlateau", "Schedule",
+    "SklearnInverseScaling", "StepDecay", "Warmup",
+]  # fmt: skip
 
 DECAY = Interval(0, 1, low_open=True)
 INSIDE = Interval(0, 1, low_open=True, high_open=True)

@@ -43,7 +43,7 @@ def to_json(value: Any) -> dict[str, Any]:
 def from_json(data: Mapping[str, Any]) -> Any:
     """Return the specification that `to_json` wrote; every name and value is checked, unknown ones are an OptionError.
 
-    The names of version 0.1 are read as those of today.
+    Names of version 0.1 are replaced by the current ones.
 
     >>> from_json({"kind": "SGD", "lr": 0.1})
     SGD(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0)
