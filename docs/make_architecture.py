@@ -20,7 +20,7 @@ ROUTES = {
     "rate": (
         ORANGE,
         "a learning rate reaches the weights",
-        ("optimizers", "spec", "plan", "training", "schedules", "optim", "core"),
+        ("spec", "plan", "training", "schedules", "optim", "core"),
     ),
 }
 """Which packages each route visits, in the order of the numbered steps on the page."""

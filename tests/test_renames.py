@@ -8,9 +8,8 @@ import pytest
 
 import manynets as mn
 from manynets.cli.grid import grid_of
-from manynets.optimizers import SklearnAdam, SklearnSGD
 from manynets.renames import as_version_1, renamed
-from manynets.spec import SklearnInverseScaling, from_json, to_json
+from manynets.spec import SklearnAdam, SklearnInverseScaling, SklearnSGD, from_json, to_json
 from tests.cli.conftest import Call, call
 
 __all__ = ["call"]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manynets as mn
-from manynets import optimizers, spec
+from manynets import spec
 from manynets.errors import one_of
 from manynets.spec import from_json, to_json
 
@@ -44,10 +44,8 @@ SCHEDULES: dict[type, st.SearchStrategy[Any]] = {
     ),
 }
 SKLEARN: dict[type, st.SearchStrategy[Any]] = {  # of the estimators
-    optimizers.SklearnSGD: st.builds(
-        optimizers.SklearnSGD, lr=POSITIVE, momentum=INSIDE, nesterov=st.booleans(), weight_decay=POSITIVE
-    ),
-    optimizers.SklearnAdam: st.builds(optimizers.SklearnAdam, lr=POSITIVE, betas=BETAS, eps=ABOVE, weight_decay=POSITIVE),
+    spec.SklearnSGD: st.builds(spec.SklearnSGD, lr=POSITIVE, momentum=INSIDE, nesterov=st.booleans(), weight_decay=POSITIVE),
+    spec.SklearnAdam: st.builds(spec.SklearnAdam, lr=POSITIVE, betas=BETAS, eps=ABOVE, weight_decay=POSITIVE),
     spec.SklearnInverseScaling: st.builds(
         spec.SklearnInverseScaling, power=POSITIVE, rows=st.integers(1, 999), start=st.integers(0, 999)
     ),
@@ -250,7 +248,7 @@ def test_hostile_json_is_an_option_error(data: Any, message: str) -> None:
 
 def test_only_specifications_turn_into_json() -> None:
     for value in (3, "MLP", object(), mn.MLP):
-        with pytest.raises(mn.OptionError, match="is no specification"):
+        with pytest.raises(mn.OptionError, match="is not a specification"):
             to_json(value)
 
 

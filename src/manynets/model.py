@@ -16,11 +16,11 @@ from torch import Tensor, nn
 import manynets.training.threads  # noqa: F401  # so that a forked child may predict
 from manynets.data.check import as_matrix, as_weights, is_frame, to_tensor
 from manynets.errors import DataError, ManynetsError, ModelFileError, OptionError
-from manynets.fields import check_device
 from manynets.modelfile import check_target, read_model_file, write_model_file
 from manynets.nn.network import build
 from manynets.nn.population import Population, Shape
 from manynets.spec import MLP, Recipe, from_json, to_json
+from manynets.spec.metadata import check_device
 from manynets.tasks import Regression, Task, task_from_json
 from manynets.tasks.objectives import objective_for
 from manynets.training.torch_settings import find_device

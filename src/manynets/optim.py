@@ -19,8 +19,7 @@ from torch import Tensor
 
 from manynets import spec
 from manynets.constants import CLIP_EPS
-from manynets.optimizers import SklearnAdam, SklearnSGD
-from manynets.spec import Recipe
+from manynets.spec import Recipe, SklearnAdam, SklearnSGD
 
 __all__ = ["Coefficient", "GroupedOptimizer", "Optimizer", "Update", "coefficient", "optimizer_for", "step_coefficients"]
 

@@ -1,4 +1,4 @@
-"""Names in files of version 0.1 and their names today: one table for specifications, checkpoints, options and sweeps.
+"""Names of version 0.1 and their current names: one table for specifications, checkpoints, options and sweeps.
 
 Works on JSON only and imports nothing, so that every reader can use it.
 """
@@ -14,12 +14,12 @@ _FIELDS: dict[str, dict[str, str]] = {  # kind: {old field: new field}
     "EarlyStopping": {"min_gain": "min_delta"},
     "ReduceOnPlateau": {"min_gain": "min_delta"},
 }
-_ADDED: dict[str, dict[str, Any]] = {  # kind: {new field: what the old did}
+_ADDED: dict[str, dict[str, Any]] = {  # kind: {new field: what older versions did}
     "MLP": {"input_scale": False},
     "Recipe": {"groups": []},
     "EarlyStopping": {"cool_down": None, "shared": False},
 }
-_SKLEARN: dict[str, tuple[str, dict[str, Any]]] = {  # kind: its twin with scikit-learn's rule, and the fields that told them apart
+_SKLEARN: dict[str, tuple[str, dict[str, Any]]] = {  # kind: the class with scikit-learn's rule, and the fields that chose it
     "SGD": ("SklearnSGD", {"lr_in_velocity": False}),
     "Adam": ("SklearnAdam", {"eps_hat": False}),
     "InverseScaling": ("SklearnInverseScaling", {"rows": 1, "start": 0}),
@@ -32,11 +32,11 @@ OPTIONS: dict[str, str] = {
 }
 """Options of the command line: {old name: new name}. The old ones are still accepted."""
 LATER: dict[str, Any] = {"n_networks": 1, "no_header": False}
-"""Options that a stored run or sweep may lack, as it was written before they came: {name: what it did}."""
+"""Options that runs and sweeps of older versions lack, with the values that they had in effect."""
 
 
 def renamed(value: Any) -> Any:
-    """Return JSON with the names of today in the specifications that it holds, at any depth; other JSON is returned as it is.
+    """Return JSON with current names in the specifications that it holds, at any depth; other JSON is unchanged.
 
     >>> renamed({"kind": "EarlyStopping", "min_gain": 0.1})
     {'kind': 'EarlyStopping', 'min_delta': 0.1}
@@ -52,7 +52,7 @@ def renamed(value: Any) -> Any:
     if not isinstance(kind, str):
         return out
     names = _FIELDS.get(kind, {})
-    if any(new in out for new in names.values()):  # written by both versions: left to the reader to refuse
+    if any(new in out for new in names.values()):  # has both names: the reader refuses it
         names = {}
     out = {**_ADDED.get(kind, {}), **{names.get(name, name): item for name, item in out.items()}}
     if kind in _SKLEARN:
@@ -65,7 +65,7 @@ def renamed(value: Any) -> Any:
 
 
 def as_version_1(value: Any) -> Any:
-    """Return JSON as version 0.1 wrote it: the reverse of `renamed`, by which folders named by a hash of it are found.
+    """Return JSON as version 0.1 wrote it, the reverse of `renamed`. Folders are named by a hash of it.
 
     >>> as_version_1({"kind": "SklearnAdam", "lr": 0.1}) == {"kind": "Adam", "lr": 0.1, "eps_hat": True}
     True
@@ -89,7 +89,7 @@ def as_version_1(value: Any) -> Any:
 
 
 def renamed_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options of the command line by the names of today.
+    """Return options of the command line by their current names.
 
     >>> renamed_options({"lr": 0.1, "min_gain": None})
     {'lr': 0.1, 'min_delta': None}
@@ -98,7 +98,7 @@ def renamed_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stored_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that a run or sweep was trained with by the names of today, with those that came later.
+    """Return the options of a stored run or sweep by their current names, with those that it lacks.
 
     >>> stored_options({"lr": 0.1, "networks": 8})
     {'n_networks': 8, 'no_header': False, 'lr': 0.1}

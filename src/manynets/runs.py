@@ -1,9 +1,9 @@
-"""A run folder: the model, everything needed to repeat it, its history, metrics and pictures. Written all or nothing.
+"""Run folders: the model, everything needed to repeat the run, its history, metrics and pictures. They are written all or nothing.
 
 model.safetensors   the model, see `manynets.model.load`
 config.json         data and its fingerprint, network, recipe, versions
-history.csv         a line for each evaluation
-metrics.json        figures on the training, validation and test rows
+history.csv         one line per evaluation
+metrics.json        metrics on the training, validation and test rows
 *.png               pictures
 """
 
@@ -27,15 +27,15 @@ import numpy as np
 from manynets.errors import ManynetsError, ModelFileError, OptionError
 from manynets.model import Model, load
 
-__all__ = ["FORMAT", "Run", "check_run_folder", "free_run_folder", "plain_json", "read_run", "write_run"]
+__all__ = ["FORMAT", "SavedRun", "check_run_folder", "free_run_folder", "plain_json", "read_run", "write_run"]
 
 FORMAT = 1
 MODEL, CONFIG, HISTORY, METRICS = "model.safetensors", "config.json", "history.csv", "metrics.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Run:
-    """A run that was read from its folder."""
+class SavedRun:
+    """A run as read from its folder."""
 
     folder: Path
     model: Model
@@ -49,7 +49,7 @@ class Run:
 
 
 def free_run_folder(stem: str, *, within: str | os.PathLike[str] = "runs") -> Path:
-    """Return `within`/`stem`-n with the first n from 1 that no file or folder has, nor an unfinished run (`stem`-n.part)."""
+    """Return `within`/`stem`-n with the first n from 1 that no file, folder or unfinished run (`stem`-n.part) has."""
     number = 1
     while any(os.path.lexists(Path(within) / f"{stem}-{number}{end}") for end in ("", ".part")):
         number += 1
@@ -57,17 +57,19 @@ def free_run_folder(stem: str, *, within: str | os.PathLike[str] = "runs") -> Pa
 
 
 def check_run_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Raise OptionError if a run cannot be written to `folder`: it exists, is no run, or its parent cannot be written to.
+    """Raise OptionError if a run cannot be written to `folder`: it exists, is not a run, or its parent is not writable.
 
-    With overwrite an existing run, or an empty folder, may be replaced; anything else that stands there may not.
+    With overwrite, an existing run or an empty folder may be replaced, but nothing else.
     """
     target = Path(folder)
     if os.path.lexists(target):
         if not overwrite:
-            raise OptionError(f"the run folder {target} exists; give another with --out, or --overwrite to replace it")
-        strangers = _strangers(target)
-        if strangers:
-            raise OptionError(f"{target} is not replaced, as it holds what is not of a run: {strangers[0]}; choose another folder")
+            raise OptionError(f"the run folder {target} exists; give another one with --out, or --overwrite to replace it")
+        foreign = _foreign_files(target)
+        if foreign:
+            raise OptionError(
+                f"{target} is not replaced, because it holds what does not belong to a run: {foreign[0]}; choose another folder"
+            )
     parent = target.absolute().parent
     while not parent.exists():
         parent = parent.parent
@@ -79,9 +81,10 @@ def check_run_folder(folder: str | os.PathLike[str], *, overwrite: bool = False)
         ) from None
 
 
-def _strangers(target: Path) -> list[str]:
+def _foreign_files(target: Path) -> list[str]:
+    """Return what is not of a run: names of files, or a remark where it is not a folder."""
     if target.is_symlink() or not target.is_dir():
-        return ["it is no folder"]
+        return ["it is not a folder"]
     names = sorted(entry.name for entry in target.iterdir())
     if names and not {MODEL, CONFIG} <= set(names):
         return names[:1]
@@ -98,9 +101,9 @@ def write_run(
     pictures: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a run folder and return its path. It is built beside its place and renamed, so that nobody meets half of it.
+    """Write a run folder and return its path. It is built beside its destination and renamed, so it is never seen half written.
 
-    config, metrics: what JSON can hold; numbers that are not finite become null. pictures: axes by file name.
+    config, metrics: values for JSON; numbers that are not finite become null. pictures: axes by file name.
     Raises OptionError where `check_run_folder` does, and OSError when the disk refuses.
     """
     check_run_folder(folder, overwrite=overwrite)
@@ -118,15 +121,15 @@ def write_run(
 
             plots.save(axes, beside / name)
         beside.chmod(0o777 & ~_umask())
-        _take_place(beside, target)
+        _replace(beside, target)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
     return target
 
 
-def _take_place(beside: Path, target: Path) -> None:
-    """Rename the new folder to its place; what stood there is put back if that fails."""
+def _replace(beside: Path, target: Path) -> None:
+    """Rename the new folder to its destination; the former one is restored if that fails."""
     if not target.exists():
         os.rename(beside, target)
         return
@@ -134,7 +137,7 @@ def _take_place(beside: Path, target: Path) -> None:
     try:
         os.rename(target, former)  # onto an empty folder, which it replaces
         os.rename(beside, target)
-    except BaseException:  # a stop between the two renames, too
+    except BaseException:  # also a signal between the two renames
         with contextlib.suppress(OSError):
             os.rename(former, target)
         with contextlib.suppress(OSError):
@@ -179,35 +182,35 @@ def _history_csv(history: Mapping[str, list[float]]) -> str:
     return text.getvalue()
 
 
-def read_run(folder: str | os.PathLike[str]) -> Run:
+def read_run(folder: str | os.PathLike[str]) -> SavedRun:
     """Return the run in a folder that `write_run` wrote.
 
-    Raises OptionError where there is none, and ModelFileError for one that is damaged.
+    Raises OptionError where there is none, and ModelFileError where it is damaged.
     """
-    place = Path(folder)
-    if not place.is_dir():
-        raise OptionError(f"the run folder {place} {'is a file' if place.exists() else 'does not exist'}{_others(place)}")
-    if not (place / CONFIG).is_file():
-        raise OptionError(f"{place} is no run folder: it has no {CONFIG}{_others(place)}")
-    config = _read_json(place / CONFIG)
+    path = Path(folder)
+    if not path.is_dir():
+        raise OptionError(f"the run folder {path} {'is a file' if path.exists() else 'does not exist'}{_others(path)}")
+    if not (path / CONFIG).is_file():
+        raise OptionError(f"{path} is not a run folder: it has no {CONFIG}{_others(path)}")
+    config = _read_json(path / CONFIG)
     if config.get("format") != FORMAT:
         raise ModelFileError(
-            f"{place / CONFIG} has format {config.get('format')!r}, this manynets reads {FORMAT}; install a newer manynets"
+            f"{path / CONFIG} has format {config.get('format')!r}, this manynets reads {FORMAT}; install a newer manynets"
         )
-    if not (place / MODEL).is_file():
-        raise ModelFileError(f"{place / MODEL} is missing; train again")
-    metrics = _read_json(place / METRICS) if (place / METRICS).is_file() else {}
-    return Run(folder=place, model=load(place / MODEL), config=config, metrics=metrics)
+    if not (path / MODEL).is_file():
+        raise ModelFileError(f"{path / MODEL} is missing; train again")
+    metrics = _read_json(path / METRICS) if (path / METRICS).is_file() else {}
+    return SavedRun(folder=path, model=load(path / MODEL), config=config, metrics=metrics)
 
 
-def _others(place: Path) -> str:
-    """Name runs that lie inside the folder, or beside it."""
-    for around in (place, place.parent):
+def _others(path: Path) -> str:
+    """Name some runs inside the folder or beside it, for a message."""
+    for around in (path, path.parent):
         with contextlib.suppress(OSError):
             found = sorted(str(entry) for entry in around.iterdir() if (entry / CONFIG).is_file() and (entry / MODEL).is_file())
             if found:
                 return f"; there is {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}"
-    return "; manynets train makes one"
+    return "; manynets train writes one"
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -216,5 +219,5 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (ManynetsError, ValueError) as error:
         raise ModelFileError(f"{path} is damaged: {error}; train again, or use another copy") from None
     if not isinstance(value, dict):
-        raise ModelFileError(f"{path} is damaged: it holds no JSON object; train again, or use another copy")
+        raise ModelFileError(f"{path} is damaged: it does not hold a JSON object; train again, or use another copy")
     return value

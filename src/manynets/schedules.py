@@ -1,4 +1,4 @@
-"""Learning-rate schedules as factors of the learning rate. NumPy only: every engine takes them from here."""
+"""Learning-rate schedules as factors of the learning rate, in NumPy for all engines."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Host = NDArray[np.float64]
 
 
 def schedule_factors(schedule: spec.Schedule, steps: NDArray[np.int64], *, total: int, per_epoch: int) -> Host:
-    """Return what the learning rate is multiplied by at each of these steps (counted from 0), shape of `steps`.
+    """Return the factors of the learning rate at these steps (counted from 0), in the shape of `steps`.
 
-    total: steps of the whole run; per_epoch: steps of an epoch. ReduceOnPlateau gives 1: the loop, which sees the loss, scales.
+    total: steps of the whole run; per_epoch: steps of an epoch. ReduceOnPlateau gives 1, because only the loop knows the loss.
     """
     t = steps.astype(np.float64)
     epoch = steps // per_epoch
@@ -47,5 +47,5 @@ def schedule_factors(schedule: spec.Schedule, steps: NDArray[np.int64], *, total
 
 
 def _cosine(start: float, stop: float, share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Go from start to stop along half a cosine, share in [0, 1]."""
+    """Interpolate from start to stop along half a cosine, share in [0, 1]."""
     return stop + (start - stop) * 0.5 * (1 + np.cos(math.pi * np.clip(share, 0, 1)))

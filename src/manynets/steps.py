@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from manynets.errors import OptionError
-from manynets.spec import Recipe
+from manynets.spec import BATCH_SIZE, EPOCHS, Recipe
 
-__all__ = ["DEFAULT_EPOCHS", "batch_rows", "steps_per_epoch", "total_steps"]
-
-DEFAULT_EPOCHS = 20
-DEFAULT_BATCH = 128
+__all__ = ["batch_rows", "steps_per_epoch", "total_steps"]
 
 
 def batch_rows(recipe: Recipe, rows: int, *, batch_norm: bool = False) -> int:
@@ -17,7 +14,7 @@ def batch_rows(recipe: Recipe, rows: int, *, batch_norm: bool = False) -> int:
     >>> batch_rows(Recipe(), 1000), batch_rows(Recipe(), 50), batch_rows(Recipe(batch_size=32), 50)
     (128, 50, 32)
     """
-    size = min(DEFAULT_BATCH, rows) if recipe.batch_size is None else recipe.batch_size
+    size = min(BATCH_SIZE, rows) if recipe.batch_size is None else recipe.batch_size
     if size > rows:
         raise OptionError(f"batch_size is {size}, but there are {rows} training rows; use at most {rows}, or None")
     if batch_norm and size == 1:
@@ -37,4 +34,4 @@ def steps_per_epoch(rows: int, batch_size: int, *, merge_single: bool) -> int:
 
 def total_steps(recipe: Recipe, steps: int) -> int:
     """Return the steps that a recipe makes where an epoch has this many."""
-    return recipe.iterations if recipe.iterations is not None else (recipe.epochs or DEFAULT_EPOCHS) * steps
+    return recipe.iterations if recipe.iterations is not None else (recipe.epochs or EPOCHS) * steps

@@ -53,7 +53,7 @@ MISTAKES = [
     ("train moons --points 1", "points"),
     ("train mnist --data-dir nowhere", "nowhere"),
     ("show nowhere", "does not exist"),
-    ("show .", "is no run folder"),
+    ("show .", "is not a run folder"),
     ("evaluate nowhere", "does not exist"),
     ("predict nowhere houses.csv", "does not exist"),
 ]

@@ -113,7 +113,8 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: p
         done = call(*args)
     assert done.code == 130
     assert (
-        "4 networks are kept in here/results.csv, those under way in here/checkpoints; go on with --resume --out here" in done.err
+        "4 networks are saved in here/results.csv, those in training in here/checkpoints; resume with --resume --out here"
+        in done.err
     )
     kept = results()
     assert len(kept) == 4
@@ -163,10 +164,10 @@ def test_the_grammar_of_a_grid() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--grid", "lr"), "must be such as lr="),
+        (("--grid", "lr"), "must look like lr="),
         (("--grid", "rate=1"), "--grid is 'rate'"),
         (("--grid", "lr=a"), "lr has the value 'a'"),
-        (("--grid", "lr=0:1:log:3"), "a logarithmic one ends above 0"),
+        (("--grid", "lr=0:1:log:3"), "a logarithmic range needs both ends above 0"),
         (("--grid", "lr=1,1"), "names a value twice"),
         (("--grid", "lr=1", "--grid", "lr=2"), "names lr twice"),
         (("--seeds", "0"), "--seeds is 0"),

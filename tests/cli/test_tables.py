@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from manynets.cli import fit
+import manynets as mn
 from manynets.cli.data import kind_of, stem_of
 from manynets.errors import DataError
 from manynets.tables import read_table
@@ -162,19 +162,19 @@ def test_standard_input(call: Call, piped: object, tmp_path: Path, form: str) ->
         done = call(command[0], "runs/stdin-1")
         assert (done.code, done.err.count("\n")) == (2, 1)
         assert "standard input" in done.err
-    assert "Train on a file" in done.err
+    assert "train on a file" in done.err
 
 
 def test_a_training_from_standard_input_goes_on(call: Call, piped: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = fit._train
+    train = mn.train
 
-    def stopped(*arguments: Any) -> Any:
-        train(*arguments)
+    def stopped(*arguments: Any, **more: Any) -> Any:
+        train(*arguments, **more)
         raise KeyboardInterrupt
 
     piped(TABLE.encode())  # type: ignore[operator]
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "_train", stopped)
+        patch.setattr(mn, "train", stopped)
         done = call("train", "-", "--target", "price", *SMALL, "--checkpoint-every", "1")
     assert done.code == 130
     assert "--resume runs/stdin-1, and the same table on standard input" in done.err
@@ -189,13 +189,13 @@ def test_a_test_table_on_standard_input(call: Call, piped: object, table: Path) 
     done = call("train", table, "--target", "price", "--test", "-", *SMALL, "--json")
     assert done.json["test"]["rows"] == 120
     assert config_of("runs/houses-1")["options"]["test"] == "-"  # type: ignore[index]
-    assert "cannot be repeated" in call("rerun", "runs/houses-1").err
+    assert "cannot be read again" in call("rerun", "runs/houses-1").err
 
 
 def test_what_standard_input_cannot_do(call: Call, piped: object, monkeypatch: pytest.MonkeyPatch) -> None:
     for words, text in (
-        (("train", "-", "--target", "price", "--test", "-"), "can be read once"),
-        (("sweep", "-", "--target", "price", "--grid", "lr=0.1,0.2"), "can be read once"),
+        (("train", "-", "--target", "price", "--test", "-"), "can be read only once"),
+        (("sweep", "-", "--target", "price", "--grid", "lr=0.1,0.2"), "can be read only once"),
         (("train", "-", "--target", "prise"), "did you mean 'price'"),
         (("train", "-"), "size, colour, id, price"),
     ):

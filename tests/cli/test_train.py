@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 
 import manynets as mn
+from manynets.cli.options import left_out
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.data.split import deal_rows
 from manynets.errors import OptionError
-from manynets.optimizers import SklearnAdam, SklearnSGD
-from manynets.spec import SklearnInverseScaling
+from manynets.spec import SklearnAdam, SklearnInverseScaling, SklearnSGD
 from tests.cli.conftest import Call
 
 SMALL = ("--hidden", "8", "--epochs", "2")
@@ -35,13 +35,13 @@ def test_json_is_all_that_is_on_stdout(call: Call) -> None:
     assert result["train"]["rows"] + result["validation"]["rows"] == 1437
     assert result["test"]["rows"] == 360
     assert "hidden0" in done.err
-    assert "Each class on the test rows" in done.err
+    assert "Recall by class on the test rows" in done.err
 
 
 def test_the_run_folder_of_images(call: Call) -> None:
     done = call("train", "digits", *SMALL)
     assert done.code == 0
-    for text in ("hidden0", "parameters", "Each class on the test rows", "Written to runs/digits-1"):
+    for text in ("hidden0", "parameters", "Recall by class on the test rows", "Written to runs/digits-1"):
         assert text in done.out
     folder = Path("runs/digits-1")
     names = {entry.name for entry in folder.iterdir()}
@@ -106,7 +106,7 @@ def test_a_test_file_whose_labels_end_with_a_point(call: Call, table: Path, tmp_
     assert "a point was taken off" in done.err
 
 
-def test_a_small_table_gets_a_committee_and_every_command_knows_it(call: Call, table: Path) -> None:
+def test_a_small_table_gets_an_ensemble_and_every_command_knows_it(call: Call, table: Path) -> None:
     done = call("train", table, "--target", "kind", "--json", "--epochs", "3", "--seed", "5", "--out", "run")
     assert done.code == 0, done.err
     result = done.json
@@ -124,7 +124,7 @@ def test_a_small_table_gets_a_committee_and_every_command_knows_it(call: Call, t
 
     assert call("evaluate", "run", "--json", "-q").json["loss"] == result["test"]["loss"]
     shown = call("show", "run").out
-    for text in ("8 networks", "best epoch", "folds", "to its end"):
+    for text in ("8 networks", "best epoch", "folds", "all 3 epochs"):
         assert text in shown
     assert call("predict", "run", table, "-o", "out.csv").code == 0
     rows = list(csv.DictReader(Path("out.csv").read_text().splitlines()))
@@ -133,7 +133,7 @@ def test_a_small_table_gets_a_committee_and_every_command_knows_it(call: Call, t
     assert "matched bit for bit" in call("rerun", "run").out
 
 
-def test_the_validation_figures_of_a_committee_are_of_networks_that_did_not_train_on_the_row(call: Call, table: Path) -> None:
+def test_the_validation_metrics_of_an_ensemble_are_of_networks_that_did_not_train_on_the_row(call: Call, table: Path) -> None:
     result = call("train", table, "--target", "kind", "--json", "-q", "--test-fraction", "0", *SMALL, "--seed", "2").json
     frame = pl.read_csv(table)
     model = mn.load(Path(result["run_dir"]) / "model.safetensors")
@@ -208,13 +208,8 @@ def test_overwrite_replaces_a_run_and_nothing_else(call: Call, tmp_path: Path) -
 
 
 def options(**given: Any) -> dict[str, Any]:
-    import inspect
-
-    from manynets.cli.train import train
-
-    left_out = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items() if name != "data"}
-    assert set(given) <= set(left_out)
-    return {**left_out, **given}
+    assert set(given) <= set(left_out())
+    return {**left_out(), **given}
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 import manynets as mn
 from manynets.datasets import toys
-from manynets.optimizers import SklearnSGD
-from manynets.spec import Activation, Optimizer
+from manynets.spec import Activation, Optimizer, SklearnSGD
 from tests.tolerances import assert_close
 
 __all__ = ["ACTIVATIONS", "CASES", "OPTIMIZERS", "TOYS", "assert_agree", "toy", "train"]

@@ -18,8 +18,7 @@ from manynets.engines.numpy import ACTIVATIONS as functions
 from manynets.engines.numpy import backward, dropout_masks, forward
 from manynets.engines.optimizers import Numbers, start_state, update
 from manynets.nn.initial import initial_parameters
-from manynets.optimizers import SklearnAdam
-from manynets.spec import Optimizer, SklearnInverseScaling
+from manynets.spec import Optimizer, SklearnAdam, SklearnInverseScaling
 from manynets.tasks import find_task
 from manynets.tasks.losses import loss_for
 from tests.engines.agreement import ACTIVATIONS, CASES, OPTIMIZERS, TOYS, assert_agree, toy, train

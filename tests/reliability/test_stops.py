@@ -198,7 +198,7 @@ def test_case_33_the_command_writes_a_checkpoint_and_says_how_to_go_on(
         assert call(*TRAIN) == code
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith(f"{word}; step 2")
-    assert told.endswith("is kept in run.part; go on with: manynets train --resume run")
+    assert told.endswith("is saved in run.part; resume with: manynets train --resume run")
     assert not (tmp_path / "run").exists()
     assert call(*TRAIN) == 2
     assert "run.part holds an unfinished training" in capsys.readouterr().err
@@ -211,7 +211,7 @@ def test_case_33_the_command_writes_a_checkpoint_and_says_how_to_go_on(
     assert all(np.array_equal(resumed.model.members[0][name], value) for name, value in plain.model.members[0].items())
     assert plain.model.history["loss"] == resumed.model.history["loss"]
     assert call("train", "--resume", "run") == 2
-    assert "run is finished; there is nothing to go on with" in capsys.readouterr().err
+    assert "run is finished; there is nothing to resume" in capsys.readouterr().err
 
 
 def test_the_command_writes_checkpoints_and_survives_a_full_disk_afterwards(
@@ -227,7 +227,7 @@ def test_the_command_writes_checkpoints_and_survives_a_full_disk_afterwards(
         patch.setattr(module.runs, "write_run", full)
         assert call(*TRAIN, "--checkpoint-every", "10", "-q") == 2
     err = capsys.readouterr().err
-    assert "the training is kept in run.part; go on with: manynets train --resume run" in err
+    assert "the training is saved in run.part; resume with: manynets train --resume run" in err
     assert "error: run: No space left on device" in err
     assert len(checkpoint_files("run.part/checkpoints")) == 2
     assert call("train", "--resume", "run", "-q") == 0
@@ -241,10 +241,10 @@ def test_a_stop_after_the_run_was_written(
 ) -> None:
     """It is told that the run is there, and nothing of its training is left beside it."""
     import manynets.cli.fit as module
-    from manynets.cli import unfinished
+    from manynets.cli import checkpoints
 
     monkeypatch.chdir(tmp_path)
-    write, remove = module.runs.write_run, unfinished.shutil.rmtree
+    write, remove = module.runs.write_run, checkpoints.shutil.rmtree
 
     def written(*args: Any, **more: Any) -> Any:
         place = write(*args, **more)
@@ -262,7 +262,7 @@ def test_a_stop_after_the_run_was_written(
 
     stopped: list[Any] = []
     monkeypatch.setattr(module.runs, "write_run", written)
-    monkeypatch.setattr(unfinished.shutil, "rmtree", removed)
+    monkeypatch.setattr(checkpoints.shutil, "rmtree", removed)
     assert call(*TRAIN, "-q") == (2 if at == "failed" else 128 + number)
     word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[signal.Signals(number)]
     told = "error: stdout: No space left on device\n" if at == "failed" else f"{word}; the run is written to run\n"
@@ -303,7 +303,7 @@ def test_checkpoint_every_is_checked(
 def test_nothing_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     assert call("train", "--resume", "none") == 2
-    assert "none is no unfinished run" in capsys.readouterr().err
+    assert "none is not an unfinished run" in capsys.readouterr().err
     assert call("train") == 2
     (tmp_path / "bad.part").mkdir()
     for text in ("{", "[]", "{}"):
@@ -338,7 +338,7 @@ def test_case_33_in_each_phase_of_a_real_process(number: int, moments: int, tmp_
             assert "Traceback" not in err or early, err
             assert names in (set(), {"run.part"}, {"run"}), err
             if names == {"run.part"}:
-                assert "go on with: manynets train --resume run" in err
+                assert "resume with: manynets train --resume run" in err
                 again = [sys.executable, "-m", "manynets", "train", "--resume", "run", "-q"]
                 subprocess.run(again, cwd=tmp_path, check=True, env=environment)
             if names:
@@ -352,7 +352,7 @@ def test_case_63_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert call(*TRAIN, "-q") == 0
     capsys.readouterr()
     assert call("rerun", "run") == 0
-    assert capsys.readouterr().out == "run: matched bit for bit: the weights, 30 entries of the history, all figures\n"
+    assert capsys.readouterr().out == "run: matched bit for bit: the weights, 30 entries of the history, all metrics\n"
     config = json.loads(Path("run/config.json").read_text())
     assert {"torch", "numpy", "python", "manynets"} <= set(config["info"]["versions"])
     assert config["info"]["threads"] >= 1

@@ -227,8 +227,8 @@ def test_a_sweep_stopped_in_mid_group(
             done = call(*words)
             assert done.code == 130
             kept = list(Path("here").glob("checkpoints/part-*/step-*.checkpoint"))
-            under_way = ", those under way in here/checkpoints" if kept else ""
-            assert f"networks are kept in here/results.csv{under_way}; go on with --resume --out here" in done.err
+            under_way = ", those in training in here/checkpoints" if kept else ""
+            assert f"networks are saved in here/results.csv{under_way}; resume with --resume --out here" in done.err
         except Killed:
             assert number == signal.SIGKILL
         parts = [part for part in Path("here").glob("checkpoints/*") if checkpoint_files(part)]

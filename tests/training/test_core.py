@@ -24,7 +24,7 @@ from manynets import constants, core, rng, spec
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.population import Population, Shape
 from manynets.optim import GroupedOptimizer, Update, step_coefficients
-from manynets.optimizers import SklearnAdam, SklearnSGD
+from manynets.spec import SklearnAdam, SklearnSGD
 from tests.tolerances import assert_close
 
 pytestmark = pytest.mark.skipif(core.load() is None, reason="there is no compiled core")

@@ -1,17 +1,15 @@
-"""The command line: `manynets train`, `sweep`, `evaluate`, `predict`, `inspect`, `show`, `plot`, `datasets` and `study`.
+"""The command line: `manynets train`, `sweep`, `rerun`, `evaluate`, `predict`, `inspect`, `show`, `plot`, `datasets` and `study`.
 
-This room only parses, calls and prints. Its commands import what they need when they run, so that help is quick.
+The commands parse, call the library and print. They import what they need when they run, so that help is quick.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -23,10 +21,10 @@ from manynets.cli.plot import plot
 from manynets.cli.predict import predict
 from manynets.cli.rerun import rerun
 from manynets.cli.show import show
+from manynets.cli.signals import Stopped, handled_signals
 from manynets.cli.study import study
 from manynets.cli.sweep import sweep
 from manynets.cli.train import train
-from manynets.cli.unfinished import Stopped
 from manynets.errors import ManynetsError
 from manynets.renames import OPTIONS
 
@@ -35,14 +33,14 @@ __all__ = ["app", "main"]
 _FORMER = {old.replace("_", "-"): new.replace("_", "-") for old, new in OPTIONS.items()}
 
 
-def _today(option: str) -> str:
-    """Return the name of an option that was called otherwise in version 0.1."""
+def _current_name(option: str) -> str:
+    """Return the name of an option that had another one in version 0.1."""
     return _FORMER.get(option, option)
 
 
 app = typer.Typer(
     name="manynets",
-    help="Train feed-forward networks on a table, on arrays or on a data set by name, and use them.",
+    help="Train feed-forward networks on a table, on arrays or on a built-in data set, and use them.",
     epilog="First steps: manynets train digits, then manynets show runs/digits-1.",
     no_args_is_help=True,
     add_completion=False,
@@ -50,7 +48,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (train, sweep, rerun, evaluate, predict, inspect, show, plot, datasets, study):
-    app.command(context_settings={"token_normalize_func": _today})(command)
+    app.command(context_settings={"token_normalize_func": _current_name})(command)
 
 
 def _version(asked: bool) -> None:
@@ -69,35 +67,38 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 a mistake of the user's (one line on stderr), 130 interrupted, 143 terminated,
-    1 a fault of ours."""
+    """Run the command line and exit with 0 (done), 2 (user error: one line on stderr), 130 (interrupted), 143 (terminated) or
+    1 (a bug)."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded: its threads then sleep while they wait
     usage_error: Any = typer.BadParameter.__mro__[2]  # the base of all that the parser raises, whatever typer's version
     command = typer.main.get_command(app)
-    for name in ("stdout", "stderr"):  # closed by the shell (>&-): what is written there vanishes, and no file gets its number
+    for name in (
+        "stdout",
+        "stderr",
+    ):  # closed by the shell (>&-): discard the output, and keep its file descriptor from being reused
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
-        with _signals():
+        with handled_signals():
             code = command.main(None if arguments is None else list(arguments), prog_name="manynets", standalone_mode=False)
             sys.stdout.flush()
     except BrokenPipeError:  # `manynets datasets | head -1`
-        code = _piped_away()
+        code = _discard_output()
     except SystemExit as end:  # the parser catches it too
         if not isinstance(end.__context__, BrokenPipeError):
             raise
-        code = _piped_away()
+        code = _discard_output()
     except MemoryError as error:
-        code = _told(f"not enough memory: {error or 'none is left'}; use smaller layers, or fewer rows or columns")
+        code = _print_error(f"not enough memory: {error or 'none is left'}; use smaller layers, or fewer rows or columns")
     except ManynetsError as error:
-        code = _told(str(error))
+        code = _print_error(str(error))
     except OSError as error:
-        if error.filename is None:  # of standard output, such as a full disk: what is left of it would be tried again at the end
-            _piped_away()
-        code = _told(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+        if error.filename is None:  # of standard output, such as a full disk: do not try again at exit
+            _discard_output()
+        code = _print_error(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except usage_error as error:
         text = error.format_message()
-        code = _told(f"{text.rstrip('.')}; see: {_help_of(error)}") if text else 2
+        code = _print_error(f"{text.rstrip('.')}; see: {_help_of(error)}") if text else 2
     except (KeyboardInterrupt, typer.Abort, Stopped) as error:
         stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
         sys.stderr.write(f"{stopped.text}\n")
@@ -105,30 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-@contextlib.contextmanager
-def _signals() -> Iterator[None]:
-    """Within: Ctrl-C and SIGTERM raise Stopped; only the main thread can have it so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _stop(number: int, _frame: object) -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None and getattr(torch.__spec__, "_initializing", False):  # its libraries do not survive an exception here
-        os.write(2, f"{Stopped(number).text}\n".encode())
-        os._exit(128 + number)
-    raise Stopped(number)
-
-
-def _piped_away() -> int:
-    """Nobody reads standard output any more: let what is left of it vanish."""
+def _discard_output() -> int:
+    """Discard the rest of standard output, which nobody reads any more; return the exit code."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
     return 0
 
@@ -138,13 +117,13 @@ def _help_of(error: object) -> str:
     return f"{context.command_path if context else 'manynets'} --help"
 
 
-def _told(message: str) -> int:
-    """Write the one line of an error; a field of a specification is called by its option."""
-    from manynets.cli.recipe import option_of
+def _print_error(message: str) -> int:
+    """Print an error in one line, with options in place of fields and arguments; return the exit code."""
+    from manynets.cli.recipe import flag_of_field
 
     line = " ".join(message.split())
     field = re.match(r"([A-Z]\w+)\.(\w+) is ", line)
-    option = option_of(field[1], field[2]) if field else None
+    option = flag_of_field(field[1], field[2]) if field else None
     if field and option:
         line = f"{option} is {line[field.end() :]}"
     line = line.replace("with drop_missing_target", "with --drop-missing-target")

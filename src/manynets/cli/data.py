@@ -1,12 +1,11 @@
-"""What the word DATA stands for: a data set by name, a table, or a .npz file; and how to have it again.
+"""The argument DATA: a data set by name, a table, or a .npz file; and how to read it again.
 
-An *origin* is a dict of JSON types, made from the options of `train` and kept in config.json; `load_source` follows it.
+An *origin* is a dict of JSON types, made from the options of `train` and stored in config.json; `load_source` reads it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import re
 import warnings
@@ -17,25 +16,13 @@ from typing import Any
 import numpy as np
 
 from manynets.cli import defaults
+from manynets.cli.fingerprint import fingerprint_of, fingerprint_of_arrays
 from manynets.errors import DataError, OptionError, one_of
 
 __all__ = [
-    "Part",
-    "Source",
-    "absolute",
-    "from_standard_input",
-    "is_file_name",
-    "kind_of",
-    "load_source",
-    "name_of",
-    "origin_of",
-    "read_arrays",
-    "read_frame",
-    "same_data",
-    "stem_of",
-    "taken",
-    "test_part",
-]
+    "Part", "Source", "absolute", "from_standard_input", "is_file_name", "kind_of", "load_source", "name_of", "origin_of",
+    "read_arrays", "read_frame", "stem_of", "taken", "test_part",
+]  # fmt: skip
 
 Origin = dict[str, Any]
 
@@ -58,15 +45,15 @@ class Part:
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return len(self.y)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
-    """Data to train and to test on, and what is known of it.
+    """Data to train and to test on.
 
-    fingerprint: of the files or arrays. schema: what was understood of a table's columns. notes: for the user.
+    fingerprint: hash and size of the files or arrays. schema: the kinds of a table's columns. notes: for the user.
     """
 
     name: str
@@ -83,7 +70,7 @@ class Source:
 
 
 def kind_of(data: str) -> str:
-    """Return "named", "arrays" or "table" for the word DATA; raise OptionError with the nearest name for what is none."""
+    """Return "named", "arrays" or "table" for the argument DATA; OptionError suggests the nearest name for an unknown one."""
     from manynets.datasets import NAMES
     from manynets.tables.binary import parquet_files
 
@@ -92,7 +79,7 @@ def kind_of(data: str) -> str:
         return "named"
     if path.is_file():
         return "arrays" if path.suffix in (".npz", ".npy") else "table"
-    if data == STANDARD_INPUT or parquet_files(data) is not None:  # a folder or pattern that holds no table is told there
+    if data == STANDARD_INPUT or parquet_files(data) is not None:  # reading reports a folder or pattern without tables
         return "table"
     if path.suffix or len(path.parts) > 1:
         raise DataError(f"the file {data} does not exist")
@@ -104,14 +91,14 @@ def kind_of(data: str) -> str:
 
 
 def is_file_name(data: str) -> bool:
-    """Return whether the word DATA names a file, a folder or a pattern, and not a data set by name."""
+    """Return whether DATA names a file, folder or pattern rather than a data set."""
     from manynets.datasets import NAMES
 
     return data not in NAMES and (os.path.exists(data) or any(sign in data for sign in "*?["))
 
 
 def absolute(path: str) -> str:
-    """Return a path that means the same in any folder; standard input stays as it is."""
+    """Return an absolute path; standard input stays as it is."""
     return path if path == STANDARD_INPUT else os.path.abspath(path)
 
 
@@ -121,12 +108,12 @@ def from_standard_input(options: Mapping[str, Any]) -> bool:
 
 
 def name_of(path: str) -> str:
-    """Return what a file of data is called in messages and results."""
+    """Return the name of a data file for messages and results."""
     return "standard input" if path == STANDARD_INPUT else Path(path).name
 
 
 def origin_of(options: Mapping[str, Any]) -> Origin:
-    """Return the origin that the options of `train` describe; raise OptionError for options that do not belong together."""
+    """Return the origin that the options of `train` describe; raise OptionError for options that contradict each other."""
     kind = kind_of(options["data"])
     if kind == "named":
         _refuse(options, (*_TABLE_ONLY, "test_fraction"), f"{options['data']!r} is a data set by name")
@@ -135,11 +122,11 @@ def origin_of(options: Mapping[str, Any]) -> Origin:
     _refuse(options, _NAMED_ONLY, f"{options['data']!r} is a file")
     fraction = options["test_fraction"]
     if options["test"] is not None and fraction is not None:
-        raise OptionError("--test and --test-fraction both say what to test on; give one of the two")
+        raise OptionError("--test and --test-fraction both choose the test rows; give one of the two")
     if fraction is not None and not 0 <= fraction < 1:
         raise OptionError(f"--test-fraction is {fraction:g}, but must be at least 0 and below 1")
     if options["data"] == options["test"] == STANDARD_INPUT:
-        raise OptionError("DATA and --test are both '-', but standard input can be read once; name a file for one of the two")
+        raise OptionError("DATA and --test are both '-', but standard input can be read only once; name a file for one of the two")
     common = {"kind": kind, "path": absolute(options["data"]), "task": options["task"], "seed": options["seed"]}
     if kind == "arrays":
         _refuse(options, _TABLE_ONLY, f"{options['data']!r} holds arrays")
@@ -170,11 +157,6 @@ def load_source(origin: Mapping[str, Any]) -> Source:
     return {"named": _named, "arrays": _arrays, "table": _table}[origin["kind"]](origin)
 
 
-def same_data(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
-    """Return whether two fingerprints are of the same data."""
-    return {name: mark["sha256"] for name, mark in now.items()} == {name: mark["sha256"] for name, mark in then.items()}
-
-
 # ---------------------------------------------------------------------------------------------------------------- by name
 
 
@@ -183,10 +165,8 @@ def _named(origin: Mapping[str, Any]) -> Source:
 
     known = {name: origin[name] for name in _NAMED_ONLY if name in origin}
     data = datasets.load(origin["name"], seed=origin["seed"], **known)
-    mark = hashlib.sha256()
-    for array in (data.X, data.y, data.X_test, data.y_test, data.X_validation, data.y_validation):
-        if array is not None:
-            mark.update(np.ascontiguousarray(array).data)
+    arrays = (data.X, data.y, data.X_test, data.y_test, data.X_validation, data.y_validation)
+    contiguous = [None if array is None else np.ascontiguousarray(array) for array in arrays]
     return Source(
         name=data.name,
         train=Part(X=data.X, y=data.y),
@@ -196,7 +176,7 @@ def _named(origin: Mapping[str, Any]) -> Source:
         image_shape=data.image_shape,
         feature_names=data.feature_names,
         task=origin["task"] or data.task,
-        fingerprint={data.name: {"sha256": mark.hexdigest(), "rows": len(data.X), "columns": data.X.shape[1]}},
+        fingerprint={data.name: fingerprint_of_arrays(contiguous, data.X.shape)},
     )
 
 
@@ -204,16 +184,16 @@ def _named(origin: Mapping[str, Any]) -> Source:
 
 
 def read_arrays(path: str) -> dict[str, Any]:
-    """Return the arrays of a .npz file by name, or that of a .npy file as X; raise DataError for what is neither."""
+    """Return the arrays of a .npz file by name, or the array of a .npy file as X; raise DataError for other files."""
     try:
         with np.load(path, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
-    except TypeError:  # what np.load returned is one array, no context
+    except TypeError:  # np.load returned an array, which is not a context manager
         return {"X": np.load(path, allow_pickle=False)}
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
-    except Exception as error:  # a zip or a header that is none: zipfile and NumPy raise whatever they meet
-        raise DataError(f"{path} is no file of numeric NumPy arrays: {error}") from None
+    except Exception as error:  # a damaged zip or header: zipfile and NumPy raise all kinds of errors
+        raise DataError(f"{path} is not a file of numeric NumPy arrays: {error}") from None
 
 
 def _arrays(origin: Mapping[str, Any]) -> Source:
@@ -227,7 +207,7 @@ def _arrays(origin: Mapping[str, Any]) -> Source:
         raise DataError(f"{path} has one of X_test and y_test; give both or neither")
     whole = Part(X=_rows(arrays["X"], path), y=arrays["y"], weight=arrays.get("sample_weight"))
     if len(whole.X) != whole.rows:
-        raise DataError(f"{path} has {len(whole.X)} rows of X and {whole.rows} of y; they must be equally many")
+        raise DataError(f"{path} has {len(whole.X)} rows of X and {whole.rows} of y; the numbers must be equal")
     train, test = whole, None
     task = _task(whole.y, origin["task"])
     if "X_test" in arrays and not origin["test_fraction"]:
@@ -236,7 +216,9 @@ def _arrays(origin: Mapping[str, Any]) -> Source:
         train, test = _split(
             whole, origin, task, defaults.TEST_FRACTION if origin["test_fraction"] is None else origin["test_fraction"]
         )
-    return Source(name=stem_of(origin), train=train, test=test, task=task, fingerprint={Path(path).name: _fingerprint(path, whole)})
+    return Source(
+        name=stem_of(origin), train=train, test=test, task=task, fingerprint={Path(path).name: fingerprint_of(path, whole.X.shape)}
+    )
 
 
 def _rows(X: Any, path: str) -> Any:
@@ -251,7 +233,7 @@ def _rows(X: Any, path: str) -> Any:
 def read_frame(path: str, origin: Mapping[str, Any], *, text: Sequence[str] = ()) -> tuple[Any, tuple[str, ...]]:
     """Return the table in a file, read with the delimiter, encoding and header of the origin, and notes.
 
-    text: columns that stay as they are written.
+    text: columns to read as text.
     """
     from manynets.tables import read_table
 
@@ -261,14 +243,14 @@ def read_frame(path: str, origin: Mapping[str, Any], *, text: Sequence[str] = ()
 def _open(
     path: str, origin: Mapping[str, Any], *, text: Sequence[str] = (), content: bytes | None = None
 ) -> tuple[Any, tuple[str, ...]]:
-    """Return the table in a file without reading more of it than is asked for, where the format allows, and notes."""
+    """Return the table in a file, whose columns are read when they are needed where the format allows, and notes."""
     from manynets.tables import open_file
 
     return _with_notes(lambda: open_file(path, **_text_options(path, origin), text=text, content=content))
 
 
 def _with_notes(read: Callable[[], Any]) -> tuple[Any, tuple[str, ...]]:
-    """Return what a function returns, and its warnings as notes."""
+    """Return the result of a function, and its warnings as notes."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = read()
@@ -276,7 +258,8 @@ def _with_notes(read: Callable[[], Any]) -> tuple[Any, tuple[str, ...]]:
 
 
 def _text_options(path: str, origin: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a file is to be read. What DATA was given is told where it cannot be, what another file only inherits is not."""
+    """Return the arguments for reading a file. Those given for DATA are all passed on, so that wrong ones are reported; another file
+    inherits only those that fit its format."""
     from manynets.tables.files import text_options
 
     found = {name: origin[name] for name in ("delimiter", "encoding") if origin.get(name) is not None}
@@ -288,15 +271,15 @@ def _text_options(path: str, origin: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """Return the column names in the values of an option: each a name, or several with commas between them."""
+    """Return the columns that the values of an option name: each is a name, or several with commas between them."""
     names: list[str] = []
     for word in words:
         names += [word] if word in columns else [part.strip() for part in word.split(",")]
-    return list(dict.fromkeys(names))  # each once
+    return list(dict.fromkeys(names))
 
 
 def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str, ...]]:
-    """Return the columns of a table but target and weight, the target, and the weights; and notes."""
+    """Return features, target and weights of a table, and notes."""
     from manynets.tables import split_target
 
     targets = _columns_named(origin["target"], table.names)
@@ -323,7 +306,7 @@ def _table(origin: Mapping[str, Any]) -> Source:
     named: Any = {name: _columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
     task = _task(whole.y, origin["task"])
     schema = understand(whole.X, **named)
-    fingerprint = {name_of(path): _fingerprint(path, whole, content)}
+    fingerprint = {name_of(path): fingerprint_of(path, whole.X.shape, content)}
     if origin.get("test") is None:
         train, test = _split(whole, origin, task, origin["test_fraction"])
     else:
@@ -331,12 +314,12 @@ def _table(origin: Mapping[str, Any]) -> Source:
         as_written = [column.name for column in schema if column.as_written]
         test, more = test_part(origin["test"], origin, getattr(task, "classes", None), text=as_written, content=content)
         notes += more
-        fingerprint[f"test: {name_of(origin['test'])}"] = _fingerprint(origin["test"], test, content)
+        fingerprint[f"test: {name_of(origin['test'])}"] = fingerprint_of(origin["test"], test.X.shape, content)
     return Source(name=stem_of(origin), train=train, test=test, task=task, schema=schema, fingerprint=fingerprint, notes=notes)
 
 
 def _piped(path: str) -> bytes | None:
-    """Return what is on standard input if the path says so: it can be read once, and its fingerprint is wanted too."""
+    """Return the bytes of standard input if the path is "-", else None. They are read once, for the table and its fingerprint."""
     from manynets.tables.files import standard_input
 
     return standard_input() if path == STANDARD_INPUT else None
@@ -350,18 +333,18 @@ def test_part(
     text: Sequence[str],
     content: bytes | None,
 ) -> tuple[Part, tuple[str, ...]]:
-    """Return the rows of another file with the same target, labels spelled as in training, and notes on what was changed.
+    """Return the rows of another file with the same target, with labels spelled as in training, and notes on changes.
 
-    text: columns that stay as they are written. content: what was piped in, where that is read already.
+    text: columns to read as text. content: the bytes of standard input, where they are read already.
     """
     from manynets.tables import match_labels
 
     if kind_of(path) != "table":
-        raise DataError(f"{path} is no table, but the network was trained on one; give a file with the same columns")
+        raise DataError(f"{path} is not a table, but the network was trained on one; give a file with the same columns")
     table, found = _open(path, origin, text=text, content=content)
     notes = list(found)
     if origin.get("weight") is not None and origin["weight"] not in table.names:
-        notes.append(f"{path} has no weight column {origin['weight']!r}: its rows count alike")
+        notes.append(f"{path} has no weight column {origin['weight']!r}: its rows have equal weights")
         origin = {**origin, "weight": None}
     part, _ = _table_part(table, origin)
     if classes is not None:
@@ -381,7 +364,7 @@ def _task(y: Any, name: str | None) -> Any:
 
 
 def _split(whole: Part, origin: Mapping[str, Any], task: Any, fraction: float) -> tuple[Part, Part | None]:
-    """Return rows to train and to test on, each class by its share."""
+    """Return training and test rows, split within each class."""
     from manynets.data.split import split_rows
 
     if not fraction:
@@ -392,7 +375,7 @@ def _split(whole: Part, origin: Mapping[str, Any], task: Any, fraction: float) -
 
 
 def taken(part: Part, rows: Any) -> Part:
-    """Return these rows of a part; of a table without a copy."""
+    """Return these rows of a part; a table is not copied."""
     from manynets.tables import Table
 
     X = part.X.take(rows) if isinstance(part.X, Table) else part.X[rows]
@@ -400,35 +383,13 @@ def taken(part: Part, rows: Any) -> Part:
 
 
 def stem_of(origin: Mapping[str, Any]) -> str:
-    """Return the name of the data: of the set, or of the file without its endings."""
+    """Return a name for the data: that of the data set, or of the file without its suffixes."""
     if origin["kind"] == "named":
         return str(origin["name"])
     path = Path(origin["path"])
     if origin["path"] == STANDARD_INPUT:
         return "stdin"
-    if any(sign in str(path) for sign in "*?[") and not path.exists():  # of a pattern the last part that says anything
+    if any(sign in str(path) for sign in "*?[") and not path.exists():  # a pattern: its last part with literal characters
         plain = (re.sub(r"\[[^]]*\]|[*?]", "", part.split(".")[0]).strip("-_. ") for part in reversed(path.parts[1:]))
         return next(filter(None, plain), "run")
     return path.name.split(".")[0] or "run"
-
-
-def _fingerprint(path: str, part: Part, content: bytes | None = None) -> dict[str, Any]:
-    """Return what tells data from other data: of a folder or pattern the files in their order, with their names."""
-    from manynets.tables.binary import parquet_files
-
-    shape = {"rows": part.rows, "columns": part.X.shape[1]}
-    if content is not None:
-        return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), **shape}
-    if Path(path).is_file():
-        return {"sha256": _digest(Path(path)).hex(), "bytes": Path(path).stat().st_size, **shape}
-    files = parquet_files(path) or []
-    base = os.path.commonpath([file.parent.absolute() for file in files])
-    mark = hashlib.sha256()
-    for file in files:
-        mark.update(os.path.relpath(file, base).encode() + b"\0" + _digest(file))
-    return {"sha256": mark.hexdigest(), "bytes": sum(file.stat().st_size for file in files), "files": len(files), **shape}
-
-
-def _digest(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()

@@ -1,21 +1,16 @@
-"""`manynets datasets`: the data sets by name."""
+"""`manynets datasets`: the built-in data sets."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from manynets.cli.arguments import DataFolder
 
 __all__ = ["datasets"]
 
 
 def datasets(
-    data_dir: Annotated[
-        str | None,
-        typer.Option("--data-dir", metavar="FOLDER", help="Where mnist/ and fashion-mnist/ may be.", show_default=False),
-    ] = None,
+    data_dir: DataFolder = None,
 ) -> None:
-    """List the data sets that can be given by name."""
+    """List the built-in data sets."""
     from manynets.cli.report import console_for, table_of
     from manynets.datasets import describe
 

@@ -15,29 +15,29 @@ import numpy as np
 
 import manynets
 from manynets import runs
-from manynets.cli import defaults, unfinished
+from manynets.cli import checkpoints, defaults
 from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, taken
 from manynets.cli.pictures import pictures_of
 from manynets.cli.recipe import network_of, recipe_of
-from manynets.cli.report import console_for, describe, note, print_classes, print_figures, print_layers, print_schema
+from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, find_target, holdout
 from manynets.spec import to_json
 from manynets.training.torch_settings import find_device
 
-__all__ = ["encoding", "figures_of", "fit", "scalars", "validation_share"]
+__all__ = ["encoding", "fit", "metrics_of", "scalars", "validation_share"]
 
 Options = Mapping[str, Any]
 Begin = Callable[[], dict[str, Any]]
 
 
 def fit(options: Options) -> None:
-    """Train as the options say, report, and write the run folder."""
-    options = unfinished.options_of(options)
+    """Train with these options, print a report, and write the run folder."""
+    options = checkpoints.resumed_options(options)
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     network_of(options)
-    recipe = recipe_of(options, rows=1000)  # a mistake in an option is told before the data is read
+    recipe = recipe_of(options, rows=1000)  # an invalid option is reported before the data are read
     if one_of(options["engine"] or "torch", ENGINES, what="--engine") == "torch":
         find_device(recipe.device)
     if options["n_networks"] is not None and options["n_networks"] < 1:
@@ -54,7 +54,7 @@ def fit(options: Options) -> None:
     if folder is None:
         folder = runs.free_run_folder(stem_of(origin))
         runs.check_run_folder(folder)
-    with unfinished.keeping(folder, options) as begin:
+    with checkpoints.saving_checkpoints(folder, options) as begin:
         _fit(options, origin, folder, begin, console)
 
 
@@ -66,9 +66,9 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         if "interrupted" in model.info["stopped"]:
             raise KeyboardInterrupt
         parts = {"train": source.train, "validation": source.validation, "test": source.test}
-        metrics = {name: None if part is None else figures_of(model, part) for name, part in parts.items()}
+        metrics = {name: None if part is None else metrics_of(model, part) for name, part in parts.items()}
         if share == "folds":
-            metrics["validation"] = _figures_by_fold(model, source.train)
+            metrics["validation"] = _metrics_by_fold(model, source.train)
         test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
         pictures = pictures_of(
             model,
@@ -90,32 +90,34 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         "task": model.task.to_json(),
         "validation": share,
         "class_weight": options["class_weight"],
-        "options": unfinished.portable(options),
+        "options": checkpoints.portable_options(options),
         "spec": to_json(model.spec),
         "recipe": to_json(model.recipe),
         "info": model.info,
     }
-    place = runs.write_run(folder, model, config=config, metrics=metrics, pictures=pictures, overwrite=options["overwrite"])
+    written = runs.write_run(folder, model, config=config, metrics=metrics, pictures=pictures, overwrite=options["overwrite"])
 
-    print_figures(console, metrics)
+    print_metrics(console, metrics)
     if tested:
         print_classes(console, tested, names=source.class_names, part=test_part)
-    console.print(f"Written to {place}: {', '.join(sorted(entry.name for entry in place.iterdir()))}", markup=False, soft_wrap=True)
+    console.print(
+        f"Written to {written}: {', '.join(sorted(entry.name for entry in written.iterdir()))}", markup=False, soft_wrap=True
+    )
     if options["json_line"]:
         result = {
-            "run_dir": str(place),
+            "run_dir": str(written),
             "task": model.task.name,
             "epochs": _epochs(model),
             "seconds": model.info["seconds"],
             "networks": model.size,
             "parameters": model.parameters,
-            **{name: scalars(figures) for name, figures in metrics.items()},
+            **{name: scalars(values) for name, values in metrics.items()},
         }
         sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
 
 
 def _epochs(model: Any) -> float:
-    """Return the epochs that were trained, a whole number where they are."""
+    """Return the number of epochs that were trained, as an int where it is whole."""
     epochs = model.history["epoch"][-1] if model.history.get("epoch") else 0.0
     return int(epochs) if epochs == int(epochs) else float(epochs)
 
@@ -215,32 +217,32 @@ def encoding(source: Source, options: Options) -> dict[str, Any]:
     return {"schema": source.schema} | {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
 
 
-def figures_of(model: Any, part: Part) -> dict[str, Any]:
-    """Return rows, loss and metrics of a model on a part; for two classes also the area under the ROC curve."""
-    return _figures(model, model.mean_logits(model.logits(part.X)), part)
+def metrics_of(model: Any, part: Part) -> dict[str, Any]:
+    """Return the number of rows, loss and metrics of a model on some rows; for two classes also the area under the ROC curve."""
+    return _metrics(model, model.mean_logits(model.logits(part.X)), part)
 
 
-def _figures_by_fold(model: Any, train: Part) -> dict[str, Any]:
-    """Return the figures on the training rows, each predicted by the network that was not trained on it."""
+def _metrics_by_fold(model: Any, train: Part) -> dict[str, Any]:
+    """Return the metrics on the training rows, each predicted by the one network that held it out."""
     folds = cv_splits(find_target(train.y, model.task), model.size, seed=model.recipe.seed)
     scores = model.logits(train.X)
     out_of_fold = np.empty_like(scores[0])
     for one, fold in zip(scores, folds, strict=True):
         out_of_fold[fold.held_out] = one[fold.held_out]
-    return _figures(model, out_of_fold, train)
+    return _metrics(model, out_of_fold, train)
 
 
-def _figures(model: Any, scores: Any, part: Part) -> dict[str, Any]:
-    figures = {"rows": part.rows, **model.figures(scores, part.y, sample_weight=part.weight)}
+def _metrics(model: Any, scores: Any, part: Part) -> dict[str, Any]:
+    metrics = {"rows": part.rows, **model.figures(scores, part.y, sample_weight=part.weight)}
     if model.task.name == "binary":
         from manynets.plots import roc_auc
 
         positive = model.task.encode(part.y)[:, 0] > 0
         if positive.any() and not positive.all():
-            figures["auc"] = roc_auc(positive, scores[:, 0])
-    return figures
+            metrics["auc"] = roc_auc(positive, scores[:, 0])
+    return metrics
 
 
-def scalars(figures: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the figures that are single numbers; None for none."""
-    return None if figures is None else {name: value for name, value in figures.items() if not isinstance(value, list | dict)}
+def scalars(metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the metrics that are single numbers; None for None."""
+    return None if metrics is None else {name: value for name, value in metrics.items() if not isinstance(value, list | dict)}

@@ -1,32 +1,26 @@
-"""What --grid says: the values of an option, listed or along a range."""
+"""The grammar of --grid: the values of an option, as a list or a range."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from manynets.errors import OptionError, one_of
 from manynets.renames import OPTIONS
+from manynets.spec.options import OPTIONS as SPEC_OPTIONS
 
 __all__ = ["SEARCHED", "combinations", "grid_of", "values_of"]
 
-SEARCHED = (
-    "hidden", "activation", "dropout", "batch_norm", "input_dropout", "init", "bias", "epochs", "batch_size", "optimizer", "lr",
-    "schedule", "patience", "min_delta", "l1", "l2", "label_smoothing", "quantile", "delta", "loss", "keep", "watch", "clip_norm",
-    "shuffle", "iterations", "weight_decay", "momentum", "nesterov", "betas", "alpha", "eps", "warmup", "lr_final", "lr_rise",
-    "lr_start_factor", "lr_final_factor", "warmup_steps", "lr_every", "lr_gamma", "lr_power", "lr_factor", "lr_patience",
-    "lr_min_delta", "lr_min",
-)  # fmt: skip
-"""Options of `train` that a sweep may vary, by the names of its parameters."""
+SEARCHED = tuple(name for name, option in SPEC_OPTIONS.items() if option.metadata.searched)
+"""Options that a sweep may vary."""
 
 _RANGE = re.compile(r"([^:]+):([^:]+):(?:(log|lin):)?(\d{1,6})")
-_TEXT = ("hidden", "dropout", "betas")  # several numbers in one value: 64-64
 
 
 def grid_of(given: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the values by option of texts such as "lr=1e-4:1e-1:log:12" and "dropout=0,0.2,0.5".
+    """Return the values of each option named by texts such as "lr=1e-4:1e-1:log:12" and "dropout=0,0.2,0.5".
 
     >>> grid_of(["lr=0.01:0.1:log:3", "hidden=64,128-64", "nesterov=yes,no"])
     {'lr': [0.01, 0.0316228, 0.1], 'hidden': ['64', '128,64'], 'nesterov': [True, False]}
@@ -37,7 +31,7 @@ def grid_of(given: Sequence[str]) -> dict[str, list[Any]]:
         name = name.strip().lstrip("-").replace("-", "_")
         name = OPTIONS.get(name, name)
         if not found or not values.strip():
-            raise OptionError(f"--grid is {text!r}, but must be such as lr=1e-4:1e-1:log:12 or dropout=0,0.2,0.5")
+            raise OptionError(f"--grid is {text!r}, but must look like lr=1e-4:1e-1:log:12 or dropout=0,0.2,0.5")
         one_of(name, SEARCHED, what="--grid")
         if name in out:
             raise OptionError(f"--grid names {name} twice; give all its values at once")
@@ -47,10 +41,7 @@ def grid_of(given: Sequence[str]) -> dict[str, list[Any]]:
 
 def values_of(name: str, text: str) -> list[Any]:
     """Return the values of one option: a list with commas, or first:last:log:count, or first:last:lin:count."""
-    from manynets.cli.train import train
-
-    hint = get_type_hints(train)[name]
-    kind = next(each for each in (*get_args(hint), hint) if each in (str, int, float, bool))
+    kind = SPEC_OPTIONS[name].value_type
     match = _RANGE.fullmatch(text)
     if (match and kind in (int, float)) or (match and name == "dropout"):
         return [kind(value) if kind is not str else f"{value:g}" for value in _range(name, match, whole=kind is int)]
@@ -64,7 +55,9 @@ def _range(name: str, match: re.Match[str], *, whole: bool) -> list[float]:
     first, last = (_value(name, match[i], float) for i in (1, 2))
     count, scale = int(match[4]), match[3] or "lin"
     if count < 1 or (scale == "log" and not (first > 0 and last > 0)):
-        raise OptionError(f"--grid {name}={match[0]}: a range needs at least 1 value, and a logarithmic one ends above 0")
+        raise OptionError(
+            f"--grid {name}={match[0]}: a range needs at least 1 value, and a logarithmic range needs both ends above 0"
+        )
     shares = [i / max(1, count - 1) for i in range(count)]
     if scale == "log":
         values = [math.exp(math.log(first) + share * (math.log(last) - math.log(first))) for share in shares]
@@ -80,7 +73,8 @@ def _value(name: str, text: str, kind: type) -> Any:
         if kind is bool:
             return words[text.lower()]
         if kind is str:
-            return text.replace("-", ",") if name in _TEXT and text.count("e-") == 0 else text
+            several = SPEC_OPTIONS[name].metadata.several  # numbers in one value: 64-64
+            return text.replace("-", ",") if several and "e-" not in text else text
         value = kind(text)
         if not math.isfinite(value):
             raise ValueError

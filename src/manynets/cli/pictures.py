@@ -1,4 +1,4 @@
-"""The pictures of a run folder: axes by file name."""
+"""The pictures of a run folder."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ MOST_POINTS = 5000
 def pictures_of(
     model: Model,
     part: Part | None,
-    figures: dict[str, Any] | None,
+    metrics: dict[str, Any] | None,
     *,
     title: str,
     class_names: Sequence[str] | None = None,
     image_shape: Sequence[int] | None = None,
     target: str = "y",
 ) -> dict[str, Any]:
-    """Return the pictures that fit the task: history, and of the rows to test on confusion, ROC, predictions, images, regions.
+    """Return the axes of the pictures that fit the task by file name: the history, and for the test rows confusion matrix, ROC curve,
+    predictions, images and regions.
 
-    part: rows to test on, X encoded; figures: the model's metrics on them. title: the model in words.
+    part: test rows, X encoded; metrics: those of the model on them. title: a description of the model.
     """
     out: dict[str, Any] = {}
     if model.history.get("epoch"):
         out["history.png"] = _history(model, title)
-    if part is None or figures is None:
+    if part is None or metrics is None:
         return out
     names = [str(name) for name in class_names or getattr(model.task, "classes", None) or ()]
-    if "confusion" in figures and len(names) <= MOST_CLASSES:
-        out["confusion.png"] = plots.confusion(figures["confusion"], classes=names, title=title)
+    if "confusion" in metrics and len(names) <= MOST_CLASSES:
+        out["confusion.png"] = plots.confusion(metrics["confusion"], classes=names, title=title)
     if model.task.name in ("binary", "multiclass"):
         codes = model.task.strata(model.task.encode(part.y))
         assert codes is not None
@@ -72,7 +73,7 @@ def _history(model: Model, title: str) -> Any:
             for part, prefix in (("train", ""), ("validation", "val_"))
             if prefix + name in history
         }
-        validated = f"val_{name}" in history and isinstance(best, int)  # of several networks each has its own best epoch
+        validated = f"val_{name}" in history and isinstance(best, int)  # several networks have a best epoch each
         best_epoch = history["epoch"][best] if validated and 0 <= best < len(history["epoch"]) else None
         plots.history(history["epoch"], curves, ylabel=name, best_epoch=best_epoch, ax=ax)
     axes[0].figure.suptitle(title, fontsize="medium")
@@ -80,8 +81,8 @@ def _history(model: Model, title: str) -> Any:
 
 
 def _images(model: Model, part: Part, codes: Any, names: Sequence[str], image_shape: Sequence[int], title: str) -> dict[str, Any]:
-    places = {label: i for i, label in enumerate(model.task.classes)}  # type: ignore[attr-defined]
-    predicted = np.array([places[label] for label in model.predict(part.X).tolist()])
+    codes_of = {label: i for i, label in enumerate(model.task.classes)}  # type: ignore[attr-defined]
+    predicted = np.array([codes_of[label] for label in model.predict(part.X).tolist()])
     out = {}
     wrong = np.flatnonzero(predicted != codes)
     for file, rows in (("images.png", np.arange(len(codes))), ("mistakes.png", wrong)):

@@ -1,47 +1,41 @@
-"""`manynets plot`: draw the pictures of a run again, or more of them."""
+"""`manynets plot`: draw the pictures of a run."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from manynets.cli.arguments import JsonLine, RunFolder, option
 
 if TYPE_CHECKING:
     from manynets.cli.data import Part
-    from manynets.runs import Run
+    from manynets.runs import SavedRun
 
 __all__ = ["KINDS", "plot"]
 
 KINDS = {
     "history": "loss and metric over the epochs",
-    "confusion": "which class was taken for which",
-    "roc": "true against false positives",
-    "images": "test images, predicted (truth)",
-    "mistakes": "test images that were predicted wrongly",
-    "values": "one image with the value of every pixel",
+    "confusion": "true against predicted classes",
+    "roc": "true against false positive rate",
+    "images": "test images with predicted and true class",
+    "mistakes": "test images with a wrong prediction",
+    "values": "one image with its pixel values",
     "points": "the test points in the plane",
-    "regions": "which class where in the plane",
-    "surface": "the output over the plane",
-    "predicted": "predictions against the truth",
-    "network": "units and weights",
+    "regions": "predicted class over the plane",
+    "surface": "prediction over the plane",
+    "predicted": "predicted against true values",
+    "network": "units and weights of the network",
     "first-layer": "weights of the first layer as images",
 }
 
 
 def plot(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that manynets train wrote.", show_default=False)],
+    run: RunFolder,
     kind: Annotated[
         list[str] | None,
-        typer.Option(
-            "--kind", metavar="KIND", help=f"What to draw, repeated for several: {', '.join(KINDS)}. Left out: all that fit."
-        ),
+        option("--kind", metavar="KIND", help=f"What to draw: {', '.join(KINDS)}. Repeat it for several. [all that fit the run]"),
     ] = None,
-    out: Annotated[
-        str | None, typer.Option("--out", metavar="FOLDER", help="Where to write. [the run folder]", show_default=False)
-    ] = None,
-    json_line: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object with the paths on stdout, and all else on stderr.")
-    ] = False,
+    out: Annotated[str | None, option("--out", metavar="FOLDER", help="Folder to write to. [the run folder]")] = None,
+    json_line: JsonLine = False,
 ) -> None:
     """Draw the pictures of a run."""
     import json
@@ -58,7 +52,7 @@ def plot(
     fit = fitting(found)
     for word in asked:
         if word not in fit:
-            raise OptionError(f"--kind is {word!r}, but {_why_not(found, word)}; what fits this run: {', '.join(fit)}")
+            raise OptionError(f"--kind is {word!r}, but {_why_not(found, word)}; this run has {', '.join(fit)}")
     pictures, notes = _drawn(found, asked or fit, must=bool(asked))
     for text in notes:
         note(console, text)
@@ -74,8 +68,8 @@ def plot(
         sys.stdout.write(json.dumps({"run_dir": str(found.folder), "pictures": written}) + "\n")
 
 
-def fitting(run: Run) -> list[str]:
-    """Return the kinds of picture that fit a run."""
+def fitting(run: SavedRun) -> list[str]:
+    """Return the kinds of picture that a run has."""
     model, task = run.model, run.model.task
     plane = model.in_features == 2 and model.encoder is None
     images = run.config.get("image_shape") is not None
@@ -98,23 +92,23 @@ def fitting(run: Run) -> list[str]:
     return [kind for kind, fit in fits.items() if fit]
 
 
-def _why_not(run: Run, kind: str) -> str:
+def _why_not(run: SavedRun, kind: str) -> str:
     model = run.model
     if kind in ("regions", "surface", "points") and (model.in_features != 2 or model.encoder is not None):
         columns = model.in_features if model.encoder is None else len(model.encoder.column_names)
-        return f"it is drawn in the plane, for 2 numeric columns, and this model has {columns} columns"
+        return f"it is drawn in the plane, for 2 numeric columns, and the model has {columns} columns"
     if kind in ("images", "mistakes", "values", "first-layer") and run.config.get("image_shape") is None:
-        return "the data of this run are no images"
-    return f"it does not fit the task {model.task.name}"
+        return "the data of the run are not images"
+    return f"it is not for the task {model.task.name}"
 
 
-def _drawn(run: Run, kinds: list[str], *, must: bool) -> tuple[dict[str, Any], list[str]]:
-    """Return axes by kind, and notes; without its test rows a run still has the pictures that need none."""
+def _drawn(run: SavedRun, kinds: list[str], *, must: bool) -> tuple[dict[str, Any], list[str]]:
+    """Return axes by kind, and notes; where the test rows are missing, only the pictures that need no data."""
     from manynets import plots
-    from manynets.cli.fit import figures_of
+    from manynets.cli.fit import metrics_of
+    from manynets.cli.new_data import evaluation_rows
     from manynets.cli.pictures import pictures_of
     from manynets.cli.report import describe
-    from manynets.cli.reuse import rows_to_judge
     from manynets.errors import ManynetsError, OptionError
 
     model = run.model
@@ -123,7 +117,7 @@ def _drawn(run: Run, kinds: list[str], *, must: bool) -> tuple[dict[str, Any], l
     notes: tuple[str, ...] = ()
     if not alone.issuperset(kinds):
         try:
-            part, _, notes = rows_to_judge(run, None)
+            part, _, notes = evaluation_rows(run, None)
         except ManynetsError as error:
             if must:
                 raise
@@ -133,7 +127,7 @@ def _drawn(run: Run, kinds: list[str], *, must: bool) -> tuple[dict[str, Any], l
     shared = pictures_of(
         model,
         part,
-        None if part is None else figures_of(model, part),
+        None if part is None else metrics_of(model, part),
         title=title,
         class_names=run.config.get("class_names"),
         image_shape=run.config.get("image_shape"),
@@ -165,7 +159,7 @@ def _named(part: Part, names: Any) -> Any:
     return part.y if names is None else [names[code] for code in part.y]
 
 
-def _network(run: Run, title: str) -> Any:
+def _network(run: SavedRun, title: str) -> Any:
     from manynets import plots
     from manynets.nn.population import Shape
 

@@ -4,67 +4,45 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from manynets.cli.arguments import Header, Quiet, RunFolder, argument, option
 
 if TYPE_CHECKING:
-    from manynets.runs import Run
+    from manynets.runs import SavedRun
 
 __all__ = ["predict"]
 
 
 def predict(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that manynets train wrote.", show_default=False)],
+    run: RunFolder,
     data: Annotated[
         str,
-        typer.Argument(
-            metavar="DATA",
-            help="A table with the columns of training (- for standard input), a .npy or .npz file with X, or a data set by name "
-            "(its test rows).",
-            show_default=False,
+        argument(
+            "DATA",
+            help="A table with the same columns (- for standard input), a .npy or .npz file with X, or a data set by name (its test "
+            "rows).",
         ),
     ],
-    out: Annotated[
-        str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="The CSV file to write; left out: stdout.", show_default=False),
-    ] = None,
+    out: Annotated[str | None, option("--output", "-o", metavar="FILE", help="CSV file to write. [stdout]")] = None,
     columns: Annotated[
         str | None,
-        typer.Option(
-            "--columns",
-            metavar="NAME,...",
-            help="The table's own columns to write beside the predictions, such as an id; left out: all.",
-            show_default=False,
-        ),
+        option("--columns", metavar="NAME,...", help="Columns of the table to write beside the predictions, such as an id. [all]"),
     ] = None,
-    header: Annotated[
-        bool | None,
-        typer.Option(
-            "--header/--no-header",
-            help="Whether the first line of a CSV file or sheet holds the names; left out: as in training.",
-            show_default=False,
-        ),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    header: Header = None,
+    overwrite: Annotated[bool, option("--overwrite", help="Replace the file if it exists.")] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Write predictions, and for classes probabilities, beside each row's own columns as CSV."""
-    import os
+    """Write predictions as CSV, beside the columns of each row; for classes with probabilities."""
     import sys
 
     from manynets import runs
+    from manynets.cli.new_data import prediction_rows
     from manynets.cli.report import console_for, note
-    from manynets.cli.reuse import rows_to_predict
-    from manynets.errors import OptionError, one_of
+    from manynets.errors import one_of
 
-    if out is not None and os.path.lexists(out) and not overwrite:
-        raise OptionError(f"the file {out} exists; give another with -o, or --overwrite to replace it")
-    if out is None and sys.__stdout__ is None:
-        raise OptionError("standard output is closed; give a file with -o")
-    if out is not None and not os.path.isdir(os.path.dirname(os.path.abspath(out))):
-        raise OptionError(f"the folder {os.path.dirname(out)} does not exist; make it, or give another file with -o")
+    _check_output(out, overwrite)
     console = console_for(quiet=quiet, to_stderr=True)
     found = runs.read_run(run)
-    X, beside, notes = rows_to_predict(found, data, header=header)
+    X, beside, notes = prediction_rows(found, data, header=header)
     for text in notes:
         note(console, text)
     if columns is not None:
@@ -85,8 +63,25 @@ def predict(
     console.print(f"Written to {out}: {len(X):,} rows", markup=False, soft_wrap=True)
 
 
-def _predictions(run: Run, X: Any, beside: dict[str, Any]) -> dict[str, Any]:
-    """Return the columns to add, under names that the row's own columns do not have."""
+def _check_output(out: str | None, overwrite: bool) -> None:
+    """Raise OptionError where the predictions cannot be written, before anything is computed."""
+    import os
+    import sys
+
+    from manynets.errors import OptionError
+
+    if out is None:
+        if sys.__stdout__ is None:
+            raise OptionError("standard output is closed; give a file with -o")
+        return
+    if os.path.lexists(out) and not overwrite:
+        raise OptionError(f"the file {out} exists; give another one with -o, or --overwrite to replace it")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
+        raise OptionError(f"the folder {os.path.dirname(out)} does not exist; create it, or give another file with -o")
+
+
+def _predictions(run: SavedRun, X: Any, beside: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns to add, under names that no column of the rows has."""
     model = run.model
     classes: tuple[Any, ...] | None = getattr(model.task, "classes", None)
     names: Any = run.config.get("class_names") or classes

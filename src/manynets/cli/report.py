@@ -1,10 +1,12 @@
-"""What the commands print: layers, columns, figures, files. rich does the tables."""
+"""What the commands print: layers, columns, metrics, files."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from manynets.spec import EPOCHS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,11 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "console_for",
+    "counted",
     "describe",
     "note",
     "print_classes",
-    "print_figures",
     "print_layers",
+    "print_metrics",
     "print_schema",
     "table_of",
 ]
@@ -27,25 +30,35 @@ _NUMERIC = {"missing", "distinct", "inputs", "outputs", "parameters", "correct",
 
 
 def console_for(*, quiet: bool = False, to_stderr: bool = False) -> Console:
-    """Return where the report goes: stdout, stderr, or nowhere."""
+    """Return the console for the report: on stdout, stderr, or silent."""
     from rich.console import Console
 
     stream = sys.stderr if to_stderr else sys.stdout
     return Console(file=stream, quiet=quiet, highlight=False, width=None if stream.isatty() else 120)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "seed"), counted(2000, "network")
+    ('1 seed', '2,000 networks')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def note(console: Console, text: str) -> None:
-    """Print a remark that the user should see."""
+    """Print a note for the user."""
     console.print(f"note: {text}", markup=False, style="yellow", soft_wrap=True)
 
 
 def table_of(names: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> Table:
-    """Return a table with these column names; numbers, and columns with the names of numbers, to the right."""
+    """Return a table with these column names; columns of numbers are aligned to the right."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    heading = None if title is None else Text(title, no_wrap=True, overflow="ignore")
+    table = Table(box=box.SIMPLE_HEAD, title=heading, title_justify="left", title_style="bold", pad_edge=False)
     for i, name in enumerate(names):
         right = name in _NUMERIC or all(isinstance(row[i], int | float) for row in rows)
         table.add_column(name, justify="right" if right else "left", overflow="fold")
@@ -65,7 +78,7 @@ def _cell(value: object) -> str:
 
 
 def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
-    """Return a network, or so many of them, and its training in a line; spec None is a network of the user's own.
+    """Return one line that describes a network, or so many of them, and its training; spec None is the user's own module.
 
     >>> from manynets.spec import MLP, Recipe
     >>> describe(MLP(), Recipe(epochs=3, batch_size=128))
@@ -83,7 +96,7 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
     words += [] if name == "Constant" else [schedule.get(name, name.lower())]
     words += [f"loss {recipe.loss}"] if recipe.loss else []
     words += [f"batch {recipe.batch_size}"] if recipe.batch_size else []
-    words.append(f"{recipe.iterations} steps" if recipe.iterations else f"{recipe.epochs or 20} epochs")
+    words.append(f"{recipe.iterations} steps" if recipe.iterations else f"{recipe.epochs or EPOCHS} epochs")
     return " · ".join([*words, f"seed {recipe.seed}"])
 
 
@@ -106,17 +119,18 @@ def print_layers(console: Console, model: Any, spec: Any) -> None:
             then = ["batch norm"] * spec.batch_norm + [spec.activation]
             then += [f"dropout {spec.dropouts[i]:g}"] if spec.dropouts[i] else []
         rows.append((name, d_in, d_out, sizes[name], ", ".join(then)))
-    title = f"Network for {_task_words(model.task)}: {sum(sizes.values()):,} parameters"
+    title = f"{_model_words(model.task)}: {sum(sizes.values()):,} parameters"
     console.print(table_of(["layer", "inputs", "outputs", "parameters", "then"], rows, title=title))
 
 
-def _task_words(task: Any) -> str:
-    classes = getattr(task, "classes", None)
-    return f"{task.name}, {len(classes)} classes" if classes is not None and len(classes) > 2 else str(task.name)
+def _model_words(task: Any) -> str:
+    words = {"regression": "Regression model", "binary": "Binary classifier", "multiclass": "Multiclass classifier"}
+    text = words.get(task.name, f"{task.name.capitalize()} classifier")
+    return f"{text}, {len(task.classes)} classes" if task.name == "multiclass" else text
 
 
 def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None:
-    """Print what was understood of a table's columns."""
+    """Print the kind and contents of a table's columns."""
     rows = [(c.name, c.kind, c.missing, c.distinct, c.example, c.note) for c in schema]
     names = ["column", "kind", "missing", "distinct", "example", "note"]
     if not any(c.note for c in schema):
@@ -124,26 +138,26 @@ def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None
     console.print(table_of(names, rows, title=title))
 
 
-def print_figures(console: Console, metrics: Mapping[str, Mapping[str, Any] | None]) -> None:
-    """Print loss and metrics by part of the data."""
-    parts = {name: figures for name, figures in metrics.items() if figures}
+def print_metrics(console: Console, metrics: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """Print loss and metrics on each part of the data."""
+    parts = {name: values for name, values in metrics.items() if values}
     if not parts:
         return
     keys = [key for key, value in next(iter(parts.values())).items() if not isinstance(value, list | dict)]
-    keys += [key for figures in parts.values() for key in ("auc",) if key in figures and key not in keys]
-    rows = [(name, *(figures.get(key) for key in keys)) for name, figures in parts.items()]
-    console.print(table_of(["", *keys], rows, title="Figures"))
+    keys += ["auc"] if "auc" not in keys and any("auc" in values for values in parts.values()) else []
+    rows = [(name, *(values.get(key) for key in keys)) for name, values in parts.items()]
+    console.print(table_of(["", *keys], rows, title="Metrics"))
 
 
-def print_classes(console: Console, figures: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str) -> None:
-    """Print the accuracy of each class, or of each label, with counts."""
-    if "per_class" in figures:
+def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str) -> None:
+    """Print the recall of each class with counts, or the accuracy of each label."""
+    if "per_class" in metrics:
         rows = [
             (names[i] if names else entry["class"], entry["correct"], entry["count"], entry["accuracy"])
-            for i, entry in enumerate(figures["per_class"])
+            for i, entry in enumerate(metrics["per_class"])
         ]
         texts = [(str(name), correct, count, "" if share is None else f"{share:.2%}") for name, correct, count, share in rows]
-        console.print(table_of(["class", "correct", "count", "accuracy"], texts, title=f"Each class on the {part} rows"))
-    elif "per_label" in figures:
-        labels = [(names[i] if names else str(i), f"{share:.2%}") for i, share in enumerate(figures["per_label"])]
-        console.print(table_of(["label", "accuracy"], labels, title=f"Each label on the {part} rows"))
+        console.print(table_of(["class", "correct", "count", "recall"], texts, title=f"Recall by class on the {part} rows"))
+    elif "per_label" in metrics:
+        labels = [(names[i] if names else str(i), f"{share:.2%}") for i, share in enumerate(metrics["per_label"])]
+        console.print(table_of(["label", "accuracy"], labels, title=f"Accuracy by label on the {part} rows"))

@@ -1,4 +1,4 @@
-"""`manynets rerun`: train a run again, and say whether it came out the same."""
+"""`manynets rerun`: repeat a run, and say whether the results are the same."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
+from manynets.cli.arguments import RunFolder, option
+
 __all__ = ["rerun"]
 
 
 def rerun(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that manynets train wrote.", show_default=False)],
+    run: RunFolder,
     keep: Annotated[
-        str | None, typer.Option("--out", metavar="FOLDER", help="Keep the repeated run in this folder.", show_default=False)
+        str | None, option("--out", metavar="FOLDER", help="Run folder for the repeated run. [none: it is deleted]")
     ] = None,
 ) -> None:
-    """Repeat a run with its own options, and compare weights, history and figures bit for bit.
+    """Repeat a run with its own options, and compare weights, history and metrics bit for bit.
 
-    Exit code 0: all the same. 1: not the same; the first difference is named.
+    The exit code is 0 if all are the same, and 1 if not; the first difference is printed.
     """
     import tempfile
     from pathlib import Path
@@ -35,7 +37,7 @@ def rerun(
     if not isinstance(options, dict):
         raise OptionError(f"{run} does not hold the options it was trained with; it cannot be repeated")
     if from_standard_input(options):
-        raise OptionError(f"{run} was trained on standard input, which is gone; it cannot be repeated. Train on a file for that")
+        raise OptionError(f"{run} was trained on standard input, which cannot be read again; train on a file to repeat it")
     if keep is not None:
         runs.check_run_folder(keep)
     info = former.model.info
@@ -52,14 +54,14 @@ def rerun(
         print("the data changed since the run was trained")
     if found is None:
         entries = len(next(iter(former.model.history.values()), []))
-        print(f"{run}: matched bit for bit: the weights, {entries} entries of the history, all figures")
+        print(f"{run}: matched bit for bit: the weights, {entries} entries of the history, all metrics")
         return
     print(f"{run}: did not match: {found}")
     raise typer.Exit(1)
 
 
 def _difference(former: Any, again: Any) -> str | None:
-    """Return the first difference between two runs, None for none; the seconds do not count."""
+    """Return the first difference between two runs but for their seconds; None where there is none."""
     import numpy as np
 
     for name, column in former.model.history.items():
@@ -74,5 +76,5 @@ def _difference(former: Any, again: Any) -> str | None:
                 return f"{name} of network {k}, by up to {np.abs(value - two[name]).max():g}"
     for part in former.metrics:
         if former.metrics[part] != again.metrics.get(part):
-            return f"the figures on the {part} rows"
+            return f"the metrics on the {part} rows"
     return None

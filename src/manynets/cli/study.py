@@ -1,31 +1,26 @@
-"""`manynets study`: the tutorials' experiments, done again, with the published figures beside ours."""
+"""`manynets study`: reproductions of the tutorials' experiments, with the published numbers beside ours."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-import typer
+from manynets.cli.arguments import JsonLine, argument, option
 
 __all__ = ["study"]
 
 
 def study(
-    ids: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[ID ...]", help="Studies to run, such as T1-xor. Left out: a list of all.", show_default=False),
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Run all studies.")] = False,
+    ids: Annotated[list[str] | None, argument("ID", help="Studies to run, such as T1-xor. [none: list all studies]")] = None,
+    everything: Annotated[bool, option("--all", help="Run all studies.")] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="With few rows, steps and seeds: to see that it works, not to meet a figure.")
+        bool, option("--quick", help="Use few rows, steps and seeds, to see that a study works. Its numbers are not comparable.")
     ] = False,
-    json_line: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object with the results on stdout, and all else on stderr.")
-    ] = False,
+    json_line: JsonLine = False,
     out: Annotated[
-        str, typer.Option("--out", metavar="FOLDER", help="Where to write the pictures and results: a folder for each study.")
+        str, option("--out", metavar="FOLDER", help="Folder to write to, with one folder per study. [runs/studies]")
     ] = "runs/studies",
 ) -> None:
-    """Run experiments of the tutorials, and compare with the figures they published.
+    """Reproduce experiments of the tutorials, and compare with the published numbers.
 
     \b
     manynets study
@@ -41,7 +36,7 @@ def study(
 
     console = console_for(to_stderr=json_line)
     if ids and everything:
-        raise OptionError(f"--all runs every study, so {ids[0]!r} says nothing; leave one of the two out")
+        raise OptionError(f"--all runs every study, so {ids[0]!r} has no effect; leave one of the two out")
     names = list(STUDIES) if everything else [one_of(name, STUDIES, what="study") for name in dict.fromkeys(ids or ())]
     if not names:
         rows = [(one.id, one.title) for one in STUDIES.values()]
@@ -53,7 +48,7 @@ def study(
     folder = _folder(out)
     from manynets.runs import plain_json
 
-    done = [_done(name, quick, folder, console) for name in names]
+    done = [_run(name, quick, folder, console) for name in names]
     console.print(table_of(["id", "figure", "published", "ours", "± seeds", "met", "seconds"], _rows(done, quick)))
     for one in done:
         if one["note"] or one["skipped"]:
@@ -64,7 +59,7 @@ def study(
 
 
 def _folder(out: str) -> Any:
-    """Return the folder to write to, made; a mistake is told before hours of training."""
+    """Create the folder to write to and return it; an error is raised before hours of training."""
     from pathlib import Path
 
     from manynets.errors import OptionError
@@ -77,8 +72,8 @@ def _folder(out: str) -> Any:
     return folder
 
 
-def _done(name: str, quick: bool, folder: Any, console: Any) -> dict[str, Any]:
-    """Run a study, write its pictures and result.json, and return what it found as JSON types."""
+def _run(name: str, quick: bool, folder: Any, console: Any) -> dict[str, Any]:
+    """Run a study, write its pictures and result.json, and return the result as JSON types."""
     import dataclasses
     import json
     import time

@@ -19,7 +19,7 @@ from manynets.cli.sweep_results import Key, Row, SweepResults
 from manynets.errors import ManynetsError, OptionError
 from manynets.prepare import Split, cv_splits, encode_table, find_target, holdout, row_weights
 from manynets.search.candidates import Result, plan_candidates, train_plan
-from manynets.spec import MLP, Recipe
+from manynets.spec import EPOCHS, MLP, Recipe
 from manynets.training.checkpoint import Checkpoint
 
 __all__ = ["SweepPlan", "train_rounds"]
@@ -216,6 +216,6 @@ def _epochs_by_round(plan: SweepPlan) -> list[int]:
     """Return the epochs of each round of a halving: all in the last, and a third of the next in each one before."""
     if "epochs" in plan.names or "iterations" in plan.names or plan.options["iterations"] is not None:
         raise OptionError("--halving divides the epochs itself; leave epochs and iterations out of --grid, and give --epochs")
-    most = max(recipe.epochs or 20 for _, recipe in plan.candidates.values())
+    most = max(recipe.epochs or EPOCHS for _, recipe in plan.candidates.values())
     rounds = 1 + math.floor(math.log(max(len(plan.candidates), 1), FACTOR) + 1e-9)
     return list(dict.fromkeys(max(1, most // FACTOR**k) for k in reversed(range(rounds))))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from manynets import runs
-from manynets.cli.unfinished import part_of, remove_half_written
+from manynets.cli.checkpoints import part_folder, remove_temporary_files
 from manynets.errors import ModelFileError, OptionError
 from manynets.renames import renamed_options, stored_options
 
@@ -47,7 +47,7 @@ class SweepResults:
                 raise OptionError(f"{folder} is not a sweep: it has no {CONFIG}; give its folder with --out, or leave out --resume")
             self._read()
         elif os.path.lexists(folder) and not (overwrite and (there or not any(folder.iterdir()))):
-            how = "--resume to go on with it, or --overwrite to start anew" if there else "another folder with --out"
+            how = "--resume to resume it, or --overwrite to start anew" if there else "another folder with --out"
             raise OptionError(f"{folder} exists; give {how}")
 
     def _read(self) -> None:
@@ -85,10 +85,10 @@ class SweepResults:
                 (self.folder / name).unlink(missing_ok=True)
         pictures = (PARALLEL_PICTURE, CURVES_PICTURE, *map(picture_of, self.config["grid"]))
         for name in (RESULTS, CURVES, CONFIG, BEST, *pictures):
-            remove_half_written(self.folder / name)
+            remove_temporary_files(self.folder / name)
         if not self.resume:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
-            shutil.rmtree(part_of(self.folder / BEST), ignore_errors=True)
+            shutil.rmtree(part_folder(self.folder / BEST), ignore_errors=True)
         self._write(CONFIG, json.dumps(self.config | {"memory": self.memory}, indent=2) + "\n")
 
     @property

@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 
 from manynets import spec
 from manynets.constants import CLIP_EPS
-from manynets.optimizers import SklearnAdam, SklearnSGD
-from manynets.spec import Recipe
+from manynets.spec import Recipe, SklearnAdam, SklearnSGD
 
 __all__ = ["Numbers", "State", "penalty", "start_state", "state_arrays", "update"]
 

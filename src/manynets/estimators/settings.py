@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, get_args
 
 import numpy as np
@@ -17,7 +17,9 @@ from sklearn.utils import check_random_state
 from manynets import spec as s
 from manynets.errors import OptionError, one_of
 from manynets.nn.initial import initial_parameters, layer_sizes
-from manynets.optimizers import SklearnAdam, SklearnSGD
+from manynets.spec import SklearnAdam, SklearnSGD
+from manynets.spec.metadata import ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, Interval
+from manynets.spec.options import allowed_values
 from manynets.training.checkpoint import Checkpoint
 
 __all__ = [
@@ -71,27 +73,26 @@ SOLVERS: dict[str, Callable[[Any], s.Optimizer]] = {
     ),
 }
 
-# name: (type, lowest, highest, whether the lowest and the highest are allowed themselves)
-_RANGES: dict[str, tuple[type, float, float, bool, bool]] = {
-    "alpha": (Real, 0, math.inf, True, False),
-    "l1": (Real, 0, math.inf, True, False),
-    "weight_decay": (Real, 0, math.inf, True, False),
-    "learning_rate_init": (Real, 0, math.inf, False, False),
-    "power_t": (Real, 0, math.inf, True, False),
-    "max_iter": (Integral, 1, math.inf, True, False),
-    "tol": (Real, 0, math.inf, True, False),
-    "momentum": (Real, 0, 1, True, False),
-    "validation_fraction": (Real, 0, 1, True, False),
-    "beta_1": (Real, 0, 1, True, False),
-    "beta_2": (Real, 0, 1, True, False),
-    "epsilon": (Real, 0, math.inf, False, False),
-    "n_networks": (Integral, 1, math.inf, True, False),
-    "n_iter_no_change": (Integral, 1, math.inf, True, True),
-    "max_fun": (Integral, 1, math.inf, True, False),
-    "input_dropout": (Real, 0, 1, True, False),
-    "label_smoothing": (Real, 0, 1, True, False),
-    "quantile": (Real, 0, 1, False, False),
-    "delta": (Real, 0, math.inf, False, False),
+_RANGES: dict[str, Interval] = {
+    "alpha": allowed_values(s.Recipe, "l2"),
+    "l1": allowed_values(s.Recipe, "l1"),
+    "weight_decay": allowed_values(s.AdamW, "weight_decay"),
+    "learning_rate_init": ABOVE_ZERO,  # as in scikit-learn; the specification allows 0
+    "power_t": allowed_values(s.InverseScaling, "power"),
+    "max_iter": allowed_values(s.Recipe, "epochs"),
+    "tol": allowed_values(s.EarlyStopping, "min_delta"),
+    "momentum": allowed_values(s.SGD, "momentum"),
+    "validation_fraction": BELOW_ONE,
+    "beta_1": allowed_values(s.Adam, "betas"),
+    "beta_2": allowed_values(s.Adam, "betas"),
+    "epsilon": allowed_values(s.Adam, "eps"),
+    "n_networks": AT_LEAST_ONE,
+    "n_iter_no_change": AT_LEAST_ONE,
+    "max_fun": AT_LEAST_ONE,
+    "input_dropout": allowed_values(s.MLP, "input_dropout"),
+    "label_smoothing": allowed_values(s.Recipe, "label_smoothing"),
+    "quantile": allowed_values(s.Recipe, "quantile"),
+    "delta": allowed_values(s.Recipe, "delta"),
 }
 _BOOLS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batch_norm", "bootstrap")
 
@@ -99,9 +100,10 @@ _BOOLS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batc
 def check(e: Any) -> None:
     """Raise OptionError for the first invalid parameter of an estimator."""
     parameters = vars(e)
-    for name, (kind, low, high, low_in, high_in) in _RANGES.items():
-        if name in parameters:
-            _in_range(name, parameters[name], kind, low, high, low_in, high_in)
+    for name, allowed in _RANGES.items():
+        endless = name == "n_iter_no_change" and parameters[name] == math.inf  # infinite patience, as in scikit-learn
+        if name in parameters and not endless:
+            allowed.check(parameters[name], what=name)
     for name in _BOOLS:
         if not isinstance(parameters[name], bool | np.bool_):
             raise OptionError(f"{name} is {parameters[name]!r}, but must be True or False")
@@ -111,7 +113,7 @@ def check(e: Any) -> None:
     if not isinstance(e.learning_rate, get_args(s.Schedule)):
         one_of(e.learning_rate, (*SKLEARN_RATES, *SCHEDULES), what="learning_rate")
     if e.batch_size != "auto":
-        _in_range("batch_size", e.batch_size, Integral, 1, math.inf, True, False)
+        allowed_values(s.Recipe, "batch_size").check(e.batch_size, what="batch_size")
     hidden_sizes(e)
     checkpoint = checkpoint_of(e)
     if e.solver == "lbfgs":
@@ -131,15 +133,6 @@ def checkpoint_of(e: Any) -> Checkpoint | None:
     if not isinstance(e.checkpoint, str | os.PathLike):
         raise OptionError(f"checkpoint is {e.checkpoint!r}, but must be a folder, an mn.Checkpoint or None")
     return Checkpoint(folder=e.checkpoint, every_epochs=1)
-
-
-def _in_range(name: str, value: Any, kind: type, low: float, high: float, low_in: bool, high_in: bool) -> None:
-    good = (isinstance(value, kind) and not isinstance(value, bool | np.bool_)) or (high_in and value == high)
-    good = good and (value >= low if low_in else value > low) and (value <= high if high_in else value < high)
-    if not good:
-        what = "a whole number" if kind is Integral else "a number"
-        sides = f"{'[' if low_in else '('}{low:g}, {high:g}{']' if high_in else ')'}"
-        raise OptionError(f"{name} is {value!r}, but must be {what} in {sides}")
 
 
 def hidden_sizes(e: Any) -> tuple[int, ...]:

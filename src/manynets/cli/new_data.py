@@ -1,4 +1,4 @@
-"""Other rows for a run that was trained before: to judge it by, or to predict."""
+"""Rows for a trained run: to evaluate it on, or to predict."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from manynets.cli.data import (
     name_of,
     read_arrays,
     read_frame,
-    same_data,
     test_part,
 )
+from manynets.cli.fingerprint import same_data
 from manynets.errors import DataError, ModelFileError, OptionError
-from manynets.runs import Run
+from manynets.runs import SavedRun
 
-__all__ = ["Asked", "rows_to_judge", "rows_to_predict"]
+__all__ = ["PredictionRows", "evaluation_rows", "prediction_rows"]
 
-Asked = tuple[Any, dict[str, Any], tuple[str, ...]]
-"""X, columns to write beside the predictions, and notes."""
+PredictionRows = tuple[Any, dict[str, Any], tuple[str, ...]]
+"""X, the columns to write beside the predictions, and notes."""
 
 
-def _origin(run: Run, header: bool | None, data: str | None) -> Mapping[str, Any]:
-    """Return the origin of a run; header: whether the file `data` has one, None for as in training."""
+def _origin(run: SavedRun, header: bool | None, data: str | None) -> Mapping[str, Any]:
+    """Return the origin of a run; header: whether the file `data` has a header, None: as in training."""
     from manynets.tables.files import text_options
 
     origin = run.config.get("data")
     if not isinstance(origin, dict) or not {"kind", "seed", "task"} <= set(origin):
-        raise ModelFileError(f"{run.folder / 'config.json'} is damaged: it does not say what the run was trained on; train again")
+        raise ModelFileError(f"{run.folder / 'config.json'} is damaged: it does not name the data of the run; train again")
     if header is None:
         return origin
     if data is None or "header" not in text_options(data):
@@ -41,10 +41,10 @@ def _origin(run: Run, header: bool | None, data: str | None) -> Mapping[str, Any
     return {**origin, "no_header": not header}
 
 
-def rows_to_judge(run: Run, data: str | None, *, header: bool | None = None) -> tuple[Part, str, tuple[str, ...]]:
-    """Return rows with their truth, a name for them, and notes: the run's own test rows, or those of other data.
+def evaluation_rows(run: SavedRun, data: str | None, *, header: bool | None = None) -> tuple[Part, str, tuple[str, ...]]:
+    """Return labelled rows, a name for them, and notes: the test rows of the run, or those of other data.
 
-    A table is encoded as the network takes it. header: whether a text file or sheet has one; None: as in training.
+    A table is encoded. header: whether a text file or sheet has a header; None: as in training.
     """
     from manynets.tables import Table
 
@@ -52,25 +52,25 @@ def rows_to_judge(run: Run, data: str | None, *, header: bool | None = None) -> 
     encoder, classes = run.model.encoder, getattr(run.model.task, "classes", None)
     if data is None:
         if from_standard_input(origin):
-            raise DataError("the run was trained on standard input, so its test rows are gone; name the data to measure it on")
+            raise DataError("the run was trained on standard input, which cannot be read again; give data to evaluate it on")
         source = load_source(origin)
         if not same_data(source.fingerprint, run.config.get("fingerprint", {})):
             raise DataError(
-                f"{', '.join(source.fingerprint)} changed since the run was trained, so its test rows are not known; name the data"
+                f"{', '.join(source.fingerprint)} changed since the run was trained, so its test rows are unknown; give data to evaluate it on"
             )
         if source.test is None:
-            raise DataError("the run kept no rows to test on; name the data to measure it on")
+            raise DataError("the run has no test rows; give data to evaluate it on")
         part, notes = source.test, source.notes
         name = "test"
     elif kind_of(data) == "named":
         source = load_source({"kind": "named", "name": data, "task": None, "seed": origin["seed"]} | _same_set(origin, data))
         if source.test is None:
-            raise DataError(f"{data} has no rows to test on")
+            raise DataError(f"{data} has no test rows")
         part, notes, name = source.test, (), f"{data} test"
     elif kind_of(data) == "arrays":
         arrays = read_arrays(data)
         if not {"X", "y"} <= set(arrays):
-            raise DataError(f"{data} holds {', '.join(arrays)}, but measuring needs the arrays X and y in a .npz file")
+            raise DataError(f"{data} holds {', '.join(arrays)}, but evaluating needs a .npz file with the arrays X and y")
         X = arrays["X"].reshape(len(arrays["X"]), -1)
         part, notes, name = Part(X=X, y=arrays["y"], weight=arrays.get("sample_weight")), (), Path(data).name
     else:
@@ -96,8 +96,8 @@ def _no_table(encoder: Any) -> DataError:
     return DataError(f"the run was trained on a table; give a table with the columns {', '.join(encoder.column_names[:20])}")
 
 
-def rows_to_predict(run: Run, data: str, *, header: bool | None = None) -> Asked:
-    """Return X, the columns to write beside its predictions, and notes; header: as for `rows_to_judge`."""
+def prediction_rows(run: SavedRun, data: str, *, header: bool | None = None) -> PredictionRows:
+    """Return X, the columns to write beside its predictions, and notes; header: as for `evaluation_rows`."""
     origin, encoder = _origin(run, header, data), run.model.encoder
     kind = kind_of(data)
     if kind == "table":
@@ -121,7 +121,7 @@ def rows_to_predict(run: Run, data: str, *, header: bool | None = None) -> Asked
             raise DataError(f"{data} has X of shape {X.shape}, but must be (rows, columns); one row is X.reshape(1, -1)")
         X = X.reshape(len(X), -1)
         return X, {"row": list(range(len(X)))}, ()
-    part, _, _ = rows_to_judge(run, data)
+    part, _, _ = evaluation_rows(run, data)
     names = run.config.get("class_names")
     truth = part.y.tolist()
     return part.X, {"row": list(range(part.rows)), "truth": [names[code] for code in truth] if names else truth}, ()

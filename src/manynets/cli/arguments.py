@@ -1,0 +1,39 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["DataFolder", "Header", "JsonLine", "Quiet", "RunFolder", "argument", "option"]
+
+
+def option(*names: str, help: str, metavar: str = " ", **more: Any) -> Any:
+    """Return an option for typer; without a metavar it is a flag. Text in brackets is printed as it is."""
+    return typer.Option(*names, metavar=metavar, help=_plain(help), show_default=False, **more)
+
+
+def argument(metavar: str, *, help: str) -> Any:
+    """Return an argument for typer."""
+    return typer.Argument(metavar=metavar, help=_plain(help), show_default=False)
+
+
+def _plain(text: str) -> str:
+    """Return a text without markup for rich."""
+    return text.replace("[", "\\[")
+
+
+RunFolder = Annotated[str, argument("RUN", help="Run folder that manynets train wrote.")]
+DataFolder = Annotated[str | None, option("--data-dir", metavar="FOLDER", help="Folder with mnist/ and fashion-mnist/.")]
+Header = Annotated[
+    bool | None,
+    option(
+        "--header/--no-header",
+        help="Whether the first line of a CSV file or sheet has the column names. [as in training]",
+    ),
+]
+JsonLine = Annotated[
+    bool, option("--json", help="Print one JSON object with the results on stdout, and everything else on stderr.")
+]
+Quiet = Annotated[bool, option("--quiet", "-q", help="Print no report, notes or progress.")]

@@ -1,0 +1,232 @@
+"""Unfinished runs: until a run folder RUN is written, RUN.part beside it holds the options and checkpoints of its training."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from manynets.cli.options import left_out
+from manynets.cli.recipe import flag_of
+from manynets.cli.signals import Stopped
+from manynets.errors import ModelFileError, OptionError
+from manynets.renames import stored_options
+
+__all__ = [
+    "can_resume", "checkpoint_interval", "part_folder", "portable_options", "remove_temporary_files", "resumed_options",
+    "saving_checkpoints",
+]  # fmt: skip
+
+OPTIONS, CHECKPOINTS = "options.json", "checkpoints"
+_WITH_RESUME = {"resume", "quiet", "json_line", "checkpoint_every"}
+_UNITS = {"": "every_epochs", "epoch": "every_epochs", "step": "every_steps", "s": "every_seconds", "min": "every_seconds"}
+
+
+def part_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return the folder of a run's unfinished training: RUN.part."""
+    path = Path(folder)
+    return path.with_name(f"{path.name}.part")
+
+
+def checkpoint_interval(text: str | None) -> dict[str, Any]:
+    """Return --checkpoint-every as arguments of Checkpoint; None as no arguments.
+
+    >>> checkpoint_interval("2"), checkpoint_interval("500 steps"), checkpoint_interval("10min")
+    ({'every_epochs': 2}, {'every_steps': 500}, {'every_seconds': 600})
+    """
+    if text is None:
+        return {}
+    match = re.fullmatch(r"\s*(\d{1,9})\s*(epoch|step|s|min|)s?\s*", text)
+    if not match or int(match[1]) < 1:
+        raise OptionError(
+            f"--checkpoint-every is {text!r}, but must be a number of epochs, or such as '500 steps', '30 s' or '10 min'"
+        )
+    number = int(match[1])
+    return {_UNITS[match[2]]: number * 60 if match[2] == "min" else number}
+
+
+def portable_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options as JSON that means the same in any folder."""
+    from manynets.cli.data import absolute, is_file_name
+
+    out = {name: value for name, value in options.items() if name not in _WITH_RESUME | {"out", "overwrite"}}
+    for name in ("data", "test", "data_dir"):
+        if out.get(name) is not None and (name != "data" or is_file_name(out[name])):
+            out[name] = absolute(out[name])
+    return out
+
+
+def resumed_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options to train with: those given, or with --resume those of the unfinished run."""
+    run = options["resume"]
+    if run is None:
+        if options["data"] is None:
+            raise OptionError("give DATA: a data set by name, a table or a .npz file; or --resume RUN")
+        return dict(options)
+    defaults = left_out()
+    given = [name for name, value in options.items() if name not in _WITH_RESUME and value != defaults[name]]
+    if given:
+        shown = "DATA" if given[0] == "data" else flag_of(given[0])
+        raise OptionError(f"--resume takes all from the run {run}; leave out {shown}")
+    run = str(run).rstrip("/").removesuffix(".part")
+    saved = _saved_options(run, required=set(defaults) - _WITH_RESUME - {"out", "overwrite"})
+    known = {name: value for name, value in saved.items() if name in defaults}
+    overwrite = bool(saved.get("overwrite", False))
+    every = options["checkpoint_every"] or saved.get("checkpoint_every")
+    return {**options, **known, "out": run, "overwrite": overwrite, "resume": run, "checkpoint_every": every}
+
+
+def _saved_options(run: str, *, required: set[str]) -> dict[str, Any]:
+    """Return the options of an unfinished run."""
+    path = part_folder(run) / OPTIONS
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        why = "is finished" if (Path(run) / "config.json").is_file() else f"is not an unfinished run: there is no {path}"
+        raise OptionError(f"{run} {why}; there is nothing to resume") from None
+    except ValueError as error:
+        raise ModelFileError(f"{path} is damaged: {error}; train again") from None
+    if isinstance(saved, dict):
+        saved = stored_options(saved)
+        if set(saved) >= required:
+            return saved
+    raise ModelFileError(f"{path} does not hold the options of a training; train again")
+
+
+def remove_temporary_files(target: Path) -> None:
+    """Remove what a process that was killed while it wrote the file or run folder `target` left beside it."""
+    for entry in list(target.absolute().parent.iterdir()):
+        if entry.name.startswith(f".{target.name}.") and entry.name.endswith(".tmp"):
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+
+
+def can_resume(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> bool:
+    """Return whether a training for the run `folder` with these options has a checkpoint to resume from."""
+    part = part_folder(folder)
+    try:
+        saved = json.loads((part / OPTIONS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    wanted = json.loads(json.dumps(portable_options(options)))
+    saved = stored_options(saved) if isinstance(saved, dict) else {}
+    same = {name: saved.get(name) for name in wanted} == wanted
+    return same and any((part / CHECKPOINTS).glob("step-*.checkpoint"))
+
+
+@contextlib.contextmanager
+def saving_checkpoints(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Within this context, an interrupted training for the run `folder` can be resumed.
+
+    The function that it yields makes RUN.part, and returns the arguments `checkpoint` and `resume` of `manynets.train`. RUN.part is
+    removed once the run is written. Where the block is left before that, RUN.part stays if it has a checkpoint, and the message
+    says how to resume.
+    """
+    every = checkpoint_interval(options["checkpoint_every"])
+    if (options["engine"] or "torch") != "torch":
+        if every:
+            raise OptionError(f"--checkpoint-every is for --engine torch, not {options['engine']}; leave it out")
+        yield dict
+        return
+    part = _PartFolder(folder, options, every)
+    try:
+        yield part.begin
+        part.remove()
+    except (KeyboardInterrupt, Stopped) as error:
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        raise Stopped(number, part.after_a_stop()) from None
+    except BaseException:
+        if part.run_is_written():
+            part.remove()
+        elif part.checkpoints():
+            sys.stderr.write(f"the training is saved in {part.path}; {part.how}\n")
+        elif options["resume"] is None:
+            part.discard()
+        raise
+
+
+class _PartFolder:
+    """The folder RUN.part of a training.
+
+    path: the folder. how: how to resume from it.
+    """
+
+    def __init__(self, run: str | os.PathLike[str], options: Mapping[str, Any], every: Mapping[str, Any]) -> None:
+        from manynets.cli.data import from_standard_input
+
+        self.run, self.options, self.every = Path(run), options, every
+        self.path = part_folder(run)
+        self.before = _inode(run)
+        self.made: list[Path] = []  # the folders that `begin` made
+        self.how = f"resume with: manynets train --resume {run}"
+        if from_standard_input(options):
+            self.how += ", and the same table on standard input"
+        if options["resume"] is None and self.path.exists() and not options["overwrite"]:
+            raise OptionError(f"{self.path} holds an unfinished training; {self.how}; or give --overwrite")
+
+    def begin(self) -> dict[str, Any]:
+        """Make the folder, and return the arguments of `manynets.train`."""
+        from manynets.modelfile import replacing
+        from manynets.training.checkpoint import Checkpoint, checkpoint_files
+
+        options, checkpoints = self.options, self.path / CHECKPOINTS
+        if options["resume"] is None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.made += [parent for parent in (self.path, *self.path.parents) if not parent.exists()]
+            self.path.mkdir(parents=True)
+            saved = portable_options(options) | {name: options[name] for name in ("overwrite", "checkpoint_every")}
+            with replacing(self.path / OPTIONS) as file:
+                file.write(json.dumps(saved, indent=2).encode())
+        else:
+            remove_temporary_files(self.run)
+        return {
+            "checkpoint": Checkpoint(folder=checkpoints, **self.every),
+            "resume": checkpoints if checkpoint_files(checkpoints) else None,
+        }
+
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoints, the newest last."""
+        return sorted((self.path / CHECKPOINTS).glob("step-*.checkpoint"))
+
+    def run_is_written(self) -> bool:
+        """Return whether the run folder was written since."""
+        return _inode(self.run) not in (None, self.before)
+
+    def after_a_stop(self) -> str:
+        """Clear away what is not needed to resume, and say what is left."""
+        if self.run_is_written():
+            self.remove()
+            return f"the run is written to {self.run}"
+        found = self.checkpoints()
+        if found:
+            return f"step {int(found[-1].stem.removeprefix('step-'))} is saved in {self.path}; {self.how}"
+        self.discard()
+        return "nothing was written"
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Remove the folder, and those that were made for it."""
+        self.remove()
+        for parent in self.made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+
+
+def _inode(folder: str | os.PathLike[str]) -> int | None:
+    """Return the folder's inode, or None."""
+    try:
+        return os.stat(folder).st_ino
+    except OSError:
+        return None

@@ -1,0 +1,229 @@
+"""The options of `manynets train` and `sweep`, as one table: those of the specification, and those of the commands alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, TypeVar
+
+from manynets.cli import arguments, defaults
+from manynets.cli.recipe import flag_of
+from manynets.spec.options import OPTIONS as SPEC_OPTIONS
+from manynets.spec.options import SpecOption
+
+__all__ = ["PANELS", "SWEEP", "TRAIN", "CommandOption", "data_argument", "left_out", "ordered", "takes"]
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+TRAINING, OUTPUT, TABLES, DATA_SETS, LOSS, MORE = (
+    "Training", "Output", "Tables", "Data sets by name", "Loss and penalties", "More on training"
+)  # fmt: skip
+PANELS = ("Sweep", "Network", TRAINING, OUTPUT, TABLES, DATA_SETS, LOSS, MORE, "Optimizer", "Schedule")
+"""The panels of a help page, in their order."""
+LEADING = ("epochs", "batch_size", "optimizer", "lr", "schedule", "validation", "loss")
+"""Options at the head of their panels; the others follow in the order of the table."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CommandOption:
+    """An option of a command.
+
+    type: of its value; default: its value where it is left out; shown: the default as help shows it, "" for none.
+    flags: its names on the command line, where it has others than --name.
+    """
+
+    help: str
+    panel: str
+    type: Any = str
+    metavar: str = "NAME"
+    default: Any = None
+    shown: str = ""
+    flags: tuple[str, ...] = ()
+    hidden: bool = False
+
+
+def _of_spec(option: SpecOption) -> CommandOption:
+    flag, kind = flag_of(option.name), option.value_type
+    shown = defaults.SHOWN.get(option.name, option.default)
+    negated = kind is bool and shown == "yes"
+    return CommandOption(
+        help=option.help,
+        panel=option.panel,
+        type=kind,
+        metavar=option.metavar,
+        default=defaults.SEED if option.name == "seed" else None,
+        shown="" if kind is bool and not negated else shown,
+        flags=(f"{flag}/--no-{flag[2:]}",) if negated else (flag,),
+    )
+
+
+def _flag(help: str, panel: str, *flags: str, hidden: bool = False, default: bool | None = False) -> CommandOption:
+    return CommandOption(help=help, panel=panel, type=bool, metavar="", default=default, flags=flags, hidden=hidden)
+
+
+_OF_TRAINING: dict[str, CommandOption] = {
+    "n_networks": CommandOption(
+        help="Networks that are trained together; they predict their mean.",
+        panel="Network", type=int, metavar="N",
+        shown=f"{defaults.NETWORKS} for a table of {defaults.FEWEST_ROWS} to {defaults.MOST_ROWS:,} rows to train on, else 1",
+    ),
+    "validation": CommandOption(
+        help="Share of the training rows held out to choose the best epoch; 0 for none.",
+        panel=TRAINING, type=float, metavar="SHARE",
+        shown=f"{defaults.VALIDATION:g}; each of several networks holds out another part; the 2-D sets bring their own rows",
+    ),
+    "engine": CommandOption(help="Library that trains: torch, numpy, jax or keras, with the same results.", panel=MORE, shown="torch"),
+    "class_weight": CommandOption(
+        help="'balanced': rare classes count as much as frequent ones.", panel=LOSS, metavar="balanced"
+    ),
+    "lr_in_velocity": _flag("The learning rate enters the velocity, as in scikit-learn (sgd).", "Optimizer", hidden=True, default=None),
+    "eps_hat": _flag("Add eps before the bias is corrected, as in scikit-learn (adam).", "Optimizer", hidden=True, default=None),
+}  # fmt: skip
+
+_OF_OUTPUT: dict[str, CommandOption] = {
+    "out": CommandOption(
+        help="Run folder to write.", panel=OUTPUT, metavar="FOLDER", shown="runs/NAME-1, or the next free number"
+    ),
+    "overwrite": _flag("Replace the run folder if it exists.", OUTPUT),
+    "checkpoint_every": CommandOption(
+        help="Write a checkpoint every N epochs, or every '500 steps', '30 s' or '10 min'.",
+        panel=OUTPUT, metavar="N", shown="when stopped, and at the end",
+    ),
+    "resume": CommandOption(
+        help="Resume the unfinished run RUN with its own data and options.", panel=OUTPUT, metavar="RUN"
+    ),
+    "json_line": _flag("Print one JSON object with the results on stdout, and everything else on stderr.", OUTPUT, "--json"),
+    "quiet": _flag("Print no report, notes or progress.", OUTPUT, "--quiet", "-q"),
+}  # fmt: skip
+
+_OF_TABLES: dict[str, CommandOption] = {
+    "target": CommandOption(
+        help="Column to predict; several with commas, or by repeating the option.", panel=TABLES, type=list[str], metavar="COLUMN"
+    ),
+    "task": CommandOption(
+        help="Task: regression, binary, multiclass or multilabel.", panel=TABLES, shown="found from the target"
+    ),
+    "test": CommandOption(help="Table with the same columns to test on.", panel=TABLES, metavar="FILE"),
+    "test_fraction": CommandOption(
+        help="Share of the rows held out for the test, drawn from each class; 0 for none.",
+        panel=TABLES, type=float, metavar="SHARE", shown=f"{defaults.TEST_FRACTION:g}",
+    ),
+    "drop": CommandOption(help="Leave this column out.", panel=TABLES, type=list[str], metavar="COLUMN"),
+    "categorical": CommandOption(help="Treat this column as categories.", panel=TABLES, type=list[str], metavar="COLUMN"),
+    "numeric": CommandOption(help="Treat this column as numbers.", panel=TABLES, type=list[str], metavar="COLUMN"),
+    "weight": CommandOption(help="Column with the weight of each row.", panel=TABLES, metavar="COLUMN"),
+    "drop_missing_target": _flag("Drop rows without a target instead of stopping at them.", TABLES),
+    "scaling": CommandOption(
+        help="Scaling of numeric columns: standard, robust or quantile.", panel=TABLES, shown="standard"
+    ),
+    "max_levels": CommandOption(
+        help="Most categories of a column that get an input of their own; the rarer ones share one.", panel=TABLES, type=int, metavar="N", shown="64"
+    ),
+    "delimiter": CommandOption(
+        help="Character between the cells of a CSV file.", panel=TABLES, metavar="CHAR", shown="found from the file"
+    ),
+    "encoding": CommandOption(
+        help="Encoding of a CSV file, such as latin-1.", panel=TABLES, shown="found from the file"
+    ),
+    "no_header": _flag("The first line of a CSV file or sheet is a row; the columns are called x0, x1, ...", TABLES),
+}  # fmt: skip
+
+_OF_DATA_SETS: dict[str, CommandOption] = {
+    "data_dir": CommandOption(
+        help="Folder with mnist/ and fashion-mnist/.", panel=DATA_SETS, metavar="FOLDER", shown="MANYNETS_DATA, else downloaded"
+    ),
+    "points": CommandOption(help="Training points of a 2-D set.", panel=DATA_SETS, type=int, metavar="N", shown="2,500"),
+    "noise": CommandOption(
+        help="Standard deviation of the noise of a 2-D set.", panel=DATA_SETS, type=float, metavar="SIGMA", shown="0"
+    ),
+}  # fmt: skip
+
+TRAIN: dict[str, CommandOption] = {
+    **{name: _of_spec(option) for name, option in SPEC_OPTIONS.items()},
+    **_OF_TRAINING,
+    **_OF_OUTPUT,
+    **_OF_TABLES,
+    **_OF_DATA_SETS,
+}
+"""The options of `manynets train` by name, with underscores."""
+
+_NOT_OF_A_SWEEP = ("n_networks", "engine")
+_OF_A_SWEEP: dict[str, CommandOption] = {
+    "grid": CommandOption(
+        help="Values of an option of train: lr=1e-4:1e-1:log:12, dropout=0,0.2,0.5 or hidden=64,128-64. Repeat it for several options.",
+        panel="Sweep", type=list[str], metavar="NAME=VALUES",
+    ),
+    "seeds": CommandOption(
+        help="Seeds to train each candidate with, counted from --seed.", panel="Sweep", type=int, metavar="N", default=1, shown="1"
+    ),
+    "cv": CommandOption(
+        help="Folds of cross-validation.", panel="Sweep", type=int, metavar="N", shown="none: score on the rows of --validation"
+    ),
+    "halving": _flag(
+        "Successive halving: all candidates get a few epochs, the best third of them three times as many, and so on.", "Sweep"
+    ),
+    "at_most": CommandOption(
+        help="Networks trained together; results are written after each group.",
+        panel="Sweep", type=int, metavar="N", default=64, shown="64",
+    ),
+    "resume": _flag("Resume an interrupted sweep; the results are those of an uninterrupted one.", "Sweep"),
+    "checkpoint_every": CommandOption(
+        help="Write the state of the networks in training every N epochs, '500 steps', '30 s' or '10 min'.",
+        panel="Sweep", metavar="N", shown="30 s",
+    ),
+}  # fmt: skip
+SWEEP: dict[str, CommandOption] = {
+    **_OF_A_SWEEP,
+    **{name: option for name, option in TRAIN.items() if name not in (*_OF_A_SWEEP, *_NOT_OF_A_SWEEP)},
+}
+"""The options of `manynets sweep` by name: its own, and those of `train`."""
+
+
+def left_out() -> dict[str, Any]:
+    """Return the options of `train`, and its DATA, each with the value that it has when it is left out."""
+    return {"data": None} | {name: option.default for name, option in TRAIN.items()}
+
+
+def takes(options: Mapping[str, CommandOption], *, data: inspect.Parameter) -> Callable[[Command], Command]:
+    """Decorate a command `f(**options)`: typer then parses DATA and these options for it."""
+
+    def with_parameters(command: Command) -> Command:
+        parameters = [data, *_parameters(options)]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return with_parameters
+
+
+def data_argument(annotation: Any, *, help: str) -> inspect.Parameter:
+    """Return the argument DATA of a command."""
+    hint = Annotated[annotation, arguments.argument("DATA", help=help)]
+    default = inspect.Parameter.empty if annotation is str else None
+    return inspect.Parameter("data", inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=default)
+
+
+def ordered(options: Mapping[str, CommandOption]) -> list[tuple[str, CommandOption]]:
+    """Return options by name in the order in which help shows them: panel by panel."""
+
+    def position(item: tuple[str, CommandOption]) -> tuple[int, int]:
+        name, option = item
+        return PANELS.index(option.panel), LEADING.index(name) if name in LEADING else len(LEADING)
+
+    return sorted(options.items(), key=position)
+
+
+def _parameters(options: Mapping[str, CommandOption]) -> Iterable[inspect.Parameter]:
+    """Yield the options as parameters for typer."""
+    for name, option in ordered(options):
+        text = f"{option.help} [{option.shown}]" if option.shown else option.help
+        info = arguments.option(
+            *(option.flags or (flag_of(name),)),
+            metavar=option.metavar or " ",
+            help=text,
+            rich_help_panel=option.panel,
+            hidden=option.hidden,
+        )
+        kind = option.type if option.default is not None else option.type | None
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, info], default=option.default)

@@ -1,0 +1,44 @@
+"""Ctrl-C and SIGTERM: both end a command with one line that says what was saved."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+__all__ = ["Stopped", "handled_signals"]
+
+
+class Stopped(BaseException):
+    """A signal stopped the command; the text says what was saved. Not an Exception, so that no handler swallows it."""
+
+    def __init__(self, number: int, text: str = "") -> None:
+        super().__init__(text)
+        self.number = number
+        self.text = "terminated" if number == signal.SIGTERM else "interrupted"
+        self.text += f"; {text}" if text else ""
+
+
+@contextlib.contextmanager
+def handled_signals() -> Iterator[None]:
+    """Within this context, Ctrl-C and SIGTERM raise Stopped; threads other than the main one cannot handle signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, _frame: object) -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and getattr(torch.__spec__, "_initializing", False):  # its libraries do not survive an exception here
+        os.write(2, f"{Stopped(number).text}\n".encode())
+        os._exit(128 + number)
+    raise Stopped(number)

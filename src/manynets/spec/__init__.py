@@ -1,0 +1,30 @@
+"""The specification: what a network is (`MLP`) and how it is trained (`Recipe`), as data, without torch.
+
+Frozen, keyword-only dataclasses that check themselves, convert to and from JSON, and are compared and hashed by value. Ranges,
+help texts and names of options are metadata of their fields (`manynets.spec.metadata`).
+"""
+
+from manynets.spec.network import MLP, Activation, Init
+from manynets.spec.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop, SklearnAdam, SklearnSGD
+from manynets.spec.recipe import BATCH_SIZE, EPOCHS, DType, EarlyStopping, GradientName, LossName, ParameterGroup, Precision, Recipe
+from manynets.spec.schedules import (
+    SCHEDULES,
+    Constant,
+    Cosine,
+    Exponential,
+    InverseScaling,
+    OneCycle,
+    ReduceOnPlateau,
+    Schedule,
+    SklearnInverseScaling,
+    StepDecay,
+    Warmup,
+)
+from manynets.spec.serialization import from_json, to_json
+
+__all__ = [
+    "BATCH_SIZE", "EPOCHS", "MLP", "OPTIMIZERS", "SCHEDULES", "SGD", "Activation", "Adagrad", "Adam", "AdamW", "Constant",
+    "Cosine", "DType", "EarlyStopping", "Exponential", "GradientName", "Init", "InverseScaling", "Lion", "LossName", "NAdam",
+    "OneCycle", "Optimizer", "ParameterGroup", "Precision", "RMSprop", "Recipe", "ReduceOnPlateau", "Schedule", "SklearnAdam",
+    "SklearnInverseScaling", "SklearnSGD", "StepDecay", "Warmup", "from_json", "to_json",
+]  # fmt: skip

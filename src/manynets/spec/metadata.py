@@ -1,0 +1,159 @@
+"""Metadata of the specification's fields: the values allowed, and the name and help text of the option that sets a field.
+
+The command line, the grid of a sweep, the ranges of the estimators and docs/options.md are generated from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+import textwrap
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from manynets.errors import OptionError, one_of
+
+__all__ = [
+    "ABOVE_ZERO", "AT_LEAST_ONE", "AT_LEAST_ZERO", "BELOW_ONE", "NOT_NEGATIVE", "SHARE", "Interval", "Metadata", "check_device",
+    "check_fields", "documented", "metadata_of", "plain_number", "plain_tuple", "setting",
+]  # fmt: skip
+
+T = TypeVar("T")
+_KEY = "manynets"
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """The finite numbers from low to high, without an end that is open.
+
+    >>> 1 in Interval(0, 1, high_open=True), Interval(0, 1, high_open=True)
+    (False, a number in [0, 1))
+    >>> 2 in Interval(1, whole=True), Interval(1, whole=True)
+    (True, a whole number of at least 1)
+    """
+
+    low: float = 0.0
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+    whole: bool = False
+
+    def __contains__(self, value: object) -> bool:
+        kind = numbers.Integral if self.whole else numbers.Real
+        if isinstance(value, bool) or not isinstance(value, kind):
+            return False
+        number: Any = value  # float() would overflow for a large seed
+        above = number > self.low if self.low_open else number >= self.low
+        below = number < self.high if self.high_open or math.isinf(self.high) else number <= self.high
+        return bool(above and below)
+
+    def __repr__(self) -> str:
+        if self.whole:
+            return f"a whole number of at least {self.low:g}"
+        high_open = self.high_open or math.isinf(self.high)
+        return f"a number in {'(' if self.low_open else '['}{self.low:g}, {self.high:g}{')' if high_open else ']'}"
+
+    def check(self, value: object, *, what: str) -> None:
+        """Raise OptionError for a value outside the interval."""
+        if value not in self:
+            raise OptionError(f"{what} is {value!r}, but must be {self}")
+
+
+NOT_NEGATIVE, ABOVE_ZERO = Interval(), Interval(low_open=True)
+BELOW_ONE, SHARE = Interval(high=1, high_open=True), Interval(high=1)
+AT_LEAST_ZERO, AT_LEAST_ONE = Interval(whole=True), Interval(1, whole=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """The values that a field may have, and the option that sets it.
+
+    help: what the field does. A text that ends in a colon is followed by the allowed names.
+    allowed: an Interval, names, or bool; None: the class checks the value itself.
+    several: whether the field takes several such numbers, which its class checks.
+    none: what a default of None stands for.
+    option: the name of the option where it is not that of the field, "" for no option; metavar: what help calls its value, N for a whole
+    number and NAME for a name if left out; panel: where help lists it.
+    searched: whether a sweep may vary it.
+    """
+
+    help: str
+    allowed: Interval | tuple[str, ...] | type[bool] | None = None
+    several: bool = False
+    none: str = ""
+    option: str | None = None
+    metavar: str = ""
+    panel: str = ""
+    searched: bool = True
+
+
+def setting(default: Any = None, *, factory: Callable[[], Any] | None = None, **metadata: Any) -> Any:
+    """Return a dataclass field with `Metadata`; factory: makes the default."""
+    found = {_KEY: Metadata(**metadata)}
+    if factory is not None:
+        return dataclasses.field(default_factory=factory, metadata=found)
+    return dataclasses.field(default=default, metadata=found)
+
+
+def metadata_of(field: dataclasses.Field[Any]) -> Metadata:
+    """Return the metadata that `setting` gave a field."""
+    found: Metadata = field.metadata[_KEY]
+    return found
+
+
+def documented(kind: type[T]) -> type[T]:
+    """Decorate a dataclass: its docstring then lists its fields with their help texts."""
+    lines = []
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        metadata = metadata_of(field)
+        text = metadata.help
+        if text.endswith(":") and isinstance(metadata.allowed, tuple):
+            text += " " + ", ".join(map(repr, metadata.allowed))
+        if metadata.none:
+            text += f" (None: {metadata.none})"
+        lines.append(textwrap.fill(f"{field.name}: {text}.", width=120, initial_indent="    ", subsequent_indent=" " * 8))
+    if lines:
+        kind.__doc__ = "\n".join([f"{(kind.__doc__ or '').rstrip()}\n", *lines, "    "])
+    return kind
+
+
+def check_fields(owner: Any) -> None:
+    """Raise OptionError for the first field with a value that is not allowed; NumPy's numbers become Python's."""
+    for field in dataclasses.fields(owner):
+        metadata, value = metadata_of(field), getattr(owner, field.name)
+        what = f"{type(owner).__name__}.{field.name}"
+        if metadata.several or (value is None and field.default is None):
+            continue
+        if isinstance(metadata.allowed, Interval):
+            value = plain_number(value)
+            metadata.allowed.check(value, what=what)
+            object.__setattr__(owner, field.name, value)
+        elif isinstance(metadata.allowed, tuple):
+            one_of(value, metadata.allowed, what=what)
+        elif metadata.allowed is bool and not isinstance(value, bool):
+            raise OptionError(f"{what} is {value!r}, but must be True or False")
+
+
+def plain_number(value: Any) -> Any:
+    """Return a NumPy number as the Python number that JSON and hashing need; anything else as it is."""
+    if type(value) in (float, int, str):
+        return value
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) and not isinstance(value, int) else value
+
+
+def plain_tuple(owner: object, name: str) -> tuple[Any, ...]:
+    """Return a field as a tuple of Python numbers."""
+    value = getattr(owner, name)
+    if isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
+        raise OptionError(f"{type(owner).__name__}.{name} is {value!r}, but must be a number or a tuple of numbers")
+    return tuple(map(plain_number, value))
+
+
+def check_device(name: object, *, what: str) -> None:
+    """Raise OptionError for what cannot be the name of a device."""
+    kind, _, index = str(name).partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
+        raise OptionError(f"{what} is {name!r}, but must be auto, cpu, cuda or cuda:N")

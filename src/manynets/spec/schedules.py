@@ -1,0 +1,172 @@
+"""Learning-rate schedules as data; `manynets.schedules` computes their factors."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TypeAlias
+
+from manynets.spec.metadata import (
+    AT_LEAST_ONE,
+    AT_LEAST_ZERO,
+    BELOW_ONE,
+    NOT_NEGATIVE,
+    SHARE,
+    Interval,
+    check_fields,
+    documented,
+    setting,
+)
+
+__all__ = [
+    "SCHEDULES", "Constant", "Cosine", "Exponential", "InverseScaling", "OneCycle", "ReduceOnPlateau", "Schedule",
+    "SklearnInverseScaling", "StepDecay", "Warmup",
+]  # fmt: skip
+
+DECAY = Interval(0, 1, low_open=True)
+INSIDE = Interval(0, 1, low_open=True, high_open=True)
+FACTOR = Interval(1)
+
+
+@documented
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Constant:
+    """The optimizer's lr throughout."""
+
+
+@documented
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cosine:
+    """lr falls along half a cosine from lr to final * lr over all steps, after a linear warm-up over a share of them.
+
+    Source: Loshchilov & Hutter 2016.
+    """
+
+    final: float = setting(0.0, help="Final learning rate, as a share of lr", allowed=SHARE, option="lr_final", metavar="SHARE")
+    warmup: float = setting(0.0, help="Share of the steps that warms up", allowed=BELOW_ONE, metavar="SHARE")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@documented
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OneCycle:
+    """lr rises along a cosine from lr / start_factor to lr over a share `rise` of the steps, then falls to (lr / start_factor) / final_factor.
+
+    Source: Smith & Topin 2017; torch.optim.lr_scheduler.OneCycleLR with cycle_momentum=False and max_lr = lr.
+    """
+
+    rise: float = setting(0.3, help="Share of the steps before the peak", allowed=INSIDE, option="lr_rise", metavar="SHARE")
+    start_factor: float = setting(
+        25.0, help="Peak learning rate divided by the initial one", allowed=FACTOR, option="lr_start_factor", metavar="F"
+    )
+    final_factor: float = setting(
+        1e4, help="Initial learning rate divided by the final one", allowed=FACTOR, option="lr_final_factor", metavar="F"
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@documented
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Warmup:
+    """lr rises linearly from lr / steps to lr over the first `steps` steps, then stays."""
+
+    steps: int = setting(1000, help="Steps until lr is reached", allowed=AT_LEAST_ONE, option="warmup_steps")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@documented
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepDecay:
+    """lr is multiplied by gamma after every `every` epochs. Source: torch.optim.lr_scheduler.StepLR."""
+
+    every: int = setting(10, help="Epochs between two reductions", allowed=AT_LEAST_ONE, option="lr_every")
+    gamma: float = setting(0.1, help="Factor of a reduction", allowed=DECAY, option="lr_gamma", metavar="F")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@documented
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Exponential:
+    """lr is multiplied by gamma after every epoch. Source: torch.optim.lr_scheduler.ExponentialLR."""
+
+    gamma: float = setting(0.95, help="Factor of a reduction", allowed=DECAY, option="lr_gamma", metavar="F")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@documented
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InverseScaling:
+    """lr is divided by (1 + epochs so far)^power at the start of an epoch: lr / (1 + epoch)^power."""
+
+    power: float = setting(
+        0.5,
+        help="Exponent of the divisor of lr, which grows with the training",
+        allowed=NOT_NEGATIVE,
+        option="lr_power",
+        metavar="P",
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@documented
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SklearnInverseScaling(InverseScaling):
+    """InverseScaling as in scikit-learn's estimators, by rows in place of epochs: lr / (1 + start + epoch * rows)^power.
+
+    Source: scikit-learn's learning_rate="invscaling".
+    """
+
+    rows: int = setting(1, help="Rows of an epoch", allowed=AT_LEAST_ONE)
+    start: int = setting(0, help="Rows seen before this training", allowed=AT_LEAST_ZERO)
+
+
+@documented
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReduceOnPlateau:
+    """lr is multiplied by factor once the watched loss has not fallen by min_delta for more than `patience` evaluations.
+
+    The watched loss is that of validation, or of training where there is none.
+    Source: torch.optim.lr_scheduler.ReduceLROnPlateau (threshold_mode="abs", cooldown 0).
+    """
+
+    factor: float = setting(0.1, help="Factor of a reduction", allowed=INSIDE, option="lr_factor", metavar="F")
+    patience: int = setting(
+        10, help="Evaluations without improvement before a reduction", allowed=AT_LEAST_ZERO, option="lr_patience"
+    )
+    min_delta: float = setting(
+        1e-4,
+        help="Smallest fall of the loss that counts as an improvement",
+        allowed=NOT_NEGATIVE,
+        option="lr_min_delta",
+        metavar="D",
+    )
+    min_lr: float = setting(0.0, help="Smallest learning rate", allowed=NOT_NEGATIVE, option="lr_min", metavar="RATE")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+Schedule: TypeAlias = Constant | Cosine | OneCycle | Warmup | StepDecay | Exponential | InverseScaling | ReduceOnPlateau
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "cosine": Cosine,
+    "one-cycle": OneCycle,
+    "warmup": Warmup,
+    "step": StepDecay,
+    "exponential": Exponential,
+    "inverse-scaling": InverseScaling,
+    "plateau": ReduceOnPlateau,
+}
+"""The schedules by the names that options use."""
