@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 import manynets as mn
-from manynets.fitting import model_of
 from manynets.prepare import prepare
+from manynets.results import model_of
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Started
 from manynets.training.groups import train_members
 from tests.tolerances import assert_close

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from manynets import core
 from manynets.engines import ENGINES, EngineName
-from manynets.errors import DivergenceWarning, OptionError, one_of
+from manynets.errors import OptionError, one_of
 from manynets.model import Model
 from manynets.nn.population import Shape
 from manynets.plan import ensemble
-from manynets.prepare import ClassWeight, TrainingData, network_splits, prepare
+from manynets.prepare import ClassWeight, network_splits, prepare
+from manynets.results import model_of, system_of
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
@@ -28,12 +25,11 @@ from manynets.training.events import Callback
 from manynets.training.groups import train_members
 from manynets.training.other_engines import train_with
 from manynets.training.progress import Show, progress_callbacks
-from manynets.training.trial import Outcome
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
-__all__ = ["mean_curve", "model_of", "system_of", "train", "versions"]
+__all__ = ["train"]
 
 
 def train(
@@ -146,65 +142,6 @@ def _check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, init
         raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
 
 
-def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes: Sequence[Outcome]) -> Model:
-    """Return the Model of the trained networks; warn about those whose loss was not finite."""
-    for outcome in outcomes:
-        at = outcome.divergence
-        if at is not None:
-            which = (
-                "the initial weights" if outcome.best < 0 else f"the weights of epoch {outcome.history['epoch'][outcome.best]:g}"
-            )
-            names = None if data.encoder is None else data.encoder.feature_names
-            text = f"{at.where(names)}; training stopped and {which} were kept; {at.remedy(names)}"
-            warnings.warn(text, DivergenceWarning, stacklevel=3)
-    first = outcomes[0]
-    info = {
-        "engine": "torch",
-        "stopped": [outcome.stopped for outcome in outcomes],
-        "seconds": max(outcome.seconds for outcome in outcomes),
-        "best": first.best if len(outcomes) == 1 else [outcome.best for outcome in outcomes],
-        "stepper": first.stepper,
-        **system_of(data),
-        "threads": first.threads,
-    }
-    module = None if isinstance(spec, MLP) else spec
-    return Model(
-        spec=spec if isinstance(spec, MLP) else None,
-        task=data.problem.task,
-        recipe=recipe,
-        in_features=data.in_features,
-        members=[outcome.parameters for outcome in outcomes],
-        history=_mean_history([outcome.history for outcome in outcomes]),
-        info=info,
-        module=module,
-        encoder=data.encoder,
-    )
-
-
-def _mean_history(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, list[float]]:
-    """Return the history of networks that predict together: the steps of the one that trained longest, and the mean of all else.
-
-    The history of a network that was stopped before its first step has no columns.
-    """
-    histories = [history for history in histories if history] or [{}]
-    longest = max(histories, key=lambda history: len(history.get("loss", ())))
-    when = ("epoch", "step", "seconds", "lr")
-    return {name: longest[name] if name in when else mean_curve([history[name] for history in histories]) for name in longest}
-
-
-def mean_curve(curves: Sequence[list[float]]) -> list[float]:
-    """Return the mean of curves; those that end early are continued with their last value, empty ones are left out.
-
-    >>> mean_curve([[4.0, 2.0], [2.0, 1.0, 0.0], []])
-    [3.0, 1.5, 1.0]
-    """
-    curves = [curve for curve in curves if curve] or [[]]
-    if len(curves) == 1:
-        return curves[0]
-    longest = max(map(len, curves))
-    return np.mean([curve + curve[-1:] * (longest - len(curve)) for curve in curves], axis=0).tolist()
-
-
 def _check_initial(initial: Mapping[str, Any], shape: Shape) -> None:
     if not isinstance(initial, Mapping):
         raise OptionError(f"initial is a {type(initial).__name__}, but must be parameters by name, such as model.members[0]")
@@ -215,21 +152,3 @@ def _check_initial(initial: Mapping[str, Any], shape: Shape) -> None:
         value = np.asarray(initial.get(name, np.zeros(wanted)))
         if value.shape != wanted or not np.isfinite(value).all():
             raise OptionError(f"initial {name!r} has shape {value.shape}, but must be finite numbers of shape {wanted}")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
-    from manynets import __version__
-
-    return {
-        "manynets": __version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": ".".join(map(str, sys.version_info[:3])),
-    }
-
-
-def system_of(data: TrainingData) -> dict[str, Any]:
-    """Return what the bits of a result depend on besides data, spec and recipe: versions, core, threads and device."""
-    device = str(data.problem.rows.x.device)
-    return {"versions": versions(), "core": core.description(), "threads": torch.get_num_threads(), "device": device}

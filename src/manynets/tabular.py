@@ -36,10 +36,10 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.errors import OptionError, one_of
-from manynets.fitting import model_of, system_of
 from manynets.model import Model
 from manynets.nn.population import Population, Shape
 from manynets.prepare import ClassWeight, Split, TrainingData, encode_table, find_target, network_splits, prepare, validation_split
+from manynets.results import model_of, system_of
 from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, Recipe
 from manynets.tables import TableEncoder
 from manynets.tables.piecewise import ranges_for

@@ -28,8 +28,8 @@ def rerun(
     from manynets.cli.data import from_standard_input
     from manynets.cli.fit import fit
     from manynets.errors import OptionError
-    from manynets.fitting import versions
     from manynets.renames import stored_options
+    from manynets.results import versions
     from manynets.training.threads import fixed_threads
 
     former = runs.read_run(run)

@@ -19,8 +19,8 @@ from manynets.estimators.fitted import accept, epoch_printer, iteration_printer,
 from manynets.estimators.lbfgs import train_lbfgs
 from manynets.estimators.partial_fit import PartialFitError
 from manynets.estimators.plan import FitData, FitPlan, plan_fit, read_fit
-from manynets.fitting import system_of
 from manynets.model import Model
+from manynets.results import system_of
 from manynets.tables import TableEncoder
 from manynets.tasks import Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from manynets.errors import DataError
 from manynets.estimators.plan import FitPlan
-from manynets.fitting import mean_curve, model_of
+from manynets.results import mean_curve, model_of
 from manynets.tasks import Regression, Task
 from manynets.training.events import Evaluated
 from manynets.training.trial import Outcome

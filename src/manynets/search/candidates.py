@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError
-from manynets.fitting import system_of, versions
 from manynets.model import Model
 from manynets.nn.initial import initial_parameters
 from manynets.nn.population import Population, Shape
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup
 from manynets.prepare import Split, cv_splits, encode_table, find_target, prepare
+from manynets.results import system_of, versions
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
