@@ -13,7 +13,7 @@ import manynets as mn
 from docs.make_options import PAGE, page
 from manynets import spec
 from manynets.cli.grid import SEARCHED, grid_of
-from manynets.cli.options import SWEEP, TRAIN, left_out
+from manynets.cli.options import PANELS, SWEEP, TRAIN, left_out
 from manynets.cli.sweep import sweep
 from manynets.cli.train import train
 from manynets.spec.metadata import Interval, metadata_of
@@ -61,6 +61,10 @@ def test_help_shows_every_option_once(call: Call, command: str, monkeypatch: pyt
     for name, option in (TRAIN if command == "train" else SWEEP).items():
         flag = (option.flags or (f"--{name.replace('_', '-')}",))[0].split("/")[0]
         assert text.count(f"│ {flag} ") == (0 if option.hidden else 1), flag
+    panels = [text.index(f"╭─ {panel} ─") for panel in PANELS[command == "train" :]]
+    assert panels == sorted(panels)
+    heads = [text.index(f"│ {flag} ") for flag in ("--epochs", "--batch-size", "--optimizer", "--lr", "--schedule", "--patience")]
+    assert heads == sorted(heads)
     assert "[0.1 for adamw, else 0]" in text
     assert "(sgd and rmsprop)" in text
 
