@@ -1,0 +1,46 @@
+"""Patience and plateaus by hand, for networks that differ."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+import manynets as mn
+from manynets.early_stopping import Patience
+
+STOP = mn.EarlyStopping(patience=2, min_delta=0.1)
+RECIPES = [
+    mn.Recipe(),
+    mn.Recipe(stopping=STOP),
+    mn.Recipe(stopping=mn.EarlyStopping(patience=2, min_delta=0.1, factor=0.5)),
+    mn.Recipe(schedule=mn.ReduceOnPlateau(factor=0.1, patience=1, min_delta=0.0)),
+]
+
+
+def test_patience_by_hand() -> None:
+    patience = Patience(RECIPES)
+    every = np.ones(4, dtype=bool)
+    assert patience.evaluations_left(every) == 2
+    assert patience.evaluations_left(np.array([True, False, False, False])) == math.inf
+    assert patience.judge(np.full(4, 1.0)).all()
+    assert patience.bad.tolist() == [0, 0, 0, 0]
+    assert patience.judge(np.full(4, 0.95)).all()  # a new best, but by less than min_delta
+    assert patience.bad.tolist() == [0, 1, 1, 0]
+    assert patience.evaluations_left(every) == 1
+    assert not patience.judge(np.full(4, 0.95)).any()
+    assert patience.exhausted.tolist() == [False, True, False, False]
+    assert patience.factor.tolist() == [1.0, 1.0, 0.5, 1.0]  # instead of stopping the third goes on more slowly
+    patience.judge(np.full(4, 0.95))
+    assert patience.factor.tolist() == [1.0, 1.0, 0.5, 0.1]
+    patience.take(np.array([3, 1]))
+    assert patience.factor.tolist() == [0.1, 1.0]
+    assert patience.exhausted.tolist() == [False, True]
+
+
+def test_what_is_watched() -> None:
+    columns = {"loss": np.array([[1.0, 1.0, 1.0]]), "accuracy": np.array([[0.5, 0.5, 0.5]]), "penalty": np.array([[0.2, 0.2, 0.2]])}
+    patience = Patience([mn.Recipe(), mn.Recipe(watch="metric"), mn.Recipe(watch="objective")])
+    assert patience.values(columns, "accuracy").tolist() == [[1.0, -0.5, 1.2]]
+    held_out = columns | {"val_loss": np.array([[2.0, 2.0, 2.0]]), "val_accuracy": np.array([[0.25, 0.25, 0.25]])}
+    assert patience.values(held_out, "accuracy").tolist() == [[2.0, -0.25, 1.2]]
