@@ -108,7 +108,9 @@ def test_a_target_of_numbers() -> None:
     assert target.quartiles == (0.5, 25.25, 50.0, 74.75, 99.5)
     assert target.classes is None
     assert target.skewness == pytest.approx(0.0, abs=1e-12)
-    assert inspect_table(FRAME.with_columns(y=polars.Series([1e300] * 50 + [1.5] * 50)), "y").targets[0].skewness == pytest.approx(0.0, abs=1e-9)
+    assert inspect_table(FRAME.with_columns(y=polars.Series([1e300] * 50 + [1.5] * 50)), "y").targets[0].skewness == pytest.approx(
+        0.0, abs=1e-9
+    )
 
 
 def test_what_cannot_be_inspected() -> None:
