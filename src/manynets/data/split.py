@@ -102,11 +102,11 @@ def split_rows(
         warnings.warn(f"only one row is of class {', '.join(single)}: it stays in training and is not validated", stacklevel=3)
     exact = np.where(counts > 1, counts * fraction, 0.0)
     take = np.minimum(np.floor(exact).astype(np.int64), np.maximum(counts - 1, 0))
-    for place in np.argsort(-(exact - take), kind="stable"):
+    for code in np.argsort(-(exact - take), kind="stable"):
         if take.sum() >= wanted:
             break
-        if take[place] < counts[place] - 1:
-            take[place] += 1
+        if take[code] < counts[code] - 1:
+            take[code] += 1
     grouped = order[np.argsort(strata[order], kind="stable")]  # by class, in random order within each
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     chosen = np.zeros(rows, dtype=bool)
