@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from manynets.data.duplicates import count_duplicates, count_shared, row_hashes
 from manynets.data.groups import as_groups, as_strata, as_times
-from manynets.data.split import deal_rows, even_folds, split_rows
+from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
 from manynets.errors import DataError, OptionError
 
 
@@ -106,6 +106,19 @@ def test_a_column_to_stratify_by() -> None:
     assert np.bincount(as_strata(np.random.default_rng(0).normal(size=1000), 1000)).tolist() == [100] * 10
     strata = as_strata(np.repeat([0, 1], [900, 100]), 1000)
     assert np.bincount(strata[split_rows(1000, 0.2, strata=strata)[1]]).tolist() == [180, 20]
+
+
+def test_split_by() -> None:
+    with pytest.raises(OptionError, match="by times and by stratify"):
+        SplitBy.of(2, times=[1, 2], stratify=[1, 2])
+    with pytest.raises(OptionError, match="by times and by groups"):
+        SplitBy.of(2, times=[1, 2], groups=[1, 2])
+    by = SplitBy.of(6, groups=list("aabbcc"), stratify=[0, 1] * 3)
+    assert by.take(np.array([4, 0])).options()["groups"].tolist() == [2, 0]
+    assert by.options(np.zeros(6))["strata"].tolist() == [0, 1] * 3
+    assert SplitBy.of(2).options(np.ones(2))["strata"].tolist() == [1.0, 1.0]
+    assert len(deal_rows(6, 3, **by.options())) == 3
+    assert SplitBy.of(3, times=[3, 1, 2]).options() | {"times": None} == {"groups": None, "times": None, "strata": None}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])

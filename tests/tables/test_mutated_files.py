@@ -111,7 +111,8 @@ def try_all(folder: Path, count: int, first: int) -> int:
                 frame = read_table(path, header=header)
                 read += 1
                 fit_encoder(frame).transform(frame)
-                split_target(frame, frame.columns[-1], drop_missing_target=True)
+                features, y, _ = split_target(frame, frame.columns[-1], drop_missing_target=True)
+                fit_encoder(features, y=y).transform(features)
         except ManynetsError:
             pass
         except BaseException as error:  # polars' panics are no Exception

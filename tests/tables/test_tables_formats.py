@@ -59,7 +59,7 @@ def test_json_lines(tmp_path: Path) -> None:
     frame = read_table(tmp_path / "t.jsonl")
     assert frame.to_dict(as_series=False) == {"a": [1.0, 2.5, None], "b": ["x", None, "y"], "c": [None, None, [1, 2]]}
     assert read_table(tmp_path / "t.ndjson.gz").equals(frame)
-    for wrong, message in (("1\n", "line 1 is a int"), ('{"a": 1}\n{"a"\n', "line 2 is no JSON"), ("\n", "0 data rows")):
+    for wrong, message in (("1\n", "line 1 is a int"), ('{"a": 1}\n{"a"\n', "line 2 is not JSON"), ("\n", "0 data rows")):
         (tmp_path / "w.jsonl").write_text(wrong)
         with pytest.raises(DataError, match=message):
             read_table(tmp_path / "w.jsonl")

@@ -106,7 +106,7 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("columns.0.spread.scale", 0), "scale is 0.0, but must be above 0"),
         (_set("columns.0.spread.scale", -1.0), "must be above 0"),
         (_set("columns.0.spread.center", math.inf), "center must be a finite number"),
-        (_set("columns.0.spread.knots", [1.0]), "has 1 knots and 3 places"),
+        (_set("columns.0.spread.knots", [1.0]), "has 1 knots and 3 normal quantiles"),
         (_set("columns.0.spread.knots", [1.0, 1.0, 2.0]), "must increase"),
         (_set("columns.0.spread.extra", 1), "unknown: extra"),
         (_set("columns.0.spread", []), "must be an object"),

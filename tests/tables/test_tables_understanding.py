@@ -156,7 +156,7 @@ def test_dates_of_every_storage() -> None:
 def test_dates_in_doubt_are_read_and_told() -> None:
     column = understand(polars.DataFrame({"d": ["01/02/2024", "03/04/2024", "01/02/2024"]}))[0]
     assert (column.kind, column.example) == ("date", "2024-02-01")
-    assert "cannot be told apart" in column.note
+    assert "could be either way round" in column.note
     assert understand(polars.DataFrame({"d": ["01/02/2024", "03/31/2024"]}))[0].note == "the month first"
     assert understand(polars.DataFrame({"d": ["1.2.2024", "3.4.2024"]}))[0].note == "the day first"
     monthly = understand(polars.DataFrame({"d": ["01/01/2024", "02/01/2024", "03/01/2024"]}))[0]

@@ -132,7 +132,7 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
         "a word after 1,500 numbers",
         f"a,y\n{LONG}\noops,1\n",
         {"a": EIGHTHS, "y": YS},
-        ["1 of 1501 cells are no number and count as missing; the first is 'oops' in row 1500"],
+        ["1 of 1501 cells are not numbers and count as missing; the first is 'oops' in row 1500"],
     ),
     (
         "inf after 1,500 numbers",
@@ -157,7 +157,7 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
         "a word among dates",
         "a,b\n2024-01-31,2\nlater,3\n2024-02-29,4\n2024-03-31,5\n",
         {"a": ["2024-01-31", N, "2024-02-29", "2024-03-31"], "b": [2, 3, 4, 5]},
-        ["are no date"],
+        ["are not dates"],
     ),
     (
         "a word among prices",
@@ -245,7 +245,7 @@ def test_columns_that_stay_as_they_are_written(tmp_path: Path) -> None:
     whole = read_table(_write(tmp_path, part + "1.234.567,5;ground;31.12.2024;3;0\n"), text=encoder.text_columns)
     assert again.get_column("floor").null_count() == 0
     assert encoder.transform(again).tobytes() == encoder.transform(whole)[:-1].tobytes()
-    with pytest.warns(UserWarning, match="'floor': 1 of 21 cells are no number"):
+    with pytest.warns(UserWarning, match="'floor': 1 of 21 cells are not numbers"):
         read_table(_write(tmp_path, part))
 
 

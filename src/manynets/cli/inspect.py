@@ -79,7 +79,7 @@ def inspect(
 def _print(console: Console, name: str, found: Inspection) -> None:
     from manynets.cli.report import note, table_of
 
-    headings = ["column", "kind", "read as", "missing", "distinct", "example", "tells", "note"]
+    headings = ["column", "kind", "read as", "missing", "distinct", "example", "explains", "note"]
     rows: list[tuple[Any, ...]] = []
     for one in found.columns:
         column = one.column
@@ -87,11 +87,16 @@ def _print(console: Console, name: str, found: Inspection) -> None:
         kind = "left out" if column.kind == "dropped" else column.kind
         remark = column.note if column.note != one.read_as else ""
         rows.append((column.name, kind, one.read_as, column.missing, column.distinct, column.example, share, remark))
-    shown = [i for i, heading in enumerate(headings) if heading not in ("read as", "tells", "note") or any(row[i] for row in rows)]
+    shown = [
+        i for i, heading in enumerate(headings) if heading not in ("read as", "explains", "note") or any(row[i] for row in rows)
+    ]
     title = f"{name}: {found.rows:,} rows, {len(rows)} columns" + (" besides the target" if found.targets else "")
     console.print(table_of([headings[i] for i in shown], [[row[i] for i in shown] for row in rows], title=title))
     if found.targets:
-        console.print("tells: how much of the target a column explains by itself, in rows not used to find it out", style="dim")
+        console.print(
+            "explains: the share of the spread of the target that a column explains alone, in rows not used to measure it",
+            style="dim",
+        )
     for target in found.targets:
         console.print(_described(target), markup=False, soft_wrap=True)
     console.print(f"duplicate rows: {found.duplicates:,}", markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from typing import Any
 
@@ -9,12 +10,56 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
-from manynets.data.groups import as_groups, as_times, deal_groups, latest_rows, time_folds
+from manynets.data.groups import as_groups, as_strata, as_times, deal_groups, latest_rows, time_folds
 from manynets.errors import DataError, OptionError
 
-__all__ = ["deal_rows", "even_folds", "split_rows"]
+__all__ = ["SplitBy", "deal_rows", "even_folds", "split_rows"]
 
 Rows = NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class SplitBy:
+    """What a split keeps together, in order, or in equal shares; made by `SplitBy.of`.
+
+    >>> by = SplitBy.of(4, groups=["a", "a", "b", "b"])
+    >>> split_rows(4, 0.5, **by.options())
+    (array([0, 1]), array([2, 3]))
+
+    Attributes:
+        groups: the number of each row's group (N,), never in two parts; None for rows of their own.
+        times: of each row (N,); the latest are held out. None for a random split.
+        strata: codes (N,), of which both parts get the same share; None for the classes of the target.
+    """
+
+    groups: NDArray[Any] | None = None
+    times: NDArray[Any] | None = None
+    strata: NDArray[Any] | None = None
+
+    @classmethod
+    def of(cls, rows: int, *, groups: Any = None, times: Any = None, stratify: Any = None) -> SplitBy:
+        """Check columns (N,) of any type; at most one of groups and times, and of times and stratify.
+
+        Errors: DataError for another number of rows and for missing values; OptionError for what does not go together.
+        """
+        if times is not None and (groups is not None or stratify is not None):
+            other = "groups" if groups is not None else "stratify"
+            raise OptionError(
+                f"rows are split by times and by {other}, but a split by time is the latest rows; give one of the two"
+            )
+        return cls(
+            groups=None if groups is None else as_groups(groups, rows),
+            times=None if times is None else as_times(times, rows),
+            strata=None if stratify is None else as_strata(stratify, rows),
+        )
+
+    def take(self, rows: Rows) -> SplitBy:
+        """Return the same for some of the rows."""
+        return SplitBy(**{name: None if column is None else column[rows] for name, column in vars(self).items()})
+
+    def options(self, strata: NDArray[Any] | None = None) -> dict[str, Any]:
+        """Return the arguments of `split_rows` and `deal_rows`; strata: class codes (N,), where none were given."""
+        return {"groups": self.groups, "times": self.times, "strata": strata if self.strata is None else self.strata}
 
 
 def split_rows(
@@ -57,11 +102,11 @@ def split_rows(
         warnings.warn(f"only one row is of class {', '.join(single)}: it stays in training and is not validated", stacklevel=3)
     exact = np.where(counts > 1, counts * fraction, 0.0)
     take = np.minimum(np.floor(exact).astype(np.int64), np.maximum(counts - 1, 0))
-    for place in np.argsort(-(exact - take), kind="stable"):
+    for code in np.argsort(-(exact - take), kind="stable"):
         if take.sum() >= wanted:
             break
-        if take[place] < counts[place] - 1:
-            take[place] += 1
+        if take[code] < counts[code] - 1:
+            take[code] += 1
     grouped = order[np.argsort(strata[order], kind="stable")]  # by class, in random order within each
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     chosen = np.zeros(rows, dtype=bool)

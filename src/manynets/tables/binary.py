@@ -69,7 +69,7 @@ def read_arrow(name: str, source: Path | bytes) -> polars.DataFrame:
 
 
 def read_json_lines(name: str, data: bytes) -> polars.DataFrame:
-    """Return the table of objects, one a line. Errors: DataError that names the first line that is none."""
+    """Return the table of objects, one a line. Errors: DataError that names the first line that is not an object."""
     import polars
 
     if not data.strip():
@@ -81,7 +81,7 @@ def read_json_lines(name: str, data: bytes) -> polars.DataFrame:
             try:
                 row = json.loads(line) if line.strip() else {}
             except (ValueError, RecursionError) as wrong:
-                raise DataError(f"{name}, line {number} is no JSON: {wrong}; each line must be an object") from error
+                raise DataError(f"{name}, line {number} is not JSON: {wrong}; each line must be an object") from error
             if not isinstance(row, dict):
                 raise DataError(f"{name}, line {number} is a {type(row).__name__}, but must be an object {{...}}") from error
         raise DataError(f"{name} cannot be read as JSON lines: {first_line(error)}") from error

@@ -109,7 +109,7 @@ def points_in_doubt(cells: nw.Series[Any]) -> bool:
 def number_cells(table: Table, name: str, reading: Reading = PLAIN) -> NDArray[np.float64]:
     """Return a column as float64 (N,), NaN where missing; text is read as `reading` says, dates and other types are refused.
 
-    Errors: DataError with the first value that is no number and its row, and for infinite values with their count.
+    Errors: DataError with the first value that is not a number and its row, and for infinite values with their count.
     """
     values = _numbers(table, name, reading)
     infinite = np.isinf(values)
@@ -242,7 +242,7 @@ def factorise(table: Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
         numbered = cells.replace_strict(raw, list(range(len(raw))), return_dtype=nw.Int64)
         codes = numbered.fill_null(-1).to_numpy().astype(np.int64)
     number: dict[str, int] = {}  # of the plain labels: several raw values may share one
-    merged = np.empty(len(raw) + 1, dtype=np.int64)  # its last place, which code -1 finds, is "missing"
+    merged = np.empty(len(raw) + 1, dtype=np.int64)  # the last entry, which code -1 finds, is "missing"
     merged[-1] = -1
     for code, value in enumerate(raw):
         label = plain_label(value)

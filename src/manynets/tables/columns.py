@@ -41,8 +41,8 @@ MARGIN = 0.1
 class NumericColumn:
     """Numbers: one scaled column, and a second that is 1 where the value was missing if there were gaps at fit.
 
-    A missing value becomes the median, also where there was none at fit. A column all missing at fit stays 0 for ever. A value
-    beyond the limits, far from all that a network has seen, counts as the limit: one wrong cell must not make a wild prediction.
+    A missing value becomes the median, also where there was none at fit. A column that is all missing at fit is 0 for all rows. A value
+    beyond the limits, far from all that a network has seen, counts as the limit: so one wrong cell does not make a wild prediction.
 
     Attributes:
         name: of the column.
@@ -149,7 +149,7 @@ class CategoricalColumn:
         levels: with a column of their own, sorted.
         rare: levels that share one column, sorted.
         gaps: whether values were missing at fit.
-        part: of the values, by which the levels are told apart; "" for the whole.
+        part: of the values, by which the levels differ; "" for the whole.
     """
 
     name: str
@@ -172,20 +172,20 @@ class CategoricalColumn:
         levels = (*self.levels, *self.rare)
         return bool(self.part) or not all(re.fullmatch(NUMBER, level) and plain_label(float(level)) == level for level in levels)
 
-    def places(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
+    def positions(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Return for each row its output column (N,), -1 for none, and the values not seen at fit with their counts."""
         labels, codes = part_codes(table, self.name, self.part)
         shared = len(self.levels) if self.rare else -1
-        place = {level: index for index, level in enumerate(self.levels)} | dict.fromkeys(self.rare, shared)
+        position = {level: index for index, level in enumerate(self.levels)} | dict.fromkeys(self.rare, shared)
         absent = len(self.levels) + bool(self.rare) if self.gaps else shared
-        lookup = np.array([*(place.get(label, shared) for label in labels), absent], dtype=np.int64)  # code -1 finds the last
-        unseen = [code for code, label in enumerate(labels) if label not in place]
+        lookup = np.array([*(position.get(label, shared) for label in labels), absent], dtype=np.int64)  # code -1 finds the last
+        unseen = [code for code, label in enumerate(labels) if label not in position]
         counts = np.bincount(codes[codes >= 0], minlength=len(labels)) if unseen else ()
         return lookup[codes], {labels[code]: int(counts[code]) for code in unseen}
 
     def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
         """Write the column into out (N, width), which holds zeros."""
-        places, unseen = self.places(table)
+        positions, unseen = self.positions(table)
         if strict and unseen:
             labels, codes = part_codes(table, self.name, self.part)
             first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))
@@ -193,8 +193,8 @@ class CategoricalColumn:
                 f"column {self.name!r} holds categories not seen at fit: {_some(list(unseen))}; the first is in {table.row(first)}."
                 f" Known are {_some([*self.levels, *self.rare])}; without strict they are encoded as unseen"
             )
-        rows = np.flatnonzero(places >= 0)
-        out[rows, places[rows]] = 1.0
+        rows = np.flatnonzero(positions >= 0)
+        out[rows, positions[rows]] = 1.0
 
 
 def _some(labels: list[str], most: int = 8) -> str:
@@ -260,17 +260,17 @@ class DateColumn:
         del strict
         found = date_parts(date_cells(table, self.name, self.form))
         missing = np.isnan(found["year"])
-        place = 0
+        at = 0
         for part, spread, fill in self.parts:
             values = np.where(missing, fill, found[part])
-            out[:, place] = _within_float32(table, self.name, values, spread)
-            place += 1
+            out[:, at] = _within_float32(table, self.name, values, spread)
+            at += 1
             if part in CYCLES:
                 angle = 2.0 * math.pi * values / CYCLES[part]
-                out[:, place], out[:, place + 1] = np.sin(angle), np.cos(angle)
-                place += 2
+                out[:, at], out[:, at + 1] = np.sin(angle), np.cos(angle)
+                at += 2
         if self.gaps:
-            out[:, place] = missing
+            out[:, at] = missing
 
 
 def fit_date(table: Table, name: str, form: DateForm) -> DateColumn:

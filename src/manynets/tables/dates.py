@@ -89,7 +89,7 @@ class DateForm:
 
 
 class Dated(NamedTuple):
-    """How the cells of a column are dates: the form, the cells that are none, and what is worth knowing."""
+    """How the cells of a column are dates: the form, the cells that are not dates, and a remark."""
 
     form: DateForm
     words: tuple[str, ...]
@@ -151,7 +151,7 @@ def _day_or_month(moments: Mapping[str, Moment], labels: Sequence[str]) -> tuple
         return "mdy", "the day is taken to be the second number, which is always the same"
     if all(moment.when.day == moment.when.month for moment in moments.values()):
         return "dmy", ""
-    return "dmy", "day and month cannot be told apart and are read day first: write 2024-12-31 if that is wrong"
+    return "dmy", "day and month could be either way round and are read day first: write 2024-12-31 if that is wrong"
 
 
 def _one_clock(offsets: Sequence[int | None]) -> tuple[str, str]:
@@ -200,7 +200,7 @@ def _of_compact(values: NDArray[np.float64]) -> Seconds:
 def date_cells(table: Table, name: str, form: DateForm) -> Seconds:
     """Return a column of dates, or of text or numbers in the given form, as datetime64[s] (N,), NaT where missing.
 
-    Errors: DataError with the first text that is no date, and its row.
+    Errors: DataError with the first text that is not a date, and its row.
     """
     storage = table.storage(name)
     if storage == "empty":
@@ -266,7 +266,7 @@ def _dates_of_text(table: Table, name: str, cells: nw.Series[Any], form: DateFor
 
 
 def _read_all(labels: Sequence[str], form: DateForm) -> Seconds:
-    """Return the moments of the texts on the clock of the form, NaT for what is no date."""
+    """Return the moments of the texts on the clock of the form, NaT for what is not a date."""
     if form.order == "ymd" and all(map(_ISO.fullmatch, labels)):
         try:
             return np.array(labels, dtype="datetime64[s]")

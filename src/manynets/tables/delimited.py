@@ -161,7 +161,7 @@ def _repeated_header(texts: polars.DataFrame) -> polars.Series | None:
 
 
 def _unzipped_size(source: Source) -> int:
-    """Return the size that the end of a .gz file tells; modulo 2^32, and of its last part only."""
+    """Return the size that the end of a .gz file gives: modulo 2^32, and of its last part only."""
     assert source.file is not None
     with source.file.open("rb") as stream:
         stream.seek(-4, io.SEEK_END)

@@ -31,7 +31,7 @@ LONGEST = 60
 
 
 def duration_seconds(text: str) -> float | None:
-    """Return the seconds that a text without blanks around it stands for, or None if it is no duration.
+    """Return the seconds that a text without blanks around it stands for, or None if it is not a duration.
 
     >>> [duration_seconds(text) for text in ("3 days 04:00:00", "PT3H", "2h 30m", "-1 days +23:00:00", "soon")]
     [273600.0, 10800.0, 9000.0, -3600.0, None]

@@ -53,7 +53,7 @@ class TableEncoder:
     Attributes:
         columns: the encoder of each column used, in the order of the output.
         dropped: the columns left out, with the reason.
-        positional: fitted on an array: columns are matched by place, not by name.
+        positional: fitted on an array: columns are matched by position, not by name.
     """
 
     columns: tuple[ColumnEncoder, ...]
@@ -135,8 +135,8 @@ class TableEncoder:
         return out
 
     def check(self, frame: Any) -> list[str]:
-        """Return what is worth telling about a frame before it is transformed: extra columns, categories not seen at fit, and
-        numbers beyond the limits.
+        """Return remarks on a frame before it is transformed: extra columns, categories not seen at fit, units that are
+        converted, and numbers beyond the limits.
 
         Errors: DataError for columns that are missing.
         """
@@ -148,7 +148,7 @@ class TableEncoder:
             notes.append(f"ignored, as the model does not know them: {', '.join(extra)}")
         for column in self.columns:
             if isinstance(column, CategoricalColumn):
-                unseen = column.places(table)[1]
+                unseen = column.positions(table)[1]
                 if unseen:
                     shown = ", ".join(repr(label) for label in sorted(unseen)[:5]) + (", ..." if len(unseen) > 5 else "")
                     notes.append(f"column {column.name!r}: {sum(unseen.values())} rows hold categories not seen at fit: {shown}")
@@ -231,7 +231,7 @@ def fit_encoder(
         schema: from `understand`, if you have looked at it; else it is found here with the overrides, and columns left out,
             columns used that look like ids, and columns without any value are named in a warning.
         scaling: of numeric columns, see `fit_spread`.
-        max_levels: a categorical column keeps so many levels, the most frequent ones; the rest share one.
+        max_levels: the most frequent levels of a categorical column that get an output of their own; the rest share one.
         min_count: levels that occur less often share it too. None: 1 below 200 rows, then 2, and a ten-thousandth of the rows
             from 20,000 on.
         ranges: each numeric column also gets piecewise-linear columns, for at most so many ranges (`manynets.tables.piecewise`).
@@ -318,7 +318,7 @@ def warn_of_targets(schema: Sequence[Column]) -> None:
 def _warn(names: Sequence[str], columns: Sequence[ColumnEncoder], dropped: Sequence[tuple[str, str]]) -> None:
     empty = [name for name, column in zip(names, columns, strict=True) if column.kind == "numeric" and column.fill is None]
     if dropped:
-        told = "; ".join(f"{name} ({why})" for name, why in dropped)
-        warnings.warn(f"left out: {told}. Declare them numeric or categorical to use them", UserWarning, stacklevel=3)
+        listed = "; ".join(f"{name} ({why})" for name, why in dropped)
+        warnings.warn(f"left out: {listed}. Declare them numeric or categorical to use them", UserWarning, stacklevel=3)
     if empty:
         warnings.warn(f"all values are missing in {', '.join(empty)}: encoded as 0", UserWarning, stacklevel=3)

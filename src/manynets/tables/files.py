@@ -1,6 +1,6 @@
 """Read a table from a file: CSV, TSV, Excel, JSON lines, Parquet, Arrow; from a folder of Parquet files, or standard input.
 
-polars reads; what it would pass over in silence is an error or a warning here.
+polars reads; what it would ignore silently is an error or a warning here.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def read_table(
     missing, and a warning names the first. A column without a name is called unnamed_0, after its position; a name that occurs twice
     gets a number.
 
-    Errors: DataError for a path that is no file or has an unknown ending, for no data rows, for a line with more or fewer fields
+    Errors: DataError for a path that is not a file or has an unknown ending, for no data rows, for a line with more or fewer fields
     than the header and for a quote that is never closed (the line is named), for bytes that are not in the encoding (with their
     offset), and for a damaged file; MissingExtraError for a sheet without python-calamine.
     """

@@ -122,7 +122,7 @@ def inspect_table(
     """Return what was understood of a frame, column by column.
 
     Args:
-        target: the column, or columns, to predict. With one, each column says how much it tells about it, ids that say something are
+        target: the column, or columns, to predict. With one, each column shows how much of it it explains, ids that say something are
             used, and columns that give it away are named.
         categorical, numeric, text, drop: as in `understand`.
 

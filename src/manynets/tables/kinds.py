@@ -24,9 +24,9 @@ class Column:
         missing: rows without a value.
         distinct: different values, missing not counted.
         example: the first value, as text; empty where all are missing.
-        note: why it was dropped, or what is worth knowing; empty for nothing.
+        note: why it was dropped, or a remark; empty for none.
         form: how its dates or numbers are written; None for plain numbers.
-        part: of its values, by which the categories are told apart; "" for the whole.
+        part: of its values, by which the categories differ; "" for the whole.
         leak: how it gives the target away; empty if it does not, or no target was given.
     """
 

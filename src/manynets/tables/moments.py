@@ -10,7 +10,7 @@ from typing import NamedTuple
 __all__ = ["Moment", "read_moment", "read_time"]
 
 LONGEST = 60
-"""A longer text is no date."""
+"""A longer text is not a date."""
 
 _MONTHS = (
     ("january", "jan", "januar", "jänner", "janvier", "janv", "enero", "ene", "gennaio", "gen", "janeiro", "januari"),

@@ -38,7 +38,7 @@ def fit_spread(values: Values, scaling: Scaling) -> Spread:
     - robust: median and interquartile range, as scikit-learn's RobustScaler; where that range is 0, because most values are
       one and the same, the standard deviation instead (Differs: RobustScaler takes 1, which leaves the rest unscaled).
     - quantile: a monotone line from quantiles to those of the standard normal, up to 256 knots; values outside of what was seen
-      get the outermost. Values that occur often keep one place: the mean rank of theirs.
+      get the outermost. Equal values share the mean of their ranks.
 
     - smooth: median and interquartile range, where that is 0 half the whole range, then a smooth clip to (-3, 3), so that a value far
       away has little weight. Source: Holzmueller et al. 2024, RealMLP.
@@ -77,8 +77,8 @@ def _quantiles(values: Values) -> Spread:
     count = min(values.size, MOST_KNOTS)
     ranks = (np.arange(count) + 0.5) / count
     heights = np.sort(values)[np.rint(np.linspace(0.0, values.size - 1, count)).astype(np.int64)]
-    knots, place = np.unique(heights, return_inverse=True)
-    mean_rank = np.bincount(place, weights=ranks) / np.bincount(place)
+    knots, index = np.unique(heights, return_inverse=True)
+    mean_rank = np.bincount(index, weights=ranks) / np.bincount(index)
     inverse = NormalDist().inv_cdf
     return Spread(knots=tuple(knots.tolist()), normal=tuple(inverse(float(p)) for p in mean_rank))
 

@@ -72,7 +72,7 @@ def understand(
     characters, says something about the target; and what predicts the target perfectly alone has `Column.leak`. Both are
     found on `rows`, the training rows, or on all.
 
-    Errors: DataError for a name in an override that is no column, for a column named in two of them, for one that mixes text
+    Errors: DataError for a name in an override that is not a column, for a column named in two of them, for one that mixes text
     and numbers as Python objects, for text in a column declared numeric, and for infinite values.
 
     >>> import polars
@@ -195,7 +195,7 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
 
 
 def _code_column(table: Table, name: str, missing: int, distinct: int, example: str) -> Column:
-    """Return the column of whole numbers that are too long for float64 to tell them apart."""
+    """Return the column of whole numbers of which float64 would merge some."""
     note = "codes: whole numbers so long that as numbers some would be the same"
     why = _why_dropped(table, name, distinct, table.rows - missing)
     note = f"{why}; {note}; declare it categorical to keep it" if why else note

@@ -33,7 +33,7 @@ _DIGIT = re.compile("[0-9]")
 
 
 def type_of(cells: list[str], delimiter: str) -> str:
-    """Return as what a column is read, from some of its cells: "text" may yet turn out to be numbers, "words" not.
+    """Return the type as which a column is read, from some of its cells. "text" may still turn out to be numbers, "words" not.
 
     >>> [type_of(cells, ",") for cells in (["1", "2"], ["1.5"], ["$1", "n/a"], ["a", "b"])]
     ['int', 'float', 'text', 'words']
@@ -87,7 +87,7 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
         stray = cells.is_in(list(meaning.words)).fill_null(False)
         first = int(stray.arg_max() or 0)
         note = (
-            f"column {cells.name!r}: {words} of {counts.total()} cells are no {what} and count as missing; the first is"
+            f"column {cells.name!r}: {words} of {counts.total()} cells are not {what}s and count as missing; the first is"
             f" {cells[first]!r} in row {first} (counted from 0)"
         )
         cells = cells.set(stray, None)

@@ -42,7 +42,7 @@ class Head:
         header_lines: lines up to the first data row.
         rows: some rows.
         mend: whether lines are to be mended before polars can read them.
-        notes: what is worth knowing.
+        notes: remarks for the user.
     """
 
     delimiter: str

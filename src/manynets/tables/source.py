@@ -31,7 +31,7 @@ class Source:
         name: of the file; for messages.
         file: where the bytes are, in UTF-8, or None.
         content: the bytes in UTF-8 where they are in memory, or None.
-        notes: what is worth knowing about them.
+        notes: remarks on them for the user.
     """
 
     name: str

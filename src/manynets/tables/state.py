@@ -59,7 +59,7 @@ def _spread_to_json(spread: Spread) -> dict[str, Any]:
 def state_from_json(state: Any) -> tuple[tuple[ColumnEncoder, ...], Dropped, bool]:
     """Return columns, dropped and positional of a state.
 
-    Errors: DataError that names the place for whatever `state_to_json` does not write.
+    Errors: DataError that names the entry for whatever `state_to_json` does not write.
     """
     version = state.get("version") if isinstance(state, Mapping) else None
     if type(version) is not int or not 1 <= version <= VERSION:
@@ -193,10 +193,10 @@ def _spread(state: Any, where: str, version: int) -> Spread:
     normal = tuple(_number(item, f"{where}.normal") for item in _list(state["normal"], f"{where}.normal"))
     if len(knots) != len(normal) or len(knots) > MOST_KNOTS:
         raise DataError(
-            f"{where} has {len(knots)} knots and {len(normal)} places, but must have as many of both, {MOST_KNOTS} at most"
+            f"{where} has {len(knots)} knots and {len(normal)} normal quantiles, but must have as many of both, {MOST_KNOTS} at most"
         )
     if any(a >= b for values in (knots, normal) for a, b in itertools.pairwise(values)):
-        raise DataError(f"{where}: knots and their places must increase")
+        raise DataError(f"{where}: knots and their normal quantiles must increase")
     scale = _number(state["scale"], f"{where}.scale")
     if not scale > 0.0:
         raise DataError(f"{where}.scale is {scale!r}, but must be above 0")

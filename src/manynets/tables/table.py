@@ -135,7 +135,7 @@ def refuse_duplicates(names: Sequence[str]) -> None:
 
 
 def require(names: Iterable[str], known: Sequence[str], *, what: str) -> None:
-    """Raise DataError if one of the names is no column, with the nearest name there is.
+    """Raise DataError if one of the names is not a column, with the nearest column.
 
     >>> require(["prise"], ["rooms", "price"], what="target")
     Traceback (most recent call last):

@@ -25,7 +25,7 @@ SAMPLE = 100
 
 
 class Meaning(NamedTuple):
-    """How the cells of a column of text are numbers or dates: the form, the cells that are neither, and what is worth knowing."""
+    """How the cells of a column of text are numbers or dates: the form, the cells that are neither, and a remark."""
 
     form: Reading | DateForm
     words: tuple[str, ...]

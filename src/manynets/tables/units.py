@@ -28,7 +28,7 @@ _SIZE_OF = {unit: (quantity, size) for quantity, units in _SIZES.items() for uni
 
 
 def same_unit(one: str, other: str) -> bool:
-    """Return whether two units are one: blanks, points, the plural and, where it is no other unit, the case do not count.
+    """Return whether two units are the same. Blanks, points and the plural do not count, nor the case where it means no other unit.
 
     >>> same_unit("Days", "day"), same_unit("sq. ft.", "sq ft"), same_unit("m²", "m2"), same_unit("mW", "MW")
     (True, True, True, False)
@@ -37,7 +37,7 @@ def same_unit(one: str, other: str) -> bool:
 
 
 def conversion(unit: str, other: str) -> float | None:
-    """Return by what a number in `unit` is multiplied to be in the other unit, or None where that is not known.
+    """Return the factor that converts a number in `unit` to the other unit, or None where it is not known.
 
     >>> conversion("g", "kg"), conversion("km", "m"), conversion("days", "day"), conversion("lb", "kg")
     (0.001, 1000.0, 1.0, None)

@@ -37,9 +37,9 @@ DECIMALS: tuple[Decimal, ...] = (".", ",")
 THOUSANDS: tuple[Thousands, ...] = ("", ",", ".", "'", " ")
 
 LONGEST = 48
-"""A longer text is no number."""
+"""A longer text is not a number."""
 MOST_UNITS = 8
-"""With more units than this, what stands behind the numbers of a column is no unit."""
+"""With more units than this, what stands behind the numbers of a column is not a unit."""
 
 _SPACES = "\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _APOSTROPHES = "'’‘´`ʼ"
@@ -233,7 +233,7 @@ def units_of(counts: Mapping[str, int]) -> Counter[str]:
 
 
 class Understood(NamedTuple):
-    """How the cells of a column are numbers: the reading, the cells that are none, and what is worth knowing."""
+    """How the cells of a column are numbers: the reading, the cells that are not numbers, and a remark."""
 
     reading: Reading
     words: tuple[str, ...]
@@ -311,7 +311,7 @@ def _has_magnitudes(cells: Mapping[str, _Cell], counts: Mapping[str, int]) -> bo
 
 
 def _common_unit(cells: Mapping[str, _Cell], counts: Mapping[str, int], magnitudes: bool) -> str | None:
-    """Return the unit that most cells have, "" where most have none, or None where it is no unit but part of a code."""
+    """Return the unit that most cells have, "" where most have none, or None where it is part of a code."""
     spelled: Counter[str] = Counter()
     for text, cell in cells.items():
         unit = _unit(cell, magnitudes)
