@@ -232,10 +232,16 @@ def cv_splits(
     return out
 
 
-def network_splits(problem: Problem, n_networks: int, *, seed: int) -> list[Split]:
-    """Return a split for each of several networks: each validates on another fold, and all train on the same number of rows."""
+def network_splits(problem: Problem, n_networks: int, *, seed: int, by_value: bool = False) -> list[Split]:
+    """Return a split for each of several networks: each validates on another fold, and all train on the same number of rows.
+
+    by_value: deal each n_networks rows with neighbouring values of a target of numbers to as many folds.
+    """
     rows = problem.rows
-    strata = problem.task.strata(rows.target.cpu().numpy())
+    target = rows.target.cpu().numpy()
+    strata = problem.task.strata(target)
+    if strata is None and by_value:
+        strata = np.lexsort(target.T).argsort() // n_networks
     out = [Split(*pair) for pair in even_folds(len(rows), n_networks, strata=strata, seed=seed)]
     if rows.weight is not None:
         weight = rows.weight.cpu().numpy()

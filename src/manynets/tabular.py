@@ -3,20 +3,21 @@
 Inputs. Numbers are scaled by median and interquartile range and drawn in to (-3, 3) (`manynets.tables.scaling`); beside each stand its
 piecewise-linear columns (`manynets.tables.piecewise`). Categories are one-hot.
 
-Network. A learned factor per column (`MLP.input_scale`), then 128-128 units, SiLU, dropout 0.1. With v_j the variance of column j:
+Networks. A learned factor per column (`MLP.input_scale`), then 128-128 units, or 256-256 for more than two classes, SiLU, and dropout of
+0.1 sqrt(8,000 / rows), from 0.1 to 0.25. With v_j the variance of column j, H the units of a layer:
 
     first layer   W ~ N(0, 1 / sum of the plain columns' v_j), 0 for piecewise-linear columns
-    hidden layer  W ~ N(0, 2 / 128)         output layer  W ~ N(0, 0.01 / 128)
+    hidden layer  W ~ N(0, 2 / H)           output layer  W ~ N(0, 0.01 / H)
     biases        0; of the output layer the score that predicts the training rows' mean, or the shares of the classes
 
-Steps. AdamW (betas 0.9 and 0.95, weight decay 0.02, none of biases) on batches of 64 rows, 1,500 steps, with a warm-up over a twentieth
-of them and a cosine to 0. The rate L is divided by sqrt(fan-in) for weights (of the first layer sqrt(max(sum of v_j, 4))), multiplied
-by 6 for the column factors and by 0.1 for biases. Classes are smoothed by 0.1.
+Steps. AdamW (betas 0.9 and 0.95, weight decay 0.02, none of biases) on batches of 64 rows, 1,500 steps, with a warm-up over a twentieth of
+them and a cosine to 0. The learning rate L, 0.04 for numbers and 0.08 for classes, is divided by sqrt(H) for weights (of the first layer by
+sqrt(max(sum of v_j, 4))), multiplied by 6 for the column factors and by 0.1 for biases. Labels of classes are smoothed by 0.1.
 
-Choice. The networks are evaluated 24 times; all keep their weights of the evaluation at which the mean validation loss was lowest. After 5
-evaluations without a better one they go back there and cool down early (`EarlyStopping.cool_down`). Classes get one
-temperature, which minimises the log loss of the out-of-fold scores (Guo et al. 2017); the output layers are divided by it. Numbers
-are clamped to the range seen in training.
+Choice. The networks are evaluated 24 times; all return to the weights of the evaluation at which the mean validation loss was lowest. After
+5 evaluations without a better one they go back there and cool down early (`EarlyStopping.cool_down`). Classes get one temperature, which
+minimises the log loss of the out-of-fold scores (Guo et al. 2017): the output layers are divided by 0.9 of it, as the mean of several
+networks is less sure than the one network that it was found for. Numbers are clamped to the range seen in training.
 
 Sources: Holzmueller et al. 2024 (RealMLP), Gorishniy et al. 2022 and 2025 (piecewise-linear embeddings, TabM).
 """
@@ -58,7 +59,9 @@ __all__ = ["PRESETS", "Preset", "TabularFit", "train_tabular"]
 Array = NDArray[Any]
 PresetName = Literal["fast", "default"]
 
-HIDDEN = (128, 128)
+HIDDEN, HIDDEN_OF_CLASSES = (128, 128), (256, 256)  # the latter for more than two
+DROPOUT, MOST_DROPOUT, DROPOUT_ROWS = 0.1, 0.25, 8000
+TEMPERATURE_OF_MEAN, TEMPERATURES = 0.9, (0.2, 5.0)
 EVALUATIONS, PATIENCE, BATCH = 24, 5, 64
 RATE_OF_NUMBERS, RATE_OF_CLASSES = 0.04, 0.08
 FEWEST_ROWS = 2
@@ -94,7 +97,7 @@ def train_tabular(
     *,
     task: str | Task | None = None,
     n_networks: int = 8,
-    hidden: tuple[int, ...] = HIDDEN,
+    hidden: tuple[int, ...] | None = None,
     preset: PresetName = "default",
     calibrate: bool = True,
     validation: Any = None,
@@ -110,7 +113,7 @@ def train_tabular(
 ) -> TabularFit:
     """Train the default ensemble on a table or an array (N, D) and y; the module's docstring says how.
 
-    hidden: units of each hidden layer. calibrate: whether classes get a temperature. encoder: one that is fitted already.
+    hidden: units of each hidden layer, None for those of the recipe. calibrate: whether classes get a temperature. encoder: one that is fitted already.
     validation: None, by which each network validates on another fold; or what `manynets.train` takes, for all networks.
     For the other arguments see `manynets.train`.
     """
@@ -119,7 +122,7 @@ def train_tabular(
         raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
     base = Recipe(seed=seed, device=device)
     data = _data(X, y, base, task, validation, sample_weight, class_weight, encoder)
-    spec = MLP(hidden=hidden, activation="silu", dropout=0.1, input_scale=True)
+    spec = _spec(data, hidden)
     splits = _splits(data, int(n_networks), seed)
     members = _members(spec, data, splits, PRESETS[preset], base)
     keeper = None
@@ -164,11 +167,20 @@ def _splits(data: TrainingData, n_networks: int, seed: int) -> list[Split]:
     rows = len(data.problem.rows)
     if data.problem.validation is not None or data.validation_rows is not None or min(n_networks, rows // FEWEST_ROWS) < 2:
         return [Split(data.rows, data.validation_rows)] * n_networks
-    folds = network_splits(data.problem, min(n_networks, rows // FEWEST_ROWS), seed=seed)
+    folds = network_splits(data.problem, min(n_networks, rows // FEWEST_ROWS), seed=seed, by_value=True)
     return [folds[k % len(folds)] for k in range(n_networks)]
 
 
 # -------------------------------------------------------------------------------------------------------------- the recipe
+
+
+def _spec(data: TrainingData, hidden: tuple[int, ...] | None) -> MLP:
+    """Return the specification of the networks."""
+    if hidden is None:
+        hidden = HIDDEN_OF_CLASSES if isinstance(data.problem.task, Multiclass) else HIDDEN
+    rows = len(data.problem.rows if data.rows is None else data.rows)
+    dropout = min(max(DROPOUT * math.sqrt(DROPOUT_ROWS / rows), DROPOUT), MOST_DROPOUT)
+    return MLP(hidden=hidden, activation="silu", dropout=dropout if hidden else 0.0, input_scale=True)
 
 
 def _members(spec: MLP, data: TrainingData, splits: Sequence[Split], preset: Preset, base: Recipe) -> list[Member]:
@@ -264,8 +276,9 @@ def _finish(
     elif calibrate and scores is not None:
         seen = np.isfinite(scores).all(axis=1)
         weight = None if problem.rows.weight is None else problem.rows.weight.cpu().numpy()[seen]
-        temperature = fit_temperature(scores[seen], target[seen], task, weight)
-        scores = scores / temperature
+        found = fit_temperature(scores[seen], target[seen], task, weight)
+        scores = scores / found
+        temperature = float(np.clip(found * (TEMPERATURE_OF_MEAN if len(outcomes) > 1 else 1.0), *TEMPERATURES))
         outcomes = [dataclasses.replace(outcome, parameters=_cooled(outcome.parameters, temperature)) for outcome in outcomes]
     model = model_of(spec, recipe, data, outcomes)
     model.info["temperature"] = temperature

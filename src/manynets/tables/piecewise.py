@@ -20,7 +20,7 @@ __all__ = ["Pieces", "fit_pieces", "ranges_for"]
 Values = NDArray[np.float64]
 
 SIZE = 0.25
-FEWEST, MOST, ROWS_PER_RANGE = 4, 16, 400
+FEWEST, MOST, ROWS_PER_RANGE = 4, 48, 150
 
 
 class Pieces(NamedTuple):
@@ -42,7 +42,7 @@ def ranges_for(rows: int) -> int:
     """Return how many ranges a column gets at most where there are so many training rows.
 
     >>> ranges_for(100), ranges_for(4_000), ranges_for(1_000_000)
-    (4, 10, 16)
+    (4, 26, 48)
     """
     return int(np.clip(rows // ROWS_PER_RANGE, FEWEST, MOST))
 
