@@ -2,7 +2,8 @@
 
 A seed draws the split, a fifth of the rows for the test, and is the seed of every system. Each run has a process of its own; with
 --json the runs add up, and those that the file holds are not made again. Errors are 1 - accuracy, or RMSE by the standard
-deviation of y; over tables their mean is exp(mean(log(error + 0.01))) - 0.01.
+deviation of y; over tables their mean is exp(mean(log(error + 0.01))) - 0.01. The networks of --slow are those of pytabkit, which is
+in no group: pip install --constraint constraints.txt pytabkit
 """
 
 from __future__ import annotations
