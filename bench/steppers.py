@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 import manynets as mn
-from manynets.fitting import prepare
 from manynets.nn.initial import initial_parameters
+from manynets.prepare import prepare
 from manynets.spec import DType, Optimizer
 from manynets.training.members import Member
 from manynets.training.steppers.base import Stepper

@@ -16,11 +16,11 @@ PICTURE = ROOT / "docs" / "architecture.svg"
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"  # Okabe and Ito; 5:1 and more on white
 ROUTES = {
-    "table": (BLUE, "a CSV cell becomes an input", ("cli", "tables", "fitting", "data", "training")),
+    "table": (BLUE, "a CSV cell becomes an input", ("cli", "tables", "prepare", "data", "training")),
     "rate": (
         ORANGE,
         "a learning rate reaches the weights",
-        ("optimizers", "spec", "fitting", "training", "schedules", "optim", "core"),
+        ("optimizers", "spec", "plan", "training", "schedules", "optim", "core"),
     ),
 }
 """Which packages each route visits, in the order of the numbered steps on the page."""
@@ -29,7 +29,9 @@ HINTS = {
     "The command line": ("cli",),
     "Run folders": ("runs",),
     "What users call": ("plots", "estimators", "search", "studies"),
-    "train() and its data": ("fitting",),
+    "train()": ("fitting",),
+    "Candidates, folds, seeds": ("plan",),
+    "Split, encode, to the device": ("prepare",),
     "A trained network": ("model",),
     "The loop and its steppers": ("training",),
     "The parts of a step": ("data", "optim", "nn", "engines"),

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 import manynets as mn
-from manynets.fitting import model_of, prepare
+from manynets.fitting import model_of
+from manynets.prepare import prepare
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Started
 from manynets.training.many import train_members
 from tests.tolerances import assert_close

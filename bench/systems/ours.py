@@ -14,7 +14,7 @@ import manynets as mn
 from bench.cases import Case
 from bench.data import LOSS_ROWS, Arrays, Layers
 from bench.systems import Session
-from manynets.fitting import prepare as prepare_problem
+from manynets.prepare import prepare as prepare_problem
 from manynets.training.events import Event, Finished, Started
 from manynets.training.many import train_members
 from manynets.training.members import Member, Outcome

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from manynets.fitting import train
     from manynets.model import Model, load
     from manynets.nn.network import network
+    from manynets.search.candidates import Result, train_many
     from manynets.search.cv import MLPSearchCV
-    from manynets.search.many import Result, train_many
     from manynets.spec import (
         MLP,
         SGD,
@@ -65,7 +65,7 @@ _PLACES = {
     "model": ("Model", "load"),
     "nn.network": ("network",),
     "search.cv": ("MLPSearchCV",),
-    "search.many": ("Result", "train_many"),
+    "search.candidates": ("Result", "train_many"),
     "spec": (
         "MLP", "SGD", "Adagrad", "Adam", "AdamW", "Constant", "Cosine", "EarlyStopping", "Exponential", "InverseScaling", "NAdam", "OneCycle",
         "RMSprop", "Recipe", "ReduceOnPlateau", "StepDecay", "Warmup",

@@ -12,7 +12,7 @@ import pytest
 
 import manynets as mn
 from manynets.cli.grid import grid_of
-from manynets.search import many
+from manynets.search import candidates as many
 from manynets.training.events import Evaluated
 from tests.cli.conftest import Call
 
@@ -172,7 +172,7 @@ def test_the_grammar_of_a_grid() -> None:
         (("--seeds", "0"), "--seeds is 0"),
         (("--cv", "1"), "--cv is 1"),
         (("--validation", "0"), "give --cv N"),
-        (("--resume",), "is no sweep"),
+        (("--resume",), "is not a sweep"),
         (("--halving", "--grid", "epochs=1,2"), "--halving divides the epochs"),
     ],
 )

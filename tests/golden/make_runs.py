@@ -35,7 +35,8 @@ from torch import nn
 
 import manynets as mn
 from manynets.cli import main
-from manynets.search.many import Result, train_candidates
+from manynets.search.candidates import Result
+from tests.candidates import train_candidates
 
 __all__ = ["CASES", "CLI", "TICK", "Own", "copied", "many", "network_of", "result_of", "settled"]
 
@@ -205,7 +206,7 @@ def many(folder: Path) -> Arguments:
         "candidates": candidates,
         "cv": 2,
         "validation": 0.2,
-        "at_most": 4,
+        "max_networks": 4,
         "memory_limit": 1 << 30,
         "checkpoint": mn.Checkpoint(folder=folder, every_steps=1),
         "progress": False,
@@ -431,13 +432,13 @@ def _many(folder: Path) -> dict[str, Any]:
     told: list[Result] = []
     with _jumping():
         with _stopping(wanted, _kill), contextlib.suppress(_Enough):
-            train_candidates(**many(folder), told=told.extend)
+            train_candidates(**many(folder), on_results=told.extend)
         known = {(one.candidate, one.fold): one for one in told}
         [part] = folder.iterdir()
         state = _keep_newest(part)
         with tempfile.TemporaryDirectory() as copy:
             shutil.copytree(folder, copy, dirs_exist_ok=True)
-            results = train_candidates(**many(Path(copy)), resume=copy, known=known)
+            results = train_candidates(**many(Path(copy)), resume=copy, finished=known)
     assert {one.stopped for one in told} >= {"done", "failed"}
     under_way = [[*divmod(int(number), 2)] for number in state.identity["networks"]]
     return {

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 import manynets as mn
-from manynets.search.many import Result, train_candidates
+from manynets.search.candidates import Result
 from manynets.training.events import Evaluated
+from tests.candidates import train_candidates
 from tests.cli.conftest import Call, call
 from tests.golden.make_runs import CASES, CLI, FOLDER, TICK, copied, estimator, many
 from tests.tolerances import assert_close
@@ -115,7 +116,7 @@ def test_train_many_resumes_from_old_parts(tmp_path: Path) -> None:
         if isinstance(event, Evaluated):
             steps.append(event.step)
 
-    results = train_candidates(**given, resume=tmp_path / "parts", known=known, callbacks=[watch], told=told.extend)
+    results = train_candidates(**given, resume=tmp_path / "parts", finished=known, callbacks=[watch], on_results=told.extend)
     assert min(steps[:2]) > expected["step"]
     assert list(tmp_path.iterdir()) == []  # a finished part is removed
     assert {(one.candidate, one.fold) for one in told} == {(one.candidate, one.fold) for one in results} - set(known)

@@ -273,7 +273,7 @@ def fuzz(files: int, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sound = sound_files(folder)
-        from manynets.fitting import prepare
+        from manynets.prepare import prepare
         from manynets.training.members import Member
 
         X = np.random.default_rng(0).standard_normal((40, 3))

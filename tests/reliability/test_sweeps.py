@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 import manynets as mn
-from manynets.search.many import Result, train_candidates
+from manynets.search.candidates import Result
 from manynets.training import loop
 from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from manynets.training.events import Advanced, Evaluated
 from manynets.training.members import total_steps
 from manynets.training.steppers.compiled import Compiled
+from tests.candidates import train_candidates
 from tests.cli.conftest import Call, call
 from tests.reliability.sweeps import kill, written
 
@@ -54,7 +55,7 @@ class Killed(BaseException):
 
 
 def run(**more: Any) -> list[Result]:
-    return train_candidates(X, Y, tries(), cv=2, validation=0.2, at_most=3, progress=False, **more)
+    return train_candidates(X, Y, tries(), cv=2, validation=0.2, max_networks=3, progress=False, **more)
 
 
 def assert_same(found: Sequence[Result], wanted: Sequence[Result]) -> None:
@@ -100,8 +101,8 @@ def test_killed_again_and_again(every: dict[str, Any], whole: list[Result], tmp_
             results = run(
                 checkpoint=Checkpoint(folder=tmp_path / "parts", **every),
                 resume=tmp_path / "parts" if kills else None,
-                known=known,
-                told=lambda found: known.update({(one.candidate, one.fold): one for one in found}),
+                finished=known,
+                on_results=lambda found: known.update({(one.candidate, one.fold): one for one in found}),
                 callbacks=[killed_after(moment)],
             )
         except Killed:
@@ -165,7 +166,7 @@ def test_a_stop_writes_a_checkpoint_and_is_gone_on_from(number: int, whole: list
     assert len(checkpoint_files(part)) == 1
     known = {(one.candidate, one.fold): one for one in stopped if one.stopped not in ("interrupted", "early")}
     assert 0 < len(known) < len(whole)
-    assert_same(run(resume=tmp_path, known=known), whole)
+    assert_same(run(resume=tmp_path, finished=known), whole)
 
 
 def test_without_resume_an_earlier_training_is_not_overwritten(tmp_path: Path) -> None:
@@ -284,17 +285,15 @@ def test_memory_is_that_of_the_beginning(call: Call, monkeypatch: pytest.MonkeyP
     """How many networks fit decides about their company; so it is kept in sweep.json."""
     import json
 
-    from manynets.cli import sweeping
+    from manynets.cli import sweep_plan, sweeping
 
     words = [*SWEEP, "--grid", "lr=1e-3,1e-1", "--out", "here"]
     monkeypatch.setattr(sweeping, "memory_at_hand", lambda device: 12345678)
     assert call(*words).code == 0
     assert json.loads(Path("here/sweep.json").read_text())["memory"] == 12345678
     given: list[Any] = []
-    train = sweeping.train_candidates
-    monkeypatch.setattr(
-        sweeping, "train_candidates", lambda *args, **more: given.append(more["memory_limit"]) or train(*args, **more)
-    )
+    train = sweep_plan.train_plan
+    monkeypatch.setattr(sweep_plan, "train_plan", lambda *args, **more: given.append(more["memory_limit"]) or train(*args, **more))
     monkeypatch.setattr(sweeping, "memory_at_hand", lambda device: 99)
     Path("here/results.csv").unlink()
     assert call(*words, "--resume").code == 0
@@ -320,5 +319,5 @@ def test_a_few_results_are_dataclasses() -> None:
     """`known` is made by hand, from what was written down."""
     [one] = mn.train_many(X, Y, tries()[:1], progress=False)
     bare = Result(candidate=0, fold=0, spec=one.spec, recipe=one.recipe, task=one.task, stopped="done", score=one.score)
-    assert train_candidates(X, Y, tries()[:1], progress=False, known={(0, 0): bare}) == [bare]
+    assert train_candidates(X, Y, tries()[:1], progress=False, finished={(0, 0): bare}) == [bare]
     assert dataclasses.is_dataclass(bare)

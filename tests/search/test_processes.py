@@ -119,7 +119,7 @@ def test_what_is_sent_in_one_piece_and_rows_that_all_processes_read(sent_bytes: 
     monkeypatch.setattr(processes, "delayed", noted)
     monkeypatch.setattr(processes, "SENT_BYTES", sent_bytes)
     found = train_in_processes(problem, members, n_jobs=2)
-    assert asked == [processes._train_packed if sent_bytes else processes._train] * 2
+    assert asked == [processes.train_packed if sent_bytes else processes.train_share] * 2
     for result, alone in zip(found, train_what_can(problem, members), strict=True):
         for name, value in alone.parameters.items():  # type: ignore[union-attr]
             np.testing.assert_allclose(result.parameters[name], value, rtol=1e-10, atol=1e-12)  # type: ignore[union-attr]
@@ -138,8 +138,8 @@ def test_shares_are_of_about_the_same_work() -> None:
     specs = [mn.MLP(hidden=(8,))] * 12 + [mn.MLP(hidden=(96,))] * 2
     recipes = [mn.Recipe(epochs=2, seed=number % 2) for number in range(14)]
     problem, members = problem_and_members(specs, recipes)
-    shares = list(processes._shares(problem, members, 3))
+    shares = list(processes.shares_of(problem, members, 3))
     assert sorted(member.number for share in shares for member in share) == list(range(14))
     widths = [[member.spec.hidden[0] for member in share] for share in shares]  # type: ignore[union-attr]
     assert widths == [[8] * 12, [96], [96]]
-    assert [len(share) for share in processes._shares(problem, members[:2], 2)] == [1, 1]
+    assert [len(share) for share in processes.shares_of(problem, members[:2], 2)] == [1, 1]

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 import manynets as mn
 from manynets.datasets import load
-from manynets.search import many
-from manynets.search.many import Result, train_candidates
+from manynets.prepare import cv_splits, find_target
+from manynets.search.candidates import Result
+from manynets.training import many as training
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Started
+from tests.candidates import train_candidates
 from tests.tolerances import assert_close
 
 OPTIMIZERS: list[Any] = [
@@ -155,7 +157,7 @@ def test_folds_by_number_by_splitter_and_by_mask() -> None:
     by_mask = mn.train_many(DATA, CLASSES, [(NET, QUICK)], cv=masks, progress=False)
     assert [a.score for a in by_splitter] == [b.score for b in by_mask]
     assert len({a.loss for a in by_splitter}) == 3
-    dealt = many.folds_of(4, DATA, CLASSES, None, total=60, strata=CLASSES)
+    dealt = cv_splits(find_target(CLASSES, None), 4)
     assert np.array_equal(np.sort(np.concatenate([test for _, test in dealt])), np.arange(60))
     shares = [np.bincount(CLASSES[test], minlength=3) for _, test in dealt]
     assert np.ptp(shares, axis=0).max() <= 1
@@ -184,7 +186,7 @@ def test_what_fails_is_named_and_the_rest_is_complete(monkeypatch: pytest.Monkey
     unfit = (NET, dataclasses.replace(QUICK, batch_size=1000))
     no_loss = (NET, dataclasses.replace(QUICK, loss="huber"))
     greedy = (mn.MLP(hidden=(7,)), QUICK)
-    run = many.train_what_can.__globals__["Run"]
+    run = training.Run
 
     class Small(run):  # type: ignore[misc, valid-type]
         def __init__(self, problem: Any, members: Any, **more: Any) -> None:
@@ -192,7 +194,7 @@ def test_what_fails_is_named_and_the_rest_is_complete(monkeypatch: pytest.Monkey
                 raise MemoryError("no room")
             super().__init__(problem, members, **more)
 
-    monkeypatch.setitem(many.train_what_can.__globals__, "Run", Small)
+    monkeypatch.setattr(training, "Run", Small)
     tries = [good, diverges, unfit, no_loss, greedy, good]
     results = mn.train_many(DATA, CLASSES, tries, cv=2, progress=False)
     by_candidate = [results[i : i + 2] for i in range(0, 12, 2)]
@@ -215,12 +217,14 @@ def test_a_memory_limit_splits_and_changes_nothing() -> None:
     told: list[int] = []
     whole = mn.train_many(DATA, CLASSES, tries, cv=2, progress=False)
     parts = train_candidates(
-        DATA, CLASSES, tries, cv=2, progress=False, memory_limit=1, told=lambda results: told.append(len(results))
+        DATA, CLASSES, tries, cv=2, progress=False, memory_limit=1, on_results=lambda results: told.append(len(results))
     )
     assert told == [1] * 10
     assert [result.loss for result in parts] == pytest.approx([result.loss for result in whole], rel=1e-12)
     told.clear()
-    train_candidates(DATA, CLASSES, tries, cv=2, progress=False, at_most=4, told=lambda results: told.append(len(results)))
+    train_candidates(
+        DATA, CLASSES, tries, cv=2, progress=False, max_networks=4, on_results=lambda results: told.append(len(results))
+    )
     assert told == [3, 3, 4]
 
 

@@ -20,13 +20,13 @@ from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, tak
 from manynets.cli.pictures import pictures_of
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_figures, print_layers, print_schema
-from manynets.data.split import deal_rows
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
+from manynets.prepare import cv_splits, encode_table, find_target, holdout
 from manynets.spec import to_json
 from manynets.training.settings import find_device
 
-__all__ = ["figures_of", "fit", "scalars"]
+__all__ = ["encoding", "figures_of", "fit", "scalars", "validation_share"]
 
 Options = Mapping[str, Any]
 Begin = Callable[[], dict[str, Any]]
@@ -120,7 +120,7 @@ def _epochs(model: Any) -> float:
     return int(epochs) if epochs == int(epochs) else float(epochs)
 
 
-def _validation_share(options: Options, source: Source) -> float | None:
+def validation_share(options: Options, source: Source) -> float | None:
     """Return the share of the training rows to validate on, 0 for no validation, None for the data's own validation rows."""
     if options["validation"] is None:
         return None if source.validation is not None else defaults.VALIDATION
@@ -129,12 +129,11 @@ def _validation_share(options: Options, source: Source) -> float | None:
 
 def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> tuple[Source, Any, float | str | None, int]:
     """Read the data; return it with training, validation and test rows as matrices, their encoder, the validation share ("folds"
-    where each network keeps a fold of its own apart), and how many networks to train.
+    where each network validates on another fold), and how many networks to train.
 
-    What was read is let go of here, a part as soon as it is encoded: no frame lies beside the matrices while a network trains.
+    Each part of a table is released as soon as it is encoded, so that none takes memory beside the matrices during training.
     """
-    from manynets.data.split import split_rows
-    from manynets.tasks import Regression, Task, find_task
+    from manynets.tasks import Regression
     from manynets.tasks.objectives import objective_for
     from manynets.training.members import batch_rows
 
@@ -142,41 +141,41 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
     for text in source.notes:
         note(console, text)
     train, validation, test = source.train, source.validation, source.test
-    task = source.task if isinstance(source.task, Task) else find_task(train.y, name=source.task)
+    target = find_target(train.y, source.task)
+    task = target.task
     networks = options["n_networks"]
     if networks is None:
-        committee = source.schema is not None and (options["engine"] or "torch") == "torch"
-        networks = defaults.networks(train.rows) if committee else 1
-    share: float | str | None = _validation_share(options, source)
+        ensemble = source.schema is not None and (options["engine"] or "torch") == "torch"
+        networks = defaults.networks(train.rows) if ensemble else 1
+    share: float | str | None = validation_share(options, source)
     if networks > 1 and options["validation"] is None and validation is None:
         share = "folds"
     held = None
     if share == 0:
         validation = None
     elif isinstance(share, float):
-        names = getattr(task, "classes", None)
-        strata = task.strata(task.encode(train.y))
-        rows, held = split_rows(train.rows, share, strata=strata, seed=options["seed"], names=names)
+        rows, held = holdout(target, share, seed=options["seed"])
         train = taken(train, rows)
     if isinstance(task, Regression):
         task = Regression.of(train.y, standardise=options["loss"] != "poisson")
     recipe = recipe_of(options, rows=train.rows)
-    objective_for(task, recipe)  # a loss that is not of this task, or a batch of more rows than there are, is told before any table
+    objective_for(task, recipe)  # a loss for another task, or a batch with more rows than there are, is an error before any output
     batch_rows(recipe, train.rows)
     encoder = None
     if source.schema is not None:
         title = f"{source.name}: {source.train.rows:,} rows to train on, {source.test.rows if source.test else 0:,} to test on"
         print_schema(console, source.schema, title=title)
-        encoder = _encoder(train.X, source, options)
-        if test is not None:
-            for text in encoder.check(test.X):
-                note(console, f"test rows: {text}")
-        train = _encoded(train, encoder)
+        matrix, encoder = encode_table(train.X, **encoding(source, options))
+        train = dataclasses.replace(train, X=matrix)
+        for text in () if test is None else encoder.check(test.X):
+            note(console, f"test rows: {text}")
     if held is not None:
         validation = taken(source.train, held)
     if encoder is not None:
-        validation = None if validation is None else _encoded(validation, encoder)
-        test = None if test is None else _encoded(test, encoder)
+        validation, test = (
+            None if part is None else dataclasses.replace(part, X=encode_table(part.X, encoder=encoder)[0])
+            for part in (validation, test)
+        )
     return dataclasses.replace(source, train=train, validation=validation, test=test, task=task), encoder, share, networks
 
 
@@ -211,15 +210,9 @@ def _tuple(part: Part) -> tuple[Any, ...]:
     return (part.X, part.y) if part.weight is None else (part.X, part.y, part.weight)
 
 
-def _encoder(frame: Any, source: Source, options: Options) -> Any:
-    from manynets.tables import fit_encoder
-
-    more = {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
-    return fit_encoder(frame, schema=source.schema, **more)
-
-
-def _encoded(part: Part, encoder: Any) -> Part:
-    return dataclasses.replace(part, X=encoder.transform(part.X))
+def encoding(source: Source, options: Options) -> dict[str, Any]:
+    """Return how the encoder of a table is to be fitted, as options of `manynets.tables.fit_encoder`."""
+    return {"schema": source.schema} | {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
 
 
 def figures_of(model: Any, part: Part) -> dict[str, Any]:
@@ -228,13 +221,13 @@ def figures_of(model: Any, part: Part) -> dict[str, Any]:
 
 
 def _figures_by_fold(model: Any, train: Part) -> dict[str, Any]:
-    """Return the figures on the training rows, each predicted by the one network that kept it apart."""
-    strata = model.task.strata(model.task.encode(train.y))
+    """Return the figures on the training rows, each predicted by the network that was not trained on it."""
+    folds = cv_splits(find_target(train.y, model.task), model.size, seed=model.recipe.seed)
     scores = model.logits(train.X)
-    apart = np.empty_like(scores[0])
-    for one, (_, held) in zip(scores, deal_rows(train.rows, model.size, strata=strata, seed=model.recipe.seed), strict=True):
-        apart[held] = one[held]
-    return _figures(model, apart, train)
+    out_of_fold = np.empty_like(scores[0])
+    for one, fold in zip(scores, folds, strict=True):
+        out_of_fold[fold.held_out] = one[fold.held_out]
+    return _figures(model, out_of_fold, train)
 
 
 def _figures(model: Any, scores: Any, part: Part) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Check X, weights and row numbers, and turn them into what the device needs."""
+"""Check X, weights and row numbers, and turn them into arrays and tensors."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from manynets.errors import DataError
 
 __all__ = ["as_matrix", "as_row_numbers", "as_weights", "is_frame", "to_tensor"]
 
-_PART = 1 << 20  # numbers looked at together
-_FEW = 256  # numbers that Python looks at as fast as NumPy does
+_PART = 1 << 20  # numbers checked at a time
+_FEW = 256  # numbers that Python checks as fast as NumPy
 
 
 def is_frame(x: Any) -> bool:
@@ -26,9 +26,9 @@ def is_frame(x: Any) -> bool:
 
 
 def as_matrix(x: Any, *, columns: int | None = None) -> NDArray[Any] | Tensor:
-    """Return X as a real array or tensor (N, D) with only finite values; raise DataError with place and count otherwise.
+    """Return X as a real array or tensor (N, D) with only finite values; raise DataError that says where and how many are not.
 
-    Floats stay as they are (no copy), other numbers and bools become float32. columns: the width that is needed.
+    Floats stay as they are (no copy), other numbers and bools become float32. columns: the required width.
     """
     if hasattr(x, "tocsr") or (isinstance(x, Tensor) and x.layout != torch.strided):
         raise DataError(f"X is sparse ({type(x).__name__}); make it dense, with X.toarray() or X.to_dense(), or use the estimators")
@@ -64,25 +64,25 @@ def as_matrix(x: Any, *, columns: int | None = None) -> NDArray[Any] | Tensor:
 
 
 def _numbers(x: NDArray[Any]) -> NDArray[Any]:
-    if x.dtype.kind in "cMmV":  # complex numbers, dates and records turn into floats, but not into what they mean
+    if x.dtype.kind in "cMmV":  # complex numbers, dates and records would lose their meaning as floats
         raise DataError(f"X has the type {x.dtype}, but must be real numbers")
     try:
         return x.astype(np.float64)
     except (TypeError, ValueError):
         pass
-    for place, value in np.ndenumerate(x):
+    for index, value in np.ndenumerate(x):
         try:
             float(value)
         except (TypeError, ValueError):
             raise DataError(
-                f"X holds {value!r} at {place}, but must be numbers; tables with text go to the estimators or the command line"
+                f"X holds {value!r} at {index}, but must be numbers; tables with text go to the estimators or the command line"
             ) from None
     raise DataError(f"X has the type {x.dtype}, but must be real numbers")
 
 
 def _check_finite(x: NDArray[Any] | Tensor) -> None:
     if isinstance(x, np.ndarray) and x.size <= _FEW and all(map(math.isfinite, x.ravel().tolist())):
-        return  # in less time for one row than NumPy's first call after torch's products takes
+        return  # faster for one row than NumPy's first call after a matrix product of torch
     step = max(1, _PART // x.shape[1])
     for start in range(0, x.shape[0], step):
         part: Any = x[start : start + step]
@@ -98,7 +98,10 @@ def _check_finite(x: NDArray[Any] | Tensor) -> None:
 
 
 def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dtype, what: str = "X") -> Tensor:
-    """Return the array on the device; shares memory where type and device already fit; it is contiguous. Values too large for dtype: DataError."""
+    """Return the array as a contiguous tensor, which shares its memory if dtype and device are the same.
+
+    Values too large for the dtype are a DataError.
+    """
     if isinstance(x, np.ndarray):
         if not x.flags.writeable or not x.flags.c_contiguous or not x.dtype.isnative:
             x = np.array(x, dtype=x.dtype.newbyteorder("="), order="C")
@@ -119,7 +122,7 @@ def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dt
 
 
 def _all_finite(x: Tensor) -> bool:
-    """Return whether all values are finite; by parts, as torch makes a copy of what it looks at."""
+    """Return whether all values are finite; in parts, because torch copies what it checks."""
     step = max(1, _PART // max(1, x[:1].numel()))
     return all(bool(torch.isfinite(x[start : start + step]).all()) for start in range(0, len(x), step))
 
@@ -140,7 +143,7 @@ def as_weights(weight: Any, rows: int, *, what: str = "sample_weight") -> NDArra
 
 
 def as_row_numbers(rows: Any, total: int, *, what: str) -> NDArray[np.int64]:
-    """Return row numbers (or a mask of length `total`) as sorted int64; out of range, double or empty ones are a DataError."""
+    """Return row numbers (or a mask of length `total`) as sorted int64; none, duplicates and numbers out of range are a DataError."""
     array = np.asarray(rows)
     if array.dtype == bool and array.shape == (total,):
         array = np.flatnonzero(array)

@@ -1,7 +1,7 @@
-"""scikit-learn's two MLP classes on manynets: change one import, then find the rest (docs/sklearn.md).
+"""scikit-learn's two MLP classes on manynets: change one import (docs/sklearn.md).
 
-They are thin: `inputs` reads what fit is given, `settings` turns parameters into a specification and a recipe, training/ (or
-`lbfgs`) trains, and a `manynets.Model` predicts.
+A fit has four steps: `inputs` checks X and y, `plan` turns parameters (`settings`) and rows into networks, training/ (or `lbfgs`)
+trains them, and `fitted` sets the fitted attributes. A `manynets.Model` predicts.
 """
 
 from __future__ import annotations

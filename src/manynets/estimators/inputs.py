@@ -1,4 +1,4 @@
-"""What fit and predict are given: arrays, sparse matrices, frames and targets, read as scikit-learn reads them."""
+"""Check what fit and predict are given (arrays, sparse matrices, frames, targets, weights) as scikit-learn does."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ __all__ = ["dense", "distinct_rows", "labels", "needs_encoding", "numbers", "rea
 
 Rows = NDArray[np.int64]
 _is_sparse: Callable[[Any], bool] = sparse.issparse
-FLOATS = (np.float64, np.float32)  # the types that are kept; any other becomes the first
+FLOATS = (np.float64, np.float32)  # other types become the first
 
 
 def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
-    """Return X as a float matrix (N, D), dense and checked to be finite, a sparse one, or a frame that is to be encoded.
+    """Return X as a finite float matrix (N, D), dense or sparse, or as a frame that needs encoding.
 
-    With reset the estimator takes over the names and the number of columns; else they must be the same, in the same order.
+    With reset the estimator stores the names and the number of columns; otherwise they must be the same, in the same order.
     """
     if isinstance(x, np.ma.MaskedArray):
-        x = as_matrix(x)  # refuses masked values, which scikit-learn would take as they are
+        x = as_matrix(x)  # rejects masked values, which scikit-learn would use
     if is_frame(x) and not hasattr(x, "sparse"):  # pandas has that where all columns are sparse: numbers
-        table = open_table(x)  # refuses names that occur twice
+        table = open_table(x)  # rejects duplicate names
         if needs_encoding(table) if reset else getattr(estimator, "encoder_", None) is not None:
             return validate_data(estimator, x, reset=reset, skip_check_array=True)
     x = validate_data(estimator, x, reset=reset, accept_sparse=["csr", "csc"], dtype=FLOATS, ensure_all_finite=False)
@@ -82,11 +82,11 @@ def labels(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
     """Return y as class labels (N,), or for several labels a row as 0 and 1 (N, L)."""
     found = _present(estimator, y, x)
     if found.dtype.kind == "O" and found.ndim == 1:
-        labels_of(found)  # refuses labels of mixed types
+        labels_of(found)  # rejects labels of mixed types
     if found.dtype.kind == "f":
         finite_target(found)
     whole = found.dtype.kind in "biuU" or (found.dtype.kind == "f" and not np.any(found % 1))
-    if found.ndim == 2 or not whole:  # it takes a while to say yes to what is plain
+    if found.ndim == 2 or not whole:  # slow, and not needed for simple labels
         check_classification_targets(found)
     if found.ndim == 2 and type_of_target(found) != "multilabel-indicator":
         raise DataError(
@@ -101,7 +101,7 @@ def numbers(estimator: Any, y: Any, x: Any) -> NDArray[np.float64]:
 
 
 def weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
-    """Return row weights (N,), None for none; one number counts for all rows."""
+    """Return row weights (N,), None for none; a single number is the weight of every row."""
     if sample_weight is None:
         return None
     array = np.asarray(sample_weight, dtype=np.float64)
@@ -111,11 +111,11 @@ def weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
 def distinct_rows(
     x: NDArray[Any], y: NDArray[Any], weight: NDArray[np.float64] | None
 ) -> tuple[Rows, Rows, NDArray[np.float64]] | None:
-    """Return (first, group, weight) of the rows that differ in X or y, or None where all rows differ and weigh the same.
+    """Group equal rows of X and y: return (first, group, weight), or None where all rows differ and have the same weight.
 
-    first (G,): a row of each group; group (N,): each row's group, -1 for rows without weight; weight (G,): the sum of its rows'
-    weights. k copies of a row and the row with weight k give the same groups in the same order: that of first appearance where
-    all groups weigh the same, else that of their bytes.
+    first (G,): a row of each group; group (N,): the group of each row, -1 for rows without weight; weight (G,): the sum of the
+    weights in a group. k copies of a row and one row with weight k give the same groups in the same order: that of first appearance
+    where all groups have the same weight, otherwise that of their bytes.
     """
     columns = np.concatenate([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64).reshape(len(y), -1)], axis=1)
     columns += 0.0  # -0.0 is 0.0
@@ -125,12 +125,12 @@ def distinct_rows(
     alike = bool((total == total[0]).all())
     if alike and len(first) == len(x):
         return None
-    kept = np.flatnonzero(total > 0)
+    order = np.flatnonzero(total > 0)
     if alike:
-        kept = np.argsort(first, kind="stable")
-    place = np.full(len(first), -1)
-    place[kept] = np.arange(len(kept))
-    return first[kept], place[group], total[kept]
+        order = np.argsort(first, kind="stable")
+    rank = np.full(len(first), -1)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[group], total[order]
 
 
 def split_for_stopping(
@@ -143,10 +143,10 @@ def split_for_stopping(
     stratify: bool,
     names: NDArray[Any] | None,
 ) -> tuple[Rows, Rows] | None:
-    """Return row numbers for training and validation, split as scikit-learn splits, or None (with a warning) for too few rows.
+    """Return row numbers for training and validation, split as scikit-learn does, or None (with a warning) for too few rows.
 
-    x, codes: columns, and the encoded target (N,) or (N, O). Equal rows go to the same side, and rows without weight to none.
-    names: the classes whose codes (N,) these are; a class with one row stays in training, with a warning that gives its name.
+    x, codes: columns, and the encoded target (N,) or (N, O). Equal rows go to the same side, and rows without weight to neither.
+    names: the classes, if codes (N,) are class codes; a class with one row stays in training, with a warning that names it.
     """
     found = None if x is None else distinct_rows(x, codes, weight)
     first, group = (np.arange(len(codes)), np.arange(len(codes))) if found is None else found[:2]
@@ -175,8 +175,8 @@ def split_for_stopping(
 
 
 def _rows_in(groups: Rows, group: Rows) -> Rows:
-    """Return the numbers of the rows of these groups, in the order in which the groups are listed; group (N,): that of each row."""
-    place = np.full(group.max() + 1, -1)
-    place[groups] = np.arange(len(groups))
+    """Return the rows that are in `groups`, in the order of `groups`; group (N,): the group of each row."""
+    rank = np.full(group.max() + 1, -1)
+    rank[groups] = np.arange(len(groups))
     rows = np.flatnonzero(np.isin(group, groups))
-    return rows[np.argsort(place[group[rows]], kind="stable")]
+    return rows[np.argsort(rank[group[rows]], kind="stable")]

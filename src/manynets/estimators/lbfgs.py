@@ -29,9 +29,9 @@ def train_lbfgs(
 ) -> Outcome:
     """Minimise a member's mean loss + l1 sum |w| + l2 / 2 sum w^2 over all its rows.
 
-    The member's recipe has shuffle=False and a batch of all rows. It ends when the largest part of the gradient is at most tol,
-    after max_iter iterations or max_fun evaluations of the loss; the last two with a ConvergenceWarning. tell(iteration,
-    objective) is called after every iteration. The history has one entry, the last.
+    The member's recipe has shuffle=False and a batch of all rows. It stops when no component of the gradient exceeds tol, or, with
+    a ConvergenceWarning, after max_iter iterations or max_fun evaluations of the loss. tell(iteration, objective) is called after
+    every iteration. The history has one entry, the last.
     """
     stepper = ClosedForm(problem, [member])
     population = stepper.population
@@ -56,7 +56,7 @@ def train_lbfgs(
         result = minimize(objective, start, method="L-BFGS-B", jac=True, callback=after, options=options)
         objective(result.x)
         loss, weight, penalty = stepper.gradient()[2][0, :3].tolist()
-    figures = {"epoch": [float(result.nit)], "loss": [loss / (weight or 1.0)], "penalty": [penalty]}
+    history = {"epoch": [float(result.nit)], "loss": [loss / (weight or 1.0)], "penalty": [penalty]}
     if result.status != 0:
         message = result.message.decode() if isinstance(result.message, bytes) else result.message
         warnings.warn(
@@ -65,4 +65,4 @@ def train_lbfgs(
             ConvergenceWarning,
             stacklevel=6,
         )
-    return Outcome(member.number, population.network(0), figures, 0, "done", None, time.perf_counter() - began)
+    return Outcome(member.number, population.network(0), history, 0, "done", None, time.perf_counter() - began)

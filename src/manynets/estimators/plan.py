@@ -1,75 +1,83 @@
-"""A fit between reading and training: which rows, which networks, and where the data lie."""
+"""What a fit trains: from data that were read to networks, with the very draws and rows of scikit-learn."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import warnings
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manynets.estimators.inputs import distinct_rows
-from manynets.fitting import Prepared, prepare
+from manynets import rng
+from manynets.data.check import is_frame
+from manynets.errors import DataError
+from manynets.estimators import inputs, settings
+from manynets.prepare import RowNumbers, TrainingData, encode_table, prepare
 from manynets.rng import Shuffles
-from manynets.spec import MLP, Recipe
+from manynets.spec import MLP, DType, Recipe
 from manynets.tables import TableEncoder
 from manynets.tasks import Task
-from manynets.training.members import Member
+from manynets.training.members import Member, Progress
 
-__all__ = ["Data", "Drawn", "Plan", "Ready", "merge_copies", "ready", "rows_of"]
+__all__ = ["Draws", "FitData", "FitPlan", "FitRows", "own_problem", "plan_fit", "read_fit"]
 
-Rows = NDArray[np.int64]
-Drawn: TypeAlias = tuple[dict[str, NDArray[Any]], Shuffles, int]
-"""What one network draws: the weights it starts from, the orders of its rows, and the seed of all else."""
+AUTO_BATCH = 200
+Draws: TypeAlias = tuple[dict[str, NDArray[Any]], Shuffles, int]
+"""What one network draws: its initial weights, the orders of its rows, and the seed of everything else."""
 
 
 @dataclasses.dataclass(eq=False)
-class Data:
+class FitData:
     """What a fit trains on. x: (N, D); y: as the user has it; weight: (N,) or None; train, validation: row numbers or None.
 
-    rows: which rows these are of a table that several fits share. encoded: frames that fits of the same rows have encoded before,
-    by the rows their encoder has seen; place: gives encoded rows a place in the shared table. drawn: what fits of the same rows
-    have drawn before, by all that it depends on.
+    class_weight: what the weights do not contain yet. validation_set: X and y of the user's own validation set. encoder: of a
+    frame. The other fields are for fits that share rows of one matrix (a search): rows: the numbers of these rows in it; add_rows:
+    adds encoded rows to it; encoded, draws: what fits of the same rows have encoded (by their training rows) and drawn (by all
+    that it depends on) before.
     """
 
     x: Any
     y: NDArray[Any]
     weight: NDArray[np.float64] | None
-    train: Rows | None = None
-    validation: Rows | None = None
-    apart: tuple[Any, ...] | None = None
-    rows: Rows | None = None
-    encoded: dict[bytes, tuple[TableEncoder, NDArray[Any]]] = dataclasses.field(default_factory=dict)
-    place: Callable[[NDArray[Any]], Rows | None] = lambda x: None
-    drawn: dict[tuple[Any, ...], Drawn] = dataclasses.field(default_factory=dict)
+    class_weight: Any = None
+    train: RowNumbers | None = None
+    validation: RowNumbers | None = None
+    validation_set: tuple[Any, ...] | None = None
+    encoder: TableEncoder | None = None
+    rows: RowNumbers | None = None
+    encoded: dict[bytes, tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
+    add_rows: Callable[[NDArray[Any]], RowNumbers | None] = lambda x: None
+    draws: dict[tuple[Any, ...], Draws] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Ready:
-    """Data that are where training finds them: rows of the problem, `count` training rows that weigh `total`.
+class FitRows:
+    """The rows of a fit in its problem: `count` training rows with the total weight `total`, and those to validate on.
 
-    weight: of a network's own, for each row of the problem. prepared: None where the problem is made later.
+    prepared: None where the problem is made later.
     """
 
-    rows: Rows | None
-    validation_rows: Rows | None
+    rows: RowNumbers | None
+    validation_rows: RowNumbers | None
     count: int
     total: float
-    weight: NDArray[np.float64] | None = None
-    prepared: Prepared | None = None
+    prepared: TrainingData | None = None
 
 
 @dataclasses.dataclass(eq=False)
-class Plan:
-    """The networks of one fit, and what makes their outcomes a fitted estimator. prepared: as in Ready."""
+class FitPlan:
+    """The networks of one fit, and what turns their outcomes into a fitted estimator. prepared: as in FitRows."""
 
     network: MLP
     recipe: Recipe
     task: Task
     members: list[Member]
-    prepared: Prepared | None
+    prepared: TrainingData | None
     rows: int
     columns: int
     scale: float
@@ -77,35 +85,131 @@ class Plan:
     fresh: bool
 
 
-def ready(
-    data: Data,
-    base: Recipe,
-    task: Task,
-    *,
-    weight: NDArray[np.float64] | None,
-    class_weight: Any,
-    encoder: TableEncoder | None,
-) -> Ready:
+RowsOf: TypeAlias = Callable[[FitData, Recipe, Task], FitRows]
+
+
+def read_fit(e: Any, X: Any, y: Any, *, fresh: bool = True, incremental: bool = False) -> tuple[Any, NDArray[Any]]:
+    """Return X and y checked as scikit-learn checks them; the estimator takes over columns and, if fresh, classes."""
+    x = inputs.read_rows(e, X, reset=fresh)
+    return x, e._read_target(y, x, first=fresh, incremental=incremental)
+
+
+def own_problem(data: FitData, base: Recipe, task: Task) -> FitRows:
     """Return the data of one fit as a problem of their own."""
-    validation = data.apart if data.apart is not None else data.validation
-    prepared = prepare(data.x, data.y, base, task=task, validation=validation, sample_weight=weight, class_weight=class_weight)
+    validation = data.validation_set if data.validation_set is not None else data.validation
+    prepared = prepare(
+        data.x, data.y, base, task=task, validation=validation, sample_weight=data.weight, class_weight=data.class_weight
+    )
     rows = prepared.rows if data.train is None else data.train  # rows without weight are in neither part
-    prepared = dataclasses.replace(prepared, rows=rows, encoder=encoder)
+    prepared = dataclasses.replace(prepared, rows=rows, encoder=data.encoder)
     count = len(data.x) if rows is None else len(rows)
     total, weights = float(count), prepared.problem.rows.weight
     if weights is not None:
         total = float((weights if rows is None else weights[rows]).sum(dtype=torch.float64))
-    return Ready(rows, prepared.validation_rows, count, total, None, prepared)
+    return FitRows(rows, prepared.validation_rows, count, total, prepared)
 
 
-def merge_copies(data: Data, task: Task) -> None:
-    """Make the copies of a training row one row with their weight.
+def plan_fit(
+    e: Any,
+    data: FitData,
+    *,
+    fresh: bool = True,
+    incremental: bool = False,
+    X_val: Any = None,
+    y_val: Any = None,
+    rows_of: RowsOf = own_problem,
+) -> FitPlan:
+    """Return what an estimator trains on data that were read."""
+    random = settings.random_of(e)
+    if fresh:
+        e.t_, e._no_improvement_count = 0, 0
+        e.__dict__.pop("_progress", None)
+        e._task_ = None
+    frame = is_frame(data.x)
+    if frame:
+        task = _settle_task(e, data, encoded=True)
+        _hold_out(e, data, task, random, X_val is not None)
+        data.x = _encoded(e, data)
+    else:
+        data.x = inputs.dense(data.x)
+        task = _settle_task(e, data, encoded=False)
+    network = settings.network_of(e)
+    # the draws of one network with a seed and without held-out rows are known: fits of the same rows make them once
+    known = fresh and isinstance(e.random_state, Integral) and not e.early_stopping and e.n_networks == 1
+    key = (e.random_state, e.init, e.activation, network, data.x.shape[1], data.x.dtype, task.outputs)
+    if known and key in data.draws:
+        draws = data.draws[key]
+    else:
+        initial = _start(e, network, data.x, task, random, fresh)
+        if not frame:
+            _hold_out(e, data, task, random, X_val is not None)
+        draws = initial, *_orders(e, random)
+        if known:
+            data.draws[key] = draws
+    if X_val is not None:
+        data.validation_set = _read_validation(e, X_val, y_val)
+    if e.batch_norm or np.any(e.dropout) or e.input_dropout:
+        _merge_copies(data, task)
+    return _members(e, network, data, task, draws, random, rows_of, fresh=fresh, incremental=incremental)
 
-    So that k copies are the same as weight k where rows of a batch meet (batch norm) or differ by chance (dropout).
+
+def _settle_task(e: Any, data: FitData, *, encoded: bool) -> Task:
+    """Return the task of the first fit; later ones (warm_start, partial_fit) keep it."""
+    task = getattr(e, "_task_", None)
+    if task is None:
+        e._encodes = encoded
+        e._task_ = task = e._task(data.y, data.weight)
+    return task
+
+
+def _encoded(e: Any, data: FitData) -> NDArray[Any]:
+    """Return the columns of a frame; the encoder is fitted to its training rows, if there is none yet."""
+    if e.encoder_ is not None:
+        x, _ = encode_table(data.x, encoder=e.encoder_)
+    else:
+        key = b"" if data.train is None else data.train.tobytes()
+        if key not in data.encoded:
+            data.encoded[key] = encode_table(data.x, rows=data.train)
+        x, e.encoder_ = data.encoded[key]
+    data.rows = data.add_rows(x)
+    return x
+
+
+def _hold_out(e: Any, data: FitData, task: Task, random: np.random.RandomState, validated: bool) -> None:
+    """Hold out rows for early stopping, where there is no validation set."""
+    if not e.early_stopping or validated or e.solver == "lbfgs":
+        return
+    codes = task.encode(data.y)
+    names = e._split_names(task)
+    split = inputs.split_for_stopping(
+        None if is_frame(data.x) else data.x,
+        codes[:, 0] if codes.ndim == 2 and codes.shape[1] == 1 else codes,
+        data.weight,
+        fraction=float(e.validation_fraction),
+        random=random,
+        stratify=names is not None and task.outputs == 1,
+        names=names,
+    )
+    if split is not None:
+        data.train, data.validation = split
+
+
+def _read_validation(e: Any, X_val: Any, y_val: Any) -> tuple[Any, ...]:
+    x = inputs.read_rows(e, X_val, reset=False)
+    y = e._read_target(y_val, x, first=False, incremental=True)
+    if is_frame(x):
+        x, _ = encode_table(x, encoder=e.encoder_)
+    return inputs.dense(x), y
+
+
+def _merge_copies(data: FitData, task: Task) -> None:
+    """Merge the copies of a training row into one row with their total weight.
+
+    Then k copies equal weight k even where the rows of a batch interact (batch norm) or differ by chance (dropout).
     """
     train = np.arange(len(data.x)) if data.train is None else data.train
     weight = None if data.weight is None else data.weight[train]
-    found = distinct_rows(data.x[train], task.encode(data.y)[train], weight)
+    found = inputs.distinct_rows(data.x[train], task.encode(data.y)[train], weight)
     if found is None or len(found[0]) < 2:
         return
     first, _, total = found
@@ -121,10 +225,118 @@ def merge_copies(data: Data, task: Task) -> None:
     data.rows = None if data.rows is None else data.rows[rows]
 
 
-def rows_of(frame: Any, rows: Rows | None) -> Any:
-    """Return these rows of a frame (None: all)."""
-    if rows is None:
-        return frame
-    import narwhals as nw
+# ----------------------------------------------------------------------------------------------------------------- networks
 
-    return nw.from_native(frame, eager_only=True)[rows].to_native()
+
+def _start(
+    e: Any, network: MLP, x: NDArray[Any], task: Task, random: np.random.RandomState, fresh: bool, number: int = 0
+) -> dict[str, NDArray[Any]]:
+    """Return the weights that one network starts from: new ones, or those of the last fit."""
+    dtype = np.float32 if x.dtype == np.float32 else np.float64
+    if fresh:
+        return settings.start_of(e, network, x.shape[1], task.outputs, dtype, random)
+    out = dict(e.model_.members[number]) if hasattr(e, "model_") and number < e.model_.size else {}
+    widths = [x.shape[1], *network.hidden, task.outputs]
+    found = [np.shape(weight) for weight in e.coefs_]
+    axis = () if e.n_networks == 1 else (e.n_networks,)
+    if found != [(*axis, *pair) for pair in itertools.pairwise(widths)]:
+        many = f" of {e.n_networks} networks" if axis else ""
+        raise DataError(
+            f"the weights of the last fit have shapes {found}, but layers of {widths} units{many} are asked for; use warm_start=False"
+        )
+    for layer, (weight, bias) in enumerate(zip(e.coefs_, e.intercepts_, strict=True)):
+        name = "output" if layer == len(network.hidden) else f"hidden{layer}"
+        own_weight, own_bias = (weight[number], bias[number]) if axis else (weight, bias)
+        out[f"{name}.weight"], out[f"{name}.bias"] = np.asarray(own_weight, dtype=dtype).T, np.asarray(own_bias, dtype=dtype)
+        if network.batch_norm and name != "output":
+            out.setdefault(f"norm{layer}.weight", np.ones(widths[layer + 1], dtype))
+            out.setdefault(f"norm{layer}.bias", np.zeros(widths[layer + 1], dtype))
+    return out
+
+
+def _orders(e: Any, random: np.random.RandomState) -> tuple[Shuffles, int]:
+    """Return what a network draws while it trains: the orders of its rows, as scikit-learn draws them, and the seed of the rest."""
+    return Shuffles(random), (int(random.randint(2**31 - 1)) + e.t_) % (2**31)
+
+
+def _recipe(
+    e: Any, task: Task, rows: int, total: float, *, incremental: bool, base: Recipe, held_out: bool, seed: int
+) -> tuple[Recipe, float]:
+    """Return the recipe for `rows` training rows with the total weight `total`, and the weight of a full batch."""
+    lbfgs = e.solver == "lbfgs"
+    batch = rows if lbfgs else min(AUTO_BATCH, rows)
+    if not lbfgs and e.batch_size != "auto":
+        if e.batch_size > rows:
+            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=7)
+        batch = min(int(e.batch_size), rows)
+    if e.batch_norm and rows < 2:
+        raise DataError("batch_norm needs at least 2 training rows, but there is 1 sample")
+    per_row = batch * total / rows  # what scikit-learn divides the penalty of a full batch by
+    halves = base.loss == "half_squared_error"
+    changes: dict[str, Any] = {"batch_size": batch, "l2": float(e.alpha) / per_row, "l1": float(e.l1) / per_row}
+    if not lbfgs:
+        changes |= {
+            "optimizer": settings.optimizer_of(e),
+            "schedule": settings.schedule_of(e, rows=rows, seen=e.t_, incremental=incremental),
+            "stopping": settings.stopping_of(e, outputs=task.outputs if halves and not e.early_stopping else 1),
+            "epochs": 1 if incremental else int(e.max_iter),
+            "clip_norm": None if e.clip_norm is None else float(e.clip_norm),
+        }
+    recipe = dataclasses.replace(
+        base,
+        **changes,
+        seed=seed,
+        shuffle=bool(e.shuffle) and not lbfgs,
+        # accuracy that is weighted by class soon reaches its maximum, the loss does not
+        watch="objective" if not held_out else ("metric" if getattr(e, "class_weight", None) is None else "loss"),
+        keep="best" if held_out else "last",
+    )
+    return recipe, per_row
+
+
+def _members(
+    e: Any,
+    network: MLP,
+    data: FitData,
+    task: Task,
+    draws: Draws,
+    random: np.random.RandomState,
+    rows_of: RowsOf,
+    *,
+    fresh: bool,
+    incremental: bool,
+) -> FitPlan:
+    """Return the networks to train; the first of an ensemble, which has the given draws, is the one that is trained alone."""
+    dtype: DType = "float32" if data.x.dtype == np.float32 else "float64"
+    base = Recipe(device=e.device, dtype=dtype, **e._recipe_fields())
+    data.encoder, (data.weight, data.class_weight) = e.encoder_, e._class_weights(data)
+    found = rows_of(data, base, task)
+    held_out = bool(e.early_stopping) and (data.validation_set is not None or data.validation is not None)
+    initial, shuffles, seed = draws
+    recipe, per_row = _recipe(e, task, found.count, found.total, incremental=incremental, base=base, held_out=held_out, seed=seed)
+    before = getattr(e, "_progress", [])
+    members = []
+    for number in range(int(e.n_networks)):
+        own = recipe
+        if number:
+            initial = _start(e, network, data.x, task, random, fresh, number)
+            shuffles, seed = _orders(e, random)
+            own = dataclasses.replace(recipe, seed=seed)
+        rows = found.rows
+        if e.bootstrap:
+            chosen = rng.generator(seed, "bootstrap").integers(found.count, size=found.count)
+            rows = chosen if rows is None else rows[chosen]
+        progress = before[number] if number < len(before) else Progress()
+        if not incremental:  # warm_start keeps the patience, not the optimizer
+            progress = Progress(best=progress.best, bad=progress.bad)
+        members.append(
+            Member(
+                number, network, own, initial, rows, found.validation_rows, progress, resumable=True,
+                penalty_rows=per_row, shuffles=shuffles,
+            )
+        )  # fmt: skip
+    scale = 1.0 / task.outputs if base.loss == "half_squared_error" else 1.0  # scikit-learn's loss is a mean over outputs
+    return FitPlan(
+        network, members[0].recipe, task, members, found.prepared, rows=found.count, columns=data.x.shape[1], scale=scale,
+        held_out=held_out, fresh=fresh,
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from sklearn.base import RegressorMixin
 from manynets.errors import DataError, OptionError, one_of
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP
-from manynets.estimators.partial import where_partial_fit_is
+from manynets.estimators.partial_fit import where_partial_fit_is
 from manynets.tasks import Regression, Task
 
 __all__ = ["MLPRegressor"]
@@ -43,21 +43,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         (divided by 5 where a fit would stop, down to 1e-6); beyond scikit-learn, for every solver but lbfgs, "cosine",
         "one_cycle", "warmup", "step", "exponential", "plateau", or a schedule such as mn.Cosine(warmup=0.1).
     learning_rate_init: the learning rate, before the schedule.
-    power_t: the power of "invscaling".
-    max_iter: epochs at most; of lbfgs the iterations.
+    power_t: the exponent of "invscaling".
+    max_iter: maximum number of epochs; of iterations for lbfgs.
     shuffle: visit the rows in a new order each epoch.
-    random_state: of initial weights, split, order and dropout: a whole number, a RandomState, or None for a new one each time.
-    tol: an epoch improves if the loss falls (the validation score rises) by tol; of lbfgs the largest gradient to end at.
+    random_state: seeds initial weights, split, order and dropout: a whole number, a RandomState, or None for a new one each time.
+    tol: an epoch improves if the loss falls (the validation score rises) by tol; for lbfgs, the largest gradient to stop at.
     verbose: print the loss of every epoch.
-    warm_start: fit goes on from the weights of the last fit.
-    momentum, nesterovs_momentum: of solver="sgd"; momentum in [0, 1).
-    early_stopping: set validation_fraction of the rows apart (or use X_val), stop when the score there no longer rises, and keep
-        the weights of the best epoch. lbfgs ignores it.
+    warm_start: fit continues from the weights of the last fit.
+    momentum, nesterovs_momentum: for solver="sgd"; momentum in [0, 1).
+    early_stopping: hold out validation_fraction of the rows (or use X_val), stop when the score on them no longer rises, and
+        return to the weights of the best epoch. lbfgs ignores it.
     validation_fraction: see early_stopping.
-    beta_1, beta_2, epsilon: of adam, adamw and nadam; beta_2 and epsilon also the smoothing and the epsilon of rmsprop; epsilon
-        also that of adagrad.
-    n_iter_no_change: stop after more than so many epochs in a row without improvement; may be np.inf.
-    max_fun: evaluations of the loss at most, of lbfgs.
+    beta_1, beta_2, epsilon: for adam, adamw and nadam; rmsprop uses beta_2 (as its smoothing constant) and epsilon, adagrad
+        epsilon.
+    n_iter_no_change: stop after more than this many epochs in a row without improvement; may be np.inf.
+    max_fun: maximum number of evaluations of the loss, for lbfgs.
 
     Beyond scikit-learn:
 
@@ -65,17 +65,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         for the columns of X.
     batch_norm: normalise each hidden unit over the batch, before the activation.
     l1: like alpha, for the penalty l1 * sum |w|.
-    weight_decay: of solver="adamw", decoupled from the loss.
+    weight_decay: for solver="adamw", decoupled from the loss.
     clip_norm: the largest Euclidean norm of the gradient, or None.
-    init: initial weights: "sklearn" (scikit-learn's very draws), or one of `manynets.spec.Init`, such as "kaiming_normal".
-    n_networks: an ensemble of so many networks, which differ in their seeds and are trained at once; the first is the one that is
-        trained alone. Prediction is the mean; coefs_ and intercepts_ have a first axis for the networks, curves are means.
+    init: initial weights: "sklearn" (exactly those that scikit-learn draws), or one of `manynets.spec.Init`, such as
+        "kaiming_normal".
+    n_networks: an ensemble of this many networks, which differ in their seeds and are trained at once; the first equals the one
+        that n_networks=1 trains. Prediction is their mean; coefs_ and intercepts_ have a first axis for the networks, and the
+        curves are means.
     bootstrap: each network trains on as many rows, drawn with replacement.
-    device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if there is one). Prediction is on the CPU.
+    device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if available). Prediction is on the CPU.
     callbacks: functions that are called with each event of a training run (`mn.Event`); events are read-only.
-    checkpoint: a folder, or an `mn.Checkpoint`, in which fit keeps the state of training, by default after every epoch. Where one
-        of the same data and parameters (random_state a number) lies there, fit goes on from it, bit for bit; of others it is an
-        OptionError. Of a search only the last fit, of the best candidate, keeps one.
+    checkpoint: a folder, or an `mn.Checkpoint`, for the state of training, by default written after every epoch. If it has one for
+        the same data and parameters (with a number as random_state), fit continues from it, bit for bit; a state of other data or
+        parameters is an OptionError. In a search only the final fit, of the best candidate, writes one.
     quantile: what loss="quantile" predicts, in (0, 1). delta: where loss="huber" turns from squared to absolute.
     standardise_target: train on (y - mean) / standard deviation and return predictions in y's own unit. True, False, or "auto":
         where the estimator encodes a table by itself. loss="poisson" never does.
@@ -147,13 +149,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """Fit to X (N, D), an array, a sparse matrix or a frame, and y: numbers (N,) or (N, O).
 
         sample_weight: (N,), how much each row counts. X_val, y_val: a validation set of your own, for the validation curve and,
-        with early_stopping, for stopping. Raises ValueError for what cannot be used, and leaves the estimator as it was.
+        with early_stopping, for stopping. Raises ValueError for invalid data or parameters, and leaves the estimator unchanged.
         """
         return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
 
     @where_partial_fit_is
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one epoch on these rows, from the weights and the state of the optimizer that are there."""
+        """Train for one epoch on these rows, continuing from the current weights and state of the optimizer."""
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any, *, return_std: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""From scikit-learn's parameters to manynets' specification and recipe; what is not allowed is named here."""
+"""Check scikit-learn's parameters, and translate them into the specification and recipe of manynets."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SCHEDULES: dict[str, Callable[[], s.Schedule]] = {
     "exponential": s.Exponential,
     "plateau": s.ReduceOnPlateau,
 }
-_mine = threading.local()  # a thread's generator for `random_of`
+_mine = threading.local()  # the generator of a thread, for `random_of`
 SKLEARN_RATES = ("constant", "invscaling", "adaptive")
 LOWEST_ADAPTIVE_RATE = 1e-6  # as in scikit-learn
 
@@ -94,7 +94,7 @@ _BOOLS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batc
 
 
 def check(e: Any) -> None:
-    """Raise OptionError for the first parameter of an estimator that is not allowed."""
+    """Raise OptionError for the first invalid parameter of an estimator."""
     parameters = vars(e)
     for name, (kind, low, high, low_in, high_in) in _RANGES.items():
         if name in parameters:
@@ -110,10 +110,10 @@ def check(e: Any) -> None:
     if e.batch_size != "auto":
         _in_range("batch_size", e.batch_size, Integral, 1, math.inf, True, False)
     hidden_sizes(e)
-    kept = checkpoint_of(e)
+    checkpoint = checkpoint_of(e)
     if e.solver == "lbfgs":
-        if kept is not None:
-            raise OptionError("checkpoint was given, but solver='lbfgs' has no state that could be kept; use another solver")
+        if checkpoint is not None:
+            raise OptionError("checkpoint was given, but solver='lbfgs' has no state to write; use another solver")
         plain = {"dropout": not np.any(e.dropout), "input_dropout": not e.input_dropout, "batch_norm": not e.batch_norm}
         for name in (name for name, unused in plain.items() if not unused):
             raise OptionError(
@@ -122,7 +122,7 @@ def check(e: Any) -> None:
 
 
 def checkpoint_of(e: Any) -> Checkpoint | None:
-    """Return where and when an estimator keeps its state of training."""
+    """Return where and when an estimator writes its state of training."""
     if e.checkpoint is None or isinstance(e.checkpoint, Checkpoint):
         return e.checkpoint
     if not isinstance(e.checkpoint, str | os.PathLike):
@@ -149,9 +149,9 @@ def hidden_sizes(e: Any) -> tuple[int, ...]:
 
 
 def random_of(e: Any) -> np.random.RandomState:
-    """Return what the random_state of an estimator stands for.
+    """Return the generator for the random_state of an estimator.
 
-    For a number that is a generator of this thread, seeded anew at each call, which takes a hundredth of the time of a new one.
+    For a number it is a generator of this thread, reseeded at each call: that takes a hundredth of the time of a new one.
     """
     if e.random_state is None:
         return np.random.RandomState()
@@ -183,9 +183,10 @@ def optimizer_of(e: Any) -> s.Optimizer:
 
 
 def schedule_of(e: Any, *, rows: int, seen: int, incremental: bool) -> s.Schedule:
-    """Return the schedule of a fit on so many rows, after `seen` rows of earlier ones; "adaptive" is `stopping_of`'s.
+    """Return the schedule of a fit on this many rows, after `seen` rows in earlier fits; `stopping_of` handles "adaptive".
 
-    "invscaling" and "adaptive" are for solver="sgd", as in scikit-learn; partial_fit knows no end, so it has no other schedule.
+    "invscaling" and "adaptive" are for solver="sgd", as in scikit-learn. The other schedules need to know the last epoch, which
+    partial_fit does not.
     """
     if e.learning_rate == "invscaling" and e.solver == "sgd":
         return s.SklearnInverseScaling(power=float(e.power_t), rows=rows, start=seen)
@@ -198,7 +199,7 @@ def schedule_of(e: Any, *, rows: int, seen: int, incremental: bool) -> s.Schedul
 
 
 def stopping_of(e: Any, *, outputs: int) -> s.EarlyStopping:
-    """Return when a fit stops: once the figure has not improved by tol for more than n_iter_no_change epochs."""
+    """Return when a fit stops: once the watched value has not improved by tol for more than n_iter_no_change epochs."""
     adaptive = e.learning_rate == "adaptive" and e.solver == "sgd"
     return s.EarlyStopping(
         patience=sys.maxsize if e.n_iter_no_change == math.inf else int(e.n_iter_no_change) + 1,
@@ -212,7 +213,7 @@ def stopping_of(e: Any, *, outputs: int) -> s.EarlyStopping:
 def start_of(
     e: Any, network: s.MLP, columns: int, outputs: int, dtype: Any, random: np.random.RandomState
 ) -> dict[str, NDArray[Any]]:
-    """Return initial parameters by name; init="sklearn" makes the very draws of scikit-learn.
+    """Return initial parameters by name; init="sklearn" draws exactly what scikit-learn draws.
 
     Weights and biases are uniform in +-sqrt(f / (d_in + d_out)), f = 6, or 2 for the logistic activation (Glorot & Bengio 2010).
     """

@@ -1,1 +1,1 @@
-"""Many different networks trained together: candidates x folds (`many`), scikit-learn's searches (`cv`), sweeps (`sweep`)."""
+"""Many different networks trained together: `train_many` (`candidates`) and scikit-learn's searches (`cv`)."""

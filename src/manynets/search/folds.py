@@ -1,60 +1,149 @@
-"""Folds as pairs of row numbers, from whatever a user calls folds. NumPy only."""
+"""The folds of a search: read and encoded once for all candidates, their rows in one matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing
 
-from manynets.data.split import deal_rows
-from manynets.errors import DataError, OptionError
+from manynets.data.check import is_frame, to_tensor
+from manynets.estimators import inputs
+from manynets.estimators.plan import Draws, FitData, read_fit
+from manynets.prepare import RowNumbers, Target
+from manynets.tables import TableEncoder
+from manynets.tasks import Task
 
-__all__ = ["Fold", "folds_of"]
-
-Rows: TypeAlias = NDArray[np.int64]
-Fold: TypeAlias = tuple[Rows | None, Rows | None]
-"""Rows to train on (None: all) and rows to test on (None: none)."""
+__all__ = ["FoldData", "SearchFolds", "SharedRows"]
 
 
-def folds_of(cv: Any, X: Any, y: Any, groups: Any, *, total: int, strata: NDArray[Any] | None, seed: int = 0) -> list[Fold]:
-    """Return folds: None is one of all rows without a test, a number deals the rows, else a splitter or pairs of rows or masks.
+class SharedRows:
+    """Rows of one width and dtype that networks address by number: blocks one after the other."""
 
-    The order of the rows is kept, and rows may occur twice in training (a bootstrap).
+    def __init__(self) -> None:
+        self.blocks: list[NDArray[Any]] = []
+        self.numbers: dict[int, RowNumbers] = {}
+        self.length = 0
+        self.tensors: dict[torch.device, torch.Tensor] = {}
+
+    def add(self, x: NDArray[Any]) -> RowNumbers:
+        """Return the numbers of a block's rows; it is appended at the first call."""
+        if id(x) not in self.numbers:
+            self.blocks.append(x)
+            self.numbers[id(x)] = np.arange(self.length, self.length + len(x))
+            self.length += len(x)
+            self.tensors.clear()
+        return self.numbers[id(x)]
+
+    def tensor(self, device: torch.device) -> torch.Tensor:
+        """Return all rows on a device."""
+        if device not in self.tensors:
+            whole = self.blocks[0] if len(self.blocks) == 1 else np.concatenate(self.blocks)
+            dtype = torch.float32 if whole.dtype == np.float32 else torch.float64
+            self.tensors[device] = to_tensor(whole, device=device, dtype=dtype)
+        return self.tensors[device]
+
+
+@dataclasses.dataclass(eq=False)
+class FoldData:
+    """A fold as the last step of a pipeline is given it: `steps` are the fitted steps before it, None for none.
+
+    rows: the numbers of the training rows among the shared ones. The other fields hold what candidates have computed from the
+    fold before: X, y and learnt attributes by the kind of estimator, encoded tables, draws, encoded targets, and columns.
     """
-    if cv is None:
-        return [(None, None)]
-    if isinstance(cv, int | np.integer):
-        return list(deal_rows(total, int(cv), strata=strata, seed=seed, what="cv"))
-    if hasattr(cv, "split"):
-        cv = cv.split(X, y, groups)
-    if not isinstance(cv, Iterable):
-        raise OptionError(f"cv is {cv!r}, but must be None, a number, a splitter, or pairs (training rows, test rows)")
-    out: list[Fold] = []
-    for number, pair in enumerate(cv):
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise OptionError(f"fold {number} is {pair!r}, but must be a pair (training rows, test rows)")
-        train, test = (_rows(part, total, f"fold {number}") for part in pair)
-        if len(train) == 0:
-            raise DataError(f"fold {number} has no training rows")
-        out.append((train, test if len(test) else None))
-    if not out:
-        raise OptionError("cv is empty; give at least one pair (training rows, test rows)")
-    return out
+
+    train_x: Any
+    test_x: Any
+    train_y: Any
+    test_y: Any
+    weight: NDArray[np.float64] | None
+    steps: Any = None
+    rows: RowNumbers | None = None
+    read: dict[type, tuple[Any, NDArray[Any], dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    encoded: dict[bytes, tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
+    draws: dict[tuple[Any, ...], Draws] = dataclasses.field(default_factory=dict)
+    targets: dict[Task, Target] = dataclasses.field(default_factory=dict)
+    columns: dict[tuple[str, int], NDArray[Any]] = dataclasses.field(default_factory=dict)
+
+    def side(self, name: str) -> tuple[Any, Any]:
+        """Return X and y of the "train" or the "test" side."""
+        return (self.test_x, self.test_y) if name == "test" else (self.train_x, self.train_y)
+
+    def encode_target(self, task: Task, y: NDArray[Any], own: NDArray[Any]) -> Target:
+        """Return y encoded for a task; that of `own`, the fold's y as the estimator reads it, is encoded once."""
+        if y is not own:
+            return Target(task, task.encode(y))
+        if task not in self.targets:
+            self.targets[task] = Target(task, task.encode(y))
+        return self.targets[task]
+
+    def columns_of(self, estimator: Any, name: str) -> NDArray[Any]:
+        """Return X of one side as the networks of a fitted estimator take it."""
+        key = (name, id(estimator.encoder_))
+        if key not in self.columns:
+            x = inputs.read_rows(estimator, self.side(name)[0], reset=False)
+            self.columns[key] = inputs.dense(x) if estimator.encoder_ is None else estimator.encoder_.transform(x)
+        return self.columns[key]
 
 
-def _rows(given: Any, total: int, what: str) -> Rows:
-    rows = np.asarray(given)
-    if rows.size == 0:
-        return np.empty(0, dtype=np.int64)
-    if rows.dtype == bool and rows.shape == (total,):
-        return np.flatnonzero(rows)
-    if rows.ndim != 1 or rows.dtype.kind not in "iu":
-        raise DataError(
-            f"{what} has rows of shape {rows.shape} and type {rows.dtype}; they must be row numbers or masks of {total} bools"
-        )
-    bad = rows[(rows < 0) | (rows >= total)]
-    if len(bad):
-        raise DataError(f"{what} lists row {bad[0]}, but rows are numbered 0 to {total - 1}")
-    return rows.astype(np.int64)
+class SearchFolds:
+    """The folds of X and y, shared by all candidates with the same first steps of a pipeline.
+
+    splits: row numbers of the training and test sets; fit_params: what `fit` is given, weights or nothing.
+    """
+
+    def __init__(self, X: Any, y: Any, splits: Sequence[tuple[RowNumbers, RowNumbers]], fit_params: Mapping[str, Any]) -> None:
+        self.X, self.y, self.splits = X, y, splits
+        self.weight = next(iter(fit_params.values()), None)
+        self.folds: dict[tuple[int, str], FoldData] = {}
+        self.shared: dict[tuple[int, str], SharedRows] = {}
+        self.whole: NDArray[Any] | None = None
+
+    def add_rows(self, x: NDArray[Any]) -> RowNumbers:
+        """Return the numbers of rows among the shared ones of their width and dtype."""
+        key = (x.shape[1], "float32" if x.dtype == np.float32 else "float64")
+        return self.shared.setdefault(key, SharedRows()).add(x)
+
+    def fold(self, number: int, steps: Any, key: str, reader: Any) -> FoldData:
+        """Return a fold after the first `steps` of a pipeline, which are fitted to its training rows once for each key."""
+        if (number, key) in self.folds:
+            return self.folds[number, key]
+        train, test = self.splits[number]
+        train_y, test_y = (None if self.y is None else _safe_indexing(self.y, rows) for rows in (train, test))
+        weight = None if self.weight is None else _safe_indexing(self.weight, train)
+        if steps is None and not is_frame(self.X):
+            if self.whole is None:
+                self.whole = inputs.dense(inputs.read_rows(clone(reader), self.X, reset=True))
+            numbers = self.add_rows(self.whole)
+            fold = FoldData(self.whole[train], self.whole[test], train_y, test_y, weight, rows=numbers[train])
+        else:
+            train_x, test_x = (_safe_indexing(self.X, rows) for rows in (train, test))
+            if steps is not None:
+                train_x = steps.fit_transform(train_x, train_y)
+                test_x = steps.transform(test_x)
+            fold = FoldData(train_x, test_x, train_y, test_y, weight, steps)
+        self.folds[number, key] = fold
+        return fold
+
+    def read(self, fold: FoldData, estimator: Any) -> FitData:
+        """Return what an estimator trains on; X and y are read once for each kind of estimator, which learns from them."""
+        kind = type(estimator)
+        if kind not in fold.read:
+            reader = clone(estimator)
+            x, y = read_fit(reader, fold.train_x, fold.train_y)
+            if not is_frame(x):
+                x = inputs.dense(x)
+                if fold.rows is None:
+                    fold.rows = self.add_rows(x)
+            learnt = {name: value for name, value in vars(reader).items() if name.endswith("_") and not name.startswith("_")}
+            fold.read[kind] = x, y, learnt
+        x, y, learnt = fold.read[kind]
+        vars(estimator).update(learnt)
+        estimator.encoder_ = None
+        weight = inputs.weights(fold.weight, len(y))
+        return FitData(x, y, weight, rows=fold.rows, encoded=fold.encoded, add_rows=self.add_rows, draws=fold.draws)

@@ -1,21 +1,20 @@
-"""Optuna asks, we train a batch together, and tell."""
+"""Optuna suggests trials, a batch of them is trained together, and Optuna is told their scores."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import MissingExtraError, OptionError
-
-if TYPE_CHECKING:
-    from manynets.search.cv import MLPSearchCV, _Trials
+from manynets.search.evaluation import Evaluation
+from manynets.search.halving import halve, resource_name
 
 __all__ = ["distributions_of", "run_study"]
 
-OUT = "manynets"
+STORED = "manynets"  # the attribute of a trial that has its scores by fold
 
 
 def distributions_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,10 +35,10 @@ def distributions_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def run_study(search: MLPSearchCV, trials: _Trials) -> Any:
-    """Ask and tell batches of trials until there are n_iter; return the study.
+def run_study(search: Any, evaluation: Evaluation) -> Any:
+    """Ask for trials in batches, evaluate and report them until there are n_iter; return the study.
 
-    What the study holds already is taken over. A trial keeps its scores by fold, so that a later search has them too.
+    Trials that the study has already are taken over: each one stores its scores by fold for a later search.
     """
     try:
         import optuna
@@ -60,66 +59,68 @@ def run_study(search: MLPSearchCV, trials: _Trials) -> Any:
     def parameters(drawn: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value if spaces[name] is given[name] else given[name][value] for name, value in drawn.items()}
 
-    known = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished() and OUT in trial.user_attrs]
+    known = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished() and STORED in trial.user_attrs]
     for trial in known[: search.n_iter]:
-        kept = trial.user_attrs[OUT]
-        if len(kept["out"]) != len(trials.splits):
+        stored = trial.user_attrs[STORED]
+        if len(stored["out"]) != len(evaluation.splits):
             raise OptionError(
-                f"the study has trials of {len(kept['out'])} folds, but cv has {len(trials.splits)}; give another study_name"
+                f"the study has trials of {len(stored['out'])} folds, but cv has {len(evaluation.splits)}; give another study_name"
             )
-        trials.add([parameters(trial.params) | kept["resource"]], kept["out"], kept["more"])
+        evaluation.add([parameters(trial.params) | stored["resource"]], stored["out"], stored["more"])
     left = search.n_iter - len(known)
     while left > 0:
-        asked = [study.ask(spaces) for _ in range(min(left, search.batch))]
-        left -= len(asked)
-        candidates = [parameters(trial.params) for trial in asked]
+        trials = [study.ask(spaces) for _ in range(min(left, search.batch))]
+        left -= len(trials)
+        candidates = [parameters(trial.params) for trial in trials]
         if search.strategy == "halving":
-            _halved(search, trials, study, asked, candidates)
-        else:
-            start = len(trials.out)
-            scores, _ = trials.evaluate(candidates)
-            for k, trial in enumerate(asked):
-                _tell(trials, study, trial, start + k * len(trials.splits), float(scores[k]), {}, None, pruned=False)
+            _halve_batch(search, evaluation, study, trials, candidates)
+            continue
+        first = len(evaluation.candidates)
+        scores, _ = evaluation.evaluate(candidates)
+        for k, trial in enumerate(trials):
+            _report(evaluation, study, trial, first + k, float(scores[k]))
     return study
 
 
-def _halved(search: MLPSearchCV, trials: _Trials, study: Any, asked: list[Any], candidates: list[dict[str, Any]]) -> None:
-    """Halve a batch; trials that are left behind are told as pruned."""
-    alive: dict[int, tuple[int, float, int]] = {}  # place in `asked`: (place in trials.out, score, resource)
-    name = search._resource_name()
+def _halve_batch(search: Any, evaluation: Evaluation, study: Any, trials: list[Any], candidates: list[dict[str, Any]]) -> None:
+    """Halve a batch of trials; those that drop out are reported as pruned."""
+    running: dict[int, dict[str, Any]] = {}  # by index in `trials`: arguments of _report
+    name = resource_name(search)
 
-    def told(places: NDArray[np.int64], scores: NDArray[np.float64], amount: int, is_last: bool) -> None:
-        folds = len(trials.splits)
-        start = len(trials.out) - len(places) * folds
-        for gone in set(alive) - set(places.tolist()):
-            _tell(trials, study, asked[gone], *alive[gone][:2], *_at(gone), pruned=True)
-            del alive[gone]
-        for k, place in enumerate(places.tolist()):
-            alive[place] = (start + k * folds, float(scores[k]), amount)
-            if np.isfinite(scores[k]):
-                asked[place].report(float(scores[k]), amount)
-        if is_last:
-            for place in list(alive):
-                _tell(trials, study, asked[place], *alive[place][:2], *_at(place), pruned=False)
+    def on_round(alive: NDArray[np.int64], scores: NDArray[np.float64], amount: int, is_last: bool) -> None:
+        for k in set(running) - set(alive.tolist()):
+            _report(evaluation, study, trials[k], **running.pop(k), pruned=True)
+        first = len(evaluation.candidates) - len(alive)
+        for position, k in enumerate(alive.tolist()):
+            score = float(scores[position])
+            resource = {} if name == "n_samples" else {name: amount}
+            running[k] = {"candidate": first + position, "score": score, "resource": resource, "amount": amount}
+            if np.isfinite(score):
+                trials[k].report(score, amount)
+            if is_last:
+                _report(evaluation, study, trials[k], **running[k])
 
-    def _at(place: int) -> tuple[dict[str, Any], int]:
-        amount = alive[place][2]
-        return ({} if name == "n_samples" else {name: amount}), amount
-
-    search._halve(trials, candidates, len(trials.splits), told)
+    halve(search, evaluation, candidates, on_round)
 
 
-def _tell(
-    trials: _Trials, study: Any, trial: Any, start: int, score: float, resource: dict[str, Any], amount: int | None, *, pruned: bool
+def _report(
+    evaluation: Evaluation,
+    study: Any,
+    trial: Any,
+    candidate: int,
+    score: float,
+    resource: Mapping[str, int] | None = None,
+    amount: int | None = None,
+    *,
+    pruned: bool = False,
 ) -> None:
+    """Tell a study the score of a trial, which is a candidate of the evaluation; store its scores by fold in the trial."""
     from optuna.trial import TrialState
 
-    out = [
-        {name: value for name, value in one.items() if name != "fit_error"} | {"fit_error": None}
-        for one in trials.out[start : start + len(trials.splits)]
-    ]
-    more = {} if amount is None else {"iter": [trials.more["iter"][start // len(trials.splits)]], "n_resources": [amount]}
-    trial.set_user_attr(OUT, {"out": out, "resource": resource, "more": more})
+    folds = len(evaluation.splits)
+    out = [{**one, "fit_error": None} for one in evaluation.out[candidate * folds : (candidate + 1) * folds]]
+    more = {} if amount is None else {"iter": [evaluation.more["iter"][candidate]], "n_resources": [amount]}
+    trial.set_user_attr(STORED, {"out": out, "resource": dict(resource or {}), "more": more})
     if not np.isfinite(score):
         study.tell(trial, state=TrialState.FAIL)
     elif pruned:

@@ -1,4 +1,4 @@
-"""Networks that are trained in several processes: each has a share of the networks, and all the data, by joblib."""
+"""Train networks in several processes, by joblib: each gets a share of the networks, and all the data."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from manynets.training.events import Advanced, Callback, Event, Finished, Starte
 from manynets.training.many import Failure, groups_of, memory_at_hand, train_what_can
 from manynets.training.members import Member, Outcome, Problem
 
-__all__ = ["train_in_processes"]
+__all__ = ["shares_of", "train_in_processes", "train_packed", "train_share"]
 
-SENT_BYTES = 1 << 24  # of rows and weights, up to which a process is sent all in one piece: joblib looks at each array, and takes
-# a tenth of a second to remove a file that all read
+SENT_BYTES = 1 << 24
+"""Bytes of rows and weights up to which they are pickled together: joblib inspects each array, and takes a tenth of a second to
+remove the file of a shared one."""
 
 
 def train_in_processes(
@@ -36,10 +37,10 @@ def train_in_processes(
     callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
 ) -> list[Outcome | Failure]:
-    """Train members without validation sets as `train_what_can`, in n_jobs processes (None, -1, ...: as scikit-learn takes it).
+    """Train members without validation sets as `train_what_can` does, in n_jobs processes (None, -1, ...: as in scikit-learn).
 
-    Observers are told when a process is through with its share, not of what happens in between. What is on a GPU is trained in
-    this process, and so is all where joblib would take threads: those wait for each other.
+    Callbacks are called when a process has finished its share, not for the events in between. Networks on a GPU are trained in
+    this process, and so are all where joblib would use threads, which would wait for each other.
     """
     jobs, device = min(effective_n_jobs(n_jobs), len(members)), problem.rows.x.device
     threads = getattr(parallel.get_active_backend()[0], "uses_threads", False)
@@ -56,12 +57,12 @@ def train_in_processes(
     rows, limit = problem.rows, (memory_at_hand(device) if memory_limit is None else memory_limit) // jobs
     processes = Parallel(n_jobs=jobs, return_as="generator_unordered")
     arrays = rows.x.numpy(), rows.target.numpy()
-    given = [(problem.task, arrays, share, limit) for share in _shares(problem, members, jobs) if share]
+    given = [(problem.task, arrays, share, limit) for share in shares_of(problem, members, jobs) if share]
     weights = sum(array.nbytes for m in members for array in (*m.initial.values(), *m.progress.optimizer.values()))
     if sum(array.nbytes for array in arrays) + weights <= SENT_BYTES:
-        parts = processes(delayed(_train_packed)(pickle.dumps(one, pickle.HIGHEST_PROTOCOL)) for one in given)
+        parts = processes(delayed(train_packed)(pickle.dumps(one, pickle.HIGHEST_PROTOCOL)) for one in given)
     else:
-        parts = processes(delayed(_train)(*one) for one in given)
+        parts = processes(delayed(train_share)(*one) for one in given)
     for part in parts:
         results = pickle.loads(part) if isinstance(part, bytes) else part
         found |= {result.number: result for result in results}
@@ -71,30 +72,31 @@ def train_in_processes(
     return [found[member.number] for member in members]
 
 
-def _train_packed(given: bytes) -> bytes:
-    """Train as `_train`, from and to one piece."""
-    return pickle.dumps(_train(*pickle.loads(given)), pickle.HIGHEST_PROTOCOL)
+def train_packed(given: bytes) -> bytes:
+    """Train as `train_share` does, from pickled arguments to pickled results."""
+    return pickle.dumps(train_share(*pickle.loads(given)), pickle.HIGHEST_PROTOCOL)
 
 
-def _train(
+def train_share(
     task: Task, arrays: tuple[NDArray[Any], NDArray[Any]], members: list[Member], memory_limit: int
 ) -> list[Outcome | Failure]:
-    with warnings.catch_warnings(action="ignore"):  # large arrays come as memory that all processes read, and none writes to
+    """Train members on arrays (x, target), in the process that calls it."""
+    with warnings.catch_warnings(action="ignore"):  # large arrays are in read-only memory, which all processes share
         rows = Rows(torch.from_numpy(arrays[0]), torch.from_numpy(arrays[1]), None)
     return train_what_can(Problem(task, rows), members, memory_limit=memory_limit)
 
 
-def _shares(problem: Problem, members: Sequence[Member], count: int) -> Iterator[list[Member]]:
-    """Cut members into shares of about the same work, those that can share their steps next to each other."""
+def shares_of(problem: Problem, members: Sequence[Member], count: int) -> Iterator[list[Member]]:
+    """Divide members into shares of about the same work; those that can share their steps stay together."""
     ordered = [member for group in groups_of(problem, members) for member in group]
     done = np.cumsum([_work(member, problem) for member in ordered])
     share_of = np.minimum((done - 0.5 * np.diff(done, prepend=0.0)) / done[-1] * count, count - 1).astype(int)
     for share in range(count):
-        yield [ordered[place] for place in np.flatnonzero(share_of == share)]
+        yield [ordered[i] for i in np.flatnonzero(share_of == share)]
 
 
 def _work(member: Member, problem: Problem) -> float:
-    """Return the multiplications of a member's training, about."""
+    """Return roughly how many multiplications the training of a member takes."""
     rows = len(problem.rows) if member.rows is None else len(member.rows)
     assert isinstance(member.spec, MLP)
     shape = Shape.of(member.spec, problem.rows.x.shape[1], problem.task.outputs)

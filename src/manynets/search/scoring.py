@@ -1,25 +1,39 @@
-"""Scores of many networks at once, for the scorers that are known: the same figures as scikit-learn's, without its checks."""
+"""Score the fits of a search: many networks at once where the scorer is a known one, otherwise one by one with scikit-learn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn import metrics
 from sklearn.metrics import _scorer as scorers
+from sklearn.model_selection._validation import _check_method_params, _score
+from sklearn.utils import _safe_indexing
 
+from manynets.data.check import to_tensor
+from manynets.estimators import inputs
+from manynets.nn.population import Population, Shape
+from manynets.search.fits import CandidateFit
+from manynets.search.folds import SearchFolds
 from manynets.tasks import Task
+from manynets.training.settings import torch_settings
+from manynets.training.threads import most_threads
 
-__all__ = ["known_scores"]
+__all__ = ["known_scores", "score_fits"]
+
+LONG_WORK = 3e8  # multiplications from which several threads pay
+SCORED_NUMBERS = 1 << 18  # in the widest layer of the rows that are scored at a time
 
 Array = NDArray[Any]
 Judge = Callable[[Task, Array, Array, str | None], Array]
 
 
 def _accuracy(task: Task, scores: Array, y: Array, _loss: str | None) -> Array:
-    """Shares (K,) of rows that scores (K, n, O) get right."""
+    """Return the share (K,) of rows that scores (K, n, O) predict correctly."""
     if task.name == "multilabel":
         right = ((scores > 0) == (y > 0)).all(axis=2)
     else:
@@ -29,7 +43,7 @@ def _accuracy(task: Task, scores: Array, y: Array, _loss: str | None) -> Array:
 
 
 def _residuals(task: Task, scores: Array, y: Array, loss: str | None) -> Array:
-    """What y (n,) or (n, O) has beyond the predictions, (K, n, O)."""
+    """Return y (n,) or (n, O) minus the predictions, (K, n, O)."""
     kind = scores.dtype
     predicted = np.stack([task.predict(one, loss=loss).astype(kind, copy=False) for one in scores]).astype(np.float64)
     return np.asarray(y[None] - predicted).reshape(len(scores), len(y), -1)
@@ -74,9 +88,9 @@ _JUDGES: dict[Any, Judge] = {
 
 
 def known_scores(scorer: Any, task: Task, y: Array) -> Callable[[Array, str | None], list[Any]] | None:
-    """Return what turns raw scores (K, n, O) and the name of the loss into a score, or a dict of scores, for each network.
+    """Return a function of raw scores (K, n, O) and the name of the loss: a score, or a dict of scores, for each network.
 
-    None where a scorer is not known, or y (n,) or (n, O) is not what the figure can be taken of.
+    None for a scorer that is not known, and for y (n,) or (n, O) on which it is not defined.
     """
     if isinstance(scorer, scorers._MultimetricScorer):
         each = {name: known_scores(one, task, y) for name, one in scorer._scorers.items()}
@@ -102,3 +116,93 @@ def known_scores(scorer: Any, task: Task, y: Array) -> Callable[[Array, str | No
         return None
     found = judge
     return lambda raw, loss: (sign * found(task, raw, y, loss)).tolist()
+
+
+# -------------------------------------------------------------------------------------------------------------- fits
+
+
+def score_fits(
+    fits: Sequence[CandidateFit],
+    folds: SearchFolds,
+    scorer: Any,
+    *,
+    score_params: Mapping[str, Any],
+    error_score: Any,
+    train_scores: bool,
+) -> list[dict[str, Any]]:
+    """Return for each fit what scikit-learn's `_fit_and_score` returns."""
+    out: list[dict[str, Any]] = []
+    for fit in fits:
+        one: dict[str, Any] = {"fit_error": None, "fit_time": fit.seconds, "score_time": 0.0}
+        one["n_test_samples"] = len(folds.splits[fit.fold][1])
+        out.append(one)
+        if fit.error is not None:
+            if error_score == "raise":
+                raise fit.error
+            names = getattr(scorer, "_scorers", None)
+            blank: Any = error_score if names is None else dict.fromkeys(names, error_score)
+            one |= {"fit_error": fit.trace, "test_scores": blank}
+            if train_scores:
+                one["train_scores"] = blank if names is None else dict(blank)
+    for side in ("test", "train") if train_scores else ("test",):
+        together = {} if score_params else _scores_together(fits, side, scorer)
+        for i, fit in enumerate(fits):
+            if fit.error is not None:
+                continue
+            if i in together:
+                out[i][f"{side}_scores"], seconds = together[i]
+            else:
+                assert fit.data is not None
+                began = time.perf_counter()
+                rows = folds.splits[fit.fold][1 if side == "test" else 0]
+                parameters = _check_method_params(folds.X, params=dict(score_params), indices=rows)
+                x, y = _safe_indexing(folds.X, rows), fit.data.side(side)[1]
+                out[i][f"{side}_scores"] = _score(fit.fitted(), x, y, scorer, parameters, error_score)
+                seconds = time.perf_counter() - began
+            if side == "test":
+                out[i]["score_time"] = seconds
+    return out
+
+
+def _scores_together(fits: Sequence[CandidateFit], side: str, scorer: Any) -> dict[int, tuple[Any, float]]:
+    """Return (score, seconds) by index of the fits whose scorer is known; networks of a shape share one prediction."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i, fit in enumerate(fits):
+        if fit.error is None and fit.plan is not None and len(fit.outcomes) == 1:
+            plan, recipe = fit.plan, fit.plan.members[0].recipe
+            shape = Shape.of(plan.network, plan.columns, plan.task.outputs)
+            key = (id(fit.data), id(fit.estimator.encoder_), shape, plan.task, recipe.dtype, recipe.loss)
+            groups.setdefault(key, []).append(i)
+    out: dict[int, tuple[Any, float]] = {}
+    for (_, _, shape, task, dtype, loss), indices in groups.items():
+        began = time.perf_counter()
+        data, estimator = fits[indices[0]].data, fits[indices[0]].estimator
+        assert data is not None
+        try:
+            truth = data.side(side)[1]
+            read = inputs.numbers if task.name == "regression" else inputs.labels
+            judge = known_scores(scorer, task, read(estimator, truth, truth))
+            if judge is None:
+                continue
+            x = data.columns_of(estimator, side)
+        except Exception:  # scikit-learn's way says what is wrong
+            continue
+        raw = _raw_scores(shape, [fits[i].outcomes[0].parameters for i in indices], x, dtype)
+        scores = judge(raw, loss)
+        seconds = (time.perf_counter() - began) / len(indices)
+        out |= {i: (score, seconds) for i, score in zip(indices, scores, strict=True)}
+    return out
+
+
+def _raw_scores(shape: Shape, parameters: Sequence[Mapping[str, Array]], x: Array, dtype: str) -> Array:
+    """Return the raw scores (K, n, O) of networks of one shape."""
+    kind, cpu = torch.float32 if dtype == "float32" else torch.float64, torch.device("cpu")
+    population = Population.start(shape, parameters, device=cpu, dtype=kind)
+    widest = max(shape.out_features, *shape.hidden, 1)
+    work = float(len(x) * len(parameters) * shape.multiplications)
+    # several threads only where they pay: all but the first are slow on subnormal numbers, which they do not flush to 0
+    with torch_settings(threads=1 if work < LONG_WORK else most_threads()), torch.inference_mode():
+        tensor = to_tensor(x, device=cpu, dtype=kind)
+        raw = tensor.new_empty(len(parameters), len(tensor), shape.out_features)
+        population.write_scores(tensor, raw, max(1, SCORED_NUMBERS // (widest * len(parameters))))
+    return np.asarray(raw.numpy())

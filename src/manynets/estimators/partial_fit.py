@@ -1,4 +1,4 @@
-"""partial_fit, which is there only where the parameters allow it."""
+"""partial_fit, an attribute only where the parameters allow it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["PartialFitError", "where_partial_fit_is"]
 
 
 class PartialFitError(AttributeError, ValueError):
-    """With these parameters there is no partial_fit: `hasattr` says no, and who asks for it anyway is told why."""
+    """These parameters allow no partial_fit: `hasattr` is False, and calling it says why."""
 
 
 class where_partial_fit_is:
-    """A method that is there where `_check_partial_fit` does not object, like scikit-learn's `available_if` with its own reason."""
+    """A method that exists unless `_check_partial_fit` raises; like scikit-learn's `available_if`, with a reason."""
 
     def __init__(self, method: Callable[..., Any]) -> None:
         self.method = method

@@ -1,0 +1,221 @@
+"""What a sweep trains: candidates x seeds x folds on the data of each fold, in rounds where it halves them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from manynets.cli.data import Part, Source, taken
+from manynets.cli.fit import encoding, validation_share
+from manynets.cli.grid import combinations
+from manynets.cli.recipe import network_of, recipe_of
+from manynets.cli.sweep_results import Key, Row, SweepResults
+from manynets.errors import ManynetsError, OptionError
+from manynets.prepare import Split, cv_splits, encode_table, find_target, holdout, row_weights
+from manynets.search.candidates import Result, plan_candidates, train_plan
+from manynets.spec import MLP, Recipe
+from manynets.training.checkpoint import Checkpoint
+
+__all__ = ["SweepPlan", "train_rounds"]
+
+FACTOR = 3  # of a halving
+
+
+class SweepPlan:
+    """The data of a sweep by fold, its candidates, and those that their options rule out.
+
+    splits: rows to train and to score on, of the source's training rows; scored on its validation rows where that is None.
+    """
+
+    def __init__(self, source: Source, options: Mapping[str, Any], own: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
+        self.source, self.options, self.names = source, options, list(grid)
+        self.points = combinations(dict(grid))
+        self.seeds = [options["seed"] + k for k in range(own["seeds"])]
+        self.target = find_target(source.train.y, source.task)
+        self.metric = self.target.task.metric
+        self.splits = self._splits(own["cv"])
+        # with folds to score on, --validation asks for rows of each fold to choose the best epoch by
+        self.validation = options["validation"] or None if len(self.splits) > 1 else None
+        self.columns: dict[int, Sequence[str]] = {}  # names of the encoded columns, by fold
+        self.ruled_out: dict[int, str] = {}
+        self.candidates: dict[int, tuple[MLP, Recipe]] = {}
+        rows = min(source.train.rows if split.train is None else len(split.train) for split in self.splits)
+        for c, point in enumerate(self.points):
+            try:
+                self.candidates[c] = (network_of({**options, **point}), recipe_of({**options, **point}, rows=rows))
+            except ManynetsError as error:
+                self.ruled_out[c] = " ".join(str(error).split())
+        if not self.candidates:
+            raise OptionError(self.ruled_out[0])
+
+    @property
+    def device(self) -> str:
+        """The device of all candidates."""
+        return next(iter(self.candidates.values()))[1].device
+
+    def _splits(self, cv: int | None) -> list[Split]:
+        seed = self.options["seed"]
+        if cv is not None:
+            return cv_splits(self.target, cv, seed=seed, what="--cv")
+        share = validation_share(self.options, self.source)
+        if share is None and self.source.validation is not None:
+            return [Split(None, None)]
+        if not share:
+            raise OptionError("a sweep needs rows to score on; give --cv N or a --validation above 0")
+        return [holdout(self.target, share, seed=seed)]
+
+    def candidate(self, c: int, seed: int, epochs: int) -> tuple[MLP, Recipe]:
+        """Return a candidate with a seed, and so many epochs (0: its own)."""
+        spec, recipe = self.candidates[c]
+        recipe = dataclasses.replace(recipe, seed=seed)
+        return spec, dataclasses.replace(recipe, epochs=epochs, iterations=None) if epochs else recipe
+
+    def parts(self) -> Iterator[tuple[list[int], Callable[[], tuple[Part, list[Split]]]]]:
+        """Yield the folds that are trained together, and how to get their data: of arrays all folds, of a table one at a time."""
+        if self.source.schema is None and self.splits[0].held_out is not None:
+            yield list(range(len(self.splits))), lambda: (self.source.train, self.splits)
+            return
+        for fold in range(len(self.splits)):
+            yield [fold], functools.partial(self._fold, fold)
+
+    def _fold(self, fold: int) -> tuple[Part, list[Split]]:
+        """Return the rows to train and then those to score on, encoded as the former show, and their split."""
+        (train, held_out), whole = self.splits[fold], self.source.train
+        first = whole if train is None else taken(whole, train)
+        second = taken(whole, held_out) if held_out is not None else self.source.validation
+        assert second is not None
+        pair = [np.asarray(first.X), np.asarray(second.X)] if self.source.schema is None else []
+        if not pair:
+            matrix, encoder = encode_table(first.X, **encoding(self.source, self.options))
+            self.columns[fold] = encoder.feature_names
+            pair = [matrix, encode_table(second.X, encoder=encoder)[0]]
+        weight = None
+        if first.weight is not None:
+            weight = np.concatenate([first.weight, np.ones(second.rows) if second.weight is None else second.weight])
+        y = np.concatenate([np.asarray(first.y), np.asarray(second.y)])
+        return Part(X=np.concatenate(pair), y=y, weight=weight), [Split(np.arange(first.rows), np.arange(first.rows, len(y)))]
+
+    def row(self, key: Key, result: Result) -> Row:
+        """Return the line of a network in results.csv."""
+        c, seed, fold, epochs = key
+        history = result.history.get("epoch", [])
+        found: Row = {
+            "epochs_allowed": epochs or None,
+            "score": result.score,
+            "loss": result.loss,
+            "epochs": history[-1] if history else 0,
+            "stopped": result.stopped,
+            "seconds": round(result.seconds, 3),
+            "error": None if result.error is None else " ".join(str(result.error).split()),
+        }
+        if result.divergence is not None:
+            columns = self.columns.get(fold)
+            found["error"] = f"{result.divergence.where(columns)}; {result.divergence.remedy(columns)}"
+        return {"candidate": c, "seed": seed, "fold": fold, **self.points[c], **found}
+
+    def failed_rows(self) -> dict[Key, Row]:
+        """Return a line for each candidate that its options rule out."""
+        seed, missing = self.seeds[0], {"score": math.nan, "loss": math.nan, "epochs": 0, "stopped": "failed", "seconds": 0.0}
+        return {
+            (c, seed, 0, 0): {"candidate": c, "seed": seed, "fold": 0, **self.points[c], **missing, "error": text}
+            for c, text in self.ruled_out.items()
+        }
+
+
+def train_networks(
+    plan: SweepPlan, results: SweepResults, networks: Sequence[tuple[int, int, int]], *, max_networks: int, checkpoint: Checkpoint
+) -> None:
+    """Train the networks (candidate, seed, epochs) on all folds, except those that have a result, and write the results of each part.
+
+    Raises KeyboardInterrupt if the training was interrupted.
+    """
+    task, options = plan.target.task, plan.options
+    candidates = [plan.candidate(*network) for network in networks]
+    for folds, load in plan.parts():
+        keys = {(i, j): (c, seed, f, epochs) for i, (c, seed, epochs) in enumerate(networks) for j, f in enumerate(folds)}
+        finished = {}
+        for (i, j), key in keys.items():
+            if key in results.rows:
+                found = {name: results.rows[key][name] for name in ("stopped", "loss", "score", "seconds")}
+                spec, recipe = candidates[i]
+                finished[i, j] = Result(candidate=i, fold=j, spec=spec, recipe=recipe, task=task, **found)
+        if len(finished) == len(keys):
+            continue
+        data, splits = load()
+        interrupted = False
+
+        def write(found: Sequence[Result], keys: Mapping[tuple[int, int], Key] = keys) -> None:
+            nonlocal interrupted
+            if any(result.stopped == "interrupted" for result in found):
+                interrupted = True  # the part is in a checkpoint, and is continued with the same networks
+                return
+            by_key = {keys[result.candidate, result.fold]: result for result in found}
+            results.add(
+                {key: plan.row(key, result) for key, result in by_key.items()},
+                {key: result.history.get("loss", []) for key, result in by_key.items()},
+            )
+
+        weight = data.weight
+        if options["class_weight"] is not None:
+            weight = row_weights(task, task.encode(data.y), data.rows, weight, options["class_weight"])
+        planned = plan_candidates(
+            data.X,
+            data.y,
+            candidates,
+            cv=splits,
+            sample_weight=weight,
+            task=task if options["loss"] == "poisson" or task.name != "regression" else "regression",
+            validation=plan.validation,
+        )
+        train_plan(
+            planned,
+            progress=False if options["quiet"] else "auto",
+            memory_limit=results.memory,
+            max_networks=max_networks,
+            on_results=write,
+            checkpoint=checkpoint,
+            resume=results.checkpoints if results.checkpoints.is_dir() else None,
+            finished=finished,
+        )
+        if interrupted:
+            raise KeyboardInterrupt
+
+
+def train_rounds(
+    plan: SweepPlan, results: SweepResults, *, halving: bool, max_networks: int, checkpoint: Checkpoint
+) -> tuple[int | None, float]:
+    """Train all that has no result yet; return the best candidate and its mean score (of the last round of a halving)."""
+    alive = list(plan.candidates)
+    rounds = _epochs_by_round(plan) if halving else [0]
+    if plan.ruled_out:
+        results.add(plan.failed_rows(), {})
+    best, score = None, math.nan
+    for epochs in rounds:
+        networks = [(c, seed, epochs) for c in alive for seed in plan.seeds]
+        train_networks(plan, results, networks, max_networks=max_networks, checkpoint=checkpoint)
+        scores: dict[int, list[float]] = {c: [] for c in alive}
+        for c, seed, _ in networks:
+            scores[c] += [results.rows[c, seed, fold, epochs]["score"] for fold in range(len(plan.splits))]
+        means = {c: float(np.mean(values)) for c, values in scores.items()}
+        ranked = sorted((c for c in alive if math.isfinite(means[c])), key=lambda c: -means[c])
+        if not ranked:
+            return None, math.nan
+        best, score = ranked[0], means[ranked[0]]
+        alive = ranked[: math.ceil(len(alive) / FACTOR)]
+    shutil.rmtree(results.checkpoints, ignore_errors=True)
+    return best, score
+
+
+def _epochs_by_round(plan: SweepPlan) -> list[int]:
+    """Return the epochs of each round of a halving: all in the last, and a third of the next in each one before."""
+    if "epochs" in plan.names or "iterations" in plan.names or plan.options["iterations"] is not None:
+        raise OptionError("--halving divides the epochs itself; leave epochs and iterations out of --grid, and give --epochs")
+    most = max(recipe.epochs or 20 for _, recipe in plan.candidates.values())
+    rounds = 1 + math.floor(math.log(max(len(plan.candidates), 1), FACTOR) + 1e-9)
+    return list(dict.fromkeys(max(1, most // FACTOR**k) for k in reversed(range(rounds))))

@@ -1,0 +1,117 @@
+"""Which networks to train: candidates x folds x seeds, in groups that share their data.
+
+`manynets.train` plans one group, an `ensemble`; `train_many`, `MLPSearchCV` and the sweep plan many trials.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+from torch import nn
+
+from manynets.nn.initial import initial_parameters
+from manynets.prepare import Split, Target, TrainingData, holdout
+from manynets.spec import MLP, Recipe
+from manynets.training.events import Callback
+from manynets.training.many import Relay
+from manynets.training.members import Member
+
+__all__ = ["FoldRows", "Plan", "Trial", "TrialGroup", "ensemble"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A candidate on a fold; `network` counts those that predict together."""
+
+    candidate: int
+    fold: int
+    network: int = 0
+
+
+@dataclasses.dataclass(eq=False)
+class TrialGroup:
+    """Networks that are trained on the same data."""
+
+    data: TrainingData
+    members: list[Member] = dataclasses.field(default_factory=list)
+
+
+Trainer: TypeAlias = Callable[[TrialGroup, Sequence[Callback]], None]
+
+
+class Plan:
+    """Trials in groups that share their data; each network has a number of its own."""
+
+    def __init__(self) -> None:
+        self.groups: dict[Hashable, TrialGroup] = {}
+        self.trials: dict[int, Trial] = {}
+
+    def add(self, group: TrialGroup, trial: Trial, member: Member) -> None:
+        """Add the network of a trial to a group."""
+        group.members.append(member)
+        self.trials[member.number] = trial
+
+    def train(self, trainer: Trainer, *, callbacks: Sequence[Callback] = ()) -> None:
+        """Call trainer(group, callbacks) for one group after the other.
+
+        Callbacks get the events of all groups as if these were one training.
+        """
+        groups = list(self.groups.values())
+        if len(groups) < 2:
+            for group in groups:
+                trainer(group, callbacks)
+            return
+        networks = sum(len(group.members) for group in groups)
+        relay = Relay(groups[0].data.problem.task.metric, networks, callbacks)
+        for group in groups:
+            trainer(group, [relay])
+            relay.done(len(group.members))
+        relay.finish()
+
+
+class FoldRows:
+    """The training and validation rows of each fold and seed; trials with the same rows share the arrays.
+
+    fraction: of the training rows of a fold, to validate on; None for no validation.
+    """
+
+    def __init__(self, folds: Sequence[Split], target: Target, fraction: float | None) -> None:
+        self.folds, self.target, self.fraction = folds, target, fraction
+        self._splits: dict[tuple[int, int], Split] = {}
+
+    def of(self, fold: int, seed: int) -> Split:
+        """Return the rows to train and to validate on."""
+        train = self.folds[fold].train
+        if self.fraction is None:
+            return Split(train, None)
+        if (fold, seed) not in self._splits:
+            self._splits[fold, seed] = holdout(self.target, self.fraction, seed=seed, rows=train)
+        return self._splits[fold, seed]
+
+
+def ensemble(
+    spec: MLP | nn.Module,
+    recipe: Recipe,
+    data: TrainingData,
+    n_networks: int,
+    *,
+    splits: Sequence[Split] | None = None,
+    initial: Mapping[str, NDArray[Any]] | None = None,
+) -> list[Member]:
+    """Return networks that differ in their seeds, and in their rows where `splits` has those of each.
+
+    initial: parameters to start from, drawn by each network's seed if left out.
+    """
+    if splits is None:
+        splits = [Split(data.rows, data.validation_rows)] * n_networks
+    members = []
+    for k, split in enumerate(splits):
+        own = dataclasses.replace(recipe, seed=recipe.seed + k)
+        start = initial or {}
+        if isinstance(spec, MLP) and initial is None:
+            start = initial_parameters(spec, data.in_features, data.problem.task.outputs, seed=own.seed)
+        members.append(Member(k, spec, own, start, split.train, split.held_out))
+    return members

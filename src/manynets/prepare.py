@@ -1,0 +1,311 @@
+"""From a table or an array to what networks train on.
+
+    check X and y  ->  split the rows  ->  fit the encoder to the training rows  ->  move everything to the device
+
+`prepare` takes all four steps. Callers that need a single one use the functions below; nothing else in the package splits rows
+into training and validation, or fits an encoder for a training. A new way to split (by group, by time) is an argument of
+`holdout` and `cv_splits`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from manynets.data.batches import Rows
+from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, to_tensor
+from manynets.data.split import deal_rows, even_folds, split_rows
+from manynets.errors import DataError, OptionError
+from manynets.spec import Recipe
+from manynets.tasks import Regression, Task, find_task
+from manynets.training.members import Problem
+from manynets.training.settings import find_device
+
+if TYPE_CHECKING:
+    from manynets.tables import TableEncoder
+
+__all__ = [
+    "ClassWeight",
+    "Split",
+    "Target",
+    "TrainingData",
+    "cv_splits",
+    "encode_table",
+    "find_target",
+    "holdout",
+    "network_splits",
+    "prepare",
+    "row_weights",
+    "validation_split",
+]
+
+RowNumbers: TypeAlias = NDArray[np.int64]
+ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
+
+
+class Split(NamedTuple):
+    """Row numbers to train on (None: all rows), and to validate or test on (None: no rows)."""
+
+    train: RowNumbers | None
+    held_out: RowNumbers | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Target:
+    """What y means, and y as the task encodes it, (N,) or (N, O)."""
+
+    task: Task
+    encoded: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    @property
+    def class_names(self) -> tuple[Any, ...] | None:
+        """The classes, or None."""
+        return getattr(self.task, "classes", None)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingData:
+    """A problem on its device, and the rows that networks train and validate on.
+
+    rows: None where all rows train. validation_rows: None without validation, or where the problem has a validation set of its own.
+    encoder: turned the columns of a table into those of the problem; None for arrays.
+    """
+
+    problem: Problem
+    in_features: int
+    rows: RowNumbers | None
+    validation_rows: RowNumbers | None
+    encoder: TableEncoder | None = None
+
+
+def prepare(
+    X: Any,
+    y: Any,
+    recipe: Recipe,
+    *,
+    task: str | Task | None = None,
+    validation: Any = None,
+    sample_weight: Any = None,
+    class_weight: ClassWeight = None,
+    encoder: TableEncoder | None = None,
+) -> TrainingData:
+    """Check X and y, split the rows, encode a table, and move the data to the recipe's device.
+
+    The arguments are those of `manynets.train`. Raises DataError for data that cannot be used and OptionError for options that do
+    not fit them.
+    """
+    table = X if is_frame(X) else None
+    matrix = as_matrix(X, columns=None if encoder is None else encoder.width) if table is None else None
+    total = len(X) if matrix is None else len(matrix)
+    found = len(y) if hasattr(y, "__len__") else np.asarray(y).size
+    if found != total:
+        raise DataError(f"X has {total} rows and y has {found}; they must have the same number")
+    target = find_target(y, task, loss=recipe.loss)
+    weight = row_weights(target.task, target.encoded, total, sample_weight, class_weight)
+    own = _validation_set(validation)
+    split = Split(None, None) if own is not None else validation_split(target, validation, seed=recipe.seed)
+    for rows, what in ((split.train, "training"), (split.held_out, "validation")):
+        if weight is not None and rows is not None and not weight[rows].any():
+            raise DataError(f"sample_weight is zero for all {len(rows)} {what} rows; at least one must count")
+    if matrix is None:
+        matrix, encoder = encode_table(table, rows=split.train, encoder=encoder)
+        matrix = as_matrix(matrix)
+    validation_set = None
+    if own is not None:
+        own_matrix, own_target, own_weight = _checked_validation_set(own, target.task, matrix.shape[1], encoder)
+        validation_set = _on_device(own_matrix, own_target, own_weight, recipe)
+    problem = Problem(target.task, _on_device(matrix, target.encoded, weight, recipe), validation_set)
+    return TrainingData(problem, matrix.shape[1], split.train, split.held_out, encoder)
+
+
+# -------------------------------------------------------------------------------------------------------- target and weights
+
+
+def find_target(y: Any, task: str | Task | None, *, loss: str | None = None) -> Target:
+    """Return y encoded for its task, which is found from y where it is not given; `loss` is the recipe's."""
+    if not isinstance(task, Task):
+        task = find_task(y, name=task)
+        if isinstance(task, Regression) and loss == "poisson":
+            task = Regression.of(y, standardise=False)
+    encoded = task.encode(y)
+    if loss == "poisson" and (encoded < 0).any():
+        raise DataError(f"y holds {encoded.min():g}, but loss='poisson' is for counts and rates, which are not negative")
+    return Target(task, encoded)
+
+
+def row_weights(
+    task: Task, encoded: NDArray[Any], rows: int, sample_weight: Any, class_weight: str | Mapping[Any, float] | None
+) -> NDArray[np.float64] | None:
+    """Return the weights (N,) of the rows times those of their classes; None where all rows count the same."""
+    weight = as_weights(sample_weight, rows)
+    if class_weight is None:
+        return weight
+    codes = task.strata(encoded)
+    if codes is None:
+        raise OptionError(
+            f"class_weight is {class_weight!r}, but the task {task.name!r} has no single class per row; use sample_weight"
+        )
+    classes: tuple[Any, ...] = task.classes  # type: ignore[attr-defined]
+    if class_weight == "balanced":
+        counts = np.bincount(codes, weights=weight, minlength=len(classes))
+        by_class = counts.sum() / (len(classes) * np.where(counts > 0, counts, 1))
+    elif isinstance(class_weight, Mapping):
+        by_class = _class_weights(class_weight, classes)
+    else:
+        raise OptionError(f"class_weight is {class_weight!r}, but must be 'balanced' or a dict from class to weight")
+    return as_weights(by_class[codes] * (1.0 if weight is None else weight), rows)
+
+
+def _class_weights(given: Mapping[Any, float], classes: tuple[Any, ...]) -> NDArray[np.float64]:
+    unknown = [label for label in given if label not in classes]
+    if unknown:
+        raise OptionError(f"class_weight names {unknown[0]!r}, but the classes are {', '.join(map(repr, classes))}")
+    strange = [value for value in given.values() if not isinstance(value, numbers.Real)]
+    if strange:
+        raise OptionError(f"class_weight is {dict(given)!r}, but {strange[0]!r} is not a number")
+    weights = np.array([float(given.get(label, 1.0)) for label in classes])
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise OptionError(f"class_weight is {dict(given)!r}, but weights must be finite and not negative")
+    return weights
+
+
+# ------------------------------------------------------------------------------------------------------------------- splits
+
+
+def validation_split(target: Target, validation: Any, *, seed: int) -> Split:
+    """Split by None, a fraction of the rows, or the row numbers (or a mask) to validate on."""
+    if validation is None:
+        return Split(None, None)
+    if isinstance(validation, numbers.Real) and not isinstance(validation, bool):
+        return holdout(target, validation if isinstance(validation, int) else float(validation), seed=seed)
+    held_out = as_row_numbers(validation, len(target), what="validation")
+    train = np.setdiff1d(np.arange(len(target)), held_out)
+    if len(train) == 0:
+        raise DataError(f"validation lists all {len(target)} rows, so none is left to train on")
+    return Split(train, held_out)
+
+
+def holdout(target: Target, fraction: float, *, seed: int, rows: RowNumbers | None = None) -> Split:
+    """Hold out a fraction of the rows (of each class, for classes); `rows` are those to split, None for all."""
+    encoded = target.encoded if rows is None else target.encoded[rows]
+    train, held_out = split_rows(len(encoded), fraction, strata=target.task.strata(encoded), seed=seed, names=target.class_names)
+    return Split(train, held_out) if rows is None else Split(rows[train], rows[held_out])
+
+
+def cv_splits(
+    target: Target, cv: Any, *, X: Any = None, y: Any = None, groups: Any = None, seed: int = 0, what: str = "cv"
+) -> list[Split]:
+    """Return the folds: for None one of all rows without a test; a number deals the rows at random, each class evenly; otherwise
+    those of a splitter, which is given X, y and groups, or of pairs of row numbers or masks.
+
+    Rows stay in their order, and may occur twice in training (a bootstrap).
+    """
+    total = len(target)
+    if cv is None:
+        return [Split(None, None)]
+    if isinstance(cv, int | np.integer):
+        dealt = deal_rows(total, int(cv), strata=target.task.strata(target.encoded), seed=seed, what=what)
+        return [Split(*pair) for pair in dealt]
+    if hasattr(cv, "split"):
+        cv = cv.split(X, y, groups)
+    if not isinstance(cv, Iterable):
+        raise OptionError(f"cv is {cv!r}, but must be None, a number, a splitter, or pairs (training rows, test rows)")
+    out: list[Split] = []
+    for number, pair in enumerate(cv):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise OptionError(f"fold {number} is {pair!r}, but must be a pair (training rows, test rows)")
+        train, test = (_fold_rows(rows, total, f"fold {number}") for rows in pair)
+        if len(train) == 0:
+            raise DataError(f"fold {number} has no training rows")
+        out.append(Split(train, test if len(test) else None))
+    if not out:
+        raise OptionError("cv is empty; give at least one pair (training rows, test rows)")
+    return out
+
+
+def network_splits(problem: Problem, n_networks: int, *, seed: int) -> list[Split]:
+    """Return a split for each of several networks: each validates on another fold, and all train on the same number of rows."""
+    rows = problem.rows
+    strata = problem.task.strata(rows.target.cpu().numpy())
+    out = [Split(*pair) for pair in even_folds(len(rows), n_networks, strata=strata, seed=seed)]
+    if rows.weight is not None:
+        weight = rows.weight.cpu().numpy()
+        for k, split in enumerate(out):
+            if not all(weight[part].any() for part in split):
+                raise DataError(
+                    f"sample_weight is zero for all rows of fold {k} of {n_networks}, or for all others; leave out rows without "
+                    "weight, or give a fraction of the rows as validation"
+                )
+    return out
+
+
+def _fold_rows(given: Any, total: int, what: str) -> RowNumbers:
+    rows = np.asarray(given)
+    if rows.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if rows.dtype == bool and rows.shape == (total,):
+        return np.flatnonzero(rows)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise DataError(
+            f"{what} has rows of shape {rows.shape} and type {rows.dtype}; they must be row numbers or masks of {total} bools"
+        )
+    bad = rows[(rows < 0) | (rows >= total)]
+    if len(bad):
+        raise DataError(f"{what} lists row {bad[0]}, but rows are numbered 0 to {total - 1}")
+    return rows.astype(np.int64)
+
+
+# ------------------------------------------------------------------------------------------------------- tables and devices
+
+
+def encode_table(
+    table: Any, *, rows: RowNumbers | None = None, encoder: TableEncoder | None = None, **options: Any
+) -> tuple[NDArray[Any], TableEncoder]:
+    """Return the encoded columns (N, D) of all rows of a table, and the encoder.
+
+    Without an encoder one is fitted to `rows` (None: all); `options` are those of `manynets.tables.fit_encoder`.
+    """
+    if encoder is None:
+        from manynets.tables import fit_encoder
+
+        encoder = fit_encoder(table, rows=rows, **options)
+    return encoder.transform(table), encoder
+
+
+def _validation_set(validation: Any) -> tuple[Any, ...] | None:
+    """Return a validation set (X, y) or (X, y, sample_weight); None for anything else. Two or three numbers are row numbers."""
+    if isinstance(validation, tuple | list) and len(validation) in (2, 3) and not isinstance(validation[0], numbers.Real):
+        return tuple(validation)
+    return None
+
+
+def _checked_validation_set(
+    given: tuple[Any, ...], task: Task, columns: int, encoder: TableEncoder | None
+) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
+    """Return X, the encoded y and the weights of a validation set."""
+    X = encoder.transform(given[0]) if encoder is not None and is_frame(given[0]) else given[0]
+    matrix = as_matrix(X, columns=columns)
+    encoded = task.encode(given[1])
+    if len(encoded) != matrix.shape[0]:
+        raise DataError(
+            f"the validation set has {matrix.shape[0]} rows of X and {len(encoded)} of y; they must have the same number"
+        )
+    return matrix, encoded, as_weights(given[2], len(encoded), what="validation weights") if len(given) == 3 else None
+
+
+def _on_device(matrix: Any, encoded: NDArray[Any], weight: NDArray[np.float64] | None, recipe: Recipe) -> Rows:
+    """Return rows as tensors of the recipe's dtype, on its device."""
+    device = find_device(recipe.device)
+    dtype = torch.float64 if recipe.dtype == "float64" else torch.float32
+    x = to_tensor(matrix, device=device, dtype=dtype)
+    y = to_tensor(encoded, device=device, dtype=torch.long if encoded.dtype.kind == "i" else dtype, what="y")
+    return Rows(x, y, None if weight is None else to_tensor(weight, device=device, dtype=dtype, what="sample_weight"))

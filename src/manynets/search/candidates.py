@@ -1,0 +1,358 @@
+"""`train_many`: candidates that may differ in anything, trained together on shared rows, folds or bootstraps."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import os
+import signal
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from manynets.data.check import as_matrix, as_weights, is_frame
+from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError
+from manynets.fitting import system_of, versions
+from manynets.model import Model
+from manynets.nn.initial import initial_parameters
+from manynets.nn.population import Population, Shape
+from manynets.plan import FoldRows, Plan, Trial, TrialGroup
+from manynets.prepare import Split, cv_splits, encode_table, find_target, prepare
+from manynets.spec import MLP, Recipe
+from manynets.tasks import Task
+from manynets.tasks.objectives import objective_for
+from manynets.training.checkpoint import Checkpoint, Parts
+from manynets.training.events import Callback
+from manynets.training.many import Failure, train_what_can
+from manynets.training.members import Divergence, Member, Outcome
+from manynets.training.progress import Show, progress_callbacks
+from manynets.training.settings import find_device
+from manynets.training.signals import Halt, listening
+from manynets.training.validation import Validation
+
+if TYPE_CHECKING:
+    from manynets.tables import TableEncoder
+
+__all__ = ["Candidate", "CandidatePlan", "Result", "plan_candidates", "train_many", "train_plan"]
+
+Candidate: TypeAlias = tuple[MLP, Recipe]
+ByFold: TypeAlias = tuple[int, int]  # candidate, fold
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Result:
+    """The result of one candidate on one fold.
+
+    stopped: "done", "early", "diverged", "interrupted", or "failed" with the `error`. history: columns, an entry for each
+    evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
+    `score` is the task's `metric`. seconds: until its training ended, including the networks trained together with it.
+    """
+
+    candidate: int
+    fold: int
+    spec: MLP
+    recipe: Recipe
+    task: Task
+    stopped: str
+    in_features: int = 0
+    parameters: dict[str, NDArray[Any]] | None = None
+    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    best: int = -1
+    divergence: Divergence | None = None
+    error: Exception | None = None
+    loss: float = math.nan
+    score: float = math.nan
+    seconds: float = 0.0
+    encoder: TableEncoder | None = None
+
+    @property
+    def metric(self) -> str:
+        """The name of `score`."""
+        return self.task.metric
+
+    @functools.cached_property
+    def model(self) -> Model | None:
+        """The trained network, None where training failed. One that diverged has its last finite weights."""
+        if self.parameters is None:
+            return None
+        info = {
+            "engine": "torch",
+            "versions": versions(),
+            "stopped": [self.stopped],
+            "seconds": self.seconds,
+            "best": self.best,
+            "device": str(find_device(self.recipe.device)),
+        }
+        return Model(
+            spec=self.spec,
+            task=self.task,
+            recipe=self.recipe,
+            in_features=self.in_features,
+            members=[self.parameters],
+            history=self.history,
+            info=info,
+            encoder=self.encoder,
+        )
+
+
+def train_many(
+    X: Any,
+    y: Any,
+    candidates: Sequence[Candidate],
+    *,
+    cv: Any = None,
+    groups: Any = None,
+    sample_weight: Any = None,
+    task: str | Task | None = None,
+    validation: Any = None,
+    encoder: TableEncoder | None = None,
+    progress: Show = "auto",
+    callbacks: Sequence[Callback] = (),
+    memory_limit: int | None = None,
+    checkpoint: Checkpoint | None = None,
+    resume: str | os.PathLike[str] | None = None,
+) -> list[Result]:
+    """Train every candidate on every fold, as many at once as can share their steps; return results, candidates x folds.
+
+    X, y, task, encoder: as for `manynets.train`. candidates: pairs (MLP, Recipe), which may differ in anything. Networks with the
+    same shape, kind of optimizer, batch size and number of steps share each step; everything else is a vector over them.
+    cv: None (train on all rows, test on none); a number (rows are dealt at random, each class evenly); a splitter such as
+        scikit-learn's, which is given `groups`; or pairs (training rows, test rows) of row numbers, possibly repeated, or of masks.
+    sample_weight: (N,), how much each row counts, or (C, N) for weights by candidate.
+    validation: None; a fraction of each fold's training rows, split by the recipe's seed; or a set (X, y) or (X, y, sample_weight).
+    memory_limit: bytes; networks that would take more are trained in parts, one after the other.
+    checkpoint: where and how often to write the state of the part that is being trained, in a subfolder that is removed once the
+        part is finished. resume: a folder of such parts, to continue from as if nothing had happened.
+
+    Each result equals that of `train(X[rows], y[rows], spec, recipe, task=task, ...)`, where the task is that of the whole y: it
+    has all its classes, and standardises a regression target by the mean and standard deviation of the whole y.
+    Rows are gathered by index and never copied by fold. The encoder of a frame is fitted to the training rows of each fold, so
+    each fold (and each split for validation) of a frame is a problem of its own; give an `encoder` to share one.
+
+    The results of a candidate that does not fit the data, or the memory, have the error, and those of one whose loss was not
+    finite the divergence; the others are complete. Ctrl-C ends the unfinished networks as "interrupted", with an
+    InterruptedWarning; with a checkpoint, SIGTERM writes it before the process ends.
+    Raises DataError and OptionError for data and options with which no candidate can be trained.
+
+    >>> import manynets as mn
+    >>> X, y = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 3
+    >>> tries = [(mn.MLP(hidden=(8,)), mn.Recipe(optimizer=mn.Adam(lr=lr), epochs=2)) for lr in (0.01, 0.1)]
+    >>> [(r.candidate, r.fold, r.stopped) for r in mn.train_many(X, y, tries, cv=2, progress=False)]
+    [(0, 0, 'done'), (0, 1, 'done'), (1, 0, 'done'), (1, 1, 'done')]
+    """
+    plan = plan_candidates(
+        X, y, candidates, cv=cv, groups=groups, sample_weight=sample_weight, task=task, validation=validation, encoder=encoder
+    )
+    return train_plan(plan, progress=progress, callbacks=callbacks, memory_limit=memory_limit, checkpoint=checkpoint, resume=resume)
+
+
+# ------------------------------------------------------------------------------------------------------------------ planning
+
+
+@dataclasses.dataclass(eq=False)
+class CandidatePlan:
+    """The networks of `train_many`: a plan, and the results of the candidates that the data rule out."""
+
+    plan: Plan
+    candidates: Sequence[Candidate]
+    folds: Sequence[Split]
+    failed: list[Result]
+
+    def result(self, trial: Trial, task: Task, stopped: str, **found: Any) -> Result:
+        """Return the Result of a trial."""
+        spec, recipe = self.candidates[trial.candidate]
+        return Result(candidate=trial.candidate, fold=trial.fold, spec=spec, recipe=recipe, task=task, stopped=stopped, **found)
+
+
+def plan_candidates(
+    X: Any,
+    y: Any,
+    candidates: Sequence[Candidate],
+    *,
+    cv: Any = None,
+    groups: Any = None,
+    sample_weight: Any = None,
+    task: str | Task | None = None,
+    validation: Any = None,
+    encoder: TableEncoder | None = None,
+) -> CandidatePlan:
+    """Return the networks that `train_many` trains, with their data; the arguments are its."""
+    pairs = _checked(candidates)
+    by_fold = is_frame(X) and encoder is None  # each split of a frame has its own encoder
+    if not is_frame(X):
+        X = as_matrix(X, columns=None if encoder is None else encoder.width)
+    target = find_target(y, task)
+    if len(target) != len(X):
+        raise DataError(f"X has {len(X)} rows and y has {len(target)}; they must have the same number")
+    folds = cv_splits(target, cv, X=X, y=y, groups=groups)
+    common, each = _weights(sample_weight, len(X), len(pairs))
+    if isinstance(validation, np.ndarray | list | bool):
+        raise OptionError(
+            f"validation is {validation!r}, but must be None, a fraction of each fold's training rows, or a set (X, y)"
+        )
+    own = validation if isinstance(validation, tuple) else None
+    splits = FoldRows(folds, target, None if own is not None or validation is None else float(validation))
+    errors: dict[tuple[Any, ...], ManynetsError] = {}
+    planned = CandidatePlan(Plan(), pairs, folds, [])
+    for c, (spec, recipe) in enumerate(pairs):
+        poisson = recipe.loss == "poisson"
+        for f in range(len(folds)):
+            split = splits.of(f, recipe.seed)
+            key = (str(recipe.device), recipe.dtype, poisson, *((f, id(split.train)) if by_fold else ()))
+            if key not in planned.plan.groups and key not in errors:
+                try:
+                    fitted = encode_table(X, rows=split.train)[1] if by_fold else encoder
+                    kind = task if poisson and not isinstance(task, Task) else target.task
+                    data = prepare(X, y, recipe, task=kind, validation=own, sample_weight=common, encoder=fitted)
+                    planned.plan.groups[key] = TrialGroup(data)
+                except ManynetsError as error:
+                    errors[key] = error
+            if key in errors:
+                planned.failed.append(planned.result(Trial(c, f), target.task, "failed", error=errors[key]))
+                continue
+            group = planned.plan.groups[key]
+            initial = initial_parameters(spec, group.data.in_features, group.data.problem.task.outputs, seed=recipe.seed)
+            weight = None if each is None else each[c]
+            member = Member(c * len(folds) + f, spec, recipe, initial, split.train, split.held_out, weight=weight)
+            planned.plan.add(group, Trial(c, f), member)
+    if not planned.plan.groups:
+        raise next(iter(errors.values()))
+    return planned
+
+
+def _checked(candidates: Sequence[Candidate]) -> list[Candidate]:
+    pairs = list(candidates)
+    for number, pair in enumerate(pairs):
+        good = isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], MLP) and isinstance(pair[1], Recipe)
+        if not good:
+            raise OptionError(f"candidate {number} is {pair!r}, but must be a pair (MLP, Recipe)")
+    if not pairs:
+        raise OptionError("candidates is empty; give at least one pair (MLP, Recipe)")
+    return pairs
+
+
+def _weights(sample_weight: Any, rows: int, candidates: int) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return weights (N,) for all candidates, or (C, N) by candidate."""
+    if sample_weight is None or np.ndim(sample_weight) < 2:
+        return as_weights(sample_weight, rows), None
+    table = np.asarray(sample_weight, dtype=np.float64)
+    if table.shape != (candidates, rows):
+        raise DataError(
+            f"sample_weight has shape {table.shape}, but must be ({rows},), or ({candidates}, {rows}): a line for each candidate"
+        )
+    for c, line in enumerate(table):
+        as_weights(line, rows, what=f"sample_weight of candidate {c}")
+    return None, table
+
+
+# ------------------------------------------------------------------------------------------------------------------ training
+
+
+def train_plan(
+    planned: CandidatePlan,
+    *,
+    progress: Show = "auto",
+    callbacks: Sequence[Callback] = (),
+    memory_limit: int | None = None,
+    checkpoint: Checkpoint | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    max_networks: int | None = None,
+    on_results: Callable[[Sequence[Result]], None] | None = None,
+    finished: Mapping[ByFold, Result] | None = None,
+) -> list[Result]:
+    """Train what `plan_candidates` planned; see `train_many` for the results and the arguments that it shares.
+
+    max_networks: in a part. on_results: called with the results of a part as soon as it is finished, and only then is its folder
+        of checkpoints removed.
+    finished: results by (candidate, fold) of an earlier call's on_results, which are returned as they are. The parts are cut as
+        without them, so the other results have the same bits as in a single call (same machine, versions, thread count and
+        memory_limit).
+    """
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='many')")
+    parts = Parts(checkpoint, resume) if checkpoint is not None or resume is not None else None
+    finished = finished or {}
+    results: dict[ByFold, Result] = {}
+
+    def collect(found: Sequence[Result]) -> None:
+        found = [result for result in found if (result.candidate, result.fold) not in finished]
+        results.update({(result.candidate, result.fold): result for result in found})
+        if on_results is not None and found:
+            on_results(found)
+
+    collect(planned.failed)
+    results |= finished
+    halt = Halt()
+    known = [number for number, trial in planned.plan.trials.items() if (trial.candidate, trial.fold) in finished]
+
+    def train_group(group: TrialGroup, listeners: Sequence[Callback]) -> None:
+        with listening(halt, (signal.SIGINT,) if checkpoint is None else (signal.SIGINT, signal.SIGTERM)):
+            train_what_can(
+                group.data.problem,
+                group.members,
+                callbacks=listeners,
+                memory_limit=memory_limit,
+                at_most=max_networks,
+                told=lambda outcomes: collect(_results(planned, group, outcomes)),
+                halt=halt,
+                parts=parts,
+                system=system_of(group.data),
+                known=known,
+            )
+
+    planned.plan.train(train_group, callbacks=[*progress_callbacks(progress), *callbacks])
+    if halt.signal == signal.SIGTERM:
+        signal.raise_signal(signal.SIGTERM)
+    if halt.asked:
+        left = sum(result.stopped == "interrupted" for result in results.values())
+        warnings.warn(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning, stacklevel=3)
+    return [results[c, f] for c in range(len(planned.candidates)) for f in range(len(planned.folds))]
+
+
+def _results(planned: CandidatePlan, group: TrialGroup, outcomes: Sequence[Outcome | Failure]) -> list[Result]:
+    """Return the results of a part, scored on the test rows of their folds."""
+    data = group.data
+    scores = _scores(planned, group, [outcome for outcome in outcomes if isinstance(outcome, Outcome)])
+    out = []
+    for outcome in outcomes:
+        trial = planned.plan.trials[outcome.number]
+        if isinstance(outcome, Failure):
+            out.append(planned.result(trial, data.problem.task, "failed", error=outcome.error))
+            continue
+        found = {name: getattr(outcome, name) for name in ("parameters", "history", "best", "divergence", "seconds")}
+        loss, score = scores.get(outcome.number, (math.nan, math.nan))
+        found |= {"loss": loss, "score": score, "in_features": data.in_features, "encoder": data.encoder}
+        out.append(planned.result(trial, data.problem.task, outcome.stopped, **found))
+    return out
+
+
+def _scores(planned: CandidatePlan, group: TrialGroup, outcomes: Sequence[Outcome]) -> dict[int, tuple[float, float]]:
+    """Return loss and metric, by number, of the networks whose fold has test rows; those of a shape are computed at once."""
+    problem, trials = group.data.problem, planned.plan.trials
+    weights = {member.number: member.weight for member in group.members}
+    alike: dict[tuple[Any, ...], list[Outcome]] = {}
+    for outcome in outcomes:
+        spec, recipe = planned.candidates[trials[outcome.number].candidate]
+        if planned.folds[trials[outcome.number].fold].held_out is not None:
+            shape = Shape.of(spec, group.data.in_features, problem.task.outputs)
+            alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta), []).append(outcome)
+    out: dict[int, tuple[float, float]] = {}
+    for (shape, *_), same in alike.items():
+        x, numbers = problem.rows.x, [outcome.number for outcome in same]
+        population = Population.start(shape, [outcome.parameters for outcome in same], device=x.device, dtype=x.dtype)
+        validation = Validation(
+            problem.rows,
+            [planned.folds[trials[number].fold].held_out for number in numbers],
+            objective_for(problem.task, planned.candidates[trials[numbers[0]].candidate][1]),
+            widest=max(shape.in_features, shape.out_features, *shape.hidden, 1),
+            weights=[weights[number] for number in numbers],
+        )
+        with torch.inference_mode():
+            loss, score = validation.judge(population.scores)
+        out |= dict(zip(numbers, zip(loss.tolist(), score.tolist(), strict=True), strict=True))
+    return out

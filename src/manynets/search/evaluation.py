@@ -1,0 +1,174 @@
+"""Fit and score candidates, and collect what scikit-learn makes `cv_results_` of."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection._validation import _fit_and_score, _insert_error_scores, _warn_or_raise_about_fit_failures
+from sklearn.utils.parallel import Parallel, delayed
+
+from manynets.search.fits import CandidateFit, can_share, plan_fits, train_fits
+from manynets.search.folds import SearchFolds
+from manynets.search.scoring import score_fits
+from manynets.training.progress import progress_callbacks
+
+__all__ = ["Evaluation", "Params"]
+
+Params: TypeAlias = Mapping[str, Any]
+Scored: TypeAlias = dict[tuple[int, int], dict[str, Any]]  # by (candidate, fold): what scikit-learn's `_fit_and_score` returns
+
+
+class Evaluation:
+    """Evaluates candidates of a search, and remembers their results as scikit-learn formats them.
+
+    candidates, out, more: the candidates so far, what `_fit_and_score` returns for each and each fold, and additional columns.
+    """
+
+    def __init__(self, search: Any, X: Any, y: Any, scorers: Any, routed: Any, splits: list[Any]) -> None:
+        self.search, self.X, self.y, self.scorers, self.routed = search, X, y, scorers, routed
+        self.splits = splits
+        self.candidates: list[Params] = []
+        self.out: list[dict[str, Any]] = []
+        self.more: dict[str, list[Any]] = defaultdict(list)
+
+    def folds(self, splits: list[Any] | None = None) -> SearchFolds:
+        """Return folds (None: those of the search) that nothing has read yet."""
+        return SearchFolds(self.X, self.y, self.splits if splits is None else splits, self.routed.estimator.fit)
+
+    def evaluate(
+        self,
+        candidates: Sequence[Params],
+        folds: SearchFolds | None = None,
+        *,
+        more: Mapping[str, list[Any]] | None = None,
+        earlier: Mapping[tuple[int, int], CandidateFit] | None = None,
+        resumable: bool = False,
+    ) -> tuple[NDArray[np.float64], list[CandidateFit]]:
+        """Fit and score candidates; return the mean score of each (of several metrics the one to refit by), and the fits.
+
+        folds: what has been read of them is not read again (None: those of the search, anew). earlier, resumable: see `train_fits`.
+        """
+        search, folds = self.search, self.folds() if folds is None else folds
+        splits = folds.splits
+        if not candidates or not splits:
+            raise ValueError("No fits were performed. Was the CV iterator empty? Were there no candidates?")
+        if search.verbose > 0:
+            print(  # noqa: T201  # as scikit-learn does
+                f"Fitting {len(splits)} folds for each of {len(candidates)} candidates, "
+                f"totalling {len(candidates) * len(splits)} fits"
+            )
+        shared = [c for c, candidate in enumerate(candidates) if self._can_share(candidate)]
+        out: Scored = {}
+        fits: list[CandidateFit] = []
+        if shared:
+            fits, out = self._fit_together(candidates, shared, folds, earlier or {}, resumable)
+        alone = [(c, f) for c in range(len(candidates)) if c not in shared for f in range(len(splits))]
+        out |= self._fit_alone(candidates, alone, splits)
+        ordered = [out[c, f] for c in range(len(candidates)) for f in range(len(splits))]
+        _warn_or_raise_about_fit_failures(ordered, search.error_score)
+        if callable(search.scoring):
+            _insert_error_scores(ordered, search.error_score)
+        self.add(candidates, ordered, more)
+        return self._means(ordered, len(candidates)), fits
+
+    def add(self, candidates: Sequence[Params], out: list[dict[str, Any]], more: Mapping[str, list[Any]] | None = None) -> None:
+        """Remember candidates and their results."""
+        self.candidates.extend(candidates)
+        self.out.extend(out)
+        for name, values in (more or {}).items():
+            self.more[name].extend(values)
+
+    def _can_share(self, candidate: Params) -> bool:
+        try:
+            estimator = clone(self.search.estimator).set_params(**clone(candidate, safe=False))
+        except ValueError:  # a parameter that the estimator does not have: scikit-learn's way says so
+            return False
+        return can_share(estimator, self.routed.estimator.fit)
+
+    def _fit_together(
+        self,
+        candidates: Sequence[Params],
+        shared: Sequence[int],
+        folds: SearchFolds,
+        earlier: Mapping[tuple[int, int], CandidateFit],
+        resumable: bool,
+    ) -> tuple[list[CandidateFit], Scored]:
+        """Fit and score the candidates at these indices in one training."""
+        search = self.search
+        fits = plan_fits(search.estimator, folds, [candidates[c] for c in shared])
+        for fit in fits:
+            fit.candidate = shared[fit.candidate]
+        train_fits(
+            fits,
+            folds,
+            earlier=earlier,
+            resumable=resumable,
+            n_jobs=search.n_jobs,
+            callbacks=progress_callbacks(search.progress),
+            memory_limit=search.memory_limit,
+        )
+        scored = score_fits(
+            fits,
+            folds,
+            self.scorers,
+            score_params=self.routed.scorer.score,
+            error_score=search.error_score,
+            train_scores=search.return_train_score,
+        )
+        _warn_about_convergence(fits)
+        return fits, {(fit.candidate, fit.fold): result for fit, result in zip(fits, scored, strict=True)}
+
+    def _fit_alone(self, candidates: Sequence[Params], alone: Sequence[tuple[int, int]], splits: Sequence[Any]) -> Scored:
+        """Fit and score candidates on folds one by one, as scikit-learn does."""
+        search = self.search
+        parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
+        results = parallel(
+            delayed(_fit_and_score)(
+                clone(search.estimator),
+                self.X,
+                self.y,
+                scorer=self.scorers,
+                train=splits[f][0],
+                test=splits[f][1],
+                verbose=search.verbose,
+                parameters=candidates[c],
+                fit_params=self.routed.estimator.fit,
+                score_params=self.routed.scorer.score,
+                return_train_score=search.return_train_score,
+                return_n_test_samples=True,
+                return_times=True,
+                error_score=search.error_score,
+            )
+            for c, f in alone
+        )
+        return dict(zip(alone, results, strict=True))
+
+    def _means(self, out: list[dict[str, Any]], candidates: int) -> NDArray[np.float64]:
+        scores = [one["test_scores"] for one in out]
+        if isinstance(scores[0], dict):
+            name = self.search.refit if isinstance(self.search.refit, str) else next(iter(scores[0]))
+            scores = [score[name] for score in scores]
+        return np.asarray(np.array(scores, dtype=np.float64).reshape(candidates, -1).mean(axis=1))
+
+
+def _warn_about_convergence(fits: Sequence[CandidateFit]) -> None:
+    """Warn once about all fits that used up their epochs and were still improving."""
+    short = 0
+    for fit in fits:
+        if fit.error is None and fit.plan is not None:
+            short += any(outcome.stopped == "done" and math.isfinite(fit.estimator.n_iter_no_change) for outcome in fit.outcomes)
+    if short:
+        warnings.warn(
+            f"Stochastic Optimizer: Maximum iterations reached and the optimization hasn't converged yet in {short} of "
+            f"{len(fits)} fits.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,285 @@
+"""The fits of a search over our estimators: planned one by one, trained together."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from manynets.data.batches import Rows
+from manynets.data.check import to_tensor
+from manynets.errors import DataError
+from manynets.estimators import MLPClassifier, MLPRegressor, settings
+from manynets.estimators.fitted import accept, check_finite
+from manynets.estimators.plan import FitData, FitPlan, FitRows, plan_fit
+from manynets.plan import Plan, Trial, TrialGroup
+from manynets.prepare import RowNumbers, TrainingData, row_weights
+from manynets.search.folds import FoldData, SearchFolds, SharedRows
+from manynets.search.processes import train_in_processes
+from manynets.spec import Constant, Exponential, InverseScaling, Recipe, StepDecay, Warmup
+from manynets.tasks import Task
+from manynets.training.events import Callback
+from manynets.training.many import Failure
+from manynets.training.members import Member, Outcome, Problem
+from manynets.training.settings import find_device
+
+__all__ = ["CandidateFit", "can_share", "plan_fits", "train_fits"]
+
+ENDLESS = (Constant, Warmup, StepDecay, Exponential, InverseScaling)
+"""Schedules that do not depend on the number of epochs, so that a training can be continued with more of them."""
+Earlier = Mapping[tuple[int, int], "CandidateFit"]
+
+
+def can_share(estimator: Any, fit_params: Mapping[str, Any]) -> bool:
+    """Return whether fits of this estimator (ours, or a pipeline that ends in it) can be trained with others."""
+    prefix = ""
+    if type(estimator) is Pipeline:
+        if estimator.memory is not None or not estimator.steps:
+            return False
+        prefix, estimator = f"{estimator.steps[-1][0]}__", estimator.steps[-1][1]
+    known = {f"{prefix}sample_weight"}
+    if type(estimator) not in (MLPClassifier, MLPRegressor) or set(fit_params) - known:
+        return False
+    return not (estimator.solver == "lbfgs" or estimator.verbose or estimator.callbacks)
+
+
+@dataclasses.dataclass(eq=False)
+class CandidateFit:
+    """One candidate on one fold. outcomes: of its networks, in their order; error: why there are none.
+
+    rows, encoded, weight: of the training rows, their numbers among the shared ones, encoded target and weights. ended, continued:
+    outcomes by network, of this training, and of an earlier one that it continued.
+    """
+
+    candidate: int
+    fold: int
+    estimator: Any
+    pipeline: Any = None
+    data: FoldData | None = None
+    plan: FitPlan | None = None
+    rows: RowNumbers | None = None
+    encoded: NDArray[Any] | None = None
+    weight: NDArray[np.float64] | None = None
+    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
+    ended: dict[int, Outcome] = dataclasses.field(default_factory=dict)
+    continued: dict[int, Outcome] = dataclasses.field(default_factory=dict)
+    error: BaseException | None = None
+    trace: str = ""
+    seconds: float = 0.0
+    accepted: bool = False
+
+    def fail(self, error: BaseException) -> None:
+        """Record why this fit has no outcome."""
+        self.error = error
+        self.trace = "".join(traceback.format_exception(error))
+
+    def fitted(self) -> Any:
+        """Return the estimator, or the pipeline, as fit would have left it."""
+        assert self.plan is not None
+        if not self.accepted:
+            accept(self.estimator, self.plan, self.outcomes)
+            self.accepted = True
+        if self.pipeline is None or self.data is None:
+            return self.estimator
+        return Pipeline([*self.data.steps.steps, (self.pipeline.steps[-1][0], self.estimator)])
+
+
+# ------------------------------------------------------------------------------------------------------------------ planning
+
+
+def plan_fits(base: Any, folds: SearchFolds, candidates: Sequence[Mapping[str, Any]]) -> list[CandidateFit]:
+    """Return the fits of every candidate on every fold, candidates first; what cannot be planned has its error."""
+    fits: list[CandidateFit] = []
+    for c, parameters in enumerate(candidates):
+        given = clone(base).set_params(**clone(parameters, safe=False))
+        pipeline, steps, key = None, None, ""
+        if isinstance(given, Pipeline):
+            if any(step not in (None, "passthrough") for _, step in given.steps[:-1]):
+                pipeline, steps, name = given, given[:-1], given.steps[-1][0]
+                key = repr(sorted((k, repr(v)) for k, v in parameters.items() if not k.startswith(f"{name}__")))
+            given = given.steps[-1][1]
+        wrong: Exception | None = None
+        try:
+            settings.check(given)
+        except Exception as error:
+            wrong = error
+        for f in range(len(folds.splits)):
+            estimator = clone(given) if isinstance(given.random_state, np.random.RandomState) else copy.copy(given)
+            fit = CandidateFit(c, f, estimator, pipeline)
+            fits.append(fit)
+            if wrong is not None:
+                fit.fail(wrong)
+                continue
+            began = time.perf_counter()
+            try:
+                _plan(fit, folds, None if steps is None else clone(steps), key)
+            except Exception as error:
+                fit.fail(error)
+            fit.seconds = time.perf_counter() - began
+    return fits
+
+
+def _plan(fit: CandidateFit, folds: SearchFolds, steps: Any, key: str) -> None:
+    """Plan the fit of an estimator on its fold."""
+    fit.data = fold = folds.fold(fit.fold, steps, key, fit.estimator)
+    data = folds.read(fold, fit.estimator)
+    own = data.y
+
+    def rows_of(data: FitData, base: Recipe, task: Task) -> FitRows:
+        assert data.rows is not None
+        fit.rows, fit.encoded = data.rows, fold.encode_target(task, data.y, own).encoded
+        fit.weight = row_weights(task, fit.encoded, len(data.y), data.weight, data.class_weight)
+        rows = data.rows if data.train is None else data.rows[data.train]  # the same array for all fits of the same rows
+        total = float(len(rows))
+        if fit.weight is not None:
+            weights = fit.weight if data.train is None else fit.weight[data.train]
+            total = float(weights.astype(base.dtype).sum(dtype=np.float64))
+        return FitRows(rows, None if data.validation is None else data.rows[data.validation], len(rows), total)
+
+    fit.plan = plan_fit(fit.estimator, data, rows_of=rows_of)
+
+
+# ------------------------------------------------------------------------------------------------------------------ training
+
+
+def train_fits(
+    fits: Sequence[CandidateFit],
+    folds: SearchFolds,
+    *,
+    earlier: Earlier,
+    resumable: bool = False,
+    n_jobs: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    memory_limit: int | None = None,
+) -> None:
+    """Train the networks of all planned fits, those on the same data and for the same task together.
+
+    earlier: fits by (candidate, fold) with the same parameters but fewer epochs, which are continued where that is the same as
+    training anew. resumable: whether these fits may be such; then their outcomes have the state of the optimizer.
+    """
+    plan = _grouped([fit for fit in fits if fit.plan is not None and fit.error is None], folds, earlier, resumable)
+    by_place = {(fit.candidate, fit.fold): fit for fit in fits}
+
+    def train_group(group: TrialGroup, listeners: Sequence[Callback]) -> None:
+        began = time.perf_counter()
+        results = train_in_processes(
+            group.data.problem, group.members, n_jobs=n_jobs, callbacks=listeners, memory_limit=memory_limit
+        )
+        share = (time.perf_counter() - began) / max(1, len(group.members))
+        for result in results:
+            trial = plan.trials[result.number]
+            fit = by_place[trial.candidate, trial.fold]
+            fit.seconds += share
+            if isinstance(result, Failure):
+                fit.fail(result.error)
+            else:
+                fit.ended[trial.network] = result
+
+    plan.train(train_group, callbacks=callbacks)
+    for fit in fits:
+        if fit.plan is None or fit.error is not None:
+            continue
+        for k in range(len(fit.plan.members)):
+            fit.outcomes.append(_joined(fit.continued[k], fit.ended[k]) if k in fit.continued else fit.ended[k])
+        try:
+            for outcome in fit.outcomes:
+                check_finite(fit.estimator, outcome, fit.plan.held_out)
+        except DataError as error:
+            fit.fail(error)
+
+
+def _grouped(fits: Sequence[CandidateFit], folds: SearchFolds, earlier: Earlier, resumable: bool) -> Plan:
+    """Return the networks of the fits, in groups with the same columns, dtype, device and task."""
+    alike: dict[tuple[Any, ...], list[CandidateFit]] = {}
+    for fit in fits:
+        assert fit.plan is not None
+        recipe = fit.plan.recipe
+        alike.setdefault((fit.plan.columns, recipe.dtype, recipe.device, fit.plan.task), []).append(fit)
+    out = Plan()
+    for key, group in alike.items():
+        columns, dtype, device, task = key
+        try:
+            problem = _problem(folds.shared[columns, dtype], find_device(device), task, group)
+        except Exception as error:
+            for fit in group:
+                fit.fail(error)
+            continue
+        out.groups[key] = TrialGroup(TrainingData(problem, columns, None, None))
+        weights: dict[tuple[bytes, bytes], NDArray[np.float64]] = {}  # fits with the same weights share the array
+        for fit in group:
+            _add_networks(out, out.groups[key], fit, weights, earlier.get((fit.candidate, fit.fold)), resumable)
+    return out
+
+
+def _add_networks(
+    out: Plan,
+    group: TrialGroup,
+    fit: CandidateFit,
+    weights: dict[tuple[bytes, bytes], NDArray[np.float64]],
+    earlier: CandidateFit | None,
+    resumable: bool,
+) -> None:
+    """Add the networks of a fit to its group, except those of an earlier fit that stopped before its last epoch."""
+    assert fit.plan is not None
+    fit.plan.prepared = dataclasses.replace(group.data, encoder=fit.estimator.encoder_)
+    weight = None
+    if fit.weight is not None and fit.rows is not None:
+        same = fit.rows.tobytes(), fit.weight.tobytes()
+        if same not in weights:
+            weights[same] = np.zeros(len(group.data.problem.rows))
+            weights[same][fit.rows] = fit.weight
+        weight = weights[same]
+    for k, member in enumerate(fit.plan.members):
+        changes: dict[str, Any] = {"number": len(out.trials), "weight": weight, "resumable": resumable}
+        before = _earlier(fit, earlier, k)
+        if before is not None:
+            first, outcome = before
+            if outcome.stopped != "done":
+                fit.ended[k] = outcome
+                continue
+            if outcome.progress is not None:
+                fit.continued[k] = outcome
+                recipe = dataclasses.replace(first.recipe, epochs=member.recipe.epochs)
+                changes |= {"recipe": recipe, "initial": outcome.parameters, "progress": outcome.progress}
+                changes |= {"start": int(outcome.history["step"][-1])}
+        fit.plan.members[k] = dataclasses.replace(member, **changes)
+        out.add(group, Trial(fit.candidate, fit.fold, k), fit.plan.members[k])
+
+
+def _earlier(fit: CandidateFit, earlier: CandidateFit | None, k: int) -> tuple[Member, Outcome] | None:
+    """Return network k of an earlier fit with fewer epochs, if continuing it is the same as training anew."""
+    if earlier is None or earlier.plan is None or fit.plan is None or k >= len(earlier.outcomes):
+        return None
+    if fit.plan.held_out or not isinstance(fit.plan.recipe.schedule, ENDLESS):
+        return None
+    return earlier.plan.members[k], earlier.outcomes[k]
+
+
+def _joined(before: Outcome, after: Outcome) -> Outcome:
+    """Return the outcome of a training in two parts."""
+    entries = len(before.history["step"])
+    history = {name: [*before.history[name], *column] for name, column in after.history.items()}
+    return dataclasses.replace(after, history=history, best=entries + after.best, seconds=before.seconds + after.seconds)
+
+
+def _problem(shared: SharedRows, device: torch.device, task: Task, fits: Sequence[CandidateFit]) -> Problem:
+    """Return all shared rows as a problem for a task; the target of rows that no fit of it trains on stays 0."""
+    x = shared.tensor(device)
+    target: NDArray[Any] | None = None
+    for fit in fits:
+        assert fit.encoded is not None
+        if target is None:
+            target = np.zeros((shared.length, *fit.encoded.shape[1:]), dtype=fit.encoded.dtype)
+        target[fit.rows] = fit.encoded
+    assert target is not None
+    kind = torch.long if target.dtype.kind == "i" else x.dtype
+    return Problem(task, Rows(x, to_tensor(target, device=device, dtype=kind, what="y"), None))
