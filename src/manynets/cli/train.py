@@ -148,6 +148,21 @@ def train(
     ] = None,
     numeric: Annotated[list[str] | None, _option(_TABLES, "--numeric", metavar="COLUMN")("Take this column as numbers.")] = None,
     weight: Annotated[str | None, _option(_TABLES, "--weight", metavar="COLUMN")("How much each row counts.")] = None,
+    group: Annotated[
+        str | None, _option(_TABLES, "--group", metavar="COLUMN")("Rows with the same value stay together in each split.")
+    ] = None,
+    time_column: Annotated[
+        str | None, _option(_TABLES, "--time-column", metavar="COLUMN")("Test and validate on the latest rows by this column.")
+    ] = None,
+    stratify: Annotated[
+        str | None, _option(_TABLES, "--stratify", metavar="COLUMN")("Split so that each part has the same share of its values.")
+    ] = None,
+    target_transform: Annotated[
+        str | None,
+        _option(_TABLES, "--target-transform", metavar="NAME")(
+            "log: train on the logarithm of the target; auto: if its tail is heavy."
+        ),
+    ] = None,
     drop_missing_target: Annotated[
         bool, _option(_TABLES, "--drop-missing-target")("Leave out rows without a target instead of refusing them.")
     ] = False,
