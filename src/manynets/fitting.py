@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from manynets import core
-from manynets.data.split import SplitBy
 from manynets.engines import ENGINES, EngineName
 from manynets.errors import DivergenceWarning, OptionError, one_of
 from manynets.model import Model
 from manynets.nn.population import Shape
 from manynets.plan import ensemble
-from manynets.prepare import ClassWeight, TrainingData, network_splits, prepare
+from manynets.prepare import ClassWeight, TrainingData, network_splits, prepare, split_by
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
@@ -104,7 +103,7 @@ def train(
     by_fold = isinstance(validation, str) and validation == "folds"
     if by_fold and n_networks == 1:
         raise OptionError("validation='folds' is for several networks; give n_networks=8, or a fraction of the rows as validation")
-    by = _split_by(y, validation, groups=groups, times=times, stratify=stratify)
+    by = split_by(y, validation, groups=groups, times=times, stratify=stratify)
     data = prepare(
         X,
         y,
@@ -131,20 +130,6 @@ def train(
     model = model_of(spec, recipe, data, [outcome])
     model.info |= {**more, "versions": model.info["versions"] | more["versions"]}
     return model
-
-
-def _split_by(y: Any, validation: Any, **columns: Any) -> SplitBy | None:
-    """Return how the rows are split, or None for at random; OptionError where no rows are split."""
-    given = [name for name, column in columns.items() if column is not None]
-    if not given:
-        return None
-    if isinstance(validation, bool) or not (
-        validation == "folds" if isinstance(validation, str) else isinstance(validation, float)
-    ):
-        raise OptionError(
-            f"{given[0]} says how to split the rows, which needs a fraction or 'folds' as validation, not {validation!r}"
-        )
-    return SplitBy.of(len(y), **columns)
 
 
 def _check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initial: Any, checkpoint: Any, resume: Any) -> None:

@@ -42,6 +42,7 @@ __all__ = [
     "network_splits",
     "prepare",
     "row_weights",
+    "split_by",
     "validation_split",
 ]
 
@@ -190,6 +191,20 @@ def _class_weights(given: Mapping[Any, float], classes: tuple[Any, ...]) -> NDAr
 
 
 # ------------------------------------------------------------------------------------------------------------------- splits
+
+
+def split_by(y: Any, validation: Any, **columns: Any) -> SplitBy | None:
+    """Return how the rows are split, or None for at random; OptionError where no rows are split."""
+    given = [name for name, column in columns.items() if column is not None]
+    if not given:
+        return None
+    if isinstance(validation, bool) or not (
+        validation == "folds" if isinstance(validation, str) else isinstance(validation, float)
+    ):
+        raise OptionError(
+            f"{given[0]} says how to split the rows, which needs a fraction or 'folds' as validation, not {validation!r}"
+        )
+    return SplitBy.of(len(y), **columns)
 
 
 def validation_split(target: Target, validation: Any, *, seed: int, by: SplitBy | None = None) -> Split:

@@ -20,7 +20,7 @@ from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, tak
 from manynets.cli.pictures import pictures_of
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_figures, print_layers, print_schema
-from manynets.data.split import SplitBy, split_rows
+from manynets.data.split import SplitBy
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, find_target, holdout
@@ -234,7 +234,8 @@ def figures_of(model: Any, part: Part) -> dict[str, Any]:
 def _figures_by_fold(model: Any, train: Part) -> dict[str, Any]:
     """Return the figures on the training rows, each predicted by the network that was not trained on it."""
     if train.by is not None and train.by.times is not None:
-        return figures_of(model, taken(train, split_rows(train.rows, 1.0 / model.size, times=train.by.times)[1]))
+        late = holdout(find_target(train.y, model.task), 1.0 / model.size, seed=0, by=train.by).held_out
+        return figures_of(model, taken(train, late))
     folds = cv_splits(find_target(train.y, model.task), model.size, seed=model.recipe.seed, by=train.by)
     scores = model.logits(train.X)
     out_of_fold = np.empty_like(scores[0])
