@@ -26,7 +26,9 @@ OPTIONS: dict[str, str] = {
     "folds": "cv",
 }
 """Options of the command line: {old name: new name}. The old ones are still accepted."""
-LATER: dict[str, Any] = {"n_networks": 1, "no_header": False}
+LATER: dict[str, Any] = {"n_networks": 1, "no_header": False} | dict.fromkeys(
+    ("group", "time_column", "stratify", "target_transform")
+)
 """Options that a stored run or sweep may lack, as it was written before they came: {name: what it did}."""
 
 
