@@ -66,6 +66,14 @@ def test_train(call: Call, visits: Path, how: tuple[str, str], networks: tuple[s
     assert predicted.code == 0
 
 
+def test_identical_rows_are_reported(call: Call, tmp_path: Path) -> None:
+    rows = "".join(f"{i % 7},{'ab'[i % 3 > 0]}\n" for i in range(140))
+    (tmp_path / "same.csv").write_text(f"x,y\n{rows}", encoding="utf-8")
+    done = call("train", "same.csv", "--target", "y", "--hidden", "4", "--epochs", "1", "--validation", "0.2")
+    assert "test rows are identical to a row that is trained on" in done.out
+    assert "validation rows are identical to a row that is trained on" in done.out
+
+
 def test_sweep(call: Call, visits: Path) -> None:
     done = call(
         "sweep", "visits.csv", "--target", "cost", "--group", "patient", "--cv", "3", "--grid", "lr=0.01,0.1", *SMALL[:-2], "-q"

@@ -20,6 +20,7 @@ from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, tak
 from manynets.cli.pictures import pictures_of
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_figures, print_layers, print_schema
+from manynets.data.duplicates import count_shared
 from manynets.data.split import SplitBy
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
@@ -181,6 +182,9 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
             None if part is None else dataclasses.replace(part, X=encode_table(part.X, encoder=encoder)[0])
             for part in (validation, test)
         )
+    for part, what in ((validation, "validation"), (test, "test")):
+        if part is not None and (shared := count_shared(train.X, part.X)):
+            note(console, f"{shared:,} of {part.rows:,} {what} rows are identical to a row that is trained on")
     return dataclasses.replace(source, train=train, validation=validation, test=test, task=task), encoder, share, networks
 
 
