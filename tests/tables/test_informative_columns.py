@@ -7,8 +7,10 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas
 import polars
 import pytest
+import torch
 
 from manynets.errors import DataError, LeakWarning
 from manynets.tables import TableEncoder, fit_encoder, understand
@@ -210,6 +212,23 @@ def test_a_good_column_is_no_leak(seed: int) -> None:
         warnings.simplefilter("error")
         fit_encoder(frame, y=x + random.normal(size=200) * 0.1)
         fit_encoder(frame, y=(x > 0) ^ (random.random(200) < 0.05))
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        torch.tensor(1.5 * CLASS, requires_grad=True),
+        pandas.Series(CLASS, dtype="Int64"),
+        polars.Series(np.where(CLASS, "b", "a")),
+        pandas.Series(np.where(CLASS, "b", "a"), dtype="category"),
+        np.array([[bool(code), False] for code in CLASS]),
+        [int(code) for code in CLASS],
+        np.array(CLASS, dtype="M8[D]"),
+    ],
+)
+def test_targets_of_all_types(y: Any) -> None:
+    values = [f"{'AB'[i % 2]}{HEX[i]}" for i in range(ROWS)]
+    assert understand(frame_of(values), y=y)[0].part == "first 1"
 
 
 def test_association_by_hand() -> None:

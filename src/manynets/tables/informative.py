@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.tables.association import MOST_CLASSES, Association, Codes, association, binned, target_scores
+from manynets.tables.association import MOST_CLASSES, Association, Codes, association, binned, plain_target, target_scores
 from manynets.tables.cells import Table, factorise, number_cells
 from manynets.tables.columns import part_codes
 from manynets.tables.dates import DateForm, date_cells
@@ -137,7 +137,7 @@ def numbers_of(table: Table, column: Column) -> NDArray[np.float64] | None:
 
 def leak_of(table: Table, column: Column, y: Any) -> str:
     """Return how a column gives the target away, or nothing: a copy of it, or what predicts it alone, on the rows of the table."""
-    targets = np.asarray(y)
+    targets = plain_target(y)
     targets = targets.reshape(len(targets), -1).T
     if table.rows < FEWEST_FOR_A_COPY or column.kind == "text" or not column.distinct:
         return ""
@@ -152,7 +152,7 @@ def _ranks(values: NDArray[np.float64]) -> Codes:
 
 def _leak(values: NDArray[np.float64] | None, codes: Codes, y: NDArray[Any]) -> str:
     scores = target_scores(y)
-    classes = np.unique(y.astype(str) if y.dtype.kind == "O" else y, return_inverse=True)[1].reshape(-1)
+    classes = np.unique(y, return_inverse=True)[1].reshape(-1)
     counts = np.bincount(classes)
     groups = len(np.unique(codes))
     if len(counts) < 2 or groups < 2:
