@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from manynets.cli import defaults
+from manynets.cli.table_columns import leak_notes, split_by
 from manynets.data.split import SplitBy
 from manynets.errors import DataError, OptionError, one_of
 
@@ -313,24 +314,6 @@ def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str,
     return Part(X=X, y=y, weight=weight), notes
 
 
-def _split_by(X: Any, origin: Mapping[str, Any]) -> SplitBy | None:
-    """Return how the rows of a table are split, or None for at random."""
-    from manynets.tables import understand
-    from manynets.tables.inspection import plain_values
-    from manynets.tables.table import require
-
-    columns = {"groups": "group", "times": "time_column", "stratify": "stratify"}
-    named = {what: origin[option] for what, option in columns.items() if origin.get(option) is not None}
-    if not named:
-        return None
-    require(named.values(), X.names, what="column to split by")
-    kinds: dict[str, Any] = {"groups": {"categorical": [named["groups"]]}} if "groups" in named else {}
-    values = {what: plain_values(X, understand(X.select([name]), **kinds.get(what, {}))[0]) for what, name in named.items()}
-    if "times" in values and values["times"].dtype.kind not in "biuf":
-        raise DataError(f"--time-column {named['times']} holds {values['times'][0]!r}, but must be a column of dates or numbers")
-    return SplitBy.of(X.rows, **values)
-
-
 def _table(origin: Mapping[str, Any]) -> Source:
     from manynets.tables import understand
 
@@ -344,10 +327,10 @@ def _table(origin: Mapping[str, Any]) -> Source:
     if origin.get("group") is not None:
         named["drop"] = [*named["drop"], origin["group"]]  # new rows have new groups
     task = _task(whole.y, origin["task"])
-    whole = dataclasses.replace(whole, by=_split_by(whole.X, origin))
+    whole = dataclasses.replace(whole, by=split_by(whole.X, origin))
     rows, test_rows = _split(whole, origin, task, 0.0 if origin.get("test") is not None else origin["test_fraction"])
     schema = understand(whole.X, **named, y=whole.y, rows=rows)
-    notes += _of_target(schema)
+    notes += leak_notes(schema)
     fingerprint = {name_of(path): _fingerprint(path, whole, content)}
     if origin.get("test") is None:
         train, test = (whole, None) if rows is None else (taken(whole, rows), taken(whole, test_rows))
@@ -412,15 +395,6 @@ def _split(whole: Part, origin: Mapping[str, Any], task: Any, fraction: float) -
     if not fraction:
         return None, None
     return holdout(find_target(whole.y, task), fraction, seed=origin["seed"], by=whole.by)
-
-
-def _of_target(schema: Sequence[Any]) -> tuple[str, ...]:
-    """Return notes on columns that give the target away."""
-    return tuple(
-        f"column {one.name!r} gives the target away: {one.leak}; if it is not known before the target, leave it out with --drop {one.name}"
-        for one in schema
-        if one.leak
-    )
 
 
 def taken(part: Part, rows: Any) -> Part:
