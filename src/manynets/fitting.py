@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from manynets.errors import OptionError, one_of
 from manynets.model import Model
 from manynets.nn.population import Shape
 from manynets.plan import ensemble
-from manynets.prepare import ClassWeight, network_splits, prepare
+from manynets.prepare import ClassWeight, network_splits, prepare, split_by
 from manynets.results import model_of, system_of
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
@@ -42,6 +42,10 @@ def train(
     validation: Any = None,
     sample_weight: Any = None,
     class_weight: ClassWeight = None,
+    groups: Any = None,
+    times: Any = None,
+    stratify: Any = None,
+    target_transform: Literal["log", "auto"] | None = None,
     encoder: TableEncoder | None = None,
     initial: Mapping[str, NDArray[Any]] | None = None,
     seed: int | None = None,
@@ -62,6 +66,11 @@ def train(
     validation: None; a fraction of the rows (of each class, for classes); row numbers or a mask; or a set (X, y) or
         (X, y, sample_weight) of your own; or "folds", for several networks: each validates on another fold of the rows, so that
         every row trains some of them.
+    groups, times, stratify: columns (N,) that say how rows are split, where validation is a fraction or "folds". The rows of a group
+        are all trained on or all validated on; the latest rows are validated on, by all networks; both parts get the same share of
+        each value of stratify, in place of each class.
+    target_transform: "log" trains on the logarithm of a positive target, "auto" does so where its tail is heavy; predictions are in
+        its own unit. See `manynets.Regression`.
     encoder: turns a frame into numbers; if left out, `manynets.tables.fit_encoder` fits one to the training rows. The model
         stores it, so that it predicts from frames too. An array given together with an encoder is taken as encoded already.
     sample_weight: (N,), how much each row counts in the loss. class_weight: the same by class; with "balanced" all classes count
@@ -90,6 +99,7 @@ def train(
     by_fold = isinstance(validation, str) and validation == "folds"
     if by_fold and n_networks == 1:
         raise OptionError("validation='folds' is for several networks; give n_networks=8, or a fraction of the rows as validation")
+    by = split_by(y, validation, groups=groups, times=times, stratify=stratify)
     data = prepare(
         X,
         y,
@@ -99,10 +109,12 @@ def train(
         sample_weight=sample_weight,
         class_weight=class_weight,
         encoder=encoder,
+        by=by,
+        target_transform=target_transform,
     )
     if isinstance(spec, MLP) and initial is not None:
         _check_initial(initial, Shape.of(spec, data.in_features, data.problem.task.outputs))
-    splits = network_splits(data.problem, n_networks, seed=recipe.seed) if by_fold else None
+    splits = network_splits(data.problem, n_networks, seed=recipe.seed, by=by) if by_fold else None
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     listeners = [*progress_callbacks(progress), *callbacks]
     if engine == "torch":

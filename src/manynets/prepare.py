@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
 from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, to_tensor
-from manynets.data.split import deal_rows, even_folds, split_rows
+from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
 from manynets.errors import DataError, OptionError
 from manynets.spec import Recipe
 from manynets.tasks import Regression, Task, find_task
@@ -42,6 +42,7 @@ __all__ = [
     "network_splits",
     "prepare",
     "row_weights",
+    "split_by",
     "validation_split",
 ]
 
@@ -97,6 +98,8 @@ def prepare(
     sample_weight: Any = None,
     class_weight: ClassWeight = None,
     encoder: TableEncoder | None = None,
+    by: SplitBy | None = None,
+    target_transform: Literal["log", "auto"] | None = None,
 ) -> TrainingData:
     """Check X and y, split the rows, encode a table, and move the data to the recipe's device.
 
@@ -109,15 +112,15 @@ def prepare(
     found = len(y) if hasattr(y, "__len__") else np.asarray(y).size
     if found != total:
         raise DataError(f"X has {total} rows and y has {found}; they must have the same number")
-    target = find_target(y, task, loss=recipe.loss)
+    target = find_target(y, task, loss=recipe.loss, target_transform=target_transform)
     weight = row_weights(target.task, target.encoded, total, sample_weight, class_weight)
     own = _validation_set(validation)
-    split = Split(None, None) if own is not None else validation_split(target, validation, seed=recipe.seed)
+    split = Split(None, None) if own is not None else validation_split(target, validation, seed=recipe.seed, by=by)
     for rows, what in ((split.train, "training"), (split.held_out, "validation")):
         if weight is not None and rows is not None and not weight[rows].any():
             raise DataError(f"sample_weight is zero for all {len(rows)} {what} rows; at least one must count")
     if matrix is None:
-        matrix, encoder = encode_table(table, rows=split.train, encoder=encoder)
+        matrix, encoder = encode_table(table, y, rows=split.train, encoder=encoder)
         matrix = as_matrix(matrix)
     validation_set = None
     if own is not None:
@@ -130,10 +133,19 @@ def prepare(
 # -------------------------------------------------------------------------------------------------------- target and weights
 
 
-def find_target(y: Any, task: str | Task | None, *, loss: str | None = None) -> Target:
+def find_target(
+    y: Any,
+    task: str | Task | None,
+    *,
+    loss: str | None = None,
+    target_transform: Literal["log", "auto"] | None = None,
+) -> Target:
     """Return y encoded for its task, which is found from y where it is not given; `loss` is the recipe's."""
+    if target_transform is not None and (isinstance(task, Task) or loss == "poisson"):
+        other = f"loss={loss!r}, whose scores are log-rates" if loss == "poisson" else f"a task of its own, {task!r}"
+        raise OptionError(f"target_transform is {target_transform!r}, but does not go with {other}; leave it out")
     if not isinstance(task, Task):
-        task = find_task(y, name=task)
+        task = find_task(y, name=task, target_transform=target_transform)
         if isinstance(task, Regression) and loss == "poisson":
             task = Regression.of(y, standardise=False)
     encoded = task.encode(y)
@@ -181,12 +193,26 @@ def _class_weights(given: Mapping[Any, float], classes: tuple[Any, ...]) -> NDAr
 # ------------------------------------------------------------------------------------------------------------------- splits
 
 
-def validation_split(target: Target, validation: Any, *, seed: int) -> Split:
-    """Split by None, a fraction of the rows, or the row numbers (or a mask) to validate on."""
+def split_by(y: Any, validation: Any, **columns: Any) -> SplitBy | None:
+    """Return how the rows are split, or None for at random; OptionError where no rows are split."""
+    given = [name for name, column in columns.items() if column is not None]
+    if not given:
+        return None
+    if isinstance(validation, bool) or not (
+        validation == "folds" if isinstance(validation, str) else isinstance(validation, float)
+    ):
+        raise OptionError(
+            f"{given[0]} says how to split the rows, which needs a fraction or 'folds' as validation, not {validation!r}"
+        )
+    return SplitBy.of(len(y), **columns)
+
+
+def validation_split(target: Target, validation: Any, *, seed: int, by: SplitBy | None = None) -> Split:
+    """Split by None, a fraction of the rows (by group or time, if `by` says so), or the row numbers (or a mask) to validate on."""
     if validation is None:
         return Split(None, None)
     if isinstance(validation, numbers.Real) and not isinstance(validation, bool):
-        return holdout(target, validation if isinstance(validation, int) else float(validation), seed=seed)
+        return holdout(target, validation if isinstance(validation, int) else float(validation), seed=seed, by=by)
     held_out = as_row_numbers(validation, len(target), what="validation")
     train = np.setdiff1d(np.arange(len(target)), held_out)
     if len(train) == 0:
@@ -194,18 +220,31 @@ def validation_split(target: Target, validation: Any, *, seed: int) -> Split:
     return Split(train, held_out)
 
 
-def holdout(target: Target, fraction: float, *, seed: int, rows: RowNumbers | None = None) -> Split:
-    """Hold out a fraction of the rows (of each class, for classes); `rows` are those to split, None for all."""
+def holdout(target: Target, fraction: float, *, seed: int, rows: RowNumbers | None = None, by: SplitBy | None = None) -> Split:
+    """Hold out a fraction of the rows (of each class, for classes); `rows` are those to split, None for all.
+
+    by: groups that stay together, times of which the latest are held out, or strata in place of the classes; of all rows.
+    """
     encoded = target.encoded if rows is None else target.encoded[rows]
-    train, held_out = split_rows(len(encoded), fraction, strata=target.task.strata(encoded), seed=seed, names=target.class_names)
+    by = SplitBy() if by is None else by if rows is None else by.take(rows)
+    names = target.class_names if by.strata is None else None
+    train, held_out = split_rows(len(encoded), fraction, **by.options(target.task.strata(encoded)), seed=seed, names=names)
     return Split(train, held_out) if rows is None else Split(rows[train], rows[held_out])
 
 
 def cv_splits(
-    target: Target, cv: Any, *, X: Any = None, y: Any = None, groups: Any = None, seed: int = 0, what: str = "cv"
+    target: Target,
+    cv: Any,
+    *,
+    X: Any = None,
+    y: Any = None,
+    groups: Any = None,
+    by: SplitBy | None = None,
+    seed: int = 0,
+    what: str = "cv",
 ) -> list[Split]:
-    """Return the folds: for None one of all rows without a test; a number deals the rows at random, each class evenly; otherwise
-    those of a splitter, which is given X, y and groups, or of pairs of row numbers or masks.
+    """Return the folds: for None one of all rows without a test; a number deals the rows at random, each class evenly, with
+    `groups` or as `by` says (see `holdout`); otherwise those of a splitter, which is given X, y and groups, or of pairs of row numbers or masks.
 
     Rows stay in their order, and may occur twice in training (a bootstrap).
     """
@@ -213,7 +252,8 @@ def cv_splits(
     if cv is None:
         return [Split(None, None)]
     if isinstance(cv, int | np.integer):
-        dealt = deal_rows(total, int(cv), strata=target.task.strata(target.encoded), seed=seed, what=what)
+        by = SplitBy.of(total, groups=groups) if by is None else by
+        dealt = deal_rows(total, int(cv), **by.options(target.task.strata(target.encoded)), seed=seed, what=what)
         return [Split(*pair) for pair in dealt]
     if hasattr(cv, "split"):
         cv = cv.split(X, y, groups)
@@ -232,17 +272,27 @@ def cv_splits(
     return out
 
 
-def network_splits(problem: Problem, n_networks: int, *, seed: int, by_value: bool = False) -> list[Split]:
-    """Return a split for each of several networks: each validates on another fold, and all train on the same number of rows.
+def network_splits(
+    problem: Problem, n_networks: int, *, seed: int, by: SplitBy | None = None, by_value: bool = False
+) -> list[Split]:
+    """Return a split for each of several networks: each validates on another fold, and all train on the same number of rows, as far
+    as groups allow.
 
-    by_value: deal each n_networks rows with neighbouring values of a target of numbers to as many folds.
+    by: see `holdout`; with times all networks validate on the latest rows, as many as a fold has. by_value: deal each n_networks rows with
+    neighbouring values of a target of numbers to as many folds.
     """
     rows = problem.rows
     target = rows.target.cpu().numpy()
     strata = problem.task.strata(target)
     if strata is None and by_value:
         strata = np.lexsort(target.T).argsort() // n_networks
-    out = [Split(*pair) for pair in even_folds(len(rows), n_networks, strata=strata, seed=seed)]
+    by = SplitBy() if by is None else by
+    options = by.options(strata)
+    if by.times is not None:
+        out = [Split(*split_rows(len(rows), 1.0 / n_networks, times=by.times))] * n_networks
+    else:
+        options.pop("times")
+        out = [Split(*pair) for pair in even_folds(len(rows), n_networks, **options, seed=seed)]
     if rows.weight is not None:
         weight = rows.weight.cpu().numpy()
         for k, split in enumerate(out):
@@ -274,16 +324,16 @@ def _fold_rows(given: Any, total: int, what: str) -> RowNumbers:
 
 
 def encode_table(
-    table: Any, *, rows: RowNumbers | None = None, encoder: TableEncoder | None = None, **options: Any
+    table: Any, y: Any = None, *, rows: RowNumbers | None = None, encoder: TableEncoder | None = None, **options: Any
 ) -> tuple[NDArray[Any], TableEncoder]:
     """Return the encoded columns (N, D) of all rows of a table, and the encoder.
 
-    Without an encoder one is fitted to `rows` (None: all); `options` are those of `manynets.tables.fit_encoder`.
+    Without an encoder one is fitted to `rows` (None: all); y and `options` are those of `manynets.tables.fit_encoder`.
     """
     if encoder is None:
         from manynets.tables import fit_encoder
 
-        encoder = fit_encoder(table, rows=rows, **options)
+        encoder = fit_encoder(table, rows=rows, y=y, **options)
     return encoder.transform(table), encoder
 
 

@@ -31,7 +31,9 @@ OPTIONS: dict[str, str] = {
     "folds": "cv",
 }
 """Options of the command line: {old name: new name}. The old ones are still accepted."""
-LATER: dict[str, Any] = {"n_networks": 1, "no_header": False}
+LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "input_scale": None, "cool_down": None} | dict.fromkeys(
+    ("group", "time_column", "stratify", "target_transform")
+)
 """Options that runs and sweeps of older versions lack, with the values that they had in effect."""
 
 

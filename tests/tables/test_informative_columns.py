@@ -7,8 +7,10 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas
 import polars
 import pytest
+import torch
 
 from manynets.errors import DataError, LeakWarning
 from manynets.tables import TableEncoder, fit_encoder, understand
@@ -172,16 +174,18 @@ def test_wide_texts_have_256_columns() -> None:
     assert fit_encoder(frame_of(texts), text=["key"]).blocks[0].stop == 256
 
 
+NORMAL = NOISE.normal(size=120)
+MANY = NOISE.permutation(1000)[:120] / 7
+
 # a column, the target, what is said of it
 GIVEN_AWAY: dict[str, tuple[Any, Any, str]] = {
     "a copy": (np.arange(ROWS) / 7, np.arange(ROWS) / 7, "copy of the target"),
     "a recode": (np.where(CLASS, "x", "z"), np.where(CLASS, "yes", "no"), "under other names"),
-    "in another unit": (1.19 * NOISE.permutation(1000)[:ROWS], None, "perfectly alone"),
-    "a finer code": ([f"{i % 6}" for i in range(ROWS)], CLASS, "perfectly alone"),
-    "a threshold": (NOISE.normal(size=ROWS), None, "perfectly alone"),
+    "another unit": (1.19 * MANY, MANY, "perfectly alone"),
+    "a finer code": ([f"{i % 6}" for i in range(120)], np.arange(120) % 2, "perfectly alone"),
+    "a code of numbers": ([f"k{i % 12}" for i in range(120)], [i % 12 * 3.5 + 200 for i in range(120)], "other names"),
+    "a threshold": (NORMAL, NORMAL > 0.1, "perfectly alone"),
 }
-GIVEN_AWAY["in another unit"] = (GIVEN_AWAY["in another unit"][0], GIVEN_AWAY["in another unit"][0] / 1.19, "perfectly alone")
-GIVEN_AWAY["a threshold"] = (GIVEN_AWAY["a threshold"][0], GIVEN_AWAY["a threshold"][0] > 0.1, "perfectly alone")
 
 
 @pytest.mark.parametrize("name", GIVEN_AWAY)
@@ -194,6 +198,11 @@ def test_a_leak_is_reported_and_used(name: str) -> None:
     assert "copy" in encoder.column_names
 
 
+def test_few_rows_prove_no_leak() -> None:
+    assert understand(frame_of(NORMAL[:90]), y=NORMAL[:90] > 0.1)[0].leak == ""
+    assert understand(frame_of(CLASS[:20]), y=CLASS[:20])[0].leak == ""
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_good_column_is_no_leak(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -203,6 +212,23 @@ def test_a_good_column_is_no_leak(seed: int) -> None:
         warnings.simplefilter("error")
         fit_encoder(frame, y=x + random.normal(size=200) * 0.1)
         fit_encoder(frame, y=(x > 0) ^ (random.random(200) < 0.05))
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        torch.tensor(1.5 * CLASS, requires_grad=True),
+        pandas.Series(CLASS, dtype="Int64"),
+        polars.Series(np.where(CLASS, "b", "a")),
+        pandas.Series(np.where(CLASS, "b", "a"), dtype="category"),
+        np.array([[bool(code), False] for code in CLASS]),
+        [int(code) for code in CLASS],
+        np.array(CLASS, dtype="M8[D]"),
+    ],
+)
+def test_targets_of_all_types(y: Any) -> None:
+    values = [f"{'AB'[i % 2]}{HEX[i]}" for i in range(ROWS)]
+    assert understand(frame_of(values), y=y)[0].part == "first 1"
 
 
 def test_association_by_hand() -> None:

@@ -121,3 +121,12 @@ def test_huge_and_tiny_targets(size: float) -> None:
     assert figures["r2"] > 0.9
     assert np.isfinite(list(figures.values())).all()
     assert np.isfinite(model.history["loss"]).all()
+
+
+def test_the_estimator_keeps_the_meaning_of_scikit_learn() -> None:
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    y = np.eye(2, dtype=int)[(x[:, 0] > 0).astype(int)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = mn.MLPClassifier(hidden_layer_sizes=(4,), max_iter=300, tol=1e-2).fit(x, y)
+    assert model.predict(x).shape == (40, 2)  # two labels, as in scikit-learn

@@ -17,6 +17,8 @@ import numpy as np
 
 from manynets.cli import defaults
 from manynets.cli.fingerprint import fingerprint_of, fingerprint_of_arrays
+from manynets.cli.table_columns import leak_notes, split_by
+from manynets.data.split import SplitBy
 from manynets.errors import DataError, OptionError, one_of
 
 __all__ = [
@@ -30,18 +32,19 @@ STANDARD_INPUT = "-"
 
 _TABLE_ONLY = (
     "target", "test", "drop", "categorical", "numeric", "weight", "drop_missing_target", "scaling", "max_levels", "delimiter",
-    "encoding", "no_header",
+    "encoding", "no_header", "group", "time_column", "stratify",
 )  # fmt: skip
 _NAMED_ONLY = ("data_dir", "points", "noise")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Part:
-    """Rows: X an array or a table (`manynets.tables.Table`), y, and weights (N,) or None."""
+    """Rows: X an array or a table (`manynets.tables.Table`), y, weights (N,) or None, and how they are split (None: at random)."""
 
     X: Any
     y: Any
     weight: Any = None
+    by: SplitBy | None = None
 
     @property
     def rows(self) -> int:
@@ -213,9 +216,9 @@ def _arrays(origin: Mapping[str, Any]) -> Source:
     if "X_test" in arrays and not origin["test_fraction"]:
         test = Part(X=_rows(arrays["X_test"], path), y=arrays["y_test"])
     else:
-        train, test = _split(
-            whole, origin, task, defaults.TEST_FRACTION if origin["test_fraction"] is None else origin["test_fraction"]
-        )
+        share = defaults.TEST_FRACTION if origin["test_fraction"] is None else origin["test_fraction"]
+        rows, test_rows = _split(whole, origin, task, share)
+        train, test = (whole, None) if rows is None else (taken(whole, rows), taken(whole, test_rows))
     return Source(
         name=stem_of(origin), train=train, test=test, task=task, fingerprint={Path(path).name: fingerprint_of(path, whole.X.shape)}
     )
@@ -304,11 +307,16 @@ def _table(origin: Mapping[str, Any]) -> Source:
     whole, more = _table_part(table, origin)
     notes += more
     named: Any = {name: _columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
+    if origin.get("group") is not None:
+        named["drop"] = [*named["drop"], origin["group"]]  # new rows have new groups
     task = _task(whole.y, origin["task"])
-    schema = understand(whole.X, **named)
+    whole = dataclasses.replace(whole, by=split_by(whole.X, origin))
+    rows, test_rows = _split(whole, origin, task, 0.0 if origin.get("test") is not None else origin["test_fraction"])
+    schema = understand(whole.X, **named, y=whole.y, rows=rows)
+    notes += leak_notes(schema)
     fingerprint = {name_of(path): fingerprint_of(path, whole.X.shape, content)}
     if origin.get("test") is None:
-        train, test = _split(whole, origin, task, origin["test_fraction"])
+        train, test = (whole, None) if rows is None else (taken(whole, rows), taken(whole, test_rows))
     else:
         train, content = whole, _piped(origin["test"])
         as_written = [column.name for column in schema if column.as_written]
@@ -363,15 +371,13 @@ def _task(y: Any, name: str | None) -> Any:
     return find_task(y, name=name)
 
 
-def _split(whole: Part, origin: Mapping[str, Any], task: Any, fraction: float) -> tuple[Part, Part | None]:
-    """Return training and test rows, split within each class."""
-    from manynets.data.split import split_rows
+def _split(whole: Part, origin: Mapping[str, Any], task: Any, fraction: float) -> tuple[Any, Any]:
+    """Return the numbers of the rows to train and to test on, each class by its share; None and None for no test rows."""
+    from manynets.prepare import find_target, holdout
 
     if not fraction:
-        return whole, None
-    names = getattr(task, "classes", None)
-    train, test = split_rows(whole.rows, fraction, strata=task.strata(task.encode(whole.y)), seed=origin["seed"], names=names)
-    return taken(whole, train), taken(whole, test)
+        return None, None
+    return holdout(find_target(whole.y, task), fraction, seed=origin["seed"], by=whole.by)
 
 
 def taken(part: Part, rows: Any) -> Part:
@@ -379,7 +385,8 @@ def taken(part: Part, rows: Any) -> Part:
     from manynets.tables import Table
 
     X = part.X.take(rows) if isinstance(part.X, Table) else part.X[rows]
-    return Part(X=X, y=part.y[rows], weight=None if part.weight is None else part.weight[rows])
+    weight = None if part.weight is None else part.weight[rows]
+    return Part(X=X, y=part.y[rows], weight=weight, by=None if part.by is None else part.by.take(rows))
 
 
 def stem_of(origin: Mapping[str, Any]) -> str:

@@ -20,6 +20,8 @@ from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, tak
 from manynets.cli.pictures import pictures_of
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
+from manynets.data.duplicates import count_shared
+from manynets.data.split import SplitBy
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, find_target, holdout
@@ -145,6 +147,10 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
     train, validation, test = source.train, source.validation, source.test
     target = find_target(train.y, source.task)
     task = target.task
+    if options.get("target_transform") is not None and not isinstance(task, Regression):
+        raise OptionError(
+            f"--target-transform is for a regression, but the task is {task.name!r}; leave it out, or give --task regression"
+        )
     networks = options["n_networks"]
     if networks is None:
         ensemble = source.schema is not None and (options["engine"] or "torch") == "torch"
@@ -156,10 +162,10 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
     if share == 0:
         validation = None
     elif isinstance(share, float):
-        rows, held = holdout(target, share, seed=options["seed"])
+        rows, held = holdout(target, share, seed=options["seed"], by=train.by)
         train = taken(train, rows)
     if isinstance(task, Regression):
-        task = Regression.of(train.y, standardise=options["loss"] != "poisson")
+        task = Regression.of(train.y, standardise=options["loss"] != "poisson", transform=options.get("target_transform"))
     recipe = recipe_of(options, rows=train.rows)
     objective_for(task, recipe)  # a loss for another task, or a batch with more rows than there are, is an error before any output
     batch_rows(recipe, train.rows)
@@ -178,6 +184,9 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
             None if part is None else dataclasses.replace(part, X=encode_table(part.X, encoder=encoder)[0])
             for part in (validation, test)
         )
+    for part, what in ((validation, "validation"), (test, "test")):
+        if part is not None and (shared := count_shared(train.X, part.X)):
+            note(console, f"{shared:,} of {part.rows:,} {what} rows are identical to a row that is trained on")
     return dataclasses.replace(source, train=train, validation=validation, test=test, task=task), encoder, share, networks
 
 
@@ -200,12 +209,18 @@ def _train(
         validation="folds" if share == "folds" else None if validation is None else _tuple(validation),
         sample_weight=train.weight,
         class_weight=options["class_weight"],
+        **_columns_of(train.by if share == "folds" else None),
         encoder=encoder,
         n_networks=networks,
         engine=options["engine"] or "torch",
         progress=False if options["quiet"] else "auto",
         **begin(),
     )
+
+
+def _columns_of(by: SplitBy | None) -> dict[str, Any]:
+    """Return the columns that rows are split by, as arguments of `manynets.train`."""
+    return {} if by is None else {"groups": by.groups, "times": by.times, "stratify": by.strata}
 
 
 def _tuple(part: Part) -> tuple[Any, ...]:
@@ -224,7 +239,10 @@ def metrics_of(model: Any, part: Part) -> dict[str, Any]:
 
 def _metrics_by_fold(model: Any, train: Part) -> dict[str, Any]:
     """Return the metrics on the training rows, each predicted by the one network that held it out."""
-    folds = cv_splits(find_target(train.y, model.task), model.size, seed=model.recipe.seed)
+    if train.by is not None and train.by.times is not None:
+        late = holdout(find_target(train.y, model.task), 1.0 / model.size, seed=0, by=train.by).held_out
+        return metrics_of(model, taken(train, late))
+    folds = cv_splits(find_target(train.y, model.task), model.size, seed=model.recipe.seed, by=train.by)
     scores = model.logits(train.X)
     out_of_fold = np.empty_like(scores[0])
     for one, fold in zip(scores, folds, strict=True):

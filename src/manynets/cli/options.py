@@ -109,6 +109,14 @@ _OF_TABLES: dict[str, CommandOption] = {
         help="Share of the rows held out for the test, drawn from each class; 0 for none.",
         panel=TABLES, type=float, metavar="SHARE", shown=f"{defaults.TEST_FRACTION:g}",
     ),
+    "group": CommandOption(help="Rows with the same value in this column stay together in every split.", panel=TABLES, metavar="COLUMN"),
+    "time_column": CommandOption(help="Test and validate on the latest rows by this column.", panel=TABLES, metavar="COLUMN"),
+    "stratify": CommandOption(
+        help="Split so that each part has the same share of the values in this column.", panel=TABLES, metavar="COLUMN", shown="by class"
+    ),
+    "target_transform": CommandOption(
+        help="log: train on the logarithm of the target; auto: if the target is positive with a heavy tail.", panel=TABLES, shown="none"
+    ),
     "drop": CommandOption(help="Leave this column out.", panel=TABLES, type=list[str], metavar="COLUMN"),
     "categorical": CommandOption(help="Treat this column as categories.", panel=TABLES, type=list[str], metavar="COLUMN"),
     "numeric": CommandOption(help="Treat this column as numbers.", panel=TABLES, type=list[str], metavar="COLUMN"),

@@ -62,13 +62,13 @@ class SweepPlan:
     def _splits(self, cv: int | None) -> list[Split]:
         seed = self.options["seed"]
         if cv is not None:
-            return cv_splits(self.target, cv, seed=seed, what="--cv")
+            return cv_splits(self.target, cv, by=self.source.train.by, seed=seed, what="--cv")
         share = validation_share(self.options, self.source)
         if share is None and self.source.validation is not None:
             return [Split(None, None)]
         if not share:
             raise OptionError("a sweep needs rows to score on; give --cv N or a --validation above 0")
-        return [holdout(self.target, share, seed=seed)]
+        return [holdout(self.target, share, seed=seed, by=self.source.train.by)]
 
     def candidate(self, c: int, seed: int, epochs: int) -> tuple[MLP, Recipe]:
         """Return a candidate with a seed, and so many epochs (0: its own)."""

@@ -32,12 +32,13 @@ def row_hashes(matrix: NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def count_shared(one: NDArray[Any], other: NDArray[Any]) -> int:
-    """Return how many rows of the other matrix (M, D) occur in the first (N, D), too; both have the same columns and type.
+    """Return how many rows of the other matrix (M, D) occur in the first (N, D), too; both have the same columns.
 
     >>> count_shared(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[3.0, 4.0], [3.0, 4.0], [5.0, 6.0]]))
     2
     """
-    return int(np.isin(row_hashes(other), row_hashes(one)).sum())
+    both = np.result_type(one, other)
+    return int(np.isin(row_hashes(np.asarray(other, dtype=both)), row_hashes(np.asarray(one, dtype=both))).sum())
 
 
 def count_duplicates(matrix: NDArray[Any]) -> int:

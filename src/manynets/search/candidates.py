@@ -206,7 +206,7 @@ def plan_candidates(
             key = (str(recipe.device), recipe.dtype, poisson, *((f, id(split.train)) if by_fold else ()))
             if key not in planned.plan.groups and key not in errors:
                 try:
-                    fitted = encode_table(X, rows=split.train)[1] if by_fold else encoder
+                    fitted = encode_table(X, y, rows=split.train)[1] if by_fold else encoder
                     kind = task if poisson and not isinstance(task, Task) else target.task
                     data = prepare(X, y, recipe, task=kind, validation=own, sample_weight=common, encoder=fitted)
                     planned.plan.groups[key] = TrialGroup(data)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from manynets import rng
 
-__all__ = ["Association", "association", "binned", "target_scores"]
+__all__ = ["Association", "association", "binned", "plain_target", "target_scores"]
 
 FOLDS = 5
 MOST_CLASSES = 32
@@ -40,20 +40,29 @@ class Association(NamedTuple):
         return self.share >= LEAST_SHARE and self.t >= LEAST_T
 
 
+def plain_target(y: Any) -> NDArray[Any]:
+    """Return a target as an array of numbers, bools or text: of a tensor the values, of objects their numbers or their text."""
+    array = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
+    if array.dtype.kind in "biufU":
+        return array
+    try:
+        return array.astype(np.float64) if array.dtype.kind == "O" else array.astype(str)
+    except (TypeError, ValueError):
+        return array.astype(str)
+
+
 def target_scores(y: Any) -> NDArray[np.float64]:
     """Return a target (N,) or (N, T) as scores (N, S) whose means can be compared: 0 and 1 for each class, or ranks from 0 to 1.
 
     >>> target_scores(["a", "b", "a"]).tolist()
     [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
     """
-    array = np.asarray(y)
+    array = plain_target(y)
     columns = array.reshape(len(array), -1).T
     return np.concatenate([_scores_of(column) for column in columns], axis=1)
 
 
 def _scores_of(y: NDArray[Any]) -> NDArray[np.float64]:
-    if y.dtype.kind not in "biuf":
-        y = y.astype(str)
     found, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
     few = len(found) <= MOST_CLASSES and (y.dtype.kind != "f" or bool(np.all(found == np.floor(found))))
     if y.dtype.kind in "biuf" and not few:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.tables.association import MOST_CLASSES, Association, Codes, association, binned, target_scores
+from manynets.tables.association import MOST_CLASSES, Association, Codes, association, binned, plain_target, target_scores
 from manynets.tables.cells import Table, factorise, number_cells
 from manynets.tables.columns import part_codes
 from manynets.tables.dates import DateForm, date_cells
@@ -22,7 +22,8 @@ __all__ = ["column_association", "leak_of", "numbers_of", "reconsidered", "sampl
 
 SAMPLE = 20_000
 """So many rows are looked at, spread evenly over the table."""
-FEWEST_FOR_A_LEAK = 30
+FEWEST_FOR_A_COPY, FEWEST_ALONE = 30, 100
+"""In fewer rows a copy of the target, or a column that predicts it perfectly alone, may be chance or a good column."""
 FEWEST_OF_A_CLASS = 5
 
 _COUNTS_ROWS = re.compile(r"(?:|.*[\W_])(?:id|index|idx|order|row|rownum|no|nr|num|number|unnamed_[0-9]+)", re.IGNORECASE)
@@ -136,9 +137,9 @@ def numbers_of(table: Table, column: Column) -> NDArray[np.float64] | None:
 
 def leak_of(table: Table, column: Column, y: Any) -> str:
     """Return how a column gives the target away, or nothing: a copy of it, or what predicts it alone, on the rows of the table."""
-    targets = np.asarray(y)
+    targets = plain_target(y)
     targets = targets.reshape(len(targets), -1).T
-    if table.rows < FEWEST_FOR_A_LEAK or column.kind == "text" or not column.distinct:
+    if table.rows < FEWEST_FOR_A_COPY or column.kind == "text" or not column.distinct:
         return ""
     values = numbers_of(table, column)
     codes = part_codes(table, column.name, column.part)[1] if values is None else _ranks(values)
@@ -151,7 +152,7 @@ def _ranks(values: NDArray[np.float64]) -> Codes:
 
 def _leak(values: NDArray[np.float64] | None, codes: Codes, y: NDArray[Any]) -> str:
     scores = target_scores(y)
-    classes = np.unique(y.astype(str) if y.dtype.kind == "O" else y, return_inverse=True)[1].reshape(-1)
+    classes = np.unique(y, return_inverse=True)[1].reshape(-1)
     counts = np.bincount(classes)
     groups = len(np.unique(codes))
     if len(counts) < 2 or groups < 2:
@@ -161,19 +162,19 @@ def _leak(values: NDArray[np.float64] | None, codes: Codes, y: NDArray[Any]) -> 
     if len(counts) <= MOST_CLASSES:
         if counts.min() < FEWEST_OF_A_CLASS:
             return ""
-        pairs = len(np.unique(codes * len(counts) + classes))
-        if pairs == groups and 5 * groups <= len(codes):  # each value has one class
-            return "it is the target under other names" if groups == len(counts) else "it predicts the target perfectly alone"
+        pure = len(np.unique(codes * len(counts) + classes)) == groups  # each value has one class
+        if pure and groups == len(counts):
+            return "it is the target under other names"
         by_value = classes[np.argsort(codes, kind="stable")]
-        intervals = pairs == groups and int(np.count_nonzero(np.diff(by_value))) + 1 == len(counts)
-        return "it predicts the target perfectly alone" if intervals and values is not None else ""
-    spread = float(np.var(scores))
-    if values is None or 5 * groups <= len(codes):
-        means = np.bincount(codes - codes.min(), weights=scores[:, 0]) / np.maximum(np.bincount(codes - codes.min()), 1)
-        alone = 5 * groups <= len(codes) and float(np.mean(np.square(scores[:, 0] - means[codes - codes.min()]))) <= 1e-6 * spread
+        intervals = values is not None and int(np.count_nonzero(np.diff(by_value))) + 1 == len(counts)
+        alone = pure and (intervals or 5 * groups <= len(codes))
+    elif 5 * groups <= len(codes):
+        of_group = np.unique(codes, return_inverse=True)[1].reshape(-1)
+        means = np.bincount(of_group, weights=scores[:, 0]) / np.bincount(of_group)
+        alone = float(np.mean(np.square(scores[:, 0] - means[of_group]))) <= 1e-6 * float(np.var(scores))
     else:
-        alone = _interpolates(values, y.astype(np.float64))
-    return "it predicts the target perfectly alone" if alone else ""
+        alone = values is not None and _interpolates(values, y.astype(np.float64))
+    return "it predicts the target perfectly alone" if alone and len(codes) >= FEWEST_ALONE else ""
 
 
 def _interpolates(values: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
@@ -182,7 +183,7 @@ def _interpolates(values: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
     x, target = values[order], y[order]
     present = ~np.isnan(x)
     x, target = x[present], target[present]
-    if len(x) < max(FEWEST_FOR_A_LEAK, 0.99 * len(values)):
+    if len(x) < 0.99 * len(values):
         return False
     width = x[2:] - x[:-2]
     share = np.divide(x[1:-1] - x[:-2], width, out=np.full(len(width), 0.5), where=width > 0)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError, OptionError
-from manynets.tables.association import target_scores
+from manynets.tables.association import plain_target, target_scores
 from manynets.tables.cells import (
     NUMBER,
     Table,
@@ -92,7 +92,7 @@ def understand(
             overrides[name] = kind  # type: ignore[assignment]
     columns = [_column(table, name, overrides.get(name)) for name in table.names]
     if y is not None:
-        columns = _with_target(table, columns, np.asarray(y), rows, overrides)
+        columns = _with_target(table, columns, plain_target(y), rows, overrides)
     if all(column.kind == "dropped" for column in columns):
         columns = [
             replace(column, kind="numeric", note="used, as no other column is left")

@@ -1,0 +1,38 @@
+"""Columns of a table that say how its rows are split, and those that give the target away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from manynets.data.split import SplitBy
+from manynets.errors import DataError
+
+__all__ = ["leak_notes", "split_by"]
+
+
+def split_by(X: Any, origin: Mapping[str, Any]) -> SplitBy | None:
+    """Return how the rows of a table are split, or None for at random."""
+    from manynets.tables import understand
+    from manynets.tables.inspection import plain_values
+    from manynets.tables.table import require
+
+    columns = {"groups": "group", "times": "time_column", "stratify": "stratify"}
+    named = {what: origin[option] for what, option in columns.items() if origin.get(option) is not None}
+    if not named:
+        return None
+    require(named.values(), X.names, what="column to split by")
+    kinds: dict[str, Any] = {"groups": {"categorical": [named["groups"]]}} if "groups" in named else {}
+    values = {what: plain_values(X, understand(X.select([name]), **kinds.get(what, {}))[0]) for what, name in named.items()}
+    if "times" in values and values["times"].dtype.kind not in "biuf":
+        raise DataError(f"--time-column {named['times']} holds {values['times'][0]!r}, but must be a column of dates or numbers")
+    return SplitBy.of(X.rows, **values)
+
+
+def leak_notes(schema: Sequence[Any]) -> tuple[str, ...]:
+    """Return notes on columns that give the target away."""
+    return tuple(
+        f"column {one.name!r} gives the target away: {one.leak}; if it is not known before the target, leave it out with --drop {one.name}"
+        for one in schema
+        if one.leak
+    )

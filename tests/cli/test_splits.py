@@ -1,0 +1,102 @@
+"""Rows split by group, by time or by a column, and a target on a log scale, in the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from manynets.cli.data import load_source
+from tests.cli.conftest import Call
+
+SMALL = ("--hidden", "4", "--epochs", "2", "--json", "-q")
+
+
+@pytest.fixture
+def visits(tmp_path: Path) -> Path:
+    """Rows of 30 patients on 60 days, with a cost that is positive and heavy-tailed."""
+    random = np.random.default_rng(0)
+    days = random.permutation(np.repeat(np.arange(60), 5))
+    rows = [
+        f"p{i % 30},2024-{1 + day // 28:02}-{1 + day % 28:02},{'abc'[i % 3]},{x:.3f},{np.exp(6 + 2 * x):.2f}"
+        for i, (day, x) in enumerate(zip(days, random.normal(size=300), strict=True))
+    ]
+    path = tmp_path / "visits.csv"
+    path.write_text("\n".join(["patient,day,ward,x,cost", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def source_of(path: Path, **more: object):  # type: ignore[no-untyped-def]
+    """The data that `train` would load."""
+    origin = {"kind": "table", "path": str(path), "target": ["cost"], "task": None, "seed": 0, "test_fraction": 0.2, **more}
+    return load_source(origin)
+
+
+def test_a_group_is_on_one_side(visits: Path) -> None:
+    source = source_of(visits, group="patient")
+    groups = set(source.train.by.groups.tolist()), set(source.test.by.groups.tolist())
+    assert len(groups[0]) == 24
+    assert len(groups[1]) == 6
+    assert not groups[0] & groups[1]
+    assert {column.name: column.kind for column in source.schema}["patient"] == "dropped"
+
+
+def test_the_latest_rows_are_tested_on(visits: Path) -> None:
+    source = source_of(visits, time_column="day")
+    assert source.train.by.times.max() < source.test.by.times.min()
+    assert source.test.rows == 60
+    assert {column.name: column.kind for column in source.schema}["day"] == "date"
+
+
+def test_stratified_by_a_column(visits: Path) -> None:
+    source = source_of(visits, stratify="ward")
+    assert np.bincount(source.test.by.strata).tolist() == [20, 20, 20]
+
+
+@pytest.mark.parametrize("how", [("--group", "patient"), ("--time-column", "day"), ("--stratify", "ward")])
+@pytest.mark.parametrize("networks", [("--n-networks", "1"), ("--n-networks", "3")])
+def test_train(call: Call, visits: Path, how: tuple[str, str], networks: tuple[str, str]) -> None:
+    done = call("train", "visits.csv", "--target", "cost", *how, *networks, *SMALL, "--target-transform", "log")
+    assert done.code == 0, done.err
+    folder = done.json["run_dir"]
+    again = call("evaluate", folder, "--json", "-q")
+    assert again.json["loss"] == pytest.approx(done.json["test"]["loss"])
+    predicted = call("predict", folder, "visits.csv")
+    assert predicted.code == 0
+
+
+def test_identical_rows_are_reported(call: Call, tmp_path: Path) -> None:
+    rows = "".join(f"{i % 7},{'ab'[i % 3 > 0]}\n" for i in range(140))
+    (tmp_path / "same.csv").write_text(f"x,y\n{rows}", encoding="utf-8")
+    done = call("train", "same.csv", "--target", "y", "--hidden", "4", "--epochs", "1", "--validation", "0.2")
+    assert "test rows are identical to a row that is trained on" in done.out
+    assert "validation rows are identical to a row that is trained on" in done.out
+
+
+def test_sweep(call: Call, visits: Path) -> None:
+    done = call(
+        "sweep", "visits.csv", "--target", "cost", "--group", "patient", "--cv", "3", "--grid", "lr=0.01,0.1", *SMALL[:-2], "-q"
+    )
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("--group patent", "column to split by 'patent' is not a column; did you mean 'patient'?"),
+        ("--time-column ward", "--time-column ward holds 'a', but must be a column of dates or numbers"),
+        ("--time-column day --group patient", "by times and by groups"),
+        ("--target-transform sqrt", "must be one of log, auto"),
+        ("--task binary --target-transform log", ""),
+    ],
+)
+def test_mistakes(call: Call, visits: Path, line: str, told: str) -> None:
+    done = call("train", "visits.csv", "--target", "cost", *line.split(), *SMALL)
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert told in done.err
+
+
+def test_only_tables_are_split_by_columns(call: Call) -> None:
+    assert "--group does not go with this data" in call("train", "digits", "--group", "x", *SMALL).err
