@@ -273,7 +273,7 @@ def _text_options(path: str, origin: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name in text_options(path)}
 
 
-def _columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
+def columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
     """Return the columns that the values of an option name: each is a name, or several with commas between them."""
     names: list[str] = []
     for word in words:
@@ -285,7 +285,7 @@ def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str,
     """Return features, target and weights of a table, and notes."""
     from manynets.tables import split_target
 
-    targets = _columns_named(origin["target"], table.names)
+    targets = columns_named(origin["target"], table.names)
     (X, y, weight), notes = _with_notes(
         lambda: split_target(
             table,
@@ -306,7 +306,7 @@ def _table(origin: Mapping[str, Any]) -> Source:
     table, notes = _open(path, origin, text=declared, content=content)
     whole, more = _table_part(table, origin)
     notes += more
-    named: Any = {name: _columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
+    named: Any = {name: columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
     if origin.get("group") is not None:
         named["drop"] = [*named["drop"], origin["group"]]  # new rows have new groups
     task = _task(whole.y, origin["task"])
