@@ -19,7 +19,8 @@ from manynets.plan import ensemble
 from manynets.prepare import ClassWeight, network_splits, prepare, split_by
 from manynets.results import model_of, system_of
 from manynets.spec import MLP, Recipe
-from manynets.tasks import Task
+from manynets.tabular import train_tabular
+from manynets.tasks import Task, find_task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
@@ -34,10 +35,11 @@ __all__ = ["train"]
 
 def train(
     X: Any,
-    y: Any,
+    y: Any = None,
     spec: MLP | nn.Module | None = None,
     recipe: Recipe | None = None,
     *,
+    target: str | Sequence[str] | None = None,
     task: str | Task | None = None,
     validation: Any = None,
     sample_weight: Any = None,
@@ -49,7 +51,7 @@ def train(
     encoder: TableEncoder | None = None,
     initial: Mapping[str, NDArray[Any]] | None = None,
     seed: int | None = None,
-    n_networks: int = 1,
+    n_networks: int | None = None,
     engine: EngineName = "torch",
     progress: Show = "auto",
     callbacks: Sequence[Callback] = (),
@@ -58,10 +60,14 @@ def train(
 ) -> Model:
     """Train one network, or several that predict together, and return a Model.
 
-    X: (N, D) numbers, an array or a torch tensor; or a frame (pandas, polars, pyarrow), which is encoded. y: (N,), (N, 1) or
-        (N, O); see `manynets.tasks.find_task`.
-    spec: the network, MLP() if left out, or a torch module of your own that maps (n, D) to raw scores (n, O) and is trained
-        in place by autograd. recipe: how it is trained, Recipe() if left out.
+    Without spec and recipe it trains the default ensemble of `manynets.tabular`, as `TabularClassifier`, `TabularRegressor` and
+    `manynets train TABLE` do. Its columns are scaled, and in arrays NaN is a gap. Those of an array for a network of your own are left as
+    they are.
+
+    X: (N, D) numbers, an array or a torch tensor; or a frame (pandas, polars, pyarrow), which is encoded; or the path of a table. y: (N,),
+        (N, 1) or (N, O); see `manynets.tasks.find_task`. target: the column of X, or the columns, to predict, in place of y.
+    spec: the network, or a torch module of your own that maps (n, D) to raw scores (n, O) and is trained in place by autograd. recipe:
+        how it is trained. With only one of them the other is MLP() or Recipe().
     task: "regression", "binary", "multiclass", "multilabel", a Task, or None to find it from y.
     validation: None; a fraction of the rows (of each class, for classes); row numbers or a mask; or a set (X, y) or
         (X, y, sample_weight) of your own; or "folds", for several networks: each validates on another fold of the rows, so that
@@ -78,6 +84,7 @@ def train(
     initial: parameters by name to start from, such as another model's `members[0]`.
     seed: replaces recipe.seed.
     n_networks: how many networks are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
+        None: 8 for the default ensemble, 1 for a spec or recipe of your own.
     engine: the library that trains: "torch", "numpy" (gradients written out by hand, always in float64), "jax" or "keras". All
         start from the same weights, see the same batches, and return the same history and kind of Model (`manynets.engines`).
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
@@ -91,8 +98,28 @@ def train(
     DivergenceWarning says where, and the last finite weights are returned. Ctrl-C ends training with an InterruptedWarning and the
     best weights so far (info["stopped"]); a second one stops at once. With a checkpoint, SIGTERM writes it first.
     """
+    X, y, sample_weight = _read(X, y, target, sample_weight)
+    if spec is None and recipe is None and engine == "torch" and initial is None:
+        return _train_default(
+            X,
+            y,
+            task=task,
+            validation=validation,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            columns={"groups": groups, "times": times, "stratify": stratify},
+            target_transform=target_transform,
+            encoder=encoder,
+            seed=0 if seed is None else seed,
+            n_networks=8 if n_networks is None else n_networks,
+            progress=progress,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            resume=resume,
+        )
     spec = MLP() if spec is None else spec
     recipe = Recipe() if recipe is None else recipe
+    n_networks = 1 if n_networks is None else n_networks
     _check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
     if seed is not None:
         recipe = dataclasses.replace(recipe, seed=seed)
@@ -126,6 +153,43 @@ def train(
     model = model_of(spec, recipe, data, [outcome])
     model.info |= {**more, "versions": model.info["versions"] | more["versions"]}
     return model
+
+
+def _read(X: Any, y: Any, target: str | Sequence[str] | None, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """Return X, y and the weights, read from a file, and with the target taken off the table, where X is a path or a target is named."""
+    if isinstance(X, str | os.PathLike):
+        from manynets.tables import read_table
+
+        if target is None:
+            raise OptionError(f"X is the file {os.fspath(X)!r}, so name the column to predict, such as target='price'")
+        X = read_table(os.fspath(X))
+    if target is not None:
+        if y is not None:
+            raise OptionError(f"target is {target!r} and y was given too; give one of the two")
+        from manynets.tables import split_target
+
+        X, y, _ = split_target(X, target)
+    if y is None:
+        raise OptionError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
+    return X, y, sample_weight
+
+
+def _train_default(
+    X: Any,
+    y: Any,
+    *,
+    columns: dict[str, Any],
+    validation: Any,
+    target_transform: Literal["log", "auto"] | None,
+    task: Any,
+    **options: Any,
+) -> Model:
+    """Train the default ensemble (`manynets.tabular`)."""
+    by_fold = validation is None or (isinstance(validation, str) and validation == "folds")
+    by = split_by(y, "folds" if by_fold else validation, **columns)
+    if not isinstance(task, Task):
+        task = find_task(y, name=task, target_transform=target_transform)
+    return train_tabular(X, y, task=task, validation=None if by_fold else validation, by=by, **options).model
 
 
 def _check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initial: Any, checkpoint: Any, resume: Any) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassWeight",
     "Split",
+    "SplitBy",
     "Target",
     "TrainingData",
     "cv_splits",

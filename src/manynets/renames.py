@@ -31,8 +31,8 @@ OPTIONS: dict[str, str] = {
     "folds": "cv",
 }
 """Options of the command line: {old name: new name}. The old ones are still accepted."""
-LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "input_scale": None, "cool_down": None} | dict.fromkeys(
-    ("group", "time_column", "stratify", "target_transform")
+LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"} | dict.fromkeys(
+    ("time_limit", "input_scale", "cool_down", "group", "time_column", "stratify", "target_transform")
 )
 """Options that runs and sweeps of older versions lack, with the values that they had in effect."""
 
@@ -102,7 +102,8 @@ def renamed_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def stored_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a stored run or sweep by their current names, with those that it lacks.
 
-    >>> stored_options({"lr": 0.1, "networks": 8})
-    {'n_networks': 8, 'no_header': False, 'lr': 0.1}
+    >>> options = stored_options({"lr": 0.1, "networks": 8})
+    >>> options["n_networks"], options["no_header"], options["lr"]
+    (8, False, 0.1)
     """
     return {**LATER, **renamed_options(options)}

@@ -18,6 +18,7 @@ from manynets import runs
 from manynets.cli import checkpoints, defaults
 from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, taken
 from manynets.cli.pictures import pictures_of
+from manynets.cli.preset import check_preset, preset_of, train_preset
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
 from manynets.data.duplicates import count_shared
@@ -42,6 +43,7 @@ def fit(options: Options) -> None:
     recipe = recipe_of(options, rows=1000)  # an invalid option is reported before the data are read
     if one_of(options["engine"] or "torch", ENGINES, what="--engine") == "torch":
         find_device(recipe.device)
+    check_preset(options)
     if options["n_networks"] is not None and options["n_networks"] < 1:
         raise OptionError(f"--n-networks is {options['n_networks']}, but must be at least 1")
     if options["class_weight"] is not None:
@@ -64,12 +66,19 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         source, encoder, share, networks = _encoded_source(origin, options, console)
-        model = _train(source, encoder, share, networks, options, begin, console)
+        preset = preset_of(options, source)
+        out_of_fold = None
+        if preset is None:
+            model = _train(source, encoder, share, networks, options, begin, console)
+        else:
+            model, out_of_fold = _train_ensemble(source, encoder, share, networks, preset, options, begin, console)
         if "interrupted" in model.info["stopped"]:
             raise KeyboardInterrupt
         parts = {"train": source.train, "validation": source.validation, "test": source.test}
         metrics = {name: None if part is None else metrics_of(model, part) for name, part in parts.items()}
-        if share == "folds":
+        if out_of_fold is not None:
+            metrics["validation"] = _metrics(model, out_of_fold, source.train)
+        elif share == "folds":
             metrics["validation"] = _metrics_by_fold(model, source.train)
         test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
         pictures = pictures_of(
@@ -138,6 +147,7 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
     Each part of a table is released as soon as it is encoded, so that none takes memory beside the matrices during training.
     """
     from manynets.steps import batch_rows
+    from manynets.tabular import encoder_options
     from manynets.tasks import Regression
     from manynets.tasks.objectives import objective_for
 
@@ -151,7 +161,9 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
         raise OptionError(
             f"--target-transform is for a regression, but the task is {task.name!r}; leave it out, or give --task regression"
         )
-    networks = options["n_networks"]
+    networks, preset = options["n_networks"], preset_of(options, source)
+    if networks is None and preset is not None:
+        networks = defaults.NETWORKS
     if networks is None:
         ensemble = source.schema is not None and (options["engine"] or "torch") == "torch"
         networks = defaults.networks(train.rows) if ensemble else 1
@@ -166,14 +178,18 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
         train = taken(train, rows)
     if isinstance(task, Regression):
         task = Regression.of(train.y, standardise=options["loss"] != "poisson", transform=options.get("target_transform"))
-    recipe = recipe_of(options, rows=train.rows)
-    objective_for(task, recipe)  # a loss for another task, or a batch with more rows than there are, is an error before any output
-    batch_rows(recipe, train.rows)
+    if preset is None:
+        recipe = recipe_of(options, rows=train.rows)
+        objective_for(
+            task, recipe
+        )  # a loss for another task, or a batch with more rows than there are, is an error before any output
+        batch_rows(recipe, train.rows)
     encoder = None
     if source.schema is not None:
         title = f"{source.name}: {source.train.rows:,} rows to train on, {source.test.rows if source.test else 0:,} to test on"
         print_schema(console, source.schema, title=title)
-        matrix, encoder = encode_table(train.X, **encoding(source, options))
+        own = {} if preset is None else encoder_options(train.rows)
+        matrix, encoder = encode_table(train.X, **{**own, **encoding(source, options)})
         train = dataclasses.replace(train, X=matrix)
         for text in () if test is None else encoder.check(test.X):
             note(console, f"test rows: {text}")
@@ -216,6 +232,30 @@ def _train(
         progress=False if options["quiet"] else "auto",
         **begin(),
     )
+
+
+def _train_ensemble(
+    source: Source,
+    encoder: Any,
+    share: float | str | None,
+    networks: int,
+    preset: Any,
+    options: Options,
+    begin: Begin,
+    console: Any,
+) -> tuple[Any, Any]:
+    """Return the default ensemble, and its scores of the training rows by the networks that did not train on them, or None."""
+    from manynets.tabular import tabular_network
+
+    train = source.train
+    hidden = None if options["hidden"] is None else network_of(options).hidden
+    spec = tabular_network(source.task, train.rows, hidden=hidden)
+    print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=source.task), spec)
+    console.print(f"{networks} networks · preset {preset} · {train.rows:,} rows", markup=False, soft_wrap=True)
+    validation = None if share == "folds" else source.validation
+    fit = train_preset(source, encoder, preset, options, validation=validation, networks=networks, begin=begin())
+    found = fit.out_of_fold if fit.out_of_fold is not None and np.isfinite(fit.out_of_fold).all() else None
+    return fit.model, found
 
 
 def _columns_of(by: SplitBy | None) -> dict[str, Any]:

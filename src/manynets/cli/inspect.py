@@ -50,8 +50,7 @@ def inspect(
     ] = False,
 ) -> None:
     """Show what is in a table: its columns, how they were read, and what they say about the target."""
-    from manynets.cli.data import columns_named
-    from manynets.cli.data import absolute, name_of, read_frame
+    from manynets.cli.data import absolute, columns_named, name_of, read_frame
     from manynets.cli.report import console_for, note
     from manynets.tables import inspect_table
 

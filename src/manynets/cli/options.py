@@ -21,7 +21,7 @@ TRAINING, OUTPUT, TABLES, DATA_SETS, LOSS, MORE = (
 )  # fmt: skip
 PANELS = ("Sweep", "Network", TRAINING, OUTPUT, TABLES, DATA_SETS, LOSS, MORE, "Optimizer", "Schedule")
 """The panels of a help page, in their order."""
-LEADING = ("epochs", "batch_size", "optimizer", "lr", "schedule", "validation", "loss")
+LEADING = ("preset", "epochs", "batch_size", "optimizer", "lr", "schedule", "validation", "loss")
 """Options at the head of their panels; the others follow in the order of the table."""
 
 
@@ -63,10 +63,18 @@ def _flag(help: str, panel: str, *flags: str, hidden: bool = False, default: boo
 
 
 _OF_TRAINING: dict[str, CommandOption] = {
+    "preset": CommandOption(
+        help="How to train: default or fast, an ensemble with a recipe of its own, for tables; or plain, a network by the options below.",
+        panel=TRAINING, shown="default for a table without options of a plain network, else plain",
+    ),
+    "time_limit": CommandOption(
+        help="Seconds that the training may take (default and fast).", panel=TRAINING, type=float, metavar="SECONDS", shown="none"
+    ),
     "n_networks": CommandOption(
         help="Networks that are trained together; they predict their mean.",
         panel="Network", type=int, metavar="N",
-        shown=f"{defaults.NETWORKS} for a table of {defaults.FEWEST_ROWS} to {defaults.MOST_ROWS:,} rows to train on, else 1",
+        shown=f"{defaults.NETWORKS} for a table, but 1 for a plain network of fewer than {defaults.FEWEST_ROWS} or at least "
+        f"{defaults.MOST_ROWS:,} rows to train on; else 1",
     ),
     "validation": CommandOption(
         help="Share of the training rows held out to choose the best epoch; 0 for none.",
@@ -156,7 +164,7 @@ TRAIN: dict[str, CommandOption] = {
 }
 """The options of `manynets train` by name, with underscores."""
 
-_NOT_OF_A_SWEEP = ("n_networks", "engine")
+_NOT_OF_A_SWEEP = ("n_networks", "engine", "preset", "time_limit")
 _OF_A_SWEEP: dict[str, CommandOption] = {
     "grid": CommandOption(
         help="Values of an option of train: lr=1e-4:1e-1:log:12, dropout=0,0.2,0.5 or hidden=64,128-64. Repeat it for several options.",

@@ -38,7 +38,7 @@ def run_sweep(options: Mapping[str, Any]) -> None:
     """Run the sweep that the options describe, and write its folder."""
     own = {name: options[name] for name in ("grid", "seeds", "cv", "halving", "at_most", "resume")}
     base = {name: value for name, value in options.items() if name not in own}
-    base |= {"engine": None, "resume": None, "n_networks": 1}
+    base |= {"engine": None, "resume": None, "n_networks": 1, "preset": "plain", "time_limit": None}
     base["checkpoint_every"] = options["checkpoint_every"] or CHECKPOINT_INTERVAL
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     grid = grid_of(own["grid"] or [])

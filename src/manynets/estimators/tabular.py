@@ -44,6 +44,7 @@ class _Tabular(BaseEstimator):
             task=task,
             n_networks=self.n_networks,
             preset=self.preset,
+            time_limit=self.time_limit,
             validation=validation,
             sample_weight=inputs.weights(sample_weight, len(y)),
             seed=self._seed(),
@@ -88,6 +89,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
 
     n_networks: members of the ensemble; each validates on another fold of the rows.
     preset: "default", or "fast", which takes a quarter of its steps.
+    time_limit: seconds that a fit may take; fewer steps are made where the preset's would take longer.
     calibrate: "auto" divides the scores by one temperature, found on out-of-fold scores, so that probabilities mean what they say; None:
         the probabilities of the networks as they are.
     class_weight: None, "balanced" or a dict from class to weight.
@@ -108,6 +110,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         *,
         n_networks: int = 8,
         preset: PresetName = "default",
+        time_limit: float | None = None,
         calibrate: str | None = "auto",
         class_weight: Any = None,
         random_state: Any = None,
@@ -117,6 +120,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
     ) -> None:
         self.n_networks = n_networks
         self.preset = preset
+        self.time_limit = time_limit
         self.calibrate = calibrate
         self.class_weight = class_weight
         self.random_state = random_state
@@ -183,6 +187,7 @@ class TabularRegressor(RegressorMixin, _Tabular):
         *,
         n_networks: int = 8,
         preset: PresetName = "default",
+        time_limit: float | None = None,
         random_state: Any = None,
         device: str = "auto",
         verbose: Any = 0,
@@ -190,6 +195,7 @@ class TabularRegressor(RegressorMixin, _Tabular):
     ) -> None:
         self.n_networks = n_networks
         self.preset = preset
+        self.time_limit = time_limit
         self.random_state = random_state
         self.device = device
         self.verbose = verbose

@@ -1,0 +1,88 @@
+"""Which training `manynets train` makes: the default ensemble of `manynets.tabular`, or a plain network by the options."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from manynets.cli.data import Part, Source
+from manynets.cli.recipe import flag_of, network_of
+from manynets.errors import OptionError, one_of
+from manynets.spec import Recipe
+from manynets.spec.options import OPTIONS
+
+__all__ = ["check_preset", "preset_of", "train_preset"]
+
+Options = Mapping[str, Any]
+
+PLAIN = "plain"
+PRESETS = ("default", "fast", PLAIN)
+OF_BOTH = ("hidden", "seed", "device")
+"""Options of the specification that the default ensemble takes, too."""
+
+
+def _plain_options(options: Options) -> list[str]:
+    """Return the options that only a plain network takes and that were given."""
+    names = [*(name for name in OPTIONS if name not in OF_BOTH), "engine", "lr_in_velocity", "eps_hat"]
+    return [name for name in names if options.get(name) is not None]
+
+
+def check_preset(options: Options) -> None:
+    """Raise OptionError for an unknown preset, and for options that it does not take."""
+    preset, given = options["preset"], _plain_options(options)
+    if preset is not None:
+        one_of(preset, PRESETS, what="--preset")
+    if preset not in (None, PLAIN) and given:
+        raise OptionError(
+            f"{flag_of(given[0])} is for a plain network, but --preset {preset} trains an ensemble by a recipe of its own; give "
+            "--preset plain, or leave it out"
+        )
+    limit = options["time_limit"]
+    if limit is not None and not limit > 0:
+        raise OptionError(f"--time-limit is {limit:g}, but must be a number of seconds above 0")
+    if limit is not None and (preset == PLAIN or given):
+        raise OptionError("--time-limit is for the default ensemble of tables, not for a plain network; give --epochs instead")
+
+
+def preset_of(options: Options, source: Source) -> Any:
+    """Return the preset of the default ensemble, or None for a plain network: for data that are no table, and with options of one."""
+    preset = options["preset"]
+    if preset == PLAIN or (preset is None and (source.schema is None or _plain_options(options))):
+        return None
+    if source.schema is None:
+        raise OptionError(f"--preset {preset} is for tables, but {source.name} is a set of arrays; leave it out")
+    return preset or "default"
+
+
+def train_preset(
+    source: Source, encoder: Any, preset: Any, options: Options, *, validation: Part | None, networks: int, begin: Mapping[str, Any]
+) -> Any:
+    """Return the trained ensemble (`manynets.tabular.TabularFit`) of encoded data; without validation rows each network has a fold."""
+    from manynets.prepare import prepare
+    from manynets.tabular import train_ensemble
+
+    train, by = source.train, source.train.by if validation is None else None
+    own = None if validation is None else (validation.X, validation.y, *(() if validation.weight is None else (validation.weight,)))
+    base = Recipe(seed=options["seed"], device=options["device"] or "auto")
+    data = prepare(
+        train.X,
+        train.y,
+        base,
+        task=source.task,
+        validation=own,
+        sample_weight=train.weight,
+        class_weight=options["class_weight"],
+    )
+    return train_ensemble(
+        dataclasses.replace(data, encoder=encoder),
+        n_networks=networks,
+        hidden=None if options["hidden"] is None else network_of(options).hidden,
+        preset=preset,
+        time_limit=options["time_limit"],
+        by=by,
+        seed=base.seed,
+        device=base.device,
+        progress=False if options["quiet"] else "auto",
+        **begin,
+    )

@@ -1,0 +1,34 @@
+"""The default for tables: an ensemble of small networks, each validated on another fold.
+
+Inputs. Numbers are scaled by median and interquartile range and drawn in to (-3, 3) (`manynets.tables.scaling`); beside each stand its
+piecewise-linear columns (`manynets.tables.piecewise`). Categories are one-hot.
+
+Networks. A learned factor per column (`MLP.input_scale`), then 128-128 units, or 256-256 for more than two classes, SiLU, and dropout of
+0.1 sqrt(8,000 / rows), from 0.1 to 0.25. With v_j the variance of column j, H the units of a layer:
+
+    first layer   W ~ N(0, 1 / sum of the plain columns' v_j), 0 for piecewise-linear columns
+    hidden layer  W ~ N(0, 2 / H)           output layer  W ~ N(0, 0.01 / H)
+    biases        0; of the output layer the score that predicts the training rows' mean, or the shares of the classes
+
+Steps. AdamW (betas 0.9 and 0.95, weight decay 0.02, none of biases) on batches of 64 rows, 1,500 steps, with a warm-up over a twentieth of
+them and a cosine to 0. The learning rate L, 0.04 for numbers and 0.08 for classes, is divided by sqrt(H) for weights (of the first layer by
+sqrt(max(sum of v_j, 4))), multiplied by 6 for the column factors and by 0.1 for biases. Labels of classes are smoothed by 0.1.
+
+Choice. The networks are evaluated 24 times; all return to the weights of the evaluation at which the mean validation loss was lowest. After
+5 evaluations without a better one they go back there and cool down early (`EarlyStopping.cool_down`). Classes get one temperature, which
+minimises the log loss of the out-of-fold scores (Guo et al. 2017): the output layers are divided by 0.9 of it, as the mean of several
+networks is less sure than the one network that it was found for. Numbers are clamped to the range seen in training.
+
+Sources: Holzmueller et al. 2024 (RealMLP), Gorishniy et al. 2022 and 2025 (piecewise-linear embeddings, TabM).
+"""
+
+from __future__ import annotations
+
+from manynets.tabular.calibration import fit_temperature
+from manynets.tabular.recipe import PRESETS, PresetName, encoder_options, prior_scores, tabular_network
+from manynets.tabular.training import TabularFit, train_ensemble, train_tabular
+
+__all__ = [
+    "PRESETS", "PresetName", "TabularFit", "encoder_options", "fit_temperature", "prior_scores", "tabular_network", "train_ensemble",
+    "train_tabular",
+]  # fmt: skip

@@ -1,0 +1,126 @@
+"""The network, the training and the initial weights of the default for tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets import rng
+from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, Recipe
+from manynets.tables.piecewise import ranges_for
+from manynets.tasks import Multiclass, Regression, Task
+
+__all__ = [
+    "PRESETS",
+    "Preset",
+    "PresetName",
+    "encoder_options",
+    "initial_weights",
+    "prior_scores",
+    "tabular_network",
+    "tabular_recipe",
+]
+
+Array = NDArray[Any]
+PresetName = Literal["fast", "default"]
+
+HIDDEN, HIDDEN_OF_CLASSES = (128, 128), (256, 256)  # the latter for more than two
+DROPOUT, MOST_DROPOUT = 0.1, 0.25
+EVALUATIONS, PATIENCE, BATCH = 24, 5, 64
+RATE_OF_NUMBERS, RATE_OF_CLASSES = 0.04, 0.08
+FULL_ROWS = 8000  # with fewer, dropout grows; with more, steps and batches do
+MOST_GROWTH = 4.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset:
+    """How long the networks train. steps: of each of them, for up to 8,000 rows."""
+
+    steps: int
+
+
+PRESETS: dict[PresetName, Preset] = {"fast": Preset(steps=400), "default": Preset(steps=1500)}
+
+
+def encoder_options(rows: int) -> dict[str, Any]:
+    """Return the options of `fit_encoder` for so many training rows."""
+    return {"scaling": "smooth", "max_levels": 50, "min_count": 1 if rows < 200 else 3, "ranges": ranges_for(rows)}
+
+
+def tabular_network(task: Task, rows: int, *, hidden: tuple[int, ...] | None = None) -> MLP:
+    """Return the specification of the networks for so many training rows. hidden: units of each hidden layer, None for the default.
+
+    >>> tabular_network(Regression.of([1.0, 2.0]), 8000).hidden
+    (128, 128)
+    """
+    if hidden is None:
+        hidden = HIDDEN_OF_CLASSES if isinstance(task, Multiclass) else HIDDEN
+    dropout = min(max(DROPOUT * math.sqrt(FULL_ROWS / rows), DROPOUT), MOST_DROPOUT)
+    return MLP(hidden=hidden, activation="silu", dropout=dropout if hidden else 0.0, input_scale=True)
+
+
+def tabular_recipe(spec: MLP, task: Task, variances: Array, rows: int, preset: Preset, base: Recipe) -> Recipe:
+    """Return how each network is trained on so many rows. variances: of the input columns (D,). base: seed and device."""
+    growth = math.sqrt(min(max(rows / FULL_ROWS, 1.0), MOST_GROWTH**2))
+    steps = round(preset.steps * growth)
+    numbers = isinstance(task, Regression)
+    names = [*(f"hidden{i}" for i in range(len(spec.hidden))), "output"]
+    sizes = [max(float(variances.sum()), 4.0), *spec.hidden]
+    groups = [
+        ParameterGroup(names="input_scale.weight", lr_factor=6.0),
+        ParameterGroup(names="*.bias", lr_factor=0.1, decay_factor=0.0),
+        *(ParameterGroup(names=f"{name}.weight", lr_factor=1 / math.sqrt(size)) for name, size in zip(names, sizes, strict=True)),
+    ]
+    return dataclasses.replace(
+        base,
+        optimizer=AdamW(lr=RATE_OF_NUMBERS if numbers else RATE_OF_CLASSES, betas=(0.9, 0.95), weight_decay=0.02),
+        schedule=Cosine(warmup=0.05),
+        stopping=EarlyStopping(patience=PATIENCE, cool_down=0.6, shared=True),
+        groups=tuple(groups),
+        iterations=steps,
+        evaluate_every=math.ceil(steps / EVALUATIONS),
+        batch_size=min(round(BATCH * growth), rows),
+        label_smoothing=0.0 if numbers else 0.1,
+    )
+
+
+def initial_weights(
+    spec: MLP, outputs: int, variances: Array, plain: NDArray[np.bool_], prior: Array, seed: int
+) -> dict[str, Array]:
+    """Return the parameters that a network starts from. plain: which columns are not piecewise-linear (D,)."""
+    widths = (len(variances), *spec.hidden, outputs)
+    out: dict[str, Array] = {"input_scale.weight": np.ones(len(variances))}
+    for i, (d_in, d_out) in enumerate(itertools.pairwise(widths)):
+        last = i == len(spec.hidden)
+        name = "output" if last else f"hidden{i}"
+        size = math.sqrt(2 / d_in)
+        if i == 0:
+            size = 1 / math.sqrt(max(float(variances[plain].sum()), 1e-6))
+        if last:
+            size = 0.1 / math.sqrt(d_in)
+        weight = rng.generator(seed, "init", i).standard_normal((d_out, d_in)) * size
+        if i == 0:
+            weight[:, ~plain] = 0.0
+        out |= {f"{name}.weight": weight, f"{name}.bias": np.zeros(d_out)}
+    return out | {"output.bias": prior}
+
+
+def prior_scores(task: Task, target: Array, weight: Array | None = None) -> Array:
+    """Return the scores (O,) that predict the (weighted) mean of an encoded target, or the shares of its classes.
+
+    >>> prior_scores(Multiclass(("a", "b", "c")), np.array([0, 0, 1, 2])).round(3).tolist()
+    [-0.693, -1.386, -1.386]
+    """
+    rows = len(target)
+    if isinstance(task, Regression):
+        return np.asarray(np.average(target, axis=0, weights=weight), dtype=np.float64)
+    if isinstance(task, Multiclass):
+        counts = np.bincount(target, weights=weight, minlength=task.outputs)
+        return np.log(np.maximum(counts / counts.sum(), 0.5 / rows))
+    share = np.clip(np.average(target, axis=0, weights=weight), 0.5 / rows, 1 - 0.5 / rows)
+    return np.asarray(np.log(share / (1 - share)))
