@@ -97,6 +97,14 @@ class TableEncoder:
                 out[block.start + 1 + column.gaps : block.stop] = True
         return out
 
+    @cached_property
+    def hashed(self) -> NDArray[np.bool_]:
+        """Which output columns are of text (`manynets.tables.hashed`), (D,)."""
+        out = np.zeros(self.width, dtype=bool)
+        for block in self.blocks:
+            out[block.slice] = block.kind == "text"
+        return out
+
     @property
     def width(self) -> int:
         """Output columns D."""

@@ -6,13 +6,15 @@ piecewise-linear columns (`manynets.tables.piecewise`). Categories are one-hot.
 Networks. A learned factor per column (`MLP.input_scale`), then 128-128 units, or 256-256 for more than two classes, SiLU, and dropout of
 0.1 sqrt(8,000 / rows), from 0.1 to 0.25. With v_j the variance of column j, H the units of a layer:
 
-    first layer   W ~ N(0, 1 / sum of the plain columns' v_j), 0 for piecewise-linear columns
+    first layer   W ~ N(0, 1 / sum of the plain columns' v_j), 0 for piecewise-linear columns and those of text
     hidden layer  W ~ N(0, 2 / H)           output layer  W ~ N(0, 0.01 / H)
+    factors       1, of columns of text 0.25
     biases        0; of the output layer the score that predicts the training rows' mean, or the shares of the classes
 
 Steps. AdamW (betas 0.9 and 0.95, weight decay 0.02, none of biases) on batches of 64 rows, 1,500 steps, with a warm-up over a twentieth of
-them and a cosine to 0. The learning rate L, 0.04 for numbers and 0.08 for classes, is divided by sqrt(H) for weights (of the first layer by
-sqrt(max(sum of v_j, 4))), multiplied by 6 for the column factors and by 0.1 for biases. Labels of classes are smoothed by 0.1.
+them and a cosine to 0. Both numbers grow by sqrt(rows / 8,000), at most by 4, where there are more rows than that. The learning rate L, 0.04
+for numbers and 0.08 for classes, is divided by sqrt(H) for weights (of the first layer by sqrt(max(sum of v_j, 4))), multiplied by 6 for
+the column factors and by 0.1 for biases. Labels of classes are smoothed by 0.1.
 
 Choice. The networks are evaluated 24 times; all return to the weights of the evaluation at which the mean validation loss was lowest. After
 5 evaluations without a better one they go back there and cool down early (`EarlyStopping.cool_down`). Classes get one temperature, which

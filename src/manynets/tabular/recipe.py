@@ -35,6 +35,7 @@ EVALUATIONS, PATIENCE, BATCH = 24, 5, 64
 RATE_OF_NUMBERS, RATE_OF_CLASSES = 0.04, 0.08
 FULL_ROWS = 8000  # with fewer, dropout grows; with more, steps and batches do
 MOST_GROWTH = 4.0
+TEXT_SCALE = 0.25  # the factor that columns of text start with
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,19 +91,18 @@ def tabular_recipe(spec: MLP, task: Task, variances: Array, rows: int, preset: P
 
 
 def initial_weights(
-    spec: MLP, outputs: int, variances: Array, plain: NDArray[np.bool_], prior: Array, seed: int
+    spec: MLP, outputs: int, variances: Array, prior: Array, seed: int, *, piecewise: NDArray[np.bool_], hashed: NDArray[np.bool_]
 ) -> dict[str, Array]:
-    """Return the parameters that a network starts from. plain: which columns are not piecewise-linear (D,)."""
+    """Return the parameters that a network starts from. piecewise, hashed: which columns are piecewise-linear, and of text, (D,)."""
+    plain = ~(piecewise | hashed)
     widths = (len(variances), *spec.hidden, outputs)
-    out: dict[str, Array] = {"input_scale.weight": np.ones(len(variances))}
+    out: dict[str, Array] = {"input_scale.weight": np.where(hashed, TEXT_SCALE, 1.0)}
     for i, (d_in, d_out) in enumerate(itertools.pairwise(widths)):
         last = i == len(spec.hidden)
         name = "output" if last else f"hidden{i}"
-        size = math.sqrt(2 / d_in)
-        if i == 0:
+        size = 0.1 / math.sqrt(d_in) if last else math.sqrt(2 / d_in)
+        if i == 0 and not last:
             size = 1 / math.sqrt(max(float(variances[plain].sum()), 1e-6))
-        if last:
-            size = 0.1 / math.sqrt(d_in)
         weight = rng.generator(seed, "init", i).standard_normal((d_out, d_in)) * size
         if i == 0:
             weight[:, ~plain] = 0.0

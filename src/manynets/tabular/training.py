@@ -166,13 +166,13 @@ def _members(spec: MLP, data: TrainingData, splits: Sequence[Split], preset: Pre
     weight = None if rows.weight is None else rows.weight.double().cpu().numpy()
     prior = prior_scores(task, target, weight)
     assert data.encoder is not None
-    plain = ~data.encoder.piecewise
+    columns = {"piecewise": data.encoder.piecewise, "hashed": data.encoder.hashed}
     fewest = min(len(rows) if split.train is None else len(split.train) for split in splits)
     recipe = tabular_recipe(spec, task, variances, fewest, PRESETS[preset], base)
     members = []
     for k, split in enumerate(splits):
         own = dataclasses.replace(recipe, seed=recipe.seed + k)
-        start = initial_weights(spec, task.outputs, variances, plain, prior, own.seed)
+        start = initial_weights(spec, task.outputs, variances, prior, own.seed, **columns)
         members.append(Member(k, spec, own, start, split.train, split.held_out))
     return members
 

@@ -1,0 +1,102 @@
+"""The default of `manynets train TABLE`: the same bits as in Python, and how the options choose."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars
+import pytest
+
+import manynets as mn
+from manynets.tabular import train_tabular
+from tests.cli.conftest import Call
+from tests.tolerances import assert_close
+
+random = np.random.default_rng(0)
+X = random.standard_normal((120, 3))
+TABLE = polars.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": random.choice(["u", "v", "w"], 120)}).with_columns(
+    price=polars.Series(3 * X[:, 0] + X[:, 1] ** 2 + random.standard_normal(120)),
+    kind=polars.Series(np.where(X[:, 0] + 0.5 * random.standard_normal(120) > 0, "yes", "no")),
+)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """120 rows with two targets, price and kind."""
+    TABLE.write_csv(tmp_path / "table.csv")
+    return tmp_path / "table.csv"
+
+
+@pytest.mark.parametrize("target", ["price", "kind"])
+def test_command_function_and_estimator_give_the_same_bits(call: Call, table: Path, tmp_path: Path, target: str) -> None:
+    other = "kind" if target == "price" else "price"
+    out = tmp_path / "run"
+    call("train", table, "--target", target, "--drop", other, "--test-fraction", "0", "--preset", "fast", "--quiet", "--out", out)
+    command = mn.load(out / "model.safetensors")
+    frame = mn.tables.read_table(str(table))
+    features, y, _ = mn.tables.split_target(frame, target, drop=[other])
+    kind = mn.TabularRegressor if target == "price" else mn.TabularClassifier
+    for model in (
+        train_tabular(features, y, preset="fast", progress=False).model,
+        kind(preset="fast", random_state=0).fit(features, y).model_,
+    ):
+        for mine, theirs in zip(model.members, command.members, strict=True):
+            assert_close(mine, theirs, "bits")
+
+
+def test_train_without_a_specification_is_the_default(table: Path) -> None:
+    frame = mn.tables.read_table(str(table))
+    features, y, _ = mn.tables.split_target(frame, "price")
+    one = mn.train(features, y, n_networks=2, progress=False)
+    two = train_tabular(features, y, n_networks=2, progress=False).model
+    named = mn.train(table, target="price", n_networks=2, progress=False)
+    for model in (one, named):
+        for mine, theirs in zip(model.members, two.members, strict=True):
+            assert_close(mine, theirs, "bits")
+
+
+def test_an_option_of_a_plain_network_chooses_it(call: Call, table: Path, tmp_path: Path) -> None:
+    words = [table, "--target", "price", "--out", tmp_path / "run", "--overwrite"]
+    assert call("train", *words, "--epochs", "2", "--json").json["networks"] == 8
+    spec = json.loads((tmp_path / "run" / "config.json").read_text())["spec"]
+    assert spec["input_scale"] is False
+    call("train", *words, "--preset", "fast", "--hidden", "16", "--n-networks", "2")
+    spec = json.loads((tmp_path / "run" / "config.json").read_text())["spec"]
+    assert (spec["hidden"], spec["input_scale"]) == ([16], True)
+
+
+def test_out_of_fold_metrics_are_those_of_validation(call: Call, table: Path, tmp_path: Path) -> None:
+    result = call(
+        "train", table, "--target", "kind", "--drop", "price", "--preset", "fast", "--out", tmp_path / "run", "--json"
+    ).json
+    assert result["validation"]["rows"] == result["train"]["rows"] == 96
+    assert result["validation"]["accuracy"] < result["train"]["accuracy"]
+
+
+def test_a_time_limit_shortens_the_training(call: Call, table: Path, tmp_path: Path) -> None:
+    call("train", table, "--target", "price", "--time-limit", "0.01", "--n-networks", "2", "--out", tmp_path / "run")
+    recipe = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
+    assert recipe["iterations"] == 24
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--preset", "best"], "--preset is 'best', but must be"),
+        (["--preset", "fast", "--lr", "0.1"], "--lr is for a plain network, but --preset fast trains an ensemble"),
+        (["--time-limit", "0"], "--time-limit is 0, but must be a number of seconds above 0"),
+        (["--time-limit", "5", "--epochs", "3"], "--time-limit is for the default ensemble of tables"),
+    ],
+)
+def test_refusals(call: Call, table: Path, words: list[str], message: str) -> None:
+    failed = call("train", table, "--target", "price", *words)
+    assert failed.code == 2
+    assert message in " ".join(failed.err.split())
+
+
+def test_arrays_have_no_preset(call: Call) -> None:
+    failed = call("train", "digits", "--preset", "fast")
+    assert failed.code == 2
+    assert "--preset fast is for tables, but digits is a set of arrays" in " ".join(failed.err.split())
