@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.engines.loop import EngineOutcome, Rows, Step, Watcher, refuse, run
+from manynets.engines.loop import ArrayRows, EngineOutcome, Step, Watcher, refuse, run
 from manynets.engines.optimizers import Numbers, penalty, state_arrays, update
 from manynets.errors import MissingExtraError, OptionError
 from manynets.spec import MLP, Recipe
@@ -124,7 +124,7 @@ class _Network:
     """
 
     def __init__(
-        self, keras: Any, spec: MLP, recipe: Recipe, loss: Loss, data: Rows, initial: Mapping[str, NDArray[Any]], most: int
+        self, keras: Any, spec: MLP, recipe: Recipe, loss: Loss, data: ArrayRows, initial: Mapping[str, NDArray[Any]], most: int
     ) -> None:
         self.keras, self.spec, self.data, self.recipe, self.outputs = keras, spec, data, recipe, loss.outputs
         ops, width = keras.ops, loss.outputs
@@ -197,9 +197,9 @@ def train(
     recipe: Recipe,
     task: Task,
     *,
-    data: Rows,
+    data: ArrayRows,
     initial: Mapping[str, NDArray[Any]],
-    validation: Rows | None = None,
+    validation: ArrayRows | None = None,
     watcher: Watcher | None = None,
 ) -> EngineOutcome:
     """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays, with Keras."""
