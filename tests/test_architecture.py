@@ -78,8 +78,8 @@ def test_the_picture_shows_the_packages() -> None:
 @pytest.mark.parametrize(
     ("file", "name", "there"),
     [
-        ("optim.py", "Adam.update", True),
-        ("optim.py", "Adam.upgrade", False),
+        ("optim.py", "AdamSteps.update", True),
+        ("optim.py", "AdamSteps.upgrade", False),
         ("optim.py", "update", False),
         ("optim.py", "_KINDS", True),
         ("tasks/regression.py", "Regression.losses", True),

@@ -123,7 +123,7 @@ class Optimizer(abc.ABC):
 
 
 @final
-class SGD(Optimizer):
+class SGDSteps(Optimizer):
     """v <- momentum v + g; w <- w - lr v, or with Nesterov w - lr (g + momentum v). lr_inside: lr is in v, as in scikit-learn."""
 
     number = 0
@@ -181,7 +181,7 @@ class _Moments(Optimizer):
 
 
 @final
-class Adam(_Moments):
+class AdamSteps(_Moments):
     """w <- w - lr m_hat / (sqrt(v_hat) + eps), where m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t).
 
     AdamW decays w by the factor 1 - lr weight_decay first, Adam adds weight_decay w to g.
@@ -215,7 +215,7 @@ class Adam(_Moments):
 
 
 @final
-class NAdam(_Moments):
+class NAdamSteps(_Moments):
     """Adam with Nesterov momentum; mu_t = beta1 (1 - 0.5 * 0.96^(0.004 t)). Source: torch.optim.NAdam."""
 
     number = 3
@@ -246,7 +246,7 @@ class NAdam(_Moments):
 
 
 @final
-class RMSprop(Optimizer):
+class RMSpropSteps(Optimizer):
     """v <- alpha v + (1 - alpha) g^2; w <- w - lr g / (sqrt(v) + eps), that quotient with momentum where asked."""
 
     number = 4
@@ -273,7 +273,7 @@ class RMSprop(Optimizer):
 
 
 @final
-class Adagrad(Optimizer):
+class AdagradSteps(Optimizer):
     """s <- s + g^2; w <- w - lr g / (sqrt(s) + eps)."""
 
     number = 5
@@ -295,7 +295,7 @@ class Adagrad(Optimizer):
 
 
 @final
-class Lion(Optimizer):
+class LionSteps(Optimizer):
     """w <- w (1 - lr weight_decay) - lr sign(beta1 m + (1 - beta1) g), then m <- beta2 m + (1 - beta2) g."""
 
     number = 6
@@ -324,15 +324,15 @@ class Lion(Optimizer):
 
 
 _KINDS: dict[type, Callable[..., Optimizer]] = {
-    spec.SGD: SGD,
-    SklearnSGD: SGD,
-    spec.Adam: Adam,
-    SklearnAdam: Adam,
-    spec.AdamW: Adam,
-    spec.NAdam: NAdam,
-    spec.RMSprop: RMSprop,
-    spec.Adagrad: Adagrad,
-    spec.Lion: Lion,
+    spec.SGD: SGDSteps,
+    SklearnSGD: SGDSteps,
+    spec.Adam: AdamSteps,
+    SklearnAdam: AdamSteps,
+    spec.AdamW: AdamSteps,
+    spec.NAdam: NAdamSteps,
+    spec.RMSprop: RMSpropSteps,
+    spec.Adagrad: AdagradSteps,
+    spec.Lion: LionSteps,
 }
 
 
@@ -429,7 +429,7 @@ class Update:
         plain = (
             len(self.optimizer.parts) == 1
             and (self.optimizer.parts[0][1] == 1).all()
-            and isinstance(first, SGD)
+            and isinstance(first, SGDSteps)
             and not first.state_names()
             and not isinstance(first.decay, Tensor)
             and not first.decay

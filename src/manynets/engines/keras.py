@@ -79,7 +79,7 @@ def _optimizer(keras: Any, recipe: Recipe, names: Sequence[str], most: int) -> A
     """Return a Keras optimizer that makes steps by `optimizers.update`; `most`: the largest number of steps in one `fit`."""
     ops, columns = keras.ops, list(Numbers(recipe.optimizer).next(0.0))
 
-    class Optimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
+    class KerasOptimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         """The parameters are `names`, in the order of the model's variables. `numbers` (S, C) holds what each step needs."""
 
         def __init__(self) -> None:
@@ -109,7 +109,7 @@ def _optimizer(keras: Any, recipe: Recipe, names: Sequence[str], most: int) -> A
                     one.assign(value)
             self.iterations.assign_add(1)
 
-    return Optimizer()
+    return KerasOptimizer()
 
 
 def _activation(keras: Any, name: str) -> Any:
