@@ -18,7 +18,7 @@ from manynets.data.batches import Rows
 from manynets.nn.dropout import Masks
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Evaluated, Event
-from manynets.training.loop import Run
+from manynets.training.loop import TrainingRun
 from manynets.training.steppers.choice import make_stepper
 from manynets.training.steppers.closed_form import ClosedForm
 from manynets.training.steppers.cuda_graph import CapturedStep
@@ -52,14 +52,14 @@ def moved(problem: Problem, device: str = DEVICE) -> Problem:
     return Problem(problem.task, here, rows(problem.validation))
 
 
-def trained(problem: Problem, members: list[Member]) -> tuple[list[Outcome], Run]:
+def trained(problem: Problem, members: list[Member]) -> tuple[list[Outcome], TrainingRun]:
     """Train members together as `train_members` does; return their outcomes and the run."""
     with torch_modes(problem.rows.x.device, autograd=members[0].recipe.gradient == "autograd"):
-        run = Run(problem, members)
+        run = TrainingRun(problem, members)
         return run.run(), run
 
 
-def check_as_on_the_cpu(problem: Problem, members: list[Member]) -> Run:
+def check_as_on_the_cpu(problem: Problem, members: list[Member]) -> TrainingRun:
     here, _ = trained(problem, members)
     there, run = trained(moved(problem), members)
     for one, other in zip(there, here, strict=True):

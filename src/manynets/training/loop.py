@@ -31,14 +31,14 @@ from manynets.training.validation import variances
 if TYPE_CHECKING:
     from manynets.training.checkpoint import Checkpoints
 
-__all__ = ["Run"]
+__all__ = ["TrainingRun"]
 
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
 CALL_SECONDS = 0.025  # after which a stepper is to be back: so long a stop may take, or one step
 FIRST_STEPS = 1  # of the first call, before it is known how long a step takes
 
 
-class Run:
+class TrainingRun:
     """K networks of one group (`trial.group_key`) on one problem.
 
     Its state is that of the stepper, the best weights so far, `tracks`, `sums`, and the outcomes of networks that have ended
@@ -254,9 +254,9 @@ class Run:
             return self.search.find(self, at)
         return {k: Divergence(s // self.steps + 1, s + 1, float(self.rates([s])[0, k])) for k, s in at.items()}
 
-    def again(self, members: Sequence[Member]) -> Run:
+    def again(self, members: Sequence[Member]) -> TrainingRun:
         """Return a run of some of the members from their beginning, without callbacks."""
-        return Run(self.problem, members, halt=self.halt, search=False)
+        return TrainingRun(self.problem, members, halt=self.halt, search=False)
 
     # ---------------------------------------------------------------------------------------------------------- the end
 

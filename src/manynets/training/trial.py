@@ -141,7 +141,7 @@ class Outcome:
 
 
 def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, ...]:
-    """Return what members must have in common to be trained in one Run; a module is always alone."""
+    """Return what members must have in common to be trained in one run; a module is always alone."""
     recipe, total = member.recipe, len(problem.rows) if member.rows is None else len(member.rows)
     if isinstance(member.spec, nn.Module):
         return (member.number,)
