@@ -25,7 +25,7 @@ from manynets.training.signals import Halt
 from manynets.training.steppers.base import Host
 from manynets.training.steppers.choice import make_stepper
 from manynets.training.torch_settings import torch_settings
-from manynets.training.trial import Divergence, Member, Outcome, Problem, Progress
+from manynets.training.trial import Divergence, FitState, Member, Outcome, Problem
 from manynets.training.validation import variances
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ class TrainingRun:
             member, divergence = tracks.members[k], diverged.get(k)
             early = tracks.cool_start[k] >= 0 or (tracks.exhausted[k] and self.step < tracks.totals[k])
             stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
-            progress: Progress | None = None
+            progress: FitState | None = None
             if member.resumable:
                 state = {name: tensor[k].cpu().numpy().copy() for name, tensor in self.stepper.state.items()}
                 progress = tracks.progress(k, self.stepper.steps_before + self.step, state)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from manynets.errors import ModelFileError
 from manynets.spec import to_json
 from manynets.training.format1 import upgraded
-from manynets.training.trial import Divergence, Member, Outcome, Problem, Progress
+from manynets.training.trial import Divergence, FitState, Member, Outcome, Problem
 
 if TYPE_CHECKING:
     from manynets.training.loop import TrainingRun
@@ -164,7 +164,7 @@ def _outcome_in(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Outco
     if made is not None:
         best, factor = tensors[f"{prefix}progress"].tolist()
         state = {name: tensors[f"{prefix}optimizer/{name}"].copy() for name in made["optimizer"]}
-        progress = Progress(int(made["steps"]), state, best, int(made["bad"]), factor)
+        progress = FitState(int(made["steps"]), state, best, int(made["bad"]), factor)
     return Outcome(
         number,
         {name: tensors[f"{prefix}parameter/{name}"].copy() for name in about["parameters"]},
