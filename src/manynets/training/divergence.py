@@ -25,7 +25,7 @@ from manynets.training.trial import Divergence, Member
 if TYPE_CHECKING:
     from manynets.training.loop import TrainingRun
 
-__all__ = ["Search"]
+__all__ = ["DivergenceSearch"]
 
 WORK = 1e11  # multiplications that a run may spend on the search: some 10 s of one core
 STEP_WORK = 1e6  # what a step costs besides its multiplications
@@ -33,7 +33,7 @@ LARGE = 1e3  # a column that reaches this may be why the weights grew
 PART = 1 << 20  # numbers checked together
 
 
-class Search:
+class DivergenceSearch:
     """Looks for the cause of divergences in a run, until its work is spent. `again` makes a run like it of some members."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.training.best_weights import BestWeights, all_finite
-from manynets.training.divergence import Search
+from manynets.training.divergence import DivergenceSearch
 from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
 from manynets.training.history import Sums, Tracks
 from manynets.training.signals import Halt
@@ -57,7 +57,7 @@ class TrainingRun:
     ) -> None:
         self.problem, self.members, self.callbacks = problem, list(members), list(callbacks)
         self.keeper, self.halt, self.recipe = keeper, halt or Halt(), members[0].recipe
-        self.search = Search() if search else None
+        self.search = DivergenceSearch() if search else None
         self.stepper = make_stepper(problem, members)
         self.steps = self.stepper.batches.steps
         self.every = self.recipe.evaluate_every or self.steps
