@@ -56,7 +56,7 @@ def _activation(jax: Any, name: str) -> Any:
     return special.get(name) or getattr(jax.nn, name)
 
 
-class _Network:
+class _JAXNetwork:
     """The weights, the optimizer's state and the data of one run, on JAX's device; see `loop.Engine`."""
 
     def __init__(
@@ -133,6 +133,6 @@ def train(
     refuse("jax", spec, recipe, input_scale=True)
     loss = loss_for(task, recipe)
     with settings(recipe):
-        network = _Network(jax, spec, recipe, loss, data, initial)
+        network = _JAXNetwork(jax, spec, recipe, loss, data, initial)
         info = {"engine": "jax", "device": str(network.x.device.platform), "versions": {"jax": jax.__version__}}
         return run(network, loss, spec, recipe, task, data=data, validation=validation, watcher=watcher, info=info)

@@ -117,7 +117,7 @@ def _activation(keras: Any, name: str) -> Any:
     return special.get(name, name)
 
 
-class _Network:
+class _KerasNetwork:
     """A compiled keras.Sequential and the data of one run; see `loop.Engine`.
 
     Keras gets as y_true all that loss and metrics need of a row: target (O), share in the mean loss of its batch, weight.
@@ -210,7 +210,7 @@ def train(
     loss = loss_for(task, recipe)
     with _settings(keras, recipe):
         most = steps_per_epoch(len(data), batch_rows(recipe, len(data)), merge_single=False)
-        network = _Network(keras, spec, recipe, loss, data, initial, most)
+        network = _KerasNetwork(keras, spec, recipe, loss, data, initial, most)
         backend = keras.config.backend()
         versions = {"keras": keras.__version__, backend: importlib.metadata.version(backend)}
         info = {"engine": "keras", "backend": backend, "versions": versions}

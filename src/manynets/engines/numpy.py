@@ -203,7 +203,7 @@ def dropout_masks(spec: MLP, in_features: int, *, seed: int, step: int, rows: in
 # ----------------------------------------------------------------------------------------------------------------- training
 
 
-class _Network:
+class _NumPyNetwork:
     """The weights, the optimizer's state and the data of one run; see `loop.Engine`."""
 
     def __init__(self, spec: MLP, recipe: Recipe, loss: Loss, data: ArrayRows, initial: Mapping[str, Any]) -> None:
@@ -253,6 +253,6 @@ def train(
     """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays; no torch is needed."""
     refuse("numpy", spec, recipe, batch_norm=True, dropout=True, input_scale=True)
     loss = loss_for(task, recipe)
-    network = _Network(spec, recipe, loss, data, initial)
+    network = _NumPyNetwork(spec, recipe, loss, data, initial)
     info = {"engine": "numpy", "versions": {"numpy": np.__version__}}
     return run(network, loss, spec, recipe, task, data=data, validation=validation, watcher=watcher, info=info)
