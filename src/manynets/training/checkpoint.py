@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "Checkpoints",
-    "Parts",
+    "GroupCheckpoints",
     "checkpoint_files",
     "newest_checkpoint",
     "read_checkpoint",
@@ -278,7 +278,7 @@ def _part_name(identity: Mapping[str, Any]) -> str:
     return "part-" + hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-class Parts:
+class GroupCheckpoints:
     """Checkpoints of networks that are trained in parts, one after the other: each part has a folder of its own within the
     checkpoint's, named by what is trained, from its first step until it is through.
 

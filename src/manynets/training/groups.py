@@ -17,7 +17,7 @@ from torch import nn
 from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError
 from manynets.nn.population import Shape
 from manynets.steps import batch_rows
-from manynets.training.checkpoint import Checkpoints, Parts
+from manynets.training.checkpoint import Checkpoints, GroupCheckpoints
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
 from manynets.training.loop import TrainingRun
 from manynets.training.signals import Halt, listening
@@ -123,7 +123,7 @@ def train_what_can(
     at_most: int | None = None,
     told: Callable[[Sequence[Outcome | Failure]], None] = lambda results: None,
     halt: Halt | None = None,
-    parts: Parts | None = None,
+    parts: GroupCheckpoints | None = None,
     system: Mapping[str, Any] | None = None,
     known: Collection[int] = (),
 ) -> list[Outcome | Failure]:
