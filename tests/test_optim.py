@@ -182,7 +182,7 @@ def test_a_coefficient_is_a_number_where_all_agree_and_a_column_elsewhere() -> N
 
 @pytest.mark.parametrize("name", ["adam", "nadam", "rmsprop", "lion"])
 def test_blocks_are_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("manynets.optim.BLOCK", 12)  # 4 of the 11 columns of three networks
+    monkeypatch.setattr("manynets.optim.update.BLOCK", 12)  # 4 of the 11 columns of three networks
     assert_equal_steps(DIFFERENT[name])
 
 
