@@ -182,8 +182,8 @@ def test_a_search_that_costs_too_much_is_not_made(monkeypatch: pytest.MonkeyPatc
     import manynets.training.divergence as module
 
     made = []
-    layers = DivergenceSearch._layers
-    monkeypatch.setattr(DivergenceSearch, "_layers", lambda self, run, at: made.append(layers(self, run, at)) or made[-1])
+    layers = DivergenceSearch.layers
+    monkeypatch.setattr(DivergenceSearch, "layers", lambda self, run, at: made.append(layers(self, run, at)) or made[-1])
     monkeypatch.setattr(module, "WORK", 1.0)
     assert "the first not to be finite was layer hidden0 (its weights)" in message(X, Y, SPEC, recipe(1e6))
     assert made == [{}]

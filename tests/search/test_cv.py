@@ -71,7 +71,7 @@ def assert_same_results(theirs: Any, ours: Any) -> None:
 
 def no_fit_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let single fits fail, so that a search that makes them instead of one training is found out."""
-    monkeypatch.setattr("manynets.search.evaluation._fit_and_score", None)
+    monkeypatch.setattr("manynets.search.evaluation.Parallel", None)
 
 
 @pytest.mark.parametrize(

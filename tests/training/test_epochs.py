@@ -38,7 +38,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     advance = {kind: kind.advance for kind in Stepper.__subclasses__()}
     for kind in advance:
         monkeypatch.setattr(kind, "advance", count)
-    monkeypatch.setattr(TrainingRun, "_at_once", at_once)
+    monkeypatch.setattr(TrainingRun, "steps_at_once", at_once)
     return made
 
 
@@ -164,12 +164,12 @@ def test_a_stop_within_an_evaluation(stepper: str, monkeypatch: pytest.MonkeyPat
     def keeper(resume: Path | None) -> Checkpoints:
         return Checkpoints(problem, members, checkpoint=Checkpoint(folder=tmp_path), resume=resume, system={})
 
-    monkeypatch.setattr(TrainingRun, "_overdue", overdue)
+    monkeypatch.setattr(TrainingRun, "overdue", overdue)
     stopped = TrainingRun(problem, members, keeper=keeper(None)).run()
     assert [outcome.stopped for outcome in stopped] == ["interrupted"] * 2
     assert [outcome.history["step"] for outcome in stopped] == [[4.0, 8.0]] * 2
     assert [path.name for path in checkpoint_files(tmp_path)] == ["step-000000012.checkpoint"]
-    monkeypatch.setattr(TrainingRun, "_overdue", lambda run: False)
+    monkeypatch.setattr(TrainingRun, "overdue", lambda run: False)
     assert_same(TrainingRun(problem, members, keeper=keeper(tmp_path)).run(), plain)
 
 

@@ -43,7 +43,7 @@ class DivergenceSearch:
         """Return what is known of networks, by index, that diverged at the step given (counted from 0) since the last evaluation."""
         layers: dict[int, str] = {}
         with contextlib.suppress(Exception):  # a module that cannot be copied, too little memory: its weights are all there is then
-            layers = self._layers(run, at)
+            layers = self.layers(run, at)
         out = {}
         for index, step in at.items():
             layer = layers.get(index) or _unsound(run, index)
@@ -55,7 +55,7 @@ class DivergenceSearch:
             out[index] = Divergence(step // run.steps + 1, step + 1, lr, layer, *suspect)
         return out
 
-    def _layers(self, run: TrainingRun, at: Mapping[int, int]) -> dict[int, str]:
+    def layers(self, run: TrainingRun, at: Mapping[int, int]) -> dict[int, str]:
         """Return what was not finite first in each network, by index; of none where making its steps again costs too much."""
         members = [run.tracks.members[index] for index in at]
         rows = 3.0 * run.stepper.batch_size * len(members) * run.stepper.population.weight_count

@@ -122,7 +122,7 @@ class TrainingRun:
         tracks, every, start = self.tracks, self.every, self.step - self.sums.steps
         end, count = int(tracks.totals[tracks.alive].min()), 1
         if self.unwatched and start == self.step and start % every == 0 and start >= self.singly:
-            far = min(self.step + self._at_once(), self._due() or end, end)
+            far = min(self.step + self.steps_at_once(), self._due() or end, end)
             count = int(max(1, min((far - self.step) // every, tracks.patience.evaluations_left(tracks.alive))))
         return min((start // every + count) * every, end)
 
@@ -131,7 +131,7 @@ class TrainingRun:
         while self.step < stop and not self.halt.asked:
             due, entries = self._due(), max(1, (stop - self.step) // self.every)
             if entries == 1:
-                until = max(self.step + 1, min(stop, self.step + self._at_once(), due or stop))
+                until = max(self.step + 1, min(stop, self.step + self.steps_at_once(), due or stop))
             else:
                 until = stop
                 self.before = {name: value.detach().cpu().numpy().copy() for name, value in self.stepper.capture().items()}
@@ -143,7 +143,7 @@ class TrainingRun:
             if self.keeper is not None and self.step < stop and self.step == due and not self.halt.asked:
                 self.keeper.pause(self)
 
-    def _at_once(self) -> int:
+    def steps_at_once(self) -> int:
         """Return how many steps a stepper may make in one call."""
         return max(1, int(CALL_SECONDS / self.pace)) if self.pace else FIRST_STEPS
 
@@ -164,7 +164,7 @@ class TrainingRun:
         if len(sums.totals) > 1 and not finite[tracks.alive].all():
             self._go_back()
             return
-        held_out = self.stepper.evaluate(self._overdue)
+        held_out = self.stepper.evaluate(self.overdue)
         if held_out is None and self.stepper.validation is not None:
             return  # a stop came in between; a resumed run evaluates first
         columns = self._entries(held_out)
@@ -183,7 +183,7 @@ class TrainingRun:
             self._let_go(ended, finite)
         self.sums = Sums(len(tracks))
 
-    def _overdue(self) -> bool:
+    def overdue(self) -> bool:
         """Return whether a stop was asked for so long ago that an evaluation is not to go on."""
         if not self.halt.asked:
             return False
