@@ -235,7 +235,7 @@ def _train(
 
 
 def _train_ensemble(
-    source: Source,
+    source: DataSource,
     encoder: Any,
     share: float | str | None,
     networks: int,
