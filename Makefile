@@ -14,7 +14,7 @@ READY_BENCH := $(VENV)/.ready-bench
 CORE := src/manynets/core/core.cpp hatch_build.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage lint format bench gpu-check release-check clean
+.PHONY: help demo test mutations test-all coverage lint format bench gpu-check release-check clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -40,6 +40,9 @@ demo: $(READY)  ## train a network on the digits that come with scikit-learn, an
 
 test: $(READY)  ## the tests, without the slow ones and those for a GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not gpu" $(PYTEST_ARGS)
+
+mutations: $(READY)  ## plant faults one by one, and see that the tests notice (a quarter of an hour; WORDS="optim tables" for some)
+	$(BIN)/python -m tools.mutations $(WORDS)
 
 test-all: $(READY)  ## all tests; those for a GPU skip themselves where there is none
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

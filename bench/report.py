@@ -32,7 +32,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}" if value < 20 else f"{value:.0f}"
 
 
-def _cells(row: Json) -> list[str]:
+def cells(row: Json) -> list[str]:
     """Return the cells of a system's line, in the order of HEAD."""
     if row["problem"]:
         return [_label(row), "", row["problem"], "", "", "", ""]
@@ -56,7 +56,8 @@ def _title(case: Json) -> str:
     return f"{case['about']} (`{case['name']}`): time of one {what}, {case['rounds']} rounds of {case['steps']:,}"
 
 
-def _footnotes(case: Json) -> list[str]:
+def footnotes(case: Json) -> list[str]:
+    """Return the remarks below a case's table."""
     rows = {row["system"]: row for row in case["rows"]}
     out = []
     if "setup" in rows.get("ours", {}).get("notes", {}):
@@ -94,12 +95,12 @@ def terminal(case: Json) -> Any:
     """Return a rich table of one case."""
     from rich.table import Table
 
-    table = Table(title=_title(case), title_justify="left", caption="\n".join(_footnotes(case)), caption_justify="left")
+    table = Table(title=_title(case), title_justify="left", caption="\n".join(footnotes(case)), caption_justify="left")
     for name in HEAD:
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=name == "system")
     for row in case["rows"]:
         style = "bold" if row["system"] == "ours" else "red" if row["off"] or row["problem"] else None
-        table.add_row(*_cells(row), style=style)
+        table.add_row(*cells(row), style=style)
     return table
 
 
@@ -171,8 +172,8 @@ def markdown(results: Json) -> str:
         out += [f"### {case['about']}", ""]
         what = "One prediction" if case["kind"] == "predict" else f"One step ({case['steps']:,} a round)"
         out += [f"`--case {case['name']}`. {what}, median of {case['rounds']} rounds. Data: {case['source']}.", ""]
-        out += _table(HEAD, [_cells(row) for row in case["rows"]])
-        out += [line + "\n" for line in _footnotes(case)]
+        out += _table(HEAD, [cells(row) for row in case["rows"]])
+        out += [line + "\n" for line in footnotes(case)]
     if results.get("cost"):
         out += _cost(results["cost"])
     if results.get("commands"):

@@ -31,7 +31,8 @@ SMALL = ("titanic", "ames_housing", "penguins", "german_credit", "wine_quality")
 """Tables below 3,000 rows: they get MORE_SEEDS, as a split's error moves by more than the systems differ."""
 
 
-def _run(words: Sequence[str], threads: int) -> dict[str, Any]:
+def run_alone(words: Sequence[str], threads: int) -> dict[str, Any]:
+    """Return what `bench.table_run` says of one run, made in a process of its own."""
     counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     command = [sys.executable, "-m", "bench.table_run", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | counts)
@@ -102,7 +103,7 @@ def _measure(options: argparse.Namespace, systems: Sequence[str], results: dict[
                 key = (table, system, seed, options.rows, options.threads)
                 if key in made or seed not in _seeds(table, system, options.seeds):
                     continue
-                run = _run([str(word) for word in key], options.threads)
+                run = run_alone([str(word) for word in key], options.threads)
                 results["runs"].append(run)
                 print(f"{table} {system} seed {seed}: error {run['error']:.4f}, {run['seconds']:.1f} s", flush=True)
                 if options.json is not None:

@@ -78,10 +78,10 @@ def test_the_picture_shows_the_packages() -> None:
 @pytest.mark.parametrize(
     ("file", "name", "there"),
     [
-        ("optim.py", "Adam.update", True),
-        ("optim.py", "Adam.upgrade", False),
-        ("optim.py", "update", False),
-        ("optim.py", "_KINDS", True),
+        ("optim/optimizers.py", "AdamSteps.update", True),
+        ("optim/optimizers.py", "AdamSteps.upgrade", False),
+        ("optim/optimizers.py", "update", False),
+        ("optim/optimizers.py", "_KINDS", True),
         ("tasks/regression.py", "Regression.losses", True),
         ("core/core.cpp", "draw_mask", True),
         ("core/core.cpp", "draw_masks", False),

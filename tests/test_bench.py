@@ -85,7 +85,7 @@ def test_several_networks() -> None:
     assert ours["loss"] == pytest.approx(eager["loss"], rel=0.05)
     assert eager["notes"] == {"networks_timed": 3}
     assert floor["median"] < ours["median"]
-    assert "3 networks were timed" in "".join(report._footnotes(out))
+    assert "3 networks were timed" in "".join(report.footnotes(out))
 
 
 @pytest.mark.slow
@@ -105,7 +105,7 @@ def test_a_package_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(SYSTEMS, "sklearn", absent)
     out = run_case(shortened(CASES["toy"], steps=2), ["sklearn"], rounds=1, threads=(1,), tell=_quiet)
     assert out["rows"][0]["problem"].startswith("not installed: pip install no_such_package")
-    assert report._cells(out["rows"][0])[2] == out["rows"][0]["problem"]
+    assert report.cells(out["rows"][0])[2] == out["rows"][0]["problem"]
 
 
 def test_a_system_that_fails_is_said() -> None:

@@ -54,7 +54,7 @@ def test_runs_that_the_file_holds_are_not_made_again(tmp_path: Path, monkeypatch
         made.append(words)
         return run(words[0], words[1], int(words[2]), 0.1)
 
-    monkeypatch.setattr(tables, "_run", instead)
+    monkeypatch.setattr(tables, "run_alone", instead)
     arguments = ["--only", "adult", "--systems", "mlp", "--rows", "0", "--json", str(tmp_path / "runs.json"), "--seeds"]
     assert tables.main([*arguments, "1"]) == 0
     assert tables.main([*arguments, "2"]) == 0

@@ -14,7 +14,7 @@ from torch import nn
 import manynets as mn
 from manynets.optim import GroupedOptimizer, Update, coefficient, step_coefficients
 from manynets.schedules import schedule_factors
-from manynets.spec import Optimizer, Schedule, SklearnInverseScaling
+from manynets.spec import Optimizer, Schedule, SklearnAdam, SklearnInverseScaling
 from tests.tolerances import assert_close
 
 STEPS, SIZE = 9, 11
@@ -182,7 +182,7 @@ def test_a_coefficient_is_a_number_where_all_agree_and_a_column_elsewhere() -> N
 
 @pytest.mark.parametrize("name", ["adam", "nadam", "rmsprop", "lion"])
 def test_blocks_are_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("manynets.optim.BLOCK", 12)  # 4 of the 11 columns of three networks
+    monkeypatch.setattr("manynets.optim.update.BLOCK", 12)  # 4 of the 11 columns of three networks
     assert_equal_steps(DIFFERENT[name])
 
 
@@ -195,6 +195,44 @@ def test_a_gradient_that_is_not_finite_shows_in_the_weights(one: Any, value: flo
         steps.grad.fill_(1.0)[0, 3] = value
         steps.update.step(steps.plan(np.full((1, 2), 0.1), step)[0])
     assert torch.isfinite(steps.flat).logical_not().nonzero().tolist() == [[0, 3]]
+
+
+def test_adam_as_in_scikit_learn_adds_eps_before_the_correction() -> None:
+    """By hand: w -= lr sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + eps). A large eps, so that it matters where it is added."""
+    specs = [SklearnAdam(lr=0.1, betas=(0.5, 0.7), eps=0.5), SklearnAdam(lr=0.2, eps=0.1)]
+    random = np.random.default_rng(2)
+    w, m, v = random.standard_normal((2, SIZE)), np.zeros((2, SIZE)), np.zeros((2, SIZE))
+    steps = Steps(specs, torch.from_numpy(w.copy()))
+    lr, eps = np.array([[0.1], [0.2]]), np.array([[0.5], [0.1]])
+    beta1, beta2 = np.array([[0.5], [0.9]]), np.array([[0.7], [0.999]])
+    for t in range(1, 5):
+        g = random.standard_normal((2, SIZE))
+        steps.grad.copy_(torch.from_numpy(g))
+        steps.update.step(steps.plan(lr.T, t - 1)[0])
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+        w = w - lr * np.sqrt(1 - beta2**t) / (1 - beta1**t) * m / (np.sqrt(v) + eps)
+        assert_close(steps.flat, torch.from_numpy(w), "float64", what=f"step {t}")
+
+
+def test_penalties_and_clipping_by_hand() -> None:
+    """Of the four columns the first three are weights; the norm of [3, -4, 12, 0] is 13."""
+    recipes = [
+        mn.Recipe(optimizer=mn.SGD(), l1=0.1, l2=0.2),
+        mn.Recipe(optimizer=mn.SGD(), clip_norm=6.5),
+        mn.Recipe(optimizer=mn.SGD()),
+    ]
+    flat = torch.tensor([[1.0, -2.0, 0.0, 3.0]]).repeat(3, 1)
+    grad = torch.tensor([[3.0, -4.0, 12.0, 0.0]]).repeat(3, 1)
+    optimizer = GroupedOptimizer(recipes, {"all": (4,)}, flat)
+    update = Update(optimizer, recipes, flat, grad, {}, 3)
+    penalty = update.penalty()
+    assert penalty is not None
+    assert penalty.tolist() == pytest.approx([0.1 * 3 + 0.5 * 0.2 * 5, 0.0, 0.0])
+    update.step(step_coefficients(optimizer.coefficients(np.full((1, 3), 1.0), 0), flat)[0])
+    moved = flat - torch.tensor([1.0, -2.0, 0.0, 3.0])
+    assert moved[0].tolist() == pytest.approx([-(3 + 0.1 + 0.2), 4 + 0.1 + 0.4, -12.0, 0.0])
+    assert moved[1].tolist() == pytest.approx([-1.5, 2.0, -6.0, 0.0], rel=1e-5)
+    assert moved[2].tolist() == [-3.0, 4.0, -12.0, 0.0]
 
 
 # -------------------------------------------------------------------------------------------------------------- schedules

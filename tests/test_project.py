@@ -1,10 +1,13 @@
-"""What surrounds the code: versions and lists that stand in several files agree, and GitHub's files are valid YAML."""
+"""The project as a whole: lists that stand in several files agree, GitHub's files are valid YAML, files and functions are short."""
 
 from __future__ import annotations
 
+import ast
+import functools
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 import yaml
 
 import manynets
+from tools.faults import FAULTS, TESTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -114,3 +118,64 @@ def test_no_tracked_file_is_ignored() -> None:
         pytest.skip("not a git checkout")
     command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == ""
+
+
+# ----------------------------------------------------------------------------------------------------------- the code itself
+
+MOST_LINES, MOST_LINES_OF_A_FUNCTION = 450, 80
+FILES = [path for folder in ("src", "tests", "bench", "tools", "docs") for path in sorted((ROOT / folder).rglob("*.py"))]
+NOT_OURS = {"_asdict", "_exit", "_loc", "_replace", "_repr_html_"}  # private names of other packages that tests use
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def lines_of(function: Function) -> int:
+    """Return its lines, the docstring not counted."""
+    lines = (function.end_lineno or 0) - function.lineno + 1
+    if ast.get_docstring(function) is not None:
+        lines -= (function.body[0].end_lineno or 0) - function.body[0].lineno + 1
+    return lines
+
+
+def private_names(tree: ast.Module) -> list[str]:
+    """Return the private names of other modules' objects that a file uses: read, imported or replaced."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
+            found.append(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("setattr", "delattr"):
+            found += [str(arg.value).rsplit(".", 1)[-1] for arg in node.args if isinstance(arg, ast.Constant)]
+    return [name for name in found if re.match("_[a-z]", name) and name not in NOT_OURS]
+
+
+def test_files_and_functions_are_short() -> None:
+    files = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {path: count for path, count in files.items() if count > MOST_LINES} == {}
+    functions = [(path.name, node) for path in FILES for node in ast.walk(tree_of(path)) if isinstance(node, Function)]
+    lengths = {f"{file}: {node.name}": lines_of(node) for file, node in functions}
+    assert {name: count for name, count in lengths.items() if count > MOST_LINES_OF_A_FUNCTION} == {}
+
+
+def test_no_two_classes_share_a_name() -> None:
+    source = [path for path in FILES if path.is_relative_to(ROOT / "src")]
+    names = Counter(node.name for path in source for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef))
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_tests_use_public_names() -> None:
+    tests = [path for path in FILES if path.is_relative_to(ROOT / "tests")]
+    assert {str(path): names for path in tests if (names := private_names(tree_of(path)))} == {}
+
+
+def test_every_planted_fault_fits_the_source() -> None:
+    """The table of `make mutations` must follow the code: each text is in its file once."""
+    source = ROOT / "src" / "manynets"
+    assert [fault for fault in FAULTS if (source / fault.file).read_text(encoding="utf-8").count(fault.old) != 1] == []
+    assert {fault.package for fault in FAULTS} == set(TESTS)
+    assert [path for paths in TESTS.values() for path in paths if not (ROOT / path).exists()] == []

@@ -250,9 +250,9 @@ def test_json_lines_and_sheets(call: Call, table: Path, tmp_path: Path, form: st
         frame.write_ndjson(tmp_path / "t.jsonl")
     else:
         pytest.importorskip("python_calamine")
-        from tests.tables.test_tables_formats import _book
+        from tests.tables.test_tables_formats import write_book
 
-        _book(tmp_path / "t.xlsx", {"houses": [frame.columns, *map(list, frame.rows())]})
+        write_book(tmp_path / "t.xlsx", {"houses": [frame.columns, *map(list, frame.rows())]})
     folder = agreed(call, call("train", f"t.{form}", "--target", "price", *SMALL, "--json"))
     assert folder == "runs/t-1"
     assert len(rows_of(call("predict", folder, f"t.{form}", "-q").out)) == 120

@@ -299,7 +299,7 @@ def test_the_engine_trains_without_torch() -> None:
 import json, sys
 import numpy as np
 import manynets.engines.jax, manynets.engines.keras  # without what they need, too
-from manynets.engines import Rows
+from manynets.engines import ArrayRows
 from manynets.engines.numpy import train
 from manynets.nn.initial import initial_parameters
 from manynets.spec import MLP, Recipe
@@ -307,7 +307,7 @@ from manynets.tasks import find_task
 x = np.random.default_rng(0).uniform(-1, 1, (200, 2))
 y = (x[:, 0] * x[:, 1] > 0).astype(int)
 task, spec = find_task(y), MLP(hidden=(8,))
-out = train(spec, Recipe(epochs=5), task, data=Rows(x, task.encode(y)), initial=initial_parameters(spec, 2, 1))
+out = train(spec, Recipe(epochs=5), task, data=ArrayRows(x, task.encode(y)), initial=initial_parameters(spec, 2, 1))
 print(json.dumps([out.history["loss"], [n for n in ("torch", "jax", "keras", "tensorflow") if n in sys.modules]]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)

@@ -22,7 +22,7 @@ from manynets.search.candidates import Result
 from manynets.training.events import Evaluated
 from tests.candidates import train_candidates
 from tests.cli.conftest import Call, call
-from tests.golden.make_runs import CASES, CLI, FOLDER, TICK, copied, estimator, many
+from tests.golden.runs import CASES, CLI, FOLDER, TICK, copied, estimator, many
 from tests.tolerances import assert_close
 
 __all__ = ["call"]

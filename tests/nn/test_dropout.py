@@ -90,7 +90,7 @@ def test_the_device_way_gives_the_bits_of_the_host_way(monkeypatch: pytest.Monke
 
     masks = masks_of([4, 5], [[0.3], [0.6]], [9])
     host = masks.make(0, STEPS, SIZE)[0].clone()
-    monkeypatch.setattr(dropout, "_on_host", dropout._on_device)
+    monkeypatch.setattr(dropout, "fill_on_host", dropout.fill_on_device)
     device = masks.make(0, STEPS, SIZE)[0]
     assert 0 < int(host.sum()) < host.numel()
     assert_close(device, host, "bits")

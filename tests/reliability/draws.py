@@ -13,7 +13,7 @@ from torch import nn
 
 import manynets as mn
 from manynets.training.checkpoint import Checkpoint, Checkpoints
-from manynets.training.loop import Run
+from manynets.training.loop import TrainingRun
 from manynets.training.trial import Member, Outcome, Problem
 from tests.training.problems import TASKS, member_of, problem_of
 
@@ -134,7 +134,7 @@ def run_with(
     keeper = None
     if checkpoint is not None or resume is not None:
         keeper = Checkpoints(drawn.problem, members, checkpoint=checkpoint, resume=resume, system=SYSTEM)
-    return Run(drawn.problem, members, keeper=keeper, callbacks=callbacks).run()
+    return TrainingRun(drawn.problem, members, keeper=keeper, callbacks=callbacks).run()
 
 
 def assert_same_bits(actual: Sequence[Outcome], expected: Sequence[Outcome], what: str) -> None:

@@ -245,10 +245,10 @@ def load_model(path: Path) -> None:
 
 def load_checkpoint(path: Path) -> None:
     """Read a checkpoint and put a run into its state."""
-    from manynets.training.loop import Run
+    from manynets.training.loop import TrainingRun
 
     state, _ = read_checkpoint(path)
-    restore(Run(PROBLEM[0], PROBLEM[1]()), state)
+    restore(TrainingRun(PROBLEM[0], PROBLEM[1]()), state)
 
 
 PROBLEM: list[Any] = []

@@ -15,7 +15,7 @@ from torch import nn
 
 import manynets as mn
 from manynets.training.checkpoint import Checkpoint, newest_checkpoint, read_checkpoint, write_checkpoint
-from manynets.training.divergence import Search
+from manynets.training.divergence import DivergenceSearch
 from manynets.training.trial import Divergence
 
 X = np.random.default_rng(0).standard_normal((200, 4)).astype(np.float32)
@@ -182,8 +182,8 @@ def test_a_search_that_costs_too_much_is_not_made(monkeypatch: pytest.MonkeyPatc
     import manynets.training.divergence as module
 
     made = []
-    layers = Search._layers
-    monkeypatch.setattr(Search, "_layers", lambda self, run, at: made.append(layers(self, run, at)) or made[-1])
+    layers = DivergenceSearch.layers
+    monkeypatch.setattr(DivergenceSearch, "layers", lambda self, run, at: made.append(layers(self, run, at)) or made[-1])
     monkeypatch.setattr(module, "WORK", 1.0)
     assert "the first not to be finite was layer hidden0 (its weights)" in message(X, Y, SPEC, recipe(1e6))
     assert made == [{}]

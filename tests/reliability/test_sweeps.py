@@ -137,9 +137,9 @@ def test_at_most_the_steps_since_the_last_checkpoint_are_lost(moment: int, tmp_p
     newest = int(checkpoint_files(part)[0].stem.removeprefix("step-"))
     assert seen[-1] - 5 <= newest <= seen[-1]
     made: list[int] = []
-    advance = loop.Run.advance
+    advance = loop.TrainingRun.advance
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.Run, "advance", lambda self, stop: made.append(self.step) or advance(self, stop))
+        patch.setattr(loop.TrainingRun, "advance", lambda self, stop: made.append(self.step) or advance(self, stop))
         resumed = mn.train_many(X, Y, many, progress=False, checkpoint=keep, resume=tmp_path)
     assert made[0] == newest
     assert_same(resumed, plain)

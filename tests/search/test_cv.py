@@ -71,7 +71,7 @@ def assert_same_results(theirs: Any, ours: Any) -> None:
 
 def no_fit_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let single fits fail, so that a search that makes them instead of one training is found out."""
-    monkeypatch.setattr("manynets.search.evaluation._fit_and_score", None)
+    monkeypatch.setattr("manynets.search.evaluation.Parallel", None)
 
 
 @pytest.mark.parametrize(
@@ -273,13 +273,13 @@ def test_what_cannot_be_trained_with_others_is_fitted_alone() -> None:
 def test_failures_are_named_and_the_rest_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     grid = {"learning_rate_init": [0.01, 1e300], "activation": ["relu", "no such"], "hidden_layer_sizes": [(4,), (7,)]}
 
-    class Small(loop.Run):
+    class Small(loop.TrainingRun):
         def __init__(self, problem: Any, members: Any, **more: Any) -> None:
             if any(member.spec.hidden == (7,) for member in members):
                 raise MemoryError("no room for seven")
             super().__init__(problem, members, **more)
 
-    monkeypatch.setattr(groups, "Run", Small)
+    monkeypatch.setattr(groups, "TrainingRun", Small)
     sgd = clone(NET).set_params(solver="sgd")
     with pytest.warns() as caught:
         search = mn.MLPSearchCV(sgd, grid, cv=2).fit(IRIS_X, IRIS_Y)
@@ -304,12 +304,12 @@ def test_failures_are_named_and_the_rest_is_complete(monkeypatch: pytest.MonkeyP
 def test_the_candidates_of_a_fold_share_their_rows(weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     orders: list[tuple[int, int]] = []
 
-    class Seen(loop.Run):
+    class Seen(loop.TrainingRun):
         def run(self) -> list[Outcome]:
             orders.append((len(self.stepper.batches.which), len(self.stepper.batches.counts)))
             return super().run()
 
-    monkeypatch.setattr(groups, "Run", Seen)
+    monkeypatch.setattr(groups, "TrainingRun", Seen)
     more = {"sample_weight": np.linspace(0.5, 1.5, len(IRIS_Y))} if weighted else {}
     grid = {"learning_rate_init": np.geomspace(1e-3, 1e-1, 9).tolist()}
     mn.MLPSearchCV(clone(NET).set_params(random_state=0), grid, cv=3, refit=False).fit(IRIS_X, IRIS_Y, **more)

@@ -189,7 +189,7 @@ def test_what_fails_is_named_and_the_rest_is_complete(monkeypatch: pytest.Monkey
     unfit = (NET, dataclasses.replace(QUICK, batch_size=1000))
     no_loss = (NET, dataclasses.replace(QUICK, loss="huber"))
     greedy = (mn.MLP(hidden=(7,)), QUICK)
-    run = training.Run
+    run = training.TrainingRun
 
     class Small(run):  # type: ignore[misc, valid-type]
         def __init__(self, problem: Any, members: Any, **more: Any) -> None:
@@ -197,7 +197,7 @@ def test_what_fails_is_named_and_the_rest_is_complete(monkeypatch: pytest.Monkey
                 raise MemoryError("no room")
             super().__init__(problem, members, **more)
 
-    monkeypatch.setattr(training, "Run", Small)
+    monkeypatch.setattr(training, "TrainingRun", Small)
     tries = [good, diverges, unfit, no_loss, greedy, good]
     results = mn.train_many(DATA, CLASSES, tries, cv=2, progress=False)
     by_candidate = [results[i : i + 2] for i in range(0, 12, 2)]

@@ -13,7 +13,7 @@ import torch
 
 from manynets import plots
 from manynets.errors import DataError
-from manynets.studies import STUDIES, Result
+from manynets.studies import STUDIES, StudyResult
 from manynets.studies.study import Skipped, figure
 
 IMAGES = [name for name in STUDIES if name.startswith(("T4", "T5"))]
@@ -134,8 +134,8 @@ def test_figures_are_judged_by_their_direction() -> None:
     two = figure("x", [1.0, 3.0])
     assert (two.ours, two.spread, two.per_seed) == (2.0, 1.0, (1.0, 3.0))
     bad = figure("y", [0.0], published=1.0)
-    assert Result(figures=(two,)).met is None
-    assert Result(figures=(two, bad)).met is False
+    assert StudyResult(figures=(two,)).met is None
+    assert StudyResult(figures=(two, bad)).met is False
 
 
 def test_without_mnist_a_study_is_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

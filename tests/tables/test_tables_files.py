@@ -192,7 +192,7 @@ def test_blanks_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pytes
         with monkeypatch.context() as patch:
             patch.setattr(delimited, "BYTES_A_CELL", 0)  # strip all without a look
             assert lazily.equals(read_table(path, delimiter=delimiter)), body
-        found.append(delimited._blanks(Source(name=str(path), file=path), delimiter))
+        found.append(delimited.blanks_in(Source(name=str(path), file=path), delimiter))
     assert {"", "spaces", "any"} == set(found)
 
 
@@ -205,7 +205,7 @@ def test_a_delimiter_in_quotes_does_not_hide_a_short_line(tmp_path: Path) -> Non
 
 
 def test_quotes_and_gaps_need_no_walk_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delimited, "_walk", None)
+    monkeypatch.setattr(delimited, "blank_lines", None)
     frame = read_table(write(tmp_path, '"a,a",n,"b"\n"x,y",1,"u"\n"",,\n"\n,",3,\n'))
     assert columns(frame) == {"a,a": ["x,y", None, ","], "n": [1, None, 3], "b": ["u", None, None]}
 

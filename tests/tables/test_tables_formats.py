@@ -121,7 +121,7 @@ def _sheet(rows: list[list[Any]]) -> str:
     return f'<?xml version="1.0"?><worksheet xmlns="{space}"><sheetData>{"".join(cells)}</sheetData></worksheet>'
 
 
-def _book(path: Path, sheets: dict[str, list[list[Any]]]) -> Path:
+def write_book(path: Path, sheets: dict[str, list[list[Any]]]) -> Path:
     """Write the smallest .xlsx that holds these sheets."""
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -152,7 +152,7 @@ SHEET = [
 
 def test_a_sheet_with_a_title_and_a_total(tmp_path: Path) -> None:
     pytest.importorskip("python_calamine")
-    book = _book(tmp_path / "t.xlsx", {"empty": [], "May": SHEET, "June": [["a"], [1]]})
+    book = write_book(tmp_path / "t.xlsx", {"empty": [], "May": SHEET, "June": [["a"], [1]]})
     with pytest.warns(UserWarning, match=r"t\.xlsx: ") as caught:
         frame = read_table(book)
     assert frame.to_dict(as_series=False) == {
@@ -167,7 +167,7 @@ def test_a_sheet_with_a_title_and_a_total(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read as a sheet"):
         read_table(tmp_path / "w.xlsx")
     with pytest.raises(DataError, match="sheets are empty"):
-        read_table(_book(tmp_path / "e.xlsx", {"empty": []}))
+        read_table(write_book(tmp_path / "e.xlsx", {"empty": []}))
 
 
 def test_a_sheet_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def test_a_sheet_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyP
             raise ImportError(name)
         return real(name, *args, **kwargs)
 
-    book = _book(tmp_path / "t.xlsx", {"May": SHEET})
+    book = write_book(tmp_path / "t.xlsx", {"May": SHEET})
     monkeypatch.setattr(builtins, "__import__", fail)
     with pytest.raises(MissingExtraError, match=r"pip install 'manynets\[excel\]'"):
         read_table(book)

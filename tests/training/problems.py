@@ -12,7 +12,7 @@ import manynets as mn
 from manynets.data.batches import Rows
 from manynets.nn.initial import initial_parameters
 from manynets.tasks import Task, find_task
-from manynets.training.loop import Run
+from manynets.training.loop import TrainingRun
 from manynets.training.trial import Member, Outcome, Problem
 from tests.tolerances import assert_close
 
@@ -76,7 +76,7 @@ def member_of(
 
 def run(problem: Problem, *members: Member) -> list[Outcome]:
     """Train members together."""
-    return Run(problem, members).run()
+    return TrainingRun(problem, members).run()
 
 
 def assert_same_outcome(actual: Outcome, expected: Outcome, kind: str) -> None:

@@ -14,7 +14,7 @@ from manynets import core
 from manynets.training import threads
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.history import Sums
-from manynets.training.loop import Run
+from manynets.training.loop import TrainingRun
 from manynets.training.steppers.choice import choose
 from tests.training.problems import member_of, problem_of
 
@@ -64,8 +64,8 @@ def test_a_core_that_is_asked_for_but_not_there(monkeypatch: pytest.MonkeyPatch)
 def test_the_choice_does_not_depend_on_how_many_train(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = problem_of("binary", rows=300)
     recipe = mn.Recipe(epochs=1, dtype="float64")
-    one = Run(problem, [member_of(problem, 0, mn.MLP(hidden=(8,)), recipe)])
-    many = Run(problem, [member_of(problem, k, mn.MLP(hidden=(8,)), recipe) for k in range(50)])
+    one = TrainingRun(problem, [member_of(problem, 0, mn.MLP(hidden=(8,)), recipe)])
+    many = TrainingRun(problem, [member_of(problem, k, mn.MLP(hidden=(8,)), recipe) for k in range(50)])
     assert one.stepper.name == many.stepper.name == "compiled"
 
 

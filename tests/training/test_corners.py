@@ -13,7 +13,7 @@ import torch
 import manynets as mn
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files
 from manynets.training.groups import groups_of, network_bytes, train_members
-from manynets.training.loop import Run
+from manynets.training.loop import TrainingRun
 from tests.tolerances import assert_close
 from tests.training.problems import assert_same_outcome, member_of, problem_of, run
 
@@ -91,7 +91,7 @@ def test_the_core_keeps_its_threads_when_networks_leave() -> None:
     members = [member_of(problem, k, mn.MLP(hidden=(4,)), dataclasses.replace(recipe, epochs=1 + k % 2)) for k in range(6)]
     try:
         torch.set_num_threads(2)
-        whole = Run(problem, members)
+        whole = TrainingRun(problem, members)
         torch.set_num_threads(1)
         whole.take([0, 2, 4])
         assert whole.stepper.user_threads == 2
@@ -107,8 +107,8 @@ def test_networks_that_have_ended_stay_ended_when_a_run_resumes(tmp_path: Path) 
     def keeper(**more: Any) -> Checkpoints:
         return Checkpoints(problem, members, system={}, **{"checkpoint": None, "resume": None} | more)
 
-    Run(problem, members, keeper=keeper(checkpoint=Checkpoint(folder=tmp_path, every_steps=7, keep=9))).run()
-    resumed = Run(problem, members)
+    TrainingRun(problem, members, keeper=keeper(checkpoint=Checkpoint(folder=tmp_path, every_steps=7, keep=9))).run()
+    resumed = TrainingRun(problem, members)
     keeper(resume=checkpoint_files(tmp_path)[-1]).begin(resumed)
     assert resumed.step == 7
     assert resumed.stepper.alive.tolist() == [False] + [True] * 7

@@ -14,7 +14,7 @@ from manynets import core
 from manynets.training import validation
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files, read_checkpoint
 from manynets.training.events import Evaluated, Event
-from manynets.training.loop import Run
+from manynets.training.loop import TrainingRun
 from manynets.training.steppers import compiled
 from manynets.training.steppers.base import Stepper
 from manynets.training.trial import Member, Outcome, Problem
@@ -28,7 +28,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Have a call make up to 30 steps after the first; return the list to which the number of steps of each is added."""
     made: list[int] = []
 
-    def at_once(run: Run) -> int:
+    def at_once(run: TrainingRun) -> int:
         return 30 if run.pace else 1
 
     def count(stepper: Stepper, rates: Any) -> Any:
@@ -38,7 +38,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     advance = {kind: kind.advance for kind in Stepper.__subclasses__()}
     for kind in advance:
         monkeypatch.setattr(kind, "advance", count)
-    monkeypatch.setattr(Run, "_at_once", at_once)
+    monkeypatch.setattr(TrainingRun, "steps_at_once", at_once)
     return made
 
 
@@ -94,10 +94,10 @@ def test_the_results_are_those_of_single_epochs(stepper: str, case: str, calls: 
     problem = problem_of(task, weighted=case == "adam")
     options = {"batch_norm": case == "scheduled", "dropout": 0.3 if case == "often" else 0.0}
     members = members_of(problem, dataclasses.replace(recipe, gradient=stepper), 0.01, 0.03, 0.02, **options)
-    expected = Run(problem, members, callbacks=[watch]).run()
+    expected = TrainingRun(problem, members, callbacks=[watch]).run()
     every = recipe.evaluate_every or -(-40 // (recipe.batch_size or 1))
     assert max(calls) <= every
-    assert_same(Run(problem, members).run(), expected)
+    assert_same(TrainingRun(problem, members).run(), expected)
     assert max(calls) >= 2 * every
 
 
@@ -107,11 +107,11 @@ def test_a_divergence_is_that_of_single_epochs(stepper: str, lrs: tuple[float, .
     problem = problem_of("regression")
     recipe = mn.Recipe(optimizer=mn.SGD(), epochs=40, batch_size=20, gradient=stepper)
     members = members_of(problem, recipe, *lrs)
-    expected = Run(problem, members, callbacks=[watch]).run()
+    expected = TrainingRun(problem, members, callbacks=[watch]).run()
     assert [outcome.stopped for outcome in expected] == ["diverged" if lr > 1 else "done" for lr in lrs]
     assert any(outcome.divergence is not None and outcome.divergence.epoch > 3 for outcome in expected)
     calls.clear()
-    assert_same(Run(problem, members).run(), expected)
+    assert_same(TrainingRun(problem, members).run(), expected)
     assert calls[-1] > 2  # also while the network that diverged is among the others
 
 
@@ -119,16 +119,16 @@ def test_a_divergence_is_that_of_single_epochs(stepper: str, lrs: tuple[float, .
 def test_orders_are_drawn_in_parts_that_fit_the_memory(calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     problem = problem_of("binary")
     members = members_of(problem, mn.Recipe(epochs=9, batch_size=16), 0.01, 0.02)
-    expected = Run(problem, members).run()
+    expected = TrainingRun(problem, members).run()
     monkeypatch.setattr(compiled, "ORDERED", 170)  # two epochs of two orders of 40 rows
-    assert_same(Run(problem, members).run(), expected)
+    assert_same(TrainingRun(problem, members).run(), expected)
 
 
 def test_who_looks_in_between_is_asked(calls: list[int]) -> None:
     problem = problem_of("binary")
     plain = mn.Recipe(epochs=9, batch_size=16)
     rows = {"rows": np.arange(30), "validation_rows": np.arange(30, 40)}
-    Run(problem, members_of(problem, plain, 0.01, **rows)).run()
+    TrainingRun(problem, members_of(problem, plain, 0.01, **rows)).run()
     assert max(calls) <= 3
     seen: list[int] = []
 
@@ -138,7 +138,7 @@ def test_who_looks_in_between_is_asked(calls: list[int]) -> None:
         def __call__(self, event: Event) -> None:
             seen.extend([event.step] if isinstance(event, Evaluated) else [])
 
-    outcome = Run(problem, members_of(problem, plain, 0.01), callbacks=[Skipping()]).run()[0]
+    outcome = TrainingRun(problem, members_of(problem, plain, 0.01), callbacks=[Skipping()]).run()[0]
     assert max(calls) == 24
     assert seen == [3, 27]
     assert outcome.history["step"] == list(range(3, 28, 3))
@@ -153,10 +153,10 @@ def test_a_stop_within_an_evaluation(stepper: str, monkeypatch: pytest.MonkeyPat
     problem = problem_of("binary")
     rows = {"rows": np.arange(30), "validation_rows": np.arange(30, 40)}
     members = members_of(problem, mn.Recipe(epochs=5, batch_size=8, gradient=stepper), 0.01, 0.02, **rows)
-    plain = Run(problem, members).run()
-    asked: list[Run] = []
+    plain = TrainingRun(problem, members).run()
+    asked: list[TrainingRun] = []
 
-    def overdue(run: Run) -> bool:
+    def overdue(run: TrainingRun) -> bool:
         asked.append(run)
         run.halt.asked = len(asked) > 2 * 9 + 4  # in the third evaluation of ten rows
         return run.halt.asked
@@ -164,13 +164,13 @@ def test_a_stop_within_an_evaluation(stepper: str, monkeypatch: pytest.MonkeyPat
     def keeper(resume: Path | None) -> Checkpoints:
         return Checkpoints(problem, members, checkpoint=Checkpoint(folder=tmp_path), resume=resume, system={})
 
-    monkeypatch.setattr(Run, "_overdue", overdue)
-    stopped = Run(problem, members, keeper=keeper(None)).run()
+    monkeypatch.setattr(TrainingRun, "overdue", overdue)
+    stopped = TrainingRun(problem, members, keeper=keeper(None)).run()
     assert [outcome.stopped for outcome in stopped] == ["interrupted"] * 2
     assert [outcome.history["step"] for outcome in stopped] == [[4.0, 8.0]] * 2
     assert [path.name for path in checkpoint_files(tmp_path)] == ["step-000000012.checkpoint"]
-    monkeypatch.setattr(Run, "_overdue", lambda run: False)
-    assert_same(Run(problem, members, keeper=keeper(tmp_path)).run(), plain)
+    monkeypatch.setattr(TrainingRun, "overdue", lambda run: False)
+    assert_same(TrainingRun(problem, members, keeper=keeper(tmp_path)).run(), plain)
 
 
 @pytest.mark.parametrize("every", [{"every_epochs": 2}, {"every_steps": 7}])
@@ -181,7 +181,7 @@ def test_checkpoints_are_those_of_single_epochs(every: dict[str, int], calls: li
     for name, callbacks in (("single", [watch]), ("several", [])):
         checkpoint = Checkpoint(folder=tmp_path / name, keep=99, **every)
         keeper = Checkpoints(problem, members, checkpoint=checkpoint, resume=None, system={})
-        Run(problem, members, callbacks=callbacks, keeper=keeper).run()
+        TrainingRun(problem, members, callbacks=callbacks, keeper=keeper).run()
         found.append([read_checkpoint(path)[0] for path in checkpoint_files(tmp_path / name)])
     for one, other in zip(*found, strict=True):
         assert one.step == other.step

@@ -15,10 +15,11 @@ from torch import nn
 
 import manynets as mn
 from manynets.data.batches import Rows
+from manynets.model import ROWS_AT_ONCE
 from manynets.nn.dropout import Masks
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Evaluated, Event
-from manynets.training.loop import Run
+from manynets.training.loop import TrainingRun
 from manynets.training.steppers.choice import make_stepper
 from manynets.training.steppers.closed_form import ClosedForm
 from manynets.training.steppers.cuda_graph import CapturedStep
@@ -52,14 +53,14 @@ def moved(problem: Problem, device: str = DEVICE) -> Problem:
     return Problem(problem.task, here, rows(problem.validation))
 
 
-def trained(problem: Problem, members: list[Member]) -> tuple[list[Outcome], Run]:
+def trained(problem: Problem, members: list[Member]) -> tuple[list[Outcome], TrainingRun]:
     """Train members together as `train_members` does; return their outcomes and the run."""
     with torch_modes(problem.rows.x.device, autograd=members[0].recipe.gradient == "autograd"):
-        run = Run(problem, members)
+        run = TrainingRun(problem, members)
         return run.run(), run
 
 
-def check_as_on_the_cpu(problem: Problem, members: list[Member]) -> Run:
+def check_as_on_the_cpu(problem: Problem, members: list[Member]) -> TrainingRun:
     here, _ = trained(problem, members)
     there, run = trained(moved(problem), members)
     for one, other in zip(there, here, strict=True):
@@ -321,7 +322,7 @@ def test_a_module_trains_and_comes_home(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("networks", [1, 3])
 @pytest.mark.parametrize("norm", [False, True])
-def test_a_model_predicts_on_the_device(networks: int, norm: bool, tmp_path: Path) -> None:
+def test_a_model_predicts_on_the_device(networks: int, norm: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = arrays()[0]
     model = mn.train(*arrays(), mn.MLP(hidden=(8, 6), batch_norm=norm), RECIPE, n_networks=networks, progress=False)
     assert model.device.type == "cpu"
@@ -333,7 +334,8 @@ def test_a_model_predicts_on_the_device(networks: int, norm: bool, tmp_path: Pat
         assert isinstance(found, np.ndarray)
         assert_close(found, before, "float32")
     assert_close(model.logits(x[:1]), before[:, :1], "float32")
-    model._chunk = 7
+    monkeypatch.setitem(ROWS_AT_ONCE, DEVICE, 7 * 20 * networks)
+    model.to(DEVICE)  # which counts the rows anew
     assert_close(model.logits(x), before, "float32")
     assert_close(model.predict_proba(x).sum(1), np.ones(len(x), dtype=before.dtype), "float32")
     for one, other in zip(model.members, members, strict=True):

@@ -14,7 +14,7 @@ import manynets as mn
 from manynets.spec import Optimizer
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files
 from manynets.training.groups import groups_of
-from manynets.training.loop import Run
+from manynets.training.loop import TrainingRun
 from manynets.training.trial import Member, Problem
 from tests.training.problems import TASKS, assert_same_outcome, member_of, problem_of, run
 
@@ -54,7 +54,7 @@ def searched(
 def test_a_search_together_is_each_alone(task: str, weighted: bool, norm: bool, gradient: str) -> None:
     problem, members = searched(task, gradient, weighted=weighted, norm=norm, smoothing=not task.startswith("regression"), batch=9)
     [group] = groups_of(problem, members)
-    together = Run(problem, group)
+    together = TrainingRun(problem, group)
     assert len(together.stepper.batches.counts) == 5  # of folds 0 and 1 one order each; of fold 2, three
     for outcome in together.run():
         assert_same_outcome(outcome, run(problem, members[outcome.number])[0], "float64")
@@ -67,7 +67,7 @@ def test_whatever_the_last_batch(batch: int, norm: bool, gradient: str) -> None:
     """41 and 42 rows: a last batch that is short for all, for some, or for none."""
     problem, members = searched("binary", gradient, batch=batch, norm=norm)
     for group in groups_of(problem, members):
-        for outcome in Run(problem, group).run():
+        for outcome in TrainingRun(problem, group).run():
             assert_same_outcome(outcome, run(problem, members[outcome.number])[0], "float64")
 
 
@@ -81,7 +81,7 @@ def test_a_run_is_freed_with_its_last_reference(networks: int, optimizer: Optimi
     gc.collect()
     gc.disable()
     try:
-        whole = Run(problem, [member_of(problem, number, spec, recipe) for number in range(networks)])
+        whole = TrainingRun(problem, [member_of(problem, number, spec, recipe) for number in range(networks)])
         whole.run()
         population = weakref.ref(whole.stepper.population)
         del whole
@@ -100,12 +100,12 @@ def keeper(
 def test_a_search_resumes_bit_for_bit(gradient: str, tmp_path: Path) -> None:
     problem, members = searched("multiclass", gradient)
     [group] = groups_of(problem, members)
-    whole = Run(problem, group).run()
-    Run(problem, group, keeper=keeper(problem, group, checkpoint=Checkpoint(folder=tmp_path, every_steps=5, keep=9))).run()
+    whole = TrainingRun(problem, group).run()
+    TrainingRun(problem, group, keeper=keeper(problem, group, checkpoint=Checkpoint(folder=tmp_path, every_steps=5, keep=9))).run()
     files = checkpoint_files(tmp_path)
     assert len(files) == 4  # after 5, 10, 15 and all 18 steps
     for file in files:
-        again = Run(problem, group, keeper=keeper(problem, group, resume=file)).run()
+        again = TrainingRun(problem, group, keeper=keeper(problem, group, resume=file)).run()
         for one, other in zip(again, whole, strict=True):
             assert_same_outcome(one, other, "bits")
 
@@ -120,5 +120,5 @@ def test_where_some_leave_early_the_others_go_on_as_alone(gradient: str) -> None
         for member, own in zip(members, epochs, strict=True)
     ]
     [group] = groups_of(problem, changed)
-    for outcome in Run(problem, group).run():
+    for outcome in TrainingRun(problem, group).run():
         assert_same_outcome(outcome, run(problem, changed[outcome.number])[0], "float64")

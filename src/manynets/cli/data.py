@@ -22,7 +22,7 @@ from manynets.data.split import SplitBy
 from manynets.errors import DataError, OptionError, one_of
 
 __all__ = [
-    "Part", "Source", "absolute", "from_standard_input", "is_file_name", "kind_of", "load_source", "name_of", "origin_of",
+    "DataSource", "Part", "absolute", "from_standard_input", "is_file_name", "kind_of", "load_source", "name_of", "origin_of",
     "read_arrays", "read_frame", "stem_of", "taken", "test_part",
 ]  # fmt: skip
 
@@ -53,7 +53,7 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Source:
+class DataSource:
     """Data to train and to test on.
 
     fingerprint: hash and size of the files or arrays. schema: the kinds of a table's columns. notes: for the user.
@@ -154,7 +154,7 @@ def _refuse(options: Mapping[str, Any], names: Sequence[str], why: str) -> None:
             raise OptionError(f"--{name.replace('_', '-')} does not go with this data: {why}; leave it out")
 
 
-def load_source(origin: Mapping[str, Any]) -> Source:
+def load_source(origin: Mapping[str, Any]) -> DataSource:
     """Read the data of an origin and split it as it says."""
     one_of(origin["kind"], ("named", "arrays", "table"), what="kind of data")
     return {"named": _named, "arrays": _arrays, "table": _table}[origin["kind"]](origin)
@@ -163,14 +163,14 @@ def load_source(origin: Mapping[str, Any]) -> Source:
 # ---------------------------------------------------------------------------------------------------------------- by name
 
 
-def _named(origin: Mapping[str, Any]) -> Source:
+def _named(origin: Mapping[str, Any]) -> DataSource:
     from manynets import datasets
 
     known = {name: origin[name] for name in _NAMED_ONLY if name in origin}
     data = datasets.load(origin["name"], seed=origin["seed"], **known)
     arrays = (data.X, data.y, data.X_test, data.y_test, data.X_validation, data.y_validation)
     contiguous = [None if array is None else np.ascontiguousarray(array) for array in arrays]
-    return Source(
+    return DataSource(
         name=data.name,
         train=Part(X=data.X, y=data.y),
         test=None if data.X_test is None else Part(X=data.X_test, y=data.y_test),
@@ -199,7 +199,7 @@ def read_arrays(path: str) -> dict[str, Any]:
         raise DataError(f"{path} is not a file of numeric NumPy arrays: {error}") from None
 
 
-def _arrays(origin: Mapping[str, Any]) -> Source:
+def _arrays(origin: Mapping[str, Any]) -> DataSource:
     path = origin["path"]
     arrays = read_arrays(path)
     if not {"X", "y"} <= set(arrays):
@@ -219,7 +219,7 @@ def _arrays(origin: Mapping[str, Any]) -> Source:
         share = defaults.TEST_FRACTION if origin["test_fraction"] is None else origin["test_fraction"]
         rows, test_rows = _split(whole, origin, task, share)
         train, test = (whole, None) if rows is None else (taken(whole, rows), taken(whole, test_rows))
-    return Source(
+    return DataSource(
         name=stem_of(origin), train=train, test=test, task=task, fingerprint={Path(path).name: fingerprint_of(path, whole.X.shape)}
     )
 
@@ -297,7 +297,7 @@ def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str,
     return Part(X=X, y=y, weight=weight), notes
 
 
-def _table(origin: Mapping[str, Any]) -> Source:
+def _table(origin: Mapping[str, Any]) -> DataSource:
     from manynets.tables import understand
 
     path = origin["path"]
@@ -323,7 +323,7 @@ def _table(origin: Mapping[str, Any]) -> Source:
         test, more = test_part(origin["test"], origin, getattr(task, "classes", None), text=as_written, content=content)
         notes += more
         fingerprint[f"test: {name_of(origin['test'])}"] = fingerprint_of(origin["test"], test.X.shape, content)
-    return Source(name=stem_of(origin), train=train, test=test, task=task, schema=schema, fingerprint=fingerprint, notes=notes)
+    return DataSource(name=stem_of(origin), train=train, test=test, task=task, schema=schema, fingerprint=fingerprint, notes=notes)
 
 
 def _piped(path: str) -> bytes | None:

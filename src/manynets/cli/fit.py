@@ -16,7 +16,7 @@ import numpy as np
 import manynets
 from manynets import runs
 from manynets.cli import checkpoints, defaults
-from manynets.cli.data import Part, Source, load_source, origin_of, stem_of, taken
+from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.pictures import pictures_of
 from manynets.cli.preset import check_preset, preset_of, train_preset
 from manynets.cli.recipe import network_of, recipe_of
@@ -133,14 +133,14 @@ def _epochs(model: Any) -> float:
     return int(epochs) if epochs == int(epochs) else float(epochs)
 
 
-def validation_share(options: Options, source: Source) -> float | None:
+def validation_share(options: Options, source: DataSource) -> float | None:
     """Return the share of the training rows to validate on, 0 for no validation, None for the data's own validation rows."""
     if options["validation"] is None:
         return None if source.validation is not None else defaults.VALIDATION
     return float(options["validation"])
 
 
-def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> tuple[Source, Any, float | str | None, int]:
+def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> tuple[DataSource, Any, float | str | None, int]:
     """Read the data; return it with training, validation and test rows as matrices, their encoder, the validation share ("folds"
     where each network validates on another fold), and how many networks to train.
 
@@ -207,7 +207,7 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
 
 
 def _train(
-    source: Source, encoder: Any, share: float | str | None, networks: int, options: Options, begin: Begin, console: Any
+    source: DataSource, encoder: Any, share: float | str | None, networks: int, options: Options, begin: Begin, console: Any
 ) -> Any:
     """Return the model trained on what `_encoded_source` returned."""
     train, validation, task = source.train, source.validation, source.task
@@ -235,7 +235,7 @@ def _train(
 
 
 def _train_ensemble(
-    source: Source,
+    source: DataSource,
     encoder: Any,
     share: float | str | None,
     networks: int,
@@ -267,7 +267,7 @@ def _tuple(part: Part) -> tuple[Any, ...]:
     return (part.X, part.y) if part.weight is None else (part.X, part.y, part.weight)
 
 
-def encoding(source: Source, options: Options) -> dict[str, Any]:
+def encoding(source: DataSource, options: Options) -> dict[str, Any]:
     """Return how the encoder of a table is to be fitted, as options of `manynets.tables.fit_encoder`."""
     return {"schema": source.schema} | {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from manynets.cli.data import Part, Source
+from manynets.cli.data import DataSource, Part
 from manynets.cli.recipe import flag_of, network_of
 from manynets.errors import OptionError, one_of
 from manynets.spec import Recipe
@@ -45,7 +45,7 @@ def check_preset(options: Options) -> None:
         raise OptionError("--time-limit is for the default ensemble of tables, not for a plain network; give --epochs instead")
 
 
-def preset_of(options: Options, source: Source) -> Any:
+def preset_of(options: Options, source: DataSource) -> Any:
     """Return the preset of the default ensemble, or None for a plain network: for data that are no table, and with options of one."""
     preset = options["preset"]
     if preset == PLAIN or (preset is None and (source.schema is None or _plain_options(options))):
@@ -56,7 +56,14 @@ def preset_of(options: Options, source: Source) -> Any:
 
 
 def train_preset(
-    source: Source, encoder: Any, preset: Any, options: Options, *, validation: Part | None, networks: int, begin: Mapping[str, Any]
+    source: DataSource,
+    encoder: Any,
+    preset: Any,
+    options: Options,
+    *,
+    validation: Part | None,
+    networks: int,
+    begin: Mapping[str, Any],
 ) -> Any:
     """Return the trained ensemble (`manynets.tabular.TabularFit`) of encoded data; without validation rows each network has a fold."""
     from manynets.prepare import prepare

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from manynets.cli.data import Part, Source, taken
+from manynets.cli.data import DataSource, Part, taken
 from manynets.cli.fit import encoding, validation_share
 from manynets.cli.grid import combinations
 from manynets.cli.recipe import network_of, recipe_of
@@ -33,7 +33,7 @@ class SweepPlan:
     splits: rows to train and to score on, of the source's training rows; scored on its validation rows where that is None.
     """
 
-    def __init__(self, source: Source, options: Mapping[str, Any], own: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
+    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
         self.source, self.options, self.names = source, options, list(grid)
         self.points = combinations(dict(grid))
         self.seeds = [options["seed"] + k for k in range(own["seeds"])]

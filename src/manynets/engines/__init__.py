@@ -10,10 +10,10 @@ import importlib
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from manynets.engines.loop import EngineOutcome, Rows, Watcher
+from manynets.engines.loop import ArrayRows, EngineOutcome, Watcher
 from manynets.errors import OptionError
 
-__all__ = ["ENGINES", "EngineName", "EngineOutcome", "Rows", "Watcher", "engine_named"]
+__all__ = ["ENGINES", "ArrayRows", "EngineName", "EngineOutcome", "Watcher", "engine_named"]
 
 EngineName: TypeAlias = Literal["torch", "numpy", "jax", "keras"]
 ENGINES: tuple[EngineName, ...] = ("torch", "numpy", "jax", "keras")

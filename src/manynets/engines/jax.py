@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.engines.loop import EngineOutcome, Rows, Step, Watcher, refuse, run
+from manynets.engines.loop import ArrayRows, EngineOutcome, Step, Watcher, refuse, run
 from manynets.engines.optimizers import penalty, start_state, update
 from manynets.errors import MissingExtraError
 from manynets.spec import MLP, Recipe
@@ -56,10 +56,12 @@ def _activation(jax: Any, name: str) -> Any:
     return special.get(name) or getattr(jax.nn, name)
 
 
-class _Network:
+class _JAXNetwork:
     """The weights, the optimizer's state and the data of one run, on JAX's device; see `loop.Engine`."""
 
-    def __init__(self, jax: Any, spec: MLP, recipe: Recipe, loss: Loss, data: Rows, initial: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(
+        self, jax: Any, spec: MLP, recipe: Recipe, loss: Loss, data: ArrayRows, initial: Mapping[str, NDArray[Any]]
+    ) -> None:
         jnp = jax.numpy
         self.jnp, self.loss = jnp, loss
         self.host_target = loss.expand(data.target, recipe.label_smoothing)
@@ -121,9 +123,9 @@ def train(
     recipe: Recipe,
     task: Task,
     *,
-    data: Rows,
+    data: ArrayRows,
     initial: Mapping[str, NDArray[Any]],
-    validation: Rows | None = None,
+    validation: ArrayRows | None = None,
     watcher: Watcher | None = None,
 ) -> EngineOutcome:
     """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays, with JAX."""
@@ -131,6 +133,6 @@ def train(
     refuse("jax", spec, recipe, input_scale=True)
     loss = loss_for(task, recipe)
     with settings(recipe):
-        network = _Network(jax, spec, recipe, loss, data, initial)
+        network = _JAXNetwork(jax, spec, recipe, loss, data, initial)
         info = {"engine": "jax", "device": str(network.x.device.platform), "versions": {"jax": jax.__version__}}
         return run(network, loss, spec, recipe, task, data=data, validation=validation, watcher=watcher, info=info)

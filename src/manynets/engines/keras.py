@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.engines.loop import EngineOutcome, Rows, Step, Watcher, refuse, run
+from manynets.engines.loop import ArrayRows, EngineOutcome, Step, Watcher, refuse, run
 from manynets.engines.optimizers import Numbers, penalty, state_arrays, update
 from manynets.errors import MissingExtraError, OptionError
 from manynets.spec import MLP, Recipe
@@ -79,7 +79,7 @@ def _optimizer(keras: Any, recipe: Recipe, names: Sequence[str], most: int) -> A
     """Return a Keras optimizer that makes steps by `optimizers.update`; `most`: the largest number of steps in one `fit`."""
     ops, columns = keras.ops, list(Numbers(recipe.optimizer).next(0.0))
 
-    class Optimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
+    class KerasOptimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         """The parameters are `names`, in the order of the model's variables. `numbers` (S, C) holds what each step needs."""
 
         def __init__(self) -> None:
@@ -109,7 +109,7 @@ def _optimizer(keras: Any, recipe: Recipe, names: Sequence[str], most: int) -> A
                     one.assign(value)
             self.iterations.assign_add(1)
 
-    return Optimizer()
+    return KerasOptimizer()
 
 
 def _activation(keras: Any, name: str) -> Any:
@@ -117,14 +117,14 @@ def _activation(keras: Any, name: str) -> Any:
     return special.get(name, name)
 
 
-class _Network:
+class _KerasNetwork:
     """A compiled keras.Sequential and the data of one run; see `loop.Engine`.
 
     Keras gets as y_true all that loss and metrics need of a row: target (O), share in the mean loss of its batch, weight.
     """
 
     def __init__(
-        self, keras: Any, spec: MLP, recipe: Recipe, loss: Loss, data: Rows, initial: Mapping[str, NDArray[Any]], most: int
+        self, keras: Any, spec: MLP, recipe: Recipe, loss: Loss, data: ArrayRows, initial: Mapping[str, NDArray[Any]], most: int
     ) -> None:
         self.keras, self.spec, self.data, self.recipe, self.outputs = keras, spec, data, recipe, loss.outputs
         ops, width = keras.ops, loss.outputs
@@ -197,9 +197,9 @@ def train(
     recipe: Recipe,
     task: Task,
     *,
-    data: Rows,
+    data: ArrayRows,
     initial: Mapping[str, NDArray[Any]],
-    validation: Rows | None = None,
+    validation: ArrayRows | None = None,
     watcher: Watcher | None = None,
 ) -> EngineOutcome:
     """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays, with Keras."""
@@ -210,7 +210,7 @@ def train(
     loss = loss_for(task, recipe)
     with _settings(keras, recipe):
         most = steps_per_epoch(len(data), batch_rows(recipe, len(data)), merge_single=False)
-        network = _Network(keras, spec, recipe, loss, data, initial, most)
+        network = _KerasNetwork(keras, spec, recipe, loss, data, initial, most)
         backend = keras.config.backend()
         versions = {"keras": keras.__version__, backend: importlib.metadata.version(backend)}
         info = {"engine": "keras", "backend": backend, "versions": versions}

@@ -23,7 +23,7 @@ from manynets.steps import batch_rows, steps_per_epoch, total_steps
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss
 
-__all__ = ["Engine", "EngineOutcome", "Rows", "Step", "Watcher", "refuse", "run"]
+__all__ = ["ArrayRows", "Engine", "EngineOutcome", "Step", "Watcher", "refuse", "run"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -31,7 +31,7 @@ ROWS_AT_ONCE = 8192  # of a validation set
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Rows:
+class ArrayRows:
     """x (N, D), encoded target (N,) class codes or (N, O) floats, weight (N,) or None where all rows count alike."""
 
     x: Array
@@ -127,8 +127,8 @@ def run(
     recipe: Recipe,
     task: Task,
     *,
-    data: Rows,
-    validation: Rows | None = None,
+    data: ArrayRows,
+    validation: ArrayRows | None = None,
     watcher: Watcher | None = None,
     info: Mapping[str, Any],
 ) -> EngineOutcome:
@@ -198,7 +198,7 @@ def run(
     return EngineOutcome(chosen, history, best, stopped, seconds, divergence, dict(info))
 
 
-def _validate(engine: Engine, loss: Loss, rows: Rows) -> tuple[Array, Array]:
+def _validate(engine: Engine, loss: Loss, rows: ArrayRows) -> tuple[Array, Array]:
     """Return mean loss and metric on a validation set, scored a part at a time so that memory stays flat."""
     weight = np.ones(len(rows)) if rows.weight is None else rows.weight.astype(np.float64)
     parts = []

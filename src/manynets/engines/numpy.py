@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.constants import BN_EPS, BN_MOMENTUM, SELU_ALPHA, SELU_SCALE
-from manynets.engines.loop import EngineOutcome, Rows, Step, Watcher, refuse, run
+from manynets.engines.loop import ArrayRows, EngineOutcome, Step, Watcher, refuse, run
 from manynets.engines.optimizers import penalty, start_state, update
 from manynets.spec import MLP, Activation, Recipe
 from manynets.tasks import Task
@@ -203,10 +203,10 @@ def dropout_masks(spec: MLP, in_features: int, *, seed: int, step: int, rows: in
 # ----------------------------------------------------------------------------------------------------------------- training
 
 
-class _Network:
+class _NumPyNetwork:
     """The weights, the optimizer's state and the data of one run; see `loop.Engine`."""
 
-    def __init__(self, spec: MLP, recipe: Recipe, loss: Loss, data: Rows, initial: Mapping[str, Any]) -> None:
+    def __init__(self, spec: MLP, recipe: Recipe, loss: Loss, data: ArrayRows, initial: Mapping[str, Any]) -> None:
         self.spec, self.recipe, self.loss, self.x = spec, recipe, loss, data.x
         self.target = loss.expand(data.target, recipe.label_smoothing)
         self.weight = np.ones(len(data)) if data.weight is None else data.weight.astype(np.float64)
@@ -245,14 +245,14 @@ def train(
     recipe: Recipe,
     task: Task,
     *,
-    data: Rows,
+    data: ArrayRows,
     initial: Mapping[str, NDArray[Any]],
-    validation: Rows | None = None,
+    validation: ArrayRows | None = None,
     watcher: Watcher | None = None,
 ) -> EngineOutcome:
     """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays; no torch is needed."""
     refuse("numpy", spec, recipe, batch_norm=True, dropout=True, input_scale=True)
     loss = loss_for(task, recipe)
-    network = _Network(spec, recipe, loss, data, initial)
+    network = _NumPyNetwork(spec, recipe, loss, data, initial)
     info = {"engine": "numpy", "versions": {"numpy": np.__version__}}
     return run(network, loss, spec, recipe, task, data=data, validation=validation, watcher=watcher, info=info)

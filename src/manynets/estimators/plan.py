@@ -22,7 +22,7 @@ from manynets.rng import Shuffles
 from manynets.spec import MLP, DType, Recipe
 from manynets.tables import TableEncoder
 from manynets.tasks import Task
-from manynets.training.trial import Member, Progress
+from manynets.training.trial import FitState, Member
 
 __all__ = ["Draws", "FitData", "FitPlan", "FitRows", "own_problem", "plan_fit", "read_fit"]
 
@@ -326,9 +326,9 @@ def _members(
         if e.bootstrap:
             chosen = rng.generator(seed, "bootstrap").integers(found.count, size=found.count)
             rows = chosen if rows is None else rows[chosen]
-        progress = before[number] if number < len(before) else Progress()
+        progress = before[number] if number < len(before) else FitState()
         if not incremental:  # warm_start keeps the patience, not the optimizer
-            progress = Progress(best=progress.best, bad=progress.bad)
+            progress = FitState(best=progress.best, bad=progress.bad)
         members.append(
             Member(
                 number, network, own, initial, rows, found.validation_rows, progress, resumable=True,

@@ -18,7 +18,7 @@ from torch import Tensor
 from manynets import rng
 from manynets.spec import MLP
 
-__all__ = ["Masks", "dropout_rates", "stream_keys"]
+__all__ = ["Masks", "dropout_rates", "fill_on_device", "fill_on_host", "stream_keys"]
 
 BLOCK_WORDS = 1 << 15  # words mixed at a time: enough for each call to pay, few enough to stay within the cache of a core
 
@@ -80,13 +80,13 @@ class Masks:
             block = max(1, BLOCK_WORDS // (self.networks * length)) if self.like.device.type == "cpu" else count
             for start in range(0, count, block):
                 cut = slice(start, min(start + block, count))
-                fill = _on_host if self.like.device.type == "cpu" else _on_device
+                fill = fill_on_host if self.like.device.type == "cpu" else fill_on_device
                 fill(words[cut], levels[cut], length, out[i][cut])
         return out
 
 
-def _on_host(words: NDArray[np.uint64], levels: NDArray[np.uint8], length: int, kept: Tensor) -> None:
-    """NumPy, which compares bytes several times faster than torch on the CPU."""
+def fill_on_host(words: NDArray[np.uint64], levels: NDArray[np.uint8], length: int, kept: Tensor) -> None:
+    """Write which units are kept, with NumPy, which compares bytes several times faster than torch on the CPU."""
     n, k, size, units = kept.shape
     base = np.arange(1, length + 1, dtype=np.uint64) * np.uint64(rng.GOLDEN)
     out, spare = (np.empty((n, k, length), dtype=np.uint64) for _ in range(2))
@@ -94,7 +94,8 @@ def _on_host(words: NDArray[np.uint64], levels: NDArray[np.uint8], length: int, 
     np.greater_equal(drawn[..., :units], levels[..., None], out=kept.numpy().view(np.bool_))
 
 
-def _on_device(words: NDArray[np.uint64], levels: NDArray[np.uint8], length: int, kept: Tensor) -> None:
+def fill_on_device(words: NDArray[np.uint64], levels: NDArray[np.uint8], length: int, kept: Tensor) -> None:
+    """Write the same with torch, on the device of `kept`."""
     n, k, size, units = kept.shape
     base = torch.arange(1, length + 1, device=kept.device) * _signed(rng.GOLDEN)
     out = base + torch.from_numpy(words.view(np.int64)).to(kept.device).unsqueeze(-1)

@@ -26,7 +26,7 @@ from manynets.results import system_of, versions
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
-from manynets.training.checkpoint import Checkpoint, Parts
+from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
 from manynets.training.groups import Failure, train_what_can
 from manynets.training.progress import Show, progress_callbacks
@@ -275,7 +275,7 @@ def train_plan(
     """
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='many')")
-    parts = Parts(checkpoint, resume) if checkpoint is not None or resume is not None else None
+    parts = GroupCheckpoints(checkpoint, resume) if checkpoint is not None or resume is not None else None
     finished = finished or {}
     results: dict[ByFold, Result] = {}
 

@@ -6,9 +6,9 @@
 A study is a short file that follows its tutorial. `STUDIES` maps ids to studies; a study is imported when it is run.
 """
 
-from manynets.studies.study import Figure, Result, Study
+from manynets.studies.study import Figure, Study, StudyResult
 
-__all__ = ["STUDIES", "Figure", "Result", "Study"]
+__all__ = ["STUDIES", "Figure", "Study", "StudyResult"]
 
 _ALL = (
     Study("T1-prod", "y = x1 x2 on a square: 2-6-1, the best of 64 seeds", "t1_toys"),

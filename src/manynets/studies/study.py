@@ -12,7 +12,7 @@ import numpy as np
 
 from manynets.errors import DataError, MissingExtraError
 
-__all__ = ["Figure", "Result", "Skipped", "Study", "figure", "load_mnist"]
+__all__ = ["Figure", "Skipped", "Study", "StudyResult", "figure", "load_mnist"]
 
 ROUNDING = 1e-10  # allowed difference between means of equal numbers
 
@@ -65,7 +65,7 @@ def figure(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Result:
+class StudyResult:
     """The results of a study. pictures: matplotlib axes by file name. seconds: its run time. skipped: why it could not run."""
 
     figures: tuple[Figure, ...] = ()
@@ -93,7 +93,7 @@ class Study:
     title: str
     module: str
 
-    def run(self, quick: bool = False) -> Result:
+    def run(self, quick: bool = False) -> StudyResult:
         """Run the study, or skip it if something it needs is missing. quick: use few rows, steps and seeds, to see that it works.
 
         torch uses one thread: these networks are small, and a second thread costs much when other programs are running.
@@ -103,11 +103,11 @@ class Study:
 
         try:
             with torch_settings():
-                result: Result = importlib.import_module(f"manynets.studies.{self.module}").run(self.id, quick=quick)
+                result: StudyResult = importlib.import_module(f"manynets.studies.{self.module}").run(self.id, quick=quick)
         except Skipped as reason:
-            result = Result(skipped=str(reason))
+            result = StudyResult(skipped=str(reason))
         except MissingExtraError as error:
-            result = Result(skipped=str(error))
+            result = StudyResult(skipped=str(error))
         return dataclasses.replace(result, seconds=time.perf_counter() - start)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from manynets import plots
 from manynets.plots.canvas import PALETTE
-from manynets.studies.study import Figure, Result, figure
+from manynets.studies.study import Figure, StudyResult, figure
 from manynets.studies.t1_toys import DRAW, PUBLISHED, RATE, SPEC, draw_points, recipe_of, train_and_choose
 
 CASES = [
@@ -22,7 +22,7 @@ CASES = [
 ]
 
 
-def run(_: str, *, quick: bool) -> Result:
+def run(_: str, *, quick: bool) -> StudyResult:
     draws, networks = (2, 4) if quick else (10, 64)
     figures, shares, reached = [], {}, []
     for name, id, spec, rate in CASES:
@@ -38,7 +38,7 @@ def run(_: str, *, quick: bool) -> Result:
             shares[name] = found[1].per_seed
         reached.append(f"{name} {_reached(id, judged)}")
     note = f"draws of {draws} that reach the published figures: {', '.join(reached)}"
-    return Result(figures=tuple(figures), pictures={"draws.png": _dots(shares)}, note=note)
+    return StudyResult(figures=tuple(figures), pictures={"draws.png": _dots(shares)}, note=note)
 
 
 def _figures(name: str, id: str, judged: list[dict[str, Any]], *, as_published: bool) -> list[Figure]:

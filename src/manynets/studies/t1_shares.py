@@ -10,7 +10,7 @@ import numpy as np
 import manynets as mn
 from manynets import plots
 from manynets.plots.canvas import PALETTE
-from manynets.studies.study import Result, figure
+from manynets.studies.study import StudyResult, figure
 from manynets.studies.t1_toys import DRAW, PUBLISHED, SPEC, TASK, draw_points, recipe_of
 from manynets.studies.together import train_candidates
 
@@ -44,7 +44,7 @@ def variants(id: str) -> dict[str, tuple[mn.MLP, mn.Recipe]]:
     }
 
 
-def run(_: str, *, quick: bool) -> Result:
+def run(_: str, *, quick: bool) -> StudyResult:
     seeds, problems = range(4 if quick else 64), ("xor",) if quick else ("prod", "xor", "quadrants")
     shares: dict[str, list[float]] = {}
     for problem in problems:
@@ -60,7 +60,9 @@ def run(_: str, *, quick: bool) -> Result:
         for p, problem in enumerate(problems)
         for name, share in shares.items()
     )
-    return Result(figures=figures, pictures={"shares.png": _bars(shares, problems, len(seeds))}, note=f"of {len(seeds)} seeds each")
+    return StudyResult(
+        figures=figures, pictures={"shares.png": _bars(shares, problems, len(seeds))}, note=f"of {len(seeds)} seeds each"
+    )
 
 
 def _bars(shares: dict[str, list[float]], problems: tuple[str, ...], seeds: int) -> Any:

@@ -24,7 +24,7 @@ import numpy as np
 import manynets as mn
 from manynets import datasets, plots
 from manynets.plots.canvas import PALETTE
-from manynets.studies.study import Result, figure
+from manynets.studies.study import StudyResult, figure
 from manynets.studies.together import train_seeds
 
 PUBLISHED = {  # final loss, accuracy in percent
@@ -71,7 +71,7 @@ def train_and_choose(id: str, points: Points, spec: mn.MLP, recipe: mn.Recipe, s
     return models, int(np.argmin([model.evaluate(*points.validation)["loss"] for model in models]))
 
 
-def run(id: str, *, quick: bool) -> Result:
+def run(id: str, *, quick: bool) -> StudyResult:
     name, task = id.removeprefix("T1-"), TASK[id]
     points, spec, recipe = draw_points(id, DRAW), SPEC[id], recipe_of(id, epochs=5 if quick else 200)
     models, chosen = train_and_choose(id, points, spec, recipe, range(8 if quick else 64))
@@ -114,7 +114,7 @@ def run(id: str, *, quick: bool) -> Result:
         f"{len(points.test[1]):,} unseen ones; {got_there.sum()} of {len(models)} seeds get there; "
         f"loss of the seeds {losses.min():.3g} to {losses.max():.3g}, median {np.median(losses):.3g}"
     )
-    return Result(figures=tuple(figures), pictures=pictures, note=note)
+    return StudyResult(figures=tuple(figures), pictures=pictures, note=note)
 
 
 def _distribution(losses: np.ndarray[Any, Any], chosen: int, published: float, name: str) -> Any:

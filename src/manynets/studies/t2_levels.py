@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import manynets as mn
 from manynets import plots
 from manynets.nn.initial import initial_parameters
-from manynets.studies.study import Result, Skipped, figure
+from manynets.studies.study import Skipped, StudyResult, figure
 from manynets.studies.together import train_seeds
 from manynets.training.torch_settings import torch_settings
 
@@ -79,7 +79,7 @@ def functional(x: Tensor, y: Tensor, test: Tensor, start: Start, epochs: int) ->
 def parameter(x: Tensor, y: Tensor, test: Tensor, start: Start, epochs: int) -> Trained:
     """Level 3: a module that registers its parameters."""
 
-    class Network(nn.Module):
+    class ByParameters(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.w1, self.b1 = nn.Parameter(start["hidden0.weight"].clone()), nn.Parameter(start["hidden0.bias"].clone())
@@ -88,7 +88,7 @@ def parameter(x: Tensor, y: Tensor, test: Tensor, start: Start, epochs: int) -> 
         def forward(self, x: Tensor) -> Tensor:
             return F.linear(torch.sigmoid(F.linear(x, self.w1, self.b1)), self.w2, self.b2)
 
-    network = Network()
+    network = ByParameters()
     losses = []
     for _ in range(epochs):
         loss = F.cross_entropy(network(x), y)
@@ -105,7 +105,7 @@ def parameter(x: Tensor, y: Tensor, test: Tensor, start: Start, epochs: int) -> 
 def linear(x: Tensor, y: Tensor, test: Tensor, start: Start, epochs: int) -> Trained:
     """Level 4: nn.Linear holds the parameters; torch.optim updates them."""
 
-    class Network(nn.Module):
+    class ByLayers(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.hidden0, self.output = nn.Linear(2, 2), nn.Linear(2, 4)
@@ -114,7 +114,7 @@ def linear(x: Tensor, y: Tensor, test: Tensor, start: Start, epochs: int) -> Tra
             out: Tensor = self.output(torch.sigmoid(self.hidden0(x)))
             return out
 
-    return _with_optimizer(Network().to(x), ("hidden0", "output"), x, y, test, start, epochs)
+    return _with_optimizer(ByLayers().to(x), ("hidden0", "output"), x, y, test, start, epochs)
 
 
 def sequential(x: Tensor, y: Tensor, test: Tensor, start: Start, epochs: int) -> Trained:
@@ -171,7 +171,7 @@ def train_level(id: str, seed: int, epochs: int, *, device: str = "cpu") -> tupl
     return losses, float((scores.argmax(1).cpu().numpy() == y_test).mean())
 
 
-def run(id: str, *, quick: bool) -> Result:
+def run(id: str, *, quick: bool) -> StudyResult:
     device = "cuda" if id == "T2-gpu" else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise Skipped("there is no CUDA device here")
@@ -202,4 +202,4 @@ def run(id: str, *, quick: bool) -> Result:
         "history.png": plots.learning_curves([losses[every] for losses, _ in plain], log=True, title=title),
         "regions.png": plots.regions(X, y, predict=models[int(np.argmin(ours))].predict_proba, title=title),
     }
-    return Result(figures=figures, pictures=pictures, note=note)
+    return StudyResult(figures=figures, pictures=pictures, note=note)

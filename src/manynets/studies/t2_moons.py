@@ -19,7 +19,7 @@ import manynets as mn
 from manynets import datasets, plots
 from manynets.nn.initial import initial_parameters
 from manynets.spec import Optimizer
-from manynets.studies.study import Result, figure
+from manynets.studies.study import StudyResult, figure
 from manynets.studies.together import train_seeds
 
 Make = Callable[[Iterable[Any]], torch.optim.Optimizer]
@@ -44,7 +44,7 @@ VARIANTS: dict[str, tuple[mn.MLP, Optimizer, Make]] = {
 }
 
 
-def run(id: str, *, quick: bool) -> Result:
+def run(id: str, *, quick: bool) -> StudyResult:
     spec, optimizer, make = VARIANTS[id]
     epochs, seeds = (50, range(2)) if quick else (1000, range(5))
     data = datasets.load("moons", points=1000, noise=0.2, seed=0)
@@ -66,7 +66,7 @@ def run(id: str, *, quick: bool) -> Result:
     }
     apart = max(np.abs(np.subtract(model.history["loss"], losses)).max() for model, (_, losses) in zip(models, plain, strict=True))
     note = f"{len(seeds)} seeds; 'published' is plain torch on the same weights; the losses differ by at most {apart:.1g}"
-    return Result(
+    return StudyResult(
         figures=(figure("accuracy %, the library against plain torch", ours, published=float(np.mean(torchs))),),
         pictures=pictures,
         note=note,

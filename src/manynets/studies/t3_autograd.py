@@ -7,10 +7,10 @@ import torch
 
 from manynets import plots
 from manynets.plots.canvas import PALETTE
-from manynets.studies.study import Result, figure
+from manynets.studies.study import StudyResult, figure
 
 
-def run(_: str, *, quick: bool) -> Result:  # noqa: ARG001  (it is always quick)
+def run(_: str, *, quick: bool) -> StudyResult:  # noqa: ARG001  (it is always quick)
     x = torch.ones(1, requires_grad=True)
     y = x + 2
     z = y * y * 2
@@ -25,4 +25,6 @@ def run(_: str, *, quick: bool) -> Result:  # noqa: ARG001  (it is always quick)
     ax.plot([1], [z.item()], "o", color=PALETTE[1])
     ax.set(ylim=(-5, 50), xlabel="x", ylabel="z", title="what autograd returns: the slope of the tangent")
     ax.legend(fontsize="small")
-    return Result(figures=(figure("dz/dx", [slope], published=12.0),), pictures={"tangent.png": ax}, note="by hand: 4 (1 + 2) = 12")
+    return StudyResult(
+        figures=(figure("dz/dx", [slope], published=12.0),), pictures={"tangent.png": ax}, note="by hand: 4 (1 + 2) = 12"
+    )

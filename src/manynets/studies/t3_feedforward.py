@@ -8,11 +8,11 @@ from __future__ import annotations
 import manynets as mn
 from manynets import plots
 from manynets.nn.initial import initial_parameters
-from manynets.studies.study import Result, figure
+from manynets.studies.study import StudyResult, figure
 from manynets.studies.together import train_seeds
 
 
-def run(_: str, *, quick: bool) -> Result:  # noqa: ARG001  (it is always quick)
+def run(_: str, *, quick: bool) -> StudyResult:  # noqa: ARG001  (it is always quick)
     from sklearn.datasets import make_blobs
 
     X, blob = make_blobs(n_samples=50, n_features=2, cluster_std=1.5, random_state=0)
@@ -35,7 +35,7 @@ def run(_: str, *, quick: bool) -> Result:  # noqa: ARG001  (it is always quick)
     }
     falls = sum(a < b for a, b in zip(after, before, strict=True))
     note = f"5 seeds; in {falls} of them the test loss falls ('published' is before training)"
-    return Result(
+    return StudyResult(
         figures=(figure("test loss, after training against before", after, published=sum(before) / len(before), better="lower"),),
         pictures=pictures,
         note=note,

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from manynets import plots
 from manynets.plots.canvas import PALETTE
-from manynets.studies.study import Result, figure
+from manynets.studies.study import StudyResult, figure
 
 
 class Tutorial(nn.Module):
@@ -66,7 +66,7 @@ def learn(perceptron: Perceptron, x: Tensor, t: Tensor, epochs: int) -> list[int
     return mistakes
 
 
-def run(_: str, *, quick: bool) -> Result:  # noqa: ARG001  (it is always quick)
+def run(_: str, *, quick: bool) -> StudyResult:  # noqa: ARG001  (it is always quick)
     shares, curves = [], []
     for seed in range(5):
         random = np.random.default_rng(seed)
@@ -94,6 +94,6 @@ def run(_: str, *, quick: bool) -> Result:  # noqa: ARG001  (it is always quick)
     learned.set(xlabel="epoch", ylabel="mistakes", title="Rosenblatt's rule ends when nothing is wrong")
     learned.legend(fontsize="small")
     note = "the tutorial's weights get no gradient; mended it learns to separate the points without a mistake"
-    return Result(
+    return StudyResult(
         figures=(figure("points on the right side %", shares),), pictures={"output.png": ax, "mistakes.png": learned}, note=note
     )

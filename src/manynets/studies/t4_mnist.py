@@ -12,13 +12,13 @@ import numpy as np
 
 import manynets as mn
 from manynets import plots
-from manynets.studies.study import Result, figure, load_mnist
+from manynets.studies.study import StudyResult, figure, load_mnist
 from manynets.studies.together import train_seeds
 
 CORRECT = (971, 1123, 1001, 984, 960, 870, 935, 993, 946, 981)  # published, by digit
 
 
-def run(_: str, *, quick: bool) -> Result:
+def run(_: str, *, quick: bool) -> StudyResult:
     data = load_mnist()
     spec = mn.MLP(hidden=(512, 512), activation="relu", dropout=0.2)
     recipe = mn.Recipe(optimizer=mn.SGD(lr=0.01), batch_size=20, epochs=50)
@@ -62,4 +62,4 @@ def run(_: str, *, quick: bool) -> Result:
         ),
         "confusion.png": plots.confusion(judged[0]["confusion"], classes=data.class_names, title=title),
     }
-    return Result(figures=figures, pictures=pictures, note=note)
+    return StudyResult(figures=figures, pictures=pictures, note=note)

@@ -15,7 +15,7 @@ import torch
 import manynets as mn
 from manynets import plots
 from manynets.plots.canvas import PALETTE
-from manynets.studies.study import Figure, Result, Skipped, figure, load_mnist
+from manynets.studies.study import Figure, Skipped, StudyResult, figure, load_mnist
 from manynets.studies.together import train_seeds
 
 SPECS = {
@@ -37,7 +37,7 @@ PUBLISHED = {  # test accuracy after 500, 1,000, ... 3,000 steps, in whole perce
 }
 
 
-def run(id: str, *, quick: bool) -> Result:
+def run(id: str, *, quick: bool) -> StudyResult:
     device = "cuda" if id.endswith("-gpu") else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise Skipped("there is no CUDA device here")
@@ -78,7 +78,7 @@ def run(id: str, *, quick: bool) -> Result:
     ax.set_title(title, fontsize="medium")
     ax.legend(fontsize="small")
     first = models[0].members[0]["hidden0.weight" if spec.hidden else "output.weight"]
-    return Result(
+    return StudyResult(
         figures=figures,
         pictures={"accuracy.png": ax, "first_layer.png": plots.first_layer(first, image_shape=(28, 28), most=32)},
         note=note,

@@ -15,7 +15,7 @@ from manynets.errors import DataError
 from manynets.tables.cells import NUMBER, Table, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.hashed import TextColumn
-from manynets.tables.parts import Part, cut
+from manynets.tables.parts import CodePart, cut
 from manynets.tables.piecewise import Pieces, fit_pieces
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
 from manynets.tables.written import PLAIN, Reading
@@ -156,7 +156,7 @@ class CategoricalColumn:
     levels: tuple[str, ...]
     rare: tuple[str, ...]
     gaps: bool
-    part: Part = ""
+    part: CodePart = ""
     kind: Literal["categorical"] = field(default="categorical", init=False)
 
     @property
@@ -201,7 +201,7 @@ def _some(labels: list[str], most: int = 8) -> str:
     return ", ".join(repr(label) for label in labels[:most]) + (f" and {len(labels) - most} more" if len(labels) > most else "")
 
 
-def part_codes(table: Table, name: str, part: Part) -> tuple[list[str], NDArray[np.int64]]:
+def part_codes(table: Table, name: str, part: CodePart) -> tuple[list[str], NDArray[np.int64]]:
     """Return the different parts of the labels of a column, and for each row the number of its part (N,), -1 where missing."""
     labels, codes = factorise(table, name)
     if not part:
@@ -211,7 +211,7 @@ def part_codes(table: Table, name: str, part: Part) -> tuple[list[str], NDArray[
     return list(number), np.array([*merged, -1], dtype=np.int64)[codes]
 
 
-def fit_categorical(table: Table, name: str, *, max_levels: int, min_count: int, part: Part = "") -> CategoricalColumn:
+def fit_categorical(table: Table, name: str, *, max_levels: int, min_count: int, part: CodePart = "") -> CategoricalColumn:
     """Fit a categorical column: the `max_levels` most frequent levels with at least `min_count` rows get their own output."""
     labels, codes = part_codes(table, name, part)
     counts = np.bincount(codes[codes >= 0], minlength=len(labels))

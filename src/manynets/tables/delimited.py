@@ -25,7 +25,7 @@ from manynets.tables.stored import first_line
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["DELIMITERS", "read_source"]
+__all__ = ["DELIMITERS", "blank_lines", "blanks_in", "read_source"]
 
 CHUNK = 1 << 22
 SMALL_CHUNK = 1 << 17
@@ -108,7 +108,7 @@ def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataF
             elif odd:
                 frame = frame.with_columns(cells.fill_nan(None) for cells in odd)
         except (polars.exceptions.ComputeError, polars.exceptions.SchemaError, polars.exceptions.PanicException):
-            _walk(source, head)  # raises with the line, or the offset, if that is the fault
+            blank_lines(source, head)  # raises with the line, or the offset, if that is the fault
             frame = read(["text"] * len(kinds))
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
         raise _NeedsMending from DataError(f"{source.name} cannot be read as a text table: {first_line(error)}")
@@ -174,14 +174,14 @@ def _padded(source: Source, delimiter: str, texts: polars.DataFrame) -> list[str
         return []
     if source.zipped or delimiter in " \v\f" or source.size > BYTES_A_CELL * texts.width * texts.height:
         return texts.columns
-    blanks = _blanks(source, delimiter)
+    blanks = blanks_in(source, delimiter)
     if blanks == "spaces":
         return [cells.name for cells in texts.get_columns() if (cells.str.starts_with(" ") | cells.str.ends_with(" ")).any()]
     return texts.columns if blanks else []
 
 
-def _blanks(source: Source, delimiter: str) -> Literal["", "spaces", "any"]:
-    """Say which blanks the file may have at the ends of cells: none, spaces only, or any.
+def blanks_in(source: Source, delimiter: str) -> Literal["", "spaces", "any"]:
+    """Return which blanks the file may have at the ends of cells: none, spaces only, or any.
 
     A delimiter or quote counts as an end also within a cell.
     """
@@ -225,8 +225,8 @@ def _lines(source: Source) -> Iterator[str]:
             offset += len(line)
 
 
-def _walk(source: Source, head: Head) -> list[int]:
-    """Go through all lines and return the numbers of the data rows that are blank lines.
+def blank_lines(source: Source, head: Head) -> list[int]:
+    """Return the numbers of the data rows that are blank lines.
 
     Errors: DataError for the first line with more or fewer fields than the header has.
     """
@@ -263,7 +263,7 @@ def _without_blank_lines(source: Source, head: Head, frame: polars.DataFrame) ->
         return frame
     if _delimiters(source, head, frame) == (len(head.names) - 1) * (frame.height + 1):
         return frame
-    blank = _walk(source, head)
+    blank = blank_lines(source, head)
     if not blank:
         return frame
     used = np.ones(frame.height, dtype=bool)

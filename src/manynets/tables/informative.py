@@ -15,7 +15,7 @@ from manynets.tables.cells import Table, factorise, number_cells
 from manynets.tables.columns import part_codes
 from manynets.tables.dates import DateForm, date_cells
 from manynets.tables.kinds import Column
-from manynets.tables.parts import PARTS_OF_CODES, Part, cut, digits_of
+from manynets.tables.parts import PARTS_OF_CODES, CodePart, cut, digits_of
 from manynets.tables.written import PLAIN, Reading
 
 __all__ = ["column_association", "leak_of", "numbers_of", "reconsidered", "sample_rows"]
@@ -35,7 +35,7 @@ class _Use(NamedTuple):
     found: Association
     kind: Literal["numeric", "categorical"]
     form: Reading | None
-    part: Part
+    part: CodePart
     what: str
 
 
@@ -97,7 +97,7 @@ def _uses(table: Table, column: Column, scores: NDArray[np.float64]) -> Iterator
             yield _Use(association(of_part, scores), "categorical", None, part, _described(part))
 
 
-def _described(part: Part) -> str:
+def _described(part: CodePart) -> str:
     """Name a part in a message.
 
     >>> _described("first 2"), _described("length"), _described("")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from manynets.tables.dates import DateForm
-from manynets.tables.parts import Part
+from manynets.tables.parts import CodePart
 from manynets.tables.written import Reading
 
 __all__ = ["Column", "Kind"]
@@ -37,7 +37,7 @@ class Column:
     example: str = ""
     note: str = ""
     form: Reading | DateForm | None = None
-    part: Part = ""
+    part: CodePart = ""
     leak: str = ""
 
     @property

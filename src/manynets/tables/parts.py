@@ -9,17 +9,17 @@ import re
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-__all__ = ["PARTS_OF_CODES", "Part", "cut", "digits_of"]
+__all__ = ["PARTS_OF_CODES", "CodePart", "cut", "digits_of"]
 
-Part = Literal["", "first 1", "first 2", "first 3", "last 1", "last 2", "first word", "last word", "length"]
-PARTS_OF_CODES: tuple[Part, ...] = get_args(Part)
+CodePart = Literal["", "first 1", "first 2", "first 3", "last 1", "last 2", "first word", "last word", "length"]
+PARTS_OF_CODES: tuple[CodePart, ...] = get_args(CodePart)
 """The parts by name; the empty one is the whole."""
 
 _WORDS = re.compile(r"[^\W_]+")
 _DIGITS = re.compile(r"[0-9]{1,15}(?![0-9])")
 
 
-def cut(labels: Sequence[str], part: Part) -> list[str]:
+def cut(labels: Sequence[str], part: CodePart) -> list[str]:
     """Return this part of each label.
 
     >>> [cut(["DE-0171"], part)[0] for part in ("first 2", "last 1", "first word", "length")]

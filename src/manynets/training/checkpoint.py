@@ -29,12 +29,12 @@ from manynets.training.threads import most_threads
 from manynets.training.trial import Member, Problem
 
 if TYPE_CHECKING:
-    from manynets.training.loop import Run
+    from manynets.training.loop import TrainingRun
 
 __all__ = [
     "Checkpoint",
     "Checkpoints",
-    "Parts",
+    "GroupCheckpoints",
     "checkpoint_files",
     "newest_checkpoint",
     "read_checkpoint",
@@ -199,7 +199,7 @@ class Checkpoints:
 
     # ------------------------------------------------------------------------------------------------ what the loop calls
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: TrainingRun) -> None:
         """Restore the state to resume from, and see that there is space for checkpoints."""
         self._steps = run.steps
         if self._state is not None:
@@ -214,7 +214,7 @@ class Checkpoints:
         self._first_step, self._began = run.step, time.monotonic()
         self._last_time = self._began
 
-    def next_step(self, run: Run) -> int | None:
+    def next_step(self, run: TrainingRun) -> int | None:
         """Return the next step at which a checkpoint is due, or at which the clock is to be looked at."""
         if self.checkpoint is None:
             return None
@@ -225,13 +225,13 @@ class Checkpoints:
             due.append(run.step + max(1, int((run.step - self._first_step) * left / max(now - self._began, 1e-9))))
         return min(due, default=None)
 
-    def pause(self, run: Run) -> None:
+    def pause(self, run: TrainingRun) -> None:
         """Write a checkpoint if one is due; if that fails, warn and go on."""
         if self.checkpoint is None or run.step == self._last_step or not self._due(run.step):
             return
         self._try_to_write(run)
 
-    def _try_to_write(self, run: Run) -> None:
+    def _try_to_write(self, run: TrainingRun) -> None:
         try:
             self._write(run)
         except OSError as error:
@@ -239,7 +239,7 @@ class Checkpoints:
             warnings.warn(text, CheckpointWarning, stacklevel=2)
             self._last_step, self._last_time = run.step, time.monotonic()
 
-    def end(self, run: Run) -> None:
+    def end(self, run: TrainingRun) -> None:
         """Write the last checkpoint. If that fails, an interrupted training is an OSError; a finished one is not lost for it."""
         if self.checkpoint is None:
             return
@@ -260,7 +260,7 @@ class Checkpoints:
         assert self.checkpoint is not None
         return [n for n in (self.checkpoint.every_steps, (self.checkpoint.every_epochs or 0) * self._steps) if n]
 
-    def _write(self, run: Run) -> None:
+    def _write(self, run: TrainingRun) -> None:
         assert self._folder is not None
         assert self.checkpoint is not None
         path = self._folder / f"step-{run.step:09d}.checkpoint"
@@ -278,7 +278,7 @@ def _part_name(identity: Mapping[str, Any]) -> str:
     return "part-" + hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-class Parts:
+class GroupCheckpoints:
     """Checkpoints of networks that are trained in parts, one after the other: each part has a folder of its own within the
     checkpoint's, named by what is trained, from its first step until it is through.
 

@@ -23,9 +23,9 @@ from manynets.training.torch_settings import private_generators
 from manynets.training.trial import Divergence, Member
 
 if TYPE_CHECKING:
-    from manynets.training.loop import Run
+    from manynets.training.loop import TrainingRun
 
-__all__ = ["Search"]
+__all__ = ["DivergenceSearch"]
 
 WORK = 1e11  # multiplications that a run may spend on the search: some 10 s of one core
 STEP_WORK = 1e6  # what a step costs besides its multiplications
@@ -33,17 +33,17 @@ LARGE = 1e3  # a column that reaches this may be why the weights grew
 PART = 1 << 20  # numbers checked together
 
 
-class Search:
+class DivergenceSearch:
     """Looks for the cause of divergences in a run, until its work is spent. `again` makes a run like it of some members."""
 
     def __init__(self) -> None:
         self.work = WORK
 
-    def find(self, run: Run, at: Mapping[int, int]) -> dict[int, Divergence]:
+    def find(self, run: TrainingRun, at: Mapping[int, int]) -> dict[int, Divergence]:
         """Return what is known of networks, by index, that diverged at the step given (counted from 0) since the last evaluation."""
         layers: dict[int, str] = {}
         with contextlib.suppress(Exception):  # a module that cannot be copied, too little memory: its weights are all there is then
-            layers = self._layers(run, at)
+            layers = self.layers(run, at)
         out = {}
         for index, step in at.items():
             layer = layers.get(index) or _unsound(run, index)
@@ -55,7 +55,7 @@ class Search:
             out[index] = Divergence(step // run.steps + 1, step + 1, lr, layer, *suspect)
         return out
 
-    def _layers(self, run: Run, at: Mapping[int, int]) -> dict[int, str]:
+    def layers(self, run: TrainingRun, at: Mapping[int, int]) -> dict[int, str]:
         """Return what was not finite first in each network, by index; of none where making its steps again costs too much."""
         members = [run.tracks.members[index] for index in at]
         rows = 3.0 * run.stepper.batch_size * len(members) * run.stepper.population.weight_count
@@ -81,7 +81,7 @@ class Search:
         return out
 
 
-def _as_it_began(run: Run, member: Member) -> Member:
+def _as_it_began(run: TrainingRun, member: Member) -> Member:
     """Return the member with a copy of its module as it was before the first step; of an MLP, itself."""
     population = run.stepper.population
     if not isinstance(population, ModulePopulation):
@@ -99,7 +99,7 @@ def _as_it_began(run: Run, member: Member) -> Member:
     return dataclasses.replace(member, spec=module)
 
 
-def _advance(twin: Run, step: int) -> bool:
+def _advance(twin: TrainingRun, step: int) -> bool:
     """Make steps until `step` of them were made, evaluations included; return whether it came so far."""
     while twin.step < step and len(twin.tracks) and not twin.halt.asked:
         boundary = twin.next_boundary()
@@ -112,7 +112,7 @@ def _advance(twin: Run, step: int) -> bool:
 # ------------------------------------------------------------------------------------------------------------ what to look at
 
 
-def _unsound(run: Run, index: int, *, statistics: bool = True) -> str:
+def _unsound(run: TrainingRun, index: int, *, statistics: bool = True) -> str:
     """Return the first layer whose weights (or else whose running statistics) are not finite, "" for none."""
     population = run.stepper.population
     if isinstance(population, ModulePopulation):
@@ -130,7 +130,7 @@ def _unsound(run: Run, index: int, *, statistics: bool = True) -> str:
     return ""
 
 
-def _unsound_output(run: Run, index: int) -> tuple[str, tuple[str, float]]:
+def _unsound_output(run: TrainingRun, index: int) -> tuple[str, tuple[str, float]]:
     """Return the first layer that gives what is not finite for the next batch ("" for none), and the last with how far it reaches."""
     name, output = "", torch.empty(0)
     for name, output in _outputs(run.stepper, index):
@@ -170,7 +170,7 @@ def _module_outputs(module: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:
     return out
 
 
-def _largest_column(run: Run, member: Member) -> tuple[int, float]:
+def _largest_column(run: TrainingRun, member: Member) -> tuple[int, float]:
     """Return the column of the member's training rows that reaches farthest from 0, and how far."""
     x = run.problem.rows.x
     index = None if member.rows is None else torch.from_numpy(member.rows).to(x.device)

@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from manynets.training.loop import Run
+    from manynets.training.loop import TrainingRun
 
 __all__ = ["upgraded"]
 
 Array = NDArray[Any]
 
 
-def upgraded(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) -> tuple[dict[str, Any], dict[str, Array]]:
+def upgraded(run: TrainingRun, values: Mapping[str, Any], tensors: Mapping[str, Array]) -> tuple[dict[str, Any], dict[str, Array]]:
     """Return values and tensors of a checkpoint of format 1 as those of format 2, for a run of its networks."""
     values, out = dict(values), dict(tensors)
     step, start = int(values["step"]), int(values.pop("chunk_start"))
@@ -34,7 +34,7 @@ def upgraded(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) 
     return values, out
 
 
-def _log_of_scores(run: Run, start: int, scores: Array, penalties: Array | None) -> list[Array]:
+def _log_of_scores(run: TrainingRun, start: int, scores: Array, penalties: Array | None) -> list[Array]:
     """Return the log of the steps from `start` on whose raw scores (n, K, b, O) these are."""
     stepper, log = run.stepper, []
     for s, of_step in enumerate(scores):

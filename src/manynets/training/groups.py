@@ -1,4 +1,4 @@
-"""Train members that may differ in anything: grouped by what a shared step needs, each group a Run, split to fit the memory."""
+"""Train members that may differ in anything: grouped by what a shared step needs, each group a run, split to fit the memory."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from torch import nn
 from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError
 from manynets.nn.population import Shape
 from manynets.steps import batch_rows
-from manynets.training.checkpoint import Checkpoints, Parts
+from manynets.training.checkpoint import Checkpoints, GroupCheckpoints
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
-from manynets.training.loop import Run
+from manynets.training.loop import TrainingRun
 from manynets.training.signals import Halt, listening
 from manynets.training.steppers.choice import choose
 from manynets.training.torch_settings import torch_modes
@@ -95,7 +95,7 @@ def train_members(
             listening(halt, (signal.SIGINT, signal.SIGTERM)),
             torch_modes(device, autograd=choose(problem, groups[0][0]) == "autograd"),
         ):
-            run = Run(problem, groups[0], callbacks=callbacks, keeper=keeper, halt=halt)
+            run = TrainingRun(problem, groups[0], callbacks=callbacks, keeper=keeper, halt=halt)
             done = {outcome.number: outcome for outcome in run.run()}
         results: list[Outcome | Failure] = [done[member.number] for member in members]
     else:
@@ -123,7 +123,7 @@ def train_what_can(
     at_most: int | None = None,
     told: Callable[[Sequence[Outcome | Failure]], None] = lambda results: None,
     halt: Halt | None = None,
-    parts: Parts | None = None,
+    parts: GroupCheckpoints | None = None,
     system: Mapping[str, Any] | None = None,
     known: Collection[int] = (),
 ) -> list[Outcome | Failure]:
@@ -162,7 +162,7 @@ def train_what_can(
         watching = callbacks if relay is None else [relay]
         try:
             with torch_modes(problem.rows.x.device, autograd=choose(problem, group[0]) == "autograd"):
-                outcomes = Run(problem, group, callbacks=watching, keeper=keeper, halt=halt).run()
+                outcomes = TrainingRun(problem, group, callbacks=watching, keeper=keeper, halt=halt).run()
         except ModelFileError:  # a checkpoint that cannot be used: to train anew instead is not ours to decide
             raise
         except (ManynetsError, MemoryError, RuntimeError) as error:

@@ -11,7 +11,7 @@ from manynets.early_stopping import Patience
 from manynets.schedules import schedule_factors
 from manynets.spec import Constant, ReduceOnPlateau
 from manynets.steps import total_steps
-from manynets.training.trial import Member, Progress
+from manynets.training.trial import FitState, Member
 
 __all__ = ["Sums", "Tracks"]
 
@@ -99,10 +99,10 @@ class Tracks:
             for i, recipe in enumerate(recipes)
         ]
 
-    def progress(self, k: int, steps: int, optimizer: Mapping[str, NDArray[np.float64]]) -> Progress:
+    def progress(self, k: int, steps: int, optimizer: Mapping[str, NDArray[np.float64]]) -> FitState:
         """Return what network k hands to its next training."""
         patience = self.patience
-        return Progress(steps, optimizer, float(patience.best_figure[k]), int(patience.bad[k]), float(patience.factor[k]))
+        return FitState(steps, optimizer, float(patience.best_figure[k]), int(patience.bad[k]), float(patience.factor[k]))
 
     def take(self, indices: Sequence[int]) -> None:
         """Go on with the networks with these indices only."""

@@ -18,27 +18,27 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.training.best_weights import BestWeights, all_finite
-from manynets.training.divergence import Search
+from manynets.training.divergence import DivergenceSearch
 from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
 from manynets.training.history import Sums, Tracks
 from manynets.training.signals import Halt
 from manynets.training.steppers.base import Host
 from manynets.training.steppers.choice import make_stepper
 from manynets.training.torch_settings import torch_settings
-from manynets.training.trial import Divergence, Member, Outcome, Problem, Progress
+from manynets.training.trial import Divergence, FitState, Member, Outcome, Problem
 from manynets.training.validation import variances
 
 if TYPE_CHECKING:
     from manynets.training.checkpoint import Checkpoints
 
-__all__ = ["Run"]
+__all__ = ["TrainingRun"]
 
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
 CALL_SECONDS = 0.025  # after which a stepper is to be back: so long a stop may take, or one step
 FIRST_STEPS = 1  # of the first call, before it is known how long a step takes
 
 
-class Run:
+class TrainingRun:
     """K networks of one group (`trial.group_key`) on one problem.
 
     Its state is that of the stepper, the best weights so far, `tracks`, `sums`, and the outcomes of networks that have ended
@@ -57,7 +57,7 @@ class Run:
     ) -> None:
         self.problem, self.members, self.callbacks = problem, list(members), list(callbacks)
         self.keeper, self.halt, self.recipe = keeper, halt or Halt(), members[0].recipe
-        self.search = Search() if search else None
+        self.search = DivergenceSearch() if search else None
         self.stepper = make_stepper(problem, members)
         self.steps = self.stepper.batches.steps
         self.every = self.recipe.evaluate_every or self.steps
@@ -122,7 +122,7 @@ class Run:
         tracks, every, start = self.tracks, self.every, self.step - self.sums.steps
         end, count = int(tracks.totals[tracks.alive].min()), 1
         if self.unwatched and start == self.step and start % every == 0 and start >= self.singly:
-            far = min(self.step + self._at_once(), self._due() or end, end)
+            far = min(self.step + self.steps_at_once(), self._due() or end, end)
             count = int(max(1, min((far - self.step) // every, tracks.patience.evaluations_left(tracks.alive))))
         return min((start // every + count) * every, end)
 
@@ -131,7 +131,7 @@ class Run:
         while self.step < stop and not self.halt.asked:
             due, entries = self._due(), max(1, (stop - self.step) // self.every)
             if entries == 1:
-                until = max(self.step + 1, min(stop, self.step + self._at_once(), due or stop))
+                until = max(self.step + 1, min(stop, self.step + self.steps_at_once(), due or stop))
             else:
                 until = stop
                 self.before = {name: value.detach().cpu().numpy().copy() for name, value in self.stepper.capture().items()}
@@ -143,7 +143,7 @@ class Run:
             if self.keeper is not None and self.step < stop and self.step == due and not self.halt.asked:
                 self.keeper.pause(self)
 
-    def _at_once(self) -> int:
+    def steps_at_once(self) -> int:
         """Return how many steps a stepper may make in one call."""
         return max(1, int(CALL_SECONDS / self.pace)) if self.pace else FIRST_STEPS
 
@@ -164,7 +164,7 @@ class Run:
         if len(sums.totals) > 1 and not finite[tracks.alive].all():
             self._go_back()
             return
-        held_out = self.stepper.evaluate(self._overdue)
+        held_out = self.stepper.evaluate(self.overdue)
         if held_out is None and self.stepper.validation is not None:
             return  # a stop came in between; a resumed run evaluates first
         columns = self._entries(held_out)
@@ -183,7 +183,7 @@ class Run:
             self._let_go(ended, finite)
         self.sums = Sums(len(tracks))
 
-    def _overdue(self) -> bool:
+    def overdue(self) -> bool:
         """Return whether a stop was asked for so long ago that an evaluation is not to go on."""
         if not self.halt.asked:
             return False
@@ -254,9 +254,9 @@ class Run:
             return self.search.find(self, at)
         return {k: Divergence(s // self.steps + 1, s + 1, float(self.rates([s])[0, k])) for k, s in at.items()}
 
-    def again(self, members: Sequence[Member]) -> Run:
+    def again(self, members: Sequence[Member]) -> TrainingRun:
         """Return a run of some of the members from their beginning, without callbacks."""
-        return Run(self.problem, members, halt=self.halt, search=False)
+        return TrainingRun(self.problem, members, halt=self.halt, search=False)
 
     # ---------------------------------------------------------------------------------------------------------- the end
 
@@ -278,7 +278,7 @@ class Run:
             member, divergence = tracks.members[k], diverged.get(k)
             early = tracks.cool_start[k] >= 0 or (tracks.exhausted[k] and self.step < tracks.totals[k])
             stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
-            progress: Progress | None = None
+            progress: FitState | None = None
             if member.resumable:
                 state = {name: tensor[k].cpu().numpy().copy() for name, tensor in self.stepper.state.items()}
                 progress = tracks.progress(k, self.stepper.steps_before + self.step, state)

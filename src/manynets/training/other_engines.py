@@ -69,10 +69,10 @@ def train_with(
     return Outcome(member.number, out.parameters, out.history, out.best, out.stopped, divergence, out.seconds), out.info
 
 
-def _plain(rows: batches.Rows, own: NDArray[np.int64] | None) -> engines.Rows:
+def _plain(rows: batches.Rows, own: NDArray[np.int64] | None) -> engines.ArrayRows:
     """Return (these) rows as NumPy arrays."""
     parts = [None if part is None else part.cpu().numpy() for part in (rows.x, rows.target, rows.weight)]
     x, target, weight = (part if part is None or own is None else part[own] for part in parts)
     assert x is not None
     assert target is not None
-    return engines.Rows(x, target, weight)
+    return engines.ArrayRows(x, target, weight)

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from manynets.errors import ModelFileError
 from manynets.spec import to_json
 from manynets.training.format1 import upgraded
-from manynets.training.trial import Divergence, Member, Outcome, Problem, Progress
+from manynets.training.trial import Divergence, FitState, Member, Outcome, Problem
 
 if TYPE_CHECKING:
-    from manynets.training.loop import Run
+    from manynets.training.loop import TrainingRun
 
 __all__ = ["Digests", "TrainState", "capture", "differences", "identity_of", "restore"]
 
@@ -47,7 +47,7 @@ class TrainState:
 # ---------------------------------------------------------------------------------------------------------------- capture
 
 
-def capture(run: Run, identity: Mapping[str, Any]) -> TrainState:
+def capture(run: TrainingRun, identity: Mapping[str, Any]) -> TrainState:
     """Return the state of a run that stands between two steps; its arrays are not to be written to."""
     tensors: dict[str, Tensor | Array] = {}
     values: dict[str, Any] = {
@@ -100,7 +100,7 @@ def _outcome_out(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Array]]:
 # ---------------------------------------------------------------------------------------------------------------- restore
 
 
-def restore(run: Run, state: TrainState) -> None:
+def restore(run: TrainingRun, state: TrainState) -> None:
     """Put a fresh run of the same problem and members into a state. A state that does not fit it is a ModelFileError."""
     try:
         _restore(run, state.values, state.tensors)
@@ -108,7 +108,7 @@ def restore(run: Run, state: TrainState) -> None:
         raise ModelFileError(f"the checkpoint does not fit the run: {type(error).__name__}: {error}") from error
 
 
-def _restore(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
+def _restore(run: TrainingRun, values: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
     numbers = [member.number for member in run.members]
     indices = [numbers.index(number) for number in values["places"]]
     outcomes = [_outcome_in(about, tensors) for about in values["outcomes"]]
@@ -137,7 +137,7 @@ def _restore(run: Run, values: Mapping[str, Any], tensors: Mapping[str, Array]) 
     run.sums.first_bad = _like("sums/first_bad", run.sums.first_bad, tensors)
 
 
-def _vectors(run: Run) -> list[tuple[Any, str]]:
+def _vectors(run: TrainingRun) -> list[tuple[Any, str]]:
     """Return the vectors over K that belong to the state, as attributes of their owners."""
     names = (*_TRACKS, *_COOLING) if run.tracks.cool_down.any() else _TRACKS
     return [(run.tracks, name) for name in names] + [(run.tracks.patience, name) for name in _PATIENCE]
@@ -164,7 +164,7 @@ def _outcome_in(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Outco
     if made is not None:
         best, factor = tensors[f"{prefix}progress"].tolist()
         state = {name: tensors[f"{prefix}optimizer/{name}"].copy() for name in made["optimizer"]}
-        progress = Progress(int(made["steps"]), state, best, int(made["bad"]), factor)
+        progress = FitState(int(made["steps"]), state, best, int(made["bad"]), factor)
     return Outcome(
         number,
         {name: tensors[f"{prefix}parameter/{name}"].copy() for name in about["parameters"]},

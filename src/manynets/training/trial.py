@@ -18,7 +18,7 @@ from manynets.spec import MLP, Recipe
 from manynets.steps import batch_rows, steps_per_epoch
 from manynets.tasks.base import Task
 
-__all__ = ["Divergence", "Member", "Outcome", "Problem", "Progress", "group_key"]
+__all__ = ["Divergence", "FitState", "Member", "Outcome", "Problem", "group_key"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Problem:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Progress:
+class FitState:
     """What one training hands to the next of the same network, besides the weights.
 
     steps: those that the optimizer made; optimizer: its tensors (P,) by name (none: it starts afresh). best: the best watched
@@ -65,7 +65,7 @@ class Member:
     initial: Mapping[str, NDArray[Any]]
     rows: NDArray[np.int64] | None = None
     validation_rows: NDArray[np.int64] | None = None
-    progress: Progress = dataclasses.field(default_factory=Progress)
+    progress: FitState = dataclasses.field(default_factory=FitState)
     resumable: bool = False
     weight: NDArray[np.float64] | None = None
     start: int = 0
@@ -135,13 +135,13 @@ class Outcome:
     stopped: str
     divergence: Divergence | None
     seconds: float
-    progress: Progress | None = None
+    progress: FitState | None = None
     stepper: str = ""
     threads: int = 1
 
 
 def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, ...]:
-    """Return what members must have in common to be trained in one Run; a module is always alone."""
+    """Return what members must have in common to be trained in one run; a module is always alone."""
     recipe, total = member.recipe, len(problem.rows) if member.rows is None else len(member.rows)
     if isinstance(member.spec, nn.Module):
         return (member.number,)

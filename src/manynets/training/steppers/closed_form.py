@@ -103,7 +103,7 @@ class Norm:
         d.sub_(self.product).mul_(torch.mul(self.gain, self.inverse, out=self.part))
 
 
-class InputScale:
+class ScaledInputs:
     """The learned factors s (K, 1, D) of the input columns: z = (x * s) W^T = x (W * s)^T, so that x itself is never scaled.
 
     With G = d^T x, the gradient by W * s:  dW = G * s,  ds = sum_units G * W.
@@ -140,7 +140,7 @@ class ClosedForm(Stepper):
         self.parameters, self.grads = population, Population(shape, self.grad, population.statistics)
         names = [name for name, _, _ in shape.layers]
         self.weights, self.d_weights = ([side.parameters[f"{n}.weight"] for n in names] for side in (population, self.grads))
-        self.input_scale = InputScale(population, self.grads) if shape.input_scale else None
+        self.input_scale = ScaledInputs(population, self.grads) if shape.input_scale else None
         self.biases, self.d_biases = (
             [side.parameters[f"{n}.bias"].unsqueeze(1) for n in names] if shape.bias else [] for side in (population, self.grads)
         )

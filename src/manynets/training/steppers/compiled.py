@@ -18,7 +18,7 @@ from manynets import core, spec
 from manynets.data.batches import Batches
 from manynets.nn.dropout import dropout_rates, stream_keys
 from manynets.nn.population import Population
-from manynets.optim import SGD
+from manynets.optim import SGDSteps
 from manynets.spec import MLP
 from manynets.training.steppers.base import Array, Host, Log, Stepper
 
@@ -148,7 +148,7 @@ class Compiled(Stepper):
             state=core.Pointers(*state, *[None] * (2 - len(state))),
             optimizer=optimizer.number,
             parts=len(parts),
-            nesterov=isinstance(optimizer, SGD) and optimizer.nesterov,
-            lr_in_velocity=isinstance(optimizer, SGD) and optimizer.lr_inside,
+            nesterov=isinstance(optimizer, SGDSteps) and optimizer.nesterov,
+            lr_in_velocity=isinstance(optimizer, SGDSteps) and optimizer.lr_inside,
             **{name: self._address(np.ascontiguousarray(array)) for name, array in columns.items()},
         )

@@ -1,4 +1,4 @@
-"""Optimizers on the flat parameters (K, P) of K networks, with penalties and clipping; every hyperparameter may differ by network.
+"""The optimizers: steps on the flat parameters (K, P) of K networks; every hyperparameter may differ by network.
 
 The formulas, and the order in which they round, are those of torch.optim. What changes from step to step (the learning rate, bias
 corrections) is computed by `coefficients` for many steps at once, on the host and in float64, for the compiled core as well.
@@ -7,8 +7,6 @@ corrections) is computed by `coefficients` for many steps at once, on the host a
 from __future__ import annotations
 
 import abc
-import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, final
 
@@ -18,12 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets import spec
-from manynets.constants import CLIP_EPS
-from manynets.spec import Recipe, SklearnAdam, SklearnSGD
+from manynets.spec import SklearnAdam, SklearnSGD
 
-__all__ = ["Coefficient", "GroupedOptimizer", "Optimizer", "Update", "coefficient", "optimizer_for", "step_coefficients"]
-
-BLOCK = 1 << 20  # numbers that an optimizer updates at a time: fewer cost more calls, more a larger buffer
+__all__ = [
+    "Coefficient", "Host", "Optimizer", "SGDSteps", "coefficient", "optimizer_for", "step_coefficients",
+]  # fmt: skip
 
 Coefficient: TypeAlias = float | Tensor
 Host: TypeAlias = NDArray[np.float64]
@@ -123,7 +120,7 @@ class Optimizer(abc.ABC):
 
 
 @final
-class SGD(Optimizer):
+class SGDSteps(Optimizer):
     """v <- momentum v + g; w <- w - lr v, or with Nesterov w - lr (g + momentum v). lr_inside: lr is in v, as in scikit-learn."""
 
     number = 0
@@ -181,7 +178,7 @@ class _Moments(Optimizer):
 
 
 @final
-class Adam(_Moments):
+class AdamSteps(_Moments):
     """w <- w - lr m_hat / (sqrt(v_hat) + eps), where m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t).
 
     AdamW decays w by the factor 1 - lr weight_decay first, Adam adds weight_decay w to g.
@@ -215,7 +212,7 @@ class Adam(_Moments):
 
 
 @final
-class NAdam(_Moments):
+class NAdamSteps(_Moments):
     """Adam with Nesterov momentum; mu_t = beta1 (1 - 0.5 * 0.96^(0.004 t)). Source: torch.optim.NAdam."""
 
     number = 3
@@ -246,7 +243,7 @@ class NAdam(_Moments):
 
 
 @final
-class RMSprop(Optimizer):
+class RMSpropSteps(Optimizer):
     """v <- alpha v + (1 - alpha) g^2; w <- w - lr g / (sqrt(v) + eps), that quotient with momentum where asked."""
 
     number = 4
@@ -273,7 +270,7 @@ class RMSprop(Optimizer):
 
 
 @final
-class Adagrad(Optimizer):
+class AdagradSteps(Optimizer):
     """s <- s + g^2; w <- w - lr g / (sqrt(s) + eps)."""
 
     number = 5
@@ -295,7 +292,7 @@ class Adagrad(Optimizer):
 
 
 @final
-class Lion(Optimizer):
+class LionSteps(Optimizer):
     """w <- w (1 - lr weight_decay) - lr sign(beta1 m + (1 - beta1) g), then m <- beta2 m + (1 - beta2) g."""
 
     number = 6
@@ -324,142 +321,18 @@ class Lion(Optimizer):
 
 
 _KINDS: dict[type, Callable[..., Optimizer]] = {
-    spec.SGD: SGD,
-    SklearnSGD: SGD,
-    spec.Adam: Adam,
-    SklearnAdam: Adam,
-    spec.AdamW: Adam,
-    spec.NAdam: NAdam,
-    spec.RMSprop: RMSprop,
-    spec.Adagrad: Adagrad,
-    spec.Lion: Lion,
+    spec.SGD: SGDSteps,
+    SklearnSGD: SGDSteps,
+    spec.Adam: AdamSteps,
+    SklearnAdam: AdamSteps,
+    spec.AdamW: AdamSteps,
+    spec.NAdam: NAdamSteps,
+    spec.RMSprop: RMSpropSteps,
+    spec.Adagrad: AdagradSteps,
+    spec.Lion: LionSteps,
 }
 
 
 def optimizer_for(specs: Sequence[spec.Optimizer], like: Tensor) -> Optimizer:
     """Return the optimizer of K networks whose specifications are of one kind; like: their parameters (K, P)."""
     return _KINDS[type(specs[0])](specs, like)
-
-
-@final
-class GroupedOptimizer:
-    """The optimizers of K networks: one for each run of neighbouring parameters with the same factors (`Recipe.groups`).
-
-    parts: for each, which columns of the flat parameters (K, P) it changes, the factors (K,) of its learning rate, and the optimizer.
-    names: name and shape of each parameter, in the order of the flat tensor.
-    """
-
-    def __init__(self, recipes: Sequence[Recipe], names: Mapping[str, tuple[int, ...]], like: Tensor) -> None:
-        self.parts: list[tuple[slice, Host, Optimizer]] = []
-        runs: list[tuple[list[tuple[float, float]], int]] = []  # the factors of each network, and where the run ends
-        end = 0
-        for name, shape in names.items():
-            factors, end = [recipe.factors(name) for recipe in recipes], end + math.prod(shape)
-            if runs and runs[-1][0] == factors:
-                runs.pop()
-            runs.append((factors, end))
-        start = 0
-        for factors, end in runs:
-            specs = [
-                recipe.optimizer
-                if decay == 1
-                else dataclasses.replace(recipe.optimizer, weight_decay=recipe.optimizer.weight_decay * decay)
-                for recipe, (_, decay) in zip(recipes, factors, strict=True)
-            ]
-            rates = np.array([factor for factor, _ in factors])
-            self.parts.append((slice(start, end), rates, optimizer_for(specs, like)))
-            start = end
-
-    @property
-    def first(self) -> Optimizer:
-        """The optimizer of the first parameters; the others differ in rates and weight decay only."""
-        return self.parts[0][2]
-
-    def state_names(self) -> tuple[str, ...]:
-        """Return the names of the tensors (K, P) that it keeps between steps."""
-        return self.first.state_names()
-
-    def coefficients(self, rates: Host, step: int) -> Host:
-        """Return the coefficients of all parts one after the other, (n, 3 G, K); see `Optimizer.coefficients`."""
-        return np.concatenate([optimizer.coefficients(rates * factors, step) for _, factors, optimizer in self.parts], axis=1)
-
-
-@final
-class Update:
-    """What happens to K networks' gradient: g += l2 w + l1 sign(w) on weight matrices; |g| <= clip_norm; the optimizer's step.
-
-    flat, grad: parameters and gradient (K, P), of which the first `matrices` are weight matrices. state: the optimizer's tensors.
-    """
-
-    def __init__(
-        self,
-        optimizer: GroupedOptimizer,
-        recipes: Sequence[Recipe],
-        flat: Tensor,
-        grad: Tensor,
-        state: Mapping[str, Tensor],
-        matrices: int,
-    ) -> None:
-        self.optimizer, self.grad = optimizer, grad
-        self.weights, self.weight_grad = flat[:, :matrices], grad[:, :matrices]
-        self.l1 = torch.tensor([[recipe.l1] for recipe in recipes], dtype=flat.dtype, device=flat.device)
-        self.l2 = torch.tensor([[recipe.l2] for recipe in recipes], dtype=flat.dtype, device=flat.device)
-        self.has_l1, self.has_l2 = any(recipe.l1 for recipe in recipes), any(recipe.l2 for recipe in recipes)
-        self.clipped = any(recipe.clip_norm is not None for recipe in recipes)
-        self.clip = flat.new_tensor([[math.inf if r.clip_norm is None else r.clip_norm] for r in recipes])
-        self.signs = torch.empty_like(self.weights if self.has_l1 else self.weights[:0])
-        columns = max(1, BLOCK // len(flat))
-        spare = flat.new_empty(len(flat), min(columns, flat.shape[1]))
-        self.blocks = [
-            (
-                g,
-                flat[:, start : min(start + columns, part.stop)],
-                grad[:, start : min(start + columns, part.stop)],
-                {name: tensor[:, start : min(start + columns, part.stop)] for name, tensor in state.items()},
-                spare[:, : min(columns, part.stop - start)],
-            )
-            for g, (part, _, _) in enumerate(optimizer.parts)
-            for start in range(part.start, part.stop, columns)
-        ]
-
-    @property
-    def is_plain_sgd(self) -> bool:
-        """Whether a step is w - lr g and nothing else."""
-        first = self.optimizer.first
-        plain = (
-            len(self.optimizer.parts) == 1
-            and (self.optimizer.parts[0][1] == 1).all()
-            and isinstance(first, SGD)
-            and not first.state_names()
-            and not isinstance(first.decay, Tensor)
-            and not first.decay
-        )
-        return plain and not (self.has_l1 or self.has_l2 or self.clipped)
-
-    def penalty(self) -> Tensor | None:
-        """Return l1 * sum |w| + l2 / 2 * sum w^2 of each network (K,), None where no network has either."""
-        out = None
-        if self.has_l2:
-            out = torch.linalg.vector_norm(self.weights, dim=1, keepdim=True).square_().mul_(0.5 * self.l2)
-        if self.has_l1:
-            absolute = torch.linalg.vector_norm(self.weights, ord=1, dim=1, keepdim=True).mul_(self.l1)
-            out = absolute if out is None else out.add_(absolute)
-        return None if out is None else out[:, 0]
-
-    def add_penalties(self, penalty_scale: Tensor | None = None) -> None:
-        """Add the gradient of the penalties. penalty_scale (K, 1): what l1 and l2 are multiplied by."""
-        scale = 1.0 if penalty_scale is None else penalty_scale
-        if self.has_l2:
-            self.weight_grad.addcmul_(self.weights, self.l2 * scale)
-        if self.has_l1:
-            self.weight_grad.addcmul_(torch.sign(self.weights, out=self.signs), self.l1 * scale)
-
-    def step(self, now: Sequence[Coefficient] | Tensor, penalty_scale: Tensor | None = None) -> None:
-        """Make a step. now: the coefficients of it, three for each part of the optimizer."""
-        self.add_penalties(penalty_scale)
-        if self.clipped:
-            # in float64, in which the squares of large numbers are finite
-            norm = torch.linalg.vector_norm(self.grad, dim=1, keepdim=True, dtype=torch.float64).add_(CLIP_EPS)
-            self.grad.mul_((self.clip / norm).clamp_(max=1.0).to(self.grad.dtype))
-        for part, w, g, state, spare in self.blocks:
-            self.optimizer.parts[part][2].update(w, g, state, list(now[3 * part : 3 * part + 3]), spare)
