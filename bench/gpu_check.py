@@ -90,7 +90,7 @@ def run_part(name: str, device: str, *, budget: float) -> Json:
 
 
 def _system(device: str) -> Json:
-    """Return what the figures depend on."""
+    """Return what the results depend on: hardware and versions."""
     import manynets
 
     out: Json = {**machine(), "torch": torch.__version__, "cuda": torch.version.cuda or "none", "manynets": manynets.__version__}

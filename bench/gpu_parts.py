@@ -32,7 +32,7 @@ NAMES: tuple[Precision, ...] = ("full", "tf32", "bf16")
 
 
 def mnist() -> Any:
-    """Return MNIST, or None where it is not at hand."""
+    """Return MNIST, or None if it is not available."""
     from manynets.datasets import images
 
     folder = data.real_data()
@@ -61,11 +61,11 @@ def tutorial(device: str, *, seconds: float, epochs: int = 50, hidden: tuple[int
         first = train(2)
         epochs = max(3, min(epochs, int(seconds * 0.7 / _seconds_per_epoch(first))))
     model = train(epochs)
-    figures = model.evaluate(real.X_test, real.y_test)
+    metrics = model.evaluate(real.X_test, real.y_test)
     return {
         "epochs": epochs,
-        "accuracy": figures["accuracy"],
-        "loss": figures["loss"],
+        "accuracy": metrics["accuracy"],
+        "loss": metrics["loss"],
         "epoch_seconds": _seconds_per_epoch(model),
         "steps_per_epoch": int(model.history["step"][0]),
         "stepper": model.info["stepper"],

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine that the benchmarks run on."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def markdown(results: Json) -> str:
         "",
     ]
     if results["quick"]:
-        out += ["**Rounds of few steps: set-up weighs more in these figures than in a long training.**", ""]
+        out += ["**Rounds of few steps: set-up weighs more in these numbers than in a long training.**", ""]
     for case in results["cases"]:
         out += [f"### {case['about']}", ""]
         what = "One prediction" if case["kind"] == "predict" else f"One step ({case['steps']:,} a round)"

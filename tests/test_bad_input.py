@@ -70,7 +70,7 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
     "dates": ({"x": np.zeros((12, 2), dtype="M8[D]")}, r"X has the type datetime64\[D\], but must be real numbers"),
     "lengths": ({"y": Y[:11]}, "X has 12 rows and y has 11; they must have the same number"),
     "no y": ({"y": None}, r"y"),
-    "one class": ({"y": np.zeros(12, dtype=int)}, "y holds one class only, 0; at least two are needed"),
+    "one class": ({"y": np.zeros(12, dtype=int)}, "y holds one class only, 0; a classifier needs at least two"),
     "y nan": ({"y": np.where(Y == 0, np.nan, Y)}, r"y is missing in 4 of 12 rows \(first: 0, 3, 6, 9\)"),
     "y inf": ({"y": np.where(Y == 0, np.inf, 0.5)}, "y holds an infinite value in row 0"),
     "counts below zero": (

@@ -68,7 +68,7 @@ FAULTS = (
     Fault("optim", _UPDATE, "self.l1 * scale)", "self.l2 * scale)"),
     Fault("optim", _UPDATE, ".clamp_(max=1.0)", ".clamp_(min=1.0)"),
     Fault("optim", _UPDATE, "range(part.start, part.stop, columns)", "range(part.start, part.stop - 1, columns)"),
-    Fault("optim", _UPDATE, "            and (self.optimizer.parts[0][1] == 1).all()\n", ""),
+    Fault("optim", _UPDATE, "not (self.has_l1 or self.has_l2 or self.clipped)", "not (self.has_l1 or self.has_l2)"),
     # ------------------------------------------------------------------------------------------------------------- training
     Fault("training", _HISTORY, "left = (self.totals - steps[:, None])", "left = (self.totals - steps[:, None] - 1)"),
     Fault("training", _HISTORY, "step < COOL_BEFORE * self.totals", "step < self.totals"),
@@ -110,7 +110,7 @@ FAULTS = (
     Fault("state", _STATE, "    run.stepper.alive = run.tracks.alive\n", ""),
     Fault("state", _STATE, 'state, best, int(made["bad"]), factor)', 'state, factor, int(made["bad"]), best)'),
     Fault("state", _STATE, '"validation_rows": member.validation_rows, "weight": member.weight}', '"weight": member.weight}'),
-    Fault("state", _STATE, '        data["validation weights"] = digest(apart.weight)\n', ""),
+    Fault("state", _STATE, '        data["validation weights"] = digest(held_out.weight)\n', ""),
     # ----------------------------------------------------------------------------------------------------------------- core
     Fault("core", _CORE, "job.total ? 1 : 1 / static_cast<double>(outputs)", "1"),
     Fault("core", _CORE, "(rate * g[i] + ahead * u[i])", "(rate * g[i] - ahead * u[i])"),
@@ -163,7 +163,7 @@ FAULTS = (
     Fault("plots", "plots/curves.py", "np.nanmedian(whole[:, started], axis=0)", "np.nanmean(whole[:, started], axis=0)"),
     Fault("plots", "plots/curves.py", '{"tr": "-", "va": "--", "te": ":"}', '{"tr": "-", "va": ":", "te": "--"}'),
     Fault("plots", "plots/sweeps.py", "scores if higher_is_better else -scores", "-scores if higher_is_better else scores"),
-    Fault("plots", "plots/sweeps.py", "y[keep & (x == place)].mean()", "y[x == place].mean()"),
+    Fault("plots", "plots/sweeps.py", "y[keep & (x == value)].mean()", "y[x == value].mean()"),
     Fault("plots", "plots/plane.py", "rows[:, 0],\n            rows[:, 1],\n", "rows[:, 1],\n            rows[:, 0],\n"),
     Fault("plots", "plots/images.py", "tiles = tiles.mean(axis=3)", "tiles = tiles.max(axis=3)"),
     Fault("plots", "plots/diagram.py", "(share[:, None] >= 0, blue, orange)", "(share[:, None] < 0, blue, orange)"),

@@ -22,7 +22,7 @@ class Session:
 
     run(repeat): train from the initial weights through `repeat` epochs, or make `repeat` predictions; return the seconds.
     layers: the weights after the last run; answers: the class codes predicted for the first 1,000 rows. None: has none.
-    notes: figures that the last run left, such as the share of set-up.
+    notes: further numbers of the last run, such as the share of set-up.
     """
 
     run: Callable[[int], float]

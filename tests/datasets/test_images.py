@@ -156,11 +156,15 @@ def test_one_file_of_four_missing_is_named_wherever_it_was_looked_for(
 
 
 WRONG = {
-    "images for labels": ("train-labels-idx1-ubyte", np.zeros((20, 28, 28)), "but expected were labels: uint8 of shape (N,)"),
+    "images for labels": ("train-labels-idx1-ubyte", np.zeros((20, 28, 28)), "but labels must be uint8 of shape (N,)"),
     "labels for images": ("train-images-idx3-ubyte", np.zeros(20), "but expected were images: uint8 of shape (N, 28, 28)"),
     "other size": ("t10k-images-idx3-ubyte", np.zeros((10, 32, 32)), "holds uint8 of shape (10, 32, 32), but expected"),
     "fewer labels": ("t10k-labels-idx1-ubyte", np.zeros(9), "holds 10 images, but"),
-    "eleventh class": ("train-labels-idx1-ubyte", np.arange(20) % 11, "holds the label 10 at 10, but expected were labels 0 to 9"),
+    "eleventh class": (
+        "train-labels-idx1-ubyte",
+        np.arange(20) % 11,
+        "holds the label 10 at index 10, but labels must be from 0 to 9",
+    ),
 }
 
 

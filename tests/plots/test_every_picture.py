@@ -34,6 +34,7 @@ def sure(grid: Any) -> Any:
 
 PICTURES: dict[str, Callable[..., Any]] = {
     "activations": lambda ax=None: plots.activations({"tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2)}, ax=ax),
+    "column_distributions": lambda ax=None: plots.column_distributions({"size": X[:, 0]}, classes=Y, ax=ax),
     "confusion": lambda ax=None: plots.confusion([[3, 1], [0, 4]], ax=ax),
     "distributions": lambda ax=None: plots.distributions({"weights": RNG.normal(size=(5, 50))}, ax=ax),
     "first_layer": lambda ax=None: plots.first_layer(RNG.normal(size=(5, 16)), image_shape=(4, 4), ax=ax),
@@ -74,7 +75,7 @@ def test_a_picture_follows_the_style_and_leaves_no_trace(name: str, style: str, 
         path = plots.save(ax, tmp_path / "picture.png", dpi=40)
         assert dict.copy(matplotlib.rcParams) == before
     assert (ax.figure.get_facecolor(), to_rgba(ax.xaxis.label.get_color())) == expected
-    if name in ("network", "parallel_coordinates", "predicted_against_true"):  # their texts lie on the paper, not on colours
+    if name in ("network", "parallel_coordinates", "predicted_against_true"):  # their texts are on the background
         assert set(colours) == {expected[1]}
     assert path.read_bytes().startswith(b"\x89PNG")
 

@@ -1,4 +1,4 @@
-"""Studies: every id runs quickly and draws; in full (slow) they meet the published figures."""
+"""Studies: every id runs quickly and draws; in full (slow) they meet the published results."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_quick_run_on_images(name: str, tmp_path: Path, mnist: None) -> None:
     check_quick(name, tmp_path)
 
 
-# The published figures stand here once more, by hand: (figure of the study, at least or at most, by how many seeds).
+# The published numbers again, by hand: (figure of the study, at least or at most, by how many seeds).
 FULL = {
     "T1-prod": ("loss", 0.00074, 64),
     "T1-xor": ("accuracy %", 99.80, 64),

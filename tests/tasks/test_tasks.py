@@ -62,7 +62,7 @@ def test_find_task(y: Any, name: str, outputs: int) -> None:
         (["a", None], r"y is missing in 1 of 2 rows \(first: 1\)"),
         ([1.5, np.inf], r"y holds an infinite value in row 1; a target must be finite"),
         (np.array(["a", 1], dtype=object), r"y mixes labels of several types: 'a' \(str\), 1 \(int\); make them all"),
-        (["a", "a"], r"y holds one class only, 'a'; at least two"),
+        (["a", "a"], r"y holds one class only, 'a'; a classifier needs at least two"),
         ([3, 3, 3], r"y holds one class only, 3"),
     ],
 )

@@ -127,11 +127,11 @@ _TOY_LINES: Mapping[str, tuple[str, TaskHint]] = {
     "prod": ("the product of two numbers", "regression"),
     "xor": ("whether two signs differ", "binary"),
     "quadrants": ("the quadrant of a point", "multiclass"),
-    "blobs": ("four Gaussian clouds in random places", "multiclass"),
+    "blobs": ("four Gaussian clouds around random centres", "multiclass"),
     "moons": ("two interleaved half circles", "binary"),
     "circles": ("a circle in a circle", "binary"),
     "spirals": ("two spirals", "binary"),
-    "gauss": ("two Gaussian clouds, far apart", "binary"),
+    "gauss": ("two well-separated Gaussian clouds", "binary"),
     "plane": ("the sum of two numbers, a plane", "regression"),
 }
 

@@ -37,7 +37,7 @@ class Dataset:
     y_validation: NDArray[Any] | None = None
     feature_names: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
-    """The name of class code i at place i; None for a regression."""
+    """The names of the classes, indexed by class code; None for a regression."""
     image_shape: tuple[int, int] | None = None
     """Height and width, when the D features are the pixels of an image, row by row."""
 

@@ -148,12 +148,10 @@ def _read_part(files: dict[str, Path], part: tuple[str, str], classes: int) -> t
     images_file, labels_file = (files[stem] for stem in part)
     labels = read_idx(labels_file, max_bytes=MOST_BYTES)
     if labels.dtype != np.uint8 or labels.ndim != 1 or labels.size == 0:
-        raise DataError(
-            f"{labels_file} holds {labels.dtype} of shape {labels.shape}, but expected were labels: uint8 of shape (N,)"
-        )
+        raise DataError(f"{labels_file} holds {labels.dtype} of shape {labels.shape}, but labels must be uint8 of shape (N,)")
     if labels.max() >= classes:
-        place = int(np.argmax(labels >= classes))
-        raise DataError(f"{labels_file} holds the label {labels[place]} at {place}, but expected were labels 0 to {classes - 1}")
+        row = int(np.argmax(labels >= classes))
+        raise DataError(f"{labels_file} holds the label {labels[row]} at index {row}, but labels must be from 0 to {classes - 1}")
     images = read_idx(images_file, max_bytes=MOST_BYTES)
     if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
         raise DataError(

@@ -86,7 +86,7 @@ class Engine(Protocol):
 
 
 class Watcher(Protocol):
-    """Somebody who is told how the run goes."""
+    """An observer of the run."""
 
     def started(self, steps: int, steps_per_epoch: int) -> None:
         """Training begins; it will make at most `steps` steps."""

@@ -183,7 +183,7 @@ def dropout_masks(spec: MLP, in_features: int, *, seed: int, step: int, rows: in
     """Return a mask (rows, units) for the input and each hidden layer: 0 where a unit is dropped, 1 / (1 - p) elsewhere.
 
     A unit is dropped where its random byte is below a level; the bytes of layer i (0: the input) come from a stream of their own
-    (`manynets.rng`), and lie in rows of the batch, each padded to a multiple of eight units.
+    (`manynets.rng`), and are stored in rows of the batch, each padded to a multiple of eight units.
     """
     masks: list[Floats | None] = []
     for i, (width, p) in enumerate(zip((in_features, *spec.hidden), (spec.input_dropout, *spec.dropouts), strict=True)):
@@ -193,9 +193,9 @@ def dropout_masks(spec: MLP, in_features: int, *, seed: int, step: int, rows: in
         word = rng.step_words(np.array([rng.stream_key(seed, "dropout", i)], dtype=np.uint64), step, 1)
         level = rng.drop_levels(word, np.array([[p]])).item()
         count = -(-width // 8) * rows  # words, of eight bytes each
-        places = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(rng.GOLDEN)
+        positions = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(rng.GOLDEN)
         out, spare = np.empty((2, 1, 1, count), dtype=np.uint64)
-        drawn = rng.random_bytes(word, places, out, spare).reshape(rows, -1)[:, :width]
+        drawn = rng.random_bytes(word, positions, out, spare).reshape(rows, -1)[:, :width]
         masks.append((drawn >= level) / (1 - p))
     return masks
 

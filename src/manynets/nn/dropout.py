@@ -1,6 +1,6 @@
 """Dropout masks for K networks, many steps at once, as a function of (seed, layer, step, row in the batch, unit).
 
-A unit is dropped where its random byte is below a level (`manynets.rng.drop_levels`); the bytes of a layer and step lie in rows
+A unit is dropped where its random byte is below a level (`manynets.rng.drop_levels`); the bytes of a layer and step are stored in rows
 of the batch, each padded to a multiple of eight units. Layer i (0: the input) has the stream stream_key(seed, "dropout", i). A
 network's masks do not depend on the other networks, nor on which other layers drop anything, on the device or on how many steps
 are made at once.

@@ -1,9 +1,9 @@
 """K networks of one shape, their parameters in one flat tensor (K, P) whose views are the layers.
 
 Weight matrices come first, then biases and batch-norm parameters, so that penalties on weights are one slice. Running
-statistics of batch norm lie in a second flat tensor (K, Q). A single network is a population of one.
+statistics of batch norm are in a second flat tensor (K, Q). A single network is a population of one.
 
-Views have torch's shapes, (K, out, in) for weights. In memory the first layer's matrices lie turned, (in, out): the forward
+Views have torch's shapes, (K, out, in) for weights. In memory the first layer's matrices are transposed, (in, out): the forward
 product is then up to four times as fast for small batches, and no gradient goes back through that layer, which would lose it.
 """
 
@@ -86,7 +86,7 @@ class Shape:
 
 
 def _views(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """Return the named views (K, ...) of a flat tensor; the first, if a matrix, lies turned."""
+    """Return the named views (K, ...) of a flat tensor; the first, if a matrix, is stored transposed."""
     out: dict[str, Tensor] = {}
     start = 0
     for name, shape in shapes.items():
@@ -163,7 +163,7 @@ class Population:
         return out
 
     def scores(self, x: Tensor) -> Tensor:
-        """Return raw scores (K, N, O) in prediction mode for x: (N, D) shared by all, or (K, N, D). No gradient is kept."""
+        """Return raw scores (K, N, O) in prediction mode for x: (N, D) shared by all, or (K, N, D). No gradient is recorded."""
         if self.size == 1:
             return self.forward(x[0] if x.ndim == 3 else x).unsqueeze(0)
         return self.forward(x if x.ndim == 3 else x.expand(self.size, *x.shape))

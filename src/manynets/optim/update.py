@@ -107,7 +107,6 @@ class Update:
         first = self.optimizer.first
         plain = (
             len(self.optimizer.parts) == 1
-            and (self.optimizer.parts[0][1] == 1).all()
             and isinstance(first, SGDSteps)
             and not first.state_names()
             and not isinstance(first.decay, Tensor)

@@ -28,7 +28,7 @@ __all__ = ["DRAWING", "NEGATIVE", "PALETTE", "POSITIVE", "panels", "save"]
 Array: TypeAlias = NDArray[Any]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-"""Seven colours that the colour-blind tell apart, and that show on white and on black.
+"""Seven colours that are distinct to the colour-blind and visible on white and on black.
 
 Source: M. Okabe and K. Ito, Color Universal Design, 2008 (its eighth, black, is left out); B. Wong, Nature Methods 8:441, 2011.
 """

@@ -88,9 +88,9 @@ def _histogram(ax: Axes, values: NDArray[np.float64], codes: Array, count: int, 
 def _bars(ax: Axes, values: Array, codes: Array, count: int, levels: int) -> None:
     labels = [str(value) for value in values.tolist()]
     found = [label for label, _ in Counter(labels).most_common(levels)]
-    place = {label: index for index, label in enumerate(found)}
+    position = {label: index for index, label in enumerate(found)}
     others = len(set(labels)) - len(found)
-    at = np.array([place.get(label, len(found)) for label in labels])
+    at = np.array([position.get(label, len(found)) for label in labels])
     left = np.zeros(len(found) + bool(others))
     for index in range(count):
         widths = np.bincount(at[codes == index], minlength=len(left))

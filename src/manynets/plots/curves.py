@@ -115,16 +115,16 @@ def learning_curves(
     """
     from_all = [numbers(curve, what=f"curve {k}", ndim=1) if np.size(curve) else np.empty(0) for k, curve in enumerate(curves)]
     finite = [curve[np.isfinite(curve)] for curve in from_all]
-    kept = [k for k, values in enumerate(finite) if values.size]
-    if not kept:
+    shown = [k for k, values in enumerate(finite) if values.size]
+    if not shown:
         raise DataError(f"none of the {len(from_all)} curves holds a finite value; there is nothing to draw")
     if best is not None and best not in range(len(from_all)):
         raise DataError(f"best is {best!r}, but there are {len(from_all)} curves; give an index from 0 to {len(from_all) - 1}")
     ax = new_axes(ax)
     from matplotlib.collections import LineCollection
 
-    drawn = [from_all[k] for k in kept]
-    last = np.array([finite[k][-1] for k in kept])
+    drawn = [from_all[k] for k in shown]
+    last = np.array([finite[k][-1] for k in shown])
     chosen = np.arange(len(drawn))
     if len(drawn) > most:
         chosen = np.sort(np.argsort(last, kind="stable")[np.linspace(0, len(drawn) - 1, most).round().astype(int)])

@@ -98,8 +98,8 @@ def network(
         if names is not None:
             for node, height in zip(shown[layer], heights[layer], strict=True):
                 text = plain(names[node], longest=18)
-                place = "right" if side < 0 else "left"
-                ax.text(layer + side * away, height, text, ha=place, va="center", color=ink(ax), fontsize="small")
+                align = "right" if side < 0 else "left"
+                ax.text(layer + side * away, height, text, ha=align, va="center", color=ink(ax), fontsize="small")
     hide_axis(ax)
     ax.set_xlim(-0.35 - _room(inputs), len(sizes) - 0.65 + _room(outputs))
     ax.set_ylim(-tallest / 2 - 0.8, tallest / 2 + 2.0)

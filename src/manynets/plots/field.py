@@ -95,13 +95,13 @@ def classes_of(y: Array, classes: Sequence[Any] | None = None) -> tuple[list[Any
 
 
 def _codes(y: Array, labels: list[Any], *, what: str) -> NDArray[np.intp]:
-    place = {label: code for code, label in enumerate(labels)}
+    codes = {label: code for code, label in enumerate(labels)}
     values = y.tolist()
-    if all(value in place for value in values):
-        return np.array([place[value] for value in values], dtype=np.intp)
+    if all(value in codes for value in values):
+        return np.array([codes[value] for value in values], dtype=np.intp)
     if np.issubdtype(y.dtype, np.integer) and y.min() >= 0 and y.max() < len(labels):
         return y.astype(np.intp)
-    strange = next(value for value in values if value not in place)
+    strange = next(value for value in values if value not in codes)
     raise DataError(f"{what} holds {strange!r}, which is none of the classes {_listed(labels)}; give `classes` with all labels")
 
 

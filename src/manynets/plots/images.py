@@ -178,7 +178,7 @@ def _gap(tiles: Array) -> int:
 def _mosaic(tiles: Array, columns: int | None, *, gap: int, head: int = 0) -> tuple[Array, int]:
     """Return one image of all tiles (N, h, w[, 4]), row by row, with NaN (or nothing) between, and its number of columns.
 
-    Above each tile are `head` rows for its title; between tiles lie `gap` pixels.
+    Each tile has `head` rows above it for its title, and tiles are `gap` pixels from each other.
     """
     count, high, wide = tiles.shape[:3]
     if columns is not None and columns < 1:

@@ -72,14 +72,14 @@ def score_over(
         )
         ax.set_xlim(-0.5, len(levels) - 0.5)
     y = all_scores
-    places = np.unique(x[keep])
-    means = [float(y[keep & (x == place)].mean()) for place in places]
+    distinct = np.unique(x[keep])
+    means = [float(y[keep & (x == value)].mean()) for value in distinct]
     alpha = float(np.clip((100 / keep.sum()) ** 0.5, 0.2, 0.9))
     lost = int((~keep).sum())
     label = f"{int(keep.sum()):,} trial{'s' if keep.sum() > 1 else ''}" + (f" ({lost:,} without a score left out)" if lost else "")
     ax.scatter(x[keep], y[keep], s=22, alpha=alpha, color=PALETTE[0], linewidths=0, label=label)
-    if len(places) < keep.sum() and len(places) <= 30:
-        ax.plot(places, means, color=PALETTE[1], marker="D", markersize=5, linewidth=1.5, label="mean")
+    if len(distinct) < keep.sum() and len(distinct) <= 30:
+        ax.plot(distinct, means, color=PALETTE[1], marker="D", markersize=5, linewidth=1.5, label="mean")
     ax.set_xlabel(plain(name, longest=50))
     ax.set_ylabel(plain(score, longest=50))
     write_title(ax, title)
@@ -117,21 +117,21 @@ def parallel_coordinates(
     heights, ticks = _scale(scores[known].tolist())
     scales.append((np.full(len(table), np.nan), ticks))
     scales[-1][0][known] = heights
-    places = np.column_stack([scale[0] for scale in scales])  # (rows, scales), heights in 0..1
+    positions = np.column_stack([scale[0] for scale in scales])  # (rows, scales), heights in 0..1
     ax = new_axes(ax, size=(float(np.clip(1.7 * len(scales) + 1, 4.5, 18)), 4.8))
     from matplotlib.collections import LineCollection
 
     order = np.argsort(np.where(known, scores if higher_is_better else -scores, -np.inf), kind="stable")
     good = [i for i in order if known[i]]
     columns = np.arange(len(scales), dtype=np.float64)
-    lines = [np.column_stack([columns, places[i]]) for i in good]
+    lines = [np.column_stack([columns, positions[i]]) for i in good]
     alpha = float(np.clip((60 / len(good)) ** 0.5, 0.25, 0.9))
-    lost = [np.column_stack([columns[:-1], places[i][:-1]]) for i in order if not known[i]]
+    lost = [np.column_stack([columns[:-1], positions[i][:-1]]) for i in order if not known[i]]
     if lost and len(scales) > 1:
         ax.add_collection(LineCollection(lost, colors=[ink(ax)], linewidths=0.5, alpha=0.25, linestyles="dotted"))
     ax.add_collection(LineCollection(lines, array=scores[good], cmap=line_map(ax), linewidths=1.2, alpha=alpha))
     best = good[-1]
-    ax.plot(columns, places[best], color=PALETTE[1], linewidth=2.5, label=f"best: {number(scores[best])}", zorder=3)
+    ax.plot(columns, positions[best], color=PALETTE[1], linewidth=2.5, label=f"best: {number(scores[best])}", zorder=3)
     _write_scales(ax, [*names, score], scales)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), fontsize="small", frameon=False)
     write_title(ax, title)

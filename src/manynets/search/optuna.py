@@ -1,4 +1,4 @@
-"""Optuna suggests trials, a batch of them is trained together, and Optuna is told their scores."""
+"""Search with Optuna: it suggests trials, they are trained in batches, and their scores are reported back."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _report(
     *,
     pruned: bool = False,
 ) -> None:
-    """Tell a study the score of a trial, which is a candidate of the evaluation; store its scores by fold in the trial."""
+    """Report the score of a trial, a candidate of the evaluation, to the study; store its scores by fold in the trial."""
     from optuna.trial import TrialState
 
     folds = len(evaluation.splits)

@@ -37,7 +37,7 @@ def run(_: str, *, quick: bool) -> StudyResult:
         if PUBLISHED[id][1] is not None:
             shares[name] = found[1].per_seed
         reached.append(f"{name} {_reached(id, judged)}")
-    note = f"draws of {draws} that reach the published figures: {', '.join(reached)}"
+    note = f"draws of {draws} that reach the published result: {', '.join(reached)}"
     return StudyResult(figures=tuple(figures), pictures={"draws.png": _dots(shares)}, note=note)
 
 

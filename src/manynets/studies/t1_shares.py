@@ -69,7 +69,7 @@ def _bars(shares: dict[str, list[float]], problems: tuple[str, ...], seeds: int)
     axes = plots.panels(1, len(problems), size=(4 * len(problems) + 1, 3.6))[0]
     for p, ax in enumerate(axes):
         ax.barh(list(shares), [share[p] for share in shares.values()], color=PALETTE[p])
-        ax.set(xlim=(0, 100), title=problems[p], xlabel=f"% of {seeds} seeds that reach the published figures")
+        ax.set(xlim=(0, 100), title=problems[p], xlabel=f"% of {seeds} seeds that reach the published result")
         ax.xaxis.label.set_fontsize("small")
         ax.invert_yaxis()
         if p:

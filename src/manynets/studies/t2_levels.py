@@ -186,13 +186,15 @@ def run(id: str, *, quick: bool) -> StudyResult:
     models = train_seeds(X, y, SPEC, recipe, seeds=seeds)
     library_seconds = time.perf_counter() - began
 
-    apart = max(np.abs(np.subtract(model.history["loss"], losses)).max() for model, (losses, _) in zip(models, plain, strict=True))
+    difference = max(
+        np.abs(np.subtract(model.history["loss"], losses)).max() for model, (losses, _) in zip(models, plain, strict=True)
+    )
     accuracy = [100 * model.evaluate(X_test, y_test)["accuracy"] for model in models]
     ours, torchs = [losses[-1] for losses, _ in plain], [100 * share for _, share in plain]
     figures = (
         figure("loss", ours, published=PUBLISHED.get(id, 1.411), better="lower"),
         figure("accuracy %, the library against plain torch", accuracy, published=float(np.mean(torchs))),
-        figure("loss, largest difference to the library", [apart], published=1e-6, better="lower"),
+        figure("loss, largest difference to the library", [difference], published=1e-6, better="lower"),
     )
     seconds = f"the level {level_seconds:.1f} s, the library (all seeds at once) {library_seconds:.1f} s"
     note = f"{len(seeds)} seeds, {epochs:,} epochs: {seconds}"

@@ -64,8 +64,10 @@ def run(id: str, *, quick: bool) -> StudyResult:
         "history.png": plots.learning_curves([model.history["loss"] for model in models], log=True, title=title),
         "regions.png": plots.regions(data.X, data.y, predict=models[0].predict_proba, title=title),
     }
-    apart = max(np.abs(np.subtract(model.history["loss"], losses)).max() for model, (_, losses) in zip(models, plain, strict=True))
-    note = f"{len(seeds)} seeds; 'published' is plain torch on the same weights; the losses differ by at most {apart:.1g}"
+    difference = max(
+        np.abs(np.subtract(model.history["loss"], losses)).max() for model, (_, losses) in zip(models, plain, strict=True)
+    )
+    note = f"{len(seeds)} seeds; 'published' is plain torch on the same weights; the losses differ by at most {difference:.1g}"
     return StudyResult(
         figures=(figure("accuracy %, the library against plain torch", ours, published=float(np.mean(torchs))),),
         pictures=pictures,

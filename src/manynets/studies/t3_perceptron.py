@@ -70,7 +70,7 @@ def run(_: str, *, quick: bool) -> StudyResult:  # noqa: ARG001  (it is always q
     shares, curves = [], []
     for seed in range(5):
         random = np.random.default_rng(seed)
-        below, above = random.uniform(-3, 0.4, 20), random.uniform(0.6, 3, 20)  # the threshold lies between 0.4 and 0.6
+        below, above = random.uniform(-3, 0.4, 20), random.uniform(0.6, 3, 20)  # the threshold is between 0.4 and 0.6
         x = torch.tensor(np.concatenate([below, above])[:, None], dtype=torch.float32)
         t = torch.tensor(np.repeat([0.0, 1.0], 20)[:, None], dtype=torch.float32)
         with torch.random.fork_rng(devices=[]):

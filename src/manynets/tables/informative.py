@@ -178,7 +178,7 @@ def _leak(values: NDArray[np.float64] | None, codes: Codes, y: NDArray[Any]) -> 
 
 
 def _interpolates(values: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
-    """Return whether each target lies on the line between those of the next smaller and the next larger value."""
+    """Return whether each target is on the line between those of the next smaller and the next larger value."""
     order = np.lexsort((y, values))
     x, target = values[order], y[order]
     present = ~np.isnan(x)

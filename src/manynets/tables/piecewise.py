@@ -51,7 +51,7 @@ def fit_pieces(values: Values, ranges: int) -> Pieces | None:
     """Return the ranges of finite values (N,): between quantiles, or between the values themselves where there are few.
 
     Where quantiles coincide, because some values are frequent, the ranges that are left go to the other values. None for fewer than
-    three different values: such a column has no place to bend at.
+    three different values: such a column has no inner edge to bend at.
     """
     edges = _edges(values, ranges)
     if edges.size < 3:

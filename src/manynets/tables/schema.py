@@ -205,7 +205,7 @@ def _code_column(table: Table, name: str, missing: int, distinct: int, example: 
 
 
 def _exact_integers(table: Table, name: str) -> np.ndarray[Any, Any] | None:
-    """Return the column as integers where it holds such, so that ids above 2^53 stay apart."""
+    """Return the column as integers if all its values are, so that ids above 2^53 stay distinct."""
     if table.array is not None:
         return None
     series = table.series(name)

@@ -1,4 +1,4 @@
-"""Parquet files as columns that are read when they are asked for, so that the table never lies in memory as a whole."""
+"""Parquet files whose columns are read on demand, so that the table is never in memory as a whole."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class StoredColumns:
         return self.read(self.names).to_native()
 
     def column(self, name: str) -> nw.Series[Any]:
-        """Return a column; the last one asked for is at hand."""
+        """Return a column; the last one is cached."""
         if self._last is None or self._last[0] != name:
             self._last = None  # first, so that there are never two
             self._last = name, self.read([name]).get_column(name)

@@ -51,7 +51,7 @@ def split_target(
     """
     table = open_table(frame)
     if table.array is not None:
-        raise DataError("the target is taken off a frame by its name, but an array has no names; give X and y apart")
+        raise DataError("the target is taken off a frame by its name, but an array has no names; give X and y separately")
     targets = [target] if isinstance(target, str) else list(target)
     require(targets, table.names, what="target")
     require([] if weight is None else [weight], table.names, what="weight")
@@ -61,10 +61,10 @@ def split_target(
         raise DataError("the table has 0 data rows with a target; at least 1 is needed")
     ys = [_target(table, name) for name in targets]
     weights = None if weight is None else _weights(table, weight)
-    apart = {*targets, *drop, *([] if weight is None else [weight])}
-    features = [name for name in table.names if name not in apart]
+    excluded = {*targets, *drop, *([] if weight is None else [weight])}
+    features = [name for name in table.names if name not in excluded]
     if not features:
-        raise DataError(f"no column is left to learn from besides {', '.join(sorted(apart))}")
+        raise DataError(f"no column is left to learn from besides {', '.join(sorted(excluded))}")
     return _as_given(table.select(features), frame), ys[0] if isinstance(target, str) else np.stack(ys, axis=1), weights
 
 

@@ -85,7 +85,7 @@ class Softmax(Objective):
 
 
 def _by_class(values: Tensor) -> Tensor:
-    """Return values (..., C) as (C, ...), whose rows lie side by side: what is done along the classes is done for many at a time."""
+    """Return values (..., C) as (C, ...), so that operations along the classes work on many rows at a time."""
     turned = values.movedim(-1, 0)
     return turned if turned.stride(-1) == 1 else turned.contiguous()
 

@@ -109,7 +109,7 @@ def train_members(
     outcomes = [result for result in results if isinstance(result, Outcome)]
     if halt.asked and any(outcome.stopped == "interrupted" for outcome in outcomes):
         step = max((outcome.history.get("step", [0.0])[-1] for outcome in outcomes), default=0.0)
-        text = f"training was interrupted after {step:g} steps; the best weights so far were kept"
+        text = f"training was interrupted after {step:g} steps; the result has the best weights so far"
         warnings.warn(text, InterruptedWarning, stacklevel=3)
     return outcomes
 

@@ -42,7 +42,7 @@ class TrainingRun:
     """K networks of one group (`trial.group_key`) on one problem.
 
     Its state is that of the stepper, the best weights so far, `tracks`, `sums`, and the outcomes of networks that have ended
-    (`manynets.training.state`). Once `halt` is asked, the networks end as "interrupted" after the call at hand.
+    (`manynets.training.state`). Once `halt` is asked, the networks end as "interrupted" after the current call.
     """
 
     def __init__(

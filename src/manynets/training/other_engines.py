@@ -49,9 +49,9 @@ def train_with(
         raise OptionError(f"engine is {engine!r}, but a module of your own is trained by engine='torch' only")
     train = engines.engine_named(engine)
     relay = _Relay(member.number, problem.task.metric, callbacks)
-    apart = _plain(problem.validation, None) if problem.validation is not None else None
+    held_out = _plain(problem.validation, None) if problem.validation is not None else None
     if member.validation_rows is not None:
-        apart = _plain(problem.rows, member.validation_rows)
+        held_out = _plain(problem.rows, member.validation_rows)
     shape = Shape.of(member.spec, problem.rows.x.shape[1], problem.task.outputs)
     names = [name for name in shape.parameters() | shape.buffers() if name in member.initial]
     with torch.random.fork_rng(devices=[]):
@@ -60,7 +60,7 @@ def train_with(
             member.recipe,
             problem.task,
             data=_plain(problem.rows, member.rows),
-            validation=apart,
+            validation=held_out,
             initial={name: member.initial[name] for name in names},
             watcher=relay,
         )

@@ -206,11 +206,11 @@ class Digests:
 
 def identity_of(problem: Problem, members: Sequence[Member], digests: Digests | None = None) -> dict[str, Any]:
     """Return what a checkpoint and the run that resumes from it must have in common, as JSON: data by hash, specs, recipes."""
-    rows, apart, digest = problem.rows, problem.validation, digests or Digests()
+    rows, held_out, digest = problem.rows, problem.validation, digests or Digests()
     data = {"X": digest(rows.x), "y": digest(rows.target), "weights": digest(rows.weight)}
-    if apart is not None:
-        data |= {"validation X": digest(apart.x), "validation y": digest(apart.target)}
-        data["validation weights"] = digest(apart.weight)
+    if held_out is not None:
+        data |= {"validation X": digest(held_out.x), "validation y": digest(held_out.target)}
+        data["validation weights"] = digest(held_out.weight)
     return {
         "task": problem.task.to_json(),
         "data": data | {"rows": len(rows), "columns": rows.x.shape[1]},

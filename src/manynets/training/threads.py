@@ -1,7 +1,7 @@
 """How many threads torch gets: no more than help.
 
 torch's threads wait for each other by spinning. Where another process keeps a core busy, two threads may take ten times as long as one
-thread, and small products are quicker on one thread anywhere. So products of the size at hand are timed before the first step.
+thread, and small products are quicker on one thread anywhere. So products of this size are timed before the first step.
 """
 
 from __future__ import annotations

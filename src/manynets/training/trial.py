@@ -23,7 +23,7 @@ __all__ = ["Divergence", "FitState", "Member", "Outcome", "Problem", "group_key"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
-    """Data on the device and what it means. `validation` is a set apart; members may have validation rows of their own."""
+    """Data on the device, and its task. `validation` is a separate set; members may have validation rows of their own."""
 
     task: Task
     rows: Rows
@@ -51,7 +51,7 @@ class Member:
 
     number: its name in events. initial: parameters by name (of a module: its own, as they are).
     progress: where an earlier training left it. resumable: whether the outcome has the progress.
-    weight: what each of the problem's rows counts for this network, (N,), in place of the problem's own weights.
+    weight: what each of the problem's rows counts for this network, (N,), instead of the problem's weights.
     start: steps of this very training that were made before: order of rows, masks and schedule go on from there. `progress` is
         then where they ended, and `initial` the weights.
     penalty_rows: the (weighted) rows of the batch that l1 and l2 are meant for; in one with fewer they are larger in proportion, as

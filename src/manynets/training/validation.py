@@ -23,7 +23,7 @@ SCORES_AT_ONCE = 1 << 20  # numbers in the widest layer of a chunk
 def variances(rows: Rows, own: Sequence[Index | None], weights: Sequence[Host | None], loss: Loss) -> Host:
     """Return the variances of the target (K, O) over each network's rows (None: all); ones for labels.
 
-    weights: (N,) of each network, in place of those of the rows.
+    weights: (N,) of each network, instead of those of the rows.
     """
     target = rows.target.cpu().numpy()
     common = None if rows.weight is None else rows.weight.double().cpu().numpy()
@@ -40,7 +40,7 @@ class Validation:
     """The validation rows of K networks: all of `rows`, or for each network its own.
 
     scores(x) gives raw scores (K, n, O) for x (n, D), or (K, n, D); `widest` is its widest layer. weights: (N,) of each network,
-    in place of those of the rows.
+    instead of those of the rows.
     """
 
     def __init__(

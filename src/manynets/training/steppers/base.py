@@ -91,10 +91,10 @@ class Stepper(abc.ABC):
         self.optimizer = GroupedOptimizer(recipes, self.population.shapes, flat)
         self.state = {name: before[name] if name in before else torch.zeros_like(flat) for name in self.optimizer.state_names()}
         self.validation: Validation | None = None
-        apart = self.problem.validation
-        if apart is not None or members[0].validation_rows is not None:
-            held = [member.validation_rows if apart is None else None for member in members]
-            rows, weighing = (self.problem.rows, weights) if apart is None else (apart, None)
+        held_out = self.problem.validation
+        if held_out is not None or members[0].validation_rows is not None:
+            held = [member.validation_rows if held_out is None else None for member in members]
+            rows, weighing = (self.problem.rows, weights) if held_out is None else (held_out, None)
             self.validation = Validation(rows, held, self.objective, widest=self.widest, weights=weighing)
         meant = [member.penalty_rows for member in members]
         self.penalty_rows = None if None in meant else np.array(meant, dtype=np.float64)
@@ -102,7 +102,7 @@ class Stepper(abc.ABC):
 
     @abc.abstractmethod
     def _prepare(self) -> None:
-        """Make the stepper's own buffers for the networks at hand."""
+        """Make the stepper's own buffers for the current networks."""
 
     # ------------------------------------------------------------------------------------------------ what the loop calls
 

@@ -120,7 +120,7 @@ class ScaledInputs:
         return torch.mul(self.weight, self.scale, out=self.scaled)
 
     def backward(self) -> None:
-        """Turn G, in the place of dW, into dW, and write ds."""
+        """Turn G, which is stored in dW, into dW, and write ds."""
         torch.sum(torch.mul(self.d_weight, self.weight, out=self.scaled), 1, keepdim=True, out=self.d_scale)
         self.d_weight.mul_(self.scale)
 

@@ -95,7 +95,7 @@ class Compiled(Stepper):
         return value.data_ptr() if isinstance(value, Tensor) else value.ctypes.data
 
     def _job(self, batches: Batches) -> core.Job:
-        """Return a job for the networks at hand and the rows of these batches, without order and steps."""
+        """Return a job for the current networks and the rows of these batches, without order and steps."""
         population, shape = self.population, self.population.shape  # type: ignore[union-attr]
         assert isinstance(population, Population)
         recipes, optimizer = [member.recipe for member in self.members], self.optimizer.first

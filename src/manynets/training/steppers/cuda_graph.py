@@ -1,6 +1,6 @@
 """A step of the closed form as a CUDA graph: captured once for each size of a batch, and replayed for every later step.
 
-A graph reads and writes the same memory each time. So the inputs of several steps lie in buffers that stay in place, and a counter
+A graph reads and writes the same memory each time. So the inputs of several steps are in fixed buffers, and a counter
 on the device says which of the steps is next; each replay moves it on.
 
 What is captured must not wait for the device, nor copy from or to the host, nor see a tensor that is made anew for each step. What a
