@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from manynets.errors import (
         CheckpointWarning,
         DataError,
+        DataScaleWarning,
         DivergenceWarning,
         InterruptedWarning,
+        LeakWarning,
         ManynetsError,
         MissingExtraError,
         ModelFileError,
@@ -59,7 +61,7 @@ __version__ = "0.2.0"
 
 _PLACES = {
     "errors": (
-        "CheckpointWarning", "DataError", "DivergenceWarning", "InterruptedWarning", "ManynetsError", "MissingExtraError",
+        "CheckpointWarning", "DataError", "DataScaleWarning", "DivergenceWarning", "InterruptedWarning", "LeakWarning", "ManynetsError", "MissingExtraError",
         "ModelFileError", "OptionError",
     ),
     "estimators": ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor"),
@@ -94,6 +96,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "DataError",
+    "DataScaleWarning",
     "Divergence",
     "DivergenceWarning",
     "EarlyStopping",
@@ -103,6 +106,7 @@ __all__ = [
     "Finished",
     "InterruptedWarning",
     "InverseScaling",
+    "LeakWarning",
     "Lion",
     "MLPClassifier",
     "MLPRegressor",

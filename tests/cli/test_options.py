@@ -31,7 +31,7 @@ def test_the_options_page_is_current() -> None:
 def test_every_field_is_an_option_with_a_help_text() -> None:
     for kind in CLASSES:
         for field in dataclasses.fields(kind):
-            if (kind, field.name) == (spec.Recipe, "stopping"):
+            if (kind, field.name) == (spec.Recipe, "stopping") or metadata_of(field).option == "":
                 continue
             option = option_of(kind.__name__, field.name)
             assert option is not None, f"{kind.__name__}.{field.name}"
@@ -50,7 +50,7 @@ def test_fields_that_share_an_option_share_its_meaning() -> None:
 def test_the_commands_have_the_options_of_their_tables() -> None:
     assert set(inspect.signature(train).parameters) == {"data", *TRAIN} == set(left_out())
     assert set(inspect.signature(sweep).parameters) == {"data", *SWEEP}
-    assert set(TRAIN) - set(SWEEP) == {"n_networks", "engine"}
+    assert set(TRAIN) - set(SWEEP) == {"n_networks", "engine", "preset", "time_limit"}
     assert set(SEARCHED) <= set(TRAIN)
 
 
@@ -70,9 +70,9 @@ def test_help_shows_every_option_once(call: Call, command: str, monkeypatch: pyt
 
 
 def test_defaults_in_help_are_those_of_the_classes() -> None:
-    assert OPTIONS["lr"].default == "0.002 for nadam, 0.001 for adam and adamw, else 0.01"
+    assert OPTIONS["lr"].default == "0.002 for nadam, 0.0001 for lion, 0.001 for adam and adamw, else 0.01"
     assert OPTIONS["lr_gamma"].default == "0.1 for step, 0.95 for exponential"
-    assert OPTIONS["betas"].default == "0.9,0.999"
+    assert OPTIONS["betas"].default == "0.9,0.99 for lion, else 0.9,0.999"
     assert (OPTIONS["optimizer"].default, OPTIONS["schedule"].default) == ("adamw", "constant")
     assert (OPTIONS["bias"].default, OPTIONS["epochs"].default[:2]) == ("yes", "20")
 

@@ -260,7 +260,7 @@ def test_every_field_of_a_schedule_has_an_option(given: dict[str, Any], expected
 def test_every_field_of_recipe_and_mlp_has_an_option() -> None:
     import dataclasses
 
-    fields = {field.name for kind in (mn.MLP, mn.Recipe) for field in dataclasses.fields(kind)} - {"stopping"}
+    fields = {field.name for kind in (mn.MLP, mn.Recipe) for field in dataclasses.fields(kind)} - {"stopping", "groups"}
     assert fields <= set(options())
     stopping = {"patience": 4, "min_delta": 0.5, "inclusive": True, "stop_lr_factor": 0.2, "stop_min_lr": 1e-6}
     given = {"l1": 0.1, "l2": 0.2, "label_smoothing": 0.3, "clip_norm": 4.0, "shuffle": False, "keep": "last", "watch": "metric"}
@@ -270,7 +270,14 @@ def test_every_field_of_recipe_and_mlp_has_an_option() -> None:
         assert getattr(recipe, name) == value, name
     assert recipe_of(options(loss="huber", delta=2.0), rows=1000).delta == 2.0
     assert recipe.stopping == mn.EarlyStopping(patience=4, min_delta=0.5, inclusive=True, factor=0.2, min_lr=1e-6)
-    network = {"activation": "tanh", "input_dropout": 0.1, "batch_norm": True, "init": "orthogonal", "bias": False}
+    network = {
+        "activation": "tanh",
+        "input_dropout": 0.1,
+        "batch_norm": True,
+        "init": "orthogonal",
+        "bias": False,
+        "input_scale": True,
+    }
     spec = network_of(options(hidden="3,4", dropout="0.1,0.2", **network))
     assert spec == mn.MLP(hidden=(3, 4), dropout=(0.1, 0.2), **network)
     assert network_of(options(hidden="none", dropout="0")).hidden == ()

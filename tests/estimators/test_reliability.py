@@ -240,6 +240,7 @@ def test_case_14_missing_target() -> None:
         MLPClassifier(**FAST).fit(X, labels)
 
 
+@pytest.mark.filterwarnings("ignore::manynets.errors.DataScaleWarning")
 def test_case_15_huge_values() -> None:
     model = MLPRegressor(**FAST).fit(X.astype(np.float32), X[:, 0])
     huge = X.copy()

@@ -47,9 +47,17 @@ def test_a_frame_and_its_attributes() -> None:
 
 
 def test_out_of_fold_values_of_a_regressor() -> None:
-    model = _fast(mn.TabularRegressor).fit(FRAME, X[:, 0] * 3 + 10)
+    model = _fast(mn.TabularRegressor).fit(FRAME, X[:, 0] * 3 + X[:, 1] + 10)
     assert model.oof_prediction_.shape == (120,)
-    assert np.corrcoef(model.oof_prediction_, X[:, 0])[0, 1] > 0.9
+    assert np.corrcoef(model.oof_prediction_, X[:, 0] * 3 + X[:, 1])[0, 1] > 0.9
+
+
+def test_numbers_far_from_0_keep_their_digits() -> None:
+    far = 1.7e9 + X[:, 0] * 3 + X[:, 1]
+    model = _fast(mn.TabularRegressor).fit(FRAME, far)
+    assert model.predict(FRAME).dtype == np.float64
+    assert np.corrcoef(model.predict(FRAME), far)[0, 1] > 0.95
+    assert _fast(mn.TabularRegressor).fit(FRAME, far - 1.7e9).predict(FRAME).dtype == np.float32
 
 
 def test_without_calibration_the_scores_stay_as_they_are() -> None:

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from manynets.data.check import is_frame
+from manynets.data.scales import warn_of_scales
 from manynets.errors import DataError
 from manynets.estimators import inputs, settings
 from manynets.estimators.fitted import accept, epoch_printer, iteration_printer, report_end
@@ -99,6 +100,8 @@ class BaseMLP(BaseEstimator):
         x, target = read_fit(self, X, y, fresh=fresh, incremental=incremental)
         data = FitData(x, target, inputs.weights(sample_weight, x.shape[0]))
         plan = plan_fit(self, data, fresh=fresh, incremental=incremental, X_val=X_val, y_val=y_val)
+        if fresh and not incremental and self.encoder_ is None:
+            warn_of_scales(data.x, getattr(self, "feature_names_in_", None), estimator=type(self).__name__, stacklevel=4)
         accept(self, plan, self._run(plan, None if incremental else settings.checkpoint_of(self)))
         if self.solver != "lbfgs" and not incremental:
             report_end(self, plan)

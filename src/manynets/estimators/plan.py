@@ -169,7 +169,7 @@ def _encoded(e: Any, data: FitData) -> NDArray[Any]:
     else:
         key = b"" if data.train is None else data.train.tobytes()
         if key not in data.encoded:
-            data.encoded[key] = encode_table(data.x, rows=data.train)
+            data.encoded[key] = encode_table(data.x, data.y, rows=data.train)
         x, e.encoder_ = data.encoded[key]
     data.rows = data.add_rows(x)
     return x

@@ -26,6 +26,9 @@ from manynets.training.events import Callback
 __all__ = ["TabularClassifier", "TabularRegressor"]
 
 
+NEAR = 16.0  # standard deviations from 0, within which float32 has all digits of what a network computes
+
+
 class _Tabular(BaseEstimator):
     """What both estimators share."""
 
@@ -214,8 +217,12 @@ class TabularRegressor(RegressorMixin, _Tabular):
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return numbers (N,) or (N, O) in the unit of y."""
-        return self._fitted().predict(self._read(X, reset=False))
+        """Return numbers (N,) or (N, O) in the unit of y, in float32, as the networks compute, unless that would lose digits."""
+        model = self._fitted()
+        out = model.predict(self._read(X, reset=False))
+        assert isinstance(model.task, Regression)
+        near = np.abs(model.task.center) <= NEAR * np.asarray(model.task.scale)
+        return out.astype(np.float32) if near.all() and model.task.transform is None else out
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

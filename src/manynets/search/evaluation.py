@@ -128,6 +128,8 @@ class Evaluation:
 
     def _fit_alone(self, candidates: Sequence[Params], alone: Sequence[tuple[int, int]], splits: Sequence[Any]) -> Scored:
         """Fit and score candidates on folds one by one, as scikit-learn does."""
+        if not alone:
+            return {}
         search = self.search
         parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
         results = parallel(
