@@ -44,3 +44,24 @@ def test_what_is_watched() -> None:
     assert patience.values(columns, "accuracy").tolist() == [[1.0, -0.5, 1.2]]
     held_out = columns | {"val_loss": np.array([[2.0, 2.0, 2.0]]), "val_accuracy": np.array([[0.25, 0.25, 0.25]])}
     assert patience.values(held_out, "accuracy").tolist() == [[2.0, -0.25, 1.2]]
+
+
+def test_a_gain_of_just_min_delta() -> None:
+    """It is enough only where the bound is inclusive, as in scikit-learn's estimators."""
+    patience = Patience([mn.Recipe(stopping=mn.EarlyStopping(min_delta=0.5, inclusive=inclusive)) for inclusive in (False, True)])
+    patience.judge(np.full(2, 1.0))
+    patience.judge(np.full(2, 0.5))
+    assert patience.bad.tolist() == [1, 0]
+
+
+def test_a_plateau_lowers_the_rate_to_its_least() -> None:
+    """After two evaluations without improvement, not after one; from 0.1 by a factor of 10, but not below 0.005."""
+    plateau = mn.ReduceOnPlateau(factor=0.1, patience=1, min_delta=0.0, min_lr=0.005)
+    patience = Patience([mn.Recipe(optimizer=mn.Adam(lr=0.1), schedule=plateau)])
+    factors = []
+    for _ in range(7):
+        left = patience.evaluations_left(np.array([True]))
+        patience.judge(np.ones(1))
+        factors.append((left, float(patience.factor[0])))
+    assert [left for left, _ in factors] == [2, 2, 1, 2, 1, 2, 1]
+    np.testing.assert_allclose([factor for _, factor in factors], [1, 1, 0.1, 0.1, 0.05, 0.05, 0.05])

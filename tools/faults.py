@@ -20,6 +20,7 @@ TESTS = {
     "optim": ("tests/test_optim.py", "tests/training/test_groups.py"),
     "training": (
         "tests/test_early_stopping.py",
+        "tests/training/test_history.py",
         "tests/training/test_cool_down.py",
         "tests/training/test_epochs.py",
         "tests/training/test_together.py",
@@ -29,6 +30,7 @@ TESTS = {
         "tests/test_train.py",
     ),
     "state": (
+        "tests/training/test_state.py",
         "tests/training/test_cool_down.py",
         "tests/training/test_corners.py",
         "tests/training/test_searches.py",
