@@ -44,17 +44,20 @@ def run_tests(root: Path, paths: Sequence[str]) -> tuple[bool, str]:
     report = root / "report.txt"
     child = os.fork()
     if child == 0:
-        with report.open("w") as out:
-            os.dup2(out.fileno(), 1)
-            os.dup2(out.fileno(), 2)
+        status = 3
+        try:
+            with report.open("w") as out:
+                os.dup2(out.fileno(), 1)
+                os.dup2(out.fileno(), 2)
             os.chdir(root)
             os.environ |= {"PYTHONPATH": str(root / "src"), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
             sys.path.insert(0, str(root / "src"))
             for name in [name for name in sys.modules if name.split(".")[0] == "tools"]:
                 del sys.modules[name]
-            status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu", "-k", LEFT_OUT, *paths])
+            status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu", "-k", LEFT_OUT, *paths]))
             sys.stdout.flush()
-            os._exit(int(status))
+        finally:
+            os._exit(status)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     said = report.read_text(encoding="utf-8", errors="replace")
     if status in (3, 4, 5):

@@ -81,18 +81,15 @@ def test_a_picture_follows_the_style_and_leaves_no_trace(name: str, style: str, 
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_drawn_on_the_axes_given(name: str) -> None:
+def test_a_picture_is_drawn_on_the_axes_given_and_freed_with_them(name: str) -> None:
     given, other = plots.panels(1, 2)[0]
+    figure = weakref.ref(given.figure)
+    assert isinstance(figure(), Figure)
     assert first(PICTURES[name](ax=given)) is given
     assert given.has_data()
     assert not other.has_data()
     given.figure.draw_without_rendering()
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_figure_is_freed_with_its_last_reference(name: str) -> None:
-    figure = weakref.ref(first(PICTURES[name]()).figure)
-    assert isinstance(figure(), Figure)
+    del given, other
     gc.collect()
     assert figure() is None
 
