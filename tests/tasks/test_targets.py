@@ -75,6 +75,7 @@ def test_automatic_logarithm() -> None:
     assert transform(HEAVY - HEAVY.max()) is None
     assert transform(np.random.default_rng(0).normal(100, 1, 500)) is None
     assert transform(np.random.default_rng(0).uniform(1, 2, 500)) is None
+    assert transform(1000 + np.random.default_rng(0).exponential(1, 500)) is None  # as skewed on the log scale
     assert transform(np.ones(5)) is None
     assert transform(np.stack([HEAVY, HEAVY], axis=1)) == "log"
 
