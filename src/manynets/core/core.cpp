@@ -1018,7 +1018,7 @@ class Network {
 
   // --- update ---
 
-  // Make the step: g += l2 w + l1 sign(w) for weight matrices; |g| <= clip; the optimizer. See manynets/optim.py.
+  // Make the step: g += l2 w + l1 sign(w) for weight matrices; |g| <= clip; the optimizer. See manynets/optim/update.py.
   void update(int64_t s, double* log) {
     const int64_t n = padded<T>(job.parameters), matrices = layer[layers - 1].weight.value - values + layer[layers - 1].in * layer[layers - 1].out;
     T *__restrict w = values, *__restrict g = grads;
