@@ -12,7 +12,7 @@ import manynets as mn
 from manynets import rng
 from manynets.data.batches import Batches, Rows, steps_per_epoch
 from manynets.data.check import as_matrix, as_row_numbers, as_weights, to_tensor
-from manynets.data.split import even_folds, split_rows
+from manynets.data.split import deal_rows, even_folds, split_rows
 from tests.tolerances import assert_close
 
 
@@ -126,3 +126,14 @@ def test_even_folds_keep_every_row_apart_and_train_equally_many(folds: int, more
         assert np.array_equal(np.sort(np.concatenate([train, held])), np.arange(total))
         assert len(held) == -(-total // folds)
     assert np.array_equal(np.unique(np.concatenate([held for _, held in made])), np.arange(total))
+
+
+@given(counts=st.lists(st.integers(1, 20), min_size=2, max_size=5), folds=st.integers(2, 5), seed=st.integers(0, 5))
+def test_folds_by_class_have_even_shares_of_each(counts: list[int], folds: int, seed: int) -> None:
+    codes = np.repeat(np.arange(len(counts)), counts)
+    codes = np.random.default_rng(seed).permutation(codes)
+    dealt = deal_rows(len(codes), min(folds, len(codes)), strata=codes, seed=seed)
+    for code, count in enumerate(counts):
+        shares = [int((codes[test] == code).sum()) for _, test in dealt]
+        assert sum(shares) == count
+        assert max(shares) - min(shares) <= 1
