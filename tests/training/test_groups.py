@@ -101,7 +101,8 @@ def test_steppers_agree_with_all_options(gradient: GradientName, hidden: tuple[i
 def test_engines_agree(engine: Any) -> None:
     pytest.importorskip(engine)
     spec = mn.MLP(hidden=(6, 5), input_scale=True)
-    for optimizer, _, _ in OPTIMIZERS:
+    # JAX takes seconds to compile each, and the formulas are those of NumPy
+    for optimizer, _, _ in OPTIMIZERS if engine == "numpy" else OPTIMIZERS[1:2]:
         models = [
             mn.train(X, TARGETS["four"], spec, _recipe(optimizer, l2=1e-3), engine=one, progress=False) for one in ("torch", engine)
         ]
