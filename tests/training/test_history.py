@@ -6,7 +6,7 @@ import numpy as np
 
 import manynets as mn
 from manynets.training.history import Sums, Tracks
-from tests.training.problems import member_of, problem_of
+from tests.training.problems import member_of, problem_of, run
 
 
 def test_sums_of_several_entries_are_those_of_their_steps() -> None:
@@ -47,3 +47,16 @@ def test_networks_that_stay_keep_their_rates_and_patience() -> None:
     tracks.take([2, 0])
     np.testing.assert_allclose(tracks.rates(np.array([10]), per_epoch=10), [[0.4 * half[2], 0.1 * half[0]]])
     assert tracks.patience.patience.tolist() == [3, 1]
+
+
+def test_a_network_that_diverges_ends_with_weights_that_are_finite() -> None:
+    """Those before the entry in which it diverged; the one beside it, which does not, trains to its end."""
+    problem = problem_of("regression")
+    recipes = [mn.Recipe(optimizer=mn.SGD(lr=lr), epochs=4, batch_size=8, device="cpu", dtype="float64") for lr in (1e200, 0.01)]
+    diverged, sound = run(problem, *(member_of(problem, k, mn.MLP(hidden=(3,)), recipe) for k, recipe in enumerate(recipes)))
+    assert (diverged.stopped, sound.stopped) == ("diverged", "done")
+    assert diverged.divergence is not None
+    assert len(diverged.history["step"]) == diverged.divergence.epoch == diverged.best + 2
+    for parameter in diverged.parameters.values():
+        assert np.isfinite(parameter).all()
+    assert (sound.best, sound.history["step"][-1]) == (3, 20)
