@@ -140,7 +140,7 @@ def train(
         target_transform=target_transform,
     )
     if isinstance(spec, MLP) and initial is not None:
-        _check_initial(initial, Shape.of(spec, data.in_features, data.problem.task.outputs))
+        _check_initial(initial, Shape.of(spec, data.in_features, data.problem.task.outputs), recipe.dtype)
     splits = network_splits(data.problem, n_networks, seed=recipe.seed, by=by) if by_fold else None
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     listeners = [*progress_callbacks(progress), *callbacks]
@@ -218,7 +218,7 @@ def _check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, init
         raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
 
 
-def _check_initial(initial: Mapping[str, Any], shape: Shape) -> None:
+def _check_initial(initial: Mapping[str, Any], shape: Shape, dtype: str) -> None:
     if not isinstance(initial, Mapping):
         raise OptionError(f"initial is a {type(initial).__name__}, but must be parameters by name, such as model.members[0]")
     for name in shape.parameters():
@@ -226,5 +226,5 @@ def _check_initial(initial: Mapping[str, Any], shape: Shape) -> None:
             raise OptionError(f"initial has no {name!r}; it needs {', '.join(shape.parameters())}")
     for name, wanted in (shape.parameters() | shape.buffers()).items():
         value = np.asarray(initial.get(name, np.zeros(wanted)))
-        if value.shape != wanted or not np.isfinite(value).all():
-            raise OptionError(f"initial {name!r} has shape {value.shape}, but must be finite numbers of shape {wanted}")
+        if value.shape != wanted or not (np.abs(value) <= np.finfo(dtype).max).all():
+            raise OptionError(f"initial {name!r} has shape {value.shape}, but must be numbers of shape {wanted}, finite in {dtype}")

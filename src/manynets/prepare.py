@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
-from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, to_tensor
+from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, moderate_weights, to_tensor, warn_of_lost_digits
 from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
 from manynets.errors import DataError, OptionError
 from manynets.spec import Recipe
@@ -128,6 +128,8 @@ def prepare(
         own_matrix, own_target, own_weight = _checked_validation_set(own, target.task, matrix.shape[1], encoder)
         validation_set = _on_device(own_matrix, own_target, own_weight, recipe)
     problem = Problem(target.task, _on_device(matrix, target.encoded, weight, recipe), validation_set)
+    warn_of_lost_digits(matrix, problem.rows.x)
+    warn_of_lost_digits(target.encoded, problem.rows.target, what="y")
     return TrainingData(problem, matrix.shape[1], split.train, split.held_out, encoder)
 
 
@@ -188,7 +190,7 @@ def _class_weights(given: Mapping[Any, float], classes: tuple[Any, ...]) -> NDAr
     weights = np.array([float(given.get(label, 1.0)) for label in classes])
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise OptionError(f"class_weight is {dict(given)!r}, but weights must be finite and not negative")
-    return weights
+    return moderate_weights(weights)
 
 
 # ------------------------------------------------------------------------------------------------------------------- splits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manynets.errors import DataError
+from manynets.errors import DataError, DataScaleWarning
 
-__all__ = ["as_matrix", "as_row_numbers", "as_weights", "is_frame", "to_tensor"]
+__all__ = ["as_matrix", "as_row_numbers", "as_weights", "is_frame", "moderate_weights", "to_tensor", "warn_of_lost_digits"]
 
 _PART = 1 << 20  # numbers checked at a time
 _FEW = 256  # numbers that Python checks as fast as NumPy
+_MODERATE = 32  # binary exponents up to which weights stay as they are
+_SEEN = 64  # rows in which most columns differ
 
 
 def is_frame(x: Any) -> bool:
@@ -121,6 +124,25 @@ def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dt
     return out
 
 
+def warn_of_lost_digits(x: NDArray[Any] | Tensor, cast: Tensor, *, what: str = "X") -> None:
+    """Warn with DataScaleWarning of columns that differ from row to row in float64 (N, D), but no longer once cast to float32."""
+    wide = x.dtype in (np.float64, torch.float64)
+    if not wide or cast.dtype == torch.float64 or len(cast) < 2:
+        return
+    cast = cast.reshape(len(cast), -1)
+    original = (torch.from_numpy(x) if isinstance(x, np.ndarray) else x.detach()).reshape(len(x), -1)
+    likely = torch.nonzero((cast[:_SEEN] == cast[0]).all(0)).flatten().tolist()  # few, so that the rest is quick
+    lost = [j for j in likely if bool((cast[:, j] == cast[0, j]).all()) and not bool((original[:, j] == original[0, j]).all())]
+    if lost:
+        first, more = original[:, lost[0]], f", and so it is in {len(lost) - 1} more columns" if len(lost) > 1 else ""
+        warnings.warn(
+            f"{what} column {lost[0]} holds numbers from {float(first.min())!r} to {float(first.max())!r}, which are all the same in"
+            f" float32{more}; scale them, or use dtype='float64'",
+            DataScaleWarning,
+            stacklevel=4,
+        )
+
+
 def _all_finite(x: Tensor) -> bool:
     """Return whether all values are finite; in parts, because torch copies what it checks."""
     step = max(1, _PART // max(1, x[:1].numel()))
@@ -128,10 +150,16 @@ def _all_finite(x: Tensor) -> bool:
 
 
 def as_weights(weight: Any, rows: int, *, what: str = "sample_weight") -> NDArray[np.float64] | None:
-    """Return row weights (N,) as float64: finite, not negative, not all zero; None stays None."""
+    """Return row weights (N,) as float64: finite, not negative, not all zero; None stays None.
+
+    They are scaled as `moderate_weights` does.
+    """
     if weight is None:
         return None
-    array = np.asarray(weight.detach().cpu() if isinstance(weight, Tensor) else weight, dtype=np.float64)
+    try:
+        array = np.asarray(weight.detach().cpu() if isinstance(weight, Tensor) else weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be ({rows},) numbers, one for each row: {error}") from error
     if array.shape != (rows,):
         raise DataError(f"{what} has shape {array.shape}, but must be ({rows},): one number for each row")
     if not np.isfinite(array).all() or (array < 0).any():
@@ -139,7 +167,19 @@ def as_weights(weight: Any, rows: int, *, what: str = "sample_weight") -> NDArra
         raise DataError(f"{what} holds {bad}, but weights must be finite and not negative")
     if not array.any():
         raise DataError(f"{what} is zero for all {rows} rows; at least one must count")
-    return array
+    return moderate_weights(array)
+
+
+def moderate_weights(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights as they are, or divided by a power of two where the largest is beyond 2^32 or below 2^-32.
+
+    Only their ratios matter, and float32 holds neither 1e300 nor 1e-300.
+
+    >>> moderate_weights(np.array([3.0, 1.0])).tolist(), moderate_weights(np.array([3e-300, 1e-300])).round(3).tolist()
+    ([3.0, 1.0], [1.005, 0.335])
+    """
+    exponent = math.frexp(float(weight.max(initial=0.0)))[1]
+    return weight if abs(exponent) <= _MODERATE else np.ldexp(weight, 1 - exponent)
 
 
 def as_row_numbers(rows: Any, total: int, *, what: str) -> NDArray[np.int64]:
