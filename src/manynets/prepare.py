@@ -24,6 +24,7 @@ from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
 from manynets.errors import DataError, OptionError
 from manynets.spec import Recipe
 from manynets.tasks import Regression, Task, find_task
+from manynets.tasks.base import as_array
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
 
@@ -110,6 +111,7 @@ def prepare(
     table = X if is_frame(X) or (encoder is not None and encoder.positional) else None
     matrix = as_matrix(X, columns=None if encoder is None else encoder.width) if table is None else None
     total = len(X) if matrix is None else len(matrix)
+    y = as_array(y) if isinstance(y, list | tuple) else y
     found = len(y) if hasattr(y, "__len__") else np.asarray(y).size
     if found != total:
         raise DataError(f"X has {total} rows and y has {found}; they must have the same number")
@@ -259,7 +261,7 @@ def cv_splits(
         dealt = deal_rows(total, int(cv), **by.options(target.task.strata(target.encoded)), seed=seed, what=what)
         return [Split(*pair) for pair in dealt]
     if hasattr(cv, "split"):
-        cv = cv.split(X, y, groups)
+        cv = _split_by(cv, X, y, groups)
     if not isinstance(cv, Iterable):
         raise OptionError(f"cv is {cv!r}, but must be None, a number, a splitter, or pairs (training rows, test rows)")
     out: list[Split] = []
@@ -273,6 +275,15 @@ def cv_splits(
     if not out:
         raise OptionError("cv is empty; give at least one pair (training rows, test rows)")
     return out
+
+
+def _split_by(splitter: Any, X: Any, y: Any, groups: Any) -> list[tuple[Any, Any]]:
+    """Return the pairs of a splitter; what it refuses is a DataError."""
+    try:
+        return list(splitter.split(X, y, None if groups is None else as_array(groups)))
+    except (TypeError, ValueError, IndexError) as error:
+        given = "" if groups is None else f" with groups of the type {getattr(groups, 'dtype', None) or type(groups).__name__}"
+        raise DataError(f"cv={splitter!r} cannot split these rows{given}: {' '.join(str(error).split())}") from error
 
 
 def network_splits(
@@ -308,7 +319,10 @@ def network_splits(
 
 
 def _fold_rows(given: Any, total: int, what: str) -> RowNumbers:
-    rows = np.asarray(given)
+    try:
+        rows = np.asarray(given)
+    except ValueError as error:
+        raise DataError(f"{what} must be row numbers, or masks of {total} bools: {error}") from error
     if rows.size == 0:
         return np.empty(0, dtype=np.int64)
     if rows.dtype == bool and rows.shape == (total,):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from manynets.errors import DataError, DataScaleWarning
+from manynets.tasks.base import as_array
 
 __all__ = ["as_matrix", "as_row_numbers", "as_weights", "is_frame", "moderate_weights", "to_tensor", "warn_of_lost_digits"]
 
@@ -39,8 +43,9 @@ def as_matrix(x: Any, *, columns: int | None = None) -> NDArray[Any] | Tensor:
         raise DataError(
             f"X has {int(np.ma.getmaskarray(x).sum())} masked values; fill them in, with X.filled(value), or remove those rows"
         )
+    if not isinstance(x, Tensor | np.ndarray):
+        x = _array_of(x)
     if not isinstance(x, Tensor):
-        x = np.asarray(x)
         if x.dtype.kind not in "fiub":
             x = _numbers(x)
         elif x.dtype.kind == "f" and x.dtype.itemsize > 8:
@@ -64,6 +69,34 @@ def as_matrix(x: Any, *, columns: int | None = None) -> NDArray[Any] | Tensor:
         raise DataError(f"X has {shape[1]} columns, but this model was trained on {columns}")
     _check_finite(x)
     return x
+
+
+def _array_of(x: Any) -> NDArray[Any]:
+    """Return X, which is neither array nor tensor, as an array."""
+    kind, allowed = type(x).__name__, "an array, a tensor or a frame of (rows, columns)"
+    if isinstance(x, TensorDataset):
+        raise DataError(f"X is a {kind}, but must be {allowed}; give its tensors, X, y = dataset.tensors")
+    if isinstance(x, DataLoader):
+        raise DataError(f"X is a {kind}, but must be {allowed}; give what it loads, and its batch size as Recipe(batch_size=...)")
+    if isinstance(x, Dataset):
+        raise DataError(f"X is a {kind}, but must be {allowed}; stack its rows, X = torch.stack([x for x, y in dataset])")
+    if isinstance(x, str | os.PathLike):
+        raise DataError(f"X is {x!r}, but must be {allowed}; manynets.tables.read_table({str(x)!r}) reads a file")
+    if isinstance(x, Mapping):
+        raise DataError(f"X is a {kind}, but must be {allowed}; make it a frame, pandas.DataFrame(X) or polars.DataFrame(X)")
+    if x is None or isinstance(x, set | frozenset | Iterator):
+        raise DataError(f"X is a {kind}, but must be {allowed}")
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise DataError(f"X must be {allowed}: {_ragged(x) or error}") from error
+
+
+def _ragged(rows: Any) -> str:
+    """Say which rows of a list have another length than the first."""
+    lengths = [np.size(row) if np.isscalar(row) else len(row) for row in rows if np.isscalar(row) or hasattr(row, "__len__")]
+    other = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
+    return "" if other is None else f"row 0 has {lengths[0]} values, but row {other} has {lengths[other]}"
 
 
 def _numbers(x: NDArray[Any]) -> NDArray[Any]:
@@ -157,7 +190,7 @@ def as_weights(weight: Any, rows: int, *, what: str = "sample_weight") -> NDArra
     if weight is None:
         return None
     try:
-        array = np.asarray(weight.detach().cpu() if isinstance(weight, Tensor) else weight, dtype=np.float64)
+        array = np.asarray(as_array(weight.detach().cpu() if isinstance(weight, Tensor) else weight), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"{what} must be ({rows},) numbers, one for each row: {error}") from error
     if array.shape != (rows,):
