@@ -245,4 +245,4 @@ def _check_initial(initial: Mapping[str, Any], shape: Shape, dtype: str) -> None
     for name, wanted in (shape.parameters() | shape.buffers()).items():
         value = np.asarray(initial.get(name, np.zeros(wanted)))
         if value.shape != wanted or not (np.abs(value) <= np.finfo(dtype).max).all():
-            raise OptionError(f"initial {name!r} has shape {value.shape}, but must be numbers of shape {wanted}, finite in {dtype}")
+            raise OptionError(f"initial {name!r} has shape {value.shape}, but must be finite numbers of shape {wanted} in {dtype}")

@@ -95,7 +95,6 @@ DATASET = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y
         (DATASET, "X is a TensorDataset, .*X, y = dataset.tensors"),
         (torch.utils.data.DataLoader(DATASET), "X is a DataLoader, .*batch_size"),
         (torch.utils.data.Subset(DATASET, [0]), "X is a Subset, .*torch.stack"),
-        ("table.csv", "read_table"),
         ({"a": [1, 2]}, "X is a dict, .*DataFrame"),
         (None, "X is a NoneType"),
         ((row for row in X), "X is a generator"),
