@@ -220,7 +220,7 @@ def test_a_run_that_does_not_diverge_does_not_warn() -> None:
 
 
 def test_a_module_must_fit() -> None:
-    with pytest.raises(mn.DataError, match=r"the module gave scores of shape \(12, 2, 3\) for 12 rows"):
+    with pytest.raises(mn.DataError, match=r"the module gave scores of shape \(2, 2, 3\) for 2 rows"):
         fit(spec=nn.Sequential(nn.Linear(3, 6), nn.Unflatten(1, (2, 3))))
     with pytest.raises(mn.DataError, match="Flatten has no parameter that requires a gradient; there is nothing to train"):
         fit(spec=nn.Flatten())

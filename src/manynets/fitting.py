@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +27,7 @@ from manynets.training.events import Callback
 from manynets.training.groups import train_members
 from manynets.training.other_engines import train_with
 from manynets.training.progress import Show, progress_callbacks
+from manynets.training.ready import ready_for
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
@@ -139,8 +141,10 @@ def train(
         by=by,
         target_transform=target_transform,
     )
-    if isinstance(spec, MLP) and initial is not None:
-        _check_initial(initial, Shape.of(spec, data.in_features, data.problem.task.outputs))
+    if isinstance(spec, nn.Module):
+        data = dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
+    elif initial is not None:
+        _check_initial(initial, Shape.of(spec, data.in_features, data.problem.task.outputs), recipe.dtype)
     splits = network_splits(data.problem, n_networks, seed=recipe.seed, by=by) if by_fold else None
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     listeners = [*progress_callbacks(progress), *callbacks]
@@ -202,6 +206,9 @@ def _check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, init
     if module and recipe.gradient in ("closed_form", "compiled"):
         raise OptionError(f"gradient={recipe.gradient!r} is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
     one_of(engine, ENGINES, what="engine")
+    for name, path in (("checkpoint", getattr(checkpoint, "folder", None)), ("resume", resume)):
+        if path is not None and _leads_to_itself(path):
+            raise OptionError(f"{name} is {os.fspath(path)!r}, a symbolic link that leads back to itself; give a folder")
     if engine != "torch" and (checkpoint is not None or resume is not None):
         raise OptionError(
             f"checkpoints hold the state of torch's training, which the engine {engine!r} does not have; use engine='torch', or leave "
@@ -218,7 +225,18 @@ def _check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, init
         raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
 
 
-def _check_initial(initial: Mapping[str, Any], shape: Shape) -> None:
+def _leads_to_itself(path: str | os.PathLike[str]) -> bool:
+    """Return whether the links of a path form a loop."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    except ValueError:  # a null character
+        pass
+    return False
+
+
+def _check_initial(initial: Mapping[str, Any], shape: Shape, dtype: str) -> None:
     if not isinstance(initial, Mapping):
         raise OptionError(f"initial is a {type(initial).__name__}, but must be parameters by name, such as model.members[0]")
     for name in shape.parameters():
@@ -226,5 +244,5 @@ def _check_initial(initial: Mapping[str, Any], shape: Shape) -> None:
             raise OptionError(f"initial has no {name!r}; it needs {', '.join(shape.parameters())}")
     for name, wanted in (shape.parameters() | shape.buffers()).items():
         value = np.asarray(initial.get(name, np.zeros(wanted)))
-        if value.shape != wanted or not np.isfinite(value).all():
-            raise OptionError(f"initial {name!r} has shape {value.shape}, but must be finite numbers of shape {wanted}")
+        if value.shape != wanted or not (np.abs(value) <= np.finfo(dtype).max).all():
+            raise OptionError(f"initial {name!r} has shape {value.shape}, but must be finite numbers of shape {wanted} in {dtype}")

@@ -23,6 +23,7 @@ from manynets.spec import MLP, Recipe, from_json, to_json
 from manynets.spec.metadata import check_device
 from manynets.tasks import Regression, Task, task_from_json
 from manynets.tasks.objectives import objective_for
+from manynets.training.module import whole_numbers
 from manynets.training.torch_settings import find_device
 
 if TYPE_CHECKING:
@@ -201,7 +202,8 @@ class Model:
         with torch.inference_mode():
             for start in range(0, matrix.shape[0], MODULE_ROWS):
                 part = to_tensor(matrix[start : start + MODULE_ROWS], device=CPU, dtype=self._dtype)
-                parts.append(self.module(part.to(place.device, place.dtype)).cpu())
+                part = whole_numbers(part) if self.info.get("integers") else part.to(place.dtype)
+                parts.append(self.module(part.to(place.device)).cpu())
             out = torch.cat(parts).to(self._dtype)
         return (out.unsqueeze(-1) if out.ndim == 1 else out).unsqueeze(0).numpy()
 

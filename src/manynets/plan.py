@@ -16,7 +16,7 @@ from manynets.nn.initial import initial_parameters
 from manynets.prepare import Split, Target, TrainingData, holdout
 from manynets.spec import MLP, Recipe
 from manynets.training.events import Callback
-from manynets.training.groups import Relay
+from manynets.training.groups import Relay, check_fits
 from manynets.training.trial import Member
 
 __all__ = ["FoldRows", "Plan", "Trial", "TrialGroup", "ensemble"]
@@ -112,6 +112,7 @@ def ensemble(
         own = dataclasses.replace(recipe, seed=recipe.seed + k)
         start = initial or {}
         if isinstance(spec, MLP) and initial is None:
+            check_fits(spec, data.in_features, data.problem.task.outputs)
             start = initial_parameters(spec, data.in_features, data.problem.task.outputs, seed=own.seed)
         members.append(Member(k, spec, own, start, split.train, split.held_out))
     return members

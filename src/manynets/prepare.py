@@ -19,11 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
-from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, to_tensor
+from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, moderate_weights, to_tensor, warn_of_lost_digits
 from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
 from manynets.errors import DataError, OptionError
 from manynets.spec import Recipe
 from manynets.tasks import Regression, Task, find_task
+from manynets.tasks.base import as_array
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
 
@@ -110,6 +111,7 @@ def prepare(
     table = X if is_frame(X) or (encoder is not None and encoder.positional) else None
     matrix = as_matrix(X, columns=None if encoder is None else encoder.width) if table is None else None
     total = len(X) if matrix is None else len(matrix)
+    y = as_array(y) if isinstance(y, list | tuple) else y
     found = len(y) if hasattr(y, "__len__") else np.asarray(y).size
     if found != total:
         raise DataError(f"X has {total} rows and y has {found}; they must have the same number")
@@ -128,6 +130,8 @@ def prepare(
         own_matrix, own_target, own_weight = _checked_validation_set(own, target.task, matrix.shape[1], encoder)
         validation_set = _on_device(own_matrix, own_target, own_weight, recipe)
     problem = Problem(target.task, _on_device(matrix, target.encoded, weight, recipe), validation_set)
+    warn_of_lost_digits(matrix, problem.rows.x)
+    warn_of_lost_digits(target.encoded, problem.rows.target, what="y")
     return TrainingData(problem, matrix.shape[1], split.train, split.held_out, encoder)
 
 
@@ -188,7 +192,7 @@ def _class_weights(given: Mapping[Any, float], classes: tuple[Any, ...]) -> NDAr
     weights = np.array([float(given.get(label, 1.0)) for label in classes])
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise OptionError(f"class_weight is {dict(given)!r}, but weights must be finite and not negative")
-    return weights
+    return moderate_weights(weights)
 
 
 # ------------------------------------------------------------------------------------------------------------------- splits
@@ -257,7 +261,7 @@ def cv_splits(
         dealt = deal_rows(total, int(cv), **by.options(target.task.strata(target.encoded)), seed=seed, what=what)
         return [Split(*pair) for pair in dealt]
     if hasattr(cv, "split"):
-        cv = cv.split(X, y, groups)
+        cv = _split_by(cv, X, y, groups)
     if not isinstance(cv, Iterable):
         raise OptionError(f"cv is {cv!r}, but must be None, a number, a splitter, or pairs (training rows, test rows)")
     out: list[Split] = []
@@ -271,6 +275,15 @@ def cv_splits(
     if not out:
         raise OptionError("cv is empty; give at least one pair (training rows, test rows)")
     return out
+
+
+def _split_by(splitter: Any, X: Any, y: Any, groups: Any) -> list[tuple[Any, Any]]:
+    """Return the pairs of a splitter; what it refuses is a DataError."""
+    try:
+        return list(splitter.split(X, y, None if groups is None else as_array(groups)))
+    except (TypeError, ValueError, IndexError) as error:
+        given = "" if groups is None else f" with groups of the type {getattr(groups, 'dtype', None) or type(groups).__name__}"
+        raise DataError(f"cv={splitter!r} cannot split these rows{given}: {' '.join(str(error).split())}") from error
 
 
 def network_splits(
@@ -306,7 +319,10 @@ def network_splits(
 
 
 def _fold_rows(given: Any, total: int, what: str) -> RowNumbers:
-    rows = np.asarray(given)
+    try:
+        rows = np.asarray(given)
+    except ValueError as error:
+        raise DataError(f"{what} must be row numbers, or masks of {total} bools: {error}") from error
     if rows.size == 0:
         return np.empty(0, dtype=np.int64)
     if rows.dtype == bool and rows.shape == (total,):

@@ -42,6 +42,8 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes
         **system_of(data),
         "threads": first.threads,
     }
+    if data.problem.integers:
+        info["integers"] = True
     module = None if isinstance(spec, MLP) else spec
     return Model(
         spec=spec if isinstance(spec, MLP) else None,

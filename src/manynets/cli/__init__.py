@@ -22,6 +22,7 @@ from manynets.cli.predict import predict
 from manynets.cli.rerun import rerun
 from manynets.cli.show import show
 from manynets.cli.signals import Stopped, handled_signals
+from manynets.cli.streams import steady_streams
 from manynets.cli.study import study
 from manynets.cli.sweep import sweep
 from manynets.cli.train import train
@@ -72,44 +73,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded: its threads then sleep while they wait
     usage_error: Any = typer.BadParameter.__mro__[2]  # the base of all that the parser raises, whatever typer's version
     command = typer.main.get_command(app)
-    for name in (
-        "stdout",
-        "stderr",
-    ):  # closed by the shell (>&-): discard the output, and keep its file descriptor from being reused
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    with steady_streams() as failed:
+        code = _run(command, arguments, usage_error)
+        sys.stdout.flush()
+        if failed.first is not None:
+            code = _print_error(f"standard output cannot be written: {failed.first.strerror}")
+    sys.exit(code)
+
+
+def _run(command: Any, arguments: Sequence[str] | None, usage_error: Any) -> int:
+    """Run a command; print its error, if it has one, and return its exit code."""
     try:
         with handled_signals():
             code = command.main(None if arguments is None else list(arguments), prog_name="manynets", standalone_mode=False)
-            sys.stdout.flush()
-    except BrokenPipeError:  # `manynets datasets | head -1`
-        code = _discard_output()
-    except SystemExit as end:  # the parser catches it too
-        if not isinstance(end.__context__, BrokenPipeError):
-            raise
-        code = _discard_output()
     except MemoryError as error:
-        code = _print_error(f"not enough memory: {error or 'none is left'}; use smaller layers, or fewer rows or columns")
+        return _print_error(f"not enough memory: {error or 'none is left'}; use smaller layers, or fewer rows or columns")
     except ManynetsError as error:
-        code = _print_error(str(error))
+        return _print_error(str(error))
     except OSError as error:
-        if error.filename is None:  # of standard output, such as a full disk: do not try again at exit
-            _discard_output()
-        code = _print_error(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+        return _print_error(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except usage_error as error:
         text = error.format_message()
-        code = _print_error(f"{text.rstrip('.')}; see: {_help_of(error)}") if text else 2
+        return _print_error(f"{text.rstrip('.')}; see: {_help_of(error)}") if text else 2
     except (KeyboardInterrupt, typer.Abort, Stopped) as error:
         stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
         sys.stderr.write(f"{stopped.text}\n")
-        code = 128 + stopped.number
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _discard_output() -> int:
-    """Discard the rest of standard output, which nobody reads any more; return the exit code."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
-    return 0
+        return 128 + stopped.number
+    return code if isinstance(code, int) else 0
 
 
 def _help_of(error: object) -> str:

@@ -72,7 +72,7 @@ def inspect(
     if json_line:
         import json
 
-        print(json.dumps(found.to_json() | ({"plot": plot} if plot else {}), ensure_ascii=False))
+        print(json.dumps(found.to_json() | ({"plot": plot} if plot else {})))
 
 
 def _print(console: Console, name: str, found: Inspection) -> None:

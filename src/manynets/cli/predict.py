@@ -32,12 +32,13 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Write predictions as CSV, beside the columns of each row; for classes with probabilities."""
+    import io
     import sys
 
     from manynets import runs
     from manynets.cli.new_data import prediction_rows
     from manynets.cli.report import console_for, note
-    from manynets.errors import one_of
+    from manynets.errors import OptionError, one_of
 
     _check_output(out, overwrite)
     console = console_for(quiet=quiet, to_stderr=True)
@@ -49,15 +50,20 @@ def predict(
         names = [columns] if columns in beside else [name.strip() for name in columns.split(",") if name.strip()]
         beside = {one_of(name, beside, what="--columns"): beside[name] for name in names}
     table = beside | _predictions(found, X, beside)
-    if out is None:
-        _write(sys.stdout, table)
-        return
-    import io
-
-    from manynets.modelfile import replacing
-
     written = io.StringIO()
     _write(written, table)
+    if out is None:
+        try:
+            written.getvalue().encode(sys.stdout.encoding)
+        except UnicodeEncodeError as error:
+            lacking = error.object[error.start]
+            raise OptionError(
+                f"standard output is {sys.stdout.encoding}, which has no {lacking!a}; set PYTHONIOENCODING=utf-8, or give a file with -o"
+            ) from error
+        sys.stdout.write(written.getvalue())
+        return
+    from manynets.modelfile import replacing
+
     with replacing(out) as file:
         file.write(written.getvalue().encode())
     console.print(f"Written to {out}: {len(X):,} rows", markup=False, soft_wrap=True)

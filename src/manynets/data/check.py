@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from manynets.errors import DataError
+from manynets.errors import DataError, DataScaleWarning
+from manynets.tasks.base import as_array
 
-__all__ = ["as_matrix", "as_row_numbers", "as_weights", "is_frame", "to_tensor"]
+__all__ = ["as_matrix", "as_row_numbers", "as_weights", "is_frame", "moderate_weights", "to_tensor", "warn_of_lost_digits"]
 
 _PART = 1 << 20  # numbers checked at a time
 _FEW = 256  # numbers that Python checks as fast as NumPy
+_MODERATE = 32  # binary exponents up to which weights stay as they are
+_SEEN = 64  # rows in which most columns differ
 
 
 def is_frame(x: Any) -> bool:
@@ -36,8 +43,9 @@ def as_matrix(x: Any, *, columns: int | None = None) -> NDArray[Any] | Tensor:
         raise DataError(
             f"X has {int(np.ma.getmaskarray(x).sum())} masked values; fill them in, with X.filled(value), or remove those rows"
         )
+    if not isinstance(x, Tensor | np.ndarray):
+        x = _array_of(x)
     if not isinstance(x, Tensor):
-        x = np.asarray(x)
         if x.dtype.kind not in "fiub":
             x = _numbers(x)
         elif x.dtype.kind == "f" and x.dtype.itemsize > 8:
@@ -61,6 +69,34 @@ def as_matrix(x: Any, *, columns: int | None = None) -> NDArray[Any] | Tensor:
         raise DataError(f"X has {shape[1]} columns, but this model was trained on {columns}")
     _check_finite(x)
     return x
+
+
+def _array_of(x: Any) -> NDArray[Any]:
+    """Return X, which is neither array nor tensor, as an array."""
+    kind, allowed = type(x).__name__, "an array, a tensor or a frame of (rows, columns)"
+    if isinstance(x, TensorDataset):
+        raise DataError(f"X is a {kind}, but must be {allowed}; give its tensors, X, y = dataset.tensors")
+    if isinstance(x, DataLoader):
+        raise DataError(f"X is a {kind}, but must be {allowed}; give what it loads, and its batch size as Recipe(batch_size=...)")
+    if isinstance(x, Dataset):
+        raise DataError(f"X is a {kind}, but must be {allowed}; stack its rows, X = torch.stack([x for x, y in dataset])")
+    if isinstance(x, str | os.PathLike):
+        raise DataError(f"X is {x!r}, but must be {allowed}; manynets.tables.read_table({str(x)!r}) reads a file")
+    if isinstance(x, Mapping):
+        raise DataError(f"X is a {kind}, but must be {allowed}; make it a frame, pandas.DataFrame(X) or polars.DataFrame(X)")
+    if x is None or isinstance(x, set | frozenset | Iterator):
+        raise DataError(f"X is a {kind}, but must be {allowed}")
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise DataError(f"X must be {allowed}: {_ragged(x) or error}") from error
+
+
+def _ragged(rows: Any) -> str:
+    """Say which rows of a list have another length than the first."""
+    lengths = [np.size(row) if np.isscalar(row) else len(row) for row in rows if np.isscalar(row) or hasattr(row, "__len__")]
+    other = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
+    return "" if other is None else f"row 0 has {lengths[0]} values, but row {other} has {lengths[other]}"
 
 
 def _numbers(x: NDArray[Any]) -> NDArray[Any]:
@@ -121,6 +157,25 @@ def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dt
     return out
 
 
+def warn_of_lost_digits(x: NDArray[Any] | Tensor, cast: Tensor, *, what: str = "X") -> None:
+    """Warn with DataScaleWarning of columns that differ from row to row in float64 (N, D), but no longer once cast to float32."""
+    wide = x.dtype in (np.float64, torch.float64)
+    if not wide or cast.dtype == torch.float64 or len(cast) < 2:
+        return
+    cast = cast.reshape(len(cast), -1)
+    original = (torch.from_numpy(x) if isinstance(x, np.ndarray) else x.detach()).reshape(len(x), -1)
+    likely = torch.nonzero((cast[:_SEEN] == cast[0]).all(0)).flatten().tolist()  # few, so that the rest is quick
+    lost = [j for j in likely if bool((cast[:, j] == cast[0, j]).all()) and not bool((original[:, j] == original[0, j]).all())]
+    if lost:
+        first, more = original[:, lost[0]], f", and so it is in {len(lost) - 1} more columns" if len(lost) > 1 else ""
+        warnings.warn(
+            f"{what} column {lost[0]} holds numbers from {float(first.min())!r} to {float(first.max())!r}, which are all the same in"
+            f" float32{more}; scale them, or use dtype='float64'",
+            DataScaleWarning,
+            stacklevel=4,
+        )
+
+
 def _all_finite(x: Tensor) -> bool:
     """Return whether all values are finite; in parts, because torch copies what it checks."""
     step = max(1, _PART // max(1, x[:1].numel()))
@@ -128,10 +183,16 @@ def _all_finite(x: Tensor) -> bool:
 
 
 def as_weights(weight: Any, rows: int, *, what: str = "sample_weight") -> NDArray[np.float64] | None:
-    """Return row weights (N,) as float64: finite, not negative, not all zero; None stays None."""
+    """Return row weights (N,) as float64: finite, not negative, not all zero; None stays None.
+
+    They are scaled as `moderate_weights` does.
+    """
     if weight is None:
         return None
-    array = np.asarray(weight.detach().cpu() if isinstance(weight, Tensor) else weight, dtype=np.float64)
+    try:
+        array = np.asarray(as_array(weight.detach().cpu() if isinstance(weight, Tensor) else weight), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be ({rows},) numbers, one for each row: {error}") from error
     if array.shape != (rows,):
         raise DataError(f"{what} has shape {array.shape}, but must be ({rows},): one number for each row")
     if not np.isfinite(array).all() or (array < 0).any():
@@ -139,7 +200,19 @@ def as_weights(weight: Any, rows: int, *, what: str = "sample_weight") -> NDArra
         raise DataError(f"{what} holds {bad}, but weights must be finite and not negative")
     if not array.any():
         raise DataError(f"{what} is zero for all {rows} rows; at least one must count")
-    return array
+    return moderate_weights(array)
+
+
+def moderate_weights(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights as they are, or divided by a power of two where the largest is beyond 2^32 or below 2^-32.
+
+    Only their ratios matter, and float32 holds neither 1e300 nor 1e-300.
+
+    >>> moderate_weights(np.array([3.0, 1.0])).tolist(), moderate_weights(np.array([3e-300, 1e-300])).round(3).tolist()
+    ([3.0, 1.0], [1.005, 0.335])
+    """
+    exponent = math.frexp(float(weight.max(initial=0.0)))[1]
+    return weight if abs(exponent) <= _MODERATE else np.ldexp(weight, 1 - exponent)
 
 
 def as_row_numbers(rows: Any, total: int, *, what: str) -> NDArray[np.int64]:

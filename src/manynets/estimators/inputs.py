@@ -35,7 +35,9 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
         x = as_matrix(x)  # rejects masked values, which scikit-learn would use
     if is_frame(x) and not hasattr(x, "sparse"):  # pandas has that where all columns are sparse: numbers
         table = open_table(x)  # rejects duplicate names
-        if needs_encoding(table) if reset else getattr(estimator, "encoder_", None) is not None:
+        split = table.frame is not None and table.names != tuple(map(str, getattr(x, "column_names", x.columns)))  # of lists
+        middles = any(type(kind).__name__ == "IntervalDtype" for kind in getattr(x, "dtypes", ()))
+        if split or middles or needs_encoding(table) if reset else getattr(estimator, "encoder_", None) is not None:
             return validate_data(estimator, x, reset=reset, skip_check_array=True)
     x = validate_data(estimator, x, reset=reset, accept_sparse=["csr", "csc"], dtype=FLOATS, ensure_all_finite=False)
     if not _is_sparse(x):
@@ -70,7 +72,7 @@ def _present(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
         raise DataError(f"This {name} estimator requires y to be passed, but the target y is None.")
     if _is_sparse(y):
         y = y.toarray()
-    if not hasattr(y, "dtype") or not hasattr(y, "shape"):
+    if not hasattr(y, "dtype") or not hasattr(y, "shape") or type(y).__module__.startswith("polars"):
         y = as_array(y)
     check_consistent_length(x, y)
     if np.ndim(y) == 2 and np.shape(y)[1] == 1:

@@ -21,6 +21,7 @@ from manynets.spec import SklearnAdam, SklearnSGD
 from manynets.spec.metadata import ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, Interval
 from manynets.spec.options import allowed_values
 from manynets.training.checkpoint import Checkpoint
+from manynets.training.groups import check_fits
 
 __all__ = [
     "ACTIVATIONS",
@@ -213,6 +214,7 @@ def start_of(
 
     Weights and biases are uniform in +-sqrt(f / (d_in + d_out)), f = 6, or 2 for the logistic activation (Glorot & Bengio 2010).
     """
+    check_fits(network, columns, outputs)
     if e.init != "sklearn":
         drawn = initial_parameters(network, columns, outputs, seed=int(random.randint(2**31 - 1)))
         return {name: value.astype(dtype) for name, value in drawn.items()}

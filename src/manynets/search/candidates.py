@@ -15,20 +15,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError
 from manynets.model import Model
 from manynets.nn.initial import initial_parameters
 from manynets.nn.population import Population, Shape
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup
-from manynets.prepare import Split, cv_splits, encode_table, find_target, prepare
+from manynets.prepare import Split, TrainingData, cv_splits, encode_table, find_target, prepare
 from manynets.results import system_of, versions
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
-from manynets.training.groups import Failure, train_what_can
+from manynets.training.groups import Failure, check_fits, check_limits, train_what_can
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.signals import Halt, listening
 from manynets.training.torch_settings import find_device
@@ -145,6 +146,7 @@ def train_many(
     >>> [(r.candidate, r.fold, r.stopped) for r in mn.train_many(X, y, tries, cv=2, progress=False)]
     [(0, 0, 'done'), (0, 1, 'done'), (1, 0, 'done'), (1, 1, 'done')]
     """
+    check_limits(memory_limit=memory_limit)
     plan = plan_candidates(
         X, y, candidates, cv=cv, groups=groups, sample_weight=sample_weight, task=task, validation=validation, encoder=encoder
     )
@@ -216,13 +218,38 @@ def plan_candidates(
                 planned.failed.append(planned.result(Trial(c, f), target.task, "failed", error=errors[key]))
                 continue
             group = planned.plan.groups[key]
-            initial = initial_parameters(spec, group.data.in_features, group.data.problem.task.outputs, seed=recipe.seed)
             weight = None if each is None else each[c]
+            unweighted = _unweighted(group.data, split, folds[f], weight, fold_number=f)
+            if unweighted is not None:
+                planned.failed.append(planned.result(Trial(c, f), target.task, "failed", error=unweighted))
+                continue
+            try:
+                check_fits(spec, group.data.in_features, group.data.problem.task.outputs)
+                initial = initial_parameters(spec, group.data.in_features, group.data.problem.task.outputs, seed=recipe.seed)
+            except MemoryError as error:
+                planned.failed.append(planned.result(Trial(c, f), target.task, "failed", error=error))
+                continue
             member = Member(c * len(folds) + f, spec, recipe, initial, split.train, split.held_out, weight=weight)
             planned.plan.add(group, Trial(c, f), member)
     if not planned.plan.groups:
         raise next(iter(errors.values()))
     return planned
+
+
+def _unweighted(
+    data: TrainingData, split: Split, fold: Split, own: NDArray[np.float64] | None, *, fold_number: int
+) -> DataError | None:
+    """Return the error of a fold whose rows to train, validate or test on all have the weight 0; None where each part counts."""
+    weights = row_weights(data.problem.rows, [own])
+    if weights is None:
+        return None
+    weight = weights[0].cpu().numpy()
+    for part, what in ((split.train, "training"), (split.held_out, "validation"), (fold.held_out, "test")):
+        if part is not None and not weight[part].any():
+            return DataError(
+                f"sample_weight is zero for all {len(part)} {what} rows of fold {fold_number}; at least one must count"
+            )
+    return None
 
 
 def _checked(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -245,9 +272,8 @@ def _weights(sample_weight: Any, rows: int, candidates: int) -> tuple[NDArray[np
         raise DataError(
             f"sample_weight has shape {table.shape}, but must be ({rows},), or ({candidates}, {rows}): a line for each candidate"
         )
-    for c, line in enumerate(table):
-        as_weights(line, rows, what=f"sample_weight of candidate {c}")
-    return None, table
+    lines = [as_weights(line, rows, what=f"sample_weight of candidate {c}") for c, line in enumerate(table)]
+    return None, np.stack(lines)  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------------------------------------------------------ training
@@ -275,6 +301,7 @@ def train_plan(
     """
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='many')")
+    check_limits(memory_limit=memory_limit, max_networks=max_networks)
     parts = GroupCheckpoints(checkpoint, resume) if checkpoint is not None or resume is not None else None
     finished = finished or {}
     results: dict[ByFold, Result] = {}

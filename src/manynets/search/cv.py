@@ -17,6 +17,7 @@ from manynets.errors import OptionError, one_of
 from manynets.search.evaluation import Evaluation
 from manynets.search.halving import EPOCHS, halve
 from manynets.search.optuna import run_study
+from manynets.training.groups import check_limits
 
 __all__ = ["MLPSearchCV"]
 
@@ -165,6 +166,7 @@ class MLPSearchCV(BaseSearchCV):
             raise OptionError("a sampler needs param_distributions; give those instead of param_grid")
         if self.strategy == "halving" and not self.factor > 1:
             raise OptionError(f"factor is {self.factor!r}, but must be a number above 1")
+        check_limits(memory_limit=self.memory_limit)
         for name in ("n_iter", "batch"):
             if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise OptionError(f"{name} is {getattr(self, name)!r}, but must be a whole number of at least 1")

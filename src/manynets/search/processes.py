@@ -19,7 +19,7 @@ from manynets.nn.population import Shape
 from manynets.spec import MLP
 from manynets.tasks import Task
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
-from manynets.training.groups import Failure, groups_of, memory_at_hand, train_what_can
+from manynets.training.groups import Failure, check_limits, groups_of, memory_at_hand, train_what_can
 from manynets.training.trial import Member, Outcome, Problem
 
 __all__ = ["shares_of", "train_in_processes", "train_packed", "train_share"]
@@ -42,6 +42,7 @@ def train_in_processes(
     Callbacks are called when a process has finished its share, not for the events in between. Networks on a GPU are trained in
     this process, and so are all where joblib would use threads, which would wait for each other.
     """
+    check_limits(memory_limit=memory_limit)
     jobs, device = min(effective_n_jobs(n_jobs), len(members)), problem.rows.x.device
     threads = getattr(parallel.get_active_backend()[0], "uses_threads", False)
     if jobs <= 1 or threads or device.type != "cpu":
@@ -54,7 +55,7 @@ def train_in_processes(
             callback(event)
 
     tell(Started(len(members), len(members), 1, problem.task.metric))
-    rows, limit = problem.rows, (memory_at_hand(device) if memory_limit is None else memory_limit) // jobs
+    rows, limit = problem.rows, max(1, (memory_at_hand(device) if memory_limit is None else int(memory_limit)) // jobs)
     processes = Parallel(n_jobs=jobs, return_as="generator_unordered")
     arrays = rows.x.numpy(), rows.target.numpy()
     given = [(problem.task, arrays, share, limit) for share in shares_of(problem, members, jobs) if share]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from manynets.errors import OptionError, one_of
+from manynets.spec.lessons import by_name
 
 __all__ = [
     "ABOVE_ZERO", "AT_LEAST_ONE", "AT_LEAST_ZERO", "BELOW_ONE", "NOT_NEGATIVE", "SHARE", "Interval", "Metadata", "check_device",
@@ -103,7 +104,7 @@ def metadata_of(field: dataclasses.Field[Any]) -> Metadata:
 
 
 def documented(kind: type[T]) -> type[T]:
-    """Decorate a dataclass: its docstring then lists its fields with their help texts."""
+    """Decorate a dataclass: its docstring then lists its fields with their help texts, and TypeErrors show the right call."""
     lines = []
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         metadata = metadata_of(field)
@@ -115,7 +116,7 @@ def documented(kind: type[T]) -> type[T]:
         lines.append(textwrap.fill(f"{field.name}: {text}.", width=120, initial_indent="    ", subsequent_indent=" " * 8))
     if lines:
         kind.__doc__ = "\n".join([f"{(kind.__doc__ or '').rstrip()}\n", *lines, "    "])
-    return kind
+    return by_name(kind)
 
 
 def check_fields(owner: Any) -> None:

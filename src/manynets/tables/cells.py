@@ -58,7 +58,13 @@ def text_cells(table: Table, name: str) -> nw.Series[Any]:
         missing = series.is_null().to_list()
         cells = [None if gone else str(cell) for cell, gone in zip(series.to_list(), missing, strict=True)]
     else:
-        return series.cast(nw.String).str.strip_chars()
+        try:
+            return series.cast(nw.String).str.strip_chars()
+        except Exception as error:  # each library has its own for a type without a text
+            kind = getattr(series.to_native(), "type", series.dtype)
+            raise DataError(
+                f"column {name!r} has the type {kind}, which is neither numbers, text nor dates; make it such columns, or leave it out"
+            ) from error
     return nw.new_series(name, cells, nw.String, backend=series.implementation).str.strip_chars()
 
 

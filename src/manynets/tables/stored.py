@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manynets.errors import DataError
+from manynets.tables.unusual import usual_integers
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -47,7 +48,7 @@ class StoredColumns:
         with readable(self._name, "Parquet"):
             frame = self._lazy.select(selectors.by_name(*names)).collect()  # "*" is a name here, not a pattern
         self._check_unchanged()
-        return nw.from_native(frame, eager_only=True)
+        return nw.from_native(usual_integers(frame), eager_only=True)
 
     def read_all(self) -> Any:
         """Return all columns as a polars frame."""

@@ -1,4 +1,4 @@
-"""Columns of unusual types as plain ones: pandas' Sparse, Period and Interval, and lists or arrays of equal length."""
+"""Columns of unusual types as plain ones, such as pandas' Sparse, Period and Interval, and lists or arrays of equal length."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from manynets.tables.missing import is_missing_value
 
-__all__ = ["plain_columns"]
+__all__ = ["plain_columns", "usual_integers"]
 
 
 def plain_columns(frame: Any) -> Any:
@@ -19,6 +19,8 @@ def plain_columns(frame: Any) -> Any:
     - Sparse: the numbers.
     - Period: the moment at which it starts.
     - Interval: the number in the middle, or the finite end.
+    - Whole numbers of 128 bits: those of 64 bits, or floats where they are larger.
+    - Arrow's views and run-end encoded columns: the same values, plainly stored.
     - Lists and arrays of numbers, all of one length n: n columns called `name[0]`, `name[1]`, ...
     """
     kind = type(frame).__module__.split(".")[0]
@@ -89,6 +91,7 @@ def _matrix(cells: Sequence[Any]) -> np.ndarray[Any, Any] | None:
 def _plain_polars(frame: Any) -> Any:
     import polars
 
+    frame = usual_integers(frame)
     if not any(isinstance(dtype, polars.List | polars.Array) for dtype in frame.dtypes):
         return frame
     columns: list[Any] = []
@@ -103,9 +106,23 @@ def _plain_polars(frame: Any) -> Any:
     return polars.DataFrame(columns) if len(set(names)) == len(names) else frame
 
 
+def usual_integers(frame: Any) -> Any:
+    """Return a polars frame with integers of 128 bits as those of 64 bits, or as floats where they are larger."""
+    import polars
+
+    changed = []
+    for name, dtype in frame.schema.items():
+        if str(dtype) in ("Int128", "UInt128"):
+            series = frame.get_column(name)
+            narrow = series.cast(polars.Int64, strict=False)
+            changed.append(series.cast(polars.Float64) if narrow.null_count() > series.null_count() else narrow)
+    return frame.with_columns(changed) if changed else frame
+
+
 def _plain_arrow(frame: Any) -> Any:
     import pyarrow  # type: ignore[import-untyped]
 
+    frame = _with_usual_arrow_types(frame)
     listed = [
         pyarrow.types.is_list(field.type) or pyarrow.types.is_large_list(field.type) or pyarrow.types.is_fixed_size_list(field.type)
         for field in frame.schema
@@ -117,3 +134,24 @@ def _plain_arrow(frame: Any) -> Any:
         lists = _matrix(column.to_pylist()) if is_list else None
         columns |= {name: column} if lists is None else {f"{name}[{j}]": row for j, row in enumerate(lists.T)}
     return pyarrow.table(columns)
+
+
+def _with_usual_arrow_types(frame: Any) -> Any:
+    """Return the table with views and run-end encoded columns as ordinary ones, which have more functions."""
+    import pyarrow
+    from pyarrow import compute
+
+    types = pyarrow.types
+    usual = {"string_view": pyarrow.large_string(), "binary_view": pyarrow.large_binary()}
+    for index, field in enumerate(frame.schema):
+        column = frame.column(index)
+        if types.is_run_end_encoded(field.type):
+            column = compute.run_end_decode(column)
+        elif getattr(types, "is_list_view", lambda kind: False)(field.type):
+            column = pyarrow.array(column.to_pylist(), pyarrow.list_(field.type.value_type))
+        elif str(field.type) in usual:
+            column = column.cast(usual[str(field.type)])
+        else:
+            continue
+        frame = frame.set_column(index, field.name, column)
+    return frame

@@ -88,7 +88,15 @@ def as_array(y: Any) -> Values:
     >>> as_array(["a", float("nan")]).tolist()
     ['a', nan]
     """
-    array = np.asarray(y)
+    try:
+        array = np.asarray(y)
+    except ValueError as error:
+        raise DataError(f"y must be one value for each row, or as many for each: {error}") from error
+    except Exception:  # of a series whose type NumPy lacks, such as polars' Int128
+        listed = getattr(y, "to_list", None) or getattr(y, "to_pylist", None)
+        if listed is None:
+            raise
+        array = np.asarray(listed())
     if array.dtype.kind == "U" and isinstance(y, list | tuple) and any(isinstance(value, float) and value != value for value in y):
         return np.array(y, dtype=object)
     return array

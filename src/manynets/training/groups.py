@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
+import numbers
 import os
 import signal
 import warnings
@@ -16,6 +18,7 @@ from torch import nn
 
 from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError
 from manynets.nn.population import Shape
+from manynets.spec import MLP
 from manynets.steps import batch_rows
 from manynets.training.checkpoint import Checkpoints, GroupCheckpoints
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
@@ -25,7 +28,19 @@ from manynets.training.steppers.choice import choose
 from manynets.training.torch_settings import torch_modes
 from manynets.training.trial import Member, Outcome, Problem, group_key
 
-__all__ = ["Failure", "Relay", "groups_of", "memory_at_hand", "network_bytes", "train_members", "train_what_can"]
+__all__ = [
+    "Failure",
+    "Relay",
+    "check_fits",
+    "check_limits",
+    "groups_of",
+    "memory_at_hand",
+    "network_bytes",
+    "train_members",
+    "train_what_can",
+]
+
+CERTAIN = 1 << 26  # bytes that are taken to be free
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +85,24 @@ def memory_at_hand(device: torch.device) -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (ValueError, OSError, AttributeError):  # this system does not say
         return 2 << 30
+
+
+def check_fits(spec: MLP, in_features: int, outputs: int) -> None:
+    """Raise MemoryError for a network whose initial weights alone take more than the memory that is free."""
+    need = 8 * Shape.of(spec, in_features, outputs).multiplications
+    if need > CERTAIN and need > (free := 2 * memory_at_hand(torch.device("cpu"))):
+        raise MemoryError(
+            f"the weights of hidden={spec.hidden} take {need / 1e9:,.1f} GB, but {free / 1e9:,.1f} GB are free; use smaller layers"
+        )
+
+
+def check_limits(*, memory_limit: object = None, max_networks: object = None) -> None:
+    """Raise OptionError unless each limit is None or a number of at least 1."""
+    for name, value, what in (("memory_limit", memory_limit, "bytes"), ("max_networks", max_networks, "networks")):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, numbers.Real) or not 1 <= float(value) < math.inf
+        ):
+            raise OptionError(f"{name} is {value!r}, but must be None or a number of {what} of at least 1")
 
 
 def train_members(
@@ -136,6 +169,7 @@ def train_what_can(
     known: numbers of members whose results are there already. The groups are split as if they were not, so that each
         network is trained with the same others; one in which all are known is left out, here and in what is returned.
     """
+    check_limits(memory_limit=memory_limit, max_networks=at_most)
     limit = memory_at_hand(problem.rows.x.device) if memory_limit is None else memory_limit
     halt = halt or Halt()
     results: dict[int, Outcome | Failure] = {}

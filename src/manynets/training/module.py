@@ -7,19 +7,20 @@ from torch import Tensor, nn
 
 from manynets.errors import DataError
 
-__all__ = ["ModulePopulation", "two_axes"]
+__all__ = ["ModulePopulation", "two_axes", "whole_numbers"]
 
 
 class ModulePopulation:
     """A user's module as a population of one: its parameters become views of `flat` (1, P), those of two axes or more first.
 
     The module is trained in place. Its floating-point buffers are copied to and from `statistics` (1, Q) for snapshots.
+    integers: whether the module gets x as integers.
     """
 
     size = 1
 
-    def __init__(self, module: nn.Module, *, device: torch.device, dtype: torch.dtype) -> None:
-        self.module = module.to(device, dtype)
+    def __init__(self, module: nn.Module, *, device: torch.device, dtype: torch.dtype, integers: bool = False) -> None:
+        self.module, self.integers = module.to(device, dtype), integers
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         if not named:
             raise DataError(f"{type(module).__name__} has no parameter that requires a gradient; there is nothing to train")
@@ -54,20 +55,39 @@ class ModulePopulation:
             buffer.copy_(self.statistics[0, start : start + buffer.numel()].view(buffer.shape))
             start += buffer.numel()
 
+    def _called(self, x: Tensor) -> Tensor:
+        """Return what the module gives for x (N, D)."""
+        if not self.integers:
+            out: Tensor = self.module(x)
+            return out
+        try:
+            return self.module(whole_numbers(x))
+        except IndexError as error:
+            name, low, high = type(self.module).__name__, int(x.min()), int(x.max())
+            raise DataError(f"{name} does not take X, whole numbers from {low} to {high}: {error}") from error
+
     def scores(self, x: Tensor) -> Tensor:
         """Return raw scores (1, N, O) in prediction mode for x (N, D)."""
         training = self.module.training
         self.module.eval()
-        out = self.module(x)
+        out = self._called(x)
         self.module.train(training)
         return two_axes(out, len(x)).unsqueeze(0)
 
     def scored(self, x: Tensor, outputs: int) -> Tensor:
         """Return raw scores (N, O) in the mode that the module is in, for autograd; DataError unless there are that many outputs."""
-        scores = two_axes(self.module(x), len(x))
+        scores = two_axes(self._called(x), len(x))
         if scores.shape[1] != outputs:
             raise DataError(f"the module gives {scores.shape[1]} scores a row, but this target needs {outputs}")
         return scores
+
+
+def whole_numbers(x: Tensor) -> Tensor:
+    """Return x as integers; DataError for numbers that are not whole, or so large that their type may have rounded them."""
+    most = 2 / torch.finfo(x.dtype).eps
+    if bool((x != x.round()).any()) or float(x.abs().max()) > most:
+        raise DataError(f"X holds numbers that are not whole or beyond {most:.0f}, but this module takes integers")
+    return x.long()
 
 
 def two_axes(scores: Tensor, rows: int) -> Tensor:

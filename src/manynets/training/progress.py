@@ -24,9 +24,25 @@ def progress_callbacks(show: Show) -> list[Callback]:
     """Return the callbacks for "auto" (a live display on a terminal, plain lines elsewhere), True (the same) or False (none)."""
     if show not in ("auto", True, False):
         raise OptionError(f"progress is {show!r}, but must be 'auto', True or False")
-    if not show:
+    if not show or sys.stderr is None:
         return []
-    return [_Live()] if sys.stderr.isatty() else [_Lines()]
+    return [_Steady(_Live() if sys.stderr.isatty() else _Lines())]
+
+
+class _Steady:
+    """A display that is given up where it cannot be written: a closed stream, or one that lacks a character."""
+
+    may_skip = True
+
+    def __init__(self, display: Callback) -> None:
+        self.display: Callback | None = display
+
+    def __call__(self, event: Event) -> None:
+        try:
+            if self.display is not None:
+                self.display(event)
+        except (OSError, ValueError):
+            self.display = None
 
 
 class _Story:

@@ -23,11 +23,15 @@ __all__ = ["Divergence", "FitState", "Member", "Outcome", "Problem", "group_key"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
-    """Data on the device, and its task. `validation` is a separate set; members may have validation rows of their own."""
+    """Data on the device, and its task. `validation` is a separate set; members may have validation rows of their own.
+
+    integers: whether a user's own module gets X as integers.
+    """
 
     task: Task
     rows: Rows
     validation: Rows | None = None
+    integers: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -58,7 +58,7 @@ class Stepper(abc.ABC):
         self.batch_size = batch_rows(self.recipe, counts[0], batch_norm=isinstance(first.spec, MLP) and first.spec.batch_norm)
         self.population: Population | ModulePopulation
         if isinstance(first.spec, nn.Module):
-            self.population = ModulePopulation(first.spec, device=self.device, dtype=self.dtype)
+            self.population = ModulePopulation(first.spec, device=self.device, dtype=self.dtype, integers=problem.integers)
             self.widest = 1024
         else:
             shape = Shape.of(first.spec, x.shape[1], problem.task.outputs)

@@ -1,0 +1,141 @@
+"""Modules of your own: what they may be made of, and one clear error for those that cannot be trained."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import manynets as mn
+from manynets.errors import DataError, OptionError
+
+X = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(int)
+CODES = np.random.default_rng(1).integers(0, 10, (64, 3))
+RECIPE = mn.Recipe(epochs=20, batch_size=16, optimizer=mn.Adam(lr=0.03))
+
+
+class Embedded(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(10, 4)
+        self.output = nn.Linear(12, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.output(self.table(x).flatten(1))
+
+
+def train(module, X=X, y=Y, **options):
+    return mn.train(X, y, module, RECIPE, progress=False, **options)
+
+
+def test_lazy_layers_see_a_row_first():
+    state = torch.get_rng_state()
+    models = [train(nn.Sequential(nn.LazyLinear(8), nn.LazyBatchNorm1d(), nn.ReLU(), nn.LazyLinear(1))) for _ in range(2)]
+    assert models[0].evaluate(X, Y)["accuracy"] > 0.9
+    assert models[0].network()[0].in_features == 4
+    assert models[0].predict(X).tolist() == models[1].predict(X).tolist()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_inference_mode_around_the_module_and_the_call():
+    with torch.inference_mode():
+        shared = nn.Linear(4, 4)
+        module = nn.Sequential(shared, nn.BatchNorm1d(4), shared, nn.Linear(4, 1))
+        model = train(module)
+    assert model.evaluate(X, Y)["accuracy"] > 0.9
+    assert module[0].weight is module[2].weight
+    assert not module[0].weight.is_inference()
+
+
+@pytest.mark.parametrize(
+    "codes", [CODES, CODES.astype(np.int8), torch.from_numpy(CODES), CODES.tolist()], ids=["int64", "int8", "tensor", "list"]
+)
+def test_integers_stay_integers(codes, tmp_path):
+    y = (CODES[:, 0] > 4).astype(int)
+    model = train(Embedded(), codes, y, validation=(codes, y))
+    assert model.evaluate(codes, y)["accuracy"] > 0.9
+    model.save(tmp_path / "model")
+    assert mn.load(tmp_path / "model", module=Embedded()).predict(codes).tolist() == model.predict(codes).tolist()
+    with pytest.raises(DataError, match="not whole"):
+        model.predict(CODES + 0.5)
+
+
+def test_a_module_that_takes_floats_gets_them():
+    assert train(nn.Linear(3, 1), CODES).info.get("integers") is None
+
+
+@pytest.mark.parametrize(
+    ("module", "codes", "message"),
+    [
+        (nn.Linear(5, 1), X, "Linear does not take X, rows of 4 numbers of the type float32: mat1 and mat2"),
+        (nn.Conv2d(1, 2, 3), X, "Conv2d does not take X"),
+        (Embedded(), X[:, :3], "Embedded does not take X, .*Long, Int"),
+        (Embedded(), CODES + 5, "Embedded does not take X.*index out of range"),
+        (Embedded(), np.where(np.arange(64)[:, None] == 40, 99, CODES), "whole numbers from 0 to 99: index out of range"),
+        (nn.GRU(4, 1), X, "gave a tuple"),
+        (nn.Linear(4, 3), X, "gives 3 scores a row, but this target needs 1"),
+    ],
+)  # fmt: skip
+def test_modules_that_do_not_fit(module, codes, message):
+    with pytest.raises(DataError, match=message):
+        train(module, codes)
+
+
+def test_parameters_without_data():
+    with pytest.raises(OptionError, match="weight of Linear is on the device 'meta' and has no data; give it some"):
+        train(nn.Linear(4, 1, device="meta"))
+
+
+DATASET = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (DATASET, "X is a TensorDataset, .*X, y = dataset.tensors"),
+        (torch.utils.data.DataLoader(DATASET), "X is a DataLoader, .*batch_size"),
+        (torch.utils.data.Subset(DATASET, [0]), "X is a Subset, .*torch.stack"),
+        ({"a": [1, 2]}, "X is a dict, .*DataFrame"),
+        (None, "X is a NoneType"),
+        ((row for row in X), "X is a generator"),
+        ([[1, 2], [3]] * 32, "row 0 has 2 values, but row 1 has 1"),
+        ([[1, 2], 3] * 32, "row 0 has 2 values, but row 1 has 1"),
+    ],
+)
+def test_things_that_are_no_rows(given, message):
+    with pytest.raises(DataError, match=message):
+        train(mn.MLP(), given)
+
+
+def test_ragged_targets_and_folds():
+    with pytest.raises(DataError, match="y must be one value for each row"):
+        train(mn.MLP(), X, [[1, 2], [3]] * 32)
+    with pytest.raises(DataError, match="fold 0 must be row numbers"):
+        mn.train_many(X, Y, [(mn.MLP(), RECIPE)], cv=[([1, [2]], [3])], progress=False)
+
+
+def test_links_that_lead_back_to_themselves(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    for options in ({"checkpoint": mn.Checkpoint(folder=tmp_path / "a", every_epochs=1)}, {"resume": tmp_path / "a"}):
+        with pytest.raises(OptionError, match="a symbolic link that leads back to itself"):
+            train(mn.MLP(), **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mn.MLP((16,)), r"MLP takes its options by name, such as MLP\(hidden=\(16,\)\)"),
+        (lambda: mn.Recipe(10), r"such as Recipe\(epochs=10\)"),
+        (lambda: mn.Adam(0.1), r"such as Adam\(lr=0.1\)"),
+        (lambda: mn.Recipe(lr=0.1), r"no option 'lr'; write Recipe\(optimizer=AdamW\(lr=0.1\)\)"),
+        (lambda: mn.Recipe(learning_rate_init=0.1), r"write Recipe\(optimizer=AdamW\(lr=0.1\)\)"),
+        (lambda: mn.Recipe(patience=3), r"write Recipe\(stopping=EarlyStopping\(patience=3\)\)"),
+        (lambda: mn.Recipe(dropout=0.1), r"it is one of MLP, as in MLP\(dropout=0.1\)"),
+        (lambda: mn.Recipe(epoch=3), "did you mean 'epochs'"),
+        (lambda: mn.MLP(hidden_layer_sizes=(8,)), r"write MLP\(hidden=\(8,\)\)"),
+    ],
+)
+def test_type_errors_show_the_right_call(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
