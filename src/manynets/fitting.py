@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from manynets.engines import ENGINES, EngineName
-from manynets.errors import OptionError, one_of
+from manynets.errors import DataError, OptionError, one_of
 from manynets.model import Model
 from manynets.nn.population import Shape
 from manynets.plan import ensemble
@@ -174,7 +174,7 @@ def _read(X: Any, y: Any, target: str | Sequence[str] | None, sample_weight: Any
 
         X, y, _ = split_target(X, target)
     if y is None:
-        raise OptionError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
+        raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
     return X, y, sample_weight
 
 
