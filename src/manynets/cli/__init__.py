@@ -1,4 +1,4 @@
-"""The command line: `manynets train`, `sweep`, `rerun`, `evaluate`, `predict`, `inspect`, `show`, `plot`, `datasets` and `study`.
+"""The command line: `manynets train`, `sweep`, `rerun`, `evaluate`, `compare`, `predict`, `inspect`, `show`, `plot`, `datasets` and `study`.
 
 The commands parse, call the library and print. They import what they need when they run, so that help is quick.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from manynets.cli.compare import compare
 from manynets.cli.datasets import datasets
 from manynets.cli.evaluate import evaluate
 from manynets.cli.inspect import inspect
@@ -48,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, rerun, evaluate, predict, inspect, show, plot, datasets, study):
+for command in (train, sweep, rerun, evaluate, compare, predict, inspect, show, plot, datasets, study):
     app.command(context_settings={"token_normalize_func": _current_name})(command)
 
 

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from manynets.display import layers_text, number_text
+from manynets.model_tools import task_text
 from manynets.spec import EPOCHS
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def _cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.1f}" if abs(value) >= 10_000 else f"{value:.4g}"
+        return number_text(value)
     return "" if value is None else str(value)
 
 
@@ -86,7 +88,7 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
     """
     words = [f"{networks} networks"] if networks > 1 else []
     if spec is not None:
-        words.append(f"{'-'.join(map(str, spec.hidden))} {spec.activation}" if spec.hidden else "linear")
+        words.append(layers_text(spec.hidden, spec.activation))
         words += ["batch norm"] if spec.batch_norm else []
         if any(spec.dropouts):
             words.append("dropout " + ", ".join(f"{rate:g}" for rate in sorted(set(spec.dropouts))))
@@ -119,14 +121,8 @@ def print_layers(console: Console, model: Any, spec: Any) -> None:
             then = ["batch norm"] * spec.batch_norm + [spec.activation]
             then += [f"dropout {spec.dropouts[i]:g}"] if spec.dropouts[i] else []
         rows.append((name, d_in, d_out, sizes[name], ", ".join(then)))
-    title = f"{_model_words(model.task)}: {sum(sizes.values()):,} parameters"
+    title = f"{task_text(model.task)}: {sum(sizes.values()):,} parameters"
     console.print(table_of(["layer", "inputs", "outputs", "parameters", "then"], rows, title=title))
-
-
-def _model_words(task: Any) -> str:
-    words = {"regression": "Regression model", "binary": "Binary classifier", "multiclass": "Multiclass classifier"}
-    text = words.get(task.name, f"{task.name.capitalize()} classifier")
-    return f"{text}, {len(task.classes)} classes" if task.name == "multiclass" else text
 
 
 def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None:
@@ -138,7 +134,7 @@ def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None
     console.print(table_of(names, rows, title=title))
 
 
-def print_metrics(console: Console, metrics: Mapping[str, Mapping[str, Any] | None]) -> None:
+def print_metrics(console: Console, metrics: Mapping[str, Mapping[str, Any] | None], *, title: str = "Metrics") -> None:
     """Print loss and metrics on each part of the data."""
     parts = {name: values for name, values in metrics.items() if values}
     if not parts:
@@ -146,7 +142,7 @@ def print_metrics(console: Console, metrics: Mapping[str, Mapping[str, Any] | No
     keys = [key for key, value in next(iter(parts.values())).items() if not isinstance(value, list | dict)]
     keys += ["auc"] if "auc" not in keys and any("auc" in values for values in parts.values()) else []
     rows = [(name, *(values.get(key) for key in keys)) for name, values in parts.items()]
-    console.print(table_of(["", *keys], rows, title="Metrics"))
+    console.print(table_of(["", *keys], rows, title=title))
 
 
 def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str) -> None:

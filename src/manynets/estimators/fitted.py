@@ -19,7 +19,7 @@ from manynets.tasks import Regression, Task
 from manynets.training.events import Evaluated
 from manynets.training.trial import Outcome
 
-__all__ = ["accept", "check_finite", "epoch_printer", "iteration_printer", "report_end"]
+__all__ = ["accept", "check_finite", "epoch_printer", "iteration_printer", "report_end", "set_weights"]
 
 NOT_FINITE = "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 
@@ -30,7 +30,7 @@ def accept(e: Any, plan: FitPlan, outcomes: Sequence[Outcome]) -> None:
         check_finite(e, outcome, plan.held_out)
     assert plan.prepared is not None
     e.model_ = model_of(plan.network, plan.recipe, plan.prepared, outcomes)
-    _set_weights(e)
+    set_weights(e)
     _set_curves(e, plan, outcomes)
 
 
@@ -45,7 +45,7 @@ def check_finite(e: Any, outcome: Outcome, held_out: bool) -> None:
         raise DataError(NOT_FINITE)
 
 
-def _set_weights(e: Any) -> None:
+def set_weights(e: Any) -> None:
     """Set the weights of each layer, of several networks stacked."""
     task, members = e.model_.task, e.model_.members
     names = [f"hidden{i}" for i in range(_linear_layers(members[0]) - 1)] + ["output"]

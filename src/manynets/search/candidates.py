@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
+from manynets.display import html_table, layers_text, number_text
 from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError
 from manynets.model import Model
 from manynets.nn.initial import initial_parameters
@@ -45,7 +46,7 @@ Candidate: TypeAlias = tuple[MLP, Recipe]
 ByFold: TypeAlias = tuple[int, int]  # candidate, fold
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Result:
     """The result of one candidate on one fold.
 
@@ -70,6 +71,16 @@ class Result:
     score: float = math.nan
     seconds: float = 0.0
     encoder: TableEncoder | None = None
+
+    def __repr__(self) -> str:
+        shown = f"{self.metric} {number_text(self.score)}, loss {number_text(self.loss)}, " if math.isfinite(self.score) else ""
+        return f"<Result: candidate {self.candidate}, fold {self.fold}, {shown}{self.stopped}>"
+
+    def _repr_html_(self) -> str:
+        names = ["candidate", "fold", self.metric, "loss", "ended", "network", "recipe"]
+        network, optimizer = layers_text(self.spec.hidden, self.spec.activation), type(self.recipe.optimizer).__name__
+        row = (self.candidate, self.fold, self.score, self.loss, self.stopped, network, f"{optimizer} lr {self.recipe.lr:g}")
+        return html_table(names, [row])
 
     @property
     def metric(self) -> str:

@@ -46,7 +46,7 @@ class Block:
         return slice(self.start, self.stop)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TableEncoder:
     """How a table becomes a matrix; made by `fit_encoder`, or read from a model file by `from_json`.
 
@@ -59,6 +59,10 @@ class TableEncoder:
     columns: tuple[ColumnEncoder, ...]
     dropped: tuple[tuple[str, str], ...] = ()
     positional: bool = False
+
+    def __repr__(self) -> str:
+        left_out = f", {len(self.dropped)} left out" if self.dropped else ""
+        return f"<TableEncoder: {len(self.columns)} columns to {self.width} numbers{left_out}>"
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
