@@ -17,7 +17,7 @@ import manynets as mn
 
 X = np.random.default_rng(0).normal(size=(120, 3))
 LABELS = np.where(X[:, 0] + X[:, 1] > 0, "yes", "no")
-PRICE = 100 * X[:, 0] + 10
+PRICE = 100 * X[:, 0] + 40 * X[:, 2] + 10
 HOUSES = pl.DataFrame({"size": X[:, 0], "town": np.array(["Bern", "Chur"])[(X[:, 1] > 0).astype(int)]})
 QUICK = mn.Recipe(epochs=8, optimizer=mn.Adam(lr=0.05))
 
