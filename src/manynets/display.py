@@ -9,25 +9,24 @@ from collections.abc import Sequence
 __all__ = ["DIGITS", "epoch_text", "html_table", "layers_text", "number_text"]
 
 DIGITS = 4
-"""Significant digits of a number below 1,000."""
+"""Decimals of a number below 10."""
 
 
 def number_text(value: float) -> str:
-    """Return a number as all tables and progress lines show it: four digits, whole with separators from 1,000 up.
+    """Return a number as all tables and progress lines show it: four decimals below 10, whole with separators from 1,000 up.
 
-    >>> [number_text(value) for value in (0.95, 20231.6, 1.0, 2628472448.5426, 0.00001234, -3.14159)]
-    ['0.9500', '20,232', '1.000', '2,628,472,449', '1.234e-05', '-3.142']
+    >>> [number_text(value) for value in (0.95, 1.0, 35.123, 20231.6, 2628472448.5426, 0.00001234, -3.14159)]
+    ['0.9500', '1.0000', '35.12', '20,232', '2,628,472,449', '1.234e-05', '-3.1416']
     """
     if not math.isfinite(value):
         return str(value)
     size = abs(value)
-    if size >= 1e15 or 0 < size < 1e-4:
+    if size >= 1e15 or 0 < size < 1e-3:
         return f"{value:.{DIGITS}g}"
-    if size >= 999.95:
+    if size >= 999.5:
         return f"{value:,.0f}"
-    before = len(str(int(size))) if size >= 1 else 1
-    leading = -math.floor(math.log10(size)) - 1 if 0 < size < 0.1 else 0
-    return f"{value:.{max(0, DIGITS - before) + (1 if size < 1 else 0) + leading}f}"
+    decimals = DIGITS if size < 9.99995 else 2 if size < 99.995 else 1
+    return f"{value:.{decimals}f}"
 
 
 def epoch_text(epoch: float) -> str:

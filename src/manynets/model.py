@@ -232,8 +232,10 @@ class Model(ModelTools):
         return np.log(np.maximum(positive, tiny)) - np.log(np.maximum(1 - positive, tiny))
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
-        """Return loss and metrics on X (N, D) and y: accuracy, per_class and confusion, or r2, rmse and mae.
+        """Return loss and metrics on X (N, D) and y: accuracy, precision, recall, f1, log_loss, auc, per_class and confusion; or r2, rmse
+        and mae.
 
+        precision, recall and f1 are those of the second of two classes, and of more the mean over the classes; auc is for two.
         The loss is in the unit of y; several networks are judged by their mean prediction.
         """
         return self.figures(self.mean_logits(self.logits(x)), y, sample_weight=sample_weight)

@@ -20,7 +20,8 @@ def show(run: RunFolder) -> None:
     console.print(f"{found.folder}: {describe(model.spec, model.recipe, model.size)}", markup=False, style="bold", soft_wrap=True)
     if model.spec is not None:
         print_layers(console, model, model.spec)
-    print_metrics(console, found.metrics)
+    parts = {name: values for name, values in found.metrics.items() if name != "baselines"}
+    print_metrics(console, parts, baselines=found.metrics.get("baselines"))
     part = "test" if found.metrics.get("test") else "validation"
     print_classes(console, found.metrics.get(part) or {}, names=found.config.get("class_names"), part=part)
     rows = [

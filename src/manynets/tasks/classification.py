@@ -25,6 +25,10 @@ def _softmax(logits: Values) -> Values:
     return raised / raised.sum(axis=1, keepdims=True)
 
 
+def _means(each: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+
+
 def is_one_hot(y: Any) -> bool:
     """Return whether y is a matrix (N, C), C at least 2, of zeros with exactly one 1 in each row.
 
@@ -100,9 +104,24 @@ class _OneLabel(Task):
         matrix = metrics.confusion_matrix(truth, predicted, classes=len(self.classes))
         return {
             "accuracy": metrics.accuracy(truth, predicted, weight=weight),
+            **self._by_class(truth, predicted, weight),
+            "log_loss": metrics.log_loss(self.proba(logits)[np.arange(len(truth)), truth], weight=weight),
+            **self._ranking(truth, logits, weight),
             "per_class": metrics.per_class(matrix, classes=self.classes),
             "confusion": matrix.tolist(),
         }
+
+    def _by_class(self, truth: Values, predicted: Values, weight: Values | None) -> dict[str, float]:
+        """Return precision, recall and F1: of the second of two classes; of more the mean over those that occur."""
+        if len(self.classes) == 2:
+            return metrics.precision_recall_f1(truth, predicted, weight=weight)
+        codes = np.union1d(truth, predicted).tolist()
+        return _means([metrics.precision_recall_f1(truth == code, predicted == code, weight=weight) for code in codes])
+
+    def _ranking(self, truth: Values, logits: Values, weight: Values | None) -> dict[str, float]:
+        """Return the area under the ROC curve of two classes, where both occur."""
+        area = metrics.roc_auc(truth == 1, logits[:, 0], weight=weight) if len(self.classes) == 2 and self.outputs == 1 else None
+        return {} if area is None else {"auc": area}
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "classes": list(self.classes)}
@@ -206,6 +225,7 @@ class Multilabel(Task):
         predicted = self.predict(logits)
         return {
             "accuracy": metrics.accuracy(target, predicted, weight=weight),
+            **_means([metrics.precision_recall_f1(target[:, i], predicted[:, i], weight=weight) for i in range(self.count)]),
             "per_label": [metrics.accuracy(target[:, i], predicted[:, i], weight=weight) for i in range(self.count)],
         }
 
