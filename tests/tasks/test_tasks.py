@@ -74,8 +74,8 @@ def test_what_is_no_target(y: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("y", "name", "message"),
     [
-        ([0, 1, 2], "binary", "y holds 3 classes, but the task 'binary' has two; use task='multiclass'"),
-        (["a", "b"], "regression", "y holds 'a', but a regression target must be numbers; name the task if these are classes"),
+        ([0, 1, 2], "binary", "y holds 3 classes, but the task 'binary' has two classes; use task='multiclass'"),
+        (["a", "b"], "regression", "y holds 'a', but a regression target must be numbers; for classes use task='multiclass'"),
         ([[0, 2], [1, 1]], "multiclass", r"y has shape \(2, 2\), but classes are one label a row"),
     ],
 )

@@ -64,8 +64,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def note(console: Console, text: str) -> None:
-    """Print a note for the user."""
-    console.print(f"note: {text}", markup=False, style="yellow", soft_wrap=True)
+    """Print a note for the user, in the words of the command line."""
+    from manynets.cli.wording import in_flags
+
+    console.print(f"note: {in_flags(text)}", markup=False, style="yellow", soft_wrap=True)
 
 
 def table_of(names: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from manynets.errors import DataError
+from manynets.errors import DataError, warn_user
 from manynets.estimators.plan import FitPlan
 from manynets.results import mean_curve, model_of
 from manynets.tasks import Regression, Task
@@ -111,10 +110,9 @@ def report_end(e: Any, plan: FitPlan) -> None:
         what = "Validation score" if plan.held_out else "Training loss"
         _print(f"{what} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} consecutive epochs. Stopping.")
     if not stopped and e.n_iter_ == e.max_iter:
-        warnings.warn(
+        warn_user(
             f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) reached and the optimization hasn't converged yet.",
             ConvergenceWarning,
-            stacklevel=5,
         )
 
 

@@ -7,7 +7,6 @@ import functools
 import math
 import os
 import signal
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.display import html_table, layers_text, number_text
-from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError
+from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user
 from manynets.model import Model
 from manynets.nn.initial import initial_parameters
 from manynets.nn.population import Population, Shape
@@ -348,7 +347,7 @@ def train_plan(
         signal.raise_signal(signal.SIGTERM)
     if halt.asked:
         left = sum(result.stopped == "interrupted" for result in results.values())
-        warnings.warn(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning, stacklevel=3)
+        warn_user(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning)
     return [results[c, f] for c in range(len(planned.candidates)) for f in range(len(planned.folds))]
 
 

@@ -12,7 +12,9 @@ from manynets import metrics
 from manynets.errors import DataError
 from manynets.tasks.base import Task, Values, as_target, labels_of, plain
 
-__all__ = ["Binary", "Multiclass", "Multilabel", "is_one_hot"]
+__all__ = ["MOST_INFERRED_CLASSES", "Binary", "Multiclass", "Multilabel", "is_one_hot"]
+
+MOST_INFERRED_CLASSES = 32  # whole numbers with more distinct values than this are taken for a regression target
 
 
 def _sigmoid(logits: Values) -> Values:
@@ -141,7 +143,10 @@ class Binary(_OneLabel):
         """Return the task for y, whose two distinct labels become the classes in sorted order."""
         classes = _classes(y)
         if len(classes) != 2:
-            raise DataError(f"y holds {len(classes)} classes, but the task 'binary' has two; use task='multiclass'")
+            numbers = len(classes) > MOST_INFERRED_CLASSES and not any(isinstance(label, str) for label in classes)
+            what = f"{len(classes)} different numbers" if numbers else f"{len(classes)} classes"
+            other = "regression" if numbers else "multiclass"
+            raise DataError(f"y holds {what}, but the task 'binary' has two classes; use task={other!r}")
         return cls(classes)
 
     @property
