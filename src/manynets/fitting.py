@@ -17,7 +17,7 @@ from manynets.errors import OptionError, one_of
 from manynets.model import Model
 from manynets.nn.population import Shape
 from manynets.plan import ensemble
-from manynets.prepare import ClassWeight, network_splits, prepare, split_by
+from manynets.prepare import ClassWeight, TrainingData, network_splits, prepare, split_by
 from manynets.results import model_of, system_of
 from manynets.spec import MLP, Recipe
 from manynets.tabular import train_tabular
@@ -28,6 +28,7 @@ from manynets.training.groups import train_members
 from manynets.training.other_engines import train_with
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.ready import ready_for
+from manynets.training.trial import Member
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
@@ -103,8 +104,7 @@ def train(
     """
     X, y, sample_weight = _read(X, y, target, sample_weight)
     if isinstance(spec, Model):
-        given: dict[str, Any] = {"task": task, "encoder": encoder, "initial": initial, "n_networks": n_networks}
-        spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, **given)
+        spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
     if spec is None and recipe is None and engine == "torch" and initial is None:
         return _train_default(
             X,
@@ -157,7 +157,14 @@ def train(
         if checkpoint is not None or resume is not None:
             keeper = Checkpoints(data.problem, members, checkpoint=checkpoint, resume=resume, system=system_of(data))
         return model_of(spec, recipe, data, train_members(data.problem, members, callbacks=listeners, keeper=keeper))
-    outcome, more = train_with(engine, data.problem, members[0], callbacks=listeners)
+    return _by_engine(engine, spec, recipe, data, members[0], listeners)
+
+
+def _by_engine(
+    engine: EngineName, spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, member: Member, listeners: Sequence[Callback]
+) -> Model:
+    """Return the model that another library trained."""
+    outcome, more = train_with(engine, data.problem, member, callbacks=listeners)
     model = model_of(spec, recipe, data, [outcome])
     model.info |= {**more, "versions": model.info["versions"] | more["versions"]}
     return model
@@ -201,7 +208,7 @@ def _train_default(
 
 
 def _further(
-    model: Model, recipe: Recipe | None, y: Any, *, task: Any, encoder: Any, initial: Any, n_networks: int | None
+    model: Model, recipe: Recipe | None, y: Any, task: Any, encoder: Any, initial: Any, n_networks: int | None
 ) -> tuple[MLP | nn.Module, Recipe, Any, Any, Any, int]:
     """Return spec, recipe, task, encoder, initial and n_networks with which a model is trained further on y."""
     if task is not None or encoder is not None or initial is not None or n_networks not in (None, model.size):
@@ -243,7 +250,7 @@ def _check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, init
         raise OptionError(f"initial has the parameters of {len(initial)} networks, but n_networks is {n_networks}; give as many")
     alone = isinstance(initial, Mapping)
     if n_networks > 1 and (module or alone or engine != "torch"):
-        what = "a module of your own" if module else "the initial parameters of one" if alone else f"engine={engine!r}"
+        what = "a module of your own" if module else "initial" if alone else f"engine={engine!r}"
         raise OptionError(f"n_networks is {n_networks}, but with {what} one network is trained; leave out n_networks")
     if module and initial is not None:
         raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")

@@ -10,6 +10,7 @@ import pytest
 
 import manynets as mn
 from manynets.display import number_text
+from manynets.prepare import network_splits, prepare
 from manynets.training.events import Callback
 from manynets.training.progress import progress_callbacks
 
@@ -28,10 +29,11 @@ def shown(capsys: pytest.CaptureFixture[str], y: Any, **options: Any) -> tuple[s
 
 
 def out_of_fold(model: mn.Model, y: Any) -> dict[str, Any]:
-    from manynets.cli.data import Part
-    from manynets.cli.fit import _metrics_by_fold
-
-    return _metrics_by_fold(model, Part(X=X, y=y, weight=None))
+    problem = prepare(X, y, mn.Recipe(), task=model.task).problem
+    scores = model.logits(X)
+    for one, split in zip(scores, network_splits(problem, model.size, seed=0), strict=True):
+        scores[0][split.held_out] = one[split.held_out]
+    return model.figures(scores[0], y)
 
 
 def test_one_network(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,6 +32,7 @@ def in_flags(text: str) -> str:
     line = re.sub(r"(--[\w-]+ is .*), or None$", r"\1, or leave it out", line)
     line = re.sub(rf"\b({_NAMES})='([^']*)'", lambda found: f"{flag_of(found[1])} {found[2]}", line)
     line = re.sub(rf"\b({_NAMES})=True\b", lambda found: flag_of(found[1]), line)
-    line = re.sub(rf"\b({_NAMES})=(\d[\d.e-]*\b)", lambda found: f"{flag_of(found[1])} {found[2]}", line)
+    line = re.sub(rf"\b(use|give|with) ({_NAMES})=(\d[\d.e-]*\b)", lambda found: f"{found[1]} {flag_of(found[2])} {found[3]}", line)
+    line = re.sub(rf"\b(leave out|give) ({_NAMES})\b(?!=)", lambda found: f"{found[1]} {flag_of(found[2])}", line)
     line = line.replace("with drop_missing_target", "with --drop-missing-target")
     return line.replace(": header=False is", ": --no-header is")
