@@ -123,8 +123,7 @@ def train(
             checkpoint=checkpoint,
             resume=resume,
         )
-    spec = MLP() if spec is None else spec
-    recipe = Recipe() if recipe is None else recipe
+    spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else n_networks
     _check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
     if seed is not None:
@@ -152,12 +151,12 @@ def train(
     splits = network_splits(data.problem, n_networks, seed=recipe.seed, by=by) if by_fold else None
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     listeners = [*progress_callbacks(progress), *callbacks]
-    if engine == "torch":
-        keeper = None
-        if checkpoint is not None or resume is not None:
-            keeper = Checkpoints(data.problem, members, checkpoint=checkpoint, resume=resume, system=system_of(data))
-        return model_of(spec, recipe, data, train_members(data.problem, members, callbacks=listeners, keeper=keeper))
-    return _by_engine(engine, spec, recipe, data, members[0], listeners)
+    if engine != "torch":
+        return _by_engine(engine, spec, recipe, data, members[0], listeners)
+    keeper = None
+    if checkpoint is not None or resume is not None:
+        keeper = Checkpoints(data.problem, members, checkpoint=checkpoint, resume=resume, system=system_of(data))
+    return model_of(spec, recipe, data, train_members(data.problem, members, callbacks=listeners, keeper=keeper))
 
 
 def _by_engine(
