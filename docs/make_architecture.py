@@ -33,6 +33,7 @@ HINTS = {
     "Candidates, folds, seeds": ("plan",),
     "Split, encode, to the device": ("prepare",),
     "A trained network": ("model",),
+    "What all models show": ("model_tools",),
     "The loop and its steppers": ("training",),
     "The parts of a step": ("data", "optim", "nn", "engines"),
     "Data and what they mean": ("tasks", "metrics", "tables", "datasets"),

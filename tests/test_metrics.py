@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss, precision_recall_fscore_support, roc_auc_score
 
+import manynets as mn
 from manynets import metrics
 
 
@@ -51,3 +53,26 @@ def test_r2_is_that_of_scikit_learn() -> None:
     assert metrics.r2_score(truth[:, 0], predicted[:, 0]) == pytest.approx(score(truth[:, 0], predicted[:, 0]))
     for guess in (np.ones(4), np.zeros(4)):
         assert metrics.r2_score(np.ones(4), guess) == score(np.ones(4), guess)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_metrics_of_classes_are_scikit_learns(weighted: bool) -> None:
+    random = np.random.default_rng(0)
+    weight = random.uniform(0.5, 2.0, 80) if weighted else None
+    for classes in (2, 4):
+        truth, logits = random.integers(classes, size=80), random.normal(size=(80, classes)).round(1)
+        task: mn.Binary | mn.Multiclass = mn.Binary((0, 1)) if classes == 2 else mn.Multiclass(tuple(range(classes)))
+        scores = logits[:, 1:] - logits[:, :1] if classes == 2 else logits
+        found = task.evaluate(scores, truth, weight=weight)
+        predicted, proba = task.predict(scores), task.proba(scores)
+        average = "binary" if classes == 2 else "macro"
+        expected = precision_recall_fscore_support(truth, predicted, average=average, sample_weight=weight)[:3]
+        assert [found[name] for name in ("precision", "recall", "f1")] == pytest.approx(list(expected))
+        assert found["log_loss"] == pytest.approx(log_loss(truth, proba, sample_weight=weight))
+        if classes == 2:
+            assert found["auc"] == pytest.approx(roc_auc_score(truth, scores[:, 0], sample_weight=weight))
+
+
+def test_the_area_of_one_class_only_is_none() -> None:
+    assert metrics.roc_auc(np.array([True, True]), np.array([0.1, 0.2])) is None
+    assert "auc" not in mn.Binary((0, 1)).evaluate(np.array([[0.1], [0.2]]), np.array([1, 1]))

@@ -124,7 +124,15 @@ def test_no_tracked_file_is_ignored() -> None:
 
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 450, 80
 FILES = [path for folder in ("src", "tests", "bench", "tools", "docs") for path in sorted((ROOT / folder).rglob("*.py"))]
-NOT_OURS = {"_asdict", "_exit", "_loc", "_replace", "_repr_html_"}  # private names of other packages that tests use
+NOT_OURS = {
+    "_repr_mimebundle_",
+    "_repr_png_",
+    "_asdict",
+    "_exit",
+    "_loc",
+    "_replace",
+    "_repr_html_",
+}  # private names of other packages that tests use
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

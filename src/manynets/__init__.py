@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         ModelFileError,
         OptionError,
     )
-    from manynets.estimators import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
+    from manynets.estimators import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor, estimator
     from manynets.fitting import train
     from manynets.model import Model, load
     from manynets.nn.network import network
@@ -64,7 +64,7 @@ _PLACES = {
         "CheckpointWarning", "DataError", "DataScaleWarning", "DivergenceWarning", "InterruptedWarning", "LeakWarning", "ManynetsError", "MissingExtraError",
         "ModelFileError", "OptionError",
     ),
-    "estimators": ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor"),
+    "estimators": ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor", "estimator"),
     "fitting": ("train",),
     "model": ("Model", "load"),
     "nn.network": ("network",),
@@ -131,6 +131,7 @@ __all__ = [
     "TabularClassifier",
     "TabularRegressor",
     "Warmup",
+    "estimator",
     "load",
     "network",
     "train",

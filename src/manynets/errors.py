@@ -7,6 +7,8 @@ written for scikit-learn catches them.
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "ModelFileError",
     "OptionError",
     "one_of",
+    "warn_user",
 ]
 
 
@@ -85,3 +88,17 @@ def one_of(value: object, allowed: Iterable[str], *, what: str) -> str:
     near = difflib.get_close_matches(str(value), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise OptionError(f"{what} is {value!r}, but must be one of {', '.join(names)}{hint}")
+
+
+_OURS = ("manynets", "sklearn", "joblib")
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn, at the line of the user's code that called manynets, so that the same warning shows once there.
+
+    Frames of scikit-learn and joblib in between, which fit an estimator for each fold, are passed over.
+    """
+    level, frame = 1, sys._getframe(1)
+    while frame.f_globals.get("__name__", "").partition(".")[0] in _OURS and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level + 1)

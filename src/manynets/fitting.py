@@ -17,17 +17,18 @@ from manynets.errors import DataError, OptionError, one_of
 from manynets.model import Model
 from manynets.nn.population import Shape
 from manynets.plan import ensemble
-from manynets.prepare import ClassWeight, network_splits, prepare, split_by
+from manynets.prepare import ClassWeight, TrainingData, network_splits, prepare, split_by
 from manynets.results import model_of, system_of
 from manynets.spec import MLP, Recipe
 from manynets.tabular import train_tabular
-from manynets.tasks import Task, find_task
+from manynets.tasks import Regression, Task, find_task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
 from manynets.training.other_engines import train_with
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.ready import ready_for
+from manynets.training.trial import Member
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
@@ -38,7 +39,7 @@ __all__ = ["train"]
 def train(
     X: Any,
     y: Any = None,
-    spec: MLP | nn.Module | None = None,
+    spec: MLP | nn.Module | Model | None = None,
     recipe: Recipe | None = None,
     *,
     target: str | Sequence[str] | None = None,
@@ -51,7 +52,7 @@ def train(
     stratify: Any = None,
     target_transform: Literal["log", "auto"] | None = None,
     encoder: TableEncoder | None = None,
-    initial: Mapping[str, NDArray[Any]] | None = None,
+    initial: Mapping[str, NDArray[Any]] | Sequence[Mapping[str, NDArray[Any]]] | None = None,
     seed: int | None = None,
     n_networks: int | None = None,
     engine: EngineName = "torch",
@@ -68,8 +69,9 @@ def train(
 
     X: (N, D) numbers, an array or a torch tensor; or a frame (pandas, polars, pyarrow), which is encoded; or the path of a table. y: (N,),
         (N, 1) or (N, O); see `manynets.tasks.find_task`. target: the column of X, or the columns, to predict, in place of y.
-    spec: the network, or a torch module of your own that maps (n, D) to raw scores (n, O) and is trained in place by autograd. recipe:
-        how it is trained. With only one of them the other is MLP() or Recipe().
+    spec: the network, or a torch module of your own that maps (n, D) to raw scores (n, O) and is trained in place by autograd. Or a
+        Model, which is trained further: its networks start from their weights, with its encoder, task and recipe (unless you give
+        another), and a new Model is returned. recipe: how it is trained. With only one of them the other is MLP() or Recipe().
     task: "regression", "binary", "multiclass", "multilabel", a Task, or None to find it from y.
     validation: None; a fraction of the rows (of each class, for classes); row numbers or a mask; or a set (X, y) or
         (X, y, sample_weight) of your own; or "folds", for several networks: each validates on another fold of the rows, so that
@@ -83,7 +85,7 @@ def train(
         stores it, so that it predicts from frames too. An array given together with an encoder is taken as encoded already.
     sample_weight: (N,), how much each row counts in the loss. class_weight: the same by class; with "balanced" all classes count
         the same.
-    initial: parameters by name to start from, such as another model's `members[0]`.
+    initial: parameters by name to start from, such as another model's `members[0]`; of several networks a list, such as its `members`.
     seed: replaces recipe.seed.
     n_networks: how many networks are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
         None: 8 for the default ensemble, 1 for a spec or recipe of your own.
@@ -101,6 +103,8 @@ def train(
     best weights so far (info["stopped"]); a second one stops at once. With a checkpoint, SIGTERM writes it first.
     """
     X, y, sample_weight = _read(X, y, target, sample_weight)
+    if isinstance(spec, Model):
+        spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
     if spec is None and recipe is None and engine == "torch" and initial is None:
         return _train_default(
             X,
@@ -119,8 +123,7 @@ def train(
             checkpoint=checkpoint,
             resume=resume,
         )
-    spec = MLP() if spec is None else spec
-    recipe = Recipe() if recipe is None else recipe
+    spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else n_networks
     _check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
     if seed is not None:
@@ -148,12 +151,19 @@ def train(
     splits = network_splits(data.problem, n_networks, seed=recipe.seed, by=by) if by_fold else None
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     listeners = [*progress_callbacks(progress), *callbacks]
-    if engine == "torch":
-        keeper = None
-        if checkpoint is not None or resume is not None:
-            keeper = Checkpoints(data.problem, members, checkpoint=checkpoint, resume=resume, system=system_of(data))
-        return model_of(spec, recipe, data, train_members(data.problem, members, callbacks=listeners, keeper=keeper))
-    outcome, more = train_with(engine, data.problem, members[0], callbacks=listeners)
+    if engine != "torch":
+        return _by_engine(engine, spec, recipe, data, members[0], listeners)
+    keeper = None
+    if checkpoint is not None or resume is not None:
+        keeper = Checkpoints(data.problem, members, checkpoint=checkpoint, resume=resume, system=system_of(data))
+    return model_of(spec, recipe, data, train_members(data.problem, members, callbacks=listeners, keeper=keeper))
+
+
+def _by_engine(
+    engine: EngineName, spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, member: Member, listeners: Sequence[Callback]
+) -> Model:
+    """Return the model that another library trained."""
+    outcome, more = train_with(engine, data.problem, member, callbacks=listeners)
     model = model_of(spec, recipe, data, [outcome])
     model.info |= {**more, "versions": model.info["versions"] | more["versions"]}
     return model
@@ -196,6 +206,23 @@ def _train_default(
     return train_tabular(X, y, task=task, validation=None if by_fold else validation, by=by, **options).model
 
 
+def _further(
+    model: Model, recipe: Recipe | None, y: Any, task: Any, encoder: Any, initial: Any, n_networks: int | None
+) -> tuple[MLP | nn.Module, Recipe, Any, Any, Any, int]:
+    """Return spec, recipe, task, encoder, initial and n_networks with which a model is trained further on y."""
+    if task is not None or encoder is not None or initial is not None or n_networks not in (None, model.size):
+        raise OptionError("a Model is trained further with its own task, encoder, weights and networks; leave out those arguments")
+    own = model.task
+    if isinstance(own, Regression) and own.limits is not None:  # predictions may then reach as far as the new rows do
+        wider = own.clamped_to(np.concatenate([np.array(own.limits).T, own.encode(y)]))
+        own = dataclasses.replace(own, limits=wider.limits)
+    if model.spec is None:
+        assert model.module is not None
+        return model.module, recipe or model.recipe, own, model.encoder, None, 1
+    start: Any = model.members if model.size > 1 else model.members[0]
+    return model.spec, recipe or model.recipe, own, model.encoder, start, model.size
+
+
 def _check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initial: Any, checkpoint: Any, resume: Any) -> None:
     """Raise OptionError for arguments of `train` that cannot be used, or not together."""
     if not isinstance(spec, MLP | nn.Module):
@@ -218,8 +245,11 @@ def _check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, init
         raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='run')")
     if type(n_networks) is not int or n_networks < 1:
         raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
-    if n_networks > 1 and (module or initial is not None or engine != "torch"):
-        what = "a module of your own" if module else "initial" if initial is not None else f"engine={engine!r}"
+    if isinstance(initial, list | tuple) and len(initial) != n_networks:
+        raise OptionError(f"initial has the parameters of {len(initial)} networks, but n_networks is {n_networks}; give as many")
+    alone = isinstance(initial, Mapping)
+    if n_networks > 1 and (module or alone or engine != "torch"):
+        what = "a module of your own" if module else "initial" if alone else f"engine={engine!r}"
         raise OptionError(f"n_networks is {n_networks}, but with {what} one network is trained; leave out n_networks")
     if module and initial is not None:
         raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
@@ -236,7 +266,12 @@ def _leads_to_itself(path: str | os.PathLike[str]) -> bool:
     return False
 
 
-def _check_initial(initial: Mapping[str, Any], shape: Shape, dtype: str) -> None:
+def _check_initial(initial: Any, shape: Shape, dtype: str) -> None:
+    """Raise OptionError for initial parameters, of one network or of several, that do not fit."""
+    if isinstance(initial, list | tuple):
+        for one in initial:
+            _check_initial(one, shape, dtype)
+        return
     if not isinstance(initial, Mapping):
         raise OptionError(f"initial is a {type(initial).__name__}, but must be parameters by name, such as model.members[0]")
     for name in shape.parameters():

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["accuracy", "confusion_matrix", "mean_absolute_error", "per_class", "r2_score", "root_mean_squared_error"]
+__all__ = [
+    "accuracy",
+    "confusion_matrix",
+    "log_loss",
+    "mean_absolute_error",
+    "per_class",
+    "precision_recall_f1",
+    "r2_score",
+    "roc_auc",
+    "root_mean_squared_error",
+]
 
 Array = NDArray[Any]
 
@@ -42,6 +52,45 @@ def per_class(matrix: NDArray[np.int64], *, classes: tuple[Any, ...]) -> list[di
         }
         for i, label in enumerate(classes)
     ]
+
+
+def precision_recall_f1(truth: Array, predicted: Array, *, weight: Array | None = None) -> dict[str, float]:
+    """Return precision, recall and F1 of the rows (N,) with the code 1, 0 where there is none. Higher is better.
+
+    >>> precision_recall_f1(np.array([1, 1, 0, 0]), np.array([1, 0, 0, 0]))
+    {'precision': 1.0, 'recall': 0.5, 'f1': 0.6666666666666666}
+    """
+    count = np.ones(len(truth)) if weight is None else weight
+    true, found = truth == 1, predicted == 1
+    right, positive, claimed = (float(count[rows].sum()) for rows in (true & found, true, found))
+    precision, recall = right / claimed if claimed else 0.0, right / positive if positive else 0.0
+    return {"precision": precision, "recall": recall, "f1": 2 * right / (positive + claimed) if positive + claimed else 0.0}
+
+
+def log_loss(shares: Array, *, weight: Array | None = None) -> float:
+    """Return the mean of -log p for the probabilities (N,) of the true classes. Lower is better.
+
+    >>> log_loss(np.array([1.0, 1.0]))
+    0.0
+    """
+    return float(np.average(-np.log(np.maximum(shares, np.finfo(np.float64).tiny)), weights=weight)) + 0.0
+
+
+def roc_auc(positive: Array, scores: Array, *, weight: Array | None = None) -> float | None:
+    """Return the area under the ROC curve: P(score of a positive > score of a negative), ties count one half. Higher is better.
+
+    None where all rows are positive, or none is.
+
+    >>> roc_auc(np.array([False, False, True, True]), np.array([0.1, 0.4, 0.4, 0.8]))
+    0.875
+    """
+    count = np.ones(len(scores)) if weight is None else np.asarray(weight, dtype=np.float64)
+    _, which = np.unique(scores, return_inverse=True)
+    true, false = (np.bincount(which, weights=count * mask) for mask in (positive, ~positive))
+    if not true.sum() or not false.sum():
+        return None
+    below = np.cumsum(false) - false
+    return float(np.sum(true * (below + false / 2)) / (true.sum() * false.sum()))
 
 
 def root_mean_squared_error(truth: Array, predicted: Array, *, weight: Array | None = None) -> float:

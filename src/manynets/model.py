@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import manynets.training.threads  # noqa: F401  # so that a forked child may predict
 from manynets.data.check import as_matrix, as_weights, is_frame, to_tensor
 from manynets.errors import DataError, ManynetsError, ModelFileError, OptionError
+from manynets.model_tools import ModelTools
 from manynets.modelfile import check_target, read_model_file, write_model_file
 from manynets.nn.network import build
 from manynets.nn.population import Population, Shape
@@ -40,7 +41,7 @@ ROWS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 24}
 """Numbers in the widest layer of a prediction chunk. On the CPU it and the next stay in the cache of a core."""
 
 
-class Model:
+class Model(ModelTools):
     """What `train` returns: one trained network, or several that predict together (their mean).
 
     spec, task, recipe: what was trained, for what, and how. members: one dict of parameters by name for each network.
@@ -92,10 +93,6 @@ class Model:
         shape = self._population.shape
         widest = max(shape.in_features, shape.out_features, *shape.hidden)
         return max(1, ROWS_AT_ONCE[self.device.type] // (widest * self.size))
-
-    def __repr__(self) -> str:
-        what = f"{self.size} x " if self.size > 1 else ""
-        return f"<Model: {what}{self.spec or type(self.module).__name__} for {self.task.name}, {self.in_features} columns>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle, copy: by what the model is made of, once (views of one tensor would be written each with the whole of it).
@@ -235,8 +232,10 @@ class Model:
         return np.log(np.maximum(positive, tiny)) - np.log(np.maximum(1 - positive, tiny))
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
-        """Return loss and metrics on X (N, D) and y: accuracy, per_class and confusion, or r2, rmse and mae.
+        """Return loss and metrics on X (N, D) and y: accuracy, precision, recall, f1, log_loss, auc, per_class and confusion; or r2, rmse
+        and mae.
 
+        precision, recall and f1 are those of the second of two classes, and of more the mean over the classes; auc is for two.
         The loss is in the unit of y; several networks are judged by their mean prediction.
         """
         return self.figures(self.mean_logits(self.logits(x)), y, sample_weight=sample_weight)
@@ -309,8 +308,11 @@ def _model(fields: dict[str, Any]) -> Model:
 def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Model:
     """Return the model that `Model.save` wrote. A file of a user's own module needs that module, which gets its weights.
 
+    path: the file, a run folder that `manynets train` wrote, or the folder of a sweep, of which it is the best network.
+
     Anything that is no such file, or is damaged, is a ModelFileError that names path, field and remedy.
     """
+    path = _in_run_folder(path)
     header, tensors = read_model_file(path)
     if set(header) != _FIELDS:
         raise ModelFileError(
@@ -359,6 +361,14 @@ def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Mo
         module=module,
         encoder=encoder,
     )
+
+
+def _in_run_folder(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Return the model file in a run folder, or in the best run of a sweep; any other path as it is."""
+    if not isinstance(path, str | os.PathLike) or not os.path.isdir(path):
+        return path
+    inside = [os.path.join(os.fspath(path), name) for name in ("model.safetensors", "best/model.safetensors")]
+    return next((file for file in inside if os.path.isfile(file)), path)
 
 
 def _encoder_from_json(state: Any, in_features: int) -> TableEncoder:

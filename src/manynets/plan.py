@@ -99,18 +99,18 @@ def ensemble(
     n_networks: int,
     *,
     splits: Sequence[Split] | None = None,
-    initial: Mapping[str, NDArray[Any]] | None = None,
+    initial: Mapping[str, NDArray[Any]] | Sequence[Mapping[str, NDArray[Any]]] | None = None,
 ) -> list[Member]:
     """Return networks that differ in their seeds, and in their rows where `splits` has those of each.
 
-    initial: parameters to start from, drawn by each network's seed if left out.
+    initial: parameters to start from, of all or of each; drawn by each network's seed if left out.
     """
     if splits is None:
         splits = [Split(data.rows, data.validation_rows)] * n_networks
     members = []
     for k, split in enumerate(splits):
         own = dataclasses.replace(recipe, seed=recipe.seed + k)
-        start = initial or {}
+        start = initial[k] if isinstance(initial, Sequence) else initial or {}
         if isinstance(spec, MLP) and initial is None:
             check_fits(spec, data.in_features, data.problem.task.outputs)
             start = initial_parameters(spec, data.in_features, data.problem.task.outputs, seed=own.seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from manynets import core
-from manynets.errors import DivergenceWarning
+from manynets.errors import DivergenceWarning, warn_user
 from manynets.model import Model
 from manynets.prepare import TrainingData
 from manynets.spec import MLP, Recipe
@@ -31,7 +30,7 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes
             )
             names = None if data.encoder is None else data.encoder.feature_names
             text = f"{at.where(names)}; training stopped and {which} were kept; {at.remedy(names)}"
-            warnings.warn(text, DivergenceWarning, stacklevel=3)
+            warn_user(text, DivergenceWarning)
     first = outcomes[0]
     info = {
         "engine": "torch",

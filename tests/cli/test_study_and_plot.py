@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from manynets.studies import STUDIES
+import manynets as mn
+from manynets.studies import STUDIES, TUTORIALS
 from tests.cli.conftest import Call
 
 
@@ -40,6 +41,22 @@ def test_the_list(call: Call) -> None:
     assert done.code == 0
     assert all(name in done.out for name in STUDIES)
     assert not Path("runs").exists()
+    assert {name.split("-")[0] for name in STUDIES} == set(TUTORIALS)
+    lines = done.out.splitlines()
+    assert all(sum(line.strip().startswith(f"{name} ") for line in lines) == 1 for name in STUDIES)
+    assert all(f"{tutorial}: a tutorial about " in done.out for tutorial in TUTORIALS)
+
+
+def test_a_missing_data_set_is_reported_once(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise mn.DataError("no MNIST in folder")
+
+    monkeypatch.setattr("manynets.datasets.load", missing)
+    done = call("study", "T4-mnist", "T5-A", "T5-B", "--quick")
+    assert done.code == 0, done.err
+    assert done.out.count("no MNIST in folder") == 1
+    assert "T4-mnist, T5-A, T5-B: MNIST is not here" in done.out
+    assert "quick run: few rows, steps and seeds" in done.out
 
 
 @pytest.mark.parametrize(

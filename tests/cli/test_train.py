@@ -27,11 +27,22 @@ def test_json_is_all_that_is_on_stdout(call: Call) -> None:
     assert done.code == 0
     assert done.out.count("\n") == 1
     result = done.json
-    assert set(result) == {"run_dir", "task", "epochs", "seconds", "networks", "parameters", "train", "validation", "test"}
+    assert set(result) == {
+        "run_dir",
+        "task",
+        "epochs",
+        "seconds",
+        "networks",
+        "parameters",
+        "train",
+        "validation",
+        "test",
+        "baselines",
+    }
     assert result["run_dir"] == "runs/digits-1"
     assert (result["task"], result["epochs"], result["networks"]) == ("multiclass", 2, 1)
     assert result["parameters"] == 64 * 8 + 8 + 8 * 10 + 10
-    assert set(result["test"]) == {"rows", "loss", "accuracy"}
+    assert set(result["test"]) == {"rows", "loss", "accuracy", "precision", "recall", "f1", "log_loss"}
     assert result["train"]["rows"] + result["validation"]["rows"] == 1437
     assert result["test"]["rows"] == 360
     assert "hidden0" in done.err
@@ -169,7 +180,7 @@ def test_no_networks_are_none(call: Call, table: Path) -> None:
     assert "--n-networks is 0, but must be at least 1" in done.err
     done = call("train", table, "--target", "kind", "--networks", "2", "--engine", "numpy")
     assert done.code == 2
-    assert "networks is 2, but with engine='numpy' one network is trained" in done.err
+    assert "networks is 2, but with --engine numpy one network is trained" in done.err
 
 
 def test_arrays(call: Call, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, QuadMesh
@@ -143,3 +145,11 @@ def test_activations_draws_function_and_derivative() -> None:
     assert len(alone.lines) == len(axes[0].lines) - 1
     with pytest.raises(DataError, match="curves is empty"):
         plots.activations({})
+
+
+@pytest.mark.parametrize("epochs", [np.arange(1, 8), np.arange(1, 13), np.linspace(0.4, 9.6, 24), np.arange(1, 4) * 1.5])
+def test_epochs_are_whole_numbers_on_the_axis(epochs: Any) -> None:
+    for ax in (plots.history(epochs, {"train loss": 1 / epochs}), plots.learning_curves([1 / epochs, 2 / epochs])):
+        ax.figure.canvas.draw()
+        ticks = np.asarray(ax.get_xticks())
+        assert (ticks == np.round(ticks)).all(), ticks

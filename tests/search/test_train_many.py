@@ -253,12 +253,12 @@ def test_events_tell_one_story_of_several_groups() -> None:
     assert sum(len(event.numbers) - event.alive for event in events if isinstance(event, Evaluated)) == 6
 
 
-def test_progress_shows_networks_alive_the_best_and_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_shows_the_best_and_how_many_networks_have_finished(capsys: pytest.CaptureFixture[str]) -> None:
     tries = [(NET, dataclasses.replace(QUICK, epochs=1 + seed, seed=seed)) for seed in range(3)]
     mn.train_many(DATA, CLASSES, tries, validation=0.2, progress=True)
     shown = capsys.readouterr().err
-    assert "0 of 3 networks alive" in shown
-    assert "best val_accuracy" in shown
+    assert "3 of 3 networks finished" in shown
+    assert "best validation accuracy" in shown
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def test_what_is_no_target(y: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("y", "name", "message"),
     [
-        ([0, 1, 2], "binary", "y holds 3 classes, but the task 'binary' has two; use task='multiclass'"),
-        (["a", "b"], "regression", "y holds 'a', but a regression target must be numbers; name the task if these are classes"),
+        ([0, 1, 2], "binary", "y holds 3 classes, but the task 'binary' has two classes; use task='multiclass'"),
+        (["a", "b"], "regression", "y holds 'a', but a regression target must be numbers; for classes use task='multiclass'"),
         ([[0, 2], [1, 1]], "multiclass", r"y has shape \(2, 2\), but classes are one label a row"),
     ],
 )
@@ -148,9 +148,11 @@ def test_evaluate_by_hand() -> None:
     figures = task.evaluate(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([0, 1, 1]))
     assert figures["accuracy"] == pytest.approx(2 / 3)
     assert figures["confusion"] == [[1, 0], [1, 1]]
+    assert (figures["precision"], figures["recall"], figures["f1"]) == (1.0, 0.5, pytest.approx(2 / 3))
+    assert figures["log_loss"] == pytest.approx(np.mean([np.log1p(np.exp(-1)), np.log1p(np.exp(1)), np.log1p(np.exp(-1))]))
     assert figures["per_class"][1] == {"class": "b", "correct": 1, "count": 2, "accuracy": 0.5}
     labels = mn.Multilabel(count=2).evaluate(np.array([[1.0, -1.0], [1.0, 1.0]]), np.array([[1.0, 0.0], [1.0, 0.0]]))
-    assert labels == {"accuracy": 0.5, "per_label": [1.0, 0.5]}
+    assert labels == {"accuracy": 0.5, "precision": 0.5, "recall": 0.5, "f1": 0.5, "per_label": [1.0, 0.5]}
     regression = mn.Regression((0.0,), (1.0,)).evaluate(np.array([[1.0], [2.0]]), np.array([[1.0], [3.0]]))
     assert regression == {"r2": 0.5, "rmse": pytest.approx(np.sqrt(0.5)), "mae": 0.5}
 

@@ -1,4 +1,4 @@
-"""The command line: `manynets train`, `sweep`, `rerun`, `evaluate`, `predict`, `inspect`, `show`, `plot`, `datasets` and `study`.
+"""The command line: `manynets train`, `sweep`, `rerun`, `evaluate`, `compare`, `predict`, `inspect`, `show`, `plot`, `datasets` and `study`.
 
 The commands parse, call the library and print. They import what they need when they run, so that help is quick.
 """
@@ -6,7 +6,6 @@ The commands parse, call the library and print. They import what they need when 
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 import typer
 
+from manynets.cli.compare import compare
 from manynets.cli.datasets import datasets
 from manynets.cli.evaluate import evaluate
 from manynets.cli.inspect import inspect
@@ -48,7 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, rerun, evaluate, predict, inspect, show, plot, datasets, study):
+for command in (train, sweep, rerun, evaluate, compare, predict, inspect, show, plot, datasets, study):
     app.command(context_settings={"token_normalize_func": _current_name})(command)
 
 
@@ -109,14 +109,7 @@ def _help_of(error: object) -> str:
 
 def _print_error(message: str) -> int:
     """Print an error in one line, with options in place of fields and arguments; return the exit code."""
-    from manynets.cli.recipe import flag_of_field
+    from manynets.cli.wording import in_flags
 
-    line = " ".join(message.split())
-    field = re.match(r"([A-Z]\w+)\.(\w+) is ", line)
-    option = flag_of_field(field[1], field[2]) if field else None
-    if field and option:
-        line = f"{option} is {line[field.end() :]}"
-    line = line.replace("with drop_missing_target", "with --drop-missing-target")
-    line = line.replace(": header=False is", ": --no-header is")
-    sys.stderr.write(f"error: {line}\n")
+    sys.stderr.write(f"error: {in_flags(message)}\n")
     return 2

@@ -24,7 +24,9 @@ def _plain(text: str) -> str:
     return text.replace("[", "\\[")
 
 
-RunFolder = Annotated[str, argument("RUN", help="Run folder that manynets train wrote.")]
+RunFolder = Annotated[
+    str, argument("RUN", help="A run folder that manynets train wrote, a model file, or the folder of a sweep (its best network).")
+]
 DataFolder = Annotated[str | None, option("--data-dir", metavar="FOLDER", help="Folder with mnist/ and fashion-mnist/.")]
 Header = Annotated[
     bool | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, argument
+from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, argument, option
 
 __all__ = ["evaluate"]
 
@@ -19,6 +19,9 @@ def evaluate(
             "[the test rows of the run]",
         ),
     ] = None,
+    target: Annotated[
+        str | None, option("--target", metavar="COLUMN", help="The target's column in DATA, for a model file. [as in training]")
+    ] = None,
     header: Header = None,
     json_line: JsonLine = False,
     quiet: Quiet = False,
@@ -31,10 +34,11 @@ def evaluate(
     from manynets.cli.fit import metrics_of
     from manynets.cli.new_data import evaluation_rows
     from manynets.cli.report import console_for, note, print_classes, print_metrics
+    from manynets.cli.saved_runs import open_run
 
     console = console_for(quiet=quiet, to_stderr=json_line)
-    found = runs.read_run(run)
-    part, name, notes = evaluation_rows(found, data, header=header)
+    found = open_run(run)
+    part, name, notes = evaluation_rows(found, data, header=header, target=target)
     for text in notes:
         note(console, text)
     metrics = metrics_of(found.model, part)

@@ -16,6 +16,7 @@ import numpy as np
 import manynets
 from manynets import runs
 from manynets.cli import checkpoints, defaults
+from manynets.cli.baselines import baselines_of
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.pictures import pictures_of
 from manynets.cli.preset import check_preset, preset_of, train_preset
@@ -81,6 +82,9 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         elif share == "folds":
             metrics["validation"] = _metrics_by_fold(model, source.train)
         test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
+        baselines, left_out = (
+            ({}, None) if not tested else baselines_of(model.task, source.train, parts[test_part] or source.train, encoder)
+        )
         pictures = pictures_of(
             model,
             parts[test_part],
@@ -106,9 +110,13 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         "recipe": to_json(model.recipe),
         "info": model.info,
     }
-    written = runs.write_run(folder, model, config=config, metrics=metrics, pictures=pictures, overwrite=options["overwrite"])
+    baselines = {f"{test_part}: {name}": values for name, values in baselines.items()}
+    saved = metrics | {"baselines": baselines}
+    written = runs.write_run(folder, model, config=config, metrics=saved, pictures=pictures, overwrite=options["overwrite"])
 
-    print_metrics(console, metrics)
+    print_metrics(console, metrics, baselines=baselines)
+    if left_out:
+        note(console, left_out)
     if tested:
         print_classes(console, tested, names=source.class_names, part=test_part)
     console.print(
@@ -123,6 +131,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             "networks": model.size,
             "parameters": model.parameters,
             **{name: scalars(values) for name, values in metrics.items()},
+            "baselines": baselines,
         }
         sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
 
@@ -273,7 +282,7 @@ def encoding(source: DataSource, options: Options) -> dict[str, Any]:
 
 
 def metrics_of(model: Any, part: Part) -> dict[str, Any]:
-    """Return the number of rows, loss and metrics of a model on some rows; for two classes also the area under the ROC curve."""
+    """Return the number of rows, loss and metrics of a model on some rows."""
     return _metrics(model, model.mean_logits(model.logits(part.X)), part)
 
 
@@ -291,14 +300,7 @@ def _metrics_by_fold(model: Any, train: Part) -> dict[str, Any]:
 
 
 def _metrics(model: Any, scores: Any, part: Part) -> dict[str, Any]:
-    metrics = {"rows": part.rows, **model.figures(scores, part.y, sample_weight=part.weight)}
-    if model.task.name == "binary":
-        from manynets.plots import roc_auc
-
-        positive = model.task.encode(part.y)[:, 0] > 0
-        if positive.any() and not positive.all():
-            metrics["auc"] = roc_auc(positive, scores[:, 0])
-    return metrics
+    return {"rows": part.rows, **model.figures(scores, part.y, sample_weight=part.weight)}
 
 
 def scalars(metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:

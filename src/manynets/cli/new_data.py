@@ -18,10 +18,11 @@ from manynets.cli.data import (
     test_part,
 )
 from manynets.cli.fingerprint import same_data
+from manynets.cli.saved_runs import ALONE
 from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.runs import SavedRun
 
-__all__ = ["PredictionRows", "evaluation_rows", "prediction_rows"]
+__all__ = ["PredictionRows", "evaluation_rows", "prediction_rows", "with_origin_of"]
 
 PredictionRows = tuple[Any, dict[str, Any], tuple[str, ...]]
 """X, the columns to write beside the predictions, and notes."""
@@ -41,14 +42,26 @@ def _origin(run: SavedRun, header: bool | None, data: str | None) -> Mapping[str
     return {**origin, "no_header": not header}
 
 
-def evaluation_rows(run: SavedRun, data: str | None, *, header: bool | None = None) -> tuple[Part, str, tuple[str, ...]]:
+def with_origin_of(run: SavedRun, other: SavedRun) -> SavedRun:
+    """Return the run as if its data were those of another one."""
+    data = {name: other.config[name] for name in ("data", "fingerprint") if name in other.config}
+    return dataclasses.replace(run, config=run.config | data)
+
+
+def evaluation_rows(
+    run: SavedRun, data: str | None, *, header: bool | None = None, target: str | None = None
+) -> tuple[Part, str, tuple[str, ...]]:
     """Return labelled rows, a name for them, and notes: the test rows of the run, or those of other data.
 
-    A table is encoded. header: whether a text file or sheet has a header; None: as in training.
+    A table is encoded. header: whether a text file or sheet has a header; None: as in training. target: its column; None: the same.
     """
     from manynets.tables import Table
 
     origin = _origin(run, header, data)
+    if target is not None:
+        origin = {**origin, "target": [target]}
+    if origin["kind"] == ALONE:
+        _check_alone(run, origin, data)
     encoder, classes = run.model.encoder, getattr(run.model.task, "classes", None)
     if data is None:
         if from_standard_input(origin):
@@ -86,6 +99,14 @@ def evaluation_rows(run: SavedRun, data: str | None, *, header: bool | None = No
         raise _no_table(encoder)
     notes = (*notes, *encoder.check(part.X))
     return dataclasses.replace(part, X=encoder.transform(part.X)), name, notes
+
+
+def _check_alone(run: SavedRun, origin: Mapping[str, Any], data: str | None) -> None:
+    """Raise DataError where a model file, without its run, does not say enough."""
+    if data is None:
+        raise DataError(f"{run.folder} is a model file, which does not say what it was tested on; give data")
+    if kind_of(data) == "table" and not origin["target"]:
+        raise DataError(f"{run.folder} is a model file, which does not name the target; name its column with --target")
 
 
 def _same_set(origin: Mapping[str, Any], data: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from manynets import plots
 from manynets.cli.data import Part
 from manynets.model import Model
+from manynets.plots.models import history_panels
 
 __all__ = ["pictures_of"]
 
@@ -35,7 +36,8 @@ def pictures_of(
     """
     out: dict[str, Any] = {}
     if model.history.get("epoch"):
-        out["history.png"] = _history(model, title)
+        out["history.png"] = history_panels(model)
+        out["history.png"][0].figure.suptitle(title, fontsize="medium")
     if part is None or metrics is None:
         return out
     names = [str(name) for name in class_names or getattr(model.task, "classes", None) or ()]
@@ -61,23 +63,6 @@ def pictures_of(
                 model.predict, X=part.X[:MOST_POINTS], y=np.asarray(part.y)[:MOST_POINTS], label=target, title=title
             )
     return out
-
-
-def _history(model: Model, title: str) -> Any:
-    history, metric = model.history, model.task.metric
-    axes = plots.panels(1, 2).ravel()
-    best = model.info.get("best", -1)
-    for ax, name in zip(axes, ("loss", metric), strict=True):
-        curves = {
-            f"{part} {name}": history[prefix + name]
-            for part, prefix in (("train", ""), ("validation", "val_"))
-            if prefix + name in history
-        }
-        validated = f"val_{name}" in history and isinstance(best, int)  # several networks have a best epoch each
-        best_epoch = history["epoch"][best] if validated and 0 <= best < len(history["epoch"]) else None
-        plots.history(history["epoch"], curves, ylabel=name, best_epoch=best_epoch, ax=ax)
-    axes[0].figure.suptitle(title, fontsize="medium")
-    return axes
 
 
 def _images(model: Model, part: Part, codes: Any, names: Sequence[str], image_shape: Sequence[int], title: str) -> dict[str, Any]:

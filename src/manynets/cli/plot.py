@@ -42,13 +42,14 @@ def plot(
     import sys
     from pathlib import Path
 
-    from manynets import plots, runs
+    from manynets import plots
     from manynets.cli.report import console_for, note
+    from manynets.cli.saved_runs import open_run
     from manynets.errors import OptionError, one_of
 
     console = console_for(to_stderr=json_line)
     asked = [one_of(word, KINDS, what="--kind") for word in dict.fromkeys(kind or ())]
-    found = runs.read_run(run)
+    found = open_run(run)
     fit = fitting(found)
     for word in asked:
         if word not in fit:
@@ -56,7 +57,8 @@ def plot(
     pictures, notes = _drawn(found, asked or fit, must=bool(asked))
     for text in notes:
         note(console, text)
-    folder = found.folder if out is None else Path(out)
+    beside = found.folder if found.folder.is_dir() else found.folder.parent
+    folder = beside if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for word, axes in pictures.items():

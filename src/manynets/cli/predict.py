@@ -35,14 +35,14 @@ def predict(
     import io
     import sys
 
-    from manynets import runs
     from manynets.cli.new_data import prediction_rows
     from manynets.cli.report import console_for, note
+    from manynets.cli.saved_runs import open_run
     from manynets.errors import OptionError, one_of
 
     _check_output(out, overwrite)
     console = console_for(quiet=quiet, to_stderr=True)
-    found = runs.read_run(run)
+    found = open_run(run)
     X, beside, notes = prediction_rows(found, data, header=header)
     for text in notes:
         note(console, text)

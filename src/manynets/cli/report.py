@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from manynets.display import layers_text, number_text
+from manynets.model_tools import task_text
 from manynets.spec import EPOCHS
 
 if TYPE_CHECKING:
@@ -26,7 +29,21 @@ __all__ = [
     "table_of",
 ]
 
-_NUMERIC = {"missing", "distinct", "inputs", "outputs", "parameters", "correct", "rows", "count", "features", "test rows"}
+_HEADINGS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE", "f1": "F1", "auc": "AUC", "log_loss": "log loss"}
+_NUMERIC = {
+    "missing",
+    "distinct",
+    "inputs",
+    "outputs",
+    "parameters",
+    "correct",
+    "rows",
+    "count",
+    "features",
+    "test rows",
+    "recall",
+    *_HEADINGS.values(),
+}
 
 
 def console_for(*, quiet: bool = False, to_stderr: bool = False) -> Console:
@@ -47,8 +64,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def note(console: Console, text: str) -> None:
-    """Print a note for the user."""
-    console.print(f"note: {text}", markup=False, style="yellow", soft_wrap=True)
+    """Print a note for the user, in the words of the command line."""
+    from manynets.cli.wording import in_flags
+
+    console.print(f"note: {in_flags(text)}", markup=False, style="yellow", soft_wrap=True)
 
 
 def table_of(names: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> Table:
@@ -73,7 +92,7 @@ def _cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.1f}" if abs(value) >= 10_000 else f"{value:.4g}"
+        return number_text(value)
     return "" if value is None else str(value)
 
 
@@ -86,7 +105,7 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
     """
     words = [f"{networks} networks"] if networks > 1 else []
     if spec is not None:
-        words.append(f"{'-'.join(map(str, spec.hidden))} {spec.activation}" if spec.hidden else "linear")
+        words.append(layers_text(spec.hidden, spec.activation))
         words += ["batch norm"] if spec.batch_norm else []
         if any(spec.dropouts):
             words.append("dropout " + ", ".join(f"{rate:g}" for rate in sorted(set(spec.dropouts))))
@@ -96,7 +115,7 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
     words += [] if name == "Constant" else [schedule.get(name, name.lower())]
     words += [f"loss {recipe.loss}"] if recipe.loss else []
     words += [f"batch {recipe.batch_size}"] if recipe.batch_size else []
-    words.append(f"{recipe.iterations} steps" if recipe.iterations else f"{recipe.epochs or EPOCHS} epochs")
+    words.append(f"{recipe.iterations:,} steps" if recipe.iterations else f"{recipe.epochs or EPOCHS} epochs")
     return " · ".join([*words, f"seed {recipe.seed}"])
 
 
@@ -119,14 +138,8 @@ def print_layers(console: Console, model: Any, spec: Any) -> None:
             then = ["batch norm"] * spec.batch_norm + [spec.activation]
             then += [f"dropout {spec.dropouts[i]:g}"] if spec.dropouts[i] else []
         rows.append((name, d_in, d_out, sizes[name], ", ".join(then)))
-    title = f"{_model_words(model.task)}: {sum(sizes.values()):,} parameters"
+    title = f"{task_text(model.task)}: {sum(sizes.values()):,} parameters"
     console.print(table_of(["layer", "inputs", "outputs", "parameters", "then"], rows, title=title))
-
-
-def _model_words(task: Any) -> str:
-    words = {"regression": "Regression model", "binary": "Binary classifier", "multiclass": "Multiclass classifier"}
-    text = words.get(task.name, f"{task.name.capitalize()} classifier")
-    return f"{text}, {len(task.classes)} classes" if task.name == "multiclass" else text
 
 
 def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None:
@@ -138,15 +151,31 @@ def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None
     console.print(table_of(names, rows, title=title))
 
 
-def print_metrics(console: Console, metrics: Mapping[str, Mapping[str, Any] | None]) -> None:
-    """Print loss and metrics on each part of the data."""
+def print_metrics(
+    console: Console,
+    metrics: Mapping[str, Mapping[str, Any] | None],
+    *,
+    title: str = "Metrics",
+    baselines: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Print the metrics on each part of the data, and beneath them those of baselines."""
     parts = {name: values for name, values in metrics.items() if values}
     if not parts:
         return
-    keys = [key for key, value in next(iter(parts.values())).items() if not isinstance(value, list | dict)]
-    keys += ["auc"] if "auc" not in keys and any("auc" in values for values in parts.values()) else []
-    rows = [(name, *(values.get(key) for key in keys)) for name, values in parts.items()]
-    console.print(table_of(["", *keys], rows, title="Metrics"))
+    keys = list(
+        dict.fromkeys(key for values in parts.values() for key, value in values.items() if not isinstance(value, list | dict))
+    )
+    if all(map(_repeats_loss, parts.values())):
+        keys.remove("loss")
+    rows = [(name, *(values.get(key) for key in keys)) for name, values in (parts | dict(baselines or {})).items()]
+    console.print(table_of(["", *(_HEADINGS.get(key, key) for key in keys)], rows, title=title))
+
+
+def _repeats_loss(values: Mapping[str, Any]) -> bool:
+    """Whether another metric says what the loss says: the log loss, or the root of the squared error."""
+    if "loss" not in values:
+        return False
+    return "log_loss" in values or ("rmse" in values and math.isclose(values["loss"], values["rmse"] ** 2, rel_tol=1e-4))
 
 
 def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str) -> None:
@@ -156,8 +185,8 @@ def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequen
             (names[i] if names else entry["class"], entry["correct"], entry["count"], entry["accuracy"])
             for i, entry in enumerate(metrics["per_class"])
         ]
-        texts = [(str(name), correct, count, "" if share is None else f"{share:.2%}") for name, correct, count, share in rows]
+        texts = [(str(name), correct, count, "" if share is None else number_text(share)) for name, correct, count, share in rows]
         console.print(table_of(["class", "correct", "count", "recall"], texts, title=f"Recall by class on the {part} rows"))
     elif "per_label" in metrics:
-        labels = [(names[i] if names else str(i), f"{share:.2%}") for i, share in enumerate(metrics["per_label"])]
+        labels = [(names[i] if names else str(i), number_text(share)) for i, share in enumerate(metrics["per_label"])]
         console.print(table_of(["label", "accuracy"], labels, title=f"Accuracy by label on the {part} rows"))

@@ -27,12 +27,13 @@ def rerun(
     from manynets import runs
     from manynets.cli.data import from_standard_input
     from manynets.cli.fit import fit
+    from manynets.cli.saved_runs import open_run
     from manynets.errors import OptionError
     from manynets.renames import stored_options
     from manynets.results import versions
     from manynets.training.threads import fixed_threads
 
-    former = runs.read_run(run)
+    former = open_run(run)
     options = former.config.get("options")
     if not isinstance(options, dict):
         raise OptionError(f"{run} does not hold the options it was trained with; it cannot be repeated")

@@ -32,7 +32,7 @@ def study(
 
     from manynets.cli.report import console_for, table_of
     from manynets.errors import OptionError, one_of
-    from manynets.studies import STUDIES
+    from manynets.studies import PUBLISHED, STUDIES, TUTORIALS
 
     console = console_for(to_stderr=json_line)
     if ids and everything:
@@ -41,6 +41,8 @@ def study(
     if not names:
         rows = [(one.id, one.title) for one in STUDIES.values()]
         console.print(table_of(["id", "what it does"], rows, title="Studies: manynets study ID ..., or --all"))
+        for tutorial, about in TUTORIALS.items():
+            console.print(f"{tutorial}: a tutorial about {about}", markup=False, soft_wrap=True)
         if json_line:
             sys.stdout.write(json.dumps({"studies": [{"id": id, "title": title} for id, title in rows]}) + "\n")
         return
@@ -50,12 +52,23 @@ def study(
 
     done = [_run(name, quick, folder, console) for name in names]
     console.print(table_of(["id", "figure", "published", "ours", "± seeds", "met", "seconds"], _rows(done, quick)))
-    for one in done:
-        if one["note"] or one["skipped"]:
-            console.print(f"{one['id']}: {one['skipped'] or one['note']}", markup=False, soft_wrap=True)
+    for text in [*_notes(done), *([QUICK] if quick else [PUBLISHED])]:
+        console.print(text, markup=False, soft_wrap=True)
     console.print(f"Pictures are in {folder}", markup=False, soft_wrap=True)
     if json_line:
         sys.stdout.write(json.dumps(plain_json({"quick": quick, "studies": done}), allow_nan=False) + "\n")
+
+
+QUICK = "quick run: few rows, steps and seeds, to see that the studies work; the numbers are not those of the full studies, so none is judged"
+
+
+def _notes(done: list[dict[str, Any]]) -> list[str]:
+    """Return what there is to say of the studies; the same words of several, such as a missing data set, once."""
+    said: dict[str, list[str]] = {}
+    for one in done:
+        if one["skipped"] or one["note"]:
+            said.setdefault(one["skipped"] or one["note"], []).append(one["id"])
+    return [f"{', '.join(ids)}: {text}" for text, ids in said.items()]
 
 
 def _folder(out: str) -> Any:

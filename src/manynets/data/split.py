@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.data.groups import as_groups, as_strata, as_times, deal_groups, latest_rows, time_folds
-from manynets.errors import DataError, OptionError
+from manynets.errors import DataError, OptionError, warn_user
 
 __all__ = ["SplitBy", "deal_rows", "even_folds", "split_rows"]
 
@@ -99,7 +98,7 @@ def split_rows(
     codes, counts = np.unique(strata, return_counts=True)
     if (counts == 1).any():
         single = [str(names[int(code)]) if names is not None else str(code) for code in codes[counts == 1]]
-        warnings.warn(f"only one row is of class {', '.join(single)}: it stays in training and is not validated", stacklevel=3)
+        warn_user(f"only one row is of class {', '.join(single)}: it stays in training and is not validated")
     exact = np.where(counts > 1, counts * fraction, 0.0)
     take = np.minimum(np.floor(exact).astype(np.int64), np.maximum(counts - 1, 0))
     for code in np.argsort(-(exact - take), kind="stable"):
@@ -114,7 +113,8 @@ def split_rows(
         chosen[grouped[start : start + number]] = True
     if not chosen.any():
         raise DataError(
-            f"no class has a second row, so {rows} rows cannot be split by class: ids and numbers are no classes; labels need two rows"
+            f"no class has a second row, so {rows} rows cannot be split by class: this looks like an id or a number, not a class label; "
+            "for numbers use task='regression'"
         )
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 

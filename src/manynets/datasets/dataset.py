@@ -16,7 +16,7 @@ __all__ = ["Dataset", "TaskHint"]
 TaskHint = Literal["regression", "binary", "multiclass"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Dataset:
     """A named data set. Parts that it lacks are None. Shapes are checked, values are not.
 
@@ -40,6 +40,13 @@ class Dataset:
     """The names of the classes, indexed by class code; None for a regression."""
     image_shape: tuple[int, int] | None = None
     """Height and width, when the D features are the pixels of an image, row by row."""
+
+    def __repr__(self) -> str:
+        rows = [f"{len(self.X):,} rows"]
+        rows += [
+            f"{len(X):,} {part} rows" for part, X in (("validation", self.X_validation), ("test", self.X_test)) if X is not None
+        ]
+        return f"<Dataset {self.name}: {', '.join(rows)}, {self.X.shape[1]} columns, {self.task}>"
 
     def __post_init__(self) -> None:
         one_of(self.task, get_args(TaskHint), what="task")

@@ -7,7 +7,8 @@ trains them, and `fitted` sets the fitted attributes. A `manynets.Model` predict
 from __future__ import annotations
 
 from manynets.estimators.classifier import MLPClassifier
+from manynets.estimators.from_model import estimator
 from manynets.estimators.regressor import MLPRegressor
 from manynets.estimators.tabular import TabularClassifier, TabularRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor", "estimator"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
 
-from manynets.errors import DataError, OptionError
+from manynets.errors import DataError, OptionError, warn_user
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP
 from manynets.estimators.partial_fit import where_partial_fit_is
@@ -235,9 +234,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return Multilabel(y.shape[1])
         classes = tuple(plain(label) for label in self.classes_)
         if len(classes) == 1:
-            warnings.warn(
-                f"y has one class only, {classes[0]!r}: it will be predicted for every row", OneClassWarning, stacklevel=7
-            )
+            warn_user(f"y has one class only, {classes[0]!r}: it will be predicted for every row", OneClassWarning)
         return Binary(classes) if len(classes) == 2 else Multiclass(classes)
 
     def _recipe_fields(self) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from manynets.errors import DataError
+from manynets.errors import DataError, warn_user
 from manynets.estimators.plan import FitPlan
 from manynets.results import mean_curve, model_of
 from manynets.tasks import Regression, Task
 from manynets.training.events import Evaluated
 from manynets.training.trial import Outcome
 
-__all__ = ["accept", "check_finite", "epoch_printer", "iteration_printer", "report_end"]
+__all__ = ["accept", "check_finite", "epoch_printer", "iteration_printer", "report_end", "set_weights"]
 
 NOT_FINITE = "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 
@@ -30,7 +29,7 @@ def accept(e: Any, plan: FitPlan, outcomes: Sequence[Outcome]) -> None:
         check_finite(e, outcome, plan.held_out)
     assert plan.prepared is not None
     e.model_ = model_of(plan.network, plan.recipe, plan.prepared, outcomes)
-    _set_weights(e)
+    set_weights(e)
     _set_curves(e, plan, outcomes)
 
 
@@ -45,7 +44,7 @@ def check_finite(e: Any, outcome: Outcome, held_out: bool) -> None:
         raise DataError(NOT_FINITE)
 
 
-def _set_weights(e: Any) -> None:
+def set_weights(e: Any) -> None:
     """Set the weights of each layer, of several networks stacked."""
     task, members = e.model_.task, e.model_.members
     names = [f"hidden{i}" for i in range(_linear_layers(members[0]) - 1)] + ["output"]
@@ -111,10 +110,9 @@ def report_end(e: Any, plan: FitPlan) -> None:
         what = "Validation score" if plan.held_out else "Training loss"
         _print(f"{what} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} consecutive epochs. Stopping.")
     if not stopped and e.n_iter_ == e.max_iter:
-        warnings.warn(
+        warn_user(
             f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) reached and the optimization hasn't converged yet.",
             ConvergenceWarning,
-            stacklevel=5,
         )
 
 

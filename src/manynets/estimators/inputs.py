@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import validate_data
 
 from manynets.data.check import as_matrix, as_weights, is_frame
-from manynets.errors import DataError
+from manynets.errors import DataError, warn_user
 from manynets.tables.cells import Table, open_table
 from manynets.tasks.base import as_array, as_target, finite_target, labels_of, plain
 
@@ -89,7 +88,11 @@ def labels(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
         finite_target(found)
     whole = found.dtype.kind in "biuU" or (found.dtype.kind == "f" and not np.any(found % 1))
     if found.ndim == 2 or not whole:  # slow, and not needed for simple labels
-        check_classification_targets(found)
+        try:
+            check_classification_targets(found)
+        except ValueError as error:
+            name = type(estimator).__name__
+            raise DataError(f"{error} Use {name.replace('Classifier', 'Regressor')} for numbers.") from None
     if found.ndim == 2 and type_of_target(found) != "multilabel-indicator":
         raise DataError(
             f"y has shape {found.shape}, but must be one label a row, or a matrix of 0 and 1; fit one model for each column"
@@ -99,7 +102,13 @@ def labels(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
 
 def numbers(estimator: Any, y: Any, x: Any) -> NDArray[np.float64]:
     """Return y as finite numbers (N,) or (N, O)."""
-    return finite_target(_present(estimator, y, x))
+    found = _present(estimator, y, x)
+    texts = [value for value in found.ravel()[:1].tolist() if isinstance(value, str)] if found.dtype.kind in "UO" else []
+    if texts:
+        name = type(estimator).__name__
+        classifier = name.replace("Regressor", "Classifier")
+        raise DataError(f"y holds {texts[0]!r}, but {name} predicts numbers; use {classifier} for classes")
+    return finite_target(found)
 
 
 def weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
@@ -159,14 +168,13 @@ def split_for_stopping(
         apart = np.flatnonzero(single)
         if len(apart):
             shown = ", ".join(repr(plain(names[int(code)])) for code in np.sort(codes[first[apart]]))
-            warnings.warn(f"only one row is of class {shown}: it stays in training and is not validated", stacklevel=7)
+            warn_user(f"only one row is of class {shown}: it stays in training and is not validated")
     pool = np.setdiff1d(np.arange(len(first)), apart)
     held = int(np.ceil(fraction * len(pool)))
     if held < 2 or len(pool) - held < 1:
-        warnings.warn(
+        warn_user(
             f"The validation set is too small: {held} of {len(pool)} rows; early stopping goes by the training loss instead. "
-            "Increase 'validation_fraction' or the size of your dataset.",
-            stacklevel=7,
+            "Increase 'validation_fraction' or the size of your dataset."
         )
         return None
     train, validation = train_test_split(

@@ -6,7 +6,6 @@ Source: Byrd, Lu, Nocedal & Zhu 1995; scipy.optimize.minimize(method="L-BFGS-B")
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
+from manynets.errors import warn_user
 from manynets.nn.population import Population
 from manynets.training.steppers.closed_form import ClosedForm
 from manynets.training.torch_settings import torch_settings
@@ -59,10 +59,9 @@ def train_lbfgs(
     history = {"epoch": [float(result.nit)], "loss": [loss / (weight or 1.0)], "penalty": [penalty]}
     if result.status != 0:
         message = result.message.decode() if isinstance(result.message, bytes) else result.message
-        warnings.warn(
+        warn_user(
             f"lbfgs failed to converge after {result.nit} iteration(s) (status={result.status}):\n{message}\n"
             f"Increase the number of iterations (max_iter={max_iter}) or of evaluations (max_fun={max_fun}), or scale the data.",
             ConvergenceWarning,
-            stacklevel=6,
         )
     return Outcome(member.number, population.network(0), history, 0, "done", None, time.perf_counter() - began)

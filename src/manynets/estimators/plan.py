@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import warnings
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any, TypeAlias
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.data.check import is_frame
-from manynets.errors import DataError
+from manynets.errors import DataError, warn_user
 from manynets.estimators import inputs, settings
 from manynets.prepare import RowNumbers, TrainingData, encode_table, prepare
 from manynets.rng import Shuffles
@@ -267,7 +266,7 @@ def _recipe(
     batch = rows if lbfgs else min(AUTO_BATCH, rows)
     if not lbfgs and e.batch_size != "auto":
         if e.batch_size > rows:
-            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=7)
+            warn_user("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
         batch = min(int(e.batch_size), rows)
     if e.batch_norm and rows < 2:
         raise DataError("batch_norm needs at least 2 training rows, but there is 1 sample")

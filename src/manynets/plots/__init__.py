@@ -1,4 +1,4 @@
-"""Plots: functions that take arrays and draw on matplotlib axes. They know no models, and import matplotlib when they are called.
+"""Plots: functions that take arrays, or a trained model, and draw on matplotlib axes. They import matplotlib when they are called.
 
 Every function takes `ax=`, the axes to draw on. Without it, the function makes a new figure that pyplot does not know: backend and
 rcParams stay as they are, and the figure is freed with its last reference. Colours come from Okabe and Ito's palette or from
@@ -15,6 +15,7 @@ from manynets.plots.curves import activations, distributions, history, learning_
 from manynets.plots.diagram import network
 from manynets.plots.field import grid_points
 from manynets.plots.images import first_layer, image_grid, image_values
+from manynets.plots.models import model_history, model_predictions
 from manynets.plots.plane import points, regions, spread, surface
 from manynets.plots.scores import confusion, predicted_against_true, roc, roc_auc, roc_curve
 from manynets.plots.sweeps import parallel_coordinates, score_over
@@ -31,6 +32,8 @@ __all__ = [
     "image_grid",
     "image_values",
     "learning_curves",
+    "model_history",
+    "model_predictions",
     "network",
     "panels",
     "parallel_coordinates",

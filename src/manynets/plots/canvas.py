@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import sys
 import textwrap
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -52,8 +54,17 @@ def new_figure(*, size: tuple[float, float] | None = None) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
+    vars(figure)["_repr_png_"] = functools.partial(png_of, weakref.proxy(figure))  # a notebook shows it, whatever the backend
     FigureCanvasAgg(figure)
     return figure
+
+
+def png_of(figure: Figure, *, dpi: float = 100) -> bytes:
+    """Return the figure as a PNG file."""
+    buffer = io.BytesIO()
+    with DRAWING:
+        figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
 
 
 def panels(rows: int, columns: int = 1, *, size: tuple[float, float] | None = None) -> Array:

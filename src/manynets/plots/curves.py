@@ -77,11 +77,21 @@ def history(
         ax.set_yscale("log", nonpositive="mask")
     ax.set_xlabel("epoch")
     ax.set_ylabel(plain(ylabel))
-    if at.size <= 10:
-        ax.set_xticks(np.unique(at))
+    whole_epochs(ax, at)
     write_title(ax, title)
     show_legend(ax)
     return ax
+
+
+def whole_epochs(ax: Axes, at: Array) -> None:
+    """Put the ticks of the epoch axis at whole epochs, unless the epochs (E,) are all within one or two."""
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = np.unique(at)
+    if epochs.size <= 10 and (epochs == np.round(epochs)).all():
+        ax.set_xticks(epochs)
+    elif np.ptp(epochs) >= 2:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _role(name: str) -> str:
@@ -161,8 +171,7 @@ def learning_curves(
     limits = (low - margin, high + margin)
     ax.set_ylim(*(10 ** np.array(limits) if ax.get_yscale() == "log" else limits))
     ax.set_xlim(*((0.5, 1.5) if longest == 1 else (1, longest)))
-    if longest <= 10:
-        ax.set_xticks(np.arange(1, longest + 1))
+    whole_epochs(ax, np.arange(1, longest + 1))
     ax.set_xlabel("epoch")
     ax.set_ylabel(plain(ylabel))
     if len(drawn) > 1:

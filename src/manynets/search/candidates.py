@@ -7,7 +7,6 @@ import functools
 import math
 import os
 import signal
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 
 from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
-from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError
+from manynets.display import html_table, layers_text, number_text
+from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user
 from manynets.model import Model
 from manynets.nn.initial import initial_parameters
 from manynets.nn.population import Population, Shape
@@ -45,7 +45,7 @@ Candidate: TypeAlias = tuple[MLP, Recipe]
 ByFold: TypeAlias = tuple[int, int]  # candidate, fold
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Result:
     """The result of one candidate on one fold.
 
@@ -70,6 +70,16 @@ class Result:
     score: float = math.nan
     seconds: float = 0.0
     encoder: TableEncoder | None = None
+
+    def __repr__(self) -> str:
+        shown = f"{self.metric} {number_text(self.score)}, loss {number_text(self.loss)}, " if math.isfinite(self.score) else ""
+        return f"<Result: candidate {self.candidate}, fold {self.fold}, {shown}{self.stopped}>"
+
+    def _repr_html_(self) -> str:
+        names = ["candidate", "fold", self.metric, "loss", "ended", "network", "recipe"]
+        network, optimizer = layers_text(self.spec.hidden, self.spec.activation), type(self.recipe.optimizer).__name__
+        row = (self.candidate, self.fold, self.score, self.loss, self.stopped, network, f"{optimizer} lr {self.recipe.lr:g}")
+        return html_table(names, [row])
 
     @property
     def metric(self) -> str:
@@ -337,7 +347,7 @@ def train_plan(
         signal.raise_signal(signal.SIGTERM)
     if halt.asked:
         left = sum(result.stopped == "interrupted" for result in results.values())
-        warnings.warn(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning, stacklevel=3)
+        warn_user(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning)
     return [results[c, f] for c in range(len(planned.candidates)) for f in range(len(planned.folds))]
 
 

@@ -11,8 +11,9 @@ from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _check_method_params
-from sklearn.utils import indexable
+from sklearn.utils import estimator_html_repr, indexable
 
+from manynets.display import html_table
 from manynets.errors import OptionError, one_of
 from manynets.search.evaluation import Evaluation
 from manynets.search.halving import EPOCHS, halve
@@ -156,6 +157,25 @@ class MLPSearchCV(BaseSearchCV):
             self._refit(X, y, routed.estimator.fit)
         self.scorer_ = scorers._scorers if isinstance(scorers, _MultimetricScorer) else scorers
         return self
+
+    def _html_repr(self) -> str:
+        """Return scikit-learn's diagram, and once fitted the best ten candidates beneath it."""
+        diagram = str(estimator_html_repr(self))
+        if not hasattr(self, "cv_results_"):
+            return diagram
+        metric = self.refit if self.multimetric_ and isinstance(self.refit, str) else "score"
+        ranks = self.cv_results_.get(f"rank_test_{metric}")
+        if ranks is None:
+            return diagram
+        means, spreads = (self.cv_results_[f"{what}_test_{metric}"].tolist() for what in ("mean", "std"))
+        best = np.argsort(ranks, kind="stable")[:10].tolist()
+        found = [dict(self.cv_results_["params"][i]) for i in best]
+        names = sorted({name for params in found for name in params})
+        rows = [
+            (int(ranks[i]), *(params.get(name) for name in names), means[i], spreads[i])
+            for i, params in zip(best, found, strict=True)
+        ]
+        return diagram + html_table(["rank", *names, f"mean {metric}", "std"], rows, title=f"Best of {len(ranks)} candidates")
 
     def _check(self) -> None:
         self._validate_params()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -15,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection._validation import _fit_and_score, _insert_error_scores, _warn_or_raise_about_fit_failures
 from sklearn.utils.parallel import Parallel, delayed
 
+from manynets.errors import warn_user
 from manynets.search.fits import CandidateFit, can_share, plan_fits, train_fits
 from manynets.search.folds import SearchFolds
 from manynets.search.scoring import score_fits
@@ -168,9 +168,8 @@ def _warn_about_convergence(fits: Sequence[CandidateFit]) -> None:
         if fit.error is None and fit.plan is not None:
             short += any(outcome.stopped == "done" and math.isfinite(fit.estimator.n_iter_no_change) for outcome in fit.outcomes)
     if short:
-        warnings.warn(
+        warn_user(
             f"Stochastic Optimizer: Maximum iterations reached and the optimization hasn't converged yet in {short} of "
             f"{len(fits)} fits.",
             ConvergenceWarning,
-            stacklevel=5,
         )

@@ -8,7 +8,7 @@ A study is a short file that follows its tutorial. `STUDIES` maps ids to studies
 
 from manynets.studies.study import Figure, Study, StudyResult
 
-__all__ = ["STUDIES", "Figure", "Study", "StudyResult"]
+__all__ = ["PUBLISHED", "STUDIES", "TUTORIALS", "Figure", "Study", "StudyResult"]
 
 _ALL = (
     Study("T1-prod", "y = x1 x2 on a square: 2-6-1, the best of 64 seeds", "t1_toys"),
@@ -43,3 +43,17 @@ _ALL = (
 )
 
 STUDIES: dict[str, Study] = {one.id: one for one in _ALL}
+
+TUTORIALS = {
+    "T1": "small networks on points of a square: a product, xor and quadrants",
+    "T2": "PyTorch step by step: from tensors to nn.Sequential on four blobs, and optimizers on two moons",
+    "T3": "autograd, the perceptron, and a first feed-forward network on blobs",
+    "T4": "a network with dropout on MNIST, and its best checkpoint",
+    "T5": "MNIST from logistic regression to three hidden layers",
+}
+"""What each of the five tutorials is about, by the beginning of the ids of its studies."""
+
+PUBLISHED = (
+    "published: the result that the tutorial prints; where it prints none, that of the same network in plain torch (T2), or before "
+    "training (T3-feedforward)"
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.errors import DataError, LeakWarning, OptionError, one_of
+from manynets.errors import DataError, LeakWarning, OptionError, one_of, warn_user
 from manynets.tables.cells import Table, open_table, units_converted
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, fit_categorical, fit_date, fit_numeric
 from manynets.tables.dates import DateForm
@@ -46,7 +45,7 @@ class Block:
         return slice(self.start, self.stop)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TableEncoder:
     """How a table becomes a matrix; made by `fit_encoder`, or read from a model file by `from_json`.
 
@@ -59,6 +58,10 @@ class TableEncoder:
     columns: tuple[ColumnEncoder, ...]
     dropped: tuple[tuple[str, str], ...] = ()
     positional: bool = False
+
+    def __repr__(self) -> str:
+        left_out = f", {len(self.dropped)} left out" if self.dropped else ""
+        return f"<TableEncoder: {len(self.columns)} columns to {self.width} numbers{left_out}>"
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
@@ -312,14 +315,13 @@ def warn_of_targets(schema: Sequence[Column]) -> None:
     """Warn of columns that are used though they look like ids, and of those that give the target away."""
     used = "; ".join(f"{column.name} ({column.note})" for column in schema if column.note.startswith("used, though"))
     if used:
-        warnings.warn(f"not left out: {used}", UserWarning, stacklevel=4)
+        warn_user(f"not left out: {used}", UserWarning)
     for column in schema:
         if column.leak:
-            warnings.warn(
+            warn_user(
                 f"column {column.name!r} gives the target away: {column.leak}. If it is not known before the target is, leave it out:"
                 f" drop=[{column.name!r}], or --drop {column.name} in a command",
                 LeakWarning,
-                stacklevel=4,
             )
 
 
@@ -327,6 +329,6 @@ def _warn(names: Sequence[str], columns: Sequence[ColumnEncoder], dropped: Seque
     empty = [name for name, column in zip(names, columns, strict=True) if column.kind == "numeric" and column.fill is None]
     if dropped:
         listed = "; ".join(f"{name} ({why})" for name, why in dropped)
-        warnings.warn(f"left out: {listed}. Declare them numeric or categorical to use them", UserWarning, stacklevel=3)
+        warn_user(f"left out: {listed}. Declare them numeric or categorical to use them", UserWarning)
     if empty:
-        warnings.warn(f"all values are missing in {', '.join(empty)}: encoded as 0", UserWarning, stacklevel=3)
+        warn_user(f"all values are missing in {', '.join(empty)}: encoded as 0", UserWarning)

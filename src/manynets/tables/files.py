@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import gzip
 import sys
-import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manynets.errors import DataError
+from manynets.errors import DataError, warn_user
 from manynets.tables.binary import PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
 from manynets.tables.delimited import read_source
 from manynets.tables.frames import open_table
@@ -78,7 +77,7 @@ def read_table(
     """
     frame, notes = _read(path, TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text)))
     for note in notes:
-        warnings.warn(note, UserWarning, stacklevel=2)
+        warn_user(note, UserWarning)
     return frame
 
 
@@ -101,7 +100,7 @@ def open_file(
     if files is None:
         frame, notes = _read(path, options, content)
         for note in notes:
-            warnings.warn(note, UserWarning, stacklevel=2)
+            warn_user(note, UserWarning)
         return open_table(frame)
     _refuse_text_options(str(path), options)
     stored = StoredColumns(str(path), files)

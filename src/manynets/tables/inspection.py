@@ -81,7 +81,7 @@ class InspectedTarget:
         return {**vars(self), "quartiles": None if self.quartiles is None else list(self.quartiles)}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Inspection:
     """What `inspect_table` found.
 
@@ -98,6 +98,11 @@ class Inspection:
     targets: tuple[InspectedTarget, ...]
     duplicates: int
     suggestions: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        counts = ((self.columns, "column"), (self.targets, "target"), (self.suggestions, "suggestion"))
+        words = [f"{len(some)} {noun}{'' if len(some) == 1 else 's'}" for some, noun in counts]
+        return f"<Inspection: {self.rows:,} rows, {', '.join(words)}>"
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON types."""

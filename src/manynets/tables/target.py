@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.errors import DataError
+from manynets.errors import DataError, warn_user
 from manynets.tables.cells import Table, bad_number, blank_cells, number_cells, open_table, plain_label, points_in_doubt, text_cells
 from manynets.tables.schema import refuse_a_mixture
 from manynets.tables.table import require
@@ -134,22 +133,20 @@ def _target(table: Table, name: str) -> NDArray[Any]:
     if reading is not None:
         if reading != PLAIN:
             index, first = bad_number(cells) or (0, "")
-            warnings.warn(
+            warn_user(
                 f"target {name!r} is read as {reading}: {first!r} in {table.row(index)} is {read_number(first, reading)}; if classes"
                 " are meant, write them as words",
                 UserWarning,
-                stacklevel=4,
             )
         return number_cells(table, name, reading)
     bad = bad_number(cells)
     assert bad is not None
     labels = cells.unique()
     if 2 * int(labels.str.contains(NEARLY_A_NUMBER).sum()) > len(labels):
-        warnings.warn(
+        warn_user(
             f"target {name!r} is taken as text: its {len(labels)} different values are classes, as {table.row(bad[0])} holds"
             f" {bad[1]!r}; if numbers are meant, write them plainly, such as 1000 for 1,000, $1000 or 12 for 12%",
             UserWarning,
-            stacklevel=4,
         )
     return np.array([plain_label(cell) for cell in cells.to_list()])
 

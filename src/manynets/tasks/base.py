@@ -120,7 +120,9 @@ def finite_target(array: Values) -> NDArray[np.float64]:
         numbers = array.astype(np.float64)
     except (TypeError, ValueError):
         bad = next(value for value in array.ravel().tolist() if not isinstance(value, int | float))
-        raise DataError(f"y holds {bad!r}, but a regression target must be numbers; name the task if these are classes") from None
+        raise DataError(
+            f"y holds {bad!r}, but a regression target must be numbers; for classes use task='multiclass', or task='binary' for two"
+        ) from None
     if not np.isfinite(numbers).all():
         row = int(np.flatnonzero(~np.isfinite(numbers.reshape(len(numbers), -1)).all(axis=1))[0])
         raise DataError(f"y holds an infinite value in row {row}; a target must be finite")

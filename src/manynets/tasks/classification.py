@@ -12,7 +12,9 @@ from manynets import metrics
 from manynets.errors import DataError
 from manynets.tasks.base import Task, Values, as_target, labels_of, plain
 
-__all__ = ["Binary", "Multiclass", "Multilabel", "is_one_hot"]
+__all__ = ["MOST_INFERRED_CLASSES", "Binary", "Multiclass", "Multilabel", "is_one_hot"]
+
+MOST_INFERRED_CLASSES = 32  # whole numbers with more distinct values than this are taken for a regression target
 
 
 def _sigmoid(logits: Values) -> Values:
@@ -23,6 +25,10 @@ def _sigmoid(logits: Values) -> Values:
 def _softmax(logits: Values) -> Values:
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     return raised / raised.sum(axis=1, keepdims=True)
+
+
+def _means(each: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([one[name] for one in each])) for name in each[0]}
 
 
 def is_one_hot(y: Any) -> bool:
@@ -100,9 +106,24 @@ class _OneLabel(Task):
         matrix = metrics.confusion_matrix(truth, predicted, classes=len(self.classes))
         return {
             "accuracy": metrics.accuracy(truth, predicted, weight=weight),
+            **self._by_class(truth, predicted, weight),
+            "log_loss": metrics.log_loss(self.proba(logits)[np.arange(len(truth)), truth], weight=weight),
+            **self._ranking(truth, logits, weight),
             "per_class": metrics.per_class(matrix, classes=self.classes),
             "confusion": matrix.tolist(),
         }
+
+    def _by_class(self, truth: Values, predicted: Values, weight: Values | None) -> dict[str, float]:
+        """Return precision, recall and F1: of the second of two classes; of more the mean over those that occur."""
+        if len(self.classes) == 2:
+            return metrics.precision_recall_f1(truth, predicted, weight=weight)
+        codes = np.union1d(truth, predicted).tolist()
+        return _means([metrics.precision_recall_f1(truth == code, predicted == code, weight=weight) for code in codes])
+
+    def _ranking(self, truth: Values, logits: Values, weight: Values | None) -> dict[str, float]:
+        """Return the area under the ROC curve of two classes, where both occur."""
+        area = metrics.roc_auc(truth == 1, logits[:, 0], weight=weight) if len(self.classes) == 2 and self.outputs == 1 else None
+        return {} if area is None else {"auc": area}
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "classes": list(self.classes)}
@@ -122,7 +143,10 @@ class Binary(_OneLabel):
         """Return the task for y, whose two distinct labels become the classes in sorted order."""
         classes = _classes(y)
         if len(classes) != 2:
-            raise DataError(f"y holds {len(classes)} classes, but the task 'binary' has two; use task='multiclass'")
+            numbers = len(classes) > MOST_INFERRED_CLASSES and not any(isinstance(label, str) for label in classes)
+            what = f"{len(classes)} different numbers" if numbers else f"{len(classes)} classes"
+            other = "regression" if numbers else "multiclass"
+            raise DataError(f"y holds {what}, but the task 'binary' has two classes; use task={other!r}")
         return cls(classes)
 
     @property
@@ -206,6 +230,7 @@ class Multilabel(Task):
         predicted = self.predict(logits)
         return {
             "accuracy": metrics.accuracy(target, predicted, weight=weight),
+            **_means([metrics.precision_recall_f1(target[:, i], predicted[:, i], weight=weight) for i in range(self.count)]),
             "per_label": [metrics.accuracy(target[:, i], predicted[:, i], weight=weight) for i in range(self.count)],
         }
 

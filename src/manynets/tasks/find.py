@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from manynets.errors import OptionError, one_of
+from manynets.errors import OptionError, one_of, warn_user
 from manynets.tasks.base import Task, as_target, labels_of
-from manynets.tasks.classification import Binary, Multiclass, Multilabel, is_one_hot
+from manynets.tasks.classification import MOST_INFERRED_CLASSES, Binary, Multiclass, Multilabel, is_one_hot
 from manynets.tasks.regression import Regression, TargetTransform
 
 __all__ = ["MOST_INFERRED_CLASSES", "TASK_NAMES", "find_task", "task_from_json"]
 
-MOST_INFERRED_CLASSES = 32  # whole numbers with more distinct values than this are taken for a regression target
 
 _MAKERS: dict[str, Callable[[Any], Task]] = {
     "regression": Regression.of,
@@ -54,11 +52,10 @@ def find_task(y: Any, *, name: str | None = None, target_transform: TargetTransf
 
 def _infer(array: np.ndarray[Any, Any]) -> str:
     if array.ndim == 2 and is_one_hot(array):
-        warnings.warn(
+        warn_user(
             f"y is a one-hot matrix of {array.shape[1]} columns: it is taken as {array.shape[1]} classes, 0 to {array.shape[1] - 1}; if"
             " each column is a label of its own, say so with task='multilabel'",
             UserWarning,
-            stacklevel=4,
         )
         return "multiclass"
     if array.ndim == 2:

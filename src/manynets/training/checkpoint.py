@@ -16,12 +16,11 @@ import os
 import re
 import shutil
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from manynets.errors import CheckpointWarning, ModelFileError, OptionError
+from manynets.errors import CheckpointWarning, ModelFileError, OptionError, warn_user
 from manynets.modelfile import check_path, read_model_file, replacing, write_model_file
 from manynets.renames import as_version_1, renamed
 from manynets.training.state import Digests, TrainState, capture, differences, identity_of, restore
@@ -122,7 +121,7 @@ def newest_checkpoint(source: str | os.PathLike[str]) -> tuple[Path, TrainState,
             problems.append(str(error))
             continue
         for problem in problems:
-            warnings.warn(f"{problem}; passed over, going on from {path.name}", CheckpointWarning, stacklevel=2)
+            warn_user(f"{problem}; passed over, going on from {path.name}", CheckpointWarning)
         return path, state, system
     raise ModelFileError(f"{source}: none of its {len(files)} checkpoints is whole: {'; '.join(problems)}")
 
@@ -195,7 +194,7 @@ class Checkpoints:
             other.append(f"threads is {most}, in the checkpoint {used}")
         if other:
             text = f"{path}: {'; '.join(other)}; training goes on, but not bit for bit as it would have"
-            warnings.warn(text, CheckpointWarning, stacklevel=2)
+            warn_user(text, CheckpointWarning)
 
     # ------------------------------------------------------------------------------------------------ what the loop calls
 
@@ -236,7 +235,7 @@ class Checkpoints:
             self._write(run)
         except OSError as error:
             text = f"no checkpoint of step {run.step} was written: {error}; training goes on, and older ones are still there"
-            warnings.warn(text, CheckpointWarning, stacklevel=2)
+            warn_user(text, CheckpointWarning)
             self._last_step, self._last_time = run.step, time.monotonic()
 
     def end(self, run: TrainingRun) -> None:

@@ -18,12 +18,18 @@ __all__ = ["Advanced", "Callback", "Evaluated", "Event", "Finished", "Started"]
 
 @dataclasses.dataclass(frozen=True)
 class Started:
-    """Training begins: how many networks, and how many steps and epochs the longest of them will make at most."""
+    """Training begins: how many networks, and how many steps and epochs the longest of them will make at most.
+
+    pooled: how much the validation rows of each network count, by its number, where the networks differ in seed and rows only.
+    squared: the loss times this is the mean squared error in the target's unit; 0 where it is another loss.
+    """
 
     n_networks: int
     steps: int
     steps_per_epoch: int
     metric: str
+    pooled: Mapping[int, float] = dataclasses.field(default_factory=dict)
+    squared: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +43,15 @@ class Advanced:
 class Evaluated:
     """The histories got an entry after `step` steps: columns of one value (K,) for each of the networks `numbers`.
 
-    `alive` networks go on. The arrays are not to be written to.
+    `alive` networks go on. best: the columns of each network's best entry so far, where `Started.pooled` has the networks. The arrays
+    are not to be written to.
     """
 
     step: int
     numbers: tuple[int, ...]
     columns: Mapping[str, NDArray[np.float64]]
     alive: int
+    best: Mapping[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
 
     @property
     def entries(self) -> dict[int, dict[str, float]]:

@@ -8,7 +8,6 @@ import math
 import numbers
 import os
 import signal
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError
+from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError, warn_user
 from manynets.nn.population import Shape
 from manynets.spec import MLP
 from manynets.steps import batch_rows
@@ -143,7 +142,7 @@ def train_members(
     if halt.asked and any(outcome.stopped == "interrupted" for outcome in outcomes):
         step = max((outcome.history.get("step", [0.0])[-1] for outcome in outcomes), default=0.0)
         text = f"training was interrupted after {step:g} steps; the result has the best weights so far"
-        warnings.warn(text, InterruptedWarning, stacklevel=3)
+        warn_user(text, InterruptedWarning)
     return outcomes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -84,6 +85,15 @@ class Tracks:
         """Add entries to every history: values (E, K) for each column."""
         for name, values in columns.items():
             self.columns.setdefault(name, []).extend(values)
+
+    def best_entries(self, indices: NDArray[np.int64]) -> dict[str, Host]:
+        """Return the columns (n,) of the best entries of these networks, NaN where one has none."""
+        best = self.best[indices].tolist()
+        pairs = list(zip(best, indices.tolist(), strict=True))
+        return {
+            name: np.array([math.nan if entry < 0 else column[entry][k] for entry, k in pairs])
+            for name, column in self.columns.items()
+        }
 
     @property
     def entries(self) -> int:

@@ -21,6 +21,7 @@ from manynets.training.best_weights import BestWeights, all_finite
 from manynets.training.divergence import DivergenceSearch
 from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
 from manynets.training.history import Sums, Tracks
+from manynets.training.pooled import pooled_rows, squared_share
 from manynets.training.signals import Halt
 from manynets.training.steppers.base import Host
 from manynets.training.steppers.choice import make_stepper
@@ -71,6 +72,7 @@ class TrainingRun:
         self.before: dict[str, NDArray[Any]] = {}  # the stepper's state before a call with several evaluations
         self.singly = 0  # step up to which no call has several
         self.asked = 0.0  # when a stop was first seen
+        self.pooled: Mapping[int, float] = {}
         self._assemble()
 
     def _assemble(self) -> None:
@@ -96,7 +98,9 @@ class TrainingRun:
         numbers = [member.number for member in self.members]
         if self.keeper is not None:
             self.keeper.begin(self)
-        self._tell(Started(len(numbers), self.total, self.steps, self.problem.task.metric))
+        self.pooled = pooled_rows(self.problem, self.members)
+        squared = squared_share(self.problem.task, self.recipe)
+        self._tell(Started(len(numbers), self.total, self.steps, self.problem.task.metric, self.pooled, squared))
         with self._settings():
             self.began = time.perf_counter()
             while len(self.tracks) and not self.halt.asked:
@@ -178,7 +182,8 @@ class TrainingRun:
             seen = np.flatnonzero(tracks.alive)
             numbers = tuple(tracks.members[k].number for k in seen)
             shown = {name: values[-1, seen] for name, values in columns.items()}
-            self._tell(Evaluated(self.step, numbers, shown, int((tracks.alive & ~ended).sum())))
+            best = tracks.best_entries(seen) if self.pooled else {}
+            self._tell(Evaluated(self.step, numbers, shown, int((tracks.alive & ~ended).sum()), best))
         if ended.any():
             self._let_go(ended, finite)
         self.sums = Sums(len(tracks))

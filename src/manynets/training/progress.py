@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from manynets.display import epoch_text, number_text
 from manynets.errors import OptionError
 from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
 
@@ -46,31 +48,73 @@ class _Steady:
 
 
 class _Story:
-    """What a run shows, from its events: of one network its results, of several how many are alive and the best."""
+    """What a run shows, from its events: for networks that predict together their pooled results, for others the best."""
 
     def __init__(self, started: Started) -> None:
-        self.networks, self.metric = started.n_networks, started.metric
-        self.per_epoch, self.epochs = started.steps_per_epoch, started.steps / started.steps_per_epoch
-        self.ended = 0
+        self.started = started
+        self.networks = started.n_networks
+        self.epochs = started.steps / started.steps_per_epoch
+        self.finished = 0
         self.best = -math.inf
+        self.now: dict[int, float] = {}  # by network: the validation result of its last evaluation
+        self.at_best: dict[int, tuple[float, float, float]] = {}  # and of its best one: loss, result and epoch
 
-    def results(self, event: Evaluated) -> str:
-        """Return the results of an evaluation in words."""
-        columns = event.columns
-        prefix = "val_" if "val_loss" in columns else ""
-        name = prefix + self.metric
-        if self.networks > 1:
-            self.ended += len(event.numbers) - event.alive
-            self.best = float(np.fmax(self.best, np.fmax.reduce(columns[name])))
-            return f"{self.networks - self.ended} of {self.networks} networks alive  best {name} {self.best:.4f}"
-        text = f"loss {columns['loss'][0]:.4f}"
-        if prefix:
-            text += f"  val_loss {columns['val_loss'][0]:.4f}"
-        return f"{text}  {name} {columns[name][0]:.4f}"
+    def text(self, event: Evaluated) -> str:
+        """Return the epoch and the results of an evaluation in words."""
+        self.finished += len(event.numbers) - event.alive
+        pooled = self.networks == 1 or len(self.started.pooled) == self.networks
+        words = [self._together(event) if pooled else self._apart(event)]
+        if self.networks > 1 and self.finished:
+            words.append(f"{self.finished:,} of {self.networks:,} networks finished")
+        return "  ".join(words)
 
-    def position(self, event: Evaluated) -> str:
-        """Return the epoch; nothing for several networks, of which each may be at its own."""
-        return "" if self.networks > 1 else f"epoch {event.step / self.per_epoch:g}/{self.epochs:g}  "
+    def _apart(self, event: Evaluated) -> str:
+        name = self._prefix(event) + self.started.metric
+        self.best = float(np.fmax(self.best, np.fmax.reduce(event.columns[name])))
+        return f"best {_words(name)} {number_text(self.best)}"
+
+    def _together(self, event: Evaluated) -> str:
+        """Return the results of one network, or those of several pooled over their rows, with the best so far."""
+        epoch = f"epoch {epoch_text(event.step / self.started.steps_per_epoch)}/{epoch_text(self.epochs)}"
+        prefix = self._prefix(event)
+        column = prefix + ("loss" if self.started.squared else self.started.metric)
+        shown = "RMSE" if self.started.squared else _words(self.started.metric)
+        for k, number in enumerate(event.numbers):
+            self.now[number] = float(event.columns[column][k])
+            self._remember(event, k, number, column, prefix + "loss")
+        if not prefix:
+            return f"{epoch}  loss {number_text(float(np.mean(event.columns['loss'])))}  {shown} {self._pooled(self.now)}"
+        text = f"{epoch}  validation {shown} {self._pooled(self.now)}"
+        if not self.at_best:
+            return text
+        epochs = sorted({at for _, _, at in self.at_best.values()})
+        when = " to ".join(epoch_text(at) for at in dict.fromkeys((epochs[0], epochs[-1])))
+        best = self._pooled({number: result for number, (_, result, _) in self.at_best.items()})
+        return f"{text} (best {best}, epoch{'s' if len(epochs) > 1 else ''} {when})"
+
+    def _remember(self, event: Evaluated, k: int, number: int, column: str, watched: str) -> None:
+        """Take down the best entry of a network: the one whose weights it keeps, or else the one of the lowest loss."""
+        if event.best:
+            entry = {name: float(values[k]) for name, values in event.best.items()}
+        else:
+            entry = {name: float(values[k]) for name, values in event.columns.items()}
+            if number in self.at_best and not entry[watched] < self.at_best[number][0]:
+                return
+        if math.isfinite(entry["epoch"]):
+            self.at_best[number] = (entry[watched], entry[column], entry["epoch"])
+
+    def _pooled(self, results: Mapping[int, float]) -> str:
+        weights = [self.started.pooled.get(number, 1.0) for number in results]
+        mean = float(np.average([*results.values()], weights=weights if sum(weights) else None))
+        return number_text(math.sqrt(self.started.squared * mean) if self.started.squared and mean >= 0 else mean)
+
+    def _prefix(self, event: Evaluated) -> str:
+        return "val_" if "val_loss" in event.columns else ""
+
+
+def _words(name: str) -> str:
+    """Return the name of a column as a text shows it."""
+    return name.replace("val_", "validation ").replace("r2", "R2")
 
 
 class _Lines:
@@ -92,17 +136,15 @@ class _Lines:
             self.done = event.step
         elif isinstance(event, Evaluated) and self.story is not None:
             now = time.monotonic()
-            spent = now - self.began
-            self.line = f"{self.story.position(event)}{self.story.results(event)}  {spent:.1f} s"
-            if self.story.networks > 1 and 0 < self.done < self.steps:
-                self.line += f", {spent * (self.steps - self.done) / self.done:.0f} s left"
+            self.line = f"{self.story.text(event)}  {now - self.began:.1f} s"
             if now - self.shown > _LINES_APART:
-                self._print(now)
+                left = (now - self.began) * (self.steps - self.done) / self.done if self.done else 0.0
+                self._print(now, f", {left:.0f} s left" if left >= 1 else "")
         elif isinstance(event, Finished) and self.line:
             self._print(time.monotonic())
 
-    def _print(self, now: float) -> None:
-        sys.stderr.write(self.line + "\n")
+    def _print(self, now: float, more: str = "") -> None:
+        sys.stderr.write(self.line + more + "\n")
         self.line, self.shown = "", now
 
 
@@ -122,7 +164,7 @@ class _Live:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
             columns = (
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=12),
                 TextColumn("{task.percentage:>3.0f}%  {task.fields[results]}"),
                 TimeElapsedColumn(),
                 TextColumn("left"),
@@ -135,7 +177,7 @@ class _Live:
         elif isinstance(event, Advanced):
             self._show(completed=event.step)
         elif isinstance(event, Evaluated) and self.story is not None:
-            self._show(results=self.story.position(event) + self.story.results(event))
+            self._show(results=self.story.text(event))
         elif isinstance(event, Finished):
             self.progress.refresh()
             self.progress.stop()

@@ -1,0 +1,89 @@
+"""What a model is to beat: a trivial prediction, and a linear model of scikit-learn on the same columns."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets import metrics
+from manynets.cli.data import Part
+from manynets.tasks import Regression, Task
+
+__all__ = ["baselines_of"]
+
+Array = NDArray[Any]
+MOST_CELLS = 4_000_000
+"""Training rows x columns x outputs up to which the linear model takes about a second."""
+ITERATIONS = 100
+
+
+def baselines_of(task: Task, train: Part, tested: Part, encoder: Any = None) -> tuple[dict[str, dict[str, Any]], str | None]:
+    """Return the metrics on the tested rows of each baseline by its name, and a note on a baseline that was left out.
+
+    The rows are encoded. Several labels a row have none.
+    """
+    if task.name == "multilabel":
+        return {}, None
+    numbers = isinstance(task, Regression)
+    plain = slice(None) if encoder is None else ~encoder.piecewise
+    x, x_test = (np.asarray(part.X, dtype=np.float32)[:, plain] for part in (train, tested))
+    y, weight = np.asarray(train.y) if numbers else task.encode(train.y).reshape(-1).astype(np.int64), train.weight
+    trivial = "predict the mean" if numbers else "predict the class shares"
+    found = {trivial: _trivial(task, y, weight, len(x_test))}
+    note = None
+    if x.size * task.outputs <= MOST_CELLS:
+        found["linear model"] = _linear(task, x, y, weight, x_test)
+    else:
+        note = "no linear model to compare with, as the data are large"
+    judged = {
+        name: _numbers_metrics(predicted, tested) if numbers else _classes_metrics(task, predicted, tested)
+        for name, predicted in found.items()
+    }
+    return {name: {"rows": tested.rows, **values} for name, values in judged.items()}, note
+
+
+def _trivial(task: Task, y: Array, weight: Array | None, rows: int) -> Array:
+    """Return the mean of the target, or the shares of the classes, for each row."""
+    if isinstance(task, Regression):
+        return np.repeat(np.average(y, axis=0, weights=weight)[None], rows, axis=0)
+    counts = np.bincount(y, weights=weight, minlength=max(2, task.outputs))
+    return np.repeat((counts / counts.sum())[None], rows, axis=0)
+
+
+def _linear(task: Task, x: Array, y: Array, weight: Array | None, x_test: Array) -> Array:
+    """Return the predictions, or the probabilities of the classes, of a linear model on standardised columns."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    scale = x.std(axis=0)
+    scale[scale == 0] = 1.0
+    x, x_test = (x - x.mean(axis=0)) / scale, (x_test - x.mean(axis=0)) / scale
+    if isinstance(task, Regression):
+        return np.asarray(Ridge().fit(x, y, sample_weight=weight).predict(x_test))
+    classes = max(2, task.outputs)
+    out = np.full((len(x_test), classes), np.finfo(np.float64).tiny)
+    if len(np.unique(y)) < 2:
+        out[:, y[0]] = 1.0
+        return out
+    with warnings.catch_warnings(action="ignore"):  # that it did not converge in so few iterations
+        model = LogisticRegression(max_iter=ITERATIONS).fit(x, y, sample_weight=weight)
+    out[:, model.classes_] = model.predict_proba(x_test)
+    return out
+
+
+def _numbers_metrics(predicted: Array, tested: Part) -> Mapping[str, float]:
+    truth = np.asarray(tested.y, dtype=np.float64)
+    predicted = predicted.reshape(truth.shape)
+    kinds = {"r2": metrics.r2_score, "rmse": metrics.root_mean_squared_error, "mae": metrics.mean_absolute_error}
+    return {name: metric(truth, predicted, weight=tested.weight) for name, metric in kinds.items()}
+
+
+def _classes_metrics(task: Task, shares: Array, tested: Part) -> Mapping[str, Any]:
+    logits = np.log(np.maximum(shares, np.finfo(np.float64).tiny))
+    if task.outputs == 1:
+        logits = logits[:, 1:] - logits[:, :1]
+    found = task.evaluate(logits, task.encode(tested.y), weight=tested.weight)
+    return {name: value for name, value in found.items() if not isinstance(value, list | dict)}

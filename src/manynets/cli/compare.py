@@ -1,0 +1,92 @@
+"""`manynets compare`: runs side by side, on the same rows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from manynets.cli.arguments import Header, JsonLine, argument, option
+
+__all__ = ["compare"]
+
+
+def compare(
+    runs: Annotated[list[str], argument("RUN RUN ...", help="Two or more runs: run folders, model files or sweeps.")],
+    data: Annotated[
+        str | None,
+        option("--data", metavar="DATA", help="Rows with the target to compare the runs on. [the test rows of the first run]"),
+    ] = None,
+    target: Annotated[
+        str | None, option("--target", metavar="COLUMN", help="The target's column in DATA. [as in training]")
+    ] = None,
+    header: Header = None,
+    json_line: JsonLine = False,
+) -> None:
+    """Compare runs on the same rows.
+
+    \b
+    manynets compare runs/houses-1 runs/houses-2
+    manynets compare runs/houses-1 runs/houses-sweep-1 --data new_houses.csv
+    """
+    import json
+    import sys
+
+    from manynets.cli.report import console_for, describe, note, print_metrics, table_of
+    from manynets.cli.saved_runs import open_run
+    from manynets.errors import OptionError
+    from manynets.runs import plain_json
+
+    if len(runs) < 2:
+        raise OptionError(f"there is only one run, {runs[0]}, and nothing to compare it with; give two or more")
+    console = console_for(to_stderr=json_line)
+    found = [open_run(path) for path in runs]
+    names = [str(path) for path in runs]
+    if len(set(names)) < len(names):
+        raise OptionError("the same run is named twice; give different ones")
+    tasks = {run.model.task.name for run in found}
+    if len(tasks) > 1:
+        raise OptionError(f"the runs are for different tasks, {' and '.join(sorted(tasks))}; compare runs for the same target")
+    rows = [
+        (name, describe(run.model.spec, run.model.recipe, run.model.size), f"{run.model.parameters:,}", _seconds(run))
+        for name, run in zip(names, found, strict=True)
+    ]
+    console.print(table_of(["run", "network", "parameters", "seconds"], rows, title="Runs"))
+    metrics, part = _on_the_same_rows(found, data, target, header, console, note)
+    print_metrics(console, dict(zip(names, metrics, strict=True)), title=f"Metrics on the {part} rows")
+    if json_line:
+        line = {"data": part, "runs": dict(zip(names, metrics, strict=True))}
+        sys.stdout.write(json.dumps(plain_json(line), allow_nan=False) + "\n")
+
+
+def _seconds(run: Any) -> str:
+    return f"{run.model.info.get('seconds', 0.0):.1f}"
+
+
+def _on_the_same_rows(found: list[Any], data: str | None, target: str | None, header: bool | None, console: Any, note: Any) -> Any:
+    """Return the metrics of each run, and what the rows are called: `data`, or the test rows of the first run.
+
+    Each run reads the rows by itself, as each has an encoder of its own.
+    """
+    from manynets.cli.fit import metrics_of
+    from manynets.cli.new_data import evaluation_rows, with_origin_of
+    from manynets.errors import DataError
+
+    metrics, name = [], ""
+    count = None
+    for i, run in enumerate(found):
+        reader = run if i == 0 or data is not None else with_origin_of(run, found[0])
+        part, part_name, notes = evaluation_rows(reader, data, header=header, target=target)
+        name = name or part_name
+        for text in notes if i == 0 else ():
+            note(console, text)
+        if data is None and i > 0 and run.config.get("data") != found[0].config.get("data"):
+            note(
+                console,
+                f"{run.folder} was trained on other rows than {found[0].folder}, perhaps on some of these; give --data to be sure",
+            )
+        if count is not None and part.rows != count:
+            raise DataError(
+                f"the runs read {count:,} and {part.rows:,} rows of the same data; give data that both read alike, with --data"
+            )
+        count = part.rows
+        metrics.append(metrics_of(run.model, part))
+    return metrics, name

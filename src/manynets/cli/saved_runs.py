@@ -1,0 +1,44 @@
+"""What a command takes for a run: a run folder, a model file, or the folder of a sweep (its best network)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from manynets.runs import SavedRun
+
+__all__ = ["ALONE", "open_run"]
+
+ALONE = "model file"
+"""The kind of data of a model file without its run: nobody knows them."""
+SWEEP, BEST, CONFIG = "sweep.json", "best", "config.json"
+
+
+def open_run(path: str) -> SavedRun:
+    """Return the run in a folder, the best of a sweep, or a run that is a model file only."""
+    from manynets import runs
+
+    given = Path(path)
+    if given.is_file():
+        if (given.parent / CONFIG).is_file():
+            return runs.read_run(given.parent)
+        return _model_only(given)
+    if (given / SWEEP).is_file() and not (given / CONFIG).is_file():
+        if not (given / BEST).is_dir():
+            from manynets.errors import OptionError
+
+            raise OptionError(f"the sweep in {given} has no best network yet; end it with: manynets sweep --resume --out {given}")
+        return runs.read_run(given / BEST)
+    return runs.read_run(path)
+
+
+def _model_only(path: Path) -> SavedRun:
+    """Return the run of a model file that is not in a run folder: what it was trained on is not known."""
+    from manynets.model import load
+    from manynets.runs import SavedRun
+
+    model = load(os.fspath(path))
+    data = {"kind": ALONE, "name": path.name, "seed": model.recipe.seed, "task": model.task.name, "target": []}
+    return SavedRun(folder=path, model=model, config={"data": data}, metrics={})

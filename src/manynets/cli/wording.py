@@ -1,0 +1,38 @@
+"""Messages of the library in the words of the command line: options in place of fields and arguments."""
+
+from __future__ import annotations
+
+import re
+
+from manynets.cli.recipe import flag_of, flag_of_field
+from manynets.spec.options import OPTIONS
+
+__all__ = ["in_flags"]
+
+_OTHERS = ("class_weight", "drop_missing_target", "engine", "n_networks", "target", "task", "test_fraction", "validation")
+_NAMES = "|".join(sorted({*OPTIONS, *_OTHERS}, key=len, reverse=True))
+
+
+def in_flags(text: str) -> str:
+    """Return a message in one line, with options in place of fields and arguments.
+
+    >>> in_flags("y holds 400 different numbers; use task='regression'")
+    'y holds 400 different numbers; use --task regression'
+    >>> in_flags("batch_size is 4000, but there are 320 training rows; use at most 320, or None")
+    '--batch-size is 4000, but there are 320 training rows; use at most 320, or leave it out'
+    """
+    line = " ".join(text.split())
+    field = re.match(r"([A-Z]\w+)\.(\w+) is ", line)
+    option = flag_of_field(field[1], field[2]) if field else None
+    if field and option:
+        line = f"{option} is {line[field.end() :]}"
+    start = re.match(rf"({_NAMES}) (is|of the task) ", line)
+    if start:
+        line = flag_of(start[1]) + line[start.end(1) :]
+    line = re.sub(r"(--[\w-]+ is .*), or None$", r"\1, or leave it out", line)
+    line = re.sub(rf"\b({_NAMES})='([^']*)'", lambda found: f"{flag_of(found[1])} {found[2]}", line)
+    line = re.sub(rf"\b({_NAMES})=True\b", lambda found: flag_of(found[1]), line)
+    line = re.sub(rf"\b(use|give|with) ({_NAMES})=(\d[\d.e-]*\b)", lambda found: f"{found[1]} {flag_of(found[2])} {found[3]}", line)
+    line = re.sub(rf"\b(leave out|give) ({_NAMES})\b(?!=)", lambda found: f"{found[1]} {flag_of(found[2])}", line)
+    line = line.replace("with drop_missing_target", "with --drop-missing-target")
+    return line.replace(": header=False is", ": --no-header is")

@@ -1,0 +1,66 @@
+"""How values are shown: one number format, short texts for models and results, tables in HTML. Knows nothing of what it shows."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+
+__all__ = ["DIGITS", "epoch_text", "html_table", "layers_text", "number_text"]
+
+DIGITS = 4
+"""Decimals of a number below 10."""
+
+
+def number_text(value: float) -> str:
+    """Return a number as all tables and progress lines show it: four decimals below 10, whole with separators from 1,000 up.
+
+    >>> [number_text(value) for value in (0.95, 1.0, 35.123, 20231.6, 2628472448.5426, 0.00001234, -3.14159)]
+    ['0.9500', '1.0000', '35.12', '20,232', '2,628,472,449', '1.234e-05', '-3.1416']
+    """
+    if not math.isfinite(value):
+        return str(value)
+    size = abs(value)
+    if size >= 1e15 or 0 < size < 1e-3:
+        return f"{value:.{DIGITS}g}"
+    if size >= 999.5:
+        return f"{value:,.0f}"
+    decimals = DIGITS if size < 9.99995 else 2 if size < 99.995 else 1
+    return f"{value:.{decimals}f}"
+
+
+def epoch_text(epoch: float) -> str:
+    """Return an epoch, counted from 1: whole, or with one decimal within an epoch.
+
+    >>> epoch_text(12.0), epoch_text(12.5408), epoch_text(1500.0)
+    ('12', '12.5', '1,500')
+    """
+    return f"{epoch:,.1f}".removesuffix(".0")
+
+
+def layers_text(hidden: Sequence[int], activation: str) -> str:
+    """Return the hidden layers in a few words.
+
+    >>> layers_text((64, 32), "relu"), layers_text((), "relu")
+    ('64-32 relu', 'linear')
+    """
+    return f"{'-'.join(map(str, hidden))} {activation}" if hidden else "linear"
+
+
+def html_table(names: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> str:
+    """Return an HTML table; numbers are aligned to the right.
+
+    >>> html_table(["", "loss"], [("test", 0.25)])
+    '<table><thead><tr><th></th><th>loss</th></tr></thead><tbody><tr><td>test</td><td style="text-align:right">0.2500</td></tr></tbody></table>'
+    """
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    body = "".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in rows)
+    caption = f'<caption style="text-align:left">{html.escape(title)}</caption>' if title else ""
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _html_cell(value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        text = number_text(value) if isinstance(value, float) else f"{value:,}"
+        return f'<td style="text-align:right">{text}</td>'
+    return f"<td>{'' if value is None else html.escape(str(value))}</td>"

@@ -1,0 +1,159 @@
+"""`estimator`: from a Model back to a fitted scikit-learn estimator."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from manynets import spec as s
+from manynets.errors import OptionError
+from manynets.estimators.classifier import MLPClassifier
+from manynets.estimators.fitted import set_weights
+from manynets.estimators.regressor import MLPRegressor
+from manynets.estimators.settings import ACTIVATIONS, SOLVERS
+from manynets.estimators.tabular import TabularClassifier, TabularRegressor
+from manynets.model import Model
+from manynets.tasks import Regression
+
+__all__ = ["estimator"]
+
+_CLASSES = {
+    "sgd": (s.SGD, s.SklearnSGD), "adam": (s.Adam, s.SklearnAdam), "adamw": s.AdamW, "nadam": s.NAdam, "rmsprop": s.RMSprop,
+    "adagrad": s.Adagrad, "lion": s.Lion,
+}  # fmt: skip
+assert set(_CLASSES) == set(SOLVERS)
+
+
+def estimator(model: Model) -> BaseEstimator:
+    """Return the fitted scikit-learn estimator of a model: it predicts the same, and `fit` trains anew with the model's settings.
+
+    It is a TabularClassifier or TabularRegressor for a model of the default for tables, and an MLPClassifier or MLPRegressor for any
+    other. With warm_start=True, and with partial_fit, an MLP goes on from the model's weights.
+    Raises OptionError for a model with a setting that the estimators do not have, such as a module of your own.
+
+    >>> import manynets as mn
+    >>> X, y = [[0.0], [1.0]] * 20, ["no", "yes"] * 20
+    >>> model = mn.train(X, y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, optimizer=mn.Adam(lr=0.1)), progress=False)
+    >>> mn.estimator(model)
+    MLPClassifier(activation='relu', ...
+    """
+    if not isinstance(model, Model):
+        raise OptionError(f"model is a {type(model).__name__}, but must be a Model, such as mn.load('model.safetensors')")
+    if model.spec is None:
+        raise OptionError("the model is a module of your own, which no estimator describes; use the Model itself")
+    numbers = isinstance(model.task, Regression)
+    if "temperature" in model.info:
+        found = _tabular(model, numbers)
+    else:
+        kind: Any = MLPRegressor if numbers else MLPClassifier
+        found = kind(**_parameters(model, model.spec, kind.__name__))
+        _set_fitted(found, model)
+    found.model_, found.encoder_ = model, model.encoder
+    found.n_features_in_ = model.n_features_in_
+    if model.encoder is not None and not model.encoder.positional:
+        found.feature_names_in_ = np.array(model.encoder.column_names, dtype=object)
+    if not numbers:
+        found.classes_ = np.arange(model.task.outputs) if model.task.name == "multilabel" else model.classes_
+    return found
+
+
+def _tabular(model: Model, numbers: bool) -> Any:
+    recipe = model.recipe
+    kind: Any = TabularRegressor if numbers else TabularClassifier
+    found = kind(
+        n_networks=model.size,
+        preset="fast" if recipe.iterations == 400 else "default",
+        random_state=recipe.seed,
+        device=recipe.device,
+    )
+    found.oof_prediction_ = None
+    return found
+
+
+def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
+    """Return the parameters of an MLPClassifier or MLPRegressor that trains as the model was trained."""
+    recipe = model.recipe
+    unknown = {
+        "bias=False": not network.bias,
+        "input_scale": network.input_scale,
+        "groups": bool(recipe.groups),
+        "iterations": recipe.iterations is not None,
+        "cool_down": recipe.stopping is not None and recipe.stopping.cool_down is not None,
+        "weight_decay": not isinstance(recipe.optimizer, s.AdamW | s.Lion) and getattr(recipe.optimizer, "weight_decay", 0.0) > 0,
+        "a target on a log scale": getattr(model.task, "transform", None) is not None,
+    }
+    for what in (what for what, used in unknown.items() if used):
+        raise OptionError(f"the model was trained with {what}, for which {name} has no parameter; use the Model itself")
+    activations = {activation: word for word, activation in reversed(ACTIVATIONS.items())}
+    own_start = isinstance(recipe.optimizer, s.SklearnAdam | s.SklearnSGD)
+    batch = recipe.batch_size or s.BATCH_SIZE
+    out: dict[str, Any] = {
+        "hidden_layer_sizes": network.hidden,
+        "activation": activations[network.activation],
+        "dropout": network.dropout,
+        "input_dropout": network.input_dropout,
+        "batch_norm": network.batch_norm,
+        "init": "sklearn" if own_start else network.init,
+        "batch_size": batch,
+        "max_iter": recipe.epochs or s.EPOCHS,
+        "alpha": float(f"{recipe.l2 * batch:.12g}"),
+        "l1": float(f"{recipe.l1 * batch:.12g}"),
+        "shuffle": recipe.shuffle,
+        "clip_norm": recipe.clip_norm,
+        "random_state": recipe.seed,
+        "n_networks": model.size,
+        "early_stopping": recipe.stopping is not None and "val_loss" in model.history,
+        **_optimizer(recipe),
+        **_schedule(recipe),
+    }
+    if recipe.stopping is None:
+        out["n_iter_no_change"] = math.inf
+    else:
+        out |= {"n_iter_no_change": max(1, recipe.stopping.patience - 1), "tol": recipe.stopping.min_delta}
+    if isinstance(model.task, Regression):
+        return out | {"loss": recipe.loss or "squared_error", "quantile": recipe.quantile, "delta": recipe.delta}
+    return out | {"label_smoothing": recipe.label_smoothing}
+
+
+def _optimizer(recipe: s.Recipe) -> dict[str, Any]:
+    """Return the solver and its parameters."""
+    one: Any = recipe.optimizer
+    solver = next(name for name, kinds in _CLASSES.items() if isinstance(one, kinds))  # type: ignore[arg-type]
+    out = {"solver": solver, "learning_rate_init": one.lr}
+    if solver == "sgd":
+        return out | {"momentum": one.momentum, "nesterovs_momentum": one.nesterov}
+    if hasattr(one, "betas"):
+        out |= {"beta_1": one.betas[0], "beta_2": one.betas[1]}
+    if solver == "rmsprop":
+        out["beta_2"] = one.alpha
+    if hasattr(one, "eps"):
+        out["epsilon"] = one.eps
+    return out | ({"weight_decay": one.weight_decay} if solver in ("adamw", "lion") else {})
+
+
+def _schedule(recipe: s.Recipe) -> dict[str, Any]:
+    schedule = recipe.schedule
+    if isinstance(schedule, s.Constant):
+        return {"learning_rate": "constant"}
+    if isinstance(schedule, s.SklearnInverseScaling):
+        return {"learning_rate": "invscaling", "power_t": schedule.power}
+    return {"learning_rate": schedule}
+
+
+def _set_fitted(e: Any, model: Model) -> None:
+    """Set scikit-learn's fitted attributes from the model's weights and history."""
+    history = model.history
+    e.model_, e._task_, e._encodes = model, model.task, model.encoder is not None
+    set_weights(e)
+    e.loss_curve_ = list(history.get("loss", []))
+    e.loss_ = e.loss_curve_[-1] if e.loss_curve_ else math.nan
+    e.n_iter_ = round(history.get("epoch", [0])[-1]) if history.get("epoch") else 0
+    e.t_, e._no_improvement_count = 0, 0
+    validated = "val_loss" in history
+    e.validation_scores_ = list(history[f"val_{model.task.metric}"]) if validated else None
+    e.validation_loss_curve_ = list(history["val_loss"]) if validated else None
+    e.best_validation_score_ = max(e.validation_scores_) if e.validation_scores_ else None
+    e.best_loss_ = None if e.early_stopping else min(e.loss_curve_, default=None)

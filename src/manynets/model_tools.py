@@ -1,0 +1,209 @@
+"""What a Model has besides its predictions: texts and pictures of it, and what scikit-learn's tools ask of an estimator."""
+
+from __future__ import annotations
+
+import abc
+import copy
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.display import epoch_text, html_table, layers_text
+from manynets.errors import OptionError
+from manynets.spec import MLP, Recipe
+from manynets.tasks import Regression, Task
+
+if TYPE_CHECKING:
+    from manynets.tables import TableEncoder
+
+__all__ = ["ModelTools", "best_epoch_text", "task_text", "training_text"]
+
+
+class ModelTools(abc.ABC):
+    """The base of `Model`: `summary` and `plot`, and the methods with which scikit-learn's tools take a model for an estimator."""
+
+    spec: MLP | None
+    task: Task
+    recipe: Recipe
+    in_features: int
+    history: dict[str, list[float]]
+    info: dict[str, Any]
+    module: Any
+    encoder: TableEncoder | None
+
+    @property
+    @abc.abstractmethod
+    def size(self) -> int:
+        """K, the number of networks."""
+
+    @property
+    @abc.abstractmethod
+    def parameters(self) -> int:
+        """Trainable parameters of one network."""
+
+    @abc.abstractmethod
+    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
+        """Return loss and metrics on X and y."""
+
+    # ---------------------------------------------------------------------------------------------------- texts, pictures
+
+    def __repr__(self) -> str:
+        columns = self.in_features if self.encoder is None else len(self.encoder.column_names)
+        return f"<Model: {task_text(self.task)}, {self._network_text()}, {columns} columns>"
+
+    def _network_text(self) -> str:
+        own = type(self.module).__name__
+        text = own if self.spec is None else layers_text(self.spec.hidden, self.spec.activation)
+        return f"{self.size} networks {text}" if self.size > 1 else text
+
+    def _repr_html_(self) -> str:
+        return html_table(["", ""], self._summary_rows(), title=task_text(self.task))
+
+    def summary(self) -> None:
+        """Print what the model is, what it was trained on, and how its training ended."""
+        rows = self._summary_rows()
+        width = max(len(name) for name, _ in rows)
+        lines = [task_text(self.task), *(f"  {name:{width}}  {text}" for name, text in rows)]
+        sys.stdout.write("\n".join(lines) + "\n")
+
+    def _summary_rows(self) -> list[tuple[str, str]]:
+        each = " each" if self.size > 1 else ""
+        rows = [("network", f"{self._network_text()}, {self.parameters:,} parameters{each}")]
+        if self.encoder is None:
+            rows.append(("columns", f"{self.in_features:,}"))
+        else:
+            names = self.encoder.column_names
+            shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+            rows.append(("columns", f"{len(names):,} ({shown}), encoded as {self.in_features:,} numbers"))
+        rows.append(("optimizer", f"{type(self.recipe.optimizer).__name__.removeprefix('Sklearn')}, lr {self.recipe.lr:g}"))
+        rows.append(("trained", training_text(self.history, self.info)))
+        best = best_epoch_text(self.history, self.info)
+        rows += [("best epoch", best)] if best else []
+        return rows
+
+    def plot(self, X: Any = None, y: Any = None) -> Any:
+        """Return a figure: of the training history, or with X and y of how the model predicts these rows.
+
+        The second is a confusion matrix for classes, and predicted against true values for numbers. A notebook shows the figure,
+        `manynets.plots.save(figure, "model.png")` writes it.
+        """
+        import manynets  # by its public names: this module is below those that draw and train
+
+        if X is None and y is None:
+            return manynets.plots.model_history(self)
+        if X is None or y is None:
+            raise OptionError("only one of X and y was given; give both to see predictions, or none to see the training history")
+        return manynets.plots.model_predictions(self, X, y)
+
+    # ---------------------------------------------------------------------------------------------------------- scikit-learn
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The classes (C,), in the order of the columns of `predict_proba`; a regression has none."""
+        if not hasattr(self.task, "classes"):
+            raise AttributeError(f"a model for {self.task.name} has no classes_")
+        return np.array(self.task.classes)
+
+    @property
+    def n_features_in_(self) -> int:
+        """The columns of X."""
+        return self.in_features if self.encoder is None else len(self.encoder.column_names)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return accuracy, or R2 for numbers."""
+        return float(self.evaluate(X, y, sample_weight=sample_weight)[self.task.metric])
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train anew from the start, with the same network and recipe, on other rows; this model becomes the result.
+
+        It is for tools such as scikit-learn's `cross_val_predict`, which fit a copy for each fold. `manynets.train(X, y, model)` trains a
+        model further and returns another one.
+        """
+        vars(self).update(vars(_trained_anew(self, X, y, sample_weight)))
+        return self
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return no parameters: what a model is made of is fixed."""
+        return {}
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Refuse parameters; see `get_params`."""
+        if parameters:
+            raise OptionError(
+                f"a Model has no parameter {next(iter(parameters))!r}; tune an estimator, such as TabularClassifier()"
+            )
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        return copy.deepcopy(self)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
+
+        numbers = isinstance(self.task, Regression)
+        frames = self.encoder is not None
+        return Tags(
+            estimator_type="regressor" if numbers else "classifier",
+            target_tags=TargetTags(required=True, multi_output=numbers or self.task.name == "multilabel"),
+            classifier_tags=None if numbers else ClassifierTags(multi_label=self.task.name == "multilabel"),
+            regressor_tags=RegressorTags() if numbers else None,
+            input_tags=InputTags(allow_nan=frames, string=frames, categorical=frames),
+        )
+
+
+def _trained_anew(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
+    """Return a model trained on other rows as `model` was on its own."""
+    from manynets import TabularClassifier, TabularRegressor, train
+
+    if model.spec is None:
+        raise OptionError("a model of your own module cannot be fitted again; give the module to manynets.train")
+    numbers, recipe = isinstance(model.task, Regression), model.recipe
+    if "temperature" in model.info:  # the default for tables, whose recipe follows from the rows
+        kind: Any = TabularRegressor if numbers else TabularClassifier
+        preset = "fast" if recipe.iterations == 400 else "default"
+        new = kind(n_networks=model.size, preset=preset, random_state=recipe.seed, device=recipe.device)
+        return new.fit(X, y, sample_weight=sample_weight).model_
+    task: Any = model.task.name
+    if numbers:
+        task = Regression.of(y, standardise=recipe.loss != "poisson", transform=model.task.transform)
+    folds = "folds" if model.size > 1 and any(name.startswith("val_") for name in model.history) else None
+    options = {"task": task, "sample_weight": sample_weight, "n_networks": model.size, "validation": folds}
+    return train(X, y, model.spec, recipe, progress=False, **options)
+
+
+def task_text(task: Task) -> str:
+    """Return what a model for this task is called.
+
+    >>> from manynets.tasks import Multiclass
+    >>> task_text(Multiclass(("a", "b", "c")))
+    'Multiclass classifier, 3 classes'
+    """
+    words = {"regression": "Regression model", "binary": "Binary classifier", "multiclass": "Multiclass classifier"}
+    text = words.get(task.name, f"{task.name.capitalize()} classifier")
+    return f"{text}, {task.outputs} classes" if task.name == "multiclass" else text
+
+
+def training_text(history: Mapping[str, list[float]], info: Mapping[str, Any]) -> str:
+    """Return the epochs, seconds and device of a training, and why it ended."""
+    epochs, stopped = history.get("epoch") or [0], info.get("stopped", ["done"])
+    text = f"{epoch_text(epochs[-1])} epochs in {info.get('seconds', 0):.1f} s on {info.get('device', 'cpu')}"
+    words = {"early": "stopped early", "diverged": "diverged", "interrupted": "interrupted", "done": "finished"}
+    if set(stopped) == {"done"}:
+        return f"all {text}"
+    if len(set(stopped)) == 1:
+        return f"{text}; {words[stopped[0]]}"
+    ends = [f"{stopped.count(word)} {end}" for word, end in words.items() if word in stopped]
+    return f"{text}; of {len(stopped)} networks {', '.join(ends)}"
+
+
+def best_epoch_text(history: Mapping[str, list[float]], info: Mapping[str, Any]) -> str | None:
+    """Return the epoch with the best weights; for several networks the range of these epochs."""
+    epochs, best = history.get("epoch", []), info.get("best", -1)
+    found = sorted({epochs[entry] for entry in (best if isinstance(best, list) else [best]) if 0 <= entry < len(epochs)})
+    return " to ".join(epoch_text(epoch) for epoch in dict.fromkeys((found[0], found[-1]))) if found else None

@@ -1,0 +1,65 @@
+"""The baselines beside the metrics of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import log_loss
+
+import manynets as mn
+from manynets.cli import baselines
+from manynets.cli.data import Part
+from tests.cli.conftest import Call
+
+X = np.random.default_rng(0).normal(size=(90, 3))
+SMALL = ("--hidden", "8", "--epochs", "2", "--seed", "0")
+
+
+def part(y: object) -> tuple[Part, Part]:
+    values = np.asarray(y)
+    return Part(X=X[:60], y=values[:60], weight=None), Part(X=X[60:], y=values[60:], weight=None)
+
+
+def test_numbers() -> None:
+    train, tested = part(X[:, 0] * 100 + 7)
+    found, note = baselines.baselines_of(mn.Regression.of(train.y), train, tested)
+    assert note is None
+    dummy = DummyRegressor().fit(train.X, train.y)
+    assert found["predict the mean"]["r2"] == pytest.approx(dummy.score(tested.X, tested.y))
+    linear = LinearRegression().fit(train.X, train.y)
+    assert found["linear model"]["r2"] == pytest.approx(linear.score(tested.X, tested.y), abs=1e-3)
+
+
+def test_classes() -> None:
+    for y in (np.where(X[:, 0] > 0, "yes", "no"), np.digitize(X[:, 0], [-0.5, 0.5])):
+        train, tested = part(y)
+        task = mn.Binary.of(y) if y.dtype.kind == "U" else mn.Multiclass.of(y)
+        found, _ = baselines.baselines_of(task, train, tested)
+        dummy = DummyClassifier(strategy="prior").fit(train.X, train.y)
+        expected = log_loss(tested.y, dummy.predict_proba(tested.X), labels=dummy.classes_)
+        assert found["predict the class shares"]["log_loss"] == pytest.approx(expected)
+        assert found["predict the class shares"]["accuracy"] == pytest.approx(dummy.score(tested.X, tested.y))
+        assert found["linear model"]["accuracy"] > 0.8
+
+
+def test_large_data_have_no_linear_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "MOST_CELLS", 100)
+    train, tested = part(X[:, 0])
+    found, note = baselines.baselines_of(mn.Regression.of(train.y), train, tested)
+    assert list(found) == ["predict the mean"]
+    assert note == "no linear model to compare with, as the data are large"
+
+
+def test_train_and_show_print_them(call: Call, table: Path) -> None:
+    done = call("train", table, "--target", "price", *SMALL, "--json")
+    assert set(done.json["baselines"]) == {"test: predict the mean", "test: linear model"}
+    for text in (done.err, call("show", done.json["run_dir"]).out):
+        assert "test: linear model" in text
+        assert " loss " not in text  # RMSE says the same
+    stored = json.loads((Path(done.json["run_dir"]) / "metrics.json").read_text())
+    assert stored["baselines"] == done.json["baselines"]

@@ -1,0 +1,87 @@
+"""What the commands take for a run: a run folder, a model file, a sweep; and `manynets compare`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import manynets as mn
+from tests.cli.conftest import Call
+
+SMALL = ("--hidden", "8", "--epochs", "3", "-q", "--seed", "0")
+
+
+def test_every_command_takes_a_model_file(call: Call, table: Path, tmp_path: Path) -> None:
+    folder = call("train", table, "--target", "price", *SMALL, "--json").json["run_dir"]
+    alone = tmp_path / "alone" / "model.safetensors"
+    alone.parent.mkdir()
+    shutil.copy(Path(folder) / "model.safetensors", alone)
+    assert "Regression model" in call("show", alone).out
+    assert call("predict", alone, table).out == call("predict", folder, table).out
+    by_run = call("evaluate", folder, table, "--json").json
+    by_file = call("evaluate", alone, table, "--target", "price", "--json").json
+    assert by_file | {"run_dir": ""} == by_run | {"run_dir": ""}
+    drawn = call("plot", alone, "--json")
+    assert (alone.parent / "history.png").is_file(), drawn.err
+    for command, why in (
+        (("evaluate", alone), "does not say what it was tested on; give data"),
+        (("evaluate", alone, table), "name its column with --target"),
+        (("rerun", alone), "cannot be repeated"),
+    ):
+        done = call(*command)
+        assert done.code == 2
+        assert why in done.err
+        assert done.err.count("\n") == 1
+
+
+def test_a_model_file_in_its_run_folder_is_the_run(call: Call, table: Path) -> None:
+    folder = call("train", table, "--target", "price", *SMALL, "--json").json["run_dir"]
+    inside = Path(folder) / "model.safetensors"
+    assert call("evaluate", inside, "--json").json == call("evaluate", folder, "--json").json
+
+
+def test_every_command_takes_a_sweep(call: Call, table: Path) -> None:
+    sweep = call("sweep", table, "--target", "price", *SMALL, "--grid", "lr=0.01,0.02", "--cv", "2", "--json").json["sweep_dir"]
+    for command in (("show",), ("evaluate",)):
+        assert call(*command, sweep).out == call(*command, f"{sweep}/best").out
+    assert call("predict", sweep, table).out.startswith("size,")
+    assert call("plot", sweep, "--kind", "history").code == 0
+    assert repr(mn.load(sweep)) == repr(mn.load(f"{sweep}/best"))
+    shutil.rmtree(f"{sweep}/best")
+    done = call("show", sweep)
+    assert done.code == 2
+    assert "manynets sweep --resume --out" in done.err
+
+
+def test_load_takes_a_run_folder(call: Call, table: Path, tmp_path: Path) -> None:
+    folder = call("train", table, "--target", "price", *SMALL, "--json").json["run_dir"]
+    assert mn.load(folder).members[0].keys() == mn.load(Path(folder) / "model.safetensors").members[0].keys()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(mn.ModelFileError, match="this is a folder"):
+        mn.load(tmp_path / "empty")
+
+
+def test_compare(call: Call, table: Path) -> None:
+    one = call("train", table, "--target", "price", *SMALL, "--json").json
+    two = call("train", table, "--target", "price", *SMALL, "--drop", "id", "--lr", "0.05", "--json").json
+    first, second = one["run_dir"], two["run_dir"]
+    done = call("compare", first, second, "--json")
+    assert done.code == 0, done.err
+    assert done.json["runs"][first]["rmse"] == pytest.approx(one["test"]["rmse"])
+    assert done.json["runs"][second]["rmse"] == pytest.approx(two["test"]["rmse"])
+    on_table = call("compare", first, second, "--data", table, "--json").json
+    assert {run["rows"] for run in on_table["runs"].values()} == {120}
+    assert "Metrics on the test rows" in call("compare", first, second).out
+
+
+def test_compare_says_what_cannot_be_compared(call: Call, table: Path) -> None:
+    price = call("train", table, "--target", "price", *SMALL, "--json").json["run_dir"]
+    kind = call("train", table, "--target", "kind", *SMALL, "--json").json["run_dir"]
+    for runs, why in (((price,), "give two or more"), ((price, price), "named twice"), ((price, kind), "for different tasks")):
+        done = call("compare", *runs)
+        assert done.code == 2
+        assert why in done.err
+    other = call("train", table, "--target", "price", *SMALL, "--seed", "1", "--json").json["run_dir"]
+    assert "was trained on other rows" in call("compare", price, other).out

@@ -1,0 +1,60 @@
+"""Messages in the caller's language: options on the command line, arguments in Python."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.model_selection import cross_val_score
+
+import manynets as mn
+from manynets.errors import warn_user
+from tests.cli.conftest import Call
+
+X = np.random.default_rng(0).normal(size=(60, 2))
+WORDS = np.where(X[:, 0] > 0, "yes", "no")
+
+
+def test_hints_are_options_on_the_command_line(call: Call, table: Path) -> None:
+    for arguments, hint in (
+        (("id", "--task", "binary"), "y holds 120 different numbers, but the task 'binary' has two classes; use --task regression"),
+        (("kind", "--task", "regression"), "for classes use --task multiclass, or --task binary for two"),
+        (("price", "--hidden", "8", "--batch-size", "4000"), "--batch-size is 4000, but there are"),
+        (("price", "--hidden", "8", "--batch-size", "4000"), "or leave it out"),
+        (("kind", "--hidden", "8", "--loss", "huber"), "--loss of the task 'binary' is 'huber'"),
+    ):
+        done = call("train", table, "--target", *arguments)
+        assert done.code == 2
+        assert hint in done.err, done.err
+        assert "='" not in done.err
+
+
+def test_hints_are_arguments_in_python() -> None:
+    with pytest.raises(mn.DataError, match=r"60 different numbers, .* use task='regression'"):
+        mn.train(X, X[:, 0], task="binary", progress=False)
+
+
+@pytest.mark.parametrize("kind", ["MLP", "Tabular"])
+def test_an_estimator_names_its_sibling(kind: str) -> None:
+    regressor, classifier = getattr(mn, f"{kind}Regressor"), getattr(mn, f"{kind}Classifier")
+    with pytest.raises(mn.DataError, match=f"but {kind}Regressor predicts numbers; use {kind}Classifier for classes"):
+        regressor().fit(X, WORDS)
+    with pytest.raises(mn.DataError, match=f"Unknown label type.* Use {kind}Regressor for numbers"):
+        classifier().fit(X, X[:, 0])
+
+
+def test_a_warning_points_at_the_users_line() -> None:
+    net = mn.MLPClassifier(4, max_iter=2, random_state=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        net.fit(X, WORDS)
+        cross_val_score(net, X, WORDS, cv=2)
+        mn.MLPSearchCV(net, {"alpha": [0.0, 0.1]}, cv=2).fit(X, WORDS)
+    found = [entry for entry in caught if "converge" in str(entry.message)]
+    assert {entry.filename for entry in found} == {__file__}
+    assert len({entry.lineno for entry in found}) == 3
+    with pytest.warns(UserWarning, match="here") as direct:
+        warn_user("here")
+    assert direct[0].filename == __file__

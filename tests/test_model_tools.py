@@ -1,0 +1,168 @@
+"""What a Model has besides its predictions: texts, pictures, scikit-learn's tools, training further, estimators."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.inspection import partial_dependence, permutation_importance
+from sklearn.model_selection import cross_val_predict, cross_val_score
+
+import manynets as mn
+
+X = np.random.default_rng(0).normal(size=(120, 3))
+LABELS = np.where(X[:, 0] + X[:, 1] > 0, "yes", "no")
+PRICE = 100 * X[:, 0] + 40 * X[:, 2] + 10
+HOUSES = pl.DataFrame({"size": X[:, 0], "town": np.array(["Bern", "Chur"])[(X[:, 1] > 0).astype(int)]})
+QUICK = mn.Recipe(epochs=8, optimizer=mn.Adam(lr=0.05))
+
+
+def trained(y: Any = LABELS, x: Any = X, **options: Any) -> mn.Model:
+    return mn.train(x, y, mn.MLP(hidden=(8,)), QUICK, progress=False, **options)
+
+
+def test_short_texts() -> None:
+    model = trained()
+    assert repr(model) == "<Model: Binary classifier, 8 relu, 3 columns>"
+    frame = trained(PRICE, HOUSES, n_networks=2)
+    assert repr(frame) == "<Model: Regression model, 2 networks 8 relu, 2 columns>"
+    assert repr(frame.encoder) == "<TableEncoder: 2 columns to 3 numbers>"
+    html = frame._repr_html_()
+    assert html.startswith("<table>")
+    assert "2 (size, town), encoded as 3 numbers" in html
+    result = mn.train_many(X, LABELS, [(mn.MLP(hidden=(4,)), QUICK)], cv=2, progress=False)[1]
+    assert repr(result).startswith("<Result: candidate 0, fold 1, accuracy 0.")
+    assert "4 relu" in result._repr_html_()
+    assert len(repr(mn.datasets.load("moons"))) < 120
+
+
+def test_a_search_shows_its_best_candidates() -> None:
+    search = mn.MLPSearchCV(mn.MLPClassifier(4, max_iter=3, random_state=0), {"alpha": [0.0, 0.125]}, cv=2)
+    assert "<table>" not in search._repr_mimebundle_()["text/html"].split("</style>")[-1] or not hasattr(search, "cv_results_")
+    with warnings.catch_warnings(action="ignore"):
+        search.fit(X, LABELS)
+    html = search._repr_mimebundle_()["text/html"]
+    assert "Best of 2 candidates" in html
+    assert "0.1250" in html
+
+
+def test_summary_counts_epochs_from_1(capsys: pytest.CaptureFixture[str]) -> None:
+    model = trained(validation=0.2)
+    model.summary()
+    text = capsys.readouterr().out
+    best = model.info["best"] + 1
+    assert f"best epoch  {best}" in text
+    assert "all 8 epochs" in text
+
+
+def test_plots(tmp_path: Path) -> None:
+    for model, y in ((trained(validation=0.2), LABELS), (trained(PRICE), PRICE)):
+        for figure in (model.plot(), model.plot(X, y)):
+            assert figure._repr_png_().startswith(b"\x89PNG")
+            assert mn.plots.save(figure, tmp_path / "model.png").is_file()
+    with pytest.raises(mn.OptionError, match="only one of X and y"):
+        trained().plot(X)
+
+
+@pytest.mark.parametrize(("y", "x", "kind"), [(LABELS, X, is_classifier), (PRICE, X, is_regressor), (PRICE, HOUSES, is_regressor)])
+def test_scikit_learn_takes_a_model_for_an_estimator(y: Any, x: Any, kind: Any) -> None:
+    model = trained(y, x)
+    x = x.to_pandas() if isinstance(x, pl.DataFrame) else x
+    assert kind(model)
+    assert model.score(x, y) == model.evaluate(x, y)[model.task.metric]
+    importance = permutation_importance(model, x, y, n_repeats=3, random_state=0).importances_mean
+    assert importance.argmax() == 0
+    column = x.columns[0] if hasattr(x, "columns") else 0
+    assert np.isfinite(partial_dependence(model, x, [column], kind="average").average).all()
+    before = model.predict(x)
+    predicted = cross_val_predict(model, x, y, cv=3)
+    assert predicted.shape == y.shape
+    assert not (predicted == before).all()
+    assert (model.predict(x) == before).all()  # only copies were fitted
+
+
+def test_cross_validation_trains_as_the_model_was_trained() -> None:
+    model = trained()
+    fresh = clone(model).fit(X[:60], LABELS[:60])
+    same = trained(LABELS[:60], X[:60])
+    assert (fresh.predict_proba(X) == same.predict_proba(X)).all()
+    assert cross_val_score(model, X, LABELS, cv=3).min() > 0.7
+    with pytest.raises(mn.OptionError, match="no parameter 'alpha'"):
+        model.set_params(alpha=1)
+
+
+def test_training_further_starts_where_the_model_ended() -> None:
+    model = trained(LABELS[:60], X[:60], n_networks=3)
+    still = mn.train(X, LABELS, model, mn.Recipe(epochs=1, optimizer=mn.SGD(lr=0.0)), progress=False)
+    assert np.array_equal(still.predict_proba(X), model.predict_proba(X))
+    more = mn.train(X, LABELS, model, progress=False)
+    assert more.size == 3
+    assert more.recipe == model.recipe
+    assert more.evaluate(X, LABELS)["loss"] < model.evaluate(X, LABELS)["loss"]
+
+
+def test_training_further_has_the_table_and_reaches_new_values() -> None:
+    first = mn.TabularRegressor(preset="fast", n_networks=2, random_state=0).fit(HOUSES[:60], PRICE[:60]).model_
+    more = mn.train(HOUSES, 5 * PRICE, first, mn.Recipe(epochs=60), progress=False)
+    assert more.encoder == first.encoder
+    assert more.score(HOUSES, 5 * PRICE) > max(0.5, first.score(HOUSES, 5 * PRICE))
+
+
+def test_training_further_refuses_what_the_model_has() -> None:
+    model = trained(n_networks=2)
+    for option in ({"task": "binary"}, {"n_networks": 3}, {"initial": model.members[0]}):
+        with pytest.raises(mn.OptionError, match="trained further with its own"):
+            mn.train(X, LABELS, model, progress=False, **option)  # type: ignore[arg-type]
+    with pytest.raises(mn.DataError, match="does not know: 'perhaps'"):
+        mn.train(X, np.where(X[:, 0] > 0, "yes", "perhaps"), model, progress=False)
+    with pytest.raises(mn.OptionError, match="parameters of 2 networks, but n_networks is 3"):
+        mn.train(X, LABELS, model.spec, n_networks=3, initial=model.members, progress=False)
+
+
+OPTIMIZERS = [mn.SGD(momentum=0.5), mn.Adam(), mn.AdamW(), mn.NAdam(), mn.RMSprop(), mn.Adagrad(), mn.Lion()]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda one: type(one).__name__)
+def test_an_estimator_from_a_model(optimizer: Any) -> None:
+    recipe = mn.Recipe(epochs=2, optimizer=optimizer, schedule=mn.Cosine(), batch_size=16, l2=0.001)
+    for y, x in ((LABELS, X), (PRICE, X), (PRICE, HOUSES)):
+        model = mn.train(x, y, mn.MLP(hidden=(8,)), recipe, progress=False, n_networks=2)
+        found: Any = mn.estimator(model)
+        same = found.predict(x) == model.predict(x) if y is LABELS else np.isclose(found.predict(x), model.predict(x), rtol=1e-5)
+        assert same.all()
+        assert found.alpha == pytest.approx(0.016)
+        with warnings.catch_warnings(action="ignore"):
+            again = clone(found).fit(x, y)
+        assert type(again.model_.recipe.optimizer).__name__.removeprefix("Sklearn") == type(optimizer).__name__
+        assert again.model_.spec == model.spec
+
+
+def test_an_estimator_and_back_again() -> None:
+    net = mn.MLPClassifier(6, activation="logistic", alpha=0.01, max_iter=4, random_state=0, tol=0.0, n_iter_no_change=99)
+    with warnings.catch_warnings(action="ignore"):
+        net.fit(X, LABELS)
+    found: Any = mn.estimator(net.model_)
+    same = {name: value for name, value in found.get_params().items() if value == getattr(net, name)}
+    assert set(found.get_params()) - set(same) == {"batch_size", "hidden_layer_sizes", "random_state"}
+    assert all(np.array_equal(a, b) for a, b in zip(found.coefs_, net.coefs_, strict=True))
+    assert found.classes_.tolist() == ["no", "yes"]
+
+
+def test_the_estimator_of_the_default_for_tables() -> None:
+    net = mn.TabularClassifier(preset="fast", n_networks=2, random_state=3).fit(HOUSES, LABELS)
+    found: Any = mn.estimator(net.model_)
+    assert found.get_params() == net.get_params() | {"calibrate": "auto"}
+    assert np.array_equal(found.predict_proba(HOUSES), net.predict_proba(HOUSES))
+
+
+def test_no_estimator_for_some_models() -> None:
+    odd = mn.train(X, LABELS, mn.MLP(hidden=(4,), bias=False), QUICK, progress=False)
+    with pytest.raises(mn.OptionError, match="bias=False, for which MLPClassifier has no parameter"):
+        mn.estimator(odd)
+    with pytest.raises(mn.OptionError, match="must be a Model"):
+        mn.estimator("model.safetensors")  # type: ignore[arg-type]

@@ -1,0 +1,100 @@
+"""What a run shows while it trains, and that it is what the final table says."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import manynets as mn
+from manynets.display import number_text
+from manynets.prepare import network_splits, prepare
+from manynets.training.events import Callback
+from manynets.training.progress import progress_callbacks
+
+X = np.random.default_rng(0).normal(size=(128, 3))
+LABELS = np.where(X[:, 0] + X[:, 1] + np.random.default_rng(1).normal(size=128) > 0, "yes", "no")
+PRICE = 50_000 * X[:, 0] + 9_000 * X[:, 1] ** 2 + 1e6
+SPEC = mn.MLP(hidden=(8,))
+
+
+def shown(capsys: pytest.CaptureFixture[str], y: Any, **options: Any) -> tuple[str, mn.Model]:
+    """Return the last line that a training prints, and its model."""
+    capsys.readouterr()
+    recipe = mn.Recipe(epochs=12, optimizer=mn.Adam(lr=0.05))
+    model = mn.train(X, y, SPEC, options.pop("recipe", recipe), progress=True, **options)
+    return capsys.readouterr().err.splitlines()[-1], model
+
+
+def out_of_fold(model: mn.Model, y: Any) -> dict[str, Any]:
+    problem = prepare(X, y, mn.Recipe(), task=model.task).problem
+    scores = model.logits(X)
+    for one, split in zip(scores, network_splits(problem, model.size, seed=0), strict=True):
+        scores[0][split.held_out] = one[split.held_out]
+    return model.figures(scores[0], y)
+
+
+def test_one_network(capsys: pytest.CaptureFixture[str]) -> None:
+    line, model = shown(capsys, LABELS, validation=0.2)
+    best = model.info["best"]
+    assert line.startswith("epoch 12/12  validation accuracy ")
+    assert f"(best {number_text(model.history['val_accuracy'][best])}, epoch {best + 1})" in line
+    line, model = shown(capsys, PRICE)
+    loss = model.history["loss"][-1]
+    assert f"loss {number_text(loss)}  RMSE {number_text(loss**0.5)}  " in line
+
+
+@pytest.mark.parametrize(("y", "name", "word"), [(LABELS, "accuracy", "accuracy"), (PRICE, "rmse", "RMSE")])
+def test_networks_on_folds_show_the_pooled_result_of_the_table(
+    y: Any, name: str, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stopping in (None, mn.EarlyStopping(patience=3), mn.EarlyStopping(patience=3, shared=True)):
+        recipe = mn.Recipe(epochs=40, optimizer=mn.Adam(lr=0.05), stopping=stopping)
+        line, model = shown(capsys, y, n_networks=4, validation="folds", recipe=recipe)
+        assert "4 of 4 networks finished" in line
+        found = re.search(rf"validation {word} \S+ \(best (\S+), epochs? ", line)
+        assert found is not None, line
+        assert found[1] == number_text(out_of_fold(model, y)[name])
+
+
+def test_weights_count_in_the_pooled_result() -> None:
+    weight, events = np.linspace(0.5, 2.0, len(X)), list[Any]()
+    recipe = mn.Recipe(epochs=2)
+    mn.train(
+        X, LABELS, SPEC, recipe, n_networks=4, validation="folds", sample_weight=weight, progress=False, callbacks=[events.append]
+    )
+    assert sum(events[0].pooled.values()) == pytest.approx(weight.sum(), rel=1e-6)
+    assert len(set(events[0].pooled.values())) == 4
+
+
+def test_candidates_show_the_best_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    tries = [(SPEC, mn.Recipe(epochs=2, optimizer=mn.Adam(lr=lr))) for lr in (0.01, 0.1)]
+    results = mn.train_many(X, LABELS, tries, validation=0.2, progress=True)
+    line = capsys.readouterr().err.splitlines()[-1]
+    best = max(max(result.history["val_accuracy"]) for result in results)
+    assert f"best validation accuracy {number_text(best)}  2 of 2 networks finished" in line
+
+
+def test_other_engines_show_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    line, model = shown(capsys, LABELS, validation=0.2, engine="numpy")
+    best = model.info["best"]
+    assert f"(best {number_text(model.history['val_accuracy'][best])}, epoch {best + 1})" in line
+
+
+def test_no_line_says_how_long_a_finished_training_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    line, _ = shown(capsys, LABELS, validation=0.2, recipe=mn.Recipe(epochs=200, stopping=mn.EarlyStopping(patience=1)))
+    assert "left" not in line
+
+
+def test_the_losses_on_a_log_scale_show_the_metric(capsys: pytest.CaptureFixture[str]) -> None:
+    line, _ = shown(capsys, PRICE, task=mn.Regression.of(PRICE, transform="log"), validation=0.2)
+    assert "validation R2 " in line
+
+
+def test_progress_is_true_auto_or_false() -> None:
+    made: list[Callback] = progress_callbacks(False)
+    assert made == []
+    with pytest.raises(mn.OptionError, match="must be 'auto', True or False"):
+        progress_callbacks("yes")  # type: ignore[arg-type]
