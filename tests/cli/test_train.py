@@ -38,6 +38,7 @@ def test_json_is_all_that_is_on_stdout(call: Call) -> None:
         "validation",
         "test",
         "baselines",
+        "diverged",
     }
     assert result["run_dir"] == "runs/digits-1"
     assert (result["task"], result["epochs"], result["networks"]) == ("multiclass", 2, 1)

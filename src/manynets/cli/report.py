@@ -157,17 +157,24 @@ def print_metrics(
     *,
     title: str = "Metrics",
     baselines: Mapping[str, Mapping[str, Any]] | None = None,
+    remark: str | None = None,
 ) -> None:
-    """Print the metrics on each part of the data, and beneath them those of baselines."""
+    """Print the metrics on each part of the data, and beneath them those of baselines; a remark stands beside the title."""
     parts = {name: values for name, values in metrics.items() if values}
     if not parts:
         return
     keys = list(
-        dict.fromkeys(key for values in parts.values() for key, value in values.items() if not isinstance(value, list | dict))
+        dict.fromkeys(
+            key
+            for values in parts.values()
+            for key, value in values.items()
+            if not isinstance(value, list | dict) and key not in ("classes", "labels")
+        )
     )
     if all(map(_repeats_loss, parts.values())):
         keys.remove("loss")
     rows = [(name, *(values.get(key) for key in keys)) for name, values in (parts | dict(baselines or {})).items()]
+    title = f"{title} ({remark})" if remark else title
     console.print(table_of(["", *(_HEADINGS.get(key, key) for key in keys)], rows, title=title))
 
 
@@ -181,12 +188,24 @@ def _repeats_loss(values: Mapping[str, Any]) -> bool:
 def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str) -> None:
     """Print the recall of each class with counts, or the accuracy of each label."""
     if "per_class" in metrics:
-        rows = [
-            (names[i] if names else entry["class"], entry["correct"], entry["count"], entry["accuracy"])
-            for i, entry in enumerate(metrics["per_class"])
+        entries = metrics["per_class"]
+        few = "classes" not in metrics  # else the entries are the worst of so many
+        texts = [
+            (
+                str(names[i] if names and few else entry["class"]),
+                entry["correct"],
+                entry["count"],
+                "" if entry["accuracy"] is None else number_text(entry["accuracy"]),
+            )
+            for i, entry in enumerate(entries)
         ]
-        texts = [(str(name), correct, count, "" if share is None else number_text(share)) for name, correct, count, share in rows]
-        console.print(table_of(["class", "correct", "count", "recall"], texts, title=f"Recall by class on the {part} rows"))
+        title = f"Recall by class on the {part} rows"
+        title += "" if few else f": the {len(entries)} lowest of {metrics['classes']:,} classes"
+        console.print(table_of(["class", "correct", "count", "recall"], texts, title=title))
     elif "per_label" in metrics:
-        labels = [(names[i] if names else str(i), number_text(share)) for i, share in enumerate(metrics["per_label"])]
-        console.print(table_of(["label", "accuracy"], labels, title=f"Accuracy by label on the {part} rows"))
+        shares = metrics["per_label"]
+        found = enumerate(shares) if isinstance(shares, list) else ((int(label), share) for label, share in shares.items())
+        labels = [(names[i] if names else str(i), "" if share is None else number_text(share)) for i, share in found]
+        title = f"Accuracy by label on the {part} rows"
+        title += "" if isinstance(shares, list) else f": the {len(shares)} lowest of {metrics['labels']:,} labels"
+        console.print(table_of(["label", "accuracy"], labels, title=title))

@@ -9,6 +9,7 @@ __all__ = ["show"]
 
 def show(run: RunFolder) -> None:
     """Show a run: network, metrics, training and files."""
+    from manynets.cli.diverged import diverged_words
     from manynets.cli.report import console_for, describe, print_classes, print_layers, print_metrics, table_of
     from manynets.cli.saved_runs import open_run
     from manynets.model_tools import best_epoch_text, training_text
@@ -21,7 +22,7 @@ def show(run: RunFolder) -> None:
     if model.spec is not None:
         print_layers(console, model, model.spec)
     parts = {name: values for name, values in found.metrics.items() if name != "baselines"}
-    print_metrics(console, parts, baselines=found.metrics.get("baselines"))
+    print_metrics(console, parts, baselines=found.metrics.get("baselines"), remark=diverged_words(model))
     part = "test" if found.metrics.get("test") else "validation"
     print_classes(console, found.metrics.get(part) or {}, names=found.config.get("class_names"), part=part)
     rows = [

@@ -16,6 +16,9 @@ __all__ = ["MOST_INFERRED_CLASSES", "Binary", "Multiclass", "Multilabel", "is_on
 
 MOST_INFERRED_CLASSES = 32  # whole numbers with more distinct values than this are taken for a regression target
 
+LARGEST_CONFUSION = 1000
+"""The matrix of more classes has millions of numbers, nearly all 0; `evaluate` leaves it out."""
+
 
 def _sigmoid(logits: Values) -> Values:
     out: Values = np.exp(-np.logaddexp(0.0, -logits))  # small probabilities keep their digits
@@ -103,15 +106,16 @@ class _OneLabel(Task):
 
     def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
         truth, predicted = target.astype(np.int64).reshape(-1), self.codes(logits)
-        matrix = metrics.confusion_matrix(truth, predicted, classes=len(self.classes))
-        return {
+        out = {
             "accuracy": metrics.accuracy(truth, predicted, weight=weight),
             **self._by_class(truth, predicted, weight),
             "log_loss": metrics.log_loss(self.proba(logits)[np.arange(len(truth)), truth], weight=weight),
             **self._ranking(truth, logits, weight),
-            "per_class": metrics.per_class(matrix, classes=self.classes),
-            "confusion": matrix.tolist(),
+            "per_class": metrics.per_class(truth, predicted, classes=self.classes),
         }
+        if len(self.classes) <= LARGEST_CONFUSION:
+            out["confusion"] = metrics.confusion_matrix(truth, predicted, classes=len(self.classes)).tolist()
+        return out
 
     def _by_class(self, truth: Values, predicted: Values, weight: Values | None) -> dict[str, float]:
         """Return precision, recall and F1: of the second of two classes; of more the mean over those that occur."""

@@ -28,10 +28,10 @@ def progress_callbacks(show: Show) -> list[Callback]:
         raise OptionError(f"progress is {show!r}, but must be 'auto', True or False")
     if not show or sys.stderr is None:
         return []
-    return [_Steady(_Live() if sys.stderr.isatty() else _Lines())]
+    return [_SafeDisplay(_Live() if sys.stderr.isatty() else _Lines())]
 
 
-class _Steady:
+class _SafeDisplay:
     """A display that is given up where it cannot be written: a closed stream, or one that lacks a character."""
 
     may_skip = True
