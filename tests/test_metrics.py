@@ -22,7 +22,7 @@ def test_confusion_matrix_has_a_row_for_each_true_class() -> None:
 
 
 def test_per_class_of_a_class_without_rows_is_none() -> None:
-    rows = metrics.per_class(np.array([[3, 1], [0, 0]]), classes=("x", "y"))
+    rows = metrics.per_class(np.array([0, 0, 0, 0]), np.array([0, 0, 1, 0]), classes=("x", "y"))
     assert rows == [
         {"class": "x", "correct": 3, "count": 4, "accuracy": 0.75},
         {"class": "y", "correct": 0, "count": 0, "accuracy": None},

@@ -11,8 +11,10 @@ from collections.abc import Iterable
 
 __all__ = [
     "CheckpointWarning",
+    "ClaimedError",
     "DataError",
     "DataScaleWarning",
+    "DivergenceError",
     "DivergenceWarning",
     "InterruptedWarning",
     "LeakWarning",
@@ -32,12 +34,20 @@ class OptionError(ManynetsError, ValueError):
     """An option of a specification, a recipe, a function or a command has an invalid value."""
 
 
+class ClaimedError(OptionError):
+    """Another process writes to the same file or folder; the message names it."""
+
+
 class DataError(ManynetsError, ValueError):
     """The data (X, y, weights, a file) cannot be used; the message names the column, row or file."""
 
 
 class ModelFileError(ManynetsError, ValueError):
     """A model file or checkpoint cannot be loaded; the message gives path, field and remedy."""
+
+
+class DivergenceError(ManynetsError, ArithmeticError):
+    """The loss stopped being finite before anything was learned; the message says where, and what may help."""
 
 
 class MissingExtraError(ManynetsError, ImportError):

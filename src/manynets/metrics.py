@@ -30,17 +30,17 @@ def confusion_matrix(truth: Array, predicted: Array, *, classes: int) -> NDArray
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
 
 
-def per_class(matrix: NDArray[np.int64], *, classes: tuple[Any, ...]) -> list[dict[str, Any]]:
-    """Return the label, rows, correct rows and accuracy (recall; None without rows) of each class of a confusion matrix."""
-    counts = matrix.sum(axis=1)
+def per_class(truth: Array, predicted: Array, *, classes: tuple[Any, ...]) -> list[dict[str, Any]]:
+    """Return the label, rows, correct rows and accuracy (recall; None without rows) of each class, from class codes (N,).
+
+    >>> per_class(np.array([0, 0, 1]), np.array([0, 1, 1]), classes=("a", "b"))[0]
+    {'class': 'a', 'correct': 1, 'count': 2, 'accuracy': 0.5}
+    """
+    counts = np.bincount(truth, minlength=len(classes)).tolist()
+    correct = np.bincount(truth[truth == predicted], minlength=len(classes)).tolist()
     return [
-        {
-            "class": label,
-            "correct": int(matrix[i, i]),
-            "count": int(counts[i]),
-            "accuracy": float(matrix[i, i] / counts[i]) if counts[i] else None,
-        }
-        for i, label in enumerate(classes)
+        {"class": label, "correct": right, "count": count, "accuracy": right / count if count else None}
+        for label, right, count in zip(classes, correct, counts, strict=True)
     ]
 
 

@@ -35,6 +35,7 @@ Array: TypeAlias = NDArray[Any]
 
 CPU = torch.device("cpu")
 MODULE_ROWS = 8192  # in a prediction chunk of a user's own module
+PART = 1 << 22  # scores judged together
 CHUNKS_AT_ONCE = 32  # that are brought into the model's type together
 ROWS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 24}
 """Numbers in the widest layer of a prediction chunk. On the CPU it and the next stay in the cache of a core."""
@@ -235,7 +236,8 @@ class Model:
         return np.log(np.maximum(positive, tiny)) - np.log(np.maximum(1 - positive, tiny))
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
-        """Return loss and metrics on X (N, D) and y: accuracy, per_class and confusion, or r2, rmse and mae.
+        """Return loss and metrics on X (N, D) and y: accuracy, per_class and confusion (up to 1,000 classes), or
+        r2, rmse and mae.
 
         The loss is in the unit of y; several networks are judged by their mean prediction.
         """
@@ -248,10 +250,17 @@ class Model:
             raise DataError(f"X has {len(logits)} rows and y has {len(target)}; they must have the same number")
         weight = as_weights(sample_weight, len(target))
         objective = objective_for(self.task, self.recipe)
-        tensor = torch.from_numpy(np.ascontiguousarray(logits)).double()
-        rows = objective.report(tensor, objective.expand(torch.from_numpy(target), 0.0, torch.float64))
-        figures = {"loss": float(np.average(rows.numpy(), weights=weight))}
-        return figures | self.task.evaluate(logits.astype(np.float64), target, loss=self.recipe.loss, weight=weight)
+        step = max(1, PART // logits.shape[1])  # in parts, as the targets of thousands of classes are spread out
+        losses = []
+        for start in range(0, len(logits), step):
+            scores = torch.from_numpy(np.ascontiguousarray(logits[start : start + step])).double()
+            expanded = objective.expand(torch.from_numpy(target[start : start + step]), 0.0, torch.float64)
+            losses.append(objective.report(scores, expanded).numpy())
+        figures = {"loss": float(np.average(np.concatenate(losses), weights=weight))}
+        scores_of_rows = (
+            logits.astype(np.float64) if self.task.name == "regression" else logits
+        )  # of classes, only the order matters
+        return figures | self.task.evaluate(scores_of_rows, target, loss=self.recipe.loss, weight=weight)
 
     def network(self, k: int = 0) -> nn.Module:
         """Return network k as a plain torch module (on the CPU, float32), for use without manynets; a module of your own itself."""
@@ -321,8 +330,6 @@ def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Mo
         recipe, task = from_json(header["recipe"]), task_from_json(header["task"])
         if not (spec is None or isinstance(spec, MLP)) or not isinstance(recipe, Recipe):
             raise OptionError("spec must be an MLP and recipe a Recipe")
-        with np.errstate(all="raise"):
-            objective_for(task, recipe)
         for name in ("in_features", "networks"):
             if type(header[name]) is not int or not 1 <= header[name] < 1 << 62:
                 raise OptionError(f"{name} is {header[name]!r}, but must be a whole number of at least 1")
@@ -330,7 +337,14 @@ def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Mo
             raise OptionError(f"networks is {header['networks']}, but a module of one's own is one network")
         if not isinstance(header["info"], dict):
             raise OptionError("info must be a JSON object")
+        if spec is not None:  # first, as what follows takes memory for each output
+            weights = {name: value for name, value in tensors.items() if not name.startswith(_HISTORY)}
+            _check_tensors(path, Shape.of(spec, header["in_features"], task.outputs), header["networks"], weights, recipe.dtype)
+        with np.errstate(all="raise"):
+            objective_for(task, recipe)
         encoder = None if header["encoder"] is None else _encoder_from_json(header["encoder"], header["in_features"])
+    except ModelFileError:
+        raise
     except (ManynetsError, TypeError, ValueError, AttributeError, KeyError, ArithmeticError, RecursionError) as error:
         raise ModelFileError(f"{path}: {' '.join(str(error).split())[:500]}; save the model again") from error
     networks, in_features, info = header["networks"], header["in_features"], header["info"]
@@ -346,7 +360,6 @@ def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Mo
             raise ModelFileError(f"{path}: the weights do not fit {type(module).__name__}: {error}") from error
         members: list[dict[str, Array]] = []
     else:
-        _check_tensors(path, Shape.of(spec, in_features, task.outputs), networks, tensors, recipe.dtype)
         members = list(_split(tensors, networks))
     return Model(
         spec=spec,

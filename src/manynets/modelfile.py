@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from manynets.errors import ModelFileError, OptionError
 
-__all__ = ["FORMAT_VERSION", "Kind", "check_path", "check_target", "read_model_file", "replacing", "write_model_file"]
+__all__ = ["FORMAT_VERSION", "Kind", "check_path", "check_target", "is_stream", "read_model_file", "replacing", "write_model_file"]
 
 Kind = Literal["model", "checkpoint"]
 
@@ -76,13 +76,21 @@ def check_target(path: str | os.PathLike[str]) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` only once it is whole and on the disk.
 
     It is written beside the target, flushed, synced and renamed, and the folder is synced; on any error it is removed and what
-    was at `path` stays as it was. An OSError of the disk names `path`.
+    was at `path` stays as it was. Of a symbolic link, the file that it leads to is replaced. A pipe or a character device such as
+    /dev/stdout is written to directly. overwrite: False to replace nothing, not even what another program has just made.
+
+    Raises OptionError where `path` is a block device or a socket, or exists and may not be replaced. An OSError names `path`.
     """
-    target = Path(path)
+    shown = Path(path)
+    if is_stream(shown):
+        with open(shown, "wb") as file:
+            yield file
+        return
+    target = Path(os.path.realpath(shown)) if shown.is_symlink() else shown
     name = None
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
@@ -91,7 +99,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, target)
+        if overwrite:
+            os.replace(name, target)
+        else:
+            _rename_new(name, target)
         _sync_folder(target.parent)
     except BaseException as error:
         if name is not None:
@@ -99,8 +110,35 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 os.unlink(name)
         about_temp = isinstance(error, OSError) and error.errno is not None and not _names_another(error, target)
         if about_temp and isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(target)) from error
+            raise OSError(error.errno, error.strerror, str(shown)) from error
         raise
+
+
+def is_stream(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path is a pipe or a character device, to which one writes directly.
+
+    Raises OptionError for a block device or a socket, and OSError for a link that leads in a circle.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise OptionError(f"{path} is {'a block device' if stat.S_ISBLK(mode) else 'a socket'}, and is not written to; name a file")
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
+
+
+def _rename_new(name: str, target: Path) -> None:
+    """Rename a file to a name that does not exist yet; OptionError where it does."""
+    try:
+        os.link(name, target)  # unlike a rename, this replaces nothing
+        os.unlink(name)
+    except FileExistsError:
+        raise OptionError(f"{target} was made by another program meanwhile, and is not replaced; choose another name") from None
+    except OSError as error:
+        if error.errno not in _UNABLE | {errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK} or os.path.lexists(target):
+            raise
+        os.replace(name, target)
 
 
 def _names_another(error: OSError, target: Path) -> bool:
@@ -166,15 +204,8 @@ def read_model_file(path: str | os.PathLike[str], *, kind: Kind = "model") -> tu
 
     The tensors are views of one buffer of the file's bytes.
     """
-    whole, length = _read(path, kind)
-    head = memoryview(whole)[8 : 8 + length]
-    place = _hash_place(bytes(head), path)
-    outer = _json(bytes(head), "the header", path, kind)
-    entries = _entries(outer, path, kind)
-    expected = 8 + length + sum(stop - start for _, _, start, stop in entries.values())
-    if expected != len(whole):
-        cut = "is cut off" if len(whole) < expected else "has something behind its end"
-        raise ModelFileError(f"{path}: the file {cut}: {expected} bytes were expected, {len(whole)} found; use another copy")
+    whole, length, outer, entries = _read(path, kind)
+    place = _hash_place(bytes(memoryview(whole)[8 : 8 + length]), path)
     check = hashlib.sha256(memoryview(whole)[:place])
     check.update(_ZEROS.encode())
     check.update(memoryview(whole)[place + 64 :])
@@ -200,8 +231,8 @@ def read_model_file(path: str | os.PathLike[str], *, kind: Kind = "model") -> tu
     return header, tensors
 
 
-def _read(path: str | os.PathLike[str], kind: Kind) -> tuple[bytearray, int]:
-    """Return all bytes of a file and the length of its header, once its first bytes look like those of such a file."""
+def _read(path: str | os.PathLike[str], kind: Kind) -> tuple[bytearray, int, dict[str, Any], dict[str, Entry]]:
+    """Return all bytes of a file, the length of its header, the header and its tensors, once the sizes in it are those of the file."""
     check_path(path)
     try:
         status = os.stat(path)
@@ -225,12 +256,21 @@ def _read(path: str | os.PathLike[str], kind: Kind) -> tuple[bytearray, int]:
             )
         if first[8:9] != b"{":
             raise ModelFileError(f"{path}: no {kind} file of manynets (no header where it should be); use another file")
+        file.seek(8)
+        head = file.read(length)
+        _hash_place(head, path)
+        outer = _json(head, "the header", path, kind)
+        entries = _entries(outer, path, kind)
+        expected = 8 + length + sum(stop - start for _, _, start, stop in entries.values())
+        if expected != size:
+            cut = "is cut off" if size < expected else "has something behind its end"
+            raise ModelFileError(f"{path}: the file {cut}: {expected} bytes were expected, {size} found; use another copy")
         whole = bytearray(size)
         file.seek(0)
         found = file.readinto(whole)
         if found != size:
             raise ModelFileError(f"{path}: the file is cut off: {size} bytes were expected, {found} found; use another copy")
-    return whole, length
+    return whole, length, outer, entries
 
 
 def _hash_place(head: bytes, path: object) -> int:

@@ -3,6 +3,7 @@
 model.safetensors   the model, see `manynets.model.load`
 config.json         data and its fingerprint, network, recipe, versions
 history.csv         one line per evaluation
+seen_rows.npy       hashes of the rows that it was trained and validated on; not there for more than a million
 metrics.json        metrics on the training, validation and test rows
 *.png               pictures
 """
@@ -12,25 +13,52 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import glob
 import io
+import itertools
 import json
 import math
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from manynets.errors import ManynetsError, ModelFileError, OptionError
+from manynets.claims import claim
+from manynets.errors import ClaimedError, ModelFileError, OptionError
+from manynets.jsonfiles import read_json
 from manynets.model import Model, load
 
-__all__ = ["FORMAT", "SavedRun", "check_run_folder", "free_run_folder", "plain_json", "read_run", "write_run"]
+__all__ = ["FORMAT", "SavedRun", "check_run_folder", "claimed_folder", "plain_json", "read_run", "write_run"]
 
 FORMAT = 1
 MODEL, CONFIG, HISTORY, METRICS = "model.safetensors", "config.json", "history.csv", "metrics.json"
+SEEN = "seen_rows.npy"
+
+
+RETRIES = 20
+
+_NUMBER = (float, type(None))
+_ORIGIN = {
+    "kind": str, "seed": int, "?task": str, "?path": str, "?name": str, "?target": [str], "?test": str, "?test_fraction": float,
+    "?drop": [str], "?categorical": [str], "?numeric": [str], "?weight": str, "?drop_missing_target": bool, "?scaling": str,
+    "?max_levels": int, "?delimiter": str, "?encoding": str, "?no_header": bool, "?data_dir": str, "?points": int, "?noise": float,
+}  # fmt: skip
+_CONFIG = {
+    "format": int, "?data": _ORIGIN, "?fingerprint": {str: {"sha256": str, str: object}}, "?class_names": [str],
+    "?image_shape": [int], "?validation": (float, str), "?options": {str: object},
+}  # fmt: skip
+_PART = {
+    "?per_class": [{"class": object, "correct": int, "count": int, "accuracy": _NUMBER}], "?per_label": ([_NUMBER], {str: _NUMBER}), "?classes": int,
+    "?labels": int,
+    "?confusion": [[int]], str: (float, str, bool, type(None), list, dict),
+}  # fmt: skip
+_METRICS = {"?train": _PART, "?validation": _PART, "?test": _PART}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,17 +71,58 @@ class SavedRun:
     metrics: dict[str, Any]
 
     @property
+    def seen_rows(self) -> NDArray[Any] | None:
+        """Hashes of the rows that the run was trained and validated on; None where they were not stored."""
+        path = self.folder / SEEN
+        if not path.is_file():
+            return None
+        try:
+            return np.load(path, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise ModelFileError(f"{path} is damaged: {error}; train again, or remove it") from None
+
+    @property
     def files(self) -> list[str]:
         """Names of the files, sorted."""
         return sorted(entry.name for entry in self.folder.iterdir())
 
 
-def free_run_folder(stem: str, *, within: str | os.PathLike[str] = "runs") -> Path:
-    """Return `within`/`stem`-n with the first n from 1 that no file, folder or unfinished run (`stem`-n.part) has."""
-    number = 1
-    while any(os.path.lexists(Path(within) / f"{stem}-{number}{end}") for end in ("", ".part")):
-        number += 1
-    return Path(within) / f"{stem}-{number}"
+@contextlib.contextmanager
+def claimed_folder(
+    folder: str | os.PathLike[str] | None,
+    stem: str,
+    *,
+    check: Callable[[Path], object],
+    within: str | os.PathLike[str] = "runs",
+) -> Iterator[Path]:
+    """Within this context, a folder that no other process writes: `folder`, or where that is None the first free `within`/`stem`-n.
+
+    check: raises OptionError where the folder cannot be written. Raises ClaimedError if another process writes `folder`.
+    """
+    if folder is not None:
+        check(Path(folder))
+        with claim(folder, remedy="give another folder with --out"):
+            check(Path(folder))  # again, as another process may have written it meanwhile
+            yield Path(folder)
+        return
+    for number in itertools.count(1):
+        path = Path(within) / f"{stem}-{number}"
+        if not _is_free(path):
+            continue
+        check(path)
+        try:
+            claimed = claim(path)
+        except ClaimedError:
+            continue
+        with claimed:
+            if _is_free(path):
+                yield path
+                return
+
+
+def _is_free(path: Path) -> bool:
+    """Return whether there is no file, folder or unfinished run of this name."""
+    return not any(os.path.lexists(f"{path}{end}") for end in ("", ".part"))
 
 
 def check_run_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -88,7 +157,7 @@ def _foreign_files(target: Path) -> list[str]:
     names = sorted(entry.name for entry in target.iterdir())
     if names and not {MODEL, CONFIG} <= set(names):
         return names[:1]
-    known = {MODEL, CONFIG, HISTORY, METRICS}
+    known = {MODEL, CONFIG, HISTORY, METRICS, SEEN}
     return [name for name in names if name not in known and (target / name).suffix != ".png"]
 
 
@@ -99,11 +168,13 @@ def write_run(
     config: Mapping[str, Any],
     metrics: Mapping[str, Any],
     pictures: Mapping[str, Any] | None = None,
+    seen: NDArray[np.uint64] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a run folder and return its path. It is built beside its destination and renamed, so it is never seen half written.
 
     config, metrics: values for JSON; numbers that are not finite become null. pictures: axes by file name.
+    seen: hashes of the rows that were trained on.
     Raises OptionError where `check_run_folder` does, and OSError when the disk refuses.
     """
     check_run_folder(folder, overwrite=overwrite)
@@ -116,6 +187,8 @@ def write_run(
         _write_json(beside / CONFIG, {"format": FORMAT, **config})
         _write_json(beside / METRICS, metrics)
         (beside / HISTORY).write_text(_history_csv(model.history), encoding="utf-8", newline="")
+        if seen is not None:
+            np.save(beside / SEEN, seen, allow_pickle=False)
         for name, axes in (pictures or {}).items():
             from manynets import plots
 
@@ -188,36 +261,68 @@ def read_run(folder: str | os.PathLike[str]) -> SavedRun:
     Raises OptionError where there is none, and ModelFileError where it is damaged.
     """
     path = Path(folder)
+    for _ in range(RETRIES):
+        if path.is_dir() or not _is_replaced(path):
+            break
+        time.sleep(0.05)
     if not path.is_dir():
         raise OptionError(f"the run folder {path} {'is a file' if path.exists() else 'does not exist'}{_others(path)}")
     if not (path / CONFIG).is_file():
         raise OptionError(f"{path} is not a run folder: it has no {CONFIG}{_others(path)}")
-    config = _read_json(path / CONFIG)
-    if config.get("format") != FORMAT:
+    for _ in range(RETRIES):
+        before = _identity(path)
+        try:
+            found = _read_files(path)
+        except FileNotFoundError:
+            found = None
+        if found is not None and _identity(path) == before:
+            return found
+        time.sleep(0.05)  # another process has just replaced the run
+    raise OptionError(f"the run folder {path} changed while it was read; try again")
+
+
+def _read_files(path: Path) -> SavedRun:
+    config = read_json(path / CONFIG, _CONFIG)
+    if config["format"] != FORMAT:
         raise ModelFileError(
-            f"{path / CONFIG} has format {config.get('format')!r}, this manynets reads {FORMAT}; install a newer manynets"
+            f"{path / CONFIG} has format {config['format']!r}, this manynets reads {FORMAT}; install a newer manynets"
         )
     if not (path / MODEL).is_file():
         raise ModelFileError(f"{path / MODEL} is missing; train again")
-    metrics = _read_json(path / METRICS) if (path / METRICS).is_file() else {}
-    return SavedRun(folder=path, model=load(path / MODEL), config=config, metrics=metrics)
+    metrics = read_json(path / METRICS, _METRICS) if os.path.lexists(path / METRICS) else {}
+    model = load(path / MODEL)
+    count, names = getattr(model.task, "outputs", 0), config.get("class_names")
+    count = len(getattr(model.task, "classes", range(count)))
+    if names is not None and len(names) != count:
+        raise ModelFileError(
+            f"{path / CONFIG} is damaged: field 'class_names' has {len(names)} names, but the model has {count} classes; train again"
+        )
+    return SavedRun(folder=path, model=model, config=config, metrics=metrics)
+
+
+def _is_replaced(path: Path) -> bool:
+    """Return whether another process is about to rename a new run to this name."""
+    return any(path.absolute().parent.glob(f".{glob.escape(path.name)}.*.old"))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what a folder has in common with no other one that exists; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _others(path: Path) -> str:
     """Name some runs inside the folder or beside it, for a message."""
     for around in (path, path.parent):
         with contextlib.suppress(OSError):
-            found = sorted(str(entry) for entry in around.iterdir() if (entry / CONFIG).is_file() and (entry / MODEL).is_file())
+            found = sorted(
+                str(entry)
+                for entry in around.iterdir()
+                if not entry.name.startswith(".") and (entry / CONFIG).is_file() and (entry / MODEL).is_file()
+            )
             if found:
                 return f"; there is {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}"
     return "; manynets train writes one"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ManynetsError, ValueError) as error:
-        raise ModelFileError(f"{path} is damaged: {error}; train again, or use another copy") from None
-    if not isinstance(value, dict):
-        raise ModelFileError(f"{path} is damaged: it does not hold a JSON object; train again, or use another copy")
-    return value

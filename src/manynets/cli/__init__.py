@@ -26,10 +26,18 @@ from manynets.cli.streams import steady_streams
 from manynets.cli.study import study
 from manynets.cli.sweep import sweep
 from manynets.cli.train import train
-from manynets.errors import ManynetsError
+from manynets.errors import DivergenceError, ManynetsError
 from manynets.renames import OPTIONS
 
 __all__ = ["app", "main"]
+
+_HOME = re.compile(r"(--(?:out|output|data-dir|test|resume|plot)=)(~(?:/.*)?)", re.DOTALL)
+"""A path behind =, where the shell leaves ~ as it is."""
+
+
+def _in_home(match: re.Match[str]) -> str:
+    return match[1] + os.path.expanduser(match[2])
+
 
 _FORMER = {old.replace("_", "-"): new.replace("_", "-") for old, new in OPTIONS.items()}
 
@@ -68,7 +76,8 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with 0 (done), 2 (user error: one line on stderr), 130 (interrupted), 143 (terminated) or
+    """Run the command line and exit with 0 (done), 2 (user error: one line on stderr), 3
+    (the training diverged and learned nothing), 130 (interrupted), 143 (terminated) or
     1 (a bug)."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded: its threads then sleep while they wait
     usage_error: Any = typer.BadParameter.__mro__[2]  # the base of all that the parser raises, whatever typer's version
@@ -85,9 +94,14 @@ def _run(command: Any, arguments: Sequence[str] | None, usage_error: Any) -> int
     """Run a command; print its error, if it has one, and return its exit code."""
     try:
         with handled_signals():
-            code = command.main(None if arguments is None else list(arguments), prog_name="manynets", standalone_mode=False)
+            given = sys.argv[1:] if arguments is None else arguments
+            expanded = [_in_home(found) if (found := _HOME.fullmatch(word)) else word for word in given]
+            code = command.main(expanded, prog_name="manynets", standalone_mode=False)
     except MemoryError as error:
         return _print_error(f"not enough memory: {error or 'none is left'}; use smaller layers, or fewer rows or columns")
+    except DivergenceError as error:
+        _print_error(str(error))
+        return 3
     except ManynetsError as error:
         return _print_error(str(error))
     except OSError as error:

@@ -9,18 +9,21 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from manynets.cli.options import left_out
+from manynets.claims import claim
+from manynets.cli.options import left_out, stored_shape
 from manynets.cli.recipe import flag_of
 from manynets.cli.signals import Stopped
-from manynets.errors import ModelFileError, OptionError
+from manynets.errors import DivergenceError, ModelFileError, OptionError
+from manynets.jsonfiles import check_shape, read_json
 from manynets.renames import stored_options
 
 __all__ = [
-    "can_resume", "checkpoint_interval", "part_folder", "portable_options", "remove_temporary_files", "resumed_options",
+    "can_resume", "checkpoint_interval", "claimed_resume", "part_folder", "portable_options", "remove_temporary_files", "resumed_options",
     "saving_checkpoints",
 ]  # fmt: skip
 
@@ -75,7 +78,7 @@ def resumed_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if given:
         shown = "DATA" if given[0] == "data" else flag_of(given[0])
         raise OptionError(f"--resume takes all from the run {run}; leave out {shown}")
-    run = str(run).rstrip("/").removesuffix(".part")
+    run = _resumed_run(run)
     saved = _saved_options(run, required=set(defaults) - _WITH_RESUME - {"out", "overwrite"})
     known = {name: value for name, value in saved.items() if name in defaults}
     overwrite = bool(saved.get("overwrite", False))
@@ -83,21 +86,35 @@ def resumed_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, **known, "out": run, "overwrite": overwrite, "resume": run, "checkpoint_every": every}
 
 
+def _resumed_run(run: object) -> str:
+    return str(run).rstrip("/").removesuffix(".part")
+
+
+@contextlib.contextmanager
+def claimed_resume(options: Mapping[str, Any]) -> Iterator[None]:
+    """Within this context, no other process writes the run that --resume names; without --resume, it does nothing."""
+    run = options["resume"]
+    if run is None or not part_folder(_resumed_run(run)).is_dir():
+        yield
+        return
+    with claim(_resumed_run(run), remedy="resume another run"):
+        yield
+
+
 def _saved_options(run: str, *, required: set[str]) -> dict[str, Any]:
     """Return the options of an unfinished run."""
     path = part_folder(run) / OPTIONS
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = stored_options(read_json(path, {}, remedy="train again"))
     except FileNotFoundError:
         why = "is finished" if (Path(run) / "config.json").is_file() else f"is not an unfinished run: there is no {path}"
         raise OptionError(f"{run} {why}; there is nothing to resume") from None
-    except ValueError as error:
-        raise ModelFileError(f"{path} is damaged: {error}; train again") from None
-    if isinstance(saved, dict):
-        saved = stored_options(saved)
-        if set(saved) >= required:
-            return saved
-    raise ModelFileError(f"{path} does not hold the options of a training; train again")
+    wrong = check_shape(saved, stored_shape()) or next(
+        (f"field {name!r} is missing" for name in sorted(required - set(saved))), None
+    )
+    if wrong:
+        raise ModelFileError(f"{path} is damaged: {wrong}; train again")
+    return saved
 
 
 def remove_temporary_files(target: Path) -> None:
@@ -114,11 +131,10 @@ def can_resume(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> bo
     """Return whether a training for the run `folder` with these options has a checkpoint to resume from."""
     part = part_folder(folder)
     try:
-        saved = json.loads((part / OPTIONS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        saved = stored_options(read_json(part / OPTIONS, {}))
+    except (OSError, ModelFileError):
         return False
     wanted = json.loads(json.dumps(portable_options(options)))
-    saved = stored_options(saved) if isinstance(saved, dict) else {}
     same = {name: saved.get(name) for name in wanted} == wanted
     return same and any((part / CHECKPOINTS).glob("step-*.checkpoint"))
 
@@ -144,10 +160,14 @@ def saving_checkpoints(folder: str | os.PathLike[str], options: Mapping[str, Any
     except (KeyboardInterrupt, Stopped) as error:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
         raise Stopped(number, part.after_a_stop()) from None
+    except DivergenceError:  # its checkpoints lead to the same end
+        part.discard()
+        raise
     except BaseException:
         if part.run_is_written():
             part.remove()
         elif part.checkpoints():
+            part.remove_former()
             sys.stderr.write(f"the training is saved in {part.path}; {part.how}\n")
         elif options["resume"] is None:
             part.discard()
@@ -166,10 +186,14 @@ class _PartFolder:
         self.run, self.options, self.every = Path(run), options, every
         self.path = part_folder(run)
         self.before = _inode(run)
+        self.begun = False
         self.made: list[Path] = []  # the folders that `begin` made
+        self.former: Path | None = None  # an earlier unfinished training of the same name, while this one is begun
         self.how = f"resume with: manynets train --resume {run}"
         if from_standard_input(options):
             self.how += ", and the same table on standard input"
+        if options["resume"] is not None and not (self.path / OPTIONS).is_file():
+            raise OptionError(f"{run} is finished; there is nothing to resume")
         if options["resume"] is None and self.path.exists() and not options["overwrite"]:
             raise OptionError(f"{self.path} holds an unfinished training; {self.how}; or give --overwrite")
 
@@ -180,7 +204,8 @@ class _PartFolder:
 
         options, checkpoints = self.options, self.path / CHECKPOINTS
         if options["resume"] is None:
-            shutil.rmtree(self.path, ignore_errors=True)
+            self._move_former()
+            self.begun = True
             self.made += [parent for parent in (self.path, *self.path.parents) if not parent.exists()]
             self.path.mkdir(parents=True)
             saved = portable_options(options) | {name: options[name] for name in ("overwrite", "checkpoint_every")}
@@ -193,8 +218,21 @@ class _PartFolder:
             "resume": checkpoints if checkpoint_files(checkpoints) else None,
         }
 
+    def _move_former(self) -> None:
+        """Move an unfinished training of this name aside, which --overwrite replaces once there is something in its stead."""
+        if self.path.exists():
+            self.former = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", suffix=".old", dir=self.path.absolute().parent))
+            os.rename(self.path, self.former)
+
+    def remove_former(self) -> None:
+        """Remove what `begin` moved aside."""
+        if self.former is not None:
+            shutil.rmtree(self.former, ignore_errors=True)
+
     def checkpoints(self) -> list[Path]:
-        """Return the checkpoints, the newest last."""
+        """Return the checkpoints of this training, the newest last."""
+        if not self.begun and self.options["resume"] is None:
+            return []
         return sorted((self.path / CHECKPOINTS).glob("step-*.checkpoint"))
 
     def run_is_written(self) -> bool:
@@ -208,6 +246,7 @@ class _PartFolder:
             return f"the run is written to {self.run}"
         found = self.checkpoints()
         if found:
+            self.remove_former()
             return f"step {int(found[-1].stem.removeprefix('step-'))} is saved in {self.path}; {self.how}"
         self.discard()
         return "nothing was written"
@@ -215,10 +254,17 @@ class _PartFolder:
     def remove(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
+        self.remove_former()
 
     def discard(self) -> None:
-        """Remove the folder, and those that were made for it."""
-        self.remove()
+        """Remove the folder, and those that were made for it; an earlier unfinished training of this name is put back."""
+        if not self.begun:
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self.former is not None:
+            with contextlib.suppress(OSError):
+                os.rename(self.former, self.path)
+            self.former = None
         for parent in self.made:
             with contextlib.suppress(OSError):
                 parent.rmdir()

@@ -84,6 +84,8 @@ def kind_of(data: str) -> str:
         return "arrays" if path.suffix in (".npz", ".npy") else "table"
     if data == STANDARD_INPUT or parquet_files(data) is not None:  # reading reports a folder or pattern without tables
         return "table"
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{data} is a pipe or a device; give - for DATA and pipe the table in, or name a file")
     if path.suffix or len(path.parts) > 1:
         raise DataError(f"the file {data} does not exist")
     try:
@@ -188,6 +190,11 @@ def _named(origin: Mapping[str, Any]) -> DataSource:
 
 def read_arrays(path: str) -> dict[str, Any]:
     """Return the arrays of a .npz file by name, or the array of a .npy file as X; raise DataError for other files."""
+    with open(path, "rb") as file:
+        start = file.read(6)
+    if not start.startswith((b"PK", b"\x93NUMPY")):
+        text = "rename it to .csv if it is a text table" if start.isascii() else "write it with numpy.savez"
+        raise DataError(f"{path} is not a NumPy file, whatever its ending: it begins with {start!r}; {text}")
     try:
         with np.load(path, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
@@ -274,11 +281,17 @@ def _text_options(path: str, origin: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """Return the columns that the values of an option name: each is a name, or several with commas between them."""
+    """Return the columns that the values of an option name: each is a name, or several with commas between them.
+
+    A name may be written in other Unicode characters that look the same (NFC and NFD).
+    """
+    from manynets.tables.table import look_alike
+
     names: list[str] = []
     for word in words:
         names += [word] if word in columns else [part.strip() for part in word.split(",")]
-    return list(dict.fromkeys(names))
+    found = (name if name in columns else look_alike(name, columns) or name for name in names)
+    return list(dict.fromkeys(found))
 
 
 def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str, ...]]:
@@ -306,6 +319,7 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     table, notes = _open(path, origin, text=declared, content=content)
     whole, more = _table_part(table, origin)
     notes += more
+    _refuse_target(origin, table.names)
     named: Any = {name: columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
     if origin.get("group") is not None:
         named["drop"] = [*named["drop"], origin["group"]]  # new rows have new groups
@@ -324,6 +338,17 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
         notes += more
         fingerprint[f"test: {name_of(origin['test'])}"] = fingerprint_of(origin["test"], test.X.shape, content)
     return DataSource(name=stem_of(origin), train=train, test=test, task=task, schema=schema, fingerprint=fingerprint, notes=notes)
+
+
+def _refuse_target(origin: Mapping[str, Any], columns: Sequence[str]) -> None:
+    """Raise OptionError where an option for features names the target."""
+    targets = columns_named(origin["target"], columns)
+    for option in ("drop", "categorical", "numeric"):
+        both = next((name for name in columns_named(origin.get(option, []), columns) if name in targets), None)
+        if both is not None:
+            raise OptionError(
+                f"--{option} names {both!r}, which is the target; leave it out of --{option}, or give another --target"
+            )
 
 
 def _piped(path: str) -> bytes | None:

@@ -23,7 +23,11 @@ def evaluate(
     json_line: JsonLine = False,
     quiet: Quiet = False,
 ) -> None:
-    """Evaluate a trained model on its test rows, or on other data."""
+    """Evaluate a trained model on its test rows, or on other data.
+
+    Rows of other data that the run was trained or validated on are recognised and scored apart; the JSON has the metrics of the new
+    rows, and those of the others under "seen".
+    """
     import json
     import sys
 
@@ -31,15 +35,25 @@ def evaluate(
     from manynets.cli.fit import metrics_of
     from manynets.cli.new_data import evaluation_rows
     from manynets.cli.report import console_for, note, print_classes, print_metrics
+    from manynets.cli.seen import parts_by_seen
 
     console = console_for(quiet=quiet, to_stderr=json_line)
     found = runs.read_run(run)
     part, name, notes = evaluation_rows(found, data, header=header)
     for text in notes:
         note(console, text)
-    metrics = metrics_of(found.model, part)
-    print_metrics(console, {name: metrics})
+    new, seen = (part, None) if data is None else parts_by_seen(found, part)
+    metrics = metrics_of(found.model, part if new is None else new)
+    named = {name: metrics}
+    if seen is not None:
+        words = f"{seen.rows:,} of the {part.rows:,} rows of {name} are rows that the run was trained or validated on"
+        note(console, f"{words}: its metrics on them say nothing about new rows" + ("" if new is None else ", and they are apart"))
+        named = {f"{name}: seen in training": metrics_of(found.model, seen)}
+        named = named if new is None else {f"{name}: new rows": metrics} | named
+    print_metrics(console, named)
     print_classes(console, metrics, names=found.config.get("class_names"), part=name)
     if json_line:
-        result = {"run_dir": str(found.folder), "data": name, **metrics}
+        result = {"run_dir": str(found.folder), "data": name, **metrics, "seen_rows": 0 if seen is None else seen.rows}
+        if seen is not None:
+            result["seen"] = named[f"{name}: seen in training"]
         sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import json
 import math
 import sys
@@ -16,11 +18,14 @@ import numpy as np
 import manynets
 from manynets import runs
 from manynets.cli import checkpoints, defaults
+from manynets.cli.bounded import bounded
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
+from manynets.cli.diverged import diverged_words, refuse_untrained
 from manynets.cli.pictures import pictures_of
 from manynets.cli.preset import check_preset, preset_of, train_preset
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
+from manynets.cli.seen import hashes_of_parts
 from manynets.data.duplicates import count_shared
 from manynets.data.split import SplitBy
 from manynets.engines import ENGINES
@@ -37,7 +42,12 @@ Begin = Callable[[], dict[str, Any]]
 
 def fit(options: Options) -> None:
     """Train with these options, print a report, and write the run folder."""
-    options = checkpoints.resumed_options(options)
+    with checkpoints.claimed_resume(options):
+        _fit_claimed(checkpoints.resumed_options(options))
+
+
+def _fit_claimed(options: Options) -> None:
+    """Check the options, claim the run folder of a training that is not resumed, and train."""
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     network_of(options)
     recipe = recipe_of(options, rows=1000)  # an invalid option is reported before the data are read
@@ -51,14 +61,15 @@ def fit(options: Options) -> None:
     share = options["validation"]
     if share is not None and not 0 <= share < 1:
         raise OptionError(f"--validation is {share:g}, but must be at least 0 and below 1")
+    check = functools.partial(runs.check_run_folder, overwrite=options["overwrite"])
     if options["out"] is not None:
-        runs.check_run_folder(options["out"], overwrite=options["overwrite"])
+        check(options["out"])
     origin = origin_of(options)
-    folder = options["out"]
-    if folder is None:
-        folder = runs.free_run_folder(stem_of(origin))
-        runs.check_run_folder(folder)
-    with checkpoints.saving_checkpoints(folder, options) as begin:
+    with contextlib.ExitStack() as stack:
+        folder = options["out"]
+        if options["resume"] is None:
+            folder = stack.enter_context(runs.claimed_folder(folder, stem_of(origin), check=check))
+        begin = stack.enter_context(checkpoints.saving_checkpoints(folder, options))
         _fit(options, origin, folder, begin, console)
 
 
@@ -76,6 +87,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             raise KeyboardInterrupt
         parts = {"train": source.train, "validation": source.validation, "test": source.test}
         metrics = {name: None if part is None else metrics_of(model, part) for name, part in parts.items()}
+        refuse_untrained(model, metrics["train"] or {}, caught)
         if out_of_fold is not None:
             metrics["validation"] = _metrics(model, out_of_fold, source.train)
         elif share == "folds":
@@ -106,9 +118,12 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         "recipe": to_json(model.recipe),
         "info": model.info,
     }
-    written = runs.write_run(folder, model, config=config, metrics=metrics, pictures=pictures, overwrite=options["overwrite"])
+    seen = hashes_of_parts(model.task, (source.train, source.validation))
+    written = runs.write_run(
+        folder, model, config=config, metrics=metrics, pictures=pictures, seen=seen, overwrite=options["overwrite"]
+    )
 
-    print_metrics(console, metrics)
+    print_metrics(console, metrics, remark=diverged_words(model))
     if tested:
         print_classes(console, tested, names=source.class_names, part=test_part)
     console.print(
@@ -119,6 +134,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             "run_dir": str(written),
             "task": model.task.name,
             "epochs": _epochs(model),
+            "diverged": model.info["stopped"].count("diverged"),
             "seconds": model.info["seconds"],
             "networks": model.size,
             "parameters": model.parameters,
@@ -298,7 +314,7 @@ def _metrics(model: Any, scores: Any, part: Part) -> dict[str, Any]:
         positive = model.task.encode(part.y)[:, 0] > 0
         if positive.any() and not positive.all():
             metrics["auc"] = roc_auc(positive, scores[:, 0])
-    return metrics
+    return bounded(metrics)
 
 
 def scalars(metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:

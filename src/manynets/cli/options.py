@@ -12,7 +12,7 @@ from manynets.cli.recipe import flag_of
 from manynets.spec.options import OPTIONS as SPEC_OPTIONS
 from manynets.spec.options import SpecOption
 
-__all__ = ["PANELS", "SWEEP", "TRAIN", "CommandOption", "data_argument", "left_out", "ordered", "takes"]
+__all__ = ["PANELS", "SWEEP", "TRAIN", "CommandOption", "data_argument", "left_out", "ordered", "stored_shape", "takes"]
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -199,6 +199,11 @@ SWEEP: dict[str, CommandOption] = {
 def left_out() -> dict[str, Any]:
     """Return the options of `train`, and its DATA, each with the value that it has when it is left out."""
     return {"data": None} | {name: option.default for name, option in TRAIN.items()}
+
+
+def stored_shape() -> dict[Any, Any]:
+    """Return what stored options of `train` look like, for `manynets.jsonfiles.check_shape`."""
+    return {"?data": str} | {f"?{name}": [str] if option.type == list[str] else option.type for name, option in TRAIN.items()}
 
 
 def takes(options: Mapping[str, CommandOption], *, data: inspect.Parameter) -> Callable[[Command], Command]:

@@ -16,6 +16,7 @@ __all__ = ["pictures_of"]
 MOST_IMAGES = 48
 MOST_CLASSES = 40
 MOST_POINTS = 5000
+MOST_ROC = 10_000_000  # classes x rows: some seconds
 
 
 def pictures_of(
@@ -44,7 +45,7 @@ def pictures_of(
     if model.task.name in ("binary", "multiclass"):
         codes = model.task.strata(model.task.encode(part.y))
         assert codes is not None
-        if len(np.unique(codes)) > 1:
+        if len(np.unique(codes)) > 1 and len(names) * len(codes) <= MOST_ROC:
             out["roc.png"] = plots.roc(np.array(names)[codes], model.predict_proba(part.X), classes=names, title=title)
         if image_shape is not None:
             out |= _images(model, part, codes, names, image_shape, title)

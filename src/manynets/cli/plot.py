@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from manynets.cli.arguments import JsonLine, RunFolder, option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from manynets.cli.data import Part
     from manynets.runs import SavedRun
 
@@ -35,6 +37,9 @@ def plot(
         option("--kind", metavar="KIND", help=f"What to draw: {', '.join(KINDS)}. Repeat it for several. [all that fit the run]"),
     ] = None,
     out: Annotated[str | None, option("--out", metavar="FOLDER", help="Folder to write to. [the run folder]")] = None,
+    overwrite: Annotated[
+        bool, option("--overwrite", help="Replace pictures in the folder of --out. Those in the run folder are always replaced.")
+    ] = False,
     json_line: JsonLine = False,
 ) -> None:
     """Draw the pictures of a run."""
@@ -42,30 +47,47 @@ def plot(
     import sys
     from pathlib import Path
 
-    from manynets import plots, runs
-    from manynets.cli.report import console_for, note
-    from manynets.errors import OptionError, one_of
+    from manynets import runs
+    from manynets.claims import claim
+    from manynets.cli.report import console_for
+    from manynets.errors import one_of
 
     console = console_for(to_stderr=json_line)
     asked = [one_of(word, KINDS, what="--kind") for word in dict.fromkeys(kind or ())]
-    found = runs.read_run(run)
+    runs.read_run(run)  # an error of the run comes before one of the folder
+    folder = Path(run if out is None else out)
+    with claim(folder, remedy="give another folder with --out"):
+        written = _write_pictures(runs.read_run(run), asked, folder, replace=overwrite or _same(folder, run), console=console)
+    if json_line:
+        sys.stdout.write(json.dumps({"run_dir": str(run), "pictures": written}) + "\n")
+
+
+def _same(folder: Path, run: Any) -> bool:
+    return folder.is_dir() and folder.samefile(run)
+
+
+def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace: bool, console: Any) -> list[str]:
+    """Draw pictures of a run into a folder, and return their paths."""
+    from manynets import plots
+    from manynets.cli.report import note
+    from manynets.errors import OptionError
+
     fit = fitting(found)
     for word in asked:
         if word not in fit:
             raise OptionError(f"--kind is {word!r}, but {_why_not(found, word)}; this run has {', '.join(fit)}")
+    paths = {word: folder / f"{word.replace('-', '_')}.png" for word in asked or fit}
+    there = [] if replace else [path for path in paths.values() if path.exists()]
+    if there:
+        raise OptionError(f"{there[0]} exists; give another folder with --out, or --overwrite to replace it")
     pictures, notes = _drawn(found, asked or fit, must=bool(asked))
     for text in notes:
         note(console, text)
-    folder = found.folder if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
     for word, axes in pictures.items():
-        path = folder / f"{word.replace('-', '_')}.png"
-        plots.save(axes, path)
-        written.append(str(path))
-        console.print(f"{path}: {KINDS[word]}", markup=False, soft_wrap=True)
-    if json_line:
-        sys.stdout.write(json.dumps({"run_dir": str(found.folder), "pictures": written}) + "\n")
+        plots.save(axes, paths[word])
+        console.print(f"{paths[word]}: {KINDS[word]}", markup=False, soft_wrap=True)
+    return [str(paths[word]) for word in pictures]
 
 
 def fitting(run: SavedRun) -> list[str]:

@@ -32,16 +32,30 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Write predictions as CSV, beside the columns of each row; for classes with probabilities."""
+    from manynets.cli.report import console_for
+
+    _check_output(out, overwrite)
+    console = console_for(quiet=quiet, to_stderr=True)
+    with _claimed(out):
+        _check_output(out, overwrite)  # again, as another process may have written it meanwhile
+        rows = _predict(run, data, out, columns=columns, header=header, overwrite=overwrite, console=console)
+    if out is not None:
+        console.print(f"Written to {out}: {rows:,} rows", markup=False, soft_wrap=True)
+
+
+def _predict(
+    run: Any, data: str, out: str | None, *, columns: str | None, header: bool | None, overwrite: bool, console: Any
+) -> int:
+    """Write the predictions, and return the number of rows."""
     import io
     import sys
 
     from manynets import runs
     from manynets.cli.new_data import prediction_rows
-    from manynets.cli.report import console_for, note
+    from manynets.cli.report import note
     from manynets.errors import OptionError, one_of
+    from manynets.modelfile import replacing
 
-    _check_output(out, overwrite)
-    console = console_for(quiet=quiet, to_stderr=True)
     found = runs.read_run(run)
     X, beside, notes = prediction_rows(found, data, header=header)
     for text in notes:
@@ -61,12 +75,20 @@ def predict(
                 f"standard output is {sys.stdout.encoding}, which has no {lacking!a}; set PYTHONIOENCODING=utf-8, or give a file with -o"
             ) from error
         sys.stdout.write(written.getvalue())
-        return
-    from manynets.modelfile import replacing
-
-    with replacing(out) as file:
+        return len(X)
+    with replacing(out, overwrite=overwrite) as file:
         file.write(written.getvalue().encode())
-    console.print(f"Written to {out}: {len(X):,} rows", markup=False, soft_wrap=True)
+    return len(X)
+
+
+def _claimed(out: str | None) -> Any:
+    """Return a context in which no other process writes the file; a stream needs none."""
+    import contextlib
+
+    from manynets.claims import claim
+    from manynets.modelfile import is_stream
+
+    return contextlib.nullcontext() if out is None or is_stream(out) else claim(out, remedy="give another file with -o")
 
 
 def _check_output(out: str | None, overwrite: bool) -> None:
@@ -75,12 +97,17 @@ def _check_output(out: str | None, overwrite: bool) -> None:
     import sys
 
     from manynets.errors import OptionError
+    from manynets.modelfile import is_stream
 
     if out is None:
         if sys.__stdout__ is None:
             raise OptionError("standard output is closed; give a file with -o")
         return
-    if os.path.lexists(out) and not overwrite:
+    if is_stream(out):
+        return
+    if os.path.isdir(out):
+        raise OptionError(f"{out} is a folder; name a file with -o, such as {os.path.join(out, 'predictions.csv')}")
+    if os.path.exists(out) and not overwrite:
         raise OptionError(f"the file {out} exists; give another one with -o, or --overwrite to replace it")
     if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
         raise OptionError(f"the folder {os.path.dirname(out)} does not exist; create it, or give another file with -o")

@@ -138,26 +138,38 @@ def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None
     console.print(table_of(names, rows, title=title))
 
 
-def print_metrics(console: Console, metrics: Mapping[str, Mapping[str, Any] | None]) -> None:
-    """Print loss and metrics on each part of the data."""
+def print_metrics(console: Console, metrics: Mapping[str, Mapping[str, Any] | None], *, remark: str | None = None) -> None:
+    """Print loss and metrics on each part of the data, and a remark beside the title."""
     parts = {name: values for name, values in metrics.items() if values}
     if not parts:
         return
     keys = [key for key, value in next(iter(parts.values())).items() if not isinstance(value, list | dict)]
     keys += ["auc"] if "auc" not in keys and any("auc" in values for values in parts.values()) else []
     rows = [(name, *(values.get(key) for key in keys)) for name, values in parts.items()]
-    console.print(table_of(["", *keys], rows, title="Metrics"))
+    console.print(table_of(["", *keys], rows, title=f"Metrics ({remark})" if remark else "Metrics"))
 
 
 def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str) -> None:
     """Print the recall of each class with counts, or the accuracy of each label."""
     if "per_class" in metrics:
-        rows = [
-            (names[i] if names else entry["class"], entry["correct"], entry["count"], entry["accuracy"])
-            for i, entry in enumerate(metrics["per_class"])
+        entries = metrics["per_class"]
+        few = "classes" not in metrics  # else the entries are the worst of so many
+        texts = [
+            (
+                str(names[i] if names and few else entry["class"]),
+                entry["correct"],
+                entry["count"],
+                "" if entry["accuracy"] is None else f"{entry['accuracy']:.2%}",
+            )
+            for i, entry in enumerate(entries)
         ]
-        texts = [(str(name), correct, count, "" if share is None else f"{share:.2%}") for name, correct, count, share in rows]
-        console.print(table_of(["class", "correct", "count", "recall"], texts, title=f"Recall by class on the {part} rows"))
+        title = f"Recall by class on the {part} rows"
+        title += "" if few else f": the {len(entries)} lowest of {metrics['classes']:,} classes"
+        console.print(table_of(["class", "correct", "count", "recall"], texts, title=title))
     elif "per_label" in metrics:
-        labels = [(names[i] if names else str(i), f"{share:.2%}") for i, share in enumerate(metrics["per_label"])]
-        console.print(table_of(["label", "accuracy"], labels, title=f"Accuracy by label on the {part} rows"))
+        shares = metrics["per_label"]
+        found = enumerate(shares) if isinstance(shares, list) else ((int(label), share) for label, share in shares.items())
+        labels = [(names[i] if names else str(i), "" if share is None else f"{share:.2%}") for i, share in found]
+        title = f"Accuracy by label on the {part} rows"
+        title += "" if isinstance(shares, list) else f": the {len(shares)} lowest of {metrics['labels']:,} labels"
+        console.print(table_of(["label", "accuracy"], labels, title=title))

@@ -27,15 +27,21 @@ def rerun(
     from manynets import runs
     from manynets.cli.data import from_standard_input
     from manynets.cli.fit import fit
-    from manynets.errors import OptionError
+    from manynets.cli.options import left_out, stored_shape
+    from manynets.errors import ModelFileError, OptionError
+    from manynets.jsonfiles import check_shape
     from manynets.renames import stored_options
     from manynets.results import versions
     from manynets.training.threads import fixed_threads
 
     former = runs.read_run(run)
     options = former.config.get("options")
-    if not isinstance(options, dict):
+    if options is None:
         raise OptionError(f"{run} does not hold the options it was trained with; it cannot be repeated")
+    options = stored_options(options)
+    wrong = check_shape(options, stored_shape(), "options")
+    if wrong:
+        raise ModelFileError(f"{former.folder / runs.CONFIG} is damaged: {wrong}; train again")
     if from_standard_input(options):
         raise OptionError(f"{run} was trained on standard input, which cannot be read again; train on a file to repeat it")
     if keep is not None:
@@ -44,7 +50,7 @@ def rerun(
     more = {"quiet": True, "json_line": False, "resume": None, "checkpoint_every": None, "overwrite": False}
     with tempfile.TemporaryDirectory() as folder:
         with fixed_threads(int(info["threads"]) if "threads" in info else None):
-            fit({**stored_options(options), **more, "out": keep or str(Path(folder) / "run")})
+            fit({**left_out(), **options, **more, "out": keep or str(Path(folder) / "run")})
         again = runs.read_run(keep or Path(folder) / "run")
     found = _difference(former, again)
     changed = {name: (old, versions().get(name)) for name, old in info.get("versions", {}).items() if versions().get(name) != old}

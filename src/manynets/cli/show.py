@@ -12,6 +12,7 @@ __all__ = ["show"]
 def show(run: RunFolder) -> None:
     """Show a run: network, metrics, training and files."""
     from manynets import runs
+    from manynets.cli.diverged import diverged_words
     from manynets.cli.report import console_for, describe, print_classes, print_layers, print_metrics, table_of
 
     console = console_for()
@@ -21,7 +22,7 @@ def show(run: RunFolder) -> None:
     console.print(f"{found.folder}: {describe(model.spec, model.recipe, model.size)}", markup=False, style="bold", soft_wrap=True)
     if model.spec is not None:
         print_layers(console, model, model.spec)
-    print_metrics(console, found.metrics)
+    print_metrics(console, found.metrics, remark=diverged_words(model))
     part = "test" if found.metrics.get("test") else "validation"
     print_classes(console, found.metrics.get(part) or {}, names=found.config.get("class_names"), part=part)
     rows = [

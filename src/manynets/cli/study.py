@@ -46,9 +46,13 @@ def study(
         return
 
     folder = _folder(out)
+    from manynets.claims import claim
     from manynets.runs import plain_json
 
-    done = [_run(name, quick, folder, console) for name in names]
+    done = []
+    for name in names:
+        with claim(folder / name, remedy="give another folder with --out"):
+            done.append(_run(name, quick, folder, console))
     console.print(table_of(["id", "figure", "published", "ours", "± seeds", "met", "seconds"], _rows(done, quick)))
     for one in done:
         if one["note"] or one["skipped"]:
@@ -79,6 +83,7 @@ def _run(name: str, quick: bool, folder: Any, console: Any) -> dict[str, Any]:
     import time
 
     from manynets import plots
+    from manynets.modelfile import replacing
     from manynets.runs import plain_json
     from manynets.studies import STUDIES
 
@@ -107,7 +112,8 @@ def _run(name: str, quick: bool, folder: Any, console: Any) -> dict[str, Any]:
         }
     )
     if result.skipped is None:
-        (place / "result.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        with replacing(place / "result.json") as written:
+            written.write(json.dumps(found, indent=2, allow_nan=False).encode() + b"\n")
     return dict(found)
 
 

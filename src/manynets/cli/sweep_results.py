@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -15,11 +16,14 @@ from typing import Any
 from manynets import runs
 from manynets.cli.checkpoints import part_folder, remove_temporary_files
 from manynets.errors import ModelFileError, OptionError
+from manynets.jsonfiles import read_json
 from manynets.renames import renamed_options, stored_options
 
 __all__ = ["BEST", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Row", "SweepResults", "picture_of"]
 
 RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
+FORMER = "former"  # an earlier sweep, until the one that --overwrite asked for is whole
+SHAPE = {"options": {str: object}, "grid": {str: [object]}}
 PARALLEL_PICTURE, CURVES_PICTURE = "parallel.png", "curves.png"  # beside one for each option
 COLUMNS = ("epochs_allowed", "score", "loss", "epochs", "stopped", "seconds", "error")
 Key = tuple[int, int, int, int]
@@ -51,7 +55,7 @@ class SweepResults:
             raise OptionError(f"{folder} exists; give {how}")
 
     def _read(self) -> None:
-        former = renamed_options(json.loads((self.folder / CONFIG).read_text(encoding="utf-8")))
+        former = renamed_options(read_json(self.folder / CONFIG, SHAPE, remedy="start anew with --overwrite"))
         for name, today in (("options", stored_options), ("grid", renamed_options)):
             if isinstance(former.get(name), dict):
                 former[name] = today(former[name])
@@ -74,22 +78,47 @@ class SweepResults:
                 self.curves[key] = [math.nan if value is None else float(value) for value in curves.get(key, [])]
         except FileNotFoundError:
             return
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise ModelFileError(f"{self.folder / RESULTS} is damaged: {error}; start anew with --overwrite") from None
 
     def open(self) -> None:
-        """Make the folder and write sweep.json; what is left of an earlier sweep that is not resumed is removed."""
+        """Make the folder and write sweep.json; an earlier sweep that is not resumed is moved into the folder `former`."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not self.rows:
-            for name in (RESULTS, CURVES):
-                (self.folder / name).unlink(missing_ok=True)
-        pictures = (PARALLEL_PICTURE, CURVES_PICTURE, *map(picture_of, self.config["grid"]))
-        for name in (RESULTS, CURVES, CONFIG, BEST, *pictures):
+        for name in _names(self.config):
             remove_temporary_files(self.folder / name)
         if not self.resume:
-            shutil.rmtree(self.checkpoints, ignore_errors=True)
-            shutil.rmtree(part_folder(self.folder / BEST), ignore_errors=True)
+            self._move_former()
         self._write(CONFIG, json.dumps(self.config | {"memory": self.memory}, indent=2) + "\n")
+
+    def _move_former(self) -> None:
+        """Move an earlier sweep to `former`; if there is one already, what is beside it never became a whole sweep."""
+        former, names = self.folder / FORMER, set(_names(self.config))
+        with contextlib.suppress(ModelFileError, FileNotFoundError):
+            names |= set(_names(read_json(self.folder / CONFIG, SHAPE)))
+        there = [self.folder / name for name in sorted(names) if os.path.lexists(self.folder / name)]
+        if former.is_dir():
+            for path in there:
+                _remove(path)
+        elif there:
+            former.mkdir()
+            for path in there:
+                os.rename(path, former / path.name)
+
+    def close(self) -> None:
+        """Remove the earlier sweep, now that this one is whole."""
+        shutil.rmtree(self.folder / FORMER, ignore_errors=True)
+
+    def restore(self) -> bool:
+        """Put the earlier sweep back if this one has nothing to show; return whether it did."""
+        former = self.folder / FORMER
+        if self.rows or any(self.checkpoints.glob("part-*/step-*.checkpoint")) or not former.is_dir():
+            return False
+        for path in (self.folder / CONFIG, self.checkpoints):
+            _remove(path)
+        for path in former.iterdir():
+            os.rename(path, self.folder / path.name)
+        former.rmdir()
+        return True
 
     @property
     def checkpoints(self) -> Path:
@@ -115,12 +144,25 @@ class SweepResults:
             file.write(text.encode())
 
 
+def _names(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of what a sweep of this configuration writes to its folder."""
+    pictures = (PARALLEL_PICTURE, CURVES_PICTURE, *map(picture_of, config["grid"]))
+    return (RESULTS, CURVES, CONFIG, BEST, part_folder(BEST).name, CHECKPOINTS, *pictures)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _cell(value: Any) -> Any:
     return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
 
 
 def _difference(former: Any, now: Any) -> str:
     if isinstance(former, dict) and isinstance(now, dict):
-        name = next(name for name in sorted(set(former) | set(now)) if former.get(name) != now.get(name))
+        name = next(name for name in sorted(former.keys() | now.keys()) if former.get(name, ...) != now.get(name, ...))
         return f"{name} was {former.get(name)!r}, is {now.get(name)!r}"
     return f"it was {former!r}, is {now!r}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from manynets import runs
 from manynets.cli.checkpoints import can_resume, checkpoint_interval, portable_options
-from manynets.cli.data import from_standard_input, load_source, origin_of, stem_of
+from manynets.cli.data import DataSource, from_standard_input, load_source, origin_of, stem_of
 from manynets.cli.fit import fit, scalars
 from manynets.cli.grid import grid_of
 from manynets.cli.options import left_out
@@ -44,11 +44,19 @@ def run_sweep(options: Mapping[str, Any]) -> None:
     grid = grid_of(own["grid"] or [])
     _check(own, base)
     origin = origin_of(base)
-    folder = Path(base["out"] or runs.free_run_folder(f"{stem_of(origin)}-sweep"))
     swept = {"options": portable_options(base), "grid": grid, **{name: own[name] for name in ("seeds", "cv", "halving")}}
-    results = SweepResults(folder, grid, json.loads(json.dumps(swept)), resume=own["resume"], overwrite=bool(base["overwrite"]))
 
-    source = load_source(origin)
+    def results_in(folder: Path) -> SweepResults:
+        config = json.loads(json.dumps(swept))
+        return SweepResults(folder, grid, config, resume=own["resume"], overwrite=bool(base["overwrite"]))
+
+    with runs.claimed_folder(base["out"], f"{stem_of(origin)}-sweep", check=results_in) as folder:
+        _sweep(results_in(folder), base, own, load_source(origin), console)
+
+
+def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any], source: DataSource, console: Any) -> None:
+    """Train, rank and draw the networks of a sweep whose folder is claimed."""
+    folder, grid = results.folder, results.config["grid"]
     for text in source.notes:
         note(console, text)
     plan = SweepPlan(source, base, own, grid)
@@ -64,6 +72,7 @@ def run_sweep(options: Mapping[str, Any]) -> None:
         if best is None:
             raise OptionError(f"none of the {len(points)} candidates could be trained; {folder / RESULTS} says why")
         _fit_best({**base, **points[best], "out": str(folder / BEST), "overwrite": True, "quiet": True, "json_line": False})
+    results.close()
     print_ranking(console, results, points, best=best, metric=plan.metric)
     if base["json_line"]:
         metrics = runs.read_run(folder / BEST).metrics
@@ -93,11 +102,16 @@ def _resumable(results: SweepResults) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, Stopped) as error:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        if results.restore():
+            raise Stopped(number, f"nothing was written; the earlier sweep in {results.folder} is as it was") from None
         text = f"{len(results.rows)} networks are saved in {results.folder / RESULTS}"
         if any(results.checkpoints.glob("part-*/step-*.checkpoint")):
             text += f", those in training in {results.checkpoints}"
         text += f"; resume with --resume --out {results.folder}"
         raise Stopped(number, text) from None
+    except BaseException:
+        results.restore()
+        raise
 
 
 def _trained(plan: SweepPlan, results: SweepResults, own: Mapping[str, Any], console: Any) -> tuple[int | None, float]:

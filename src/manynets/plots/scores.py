@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["confusion", "predicted_against_true", "roc", "roc_auc", "roc_curve"]
 
+MOST_CURVES = 200  # of a ROC plot: those with the lowest areas
+MOST_POINTS = 2000  # of a ROC curve that is drawn
 Normalise = Literal["none", "true", "predicted", "all"]
 
 
@@ -174,6 +176,15 @@ def roc_curve(positive: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float6
     return false / false[-1], true / true[-1]
 
 
+def _thinned(false: NDArray[np.float64], true: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return at most `MOST_POINTS` points of a curve: those nearest to points evenly spaced along it."""
+    if len(false) <= MOST_POINTS:
+        return false, true
+    along = false + true
+    at = np.unique(np.append(np.searchsorted(along, np.linspace(0, 2, MOST_POINTS - 1)).clip(max=len(false) - 1), len(false) - 1))
+    return false[at], true[at]
+
+
 def roc_auc(positive: ArrayLike, scores: ArrayLike) -> float:
     """Return the area under the ROC curve: P(score of a positive > score of a negative), ties count one half. Higher is better.
 
@@ -196,7 +207,8 @@ def roc(
 
     y_true (N,) holds labels; `classes` lists them in the order of the columns of scores (N, C), sorted by default; y_true may also
     hold their codes 0..C-1. For two classes, scores are (N,), (N, 1) or (N, 2), high for the second class. A class without rows,
-    or with all rows, has no curve. With more than 7 classes, the 7 with the lowest AUC are coloured.
+    or with all rows, has no curve. With more than 7 classes, the 7 with the lowest AUC are coloured; of more than 200, the 200 with the
+    lowest are drawn.
     """
     truth = np.asarray(y_true).ravel()
     table = numbers(scores, what="scores", finite=True)
@@ -218,8 +230,10 @@ def roc(
         codes = np.asarray(labels_of_rows)
     wanted = [(labels[1], table[:, -1])] if columns == 2 else list(zip(labels, table.T, strict=True))
     found = []
-    for label, column in wanted:
-        hits = np.array([value == label for value in codes.tolist()])
+    position = {label: k for k, label in enumerate(labels)}
+    numbered = np.array([position[value] for value in codes.tolist()])
+    for code, (label, column) in zip([1] if columns == 2 else range(columns), wanted, strict=True):
+        hits = numbered == code
         if hits.any() and not hits.all():
             found.append((label, *roc_curve(hits, column), roc_auc(hits, column)))
     if not found:
@@ -227,7 +241,8 @@ def roc(
     ax = new_axes(ax, size=(5.4, 5.0))
     ax.plot([0, 1], [0, 1], color=ink(ax), linewidth=1, linestyle=":")
     found.sort(key=lambda one: one[3])
-    for rank, (label, false, true, area) in reversed(list(enumerate(found))):
+    for rank, (label, false, true, area) in reversed(list(enumerate(found[:MOST_CURVES]))):
+        false, true = _thinned(false, true)
         if rank < len(PALETTE):
             said = f"AUC {area:.3f}" if columns == 2 else f"{plain(label, longest=20)}  {area:.3f}"
             ax.plot(false, true, color=colour(rank), linewidth=1.8, label=said, zorder=3)

@@ -49,7 +49,7 @@ def read_source(source: Source, options: TextOptions, *, preferred: str | None =
     Args:
         preferred: the delimiter to choose where another would do as well.
     """
-    source = in_utf8(source, options.encoding)
+    source = in_utf8(source.loaded() if source.padded else source, options.encoding)
     head = read_head(source, delimiter=options.delimiter, preferred=preferred, header=options.header)
     if not head.mend:
         try:

@@ -20,7 +20,7 @@ from manynets.tables.kinds import Column
 from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import understand
 from manynets.tables.state import state_from_json, state_to_json
-from manynets.tables.table import require
+from manynets.tables.table import look_alike, require
 from manynets.tables.written import PLAIN, Reading
 
 __all__ = ["Block", "TableEncoder", "fit_encoder", "warn_of_targets"]
@@ -201,7 +201,11 @@ class TableEncoder:
             raise DataError(f"the array has {len(table.names)} columns, but the encoder was fitted on {width}")
         missing = [name for name in self.column_names if name not in table.names]
         if missing:
-            raise DataError(f"{len(missing)} columns are missing from the table: {_listed(missing)}; it has {_listed(table.names)}")
+            alike = look_alike(missing[0], table.names)
+            hint = "" if alike is None else f"; its {alike!r} is written in other Unicode characters (NFC and NFD): rename it"
+            raise DataError(
+                f"{len(missing)} columns are missing from the table: {_listed(missing)}; it has {_listed(table.names)}{hint}"
+            )
         return table
 
 

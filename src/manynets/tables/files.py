@@ -42,6 +42,14 @@ TABLE_ENDINGS = (
 )
 """The endings by which `read_table` knows a format."""
 
+_MARKS = {
+    b"\x1f\x8b": ("a gzip file", ".csv.gz"),
+    b"PAR1": ("a Parquet file", ".parquet"),
+    b"ARROW1": ("an Arrow file", ".arrow"),
+    b"PK\x03\x04": ("a zip archive, such as an Excel sheet", ".xlsx if it is one"),
+}
+"""How files begin that are no text tables."""
+
 Read = tuple["polars.DataFrame", tuple[str, ...]]
 
 
@@ -144,7 +152,8 @@ def _read(path: str | Path, options: TextOptions, content: bytes | None = None) 
     ending = _ending(file)
     source = Source(name=str(file), file=file)
     if ending.removesuffix(".gz") in _DELIMITED:
-        return read_source(source, options, preferred="\t" if ending.startswith(".tsv") else None)
+        frame, notes = read_source(source, options, preferred="\t" if ending.startswith(".tsv") else None)
+        return _checked(str(file), frame), notes
     _refuse_text_options(str(file), options, sheet=ending in SHEETS)
     if ending in SHEETS:
         return read_sheet(str(file), file, options)
@@ -169,7 +178,8 @@ def _read_bytes(data: bytes, options: TextOptions) -> Read:
         return read_sheet(name, data, options)
     if data.lstrip().startswith(b"{"):
         return _checked(name, read_json_lines(name, data)), ()
-    return read_source(Source(name=name, content=data), options)
+    frame, notes = read_source(Source(name=name, content=data), options)
+    return _checked(name, frame), notes
 
 
 def _checked(name: str, frame: polars.DataFrame) -> polars.DataFrame:
@@ -183,10 +193,18 @@ def _ending(file: Path) -> str:
     """Return the ending of a path, once it is a file that can be read."""
     if not file.exists():
         raise DataError(f"{file}: there is no such file")
+    if not file.is_file() and not file.is_dir():
+        raise DataError(f"{file} is a pipe or a device; name a file, or give - to read standard input")
     name = file.name.lower()
     ending = next((ending for ending in TABLE_ENDINGS if name.endswith(ending)), None)
     if ending is None:
         raise DataError(f"{file}: the ending is not one of {', '.join(TABLE_ENDINGS)}; rename the file to what it holds")
+    if ending in _DELIMITED and file.is_file():
+        with file.open("rb") as stream:
+            first = stream.read(8)
+        for mark, (what, wanted) in _MARKS.items():
+            if first.startswith(mark):
+                raise DataError(f"{file} is {what}, whatever its ending; rename it to {file.stem}{wanted}")
     return ending
 
 

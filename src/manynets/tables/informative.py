@@ -173,7 +173,7 @@ def _leak(values: NDArray[np.float64] | None, codes: Codes, y: NDArray[Any]) -> 
         means = np.bincount(of_group, weights=scores[:, 0]) / np.bincount(of_group)
         alone = float(np.mean(np.square(scores[:, 0] - means[of_group]))) <= 1e-6 * float(np.var(scores))
     else:
-        alone = values is not None and _interpolates(values, y.astype(np.float64))
+        alone = values is not None and y.dtype.kind in "biuf" and _interpolates(values, y.astype(np.float64))
     return "it predicts the target perfectly alone" if alone and len(codes) >= FEWEST_ALONE else ""
 
 
@@ -188,6 +188,6 @@ def _interpolates(values: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
     width = x[2:] - x[:-2]
     share = np.divide(x[1:-1] - x[:-2], width, out=np.full(len(width), 0.5), where=width > 0)
     line = target[:-2] + share * (target[2:] - target[:-2])
-    size = float(np.abs(target).max())
+    size = float(np.abs(target).max()) or 1.0
     scaled, line = target[1:-1] / size, line / size
     return bool(np.mean(np.square(scaled - line)) <= 1e-6 * np.var(scaled))

@@ -44,6 +44,16 @@ class Source:
         """Whether the bytes are unzipped as they are read."""
         return self.content is None and self.name.lower().endswith(".gz")
 
+    @property
+    def padded(self) -> bool:
+        """Whether a .gz file ends in zeros, as on tapes, which polars cannot read."""
+        if not self.zipped or self.size < 8:
+            return False
+        assert self.file is not None
+        with self.file.open("rb") as stream:
+            stream.seek(-8, io.SEEK_END)
+            return not any(stream.read())
+
     def open(self) -> IO[bytes]:
         """Return a stream of the bytes, unzipped."""
         if self.content is not None:

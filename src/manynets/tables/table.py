@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from manynets.tables.stored import StoredColumns
 
-__all__ = ["Storage", "Table", "refuse_duplicates", "require", "storage_of"]
+__all__ = ["Storage", "Table", "look_alike", "refuse_duplicates", "require", "storage_of"]
 
 Storage = Literal["number", "bool", "text", "category", "mixed", "date", "time", "duration", "other", "empty"]
 """How a column is stored: "mixed" is a pandas column of Python objects, "empty" one without any value or type."""
@@ -132,6 +133,23 @@ def refuse_duplicates(names: Sequence[str]) -> None:
     twice = [f"{name!r} ({count} times)" for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(f"column names must be unique, but these are not: {', '.join(twice)}; rename or remove columns")
+    forms = Counter(unicodedata.normalize("NFC", str(name)) for name in names if not str(name).isascii())
+    alike = next((form for form, count in forms.items() if count > 1), None)
+    if alike is not None:
+        raise DataError(f"two columns are called {alike!r}, in different Unicode characters (NFC and NFD); rename or remove one")
+
+
+def look_alike(name: object, names: Iterable[object]) -> str | None:
+    """Return the one of the names that looks like `name` but is written in other Unicode characters, None where there is none.
+
+    >>> look_alike("caf\\u00e9", ["cafe", "cafe\\u0301"]) == "cafe\\u0301"
+    True
+    """
+    if not isinstance(name, str):
+        return None
+    form = unicodedata.normalize("NFC", name)
+    found = (other for other in names if isinstance(other, str) and other != name)
+    return next((other for other in found if unicodedata.normalize("NFC", other) == form), None)
 
 
 def require(names: Iterable[str], known: Sequence[str], *, what: str) -> None:
@@ -148,5 +166,7 @@ def require(names: Iterable[str], known: Sequence[str], *, what: str) -> None:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else "."
+            if look_alike(name, known):
+                hint = ", but one is called the same in other Unicode characters (NFC and NFD): copy its name from there."
             shown = ", ".join(known[:20]) + (f", ... ({len(known)} columns)" if len(known) > 20 else "")
             raise DataError(f"{what} {name!r} is not a column{hint} The columns are: {shown}")

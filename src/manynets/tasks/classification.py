@@ -14,6 +14,9 @@ from manynets.tasks.base import Task, Values, as_target, labels_of, plain
 
 __all__ = ["Binary", "Multiclass", "Multilabel", "is_one_hot"]
 
+LARGEST_CONFUSION = 1000
+"""The matrix of more classes has millions of numbers, nearly all 0; `evaluate` leaves it out."""
+
 
 def _sigmoid(logits: Values) -> Values:
     out: Values = np.exp(-np.logaddexp(0.0, -logits))  # small probabilities keep their digits
@@ -97,12 +100,13 @@ class _OneLabel(Task):
 
     def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
         truth, predicted = target.astype(np.int64).reshape(-1), self.codes(logits)
-        matrix = metrics.confusion_matrix(truth, predicted, classes=len(self.classes))
-        return {
+        out = {
             "accuracy": metrics.accuracy(truth, predicted, weight=weight),
-            "per_class": metrics.per_class(matrix, classes=self.classes),
-            "confusion": matrix.tolist(),
+            "per_class": metrics.per_class(truth, predicted, classes=self.classes),
         }
+        if len(self.classes) <= LARGEST_CONFUSION:
+            out["confusion"] = metrics.confusion_matrix(truth, predicted, classes=len(self.classes)).tolist()
+        return out
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "classes": list(self.classes)}

@@ -17,10 +17,11 @@ import re
 import shutil
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from manynets.claims import claim
 from manynets.errors import CheckpointWarning, ModelFileError, OptionError
 from manynets.modelfile import check_path, read_model_file, replacing, write_model_file
 from manynets.renames import as_version_1, renamed
@@ -155,32 +156,45 @@ class Checkpoints:
         self._began = self._last_time = time.monotonic()
         self._folder = None if checkpoint is None else Path(checkpoint.folder)
         if self._folder is not None:
-            self._claim(self._folder)
+            self._check(self._folder)
         self._state: TrainState | None = None
         if resume is not None:
             path, self._state, system_then = newest_checkpoint(resume)
             self._compare(path, self._state, system_then)
 
-    def _claim(self, folder: Path) -> None:
+    def _check(self, folder: Path) -> None:
         """Make sure, before the first step, that checkpoints can be written to the folder, and that it is no other run's."""
         if folder.exists() and not folder.is_dir():
             raise OptionError(f"Checkpoint.folder is {str(folder)!r}, which is no folder; choose another")
-        if self.resume is None and checkpoint_files(folder):
-            raise OptionError(
-                f"{folder} holds checkpoints of an earlier training; go on from them with resume={str(folder)!r}, or "
-                "choose another folder"
-            )
+        self._refuse_others(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             probe = folder / f".probe-{os.getpid()}"
             with replacing(probe):
                 pass
             probe.unlink()
-            for entry in folder.iterdir():
-                if _TEMPORARY.fullmatch(entry.name):  # left by a process that was killed while it wrote
-                    entry.unlink()
         except OSError as error:
             raise OSError(error.errno, f"checkpoints cannot be written: {error.strerror}", str(folder)) from error
+
+    def _refuse_others(self, folder: Path) -> None:
+        if self.resume is None and checkpoint_files(folder):
+            raise OptionError(
+                f"{folder} holds checkpoints of an earlier training; go on from them with resume={str(folder)!r}, or "
+                "choose another folder"
+            )
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Within this context, no other process writes checkpoints to the folder; else it is a ClaimedError."""
+        if self._folder is None:
+            yield
+            return
+        with claim(self._folder, inside=True, remedy="choose another folder for the checkpoints"):
+            self._refuse_others(self._folder)  # another process may have written some since
+            for entry in self._folder.iterdir():
+                if _TEMPORARY.fullmatch(entry.name):  # left by a process that was killed while it wrote
+                    entry.unlink()
+            yield
 
     def _compare(self, path: Path, state: TrainState, system: Mapping[str, Any]) -> None:
         found = differences(renamed(state.identity), self.identity)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from manynets.errors import InterruptedWarning, ManynetsError, ModelFileError, OptionError
+from manynets.errors import ClaimedError, InterruptedWarning, ManynetsError, ModelFileError, OptionError
 from manynets.nn.population import Shape
 from manynets.spec import MLP
 from manynets.steps import batch_rows
@@ -197,7 +197,7 @@ def train_what_can(
         try:
             with torch_modes(problem.rows.x.device, autograd=choose(problem, group[0]) == "autograd"):
                 outcomes = TrainingRun(problem, group, callbacks=watching, keeper=keeper, halt=halt).run()
-        except ModelFileError:  # a checkpoint that cannot be used: to train anew instead is not ours to decide
+        except (ModelFileError, ClaimedError):  # checkpoints that cannot be used, or that another process writes
             raise
         except (ManynetsError, MemoryError, RuntimeError) as error:
             if parts is not None and keeper is not None:

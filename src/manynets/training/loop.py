@@ -7,6 +7,7 @@ to look at the networks between two evaluations, the stepper makes the steps of 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -93,6 +94,10 @@ class TrainingRun:
 
     def run(self) -> list[Outcome]:
         """Train all networks to their end; return their outcomes in the order of the members."""
+        with contextlib.nullcontext() if self.keeper is None else self.keeper.claimed():
+            return self._run()
+
+    def _run(self) -> list[Outcome]:
         numbers = [member.number for member in self.members]
         if self.keeper is not None:
             self.keeper.begin(self)

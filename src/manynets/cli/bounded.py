@@ -1,0 +1,35 @@
+"""Metrics of many classes or labels, cut to what a person reads and metrics.json can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["MOST", "bounded"]
+
+MOST = 100
+"""With more classes or labels than this, only the worst are listed."""
+LISTED = 50
+
+
+def bounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics whose size does not grow with classes x classes.
+
+    With more than `MOST` classes, `per_class` has the 50 of the lowest recall (of equal ones, those with the most rows), `classes` is
+    their number, and there is no confusion matrix. With more labels, `per_label` is {label: accuracy} of the 50 lowest.
+
+    >>> few = bounded({"per_class": [{"class": i, "count": 1, "correct": 1, "accuracy": 1.0} for i in range(5000)], "confusion": []})
+    >>> few["classes"], len(few["per_class"]), "confusion" in few
+    (5000, 50, False)
+    """
+    out = dict(metrics)
+    if len(out.get("per_class", ())) > MOST:
+        found = [entry for entry in out["per_class"] if entry["count"]]
+        out["classes"] = len(out["per_class"])
+        out["per_class"] = sorted(found, key=lambda entry: (entry["accuracy"], -entry["count"]))[:LISTED]
+        out.pop("confusion", None)
+    if len(out.get("per_label", ())) > MOST:
+        shares = sorted(enumerate(out["per_label"]), key=lambda item: item[1])
+        out["labels"] = len(shares)
+        out["per_label"] = {str(label): share for label, share in shares[:LISTED]}
+    return out
