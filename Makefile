@@ -5,6 +5,7 @@
 PYTHON ?= python3.11
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_SECONDS ?= 3600
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ READY_BENCH := $(VENV)/.ready-bench
 CORE := src/manynets/core/core.cpp hatch_build.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test mutations test-all coverage lint format bench gpu-check release-check clean
+.PHONY: help demo test mutations test-all coverage lint format bench gpu-check fuzz release-check clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -65,6 +66,9 @@ bench: $(READY_BENCH)  ## compare with other libraries (installs them)
 
 gpu-check: $(READY)  ## the tests for a GPU and a benchmark on it, in four minutes; writes docs/benchmarks-gpu.md
 	$(BIN)/python -m bench.gpu_check
+
+fuzz: $(READY)  ## random command lines, run folders, CSV and Parquet files, for an hour; a minute with FUZZ_SECONDS=60
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability.fuzz_commands --seconds $(FUZZ_SECONDS)
 
 release-check: $(READY)  ## build sdist and wheel, install the wheel into empty environments, run the README there
 	$(BIN)/python -m tools.release_check
