@@ -158,12 +158,12 @@ def parquet_types() -> st.SearchStrategy[Any]:
         for kind in (pl.Int8, pl.Int64, pl.UInt64, pl.Int128, pl.Float32, pl.Float64, pl.Boolean)
     ]
     day, moment = datetime.date(2024, 1, 31), datetime.datetime(2024, 1, 31, 12)
-    for values in (
+    some: list[list[Any]] = [
         ["a", "b", None], [b"a", b"", None], [day, None, day], [moment, moment, None], [datetime.timedelta(1), None, datetime.timedelta(2)],
         [datetime.time(1), None, datetime.time(2)], [[1], [2, 3], None], [{"a": 1}, {"a": 2}, None], [decimal.Decimal("1.5"), None, decimal.Decimal(2)],
         [None, None, None], [float("nan"), float("inf"), 1e300],
-    ):  # fmt: skip
-        samples.append(pl.Series(values * 10))
+    ]  # fmt: skip
+    samples += [pl.Series(values * 10) for values in some]
     samples.append(pl.Series(["a", "b", "a"] * 10, dtype=pl.Categorical))
     samples.append(pl.Series(["a", "b", "a"] * 10, dtype=pl.Enum(["a", "b"])))
     one = st.sampled_from(range(len(samples)))
