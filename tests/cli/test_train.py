@@ -27,7 +27,18 @@ def test_json_is_all_that_is_on_stdout(call: Call) -> None:
     assert done.code == 0
     assert done.out.count("\n") == 1
     result = done.json
-    assert set(result) == {"run_dir", "task", "epochs", "seconds", "networks", "parameters", "train", "validation", "test"}
+    assert set(result) == {
+        "run_dir",
+        "task",
+        "epochs",
+        "seconds",
+        "networks",
+        "parameters",
+        "train",
+        "validation",
+        "test",
+        "diverged",
+    }
     assert result["run_dir"] == "runs/digits-1"
     assert (result["task"], result["epochs"], result["networks"]) == ("multiclass", 2, 1)
     assert result["parameters"] == 64 * 8 + 8 + 8 * 10 + 10

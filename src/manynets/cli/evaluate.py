@@ -53,7 +53,9 @@ def evaluate(
     print_metrics(console, named)
     print_classes(console, metrics, names=found.config.get("class_names"), part=name)
     if json_line:
-        result = {"run_dir": str(found.folder), "data": name, **metrics, "seen_rows": 0 if seen is None else seen.rows}
+        result = {"run_dir": str(found.folder), "data": name, **metrics}
+        if data is not None and found.seen_rows is not None:
+            result["seen_rows"] = 0 if seen is None else seen.rows
         if seen is not None:
             result["seen"] = named[f"{name}: seen in training"]
         sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
