@@ -150,7 +150,12 @@ FAULTS = (
     Fault("tasks", "tasks/objectives.py", "out.add_(1 - 2 * quantile)", "out.add_(2 * quantile - 1)"),
     Fault("tasks", "tasks/objectives.py", "            out.div_(self.outputs)\n", "            pass\n"),
     Fault("tasks", "metrics.py", "* classes + predicted.astype(np.int64)", "+ classes * predicted.astype(np.int64)"),
-    Fault("tasks", "metrics.py", "counts = matrix.sum(axis=1)", "counts = matrix.sum(axis=0)"),
+    Fault(
+        "tasks",
+        "metrics.py",
+        "counts = np.bincount(truth, minlength=len(classes)).tolist()",
+        "counts = np.bincount(predicted, minlength=len(classes)).tolist()",
+    ),
     Fault("tasks", "metrics.py", "np.sqrt(np.mean(error))", "np.sqrt(np.sum(error))"),
     # ----------------------------------------------------------------------------------------------------------------- data
     Fault("data", "data/split.py", "max(round(rows * fraction), 1)", "max(int(rows * fraction), 1)"),

@@ -80,7 +80,7 @@ def claim(target: str | os.PathLike[str], *, inside: bool = False, remedy: str =
     """
     path = Path(os.path.realpath(target))
     lock = path / ".lock" if inside else path.with_name(f".{path.name}.lock")
-    own, made = _this_process(), list[Path]()
+    own, made = this_process(), list[Path]()
     while True:
         try:
             owner = _acquire(lock, own)
@@ -158,7 +158,7 @@ def _read(lock: Path) -> Owner | None:
 # ------------------------------------------------------------------------------------------------------------------- processes
 
 
-def _this_process() -> Owner:
+def this_process() -> Owner:
     since = time.strftime("%Y-%m-%d %H:%M:%S")
     pid = os.getpid()
     return Owner(
@@ -198,12 +198,12 @@ def _alive(owner: Owner | None, lock: Path) -> bool:
     if owner is not None and owner.machine == _machine() and os.name == "posix":
         return _start_of(owner.pid) == owner.start
     try:
-        return _age(lock) < STALE
+        return age(lock) < STALE
     except OSError:
         return False
 
 
-def _age(folder: Path) -> float:
+def age(folder: Path) -> float:
     """Return the seconds since a folder was touched, both times by the clock of its file system."""
     with tempfile.TemporaryFile(dir=folder.parent) as file:
         file.write(b".")
@@ -226,10 +226,10 @@ def _beating(one: Claim) -> None:
 def _beat() -> None:
     while True:
         time.sleep(BEAT)
-        _touch()
+        touch()
 
 
-def _touch() -> None:
+def touch() -> None:
     for lock in list(_held):
         with contextlib.suppress(OSError):
             os.utime(lock)

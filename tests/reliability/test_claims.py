@@ -27,7 +27,7 @@ def owner_of(lock: Path) -> dict[str, Any]:
 
 def abandoned(lock: Path, **fields: Any) -> None:
     """Make a lock of another process."""
-    own = {**dataclasses.asdict(claims._this_process()), "token": "other", **fields}
+    own = {**dataclasses.asdict(claims.this_process()), "token": "other", **fields}
     lock.mkdir(parents=True)
     (lock / "owner").write_text(json.dumps(own), encoding="utf-8")
 
@@ -126,5 +126,5 @@ def test_a_process_killed_while_it_took_over_blocks_nobody(tmp_path: Path) -> No
 def test_held_claims_are_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with claim(tmp_path / "run") as held:
         os.utime(held.lock, (0, 0))
-        claims._touch()
-        assert claims._age(held.lock) < claims.STALE
+        claims.touch()
+        assert claims.age(held.lock) < claims.STALE
