@@ -217,12 +217,12 @@ class TabularRegressor(RegressorMixin, _Tabular):
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return numbers (N,) or (N, O) in the unit of y, in float32, as the networks compute, unless that would lose digits."""
+        """Return numbers (N,) or (N, O) in the unit of y: (N,) in float32, as the networks compute, unless that would lose digits."""
         model = self._fitted()
         out = model.predict(self._read(X, reset=False))
         assert isinstance(model.task, Regression)
         near = np.abs(model.task.center) <= NEAR * np.asarray(model.task.scale)
-        return out.astype(np.float32) if near.all() and model.task.transform is None else out
+        return out.astype(np.float32) if near.all() and model.task.flat and model.task.transform is None else out
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
