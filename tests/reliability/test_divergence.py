@@ -212,6 +212,7 @@ def test_words() -> None:
     assert Divergence(2, 30, 0.1, "", 0, 1e20).remedy(["a"]) == "scale input column 'a'"
 
 
+@pytest.mark.filterwarnings("ignore::manynets.errors.DataScaleWarning")
 @pytest.mark.parametrize("frame", [False, True])
 def test_an_estimator_names_it_too(frame: bool) -> None:
     pd = pytest.importorskip("pandas")

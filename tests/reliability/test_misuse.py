@@ -129,7 +129,7 @@ def test_an_option_is_told_before_the_data_are_read(command: str, option: tuple[
     ("option", "told"),
     [
         (("--loss", "huber"), "loss of the task 'binary' is 'huber'"),
-        (("--batch-size", "5000"), "batch_size is 5000, but there are"),
+        (("--batch-size", "5000"), "--batch-size is 5000, but there are"),
     ],
 )
 def test_an_option_that_does_not_fit_the_data_is_told_before_any_table(
