@@ -59,7 +59,7 @@ def test_train(how: dict[str, Any], validation: Any) -> None:
 
 def test_what_does_not_go_together() -> None:
     with pytest.raises(mn.OptionError, match="groups says how to split the rows, which needs a fraction or 'folds'"):
-        mn.train(X, Y, groups=GROUPS, progress=False)
+        mn.train(X, Y, mn.MLP(), groups=GROUPS, progress=False)
     with pytest.raises(mn.OptionError, match="by times and by groups"):
         mn.train(X, Y, groups=GROUPS, times=DAYS, validation=0.2, progress=False)
     with pytest.raises(mn.DataError, match=r"groups has shape \(3,\)"):

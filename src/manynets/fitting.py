@@ -17,11 +17,11 @@ from manynets.errors import DataError, OptionError, one_of
 from manynets.model import Model
 from manynets.nn.population import Shape
 from manynets.plan import ensemble
-from manynets.prepare import ClassWeight, TrainingData, network_splits, prepare, split_by
+from manynets.prepare import ClassWeight, TrainingData, find_target, network_splits, prepare, split_by
 from manynets.results import model_of, system_of
 from manynets.spec import MLP, Recipe
 from manynets.tabular import train_tabular
-from manynets.tasks import Regression, Task, find_task
+from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
@@ -201,8 +201,7 @@ def _train_default(
     """Train the default ensemble (`manynets.tabular`)."""
     by_fold = validation is None or (isinstance(validation, str) and validation == "folds")
     by = split_by(y, "folds" if by_fold else validation, **columns)
-    if not isinstance(task, Task):
-        task = find_task(y, name=task, target_transform=target_transform)
+    task = find_target(y, task, target_transform=target_transform).task
     return train_tabular(X, y, task=task, validation=None if by_fold else validation, by=by, **options).model
 
 

@@ -40,8 +40,8 @@ LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"}
 def renamed(value: Any) -> Any:
     """Return JSON with current names in the specifications that it holds, at any depth; other JSON is unchanged.
 
-    >>> renamed({"kind": "EarlyStopping", "min_gain": 0.1})
-    {'kind': 'EarlyStopping', 'min_delta': 0.1}
+    >>> renamed({"kind": "EarlyStopping", "min_gain": 0.1})["min_delta"]
+    0.1
     >>> renamed({"kind": "SGD", "lr": 0.1, "lr_in_velocity": False}), renamed({"kind": "SGD", "lr": 0.1, "lr_in_velocity": True})
     ({'kind': 'SGD', 'lr': 0.1}, {'kind': 'SklearnSGD', 'lr': 0.1})
     """

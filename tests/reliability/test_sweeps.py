@@ -13,11 +13,11 @@ import pytest
 
 import manynets as mn
 from manynets.search.candidates import Result
+from manynets.steps import total_steps
 from manynets.training import loop
 from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from manynets.training.events import Advanced, Evaluated
 from manynets.training.steppers.compiled import Compiled
-from manynets.training.trial import total_steps
 from tests.candidates import train_candidates
 from tests.cli.conftest import Call, call
 from tests.reliability.sweeps import kill, written

@@ -37,8 +37,8 @@ def estimator(model: Model) -> BaseEstimator:
     >>> import manynets as mn
     >>> X, y = [[0.0], [1.0]] * 20, ["no", "yes"] * 20
     >>> model = mn.train(X, y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, optimizer=mn.Adam(lr=0.1)), progress=False)
-    >>> mn.estimator(model)
-    MLPClassifier(activation='relu', ...
+    >>> mn.estimator(model).hidden_layer_sizes
+    (4,)
     """
     if not isinstance(model, Model):
         raise OptionError(f"model is a {type(model).__name__}, but must be a Model, such as mn.load('model.safetensors')")

@@ -32,7 +32,7 @@ class Pieces(NamedTuple):
     def columns(self, values: Values) -> Values:
         """Return the columns (N, P) of values (N,), which must not be missing.
 
-        >>> Pieces((0.0, 1.0, 3.0), (0.5, 0.0)).columns(np.array([0.0, 1.0, 2.0])).tolist()
+        >>> Pieces((0.0, 1.0, 2.0), (0.5, 0.0)).columns(np.array([0.0, 1.0, 1.5])).tolist()
         [[-0.125, 0.0], [0.125, 0.0], [0.125, 0.125]]
         """
         return np.asarray((_through(values, np.array(self.edges)) - self.centers) * SIZE)
