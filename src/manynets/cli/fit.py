@@ -213,7 +213,7 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
     if source.schema is not None:
         title = f"{source.name}: {source.train.rows:,} rows to train on, {source.test.rows if source.test else 0:,} to test on"
         print_schema(console, source.schema, title=title)
-        own = {} if preset is None else encoder_options(train.rows)
+        own = {} if preset is None else encoder_options(train.rows, len(train.X.names))
         matrix, encoder = encode_table(train.X, **{**own, **encoding(source, options)})
         train = dataclasses.replace(train, X=matrix)
         for text in () if test is None else encoder.check(test.X):

@@ -35,6 +35,8 @@ EVALUATIONS, PATIENCE, BATCH = 24, 5, 64
 RATE_OF_NUMBERS, RATE_OF_CLASSES = 0.04, 0.08
 FULL_ROWS = 8000  # with fewer, dropout grows; with more, steps and batches do
 MOST_GROWTH = 4.0
+MOST_CELLS = 1 << 29  # of piecewise-linear columns, 2 GiB: larger tables get fewer ranges a column,
+FEWEST_RANGES = 4  # but at least so many
 TEXT_SCALE = 0.25  # the factor that columns of text start with
 
 
@@ -48,9 +50,14 @@ class Preset:
 PRESETS: dict[PresetName, Preset] = {"fast": Preset(steps=400), "default": Preset(steps=1500)}
 
 
-def encoder_options(rows: int) -> dict[str, Any]:
-    """Return the options of `fit_encoder` for so many training rows."""
-    return {"scaling": "smooth", "max_levels": 50, "min_count": 1 if rows < 200 else 3, "ranges": ranges_for(rows)}
+def encoder_options(rows: int, columns: int) -> dict[str, Any]:
+    """Return the options of `fit_encoder` for so many training rows and columns of a table.
+
+    >>> encoder_options(1_000_000, 50)["ranges"], encoder_options(8_000, 50)["ranges"]
+    (10, 48)
+    """
+    ranges = max(min(ranges_for(rows), MOST_CELLS // (rows * columns)), FEWEST_RANGES)
+    return {"scaling": "smooth", "max_levels": 50, "min_count": 1 if rows < 200 else 3, "ranges": ranges}
 
 
 def tabular_network(task: Task, rows: int, *, hidden: tuple[int, ...] | None = None) -> MLP:

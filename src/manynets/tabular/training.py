@@ -94,7 +94,8 @@ def train_tabular(
         own, rows = validation, None
     else:
         own, rows = None, validation_split(target, validation, seed=seed, by=by).train
-    fitting = {} if encoder is not None else encoder_options(len(target) if rows is None else len(rows))
+    columns = X.shape[1] if hasattr(X, "shape") else np.shape(X)[1]
+    fitting = {} if encoder is not None else encoder_options(len(target) if rows is None else len(rows), columns)
     matrix, encoder = encode_table(X, y, rows=rows, encoder=encoder, **fitting)
     if own is not None:
         validation = (encoder.transform(own[0]), *own[1:])
