@@ -166,3 +166,18 @@ def test_refusals() -> None:
         _fit(SIGNAL, preset="slow")
     with pytest.raises(mn.OptionError, match="n_networks is 0, but must be a whole number of at least 1"):
         _fit(SIGNAL, n_networks=0)
+
+
+@pytest.mark.parametrize("kind", ["list", "tensor", "float32"])
+def test_lists_and_tensors_are_arrays(kind: str) -> None:
+    X = {"list": NUMBERS.tolist(), "tensor": torch.from_numpy(NUMBERS), "float32": NUMBERS.astype(np.float32)}[kind]
+    model = mn.train(X, SIGNAL.tolist(), n_networks=2, progress=False)
+    assert model.predict(X).shape == (ROWS,)
+    assert model.predict(X[:3]).shape == (3,)
+
+
+def test_rows_that_do_not_match_are_refused() -> None:
+    with pytest.raises(mn.DataError, match="X has 240 rows and y has 239"):
+        _fit(SIGNAL[1:], NUMBERS)
+    with pytest.raises(mn.DataError, match=r"X has shape \(240,\), but must be \(rows, columns\)"):
+        _fit(SIGNAL, NUMBERS[:, 0])

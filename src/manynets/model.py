@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import manynets.training.threads  # noqa: F401  # so that a forked child may predict
-from manynets.data.check import as_matrix, as_weights, is_frame, to_tensor
+from manynets.data.check import as_matrix, as_numpy, as_weights, is_frame, to_tensor
 from manynets.errors import DataError, ManynetsError, ModelFileError, OptionError
 from manynets.model_tools import ModelTools
 from manynets.modelfile import check_target, read_model_file, write_model_file
@@ -161,7 +161,7 @@ class Model(ModelTools):
     def logits(self, x: Any) -> Array:
         """Return logits (raw scores) (K, N, O) of every network for X (N, D); computed in chunks, so memory stays flat."""
         if self.encoder is not None and (is_frame(x) or self.encoder.positional):
-            x = self.encoder.transform(x)
+            x = self.encoder.transform(x if is_frame(x) else as_numpy(x))
         matrix = as_matrix(x, columns=self.in_features)
         kind = self.device.type
         if torch.is_autocast_enabled(kind):  # by the caller; its bfloat16 is not what this model promises

@@ -17,7 +17,16 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from manynets.errors import DataError, DataScaleWarning
 from manynets.tasks.base import as_array
 
-__all__ = ["as_matrix", "as_row_numbers", "as_weights", "is_frame", "moderate_weights", "to_tensor", "warn_of_lost_digits"]
+__all__ = [
+    "as_matrix",
+    "as_numpy",
+    "as_row_numbers",
+    "as_weights",
+    "is_frame",
+    "moderate_weights",
+    "to_tensor",
+    "warn_of_lost_digits",
+]
 
 _PART = 1 << 20  # numbers checked at a time
 _FEW = 256  # numbers that Python checks as fast as NumPy
@@ -32,10 +41,11 @@ def is_frame(x: Any) -> bool:
     return not isinstance(x, np.ndarray | Tensor) and is_into_dataframe(x)
 
 
-def as_matrix(x: Any, *, columns: int | None = None) -> NDArray[Any] | Tensor:
+def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDArray[Any] | Tensor:
     """Return X as a real array or tensor (N, D) with only finite values; raise DataError that says where and how many are not.
 
-    Floats stay as they are (no copy), other numbers and bools become float32. columns: the required width.
+    Floats stay as they are (no copy), other numbers and bools become float32. columns: the required width. gaps: leave NaN and
+    infinite values to the caller.
     """
     if hasattr(x, "tocsr") or (isinstance(x, Tensor) and x.layout != torch.strided):
         raise DataError(f"X is sparse ({type(x).__name__}); make it dense, with X.toarray() or X.to_dense(), or use the estimators")
@@ -67,8 +77,15 @@ def as_matrix(x: Any, *, columns: int | None = None) -> NDArray[Any] | Tensor:
         raise DataError(f"X is empty: it has shape {shape}")
     if columns is not None and shape[1] != columns:
         raise DataError(f"X has {shape[1]} columns, but this model was trained on {columns}")
-    _check_finite(x)
+    if not gaps:
+        _check_finite(x)
     return x
+
+
+def as_numpy(X: Any) -> NDArray[Any]:
+    """Return X (N, D), an array, a list of rows or a tensor, as a NumPy array; NaN marks a gap."""
+    matrix = as_matrix(X, gaps=True)
+    return matrix.detach().cpu().numpy() if isinstance(matrix, Tensor) else matrix
 
 
 def _array_of(x: Any) -> NDArray[Any]:

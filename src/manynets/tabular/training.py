@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manynets.errors import OptionError, one_of
+from manynets.data.check import as_numpy, is_frame
+from manynets.errors import DataError, OptionError, one_of
 from manynets.model import Model
 from manynets.nn.population import Population, Shape
 from manynets.prepare import (
@@ -94,8 +95,11 @@ def train_tabular(
         own, rows = validation, None
     else:
         own, rows = None, validation_split(target, validation, seed=seed, by=by).train
-    columns = X.shape[1] if hasattr(X, "shape") else np.shape(X)[1]
-    fitting = {} if encoder is not None else encoder_options(len(target) if rows is None else len(rows), columns)
+    if not is_frame(X):
+        X = as_numpy(X)
+    if len(X) != len(target):
+        raise DataError(f"X has {len(X)} rows and y has {len(target)}; they must have the same number")
+    fitting = {} if encoder is not None else encoder_options(len(target) if rows is None else len(rows), X.shape[1])
     matrix, encoder = encode_table(X, y, rows=rows, encoder=encoder, **fitting)
     if own is not None:
         validation = (encoder.transform(own[0]), *own[1:])
