@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +18,7 @@ from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression, Task
 
 if TYPE_CHECKING:
+    from manynets.export import ExportCheck
     from manynets.tables import TableEncoder
 
 __all__ = ["ModelTools", "best_epoch_text", "task_text", "training_text"]
@@ -97,6 +99,22 @@ class ModelTools(abc.ABC):
         if X is None or y is None:
             raise OptionError("only one of X and y was given; give both to see predictions, or none to see the training history")
         return manynets.plots.model_predictions(self, X, y)
+
+    # ---------------------------------------------------------------------------------------------------------------- export
+
+    def to_onnx(self, path: str | os.PathLike[str], *, X: Any = None, overwrite: bool = True) -> ExportCheck:
+        """Write the model as an ONNX graph that takes the columns of the table as they are; see `manynets.export.to_onnx`."""
+        import manynets
+
+        model: Any = self
+        return manynets.export.to_onnx(model, path, X=X, overwrite=overwrite)
+
+    def to_python(self, path: str | os.PathLike[str], *, X: Any = None, overwrite: bool = True) -> ExportCheck:
+        """Write the model as a Python module that needs NumPy only; see `manynets.export.to_python`."""
+        import manynets
+
+        model: Any = self
+        return manynets.export.to_python(model, path, X=X, overwrite=overwrite)
 
     # ---------------------------------------------------------------------------------------------------------- scikit-learn
 

@@ -1,0 +1,84 @@
+"""`manynets export`: a model for other programs, as an ONNX graph or a Python module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from manynets.cli.arguments import JsonLine, Quiet, RunFolder, option
+
+if TYPE_CHECKING:
+    from manynets.runs import SavedRun
+
+__all__ = ["export"]
+
+ENDINGS = {"onnx": ".onnx", "python": ".py"}
+
+
+def export(
+    run: RunFolder,
+    out: Annotated[str, option("--output", "-o", metavar="FILE", help="File to write, .onnx or .py.")],
+    to: Annotated[
+        str | None,
+        option(
+            "--to", metavar="FORMAT", help="onnx (needs the extra onnx) or python (needs NumPy only). [by the name of the file]"
+        ),
+    ] = None,
+    overwrite: Annotated[bool, option("--overwrite", help="Replace the file if it exists.")] = False,
+    json_line: JsonLine = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model for other programs: a file that takes the columns of the table as they are, and predicts alike.
+
+    The file is compared with the model on up to 1,000 rows of the run's data and on rows with missing, unseen and far values, and is not
+    written if they differ.
+    """
+    import json
+    import os
+    import sys
+
+    from manynets.claims import claim
+    from manynets.cli.report import console_for, note
+    from manynets.cli.saved_runs import open_run
+    from manynets.errors import OptionError, one_of
+    from manynets.export import to_onnx, to_python
+    from manynets.modelfile import is_stream
+
+    console = console_for(quiet=quiet, to_stderr=json_line)
+    name = next((name for name, ending in ENDINGS.items() if out.lower().endswith(ending)), None) if to is None else to
+    if name is None:
+        raise OptionError(f"--output is {out!r}, but must end in .onnx or .py; or give --to onnx or --to python")
+    write = to_onnx if one_of(name, ENDINGS, what="--to") == "onnx" else to_python
+    if os.path.exists(out) and not overwrite and not is_stream(out):
+        raise OptionError(f"the file {out} exists; give another one with -o, or --overwrite to replace it")
+    found = open_run(run)
+    rows, why = _own_rows(found)
+    if why:
+        note(console, f"compared on rows made from what the model knows of its columns, as {why}")
+    with claim(out, remedy="give another file with -o"):
+        check = write(found.model, out, X=rows, overwrite=overwrite)
+    console.print(f"Written to {out}: {check}", markup=False, soft_wrap=True)
+    if json_line:
+        result = {"file": out, "format": name, "rows": check.rows, "largest_difference": check.largest}
+        sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
+
+
+def _own_rows(run: SavedRun) -> tuple[Any, str]:
+    """Return training rows of a run, or None and why there are none."""
+    from manynets.cli.data import from_standard_input, load_source
+    from manynets.cli.saved_runs import ALONE
+    from manynets.errors import ManynetsError
+    from manynets.tables import Table
+
+    origin = run.config.get("data", {})
+    if origin.get("kind") == ALONE:
+        return None, "a model file does not name its data"
+    if from_standard_input(origin):
+        return None, "the run was trained on standard input"
+    try:
+        X = load_source(origin).train.X
+    except (ManynetsError, OSError) as error:
+        return None, f"its data cannot be read: {error}"
+    if not isinstance(X, Table):
+        return X, ""
+    first = X.loaded(X.names).piece(0, 1000)
+    return (first.frame if first.taken is None or first.frame is None else first.frame[first.taken]), ""

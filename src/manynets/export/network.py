@@ -1,0 +1,131 @@
+"""The networks as ONNX nodes, and what the task makes of their scores.
+
+K networks are computed together: h (N, D) or (K, N, H), weights (K, D, H). What follows a linear layer without an activation in between,
+batch norm in prediction mode and the factors of the input columns, is multiplied into its weights:
+
+    gain (x W + b - mean) / sqrt(var + eps) + shift = x (W s) + (b - mean) s + shift,   s = gain / sqrt(var + eps)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.constants import BN_EPS, SELU_ALPHA, SELU_SCALE
+from manynets.export.graph import Graph
+from manynets.model import Model
+from manynets.spec import MLP, Activation
+from manynets.tasks import Regression
+
+__all__ = ["float_type", "folded_layers", "outputs", "scores"]
+
+Array = NDArray[Any]
+Layer = tuple[Array, Array]
+"""Weights (D, H) and bias (H,)."""
+
+
+def folded_layers(spec: MLP, member: Mapping[str, Array]) -> list[Layer]:
+    """Return the linear layers of a network, float64, with batch norm and input scale multiplied in."""
+    layers: list[Layer] = []
+    names = [*(f"hidden{i}" for i in range(len(spec.hidden))), "output"]
+    for i, name in enumerate(names):
+        weight = member[f"{name}.weight"].T.astype(np.float64)
+        bias = member.get(f"{name}.bias", np.zeros(weight.shape[1])).astype(np.float64)
+        if i == 0 and spec.input_scale:
+            weight = member["input_scale.weight"][:, None] * weight
+        if spec.batch_norm and name != "output":
+            scale = member[f"norm{i}.weight"] / np.sqrt(member[f"norm{i}.running_var"].astype(np.float64) + BN_EPS)
+            weight, bias = weight * scale, (bias - member[f"norm{i}.running_mean"]) * scale + member[f"norm{i}.bias"]
+        layers.append((weight, bias))
+    return layers
+
+
+def float_type(model: Model) -> np.dtype[Any]:
+    """Return the type in which the networks compute."""
+    return np.dtype(np.float64 if model.recipe.dtype == "float64" else np.float32)
+
+
+def scores(graph: Graph, model: Model, x: str) -> str:
+    """Return the raw scores of all networks, (K, N, O), or (N, O) of a single one, for the matrix x (N, D)."""
+    assert model.spec is not None
+    dtype = float_type(model)
+    networks = [folded_layers(model.spec, member) for member in model.members]
+    h = graph.cast(x, dtype)
+    for i in range(len(networks[0])):
+        weights = [layers[i][0].astype(dtype) for layers in networks]
+        biases = [layers[i][1].astype(dtype)[None] for layers in networks]
+        weight, bias = (np.stack(values) if model.size > 1 else values[0] for values in (weights, biases))
+        h = graph.node("Add", graph.node("MatMul", h, graph.constant(weight)), graph.constant(bias))
+        if i < len(model.spec.hidden):
+            h = ACTIVATIONS[model.spec.activation](graph, h)
+    return h
+
+
+def _node(operator: str, **attributes: Any) -> Callable[[Graph, str], str]:
+    return lambda graph, z: graph.node(operator, z, **attributes)
+
+
+ACTIVATIONS: dict[Activation, Callable[[Graph, str], str]] = {
+    "identity": lambda graph, z: z,
+    "relu": _node("Relu"),
+    "leaky_relu": _node("LeakyRelu", alpha=0.01),
+    "elu": _node("Elu", alpha=1.0),
+    "selu": _node("Selu", alpha=SELU_ALPHA, gamma=SELU_SCALE),
+    "gelu": _node("Gelu"),
+    "silu": lambda graph, z: graph.node("Mul", z, graph.node("Sigmoid", z)),
+    "mish": _node("Mish"),
+    "tanh": _node("Tanh"),
+    "sigmoid": _node("Sigmoid"),
+    "softplus": _node("Softplus"),
+    "hard_swish": _node("HardSwish"),
+}
+
+
+def outputs(graph: Graph, model: Model, logits: str) -> None:
+    """Add the outputs: `prediction`, or `label` and `probabilities`; see `Model.predict` and `Model.predict_proba`."""
+    if isinstance(model.task, Regression):
+        _numbers(graph, model, model.task, logits)
+        return
+    several = model.size > 1
+    if model.task.name == "multiclass":
+        shares = _mean(graph, graph.node("Softmax", logits, axis=-1), several)
+        code = graph.node("ArgMax", shares, axis=1, keepdims=0)
+    else:
+        shares = _mean(graph, graph.node("Sigmoid", logits), several)
+        code = graph.cast(graph.node("Greater", shares, graph.constant(float_type(model).type(0.5))), np.int64)
+    if model.task.name == "multilabel":
+        graph.output(code, "label", np.int64, [None, model.task.outputs])
+    else:
+        classes: Sequence[Any] = model.task.classes  # type: ignore[attr-defined]
+        code = graph.node("Reshape", code, graph.constant([-1]))
+        labels = np.array(classes)
+        graph.output(graph.node("Gather", graph.constant(labels), code, axis=0), "label", labels.dtype, [None])
+    if model.task.name == "binary":
+        others = _mean(graph, graph.node("Sigmoid", graph.node("Neg", logits)), several)
+        shares = graph.joined([others, shares])
+    width = 2 if model.task.name == "binary" else model.task.outputs
+    graph.output(shares, "probabilities", float_type(model), [None, width])
+
+
+def _mean(graph: Graph, value: str, several: bool) -> str:
+    return graph.node("ReduceMean", value, graph.constant([0]), keepdims=0) if several else value
+
+
+def _numbers(graph: Graph, model: Model, task: Regression, logits: str) -> None:
+    """Add the output `prediction`, float64, in the unit of the target."""
+    value = graph.cast(logits, np.float64)
+    if model.recipe.loss == "poisson":
+        value = graph.node("Exp", value)
+    elif task.limits is not None:
+        low, high = np.array(task.limits).T
+        value = graph.node("Min", graph.node("Max", value, graph.constant(low)), graph.constant(high))
+    value = graph.node("Add", graph.node("Mul", value, graph.constant(np.array(task.scale))), graph.constant(np.array(task.center)))
+    if task.transform == "log":
+        value = graph.node("Exp", value)
+    value = _mean(graph, value, model.size > 1)
+    if task.flat:
+        value = graph.node("Reshape", value, graph.constant([-1]))
+    graph.output(value, "prediction", np.float64, [None] if task.flat else [None, task.outputs])

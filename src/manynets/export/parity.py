@@ -1,0 +1,156 @@
+"""Compare an exported model with the model it was made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.data.check import as_numpy, is_frame
+from manynets.errors import OptionError
+from manynets.model import Model
+from manynets.tables import Table, TableEncoder
+from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
+from manynets.tasks import Regression
+
+__all__ = ["ExportCheck", "Predict", "compare", "rows_to_check"]
+
+Array: TypeAlias = NDArray[Any]
+Predict: TypeAlias = Callable[[Any], tuple[Array, Array | None]]
+"""From rows to predictions or labels, and to the probabilities of classes."""
+
+MOST_ROWS = 1000
+TOLERANCE = 1e-5
+UNSEEN = "(a category that training has not seen)"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportCheck:
+    """How far an exported model is from its original.
+
+    rows: that were compared. largest: the largest difference of a probability, or of a prediction by the spread of the target.
+    """
+
+    rows: int
+    largest: float
+
+    def __str__(self) -> str:
+        return f"{self.rows:,} rows compared, largest difference {self.largest:.1e} (at most {TOLERANCE:g} is allowed)"
+
+
+def rows_to_check(model: Model, X: Any = None) -> list[Any]:
+    """Return rows as `Model.predict` takes them: up to 1,000 of X, and some made of what the model knows of its columns.
+
+    The latter hold missing, unseen and far values.
+    """
+    parts = [] if X is None else [_first(X)]
+    random = np.random.default_rng(0)
+    encoder = model.encoder
+    if encoder is None:
+        return [*parts, random.standard_normal((MOST_ROWS, model.in_features)).astype(np.float32)]
+    if not encoder.positional:
+        return [*parts, _made_rows(encoder, random)]
+    made = np.zeros((MOST_ROWS, len(encoder.columns) + len(encoder.dropped)))
+    for column in encoder.columns:
+        if isinstance(column, NumericColumn):
+            made[:, int(column.name[1:])] = _made_numbers(column, random)
+    return [*parts, made]
+
+
+def _first(X: Any) -> Any:
+    if isinstance(X, Table):
+        return X.piece(0, MOST_ROWS)
+    return (X if is_frame(X) else as_numpy(X))[:MOST_ROWS]
+
+
+def _made_rows(encoder: TableEncoder, random: np.random.Generator) -> Any:
+    import polars
+
+    cells: dict[str, Any] = {}
+    for column in encoder.columns:
+        if isinstance(column, NumericColumn):
+            cells[column.name] = polars.Series(_made_numbers(column, random), dtype=polars.Float64)
+        elif isinstance(column, DateColumn):
+            cells[column.name] = _made_dates(column, random)
+        else:
+            levels = [*column.levels, *column.rare] if isinstance(column, CategoricalColumn) else ["some words"]
+            choice = [*levels, UNSEEN, "", None]
+            cells[column.name] = polars.Series(
+                [choice[i] for i in random.integers(len(choice), size=MOST_ROWS)], dtype=polars.String
+            )
+    return polars.DataFrame(cells)
+
+
+def _made_numbers(column: NumericColumn, random: np.random.Generator) -> Array:
+    spread = column.spread
+    low, high = (
+        (spread.knots[0], spread.knots[-1])
+        if spread.knots
+        else (spread.center - 3 * spread.scale, spread.center + 3 * spread.scale)
+    )
+    low, high = column.limits or (low, high)
+    values = low + (high - low) * random.random(MOST_ROWS)
+    far = random.integers(20, size=MOST_ROWS)
+    values[far == 0] = np.nan
+    if column.limits is not None:  # else a far number may leave float32
+        values[far == 1], values[far == 2] = high + 10 * (high - low), low - 10 * (high - low)
+    return values if np.isfinite(values[far > 2]).all() else np.where(np.isnan(values), np.nan, spread.center)
+
+
+def _made_dates(column: DateColumn, random: np.random.Generator) -> Any:
+    import polars
+
+    seconds = random.integers(-(2**31), 2**32, size=MOST_ROWS)  # 1901 to 2106
+    gone = random.integers(20, size=MOST_ROWS) == 0
+    if column.form.order == "time":
+        texts = [f"{s // 3600 % 24:02}:{s // 60 % 60:02}:{s % 60:02}" for s in seconds]
+        return polars.Series([None if none else text for none, text in zip(gone, texts, strict=True)], dtype=polars.String)
+    moments = seconds.astype("datetime64[s]")
+    moments[gone] = np.datetime64("NaT")
+    return polars.Series(moments.astype("datetime64[us]"))
+
+
+def compare(model: Model, predict: Predict, parts: list[Any], what: str) -> ExportCheck:
+    """Return how far `predict` is from the model on rows. Errors: OptionError where that is more than 1e-5."""
+    largest, rows = 0.0, 0
+    for part in parts:
+        found, shares = predict(part)
+        wanted = model.predict(part)
+        if isinstance(model.task, Regression):
+            difference = _by_spread(model, model.task, found, wanted)
+        else:
+            expected = model.predict_proba(part)
+            assert shares is not None
+            difference = float(np.abs(shares - expected).max(initial=0.0))
+            if not _same_labels(found, wanted, expected):
+                raise OptionError(f"{what} predicts other classes than the model; no file was written. Please report this")
+        rows += len(wanted)
+        largest = max(largest, difference) if np.isfinite(difference) else np.inf
+    if largest > TOLERANCE:
+        raise OptionError(
+            f"{what} differs from the model by {largest:.2g}, but at most {TOLERANCE:g} is allowed; no file was written. Please report this"
+        )
+    return ExportCheck(rows, largest)
+
+
+def _by_spread(model: Model, task: Regression, found: Array, wanted: Array) -> float:
+    """Return the largest difference by the spread of the target, on the logarithm's scale where the target was fitted on that."""
+    if task.transform == "log":
+        found, wanted = np.log(found), np.log(wanted)
+    difference = np.abs(found - wanted).reshape(len(wanted), -1)
+    spread = np.array(task.scale)
+    if model.recipe.loss == "poisson" or set(task.scale) == {1.0}:  # which need not be standardised
+        spread = np.maximum(wanted.reshape(len(wanted), -1).std(axis=0), 1e-9 * np.abs(wanted).max(initial=1.0))
+    return float((difference / spread).max(initial=0.0))
+
+
+def _same_labels(found: Array, wanted: Array, shares: Array) -> bool:
+    """Return whether labels are the same, but for rows whose probabilities leave it to rounding."""
+    other = found != wanted
+    if other.ndim == 2:  # several labels: each is decided at one half
+        return bool((np.abs(shares[other] - 0.5) <= TOLERANCE).all())
+    best = np.sort(shares[other], axis=1)
+    return bool((best[:, -1] - best[:, -2] <= 2 * TOLERANCE).all())

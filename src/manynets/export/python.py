@@ -1,0 +1,151 @@
+"""`to_python`: a model as one readable Python module that needs NumPy only."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import types
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import manynets
+from manynets.errors import OptionError
+from manynets.export.columns import refuse_text
+from manynets.export.inputs import model_inputs
+from manynets.export.network import folded_layers
+from manynets.export.parity import ExportCheck, compare, rows_to_check
+from manynets.model import Model
+from manynets.modelfile import check_target, replacing
+from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
+from manynets.tables.piecewise import SIZE
+from manynets.tables.scaling import CLIP, Spread
+from manynets.tasks import Regression
+
+__all__ = ["to_python"]
+
+Array = NDArray[Any]
+
+LINE = 120
+EMPTY = "MODEL = None\n"
+"""The last line of standalone.py, in whose place the model is written."""
+
+
+def to_python(model: Model, path: str | os.PathLike[str], *, X: Any = None, overwrite: bool = True) -> ExportCheck:
+    """Write a model as one Python module, compared with the model on X before the file is there.
+
+    The module needs NumPy only. Its functions `predict` and `predict_proba` take rows as a list of dicts or as a dict of columns, with
+    numbers, texts, dates as ISO texts or datetimes, and None where a value is missing; of a model that was trained on an array, an array (N, D).
+
+    X, the return value and the errors are those of `to_onnx`.
+
+    >>> import tempfile
+    >>> import manynets as mn
+    >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=()), progress=False)
+    >>> to_python(model, tempfile.mkdtemp() + "/xor.py").largest < 1e-5
+    True
+    """
+    if model.spec is None:
+        raise OptionError("a model of your own module has no specification to export; take its weights from model.network()")
+    if not os.fspath(path).lower().endswith(".py"):
+        raise OptionError(f"path is {os.fspath(path)!r}, but the name of a Python module ends in .py")
+    check_target(path)
+    source = _source(model, Path(path).stem)
+    check = _check(model, source, X)
+    with replacing(path, overwrite=overwrite) as file:
+        file.write(source.encode())
+    return check
+
+
+def _source(model: Model, name: str) -> str:
+    template = resources.files("manynets.export").joinpath("standalone.py").read_text(encoding="utf-8")
+    _, code = template.split('"""\n', 1)
+    about = f'"""{model!r}, made by manynets {manynets.__version__}. It needs NumPy only.\n\n    import {name}\n    {name}.predict({_example(model)})\n"""\n'
+    state = _state(model)
+    weights = state.pop("weights")
+    text = json.dumps(state, allow_nan=False, ensure_ascii=True, indent=1)[:-2]
+    lines = [json.dumps(weights[at : at + LINE]) for at in range(0, len(weights), LINE)]
+    text += ',\n "weights": [\n' + ",\n".join(lines) + "\n ]\n}"
+    text = text.replace("'", "\\u0027")  # as it stands between quotes
+    return about + code.removesuffix(EMPTY) + f"MODEL = load(r'''{text}''')\n"
+
+
+def _example(model: Model) -> str:
+    if model.encoder is None or model.encoder.positional:
+        return "[[...]]"
+    plain = [
+        column for column in model.encoder.columns if re.fullmatch(r"[\w .-]+", column.name, re.ASCII)
+    ]  # others might end the docstring
+    cells = {column.name: 1.5 if isinstance(column, NumericColumn) else "..." for column in plain[:3]}
+    return repr([cells])[:-2] + (", ...}]" if len(model.encoder.columns) > len(cells) else "}]")
+
+
+def _state(model: Model) -> dict[str, Any]:
+    assert model.spec is not None
+    dtype = "<f8" if model.recipe.dtype == "float64" else "<f4"
+    networks = [folded_layers(model.spec, member) for member in model.members]
+    layers = [np.stack([one[i][part] for one in networks]) for i in range(len(networks[0])) for part in (0, 1)]
+    weights = b"".join(values.astype(dtype).tobytes() for values in layers)
+    encoder = model.encoder
+    if encoder is not None:
+        refuse_text(encoder, "a module without scikit-learn")
+    state: dict[str, Any] = {
+        "task": model.task.name,
+        "classes": list(getattr(model.task, "classes", [])),
+        "inputs": model.in_features,
+        "positional": encoder is not None and encoder.positional,
+        "columns": None if encoder is None else [_column(column) for column in encoder.columns],
+        "networks": model.size,
+        "widths": [model.in_features, *model.spec.hidden, model.task.outputs],
+        "activation": model.spec.activation,
+        "dtype": dtype,
+        "weights": base64.b85encode(weights).decode(),
+    }
+    if isinstance(model.task, Regression):
+        task = model.task
+        state |= {"center": list(task.center), "scale": list(task.scale), "flat": task.flat, "log": task.transform == "log"}
+        state |= {
+            "poisson": model.recipe.loss == "poisson",
+            "limits": None if task.limits is None else [list(pair) for pair in task.limits],
+        }
+    return state
+
+
+def _column(column: Any) -> dict[str, Any]:
+    state: dict[str, Any] = {"name": column.name, "kind": column.kind, "gaps": column.gaps}
+    if isinstance(column, NumericColumn):
+        pieces = column.pieces
+        state |= {"fill": column.fill, "limits": None if column.limits is None else list(column.limits)} | _spread(column.spread)
+        return state | {
+            "edges": [] if pieces is None else list(pieces.edges),
+            "centers": [] if pieces is None else list(pieces.centers),
+            "size": SIZE,
+        }
+    if isinstance(column, DateColumn):
+        parts = [{"part": part, "fill": fill} | _spread(spread) for part, spread, fill in column.parts]
+        return state | {"time": column.form.order == "time", "parts": parts}
+    assert isinstance(column, CategoricalColumn)
+    return state | {"levels": list(column.levels), "rare": list(column.rare), "part": column.part}
+
+
+def _spread(spread: Spread) -> dict[str, Any]:
+    state = {"center": spread.center, "scale": spread.scale, "clip": CLIP if spread.smooth else 0.0}
+    return state | {"knots": list(spread.knots), "normal": list(spread.normal)}
+
+
+def _check(model: Model, source: str, X: Any) -> ExportCheck:
+    module = types.ModuleType("exported")
+    exec(compile(source, "exported", "exec"), module.__dict__)  # the text was made above
+
+    def predict(rows: Any) -> tuple[Array, Array | None]:
+        cells: Any = model_inputs(model, rows)
+        cells = cells["X"] if set(cells) == {"X"} and (model.encoder is None or model.encoder.positional) else cells
+        cells = {name: column[:, 0].tolist() for name, column in cells.items()} if isinstance(cells, dict) else cells
+        return module.predict(cells), None if isinstance(model.task, Regression) else module.predict_proba(cells)
+
+    return compare(model, predict, rows_to_check(model, X), "the Python module")

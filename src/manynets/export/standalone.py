@@ -1,0 +1,253 @@
+"""Predict with NumPy alone: from the columns of a table to the numbers that the networks read, and through the networks.
+
+`manynets.export.to_python` writes this file with a model below it. It must import nothing but NumPy and the standard library.
+
+    rows -> encode -> x (N, D) -> logits of each network (N, O) -> probabilities or numbers, the mean over the networks
+"""
+
+import base64
+import datetime
+import json
+import math
+import re
+
+import numpy as np
+
+# ------------------------------------------------------------------------------------------------------------ from cells to numbers
+
+MISSING = {"", "#n/a", "#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!", "(blank)"}  # in a column of categories
+CYCLES = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
+WORDS = re.compile(r"[^\W_]+")
+
+
+def is_missing(cell):
+    """Return whether a cell has no value: None, NaN, or a text such as "#N/A"."""
+    if isinstance(cell, str):
+        return cell.strip().lower() in MISSING
+    return cell is None or cell != cell
+
+
+def encode(model, rows):
+    """Return the matrix (N, D), float32, of a list of dicts, a dict of columns, or for a model of an array that array (N, D)."""
+    if model["columns"] is None:
+        x = np.asarray(rows, dtype=np.float32)
+        if x.ndim != 2 or x.shape[1] != model["inputs"]:
+            raise ValueError(f"the rows have shape {x.shape}, but must be (N, {model['inputs']})")
+        return x
+    table = columns_of(model, rows)
+    blocks = [ENCODERS[column["kind"]](column, table[column["name"]]) for column in model["columns"]]
+    return np.concatenate(blocks, axis=1).astype(np.float32)
+
+
+def columns_of(model, rows):
+    """Return the columns of the rows, each a list of cells, by name."""
+    names = [column["name"] for column in model["columns"]]
+    if model["positional"]:
+        return {f"x{j}": cells.tolist() for j, cells in enumerate(np.asarray(rows, dtype=np.float64).T)}
+    if isinstance(rows, dict):
+        rows = {
+            name: [cells] if isinstance(cells, str) or not hasattr(cells, "__len__") else list(cells)
+            for name, cells in rows.items()
+        }
+    else:
+        rows = {name: [row[name] for row in rows if name in row] for name in names} | {"": rows}
+    count = len(rows.pop("", rows.get(names[0], [])))
+    for name in names:
+        if len(rows.get(name, [])) != count:
+            raise ValueError(
+                f"column {name!r} has {len(rows.get(name, []))} cells, but there are {count} rows; give None where one is missing"
+            )
+    return rows
+
+
+def numbers(column, cells):
+    """A number, scaled; 1 where it was missing; how far it is through each of some ranges."""
+    try:
+        x = np.array([math.nan if is_missing(cell) else float(cell) for cell in cells])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"column {column['name']!r} should hold numbers: {error}") from None
+    if column["fill"] is None:  # a column without a value in training says nothing
+        return np.zeros((len(x), 1))
+    gone = np.isnan(x)
+    x = np.where(gone, column["fill"], x)
+    if column["limits"]:
+        x = np.clip(x, *column["limits"])
+    parts = [scaled(column, x)[:, None]]
+    if column["gaps"]:
+        parts.append(gone[:, None])
+    if column["edges"]:
+        size = max(abs(edge) for edge in column["edges"])
+        edges = np.array(column["edges"]) / size
+        share = np.clip((x[:, None] / size - edges[:-1]) / np.diff(edges), 0.0, 1.0)
+        parts.append((share - column["centers"]) * column["size"])
+    return np.concatenate(parts, axis=1)
+
+
+def scaled(column, x):
+    """Return (x - center) / scale, drawn in by z / sqrt(1 + (z / clip)^2); or the height of a line through knots."""
+    if column["knots"]:
+        return np.interp(x, column["knots"], column["normal"])
+    z = (x - column["center"]) / column["scale"]
+    return z / np.hypot(1.0, z / column["clip"]) if column["clip"] else z
+
+
+def categories(column, cells):
+    """1 in the column of the category, 0 elsewhere; rare and new categories share a column where training had rare ones."""
+    levels, rare, gaps = column["levels"], column["rare"], column["gaps"]
+    shared = len(levels) if rare else -1
+    place = {level: index for index, level in enumerate(levels)} | dict.fromkeys(rare, shared)
+    out = np.zeros((len(cells), len(levels) + bool(rare) + gaps))
+    for row, cell in enumerate(cells):
+        missing = is_missing(cell)
+        at = (out.shape[1] - 1 if gaps else shared) if missing else place.get(part_of(label_of(cell), column["part"]), shared)
+        if at >= 0:
+            out[row, at] = 1.0
+    return out
+
+
+def label_of(cell):
+    """Write a category the same way whatever its type: 1.0 as 1, true as True, no blanks around it."""
+    if isinstance(cell, (bool, np.bool_)):
+        return str(bool(cell))
+    if isinstance(cell, (float, np.floating)):
+        return str(int(cell)) if float(cell).is_integer() else repr(float(cell))
+    label = str(cell).strip()
+    return label.capitalize() if label.lower() in ("true", "false") else label
+
+
+def part_of(label, part):
+    """Return the part of a code by which its categories differ: its first or last characters or word, its length, or all of it."""
+    if not part:
+        return label
+    if part == "length":
+        return str(len(label))
+    end, what = part.split()
+    if what == "word":
+        words = WORDS.findall(label) or [""]
+        return words[0 if end == "first" else -1]
+    return label[: int(what)] if end == "first" else label[-int(what) :]
+
+
+def dates(column, cells):
+    """The parts of a date, scaled, with sine and cosine where they come round; 1 where it was missing."""
+    gone = np.array([is_missing(cell) for cell in cells], dtype=bool)
+    moments = [moment_of(column, "1970-01-01" if none else cell) for cell, none in zip(cells, gone, strict=True)]
+    parts = []
+    for part in column["parts"]:
+        name = part["part"]
+        x = [moment.weekday() if name == "weekday" else getattr(moment, name) for moment in moments]
+        x = np.where(gone, part["fill"], np.array(x, dtype=np.float64))
+        parts.append(scaled(part, x))
+        if name in CYCLES:
+            angle = 2.0 * math.pi * x / CYCLES[name]
+            parts += [np.sin(angle), np.cos(angle)]
+    return np.stack([*parts, gone] if column["gaps"] else parts, axis=1)
+
+
+def moment_of(column, cell):
+    """Return a datetime of a date, a datetime, or an ISO text; of a time of day one of 1970-01-01."""
+    if isinstance(cell, datetime.date):
+        return cell if isinstance(cell, datetime.datetime) else datetime.datetime(cell.year, cell.month, cell.day)
+    text = str(cell)
+    try:
+        return datetime.datetime.fromisoformat(f"1970-01-01T{text}" if column["time"] and "-" not in text else text)
+    except ValueError:
+        raise ValueError(f"column {column['name']!r} holds {text!r}, but must hold ISO dates such as 2024-12-31T23:59:00") from None
+
+
+ENCODERS = {"numeric": numbers, "categorical": categories, "date": dates}
+
+# --------------------------------------------------------------------------------------------------------------------- the networks
+
+
+def sigmoid(z):
+    return 0.5 * (1.0 + np.tanh(0.5 * z))
+
+
+def softplus(z):
+    return np.logaddexp(0, z)
+
+
+ACTIVATIONS = {
+    "identity": lambda z: z,
+    "relu": lambda z: np.maximum(z, 0),
+    "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z),
+    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+    "selu": lambda z: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(np.minimum(z, 0))),
+    "gelu": lambda z: z * 0.5 * (1.0 + np.vectorize(math.erf, otypes=[np.float64])(z / math.sqrt(2))),
+    "silu": lambda z: z * sigmoid(z),
+    "mish": lambda z: z * np.tanh(softplus(z)),
+    "tanh": np.tanh,
+    "sigmoid": sigmoid,
+    "softplus": softplus,
+    "hard_swish": lambda z: z * np.clip(z / 6 + 0.5, 0, 1),
+}
+
+
+def load(text):
+    """Return a model from the JSON text below, with the layers of its networks: weights (K, D, H) and biases (K, 1, H)."""
+    model = json.loads(text)
+    numbers = np.frombuffer(base64.b85decode("".join(model.pop("weights"))), dtype=model["dtype"])
+    layers, at = [], 0
+    for d_in, d_out in zip(model["widths"], model["widths"][1:], strict=False):
+        pair = []
+        for shape in ((model["networks"], d_in, d_out), (model["networks"], 1, d_out)):
+            pair.append(numbers[at : at + math.prod(shape)].reshape(shape))
+            at += math.prod(shape)
+        layers.append(pair)
+    return model | {"layers": layers}
+
+
+def logits(model, x):
+    """Return the scores (K, N, O) of all networks: h <- f(h W + b) in each hidden layer, and h W + b in the last."""
+    h = x.astype(model["dtype"])
+    for weight, bias in model["layers"][:-1]:
+        h = ACTIVATIONS[model["activation"]](h @ weight + bias)
+    weight, bias = model["layers"][-1]
+    return h @ weight + bias
+
+
+def probabilities(model, scores):
+    """Return the mean probabilities (N, C): softmax of several classes, else sigmoid."""
+    if model["task"] == "multiclass":
+        raised = np.exp(scores - scores.max(axis=2, keepdims=True))
+        return (raised / raised.sum(axis=2, keepdims=True)).mean(axis=0)
+    if model["task"] == "binary":
+        return np.concatenate([sigmoid(-scores), sigmoid(scores)], axis=2).mean(axis=0)
+    return sigmoid(scores).mean(axis=0)
+
+
+def values(model, scores):
+    """Return the mean predictions (N, O) in the unit of the target."""
+    y = scores.astype(np.float64)
+    if model["poisson"]:
+        y = np.exp(y)
+    elif model["limits"]:
+        low, high = np.array(model["limits"]).T
+        y = np.clip(y, low, high)
+    y = y * model["scale"] + model["center"]
+    return (np.exp(y) if model["log"] else y).mean(axis=0)
+
+
+def predict(rows):
+    """Return labels or numbers, (N,) or (N, O), for rows: a list of dicts, or a dict of columns; of a model of an array, (N, D)."""
+    scores = logits(MODEL, encode(MODEL, rows))
+    if MODEL["task"] == "regression":
+        y = values(MODEL, scores)
+        return y[:, 0] if MODEL["flat"] else y
+    shares = probabilities(MODEL, scores)
+    if MODEL["task"] == "multilabel":
+        return (shares > 0.5).astype(np.int64)
+    return np.array(MODEL["classes"])[shares.argmax(axis=1)]
+
+
+def predict_proba(rows):
+    """Return the probabilities (N, C) of the classes, in the order of MODEL["classes"]; of several labels (N, O)."""
+    if MODEL["task"] == "regression":
+        raise ValueError("this model predicts numbers; it has no probabilities")
+    return probabilities(MODEL, logits(MODEL, encode(MODEL, rows)))
+
+
+# ------------------------------------------------------------------------------------------------------------------------ the model
+
+MODEL = None

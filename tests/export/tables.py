@@ -1,0 +1,42 @@
+"""A table with columns of every kind, and models of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars
+
+import manynets as mn
+from manynets.model import Model
+
+ROWS = 240
+
+
+def wide_table(rows: int = ROWS) -> polars.DataFrame:
+    """Return columns of every kind: numbers with gaps, a unit, categories with rare levels and gaps, bools, dates, times, codes."""
+    random = np.random.default_rng(3)
+    i = np.arange(rows)
+    return polars.DataFrame(
+        {
+            "size": [None if k % 11 == 0 else float(v) for k, v in enumerate(random.normal(100, 30, rows))],
+            "weight": [f"{v:.1f} kg" for v in random.normal(70, 10, rows)],
+            "rooms": random.integers(1, 6, rows),
+            "color": [("red", "green", "blue", "Weiß", None)[v] for v in random.integers(0, 5, rows)],
+            "town": [f"town {v}" if v < 4 else f"rare {v}" for v in random.geometric(0.3, rows)],
+            "new": random.random(rows) < 0.5,
+            "sold": [None if k % 13 == 0 else f"{1990 + k % 30}-{1 + k % 12:02}-{1 + k % 28:02}T{k % 24:02}:30:00" for k in i],
+            "opens": [f"{k % 24:02}:{k % 60:02}:00" for k in i],
+        }
+    )
+
+
+def target(frame: polars.DataFrame) -> Any:
+    return frame["size"].fill_null(100).to_numpy() + 20 * frame["rooms"].to_numpy() + 9 * frame["new"].to_numpy()
+
+
+def fitted(frame: polars.DataFrame, y: Any, **options: Any) -> Model:
+    spec = options.pop("spec", mn.MLP(hidden=(8,)))
+    encoder = options.pop("encoder", None)
+    recipe = mn.Recipe(epochs=2, **options.pop("recipe", {}))
+    return mn.train(frame, y, spec, recipe, encoder=encoder, progress=False, **options)

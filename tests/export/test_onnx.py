@@ -1,0 +1,170 @@
+"""ONNX graphs predict what the models predict, from the columns as they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import polars
+import pytest
+
+import manynets as mn
+from manynets.errors import OptionError
+from manynets.export import model_inputs, to_onnx
+from manynets.spec import Activation
+from manynets.tables import fit_encoder, understand
+from manynets.tables.parts import PARTS_OF_CODES
+from tests.export.tables import ROWS, fitted, target, wide_table
+from tests.tolerances import assert_close
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+
+
+def run(path: Path, inputs: dict[str, Any]) -> dict[str, Any]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def test_a_table_of_all_kinds(tmp_path: Path) -> None:
+    frame = wide_table()
+    model = fitted(frame, target(frame))
+    assert {column.kind for column in model.encoder.columns} == {"numeric", "categorical", "date"}  # type: ignore[union-attr]
+    check = to_onnx(model, tmp_path / "m.onnx", X=frame)
+    assert check.rows == ROWS + 1000
+    assert check.largest < 1e-5
+    inputs = {
+        "size": [[np.nan], [80.0]],
+        "weight": [[70.0], [60.0]],
+        "rooms": [[3.0], [2.0]],
+        "color": [["Weiß"], [""]],
+        "town": [["town 1"], ["nowhere"]],
+        "new": [["True"], ["false"]],
+        "sold": [["2001-02-03"], [""]],
+        "opens": [["07:08:00"], ["23:00:00"]],
+    }
+    kinds = {name: np.float64 if isinstance(cells[0][0], float) else object for name, cells in inputs.items()}
+    found = run(tmp_path / "m.onnx", {name: np.array(cells, dtype=kinds[name]) for name, cells in inputs.items()})
+    rows = polars.DataFrame(
+        {name: [None if cell[0] in ("", np.nan) else cell[0] for cell in cells] for name, cells in inputs.items()}
+    )
+    rows = rows.with_columns(polars.Series("weight", ["70 kg", "60 kg"]), polars.Series("new", [True, False]))
+    assert_close(found["prediction"], model.predict(rows), "float32")
+
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_every_activation(activation: Activation, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    model = mn.train(x, x[:, 0] ** 2, mn.MLP(hidden=(6, 5), activation=activation), mn.Recipe(epochs=2), progress=False)
+    assert to_onnx(model, tmp_path / "m.onnx", X=x).largest < 1e-5
+
+
+@pytest.mark.parametrize("n_networks", [1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("task", ["regression", "several", "binary", "multiclass", "multilabel"])
+def test_every_task(task: str, dtype: Any, n_networks: int, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
+    y: dict[str, Any] = {
+        "regression": x[:, 0] * 1000,
+        "several": x[:, :2] * [1e-3, 1e3],
+        "binary": np.where(x[:, 0] > 0, "yes", "no"),
+        "multiclass": np.digitize(x[:, 0], [-0.5, 0.5]) + 10,
+        "multilabel": (x[:, :2] > 0).astype(int),
+    }
+    spec = mn.MLP(hidden=(6,), batch_norm=True, input_scale=True)
+    model = mn.train(x, y[task], spec, mn.Recipe(epochs=2, dtype=dtype), n_networks=n_networks, progress=False)
+    assert to_onnx(model, tmp_path / "m.onnx", X=x).largest < 1e-5
+    found = run(tmp_path / "m.onnx", model_inputs(model, x))
+    answer = found.get("prediction", found.get("label"))
+    wanted = model.predict(x)
+    assert answer.shape == wanted.shape
+    if "label" in found:
+        assert (answer == wanted).all()
+        assert found["probabilities"].shape == model.predict_proba(x).shape
+
+
+@pytest.mark.parametrize("scaling", ["standard", "robust", "quantile", "smooth"])
+@pytest.mark.parametrize("ranges", [0, 6])
+def test_every_scaling(scaling: Any, ranges: int, tmp_path: Path) -> None:
+    frame = wide_table()
+    encoder = fit_encoder(frame, scaling=scaling, ranges=ranges, max_levels=3)
+    model = fitted(frame, target(frame), encoder=encoder)
+    assert to_onnx(model, tmp_path / "m.onnx", X=frame).largest < 1e-5
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS_OF_CODES if part])
+def test_codes_are_cut_as_in_training(part: Any, tmp_path: Path) -> None:
+    codes = ["AB-01.x", "A", "Ä_b 2", "(a|b)*", "", "??", "ab\ncd", "x y", "y x", "AB 2", "ÄÖÜ-7", "a.b"]
+    random = np.random.default_rng(1)
+    frame = polars.DataFrame({"code": [codes[k] for k in random.integers(0, len(codes), 300)], "x": random.normal(size=300)})
+    columns = understand(frame)
+    schema = [dataclasses.replace(columns[0], kind="categorical", part=part), columns[1]]
+    encoder = fit_encoder(frame, schema=schema, max_levels=5)
+    model = fitted(frame, frame["x"].to_numpy(), encoder=encoder)
+    to_onnx(model, tmp_path / "m.onnx", X=frame)
+    new = polars.DataFrame({"code": [*codes, "AB", "ABC-02", "é", "Äb", "x", " z ", None, "#N/A"], "x": [0.0] * (len(codes) + 8)})
+    found = run(tmp_path / "m.onnx", model_inputs(model, new))["prediction"]
+    assert_close(found, model.predict(new), "float32")
+
+
+@pytest.mark.parametrize("options", [{"recipe": {"loss": "poisson"}}, {"target_transform": "log"}, {"recipe": {"loss": "huber"}}])
+def test_targets_in_their_own_unit(options: dict[str, Any], tmp_path: Path) -> None:
+    frame = wide_table()
+    y = np.round(np.exp(target(frame) / 60))
+    model = fitted(frame, y, **options)
+    assert to_onnx(model, tmp_path / "m.onnx", X=frame).largest < 1e-5
+    found = run(tmp_path / "m.onnx", model_inputs(model, frame))["prediction"]
+    assert_close(found, model.predict(frame), "float32_run")
+
+
+def test_the_default_ensemble_with_its_temperature(tmp_path: Path) -> None:
+    frame = wide_table()
+    model = mn.TabularClassifier(preset="fast", n_networks=3).fit(frame, target(frame) > 160).model_
+    assert to_onnx(model, tmp_path / "m.onnx", X=frame).largest < 1e-5
+
+
+def test_an_array_with_gaps(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(200, 4))
+    x[::7, 2] = np.nan
+    model = mn.TabularRegressor(preset="fast", n_networks=2).fit(x, x[:, 0]).model_
+    assert to_onnx(model, tmp_path / "m.onnx", X=x).largest < 1e-5
+    assert list(model_inputs(model, x)) == ["X"]
+
+
+def test_the_file_says_what_it_is(tmp_path: Path) -> None:
+    frame = wide_table()
+    model = fitted(frame, np.where(target(frame) > 160, "dear", "cheap"))
+    to_onnx(model, tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    data = session.get_modelmeta().custom_metadata_map
+    assert data["task"] == "binary"
+    assert json.loads(data["classes"]) == ["cheap", "dear"]
+    assert [column["name"] for column in json.loads(data["columns"])] == list(frame.columns)
+    assert [value.name for value in session.get_inputs()] == list(frame.columns)
+
+
+def test_a_difference_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    model = mn.train(x, x[:, 0], mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False)
+    predict = model.predict
+    monkeypatch.setattr(model, "predict", lambda rows: predict(rows) + 1e-3)
+    with pytest.raises(OptionError, match=r"differs from the model by .*no file was written"):
+        to_onnx(model, tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_expressed_is_named(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    words = ["alpha beta gamma delta", "beta gamma epsilon zeta", "gamma eta theta alpha", "delta zeta beta eta"]
+    frame = polars.DataFrame(
+        {"note": [words[k] + f" {words[j]}" for k, j in random.integers(0, 4, (200, 2))], "x": random.normal(size=200)}
+    )
+    encoder = fit_encoder(frame, text=["note"])
+    model = fitted(frame, frame["x"].to_numpy(), encoder=encoder)
+    with pytest.raises(OptionError, match=r"column 'note' is text of many words"):
+        to_onnx(model, tmp_path / "m.onnx")
+    with pytest.raises(OptionError, match=r"ends in \.onnx"):
+        to_onnx(model, tmp_path / "m.txt")

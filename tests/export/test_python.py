@@ -1,0 +1,142 @@
+"""Python modules predict what the models predict, with NumPy alone."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import polars
+import pytest
+
+import manynets as mn
+from manynets.errors import OptionError
+from manynets.export import to_python
+from manynets.spec import Activation
+from manynets.tables import fit_encoder, understand
+from manynets.tables.parts import PARTS_OF_CODES
+from tests.export.tables import fitted, target, wide_table
+from tests.tolerances import assert_close
+
+
+def module_in(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("scaling", ["standard", "quantile", "smooth"])
+@pytest.mark.parametrize("ranges", [0, 6])
+def test_a_table_of_all_kinds(scaling: Any, ranges: int, tmp_path: Path) -> None:
+    frame = wide_table()
+    encoder = fit_encoder(frame, scaling=scaling, ranges=ranges, max_levels=3)
+    model = fitted(frame, target(frame), encoder=encoder)
+    assert to_python(model, tmp_path / "m.py", X=frame).largest < 1e-5
+    row = {
+        "size": 80,
+        "weight": 60.5,
+        "rooms": None,
+        "color": "Weiß",
+        "town": "nowhere",
+        "new": True,
+        "sold": "2001-02-03",
+        "opens": "07:08",
+    }
+    row_too = row | {"sold": datetime.date(2001, 2, 3), "opens": datetime.datetime(1970, 1, 1, 7, 8)}
+    wanted = model.predict(polars.DataFrame([row | {"weight": "60.5 kg"}]))
+    module = module_in(tmp_path / "m.py")
+    for rows in ([row], [row_too], {name: [cell] for name, cell in row.items()}):
+        assert_close(module.predict(rows), wanted, "float32")
+
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_every_activation(activation: Activation, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    model = mn.train(x, x[:, 0] ** 2, mn.MLP(hidden=(6, 5), activation=activation), mn.Recipe(epochs=2), progress=False)
+    assert to_python(model, tmp_path / "m.py", X=x).largest < 1e-5
+
+
+@pytest.mark.parametrize("n_networks", [1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("task", ["regression", "several", "binary", "multiclass", "multilabel"])
+def test_every_task(task: str, dtype: Any, n_networks: int, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
+    y: dict[str, Any] = {
+        "regression": x[:, 0] * 1000,
+        "several": x[:, :2] * [1e-3, 1e3],
+        "binary": np.where(x[:, 0] > 0, "yes", "no"),
+        "multiclass": np.digitize(x[:, 0], [-0.5, 0.5]) + 10,
+        "multilabel": (x[:, :2] > 0).astype(int),
+    }
+    spec = mn.MLP(hidden=(6,), batch_norm=True, input_scale=True)
+    model = mn.train(x, y[task], spec, mn.Recipe(epochs=2, dtype=dtype), n_networks=n_networks, progress=False)
+    assert to_python(model, tmp_path / "m.py", X=x).largest < 1e-5
+    module = module_in(tmp_path / "m.py")
+    assert module.predict(x).shape == model.predict(x).shape
+    if task not in ("regression", "several"):
+        assert (module.predict(x) == model.predict(x)).all()
+        assert module.predict_proba(x).shape == model.predict_proba(x).shape
+
+
+@pytest.mark.parametrize("part", PARTS_OF_CODES)
+def test_codes_are_cut_as_in_training(part: Any, tmp_path: Path) -> None:
+    codes = ["AB-01.x", "A", "Ä_b 2", "(a|b)*", "", "??", "ab\ncd", "x y", "y x", "AB 2", "'''", "a.b"]
+    random = np.random.default_rng(1)
+    frame = polars.DataFrame({"co'''de": [codes[k] for k in random.integers(0, len(codes), 300)], "x": random.normal(size=300)})
+    columns = understand(frame)
+    import dataclasses
+
+    schema = [dataclasses.replace(columns[0], kind="categorical", part=part), columns[1]]
+    model = fitted(frame, frame["x"].to_numpy(), encoder=fit_encoder(frame, schema=schema, max_levels=5))
+    assert to_python(model, tmp_path / "m.py", X=frame).largest < 1e-5
+
+
+@pytest.mark.parametrize("options", [{"recipe": {"loss": "poisson"}}, {"target_transform": "log"}])
+def test_targets_in_their_own_unit(options: dict[str, Any], tmp_path: Path) -> None:
+    frame = wide_table()
+    model = fitted(frame, np.round(np.exp(target(frame) / 60)), **options)
+    assert to_python(model, tmp_path / "m.py", X=frame).largest < 1e-5
+
+
+def test_an_ensemble_on_an_array_with_gaps(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(200, 4))
+    x[::7, 2] = np.nan
+    model = mn.TabularClassifier(preset="fast", n_networks=2).fit(x, x[:, 0] > 0).model_
+    assert to_python(model, tmp_path / "m.py", X=x).largest < 1e-5
+    assert (module_in(tmp_path / "m.py").predict(x) == model.predict(x)).all()
+
+
+def test_it_needs_numpy_only(tmp_path: Path) -> None:
+    frame = wide_table()
+    to_python(fitted(frame, target(frame)), tmp_path / "m.py")
+    code = "import sys, m; print(sorted({'torch', 'manynets', 'sklearn', 'polars', 'pandas'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_wrong_rows_are_refused(tmp_path: Path) -> None:
+    frame = wide_table()
+    to_python(fitted(frame, target(frame)), tmp_path / "m.py")
+    module = module_in(tmp_path / "m.py")
+    row = dict.fromkeys(frame.columns)
+    assert np.isfinite(module.predict([row])).all()
+    with pytest.raises(ValueError, match="column 'size' should hold numbers"):
+        module.predict([row | {"size": "large"}])
+    with pytest.raises(ValueError, match=r"column 'sold' holds '3\.2\.2001'"):
+        module.predict([row | {"sold": "3.2.2001"}])
+    with pytest.raises(ValueError, match="column 'town' has 1 cells, but there are 2 rows"):
+        module.predict([row, {name: None for name in frame.columns if name != "town"}])
+
+
+def test_the_name_of_a_module(tmp_path: Path) -> None:
+    x = np.zeros((8, 1), dtype=np.float32)
+    model = mn.train(x, [0, 1] * 4, mn.MLP(hidden=()), mn.Recipe(epochs=1), progress=False)
+    with pytest.raises(OptionError, match=r"ends in \.py"):
+        to_python(model, tmp_path / "m.txt")
