@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.cli.conftest import Call
 
 QUICK = ("--preset", "plain", "--epochs", "2", "--quiet")
