@@ -207,7 +207,10 @@ class Model(ModelTools):
 
     def predict(self, x: Any) -> Array:
         """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O)."""
-        logits = self.logits(x)
+        return self.predicted(self.logits(x))
+
+    def predicted(self, logits: Array) -> Array:
+        """Return the predictions of logits (K, N, O) that are there already; see `predict`."""
         if self.size == 1:
             return self.task.predict(logits[0], loss=self.recipe.loss)
         if isinstance(self.task, Regression):
@@ -216,7 +219,11 @@ class Model(ModelTools):
 
     def predict_proba(self, x: Any) -> Array:
         """Return probabilities (N, C) for classes, (N, O) for labels; the mean over networks. Regression: DataError."""
-        return np.mean([self.task.proba(one) for one in self.logits(x)], axis=0)
+        return self.probabilities(self.logits(x))
+
+    def probabilities(self, logits: Array) -> Array:
+        """Return the probabilities of logits (K, N, O) that are there already; see `predict_proba`."""
+        return np.mean([self.task.proba(one) for one in logits], axis=0)
 
     def mean_logits(self, logits: Array) -> Array:
         """Return, of logits (K, N, O), those (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""

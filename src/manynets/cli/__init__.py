@@ -1,4 +1,4 @@
-"""The command line: `manynets train`, `sweep`, `rerun`, `evaluate`, `compare`, `predict`, `export`, `inspect`, `show`, `plot`, `datasets` and `study`.
+"""The command line: `manynets train`, `sweep`, `rerun`, `evaluate`, `compare`, `predict`, `export`, `serve`, `inspect`, `show`, `plot`, `datasets` and `study`.
 
 The commands parse, call the library and print. They import what they need when they run, so that help is quick.
 """
@@ -22,6 +22,7 @@ from manynets.cli.inspect import inspect
 from manynets.cli.plot import plot
 from manynets.cli.predict import predict
 from manynets.cli.rerun import rerun
+from manynets.cli.serve import serve
 from manynets.cli.show import show
 from manynets.cli.signals import Stopped, handled_signals
 from manynets.cli.streams import steady_streams
@@ -58,7 +59,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, rerun, evaluate, compare, predict, export, inspect, show, plot, datasets, study):
+for command in (train, sweep, rerun, evaluate, compare, predict, export, serve, inspect, show, plot, datasets, study):
     app.command(context_settings={"token_normalize_func": _current_name})(command)
 
 

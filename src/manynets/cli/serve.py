@@ -1,0 +1,74 @@
+"""`manynets serve`: an HTTP server for trained models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from manynets.cli.arguments import Quiet, argument, option
+
+__all__ = ["serve"]
+
+
+def serve(
+    runs: Annotated[
+        list[str], argument("RUN...", help="Run folders, model files or sweeps; NAME=RUN to serve one under another name.")
+    ],
+    host: Annotated[str, option("--host", metavar="ADDRESS", help="Address to listen on. [127.0.0.1]")] = "127.0.0.1",
+    port: Annotated[int, option("--port", metavar="N", help="Port to listen on. [8000]")] = 8000,
+    workers: Annotated[int, option("--workers", metavar="N", help="Processes that serve. [1]")] = 1,
+    allowed_host: Annotated[
+        list[str] | None,
+        option(
+            "--allowed-host", metavar="NAME", help="A name by which the server is reached, beside that of --host; may be repeated."
+        ),
+    ] = None,
+    max_rows: Annotated[int, option("--max-rows", metavar="N", help="Rows of a request. [100000]")] = 100_000,
+    max_body: Annotated[int, option("--max-body", metavar="BYTES", help="Bytes of a request. [16777216]")] = 16 << 20,
+    timeout: Annotated[float, option("--timeout", metavar="SECONDS", help="For a body to arrive, and for its answer. [30]")] = 30.0,
+    certificate: Annotated[str, option("--certificate", metavar="FILE", help="TLS certificate (PEM).")] = "",
+    key: Annotated[str, option("--key", metavar="FILE", help="Key of the TLS certificate (PEM).")] = "",
+    quiet: Quiet = False,
+) -> None:
+    """Serve models over HTTP: POST /v1/models/NAME:predict, a form at /, the API at /docs.
+
+    Only this machine reaches the server, unless --host says otherwise; then a token is required, from the environment variable
+    MANYNETS_TOKEN. A run that changes on disk is loaded again.
+    """
+    from manynets.cli.report import console_for
+    from manynets.serve import ServeSettings, require_serve
+
+    require_serve()
+    from manynets.serve.running import check_port, run
+    from manynets.serve.settings import token_of_environment
+
+    console = console_for(quiet=quiet)
+    settings = ServeSettings(
+        models=_named(runs), host=host, port=port, workers=workers, token=token_of_environment(), allowed_hosts=tuple(allowed_host or ()),
+        max_rows=max_rows, max_bytes=max_body, timeout=timeout, certificate=certificate, key=key,
+    )  # fmt: skip
+    check_port(settings)
+    scheme, shown = ("https" if certificate else "http"), f"[{host}]" if ":" in host else host
+    names = ", ".join(settings.models)
+    console.print(f"Serving {names} at {scheme}://{shown}:{port} (Ctrl-C ends it)", markup=False, soft_wrap=True)
+    run(settings)
+
+
+def _named(runs: list[str]) -> dict[str, str]:
+    """Return the paths by name. Errors: OptionError for a name that occurs twice."""
+    import os
+    import re
+    from pathlib import Path
+
+    from manynets.errors import OptionError
+
+    found: dict[str, str] = {}
+    for text in runs:
+        name, sign, path = text.partition("=")
+        if not sign or os.path.exists(text):
+            path = text
+            stem = Path(path).resolve().name.removesuffix(".safetensors")
+            name = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.") or "model"
+        if name in found:
+            raise OptionError(f"two models are called {name!r}; name one of them, as in other={path}")
+        found[name] = os.path.abspath(path)
+    return found

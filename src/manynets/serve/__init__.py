@@ -1,0 +1,18 @@
+"""An HTTP server for trained models: `manynets serve RUN`.
+
+rows.py       a request's body as the columns of a table, or an error that names row and column
+served.py     one model: its answers, and its replacement when the file changes
+batching.py   requests that arrive together become one prediction
+guard.py      who may ask: Host, Origin, token, and the size of a body
+metrics.py    what Prometheus reads
+schema.py     what OpenAPI says of a model
+app.py        the routes
+running.py    settings, workers, start and end
+page.html     the form at /, with form.js and form.css
+"""
+
+from __future__ import annotations
+
+from manynets.serve.settings import ServeSettings, require_serve
+
+__all__ = ["ServeSettings", "require_serve"]

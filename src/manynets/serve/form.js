@@ -1,0 +1,92 @@
+// The form at /: it asks for the columns of a model and shows what it predicts.
+
+const byId = (id) => document.getElementById(id);
+let token = "";
+
+async function ask(path, body) {
+  const headers = { "content-type": "application/json" };
+  if (token) headers.authorization = `Bearer ${token}`;
+  const answer = await fetch(path, body === undefined ? { headers } : { method: "POST", headers, body: JSON.stringify(body) });
+  const found = await answer.json();
+  if (!answer.ok) throw Object.assign(new Error(found.error.message), { status: answer.status, where: found.error });
+  return found;
+}
+
+function element(name, properties = {}, ...children) {
+  const node = Object.assign(document.createElement(name), properties);
+  node.append(...children);
+  return node;
+}
+
+function field(column, index) {
+  const id = `column-${index}`;
+  const input = element("input", { id, name: column.name, autocomplete: "off" });
+  const notes = [];
+  if (column.kind === "numeric") input.inputMode = "decimal";
+  if (column.from !== undefined) notes.push(`in training ${column.from.toPrecision(4)} to ${column.to.toPrecision(4)}`);
+  if (column.unit) notes.push(column.unit);
+  if (column.kind === "date") notes.push(`such as ${column.example}`);
+  if (column.levels && column.levels.length) {
+    const list = `${id}-levels`;
+    input.setAttribute("list", list);
+    const options = element("datalist", { id: list });
+    for (const level of column.levels) options.append(element("option", { value: level }));
+    return element("div", {}, element("label", { htmlFor: id }, column.name), input, options);
+  }
+  return element("div", {}, element("label", { htmlFor: id }, column.name), input, element("small", {}, notes.join(", ")));
+}
+
+async function choose() {
+  const model = await ask(`/v1/models/${encodeURIComponent(byId("model").value)}`);
+  byId("about").textContent = `${model.task}, version ${model.version}`;
+  byId("columns").replaceChildren(...model.columns.map(field));
+}
+
+async function start() {
+  try {
+    const { models } = await ask("/v1/models");
+    byId("access").hidden = true;
+    byId("model").replaceChildren(...models.map((model) => element("option", {}, model.name)));
+    await choose();
+  } catch (error) {
+    if (error.status === 401) byId("access").hidden = false;
+    else show(error);
+  }
+}
+
+function show(error) {
+  const { column, row } = error.where || {};
+  byId("answer").replaceChildren(element("p", { className: "error" }, column ? `${column}: ${error.message}` : error.message));
+}
+
+async function predict(event) {
+  event.preventDefault();
+  const record = {};
+  for (const input of byId("columns").querySelectorAll("input")) record[input.name] = input.value.trim() === "" ? null : input.value;
+  try {
+    const found = await ask(`/v1/models/${encodeURIComponent(byId("model").value)}:predict`, { records: [record] });
+    const parts = [element("p", {}, element("strong", {}, String(found.predictions[0])))];
+    if (found.probabilities) {
+      const table = element("table", {}, element("caption", {}, "Probabilities"));
+      found.probabilities[0].forEach((share, index) => {
+        const name = found.classes ? String(found.classes[index]) : `label ${index}`;
+        const bar = element("meter", { value: share, max: 1 });
+        bar.setAttribute("aria-label", `probability of ${name}`);
+        table.append(element("tr", {}, element("th", { scope: "row" }, name), element("td", { className: "share" }, share.toFixed(4)), element("td", {}, bar)));
+      });
+      parts.push(table);
+    }
+    byId("answer").replaceChildren(...parts);
+  } catch (error) {
+    show(error);
+  }
+}
+
+byId("model").addEventListener("change", () => choose().catch(show));
+byId("row").addEventListener("submit", predict);
+byId("access").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = byId("token").value;
+  start();
+});
+start();

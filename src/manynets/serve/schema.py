@@ -1,0 +1,116 @@
+"""What OpenAPI and the form say of a model: its columns, what they may hold, and its answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from manynets.model import Model
+from manynets.tables.columns import DateColumn, NumericColumn
+
+__all__ = ["columns_of", "description_of", "openapi_of"]
+
+MOST_LEVELS = 200
+
+
+def columns_of(model: Model) -> list[dict[str, Any]]:
+    """Return the columns of a model: name, kind, and an example, with the levels of a category and the range of a number."""
+    encoder = model.encoder
+    if encoder is None or encoder.positional:
+        count = model.in_features if encoder is None else len(encoder.columns) + len(encoder.dropped)
+        return [{"name": f"x{j}", "kind": "numeric", "example": 0.0} for j in range(count)]
+    return [_column(column) for column in encoder.columns]
+
+
+def _column(column: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": column.name, "kind": column.kind}
+    if isinstance(column, NumericColumn):
+        found |= {"example": column.fill, "unit": column.reading.unit or None}
+        if column.limits is not None:
+            found |= {"from": column.limits[0], "to": column.limits[1]}
+    elif isinstance(column, DateColumn):
+        examples = {"time": "13:45:00", "compact": 20241231, "seconds": 1735603200, "milliseconds": 1735603200000}
+        found |= {"example": examples.get(column.form.order, "2024-12-31")}
+    elif column.kind == "categorical":
+        levels = [*column.levels, *column.rare]
+        found |= {"example": levels[0] if levels else None, "levels": levels[:MOST_LEVELS] if not column.part else []}
+    else:
+        found |= {"example": "some words"}
+    return found
+
+
+def description_of(model: Model, name: str, version: str) -> dict[str, Any]:
+    """Return what GET /v1/models/NAME answers."""
+    classes = getattr(model.task, "classes", None)
+    return {
+        "name": name,
+        "version": version,
+        "task": model.task.name,
+        "classes": None if classes is None else list(classes),
+        "columns": columns_of(model),
+    }
+
+
+def openapi_of(model: Model) -> dict[str, Any]:
+    """Return requestBody and responses of the predictions of a model."""
+    columns = columns_of(model)
+    properties = {column["name"]: _cell_schema(column) for column in columns}
+    record = {"type": "object", "properties": properties, "required": [column["name"] for column in columns]}
+    table = {"type": "object", "properties": {name: {"type": "array", "items": schema} for name, schema in properties.items()}}
+    example = {"records": [{column["name"]: column["example"] for column in columns}]}
+    schema = {
+        "oneOf": [
+            {
+                "type": "object",
+                "properties": {"records": {"type": "array", "items": record, "minItems": 1}},
+                "required": ["records"],
+            },
+            {"type": "object", "properties": {"columns": table}, "required": ["columns"]},
+        ]
+    }
+    content = {"application/json": {"schema": schema, "example": example}, "text/csv": {"schema": {"type": "string"}}}
+    answer = {
+        "type": "object",
+        "properties": {
+            "model": {"type": "string"},
+            "version": {"type": "string"},
+            "predictions": {"type": "array", "items": {}},
+            "probabilities": {"type": "array", "items": {}},
+            "classes": {"type": "array", "items": {}},
+            "ignored_columns": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["model", "version", "predictions"],
+    }
+    where = {"column": {"type": "string"}, "row": {"type": "integer"}}
+    error = {
+        "type": "object",
+        "properties": {
+            "error": {"type": "object", "properties": {"message": {"type": "string"}, **where}, "required": ["message"]}
+        },
+    }
+
+    def response(about: str, schema: dict[str, Any]) -> dict[str, Any]:
+        return {"description": about, "content": {"application/json": {"schema": schema}}}
+
+    problems = {
+        400: "not JSON or CSV",
+        408: "sent too slowly",
+        413: "too large",
+        422: "a column or a cell is wrong",
+        503: "too many requests are waiting",
+    }
+    responses = {"200": response("predictions, one for each row", answer)} | {
+        str(code): response(text, error) for code, text in problems.items()
+    }
+    return {"requestBody": {"required": True, "content": content}, "responses": responses}
+
+
+def _cell_schema(column: dict[str, Any]) -> dict[str, Any]:
+    kind = ["number", "string", "null"] if column["kind"] == "numeric" else ["string", "number", "boolean", "null"]
+    schema: dict[str, Any] = {"type": kind}
+    if column.get("levels"):
+        schema["description"] = "one of " + ", ".join(map(str, column["levels"][:20])) + "; others count as not seen in training"
+    elif "from" in column:
+        schema["description"] = f"in training from {column['from']:g} to {column['to']:g}" + (
+            f" {column['unit']}" if column.get("unit") else ""
+        )
+    return schema

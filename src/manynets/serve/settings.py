@@ -1,0 +1,103 @@
+"""The settings of a server, checked, and as text for its worker processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import ipaddress
+import json
+import os
+import re
+
+from manynets.errors import MissingExtraError, OptionError
+
+__all__ = ["ServeSettings", "is_loopback", "require_serve"]
+
+TOKEN = "MANYNETS_TOKEN"
+FEWEST_SIGNS = 16
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def require_serve() -> None:
+    """Raise MissingExtraError where a package of the extra `serve` is missing."""
+    for package in ("fastapi", "uvicorn", "prometheus_client"):
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise MissingExtraError(package, extra="serve", purpose="manynets serve") from error
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0")]
+    [True, True, True, False]
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServeSettings:
+    """What a server serves, to whom, and within which limits.
+
+    models: a path (a run folder, a model file or a sweep) by name. token: which a request must bear; "" for none, which only loopback
+    allows. allowed_hosts: further names that a Host header may have. max_bytes: of a body. max_rows: of a request. queue: rows that wait
+    at most. timeout: seconds for reading a body, and for its answer. certificate, key: files for TLS.
+    """
+
+    models: dict[str, str]
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    token: str = ""
+    allowed_hosts: tuple[str, ...] = ()
+    max_bytes: int = 16 << 20
+    max_rows: int = 100_000
+    queue: int = 200_000
+    timeout: float = 30.0
+    certificate: str = ""
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise OptionError("no model to serve; name a run folder or a model file")
+        for name in self.models:
+            if not NAME.fullmatch(name):
+                raise OptionError(f"{name!r} cannot be the name of a model; use letters, digits, - and _, as in houses=runs/houses")
+        for name, least, most in (("port", 1, 65535), ("workers", 1, 256), ("max_bytes", 1, 1 << 31), ("max_rows", 1, 1 << 24)):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise OptionError(f"{name} is {value}, but must be from {least} to {most}")
+        if not self.timeout > 0:
+            raise OptionError(f"timeout is {self.timeout}, but must be above 0 seconds")
+        if not is_loopback(self.host) and not self.token:
+            raise OptionError(
+                f"host is {self.host!r}, which other machines can reach: set a token of at least {FEWEST_SIGNS} signs in the"
+                f" environment variable {TOKEN}, which requests then send as 'Authorization: Bearer TOKEN'"
+            )
+        if self.token and len(self.token) < FEWEST_SIGNS:
+            raise OptionError(f"the token has {len(self.token)} signs, but needs at least {FEWEST_SIGNS}")
+        if not self.token.isascii() or any(sign.isspace() for sign in self.token):
+            raise OptionError("the token must be of ASCII signs without blanks")
+        if bool(self.certificate) != bool(self.key):
+            raise OptionError("TLS needs both files: --certificate and --key")
+
+    def to_json(self) -> str:
+        """Return the settings as JSON text."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> ServeSettings:
+        """Return the settings of `to_json`."""
+        fields = json.loads(text)
+        return cls(**{**fields, "allowed_hosts": tuple(fields["allowed_hosts"])})
+
+
+def token_of_environment() -> str:
+    """Return the token in the environment, "" where there is none."""
+    return os.environ.get(TOKEN, "")

@@ -1,0 +1,203 @@
+"""The server as a process: start, signals, workers, and connections that misbehave."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import manynets as mn
+from tests.tolerances import assert_close
+
+pytest.importorskip("uvicorn", reason="needs the extra serve")
+
+WAIT = 120.0
+
+
+class Server:
+    """A process of `manynets serve`."""
+
+    def __init__(self, model: Path, *options: str) -> None:
+        with socket.socket() as trial:
+            trial.bind(("127.0.0.1", 0))
+            self.port = int(trial.getsockname()[1])
+        command = [sys.executable, "-m", "manynets", "serve", f"m={model}", "--port", str(self.port), *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until the server answers."""
+        until = time.monotonic() + WAIT
+        while time.monotonic() < until:
+            try:
+                self.get("/readyz")
+            except OSError:
+                assert self.process.poll() is None, self.process.stdout.read()  # type: ignore[union-attr]
+                time.sleep(0.1)
+            else:
+                return
+        raise AssertionError("the server did not start")
+
+    def get(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
+            return bytes(answer.read())
+
+    def predict(self, rows: Any) -> Any:
+        body = json.dumps(rows).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/v1/models/m:predict", body, {"content-type": "application/json", "connection": "close"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())["predictions"]
+
+    def end(self) -> tuple[int, str]:
+        """End the process by SIGTERM; return its exit status and what it printed."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        out, _ = self.process.communicate(timeout=60)
+        return self.process.returncode, out.decode()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+    path = tmp_path_factory.mktemp("served") / "m.safetensors"
+    mn.train(x, x[:, 0], mn.MLP(hidden=(64, 64)), mn.Recipe(epochs=1), progress=False).save(path)
+    return path
+
+
+@pytest.fixture
+def server(model: Path) -> Iterator[Server]:
+    found = Server(model)
+    yield found
+    if found.process.poll() is None:
+        found.end()
+
+
+def test_accepted_requests_are_answered_after_sigterm(server: Server, model: Path) -> None:
+    rows = np.random.default_rng(1).normal(size=(20_000, 4)).round(3)
+    wanted = mn.load(model).predict(rows.astype(np.float32))
+    body = json.dumps(rows.tolist()).encode()
+    head = f"POST /v1/models/m:predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    connections = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(6)]
+    for connection in connections:
+        connection.sendall(head.encode() + body)
+    connections[0].recv(1, socket.MSG_PEEK)  # the first is answered
+    server.process.send_signal(signal.SIGTERM)
+    for connection in connections:
+        answer = b""
+        while part := connection.recv(1 << 16):
+            answer += part
+        connection.close()
+        found = json.loads(answer.partition(b"\r\n\r\n")[2])["predictions"]
+        assert_close(np.array(found), wanted.astype(np.float64), "float32")
+    assert "Traceback" not in server.end()[1]
+    with pytest.raises(urllib.error.URLError):
+        server.get("/healthz")
+
+
+def test_connections_that_misbehave(server: Server) -> None:
+    head = b"POST /v1/models/m:predict HTTP/1.1\r\nhost: localhost\r\n"
+    texts = [
+        b"",
+        os.urandom(2000),
+        b"GET / HTTP/1.1\r\n",
+        b"GET / HTTP/9.9\r\nhost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nhost: evil\r\n\r\n",
+        b"GET / HTTP/1.1\r\nx: " + b"a" * 200_000 + b"\r\n\r\n",
+        head + b"content-length: -1\r\n\r\n",
+        head + b"content-length: 99999999999999999999\r\n\r\n",
+        head + b"content-length: 10\r\n\r\n[[1",
+        head + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+        head + b"transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n3\r\n[[1\r\n0\r\n\r\n",
+        head + b"content-length: 4\r\n\r\n\xff\xfe\x00\x00",
+    ]
+    for text in texts:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+            connection.settimeout(60)
+            try:
+                connection.sendall(text)
+                connection.shutdown(socket.SHUT_WR)
+                answer = b""
+                while part := connection.recv(65536):
+                    answer += part
+            except (ConnectionResetError, BrokenPipeError):
+                continue
+            assert b"Traceback" not in answer
+            assert str(Path(mn.__file__).parent).encode() not in answer
+    assert server.predict([[0.0] * 4]) == pytest.approx(server.predict([[0.0] * 4]))
+    assert "Traceback" not in server.end()[1]
+
+
+def test_a_worker_that_is_killed_is_replaced(model: Path) -> None:
+    server = Server(model, "--workers", "2")
+    try:
+        before = _workers(server.process.pid)
+        assert len(before) == 2
+        os.kill(before[0], signal.SIGKILL)
+        until = time.monotonic() + WAIT
+        while set(_workers(server.process.pid)) <= set(before) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert len(set(_workers(server.process.pid)) - set(before)) == 1
+        server.wait()
+        assert len(server.predict([[0.0] * 4])) == 1
+        assert b"manynets_requests_total" in server.get("/metrics")
+    finally:
+        assert "Traceback" not in server.end()[1]
+
+
+def _workers(parent: int) -> list[int]:
+    """Return the processes that a process has started, but for the helper of multiprocessing."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                ppid = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if ppid == parent and b"spawn_main" in line:
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "nowhere"),
+        (["m", "--host", "0.0.0.0"], "set a token"),
+        (["m", "x/m"], "two models are called 'm'"),
+        (["m", "--port", "0"], "port is 0"),
+    ],
+)
+def test_what_keeps_it_from_starting(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from manynets.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", *arguments])
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from manynets.cli import main
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(SystemExit) as ended:
+            main(["serve", str(model), "--port", str(taken.getsockname()[1])])
+    assert ended.value.code == 2
+    assert "cannot be listened on" in capsys.readouterr().err
