@@ -132,12 +132,16 @@ def _train(folder: Path) -> list[dict[str, Any]]:
 
     import manynets as mn
 
-    frame = mn.tables.read_table(Path(os.environ.get("MANYNETS_DATA", "../shared/data")) / "adult" / "adult_train.csv.gz").head(8000)
+    frame = mn.tables.read_table(Path(os.environ.get("MANYNETS_DATA", "../shared/data")) / "adult" / "adult_train.csv.gz").head(
+        8000
+    )
     X, y = frame.drop("income"), frame["income"]
     mn.TabularClassifier(preset="fast", random_state=0).fit(X, y.to_numpy()).model_.save(folder / "adult.safetensors")
     others = [name for name in X.columns if name not in NUMBERS]
     columns = make_column_transformer((StandardScaler(), list(NUMBERS)), (OneHotEncoder(handle_unknown="ignore"), others))
-    joblib.dump(make_pipeline(columns, MLPClassifier(max_iter=5, random_state=0)).fit(X.to_pandas(), y.to_list()), folder / "adult.joblib")
+    joblib.dump(
+        make_pipeline(columns, MLPClassifier(max_iter=5, random_state=0)).fit(X.to_pandas(), y.to_list()), folder / "adult.joblib"
+    )
     return X.head(500).to_dicts()
 
 
@@ -160,7 +164,9 @@ def main() -> None:
                 one = load(ports[0], "/v1/models/adult:predict", records, options.seconds, wrap=True)
                 other = load(ports[1], "/predict", records, options.seconds, wrap=False)
                 ratios.append(one.answers / one.seconds * other.seconds / other.answers)
-                print(f"turn {turn + 1}: manynets {one}, {before:.0f} to {_memory(process):.0f} MiB; scikit-learn {other}", flush=True)
+                print(
+                    f"turn {turn + 1}: manynets {one}, {before:.0f} to {_memory(process):.0f} MiB; scikit-learn {other}", flush=True
+                )
             print(f"manynets answers {np.median(ratios):.1f} times as many")
 
 

@@ -30,7 +30,16 @@ TOKEN = "a-token-of-many-signs"
 
 def row(**cells: Any) -> dict[str, Any]:
     """Return a record as a program sends it."""
-    record = {"size": 80, "weight": "60.5 kg", "rooms": 3, "color": "red", "town": "town 1", "new": True, "sold": "2001-02-03", "opens": "07:08"}
+    record = {
+        "size": 80,
+        "weight": "60.5 kg",
+        "rooms": 3,
+        "color": "red",
+        "town": "town 1",
+        "new": True,
+        "sold": "2001-02-03",
+        "opens": "07:08",
+    }
     return record | cells
 
 

@@ -178,7 +178,7 @@ def _refusal(error: BadRequest) -> Response:
 
 def _add_errors(app: Any) -> None:
     from starlette.exceptions import HTTPException
-    from starlette.requests import ClientDisconnect
+
     async def known(_: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"error": {"message": str(error.detail)}}, status_code=error.status_code, headers=error.headers)
 

@@ -11,14 +11,14 @@ import collections
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from manynets.serve.rows import BadRequest, Rows
+from manynets.serve.rows import BadRequest, RequestRows
 from manynets.serve.served import Answer
 
 __all__ = ["Batcher"]
 
 ROWS_AT_ONCE = 4096
 Reply = Answer | BadRequest
-Predict = Callable[[Sequence[Rows]], Sequence[Reply]]
+Predict = Callable[[Sequence[RequestRows]], Sequence[Reply]]
 
 
 class Batcher:
@@ -26,12 +26,12 @@ class Batcher:
 
     def __init__(self, predict: Predict, *, most: int) -> None:
         self._predict, self._most = predict, most
-        self._waiting: collections.deque[tuple[Rows, asyncio.Future[Reply]]] = collections.deque()
+        self._waiting: collections.deque[tuple[RequestRows, asyncio.Future[Reply]]] = collections.deque()
         self.rows_waiting = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
         self._task: asyncio.Task[None] | None = None
 
-    async def answer(self, rows: Rows) -> Answer:
+    async def answer(self, rows: RequestRows) -> Answer:
         """Return the answer to a request. Errors: BadRequest, with status 503 where too many rows wait already."""
         if self.rows_waiting and self.rows_waiting + rows.count > self._most:
             raise BadRequest(503, "too many requests are waiting; try again in a second")
@@ -62,8 +62,8 @@ class Batcher:
                 if not future.done():  # it is, where the client has gone
                     future.set_result(reply)
 
-    def _next_batch(self) -> list[tuple[Rows, asyncio.Future[Reply]]]:
-        batch: list[tuple[Rows, asyncio.Future[Reply]]] = []
+    def _next_batch(self) -> list[tuple[RequestRows, asyncio.Future[Reply]]]:
+        batch: list[tuple[RequestRows, asyncio.Future[Reply]]] = []
         count = 0
         while self._waiting and (not batch or count + self._waiting[0][0].count <= ROWS_AT_ONCE):
             rows, future = self._waiting.popleft()

@@ -20,7 +20,7 @@ from manynets.tables.columns import DateColumn, NumericColumn
 from manynets.tables.missing import is_missing
 from manynets.tables.written import read_number
 
-__all__ = ["BadRequest", "Rows", "read_rows"]
+__all__ = ["BadRequest", "RequestRows", "read_rows"]
 
 MOST_NAMED = 20
 LONGEST = 10_000
@@ -41,7 +41,7 @@ class BadRequest(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Rows:
+class RequestRows:
     """Rows of a request: their number, the cells of each column that the model knows, and the names of other columns."""
 
     count: int
@@ -49,7 +49,7 @@ class Rows:
     ignored: list[str]
 
 
-def read_rows(body: bytes, kind: str, encoder: TableEncoder | None, width: int, *, most: int) -> Rows:
+def read_rows(body: bytes, kind: str, encoder: TableEncoder | None, width: int, *, most: int) -> RequestRows:
     """Return the rows of a body; kind: its content type. encoder: of the model, or None where it takes `width` numbers a row."""
     raw = _from_csv(body) if kind.split(";")[0].strip().lower() in ("text/csv", "application/csv") else _from_json(body)
     names = [f"x{j}" for j in range(width)] if encoder is None or encoder.positional else list(encoder.column_names)
@@ -66,7 +66,7 @@ def read_rows(body: bytes, kind: str, encoder: TableEncoder | None, width: int, 
         raise BadRequest(422, f"{len(missing)} columns are missing: {shown}; send null where a value is missing", column=missing[0])
     columns = {} if encoder is None else {column.name: column for column in encoder.columns}
     cells = {name: _cells(found[name], name, columns.get(name)) for name in names}
-    return Rows(count, cells, [name for name in found if name not in cells][:MOST_NAMED])
+    return RequestRows(count, cells, [name for name in found if name not in cells][:MOST_NAMED])
 
 
 def _refuse_constant(text: str) -> float:

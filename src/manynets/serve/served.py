@@ -14,7 +14,7 @@ import numpy as np
 
 from manynets.errors import DataError, ManynetsError
 from manynets.model import Model, load
-from manynets.serve.rows import BadRequest, Rows, read_rows
+from manynets.serve.rows import BadRequest, RequestRows, read_rows
 from manynets.tables.columns import DateColumn, NumericColumn
 
 __all__ = ["Answer", "ServedModel"]
@@ -68,11 +68,11 @@ class ServedModel:
         LOG.info("%s: now serving version %s", self.name, version)
         return True
 
-    def rows(self, body: bytes, kind: str, *, most: int) -> Rows:
+    def rows(self, body: bytes, kind: str, *, most: int) -> RequestRows:
         """Return the rows of a request."""
         return read_rows(body, kind, self.model.encoder, self.model.in_features, most=most)
 
-    def predict(self, requests: Sequence[Rows]) -> list[Answer | BadRequest]:
+    def predict(self, requests: Sequence[RequestRows]) -> list[Answer | BadRequest]:
         """Return the answer to each of several requests, computed together; one by one where a cell cannot be read."""
         model = self.model
         try:
@@ -80,14 +80,14 @@ class ServedModel:
         except (ManynetsError, ArithmeticError):
             return [self._alone(model, rows) for rows in requests]
 
-    def _alone(self, model: Model, rows: Rows) -> Answer | BadRequest:
+    def _alone(self, model: Model, rows: RequestRows) -> Answer | BadRequest:
         try:
             return next(iter(_answers(model, [rows])))
         except (ManynetsError, ArithmeticError) as error:
             return _located(model, rows, error)
 
 
-def _answers(model: Model, requests: Sequence[Rows]) -> list[Answer]:
+def _answers(model: Model, requests: Sequence[RequestRows]) -> list[Answer]:
     logits = model.logits(_matrix(model, requests))
     predictions = model.predicted(logits).tolist()
     shares = None if model.task.name == "regression" else model.probabilities(logits).tolist()
@@ -99,7 +99,7 @@ def _answers(model: Model, requests: Sequence[Rows]) -> list[Answer]:
     return out
 
 
-def _matrix(model: Model, requests: Sequence[Rows]) -> Any:
+def _matrix(model: Model, requests: Sequence[RequestRows]) -> Any:
     """Return the rows of all requests as a frame, or as an array for a model without named columns."""
     encoder = model.encoder
     names = list(requests[0].columns)
@@ -117,12 +117,12 @@ def _matrix(model: Model, requests: Sequence[Rows]) -> Any:
     return polars.DataFrame(series)
 
 
-def _located(model: Model, rows: Rows, error: Exception) -> BadRequest:
+def _located(model: Model, rows: RequestRows, error: Exception) -> BadRequest:
     """Return the error with the row and column that cannot be read, found by trying them."""
     message = str(error) if isinstance(error, DataError) else "a cell cannot be used"
     encoder = model.encoder
     for row in range(rows.count) if encoder is not None else ():
-        one = Rows(1, {name: [cells[row]] for name, cells in rows.columns.items()}, [])
+        one = RequestRows(1, {name: [cells[row]] for name, cells in rows.columns.items()}, [])
         try:
             _answers(model, [one])
         except (ManynetsError, ArithmeticError) as found:
