@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from manynets.model import Model
-from manynets.tables.columns import DateColumn, NumericColumn
+from manynets.tables.columns import MARGIN, DateColumn, NumericColumn
 
 __all__ = ["columns_of", "description_of", "openapi_of"]
 
@@ -26,7 +26,9 @@ def _column(column: Any) -> dict[str, Any]:
     if isinstance(column, NumericColumn):
         found |= {"example": column.fill, "unit": column.reading.unit or None}
         if column.limits is not None:
-            found |= {"from": column.limits[0], "to": column.limits[1]}
+            low, high = column.limits
+            margin = (high - low) * MARGIN / (1 + 2 * MARGIN)  # by which the limits are wider than what was seen
+            found |= {"from": low + margin, "to": high - margin}
     elif isinstance(column, DateColumn):
         examples = {"time": "13:45:00", "compact": 20241231, "seconds": 1735603200, "milliseconds": 1735603200000}
         found |= {"example": examples.get(column.form.order, "2024-12-31")}

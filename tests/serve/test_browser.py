@@ -1,0 +1,78 @@
+"""The form at / in a real browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.export.tables import fitted, target, wide_table
+from tests.serve.test_process import Server
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the group browser")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+    pytest.mark.filterwarnings("default"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Any]]:
+    frame = wide_table()
+    model = fitted(frame, np.where(target(frame) > 160, "dear", "cheap"))
+    path = tmp_path_factory.mktemp("served") / "m.safetensors"
+    model.save(path)
+    found = Server(path)
+    yield found, model
+    found.end()
+
+
+@pytest.fixture
+def page(server: tuple[Server, Any]) -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        found = browser.new_page(viewport={"width": 1000, "height": 900})
+        errors: list[str] = []
+        found.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        found.on("pageerror", lambda error: errors.append(str(error)))
+        found.goto(f"http://127.0.0.1:{server[0].port}/")
+        yield found
+        browser.close()
+        assert errors == []
+
+
+def test_the_form_predicts(page: Any, server: tuple[Server, Any], tmp_path: Path) -> None:
+    page.get_by_label("size").fill("80")
+    page.get_by_label("weight").fill("60.5 kg")
+    page.get_by_label("town").fill("town 1")
+    page.get_by_label("sold").fill("2001-02-03")
+    page.get_by_role("button", name="Predict").click()
+    page.locator("#answer strong").wait_for()
+    record = dict.fromkeys(wide_table().columns) | {"size": "80", "weight": "60.5 kg", "town": "town 1", "sold": "2001-02-03"}
+    assert page.locator("#answer strong").inner_text() == server[0].predict([record])[0]
+    assert page.locator("#answer tr").count() == 2
+    page.screenshot(path=tmp_path / "form.png")
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert page.locator("input:not([id])").count() == 0  # each has its label
+    print(tmp_path / "form.png")
+
+
+def test_the_form_shows_what_is_wrong(server: tuple[Server, Any]) -> None:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server[0].port}/")
+        page.get_by_label("size").fill("large")
+        page.get_by_role("button", name="Predict").click()
+        page.locator("#answer .error").wait_for()
+        assert page.locator("#answer .error").inner_text() == "size: 'large' is not a number"
+        browser.close()
