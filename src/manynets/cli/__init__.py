@@ -1,4 +1,4 @@
-"""The command line: `manynets train`, `sweep`, `rerun`, `evaluate`, `compare`, `predict`, `export`, `serve`, `inspect`, `show`, `plot`, `datasets` and `study`.
+"""The command line: one function for each command, `train`, `sweep`, `rerun` and so on.
 
 The commands parse, call the library and print. They import what they need when they run, so that help is quick.
 """
@@ -17,6 +17,7 @@ import typer
 from manynets.cli.compare import compare
 from manynets.cli.datasets import datasets
 from manynets.cli.evaluate import evaluate
+from manynets.cli.explain import explain
 from manynets.cli.export import export
 from manynets.cli.inspect import inspect
 from manynets.cli.plot import plot
@@ -59,7 +60,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, rerun, evaluate, compare, predict, export, serve, inspect, show, plot, datasets, study):
+for command in (train, sweep, rerun, evaluate, compare, explain, predict, export, serve, inspect, show, plot, datasets, study):
     app.command(context_settings={"token_normalize_func": _current_name})(command)
 
 

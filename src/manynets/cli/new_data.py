@@ -49,11 +49,11 @@ def with_origin_of(run: SavedRun, other: SavedRun) -> SavedRun:
 
 
 def evaluation_rows(
-    run: SavedRun, data: str | None, *, header: bool | None = None, target: str | None = None
+    run: SavedRun, data: str | None, *, header: bool | None = None, target: str | None = None, encode: bool = True
 ) -> tuple[Part, str, tuple[str, ...]]:
     """Return labelled rows, a name for them, and notes: the test rows of the run, or those of other data.
 
-    A table is encoded. header: whether a text file or sheet has a header; None: as in training. target: its column; None: the same.
+    A table is encoded, unless `encode` is False. header: whether a text file or sheet has a header; None: as in training. target: its column; None: the same.
     """
     from manynets.tables import Table
 
@@ -98,7 +98,7 @@ def evaluation_rows(
     if not isinstance(part.X, Table):
         raise _no_table(encoder)
     notes = (*notes, *encoder.check(part.X))
-    return dataclasses.replace(part, X=encoder.transform(part.X)), name, notes
+    return (dataclasses.replace(part, X=encoder.transform(part.X)) if encode else part), name, notes
 
 
 def _check_alone(run: SavedRun, origin: Mapping[str, Any], data: str | None) -> None:

@@ -1,0 +1,144 @@
+"""`manynets explain`: which columns a model goes by, and how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, argument, option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from manynets.explain import Contributions, Dependence, Importance
+
+__all__ = ["explain"]
+
+WIDTH = 24
+
+
+def explain(
+    run: RunFolder,
+    data: Annotated[
+        str | None,
+        argument("DATA", help="Rows with the target to explain the model on, as for evaluate. [the test rows of the run]"),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        option("--column", metavar="NAME", help="Also show how the prediction follows this column; may be repeated."),
+    ] = None,
+    row: Annotated[
+        list[int] | None,
+        option(
+            "--row",
+            metavar="N",
+            help="Also show what each column adds to the prediction of this row, counted from 0; may be repeated.",
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        option("--metric", metavar="NAME", help="accuracy, log_loss or auc; for numbers r2, rmse or mae. [accuracy or r2]"),
+    ] = None,
+    repeats: Annotated[int, option("--repeats", metavar="N", help="How often each column is shuffled. [5]")] = 5,
+    rows: Annotated[int, option("--rows", metavar="N", help="The most rows that are used. [2000]")] = 2000,
+    target: Annotated[
+        str | None, option("--target", metavar="COLUMN", help="The target's column in DATA, for a model file. [as in training]")
+    ] = None,
+    header: Header = None,
+    json_line: JsonLine = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show which columns a model goes by: how much worse it predicts when each is shuffled among the rows.
+
+    Columns that say nearly the same are shuffled together.
+    """
+    import json
+    import sys
+
+    import numpy as np
+
+    from manynets.cli.new_data import evaluation_rows
+    from manynets.cli.report import console_for, note
+    from manynets.cli.saved_runs import open_run
+    from manynets.errors import OptionError
+    from manynets.explain import contributions, partial_dependence, permutation_importance
+
+    if rows < 2:
+        raise OptionError(f"--rows is {rows}, but must be at least 2")
+    console = console_for(quiet=quiet, to_stderr=json_line)
+    found = open_run(run)
+    part, name, notes = evaluation_rows(found, data, header=header, target=target, encode=False)
+    for text in notes:
+        note(console, text)
+    for number in row or ():
+        if not 0 <= number < part.rows:
+            raise OptionError(f"--row is {number}, but {name} has the rows 0 to {part.rows - 1}")
+    some = np.sort(np.random.default_rng(0).permutation(part.rows)[:rows])
+    X, y = part.X, np.asarray(part.y)
+    weight = None if part.weight is None else np.asarray(part.weight)[some]
+    model, few = found.model, _taken(X, some)
+    importance = permutation_importance(model, few, y[some], metric=metric, n_repeats=repeats, sample_weight=weight)
+    dependence = [partial_dependence(model, few, one, n_grid=12, n_rows=0) for one in column or ()]
+    added = contributions(model, _taken(X, np.array(row)), background=few) if row else None
+    _print_importance(console, importance, len(some), name)
+    for one in dependence:
+        _print_dependence(console, one)
+    if added is not None:
+        _print_contributions(console, added, row or [])
+    if json_line:
+        result = {"run_dir": str(found.folder), "data": name, "rows": len(some), "importance": importance.to_json()}
+        result["dependence"] = [one.to_json() for one in dependence]
+        result["contributions"] = None if added is None else {"rows": row, **added.to_json()}
+        sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
+
+
+def _taken(X: Any, rows: Any) -> Any:
+    """Return some rows of an array or a table."""
+    from manynets.tables import Table
+
+    return X.take(rows) if isinstance(X, Table) else X[rows]
+
+
+def _print_importance(console: Console, importance: Importance, rows: int, name: str) -> None:
+    from manynets.cli.report import table_of
+    from manynets.display import number_text
+
+    ranked = importance.ranked()
+    most = max(max(mean for _, mean, _ in ranked), 0.0)
+    shown = [
+        (column, number_text(mean), f"± {number_text(std)}", "█" * round(WIDTH * max(mean, 0.0) / most) if most else "")
+        for column, mean, std in ranked
+    ]
+    title = f"Importance: {importance.metric} lost without the column ({importance.metric} {number_text(importance.score)}, {rows:,} rows of {name})"
+    console.print(table_of(["Column", "Lost", "", ""], shown, title=title))
+
+
+def _print_dependence(console: Console, found: Dependence) -> None:
+    from manynets.cli.report import table_of
+    from manynets.display import number_text
+
+    means = found.mean.reshape(len(found.grid[0]), -1)
+    names = found.outputs if means.shape[1] > 2 else found.outputs[-1:]
+    values = [number_text(value) if isinstance(value, float) else str(value) for value in found.grid[0]]
+    shown = [(value, *map(number_text, line[-len(names) :])) for value, line in zip(values, means.tolist(), strict=True)]
+    heads = ["Prediction"] if found.outputs == ("prediction",) else [f"Probability of {name}" for name in names]
+    console.print(table_of([found.columns[0], *heads], shown, title=f"Mean prediction over {found.columns[0]}"))
+
+
+def _print_contributions(console: Console, found: Contributions, rows: list[int]) -> None:
+    from manynets.cli.report import table_of
+    from manynets.display import number_text
+
+    for at, row in enumerate(rows):
+        values, base, prediction, of = found.values[at], found.base, found.prediction[at], ""
+        if values.ndim == 2:
+            code = int(prediction.argmax())
+            values, base, prediction, of = values[:, code], base[code], prediction[code], f" of {found.outputs[code]}"
+        order = sorted(range(len(values)), key=lambda j: -abs(values[j]))
+        shown = [
+            ("(mean of the rows)", number_text(float(base))),
+            *((found.columns[j], f"{'+' if values[j] >= 0 else ''}{number_text(float(values[j]))}") for j in order),
+        ]
+        what = "probability" if of else "prediction"
+        console.print(
+            table_of(["Column", "Adds"], [*shown, ("= " + what, number_text(float(prediction)))], title=f"Row {row}: {what}{of}")
+        )

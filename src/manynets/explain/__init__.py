@@ -1,0 +1,18 @@
+"""Why a model says what it says: which columns matter, how the prediction follows a column, and what each column adds to one prediction.
+
+All of it speaks of the columns of the table, not of the numbers that they are encoded as.
+
+    blocks.py         the encoded rows by source column
+    importance.py     `permutation_importance`: how much worse the predictions get without a column
+    dependence.py     `partial_dependence`: the mean prediction over the values of one or two columns
+    background.py     rows that stand for "not known"
+    contributions.py  `contributions`: Shapley values of single predictions
+"""
+
+from __future__ import annotations
+
+from manynets.explain.contributions import Contributions, contributions
+from manynets.explain.dependence import Dependence, partial_dependence
+from manynets.explain.importance import Importance, permutation_importance
+
+__all__ = ["Contributions", "Dependence", "Importance", "contributions", "partial_dependence", "permutation_importance"]

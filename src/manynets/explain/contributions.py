@@ -1,0 +1,151 @@
+"""Contributions of the columns to single predictions: Shapley values.
+
+The prediction with only the columns of a set S known is the mean over background rows b of prediction(x on S, b elsewhere). The contribution of a
+column is how much that changes when the column joins those before it, in the mean over all orders of the columns; here over some orders, each
+with its reverse, and a background row for each. The contributions of a row and the base add up to its prediction, whatever the orders are:
+
+    base + sum over columns of contribution = prediction
+
+Of a network without hidden layers on numbers they are exact: weight times (x - mean of the background), summed over the numbers that a column is encoded as.
+
+Source: Lundberg and Lee 2017; Strumbelj and Kononenko 2014.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.display import html_table, number_text
+from manynets.errors import OptionError
+from manynets.explain.background import background_rows
+from manynets.explain.blocks import source_rows
+from manynets.explain.dependence import outputs_of
+from manynets.model import Model
+from manynets.tasks import Regression
+
+__all__ = ["Contributions", "contributions"]
+
+Array: TypeAlias = NDArray[Any]
+
+ROWS_AT_ONCE = 1 << 15
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Contributions:
+    """What each column adds to each prediction.
+
+    columns: D names. values: (N, D), of classes and several targets (N, D, C). base: the mean prediction of the background, () or (C,).
+    prediction: (N,) or (N, C). error: the standard error of the values by the sampling, of the same shape; 0 where they are exact.
+    """
+
+    columns: tuple[str, ...]
+    values: NDArray[np.float64]
+    base: NDArray[np.float64]
+    prediction: NDArray[np.float64]
+    error: NDArray[np.float64]
+    outputs: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON types."""
+        arrays = {name: getattr(self, name).tolist() for name in ("values", "base", "prediction", "error")}
+        return {"columns": list(self.columns), "outputs": list(self.outputs), **arrays}
+
+    def __repr__(self) -> str:
+        return f"<Contributions of {len(self.columns)} columns to {len(self.values)} predictions>"
+
+    def _repr_html_(self) -> str:
+        first = self.values[0] if self.values.ndim == 2 else self.values[0, :, int(self.prediction[0].argmax())]
+        rows = [(self.columns[j], number_text(first[j])) for j in np.argsort(-np.abs(first), kind="stable")]
+        return html_table(["column", "contribution"], rows, title="Contributions to the first prediction")
+
+
+def contributions(model: Model, X: Any, *, background: Any = None, n_orders: int = 32, seed: int = 0) -> Contributions:
+    """Return what each column adds to the predictions of rows X (N, D), or a frame: numbers in the unit of the target, or probabilities.
+
+    background: rows that stand for "not known", as `Model.predict` takes them; None: rows made from the quantiles and levels in the encoder (a
+    model file holds no training rows), or, of a model that was trained on an array, zeros. n_orders: orders of the columns that are tried, each
+    with its reverse; the cost is about 2 n_orders times the number of columns, in predictions a row.
+
+    Errors: DataError for rows that do not fit, OptionError for n_orders below 1.
+
+    >>> import numpy as np
+    >>> import manynets as mn
+    >>> X = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+    >>> model = mn.train(X, X @ [2.0, -1.0], mn.MLP(hidden=()), mn.Recipe(epochs=1), progress=False)
+    >>> found = contributions(model, X[:3], background=X)
+    >>> bool(np.allclose(found.base + found.values.sum(axis=1), found.prediction))
+    True
+    """
+    if isinstance(n_orders, bool) or not isinstance(n_orders, int) or n_orders < 1:
+        raise OptionError(f"n_orders is {n_orders!r}, but must be a whole number of at least 1")
+    rows = source_rows(model, X)
+    others = background_rows(model, background)
+    prediction = outputs_of(model, rows.matrix)
+    blocks = list(rows.blocks.values())
+    if _is_linear(model):
+        values, error, base = _exact(model, rows.matrix, others, blocks)
+    else:
+        values, error, base = _sampled(model, rows.matrix, others, blocks, n_orders, np.random.default_rng(seed))
+    single = isinstance(model.task, Regression) and prediction.shape[1] == 1
+    outputs = ("prediction",) if single else tuple(map(str, getattr(model.task, "classes", range(prediction.shape[1]))))
+    if single:
+        values, error, base, prediction = values[..., 0], error[..., 0], base[0], prediction[:, 0]
+    return Contributions(tuple(rows.blocks), values, base, prediction, error, outputs)
+
+
+def _is_linear(model: Model) -> bool:
+    """Return whether predictions are a linear function of the encoded rows."""
+    task = model.task
+    plain = isinstance(task, Regression) and task.transform is None and task.limits is None and model.recipe.loss != "poisson"
+    return plain and model.spec is not None and not model.spec.hidden
+
+
+def _exact(model: Model, x: Array, others: Array, blocks: list[slice]) -> tuple[Array, Array, Array]:
+    """Return values (N, D, O), errors of 0 and the base (O,) of a linear model: weight times (x - mean of the background)."""
+    assert isinstance(model.task, Regression)
+    weights = []
+    for member in model.members:
+        weight = member["output.weight"].astype(np.float64)
+        weights.append(weight * member["input_scale.weight"] if "input_scale.weight" in member else weight)
+    slope = np.mean(weights, axis=0) * np.array(model.task.scale)[:, None]  # (O, columns)
+    away = x.astype(np.float64) - others.mean(axis=0, dtype=np.float64)
+    values = np.stack([away[:, block] @ slope[:, block].T for block in blocks], axis=1)
+    return values, np.zeros_like(values), outputs_of(model, others).mean(axis=0)
+
+
+def _sampled(
+    model: Model, x: Array, others: Array, blocks: list[slice], n_orders: int, random: np.random.Generator
+) -> tuple[Array, Array, Array]:
+    """Return values (N, D, C), their standard errors, and the base (C,), from orders of the columns and their reverses."""
+    orders = [random.permutation(len(blocks)) for _ in range(n_orders)]
+    chosen = others[random.permutation(len(others))[np.arange(n_orders) % len(others)]]
+    base = outputs_of(model, chosen).mean(axis=0)
+    values = np.zeros((len(x), len(blocks), len(base)))
+    squares = np.zeros_like(values)
+    for order, other in zip(orders, chosen, strict=True):
+        both = (_along(model, x, other, blocks, order) + _along(model, x, other, blocks, order[::-1])) / 2
+        values += both
+        squares += both**2
+    values /= n_orders
+    variance = np.maximum(squares / n_orders - values**2, 0.0)
+    return values, np.sqrt(variance / max(1, n_orders - 1)), base
+
+
+def _along(model: Model, x: Array, other: Array, blocks: list[slice], order: Array) -> Array:
+    """Return how much the predictions change (N, D, C) as the columns of x join the background row one after the other."""
+    step = max(1, ROWS_AT_ONCE // (len(blocks) + 1))
+    parts = []
+    for start in range(0, len(x), step):
+        rows = x[start : start + step]
+        mixed = np.tile(other, (len(blocks) + 1, len(rows), 1))
+        for place, number in enumerate(order):
+            mixed[place + 1 :, :, blocks[number]] = rows[:, blocks[number]]
+        found = outputs_of(model, mixed.reshape(-1, x.shape[1])).reshape(len(blocks) + 1, len(rows), -1)
+        change = np.empty((len(rows), len(blocks), found.shape[2]))
+        change[:, order] = np.diff(found, axis=0).transpose(1, 0, 2)
+        parts.append(change)
+    return np.concatenate(parts)

@@ -1,0 +1,188 @@
+"""Partial dependence: the mean prediction when a column has one value in all rows, over the values of that column.
+
+    PD(v) = mean over rows i of prediction(x_i with the column set to v)
+
+The curve of a single row (ICE) is its prediction over the same values. Source: Friedman 2001; Goldstein et al. 2015.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats.mstats import mquantiles
+
+from manynets.data.check import is_frame
+from manynets.errors import DataError, OptionError
+from manynets.explain.blocks import SourceRows, chunks, source_rows
+from manynets.model import Model
+from manynets.tables import Table, open_table
+from manynets.tables.cells import factorise, number_cells
+from manynets.tables.columns import DateColumn, NumericColumn
+from manynets.tables.dates import date_cells
+from manynets.tasks import Regression
+
+__all__ = ["Dependence", "outputs_of", "partial_dependence"]
+
+Array: TypeAlias = NDArray[Any]
+
+MOST_LEVELS = 50
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Dependence:
+    """How the prediction follows one column, or two.
+
+    columns: their names. grid: the values of each, in the column's own units. mean: the mean prediction over the grid, (G,) or (G, H), of classes
+    with a last axis of C probabilities. rows: of one column the predictions of single rows, (R, G) or (R, G, C). outputs: what the last axis means.
+    """
+
+    columns: tuple[str, ...]
+    grid: tuple[list[Any], ...]
+    mean: NDArray[np.float64]
+    rows: NDArray[np.float64] | None
+    outputs: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON types."""
+        return {
+            "columns": list(self.columns),
+            "grid": [list(map(_plain, values)) for values in self.grid],
+            "mean": self.mean.tolist(),
+            "outputs": list(self.outputs),
+        }
+
+    def __repr__(self) -> str:
+        return f"<Dependence on {' and '.join(self.columns)}: {' x '.join(str(len(values)) for values in self.grid)} values>"
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+def partial_dependence(
+    model: Model,
+    X: Any,
+    columns: str | Sequence[str],
+    *,
+    n_grid: int = 30,
+    n_rows: int = 50,
+    sample_weight: Any = None,
+    seed: int = 0,
+) -> Dependence:
+    """Return the mean prediction of rows X (N, D), or a frame, over the values of one column or of two.
+
+    Numbers get `n_grid` values from the 5 % to the 95 % quantile (all values, where there are fewer), dates as many quantiles, categories all
+    levels. n_rows: how many single rows are kept beside the mean. Predictions are in the unit of the target, or probabilities.
+
+    Errors: OptionError for an unknown column and for more than two.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("xor", seed=0)
+    >>> model = mn.train(data.X, data.y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=1), progress=False)
+    >>> partial_dependence(model, data.X, "x0", n_grid=5)
+    <Dependence on x0: 5 values>
+    """
+    names = (columns,) if isinstance(columns, str) else tuple(columns)
+    if not 1 <= len(names) <= 2 or len(set(names)) < len(names):
+        raise OptionError(f"columns is {columns!r}, but must be the name of one column, or two different ones")
+    if n_grid < 2 or n_rows < 0:
+        raise OptionError(f"n_grid is {n_grid} and n_rows {n_rows}, but they must be at least 2 and 0")
+    rows = source_rows(model, X)
+    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    grids, encoded = zip(*(_grid(model, X, rows, name, n_grid) for name in names), strict=True)
+    shape = tuple(len(values) for values in grids)
+    blocks = [rows.block(name) for name in names]
+    predicted = _predictions(model, rows, blocks, encoded, shape)  # (points, N, C)
+    mean = np.average(predicted, axis=1, weights=weight).reshape(*shape, -1)
+    single = None
+    if len(names) == 1:
+        some = np.sort(np.random.default_rng(seed).permutation(len(rows.matrix))[:n_rows])
+        single = predicted[:, some].transpose(1, 0, 2)
+    numbers = isinstance(model.task, Regression)
+    outputs = tuple(map(str, getattr(model.task, "classes", range(predicted.shape[2]))))
+    if numbers and predicted.shape[2] == 1:
+        mean, single, outputs = mean[..., 0], None if single is None else single[..., 0], ("prediction",)
+    return Dependence(names, tuple(list(values) for values in grids), mean, single, outputs)
+
+
+def _predictions(
+    model: Model, rows: SourceRows, blocks: Sequence[slice], encoded: Sequence[Array], shape: tuple[int, ...]
+) -> Array:
+    """Return the predictions (points of the grid, N, C) of the rows with the columns set to each point."""
+    count = len(rows.matrix)
+    points = list(np.ndindex(*shape))
+    parts = []
+    for some in chunks(len(points), *rows.matrix.shape):
+        changed = np.tile(rows.matrix, (len(some), 1))
+        for at, number in enumerate(some):
+            for block, values, index in zip(blocks, encoded, points[number], strict=True):
+                changed[at * count : (at + 1) * count, block] = values[index]
+        parts.append(outputs_of(model, changed).reshape(len(some), count, -1))
+    return np.concatenate(parts)
+
+
+def outputs_of(model: Model, matrix: Array) -> NDArray[np.float64]:
+    """Return predictions in the unit of the target (N, O), or probabilities (N, C), of encoded rows."""
+    logits = model.logits(matrix)
+    found = model.predicted(logits) if isinstance(model.task, Regression) else model.probabilities(logits)
+    return np.asarray(found, dtype=np.float64).reshape(len(matrix), -1)
+
+
+def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tuple[list[Any], Array]:
+    """Return the values of a column, and each of them encoded (G, width)."""
+    block = rows.block(name)
+    if model.encoder is None:
+        values = _between(rows.matrix[:, block.start].astype(np.float64), n_grid)
+        return values.tolist(), values[:, None]
+    column = next(column for column in model.encoder.columns if column.name == name)
+    table = open_table(X if is_frame(X) or isinstance(X, Table) else np.asarray(X)).loaded([name])
+    if isinstance(column, NumericColumn):
+        numbers = number_cells(table, name, column.reading)
+        found: list[Any] = _between(numbers[~np.isnan(numbers)], n_grid).tolist()
+        cells: Any = np.array(found)
+    elif isinstance(column, DateColumn):
+        moments = date_cells(table, name, column.form)
+        ordered = np.unique(moments[~np.isnat(moments)])
+        cells = (
+            ordered[np.linspace(0, len(ordered) - 1, min(n_grid, len(ordered))).round().astype(np.int64)]
+            if len(ordered)
+            else ordered
+        )
+        found = np.datetime_as_string(cells).tolist()
+    elif column.kind == "text":
+        raise DataError(f"column {name!r} is text of many words, which have no order to follow; choose another column")
+    else:
+        labels, codes = factorise(table, name)
+        frequent = np.argsort(-np.bincount(codes[codes >= 0], minlength=len(labels)), kind="stable")[:MOST_LEVELS]
+        found = sorted(labels[code] for code in frequent)
+        cells = found
+    if not found:
+        raise DataError(f"column {name!r} has no value in these rows")
+    return found, _encoded(column, name, cells)
+
+
+def _between(values: NDArray[np.float64], n_grid: int) -> NDArray[np.float64]:
+    """Return the grid of scikit-learn's partial_dependence: all values where there are few, else evenly from the 5 % to the 95 % quantile."""
+    different = np.unique(values)
+    if len(different) <= n_grid:
+        return different
+    low, high = mquantiles(values, [0.05, 0.95])
+    return np.linspace(low, high, n_grid) if low < high else different[[0, -1]]
+
+
+def _encoded(column: Any, name: str, cells: Any) -> Array:
+    """Return cells of one column as the model reads them, (G, width)."""
+    import polars
+
+    if isinstance(column, DateColumn) and column.form.order == "time":
+        cells = [text[11:] for text in np.datetime_as_string(cells).tolist()]
+    elif isinstance(column, DateColumn):
+        cells = cells.astype("datetime64[us]")
+    table = open_table(polars.DataFrame([polars.Series(name, cells)]))
+    out = np.zeros((table.rows, len(column.features)), dtype=np.float32)
+    column.fill_in(table, out, strict=False)
+    return out

@@ -1,0 +1,222 @@
+"""Permutation importance: how much worse a model predicts when the values of a column are shuffled among the rows.
+
+    importance of a column = metric(rows as they are) - metric(rows with the column shuffled)
+
+with the sign turned for a metric of which less is better. The mean and the spread are over several shuffles. Where columns say nearly the same,
+shuffling one of them alone shows little, as the model reads the other: such columns are shuffled together.
+
+Source: Breiman 2001, "Random Forests"; Fisher, Rudin and Dominici 2019.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets import metrics
+from manynets.data.check import as_weights
+from manynets.display import html_table, number_text
+from manynets.errors import DataError, OptionError, one_of
+from manynets.explain.blocks import SourceRows, chunks, source_rows
+from manynets.model import Model
+from manynets.tasks import Regression
+
+__all__ = ["Importance", "permutation_importance"]
+
+Array: TypeAlias = NDArray[Any]
+Metric: TypeAlias = Callable[[Model, Array, Array, Array | None], float]
+"""From the mean logits (N, O), the encoded target and the weights of rows to a number."""
+
+ALIKE = 0.9
+"""The rank correlation from which columns are shuffled together."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Importance:
+    """How much the metric loses without each column, or each group of columns that say nearly the same.
+
+    groups: the columns shuffled together, by a name for them. values: (columns or groups, repeats). metric: its name. score: of the rows as
+    they are.
+    """
+
+    groups: dict[str, tuple[str, ...]]
+    values: NDArray[np.float64]
+    metric: str
+    score: float
+
+    @property
+    def names(self) -> list[str]:
+        """The columns or groups, in the order of the table."""
+        return list(self.groups)
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """The mean over the repeats, (columns,)."""
+        return np.asarray(self.values.mean(axis=1))
+
+    @property
+    def std(self) -> NDArray[np.float64]:
+        """The standard deviation over the repeats, (columns,)."""
+        return np.asarray(self.values.std(axis=1))
+
+    def ranked(self) -> list[tuple[str, float, float]]:
+        """Return name, mean and standard deviation of each, the most important first."""
+        mean, std = self.mean, self.std
+        order = sorted(range(len(self.groups)), key=lambda j: -mean[j])
+        return [(self.names[j], float(mean[j]), float(std[j])) for j in order]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON types, the most important first."""
+        columns = [
+            {"name": name, "columns": list(self.groups[name]), "mean": mean, "std": std} for name, mean, std in self.ranked()
+        ]
+        return {"metric": self.metric, "score": self.score, "repeats": self.values.shape[1], "columns": columns}
+
+    def __repr__(self) -> str:
+        name, mean, _ = self.ranked()[0]
+        return f"<Importance: {len(self.groups)} columns, most of all {name} ({self.metric} {mean:+.3g})>"
+
+    def _repr_html_(self) -> str:
+        rows = [(name, f"{number_text(mean)} ± {number_text(std)}") for name, mean, std in self.ranked()]
+        return html_table(["column", f"{self.metric} lost without it"], rows, title="Permutation importance")
+
+
+def permutation_importance(
+    model: Model,
+    X: Any,
+    y: Any,
+    *,
+    metric: str | None = None,
+    n_repeats: int = 5,
+    sample_weight: Any = None,
+    group_alike: bool = True,
+    seed: int = 0,
+) -> Importance:
+    """Return how much worse the model predicts rows X (N, D), or a frame, when a column is shuffled among them.
+
+    metric: "accuracy", "log_loss" or "auc" for classes, "r2", "rmse" or "mae" for numbers; None: accuracy or r2. n_repeats: shuffles of each column.
+    group_alike: shuffle columns together whose rank correlation is above 0.9, as each alone would seem unimportant. seed: of the shuffles;
+    they are those of scikit-learn's `permutation_importance` with this random_state.
+
+    Errors: DataError for rows that do not fit, OptionError for an unknown metric.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("xor", seed=0)
+    >>> model = mn.train(data.X, data.y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=30), progress=False)
+    >>> permutation_importance(model, data.X, data.y).names
+    ['x0', 'x1']
+    """
+    if isinstance(n_repeats, bool) or not isinstance(n_repeats, int) or n_repeats < 1:
+        raise OptionError(f"n_repeats is {n_repeats!r}, but must be a whole number of at least 1")
+    rows, target = source_rows(model, X), model.task.encode(y)
+    if len(target) != len(rows.matrix):
+        raise DataError(f"X has {len(rows.matrix)} rows and y has {len(target)}; they must have the same number")
+    weight = as_weights(sample_weight, len(target))
+    known = METRICS["regression" if isinstance(model.task, Regression) else model.task.name]
+    name = next(iter(known)) if metric is None else one_of(metric, known, what="metric")
+    measure, sign = known[name], -1.0 if name in LESS_IS_BETTER else 1.0
+    groups: dict[str, tuple[str, ...]] = _alike(rows) if group_alike else {column: (column,) for column in rows.blocks}
+    score = measure(model, model.mean_logits(model.logits(rows.matrix)), target, weight)
+    found = np.empty((len(groups), n_repeats))
+    orders = _orders(len(rows.matrix), n_repeats, seed)
+    slices = [[rows.blocks[column] for column in columns] for columns in groups.values()]
+    for some in chunks(len(groups) * n_repeats, *rows.matrix.shape):
+        logits = model.mean_logits(model.logits(_shuffled(rows.matrix, some, slices, orders)))
+        for number, part in zip(some, np.split(logits, len(some)), strict=True):
+            found[divmod(number, n_repeats)] = sign * (score - measure(model, part, target, weight))
+    return Importance(groups, found, name, score)
+
+
+def _orders(rows: int, repeats: int, seed: int) -> list[Array]:
+    """Return the orders of scikit-learn's permutation_importance: each shuffles the rows as the one before left them, and all columns get the same."""
+    state = np.random.RandomState(seed)  # scikit-learn's generator
+    shuffles = np.random.RandomState(state.randint(np.iinfo(np.int32).max + 1))
+    shuffle, order, found = np.arange(rows), np.arange(rows), []
+    for _ in range(repeats):
+        shuffles.shuffle(shuffle)
+        order = order[shuffle]
+        found.append(order)
+    return found
+
+
+def _shuffled(matrix: Array, some: range, slices: Sequence[Sequence[slice]], orders: Sequence[Array]) -> Array:
+    """Return copies of the rows below each other, in each of which the columns of one group are shuffled."""
+    rows = len(matrix)
+    out = np.tile(matrix, (len(some), 1))
+    for at, number in enumerate(some):
+        group, repeat = divmod(number, len(orders))
+        for block in slices[group]:
+            out[at * rows : (at + 1) * rows, block] = matrix[orders[repeat], block]
+    return out
+
+
+def _alike(rows: SourceRows) -> dict[str, tuple[str, ...]]:
+    """Return the columns, those together whose first encoded columns have nearly the same ranks, by a name for each group."""
+    names = list(rows.blocks)
+    first = np.stack([_ranks(rows.matrix[:, rows.blocks[name].start]) for name in names])
+    spread = first.std(axis=1, keepdims=True)
+    unit = np.divide(first - first.mean(axis=1, keepdims=True), spread, out=np.zeros_like(first), where=spread > 0)
+    alike = np.abs(unit @ unit.T) / len(rows.matrix) > ALIKE
+    groups: dict[int, list[str]] = {}
+    group_of = list(range(len(names)))
+    for j in range(len(names)):
+        for i in range(j):
+            if alike[i, j]:
+                old, new = group_of[j], group_of[i]
+                group_of = [new if group == old else group for group in group_of]
+    for name, group in zip(names, group_of, strict=True):
+        groups.setdefault(group, []).append(name)
+    return {" + ".join(columns): tuple(columns) for columns in groups.values()}
+
+
+def _ranks(values: Array) -> Array:
+    """Return the mean ranks of values (N,)."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[inverse])
+
+
+def _accuracy(_: Model, logits: Array, target: Array, weight: Array | None) -> float:
+    codes = (logits > 0).astype(np.int64) if logits.shape[1] == 1 else logits.argmax(axis=1)
+    return metrics.accuracy(target.reshape(len(target)), codes.reshape(len(codes)), weight=weight)
+
+
+def _labels_accuracy(_: Model, logits: Array, target: Array, weight: Array | None) -> float:
+    return metrics.accuracy(target, (logits > 0).astype(np.float64), weight=weight)
+
+
+def _log_loss(model: Model, logits: Array, target: Array, weight: Array | None) -> float:
+    codes = target.astype(np.int64).reshape(-1)
+    return metrics.log_loss(model.task.proba(logits)[np.arange(len(codes)), codes], weight=weight)
+
+
+def _auc(_: Model, logits: Array, target: Array, weight: Array | None) -> float:
+    area = metrics.roc_auc(target[:, 0] == 1, logits[:, 0], weight=weight)
+    if area is None:
+        raise DataError("y holds one class only, but the area under the ROC curve needs both")
+    return area
+
+
+def _of_numbers(measure: Callable[..., float]) -> Metric:
+    def found(model: Model, logits: Array, target: Array, weight: Array | None) -> float:
+        assert isinstance(model.task, Regression)
+        predicted = model.task.predict(logits.astype(np.float64), loss=model.recipe.loss)
+        return measure(model.task.own_unit(target), predicted, weight=weight)
+
+    return found
+
+
+METRICS: Mapping[str, Mapping[str, Metric]] = {
+    "regression": {
+        "r2": _of_numbers(metrics.r2_score),
+        "rmse": _of_numbers(metrics.root_mean_squared_error),
+        "mae": _of_numbers(metrics.mean_absolute_error),
+    },
+    "binary": {"accuracy": _accuracy, "log_loss": _log_loss, "auc": _auc},
+    "multiclass": {"accuracy": _accuracy, "log_loss": _log_loss},
+    "multilabel": {"accuracy": _labels_accuracy},
+}
+LESS_IS_BETTER = ("log_loss", "rmse", "mae")

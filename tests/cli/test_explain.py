@@ -1,0 +1,62 @@
+"""`manynets explain`: importance, dependence and contributions of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Call
+
+
+def trained(call: Call, table: Path) -> None:
+    options = ("--drop", "id,price", "--preset", "plain", "--epochs", "20", "--quiet", "--out", "run")
+    assert call("train", table, "--target", "kind", *options).code == 0
+
+
+def test_what_a_run_goes_by(call: Call, table: Path) -> None:
+    trained(call, table)
+    done = call("explain", "run", "--column", "size", "--column", "colour", "--row", "0", "--json")
+    assert done.code == 0
+    found = done.json
+    assert found["importance"]["metric"] == "accuracy"
+    assert found["importance"]["columns"][0]["name"] == "size"
+    assert [one["columns"] for one in found["dependence"]] == [["size"], ["colour"]]
+    assert found["dependence"][1]["grid"] == [["blue", "green", "red"]]
+    added = found["contributions"]
+    assert added["rows"] == [0]
+    for code in range(2):
+        total = added["base"][code] + sum(values[code] for values in added["values"][0])
+        assert total == pytest.approx(added["prediction"][0][code])
+    assert "Importance: accuracy lost without the column" in done.err
+
+
+def test_on_other_rows_and_for_a_model_file(call: Call, table: Path) -> None:
+    trained(call, table)
+    done = call("explain", "run", table, "--metric", "log_loss", "--rows", "50", "--repeats", "2")
+    assert done.code == 0
+    assert "50 rows of houses.csv" in done.out
+    alone = call("explain", "run/model.safetensors", table, "--target", "kind", "--quiet")
+    assert (alone.code, alone.out) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--metric", "r2"], "must be one of accuracy, log_loss, auc"),
+        (["--column", "sice"], "did you mean 'size'"),
+        (["--row", "999"], "--row is 999, but test has the rows"),
+        (["--rows", "1"], "--rows is 1"),
+        (["--repeats", "0"], "n_repeats is 0"),
+    ],
+)
+def test_mistakes(call: Call, table: Path, options: list[str], words: str) -> None:
+    trained(call, table)
+    done = call("explain", "run", *options)
+    assert done.code == 2
+    assert words in done.err
+
+
+def test_an_array_by_name(call: Call) -> None:
+    assert call("train", "moons", "--epochs", "2", "--out", "run", "--quiet").code == 0
+    assert call("explain", "run", "--column", "x0").code == 0

@@ -1,0 +1,182 @@
+"""Importance, dependence and contributions, against scikit-learn, by hand, and on tables."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from typing import Any
+
+import numpy as np
+import polars
+import pytest
+from sklearn.inspection import partial_dependence as sklearn_dependence
+from sklearn.inspection import permutation_importance as sklearn_importance
+
+import manynets as mn
+from manynets.errors import DataError, OptionError
+from manynets.explain import contributions, partial_dependence, permutation_importance
+from manynets.model import Model
+from tests.export.tables import fitted, target, wide_table
+from tests.tolerances import assert_close
+
+
+def arrays(rows: int = 200) -> tuple[Any, Any]:
+    x = np.random.default_rng(0).normal(size=(rows, 4))
+    return x, 3 * x[:, 0] + x[:, 1] ** 2
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    x, y = arrays()
+    return mn.train(
+        x, y, mn.MLP(hidden=(8,), activation="tanh"), mn.Recipe(epochs=20, dtype="float64"), n_networks=2, progress=False
+    )
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Model:
+    x, y = arrays()
+    return mn.train(x, np.digitize(y, [-1, 2]), mn.MLP(hidden=(8,)), mn.Recipe(epochs=20, dtype="float64"), progress=False)
+
+
+@pytest.mark.parametrize("metric", ["r2", "rmse", "mae"])
+def test_importance_of_numbers_is_that_of_scikit_learn(model: Model, metric: str) -> None:
+    x, y = arrays()
+    scoring = {"r2": "r2", "rmse": "neg_root_mean_squared_error", "mae": "neg_mean_absolute_error"}[metric]
+    wanted = sklearn_importance(model, x, y, n_repeats=4, random_state=3, scoring=scoring)
+    found = permutation_importance(model, x, y, metric=metric, n_repeats=4, seed=3)
+    assert_close(found.values, wanted.importances, "float64_run")
+    assert found.names == ["x0", "x1", "x2", "x3"]
+    assert found.ranked()[0][0] == "x0"
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_importance_of_classes_is_that_of_scikit_learn(classifier: Model, metric: str) -> None:
+    x, y = arrays()
+    y = np.digitize(y, [-1, 2])
+    weight = np.random.default_rng(1).random(len(y))
+    wanted = sklearn_importance(
+        classifier,
+        x,
+        y,
+        n_repeats=3,
+        random_state=0,
+        scoring=metric if metric == "accuracy" else "neg_log_loss",
+        sample_weight=weight,
+    )
+    found = permutation_importance(classifier, x, y, metric=metric, n_repeats=3, sample_weight=weight)
+    assert_close(found.values, wanted.importances, "float64_run")
+
+
+def test_columns_that_say_the_same_are_shuffled_together() -> None:
+    x, y = arrays()
+    x[:, 3] = 2 * x[:, 0] + 0.01 * x[:, 3]
+    twice = mn.train(x, y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=20), progress=False)
+    found = permutation_importance(twice, x, y)
+    assert found.groups == {"x0 + x3": ("x0", "x3"), "x1": ("x1",), "x2": ("x2",)}
+    alone = permutation_importance(twice, x, y, group_alike=False)
+    assert found.mean[0] > max(alone.mean[0], alone.mean[3])
+
+
+def test_importance_is_by_source_column_and_can_be_stored() -> None:
+    frame = wide_table()
+    table_model = fitted(frame, target(frame), recipe={})
+    found = permutation_importance(table_model, frame, target(frame), n_repeats=2)
+    assert set(itertools.chain(*found.groups.values())) == set(frame.columns)
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["repeats"] == 2
+    assert "town" in found._repr_html_()
+    with pytest.raises(OptionError, match="metric is 'auc', but must be one of r2, rmse, mae"):
+        permutation_importance(table_model, frame, target(frame), metric="auc")
+    with pytest.raises(DataError, match="same number"):
+        permutation_importance(table_model, frame, target(frame)[1:])
+
+
+def test_dependence_is_that_of_scikit_learn(model: Model, classifier: Model) -> None:
+    x, _ = arrays()
+    wanted = sklearn_dependence(model, x, [0], grid_resolution=12, kind="both")
+    found = partial_dependence(model, x, "x0", n_grid=12, n_rows=len(x))
+    assert_close(np.array(found.grid[0]), wanted["grid_values"][0], "float64")
+    assert_close(found.mean, wanted["average"][0], "float64_run")
+    assert found.rows is not None
+    assert_close(found.rows, wanted["individual"][0], "float64_run")
+    pair = sklearn_dependence(model, x, [(0, 2)], grid_resolution=5, kind="average")
+    assert_close(partial_dependence(model, x, ["x0", "x2"], n_grid=5).mean, pair["average"][0], "float64_run")
+    classes = sklearn_dependence(classifier, x, [1], grid_resolution=6, kind="average", response_method="predict_proba")
+    assert_close(partial_dependence(classifier, x, "x1", n_grid=6).mean.T, classes["average"], "float64_run")
+
+
+def test_dependence_on_every_kind_of_column_is_in_its_own_unit() -> None:
+    frame = wide_table()
+    table_model = fitted(frame, target(frame))
+    for name in frame.columns:
+        found = partial_dependence(table_model, frame, name, n_grid=6, n_rows=3)
+        assert found.mean.shape == (len(found.grid[0]),)
+        assert np.isfinite(found.mean).all()
+        value = found.grid[0][0]
+        same = frame.with_columns(polars.lit(f"{value} kg" if name == "weight" else value).alias(name))
+        if name in ("color", "town", "weight", "rooms", "sold"):
+            assert found.mean[0] == pytest.approx(float(table_model.predict(same).mean()), rel=1e-5)
+    assert partial_dependence(table_model, frame, "color").grid[0] == ["Weiß", "blue", "green", "red"]
+    assert partial_dependence(table_model, frame, "sold", n_grid=3).grid[0][0].startswith("1990-")
+
+
+@pytest.mark.parametrize(("columns", "words"), [("x9", "column is 'x9'"), (["x0", "x0"], "two different"), ([], "one column")])
+def test_dependence_on_what_is_not_there(model: Model, columns: Any, words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        partial_dependence(model, arrays()[0], columns)
+
+
+def shapley_by_hand(model: Model, row: Any, background: Any) -> Any:
+    """Return the exact Shapley values of a row, from all orders of its columns and all background rows."""
+    count = len(row)
+    values = np.zeros(count)
+    for order in itertools.permutations(range(count)):
+        mixed = background.copy()
+        before = model.predict(mixed).mean()
+        for j in order:
+            mixed[:, j] = row[j]
+            after = model.predict(mixed).mean()
+            values[j] += after - before
+            before = after
+    return values / math.factorial(count)
+
+
+def test_contributions_are_shapley_values_and_add_up(model: Model) -> None:
+    x, _ = arrays()
+    background = x[:20]
+    found = contributions(model, x[:3], background=background, n_orders=400)
+    assert_close(found.base + found.values.sum(axis=1), found.prediction, "float64_run")
+    assert_close(found.prediction, model.predict(x[:3]), "float64")
+    for row in range(3):
+        exact = shapley_by_hand(model, x[row], background)
+        assert (np.abs(found.values[row] - exact) <= 5 * found.error[row] + 1e-9).all()
+
+
+def test_contributions_to_classes_add_up(classifier: Model) -> None:
+    x, _ = arrays()
+    found = contributions(classifier, x[:4], background=x, n_orders=10)
+    assert found.values.shape == (4, 4, 3)
+    assert_close(found.base + found.values.sum(axis=1), classifier.predict_proba(x[:4]), "float64_run")
+
+
+def test_contributions_to_a_linear_model_are_exact() -> None:
+    x, y = arrays()
+    linear = mn.train(x, y, mn.MLP(hidden=(), input_scale=True), mn.Recipe(epochs=5, dtype="float64"), n_networks=2, progress=False)
+    found = contributions(linear, x[:2], background=x[:30])
+    assert (found.error == 0).all()
+    assert_close(found.values[0], shapley_by_hand(linear, x[0], x[:30]), "float64_run")
+
+
+def test_contributions_without_a_background_use_what_the_encoder_stores() -> None:
+    frame = wide_table()
+    table_model = fitted(frame, target(frame))
+    found = contributions(table_model, frame[:2], n_orders=4)
+    assert found.columns == tuple(frame.columns)
+    assert_close(found.base + found.values.sum(axis=1), found.prediction, "float64_run")
+    again = contributions(table_model, frame[:2], n_orders=4)
+    assert_close(found.values, again.values, "bits")
+    assert json.dumps(found.to_json(), allow_nan=False)
+    assert "town" in found._repr_html_()
+    ensemble = mn.TabularRegressor(preset="fast", n_networks=2).fit(frame, target(frame)).model_
+    assert np.isfinite(contributions(ensemble, frame[:1], n_orders=2).values).all()
