@@ -21,10 +21,12 @@ from manynets.prepare import (
     Split,
     SplitBy,
     TrainingData,
+    copies_held_out,
     encode_table,
     find_target,
     network_splits,
     prepare,
+    report_copies,
     validation_split,
 )
 from manynets.results import model_of, system_of
@@ -126,12 +128,14 @@ def train_ensemble(
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
     resume: str | os.PathLike[str] | None = None,
+    warn_of_copies: bool = True,
 ) -> TabularFit:
     """Train the default ensemble on data whose encoder was fitted with `encoder_options`.
 
     hidden: units of each hidden layer, None for those of the recipe. preset: "default", or "fast" with about a quarter of its steps.
     time_limit: seconds, of which a few steps are timed to find out how many fit. began: when they started to count, now if left out.
-    calibrate: whether classes get a temperature. by: how the folds are split. For the other arguments see `manynets.train`.
+    calibrate: whether classes get a temperature. by: how the folds are split. warn_of_copies: whether to count rows that are validated on
+    although an identical one is trained on. For the other arguments see `manynets.train`.
     """
     began = time.perf_counter() if began is None else began
     one_of(preset, PRESETS, what="preset")
@@ -142,6 +146,8 @@ def train_ensemble(
     rows = len(data.problem.rows if data.rows is None else data.rows)
     spec = tabular_network(data.problem.task, rows, hidden=hidden)
     splits = _splits(data, int(n_networks), seed, by)
+    if warn_of_copies:
+        report_copies(*copies_held_out(data, splits))
     members = _members(spec, data, splits, preset, Recipe(seed=seed, device=device))
     if time_limit is not None:
         members = _within(data, members, began + time_limit)
@@ -157,6 +163,8 @@ def _splits(data: TrainingData, n_networks: int, seed: int, by: SplitBy | None) 
     """Return the rows of each network: those of another fold to validate on, unless there are other rows for it, or too few."""
     rows = len(data.problem.rows)
     folds = min(n_networks, rows // FEWEST_ROWS)
+    if by is not None and by.groups is not None:
+        folds = min(folds, len(np.unique(by.groups)))
     if data.problem.validation is not None or data.validation_rows is not None or folds < 2:
         return [Split(data.rows, data.validation_rows)] * n_networks
     splits = network_splits(data.problem, folds, seed=seed, by=by, by_value=True)
