@@ -322,25 +322,25 @@ def network_splits(
 
 
 def copies_held_out(data: TrainingData, splits: Sequence[Split]) -> tuple[int, int]:
-    """Return how many held-out rows are identical to one that is trained on in the same split, and the number of held-out rows.
+    """Return how many held-out rows are identical, the target included, to one trained on in the same split, and how many are held out.
 
     Where no split holds rows out, they are those of the validation set, if there is one.
     """
-    x = data.problem.rows.x.cpu().numpy()
+    rows, own = data.problem.rows, data.problem.validation
+    x, y = rows.x.cpu().numpy(), rows.target.cpu().numpy()
     held = list({id(split.held_out): split for split in splits if split.held_out is not None}.values())
     if held:
-        return count_held_out(x, held), sum(len(split.held_out) for split in held if split.held_out is not None)
-    if data.problem.validation is None:
+        return count_held_out(x, held, target=y), sum(len(split.held_out) for split in held if split.held_out is not None)
+    if own is None:
         return 0, 0
-    own = data.problem.validation.x.cpu().numpy()
-    return count_shared(x, own), len(own)
+    return count_shared(x, own.x.cpu().numpy(), target=y, other_target=own.target.cpu().numpy()), len(own)
 
 
 def report_copies(shared: int, total: int, *, what: str = "validation") -> None:
     """Warn with LeakWarning that so many of the rows to validate or to test on are identical to one that is trained on."""
     if shared:
         warn_user(
-            f"{shared:,} of {total:,} {what} rows are identical to a row that is trained on, so they do not show how well new rows are"
+            f"{shared:,} of {total:,} {what} rows are identical to a row that is trained on, target included, so they do not show how well new rows are"
             " predicted; unless that is how the data come, leave the copies out, or split by groups that keep them together",
             LeakWarning,
         )

@@ -151,6 +151,8 @@ def test_train_reports_rows_on_both_sides() -> None:
     assert leaks(lambda: train(*TRY, validation=(np.concatenate([X[:7], X[:9] + 1]), Y[:16]))) == ["7 of 16 validation rows"]
     assert leaks(lambda: train(*TRY, validation=0.25, groups=np.tile(GROUPS, 2))) == []
     assert leaks(lambda: train(*TRY)) == []
+    other = np.concatenate([Y, 1 - Y])
+    assert leaks(lambda: mn.train(TWICE, other, *TRY, validation=np.arange(100, 240), progress=False)) == []
     [text] = leaks(lambda: train(*TRY, validation="folds", n_networks=3))
     assert text.endswith(" of 240 validation rows")
     assert leaks(lambda: train(n_networks=2)) == [text] or int(text.split()[0]) > 0

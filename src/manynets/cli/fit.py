@@ -225,8 +225,10 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
             None if part is None else dataclasses.replace(part, X=encode_table(part.X, encoder=encoder)[0])
             for part in (validation, test)
         )
-    if test is not None and (shared := count_shared(train.X, test.X)):
-        note(console, f"{shared:,} of {test.rows:,} test rows are identical to a row that is trained on")
+    if test is not None:
+        targets = {"target": task.encode(train.y), "other_target": task.encode(test.y)}
+        if shared := count_shared(train.X, test.X, **targets):
+            note(console, f"{shared:,} of {test.rows:,} test rows are identical to a row that is trained on, target included")
     return dataclasses.replace(source, train=train, validation=validation, test=test, task=task), encoder, share, networks
 
 

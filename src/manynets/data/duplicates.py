@@ -35,30 +35,40 @@ def row_hashes(matrix: NDArray[Any]) -> NDArray[np.uint64]:
     return hashes
 
 
-def count_shared(one: NDArray[Any], other: NDArray[Any]) -> int:
+def count_shared(
+    one: NDArray[Any], other: NDArray[Any], *, target: NDArray[Any] | None = None, other_target: NDArray[Any] | None = None
+) -> int:
     """Return how many rows of the other matrix (M, D) occur in the first (N, D), too; both have the same columns.
 
-    >>> count_shared(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[3.0, 4.0], [3.0, 4.0], [5.0, 6.0]]))
-    2
+    target (N,) or (N, O), other_target (M,) or (M, O): with them, such rows must have the same target as well.
+
+    >>> one, other = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[3.0, 4.0], [3.0, 4.0], [5.0, 6.0]])
+    >>> count_shared(one, other), count_shared(one, other, target=np.array([0, 1]), other_target=np.array([1, 0, 0]))
+    (2, 1)
     """
     kind = np.result_type(one, other)
     one, other = (np.asarray(matrix, dtype=kind) for matrix in (one, other))
-    for hashes in (_probes, _sketches, row_hashes):
-        first, second = hashes(one), hashes(other)
-        one, other = one[np.isin(first, second)], other[np.isin(second, first)]
-    return len(other)
+    for sketches in (_probes, _sketches):
+        first, second = sketches(one), sketches(other)
+        here, there = np.isin(first, second), np.isin(second, first)
+        one, other = one[here], other[there]
+        target, other_target = (None if y is None else y[rows] for y, rows in ((target, here), (other_target, there)))
+    return int(np.isin(_with_target(row_hashes(other), other_target), _with_target(row_hashes(one), target)).sum())
 
 
-def count_held_out(matrix: NDArray[Any], splits: Sequence[tuple[Rows | None, Rows | None]]) -> int:
+def count_held_out(
+    matrix: NDArray[Any], splits: Sequence[tuple[Rows | None, Rows | None]], *, target: NDArray[Any] | None = None
+) -> int:
     """Return how many rows are held out while an identical one is trained on, summed over splits (training rows, held-out rows).
 
-    matrix: (N, D) numbers, or hashes (N,) of the rows. None for training rows is all rows, None for held-out rows is no rows.
+    matrix: (N, D) numbers, or hashes (N,) of the rows. target: (N,) or (N, O), which must be the same as well. None for training rows
+    is all rows, None for held-out rows is no rows.
 
     >>> matrix = np.array([[1.0], [2.0], [1.0], [1.0]])
     >>> count_held_out(matrix, [(np.array([0, 1]), np.array([2, 3])), (np.array([2, 3]), np.array([0, 1]))])
     3
     """
-    codes = _codes_of_copies(matrix)
+    codes = _codes_of_copies(matrix, target)
     shared = 0
     for train, held_out in splits if codes.any() else ():
         if held_out is not None:
@@ -69,14 +79,21 @@ def count_held_out(matrix: NDArray[Any], splits: Sequence[tuple[Rows | None, Row
     return shared
 
 
-def _codes_of_copies(matrix: NDArray[Any]) -> NDArray[np.int64]:
+def _codes_of_copies(matrix: NDArray[Any], target: NDArray[Any] | None) -> NDArray[np.int64]:
     """Return a number above 0 for each row (N,) that has copies, the same as theirs, and 0 for the others."""
     codes, rows, numbers = np.zeros(len(matrix), dtype=np.int64), matrix, np.arange(len(matrix))
-    for hashes in (_probes, _sketches, row_hashes) if matrix.ndim == 2 else (lambda hashed: hashed,):
-        found, repeated = _repeated(hashes(rows))
+    for sketches in (_probes, _sketches) if matrix.ndim == 2 else ():
+        _, repeated = _repeated(sketches(rows))
         rows, numbers = rows[repeated], numbers[repeated]
-    codes[numbers] = 1 + found[repeated]
+    hashes = row_hashes(rows) if matrix.ndim == 2 else rows.astype(np.uint64)
+    found, repeated = _repeated(_with_target(hashes, None if target is None else target[numbers]))
+    codes[numbers[repeated]] = 1 + found[repeated]
     return codes
+
+
+def _with_target(hashes: NDArray[np.uint64], target: NDArray[Any] | None) -> NDArray[np.uint64]:
+    """Return hashes (N,) of rows with their target."""
+    return hashes if target is None else hashes * _PRIME ^ row_hashes(target if target.ndim == 2 else target[:, None])
 
 
 def _repeated(values: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

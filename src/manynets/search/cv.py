@@ -135,7 +135,7 @@ class MLPSearchCV(BaseSearchCV):
         splits = list(cv.split(X, y, **routed.splitter.split))
         if len(splits) != self.n_splits_:
             raise ValueError(f"cv gives {len(splits)} splits, but said {self.n_splits_}")
-        report_copies(_copies_held_out(X, splits), sum(len(test) for _, test in splits), what="test")
+        report_copies(_copies_held_out(X, y, splits), sum(len(test) for _, test in splits), what="test")
         evaluation = Evaluation(self, X, y, scorers, routed, splits)
         if self.sampler is not None:
             self.study_ = run_study(self, evaluation)
@@ -228,10 +228,11 @@ def _best_of_last_round(results: dict[str, Any], metric: str) -> int:
     return int(last[0 if np.isnan(scores).all() else np.nanargmax(scores)])
 
 
-def _copies_held_out(X: Any, splits: Sequence[tuple[Any, Any]]) -> int:
+def _copies_held_out(X: Any, y: Any, splits: Sequence[tuple[Any, Any]]) -> int:
     """Return how many test rows are identical to one that is trained on in the same split; 0 for what is no table of cells."""
     try:
         rows = frame_hashes(X) if is_frame(X) else np.zeros(()) if sparse.issparse(X) else np.asarray(X)
+        target = None if y is None else np.unique(np.asarray(y), return_inverse=True)[1].reshape(np.shape(y))
     except Exception:  # cells that no library compares
         return 0
-    return count_held_out(rows, splits) if rows.dtype.kind in "fiub" and rows.ndim in (1, 2) else 0
+    return count_held_out(rows, splits, target=target) if rows.dtype.kind in "fiub" and rows.ndim in (1, 2) else 0
