@@ -355,9 +355,9 @@ void product_with_vector(int64_t rows, int64_t n, const T* a, int64_t a_row, con
   }
 }
 
-// to (n, stride) = the transpose of from (rows, n), by blocks that stay in the cache (slower where it is inlined)
+// to (n, stride) = the transpose of from (rows, n), by blocks that stay in the cache
 template <class T>
-__attribute__((noinline)) void transpose(int64_t rows, int64_t n, const T* from, T* to, int64_t stride) {
+void transpose(int64_t rows, int64_t n, const T* from, T* to, int64_t stride) {
   constexpr int64_t BLOCK = 8;
   for (int64_t r = 0; r < rows; r += BLOCK) {
     const int64_t end = rows < r + BLOCK ? rows : r + BLOCK;
@@ -722,8 +722,8 @@ class Network {
   // --- forward ---
 
   // Bring the weights into the forms that the products need. The first matrix W is multiplied by the learned factors of the columns:
-  // (x s) W = x (s W).
-  void load_weights() {
+  // (x s) W = x (s W). Compilers make slower code of it where it is inlined.
+  __attribute__((noinline)) void load_weights() {
     for (int64_t l = layer[0].out_stride > 1; l < layers; l++) {
       transpose(layer[l].out, layer[l].in, layer[l].weight, layer[l].ahead, layer[l].out_stride);
     }
