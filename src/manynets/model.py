@@ -279,6 +279,8 @@ class Model(ModelTools):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one file, all or nothing: safetensors with a JSON header, no pickle. `load` reads it.
 
+        A file that exists is replaced, once the new one is whole and on the disk.
+
         Raises OptionError for a path that cannot be a file's and for `info` that JSON cannot hold, OSError when the disk refuses.
         """
         check_target(path)
