@@ -161,6 +161,8 @@ def lines(count: int, seed: int) -> dict[str, Any]:
                     continue
                 codes[check(line)] += 1
                 tried += 1
+                if tried % 1000 == 0:
+                    print(tried, codes, file=sys.stderr, flush=True)
                 if _state() != before:
                     fresh()
                     before = _state()

@@ -155,6 +155,8 @@ def try_all(folder: Path, count: int, first: int) -> dict[str, Any]:
         taken = time.process_time() - start
         figures["longest"] = max(figures["longest"], round(taken, 2))
         assert taken < 20.0, seed
+        if (seed - first) % 1000 == 999:
+            print(seed, figures, file=sys.stderr, flush=True)
     return {**figures, "reasons": dict(reasons)}
 
 

@@ -18,8 +18,6 @@ def check_output(path: str, *, overwrite: bool, option: str, example: str) -> No
 
     option: the one that names the file. example: of a file name, for the message.
     """
-    if "\0" in path:
-        raise OptionError(f"{option} is {path!r}, but no path can hold a null character")
     if is_stream(path):
         return
     if os.path.isdir(path):
