@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import manynets as mn
+from manynets import modelfile
 from manynets.training.checkpoint import read_checkpoint
 from tests.reliability.reading import CASES, SPARE, measured, small, sound
 
@@ -68,3 +70,30 @@ def test_files_of_200_megabytes(tmp_path: Path) -> None:
             found = measured(read, path)
             assert not found["error"].startswith("wrong")
             assert found["memory"] < SPARE
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_values_read_in_parts_are_those_that_were_written(
+    networks: int, dtype: mn.spec.DType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In parts of 100 bytes: some networks, one, or some rows of a matrix; the first matrix lies in memory transposed."""
+    X = np.random.default_rng(0).standard_normal((30, 5))
+    spec, recipe = mn.MLP(hidden=(7, 3), batch_norm=True), mn.Recipe(epochs=2, dtype=dtype)
+    model = mn.train(X, X[:, 0], spec, recipe, n_networks=networks, validation=None, progress=False)
+    model.save(tmp_path / "model")
+    monkeypatch.setattr(modelfile, "PART", 100)
+    again = mn.load(tmp_path / "model")
+    for one, other in zip(again.members, model.members, strict=True):
+        assert one.keys() == other.keys()
+        assert all(np.array_equal(one[name], value) for name, value in other.items())
+    assert np.array_equal(again.predict(X), model.predict(X))
+
+
+def test_a_model_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    X = np.zeros((8, 2))
+    model = mn.train(X, np.arange(8.0), mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), progress=False, validation=None)
+    model.info["notes"] = list(range(2_000_000))
+    with pytest.raises(mn.OptionError, match="make `info` smaller"):
+        model.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
