@@ -92,8 +92,9 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterat
     """Open a file for writing that takes the place of `path` only once it is whole and on the disk.
 
     It is written beside the target, flushed, synced and renamed, and the folder is synced; on any error it is removed and what
-    was at `path` stays as it was. Of a symbolic link, the file that it leads to is replaced. A pipe or a character device such as
-    /dev/stdout is written to directly. overwrite: False to replace nothing, not even what another program has just made.
+    was at `path` stays as it was. A file that is replaced passes its permissions on. Of a symbolic link, the file that it leads to
+    is replaced. A pipe or a character device such as /dev/stdout is written to directly. overwrite: False to replace nothing, not
+    even what another program has just made.
 
     Raises OptionError where `path` is a block device or a socket, or exists and may not be replaced. An OSError names `path`.
     """
@@ -110,7 +111,7 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterat
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
+        os.chmod(name, stat.S_IMODE(os.stat(target).st_mode) if target.is_file() else 0o666 & ~_umask())
         if overwrite:
             os.replace(name, target)
         else:
@@ -310,6 +311,8 @@ def _check_readable(path: str | os.PathLike[str], kind: Kind) -> None:
         status = os.stat(path)
     except FileNotFoundError:
         raise ModelFileError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise ModelFileError(f"{path}: it cannot be read ({error.strerror}); give a {kind} file") from None
     if stat.S_ISDIR(status.st_mode):
         hint = f"; give the model file in it, such as {path}/model.safetensors" if kind == "model" else ""
         raise ModelFileError(f"{path}: this is a folder{hint}")

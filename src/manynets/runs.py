@@ -63,7 +63,7 @@ _PART = {
     "?labels": int,
     "?confusion": [[int]], str: (float, str, bool, type(None), list, dict),
 }  # fmt: skip
-_METRICS = {"?train": _PART, "?validation": _PART, "?test": _PART}
+_METRICS = {"?train": _PART, "?validation": _PART, "?test": _PART, "?baselines": {str: _PART}}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,7 +83,7 @@ class SavedRun:
             return None
         try:
             return np.load(path, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+        except (ValueError, OSError, EOFError, MemoryError, OverflowError) as error:
             raise ModelFileError(f"{path} is damaged: {error}; train again, or remove it") from None
 
     @property
@@ -241,7 +241,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def leftovers(target: Path, kind: str) -> list[Path]:
     """Return the temporary files and folders of a kind ("tmp" or "old") that processes which were killed left beside `target`."""
-    name = re.compile(rf"\.{re.escape(target.name)}\.(lock\.)?[a-z0-9_]+\.{kind}")
+    name = re.compile(rf"\.{re.escape(target.name)}\.([a-z0-9_]{{8}}|lock\.[0-9a-f]{{16}})\.{kind}")
     with contextlib.suppress(FileNotFoundError):
         return sorted(entry for entry in target.absolute().parent.iterdir() if name.fullmatch(entry.name))
     return []

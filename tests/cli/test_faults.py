@@ -219,6 +219,33 @@ def test_a_pipe_in_a_run_folder_is_refused_at_once(call: Call, run: Path, name: 
     assert name in done.err
 
 
+def test_a_pipe_in_a_sweep_is_refused_at_once(call: Call) -> None:
+    sweep = ("sweep", "moons", "--grid", "lr=0.1,0.2", "--hidden", "4", "--epochs", "1", "--points", "60", "-q", "--out", "swept")
+    assert call(*sweep).code == 0
+    for name in ("curves.jsonl", "results.csv"):
+        (Path("swept") / name).unlink()
+        os.mkfifo(Path("swept") / name)
+        assert f"swept/{name} is damaged: it is not a regular file" in call(*sweep, "--resume").err
+
+
+def test_another_model_in_a_run_folder_is_itself(call: Call, run: Path, table: Path) -> None:
+    assert call("train", table, "--target", "price", *SMALL, "--out", "prices").code == 0
+    (run / "prices.safetensors").write_bytes((Path("prices") / "model.safetensors").read_bytes())
+    expected = call("predict", "prices", table).out
+    assert call("predict", run / "prices.safetensors", table).out == expected
+    assert call("predict", run / "model.safetensors", table).out == call("predict", run, table).out != expected
+
+
+def test_an_output_without_a_name(call: Call, run: Path, table: Path) -> None:
+    assert call("predict", "run", table, "-o", "").err == "error: -o is empty; name a file, such as predictions.csv\n"
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(call: Call, run: Path, table: Path) -> None:
+    Path("p.csv").touch(mode=0o600)
+    assert call("predict", "run", table, "-o", "p.csv", "--overwrite").code == 0
+    assert stat.S_IMODE(os.stat("p.csv").st_mode) == 0o600
+
+
 def test_a_pipe_as_data_is_refused_at_once(call: Call) -> None:
     os.mkfifo("data.csv")
     assert "data.csv is a pipe or a device" in call("train", "data.csv", "--target", "y").err
@@ -258,6 +285,12 @@ def changed(path: Path, *fields: str | int, to: Any) -> None:
         ("config.json", ("class_names",), ["a"], "field 'class_names' has 1 names, but the model has 2 classes"),
         ("config.json", ("format",), "1", "field 'format' is \"1\", but must be a whole number"),
         ("metrics.json", ("test",), float("nan"), "NaN is not JSON"),
+        (
+            "metrics.json",
+            ("baselines",),
+            {"test: always a": []},
+            "field 'baselines.test: always a' is a list, but must be an object",
+        ),
         ("metrics.json", ("test",), 1, "field 'test' is 1, but must be an object"),
         ("metrics.json", ("test", "per_class", 0), {}, "field 'test.per_class[0].class' is missing"),
     ],
@@ -347,6 +380,21 @@ def test_rows_of_the_training_are_scored_apart(call: Call, run: Path, table: Pat
     new = call("evaluate", run, "new.csv", "--json")
     assert new.json["seen_rows"] == 0
     assert new.json["rows"] == 120
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"PK\x03\x04",
+        b"\x93NUMPY\x01\x00v\x00{'descr': '<u8', 'fortran_order': False, 'shape': (1000000000000000,), }" + b" " * 45,
+    ],
+)
+def test_damaged_hashes_of_rows(call: Call, run: Path, table: Path, damage: bytes) -> None:
+    (run / "seen_rows.npy").write_bytes(damage)
+    done = call("evaluate", "run", table)
+    assert done.code == 2
+    assert "seen_rows.npy is damaged" in done.err
 
 
 def test_all_rows_seen(call: Call, table: Path) -> None:

@@ -311,10 +311,10 @@ def test_what_was_killed_while_it_wrote_is_cleared_away(call: Call) -> None:
     words = [*SWEEP, "--grid", "lr=1e-3,1e-1", "--out", "here"]
     assert call(*words).code == 0
     before = written(Path("here"))
-    for name in (".best.abc.tmp", "checkpoints/part-0123456789abcdef"):
+    for name in (".best.abcdefgh.tmp", "checkpoints/part-0123456789abcdef"):
         Path("here", name).mkdir(parents=True)
     for name in ("results.csv", "lr.png", "parallel.png", "curves.png"):
-        Path(f"here/.{name}.xyz.tmp").write_text("half")
+        Path(f"here/.{name}.xyz_0123.tmp").write_text("half")
     assert written(Path("here"))["strange files"] != before["strange files"]
     assert call(*words, "--resume").code == 0
     assert written(Path("here")) == before

@@ -18,6 +18,8 @@ def check_output(path: str, *, overwrite: bool, option: str, example: str) -> No
 
     option: the one that names the file. example: of a file name, for the message.
     """
+    if not path:
+        raise OptionError(f"{option} is empty; name a file, such as {example}")
     if is_stream(path):
         return
     if os.path.isdir(path):

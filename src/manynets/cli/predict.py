@@ -72,7 +72,7 @@ def _predict(
     _write(written, table)
     if out is None:
         try:
-            written.getvalue().encode(sys.stdout.encoding)
+            written.getvalue().encode(sys.stdout.encoding or "utf-8")
         except UnicodeEncodeError as error:
             lacking = error.object[error.start]
             raise OptionError(

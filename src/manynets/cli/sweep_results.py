@@ -67,6 +67,9 @@ class SweepResults:
                     f"the sweep in {self.folder} has another {name}: {_difference(former.get(name), now.get(name))}; "
                     "give the same options, or another --out"
                 )
+        for name in (RESULTS, CURVES):
+            if (self.folder / name).exists() and not (self.folder / name).is_file():
+                raise ModelFileError(f"{self.folder / name} is damaged: it is not a regular file; start anew with --overwrite")
         try:
             with (self.folder / RESULTS).open(encoding="utf-8", newline="") as file:
                 found = list(csv.DictReader(file))
