@@ -82,7 +82,8 @@ class SavedRun:
         if not path.is_file():
             return None
         try:
-            return np.load(path, allow_pickle=False)
+            with path.open("rb") as file:
+                return np.lib.format.read_array(file, allow_pickle=False)
         except (ValueError, OSError, EOFError, MemoryError, OverflowError) as error:
             raise ModelFileError(f"{path} is damaged: {error}; train again, or remove it") from None
 
