@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from manynets.cli.arguments import RunFolder
 
 __all__ = ["show"]
