@@ -114,7 +114,7 @@ def prepare(
     table = X if is_frame(X) or (encoder is not None and encoder.positional) else None
     matrix = as_matrix(X, columns=None if encoder is None else encoder.width) if table is None else None
     total = len(X) if matrix is None else len(matrix)
-    y = as_array(y) if isinstance(y, list | tuple) else y
+    y = as_array(y) if isinstance(y, list | tuple) or hasattr(y, "to_list") else y  # of a series, too
     found = len(y) if hasattr(y, "__len__") else np.asarray(y).size
     if found != total:
         raise DataError(f"X has {total} rows and y has {found}; they must have the same number")

@@ -38,7 +38,7 @@ def plot(
     ] = None,
     out: Annotated[str | None, option("--out", metavar="FOLDER", help="Folder to write to. [the run folder]")] = None,
     overwrite: Annotated[
-        bool, option("--overwrite", help="Replace pictures in the folder of --out. Those in the run folder are always replaced.")
+        bool, option("--overwrite", help="Replace pictures that exist. Those in the run folder are always replaced.")
     ] = False,
     json_line: JsonLine = False,
 ) -> None:
@@ -57,8 +57,9 @@ def plot(
     found = open_run(run)  # an error of the run comes before one of the folder
     beside = found.folder if found.folder.is_dir() else found.folder.parent
     folder = beside if out is None else Path(out)
+    own = found.folder.is_dir() and _same(folder, found.folder)  # beside a model file there may be pictures of something else
     with claim(folder, remedy="give another folder with --out"):
-        written = _write_pictures(open_run(run), asked, folder, replace=overwrite or _same(folder, beside), console=console)
+        written = _write_pictures(open_run(run), asked, folder, replace=overwrite or own, console=console)
     if json_line:
         sys.stdout.write(json.dumps({"run_dir": str(found.folder), "pictures": written}) + "\n")
 
@@ -69,6 +70,8 @@ def _same(folder: Path, run: Path) -> bool:
 
 def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace: bool, console: Any) -> list[str]:
     """Draw pictures of a run into a folder, and return their paths."""
+    import os
+
     from manynets import plots
     from manynets.cli.report import note
     from manynets.errors import OptionError
@@ -78,7 +81,7 @@ def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace:
         if word not in fit:
             raise OptionError(f"--kind is {word!r}, but {_why_not(found, word)}; this run has {', '.join(fit)}")
     paths = {word: folder / f"{word.replace('-', '_')}.png" for word in asked or fit}
-    there = [] if replace else [path for path in paths.values() if path.exists()]
+    there = [] if replace else [path for path in paths.values() if os.path.lexists(path)]
     if there:
         raise OptionError(f"{there[0]} exists; give another folder with --out, or --overwrite to replace it")
     pictures, notes = _drawn(found, asked or fit, must=bool(asked))
@@ -86,7 +89,7 @@ def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace:
         note(console, text)
     folder.mkdir(parents=True, exist_ok=True)
     for word, axes in pictures.items():
-        plots.save(axes, paths[word])
+        plots.save(axes, paths[word], overwrite=replace)
         console.print(f"{paths[word]}: {KINDS[word]}", markup=False, soft_wrap=True)
     return [str(paths[word]) for word in pictures]
 

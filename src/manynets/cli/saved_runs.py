@@ -22,7 +22,7 @@ def open_run(path: str) -> SavedRun:
 
     given = Path(path)
     if given.is_file():
-        if (given.parent / CONFIG).is_file():
+        if given.name == runs.MODEL and (given.parent / CONFIG).is_file():  # any other file in the folder is not the run's model
             return runs.read_run(given.parent)
         return _model_only(given)
     if (given / SWEEP).is_file() and not (given / CONFIG).is_file():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from manynets import runs
-from manynets.cli.checkpoints import part_folder, remove_temporary_files
+from manynets.cli.checkpoints import part_folder
 from manynets.errors import ModelFileError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.renames import renamed_options, stored_options
@@ -67,6 +67,9 @@ class SweepResults:
                     f"the sweep in {self.folder} has another {name}: {_difference(former.get(name), now.get(name))}; "
                     "give the same options, or another --out"
                 )
+        for name in (RESULTS, CURVES):
+            if (self.folder / name).exists() and not (self.folder / name).is_file():
+                raise ModelFileError(f"{self.folder / name} is damaged: it is not a regular file; start anew with --overwrite")
         try:
             with (self.folder / RESULTS).open(encoding="utf-8", newline="") as file:
                 found = list(csv.DictReader(file))
@@ -85,7 +88,7 @@ class SweepResults:
         """Make the folder and write sweep.json; an earlier sweep that is not resumed is moved into the folder `former`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in _names(self.config):
-            remove_temporary_files(self.folder / name)
+            runs.remove_leftovers(self.folder / name)
         if not self.resume:
             self._move_former()
         self._write(CONFIG, json.dumps(self.config | {"memory": self.memory}, indent=2) + "\n")
