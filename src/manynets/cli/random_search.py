@@ -73,19 +73,18 @@ def _draw(name: str, default: Any, random: np.random.Generator, most: Mapping[st
         share = random.random()
         if within.relative and not default:
             return default
-        value = min(_number(within, default, share), most.get(name, math.inf))
+        value = _number(within, default, share, most.get(name, math.inf))
         if option.value_type is int:
             return max(1, round(value))
     return _as_text(value) if option.metadata.several else value
 
 
-def _number(within: SearchRange, default: Any, share: float) -> float:
-    """Return the number at a share of the range, with three digits."""
-    if within.log:
-        value = within.low * (within.high / within.low) ** share
-    else:
-        value = within.low + share * (within.high - within.low)
-    return float(f"{value * (default if within.relative else 1.0):.3g}")
+def _number(within: SearchRange, default: Any, share: float, most: float) -> float:
+    """Return the number at a share of the range, which ends at `most`, with three digits."""
+    unit = default if within.relative else 1.0
+    low, high = min(within.low * unit, most), min(within.high * unit, most)
+    value = low * (high / low) ** share if within.log else low + share * (high - low)
+    return float(f"{value:.3g}")
 
 
 def _as_text(value: Any) -> str:

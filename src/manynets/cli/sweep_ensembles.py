@@ -167,23 +167,28 @@ class EnsemblePlan:
         return {**labels, **self.default, **changes, "steps_allowed": steps or None, **found}
 
 
-@dataclasses.dataclass
 class _Clock:
-    """Decides whether another candidate fits within a time limit, the training of the best one included.
+    """Decides whether another candidate fits within a time limit, with the training of the best one after it.
 
-    spent: seconds of the results that are there; longest: those of a candidate.
+    spent: seconds that were needed before, by the results that are there.
     """
 
-    limit: float | None
-    spent: float = 0.0
-    longest: float = 0.0
+    def __init__(self, limit: float | None, spent: float) -> None:
+        self.limit, self.longest = limit, 0.0
+        self.began = time.monotonic() - spent
 
-    def add(self, seconds: Sequence[float]) -> None:
-        self.spent += sum(seconds)
-        self.longest = max(self.longest, sum(seconds))
+    @property
+    def left(self) -> float | None:
+        """Seconds until the limit."""
+        return None if self.limit is None else self.limit - (time.monotonic() - self.began)
+
+    def add(self, seconds: float) -> None:
+        """Count a candidate that took so many seconds."""
+        self.longest = max(self.longest, seconds)
 
     def fits(self, trainings: int) -> bool:
-        return self.limit is None or self.spent + self.longest * (1 + 1 / trainings) <= self.limit
+        """Return whether a candidate fits that is trained so many times."""
+        return self.left is None or self.longest * (1 + 1 / trainings) <= self.left
 
 
 def train_ensembles(
@@ -202,16 +207,16 @@ def train_ensembles(
     """
     jobs = [(seed, fold) for seed in plan.seeds for fold in range(len(plan.splits))]
     if not halving:
-        clock = _Clock(time_limit)
+        clock = _Clock(time_limit, sum(row["seconds"] for row in results.rows.values()))
         if plan.candidates is not None:
             progress.total = len(jobs) * sum(map(plan.networks_of, plan.all_changes()))
-        progress.limit = None if time_limit is None else time_limit - sum(row["seconds"] for row in results.rows.values())
+        progress.limit = clock.left
         for c, changes in enumerate(plan.all_changes()):
             keys = [(c, seed, fold, 0) for seed, fold in jobs]
             if c and any(key not in results.rows for key in keys) and not clock.fits(len(jobs)):
                 break
             _train_candidate(plan, results, changes, keys, interval, progress)
-            clock.add([results.rows[key]["seconds"] for key in keys])
+            clock.add(sum(results.rows[key]["seconds"] for key in keys))
     else:
         alive = dict(enumerate(plan.all_changes()))
         rounds = _rounds(plan, len(alive))

@@ -45,8 +45,8 @@ class SweepProgress:
 
     @property
     def callbacks(self) -> list[Callback]:
-        """Itself, as callbacks of a training."""
-        return [self]
+        """Itself as the callbacks of a training; none where nothing is shown."""
+        return [self] if self.shows else []
 
     def passed(self, networks: int) -> None:
         """Count networks whose results are there already."""

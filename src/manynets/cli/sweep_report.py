@@ -25,10 +25,13 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
     written: dict[Path, str] = {}
     if not any(map(math.isfinite, scores.values())):
         return written
+    drawn = "drawn" in results.config  # at random: most values occur once, and the others are the default's
     for name in options:
         values = [results.rows[key][name] for key in scores]
+        if drawn and len(set(values)) == 1:
+            continue
         log = all(isinstance(value, float) and value > 0 for value in values) and max(values) >= 10 * min(values)
-        axes = plots.score_over(values, [*scores.values()], name=name, score=results.measure, log=log)
+        axes = plots.score_over(values, [*scores.values()], name=name, score=results.measure, log=log, means=not drawn)
         written[folder / picture_of(name)] = f"{results.measure} over {name}"
         plots.save(axes, folder / picture_of(name))
     if options:
@@ -43,7 +46,8 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
         sign = -1 if results.by_loss else 1
         of_best = [k for k, key in enumerate(keys) if key[0] == best and key[3] == last and math.isfinite(scores[key])]
         marked = max(of_best, key=lambda k: sign * scores[keys[k]], default=None)
-        axes = plots.learning_curves([*curves.values()], best=marked, ylabel="training loss", log=True)
+        words: dict[str, Any] = {"xlabel": "evaluation", "noun": "ensemble"} if results.ensembles else {}
+        axes = plots.learning_curves([*curves.values()], best=marked, ylabel="training loss", log=True, **words)
         written[folder / CURVES_PICTURE] = "training loss of all candidates"
         plots.save(axes, folder / CURVES_PICTURE)
     return written
@@ -56,22 +60,20 @@ def print_ranking(console: Any, results: SweepResults, *, best: int | None = Non
     if results.with_default:
         shown += [ranked for ranked in ranking[SHOWN:] if ranked.row["default"] == "yes"]
     several = any(ranked.results > 1 for ranked in shown)
-    score = "validation " + results.metric_heading
-    names = [*results.options, score] + (["validation log loss"] if results.by_loss else [])
+    names = [*results.options, results.metric_heading] + (["log loss"] if results.by_loss else [])
     names += (["std"] if several else []) + (["results" if results.ensembles else "networks"] if several else [])
     lines = []
     for ranked in shown:
         cells: list[Any] = [_cell(ranked.row[name]) for name in results.options]
         cells += [ranked.score] + ([ranked.loss] if results.by_loss else [])
         cells += [ranked.spread, ranked.results] if several else []
-        mark = (
-            [f"{ranked.candidate + 1}" + (" (default)" if ranked.row["default"] == "yes" else "")] if results.with_default else []
-        )
+        mark = ["default" if ranked.row["default"] == "yes" else str(ranked.candidate)] if results.with_default else []
         lines.append((*mark, *cells))
     count = len({key[0] for key in results.rows})
-    title = f"Best {min(len(ranking), SHOWN)} of {count} candidates" if count > SHOWN else "Candidates, best first"
-    title += f" (by {results.measure})" if results.with_default else ""
-    console.print(table_of([*(["candidate"] if results.with_default else []), *names], lines, title=title))
+    where = "in cross-validation" if results.config["cv"] is not None else "on the validation rows"
+    by = f"by {'log loss' if results.by_loss else results.metric_heading}"
+    what = f"Best {SHOWN} of {count} candidates" if count > SHOWN else "Candidates"
+    console.print(table_of([*(["candidate"] if results.with_default else []), *names], lines, title=f"{what} {where}, {by}"))
     failed = sum(row["stopped"] in ("failed", "diverged") for row in results.rows.values())
     if failed:
         what = "ensembles" if results.ensembles else "networks"

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,11 @@ class SweepResults:
             return
         except (KeyError, ValueError, TypeError, RecursionError, OptionError) as error:
             raise ModelFileError(f"{self.folder / RESULTS} is damaged: {error}; start anew with --overwrite") from None
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The names of the files with its pictures."""
+        return _pictures(self.options)
 
     @property
     def metric_heading(self) -> str:
@@ -227,8 +232,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 def _names(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of what a sweep of this configuration writes to its folder."""
-    pictures = (PARALLEL_PICTURE, CURVES_PICTURE, *map(picture_of, config.get("drawn") or config["grid"]))
-    return (RESULTS, CURVES, CONFIG, BEST, part_folder(BEST).name, CHECKPOINTS, *pictures)
+    return (RESULTS, CURVES, CONFIG, BEST, part_folder(BEST).name, CHECKPOINTS, *_pictures(config.get("drawn") or config["grid"]))
+
+
+def _pictures(options: Iterable[str]) -> tuple[str, ...]:
+    return (PARALLEL_PICTURE, CURVES_PICTURE, *map(picture_of, options))
 
 
 def _remove(path: Path) -> None:

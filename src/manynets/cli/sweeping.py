@@ -21,7 +21,7 @@ from manynets.cli.options import left_out
 from manynets.cli.preset import PLAIN, check_preset, plain_options
 from manynets.cli.random_search import DRAWN
 from manynets.cli.recipe import flag_of
-from manynets.cli.report import console_for, counted, note, print_metrics
+from manynets.cli.report import console_for, counted, note, print_metrics, print_schema
 from manynets.cli.signals import Stopped
 from manynets.cli.sweep_ensembles import EnsemblePlan, train_ensembles
 from manynets.cli.sweep_plan import SweepPlan, train_rounds
@@ -110,6 +110,9 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
         plan = SweepPlan(source, base, own, grid)
         device = plan.device
     results.metric = plan.metric
+    if source.schema is not None:
+        test = source.test.rows if source.test is not None else 0
+        print_schema(console, source.schema, title=f"{source.name}: {source.train.rows:,} rows to train on, {test:,} to test on")
     for line in _announced(plan, results, own):
         console.print(line, markup=False, soft_wrap=True)
     if results.memory is None:
@@ -148,10 +151,14 @@ def _announced(plan: SweepPlan | EnsemblePlan, results: SweepResults, own: Mappi
     count = "" if plan.candidates is None else f": {counted(plan.candidates, 'candidate')}, the default among them"
     limit = f", within {time_text(own['time_limit'])}" if own["time_limit"] is not None else ""
     each = f"{counted(plan.networks, 'network')}, preset {plan.options['preset']}"
-    scored = f"{folds} of cross-validation" if own["cv"] is not None else "the rows that it did not train on"
+    scored = "each row is predicted by the networks that did not train on it"
+    if own["cv"] is not None:
+        scored = f"scored by cross-validation with {folds}"
+    elif plan.options["validation"] is not None:
+        scored = "scored on the validation rows"
     return [
         f"{what}{count}{limit}, into {results.folder}",
-        f"Each candidate is an ensemble ({each}) like that of manynets train, scored on {scored}"
+        f"Each candidate is the ensemble that manynets train makes ({each}); {scored}"
         + (f", with {seeds}" if own["seeds"] > 1 else ""),
     ]
 
