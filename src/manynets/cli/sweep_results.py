@@ -93,7 +93,7 @@ class SweepResults:
         for name in sorted(set(former) | set(now)):
             if former.get(name) != now.get(name):
                 raise OptionError(
-                    f"the sweep in {self.folder} has another {name}: {_difference(former.get(name), now.get(name))}; "
+                    f"the sweep in {self.folder} has {'other' if name.endswith('s') else 'another'} {name}: {_difference(former.get(name), now.get(name))}; "
                     "give the same options, or another --out"
                 )
         try:

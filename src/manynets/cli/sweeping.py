@@ -69,9 +69,12 @@ def run_sweep(options: Mapping[str, Any]) -> None:
 def _preset(base: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
     """Return the preset that `train` takes: of a table without options of a plain network the default."""
     check_preset(base)
-    if base["preset"] is not None or origin["kind"] == "table":
-        return base["preset"] or ("plain" if plain_options(base) else "default")
-    return PLAIN
+    preset = base["preset"]
+    if preset not in (None, PLAIN) and origin["kind"] != "table":
+        raise OptionError(f"--preset {preset} is for tables, but {stem_of(origin)} is a set of arrays; leave it out")
+    if preset is None:
+        preset = PLAIN if origin["kind"] != "table" or plain_options(base) else "default"
+    return str(preset)
 
 
 def _search(own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
@@ -219,7 +222,9 @@ def _resumable(results: SweepResults) -> Iterator[None]:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
         if results.restore():
             raise Stopped(number, f"nothing was written; the earlier sweep in {results.folder} is as it was") from None
-        text = f"{len(results.rows)} networks are saved in {results.folder / RESULTS}"
+        count = len(results.rows)
+        text = f"{counted(count, 'ensemble' if results.ensembles else 'network')} {'is' if count == 1 else 'are'} saved"
+        text += f" in {results.folder / RESULTS}"
         if any(results.checkpoints.glob("part-*/step-*.checkpoint")):
             text += f", those in training in {results.checkpoints}"
         text += f"; resume with --resume --out {results.folder}"
