@@ -64,7 +64,8 @@ def _flag(help: str, panel: str, *flags: str, hidden: bool = False, default: boo
 
 _OF_TRAINING: dict[str, CommandOption] = {
     "preset": CommandOption(
-        help="How to train: default or fast, an ensemble with a recipe of its own, for tables; or plain, a network by the options below.",
+        help="How to train: default or fast, an ensemble for tables with a recipe of its own, of which most options below change a part; or "
+        "plain, a network by the options below.",
         panel=TRAINING, shown="default for a table without options of a plain network, else plain",
     ),
     "time_limit": CommandOption(

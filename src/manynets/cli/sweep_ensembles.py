@@ -271,6 +271,7 @@ def _train_candidate(
             found, curve = {"score": math.nan, "loss": math.nan, "epochs": 0, "stopped": "failed", "seconds": 0.0}, []
             found["error"] = " ".join(str(error).split())
         results.add({key: plan.row(changes, key, found)}, {key: curve})
+        progress.best = results.best_so_far
         shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             folder.parent.rmdir()

@@ -189,6 +189,7 @@ def train_networks(
                 {key: plan.row(key, result) for key, result in by_key.items()},
                 {key: result.history.get("loss", []) for key, result in by_key.items()},
             )
+            progress.best = results.best_so_far
 
         weight = data.weight
         if options["class_weight"] is not None:

@@ -27,8 +27,8 @@ def time_text(seconds: float) -> str:
 class SweepProgress:
     """A callback for the trainings of a sweep, one after the other: "fold 3 of 5, 42 of 90 networks, 1 min left".
 
-    total: networks to train in all; None where a time limit decides. limit: seconds left until then. The line is shown on stderr, on a
-    terminal as one that changes, elsewhere every few seconds.
+    total: networks to train in all; None where a time limit decides. limit: seconds left until then. best: the best result so far, in
+    words. The line is shown on stderr, on a terminal as one that changes, elsewhere every few seconds.
     """
 
     may_skip = True
@@ -41,7 +41,7 @@ class SweepProgress:
         self.skipped = self.done = self.here = 0  # networks of an earlier process, of trainings that ended, and of this training
         self.share = 0.0  # of this training
         self.steps = 1
-        self.words = ""
+        self.words = self.best = ""
 
     @property
     def callbacks(self) -> list[Callback]:
@@ -70,11 +70,11 @@ class SweepProgress:
         trained = self.skipped + self.done + int(self.share * self.here)
         of = "" if self.total is None else f" of {self.total:,}"
         words = [self.words] if self.words else []
-        words.append(f"{trained:,}{of} networks")
+        words.append(f"{trained:,}{of} network{'' if trained == 1 and not of else 's'}")
         left = self.left()
         if left is not None:
             words.append(f"{time_text(left)} left")
-        return ", ".join(words)
+        return ", ".join(words) + (f"  best {self.best}" if self.best else "")
 
     def left(self) -> float | None:
         """Return how many seconds are left, by the networks trained so far and by the limit; None where nobody knows."""

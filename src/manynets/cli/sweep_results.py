@@ -21,6 +21,7 @@ from manynets.cli.checkpoints import part_folder, remove_temporary_files
 from manynets.cli.grid import value_from
 from manynets.cli.preset import PLAIN
 from manynets.cli.report import HEADINGS
+from manynets.display import number_text
 from manynets.errors import ModelFileError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.renames import renamed_options, stored_options
@@ -125,6 +126,12 @@ class SweepResults:
     def measure(self) -> str:
         """What candidates are ranked by, in words."""
         return "validation " + ("log loss" if self.by_loss else self.metric_heading)
+
+    @property
+    def best_so_far(self) -> str:
+        """The best result of the last round, in words."""
+        ranking = self.ranking()
+        return f"{self.measure} {number_text(self.measured(vars(ranking[0])))}" if ranking else ""
 
     def measured(self, row: Row) -> float:
         """Return what a row is ranked by."""

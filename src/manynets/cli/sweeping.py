@@ -25,7 +25,7 @@ from manynets.cli.report import console_for, counted, note, print_metrics, print
 from manynets.cli.signals import Stopped
 from manynets.cli.sweep_ensembles import EnsemblePlan, train_ensembles
 from manynets.cli.sweep_plan import SweepPlan, train_rounds
-from manynets.cli.sweep_progress import SweepProgress, time_text
+from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_report import draw, print_ranking
 from manynets.cli.sweep_results import BEST, RESULTS, SweepResults
 from manynets.errors import CheckpointWarning, OptionError
@@ -152,7 +152,8 @@ def _announced(plan: SweepPlan | EnsemblePlan, results: SweepResults, own: Mappi
         return lines
     what = "Random search" if not results.config["grid"] else "Grid"
     count = "" if plan.candidates is None else f": {counted(plan.candidates, 'candidate')}, the default among them"
-    limit = f", within {time_text(own['time_limit'])}" if own["time_limit"] is not None else ""
+    seconds = own["time_limit"]
+    limit = "" if seconds is None else f", within {f'{seconds / 60:g} min' if seconds % 60 == 0 else f'{seconds:g} s'}"
     each = f"{counted(plan.networks, 'network')}, preset {plan.options['preset']}"
     scored = "each row is predicted by the networks that did not train on it"
     if own["cv"] is not None:
