@@ -186,8 +186,8 @@ def test_rows_that_do_not_match_are_refused() -> None:
 
 def test_changes_replace_what_the_recipe_says() -> None:
     changes = {"hidden": (9,), "activation": "tanh", "lr": 0.01, "iterations": 48, "patience": 3, "batch_size": 32, "lr_final": 0.1}
-    model = _fit(WORDS == "red", n_networks=2, changes=changes).model
-    default = _fit(WORDS == "red", n_networks=2).model
+    model = _fit(SIGNAL > 1, n_networks=2, changes=changes).model
+    default = _fit(SIGNAL > 1, n_networks=2).model
     assert (model.spec.hidden, model.spec.activation, model.spec.dropout) == ((9,), "tanh", default.spec.dropout)
     assert (model.recipe.lr, model.recipe.iterations, model.recipe.evaluate_every, model.recipe.batch_size) == (0.01, 48, 2, 32)
     assert model.recipe.optimizer.weight_decay == default.recipe.optimizer.weight_decay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 
@@ -95,7 +96,8 @@ class SweepProgress:
         self.shown = now
         try:
             if terminal:
-                sys.stderr.write("\r\x1b[K" + ("" if last else self.text()))
+                width = shutil.get_terminal_size().columns - 1
+                sys.stderr.write("\r\x1b[K" + ("" if last else self.text()[:width]))
             elif not last:
                 sys.stderr.write(self.text() + "\n")
             sys.stderr.flush()

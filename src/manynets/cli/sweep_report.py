@@ -71,7 +71,7 @@ def print_ranking(console: Any, results: SweepResults, *, best: int | None = Non
         lines.append((*mark, *cells))
     count = len({key[0] for key in results.rows})
     where = "in cross-validation" if results.config["cv"] is not None else "on the validation rows"
-    by = f"by {'log loss' if results.by_loss else results.metric_heading}"
+    by = f"by {results.ranked_by}"
     what = f"Best {SHOWN} of {count} candidates" if count > SHOWN else "Candidates"
     console.print(table_of([*(["candidate"] if results.with_default else []), *names], lines, title=f"{what} {where}, {by}"))
     failed = sum(row["stopped"] in ("failed", "diverged") for row in results.rows.values())

@@ -123,15 +123,20 @@ class SweepResults:
         return HEADINGS.get(self.metric, self.metric)
 
     @property
+    def ranked_by(self) -> str:
+        """What candidates are ranked by, as tables name it."""
+        return "log loss" if self.by_loss else self.metric_heading
+
+    @property
     def measure(self) -> str:
-        """What candidates are ranked by, in words."""
-        return "validation " + ("log loss" if self.by_loss else self.metric_heading)
+        """What candidates are ranked by, as pictures name it."""
+        return f"validation {self.ranked_by}"
 
     @property
     def best_so_far(self) -> str:
         """The best result of the last round, in words."""
         ranking = self.ranking()
-        return f"{self.measure} {number_text(self.measured(vars(ranking[0])))}" if ranking else ""
+        return f"{self.ranked_by} {number_text(self.measured(vars(ranking[0])))}" if ranking else ""
 
     def measured(self, row: Row) -> float:
         """Return what a row is ranked by."""

@@ -118,6 +118,8 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
         print_schema(console, source.schema, title=f"{source.name}: {source.train.rows:,} rows to train on, {test:,} to test on")
     for line in _announced(plan, results, own):
         console.print(line, markup=False, soft_wrap=True)
+    if isinstance(plan, SweepPlan) and len(plan.points) == own["seeds"] == 1:
+        note(console, "there is one candidate only; give --grid to compare several, or --n-candidates to draw some")
     if results.memory is None:
         results.memory = memory_at_hand(find_device(device))
     results.open()
@@ -146,10 +148,7 @@ def _announced(plan: SweepPlan | EnsemblePlan, results: SweepResults, own: Mappi
     if isinstance(plan, SweepPlan):
         networks = len(plan.points) * own["seeds"] * len(plan.splits)
         counts = f"{counted(len(plan.points), 'candidate')} x {seeds} x {folds} = {counted(networks, 'network')}"
-        lines = [f"{counts}, into {results.folder}"]
-        if len(plan.points) == 1:
-            lines.append("note: there is one candidate only; give --grid to compare several, or --n-candidates to draw some")
-        return lines
+        return [f"{counts}, into {results.folder}"]
     what = "Random search" if not results.config["grid"] else "Grid"
     count = "" if plan.candidates is None else f": {counted(plan.candidates, 'candidate')}, the default among them"
     seconds = own["time_limit"]
