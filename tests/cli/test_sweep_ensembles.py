@@ -61,10 +61,10 @@ def test_each_candidate_is_what_train_makes(call: Call, table: Path, target: str
 
 
 def test_every_command_takes_the_sweep(call: Call, table: Path) -> None:
-    shown = call("sweep", table, *KIND, *SMALL[:-1], "--grid", "n_networks=2,4", "--out", "here")
+    shown = call("sweep", table, *KIND, *SMALL[:-1], "--grid", "n_networks=2,3,4", "--out", "here")
     assert shown.code == 0, shown.err
     assert "Candidates on the validation rows, by log loss" in shown.out
-    assert "3 candidates, the default among them" in shown.out
+    assert "3 candidates, the default among them" in shown.out  # 3 networks are those of the default
     for text in (shown.out, call("show", "here").out):
         assert "\n default " in text
     assert call("predict", "here", table).out == call("predict", "here/best", table).out

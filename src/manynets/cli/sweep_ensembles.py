@@ -56,7 +56,7 @@ class EnsemblePlan:
         rows = min(
             len(split.train) if split is not None and split.train is not None else source.train.rows for split in self.splits
         )
-        self.points = combinations(dict(grid)) if grid else None
+        self.points = [point for point in combinations(dict(grid)) if point != self.default] if grid else None
         self.drawn, self.most = own["n_candidates"], {"batch_size": max(rows // 2, 1)}
         self.steps = recipe.iterations or 1
         self._encoded: dict[Any, Any] = {}

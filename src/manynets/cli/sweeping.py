@@ -155,6 +155,8 @@ def _announced(plan: SweepPlan | EnsemblePlan, results: SweepResults, own: Mappi
     limit = "" if seconds is None else f", within {f'{seconds / 60:g} min' if seconds % 60 == 0 else f'{seconds:g} s'}"
     each = f"{counted(plan.networks, 'network')}, preset {plan.options['preset']}"
     scored = "each row is predicted by the networks that did not train on it"
+    if plan.source.train.by is not None and plan.source.train.by.times is not None:
+        scored = "scored on the latest of the training rows"
     if own["cv"] is not None:
         scored = f"scored by cross-validation with {folds}"
     elif plan.options["validation"] is not None:
