@@ -10,13 +10,19 @@ __all__ = ["show"]
 
 
 def show(run: RunFolder) -> None:
-    """Show a run: network, metrics, training and files."""
+    """Show a run: network, metrics, training and files; of a sweep also its candidates."""
     from manynets.cli.diverged import diverged_words
     from manynets.cli.report import console_for, describe, print_classes, print_layers, print_metrics, table_of
-    from manynets.cli.saved_runs import open_run
+    from manynets.cli.saved_runs import open_run, sweep_of
     from manynets.model_tools import best_epoch_text, training_text
 
     console = console_for()
+    sweep = sweep_of(run)
+    if sweep is not None:
+        from manynets.cli.sweep_report import print_ranking
+        from manynets.cli.sweep_results import read_sweep
+
+        print_ranking(console, read_sweep(sweep))
     found = open_run(run)
     model = found.model
     data = found.config.get("data", {})

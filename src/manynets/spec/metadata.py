@@ -17,8 +17,8 @@ from manynets.errors import OptionError, one_of
 from manynets.spec.lessons import by_name
 
 __all__ = [
-    "ABOVE_ZERO", "AT_LEAST_ONE", "AT_LEAST_ZERO", "BELOW_ONE", "NOT_NEGATIVE", "SHARE", "Interval", "Metadata", "check_device",
-    "check_fields", "documented", "metadata_of", "plain_number", "plain_tuple", "setting",
+    "ABOVE_ZERO", "AT_LEAST_ONE", "AT_LEAST_ZERO", "BELOW_ONE", "NOT_NEGATIVE", "SHARE", "Interval", "Metadata", "SearchRange",
+    "check_device", "check_fields", "documented", "metadata_of", "plain_number", "plain_tuple", "setting",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -69,6 +69,20 @@ AT_LEAST_ZERO, AT_LEAST_ONE = Interval(whole=True), Interval(1, whole=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchRange:
+    """What a random search draws: one of `choices`, or a number from low to high, with log evenly on a logarithmic scale.
+
+    relative: the numbers are multiples of the default.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    relative: bool = False
+    choices: tuple[Any, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Metadata:
     """The values that a field may have, and the option that sets it.
 
@@ -78,7 +92,7 @@ class Metadata:
     none: what a default of None stands for.
     option: the name of the option where it is not that of the field, "" for no option; metavar: what help calls its value, N for a whole
     number and NAME for a name if left out; panel: where help lists it.
-    searched: whether a sweep may vary it.
+    searched: whether a sweep may vary it. search: what a random search draws for it; None where it leaves the option as it is.
     """
 
     help: str
@@ -89,6 +103,7 @@ class Metadata:
     metavar: str = ""
     panel: str = ""
     searched: bool = True
+    search: SearchRange | None = None
 
 
 def setting(default: Any = None, *, factory: Callable[[], Any] | None = None, **metadata: Any) -> Any:
