@@ -22,7 +22,6 @@ from manynets.cli.baselines import baselines_of
 from manynets.cli.bounded import bounded
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.diverged import diverged_words, refuse_untrained
-from manynets.cli.pictures import pictures_of
 from manynets.cli.preset import check_preset, preset_of, train_preset
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
@@ -97,6 +96,8 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         baselines, left_out = (
             ({}, None) if not tested else baselines_of(model.task, source.train, parts[test_part] or source.train, encoder)
         )
+        from manynets.cli.pictures import pictures_of  # not above: the training begins before the plots are loaded
+
         pictures = pictures_of(
             model,
             parts[test_part],

@@ -121,7 +121,7 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
 
 def print_layers(console: Console, model: Any, spec: Any) -> None:
     """Print the network layer by layer. `model` needs in_features, task and parameters only."""
-    from manynets.nn.population import Shape
+    from manynets.nn.shape import Shape
 
     shape = Shape.of(spec, model.in_features, model.task.outputs)
     sizes: dict[str, int] = {}

@@ -55,7 +55,7 @@ def study(
     for name in names:
         with claim(folder / name, remedy="give another folder with --out"):
             done.append(_run(name, quick, folder, console))
-    console.print(table_of(["id", "figure", "published", "ours", "± seeds", "met", "seconds"], _rows(done, quick)))
+    console.print(table_of(["id", "result", "published", "ours", "± seeds", "met", "seconds"], _rows(done, quick)))
     for text in [*_notes(done), *([QUICK] if quick else [PUBLISHED])]:
         console.print(text, markup=False, soft_wrap=True)
     console.print(f"Pictures are in {folder}", markup=False, soft_wrap=True)
