@@ -54,7 +54,7 @@ _ORIGIN = {
     "?max_levels": int, "?delimiter": str, "?encoding": str, "?no_header": bool, "?data_dir": str, "?points": int, "?noise": float,
 }  # fmt: skip
 _CONFIG = {
-    "format": int, "?data": _ORIGIN, "?fingerprint": {str: {"sha256": str, str: object}}, "?class_names": [str],
+    "format": int, "?data": _ORIGIN, "?target_unit": (str, type(None)), "?fingerprint": {str: {"sha256": str, str: object}}, "?class_names": [str],
     "?image_shape": [int], "?validation": (float, str), "?options": {str: object},
 }  # fmt: skip
 _PART = {

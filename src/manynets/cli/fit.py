@@ -96,7 +96,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         baselines, left_out = (
             ({}, None) if not tested else baselines_of(model.task, source.train, parts[test_part] or source.train, encoder)
         )
-        from manynets.cli.pictures import pictures_of  # not above: the training begins before the plots are loaded
+        from manynets.cli.pictures import name_of_target, pictures_of  # not above: the training begins before the plots are loaded
 
         pictures = pictures_of(
             model,
@@ -105,7 +105,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             title=f"{source.name} · {describe(model.spec, model.recipe, networks)}",
             class_names=source.class_names,
             image_shape=source.image_shape,
-            target=", ".join(origin.get("target", ["y"])),
+            target=name_of_target(origin.get("target", []), source.unit),
         )
     for text in dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught):
         note(console, text)
@@ -114,6 +114,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         "data": dict(origin),
         "fingerprint": dict(source.fingerprint),
         "class_names": source.class_names,
+        "target_unit": source.unit,
         "image_shape": source.image_shape,
         "task": model.task.to_json(),
         "validation": share,

@@ -65,7 +65,10 @@ def inspect(
     if json_line:
         import json
 
-        print(json.dumps(found.to_json() | ({"plot": plot} if plot else {})))
+        from manynets.cli.wording import in_flags
+
+        suggestions = [in_flags(text) for text in found.suggestions]
+        print(json.dumps(found.to_json() | {"suggestions": suggestions} | ({"plot": plot} if plot else {})))
 
 
 def _print(console: Console, name: str, found: Inspection) -> None:
@@ -97,9 +100,12 @@ def _print(console: Console, name: str, found: Inspection) -> None:
 
 
 def _described(target: InspectedTarget, most: int = 10) -> str:
+    from manynets.display import number_text
+
     if target.classes is None:
         least, *_, largest = quartiles = target.quartiles or (0.0,)
-        return f"target {target.name}: numbers from {least:g} to {largest:g}, median {quartiles[len(quartiles) // 2]:g}"
+        low, middle, high = map(number_text, (least, quartiles[len(quartiles) // 2], largest))
+        return f"target {target.name}: numbers from {low} to {high}, median {middle}"
     shown = ", ".join(f"{label} ({count:,})" for label, count in list(target.classes.items())[:most])
     more = f", and {len(target.classes) - most} more" if len(target.classes) > most else ""
     return f"target {target.name}: {len(target.classes)} classes: {shown}{more}"

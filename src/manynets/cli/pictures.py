@@ -12,12 +12,22 @@ from manynets.cli.data import Part
 from manynets.model import Model
 from manynets.plots.models import history_panels
 
-__all__ = ["pictures_of"]
+__all__ = ["name_of_target", "pictures_of"]
 
 MOST_IMAGES = 48
 MOST_CLASSES = 40
 MOST_POINTS = 5000
 MOST_ROC = 10_000_000  # classes x rows: some seconds
+
+
+def name_of_target(columns: Sequence[str], unit: str | None) -> str:
+    """Return what an axis of the target is called.
+
+    >>> name_of_target(["price"], "CHF")
+    'price (CHF)'
+    """
+    name = ", ".join(columns) or "y"
+    return f"{name} ({unit})" if unit else name
 
 
 def pictures_of(
@@ -59,7 +69,7 @@ def pictures_of(
             out["regions.png"] = plots.regions(part.X[shown], labels, predict=model.predict_proba, classes=names, title=head)
     elif model.task.name == "regression" and model.task.outputs == 1:
         predicted = model.predict(part.X)
-        head = f"Predicted and true {target} of the test rows\n{title}"
+        head = f"Predicted and true values of the test rows\n{title}"
         out["predicted.png"] = plots.predicted_against_true(part.y, predicted, name=target, title=head)
         if model.in_features == 2 and model.encoder is None:
             X, y, head = part.X[:MOST_POINTS], np.asarray(part.y)[:MOST_POINTS], f"Predicted {target}, and the test rows\n{title}"

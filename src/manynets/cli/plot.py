@@ -127,10 +127,12 @@ def _why_not(run: SavedRun, kind: str) -> str:
 
 def _drawn(run: SavedRun, kinds: list[str], *, must: bool) -> tuple[dict[str, Any], list[str]]:
     """Return axes by kind, and notes; where the test rows are missing, only the pictures that need no data."""
+    import os
+
     from manynets import plots
     from manynets.cli.fit import metrics_of
     from manynets.cli.new_data import evaluation_rows
-    from manynets.cli.pictures import pictures_of
+    from manynets.cli.pictures import name_of_target, pictures_of
     from manynets.cli.report import describe
     from manynets.errors import ManynetsError, OptionError
 
@@ -146,9 +148,11 @@ def _drawn(run: SavedRun, kinds: list[str], *, must: bool) -> tuple[dict[str, An
                 raise
             notes = (f"only pictures that need no data: {error}",)
             kinds = [kind for kind in kinds if kind in alone]
-    title = f"{run.config.get('data', {}).get('name') or run.folder.name} · {describe(model.spec, model.recipe, model.size)}"
+    origin = run.config.get("data", {})
+    name = origin.get("name") or os.path.basename(origin.get("path") or "") or run.folder.name
+    title = f"{name} · {describe(model.spec, model.recipe, model.size)}"
     names = run.config.get("class_names")
-    target = ", ".join(run.config.get("data", {}).get("target", [])) or "y"
+    target = name_of_target(origin.get("target", []), run.config.get("target_unit"))
     shared = pictures_of(
         model,
         part,

@@ -40,9 +40,14 @@ def study(
     names = list(STUDIES) if everything else [one_of(name, STUDIES, what="study") for name in dict.fromkeys(ids or ())]
     if not names:
         rows = [(one.id, one.title) for one in STUDIES.values()]
-        console.print(table_of(["id", "what it does"], rows, title="Studies: manynets study ID ..., or --all"))
+        width = max(len(id) for id, _ in rows)
         for tutorial, about in TUTORIALS.items():
-            console.print(f"{tutorial}: a tutorial about {about}", markup=False, soft_wrap=True)
+            console.print(f"{tutorial}: a tutorial about {about}", markup=False, style="bold", soft_wrap=True)
+            for id, title in rows:
+                if id.startswith(f"{tutorial}-"):
+                    console.print(f"  {id:{width}}  {title}", markup=False, soft_wrap=True)
+        console.print("Run some with: manynets study T1-xor T3-autograd, or all with --all", markup=False, soft_wrap=True)
+        console.print(PUBLISHED, markup=False, soft_wrap=True)
         if json_line:
             sys.stdout.write(json.dumps({"studies": [{"id": id, "title": title} for id, title in rows]}) + "\n")
         return

@@ -328,7 +328,7 @@ def warn_of_targets(schema: Sequence[Column]) -> None:
         if column.leak:
             warn_user(
                 f"column {column.name!r} gives the target away: {column.leak}. If it is not known before the target is, leave it out:"
-                f" drop=[{column.name!r}], or --drop {column.name} in a command",
+                f" drop=[{column.name!r}]",
                 LeakWarning,
             )
 

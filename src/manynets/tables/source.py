@@ -111,7 +111,7 @@ def in_utf8(source: Source, encoding: str | None) -> Source:
         if min(zeros) * 10 < max(zeros) and max(zeros) * 3 > len(head) // 2:
             return _recoded(source, source.read(), "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le")
         raise DataError(
-            f"{source.name} is not a text table: byte 0x00 at offset {head.index(0)}; if it is UTF-16, give --encoding utf-16"
+            f"{source.name} is not a text table: byte 0x00 at offset {head.index(0)}; if it is UTF-16, give encoding='utf-16'"
         )
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
@@ -169,6 +169,6 @@ def decoded(name: str, data: bytes) -> tuple[str, tuple[str, ...]]:
 def not_in(name: str, offset: int, byte: int, encoding: str) -> DataError:
     """Return the error for a byte that is not in an encoding."""
     return DataError(
-        f"{name} is not {encoding}: byte 0x{byte:02x} at offset {offset}; give its encoding, for example --encoding latin-1, cp1252"
+        f"{name} is not {encoding}: byte 0x{byte:02x} at offset {offset}; give its encoding, such as encoding='latin-1' or 'cp1252'"
         " or utf-16"
     )
