@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_matrix, as_numpy, is_frame
+from manynets.errors import DataError
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression, Task
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["Predictor"]
 
 Array: TypeAlias = NDArray[Any]
+
+
+def _shown(encoder: TableEncoder) -> str:
+    """Return the names of the first columns of a table."""
+    names = encoder.column_names
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 class Predictor(abc.ABC):
@@ -46,6 +53,11 @@ class Predictor(abc.ABC):
         """Return the inputs of the networks (N, in_features) for X (N, D): a frame is encoded, an array is checked."""
         if self.encoder is not None and (is_frame(x) or self.encoder.positional):
             x = self.encoder.transform(x if is_frame(x) else as_numpy(x))
+        elif self.encoder is not None and isinstance(x, np.ndarray) and x.dtype.kind in "OUS":
+            raise DataError(
+                f"X is an array of text, but the model was trained on a table; give a frame with the columns {_shown(self.encoder)}"
+                " (scikit-learn's tools turn all frames but those of pandas into arrays: give them one, or use manynets.explain)"
+            )
         return as_matrix(x, columns=self.in_features)
 
     def predict(self, x: Any) -> Array:
