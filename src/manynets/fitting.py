@@ -15,7 +15,7 @@ from torch import nn
 from manynets.engines import ENGINES, EngineName
 from manynets.errors import DataError, OptionError, one_of
 from manynets.model import Model
-from manynets.nn.population import Shape
+from manynets.nn.shape import Shape
 from manynets.plan import ensemble
 from manynets.prepare import (
     ClassWeight,

@@ -14,32 +14,19 @@ from numpy.typing import NDArray
 
 from manynets.display import epoch_text, html_table, layers_text
 from manynets.errors import OptionError
-from manynets.spec import MLP, Recipe
+from manynets.predictor import Predictor
 from manynets.tasks import Regression, Task
 
 if TYPE_CHECKING:
     from manynets.export import ExportCheck
-    from manynets.tables import TableEncoder
 
 __all__ = ["ModelTools", "best_epoch_text", "task_text", "training_text"]
 
 
-class ModelTools(abc.ABC):
+class ModelTools(Predictor):
     """The base of `Model`: `summary` and `plot`, and the methods with which scikit-learn's tools take a model for an estimator."""
 
-    spec: MLP | None
-    task: Task
-    recipe: Recipe
-    in_features: int
-    history: dict[str, list[float]]
-    info: dict[str, Any]
     module: Any
-    encoder: TableEncoder | None
-
-    @property
-    @abc.abstractmethod
-    def size(self) -> int:
-        """K, the number of networks."""
 
     @property
     @abc.abstractmethod

@@ -19,9 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
-from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, moderate_weights, to_tensor, warn_of_lost_digits
+from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, moderate_weights
 from manynets.data.duplicates import count_held_out, count_shared
 from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
+from manynets.data.tensors import to_tensor, warn_of_lost_digits
 from manynets.errors import DataError, LeakWarning, OptionError, warn_user
 from manynets.spec import Recipe
 from manynets.tasks import Regression, Task, find_task

@@ -22,7 +22,6 @@ from manynets.cli.baselines import baselines_of
 from manynets.cli.bounded import bounded
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.diverged import diverged_words, refuse_untrained
-from manynets.cli.pictures import pictures_of
 from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, train_preset
 from manynets.cli.recipe import flag_of, network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
@@ -99,6 +98,8 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         baselines, left_out = (
             ({}, None) if not tested else baselines_of(model.task, source.train, parts[test_part] or source.train, encoder)
         )
+        from manynets.cli.pictures import name_of_target, pictures_of  # not above: the training begins before the plots are loaded
+
         pictures = pictures_of(
             model,
             parts[test_part],
@@ -106,7 +107,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             title=f"{source.name} · {describe(model.spec, model.recipe, networks)}",
             class_names=source.class_names,
             image_shape=source.image_shape,
-            target=", ".join(origin.get("target", ["y"])),
+            target=name_of_target(origin.get("target", []), source.unit),
         )
     for text in dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught):
         note(console, text)
@@ -115,6 +116,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         "data": dict(origin),
         "fingerprint": dict(source.fingerprint),
         "class_names": source.class_names,
+        "target_unit": source.unit,
         "image_shape": source.image_shape,
         "task": model.task.to_json(),
         "validation": share,

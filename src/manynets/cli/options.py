@@ -69,7 +69,7 @@ _OF_TRAINING: dict[str, CommandOption] = {
         panel=TRAINING, shown="default for a table without options of a plain network, else plain",
     ),
     "time_limit": CommandOption(
-        help="Seconds that the training may take (default and fast).", panel=TRAINING, type=float, metavar="SECONDS", shown="none"
+        help="Seconds that the training may take (presets default and fast).", panel=TRAINING, type=float, metavar="SECONDS", shown="none"
     ),
     "n_networks": CommandOption(
         help="Networks that are trained together; they predict their mean.",

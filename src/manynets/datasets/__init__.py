@@ -8,8 +8,9 @@
 
 from manynets.datasets.catalog import NAMES, Summary, describe, load
 from manynets.datasets.dataset import Dataset
+from manynets.datasets.handwritten import digits
 from manynets.datasets.idx import read_idx
-from manynets.datasets.images import digits, fashion_mnist, mnist
+from manynets.datasets.images import fashion_mnist, mnist
 from manynets.datasets.toys import blobs, circles, gauss, moons, plane, prod, quadrants, spirals, xor
 
 __all__ = [

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from manynets.constants import BN_EPS, BN_MOMENTUM
 from manynets.nn.activations import ACTIVATIONS
-from manynets.nn.population import Shape
+from manynets.nn.shape import Shape
 
 __all__ = ["normalisers", "training_outputs"]
 

@@ -20,7 +20,8 @@ from manynets.display import html_table, layers_text, number_text
 from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user, warned_once
 from manynets.model import Model
 from manynets.nn.initial import initial_parameters
-from manynets.nn.population import Population, Shape
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup
 from manynets.prepare import (
     Split,

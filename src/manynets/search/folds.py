@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
-from manynets.data.check import is_frame, to_tensor
+from manynets.data.check import is_frame
+from manynets.data.tensors import to_tensor
 from manynets.estimators import inputs
 from manynets.estimators.plan import Draws, FitData, read_fit
 from manynets.prepare import RowNumbers

@@ -190,8 +190,8 @@ class CategoricalColumn:
             labels, codes = part_codes(table, self.name, self.part)
             first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))
             raise DataError(
-                f"column {self.name!r} holds categories not seen at fit: {_some(list(unseen))}; the first is in {table.row(first)}."
-                f" Known are {_some([*self.levels, *self.rare])}; without strict they are encoded as unseen"
+                f"column {self.name!r} holds categories not seen in training: {_some(list(unseen))}; the first is in {table.row(first)}."
+                f" Known are {_some([*self.levels, *self.rare])}; with strict=False they are encoded as unseen"
             )
         rows = np.flatnonzero(positions >= 0)
         out[rows, positions[rows]] = 1.0

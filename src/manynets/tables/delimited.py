@@ -246,7 +246,7 @@ def blank_lines(source: Source, head: Head) -> list[int]:
             elif len(row) != width:
                 raise _NeedsMending from DataError(
                     f"{source.name}, line {begins} has {len(row)} fields, but the header has {width}; mend the line, or give the right"
-                    " --delimiter"
+                    " delimiter"
                 )
     except csv.Error as error:
         raise _NeedsMending from DataError(f"{source.name}, line {reader.line_num}: {error}")

@@ -162,18 +162,22 @@ class TableEncoder:
                 unseen = column.positions(table)[1]
                 if unseen:
                     shown = ", ".join(repr(label) for label in sorted(unseen)[:5]) + (", ..." if len(unseen) > 5 else "")
-                    notes.append(f"column {column.name!r}: {sum(unseen.values())} rows hold categories not seen at fit: {shown}")
+                    count, new = sum(unseen.values()), "a category" if len(unseen) == 1 else "categories"
+                    rows = "1 row has" if count == 1 else f"{count:,} rows have"
+                    notes.append(f"column {column.name!r}: {rows} {new} not seen in training: {shown}")
             elif isinstance(column, NumericColumn):
                 units = units_converted(table, column.name, column.reading)
                 if units:
                     shown = ", ".join(f"{count} in {unit!r}" for unit, count in units.most_common())
-                    notes.append(f"column {column.name!r}: converted to {column.reading.unit!r}, the unit seen at fit: {shown}")
+                    notes.append(
+                        f"column {column.name!r}: converted to {column.reading.unit!r}, the unit of the training rows: {shown}"
+                    )
                 beyond = column.beyond(table)
                 if beyond and column.limits is not None:
                     low, high = column.limits
                     notes.append(
-                        f"column {column.name!r}: {beyond} rows hold numbers far from those seen at fit; below {low:g} they count as"
-                        f" {low:g}, above {high:g} as {high:g}"
+                        f"column {column.name!r}: {beyond:,} value{'s' if beyond > 1 else ''} far outside the training range"
+                        f" {'were' if beyond > 1 else 'was'} clipped to {low:g} to {high:g}"
                     )
         return notes
 
@@ -324,7 +328,7 @@ def warn_of_targets(schema: Sequence[Column]) -> None:
         if column.leak:
             warn_user(
                 f"column {column.name!r} gives the target away: {column.leak}. If it is not known before the target is, leave it out:"
-                f" drop=[{column.name!r}], or --drop {column.name} in a command",
+                f" drop=[{column.name!r}]",
                 LeakWarning,
             )
 

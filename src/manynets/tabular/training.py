@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from manynets.data.check import as_numpy, is_frame
 from manynets.errors import DataError, OptionError, one_of
 from manynets.model import Model
-from manynets.nn.population import Population, Shape
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
 from manynets.prepare import (
     ClassWeight,
     Split,

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from manynets.errors import ClaimedError, InterruptedWarning, ManynetsError, ModelFileError, OptionError, warn_user
-from manynets.nn.population import Shape
+from manynets.nn.shape import Shape
 from manynets.spec import MLP
 from manynets.steps import batch_rows
 from manynets.training.checkpoint import Checkpoints, GroupCheckpoints

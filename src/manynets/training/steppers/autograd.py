@@ -18,7 +18,8 @@ from torch import Tensor
 
 from manynets.nn.dropout import Masks
 from manynets.nn.layers import normalisers, training_outputs
-from manynets.nn.population import Population, Shape
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
 from manynets.optim import Coefficient, GroupedOptimizer, Update, step_coefficients
 from manynets.spec import MLP
 from manynets.training.module import ModulePopulation

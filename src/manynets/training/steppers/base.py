@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets.data.batches import Batches
-from manynets.nn.population import Population, Shape
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
 from manynets.optim import GroupedOptimizer
 from manynets.spec import MLP
 from manynets.steps import batch_rows
