@@ -19,10 +19,20 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
-from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, moderate_weights, to_tensor, warn_of_lost_digits
+from manynets.data.check import (
+    as_matrix,
+    as_numpy,
+    as_row_numbers,
+    as_weights,
+    is_frame,
+    moderate_weights,
+    to_tensor,
+    warn_of_lost_digits,
+)
 from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
+from manynets.encoding import fitted_encoder, needs_encoder, warn_of_encoded
 from manynets.errors import DataError, OptionError
-from manynets.spec import Recipe
+from manynets.spec import Embedding, Recipe
 from manynets.tasks import Regression, Task, find_task
 from manynets.tasks.base import as_array
 from manynets.training.torch_settings import find_device
@@ -30,6 +40,7 @@ from manynets.training.trial import Problem
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
+    from manynets.tables.scaling import Scaling
 
 __all__ = [
     "ClassWeight",
@@ -80,7 +91,7 @@ class TrainingData:
     """A problem on its device, and the rows that networks train and validate on.
 
     rows: None where all rows train. validation_rows: None without validation, or where the problem has a validation set of its own.
-    encoder: turned the columns of a table into those of the problem; None for arrays.
+    encoder: turned the columns of a table into those of the problem; None for arrays that are taken as they are.
     """
 
     problem: Problem
@@ -102,15 +113,20 @@ def prepare(
     encoder: TableEncoder | None = None,
     by: SplitBy | None = None,
     target_transform: Literal["log", "auto"] | None = None,
+    scaling: Scaling | None = None,
+    embedding: Embedding | None = None,
 ) -> TrainingData:
     """Check X and y, split the rows, encode a table, and move the data to the recipe's device.
 
-    The arguments are those of `manynets.train`. Raises DataError for data that cannot be used and OptionError for options that do
-    not fit them.
+    The arguments are those of `manynets.train`; embedding: the network's. Raises DataError for data that cannot be used and OptionError
+    for options that do not fit them.
     """
-    table = X if is_frame(X) or (encoder is not None and encoder.positional) else None
+    fits = needs_encoder(X, encoder, embedding, scaling=scaling)
+    table: Any = None
+    if fits or is_frame(X) or (encoder is not None and encoder.positional):
+        table = X if is_frame(X) else as_numpy(X)
     matrix = as_matrix(X, columns=None if encoder is None else encoder.width) if table is None else None
-    total = len(X) if matrix is None else len(matrix)
+    total = len(table) if matrix is None else len(matrix)
     y = as_array(y) if isinstance(y, list | tuple) else y
     found = len(y) if hasattr(y, "__len__") else np.asarray(y).size
     if found != total:
@@ -123,8 +139,12 @@ def prepare(
         if weight is not None and rows is not None and not weight[rows].any():
             raise DataError(f"sample_weight is zero for all {len(rows)} {what} rows; at least one must count")
     if matrix is None:
-        matrix, encoder = encode_table(table, y, rows=split.train, encoder=encoder)
+        if fits:
+            encoder = fitted_encoder(table, y, target=target.encoded, rows=split.train, embedding=embedding, scaling=scaling)
+        matrix, encoder = encode_table(table, encoder=encoder)
         matrix = as_matrix(matrix)
+        if fits and not is_frame(table):
+            warn_of_encoded(table, matrix, encoder)
     validation_set = None
     if own is not None:
         own_matrix, own_target, own_weight = _checked_validation_set(own, target.task, matrix.shape[1], encoder)
@@ -365,7 +385,9 @@ def _checked_validation_set(
     given: tuple[Any, ...], task: Task, columns: int, encoder: TableEncoder | None
 ) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
     """Return X, the encoded y and the weights of a validation set."""
-    X = encoder.transform(given[0]) if encoder is not None and is_frame(given[0]) else given[0]
+    X = given[0]
+    if encoder is not None and (is_frame(X) or encoder.positional):
+        X = encoder.transform(X if is_frame(X) else as_numpy(X))
     matrix = as_matrix(X, columns=columns)
     encoded = task.encode(given[1])
     if len(encoded) != matrix.shape[0]:

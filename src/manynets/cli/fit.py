@@ -32,7 +32,7 @@ from manynets.data.split import SplitBy
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, find_target, holdout
-from manynets.spec import to_json
+from manynets.spec import PiecewiseLinear, to_json
 from manynets.training.torch_settings import find_device
 
 __all__ = ["encoding", "fit", "metrics_of", "scalars", "validation_share"]
@@ -213,7 +213,10 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
     if source.schema is not None:
         title = f"{source.name}: {source.train.rows:,} rows to train on, {source.test.rows if source.test else 0:,} to test on"
         print_schema(console, source.schema, title=title)
-        own = {} if preset is None else encoder_options(train.rows, len(train.X.names))
+        own = encoder_options(train.rows, len(train.X.names))
+        if preset is None:
+            embedding = network_of(options).embedding
+            own = {"embedding": embedding if isinstance(embedding, PiecewiseLinear) else None, "target": task.encode(train.y)}
         matrix, encoder = encode_table(train.X, **{**own, **encoding(source, options)})
         train = dataclasses.replace(train, X=matrix)
         for text in () if test is None else encoder.check(test.X):

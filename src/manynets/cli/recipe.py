@@ -7,7 +7,17 @@ from typing import Any
 
 from manynets.cli import defaults
 from manynets.errors import OptionError, one_of
-from manynets.spec import MLP, OPTIMIZERS, SCHEDULES, EarlyStopping, Recipe, SklearnAdam, SklearnInverseScaling, SklearnSGD
+from manynets.spec import (
+    EMBEDDINGS,
+    MLP,
+    OPTIMIZERS,
+    SCHEDULES,
+    EarlyStopping,
+    Recipe,
+    SklearnAdam,
+    SklearnInverseScaling,
+    SklearnSGD,
+)
 from manynets.spec.metadata import Interval
 from manynets.spec.options import OPTIONS, option_of
 
@@ -67,7 +77,14 @@ def network_of(options: Options, *, networks: int = 1) -> MLP:
     if "dropout" in given:
         rates = numbers(given["dropout"], option="dropout")
         dropout = rates[0] if len(rates) == 1 else rates
+    given["embedding"] = _embedding(options)
     return MLP(**{"activation": defaults.ACTIVATION, **given, "hidden": layers, "dropout": dropout})
+
+
+def _embedding(options: Options) -> Any:
+    name = one_of(options["embedding"] or "none", OPTIONS["embedding"].names, what="--embedding")
+    given = _given_for(options, "embedding", name)
+    return None if name == "none" else EMBEDDINGS[name](**given)
 
 
 def recipe_of(options: Options, *, rows: int) -> Recipe:

@@ -18,7 +18,7 @@ from manynets.early_stopping import Patience
 from manynets.engines.optimizers import Numbers
 from manynets.errors import OptionError
 from manynets.schedules import schedule_factors
-from manynets.spec import MLP, Recipe
+from manynets.spec import MLP, Periodic, Recipe
 from manynets.steps import batch_rows, steps_per_epoch, total_steps
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss
@@ -111,6 +111,8 @@ def refuse(
         raise OptionError(f"batch_norm is True, but engine={engine!r} has none; use engine='torch' or 'numpy'")
     if (spec.input_dropout or any(spec.dropouts)) and not dropout:
         raise OptionError(f"dropout is above 0, but engine={engine!r} has none; use engine='torch' or 'numpy'")
+    if isinstance(spec.embedding, Periodic):
+        raise OptionError(f"embedding is {spec.embedding!r}, but engine={engine!r} has none; use engine='torch'")
     if spec.input_scale and not input_scale:
         raise OptionError(f"input_scale is True, but engine={engine!r} has none; use engine='torch', 'numpy' or 'jax'")
 

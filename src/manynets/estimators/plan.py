@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.data.check import is_frame
+from manynets.encoding import embedded_columns, fitted_encoder, needs_encoder
 from manynets.errors import DataError, warn_user
 from manynets.estimators import inputs, settings
+from manynets.nn.initial import layer_sizes
 from manynets.prepare import RowNumbers, TrainingData, encode_table, prepare
 from manynets.rng import Shuffles
-from manynets.spec import MLP, DType, Recipe
+from manynets.spec import MLP, DType, PiecewiseLinear, Recipe
 from manynets.tables import TableEncoder
 from manynets.tasks import Task
 from manynets.training.trial import FitState, Member
@@ -35,9 +37,9 @@ class FitData:
     """What a fit trains on. x: (N, D); y: as the user has it; weight: (N,) or None; train, validation: row numbers or None.
 
     class_weight: what the weights do not contain yet. validation_set: X and y of the user's own validation set. encoder: of a
-    frame. The other fields are for fits that share rows of one matrix (a search): rows: the numbers of these rows in it; add_rows:
-    adds encoded rows to it; encoded, draws: what fits of the same rows have encoded (by their training rows) and drawn (by all
-    that it depends on) before.
+    frame, or of an array that is scaled or gets piecewise-linear columns. The other fields are for fits that share rows of
+    one matrix (a search): rows: the numbers of these rows in it; add_rows: adds encoded rows to it; encoded, draws: what fits
+    of the same rows have encoded (by their training rows) and drawn (by all that it depends on) before.
     """
 
     x: Any
@@ -49,7 +51,7 @@ class FitData:
     validation_set: tuple[Any, ...] | None = None
     encoder: TableEncoder | None = None
     rows: RowNumbers | None = None
-    encoded: dict[bytes, tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
+    encoded: dict[tuple[Any, ...], tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
     add_rows: Callable[[NDArray[Any]], RowNumbers | None] = lambda x: None
     draws: dict[tuple[Any, ...], Draws] = dataclasses.field(default_factory=dict)
 
@@ -125,14 +127,14 @@ def plan_fit(
         e.__dict__.pop("_progress", None)
         e._task_ = None
     frame = is_frame(data.x)
-    if frame:
-        task = _settle_task(e, data, encoded=True)
-        _hold_out(e, data, task, random, X_val is not None)
-        data.x = _encoded(e, data)
-    else:
+    if not frame:
         data.x = inputs.dense(data.x)
-        task = _settle_task(e, data, encoded=False)
-    network = settings.network_of(e)
+    task = _settle_task(e, data, encoded=frame)
+    encodes = needs_encoder(data.x, None, e.embedding, scaling=e.scaling)
+    if encodes:
+        _hold_out(e, data, task, random, X_val is not None)
+        data.x = _encoded(e, data, task)
+    network = embedded_columns(settings.network_of(e), e.encoder_)
     # the draws of one network with a seed and without held-out rows are known: fits of the same rows make them once
     known = fresh and isinstance(e.random_state, Integral) and not e.early_stopping and e.n_networks == 1
     key = (e.random_state, e.init, e.activation, network, data.x.shape[1], data.x.dtype, task.outputs)
@@ -140,7 +142,7 @@ def plan_fit(
         draws = data.draws[key]
     else:
         initial = _start(e, network, data.x, task, random, fresh)
-        if not frame:
+        if not encodes:
             _hold_out(e, data, task, random, X_val is not None)
         draws = initial, *_orders(e, random)
         if known:
@@ -161,14 +163,17 @@ def _settle_task(e: Any, data: FitData, *, encoded: bool) -> Task:
     return task
 
 
-def _encoded(e: Any, data: FitData) -> NDArray[Any]:
-    """Return the columns of a frame; the encoder is fitted to its training rows, if there is none yet."""
+def _encoded(e: Any, data: FitData, task: Task) -> NDArray[Any]:
+    """Return the encoded columns; the encoder is fitted to the training rows, if there is none yet."""
     if e.encoder_ is not None:
         x, _ = encode_table(data.x, encoder=e.encoder_)
     else:
-        key = b"" if data.train is None else data.train.tobytes()
+        embedding = e.embedding if isinstance(e.embedding, PiecewiseLinear) else None
+        key = (None if data.train is None else data.train.tobytes(), embedding, e.scaling)
         if key not in data.encoded:
-            data.encoded[key] = encode_table(data.x, data.y, rows=data.train)
+            options = {"rows": data.train, "embedding": embedding, "scaling": e.scaling}
+            encoder = fitted_encoder(data.x, data.y, target=task.encode(data.y), **options)
+            data.encoded[key] = encode_table(data.x, encoder=encoder)
         x, e.encoder_ = data.encoded[key]
     data.rows = data.add_rows(x)
     return x
@@ -196,9 +201,8 @@ def _hold_out(e: Any, data: FitData, task: Task, random: np.random.RandomState, 
 def _read_validation(e: Any, X_val: Any, y_val: Any) -> tuple[Any, ...]:
     x = inputs.read_rows(e, X_val, reset=False)
     y = e._read_target(y_val, x, first=False, incremental=True)
-    if is_frame(x):
-        x, _ = encode_table(x, encoder=e.encoder_)
-    return inputs.dense(x), y
+    x = x if is_frame(x) else inputs.dense(x)
+    return x if e.encoder_ is None else encode_table(x, encoder=e.encoder_)[0], y
 
 
 def _merge_copies(data: FitData, task: Task) -> None:
@@ -235,7 +239,7 @@ def _start(
     if fresh:
         return settings.start_of(e, network, x.shape[1], task.outputs, dtype, random)
     out = dict(e.model_.members[number]) if hasattr(e, "model_") and number < e.model_.size else {}
-    widths = [x.shape[1], *network.hidden, task.outputs]
+    widths = [layer_sizes(network, x.shape[1], task.outputs)[0][1], *network.hidden, task.outputs]
     found = [np.shape(weight) for weight in e.coefs_]
     axis = () if e.n_networks == 1 else (e.n_networks,)
     if found != [(*axis, *pair) for pair in itertools.pairwise(widths)]:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
-from manynets.spec import MLP, Init
+from manynets.nn.embeddings import initial_embedding
+from manynets.spec import MLP, Init, Periodic
 
 __all__ = ["INITIALISERS", "initial_parameters", "layer_sizes"]
 
@@ -69,7 +70,8 @@ def layer_sizes(spec: MLP, in_features: int, out_features: int) -> list[tuple[st
     >>> layer_sizes(MLP(hidden=(3, 5)), 2, 6)
     [('hidden0', 2, 3), ('hidden1', 3, 5), ('output', 5, 6)]
     """
-    widths = (in_features, *spec.hidden, out_features)
+    first = spec.embedding.width(in_features) if isinstance(spec.embedding, Periodic) else in_features
+    widths = (first, *spec.hidden, out_features)
     names = [f"hidden{i}" for i in range(len(spec.hidden))] + ["output"]
     return list(zip(names, widths[:-1], widths[1:], strict=True))
 
@@ -92,5 +94,7 @@ def initial_parameters(spec: MLP, in_features: int, out_features: int, *, seed: 
             out[f"norm{layer}.weight"] = np.ones(d_out)
             out[f"norm{layer}.bias"] = np.zeros(d_out)
     if spec.input_scale:
-        out["input_scale.weight"] = np.ones(in_features)
+        out["input_scale.weight"] = np.ones(layer_sizes(spec, in_features, out_features)[0][1])
+    if isinstance(spec.embedding, Periodic):
+        out |= initial_embedding(spec.embedding, in_features, rng.generator(seed, "embedding"))
     return out

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from manynets.constants import BN_EPS
 from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.embeddings import embedding_shapes, periodic
 from manynets.nn.initial import layer_sizes
-from manynets.spec import MLP, Activation
+from manynets.spec import MLP, Activation, Periodic
 
 __all__ = ["Population", "Shape"]
 
@@ -38,7 +39,10 @@ ROW_ACTIVATIONS: dict[Activation, Callable[[NDArray[Any]], object]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """What networks must have in common to be one population: sizes, activation, norm and bias, not dropout or init."""
+    """What networks must have in common to be one population: sizes, activation, norm and bias, not dropout or init.
+
+    in_features: columns of X; the first layer reads `inputs` columns. embedding: with weights, of the initial `scale` 0.1.
+    """
 
     in_features: int
     out_features: int
@@ -47,16 +51,32 @@ class Shape:
     batch_norm: bool
     bias: bool
     input_scale: bool = False
+    embedding: Periodic | None = None
 
     @classmethod
     def of(cls, spec: MLP, in_features: int, out_features: int) -> Shape:
         """Return the shape of a specification for data of this width."""
-        return cls(in_features, out_features, spec.hidden, spec.activation, spec.batch_norm, spec.bias, spec.input_scale)
+        embedding = dataclasses.replace(spec.embedding, scale=Periodic.scale) if isinstance(spec.embedding, Periodic) else None
+        plain = (spec.hidden, spec.activation, spec.batch_norm, spec.bias, spec.input_scale)
+        return cls(in_features, out_features, *plain, embedding)
 
     @functools.cached_property
     def layers(self) -> list[tuple[str, int, int]]:
         """(name, d_in, d_out) of each linear layer."""
-        return layer_sizes(MLP(hidden=self.hidden), self.in_features, self.out_features)
+        return layer_sizes(MLP(hidden=self.hidden, embedding=self.embedding), self.in_features, self.out_features)
+
+    @property
+    def inputs(self) -> int:
+        """Columns that the first layer reads: those of X, and what their embedding makes of them."""
+        return self.layers[0][1]
+
+    @functools.cached_property
+    def widest(self) -> int:
+        """The most numbers that one row has at a time, of its columns, the units of a layer, or the cosines of its embedding."""
+        cosines = 0
+        if self.embedding is not None:
+            cosines = len(self.embedding.embedded(self.in_features)) * self.embedding.frequencies
+        return max(self.inputs, self.out_features, *self.hidden, cosines, 1)
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of each parameter, in the order of the flat tensor: weight matrices first."""
@@ -68,7 +88,9 @@ class Shape:
             for i, units in enumerate(self.hidden):
                 out |= {f"norm{i}.weight": (units,), f"norm{i}.bias": (units,)}
         if self.input_scale:
-            out["input_scale.weight"] = (self.in_features,)
+            out["input_scale.weight"] = (self.inputs,)
+        if self.embedding is not None:
+            out |= embedding_shapes(self.embedding, self.in_features)
         return out
 
     def buffers(self) -> dict[str, tuple[int, ...]]:
@@ -149,6 +171,12 @@ class Population:
         return Population(self.shape, self.flat.index_select(0, indices), self.statistics.index_select(0, indices))
 
     @functools.cached_property
+    def columns(self) -> Tensor | None:
+        """The numbers of the columns that are embedded, on the networks' device; None for all or none."""
+        embedding = self.shape.embedding
+        return None if embedding is None or embedding.columns is None else torch.tensor(embedding.columns, device=self.flat.device)
+
+    @functools.cached_property
     def _stages(self) -> list[tuple[Tensor, Tensor | None]]:
         """Transposed weights and biases of each layer, as `scores` multiplies them: without the model axis for K = 1."""
         out: list[tuple[Tensor, Tensor | None]] = []
@@ -174,6 +202,9 @@ class Population:
         buffers: what the product of each layer is written to (None: to a new tensor).
         """
         kind, single, last = ACTIVATIONS[self.shape.activation], self.size == 1, len(self.shape.hidden)
+        if self.shape.embedding is not None:
+            named = {name: view[0] for name, view in self.parameters.items()} if single else self.parameters
+            h = periodic(h, named, self.columns)
         for i, (weight, bias) in enumerate(self._stages):
             out = buffers[i] if buffers else None
             if bias is None:
@@ -195,7 +226,8 @@ class Population:
     def takes_row(self) -> bool:
         """Whether `row_scores` can be asked."""
         at_hand = self.size == 1 and self.flat.device.type == "cpu"
-        return at_hand and self.shape.activation in ROW_ACTIVATIONS and not self.shape.batch_norm
+        plain = not self.shape.batch_norm and self.shape.embedding is None
+        return at_hand and self.shape.activation in ROW_ACTIVATIONS and plain
 
     @functools.cached_property
     def _row_stages(self) -> list[tuple[NDArray[Any], NDArray[Any] | None]]:

@@ -17,14 +17,21 @@ from numpy.typing import NDArray
 from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.display import html_table, layers_text, number_text
+from manynets.encoding import embedded_columns, fitted_encoder, needs_encoder
 from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user
 from manynets.model import Model
 from manynets.nn.initial import initial_parameters
 from manynets.nn.population import Population, Shape
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup
-from manynets.prepare import Split, TrainingData, cv_splits, encode_table, find_target, prepare
+from manynets.prepare import (
+    Split,
+    TrainingData,
+    cv_splits,
+    find_target,
+    prepare,
+)
 from manynets.results import system_of, versions
-from manynets.spec import MLP, Recipe
+from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
@@ -38,6 +45,7 @@ from manynets.training.validation import Validation
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
+    from manynets.tables.scaling import Scaling
 
 __all__ = ["Candidate", "CandidatePlan", "Result", "plan_candidates", "train_many", "train_plan"]
 
@@ -122,6 +130,7 @@ def train_many(
     task: str | Task | None = None,
     validation: Any = None,
     encoder: TableEncoder | None = None,
+    scaling: Scaling | None = None,
     progress: Show = "auto",
     callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
@@ -130,7 +139,7 @@ def train_many(
 ) -> list[Result]:
     """Train every candidate on every fold, as many at once as can share their steps; return results, candidates x folds.
 
-    X, y, task, encoder: as for `manynets.train`. candidates: pairs (MLP, Recipe), which may differ in anything. Networks with the
+    X, y, task, encoder, scaling: as for `manynets.train`. candidates: pairs (MLP, Recipe), which may differ in anything. Networks with the
     same shape, kind of optimizer, batch size and number of steps share each step; everything else is a vector over them.
     cv: None (train on all rows, test on none); a number (rows are dealt at random, each class evenly); a splitter such as
         scikit-learn's, which is given `groups`; or pairs (training rows, test rows) of row numbers, possibly repeated, or of masks.
@@ -142,8 +151,9 @@ def train_many(
 
     Each result equals that of `train(X[rows], y[rows], spec, recipe, task=task, ...)`, where the task is that of the whole y: it
     has all its classes, and standardises a regression target by the mean and standard deviation of the whole y.
-    Rows are gathered by index and never copied by fold. The encoder of a frame is fitted to the training rows of each fold, so
-    each fold (and each split for validation) of a frame is a problem of its own; give an `encoder` to share one.
+    Rows are gathered by index and never copied by fold. The encoder of a frame, or of an array with `scaling` or `PiecewiseLinear`, is
+    fitted to the training rows of each fold, so each fold (and each split for validation) is then a problem of its own; give an `encoder`
+    to share one.
 
     The results of a candidate that does not fit the data, or the memory, have the error, and those of one whose loss was not
     finite the divergence; the others are complete. Ctrl-C ends the unfinished networks as "interrupted", with an
@@ -158,7 +168,16 @@ def train_many(
     """
     check_limits(memory_limit=memory_limit)
     plan = plan_candidates(
-        X, y, candidates, cv=cv, groups=groups, sample_weight=sample_weight, task=task, validation=validation, encoder=encoder
+        X,
+        y,
+        candidates,
+        cv=cv,
+        groups=groups,
+        sample_weight=sample_weight,
+        task=task,
+        validation=validation,
+        encoder=encoder,
+        scaling=scaling,
     )
     return train_plan(plan, progress=progress, callbacks=callbacks, memory_limit=memory_limit, checkpoint=checkpoint, resume=resume)
 
@@ -174,10 +193,15 @@ class CandidatePlan:
     candidates: Sequence[Candidate]
     folds: Sequence[Split]
     failed: list[Result]
+    networks: dict[Trial, MLP] = dataclasses.field(default_factory=dict)
+
+    def network(self, trial: Trial) -> MLP:
+        """Return the network of a trial: the candidate's, with the columns that it embeds."""
+        return self.networks.get(trial, self.candidates[trial.candidate][0])
 
     def result(self, trial: Trial, task: Task, stopped: str, **found: Any) -> Result:
         """Return the Result of a trial."""
-        spec, recipe = self.candidates[trial.candidate]
+        spec, recipe = self.network(trial), self.candidates[trial.candidate][1]
         return Result(candidate=trial.candidate, fold=trial.fold, spec=spec, recipe=recipe, task=task, stopped=stopped, **found)
 
 
@@ -192,12 +216,13 @@ def plan_candidates(
     task: str | Task | None = None,
     validation: Any = None,
     encoder: TableEncoder | None = None,
+    scaling: Scaling | None = None,
 ) -> CandidatePlan:
     """Return the networks that `train_many` trains, with their data; the arguments are its."""
     pairs = _checked(candidates)
-    by_fold = is_frame(X) and encoder is None  # each split of a frame has its own encoder
     if not is_frame(X):
-        X = as_matrix(X, columns=None if encoder is None else encoder.width)
+        fitted_to = any(needs_encoder(X, encoder, spec.embedding, scaling=scaling) for spec, _ in pairs)
+        X = as_matrix(X, columns=None if encoder is None else encoder.width, gaps=fitted_to)
     target = find_target(y, task)
     if len(target) != len(X):
         raise DataError(f"X has {len(X)} rows and y has {len(target)}; they must have the same number")
@@ -212,13 +237,17 @@ def plan_candidates(
     errors: dict[tuple[Any, ...], ManynetsError] = {}
     planned = CandidatePlan(Plan(), pairs, folds, [])
     for c, (spec, recipe) in enumerate(pairs):
-        poisson = recipe.loss == "poisson"
+        poisson, embedding = recipe.loss == "poisson", spec.embedding
+        by_fold = needs_encoder(X, encoder, embedding, scaling=scaling)  # each split has its own encoder
+        columns = embedding if by_fold and isinstance(embedding, PiecewiseLinear) else None
         for f in range(len(folds)):
             split = splits.of(f, recipe.seed)
-            key = (str(recipe.device), recipe.dtype, poisson, *((f, id(split.train)) if by_fold else ()))
+            key = (str(recipe.device), recipe.dtype, poisson, *((f, id(split.train), columns) if by_fold else ()))
             if key not in planned.plan.groups and key not in errors:
                 try:
-                    fitted = encode_table(X, y, rows=split.train)[1] if by_fold else encoder
+                    fitted = encoder
+                    if by_fold:
+                        fitted = fitted_encoder(X, y, target=target.encoded, rows=split.train, embedding=embedding, scaling=scaling)
                     kind = task if poisson and not isinstance(task, Task) else target.task
                     data = prepare(X, y, recipe, task=kind, validation=own, sample_weight=common, encoder=fitted)
                     planned.plan.groups[key] = TrialGroup(data)
@@ -233,6 +262,8 @@ def plan_candidates(
             if unweighted is not None:
                 planned.failed.append(planned.result(Trial(c, f), target.task, "failed", error=unweighted))
                 continue
+            spec = embedded_columns(pairs[c][0], group.data.encoder)
+            planned.networks[Trial(c, f)] = spec
             try:
                 check_fits(spec, group.data.in_features, group.data.problem.task.outputs)
                 initial = initial_parameters(spec, group.data.in_features, group.data.problem.task.outputs, seed=recipe.seed)
@@ -374,7 +405,8 @@ def _scores(planned: CandidatePlan, group: TrialGroup, outcomes: Sequence[Outcom
     weights = {member.number: member.weight for member in group.members}
     alike: dict[tuple[Any, ...], list[Outcome]] = {}
     for outcome in outcomes:
-        spec, recipe = planned.candidates[trials[outcome.number].candidate]
+        trial = trials[outcome.number]
+        spec, recipe = planned.network(trial), planned.candidates[trial.candidate][1]
         if planned.folds[trials[outcome.number].fold].held_out is not None:
             shape = Shape.of(spec, group.data.in_features, problem.task.outputs)
             alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta), []).append(outcome)
@@ -386,7 +418,7 @@ def _scores(planned: CandidatePlan, group: TrialGroup, outcomes: Sequence[Outcom
             problem.rows,
             [planned.folds[trials[number].fold].held_out for number in numbers],
             objective_for(problem.task, planned.candidates[trials[numbers[0]].candidate][1]),
-            widest=max(shape.in_features, shape.out_features, *shape.hidden, 1),
+            widest=shape.widest,
             weights=[weights[number] for number in numbers],
         )
         with torch.inference_mode():

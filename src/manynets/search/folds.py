@@ -65,7 +65,7 @@ class FoldData:
     steps: Any = None
     rows: RowNumbers | None = None
     read: dict[type, tuple[Any, NDArray[Any], dict[str, Any]]] = dataclasses.field(default_factory=dict)
-    encoded: dict[bytes, tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
+    encoded: dict[tuple[Any, ...], tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
     draws: dict[tuple[Any, ...], Draws] = dataclasses.field(default_factory=dict)
     targets: dict[Task, Target] = dataclasses.field(default_factory=dict)
     columns: dict[tuple[str, int], NDArray[Any]] = dataclasses.field(default_factory=dict)
@@ -87,7 +87,8 @@ class FoldData:
         key = (name, id(estimator.encoder_))
         if key not in self.columns:
             x = inputs.read_rows(estimator, self.side(name)[0], reset=False)
-            self.columns[key] = inputs.dense(x) if estimator.encoder_ is None else estimator.encoder_.transform(x)
+            x = x if is_frame(x) else inputs.dense(x)
+            self.columns[key] = x if estimator.encoder_ is None else estimator.encoder_.transform(x)
         return self.columns[key]
 
 

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,8 +113,13 @@ def _within_float32(table: Table, name: str, values: NDArray[np.float64], spread
     return scaled
 
 
-def fit_numeric(table: Table, name: str, scaling: Scaling, reading: Reading = PLAIN, ranges: int = 0) -> NumericColumn:
-    """Fit a numeric column; see NumericColumn and fit_spread. ranges: of its piecewise-linear columns, at most; 0 for none."""
+def fit_numeric(
+    table: Table, name: str, scaling: Scaling, reading: Reading = PLAIN, *, bins: int = 0, target: NDArray[Any] | None = None
+) -> NumericColumn:
+    """Fit a numeric column; see NumericColumn and fit_spread.
+
+    bins: of its piecewise-linear columns, at most; 0 for none. target: what a tree finds their edges by, see `fit_pieces`.
+    """
     values = number_cells(table, name, reading)
     present = values[~np.isnan(values)]
     gaps = 0 < present.size < values.size
@@ -125,8 +130,9 @@ def fit_numeric(table: Table, name: str, scaling: Scaling, reading: Reading = PL
     middle = [(present.size - 1) // 2, present.size // 2]
     low, high = (float(value) for value in np.partition(present, middle)[middle])
     fill = low / 2 + high / 2 if low < high else low
-    limits = None if spread.knots else _limits(present)
-    pieces = fit_pieces(np.where(np.isnan(values), fill, values) if gaps else values, ranges) if ranges else None
+    limits = None if spread.knots or scaling == "none" else _limits(present)
+    filled = np.where(np.isnan(values), fill, values) if gaps else values
+    pieces = fit_pieces(filled, bins, target) if bins else None
     return NumericColumn(name=name, spread=spread, fill=fill, gaps=gaps, limits=limits, reading=reading, pieces=pieces)
 
 

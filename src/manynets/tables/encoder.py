@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError, LeakWarning, OptionError, one_of, warn_user
+from manynets.spec import PiecewiseLinear
 from manynets.tables.cells import Table, open_table, units_converted
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, fit_categorical, fit_date, fit_numeric
 from manynets.tables.dates import DateForm
 from manynets.tables.hashed import fit_text
 from manynets.tables.kinds import Column
+from manynets.tables.piecewise import bins_for
 from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import understand
 from manynets.tables.state import state_from_json, state_to_json
@@ -98,6 +100,15 @@ class TableEncoder:
         for column, block in zip(self.columns, self.blocks, strict=True):
             if isinstance(column, NumericColumn) and column.pieces is not None:
                 out[block.start + 1 + column.gaps : block.stop] = True
+        return out
+
+    @cached_property
+    def numeric(self) -> NDArray[np.bool_]:
+        """Which output columns are the numbers themselves, (D,): what `Periodic` embeds."""
+        out = np.zeros(self.width, dtype=bool)
+        for column, block in zip(self.columns, self.blocks, strict=True):
+            if isinstance(column, NumericColumn) and column.fill is not None:
+                out[block.start] = True
         return out
 
     @cached_property
@@ -235,9 +246,10 @@ def fit_encoder(
     scaling: Scaling = "standard",
     max_levels: int = 64,
     min_count: int | None = None,
-    ranges: int = 0,
+    embedding: PiecewiseLinear | None = None,
     rows: NDArray[np.int64] | None = None,
     y: Any = None,
+    target: NDArray[Any] | None = None,
 ) -> TableEncoder:
     """Learn from a frame, or an array (N, D) of numbers, how its columns become a matrix.
 
@@ -249,11 +261,12 @@ def fit_encoder(
         max_levels: the most frequent levels of a categorical column that get an output of their own; the rest share one.
         min_count: levels that occur less often share it too. None: 1 below 200 rows, then 2, and a ten-thousandth of the rows
             from 20,000 on.
-        ranges: each numeric column also gets piecewise-linear columns, for at most so many ranges (`manynets.tables.piecewise`).
+        embedding: each numeric column also gets piecewise-linear columns (`manynets.tables.piecewise`).
         rows: numbers of the rows to learn from; None: all. What each column is, and how it is written, is found on all rows; its
             levels, centre and scale on these only.
         y: the target of all rows of the frame, for `understand`: no column that says something about it is left out, and one that
             gives it away is named in a LeakWarning.
+        target: y as numbers (N,) or (N, O), or as numbers of classes (N,), for an embedding by a tree; found from y if left out.
 
     Errors: DataError for no rows, for no column left, and for what `understand` and `transform` refuse; OptionError for options.
 
@@ -278,7 +291,9 @@ def fit_encoder(
         )
     if table.array is not None and schema is None and not any(declared.values()):
         table = table if rows is None else table.take(rows)
-        columns: tuple[ColumnEncoder, ...] = tuple(fit_numeric(table, name, scaling, ranges=ranges) for name in table.names)
+        bins = _bins(embedding, table.rows)
+        by = _tree_target(embedding, y, target, rows)
+        columns: tuple[ColumnEncoder, ...] = tuple(fit_numeric(table, name, scaling, bins=bins, target=by) for name in table.names)
         _warn(list(table.names), columns, ())
         return TableEncoder(columns=columns, positional=True)
     found = understand(table, **declared, y=y, rows=rows) if schema is None else tuple(schema)
@@ -291,7 +306,8 @@ def fit_encoder(
         raise DataError(f"no column is left to learn from; left out: {'; '.join(f'{name} ({why})' for name, why in dropped)}")
     table = table if rows is None else table.take(rows)
     least = min_count or (1 if table.rows < 200 else max(2, table.rows // 10_000))
-    fitted = [_fitted(table, column, scaling, max_levels, least, ranges) for column in used]
+    options = {"bins": _bins(embedding, table.rows), "target": _tree_target(embedding, y, target, rows)}
+    fitted = [_fitted(table, column, scaling, max_levels, least, **options) for column in used]
     if schema is None:
         _warn([column.name for column in used], tuple(fitted), tuple(item for item in dropped if item[0] not in drop))
         warn_of_targets(used)
@@ -301,11 +317,33 @@ def fit_encoder(
     return encoder
 
 
-def _fitted(table: Table, column: Column, scaling: Scaling, max_levels: int, min_count: int, ranges: int) -> ColumnEncoder:
+def _bins(embedding: PiecewiseLinear | None, rows: int) -> int:
+    """Return how many bins a numeric column gets at most, 0 for none."""
+    if embedding is None:
+        return 0
+    return bins_for(rows) if embedding.bins is None else embedding.bins
+
+
+def _tree_target(
+    embedding: PiecewiseLinear | None, y: Any, target: NDArray[Any] | None, rows: NDArray[np.int64] | None
+) -> NDArray[Any] | None:
+    """Return what a tree finds edges by, of the rows to learn from; None where there is no tree."""
+    if embedding is None or embedding.by != "tree":
+        return None
+    if target is None:
+        if y is None:
+            raise OptionError("PiecewiseLinear(by='tree') finds the edges by the target; give y, or use by='quantiles'")
+        target = np.asarray(y)
+        if target.dtype.kind not in "biuf":
+            target = np.unique(target.astype(str), return_inverse=True)[1]
+    return target if rows is None else target[rows]
+
+
+def _fitted(table: Table, column: Column, scaling: Scaling, max_levels: int, min_count: int, **options: Any) -> ColumnEncoder:
     """Return the encoder of a column that is used."""
     form = column.form
     if column.kind == "numeric":
-        return fit_numeric(table, column.name, scaling, form if isinstance(form, Reading) else PLAIN, ranges)
+        return fit_numeric(table, column.name, scaling, form if isinstance(form, Reading) else PLAIN, **options)
     if column.kind == "date":
         if form is None:  # a schema written by hand
             form = understand(table.select([column.name]))[0].form

@@ -13,7 +13,7 @@ from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn
 from manynets.tables.dates import DATE_ORDERS, PARTS, DateForm, is_zone
 from manynets.tables.hashed import MOST_HASHED, TextColumn
 from manynets.tables.parts import PARTS_OF_CODES
-from manynets.tables.piecewise import Pieces
+from manynets.tables.piecewise import MOST_EDGES, Pieces
 from manynets.tables.scaling import MOST_KNOTS, Spread
 from manynets.tables.written import DECIMALS, PLAIN, THOUSANDS, Reading, is_unit
 
@@ -182,8 +182,8 @@ def _pieces(state: Any, where: str) -> Pieces | None:
         return None
     _keys(state, {"edges", "centers"}, where)
     edges, centers = (tuple(_number(item, where) for item in _list(state[name], where)) for name in ("edges", "centers"))
-    if not 3 <= len(edges) == len(centers) + 1 <= MOST_KNOTS or any(a >= b for a, b in itertools.pairwise(edges)):
-        raise DataError(f"{where} must be 3 to {MOST_KNOTS} increasing edges with a centre between each two, but are {len(edges)}")
+    if not 3 <= len(edges) == len(centers) + 1 <= MOST_EDGES or any(a >= b for a, b in itertools.pairwise(edges)):
+        raise DataError(f"{where} must be 3 to {MOST_EDGES} increasing edges with a centre between each two, but are {len(edges)}")
     return Pieces(edges, centers)
 
 

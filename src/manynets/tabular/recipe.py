@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
-from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, Recipe
-from manynets.tables.piecewise import ranges_for
+from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, PiecewiseLinear, Recipe
+from manynets.tables.piecewise import bins_for
 from manynets.tasks import Multiclass, Regression, Task
 
 __all__ = [
@@ -35,8 +35,8 @@ EVALUATIONS, PATIENCE, BATCH = 24, 5, 64
 RATE_OF_NUMBERS, RATE_OF_CLASSES = 0.04, 0.08
 FULL_ROWS = 8000  # with fewer, dropout grows; with more, steps and batches do
 MOST_GROWTH = 4.0
-MOST_CELLS = 1 << 29  # of piecewise-linear columns, 2 GiB: larger tables get fewer ranges a column,
-FEWEST_RANGES = 4  # but at least so many
+MOST_CELLS = 1 << 29  # of piecewise-linear columns, 2 GiB: larger tables get fewer bins a column,
+FEWEST_BINS = 4  # but at least so many
 TEXT_SCALE = 0.25  # the factor that columns of text start with
 
 
@@ -53,11 +53,11 @@ PRESETS: dict[PresetName, Preset] = {"fast": Preset(steps=400), "default": Prese
 def encoder_options(rows: int, columns: int) -> dict[str, Any]:
     """Return the options of `fit_encoder` for so many training rows and columns of a table.
 
-    >>> encoder_options(1_000_000, 50)["ranges"], encoder_options(8_000, 50)["ranges"]
-    (10, 48)
+    >>> [encoder_options(rows, 50)["embedding"].bins for rows in (1_000_000, 8_000)]
+    [10, 48]
     """
-    ranges = max(min(ranges_for(rows), MOST_CELLS // (rows * columns)), FEWEST_RANGES)
-    return {"scaling": "smooth", "max_levels": 50, "min_count": 1 if rows < 200 else 3, "ranges": ranges}
+    bins = max(min(bins_for(rows), MOST_CELLS // (rows * columns)), FEWEST_BINS)
+    return {"scaling": "smooth", "max_levels": 50, "min_count": 1 if rows < 200 else 3, "embedding": PiecewiseLinear(bins=bins)}
 
 
 def tabular_network(task: Task, rows: int, *, hidden: tuple[int, ...] | None = None) -> MLP:
