@@ -15,7 +15,7 @@ _FIELDS: dict[str, dict[str, str]] = {  # kind: {old field: new field}
     "ReduceOnPlateau": {"min_gain": "min_delta"},
 }
 _ADDED: dict[str, dict[str, Any]] = {  # kind: {new field: what older versions did}
-    "MLP": {"input_scale": False, "embedding": None},
+    "MLP": {"input_scale": False, "prior": False, "embedding": None},
     "Recipe": {"groups": []},
     "EarlyStopping": {"cool_down": None, "shared": False},
 }
@@ -41,6 +41,7 @@ LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"}
         "stratify",
         "target_transform",
         "embedding",
+        "prior",
         "bins",
         "bins_by",
         "frequencies",

@@ -76,6 +76,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     bootstrap: each network trains on as many rows, drawn with replacement.
     device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if available). Prediction is on the CPU.
     callbacks: functions that are called with each event of a training run (`mn.Event`); events are read-only.
+    prior: start the output biases at the scores that predict the shares of the classes.
     embedding: of numeric columns, `mn.PiecewiseLinear()` or `mn.Periodic()`, or None.
     scaling: of numeric columns, "standard", "robust", "quantile", "smooth" or "none"; None: "standard" for a table that needs encoding,
         "none" for any other X.
@@ -150,6 +151,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         checkpoint: Any = None,
         embedding: Any = None,
         scaling: Any = None,
+        prior: bool = False,
     ) -> None:
         self._take(locals())
 

@@ -98,6 +98,7 @@ def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
         "input_dropout": network.input_dropout,
         "batch_norm": network.batch_norm,
         "embedding": _embedding(model, network),
+        "prior": network.prior,
         "init": "sklearn" if own_start else network.init,
         "batch_size": batch,
         "max_iter": recipe.epochs or s.EPOCHS,
@@ -116,7 +117,12 @@ def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
     else:
         out |= {"n_iter_no_change": max(1, recipe.stopping.patience - 1), "tol": recipe.stopping.min_delta}
     if isinstance(model.task, Regression):
-        return out | {"loss": recipe.loss or "squared_error", "quantile": recipe.quantile, "delta": recipe.delta}
+        return out | {
+            "loss": recipe.loss or "squared_error",
+            "quantile": recipe.quantile,
+            "delta": recipe.delta,
+            "clamp": model.task.limits is not None,
+        }
     return out | {"label_smoothing": recipe.label_smoothing}
 
 

@@ -18,11 +18,12 @@ from manynets.encoding import embedded_columns, fitted_encoder, needs_encoder
 from manynets.errors import DataError, warn_user
 from manynets.estimators import inputs, settings
 from manynets.nn.initial import layer_sizes
-from manynets.prepare import RowNumbers, TrainingData, encode_table, prepare
+from manynets.prepare import RowNumbers, TrainingData, encode_table, prepare, row_weights
 from manynets.rng import Shuffles
 from manynets.spec import MLP, DType, PiecewiseLinear, Recipe
 from manynets.tables import TableEncoder
 from manynets.tasks import Task
+from manynets.tasks.prior import prior_scores
 from manynets.training.trial import FitState, Member
 
 __all__ = ["Draws", "FitData", "FitPlan", "FitRows", "own_problem", "plan_fit", "read_fit"]
@@ -257,6 +258,14 @@ def _start(
     return out
 
 
+def _prior(data: FitData, task: Task, loss: str | None, dtype: DType) -> NDArray[Any]:
+    """Return the output biases that predict the mean of the training rows' target."""
+    rows = np.arange(len(data.x)) if data.train is None else data.train
+    weight = row_weights(task, task.encode(data.y), len(data.x), data.weight, data.class_weight)
+    scores = prior_scores(task, task.encode(data.y)[rows], None if weight is None else weight[rows], loss=loss)
+    return scores.astype(dtype)
+
+
 def _orders(e: Any, random: np.random.RandomState) -> tuple[Shuffles, int]:
     """Return what a network draws while it trains: the orders of its rows, as scikit-learn draws them, and the seed of the rest."""
     return Shuffles(random), (int(random.randint(2**31 - 1)) + e.t_) % (2**31)
@@ -326,6 +335,8 @@ def _members(
             shuffles, seed = _orders(e, random)
             own = dataclasses.replace(recipe, seed=seed)
         rows = found.rows
+        if network.prior and fresh:
+            initial = {**initial, "output.bias": _prior(data, task, base.loss, dtype)}
         if e.bootstrap:
             chosen = rng.generator(seed, "bootstrap").integers(found.count, size=found.count)
             rows = chosen if rows is None else rows[chosen]

@@ -76,6 +76,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     bootstrap: each network trains on as many rows, drawn with replacement.
     device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if available). Prediction is on the CPU.
     callbacks: functions that are called with each event of a training run (`mn.Event`); events are read-only.
+    prior: start the output biases at the scores that predict the mean of y.
+    clamp: keep predictions within the range of y in training.
     embedding: of numeric columns, `mn.PiecewiseLinear()` or `mn.Periodic()`, or None.
     scaling: of numeric columns, "standard", "robust", "quantile", "smooth" or "none"; None: "standard" for a table that needs encoding,
         "none" for any other X.
@@ -148,6 +150,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         checkpoint: Any = None,
         embedding: Any = None,
         scaling: Any = None,
+        prior: bool = False,
+        clamp: bool = False,
     ) -> None:
         self._take(locals())
 
@@ -198,12 +202,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             raise OptionError(f"standardise_target is {wanted!r}, but must be True, False or 'auto'")
         task = Regression.of(y, standardise=False)
         if self.loss == "poisson" or not (self._encodes if wanted == "auto" else wanted):
-            return task
+            return task.clamped_to(task.encode(y)) if self.clamp else task
         columns = y.reshape(len(y), -1)
         center = np.average(columns, axis=0, weights=weight)
         spread = np.sqrt(np.average((columns - center) ** 2, axis=0, weights=weight))
         spread = np.where(spread <= 1e-12 * np.abs(center), 1.0, spread)
-        return dataclasses.replace(task, center=tuple(center.tolist()), scale=tuple(np.where(spread == 0, 1.0, spread).tolist()))
+        scale = tuple(np.where(spread == 0, 1.0, spread).tolist())
+        task = dataclasses.replace(task, center=tuple(center.tolist()), scale=scale)
+        return task.clamped_to(task.encode(y)) if self.clamp else task
 
     def _recipe_fields(self) -> dict[str, Any]:
         return {"loss": LOSSES[self.loss], "quantile": float(self.quantile), "delta": float(self.delta)}

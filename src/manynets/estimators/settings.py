@@ -98,7 +98,7 @@ _RANGES: dict[str, Interval] = {
     "quantile": allowed_values(s.Recipe, "quantile"),
     "delta": allowed_values(s.Recipe, "delta"),
 }
-_BOOLS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batch_norm", "bootstrap")
+_BOOLS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batch_norm", "bootstrap", "prior")
 
 
 def check(e: Any) -> None:
@@ -178,6 +178,7 @@ def network_of(e: Any) -> s.MLP:
         input_dropout=float(e.input_dropout),
         batch_norm=bool(e.batch_norm),
         init="xavier_uniform" if e.init == "sklearn" else e.init,
+        prior=e.prior,
         embedding=e.embedding,
     )
 

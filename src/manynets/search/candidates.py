@@ -20,9 +20,8 @@ from manynets.display import html_table, layers_text, number_text
 from manynets.encoding import embedded_columns, fitted_encoder, needs_encoder
 from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user
 from manynets.model import Model
-from manynets.nn.initial import initial_parameters
 from manynets.nn.population import Population, Shape
-from manynets.plan import FoldRows, Plan, Trial, TrialGroup
+from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import (
     Split,
     TrainingData,
@@ -36,7 +35,7 @@ from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
-from manynets.training.groups import Failure, check_fits, check_limits, train_what_can
+from manynets.training.groups import Failure, check_limits, train_what_can
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.signals import Halt, listening
 from manynets.training.torch_settings import find_device
@@ -265,8 +264,7 @@ def plan_candidates(
             spec = embedded_columns(pairs[c][0], group.data.encoder)
             planned.networks[Trial(c, f)] = spec
             try:
-                check_fits(spec, group.data.in_features, group.data.problem.task.outputs)
-                initial = initial_parameters(spec, group.data.in_features, group.data.problem.task.outputs, seed=recipe.seed)
+                initial = starting_parameters(spec, recipe, group.data, split.train, weight)
             except MemoryError as error:
                 planned.failed.append(planned.result(Trial(c, f), target.task, "failed", error=error))
                 continue

@@ -65,6 +65,11 @@ class MLP:
     init: Init = setting("torch", help="Initial weights:", allowed=get_args(Init))
     bias: bool = setting(True, help="Whether the layers have biases", allowed=bool)
     input_scale: bool = setting(False, help="Multiply each input column by a learned factor", allowed=bool)
+    prior: bool = setting(
+        False,
+        help="Start the output biases at the scores that predict the mean of the target, or the shares of its classes",
+        allowed=bool,
+    )
     embedding: Embedding | None = setting(None, help="Embedding of the numeric columns:", none="none")
 
     def __post_init__(self) -> None:
@@ -74,6 +79,10 @@ class MLP:
         if not all(units in AT_LEAST_ONE for units in hidden):
             raise OptionError(f"MLP.hidden is {hidden!r}, but every hidden layer needs a whole number of at least 1 unit")
         check_fields(self)
+        if self.prior and not self.bias:
+            raise OptionError(
+                "MLP.prior is True, but with bias=False there is no output bias to start there; leave out one of the two"
+            )
         if not isinstance(self.embedding, (*get_args(Embedding), type(None))):
             kinds = ", ".join(f"{kind.__name__}()" for kind in get_args(Embedding))
             raise OptionError(f"MLP.embedding is {self.embedding!r}, but must be one of {kinds}, or None")

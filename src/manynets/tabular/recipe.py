@@ -14,6 +14,7 @@ from manynets import rng
 from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, PiecewiseLinear, Recipe
 from manynets.tables.piecewise import bins_for
 from manynets.tasks import Multiclass, Regression, Task
+from manynets.tasks.prior import prior_scores
 
 __all__ = [
     "PRESETS",
@@ -115,19 +116,3 @@ def initial_weights(
             weight[:, ~plain] = 0.0
         out |= {f"{name}.weight": weight, f"{name}.bias": np.zeros(d_out)}
     return out | {"output.bias": prior}
-
-
-def prior_scores(task: Task, target: Array, weight: Array | None = None) -> Array:
-    """Return the scores (O,) that predict the (weighted) mean of an encoded target, or the shares of its classes.
-
-    >>> prior_scores(Multiclass(("a", "b", "c")), np.array([0, 0, 1, 2])).round(3).tolist()
-    [-0.693, -1.386, -1.386]
-    """
-    rows = len(target)
-    if isinstance(task, Regression):
-        return np.asarray(np.average(target, axis=0, weights=weight), dtype=np.float64)
-    if isinstance(task, Multiclass):
-        counts = np.bincount(target, weights=weight, minlength=task.outputs)
-        return np.log(np.maximum(counts / counts.sum(), 0.5 / rows))
-    share = np.clip(np.average(target, axis=0, weights=weight), 0.5 / rows, 1 - 0.5 / rows)
-    return np.asarray(np.log(share / (1 - share)))
