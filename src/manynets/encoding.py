@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manynets.data.check import as_numpy, is_frame, warn_of_lost_digits
+from manynets.data.check import is_frame, warn_of_lost_digits
 from manynets.errors import OptionError, warn_user
 from manynets.spec import MLP, Embedding, Periodic, PiecewiseLinear
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from manynets.tables import TableEncoder
     from manynets.tables.scaling import Scaling
 
-__all__ = ["embedded_columns", "fitted_encoder", "needs_encoder", "warn_of_encoded"]
+__all__ = ["column_options", "embedded_columns", "needs_encoder", "warn_of_encoded"]
 
 
 def warn_of_encoded(x: NDArray[Any], matrix: Any, encoder: TableEncoder) -> None:
@@ -38,30 +38,15 @@ def needs_encoder(X: Any, encoder: TableEncoder | None, embedding: Embedding | N
     return is_frame(X) or scaling is not None or isinstance(embedding, PiecewiseLinear)
 
 
-def fitted_encoder(
-    X: Any,
-    y: Any,
-    *,
-    target: NDArray[Any],
-    rows: NDArray[np.int64] | None = None,
-    embedding: Embedding | None = None,
-    scaling: Scaling | None = None,
-) -> TableEncoder:
-    """Return an encoder fitted to some rows of X, for a network's embedding; an array is scaled only if `scaling` says how.
-
-    target: y, encoded.
-    """
-    from manynets.tables import fit_encoder
-
-    frame = is_frame(X)
-    return fit_encoder(
-        X if frame else as_numpy(X),
-        scaling=scaling or ("standard" if frame else "none"),
-        embedding=embedding if isinstance(embedding, PiecewiseLinear) else None,
-        rows=rows,
-        y=y,
-        target=target,
-    )
+def column_options(
+    X: Any, embedding: Embedding | None, *, scaling: Scaling | None = None, category_means: bool = False
+) -> dict[str, Any]:
+    """Return the options of `manynets.tables.fit_encoder` for a network's embedding; an array is scaled only if `scaling` says how."""
+    return {
+        "scaling": scaling or ("standard" if is_frame(X) else "none"),
+        "embedding": embedding if isinstance(embedding, PiecewiseLinear) else None,
+        "category_means": category_means,
+    }
 
 
 def embedded_columns(spec: MLP, encoder: TableEncoder | None) -> MLP:

@@ -55,6 +55,7 @@ def train(
     target_transform: Literal["log", "auto"] | None = None,
     encoder: TableEncoder | None = None,
     scaling: Scaling | None = None,
+    category_means: bool = False,
     initial: Mapping[str, NDArray[Any]] | Sequence[Mapping[str, NDArray[Any]]] | None = None,
     seed: int | None = None,
     n_networks: int | None = None,
@@ -89,6 +90,8 @@ def train(
     scaling: of numeric columns: "standard" (that of a frame, if left out), "robust", "quantile", "smooth" or "none"
         (`manynets.tables.fit_encoder`). An array is left as it is, unless this is given. It then has an encoder too, for which NaN is a
         gap, as it does with `PiecewiseLinear`.
+    category_means: a categorical column with many levels also gets the mean of the target over the rows of a level
+        (`manynets.tables.means`); the rows that are trained on get means without their own target. The default ensemble always does so.
     sample_weight: (N,), how much each row counts in the loss. class_weight: the same by class; with "balanced" all classes count
         the same.
     initial: parameters by name to start from, such as another model's `members[0]`; of several networks a list, such as its `members`.
@@ -131,8 +134,7 @@ def train(
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else n_networks
     _check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
-    if seed is not None:
-        recipe = dataclasses.replace(recipe, seed=seed)
+    recipe = recipe if seed is None else dataclasses.replace(recipe, seed=seed)
     by_fold = isinstance(validation, str) and validation == "folds"
     if by_fold and n_networks == 1:
         raise OptionError("validation='folds' is for several networks; give n_networks=8, or a fraction of the rows as validation")
@@ -144,11 +146,11 @@ def train(
         validation=None if by_fold else validation,
         by=by,
         scaling=scaling,
+        category_means=category_means,
         embedding=spec.embedding if isinstance(spec, MLP) else None,
         **common,
     )
-    if isinstance(spec, MLP):
-        spec = embedded_columns(spec, data.encoder)
+    spec = embedded_columns(spec, data.encoder) if isinstance(spec, MLP) else spec
     if isinstance(spec, nn.Module):
         data = dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
     elif initial is not None:

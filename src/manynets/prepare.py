@@ -30,7 +30,7 @@ from manynets.data.check import (
     warn_of_lost_digits,
 )
 from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
-from manynets.encoding import fitted_encoder, needs_encoder, warn_of_encoded
+from manynets.encoding import column_options, needs_encoder, warn_of_encoded
 from manynets.errors import DataError, OptionError
 from manynets.spec import Embedding, Recipe
 from manynets.tasks import Regression, Task, find_task
@@ -114,12 +114,14 @@ def prepare(
     by: SplitBy | None = None,
     target_transform: Literal["log", "auto"] | None = None,
     scaling: Scaling | None = None,
+    category_means: bool = False,
     embedding: Embedding | None = None,
+    encoder_rows: RowNumbers | None = None,
 ) -> TrainingData:
     """Check X and y, split the rows, encode a table, and move the data to the recipe's device.
 
-    The arguments are those of `manynets.train`; embedding: the network's. Raises DataError for data that cannot be used and OptionError
-    for options that do not fit them.
+    The arguments are those of `manynets.train`; embedding: the network's; encoder_rows: what an encoder is fitted to, None for the rows
+    that are trained on. Raises DataError for data that cannot be used and OptionError for options that do not fit them.
     """
     fits = needs_encoder(X, encoder, embedding, scaling=scaling)
     table: Any = None
@@ -139,9 +141,9 @@ def prepare(
         if weight is not None and rows is not None and not weight[rows].any():
             raise DataError(f"sample_weight is zero for all {len(rows)} {what} rows; at least one must count")
     if matrix is None:
-        if fits:
-            encoder = fitted_encoder(table, y, target=target.encoded, rows=split.train, embedding=embedding, scaling=scaling)
-        matrix, encoder = encode_table(table, encoder=encoder)
+        options = column_options(table, embedding, scaling=scaling, category_means=category_means) if fits else {}
+        rows = split.train if encoder_rows is None else encoder_rows
+        matrix, encoder = encode_table(table, y, rows=rows, encoder=encoder, target=target.encoded, **options)
         matrix = as_matrix(matrix)
         if fits and not is_frame(table):
             warn_of_encoded(table, matrix, encoder)
@@ -361,17 +363,28 @@ def _fold_rows(given: Any, total: int, what: str) -> RowNumbers:
 
 
 def encode_table(
-    table: Any, y: Any = None, *, rows: RowNumbers | None = None, encoder: TableEncoder | None = None, **options: Any
+    table: Any,
+    y: Any = None,
+    *,
+    rows: RowNumbers | None = None,
+    encoder: TableEncoder | None = None,
+    target: NDArray[Any] | None = None,
+    **options: Any,
 ) -> tuple[NDArray[Any], TableEncoder]:
     """Return the encoded columns (N, D) of all rows of a table, and the encoder.
 
-    Without an encoder one is fitted to `rows` (None: all); y and `options` are those of `manynets.tables.fit_encoder`.
+    Without an encoder one is fitted to `rows` (None: all), which then get the means of large categories without their own target; y,
+    target (encoded) and `options` are those of `manynets.tables.fit_encoder`.
     """
+    fits = encoder is None
     if encoder is None:
         from manynets.tables import fit_encoder
 
-        encoder = fit_encoder(table, rows=rows, y=y, **options)
-    return encoder.transform(table), encoder
+        encoder = fit_encoder(table, rows=rows, y=y, target=target, **options)
+    matrix = encoder.transform(table)
+    if fits and target is not None:
+        encoder.cross_fit(table, target, matrix, rows=rows)
+    return matrix, encoder
 
 
 def _validation_set(validation: Any) -> tuple[Any, ...] | None:

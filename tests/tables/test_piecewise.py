@@ -78,7 +78,7 @@ def test_an_encoder_finds_the_target_of_a_tree() -> None:
     ]
     assert_close(np.array([0.5 in np.round(one, 2) for one in edges]), np.ones(4, dtype=bool), "bits")
     assert [round(one[0], 2) for one in edges] == [0.0, 0.25, 0.0, 0.25]
-    with pytest.raises(OptionError, match="give y, or use by='quantiles'"):
+    with pytest.raises(OptionError, match="goes by the target; give y"):
         fit_encoder(frame, embedding=tree)
 
 

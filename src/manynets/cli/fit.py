@@ -216,7 +216,8 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
         own = encoder_options(train.rows, len(train.X.names))
         if preset is None:
             embedding = network_of(options).embedding
-            own = {"embedding": embedding if isinstance(embedding, PiecewiseLinear) else None, "target": task.encode(train.y)}
+            own = {"embedding": embedding if isinstance(embedding, PiecewiseLinear) else None}
+        own["target"] = task.encode(train.y)
         matrix, encoder = encode_table(train.X, **{**own, **encoding(source, options)})
         train = dataclasses.replace(train, X=matrix)
         for text in () if test is None else encoder.check(test.X):

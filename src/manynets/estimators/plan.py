@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.data.check import is_frame
-from manynets.encoding import embedded_columns, fitted_encoder, needs_encoder
+from manynets.encoding import column_options, embedded_columns, needs_encoder
 from manynets.errors import DataError, warn_user
 from manynets.estimators import inputs, settings
 from manynets.nn.initial import layer_sizes
@@ -170,11 +170,10 @@ def _encoded(e: Any, data: FitData, task: Task) -> NDArray[Any]:
         x, _ = encode_table(data.x, encoder=e.encoder_)
     else:
         embedding = e.embedding if isinstance(e.embedding, PiecewiseLinear) else None
-        key = (None if data.train is None else data.train.tobytes(), embedding, e.scaling)
+        key = (None if data.train is None else data.train.tobytes(), embedding, e.scaling, e.category_means)
         if key not in data.encoded:
-            options = {"rows": data.train, "embedding": embedding, "scaling": e.scaling}
-            encoder = fitted_encoder(data.x, data.y, target=task.encode(data.y), **options)
-            data.encoded[key] = encode_table(data.x, encoder=encoder)
+            options = column_options(data.x, embedding, scaling=e.scaling, category_means=e.category_means)
+            data.encoded[key] = encode_table(data.x, data.y, rows=data.train, target=task.encode(data.y), **options)
         x, e.encoder_ = data.encoded[key]
     data.rows = data.add_rows(x)
     return x

@@ -81,6 +81,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     embedding: of numeric columns, `mn.PiecewiseLinear()` or `mn.Periodic()`, or None.
     scaling: of numeric columns, "standard", "robust", "quantile", "smooth" or "none"; None: "standard" for a table that needs encoding,
         "none" for any other X.
+    category_means: a categorical column with many levels also gets the mean of y over the rows of a level.
     checkpoint: a folder, or an `mn.Checkpoint`, for the state of training, by default written after every epoch. If it has one for
         the same data and parameters (with a number as random_state), fit continues from it, bit for bit; a state of other data or
         parameters is an OptionError. In a search only the final fit, of the best candidate, writes one.
@@ -150,6 +151,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         checkpoint: Any = None,
         embedding: Any = None,
         scaling: Any = None,
+        category_means: bool = False,
         prior: bool = False,
         clamp: bool = False,
     ) -> None:

@@ -17,8 +17,7 @@ from sklearn.utils import check_random_state
 from manynets import rng
 from manynets import spec as s
 from manynets.errors import OptionError, one_of
-from manynets.nn.embeddings import initial_embedding
-from manynets.nn.initial import initial_parameters, layer_sizes
+from manynets.nn.initial import initial_embedding, initial_parameters, layer_sizes
 from manynets.spec import SklearnAdam, SklearnSGD
 from manynets.spec.metadata import ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, Interval
 from manynets.spec.options import allowed_values
@@ -98,7 +97,7 @@ _RANGES: dict[str, Interval] = {
     "quantile": allowed_values(s.Recipe, "quantile"),
     "delta": allowed_values(s.Recipe, "delta"),
 }
-_BOOLS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batch_norm", "bootstrap", "prior")
+_BOOLS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batch_norm", "bootstrap", "prior", "category_means")
 
 
 def check(e: Any) -> None:

@@ -18,38 +18,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from manynets.nn.initial import PREFIX, embedding_shapes
 from manynets.spec import Periodic
 
-__all__ = ["PeriodicEmbedding", "embedding_shapes", "initial_embedding", "periodic"]
-
-PREFIX = "embedding."
-
-
-def embedding_shapes(embedding: Periodic, in_features: int) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of each parameter, for so many columns.
-
-    >>> embedding_shapes(Periodic(frequencies=4, outputs=2), 3)["embedding.weight"]
-    (3, 2, 4)
-    """
-    columns, k, m = len(embedding.embedded(in_features)), embedding.frequencies, embedding.outputs
-    shapes = {"frequencies": (columns, k), "phases": (columns, k), "weight": (columns, m, k), "bias": (columns, m)}
-    return {PREFIX + name: shape for name, shape in shapes.items()}
-
-
-def initial_embedding(embedding: Periodic, in_features: int, random: np.random.Generator) -> dict[str, NDArray[np.float64]]:
-    """Return the start of every parameter by name: f ~ N(0, scale^2), p ~ U(-pi, pi), W and b ~ U(-1 / sqrt(k), 1 / sqrt(k))."""
-    bound = 1 / math.sqrt(embedding.frequencies)
-    bounds = {"frequencies": 0.0, "phases": math.pi, "weight": bound, "bias": bound}
-    out = {}
-    for name, shape in embedding_shapes(embedding, in_features).items():
-        most = bounds[name.removeprefix(PREFIX)]
-        out[name] = random.uniform(-most, most, shape) if most else random.standard_normal(shape) * embedding.scale
-    return out
+__all__ = ["PeriodicEmbedding", "periodic"]
 
 
 def periodic(x: Tensor, parameters: Mapping[str, Tensor], columns: Any) -> Tensor:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
-from manynets.nn.embeddings import initial_embedding
 from manynets.spec import MLP, Init, Periodic
 
-__all__ = ["INITIALISERS", "initial_parameters", "layer_sizes"]
+__all__ = ["INITIALISERS", "PREFIX", "embedding_shapes", "initial_embedding", "initial_parameters", "layer_sizes"]
+
+PREFIX = "embedding."  # of the names of an embedding's parameters
 
 Draw: TypeAlias = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
 
@@ -62,6 +63,28 @@ INITIALISERS: dict[Init, Draw] = {
     "lecun_normal": _lecun_normal,  # LeCun et al. 1998; Klambauer et al. 2017 for SELU
     "orthogonal": _orthogonal,  # Saxe et al. 2013
 }
+
+
+def embedding_shapes(embedding: Periodic, in_features: int) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of each parameter, for so many columns.
+
+    >>> embedding_shapes(Periodic(frequencies=4, outputs=2), 3)["embedding.weight"]
+    (3, 2, 4)
+    """
+    columns, k, m = len(embedding.embedded(in_features)), embedding.frequencies, embedding.outputs
+    shapes = {"frequencies": (columns, k), "phases": (columns, k), "weight": (columns, m, k), "bias": (columns, m)}
+    return {PREFIX + name: shape for name, shape in shapes.items()}
+
+
+def initial_embedding(embedding: Periodic, in_features: int, random: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+    """Return the start of every parameter by name: f ~ N(0, scale^2), p ~ U(-pi, pi), W and b ~ U(-1 / sqrt(k), 1 / sqrt(k))."""
+    bound = 1 / math.sqrt(embedding.frequencies)
+    bounds = {"frequencies": 0.0, "phases": math.pi, "weight": bound, "bias": bound}
+    out = {}
+    for name, shape in embedding_shapes(embedding, in_features).items():
+        most = bounds[name.removeprefix(PREFIX)]
+        out[name] = random.uniform(-most, most, shape) if most else random.standard_normal(shape) * embedding.scale
+    return out
 
 
 def layer_sizes(spec: MLP, in_features: int, out_features: int) -> list[tuple[str, int, int]]:

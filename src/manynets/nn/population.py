@@ -22,8 +22,8 @@ from torch import Tensor
 
 from manynets.constants import BN_EPS
 from manynets.nn.activations import ACTIVATIONS
-from manynets.nn.embeddings import embedding_shapes, periodic
-from manynets.nn.initial import layer_sizes
+from manynets.nn.embeddings import periodic
+from manynets.nn.initial import embedding_shapes, layer_sizes
 from manynets.spec import MLP, Activation, Periodic
 
 __all__ = ["Population", "Shape"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.display import html_table, layers_text, number_text
-from manynets.encoding import embedded_columns, fitted_encoder, needs_encoder
+from manynets.encoding import embedded_columns, needs_encoder
 from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user
 from manynets.model import Model
 from manynets.nn.population import Population, Shape
@@ -130,6 +130,7 @@ def train_many(
     validation: Any = None,
     encoder: TableEncoder | None = None,
     scaling: Scaling | None = None,
+    category_means: bool = False,
     progress: Show = "auto",
     callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
@@ -138,7 +139,7 @@ def train_many(
 ) -> list[Result]:
     """Train every candidate on every fold, as many at once as can share their steps; return results, candidates x folds.
 
-    X, y, task, encoder, scaling: as for `manynets.train`. candidates: pairs (MLP, Recipe), which may differ in anything. Networks with the
+    X, y, task, encoder, scaling, category_means: as for `manynets.train`. candidates: pairs (MLP, Recipe), which may differ in anything. Networks with the
     same shape, kind of optimizer, batch size and number of steps share each step; everything else is a vector over them.
     cv: None (train on all rows, test on none); a number (rows are dealt at random, each class evenly); a splitter such as
         scikit-learn's, which is given `groups`; or pairs (training rows, test rows) of row numbers, possibly repeated, or of masks.
@@ -177,6 +178,7 @@ def train_many(
         validation=validation,
         encoder=encoder,
         scaling=scaling,
+        category_means=category_means,
     )
     return train_plan(plan, progress=progress, callbacks=callbacks, memory_limit=memory_limit, checkpoint=checkpoint, resume=resume)
 
@@ -216,6 +218,7 @@ def plan_candidates(
     validation: Any = None,
     encoder: TableEncoder | None = None,
     scaling: Scaling | None = None,
+    category_means: bool = False,
 ) -> CandidatePlan:
     """Return the networks that `train_many` trains, with their data; the arguments are its."""
     pairs = _checked(candidates)
@@ -244,11 +247,12 @@ def plan_candidates(
             key = (str(recipe.device), recipe.dtype, poisson, *((f, id(split.train), columns) if by_fold else ()))
             if key not in planned.plan.groups and key not in errors:
                 try:
-                    fitted = encoder
-                    if by_fold:
-                        fitted = fitted_encoder(X, y, target=target.encoded, rows=split.train, embedding=embedding, scaling=scaling)
                     kind = task if poisson and not isinstance(task, Task) else target.task
-                    data = prepare(X, y, recipe, task=kind, validation=own, sample_weight=common, encoder=fitted)
+                    options: dict[str, Any] = {"task": kind, "validation": own, "sample_weight": common, "encoder": encoder}
+                    if by_fold:
+                        options |= {"scaling": scaling, "category_means": category_means, "embedding": embedding}
+                        options["encoder_rows"] = split.train
+                    data = prepare(X, y, recipe, **options)
                     planned.plan.groups[key] = TrialGroup(data)
                 except ManynetsError as error:
                     errors[key] = error

@@ -17,6 +17,7 @@ from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericCol
 from manynets.tables.dates import DateForm
 from manynets.tables.hashed import fit_text
 from manynets.tables.kinds import Column
+from manynets.tables.means import other_folds, targets_of
 from manynets.tables.piecewise import bins_for
 from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import understand
@@ -100,6 +101,11 @@ class TableEncoder:
         for column, block in zip(self.columns, self.blocks, strict=True):
             if isinstance(column, NumericColumn) and column.pieces is not None:
                 out[block.start + 1 + column.gaps : block.stop] = True
+            if isinstance(column, CategoricalColumn):
+                at = block.stop
+                for one in reversed(column.means):
+                    out[at - one.width + 1 : at] = True
+                    at -= one.width
         return out
 
     @cached_property
@@ -155,6 +161,26 @@ class TableEncoder:
                 for column, block in zip(columns, self.blocks[first:], strict=False):
                     column.fill_in(piece, rows[:, block.slice], strict=strict)
         return out
+
+    def cross_fit(
+        self, frame: Any, target: NDArray[Any], out: NDArray[np.float32], *, rows: NDArray[np.int64] | None = None
+    ) -> None:
+        """Replace the means of large categories in out, the matrix (N, D) of a frame, for the rows that the encoder was fitted to.
+
+        Each of these rows gets the means of the rows of other folds, without its own target. target: of all rows of the frame, encoded.
+        """
+        if not any(isinstance(column, CategoricalColumn) and column.means for column in self.columns):
+            return
+        columns = targets_of(target if rows is None else target[rows])
+        assert columns is not None, "there are no means of such a target"
+        table = self._matched(frame)
+        for column, block in zip(self.columns, self.blocks, strict=True):
+            if isinstance(column, CategoricalColumn) and column.means:
+                held = table.loaded([column.name])
+                codes = column.codes(held if rows is None else held.take(rows))
+                part = np.ascontiguousarray(out[:, block.slice] if rows is None else out[rows, block.slice])
+                column.write_means(part, [other_folds(codes, output) for output in columns.T])
+                out[slice(None) if rows is None else rows, block.slice] = part
 
     def check(self, frame: Any) -> list[str]:
         """Return remarks on a frame before it is transformed: extra columns, categories not seen at fit, units that are
@@ -247,6 +273,7 @@ def fit_encoder(
     max_levels: int = 64,
     min_count: int | None = None,
     embedding: PiecewiseLinear | None = None,
+    category_means: bool = False,
     rows: NDArray[np.int64] | None = None,
     y: Any = None,
     target: NDArray[Any] | None = None,
@@ -262,11 +289,14 @@ def fit_encoder(
         min_count: levels that occur less often share it too. None: 1 below 200 rows, then 2, and a ten-thousandth of the rows
             from 20,000 on.
         embedding: each numeric column also gets piecewise-linear columns (`manynets.tables.piecewise`).
+        category_means: a categorical column with more than `max_levels` levels also gets the mean of the target over the rows of a level
+            (`manynets.tables.means`). The rows that a network is then trained on need `TableEncoder.cross_fit`.
         rows: numbers of the rows to learn from; None: all. What each column is, and how it is written, is found on all rows; its
             levels, centre and scale on these only.
         y: the target of all rows of the frame, for `understand`: no column that says something about it is left out, and one that
             gives it away is named in a LeakWarning.
-        target: y as numbers (N,) or (N, O), or as numbers of classes (N,), for an embedding by a tree; found from y if left out.
+        target: y as numbers (N,) or (N, O), or as numbers of classes (N,), for an embedding by a tree and for the means of categories;
+            found from y if left out.
 
     Errors: DataError for no rows, for no column left, and for what `understand` and `transform` refuse; OptionError for options.
 
@@ -307,7 +337,11 @@ def fit_encoder(
     table = table if rows is None else table.take(rows)
     least = min_count or (1 if table.rows < 200 else max(2, table.rows // 10_000))
     options = {"bins": _bins(embedding, table.rows), "target": _tree_target(embedding, y, target, rows)}
-    fitted = [_fitted(table, column, scaling, max_levels, least, **options) for column in used]
+    means = None
+    if category_means:
+        found_target = _target_of(y, target, "category_means")
+        means = targets_of(found_target if rows is None else found_target[rows])
+    fitted = [_fitted(table, column, scaling, max_levels, least, means, **options) for column in used]
     if schema is None:
         _warn([column.name for column in used], tuple(fitted), tuple(item for item in dropped if item[0] not in drop))
         warn_of_targets(used)
@@ -330,16 +364,23 @@ def _tree_target(
     """Return what a tree finds edges by, of the rows to learn from; None where there is no tree."""
     if embedding is None or embedding.by != "tree":
         return None
-    if target is None:
-        if y is None:
-            raise OptionError("PiecewiseLinear(by='tree') finds the edges by the target; give y, or use by='quantiles'")
-        target = np.asarray(y)
-        if target.dtype.kind not in "biuf":
-            target = np.unique(target.astype(str), return_inverse=True)[1]
+    target = _target_of(y, target, "PiecewiseLinear(by='tree')")
     return target if rows is None else target[rows]
 
 
-def _fitted(table: Table, column: Column, scaling: Scaling, max_levels: int, min_count: int, **options: Any) -> ColumnEncoder:
+def _target_of(y: Any, target: NDArray[Any] | None, what: str) -> NDArray[Any]:
+    """Return the target as numbers, or as numbers of classes."""
+    if target is not None:
+        return target
+    if y is None:
+        raise OptionError(f"{what} goes by the target; give y")
+    found = np.asarray(y)
+    return found if found.dtype.kind in "biuf" else np.unique(found.astype(str), return_inverse=True)[1]
+
+
+def _fitted(
+    table: Table, column: Column, scaling: Scaling, max_levels: int, min_count: int, means: NDArray[Any] | None, **options: Any
+) -> ColumnEncoder:
     """Return the encoder of a column that is used."""
     form = column.form
     if column.kind == "numeric":
@@ -350,7 +391,8 @@ def _fitted(table: Table, column: Column, scaling: Scaling, max_levels: int, min
         return fit_date(table, column.name, form if isinstance(form, DateForm) else DateForm())
     if column.kind == "text":
         return fit_text(table, column.name)
-    return fit_categorical(table, column.name, max_levels=max_levels, min_count=min_count, part=column.part)
+    of_levels = {"target": means, "scaling": scaling, "bins": options["bins"]}
+    return fit_categorical(table, column.name, max_levels=max_levels, min_count=min_count, part=column.part, **of_levels)
 
 
 def warn_of_targets(schema: Sequence[Column]) -> None:

@@ -58,7 +58,13 @@ def encoder_options(rows: int, columns: int) -> dict[str, Any]:
     [10, 48]
     """
     bins = max(min(bins_for(rows), MOST_CELLS // (rows * columns)), FEWEST_BINS)
-    return {"scaling": "smooth", "max_levels": 50, "min_count": 1 if rows < 200 else 3, "embedding": PiecewiseLinear(bins=bins)}
+    return {
+        "scaling": "smooth",
+        "max_levels": 50,
+        "min_count": 1 if rows < 200 else 3,
+        "embedding": PiecewiseLinear(bins=bins),
+        "category_means": True,
+    }
 
 
 def tabular_network(task: Task, rows: int, *, hidden: tuple[int, ...] | None = None) -> MLP:
