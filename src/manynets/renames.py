@@ -41,6 +41,7 @@ LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"}
         "stratify",
         "target_transform",
         "embedding",
+        "category_means",
         "prior",
         "bins",
         "bins_by",

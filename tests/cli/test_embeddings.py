@@ -40,6 +40,16 @@ def test_a_sweep_over_embeddings(call: Call, table: Path) -> None:
     assert text.count("piecewise-linear") == text.count("periodic") == 2
 
 
+def test_means_of_large_categories(call: Call, table: Path) -> None:
+    chosen = ("--preset", "plain", "--max-levels", "2", "--category-means", "--n-networks", "1")
+    result = call("train", table, "--target", "price", *chosen, *QUICK, "--json").json
+    encoder = mn.load(Path(result["run_dir"]) / "model.safetensors").encoder
+    assert encoder is not None
+    assert "colour, mean of the target" in encoder.feature_names
+    swept = ("--max-levels", "2", "--category-means", "--grid", "lr=0.01,0.1", "--cv", "2", "--epochs", "1", "-q")
+    assert call("sweep", table, "--target", "price", *swept).code == 0
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

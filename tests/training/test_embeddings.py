@@ -140,6 +140,22 @@ def test_training_resumes_bit_for_bit_and_a_file_predicts_the_same(embedding: An
     assert_close(loaded.predict_proba(rows[:1]), whole.predict_proba(rows)[:1], "float64")
 
 
+@pytest.mark.parametrize("engine", ["numpy", "jax"])
+def test_engines_agree(engine: Any) -> None:
+    pytest.importorskip(engine)
+    dropping = {"input_dropout": 0.2, "dropout": 0.1, "batch_norm": True} if engine == "numpy" else {}
+    spec = mn.MLP(hidden=(6, 5), input_scale=True, embedding=dataclasses.replace(PERIODIC, columns=(0, 2)), **dropping)
+    recipe = recipe_of(optimizer=mn.Adam(lr=0.02), l2=1e-3)
+    models = [mn.train(X, TARGETS["four"], spec, recipe, engine=one, progress=False) for one in ("torch", engine)]
+    assert_close(models[1].members[0], models[0].members[0], "float64_run")
+    assert_close(models[1].history["loss"], models[0].history["loss"], "float64_run")
+
+
+def test_keras_has_no_periodic_embedding() -> None:
+    with pytest.raises(mn.OptionError, match="engine='keras' has none; use engine='torch', 'numpy' or 'jax'"):
+        mn.engines.loop.refuse("keras", mn.MLP(embedding=PERIODIC), mn.Recipe())
+
+
 def test_a_periodic_embedding_takes_the_numeric_columns_of_a_table() -> None:
     model = mn.train(FRAME, TARGETS["two"], mn.MLP(hidden=(4,), embedding=PERIODIC), recipe_of(epochs=1), progress=False)
     assert model.encoder.feature_names == ("a", "kind=x", "kind=y", "b", "b=missing")

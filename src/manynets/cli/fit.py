@@ -298,7 +298,9 @@ def _tuple(part: Part) -> tuple[Any, ...]:
 
 def encoding(source: DataSource, options: Options) -> dict[str, Any]:
     """Return how the encoder of a table is to be fitted, as options of `manynets.tables.fit_encoder`."""
-    return {"schema": source.schema} | {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
+    return {"schema": source.schema} | {
+        name: options[name] for name in ("scaling", "max_levels", "category_means") if options[name] is not None
+    }
 
 
 def metrics_of(model: Any, part: Part) -> dict[str, Any]:
