@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import abc
 import copy
-import os
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self

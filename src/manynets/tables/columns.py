@@ -258,7 +258,7 @@ def fit_categorical(
 ) -> CategoricalColumn:
     """Fit a categorical column: the `max_levels` most frequent levels with at least `min_count` rows get their own output.
 
-    target: (N, O), of which a column with more than `max_levels` levels gets the means; None for none. scaling, bins: of the means.
+    target: (N, O), of which a column with more than `max_levels` levels, that are no parts of codes, gets the means; None for none. scaling, bins: of the means.
     """
     labels, codes = part_codes(table, name, part)
     counts = np.bincount(codes[codes >= 0], minlength=len(labels))
@@ -266,7 +266,7 @@ def fit_categorical(
     own = [labels[code] for code in ranked[:max_levels] if counts[code] >= min_count]
     rare = sorted(set(labels) - set(own))
     column = CategoricalColumn(name=name, levels=tuple(sorted(own)), rare=tuple(rare), gaps=bool((codes < 0).any()), part=part)
-    if target is None or len(labels) <= max_levels:
+    if target is None or part or len(labels) <= max_levels:
         return column
     numbers = column.codes(table)
     return replace(column, means=tuple(fit_means(numbers, len(labels), output, scaling, bins) for output in target.T))
