@@ -167,7 +167,7 @@ def test_what_cannot_be_expressed_is_named(tmp_path: Path) -> None:
     model = fitted(frame, frame["x"].to_numpy(), encoder=encoder)
     with pytest.raises(OptionError, match=r"column 'note' is text of many words"):
         to_onnx(model, tmp_path / "m.onnx")
-    x = frame["x"].to_numpy()
+    x = random.normal(size=20)
     periodic = mn.train(x[:, None], x, mn.MLP(embedding=mn.Periodic()), mn.Recipe(epochs=1), progress=False)
     with pytest.raises(OptionError, match="a network with a Periodic embedding cannot be exported"):
         to_onnx(periodic, tmp_path / "m.onnx")
