@@ -18,7 +18,18 @@ from manynets.errors import DataError, OptionError, one_of
 from manynets.model import Model
 from manynets.nn.population import Shape
 from manynets.plan import ensemble
-from manynets.prepare import ClassWeight, TrainingData, find_target, network_splits, prepare, split_by
+from manynets.prepare import (
+    ClassWeight,
+    Split,
+    SplitBy,
+    TrainingData,
+    copies_held_out,
+    find_target,
+    network_splits,
+    prepare,
+    report_copies,
+    split_by,
+)
 from manynets.results import model_of, system_of
 from manynets.spec import MLP, Recipe
 from manynets.tabular import train_tabular
@@ -155,7 +166,7 @@ def train(
         data = dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
     elif initial is not None:
         _check_initial(initial, Shape.of(spec, data.in_features, data.problem.task.outputs), recipe.dtype)
-    splits = network_splits(data.problem, n_networks, seed=recipe.seed, by=by) if by_fold else None
+    splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     listeners = [*progress_callbacks(progress), *callbacks]
     if engine != "torch":
@@ -164,6 +175,15 @@ def train(
     if checkpoint is not None or resume is not None:
         keeper = Checkpoints(data.problem, members, checkpoint=checkpoint, resume=resume, system=system_of(data))
     return model_of(spec, recipe, data, train_members(data.problem, members, callbacks=listeners, keeper=keeper))
+
+
+def _splits(data: TrainingData, n_networks: int, seed: int, *, by_fold: bool, by: SplitBy | None) -> list[Split]:
+    """Return the rows of each network; warn of those to validate on that are identical to one that is trained on."""
+    splits = [Split(data.rows, data.validation_rows)] * n_networks
+    if by_fold:
+        splits = network_splits(data.problem, n_networks, seed=seed, by=by)
+    report_copies(*copies_held_out(data, splits))
+    return splits
 
 
 def _by_engine(

@@ -85,7 +85,11 @@ def test_a_time_limit_shortens_the_training(call: Call, table: Path, tmp_path: P
     ("words", "message"),
     [
         (["--preset", "best"], "--preset is 'best', but must be"),
-        (["--preset", "fast", "--lr", "0.1"], "--lr is for a plain network, but --preset fast trains an ensemble"),
+        (["--preset", "fast", "--batch-norm"], "--batch-norm is for a plain network, but --preset fast trains an ensemble"),
+        (["--preset", "fast", "--epochs", "9"], "give --iterations, or --preset plain"),
+        (["--preset", "fast", "--momentum", "0.9"], "momentum is not for the optimizer AdamW, but for sgd"),
+        (["--preset", "fast", "--loss", "poisson"], "loss is 'poisson', but the default ensemble"),
+        (["--preset", "fast", "--quantile", "0.9"], "quantile is for the loss 'quantile' only"),
         (["--time-limit", "0"], "--time-limit is 0, but must be a number of seconds above 0"),
         (["--time-limit", "5", "--epochs", "3"], "--time-limit is for the default ensemble of tables"),
     ],

@@ -116,6 +116,9 @@ def _run(command: Any, arguments: Sequence[str] | None, usage_error: Any) -> int
     try:
         with handled_signals():
             given = sys.argv[1:] if arguments is None else arguments
+            null = next((word for word in given if "\0" in word), None)
+            if null is not None:
+                return _print_error(f"the argument {null!r} holds a null character, which no name or path can hold; leave it out")
             expanded = [_in_home(found) if (found := _HOME.fullmatch(word)) else word for word in given]
             code = command.main(expanded, prog_name="manynets", standalone_mode=False)
     except MemoryError as error:

@@ -28,10 +28,11 @@ Sources: Holzmueller et al. 2024 (RealMLP), Gorishniy et al. 2022 and 2025 (piec
 from __future__ import annotations
 
 from manynets.tabular.calibration import fit_temperature
+from manynets.tabular.changes import CHANGEABLE
 from manynets.tabular.recipe import PRESETS, PresetName, encoder_options, prior_scores, tabular_network
 from manynets.tabular.training import TabularFit, train_ensemble, train_tabular
 
 __all__ = [
-    "PRESETS", "PresetName", "TabularFit", "encoder_options", "fit_temperature", "prior_scores", "tabular_network", "train_ensemble",
+    "CHANGEABLE", "PRESETS", "PresetName", "TabularFit", "encoder_options", "fit_temperature", "prior_scores", "tabular_network", "train_ensemble",
     "train_tabular",
 ]  # fmt: skip

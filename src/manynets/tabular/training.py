@@ -21,16 +21,19 @@ from manynets.prepare import (
     Split,
     SplitBy,
     TrainingData,
+    copies_held_out,
     encode_table,
     find_target,
     network_splits,
     prepare,
+    report_copies,
     validation_split,
 )
 from manynets.results import model_of, system_of
 from manynets.spec import MLP, Recipe
 from manynets.tables import TableEncoder
 from manynets.tabular.calibration import fit_temperature
+from manynets.tabular.changes import Changes, check_changes
 from manynets.tabular.recipe import (
     PRESETS,
     PresetName,
@@ -117,6 +120,7 @@ def train_ensemble(
     hidden: tuple[int, ...] | None = None,
     preset: PresetName = "default",
     time_limit: float | None = None,
+    changes: Changes | None = None,
     calibrate: bool = True,
     by: SplitBy | None = None,
     seed: int = 0,
@@ -126,12 +130,15 @@ def train_ensemble(
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
     resume: str | os.PathLike[str] | None = None,
+    warn_of_copies: bool = True,
 ) -> TabularFit:
     """Train the default ensemble on data whose encoder was fitted with `encoder_options`.
 
     hidden: units of each hidden layer, None for those of the recipe. preset: "default", or "fast" with about a quarter of its steps.
     time_limit: seconds, of which a few steps are timed to find out how many fit. began: when they started to count, now if left out.
-    calibrate: whether classes get a temperature. by: how the folds are split. For the other arguments see `manynets.train`.
+    changes: options of the network and the recipe that differ from the default (`manynets.tabular.changes`).
+    calibrate: whether classes get a temperature. by: how the folds are split. warn_of_copies: whether to count rows that are validated on
+    although an identical one is trained on. For the other arguments see `manynets.train`.
     """
     began = time.perf_counter() if began is None else began
     one_of(preset, PRESETS, what="preset")
@@ -140,9 +147,13 @@ def train_ensemble(
     if time_limit is not None and not time_limit > 0:
         raise OptionError(f"time_limit is {time_limit!r}, but must be a number of seconds above 0, or None")
     rows = len(data.problem.rows if data.rows is None else data.rows)
-    spec = tabular_network(data.problem.task, rows, hidden=hidden)
+    changes = dict(changes or {}) if hidden is None else {**(changes or {}), "hidden": hidden}
+    check_changes(changes)
+    spec = tabular_network(data.problem.task, rows, changes=changes)
     splits = _splits(data, int(n_networks), seed, by)
-    members = _members(spec, data, splits, preset, Recipe(seed=seed, device=device))
+    if warn_of_copies:
+        report_copies(*copies_held_out(data, splits))
+    members = _members(spec, data, splits, preset, Recipe(seed=seed, device=device), changes)
     if time_limit is not None:
         members = _within(data, members, began + time_limit)
     keeper = None
@@ -157,13 +168,17 @@ def _splits(data: TrainingData, n_networks: int, seed: int, by: SplitBy | None) 
     """Return the rows of each network: those of another fold to validate on, unless there are other rows for it, or too few."""
     rows = len(data.problem.rows)
     folds = min(n_networks, rows // FEWEST_ROWS)
+    if by is not None and by.groups is not None:
+        folds = min(folds, len(np.unique(by.groups)))
     if data.problem.validation is not None or data.validation_rows is not None or folds < 2:
         return [Split(data.rows, data.validation_rows)] * n_networks
     splits = network_splits(data.problem, folds, seed=seed, by=by, by_value=True)
     return [splits[k % len(splits)] for k in range(n_networks)]
 
 
-def _members(spec: MLP, data: TrainingData, splits: Sequence[Split], preset: PresetName, base: Recipe) -> list[Member]:
+def _members(
+    spec: MLP, data: TrainingData, splits: Sequence[Split], preset: PresetName, base: Recipe, changes: Changes
+) -> list[Member]:
     """Return the networks, each with its start, its recipe and its rows."""
     rows, task = data.problem.rows, data.problem.task
     variances = rows.x.double().var(0, unbiased=False).cpu().numpy()
@@ -173,7 +188,7 @@ def _members(spec: MLP, data: TrainingData, splits: Sequence[Split], preset: Pre
     assert data.encoder is not None
     columns = {"piecewise": data.encoder.piecewise, "hashed": data.encoder.hashed}
     fewest = min(len(rows) if split.train is None else len(split.train) for split in splits)
-    recipe = tabular_recipe(spec, task, variances, fewest, PRESETS[preset], base)
+    recipe = tabular_recipe(spec, task, variances, fewest, PRESETS[preset], base, changes=changes)
     members = []
     for k, split in enumerate(splits):
         own = dataclasses.replace(recipe, seed=recipe.seed + k)

@@ -33,11 +33,11 @@ def choose(problem: Problem, member: Member) -> str:
     recipe, spec, on_cpu = member.recipe, member.spec, problem.rows.x.device.type == "cpu"
     if not isinstance(spec, MLP):
         return "autograd"
-    if recipe.gradient == "compiled" and (core.load() is None or not on_cpu):
-        raise OptionError("gradient is 'compiled', but there is no compiled core here, or the device is not the CPU; use 'auto'")
     periodic = isinstance(spec.embedding, Periodic)
     if recipe.gradient == "compiled" and periodic:
         raise OptionError("gradient is 'compiled', but the core knows no Periodic embedding; use 'auto' or 'closed_form'")
+    if recipe.gradient == "compiled" and (core.load() is None or not on_cpu):
+        raise OptionError("gradient is 'compiled', but there is no compiled core here, or the device is not the CPU; use 'auto'")
     if recipe.precision == "bf16" and recipe.gradient in ("auto", "compiled"):  # which the core does not know
         return "autograd" if on_cpu else "closed_form"
     if recipe.gradient != "auto":
