@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import os
 import signal
@@ -16,10 +15,8 @@ from numpy.typing import NDArray
 
 from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
-from manynets.display import html_table, layers_text, number_text
 from manynets.encoding import embedded_columns, needs_encoder
 from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user, warned_once
-from manynets.model import Model
 from manynets.nn.population import Population, Shape
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import (
@@ -32,7 +29,8 @@ from manynets.prepare import (
     prepare,
     report_copies,
 )
-from manynets.results import system_of, versions
+from manynets.results import system_of
+from manynets.search.result import Result
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
@@ -41,8 +39,7 @@ from manynets.training.events import Callback
 from manynets.training.groups import Failure, check_limits, train_what_can
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.signals import Halt, listening
-from manynets.training.torch_settings import find_device
-from manynets.training.trial import Divergence, Member, Outcome
+from manynets.training.trial import Member, Outcome
 from manynets.training.validation import Validation
 
 if TYPE_CHECKING:
@@ -53,72 +50,6 @@ __all__ = ["Candidate", "CandidatePlan", "Result", "plan_candidates", "train_man
 
 Candidate: TypeAlias = tuple[MLP, Recipe]
 ByFold: TypeAlias = tuple[int, int]  # candidate, fold
-
-
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Result:
-    """The result of one candidate on one fold.
-
-    stopped: "done", "early", "diverged", "interrupted", or "failed" with the `error`. history: columns, an entry for each
-    evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
-    `score` is the task's `metric`. seconds: until its training ended, including the networks trained together with it.
-    """
-
-    candidate: int
-    fold: int
-    spec: MLP
-    recipe: Recipe
-    task: Task
-    stopped: str
-    in_features: int = 0
-    parameters: dict[str, NDArray[Any]] | None = None
-    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
-    best: int = -1
-    divergence: Divergence | None = None
-    error: Exception | None = None
-    loss: float = math.nan
-    score: float = math.nan
-    seconds: float = 0.0
-    encoder: TableEncoder | None = None
-
-    def __repr__(self) -> str:
-        shown = f"{self.metric} {number_text(self.score)}, loss {number_text(self.loss)}, " if math.isfinite(self.score) else ""
-        return f"<Result: candidate {self.candidate}, fold {self.fold}, {shown}{self.stopped}>"
-
-    def _repr_html_(self) -> str:
-        names = ["candidate", "fold", self.metric, "loss", "ended", "network", "recipe"]
-        network, optimizer = layers_text(self.spec.hidden, self.spec.activation), type(self.recipe.optimizer).__name__
-        row = (self.candidate, self.fold, self.score, self.loss, self.stopped, network, f"{optimizer} lr {self.recipe.lr:g}")
-        return html_table(names, [row])
-
-    @property
-    def metric(self) -> str:
-        """The name of `score`."""
-        return self.task.metric
-
-    @functools.cached_property
-    def model(self) -> Model | None:
-        """The trained network, None where training failed. One that diverged has its last finite weights."""
-        if self.parameters is None:
-            return None
-        info = {
-            "engine": "torch",
-            "versions": versions(),
-            "stopped": [self.stopped],
-            "seconds": self.seconds,
-            "best": self.best,
-            "device": str(find_device(self.recipe.device)),
-        }
-        return Model(
-            spec=self.spec,
-            task=self.task,
-            recipe=self.recipe,
-            in_features=self.in_features,
-            members=[self.parameters],
-            history=self.history,
-            info=info,
-            encoder=self.encoder,
-        )
 
 
 def train_many(
