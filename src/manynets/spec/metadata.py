@@ -140,7 +140,8 @@ def documented(kind: type[T]) -> type[T]:
 
 def check_fields(owner: Any) -> None:
     """Raise OptionError for the first field with a value that is not allowed; NumPy's numbers become Python's."""
-    for name, what, allowed, optional in _checked(type(owner)):
+    kind: Any = type(owner)
+    for name, what, allowed, optional in _checked(kind):
         value = getattr(owner, name)
         if value is None and optional:
             continue
