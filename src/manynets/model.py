@@ -98,7 +98,7 @@ class Model(ModelTools):
         """Return how many rows are computed together where the networks are."""
         assert self._population is not None
         shape = self._population.shape
-        widest = max(shape.in_features, shape.out_features, *shape.hidden)
+        widest = shape.widest
         return max(1, ROWS_AT_ONCE[self.device.type] // (widest * self.size))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -31,7 +31,7 @@ from manynets.data.split import SplitBy
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, find_target, holdout
-from manynets.spec import Recipe, to_json
+from manynets.spec import PiecewiseLinear, Recipe, to_json
 from manynets.training.torch_settings import find_device
 
 __all__ = ["encode_source", "encoding", "fit", "metrics_of", "scalars", "usable_scores", "validation_metrics", "validation_share"]
@@ -214,7 +214,11 @@ def encode_source(source: DataSource, options: Options, console: Any) -> tuple[D
     if source.schema is not None:
         title = f"{source.name}: {source.train.rows:,} rows to train on, {source.test.rows if source.test else 0:,} to test on"
         print_schema(console, source.schema, title=title)
-        own = {} if preset is None else encoder_options(train.rows, len(train.X.names))
+        own = encoder_options(train.rows, len(train.X.names))
+        if preset is None:
+            embedding = network_of(options).embedding
+            own = {"embedding": embedding if isinstance(embedding, PiecewiseLinear) else None}
+        own["target"] = task.encode(train.y)
         matrix, encoder = encode_table(train.X, **{**own, **encoding(source, options)})
         train = dataclasses.replace(train, X=matrix)
         for text in () if test is None else encoder.check(test.X):
@@ -301,7 +305,9 @@ def _tuple(part: Part) -> tuple[Any, ...]:
 
 def encoding(source: DataSource, options: Options) -> dict[str, Any]:
     """Return how the encoder of a table is to be fitted, as options of `manynets.tables.fit_encoder`."""
-    return {"schema": source.schema} | {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
+    return {"schema": source.schema} | {
+        name: options[name] for name in ("scaling", "max_levels", "category_means") if options[name] is not None
+    }
 
 
 def metrics_of(model: Any, part: Part) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def evaluation_rows(
         origin = {**origin, "target": [target]}
     if origin["kind"] == ALONE:
         _check_alone(run, origin, data)
-    encoder, classes = run.saved.encoder, getattr(run.saved.task, "classes", None)
+    encoder, classes = _table_encoder(run.saved), getattr(run.saved.task, "classes", None)
     if data is None:
         if from_standard_input(origin):
             raise DataError("the run was trained on standard input, which cannot be read again; give data to evaluate it on")
@@ -101,6 +101,11 @@ def evaluation_rows(
     return (dataclasses.replace(part, X=encoder.transform(part.X)) if encode else part), name, notes
 
 
+def _table_encoder(model: Any) -> Any:
+    """Return the encoder of a table's columns, None for a model that takes arrays: it encodes these by itself."""
+    return None if model.encoder is None or model.encoder.positional else model.encoder
+
+
 def _check_alone(run: SavedRun, origin: Mapping[str, Any], data: str | None) -> None:
     """Raise DataError where a model file, without its run, does not say enough."""
     if data is None:
@@ -119,7 +124,7 @@ def _no_table(encoder: Any) -> DataError:
 
 def prediction_rows(run: SavedRun, data: str, *, header: bool | None = None) -> PredictionRows:
     """Return X, the columns to write beside its predictions, and notes; header: as for `evaluation_rows`."""
-    origin, encoder = _origin(run, header, data), run.saved.encoder
+    origin, encoder = _origin(run, header, data), _table_encoder(run.saved)
     kind = kind_of(data)
     if kind == "table":
         if encoder is None:

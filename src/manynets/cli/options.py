@@ -132,10 +132,14 @@ _OF_TABLES: dict[str, CommandOption] = {
     "weight": CommandOption(help="Column with the weight of each row.", panel=TABLES, metavar="COLUMN"),
     "drop_missing_target": _flag("Drop rows without a target instead of stopping at them.", TABLES),
     "scaling": CommandOption(
-        help="Scaling of numeric columns: standard, robust or quantile.", panel=TABLES, shown="standard"
+        help="Scaling of numeric columns: standard, robust, quantile, smooth or none.", panel=TABLES, shown="standard"
     ),
     "max_levels": CommandOption(
         help="Most categories of a column that get an input of their own; the rarer ones share one.", panel=TABLES, type=int, metavar="N", shown="64"
+    ),
+    "category_means": _flag(
+        "Give a column with more categories than that also the mean of the target over the rows of each; the default ensemble always does.",
+        TABLES, default=None,
     ),
     "delimiter": CommandOption(
         help="Character between the cells of a CSV file.", panel=TABLES, metavar="CHAR", shown="found from the file"

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from manynets.constants import BN_EPS
 from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.embeddings import periodic
 from manynets.nn.shape import Shape
 from manynets.spec import Activation
 
@@ -108,6 +109,12 @@ class Population:
         return Population(self.shape, self.flat.index_select(0, indices), self.statistics.index_select(0, indices))
 
     @functools.cached_property
+    def columns(self) -> Tensor | None:
+        """The numbers of the columns that are embedded, on the networks' device; None for all or none."""
+        embedding = self.shape.embedding
+        return None if embedding is None or embedding.columns is None else torch.tensor(embedding.columns, device=self.flat.device)
+
+    @functools.cached_property
     def _stages(self) -> list[tuple[Tensor, Tensor | None]]:
         """Transposed weights and biases of each layer, as `scores` multiplies them: without the model axis for K = 1."""
         out: list[tuple[Tensor, Tensor | None]] = []
@@ -133,6 +140,9 @@ class Population:
         buffers: what the product of each layer is written to (None: to a new tensor).
         """
         kind, single, last = ACTIVATIONS[self.shape.activation], self.size == 1, len(self.shape.hidden)
+        if self.shape.embedding is not None:
+            named = {name: view[0] for name, view in self.parameters.items()} if single else self.parameters
+            h = periodic(h, named, self.columns)
         for i, (weight, bias) in enumerate(self._stages):
             out = buffers[i] if buffers else None
             if bias is None:
@@ -154,7 +164,8 @@ class Population:
     def takes_row(self) -> bool:
         """Whether `row_scores` can be asked."""
         at_hand = self.size == 1 and self.flat.device.type == "cpu"
-        return at_hand and self.shape.activation in ROW_ACTIVATIONS and not self.shape.batch_norm
+        plain = not self.shape.batch_norm and self.shape.embedding is None
+        return at_hand and self.shape.activation in ROW_ACTIVATIONS and plain
 
     @functools.cached_property
     def _row_stages(self) -> list[tuple[NDArray[Any], NDArray[Any] | None]]:

@@ -65,7 +65,7 @@ class FoldData:
     groups: Any = None
     steps: Any = None
     rows: RowNumbers | None = None
-    encoded: dict[bytes, tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
+    encoded: dict[tuple[Any, ...], tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
     draws: dict[tuple[Any, ...], Draws] = dataclasses.field(default_factory=dict)
     known: dict[Hashable, Any] = dataclasses.field(default_factory=dict)
 
@@ -85,7 +85,8 @@ class FoldData:
 
         def read() -> Any:
             x = inputs.read_rows(estimator, self.side(name)[0], reset=False)
-            return inputs.dense(x) if encoder is None else encoder.transform(x)
+            x = x if is_frame(x) else inputs.dense(x)
+            return x if encoder is None else encoder.transform(x)
 
         out: NDArray[Any] = self.once(("columns", name, id(encoder)), read)
         return out

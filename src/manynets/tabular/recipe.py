@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
-from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, Recipe
-from manynets.tables.piecewise import ranges_for
+from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, PiecewiseLinear, Recipe
+from manynets.tables.piecewise import bins_for
 from manynets.tabular.changes import Changes, changed_network, changed_recipe
 from manynets.tasks import Multiclass, Regression, Task
+from manynets.tasks.prior import prior_scores
 
 __all__ = [
     "PRESETS",
@@ -36,8 +37,8 @@ EVALUATIONS, PATIENCE, BATCH = 24, 5, 64
 RATE_OF_NUMBERS, RATE_OF_CLASSES = 0.04, 0.08
 FULL_ROWS = 8000  # with fewer, dropout grows; with more, steps and batches do
 MOST_GROWTH = 4.0
-MOST_CELLS = 1 << 29  # of piecewise-linear columns, 2 GiB: larger tables get fewer ranges a column,
-FEWEST_RANGES = 4  # but at least so many
+MOST_CELLS = 1 << 29  # of piecewise-linear columns, 2 GiB: larger tables get fewer bins a column,
+FEWEST_BINS = 4  # but at least so many
 TEXT_SCALE = 0.25  # the factor that columns of text start with
 
 
@@ -54,11 +55,17 @@ PRESETS: dict[PresetName, Preset] = {"fast": Preset(steps=400), "default": Prese
 def encoder_options(rows: int, columns: int) -> dict[str, Any]:
     """Return the options of `fit_encoder` for so many training rows and columns of a table.
 
-    >>> encoder_options(1_000_000, 50)["ranges"], encoder_options(8_000, 50)["ranges"]
-    (10, 48)
+    >>> [encoder_options(rows, 50)["embedding"].bins for rows in (1_000_000, 8_000)]
+    [10, 48]
     """
-    ranges = max(min(ranges_for(rows), MOST_CELLS // (rows * columns)), FEWEST_RANGES)
-    return {"scaling": "smooth", "max_levels": 50, "min_count": 1 if rows < 200 else 3, "ranges": ranges}
+    bins = max(min(bins_for(rows), MOST_CELLS // (rows * columns)), FEWEST_BINS)
+    return {
+        "scaling": "smooth",
+        "max_levels": 50,
+        "min_count": 1 if rows < 200 else 3,
+        "embedding": PiecewiseLinear(bins=bins),
+        "category_means": True,
+    }
 
 
 def tabular_network(task: Task, rows: int, *, changes: Changes | None = None) -> MLP:
@@ -124,19 +131,3 @@ def initial_weights(
             weight[:, ~plain] = 0.0
         out |= {f"{name}.weight": weight, f"{name}.bias": np.zeros(d_out)}
     return out | {"output.bias": prior}
-
-
-def prior_scores(task: Task, target: Array, weight: Array | None = None) -> Array:
-    """Return the scores (O,) that predict the (weighted) mean of an encoded target, or the shares of its classes.
-
-    >>> prior_scores(Multiclass(("a", "b", "c")), np.array([0, 0, 1, 2])).round(3).tolist()
-    [-0.693, -1.386, -1.386]
-    """
-    rows = len(target)
-    if isinstance(task, Regression):
-        return np.asarray(np.average(target, axis=0, weights=weight), dtype=np.float64)
-    if isinstance(task, Multiclass):
-        counts = np.bincount(target, weights=weight, minlength=task.outputs)
-        return np.log(np.maximum(counts / counts.sum(), 0.5 / rows))
-    share = np.clip(np.average(target, axis=0, weights=weight), 0.5 / rows, 1 - 0.5 / rows)
-    return np.asarray(np.log(share / (1 - share)))

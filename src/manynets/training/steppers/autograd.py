@@ -102,7 +102,7 @@ class AutogradNetwork:
             self.statistics = {name: view[0] for name, view in one.buffers.items()}
             grads = Population(population.shape, self.grad, population.statistics[k : k + 1])
             self.out = [grads.parameters[name][0] for name in self.leaves]
-            self.masks = Masks.of([spec], [recipe.seed], population.shape.in_features, flat)
+            self.masks = Masks.of([spec], [recipe.seed], population.shape.inputs, flat)
 
     def coefficients(self, rates: Host, step: int) -> Sequence[Any] | Tensor:
         """Return the optimizer's coefficients of each of the next steps, at the learning rates (n, 1)."""
