@@ -17,12 +17,12 @@ import numpy as np
 
 import manynets
 from manynets import runs
-from manynets.cli import checkpoints, defaults
+from manynets.cli import checkpoints, defaults, images
 from manynets.cli.baselines import baselines_of
 from manynets.cli.bounded import bounded
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.diverged import diverged_words, refuse_untrained
-from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, train_preset
+from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, takes_shifts, train_preset
 from manynets.cli.recipe import flag_of, network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
 from manynets.cli.seen import hashes_of_parts
@@ -194,7 +194,7 @@ def encode_source(source: DataSource, options: Options, console: Any) -> tuple[D
         ensemble = source.schema is not None and (options["engine"] or "torch") == "torch"
         networks = defaults.networks(train.rows) if ensemble else 1
     share: float | str | None = validation_share(options, source)
-    if networks > 1 and options["validation"] is None and validation is None:
+    if networks > 1 and options["validation"] is None and validation is None and not takes_shifts(options, source):
         share = "folds"
     held = None
     if share == 0:
@@ -245,11 +245,15 @@ def _train(
     spec = network_of(options, networks=networks)
     rows = train.rows - math.ceil(train.rows / networks) if share == "folds" else train.rows
     recipe = recipe_of(options, rows=rows)
+    X, y, what = train.X, train.y, "rows"
+    if takes_shifts(options, source):
+        recipe = images.recipe_for(recipe, rows)
+        (X, y), what = images.shifted(train, source), "images, and each moved in four directions"
     print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec)
-    console.print(f"{describe(spec, recipe, networks)} · {rows:,} rows", markup=False, soft_wrap=True)
+    console.print(f"{describe(spec, recipe, networks)} · {rows:,} {what}", markup=False, soft_wrap=True)
     return manynets.train(
-        train.X,
-        train.y,
+        X,
+        y,
         spec,
         recipe,
         task=task,

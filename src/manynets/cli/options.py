@@ -64,12 +64,12 @@ def _flag(help: str, panel: str, *flags: str, hidden: bool = False, default: boo
 
 _OF_TRAINING: dict[str, CommandOption] = {
     "preset": CommandOption(
-        help="How to train: default or fast, an ensemble for tables with a recipe of its own, of which most options below change a part; or "
-        "plain, a network by the options below.",
-        panel=TRAINING, shown="default for a table without options of a plain network, else plain",
+        help="How to train: default or fast, an ensemble for tables with a recipe of its own, of which most options below change a part; "
+        "default for larger images, such as mnist: on shifted copies too; or plain, a network by the options below.",
+        panel=TRAINING, shown="default for tables and larger images without options of a plain network, else plain",
     ),
     "time_limit": CommandOption(
-        help="Seconds that the training may take (presets default and fast).", panel=TRAINING, type=float, metavar="SECONDS", shown="none"
+        help="Seconds that the training may take (tables, presets default and fast).", panel=TRAINING, type=float, metavar="SECONDS", shown="none"
     ),
     "n_networks": CommandOption(
         help="Networks that are trained together; they predict their mean.",

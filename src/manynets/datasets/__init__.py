@@ -11,6 +11,7 @@ from manynets.datasets.dataset import Dataset
 from manynets.datasets.handwritten import digits
 from manynets.datasets.idx import read_idx
 from manynets.datasets.images import fashion_mnist, mnist
+from manynets.datasets.shifts import with_shifts
 from manynets.datasets.toys import blobs, circles, gauss, moons, plane, prod, quadrants, spirals, xor
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "quadrants",
     "read_idx",
     "spirals",
+    "with_shifts",
     "xor",
 ]
