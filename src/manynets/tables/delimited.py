@@ -99,6 +99,8 @@ def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataF
             glob=False,
         )
 
+    if _ends_with_a_quote_that_opens(source, head.delimiter):  # on which polars panics, with a trace on standard error
+        raise _NeedsMending from DataError(f'{source.name} ends with a quote (") that opens a cell; close it, or remove it')
     try:
         try:
             frame = read(kinds)
@@ -178,6 +180,18 @@ def _padded(source: Source, delimiter: str, texts: polars.DataFrame) -> list[str
     if blanks == "spaces":
         return [cells.name for cells in texts.get_columns() if (cells.str.starts_with(" ") | cells.str.ends_with(" ")).any()]
     return texts.columns if blanks else []
+
+
+def _ends_with_a_quote_that_opens(source: Source, delimiter: str) -> bool:
+    """Return whether the last byte of a text that is not compressed is a quote behind a delimiter or a line's end."""
+    if source.zipped:
+        return False
+    with source.open() as stream:
+        if stream.seek(0, 2) < 2:
+            return False
+        stream.seek(-2, 2)
+        last = stream.read(2)
+    return last[1:] == b'"' and last[:1] in (delimiter.encode(), b"\n", b"\r")
 
 
 def blanks_in(source: Source, delimiter: str) -> Literal["", "spaces", "any"]:
