@@ -30,7 +30,11 @@ def test_estimators_embed_columns(embedding: Any, data: Any) -> None:
         plain = kind(early_stopping=True, **COMMON).fit(data, target)
         assert model.model_.spec.embedding is not None
         assert model.coefs_[0].shape[0] > plain.coefs_[0].shape[0]
-        assert_close(model.predict(data[:7]) == model.predict(data)[:7], np.ones(7, dtype=bool), "bits")
+        some, whole = model.predict(data[:7]), model.predict(data)[:7]
+        if kind is mn.MLPRegressor:
+            assert_close(some, whole, "float32")
+        else:
+            assert (some == whole).all()
         again = mn.estimator(model.model_)
         assert again.embedding == embedding
         assert (again.predict(data) == model.predict(data)).all()

@@ -60,9 +60,26 @@ WORDS = [
     "",
 ]
 NUMBERS = ["0", "1", "2", "-1", "0.5", "1e-3", "1e400", "nan", "inf", "9" * 40, "0x10", "1_0", "1,2", "64-32", "lr=0.1,0.2", "a=b"]
-COMMANDS = ["train", "sweep", "rerun", "evaluate", "predict", "inspect", "show", "plot", "datasets", "study", "nothing"]
+COMMANDS = [
+    "train",
+    "sweep",
+    "rerun",
+    "evaluate",
+    "compare",
+    "explain",
+    "report",
+    "predict",
+    "export",
+    "inspect",
+    "show",
+    "plot",
+    "datasets",
+    "study",
+    "nothing",
+]
 OPTIONS = sorted(
-    {"--" + name.replace("_", "-") for name in (*TRAIN, *SWEEP)} | {"-q", "-h", "-o", "--columns", "--kind", "--json", "--plot"}
+    {"--" + name.replace("_", "-") for name in (*TRAIN, *SWEEP)}
+    | {"-q", "-h", "-o", "--columns", "--kind", "--json", "--plot", "--to", "--column", "--row", "--rows", "--repeats"}
 )
 QUICK = ["--epochs", "1", "--hidden", "2", "--n-networks", "1"]
 

@@ -284,6 +284,7 @@ def test_a_stop_between_two_renames_loses_no_run(tmp_path: Path, monkeypatch: py
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
+        patch.setattr("ctypes.CDLL", lambda name: object())  # as on systems that cannot exchange two folders in one step
         patch.setattr(os, "rename", stopping)
         assert call(*TRAIN, "-q", "--overwrite", "--seed", "5") == 130
     assert Path("run/model.safetensors").read_bytes() == old

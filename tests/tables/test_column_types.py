@@ -222,6 +222,7 @@ def test_wide_integers_are_read_exactly_or_as_floats(tmp_path: Any) -> None:
         (pd.Series([{}, {}] * 12), "holds values of the type dict, the first in row 0"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*identical to a row that is trained on")
 def test_a_series_beside_a_frame(role: str, values: Any, words: str) -> None:
     frame, spec, recipe = pl.DataFrame({"a": X}), mn.MLP(hidden=(2,)), mn.Recipe(epochs=1)
     more = {} if role == "y" else {role: values}

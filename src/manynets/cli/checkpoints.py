@@ -35,6 +35,8 @@ _UNITS = {"": "every_epochs", "epoch": "every_epochs", "step": "every_steps", "s
 def part_folder(folder: str | os.PathLike[str]) -> Path:
     """Return the folder of a run's unfinished training: RUN.part."""
     path = Path(folder)
+    if not path.name:
+        raise OptionError(f"{str(path)!r} is not the name of a run folder; name it, such as runs/houses-1")
     return path.with_name(f"{path.name}.part")
 
 

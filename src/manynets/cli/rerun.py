@@ -53,7 +53,7 @@ def rerun(
         with fixed_threads(int(info["threads"]) if "threads" in info else None):
             fit({**left_out(), **options, **more, "out": keep or str(Path(folder) / "run")})
         again = runs.read_run(keep or Path(folder) / "run")
-    found = _difference(former, again)
+        found = _difference(former, again)  # here, as the weights are read when they are compared
     changed = {name: (old, versions().get(name)) for name, old in info.get("versions", {}).items() if versions().get(name) != old}
     for name, (old, new) in changed.items():
         print(f"{name} was {old}, is {new}")
