@@ -24,7 +24,7 @@ from manynets.nn.population import Population, Shape
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup
 from manynets.prepare import Split, TrainingData, cv_splits, encode_table, find_target, prepare
 from manynets.results import system_of, versions
-from manynets.spec import MLP, Recipe
+from manynets.spec import METRICS, MLP, Recipe
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
@@ -51,7 +51,7 @@ class Result:
 
     stopped: "done", "early", "diverged", "interrupted", or "failed" with the `error`. history: columns, an entry for each
     evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
-    `score` is the task's `metric`. seconds: until its training ended, including the networks trained together with it.
+    `score` is the `metric` that the recipe watches by its name, else the task's. seconds: until its training ended, including the networks trained together with it.
     """
 
     candidate: int
@@ -84,7 +84,7 @@ class Result:
     @property
     def metric(self) -> str:
         """The name of `score`."""
-        return self.task.metric
+        return self.recipe.watch if self.recipe.watch in METRICS else self.task.metric
 
     @functools.cached_property
     def model(self) -> Model | None:
@@ -377,19 +377,22 @@ def _scores(planned: CandidatePlan, group: TrialGroup, outcomes: Sequence[Outcom
         spec, recipe = planned.candidates[trials[outcome.number].candidate]
         if planned.folds[trials[outcome.number].fold].held_out is not None:
             shape = Shape.of(spec, group.data.in_features, problem.task.outputs)
-            alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta), []).append(outcome)
+            alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta, recipe.watch), []).append(outcome)
     out: dict[int, tuple[float, float]] = {}
     for (shape, *_), same in alike.items():
         x, numbers = problem.rows.x, [outcome.number for outcome in same]
         population = Population.start(shape, [outcome.parameters for outcome in same], device=x.device, dtype=x.dtype)
+        recipe = planned.candidates[trials[numbers[0]].candidate][1]
         validation = Validation(
             problem.rows,
             [planned.folds[trials[number].fold].held_out for number in numbers],
-            objective_for(problem.task, planned.candidates[trials[numbers[0]].candidate][1]),
+            objective_for(problem.task, recipe),
             widest=max(shape.in_features, shape.out_features, *shape.hidden, 1),
             weights=[weights[number] for number in numbers],
         )
         with torch.inference_mode():
             loss, score = validation.judge(population.scores)
+            if recipe.watch in METRICS and recipe.watch != problem.task.metric:
+                score = validation.figures(recipe.watch, problem.task, population.scores)
         out |= dict(zip(numbers, zip(loss.tolist(), score.tolist(), strict=True), strict=True))
     return out

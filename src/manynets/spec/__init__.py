@@ -6,7 +6,20 @@ help texts and names of options are metadata of their fields (`manynets.spec.met
 
 from manynets.spec.network import MLP, Activation, Init
 from manynets.spec.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop, SklearnAdam, SklearnSGD
-from manynets.spec.recipe import BATCH_SIZE, EPOCHS, DType, EarlyStopping, GradientName, LossName, ParameterGroup, Precision, Recipe
+from manynets.spec.recipe import (
+    BATCH_SIZE,
+    EPOCHS,
+    LOWER_IS_BETTER,
+    METRICS,
+    DType,
+    EarlyStopping,
+    GradientName,
+    LossName,
+    MetricName,
+    ParameterGroup,
+    Precision,
+    Recipe,
+)
 from manynets.spec.schedules import (
     SCHEDULES,
     Constant,
@@ -23,8 +36,9 @@ from manynets.spec.schedules import (
 from manynets.spec.serialization import from_json, to_json
 
 __all__ = [
-    "BATCH_SIZE", "EPOCHS", "MLP", "OPTIMIZERS", "SCHEDULES", "SGD", "Activation", "Adagrad", "Adam", "AdamW", "Constant",
-    "Cosine", "DType", "EarlyStopping", "Exponential", "GradientName", "Init", "InverseScaling", "Lion", "LossName", "NAdam",
+    "BATCH_SIZE", "EPOCHS", "LOWER_IS_BETTER", "METRICS", "MLP", "OPTIMIZERS", "SCHEDULES", "SGD", "Activation", "Adagrad", "Adam",
+    "AdamW", "Constant", "Cosine", "DType", "EarlyStopping", "Exponential", "GradientName", "Init", "InverseScaling", "Lion", "LossName",
+    "MetricName", "NAdam",
     "OneCycle", "Optimizer", "ParameterGroup", "Precision", "RMSprop", "Recipe", "ReduceOnPlateau", "Schedule", "SklearnAdam",
     "SklearnInverseScaling", "SklearnSGD", "StepDecay", "Warmup", "from_json", "to_json",
 ]  # fmt: skip
