@@ -19,8 +19,8 @@ from manynets.nn.population import Shape
 from manynets.plan import ensemble
 from manynets.prepare import ClassWeight, TrainingData, find_target, network_splits, prepare, split_by
 from manynets.results import model_of, system_of
-from manynets.spec import MLP, Recipe
-from manynets.tabular import train_tabular
+from manynets.spec import METRICS, MLP, MetricName, Recipe
+from manynets.tabular import PresetName, train_tabular
 from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
@@ -55,6 +55,9 @@ def train(
     initial: Mapping[str, NDArray[Any]] | Sequence[Mapping[str, NDArray[Any]]] | None = None,
     seed: int | None = None,
     n_networks: int | None = None,
+    preset: PresetName | None = None,
+    metric: MetricName | None = None,
+    time_limit: float | None = None,
     engine: EngineName = "torch",
     progress: Show = "auto",
     callbacks: Sequence[Callback] = (),
@@ -89,6 +92,8 @@ def train(
     seed: replaces recipe.seed.
     n_networks: how many networks are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
         None: 8 for the default ensemble, 1 for a spec or recipe of your own.
+    preset, time_limit: of the default ensemble: "default", "fast" or "best", and the seconds that it may take (`TabularClassifier`).
+    metric: what the best weights and early stopping go by, a name in `Recipe.watch`, which it replaces. None: the recipe's, or the loss.
     engine: the library that trains: "torch", "numpy" (gradients written out by hand, always in float64), "jax" or "keras". All
         start from the same weights, see the same batches, and return the same history and kind of Model (`manynets.engines`).
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
@@ -118,16 +123,25 @@ def train(
             encoder=encoder,
             seed=0 if seed is None else seed,
             n_networks=8 if n_networks is None else n_networks,
+            preset="default" if preset is None else preset,
+            metric=metric,
+            time_limit=time_limit,
             progress=progress,
             callbacks=callbacks,
             checkpoint=checkpoint,
             resume=resume,
         )
+    for name, value in (("preset", preset), ("time_limit", time_limit)):
+        if value is not None:
+            raise OptionError(f"{name} is {value!r}, but is for the default ensemble; leave it out, or spec, recipe and engine")
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else n_networks
     _check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
     if seed is not None:
         recipe = dataclasses.replace(recipe, seed=seed)
+    if metric is not None:
+        one_of(metric, METRICS, what="metric")
+        recipe = dataclasses.replace(recipe, watch=metric)
     by_fold = isinstance(validation, str) and validation == "folds"
     if by_fold and n_networks == 1:
         raise OptionError("validation='folds' is for several networks; give n_networks=8, or a fraction of the rows as validation")

@@ -270,13 +270,14 @@ def _train_ensemble(
     console: Any,
 ) -> tuple[Any, Any]:
     """Return the default ensemble, and its scores of the training rows by the networks that did not train on them, or None."""
-    from manynets.tabular import tabular_network
+    from manynets.tabular import PRESETS, tabular_network
 
     train = source.train
     hidden = None if options["hidden"] is None else network_of(options).hidden
     spec = tabular_network(source.task, train.rows, hidden=hidden)
     print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=source.task), spec)
-    console.print(f"{networks} networks · preset {preset} · {train.rows:,} rows", markup=False, soft_wrap=True)
+    count = networks * len(PRESETS[preset].settings_for(encoder.hashed, train.rows))
+    console.print(f"{count} networks · preset {preset} · {train.rows:,} rows", markup=False, soft_wrap=True)
     validation = None if share == "folds" else source.validation
     fit = train_preset(source, encoder, preset, options, validation=validation, networks=networks, begin=begin())
     found = fit.out_of_fold if fit.out_of_fold is not None and np.isfinite(fit.out_of_fold).all() else None

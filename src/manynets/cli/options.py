@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from manynets.cli import arguments, defaults
 from manynets.cli.recipe import flag_of
+from manynets.spec import METRICS
 from manynets.spec.options import OPTIONS as SPEC_OPTIONS
 from manynets.spec.options import SpecOption
 
@@ -21,7 +22,7 @@ TRAINING, OUTPUT, TABLES, DATA_SETS, LOSS, MORE = (
 )  # fmt: skip
 PANELS = ("Sweep", "Network", TRAINING, OUTPUT, TABLES, DATA_SETS, LOSS, MORE, "Optimizer", "Schedule")
 """The panels of a help page, in their order."""
-LEADING = ("preset", "epochs", "batch_size", "optimizer", "lr", "schedule", "validation", "loss")
+LEADING = ("preset", "metric", "epochs", "batch_size", "optimizer", "lr", "schedule", "validation", "loss")
 """Options at the head of their panels; the others follow in the order of the table."""
 
 
@@ -64,11 +65,15 @@ def _flag(help: str, panel: str, *flags: str, hidden: bool = False, default: boo
 
 _OF_TRAINING: dict[str, CommandOption] = {
     "preset": CommandOption(
-        help="How to train: default or fast, an ensemble with a recipe of its own, for tables; or plain, a network by the options below.",
+        help="How to train: default, fast or best, an ensemble with a recipe of its own, for tables; or plain, a network by the options "
+        "below.",
         panel=TRAINING, shown="default for a table without options of a plain network, else plain",
     ),
+    "metric": CommandOption(
+        help=f"What early stopping, the sweep and the threshold (f1) go by: {', '.join(METRICS)}.", panel=TRAINING, shown="the loss"
+    ),
     "time_limit": CommandOption(
-        help="Seconds that the training may take (default and fast).", panel=TRAINING, type=float, metavar="SECONDS", shown="none"
+        help="Seconds that the training may take (default, fast and best).", panel=TRAINING, type=float, metavar="SECONDS", shown="none"
     ),
     "n_networks": CommandOption(
         help="Networks that are trained together; they predict their mean.",

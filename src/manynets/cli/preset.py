@@ -9,7 +9,7 @@ from typing import Any
 from manynets.cli.data import DataSource, Part
 from manynets.cli.recipe import flag_of, network_of
 from manynets.errors import OptionError, one_of
-from manynets.spec import Recipe
+from manynets.spec import METRICS, Recipe
 from manynets.spec.options import OPTIONS
 
 __all__ = ["check_preset", "preset_of", "train_preset"]
@@ -17,7 +17,7 @@ __all__ = ["check_preset", "preset_of", "train_preset"]
 Options = Mapping[str, Any]
 
 PLAIN = "plain"
-PRESETS = ("default", "fast", PLAIN)
+PRESETS = ("default", "fast", "best", PLAIN)
 OF_BOTH = ("hidden", "seed", "device")
 """Options of the specification that the default ensemble takes, too."""
 
@@ -38,6 +38,8 @@ def check_preset(options: Options) -> None:
             f"{flag_of(given[0])} is for a plain network, but --preset {preset} trains an ensemble by a recipe of its own; give "
             "--preset plain, or leave it out"
         )
+    if options["metric"] is not None:
+        one_of(options["metric"], METRICS, what="--metric")
     limit = options["time_limit"]
     if limit is not None and not limit > 0:
         raise OptionError(f"--time-limit is {limit:g}, but must be a number of seconds above 0")
@@ -86,6 +88,7 @@ def train_preset(
         n_networks=networks,
         hidden=None if options["hidden"] is None else network_of(options).hidden,
         preset=preset,
+        metric=options["metric"],
         time_limit=options["time_limit"],
         by=by,
         seed=base.seed,

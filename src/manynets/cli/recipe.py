@@ -7,7 +7,7 @@ from typing import Any
 
 from manynets.cli import defaults
 from manynets.errors import OptionError, one_of
-from manynets.spec import MLP, OPTIMIZERS, SCHEDULES, EarlyStopping, Recipe, SklearnAdam, SklearnInverseScaling, SklearnSGD
+from manynets.spec import METRICS, MLP, OPTIMIZERS, SCHEDULES, EarlyStopping, Recipe, SklearnAdam, SklearnInverseScaling, SklearnSGD
 from manynets.spec.metadata import Interval
 from manynets.spec.options import OPTIONS, option_of
 
@@ -73,6 +73,10 @@ def network_of(options: Options, *, networks: int = 1) -> MLP:
 def recipe_of(options: Options, *, rows: int) -> Recipe:
     """Return how the options train on so many rows."""
     given = _given(options, Recipe)
+    if options["metric"] is not None:
+        if "watch" in given:
+            raise OptionError(f"--metric is {options['metric']} and --watch {given['watch']}; give one of the two")
+        given["watch"] = one_of(options["metric"], METRICS, what="--metric")
     given.setdefault("batch_size", min(defaults.batch_size(rows), max(rows, 1)))
     for option, loss in (("quantile", "quantile"), ("delta", "huber")):
         if option in given and given.get("loss") != loss:

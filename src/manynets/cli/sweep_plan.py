@@ -15,8 +15,8 @@ from manynets.cli.data import DataSource, Part, taken
 from manynets.cli.fit import encoding, validation_share
 from manynets.cli.grid import combinations
 from manynets.cli.recipe import network_of, recipe_of
-from manynets.cli.sweep_results import Key, Row, SweepResults
-from manynets.errors import ManynetsError, OptionError
+from manynets.cli.sweep_results import Key, Row, SweepResults, ranking
+from manynets.errors import ManynetsError, OptionError, one_of
 from manynets.prepare import Split, cv_splits, encode_table, find_target, holdout, row_weights
 from manynets.search.candidates import Result, plan_candidates, train_plan
 from manynets.spec import EPOCHS, MLP, Recipe
@@ -38,7 +38,10 @@ class SweepPlan:
         self.points = combinations(dict(grid))
         self.seeds = [options["seed"] + k for k in range(own["seeds"])]
         self.target = find_target(source.train.y, source.task)
-        self.metric = self.target.task.metric
+        task = self.target.task
+        self.metric = task.metric
+        if options["metric"] is not None:
+            self.metric = one_of(options["metric"], task.metrics, what=f"--metric of the task {task.name!r}")
         self.splits = self._splits(own["cv"])
         # with folds to score on, --validation asks for rows of each fold to choose the best epoch by
         self.validation = options["validation"] or None if len(self.splits) > 1 else None
@@ -203,7 +206,7 @@ def train_rounds(
         for c, seed, _ in networks:
             scores[c] += [results.rows[c, seed, fold, epochs]["score"] for fold in range(len(plan.splits))]
         means = {c: float(np.mean(values)) for c, values in scores.items()}
-        ranked = sorted((c for c in alive if math.isfinite(means[c])), key=lambda c: -means[c])
+        ranked = ranking({c: means[c] for c in alive if math.isfinite(means[c])}, plan.metric)
         if not ranked:
             return None, math.nan
         best, score = ranked[0], means[ranked[0]]

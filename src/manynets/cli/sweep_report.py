@@ -10,7 +10,7 @@ import numpy as np
 
 from manynets import plots
 from manynets.cli.report import note, table_of
-from manynets.cli.sweep_results import CURVES_PICTURE, PARALLEL_PICTURE, RESULTS, SweepResults, picture_of
+from manynets.cli.sweep_results import CURVES_PICTURE, PARALLEL_PICTURE, RESULTS, SweepResults, picture_of, ranking
 
 __all__ = ["draw", "print_ranking"]
 
@@ -36,7 +36,7 @@ def draw(results: SweepResults, points: Points, metric: str) -> None:
     final = [k for k, key in enumerate(curves) if key[3] == last and math.isfinite(scores[key])]
     if curves:
         keys = list(curves)
-        best = max(final, key=lambda k: scores[keys[k]]) if final else None
+        best = next(iter(ranking({k: scores[keys[k]] for k in final}, metric)), None)
         axes = plots.learning_curves([*curves.values()], best=best, ylabel="training loss", log=True)
         plots.save(axes, folder / CURVES_PICTURE)
 
@@ -48,7 +48,8 @@ def print_ranking(console: Any, results: SweepResults, points: Points, *, best: 
     for key, row in results.rows.items():
         if key[3] == last and math.isfinite(row["score"]):
             scores.setdefault(key[0], []).append(row["score"])
-    ranked = sorted(scores, key=lambda c: (c != best, -float(np.mean(scores[c]))))
+    others = ranking({c: float(np.mean(found)) for c, found in scores.items() if c != best}, metric)
+    ranked = [*([best] if best in scores else []), *others]
     lines = [
         (*(str(points[c][name]) for name in grid), float(np.mean(scores[c])), float(np.std(scores[c])), len(scores[c]))
         for c in ranked[:10]

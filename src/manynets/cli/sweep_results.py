@@ -18,8 +18,9 @@ from manynets.cli.checkpoints import part_folder, remove_temporary_files
 from manynets.errors import ModelFileError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.renames import renamed_options, stored_options
+from manynets.spec import LOWER_IS_BETTER
 
-__all__ = ["BEST", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Row", "SweepResults", "picture_of"]
+__all__ = ["BEST", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Row", "SweepResults", "picture_of", "ranking"]
 
 RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
 FORMER = "former"  # an earlier sweep, until the one that --overwrite asked for is whole
@@ -142,6 +143,15 @@ class SweepResults:
 
         with replacing(self.folder / name) as file:
             file.write(text.encode())
+
+
+def ranking(scores: Mapping[Any, float], metric: str) -> list[Any]:
+    """Return the keys of scores, the best first.
+
+    >>> ranking({"a": 0.5, "b": 0.7}, "accuracy"), ranking({"a": 0.5, "b": 0.7}, "rmse")
+    (['b', 'a'], ['a', 'b'])
+    """
+    return sorted(scores, key=lambda key: scores[key] if metric in LOWER_IS_BETTER else -scores[key])
 
 
 def _names(config: Mapping[str, Any]) -> tuple[str, ...]:
