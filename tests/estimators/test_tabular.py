@@ -83,9 +83,9 @@ def test_decision_functions() -> None:
     assert scores.shape == (120,)
     assert_close(1 / (1 + np.exp(-scores) * (1 - threshold) / threshold), share, "float32_run")
     assert (two.predict(FRAME) == two.classes_[(scores > 0).astype(int)]).all()
-    three = _fast(mn.TabularClassifier).fit(FRAME, np.digitize(X[:, 0], [-0.5, 0.5]))
+    three = _fast(mn.TabularClassifier).fit(FRAME, np.digitize(X[:, 0] + X[:, 1], [-0.5, 0.5]))
     assert_close(np.exp(three.decision_function(FRAME)), three.predict_proba(FRAME), "float32_run")
-    labels = np.stack([X[:, 0] > 0, X[:, 1] > 0], axis=1).astype(int)
+    labels = np.stack([X[:, 0] + X[:, 1] > 0, X[:, 1] > X[:, 2]], axis=1).astype(int)
     several = _fast(mn.TabularClassifier).fit(FRAME, labels)
     assert ((several.decision_function(FRAME) > 0) == several.predict(FRAME)).all()
 
