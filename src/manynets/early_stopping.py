@@ -48,7 +48,7 @@ class Patience:
     def values(self, columns: Mapping[str, Host], metric: str) -> Host:
         """Return what each recipe watches (..., K), of history columns (..., K): of validation where there is any."""
         prefix = "val_" if "val_loss" in columns else ""
-        if self.metric:
+        if self.metric and prefix + self.metric in columns:
             named = columns[prefix + self.metric]
             return np.where(np.isnan(named), np.inf, named if self.metric in LOWER_IS_BETTER else -named)
         objective = columns["loss"] + columns.get("penalty", 0.0)

@@ -25,6 +25,7 @@ from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
+from manynets.training.loop import without_validation
 from manynets.training.other_engines import train_with
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.ready import ready_for
@@ -158,6 +159,9 @@ def train(
         by=by,
         target_transform=target_transform,
     )
+    named = recipe.watch in METRICS and recipe.watch != data.problem.task.metric
+    if named and not by_fold and data.problem.validation is None and data.validation_rows is None:
+        raise OptionError(without_validation(recipe.watch, data.problem.task))
     if isinstance(spec, nn.Module):
         data = dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
     elif initial is not None:

@@ -32,7 +32,7 @@ OPTIONS: dict[str, str] = {
 }
 """Options of the command line: {old name: new name}. The old ones are still accepted."""
 LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"} | dict.fromkeys(
-    ("time_limit", "input_scale", "cool_down", "group", "time_column", "stratify", "target_transform")
+    ("time_limit", "metric", "input_scale", "cool_down", "group", "time_column", "stratify", "target_transform")
 )
 """Options that runs and sweeps of older versions lack, with the values that they had in effect."""
 

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.errors import OptionError
-from manynets.spec import METRICS
+from manynets.spec import METRICS, ReduceOnPlateau
+from manynets.tasks import Task
 from manynets.training.best_weights import BestWeights, all_finite
 from manynets.training.deadline import Deadline
 from manynets.training.divergence import DivergenceSearch
@@ -36,7 +37,7 @@ from manynets.training.validation import variances
 if TYPE_CHECKING:
     from manynets.training.checkpoint import Checkpoints
 
-__all__ = ["TrainingRun"]
+__all__ = ["TrainingRun", "without_validation"]
 
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
 CALL_SECONDS = 0.025  # after which a stepper is to be back: so long a stop may take, or one step
@@ -68,9 +69,9 @@ class TrainingRun:
         self.stepper = make_stepper(problem, members)
         self.named = self.recipe.watch if self.recipe.watch in METRICS and self.recipe.watch != problem.task.metric else ""
         if self.named and self.stepper.validation is None:
-            raise OptionError(
-                f"the metric {self.named!r} needs validation rows; give some, or take {problem.task.metric!r}, which training has, too"
-            )
+            if any(m.recipe.stopping is not None or isinstance(m.recipe.schedule, ReduceOnPlateau) for m in members):
+                raise OptionError(without_validation(self.named, problem.task))
+            self.named = ""  # nothing goes by it
         self.steps = self.stepper.batches.steps
         self.every = self.recipe.evaluate_every or self.steps
         self.tracks = Tracks(members, self.steps)
@@ -347,6 +348,11 @@ class TrainingRun:
         with torch.inference_mode(False):  # a callback may train something of its own
             for callback in self.callbacks:
                 callback(event)
+
+
+def without_validation(metric: str, task: Task) -> str:
+    """Return the message for a metric that only validation rows have."""
+    return f"the metric {metric!r} needs validation rows; give some, or take {task.metric!r}, which training has, too"
 
 
 def _teams(members: Sequence[Member]) -> NDArray[np.int64] | None:
