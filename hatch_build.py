@@ -40,8 +40,8 @@ AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefe
 # the copies of the kernels for x86-64, of which the driver takes one at run time
 COPIES = {
     "base": ["-msse4.2", "-DMANYNETS_ALL_SETS"],
-    "avx2": [*AVX2, "-DMANYNETS_SET=avx2"],
-    "avx512": [*AVX512, "-DMANYNETS_SET=avx512"],
+    "avx2": [*AVX2, "-DMANYNETS_KERNELS=manynets_avx2"],
+    "avx512": [*AVX512, "-DMANYNETS_KERNELS=manynets_avx512"],
 }
 
 

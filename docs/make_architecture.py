@@ -28,7 +28,7 @@ ROUTES = {
 HINTS = {
     "The command line": ("cli",),
     "Run folders": ("runs",),
-    "What users call": ("serve", "plots", "explain", "export", "estimators", "search", "studies"),
+    "What users call": ("serve", "report", "plots", "explain", "export", "estimators", "search", "studies"),
     "train()": ("fitting",),
     "Candidates, folds, seeds": ("plan",),
     "Split, encode, to the device": ("prepare",),

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import manynets as mn
-from manynets.tabular import PRESETS, best_threshold, fit_temperature, prior_scores, train_tabular
+from manynets.tabular import CHANGEABLE, PRESETS, best_threshold, fit_temperature, prior_scores, train_tabular
+from manynets.tabular.changes import changed_recipe
 from manynets.tabular.finish import TEMPERATURE_OF_MEAN
 from manynets.tasks import Binary, Multiclass, Multilabel, Regression
 from tests.tolerances import assert_close
@@ -248,3 +249,41 @@ def test_rows_that_do_not_match_are_refused() -> None:
         _fit(SIGNAL[1:], NUMBERS)
     with pytest.raises(mn.DataError, match=r"X has shape \(240,\), but must be \(rows, columns\)"):
         _fit(SIGNAL, NUMBERS[:, 0])
+
+
+def test_changes_replace_what_the_recipe_says() -> None:
+    changes = {"hidden": (9,), "activation": "tanh", "lr": 0.01, "iterations": 48, "patience": 3, "batch_size": 32, "lr_final": 0.1}
+    model = _fit(SIGNAL > 1, n_networks=2, changes=changes).model
+    default = _fit(SIGNAL > 1, n_networks=2).model
+    assert (model.spec.hidden, model.spec.activation, model.spec.dropout) == ((9,), "tanh", default.spec.dropout)
+    assert (model.recipe.lr, model.recipe.iterations, model.recipe.evaluate_every, model.recipe.batch_size) == (0.01, 48, 2, 32)
+    assert model.recipe.optimizer.weight_decay == default.recipe.optimizer.weight_decay
+    assert (model.recipe.stopping.patience, model.recipe.stopping.cool_down) == (3, default.recipe.stopping.cool_down)
+    assert model.recipe.schedule == mn.Cosine(final=0.1, warmup=0.05)
+    rates = dict(zip((group.names for group in model.recipe.groups), model.recipe.groups, strict=True))
+    assert rates["output.weight"].lr_factor == 1 / 3  # the rates follow the units
+
+
+def test_a_changed_schedule_has_its_own_defaults() -> None:
+    recipe = mn.Recipe(schedule=mn.Cosine(warmup=0.05))
+    assert changed_recipe(recipe, {"schedule": "one-cycle"}).schedule == mn.OneCycle()
+    assert changed_recipe(recipe, {"schedule": "cosine"}).schedule == mn.Cosine(warmup=0.05)
+    with pytest.raises(mn.OptionError, match="warmup is not for the schedule Constant, but for"):
+        changed_recipe(recipe, {"schedule": "constant", "warmup": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": "sgd"}, "changes is 'optimizer', but must be"),
+        ({"epochs": 3}, "changes is 'epochs'"),
+        ({"loss": "poisson"}, "starts from the mean of the target"),
+        ({"delta": 2.0}, "delta is for the loss 'huber' only"),
+        ({"momentum": 0.9}, "momentum is not for the optimizer AdamW, but for sgd"),
+        ({"hidden": (0,)}, "MLP.hidden is"),
+    ],
+)
+def test_changes_that_cannot_be(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(mn.OptionError, match=message):
+        _fit(SIGNAL, changes=changes)
+    assert not {"optimizer", "epochs", "seed", "device"} & set(CHANGEABLE)

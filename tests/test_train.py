@@ -158,6 +158,7 @@ def test_evaluating_more_often_changes_nothing_but_the_history() -> None:
     assert_close(often.members[0], fit().members[0], "bits")
 
 
+@pytest.mark.filterwarnings("ignore::manynets.errors.LeakWarning")
 def test_the_loss_of_the_history_is_that_of_evaluate() -> None:
     """One full batch with lr 0: the loss in training is the loss of the untouched network."""
     for task in ("regression", "multilabel", "binary", "multiclass"):
@@ -231,6 +232,7 @@ def test_rows_mask_and_own_set_are_the_same_validation() -> None:
         assert_close(fit().members[0], one.members[0], "float32")
 
 
+@pytest.mark.filterwarnings("ignore::manynets.errors.LeakWarning")
 def test_a_validation_set_may_be_a_list_and_a_fraction_of_any_float() -> None:
     x, y = data()
     listed, tupled = (fit(validation=kind((x[:9], y[:9]))) for kind in (list, tuple))

@@ -16,6 +16,7 @@ from tests.test_train import RECIPE, N, Own, data, fit
 from tests.tolerances import assert_close
 
 
+@pytest.mark.filterwarnings("ignore::manynets.errors.LeakWarning")
 def test_networks_trained_together_are_those_trained_alone() -> None:
     x, y = data()
     model = fit(validation=(x[:20], y[:20]), n_networks=3, seed=4)

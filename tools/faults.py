@@ -118,7 +118,7 @@ FAULTS = (
     Fault("core", _CORE, "(rate * g[i] + ahead * u[i])", "(rate * g[i] - ahead * u[i])"),
     Fault("core", _CORE, "(var[j] / T(unbiased)", "(var[j] / T(divisor)"),
     Fault("core", _CORE, "i < job.parameters; i++) squares", "i < matrices; i++) squares"),
-    Fault("core", _CORE, "(sign(error) + (1 - 2 * p))", "(sign(error) - (1 - 2 * p))"),
+    Fault("core", _CORE, "scale * sign(error) + tilt", "scale * sign(error) - tilt"),
     Fault("core", _CORE, "bytes[j] >= level", "bytes[j] > level"),
     Fault("core", _CORE, "end = p == job.parts - 1 ? n : job.part_ends[p];", "end = n;"),
     Fault("core", _CORE, "l1 * size + 0.5 * l2 * squares", "l1 * size + l2 * squares"),

@@ -6,10 +6,15 @@ written for scikit-learn catches them.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 __all__ = [
     "CheckpointWarning",
@@ -26,6 +31,7 @@ __all__ = [
     "OptionError",
     "one_of",
     "warn_user",
+    "warned_once",
 ]
 
 
@@ -67,7 +73,7 @@ class DataScaleWarning(UserWarning):
 
 
 class LeakWarning(UserWarning):
-    """A column gives the target away: a copy of it, or what predicts it perfectly alone."""
+    """A column gives the target away (a copy of it, or what predicts it perfectly alone), or rows are on both sides of a split."""
 
 
 class DivergenceWarning(UserWarning):
@@ -101,14 +107,47 @@ def one_of(value: object, allowed: Iterable[str], *, what: str) -> str:
 
 
 _OURS = ("manynets", "sklearn", "joblib")
+_NUMBER = re.compile(r"(?<!column )(?<!\w)\d[\d.,]*(e[+-]?\d+)?")
+_Warned: TypeAlias = set[tuple[type[Warning], str]]
+_within: ContextVar[_Warned | None] = ContextVar("within", default=None)
+_by_call: WeakKeyDictionary[Any, _Warned] = WeakKeyDictionary()
+"""What was warned of in each call of a joblib.Parallel that has not ended, such as a cross-validation."""
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn, at the line of the user's code that called manynets, so that the same warning shows once there.
 
-    Frames of scikit-learn and joblib in between, which fit an estimator for each fold, are passed over.
+    Frames of scikit-learn and joblib in between, which fit an estimator for each fold, are passed over. Where they do so in this
+    process, and in `warned_once`, warnings that differ only in their numbers are given once.
     """
-    level, frame = 1, sys._getframe(1)
-    while frame.f_globals.get("__name__", "").partition(".")[0] in _OURS and frame.f_back is not None:
+    level, frame, call = 1, sys._getframe(1), None
+    while (name := frame.f_globals.get("__name__", "")).partition(".")[0] in _OURS and frame.f_back is not None:
+        if name == "joblib.parallel":
+            call = frame.f_locals.get("self", call)
         level, frame = level + 1, frame.f_back
+    warned = _within.get() if call is None or _within.get() is not None else _by_call.setdefault(call, set())
+    kind = (category, _NUMBER.sub("#", message))
+    if warned is not None and kind in warned:
+        return
+    if warned is not None:
+        warned.add(kind)
     warnings.warn(message, category, stacklevel=level + 1)
+
+
+@contextlib.contextmanager
+def warned_once() -> Iterator[None]:
+    """Within it `warn_user` gives each warning once, such as for all folds of a search, even where its numbers differ.
+
+    >>> with warnings.catch_warnings(record=True) as caught, warned_once():
+    ...     warnings.simplefilter("always")
+    ...     for fold in range(3):
+    ...         warn_user(f"{fold} rows are missing")
+    >>> [str(warning.message) for warning in caught]
+    ['0 rows are missing']
+    """
+    outer = _within.get()
+    token = _within.set(set() if outer is None else outer)
+    try:
+        yield
+    finally:
+        _within.reset(token)

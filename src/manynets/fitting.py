@@ -17,7 +17,18 @@ from manynets.errors import DataError, OptionError, one_of
 from manynets.model import Model
 from manynets.nn.population import Shape
 from manynets.plan import ensemble
-from manynets.prepare import ClassWeight, TrainingData, find_target, network_splits, prepare, split_by
+from manynets.prepare import (
+    ClassWeight,
+    Split,
+    SplitBy,
+    TrainingData,
+    copies_held_out,
+    find_target,
+    network_splits,
+    prepare,
+    report_copies,
+    split_by,
+)
 from manynets.results import model_of, system_of
 from manynets.spec import METRICS, MLP, MetricName, Recipe
 from manynets.tabular import PresetName, train_tabular
@@ -152,7 +163,7 @@ def train(
         target_transform=target_transform,
     )
     data = _ready(spec, recipe, data, initial, by_fold=by_fold)
-    splits = network_splits(data.problem, n_networks, seed=recipe.seed, by=by) if by_fold else None
+    splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     listeners = [*progress_callbacks(progress), *callbacks]
     if engine != "torch":
@@ -206,6 +217,15 @@ def _check_watch(recipe: Recipe, data: TrainingData, *, by_fold: bool) -> None:
     validated = by_fold or data.problem.validation is not None or data.validation_rows is not None
     if recipe.watch in METRICS and recipe.watch != data.problem.task.metric and not validated:
         raise OptionError(without_validation(recipe.watch, data.problem.task))
+
+
+def _splits(data: TrainingData, n_networks: int, seed: int, *, by_fold: bool, by: SplitBy | None) -> list[Split]:
+    """Return the rows of each network; warn of those to validate on that are identical to one that is trained on."""
+    splits = [Split(data.rows, data.validation_rows)] * n_networks
+    if by_fold:
+        splits = network_splits(data.problem, n_networks, seed=seed, by=by)
+    report_copies(*copies_held_out(data, splits))
+    return splits
 
 
 def _by_engine(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,13 +17,14 @@ import manynets.training.threads  # noqa: F401  # so that a forked child may pre
 from manynets.data.check import as_matrix, as_numpy, as_weights, is_frame, to_tensor
 from manynets.errors import DataError, ManynetsError, ModelFileError, OptionError
 from manynets.model_tools import ModelTools
-from manynets.modelfile import check_target, read_model_file, write_model_file
+from manynets.modelfile import StoredTensor, check_target, open_model_file, write_model_file
 from manynets.nn.network import build
 from manynets.nn.population import Population, Shape
 from manynets.spec import MLP, Recipe, from_json, to_json
 from manynets.spec.metadata import check_device
 from manynets.tasks import Regression, Task, task_from_json
 from manynets.tasks.objectives import objective_for
+from manynets.training.best_weights import all_finite
 from manynets.training.module import whole_numbers
 from manynets.training.torch_settings import find_device
 
@@ -45,7 +46,7 @@ ROWS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 24}
 class Model(ModelTools):
     """What `train` returns: one trained network, or several that predict together (their mean).
 
-    spec, task, recipe: what was trained, for what, and how. members: one dict of parameters by name for each network.
+    spec, task, recipe: what was trained, for what, and how. members: one dict of parameters by name for each network, or a population.
     history: columns of the training history (of several networks the means). info: versions, seed, how training ended.
     in_features: columns of X, once encoded. A user's own module has spec None and lives in `module`, in prediction mode.
     encoder: turns a frame into those columns; None for a model that was trained on an array.
@@ -64,7 +65,7 @@ class Model(ModelTools):
         task: Task,
         recipe: Recipe,
         in_features: int,
-        members: Sequence[Mapping[str, Array]],
+        members: Sequence[Mapping[str, Array]] | Population,
         history: Mapping[str, Sequence[float]],
         info: Mapping[str, Any],
         module: nn.Module | None = None,
@@ -81,11 +82,12 @@ class Model(ModelTools):
             module.eval()
         self.encoder = encoder
         self._dtype = torch.float64 if recipe.dtype == "float64" else torch.float32
-        self._size = 1 if module is not None else len(members)
-        self._population: Population | None = None
-        if spec is not None:
+        self._population: Population | None = members if isinstance(members, Population) else None
+        if spec is not None and not isinstance(members, Population):
             shape = Shape.of(spec, in_features, task.outputs)
             self._population = Population.start(shape, members, device=CPU, dtype=self._dtype)
+        self._size = 1 if self._population is None else self._population.size
+        if self._population is not None:
             self._chunk = self._rows_at_once()
 
     def _rows_at_once(self) -> int:
@@ -279,6 +281,8 @@ class Model(ModelTools):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one file, all or nothing: safetensors with a JSON header, no pickle. `load` reads it.
 
+        A file that exists is replaced, once the new one is whole and on the disk.
+
         Raises OptionError for a path that cannot be a file's and for `info` that JSON cannot hold, OSError when the disk refuses.
         """
         check_target(path)
@@ -328,7 +332,13 @@ def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Mo
     Anything that is no such file, or is damaged, is a ModelFileError that names path, field and remedy.
     """
     path = _in_run_folder(path)
-    header, tensors = read_model_file(path)
+    with open_model_file(path) as (header, tensors):
+        return _loaded(path, header, tensors, module)
+
+
+def _loaded(
+    path: str | os.PathLike[str], header: dict[str, Any], tensors: dict[str, StoredTensor], module: nn.Module | None
+) -> Model:
     if set(header) != _FIELDS:
         raise ModelFileError(
             f"{path}: the header has the fields {sorted(header)}, but must have {sorted(_FIELDS)}; save the model again"
@@ -363,12 +373,12 @@ def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Mo
                 f"{path}: it holds a module of your own; give it one of the same kind: load(path, module=MyNetwork())"
             )
         try:
-            module.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+            module.load_state_dict({name: torch.from_numpy(value.read()) for name, value in tensors.items()})
         except RuntimeError as error:
             raise ModelFileError(f"{path}: the weights do not fit {type(module).__name__}: {error}") from error
-        members: list[dict[str, Array]] = []
+        members: Population | list[dict[str, Array]] = []
     else:
-        members = list(_split(tensors, networks))
+        members = _population(path, Shape.of(spec, in_features, task.outputs), networks, tensors, recipe.dtype)
     return Model(
         spec=spec,
         task=task,
@@ -399,17 +409,17 @@ def _encoder_from_json(state: Any, in_features: int) -> TableEncoder:
     return encoder
 
 
-def _history(path: object, names: Any, columns: Mapping[str, Array]) -> dict[str, list[float]]:
+def _history(path: object, names: Any, columns: Mapping[str, StoredTensor]) -> dict[str, list[float]]:
     """Return the columns of the history, in the order of their names."""
     if not isinstance(names, list) or sorted(columns) != sorted(_HISTORY + str(name) for name in names):
         raise ModelFileError(f"{path}: history must list the names of its columns; save the model again")
     for name, column in columns.items():
-        if column.ndim != 1 or column.dtype != np.float64 or len(column) != len(next(iter(columns.values()))):
+        if len(column.shape) != 1 or column.dtype != np.float64 or column.shape != next(iter(columns.values())).shape:
             raise ModelFileError(f"{path}: {name!r} must be one column of float64, as long as the others; save the model again")
-    return {name: columns[_HISTORY + name].tolist() for name in names}
+    return {name: columns[_HISTORY + name].read().tolist() for name in names}
 
 
-def _check_tensors(path: object, shape: Shape, networks: int, tensors: Mapping[str, Array], dtype: str) -> None:
+def _check_tensors(path: object, shape: Shape, networks: int, tensors: Mapping[str, StoredTensor], dtype: str) -> None:
     wanted = {n: s if networks == 1 else (networks, *s) for n, s in (shape.parameters() | shape.buffers()).items()}
     found = {name: value.shape for name, value in tensors.items()}
     if wanted != found:
@@ -417,12 +427,22 @@ def _check_tensors(path: object, shape: Shape, networks: int, tensors: Mapping[s
         shown = ", ".join(f"{name} {found.get(name)} instead of {wanted.get(name)}" for name in wrong[:3])
         raise ModelFileError(f"{path}: the weights do not fit the specification: {shown}; save the model again")
     for name, value in tensors.items():
-        if value.dtype != dtype or not np.isfinite(value).all():
+        if value.dtype != dtype:
             raise ModelFileError(f"{path}: {name} must hold finite numbers of {dtype}; save the model again")
-        if name.endswith("running_var") and (value < 0).any():
+
+
+def _population(path: object, shape: Shape, networks: int, tensors: Mapping[str, StoredTensor], dtype: str) -> Population:
+    """Return the networks whose parameters are in a file."""
+    population = Population.filled(
+        shape,
+        networks,
+        lambda name, rows: tensors[name].read_into(rows),
+        dtype=torch.float64 if dtype == "float64" else torch.float32,
+    )
+    sound = all_finite(population.flat).all() and all_finite(population.statistics).all()
+    for name, view in (population.parameters | population.buffers).items():
+        if not sound and not bool(torch.isfinite(view).all()):
+            raise ModelFileError(f"{path}: {name} must hold finite numbers of {dtype}; save the model again")
+        if name.endswith("running_var") and bool((view < 0).any()):
             raise ModelFileError(f"{path}: {name} holds negative variances; save the model again")
-
-
-def _split(tensors: Mapping[str, Array], networks: int) -> Iterator[dict[str, Array]]:
-    for k in range(networks):
-        yield {name: value if networks == 1 else value[k] for name, value in tensors.items()}
+    return population

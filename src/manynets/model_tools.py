@@ -62,16 +62,17 @@ class ModelTools(abc.ABC):
         return f"{self.size} networks {text}" if self.size > 1 else text
 
     def _repr_html_(self) -> str:
-        return html_table(["", ""], self._summary_rows(), title=task_text(self.task))
+        return html_table(["", ""], self.summary_rows(), title=task_text(self.task))
 
     def summary(self) -> None:
         """Print what the model is, what it was trained on, and how its training ended."""
-        rows = self._summary_rows()
+        rows = self.summary_rows()
         width = max(len(name) for name, _ in rows)
         lines = [task_text(self.task), *(f"  {name:{width}}  {text}" for name, text in rows)]
         sys.stdout.write("\n".join(lines) + "\n")
 
-    def _summary_rows(self) -> list[tuple[str, str]]:
+    def summary_rows(self) -> list[tuple[str, str]]:
+        """Return what `summary` prints, by name."""
         each = " each" if self.size > 1 else ""
         rows = [("network", f"{self._network_text()}, {self.parameters:,} parameters{each}")]
         if self.encoder is None:

@@ -27,7 +27,18 @@ from numpy.typing import NDArray
 
 from manynets.errors import ModelFileError, OptionError
 
-__all__ = ["FORMAT_VERSION", "Kind", "check_path", "check_target", "is_stream", "read_model_file", "replacing", "write_model_file"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Kind",
+    "StoredTensor",
+    "check_path",
+    "check_target",
+    "is_stream",
+    "open_model_file",
+    "read_model_file",
+    "replacing",
+    "write_model_file",
+]
 
 Kind = Literal["model", "checkpoint"]
 
@@ -37,8 +48,9 @@ _FORMATS: dict[Kind, str] = {"model": "manynets", "checkpoint": "manynets-checkp
 _REMEDY: dict[Kind, str] = {"model": "save the model again", "checkpoint": "use an older checkpoint"}
 _ZEROS = "0" * 64
 _FIELD = b'"sha256":"'
-_LONGEST_HEADER = 64 << 20
-_SPARE = 24 << 20  # bytes that the objects of any header may take
+_LONGEST_HEADER: dict[Kind, int] = {"model": 32 << 20, "checkpoint": 64 << 20}  # that of a checkpoint has a part for each network
+_OBJECTS: dict[Kind, int] = {"model": 40 << 20, "checkpoint": 40 << 20}  # bytes that the objects of any header may take
+PART = 8 << 20  # bytes that are read at once
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
@@ -80,8 +92,9 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterat
     """Open a file for writing that takes the place of `path` only once it is whole and on the disk.
 
     It is written beside the target, flushed, synced and renamed, and the folder is synced; on any error it is removed and what
-    was at `path` stays as it was. Of a symbolic link, the file that it leads to is replaced. A pipe or a character device such as
-    /dev/stdout is written to directly. overwrite: False to replace nothing, not even what another program has just made.
+    was at `path` stays as it was. A file that is replaced passes its permissions on. Of a symbolic link, the file that it leads to
+    is replaced. A pipe or a character device such as /dev/stdout is written to directly. overwrite: False to replace nothing, not
+    even what another program has just made.
 
     Raises OptionError where `path` is a block device or a socket, or exists and may not be replaced. An OSError names `path`.
     """
@@ -98,7 +111,7 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterat
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
+        os.chmod(name, stat.S_IMODE(os.stat(target).st_mode) if target.is_file() else 0o666 & ~_umask())
         if overwrite:
             os.replace(name, target)
         else:
@@ -170,6 +183,11 @@ def write_model_file(
 ) -> None:
     """Write tensors by name and a JSON header to `path`, all or nothing; an OSError names the path."""
     text = json.dumps({"format_version": FORMAT_VERSION, **header}, allow_nan=False, sort_keys=True)
+    if kind == "model" and (len(text) > _LONGEST_HEADER[kind] // 2 or _objects(text) > _OBJECTS[kind]):
+        raise OptionError(
+            f"what the model says of itself takes {len(text):,} characters, more than is read again; make `info` smaller, or use fewer"
+            " categories or classes"
+        )
     whole: dict[str, Any] = {"__metadata__": {"format": _FORMATS[kind], "manynets": text, "sha256": _ZEROS}}
     arrays = {name: np.asarray(value, order="C") for name, value in tensors.items()}
     arrays = {name: value.astype(value.dtype.newbyteorder("<"), copy=False) for name, value in arrays.items()}
@@ -199,89 +217,146 @@ def _bytes(value: NDArray[Any]) -> Any:
 # ---------------------------------------------------------------------------------------------------------------- reading
 
 
+class StoredTensor:
+    """A tensor in an open file, whose values are not read yet."""
+
+    def __init__(self, file: BinaryIO, place: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        self.file, self.place, self.dtype, self.shape = file, place, dtype, shape
+
+    def read(self) -> NDArray[Any]:
+        """Return the values."""
+        out = np.empty(self.shape, self.dtype)
+        self.file.seek(self.place)
+        self._fill(out.reshape(-1))
+        return out
+
+    def read_into(self, target: NDArray[Any]) -> None:
+        """Write the values to an array of as many numbers, a part after the other, so that they take memory once.
+
+        target: (K, ...), in any order in memory.
+        """
+        self.file.seek(self.place)
+        for part in _parts(target):
+            values = np.empty(part.shape, self.dtype)
+            self._fill(values.reshape(-1))
+            part[...] = values
+
+    def _fill(self, values: NDArray[Any]) -> None:
+        if self.file.readinto(_bytes(values)) != values.nbytes:  # type: ignore[attr-defined]
+            raise ModelFileError(f"{self.file.name}: the file changed while it was read; read it again")
+
+
+def _parts(target: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield views of an array (K, ...), in the order of its indices, of some megabytes each."""
+    if target.nbytes <= PART or not target.shape[1:]:
+        yield target
+        return
+    for k in range(len(target)):
+        step = max(1, len(target[k]) * PART // max(1, target[k].nbytes))
+        for first in range(0, len(target[k]), step):
+            yield target[k, first : first + step]
+
+
 def read_model_file(path: str | os.PathLike[str], *, kind: Kind = "model") -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return (header, tensors) of a file after all of it was checked; anything else is a ModelFileError.
+    """Return (header, tensors) of a file after all of it was checked; anything else is a ModelFileError."""
+    with open_model_file(path, kind=kind) as (header, stored):
+        return header, {name: one.read() for name, one in stored.items()}
 
-    The tensors are views of one buffer of the file's bytes.
+
+@contextlib.contextmanager
+def open_model_file(
+    path: str | os.PathLike[str], *, kind: Kind = "model"
+) -> Iterator[tuple[dict[str, Any], dict[str, StoredTensor]]]:
+    """Open a file, check all of it, and yield (header, tensors that are still to be read); anything else is a ModelFileError.
+
+    The values are read once to check their hash, in parts, and once more into their place: so a file takes the memory of its
+    tensors and its header, and none if it is damaged.
     """
-    whole, length, outer, entries = _read(path, kind)
-    place = _hash_place(bytes(memoryview(whole)[8 : 8 + length]), path)
-    check = hashlib.sha256(memoryview(whole)[:place])
-    check.update(_ZEROS.encode())
-    check.update(memoryview(whole)[place + 64 :])
-    if check.hexdigest().encode() != whole[place : place + 64]:
-        raise ModelFileError(f"{path}: the file is damaged (its SHA-256 does not match its {len(whole)} bytes); use another copy")
-    metadata = outer["__metadata__"]
-    if metadata["format"] != _FORMATS[kind]:
-        found = {text: name for name, text in _FORMATS.items()}.get(metadata["format"])
-        what = f"a {found}" if found else f"of the format {metadata['format']!r}"
-        raise ModelFileError(f"{path}: this is {what}, but a {kind} is needed")
-    header = _json(metadata["manynets"].encode("utf-8", "surrogatepass"), "the field 'manynets'", path, kind)
-    version = header.pop("format_version", None)
-    if type(version) is not int or version not in READABLE:
-        raise ModelFileError(
-            f"{path}: the file has format_version {version!r}, this manynets reads versions {READABLE[0]} to {READABLE[-1]}; "
-            "install a newer manynets"
-        )
-    first, tensors = 8 + length, {}
-    for name, (dtype, shape, start, stop) in entries.items():
-        tensors[name] = np.frombuffer(whole, dtype=dtype, count=(stop - start) // dtype.itemsize, offset=first + start).reshape(
-            shape
-        )
-    return header, tensors
+    _check_readable(path, kind)
+    with open(path, "rb") as file:
+        length, check, digest, outer = _read_header(file, path, kind)
+        entries = _entries(outer, path, kind)
+        size, expected = os.fstat(file.fileno()).st_size, 8 + length + sum(stop - start for _, _, start, stop in entries.values())
+        if expected != size:
+            cut = "is cut off" if size < expected else "has something behind its end"
+            raise ModelFileError(f"{path}: the file {cut}: {expected} bytes were expected, {size} found; use another copy")
+        found = 8 + length
+        while part := file.read(PART):
+            check.update(part)
+            found += len(part)
+        if found != size:
+            raise ModelFileError(f"{path}: the file is cut off: {size} bytes were expected, {found} found; use another copy")
+        if check.hexdigest() != digest:
+            raise ModelFileError(f"{path}: the file is damaged (its SHA-256 does not match its {size} bytes); use another copy")
+        metadata = outer["__metadata__"]
+        if metadata["format"] != _FORMATS[kind]:
+            named = {text: name for name, text in _FORMATS.items()}.get(metadata["format"])
+            what = f"a {named}" if named else f"of the format {metadata['format']!r}"
+            raise ModelFileError(f"{path}: this is {what}, but a {kind} is needed")
+        del outer
+        header = _json(metadata.pop("manynets"), "the field 'manynets'", path, kind)
+        version = header.pop("format_version", None)
+        if type(version) is not int or version not in READABLE:
+            raise ModelFileError(
+                f"{path}: the file has format_version {version!r}, this manynets reads versions {READABLE[0]} to {READABLE[-1]}; "
+                "install a newer manynets"
+            )
+        yield header, {name: StoredTensor(file, 8 + length + at, dtype, shape) for name, (dtype, shape, at, _) in entries.items()}
 
 
-def _read(path: str | os.PathLike[str], kind: Kind) -> tuple[bytearray, int, dict[str, Any], dict[str, Entry]]:
-    """Return all bytes of a file, the length of its header, the header and its tensors, once the sizes in it are those of the file."""
+def _check_readable(path: str | os.PathLike[str], kind: Kind) -> None:
+    """Raise ModelFileError for what is not a regular file."""
     check_path(path)
     try:
         status = os.stat(path)
     except FileNotFoundError:
         raise ModelFileError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise ModelFileError(f"{path}: it cannot be read ({error.strerror}); give a {kind} file") from None
     if stat.S_ISDIR(status.st_mode):
         hint = f"; give the model file in it, such as {path}/model.safetensors" if kind == "model" else ""
         raise ModelFileError(f"{path}: this is a folder{hint}")
     if not stat.S_ISREG(status.st_mode):
         raise ModelFileError(f"{path}: this is no regular file but a device or a pipe; give a {kind} file")
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        first = file.read(9)
-        for start, what in _STRANGERS.items():
-            if first.startswith(start) and first[8:9] != b"{":
-                raise ModelFileError(f"{path}: this is {what}, no {kind} file of manynets")
-        length = int.from_bytes(first[:8], "little")
-        if size < 16 or not 0 < length <= min(_LONGEST_HEADER, size - 8):
-            raise ModelFileError(
-                f"{path}: no {kind} file of manynets, or cut off (the header's length is {length}, the file has {size} bytes)"
-            )
-        if first[8:9] != b"{":
-            raise ModelFileError(f"{path}: no {kind} file of manynets (no header where it should be); use another file")
-        file.seek(8)
-        head = file.read(length)
-        _hash_place(head, path)
-        outer = _json(head, "the header", path, kind)
-        entries = _entries(outer, path, kind)
-        expected = 8 + length + sum(stop - start for _, _, start, stop in entries.values())
-        if expected != size:
-            cut = "is cut off" if size < expected else "has something behind its end"
-            raise ModelFileError(f"{path}: the file {cut}: {expected} bytes were expected, {size} found; use another copy")
-        whole = bytearray(size)
-        file.seek(0)
-        found = file.readinto(whole)
-        if found != size:
-            raise ModelFileError(f"{path}: the file is cut off: {size} bytes were expected, {found} found; use another copy")
-    return whole, length, outer, entries
+
+
+def _read_header(file: BinaryIO, path: object, kind: Kind) -> tuple[int, Any, str, dict[str, Any]]:
+    """Return the length of the header, the hash up to its end, the hash that it names, and the header."""
+    size, first = os.fstat(file.fileno()).st_size, file.read(9)
+    for start, what in _STRANGERS.items():
+        if first.startswith(start) and first[8:9] != b"{":
+            raise ModelFileError(f"{path}: this is {what}, no {kind} file of manynets")
+    length = int.from_bytes(first[:8], "little")
+    if size < 16 or not 0 < length <= min(_LONGEST_HEADER[kind], size - 8):
+        raise ModelFileError(
+            f"{path}: no {kind} file of manynets, or cut off (the header's length is {length}, the file has {size} bytes)"
+        )
+    if first[8:9] != b"{":
+        raise ModelFileError(f"{path}: no {kind} file of manynets (no header where it should be); use another file")
+    file.seek(8)
+    head = file.read(length)
+    place = _hash_place(head, path)
+    check = hashlib.sha256(first[:8])
+    for part in (memoryview(head)[:place], _ZEROS.encode(), memoryview(head)[place + 64 :]):
+        check.update(part)
+    digest = head[place : place + 64].decode("latin-1")
+    try:
+        text = head.decode("utf-8", "surrogatepass")
+    except ValueError as error:
+        raise ModelFileError(f"{path}: the header cannot be read ({error}); {_REMEDY[kind]}") from None
+    del head, part  # a text of megabytes is in memory once
+    return length, check, digest, _json(text, "the header", path, kind)
 
 
 def _hash_place(head: bytes, path: object) -> int:
-    """Return where the 64 digits of the hash stand in the file."""
+    """Return where the 64 digits of the hash stand in the header."""
     place = head.rfind(_FIELD)
     if place < 0 or head.count(_FIELD) != 1 or place + len(_FIELD) + 64 > len(head):
         raise ModelFileError(f"{path}: no file of manynets (its header has no field 'sha256'); it must be written by Model.save")
-    return 8 + place + len(_FIELD)
+    return place + len(_FIELD)
 
 
-def _json(text: bytes, what: str, path: object, kind: Kind) -> dict[str, Any]:
+def _json(text: str, what: str, path: object, kind: Kind) -> dict[str, Any]:
     """Return the JSON object of a text; nothing twice, no NaN, and no more objects than the text's length warrants."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -293,16 +368,21 @@ def _json(text: bytes, what: str, path: object, kind: Kind) -> dict[str, Any]:
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is no number")
 
-    cost = 24 * text.count(b",") + 96 * text.count(b"[") + 256 * text.count(b"{")
     try:
-        if cost > _SPARE + 4 * len(text):
+        if _objects(text) > _OBJECTS[kind] + (4 * len(text) if kind == "checkpoint" else 0):
             raise ValueError("it holds too many objects")
-        value = json.loads(text.decode("utf-8", "surrogatepass"), object_pairs_hook=unique, parse_constant=refuse)
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{path}: {what} cannot be read ({error}); {_REMEDY[kind]}") from None
     if not isinstance(value, dict):
         raise ModelFileError(f"{path}: {what} is no JSON object; {_REMEDY[kind]}")
     return value
+
+
+def _objects(text: str) -> int:
+    """Return about how many bytes the objects of a JSON text take: numbers, texts that are no keys, lists and objects."""
+    texts = max(0, text.count('"') // 2 - text.count('":'))
+    return 34 * text.count(",") + 76 * texts + 96 * text.count("[") + 400 * text.count("{")
 
 
 Entry = tuple[np.dtype[Any], tuple[int, ...], int, int]

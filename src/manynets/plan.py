@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from manynets.nn.initial import initial_parameters
-from manynets.prepare import Split, Target, TrainingData, holdout
+from manynets.prepare import Split, SplitBy, Target, TrainingData, holdout
 from manynets.spec import MLP, Recipe
 from manynets.training.events import Callback
 from manynets.training.groups import Relay, check_fits
@@ -75,11 +75,11 @@ class Plan:
 class FoldRows:
     """The training and validation rows of each fold and seed; trials with the same rows share the arrays.
 
-    fraction: of the training rows of a fold, to validate on; None for no validation.
+    fraction: of the training rows of a fold, to validate on; None for no validation. by: how they are split, see `holdout`.
     """
 
-    def __init__(self, folds: Sequence[Split], target: Target, fraction: float | None) -> None:
-        self.folds, self.target, self.fraction = folds, target, fraction
+    def __init__(self, folds: Sequence[Split], target: Target, *, fraction: float | None = None, by: SplitBy | None = None) -> None:
+        self.folds, self.target, self.fraction, self.by = folds, target, fraction, by
         self._splits: dict[tuple[int, int], Split] = {}
 
     def of(self, fold: int, seed: int) -> Split:
@@ -88,7 +88,7 @@ class FoldRows:
         if self.fraction is None:
             return Split(train, None)
         if (fold, seed) not in self._splits:
-            self._splits[fold, seed] = holdout(self.target, self.fraction, seed=seed, rows=train)
+            self._splits[fold, seed] = holdout(self.target, self.fraction, seed=seed, rows=train, by=self.by)
         return self._splits[fold, seed]
 
 

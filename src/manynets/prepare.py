@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
 from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, moderate_weights, to_tensor, warn_of_lost_digits
+from manynets.data.duplicates import count_held_out, count_shared
 from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
-from manynets.errors import DataError, OptionError
+from manynets.errors import DataError, LeakWarning, OptionError, warn_user
 from manynets.spec import Recipe
 from manynets.tasks import Regression, Task, find_task
 from manynets.tasks.base import as_array
@@ -37,12 +38,14 @@ __all__ = [
     "SplitBy",
     "Target",
     "TrainingData",
+    "copies_held_out",
     "cv_splits",
     "encode_table",
     "find_target",
     "holdout",
     "network_splits",
     "prepare",
+    "report_copies",
     "row_weights",
     "split_by",
     "validation_split",
@@ -111,7 +114,7 @@ def prepare(
     table = X if is_frame(X) or (encoder is not None and encoder.positional) else None
     matrix = as_matrix(X, columns=None if encoder is None else encoder.width) if table is None else None
     total = len(X) if matrix is None else len(matrix)
-    y = as_array(y) if isinstance(y, list | tuple) else y
+    y = as_array(y) if isinstance(y, list | tuple) or hasattr(y, "to_list") else y  # of a series, too
     found = len(y) if hasattr(y, "__len__") else np.asarray(y).size
     if found != total:
         raise DataError(f"X has {total} rows and y has {found}; they must have the same number")
@@ -316,6 +319,31 @@ def network_splits(
                     "weight, or give a fraction of the rows as validation"
                 )
     return out
+
+
+def copies_held_out(data: TrainingData, splits: Sequence[Split]) -> tuple[int, int]:
+    """Return how many held-out rows are identical, the target included, to one trained on in the same split, and how many are held out.
+
+    Where no split holds rows out, they are those of the validation set, if there is one.
+    """
+    rows, own = data.problem.rows, data.problem.validation
+    x, y = rows.x.cpu().numpy(), rows.target.cpu().numpy()
+    held = list({id(split.held_out): split for split in splits if split.held_out is not None}.values())
+    if held:
+        return count_held_out(x, held, target=y), sum(len(split.held_out) for split in held if split.held_out is not None)
+    if own is None:
+        return 0, 0
+    return count_shared(x, own.x.cpu().numpy(), target=y, other_target=own.target.cpu().numpy()), len(own)
+
+
+def report_copies(shared: int, total: int, *, what: str = "validation") -> None:
+    """Warn with LeakWarning that so many of the rows to validate or to test on are identical to one that is trained on."""
+    if shared:
+        warn_user(
+            f"{shared:,} of {total:,} {what} rows are identical to a row that is trained on, target included, so they do not show how well new rows are"
+            " predicted; unless that is how the data come, leave the copies out, or split by groups that keep them together",
+            LeakWarning,
+        )
 
 
 def _fold_rows(given: Any, total: int, what: str) -> RowNumbers:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import ctypes
 import dataclasses
 import glob
 import io
@@ -19,7 +20,9 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +37,9 @@ from manynets.errors import ClaimedError, ModelFileError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.model import Model, load
 
-__all__ = ["FORMAT", "SavedRun", "check_run_folder", "claimed_folder", "plain_json", "read_run", "write_run"]
+__all__ = [
+    "FORMAT", "SavedRun", "check_run_folder", "claimed_folder", "leftovers", "plain_json", "read_run", "remove_leftovers", "write_run",
+]  # fmt: skip
 
 FORMAT = 1
 MODEL, CONFIG, HISTORY, METRICS = "model.safetensors", "config.json", "history.csv", "metrics.json"
@@ -58,7 +63,7 @@ _PART = {
     "?labels": int,
     "?confusion": [[int]], str: (float, str, bool, type(None), list, dict),
 }  # fmt: skip
-_METRICS = {"?train": _PART, "?validation": _PART, "?test": _PART}
+_METRICS = {"?train": _PART, "?validation": _PART, "?test": _PART, "?baselines": {str: _PART}}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,8 +82,9 @@ class SavedRun:
         if not path.is_file():
             return None
         try:
-            return np.load(path, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+            with path.open("rb") as file:
+                return np.lib.format.read_array(file, allow_pickle=False)
+        except (ValueError, OSError, EOFError, MemoryError, OverflowError) as error:
             raise ModelFileError(f"{path} is damaged: {error}; train again, or remove it") from None
 
     @property
@@ -102,6 +108,7 @@ def claimed_folder(
     if folder is not None:
         check(Path(folder))
         with claim(folder, remedy="give another folder with --out"):
+            remove_leftovers(Path(folder))
             check(Path(folder))  # again, as another process may have written it meanwhile
             yield Path(folder)
         return
@@ -143,7 +150,9 @@ def check_run_folder(folder: str | os.PathLike[str], *, overwrite: bool = False)
     while not parent.exists():
         parent = parent.parent
     try:
-        os.rmdir(tempfile.mkdtemp(prefix=f".{target.name}.", dir=parent))
+        probe = tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=parent)
+        with contextlib.suppress(FileNotFoundError):  # another process has cleared it away
+            os.rmdir(probe)
     except OSError as error:
         raise OptionError(
             f"the run folder {target} cannot be written: {parent}: {error.strerror}; choose another with --out"
@@ -206,6 +215,9 @@ def _replace(beside: Path, target: Path) -> None:
     if not target.exists():
         os.rename(beside, target)
         return
+    if _exchange(beside, target):  # so that there is a run of this name at any moment, even if the process is killed
+        shutil.rmtree(beside, ignore_errors=True)
+        return
     former = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=beside.parent))
     try:
         os.rename(target, former)  # onto an empty folder, which it replaces
@@ -217,6 +229,40 @@ def _replace(beside: Path, target: Path) -> None:
             former.rmdir()
         raise
     shutil.rmtree(former, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in a single step; return False where the system cannot."""
+    if sys.platform != "linux":
+        return False
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+def leftovers(target: Path, kind: str) -> list[Path]:
+    """Return the temporary files and folders of a kind ("tmp" or "old") that processes which were killed left beside `target`."""
+    name = re.compile(rf"\.{re.escape(target.name)}\.([a-z0-9_]{{8}}|lock\.[0-9a-f]{{16}})\.{kind}")
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(entry for entry in target.absolute().parent.iterdir() if name.fullmatch(entry.name))
+    return []
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what a process that was killed while it wrote the file or run folder `target` left beside it.
+
+    If it was killed between the two renames of `_replace`, the former run gets its name again. For a name that is claimed only.
+    """
+    for former in leftovers(target, "old"):
+        if not os.path.lexists(target) and (former / CONFIG).is_file() and (former / MODEL).is_file():
+            os.rename(former, target)
+        else:
+            shutil.rmtree(former, ignore_errors=True)
+    for entry in leftovers(target, "tmp"):
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
 
 
 def _umask() -> int:

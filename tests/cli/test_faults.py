@@ -110,13 +110,6 @@ def test_a_sweep_that_overwrites_keeps_the_former_until_it_is_whole(call: Call, 
     assert not names & {"former", "lr.png", "checkpoints"}
 
 
-def test_plot_replaces_no_picture_elsewhere(call: Call, run: Path) -> None:
-    assert call("plot", "run", "--kind", "history", "--out", "pictures").code == 0
-    assert "history.png exists" in call("plot", "run", "--kind", "history", "--out", "pictures").err
-    assert call("plot", "run", "--kind", "history", "--out", "pictures", "--overwrite").code == 0
-    assert call("plot", "run", "--kind", "history").code == 0
-
-
 # ------------------------------------------------------------------------------------------------------- what is no regular file
 
 
@@ -148,6 +141,15 @@ def test_a_pipe_in_a_run_folder_is_refused_at_once(call: Call, run: Path, name: 
     done = call("show", run)
     assert done.code == 2
     assert name in done.err
+
+
+def test_a_pipe_in_a_sweep_is_refused_at_once(call: Call) -> None:
+    sweep = ("sweep", "moons", "--grid", "lr=0.1,0.2", "--hidden", "4", "--epochs", "1", "--points", "60", "-q", "--out", "swept")
+    assert call(*sweep).code == 0
+    for name in ("curves.jsonl", "results.csv"):
+        (Path("swept") / name).unlink()
+        os.mkfifo(Path("swept") / name)
+        assert f"swept/{name} is damaged: it is not a regular file" in call(*sweep, "--resume").err
 
 
 def test_a_pipe_as_data_is_refused_at_once(call: Call) -> None:
@@ -189,6 +191,12 @@ def changed(path: Path, *fields: str | int, to: Any) -> None:
         ("config.json", ("class_names",), ["a"], "field 'class_names' has 1 names, but the model has 2 classes"),
         ("config.json", ("format",), "1", "field 'format' is \"1\", but must be a whole number"),
         ("metrics.json", ("test",), float("nan"), "NaN is not JSON"),
+        (
+            "metrics.json",
+            ("baselines",),
+            {"test: always a": []},
+            "field 'baselines.test: always a' is a list, but must be an object",
+        ),
         ("metrics.json", ("test",), 1, "field 'test' is 1, but must be an object"),
         ("metrics.json", ("test", "per_class", 0), {}, "field 'test.per_class[0].class' is missing"),
     ],
@@ -278,6 +286,21 @@ def test_rows_of_the_training_are_scored_apart(call: Call, run: Path, table: Pat
     new = call("evaluate", run, "new.csv", "--json")
     assert new.json["seen_rows"] == 0
     assert new.json["rows"] == 120
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"PK\x03\x04",
+        b"\x93NUMPY\x01\x00v\x00{'descr': '<u8', 'fortran_order': False, 'shape': (1000000000000000,), }" + b" " * 45,
+    ],
+)
+def test_damaged_hashes_of_rows(call: Call, run: Path, table: Path, damage: bytes) -> None:
+    (run / "seen_rows.npy").write_bytes(damage)
+    done = call("evaluate", "run", table)
+    assert done.code == 2
+    assert "seen_rows.npy is damaged" in done.err
 
 
 def test_all_rows_seen(call: Call, table: Path) -> None:

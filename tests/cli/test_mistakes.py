@@ -56,6 +56,8 @@ MISTAKES = [
     ("show .", "is not a run folder"),
     ("evaluate nowhere", "does not exist"),
     ("predict nowhere houses.csv", "does not exist"),
+    ("show a\0b", "null character"),
+    ("inspect houses.csv --plot a\0.png", "null character"),
 ]
 
 

@@ -45,8 +45,10 @@ def test_a_model_file_in_its_run_folder_is_the_run(call: Call, table: Path) -> N
 
 def test_every_command_takes_a_sweep(call: Call, table: Path) -> None:
     sweep = call("sweep", table, "--target", "price", *SMALL, "--grid", "lr=0.01,0.02", "--cv", "2", "--json").json["sweep_dir"]
-    for command in (("show",), ("evaluate",)):
-        assert call(*command, sweep).out == call(*command, f"{sweep}/best").out
+    assert call("evaluate", sweep).out == call("evaluate", f"{sweep}/best").out
+    shown = call("show", sweep).out
+    assert shown.startswith("Candidates in cross-validation, by R2\n")
+    assert shown.endswith(call("show", f"{sweep}/best").out)
     assert call("predict", sweep, table).out.startswith("size,")
     assert call("plot", sweep, "--kind", "history").code == 0
     assert repr(mn.load(sweep)) == repr(mn.load(f"{sweep}/best"))

@@ -47,16 +47,6 @@ def test_a_grid_by_seeds_and_folds(call: Call) -> None:
     assert call("evaluate", "here/best").code == 0
 
 
-def test_a_metric_of_which_less_is_better(call: Call) -> None:
-    done = call("sweep", "moons", *SMALL, "--grid", "lr=1e-4,0.1", "--cv", "2", "--metric", "log_loss", "--json")
-    assert done.code == 0, done.err
-    means = {c: np.mean([float(row["score"]) for row in results() if row["candidate"] == c]) for c in "01"}
-    assert (done.json["metric"], done.json["score"]) == ("log_loss", pytest.approx(min(means.values())))
-    assert done.json["best"] == {"lr": 0.1}
-    assert min(means.values()) < 0.8 * max(means.values())
-    assert call("sweep", "moons", *SMALL, "--grid", "lr=0.1", "--overwrite", "--metric", "rmse").code == 2
-
-
 def test_each_network_is_the_one_that_train_many_trains(call: Call) -> None:
     assert call("sweep", "moons", *SMALL, "--grid", "lr=0.01,0.1", "--seeds", "2").code == 0
     from manynets.cli.recipe import network_of, recipe_of

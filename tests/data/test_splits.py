@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manynets.data.duplicates import count_duplicates, count_shared, row_hashes
+from manynets.data.duplicates import count_duplicates, count_held_out, count_shared, row_hashes
 from manynets.data.groups import as_groups, as_strata, as_times
 from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
 from manynets.errors import DataError, OptionError
@@ -129,5 +129,17 @@ def test_identical_rows_are_counted(dtype: Any) -> None:
     known = {tuple(row) for row in one.tolist()}
     assert count_shared(one, other) == sum(tuple(row) in known for row in other.tolist()) > 0
     assert count_duplicates(one) == 400 - len(known)
+    y, z = random.integers(0, 2, 400), random.integers(0, 2, 200)
+    both = {(*row, label) for row, label in zip(one.tolist(), y.tolist(), strict=True)}
+    alike = sum((*row, label) in both for row, label in zip(other.tolist(), z.tolist(), strict=True))
+    assert count_shared(one, other, target=y, other_target=z) == alike < count_shared(one, other)
+    rows = np.concatenate([one, other])
+    split = [(np.arange(400), np.arange(400, 600)), (np.arange(400, 600), None)]
+    assert count_held_out(rows, split, target=np.concatenate([y, z])) == alike
+    assert count_held_out(rows, split) == count_held_out(row_hashes(rows), split) == count_shared(one, other)
+    wide = random.normal(size=(300, 200)).astype(dtype)
+    wide[200:] = wide[:100]
+    wide[:50, 199] += 1
+    assert count_held_out(wide, [(np.arange(200), np.arange(200, 300))]) == count_shared(wide[:200], wide[200:]) == 50
     assert len(np.unique(row_hashes(random.normal(size=(50_000, 2))))) == 50_000
     assert len(np.unique(row_hashes(np.stack(np.meshgrid(range(200), range(200)), axis=-1).reshape(-1, 2)))) == 40_000

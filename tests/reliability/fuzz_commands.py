@@ -1,4 +1,5 @@
-"""Fuzz the command line: python -m tests.reliability.fuzz_commands --seconds 60. Prints figures as JSON; `make fuzz` runs it.
+"""Fuzz the command line: python -m tests.reliability.fuzz_commands --seconds 60, or --lines 100000 for random command lines only.
+Prints figures as JSON; `make fuzz` runs it.
 
 Four kinds of input, in one process and a folder of its own: command lines, the JSON of run folders, the bytes of CSV files, and the types
 of Parquet columns. Whatever comes, a command ends with 0, 2 or 3 and no traceback; hypothesis makes the input smaller when one does not, and
@@ -11,6 +12,7 @@ import argparse
 import contextlib
 import datetime
 import decimal
+import functools
 import io
 import json
 import os
@@ -23,16 +25,19 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import hypothesis
+import typer
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from manynets.cli import main
 from manynets.cli.options import SWEEP, TRAIN
+from manynets.plots import canvas
 from tests.reliability.fuzz import changed
 
-__all__ = ["fuzz"]
+__all__ = ["fuzz", "lines"]
 
 WORDS = [
     "t.csv",
@@ -74,12 +79,14 @@ def ended(arguments: Sequence[str]) -> tuple[int, str]:
     return 1, err.getvalue()
 
 
-def check(arguments: Sequence[str]) -> None:
+def check(arguments: Sequence[str]) -> int:
+    """Run a command line, and return its exit code, which must be one that commands have."""
     code, err = ended(arguments)
     assert code in (0, 2, 3), (arguments, code, err)
     assert "Traceback" not in err, (arguments, err)
     if code == 2:
         assert "error: " in err or "Usage" in err or not err, (arguments, err)
+    return code
 
 
 # ---------------------------------------------------------------------------------------------------------------------- inputs
@@ -98,19 +105,87 @@ def command_lines() -> st.SearchStrategy[list[str]]:
     return free | trained
 
 
+def takes_long(line: Sequence[str]) -> bool:
+    """Return whether a command line may take minutes, or reads standard input, which is that of the fuzzer."""
+    if "digits" in line or ("study" in line and "--all" in line):
+        return True
+    if any(word.startswith(("--epochs=9", "--points")) for word in line):
+        return True
+    return any(len(word) > 30 and word.strip("9") == "" for word in line) or "-" in line
+
+
 def run_command(line: list[str]) -> None:
-    if (
-        "digits" in line
-        or ("study" in line and "--all" in line)
-        or any(word.startswith(("--epochs=9", "--points")) for word in line)
-    ):
-        return  # they take long
-    if any(len(word) > 30 and word.strip("9") == "" for word in line) or "-" in line:
-        return  # so do 10^40 epochs; standard input is that of the fuzzer
+    if takes_long(line):
+        return
     try:
         check(line)
     finally:
         fresh()
+
+
+def drawn_line(draw: random.Random) -> list[str]:
+    """Return a random command line; half of those that train have a table and a target, so that more of their options matter."""
+
+    def word() -> str:
+        if draw.random() < 0.2:
+            return "".join(chr(draw.choice((draw.randrange(32, 127), draw.randrange(0x250)))) for _ in range(draw.randrange(9)))
+        return draw.choice(draw.choice((WORDS, NUMBERS)))
+
+    line = [draw.choice(COMMANDS)]
+    if line[0] in ("train", "sweep"):
+        line += [*QUICK[: 6 if line[0] == "train" else 4], "--out", "new"]
+        if draw.random() < 0.5:
+            line += ["t.csv", "--target", "y"]
+    for _ in range(draw.randrange(6)):
+        option = draw.choice(OPTIONS)
+        line += draw.choice(([option], [option, word()], [f"{option}={word()}"], [word()]))
+    return line
+
+
+def lines(count: int, seed: int) -> dict[str, Any]:
+    """Run so many random command lines in this process; return figures. An AssertionError has the one that failed.
+
+    The parser is made once, and pictures are not drawn: that takes most of the time.
+    """
+    draw, home, tried, codes, began = random.Random(seed), Path.cwd(), 0, dict.fromkeys((0, 2, 3), 0), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        os.chdir(folder)
+        try:
+            table_and_run()
+            before = _state()
+            stack.enter_context(mock.patch("typer.main.get_command", functools.cache(typer.main.get_command)))
+            stack.enter_context(mock.patch("manynets.plots.save", _closed))
+            while tried < count:
+                line = drawn_line(draw)
+                if takes_long(line):
+                    continue
+                codes[check(line)] += 1
+                tried += 1
+                if tried % 1000 == 0:
+                    print(tried, codes, file=sys.stderr, flush=True)
+                if _state() != before:
+                    fresh()
+                    before = _state()
+        finally:
+            os.chdir(home)
+    return {"lines": tried, "seed": seed, "exit codes": codes, "tracebacks": 0, "seconds": round(time.monotonic() - began)}
+
+
+def _closed(picture: Any, path: str | os.PathLike[str], **more: Any) -> Path:
+    """Take the place of `plots.save`: make the file, but do not draw."""
+    canvas.close(canvas.figure_of(picture))
+    Path(path).touch()
+    return Path(path)
+
+
+def _state() -> list[tuple[str, int]]:
+    """Return the names in this folder and in the run's, and when they were changed."""
+    return sorted(
+        (entry.path, entry.stat(follow_symlinks=False).st_mtime_ns)
+        for at in (".", "run")
+        if os.path.isdir(at)
+        for entry in os.scandir(at)
+    )
 
 
 def run_json(draw: tuple[str, int]) -> None:
@@ -247,5 +322,7 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     parser.add_argument("--kind", action="append", default=[])
+    parser.add_argument("--lines", type=int)
     given = parser.parse_args()
-    print(json.dumps(fuzz(given.seconds, given.seed, given.kind)), file=sys.stdout)
+    found = fuzz(given.seconds, given.seed, given.kind) if given.lines is None else lines(given.lines, given.seed)
+    print(json.dumps(found), file=sys.stdout)

@@ -37,21 +37,22 @@ KINDS = {
 }
 
 
-def written(folder: Path) -> str:
-    """Return a hash over all that a sweep found out: its tables without the seconds, weights and history of its best model."""
-    check = hashlib.sha256()
+def written(folder: Path) -> dict[str, str]:
+    """Return hashes of all that a sweep found out: its tables without the seconds, weights and history of its best model; and the
+    names of files that a sweep does not leave behind.
+    """
     with (folder / "results.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            check.update(repr([(name, cell) for name, cell in row.items() if name != "seconds"]).encode())
-    check.update((folder / "curves.jsonl").read_bytes())
+        rows = [[(name, cell) for name, cell in row.items() if name != "seconds"] for row in csv.DictReader(file)]
     model = mn.load(folder / "best" / "model.safetensors")
-    for name, value in model.members[0].items():
-        check.update(name.encode() + value.tobytes())
-    for name, column in model.history.items():
-        if name != "seconds":
-            check.update(name.encode() + np.array(column).tobytes())
-    left = {entry.name for entry in folder.iterdir()}
-    return check.hexdigest() if left <= FILES else f"strange files: {sorted(left - FILES)}"
+    history = {name: np.array(column).tobytes() for name, column in model.history.items() if name != "seconds"}
+    left = {entry.name for entry in folder.iterdir()} | {entry.name for entry in (folder / "best").glob(".*")}
+    parts = {
+        "results": repr(rows).encode(),
+        "curves": (folder / "curves.jsonl").read_bytes(),
+        "weights": repr([(name, value.tobytes()) for name, value in model.members[0].items()]).encode(),
+        "history": repr(history).encode(),
+    }
+    return {name: hashlib.sha256(part).hexdigest() for name, part in parts.items()} | {"strange files": str(sorted(left - FILES))}
 
 
 def sweep(kind: str, folder: Path) -> int:
@@ -94,6 +95,7 @@ def kill(kills: int, seed: int) -> dict[str, Any]:
             shutil.rmtree(root / "first", ignore_errors=True)
         expected[kind] = written(root / kind)
     figures: dict[str, Any] = {"seed": seed, "kills": 0, "sweeps": 0, "same bits": 0, "in mid-group": 0, "failed": 0}
+    figures["differences"] = []
     began, number, folder = time.perf_counter(), 0, root / "run0"
     while figures["kills"] < kills or folder.exists():  # the last sweep is not left unfinished
         kind = list(KINDS)[number % len(KINDS)]
@@ -112,7 +114,9 @@ def kill(kills: int, seed: int) -> dict[str, Any]:
             break
         else:
             figures["sweeps"] += 1
-            figures["same bits"] += written(folder) == expected[kind]
+            found = written(folder)
+            figures["same bits"] += found == expected[kind]
+            figures["differences"] += [f"{kind}: {name}: {value}" for name, value in found.items() if value != expected[kind][name]]
             shutil.rmtree(folder)
             number += 1
             folder = root / f"run{number}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import manynets as mn
+from manynets.cli import main
 from manynets.search.candidates import Result
 from manynets.steps import total_steps
 from manynets.training import loop
@@ -268,15 +270,52 @@ def test_the_best_model_of_a_sweep_goes_on_too(call: Call, monkeypatch: pytest.M
     assert written(Path("here")) == written(Path("whole"))
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.parametrize("moments", [(1, 1), (1, 1, 25, 1), (10**6, 1)])
+def test_the_best_model_killed_before_its_first_checkpoint(moments: Sequence[int], call: Call, tmp_path: Path) -> None:
+    """Killed in earnest, so that nothing is cleared away; 10^6 is after the run was written, before its checkpoints are removed."""
+    import manynets.cli.fit as module
+
+    words = [*SWEEP, "--grid", "lr=1e-3,1e-1", "--out", "here", "--checkpoint-every", "5 steps"]
+    assert call(*words[:-3], "whole").code == 0
+    trained, write = mn.train, module.runs.write_run
+
+    def killed(moment: int, more: Sequence[str]) -> None:
+        def callback(event: Any) -> None:
+            if isinstance(event, Advanced) and event.step >= moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def written_and_killed(*args: Any, **more: Any) -> Path:
+            write(*args, **more)
+            os.kill(os.getpid(), signal.SIGKILL)
+            raise AssertionError
+
+        process = os.fork()
+        if process:
+            assert os.WTERMSIG(os.waitpid(process, 0)[1]) == signal.SIGKILL
+            return
+        module.manynets.train = lambda *args, **kwargs: trained(*args, **kwargs, callbacks=[callback])  # type: ignore[misc]
+        module.runs.write_run = written_and_killed  # type: ignore[assignment]
+        try:
+            main([*words, *more])
+        finally:
+            os._exit(1)
+
+    for number, moment in enumerate(moments):
+        killed(moment, ["--resume"] if number else [])
+    assert call(*words, "--resume").code == 0
+    assert written(Path("here")) == written(Path("whole"))
+
+
 def test_what_was_killed_while_it_wrote_is_cleared_away(call: Call) -> None:
     words = [*SWEEP, "--grid", "lr=1e-3,1e-1", "--out", "here"]
     assert call(*words).code == 0
     before = written(Path("here"))
-    for name in (".best.abc.tmp", "checkpoints/part-0123456789abcdef"):
+    for name in (".best.abcdefgh.tmp", "checkpoints/part-0123456789abcdef"):
         Path("here", name).mkdir(parents=True)
     for name in ("results.csv", "lr.png", "parallel.png", "curves.png"):
-        Path(f"here/.{name}.xyz.tmp").write_text("half")
-    assert written(Path("here")).startswith("strange files: ")
+        Path(f"here/.{name}.xyz_0123.tmp").write_text("half")
+    assert written(Path("here"))["strange files"] != before["strange files"]
     assert call(*words, "--resume").code == 0
     assert written(Path("here")) == before
 
@@ -305,6 +344,7 @@ def kills(number: int, seed: int) -> None:
     print(figures)
     assert figures["kills"] == number
     assert figures["failed"] == 0
+    assert figures["differences"] == []
     assert figures["same bits"] == figures["sweeps"] > 0
     assert figures["in mid-group"] > 0
 

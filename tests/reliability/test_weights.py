@@ -39,6 +39,7 @@ def scores_of(data, weight):
 
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.filterwarnings("ignore::manynets.errors.LeakWarning")
 def test_equal_weights_of_any_size_are_as_none(data, size):
     plain, weighted = scores_of(data, None), scores_of(data, np.full(400, size))
     assert weighted == pytest.approx(plain, abs=0.02)

@@ -39,7 +39,10 @@ NET = mn.MLPClassifier(6, max_iter=4, random_state=0, learning_rate_init=0.02)
 REG = mn.MLPRegressor(hidden_layer_sizes=6, max_iter=4, random_state=0, learning_rate_init=0.02)
 GRID = {"learning_rate_init": [0.003, 0.1], "hidden_layer_sizes": [(4,), (6, 3)], "alpha": [0.0, 1.0]}
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::manynets.errors.LeakWarning"),  # two rows of iris are the same
+]
 
 
 def both(theirs: Any, ours: Any, X: Any, y: Any, **params: Any) -> tuple[Any, Any]:
@@ -319,7 +322,7 @@ def test_the_candidates_of_a_fold_share_their_rows(weighted: bool, monkeypatch: 
 def test_one_warning_counts_what_did_not_converge() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        mn.MLPSearchCV(NET, {"alpha": [0.0, 1.0]}, cv=2, refit=False).fit(IRIS_X, IRIS_Y)
+        mn.MLPSearchCV(NET, {"alpha": [0.0, 1.0]}, cv=2, refit=False).fit(CANCER_X, CANCER_Y)
     assert [w.category for w in caught] == [ConvergenceWarning]
     assert "in 4 of 4 fits" in str(caught[0].message)
 

@@ -21,6 +21,7 @@ SPACE: dict[str, Any] = {
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::manynets.errors.LeakWarning"),  # two rows of iris are the same
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]
 

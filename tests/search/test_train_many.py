@@ -122,6 +122,7 @@ def test_64_networks_that_differ_in_everything(name: str, dtype: str, data_dir: 
         assert_same(result, alone(X, y, result, None, validation=0.2), "float64" if dtype == "float64" else "float32_run")
 
 
+@pytest.mark.filterwarnings("ignore::manynets.errors.LeakWarning")  # rows are drawn more than once
 @settings(max_examples=4)
 @given(st.integers(0, 10**6), st.booleans(), st.booleans(), st.sampled_from(["moons", "digits"]))
 def test_any_candidates_on_any_folds(seed: int, weighted: bool, validated: bool, name: str) -> None:

@@ -207,3 +207,30 @@ def test_wide_integers_are_read_exactly_or_as_floats(tmp_path: Any) -> None:
     assert table.series("a").to_list() == [1, None, 2**62 + 1]
     assert table.series("b").to_list() == [1.0, 2.0, float(2**100)]
     assert fit_encoder(read_table(tmp_path / "wide.parquet"), numeric=["a"]).width == 3
+
+
+@pytest.mark.parametrize("role", ["y", "groups", "times", "stratify"])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (pl.Series([1, 2, 3] * 8).cast(pl.Int128), ""),
+        (pl.Series([1, 2, 3] * 8).cast(pl.Decimal(10, 2)), ""),
+        (pd.Series([Decimal(1), Decimal(2)] * 12, index=[7] * 24), ""),
+        ([Decimal(1), None] * 12, "is missing in 12 of 24 rows"),
+        (pl.Series([[1], [2]] * 12), "holds values of the type ndarray, the first in row 0"),
+        (pd.Series([[1], [2, 3]] * 12), "holds values of the type list, the first in row 0"),
+        (pd.Series([{}, {}] * 12), "holds values of the type dict, the first in row 0"),
+    ],
+)
+def test_a_series_beside_a_frame(role: str, values: Any, words: str) -> None:
+    frame, spec, recipe = pl.DataFrame({"a": X}), mn.MLP(hidden=(2,)), mn.Recipe(epochs=1)
+    more = {} if role == "y" else {role: values}
+
+    def train() -> mn.Model:
+        return mn.train(frame, values if role == "y" else LABELS, spec, recipe, validation=0.25, progress=False, **more)
+
+    if words:
+        with pytest.raises(mn.DataError, match=f"{role} {words}"):
+            train()
+    else:
+        assert train().size == 1

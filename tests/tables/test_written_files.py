@@ -192,8 +192,9 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
     ("only sep=", "sep=;\n", "0 data rows"),
     ("only a header", "a,b\n", "0 data rows"),
     ("only a title and a header", "Sales\na,b\n", "line 2 has 2 fields, but the header has 1"),
-    ("zeros", b"a\0\0\0,b\n1,2\n", "byte 0x00 at offset 1"),
-    ("no encoding", b"a,b\n\x81,2\n", "byte 0x81 at offset 4"),
+    ("zeros", b"a\0\0\0,b\n1,2\n", "line 1 is not text: byte 0x00 at offset 1"),
+    ("a delimiter that is none", "sep=•\na•b\n1•2\n".encode(), "line 1 gives '•' as the delimiter"),
+    ("no encoding", b"a,b\n\x81,2\n", "line 2 is not utf-8: byte 0x81 at offset 4"),
     ("rows split, header not", "a\n1;2\n3;4\n", "header is one field, but the rows are split by semicolon"),
 ]
 

@@ -21,6 +21,7 @@ GRADIENTS = ["autograd", "closed_form", "compiled"]
 
 
 @pytest.mark.parametrize("gradient", GRADIENTS)
+@pytest.mark.filterwarnings("ignore::manynets.errors.LeakWarning")
 def test_tensors_that_are_views_are_read_as_what_they_show(gradient: Any) -> None:
     wide = torch.randn(300, 8, generator=torch.Generator().manual_seed(0))
     y = (wide[:, 0] + wide[:, 2]).numpy()

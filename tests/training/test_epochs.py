@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 import manynets as mn
 from manynets import core
-from manynets.training import validation
+from manynets.training import loop, validation
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files, read_checkpoint
 from manynets.training.events import Evaluated, Event
 from manynets.training.loop import TrainingRun
@@ -29,7 +30,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     made: list[int] = []
 
     def at_once(run: TrainingRun) -> int:
-        return 30 if run.pace else 1
+        return 30 if run.paces else 1
 
     def count(stepper: Stepper, rates: Any) -> Any:
         made.append(len(rates))
@@ -142,6 +143,30 @@ def test_who_looks_in_between_is_asked(calls: list[int]) -> None:
     assert max(calls) == 24
     assert seen == [3, 27]
     assert outcome.history["step"] == list(range(3, 28, 3))
+
+
+@pytest.mark.parametrize("stepper", STEPPERS)
+@pytest.mark.parametrize("asked_in", [7, 8])
+def test_a_stop_waits_for_one_call_of_50_ms_at_most(stepper: str, asked_in: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of the test's own: of four calls in a row, one takes four times as long for a step, as on a busy machine."""
+    now, taken = [0.0], list[float]()
+    advance = {kind: kind.advance for kind in Stepper.__subclasses__()}
+
+    def timed(one: Stepper, rates: Any) -> Any:
+        run.halt.asked = len(taken) == asked_in
+        log = advance[type(one)](one, rates)
+        taken.append(len(rates) * (0.0005 if len(taken) % 4 else 0.002))
+        now[0] += taken[-1]
+        return log
+
+    for kind in advance:
+        monkeypatch.setattr(kind, "advance", timed)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    problem = problem_of("binary")
+    run = TrainingRun(problem, members_of(problem, mn.Recipe(epochs=40, batch_size=8, gradient=stepper), 0.01, 0.02))
+    assert [outcome.stopped for outcome in run.run()] == ["interrupted"] * 2
+    assert len(taken) == asked_in + 1
+    assert 0.001 < taken[1] < max(taken) <= 0.05
 
 
 @pytest.mark.parametrize("stepper", STEPPERS)

@@ -50,6 +50,7 @@ def test_inference_mode_around_the_module_and_the_call():
 @pytest.mark.parametrize(
     "codes", [CODES, CODES.astype(np.int8), torch.from_numpy(CODES), CODES.tolist()], ids=["int64", "int8", "tensor", "list"]
 )
+@pytest.mark.filterwarnings("ignore::manynets.errors.LeakWarning")
 def test_integers_stay_integers(codes, tmp_path):
     y = (CODES[:, 0] > 4).astype(int)
     model = train(Embedded(), codes, y, validation=(codes, y))

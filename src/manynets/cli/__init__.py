@@ -19,6 +19,7 @@ from manynets.cli.datasets import datasets
 from manynets.cli.evaluate import evaluate
 from manynets.cli.explain import explain
 from manynets.cli.export import export
+from manynets.cli.html_report import report
 from manynets.cli.inspect import inspect
 from manynets.cli.plot import plot
 from manynets.cli.predict import predict
@@ -60,7 +61,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, rerun, evaluate, compare, explain, predict, export, serve, inspect, show, plot, datasets, study):
+for command in (
+    train,
+    sweep,
+    rerun,
+    evaluate,
+    compare,
+    explain,
+    report,
+    predict,
+    export,
+    serve,
+    inspect,
+    show,
+    plot,
+    datasets,
+    study,
+):
     app.command(context_settings={"token_normalize_func": _current_name})(command)
 
 
@@ -99,6 +116,9 @@ def _run(command: Any, arguments: Sequence[str] | None, usage_error: Any) -> int
     try:
         with handled_signals():
             given = sys.argv[1:] if arguments is None else arguments
+            null = next((word for word in given if "\0" in word), None)
+            if null is not None:
+                return _print_error(f"the argument {null!r} holds a null character, which no name or path can hold; leave it out")
             expanded = [_in_home(found) if (found := _HOME.fullmatch(word)) else word for word in given]
             code = command.main(expanded, prog_name="manynets", standalone_mode=False)
     except MemoryError as error:

@@ -21,10 +21,10 @@ from manynets.cli.signals import Stopped
 from manynets.errors import DivergenceError, ModelFileError, OptionError
 from manynets.jsonfiles import check_shape, read_json
 from manynets.renames import stored_options
+from manynets.runs import leftovers, remove_leftovers
 
 __all__ = [
-    "can_resume", "checkpoint_interval", "claimed_resume", "part_folder", "portable_options", "remove_temporary_files", "resumed_options",
-    "saving_checkpoints",
+    "can_resume", "checkpoint_interval", "claimed_resume", "part_folder", "portable_options", "resumed_options", "saving_checkpoints",
 ]  # fmt: skip
 
 OPTIONS, CHECKPOINTS = "options.json", "checkpoints"
@@ -117,16 +117,6 @@ def _saved_options(run: str, *, required: set[str]) -> dict[str, Any]:
     return saved
 
 
-def remove_temporary_files(target: Path) -> None:
-    """Remove what a process that was killed while it wrote the file or run folder `target` left beside it."""
-    for entry in list(target.absolute().parent.iterdir()):
-        if entry.name.startswith(f".{target.name}.") and entry.name.endswith(".tmp"):
-            if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink(missing_ok=True)
-
-
 def can_resume(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> bool:
     """Return whether a training for the run `folder` with these options has a checkpoint to resume from."""
     part = part_folder(folder)
@@ -212,22 +202,31 @@ class _PartFolder:
             with replacing(self.path / OPTIONS) as file:
                 file.write(json.dumps(saved, indent=2).encode())
         else:
-            remove_temporary_files(self.run)
+            remove_leftovers(self.run)
         return {
             "checkpoint": Checkpoint(folder=checkpoints, **self.every),
             "resume": checkpoints if checkpoint_files(checkpoints) else None,
         }
 
     def _move_former(self) -> None:
-        """Move an unfinished training of this name aside, which --overwrite replaces once there is something in its stead."""
+        """Move an unfinished training of this name aside, which --overwrite replaces once there is something in its stead.
+
+        A process that was killed may have moved one aside before: that one is the former as long as nothing is in its stead.
+        """
+        moved = [folder for folder in leftovers(self.path, "old") if (folder / OPTIONS).is_file()]
+        if moved and not any((self.path / CHECKPOINTS).glob("step-*.checkpoint")):
+            shutil.rmtree(self.path, ignore_errors=True)
         if self.path.exists():
+            self.remove_former()
             self.former = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", suffix=".old", dir=self.path.absolute().parent))
             os.rename(self.path, self.former)
+        elif moved:
+            self.former = moved[-1]
 
     def remove_former(self) -> None:
-        """Remove what `begin` moved aside."""
-        if self.former is not None:
-            shutil.rmtree(self.former, ignore_errors=True)
+        """Remove what `begin` moved aside, also in a process that was killed since."""
+        for former in leftovers(self.path, "old"):
+            shutil.rmtree(former, ignore_errors=True)
 
     def checkpoints(self) -> list[Path]:
         """Return the checkpoints of this training, the newest last."""

@@ -23,8 +23,8 @@ from manynets.cli.bounded import bounded
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.diverged import diverged_words, refuse_untrained
 from manynets.cli.pictures import pictures_of
-from manynets.cli.preset import check_preset, preset_of, train_preset
-from manynets.cli.recipe import network_of, recipe_of
+from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, train_preset
+from manynets.cli.recipe import flag_of, network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
 from manynets.cli.seen import hashes_of_parts
 from manynets.data.duplicates import count_shared
@@ -32,10 +32,10 @@ from manynets.data.split import SplitBy
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, find_target, holdout
-from manynets.spec import to_json
+from manynets.spec import Recipe, to_json
 from manynets.training.torch_settings import find_device
 
-__all__ = ["encoding", "fit", "metrics_of", "scalars", "validation_share"]
+__all__ = ["encode_source", "encoding", "fit", "metrics_of", "scalars", "usable_scores", "validation_metrics", "validation_share"]
 
 Options = Mapping[str, Any]
 Begin = Callable[[], dict[str, Any]]
@@ -50,11 +50,12 @@ def fit(options: Options) -> None:
 def _fit_claimed(options: Options) -> None:
     """Check the options, claim the run folder of a training that is not resumed, and train."""
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
-    network_of(options)
-    recipe = recipe_of(options, rows=1000)  # an invalid option is reported before the data are read
-    if one_of(options["engine"] or "torch", ENGINES, what="--engine") == "torch":
-        find_device(recipe.device)
     check_preset(options)
+    network_of(options)  # an invalid option is reported before the data are read
+    if options["preset"] in (None, PLAIN):
+        recipe_of(options, rows=1000)
+    if one_of(options["engine"] or "torch", ENGINES, what="--engine") == "torch":
+        find_device(Recipe(device=options["device"] or "auto").device)
     if options["n_networks"] is not None and options["n_networks"] < 1:
         raise OptionError(f"--n-networks is {options['n_networks']}, but must be at least 1")
     if options["class_weight"] is not None:
@@ -77,7 +78,10 @@ def _fit_claimed(options: Options) -> None:
 def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, console: Any) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        source, encoder, share, networks = _encoded_source(origin, options, console)
+        source = load_source(origin)
+        for text in source.notes:
+            note(console, text)
+        source, encoder, share, networks = encode_source(source, options, console)
         preset = preset_of(options, source)
         out_of_fold = None
         if preset is None:
@@ -87,12 +91,10 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         if "interrupted" in model.info["stopped"]:
             raise KeyboardInterrupt
         parts = {"train": source.train, "validation": source.validation, "test": source.test}
-        metrics = {name: None if part is None else metrics_of(model, part) for name, part in parts.items()}
-        refuse_untrained(model, metrics["train"] or {}, caught)
-        if out_of_fold is not None:
-            metrics["validation"] = _metrics(model, out_of_fold, source.train)
-        elif share == "folds":
-            metrics["validation"] = _metrics_by_fold(model, source.train)
+        metrics: dict[str, Any] = {"train": metrics_of(model, source.train)}
+        refuse_untrained(model, metrics["train"], caught)
+        metrics["validation"] = validation_metrics(model, out_of_fold, source, share)
+        metrics["test"] = None if source.test is None else metrics_of(model, source.test)
         test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
         baselines, left_out = (
             ({}, None) if not tested else baselines_of(model.task, source.train, parts[test_part] or source.train, encoder)
@@ -165,9 +167,9 @@ def validation_share(options: Options, source: DataSource) -> float | None:
     return float(options["validation"])
 
 
-def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> tuple[DataSource, Any, float | str | None, int]:
-    """Read the data; return it with training, validation and test rows as matrices, their encoder, the validation share ("folds"
-    where each network validates on another fold), and how many networks to train.
+def encode_source(source: DataSource, options: Options, console: Any) -> tuple[DataSource, Any, float | str | None, int]:
+    """Return the data with training, validation and test rows as matrices, their encoder, the validation share ("folds" where each
+    network validates on another fold), and how many networks to train.
 
     Each part of a table is released as soon as it is encoded, so that none takes memory beside the matrices during training.
     """
@@ -176,9 +178,6 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
     from manynets.tasks import Regression
     from manynets.tasks.objectives import objective_for
 
-    source = load_source(origin)
-    for text in source.notes:
-        note(console, text)
     train, validation, test = source.train, source.validation, source.test
     target = find_target(train.y, source.task)
     task = target.task
@@ -225,9 +224,10 @@ def _encoded_source(origin: dict[str, Any], options: Options, console: Any) -> t
             None if part is None else dataclasses.replace(part, X=encode_table(part.X, encoder=encoder)[0])
             for part in (validation, test)
         )
-    for part, what in ((validation, "validation"), (test, "test")):
-        if part is not None and (shared := count_shared(train.X, part.X)):
-            note(console, f"{shared:,} of {part.rows:,} {what} rows are identical to a row that is trained on")
+    if test is not None:
+        targets = {"target": task.encode(train.y), "other_target": task.encode(test.y)}
+        if shared := count_shared(train.X, test.X, **targets):
+            note(console, f"{shared:,} of {test.rows:,} test rows are identical to a row that is trained on, target included")
     return dataclasses.replace(source, train=train, validation=validation, test=test, task=task), encoder, share, networks
 
 
@@ -273,15 +273,20 @@ def _train_ensemble(
     from manynets.tabular import PRESETS, tabular_network
 
     train = source.train
-    hidden = None if options["hidden"] is None else network_of(options).hidden
-    spec = tabular_network(source.task, train.rows, hidden=hidden)
+    changes = changes_of(options)
+    spec = tabular_network(source.task, train.rows, changes=changes)
     print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=source.task), spec)
     count = networks * len(PRESETS[preset].settings_for(encoder.hashed, train.rows))
-    console.print(f"{count} networks · preset {preset} · {train.rows:,} rows", markup=False, soft_wrap=True)
+    words = [f"{count} networks", f"preset {preset}", *(f"{flag_of(name)[2:]} {options[name]}" for name in changes)]
+    console.print(" · ".join([*words, f"{train.rows:,} rows"]), markup=False, soft_wrap=True)
     validation = None if share == "folds" else source.validation
     fit = train_preset(source, encoder, preset, options, validation=validation, networks=networks, begin=begin())
-    found = fit.out_of_fold if fit.out_of_fold is not None and np.isfinite(fit.out_of_fold).all() else None
-    return fit.model, found
+    return fit.model, usable_scores(fit)
+
+
+def usable_scores(fit: Any) -> Any:
+    """Return the out-of-fold scores (N, O) of an ensemble, None where they do not cover all rows or are not finite."""
+    return fit.out_of_fold if fit.out_of_fold is not None and np.isfinite(fit.out_of_fold).all() else None
 
 
 def _columns_of(by: SplitBy | None) -> dict[str, Any]:
@@ -303,6 +308,18 @@ def metrics_of(model: Any, part: Part) -> dict[str, Any]:
     return _metrics(model, model.mean_logits(model.logits(part.X)), part)
 
 
+def validation_metrics(model: Any, out_of_fold: Any, source: DataSource, share: float | str | None) -> dict[str, Any] | None:
+    """Return the metrics on the validation rows: by the out-of-fold scores where there are any; None without validation.
+
+    source, share: as `encode_source` returned them.
+    """
+    if out_of_fold is not None:
+        return _metrics(model, out_of_fold, source.train)
+    if share == "folds":
+        return _metrics_by_fold(model, source.train)
+    return None if source.validation is None else metrics_of(model, source.validation)
+
+
 def _metrics_by_fold(model: Any, train: Part) -> dict[str, Any]:
     """Return the metrics on the training rows, each predicted by the one network that held it out."""
     if train.by is not None and train.by.times is not None:
@@ -317,6 +334,7 @@ def _metrics_by_fold(model: Any, train: Part) -> dict[str, Any]:
 
 
 def _metrics(model: Any, scores: Any, part: Part) -> dict[str, Any]:
+    """Return the number of rows, loss and metrics of a model whose scores (N, O) of some rows are there already."""
     return bounded({"rows": part.rows, **model.figures(scores, part.y, sample_weight=part.weight)})
 
 

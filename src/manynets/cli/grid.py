@@ -11,9 +11,9 @@ from manynets.errors import OptionError, one_of
 from manynets.renames import OPTIONS
 from manynets.spec.options import OPTIONS as SPEC_OPTIONS
 
-__all__ = ["SEARCHED", "combinations", "grid_of", "values_of"]
+__all__ = ["SEARCHED", "combinations", "grid_of", "value_from", "values_of"]
 
-SEARCHED = tuple(name for name, option in SPEC_OPTIONS.items() if option.metadata.searched)
+SEARCHED = (*(name for name, option in SPEC_OPTIONS.items() if option.metadata.searched), "n_networks")
 """Options that a sweep may vary."""
 
 _RANGE = re.compile(r"([^:]+):([^:]+):(?:(log|lin):)?(\d{1,6})")
@@ -41,7 +41,7 @@ def grid_of(given: Sequence[str]) -> dict[str, list[Any]]:
 
 def values_of(name: str, text: str) -> list[Any]:
     """Return the values of one option: a list with commas, or first:last:log:count, or first:last:lin:count."""
-    kind = SPEC_OPTIONS[name].value_type
+    kind = _kind_of(name)
     match = _RANGE.fullmatch(text)
     if (match and kind in (int, float)) or (match and name == "dropout"):
         return [kind(value) if kind is not str else f"{value:g}" for value in _range(name, match, whole=kind is int)]
@@ -65,6 +65,20 @@ def _range(name: str, match: re.Match[str], *, whole: bool) -> list[float]:
         values = [first + share * (last - first) for share in shares]
     rounded = [float(round(value)) if whole else float(f"{value:.6g}") for value in values]
     return list(dict.fromkeys(rounded))
+
+
+def value_from(name: str, text: str) -> Any:
+    """Return the value of an option from how str() writes it, as in results.csv; None for "".
+
+    >>> value_from("hidden", "64,64"), value_from("lr", "0.1"), value_from("nesterov", "True"), value_from("lr", "")
+    ('64,64', 0.1, True, None)
+    """
+    kind = _kind_of(name)
+    return None if text == "" else text if kind is str else _value(name, text, kind)
+
+
+def _kind_of(name: str) -> type:
+    return int if name == "n_networks" else SPEC_OPTIONS[name].value_type
 
 
 def _value(name: str, text: str, kind: type) -> Any:

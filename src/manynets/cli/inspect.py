@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from manynets.tables.inspection import InspectedTarget, Inspection
@@ -35,6 +37,7 @@ def inspect(
         str | None,
         typer.Option("--plot", metavar="FILE", help="Draw the distributions of the columns into this .png, .pdf or .svg file."),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --plot if it exists.")] = False,
     json_line: Annotated[
         bool, typer.Option("--json", help="Print one JSON object with all that was found on stdout, and all else on stderr.")
     ] = False,
@@ -50,24 +53,46 @@ def inspect(
     ] = False,
 ) -> None:
     """Show what is in a table: its columns, how they were read, and what they say about the target."""
+    from manynets.cli.outputs import claimed_output
+
+    if plot is not None:
+        from manynets.plots.canvas import picture_format
+
+        picture_format(plot)
+    options = {"delimiter": delimiter, "encoding": encoding, "no_header": no_header}
+    names = {"drop": drop, "categorical": categorical, "numeric": numeric}
+    with claimed_output(plot, overwrite=overwrite, option="--plot", example="columns.png"):
+        _inspect(data, target or [], names, options, plot=plot, overwrite=overwrite, json_line=json_line)
+
+
+def _inspect(
+    data: str,
+    target: list[str],
+    names: Mapping[str, list[str] | None],
+    options: Mapping[str, Any],
+    *,
+    plot: str | None,
+    overwrite: bool,
+    json_line: bool,
+) -> None:
+    """Read a table, print what is in it, and draw it into the file `plot`."""
     from manynets.cli.data import absolute, columns_named, name_of, read_frame
     from manynets.cli.report import console_for, note
     from manynets.tables import inspect_table
 
     console = console_for(to_stderr=json_line)
     path = absolute(data)
-    origin = {"path": path, "delimiter": delimiter, "encoding": encoding, "no_header": no_header}
-    words = [part.strip() for word in categorical or [] for part in (word, *word.split(","))]
+    origin = {"path": path, **options}
+    words = [part.strip() for word in names["categorical"] or [] for part in (word, *word.split(","))]
     frame, notes = read_frame(path, origin, text=words)
     for text in notes:
         note(console, text)
-    names = {"drop": drop, "categorical": categorical, "numeric": numeric}
-    options = {name: columns_named(given or [], frame.columns) for name, given in names.items()}
-    targets = columns_named(target or [], frame.columns)
-    found = inspect_table(frame, targets or None, **options)
+    kinds = {name: columns_named(given or [], frame.columns) for name, given in names.items()}
+    targets = columns_named(target, frame.columns)
+    found = inspect_table(frame, targets or None, **kinds)
     _print(console, name_of(path), found)
     if plot is not None:
-        _draw(frame, found, targets, plot)
+        _draw(frame, found, targets, plot, overwrite=overwrite)
         console.print(f"wrote {plot}", markup=False, soft_wrap=True)
     if json_line:
         import json
@@ -112,7 +137,7 @@ def _described(target: InspectedTarget, most: int = 10) -> str:
     return f"target {target.name}: {len(target.classes)} classes: {shown}{more}"
 
 
-def _draw(frame: Any, found: Inspection, targets: list[str], path: str) -> None:
+def _draw(frame: Any, found: Inspection, targets: list[str], path: str, *, overwrite: bool) -> None:
     """Draw the target and the columns that say most about it."""
     import numpy as np
 
@@ -132,4 +157,4 @@ def _draw(frame: Any, found: Inspection, targets: list[str], path: str) -> None:
             names = labels.tolist()
             values = {targets[0]: y[:, 0].astype(str).astype(object)}
     values |= {column.name: plain_values(frame, column) for column in shown}
-    save(column_distributions(values, classes=classes, class_names=names), path)
+    save(column_distributions(values, classes=classes, class_names=names), path, overwrite=overwrite)

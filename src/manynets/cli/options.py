@@ -65,12 +65,12 @@ def _flag(help: str, panel: str, *flags: str, hidden: bool = False, default: boo
 
 _OF_TRAINING: dict[str, CommandOption] = {
     "preset": CommandOption(
-        help="How to train: default, fast or best, an ensemble with a recipe of its own, for tables; or plain, a network by the options "
-        "below.",
+        help="How to train: default, fast or best, an ensemble for tables with a recipe of its own, of which most options below change a "
+        "part; or plain, a network by the options below.",
         panel=TRAINING, shown="default for a table without options of a plain network, else plain",
     ),
     "metric": CommandOption(
-        help=f"What early stopping, the sweep and the threshold (f1) go by: {', '.join(METRICS)}.", panel=TRAINING, shown="the loss"
+        help=f"What the best weights, early stopping and, for f1, the threshold go by: {', '.join(METRICS)}.", panel=TRAINING, shown="the loss"
     ),
     "time_limit": CommandOption(
         help="Seconds that the training may take (default, fast and best).", panel=TRAINING, type=float, metavar="SECONDS", shown="none"
@@ -169,23 +169,31 @@ TRAIN: dict[str, CommandOption] = {
 }
 """The options of `manynets train` by name, with underscores."""
 
-_NOT_OF_A_SWEEP = ("n_networks", "engine", "preset", "time_limit")
+_NOT_OF_A_SWEEP = ("engine", "metric")
 _OF_A_SWEEP: dict[str, CommandOption] = {
     "grid": CommandOption(
         help="Values of an option of train: lr=1e-4:1e-1:log:12, dropout=0,0.2,0.5 or hidden=64,128-64. Repeat it for several options.",
-        panel="Sweep", type=list[str], metavar="NAME=VALUES",
+        panel="Sweep", type=list[str], metavar="NAME=VALUES", shown="a random search, for a table",
+    ),
+    "n_candidates": CommandOption(
+        help="Candidates that a random search draws around the default, beside the default itself.",
+        panel="Sweep", type=int, metavar="N", shown="as many as it can train within --time-limit",
+    ),
+    "time_limit": CommandOption(
+        help="Seconds that the sweep of a table may take; of its candidates it trains as many as fit.",
+        panel="Sweep", type=float, metavar="SECONDS", shown="600 for a random search without --n-candidates, else none",
     ),
     "seeds": CommandOption(
         help="Seeds to train each candidate with, counted from --seed.", panel="Sweep", type=int, metavar="N", default=1, shown="1"
     ),
     "cv": CommandOption(
-        help="Folds of cross-validation.", panel="Sweep", type=int, metavar="N", shown="none: score on the rows of --validation"
+        help="Folds of cross-validation.", panel="Sweep", type=int, metavar="N", shown="none: score on the validation rows"
     ),
     "halving": _flag(
-        "Successive halving: all candidates get a few epochs, the best third of them three times as many, and so on.", "Sweep"
+        "Successive halving: all candidates get a few epochs or steps, the best third of them three times as many, and so on.", "Sweep"
     ),
     "at_most": CommandOption(
-        help="Networks trained together; results are written after each group.",
+        help="Networks trained together; results are written after each group. An ensemble is a group of its own.",
         panel="Sweep", type=int, metavar="N", default=64, shown="64",
     ),
     "resume": _flag("Resume an interrupted sweep; the results are those of an uninterrupted one.", "Sweep"),

@@ -27,6 +27,7 @@ KINDS = {
     "predicted": "predicted against true values",
     "network": "units and weights of the network",
     "first-layer": "weights of the first layer as images",
+    "sweep": "the candidates of a sweep: by each option, by all, and their curves",
 }
 
 
@@ -38,27 +39,36 @@ def plot(
     ] = None,
     out: Annotated[str | None, option("--out", metavar="FOLDER", help="Folder to write to. [the run folder]")] = None,
     overwrite: Annotated[
-        bool, option("--overwrite", help="Replace pictures in the folder of --out. Those in the run folder are always replaced.")
+        bool, option("--overwrite", help="Replace pictures that exist. Those in the run folder are always replaced.")
     ] = False,
     json_line: JsonLine = False,
 ) -> None:
-    """Draw the pictures of a run."""
+    """Draw the pictures of a run; of a sweep those of its candidates and of its best model."""
     import json
     import sys
     from pathlib import Path
 
     from manynets.claims import claim
     from manynets.cli.report import console_for
-    from manynets.cli.saved_runs import open_run
+    from manynets.cli.saved_runs import open_run, sweep_of
     from manynets.errors import one_of
 
     console = console_for(to_stderr=json_line)
     asked = [one_of(word, KINDS, what="--kind") for word in dict.fromkeys(kind or ())]
     found = open_run(run)  # an error of the run comes before one of the folder
-    beside = found.folder if found.folder.is_dir() else found.folder.parent
-    folder = beside if out is None else Path(out)
-    with claim(folder, remedy="give another folder with --out"):
-        written = _write_pictures(open_run(run), asked, folder, replace=overwrite or _same(folder, beside), console=console)
+    sweep = sweep_of(run)
+    kinds = [word for word in asked if sweep is None or word != "sweep"]
+    written: list[str] = []
+    if sweep is not None and (not asked or "sweep" in asked):
+        folder = sweep if out is None else Path(out)
+        with claim(folder, remedy="give another folder with --out"):
+            written += _write_sweep(sweep, folder, replace=overwrite or _same(folder, sweep), console=console)
+    if kinds or not asked:
+        beside = found.folder if found.folder.is_dir() else found.folder.parent
+        folder = beside if out is None else Path(out)
+        own = found.folder.is_dir() and _same(folder, found.folder)  # beside a model file there may be pictures of something else
+        with claim(folder, remedy="give another folder with --out"):
+            written += _write_pictures(open_run(run), kinds, folder, replace=overwrite or own, console=console)
     if json_line:
         sys.stdout.write(json.dumps({"run_dir": str(found.folder), "pictures": written}) + "\n")
 
@@ -67,8 +77,28 @@ def _same(folder: Path, run: Path) -> bool:
     return folder.is_dir() and folder.samefile(run)
 
 
+def _write_sweep(sweep: Path, folder: Path, *, replace: bool, console: Any) -> list[str]:
+    """Draw the pictures of a sweep's candidates into a folder, and return their paths."""
+    from manynets.cli.sweep_report import draw
+    from manynets.cli.sweep_results import read_sweep
+    from manynets.errors import OptionError
+
+    results = read_sweep(sweep)
+    there = [] if replace else [folder / name for name in results.pictures if (folder / name).exists()]
+    if there:
+        raise OptionError(f"{there[0]} exists; give another folder with --out, or --overwrite to replace it")
+    folder.mkdir(parents=True, exist_ok=True)
+    ranking = results.ranking()
+    pictures = draw(results, best=ranking[0].candidate if ranking else None, folder=folder)
+    for path, shows in pictures.items():
+        console.print(f"{path}: {shows}", markup=False, soft_wrap=True)
+    return [*map(str, pictures)]
+
+
 def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace: bool, console: Any) -> list[str]:
     """Draw pictures of a run into a folder, and return their paths."""
+    import os
+
     from manynets import plots
     from manynets.cli.report import note
     from manynets.errors import OptionError
@@ -78,7 +108,7 @@ def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace:
         if word not in fit:
             raise OptionError(f"--kind is {word!r}, but {_why_not(found, word)}; this run has {', '.join(fit)}")
     paths = {word: folder / f"{word.replace('-', '_')}.png" for word in asked or fit}
-    there = [] if replace else [path for path in paths.values() if path.exists()]
+    there = [] if replace else [path for path in paths.values() if os.path.lexists(path)]
     if there:
         raise OptionError(f"{there[0]} exists; give another folder with --out, or --overwrite to replace it")
     pictures, notes = _drawn(found, asked or fit, must=bool(asked))
@@ -86,7 +116,7 @@ def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace:
         note(console, text)
     folder.mkdir(parents=True, exist_ok=True)
     for word, axes in pictures.items():
-        plots.save(axes, paths[word])
+        plots.save(axes, paths[word], overwrite=replace)
         console.print(f"{paths[word]}: {KINDS[word]}", markup=False, soft_wrap=True)
     return [str(paths[word]) for word in pictures]
 
@@ -111,6 +141,7 @@ def fitting(run: SavedRun) -> list[str]:
         "predicted": one,
         "network": model.spec is not None,
         "first-layer": images and model.spec is not None,
+        "sweep": False,
     }
     return [kind for kind, fit in fits.items() if fit]
 
@@ -122,6 +153,8 @@ def _why_not(run: SavedRun, kind: str) -> str:
         return f"it is drawn in the plane, for 2 numeric columns, and the model has {columns} columns"
     if kind in ("images", "mistakes", "values", "first-layer") and run.config.get("image_shape") is None:
         return "the data of the run are not images"
+    if kind == "sweep":
+        return "that is for the folder of a sweep"
     return f"it is not for the task {model.task.name}"
 
 

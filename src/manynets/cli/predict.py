@@ -32,12 +32,16 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Write predictions as CSV, beside the columns of each row; for classes with probabilities."""
-    from manynets.cli.report import console_for
+    import sys
 
-    _check_output(out, overwrite)
+    from manynets.cli.outputs import claimed_output
+    from manynets.cli.report import console_for
+    from manynets.errors import OptionError
+
+    if out is None and sys.__stdout__ is None:
+        raise OptionError("standard output is closed; give a file with -o")
     console = console_for(quiet=quiet, to_stderr=True)
-    with _claimed(out):
-        _check_output(out, overwrite)  # again, as another process may have written it meanwhile
+    with claimed_output(out, overwrite=overwrite, option="-o", example="predictions.csv"):
         rows = _predict(run, data, out, columns=columns, header=header, overwrite=overwrite, console=console)
     if out is not None:
         console.print(f"Written to {out}: {rows:,} rows", markup=False, soft_wrap=True)
@@ -68,7 +72,7 @@ def _predict(
     _write(written, table)
     if out is None:
         try:
-            written.getvalue().encode(sys.stdout.encoding)
+            written.getvalue().encode(sys.stdout.encoding or "utf-8")
         except UnicodeEncodeError as error:
             lacking = error.object[error.start]
             raise OptionError(
@@ -79,38 +83,6 @@ def _predict(
     with replacing(out, overwrite=overwrite) as file:
         file.write(written.getvalue().encode())
     return len(X)
-
-
-def _claimed(out: str | None) -> Any:
-    """Return a context in which no other process writes the file; a stream needs none."""
-    import contextlib
-
-    from manynets.claims import claim
-    from manynets.modelfile import is_stream
-
-    return contextlib.nullcontext() if out is None or is_stream(out) else claim(out, remedy="give another file with -o")
-
-
-def _check_output(out: str | None, overwrite: bool) -> None:
-    """Raise OptionError where the predictions cannot be written, before anything is computed."""
-    import os
-    import sys
-
-    from manynets.errors import OptionError
-    from manynets.modelfile import is_stream
-
-    if out is None:
-        if sys.__stdout__ is None:
-            raise OptionError("standard output is closed; give a file with -o")
-        return
-    if is_stream(out):
-        return
-    if os.path.isdir(out):
-        raise OptionError(f"{out} is a folder; name a file with -o, such as {os.path.join(out, 'predictions.csv')}")
-    if os.path.exists(out) and not overwrite:
-        raise OptionError(f"the file {out} exists; give another one with -o, or --overwrite to replace it")
-    if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
-        raise OptionError(f"the folder {os.path.dirname(out)} does not exist; create it, or give another file with -o")
 
 
 def _predictions(run: SavedRun, X: Any, beside: dict[str, Any]) -> dict[str, Any]:

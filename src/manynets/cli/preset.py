@@ -7,50 +7,68 @@ from collections.abc import Mapping
 from typing import Any
 
 from manynets.cli.data import DataSource, Part
-from manynets.cli.recipe import flag_of, network_of
+from manynets.cli.recipe import flag_of, parsed
 from manynets.errors import OptionError, one_of
 from manynets.spec import METRICS, Recipe
 from manynets.spec.options import OPTIONS
 
-__all__ = ["check_preset", "preset_of", "train_preset"]
+__all__ = ["PLAIN", "changes_of", "check_preset", "plain_options", "preset_of", "refuse_plain", "train_preset"]
 
 Options = Mapping[str, Any]
 
 PLAIN = "plain"
 PRESETS = ("default", "fast", "best", PLAIN)
 OF_BOTH = ("hidden", "seed", "device")
-"""Options of the specification that the default ensemble takes, too."""
+"""Options of the specification that the default ensemble takes without --preset, too."""
+OF_PLAIN_ONLY = ("engine", "lr_in_velocity", "eps_hat")
 
 
-def _plain_options(options: Options) -> list[str]:
-    """Return the options that only a plain network takes and that were given."""
-    names = [*(name for name in OPTIONS if name not in OF_BOTH), "engine", "lr_in_velocity", "eps_hat"]
+def plain_options(options: Options) -> list[str]:
+    """Return the options of a network and its training that were given, without those of `OF_BOTH`."""
+    names = [*(name for name in OPTIONS if name not in OF_BOTH), *OF_PLAIN_ONLY]
     return [name for name in names if options.get(name) is not None]
 
 
 def check_preset(options: Options) -> None:
     """Raise OptionError for an unknown preset, and for options that it does not take."""
-    preset, given = options["preset"], _plain_options(options)
+    preset, given = options["preset"], plain_options(options)
     if preset is not None:
         one_of(preset, PRESETS, what="--preset")
-    if preset not in (None, PLAIN) and given:
-        raise OptionError(
-            f"{flag_of(given[0])} is for a plain network, but --preset {preset} trains an ensemble by a recipe of its own; give "
-            "--preset plain, or leave it out"
-        )
+    if preset not in (None, PLAIN):
+        refuse_plain(given, preset)
     if options["metric"] is not None:
         one_of(options["metric"], METRICS, what="--metric")
     limit = options["time_limit"]
     if limit is not None and not limit > 0:
         raise OptionError(f"--time-limit is {limit:g}, but must be a number of seconds above 0")
-    if limit is not None and (preset == PLAIN or given):
+    if limit is not None and (preset == PLAIN or (preset is None and given)):
         raise OptionError("--time-limit is for the default ensemble of tables, not for a plain network; give --epochs instead")
 
 
+def refuse_plain(names: Any, preset: str) -> None:
+    """Raise OptionError if one of these options cannot change the recipe of the default ensemble."""
+    from manynets.tabular.changes import CHANGEABLE
+
+    for name in names:
+        if name not in CHANGEABLE:
+            instead = "give --iterations, or --preset plain" if name == "epochs" else "give --preset plain, or leave it out"
+            raise OptionError(
+                f"{flag_of(name)} is for a plain network, but --preset {preset} trains an ensemble by a recipe of its own; {instead}"
+            )
+
+
+def changes_of(options: Options) -> dict[str, Any]:
+    """Return the options that change the recipe of the default ensemble, as `manynets.tabular.train_ensemble` takes them."""
+    from manynets.tabular.changes import CHANGEABLE
+
+    return {name: parsed(name, options[name]) for name in CHANGEABLE if options.get(name) is not None}
+
+
 def preset_of(options: Options, source: DataSource) -> Any:
-    """Return the preset of the default ensemble, or None for a plain network: for data that are no table, and with options of one."""
+    """Return the preset of the default ensemble, or None for a plain network: for data that are no table, and, without --preset,
+    with options of a plain network."""
     preset = options["preset"]
-    if preset == PLAIN or (preset is None and (source.schema is None or _plain_options(options))):
+    if preset == PLAIN or (preset is None and (source.schema is None or plain_options(options))):
         return None
     if source.schema is None:
         raise OptionError(f"--preset {preset} is for tables, but {source.name} is a set of arrays; leave it out")
@@ -67,7 +85,10 @@ def train_preset(
     networks: int,
     begin: Mapping[str, Any],
 ) -> Any:
-    """Return the trained ensemble (`manynets.tabular.TabularFit`) of encoded data; without validation rows each network has a fold."""
+    """Return the trained ensemble (`manynets.tabular.TabularFit`) of encoded data; without validation rows each network has a fold.
+
+    begin: more arguments of `train_ensemble`, such as checkpoint and resume.
+    """
     from manynets.prepare import prepare
     from manynets.tabular import train_ensemble
 
@@ -83,16 +104,16 @@ def train_preset(
         sample_weight=train.weight,
         class_weight=options["class_weight"],
     )
+    more: dict[str, Any] = {"progress": False if options["quiet"] else "auto", **begin}
     return train_ensemble(
         dataclasses.replace(data, encoder=encoder),
         n_networks=networks,
-        hidden=None if options["hidden"] is None else network_of(options).hidden,
         preset=preset,
         metric=options["metric"],
         time_limit=options["time_limit"],
+        changes=changes_of(options),
         by=by,
         seed=base.seed,
         device=base.device,
-        progress=False if options["quiet"] else "auto",
-        **begin,
+        **more,
     )

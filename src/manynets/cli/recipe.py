@@ -11,7 +11,7 @@ from manynets.spec import METRICS, MLP, OPTIMIZERS, SCHEDULES, EarlyStopping, Re
 from manynets.spec.metadata import Interval
 from manynets.spec.options import OPTIONS, option_of
 
-__all__ = ["flag_of", "flag_of_field", "network_of", "recipe_of"]
+__all__ = ["flag_of", "flag_of_field", "network_of", "parsed", "recipe_of"]
 
 Options = Mapping[str, Any]
 """The options by name, with underscores; None for one that was left out."""
@@ -56,18 +56,26 @@ def numbers(text: str, *, option: str) -> tuple[Any, ...]:
         raise OptionError(f"{flag_of(option)} is {text!r}, but must be {what} with commas between them") from None
 
 
+def parsed(name: str, value: Any) -> Any:
+    """Return the value of an option as the field takes it: of a text with several numbers, these.
+
+    >>> parsed("hidden", "64,32"), parsed("hidden", "none"), parsed("dropout", "0.1"), parsed("lr", 0.1)
+    ((64, 32), (), 0.1, 0.1)
+    """
+    if not OPTIONS[name].metadata.several:
+        return value
+    if name == "hidden" and value.strip().lower() == "none":
+        return ()
+    found = numbers(value, option=name)
+    return found[0] if name == "dropout" and len(found) == 1 else found
+
+
 def network_of(options: Options, *, networks: int = 1) -> MLP:
     """Return the network that the options describe, one of so many that are trained together."""
     given = _given(options, MLP)
     layers: tuple[int, ...] = defaults.HIDDEN if networks == 1 else defaults.ENSEMBLE_HIDDEN
-    if "hidden" in given:
-        text = given["hidden"]
-        layers = () if text.strip().lower() == "none" else numbers(text, option="hidden")
-    dropout: float | tuple[float, ...] = defaults.DROPOUT
-    if "dropout" in given:
-        rates = numbers(given["dropout"], option="dropout")
-        dropout = rates[0] if len(rates) == 1 else rates
-    return MLP(**{"activation": defaults.ACTIVATION, **given, "hidden": layers, "dropout": dropout})
+    given = {name: parsed(name, value) for name, value in given.items()}
+    return MLP(**{"activation": defaults.ACTIVATION, "hidden": layers, "dropout": defaults.DROPOUT, **given})
 
 
 def recipe_of(options: Options, *, rows: int) -> Recipe:

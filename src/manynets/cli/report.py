@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from manynets.spec import MLP, Recipe
 
 __all__ = [
+    "HEADINGS",
     "console_for",
     "counted",
     "describe",
@@ -29,7 +30,7 @@ __all__ = [
     "table_of",
 ]
 
-_HEADINGS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE", "f1": "F1", "auc": "AUC", "log_loss": "log loss"}
+HEADINGS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE", "f1": "F1", "auc": "AUC", "log_loss": "log loss"}
 _NUMERIC = {
     "missing",
     "distinct",
@@ -42,7 +43,7 @@ _NUMERIC = {
     "features",
     "test rows",
     "recall",
-    *_HEADINGS.values(),
+    *HEADINGS.values(),
 }
 
 
@@ -175,7 +176,7 @@ def print_metrics(
         keys.remove("loss")
     rows = [(name, *(values.get(key) for key in keys)) for name, values in (parts | dict(baselines or {})).items()]
     title = f"{title} ({remark})" if remark else title
-    console.print(table_of(["", *(_HEADINGS.get(key, key) for key in keys)], rows, title=title))
+    console.print(table_of(["", *(HEADINGS.get(key, key) for key in keys)], rows, title=title))
 
 
 def _repeats_loss(values: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
 
-__all__ = ["ALONE", "open_run"]
+__all__ = ["ALONE", "open_run", "sweep_of"]
 
 ALONE = "model file"
 """The kind of data of a model file without its run: nobody knows them."""
@@ -22,16 +22,22 @@ def open_run(path: str) -> SavedRun:
 
     given = Path(path)
     if given.is_file():
-        if (given.parent / CONFIG).is_file():
+        if given.name == runs.MODEL and (given.parent / CONFIG).is_file():  # any other file in the folder is not the run's model
             return runs.read_run(given.parent)
         return _model_only(given)
-    if (given / SWEEP).is_file() and not (given / CONFIG).is_file():
+    if sweep_of(path) is not None:
         if not (given / BEST).is_dir():
             from manynets.errors import OptionError
 
             raise OptionError(f"the sweep in {given} has no best network yet; end it with: manynets sweep --resume --out {given}")
         return runs.read_run(given / BEST)
     return runs.read_run(path)
+
+
+def sweep_of(path: str) -> Path | None:
+    """Return the folder of a sweep that a path names, None where it names something else."""
+    given = Path(path)
+    return given if (given / SWEEP).is_file() and not (given / CONFIG).is_file() else None
 
 
 def _model_only(path: Path) -> SavedRun:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from manynets.cli.arguments import RunFolder
 
 __all__ = ["show"]
 
 
 def show(run: RunFolder) -> None:
-    """Show a run: network, metrics, training and files."""
+    """Show a run: network, metrics, training and files; of a sweep also its candidates."""
     from manynets.cli.diverged import diverged_words
     from manynets.cli.report import console_for, describe, print_classes, print_layers, print_metrics, table_of
-    from manynets.cli.saved_runs import open_run
+    from manynets.cli.saved_runs import open_run, sweep_of
     from manynets.model_tools import best_epoch_text, training_text
 
     console = console_for()
+    sweep = sweep_of(run)
+    if sweep is not None:
+        from manynets.cli.sweep_report import print_ranking
+        from manynets.cli.sweep_results import read_sweep
+
+        print_ranking(console, read_sweep(sweep))
     found = open_run(run)
     model = found.model
     data = found.config.get("data", {})
     console.print(f"{found.folder}: {describe(model.spec, model.recipe, model.size)}", markup=False, style="bold", soft_wrap=True)
     if model.spec is not None:
         print_layers(console, model, model.spec)
-    parts = {name: values for name, values in found.metrics.items() if name != "baselines"}
+    parts: dict[str, Any] = {name: found.metrics[name] for name in ("train", "validation", "test") if name in found.metrics}
     print_metrics(console, parts, baselines=found.metrics.get("baselines"), remark=diverged_words(model))
     part = "test" if found.metrics.get("test") else "validation"
     print_classes(console, found.metrics.get(part) or {}, names=found.config.get("class_names"), part=part)

@@ -19,6 +19,7 @@ def study(
     out: Annotated[
         str, option("--out", metavar="FOLDER", help="Folder to write to, with one folder per study. [runs/studies]")
     ] = "runs/studies",
+    overwrite: Annotated[bool, option("--overwrite", help="Replace the results of studies that were run before.")] = False,
 ) -> None:
     """Reproduce experiments of the tutorials, and compare with the published numbers.
 
@@ -52,8 +53,10 @@ def study(
     from manynets.runs import plain_json
 
     done = []
+    _check_folders(folder, names, overwrite)
     for name in names:
         with claim(folder / name, remedy="give another folder with --out"):
+            _check_folders(folder, [name], overwrite)  # again, as another process may have written it meanwhile
             done.append(_run(name, quick, folder, console))
     console.print(table_of(["id", "figure", "published", "ours", "± seeds", "met", "seconds"], _rows(done, quick)))
     for text in [*_notes(done), *([QUICK] if quick else [PUBLISHED])]:
@@ -87,6 +90,15 @@ def _folder(out: str) -> Any:
     except OSError as error:
         raise OptionError(f"--out {out} cannot be made: {error.strerror}; choose another folder") from None
     return folder
+
+
+def _check_folders(folder: Any, names: list[str], overwrite: bool) -> None:
+    """Raise OptionError for a study whose results are there already."""
+    from manynets.errors import OptionError
+
+    there = [folder / name for name in names if (folder / name).exists() and any((folder / name).iterdir())]
+    if there and not overwrite:
+        raise OptionError(f"{there[0]} exists; give another folder with --out, or --overwrite to replace it")
 
 
 def _run(name: str, quick: bool, folder: Any, console: Any) -> dict[str, Any]:

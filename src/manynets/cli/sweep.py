@@ -11,13 +11,15 @@ __all__ = ["sweep"]
 
 @takes(SWEEP, data=data_argument(str, help="As for manynets train."))
 def sweep(**options: Any) -> None:
-    """Train a grid of different networks together, and write the result of each, the best model, and pictures.
+    """Compare networks that differ in some options, and write the result of each, the best model, and pictures.
 
     \b
+    manynets sweep houses.csv --target price
+    manynets sweep houses.csv --target price --grid lr=0.02,0.04 --grid hidden=64-64,256-256
     manynets sweep digits --grid lr=1e-4:1e-1:log:12 --grid dropout=0,0.2,0.5
-    manynets sweep houses.csv --target price --grid hidden=32,64-64 --seeds 4 --cv 5 --halving
 
-    The folder has results.csv, best/ (a run folder as train writes it) and pictures. Every option of train can be given.
+    For a table each candidate is the ensemble that train makes, and the default is one of them; without --grid the others are drawn at
+    random. The folder has results.csv, best/ (a run folder as train writes it) and pictures. Every option of train can be given.
     """
     from manynets.cli.sweeping import run_sweep
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,15 +15,17 @@ import numpy as np
 from manynets.cli.data import DataSource, Part, taken
 from manynets.cli.fit import encoding, validation_share
 from manynets.cli.grid import combinations
+from manynets.cli.random_search import DRAWN, default_values, drawn_candidates
 from manynets.cli.recipe import network_of, recipe_of
-from manynets.cli.sweep_results import Key, Row, SweepResults, ranking
-from manynets.errors import ManynetsError, OptionError, one_of
+from manynets.cli.sweep_progress import SweepProgress
+from manynets.cli.sweep_results import Key, Row, SweepResults
+from manynets.errors import ManynetsError, OptionError
 from manynets.prepare import Split, cv_splits, encode_table, find_target, holdout, row_weights
 from manynets.search.candidates import Result, plan_candidates, train_plan
 from manynets.spec import EPOCHS, MLP, Recipe
 from manynets.training.checkpoint import Checkpoint
 
-__all__ = ["SweepPlan", "train_rounds"]
+__all__ = ["FACTOR", "SweepPlan", "lengths_by_round", "survivors", "train_rounds"]
 
 FACTOR = 3  # of a halving
 
@@ -30,18 +33,18 @@ FACTOR = 3  # of a halving
 class SweepPlan:
     """The data of a sweep by fold, its candidates, and those that their options rule out.
 
-    splits: rows to train and to score on, of the source's training rows; scored on its validation rows where that is None.
+    splits: rows to train and to score on, of the source's training rows; scored on its validation rows where that is None. changes: the
+    options of each candidate that differ from those of the sweep; points: the values of all options that differ between candidates.
     """
 
+    networks = 1
+    """That a candidate trains with each seed on each fold."""
+
     def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
-        self.source, self.options, self.names = source, options, list(grid)
-        self.points = combinations(dict(grid))
+        self.source, self.options = source, options
         self.seeds = [options["seed"] + k for k in range(own["seeds"])]
         self.target = find_target(source.train.y, source.task)
-        task = self.target.task
-        self.metric = task.metric
-        if options["metric"] is not None:
-            self.metric = one_of(options["metric"], task.metrics, what=f"--metric of the task {task.name!r}")
+        self.metric = self.target.task.metric
         self.splits = self._splits(own["cv"])
         # with folds to score on, --validation asks for rows of each fold to choose the best epoch by
         self.validation = options["validation"] or None if len(self.splits) > 1 else None
@@ -49,9 +52,18 @@ class SweepPlan:
         self.ruled_out: dict[int, str] = {}
         self.candidates: dict[int, tuple[MLP, Recipe]] = {}
         rows = min(source.train.rows if split.train is None else len(split.train) for split in self.splits)
-        for c, point in enumerate(self.points):
+        self.with_default = own["n_candidates"] is not None
+        if self.with_default:
+            default = default_values(DRAWN, network_of(options), recipe_of(options, rows=rows))
+            drawn = drawn_candidates(default, seed=options["seed"], most={"batch_size": rows})
+            self.changes = [{}, *itertools.islice(drawn, own["n_candidates"])]
+            self.points = [{**default, **changes} for changes in self.changes]
+        else:
+            self.changes = self.points = combinations(dict(grid))
+        self.names = list(self.points[0])
+        for c, changes in enumerate(self.changes):
             try:
-                self.candidates[c] = (network_of({**options, **point}), recipe_of({**options, **point}, rows=rows))
+                self.candidates[c] = (network_of({**options, **changes}), recipe_of({**options, **changes}, rows=rows))
             except ManynetsError as error:
                 self.ruled_out[c] = " ".join(str(error).split())
         if not self.candidates:
@@ -61,6 +73,10 @@ class SweepPlan:
     def device(self) -> str:
         """The device of all candidates."""
         return next(iter(self.candidates.values()))[1].device
+
+    def all_changes(self) -> Iterator[dict[str, Any]]:
+        """Yield the options in which each candidate differs from those of the sweep."""
+        yield from self.changes
 
     def _splits(self, cv: int | None) -> list[Split]:
         seed = self.options["seed"]
@@ -120,19 +136,26 @@ class SweepPlan:
         if result.divergence is not None:
             columns = self.columns.get(fold)
             found["error"] = f"{result.divergence.where(columns)}; {result.divergence.remedy(columns)}"
-        return {"candidate": c, "seed": seed, "fold": fold, **self.points[c], **found}
+        return {**self._labels(c, seed, fold), **found}
+
+    def _labels(self, c: int, seed: int, fold: int) -> Row:
+        mark = {"default": "" if self.changes[c] else "yes"} if self.with_default else {}
+        return {"candidate": c, **mark, "seed": seed, "fold": fold, **self.points[c]}
 
     def failed_rows(self) -> dict[Key, Row]:
         """Return a line for each candidate that its options rule out."""
         seed, missing = self.seeds[0], {"score": math.nan, "loss": math.nan, "epochs": 0, "stopped": "failed", "seconds": 0.0}
-        return {
-            (c, seed, 0, 0): {"candidate": c, "seed": seed, "fold": 0, **self.points[c], **missing, "error": text}
-            for c, text in self.ruled_out.items()
-        }
+        return {(c, seed, 0, 0): {**self._labels(c, seed, 0), **missing, "error": text} for c, text in self.ruled_out.items()}
 
 
 def train_networks(
-    plan: SweepPlan, results: SweepResults, networks: Sequence[tuple[int, int, int]], *, max_networks: int, checkpoint: Checkpoint
+    plan: SweepPlan,
+    results: SweepResults,
+    networks: Sequence[tuple[int, int, int]],
+    *,
+    max_networks: int,
+    checkpoint: Checkpoint,
+    progress: SweepProgress,
 ) -> None:
     """Train the networks (candidate, seed, epochs) on all folds, except those that have a result, and write the results of each part.
 
@@ -148,8 +171,11 @@ def train_networks(
                 found = {name: results.rows[key][name] for name in ("stopped", "loss", "score", "seconds")}
                 spec, recipe = candidates[i]
                 finished[i, j] = Result(candidate=i, fold=j, spec=spec, recipe=recipe, task=task, **found)
+        progress.passed(len(finished))
         if len(finished) == len(keys):
             continue
+        several = len(plan.splits) > 1 and len(folds) == 1
+        progress.begin(len(keys) - len(finished), f"fold {folds[0] + 1} of {len(plan.splits)}" if several else "")
         data, splits = load()
         interrupted = False
 
@@ -163,6 +189,7 @@ def train_networks(
                 {key: plan.row(key, result) for key, result in by_key.items()},
                 {key: result.history.get("loss", []) for key, result in by_key.items()},
             )
+            progress.best = results.best_so_far
 
         weight = data.weight
         if options["class_weight"] is not None:
@@ -178,7 +205,8 @@ def train_networks(
         )
         train_plan(
             planned,
-            progress=False if options["quiet"] else "auto",
+            progress=False,
+            callbacks=progress.callbacks,
             memory_limit=results.memory,
             max_networks=max_networks,
             on_results=write,
@@ -191,34 +219,56 @@ def train_networks(
 
 
 def train_rounds(
-    plan: SweepPlan, results: SweepResults, *, halving: bool, max_networks: int, checkpoint: Checkpoint
-) -> tuple[int | None, float]:
-    """Train all that has no result yet; return the best candidate and its mean score (of the last round of a halving)."""
+    plan: SweepPlan, results: SweepResults, *, halving: bool, max_networks: int, checkpoint: Checkpoint, progress: SweepProgress
+) -> int | None:
+    """Train all that has no result yet; return the best candidate (of the last round of a halving), None without any."""
     alive = list(plan.candidates)
     rounds = _epochs_by_round(plan) if halving else [0]
     if plan.ruled_out:
         results.add(plan.failed_rows(), {})
-    best, score = None, math.nan
+    best = None
+    counts = survivors(len(alive), len(rounds))
+    progress.total = sum(counts) * len(plan.seeds) * len(plan.splits)
     for epochs in rounds:
         networks = [(c, seed, epochs) for c in alive for seed in plan.seeds]
-        train_networks(plan, results, networks, max_networks=max_networks, checkpoint=checkpoint)
+        train_networks(plan, results, networks, max_networks=max_networks, checkpoint=checkpoint, progress=progress)
         scores: dict[int, list[float]] = {c: [] for c in alive}
         for c, seed, _ in networks:
             scores[c] += [results.rows[c, seed, fold, epochs]["score"] for fold in range(len(plan.splits))]
         means = {c: float(np.mean(values)) for c, values in scores.items()}
-        ranked = ranking({c: means[c] for c in alive if math.isfinite(means[c])}, plan.metric)
+        ranked = sorted((c for c in alive if math.isfinite(means[c])), key=lambda c: -means[c])
         if not ranked:
-            return None, math.nan
-        best, score = ranked[0], means[ranked[0]]
+            return None
+        best = ranked[0]
         alive = ranked[: math.ceil(len(alive) / FACTOR)]
     shutil.rmtree(results.checkpoints, ignore_errors=True)
-    return best, score
+    return best
+
+
+def survivors(candidates: int, rounds: int) -> list[int]:
+    """Return how many candidates each round of a halving trains, if none fails.
+
+    >>> survivors(12, 3)
+    [12, 4, 2]
+    """
+    counts = [candidates]
+    while len(counts) < rounds:
+        counts.append(math.ceil(counts[-1] / FACTOR))
+    return counts
+
+
+def lengths_by_round(longest: int, candidates: int) -> list[int]:
+    """Return the length of each round of a halving: the longest in the last, and a third of the next in each one before.
+
+    >>> lengths_by_round(90, 12)
+    [10, 30, 90]
+    """
+    rounds = 1 + math.floor(math.log(max(candidates, 1), FACTOR) + 1e-9)
+    return list(dict.fromkeys(max(1, longest // FACTOR**k) for k in reversed(range(rounds))))
 
 
 def _epochs_by_round(plan: SweepPlan) -> list[int]:
-    """Return the epochs of each round of a halving: all in the last, and a third of the next in each one before."""
+    """Return the epochs of each round of a halving."""
     if "epochs" in plan.names or "iterations" in plan.names or plan.options["iterations"] is not None:
         raise OptionError("--halving divides the epochs itself; leave epochs and iterations out of --grid, and give --epochs")
-    most = max(recipe.epochs or EPOCHS for _, recipe in plan.candidates.values())
-    rounds = 1 + math.floor(math.log(max(len(plan.candidates), 1), FACTOR) + 1e-9)
-    return list(dict.fromkeys(max(1, most // FACTOR**k) for k in reversed(range(rounds))))
+    return lengths_by_round(max(recipe.epochs or EPOCHS for _, recipe in plan.candidates.values()), len(plan.candidates))

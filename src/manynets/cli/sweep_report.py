@@ -3,61 +3,84 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from manynets import plots
 from manynets.cli.report import note, table_of
-from manynets.cli.sweep_results import CURVES_PICTURE, PARALLEL_PICTURE, RESULTS, SweepResults, picture_of, ranking
+from manynets.cli.sweep_results import CURVES_PICTURE, PARALLEL_PICTURE, RESULTS, SweepResults, picture_of
 
 __all__ = ["draw", "print_ranking"]
 
-Points = Sequence[Mapping[str, Any]]
-"""The options of each candidate that the grid sets."""
+SHOWN = 10  # candidates
 
 
-def draw(results: SweepResults, points: Points, metric: str) -> None:
-    """Draw the score over each option, all options as parallel coordinates, and the curves of all networks."""
-    folder, grid = results.folder, results.config["grid"]
-    scores = {key: row["score"] for key, row in results.rows.items()}
+def draw(results: SweepResults, *, best: int | None, folder: Path | None = None) -> dict[Path, str]:
+    """Draw the score over each option, all options as parallel coordinates, and the curves of all networks.
+
+    Returns the files in the folder, by default that of the sweep, with what they show.
+    """
+    folder, options = folder or results.folder, results.options
+    scores = {key: results.measured(row) for key, row in results.rows.items()}
+    written: dict[Path, str] = {}
     if not any(map(math.isfinite, scores.values())):
-        return
-    for name, values in grid.items():
+        return written
+    drawn = "drawn" in results.config  # at random: most values occur once, and the others are the default's
+    for name in options:
+        values = [results.rows[key][name] for key in scores]
+        if drawn and len(set(values)) == 1:
+            continue
         log = all(isinstance(value, float) and value > 0 for value in values) and max(values) >= 10 * min(values)
-        axes = plots.score_over([points[key[0]][name] for key in scores], [*scores.values()], name=name, score=metric, log=log)
+        axes = plots.score_over(values, [*scores.values()], name=name, score=results.measure, log=log, means=not drawn)
+        written[folder / picture_of(name)] = f"{results.measure} over {name}"
         plots.save(axes, folder / picture_of(name))
-    if grid:
-        table = [{name: points[key[0]][name] for name in grid} | {metric: score} for key, score in scores.items()]
-        plots.save(plots.parallel_coordinates(table, score=metric), folder / PARALLEL_PICTURE)
+    if options:
+        table = [{name: results.rows[key][name] for name in options} | {results.measure: score} for key, score in scores.items()]
+        axes = plots.parallel_coordinates(table, score=results.measure, higher_is_better=not results.by_loss)
+        written[folder / PARALLEL_PICTURE] = f"{results.measure} by all options"
+        plots.save(axes, folder / PARALLEL_PICTURE)
     curves = {key: curve for key, curve in results.curves.items() if any(map(math.isfinite, curve))}
-    last = max(key[3] for key in scores)
-    final = [k for k, key in enumerate(curves) if key[3] == last and math.isfinite(scores[key])]
     if curves:
         keys = list(curves)
-        best = next(iter(ranking({k: scores[keys[k]] for k in final}, metric)), None)
-        axes = plots.learning_curves([*curves.values()], best=best, ylabel="training loss", log=True)
+        last = max(key[3] for key in scores)
+        sign = -1 if results.by_loss else 1
+        of_best = [k for k, key in enumerate(keys) if key[0] == best and key[3] == last and math.isfinite(scores[key])]
+        marked = max(of_best, key=lambda k: sign * scores[keys[k]], default=None)
+        words: dict[str, Any] = {"xlabel": "evaluation", "noun": "ensemble"} if results.ensembles else {}
+        axes = plots.learning_curves([*curves.values()], best=marked, ylabel="training loss", log=True, **words)
+        written[folder / CURVES_PICTURE] = "training loss of all candidates"
         plots.save(axes, folder / CURVES_PICTURE)
+    return written
 
 
-def print_ranking(console: Any, results: SweepResults, points: Points, *, best: int, metric: str) -> None:
-    """Print the ten best candidates, `best` first, how many networks failed, and the files."""
-    last, grid = max(key[3] for key in results.rows), results.config["grid"]
-    scores: dict[int, list[float]] = {}
-    for key, row in results.rows.items():
-        if key[3] == last and math.isfinite(row["score"]):
-            scores.setdefault(key[0], []).append(row["score"])
-    others = ranking({c: float(np.mean(found)) for c, found in scores.items() if c != best}, metric)
-    ranked = [*([best] if best in scores else []), *others]
-    lines = [
-        (*(str(points[c][name]) for name in grid), float(np.mean(scores[c])), float(np.std(scores[c])), len(scores[c]))
-        for c in ranked[:10]
-    ]
-    title = f"Best {len(lines)} of {len(points)} candidates" if len(lines) < len(points) else "Candidates, best first"
-    console.print(table_of([*grid, metric, "std", "networks"], lines, title=title))
+def print_ranking(console: Any, results: SweepResults, *, best: int | None = None, complete: str = "") -> None:
+    """Print the ten best candidates, `best` first, and the default; how many networks failed; and what is left out."""
+    ranking = sorted(results.ranking(), key=lambda ranked: ranked.candidate != best)
+    shown = ranking[:SHOWN]
+    if results.with_default:
+        shown += [ranked for ranked in ranking[SHOWN:] if ranked.row["default"] == "yes"]
+    several = any(ranked.results > 1 for ranked in shown)
+    names = [*results.options, results.metric_heading] + (["log loss"] if results.by_loss else [])
+    names += (["std"] if several else []) + (["results" if results.ensembles else "networks"] if several else [])
+    lines = []
+    for ranked in shown:
+        cells: list[Any] = [_cell(ranked.row[name]) for name in results.options]
+        cells += [ranked.score] + ([ranked.loss] if results.by_loss else [])
+        cells += [ranked.spread, ranked.results] if several else []
+        mark = ["default" if ranked.row["default"] == "yes" else str(ranked.candidate)] if results.with_default else []
+        lines.append((*mark, *cells))
+    count = len({key[0] for key in results.rows})
+    where = "in cross-validation" if results.config["cv"] is not None else "on the validation rows"
+    by = f"by {results.ranked_by}"
+    what = f"Best {SHOWN} of {count} candidates" if count > SHOWN else "Candidates"
+    console.print(table_of([*(["candidate"] if results.with_default else []), *names], lines, title=f"{what} {where}, {by}"))
     failed = sum(row["stopped"] in ("failed", "diverged") for row in results.rows.values())
     if failed:
-        note(console, f"{failed} of {len(results.rows)} networks failed or diverged; {RESULTS} says why")
-    files = ", ".join(sorted(entry.name for entry in results.folder.iterdir()))
-    console.print(f"Written to {results.folder}: {files}", markup=False, soft_wrap=True)
+        what = "ensembles" if results.ensembles else "networks"
+        note(console, f"{failed} of {len(results.rows)} {what} failed or diverged; {RESULTS} says why")
+    if complete:
+        note(console, complete)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

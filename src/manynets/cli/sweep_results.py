@@ -4,32 +4,53 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from manynets import runs
-from manynets.cli.checkpoints import part_folder, remove_temporary_files
+from manynets.cli.checkpoints import part_folder
+from manynets.cli.grid import value_from
+from manynets.cli.preset import PLAIN
+from manynets.cli.report import HEADINGS
+from manynets.display import number_text
 from manynets.errors import ModelFileError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.renames import renamed_options, stored_options
-from manynets.spec import LOWER_IS_BETTER
 
-__all__ = ["BEST", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Row", "SweepResults", "picture_of", "ranking"]
+__all__ = [
+    "BEST", "CONFIG", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepResults", "picture_of", "read_sweep",
+]  # fmt: skip
 
 RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
 FORMER = "former"  # an earlier sweep, until the one that --overwrite asked for is whole
-SHAPE = {"options": {str: object}, "grid": {str: [object]}}
+SHAPE = {"options": {str: object}, "grid": {str: [object]}, "?drawn": [str], "?metric": str, "?ranked_by": str}
 PARALLEL_PICTURE, CURVES_PICTURE = "parallel.png", "curves.png"  # beside one for each option
-COLUMNS = ("epochs_allowed", "score", "loss", "epochs", "stopped", "seconds", "error")
+COLUMNS = ("score", "loss", "epochs", "stopped", "seconds", "error")
+DEFAULT = "default"  # the column that says which candidate is the default
 Key = tuple[int, int, int, int]
-"""Candidate, seed, fold, and epochs allowed (0: as the recipe says)."""
+"""Candidate, seed, fold, and epochs allowed, of an ensemble the steps (0: as the recipe says)."""
 Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranked:
+    """A candidate among the others: means over its seeds and folds. spread: the standard deviation of what it is ranked by."""
+
+    candidate: int
+    score: float
+    loss: float
+    spread: float
+    results: int
+    row: Row
 
 
 def picture_of(option: str) -> str:
@@ -38,14 +59,24 @@ def picture_of(option: str) -> str:
 
 
 class SweepResults:
-    """The folder of a sweep: for each finished network a line in results.csv and its curve in curves.jsonl."""
+    """The folder of a sweep: for each finished network or ensemble a line in results.csv and its curve in curves.jsonl.
 
-    def __init__(self, folder: Path, grid: Mapping[str, Any], config: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
+    options: names of the options that differ between its candidates. metric: what `score` is. by_loss: whether candidates are ranked by
+    the loss instead.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
         self.folder, self.config, self.resume = folder, config, resume
-        self.names = ["candidate", "seed", "fold", *grid, *COLUMNS]
+        self.options: list[str] = list(config.get("drawn") or config["grid"])
+        self.ensembles = config["options"].get("preset", PLAIN) != PLAIN
+        self.with_default = self.ensembles or "drawn" in config
+        self.allowed = "steps_allowed" if self.ensembles else "epochs_allowed"
+        marks = [DEFAULT] if self.with_default else []
+        self.names = ["candidate", *marks, "seed", "fold", *self.options, self.allowed, *COLUMNS]
         self.rows: dict[Key, Row] = {}
         self.curves: dict[Key, list[float]] = {}
         self.memory: int | None = None  # bytes that networks trained together may take, as when the sweep began
+        self.metric, self.by_loss = "score", False
         there = (folder / CONFIG).is_file()
         if resume:
             if not there:
@@ -56,40 +87,89 @@ class SweepResults:
             raise OptionError(f"{folder} exists; give {how}")
 
     def _read(self) -> None:
-        former = renamed_options(read_json(self.folder / CONFIG, SHAPE, remedy="start anew with --overwrite"))
-        for name, today in (("options", stored_options), ("grid", renamed_options)):
-            if isinstance(former.get(name), dict):
-                former[name] = today(former[name])
+        former = _read_config(self.folder)
         self.memory = former.pop("memory", None)
+        self.metric, self.by_loss = former.pop("metric", self.metric), former.pop("ranked_by", "score") == "loss"
         now = self.config
         for name in sorted(set(former) | set(now)):
             if former.get(name) != now.get(name):
                 raise OptionError(
-                    f"the sweep in {self.folder} has another {name}: {_difference(former.get(name), now.get(name))}; "
+                    f"the sweep in {self.folder} has {'other' if name.endswith('s') else 'another'} {name}: {_difference(former.get(name), now.get(name))}; "
                     "give the same options, or another --out"
                 )
+        for name in (RESULTS, CURVES):
+            if (self.folder / name).exists() and not (self.folder / name).is_file():
+                raise ModelFileError(f"{self.folder / name} is damaged: it is not a regular file; start anew with --overwrite")
         try:
             with (self.folder / RESULTS).open(encoding="utf-8", newline="") as file:
                 found = list(csv.DictReader(file))
             lines = (self.folder / CURVES).read_text(encoding="utf-8").splitlines()
             curves = {tuple(line["key"]): line["curve"] for line in map(json.loads, lines)}
             for row in map(renamed_options, found):
-                key = (int(row["candidate"]), int(row["seed"]), int(row["fold"]), int(row["epochs_allowed"] or 0))
-                self.rows[key] = {**row, **{name: float(row[name] or "nan") for name in ("score", "loss", "seconds")}}
+                key = (int(row["candidate"]), int(row["seed"]), int(row["fold"]), int(row[self.allowed] or 0))
+                numbers = {name: float(row[name] or "nan") for name in ("score", "loss", "seconds")}
+                self.rows[key] = {**row, **{name: value_from(name, row[name]) for name in self.options}, **numbers}
                 self.curves[key] = [math.nan if value is None else float(value) for value in curves.get(key, [])]
         except FileNotFoundError:
             return
-        except (KeyError, ValueError, TypeError, RecursionError) as error:
+        except (KeyError, ValueError, TypeError, RecursionError, OptionError) as error:
             raise ModelFileError(f"{self.folder / RESULTS} is damaged: {error}; start anew with --overwrite") from None
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The names of the files with its pictures."""
+        return _pictures(self.options)
+
+    @property
+    def metric_heading(self) -> str:
+        """The metric as tables name it."""
+        return HEADINGS.get(self.metric, self.metric)
+
+    @property
+    def ranked_by(self) -> str:
+        """What candidates are ranked by, as tables name it."""
+        return "log loss" if self.by_loss else self.metric_heading
+
+    @property
+    def measure(self) -> str:
+        """What candidates are ranked by, as pictures name it."""
+        return f"validation {self.ranked_by}"
+
+    @property
+    def best_so_far(self) -> str:
+        """The best result of the last round, in words."""
+        ranking = self.ranking()
+        return f"{self.ranked_by} {number_text(self.measured(vars(ranking[0])))}" if ranking else ""
+
+    def measured(self, row: Row) -> float:
+        """Return what a row is ranked by."""
+        return float(row["loss" if self.by_loss else "score"])
+
+    def ranking(self) -> list[Ranked]:
+        """Return the candidates of the last round, the best first; without those of which a result is not finite."""
+        last = max((key[3] for key in self.rows), default=0)
+        by_candidate: dict[int, list[Row]] = {}
+        for key, row in sorted(self.rows.items()):
+            if key[3] == last:
+                by_candidate.setdefault(key[0], []).append(row)
+        out = []
+        for candidate, rows in by_candidate.items():
+            scores, losses, own = (
+                np.array(column) for column in zip(*((r["score"], r["loss"], self.measured(r)) for r in rows), strict=True)
+            )
+            if np.isfinite(own).all():
+                out.append(Ranked(candidate, float(scores.mean()), float(losses.mean()), float(own.std()), len(rows), rows[0]))
+        return sorted(out, key=lambda ranked: (ranked.loss if self.by_loss else -ranked.score, ranked.candidate))
 
     def open(self) -> None:
         """Make the folder and write sweep.json; an earlier sweep that is not resumed is moved into the folder `former`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in _names(self.config):
-            remove_temporary_files(self.folder / name)
+            runs.remove_leftovers(self.folder / name)
         if not self.resume:
             self._move_former()
-        self._write(CONFIG, json.dumps(self.config | {"memory": self.memory}, indent=2) + "\n")
+        more = {"memory": self.memory, "metric": self.metric, "ranked_by": "loss" if self.by_loss else "score"}
+        self._write(CONFIG, json.dumps(self.config | more, indent=2) + "\n")
 
     def _move_former(self) -> None:
         """Move an earlier sweep to `former`; if there is one already, what is beside it never became a whole sweep."""
@@ -145,19 +225,33 @@ class SweepResults:
             file.write(text.encode())
 
 
-def ranking(scores: Mapping[Any, float], metric: str) -> list[Any]:
-    """Return the keys of scores, the best first.
+def read_sweep(folder: Path) -> SweepResults:
+    """Return what is in the folder of a sweep.
 
-    >>> ranking({"a": 0.5, "b": 0.7}, "accuracy"), ranking({"a": 0.5, "b": 0.7}, "rmse")
-    (['b', 'a'], ['a', 'b'])
+    Raises FileNotFoundError for another folder.
     """
-    return sorted(scores, key=lambda key: scores[key] if metric in LOWER_IS_BETTER else -scores[key])
+    config = _read_config(folder)
+    for name in ("memory", "metric", "ranked_by"):
+        config.pop(name, None)
+    return SweepResults(folder, config, resume=True, overwrite=False)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """Return sweep.json by the current names of the options."""
+    config = renamed_options(read_json(folder / CONFIG, SHAPE, remedy="start anew with --overwrite"))
+    for name, today in (("options", stored_options), ("grid", renamed_options)):
+        if isinstance(config.get(name), dict):
+            config[name] = today(config[name])
+    return config
 
 
 def _names(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of what a sweep of this configuration writes to its folder."""
-    pictures = (PARALLEL_PICTURE, CURVES_PICTURE, *map(picture_of, config["grid"]))
-    return (RESULTS, CURVES, CONFIG, BEST, part_folder(BEST).name, CHECKPOINTS, *pictures)
+    return (RESULTS, CURVES, CONFIG, BEST, part_folder(BEST).name, CHECKPOINTS, *_pictures(config.get("drawn") or config["grid"]))
+
+
+def _pictures(options: Iterable[str]) -> tuple[str, ...]:
+    return (PARALLEL_PICTURE, CURVES_PICTURE, *map(picture_of, options))
 
 
 def _remove(path: Path) -> None:

@@ -5,7 +5,8 @@
 // calls. Everything between the layers is stored in one block of memory per thread and call. Denormal numbers count as zero.
 //
 // Notation: b rows in a batch, D columns, H units, O outputs; shapes as in (b, H). T is float or double. A matrix has a stride, the
-// distance between its rows; scratch matrices have strides of whole vectors, and zeros between the last column and the stride.
+// distance between its rows. That of scratch matrices is of whole vectors; what lies between the last column and the stride is never
+// used, but may be read, as may be a vector beyond the end.
 //
 // One build holds the kernels (`Network` and what it needs) several times, compiled for different instruction sets: everything in them
 // has internal linkage, and they use no template or inline function of the standard library, so that the linker cannot take code for a
@@ -13,13 +14,14 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #if defined(__x86_64__) || defined(_M_X64)
 #include <cpuid.h>
 #include <xmmintrin.h>
 #endif
 
-#ifndef MANYNETS_SET      // suffix of the instruction set: avx512 or avx2 for further copies of the kernels
-#define MANYNETS_SET base  // the copy that is compiled together with the driver
+#ifndef MANYNETS_KERNELS                // another name for each further copy of the kernels
+#define MANYNETS_KERNELS manynets_base  // the copy that is compiled together with the driver
 #define MANYNETS_DRIVER
 #endif
 
@@ -77,12 +79,11 @@ struct Job {
   double* log;  // (n, K, 3 + M): sums over the batch of loss, weight, penalty, hits; an evaluation adds to (K, 3 + M)
 };
 
-// What one copy of the kernels offers. run: train (or evaluate) the networks that next(queue) returns, until that is -1, in a block of
-// zeros of so many bytes as `memory` returns.
+// What one copy of the kernels offers. run: train (or evaluate) the networks from number *taken on, of which other threads take some, and
+// return whether there was memory for it.
 struct Kernels {
   const char* name;
-  size_t (*memory)(const Job* job, bool training);
-  void (*run)(const Job* job, bool training, void* block, int64_t (*next)(void* queue), void* queue);
+  bool (*run)(const Job* job, bool training, int64_t* taken);
 };
 
 namespace {
@@ -99,22 +100,18 @@ constexpr int64_t EVALUATED = 256;  // rows that are evaluated at a time
 // --- vector types and math --------------------------------------------------------------------------------------------------------
 // Loops over numbers are left to the compiler to vectorize; only matrix products name vectors.
 
+struct Set {
+  const char* name;
+  int vector_bytes, registers;
+};
 #if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-constexpr int REGISTERS = 32;
-constexpr const char* SET_NAME = "AVX-512";
+constexpr Set SET = {"AVX-512", 64, 32};
 #elif defined(__AVX2__)
-#define VECTOR_BYTES 32
-constexpr int REGISTERS = 16;
-constexpr const char* SET_NAME = "AVX2";
+constexpr Set SET = {"AVX2", 32, 16};
 #elif defined(__ARM_NEON)
-#define VECTOR_BYTES 16
-constexpr int REGISTERS = 32;
-constexpr const char* SET_NAME = "NEON";
+constexpr Set SET = {"NEON", 16, 32};
 #else
-#define VECTOR_BYTES 16
-constexpr int REGISTERS = 16;
-constexpr const char* SET_NAME = "portable";
+constexpr Set SET = {"portable", 16, 16};
 #endif
 
 #define INLINE inline __attribute__((always_inline))
@@ -126,16 +123,14 @@ constexpr const char* SET_NAME = "portable";
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
-template <class T, int N>
-struct Lanes {
-  typedef T type __attribute__((vector_size(N * sizeof(T))));
-  typedef T anywhere __attribute__((vector_size(N * sizeof(T)), aligned(sizeof(T)), may_alias));  // in memory
+template <class T>
+struct Vector {
+  typedef T type __attribute__((vector_size(SET.vector_bytes)));
+  typedef T anywhere __attribute__((vector_size(SET.vector_bytes), aligned(sizeof(T)), may_alias));  // in memory
 };
 
 template <class T>
-constexpr int LANES = VECTOR_BYTES / static_cast<int>(sizeof(T));
-template <class T>
-using Vector = Lanes<T, LANES<T>>;
+constexpr int LANES = SET.vector_bytes / static_cast<int>(sizeof(T));
 
 // Return the smallest stride of whole vectors for n columns.
 template <class T>
@@ -151,29 +146,6 @@ INLINE typename Vector<T>::type load(const T* from) {
 template <class T>
 INLINE void store(T* to, typename Vector<T>::type v) {
   *reinterpret_cast<typename Vector<T>::anywhere*>(to) = v;
-}
-
-// Store the first n lanes.
-template <class T>
-INLINE void store_part(T* to, typename Vector<T>::type v, int64_t n) {
-  T lanes[LANES<T>];
-  store(lanes, v);
-  for (int64_t i = 0; i < n; i++) to[i] = lanes[i];
-}
-
-// Return the sum of all N lanes, by halves.
-template <class T, int N>
-INLINE T sum_lanes(typename Lanes<T, N>::type v) {
-  if constexpr (N == 2) {
-    return v[0] + v[1];
-  } else if constexpr (N * sizeof(T) == 16) {
-    return (v[0] + v[2]) + (v[1] + v[3]);
-  } else {
-    typename Lanes<T, N / 2>::type low, high;
-    __builtin_memcpy(&low, &v, sizeof low);
-    __builtin_memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof low, sizeof high);
-    return sum_lanes<T, N / 2>(low + high);
-  }
 }
 
 template <class T>
@@ -205,18 +177,12 @@ struct Real<double> {
       5.35690096086308897e-9,  1.46840669124679767e-10,  -9.3266127046709257e-10, 2.99944550781327365e-11, 8.50828077162373662e-11};
 };
 
-template <class T>
-INLINE typename Real<T>::Bits to_bits(T x) {
-  typename Real<T>::Bits bits;
-  __builtin_memcpy(&bits, &x, sizeof x);
-  return bits;
-}
-
-template <class T>
-INLINE T from_bits(typename Real<T>::Bits bits) {
-  T x;
-  __builtin_memcpy(&x, &bits, sizeof x);
-  return x;
+// Return the bits of a number as another type.
+template <class To, class From>
+INLINE To bits_as(From x) {
+  To out;
+  __builtin_memcpy(&out, &x, sizeof out);
+  return out;
 }
 
 INLINE float square_root(float x) { return __builtin_sqrtf(x); }
@@ -233,6 +199,7 @@ struct Power {
 
   INLINE explicit Power(T x) {
     using R = Real<T>;
+    using Bits = typename R::Bits;
     x = x < R::LOWEST ? R::LOWEST : x;
     x = x > R::HIGHEST ? R::HIGHEST : x;
     const T shifted = x * T(1.44269504088896340736) + R::ROUND;
@@ -245,7 +212,7 @@ struct Power {
     UNROLL
     for (int i = R::EXP_TERMS - 1; i > 0; i--) series = series * r + T(1 / factorial[i]);
     rest = series * r;
-    half = from_bits<T>((to_bits(shifted) - to_bits(R::ROUND) + (R::BIAS - 1)) << R::MANTISSA);
+    half = bits_as<T>((bits_as<Bits>(shifted) - bits_as<Bits>(R::ROUND) + (R::BIAS - 1)) << R::MANTISSA);
   }
 };
 
@@ -333,7 +300,9 @@ INLINE void tile(int64_t k, const T* a, int64_t a_row, int64_t a_column, const T
     if (last == LANES<T>) {
       store(end, sum[i][N - 1]);
     } else {
-      store_part(end, sum[i][N - 1], last);
+      T lanes[LANES<T>];
+      store(lanes, sum[i][N - 1]);
+      for (int64_t j = 0; j < last; j++) end[j] = lanes[j];
     }
   }
 }
@@ -341,7 +310,7 @@ INLINE void tile(int64_t k, const T* a, int64_t a_row, int64_t a_column, const T
 template <class T, int N>
 void panel(int64_t m, int64_t k, const T* a, int64_t a_row, int64_t a_column, const T* b, int64_t b_row, const T* start, T* c,
            int64_t c_row, int64_t last) {
-  constexpr int M = REGISTERS == 32 && N <= 3 ? 8 : 6;
+  constexpr int M = SET.registers == 32 && N <= 3 ? 8 : 6;
   int64_t i = 0;
   for (; i + M <= m; i += M) tile<T, M, N>(k, a + i * a_row, a_row, a_column, b, b_row, start, c + i * c_row, c_row, last);
   for (; i + 2 <= m; i += 2) tile<T, 2, N>(k, a + i * a_row, a_row, a_column, b, b_row, start, c + i * c_row, c_row, last);
@@ -353,7 +322,7 @@ void panel(int64_t m, int64_t k, const T* a, int64_t a_row, int64_t a_column, co
 template <class T>
 void product(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_column, const T* b, int64_t b_row,
              const T* start, T* c, int64_t c_row, bool exact) {
-  constexpr int64_t MOST = REGISTERS == 32 ? 4 : 2;
+  constexpr int64_t MOST = SET.registers == 32 ? 4 : 2;
   const int64_t vectors = padded<T>(n) / LANES<T>, rest = exact ? n - (vectors - 1) * LANES<T> : LANES<T>;
   for (int64_t j = 0; j < vectors;) {
     const int64_t left = vectors - j, width = left <= MOST ? left : left < 2 * MOST ? (left + 1) / 2 : MOST;
@@ -369,26 +338,24 @@ void product(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t
   }
 }
 
-// out (rows) = start + A (rows, n) v (n), where A and v have zeros up to whole vectors, or v has and A has any numbers.
+// out (rows) = start + A (rows, n) v (n), where v has zeros up to whole vectors, and A any finite numbers
 template <class T>
 void product_with_vector(int64_t rows, int64_t n, const T* a, int64_t a_row, const T* v, T start, T* out) {
-  for (int64_t r = 0; r < rows; r++) {
+  for (int64_t r = 0; r < rows; r++, a += a_row) {
     typename Vector<T>::type sum = {};
-    for (int64_t j = 0; j < n; j += LANES<T>) sum += load(a + r * a_row + j) * load(v + j);
-    out[r] = start + sum_lanes<T, LANES<T>>(sum);
+    for (int64_t j = 0; j < n; j += LANES<T>) sum += load(a + j) * load(v + j);
+    T lanes[LANES<T>];
+    store(lanes, sum);
+    UNROLL
+    for (int half = LANES<T> / 2; half > 0; half /= 2) {
+      UNROLL
+      for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    }
+    out[r] = start + lanes[0];
   }
 }
 
-// to (rows, stride) = from (rows, n)
-template <class T>
-void copy_rows(int64_t rows, int64_t n, const T* from, T* to, int64_t stride) {
-  for (int64_t r = 0; r < rows; r++) {
-    INDEPENDENT
-    for (int64_t j = 0; j < n; j++) to[r * stride + j] = from[r * n + j];
-  }
-}
-
-// to (n, stride) = the transpose of from (rows, n)
+// to (n, stride) = the transpose of from (rows, n), by blocks that stay in the cache
 template <class T>
 void transpose(int64_t rows, int64_t n, const T* from, T* to, int64_t stride) {
   constexpr int64_t BLOCK = 8;
@@ -431,15 +398,13 @@ void activate(int64_t activation, int64_t n, T* z, T* slope) {
     case LEAKY_RELU:
       return map(n, z, slope, [](T x) { return x > 0 ? Y{x, 1} : Y{T(0.01) * x, T(0.01)}; });
     case ELU:
-      return map(n, z, slope, [](T x) {
+    case SELU: {
+      const T alpha = activation == SELU ? ALPHA : T(1), scale = activation == SELU ? SCALE : T(1);
+      return map(n, z, slope, [=](T x) {
         const T e = exponential_minus_1(x < 0 ? x : T(0));
-        return Y{x < 0 ? e : x, x > 0 ? T(1) : e + 1};
+        return Y{scale * (x < 0 ? alpha * e : x), scale * (x > 0 ? T(1) : alpha * (e + 1))};
       });
-    case SELU:
-      return map(n, z, slope, [](T x) {
-        const T e = exponential_minus_1(x < 0 ? x : T(0));
-        return Y{SCALE * (x < 0 ? ALPHA * e : x), SCALE * (x > 0 ? T(1) : ALPHA * (e + 1))};
-      });
+    }
     case GELU:  // x F(x), F the distribution function of the standard normal
       return map(n, z, slope, [](T x) {
         const T bell = exponential(T(-0.5) * x * x), f = normal_distribution(x, bell);
@@ -477,16 +442,14 @@ void activate(int64_t activation, int64_t n, T* z, T* slope) {
 
 // --- losses -----------------------------------------------------------------------------------------------------------------------
 
-// loss[i], z[i] = l(z[i], t[i]), its value and its derivative by z, for all numbers of (rows, n) matrices
+// loss[i], z[i] = l(z[i], t[i]), its value and its derivative by z, for all i < n
 template <class T, class L>
-INLINE void compare(int64_t rows, int64_t n, int64_t stride, T* __restrict z, const T* __restrict t, T* __restrict loss, L l) {
-  for (int64_t r = 0; r < rows; r++, z += stride, t += stride, loss += stride) {
-    INDEPENDENT
-    for (int64_t i = 0; i < n; i++) {
-      const ValueAndSlope<T> y = l(z[i], t[i]);
-      loss[i] = y.value;
-      z[i] = y.slope;
-    }
+INLINE void compare(int64_t n, T* __restrict z, const T* __restrict t, T* __restrict loss, L l) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; i++) {
+    const ValueAndSlope<T> y = l(z[i], t[i]);
+    loss[i] = y.value;
+    z[i] = y.slope;
   }
 }
 
@@ -495,44 +458,40 @@ INLINE T sign(T x) {
   return x > 0 ? T(1) : x < 0 ? T(-1) : x;
 }
 
-// Write the losses of the scores z (rows, n), and replace the scores by the derivatives.
+// Write the losses of the scores z (n), and replace the scores by the derivatives.
 template <class T>
-void elementwise_loss(const Job& job, T smoothing, int64_t rows, int64_t n, int64_t stride, T* z, const T* t, T* loss) {
+void elementwise_loss(const Job& job, T smoothing, int64_t n, T* z, const T* t, T* loss) {
   using Y = ValueAndSlope<T>;
   const T p = T(job.parameter);
   switch (job.loss) {
     case LOGISTIC:  // log(1 + exp(z)) - z t
-      return compare(rows, n, stride, z, t, loss, [=](T score, T target) {
+      return compare(n, z, t, loss, [=](T score, T target) {
         const T smooth = target * (1 - smoothing) + smoothing * T(0.5), e = exponential(-absolute(score));
         return Y{(score < 0 ? T(0) : score) - score * smooth + log_1_plus(e), (score < 0 ? e : T(1)) / (1 + e) - smooth};
       });
     case SQUARED:
-      return compare(rows, n, stride, z, t, loss, [](T score, T target) {
+    case HALF_SQUARED: {
+      const T half = job.loss == SQUARED ? T(1) : T(0.5);
+      return compare(n, z, t, loss, [=](T score, T target) {
         const T error = score - target;
-        return Y{error * error, 2 * error};
+        return Y{half * error * error, 2 * half * error};
       });
-    case HALF_SQUARED:
-      return compare(rows, n, stride, z, t, loss, [](T score, T target) {
-        const T error = score - target;
-        return Y{T(0.5) * error * error, error};
-      });
-    case ABSOLUTE:
-      return compare(rows, n, stride, z, t, loss, [](T score, T target) {
-        const T error = score - target;
-        return Y{absolute(error), sign(error)};
-      });
+    }
     case HUBER:
-      return compare(rows, n, stride, z, t, loss, [=](T score, T target) {
+      return compare(n, z, t, loss, [=](T score, T target) {
         const T error = score - target, size = absolute(error);
         return size <= p ? Y{T(0.5) * error * error, error} : Y{p * (size - T(0.5) * p), p * sign(error)};
       });
-    case QUANTILE:
-      return compare(rows, n, stride, z, t, loss, [=](T score, T target) {
+    case ABSOLUTE:
+    case QUANTILE: {  // of which the former is twice that for 1/2
+      const T scale = job.loss == ABSOLUTE ? T(1) : T(0.5), tilt = job.loss == ABSOLUTE ? T(0) : T(0.5) - p;
+      return compare(n, z, t, loss, [=](T score, T target) {
         const T error = score - target;
-        return Y{T(0.5) * absolute(error) + (T(0.5) - p) * error, T(0.5) * (sign(error) + (1 - 2 * p))};
+        return Y{scale * absolute(error) + tilt * error, scale * sign(error) + tilt};
       });
+    }
     default:  // Poisson: half the deviance for the log-rate z
-      return compare(rows, n, stride, z, t, loss, [](T score, T target) {
+      return compare(n, z, t, loss, [](T score, T target) {
         const T rate = exponential(score);
         return Y{(target == 0 ? T(0) : target * logarithm(target)) - target - target * score + rate, rate - target};
       });
@@ -574,9 +533,10 @@ struct Arena {
   char* base;
   size_t size = 0;
 
+  static constexpr size_t LINE = 64;
+
   template <class U>
   U* take(int64_t n) {
-    constexpr size_t LINE = 64;
     U* part = base ? reinterpret_cast<U*>(base + size) : nullptr;
     size += (static_cast<size_t>(n) * sizeof(U) + 2 * LINE - 1) / LINE * LINE;  // at least a vector more
     return part;
@@ -584,42 +544,33 @@ struct Arena {
 };
 
 template <class T>
-struct Parameter {
-  T *value = nullptr, *grad = nullptr;
-};
-
-template <class T>
 struct Layer {
   int64_t in, out, in_stride, out_stride;
-  bool single;                  // the last layer, with one output: products with vectors
-  bool transposed;              // the matrix is stored as (in, out)
-  Parameter<T> weight, bias;    // (out, in), (out)
-  Parameter<T> gain, shift;     // (out), of batch norm
-  T *running_mean, *running_var;
-  T* ahead;        // (in, out_stride): the matrix transposed, as the forward pass needs it
-  T* back;         // (out, in_stride): the matrix, as the backward pass needs it, or with one output also the forward pass
-  T* padded_bias;  // (out_stride)
-  T* a;            // (b, out_stride): output before the activation, then after it and dropout, then the derivative by the former
-  T* slope;        // (b, out_stride): derivative of the activation, dropout included
-  T* normal;       // (b, out_stride): normalized by batch norm
+  T *weight, *bias;               // (out, in), of the first layer (in, out); (out)
+  T *gain, *shift;                // (out), of batch norm
+  T *running_mean, *running_var;  // (out), in the job
+  T* ahead;                       // (in, out): the matrix as the forward pass needs it
+  T* a;       // (b, out_stride): output before the activation, then after it and dropout, then the derivative by the former
+  T* slope;   // (b, out_stride): derivative of the activation, dropout included
+  T* normal;  // (b, out_stride): normalized by batch norm
   T *mean, *inverse, *part;  // (out): batch norm of this batch, scratch
 };
 
-// One network with its buffers. `open` takes up network k, `close` puts it back.
+// One network with its buffers.
 template <class T>
 class Network {
  public:
   Network(const Job& of, bool for_training, Arena& arena) : job(of), training(for_training), layers(job.layers) {
     layer = arena.take<Layer<T>>(layers);
-    rows_at_most = training ? most_rows() : EVALUATED;
     measures = job.loss <= LOGISTIC ? 1 : job.widths[layers];
     lay_out(arena);
+    if (arena.base) place_parameters();
   }
 
   void train(int64_t k) {
     open(k);
     for (int64_t s = 0; s < job.count; s++) step(s);
-    close();
+    copy_state(true);
   }
 
   void evaluate(int64_t k) {
@@ -638,9 +589,9 @@ class Network {
   const bool training;
   const int64_t layers;
   Layer<T>* layer;
-  int64_t rows_at_most, measures, score_stride, x_stride;
+  int64_t measures, score_stride, x_stride;
   T *values, *grads, *state[2];                    // (P), followed by zeros up to whole vectors
-  Parameter<T> scale;                              // (D), of the input columns
+  T* scale;                                        // (D), the factors of the input columns
   T *x, *target, *weight, *share, *losses, *mask;  // (b, D), (b, O), (b), (b), (b, O), (b, widest layer)
   int64_t* codes;                                  // (b)
   uint64_t* words;                                 // for the mask
@@ -648,63 +599,41 @@ class Network {
   const int64_t* order;
   double weight_sum, divisor, unbiased;  // of the batch; the divisor is 1 if all weights are 0
 
-  int64_t most_rows() const {
-    int64_t most = job.batch_size;
-    for (int64_t i = 0; i < job.networks; i++) {
-      const int64_t last = job.counts[job.which[i]] - (job.steps_per_epoch - 1) * job.batch_size;
-      most = last > most ? last : most;
-    }
-    return most;
-  }
-
   void lay_out(Arena& arena) {
-    const int64_t b = rows_at_most, parameters = padded<T>(job.parameters), outputs = job.widths[layers];
-    values = arena.take<T>(parameters);
-    grads = arena.take<T>(parameters);
-    for (int i = 0; i < 2; i++) state[i] = training && job.state[i] ? arena.take<T>(parameters) : nullptr;
-    const bool counting = arena.base == nullptr;
+    const int64_t last = job.order_stride - (job.steps_per_epoch - 1) * job.batch_size;  // rows in the last batch of an epoch
+    const int64_t b = !training ? EVALUATED : last > job.batch_size ? last : job.batch_size;
+    values = arena.take<T>(padded<T>(job.parameters));
+    grads = arena.take<T>(padded<T>(job.parameters));
+    for (int i = 0; i < 2; i++) state[i] = training && job.state[i] ? arena.take<T>(padded<T>(job.parameters)) : nullptr;
     Layer<T> counted;
     int64_t widest = job.widths[0];
     for (int64_t l = 0; l < layers; l++) {
-      Layer<T>& y = counting ? counted : layer[l];
+      Layer<T>& y = arena.base ? layer[l] : counted;
       y = Layer<T>();
       y.in = job.widths[l], y.out = job.widths[l + 1];
-      y.single = l == layers - 1 && y.out == 1;
-      y.transposed = l == 0 && !y.single;  // of one output both ways are the same
-      y.in_stride = padded<T>(y.in), y.out_stride = y.single ? 1 : padded<T>(y.out);
-      const int64_t units = padded<T>(y.out);
-      y.ahead = arena.take<T>(y.in * units);
-      y.back = arena.take<T>(y.out * y.in_stride);
-      y.padded_bias = arena.take<T>(units);
+      y.in_stride = padded<T>(y.in), y.out_stride = l == layers - 1 && y.out == 1 ? 1 : padded<T>(y.out);
+      if (l > 0 || y.out_stride == 1 || job.input_scale) y.ahead = arena.take<T>(padded<T>(y.in * y.out_stride));
       y.a = arena.take<T>(b * y.out_stride);
-      if (l < layers - 1) {
-        widest = y.out > widest ? y.out : widest;
-        y.slope = arena.take<T>(b * y.out_stride);
-        if (job.batch_norm) {
-          y.normal = arena.take<T>(b * y.out_stride);
-          y.mean = arena.take<T>(units), y.inverse = arena.take<T>(units), y.part = arena.take<T>(units);
-          y.running_mean = arena.take<T>(units), y.running_var = arena.take<T>(units);
-        }
-      }
+      if (l == layers - 1) break;
+      widest = y.out > widest ? y.out : widest;
+      y.slope = arena.take<T>(b * y.out_stride);
+      if (!job.batch_norm) continue;
+      y.normal = arena.take<T>(b * y.out_stride);
+      y.mean = arena.take<T>(y.out), y.inverse = arena.take<T>(y.out), y.part = arena.take<T>(y.out);
     }
-    x_stride = padded<T>(job.widths[0]), score_stride = outputs == 1 ? 1 : padded<T>(outputs);
+    x_stride = padded<T>(job.widths[0]), score_stride = job.widths[layers] == 1 ? 1 : padded<T>(job.widths[layers]);
     x = arena.take<T>(b * x_stride);
     target = arena.take<T>(b * score_stride), losses = arena.take<T>(b * score_stride);
     codes = arena.take<int64_t>(b);
     weight = arena.take<T>(b), share = arena.take<T>(b);
     mask = arena.take<T>(b * padded<T>(widest));
     words = arena.take<uint64_t>(b * (widest + 7) / 8 + b);
-    if (!counting) place_parameters();
   }
 
-  // Where the parameters of each layer are in `values` and `grads`: see manynets/nn/population.py.
+  // Where the parameters of each layer are in `values`: see manynets/nn/population.py.
   void place_parameters() {
-    int64_t at = 0;
-    const auto next = [&](int64_t n) {
-      const Parameter<T> here = {values + at, grads + at};
-      at += n;
-      return here;
-    };
+    T* at = values;
+    const auto next = [&](int64_t n) { return (at += n) - n; };
     for (int64_t l = 0; l < layers; l++) layer[l].weight = next(layer[l].in * layer[l].out);
     for (int64_t l = 0; l < layers && job.bias; l++) layer[l].bias = next(layer[l].out);
     for (int64_t l = 0; l < layers - 1 && job.batch_norm; l++) {
@@ -712,35 +641,34 @@ class Network {
       layer[l].shift = next(layer[l].out);
     }
     if (job.input_scale) scale = next(job.widths[0]);
+    if (!layer[0].ahead) layer[0].ahead = layer[0].weight;
   }
 
-  static void copy(int64_t n, const T* from, T* to) { __builtin_memcpy(to, from, static_cast<size_t>(n) * sizeof(T)); }
+  // Where the gradient by a parameter is.
+  T* grad(const T* parameter) const { return grads + (parameter - values); }
 
   // Take up a network.
   void open(int64_t network) {
     k = network;
     order = job.order + job.which[k] * job.order_stride;
     rows_to_visit = job.counts[job.which[k]];
-    for_each_part([](int64_t n, T* theirs, T* ours) { copy(n, theirs, ours); });
-  }
-
-  // Put it back.
-  void close() {
-    for_each_part([](int64_t n, T* theirs, T* ours) { copy(n, ours, theirs); });
-  }
-
-  // Call f(numbers, where the job has them, where they are here) for the parameters and what belongs to them.
-  template <class F>
-  void for_each_part(F f) {
-    f(job.parameters, static_cast<T*>(job.flat) + k * job.parameters, values);
-    for (int i = 0; i < 2; i++) {
-      if (state[i]) f(job.parameters, static_cast<T*>(job.state[i]) + k * job.parameters, state[i]);
-    }
+    copy_state(false);
     T* statistics = static_cast<T*>(job.statistics) + k * job.statistics_size;
     for (int64_t l = 0; l < layers - 1 && job.batch_norm; l++) {
-      f(layer[l].out, statistics, layer[l].running_mean);
-      f(layer[l].out, statistics + layer[l].out, layer[l].running_var);
+      layer[l].running_mean = statistics;
+      layer[l].running_var = statistics + layer[l].out;
       statistics += 2 * layer[l].out;
+    }
+  }
+
+  // Copy the parameters and the optimizer's state from the job, or back to it.
+  void copy_state(bool back) {
+    void* theirs[] = {job.flat, job.state[0], job.state[1]};
+    T* ours[] = {values, state[0], state[1]};
+    const size_t bytes = static_cast<size_t>(job.parameters) * sizeof(T);
+    for (int i = 0; i < 3; i++) {
+      T* there = static_cast<T*>(theirs[i]) + k * job.parameters;
+      if (ours[i]) back ? __builtin_memcpy(there, ours[i], bytes) : __builtin_memcpy(ours[i], there, bytes);
     }
   }
 
@@ -793,38 +721,27 @@ class Network {
 
   // --- forward ---
 
-  // Bring the weights into the forms that the products need.
-  void load_weights() {
-    for (int64_t l = 0; l < layers; l++) {
-      Layer<T>& y = layer[l];
-      if (y.transposed) {
-        copy_rows(y.in, y.out, y.weight.value, y.ahead, padded<T>(y.out));
-      } else {
-        copy_rows(y.out, y.in, y.weight.value, y.back, y.in_stride);
-        if (!y.single) transpose(y.out, y.in, y.weight.value, y.ahead, padded<T>(y.out));
-      }
-      if (job.bias) copy(y.out, y.bias.value, y.padded_bias);
+  // Bring the weights into the forms that the products need. The first matrix W is multiplied by the learned factors of the columns:
+  // (x s) W = x (s W). Compilers make slower code of it where it is inlined.
+  __attribute__((noinline)) void load_weights() {
+    for (int64_t l = layer[0].out_stride > 1; l < layers; l++) {
+      transpose(layer[l].out, layer[l].in, layer[l].weight, layer[l].ahead, layer[l].out_stride);
     }
-    if (job.input_scale) scale_inputs(layer[0].single ? layer[0].back : layer[0].ahead, padded<T>(layer[0].out));
-  }
-
-  // Multiply the first matrix W (in, stride), or (in) of a single output, by the learned factors of the columns: (x s) W = x (s W).
-  void scale_inputs(T* w, int64_t stride) {
-    const int64_t n = layer[0].single ? 1 : layer[0].out;
-    for (int64_t j = 0; j < layer[0].in; j++) {
-      for (int64_t i = 0; i < n; i++) w[j * (layer[0].single ? 1 : stride) + i] *= scale.value[j];
+    const int64_t n = layer[0].out;
+    for (int64_t j = 0; job.input_scale && j < layer[0].in; j++) {
+      for (int64_t i = j * n; i < (j + 1) * n; i++) layer[0].ahead[i] = layer[0].weight[i] * scale[j];
     }
   }
 
   // Turn the gradient G by s W into that by W, which is s G, and write that by s: the sum over units of G W.
   void scale_inputs_back() {
     const int64_t n = layer[0].out;
-    T *w = layer[0].weight.value, *g = layer[0].weight.grad;
+    T *w = layer[0].weight, *g = grad(layer[0].weight);
     for (int64_t j = 0; j < layer[0].in; j++) {
       T sum = 0;
       for (int64_t i = 0; i < n; i++) sum += g[j * n + i] * w[j * n + i];
-      for (int64_t i = 0; i < n; i++) g[j * n + i] *= scale.value[j];
-      scale.grad[j] = sum;
+      for (int64_t i = 0; i < n; i++) g[j * n + i] *= scale[j];
+      grad(scale)[j] = sum;
     }
   }
 
@@ -834,10 +751,10 @@ class Network {
     const T* h = x;
     for (int64_t l = 0; l < layers; l++) {
       Layer<T>& y = layer[l];
-      if (!y.single) {
-        product(rows, y.out, y.in, h, y.in_stride, 1, y.ahead, padded<T>(y.out), y.padded_bias, y.a, padded<T>(y.out), false);
+      if (y.out_stride > 1) {
+        product<T>(rows, y.out, y.in, h, y.in_stride, 1, y.ahead, l ? y.out_stride : y.out, y.bias, y.a, y.out_stride, false);
       } else {
-        product_with_vector(rows, y.in, h, y.in_stride, y.back, y.padded_bias[0], y.a);
+        product_with_vector(rows, y.in, h, y.in_stride, y.ahead, job.bias ? y.bias[0] : T(0), y.a);
       }
       if (l == layers - 1) break;
       if (job.batch_norm) normalize(y);
@@ -887,7 +804,7 @@ class Network {
         inverse[j] = 1 / square_root(y.running_var[j] + eps);
       }
     }
-    const T *gain = y.gain.value, *shift = y.shift.value;
+    const T *gain = y.gain, *shift = y.shift;
     for (int64_t r = 0; r < rows; r++) {
       const int64_t row = r * y.out_stride;
       INDEPENDENT
@@ -908,11 +825,7 @@ class Network {
     if (job.loss == SOFTMAX) return softmax_loss(top.a, log);
     hits(top.a, log + 3);
     const T smoothing = training && job.loss == LOGISTIC ? T(job.smoothing[k]) : T(0);
-    if (outputs == 1) {  // all rows in one loop
-      elementwise_loss(job, smoothing, 1, rows, rows, top.a, target, losses);
-    } else {
-      elementwise_loss(job, smoothing, rows, outputs, score_stride, top.a, target, losses);
-    }
+    elementwise_loss(job, smoothing, rows * score_stride, top.a, target, losses);
     const double mean = job.total ? 1 : 1 / static_cast<double>(outputs);
     for (int64_t r = 0; r < rows; r++) {
       double sum = 0;
@@ -929,18 +842,15 @@ class Network {
   void hits(const T* scores, double* out) {
     const int64_t outputs = job.widths[layers];
     for (int64_t r = 0; r < rows; r++) {
-      double right = 1;
+      const double w = static_cast<double>(weight[r]);
+      bool right = true;
       for (int64_t j = 0; j < outputs; j++) {
         const T score = scores[r * score_stride + j], truth = target[r * score_stride + j];
-        const T predicted = job.loss == LOGISTIC ? (score > 0 ? T(1) : T(0)) : job.loss == POISSON ? exponential(score) : score;
-        const double error = static_cast<double>(predicted - truth);
-        if (job.loss != LOGISTIC) {
-          out[j] += static_cast<double>(weight[r]) * (error * error);
-        } else if (1 - error * error < right) {
-          right = 1 - error * error;
-        }
+        const double error = static_cast<double>((job.loss == POISSON ? exponential(score) : score) - truth);
+        right &= (score > 0) == (truth > T(0.5));
+        if (job.loss != LOGISTIC) out[j] += w * (error * error);
       }
-      if (job.loss == LOGISTIC) out[0] += static_cast<double>(weight[r]) * right;
+      if (job.loss == LOGISTIC) out[0] += right ? w : 0;
     }
   }
 
@@ -980,18 +890,18 @@ class Network {
     for (int64_t l = layers - 1; l >= 0; l--) {
       Layer<T>& y = layer[l];
       const T *h = l ? layer[l - 1].a : x, *d = y.a;
-      if (y.transposed) {
-        product<T>(y.in, y.out, rows, h, 1, y.in_stride, d, y.out_stride, nullptr, y.weight.grad, y.out, true);
+      if (l == 0 && y.out > 1) {
+        product<T>(y.in, y.out, rows, h, 1, y.in_stride, d, y.out_stride, nullptr, grad(y.weight), y.out, true);
       } else {
-        product<T>(y.out, y.in, rows, d, 1, y.out_stride, h, y.in_stride, nullptr, y.weight.grad, y.in, true);
+        product<T>(y.out, y.in, rows, d, 1, y.out_stride, h, y.in_stride, nullptr, grad(y.weight), y.in, true);
       }
-      if (job.bias) product<T>(1, y.out, rows, &one, 0, 0, d, y.out_stride, nullptr, y.bias.grad, y.out, true);
+      if (job.bias) product<T>(1, y.out, rows, &one, 0, 0, d, y.out_stride, nullptr, grad(y.bias), y.out, true);
       if (l == 0) {
         if (job.input_scale) scale_inputs_back();
         break;
       }
       Layer<T>& below = layer[l - 1];
-      product<T>(rows, y.in, y.out, d, y.out_stride, 1, y.back, y.in_stride, nullptr, below.a, y.in_stride, false);
+      product<T>(rows, y.in, y.out, d, y.out_stride, 1, y.weight, y.in, nullptr, below.a, y.in_stride, false);
       T *__restrict out = below.a, *__restrict slope = below.slope;
       for (int64_t i = 0; i < rows * below.out_stride; i++) out[i] *= slope[i];
       if (job.batch_norm) normalize_back(below);
@@ -1001,8 +911,8 @@ class Network {
   // Turn d, the derivative by y of batch norm, into that by z: gain inverse (d - w (sum(d) + n sum(d n)) / W), where n is the
   // normalized z, w are the weights of the rows and W is their sum.
   void normalize_back(Layer<T>& y) {
-    T *d = y.a, *gain_grad = y.gain.grad, *shift_grad = y.shift.grad, *inverse = y.inverse;
-    const T *normal = y.normal, *gain = y.gain.value, over = T(1 / divisor);
+    T *d = y.a, *gain_grad = grad(y.gain), *shift_grad = grad(y.shift), *inverse = y.inverse;
+    const T *normal = y.normal, *gain = y.gain, over = T(1 / divisor);
     sum_rows(y, shift_grad, [=](int64_t, int64_t i) { return d[i]; });
     sum_rows(y, gain_grad, [=](int64_t, int64_t i) { return d[i] * normal[i]; });
     for (int64_t r = 0; r < rows; r++) {
@@ -1020,7 +930,8 @@ class Network {
 
   // Make the step: g += l2 w + l1 sign(w) for weight matrices; |g| <= clip; the optimizer. See manynets/optim/update.py.
   void update(int64_t s, double* log) {
-    const int64_t n = padded<T>(job.parameters), matrices = layer[layers - 1].weight.value - values + layer[layers - 1].in * layer[layers - 1].out;
+    const Layer<T>& top = layer[layers - 1];
+    const int64_t n = padded<T>(job.parameters), matrices = top.weight - values + top.in * top.out;
     T *__restrict w = values, *__restrict g = grads;
     const double l1 = job.l1[k], l2 = job.l2[k], scale = job.penalty_scale ? job.penalty_scale[s * job.networks + k] : 1;
     if (l1 != 0 || l2 != 0) {
@@ -1056,15 +967,15 @@ class Network {
     const T eps = T(hyper[2]), decay = T(hyper[0]), gain = T(1 - hyper[0]);  // of the first moment, or of RMSprop's squares
     const T decay2 = T(hyper[1]), gain2 = T(1 - hyper[1]);
     switch (job.optimizer) {
-      case SGD:
+      case SGD: {
+        const T before = job.lr_in_velocity ? rate : T(1), after = job.lr_in_velocity ? T(1) : rate;
         for (int64_t i = 0; !u && i < n; i++) w[i] -= rate * g[i];
         for (int64_t i = 0; u && i < n; i++) {
-          const T grad = job.lr_in_velocity ? rate * g[i] : g[i];
-          u[i] = decay * u[i] + grad;
-          const T move = job.nesterov ? grad + decay * u[i] : u[i];
-          w[i] -= job.lr_in_velocity ? move : rate * move;
+          u[i] = decay * u[i] + before * g[i];
+          w[i] -= after * (job.nesterov ? before * g[i] + decay * u[i] : u[i]);
         }
         return;
+      }
       case ADAM:  // rate = lr / (1 - beta1^t), root = sqrt(1 - beta2^t), more: 1 - lr weight_decay
       case ADAMW: {
         const T shrink = job.optimizer == ADAMW ? T(more) : T(1), over = T(1 / root);
@@ -1113,49 +1024,34 @@ class Network {
 // --- what this copy of the kernels offers -----------------------------------------------------------------------------------------
 
 template <class T>
-void run_as(const Job& job, bool training, void* block, int64_t (*next)(void*), void* queue) {
-  Arena arena = {static_cast<char*>(block)};
+bool run_as(const Job& job, bool training, int64_t* taken) {
+  Arena count = {nullptr};
+  const Network<T> counted(job, training, count);
+  void* block = calloc(1, count.size + Arena::LINE);
+  if (!block) return false;
+  Arena arena = {static_cast<char*>(block) + (Arena::LINE - reinterpret_cast<uintptr_t>(block) % Arena::LINE) % Arena::LINE};
   Network<T> network(job, training, arena);
-  for (int64_t k; (k = next(queue)) >= 0;) training ? network.train(k) : network.evaluate(k);
-}
-
-void run(const Job* job, bool training, void* block, int64_t (*next)(void*), void* queue) {
-  (job->type == 4 ? run_as<float> : run_as<double>)(*job, training, block, next, queue);
-}
-
-size_t memory(const Job* job, bool training) {
-  Arena arena = {nullptr};
-  if (job->type == 4) {
-    Network<float>(*job, training, arena);
-  } else {
-    Network<double>(*job, training, arena);
+  for (int64_t k; (k = __atomic_fetch_add(taken, 1, __ATOMIC_RELAXED)) < job.networks;) {
+    if (job.active[k]) training ? network.train(k) : network.evaluate(k);
   }
-  return arena.size;
+  free(block);
+  return true;
+}
+
+bool run(const Job* job, bool training, int64_t* taken) {
+  return (job->type == 4 ? run_as<float> : run_as<double>)(*job, training, taken);
 }
 
 }  // namespace
 
-#define JOINED(a, b) a##b
-#define KERNELS_OF(set) JOINED(manynets_kernels_, set)
-#if defined(_WIN32)
-#define HIDDEN
-#else
-#define HIDDEN __attribute__((visibility("hidden")))
-#endif
-
-extern "C" HIDDEN const Kernels* KERNELS_OF(MANYNETS_SET)();
-extern "C" const Kernels* KERNELS_OF(MANYNETS_SET)() {
-  static const Kernels kernels = {SET_NAME, memory, run};
-  return &kernels;
-}
+extern const Kernels MANYNETS_KERNELS;
+const Kernels MANYNETS_KERNELS = {SET.name, run};
 
 // --- the driver -------------------------------------------------------------------------------------------------------------------
 
 #ifdef MANYNETS_DRIVER
 
 #include <atomic>
-#include <cstdlib>
-#include <memory>
 #include <thread>
 #include <vector>
 
@@ -1166,18 +1062,16 @@ extern "C" const Kernels* KERNELS_OF(MANYNETS_SET)() {
 #endif
 
 #ifdef MANYNETS_ALL_SETS
-extern "C" HIDDEN const Kernels* manynets_kernels_avx2();
-extern "C" HIDDEN const Kernels* manynets_kernels_avx512();
+extern const Kernels manynets_avx2, manynets_avx512;
 #endif
 
 namespace {
 
-constexpr int64_t VERSION = 5;
+constexpr int64_t VERSION = 6;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 5e-9;  // rough, to estimate how long a job takes
-constexpr double SECONDS_PER_THREAD = 1e-4;                        // work for which one more thread pays
-constexpr size_t LINE = 64;
+constexpr double SECONDS_PER_THREAD = 1e-4;  // work for which one more thread pays
 
-// Return the fastest kernels that processor and system can run. (A virtual machine takes microseconds to answer cpuid.)
+// Return the fastest kernels that processor and system can run.
 const Kernels& find_kernels() {
 #ifdef MANYNETS_ALL_SETS
   constexpr unsigned AVX2 = bit_AVX2 | bit_BMI2, AVX512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
@@ -1186,41 +1080,36 @@ const Kernels& find_kernels() {
   if (__get_cpuid(1, &a, &sets, &c, &d) && (c & BASICS) == BASICS && __get_cpuid_count(7, 0, &a, &sets, &c, &d)) {
     __asm__ volatile("xgetbv" : "=a"(saved), "=d"(d) : "c"(0));
     const bool avx2 = (saved & WIDE) == WIDE && (sets & AVX2) == AVX2;
-    if (avx2 && (saved & WIDEST) == WIDEST && (sets & AVX512) == AVX512) return *manynets_kernels_avx512();
-    if (avx2) return *manynets_kernels_avx2();
+    if (avx2 && (saved & WIDEST) == WIDEST && (sets & AVX512) == AVX512) return manynets_avx512;
+    if (avx2) return manynets_avx2;
   }
 #endif
-  return *manynets_kernels_base();
+  return manynets_base;
 }
 
 const Kernels& kernels() {
-  static const Kernels& found = find_kernels();
+  static const Kernels& found = find_kernels();  // a virtual machine takes microseconds to answer cpuid
   return found;
 }
 
-// While it lives, denormal numbers count as zero on this thread.
-class NoDenormals {
- public:
+// How this thread computes: a register of the processor, in which the bits FLUSH make denormal numbers count as zero.
 #if defined(__x86_64__) || defined(_M_X64)
-  NoDenormals() : before(_mm_getcsr()) { _mm_setcsr(before | 0x8040); }  // flush to zero, denormals are zero
-  ~NoDenormals() { _mm_setcsr(before); }
-
- private:
-  unsigned before;
+constexpr uint64_t FLUSH = 0x8040;
+uint64_t get_mode() { return _mm_getcsr(); }
+void set_mode(uint64_t mode) { _mm_setcsr(static_cast<unsigned>(mode)); }
 #elif defined(__aarch64__)
-  NoDenormals() {
-    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
-    __asm__ volatile("msr fpcr, %0" : : "r"(before | (uint64_t(1) << 24)));
-  }
-  ~NoDenormals() { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
-
- private:
-  uint64_t before;
+constexpr uint64_t FLUSH = 1 << 24;
+uint64_t get_mode() {
+  uint64_t mode;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+  return mode;
+}
+void set_mode(uint64_t mode) { __asm__ volatile("msr fpcr, %0" : : "r"(mode)); }
 #else
-  NoDenormals() {}
-  ~NoDenormals() {}
+constexpr uint64_t FLUSH = 0;
+uint64_t get_mode() { return 0; }
+void set_mode(uint64_t) {}
 #endif
-};
 
 // Call work() on this thread and on up to `threads` - 1 others. There is no pool: nothing idles, and a forked child is safe.
 template <class F>
@@ -1234,25 +1123,9 @@ void on_threads(int64_t threads, F work) {
   for (std::thread& other : others) other.join();
 }
 
-// The networks of a job that no thread has taken yet.
-struct Queue {
-  const Job& job;
-  std::atomic<int64_t> taken{0};
-
-  static int64_t next(void* self) {
-    Queue& queue = *static_cast<Queue*>(self);
-    for (int64_t k; (k = queue.taken.fetch_add(1)) < queue.job.networks;) {
-      if (queue.job.active[k]) return k;
-    }
-    return -1;
-  }
-};
-
 // Return whether there was memory for it. If not even one thread has any, nothing was changed.
 bool run_networks(const Job* job, bool training) {
-  const Kernels& with = kernels();
-  const size_t size = with.memory(job, training);
-  int64_t networks = 0;
+  int64_t networks = 0, taken = 0;
   for (int64_t k = 0; k < job->networks; k++) networks += job->active[k] != 0;
   const double rows = static_cast<double>(training ? job->count * job->batch_size : job->count);
   const double steps = training ? static_cast<double>(job->count) : rows / EVALUATED;
@@ -1261,15 +1134,12 @@ bool run_networks(const Job* job, bool training) {
   int64_t threads = job->threads < networks ? job->threads : networks;
   if (static_cast<double>(threads) > useful) threads = static_cast<int64_t>(useful);
 
-  Queue queue = {*job};
-  std::atomic<bool> has_memory{false};
+  std::atomic<bool> has_memory{false};  // of any thread, which takes the networks of those that have none
   on_threads(threads, [&]() noexcept {
-    const NoDenormals no_denormals;
-    const std::unique_ptr<void, void (*)(void*)> block(std::calloc(1, size + LINE), std::free);
-    if (!block) return;  // other threads take the networks
-    has_memory = true;
-    char* aligned = static_cast<char*>(block.get()) + (LINE - reinterpret_cast<uintptr_t>(block.get()) % LINE) % LINE;
-    with.run(job, training, aligned, Queue::next, &queue);
+    const uint64_t mode = get_mode();
+    set_mode(mode | FLUSH);
+    if (kernels().run(job, training, &taken)) has_memory = true;
+    set_mode(mode);
   });
   return has_memory;
 }
@@ -1279,51 +1149,37 @@ class Philox {
  public:
   explicit Philox(uint64_t of) : key(of) {}
 
-  // Return a number from 0 to `most`, as NumPy's random_interval does: masked words until one is small enough.
+  // Return a number from 0 to `most`, 0 < most < 2^32, as NumPy's random_interval does: masked words until one is small enough.
   uint64_t upto(uint64_t most) {
-    const uint64_t mask = ~uint64_t(0) >> __builtin_clzll(most);  // most > 0
+    const uint64_t mask = ~uint64_t(0) >> __builtin_clzll(most);
     uint64_t value;
-    do value = (most <= 0xffffffff ? next32() : next64()) & mask;
+    do value = next() & mask;
     while (value > most);
     return value;
   }
 
  private:
-  uint64_t key, counter = 0, block[4] = {}, half = 0;
-  int used = 4;
-  bool has_half = false;
+  uint64_t key, counter = 0, block[4] = {};
+  int used = 8;  // halves of the block, the low half of each word first
 
-  uint64_t next64() {
-    if (used == 4) fill();
-    return block[used++];
-  }
-
-  uint64_t next32() {
-    has_half = !has_half;
-    if (!has_half) return half;
-    const uint64_t word = next64();
-    half = word >> 32;
-    return word & 0xffffffff;
+  uint64_t next() {
+    if (used == 8) fill();
+    const uint64_t half = block[used / 2] >> (used % 2 * 32) & 0xffffffff;
+    used++;
+    return half;
   }
 
   void fill() {
-    uint64_t c[4] = {++counter, 0, 0, 0}, k[2] = {key, 0};
-    for (int round = 0; round < 10; round++) {
-      uint64_t high0, high1;
-      const uint64_t low0 = multiply(0xD2E7470EE14C6C93u, c[0], high0), low1 = multiply(0xCA5A826395121157u, c[2], high1);
-      c[0] = high1 ^ c[1] ^ k[0], c[1] = low1, c[2] = high0 ^ c[3] ^ k[1], c[3] = low0;
-      k[0] += 0x9E3779B97F4A7C15u, k[1] += 0xBB67AE8584CAA73Bu;
-    }
-    for (int i = 0; i < 4; i++) block[i] = c[i];
-    used = 0;
-  }
-
-  // Return the low half of a product, and write its high half.
-  static uint64_t multiply(uint64_t a, uint64_t b, uint64_t& high) {
     __extension__ using Wide = unsigned __int128;
-    const Wide wide = static_cast<Wide>(a) * b;
-    high = static_cast<uint64_t>(wide >> 64);
-    return static_cast<uint64_t>(wide);
+    uint64_t *c = block, k0 = key, k1 = 0;
+    c[0] = ++counter, c[1] = c[2] = c[3] = 0;
+    for (int round = 0; round < 10; round++) {
+      const Wide a = static_cast<Wide>(0xD2E7470EE14C6C93u) * c[0], b = static_cast<Wide>(0xCA5A826395121157u) * c[2];
+      c[0] = static_cast<uint64_t>(b >> 64) ^ c[1] ^ k0, c[1] = static_cast<uint64_t>(b);
+      c[2] = static_cast<uint64_t>(a >> 64) ^ c[3] ^ k1, c[3] = static_cast<uint64_t>(a);
+      k0 += 0x9E3779B97F4A7C15u, k1 += 0xBB67AE8584CAA73Bu;
+    }
+    used = 0;
   }
 };
 

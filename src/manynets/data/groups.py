@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.errors import DataError, OptionError
+from manynets.tasks.base import as_array
 
 __all__ = ["as_groups", "as_strata", "as_times", "deal_groups", "latest_rows", "time_folds"]
 
@@ -69,7 +70,7 @@ def as_times(values: Any, rows: int, *, what: str = "times") -> NDArray[np.float
 
 def _column(values: Any, rows: int, what: str) -> NDArray[Any]:
     """Return a column (N,) without missing values."""
-    array = np.asarray(values)
+    array = as_array(values, what=what)
     if array.shape != (rows,):
         raise DataError(f"{what} has shape {array.shape}, but must be ({rows},): one value for each row")
     if array.dtype.kind == "M":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.errors import DataScaleWarning
+from manynets.errors import DataScaleWarning, warn_user
 
 __all__ = ["column_sizes", "scale_problem", "warn_of_scales"]
 
@@ -63,17 +62,14 @@ def scale_problem(X: NDArray[Any], names: Sequence[str] | None = None) -> str:
     return f"{shown}{more}; the columns of X have sizes from {small:.2g} to {large:.2g}"
 
 
-def warn_of_scales(
-    X: NDArray[Any], names: Sequence[str] | None = None, *, estimator: str = "MLPClassifier", stacklevel: int = 2
-) -> None:
+def warn_of_scales(X: NDArray[Any], names: Sequence[str] | None = None, *, estimator: str = "MLPClassifier") -> None:
     """Warn with DataScaleWarning of columns whose size ruins a network, and name the two ways out."""
     problem = scale_problem(X, names)
     if problem:
         tabular = f"Tabular{estimator.removeprefix('MLP')}"
-        warnings.warn(
+        warn_user(
             f"{estimator} does not scale its input, and a network learns badly from columns of very different size, or far from 1:"
             f" {problem}. Scale them with make_pipeline(StandardScaler(), {estimator}(...)), or use {tabular} or manynets.train on a"
             " frame, which scale by themselves",
             DataScaleWarning,
-            stacklevel=stacklevel + 1,
         )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from manynets.data.check import is_frame
 from manynets.data.scales import warn_of_scales
-from manynets.errors import DataError
 from manynets.estimators import inputs, settings
 from manynets.estimators.fitted import accept, epoch_printer, iteration_printer, report_end
 from manynets.estimators.lbfgs import train_lbfgs
@@ -49,12 +48,6 @@ class BaseMLP(BaseEstimator):
     def _get_param_names(cls) -> list[str]:
         return list(super()._get_param_names())
 
-    def _take(self, parameters: Mapping[str, Any]) -> None:
-        """Set the arguments of __init__ as attributes, unchanged."""
-        for name, value in parameters.items():
-            if name not in ("self", "__class__"):
-                setattr(self, name, value)
-
     # ------------------------------------------------------------------------------------- what the subclasses add
 
     @abstractmethod
@@ -79,29 +72,31 @@ class BaseMLP(BaseEstimator):
 
     # ----------------------------------------------------------------------------------------------------- fit
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, *, X_val: Any = None, y_val: Any = None, incremental: bool = False) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, **more: Any) -> Self:
         """Fit, or leave the estimator unchanged."""
         before = dict(self.__dict__)
         try:
-            self._fit_in_place(X, y, sample_weight, X_val, y_val, incremental)
+            self._fit_in_place(X, y, sample_weight, incremental=incremental, **more)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
         return self
 
-    def _fit_in_place(self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any, incremental: bool) -> None:
+    def _fit_in_place(
+        self, X: Any, y: Any, sample_weight: Any, *, incremental: bool, groups: Any = None, X_val: Any = None, y_val: Any = None
+    ) -> None:
         settings.check(self)
-        if (X_val is None) != (y_val is None):
-            raise DataError("only one of X_val and y_val was given; a validation set needs both")
+        inputs.check_validation(X_val, y_val, groups)
         fresh = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         if fresh or not hasattr(self, "encoder_"):
             self.encoder_ = None
         x, target = read_fit(self, X, y, fresh=fresh, incremental=incremental)
-        data = FitData(x, target, inputs.weights(sample_weight, x.shape[0]))
+        check_consistent_length(x, groups)
+        data = FitData(x, target, inputs.weights(sample_weight, x.shape[0]), groups=groups)
         plan = plan_fit(self, data, fresh=fresh, incremental=incremental, X_val=X_val, y_val=y_val)
         if fresh and not incremental and self.encoder_ is None:
-            warn_of_scales(data.x, getattr(self, "feature_names_in_", None), estimator=type(self).__name__, stacklevel=4)
+            warn_of_scales(data.x, getattr(self, "feature_names_in_", None), estimator=type(self).__name__)
         accept(self, plan, self._run(plan, None if incremental else settings.checkpoint_of(self)))
         if self.solver != "lbfgs" and not incremental:
             report_end(self, plan)

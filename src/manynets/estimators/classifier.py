@@ -14,6 +14,7 @@ from manynets.errors import DataError, OptionError, warn_user
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP
 from manynets.estimators.partial_fit import where_partial_fit_is
+from manynets.estimators.settings import take_parameters
 from manynets.tasks import Binary, Multiclass, Multilabel, Task
 from manynets.tasks.base import plain
 
@@ -146,15 +147,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         callbacks: Any = None,
         checkpoint: Any = None,
     ) -> None:
-        self._take(locals())
+        take_parameters(self, locals())
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D), an array, a sparse matrix or a frame, and y: labels (N,), or 0 and 1 (N, L) for several labels.
 
-        sample_weight: (N,), how much each row counts. X_val, y_val: a validation set of your own, for the validation curve and,
-        with early_stopping, for stopping. Raises ValueError for invalid data or parameters, and leaves the estimator unchanged.
+        sample_weight: (N,), how much each row counts. groups: (N,), with early_stopping: the rows of a group are all trained on or
+        all validated on. X_val, y_val: a validation set of your own, for the validation curve and, with early_stopping, for
+        stopping. Raises ValueError for invalid data or parameters, and leaves the estimator unchanged.
         """
-        return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
+        return self._fit(X, y, sample_weight, groups=groups, X_val=X_val, y_val=y_val)
 
     @where_partial_fit_is
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:

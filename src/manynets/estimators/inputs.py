@@ -14,11 +14,21 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import validate_data
 
 from manynets.data.check import as_matrix, as_weights, is_frame
-from manynets.errors import DataError, warn_user
+from manynets.errors import DataError, OptionError, warn_user
 from manynets.tables.cells import Table, open_table
 from manynets.tasks.base import as_array, as_target, finite_target, labels_of, plain
 
-__all__ = ["dense", "distinct_rows", "labels", "needs_encoding", "numbers", "read_rows", "split_for_stopping", "weights"]
+__all__ = [
+    "check_validation",
+    "dense",
+    "distinct_rows",
+    "labels",
+    "needs_encoding",
+    "numbers",
+    "read_rows",
+    "split_for_stopping",
+    "weights",
+]
 
 Rows = NDArray[np.int64]
 _is_sparse: Callable[[Any], bool] = sparse.issparse
@@ -117,6 +127,14 @@ def weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
         return None
     array = np.asarray(sample_weight, dtype=np.float64)
     return as_weights(np.full(rows, array) if array.ndim == 0 else array, rows)
+
+
+def check_validation(X_val: Any, y_val: Any, groups: Any) -> None:
+    """Raise DataError for half a validation set, and OptionError for groups next to one."""
+    if (X_val is None) != (y_val is None):
+        raise DataError("only one of X_val and y_val was given; a validation set needs both")
+    if groups is not None and X_val is not None:
+        raise OptionError("groups says how to split the rows, but X_val is a validation set of your own; give one of the two")
 
 
 def distinct_rows(

@@ -16,7 +16,7 @@ from manynets import rng
 from manynets.data.check import is_frame
 from manynets.errors import DataError, warn_user
 from manynets.estimators import inputs, settings
-from manynets.prepare import RowNumbers, TrainingData, encode_table, prepare
+from manynets.prepare import RowNumbers, SplitBy, Target, TrainingData, encode_table, holdout, prepare
 from manynets.rng import Shuffles
 from manynets.spec import MLP, DType, Recipe
 from manynets.tables import TableEncoder
@@ -34,15 +34,16 @@ Draws: TypeAlias = tuple[dict[str, NDArray[Any]], Shuffles, int]
 class FitData:
     """What a fit trains on. x: (N, D); y: as the user has it; weight: (N,) or None; train, validation: row numbers or None.
 
-    class_weight: what the weights do not contain yet. validation_set: X and y of the user's own validation set. encoder: of a
-    frame. The other fields are for fits that share rows of one matrix (a search): rows: the numbers of these rows in it; add_rows:
-    adds encoded rows to it; encoded, draws: what fits of the same rows have encoded (by their training rows) and drawn (by all
-    that it depends on) before.
+    groups: (N,), what stays together where rows are held out. class_weight: what the weights do not contain yet. validation_set: X
+    and y of the user's own validation set. encoder: of a frame. The other fields are for fits that share rows of one matrix (a
+    search): rows: the numbers of these rows in it; add_rows: adds encoded rows to it; encoded, draws: what fits of the same rows have
+    encoded (by their training rows) and drawn (by all that it depends on) before.
     """
 
     x: Any
     y: NDArray[Any]
     weight: NDArray[np.float64] | None
+    groups: Any = None
     class_weight: Any = None
     train: RowNumbers | None = None
     validation: RowNumbers | None = None
@@ -179,6 +180,11 @@ def _hold_out(e: Any, data: FitData, task: Task, random: np.random.RandomState, 
     if not e.early_stopping or validated or e.solver == "lbfgs":
         return
     codes = task.encode(data.y)
+    if data.groups is not None:
+        counted = None if data.weight is None else np.flatnonzero(data.weight > 0)
+        by, seed = SplitBy.of(len(codes), groups=data.groups), int(random.randint(2**31 - 1))
+        data.train, data.validation = holdout(Target(task, codes), float(e.validation_fraction), seed=seed, rows=counted, by=by)
+        return
     names = e._split_names(task)
     split = inputs.split_for_stopping(
         None if is_frame(data.x) else data.x,

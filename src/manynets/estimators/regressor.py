@@ -13,6 +13,7 @@ from manynets.errors import DataError, OptionError, one_of
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP
 from manynets.estimators.partial_fit import where_partial_fit_is
+from manynets.estimators.settings import take_parameters
 from manynets.tasks import Regression, Task
 
 __all__ = ["MLPRegressor"]
@@ -144,15 +145,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         callbacks: Any = None,
         checkpoint: Any = None,
     ) -> None:
-        self._take(locals())
+        take_parameters(self, locals())
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D), an array, a sparse matrix or a frame, and y: numbers (N,) or (N, O).
 
-        sample_weight: (N,), how much each row counts. X_val, y_val: a validation set of your own, for the validation curve and,
-        with early_stopping, for stopping. Raises ValueError for invalid data or parameters, and leaves the estimator unchanged.
+        sample_weight: (N,), how much each row counts. groups: (N,), with early_stopping: the rows of a group are all trained on or
+        all validated on. X_val, y_val: a validation set of your own, for the validation curve and, with early_stopping, for
+        stopping. Raises ValueError for invalid data or parameters, and leaves the estimator unchanged.
         """
-        return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
+        return self._fit(X, y, sample_weight, groups=groups, X_val=X_val, y_val=y_val)
 
     @where_partial_fit_is
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any, get_args
 
@@ -36,6 +36,7 @@ __all__ = [
     "schedule_of",
     "start_of",
     "stopping_of",
+    "take_parameters",
 ]
 
 ACTIVATIONS: dict[str, s.Activation] = {"logistic": "sigmoid", **{name: name for name in get_args(s.Activation)}}
@@ -96,6 +97,13 @@ _RANGES: dict[str, Interval] = {
     "delta": allowed_values(s.Recipe, "delta"),
 }
 _BOOLS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batch_norm", "bootstrap")
+
+
+def take_parameters(e: Any, parameters: Mapping[str, Any]) -> None:
+    """Set the arguments of an estimator's __init__, its locals(), as attributes, unchanged."""
+    for name, value in parameters.items():
+        if name not in ("self", "__class__"):
+            setattr(e, name, value)
 
 
 def check(e: Any) -> None:

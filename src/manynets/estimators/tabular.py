@@ -15,7 +15,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from manynets.data.check import is_frame
 from manynets.errors import DataError, OptionError
 from manynets.estimators import inputs
+from manynets.estimators.settings import take_parameters
 from manynets.model import Model
+from manynets.prepare import SplitBy
 from manynets.tables import TableEncoder
 from manynets.tables.cells import open_table
 from manynets.tabular import PresetName, TabularFit, train_tabular
@@ -36,10 +38,11 @@ class _Tabular(BaseEstimator):
     encoder_: TableEncoder
     oof_prediction_: NDArray[Any] | None
 
-    def _fit(self, X: Any, y: Any, task: Task, sample_weight: Any, X_val: Any, y_val: Any, **options: Any) -> TabularFit:
+    def _fit(
+        self, X: Any, y: Any, task: Task, sample_weight: Any, groups: Any, X_val: Any, y_val: Any, **options: Any
+    ) -> TabularFit:
         """Train on what was read, and set the fitted attributes."""
-        if (X_val is None) != (y_val is None):
-            raise DataError("only one of X_val and y_val was given; a validation set needs both")
+        inputs.check_validation(X_val, y_val, groups)
         validation = None if X_val is None else (self._read(X_val, reset=False), y_val)
         fit = train_tabular(
             X,
@@ -51,10 +54,12 @@ class _Tabular(BaseEstimator):
             time_limit=self.time_limit,
             validation=validation,
             sample_weight=inputs.weights(sample_weight, len(y)),
+            by=None if groups is None else SplitBy.of(len(y), groups=groups),
             seed=self._seed(),
             device=self.device,
             progress="auto" if self.verbose else False,
             callbacks=self.callbacks,
+            warn_of_copies=False,
             **options,
         )
         assert fit.model.encoder is not None
@@ -126,21 +131,13 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         verbose: Any = 0,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        self.n_networks = n_networks
-        self.preset = preset
-        self.metric = metric
-        self.time_limit = time_limit
-        self.calibrate = calibrate
-        self.class_weight = class_weight
-        self.random_state = random_state
-        self.device = device
-        self.verbose = verbose
-        self.callbacks = callbacks
+        take_parameters(self, locals())
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D) and y: labels (N,), or 0 and 1 (N, L) for several labels.
 
-        sample_weight: (N,), how much each row counts. X_val, y_val: a validation set of your own, in place of the folds.
+        sample_weight: (N,), how much each row counts. groups: (N,), the rows of a group are all in one fold. X_val, y_val: a
+        validation set of your own, in place of the folds.
         """
         if self.calibrate not in ("auto", None):
             raise OptionError(f"calibrate is {self.calibrate!r}, but must be 'auto' or None")
@@ -156,7 +153,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
             names = tuple(plain(label) for label in classes)
             task = Binary(names) if len(names) == 2 else Multiclass(names)
         weights = {"class_weight": self.class_weight, "calibrate": self.calibrate == "auto"}
-        fit = self._fit(X, labels, task, sample_weight, X_val, y_val, **weights)
+        fit = self._fit(X, labels, task, sample_weight, groups, X_val, y_val, **weights)
         self.classes_ = classes
         self.oof_prediction_ = None if fit.out_of_fold is None else task.proba(fit.out_of_fold)
         return self
@@ -211,23 +208,17 @@ class TabularRegressor(RegressorMixin, _Tabular):
         verbose: Any = 0,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        self.n_networks = n_networks
-        self.preset = preset
-        self.metric = metric
-        self.time_limit = time_limit
-        self.random_state = random_state
-        self.device = device
-        self.verbose = verbose
-        self.callbacks = callbacks
+        take_parameters(self, locals())
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D) and y: numbers (N,) or (N, O).
 
-        sample_weight: (N,), how much each row counts. X_val, y_val: a validation set of your own, in place of the folds.
+        sample_weight: (N,), how much each row counts. groups: (N,), the rows of a group are all in one fold. X_val, y_val: a
+        validation set of your own, in place of the folds.
         """
         X = self._read(X, reset=True)
         target = inputs.numbers(self, y, X)
-        fit = self._fit(X, target, Regression.of(target), sample_weight, X_val, y_val)
+        fit = self._fit(X, target, Regression.of(target), sample_weight, groups, X_val, y_val)
         task = fit.model.task
         self.oof_prediction_ = None if fit.out_of_fold is None else task.predict(fit.out_of_fold)
         return self

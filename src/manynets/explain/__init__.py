@@ -7,12 +7,19 @@ All of it speaks of the columns of the table, not of the numbers that they are e
     dependence.py     `partial_dependence`: the mean prediction over the values of one or two columns
     background.py     rows that stand for "not known"
     contributions.py  `contributions`: Shapley values of single predictions
+    calibration.py    `calibration`: whether probabilities mean what they say
+    slices.py         `worst_slices`: the groups of rows that are served worst
 """
 
 from __future__ import annotations
 
+from manynets.explain.calibration import Calibration, calibration
 from manynets.explain.contributions import Contributions, contributions
 from manynets.explain.dependence import Dependence, partial_dependence
 from manynets.explain.importance import Importance, permutation_importance
+from manynets.explain.slices import Slice, worst_slices
 
-__all__ = ["Contributions", "Dependence", "Importance", "contributions", "partial_dependence", "permutation_importance"]
+__all__ = [
+    "Calibration", "Contributions", "Dependence", "Importance", "Slice", "calibration", "contributions", "partial_dependence",
+    "permutation_importance", "worst_slices",
+]  # fmt: skip

@@ -113,17 +113,26 @@ class Population:
         cls, shape: Shape, initial: Sequence[Mapping[str, NDArray[Any]]], *, device: torch.device, dtype: torch.dtype
     ) -> Population:
         """Return a population whose network k starts with the parameters (and, if given, running statistics) initial[k]."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
-        flat, statistics = (
-            torch.empty(len(initial), sum(map(math.prod, shapes.values())), dtype=kind, device="cpu")
-            for shapes in (shape.parameters(), shape.buffers())
-        )
         fresh = {name: float(name.endswith("var")) for name in shape.buffers()}
-        for name, view in (_views(flat, shape.parameters()) | _views(statistics, shape.buffers())).items():
-            rows = view.numpy()
+
+        def fill(name: str, rows: NDArray[Any]) -> None:
             for k, parameters in enumerate(initial):
                 rows[k] = parameters[name] if name in parameters else fresh[name]
-        return cls(shape, flat.to(device, dtype), statistics.to(device, dtype))
+
+        made = cls.filled(shape, len(initial), fill, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
+        return cls(shape, made.flat.to(device, dtype), made.statistics.to(device, dtype))
+
+    @classmethod
+    def filled(cls, shape: Shape, networks: int, fill: Callable[[str, NDArray[Any]], None], *, dtype: torch.dtype) -> Population:
+        """Return a population on the CPU. fill: writes the values of a name into the array (K, ...) that it is given."""
+        flat, statistics = (
+            torch.empty(networks, sum(map(math.prod, shapes.values())), dtype=dtype, device="cpu")
+            for shapes in (shape.parameters(), shape.buffers())
+        )
+        made = cls(shape, flat, statistics)
+        for name, view in (made.parameters | made.buffers).items():
+            fill(name, view.numpy())
+        return made
 
     @property
     def size(self) -> int:

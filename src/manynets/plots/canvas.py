@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-__all__ = ["DRAWING", "NEGATIVE", "PALETTE", "POSITIVE", "panels", "save"]
+__all__ = ["DRAWING", "NEGATIVE", "PALETTE", "POSITIVE", "panels", "picture_format", "save"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -251,22 +251,29 @@ def _glimpse(values: object) -> str:
 # --- saving -----------------------------------------------------------------------------------------------------------
 
 
-def save(picture: Axes | Figure | Array, path: str | os.PathLike[str], *, dpi: float = 150) -> Path:
+def picture_format(path: str | os.PathLike[str]) -> str:
+    """Return the format that a picture's path ends in; raise OptionError if it is not .png, .pdf or .svg."""
+    target = Path(path)
+    return one_of(
+        target.suffix.lower().lstrip("."), ["png", "pdf", "svg"], what=f"the ending of the picture's path {str(target)!r}"
+    )
+
+
+def save(picture: Axes | Figure | Array, path: str | os.PathLike[str], *, dpi: float = 150, overwrite: bool = True) -> Path:
     """Write a picture to `path` (.png, .pdf or .svg) atomically, close its figure and return the path.
 
     `picture` is what a plotting function returned: axes, an array of axes, or their figure. The file is written under a temporary
-    name and renamed, so that no reader sees half of it. Thread-safe.
+    name and renamed, so that no reader sees half of it. A file that exists is replaced; with overwrite=False that is an
+    OptionError. Thread-safe.
     """
     target = Path(path)
-    kind = one_of(
-        target.suffix.lower().lstrip("."), ["png", "pdf", "svg"], what=f"the ending of the picture's path {str(target)!r}"
-    )
+    kind = picture_format(target)
     figure = figure_of(picture)
     buffer = io.BytesIO()
     with DRAWING:
         figure.savefig(buffer, format=kind, dpi=dpi)
     close(figure)
-    with replacing(target) as file:
+    with replacing(target, overwrite=overwrite) as file:
         file.write(buffer.getvalue())
     return target
 

@@ -113,7 +113,9 @@ def learning_curves(
     best: int | None = None,
     most: int = 1000,
     title: str | None = None,
+    xlabel: str = "epoch",
     ylabel: str = "loss",
+    noun: str = "network",
     log: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
@@ -121,7 +123,8 @@ def learning_curves(
 
     The curves may differ in length (early stopping) and contain NaN; empty ones are left out. In the median, a curve that has ended
     continues with its last finite value. `best` is the index of the curve to draw bold. At most `most` curves are drawn, spaced
-    evenly by the rank of their last value; the median is over all. log: a logarithmic axis, and colours if all last values are positive.
+    evenly by the rank of their last value; the median is over all. noun: what a curve is of, for the legend. log: a logarithmic axis,
+    and colours if all last values are positive.
     """
     from_all = [numbers(curve, what=f"curve {k}", ndim=1) if np.size(curve) else np.empty(0) for k, curve in enumerate(curves)]
     finite = [curve[np.isfinite(curve)] for curve in from_all]
@@ -145,9 +148,9 @@ def learning_curves(
         norm="log" if log and (last[chosen] > 0).all() and np.ptp(last[chosen]) else None,
         linewidths=0.8,
         alpha=float(np.clip(3 / np.sqrt(len(chosen)), 0.15, 0.9)),
-        label=f"{most:,} of {len(drawn):,} networks"
+        label=f"{most:,} of {len(drawn):,} {noun}s"
         if len(drawn) > most
-        else f"{len(drawn):,} network{'s' if len(drawn) > 1 else ''}",
+        else f"{len(drawn):,} {noun}{'s' if len(drawn) > 1 else ''}",
     )
     ax.add_collection(lines, autolim=False)
     longest = max(curve.size for curve in drawn)
@@ -159,9 +162,7 @@ def learning_curves(
         x = np.arange(1, longest + 1)[started]
         ax.plot(x, np.nanmedian(whole[:, started], axis=0), color=ink(ax), linewidth=2, label="median")
     if best is not None and from_all[best].size:
-        ax.plot(
-            np.arange(1, from_all[best].size + 1), from_all[best], color=PALETTE[1], linewidth=2, label=f"best (network {best})"
-        )
+        ax.plot(np.arange(1, from_all[best].size + 1), from_all[best], color=PALETTE[1], linewidth=2, label=f"best ({noun} {best})")
     values = np.concatenate(finite)
     if log and (values > 0).any():
         ax.set_yscale("log", nonpositive="mask")
@@ -172,7 +173,7 @@ def learning_curves(
     ax.set_ylim(*(10 ** np.array(limits) if ax.get_yscale() == "log" else limits))
     ax.set_xlim(*((0.5, 1.5) if longest == 1 else (1, longest)))
     whole_epochs(ax, np.arange(1, longest + 1))
-    ax.set_xlabel("epoch")
+    ax.set_xlabel(plain(xlabel))
     ax.set_ylabel(plain(ylabel))
     if len(drawn) > 1:
         ax.figure.colorbar(lines, ax=ax, label=f"last {plain(ylabel)}").solids.set_alpha(1)  # type: ignore[union-attr]

@@ -38,10 +38,11 @@ def score_over(
     name: str = "value",
     score: str = "score",
     log: bool = False,
+    means: bool = True,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw scores (N,) over the values (N,) of one hyperparameter, and the mean score of each value.
+    """Draw scores (N,) over the values (N,) of one hyperparameter, and with `means` the mean score of each value.
 
     Values that are not all numbers (names, layer sizes, None) are categories, in their order of appearance. `log` makes the axis
     logarithmic, with a position for zero. Scores that are not finite are left out and counted in the legend.
@@ -73,13 +74,13 @@ def score_over(
         ax.set_xlim(-0.5, len(levels) - 0.5)
     y = all_scores
     distinct = np.unique(x[keep])
-    means = [float(y[keep & (x == value)].mean()) for value in distinct]
+    averages = [float(y[keep & (x == value)].mean()) for value in distinct]
     alpha = float(np.clip((100 / keep.sum()) ** 0.5, 0.2, 0.9))
     lost = int((~keep).sum())
     label = f"{int(keep.sum()):,} trial{'s' if keep.sum() > 1 else ''}" + (f" ({lost:,} without a score left out)" if lost else "")
     ax.scatter(x[keep], y[keep], s=22, alpha=alpha, color=PALETTE[0], linewidths=0, label=label)
-    if len(distinct) < keep.sum() and len(distinct) <= 30:
-        ax.plot(distinct, means, color=PALETTE[1], marker="D", markersize=5, linewidth=1.5, label="mean")
+    if means and len(distinct) < keep.sum() and len(distinct) <= 30:
+        ax.plot(distinct, averages, color=PALETTE[1], marker="D", markersize=5, linewidth=1.5, label="mean")
     ax.set_xlabel(plain(name, longest=50))
     ax.set_ylabel(plain(score, longest=50))
     write_title(ax, title)

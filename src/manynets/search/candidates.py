@@ -17,12 +17,22 @@ from numpy.typing import NDArray
 from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.display import html_table, layers_text, number_text
-from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user
+from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user, warned_once
 from manynets.model import Model
 from manynets.nn.initial import initial_parameters
 from manynets.nn.population import Population, Shape
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup
-from manynets.prepare import Split, TrainingData, cv_splits, encode_table, find_target, prepare
+from manynets.prepare import (
+    Split,
+    SplitBy,
+    TrainingData,
+    copies_held_out,
+    cv_splits,
+    encode_table,
+    find_target,
+    prepare,
+    report_copies,
+)
 from manynets.results import system_of, versions
 from manynets.spec import METRICS, MLP, Recipe
 from manynets.tasks import Task
@@ -118,6 +128,8 @@ def train_many(
     *,
     cv: Any = None,
     groups: Any = None,
+    times: Any = None,
+    stratify: Any = None,
     sample_weight: Any = None,
     task: str | Task | None = None,
     validation: Any = None,
@@ -134,6 +146,9 @@ def train_many(
     same shape, kind of optimizer, batch size and number of steps share each step; everything else is a vector over them.
     cv: None (train on all rows, test on none); a number (rows are dealt at random, each class evenly); a splitter such as
         scikit-learn's, which is given `groups`; or pairs (training rows, test rows) of row numbers, possibly repeated, or of masks.
+    groups, times, stratify: columns (N,) that say how rows are split, by a number as cv and by a fraction as validation: a group is
+        never on both sides; the later rows are held out, and tested after training on all before them; both sides get the same
+        share of each value of stratify, in place of each class.
     sample_weight: (N,), how much each row counts, or (C, N) for weights by candidate.
     validation: None; a fraction of each fold's training rows, split by the recipe's seed; or a set (X, y) or (X, y, sample_weight).
     memory_limit: bytes; networks that would take more are trained in parts, one after the other.
@@ -157,10 +172,14 @@ def train_many(
     [(0, 0, 'done'), (0, 1, 'done'), (1, 0, 'done'), (1, 1, 'done')]
     """
     check_limits(memory_limit=memory_limit)
-    plan = plan_candidates(
-        X, y, candidates, cv=cv, groups=groups, sample_weight=sample_weight, task=task, validation=validation, encoder=encoder
-    )
-    return train_plan(plan, progress=progress, callbacks=callbacks, memory_limit=memory_limit, checkpoint=checkpoint, resume=resume)
+    with warned_once():
+        plan = plan_candidates(
+            X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
+            validation=validation, encoder=encoder,
+        )  # fmt: skip
+        return train_plan(
+            plan, progress=progress, callbacks=callbacks, memory_limit=memory_limit, checkpoint=checkpoint, resume=resume
+        )
 
 
 # ------------------------------------------------------------------------------------------------------------------ planning
@@ -188,6 +207,8 @@ def plan_candidates(
     *,
     cv: Any = None,
     groups: Any = None,
+    times: Any = None,
+    stratify: Any = None,
     sample_weight: Any = None,
     task: str | Task | None = None,
     validation: Any = None,
@@ -201,65 +222,97 @@ def plan_candidates(
     target = find_target(y, task)
     if len(target) != len(X):
         raise DataError(f"X has {len(X)} rows and y has {len(target)}; they must have the same number")
-    folds = cv_splits(target, cv, X=X, y=y, groups=groups)
-    common, each = _weights(sample_weight, len(X), len(pairs))
     if isinstance(validation, np.ndarray | list | bool):
         raise OptionError(
             f"validation is {validation!r}, but must be None, a fraction of each fold's training rows, or a set (X, y)"
         )
     own = validation if isinstance(validation, tuple) else None
-    splits = FoldRows(folds, target, None if own is not None or validation is None else float(validation))
-    errors: dict[tuple[Any, ...], ManynetsError] = {}
+    fraction = None if own is not None or validation is None else float(validation)
+    by = _checked_split(len(X), cv, fraction, groups=groups, times=times, stratify=stratify)
+    folds = cv_splits(target, cv, X=X, y=y, groups=groups, by=by)
+    common, each = _weights(sample_weight, len(X), len(pairs))
+    rows = FoldRows(folds, target, fraction=fraction, by=by)
     planned = CandidatePlan(Plan(), pairs, folds, [])
-    for c, (spec, recipe) in enumerate(pairs):
+    groups_of_data: dict[tuple[Any, ...], TrialGroup | ManynetsError] = {}
+
+    def group_of(recipe: Recipe, fold: int, split: Split) -> TrialGroup:
+        """Return the group of networks with the same data, or raise what is wrong with these."""
         poisson = recipe.loss == "poisson"
-        for f in range(len(folds)):
-            split = splits.of(f, recipe.seed)
-            key = (str(recipe.device), recipe.dtype, poisson, *((f, id(split.train)) if by_fold else ()))
-            if key not in planned.plan.groups and key not in errors:
-                try:
-                    fitted = encode_table(X, y, rows=split.train)[1] if by_fold else encoder
-                    kind = task if poisson and not isinstance(task, Task) else target.task
-                    data = prepare(X, y, recipe, task=kind, validation=own, sample_weight=common, encoder=fitted)
-                    planned.plan.groups[key] = TrialGroup(data)
-                except ManynetsError as error:
-                    errors[key] = error
-            if key in errors:
-                planned.failed.append(planned.result(Trial(c, f), target.task, "failed", error=errors[key]))
-                continue
-            group = planned.plan.groups[key]
-            weight = None if each is None else each[c]
-            unweighted = _unweighted(group.data, split, folds[f], weight, fold_number=f)
-            if unweighted is not None:
-                planned.failed.append(planned.result(Trial(c, f), target.task, "failed", error=unweighted))
-                continue
+        key = (str(recipe.device), recipe.dtype, poisson, *((fold, id(split.train)) if by_fold else ()))
+        if key not in groups_of_data:
             try:
-                check_fits(spec, group.data.in_features, group.data.problem.task.outputs)
-                initial = initial_parameters(spec, group.data.in_features, group.data.problem.task.outputs, seed=recipe.seed)
-            except MemoryError as error:
+                fitted = encode_table(X, y, rows=split.train)[1] if by_fold else encoder
+                kind = task if poisson and not isinstance(task, Task) else target.task
+                data = prepare(X, y, recipe, task=kind, validation=own, sample_weight=common, encoder=fitted)
+                groups_of_data[key] = planned.plan.groups[key] = TrialGroup(data)
+            except ManynetsError as error:
+                groups_of_data[key] = error
+        found = groups_of_data[key]
+        if isinstance(found, ManynetsError):
+            raise found
+        return found
+
+    for c, (spec, recipe) in enumerate(pairs):
+        weight = None if each is None else each[c]
+        for f, fold in enumerate(folds):
+            split = rows.of(f, recipe.seed)
+            try:
+                group = group_of(recipe, f, split)
+                _check_weights(group.data, split, fold, weight, fold_number=f)
+                shape = group.data.in_features, group.data.problem.task.outputs
+                check_fits(spec, *shape)
+                initial = initial_parameters(spec, *shape, seed=recipe.seed)
+            except (ManynetsError, MemoryError) as error:
                 planned.failed.append(planned.result(Trial(c, f), target.task, "failed", error=error))
-                continue
-            member = Member(c * len(folds) + f, spec, recipe, initial, split.train, split.held_out, weight=weight)
-            planned.plan.add(group, Trial(c, f), member)
+            else:
+                member = Member(c * len(folds) + f, spec, recipe, initial, split.train, split.held_out, weight=weight)
+                planned.plan.add(group, Trial(c, f), member)
     if not planned.plan.groups:
-        raise next(iter(errors.values()))
+        raise next(error for error in groups_of_data.values() if isinstance(error, ManynetsError))
+    _warn_of_copies(planned)
     return planned
 
 
-def _unweighted(
-    data: TrainingData, split: Split, fold: Split, own: NDArray[np.float64] | None, *, fold_number: int
-) -> DataError | None:
-    """Return the error of a fold whose rows to train, validate or test on all have the weight 0; None where each part counts."""
+def _warn_of_copies(planned: CandidatePlan) -> None:
+    """Warn of rows to test on, or without these to validate on, that are identical to one that is trained on."""
+    shared = total = 0
+    trials = planned.plan.trials
+    first = min((trial.candidate for trial in trials.values()), default=0)  # its rows are like those of all
+    for group in planned.plan.groups.values():
+        members = [member for member in group.members if trials[member.number].candidate == first]
+        splits = [planned.folds[trials[member.number].fold] for member in members]
+        if all(split.held_out is None for split in splits):
+            splits = [Split(member.rows, member.validation_rows) for member in members]
+        if members:
+            found = copies_held_out(group.data, splits)
+            shared, total = shared + found[0], total + found[1]
+    report_copies(shared, total, what="held-out")
+
+
+def _checked_split(rows: int, cv: Any, fraction: float | None, **columns: Any) -> SplitBy | None:
+    """Return how the rows are split, None for at random or by a splitter; OptionError for columns that no split asks for."""
+    given = [name for name, column in columns.items() if column is not None]
+    if not given:
+        return None
+    if fraction is not None or isinstance(cv, int | np.integer):
+        return SplitBy.of(rows, **columns)
+    if given != ["groups"] or not hasattr(cv, "split"):
+        raise OptionError(
+            f"{given[0]} says how to split the rows, which needs a number of folds as cv or a fraction as validation"
+            + (", or a splitter such as GroupKFold as cv" if given == ["groups"] else "")
+        )
+    return None
+
+
+def _check_weights(data: TrainingData, split: Split, fold: Split, own: NDArray[np.float64] | None, *, fold_number: int) -> None:
+    """Raise DataError for a fold whose rows to train, validate or test on all have the weight 0."""
     weights = row_weights(data.problem.rows, [own])
     if weights is None:
-        return None
+        return
     weight = weights[0].cpu().numpy()
     for part, what in ((split.train, "training"), (split.held_out, "validation"), (fold.held_out, "test")):
         if part is not None and not weight[part].any():
-            return DataError(
-                f"sample_weight is zero for all {len(part)} {what} rows of fold {fold_number}; at least one must count"
-            )
-    return None
+            raise DataError(f"sample_weight is zero for all {len(part)} {what} rows of fold {fold_number}; at least one must count")
 
 
 def _checked(candidates: Sequence[Candidate]) -> list[Candidate]:

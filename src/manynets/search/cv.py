@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import clone, is_classifier
 from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _check_method_params
+from sklearn.pipeline import Pipeline
 from sklearn.utils import estimator_html_repr, indexable
+from sklearn.utils.metadata_routing import _routing_enabled
 
+from manynets.data.check import is_frame
+from manynets.data.duplicates import count_held_out
 from manynets.display import html_table
-from manynets.errors import OptionError, one_of
+from manynets.errors import OptionError, one_of, warned_once
+from manynets.estimators import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
+from manynets.estimators.settings import take_parameters
+from manynets.prepare import report_copies
 from manynets.search.evaluation import Evaluation
 from manynets.search.halving import EPOCHS, halve
 from manynets.search.optuna import run_study
+from manynets.spec.metadata import AT_LEAST_ONE
+from manynets.tables.frames import frame_hashes
 from manynets.training.groups import check_limits
 
 __all__ = ["MLPSearchCV"]
@@ -100,50 +111,31 @@ class MLPSearchCV(BaseSearchCV):
         progress: Any = False,
         memory_limit: int | None = None,
     ) -> None:
-        super().__init__(
-            estimator=estimator,
-            scoring=scoring,
-            n_jobs=n_jobs,
-            refit=refit,
-            cv=cv,
-            verbose=verbose,
-            pre_dispatch=pre_dispatch,
-            error_score=error_score,
-            return_train_score=return_train_score,
-        )
-        self.param_grid = param_grid
-        self.param_distributions = param_distributions
-        self.n_iter = n_iter
-        self.strategy = strategy
-        self.resource = resource
-        self.factor = factor
-        self.min_resources = min_resources
-        self.max_resources = max_resources
-        self.aggressive_elimination = aggressive_elimination
-        self.random_state = random_state
-        self.sampler = sampler
-        self.batch = batch
-        self.storage = storage
-        self.study_name = study_name
-        self.load_if_exists = load_if_exists
-        self.progress = progress
-        self.memory_limit = memory_limit
+        take_parameters(self, locals())
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Train all candidates on all folds, and the best on all rows.
 
-        params: of the estimator's fit (sample_weight), the scorer, and the splitter (groups), as in GridSearchCV.
+        params: of the estimator's fit (sample_weight), the scorer, and the splitter (groups), as in GridSearchCV. Our estimators are
+        given the groups too, which they keep together where they hold out rows (early_stopping, or the folds of an ensemble).
         """
+        with warned_once():
+            return self._fit(X, y, params)
+
+    def _fit(self, X: Any, y: Any, params: dict[str, Any]) -> Self:
         self._check()
         scorers, refit_metric = self._get_scorers()
         X, y = indexable(X, y)
         params = _check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
+        if not _routing_enabled():
+            self._hand_on_groups(routed)
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         self.n_splits_ = cv.get_n_splits(X, y, **routed.splitter.split)
         splits = list(cv.split(X, y, **routed.splitter.split))
         if len(splits) != self.n_splits_:
             raise ValueError(f"cv gives {len(splits)} splits, but said {self.n_splits_}")
+        report_copies(_copies_held_out(X, y, splits), sum(len(test) for _, test in splits), what="test")
         evaluation = Evaluation(self, X, y, scorers, routed, splits)
         if self.sampler is not None:
             self.study_ = run_study(self, evaluation)
@@ -157,6 +149,14 @@ class MLPSearchCV(BaseSearchCV):
             self._refit(X, y, routed.estimator.fit)
         self.scorer_ = scorers._scorers if isinstance(scorers, _MultimetricScorer) else scorers
         return self
+
+    def _hand_on_groups(self, routed: Any) -> None:
+        """Let an estimator that holds out rows itself keep the splitter's groups together, too."""
+        groups, last, prefix = routed.splitter.split.get("groups"), self.estimator, ""
+        if isinstance(last, Pipeline):
+            prefix, last = f"{last.steps[-1][0]}__", last.steps[-1][1]
+        if groups is not None and isinstance(last, MLPClassifier | MLPRegressor | TabularClassifier | TabularRegressor):
+            routed.estimator.fit = {f"{prefix}groups": groups} | routed.estimator.fit
 
     def _html_repr(self) -> str:
         """Return scikit-learn's diagram, and once fitted the best ten candidates beneath it."""
@@ -188,8 +188,7 @@ class MLPSearchCV(BaseSearchCV):
             raise OptionError(f"factor is {self.factor!r}, but must be a number above 1")
         check_limits(memory_limit=self.memory_limit)
         for name in ("n_iter", "batch"):
-            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise OptionError(f"{name} is {getattr(self, name)!r}, but must be a whole number of at least 1")
+            AT_LEAST_ONE.check(getattr(self, name), what=name)
 
     def _candidates(self) -> list[dict[str, Any]]:
         if self.param_grid is not None:
@@ -227,3 +226,13 @@ def _best_of_last_round(results: dict[str, Any], metric: str) -> int:
     last = np.flatnonzero(results["iter"] == np.max(results["iter"]))
     scores = results[f"mean_test_{metric}"][last]
     return int(last[0 if np.isnan(scores).all() else np.nanargmax(scores)])
+
+
+def _copies_held_out(X: Any, y: Any, splits: Sequence[tuple[Any, Any]]) -> int:
+    """Return how many test rows are identical to one that is trained on in the same split; 0 for what is no table of cells."""
+    try:
+        rows = frame_hashes(X) if is_frame(X) else np.zeros(()) if sparse.issparse(X) else np.asarray(X)
+        target = None if y is None else np.unique(np.asarray(y), return_inverse=True)[1].reshape(np.shape(y))
+    except Exception:  # cells that no library compares
+        return 0
+    return count_held_out(rows, splits, target=target) if rows.dtype.kind in "fiub" and rows.ndim in (1, 2) else 0

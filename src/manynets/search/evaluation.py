@@ -57,62 +57,21 @@ class Evaluation:
         folds: what has been read of them is not read again (None: those of the search, anew). earlier, resumable: see `train_fits`.
         """
         search, folds = self.search, self.folds() if folds is None else folds
-        splits = folds.splits
-        if not candidates or not splits:
+        trials = [(c, f) for c in range(len(candidates)) for f in range(len(folds.splits))]
+        if not trials:
             raise ValueError("No fits were performed. Was the CV iterator empty? Were there no candidates?")
         if search.verbose > 0:
             print(  # noqa: T201  # as scikit-learn does
-                f"Fitting {len(splits)} folds for each of {len(candidates)} candidates, "
-                f"totalling {len(candidates) * len(splits)} fits"
+                f"Fitting {len(folds.splits)} folds for each of {len(candidates)} candidates, totalling {len(trials)} fits"
             )
-        shared = [c for c, candidate in enumerate(candidates) if self._can_share(candidate)]
-        out: Scored = {}
-        fits: list[CandidateFit] = []
-        if shared:
-            fits, out = self._fit_together(candidates, shared, folds, earlier or {}, resumable)
-        alone = [(c, f) for c in range(len(candidates)) if c not in shared for f in range(len(splits))]
-        out |= self._fit_alone(candidates, alone, splits)
-        ordered = [out[c, f] for c in range(len(candidates)) for f in range(len(splits))]
-        _warn_or_raise_about_fit_failures(ordered, search.error_score)
-        if callable(search.scoring):
-            _insert_error_scores(ordered, search.error_score)
-        self.add(candidates, ordered, more)
-        return self._means(ordered, len(candidates)), fits
-
-    def add(self, candidates: Sequence[Params], out: list[dict[str, Any]], more: Mapping[str, list[Any]] | None = None) -> None:
-        """Remember candidates and their results."""
-        self.candidates.extend(candidates)
-        self.out.extend(out)
-        for name, values in (more or {}).items():
-            self.more[name].extend(values)
-
-    def _can_share(self, candidate: Params) -> bool:
-        try:
-            estimator = clone(self.search.estimator).set_params(**clone(candidate, safe=False))
-        except ValueError:  # a parameter that the estimator does not have: scikit-learn's way says so
-            return False
-        return can_share(estimator, self.routed.estimator.fit)
-
-    def _fit_together(
-        self,
-        candidates: Sequence[Params],
-        shared: Sequence[int],
-        folds: SearchFolds,
-        earlier: Mapping[tuple[int, int], CandidateFit],
-        resumable: bool,
-    ) -> tuple[list[CandidateFit], Scored]:
-        """Fit and score the candidates at these indices in one training."""
-        search = self.search
-        fits = plan_fits(search.estimator, folds, [candidates[c] for c in shared])
-        for fit in fits:
-            fit.candidate = shared[fit.candidate]
+        fits = plan_fits(self._shared(candidates), candidates, folds)
         train_fits(
             fits,
             folds,
-            earlier=earlier,
+            earlier=earlier or {},
             resumable=resumable,
             n_jobs=search.n_jobs,
-            callbacks=progress_callbacks(search.progress),
+            callbacks=progress_callbacks(search.progress) if fits else (),
             memory_limit=search.memory_limit,
         )
         scored = score_fits(
@@ -123,8 +82,34 @@ class Evaluation:
             error_score=search.error_score,
             train_scores=search.return_train_score,
         )
-        _warn_about_convergence(fits)
-        return fits, {(fit.candidate, fit.fold): result for fit, result in zip(fits, scored, strict=True)}
+        if not resumable:
+            _warn_about_convergence(fits)
+        scored |= self._fit_alone(candidates, [trial for trial in trials if trial not in scored], folds.splits)
+        out = [scored[trial] for trial in trials]
+        _warn_or_raise_about_fit_failures(out, search.error_score)
+        if callable(search.scoring):
+            _insert_error_scores(out, search.error_score)
+        self.add(candidates, out, more)
+        return self._means(out, len(candidates)), fits
+
+    def add(self, candidates: Sequence[Params], out: list[dict[str, Any]], more: Mapping[str, list[Any]] | None = None) -> None:
+        """Remember candidates and their results."""
+        self.candidates.extend(candidates)
+        self.out.extend(out)
+        for name, values in (more or {}).items():
+            self.more[name].extend(values)
+
+    def _shared(self, candidates: Sequence[Params]) -> dict[int, Any]:
+        """Return the estimators, by candidate, whose fits can be trained together."""
+        out = {}
+        for c, candidate in enumerate(candidates):
+            try:
+                estimator = clone(self.search.estimator).set_params(**clone(candidate, safe=False))
+            except ValueError:  # a parameter that the estimator does not have: scikit-learn's way says so
+                continue
+            if can_share(estimator, self.routed.estimator.fit):
+                out[c] = estimator
+        return out
 
     def _fit_alone(self, candidates: Sequence[Params], alone: Sequence[tuple[int, int]], splits: Sequence[Any]) -> Scored:
         """Fit and score candidates on folds one by one, as scikit-learn does."""

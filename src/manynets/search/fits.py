@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,12 +29,13 @@ from manynets.tasks import Task
 from manynets.training.events import Callback
 from manynets.training.groups import Failure
 from manynets.training.torch_settings import find_device
-from manynets.training.trial import Member, Outcome, Problem
+from manynets.training.trial import Outcome, Problem
 
 __all__ = ["CandidateFit", "can_share", "plan_fits", "train_fits"]
 
 ENDLESS = (Constant, Warmup, StepDecay, Exponential, InverseScaling)
 """Schedules that do not depend on the number of epochs, so that a training can be continued with more of them."""
+FIT_PARAMS = ("sample_weight", "groups")
 Earlier = Mapping[tuple[int, int], "CandidateFit"]
 
 
@@ -46,85 +46,77 @@ def can_share(estimator: Any, fit_params: Mapping[str, Any]) -> bool:
         if estimator.memory is not None or not estimator.steps:
             return False
         prefix, estimator = f"{estimator.steps[-1][0]}__", estimator.steps[-1][1]
-    known = {f"{prefix}sample_weight"}
-    if type(estimator) not in (MLPClassifier, MLPRegressor) or set(fit_params) - known:
+    if type(estimator) not in (MLPClassifier, MLPRegressor) or set(fit_params) - {f"{prefix}{name}" for name in FIT_PARAMS}:
+        return False
+    try:
+        settings.check(estimator)
+    except Exception:  # scikit-learn's way says what is wrong
         return False
     return not (estimator.solver == "lbfgs" or estimator.verbose or estimator.callbacks)
 
 
 @dataclasses.dataclass(eq=False)
 class CandidateFit:
-    """One candidate on one fold. outcomes: of its networks, in their order; error: why there are none.
+    """One candidate on one fold. step: the name of the estimator in its pipeline. ended: outcomes by network; error: why there are none.
 
-    rows, encoded, weight: of the training rows, their numbers among the shared ones, encoded target and weights. ended, continued:
-    outcomes by network, of this training, and of an earlier one that it continued.
+    rows, encoded, weight: of the training rows, their numbers among the shared ones, encoded target and weights. continued: outcomes by
+    network of an earlier training with fewer epochs, from which this one goes on.
     """
 
     candidate: int
     fold: int
     estimator: Any
-    pipeline: Any = None
+    step: str = ""
     data: FoldData | None = None
     plan: FitPlan | None = None
     rows: RowNumbers | None = None
     encoded: NDArray[Any] | None = None
     weight: NDArray[np.float64] | None = None
-    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
     ended: dict[int, Outcome] = dataclasses.field(default_factory=dict)
     continued: dict[int, Outcome] = dataclasses.field(default_factory=dict)
-    error: BaseException | None = None
-    trace: str = ""
+    error: Exception | None = None
     seconds: float = 0.0
-    accepted: bool = False
 
-    def fail(self, error: BaseException) -> None:
-        """Record why this fit has no outcome."""
-        self.error = error
-        self.trace = "".join(traceback.format_exception(error))
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """The outcomes of the networks, in their order."""
+        return [self.ended[k] for k in sorted(self.ended)]
 
     def fitted(self) -> Any:
         """Return the estimator, or the pipeline, as fit would have left it."""
         assert self.plan is not None
-        if not self.accepted:
+        if not hasattr(self.estimator, "model_"):
             accept(self.estimator, self.plan, self.outcomes)
-            self.accepted = True
-        if self.pipeline is None or self.data is None:
+        if self.data is None or self.data.steps is None:
             return self.estimator
-        return Pipeline([*self.data.steps.steps, (self.pipeline.steps[-1][0], self.estimator)])
+        return Pipeline([*self.data.steps.steps, (self.step, self.estimator)])
 
 
 # ------------------------------------------------------------------------------------------------------------------ planning
 
 
-def plan_fits(base: Any, folds: SearchFolds, candidates: Sequence[Mapping[str, Any]]) -> list[CandidateFit]:
-    """Return the fits of every candidate on every fold, candidates first; what cannot be planned has its error."""
+def plan_fits(given: Mapping[int, Any], candidates: Sequence[Mapping[str, Any]], folds: SearchFolds) -> list[CandidateFit]:
+    """Return the fits of estimators on every fold; what cannot be planned has its error.
+
+    given: the estimator, or the pipeline that ends in it, of some candidates by their index.
+    """
     fits: list[CandidateFit] = []
-    for c, parameters in enumerate(candidates):
-        given = clone(base).set_params(**clone(parameters, safe=False))
-        pipeline, steps, key = None, None, ""
-        if isinstance(given, Pipeline):
-            if any(step not in (None, "passthrough") for _, step in given.steps[:-1]):
-                pipeline, steps, name = given, given[:-1], given.steps[-1][0]
-                key = repr(sorted((k, repr(v)) for k, v in parameters.items() if not k.startswith(f"{name}__")))
-            given = given.steps[-1][1]
-        wrong: Exception | None = None
-        try:
-            settings.check(given)
-        except Exception as error:
-            wrong = error
+    for c, estimator in given.items():
+        steps, step, key = None, "", ""
+        if isinstance(estimator, Pipeline):
+            first, (step, estimator) = estimator[:-1], estimator.steps[-1]
+            if any(one not in (None, "passthrough") for _, one in first.steps):
+                steps = first
+                key = repr(sorted((k, repr(v)) for k, v in candidates[c].items() if not k.startswith(f"{step}__")))
         for f in range(len(folds.splits)):
-            estimator = clone(given) if isinstance(given.random_state, np.random.RandomState) else copy.copy(given)
-            fit = CandidateFit(c, f, estimator, pipeline)
-            fits.append(fit)
-            if wrong is not None:
-                fit.fail(wrong)
-                continue
-            began = time.perf_counter()
+            own = clone(estimator) if isinstance(estimator.random_state, np.random.RandomState) else copy.copy(estimator)
+            fit, began = CandidateFit(c, f, own, step), time.perf_counter()
             try:
                 _plan(fit, folds, None if steps is None else clone(steps), key)
             except Exception as error:
-                fit.fail(error)
+                fit.error = error
             fit.seconds = time.perf_counter() - began
+            fits.append(fit)
     return fits
 
 
@@ -136,7 +128,8 @@ def _plan(fit: CandidateFit, folds: SearchFolds, steps: Any, key: str) -> None:
 
     def rows_of(data: FitData, base: Recipe, task: Task) -> FitRows:
         assert data.rows is not None
-        fit.rows, fit.encoded = data.rows, fold.encode_target(task, data.y, own).encoded
+        fit.rows, y = data.rows, data.y  # which may be merged copies of the fold's own
+        fit.encoded = fold.once(task, lambda: task.encode(y)) if y is own else task.encode(y)
         fit.weight = row_weights(task, fit.encoded, len(data.y), data.weight, data.class_weight)
         rows = data.rows if data.train is None else data.rows[data.train]  # the same array for all fits of the same rows
         total = float(len(rows))
@@ -166,8 +159,8 @@ def train_fits(
     earlier: fits by (candidate, fold) with the same parameters but fewer epochs, which are continued where that is the same as
     training anew. resumable: whether these fits may be such; then their outcomes have the state of the optimizer.
     """
-    plan = _grouped([fit for fit in fits if fit.plan is not None and fit.error is None], folds, earlier, resumable)
-    by_place = {(fit.candidate, fit.fold): fit for fit in fits}
+    plan = _grouped([fit for fit in fits if fit.error is None], folds, earlier, resumable)
+    by_trial = {(fit.candidate, fit.fold): fit for fit in fits}
 
     def train_group(group: TrialGroup, listeners: Sequence[Callback]) -> None:
         began = time.perf_counter()
@@ -177,24 +170,21 @@ def train_fits(
         share = (time.perf_counter() - began) / max(1, len(group.members))
         for result in results:
             trial = plan.trials[result.number]
-            fit = by_place[trial.candidate, trial.fold]
+            fit = by_trial[trial.candidate, trial.fold]
             fit.seconds += share
             if isinstance(result, Failure):
-                fit.fail(result.error)
+                fit.error = result.error
             else:
-                fit.ended[trial.network] = result
+                fit.ended[trial.network] = _joined(fit.continued.get(trial.network), result)
 
     plan.train(train_group, callbacks=callbacks)
     for fit in fits:
-        if fit.plan is None or fit.error is not None:
-            continue
-        for k in range(len(fit.plan.members)):
-            fit.outcomes.append(_joined(fit.continued[k], fit.ended[k]) if k in fit.continued else fit.ended[k])
-        try:
-            for outcome in fit.outcomes:
-                check_finite(fit.estimator, outcome, fit.plan.held_out)
-        except DataError as error:
-            fit.fail(error)
+        if fit.error is None and fit.plan is not None:
+            try:
+                for outcome in fit.outcomes:
+                    check_finite(fit.estimator, outcome, fit.plan.held_out)
+            except DataError as error:
+                fit.error = error
 
 
 def _grouped(fits: Sequence[CandidateFit], folds: SearchFolds, earlier: Earlier, resumable: bool) -> Plan:
@@ -211,7 +201,7 @@ def _grouped(fits: Sequence[CandidateFit], folds: SearchFolds, earlier: Earlier,
             problem = _problem(folds.shared[columns, dtype], find_device(device), task, group)
         except Exception as error:
             for fit in group:
-                fit.fail(error)
+                fit.error = error
             continue
         out.groups[key] = TrialGroup(TrainingData(problem, columns, None, None))
         weights: dict[tuple[bytes, bytes], NDArray[np.float64]] = {}  # fits with the same weights share the array
@@ -239,33 +229,33 @@ def _add_networks(
             weights[same][fit.rows] = fit.weight
         weight = weights[same]
     for k, member in enumerate(fit.plan.members):
-        changes: dict[str, Any] = {"number": len(out.trials), "weight": weight, "resumable": resumable}
-        before = _earlier(fit, earlier, k)
-        if before is not None:
-            first, outcome = before
-            if outcome.stopped != "done":
-                fit.ended[k] = outcome
-                continue
-            if outcome.progress is not None:
-                fit.continued[k] = outcome
-                recipe = dataclasses.replace(first.recipe, epochs=member.recipe.epochs)
-                changes |= {"recipe": recipe, "initial": outcome.parameters, "progress": outcome.progress}
-                changes |= {"start": int(outcome.history["step"][-1])}
-        fit.plan.members[k] = dataclasses.replace(member, **changes)
-        out.add(group, Trial(fit.candidate, fit.fold, k), fit.plan.members[k])
+        own = dataclasses.replace(member, number=len(out.trials), weight=weight, resumable=resumable)
+        before = earlier.ended.get(k) if earlier is not None and _can_continue(fit) else None
+        if before is not None and before.stopped != "done":
+            fit.ended[k] = before
+            continue
+        if earlier is not None and earlier.plan is not None and before is not None and before.progress is not None:
+            fit.continued[k] = before
+            own = dataclasses.replace(
+                own,
+                recipe=dataclasses.replace(earlier.plan.members[k].recipe, epochs=member.recipe.epochs),
+                initial=before.parameters,
+                progress=before.progress,
+                start=int(before.history["step"][-1]),
+            )
+        fit.plan.members[k] = own
+        out.add(group, Trial(fit.candidate, fit.fold, k), own)
 
 
-def _earlier(fit: CandidateFit, earlier: CandidateFit | None, k: int) -> tuple[Member, Outcome] | None:
-    """Return network k of an earlier fit with fewer epochs, if continuing it is the same as training anew."""
-    if earlier is None or earlier.plan is None or fit.plan is None or k >= len(earlier.outcomes):
-        return None
-    if fit.plan.held_out or not isinstance(fit.plan.recipe.schedule, ENDLESS):
-        return None
-    return earlier.plan.members[k], earlier.outcomes[k]
+def _can_continue(fit: CandidateFit) -> bool:
+    """Return whether continuing an earlier fit with fewer epochs is the same as training anew."""
+    return fit.plan is not None and not fit.plan.held_out and isinstance(fit.plan.recipe.schedule, ENDLESS)
 
 
-def _joined(before: Outcome, after: Outcome) -> Outcome:
-    """Return the outcome of a training in two parts."""
+def _joined(before: Outcome | None, after: Outcome) -> Outcome:
+    """Return the outcome of a training in two parts, or in one."""
+    if before is None:
+        return after
     entries = len(before.history["step"])
     history = {name: [*before.history[name], *column] for name, column in after.history.items()}
     return dataclasses.replace(after, history=history, best=entries + after.best, seconds=before.seconds + after.seconds)
@@ -273,13 +263,10 @@ def _joined(before: Outcome, after: Outcome) -> Outcome:
 
 def _problem(shared: SharedRows, device: torch.device, task: Task, fits: Sequence[CandidateFit]) -> Problem:
     """Return all shared rows as a problem for a task; the target of rows that no fit of it trains on stays 0."""
-    x = shared.tensor(device)
-    target: NDArray[Any] | None = None
+    x, first = shared.tensor(device), fits[0].encoded
+    assert first is not None
+    target = np.zeros((shared.length, *first.shape[1:]), dtype=first.dtype)
     for fit in fits:
-        assert fit.encoded is not None
-        if target is None:
-            target = np.zeros((shared.length, *fit.encoded.shape[1:]), dtype=fit.encoded.dtype)
         target[fit.rows] = fit.encoded
-    assert target is not None
     kind = torch.long if target.dtype.kind == "i" else x.dtype
     return Problem(task, Rows(x, to_tensor(target, device=device, dtype=kind, what="y"), None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,8 @@ from sklearn.utils import _safe_indexing
 from manynets.data.check import is_frame, to_tensor
 from manynets.estimators import inputs
 from manynets.estimators.plan import Draws, FitData, read_fit
-from manynets.prepare import RowNumbers, Target
+from manynets.prepare import RowNumbers
 from manynets.tables import TableEncoder
-from manynets.tasks import Task
 
 __all__ = ["FoldData", "SearchFolds", "SharedRows"]
 
@@ -53,53 +52,53 @@ class SharedRows:
 class FoldData:
     """A fold as the last step of a pipeline is given it: `steps` are the fitted steps before it, None for none.
 
-    rows: the numbers of the training rows among the shared ones. The other fields hold what candidates have computed from the
-    fold before: X, y and learnt attributes by the kind of estimator, encoded tables, draws, encoded targets, and columns.
+    rows: the numbers of the training rows among the shared ones. encoded, draws: see `FitData`. known: what else candidates have
+    computed from the fold before.
     """
 
     train_x: Any
     test_x: Any
     train_y: Any
     test_y: Any
-    weight: NDArray[np.float64] | None
+    weight: Any = None
+    groups: Any = None
     steps: Any = None
     rows: RowNumbers | None = None
-    read: dict[type, tuple[Any, NDArray[Any], dict[str, Any]]] = dataclasses.field(default_factory=dict)
     encoded: dict[bytes, tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
     draws: dict[tuple[Any, ...], Draws] = dataclasses.field(default_factory=dict)
-    targets: dict[Task, Target] = dataclasses.field(default_factory=dict)
-    columns: dict[tuple[str, int], NDArray[Any]] = dataclasses.field(default_factory=dict)
+    known: dict[Hashable, Any] = dataclasses.field(default_factory=dict)
+
+    def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """Return what was computed for a key at its first call."""
+        if key not in self.known:
+            self.known[key] = compute()
+        return self.known[key]
 
     def side(self, name: str) -> tuple[Any, Any]:
         """Return X and y of the "train" or the "test" side."""
         return (self.test_x, self.test_y) if name == "test" else (self.train_x, self.train_y)
 
-    def encode_target(self, task: Task, y: NDArray[Any], own: NDArray[Any]) -> Target:
-        """Return y encoded for a task; that of `own`, the fold's y as the estimator reads it, is encoded once."""
-        if y is not own:
-            return Target(task, task.encode(y))
-        if task not in self.targets:
-            self.targets[task] = Target(task, task.encode(y))
-        return self.targets[task]
-
     def columns_of(self, estimator: Any, name: str) -> NDArray[Any]:
         """Return X of one side as the networks of a fitted estimator take it."""
-        key = (name, id(estimator.encoder_))
-        if key not in self.columns:
+        encoder = estimator.encoder_
+
+        def read() -> Any:
             x = inputs.read_rows(estimator, self.side(name)[0], reset=False)
-            self.columns[key] = inputs.dense(x) if estimator.encoder_ is None else estimator.encoder_.transform(x)
-        return self.columns[key]
+            return inputs.dense(x) if encoder is None else encoder.transform(x)
+
+        out: NDArray[Any] = self.once(("columns", name, id(encoder)), read)
+        return out
 
 
 class SearchFolds:
     """The folds of X and y, shared by all candidates with the same first steps of a pipeline.
 
-    splits: row numbers of the training and test sets; fit_params: what `fit` is given, weights or nothing.
+    splits: row numbers of the training and test sets; fit_params: what `fit` is given, weights and groups.
     """
 
     def __init__(self, X: Any, y: Any, splits: Sequence[tuple[RowNumbers, RowNumbers]], fit_params: Mapping[str, Any]) -> None:
         self.X, self.y, self.splits = X, y, splits
-        self.weight = next(iter(fit_params.values()), None)
+        self.by_row = {name.rpartition("__")[2]: values for name, values in fit_params.items()}
         self.folds: dict[tuple[int, str], FoldData] = {}
         self.shared: dict[tuple[int, str], SharedRows] = {}
         self.whole: NDArray[Any] | None = None
@@ -115,35 +114,35 @@ class SearchFolds:
             return self.folds[number, key]
         train, test = self.splits[number]
         train_y, test_y = (None if self.y is None else _safe_indexing(self.y, rows) for rows in (train, test))
-        weight = None if self.weight is None else _safe_indexing(self.weight, train)
+        numbers = None
         if steps is None and not is_frame(self.X):
             if self.whole is None:
                 self.whole = inputs.dense(inputs.read_rows(clone(reader), self.X, reset=True))
-            numbers = self.add_rows(self.whole)
-            fold = FoldData(self.whole[train], self.whole[test], train_y, test_y, weight, rows=numbers[train])
-        else:
-            train_x, test_x = (_safe_indexing(self.X, rows) for rows in (train, test))
-            if steps is not None:
-                train_x = steps.fit_transform(train_x, train_y)
-                test_x = steps.transform(test_x)
-            fold = FoldData(train_x, test_x, train_y, test_y, weight, steps)
+            numbers = self.add_rows(self.whole)[train]
+        train_x, test_x = (_safe_indexing(self.X if numbers is None else self.whole, rows) for rows in (train, test))
+        if steps is not None:
+            train_x = steps.fit_transform(train_x, train_y)
+            test_x = steps.transform(test_x)
+        by_row = {name: None if values is None else _safe_indexing(values, train) for name, values in self.by_row.items()}
+        fold = FoldData(train_x, test_x, train_y, test_y, by_row.get("sample_weight"), by_row.get("groups"), steps, numbers)
         self.folds[number, key] = fold
         return fold
 
     def read(self, fold: FoldData, estimator: Any) -> FitData:
         """Return what an estimator trains on; X and y are read once for each kind of estimator, which learns from them."""
-        kind = type(estimator)
-        if kind not in fold.read:
-            reader = clone(estimator)
-            x, y = read_fit(reader, fold.train_x, fold.train_y)
-            if not is_frame(x):
-                x = inputs.dense(x)
-                if fold.rows is None:
-                    fold.rows = self.add_rows(x)
-            learnt = {name: value for name, value in vars(reader).items() if name.endswith("_") and not name.startswith("_")}
-            fold.read[kind] = x, y, learnt
-        x, y, learnt = fold.read[kind]
+        x, y, learnt = fold.once(type(estimator).__name__, lambda: self._read(fold, clone(estimator)))
         vars(estimator).update(learnt)
         estimator.encoder_ = None
         weight = inputs.weights(fold.weight, len(y))
-        return FitData(x, y, weight, rows=fold.rows, encoded=fold.encoded, add_rows=self.add_rows, draws=fold.draws)
+        return FitData(
+            x, y, weight, groups=fold.groups, rows=fold.rows, encoded=fold.encoded, add_rows=self.add_rows, draws=fold.draws
+        )
+
+    def _read(self, fold: FoldData, reader: Any) -> tuple[Any, NDArray[Any], dict[str, Any]]:
+        """Return X and y as an estimator reads them, and the attributes that it learns from them."""
+        x, y = read_fit(reader, fold.train_x, fold.train_y)
+        if not is_frame(x):
+            x = inputs.dense(x)
+            if fold.rows is None:
+                fold.rows = self.add_rows(x)
+        return x, y, {name: value for name, value in vars(reader).items() if name.endswith("_") and not name.startswith("_")}

@@ -22,11 +22,10 @@ from manynets.training.events import Advanced, Callback, Event, Finished, Starte
 from manynets.training.groups import Failure, check_limits, groups_of, memory_at_hand, train_what_can
 from manynets.training.trial import Member, Outcome, Problem
 
-__all__ = ["shares_of", "train_in_processes", "train_packed", "train_share"]
+__all__ = ["shares_of", "train_in_processes", "train_share"]
 
 SENT_BYTES = 1 << 24
-"""Bytes of rows and weights up to which they are pickled together: joblib inspects each array, and takes a tenth of a second to
-remove the file of a shared one."""
+"""Bytes of an array up to which each process is sent a copy; joblib takes a tenth of a second to remove the file of a shared one."""
 
 
 def train_in_processes(
@@ -55,36 +54,30 @@ def train_in_processes(
             callback(event)
 
     tell(Started(len(members), len(members), 1, problem.task.metric))
-    rows, limit = problem.rows, max(1, (memory_at_hand(device) if memory_limit is None else int(memory_limit)) // jobs)
-    processes = Parallel(n_jobs=jobs, return_as="generator_unordered")
-    arrays = rows.x.numpy(), rows.target.numpy()
-    given = [(problem.task, arrays, share, limit) for share in shares_of(problem, members, jobs) if share]
-    weights = sum(array.nbytes for m in members for array in (*m.initial.values(), *m.progress.optimizer.values()))
-    if sum(array.nbytes for array in arrays) + weights <= SENT_BYTES:
-        parts = processes(delayed(train_packed)(pickle.dumps(one, pickle.HIGHEST_PROTOCOL)) for one in given)
-    else:
-        parts = processes(delayed(train_share)(*one) for one in given)
+    limit = max(1, (memory_at_hand(device) if memory_limit is None else int(memory_limit)) // jobs)
+    arrays = problem.rows.x.numpy(), problem.rows.target.numpy()
+    parts = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes=SENT_BYTES)(
+        delayed(train_share)(problem.task, arrays, pickle.dumps(share, pickle.HIGHEST_PROTOCOL), limit)
+        for share in shares_of(problem, members, jobs)
+        if share
+    )
     for part in parts:
-        results = pickle.loads(part) if isinstance(part, bytes) else part
-        found |= {result.number: result for result in results}
+        found |= {result.number: result for result in pickle.loads(part)}
         tell(Advanced(len(found)))
     lost = tuple(n for n, result in found.items() if isinstance(result, Outcome) and result.divergence is not None)
     tell(Finished(time.perf_counter() - began, lost))
     return [found[member.number] for member in members]
 
 
-def train_packed(given: bytes) -> bytes:
-    """Train as `train_share` does, from pickled arguments to pickled results."""
-    return pickle.dumps(train_share(*pickle.loads(given)), pickle.HIGHEST_PROTOCOL)
+def train_share(task: Task, arrays: tuple[NDArray[Any], NDArray[Any]], members: bytes, memory_limit: int) -> bytes:
+    """Train pickled members on arrays (x, target), in the process that calls it; return their pickled results.
 
-
-def train_share(
-    task: Task, arrays: tuple[NDArray[Any], NDArray[Any]], members: list[Member], memory_limit: int
-) -> list[Outcome | Failure]:
-    """Train members on arrays (x, target), in the process that calls it."""
+    joblib would inspect each of the many small arrays of the networks.
+    """
     with warnings.catch_warnings(action="ignore"):  # large arrays are in read-only memory, which all processes share
         rows = Rows(torch.from_numpy(arrays[0]), torch.from_numpy(arrays[1]), None)
-    return train_what_can(Problem(task, rows), members, memory_limit=memory_limit)
+    results = train_what_can(Problem(task, rows), pickle.loads(members), memory_limit=memory_limit)
+    return pickle.dumps(results, pickle.HIGHEST_PROTOCOL)
 
 
 def shares_of(problem: Problem, members: Sequence[Member], count: int) -> Iterator[list[Member]]:

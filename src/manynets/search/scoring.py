@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,34 +44,6 @@ def _accuracy(task: Task, scores: Array, y: Array, _loss: str | None) -> Array:
     return np.asarray(right.mean(axis=1))
 
 
-def _residuals(task: Task, scores: Array, y: Array, loss: str | None) -> Array:
-    """Return y (n,) or (n, O) minus the predictions, (K, n, O)."""
-    kind = scores.dtype
-    predicted = np.stack([task.predict(one, loss=loss).astype(kind, copy=False) for one in scores]).astype(np.float64)
-    return np.asarray(y[None] - predicted).reshape(len(scores), len(y), -1)
-
-
-def _r2(task: Task, scores: Array, y: Array, loss: str | None) -> Array:
-    rest = (_residuals(task, scores, y, loss) ** 2).sum(axis=1)  # (K, O)
-    columns = y.reshape(len(y), -1)
-    total = ((columns - columns.mean(axis=0)) ** 2).sum(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        each = np.where(total != 0, 1 - rest / total, np.where(rest == 0, 1.0, 0.0))
-    return np.asarray(each.mean(axis=1))
-
-
-def _squared(task: Task, scores: Array, y: Array, loss: str | None) -> Array:
-    return np.asarray((_residuals(task, scores, y, loss) ** 2).mean(axis=(1, 2)))
-
-
-def _root(task: Task, scores: Array, y: Array, loss: str | None) -> Array:
-    return np.asarray(np.sqrt((_residuals(task, scores, y, loss) ** 2).mean(axis=1)).mean(axis=1))
-
-
-def _absolute(task: Task, scores: Array, y: Array, loss: str | None) -> Array:
-    return np.asarray(np.abs(_residuals(task, scores, y, loss)).mean(axis=(1, 2)))
-
-
 def _log_loss(task: Task, scores: Array, y: Array, _loss: str | None) -> Array:
     codes = np.searchsorted(np.array(task.classes), y)  # type: ignore[attr-defined]
     tiny = np.finfo(scores.dtype).eps
@@ -77,13 +51,23 @@ def _log_loss(task: Task, scores: Array, y: Array, _loss: str | None) -> Array:
     return np.asarray(-np.log(proba[:, np.arange(len(y)), codes]).mean(axis=1))
 
 
-_JUDGES: dict[Any, Judge] = {
-    metrics.accuracy_score: _accuracy,
-    metrics.r2_score: _r2,
-    metrics.mean_squared_error: _squared,
-    metrics.root_mean_squared_error: _root,
-    metrics.mean_absolute_error: _absolute,
-    metrics.log_loss: _log_loss,
+def _by_column(metric: Callable[..., Array], task: Task, scores: Array, y: Array, loss: str | None) -> Array:
+    """Return a metric of numbers for all networks from one call, in which the outputs of each are columns."""
+    each = [task.predict(one, loss=loss).astype(scores.dtype, copy=False).reshape(len(y), -1) for one in scores]
+    truth = np.tile(y.reshape(len(y), -1), len(each))
+    columns = np.concatenate(each, axis=1).astype(np.float64)
+    return metric(truth, columns, multioutput="raw_values").reshape(len(each), -1).mean(axis=1)
+
+
+OF_CLASSES: dict[Any, Judge] = {metrics.accuracy_score: _accuracy, metrics.log_loss: _log_loss}
+OF_NUMBERS: dict[Any, Judge] = {
+    metric: functools.partial(_by_column, metric)
+    for metric in (
+        metrics.r2_score,
+        metrics.mean_squared_error,
+        metrics.root_mean_squared_error,
+        metrics.mean_absolute_error,
+    )
 }
 
 
@@ -102,20 +86,19 @@ def known_scores(scorer: Any, task: Task, y: Array) -> Callable[[Array, str | No
             return [{name: column[k] for name, column in columns.items()} for k in range(len(raw))]
 
         return several
-    sign = 1
-    if isinstance(scorer, scorers._PassthroughScorer):
-        judge: Judge | None = _r2 if task.name == "regression" else _accuracy
-    elif isinstance(scorer, scorers._Scorer) and not scorer._kwargs:
-        judge, sign = _JUDGES.get(scorer._score_func), scorer._sign
-    else:
-        judge = None
     regression = task.name == "regression"
-    if judge is None or (judge in (_accuracy, _log_loss)) == regression or len(y) < 2:
+    if isinstance(scorer, scorers._PassthroughScorer):
+        metric, sign = metrics.r2_score if regression else metrics.accuracy_score, 1
+    elif isinstance(scorer, scorers._Scorer) and not scorer._kwargs:
+        metric, sign = scorer._score_func, scorer._sign
+    else:
+        return None
+    judge = (OF_NUMBERS if regression else OF_CLASSES).get(metric)
+    if judge is None or len(y) < 2:
         return None
     if judge is _log_loss and (task.name == "multilabel" or not np.array_equal(np.unique(y), np.array(task.classes))):  # type: ignore[attr-defined]
         return None
-    found = judge
-    return lambda raw, loss: (sign * found(task, raw, y, loss)).tolist()
+    return lambda raw, loss: (sign * judge(task, raw, y, loss)).tolist()
 
 
 # -------------------------------------------------------------------------------------------------------------- fits
@@ -129,38 +112,35 @@ def score_fits(
     score_params: Mapping[str, Any],
     error_score: Any,
     train_scores: bool,
-) -> list[dict[str, Any]]:
-    """Return for each fit what scikit-learn's `_fit_and_score` returns."""
-    out: list[dict[str, Any]] = []
-    for fit in fits:
-        one: dict[str, Any] = {"fit_error": None, "fit_time": fit.seconds, "score_time": 0.0}
-        one["n_test_samples"] = len(folds.splits[fit.fold][1])
-        out.append(one)
+) -> dict[tuple[int, int], dict[str, Any]]:
+    """Return what scikit-learn's `_fit_and_score` returns, by candidate and fold."""
+    sides = ("test", "train") if train_scores else ("test",)
+    together = {side: {} if score_params else _scores_together(fits, side, scorer) for side in sides}
+    out: dict[tuple[int, int], dict[str, Any]] = {}
+    for i, fit in enumerate(fits):
+        train, test = folds.splits[fit.fold]
+        one: dict[str, Any] = {"fit_error": None, "fit_time": fit.seconds, "score_time": 0.0, "n_test_samples": len(test)}
+        out[fit.candidate, fit.fold] = one
         if fit.error is not None:
             if error_score == "raise":
                 raise fit.error
-            names = getattr(scorer, "_scorers", None)
-            blank: Any = error_score if names is None else dict.fromkeys(names, error_score)
-            one |= {"fit_error": fit.trace, "test_scores": blank}
-            if train_scores:
-                one["train_scores"] = blank if names is None else dict(blank)
-    for side in ("test", "train") if train_scores else ("test",):
-        together = {} if score_params else _scores_together(fits, side, scorer)
-        for i, fit in enumerate(fits):
+            one["fit_error"] = "".join(traceback.format_exception(fit.error))
+        for side, rows in zip(sides, (test, train), strict=False):
             if fit.error is not None:
+                names = getattr(scorer, "_scorers", None)
+                one[f"{side}_scores"] = error_score if names is None else dict.fromkeys(names, error_score)
                 continue
-            if i in together:
-                out[i][f"{side}_scores"], seconds = together[i]
+            if i in together[side]:
+                one[f"{side}_scores"], seconds = together[side][i]
             else:
                 assert fit.data is not None
                 began = time.perf_counter()
-                rows = folds.splits[fit.fold][1 if side == "test" else 0]
                 parameters = _check_method_params(folds.X, params=dict(score_params), indices=rows)
                 x, y = _safe_indexing(folds.X, rows), fit.data.side(side)[1]
-                out[i][f"{side}_scores"] = _score(fit.fitted(), x, y, scorer, parameters, error_score)
+                one[f"{side}_scores"] = _score(fit.fitted(), x, y, scorer, parameters, error_score)
                 seconds = time.perf_counter() - began
             if side == "test":
-                out[i]["score_time"] = seconds
+                one["score_time"] = seconds
     return out
 
 
@@ -178,17 +158,16 @@ def _scores_together(fits: Sequence[CandidateFit], side: str, scorer: Any) -> di
         began = time.perf_counter()
         data, estimator = fits[indices[0]].data, fits[indices[0]].estimator
         assert data is not None
+        read = inputs.numbers if task.name == "regression" else inputs.labels
         try:
             truth = data.side(side)[1]
-            read = inputs.numbers if task.name == "regression" else inputs.labels
             judge = known_scores(scorer, task, read(estimator, truth, truth))
             if judge is None:
                 continue
             x = data.columns_of(estimator, side)
+            scores = judge(_raw_scores(shape, [fits[i].outcomes[0].parameters for i in indices], x, dtype), loss)
         except Exception:  # scikit-learn's way says what is wrong
             continue
-        raw = _raw_scores(shape, [fits[i].outcomes[0].parameters for i in indices], x, dtype)
-        scores = judge(raw, loss)
         seconds = (time.perf_counter() - began) / len(indices)
         out |= {i: (score, seconds) for i, score in zip(indices, scores, strict=True)}
     return out

@@ -6,6 +6,7 @@ The command line, the grid of a sweep, the ranges of the estimators and docs/opt
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import numbers
 import textwrap
@@ -16,8 +17,8 @@ from manynets.errors import OptionError, one_of
 from manynets.spec.lessons import by_name
 
 __all__ = [
-    "ABOVE_ZERO", "AT_LEAST_ONE", "AT_LEAST_ZERO", "BELOW_ONE", "NOT_NEGATIVE", "SHARE", "Interval", "Metadata", "check_device",
-    "check_fields", "documented", "metadata_of", "plain_number", "plain_tuple", "setting",
+    "ABOVE_ZERO", "AT_LEAST_ONE", "AT_LEAST_ZERO", "BELOW_ONE", "NOT_NEGATIVE", "SHARE", "Interval", "Metadata", "SearchRange",
+    "check_device", "check_fields", "documented", "metadata_of", "plain_number", "plain_tuple", "setting",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -41,8 +42,9 @@ class Interval:
     whole: bool = False
 
     def __contains__(self, value: object) -> bool:
+        plain = (int,) if self.whole else (float, int)  # asking the abstract classes takes longer
         kind = numbers.Integral if self.whole else numbers.Real
-        if isinstance(value, bool) or not isinstance(value, kind):
+        if type(value) not in plain and (isinstance(value, bool) or not isinstance(value, kind)):
             return False
         number: Any = value  # float() would overflow for a large seed
         above = number > self.low if self.low_open else number >= self.low
@@ -67,6 +69,20 @@ AT_LEAST_ZERO, AT_LEAST_ONE = Interval(whole=True), Interval(1, whole=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchRange:
+    """What a random search draws: one of `choices`, or a number from low to high, with log evenly on a logarithmic scale.
+
+    relative: the numbers are multiples of the default.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    relative: bool = False
+    choices: tuple[Any, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Metadata:
     """The values that a field may have, and the option that sets it.
 
@@ -76,7 +92,7 @@ class Metadata:
     none: what a default of None stands for.
     option: the name of the option where it is not that of the field, "" for no option; metavar: what help calls its value, N for a whole
     number and NAME for a name if left out; panel: where help lists it.
-    searched: whether a sweep may vary it.
+    searched: whether a sweep may vary it. search: what a random search draws for it; None where it leaves the option as it is.
     """
 
     help: str
@@ -87,6 +103,7 @@ class Metadata:
     metavar: str = ""
     panel: str = ""
     searched: bool = True
+    search: SearchRange | None = None
 
 
 def setting(default: Any = None, *, factory: Callable[[], Any] | None = None, **metadata: Any) -> Any:
@@ -121,19 +138,31 @@ def documented(kind: type[T]) -> type[T]:
 
 def check_fields(owner: Any) -> None:
     """Raise OptionError for the first field with a value that is not allowed; NumPy's numbers become Python's."""
-    for field in dataclasses.fields(owner):
-        metadata, value = metadata_of(field), getattr(owner, field.name)
-        what = f"{type(owner).__name__}.{field.name}"
-        if metadata.several or (value is None and field.default is None):
+    kind: Any = type(owner)
+    for name, what, allowed, optional in _checked(kind):
+        value = getattr(owner, name)
+        if value is None and optional:
             continue
-        if isinstance(metadata.allowed, Interval):
-            value = plain_number(value)
-            metadata.allowed.check(value, what=what)
-            object.__setattr__(owner, field.name, value)
-        elif isinstance(metadata.allowed, tuple):
-            one_of(value, metadata.allowed, what=what)
-        elif metadata.allowed is bool and not isinstance(value, bool):
+        if isinstance(allowed, Interval):
+            plain = plain_number(value)
+            allowed.check(plain, what=what)
+            if plain is not value:
+                object.__setattr__(owner, name, plain)
+        elif isinstance(allowed, tuple):
+            one_of(value, allowed, what=what)
+        elif not isinstance(value, bool):
             raise OptionError(f"{what} is {value!r}, but must be True or False")
+
+
+@functools.cache
+def _checked(kind: type[Any]) -> list[tuple[str, str, Any, bool]]:
+    """Return name, name for messages, allowed values and whether None is allowed too, of the fields that `check_fields` checks."""
+    found = [(field, metadata_of(field)) for field in dataclasses.fields(kind)]
+    return [
+        (field.name, f"{kind.__name__}.{field.name}", metadata.allowed, field.default is None)
+        for field, metadata in found
+        if metadata.allowed is not None and not metadata.several
+    ]
 
 
 def plain_number(value: Any) -> Any:

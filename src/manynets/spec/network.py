@@ -7,7 +7,16 @@ import numbers
 from typing import Literal, TypeAlias, get_args
 
 from manynets.errors import OptionError
-from manynets.spec.metadata import AT_LEAST_ONE, BELOW_ONE, check_fields, documented, plain_number, plain_tuple, setting
+from manynets.spec.metadata import (
+    AT_LEAST_ONE,
+    BELOW_ONE,
+    SearchRange,
+    check_fields,
+    documented,
+    plain_number,
+    plain_tuple,
+    setting,
+)
 
 __all__ = ["MLP", "Activation", "Init"]
 
@@ -47,14 +56,21 @@ class MLP:
         allowed=AT_LEAST_ONE,
         several=True,
         metavar="N,N,...",
+        search=SearchRange(choices=((128,), (64, 64), (128, 128), (256, 256), (128, 128, 128))),
     )
-    activation: Activation = setting("relu", help="Activation of the hidden layers:", allowed=get_args(Activation))
+    activation: Activation = setting(
+        "relu",
+        help="Activation of the hidden layers:",
+        allowed=get_args(Activation),
+        search=SearchRange(choices=("relu", "gelu", "silu", "mish")),
+    )
     dropout: float | tuple[float, ...] = setting(
         0.0,
         help="Probability that a hidden unit is dropped in a training step: one number, or one per layer",
         allowed=BELOW_ONE,
         several=True,
         metavar="P",
+        search=SearchRange(high=0.5),
     )
     input_dropout: float = setting(
         0.0, help="Probability that an input column is dropped in a training step", allowed=BELOW_ONE, metavar="P"

@@ -6,14 +6,19 @@ import dataclasses
 from typing import Any, TypeAlias
 
 from manynets.errors import OptionError
-from manynets.spec.metadata import ABOVE_ZERO, BELOW_ONE, NOT_NEGATIVE, check_fields, documented, plain_tuple, setting
+from manynets.spec.metadata import ABOVE_ZERO, BELOW_ONE, NOT_NEGATIVE, SearchRange, check_fields, documented, plain_tuple, setting
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Lion", "NAdam", "Optimizer", "RMSprop", "SklearnAdam", "SklearnSGD"]
 
 
 def _lr(default: float) -> Any:
     return setting(
-        default, help="Learning rate; the highest one of a schedule", allowed=NOT_NEGATIVE, metavar="RATE", panel="Training"
+        default,
+        help="Learning rate; the highest one of a schedule",
+        allowed=NOT_NEGATIVE,
+        metavar="RATE",
+        panel="Training",
+        search=SearchRange(low=0.25, high=4.0, log=True, relative=True),
     )
 
 
@@ -31,7 +36,8 @@ def _eps(default: float = 1e-8) -> Any:
 
 
 def _weight_decay(default: float = 0.0) -> Any:
-    return setting(default, help="Weight decay", allowed=NOT_NEGATIVE, metavar="C")
+    search = SearchRange(low=0.1, high=10.0, log=True, relative=True)
+    return setting(default, help="Weight decay", allowed=NOT_NEGATIVE, metavar="C", search=search)
 
 
 @documented

@@ -13,6 +13,7 @@ from manynets.spec.metadata import (
     AT_LEAST_ZERO,
     BELOW_ONE,
     NOT_NEGATIVE,
+    SearchRange,
     check_device,
     check_fields,
     documented,
@@ -173,7 +174,12 @@ class Recipe:
         searched=False,
     )
     batch_size: int | None = setting(
-        None, help="Rows per step", allowed=AT_LEAST_ONE, none=f"{BATCH_SIZE}, or all rows where there are fewer", panel=_TRAINING
+        None,
+        help="Rows per step",
+        allowed=AT_LEAST_ONE,
+        none=f"{BATCH_SIZE}, or all rows where there are fewer",
+        panel=_TRAINING,
+        search=SearchRange(low=0.5, high=4.0, log=True, relative=True),
     )
     l1: float = setting(
         0.0, help="L1 penalty: add l1 * sum |w| over the weights to the loss", allowed=NOT_NEGATIVE, metavar="C", panel=_LOSS

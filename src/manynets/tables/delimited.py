@@ -214,14 +214,14 @@ def blanks_in(source: Source, delimiter: str) -> Literal["", "spaces", "any"]:
 
 
 def _lines(source: Source) -> Iterator[str]:
-    """Yield the lines as they stand. Errors: DataError with the offset of the first byte that is not UTF-8."""
+    """Yield the lines as they stand. Errors: DataError with the line and offset of the first byte that is not UTF-8."""
     offset = 0
     with source.open() as stream:
-        for line in stream:
+        for number, line in enumerate(stream, 1):
             try:
                 yield line.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise _NeedsMending from not_in(source.name, offset + error.start, line[error.start], "utf-8")
+                raise _NeedsMending from not_in(source.name, number, offset + error.start, line[error.start], "utf-8")
             offset += len(line)
 
 

@@ -16,7 +16,7 @@ from manynets.tables.unusual import plain_columns
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["open_table"]
+__all__ = ["frame_hashes", "open_table"]
 
 
 def open_table(data: Any) -> Table:
@@ -91,3 +91,21 @@ def _numbers_of_objects(data: NDArray[Any]) -> NDArray[np.float64]:
                     " give a pandas, polars or pyarrow frame for text"
                 ) from error
     return numbers
+
+
+def frame_hashes(frame: Any) -> NDArray[np.uint64]:
+    """Return a number for each row (N,) of a pandas, polars or pyarrow frame, the same for identical rows.
+
+    >>> import polars
+    >>> one, two, three = frame_hashes(polars.DataFrame({"a": [1, 1, 2], "b": ["x", "x", "x"]}))
+    >>> bool(one == two), bool(one == three)
+    (True, False)
+    """
+    import narwhals as nw
+
+    table = nw.from_native(frame)
+    if table.implementation.is_pandas():
+        pandas: Any = table.implementation.to_native_namespace()
+        out: NDArray[np.uint64] = pandas.util.hash_pandas_object(frame, index=False).to_numpy()
+        return out
+    return table.to_polars().hash_rows().to_numpy()

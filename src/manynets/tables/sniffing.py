@@ -67,7 +67,12 @@ def read_head(source: Source, *, delimiter: str | None, preferred: str | None, h
     mend = False
     text, separator = without_separator_line(text)
     if separator:
-        chosen, mend = chosen or _check_delimiter(separator), True
+        if chosen is None and not _is_delimiter(separator):
+            raise DataError(
+                f"{source.name}, line 1 gives {separator!r} as the delimiter, which must be a single ASCII character; mend the line, or"
+                " give the right --delimiter"
+            )
+        chosen, mend = chosen or separator, True
     if has_lone_returns(text):
         text, mend = with_newlines(text), True
     chosen = chosen or _find_delimiter(source.name, text, preferred)
@@ -172,10 +177,14 @@ def _uneven(names: list[str], rows: list[list[str]]) -> bool:
     return any(all(not row[index].strip() for row in rows) for index in blank)
 
 
+def _is_delimiter(sign: str) -> bool:
+    return len(sign) == 1 and sign.isascii() and sign not in '"\r\n'
+
+
 def _check_delimiter(delimiter: str) -> str:
     named = {"tab": "\t", "\\t": "\t", **{name: sign for sign, name in DELIMITERS.items()}}
     sign = named.get(delimiter, delimiter)
-    if len(sign) != 1 or not sign.isascii() or sign in '"\r\n':
+    if not _is_delimiter(sign):
         raise OptionError(f"delimiter is {delimiter!r}, but must be a single character, such as {', '.join(map(repr, DELIMITERS))}")
     return sign
 

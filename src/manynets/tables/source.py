@@ -110,8 +110,9 @@ def in_utf8(source: Source, encoding: str | None) -> Source:
         zeros = [head[first::2].count(0) for first in (0, 1)]
         if min(zeros) * 10 < max(zeros) and max(zeros) * 3 > len(head) // 2:
             return _recoded(source, source.read(), "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le")
+        at = head.index(0)
         raise DataError(
-            f"{source.name} is not a text table: byte 0x00 at offset {head.index(0)}; if it is UTF-16, give --encoding utf-16"
+            f"{source.name}, line {_line(head, at)} is not text: byte 0x00 at offset {at}; if it is UTF-16, give --encoding utf-16"
         )
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
@@ -138,7 +139,7 @@ def _recoded(source: Source, data: bytes, name: str) -> Source:
         text = data.decode(name)
     except UnicodeDecodeError as error:
         offset = min(error.start, len(data) - 1)
-        raise not_in(source.name, offset, data[offset], name) from error
+        raise not_in(source.name, _line(data, offset, name), offset, data[offset], name) from error
     return replace(source, content=text.removeprefix("\ufeff").encode("utf-8", errors="replace"))
 
 
@@ -155,20 +156,25 @@ def decoded(name: str, data: bytes) -> tuple[str, tuple[str, ...]]:
     wrong = sum("\udc80" <= sign <= "\udcff" for sign in wide)
     right = sum(sign > "\x7f" for sign in wide) - wrong
     if right >= wrong:
-        raise not_in(name, first, data[first], "utf-8")
+        raise not_in(name, _line(data, first), first, data[first], "utf-8")
     try:
         text = data.decode("cp1252")
     except UnicodeDecodeError as error:
-        raise not_in(name, first, data[first], "utf-8") from error
+        raise not_in(name, _line(data, first), first, data[first], "utf-8") from error
     note = (
         f"it is not UTF-8 (byte 0x{data[first]:02x} at offset {first}) and is read as cp1252; if that is wrong, give its encoding"
     )
     return text, (note,)
 
 
-def not_in(name: str, offset: int, byte: int, encoding: str) -> DataError:
+def not_in(name: str, line: int, offset: int, byte: int, encoding: str) -> DataError:
     """Return the error for a byte that is not in an encoding."""
     return DataError(
-        f"{name} is not {encoding}: byte 0x{byte:02x} at offset {offset}; give its encoding, for example --encoding latin-1, cp1252"
-        " or utf-16"
+        f"{name}, line {line} is not {encoding}: byte 0x{byte:02x} at offset {offset}; give its encoding, for example"
+        " --encoding latin-1, cp1252 or utf-16"
     )
+
+
+def _line(data: bytes, offset: int, encoding: str = "utf-8") -> int:
+    """Return the line, counted from 1, of the byte at an offset."""
+    return 1 + data[:offset].decode(encoding, errors="replace").count("\n")

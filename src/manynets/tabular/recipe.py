@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from manynets import rng
 from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, Recipe
 from manynets.tables.piecewise import ranges_for
+from manynets.tabular.changes import Changes, changed_network, changed_recipe
 from manynets.tasks import Multiclass, Regression, Task
 
 __all__ = [
@@ -82,25 +83,36 @@ def encoder_options(rows: int, columns: int) -> dict[str, Any]:
     return {"scaling": "smooth", "max_levels": 50, "min_count": 1 if rows < 200 else 3, "ranges": ranges}
 
 
-def tabular_network(task: Task, rows: int, *, hidden: tuple[int, ...] | None = None) -> MLP:
-    """Return the specification of the networks for so many training rows. hidden: units of each hidden layer, None for the default.
+def tabular_network(task: Task, rows: int, *, changes: Changes | None = None) -> MLP:
+    """Return the specification of the networks for so many training rows. changes: what differs from the default (`changed_network`).
 
     >>> tabular_network(Regression.of([1.0, 2.0]), 8000).hidden
     (128, 128)
     """
-    if hidden is None:
-        hidden = HIDDEN_OF_CLASSES if isinstance(task, Multiclass) else HIDDEN
+    changes = changes or {}
+    hidden = changes.get("hidden", HIDDEN_OF_CLASSES if isinstance(task, Multiclass) else HIDDEN)
     dropout = min(max(DROPOUT * math.sqrt(FULL_ROWS / rows), DROPOUT), MOST_DROPOUT)
-    return MLP(hidden=hidden, activation="silu", dropout=dropout if hidden else 0.0, input_scale=True)
+    spec = MLP(hidden=hidden, activation="silu", dropout=dropout if hidden else 0.0, input_scale=True)
+    return changed_network(spec, changes)
 
 
-def tabular_recipe(spec: MLP, task: Task, variances: Array, rows: int, base: Recipe, *, steps: int) -> Recipe:
+def tabular_recipe(
+    spec: MLP,
+    task: Task,
+    variances: Array,
+    rows: int,
+    base: Recipe,
+    *,
+    steps: int,
+    changes: Changes | None = None,
+) -> Recipe:
     """Return how each network is trained on so many rows. variances: of the input columns (D,). base: seed, device and what to watch.
 
-    steps: for up to 8,000 rows.
+    steps: for up to 8,000 rows. changes: what differs from the default (`changed_recipe`); the evaluations follow the steps.
     """
+    changes = changes or {}
     growth = math.sqrt(min(max(rows / FULL_ROWS, 1.0), MOST_GROWTH**2))
-    steps = round(steps * growth)
+    steps = changes.get("iterations", round(steps * growth))
     numbers = isinstance(task, Regression)
     names = [*(f"hidden{i}" for i in range(len(spec.hidden))), "output"]
     sizes = [max(float(variances.sum()), 4.0), *spec.hidden]
@@ -109,7 +121,7 @@ def tabular_recipe(spec: MLP, task: Task, variances: Array, rows: int, base: Rec
         ParameterGroup(names="*.bias", lr_factor=0.1, decay_factor=0.0),
         *(ParameterGroup(names=f"{name}.weight", lr_factor=1 / math.sqrt(size)) for name, size in zip(names, sizes, strict=True)),
     ]
-    return dataclasses.replace(
+    recipe = dataclasses.replace(
         base,
         optimizer=AdamW(lr=RATE_OF_NUMBERS if numbers else RATE_OF_CLASSES, betas=(0.9, 0.95), weight_decay=0.02),
         schedule=Cosine(warmup=0.05),
@@ -120,6 +132,7 @@ def tabular_recipe(spec: MLP, task: Task, variances: Array, rows: int, base: Rec
         batch_size=min(round(BATCH * growth), rows),
         label_smoothing=0.0 if numbers else 0.1,
     )
+    return changed_recipe(recipe, changes)
 
 
 def varied(spec: MLP, recipe: Recipe, setting: Setting) -> tuple[MLP, Recipe]:
@@ -131,8 +144,8 @@ def varied(spec: MLP, recipe: Recipe, setting: Setting) -> tuple[MLP, Recipe]:
     rates = recipe.optimizer
     assert isinstance(rates, AdamW)
     rates = dataclasses.replace(rates, lr=rates.lr * setting.lr, weight_decay=rates.weight_decay * setting.weight_decay)
-    assert isinstance(spec.dropout, float)
-    return dataclasses.replace(spec, dropout=spec.dropout * setting.dropout), dataclasses.replace(recipe, optimizer=rates)
+    dropout = tuple(rate * setting.dropout for rate in spec.dropouts) if setting.dropout != 1.0 else spec.dropout
+    return dataclasses.replace(spec, dropout=dropout), dataclasses.replace(recipe, optimizer=rates)
 
 
 def initial_weights(

@@ -17,15 +17,18 @@ from manynets.prepare import (
     Split,
     SplitBy,
     TrainingData,
+    copies_held_out,
     encode_table,
     find_target,
     network_splits,
     prepare,
+    report_copies,
     validation_split,
 )
 from manynets.results import system_of
 from manynets.spec import MLP, Recipe
 from manynets.tables import TableEncoder
+from manynets.tabular.changes import Changes, check_changes
 from manynets.tabular.finish import TabularFit, finish
 from manynets.tabular.recipe import (
     PRESETS,
@@ -100,6 +103,7 @@ def train_ensemble(
     preset: PresetName = "default",
     metric: str | None = None,
     time_limit: float | None = None,
+    changes: Changes | None = None,
     calibrate: bool = True,
     by: SplitBy | None = None,
     seed: int = 0,
@@ -110,6 +114,7 @@ def train_ensemble(
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
     resume: str | os.PathLike[str] | None = None,
+    warn_of_copies: bool = True,
 ) -> TabularFit:
     """Train the default ensemble on data whose encoder was fitted with `encoder_options`.
 
@@ -117,7 +122,9 @@ def train_ensemble(
         in which so many networks are trained in each of several settings.
     metric: what the best weights and settings go by, one of `Task.metrics`; with "f1", the threshold of two classes, too. None: the loss.
     time_limit: seconds after `began` (now, if left out), by `clock`: fewer steps are made where they would take longer.
-    calibrate: whether classes get a temperature. by: how the folds are split. For the other arguments see `manynets.train`.
+    changes: options of the network and the recipe that differ from the default (`manynets.tabular.changes`).
+    calibrate: whether classes get a temperature. by: how the folds are split. warn_of_copies: whether to count rows that are validated on
+        although an identical one is trained on. For the other arguments see `manynets.train`.
     """
     began = clock() if began is None else began
     one_of(preset, PRESETS, what="preset")
@@ -128,9 +135,14 @@ def train_ensemble(
     if time_limit is not None and not time_limit > 0:
         raise OptionError(f"time_limit is {time_limit!r}, but must be a number of seconds above 0, or None")
     rows = len(data.problem.rows if data.rows is None else data.rows)
-    spec = tabular_network(data.problem.task, rows, hidden=hidden)
+    changes = dict(changes or {}) if hidden is None else {**(changes or {}), "hidden": hidden}
+    check_changes(changes)
+    spec = tabular_network(data.problem.task, rows, changes=changes)
     base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)  # type: ignore[arg-type]
-    members = _members(spec, data, PRESETS[preset], base, int(n_networks), by)
+    splits = _splits(data, int(n_networks), seed, by)
+    if warn_of_copies:
+        report_copies(*copies_held_out(data, splits))
+    members = _members(spec, data, PRESETS[preset], base, int(n_networks), by, changes)
     deadline, keeper = None, None
     if time_limit is not None:
         members, deadline = within(data.problem, members, began + time_limit, clock=clock)
@@ -145,13 +157,17 @@ def _splits(data: TrainingData, n_networks: int, seed: int, by: SplitBy | None) 
     """Return the rows of each network: those of another fold to validate on, unless there are other rows for it, or too few."""
     rows = len(data.problem.rows)
     folds = min(n_networks, rows // FEWEST_ROWS)
+    if by is not None and by.groups is not None:
+        folds = min(folds, len(np.unique(by.groups)))
     if data.problem.validation is not None or data.validation_rows is not None or folds < 2:
         return [Split(data.rows, data.validation_rows)] * n_networks
     splits = network_splits(data.problem, folds, seed=seed, by=by, by_value=True)
     return [splits[k % len(splits)] for k in range(n_networks)]
 
 
-def _members(spec: MLP, data: TrainingData, preset: Preset, base: Recipe, n_networks: int, by: SplitBy | None) -> list[Member]:
+def _members(
+    spec: MLP, data: TrainingData, preset: Preset, base: Recipe, n_networks: int, by: SplitBy | None, changes: Changes
+) -> list[Member]:
     """Return the networks, n_networks in each setting, each with its start, its recipe and its rows."""
     rows, task = data.problem.rows, data.problem.task
     variances = rows.x.double().var(0, unbiased=False).cpu().numpy()
@@ -164,7 +180,8 @@ def _members(spec: MLP, data: TrainingData, preset: Preset, base: Recipe, n_netw
     for number, setting in enumerate(preset.settings_for(data.encoder.hashed, len(rows))):
         splits = _splits(data, n_networks, base.seed + number, by)
         fewest = min(len(rows) if split.train is None else len(split.train) for split in splits)
-        own, recipe = varied(spec, tabular_recipe(spec, task, variances, fewest, base, steps=preset.steps), setting)
+        recipe = tabular_recipe(spec, task, variances, fewest, base, steps=preset.steps, changes=changes)
+        own, recipe = varied(spec, recipe, setting)
         for split in splits:
             mine = dataclasses.replace(recipe, seed=base.seed + len(members))
             start = initial_weights(spec, task.outputs, variances, prior, mine.seed, text=setting.text, **columns)

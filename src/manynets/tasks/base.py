@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import decimal
 import math
 from typing import Any, TypeAlias
 
@@ -92,8 +93,9 @@ def as_target(y: Any) -> Values:
     return array
 
 
-def as_array(y: Any) -> Values:
-    """Return `np.asarray(y)`, but objects for a list of texts and NaN, in which NumPy would turn NaN into the text "nan".
+def as_array(y: Any, *, what: str = "y") -> Values:
+    """Return `np.asarray(y)`, but objects for a list of texts and NaN, in which NumPy would turn NaN into the text "nan"; and decimals
+    as floats.
 
     >>> as_array(["a", float("nan")]).tolist()
     ['a', nan]
@@ -101,15 +103,30 @@ def as_array(y: Any) -> Values:
     try:
         array = np.asarray(y)
     except ValueError as error:
-        raise DataError(f"y must be one value for each row, or as many for each: {error}") from error
+        raise DataError(f"{what} must be one value for each row, or as many for each: {error}") from error
     except Exception:  # of a series whose type NumPy lacks, such as polars' Int128
         listed = getattr(y, "to_list", None) or getattr(y, "to_pylist", None)
         if listed is None:
             raise
         array = np.asarray(listed())
+    if array.dtype.kind == "O" and array.ndim == 1:
+        found = next(((row, value) for row, value in enumerate(array.tolist()) if _is_several(value)), None)
+        if found is not None:
+            kind = type(found[1]).__name__
+            raise DataError(
+                f"{what} holds values of the type {kind}, the first in row {found[0]}; it must be one value for each row"
+            )
+    if array.dtype.kind == "O" and any(isinstance(value, decimal.Decimal) for value in array.ravel().tolist()):
+        plain = [float(value) if isinstance(value, decimal.Decimal) else value for value in array.ravel().tolist()]
+        array = np.array(plain, dtype=None if all(isinstance(value, float) for value in plain) else object).reshape(array.shape)
     if array.dtype.kind == "U" and isinstance(y, list | tuple) and any(isinstance(value, float) and value != value for value in y):
         return np.array(y, dtype=object)
     return array
+
+
+def _is_several(value: object) -> bool:
+    """Return whether this is a list, an array, a series or the like, and no single value."""
+    return hasattr(value, "__len__") and not isinstance(value, str | bytes)
 
 
 def _missing(array: Values) -> NDArray[np.bool_]:

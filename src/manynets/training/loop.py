@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ __all__ = ["TrainingRun", "without_validation"]
 
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
 CALL_SECONDS = 0.025  # after which a stepper is to be back: so long a stop may take, or one step
+PACES = 4  # calls of which the slowest says how long a step takes
 FIRST_STEPS = 1  # of the first call, before it is known how long a step takes
 
 
@@ -79,7 +81,8 @@ class TrainingRun:
         self.sums = Sums(len(members))
         self.best = BestWeights(self.stepper.population)
         self.threads = 0  # of torch, chosen before the first step
-        self.began, self.seconds, self.pace = time.perf_counter(), 0.0, 0.0
+        self.began, self.seconds = time.perf_counter(), 0.0
+        self.paces: deque[float] = deque(maxlen=PACES)  # seconds per step of the last calls
         self.outcomes: dict[int, Outcome] = {}
         self.before: dict[str, NDArray[Any]] = {}  # the stepper's state before a call with several evaluations
         self.singly = 0  # step up to which no call has several
@@ -160,14 +163,18 @@ class TrainingRun:
             first, began = self.step, time.perf_counter()
             log = self.stepper.advance(self.rates(range(first, until)))
             self.sums.add(log, self.stepper.sound(log), first, entries=entries)
-            self.pace = (time.perf_counter() - began) / (self.step - first)
+            self.paces.append((time.perf_counter() - began) / (self.step - first))
             self._tell(Advanced(self.step))
             if self.keeper is not None and self.step < stop and self.step == due and not self.halt.asked:
                 self.keeper.pause(self)
 
     def steps_at_once(self) -> int:
-        """Return how many steps a stepper may make in one call."""
-        return max(1, int(CALL_SECONDS / self.pace)) if self.pace else FIRST_STEPS
+        """Return how many steps a stepper may make in one call.
+
+        On a busy machine a call may be several times as fast as the next: what counts is the slowest of the last calls.
+        """
+        slowest = max(self.paces, default=0.0)
+        return max(1, int(CALL_SECONDS / slowest)) if slowest else FIRST_STEPS
 
     def _due(self) -> int | None:
         """Return the step at which a checkpoint is due, None for none."""

@@ -1,0 +1,277 @@
+"""What the sweep of a table trains: the default ensemble of `manynets train`, with the options of each candidate changed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import math
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from manynets.cli import defaults
+from manynets.cli.data import DataSource, taken
+from manynets.cli.fit import encode_source, metrics_of, usable_scores, validation_metrics, validation_share
+from manynets.cli.grid import combinations
+from manynets.cli.preset import changes_of, refuse_plain, train_preset
+from manynets.cli.random_search import DRAWN, default_values, drawn_candidates
+from manynets.cli.report import console_for
+from manynets.cli.sweep_plan import lengths_by_round, survivors
+from manynets.cli.sweep_progress import SweepProgress
+from manynets.cli.sweep_results import Key, Row, SweepResults
+from manynets.errors import ManynetsError, ModelFileError, OptionError
+from manynets.prepare import Split, cv_splits, find_target
+from manynets.spec import Recipe
+from manynets.training.checkpoint import Checkpoint, checkpoint_files
+from manynets.training.events import Callback
+
+__all__ = ["EnsemblePlan", "train_ensembles"]
+
+MOST_CELLS = 1 << 27  # of encoded rows that are kept for the next candidate
+
+
+class EnsemblePlan:
+    """The data of a sweep by fold, and its candidates: the default ensemble, and others whose options differ from it.
+
+    default: the values of all options that differ between candidates, in the default. steps: of the default.
+    """
+
+    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
+        self.source, self.options = source, options
+        self.seeds = [options["seed"] + k for k in range(own["seeds"])]
+        self.target = find_target(source.train.y, source.task)
+        self.metric, self.by_loss = self.target.task.metric, self.target.task.name != "regression"
+        self.splits: list[Split | None] = [None]
+        if own["cv"] is not None:
+            self.splits = [*cv_splits(self.target, own["cv"], by=source.train.by, seed=options["seed"], what="--cv")]
+        elif validation_share(options, source) == 0:
+            raise OptionError("a sweep needs rows to score on; give --cv N or a --validation above 0")
+        refuse_plain([name for name in grid if name != "n_networks"], options["preset"])
+        self._check_networks(grid, own["cv"])
+        recipe = self._default(grid)
+        rows = min(
+            len(split.train) if split is not None and split.train is not None else source.train.rows for split in self.splits
+        )
+        self.points = [point for point in combinations(dict(grid)) if point != self.default] if grid else None
+        self.drawn, self.most = own["n_candidates"], {"batch_size": max(rows // 2, 1)}
+        self.steps = recipe.iterations or 1
+        self._encoded: dict[Any, Any] = {}
+
+    def all_changes(self) -> Iterator[dict[str, Any]]:
+        """Yield the options in which each candidate differs from the default, {} for the default itself, which is the first."""
+        yield {}
+        drawn = drawn_candidates(self.default, seed=self.options["seed"], most=self.most)
+        yield from itertools.islice(drawn, self.drawn) if self.points is None else self.points
+
+    @property
+    def candidates(self) -> int | None:
+        """The number of candidates, None where a time limit decides."""
+        if self.points is not None:
+            return 1 + len(self.points)
+        return None if self.drawn is None else 1 + self.drawn
+
+    @property
+    def networks(self) -> int:
+        """Networks of an ensemble, unless a candidate has another number."""
+        return self.options["n_networks"] or defaults.NETWORKS
+
+    def _check_networks(self, grid: Mapping[str, Any], cv: int | None) -> None:
+        counts = [self.networks, *grid.get("n_networks", [])]
+        if min(counts) < 1:
+            raise OptionError(f"n_networks is {min(counts)}, but must be at least 1")
+        if min(counts) == 1 < max(counts) and cv is None and self.options["validation"] is None:
+            raise OptionError(
+                "a single network validates on other rows than the folds of several; give --cv N to score all on the same rows"
+            )
+
+    def _default(self, grid: Mapping[str, Any]) -> Recipe:
+        """Find the values of the default, and return its recipe."""
+        from manynets.tabular import PRESETS, tabular_network
+        from manynets.tabular.recipe import tabular_recipe
+
+        changes, rows = changes_of(self.options), self.source.train.rows
+        spec = tabular_network(self.target.task, rows, changes=changes)
+        fewest = rows - math.ceil(rows / self.networks)
+        preset, task = PRESETS[self.options["preset"]], self.target.task
+        recipe = tabular_recipe(spec, task, np.ones(1), max(fewest, 1), preset, Recipe(seed=self.options["seed"]), changes=changes)
+        self.default = default_values(list(grid or DRAWN), spec, recipe, networks=self.networks)
+        return recipe
+
+    def networks_of(self, changes: Mapping[str, Any]) -> int:
+        """Return how many networks a candidate has."""
+        return int(changes.get("n_networks", self.networks))
+
+    def evaluate(self, changes: Mapping[str, Any], key: Key, begin: Mapping[str, Any]) -> tuple[Row, list[float]]:
+        """Train a candidate on a fold, and return what is found and the curve of its loss.
+
+        begin: arguments of `train_ensemble`. Raises KeyboardInterrupt if the training was interrupted.
+        """
+        _, seed, fold, steps = key
+        began = time.perf_counter()
+        options = {**self.options, **changes, "seed": seed} | ({"iterations": steps} if steps else {})
+        source, encoder, share, networks = self._data(options, fold)
+        validation = None if share == "folds" else source.validation
+        fit = train_preset(
+            source,
+            encoder,
+            options["preset"],
+            options,
+            validation=validation,
+            networks=networks,
+            begin={**begin, "progress": False},
+        )
+        stopped = fit.model.info["stopped"]
+        if "interrupted" in stopped:
+            raise KeyboardInterrupt
+        if self.splits[fold] is None:
+            metrics = validation_metrics(fit.model, usable_scores(fit), source, share) or {}
+        else:
+            metrics = metrics_of(fit.model, source.test)
+        history = fit.model.history
+        found = {
+            "score": metrics.get(self.metric, math.nan),
+            "loss": metrics.get("loss", math.nan),
+            "epochs": round(history["epoch"][-1], 2) if history.get("epoch") else 0,
+            "stopped": "diverged" if "diverged" in stopped else "early" if "early" in stopped else "done",
+            "seconds": round(time.perf_counter() - began, 3),
+            "error": None,
+        }
+        return found, history.get("loss", [])
+
+    def _data(self, options: Mapping[str, Any], fold: int) -> Any:
+        """Return what `encode_source` makes of the rows of a fold, once for candidates that share it."""
+        key = (fold, options["seed"], (options["n_networks"] or self.networks) > 1)
+        if key not in self._encoded:
+            split, source = self.splits[fold], self.source
+            if split is not None:
+                assert split.train is not None
+                source = dataclasses.replace(
+                    source, train=taken(source.train, split.train), test=taken(source.train, split.held_out), validation=None
+                )
+            source = dataclasses.replace(source, task=self.target.task)
+            found = encode_source(source, options, console_for(quiet=True))
+            if (len(self._encoded) + 1) * found[0].train.X.size > MOST_CELLS:
+                self._encoded.clear()
+            self._encoded[key] = found
+        source, encoder, share, _ = self._encoded[key]
+        return source, encoder, share, options["n_networks"] or self.networks
+
+    def row(self, changes: Mapping[str, Any], key: Key, found: Row) -> Row:
+        """Return the line of an ensemble in results.csv."""
+        c, seed, fold, steps = key
+        labels = {"candidate": c, "default": "" if changes else "yes", "seed": seed, "fold": fold}
+        return {**labels, **self.default, **changes, "steps_allowed": steps or None, **found}
+
+
+class _Clock:
+    """Decides whether another candidate fits within a time limit, with the training of the best one after it.
+
+    spent: seconds that were needed before, by the results that are there.
+    """
+
+    def __init__(self, limit: float | None, spent: float) -> None:
+        self.limit, self.longest = limit, 0.0
+        self.began = time.monotonic() - spent
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the limit."""
+        return None if self.limit is None else self.limit - (time.monotonic() - self.began)
+
+    def add(self, seconds: float) -> None:
+        """Count a candidate that took so many seconds."""
+        self.longest = max(self.longest, seconds)
+
+    def fits(self, trainings: int) -> bool:
+        """Return whether a candidate fits that is trained so many times."""
+        return self.left is None or self.longest * (1 + 1 / trainings) <= self.left
+
+
+def train_ensembles(
+    plan: EnsemblePlan,
+    results: SweepResults,
+    *,
+    halving: bool,
+    time_limit: float | None,
+    interval: Mapping[str, Any],
+    progress: SweepProgress,
+) -> int | None:
+    """Train all candidates that have no result yet, or as many as fit within the time limit; return the best, None without any.
+
+    A halving ranks them after a part of the steps, and trains the best third of them for three times as many; the default is always
+    among these.
+    """
+    jobs = [(seed, fold) for seed in plan.seeds for fold in range(len(plan.splits))]
+    if not halving:
+        clock = _Clock(time_limit, sum(row["seconds"] for row in results.rows.values()))
+        if plan.candidates is not None:
+            progress.total = len(jobs) * sum(map(plan.networks_of, plan.all_changes()))
+        progress.limit = clock.left
+        for c, changes in enumerate(plan.all_changes()):
+            keys = [(c, seed, fold, 0) for seed, fold in jobs]
+            if c and any(key not in results.rows for key in keys) and not clock.fits(len(jobs)):
+                break
+            _train_candidate(plan, results, changes, keys, interval, progress)
+            clock.add(sum(results.rows[key]["seconds"] for key in keys))
+    else:
+        alive = dict(enumerate(plan.all_changes()))
+        rounds = _rounds(plan, len(alive))
+        counts = survivors(len(alive), len(rounds))
+        progress.total = sum(counts) * len(jobs) * plan.networks
+        for steps, count in zip(rounds, [*counts[1:], 1], strict=True):
+            for c, changes in alive.items():
+                _train_candidate(plan, results, changes, [(c, seed, fold, steps) for seed, fold in jobs], interval, progress)
+            best = [ranked.candidate for ranked in results.ranking() if ranked.candidate in alive][:count]
+            alive = {c: alive[c] for c in sorted({*best, 0})}
+    shutil.rmtree(results.checkpoints, ignore_errors=True)
+    ranking = results.ranking()
+    return ranking[0].candidate if ranking else None
+
+
+def _rounds(plan: EnsemblePlan, candidates: int) -> list[int]:
+    if "iterations" in plan.default:
+        raise OptionError("--halving divides the steps itself; leave iterations out of --grid, and give --iterations")
+    return lengths_by_round(plan.steps, candidates)
+
+
+def _train_candidate(
+    plan: EnsemblePlan,
+    results: SweepResults,
+    changes: Mapping[str, Any],
+    keys: Sequence[Key],
+    interval: Mapping[str, Any],
+    progress: SweepProgress,
+) -> None:
+    """Train a candidate with each seed on each fold, except where there is a result, and write each result."""
+    networks = plan.networks_of(changes)
+    for key in keys:
+        if key in results.rows:
+            progress.passed(networks)
+            continue
+        c, _, fold, _ = key
+        words = f"candidate {c + 1:,}" + (f" of {plan.candidates:,}" if plan.candidates else "")
+        words += f", fold {fold + 1} of {len(plan.splits)}" if len(plan.splits) > 1 else ""
+        progress.begin(networks, words)
+        folder = results.checkpoints / "part-{}-{}-{}-{}".format(*key)
+        resume = folder if checkpoint_files(folder) else None
+        begin = {
+            "checkpoint": Checkpoint(folder=folder, **interval),
+            "resume": resume,
+            "callbacks": list[Callback](progress.callbacks),
+        }
+        try:
+            found, curve = plan.evaluate(changes, key, begin)
+        except ModelFileError:
+            raise
+        except (ManynetsError, MemoryError, RuntimeError) as error:
+            found, curve = {"score": math.nan, "loss": math.nan, "epochs": 0, "stopped": "failed", "seconds": 0.0}, []
+            found["error"] = " ".join(str(error).split())
+        results.add({key: plan.row(changes, key, found)}, {key: curve})
+        progress.best = results.best_so_far
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()

@@ -1,0 +1,68 @@
+"""Whether probabilities mean what they say.
+
+Rows are put into bins by the probability of the predicted class. In each bin the share of right predictions should be the mean probability:
+
+    expected calibration error = sum over bins of (rows in the bin / rows) * |share right - mean probability|
+
+Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import OptionError
+
+__all__ = ["Calibration", "calibration", "wilson_interval"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Calibration:
+    """Probabilities against what happened, by bin.
+
+    probability, right: the mean probability and the share of right predictions of each bin with rows. count: its rows. error: the expected
+    calibration error.
+    """
+
+    probability: NDArray[np.float64]
+    right: NDArray[np.float64]
+    count: NDArray[np.int64]
+    error: float
+
+
+def calibration(probabilities: Any, truth: Any, *, bins: int = 15) -> Calibration:
+    """Return how far probabilities (N, C) are from what happened. truth: class codes (N,). bins: of equal width.
+
+    >>> found = calibration([[0.25, 0.75]] * 4, [1, 1, 1, 0])
+    >>> found.error, found.count.tolist()
+    (0.0, [4])
+    """
+    if bins < 1:
+        raise OptionError(f"bins is {bins}, but must be at least 1")
+    shares = np.asarray(probabilities, dtype=np.float64)
+    predicted = shares.argmax(axis=1)
+    confidence, right = shares[np.arange(len(shares)), predicted], predicted == np.asarray(truth)
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    used = count > 0
+    mean = np.bincount(place, weights=confidence, minlength=bins)[used] / count[used]
+    share = np.bincount(place, weights=right, minlength=bins)[used] / count[used]
+    return Calibration(mean, share, count[used], float((count[used] * np.abs(share - mean)).sum() / len(shares)))
+
+
+def wilson_interval(right: Any, count: Any, *, z: float = 1.96) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lower and the upper limit of a share, right of count (Wilson 1927); 0 and 1 where there are no rows.
+
+    >>> [round(float(limit), 3) for limit in wilson_interval(8, 10)]
+    [0.49, 0.943]
+    """
+    n, k = np.asarray(count, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    safe = np.maximum(n, 1)
+    share = k / safe
+    middle = (share + z**2 / (2 * safe)) / (1 + z**2 / safe)
+    half = z / (1 + z**2 / safe) * np.sqrt(share * (1 - share) / safe + z**2 / (4 * safe**2))
+    return np.where(n > 0, np.maximum(middle - half, 0.0), 0.0), np.where(n > 0, np.minimum(middle + half, 1.0), 1.0)

@@ -1,0 +1,127 @@
+"""The groups of rows that a model serves worst: values of a category, bins of a number.
+
+The loss of the rows in a group is compared with that of all others (Welch's t-test). Because many groups are looked at, p-values are corrected for
+that (Holm 1979), and a group is only named where the corrected one is small.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from manynets.data.check import is_frame
+from manynets.errors import DataError
+from manynets.explain.blocks import source_rows
+from manynets.model import Model
+from manynets.tables import Table, open_table
+from manynets.tables.cells import factorise, number_cells
+from manynets.tables.columns import NumericColumn
+from manynets.tasks import Regression
+
+__all__ = ["Slice", "row_losses", "worst_slices"]
+
+Array: TypeAlias = NDArray[Any]
+
+FEWEST_ROWS = 20
+BINS = 4
+MOST_LEVELS = 30
+LARGEST_P = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """A group of rows that is served worse than the others.
+
+    column, group: which rows, such as "age" and "61 to 80". rows: how many. loss, other_loss: the mean loss of these rows, and of all others: wrong
+    predictions of classes, absolute errors of numbers. low, high: a 95 % interval of `loss`. p: corrected for all groups that were looked at.
+    """
+
+    column: str
+    group: str
+    rows: int
+    loss: float
+    other_loss: float
+    low: float
+    high: float
+    p: float
+
+
+def row_losses(model: Model, logits: Array, y: Any) -> NDArray[np.float64]:
+    """Return for each row 1 where the predicted class is wrong and 0 where it is right, or the absolute error of a number (N,)."""
+    target = model.task.encode(y)
+    predicted = model.predicted(logits)
+    if isinstance(model.task, Regression):
+        away = np.abs(np.asarray(predicted, dtype=np.float64) - model.task.own_unit(target))
+    else:
+        away = (model.task.encode(predicted) != target).astype(np.float64)
+    return np.asarray(away.reshape(len(away), -1).mean(axis=1))
+
+
+def worst_slices(model: Model, X: Any, y: Any, *, most: int = 10) -> list[Slice]:
+    """Return the groups of rows X, a frame or (N, D), whose loss is larger than that of the others by more than chance, the worst first.
+
+    Groups of fewer than 20 rows are not looked at. Errors: DataError for rows that do not fit.
+    """
+    rows = source_rows(model, X)
+    losses = row_losses(model, model.logits(rows.matrix), y)
+    if len(losses) != len(rows.matrix):
+        raise DataError(f"X has {len(rows.matrix)} rows and y has {len(losses)}; they must have the same number")
+    found: list[Slice] = []
+    for name, group, chosen in _groups(model, X, rows.matrix):
+        one, other = losses[chosen], losses[~chosen]
+        if min(len(one), len(other)) < FEWEST_ROWS:
+            continue
+        both_constant = one.std() == other.std() == 0
+        p = (
+            float(one.mean() <= other.mean())
+            if both_constant
+            else float(stats.ttest_ind(one, other, equal_var=False, alternative="greater").pvalue)
+        )
+        half = 1.96 * float(one.std(ddof=1)) / len(one) ** 0.5
+        mean = float(one.mean())
+        found.append(Slice(name, group, len(one), mean, float(other.mean()), mean - half, mean + half, p))
+    return [one for one in _corrected(found) if one.p <= LARGEST_P][:most]
+
+
+def _corrected(found: list[Slice]) -> list[Slice]:
+    """Return the groups with Holm's p-values, the largest loss above that of the others first."""
+    out, largest = [], 0.0
+    for rank, one in enumerate(sorted(found, key=lambda one: one.p)):
+        largest = max(largest, min(1.0, one.p * (len(found) - rank)))
+        out.append(dataclasses.replace(one, p=largest))
+    return sorted(out, key=lambda one: one.other_loss - one.loss)
+
+
+def _groups(model: Model, X: Any, matrix: Array) -> Any:
+    """Yield column, group and which rows belong to it (N,)."""
+    encoder = model.encoder
+    if encoder is None:
+        for j in range(matrix.shape[1]):
+            yield from _bins(f"x{j}", matrix[:, j].astype(np.float64))
+        return
+    table = open_table(X if is_frame(X) or isinstance(X, Table) else np.asarray(X))
+    table = table.loaded(encoder.column_names)
+    for column in encoder.columns:
+        if isinstance(column, NumericColumn):
+            yield from _bins(column.name, number_cells(table, column.name, column.reading))
+        elif column.kind == "categorical":
+            labels, codes = factorise(table, column.name)
+            counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+            for code in np.argsort(-counts, kind="stable")[:MOST_LEVELS].tolist():
+                yield column.name, labels[code], codes == code
+            yield column.name, "(missing)", codes < 0
+
+
+def _bins(name: str, values: NDArray[np.float64]) -> Any:
+    gone = np.isnan(values)
+    yield name, "(missing)", gone
+    present = values[~gone]
+    edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1))) if present.size else np.empty(0)
+    for i, (low, high) in enumerate(itertools.pairwise(edges)):
+        last = i == len(edges) - 2
+        yield name, f"{low:g} to {high:g}", (values >= low) & ((values <= high) if last else (values < high))

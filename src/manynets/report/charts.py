@@ -1,0 +1,167 @@
+"""The charts of a report, as Vega-Lite specifications. Colours of axes and texts are set in the page, as they depend on dark and light."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import MissingExtraError
+from manynets.explain import Calibration, Dependence, Importance
+
+__all__ = [
+    "confusion_chart",
+    "dependence_chart",
+    "history_chart",
+    "importance_chart",
+    "predicted_chart",
+    "reliability_chart",
+    "require_report",
+]
+
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"
+WIDTH = 560
+MOST_BARS = 25
+Chart = dict[str, Any]
+
+
+def require_report() -> Any:
+    """Return the module altair. Errors: MissingExtraError where a package of the extra `report` is missing."""
+    try:
+        import altair
+        import vl_convert  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("altair", extra="report", purpose="manynets report") from error
+    return altair
+
+
+def _data(**columns: Sequence[Any]) -> Any:
+    alt = require_report()
+    return alt.Data(values=[dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+
+
+def _rounded(values: Any) -> list[Any]:
+    return [None if not np.isfinite(value) else float(f"{value:.6g}") for value in np.asarray(values, dtype=np.float64).ravel()]
+
+
+def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float]) -> Chart | None:
+    """Return training and validation loss over the epochs, with the best epochs; None without a history."""
+    alt = require_report()
+    epochs = list(history.get("epoch", []))
+    names = {"loss": "training", "val_loss": "validation"}
+    parts = [
+        (epoch, names[name], value) for name in names if name in history for epoch, value in zip(epochs, history[name], strict=True)
+    ]
+    if not parts:
+        return None
+    epoch, part, value = zip(*parts, strict=True)
+    lines = alt.Chart(_data(epoch=_rounded(epoch), part=part, loss=_rounded(value))).mark_line(point=len(epochs) < 40)
+    lines = lines.encode(
+        x=alt.X("epoch:Q", title="Epoch"),
+        y=alt.Y("loss:Q", title="Loss", scale=alt.Scale(zero=False)),
+        color=alt.Color("part:N", title=None, scale=alt.Scale(domain=["training", "validation"], range=[BLUE, ORANGE])),
+        tooltip=["part:N", "epoch:Q", "loss:Q"],
+    )
+    if best:
+        rule = alt.Chart(_data(epoch=_rounded(sorted(set(best))))).mark_rule(strokeDash=[4, 4], color=GREY).encode(x="epoch:Q")
+        lines = lines + rule
+    return _sized(lines, height=260)
+
+
+def importance_chart(importance: Importance) -> Chart:
+    """Return the importance of the columns with their spread, the most important first."""
+    alt = require_report()
+    ranked = importance.ranked()[:MOST_BARS]
+    names, mean, std = (list(values) for values in zip(*ranked, strict=True))
+    data = _data(column=names, lost=_rounded(mean), low=_rounded(np.subtract(mean, std)), high=_rounded(np.add(mean, std)))
+    title = f"{importance.metric} lost without the column"
+    order = alt.Y("column:N", sort=names, title=None, axis=alt.Axis(labelLimit=220))
+    bars = alt.Chart(data).mark_bar(color=BLUE).encode(y=order, x=alt.X("lost:Q", title=title), tooltip=["column:N", "lost:Q"])
+    spread = alt.Chart(data).mark_rule(color=ORANGE, strokeWidth=2).encode(y=order, x="low:Q", x2="high:Q")
+    return _sized(bars + spread, height=alt.Step(20))
+
+
+def dependence_chart(found: Dependence) -> Chart:
+    """Return the mean prediction over the values of a column; of classes their probabilities."""
+    alt = require_report()
+    means = found.mean.reshape(len(found.grid[0]), -1)
+    outputs = list(found.outputs) if means.shape[1] > 2 else [found.outputs[-1]]
+    means = means[:, -len(outputs) :]
+    numbers = all(isinstance(value, int | float) for value in found.grid[0])
+    moments = not numbers and all(str(value)[:4].isdigit() and "T" in str(value) for value in found.grid[0])
+    kind = "Q" if numbers else "T" if moments else "N"
+    values = _rounded(found.grid[0]) if numbers else [str(value) for value in found.grid[0]]
+    count = len(values)
+    data = _data(value=values * len(outputs), output=np.repeat(outputs, count).tolist(), prediction=_rounded(means.T))
+    chart = alt.Chart(data)
+    chart = chart.mark_line(point=True, color=BLUE) if kind != "N" else chart.mark_bar(color=BLUE)
+    what = (
+        "Prediction" if found.outputs == ("prediction",) else f"Probability of {outputs[0]}" if len(outputs) == 1 else "Probability"
+    )
+    encoding: dict[str, Any] = {
+        "x": alt.X(f"value:{kind}", title=found.columns[0], sort=None, axis=alt.Axis(labelLimit=120)),
+        "y": alt.Y("prediction:Q", title=what, scale=alt.Scale(zero=kind == "N")),
+        "tooltip": [f"value:{kind}", "output:N", "prediction:Q"],
+    }
+    if len(outputs) > 1:
+        encoding["color"] = alt.Color("output:N", title="Class")
+        if kind == "N":
+            encoding["xOffset"] = "output:N"
+    return _sized(chart.encode(**encoding), height=200)
+
+
+def reliability_chart(found: Calibration) -> Chart:
+    """Return the share of right predictions over their probability, beside the diagonal."""
+    alt = require_report()
+    data = _data(probability=_rounded(found.probability), right=_rounded(found.right), rows=found.count.tolist())
+    square = alt.Scale(domain=[0, 1])
+    points = alt.Chart(data).mark_point(filled=True, color=BLUE, opacity=1)
+    points = points.encode(
+        x=alt.X("probability:Q", title="Probability of the predicted class", scale=square),
+        y=alt.Y("right:Q", title="Share that is right", scale=square),
+        size=alt.Size("rows:Q", title="Rows"),
+        tooltip=["probability:Q", "right:Q", "rows:Q"],
+    )
+    line = alt.Chart(_data(probability=[0, 1], right=[0, 1])).mark_line(color=GREY, strokeDash=[4, 4])
+    return _sized(line.encode(x="probability:Q", y="right:Q") + points, height=300)
+
+
+def confusion_chart(matrix: Sequence[Sequence[int]], classes: Sequence[Any]) -> Chart:
+    """Return true against predicted classes."""
+    alt = require_report()
+    names = [str(name) for name in classes]
+    cells = [(true, predicted, int(matrix[i][j])) for i, true in enumerate(names) for j, predicted in enumerate(names)]
+    true, predicted, rows = zip(*cells, strict=True)
+    share = [count / max(1, sum(matrix[names.index(one)])) for one, count in zip(true, rows, strict=True)]
+    data = _data(true=true, predicted=predicted, rows=rows, share=_rounded(share))
+    base = alt.Chart(data).encode(
+        x=alt.X("predicted:N", title="Predicted", sort=None),
+        y=alt.Y("true:N", title="True", sort=None),
+        tooltip=["true:N", "predicted:N", "rows:Q"],
+    )
+    boxes = base.mark_rect().encode(
+        color=alt.Color("share:Q", title="Share of the row", scale=alt.Scale(scheme="blues", domain=[0, 1]))
+    )
+    light = alt.condition("datum.share > 0.5", alt.value("white"), alt.value("black"))
+    text = base.mark_text().encode(text="rows:Q", color=light) if len(names) <= 15 else boxes
+    return _sized(boxes + text, height=max(120, min(480, 36 * len(names))))
+
+
+def predicted_chart(truth: NDArray[Any], predicted: NDArray[Any], target: str) -> Chart:
+    """Return predicted against true values (N,), and the diagonal."""
+    alt = require_report()
+    low, high = float(min(truth.min(), predicted.min())), float(max(truth.max(), predicted.max()))
+    points = alt.Chart(_data(true=_rounded(truth), predicted=_rounded(predicted))).mark_circle(color=BLUE, opacity=0.5, size=18)
+    points = points.encode(
+        x=alt.X("true:Q", title=f"True {target}", scale=alt.Scale(zero=False)),
+        y=alt.Y("predicted:Q", title=f"Predicted {target}", scale=alt.Scale(zero=False)),
+        tooltip=["true:Q", "predicted:Q"],
+    )
+    line = alt.Chart(_data(true=[low, high], predicted=[low, high])).mark_line(color=GREY, strokeDash=[4, 4])
+    return _sized(line.encode(x="true:Q", y="predicted:Q") + points, height=320)
+
+
+def _sized(chart: Any, *, height: Any) -> Chart:
+    return dict(chart.properties(width=WIDTH, height=height).to_dict())
