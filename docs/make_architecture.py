@@ -34,6 +34,7 @@ HINTS = {
     "Split, encode, to the device": ("prepare",),
     "A trained network": ("model",),
     "What all models show": ("model_tools",),
+    "From scores to predictions": ("predictor",),
     "The loop and its steppers": ("training",),
     "The parts of a step": ("data", "optim", "nn", "engines"),
     "Data and what they mean": ("tasks", "metrics", "tables", "datasets"),
@@ -92,7 +93,15 @@ def _box(ax: Any, x: float, y: float, name: str, steps: list[tuple[str, int]]) -
     edge = GREY if not steps else "#222222"
     ax.add_patch(FancyBboxPatch((x, y), WIDTH, HEIGHT, boxstyle=shape, facecolor=face, edgecolor=edge, linewidth=1))
     label = f"{name}.py" if (PACKAGE / f"{name}.py").is_file() else f"{name}/"
-    ax.text(x + WIDTH / 2, y + HEIGHT / 2 - 0.02, label, ha="center", va="center", fontsize=10.5, color="#111111")
+    ax.text(
+        x + WIDTH / 2,
+        y + HEIGHT / 2 - 0.02,
+        label,
+        ha="center",
+        va="center",
+        fontsize=10.5 if len(label) < 16 else 9,
+        color="#111111",
+    )
     for k, (color, number) in enumerate(steps):
         _badge(ax, x + WIDTH - 0.06 - 0.25 * k, y + HEIGHT - 0.01, color, str(number))
 

@@ -15,7 +15,7 @@ import numpy as np
 
 import manynets as mn
 from manynets import datasets, plots
-from manynets.plots.canvas import PALETTE
+from manynets.plots.canvas import PALETTE, show_legend
 from manynets.studies.together import train_candidates, train_seeds
 
 FOLDER = Path(__file__).parent / "gallery"
@@ -46,10 +46,6 @@ def digits_model() -> tuple[Any, mn.Model]:
     return data, mn.train(data.X, data.y, mn.MLP(hidden=(32,)), recipe, validation=0.2, progress=False)
 
 
-def named(data: Any) -> Any:
-    return np.array(data.class_names)[data.y]
-
-
 # --- what the library draws -------------------------------------------------------------------------------------------
 
 
@@ -57,8 +53,8 @@ def named(data: Any) -> Any:
 def points() -> Any:
     ax = plots.panels(1, 2)[0]
     data, prod = moons(), datasets.load("prod", points=400)
-    plots.points(data.X, named(data), title="classes", ax=ax[0])
-    plots.points(prod.X, prod.y, task="regression", title="values", ax=ax[1])
+    plots.points(data.X, data.y, classes=data.class_names, title="Points of two classes", ax=ax[0])
+    plots.points(prod.X, prod.y, task="regression", title="Points with values", ax=ax[1])
     return ax[0]
 
 
@@ -68,8 +64,16 @@ def history() -> Any:
     past = model.history
     return plots.history(
         past["epoch"], {"train loss": past["loss"], "validation loss": past["val_loss"]},
-        best_epoch=past["epoch"][model.info["best"]], title="moons · 16-16 tanh · adam lr 0.02 · batch 50",
+        best_epoch=past["epoch"][model.info["best"]], title="Training and validation loss\nmoons · 16-16 tanh · adam lr 0.02 · batch 50",
     )  # fmt: skip
+
+
+@picture
+def ensemble() -> Any:
+    data = moons(seed=1)
+    recipe = mn.Recipe(optimizer=mn.Adam(lr=0.02), epochs=40, batch_size=50)
+    spec = mn.MLP(hidden=(16, 16), activation="tanh")
+    return mn.train(data.X, data.y, spec, recipe, n_networks=8, validation="folds", progress=False).plot().axes[0]
 
 
 @picture
@@ -79,7 +83,9 @@ def learning_curves() -> Any:
     models = train_seeds(data.X, data.y, mn.MLP(hidden=(6,)), recipe, seeds=range(48))
     losses = [model.history["loss"] for model in models]
     best = int(np.argmin([loss[-1] for loss in losses]))
-    return plots.learning_curves(losses, best=best, log=True, title="xor · 2-6-1 · 48 seeds at once")
+    return plots.learning_curves(
+        losses, best=best, log=True, title="Training loss of 48 seeds\nxor · 2-6-1 relu · adam lr 0.02 · batch 50"
+    )
 
 
 @picture
@@ -104,7 +110,7 @@ def surface() -> Any:
     data = datasets.load("prod", points=600)
     recipe = mn.Recipe(optimizer=mn.Adam(lr=0.03), schedule=mn.Cosine(), epochs=80, batch_size=50)
     model = mn.train(data.X, data.y, mn.MLP(hidden=(12,)), recipe, progress=False)
-    return plots.surface(model.predict, X=data.X, y=data.y, title="y = x₁ x₂, learned by 2-12-1 relu")
+    return plots.surface(model.predict, X=data.X, y=data.y, title="Predicted y, and the points\ny = x₁ x₂ · 2-12-1 relu")
 
 
 @picture
@@ -112,7 +118,7 @@ def surface_3d() -> Any:
     data = datasets.load("prod", points=600)
     recipe = mn.Recipe(optimizer=mn.Adam(lr=0.03), schedule=mn.Cosine(), epochs=80, batch_size=50)
     model = mn.train(data.X, data.y, mn.MLP(hidden=(12,), activation="tanh"), recipe, progress=False)
-    return plots.surface(model.predict, extent=(-1, 1, -1, 1), three_d=True, title="y = x₁ x₂, learned by 2-12-1 tanh")
+    return plots.surface(model.predict, extent=(-1, 1, -1, 1), three_d=True, title="Predicted y\ny = x₁ x₂ · 2-12-1 tanh")
 
 
 @picture
@@ -124,7 +130,8 @@ def spread() -> Any:
     )  # fmt: skip
     return plots.spread(
         lambda grid: np.stack([model.predict_proba(grid) for model in models]),
-        X=data.X, y=data.y, extent=(-2.5, 3.5, -2, 2.5), title="where 12 networks disagree",
+        X=data.X, y=data.y, classes=data.class_names, extent=(-2.5, 3.5, -2, 2.5),
+        title="Where 12 networks disagree\nmoons · 2-16-1 tanh · 12 seeds",
     )  # fmt: skip
 
 
@@ -135,7 +142,7 @@ def network() -> Any:
     member = mn.train(data.X, data.y, mn.MLP(hidden=(6,)), recipe, progress=False).members[0]
     return plots.network(
         [member["hidden0.weight"], member["output.weight"]], [member["hidden0.bias"], member["output.bias"]],
-        feature_names=("x₁", "x₂"), class_names=data.class_names, title="quadrants · 2-6-4",
+        feature_names=("x₁", "x₂"), class_names=data.class_names, title="Units and weights\nquadrants · 2-6-4 relu",
     )  # fmt: skip
 
 
@@ -174,14 +181,14 @@ def image_grid() -> Any:
     titles = [f"{p} ({t})" for p, t in zip(predicted[rows], data.y_test[rows], strict=True)]
     return plots.image_grid(
         data.X_test[rows], image_shape=(8, 8), titles=titles, correct=predicted[rows] == data.y_test[rows], columns=8,
-        title="test digits: predicted (truth)",
+        title="Test images: predicted (true)\ndigits · 64-32-10 relu",
     )  # fmt: skip
 
 
 @picture
 def image_values() -> Any:
     data = datasets.load("digits")
-    return plots.image_values(data.X[0].reshape(8, 8) * 16, title=f"a {data.y[0]}, with every pixel's value")
+    return plots.image_values(data.X[0].reshape(8, 8) * 16, title=f"A {data.y[0]} and its pixel values")
 
 
 @picture
@@ -193,21 +200,29 @@ def first_layer() -> Any:
 @picture
 def confusion() -> Any:
     data, model = digits_model()
-    return plots.confusion(model.evaluate(data.X_test, data.y_test)["confusion"], classes=data.class_names, title="digits")
+    return plots.confusion(
+        model.evaluate(data.X_test, data.y_test)["confusion"],
+        classes=data.class_names,
+        title="Confusion matrix of the test rows\ndigits · 64-32-10 relu",
+    )
 
 
 @picture
 def roc() -> Any:
     data = datasets.load("moons", points=400, noise=0.5)
     model = mn.train(data.X, data.y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=20), progress=False)
-    return plots.roc(data.y_test, model.predict_proba(data.X_test), title="moons with noise 0.5")
+    return plots.roc(
+        data.y_test, model.predict_proba(data.X_test), title="ROC curve of the test rows\nmoons with noise 0.5 · 2-8-1 relu"
+    )
 
 
 @picture
 def predicted() -> Any:
     data = datasets.load("prod", points=1000, noise=0.05)
     model = mn.train(data.X, data.y, mn.MLP(hidden=(32,)), mn.Recipe(optimizer=mn.Adam(lr=0.01), epochs=60), progress=False)
-    return plots.predicted_against_true(data.y_test, model.predict(data.X_test), title="x₁ x₂ with noise")
+    return plots.predicted_against_true(
+        data.y_test, model.predict(data.X_test), title="Predicted and true y of the test rows\ny = x₁ x₂ with noise · 2-32-1 relu"
+    )
 
 
 def sweep() -> list[dict[str, Any]]:
@@ -223,12 +238,19 @@ def sweep() -> list[dict[str, Any]]:
 def score_over() -> Any:
     rows = sweep()
     rates, scores = [row["lr"] for row in rows], [row["accuracy"] for row in rows]
-    return plots.score_over(rates, scores, name="learning rate", score="validation accuracy", log=True, title="60 networks at once")
+    return plots.score_over(
+        rates,
+        scores,
+        name="learning rate",
+        score="validation accuracy",
+        log=True,
+        title="Accuracy by learning rate\nmoons · 60 networks",
+    )
 
 
 @picture
 def parallel_coordinates() -> Any:
-    return plots.parallel_coordinates(sweep(), score="accuracy", title="60 networks at once")
+    return plots.parallel_coordinates(sweep(), score="accuracy", title="60 networks by their settings")
 
 
 def film() -> Path:
@@ -254,7 +276,7 @@ def glossary_perceptron() -> Any:
     data = datasets.load("gauss", points=100, seed=0)
     w, b = np.array([1.0, 1.0]), 0.0
     return plots.regions(
-        data.X, data.y, predict=lambda x: 1 / (1 + np.exp(-20 * (x @ w + b)))[:, None], title="perceptron: 1 where x₁ + x₂ > 0"
+        data.X, data.y, predict=lambda x: 1 / (1 + np.exp(-20 * (x @ w + b)))[:, None], title="Perceptron: 1 where x₁ + x₂ > 0"
     )
 
 
@@ -266,7 +288,7 @@ def glossary_loss() -> Any:
     ax.plot(error, np.abs(error), color=PALETTE[1], label="absolute error")
     huber = np.where(np.abs(error) < 1, error**2 / 2, np.abs(error) - 0.5)
     ax.plot(error, huber, color=PALETTE[2], label="Huber")
-    ax.set(xlabel="prediction - truth", ylabel="loss", ylim=(0, 5), title="loss: the price of an error")
+    ax.set(xlabel="prediction - truth", ylabel="loss", ylim=(0, 5), title="Loss: the price of an error")
     ax.legend(fontsize="small")
     return ax
 
@@ -275,7 +297,7 @@ def glossary_loss() -> Any:
 def glossary_one_hot() -> Any:
     ax = plots.panels(1, 1, size=(3.6, 3.6))[0, 0]
     labels = [2, 0, 3, 1, 2]
-    plots.image_values(np.eye(4)[labels], title="labels 2 0 3 1 2 as one-hot rows", ax=ax)
+    plots.image_values(np.eye(4)[labels], title="2 0 3 1 2 as one-hot rows", ax=ax)
     return ax
 
 
@@ -285,7 +307,7 @@ def glossary_softmax() -> Any:
     scores = np.array([2.0, 1.0, -1.0, 0.5])
     shares = np.exp(scores) / np.exp(scores).sum()
     classes = list("ABCD")
-    for ax, values, what in zip(axes, (scores, shares), ("scores", "softmax: probabilities, together 1"), strict=True):
+    for ax, values, what in zip(axes, (scores, shares), ("Scores", "Softmax: probabilities, together 1"), strict=True):
         bars = ax.bar(classes, values, color=PALETTE[:4])
         ax.bar_label(bars, fmt="%.2f", padding=2)
         ax.set_title(what, fontsize="medium")
@@ -302,7 +324,7 @@ def glossary_cross_entropy() -> Any:
     ax.set(
         xlabel="probability given to the true class",
         ylabel="- log p",
-        title="cross-entropy: sure and wrong is dear",
+        title="Cross-entropy: sure and wrong is dear",
         xlim=(0, 1),
         ylim=(0, 5.5),
     )
@@ -321,7 +343,7 @@ def glossary_backpropagation() -> Any:
         if i:
             ax.annotate("", (i - 0.25, 0.75), (i - 0.75, 0.75), arrowprops={"arrowstyle": "->", "color": PALETTE[0]})
             ax.annotate("", (i - 0.75, 0.3), (i - 0.25, 0.3), arrowprops={"arrowstyle": "->", "color": PALETTE[1]})
-    ax.set(xlim=(-0.6, 3.6), ylim=(-0.15, 1.0), title="forward: values · backward: slopes, by the chain rule")
+    ax.set(xlim=(-0.6, 3.6), ylim=(-0.15, 1.0), title="Forward: values; backward: slopes, by the chain rule")
     ax.set_axis_off()
     return ax
 
@@ -343,7 +365,7 @@ def glossary_sgd() -> Any:
             w = w - 0.12 * 2 / size * (x[rows] @ w - y[rows]) @ x[rows]
         line = np.array(path)
         ax.plot(line[:, 0], line[:, 1], ".-", color=colour, label=name, markersize=4, linewidth=1)
-    ax.set(xlabel="w₁", ylabel="w₂", title="gradient descent down to the smallest loss")
+    ax.set(xlabel="w₁", ylabel="w₂", title="Gradient descent down to the smallest loss")
     ax.legend(fontsize="small")
     return ax
 
@@ -356,8 +378,8 @@ def glossary_batch() -> Any:
         recipe = mn.Recipe(optimizer=mn.SGD(lr=0.1), iterations=300, evaluate_every=2, batch_size=size, keep="last")
         past = mn.train(data.X, data.y, mn.MLP(hidden=(16,)), recipe, progress=False).history
         ax.plot(past["step"], past["loss"], color=PALETTE[i], linewidth=1, label=f"batches of {size}")
-    ax.set(xlabel="step", ylabel="loss of the step's rows", ylim=(0, 1), title="the smaller the batch, the noisier the steps")
-    ax.legend(fontsize="small")
+    ax.set(xlabel="step", ylabel="loss of the step's rows", ylim=(0, 1), title="The smaller the batch, the noisier the steps")
+    show_legend(ax)
     return ax
 
 
@@ -368,7 +390,7 @@ def glossary_epoch() -> Any:
     for ax, epochs in zip(axes, (1, 4, 12, 40), strict=True):
         recipe = mn.Recipe(optimizer=mn.Adam(lr=0.01), epochs=epochs, batch_size=50, keep="last")
         model = mn.train(data.X, data.y, mn.MLP(hidden=(16, 16), activation="tanh"), recipe, progress=False)
-        plots.regions(data.X, data.y, predict=model.predict_proba, title=f"after {epochs} epoch{'s' * (epochs > 1)}", ax=ax)
+        plots.regions(data.X, data.y, predict=model.predict_proba, title=f"After {epochs} epoch{'s' * (epochs > 1)}", ax=ax)
         ax.get_legend().remove()
     return axes[0]
 
@@ -380,7 +402,7 @@ def glossary_dropout() -> Any:
     for step, ax in enumerate(axes):
         keep = random.random(8) > 0.4
         w1, w2 = np.ones((8, 3)) * keep[:, None], np.ones((2, 8)) * keep
-        plots.network([w1, w2], title=f"step {step + 1}: {8 - keep.sum()} of 8 units dropped", ax=ax)
+        plots.network([w1, w2], title=f"Step {step + 1}: {8 - keep.sum()} of 8 units dropped", ax=ax)
     return axes[0]
 
 
@@ -393,7 +415,7 @@ def glossary_batch_norm() -> Any:
         for i, values in enumerate(units):
             shown = values if what == "before" else (values - values.mean()) / values.std()
             ax.hist(shown, bins=np.linspace(-8, 6, 70), alpha=0.6, color=PALETTE[i], label=f"unit {i + 1}")
-        ax.set_title(f"what three units hold, {what}", fontsize="medium")
+        ax.set_title(f"What three units hold, {what}", fontsize="medium")
         ax.legend(fontsize="small")
     return axes[0]
 
@@ -408,7 +430,8 @@ def glossary_l1_l2() -> Any:
         weights = member["hidden1.weight"].ravel()
         ax.hist(weights, bins=np.linspace(-1, 1, 81), color=PALETTE[0])
         ax.set_yscale("log")
-        ax.set_title(f"penalty {what}: {np.mean(np.abs(weights) < 0.01):.0%} of the weights below 0.01", fontsize="medium")
+        ax.yaxis.set_minor_formatter("")
+        ax.set_title(f"Penalty {what}: {np.mean(np.abs(weights) < 0.01):.0%} of the weights below 0.01", fontsize="medium")
         ax.set(xlabel="weight", ylabel="how many")
     return axes[0]
 

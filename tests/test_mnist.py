@@ -38,12 +38,11 @@ def test_training_on_mnist_stays_within_three_times_its_array(data_dir: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_defaults_reach_98_6_percent_in_20_epochs(data_dir: Path, tmp_path: Path) -> None:
+def test_the_defaults_reach_98_9_percent(data_dir: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "manynets", "train", "mnist", "--json", "--out", str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"MANYNETS_DATA": str(data_dir)})
     figures = json.loads(done.stdout.splitlines()[-1])
-    assert figures["epochs"] <= 20
-    assert figures["test"]["accuracy"] >= 0.986
+    assert figures["test"]["accuracy"] >= 0.989
 
 
 @pytest.mark.slow

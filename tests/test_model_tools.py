@@ -166,3 +166,10 @@ def test_no_estimator_for_some_models() -> None:
         mn.estimator(odd)
     with pytest.raises(mn.OptionError, match="must be a Model"):
         mn.estimator("model.safetensors")  # type: ignore[arg-type]
+
+
+def test_an_array_of_text_for_a_model_of_a_table_is_explained() -> None:
+    model = trained(PRICE, HOUSES)
+    with pytest.raises(mn.DataError, match=r"give a frame with the columns size, town .*give them one, or use manynets.explain"):
+        permutation_importance(model, HOUSES, PRICE)
+    assert len(permutation_importance(model, HOUSES.to_pandas(), PRICE).importances_mean) == 2

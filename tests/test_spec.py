@@ -59,6 +59,17 @@ STOPPING = st.builds(
     factor=st.one_of(st.none(), INSIDE),
     min_lr=POSITIVE,
 )
+EMBEDDINGS = st.one_of(
+    st.none(),
+    st.builds(mn.PiecewiseLinear, bins=st.one_of(st.none(), st.integers(2, 255)), by=st.sampled_from(get_args(spec.BinsBy))),
+    st.builds(
+        mn.Periodic,
+        frequencies=st.integers(1, 99),
+        scale=ABOVE,
+        outputs=st.integers(1, 99),
+        columns=st.one_of(st.none(), st.sets(st.integers(0, 99), min_size=1).map(lambda columns: tuple(sorted(columns)))),
+    ),
+)
 NETWORKS = st.lists(st.integers(1, 999), max_size=4).flatmap(
     lambda hidden: st.builds(
         mn.MLP,
@@ -70,6 +81,7 @@ NETWORKS = st.lists(st.integers(1, 999), max_size=4).flatmap(
         init=st.sampled_from(get_args(spec.Init)),
         bias=st.booleans(),
         input_scale=st.booleans(),
+        embedding=EMBEDDINGS,
     )
 )
 LENGTHS: Any = st.one_of(
@@ -116,7 +128,7 @@ def test_json_there_and_back(value: Any) -> None:
 
 
 def test_every_class_of_the_specification_is_tried() -> None:
-    tried = {*OPTIMIZERS, *SCHEDULES, *SKLEARN, mn.MLP, mn.Recipe, mn.EarlyStopping, mn.ParameterGroup}
+    tried = {*OPTIMIZERS, *SCHEDULES, *SKLEARN, *get_args(spec.Embedding), mn.MLP, mn.Recipe, mn.EarlyStopping, mn.ParameterGroup}
     classes = {value for value in vars(spec).values() if dataclasses.is_dataclass(value)}
     assert tried == classes
     assert set(OPTIMIZERS) == set(get_args(spec.Optimizer))

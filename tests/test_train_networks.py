@@ -25,7 +25,10 @@ def test_networks_trained_together_are_those_trained_alone() -> None:
     for k, one in enumerate(alone):
         assert_close(model.members[k], one.members[0], "float32_run", what=str(k))
     for name in ("loss", "val_loss", "accuracy", "val_accuracy"):
-        assert_close(model.history[name], np.mean([one.history[name] for one in alone], axis=0), "float32_run", what=name)
+        curves = [one.history[name] for one in alone]
+        assert_close(model.history[name], np.mean(curves, axis=0), "float32_run", what=name)
+        assert_close(model.history[f"{name}_std"], np.std(curves, axis=0), "float32_run", what=f"{name}_std")
+    assert not any(name.endswith("_std") for name in alone[0].history)
     assert model.info["best"] == [one.info["best"] for one in alone]
     assert_close(model.predict_proba(x), np.mean([one.predict_proba(x) for one in alone], axis=0), "float32_run")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import itertools
 import json
 import os
 import secrets
@@ -28,6 +29,7 @@ __all__ = ["Claim", "claim"]
 
 STALE = 180.0  # seconds; attributes on network file systems may be a minute old
 BEAT = 15.0
+TRIES = 1000  # to make a lock in a folder that other processes remove
 OWNER, TAKEOVER = "owner", "takeover"
 
 
@@ -81,11 +83,13 @@ def claim(target: str | os.PathLike[str], *, inside: bool = False, remedy: str =
     path = Path(os.path.realpath(target))
     lock = path / ".lock" if inside else path.with_name(f".{path.name}.lock")
     own, made = this_process(), list[Path]()
-    while True:
+    for tries in itertools.count(1):
         try:
             owner = _acquire(lock, own)
             break
-        except FileNotFoundError:  # also where another process has just removed an empty folder
+        except FileNotFoundError as error:  # also where another process has just removed an empty folder
+            if tries == TRIES:  # a file system that makes no files, such as /proc
+                raise OSError(error.errno, error.strerror, str(target)) from error
             missing = [parent for parent in lock.parents if not parent.exists()]
             lock.parent.mkdir(parents=True, exist_ok=True)
             made = made or missing

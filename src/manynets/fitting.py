@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from manynets.encoding import embedded_columns
 from manynets.engines import ENGINES, EngineName
 from manynets.errors import DataError, OptionError, one_of
 from manynets.model import Model
-from manynets.nn.population import Shape
+from manynets.nn.shape import Shape
 from manynets.plan import ensemble
 from manynets.prepare import (
     ClassWeight,
@@ -44,6 +45,7 @@ from manynets.training.trial import Member
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
+    from manynets.tables.scaling import Scaling
 
 __all__ = ["train"]
 
@@ -64,6 +66,8 @@ def train(
     stratify: Any = None,
     target_transform: Literal["log", "auto"] | None = None,
     encoder: TableEncoder | None = None,
+    scaling: Scaling | None = None,
+    category_means: bool = False,
     initial: Mapping[str, NDArray[Any]] | Sequence[Mapping[str, NDArray[Any]]] | None = None,
     seed: int | None = None,
     n_networks: int | None = None,
@@ -98,6 +102,11 @@ def train(
         its own unit. See `manynets.Regression`.
     encoder: turns a frame into numbers; if left out, `manynets.tables.fit_encoder` fits one to the training rows. The model
         stores it, so that it predicts from frames too. An array given together with an encoder is taken as encoded already.
+    scaling: of numeric columns: "standard" (that of a frame, if left out), "robust", "quantile", "smooth" or "none"
+        (`manynets.tables.fit_encoder`). An array is left as it is, unless this is given. It then has an encoder too, for which NaN is a
+        gap, as it does with `PiecewiseLinear`.
+    category_means: a categorical column with many levels also gets the mean of the target over the rows of a level
+        (`manynets.tables.means`); the rows that are trained on get means without their own target. The default ensemble always does so.
     sample_weight: (N,), how much each row counts in the loss. class_weight: the same by class; with "balanced" all classes count
         the same.
     initial: parameters by name to start from, such as another model's `members[0]`; of several networks a list, such as its `members`.
@@ -122,17 +131,15 @@ def train(
     X, y, sample_weight = _read(X, y, target, sample_weight)
     if isinstance(spec, Model):
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
+    common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
+    common |= {"sample_weight": sample_weight, "class_weight": class_weight}
     if spec is None and recipe is None and engine == "torch" and initial is None:
         return _train_default(
             X,
             y,
-            task=task,
+            scaling=scaling,
             validation=validation,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
             columns={"groups": groups, "times": times, "stratify": stratify},
-            target_transform=target_transform,
-            encoder=encoder,
             seed=0 if seed is None else seed,
             n_networks=8 if n_networks is None else n_networks,
             preset="default" if preset is None else preset,
@@ -142,6 +149,7 @@ def train(
             callbacks=callbacks,
             checkpoint=checkpoint,
             resume=resume,
+            **common,
         )
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
@@ -154,14 +162,14 @@ def train(
         X,
         y,
         recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu"),
-        task=task,
         validation=None if by_fold else validation,
-        sample_weight=sample_weight,
-        class_weight=class_weight,
-        encoder=encoder,
         by=by,
-        target_transform=target_transform,
+        scaling=scaling,
+        category_means=category_means,
+        embedding=spec.embedding if isinstance(spec, MLP) else None,
+        **common,
     )
+    spec = embedded_columns(spec, data.encoder) if isinstance(spec, MLP) else spec
     data = _ready(spec, recipe, data, initial, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
@@ -265,9 +273,12 @@ def _train_default(
     validation: Any,
     target_transform: Literal["log", "auto"] | None,
     task: Any,
+    scaling: Scaling | None,
     **options: Any,
 ) -> Model:
     """Train the default ensemble (`manynets.tabular`)."""
+    if scaling is not None:
+        raise OptionError(f"scaling is {scaling!r}, but the default ensemble has its own; give a spec, such as mn.MLP()")
     by_fold = validation is None or (isinstance(validation, str) and validation == "folds")
     by = split_by(y, "folds" if by_fold else validation, **columns)
     task = find_target(y, task, target_transform=target_transform).task

@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import manynets.training.threads  # noqa: F401  # so that a forked child may predict
-from manynets.data.check import as_matrix, as_numpy, as_weights, is_frame, to_tensor
-from manynets.errors import DataError, ManynetsError, ModelFileError, OptionError
+from manynets.data.check import as_weights
+from manynets.data.tensors import to_tensor
+from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.model_tools import ModelTools
 from manynets.modelfile import StoredTensor, check_target, open_model_file, write_model_file
 from manynets.nn.network import build
-from manynets.nn.population import Population, Shape
-from manynets.spec import MLP, Recipe, from_json, to_json
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
+from manynets.saved_model import HISTORY, SavedModel, in_run_folder, saved_from, unsound
+from manynets.spec import MLP, Recipe, to_json
 from manynets.spec.metadata import check_device
-from manynets.tasks import Regression, Task, task_from_json
+from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
 from manynets.training.best_weights import all_finite
 from manynets.training.module import whole_numbers
@@ -31,7 +34,7 @@ from manynets.training.torch_settings import find_device
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
-__all__ = ["Model", "load"]
+__all__ = ["Model", "load", "model_of"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -47,7 +50,8 @@ class Model(ModelTools):
     """What `train` returns: one trained network, or several that predict together (their mean).
 
     spec, task, recipe: what was trained, for what, and how. members: one dict of parameters by name for each network, or a population.
-    history: columns of the training history (of several networks the means). info: versions, seed, how training ended.
+    history: columns of the training history; of several networks the means, such as `loss`, and the standard deviations, `loss_std`.
+    info: versions, seed, how training ended.
     in_features: columns of X, once encoded. A user's own module has spec None and lives in `module`, in prediction mode.
     encoder: turns a frame into those columns; None for a model that was trained on an array.
 
@@ -94,7 +98,7 @@ class Model(ModelTools):
         """Return how many rows are computed together where the networks are."""
         assert self._population is not None
         shape = self._population.shape
-        widest = max(shape.in_features, shape.out_features, *shape.hidden)
+        widest = shape.widest
         return max(1, ROWS_AT_ONCE[self.device.type] // (widest * self.size))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -162,9 +166,7 @@ class Model(ModelTools):
 
     def logits(self, x: Any) -> Array:
         """Return logits (raw scores) (K, N, O) of every network for X (N, D); computed in chunks, so memory stays flat."""
-        if self.encoder is not None and (is_frame(x) or self.encoder.positional):
-            x = self.encoder.transform(x if is_frame(x) else as_numpy(x))
-        matrix = as_matrix(x, columns=self.in_features)
+        matrix = self.inputs_of(x)
         kind = self.device.type
         if torch.is_autocast_enabled(kind):  # by the caller; its bfloat16 is not what this model promises
             with torch.autocast(kind, enabled=False):
@@ -206,40 +208,6 @@ class Model(ModelTools):
                 parts.append(self.module(part.to(place.device)).cpu())
             out = torch.cat(parts).to(self._dtype)
         return (out.unsqueeze(-1) if out.ndim == 1 else out).unsqueeze(0).numpy()
-
-    def predict(self, x: Any) -> Array:
-        """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O)."""
-        return self.predicted(self.logits(x))
-
-    def predicted(self, logits: Array) -> Array:
-        """Return the predictions of logits (K, N, O) that are there already; see `predict`."""
-        if self.size == 1:
-            return self.task.predict(logits[0], loss=self.recipe.loss)
-        if isinstance(self.task, Regression):
-            return np.mean([self.task.predict(one, loss=self.recipe.loss) for one in logits], axis=0)
-        return self.task.predict(self.mean_logits(logits))
-
-    def predict_proba(self, x: Any) -> Array:
-        """Return probabilities (N, C) for classes, (N, O) for labels; the mean over networks. Regression: DataError."""
-        return self.probabilities(self.logits(x))
-
-    def probabilities(self, logits: Array) -> Array:
-        """Return the probabilities of logits (K, N, O) that are there already; see `predict_proba`."""
-        return np.mean([self.task.proba(one) for one in logits], axis=0)
-
-    def mean_logits(self, logits: Array) -> Array:
-        """Return, of logits (K, N, O), those (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""
-        if len(logits) == 1:
-            return np.asarray(logits[0])
-        if isinstance(self.task, Regression):
-            poisson = self.recipe.loss == "poisson"  # logits are log-rates
-            return np.log(np.exp(logits).mean(axis=0)) if poisson else self.task.clamped(logits).mean(axis=0)
-        mean = np.mean([self.task.proba(one) for one in logits], axis=0)
-        tiny = np.finfo(mean.dtype).tiny
-        if self.task.name == "multiclass":
-            return np.log(np.maximum(mean, tiny))
-        positive = mean[:, 1:] if self.task.name == "binary" else mean
-        return np.log(np.maximum(positive, tiny)) - np.log(np.maximum(1 - positive, tiny))
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
         """Return loss and metrics on X (N, D) and y: accuracy, precision, recall, f1, log_loss, auc, per_class and confusion (up to 1,000
@@ -308,16 +276,12 @@ class Model(ModelTools):
             tensors = members[0]
         else:
             tensors = {name: np.stack([member[name] for member in members]) for name in members[0]}
-        history = {_HISTORY + name: np.array(column, dtype=np.float64) for name, column in self.history.items()}
+        history = {HISTORY + name: np.array(column, dtype=np.float64) for name, column in self.history.items()}
         write_model_file(path, header, {**tensors, **history})
 
 
 def _short(value: object) -> str:
     return text if len(text := repr(value)) <= 80 else f"{text[:80]}..."
-
-
-_FIELDS = {"spec", "task", "recipe", "in_features", "encoder", "networks", "history", "info"}
-_HISTORY = "history/"  # before the names of the history's columns among the tensors
 
 
 def _model(fields: dict[str, Any]) -> Model:
@@ -331,118 +295,56 @@ def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Mo
 
     Anything that is no such file, or is damaged, is a ModelFileError that names path, field and remedy.
     """
-    path = _in_run_folder(path)
-    with open_model_file(path) as (header, tensors):
-        return _loaded(path, header, tensors, module)
+    path = in_run_folder(path)
+    with open_model_file(path) as (header, stored):
+        return _model_of(saved_from(path, header, stored), stored, module)
 
 
-def _loaded(
-    path: str | os.PathLike[str], header: dict[str, Any], tensors: dict[str, StoredTensor], module: nn.Module | None
-) -> Model:
-    if set(header) != _FIELDS:
-        raise ModelFileError(
-            f"{path}: the header has the fields {sorted(header)}, but must have {sorted(_FIELDS)}; save the model again"
-        )
-    try:
-        spec = None if header["spec"] is None else from_json(header["spec"])
-        recipe, task = from_json(header["recipe"]), task_from_json(header["task"])
-        if not (spec is None or isinstance(spec, MLP)) or not isinstance(recipe, Recipe):
-            raise OptionError("spec must be an MLP and recipe a Recipe")
-        for name in ("in_features", "networks"):
-            if type(header[name]) is not int or not 1 <= header[name] < 1 << 62:
-                raise OptionError(f"{name} is {header[name]!r}, but must be a whole number of at least 1")
-        if spec is None and header["networks"] != 1:
-            raise OptionError(f"networks is {header['networks']}, but a module of one's own is one network")
-        if not isinstance(header["info"], dict):
-            raise OptionError("info must be a JSON object")
-        if spec is not None:  # first, as what follows takes memory for each output
-            weights = {name: value for name, value in tensors.items() if not name.startswith(_HISTORY)}
-            _check_tensors(path, Shape.of(spec, header["in_features"], task.outputs), header["networks"], weights, recipe.dtype)
-        with np.errstate(all="raise"):
-            objective_for(task, recipe)
-        encoder = None if header["encoder"] is None else _encoder_from_json(header["encoder"], header["in_features"])
-    except ModelFileError:
-        raise
-    except (ManynetsError, TypeError, ValueError, AttributeError, KeyError, ArithmeticError, RecursionError) as error:
-        raise ModelFileError(f"{path}: {' '.join(str(error).split())[:500]}; save the model again") from error
-    networks, in_features, info = header["networks"], header["in_features"], header["info"]
-    history = _history(path, header["history"], {n: tensors.pop(n) for n in list(tensors) if n.startswith(_HISTORY)})
-    if spec is None:
+def model_of(saved: SavedModel, *, module: nn.Module | None = None) -> Model:
+    """Return the model of a file whose header was read; `module` as for `load`."""
+    with saved.opened() as stored:
+        return _model_of(saved, stored, module)
+
+
+def _model_of(saved: SavedModel, stored: Mapping[str, StoredTensor], module: nn.Module | None) -> Model:
+    members: Population | list[dict[str, Array]] = []
+    if saved.spec is None:
         if module is None:
             raise ModelFileError(
-                f"{path}: it holds a module of your own; give it one of the same kind: load(path, module=MyNetwork())"
+                f"{saved.path}: it holds a module of your own; give it one of the same kind: load(path, module=MyNetwork())"
             )
         try:
-            module.load_state_dict({name: torch.from_numpy(value.read()) for name, value in tensors.items()})
+            module.load_state_dict({name: torch.from_numpy(value.read()) for name, value in stored.items()})
         except RuntimeError as error:
-            raise ModelFileError(f"{path}: the weights do not fit {type(module).__name__}: {error}") from error
-        members: Population | list[dict[str, Array]] = []
+            raise ModelFileError(f"{saved.path}: the weights do not fit {type(module).__name__}: {error}") from error
     else:
-        members = _population(path, Shape.of(spec, in_features, task.outputs), networks, tensors, recipe.dtype)
+        members = _population(saved, stored)
     return Model(
-        spec=spec,
-        task=task,
-        recipe=recipe,
-        in_features=in_features,
+        spec=saved.spec,
+        task=saved.task,
+        recipe=saved.recipe,
+        in_features=saved.in_features,
         members=members,
-        history=history,
-        info=info,
+        history=saved.history,
+        info=saved.info,
         module=module,
-        encoder=encoder,
+        encoder=saved.encoder,
     )
 
 
-def _in_run_folder(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Return the model file in a run folder, or in the best run of a sweep; any other path as it is."""
-    if not isinstance(path, str | os.PathLike) or not os.path.isdir(path):
-        return path
-    inside = [os.path.join(os.fspath(path), name) for name in ("model.safetensors", "best/model.safetensors")]
-    return next((file for file in inside if os.path.isfile(file)), path)
-
-
-def _encoder_from_json(state: Any, in_features: int) -> TableEncoder:
-    from manynets.tables import TableEncoder
-
-    encoder = TableEncoder.from_json(state)
-    if encoder.width != in_features:
-        raise OptionError(f"the encoder makes {encoder.width} columns, but in_features is {in_features}")
-    return encoder
-
-
-def _history(path: object, names: Any, columns: Mapping[str, StoredTensor]) -> dict[str, list[float]]:
-    """Return the columns of the history, in the order of their names."""
-    if not isinstance(names, list) or sorted(columns) != sorted(_HISTORY + str(name) for name in names):
-        raise ModelFileError(f"{path}: history must list the names of its columns; save the model again")
-    for name, column in columns.items():
-        if len(column.shape) != 1 or column.dtype != np.float64 or column.shape != next(iter(columns.values())).shape:
-            raise ModelFileError(f"{path}: {name!r} must be one column of float64, as long as the others; save the model again")
-    return {name: columns[_HISTORY + name].read().tolist() for name in names}
-
-
-def _check_tensors(path: object, shape: Shape, networks: int, tensors: Mapping[str, StoredTensor], dtype: str) -> None:
-    wanted = {n: s if networks == 1 else (networks, *s) for n, s in (shape.parameters() | shape.buffers()).items()}
-    found = {name: value.shape for name, value in tensors.items()}
-    if wanted != found:
-        wrong = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
-        shown = ", ".join(f"{name} {found.get(name)} instead of {wanted.get(name)}" for name in wrong[:3])
-        raise ModelFileError(f"{path}: the weights do not fit the specification: {shown}; save the model again")
-    for name, value in tensors.items():
-        if value.dtype != dtype:
-            raise ModelFileError(f"{path}: {name} must hold finite numbers of {dtype}; save the model again")
-
-
-def _population(path: object, shape: Shape, networks: int, tensors: Mapping[str, StoredTensor], dtype: str) -> Population:
+def _population(saved: SavedModel, stored: Mapping[str, StoredTensor]) -> Population:
     """Return the networks whose parameters are in a file."""
+    assert saved.spec is not None
     population = Population.filled(
-        shape,
-        networks,
-        lambda name, rows: tensors[name].read_into(rows),
-        dtype=torch.float64 if dtype == "float64" else torch.float32,
+        Shape.of(saved.spec, saved.in_features, saved.task.outputs),
+        saved.networks,
+        lambda name, rows: stored[name].read_into(rows),
+        dtype=torch.float64 if saved.recipe.dtype == "float64" else torch.float32,
     )
     sound = all_finite(population.flat).all() and all_finite(population.statistics).all()
     for name, view in (population.parameters | population.buffers).items():
         if not sound and not bool(torch.isfinite(view).all()):
-            raise ModelFileError(f"{path}: {name} must hold finite numbers of {dtype}; save the model again")
+            raise unsound(saved.path, name, saved.recipe.dtype)
         if name.endswith("running_var") and bool((view < 0).any()):
-            raise ModelFileError(f"{path}: {name} holds negative variances; save the model again")
+            raise unsound(saved.path, name, "")
     return population

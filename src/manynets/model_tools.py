@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
+import dataclasses
 import os
 import sys
 from collections.abc import Mapping
@@ -12,34 +13,24 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.data.check import as_weights
 from manynets.display import epoch_text, html_table, layers_text
-from manynets.errors import OptionError
-from manynets.spec import MLP, Recipe
+from manynets.errors import DataError, OptionError
+from manynets.predictor import Predictor
+from manynets.spec import Periodic
 from manynets.tasks import Regression, Task
+from manynets.tasks.temperature import best_temperature
 
 if TYPE_CHECKING:
     from manynets.export import ExportCheck
-    from manynets.tables import TableEncoder
 
 __all__ = ["ModelTools", "best_epoch_text", "task_text", "training_text"]
 
 
-class ModelTools(abc.ABC):
+class ModelTools(Predictor):
     """The base of `Model`: `summary` and `plot`, and the methods with which scikit-learn's tools take a model for an estimator."""
 
-    spec: MLP | None
-    task: Task
-    recipe: Recipe
-    in_features: int
-    history: dict[str, list[float]]
-    info: dict[str, Any]
     module: Any
-    encoder: TableEncoder | None
-
-    @property
-    @abc.abstractmethod
-    def size(self) -> int:
-        """K, the number of networks."""
 
     @property
     @abc.abstractmethod
@@ -117,6 +108,46 @@ class ModelTools(abc.ABC):
         model: Any = self
         return manynets.export.to_python(model, path, X=X, overwrite=overwrite)
 
+    # ---------------------------------------------------------------------------------------------------------- calibration
+
+    @abc.abstractmethod
+    def logits(self, x: Any) -> NDArray[Any]:
+        """Return the raw scores (K, N, O) of every network."""
+
+    def calibrated(self, X: Any, y: Any, *, sample_weight: Any = None) -> Self:
+        """Return a classifier like this one, with the probabilities p(s / T) in place of p(s).
+
+        The temperature T minimises the log loss on X and y, which the model must not have been trained on, such as its validation set. The
+        output layers are divided by it, and `info["calibration"]` has it; the predicted classes of a single network stay the same.
+        Source: Guo et al. 2017.
+
+        >>> import manynets as mn
+        >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=()), mn.Recipe(epochs=50, optimizer=mn.SGD(lr=9.0)), progress=False)
+        >>> calm = model.calibrated([[0.0], [1.0]] * 8, [0, 1, 1, 0] + [0, 1] * 6)
+        >>> calm.info["calibration"] > 1, calm.predict([[1.0]]).tolist()
+        (True, [1])
+        """
+        if not hasattr(self.task, "classes") and self.task.name != "multilabel":
+            raise OptionError("a temperature is for the probabilities of classes, but this model predicts numbers")
+        if self.spec is None:
+            raise OptionError("the model is a module of your own, whose last layer is not known; divide its scores yourself")
+        logits, target = self.logits(X), self.task.encode(y)
+        if len(target) != logits.shape[1]:
+            raise DataError(f"X has {logits.shape[1]} rows and y has {len(target)}; they must have the same number")
+        temperature = best_temperature(self.task, logits, target, as_weights(sample_weight, len(target)))
+        made: Any = self.__reduce__()
+        build, (fields,) = made
+        fields["members"] = [
+            {
+                name: (value / temperature).astype(value.dtype) if name.startswith("output.") else value
+                for name, value in one.items()
+            }
+            for one in fields["members"]
+        ]
+        fields["info"] = {**fields["info"], "calibration": temperature * fields["info"].get("calibration", 1.0)}
+        out: Self = build(fields)
+        return out
+
     # ---------------------------------------------------------------------------------------------------------- scikit-learn
 
     @property
@@ -190,10 +221,14 @@ def _trained_anew(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
         return new.fit(X, y, sample_weight=sample_weight).model_
     task: Any = model.task.name
     if numbers:
-        task = Regression.of(y, standardise=recipe.loss != "poisson", transform=model.task.transform)
+        clamp = model.task.limits is not None
+        task = Regression.of(y, standardise=recipe.loss != "poisson", transform=model.task.transform, clamp=clamp)
     folds = "folds" if model.size > 1 and any(name.startswith("val_") for name in model.history) else None
     options = {"task": task, "sample_weight": sample_weight, "n_networks": model.size, "validation": folds}
-    return train(X, y, model.spec, recipe, progress=False, **options)
+    spec = model.spec
+    if model.encoder is not None and isinstance(spec.embedding, Periodic):  # whose columns are found anew
+        spec = dataclasses.replace(spec, embedding=dataclasses.replace(spec.embedding, columns=None))
+    return train(X, y, spec, recipe, progress=False, **options)
 
 
 def task_text(task: Task) -> str:

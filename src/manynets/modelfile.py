@@ -278,14 +278,14 @@ def open_model_file(
         entries = _entries(outer, path, kind)
         size, expected = os.fstat(file.fileno()).st_size, 8 + length + sum(stop - start for _, _, start, stop in entries.values())
         if expected != size:
-            cut = "is cut off" if size < expected else "has something behind its end"
+            cut = "is truncated" if size < expected else "has something after its end"
             raise ModelFileError(f"{path}: the file {cut}: {expected} bytes were expected, {size} found; use another copy")
         found = 8 + length
         while part := file.read(PART):
             check.update(part)
             found += len(part)
         if found != size:
-            raise ModelFileError(f"{path}: the file is cut off: {size} bytes were expected, {found} found; use another copy")
+            raise ModelFileError(f"{path}: the file is truncated: {size} bytes were expected, {found} found; use another copy")
         if check.hexdigest() != digest:
             raise ModelFileError(f"{path}: the file is damaged (its SHA-256 does not match its {size} bytes); use another copy")
         metadata = outer["__metadata__"]
@@ -325,14 +325,14 @@ def _read_header(file: BinaryIO, path: object, kind: Kind) -> tuple[int, Any, st
     size, first = os.fstat(file.fileno()).st_size, file.read(9)
     for start, what in _STRANGERS.items():
         if first.startswith(start) and first[8:9] != b"{":
-            raise ModelFileError(f"{path}: this is {what}, no {kind} file of manynets")
+            raise ModelFileError(f"{path}: this is {what}, not a manynets {kind} file; use another file")
     length = int.from_bytes(first[:8], "little")
     if size < 16 or not 0 < length <= min(_LONGEST_HEADER[kind], size - 8):
         raise ModelFileError(
-            f"{path}: no {kind} file of manynets, or cut off (the header's length is {length}, the file has {size} bytes)"
+            f"{path}: not a manynets {kind} file, or truncated (the header's length is {length}, the file has {size} bytes); use another file"
         )
     if first[8:9] != b"{":
-        raise ModelFileError(f"{path}: no {kind} file of manynets (no header where it should be); use another file")
+        raise ModelFileError(f"{path}: not a manynets {kind} file (there is no header); use another file")
     file.seek(8)
     head = file.read(length)
     place = _hash_place(head, path)
@@ -352,7 +352,7 @@ def _hash_place(head: bytes, path: object) -> int:
     """Return where the 64 digits of the hash stand in the header."""
     place = head.rfind(_FIELD)
     if place < 0 or head.count(_FIELD) != 1 or place + len(_FIELD) + 64 > len(head):
-        raise ModelFileError(f"{path}: no file of manynets (its header has no field 'sha256'); it must be written by Model.save")
+        raise ModelFileError(f"{path}: not a manynets file (its header has no field 'sha256'); use another file")
     return place + len(_FIELD)
 
 

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from manynets.nn.initial import initial_parameters
-from manynets.prepare import Split, SplitBy, Target, TrainingData, holdout
+from manynets.prepare import RowNumbers, Split, SplitBy, Target, TrainingData, holdout
 from manynets.spec import MLP, Recipe
+from manynets.tasks.prior import prior_scores
 from manynets.training.events import Callback
 from manynets.training.groups import Relay, check_fits
 from manynets.training.trial import Member
 
-__all__ = ["FoldRows", "Plan", "Trial", "TrialGroup", "ensemble"]
+__all__ = ["FoldRows", "Plan", "Trial", "TrialGroup", "ensemble", "starting_parameters"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,25 @@ class FoldRows:
         return self._splits[fold, seed]
 
 
+def starting_parameters(
+    spec: MLP, recipe: Recipe, data: TrainingData, rows: RowNumbers | None, weight: NDArray[Any] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return the parameters that a network starts from, by the recipe's seed and, for `MLP.prior`, the target of its rows.
+
+    weight: of the rows (N,), for this network only.
+    """
+    task, target = data.problem.task, data.problem.rows.target
+    check_fits(spec, data.in_features, task.outputs)
+    out = initial_parameters(spec, data.in_features, task.outputs, seed=recipe.seed)
+    if spec.prior:
+        common = data.problem.rows.weight
+        weight = common.double().cpu().numpy() if weight is None and common is not None else weight
+        encoded = target.cpu().numpy()
+        own, weights = (encoded, weight) if rows is None else (encoded[rows], None if weight is None else weight[rows])
+        out["output.bias"] = prior_scores(task, own, weights, loss=recipe.loss)
+    return out
+
+
 def ensemble(
     spec: MLP | nn.Module,
     recipe: Recipe,
@@ -112,7 +132,6 @@ def ensemble(
         own = dataclasses.replace(recipe, seed=recipe.seed + k)
         start = initial[k] if isinstance(initial, Sequence) else initial or {}
         if isinstance(spec, MLP) and initial is None:
-            check_fits(spec, data.in_features, data.problem.task.outputs)
-            start = initial_parameters(spec, data.in_features, data.problem.task.outputs, seed=own.seed)
+            start = starting_parameters(spec, own, data, split.train)
         members.append(Member(k, spec, own, start, split.train, split.held_out))
     return members

@@ -19,11 +19,13 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
-from manynets.data.check import as_matrix, as_row_numbers, as_weights, is_frame, moderate_weights, to_tensor, warn_of_lost_digits
+from manynets.data.check import as_matrix, as_numpy, as_row_numbers, as_weights, is_frame, moderate_weights
 from manynets.data.duplicates import count_held_out, count_shared
 from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
+from manynets.data.tensors import to_tensor, warn_of_lost_digits
+from manynets.encoding import column_options, needs_encoder, warn_of_encoded
 from manynets.errors import DataError, LeakWarning, OptionError, warn_user
-from manynets.spec import Recipe
+from manynets.spec import Embedding, Recipe
 from manynets.tasks import Regression, Task, find_task
 from manynets.tasks.base import as_array
 from manynets.training.torch_settings import find_device
@@ -31,6 +33,7 @@ from manynets.training.trial import Problem
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
+    from manynets.tables.scaling import Scaling
 
 __all__ = [
     "ClassWeight",
@@ -83,7 +86,7 @@ class TrainingData:
     """A problem on its device, and the rows that networks train and validate on.
 
     rows: None where all rows train. validation_rows: None without validation, or where the problem has a validation set of its own.
-    encoder: turned the columns of a table into those of the problem; None for arrays.
+    encoder: turned the columns of a table into those of the problem; None for arrays that are taken as they are.
     """
 
     problem: Problem
@@ -105,15 +108,22 @@ def prepare(
     encoder: TableEncoder | None = None,
     by: SplitBy | None = None,
     target_transform: Literal["log", "auto"] | None = None,
+    scaling: Scaling | None = None,
+    category_means: bool = False,
+    embedding: Embedding | None = None,
+    encoder_rows: RowNumbers | None = None,
 ) -> TrainingData:
     """Check X and y, split the rows, encode a table, and move the data to the recipe's device.
 
-    The arguments are those of `manynets.train`. Raises DataError for data that cannot be used and OptionError for options that do
-    not fit them.
+    The arguments are those of `manynets.train`; embedding: the network's; encoder_rows: what an encoder is fitted to, None for the rows
+    that are trained on. Raises DataError for data that cannot be used and OptionError for options that do not fit them.
     """
-    table = X if is_frame(X) or (encoder is not None and encoder.positional) else None
+    fits = needs_encoder(X, encoder, embedding, scaling=scaling)
+    table: Any = None
+    if fits or is_frame(X) or (encoder is not None and encoder.positional):
+        table = X if is_frame(X) else as_numpy(X)
     matrix = as_matrix(X, columns=None if encoder is None else encoder.width) if table is None else None
-    total = len(X) if matrix is None else len(matrix)
+    total = len(table) if matrix is None else len(matrix)
     y = as_array(y) if isinstance(y, list | tuple) or hasattr(y, "to_list") else y  # of a series, too
     found = len(y) if hasattr(y, "__len__") else np.asarray(y).size
     if found != total:
@@ -126,8 +136,12 @@ def prepare(
         if weight is not None and rows is not None and not weight[rows].any():
             raise DataError(f"sample_weight is zero for all {len(rows)} {what} rows; at least one must count")
     if matrix is None:
-        matrix, encoder = encode_table(table, y, rows=split.train, encoder=encoder)
+        options = column_options(table, embedding, scaling=scaling, category_means=category_means) if fits else {}
+        rows = split.train if encoder_rows is None else encoder_rows
+        matrix, encoder = encode_table(table, y, rows=rows, encoder=encoder, target=target.encoded, **options)
         matrix = as_matrix(matrix)
+        if fits and not is_frame(table):
+            warn_of_encoded(table, matrix, encoder)
     validation_set = None
     if own is not None:
         own_matrix, own_target, own_weight = _checked_validation_set(own, target.task, matrix.shape[1], encoder)
@@ -369,17 +383,28 @@ def _fold_rows(given: Any, total: int, what: str) -> RowNumbers:
 
 
 def encode_table(
-    table: Any, y: Any = None, *, rows: RowNumbers | None = None, encoder: TableEncoder | None = None, **options: Any
+    table: Any,
+    y: Any = None,
+    *,
+    rows: RowNumbers | None = None,
+    encoder: TableEncoder | None = None,
+    target: NDArray[Any] | None = None,
+    **options: Any,
 ) -> tuple[NDArray[Any], TableEncoder]:
     """Return the encoded columns (N, D) of all rows of a table, and the encoder.
 
-    Without an encoder one is fitted to `rows` (None: all); y and `options` are those of `manynets.tables.fit_encoder`.
+    Without an encoder one is fitted to `rows` (None: all), which then get the means of large categories without their own target; y,
+    target (encoded) and `options` are those of `manynets.tables.fit_encoder`.
     """
+    fits = encoder is None
     if encoder is None:
         from manynets.tables import fit_encoder
 
-        encoder = fit_encoder(table, rows=rows, y=y, **options)
-    return encoder.transform(table), encoder
+        encoder = fit_encoder(table, rows=rows, y=y, target=target, **options)
+    matrix = encoder.transform(table)
+    if fits and target is not None:
+        encoder.cross_fit(table, target, matrix, rows=rows)
+    return matrix, encoder
 
 
 def _validation_set(validation: Any) -> tuple[Any, ...] | None:
@@ -393,7 +418,9 @@ def _checked_validation_set(
     given: tuple[Any, ...], task: Task, columns: int, encoder: TableEncoder | None
 ) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
     """Return X, the encoded y and the weights of a validation set."""
-    X = encoder.transform(given[0]) if encoder is not None and is_frame(given[0]) else given[0]
+    X = given[0]
+    if encoder is not None and (is_frame(X) or encoder.positional):
+        X = encoder.transform(X if is_frame(X) else as_numpy(X))
     matrix = as_matrix(X, columns=columns)
     encoded = task.encode(given[1])
     if len(encoded) != matrix.shape[0]:

@@ -15,7 +15,7 @@ _FIELDS: dict[str, dict[str, str]] = {  # kind: {old field: new field}
     "ReduceOnPlateau": {"min_gain": "min_delta"},
 }
 _ADDED: dict[str, dict[str, Any]] = {  # kind: {new field: what older versions did}
-    "MLP": {"input_scale": False},
+    "MLP": {"input_scale": False, "prior": False, "embedding": None},
     "Recipe": {"groups": []},
     "EarlyStopping": {"cool_down": None, "shared": False},
 }
@@ -32,7 +32,24 @@ OPTIONS: dict[str, str] = {
 }
 """Options of the command line: {old name: new name}. The old ones are still accepted."""
 LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"} | dict.fromkeys(
-    ("time_limit", "metric", "input_scale", "cool_down", "group", "time_column", "stratify", "target_transform")
+    (
+        "time_limit",
+        "metric",
+        "input_scale",
+        "cool_down",
+        "group",
+        "time_column",
+        "stratify",
+        "target_transform",
+        "embedding",
+        "category_means",
+        "prior",
+        "bins",
+        "bins_by",
+        "frequencies",
+        "frequency_scale",
+        "frequency_outputs",
+    )
 )
 """Options that runs and sweeps of older versions lack, with the values that they had in effect."""
 

@@ -60,12 +60,29 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes
 def _mean_history(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, list[float]]:
     """Return the history of networks that predict together: the steps of the one that trained longest, and the mean of all else.
 
-    The history of a network that was stopped before its first step has no columns.
+    Of several networks, each mean `name` has the standard deviation `name_std` beside it. The history of a network that was stopped
+    before its first step has no columns.
     """
     histories = [history for history in histories if history] or [{}]
     longest = max(histories, key=lambda history: len(history.get("loss", ())))
     when = ("epoch", "step", "seconds", "lr")
-    return {name: longest[name] if name in when else mean_curve([history[name] for history in histories]) for name in longest}
+    out = {name: longest[name] if name in when else mean_curve([history[name] for history in histories]) for name in longest}
+    if len(histories) > 1:
+        out |= {f"{name}_std": _spread([history[name] for history in histories]) for name in longest if name not in when}
+    return out
+
+
+def _spread(curves: Sequence[list[float]]) -> list[float]:
+    """Return the standard deviation of curves that are continued as for `mean_curve`."""
+    curves = _continued(curves)
+    with np.errstate(invalid="ignore", over="ignore"):  # of a network that diverged
+        return np.std(curves, axis=0).tolist() if curves else []
+
+
+def _continued(curves: Sequence[list[float]]) -> list[list[float]]:
+    """Return the curves that are not empty, all as long as the longest: an end is continued with the last value."""
+    longest = max(map(len, curves))
+    return [curve + curve[-1:] * (longest - len(curve)) for curve in curves if curve]
 
 
 def mean_curve(curves: Sequence[list[float]]) -> list[float]:
@@ -77,8 +94,7 @@ def mean_curve(curves: Sequence[list[float]]) -> list[float]:
     curves = [curve for curve in curves if curve] or [[]]
     if len(curves) == 1:
         return curves[0]
-    longest = max(map(len, curves))
-    return np.mean([curve + curve[-1:] * (longest - len(curve)) for curve in curves], axis=0).tolist()
+    return np.mean(_continued(curves), axis=0).tolist()
 
 
 def versions() -> dict[str, str]:

@@ -36,8 +36,10 @@ __all__ = [
     "stream_key",
 ]
 
-Purpose = Literal["init", "permutation", "dropout", "split", "bootstrap", "data", "search"]
-PURPOSES: dict[Purpose, int] = {"init": 1, "permutation": 2, "dropout": 3, "split": 4, "bootstrap": 5, "data": 6, "search": 7}
+Purpose = Literal["init", "permutation", "dropout", "split", "bootstrap", "data", "search", "embedding"]
+PURPOSES: dict[Purpose, int] = {
+    "init": 1, "permutation": 2, "dropout": 3, "split": 4, "bootstrap": 5, "data": 6, "search": 7, "embedding": 8,
+}  # fmt: skip
 
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: the step between neighbouring counters
 MIX = (

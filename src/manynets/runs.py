@@ -14,6 +14,7 @@ import contextlib
 import csv
 import ctypes
 import dataclasses
+import functools
 import glob
 import io
 import itertools
@@ -27,7 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,10 @@ from numpy.typing import NDArray
 from manynets.claims import claim
 from manynets.errors import ClaimedError, ModelFileError, OptionError
 from manynets.jsonfiles import read_json
-from manynets.model import Model, load
+from manynets.saved_model import SavedModel, read_saved_model
+
+if TYPE_CHECKING:
+    from manynets.model import Model
 
 __all__ = [
     "FORMAT", "SavedRun", "check_run_folder", "claimed_folder", "leftovers", "plain_json", "read_run", "remove_leftovers", "write_run",
@@ -55,7 +59,7 @@ _ORIGIN = {
     "?max_levels": int, "?delimiter": str, "?encoding": str, "?no_header": bool, "?data_dir": str, "?points": int, "?noise": float,
 }  # fmt: skip
 _CONFIG = {
-    "format": int, "?data": _ORIGIN, "?fingerprint": {str: {"sha256": str, str: object}}, "?class_names": [str],
+    "format": int, "?data": _ORIGIN, "?target_unit": (str, type(None)), "?fingerprint": {str: {"sha256": str, str: object}}, "?class_names": [str],
     "?image_shape": [int], "?validation": (float, str), "?options": {str: object},
 }  # fmt: skip
 _PART = {
@@ -68,12 +72,19 @@ _METRICS = {"?train": _PART, "?validation": _PART, "?test": _PART, "?baselines":
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class SavedRun:
-    """A run as read from its folder."""
+    """A run as read from its folder. saved: its model, as the file has it."""
 
     folder: Path
-    model: Model
+    saved: SavedModel
     config: dict[str, Any]
     metrics: dict[str, Any]
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """The model. The first use loads torch."""
+        from manynets.model import model_of  # not above: showing a run needs no torch
+
+        return model_of(self.saved)
 
     @property
     def seen_rows(self) -> NDArray[Any] | None:
@@ -336,14 +347,14 @@ def _read_files(path: Path) -> SavedRun:
     if not (path / MODEL).is_file():
         raise ModelFileError(f"{path / MODEL} is missing; train again")
     metrics = read_json(path / METRICS, _METRICS) if os.path.lexists(path / METRICS) else {}
-    model = load(path / MODEL)
-    count, names = getattr(model.task, "outputs", 0), config.get("class_names")
-    count = len(getattr(model.task, "classes", range(count)))
+    saved = read_saved_model(path / MODEL)
+    names = config.get("class_names")
+    count = len(getattr(saved.task, "classes", range(saved.task.outputs)))
     if names is not None and len(names) != count:
         raise ModelFileError(
             f"{path / CONFIG} is damaged: field 'class_names' has {len(names)} names, but the model has {count} classes; train again"
         )
-    return SavedRun(folder=path, model=model, config=config, metrics=metrics)
+    return SavedRun(folder=path, saved=saved, config=config, metrics=metrics)
 
 
 def _is_replaced(path: Path) -> bool:

@@ -163,7 +163,7 @@ def test_a_model_file_longer_than_its_header_says_is_not_read(call: Call, run: P
         file.truncate(1 << 40)  # a hole
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.monotonic()
-    with pytest.raises(ValueError, match=r"has something behind its end: \d+ bytes were expected, 1099511627776 found"):
+    with pytest.raises(ValueError, match=r"has something after its end: \d+ bytes were expected, 1099511627776 found"):
         read_model_file(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # KiB
     assert time.monotonic() - began < 60  # it would take hours

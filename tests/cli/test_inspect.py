@@ -35,7 +35,7 @@ def test_json_and_a_picture(call: Call, table: Path) -> None:
     assert (table.parent / "p.png").read_bytes().startswith(b"\x89PNG")
     assert "120 rows" in done.err
     classes = call("inspect", "houses.csv", "--target", "kind", "--plot", "q.svg")
-    assert "wrote q.svg" in classes.out
+    assert "Written to q.svg" in classes.out
     assert call("inspect", "houses.csv", "--plot", "r.svg").code == 0
 
 

@@ -20,7 +20,12 @@ from manynets.spec.metadata import Interval, metadata_of
 from manynets.spec.options import OPTIONS, allowed_values, option_of
 from tests.cli.conftest import Call
 
-CLASSES = (spec.MLP, spec.Recipe, spec.EarlyStopping, *get_args(spec.Optimizer), *get_args(spec.Schedule))
+CLASSES = (
+    spec.MLP,
+    spec.Recipe,
+    spec.EarlyStopping,
+    *(kind for one in (spec.Embedding, spec.Optimizer, spec.Schedule) for kind in get_args(one)),
+)
 
 
 def test_the_options_page_is_current() -> None:
@@ -97,6 +102,7 @@ def test_every_searched_option_has_values_in_a_grid() -> None:
         (Interval(0, 1, low_open=True), [1e-9, 1], [0, 1.0001], "a number in (0, 1]"),
         (Interval(0, 1, high_open=True), [0, 0.999], [1, -0.1], "a number in [0, 1)"),
         (Interval(1, whole=True), [1, 10**400], [0, 1.0, True, math.inf], "a whole number of at least 1"),
+        (Interval(2, 255, whole=True), [2, 255], [1, 256, 2.0, 10**400], "a whole number from 2 to 255"),
     ],
 )
 def test_intervals(interval: Interval, inside: list[Any], outside: list[Any], text: str) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.text import Text
 
 import manynets as mn
+from manynets.plots.canvas import figure_of
 from manynets.studies import STUDIES, TUTORIALS
 from tests.cli.conftest import Call
 
@@ -119,3 +122,27 @@ def test_plot_of_a_regression(call: Call, table: Path) -> None:
     assert again.code == 0
     assert {Path(path).stem for path in again.json["pictures"]} == {"history", "network"}
     assert call("plot", "run", "--kind", "predicted").code == 2
+
+
+def test_the_pictures_of_a_table_name_its_columns_and_the_unit_of_its_target(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "".join(
+        f"{20 + i % 50},{('Bern', 'Chur')[i % 2]},CHF {9000 * (20 + i % 50):,}\n".replace(",000", "'000") for i in range(80)
+    )
+    Path("flats.csv").write_text(f"area,town,price\n{rows}", encoding="utf-8")
+    assert call("train", "flats.csv", "--target", "price", "--preset", "fast", "--out", "run", "-q").code == 0
+    drawn: dict[str, set[str]] = {}
+
+    def look(picture: Any, path: Path, **_: Any) -> Path:
+        figure = figure_of(picture)
+        figure.draw_without_rendering()
+        drawn[Path(path).stem] = {text.get_text() for text in figure.findobj(Text)}
+        return Path(path)
+
+    monkeypatch.setattr("manynets.plots.save", look)
+    assert call("plot", "run").code == 0
+    assert {"true price (CHF)", "predicted price (CHF)", "300,000"} <= drawn["predicted"]
+    assert {"area", "town=Bern", "town=Chur", "price"} <= drawn["network"]
+    assert any("flats.csv" in text for text in drawn["network"])
+    assert "Training of 8 networks: mean and standard deviation" in drawn["history"]

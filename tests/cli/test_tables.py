@@ -119,7 +119,7 @@ def test_columns_are_read_as_at_training(call: Call, tmp_path: Path) -> None:
     folder = agreed(call, call(*words, *SMALL, "--json"))
     for done in (call("predict", folder, "new.csv"), call("evaluate", folder, "new.csv")):
         assert done.code == 0, done.err
-        assert "not seen at fit" not in done.err
+        assert "not seen in training" not in done.err
         assert "beyond" not in done.err or "2 rows" in done.err
     rows = rows_of(call("predict", folder, "new.csv", "-q").out)
     assert [row["code"] for row in rows] == ["1.0", "3.0"]

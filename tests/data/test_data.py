@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 import manynets as mn
 from manynets import rng
 from manynets.data.batches import Batches, Rows, steps_per_epoch
-from manynets.data.check import as_matrix, as_row_numbers, as_weights, to_tensor
+from manynets.data.check import as_matrix, as_row_numbers, as_weights
 from manynets.data.split import deal_rows, even_folds, split_rows
+from manynets.data.tensors import to_tensor
 from tests.tolerances import assert_close
 
 

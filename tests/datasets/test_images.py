@@ -42,13 +42,15 @@ def test_digits() -> None:
 
 def test_digits_are_scikit_learns_and_always_split_alike() -> None:
     from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
 
     data, again = digits(), load("digits", seed=5)
     assert data.X.tobytes() == again.X.tobytes()
     assert data.X_test is not None
-    ours = np.concatenate([data.X, data.X_test]) * 16
-    theirs = load_digits().data
-    assert sorted(map(tuple, ours.tolist())) == sorted(map(tuple, theirs.tolist()))
+    pixels, labels = load_digits(return_X_y=True)
+    parts = train_test_split(pixels / 16, labels, test_size=0.2, stratify=labels, random_state=0)
+    for ours, theirs in zip((data.X, data.X_test, data.y, data.y_test), parts, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_digits_leave_the_global_generator_alone() -> None:

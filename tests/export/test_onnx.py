@@ -14,7 +14,7 @@ import pytest
 import manynets as mn
 from manynets.errors import OptionError
 from manynets.export import model_inputs, to_onnx
-from manynets.spec import Activation
+from manynets.spec import Activation, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
 from manynets.tables.parts import PARTS_OF_CODES
 from tests.export.tables import ROWS, fitted, target, wide_table
@@ -87,10 +87,11 @@ def test_every_task(task: str, dtype: Any, n_networks: int, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("scaling", ["standard", "robust", "quantile", "smooth"])
-@pytest.mark.parametrize("ranges", [0, 6])
-def test_every_scaling(scaling: Any, ranges: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("embedding", [None, PiecewiseLinear(bins=6)])
+def test_every_scaling(scaling: Any, embedding: Any, tmp_path: Path) -> None:
     frame = wide_table()
-    encoder = fit_encoder(frame, scaling=scaling, ranges=ranges, max_levels=3)
+    means = {"category_means": embedding is not None, "target": target(frame)}
+    encoder = fit_encoder(frame, scaling=scaling, embedding=embedding, max_levels=3, **means)
     model = fitted(frame, target(frame), encoder=encoder)
     assert to_onnx(model, tmp_path / "m.onnx", X=frame).largest < 1e-5
 
@@ -174,5 +175,9 @@ def test_what_cannot_be_expressed_is_named(tmp_path: Path) -> None:
     model = fitted(frame, frame["x"].to_numpy(), encoder=encoder)
     with pytest.raises(OptionError, match=r"column 'note' is text of many words"):
         to_onnx(model, tmp_path / "m.onnx")
+    x = random.normal(size=20)
+    periodic = mn.train(x[:, None], x, mn.MLP(embedding=mn.Periodic()), mn.Recipe(epochs=1), progress=False)
+    with pytest.raises(OptionError, match="a network with a Periodic embedding cannot be exported"):
+        to_onnx(periodic, tmp_path / "m.onnx")
     with pytest.raises(OptionError, match=r"ends in \.onnx"):
         to_onnx(model, tmp_path / "m.txt")

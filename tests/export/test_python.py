@@ -16,7 +16,7 @@ import pytest
 import manynets as mn
 from manynets.errors import OptionError
 from manynets.export import to_python
-from manynets.spec import Activation
+from manynets.spec import Activation, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
 from manynets.tables.parts import PARTS_OF_CODES
 from tests.export.tables import fitted, target, wide_table
@@ -33,10 +33,11 @@ def module_in(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("scaling", ["standard", "quantile", "smooth"])
-@pytest.mark.parametrize("ranges", [0, 6])
-def test_a_table_of_all_kinds(scaling: Any, ranges: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("embedding", [None, PiecewiseLinear(bins=6)])
+def test_a_table_of_all_kinds(scaling: Any, embedding: Any, tmp_path: Path) -> None:
     frame = wide_table()
-    encoder = fit_encoder(frame, scaling=scaling, ranges=ranges, max_levels=3)
+    means = {"category_means": embedding is not None, "target": target(frame)}
+    encoder = fit_encoder(frame, scaling=scaling, embedding=embedding, max_levels=3, **means)
     model = fitted(frame, target(frame), encoder=encoder)
     assert to_python(model, tmp_path / "m.py", X=frame).largest < 1e-5
     row = {

@@ -13,7 +13,8 @@ import manynets as mn
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.initial import initial_parameters
 from manynets.nn.layers import normalisers
-from manynets.nn.population import Population, Shape
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
 from manynets.spec import Activation
 from tests.tolerances import assert_close
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_a_line_of_a_title_has_no_dot_at_its_ends() -> None:
 
 def test_lines_keep_away_from_the_colour_of_the_paper() -> None:
     light, dark = Figure(facecolor="white").add_subplot(), Figure(facecolor="black").add_subplot()
-    full = colormaps["cividis"]
+    full = colormaps["viridis"]
     assert canvas.line_map(light)(0.0) == full(0.0)
     assert sum(canvas.line_map(light)(1.0)[:3]) < sum(full(1.0)[:3])
     assert sum(canvas.line_map(dark)(0.0)[:3]) > sum(full(0.0)[:3])
@@ -140,9 +141,48 @@ def test_what_cannot_be_drawn_is_one_clear_error(values: object, said: str) -> N
     assert "\n" not in str(caught.value)
 
 
-def test_a_legend_of_many_points_is_not_searched_a_place() -> None:
-    few, many = plots.panels(1, 2)[0]
-    for ax, count in ((few, 100), (many, 30_000)):
-        plots.points(np.random.default_rng(0).normal(size=(count, 2)), np.arange(count) % 2, ax=ax)
-    assert few.get_legend()._loc == 0
-    assert many.get_legend()._loc == 1
+def test_a_legend_hides_no_data() -> None:
+    rows = np.random.default_rng(0).normal(size=(100, 2))
+    for ax in (
+        plots.points(rows, np.arange(100) % 3),
+        plots.history(np.arange(100), {"train loss": np.ones(100), "validation loss": np.zeros(100)}, best_epoch=50),
+        plots.roc(np.arange(100) % 3, np.abs(rows @ np.ones((2, 3)))),
+    ):
+        ax.figure.draw_without_rendering()
+        legend = ax.get_legend()
+        assert legend is not None
+        box, whole = legend.get_window_extent(), ax.figure.bbox
+        assert not box.overlaps(ax.get_window_extent())
+        assert not box.overlaps(ax.xaxis.label.get_window_extent())
+        assert whole.x0 <= box.x0
+        assert box.x1 <= whole.x1
+        assert whole.y0 <= box.y0
+
+
+@pytest.mark.parametrize("size", [(3.6, 3.0), (9.0, 6.0)])
+def test_the_lines_after_a_title_are_small_beneath_it_and_within_the_figure(size: tuple[float, float]) -> None:
+    settings = "moons · 256-256-256 relu · batch norm · dropout 0.2 · adamw lr 0.001 · one-cycle · batch 128 · 60 epochs · seed 0"
+    ax = plots.panels(1, size=size)[0, 0]
+    plots.history([1, 2], {"loss": [1, 2]}, title=f"Training loss\n{settings}", ax=ax)
+    ax.figure.draw_without_rendering()
+    assert ax.get_title() == "Training loss"
+    below = ax.texts[0]
+    assert below.get_text().replace("\n", " · ") == settings
+    assert below.get_fontsize() < ax.title.get_fontsize()
+    title, small, whole = ax.title.get_window_extent(), below.get_window_extent(), ax.figure.bbox
+    assert ax.get_window_extent().y1 < small.y0
+    assert small.y1 <= title.y0
+    assert title.y1 <= whole.y1 + 1
+    assert whole.x0 <= small.x0
+    assert small.x1 <= whole.x1
+
+
+def test_thousands_are_separated_and_small_numbers_left_alone() -> None:
+    ax = plots.predicted_against_true([1000, 250_000], [2000, 240_000], name="price")
+    assert "100,000" in [label.get_text() for label in _ticks(ax.xaxis)]
+    assert [label.get_text() for label in _ticks(plots.predicted_against_true([1, 2], [1, 2]).xaxis)][1] == "1.0"
+
+
+def _ticks(axis: Any) -> list[Any]:
+    axis.figure.draw_without_rendering()
+    return list(axis.get_ticklabels())

@@ -153,3 +153,14 @@ def test_epochs_are_whole_numbers_on_the_axis(epochs: Any) -> None:
         ax.figure.canvas.draw()
         ticks = np.asarray(ax.get_xticks())
         assert (ticks == np.round(ticks)).all(), ticks
+
+
+def test_an_ensemble_shows_its_spread_and_its_best_epochs() -> None:
+    ax = plots.history(
+        [1, 2, 3], {"validation loss": [3.0, 2.0, 1.5]}, spread={"validation loss": [1.0, 0.5, 0.5]}, best_epoch=(2, 3)
+    )
+    band = ax.collections[0].get_paths()[0].vertices
+    assert {(1.0, 2.0), (1.0, 4.0), (3.0, 1.0), (3.0, 2.0)} <= {tuple(point) for point in np.asarray(band).tolist()}
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["validation loss", "best epochs 2 to 3"]

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from manynets import plots
 from manynets.errors import OptionError
+from manynets.plots.canvas import PALETTE
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 2))
@@ -126,6 +127,38 @@ def test_the_room_loads_matplotlib_when_called_and_never_pyplot() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_class_has_one_colour_in_all_pictures() -> None:
+    names = ["up", "down"]  # not in the order of the alphabet
+    labels = np.array(names)[Y]
+    colours = [
+        [to_rgba(dots.get_facecolor()[0]) for dots in ax.collections if dots.get_label() in names]
+        for ax in (
+            plots.points(X, labels, classes=names),
+            plots.regions(X, labels, predict=sure, classes=names, resolution=20),
+            plots.spread(lambda g: np.stack([sure(g), sure(g + 1)]), X=X, y=labels, classes=names, resolution=20),
+        )
+    ]
+    assert colours[0] == colours[1] == colours[2]
+    curve = plots.roc(labels, sure(X), classes=names).lines[1]
+    assert to_rgba(curve.get_color()) == colours[0][1]
+    three = np.arange(40) % 3
+    curves = plots.roc(three, np.eye(3)[three] + RNG.random((40, 3))).lines[1:]
+    assert {line.get_label()[0]: line.get_color() for line in curves} == {str(c): PALETTE[c] for c in range(3)}
+
+
+def test_seeds_and_epochs_are_whole_numbers() -> None:
+    seeds = plots.score_over(np.arange(20), np.linspace(0, 1, 20), name="seed")
+    curves = plots.learning_curves([[2.0, 1.0, 0.5, 0.4]] * 2)
+    density = plots.distributions({"weights": RNG.normal(size=(9, 50))})[0]
+    for ax in (seeds, curves, density):
+        ax.figure.draw_without_rendering()
+        texts = [label.get_text() for label in ax.get_xticklabels()]
+        assert texts
+        assert all(text.replace("\u2212", "-").lstrip("-").isdigit() for text in texts), texts
+    lines = plots.parallel_coordinates([{"seed": k, "s": k / 8} for k in range(8)], score="s")
+    assert {"0", "2", "4", "5", "7"} <= {text.get_text() for text in lines.texts}
 
 
 def test_as_many_axes_as_pictures() -> None:

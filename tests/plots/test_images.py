@@ -92,9 +92,9 @@ def test_first_layer_draws_units_on_one_scale_around_zero() -> None:
     assert mosaic.shape == (2, 11)
     assert mosaic[1, 6] == -2
     assert mosaic[0, 8] == 1
-    assert ax.get_title() == "weights of the first layer"
+    assert ax.get_title() == "Weights of the first layer"
     many = plots.first_layer(np.ones((100, 4)), image_shape=(2, 2), most=10)
-    assert many.get_title().replace("\n", " ") == "weights of the first layer (the first 10 of 100 units)"
+    assert many.get_title().replace("\n", " ") == "Weights of the first layer (the first 10 of 100 units)"
     colour = plots.first_layer(np.arange(12.0)[None], image_shape=(2, 2, 3))
     assert colour.images[0].get_array().tolist() == [[1, 4], [7, 10]]
 

@@ -75,7 +75,7 @@ def test_what_is_no_confusion_matrix(matrix: Any, options: dict[str, Any], said:
 def test_predicted_against_true_by_hand() -> None:
     # errors 0, 0, 0, 2: mean square 1; variance of 1, 2, 3, 4 is 1.25; R² = 1 - 1/1.25
     ax = plots.predicted_against_true([1, 2, 3, 4], [[1], [2], [3], [6]], name="price")
-    assert ax.texts[0].get_text() == "R² 0.200\nRMSE 1\n4 rows"
+    assert ax.texts[0].get_text() == "R² 0.200\nRMSE 1.0000\n4 rows"
     assert ax.collections[0].get_offsets().tolist() == [[1, 1], [2, 2], [3, 3], [4, 6]]
     diagonal = ax.lines[0].get_xydata()
     assert (diagonal[:, 0] == diagonal[:, 1]).all()
@@ -84,8 +84,8 @@ def test_predicted_against_true_by_hand() -> None:
 
 
 def test_predicted_against_a_truth_that_does_not_vary() -> None:
-    assert plots.predicted_against_true([1.0], [2.0]).texts[0].get_text() == "RMSE 1\n1 row"
-    assert plots.predicted_against_true([1.0, 1.0], [1.0, 1.0]).texts[0].get_text() == "RMSE 0\n2 rows"
+    assert plots.predicted_against_true([1.0], [2.0]).texts[0].get_text() == "RMSE 1.0000\n1 row"
+    assert plots.predicted_against_true([1.0, 1.0], [1.0, 1.0]).texts[0].get_text() == "RMSE 0.0000\n2 rows"
 
 
 @pytest.mark.parametrize(

@@ -128,3 +128,9 @@ def test_held_claims_are_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         os.utime(held.lock, (0, 0))
         claims.touch()
         assert claims.age(held.lock) < claims.STALE
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a file system that makes no files")
+def test_a_file_system_that_makes_no_files() -> None:
+    with pytest.raises(FileNotFoundError, match="/proc/name"):
+        claim("/proc/name")

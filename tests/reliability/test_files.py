@@ -108,10 +108,8 @@ def test_case_54_every_truncation(kind: str, model_file: Path, checkpoint_file: 
         with pytest.raises(mn.ModelFileError) as caught:
             load(path)
         assert str(path) in str(caught.value)
-    refused(whole[:-1], path, f"cut off: {len(whole)} bytes were expected, {len(whole) - 1} found", load=load)
-    refused(
-        whole + b"x", path, f"has something behind its end: {len(whole)} bytes were expected, {len(whole) + 1} found", load=load
-    )
+    refused(whole[:-1], path, f"truncated: {len(whole)} bytes were expected, {len(whole) - 1} found", load=load)
+    refused(whole + b"x", path, f"has something after its end: {len(whole)} bytes were expected, {len(whole) + 1} found", load=load)
 
 
 @pytest.mark.parametrize("kind", ["model", "checkpoint"])
@@ -174,7 +172,7 @@ def test_cases_47_to_49_a_pickle_is_never_read(tmp_path: Path, monkeypatch: pyte
     [
         (b"", "the file has 0 bytes"),
         (b"\x89HDF\r\n\x1a\n" + bytes(50), "this is an HDF5 file"),
-        (b"a,b\n1,2\n" * 20, "no model file of manynets"),
+        (b"a,b\n1,2\n" * 20, "not a manynets model file"),
         (bytes(100), "the header's length is 0"),
         (struct.pack("<Q", 2**63) + b"{" + bytes(100), "the header's length is 9223372036854775808"),
         (struct.pack("<Q", 2) + b"{}" + bytes(20), "no field 'sha256'"),

@@ -60,19 +60,19 @@ def test_suggestions() -> None:
     for said in (
         "'same' has one value in all rows",
         "'gaps' is missing in 67% of the rows",
-        "--group patient",
-        "--time-column day",
+        "groups=frame['patient']",
+        "times=frame['day']",
     ):
         assert any(said in text for text in suggestions), said
-    assert any("the target 'y' is missing in 4 rows: --drop-missing-target" in text for text in suggestions)
+    assert any("the target 'y' is missing in 4 rows: drop_missing_target=True" in text for text in suggestions)
     leak = inspect_table(FRAME.filter(polars.col("y") != "rare"), "y")
     assert any(text.startswith("'copy' gives the target away: it is the target under other names; ") for text in leak.suggestions)
-    assert not any("--drop key" in text for text in leak.suggestions)
+    assert not any("drop=['key']" in text for text in leak.suggestions)
     rare = inspect_table(FRAME, "y").suggestions
     assert any("the class 'rare' of 'y' has 4 rows" in text for text in rare)
     prices = FRAME.with_columns(y=np.exp(RANDOM.normal(size=ROWS)))
-    assert any("--target-transform log" in text for text in inspect_table(prices, "y").suggestions)
-    assert not any("--target-transform" in text for text in inspect_table(prices.with_columns(y=-polars.col("y")), "y").suggestions)
+    assert any("target_transform='log'" in text for text in inspect_table(prices, "y").suggestions)
+    assert not any("target_transform" in text for text in inspect_table(prices.with_columns(y=-polars.col("y")), "y").suggestions)
     near = polars.DataFrame({"after": np.arange(1000) + 9 * RANDOM.normal(size=1000), "y": np.arange(1000) + 0.5})
     assert any("'after' explains 9" in text and "known before the target" in text for text in inspect_table(near, "y").suggestions)
 

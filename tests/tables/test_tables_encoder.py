@@ -162,8 +162,8 @@ def test_numbers_far_from_those_seen_at_fit_count_as_the_limit(scaling: Any) -> 
     np.testing.assert_array_equal(encoder.transform(within)[:2, 0], plain.transform(within[:2, :1])[:, 0])
     assert encoder.check(within) == []
     assert encoder.check(far) == [
-        "column 'x0': 2 rows hold numbers far from those seen at fit; below -1 they count as -1, above 11 as 11",
-        "column 'x1': 1 rows hold numbers far from those seen at fit; below 7 they count as 7, above 7 as 7",
+        "column 'x0': 2 values far outside the training range were clipped to -1 to 11",
+        "column 'x1': 1 value far outside the training range was clipped to 7 to 7",
     ]
 
 
@@ -200,9 +200,9 @@ def test_case_19_unseen_category(make: Callable[[dict[str, Any]], Any]) -> None:
     encoder = fit_encoder(polars.DataFrame({"c": ["a", "b", "a"]}))
     frame = make({"c": ["a", "new", None, "b"]})
     assert encoder.transform(frame).tolist() == [[1, 0], [0, 0], [0, 0], [0, 1]]
-    assert encoder.check(frame) == ["column 'c': 1 rows hold categories not seen at fit: 'new'"]
+    assert encoder.check(frame) == ["column 'c': 1 row has a category not seen in training: 'new'"]
     with pytest.raises(
-        DataError, match=r"'c' holds categories not seen at fit: 'new'; the first is in row 1 .* Known are 'a', 'b'"
+        DataError, match=r"'c' holds categories not seen in training: 'new'; the first is in row 1 .* Known are 'a', 'b'"
     ):
         encoder.transform(frame, strict=True)
 

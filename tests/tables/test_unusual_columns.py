@@ -143,7 +143,7 @@ def test_another_unit_at_prediction_is_reported() -> None:
             fails(polars.DataFrame({"w": ["1 kg", "5 lb"]}))
     grams = polars.DataFrame({"w": ["1 kg", "3000 g"]})
     assert encoder.transform(grams).tolist() == EXPECTED
-    assert encoder.check(grams) == ["column 'w': converted to 'kg', the unit seen at fit: 1 in 'g'"]
+    assert encoder.check(grams) == ["column 'w': converted to 'kg', the unit of the training rows: 1 in 'g'"]
     assert encoder.check(polars.DataFrame({"w": ["1 kg", "3 KG"]})) == []
     with pytest.raises(DataError, match=r"should hold numbers \(numbers: unit 'kg'\), but row 0 .* holds 'much'"):
         encoder.transform(polars.DataFrame({"w": ["much"]}))

@@ -294,3 +294,12 @@ def test_whole_numbers_that_float64_would_merge_are_codes(tmp_path: Path) -> Non
 
 def test_there_are_enough_files() -> None:
     assert len(FILES) + len(REFUSED) >= 60
+
+
+def test_a_quote_at_the_end_of_a_file_makes_no_noise(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """polars panics on it, and its trace goes to standard error though the panic is caught."""
+    path = tmp_path / "t.csv"
+    path.write_bytes(b'a,b\r\n"x ""y""\nz",1\r\n"1,234",2\r\n,"')
+    with pytest.warns(UserWarning, match=r"an empty row at the end is left out \(line 5\)"):
+        assert read_table(path).height == 2
+    assert capfd.readouterr().err == ""

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from manynets import core, rng, spec
 from manynets.nn.activations import ACTIVATIONS
-from manynets.nn.population import Population, Shape
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
 from manynets.optim import GroupedOptimizer, Update, step_coefficients
 from manynets.spec import SklearnAdam, SklearnSGD
 from tests.tolerances import assert_close

@@ -56,7 +56,8 @@ class Part:
 class DataSource:
     """Data to train and to test on.
 
-    fingerprint: hash and size of the files or arrays. schema: the kinds of a table's columns. notes: for the user.
+    fingerprint: hash and size of the files or arrays. schema: the kinds of a table's columns. unit: that a table's target is written in.
+    notes: for the user.
     """
 
     name: str
@@ -68,6 +69,7 @@ class DataSource:
     feature_names: tuple[str, ...] | None = None
     task: Any = None
     schema: Sequence[Any] | None = None
+    unit: str | None = None
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -312,6 +314,7 @@ def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str,
 
 def _table(origin: Mapping[str, Any]) -> DataSource:
     from manynets.tables import understand
+    from manynets.tables.target import unit_of_target
 
     path = origin["path"]
     content = _piped(path)
@@ -337,7 +340,11 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
         test, more = test_part(origin["test"], origin, getattr(task, "classes", None), text=as_written, content=content)
         notes += more
         fingerprint[f"test: {name_of(origin['test'])}"] = fingerprint_of(origin["test"], test.X.shape, content)
-    return DataSource(name=stem_of(origin), train=train, test=test, task=task, schema=schema, fingerprint=fingerprint, notes=notes)
+    targets = columns_named(origin["target"], table.names)
+    unit = unit_of_target(table, targets[0]) if len(targets) == 1 and task.name == "regression" else None
+    return DataSource(
+        name=stem_of(origin), train=train, test=test, task=task, schema=schema, unit=unit, fingerprint=fingerprint, notes=notes
+    )
 
 
 def _refuse_target(origin: Mapping[str, Any], columns: Sequence[str]) -> None:

@@ -17,13 +17,12 @@ import numpy as np
 
 import manynets
 from manynets import runs
-from manynets.cli import checkpoints, defaults
+from manynets.cli import checkpoints, defaults, images
 from manynets.cli.baselines import baselines_of
 from manynets.cli.bounded import bounded
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.diverged import diverged_words, refuse_untrained
-from manynets.cli.pictures import pictures_of
-from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, train_preset
+from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, takes_shifts, train_preset
 from manynets.cli.recipe import flag_of, network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
 from manynets.cli.seen import hashes_of_parts
@@ -32,7 +31,7 @@ from manynets.data.split import SplitBy
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, find_target, holdout
-from manynets.spec import Recipe, to_json
+from manynets.spec import PiecewiseLinear, Recipe, to_json
 from manynets.training.torch_settings import find_device
 
 __all__ = ["encode_source", "encoding", "fit", "metrics_of", "scalars", "usable_scores", "validation_metrics", "validation_share"]
@@ -99,6 +98,8 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         baselines, left_out = (
             ({}, None) if not tested else baselines_of(model.task, source.train, parts[test_part] or source.train, encoder)
         )
+        from manynets.cli.pictures import name_of_target, pictures_of  # not above: the training begins before the plots are loaded
+
         pictures = pictures_of(
             model,
             parts[test_part],
@@ -106,7 +107,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             title=f"{source.name} · {describe(model.spec, model.recipe, networks)}",
             class_names=source.class_names,
             image_shape=source.image_shape,
-            target=", ".join(origin.get("target", ["y"])),
+            target=name_of_target(origin.get("target", []), source.unit),
         )
     for text in dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught):
         note(console, text)
@@ -115,6 +116,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         "data": dict(origin),
         "fingerprint": dict(source.fingerprint),
         "class_names": source.class_names,
+        "target_unit": source.unit,
         "image_shape": source.image_shape,
         "task": model.task.to_json(),
         "validation": share,
@@ -192,7 +194,7 @@ def encode_source(source: DataSource, options: Options, console: Any) -> tuple[D
         ensemble = source.schema is not None and (options["engine"] or "torch") == "torch"
         networks = defaults.networks(train.rows) if ensemble else 1
     share: float | str | None = validation_share(options, source)
-    if networks > 1 and options["validation"] is None and validation is None:
+    if networks > 1 and options["validation"] is None and validation is None and not takes_shifts(options, source):
         share = "folds"
     held = None
     if share == 0:
@@ -212,7 +214,11 @@ def encode_source(source: DataSource, options: Options, console: Any) -> tuple[D
     if source.schema is not None:
         title = f"{source.name}: {source.train.rows:,} rows to train on, {source.test.rows if source.test else 0:,} to test on"
         print_schema(console, source.schema, title=title)
-        own = {} if preset is None else encoder_options(train.rows, len(train.X.names))
+        own = encoder_options(train.rows, len(train.X.names))
+        if preset is None:
+            embedding = network_of(options).embedding
+            own = {"embedding": embedding if isinstance(embedding, PiecewiseLinear) else None}
+        own["target"] = task.encode(train.y)
         matrix, encoder = encode_table(train.X, **{**own, **encoding(source, options)})
         train = dataclasses.replace(train, X=matrix)
         for text in () if test is None else encoder.check(test.X):
@@ -239,11 +245,15 @@ def _train(
     spec = network_of(options, networks=networks)
     rows = train.rows - math.ceil(train.rows / networks) if share == "folds" else train.rows
     recipe = recipe_of(options, rows=rows)
+    X, y, what = train.X, train.y, "rows"
+    if takes_shifts(options, source):
+        recipe = images.recipe_for(recipe, rows)
+        (X, y), what = images.shifted(train, source), "images, and each moved in four directions"
     print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec)
-    console.print(f"{describe(spec, recipe, networks)} · {rows:,} rows", markup=False, soft_wrap=True)
+    console.print(f"{describe(spec, recipe, networks)} · {rows:,} {what}", markup=False, soft_wrap=True)
     return manynets.train(
-        train.X,
-        train.y,
+        X,
+        y,
         spec,
         recipe,
         task=task,
@@ -300,7 +310,9 @@ def _tuple(part: Part) -> tuple[Any, ...]:
 
 def encoding(source: DataSource, options: Options) -> dict[str, Any]:
     """Return how the encoder of a table is to be fitted, as options of `manynets.tables.fit_encoder`."""
-    return {"schema": source.schema} | {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
+    return {"schema": source.schema} | {
+        name: options[name] for name in ("scaling", "max_levels", "category_means") if options[name] is not None
+    }
 
 
 def metrics_of(model: Any, part: Part) -> dict[str, Any]:

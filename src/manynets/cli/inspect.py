@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from manynets.cli.arguments import JsonLine, argument, option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,36 +20,29 @@ MOST_PANELS = 23
 
 
 def inspect(
-    data: Annotated[
-        str,
-        typer.Argument(metavar="DATA", help="A table: a file, a folder or pattern of Parquet files, or - for standard input."),
-    ],
+    data: Annotated[str, argument("DATA", help="A table: a file, a folder or pattern of Parquet files, or - for standard input.")],
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", metavar="COLUMN", help="The column to predict; several with commas or repeated."),
+        option("--target", metavar="COLUMN", help="Column to predict; several with commas, or by repeating the option."),
     ] = None,
-    drop: Annotated[list[str] | None, typer.Option("--drop", metavar="COLUMN", help="Leave this column out.")] = None,
+    drop: Annotated[list[str] | None, option("--drop", metavar="COLUMN", help="Leave this column out.")] = None,
     categorical: Annotated[
-        list[str] | None, typer.Option("--categorical", metavar="COLUMN", help="Take this column as categories.")
+        list[str] | None, option("--categorical", metavar="COLUMN", help="Treat this column as categories.")
     ] = None,
-    numeric: Annotated[list[str] | None, typer.Option("--numeric", metavar="COLUMN", help="Take this column as numbers.")] = None,
+    numeric: Annotated[list[str] | None, option("--numeric", metavar="COLUMN", help="Treat this column as numbers.")] = None,
     plot: Annotated[
-        str | None,
-        typer.Option("--plot", metavar="FILE", help="Draw the distributions of the columns into this .png, .pdf or .svg file."),
+        str | None, option("--plot", metavar="FILE", help="Draw the distributions of the columns: a .png, .pdf or .svg file.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --plot if it exists.")] = False,
-    json_line: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object with all that was found on stdout, and all else on stderr.")
-    ] = False,
+    overwrite: Annotated[bool, option("--overwrite", help="Replace the file of --plot if it exists.")] = False,
+    json_line: JsonLine = False,
     delimiter: Annotated[
-        str | None, typer.Option("--delimiter", metavar="CHAR", help="Between the cells of a CSV file. [found from the file]")
+        str | None, option("--delimiter", metavar="CHAR", help="Character between the cells of a CSV file. [found from the file]")
     ] = None,
     encoding: Annotated[
-        str | None,
-        typer.Option("--encoding", metavar="NAME", help="Of a CSV file's text, such as latin-1. [found from the file]"),
+        str | None, option("--encoding", metavar="NAME", help="Encoding of a CSV file, such as latin-1. [found from the file]")
     ] = None,
     no_header: Annotated[
-        bool, typer.Option("--no-header", help="The first line of a CSV file or sheet is a row; the columns are x0, x1, ...")
+        bool, option("--no-header", help="The first line of a CSV file or sheet is a row; the columns are called x0, x1, ...")
     ] = False,
 ) -> None:
     """Show what is in a table: its columns, how they were read, and what they say about the target."""
@@ -93,11 +86,14 @@ def _inspect(
     _print(console, name_of(path), found)
     if plot is not None:
         _draw(frame, found, targets, plot, overwrite=overwrite)
-        console.print(f"wrote {plot}", markup=False, soft_wrap=True)
+        console.print(f"Written to {plot}", markup=False, soft_wrap=True)
     if json_line:
         import json
 
-        print(json.dumps(found.to_json() | ({"plot": plot} if plot else {})))
+        from manynets.cli.wording import in_flags
+
+        suggestions = [in_flags(text) for text in found.suggestions]
+        print(json.dumps(found.to_json() | {"suggestions": suggestions} | ({"plot": plot} if plot else {})))
 
 
 def _print(console: Console, name: str, found: Inspection) -> None:
@@ -129,9 +125,12 @@ def _print(console: Console, name: str, found: Inspection) -> None:
 
 
 def _described(target: InspectedTarget, most: int = 10) -> str:
+    from manynets.display import number_text
+
     if target.classes is None:
         least, *_, largest = quartiles = target.quartiles or (0.0,)
-        return f"target {target.name}: numbers from {least:g} to {largest:g}, median {quartiles[len(quartiles) // 2]:g}"
+        low, middle, high = map(number_text, (least, quartiles[len(quartiles) // 2], largest))
+        return f"target {target.name}: numbers from {low} to {high}, median {middle}"
     shown = ", ".join(f"{label} ({count:,})" for label, count in list(target.classes.items())[:most])
     more = f", and {len(target.classes) - most} more" if len(target.classes) > most else ""
     return f"target {target.name}: {len(target.classes)} classes: {shown}{more}"

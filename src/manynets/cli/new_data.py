@@ -62,7 +62,7 @@ def evaluation_rows(
         origin = {**origin, "target": [target]}
     if origin["kind"] == ALONE:
         _check_alone(run, origin, data)
-    encoder, classes = run.model.encoder, getattr(run.model.task, "classes", None)
+    encoder, classes = _table_encoder(run.saved), getattr(run.saved.task, "classes", None)
     if data is None:
         if from_standard_input(origin):
             raise DataError("the run was trained on standard input, which cannot be read again; give data to evaluate it on")
@@ -89,7 +89,7 @@ def evaluation_rows(
     else:
         if encoder is None:
             raise DataError(
-                f"the run was trained on arrays of {run.model.in_features} columns, not on a table; give a .npz file with X and y"
+                f"the run was trained on arrays of {run.saved.in_features} columns, not on a table; give a .npz file with X and y"
             )
         part, notes = test_part(data, origin, classes, text=encoder.text_columns, content=None)
         name = name_of(data)
@@ -99,6 +99,11 @@ def evaluation_rows(
         raise _no_table(encoder)
     notes = (*notes, *encoder.check(part.X))
     return (dataclasses.replace(part, X=encoder.transform(part.X)) if encode else part), name, notes
+
+
+def _table_encoder(model: Any) -> Any:
+    """Return the encoder of a table's columns, None for a model that takes arrays: it encodes these by itself."""
+    return None if model.encoder is None or model.encoder.positional else model.encoder
 
 
 def _check_alone(run: SavedRun, origin: Mapping[str, Any], data: str | None) -> None:
@@ -119,12 +124,12 @@ def _no_table(encoder: Any) -> DataError:
 
 def prediction_rows(run: SavedRun, data: str, *, header: bool | None = None) -> PredictionRows:
     """Return X, the columns to write beside its predictions, and notes; header: as for `evaluation_rows`."""
-    origin, encoder = _origin(run, header, data), run.model.encoder
+    origin, encoder = _origin(run, header, data), _table_encoder(run.saved)
     kind = kind_of(data)
     if kind == "table":
         if encoder is None:
             raise DataError(
-                f"the run was trained on arrays of {run.model.in_features} columns, not on a table; give a .npy or .npz file"
+                f"the run was trained on arrays of {run.saved.in_features} columns, not on a table; give a .npy or .npz file"
             )
         frame, notes = read_frame(data, origin, text=encoder.text_columns)
         own = {*origin.get("target", []), origin.get("weight")}

@@ -66,14 +66,15 @@ def _flag(help: str, panel: str, *flags: str, hidden: bool = False, default: boo
 _OF_TRAINING: dict[str, CommandOption] = {
     "preset": CommandOption(
         help="How to train: default, fast or best, an ensemble for tables with a recipe of its own, of which most options below change a "
-        "part; or plain, a network by the options below.",
-        panel=TRAINING, shown="default for a table without options of a plain network, else plain",
+        "part; default for larger images, such as mnist: on shifted copies too; or plain, a network by the options below.",
+        panel=TRAINING, shown="default for tables and larger images without options of a plain network, else plain",
     ),
     "metric": CommandOption(
         help=f"What the best weights, early stopping and, for f1, the threshold go by: {', '.join(METRICS)}.", panel=TRAINING, shown="the loss"
     ),
     "time_limit": CommandOption(
-        help="Seconds that the training may take (default, fast and best).", panel=TRAINING, type=float, metavar="SECONDS", shown="none"
+        help="Seconds that the training may take (tables, presets default, fast and best).",
+        panel=TRAINING, type=float, metavar="SECONDS", shown="none",
     ),
     "n_networks": CommandOption(
         help="Networks that are trained together; they predict their mean.",
@@ -136,10 +137,14 @@ _OF_TABLES: dict[str, CommandOption] = {
     "weight": CommandOption(help="Column with the weight of each row.", panel=TABLES, metavar="COLUMN"),
     "drop_missing_target": _flag("Drop rows without a target instead of stopping at them.", TABLES),
     "scaling": CommandOption(
-        help="Scaling of numeric columns: standard, robust or quantile.", panel=TABLES, shown="standard"
+        help="Scaling of numeric columns: standard, robust, quantile, smooth or none.", panel=TABLES, shown="standard"
     ),
     "max_levels": CommandOption(
         help="Most categories of a column that get an input of their own; the rarer ones share one.", panel=TABLES, type=int, metavar="N", shown="64"
+    ),
+    "category_means": _flag(
+        "Give a column with more categories than that also the mean of the target over the rows of each; the default ensemble always does.",
+        TABLES, default=None,
     ),
     "delimiter": CommandOption(
         help="Character between the cells of a CSV file.", panel=TABLES, metavar="CHAR", shown="found from the file"

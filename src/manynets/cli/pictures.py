@@ -12,12 +12,22 @@ from manynets.cli.data import Part
 from manynets.model import Model
 from manynets.plots.models import history_panels
 
-__all__ = ["pictures_of"]
+__all__ = ["name_of_target", "pictures_of"]
 
 MOST_IMAGES = 48
 MOST_CLASSES = 40
 MOST_POINTS = 5000
 MOST_ROC = 10_000_000  # classes x rows: some seconds
+
+
+def name_of_target(columns: Sequence[str], unit: str | None) -> str:
+    """Return what an axis of the target is called.
+
+    >>> name_of_target(["price"], "CHF")
+    'price (CHF)'
+    """
+    name = ", ".join(columns) or "y"
+    return f"{name} ({unit})" if unit else name
 
 
 def pictures_of(
@@ -37,32 +47,33 @@ def pictures_of(
     """
     out: dict[str, Any] = {}
     if model.history.get("epoch"):
-        out["history.png"] = history_panels(model)
-        out["history.png"][0].figure.suptitle(title, fontsize="medium")
+        out["history.png"] = history_panels(model, subtitle=title)
     if part is None or metrics is None:
         return out
     names = [str(name) for name in class_names or getattr(model.task, "classes", None) or ()]
     if "confusion" in metrics and len(names) <= MOST_CLASSES:
-        out["confusion.png"] = plots.confusion(metrics["confusion"], classes=names, title=title)
+        out["confusion.png"] = plots.confusion(
+            metrics["confusion"], classes=names, title=f"Confusion matrix of the test rows\n{title}"
+        )
     if model.task.name in ("binary", "multiclass"):
         codes = model.task.strata(model.task.encode(part.y))
         assert codes is not None
         if len(np.unique(codes)) > 1 and len(names) * len(codes) <= MOST_ROC:
-            out["roc.png"] = plots.roc(np.array(names)[codes], model.predict_proba(part.X), classes=names, title=title)
+            head = f"ROC curve of the test rows\n{title}"
+            out["roc.png"] = plots.roc(np.array(names)[codes], model.predict_proba(part.X), classes=names, title=head)
         if image_shape is not None:
             out |= _images(model, part, codes, names, image_shape, title)
         if model.in_features == 2 and model.encoder is None:
             shown = slice(None, MOST_POINTS)
-            out["regions.png"] = plots.regions(
-                part.X[shown], np.array(names)[codes[shown]], predict=model.predict_proba, classes=names, title=title
-            )
+            labels, head = np.array(names)[codes[shown]], f"Predicted class, and the test rows\n{title}"
+            out["regions.png"] = plots.regions(part.X[shown], labels, predict=model.predict_proba, classes=names, title=head)
     elif model.task.name == "regression" and model.task.outputs == 1:
         predicted = model.predict(part.X)
-        out["predicted.png"] = plots.predicted_against_true(part.y, predicted, name=target, title=title)
+        head = f"Predicted and true values of the test rows\n{title}"
+        out["predicted.png"] = plots.predicted_against_true(part.y, predicted, name=target, title=head)
         if model.in_features == 2 and model.encoder is None:
-            out["surface.png"] = plots.surface(
-                model.predict, X=part.X[:MOST_POINTS], y=np.asarray(part.y)[:MOST_POINTS], label=target, title=title
-            )
+            X, y, head = part.X[:MOST_POINTS], np.asarray(part.y)[:MOST_POINTS], f"Predicted {target}, and the test rows\n{title}"
+            out["surface.png"] = plots.surface(model.predict, X=X, y=y, label=target, title=head)
     return out
 
 
@@ -80,8 +91,10 @@ def _images(model: Model, part: Part, codes: Any, names: Sequence[str], image_sh
                 titles=[f"{names[predicted[i]]} ({names[codes[i]]})" for i in shown],
                 correct=predicted[shown] == codes[shown],
                 columns=8,
-                title=f"{title}: predicted (truth)"
-                if file == "images.png"
-                else f"{len(wrong):,} of {len(codes):,} wrong: predicted (truth)",
+                title=(
+                    f"Test images: predicted (true)\n{title}"
+                    if file == "images.png"
+                    else f"{len(wrong):,} of {len(codes):,} test images are wrong: predicted (true)\n{title}"
+                ),
             )
     return out

@@ -160,10 +160,12 @@ def _why_not(run: SavedRun, kind: str) -> str:
 
 def _drawn(run: SavedRun, kinds: list[str], *, must: bool) -> tuple[dict[str, Any], list[str]]:
     """Return axes by kind, and notes; where the test rows are missing, only the pictures that need no data."""
+    import os
+
     from manynets import plots
     from manynets.cli.fit import metrics_of
     from manynets.cli.new_data import evaluation_rows
-    from manynets.cli.pictures import pictures_of
+    from manynets.cli.pictures import name_of_target, pictures_of
     from manynets.cli.report import describe
     from manynets.errors import ManynetsError, OptionError
 
@@ -179,15 +181,19 @@ def _drawn(run: SavedRun, kinds: list[str], *, must: bool) -> tuple[dict[str, An
                 raise
             notes = (f"only pictures that need no data: {error}",)
             kinds = [kind for kind in kinds if kind in alone]
-    title = f"{run.config.get('data', {}).get('name') or run.folder.name} · {describe(model.spec, model.recipe, model.size)}"
+    origin = run.config.get("data", {})
+    name = origin.get("name") or os.path.basename(origin.get("path") or "") or run.folder.name
+    title = f"{name} · {describe(model.spec, model.recipe, model.size)}"
+    names = run.config.get("class_names")
+    target = name_of_target(origin.get("target", []), run.config.get("target_unit"))
     shared = pictures_of(
         model,
         part,
         None if part is None else metrics_of(model, part),
         title=title,
-        class_names=run.config.get("class_names"),
+        class_names=names,
         image_shape=run.config.get("image_shape"),
-        target=", ".join(run.config.get("data", {}).get("target", ["y"])),
+        target=target,
     )
     pictures: dict[str, Any] = {}
     for kind in kinds:
@@ -197,13 +203,23 @@ def _drawn(run: SavedRun, kinds: list[str], *, must: bool) -> tuple[dict[str, An
             pictures[kind] = _network(run, title)
         elif kind == "first-layer":
             layer = model.members[0][next(name for name in model.members[0] if name.endswith(".weight"))]
-            pictures[kind] = plots.first_layer(layer, image_shape=run.config["image_shape"])
+            pictures[kind] = plots.first_layer(
+                layer, image_shape=run.config["image_shape"], title=f"Weights of the first layer\n{title}"
+            )
         elif kind == "values" and part is not None:
-            pictures[kind] = plots.image_values(part.X[0].reshape(run.config["image_shape"]), title=f"truth: {part.y[0]}")
+            pictures[kind] = plots.image_values(
+                part.X[0].reshape(run.config["image_shape"]), title=f"The first test image: {_named(part, names)[0]}"
+            )
         elif kind == "points" and part is not None:
             regression = model.task.name == "regression"
-            y = part.y if regression else _named(part, run.config.get("class_names"))
-            pictures[kind] = plots.points(part.X, y, task="regression" if regression else "classification", title=title)
+            pictures[kind] = plots.points(
+                part.X,
+                part.y if regression else _named(part, names),
+                task="regression" if regression else "classification",
+                classes=None if regression else names,  # one colour for a class in all pictures
+                label=target,
+                title=f"Test rows\n{title}",
+            )
         elif must:
             raise OptionError(
                 f"--kind is {kind!r}, but the test rows give nothing to draw; choose another of {', '.join(fitting(run))}"
@@ -217,16 +233,25 @@ def _named(part: Part, names: Any) -> Any:
 
 def _network(run: SavedRun, title: str) -> Any:
     from manynets import plots
-    from manynets.nn.population import Shape
+    from manynets.nn.shape import Shape
 
     model = run.model
     assert model.spec is not None
     layers = [name for name, _, _ in Shape.of(model.spec, model.in_features, model.task.outputs).layers]
     weights = model.members[0]
-    names = run.config.get("class_names")
     return plots.network(
         [weights[f"{name}.weight"] for name in layers],
         [weights[f"{name}.bias"] for name in layers] if model.spec.bias else None,
-        class_names=names if names is not None and len(names) == model.task.outputs else None,
-        title=title,
+        feature_names=None if model.encoder is None else model.encoder.feature_names,
+        class_names=_output_names(run),
+        title=("Units and weights" if model.size == 1 else f"Units and weights of the first of {model.size} networks")
+        + f"\n{title}",
     )
+
+
+def _output_names(run: SavedRun) -> list[str] | None:
+    """Return a name for each output: its class (the second of two) or its target; None where the run has no names."""
+    task, origin = run.model.task, run.config.get("data", {})
+    names = [str(name) for name in run.config.get("class_names") or getattr(task, "classes", None) or origin.get("target", [])]
+    names = names[1:] if task.name == "binary" else names
+    return names if len(names) == task.outputs else None

@@ -87,7 +87,7 @@ def _predict(
 
 def _predictions(run: SavedRun, X: Any, beside: dict[str, Any]) -> dict[str, Any]:
     """Return the columns to add, under names that no column of the rows has."""
-    model = run.model
+    model = run.saved if run.saved.is_quick(len(X)) else run.model  # the latter loads torch
     classes: tuple[Any, ...] | None = getattr(model.task, "classes", None)
     names: Any = run.config.get("class_names") or classes
     predicted = model.predict(X)

@@ -1,4 +1,5 @@
-"""Which training `manynets train` makes: the default ensemble of `manynets.tabular`, or a plain network by the options."""
+"""Which training `manynets train` makes: the default for tables (`manynets.tabular`), that for images (`manynets.cli.images`), or a plain
+network by the options."""
 
 from __future__ import annotations
 
@@ -6,20 +7,21 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from manynets.cli import images
 from manynets.cli.data import DataSource, Part
 from manynets.cli.recipe import flag_of, parsed
 from manynets.errors import OptionError, one_of
 from manynets.spec import METRICS, Recipe
 from manynets.spec.options import OPTIONS
 
-__all__ = ["PLAIN", "changes_of", "check_preset", "plain_options", "preset_of", "refuse_plain", "train_preset"]
+__all__ = ["PLAIN", "changes_of", "check_preset", "plain_options", "preset_of", "refuse_plain", "takes_shifts", "train_preset"]
 
 Options = Mapping[str, Any]
 
 PLAIN = "plain"
 PRESETS = ("default", "fast", "best", PLAIN)
 OF_BOTH = ("hidden", "seed", "device")
-"""Options of the specification that the default ensemble takes without --preset, too."""
+"""Options of the specification that the defaults for tables and images take without --preset, too."""
 OF_PLAIN_ONLY = ("engine", "lr_in_velocity", "eps_hat")
 
 
@@ -67,12 +69,32 @@ def changes_of(options: Options) -> dict[str, Any]:
 def preset_of(options: Options, source: DataSource) -> Any:
     """Return the preset of the default ensemble, or None for a plain network: for data that are no table, and, without --preset,
     with options of a plain network."""
-    preset = options["preset"]
-    if preset == PLAIN or (preset is None and (source.schema is None or plain_options(options))):
-        return None
-    if source.schema is None:
-        raise OptionError(f"--preset {preset} is for tables, but {source.name} is a set of arrays; leave it out")
-    return preset or "default"
+    preset, given = options["preset"], plain_options(options)
+    if source.schema is not None:
+        return None if preset == PLAIN or (preset is None and given) else preset or "default"
+    name = source.name
+    if options["time_limit"] is not None:
+        raise OptionError(f"--time-limit is for tables, but {name} is a set of arrays; leave it out")
+    if preset == "fast" or (preset == "default" and not _has_images(options, source)):
+        larger = "" if preset == "fast" else f" and images with classes, of at least {images.SMALLEST_SIDE} pixels a side"
+        raise OptionError(f"--preset {preset} is for tables{larger}, but {name} is a set of arrays; leave it out")
+    if preset == "default" and given:
+        option = flag_of(given[0])
+        raise OptionError(
+            f"{option} is for a plain network, but --preset default trains {name} by a recipe of its own; leave one out"
+        )
+    return None
+
+
+def takes_shifts(options: Options, source: DataSource) -> bool:
+    """Return whether the default for images is trained: for images with classes, without options of a plain network."""
+    return _has_images(options, source) and options["preset"] != PLAIN and not plain_options(options)
+
+
+def _has_images(options: Options, source: DataSource) -> bool:
+    """Return whether the data are images with classes, large enough to be moved by a pixel."""
+    shape, classes = source.image_shape, source.class_names is not None and options["task"] in (None, "multiclass")
+    return classes and shape is not None and min(shape) >= images.SMALLEST_SIDE
 
 
 def train_preset(

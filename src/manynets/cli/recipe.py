@@ -7,7 +7,18 @@ from typing import Any
 
 from manynets.cli import defaults
 from manynets.errors import OptionError, one_of
-from manynets.spec import METRICS, MLP, OPTIMIZERS, SCHEDULES, EarlyStopping, Recipe, SklearnAdam, SklearnInverseScaling, SklearnSGD
+from manynets.spec import (
+    EMBEDDINGS,
+    METRICS,
+    MLP,
+    OPTIMIZERS,
+    SCHEDULES,
+    EarlyStopping,
+    Recipe,
+    SklearnAdam,
+    SklearnInverseScaling,
+    SklearnSGD,
+)
 from manynets.spec.metadata import Interval
 from manynets.spec.options import OPTIONS, option_of
 
@@ -74,8 +85,15 @@ def network_of(options: Options, *, networks: int = 1) -> MLP:
     """Return the network that the options describe, one of so many that are trained together."""
     given = _given(options, MLP)
     layers: tuple[int, ...] = defaults.HIDDEN if networks == 1 else defaults.ENSEMBLE_HIDDEN
-    given = {name: parsed(name, value) for name, value in given.items()}
+    given = {name: parsed(name, value) for name, value in given.items() if name != "embedding"}
+    given["embedding"] = _embedding(options)
     return MLP(**{"activation": defaults.ACTIVATION, "hidden": layers, "dropout": defaults.DROPOUT, **given})
+
+
+def _embedding(options: Options) -> Any:
+    name = one_of(options["embedding"] or "none", OPTIONS["embedding"].names, what="--embedding")
+    given = _given_for(options, "embedding", name)
+    return None if name == "none" else EMBEDDINGS[name](**given)
 
 
 def recipe_of(options: Options, *, rows: int) -> Recipe:

@@ -122,7 +122,7 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
 
 def print_layers(console: Console, model: Any, spec: Any) -> None:
     """Print the network layer by layer. `model` needs in_features, task and parameters only."""
-    from manynets.nn.population import Shape
+    from manynets.nn.shape import Shape
 
     shape = Shape.of(spec, model.in_features, model.task.outputs)
     sizes: dict[str, int] = {}
@@ -145,7 +145,9 @@ def print_layers(console: Console, model: Any, spec: Any) -> None:
 
 def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None:
     """Print the kind and contents of a table's columns."""
-    rows = [(c.name, c.kind, c.missing, c.distinct, c.example, c.note) for c in schema]
+    from manynets.cli.wording import in_flags
+
+    rows = [(c.name, c.kind, c.missing, c.distinct, c.example, in_flags(c.note)) for c in schema]
     names = ["column", "kind", "missing", "distinct", "example", "note"]
     if not any(c.note for c in schema):
         names, rows = names[:-1], [row[:-1] for row in rows]  # type: ignore[misc]

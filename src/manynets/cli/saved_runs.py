@@ -42,9 +42,9 @@ def sweep_of(path: str) -> Path | None:
 
 def _model_only(path: Path) -> SavedRun:
     """Return the run of a model file that is not in a run folder: what it was trained on is not known."""
-    from manynets.model import load
     from manynets.runs import SavedRun
+    from manynets.saved_model import read_saved_model
 
-    model = load(os.fspath(path))
-    data = {"kind": ALONE, "name": path.name, "seed": model.recipe.seed, "task": model.task.name, "target": []}
-    return SavedRun(folder=path, model=model, config={"data": data}, metrics={})
+    saved = read_saved_model(os.fspath(path))
+    data = {"kind": ALONE, "name": path.name, "seed": saved.recipe.seed, "task": saved.task.name, "target": []}
+    return SavedRun(folder=path, saved=saved, config={"data": data}, metrics={})

@@ -24,7 +24,7 @@ def show(run: RunFolder) -> None:
 
         print_ranking(console, read_sweep(sweep))
     found = open_run(run)
-    model = found.model
+    model = found.saved  # which needs no torch
     data = found.config.get("data", {})
     console.print(f"{found.folder}: {describe(model.spec, model.recipe, model.size)}", markup=False, style="bold", soft_wrap=True)
     if model.spec is not None:

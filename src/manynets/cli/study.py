@@ -41,9 +41,14 @@ def study(
     names = list(STUDIES) if everything else [one_of(name, STUDIES, what="study") for name in dict.fromkeys(ids or ())]
     if not names:
         rows = [(one.id, one.title) for one in STUDIES.values()]
-        console.print(table_of(["id", "what it does"], rows, title="Studies: manynets study ID ..., or --all"))
+        width = max(len(id) for id, _ in rows)
         for tutorial, about in TUTORIALS.items():
-            console.print(f"{tutorial}: a tutorial about {about}", markup=False, soft_wrap=True)
+            console.print(f"{tutorial}: a tutorial about {about}", markup=False, style="bold", soft_wrap=True)
+            for id, title in rows:
+                if id.startswith(f"{tutorial}-"):
+                    console.print(f"  {id:{width}}  {title}", markup=False, soft_wrap=True)
+        console.print("Run some with: manynets study T1-xor T3-autograd, or all with --all", markup=False, soft_wrap=True)
+        console.print(PUBLISHED, markup=False, soft_wrap=True)
         if json_line:
             sys.stdout.write(json.dumps({"studies": [{"id": id, "title": title} for id, title in rows]}) + "\n")
         return
@@ -58,7 +63,7 @@ def study(
         with claim(folder / name, remedy="give another folder with --out"):
             _check_folders(folder, [name], overwrite)  # again, as another process may have written it meanwhile
             done.append(_run(name, quick, folder, console))
-    console.print(table_of(["id", "figure", "published", "ours", "± seeds", "met", "seconds"], _rows(done, quick)))
+    console.print(table_of(["id", "result", "published", "ours", "± seeds", "met", "seconds"], _rows(done, quick)))
     for text in [*_notes(done), *([QUICK] if quick else [PUBLISHED])]:
         console.print(text, markup=False, soft_wrap=True)
     console.print(f"Pictures are in {folder}", markup=False, soft_wrap=True)

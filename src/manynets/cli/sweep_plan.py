@@ -111,7 +111,8 @@ class SweepPlan:
         assert second is not None
         pair = [np.asarray(first.X), np.asarray(second.X)] if self.source.schema is None else []
         if not pair:
-            matrix, encoder = encode_table(first.X, **encoding(self.source, self.options))
+            target = self.target.task.encode(first.y)
+            matrix, encoder = encode_table(first.X, target=target, **encoding(self.source, self.options))
             self.columns[fold] = encoder.feature_names
             pair = [matrix, encode_table(second.X, encoder=encoder)[0]]
         weight = None

@@ -32,7 +32,7 @@ def split_by(X: Any, origin: Mapping[str, Any]) -> SplitBy | None:
 def leak_notes(schema: Sequence[Any]) -> tuple[str, ...]:
     """Return notes on columns that give the target away."""
     return tuple(
-        f"column {one.name!r} gives the target away: {one.leak}; if it is not known before the target, leave it out with --drop {one.name}"
+        f"column {one.name!r} gives the target away: {one.leak}; if it is not known before the target, leave it out with drop=[{one.name!r}]"
         for one in schema
         if one.leak
     )

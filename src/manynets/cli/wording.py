@@ -9,7 +9,20 @@ from manynets.spec.options import OPTIONS
 
 __all__ = ["in_flags"]
 
-_OTHERS = ("class_weight", "drop_missing_target", "engine", "n_networks", "target", "task", "test_fraction", "validation")
+_COLUMN_OPTIONS = {"drop": "--drop", "groups": "--group", "times": "--time-column"}
+_OTHERS = (
+    "class_weight",
+    "delimiter",
+    "drop_missing_target",
+    "encoding",
+    "engine",
+    "n_networks",
+    "target",
+    "target_transform",
+    "task",
+    "test_fraction",
+    "validation",
+)
 _NAMES = "|".join(sorted({*OPTIONS, *_OTHERS}, key=len, reverse=True))
 
 
@@ -20,6 +33,10 @@ def in_flags(text: str) -> str:
     'y holds 400 different numbers; use --task regression'
     >>> in_flags("batch_size is 4000, but there are 320 training rows; use at most 320, or None")
     '--batch-size is 4000, but there are 320 training rows; use at most 320, or leave it out'
+    >>> in_flags("if new rows will be later than these, split by time: times=frame['sold on']")
+    'if new rows will be later than these, split by time: --time-column "sold on"'
+    >>> in_flags("an id: text, all values different; declare it categorical to keep it")
+    'an id: text, all values different; give --categorical to keep it'
     """
     line = " ".join(text.split())
     field = re.match(r"([A-Z]\w+)\.(\w+) is ", line)
@@ -34,5 +51,18 @@ def in_flags(text: str) -> str:
     line = re.sub(rf"\b({_NAMES})=True\b", lambda found: flag_of(found[1]), line)
     line = re.sub(rf"\b(use|give|with) ({_NAMES})=(\d[\d.e-]*\b)", lambda found: f"{found[1]} {flag_of(found[2])} {found[3]}", line)
     line = re.sub(rf"\b(leave out|give) ({_NAMES})\b(?!=)", lambda found: f"{found[1]} {flag_of(found[2])}", line)
+    line = re.sub(r"\b([Dd])eclare (?:it|them|the column) (numeric or )?(categorical|numeric)(?: before fitting)?", _declared, line)
+    line = re.sub(r"\b(drop|groups|times)=(?:frame)?\[(?:'([^']*)'|\"([^\"]*)\")\]", _of_column, line)
+    line = line.replace("or give the right delimiter", "or give the right --delimiter")
     line = line.replace("with drop_missing_target", "with --drop-missing-target")
     return line.replace(": header=False is", ": --no-header is")
+
+
+def _of_column(found: re.Match[str]) -> str:
+    name = found[2] or found[3]
+    return f"{_COLUMN_OPTIONS[found[1]]} " + (name if name.replace("_", "").isalnum() else f'"{name}"')
+
+
+def _declared(found: re.Match[str]) -> str:
+    give = "Give" if found[1] == "D" else "give"
+    return f"{give} --numeric or --categorical" if found[2] else f"{give} --{found[3]}"

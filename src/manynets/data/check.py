@@ -1,21 +1,21 @@
-"""Check X, weights and row numbers, and turn them into arrays and tensors."""
+"""Check X, weights and row numbers, and turn them into arrays. Tensors are known, but torch is not loaded."""
 
 from __future__ import annotations
 
 import math
 import os
-import warnings
+import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from manynets.errors import DataError, DataScaleWarning
+from manynets.errors import DataError
 from manynets.tasks.base import as_array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "as_matrix",
@@ -23,22 +23,26 @@ __all__ = [
     "as_row_numbers",
     "as_weights",
     "is_frame",
+    "is_tensor",
     "moderate_weights",
-    "to_tensor",
-    "warn_of_lost_digits",
+    "refuse_overflow",
 ]
 
 _PART = 1 << 20  # numbers checked at a time
 _FEW = 256  # numbers that Python checks as fast as NumPy
 _MODERATE = 32  # binary exponents up to which weights stay as they are
-_SEEN = 64  # rows in which most columns differ
+
+
+def is_tensor(x: object) -> TypeGuard[Tensor]:
+    """Return whether x is a tensor of torch. Where torch is not loaded, nobody can have made one, and it stays so."""
+    return isinstance(x, getattr(sys.modules.get("torch"), "Tensor", ()))
 
 
 def is_frame(x: Any) -> bool:
     """Return whether X is a table with named columns: a pandas, polars or pyarrow frame, or one that narwhals made."""
     from narwhals.dependencies import is_into_dataframe
 
-    return not isinstance(x, np.ndarray | Tensor) and is_into_dataframe(x)
+    return not (isinstance(x, np.ndarray) or is_tensor(x)) and is_into_dataframe(x)
 
 
 def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDArray[Any] | Tensor:
@@ -47,15 +51,16 @@ def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDAr
     Floats stay as they are (no copy), other numbers and bools become float32. columns: the required width. gaps: leave NaN and
     infinite values to the caller.
     """
-    if hasattr(x, "tocsr") or (isinstance(x, Tensor) and x.layout != torch.strided):
+    tensor = not isinstance(x, np.ndarray) and is_tensor(x)
+    if hasattr(x, "tocsr") or (tensor and str(x.layout) != "torch.strided"):
         raise DataError(f"X is sparse ({type(x).__name__}); make it dense, with X.toarray() or X.to_dense(), or use the estimators")
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         raise DataError(
             f"X has {int(np.ma.getmaskarray(x).sum())} masked values; fill them in, with X.filled(value), or remove those rows"
         )
-    if not isinstance(x, Tensor | np.ndarray):
+    if not tensor and not isinstance(x, np.ndarray):
         x = _array_of(x)
-    if not isinstance(x, Tensor):
+    if not tensor:
         if x.dtype.kind not in "fiub":
             x = _numbers(x)
         elif x.dtype.kind == "f" and x.dtype.itemsize > 8:
@@ -79,23 +84,25 @@ def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDAr
         raise DataError(f"X has {shape[1]} columns, but this model was trained on {columns}")
     if not gaps:
         _check_finite(x)
-    return x
+    checked: NDArray[Any] | Tensor = x
+    return checked
 
 
 def as_numpy(X: Any) -> NDArray[Any]:
     """Return X (N, D), an array, a list of rows or a tensor, as a NumPy array; NaN marks a gap."""
     matrix = as_matrix(X, gaps=True)
-    return matrix.detach().cpu().numpy() if isinstance(matrix, Tensor) else matrix
+    return matrix if isinstance(matrix, np.ndarray) else matrix.detach().cpu().numpy()
 
 
 def _array_of(x: Any) -> NDArray[Any]:
     """Return X, which is neither array nor tensor, as an array."""
     kind, allowed = type(x).__name__, "an array, a tensor or a frame of (rows, columns)"
-    if isinstance(x, TensorDataset):
+    data = sys.modules.get("torch.utils.data")  # as for `is_tensor`
+    if data is not None and isinstance(x, data.TensorDataset):
         raise DataError(f"X is a {kind}, but must be {allowed}; give its tensors, X, y = dataset.tensors")
-    if isinstance(x, DataLoader):
+    if data is not None and isinstance(x, data.DataLoader):
         raise DataError(f"X is a {kind}, but must be {allowed}; give what it loads, and its batch size as Recipe(batch_size=...)")
-    if isinstance(x, Dataset):
+    if data is not None and isinstance(x, data.Dataset):
         raise DataError(f"X is a {kind}, but must be {allowed}; stack its rows, X = torch.stack([x for x, y in dataset])")
     if isinstance(x, str | os.PathLike):
         raise DataError(f"X is {x!r}, but must be {allowed}; manynets.tables.read_table({str(x)!r}) reads a file")
@@ -139,10 +146,10 @@ def _check_finite(x: NDArray[Any] | Tensor) -> None:
     step = max(1, _PART // x.shape[1])
     for start in range(0, x.shape[0], step):
         part: Any = x[start : start + step]
-        good = torch.isfinite(part) if isinstance(part, Tensor) else np.isfinite(part)
+        good = np.isfinite(part) if isinstance(part, np.ndarray) else part.isfinite()
         if bool(good.all()):
             continue
-        whole = x.detach().cpu().numpy() if isinstance(x, Tensor) else x
+        whole = x if isinstance(x, np.ndarray) else x.detach().cpu().numpy()
         nans, infinite = int(np.isnan(whole).sum()), int(np.isinf(whole).sum())
         row, column = (int(i) for i in np.argwhere(~np.isfinite(whole))[0])
         raise DataError(
@@ -150,53 +157,9 @@ def _check_finite(x: NDArray[Any] | Tensor) -> None:
         )
 
 
-def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dtype, what: str = "X") -> Tensor:
-    """Return the array as a contiguous tensor, which shares its memory if dtype and device are the same.
-
-    Values too large for the dtype are a DataError.
-    """
-    if isinstance(x, np.ndarray):
-        if not x.flags.writeable or not x.flags.c_contiguous or not x.dtype.isnative:
-            x = np.array(x, dtype=x.dtype.newbyteorder("="), order="C")
-        x = torch.from_numpy(x)
-    else:
-        x = x.detach().contiguous()  # the compiled core reads its memory
-    if x.dtype == dtype and x.device == device:
-        return x
-    out = x.to(device, dtype)
-    if out.dtype.itemsize < x.dtype.itemsize and out.dtype.is_floating_point and not _all_finite(out):
-        column = int(torch.nonzero(~torch.isfinite(out).reshape(len(out), -1).all(0))[0])
-        most = float(x.reshape(len(out), -1)[:, column].abs().max())
-        limit = torch.finfo(dtype).max
-        raise DataError(
-            f"{what} column {column} reaches {most:.3g}, but {str(dtype)[6:]} ends at {limit:.3g}; scale it, or use dtype='float64'"
-        )
-    return out
-
-
-def warn_of_lost_digits(x: NDArray[Any] | Tensor, cast: Tensor, *, what: str = "X") -> None:
-    """Warn with DataScaleWarning of columns that differ from row to row in float64 (N, D), but no longer once cast to float32."""
-    wide = x.dtype in (np.float64, torch.float64)
-    if not wide or cast.dtype == torch.float64 or len(cast) < 2:
-        return
-    cast = cast.reshape(len(cast), -1)
-    original = (torch.from_numpy(x) if isinstance(x, np.ndarray) else x.detach()).reshape(len(x), -1)
-    likely = torch.nonzero((cast[:_SEEN] == cast[0]).all(0)).flatten().tolist()  # few, so that the rest is quick
-    lost = [j for j in likely if bool((cast[:, j] == cast[0, j]).all()) and not bool((original[:, j] == original[0, j]).all())]
-    if lost:
-        first, more = original[:, lost[0]], f", and so it is in {len(lost) - 1} more columns" if len(lost) > 1 else ""
-        warnings.warn(
-            f"{what} column {lost[0]} holds numbers from {float(first.min())!r} to {float(first.max())!r}, which are all the same in"
-            f" float32{more}; scale them, or use dtype='float64'",
-            DataScaleWarning,
-            stacklevel=4,
-        )
-
-
-def _all_finite(x: Tensor) -> bool:
-    """Return whether all values are finite; in parts, because torch copies what it checks."""
-    step = max(1, _PART // max(1, x[:1].numel()))
-    return all(bool(torch.isfinite(x[start : start + step]).all()) for start in range(0, len(x), step))
+def refuse_overflow(what: str, column: int, most: float, dtype: str, limit: float) -> None:
+    """Raise DataError for a column with a number, `most`, that a type does not hold."""
+    raise DataError(f"{what} column {column} reaches {most:.3g}, but {dtype} ends at {limit:.3g}; scale it, or use dtype='float64'")
 
 
 def as_weights(weight: Any, rows: int, *, what: str = "sample_weight") -> NDArray[np.float64] | None:
@@ -207,7 +170,7 @@ def as_weights(weight: Any, rows: int, *, what: str = "sample_weight") -> NDArra
     if weight is None:
         return None
     try:
-        array = np.asarray(as_array(weight.detach().cpu() if isinstance(weight, Tensor) else weight), dtype=np.float64)
+        array = np.asarray(as_array(weight.detach().cpu() if is_tensor(weight) else weight), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"{what} must be ({rows},) numbers, one for each row: {error}") from error
     if array.shape != (rows,):

@@ -8,8 +8,10 @@
 
 from manynets.datasets.catalog import NAMES, Summary, describe, load
 from manynets.datasets.dataset import Dataset
+from manynets.datasets.handwritten import digits
 from manynets.datasets.idx import read_idx
-from manynets.datasets.images import digits, fashion_mnist, mnist
+from manynets.datasets.images import fashion_mnist, mnist
+from manynets.datasets.shifts import with_shifts
 from manynets.datasets.toys import blobs, circles, gauss, moons, plane, prod, quadrants, spirals, xor
 
 __all__ = [
@@ -30,5 +32,6 @@ __all__ = [
     "quadrants",
     "read_idx",
     "spirals",
+    "with_shifts",
     "xor",
 ]

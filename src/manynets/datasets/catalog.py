@@ -10,6 +10,7 @@ from typing import Protocol
 from manynets.datasets import images, toys
 from manynets.datasets.dataset import Dataset, TaskHint
 from manynets.datasets.download import ARCHIVES
+from manynets.datasets.handwritten import digits
 from manynets.errors import OptionError, one_of
 
 __all__ = ["NAMES", "Summary", "describe", "load"]
@@ -80,7 +81,7 @@ def load(
         _refuse(name, option, value, f"it is for the 2-D sets ({', '.join(_TOYS)})")
     if name == "digits":
         _refuse(name, "data_dir", data_dir, "it comes with scikit-learn")
-        return images.digits()
+        return digits()
     reader = {"mnist": images.mnist, "fashion-mnist": images.fashion_mnist}[name]
     return reader(data_dir=data_dir)
 

@@ -1,4 +1,4 @@
-"""Small images with ten classes: scikit-learn's digits, MNIST, Fashion-MNIST. Pixels are features in [0, 1]."""
+"""MNIST and Fashion-MNIST: small images with ten classes. Pixels are features in [0, 1]."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from manynets.datasets.download import ARCHIVES, cache_folder, fetch
 from manynets.datasets.idx import read_idx
 from manynets.errors import DataError
 
-__all__ = ["digits", "fashion_mnist", "find_folder", "mnist"]
+__all__ = ["DIGITS", "fashion_mnist", "find_folder", "mnist", "pixel_names"]
 
 TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -23,33 +23,6 @@ DIGITS = tuple("0123456789")
 CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 Folder = str | os.PathLike[str]
-
-
-def digits() -> Dataset:
-    """Return the 1,797 digits of 8 x 8 pixels that come with scikit-learn: 1,437 for training, 360 for testing.
-
-    The split is always the same: scikit-learn's `train_test_split(test_size=0.2, stratify=y, random_state=0)`. Pixels,
-    0 to 16, are divided by 16.
-    """
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    pixels, labels = load_digits(return_X_y=True)
-    X = (pixels / 16).astype(np.float32)
-    y = labels.astype(np.int64)
-    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
-    return Dataset(
-        name="digits",
-        X=X_train,
-        y=y_train,
-        X_test=X_test,
-        y_test=y_test,
-        feature_names=_pixel_names(8, 8),
-        class_names=DIGITS,
-        image_shape=(8, 8),
-        task="multiclass",
-        source="E. Alpaydin, C. Kaynak, 1998, UCI Optical Recognition of Handwritten Digits, test part; CC BY 4.0",
-    )
 
 
 def mnist(*, data_dir: Folder | None = None) -> Dataset:
@@ -101,7 +74,7 @@ def _idx_dataset(name: str, data_dir: Folder | None, *, class_names: tuple[str, 
         y=y,
         X_test=X_test,
         y_test=y_test,
-        feature_names=_pixel_names(28, 28),
+        feature_names=pixel_names(28, 28),
         class_names=class_names,
         image_shape=(28, 28),
         task="multiclass",
@@ -163,5 +136,5 @@ def _read_part(files: dict[str, Path], part: tuple[str, str], classes: int) -> t
     return np.divide(pixels, np.float32(255), dtype=np.float32), labels.astype(np.int64)
 
 
-def _pixel_names(height: int, width: int) -> tuple[str, ...]:
+def pixel_names(height: int, width: int) -> tuple[str, ...]:
     return tuple(f"pixel_{row}_{column}" for row in range(height) for column in range(width))

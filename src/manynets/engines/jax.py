@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from manynets.engines.loop import ArrayRows, EngineOutcome, Step, Watcher, refuse, run
 from manynets.engines.optimizers import penalty, start_state, update
+from manynets.engines.periodic import embedded
 from manynets.errors import MissingExtraError
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
@@ -76,6 +77,7 @@ class _JAXNetwork:
             return z + w[f"{name}.bias"] if spec.bias else z
 
         def forward(w: Mapping[str, Any], x: Any) -> Any:
+            x = embedded(spec, w, x, jnp)
             if spec.input_scale:
                 x = x * w["input_scale.weight"]
             for name in names:
@@ -130,7 +132,7 @@ def train(
 ) -> EngineOutcome:
     """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays, with JAX."""
     jax = _jax()
-    refuse("jax", spec, recipe, input_scale=True)
+    refuse("jax", spec, recipe, input_scale=True, periodic=True)
     loss = loss_for(task, recipe)
     with settings(recipe):
         network = _JAXNetwork(jax, spec, recipe, loss, data, initial)

@@ -18,7 +18,7 @@ from manynets.early_stopping import Patience
 from manynets.engines.optimizers import Numbers
 from manynets.errors import OptionError
 from manynets.schedules import schedule_factors
-from manynets.spec import METRICS, MLP, Recipe
+from manynets.spec import METRICS, MLP, Periodic, Recipe
 from manynets.steps import batch_rows, steps_per_epoch, total_steps
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss
@@ -96,7 +96,14 @@ class Watcher(Protocol):
 
 
 def refuse(
-    engine: str, spec: MLP, recipe: Recipe, *, batch_norm: bool = False, dropout: bool = False, input_scale: bool = False
+    engine: str,
+    spec: MLP,
+    recipe: Recipe,
+    *,
+    batch_norm: bool = False,
+    dropout: bool = False,
+    input_scale: bool = False,
+    periodic: bool = False,
 ) -> None:
     """Raise OptionError for what an engine does not do; the flags say what it does."""
     for name, value, default in (("precision", recipe.precision, "full"), ("gradient", recipe.gradient, "auto")):
@@ -115,6 +122,8 @@ def refuse(
         raise OptionError(f"batch_norm is True, but engine={engine!r} has none; use engine='torch' or 'numpy'")
     if (spec.input_dropout or any(spec.dropouts)) and not dropout:
         raise OptionError(f"dropout is above 0, but engine={engine!r} has none; use engine='torch' or 'numpy'")
+    if isinstance(spec.embedding, Periodic) and not periodic:
+        raise OptionError(f"embedding is {spec.embedding!r}, but engine={engine!r} has none; use engine='torch', 'numpy' or 'jax'")
     if spec.input_scale and not input_scale:
         raise OptionError(f"input_scale is True, but engine={engine!r} has none; use engine='torch', 'numpy' or 'jax'")
 

@@ -28,7 +28,8 @@ from manynets import rng
 from manynets.constants import BN_EPS, BN_MOMENTUM, SELU_ALPHA, SELU_SCALE
 from manynets.engines.loop import ArrayRows, EngineOutcome, Step, Watcher, refuse, run
 from manynets.engines.optimizers import penalty, start_state, update
-from manynets.spec import MLP, Activation, Recipe
+from manynets.engines.periodic import embedded, embedding_gradient
+from manynets.spec import MLP, Activation, Periodic, Recipe
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss, loss_for
 
@@ -141,8 +142,13 @@ def forward(
     return _linear(w, "output", h), layers, h
 
 
-def backward(spec: MLP, w: Parameters, layers: Sequence[Layer], h: Floats, d: Floats) -> dict[str, Floats]:
-    """Return the gradient of every parameter by name, from d = dloss/dscores (n, O) and what `forward` returned."""
+def backward(
+    spec: MLP, w: Parameters, layers: Sequence[Layer], h: Floats, d: Floats, x: Floats | None = None, mask: Floats | None = None
+) -> dict[str, Floats]:
+    """Return the gradient of every parameter by name, from d = dloss/dscores (n, O) and what `forward` returned.
+
+    x, mask: the columns before a periodic embedding, and the input's dropout mask.
+    """
     _, slope = ACTIVATIONS[spec.activation]
     g = {"output.weight": d.T @ h, "output.bias": d.sum(axis=0)}
     above = "output"
@@ -159,6 +165,9 @@ def backward(spec: MLP, w: Parameters, layers: Sequence[Layer], h: Floats, d: Fl
             d = d * w[f"norm{i}.weight"] * layer.inverse  # dloss/dz
         above = f"hidden{i}"
         g[f"{above}.weight"], g[f"{above}.bias"] = d.T @ layer.h, d.sum(axis=0)
+    if isinstance(spec.embedding, Periodic) and x is not None:
+        below = d @ _scaled(spec, w)[f"{above}.weight"]
+        g |= embedding_gradient(spec, w, x, below if mask is None else below * mask)
     if spec.input_scale:  # of the gradient G by W * s:  dW = G * s,  ds = sum over units of G * W
         first = f"{above}.weight"
         g["input_scale.weight"] = (g[first] * w[first]).sum(axis=0)
@@ -169,7 +178,7 @@ def backward(spec: MLP, w: Parameters, layers: Sequence[Layer], h: Floats, d: Fl
 def predict(spec: MLP, w: Parameters, x: Floats, running: Parameters) -> Floats:
     """Return scores (n, O) in prediction mode: no dropout, batch norm by its running statistics."""
     f, _ = ACTIVATIONS[spec.activation]
-    w, h = _scaled(spec, w), x
+    w, h = _scaled(spec, w), embedded(spec, w, x)
     for i in range(len(spec.hidden)):
         h = _linear(w, f"hidden{i}", h)
         if spec.batch_norm:
@@ -223,11 +232,12 @@ class _NumPyNetwork:
 
     def _step(self, step: Step) -> Floats:
         x, target = self.x[step.rows].astype(np.float64), self.target[step.rows]
-        masks = dropout_masks(self.spec, x.shape[1], seed=self.recipe.seed, step=step.index, rows=len(x))
+        columns = embedded(self.spec, self.w, x)
+        masks = dropout_masks(self.spec, columns.shape[1], seed=self.recipe.seed, step=step.index, rows=len(x))
         weight = self.weight[step.rows]
-        scores, layers, h = forward(self.spec, self.w, x, masks, self.running, weight)
+        scores, layers, h = forward(self.spec, self.w, columns, masks, self.running, weight)
         d = step.share[:, None] * self.loss.gradient(scores, target)
-        gradient = backward(self.spec, self.w, layers, h, d)
+        gradient = backward(self.spec, self.w, layers, h, d, x, masks[0])
         cost = np.array([penalty(self.recipe, self.w, np)])
         self.w, self.state = update(self.recipe, self.w, gradient, self.state, step.numbers, np)
         return self.loss.log(scores[None], target[None], weight[None], cost)
@@ -251,7 +261,7 @@ def train(
     watcher: Watcher | None = None,
 ) -> EngineOutcome:
     """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays; no torch is needed."""
-    refuse("numpy", spec, recipe, batch_norm=True, dropout=True, input_scale=True)
+    refuse("numpy", spec, recipe, batch_norm=True, dropout=True, input_scale=True, periodic=True)
     loss = loss_for(task, recipe)
     network = _NumPyNetwork(spec, recipe, loss, data, initial)
     info = {"engine": "numpy", "versions": {"numpy": np.__version__}}

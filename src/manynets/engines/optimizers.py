@@ -150,7 +150,7 @@ class Numbers:
 
 
 def _is_matrix(name: str) -> bool:
-    return name.endswith(".weight") and not name.startswith(("norm", "input_scale"))
+    return name.endswith(".weight") and not name.startswith(("norm", "input_scale", "embedding"))
 
 
 def penalty(recipe: Recipe, w: Parameters, xp: Any) -> Any:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from manynets.data.check import is_frame
 from manynets.data.scales import warn_of_scales
 from manynets.estimators import inputs, settings
 from manynets.estimators.fitted import accept, epoch_printer, iteration_printer, report_end
@@ -128,8 +127,7 @@ class BaseMLP(BaseEstimator):
         """Yield raw scores (K, n, O) of some rows of X at a time, so that memory stays flat."""
         check_is_fitted(self, "model_")
         x = inputs.read_rows(self, X, reset=False)
-        if is_frame(x) or self.encoder_ is not None:
-            assert self.encoder_ is not None
+        if self.encoder_ is not None and not self.encoder_.positional:  # the model has one for arrays, too
             x = self.encoder_.transform(x)
         model = self.model_
         widest = max(model.in_features, model.task.outputs, *(weight.shape[-1] for weight in self.coefs_))

@@ -77,6 +77,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     bootstrap: each network trains on as many rows, drawn with replacement.
     device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if available). Prediction is on the CPU.
     callbacks: functions that are called with each event of a training run (`mn.Event`); events are read-only.
+    prior: start the output biases at the scores that predict the shares of the classes.
+    embedding: of numeric columns, `mn.PiecewiseLinear()` or `mn.Periodic()`, or None.
+    scaling: of numeric columns, "standard", "robust", "quantile", "smooth" or "none"; None: "standard" for a table that needs encoding,
+        "none" for any other X.
+    category_means: a categorical column with many levels also gets the mean of y over the rows of a level.
     checkpoint: a folder, or an `mn.Checkpoint`, for the state of training, by default written after every epoch. If it has one for
         the same data and parameters (with a number as random_state), fit continues from it, bit for bit; a state of other data or
         parameters is an OptionError. In a search only the final fit, of the best candidate, writes one.
@@ -146,6 +151,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         device: str = "cpu",
         callbacks: Any = None,
         checkpoint: Any = None,
+        embedding: Any = None,
+        scaling: Any = None,
+        category_means: bool = False,
+        prior: bool = False,
     ) -> None:
         take_parameters(self, locals())
 

@@ -59,7 +59,7 @@ def set_weights(e: Any) -> None:
 
 
 def _linear_layers(parameters: Mapping[str, NDArray[Any]]) -> int:
-    return sum(name.endswith(".weight") and not name.startswith("norm") for name in parameters)
+    return sum(name.endswith(".weight") and name.startswith(("hidden", "output")) for name in parameters)
 
 
 def _out_activation(task: Task, loss: str | None) -> str:

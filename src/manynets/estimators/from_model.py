@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -96,6 +97,8 @@ def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
         "dropout": network.dropout,
         "input_dropout": network.input_dropout,
         "batch_norm": network.batch_norm,
+        "embedding": _embedding(model, network),
+        "prior": network.prior,
         "init": "sklearn" if own_start else network.init,
         "batch_size": batch,
         "max_iter": recipe.epochs or s.EPOCHS,
@@ -114,8 +117,20 @@ def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
     else:
         out |= {"n_iter_no_change": max(1, recipe.stopping.patience - 1), "tol": recipe.stopping.min_delta}
     if isinstance(model.task, Regression):
-        return out | {"loss": recipe.loss or "squared_error", "quantile": recipe.quantile, "delta": recipe.delta}
+        return out | {
+            "loss": recipe.loss or "squared_error",
+            "quantile": recipe.quantile,
+            "delta": recipe.delta,
+            "clamp": model.task.limits is not None,
+        }
     return out | {"label_smoothing": recipe.label_smoothing}
+
+
+def _embedding(model: Model, network: s.MLP) -> s.Embedding | None:
+    """Return the embedding as the user gave it: the columns of a table are found anew."""
+    found = network.embedding
+    table = model.encoder is not None and isinstance(found, s.Periodic)
+    return dataclasses.replace(found, columns=None) if table and isinstance(found, s.Periodic) else found
 
 
 def _optimizer(recipe: s.Recipe) -> dict[str, Any]:

@@ -46,7 +46,8 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
         table = open_table(x)  # rejects duplicate names
         split = table.frame is not None and table.names != tuple(map(str, getattr(x, "column_names", x.columns)))  # of lists
         middles = any(type(kind).__name__ == "IntervalDtype" for kind in getattr(x, "dtypes", ()))
-        if split or middles or needs_encoding(table) if reset else getattr(estimator, "encoder_", None) is not None:
+        encoder = getattr(estimator, "encoder_", None)
+        if split or middles or needs_encoding(table) if reset else encoder is not None and not encoder.positional:
             return validate_data(estimator, x, reset=reset, skip_check_array=True)
     x = validate_data(estimator, x, reset=reset, accept_sparse=["csr", "csc"], dtype=FLOATS, ensure_all_finite=False)
     if not _is_sparse(x):

@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.data.check import is_frame
+from manynets.encoding import column_options, embedded_columns, needs_encoder
 from manynets.errors import DataError, warn_user
 from manynets.estimators import inputs, settings
-from manynets.prepare import RowNumbers, SplitBy, Target, TrainingData, encode_table, holdout, prepare
+from manynets.nn.initial import layer_sizes
+from manynets.prepare import RowNumbers, SplitBy, Target, TrainingData, encode_table, holdout, prepare, row_weights
 from manynets.rng import Shuffles
-from manynets.spec import MLP, DType, Recipe
+from manynets.spec import MLP, DType, PiecewiseLinear, Recipe
 from manynets.tables import TableEncoder
 from manynets.tasks import Task
+from manynets.tasks.prior import prior_scores
 from manynets.training.trial import FitState, Member
 
 __all__ = ["Draws", "FitData", "FitPlan", "FitRows", "own_problem", "plan_fit", "read_fit"]
@@ -35,9 +38,10 @@ class FitData:
     """What a fit trains on. x: (N, D); y: as the user has it; weight: (N,) or None; train, validation: row numbers or None.
 
     groups: (N,), what stays together where rows are held out. class_weight: what the weights do not contain yet. validation_set: X
-    and y of the user's own validation set. encoder: of a frame. The other fields are for fits that share rows of one matrix (a
-    search): rows: the numbers of these rows in it; add_rows: adds encoded rows to it; encoded, draws: what fits of the same rows have
-    encoded (by their training rows) and drawn (by all that it depends on) before.
+    and y of the user's own validation set. encoder: of a frame, or of an array that is scaled or gets piecewise-linear columns. The
+    other fields are for fits that share rows of one matrix (a search): rows: the numbers of these rows in it; add_rows: adds encoded
+    rows to it; encoded, draws: what fits of the same rows have encoded (by their training rows) and drawn (by all that it depends on)
+    before.
     """
 
     x: Any
@@ -50,7 +54,7 @@ class FitData:
     validation_set: tuple[Any, ...] | None = None
     encoder: TableEncoder | None = None
     rows: RowNumbers | None = None
-    encoded: dict[bytes, tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
+    encoded: dict[tuple[Any, ...], tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
     add_rows: Callable[[NDArray[Any]], RowNumbers | None] = lambda x: None
     draws: dict[tuple[Any, ...], Draws] = dataclasses.field(default_factory=dict)
 
@@ -126,14 +130,14 @@ def plan_fit(
         e.__dict__.pop("_progress", None)
         e._task_ = None
     frame = is_frame(data.x)
-    if frame:
-        task = _settle_task(e, data, encoded=True)
-        _hold_out(e, data, task, random, X_val is not None)
-        data.x = _encoded(e, data)
-    else:
+    if not frame:
         data.x = inputs.dense(data.x)
-        task = _settle_task(e, data, encoded=False)
-    network = settings.network_of(e)
+    task = _settle_task(e, data, encoded=frame)
+    encodes = needs_encoder(data.x, None, e.embedding, scaling=e.scaling)
+    if encodes:
+        _hold_out(e, data, task, random, X_val is not None)
+        data.x = _encoded(e, data, task)
+    network = embedded_columns(settings.network_of(e), e.encoder_)
     # the draws of one network with a seed and without held-out rows are known: fits of the same rows make them once
     known = fresh and isinstance(e.random_state, Integral) and not e.early_stopping and e.n_networks == 1
     key = (e.random_state, e.init, e.activation, network, data.x.shape[1], data.x.dtype, task.outputs)
@@ -141,7 +145,7 @@ def plan_fit(
         draws = data.draws[key]
     else:
         initial = _start(e, network, data.x, task, random, fresh)
-        if not frame:
+        if not encodes:
             _hold_out(e, data, task, random, X_val is not None)
         draws = initial, *_orders(e, random)
         if known:
@@ -162,14 +166,16 @@ def _settle_task(e: Any, data: FitData, *, encoded: bool) -> Task:
     return task
 
 
-def _encoded(e: Any, data: FitData) -> NDArray[Any]:
-    """Return the columns of a frame; the encoder is fitted to its training rows, if there is none yet."""
+def _encoded(e: Any, data: FitData, task: Task) -> NDArray[Any]:
+    """Return the encoded columns; the encoder is fitted to the training rows, if there is none yet."""
     if e.encoder_ is not None:
         x, _ = encode_table(data.x, encoder=e.encoder_)
     else:
-        key = b"" if data.train is None else data.train.tobytes()
+        embedding = e.embedding if isinstance(e.embedding, PiecewiseLinear) else None
+        key = (None if data.train is None else data.train.tobytes(), embedding, e.scaling, e.category_means)
         if key not in data.encoded:
-            data.encoded[key] = encode_table(data.x, data.y, rows=data.train)
+            options = column_options(data.x, embedding, scaling=e.scaling, category_means=e.category_means)
+            data.encoded[key] = encode_table(data.x, data.y, rows=data.train, target=task.encode(data.y), **options)
         x, e.encoder_ = data.encoded[key]
     data.rows = data.add_rows(x)
     return x
@@ -202,9 +208,8 @@ def _hold_out(e: Any, data: FitData, task: Task, random: np.random.RandomState, 
 def _read_validation(e: Any, X_val: Any, y_val: Any) -> tuple[Any, ...]:
     x = inputs.read_rows(e, X_val, reset=False)
     y = e._read_target(y_val, x, first=False, incremental=True)
-    if is_frame(x):
-        x, _ = encode_table(x, encoder=e.encoder_)
-    return inputs.dense(x), y
+    x = x if is_frame(x) else inputs.dense(x)
+    return x if e.encoder_ is None else encode_table(x, encoder=e.encoder_)[0], y
 
 
 def _merge_copies(data: FitData, task: Task) -> None:
@@ -241,7 +246,7 @@ def _start(
     if fresh:
         return settings.start_of(e, network, x.shape[1], task.outputs, dtype, random)
     out = dict(e.model_.members[number]) if hasattr(e, "model_") and number < e.model_.size else {}
-    widths = [x.shape[1], *network.hidden, task.outputs]
+    widths = [layer_sizes(network, x.shape[1], task.outputs)[0][1], *network.hidden, task.outputs]
     found = [np.shape(weight) for weight in e.coefs_]
     axis = () if e.n_networks == 1 else (e.n_networks,)
     if found != [(*axis, *pair) for pair in itertools.pairwise(widths)]:
@@ -257,6 +262,14 @@ def _start(
             out.setdefault(f"norm{layer}.weight", np.ones(widths[layer + 1], dtype))
             out.setdefault(f"norm{layer}.bias", np.zeros(widths[layer + 1], dtype))
     return out
+
+
+def _prior(data: FitData, task: Task, loss: str | None, dtype: DType) -> NDArray[Any]:
+    """Return the output biases that predict the mean of the training rows' target."""
+    rows = np.arange(len(data.x)) if data.train is None else data.train
+    weight = row_weights(task, task.encode(data.y), len(data.x), data.weight, data.class_weight)
+    scores = prior_scores(task, task.encode(data.y)[rows], None if weight is None else weight[rows], loss=loss)
+    return scores.astype(dtype)
 
 
 def _orders(e: Any, random: np.random.RandomState) -> tuple[Shuffles, int]:
@@ -328,6 +341,8 @@ def _members(
             shuffles, seed = _orders(e, random)
             own = dataclasses.replace(recipe, seed=seed)
         rows = found.rows
+        if network.prior and fresh:
+            initial = {**initial, "output.bias": _prior(data, task, base.loss, dtype)}
         if e.bootstrap:
             chosen = rng.generator(seed, "bootstrap").integers(found.count, size=found.count)
             rows = chosen if rows is None else rows[chosen]

@@ -77,6 +77,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     bootstrap: each network trains on as many rows, drawn with replacement.
     device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if available). Prediction is on the CPU.
     callbacks: functions that are called with each event of a training run (`mn.Event`); events are read-only.
+    prior: start the output biases at the scores that predict the mean of y.
+    clamp: keep predictions within the range of y in training.
+    embedding: of numeric columns, `mn.PiecewiseLinear()` or `mn.Periodic()`, or None.
+    scaling: of numeric columns, "standard", "robust", "quantile", "smooth" or "none"; None: "standard" for a table that needs encoding,
+        "none" for any other X.
+    category_means: a categorical column with many levels also gets the mean of y over the rows of a level.
     checkpoint: a folder, or an `mn.Checkpoint`, for the state of training, by default written after every epoch. If it has one for
         the same data and parameters (with a number as random_state), fit continues from it, bit for bit; a state of other data or
         parameters is an OptionError. In a search only the final fit, of the best candidate, writes one.
@@ -144,6 +150,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         device: str = "cpu",
         callbacks: Any = None,
         checkpoint: Any = None,
+        embedding: Any = None,
+        scaling: Any = None,
+        category_means: bool = False,
+        prior: bool = False,
+        clamp: bool = False,
     ) -> None:
         take_parameters(self, locals())
 
@@ -195,12 +206,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             raise OptionError(f"standardise_target is {wanted!r}, but must be True, False or 'auto'")
         task = Regression.of(y, standardise=False)
         if self.loss == "poisson" or not (self._encodes if wanted == "auto" else wanted):
-            return task
+            return task.clamped_to(task.encode(y)) if self.clamp else task
         columns = y.reshape(len(y), -1)
         center = np.average(columns, axis=0, weights=weight)
         spread = np.sqrt(np.average((columns - center) ** 2, axis=0, weights=weight))
         spread = np.where(spread <= 1e-12 * np.abs(center), 1.0, spread)
-        return dataclasses.replace(task, center=tuple(center.tolist()), scale=tuple(np.where(spread == 0, 1.0, spread).tolist()))
+        scale = tuple(np.where(spread == 0, 1.0, spread).tolist())
+        task = dataclasses.replace(task, center=tuple(center.tolist()), scale=scale)
+        return task.clamped_to(task.encode(y)) if self.clamp else task
 
     def _recipe_fields(self) -> dict[str, Any]:
         return {"loss": LOSSES[self.loss], "quantile": float(self.quantile), "delta": float(self.delta)}

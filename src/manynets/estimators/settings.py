@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from manynets import rng
 from manynets import spec as s
 from manynets.errors import OptionError, one_of
-from manynets.nn.initial import initial_parameters, layer_sizes
+from manynets.nn.initial import initial_embedding, initial_parameters, layer_sizes
 from manynets.spec import SklearnAdam, SklearnSGD
 from manynets.spec.metadata import ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, Interval
 from manynets.spec.options import allowed_values
+from manynets.tables.scaling import SCALINGS
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.groups import check_fits
 
@@ -96,7 +98,7 @@ _RANGES: dict[str, Interval] = {
     "quantile": allowed_values(s.Recipe, "quantile"),
     "delta": allowed_values(s.Recipe, "delta"),
 }
-_BOOLS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batch_norm", "bootstrap")
+_BOOLS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batch_norm", "bootstrap", "prior", "category_means")
 
 
 def take_parameters(e: Any, parameters: Mapping[str, Any]) -> None:
@@ -119,6 +121,10 @@ def check(e: Any) -> None:
     one_of(e.solver, (*SOLVERS, "lbfgs"), what="solver")
     one_of(e.activation, ACTIVATIONS, what="activation")
     one_of(e.init, ("sklearn", *get_args(s.Init)), what="init")
+    if e.scaling is not None:
+        one_of(e.scaling, SCALINGS, what="scaling")
+    if e.embedding is not None and not isinstance(e.embedding, get_args(s.Embedding)):
+        raise OptionError(f"embedding is {e.embedding!r}, but must be mn.PiecewiseLinear(), mn.Periodic() or None")
     if not isinstance(e.learning_rate, get_args(s.Schedule)):
         one_of(e.learning_rate, (*SKLEARN_RATES, *SCHEDULES), what="learning_rate")
     if e.batch_size != "auto":
@@ -179,6 +185,8 @@ def network_of(e: Any) -> s.MLP:
         input_dropout=float(e.input_dropout),
         batch_norm=bool(e.batch_norm),
         init="xavier_uniform" if e.init == "sklearn" else e.init,
+        prior=e.prior,
+        embedding=e.embedding,
     )
 
 
@@ -233,4 +241,7 @@ def start_of(
         out[f"{name}.bias"] = random.uniform(-bound, bound, d_out).astype(dtype)
         if network.batch_norm and name != "output":
             out[f"norm{layer}.weight"], out[f"norm{layer}.bias"] = np.ones(d_out, dtype), np.zeros(d_out, dtype)
+    if isinstance(network.embedding, s.Periodic):
+        drawn = initial_embedding(network.embedding, columns, rng.generator(int(random.randint(2**31 - 1)), "embedding"))
+        out |= {name: value.astype(dtype) for name, value in drawn.items()}
     return out

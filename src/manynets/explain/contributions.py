@@ -25,6 +25,7 @@ from manynets.explain.background import background_rows
 from manynets.explain.blocks import source_rows
 from manynets.explain.dependence import outputs_of
 from manynets.model import Model
+from manynets.spec import Periodic
 from manynets.tasks import Regression
 
 __all__ = ["Contributions", "contributions"]
@@ -101,7 +102,8 @@ def _is_linear(model: Model) -> bool:
     """Return whether predictions are a linear function of the encoded rows."""
     task = model.task
     plain = isinstance(task, Regression) and task.transform is None and task.limits is None and model.recipe.loss != "poisson"
-    return plain and model.spec is not None and not model.spec.hidden
+    spec = model.spec
+    return plain and spec is not None and not spec.hidden and not isinstance(spec.embedding, Periodic)
 
 
 def _exact(model: Model, x: Array, others: Array, blocks: list[slice]) -> tuple[Array, Array, Array]:

@@ -62,7 +62,7 @@ def encoded(graph: Graph, encoder: TableEncoder) -> str:
     parts = _numbers(graph, numbers, inputs, starts) if numbers else []
     for column in encoder.columns:
         if isinstance(column, CategoricalColumn):
-            parts.append(_categories(graph, column, inputs[column.name], starts[column.name]))
+            parts += _categories(graph, column, inputs[column.name], starts[column.name])
         elif isinstance(column, DateColumn):
             parts.append(_date(graph, column, inputs[column.name], starts[column.name]))
     order = np.concatenate([np.asarray(part.columns) for part in parts])
@@ -160,9 +160,9 @@ def _pieces(graph: Graph, columns: list[NumericColumn], x: str, starts: dict[str
 # ------------------------------------------------------------------------------------------------------------- categories
 
 
-def _categories(graph: Graph, column: CategoricalColumn, x: str, start: int) -> _Part:
-    """Return the one-hot columns of a categorical column, and one more that is not used, for values without a column."""
-    width = len(column.features)
+def _categories(graph: Graph, column: CategoricalColumn, x: str, start: int) -> list[_Part]:
+    """Return the one-hot columns of a categorical column, and one more that is not used, for values without a column, and its means."""
+    width = len(column.levels) + bool(column.rare) + column.gaps
     other = len(column.levels) if column.rare else width
     missing = width - 1 if column.gaps else other
     if column.part:
@@ -173,7 +173,25 @@ def _categories(graph: Graph, column: CategoricalColumn, x: str, start: int) -> 
         position = _looked_up(graph, x, keys | dict.fromkeys(_in_any_case(TEXT_MISSING), missing), default=other)
     flat = graph.node("Reshape", position, graph.constant([-1]))
     one_hot = graph.node("OneHot", flat, graph.constant(width + 1), graph.constant(np.array([0, 1], dtype=np.float32)))
-    return _Part(one_hot, [*range(start, start + width), -1])
+    parts = [_Part(one_hot, [*range(start, start + width), -1])]
+    return parts + _means(graph, column, x, start + width) if column.means else parts
+
+
+def _means(graph: Graph, column: CategoricalColumn, x: str, start: int) -> list[_Part]:
+    """Return the means of the target over the levels of a column, scaled as numbers are."""
+    keys = {level: number for number, level in enumerate((*column.levels, *column.rare))}
+    levels = len(keys)
+    keys |= {text: keys[label] for label in ("True", "False") if label in keys for text in (label.lower(), label.upper())}
+    code = _looked_up(graph, x, keys | dict.fromkeys(_in_any_case(TEXT_MISSING), levels), default=levels + 1)
+    flat = graph.node("Reshape", code, graph.constant([-1]))
+    numbers, inputs, starts = [], {}, {}
+    for i, one in enumerate(column.means):
+        name = f"{column.name} {i}"
+        numbers.append(NumericColumn(name=name, spread=one.spread, fill=one.prior, gaps=False, pieces=one.pieces))
+        table = np.array([*one.values, one.missing, one.prior])[:, None]
+        inputs[name], starts[name] = graph.node("Gather", graph.constant(table), flat, axis=0), start
+        start += one.width
+    return _numbers(graph, numbers, inputs, starts)
 
 
 def _in_any_case(tokens: Sequence[str]) -> list[str]:

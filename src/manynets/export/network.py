@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.constants import BN_EPS, SELU_ALPHA, SELU_SCALE
+from manynets.errors import OptionError
 from manynets.export.graph import Graph
 from manynets.model import Model
-from manynets.spec import MLP, Activation
+from manynets.spec import MLP, Activation, Periodic
 from manynets.tasks import Regression
 
 __all__ = ["float_type", "folded_layers", "outputs", "scores"]
@@ -28,7 +29,14 @@ Layer = tuple[Array, Array]
 
 
 def folded_layers(spec: MLP, member: Mapping[str, Array]) -> list[Layer]:
-    """Return the linear layers of a network, float64, with batch norm and input scale multiplied in."""
+    """Return the linear layers of a network, float64, with batch norm and input scale multiplied in.
+
+    Errors: OptionError for a periodic embedding.
+    """
+    if isinstance(spec.embedding, Periodic):
+        raise OptionError(
+            "a network with a Periodic embedding cannot be exported; train it with PiecewiseLinear(), or without embedding"
+        )
     layers: list[Layer] = []
     names = [*(f"hidden{i}" for i in range(len(spec.hidden))), "output"]
     for i, name in enumerate(names):

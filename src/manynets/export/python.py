@@ -23,7 +23,7 @@ from manynets.export.parity import ExportCheck, compare, rows_to_check
 from manynets.model import Model
 from manynets.modelfile import check_target, replacing
 from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
-from manynets.tables.piecewise import SIZE
+from manynets.tables.piecewise import SIZE, Pieces
 from manynets.tables.scaling import CLIP, Spread
 from manynets.tasks import Regression
 
@@ -120,18 +120,22 @@ def _state(model: Model) -> dict[str, Any]:
 def _column(column: Any) -> dict[str, Any]:
     state: dict[str, Any] = {"name": column.name, "kind": column.kind, "gaps": column.gaps}
     if isinstance(column, NumericColumn):
-        pieces = column.pieces
-        state |= {"fill": column.fill, "limits": None if column.limits is None else list(column.limits)} | _spread(column.spread)
-        return state | {
-            "edges": [] if pieces is None else list(pieces.edges),
-            "centers": [] if pieces is None else list(pieces.centers),
-            "size": SIZE,
-        }
+        limits = None if column.limits is None else list(column.limits)
+        return state | {"fill": column.fill, "limits": limits} | _spread(column.spread) | _pieces(column.pieces)
     if isinstance(column, DateColumn):
         parts = [{"part": part, "fill": fill} | _spread(spread) for part, spread, fill in column.parts]
         return state | {"time": column.form.order == "time", "parts": parts}
     assert isinstance(column, CategoricalColumn)
-    return state | {"levels": list(column.levels), "rare": list(column.rare), "part": column.part}
+    means = [
+        {"values": list(one.values), "missing": one.missing, "prior": one.prior} | _spread(one.spread) | _pieces(one.pieces)
+        for one in column.means
+    ]
+    return state | {"levels": list(column.levels), "rare": list(column.rare), "part": column.part, "means": means}
+
+
+def _pieces(pieces: Pieces | None) -> dict[str, Any]:
+    edges, centers = ([], []) if pieces is None else (list(pieces.edges), list(pieces.centers))
+    return {"edges": edges, "centers": centers, "size": SIZE}
 
 
 def _spread(spread: Spread) -> dict[str, Any]:

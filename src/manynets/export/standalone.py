@@ -75,12 +75,17 @@ def numbers(column, cells):
     parts = [scaled(column, x)[:, None]]
     if column["gaps"]:
         parts.append(gone[:, None])
-    if column["edges"]:
-        size = max(abs(edge) for edge in column["edges"])
-        edges = np.array(column["edges"]) / size
-        share = np.clip((x[:, None] / size - edges[:-1]) / np.diff(edges), 0.0, 1.0)
-        parts.append((share - column["centers"]) * column["size"])
-    return np.concatenate(parts, axis=1)
+    return np.concatenate([*parts, *pieces(column, x)], axis=1)
+
+
+def pieces(column, x):
+    """How far x is through each of some ranges, from 0 to 1, centred and made small; nothing for a column without ranges."""
+    if not column["edges"]:
+        return []
+    size = max(abs(edge) for edge in column["edges"])
+    edges = np.array(column["edges"]) / size
+    share = np.clip((x[:, None] / size - edges[:-1]) / np.diff(edges), 0.0, 1.0)
+    return [(share - column["centers"]) * column["size"]]
 
 
 def scaled(column, x):
@@ -92,7 +97,7 @@ def scaled(column, x):
 
 
 def categories(column, cells):
-    """1 in the column of the category, 0 elsewhere; rare and new categories share a column where training had rare ones."""
+    """1 in the column of the category, 0 elsewhere; rare and new categories share a column where training had rare ones; means."""
     levels, rare, gaps = column["levels"], column["rare"], column["gaps"]
     shared = len(levels) if rare else -1
     place = {level: index for index, level in enumerate(levels)} | dict.fromkeys(rare, shared)
@@ -102,7 +107,14 @@ def categories(column, cells):
         at = (out.shape[1] - 1 if gaps else shared) if missing else place.get(part_of(label_of(cell), column["part"]), shared)
         if at >= 0:
             out[row, at] = 1.0
-    return out
+    number = {level: index for index, level in enumerate([*levels, *rare])}
+    labels = [None if is_missing(cell) else label_of(cell) for cell in cells]
+    parts = [out]
+    for mean in column["means"]:  # of the target over the rows of a level
+        of = {level: mean["values"][index] for level, index in number.items()}
+        x = np.array([mean["missing"] if label is None else of.get(label, mean["prior"]) for label in labels])
+        parts += [scaled(mean, x)[:, None], *pieces(mean, x)]
+    return np.concatenate(parts, axis=1)
 
 
 def label_of(cell):

@@ -61,9 +61,9 @@ class Masks:
         self._kept: dict[tuple[int, int], Tensor] = {}
 
     @classmethod
-    def of(cls, specs: Sequence[MLP], seeds: Sequence[int], in_features: int, like: Tensor) -> Masks:
-        """Return the masks of networks of one shape."""
-        return cls(seeds, (in_features, *specs[0].hidden), dropout_rates(specs), like)
+    def of(cls, specs: Sequence[MLP], seeds: Sequence[int], inputs: int, like: Tensor) -> Masks:
+        """Return the masks of networks of one shape, whose first layer reads so many inputs."""
+        return cls(seeds, (inputs, *specs[0].hidden), dropout_rates(specs), like)
 
     def make(self, step: int, count: int, size: int) -> dict[int, Tensor]:
         """Return for each active layer which units are kept in `count` steps of `size` rows from `step` on: 1 or 0, in bytes,

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
-from manynets.spec import MLP, Init
+from manynets.spec import MLP, Init, Periodic
 
-__all__ = ["INITIALISERS", "initial_parameters", "layer_sizes"]
+__all__ = ["INITIALISERS", "PREFIX", "embedding_shapes", "initial_embedding", "initial_parameters", "layer_sizes"]
+
+PREFIX = "embedding."  # of the names of an embedding's parameters
 
 Draw: TypeAlias = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
 
@@ -63,13 +65,36 @@ INITIALISERS: dict[Init, Draw] = {
 }
 
 
+def embedding_shapes(embedding: Periodic, in_features: int) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of each parameter, for so many columns.
+
+    >>> embedding_shapes(Periodic(frequencies=4, outputs=2), 3)["embedding.weight"]
+    (3, 2, 4)
+    """
+    columns, k, m = len(embedding.embedded(in_features)), embedding.frequencies, embedding.outputs
+    shapes = {"frequencies": (columns, k), "phases": (columns, k), "weight": (columns, m, k), "bias": (columns, m)}
+    return {PREFIX + name: shape for name, shape in shapes.items()}
+
+
+def initial_embedding(embedding: Periodic, in_features: int, random: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+    """Return the start of every parameter by name: f ~ N(0, scale^2), p ~ U(-pi, pi), W and b ~ U(-1 / sqrt(k), 1 / sqrt(k))."""
+    bound = 1 / math.sqrt(embedding.frequencies)
+    bounds = {"frequencies": 0.0, "phases": math.pi, "weight": bound, "bias": bound}
+    out = {}
+    for name, shape in embedding_shapes(embedding, in_features).items():
+        most = bounds[name.removeprefix(PREFIX)]
+        out[name] = random.uniform(-most, most, shape) if most else random.standard_normal(shape) * embedding.scale
+    return out
+
+
 def layer_sizes(spec: MLP, in_features: int, out_features: int) -> list[tuple[str, int, int]]:
     """Return (name, d_in, d_out) of each linear layer: hidden0, hidden1, ..., output.
 
     >>> layer_sizes(MLP(hidden=(3, 5)), 2, 6)
     [('hidden0', 2, 3), ('hidden1', 3, 5), ('output', 5, 6)]
     """
-    widths = (in_features, *spec.hidden, out_features)
+    first = spec.embedding.width(in_features) if isinstance(spec.embedding, Periodic) else in_features
+    widths = (first, *spec.hidden, out_features)
     names = [f"hidden{i}" for i in range(len(spec.hidden))] + ["output"]
     return list(zip(names, widths[:-1], widths[1:], strict=True))
 
@@ -92,5 +117,7 @@ def initial_parameters(spec: MLP, in_features: int, out_features: int, *, seed: 
             out[f"norm{layer}.weight"] = np.ones(d_out)
             out[f"norm{layer}.bias"] = np.zeros(d_out)
     if spec.input_scale:
-        out["input_scale.weight"] = np.ones(in_features)
+        out["input_scale.weight"] = np.ones(layer_sizes(spec, in_features, out_features)[0][1])
+    if isinstance(spec.embedding, Periodic):
+        out |= initial_embedding(spec.embedding, in_features, rng.generator(seed, "embedding"))
     return out

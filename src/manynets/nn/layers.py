@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from manynets.constants import BN_EPS, BN_MOMENTUM
 from manynets.nn.activations import ACTIVATIONS
-from manynets.nn.population import Shape
+from manynets.nn.embeddings import periodic
+from manynets.nn.shape import Shape
 
 __all__ = ["normalisers", "training_outputs"]
 
@@ -28,6 +29,8 @@ def training_outputs(
     h: the batch (b, D). masks: what the input of a layer (0: the columns) is multiplied by, (b, units). weight: of the rows (b, 1),
     None if all count alike. statistics: running mean and variance of batch norm, which are moved; None: nothing is moved.
     """
+    if shape.embedding is not None:
+        h = periodic(h, parameters, shape.embedding.columns and list(shape.embedding.columns))
     if shape.input_scale:
         h = h * parameters["input_scale.weight"]
     for i, (name, _, _) in enumerate(shape.layers):

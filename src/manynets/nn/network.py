@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from manynets.errors import OptionError
 from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.embeddings import PeriodicEmbedding
 from manynets.nn.initial import initial_parameters, layer_sizes
-from manynets.spec import MLP
+from manynets.spec import MLP, Periodic
 
 __all__ = ["InputScale", "build", "network"]
 
@@ -36,7 +37,8 @@ def network(spec: MLP, *, in_features: int, out_features: int, seed: int = 0) ->
     """Return a plain nn.Sequential of nn.Linear, nn.BatchNorm1d, activation and nn.Dropout modules, float32, on the CPU.
 
     It takes (N, in_features) and gives raw scores (N, out_features). Its parameters start as `train` starts them with this seed,
-    and have the names of a model file: hidden0.weight, norm0.weight, ..., output.bias.
+    and have the names of a model file: hidden0.weight, norm0.weight, ..., output.bias. Piecewise-linear columns are made by an encoder
+    (`manynets.tables.fit_encoder`), not by the module: in_features counts them.
 
     >>> import manynets as mn
     >>> mn.network(mn.MLP(hidden=(3, 5)), in_features=2, out_features=6)
@@ -57,8 +59,10 @@ def network(spec: MLP, *, in_features: int, out_features: int, seed: int = 0) ->
 def build(spec: MLP, in_features: int, out_features: int, parameters: Mapping[str, ArrayLike]) -> nn.Sequential:
     """Return the module of `network` with these parameters (and, with batch norm, running statistics), by name."""
     parts: OrderedDict[str, nn.Module] = OrderedDict()
+    if isinstance(spec.embedding, Periodic):
+        parts["embedding"] = PeriodicEmbedding(spec.embedding, in_features)
     if spec.input_scale:
-        parts["input_scale"] = InputScale(in_features)
+        parts["input_scale"] = InputScale(layer_sizes(spec, in_features, out_features)[0][1])
     if spec.input_dropout:
         parts["input_dropout"] = nn.Dropout(spec.input_dropout)
     for i, (name, d_in, d_out) in enumerate(layer_sizes(spec, in_features, out_features)):

@@ -9,7 +9,6 @@ product is then up to four times as fast for small batches, and no gradient goes
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +21,11 @@ from torch import Tensor
 
 from manynets.constants import BN_EPS
 from manynets.nn.activations import ACTIVATIONS
-from manynets.nn.initial import layer_sizes
-from manynets.spec import MLP, Activation
+from manynets.nn.embeddings import periodic
+from manynets.nn.shape import Shape
+from manynets.spec import Activation
 
-__all__ = ["Population", "Shape"]
+__all__ = ["Population"]
 
 # in place, of what NumPy has in one call that cannot overflow
 ROW_ACTIVATIONS: dict[Activation, Callable[[NDArray[Any]], object]] = {
@@ -34,55 +34,6 @@ ROW_ACTIVATIONS: dict[Activation, Callable[[NDArray[Any]], object]] = {
     "leaky_relu": lambda z: np.maximum(z, 0.01 * z, out=z),
     "tanh": lambda z: np.tanh(z, out=z),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """What networks must have in common to be one population: sizes, activation, norm and bias, not dropout or init."""
-
-    in_features: int
-    out_features: int
-    hidden: tuple[int, ...]
-    activation: Activation
-    batch_norm: bool
-    bias: bool
-    input_scale: bool = False
-
-    @classmethod
-    def of(cls, spec: MLP, in_features: int, out_features: int) -> Shape:
-        """Return the shape of a specification for data of this width."""
-        return cls(in_features, out_features, spec.hidden, spec.activation, spec.batch_norm, spec.bias, spec.input_scale)
-
-    @functools.cached_property
-    def layers(self) -> list[tuple[str, int, int]]:
-        """(name, d_in, d_out) of each linear layer."""
-        return layer_sizes(MLP(hidden=self.hidden), self.in_features, self.out_features)
-
-    def parameters(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of each parameter, in the order of the flat tensor: weight matrices first."""
-        layers = self.layers
-        out: dict[str, tuple[int, ...]] = {f"{name}.weight": (d_out, d_in) for name, d_in, d_out in layers}
-        if self.bias:
-            out |= {f"{name}.bias": (d_out,) for name, _, d_out in layers}
-        if self.batch_norm:
-            for i, units in enumerate(self.hidden):
-                out |= {f"norm{i}.weight": (units,), f"norm{i}.bias": (units,)}
-        if self.input_scale:
-            out["input_scale.weight"] = (self.in_features,)
-        return out
-
-    def buffers(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of each running statistic of batch norm."""
-        out: dict[str, tuple[int, ...]] = {}
-        if self.batch_norm:
-            for i, units in enumerate(self.hidden):
-                out |= {f"norm{i}.running_mean": (units,), f"norm{i}.running_var": (units,)}
-        return out
-
-    @property
-    def multiplications(self) -> int:
-        """Multiplications that one row costs in a forward pass."""
-        return sum(d_in * d_out for _, d_in, d_out in self.layers)
 
 
 def _views(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
@@ -158,6 +109,12 @@ class Population:
         return Population(self.shape, self.flat.index_select(0, indices), self.statistics.index_select(0, indices))
 
     @functools.cached_property
+    def columns(self) -> Tensor | None:
+        """The numbers of the columns that are embedded, on the networks' device; None for all or none."""
+        embedding = self.shape.embedding
+        return None if embedding is None or embedding.columns is None else torch.tensor(embedding.columns, device=self.flat.device)
+
+    @functools.cached_property
     def _stages(self) -> list[tuple[Tensor, Tensor | None]]:
         """Transposed weights and biases of each layer, as `scores` multiplies them: without the model axis for K = 1."""
         out: list[tuple[Tensor, Tensor | None]] = []
@@ -183,6 +140,9 @@ class Population:
         buffers: what the product of each layer is written to (None: to a new tensor).
         """
         kind, single, last = ACTIVATIONS[self.shape.activation], self.size == 1, len(self.shape.hidden)
+        if self.shape.embedding is not None:
+            named = {name: view[0] for name, view in self.parameters.items()} if single else self.parameters
+            h = periodic(h, named, self.columns)
         for i, (weight, bias) in enumerate(self._stages):
             out = buffers[i] if buffers else None
             if bias is None:
@@ -204,7 +164,8 @@ class Population:
     def takes_row(self) -> bool:
         """Whether `row_scores` can be asked."""
         at_hand = self.size == 1 and self.flat.device.type == "cpu"
-        return at_hand and self.shape.activation in ROW_ACTIVATIONS and not self.shape.batch_norm
+        plain = not self.shape.batch_norm and self.shape.embedding is None
+        return at_hand and self.shape.activation in ROW_ACTIVATIONS and plain
 
     @functools.cached_property
     def _row_stages(self) -> list[tuple[NDArray[Any], NDArray[Any] | None]]:

@@ -36,8 +36,11 @@ Source: M. Okabe and K. Ito, Color Universal Design, 2008 (its eighth, black, is
 """
 POSITIVE, NEGATIVE = PALETTE[0], PALETTE[1]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-SEQUENTIAL = "cividis"  # perceptually uniform, made for the colour-blind: Nuñez, Anderton and Renslow, PLOS ONE 13(7), 2018
+SEQUENTIAL = "viridis"  # perceptually uniform, also for the colour-blind: N. Smith and S. van der Walt, matplotlib 2.0, 2015
 DIVERGING = "RdBu_r"  # red and blue, not red and green: ColorBrewer, C. Brewer
+
+BELOW = 36
+"""Points between the axes and a legend beneath them, for the ticks and the name of the axis."""
 
 DRAWING = threading.Lock()
 """Held while a figure is drawn: matplotlib's fonts and its parser of formulas are shared between threads."""
@@ -117,6 +120,13 @@ def line_map(ax: Axes) -> Colormap:
     return ListedColormap(colormaps[SEQUENTIAL](np.linspace(0.3, 1.0, 256) if dark else np.linspace(0.0, 0.85, 256)))
 
 
+def fading_map(ax: Axes, towards: str) -> Colormap:
+    """Return the map from the background of the axes to a colour."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("fading", [paper(ax), towards])
+
+
 def colour(i: int) -> str:
     """Return the palette's colour of class or curve `i`; the palette repeats."""
     return PALETTE[i % len(PALETTE)]
@@ -169,16 +179,48 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
-def write_title(ax: Axes, title: object) -> None:
-    """Set the title, wrapped to the width of the axes; no line begins or ends with a "·"."""
+def write_title(ax: Axes, title: object, *, above: float = 0.0) -> None:
+    """Set the title: its first line, and the lines after it small beneath it; both are wrapped to the width of the axes.
+
+    No line begins or ends with a "·". above: points between the axes and the subtitle that something else takes.
+    """
     if title is None:
         return
-    lines = [plain(line) for line in str(title).splitlines()]
-    size = "large" if max(map(len, lines), default=0) <= 40 else "medium"
-    text = ax.set_title("\n".join(lines), fontsize=size)
-    width = ax.get_window_extent().width * 72 / ax.figure.dpi / (0.53 * float(text.get_fontsize()))
-    wrapped = [part.strip(" ·") for line in lines for part in textwrap.wrap(line, max(int(width), 16)) or [""]]
-    text.set_text("\n".join(wrapped))
+    first, *rest = str(title).splitlines() or [""]
+    head, below = plain(first), plain(" ".join(rest))
+    text = ax.set_title(head, fontsize="large" if len(head) <= 40 else "medium")
+    text.set_text("\n".join(_wrapped(ax, head, float(text.get_fontsize()))))
+    if below:
+        small = ax.annotate(
+            "", (0.5, 1.0), xycoords="axes fraction", xytext=(0, above + 5), textcoords="offset points", ha="center", va="bottom",
+            fontsize="small", alpha=0.75, color=ink(ax), annotation_clip=False,
+        )  # fmt: skip
+        size = float(small.get_fontsize())
+        lines = _wrapped(ax, below, size)
+        small.set_text("\n".join(lines))
+        ax.set_title(text.get_text(), fontsize=text.get_fontsize(), pad=1.3 * size * len(lines) + 9)
+
+
+def write_suptitle(figure: Figure, title: str) -> None:
+    """Set the title of a figure of several panels: its first line, and the lines after it small beneath all panels."""
+    first, *rest = title.splitlines() or [""]
+    figure.suptitle(plain(first), fontsize="large")
+    if rest:
+        width = int(figure.get_size_inches()[0] * 72 / 4.6)
+        figure.supxlabel("\n".join(textwrap.wrap(plain(" ".join(rest)), max(width, 16))), fontsize="small", alpha=0.75)
+
+
+def _wrapped(ax: Axes, text: str, size: float) -> list[str]:
+    """Return a text in lines as wide as the axes, for letters of so many points; breaks are at a "·" where there is one."""
+    width = max(int(ax.get_window_extent().width * 72 / ax.figure.dpi / (0.53 * size)), 16)
+    lines = [""]
+    for part in text.split(" · "):
+        joined = f"{lines[-1]} · {part}" if lines[-1] else part
+        if len(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines += textwrap.wrap(part, width)
+    return [line.strip(" ·") for line in lines if line.strip(" ·")] or [""]
 
 
 def hide_axis(ax: Axes) -> None:
@@ -189,17 +231,43 @@ def hide_axis(ax: Axes) -> None:
 
 
 def show_legend(ax: Axes, handles: Sequence[Artist] | None = None, *, title: str | None = None, most: int = 10) -> None:
-    """Draw a legend where it hides least, or beside the axes if it has many entries; draw nothing without entries."""
+    """Draw a legend below the axes, or beside them if it has many entries, so that it hides no data; draw nothing without entries."""
+    from matplotlib.transforms import ScaledTranslation
+
     found = list(ax.get_legend_handles_labels()[0] if handles is None else handles)
     if not found:
         return
-    offsets: list[Any] = [dots.get_offsets() for dots in ax.collections]
-    drawn = sum(np.size(line.get_xdata()) for line in ax.lines) + sum(np.shape(dots)[0] for dots in offsets)
     if len(found) <= most:
-        where: dict[str, Any] = {"loc": "best" if drawn <= 20_000 else "upper right"}  # finding the best location is slow
+        down = ScaledTranslation(0, -BELOW / 72, ax.figure.dpi_scale_trans)
+        where: dict[str, Any] = {
+            "loc": "upper center",
+            "bbox_to_anchor": (0.5, 0.0),
+            "bbox_transform": ax.transAxes + down,
+            "ncols": _legend_columns(ax, [str(one.get_label()) for one in found]),
+            "frameon": False,
+        }
     else:
-        where = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0), "borderaxespad": 0.0, "ncols": -(-len(found) // 20)}
-    ax.legend(handles=found, title=title, fontsize="small", title_fontsize="small", framealpha=0.8, **where)
+        where = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0), "ncols": -(-len(found) // 20), "framealpha": 0.8}
+    ax.legend(handles=found, title=title, fontsize="small", title_fontsize="small", borderaxespad=0.0, **where)
+
+
+def _legend_columns(ax: Axes, labels: Sequence[str]) -> int:
+    """Return how many entries of a legend fit beside each other beneath the axes."""
+    from matplotlib.font_manager import FontProperties
+
+    letter = 0.6 * FontProperties(size="small").get_size_in_points()
+    room = ax.get_window_extent().width * 72 / ax.figure.dpi
+    entry = letter * (max(map(len, labels)) + 6)  # with the handle and the gap
+    return max(1, min(len(labels), int(room / entry)))
+
+
+def separate_thousands(axis: Any, values: ArrayLike) -> None:
+    """Write the ticks of an axis that shows these values with separators: 1,000 and 250,000. Smaller numbers stay as they are."""
+    shown = np.asarray(values, dtype=np.float64)
+    shown = shown[np.isfinite(shown)]
+    most = float(np.abs(shown).max()) if shown.size else 0.0
+    if 1000 <= most < 1e10 and np.ptp(shown) >= 20:
+        axis.set_major_formatter(lambda value, _: f"{value:,.10g}".replace("-", "\u2212"))
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from manynets.display import epoch_text
 from manynets.errors import DataError
 from manynets.plots.canvas import (
     PALETTE,
@@ -22,6 +23,7 @@ from manynets.plots.canvas import (
     numbers,
     plain,
     same_length,
+    separate_thousands,
     several_axes,
     show_legend,
     write_title,
@@ -42,14 +44,16 @@ def history(
     title: str | None = None,
     ylabel: str = "loss",
     log: bool = False,
-    best_epoch: float | None = None,
+    best_epoch: float | tuple[float, float] | None = None,
+    spread: Mapping[str, ArrayLike] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw named curves (E,) over the epochs (E,): training solid, validation dashed and test dotted, in one colour.
 
     Names belong together if they differ only in a leading "train", "validation" ("val", "valid") or "test". NaN means that an epoch
     was not measured: its neighbours are joined and every measured epoch is marked. Empty curves are left out. `log` makes the
-    axis logarithmic if some value is positive. `best_epoch` is marked by a vertical line.
+    axis logarithmic if some value is positive. `best_epoch` is marked by a vertical line, the first and last of several by a band.
+    `spread` holds what the networks of an ensemble differ by, for some of the curves: a band of that width on both sides.
     """
     at = numbers(epochs, what="epochs", ndim=1)
     drawn = {name: numbers(values, what=f"curve {name!r}", ndim=1) for name, values in curves.items() if np.size(values)}
@@ -71,16 +75,32 @@ def history(
             markersize=3.5,
             label=plain(name, longest=40),
         )
+    for name, widths in (spread or {}).items():
+        middle, width = drawn[name], numbers(widths, what=f"spread[{name!r}]", ndim=1)
+        same_length(at, width, what=f"epochs and spread[{name!r}]")
+        known = np.isfinite(middle) & np.isfinite(width)
+        area = (at[known], (middle - width)[known], (middle + width)[known])
+        ax.fill_between(*area, color=colour(families.index(_family(name))), alpha=0.15, linewidth=0)
     if best_epoch is not None:
-        ax.axvline(best_epoch, color=ink(ax), linestyle=":", linewidth=1, label=f"best epoch {best_epoch:g}")
+        _mark_best(ax, best_epoch)
     if log and any((values[np.isfinite(values)] > 0).any() for values in drawn.values()):
         ax.set_yscale("log", nonpositive="mask")
     ax.set_xlabel("epoch")
     ax.set_ylabel(plain(ylabel))
     whole_epochs(ax, at)
+    separate_thousands(ax.yaxis, np.concatenate(list(drawn.values())))
     write_title(ax, title)
     show_legend(ax)
     return ax
+
+
+def _mark_best(ax: Axes, best: float | tuple[float, float]) -> None:
+    first, last = best if isinstance(best, tuple) else (best, best)
+    if first == last:
+        ax.axvline(first, color=ink(ax), linestyle=":", linewidth=1, label=f"best epoch {epoch_text(first)}")
+    else:
+        text = f"best epochs {epoch_text(first)} to {epoch_text(last)}"
+        ax.axvspan(first, last, color=ink(ax), alpha=0.1, linewidth=0, label=text)
 
 
 def whole_epochs(ax: Axes, at: Array) -> None:
@@ -91,7 +111,7 @@ def whole_epochs(ax: Axes, at: Array) -> None:
     if epochs.size <= 10 and (epochs == np.round(epochs)).all():
         ax.set_xticks(epochs)
     elif np.ptp(epochs) >= 2:
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
 def _role(name: str) -> str:
@@ -251,8 +271,7 @@ def _density(ax: Axes, at: Array, parts: list[NDArray[np.float64]], bins: int) -
     medians = np.array([np.median(part) if part.size else np.nan for part in parts])
     ax.plot(at, medians, color=PALETTE[1], linewidth=1.5, marker="o" if at.size == 1 else None, label="median")
     ax.set_ylim(low, high)
-    if at.size <= 6:
-        ax.set_xticks(at)
+    whole_epochs(ax, at)
 
 
 def activations(

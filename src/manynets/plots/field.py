@@ -158,6 +158,8 @@ def checked_extent(extent: Extent) -> Extent:
 
 
 def frame(ax: Axes, area: Extent) -> None:
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(six_ticks())
     ax.set_xlim(area[0], area[1])
     ax.set_ylim(area[2], area[3])
     ax.set_xlabel("x₁")
@@ -167,4 +169,4 @@ def frame(ax: Axes, area: Extent) -> None:
 def six_ticks() -> Any:
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(6)
+    return MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])

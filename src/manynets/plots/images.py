@@ -54,7 +54,7 @@ def first_layer(
     ax.figure.colorbar(shown, ax=ax, label="weight", shrink=0.8)
     hide_axis(ax)
     left = f" (the first {len(tiles)} of {len(matrix):,} units)" if len(tiles) < len(matrix) else ""
-    write_title(ax, title if title is not None else f"weights of the first layer{left}")
+    write_title(ax, title if title is not None else f"Weights of the first layer{left}")
     return ax
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from manynets.errors import DataError
-from manynets.plots.canvas import Array, panels
+from manynets.plots.canvas import Array, panels, write_suptitle
 from manynets.plots.curves import history
 from manynets.plots.scores import confusion, predicted_against_true
 
@@ -16,31 +16,50 @@ if TYPE_CHECKING:
 
 __all__ = ["history_panels", "model_history", "model_predictions"]
 
+_TITLES = {"r2": "R²"}
 
-def history_panels(model: Any) -> Array:
+
+def history_panels(model: Any, *, subtitle: str) -> Array:
     """Return the axes (2,) of a model's loss and metric over the epochs, on training and validation rows."""
     past, metric = model.history, model.task.metric
     if not past.get("epoch"):
         raise DataError("the model has no history: it was not trained for a single step")
     axes = panels(1, 2).ravel()
     best = model.info.get("best", -1)
-    if isinstance(best, list):  # several networks: one line where they share their best epoch
-        best = best[0] if len(set(best)) == 1 else -1
+    chosen = [past["epoch"][entry] for entry in (best if isinstance(best, list) else [best]) if 0 <= entry < len(past["epoch"])]
     for ax, name in zip(axes, ("loss", metric), strict=True):
         curves = {
             f"{part} {name}": past[prefix + name]
             for part, prefix in (("train", ""), ("validation", "val_"))
             if prefix + name in past
         }
-        validated = f"val_{name}" in past and 0 <= best < len(past["epoch"])
-        history(past["epoch"], curves, ylabel=name, best_epoch=past["epoch"][best] if validated else None, ax=ax)
+        spread = {
+            f"{part} {name}": past[f"{prefix}{name}_std"]
+            for part, prefix in (("train", ""), ("validation", "val_"))
+            if f"{prefix}{name}_std" in past
+        }
+        validated = f"val_{name}" in past and chosen
+        history(
+            past["epoch"],
+            curves,
+            ylabel=_TITLES.get(name, name),
+            best_epoch=(min(chosen), max(chosen)) if validated else None,
+            spread=spread,
+            title=_TITLES.get(name, name.capitalize()),
+            ax=ax,
+        )
+    head = f"Training of {model.size} networks: mean and standard deviation" if model.size > 1 else "Training"
+    write_suptitle(axes[0].figure, f"{head}\n{subtitle}")
     return axes
+
+
+def _described(model: Any) -> str:
+    return repr(model).strip("<>").removeprefix("Model: ")
 
 
 def model_history(model: Any) -> Figure:
     """Return a figure of a model's loss and metric over the epochs."""
-    figure: Figure = history_panels(model)[0].figure
-    figure.suptitle(repr(model).strip("<>").removeprefix("Model: "), fontsize="medium")
+    figure: Figure = history_panels(model, subtitle=_described(model))[0].figure
     return figure
 
 
@@ -49,12 +68,12 @@ def model_predictions(model: Any, X: Any, y: Any) -> Figure:
     task, names = model.task, getattr(model.task, "classes", None)
     if names is not None:
         matrix = model.evaluate(X, y)["confusion"]
-        axes = confusion(matrix, classes=[str(name) for name in names], title="Confusion matrix")
+        axes = confusion(matrix, classes=[str(name) for name in names], title=f"Confusion matrix\n{_described(model)}")
     elif task.name == "multilabel" or task.outputs > 1:
         raise DataError(
             f"the model predicts {task.outputs} columns; draw them one by one with manynets.plots.predicted_against_true"
         )
     else:
         truth = np.asarray(y, dtype=np.float64).ravel()
-        axes = predicted_against_true(truth, model.predict(X), title="Predicted against true")
+        axes = predicted_against_true(truth, model.predict(X), title=f"Predicted and true values\n{_described(model)}")
     return axes.figure  # type: ignore[return-value]

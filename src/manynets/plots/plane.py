@@ -19,6 +19,7 @@ from manynets.plots.canvas import (
     numbers,
     paper,
     plain,
+    separate_thousands,
     show_legend,
     two_columns,
     write_title,
@@ -53,12 +54,15 @@ def points(
     *,
     task: Literal["classification", "regression"] = "classification",
     names: Sequence[str] = ("x₁", "x₂"),
+    classes: Sequence[Any] | None = None,
+    label: str = "y",
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw rows X (N, 2), coloured and marked by their class y (N,), or coloured by their value y (N,) with a colour bar.
 
-    `names` are the names of the two columns.
+    `names` are the names of the two columns, `label` is that of the values. `classes` lists the classes in the order of their colours
+    (default: the sorted labels in y), as for `regions`.
     """
     one_of(task, ["classification", "regression"], what="task")
     rows = two_columns(X)
@@ -66,8 +70,8 @@ def points(
     target = np.zeros(len(rows)) if y is None else target_of(rows, y)
     ax = new_axes(ax)
     if y is None or task == "classification":
-        classes, codes = classes_of(target)
-        handles = scatter_classes(ax, rows, codes, classes)
+        found, codes = classes_of(target, classes)
+        handles = scatter_classes(ax, rows, codes, found)
         if y is not None:
             show_legend(ax, handles, title="class")
     else:
@@ -80,7 +84,10 @@ def points(
             edgecolors=ink(ax),
             linewidths=0.3,
         )
-        ax.figure.colorbar(shown, ax=ax, label="y")
+        bar = ax.figure.colorbar(shown, ax=ax, label=plain(label, longest=50))
+        separate_thousands(bar.ax.yaxis, target)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(six_ticks())
     ax.set_xlabel(plain(labels[0], longest=40))
     ax.set_ylabel(plain(labels[1], longest=40))
     write_title(ax, title)
@@ -163,18 +170,24 @@ def surface(
         if rows is not None and target is not None:
             solid.scatter(rows[:, 0], rows[:, 1], target, c=ink(ax), s=8, depthshade=False)
         solid.set_zlabel(plain(label))
+        separate_thousands(solid.zaxis, known)
         solid.set_box_aspect(None, zoom=0.9)  # otherwise the label of the third axis is cut off
         for axis in (solid.xaxis, solid.yaxis, solid.zaxis):
             axis.set_pane_color((0, 0, 0, 0))  # grey in every style
+            axis.labelpad = 8
     else:
         shown = ax.contourf(xx, yy, field, levels=np.linspace(low, high, 21), cmap=SEQUENTIAL)
         if rows is not None:
             fill: Any = {"c": target, "cmap": SEQUENTIAL, "vmin": low, "vmax": high} if target is not None else {"color": paper(ax)}
-            ax.scatter(rows[:, 0], rows[:, 1], s=marker_size(rows), edgecolors="white", linewidths=0.5, **fill)
+            size = 0.6 * marker_size(rows)  # small and with a thin edge, so that the surface shows between them
+            ax.scatter(rows[:, 0], rows[:, 1], s=size, edgecolors="white", linewidths=0.4, **fill)
         bar = ax.figure.colorbar(shown, ax=ax, label=plain(label))
         bar.locator = six_ticks()
         bar.update_ticks()
+        separate_thousands(bar.ax.yaxis, known)
     frame(ax, area)
+    if three_d:  # the ticks of two axes meet in a corner
+        ax.locator_params(axis="both", nbins=4)
     write_title(ax, title)
     return ax
 
@@ -187,6 +200,7 @@ def spread(
     extent: Extent | None = None,
     resolution: int = 100,
     most_lines: int = 30,
+    classes: Sequence[Any] | None = None,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -194,7 +208,8 @@ def spread(
 
     `predict` maps (M, 2) to the members' outputs (K, M), or to their probabilities (K, M, C). The colour is the standard
     deviation over the members, for classes sqrt(sum_c var_k p_kc); the contours are the members' mean (outputs), or the
-    boundaries of the first `most_lines` members and, bold, of their mean. Give `extent` or X; y (N,) marks classes.
+    boundaries of the first `most_lines` members and, bold, of their mean. Give `extent` or X; y (N,) marks classes, which `classes` lists
+    in the order of the columns (default: sorted).
     """
     rows = None if X is None else two_columns(X)
     area = area_of(rows, extent)
@@ -211,7 +226,7 @@ def spread(
     ax = new_axes(ax)
     high = float(deviation.max()) or 1.0
     shown = ax.contourf(xx, yy, deviation.reshape(shape), levels=np.linspace(0, high, 21), cmap=SEQUENTIAL)
-    bar = ax.figure.colorbar(shown, ax=ax, label=f"standard deviation over {len(members)} members")
+    bar = ax.figure.colorbar(shown, ax=ax, label=f"standard deviation\nover {len(members)} members")
     bar.locator = six_ticks()
     bar.update_ticks()
     if members.ndim == 2:
@@ -228,8 +243,8 @@ def spread(
         if y is None or members.ndim == 2:
             ax.scatter(rows[:, 0], rows[:, 1], s=marker_size(rows), color=PALETTE[1], edgecolors="white", linewidths=0.5)
         else:
-            classes, codes = classes_of(target_of(rows, y))
-            show_legend(ax, scatter_classes(ax, rows, codes, classes, edge="white"), title="class")
+            found, codes = classes_of(target_of(rows, y), classes)
+            show_legend(ax, scatter_classes(ax, rows, codes, found, edge="white"), title="class")
     frame(ax, area)
     write_title(ax, title)
     return ax

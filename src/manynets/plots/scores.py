@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from manynets.display import number_text
 from manynets.errors import DataError, one_of
 from manynets.plots.canvas import (
     PALETTE,
-    SEQUENTIAL,
+    POSITIVE,
     colour,
+    fading_map,
     ink,
     names_of,
     new_axes,
@@ -21,6 +23,7 @@ from manynets.plots.canvas import (
     plain,
     readable_on,
     same_length,
+    separate_thousands,
     write_title,
 )
 
@@ -31,6 +34,7 @@ __all__ = ["confusion", "predicted_against_true", "roc", "roc_auc", "roc_curve"]
 
 MOST_CURVES = 200  # of a ROC plot: those with the lowest areas
 MOST_POINTS = 2000  # of a ROC curve that is drawn
+_DASHES = ("-", "--", ":", "-.")
 Normalise = Literal["none", "true", "predicted", "all"]
 
 
@@ -64,7 +68,11 @@ def confusion(
     width = float(np.clip(1.8 + 0.42 * size, 4.4, 16))
     ax = new_axes(ax, size=(width + 0.8, width))
     shown = ax.imshow(
-        values, cmap=SEQUENTIAL, vmin=0, vmax=100 if axis is not None else max(values.max(), 1), interpolation="nearest"
+        values,
+        cmap=fading_map(ax, POSITIVE),
+        vmin=0,
+        vmax=100 if axis is not None else max(values.max(), 1),
+        interpolation="nearest",
     )
     ax.figure.colorbar(shown, ax=ax, shrink=0.8, label="rows" if axis is None else f"% of {_SHARE[normalise]}")
     _write_cells(ax, values, readable_on(shown.to_rgba(values)))
@@ -115,6 +123,8 @@ def predicted_against_true(
     """
     truth, predicted = _column(y_true, "y_true"), _column(y_pred, "y_pred")
     same_length(truth, predicted, what="y_true and y_pred")
+    from matplotlib.ticker import MaxNLocator
+
     ax = new_axes(ax, size=(5.2, 5.0))
     both = np.concatenate([truth, predicted])
     low, high = float(both.min()), float(both.max())
@@ -134,12 +144,17 @@ def predicted_against_true(
     squares = float(np.mean((truth - predicted) ** 2))
     variance = float(np.var(truth))
     said = [f"R² {1 - squares / variance:.3f}"] if variance > 0 else []
-    said += [f"RMSE {number(squares**0.5)}", f"{many:,} row{'s' if many > 1 else ''}"]
+    said += [f"RMSE {number_text(squares**0.5)}", f"{many:,} row{'s' if many > 1 else ''}"]
     box = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "alpha": 0.7}
     ax.text(0.97, 0.03, "\n".join(said), transform=ax.transAxes, ha="right", va="bottom", color=ink(ax), bbox=box)
     ax.set_xlim(*limits)
     ax.set_ylim(*limits)
     ax.set_aspect("equal")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        separate_thousands(axis, both)
+    if any(len(f"{value:,.0f}") > 6 for value in (low, high)):  # long numbers side by side would touch
+        ax.tick_params(axis="x", rotation=30)
     ax.set_xlabel(plain(f"true {name}", longest=50))
     ax.set_ylabel(plain(f"predicted {name}", longest=50))
     write_title(ax, title)
@@ -235,17 +250,18 @@ def roc(
     for code, (label, column) in zip([1] if columns == 2 else range(columns), wanted, strict=True):
         hits = numbered == code
         if hits.any() and not hits.all():
-            found.append((label, *roc_curve(hits, column), roc_auc(hits, column)))
+            found.append((label, *roc_curve(hits, column), roc_auc(hits, column), code))
     if not found:
         raise DataError("all rows are of one class; a ROC curve needs rows of two")
     ax = new_axes(ax, size=(5.4, 5.0))
     ax.plot([0, 1], [0, 1], color=ink(ax), linewidth=1, linestyle=":")
     found.sort(key=lambda one: one[3])
-    for rank, (label, false, true, area) in reversed(list(enumerate(found[:MOST_CURVES]))):
+    for rank, (label, false, true, area, code) in reversed(list(enumerate(found[:MOST_CURVES]))):
         false, true = _thinned(false, true)
         if rank < len(PALETTE):
             said = f"AUC {area:.3f}" if columns == 2 else f"{plain(label, longest=20)}  {area:.3f}"
-            ax.plot(false, true, color=colour(rank), linewidth=1.8, label=said, zorder=3)
+            dash = _DASHES[code // len(PALETTE) % len(_DASHES)]  # classes of one colour differ in their dashes
+            ax.plot(false, true, color=colour(code), linestyle=dash, linewidth=1.8, label=said, zorder=3)
         else:
             ax.plot(false, true, color=ink(ax), linewidth=0.6, alpha=0.35)
     mean = float(np.mean([one[3] for one in found]))
@@ -256,5 +272,6 @@ def roc(
     ax.set_xlabel("false positive rate")
     ax.set_ylabel("true positive rate")
     write_title(ax, title)
-    ax.legend(loc="lower right", title=head, fontsize="small", title_fontsize="small", framealpha=0.8)
+    where: dict[str, Any] = {"loc": "lower right"} if columns == 2 else {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0)}
+    ax.legend(title=head, fontsize="small", title_fontsize="small", framealpha=0.8, **where)
     return ax

@@ -21,6 +21,7 @@ from manynets.plots.canvas import (
     paper,
     plain,
     same_length,
+    separate_thousands,
     show_legend,
     write_title,
 )
@@ -56,6 +57,8 @@ def score_over(
     ax = new_axes(ax)
     if all(is_number(value) for value in given):
         x = np.array(given, dtype=np.float64)
+        if not log:
+            _whole_ticks(ax, x)
         if log and (x > 0).any():
             if (x <= 0).any():
                 ax.set_xscale("symlog", linthresh=float(x[x > 0].min()))
@@ -83,9 +86,24 @@ def score_over(
         ax.plot(distinct, averages, color=PALETTE[1], marker="D", markersize=5, linewidth=1.5, label="mean")
     ax.set_xlabel(plain(name, longest=50))
     ax.set_ylabel(plain(score, longest=50))
+    separate_thousands(ax.yaxis, y)
     write_title(ax, title)
     show_legend(ax)
     return ax
+
+
+def _whole_ticks(ax: Axes, x: NDArray[np.float64]) -> None:
+    """Put the ticks of an axis of whole numbers, such as seeds, at whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    different = np.unique(x)
+    if (different != np.round(different)).any():
+        return
+    if len(different) <= 10:
+        ax.set_xticks(different, [number(value) for value in different])
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    separate_thousands(ax.xaxis, x)
 
 
 def parallel_coordinates(
@@ -135,7 +153,7 @@ def parallel_coordinates(
     ax.plot(columns, positions[best], color=PALETTE[1], linewidth=2.5, label=f"best: {number(scores[best])}", zorder=3)
     _write_scales(ax, [*names, score], scales)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), fontsize="small", frameon=False)
-    write_title(ax, title)
+    write_title(ax, title, above=30.0)  # of the names, on up to two lines
     return ax
 
 
@@ -194,6 +212,8 @@ def _scale(values: list[Any]) -> Scale:
         at = 10 ** np.linspace(low, high, 5)
     else:
         at = np.linspace(low, high, 5)
+        if (known == np.round(known)).all():  # seeds, units
+            at = np.unique(np.round(at))
     ticks = [((float(forward(value)) - low) / width + shift, number(float(f"{value:.3g}"))) for value in at]
     if len(there) < len(values):
         ticks.append((-0.08, "none"))

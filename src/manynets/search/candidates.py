@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import os
 import signal
@@ -16,109 +15,42 @@ from numpy.typing import NDArray
 
 from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
-from manynets.display import html_table, layers_text, number_text
+from manynets.encoding import embedded_columns, needs_encoder
 from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user, warned_once
-from manynets.model import Model
-from manynets.nn.initial import initial_parameters
-from manynets.nn.population import Population, Shape
-from manynets.plan import FoldRows, Plan, Trial, TrialGroup
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
+from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import (
     Split,
     SplitBy,
     TrainingData,
     copies_held_out,
     cv_splits,
-    encode_table,
     find_target,
     prepare,
     report_copies,
 )
-from manynets.results import system_of, versions
-from manynets.spec import METRICS, MLP, Recipe
+from manynets.results import system_of
+from manynets.search.result import Result
+from manynets.spec import METRICS, MLP, PiecewiseLinear, Recipe
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
-from manynets.training.groups import Failure, check_fits, check_limits, train_what_can
+from manynets.training.groups import Failure, check_limits, train_what_can
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.signals import Halt, listening
-from manynets.training.torch_settings import find_device
-from manynets.training.trial import Divergence, Member, Outcome
+from manynets.training.trial import Member, Outcome
 from manynets.training.validation import Validation
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
+    from manynets.tables.scaling import Scaling
 
 __all__ = ["Candidate", "CandidatePlan", "Result", "plan_candidates", "train_many", "train_plan"]
 
 Candidate: TypeAlias = tuple[MLP, Recipe]
 ByFold: TypeAlias = tuple[int, int]  # candidate, fold
-
-
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Result:
-    """The result of one candidate on one fold.
-
-    stopped: "done", "early", "diverged", "interrupted", or "failed" with the `error`. history: columns, an entry for each
-    evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
-    `score` is the `metric` that the recipe watches by its name, else the task's. seconds: until its training ended, including the networks trained together with it.
-    """
-
-    candidate: int
-    fold: int
-    spec: MLP
-    recipe: Recipe
-    task: Task
-    stopped: str
-    in_features: int = 0
-    parameters: dict[str, NDArray[Any]] | None = None
-    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
-    best: int = -1
-    divergence: Divergence | None = None
-    error: Exception | None = None
-    loss: float = math.nan
-    score: float = math.nan
-    seconds: float = 0.0
-    encoder: TableEncoder | None = None
-
-    def __repr__(self) -> str:
-        shown = f"{self.metric} {number_text(self.score)}, loss {number_text(self.loss)}, " if math.isfinite(self.score) else ""
-        return f"<Result: candidate {self.candidate}, fold {self.fold}, {shown}{self.stopped}>"
-
-    def _repr_html_(self) -> str:
-        names = ["candidate", "fold", self.metric, "loss", "ended", "network", "recipe"]
-        network, optimizer = layers_text(self.spec.hidden, self.spec.activation), type(self.recipe.optimizer).__name__
-        row = (self.candidate, self.fold, self.score, self.loss, self.stopped, network, f"{optimizer} lr {self.recipe.lr:g}")
-        return html_table(names, [row])
-
-    @property
-    def metric(self) -> str:
-        """The name of `score`."""
-        return self.recipe.watch if self.recipe.watch in METRICS else self.task.metric
-
-    @functools.cached_property
-    def model(self) -> Model | None:
-        """The trained network, None where training failed. One that diverged has its last finite weights."""
-        if self.parameters is None:
-            return None
-        info = {
-            "engine": "torch",
-            "versions": versions(),
-            "stopped": [self.stopped],
-            "seconds": self.seconds,
-            "best": self.best,
-            "device": str(find_device(self.recipe.device)),
-        }
-        return Model(
-            spec=self.spec,
-            task=self.task,
-            recipe=self.recipe,
-            in_features=self.in_features,
-            members=[self.parameters],
-            history=self.history,
-            info=info,
-            encoder=self.encoder,
-        )
 
 
 def train_many(
@@ -134,6 +66,8 @@ def train_many(
     task: str | Task | None = None,
     validation: Any = None,
     encoder: TableEncoder | None = None,
+    scaling: Scaling | None = None,
+    category_means: bool = False,
     progress: Show = "auto",
     callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
@@ -142,7 +76,7 @@ def train_many(
 ) -> list[Result]:
     """Train every candidate on every fold, as many at once as can share their steps; return results, candidates x folds.
 
-    X, y, task, encoder: as for `manynets.train`. candidates: pairs (MLP, Recipe), which may differ in anything. Networks with the
+    X, y, task, encoder, scaling, category_means: as for `manynets.train`. candidates: pairs (MLP, Recipe), which may differ in anything. Networks with the
     same shape, kind of optimizer, batch size and number of steps share each step; everything else is a vector over them.
     cv: None (train on all rows, test on none); a number (rows are dealt at random, each class evenly); a splitter such as
         scikit-learn's, which is given `groups`; or pairs (training rows, test rows) of row numbers, possibly repeated, or of masks.
@@ -157,8 +91,9 @@ def train_many(
 
     Each result equals that of `train(X[rows], y[rows], spec, recipe, task=task, ...)`, where the task is that of the whole y: it
     has all its classes, and standardises a regression target by the mean and standard deviation of the whole y.
-    Rows are gathered by index and never copied by fold. The encoder of a frame is fitted to the training rows of each fold, so
-    each fold (and each split for validation) of a frame is a problem of its own; give an `encoder` to share one.
+    Rows are gathered by index and never copied by fold. The encoder of a frame, or of an array with `scaling` or `PiecewiseLinear`, is
+    fitted to the training rows of each fold, so each fold (and each split for validation) is then a problem of its own; give an `encoder`
+    to share one.
 
     The results of a candidate that does not fit the data, or the memory, have the error, and those of one whose loss was not
     finite the divergence; the others are complete. Ctrl-C ends the unfinished networks as "interrupted", with an
@@ -175,7 +110,7 @@ def train_many(
     with warned_once():
         plan = plan_candidates(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
-            validation=validation, encoder=encoder,
+            validation=validation, encoder=encoder, scaling=scaling, category_means=category_means,
         )  # fmt: skip
         return train_plan(
             plan, progress=progress, callbacks=callbacks, memory_limit=memory_limit, checkpoint=checkpoint, resume=resume
@@ -193,10 +128,15 @@ class CandidatePlan:
     candidates: Sequence[Candidate]
     folds: Sequence[Split]
     failed: list[Result]
+    networks: dict[Trial, MLP] = dataclasses.field(default_factory=dict)
+
+    def network(self, trial: Trial) -> MLP:
+        """Return the network of a trial: the candidate's, with the columns that it embeds."""
+        return self.networks.get(trial, self.candidates[trial.candidate][0])
 
     def result(self, trial: Trial, task: Task, stopped: str, **found: Any) -> Result:
         """Return the Result of a trial."""
-        spec, recipe = self.candidates[trial.candidate]
+        spec, recipe = self.network(trial), self.candidates[trial.candidate][1]
         return Result(candidate=trial.candidate, fold=trial.fold, spec=spec, recipe=recipe, task=task, stopped=stopped, **found)
 
 
@@ -213,12 +153,14 @@ def plan_candidates(
     task: str | Task | None = None,
     validation: Any = None,
     encoder: TableEncoder | None = None,
+    scaling: Scaling | None = None,
+    category_means: bool = False,
 ) -> CandidatePlan:
     """Return the networks that `train_many` trains, with their data; the arguments are its."""
     pairs = _checked(candidates)
-    by_fold = is_frame(X) and encoder is None  # each split of a frame has its own encoder
     if not is_frame(X):
-        X = as_matrix(X, columns=None if encoder is None else encoder.width)
+        fitted_to = any(needs_encoder(X, encoder, spec.embedding, scaling=scaling) for spec, _ in pairs)
+        X = as_matrix(X, columns=None if encoder is None else encoder.width, gaps=fitted_to)
     target = find_target(y, task)
     if len(target) != len(X):
         raise DataError(f"X has {len(X)} rows and y has {len(target)}; they must have the same number")
@@ -235,15 +177,19 @@ def plan_candidates(
     planned = CandidatePlan(Plan(), pairs, folds, [])
     groups_of_data: dict[tuple[Any, ...], TrialGroup | ManynetsError] = {}
 
-    def group_of(recipe: Recipe, fold: int, split: Split) -> TrialGroup:
+    def group_of(spec: MLP, recipe: Recipe, fold: int, split: Split) -> TrialGroup:
         """Return the group of networks with the same data, or raise what is wrong with these."""
-        poisson = recipe.loss == "poisson"
-        key = (str(recipe.device), recipe.dtype, poisson, *((fold, id(split.train)) if by_fold else ()))
+        poisson, embedding = recipe.loss == "poisson", spec.embedding if isinstance(spec.embedding, PiecewiseLinear) else None
+        by_fold = needs_encoder(X, encoder, embedding, scaling=scaling)  # each split has its own encoder
+        key = (str(recipe.device), recipe.dtype, poisson, *((fold, id(split.train), embedding) if by_fold else ()))
         if key not in groups_of_data:
             try:
-                fitted = encode_table(X, y, rows=split.train)[1] if by_fold else encoder
                 kind = task if poisson and not isinstance(task, Task) else target.task
-                data = prepare(X, y, recipe, task=kind, validation=own, sample_weight=common, encoder=fitted)
+                options: dict[str, Any] = {"task": kind, "validation": own, "sample_weight": common, "encoder": encoder}
+                if by_fold:
+                    options |= {"scaling": scaling, "category_means": category_means, "embedding": embedding}
+                    options["encoder_rows"] = split.train
+                data = prepare(X, y, recipe, **options)
                 groups_of_data[key] = planned.plan.groups[key] = TrialGroup(data)
             except ManynetsError as error:
                 groups_of_data[key] = error
@@ -257,15 +203,15 @@ def plan_candidates(
         for f, fold in enumerate(folds):
             split = rows.of(f, recipe.seed)
             try:
-                group = group_of(recipe, f, split)
+                group = group_of(spec, recipe, f, split)
                 _check_weights(group.data, split, fold, weight, fold_number=f)
-                shape = group.data.in_features, group.data.problem.task.outputs
-                check_fits(spec, *shape)
-                initial = initial_parameters(spec, *shape, seed=recipe.seed)
+                own_spec = embedded_columns(spec, group.data.encoder)
+                planned.networks[Trial(c, f)] = own_spec
+                initial = starting_parameters(own_spec, recipe, group.data, split.train, weight)
             except (ManynetsError, MemoryError) as error:
                 planned.failed.append(planned.result(Trial(c, f), target.task, "failed", error=error))
             else:
-                member = Member(c * len(folds) + f, spec, recipe, initial, split.train, split.held_out, weight=weight)
+                member = Member(c * len(folds) + f, own_spec, recipe, initial, split.train, split.held_out, weight=weight)
                 planned.plan.add(group, Trial(c, f), member)
     if not planned.plan.groups:
         raise next(error for error in groups_of_data.values() if isinstance(error, ManynetsError))
@@ -427,7 +373,8 @@ def _scores(planned: CandidatePlan, group: TrialGroup, outcomes: Sequence[Outcom
     weights = {member.number: member.weight for member in group.members}
     alike: dict[tuple[Any, ...], list[Outcome]] = {}
     for outcome in outcomes:
-        spec, recipe = planned.candidates[trials[outcome.number].candidate]
+        trial = trials[outcome.number]
+        spec, recipe = planned.network(trial), planned.candidates[trial.candidate][1]
         if planned.folds[trials[outcome.number].fold].held_out is not None:
             shape = Shape.of(spec, group.data.in_features, problem.task.outputs)
             alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta, recipe.watch), []).append(outcome)
@@ -440,7 +387,7 @@ def _scores(planned: CandidatePlan, group: TrialGroup, outcomes: Sequence[Outcom
             problem.rows,
             [planned.folds[trials[number].fold].held_out for number in numbers],
             objective_for(problem.task, recipe),
-            widest=max(shape.in_features, shape.out_features, *shape.hidden, 1),
+            widest=shape.widest,
             weights=[weights[number] for number in numbers],
         )
         with torch.inference_mode():

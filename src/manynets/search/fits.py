@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from manynets.data.batches import Rows
-from manynets.data.check import to_tensor
+from manynets.data.tensors import to_tensor
 from manynets.errors import DataError
 from manynets.estimators import MLPClassifier, MLPRegressor, settings
 from manynets.estimators.fitted import accept, check_finite

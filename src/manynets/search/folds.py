@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
-from manynets.data.check import is_frame, to_tensor
+from manynets.data.check import is_frame
+from manynets.data.tensors import to_tensor
 from manynets.estimators import inputs
 from manynets.estimators.plan import Draws, FitData, read_fit
 from manynets.prepare import RowNumbers
@@ -64,7 +65,7 @@ class FoldData:
     groups: Any = None
     steps: Any = None
     rows: RowNumbers | None = None
-    encoded: dict[bytes, tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
+    encoded: dict[tuple[Any, ...], tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
     draws: dict[tuple[Any, ...], Draws] = dataclasses.field(default_factory=dict)
     known: dict[Hashable, Any] = dataclasses.field(default_factory=dict)
 
@@ -84,7 +85,8 @@ class FoldData:
 
         def read() -> Any:
             x = inputs.read_rows(estimator, self.side(name)[0], reset=False)
-            return inputs.dense(x) if encoder is None else encoder.transform(x)
+            x = x if is_frame(x) else inputs.dense(x)
+            return x if encoder is None else encoder.transform(x)
 
         out: NDArray[Any] = self.once(("columns", name, id(encoder)), read)
         return out

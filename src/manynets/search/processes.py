@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.utils.parallel import Parallel, delayed
 
 from manynets.data.batches import Rows
-from manynets.nn.population import Shape
+from manynets.nn.shape import Shape
 from manynets.spec import MLP
 from manynets.tasks import Task
 from manynets.training.events import Advanced, Callback, Event, Finished, Started

@@ -16,9 +16,10 @@ from sklearn.metrics import _scorer as scorers
 from sklearn.model_selection._validation import _check_method_params, _score
 from sklearn.utils import _safe_indexing
 
-from manynets.data.check import to_tensor
+from manynets.data.tensors import to_tensor
 from manynets.estimators import inputs
-from manynets.nn.population import Population, Shape
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
 from manynets.search.fits import CandidateFit
 from manynets.search.folds import SearchFolds
 from manynets.tasks import Task

@@ -4,6 +4,7 @@ Frozen, keyword-only dataclasses that check themselves, convert to and from JSON
 help texts and names of options are metadata of their fields (`manynets.spec.metadata`).
 """
 
+from manynets.spec.embeddings import EMBEDDINGS, BinsBy, Embedding, Periodic, PiecewiseLinear
 from manynets.spec.network import MLP, Activation, Init
 from manynets.spec.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop, SklearnAdam, SklearnSGD
 from manynets.spec.recipe import (
@@ -36,9 +37,9 @@ from manynets.spec.schedules import (
 from manynets.spec.serialization import from_json, to_json
 
 __all__ = [
-    "BATCH_SIZE", "EPOCHS", "LOWER_IS_BETTER", "METRICS", "MLP", "OPTIMIZERS", "SCHEDULES", "SGD", "Activation", "Adagrad", "Adam",
-    "AdamW", "Constant", "Cosine", "DType", "EarlyStopping", "Exponential", "GradientName", "Init", "InverseScaling", "Lion", "LossName",
-    "MetricName", "NAdam",
-    "OneCycle", "Optimizer", "ParameterGroup", "Precision", "RMSprop", "Recipe", "ReduceOnPlateau", "Schedule", "SklearnAdam",
-    "SklearnInverseScaling", "SklearnSGD", "StepDecay", "Warmup", "from_json", "to_json",
+    "BATCH_SIZE", "EMBEDDINGS", "EPOCHS", "LOWER_IS_BETTER", "METRICS", "MLP", "OPTIMIZERS", "SCHEDULES", "SGD", "Activation", "Adagrad",
+    "Adam", "AdamW", "BinsBy", "Constant", "Cosine", "DType", "EarlyStopping", "Embedding", "Exponential", "GradientName", "Init",
+    "InverseScaling", "Lion", "LossName", "MetricName", "NAdam", "OneCycle", "Optimizer", "ParameterGroup", "Periodic", "PiecewiseLinear",
+    "Precision", "RMSprop", "Recipe", "ReduceOnPlateau", "Schedule", "SklearnAdam", "SklearnInverseScaling", "SklearnSGD", "StepDecay",
+    "Warmup", "from_json", "to_json",
 ]  # fmt: skip

@@ -53,7 +53,8 @@ class Interval:
 
     def __repr__(self) -> str:
         if self.whole:
-            return f"a whole number of at least {self.low:g}"
+            end = "of at least" if math.isinf(self.high) else "from"
+            return f"a whole number {end} {self.low:g}" + ("" if math.isinf(self.high) else f" to {self.high:g}")
         high_open = self.high_open or math.isinf(self.high)
         return f"a number in {'(' if self.low_open else '['}{self.low:g}, {self.high:g}{')' if high_open else ']'}"
 
@@ -128,6 +129,7 @@ def documented(kind: type[T]) -> type[T]:
         text = metadata.help
         if text.endswith(":") and isinstance(metadata.allowed, tuple):
             text += " " + ", ".join(map(repr, metadata.allowed))
+        text = text.removesuffix(":")
         if metadata.none:
             text += f" (None: {metadata.none})"
         lines.append(textwrap.fill(f"{field.name}: {text}.", width=120, initial_indent="    ", subsequent_indent=" " * 8))

@@ -7,6 +7,7 @@ import numbers
 from typing import Literal, TypeAlias, get_args
 
 from manynets.errors import OptionError
+from manynets.spec.embeddings import Embedding
 from manynets.spec.metadata import (
     AT_LEAST_ONE,
     BELOW_ONE,
@@ -44,7 +45,8 @@ class MLP:
     Without hidden layers it is a linear model (logistic regression for classes). Dropout is one probability, or one for each
     hidden layer. Batch norm has momentum 0.1 and eps 1e-5, as in torch. For the initial weights see `manynets.nn.initial`. The factors
     of input_scale start at 1 and usually learn quickly (`ParameterGroup`), so that columns that say nothing fade; it is the scaling layer
-    of Holzmueller et al. 2024 (RealMLP).
+    of Holzmueller et al. 2024 (RealMLP). With an embedding, what it makes of the columns is what is scaled, dropped and read by the first
+    layer.
 
     >>> MLP(hidden=(512, 512), dropout=0.2).dropouts
     (0.2, 0.2)
@@ -79,6 +81,12 @@ class MLP:
     init: Init = setting("torch", help="Initial weights:", allowed=get_args(Init))
     bias: bool = setting(True, help="Whether the layers have biases", allowed=bool)
     input_scale: bool = setting(False, help="Multiply each input column by a learned factor", allowed=bool)
+    prior: bool = setting(
+        False,
+        help="Start the output biases at the scores that predict the mean of the target, or the shares of its classes",
+        allowed=bool,
+    )
+    embedding: Embedding | None = setting(None, help="Embedding of the numeric columns:", none="none")
 
     def __post_init__(self) -> None:
         one = isinstance(self.hidden, numbers.Integral)
@@ -87,6 +95,13 @@ class MLP:
         if not all(units in AT_LEAST_ONE for units in hidden):
             raise OptionError(f"MLP.hidden is {hidden!r}, but every hidden layer needs a whole number of at least 1 unit")
         check_fields(self)
+        if self.prior and not self.bias:
+            raise OptionError(
+                "MLP.prior is True, but with bias=False there is no output bias to start there; leave out one of the two"
+            )
+        if not isinstance(self.embedding, (*get_args(Embedding), type(None))):
+            kinds = ", ".join(f"{kind.__name__}()" for kind in get_args(Embedding))
+            raise OptionError(f"MLP.embedding is {self.embedding!r}, but must be one of {kinds}, or None")
         dropout = plain_number(self.dropout)
         object.__setattr__(self, "dropout", dropout)
         if not isinstance(dropout, int | float):

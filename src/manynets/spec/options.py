@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from manynets.spec.embeddings import EMBEDDINGS
 from manynets.spec.metadata import Interval, Metadata, metadata_of
 from manynets.spec.network import MLP
 from manynets.spec.optimizers import OPTIMIZERS
@@ -48,12 +49,13 @@ class SpecOption:
     def names(self) -> tuple[str, ...]:
         """The values of an option that takes names, () for others."""
         if self.field in _CHOICES:
-            return tuple(_CHOICES[self.field])
+            none = ("none",) if self.metadata.none else ()
+            return (*none, *_CHOICES[self.field])
         return self.metadata.allowed if isinstance(self.metadata.allowed, tuple) else ()
 
     @property
     def help(self) -> str:
-        """What the option does, with the names that it takes and the optimizers or schedules that it is for."""
+        """What the option does, with the names that it takes and the embeddings, optimizers or schedules that it is for."""
         text = self.metadata.help
         if text.endswith(":"):
             text += f" {enumeration(self.names, 'or')}"
@@ -61,12 +63,12 @@ class SpecOption:
 
     @property
     def owners(self) -> str:
-        """The optimizers or schedules that the option is for, "" where it is for every training."""
+        """The embeddings, optimizers or schedules that the option is for, "" where it is for every training."""
         choices = _CHOICES.get(self.group, {})
         if not choices or self.name == "lr":
             return ""
         others = [name for name in choices if name not in self.classes]
-        if len(others) <= 1:
+        if len(others) <= 1 < len(self.classes):
             return f"all {self.group}s" + (f" but {others[0]}" if others else "")
         return enumeration(tuple(self.classes), "and")
 
@@ -90,7 +92,11 @@ class SpecOption:
     def _default_of(self, kind: type) -> str:
         if self.field in _CHOICES:
             made = getattr(kind(), self.field)
-            return next(name for name, choice in _CHOICES[self.field].items() if choice is type(made))
+            return (
+                self.metadata.none
+                if made is None
+                else next(name for name, choice in _CHOICES[self.field].items() if choice is type(made))
+            )
         default = kind.__dataclass_fields__[self.field].default  # type: ignore[attr-defined]
         if default is None:
             return self.metadata.none
@@ -100,7 +106,7 @@ class SpecOption:
         return ",".join(f"{value:g}".replace("e-0", "e-") if isinstance(value, float) else str(value) for value in values)
 
 
-_CHOICES: dict[str, Mapping[str, type]] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+_CHOICES: dict[str, Mapping[str, type]] = {"embedding": EMBEDDINGS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
 
 def enumeration(names: tuple[str, ...], last: str) -> str:
@@ -129,15 +135,15 @@ def _options_of(classes: Mapping[str, type], *, panel: str, group: str = "") -> 
 
 
 def _all_options() -> dict[str, SpecOption]:
-    """Return all options; those of a part of a recipe follow the option that names the part."""
-    recipe = _options_of({"": Recipe}, panel="")
+    """Return all options; those of a part follow the option that names the part."""
     parts = {
+        "embedding": _options_of(EMBEDDINGS, panel="Network", group="embedding"),
         "optimizer": _options_of(OPTIMIZERS, panel="Optimizer", group="optimizer"),
         "schedule": _options_of(SCHEDULES, panel="Schedule", group="schedule"),
         "stopping": _options_of({"": EarlyStopping}, panel=""),
     }
-    out = _options_of({"": MLP}, panel="Network")
-    for name, option in recipe.items():
+    out: dict[str, SpecOption] = {}
+    for name, option in (_options_of({"": MLP}, panel="Network") | _options_of({"": Recipe}, panel="")).items():
         out |= ({name: option} if name != "stopping" else {}) | parts.get(name, {})
     return out
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from manynets.errors import OptionError, one_of
 from manynets.renames import renamed
+from manynets.spec.embeddings import Embedding
 from manynets.spec.network import MLP
 from manynets.spec.optimizers import Optimizer, SklearnAdam, SklearnSGD
 from manynets.spec.recipe import EarlyStopping, ParameterGroup, Recipe
@@ -16,7 +17,8 @@ from manynets.spec.schedules import Schedule, SklearnInverseScaling
 __all__ = ["from_json", "to_json"]
 
 _PUBLIC: dict[str, type] = {
-    kind.__name__: kind for kind in (MLP, Recipe, EarlyStopping, ParameterGroup, *get_args(Optimizer), *get_args(Schedule))
+    kind.__name__: kind
+    for kind in (MLP, Recipe, EarlyStopping, ParameterGroup, *get_args(Embedding), *get_args(Optimizer), *get_args(Schedule))
 }
 _KINDS = _PUBLIC | {kind.__name__: kind for kind in (SklearnSGD, SklearnAdam, SklearnInverseScaling)}
 

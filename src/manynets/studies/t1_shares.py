@@ -9,7 +9,7 @@ import numpy as np
 
 import manynets as mn
 from manynets import plots
-from manynets.plots.canvas import PALETTE
+from manynets.plots.canvas import PALETTE, ink
 from manynets.studies.study import StudyResult, figure
 from manynets.studies.t1_toys import DRAW, PUBLISHED, SPEC, TASK, draw_points, recipe_of
 from manynets.studies.together import train_candidates
@@ -68,8 +68,9 @@ def run(_: str, *, quick: bool) -> StudyResult:
 def _bars(shares: dict[str, list[float]], problems: tuple[str, ...], seeds: int) -> Any:
     axes = plots.panels(1, len(problems), size=(4 * len(problems) + 1, 3.6))[0]
     for p, ax in enumerate(axes):
-        ax.barh(list(shares), [share[p] for share in shares.values()], color=PALETTE[p])
-        ax.set(xlim=(0, 100), title=problems[p], xlabel=f"% of {seeds} seeds that reach the published result")
+        bars = ax.barh(list(shares), [share[p] for share in shares.values()], color=PALETTE[p])
+        ax.bar_label(bars, fmt="%.0f", padding=3, fontsize="small", color=ink(ax))
+        ax.set(xlim=(0, 110), title=problems[p], xlabel=f"% of {seeds} seeds that reach the published result")
         ax.xaxis.label.set_fontsize("small")
         ax.invert_yaxis()
         if p:

@@ -91,23 +91,28 @@ def run(id: str, *, quick: bool) -> StudyResult:
     shape = f"2-6-{best.task.outputs} relu" + ("" if spec.bias else ", no biases")
     title = f"{name} · {shape} · adam {RATE[id]:g} cosine · {recipe.epochs} epochs · seed {chosen}"
     pictures = {
-        "points.png": plots.points(X, y, task="regression" if task == "regression" else "classification", title=name),
+        "points.png": plots.points(X, y, task="regression" if task == "regression" else "classification",
+            classes=points.class_names, title=f"Training points\n{name}"),
         "history.png": plots.learning_curves(
             [model.history["loss"] for model in models],
-            best=chosen, log=True, ylabel="training loss", title=f"{name}: {len(models)} seeds, best on validation points",
+            best=chosen, log=True, ylabel="training loss", title=f"Training loss of {len(models)} seeds\n{name} · the best by its validation loss",
         ),
         "seeds.png": _distribution(losses, chosen, loss, name),
         "network.png": plots.network(
             [best.members[0]["hidden0.weight"], best.members[0]["output.weight"]],
             [best.members[0]["hidden0.bias"], best.members[0]["output.bias"]] if spec.bias else None,
-            feature_names=("x₁", "x₂"), class_names=points.class_names if task == "multiclass" else ("y",), title=title,
+            feature_names=("x₁", "x₂"), class_names=points.class_names if task == "multiclass" else ("y",), title=f"Units and weights\n{title}",
         ),
     }  # fmt: skip
     if points.class_names is None:
-        pictures["surface.png"] = plots.surface(best.predict, X=X, y=y, title=title)
+        pictures["surface.png"] = plots.surface(best.predict, X=X, y=y, title=f"Predicted y, and the training points\n{title}")
     else:
         pictures["regions.png"] = plots.regions(
-            X, np.array(points.class_names)[y], predict=best.predict_proba, classes=points.class_names, title=title
+            X,
+            np.array(points.class_names)[y],
+            predict=best.predict_proba,
+            classes=points.class_names,
+            title=f"Predicted class, and the training points\n{title}",
         )
     note = (
         f"seed {chosen} of {len(models)}, chosen on {len(points.validation[1]):,} validation points, judged on "

@@ -201,7 +201,11 @@ def run(id: str, *, quick: bool) -> StudyResult:
     title = f"{id}: 2-2-4 sigmoid · sgd {LR:g} · {epochs:,} epochs · {len(X)} points at once"
     every = slice(None, None, max(1, epochs // 500))
     pictures = {
-        "history.png": plots.learning_curves([losses[every] for losses, _ in plain], log=True, title=title),
-        "regions.png": plots.regions(X, y, predict=models[int(np.argmin(ours))].predict_proba, title=title),
+        "history.png": plots.learning_curves(
+            [losses[every] for losses, _ in plain], log=True, title=f"Training loss of the seeds\n{title}"
+        ),
+        "regions.png": plots.regions(
+            X, y, predict=models[int(np.argmin(ours))].predict_proba, title=f"Predicted class, and the training points\n{title}"
+        ),
     }
     return StudyResult(figures=figures, pictures=pictures, note=note)

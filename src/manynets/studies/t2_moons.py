@@ -61,8 +61,12 @@ def run(id: str, *, quick: bool) -> StudyResult:
 
     title = f"{id}: 2-{'-'.join(map(str, spec.hidden))}-1 tanh · {type(optimizer).__name__.lower()} · {epochs} epochs"
     pictures = {
-        "history.png": plots.learning_curves([model.history["loss"] for model in models], log=True, title=title),
-        "regions.png": plots.regions(data.X, data.y, predict=models[0].predict_proba, title=title),
+        "history.png": plots.learning_curves(
+            [model.history["loss"] for model in models], log=True, title=f"Training loss of the seeds\n{title}"
+        ),
+        "regions.png": plots.regions(
+            data.X, data.y, predict=models[0].predict_proba, title=f"Predicted class, and the training points\n{title}"
+        ),
     }
     difference = max(
         np.abs(np.subtract(model.history["loss"], losses)).max() for model, (_, losses) in zip(models, plain, strict=True)

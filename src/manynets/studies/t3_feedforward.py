@@ -30,8 +30,12 @@ def run(_: str, *, quick: bool) -> StudyResult:  # noqa: ARG001  (it is always q
 
     title = "2-10-1 relu · sgd 0.01 · 20 epochs"
     pictures = {
-        "history.png": plots.learning_curves([model.history["loss"] for model in models], title=title),
-        "regions.png": plots.regions(X, y, predict=models[0].predict_proba, title=title),
+        "history.png": plots.learning_curves(
+            [model.history["loss"] for model in models], title=f"Training loss of the seeds\n{title}"
+        ),
+        "regions.png": plots.regions(
+            X, y, predict=models[0].predict_proba, title=f"Predicted class, and the training points\n{title}"
+        ),
     }
     falls = sum(a < b for a, b in zip(after, before, strict=True))
     note = f"5 seeds; in {falls} of them the test loss falls ('published' is before training)"

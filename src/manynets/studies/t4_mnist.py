@@ -58,8 +58,10 @@ def run(_: str, *, quick: bool) -> StudyResult:
             titles=[f"{p} ({t})" for p, t in zip(predicted, data.y_test[shown], strict=True)],
             correct=predicted == data.y_test[shown],
             columns=10,
-            title="predicted (truth)",
+            title="Test images: predicted (true)",
         ),
-        "confusion.png": plots.confusion(judged[0]["confusion"], classes=data.class_names, title=title),
+        "confusion.png": plots.confusion(
+            judged[0]["confusion"], classes=data.class_names, title=f"Confusion matrix of the test rows\n{title}"
+        ),
     }
     return StudyResult(figures=figures, pictures=pictures, note=note)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from manynets.errors import DataError
 from manynets.tables.cells import NUMBER, Table, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.hashed import TextColumn
+from manynets.tables.means import LevelMeans, fit_means
 from manynets.tables.parts import CodePart, cut
 from manynets.tables.piecewise import Pieces, fit_pieces
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
@@ -113,8 +115,13 @@ def _within_float32(table: Table, name: str, values: NDArray[np.float64], spread
     return scaled
 
 
-def fit_numeric(table: Table, name: str, scaling: Scaling, reading: Reading = PLAIN, ranges: int = 0) -> NumericColumn:
-    """Fit a numeric column; see NumericColumn and fit_spread. ranges: of its piecewise-linear columns, at most; 0 for none."""
+def fit_numeric(
+    table: Table, name: str, scaling: Scaling, reading: Reading = PLAIN, *, bins: int = 0, target: NDArray[Any] | None = None
+) -> NumericColumn:
+    """Fit a numeric column; see NumericColumn and fit_spread.
+
+    bins: of its piecewise-linear columns, at most; 0 for none. target: what a tree finds their edges by, see `fit_pieces`.
+    """
     values = number_cells(table, name, reading)
     present = values[~np.isnan(values)]
     gaps = 0 < present.size < values.size
@@ -125,8 +132,9 @@ def fit_numeric(table: Table, name: str, scaling: Scaling, reading: Reading = PL
     middle = [(present.size - 1) // 2, present.size // 2]
     low, high = (float(value) for value in np.partition(present, middle)[middle])
     fill = low / 2 + high / 2 if low < high else low
-    limits = None if spread.knots else _limits(present)
-    pieces = fit_pieces(np.where(np.isnan(values), fill, values) if gaps else values, ranges) if ranges else None
+    limits = None if spread.knots or scaling == "none" else _limits(present)
+    filled = np.where(np.isnan(values), fill, values) if gaps else values
+    pieces = fit_pieces(filled, bins, target) if bins else None
     return NumericColumn(name=name, spread=spread, fill=fill, gaps=gaps, limits=limits, reading=reading, pieces=pieces)
 
 
@@ -142,7 +150,8 @@ class CategoricalColumn:
     """Categories, one-hot: a column for each level, one that the rare levels share, one for missing.
 
     The column of rare levels exists where there were such at fit, that for missing where there were gaps. A value not seen at
-    fit goes to the rare ones, and without these is all zeros; so does a missing value where none was at fit.
+    fit goes to the rare ones, and without these is all zeros; so does a missing value where none was at fit. After them come the columns
+    of `means`, the target's mean over the rows of a level.
 
     Attributes:
         name: of the column.
@@ -150,6 +159,7 @@ class CategoricalColumn:
         rare: levels that share one column, sorted.
         gaps: whether values were missing at fit.
         part: of the values, by which the levels differ; "" for the whole.
+        means: of each output of the target, by level: first `levels`, then `rare`; () for none.
     """
 
     name: str
@@ -157,6 +167,7 @@ class CategoricalColumn:
     rare: tuple[str, ...]
     gaps: bool
     part: CodePart = ""
+    means: tuple[LevelMeans, ...] = ()
     kind: Literal["categorical"] = field(default="categorical", init=False)
 
     @property
@@ -164,7 +175,13 @@ class CategoricalColumn:
         """Names of the output columns."""
         name = f"{self.name}, {self.part}" if self.part else self.name
         shared = (f"{name}=(rare)",) if self.rare else ()
-        return (*(f"{name}={level}" for level in self.levels), *shared, *((f"{name}=(missing)",) if self.gaps else ()))
+        plain = (*(f"{name}={level}" for level in self.levels), *shared, *((f"{name}=(missing)",) if self.gaps else ()))
+        more: list[str] = []
+        for number, one in enumerate(self.means):
+            mean = f"{name}, mean of the target" + (f" {number}" if len(self.means) > 1 else "")
+            edges = () if one.pieces is None else one.pieces.edges
+            more += [mean, *(f"{mean} {low:g}..{high:g}" for low, high in itertools.pairwise(edges))]
+        return (*plain, *more)
 
     @property
     def as_written(self) -> bool:
@@ -190,11 +207,28 @@ class CategoricalColumn:
             labels, codes = part_codes(table, self.name, self.part)
             first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))
             raise DataError(
-                f"column {self.name!r} holds categories not seen at fit: {_some(list(unseen))}; the first is in {table.row(first)}."
-                f" Known are {_some([*self.levels, *self.rare])}; without strict they are encoded as unseen"
+                f"column {self.name!r} holds categories not seen in training: {_some(list(unseen))}; the first is in {table.row(first)}."
+                f" Known are {_some([*self.levels, *self.rare])}; with strict=False they are encoded as unseen"
             )
         rows = np.flatnonzero(positions >= 0)
         out[rows, positions[rows]] = 1.0
+        if self.means:
+            codes = self.codes(table)
+            self.write_means(out, [np.array([*one.values, one.missing, one.prior])[codes] for one in self.means])
+
+    def codes(self, table: Table) -> NDArray[np.int64]:
+        """Return the number of each row's level among `levels` and `rare`, (N,); after them come missing and unseen values."""
+        labels, codes = part_codes(table, self.name, self.part)
+        number = {level: index for index, level in enumerate((*self.levels, *self.rare))}
+        lookup = [number.get(label, len(number) + 1) for label in labels]
+        return np.array([*lookup, len(number)], dtype=np.int64)[codes]
+
+    def write_means(self, out: Out, means: Sequence[NDArray[np.float64]]) -> None:
+        """Write means (N,) of each output into the last columns of out (N, width)."""
+        at = out.shape[1]
+        for one, values in zip(reversed(self.means), reversed(means), strict=True):
+            at -= one.width
+            one.fill_in(values, out[:, at : at + one.width])
 
 
 def _some(labels: list[str], most: int = 8) -> str:
@@ -211,14 +245,31 @@ def part_codes(table: Table, name: str, part: CodePart) -> tuple[list[str], NDAr
     return list(number), np.array([*merged, -1], dtype=np.int64)[codes]
 
 
-def fit_categorical(table: Table, name: str, *, max_levels: int, min_count: int, part: CodePart = "") -> CategoricalColumn:
-    """Fit a categorical column: the `max_levels` most frequent levels with at least `min_count` rows get their own output."""
+def fit_categorical(
+    table: Table,
+    name: str,
+    *,
+    max_levels: int,
+    min_count: int,
+    part: CodePart = "",
+    target: NDArray[np.float64] | None = None,
+    scaling: Scaling = "standard",
+    bins: int = 0,
+) -> CategoricalColumn:
+    """Fit a categorical column: the `max_levels` most frequent levels with at least `min_count` rows get their own output.
+
+    target: (N, O), of which a column with more than `max_levels` levels, that are no parts of codes, gets the means; None for none. scaling, bins: of the means.
+    """
     labels, codes = part_codes(table, name, part)
     counts = np.bincount(codes[codes >= 0], minlength=len(labels))
     ranked = sorted(range(len(labels)), key=lambda code: (-counts[code], labels[code]))
     own = [labels[code] for code in ranked[:max_levels] if counts[code] >= min_count]
     rare = sorted(set(labels) - set(own))
-    return CategoricalColumn(name=name, levels=tuple(sorted(own)), rare=tuple(rare), gaps=bool((codes < 0).any()), part=part)
+    column = CategoricalColumn(name=name, levels=tuple(sorted(own)), rare=tuple(rare), gaps=bool((codes < 0).any()), part=part)
+    if target is None or part or len(labels) <= max_levels:
+        return column
+    numbers = column.codes(table)
+    return replace(column, means=tuple(fit_means(numbers, len(labels), output, scaling, bins) for output in target.T))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,6 +99,8 @@ def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataF
             glob=False,
         )
 
+    if _ends_with_a_quote_that_opens(source, head.delimiter):  # on which polars panics, with a trace on standard error
+        raise _NeedsMending from DataError(f'{source.name} ends with a quote (") that opens a cell; close it, or remove it')
     try:
         try:
             frame = read(kinds)
@@ -180,6 +182,18 @@ def _padded(source: Source, delimiter: str, texts: polars.DataFrame) -> list[str
     return texts.columns if blanks else []
 
 
+def _ends_with_a_quote_that_opens(source: Source, delimiter: str) -> bool:
+    """Return whether the last byte of a text that is not compressed is a quote behind a delimiter or a line's end."""
+    if source.zipped:
+        return False
+    with source.open() as stream:
+        if stream.seek(0, 2) < 2:
+            return False
+        stream.seek(-2, 2)
+        last = stream.read(2)
+    return last[1:] == b'"' and last[:1] in (delimiter.encode(), b"\n", b"\r")
+
+
 def blanks_in(source: Source, delimiter: str) -> Literal["", "spaces", "any"]:
     """Return which blanks the file may have at the ends of cells: none, spaces only, or any.
 
@@ -246,7 +260,7 @@ def blank_lines(source: Source, head: Head) -> list[int]:
             elif len(row) != width:
                 raise _NeedsMending from DataError(
                     f"{source.name}, line {begins} has {len(row)} fields, but the header has {width}; mend the line, or give the right"
-                    " --delimiter"
+                    " delimiter"
                 )
     except csv.Error as error:
         raise _NeedsMending from DataError(f"{source.name}, line {reader.line_num}: {error}")

@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError, LeakWarning, OptionError, one_of, warn_user
+from manynets.spec import PiecewiseLinear
 from manynets.tables.cells import Table, open_table, units_converted
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, fit_categorical, fit_date, fit_numeric
 from manynets.tables.dates import DateForm
 from manynets.tables.hashed import fit_text
 from manynets.tables.kinds import Column
+from manynets.tables.means import other_folds, targets_of
+from manynets.tables.piecewise import bins_for
 from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import understand
 from manynets.tables.state import state_from_json, state_to_json
@@ -98,6 +101,20 @@ class TableEncoder:
         for column, block in zip(self.columns, self.blocks, strict=True):
             if isinstance(column, NumericColumn) and column.pieces is not None:
                 out[block.start + 1 + column.gaps : block.stop] = True
+            if isinstance(column, CategoricalColumn):
+                at = block.stop
+                for one in reversed(column.means):
+                    out[at - one.width + 1 : at] = True
+                    at -= one.width
+        return out
+
+    @cached_property
+    def numeric(self) -> NDArray[np.bool_]:
+        """Which output columns are the numbers themselves, (D,): what `Periodic` embeds."""
+        out = np.zeros(self.width, dtype=bool)
+        for column, block in zip(self.columns, self.blocks, strict=True):
+            if isinstance(column, NumericColumn) and column.fill is not None:
+                out[block.start] = True
         return out
 
     @cached_property
@@ -145,6 +162,26 @@ class TableEncoder:
                     column.fill_in(piece, rows[:, block.slice], strict=strict)
         return out
 
+    def cross_fit(
+        self, frame: Any, target: NDArray[Any], out: NDArray[np.float32], *, rows: NDArray[np.int64] | None = None
+    ) -> None:
+        """Replace the means of large categories in out, the matrix (N, D) of a frame, for the rows that the encoder was fitted to.
+
+        Each of these rows gets the means of the rows of other folds, without its own target. target: of all rows of the frame, encoded.
+        """
+        if not any(isinstance(column, CategoricalColumn) and column.means for column in self.columns):
+            return
+        columns = targets_of(target if rows is None else target[rows])
+        assert columns is not None, "there are no means of such a target"
+        table = self._matched(frame)
+        for column, block in zip(self.columns, self.blocks, strict=True):
+            if isinstance(column, CategoricalColumn) and column.means:
+                held = table.loaded([column.name])
+                codes = column.codes(held if rows is None else held.take(rows))
+                part = np.ascontiguousarray(out[:, block.slice] if rows is None else out[rows, block.slice])
+                column.write_means(part, [other_folds(codes, output) for output in columns.T])
+                out[slice(None) if rows is None else rows, block.slice] = part
+
     def check(self, frame: Any) -> list[str]:
         """Return remarks on a frame before it is transformed: extra columns, categories not seen at fit, units that are
         converted, and numbers beyond the limits.
@@ -162,18 +199,22 @@ class TableEncoder:
                 unseen = column.positions(table)[1]
                 if unseen:
                     shown = ", ".join(repr(label) for label in sorted(unseen)[:5]) + (", ..." if len(unseen) > 5 else "")
-                    notes.append(f"column {column.name!r}: {sum(unseen.values())} rows hold categories not seen at fit: {shown}")
+                    count, new = sum(unseen.values()), "a category" if len(unseen) == 1 else "categories"
+                    rows = "1 row has" if count == 1 else f"{count:,} rows have"
+                    notes.append(f"column {column.name!r}: {rows} {new} not seen in training: {shown}")
             elif isinstance(column, NumericColumn):
                 units = units_converted(table, column.name, column.reading)
                 if units:
                     shown = ", ".join(f"{count} in {unit!r}" for unit, count in units.most_common())
-                    notes.append(f"column {column.name!r}: converted to {column.reading.unit!r}, the unit seen at fit: {shown}")
+                    notes.append(
+                        f"column {column.name!r}: converted to {column.reading.unit!r}, the unit of the training rows: {shown}"
+                    )
                 beyond = column.beyond(table)
                 if beyond and column.limits is not None:
                     low, high = column.limits
                     notes.append(
-                        f"column {column.name!r}: {beyond} rows hold numbers far from those seen at fit; below {low:g} they count as"
-                        f" {low:g}, above {high:g} as {high:g}"
+                        f"column {column.name!r}: {beyond:,} value{'s' if beyond > 1 else ''} far outside the training range"
+                        f" {'were' if beyond > 1 else 'was'} clipped to {low:g} to {high:g}"
                     )
         return notes
 
@@ -235,9 +276,11 @@ def fit_encoder(
     scaling: Scaling = "standard",
     max_levels: int = 64,
     min_count: int | None = None,
-    ranges: int = 0,
+    embedding: PiecewiseLinear | None = None,
+    category_means: bool = False,
     rows: NDArray[np.int64] | None = None,
     y: Any = None,
+    target: NDArray[Any] | None = None,
 ) -> TableEncoder:
     """Learn from a frame, or an array (N, D) of numbers, how its columns become a matrix.
 
@@ -249,11 +292,15 @@ def fit_encoder(
         max_levels: the most frequent levels of a categorical column that get an output of their own; the rest share one.
         min_count: levels that occur less often share it too. None: 1 below 200 rows, then 2, and a ten-thousandth of the rows
             from 20,000 on.
-        ranges: each numeric column also gets piecewise-linear columns, for at most so many ranges (`manynets.tables.piecewise`).
+        embedding: each numeric column also gets piecewise-linear columns (`manynets.tables.piecewise`).
+        category_means: a categorical column with more than `max_levels` levels also gets the mean of the target over the rows of a level
+            (`manynets.tables.means`). The rows that a network is then trained on need `TableEncoder.cross_fit`.
         rows: numbers of the rows to learn from; None: all. What each column is, and how it is written, is found on all rows; its
             levels, centre and scale on these only.
         y: the target of all rows of the frame, for `understand`: no column that says something about it is left out, and one that
             gives it away is named in a LeakWarning.
+        target: y as numbers (N,) or (N, O), or as numbers of classes (N,), for an embedding by a tree and for the means of categories;
+            found from y if left out.
 
     Errors: DataError for no rows, for no column left, and for what `understand` and `transform` refuse; OptionError for options.
 
@@ -278,7 +325,9 @@ def fit_encoder(
         )
     if table.array is not None and schema is None and not any(declared.values()):
         table = table if rows is None else table.take(rows)
-        columns: tuple[ColumnEncoder, ...] = tuple(fit_numeric(table, name, scaling, ranges=ranges) for name in table.names)
+        bins = _bins(embedding, table.rows)
+        by = _tree_target(embedding, y, target, rows)
+        columns: tuple[ColumnEncoder, ...] = tuple(fit_numeric(table, name, scaling, bins=bins, target=by) for name in table.names)
         _warn(list(table.names), columns, ())
         return TableEncoder(columns=columns, positional=True)
     found = understand(table, **declared, y=y, rows=rows) if schema is None else tuple(schema)
@@ -291,7 +340,12 @@ def fit_encoder(
         raise DataError(f"no column is left to learn from; left out: {'; '.join(f'{name} ({why})' for name, why in dropped)}")
     table = table if rows is None else table.take(rows)
     least = min_count or (1 if table.rows < 200 else max(2, table.rows // 10_000))
-    fitted = [_fitted(table, column, scaling, max_levels, least, ranges) for column in used]
+    options = {"bins": _bins(embedding, table.rows), "target": _tree_target(embedding, y, target, rows)}
+    means = None
+    if category_means:
+        found_target = _target_of(y, target, "category_means")
+        means = targets_of(found_target if rows is None else found_target[rows])
+    fitted = [_fitted(table, column, scaling, max_levels, least, means, **options) for column in used]
     if schema is None:
         _warn([column.name for column in used], tuple(fitted), tuple(item for item in dropped if item[0] not in drop))
         warn_of_targets(used)
@@ -301,18 +355,48 @@ def fit_encoder(
     return encoder
 
 
-def _fitted(table: Table, column: Column, scaling: Scaling, max_levels: int, min_count: int, ranges: int) -> ColumnEncoder:
+def _bins(embedding: PiecewiseLinear | None, rows: int) -> int:
+    """Return how many bins a numeric column gets at most, 0 for none."""
+    if embedding is None:
+        return 0
+    return bins_for(rows) if embedding.bins is None else embedding.bins
+
+
+def _tree_target(
+    embedding: PiecewiseLinear | None, y: Any, target: NDArray[Any] | None, rows: NDArray[np.int64] | None
+) -> NDArray[Any] | None:
+    """Return what a tree finds edges by, of the rows to learn from; None where there is no tree."""
+    if embedding is None or embedding.by != "tree":
+        return None
+    target = _target_of(y, target, "PiecewiseLinear(by='tree')")
+    return target if rows is None else target[rows]
+
+
+def _target_of(y: Any, target: NDArray[Any] | None, what: str) -> NDArray[Any]:
+    """Return the target as numbers, or as numbers of classes."""
+    if target is not None:
+        return target
+    if y is None:
+        raise OptionError(f"{what} goes by the target; give y")
+    found = np.asarray(y)
+    return found if found.dtype.kind in "biuf" else np.unique(found.astype(str), return_inverse=True)[1]
+
+
+def _fitted(
+    table: Table, column: Column, scaling: Scaling, max_levels: int, min_count: int, means: NDArray[Any] | None, **options: Any
+) -> ColumnEncoder:
     """Return the encoder of a column that is used."""
     form = column.form
     if column.kind == "numeric":
-        return fit_numeric(table, column.name, scaling, form if isinstance(form, Reading) else PLAIN, ranges)
+        return fit_numeric(table, column.name, scaling, form if isinstance(form, Reading) else PLAIN, **options)
     if column.kind == "date":
         if form is None:  # a schema written by hand
             form = understand(table.select([column.name]))[0].form
         return fit_date(table, column.name, form if isinstance(form, DateForm) else DateForm())
     if column.kind == "text":
         return fit_text(table, column.name)
-    return fit_categorical(table, column.name, max_levels=max_levels, min_count=min_count, part=column.part)
+    of_levels = {"target": means, "scaling": scaling, "bins": options["bins"]}
+    return fit_categorical(table, column.name, max_levels=max_levels, min_count=min_count, part=column.part, **of_levels)
 
 
 def warn_of_targets(schema: Sequence[Column]) -> None:
@@ -324,7 +408,7 @@ def warn_of_targets(schema: Sequence[Column]) -> None:
         if column.leak:
             warn_user(
                 f"column {column.name!r} gives the target away: {column.leak}. If it is not known before the target is, leave it out:"
-                f" drop=[{column.name!r}], or --drop {column.name} in a command",
+                f" drop=[{column.name!r}]",
                 LeakWarning,
             )
 

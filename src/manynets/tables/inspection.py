@@ -232,32 +232,28 @@ def _suggestions(
         if column.kind == "date" and getattr(column.form, "order", "") != "time"
     ]
     if dates and targets:
-        yield f"if new rows will be later than these, split by time: --time-column {_quoted(dates[0])}"
+        yield f"if new rows will be later than these, split by time: times=frame[{dates[0]!r}]"
 
 
 def _of_column(rows: int, column: Column) -> Iterator[str]:
     name, present = column.name, rows - column.missing
     if column.leak:
-        yield f"{name!r} gives the target away: {column.leak}; unless it is known before the target, --drop {_quoted(name)}"
+        yield f"{name!r} gives the target away: {column.leak}; unless it is known before the target, drop=[{name!r}]"
     if column.kind != "dropped" and present and column.distinct == 1 and not column.missing:
         yield f"{name!r} has one value in all rows: it says nothing"
     if column.kind != "dropped" and column.missing > MOSTLY * rows:
         yield f"{name!r} is missing in {column.missing / rows:.0%} of the rows"
     looks_like_an_id = (column.kind == "dropped" and column.note != "left out as asked") or bool(column.part)
     if looks_like_an_id and 1 < column.distinct <= 0.95 * present:
-        yield f"if the rows of one {name!r} belong together, do not split them: --group {_quoted(name)}"
+        yield f"if the rows of one {name!r} belong together, do not split them: groups=frame[{name!r}]"
 
 
 def _of_target(target: InspectedTarget) -> Iterator[str]:
     if target.missing:
-        yield f"the target {target.name!r} is missing in {target.missing} rows: --drop-missing-target leaves them out"
+        yield f"the target {target.name!r} is missing in {target.missing} rows: drop_missing_target=True leaves them out"
     if target.classes is not None and len(target.classes) > 1:
         label, count = min(target.classes.items(), key=lambda item: item[1])
         if count < RARE * sum(target.classes.values()):
             yield f"the class {label!r} of {target.name!r} has {count} rows: look at its own accuracy, not at that of all rows"
     if target.quartiles is not None and target.quartiles[0] > 0.0 and (target.skewness or 0.0) > SKEWED:
-        yield f"the target {target.name!r} is positive with a heavy tail: try --target-transform log"
-
-
-def _quoted(name: str) -> str:
-    return name if name.replace("_", "").isalnum() else f'"{name}"'
+        yield f"the target {target.name!r} is positive with a heavy tail: try target_transform='log'"

@@ -185,7 +185,7 @@ def _ragged(name: str, row: _Row, width: int) -> DataError:
     quote = '; a quote (") may open a cell that is never closed' if row.lines > 1 else ""
     return DataError(
         f"{name}, line {row.line} has {len(row.cells)} fields, but the header has {width}{quote}; mend the line, or give the right"
-        " --delimiter"
+        " delimiter"
     )
 
 

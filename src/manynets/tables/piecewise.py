@@ -4,23 +4,27 @@ For edges e_0 < e_1 < ... < e_P, range t of a value x is
 
     p_t(x) = clip((x - e_{t-1}) / (e_t - e_{t-1}), 0, 1)
 
+The edges are quantiles, or the splits of a decision tree that predicts the target from this column alone.
+
 Source: Gorishniy et al. 2022, "On Embeddings for Numerical Features in Tabular Deep Learning". Differs: the first and the last range are
 clipped on both sides, and the columns are centred and made small (SIZE), which acts as a smaller learning rate beside the plain column.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Pieces", "fit_pieces", "ranges_for"]
+__all__ = ["MOST_EDGES", "Pieces", "bins_for", "fit_pieces"]
 
 Values = NDArray[np.float64]
 
 SIZE = 0.25
-FEWEST, MOST, ROWS_PER_RANGE = 4, 48, 150
+FEWEST, MOST, ROWS_PER_BIN = 4, 48, 150
+MOST_EDGES = 256
+LEAF_ROWS, LEAF_GAIN = 64, 1e-4  # of a tree: rows of a bin, and what a split must gain of the impurity
 
 
 class Pieces(NamedTuple):
@@ -38,39 +42,63 @@ class Pieces(NamedTuple):
         return np.asarray((_through(values, np.array(self.edges)) - self.centers) * SIZE)
 
 
-def ranges_for(rows: int) -> int:
-    """Return how many ranges a column gets at most where there are so many training rows.
+def bins_for(rows: int) -> int:
+    """Return how many bins a column gets at most where there are so many training rows.
 
-    >>> ranges_for(100), ranges_for(4_000), ranges_for(1_000_000)
+    >>> bins_for(100), bins_for(4_000), bins_for(1_000_000)
     (4, 26, 48)
     """
-    return int(np.clip(rows // ROWS_PER_RANGE, FEWEST, MOST))
+    return int(np.clip(rows // ROWS_PER_BIN, FEWEST, MOST))
 
 
-def fit_pieces(values: Values, ranges: int) -> Pieces | None:
-    """Return the ranges of finite values (N,): between quantiles, or between the values themselves where there are few.
+def fit_pieces(values: Values, bins: int, target: NDArray[Any] | None = None) -> Pieces | None:
+    """Return the bins of finite values (N,), at most so many: between quantiles, or between the values themselves where there are few.
 
-    Where quantiles coincide, because some values are frequent, the ranges that are left go to the other values. None for fewer than
-    three different values: such a column has no inner edge to bend at.
+    Where quantiles coincide, because some values are frequent, the bins that are left go to the other values. None for fewer than
+    three different values, and where the target asks for no inner edge: such a column has nothing to bend at.
+
+    target: whole numbers for classes (N,), or numbers (N,) or (N, O); the edges are then those at which a decision tree splits the values.
     """
-    edges = _edges(values, ranges)
+    edges = _quantile_edges(values, bins) if target is None else _tree_edges(values, bins, target)
     if edges.size < 3:
         return None
     centers = _through(values, edges).mean(axis=0)
     return Pieces(tuple(edges.tolist()), tuple(centers.tolist()))
 
 
-def _edges(values: Values, ranges: int) -> Values:
+def _quantile_edges(values: Values, bins: int) -> Values:
     different, counts = np.unique(values, return_counts=True)
-    if different.size <= ranges + 1:
+    if different.size <= bins + 1:
         return different
-    quantiles = np.unique(np.quantile(values, np.linspace(0.0, 1.0, ranges + 1)))
-    if quantiles.size == ranges + 1:
+    quantiles = np.unique(np.quantile(values, np.linspace(0.0, 1.0, bins + 1)))
+    if quantiles.size == bins + 1:
         return quantiles
-    frequent = counts > values.size / ranges
+    frequent = counts > values.size / bins
     others = np.repeat(different[~frequent], counts[~frequent])
-    left = max(ranges + 1 - int(frequent.sum()), 2)
+    left = max(bins + 1 - int(frequent.sum()), 2)
     return np.unique(np.concatenate([different[frequent], np.quantile(others, np.linspace(0.0, 1.0, left))]))
+
+
+def _tree_edges(values: Values, bins: int, target: NDArray[Any]) -> Values:
+    """Return the least and the largest value, and between them the splits of a tree with at most so many leaves.
+
+    As in rtdl_num_embeddings, by the impurity of classes, or the variance of numbers as a share of the whole; a leaf has at least 64 rows,
+    or a bin's share where that is less. Differs: the tree sees the ranks of the values, so that their size does not matter to its float32.
+    """
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    different, ranks = np.unique(values, return_inverse=True)
+    kind: Any = DecisionTreeClassifier if target.dtype.kind in "iub" else DecisionTreeRegressor
+    if target.dtype.kind == "f":
+        spread = target.std(axis=0)
+        target = target / np.where(spread > 0, spread, 1.0)
+    least = max(1, min(LEAF_ROWS, values.size // bins))
+    tree = kind(max_leaf_nodes=bins, min_samples_leaf=least, min_impurity_decrease=LEAF_GAIN, random_state=0)
+    found = tree.fit(ranks.reshape(-1, 1).astype(np.float32), target).tree_
+    splits = np.sort(found.threshold[found.feature >= 0])  # between two ranks, which float32 holds up to 2^24
+    below, above = different[np.floor(splits).astype(np.int64)], different[np.ceil(splits).astype(np.int64)]
+    inner = below / 2.0 + above / 2.0
+    return np.unique(np.concatenate([different[:1], inner, different[-1:]]))
 
 
 def _through(values: Values, edges: Values) -> Values:

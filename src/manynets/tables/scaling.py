@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["MOST_KNOTS", "SCALINGS", "Scaling", "Spread", "apply_spread", "fit_spread"]
 
-Scaling = Literal["standard", "robust", "quantile", "smooth"]
-SCALINGS: tuple[Scaling, ...] = ("standard", "robust", "quantile", "smooth")
+Scaling = Literal["standard", "robust", "quantile", "smooth", "none"]
+SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 
 Values = NDArray[np.float64]
 MOST_KNOTS = 256
@@ -39,15 +39,17 @@ def fit_spread(values: Values, scaling: Scaling) -> Spread:
       one and the same, the standard deviation instead (Differs: RobustScaler takes 1, which leaves the rest unscaled).
     - quantile: a monotone line from quantiles to those of the standard normal, up to 256 knots; values outside of what was seen
       get the outermost. Equal values share the mean of their ranks.
-
     - smooth: median and interquartile range, where that is 0 half the whole range, then a smooth clip to (-3, 3), so that a value far
       away has little weight. Source: Holzmueller et al. 2024, RealMLP.
+    - none: the values as they are.
 
-    A constant column has scale 1 and becomes 0.
+    A constant column has scale 1 and becomes 0, but for "none".
 
     >>> fit_spread(np.array([1.0, 3.0]), "standard")
     Spread(center=2.0, scale=1.0, knots=(), normal=(), smooth=False)
     """
+    if scaling == "none":
+        return Spread()
     low, high = float(values.min()), float(values.max())
     if low == high:
         return Spread(center=low)

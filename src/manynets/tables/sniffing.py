@@ -215,14 +215,14 @@ def _find_delimiter(name: str, text: str, preferred: str | None) -> str:
         found_text = ", ".join(f"{DELIMITERS[sign]} {share:.0%}" for sign, (share, _) in even.items())
         raise DataError(
             f"{name}: no delimiter among {', '.join(DELIMITERS.values())} splits the lines evenly (lines that agree with the"
-            f" header: {found_text}); give --delimiter"
+            f" header: {found_text}); give delimiter"
         )
     body = text.splitlines()[1:SNIFF_ROWS]
     often = [sign for sign in DELIMITERS if sum(sign in line for line in body) > len(body) / 2]
     split = [DELIMITERS[sign] for sign in often if sign != ","]  # a comma may be that of a decimal
     if split:
         raise DataError(
-            f"{name}: the header is one field, but the rows are split by {', '.join(split)}; mend the header, or give --delimiter"
+            f"{name}: the header is one field, but the rows are split by {', '.join(split)}; mend the header, or give delimiter"
         )
     return preferred or ","
 

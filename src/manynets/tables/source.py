@@ -112,7 +112,7 @@ def in_utf8(source: Source, encoding: str | None) -> Source:
             return _recoded(source, source.read(), "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le")
         at = head.index(0)
         raise DataError(
-            f"{source.name}, line {_line(head, at)} is not text: byte 0x00 at offset {at}; if it is UTF-16, give --encoding utf-16"
+            f"{source.name}, line {_line(head, at)} is not text: byte 0x00 at offset {at}; if it is UTF-16, give encoding='utf-16'"
         )
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
@@ -170,8 +170,8 @@ def decoded(name: str, data: bytes) -> tuple[str, tuple[str, ...]]:
 def not_in(name: str, line: int, offset: int, byte: int, encoding: str) -> DataError:
     """Return the error for a byte that is not in an encoding."""
     return DataError(
-        f"{name}, line {line} is not {encoding}: byte 0x{byte:02x} at offset {offset}; give its encoding, for example"
-        " --encoding latin-1, cp1252 or utf-16"
+        f"{name}, line {line} is not {encoding}: byte 0x{byte:02x} at offset {offset}; give its encoding, such as encoding='latin-1', 'cp1252'"
+        " or 'utf-16'"
     )
 
 

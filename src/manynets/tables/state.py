@@ -12,16 +12,17 @@ from manynets.errors import DataError
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
 from manynets.tables.dates import DATE_ORDERS, PARTS, DateForm, is_zone
 from manynets.tables.hashed import MOST_HASHED, TextColumn
+from manynets.tables.means import LevelMeans
 from manynets.tables.parts import PARTS_OF_CODES
-from manynets.tables.piecewise import Pieces
+from manynets.tables.piecewise import MOST_EDGES, Pieces
 from manynets.tables.scaling import MOST_KNOTS, Spread
 from manynets.tables.written import DECIMALS, PLAIN, THOUSANDS, Reading, is_unit
 
 __all__ = ["state_from_json", "state_to_json"]
 
-VERSION = 4
+VERSION = 5
 """2: numeric columns have limits. 3: numeric columns have a reading, dates a zone. 4: numeric columns have pieces, readings digits, spreads
-`smooth`, categorical columns a part, and there are columns of text. Older versions are read too."""
+`smooth`, categorical columns a part, and there are columns of text. 5: categorical columns have means. Older versions are read too."""
 T = TypeVar("T")
 Dropped = tuple[tuple[str, str], ...]
 
@@ -41,15 +42,27 @@ def _column_to_json(column: ColumnEncoder) -> dict[str, Any]:
     if column.kind == "numeric":
         limits = None if column.limits is None else list(column.limits)
         reading = None if column.reading == PLAIN else asdict(column.reading)
-        pieces = None if column.pieces is None else {name: list(values) for name, values in column.pieces._asdict().items()}
         state |= {"fill": column.fill, "spread": _spread_to_json(column.spread), "limits": limits}
-        return state | {"reading": reading, "pieces": pieces}
+        return state | {"reading": reading, "pieces": _pieces_to_json(column.pieces)}
     if column.kind == "categorical":
-        return state | {"levels": list(column.levels), "rare": list(column.rare), "part": column.part}
+        means = [
+            {
+                **one._asdict(),
+                "values": list(one.values),
+                "spread": _spread_to_json(one.spread),
+                "pieces": _pieces_to_json(one.pieces),
+            }
+            for one in column.means
+        ]
+        return state | {"levels": list(column.levels), "rare": list(column.rare), "part": column.part, "means": means}
     if column.kind == "text":
         return state | {"width": column.width}
     parts = [{"part": part, "fill": fill, "spread": _spread_to_json(spread)} for part, spread, fill in column.parts]
     return state | {"order": column.form.order, "zone": column.form.zone, "parts": parts}
+
+
+def _pieces_to_json(pieces: Pieces | None) -> dict[str, list[float]] | None:
+    return None if pieces is None else {name: list(values) for name, values in pieces._asdict().items()}
 
 
 def _spread_to_json(spread: Spread) -> dict[str, Any]:
@@ -103,7 +116,8 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
             pieces=_pieces(state.get("pieces"), f"{where}.pieces"),
         )
     if kind == "categorical":
-        _keys(state, common | {"levels", "rare"} | ({"part"} if version > 3 else set()), where)
+        later = ({"part"} if version > 3 else set()) | ({"means"} if version > 4 else set())
+        _keys(state, common | {"levels", "rare"} | later, where)
         levels = tuple(_text(item, f"{where}.levels") for item in _list(state["levels"], f"{where}.levels"))
         rare = tuple(_text(item, f"{where}.rare") for item in _list(state["rare"], f"{where}.rare"))
         _unique([*levels, *rare], f"{where}: levels")
@@ -113,6 +127,7 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
             levels=levels,
             rare=rare,
             part=_among(state.get("part", ""), PARTS_OF_CODES, f"{where}.part"),
+            means=_means(state.get("means", []), len(levels) + len(rare), f"{where}.means", version),
         )
     if kind == "text" and version > 3:
         _keys(state, common | {"width"}, where)
@@ -133,6 +148,19 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
             parts=parts,
         )
     raise DataError(f"{where}.kind is {kind!r}, but must be one of numeric, categorical, date, text")
+
+
+def _means(state: Any, levels: int, where: str, version: int) -> tuple[LevelMeans, ...]:
+    out = []
+    for i, item in enumerate(_list(state, where)):
+        _keys(item, set(LevelMeans._fields), f"{where}[{i}]")
+        values = tuple(_number(value, f"{where}[{i}].values") for value in _list(item["values"], f"{where}[{i}].values"))
+        if len(values) != levels:
+            raise DataError(f"{where}[{i}].values has {len(values)} numbers, but the column has {levels} levels")
+        missing, prior = (_number(item[name], f"{where}[{i}].{name}") for name in ("missing", "prior"))
+        spread = _spread(item["spread"], f"{where}[{i}].spread", version)
+        out.append(LevelMeans(values, missing, prior, spread, _pieces(item["pieces"], f"{where}[{i}].pieces")))
+    return tuple(out)
 
 
 def _reading(state: Any, where: str, version: int) -> Reading:
@@ -182,8 +210,8 @@ def _pieces(state: Any, where: str) -> Pieces | None:
         return None
     _keys(state, {"edges", "centers"}, where)
     edges, centers = (tuple(_number(item, where) for item in _list(state[name], where)) for name in ("edges", "centers"))
-    if not 3 <= len(edges) == len(centers) + 1 <= MOST_KNOTS or any(a >= b for a, b in itertools.pairwise(edges)):
-        raise DataError(f"{where} must be 3 to {MOST_KNOTS} increasing edges with a centre between each two, but are {len(edges)}")
+    if not 3 <= len(edges) == len(centers) + 1 <= MOST_EDGES or any(a >= b for a, b in itertools.pairwise(edges)):
+        raise DataError(f"{where} must be 3 to {MOST_EDGES} increasing edges with a centre between each two, but are {len(edges)}")
     return Pieces(edges, centers)
 
 

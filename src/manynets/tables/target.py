@@ -15,7 +15,7 @@ from manynets.tables.table import require
 from manynets.tables.texts import different, meaning_of
 from manynets.tables.written import PLAIN, Reading, is_currency, read_number
 
-__all__ = ["match_labels", "split_target"]
+__all__ = ["match_labels", "split_target", "unit_of_target"]
 
 NEARLY_A_NUMBER = r"^[+-]?[$€£¥]? ?[+-]?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]+)(?:[.,][0-9]*)? ?(?:[%$€£¥]|[A-Z]{3})?$"
 """A number, maybe with separators of thousands, a decimal comma, a currency or a percent sign."""
@@ -65,6 +65,20 @@ def split_target(
     if not features:
         raise DataError(f"no column is left to learn from besides {', '.join(sorted(excluded))}")
     return _as_given(table.select(features), frame), ys[0] if isinstance(target, str) else np.stack(ys, axis=1), weights
+
+
+def unit_of_target(frame: Any, target: str) -> str | None:
+    """Return the unit that a target is written in, such as "CHF" or "%"; None where there is none.
+
+    >>> import polars
+    >>> unit_of_target(polars.DataFrame({"price": ["CHF 1'200", "CHF 950", "CHF 1'010.50"]}), "price")
+    'CHF'
+    """
+    table = open_table(frame)
+    if table.storage(target) not in ("text", "mixed"):
+        return None
+    reading = _reading(table, target, text_cells(table, target))
+    return (reading.unit or None) if reading is not None else None
 
 
 def _with_targets(table: Table, targets: Sequence[str], drop_missing_target: bool) -> Table:

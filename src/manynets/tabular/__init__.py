@@ -1,7 +1,8 @@
 """The default for tables: an ensemble of small networks, each validated on another fold.
 
 Inputs. Numbers are scaled by median and interquartile range and drawn in to (-3, 3) (`manynets.tables.scaling`); beside each stand its
-piecewise-linear columns (`manynets.tables.piecewise`). Categories are one-hot.
+piecewise-linear columns (`manynets.tables.piecewise`). Categories are one-hot, and those of a column with more than 50 also their target's
+mean (`manynets.tables.means`).
 
 Networks. A learned factor per column (`MLP.input_scale`), then 128-128 units, or 256-256 for more than two classes, SiLU, and dropout of
 0.1 sqrt(8,000 / rows), from 0.1 to 0.25. With v_j the variance of column j, H the units of a layer:

@@ -15,7 +15,10 @@ __all__ = ["CHANGEABLE", "Changes", "changed_network", "changed_recipe", "check_
 Changes: TypeAlias = Mapping[str, Any]
 """Values by the name of their option (docs/options.md), such as {"lr": 0.02, "hidden": (64, 64)}."""
 
-_FIXED = ("epochs", "optimizer", "batch_norm", "init", "bias", "input_scale")
+_FIXED = (
+    "epochs", "optimizer", "batch_norm", "init", "bias", "input_scale", "prior", "embedding", "bins", "bins_by", "frequencies",
+    "frequency_scale", "frequency_outputs",
+)  # fmt: skip
 """What the recipe is built on: its steps, AdamW with a rate for each layer, and initial weights of its own."""
 CHANGEABLE = tuple(name for name, option in OPTIONS.items() if option.metadata.searched and name not in _FIXED)
 """The options that can be changed."""

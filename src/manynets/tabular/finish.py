@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.model import Model
-from manynets.nn.population import Population, Shape
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
 from manynets.prepare import TrainingData
 from manynets.results import model_of
 from manynets.spec import LOWER_IS_BETTER, MLP

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
-from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, Recipe
-from manynets.tables.piecewise import ranges_for
+from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, PiecewiseLinear, Recipe
+from manynets.tables.piecewise import bins_for
 from manynets.tabular.changes import Changes, changed_network, changed_recipe
 from manynets.tasks import Multiclass, Regression, Task
+from manynets.tasks.prior import prior_scores
 
 __all__ = [
     "PRESETS",
@@ -36,9 +37,9 @@ EVALUATIONS, PATIENCE, BATCH = 24, 5, 64
 RATE_OF_NUMBERS, RATE_OF_CLASSES = 0.04, 0.08
 FULL_ROWS = 8000  # with fewer, dropout grows; with more, steps and batches do
 MOST_GROWTH = 4.0
-MOST_CELLS = 1 << 29  # of piecewise-linear columns, 2 GiB: larger tables get fewer ranges a column,
+MOST_CELLS = 1 << 29  # of piecewise-linear columns, 2 GiB: larger tables get fewer bins a column,
 MOST_WIDTH = 1 << 13  # and no table more of them than that,
-FEWEST_RANGES = 4  # but each column at least so many, or none has any
+FEWEST_BINS = 4  # but each column at least so many, or none has any
 TEXT_SCALE = 0.25  # the factor that columns of text start with; from 0 they never count, as their weights start at 0, too
 
 
@@ -74,13 +75,19 @@ PRESETS: dict[PresetName, Preset] = {
 def encoder_options(rows: int, columns: int) -> dict[str, Any]:
     """Return the options of `fit_encoder` for so many training rows and columns of a table.
 
-    >>> [encoder_options(*size)["ranges"] for size in ((1_000_000, 50), (8_000, 50), (8_000, 1_000), (100, 10_000))]
-    [10, 48, 8, 0]
+    >>> [encoder_options(*size)["embedding"].bins for size in ((1_000_000, 50), (8_000, 50), (8_000, 1_000))]
+    [10, 48, 8]
+    >>> encoder_options(100, 10_000)["embedding"] is None
+    True
     """
-    ranges = max(min(ranges_for(rows), MOST_CELLS // (rows * columns), MOST_WIDTH // columns), FEWEST_RANGES)
-    if columns * FEWEST_RANGES > MOST_WIDTH:
-        ranges = 0
-    return {"scaling": "smooth", "max_levels": 50, "min_count": 1 if rows < 200 else 3, "ranges": ranges}
+    bins = max(min(bins_for(rows), MOST_CELLS // (rows * columns), MOST_WIDTH // columns), FEWEST_BINS)
+    return {
+        "scaling": "smooth",
+        "max_levels": 50,
+        "min_count": 1 if rows < 200 else 3,
+        "embedding": PiecewiseLinear(bins=bins) if columns * FEWEST_BINS <= MOST_WIDTH else None,
+        "category_means": True,
+    }
 
 
 def tabular_network(task: Task, rows: int, *, changes: Changes | None = None) -> MLP:
@@ -177,19 +184,3 @@ def initial_weights(
             weight[:, ~plain] = 0.0
         out |= {f"{name}.weight": weight, f"{name}.bias": np.zeros(d_out)}
     return out | {"output.bias": prior}
-
-
-def prior_scores(task: Task, target: Array, weight: Array | None = None) -> Array:
-    """Return the scores (O,) that predict the (weighted) mean of an encoded target, or the shares of its classes.
-
-    >>> prior_scores(Multiclass(("a", "b", "c")), np.array([0, 0, 1, 2])).round(3).tolist()
-    [-0.693, -1.386, -1.386]
-    """
-    rows = len(target)
-    if isinstance(task, Regression):
-        return np.asarray(np.average(target, axis=0, weights=weight), dtype=np.float64)
-    if isinstance(task, Multiclass):
-        counts = np.bincount(target, weights=weight, minlength=task.outputs)
-        return np.log(np.maximum(counts / counts.sum(), 0.5 / rows))
-    share = np.clip(np.average(target, axis=0, weights=weight), 0.5 / rows, 1 - 0.5 / rows)
-    return np.asarray(np.log(share / (1 - share)))

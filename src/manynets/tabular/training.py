@@ -85,7 +85,7 @@ def train_tabular(
     if len(X) != len(target):
         raise DataError(f"X has {len(X)} rows and y has {len(target)}; they must have the same number")
     fitting = {} if encoder is not None else encoder_options(len(target) if rows is None else len(rows), X.shape[1])
-    matrix, encoder = encode_table(X, y, rows=rows, encoder=encoder, **fitting)
+    matrix, encoder = encode_table(X, y, rows=rows, encoder=encoder, target=target.encoded, **fitting)
     if own is not None:
         validation = (encoder.transform(own[0]), *own[1:])
     data = prepare(

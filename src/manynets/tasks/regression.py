@@ -52,11 +52,17 @@ class Regression(Task):
     metrics = ("r2", "rmse", "mae")
 
     @classmethod
-    def of(cls, y: Any, *, standardise: bool = True, transform: TargetTransform | Literal["auto"] | None = None) -> Regression:
+    def of(
+        cls, y: Any, *, standardise: bool = True, transform: TargetTransform | Literal["auto"] | None = None, clamp: bool = False
+    ) -> Regression:
         """Return the task for y; with standardise, center and scale are its mean and standard deviation (1 where that is 0).
 
         transform: "log", which needs a positive y, or "auto": "log" where y is positive and heavy-tailed (its skewness is above 1,
-        and that of log y less than half as large).
+        and that of log y less than half as large). clamp: predictions stay within the range of y: min(max(f(x), min y), max y), as in
+        Holzmueller et al. 2024 (RealMLP); not for loss="poisson".
+
+        >>> Regression.of([1.0, 2.0, 3.0], clamp=True).predict(np.array([[0.0], [9.0]])).tolist()
+        [2.0, 3.0]
         """
         if transform is not None:
             one_of(transform, TARGET_TRANSFORMS, what="target_transform")
@@ -71,7 +77,8 @@ class Regression(Task):
             center, spread = _moments(columns)
             flat = spread <= 1e-12 * np.maximum(np.abs(center), 1e-300)
             scale = np.where(flat, 1.0, spread)
-        return cls(tuple(center.tolist()), tuple(scale.tolist()), numbers.ndim == 1, transform)
+        task = cls(tuple(center.tolist()), tuple(scale.tolist()), numbers.ndim == 1, transform)
+        return task.clamped_to(task.encode(y)) if clamp else task
 
     def clamped_to(self, target: Values) -> Regression:
         """Return the task whose predictions stay within the range of an encoded target (N, O)."""

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from manynets.errors import ClaimedError, InterruptedWarning, ManynetsError, ModelFileError, OptionError, warn_user
-from manynets.nn.population import Shape
+from manynets.nn.shape import Shape
 from manynets.spec import MLP
 from manynets.steps import batch_rows
 from manynets.training.checkpoint import Checkpoints, GroupCheckpoints
@@ -69,8 +69,8 @@ def network_bytes(member: Member, problem: Problem) -> int:
     total = len(problem.rows) if member.rows is None else len(member.rows)
     rows = batch_rows(member.recipe, total)
     own_weights = 0 if member.weight is None else 2 * len(problem.rows) * x.element_size()
-    parameters = shape.multiplications + sum(shape.hidden) + shape.out_features
-    units = shape.in_features + shape.out_features + 4 * sum(shape.hidden)
+    parameters = sum(map(math.prod, shape.parameters().values()))
+    units = shape.inputs + shape.out_features + 4 * sum(shape.hidden) + (0 if shape.embedding is None else 4 * shape.widest)
     return x.element_size() * (8 * parameters + 2 * rows * units) + 16 * total + own_weights
 
 

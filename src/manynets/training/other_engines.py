@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from manynets import engines
 from manynets.data import batches
 from manynets.errors import OptionError
-from manynets.nn.population import Shape
+from manynets.nn.shape import Shape
 from manynets.spec import MLP
 from manynets.training.events import Advanced, Callback, Evaluated, Finished, Started
 from manynets.training.trial import Divergence, Member, Outcome, Problem

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from manynets.data.batches import Rows
-from manynets.nn.population import Shape
+from manynets.nn.shape import Shape
 from manynets.rng import Order, Shuffles
 from manynets.spec import METRICS, MLP, Recipe
 from manynets.steps import batch_rows, steps_per_epoch

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from manynets.nn.dropout import Masks
 from manynets.nn.layers import normalisers, training_outputs
-from manynets.nn.population import Population, Shape
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
 from manynets.optim import Coefficient, GroupedOptimizer, Update, step_coefficients
 from manynets.spec import MLP
 from manynets.training.module import ModulePopulation
@@ -101,7 +102,7 @@ class AutogradNetwork:
             self.statistics = {name: view[0] for name, view in one.buffers.items()}
             grads = Population(population.shape, self.grad, population.statistics[k : k + 1])
             self.out = [grads.parameters[name][0] for name in self.leaves]
-            self.masks = Masks.of([spec], [recipe.seed], population.shape.in_features, flat)
+            self.masks = Masks.of([spec], [recipe.seed], population.shape.inputs, flat)
 
     def coefficients(self, rates: Host, step: int) -> Sequence[Any] | Tensor:
         """Return the optimizer's coefficients of each of the next steps, at the learning rates (n, 1)."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets.data.batches import Batches
-from manynets.nn.population import Population, Shape
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
 from manynets.optim import GroupedOptimizer
 from manynets.spec import MLP
 from manynets.steps import batch_rows
@@ -63,7 +64,7 @@ class Stepper(abc.ABC):
         else:
             shape = Shape.of(first.spec, x.shape[1], problem.task.outputs)
             self.population = Population.start(shape, [m.initial for m in members], device=self.device, dtype=self.dtype)
-            self.widest = max(shape.in_features, shape.out_features, *shape.hidden, 1)
+            self.widest = shape.widest
         self._assemble({name: self._started(name) for m in members for name in m.progress.optimizer})
 
     def _started(self, name: str) -> Tensor:

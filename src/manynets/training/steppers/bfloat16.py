@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from manynets.nn.population import Shape
+from manynets.nn.shape import Shape
 
 __all__ = ["Bfloat16"]
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from manynets import core
 from manynets.errors import OptionError
-from manynets.spec import MLP
+from manynets.spec import MLP, Periodic
 from manynets.steps import batch_rows
 from manynets.training.steppers.autograd import Autograd
 from manynets.training.steppers.base import Stepper
@@ -26,17 +26,23 @@ CORE_STEP = 1e8  # multiplications in the largest step that it takes, where thos
 
 
 def choose(problem: Problem, member: Member) -> str:
-    """Return the name of the stepper for a network. It does not depend on how many others are trained with it."""
+    """Return the name of the stepper for a network. It does not depend on how many others are trained with it.
+
+    The core knows no periodic embedding: on the CPU such a network is trained by the closed form.
+    """
     recipe, spec, on_cpu = member.recipe, member.spec, problem.rows.x.device.type == "cpu"
     if not isinstance(spec, MLP):
         return "autograd"
+    periodic = isinstance(spec.embedding, Periodic)
+    if recipe.gradient == "compiled" and periodic:
+        raise OptionError("gradient is 'compiled', but the core knows no Periodic embedding; use 'auto' or 'closed_form'")
     if recipe.gradient == "compiled" and (core.load() is None or not on_cpu):
         raise OptionError("gradient is 'compiled', but there is no compiled core here, or the device is not the CPU; use 'auto'")
     if recipe.precision == "bf16" and recipe.gradient in ("auto", "compiled"):  # which the core does not know
         return "autograd" if on_cpu else "closed_form"
     if recipe.gradient != "auto":
         return recipe.gradient
-    if not on_cpu or core.load() is None:
+    if not on_cpu or core.load() is None or periodic:
         return "closed_form"
     sizes = [a * b for a, b in pairwise((problem.rows.x.shape[1], *spec.hidden, problem.task.outputs))]
     rows = batch_rows(recipe, len(problem.rows) if member.rows is None else len(member.rows))

@@ -7,7 +7,7 @@ For every layer, with h its input (K, b, D), W its weights (K, H, D) and d the d
 
 and d of the last layer is share_r * dloss/ds. A plain SGD step is made inside the products: d is multiplied by -lr at the top, and
 dW and db are added to the weights themselves. Networks are the leading axis of every tensor, also where there is only one. All that
-a step writes are buffers made once for each size of a batch. On CUDA a step is captured as a graph and replayed.
+a step writes are buffers made once for each size of a batch (but for a periodic embedding). On CUDA a step is captured as a graph and replayed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from manynets.training.steppers.base import Host, Log, Stepper
 from manynets.training.steppers.bfloat16 import Bfloat16
 from manynets.training.steppers.cuda_graph import CapturedStep
 from manynets.training.steppers.inputs import Inputs
+from manynets.training.steppers.periodic import PeriodicColumns
 
 __all__ = ["ClosedForm"]
 
@@ -50,13 +51,15 @@ class Buffers:
 
         in_place = ACTIVATIONS[shape.activation].from_output
         self.x = made(shape.in_features)
+        self.inputs = self.x if shape.embedding is None else made(shape.inputs)
+        self.d_inputs = None if shape.embedding is None else made(shape.inputs)
         self.z = [made(units) for units in shape.hidden]
         self.norm = [Norm(owner, i, z) if shape.batch_norm else None for i, z in enumerate(self.z)]
         before = [z if norm is None else norm.out for z, norm in zip(self.z, self.norm, strict=True)]  # the activation
         self.before = before
         self.a = [one if in_place else made(units) for one, units in zip(before, shape.hidden, strict=True)]
         self.masks = {i: made(owner.masks.widths[i]) for i in owner.masks.active}
-        self.h = [made(h.shape[-1]) if i in self.masks else h for i, h in enumerate([self.x, *self.a])]
+        self.h = [made(h.shape[-1]) if i in self.masks else h for i, h in enumerate([self.inputs, *self.a])]
         self.scores = made(shape.out_features)
         self.ones = owner.grad.new_ones(k, 1, size)
         self.d = [*(made(units) for units in shape.hidden), made(shape.out_features)]
@@ -141,16 +144,18 @@ class ClosedForm(Stepper):
         names = [name for name, _, _ in shape.layers]
         self.weights, self.d_weights = ([side.parameters[f"{n}.weight"] for n in names] for side in (population, self.grads))
         self.input_scale = ScaledInputs(population, self.grads) if shape.input_scale else None
+        self.periodic = PeriodicColumns(population, self.grads) if shape.embedding is not None else None
         self.biases, self.d_biases = (
             [side.parameters[f"{n}.bias"].unsqueeze(1) for n in names] if shape.bias else [] for side in (population, self.grads)
         )
         recipes = [member.recipe for member in members]
         self.update = Update(self.optimizer, recipes, population.flat, self.grad, self.state, population.weight_count)
-        self.plain_sgd = self.update.is_plain_sgd and not shape.batch_norm and not shape.input_scale
+        extras = shape.batch_norm or shape.input_scale or shape.embedding is not None
+        self.plain_sgd = self.update.is_plain_sgd and not extras
         self._write_gradient(to_weights=self.plain_sgd)
         self.smoothing = coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3)
         specs = [member.spec for member in members if isinstance(member.spec, MLP)]
-        self.masks = Masks.of(specs, [recipe.seed for recipe in recipes], shape.in_features, population.flat)
+        self.masks = Masks.of(specs, [recipe.seed for recipe in recipes], shape.inputs, population.flat)
         self._buffers: dict[int, Buffers] = {}
         self.warm: set[tuple[int, bool]] = set()
         self.captured: dict[tuple[int, bool], CapturedStep] = {}
@@ -255,12 +260,14 @@ class ClosedForm(Stepper):
     def _forward(self, b: Buffers, now: Inputs) -> None:
         """Write the scores, and what the way back needs."""
         torch.index_select(self.problem.rows.x, 0, now.index.reshape(-1), out=b.x.view(-1, b.x.shape[2]))
+        if self.periodic is not None:
+            self.periodic.forward(b.x, b.inputs)
         for i, weight in enumerate(self.weights):
             if i == 0 and self.input_scale is not None:
                 weight = self.input_scale.forward()
             if i in b.masks:
                 mask = torch.mul(now.kept[i], self.masks.scales[i], out=b.masks[i])
-                torch.mul(b.x if i == 0 else b.a[i - 1], mask, out=b.h[i])
+                torch.mul(b.inputs if i == 0 else b.a[i - 1], mask, out=b.h[i])
             z = b.scores if i == len(b.z) else b.z[i]
             if b.low is not None:
                 b.low.forward(i, b.h[i], weight, self.biases[i] if self.biases else None, z)
@@ -282,9 +289,10 @@ class ClosedForm(Stepper):
             rate = now.now[0]
             b.d[-1].mul_(-rate if isinstance(rate, float) else -rate.unsqueeze(-1))
         for i in range(len(self.weights) - 1, -1, -1):
-            d, out, below = b.d[i], self.out_weights[i], b.d[i - 1] if i else None
+            d, out, below = b.d[i], self.out_weights[i], b.d[i - 1] if i else b.d_inputs
             if below is not None and b.low is None:
-                torch.bmm(d, self.weights[i], out=below)
+                weight = self.weights[i] if i or self.input_scale is None else self.input_scale.scaled
+                torch.bmm(d, weight, out=below)
             # written over what was there (beta = 0), or, where they are the weights themselves, added to it (beta = 1)
             if b.low is not None:
                 b.low.backward(i, d, out, below, add=self.beta == 1)
@@ -296,12 +304,16 @@ class ClosedForm(Stepper):
             if self.biases:
                 torch.baddbmm(self.out_biases[i], b.ones, d, beta=self.beta, out=self.out_biases[i])
             if below is None:
-                if self.input_scale is not None:
-                    self.input_scale.backward()
-                return
+                break
             if i in b.masks:
                 below.mul_(b.masks[i])
+            if i == 0:
+                break
             self.kind.back(below, b.before[i - 1], b.a[i - 1])
             norm = b.norm[i - 1]
             if norm is not None:
                 norm.backward(below, now)
+        if self.input_scale is not None:
+            self.input_scale.backward()
+        if self.periodic is not None and b.d_inputs is not None:
+            self.periodic.backward(b.d_inputs)

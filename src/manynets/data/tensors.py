@@ -1,0 +1,63 @@
+"""Turn checked arrays into tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manynets.data.check import refuse_overflow
+from manynets.errors import DataScaleWarning, warn_user
+
+__all__ = ["to_tensor", "warn_of_lost_digits"]
+
+_PART = 1 << 20  # numbers checked at a time
+_SEEN = 64  # rows in which most columns differ
+
+
+def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dtype, what: str = "X") -> Tensor:
+    """Return the array as a contiguous tensor, which shares its memory if dtype and device are the same.
+
+    Values too large for the dtype are a DataError.
+    """
+    if isinstance(x, np.ndarray):
+        if not x.flags.writeable or not x.flags.c_contiguous or not x.dtype.isnative:
+            x = np.array(x, dtype=x.dtype.newbyteorder("="), order="C")
+        x = torch.from_numpy(x)
+    else:
+        x = x.detach().contiguous()  # the compiled core reads its memory
+    if x.dtype == dtype and x.device == device:
+        return x
+    out = x.to(device, dtype)
+    if out.dtype.itemsize < x.dtype.itemsize and out.dtype.is_floating_point and not _all_finite(out):
+        column = int(torch.nonzero(~torch.isfinite(out).reshape(len(out), -1).all(0))[0])
+        most = float(x.reshape(len(out), -1)[:, column].abs().max())
+        refuse_overflow(what, column, most, str(dtype)[6:], torch.finfo(dtype).max)
+    return out
+
+
+def warn_of_lost_digits(x: NDArray[Any] | Tensor, cast: Tensor, *, what: str = "X") -> None:
+    """Warn with DataScaleWarning of columns that differ from row to row in float64 (N, D), but no longer once cast to float32."""
+    wide = x.dtype in (np.float64, torch.float64)
+    if not wide or cast.dtype == torch.float64 or len(cast) < 2:
+        return
+    cast = cast.reshape(len(cast), -1)
+    original = (torch.from_numpy(x) if isinstance(x, np.ndarray) else x.detach()).reshape(len(x), -1)
+    likely = torch.nonzero((cast[:_SEEN] == cast[0]).all(0)).flatten().tolist()  # few, so that the rest is quick
+    lost = [j for j in likely if bool((cast[:, j] == cast[0, j]).all()) and not bool((original[:, j] == original[0, j]).all())]
+    if lost:
+        first, more = original[:, lost[0]], f", and so it is in {len(lost) - 1} more columns" if len(lost) > 1 else ""
+        warn_user(
+            f"{what} column {lost[0]} holds numbers from {float(first.min())!r} to {float(first.max())!r}, which are all the same in"
+            f" float32{more}; scale them, or use dtype='float64'",
+            DataScaleWarning,
+        )
+
+
+def _all_finite(x: Tensor) -> bool:
+    """Return whether all values are finite; in parts, because torch copies what it checks."""
+    step = max(1, _PART // max(1, x[:1].numel()))
+    return all(bool(torch.isfinite(x[start : start + step]).all()) for start in range(0, len(x), step))

@@ -1,0 +1,59 @@
+"""Which encoder the columns of a network's data get, and what an embedding asks of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from manynets.data.check import is_frame
+from manynets.data.tensors import warn_of_lost_digits
+from manynets.errors import OptionError, warn_user
+from manynets.spec import MLP, Embedding, Periodic, PiecewiseLinear
+
+if TYPE_CHECKING:
+    from manynets.tables import TableEncoder
+    from manynets.tables.scaling import Scaling
+
+__all__ = ["column_options", "embedded_columns", "needs_encoder", "warn_of_encoded"]
+
+
+def warn_of_encoded(x: NDArray[Any], matrix: Any, encoder: TableEncoder) -> None:
+    """Warn of columns of an array (N, D) that differ no longer once they are encoded."""
+    whole = np.flatnonzero(np.isfinite(x).all(axis=0))
+    starts = np.array([block.start for block in encoder.blocks])
+    warn_of_lost_digits(x[:, whole], torch.from_numpy(matrix[:, starts[whole]]))
+
+
+def needs_encoder(X: Any, encoder: TableEncoder | None, embedding: Embedding | None, *, scaling: Scaling | None = None) -> bool:
+    """Return whether an encoder is fitted to X: to every table, and to an array that is scaled or gets piecewise-linear columns."""
+    if encoder is not None:
+        if scaling is not None:
+            raise OptionError(f"scaling is {scaling!r}, but the encoder that was given has its own; leave out one of the two")
+        if isinstance(embedding, PiecewiseLinear) and not encoder.piecewise.any():
+            warn_user(f"embedding is {embedding!r}, but no column of the encoder that was given is piecewise linear", UserWarning)
+        return False
+    return is_frame(X) or scaling is not None or isinstance(embedding, PiecewiseLinear)
+
+
+def column_options(
+    X: Any, embedding: Embedding | None, *, scaling: Scaling | None = None, category_means: bool = False
+) -> dict[str, Any]:
+    """Return the options of `manynets.tables.fit_encoder` for a network's embedding; an array is scaled only if `scaling` says how."""
+    return {
+        "scaling": scaling or ("standard" if is_frame(X) else "none"),
+        "embedding": embedding if isinstance(embedding, PiecewiseLinear) else None,
+        "category_means": category_means,
+    }
+
+
+def embedded_columns(spec: MLP, encoder: TableEncoder | None) -> MLP:
+    """Return the specification with the columns that `Periodic` embeds: the numeric ones of a table; without any, no embedding."""
+    embedding = spec.embedding
+    if not isinstance(embedding, Periodic) or embedding.columns is not None or encoder is None:
+        return spec
+    columns = tuple(np.flatnonzero(encoder.numeric).tolist())
+    return dataclasses.replace(spec, embedding=dataclasses.replace(embedding, columns=columns) if columns else None)

@@ -1,0 +1,58 @@
+"""Embeddings of columns that have weights: learned mixtures of learned cosines (`manynets.spec.Periodic`).
+
+For an embedded column x, with its own frequencies f (k,), phases p (k,), weights W (m, k) and biases b (m,):
+
+    e(x) = W cos(2 pi f x + p) + b
+
+The first layer reads all D columns as they are, and then e of each of the F embedded ones: D + F m columns. With d = dloss/de (m,) of a
+row, c = cos(2 pi f x + p) and t = -(W^T d) sin(2 pi f x + p), the gradient is, summed over rows:
+
+    dW = d c^T,    db = d,    dp = t,    df = 2 pi x t
+
+Source: Holzmueller et al. 2024, RealMLP's PBLD (periodic, bias, linear, densely connected), after Gorishniy et al. 2022.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from manynets.nn.initial import PREFIX, embedding_shapes
+from manynets.spec import Periodic
+
+__all__ = ["PeriodicEmbedding", "periodic"]
+
+
+def periodic(x: Tensor, parameters: Mapping[str, Tensor], columns: Any) -> Tensor:
+    """Return x (..., n, D) and after it the outputs of its embedded columns, (..., n, D + F m).
+
+    parameters: by name, (..., F, k) and so on. columns: the numbers of the embedded columns, a sequence or a tensor; None for all.
+    """
+    f, p, w, b = (parameters[PREFIX + name] for name in ("frequencies", "phases", "weight", "bias"))
+    picked = (x if columns is None else x[..., columns]).mT.unsqueeze(-1)  # (..., F, n, 1)
+    with torch.autocast(x.device.type, enabled=False):
+        cosines = torch.cos(torch.addcmul(p.unsqueeze(-2), picked, f.unsqueeze(-2) * (2 * math.pi)))  # (..., F, n, k)
+        outputs = torch.matmul(cosines, w.mT) + b.unsqueeze(-2)  # (..., F, n, m)
+    return torch.cat([x, outputs.transpose(-3, -2).flatten(-2)], dim=-1)
+
+
+class PeriodicEmbedding(nn.Module):
+    """The embedding as a module: x (N, D) to (N, D + F m). See `manynets.spec.Periodic`."""
+
+    def __init__(self, embedding: Periodic, in_features: int) -> None:
+        super().__init__()
+        self.columns = None if embedding.columns is None else list(embedding.columns)
+        for name, shape in embedding_shapes(embedding, in_features).items():
+            self.register_parameter(name.removeprefix(PREFIX), nn.Parameter(torch.empty(shape)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x and after it the outputs of its embedded columns."""
+        return periodic(x, {PREFIX + name: parameter for name, parameter in self.named_parameters()}, self.columns)
+
+    def extra_repr(self) -> str:
+        columns, outputs, frequencies = self.get_parameter("weight").shape
+        return f"columns={columns}, frequencies={frequencies}, outputs={outputs}"

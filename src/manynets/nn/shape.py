@@ -1,0 +1,81 @@
+"""The shape of a network: names and sizes of its parameters. Knows no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from manynets.nn.initial import embedding_shapes, layer_sizes
+from manynets.spec import MLP, Activation, Periodic
+
+__all__ = ["Shape"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What networks must have in common to be one population: sizes, activation, norm and bias, not dropout or init.
+
+    in_features: columns of X; the first layer reads `inputs` columns. embedding: with weights, of the initial `scale` 0.1.
+    """
+
+    in_features: int
+    out_features: int
+    hidden: tuple[int, ...]
+    activation: Activation
+    batch_norm: bool
+    bias: bool
+    input_scale: bool = False
+    embedding: Periodic | None = None
+
+    @classmethod
+    def of(cls, spec: MLP, in_features: int, out_features: int) -> Shape:
+        """Return the shape of a specification for data of this width."""
+        embedding = dataclasses.replace(spec.embedding, scale=Periodic.scale) if isinstance(spec.embedding, Periodic) else None
+        plain = (spec.hidden, spec.activation, spec.batch_norm, spec.bias, spec.input_scale)
+        return cls(in_features, out_features, *plain, embedding)
+
+    @functools.cached_property
+    def layers(self) -> list[tuple[str, int, int]]:
+        """(name, d_in, d_out) of each linear layer."""
+        return layer_sizes(MLP(hidden=self.hidden, embedding=self.embedding), self.in_features, self.out_features)
+
+    @property
+    def inputs(self) -> int:
+        """Columns that the first layer reads: those of X, and what their embedding makes of them."""
+        return self.layers[0][1]
+
+    @functools.cached_property
+    def widest(self) -> int:
+        """The most numbers that one row has at a time, of its columns, the units of a layer, or the cosines of its embedding."""
+        cosines = 0
+        if self.embedding is not None:
+            cosines = len(self.embedding.embedded(self.in_features)) * self.embedding.frequencies
+        return max(self.inputs, self.out_features, *self.hidden, cosines, 1)
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each parameter, in the order of the flat tensor: weight matrices first."""
+        layers = self.layers
+        out: dict[str, tuple[int, ...]] = {f"{name}.weight": (d_out, d_in) for name, d_in, d_out in layers}
+        if self.bias:
+            out |= {f"{name}.bias": (d_out,) for name, _, d_out in layers}
+        if self.batch_norm:
+            for i, units in enumerate(self.hidden):
+                out |= {f"norm{i}.weight": (units,), f"norm{i}.bias": (units,)}
+        if self.input_scale:
+            out["input_scale.weight"] = (self.inputs,)
+        if self.embedding is not None:
+            out |= embedding_shapes(self.embedding, self.in_features)
+        return out
+
+    def buffers(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each running statistic of batch norm."""
+        out: dict[str, tuple[int, ...]] = {}
+        if self.batch_norm:
+            for i, units in enumerate(self.hidden):
+                out |= {f"norm{i}.running_mean": (units,), f"norm{i}.running_var": (units,)}
+        return out
+
+    @property
+    def multiplications(self) -> int:
+        """Multiplications that one row costs in a forward pass."""
+        return sum(d_in * d_out for _, d_in, d_out in self.layers)

@@ -1,0 +1,95 @@
+"""What a trained network needs to predict, whoever computes its scores: `Model` with torch, `SavedModel` with NumPy."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.data.check import as_matrix, as_numpy, is_frame
+from manynets.errors import DataError
+from manynets.spec import MLP, Recipe
+from manynets.tasks import Regression, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from manynets.tables import TableEncoder
+
+__all__ = ["Predictor"]
+
+Array: TypeAlias = NDArray[Any]
+
+
+def _shown(encoder: TableEncoder) -> str:
+    """Return the names of the first columns of a table."""
+    names = encoder.column_names
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+
+
+class Predictor(abc.ABC):
+    """From the scores of one network, or of several, to predictions."""
+
+    spec: MLP | None
+    task: Task
+    recipe: Recipe
+    in_features: int
+    history: dict[str, list[float]]
+    info: dict[str, Any]
+    encoder: TableEncoder | None
+
+    @property
+    @abc.abstractmethod
+    def size(self) -> int:
+        """K, the number of networks."""
+
+    @abc.abstractmethod
+    def logits(self, x: Any) -> Array:
+        """Return logits (raw scores) (K, N, O) of every network for X (N, D)."""
+
+    def inputs_of(self, x: Any) -> Array | Tensor:
+        """Return the inputs of the networks (N, in_features) for X (N, D): a frame is encoded, an array is checked."""
+        if self.encoder is not None and (is_frame(x) or self.encoder.positional):
+            x = self.encoder.transform(x if is_frame(x) else as_numpy(x))
+        elif self.encoder is not None and isinstance(x, np.ndarray) and x.dtype.kind in "OUS":
+            raise DataError(
+                f"X is an array of text, but the model was trained on a table; give a frame with the columns {_shown(self.encoder)}"
+                " (scikit-learn's tools turn all frames but those of pandas into arrays: give them one, or use manynets.explain)"
+            )
+        return as_matrix(x, columns=self.in_features)
+
+    def predict(self, x: Any) -> Array:
+        """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O)."""
+        return self.predicted(self.logits(x))
+
+    def predicted(self, logits: Array) -> Array:
+        """Return the predictions of logits (K, N, O) that are there already; see `predict`."""
+        if self.size == 1:
+            return self.task.predict(logits[0], loss=self.recipe.loss)
+        if isinstance(self.task, Regression):
+            return np.mean([self.task.predict(one, loss=self.recipe.loss) for one in logits], axis=0)
+        return self.task.predict(self.mean_logits(logits))
+
+    def predict_proba(self, x: Any) -> Array:
+        """Return probabilities (N, C) for classes, (N, O) for labels; the mean over networks. Regression: DataError."""
+        return self.probabilities(self.logits(x))
+
+    def probabilities(self, logits: Array) -> Array:
+        """Return the probabilities of logits (K, N, O) that are there already; see `predict_proba`."""
+        return np.mean([self.task.proba(one) for one in logits], axis=0)
+
+    def mean_logits(self, logits: Array) -> Array:
+        """Return, of logits (K, N, O), those (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""
+        if len(logits) == 1:
+            return np.asarray(logits[0])
+        if isinstance(self.task, Regression):
+            poisson = self.recipe.loss == "poisson"  # logits are log-rates
+            return np.log(np.exp(logits).mean(axis=0)) if poisson else self.task.clamped(logits).mean(axis=0)
+        mean = np.mean([self.task.proba(one) for one in logits], axis=0)
+        tiny = np.finfo(mean.dtype).tiny
+        if self.task.name == "multiclass":
+            return np.log(np.maximum(mean, tiny))
+        positive = mean[:, 1:] if self.task.name == "binary" else mean
+        return np.log(np.maximum(positive, tiny)) - np.log(np.maximum(1 - positive, tiny))

@@ -1,0 +1,89 @@
+"""The result of one candidate of `train_many` on one fold."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from manynets.display import html_table, layers_text, number_text
+from manynets.model import Model
+from manynets.results import versions
+from manynets.spec import METRICS, MLP, Recipe
+from manynets.tasks import Task
+from manynets.training.torch_settings import find_device
+from manynets.training.trial import Divergence
+
+if TYPE_CHECKING:
+    from manynets.tables import TableEncoder
+
+__all__ = ["Result"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Result:
+    """The result of one candidate on one fold.
+
+    stopped: "done", "early", "diverged", "interrupted", or "failed" with the `error`. history: columns, an entry for each
+    evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
+    `score` is the `metric` that the recipe watches by its name, else the task's. seconds: until its training ended, including the networks trained together with it.
+    """
+
+    candidate: int
+    fold: int
+    spec: MLP
+    recipe: Recipe
+    task: Task
+    stopped: str
+    in_features: int = 0
+    parameters: dict[str, NDArray[Any]] | None = None
+    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    best: int = -1
+    divergence: Divergence | None = None
+    error: Exception | None = None
+    loss: float = math.nan
+    score: float = math.nan
+    seconds: float = 0.0
+    encoder: TableEncoder | None = None
+
+    def __repr__(self) -> str:
+        shown = f"{self.metric} {number_text(self.score)}, loss {number_text(self.loss)}, " if math.isfinite(self.score) else ""
+        return f"<Result: candidate {self.candidate}, fold {self.fold}, {shown}{self.stopped}>"
+
+    def _repr_html_(self) -> str:
+        names = ["candidate", "fold", self.metric, "loss", "ended", "network", "recipe"]
+        network, optimizer = layers_text(self.spec.hidden, self.spec.activation), type(self.recipe.optimizer).__name__
+        row = (self.candidate, self.fold, self.score, self.loss, self.stopped, network, f"{optimizer} lr {self.recipe.lr:g}")
+        return html_table(names, [row])
+
+    @property
+    def metric(self) -> str:
+        """The name of `score`."""
+        return self.recipe.watch if self.recipe.watch in METRICS else self.task.metric
+
+    @functools.cached_property
+    def model(self) -> Model | None:
+        """The trained network, None where training failed. One that diverged has its last finite weights."""
+        if self.parameters is None:
+            return None
+        info = {
+            "engine": "torch",
+            "versions": versions(),
+            "stopped": [self.stopped],
+            "seconds": self.seconds,
+            "best": self.best,
+            "device": str(find_device(self.recipe.device)),
+        }
+        return Model(
+            spec=self.spec,
+            task=self.task,
+            recipe=self.recipe,
+            in_features=self.in_features,
+            members=[self.parameters],
+            history=self.history,
+            info=info,
+            encoder=self.encoder,
+        )

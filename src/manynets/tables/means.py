@@ -1,0 +1,98 @@
+"""Large categories as numbers: the mean of the target over the rows of a level, as far as there are such rows.
+
+For a level with n training rows, whose target sums to s, and the mean of all training rows p,
+
+    m(level) = (s + 10 p) / (n + 10)
+
+A level not seen at fit has p. A network that trained on means with a row's own target in them would trust them too much: the rows that
+it is trained on get the means of the other four of five folds instead (`other_folds`).
+
+Source: Micci-Barreca 2001, "A Preprocessing Scheme for High-Cardinality Categorical Attributes"; scikit-learn's TargetEncoder.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets import rng
+from manynets.tables.piecewise import Pieces, fit_pieces
+from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
+
+__all__ = ["LevelMeans", "fit_means", "other_folds", "targets_of"]
+
+Values = NDArray[np.float64]
+
+PRIOR_ROWS = 10.0  # the weight of the mean of all rows
+FOLDS = 5
+MOST_OUTPUTS = 16  # of a target with more there are no means
+
+
+class LevelMeans(NamedTuple):
+    """The means of one output of the target.
+
+    values: of each level; missing: of rows without a value; prior: of all rows. spread, pieces: as of a numeric column.
+    """
+
+    values: tuple[float, ...]
+    missing: float
+    prior: float
+    spread: Spread
+    pieces: Pieces | None
+
+    @property
+    def width(self) -> int:
+        """Output columns."""
+        return 1 if self.pieces is None else len(self.pieces.edges)
+
+    def fill_in(self, means: Values, out: NDArray[np.float32]) -> None:
+        """Write means (N,) of rows into out (N, width)."""
+        out[:, 0] = apply_spread(means, self.spread)
+        if self.pieces is not None:
+            out[:, 1:] = self.pieces.columns(means)
+
+
+def targets_of(target: NDArray[Any]) -> Values | None:
+    """Return what means are taken of, (N, O): numbers as they are, of classes (whole numbers) whether a row is of each; None for too many.
+
+    >>> targets_of(np.array([0, 2, 1])).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
+    """
+    if target.dtype.kind in "iu" and target.ndim == 1:
+        classes = int(target.max()) + 1
+        return None if classes > MOST_OUTPUTS else (target[:, None] == np.arange(classes)).astype(np.float64)
+    columns = target.reshape(len(target), -1).astype(np.float64)
+    return None if columns.shape[1] > MOST_OUTPUTS else columns
+
+
+def _means(codes: NDArray[np.int64], target: Values, levels: int) -> tuple[Values, float]:
+    """Return the mean of each level (L,), and of all rows, of a target (N,)."""
+    prior = float(target.mean())
+    counts, sums = np.bincount(codes, minlength=levels), np.bincount(codes, weights=target, minlength=levels)
+    return (sums + PRIOR_ROWS * prior) / (counts + PRIOR_ROWS), prior
+
+
+def other_folds(codes: NDArray[np.int64], target: Values) -> Values:
+    """Return for each row the mean of its level over the rows of the other folds, (N,). codes: its level (N,); target: (N,).
+
+    >>> other_folds(np.array([0, 0, 0, 0, 1]), np.array([1.0, 1.0, 1.0, 1.0, 0.0])).round(2).tolist()
+    [0.81, 0.81, 0.81, 0.81, 1.0]
+    """
+    folds = rng.generator(0, "split", FOLDS).permutation(len(codes)) % FOLDS
+    out, levels = np.full(len(codes), float(target.mean())), int(codes.max()) + 1
+    for fold in range(FOLDS):
+        own = folds == fold
+        if own.any() and not own.all():
+            out[own] = _means(codes[~own], target[~own], levels)[0][codes[own]]
+    return out
+
+
+def fit_means(codes: NDArray[np.int64], levels: int, target: Values, scaling: Scaling, bins: int) -> LevelMeans:
+    """Return the means of a target (N,) over the levels of a column, whose codes (N,) are `levels` where a value is missing."""
+    values, prior = _means(codes, target, levels + 1)
+    seen = other_folds(codes, target)
+    return LevelMeans(
+        tuple(values[:-1].tolist()), float(values[-1]), prior, fit_spread(seen, scaling), fit_pieces(seen, bins) if bins else None
+    )

@@ -1,0 +1,37 @@
+"""The scores that predict the mean of a target: where the output biases start with `MLP.prior`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.tasks.base import Task
+from manynets.tasks.classification import Multiclass
+from manynets.tasks.regression import Regression
+
+__all__ = ["prior_scores"]
+
+Array = NDArray[Any]
+
+
+def prior_scores(task: Task, target: Array, weight: Array | None = None, *, loss: str | None = None) -> Array:
+    """Return the scores (O,) that predict the (weighted) mean of an encoded target, or the shares of its classes.
+
+    That is the mean of numbers, or its logarithm for loss="poisson"; log p_c of several classes, and log(p / (1 - p)) of two or of a label. A
+    share p is at least that of half a row. Source: Lin et al. 2017, "Focal Loss for Dense Object Detection", section 3.3.
+
+    >>> from manynets.tasks import Multiclass
+    >>> prior_scores(Multiclass(("a", "b", "c")), np.array([0, 0, 1, 2])).round(3).tolist()
+    [-0.693, -1.386, -1.386]
+    """
+    rows = len(target)
+    if isinstance(task, Regression):
+        mean = np.asarray(np.average(target, axis=0, weights=weight), dtype=np.float64)
+        return np.log(np.maximum(mean, np.finfo(np.float32).tiny)) if loss == "poisson" else mean
+    if isinstance(task, Multiclass):
+        counts = np.bincount(target, weights=weight, minlength=task.outputs)
+        return np.log(np.maximum(counts / counts.sum(), 0.5 / rows))
+    share = np.clip(np.average(target, axis=0, weights=weight), 0.5 / rows, 1 - 0.5 / rows)
+    return np.asarray(np.log(share / (1 - share)))

@@ -1,0 +1,73 @@
+"""Embeddings and scaling of columns in the estimators and in their search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+import manynets as mn
+from tests.tolerances import assert_close
+
+random = np.random.default_rng(0)
+X = random.standard_normal((120, 3))
+Y = np.sin(3 * X[:, 0]) + X[:, 1]
+FRAME = pandas.DataFrame({"a": X[:, 0], "kind": np.where(X[:, 1] > 0, "x", "y"), "b": X[:, 2]})
+EMBEDDINGS = [mn.PiecewiseLinear(bins=4), mn.PiecewiseLinear(bins=4, by="tree"), mn.Periodic(frequencies=4)]
+COMMON: dict[str, Any] = {"hidden_layer_sizes": (8,), "max_iter": 5, "n_iter_no_change": np.inf, "random_state": 0}
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("embedding", EMBEDDINGS)
+@pytest.mark.parametrize("data", [X, FRAME], ids=["array", "frame"])
+def test_estimators_embed_columns(embedding: Any, data: Any) -> None:
+    for kind, target in ((mn.MLPRegressor, Y), (mn.MLPClassifier, np.where(Y > 0, "up", "down"))):
+        model = kind(embedding=embedding, early_stopping=True, **COMMON).fit(data, target)
+        plain = kind(early_stopping=True, **COMMON).fit(data, target)
+        assert model.model_.spec.embedding is not None
+        assert model.coefs_[0].shape[0] > plain.coefs_[0].shape[0]
+        assert_close(model.predict(data[:7]) == model.predict(data)[:7], np.ones(7, dtype=bool), "bits")
+        again = mn.estimator(model.model_)
+        assert again.embedding == embedding
+        assert (again.predict(data) == model.predict(data)).all()
+        further = clone(model).set_params(warm_start=True, early_stopping=False).fit(data, target)
+        assert further.fit(data, target).n_iter_ == 5
+
+
+def test_the_edges_of_an_array_are_those_of_the_rows_that_are_trained_on() -> None:
+    model = mn.MLPRegressor(embedding=mn.PiecewiseLinear(bins=2), early_stopping=True, **{**COMMON, "max_iter": 1})
+    with pytest.warns(UserWarning, match="Maximum iterations"):
+        model.fit(X, Y)
+    medians = [column.pieces.edges[1] for column in model.encoder_.columns]
+    assert not np.isclose(medians, np.median(X, axis=0)).all()  # of all rows
+    assert model.encoder_.positional
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("data", [X, FRAME], ids=["array", "frame"])
+def test_a_search_over_embeddings_equals_fits_alone(data: Any) -> None:
+    choices: list[Any] = [None, *EMBEDDINGS]
+    search = mn.MLPSearchCV(mn.MLPRegressor(**COMMON), {"embedding": choices, "scaling": [None, "smooth"]}, cv=2).fit(data, Y)
+    reference = GridSearchCV(
+        mn.MLPRegressor(**COMMON), {"embedding": choices, "scaling": [None, "smooth"]}, cv=2, error_score="raise"
+    ).fit(data, Y)
+    assert_close(
+        np.array(search.cv_results_["mean_test_score"], dtype=np.float64), reference.cv_results_["mean_test_score"], "float32_run"
+    )
+
+
+def test_lbfgs_trains_a_periodic_embedding() -> None:
+    model = mn.MLPRegressor(**{**COMMON, "max_iter": 50}, solver="lbfgs", embedding=mn.Periodic(scale=0.5))
+    with pytest.warns(UserWarning, match="lbfgs failed"):
+        model.fit(X, Y)
+    assert model.score(X, Y) > 0.9
+
+
+@pytest.mark.parametrize("options", [{"embedding": "periodic"}, {"scaling": "log"}])
+def test_bad_options(options: dict[str, Any]) -> None:
+    with pytest.raises(mn.OptionError, match=next(iter(options))):
+        mn.MLPRegressor(**options).fit(X, Y)
