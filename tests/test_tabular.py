@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import manynets as mn
-from manynets.tabular import CHANGEABLE, fit_temperature, prior_scores, train_tabular
+from manynets.tabular import CHANGEABLE, PRESETS, best_threshold, fit_temperature, prior_scores, train_tabular
 from manynets.tabular.changes import changed_recipe
-from manynets.tabular.training import TEMPERATURE_OF_MEAN
+from manynets.tabular.finish import TEMPERATURE_OF_MEAN
 from manynets.tasks import Binary, Multiclass, Multilabel, Regression
 from tests.tolerances import assert_close
 
@@ -162,7 +162,74 @@ def test_a_bad_column_costs_little(bad: str) -> None:
     assert error(dirty_fit, dirty) < error(clean_fit, FRAME) * 1.1 + 0.02
 
 
+@pytest.mark.parametrize("useful", [False, True])
+def test_text_counts_where_it_helps_out_of_fold(useful: bool) -> None:
+    words = np.array([f"{a}{b}{c}" for a in "bdfgk" for b in "aeiou" for c in "lmnrst"])
+    picks = np.stack([random.choice(len(words), 6, replace=False) for _ in range(ROWS)])
+    y = NUMBERS[:, 0] + 0.3 * NUMBERS[:, 3] + (4 * (picks < 20).any(axis=1) if useful else 0)
+    frame = FRAME.with_columns(text=polars.Series([" ".join(words[pick]) for pick in picks]))
+    fit = _fit(y, frame)
+    hashed = fit.model.encoder.hashed
+    assert hashed.any()
+    counts = [bool(member["input_scale.weight"][hashed].any()) for member in fit.model.members]
+    assert any(counts) == useful
+    assert len(counts) in (3, 6)
+    assert np.isfinite(fit.out_of_fold).all()
+
+
+@pytest.mark.parametrize("y", [SIGNAL, SIGNAL > 1, np.digitize(SIGNAL, [0.0, 2.0])], ids=["numbers", "two", "three"])
+def test_the_best_preset_keeps_settings_whose_mean_is_better(y: Any, tmp_path: Any) -> None:
+    fit = _fit(y, preset="best", n_networks=2, time_limit=0.01)  # a few steps only
+    settings = len(PRESETS["best"].settings)
+    assert fit.model.size in range(2, 2 * settings + 1, 2)
+    assert fit.out_of_fold.shape == (ROWS, fit.model.task.outputs)
+    assert np.isfinite(fit.out_of_fold).all()
+    fit.model.save(tmp_path / "model.mn")
+    assert_close(mn.load(tmp_path / "model.mn").predict(FRAME), fit.model.predict(FRAME), "bits")
+
+
+def test_the_best_preset_resumes_bit_for_bit(tmp_path: Any) -> None:
+    options = {"preset": "best", "n_networks": 2, "hidden": (8,)}
+    whole = _fit(SIGNAL, **options)
+
+    def stop(event: Any) -> None:
+        if isinstance(event, mn.Advanced) and event.step >= 150:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _fit(SIGNAL, **options, callbacks=[stop], checkpoint=mn.Checkpoint(folder=tmp_path, every_steps=50))
+    resumed = _fit(SIGNAL, **options, resume=tmp_path)
+    assert_close(resumed.model.predict(FRAME), whole.model.predict(FRAME), "bits")
+
+
+def test_the_threshold_is_that_of_the_highest_f1() -> None:
+    share = np.round(random.uniform(size=300), 2)
+    positive = random.uniform(size=300) < share**2
+    weight = random.uniform(0.5, 2.0, 300)
+
+    def f1(threshold: float) -> float:
+        claimed = share > threshold
+        return 2 * weight[claimed & positive].sum() / (weight[claimed].sum() + weight[positive].sum())
+
+    best = max(map(f1, np.arange(0.005, 1.0, 0.01)))
+    assert f1(best_threshold(share, positive, weight)) == pytest.approx(best)
+
+
+def test_f1_gives_rare_rows_a_threshold_of_their_own(tmp_path: Any) -> None:
+    y = np.where(SIGNAL + NUMBERS[:, 3] > 2.8, "rare", "usual")  # the first class is "rare"
+    y = np.where(y == "rare", "z", "a")
+    model = _fit(y, metric="f1").model
+    assert model.task.threshold < 0.5
+    model.save(tmp_path / "model.mn")
+    loaded = mn.load(tmp_path / "model.mn")
+    share = loaded.predict_proba(FRAME)[:, 1]
+    assert (loaded.predict(FRAME) == np.where(share > model.task.threshold, "z", "a")).all()
+    assert loaded.evaluate(FRAME, y)["recall"] >= _fit(y).model.evaluate(FRAME, y)["recall"]
+
+
 def test_refusals() -> None:
+    with pytest.raises(mn.OptionError, match="metric of the task 'regression' is 'f1', but must be"):
+        _fit(SIGNAL, metric="f1")
     with pytest.raises(mn.OptionError, match="preset is 'slow', but must be"):
         _fit(SIGNAL, preset="slow")
     with pytest.raises(mn.OptionError, match="n_networks is 0, but must be a whole number of at least 1"):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.spec import Recipe, ReduceOnPlateau
+from manynets.spec import LOWER_IS_BETTER, Recipe, ReduceOnPlateau
 
 __all__ = ["Patience"]
 
@@ -27,7 +27,9 @@ class Patience:
         count = len(recipes)
         self.best_figure, self.bad, self.factor = np.full(count, math.inf), np.zeros(count, dtype=np.int64), np.ones(count)
         self.plateau_best, self.plateau_bad = np.full(count, math.inf), np.zeros(count, dtype=np.int64)
-        self.watched = np.array([WATCHED.index(recipe.watch) for recipe in recipes])
+        first = recipes[0].watch
+        self.metric = "" if first in WATCHED else first  # by its name, which networks in one run have in common
+        self.watched = np.array([0 if self.metric else WATCHED.index(recipe.watch) for recipe in recipes])
         self.lr = np.array([recipe.lr for recipe in recipes])
         stops = [recipe.stopping for recipe in recipes]
         self.patience = np.array([math.inf if s is None else s.patience for s in stops])
@@ -46,6 +48,9 @@ class Patience:
     def values(self, columns: Mapping[str, Host], metric: str) -> Host:
         """Return what each recipe watches (..., K), of history columns (..., K): of validation where there is any."""
         prefix = "val_" if "val_loss" in columns else ""
+        if self.metric and prefix + self.metric in columns:
+            named = columns[prefix + self.metric]
+            return np.where(np.isnan(named), np.inf, named if self.metric in LOWER_IS_BETTER else -named)
         objective = columns["loss"] + columns.get("penalty", 0.0)
         choices = columns[prefix + "loss"], -columns[prefix + metric], objective  # in the order of WATCHED
         return np.asarray(np.choose(self.watched, choices))

@@ -31,12 +31,13 @@ from manynets.prepare import (
     split_by,
 )
 from manynets.results import model_of, system_of
-from manynets.spec import MLP, Recipe
-from manynets.tabular import train_tabular
+from manynets.spec import METRICS, MLP, MetricName, Recipe
+from manynets.tabular import PresetName, train_tabular
 from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
+from manynets.training.loop import without_validation
 from manynets.training.other_engines import train_with
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.ready import ready_for
@@ -70,6 +71,9 @@ def train(
     initial: Mapping[str, NDArray[Any]] | Sequence[Mapping[str, NDArray[Any]]] | None = None,
     seed: int | None = None,
     n_networks: int | None = None,
+    preset: PresetName | None = None,
+    metric: MetricName | None = None,
+    time_limit: float | None = None,
     engine: EngineName = "torch",
     progress: Show = "auto",
     callbacks: Sequence[Callback] = (),
@@ -109,6 +113,8 @@ def train(
     seed: replaces recipe.seed.
     n_networks: how many networks are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
         None: 8 for the default ensemble, 1 for a spec or recipe of your own.
+    preset, time_limit: of the default ensemble: "default", "fast" or "best", and the seconds that it may take (`TabularClassifier`).
+    metric: what the best weights and early stopping go by, a name in `Recipe.watch`, which it replaces. None: the recipe's, or the loss.
     engine: the library that trains: "torch", "numpy" (gradients written out by hand, always in float64), "jax" or "keras". All
         start from the same weights, see the same batches, and return the same history and kind of Model (`manynets.engines`).
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
@@ -136,19 +142,21 @@ def train(
             columns={"groups": groups, "times": times, "stratify": stratify},
             seed=0 if seed is None else seed,
             n_networks=8 if n_networks is None else n_networks,
+            preset="default" if preset is None else preset,
+            metric=metric,
+            time_limit=time_limit,
             progress=progress,
             callbacks=callbacks,
             checkpoint=checkpoint,
             resume=resume,
             **common,
         )
+    _refuse_ensemble_options(preset=preset, time_limit=time_limit)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else n_networks
     _check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
-    recipe = recipe if seed is None else dataclasses.replace(recipe, seed=seed)
-    by_fold = isinstance(validation, str) and validation == "folds"
-    if by_fold and n_networks == 1:
-        raise OptionError("validation='folds' is for several networks; give n_networks=8, or a fraction of the rows as validation")
+    recipe = _with_given(recipe, seed=seed, metric=metric)
+    by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, groups=groups, times=times, stratify=stratify)
     data = prepare(
         X,
@@ -162,19 +170,61 @@ def train(
         **common,
     )
     spec = embedded_columns(spec, data.encoder) if isinstance(spec, MLP) else spec
-    if isinstance(spec, nn.Module):
-        data = dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
-    elif initial is not None:
-        _check_initial(initial, Shape.of(spec, data.in_features, data.problem.task.outputs), recipe.dtype)
+    data = _ready(spec, recipe, data, initial, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     listeners = [*progress_callbacks(progress), *callbacks]
     if engine != "torch":
         return _by_engine(engine, spec, recipe, data, members[0], listeners)
-    keeper = None
-    if checkpoint is not None or resume is not None:
-        keeper = Checkpoints(data.problem, members, checkpoint=checkpoint, resume=resume, system=system_of(data))
+    keeper = _keeper(data, members, checkpoint, resume)
     return model_of(spec, recipe, data, train_members(data.problem, members, callbacks=listeners, keeper=keeper))
+
+
+def _keeper(data: TrainingData, members: Sequence[Member], checkpoint: Checkpoint | None, resume: Any) -> Checkpoints | None:
+    """Return what writes and reads the checkpoints, None for none."""
+    if checkpoint is None and resume is None:
+        return None
+    return Checkpoints(data.problem, members, checkpoint=checkpoint, resume=resume, system=system_of(data))
+
+
+def _by_fold(validation: Any, n_networks: int) -> bool:
+    """Return whether each network validates on another fold; OptionError for a single network."""
+    by_fold = isinstance(validation, str) and validation == "folds"
+    if by_fold and n_networks == 1:
+        raise OptionError("validation='folds' is for several networks; give n_networks=8, or a fraction of the rows as validation")
+    return by_fold
+
+
+def _ready(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, initial: Any, *, by_fold: bool) -> TrainingData:
+    """Return the data as the network takes it; OptionError for initial parameters and what to watch, where they do not fit."""
+    _check_watch(recipe, data, by_fold=by_fold)
+    if isinstance(spec, nn.Module):
+        return dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
+    if initial is not None:
+        _check_initial(initial, Shape.of(spec, data.in_features, data.problem.task.outputs), recipe.dtype)
+    return data
+
+
+def _refuse_ensemble_options(**options: Any) -> None:
+    """Raise OptionError for options of the default ensemble that were given with a network, a recipe or an engine."""
+    for name, value in options.items():
+        if value is not None:
+            raise OptionError(f"{name} is {value!r}, but is for the default ensemble; leave it out, or spec, recipe and engine")
+
+
+def _with_given(recipe: Recipe, *, seed: int | None, metric: MetricName | None) -> Recipe:
+    """Return the recipe with the seed and the metric that were given."""
+    if metric is not None:
+        one_of(metric, METRICS, what="metric")
+        recipe = dataclasses.replace(recipe, watch=metric)
+    return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
+
+
+def _check_watch(recipe: Recipe, data: TrainingData, *, by_fold: bool) -> None:
+    """Raise OptionError for a metric that only validation rows have, where there are none."""
+    validated = by_fold or data.problem.validation is not None or data.validation_rows is not None
+    if recipe.watch in METRICS and recipe.watch != data.problem.task.metric and not validated:
+        raise OptionError(without_validation(recipe.watch, data.problem.task))
 
 
 def _splits(data: TrainingData, n_networks: int, seed: int, *, by_fold: bool, by: SplitBy | None) -> list[Split]:

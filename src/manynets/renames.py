@@ -34,6 +34,7 @@ OPTIONS: dict[str, str] = {
 LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"} | dict.fromkeys(
     (
         "time_limit",
+        "metric",
         "input_scale",
         "cool_down",
         "group",

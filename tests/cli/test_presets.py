@@ -81,10 +81,46 @@ def test_a_time_limit_shortens_the_training(call: Call, table: Path, tmp_path: P
     assert recipe["iterations"] == 24
 
 
+def test_the_best_preset_on_the_command_line(call: Call, table: Path, tmp_path: Path) -> None:
+    words = [table, "--target", "kind", "--drop", "price", "--preset", "best", "--n-networks", "2", "--time-limit", "0.01"]
+    result = call("train", *words, "--out", tmp_path / "run", "--json").json
+    assert result["networks"] in (2, 4, 6)
+    assert mn.load(tmp_path / "run").size == result["networks"]
+
+
+def test_a_metric_and_its_threshold(call: Call, table: Path, tmp_path: Path) -> None:
+    words = [
+        table,
+        "--target",
+        "kind",
+        "--drop",
+        "price",
+        "--metric",
+        "f1",
+        "--seed",
+        "1",
+        "--out",
+        tmp_path / "run",
+        "--overwrite",
+    ]
+    call("train", *words, "--preset", "fast", "--n-networks", "2")
+    model = mn.load(tmp_path / "run")
+    assert model.recipe.watch == "f1"
+    assert model.task.threshold != 0.5
+    assert "val_f1" in model.history
+    call("train", *words, "--epochs", "2", "--n-networks", "1")
+    plain = mn.load(tmp_path / "run")
+    assert (plain.recipe.watch, plain.task.threshold) == ("f1", 0.5)
+    assert plain.info["best"] == int(np.argmax(plain.history["val_f1"]))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--preset", "best"], "--preset is 'best', but must be"),
+        (["--preset", "better"], "--preset is 'better', but must be"),
+        (["--metric", "auc"], "--metric is 'auc', but must be"),
+        (["--metric", "f1"], "metric of the task 'regression' is 'f1', but must be"),
+        (["--metric", "r2", "--watch", "loss"], "--metric is r2 and --watch loss; give one of the two"),
         (["--preset", "fast", "--batch-norm"], "--batch-norm is for a plain network, but --preset fast trains an ensemble"),
         (["--preset", "fast", "--epochs", "9"], "give --iterations, or --preset plain"),
         (["--preset", "fast", "--momentum", "0.9"], "momentum is not for the optimizer AdamW, but for sgd"),

@@ -76,6 +76,20 @@ def test_a_validation_set_of_your_own() -> None:
     assert model.score(FRAME[90:], LABELS[90:]) > 0.8
 
 
+def test_decision_functions() -> None:
+    two = _fast(mn.TabularClassifier).set_params(metric="f1").fit(FRAME, LABELS)
+    scores, share = two.decision_function(FRAME), two.predict_proba(FRAME)[:, 1]
+    threshold = two.model_.task.threshold
+    assert scores.shape == (120,)
+    assert_close(1 / (1 + np.exp(-scores) * (1 - threshold) / threshold), share, "float32_run")
+    assert (two.predict(FRAME) == two.classes_[(scores > 0).astype(int)]).all()
+    three = _fast(mn.TabularClassifier).fit(FRAME, np.digitize(X[:, 0] + X[:, 1], [-0.5, 0.5]))
+    assert_close(np.exp(three.decision_function(FRAME)), three.predict_proba(FRAME), "float32_run")
+    labels = np.stack([X[:, 0] + X[:, 1] > 0, X[:, 1] > X[:, 2]], axis=1).astype(int)
+    several = _fast(mn.TabularClassifier).fit(FRAME, labels)
+    assert ((several.decision_function(FRAME) > 0) == several.predict(FRAME)).all()
+
+
 def test_class_weights() -> None:
     rare = np.where(X[:, 1] + X[:, 2] > 1.9, "rare", "common")
     plain, balanced = (

@@ -127,6 +127,14 @@ def test_the_default_ensemble_with_its_temperature(tmp_path: Path) -> None:
     assert to_onnx(model, tmp_path / "m.onnx", X=frame).largest < 1e-5
 
 
+def test_a_threshold_of_its_own(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
+    model = mn.train(x, x[:, 0] > 0, mn.MLP(hidden=(6,)), mn.Recipe(epochs=2), n_networks=2, progress=False)
+    model.task = mn.Binary((False, True), threshold=0.55)
+    to_onnx(model, tmp_path / "m.onnx", X=x)
+    assert (run(tmp_path / "m.onnx", model_inputs(model, x))["label"] == (model.predict_proba(x)[:, 1] > 0.55)).all()
+
+
 def test_an_array_with_gaps(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(200, 4))
     x[::7, 2] = np.nan

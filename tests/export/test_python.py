@@ -86,6 +86,14 @@ def test_every_task(task: str, dtype: Any, n_networks: int, tmp_path: Path) -> N
         assert module.predict_proba(x).shape == model.predict_proba(x).shape
 
 
+def test_a_threshold_of_its_own(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
+    model = mn.train(x, x[:, 0] > 0, mn.MLP(hidden=(6,)), mn.Recipe(epochs=2), n_networks=2, progress=False)
+    model.task = mn.Binary((False, True), threshold=0.55)
+    to_python(model, tmp_path / "m.py", X=x)
+    assert (module_in(tmp_path / "m.py").predict(x) == (model.predict_proba(x)[:, 1] > 0.55)).all()
+
+
 @pytest.mark.parametrize("part", PARTS_OF_CODES)
 def test_codes_are_cut_as_in_training(part: Any, tmp_path: Path) -> None:
     codes = ["AB-01.x", "A", "Ä_b 2", "(a|b)*", "", "??", "ab\ncd", "x y", "y x", "AB 2", "'''", "a.b"]

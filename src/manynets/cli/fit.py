@@ -280,13 +280,14 @@ def _train_ensemble(
     console: Any,
 ) -> tuple[Any, Any]:
     """Return the default ensemble, and its scores of the training rows by the networks that did not train on them, or None."""
-    from manynets.tabular import tabular_network
+    from manynets.tabular import PRESETS, tabular_network
 
     train = source.train
     changes = changes_of(options)
     spec = tabular_network(source.task, train.rows, changes=changes)
     print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=source.task), spec)
-    words = [f"{networks} networks", f"preset {preset}", *(f"{flag_of(name)[2:]} {options[name]}" for name in changes)]
+    count = networks * len(PRESETS[preset].settings_for(encoder.hashed, train.rows))
+    words = [f"{count} networks", f"preset {preset}", *(f"{flag_of(name)[2:]} {options[name]}" for name in changes)]
     console.print(" · ".join([*words, f"{train.rows:,} rows"]), markup=False, soft_wrap=True)
     validation = None if share == "folds" else source.validation
     fit = train_preset(source, encoder, preset, options, validation=validation, networks=networks, begin=begin())

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from manynets.cli import arguments, defaults
 from manynets.cli.recipe import flag_of
+from manynets.spec import METRICS
 from manynets.spec.options import OPTIONS as SPEC_OPTIONS
 from manynets.spec.options import SpecOption
 
@@ -21,7 +22,7 @@ TRAINING, OUTPUT, TABLES, DATA_SETS, LOSS, MORE = (
 )  # fmt: skip
 PANELS = ("Sweep", "Network", TRAINING, OUTPUT, TABLES, DATA_SETS, LOSS, MORE, "Optimizer", "Schedule")
 """The panels of a help page, in their order."""
-LEADING = ("preset", "epochs", "batch_size", "optimizer", "lr", "schedule", "validation", "loss")
+LEADING = ("preset", "metric", "epochs", "batch_size", "optimizer", "lr", "schedule", "validation", "loss")
 """Options at the head of their panels; the others follow in the order of the table."""
 
 
@@ -64,12 +65,16 @@ def _flag(help: str, panel: str, *flags: str, hidden: bool = False, default: boo
 
 _OF_TRAINING: dict[str, CommandOption] = {
     "preset": CommandOption(
-        help="How to train: default or fast, an ensemble for tables with a recipe of its own, of which most options below change a part; "
-        "default for larger images, such as mnist: on shifted copies too; or plain, a network by the options below.",
+        help="How to train: default, fast or best, an ensemble for tables with a recipe of its own, of which most options below change a "
+        "part; default for larger images, such as mnist: on shifted copies too; or plain, a network by the options below.",
         panel=TRAINING, shown="default for tables and larger images without options of a plain network, else plain",
     ),
+    "metric": CommandOption(
+        help=f"What the best weights, early stopping and, for f1, the threshold go by: {', '.join(METRICS)}.", panel=TRAINING, shown="the loss"
+    ),
     "time_limit": CommandOption(
-        help="Seconds that the training may take (tables, presets default and fast).", panel=TRAINING, type=float, metavar="SECONDS", shown="none"
+        help="Seconds that the training may take (tables, presets default, fast and best).",
+        panel=TRAINING, type=float, metavar="SECONDS", shown="none",
     ),
     "n_networks": CommandOption(
         help="Networks that are trained together; they predict their mean.",
@@ -169,7 +174,7 @@ TRAIN: dict[str, CommandOption] = {
 }
 """The options of `manynets train` by name, with underscores."""
 
-_NOT_OF_A_SWEEP = ("engine",)
+_NOT_OF_A_SWEEP = ("engine", "metric")
 _OF_A_SWEEP: dict[str, CommandOption] = {
     "grid": CommandOption(
         help="Values of an option of train: lr=1e-4:1e-1:log:12, dropout=0,0.2,0.5 or hidden=64,128-64. Repeat it for several options.",

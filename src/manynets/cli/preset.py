@@ -11,7 +11,7 @@ from manynets.cli import images
 from manynets.cli.data import DataSource, Part
 from manynets.cli.recipe import flag_of, parsed
 from manynets.errors import OptionError, one_of
-from manynets.spec import Recipe
+from manynets.spec import METRICS, Recipe
 from manynets.spec.options import OPTIONS
 
 __all__ = ["PLAIN", "changes_of", "check_preset", "plain_options", "preset_of", "refuse_plain", "takes_shifts", "train_preset"]
@@ -19,7 +19,7 @@ __all__ = ["PLAIN", "changes_of", "check_preset", "plain_options", "preset_of", 
 Options = Mapping[str, Any]
 
 PLAIN = "plain"
-PRESETS = ("default", "fast", PLAIN)
+PRESETS = ("default", "fast", "best", PLAIN)
 OF_BOTH = ("hidden", "seed", "device")
 """Options of the specification that the defaults for tables and images take without --preset, too."""
 OF_PLAIN_ONLY = ("engine", "lr_in_velocity", "eps_hat")
@@ -38,6 +38,8 @@ def check_preset(options: Options) -> None:
         one_of(preset, PRESETS, what="--preset")
     if preset not in (None, PLAIN):
         refuse_plain(given, preset)
+    if options["metric"] is not None:
+        one_of(options["metric"], METRICS, what="--metric")
     limit = options["time_limit"]
     if limit is not None and not limit > 0:
         raise OptionError(f"--time-limit is {limit:g}, but must be a number of seconds above 0")
@@ -129,6 +131,7 @@ def train_preset(
         dataclasses.replace(data, encoder=encoder),
         n_networks=networks,
         preset=preset,
+        metric=options["metric"],
         time_limit=options["time_limit"],
         changes=changes_of(options),
         by=by,

@@ -9,6 +9,7 @@ from manynets.cli import defaults
 from manynets.errors import OptionError, one_of
 from manynets.spec import (
     EMBEDDINGS,
+    METRICS,
     MLP,
     OPTIMIZERS,
     SCHEDULES,
@@ -98,6 +99,10 @@ def _embedding(options: Options) -> Any:
 def recipe_of(options: Options, *, rows: int) -> Recipe:
     """Return how the options train on so many rows."""
     given = _given(options, Recipe)
+    if options["metric"] is not None:
+        if "watch" in given:
+            raise OptionError(f"--metric is {options['metric']} and --watch {given['watch']}; give one of the two")
+        given["watch"] = one_of(options["metric"], METRICS, what="--metric")
     given.setdefault("batch_size", min(defaults.batch_size(rows), max(rows, 1)))
     for option, loss in (("quantile", "quantile"), ("delta", "huber")):
         if option in given and given.get("loss") != loss:

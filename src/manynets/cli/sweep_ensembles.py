@@ -96,8 +96,8 @@ class EnsemblePlan:
         changes, rows = changes_of(self.options), self.source.train.rows
         spec = tabular_network(self.target.task, rows, changes=changes)
         fewest = rows - math.ceil(rows / self.networks)
-        preset, task = PRESETS[self.options["preset"]], self.target.task
-        recipe = tabular_recipe(spec, task, np.ones(1), max(fewest, 1), preset, Recipe(seed=self.options["seed"]), changes=changes)
+        base, steps = Recipe(seed=self.options["seed"]), PRESETS[self.options["preset"]].steps
+        recipe = tabular_recipe(spec, self.target.task, np.ones(1), max(fewest, 1), base, steps=steps, changes=changes)
         self.default = default_values(list(grid or DRAWN), spec, recipe, networks=self.networks)
         return recipe
 

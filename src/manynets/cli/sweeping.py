@@ -47,7 +47,7 @@ def run_sweep(options: Mapping[str, Any]) -> None:
     """Run the sweep that the options describe, and write its folder."""
     own = {name: options[name] for name in ("grid", "seeds", "cv", "halving", "at_most", "resume", "n_candidates", "time_limit")}
     base = {name: value for name, value in options.items() if name not in own}
-    base |= {"engine": None, "resume": None, "time_limit": None}
+    base |= {"engine": None, "resume": None, "time_limit": None, "metric": None}
     base["checkpoint_every"] = options["checkpoint_every"] or CHECKPOINT_INTERVAL
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     grid = grid_of(own["grid"] or [])

@@ -18,7 +18,7 @@ from manynets.early_stopping import Patience
 from manynets.engines.optimizers import Numbers
 from manynets.errors import OptionError
 from manynets.schedules import schedule_factors
-from manynets.spec import MLP, Periodic, Recipe
+from manynets.spec import METRICS, MLP, Periodic, Recipe
 from manynets.steps import batch_rows, steps_per_epoch, total_steps
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss
@@ -112,6 +112,10 @@ def refuse(
             raise OptionError(f"{name} is {value!r}, but {only}")
     if recipe.device not in ("auto", "cpu"):
         raise OptionError(f"device is {recipe.device!r}, but engine={engine!r} takes 'auto' or 'cpu'; use engine='torch'")
+    if recipe.watch in METRICS:
+        raise OptionError(
+            f"watch is {recipe.watch!r}, but engine={engine!r} takes 'loss', 'metric' or 'objective'; use engine='torch'"
+        )
     if recipe.stopping is not None and recipe.stopping.cool_down is not None:
         raise OptionError(f"cool_down is {recipe.stopping.cool_down}, but engine={engine!r} has none; use engine='torch'")
     if spec.batch_norm and not batch_norm:

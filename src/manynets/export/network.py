@@ -103,7 +103,8 @@ def outputs(graph: Graph, model: Model, logits: str) -> None:
         code = graph.node("ArgMax", shares, axis=1, keepdims=0)
     else:
         shares = _mean(graph, graph.node("Sigmoid", logits), several)
-        code = graph.cast(graph.node("Greater", shares, graph.constant(float_type(model).type(0.5))), np.int64)
+        threshold = getattr(model.task, "threshold", 0.5)
+        code = graph.cast(graph.node("Greater", shares, graph.constant(float_type(model).type(threshold))), np.int64)
     if model.task.name == "multilabel":
         graph.output(code, "label", np.int64, [None, model.task.outputs])
     else:

@@ -125,7 +125,7 @@ def compare(model: Model, predict: Predict, parts: list[Any], what: str) -> Expo
             expected = model.predict_proba(part)
             assert shares is not None
             difference = float(np.abs(shares - expected).max(initial=0.0))
-            if not _same_labels(found, wanted, expected):
+            if not _same_labels(found, wanted, expected, getattr(model.task, "threshold", None)):
                 raise OptionError(f"{what} predicts other classes than the model; no file was written. Please report this")
         rows += len(wanted)
         largest = max(largest, difference) if np.isfinite(difference) else np.inf
@@ -147,10 +147,12 @@ def _by_spread(model: Model, task: Regression, found: Array, wanted: Array) -> f
     return float((difference / spread).max(initial=0.0))
 
 
-def _same_labels(found: Array, wanted: Array, shares: Array) -> bool:
+def _same_labels(found: Array, wanted: Array, shares: Array, threshold: float | None) -> bool:
     """Return whether labels are the same, but for rows whose probabilities leave it to rounding."""
     other = found != wanted
     if other.ndim == 2:  # several labels: each is decided at one half
         return bool((np.abs(shares[other] - 0.5) <= TOLERANCE).all())
+    if threshold is not None:
+        return bool((np.abs(shares[other, 1] - threshold) <= TOLERANCE).all())
     best = np.sort(shares[other], axis=1)
     return bool((best[:, -1] - best[:, -2] <= 2 * TOLERANCE).all())

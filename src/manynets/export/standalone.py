@@ -250,6 +250,8 @@ def predict(rows):
     shares = probabilities(MODEL, scores)
     if MODEL["task"] == "multilabel":
         return (shares > 0.5).astype(np.int64)
+    if MODEL["task"] == "binary":
+        return np.array(MODEL["classes"])[(shares[:, 1] > MODEL["threshold"]).astype(np.int64)]
     return np.array(MODEL["classes"])[shares.argmax(axis=1)]
 
 

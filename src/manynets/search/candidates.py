@@ -32,7 +32,7 @@ from manynets.prepare import (
 )
 from manynets.results import system_of
 from manynets.search.result import Result
-from manynets.spec import MLP, PiecewiseLinear, Recipe
+from manynets.spec import METRICS, MLP, PiecewiseLinear, Recipe
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
@@ -377,19 +377,22 @@ def _scores(planned: CandidatePlan, group: TrialGroup, outcomes: Sequence[Outcom
         spec, recipe = planned.network(trial), planned.candidates[trial.candidate][1]
         if planned.folds[trials[outcome.number].fold].held_out is not None:
             shape = Shape.of(spec, group.data.in_features, problem.task.outputs)
-            alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta), []).append(outcome)
+            alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta, recipe.watch), []).append(outcome)
     out: dict[int, tuple[float, float]] = {}
     for (shape, *_), same in alike.items():
         x, numbers = problem.rows.x, [outcome.number for outcome in same]
         population = Population.start(shape, [outcome.parameters for outcome in same], device=x.device, dtype=x.dtype)
+        recipe = planned.candidates[trials[numbers[0]].candidate][1]
         validation = Validation(
             problem.rows,
             [planned.folds[trials[number].fold].held_out for number in numbers],
-            objective_for(problem.task, planned.candidates[trials[numbers[0]].candidate][1]),
+            objective_for(problem.task, recipe),
             widest=shape.widest,
             weights=[weights[number] for number in numbers],
         )
         with torch.inference_mode():
             loss, score = validation.judge(population.scores)
+            if recipe.watch in METRICS and recipe.watch != problem.task.metric:
+                score = validation.figures(recipe.watch, problem.task, population.scores)
         out |= dict(zip(numbers, zip(loss.tolist(), score.tolist(), strict=True), strict=True))
     return out

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from manynets.display import html_table, layers_text, number_text
 from manynets.model import Model
 from manynets.results import versions
-from manynets.spec import MLP, Recipe
+from manynets.spec import METRICS, MLP, Recipe
 from manynets.tasks import Task
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Divergence
@@ -29,7 +29,7 @@ class Result:
 
     stopped: "done", "early", "diverged", "interrupted", or "failed" with the `error`. history: columns, an entry for each
     evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
-    `score` is the task's `metric`. seconds: until its training ended, including the networks trained together with it.
+    `score` is the `metric` that the recipe watches by its name, else the task's. seconds: until its training ended, including the networks trained together with it.
     """
 
     candidate: int
@@ -62,7 +62,7 @@ class Result:
     @property
     def metric(self) -> str:
         """The name of `score`."""
-        return self.task.metric
+        return self.recipe.watch if self.recipe.watch in METRICS else self.task.metric
 
     @functools.cached_property
     def model(self) -> Model | None:

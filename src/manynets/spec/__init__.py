@@ -7,7 +7,20 @@ help texts and names of options are metadata of their fields (`manynets.spec.met
 from manynets.spec.embeddings import EMBEDDINGS, BinsBy, Embedding, Periodic, PiecewiseLinear
 from manynets.spec.network import MLP, Activation, Init
 from manynets.spec.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop, SklearnAdam, SklearnSGD
-from manynets.spec.recipe import BATCH_SIZE, EPOCHS, DType, EarlyStopping, GradientName, LossName, ParameterGroup, Precision, Recipe
+from manynets.spec.recipe import (
+    BATCH_SIZE,
+    EPOCHS,
+    LOWER_IS_BETTER,
+    METRICS,
+    DType,
+    EarlyStopping,
+    GradientName,
+    LossName,
+    MetricName,
+    ParameterGroup,
+    Precision,
+    Recipe,
+)
 from manynets.spec.schedules import (
     SCHEDULES,
     Constant,
@@ -24,9 +37,9 @@ from manynets.spec.schedules import (
 from manynets.spec.serialization import from_json, to_json
 
 __all__ = [
-    "BATCH_SIZE", "EMBEDDINGS", "EPOCHS", "MLP", "OPTIMIZERS", "SCHEDULES", "SGD", "Activation", "Adagrad", "Adam", "AdamW", "BinsBy",
-    "Constant", "Cosine", "DType", "EarlyStopping", "Embedding", "Exponential", "GradientName", "Init", "InverseScaling",
-    "Lion", "LossName", "NAdam", "OneCycle", "Optimizer", "ParameterGroup", "Periodic", "PiecewiseLinear", "Precision",
-    "RMSprop", "Recipe", "ReduceOnPlateau", "Schedule", "SklearnAdam", "SklearnInverseScaling", "SklearnSGD", "StepDecay",
+    "BATCH_SIZE", "EMBEDDINGS", "EPOCHS", "LOWER_IS_BETTER", "METRICS", "MLP", "OPTIMIZERS", "SCHEDULES", "SGD", "Activation", "Adagrad",
+    "Adam", "AdamW", "BinsBy", "Constant", "Cosine", "DType", "EarlyStopping", "Embedding", "Exponential", "GradientName", "Init",
+    "InverseScaling", "Lion", "LossName", "MetricName", "NAdam", "OneCycle", "Optimizer", "ParameterGroup", "Periodic", "PiecewiseLinear",
+    "Precision", "RMSprop", "Recipe", "ReduceOnPlateau", "Schedule", "SklearnAdam", "SklearnInverseScaling", "SklearnSGD", "StepDecay",
     "Warmup", "from_json", "to_json",
 ]  # fmt: skip

@@ -26,10 +26,13 @@ from manynets.spec.schedules import INSIDE, Constant, Schedule
 __all__ = [
     "BATCH_SIZE",
     "EPOCHS",
+    "LOWER_IS_BETTER",
+    "METRICS",
     "DType",
     "EarlyStopping",
     "GradientName",
     "LossName",
+    "MetricName",
     "ParameterGroup",
     "Precision",
     "Recipe",
@@ -41,6 +44,12 @@ LossName: TypeAlias = Literal[
 GradientName: TypeAlias = Literal["auto", "compiled", "closed_form", "autograd"]
 Precision: TypeAlias = Literal["full", "tf32", "bf16"]
 DType: TypeAlias = Literal["float32", "float64"]
+
+MetricName: TypeAlias = Literal["accuracy", "f1", "log_loss", "roc_auc", "r2", "rmse", "mae"]
+METRICS = get_args(MetricName)
+"""The metrics that a training can go by (`Recipe.watch`); `Task.figure` computes them."""
+LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
+"""Those of which less is better."""
 
 EPOCHS = 20
 """The epochs of a recipe that gives neither epochs nor iterations."""
@@ -140,8 +149,9 @@ class Recipe:
 
     The length is given in epochs (passes over the rows) or in iterations (steps). The objective is the loss
     + l1 * sum |w| + l2 / 2 * sum w^2 over the weight matrices, not the biases.
-    The best weights, early stopping and ReduceOnPlateau go by `watch`: the loss, the task's metric (accuracy, R2), or the
-    objective on the training rows, even where there is a validation set.
+    The best weights, early stopping and ReduceOnPlateau go by `watch`: the loss, the task's metric (accuracy, R2), a metric by its name,
+    or the objective on the training rows, even where there is a validation set. f1 is that of the second of two classes, of more the mean
+    over the classes; f1, log_loss, roc_auc (two classes), rmse and mae need validation rows.
     Every `gradient` computes the same steps up to rounding: in the compiled core (on the CPU), by a backward pass written out in
     torch (closed_form), or by autograd (any module). "auto" chooses by shape, batch size, dtype and device.
     """
@@ -197,10 +207,11 @@ class Recipe:
         metavar="WHICH",
         panel=_MORE,
     )
-    watch: Literal["loss", "metric", "objective"] = setting(
+    watch: Literal["loss", "metric", "objective"] | MetricName = setting(
         "loss",
-        help="What 'best' means: loss, metric (accuracy, R2) or objective (loss and penalties on the training rows)",
-        allowed=("loss", "metric", "objective"),
+        help="What 'best' means: loss, metric (accuracy, R2), objective (loss and penalties on the training rows), or "
+        + ", ".join(METRICS),
+        allowed=("loss", "metric", "objective", *METRICS),
         metavar="WHAT",
         panel=_MORE,
     )

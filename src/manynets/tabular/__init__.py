@@ -22,17 +22,23 @@ Choice. The networks are evaluated 24 times; all return to the weights of the ev
 minimises the log loss of the out-of-fold scores (Guo et al. 2017): the output layers are divided by 0.9 of it, as the mean of several
 networks is less sure than the one network that it was found for. Numbers are clamped to the range seen in training.
 
-Sources: Holzmueller et al. 2024 (RealMLP), Gorishniy et al. 2022 and 2025 (piecewise-linear embeddings, TabM).
+Settings. A table of at most 8,000 rows with columns of text gets as many networks again, without those columns; the preset "best" trains
+each network in two more settings. The best setting out of fold is kept, and of the others, in their order, those with which the mean of
+the out-of-fold predictions becomes better (greedy selection, Caruana et al. 2004, without repetition).
+
+Sources: Holzmueller et al. 2024 (RealMLP), Gorishniy et al. 2022 and 2025 (piecewise-linear embeddings, TabM), Caruana et al. 2004 (ensemble
+selection).
 """
 
 from __future__ import annotations
 
-from manynets.tabular.calibration import fit_temperature
+from manynets.tabular.calibration import best_threshold, fit_temperature
 from manynets.tabular.changes import CHANGEABLE
+from manynets.tabular.finish import TabularFit
 from manynets.tabular.recipe import PRESETS, PresetName, encoder_options, prior_scores, tabular_network
-from manynets.tabular.training import TabularFit, train_ensemble, train_tabular
+from manynets.tabular.training import train_ensemble, train_tabular
 
 __all__ = [
-    "CHANGEABLE", "PRESETS", "PresetName", "TabularFit", "encoder_options", "fit_temperature", "prior_scores", "tabular_network", "train_ensemble",
-    "train_tabular",
+    "CHANGEABLE", "PRESETS", "PresetName", "TabularFit", "best_threshold", "encoder_options", "fit_temperature", "prior_scores",
+    "tabular_network", "train_ensemble", "train_tabular",
 ]  # fmt: skip

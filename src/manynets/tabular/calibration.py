@@ -1,4 +1,4 @@
-"""One temperature for the scores of an ensemble, so that its probabilities mean what they say."""
+"""One temperature for the scores of an ensemble, so that its probabilities mean what they say, and a threshold for F1."""
 
 from __future__ import annotations
 
@@ -9,22 +9,42 @@ from numpy.typing import NDArray
 
 from manynets.tasks import Multiclass, Task
 
-__all__ = ["fit_temperature"]
+__all__ = ["best_threshold", "fit_temperature", "log_losses"]
 
 Array = NDArray[Any]
+
+
+def log_losses(probability: Array, target: Array, task: Task) -> Array:
+    """Return the log loss (N,) of each row: -log of the probability of its class, of several labels the mean."""
+    if isinstance(task, Multiclass):
+        right = probability[np.arange(len(target)), target]
+    else:
+        positive = probability[:, 1:] if task.name == "binary" else probability
+        right = np.where(target > 0.5, positive, 1 - positive)
+    return np.asarray(-np.log(np.maximum(right, 1e-300)).reshape(len(target), -1).mean(axis=1))
 
 
 def fit_temperature(scores: Array, target: Array, task: Task, weight: Array | None = None) -> float:
     """Return the T that minimises the (weighted) mean log loss of scores / T, for scores (N, O) of rows that were not trained on."""
 
     def loss(temperature: float) -> float:
-        probability = task.proba(scores / temperature)
-        if isinstance(task, Multiclass):
-            right = probability[np.arange(len(target)), target]
-        else:
-            positive = probability[:, 1:] if task.name == "binary" else probability
-            right = np.where(target > 0.5, positive, 1 - positive)
-        losses = -np.log(np.maximum(right, 1e-300)).reshape(len(target), -1).mean(axis=1)
-        return float(np.average(losses, weights=weight))
+        return float(np.average(log_losses(task.proba(scores / temperature), target, task), weights=weight))
 
-    return float(min(np.exp(np.linspace(-3, 3, 241)), key=loss))
+    candidates = np.exp(np.linspace(-3, 3, 241)).tolist()
+    coarse = min(range(0, 241, 10), key=lambda i: loss(candidates[i]))  # the loss is convex in 1 / T, so the least is near
+    return min(candidates[max(coarse - 10, 0) : coarse + 11], key=loss)
+
+
+def best_threshold(probability: Array, positive: Array, weight: Array | None = None) -> float:
+    """Return the threshold with the highest F1, for probabilities (N,) of rows that are positive (N,) or not: halfway between two of them.
+
+    >>> best_threshold(np.array([0.1, 0.2, 0.4, 0.9]), np.array([False, False, True, True]))
+    0.3
+    """
+    count = np.ones(len(probability)) if weight is None else weight
+    values, which = np.unique(probability, return_inverse=True)
+    found = np.bincount(which, weights=count * positive)[::-1].cumsum()[::-1]  # positives at or above each value
+    claimed = np.bincount(which, weights=count)[::-1].cumsum()[::-1]
+    best = int((2 * found / (found[0] + claimed)).argmax())
+    below = values[best - 1] if best else 0.0
+    return float(np.clip(round((below + values[best]) / 2, 6), 1e-6, 1 - 1e-6))

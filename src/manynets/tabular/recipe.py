@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-PresetName = Literal["fast", "default"]
+PresetName = Literal["fast", "default", "best"]
 
 HIDDEN, HIDDEN_OF_CLASSES = (128, 128), (256, 256)  # the latter for more than two
 DROPOUT, MOST_DROPOUT = 0.1, 0.25
@@ -38,32 +38,54 @@ RATE_OF_NUMBERS, RATE_OF_CLASSES = 0.04, 0.08
 FULL_ROWS = 8000  # with fewer, dropout grows; with more, steps and batches do
 MOST_GROWTH = 4.0
 MOST_CELLS = 1 << 29  # of piecewise-linear columns, 2 GiB: larger tables get fewer bins a column,
-FEWEST_BINS = 4  # but at least so many
-TEXT_SCALE = 0.25  # the factor that columns of text start with
+MOST_WIDTH = 1 << 13  # and no table more of them than that,
+FEWEST_BINS = 4  # but each column at least so many, or none has any
+TEXT_SCALE = 0.25  # the factor that columns of text start with; from 0 they never count, as their weights start at 0, too
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What rates of the recipe are multiplied by, and whether columns of text count."""
+
+    lr: float = 1.0
+    dropout: float = 1.0
+    weight_decay: float = 1.0
+    text: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset:
-    """How long the networks train. steps: of each of them, for up to 8,000 rows."""
+    """How long the networks train, and in which settings. steps: of each of them, for up to 8,000 rows."""
 
     steps: int
+    settings: tuple[Setting, ...] = (Setting(),)
+
+    def settings_for(self, hashed: NDArray[np.bool_], rows: int) -> tuple[Setting, ...]:
+        """Return the settings for so many rows and these columns of text (D,): in a small table with any, one more without them."""
+        return (*self.settings, Setting(text=False)) if hashed.any() and rows <= FULL_ROWS else self.settings
 
 
-PRESETS: dict[PresetName, Preset] = {"fast": Preset(steps=400), "default": Preset(steps=1500)}
+PRESETS: dict[PresetName, Preset] = {
+    "fast": Preset(steps=400),
+    "default": Preset(steps=1500),
+    "best": Preset(steps=1500, settings=(Setting(), Setting(lr=0.5, dropout=1.5), Setting(weight_decay=5.0))),
+}
 
 
 def encoder_options(rows: int, columns: int) -> dict[str, Any]:
     """Return the options of `fit_encoder` for so many training rows and columns of a table.
 
-    >>> [encoder_options(rows, 50)["embedding"].bins for rows in (1_000_000, 8_000)]
-    [10, 48]
+    >>> [encoder_options(*size)["embedding"].bins for size in ((1_000_000, 50), (8_000, 50), (8_000, 1_000))]
+    [10, 48, 8]
+    >>> encoder_options(100, 10_000)["embedding"] is None
+    True
     """
-    bins = max(min(bins_for(rows), MOST_CELLS // (rows * columns)), FEWEST_BINS)
+    bins = max(min(bins_for(rows), MOST_CELLS // (rows * columns), MOST_WIDTH // columns), FEWEST_BINS)
     return {
         "scaling": "smooth",
         "max_levels": 50,
         "min_count": 1 if rows < 200 else 3,
-        "embedding": PiecewiseLinear(bins=bins),
+        "embedding": PiecewiseLinear(bins=bins) if columns * FEWEST_BINS <= MOST_WIDTH else None,
         "category_means": True,
     }
 
@@ -82,15 +104,22 @@ def tabular_network(task: Task, rows: int, *, changes: Changes | None = None) ->
 
 
 def tabular_recipe(
-    spec: MLP, task: Task, variances: Array, rows: int, preset: Preset, base: Recipe, *, changes: Changes | None = None
+    spec: MLP,
+    task: Task,
+    variances: Array,
+    rows: int,
+    base: Recipe,
+    *,
+    steps: int,
+    changes: Changes | None = None,
 ) -> Recipe:
-    """Return how each network is trained on so many rows. variances: of the input columns (D,). base: seed and device.
+    """Return how each network is trained on so many rows. variances: of the input columns (D,). base: seed, device and what to watch.
 
-    changes: what differs from the default (`changed_recipe`); the evaluations follow the steps.
+    steps: for up to 8,000 rows. changes: what differs from the default (`changed_recipe`); the evaluations follow the steps.
     """
     changes = changes or {}
     growth = math.sqrt(min(max(rows / FULL_ROWS, 1.0), MOST_GROWTH**2))
-    steps = changes.get("iterations", round(preset.steps * growth))
+    steps = changes.get("iterations", round(steps * growth))
     numbers = isinstance(task, Regression)
     names = [*(f"hidden{i}" for i in range(len(spec.hidden))), "output"]
     sizes = [max(float(variances.sum()), 4.0), *spec.hidden]
@@ -113,13 +142,37 @@ def tabular_recipe(
     return changed_recipe(recipe, changes)
 
 
+def varied(spec: MLP, recipe: Recipe, setting: Setting) -> tuple[MLP, Recipe]:
+    """Return a network and its training in a setting.
+
+    >>> varied(MLP(dropout=0.1), Recipe(optimizer=AdamW(lr=0.04)), Setting(lr=0.5, dropout=2.0))[1].lr
+    0.02
+    """
+    rates = recipe.optimizer
+    assert isinstance(rates, AdamW)
+    rates = dataclasses.replace(rates, lr=rates.lr * setting.lr, weight_decay=rates.weight_decay * setting.weight_decay)
+    dropout = tuple(rate * setting.dropout for rate in spec.dropouts) if setting.dropout != 1.0 else spec.dropout
+    return dataclasses.replace(spec, dropout=dropout), dataclasses.replace(recipe, optimizer=rates)
+
+
 def initial_weights(
-    spec: MLP, outputs: int, variances: Array, prior: Array, seed: int, *, piecewise: NDArray[np.bool_], hashed: NDArray[np.bool_]
+    spec: MLP,
+    outputs: int,
+    variances: Array,
+    prior: Array,
+    seed: int,
+    *,
+    piecewise: NDArray[np.bool_],
+    hashed: NDArray[np.bool_],
+    text: bool = True,
 ) -> dict[str, Array]:
-    """Return the parameters that a network starts from. piecewise, hashed: which columns are piecewise-linear, and of text, (D,)."""
+    """Return the parameters that a network starts from. piecewise, hashed: which columns are piecewise-linear, and of text, (D,).
+
+    text: whether the latter count.
+    """
     plain = ~(piecewise | hashed)
     widths = (len(variances), *spec.hidden, outputs)
-    out: dict[str, Array] = {"input_scale.weight": np.where(hashed, TEXT_SCALE, 1.0)}
+    out: dict[str, Array] = {"input_scale.weight": np.where(hashed, TEXT_SCALE if text else 0.0, 1.0)}
     for i, (d_in, d_out) in enumerate(itertools.pairwise(widths)):
         last = i == len(spec.hidden)
         name = "output" if last else f"hidden{i}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import decimal
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,11 +22,13 @@ class Task(abc.ABC):
 
     name: the task's name. outputs: O, the logits (raw scores) that a network gives per row. losses: the names of the losses it takes, the default
     first. metric: the name of the value that the history shows beside the loss; `higher_is_better` says which way it points.
+    metrics: the names of those that a training may go by (`Recipe.watch`).
     """
 
     name: str
     losses: tuple[str, ...]
     metric: str
+    metrics: tuple[str, ...]
     higher_is_better: bool = True
 
     @property
@@ -48,6 +51,13 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
         """Return the metrics of logits (raw scores) (N, O) against an encoded target, weighted by row where weights are given."""
+
+    def figure(
+        self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None
+    ) -> float:
+        """Return one of `metrics` of logits (N, O) against an encoded target; NaN where it is not defined."""
+        found = self.evaluate(logits, target, loss=loss, weight=weight)
+        return float(found.get("auc" if metric == "roc_auc" else metric, math.nan))
 
     @abc.abstractmethod
     def strata(self, target: Values) -> Values | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import Any, final
 
 import numpy as np
@@ -136,11 +137,16 @@ class _OneLabel(Task):
 @final
 @dataclasses.dataclass(frozen=True)
 class Binary(_OneLabel):
-    """Two classes: one raw score per row, the log-odds of classes[1]; the target is (N, 1) of 0 and 1."""
+    """Two classes: one raw score per row, the log-odds of classes[1]; the target is (N, 1) of 0 and 1.
+
+    threshold: the probability above which classes[1] is predicted.
+    """
 
     classes: tuple[Any, ...]
+    threshold: float = 0.5
 
     name = "binary"
+    metrics = ("accuracy", "f1", "log_loss", "roc_auc")
 
     @classmethod
     def of(cls, y: Any) -> Binary:
@@ -157,8 +163,19 @@ class Binary(_OneLabel):
     def outputs(self) -> int:
         return 1
 
+    @property
+    def cut(self) -> float:
+        """The log-odds above which classes[1] is predicted."""
+        return math.log(self.threshold) - math.log1p(-self.threshold) if self.threshold != 0.5 else 0.0
+
+    def codes(self, logits: Values) -> Values:
+        return (logits[:, 0] > self.cut).astype(np.int64)
+
     def encode(self, y: Any) -> Values:
         return _codes(y, self.classes).astype(np.float64)[:, None]
+
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() | ({} if self.threshold == 0.5 else {"threshold": self.threshold})
 
     def proba(self, logits: Values) -> Values:
         return np.concatenate([_sigmoid(-logits), _sigmoid(logits)], axis=1)
@@ -172,6 +189,7 @@ class Multiclass(_OneLabel):
     classes: tuple[Any, ...]
 
     name = "multiclass"
+    metrics = ("accuracy", "f1", "log_loss")
 
     @classmethod
     def of(cls, y: Any) -> Multiclass:
@@ -203,6 +221,7 @@ class Multilabel(Task):
     name = "multilabel"
     losses = ("cross_entropy", "log_loss")
     metric = "accuracy"
+    metrics = ("accuracy", "f1")
 
     @classmethod
     def of(cls, y: Any) -> Multilabel:

@@ -75,7 +75,7 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
         raise OptionError(f"a task is {data!r}, but must be a JSON object")
     name = one_of(data.get("name"), _MAKERS, what="task")
     expected = {"regression": {"center", "scale", "flat"}, "multilabel": {"count"}}.get(name, {"classes"})
-    optional = {"limits", "transform"} if name == "regression" else set()
+    optional = {"regression": {"limits", "transform"}, "binary": {"threshold"}}.get(name, set())
     if set(data) - {"name"} - optional != expected:
         raise OptionError(f"task {name!r} has the fields {sorted(set(data) - {'name'})}, but must have {sorted(expected)}")
     if name == "regression":
@@ -104,7 +104,12 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
         raise OptionError(f"task {name!r} lists a class twice")
     if name == "binary" and len(classes) != 2:
         raise OptionError(f"task 'binary' has {len(classes)} classes, but needs two")
-    return Binary(tuple(classes)) if name == "binary" else Multiclass(tuple(classes))
+    if name == "multiclass":
+        return Multiclass(tuple(classes))
+    threshold = data.get("threshold", 0.5)
+    if not _finite(threshold) or not 0 < threshold < 1:
+        raise OptionError(f"task 'binary' has the threshold {threshold!r}, but needs a number above 0 and below 1")
+    return Binary(tuple(classes), float(threshold))
 
 
 def _limits(value: Any, outputs: int) -> tuple[tuple[float, float], ...] | None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import OptionError, one_of
-from manynets.spec import Recipe
+from manynets.spec import METRICS, Recipe
 from manynets.tasks.base import Task
 from manynets.tasks.classification import Multiclass
 from manynets.tasks.regression import Regression
@@ -181,6 +181,8 @@ def _regression_forms(quantile: float, delta: float) -> dict[str, tuple[Value, S
 
 def loss_for(task: Task, recipe: Recipe) -> Loss:
     """Return the loss that a recipe asks of a task; a name that the task does not take is an OptionError."""
+    if recipe.watch in METRICS:
+        one_of(recipe.watch, task.metrics, what=f"metric of the task {task.name!r}")
     name = one_of(recipe.loss or task.losses[0], task.losses, what=f"loss of the task {task.name!r}")
     ones = np.ones(task.outputs)
     if isinstance(task, Multiclass):

@@ -49,6 +49,7 @@ class Regression(Task):
     name = "regression"
     losses = ("squared_error", "half_squared_error", "absolute_error", "huber", "poisson", "quantile")
     metric = "r2"
+    metrics = ("r2", "rmse", "mae")
 
     @classmethod
     def of(

@@ -20,6 +20,7 @@ from manynets.nn.shape import Shape
 from manynets.spec import MLP
 from manynets.steps import batch_rows
 from manynets.training.checkpoint import Checkpoints, GroupCheckpoints
+from manynets.training.deadline import Deadline
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
 from manynets.training.loop import TrainingRun
 from manynets.training.signals import Halt, listening
@@ -111,11 +112,13 @@ def train_members(
     callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
     keeper: Checkpoints | None = None,
+    deadline: Deadline | None = None,
 ) -> list[Outcome]:
     """Train all members; return their outcomes in their order. What cannot be trained raises its error.
 
     memory_limit: bytes; a group that would take more is split and its parts are trained one after the other. keeper: of
     checkpoints, for members of one group only; SIGTERM then has one written before it takes its course.
+    deadline: by which all are to end.
     Ctrl-C ends all networks with their best weights so far, and an InterruptedWarning; a second one stops at once.
     """
     halt, device = Halt(), problem.rows.x.device
@@ -127,12 +130,12 @@ def train_members(
             listening(halt, (signal.SIGINT, signal.SIGTERM)),
             torch_modes(device, autograd=choose(problem, groups[0][0]) == "autograd"),
         ):
-            run = TrainingRun(problem, groups[0], callbacks=callbacks, keeper=keeper, halt=halt)
+            run = TrainingRun(problem, groups[0], callbacks=callbacks, keeper=keeper, halt=halt, deadline=deadline)
             done = {outcome.number: outcome for outcome in run.run()}
         results: list[Outcome | Failure] = [done[member.number] for member in members]
     else:
         with listening(halt):
-            results = train_what_can(problem, members, callbacks=callbacks, memory_limit=memory_limit, halt=halt)
+            results = train_what_can(problem, members, callbacks=callbacks, memory_limit=memory_limit, halt=halt, deadline=deadline)
     if halt.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)
     for result in results:
@@ -158,6 +161,7 @@ def train_what_can(
     parts: GroupCheckpoints | None = None,
     system: Mapping[str, Any] | None = None,
     known: Collection[int] = (),
+    deadline: Deadline | None = None,
 ) -> list[Outcome | Failure]:
     """Train as `train_members`, but a member that cannot be trained (an option that does not fit its data, too little memory)
     becomes a Failure, and the others are trained all the same.
@@ -195,7 +199,8 @@ def train_what_can(
         watching = callbacks if relay is None else [relay]
         try:
             with torch_modes(problem.rows.x.device, autograd=choose(problem, group[0]) == "autograd"):
-                outcomes = TrainingRun(problem, group, callbacks=watching, keeper=keeper, halt=halt).run()
+                run = TrainingRun(problem, group, callbacks=watching, keeper=keeper, halt=halt, deadline=deadline)
+                outcomes = run.run()
         except (ModelFileError, ClaimedError):  # checkpoints that cannot be used, or that another process writes
             raise
         except (ManynetsError, MemoryError, RuntimeError) as error:

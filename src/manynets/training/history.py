@@ -17,6 +17,7 @@ from manynets.training.trial import FitState, Member
 __all__ = ["Sums", "Tracks"]
 
 Host = NDArray[np.float64]
+LATE = 1.05  # times the steps that fit, above which there are too many to make
 COOL_BEFORE, COOL_LEAST, COOL_MOST = 0.8, 0.08, 0.4  # shares of all steps: when a rate may fall early, and for how long
 
 
@@ -55,7 +56,7 @@ class Tracks:
             factors = [schedule_factors(schedule, steps, total=total, per_epoch=per_epoch) for schedule, total in self.courses]
             rates = np.stack(factors, axis=1)[:, self.course] * now
         if (self.cool_start >= 0).any():
-            left = (self.totals - steps[:, None]) / (self.totals - self.cool_start)
+            left = (self.totals - steps[:, None]) / np.maximum(self.totals - self.cool_start, 1)
             rates = np.where(self.cool_start >= 0, self.cool_rate * left, rates)
         return np.asarray(rates)
 
@@ -77,6 +78,14 @@ class Tracks:
             self.cool_rate[k] = self.rates(np.array([best]), per_epoch=per_epoch)[0, k]
             self.cool_start[k], self.totals[k] = step, step + max(1, int(length))
         return due
+
+    def hurry(self, step: int, left: float, *, per_epoch: int) -> None:
+        """Let the rates of networks that have clearly more than `left` steps to make fall in a line to 0 over so many steps, from now on."""
+        late = self.alive & (self.totals - step > LATE * left)
+        if late.any():
+            now = self.rates(np.array([step]), per_epoch=per_epoch)[0]
+            self.cool_rate, self.cool_start = np.where(late, now, self.cool_rate), np.where(late, step, self.cool_start)
+            self.totals = np.where(late, step + int(left), self.totals)
 
     def __len__(self) -> int:
         return len(self.members)

@@ -19,7 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from manynets.errors import OptionError
+from manynets.spec import METRICS, ReduceOnPlateau
+from manynets.tasks import Task
 from manynets.training.best_weights import BestWeights, all_finite
+from manynets.training.deadline import Deadline
 from manynets.training.divergence import DivergenceSearch
 from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
 from manynets.training.history import Sums, Tracks
@@ -34,7 +38,7 @@ from manynets.training.validation import variances
 if TYPE_CHECKING:
     from manynets.training.checkpoint import Checkpoints
 
-__all__ = ["TrainingRun"]
+__all__ = ["TrainingRun", "without_validation"]
 
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
 CALL_SECONDS = 0.025  # after which a stepper is to be back: so long a stop may take, or one step
@@ -46,7 +50,8 @@ class TrainingRun:
     """K networks of one group (`trial.group_key`) on one problem.
 
     Its state is that of the stepper, the best weights so far, `tracks`, `sums`, and the outcomes of networks that have ended
-    (`manynets.training.state`). Once `halt` is asked, the networks end as "interrupted" after the current call.
+    (`manynets.training.state`). Once `halt` is asked, the networks end as "interrupted" after the current call. Where the steps
+    will not be done by the deadline, the learning rates fall early (`Tracks.hurry`).
     """
 
     def __init__(
@@ -57,12 +62,18 @@ class TrainingRun:
         callbacks: Sequence[Callback] = (),
         keeper: Checkpoints | None = None,
         halt: Halt | None = None,
+        deadline: Deadline | None = None,
         search: bool = True,
     ) -> None:
         self.problem, self.members, self.callbacks = problem, list(members), list(callbacks)
-        self.keeper, self.halt, self.recipe = keeper, halt or Halt(), members[0].recipe
+        self.keeper, self.halt, self.deadline, self.recipe = keeper, halt or Halt(), deadline, members[0].recipe
         self.search = DivergenceSearch() if search else None
         self.stepper = make_stepper(problem, members)
+        self.named = self.recipe.watch if self.recipe.watch in METRICS and self.recipe.watch != problem.task.metric else ""
+        if self.named and self.stepper.validation is None:
+            if any(m.recipe.stopping is not None or isinstance(m.recipe.schedule, ReduceOnPlateau) for m in members):
+                raise OptionError(without_validation(self.named, problem.task))
+            self.named = ""  # nothing goes by it
         self.steps = self.stepper.batches.steps
         self.every = self.recipe.evaluate_every or self.steps
         self.tracks = Tracks(members, self.steps)
@@ -111,6 +122,8 @@ class TrainingRun:
         self._tell(Started(len(numbers), self.total, self.steps, self.problem.task.metric, self.pooled, squared))
         with self._settings():
             self.began = time.perf_counter()
+            if self.deadline is not None:
+                self.deadline.steps_left(self.step)
             while len(self.tracks) and not self.halt.asked:
                 boundary = self.next_boundary()
                 self.advance(boundary)
@@ -189,6 +202,8 @@ class TrainingRun:
         cooling = tracks.cool(self.step, per_epoch=self.steps)
         if cooling.any():
             self.best.restore(population, cooling)
+        if self.deadline is not None:
+            tracks.hurry(self.step, self.deadline.steps_left(self.step), per_epoch=self.steps)
         ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
         if self.callbacks:
             seen = np.flatnonzero(tracks.alive)
@@ -238,6 +253,9 @@ class TrainingRun:
         columns |= {"lr": self.rates(steps - 1), "loss": loss, metric: score}
         if held_out is not None and self.stepper.validation is not None:
             columns["val_loss"], columns["val_" + metric] = means(held_out[None], self.stepper.validation.spread)
+            if self.named:
+                scores = self.stepper.population.scores
+                columns["val_" + self.named] = self.stepper.validation.figures(self.named, self.problem.task, scores)[None]
         if self.penalised or "penalty" in self.tracks.columns:
             columns["penalty"] = totals[..., 2] / (self.sums.steps / entries) * self._penalty_share()
         return columns
@@ -258,9 +276,10 @@ class TrainingRun:
         """Judge the entries just recorded, and copy the weights of networks at their best so far (or last) to the best."""
         tracks, population = self.tracks, self.stepper.population
         for watched in np.where(finite, tracks.patience.values(columns, self.problem.task.metric), np.inf):
-            better = tracks.patience.judge(
-                watched if self.teams is None else _team_means(watched, self.teams, tracks.alive & finite)
-            )
+            if self.teams is not None:
+                counted = tracks.alive & finite & (watched < np.inf if self.named else True)
+                watched = _team_means(watched, self.teams, counted)
+            better = tracks.patience.judge(watched)
         chosen = (better | self.keeps_last) & finite & tracks.alive
         tracks.best = np.where(chosen, tracks.entries - 1, tracks.best)
         self.best.keep(population, chosen)
@@ -338,15 +357,22 @@ class TrainingRun:
                 callback(event)
 
 
+def without_validation(metric: str, task: Task) -> str:
+    """Return the message for a metric that only validation rows have."""
+    return f"the metric {metric!r} needs validation rows; give some, or take {task.metric!r}, which training has, too"
+
+
 def _teams(members: Sequence[Member]) -> NDArray[np.int64] | None:
-    """Return the number of each network's team (K,): those with `EarlyStopping.shared` that differ in seed and rows only; None for no team."""
+    """Return the number of each network's team (K,): those with `EarlyStopping.shared` and one `Member.team` that differ in seed and rows only;
+    None for no team.
+    """
     if not any(member.recipe.stopping is not None and member.recipe.stopping.shared for member in members):
         return None
     kinds: dict[object, int] = {}
     teams = []
     for k, member in enumerate(members):
         stopping = member.recipe.stopping
-        alike = (member.spec, dataclasses.replace(member.recipe, seed=0))
+        alike = (member.team, member.spec, dataclasses.replace(member.recipe, seed=0))
         teams.append(kinds.setdefault(alike if stopping is not None and stopping.shared else k, len(kinds)))
     return np.array(teams)
 

@@ -21,9 +21,9 @@ def pooled_rows(problem: Problem, members: Sequence[Member]) -> Mapping[int, flo
     Those are alike that differ in their seeds and rows only.
     """
     first = members[0]
-    alike = all(member.spec is first.spec or member.spec == first.spec for member in members) and all(
-        dataclasses.replace(member.recipe, seed=first.recipe.seed) == first.recipe for member in members
-    )
+    alike = all(
+        member.team == first.team and (member.spec is first.spec or member.spec == first.spec) for member in members
+    ) and all(dataclasses.replace(member.recipe, seed=first.recipe.seed) == first.recipe for member in members)
     if not alike or len(members) > MOST:
         return {}
     out = {}

@@ -14,7 +14,7 @@ from torch import nn
 from manynets.data.batches import Rows
 from manynets.nn.shape import Shape
 from manynets.rng import Order, Shuffles
-from manynets.spec import MLP, Recipe
+from manynets.spec import METRICS, MLP, Recipe
 from manynets.steps import batch_rows, steps_per_epoch
 from manynets.tasks.base import Task
 
@@ -61,6 +61,7 @@ class Member:
     penalty_rows: the (weighted) rows of the batch that l1 and l2 are meant for; in one with fewer they are larger in proportion, as
         scikit-learn has it. None: they are the same in every batch.
     shuffles: the orders of rows, where they do not follow from the recipe's seed.
+    team: networks of different teams are never judged together (`EarlyStopping.shared`).
     """
 
     number: int
@@ -75,6 +76,7 @@ class Member:
     start: int = 0
     penalty_rows: float | None = None
     shuffles: Shuffles | None = None
+    team: int = 0
 
     @property
     def order(self) -> Order:
@@ -165,6 +167,7 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
         recipe.evaluate_every,
         recipe.epochs if recipe.evaluate_every else None,  # evaluations, and so stops, are at the same steps as alone
         loss,
+        recipe.watch if recipe.watch in METRICS else None,
         way,
         validated,
         member.penalty_rows is None,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets.data.batches import Rows, row_weights
+from manynets.tasks.base import Task
 from manynets.tasks.losses import Loss
 from manynets.tasks.objectives import Objective
 
@@ -83,6 +84,22 @@ class Validation:
             x, target, raw = self._gather(cut, dtype)
             total += self.objective.log(scores(x), self.objective.expand(target, 0.0, dtype), raw)
         return total.cpu().numpy()
+
+    def figures(self, metric: str, task: Task, scores: Callable[[Tensor], Tensor]) -> Host:
+        """Return a metric of `Task.metrics` (K,), NaN where it is not defined."""
+        parts = []
+        for start in range(0, self.most, self.size):
+            x = self._gather(slice(start, min(start + self.size, self.most)), self.rows.x.dtype)[0]
+            parts.append(scores(x).double().cpu().numpy())
+        raw, target = np.concatenate(parts, axis=1), self.rows.target.cpu().numpy()
+        weights = None if self.weights is None else self.weights.double().cpu().numpy()
+        out = []
+        for k, own in enumerate(self.own):
+            rows = slice(None) if own is None else own
+            weight = None if weights is None else weights[k if len(weights) > 1 else 0][rows]
+            mine = raw[k, : len(target) if own is None else len(own)]
+            out.append(task.figure(metric, mine, target[rows], loss=self.objective.loss.name, weight=weight))
+        return np.array(out)
 
     def _gather(self, cut: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Return x (n, D) or (K, n, D), target (1 or K, n, ...) and weights (1 or K, n) of these validation rows."""

@@ -1,0 +1,164 @@
+"""From the trained networks of the default ensemble to its model: out-of-fold scores, settings, temperature and threshold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from manynets.model import Model
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
+from manynets.prepare import TrainingData
+from manynets.results import model_of
+from manynets.spec import LOWER_IS_BETTER, MLP
+from manynets.tabular.calibration import best_threshold, fit_temperature, log_losses
+from manynets.tasks import Binary, Regression, Task
+from manynets.training.trial import Member, Outcome
+
+__all__ = ["TabularFit", "finish"]
+
+Array = NDArray[Any]
+
+TEMPERATURE_OF_MEAN, TEMPERATURES = 0.9, (0.2, 5.0)
+PREDICTED_ROWS = 8192
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TabularFit:
+    """A trained ensemble.
+
+    out_of_fold: the scores (N, O) of the training rows, each by the networks that did not train on it; None with a validation set.
+    temperature: what the networks' scores were divided by, in the best setting; 1 for numbers.
+    """
+
+    model: Model
+    out_of_fold: Array | None
+    temperature: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Setting:
+    """The networks of a setting, their scores of the rows that they did not train on (None without folds), and their temperature."""
+
+    members: Sequence[Member]
+    outcomes: Sequence[Outcome]
+    scores: Array | None
+    temperature: float = 1.0
+
+
+def finish(
+    data: TrainingData,
+    members: Sequence[Member],
+    outcomes: Sequence[Outcome],
+    *,
+    n_networks: int,
+    calibrate: bool,
+    metric: str | None,
+) -> TabularFit:
+    """Return the model, its output layers divided by the temperatures; regression stays within the range of the target.
+
+    n_networks: of each setting. The settings that are kept are those whose mean is best out of fold (`_chosen`).
+    """
+    problem, target = data.problem, data.problem.rows.target.cpu().numpy()
+    task = problem.task
+    if isinstance(task, Regression):
+        task = task.clamped_to(target)
+    settings = []
+    for start in range(0, len(members), n_networks):
+        cut = slice(start, start + n_networks)
+        scores = None if problem.validation is not None else _out_of_fold(data, members[cut], outcomes[cut])
+        settings.append(_Setting(members[cut], outcomes[cut], scores))
+    seen = np.ones(len(target), dtype=bool)
+    for setting in settings:
+        seen &= True if setting.scores is None else np.isfinite(setting.scores).all(axis=1)
+    weight = None if problem.rows.weight is None else problem.rows.weight.cpu().numpy()[seen]
+    if calibrate and not isinstance(task, Regression):
+        settings = [_calibrated(setting, task, target, seen, weight) for setting in settings]
+    if all(setting.scores is not None for setting in settings):
+        settings = _chosen(settings, task, target, seen, weight, metric)
+    data = dataclasses.replace(data, problem=dataclasses.replace(problem, task=task))
+    first, spec = settings[0], settings[0].members[0].spec
+    assert isinstance(spec, MLP)
+    model = model_of(spec, first.members[0].recipe, data, [outcome for setting in settings for outcome in setting.outcomes])
+    model.info["temperature"] = first.temperature
+    known = [setting.scores for setting in settings if setting.scores is not None]
+    out_of_fold = model.mean_logits(np.stack(known)) if known else None
+    if metric == "f1" and isinstance(task, Binary) and out_of_fold is not None:
+        share = task.proba(out_of_fold[seen])[:, 1]
+        model.task = dataclasses.replace(task, threshold=best_threshold(share, target[seen, 0] > 0.5, weight))
+    return TabularFit(model, out_of_fold, first.temperature)
+
+
+def _calibrated(setting: _Setting, task: Task, target: Array, seen: Array, weight: Array | None) -> _Setting:
+    """Return the setting with all scores divided by the temperature that it needs out of fold."""
+    if setting.scores is None:
+        return setting
+    found = fit_temperature(setting.scores[seen], target[seen], task, weight)
+    temperature = float(np.clip(found * (TEMPERATURE_OF_MEAN if len(setting.outcomes) > 1 else 1.0), *TEMPERATURES))
+    outcomes = [dataclasses.replace(outcome, parameters=_cooled(outcome.parameters, temperature)) for outcome in setting.outcomes]
+    return dataclasses.replace(setting, outcomes=outcomes, scores=setting.scores / found, temperature=temperature)
+
+
+def _chosen(
+    settings: Sequence[_Setting], task: Task, target: Array, seen: Array, weight: Array | None, metric: str | None
+) -> list[_Setting]:
+    """Return the best setting out of fold, and in the order of their own figures those that make the mean better.
+
+    The figure is the metric, or the log loss or squared error where there is none.
+    """
+    if len(settings) == 1:
+        return list(settings)
+
+    def figure(chosen: Sequence[_Setting]) -> float:
+        scores = [setting.scores[seen] for setting in chosen if setting.scores is not None]
+        if isinstance(task, Regression):
+            mean = np.mean([task.clamped(one) for one in scores], axis=0)
+            if metric is None:
+                return float(np.average(((mean - target[seen]) ** 2).mean(axis=1), weights=weight))
+        else:
+            share = np.mean([task.proba(one) for one in scores], axis=0)
+            if metric is None:
+                return float(np.average(log_losses(share, target[seen], task), weights=weight))
+            positive = share[:, 1:] if task.name == "binary" else share
+            mean = np.log(np.maximum(positive, 1e-300))
+            mean = mean if task.name == "multiclass" else mean - np.log(np.maximum(1 - positive, 1e-300))
+        value = task.figure(metric, mean, target[seen], weight=weight)
+        return value if metric in LOWER_IS_BETTER else -value
+
+    order = sorted(settings, key=lambda setting: figure([setting]))
+    kept, best = order[:1], figure(order[:1])
+    for setting in order[1:]:
+        if (value := figure([*kept, setting])) < best:
+            kept, best = [*kept, setting], value
+    return kept
+
+
+def _cooled(parameters: Mapping[str, Array], temperature: float) -> dict[str, Array]:
+    """Return the parameters with all scores divided by a temperature."""
+    return {
+        name: (value / temperature).astype(value.dtype) if name.startswith("output.") else value
+        for name, value in parameters.items()
+    }
+
+
+def _out_of_fold(data: TrainingData, members: Sequence[Member], outcomes: Sequence[Outcome]) -> Array | None:
+    """Return the mean scores (N, O) of each row by the networks that validated on it, NaN for rows that none did; None without any."""
+    spec = members[0].spec
+    if all(member.validation_rows is None for member in members) or not isinstance(spec, MLP):
+        return None
+    x, shape = data.problem.rows.x, Shape.of(spec, data.in_features, data.problem.task.outputs)
+    sums, counts = np.zeros((len(x), shape.out_features)), np.zeros((len(x), 1))
+    for member, outcome in zip(members, outcomes, strict=True):
+        held_out = member.validation_rows
+        assert held_out is not None
+        population = Population.start(shape, [outcome.parameters], device=x.device, dtype=x.dtype)
+        for start in range(0, len(held_out), PREDICTED_ROWS):
+            rows = held_out[start : start + PREDICTED_ROWS]
+            sums[rows] += population.scores(x[torch.from_numpy(rows).to(x.device)])[0].double().cpu().numpy()
+            counts[rows] += 1
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
