@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from manynets.cli.data import load_source
+from manynets.search.candidates import plan_candidates
 from tests.cli.conftest import Call
 
 SMALL = ("--hidden", "4", "--epochs", "2", "--json", "-q")
@@ -100,3 +101,24 @@ def test_mistakes(call: Call, visits: Path, line: str, told: str) -> None:
 
 def test_only_tables_are_split_by_columns(call: Call) -> None:
     assert "--group does not go with this data" in call("train", "digits", "--group", "x", *SMALL).err
+
+
+@pytest.mark.parametrize(("option", "column", "name"), [("--group", "patient", "groups"), ("--time-column", "day", "times")])
+def test_a_sweep_validates_within_a_fold_as_it_splits(
+    call: Call, visits: Path, option: str, column: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = []
+
+    def recorded(X, y, candidates, **options):  # type: ignore[no-untyped-def]
+        plan = plan_candidates(X, y, candidates, **options)
+        planned.append((options[name], options["cv"][0], plan))
+        return plan
+
+    monkeypatch.setattr("manynets.cli.sweep_plan.plan_candidates", recorded)
+    options = ("--grid", "lr=0.01,0.1", "--cv", "3", "--validation", "0.25", "--preset", "plain", *SMALL)
+    assert call("sweep", "visits.csv", "--target", "cost", option, column, *options).code == 0
+    assert len(planned) == 3
+    for values, split, _ in planned:
+        train, held_out = values[split.train], values[split.held_out]
+        assert len(values) == len(train) + len(held_out)
+        assert not set(train.tolist()) & set(held_out.tolist()) or name == "times"

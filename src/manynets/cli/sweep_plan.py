@@ -119,7 +119,9 @@ class SweepPlan:
         if first.weight is not None:
             weight = np.concatenate([first.weight, np.ones(second.rows) if second.weight is None else second.weight])
         y = np.concatenate([np.asarray(first.y), np.asarray(second.y)])
-        return Part(X=np.concatenate(pair), y=y, weight=weight), [Split(np.arange(first.rows), np.arange(first.rows, len(y)))]
+        by = None if whole.by is None or held_out is None else whole.by.take(np.concatenate([train, held_out]))
+        part = Part(X=np.concatenate(pair), y=y, weight=weight, by=by)
+        return part, [Split(np.arange(first.rows), np.arange(first.rows, len(y)))]
 
     def row(self, key: Key, result: Result) -> Row:
         """Return the line of a network in results.csv."""
@@ -195,6 +197,9 @@ def train_networks(
         weight = data.weight
         if options["class_weight"] is not None:
             weight = row_weights(task, task.encode(data.y), data.rows, weight, options["class_weight"])
+        # the rows of each fold that --validation holds out, by groups or time as the folds are
+        inner = data.by if plan.validation is not None else None
+        columns = {} if inner is None else {"groups": inner.groups, "times": inner.times, "stratify": inner.strata}
         planned = plan_candidates(
             data.X,
             data.y,
@@ -203,6 +208,7 @@ def train_networks(
             sample_weight=weight,
             task=task if options["loss"] == "poisson" or task.name != "regression" else "regression",
             validation=plan.validation,
+            **columns,
         )
         train_plan(
             planned,
