@@ -189,3 +189,11 @@ def test_the_sweep_file_says_what_was_swept(call: Call) -> None:
     kept = json.loads(Path("here/sweep.json").read_text())
     assert kept["grid"] == {"lr": [0.1]}
     assert kept["options"]["hidden"] == "6"
+
+
+def test_pictures_of_a_halving_compare_candidates_that_trained_for_equally_long(call: Call) -> None:
+    options = ("--grid", "lr=0.001,0.01,0.1", "--epochs", "9", "--halving", "--hidden", "4", "--out", "s")
+    assert call("sweep", "moons", *options, "-q").code == 0
+    done = call("plot", "s", "--kind", "sweep")
+    assert done.code == 0
+    assert "accuracy after 3 epochs over lr" in done.out

@@ -199,7 +199,7 @@ def train_networks(
             weight = row_weights(task, task.encode(data.y), data.rows, weight, options["class_weight"])
         # the rows of each fold that --validation holds out, by groups or time as the folds are
         inner = data.by if plan.validation is not None else None
-        columns = {} if inner is None else {"groups": inner.groups, "times": inner.times, "stratify": inner.strata}
+        columns: dict[str, Any] = {} if inner is None else {"groups": inner.groups, "times": inner.times, "stratify": inner.strata}
         planned = plan_candidates(
             data.X,
             data.y,

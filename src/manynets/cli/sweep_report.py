@@ -18,6 +18,8 @@ SHOWN = 10  # candidates
 def draw(results: SweepResults, *, best: int | None, folder: Path | None = None) -> dict[Path, str]:
     """Draw the score over each option, all options as parallel coordinates, and the curves of all networks.
 
+    Of candidates that were halved, the scores of the first round are drawn, in which all of them trained for equally long.
+
     Returns the files in the folder, by default that of the sweep, with what they show.
     """
     folder, options = folder or results.folder, results.options
@@ -25,19 +27,23 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
     written: dict[Path, str] = {}
     if not any(map(math.isfinite, scores.values())):
         return written
+    lengths = {key[3] for key in scores}
+    first, score = {key: value for key, value in scores.items() if key[3] == min(lengths)}, results.measure
+    if len(lengths) > 1:
+        score += f" after {min(lengths)} {'steps' if results.ensembles else 'epochs'}"
     drawn = "drawn" in results.config  # at random: most values occur once, and the others are the default's
     for name in options:
-        values = [results.rows[key][name] for key in scores]
+        values = [results.rows[key][name] for key in first]
         if drawn and len(set(values)) == 1:
             continue
         log = all(isinstance(value, float) and value > 0 for value in values) and max(values) >= 10 * min(values)
-        axes = plots.score_over(values, [*scores.values()], name=name, score=results.measure, log=log, means=not drawn)
-        written[folder / picture_of(name)] = f"{results.measure} over {name}"
+        axes = plots.score_over(values, [*first.values()], name=name, score=score, log=log, means=not drawn)
+        written[folder / picture_of(name)] = f"{score} over {name}"
         plots.save(axes, folder / picture_of(name))
     if options:
-        table = [{name: results.rows[key][name] for name in options} | {results.measure: score} for key, score in scores.items()]
-        axes = plots.parallel_coordinates(table, score=results.measure, higher_is_better=not results.by_loss)
-        written[folder / PARALLEL_PICTURE] = f"{results.measure} by all options"
+        table = [{name: results.rows[key][name] for name in options} | {score: value} for key, value in first.items()]
+        axes = plots.parallel_coordinates(table, score=score, higher_is_better=not results.by_loss)
+        written[folder / PARALLEL_PICTURE] = f"{score} by all options"
         plots.save(axes, folder / PARALLEL_PICTURE)
     curves = {key: curve for key, curve in results.curves.items() if any(map(math.isfinite, curve))}
     if curves:
