@@ -8,9 +8,11 @@ import os
 import platform
 from pathlib import Path
 
+import manynets
+
 __all__ = ["machine", "versions"]
 
-PACKAGES = ("manynets", "torch", "numpy", "scikit-learn", "keras", "jax", "skorch", "lightning", "lightgbm", "catboost", "pytabkit")
+PACKAGES = ("torch", "numpy", "scikit-learn", "keras", "jax", "skorch", "lightning", "lightgbm", "catboost", "pytabkit")
 
 
 def machine() -> dict[str, str | int]:
@@ -32,7 +34,7 @@ def machine() -> dict[str, str | int]:
 
 def versions() -> dict[str, str]:
     """Return the versions of what is compared; those not installed are left out."""
-    out = {}
+    out = {"manynets": manynets.__version__}  # of the code that runs, not of what was installed once
     for package in PACKAGES:
         try:
             out[package] = importlib.metadata.version(package)
