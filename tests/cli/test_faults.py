@@ -385,3 +385,15 @@ def test_temporary_folders_are_no_runs(call: Call, run: Path) -> None:
     for name in ("config.json", "model.safetensors"):
         (Path(".run.abc.tmp") / name).write_bytes((run / name).read_bytes())
     assert call("show", "nothing").err.rstrip().endswith("there is run")
+
+
+@pytest.mark.parametrize("field", ["path", "target", "task", "test_fraction", "seed", "kind"])
+def test_an_origin_that_lacks_a_field(call: Call, table: Path, tmp_path: Path, field: str) -> None:
+    options = ("--drop", "id,kind", "--preset", "plain", "--epochs", "1", "-q", "--out", "run")
+    assert call("train", table, "--target", "price", *options).code == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
+    del config["data"][field]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    done = call("evaluate", "run")
+    assert done.code == 2
+    assert "config.json is damaged" in done.err

@@ -19,7 +19,7 @@ from manynets.cli import defaults
 from manynets.cli.fingerprint import fingerprint_of, fingerprint_of_arrays
 from manynets.cli.table_columns import leak_notes, split_by
 from manynets.data.split import SplitBy
-from manynets.errors import DataError, OptionError, one_of
+from manynets.errors import DataError, ModelFileError, OptionError, one_of
 
 __all__ = [
     "DataSource", "Part", "absolute", "from_standard_input", "is_file_name", "kind_of", "load_source", "name_of", "origin_of",
@@ -35,6 +35,11 @@ _TABLE_ONLY = (
     "encoding", "no_header", "group", "time_column", "stratify",
 )  # fmt: skip
 _NAMED_ONLY = ("data_dir", "points", "noise")
+_NEEDED = {
+    "named": ("name", "seed", "task"), "arrays": ("path", "seed", "task", "test_fraction"),
+    "table": ("path", "seed", "target", "task", "test_fraction"),
+}  # fmt: skip
+"""The fields of an origin without which its data cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,8 +164,11 @@ def _refuse(options: Mapping[str, Any], names: Sequence[str], why: str) -> None:
 
 
 def load_source(origin: Mapping[str, Any]) -> DataSource:
-    """Read the data of an origin and split it as it says."""
-    one_of(origin["kind"], ("named", "arrays", "table"), what="kind of data")
+    """Read the data of an origin and split it as it says. Errors: ModelFileError for one of a run that lacks a field."""
+    needed = _NEEDED[one_of(origin["kind"], _NEEDED, what="kind of data")]
+    missing = next((name for name in needed if name not in origin and not (name == "test_fraction" and "test" in origin)), None)
+    if missing is not None:
+        raise ModelFileError(f"config.json is damaged: the field data.{missing} is missing; train again")
     return {"named": _named, "arrays": _arrays, "table": _table}[origin["kind"]](origin)
 
 
