@@ -43,7 +43,7 @@ def test_on_other_rows_and_for_a_model_file(call: Call, table: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--metric", "r2"], "must be one of accuracy, log_loss, auc"),
+        (["--metric", "r2"], "must be one of accuracy, f1, log_loss, roc_auc"),
         (["--column", "sice"], "did you mean 'size'"),
         (["--row", "999"], "--row is 999, but test has the rows"),
         (["--rows", "1"], "--rows is 1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -69,6 +70,17 @@ def test_importance_of_classes_is_that_of_scikit_learn(classifier: Model, metric
     assert_close(found.values, wanted.importances, "float64_run")
 
 
+def test_the_threshold_of_two_classes_counts() -> None:
+    x, y = arrays()
+    model = mn.train(x, y > 2, mn.MLP(hidden=(8,)), mn.Recipe(epochs=20), progress=False)
+    before = permutation_importance(model, x, y > 2).score
+    model.task = dataclasses.replace(model.task, threshold=0.05)  # type: ignore[type-var]
+    found = permutation_importance(model, x, y > 2)
+    assert found.score == model.evaluate(x, y > 2)["accuracy"] != before
+    with pytest.raises(DataError, match="roc_auc is not defined for these rows"):
+        permutation_importance(model, x, [True] * len(x), metric="roc_auc")
+
+
 def test_columns_that_say_the_same_are_shuffled_together() -> None:
     x, y = arrays()
     x[:, 3] = 2 * x[:, 0] + 0.01 * x[:, 3]
@@ -86,7 +98,7 @@ def test_importance_is_by_source_column_and_can_be_stored() -> None:
     assert set(itertools.chain(*found.groups.values())) == set(frame.columns)
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["repeats"] == 2
     assert "town" in found._repr_html_()
-    with pytest.raises(OptionError, match="metric is 'auc', but must be one of r2, rmse, mae"):
+    with pytest.raises(OptionError, match="metric is 'auc', but must be one of r2"):
         permutation_importance(table_model, frame, target(frame), metric="auc")
     with pytest.raises(DataError, match="same number"):
         permutation_importance(table_model, frame, target(frame)[1:])

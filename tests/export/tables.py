@@ -40,3 +40,17 @@ def fitted(frame: polars.DataFrame, y: Any, **options: Any) -> Model:
     encoder = options.pop("encoder", None)
     recipe = mn.Recipe(epochs=2, **options.pop("recipe", {}))
     return mn.train(frame, y, spec, recipe, encoder=encoder, progress=False, **options)
+
+
+def model_of_task(task: str, dtype: Any, n_networks: int) -> tuple[Model, Any]:
+    """Return a model for a kind of target, with batch norm and input scale, and the rows (N, 3) that it was trained on."""
+    x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
+    y: dict[str, Any] = {
+        "regression": x[:, 0] * 1000,
+        "several": x[:, :2] * [1e-3, 1e3],
+        "binary": np.where(x[:, 0] > 0, "yes", "no"),
+        "multiclass": np.digitize(x[:, 0], [-0.5, 0.5]) + 10,
+        "multilabel": (x[:, :2] > 0).astype(int),
+    }
+    spec = mn.MLP(hidden=(6,), batch_norm=True, input_scale=True)
+    return mn.train(x, y[task], spec, mn.Recipe(epochs=2, dtype=dtype), n_networks=n_networks, progress=False), x

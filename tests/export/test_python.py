@@ -19,7 +19,7 @@ from manynets.export import to_python
 from manynets.spec import Activation, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
 from manynets.tables.parts import PARTS_OF_CODES
-from tests.export.tables import fitted, target, wide_table
+from tests.export.tables import fitted, model_of_task, target, wide_table
 from tests.tolerances import assert_close
 
 
@@ -68,16 +68,7 @@ def test_every_activation(activation: Activation, tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("task", ["regression", "several", "binary", "multiclass", "multilabel"])
 def test_every_task(task: str, dtype: Any, n_networks: int, tmp_path: Path) -> None:
-    x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
-    y: dict[str, Any] = {
-        "regression": x[:, 0] * 1000,
-        "several": x[:, :2] * [1e-3, 1e3],
-        "binary": np.where(x[:, 0] > 0, "yes", "no"),
-        "multiclass": np.digitize(x[:, 0], [-0.5, 0.5]) + 10,
-        "multilabel": (x[:, :2] > 0).astype(int),
-    }
-    spec = mn.MLP(hidden=(6,), batch_norm=True, input_scale=True)
-    model = mn.train(x, y[task], spec, mn.Recipe(epochs=2, dtype=dtype), n_networks=n_networks, progress=False)
+    model, x = model_of_task(task, dtype, n_networks)
     assert to_python(model, tmp_path / "m.py", X=x).largest < 1e-5
     module = module_in(tmp_path / "m.py")
     assert module.predict(x).shape == model.predict(x).shape

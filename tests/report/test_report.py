@@ -78,8 +78,8 @@ def test_a_report_on_numbers(tmp_path: Path) -> None:
     model = fitted(frame, target(frame), validation=0.2)
     text, reader = written(model, frame, target(frame), tmp_path)
     assert reader.headings == [
-        "A model", "Metrics", "Data", "Model", "What the model goes by", "How the prediction follows a column", "Errors",
-        "Groups that are served worse", "Rows with the largest errors", "Repeat this run",
+        "A model", "Metrics", "Data", "Model", "What the model relies on", "How the prediction follows a column", "Errors",
+        "Groups with larger errors", "Rows with the largest errors", "Repeat this run",
     ]  # fmt: skip
     assert set(frame.columns) <= set(reader.cells)
     assert len(charts_of(text)) == text.count('class="chart"') == 7

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["DataFolder", "Header", "JsonLine", "Quiet", "RunFolder", "argument", "option"]
+__all__ = ["DataFolder", "Header", "JsonLine", "Quiet", "RunFolder", "Target", "argument", "option"]
 
 
 def option(*names: str, help: str, metavar: str = " ", **more: Any) -> Any:
@@ -26,6 +26,9 @@ def _plain(text: str) -> str:
 
 RunFolder = Annotated[
     str, argument("RUN", help="A run folder that manynets train wrote, a model file, or the folder of a sweep (its best network).")
+]
+Target = Annotated[
+    str | None, option("--target", metavar="COLUMN", help="The target's column in DATA, for a model file. [as in training]")
 ]
 DataFolder = Annotated[str | None, option("--data-dir", metavar="FOLDER", help="Folder with mnist/ and fashion-mnist/.")]
 Header = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, argument, option
+from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, argument
 
 __all__ = ["evaluate"]
 
@@ -19,9 +19,7 @@ def evaluate(
             "[the test rows of the run]",
         ),
     ] = None,
-    target: Annotated[
-        str | None, option("--target", metavar="COLUMN", help="The target's column in DATA, for a model file. [as in training]")
-    ] = None,
+    target: Target = None,
     header: Header = None,
     json_line: JsonLine = False,
     quiet: Quiet = False,

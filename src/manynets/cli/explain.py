@@ -1,10 +1,10 @@
-"""`manynets explain`: which columns a model goes by, and how."""
+"""`manynets explain`: which columns a model relies on, and how."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, argument, option
+from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, argument, option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,18 +36,16 @@ def explain(
     ] = None,
     metric: Annotated[
         str | None,
-        option("--metric", metavar="NAME", help="accuracy, log_loss or auc; for numbers r2, rmse or mae. [accuracy or r2]"),
+        option("--metric", metavar="NAME", help="accuracy, f1, log_loss or roc_auc; for numbers r2, rmse or mae. [accuracy or r2]"),
     ] = None,
     repeats: Annotated[int, option("--repeats", metavar="N", help="How often each column is shuffled. [5]")] = 5,
     rows: Annotated[int, option("--rows", metavar="N", help="The most rows that are used. [2000]")] = 2000,
-    target: Annotated[
-        str | None, option("--target", metavar="COLUMN", help="The target's column in DATA, for a model file. [as in training]")
-    ] = None,
+    target: Target = None,
     header: Header = None,
     json_line: JsonLine = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show which columns a model goes by: how much worse it predicts when each is shuffled among the rows.
+    """Show which columns a model relies on: how much worse it predicts when each is shuffled among the rows.
 
     Columns that say nearly the same are shuffled together.
     """

@@ -27,7 +27,7 @@ def export(
     json_line: JsonLine = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model for other programs: a file that takes the columns of the table as they are, and predicts alike.
+    """Write a model for other programs: a file that takes the columns of the table as they are and gives the same predictions.
 
     The file is compared with the model on up to 1,000 rows of the run's data and on rows with missing, unseen and far values, and is not
     written if they differ.

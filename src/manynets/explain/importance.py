@@ -11,26 +11,23 @@ Source: Breiman 2001, "Random Forests"; Fisher, Rudin and Dominici 2019.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets import metrics
 from manynets.data.check import as_weights
 from manynets.display import html_table, number_text
 from manynets.errors import DataError, OptionError, one_of
 from manynets.explain.blocks import SourceRows, chunks, source_rows
 from manynets.model import Model
+from manynets.spec import LOWER_IS_BETTER
 from manynets.tasks import Regression
 
 __all__ = ["Importance", "permutation_importance"]
 
 Array: TypeAlias = NDArray[Any]
-Metric: TypeAlias = Callable[[Model, Array, Array, Array | None], float]
-"""From the mean logits (N, O), the encoded target and the weights of rows to a number."""
-
 ALIKE = 0.9
 """The rank correlation from which columns are shuffled together."""
 
@@ -98,7 +95,7 @@ def permutation_importance(
 ) -> Importance:
     """Return how much worse the model predicts rows X (N, D), or a frame, when a column is shuffled among them.
 
-    metric: "accuracy", "log_loss" or "auc" for classes, "r2", "rmse" or "mae" for numbers; None: accuracy or r2. n_repeats: shuffles of each column.
+    metric: "accuracy", "f1", "log_loss" or "roc_auc" (two classes), of numbers "r2", "rmse" or "mae"; None: accuracy or r2. n_repeats: shuffles of each column.
     group_alike: shuffle columns together whose rank correlation is above 0.9, as each alone would seem unimportant. seed: of the shuffles;
     they are those of scikit-learn's `permutation_importance` with this random_state.
 
@@ -116,19 +113,26 @@ def permutation_importance(
     if len(target) != len(rows.matrix):
         raise DataError(f"X has {len(rows.matrix)} rows and y has {len(target)}; they must have the same number")
     weight = as_weights(sample_weight, len(target))
-    known = METRICS["regression" if isinstance(model.task, Regression) else model.task.name]
-    name = next(iter(known)) if metric is None else one_of(metric, known, what="metric")
-    measure, sign = known[name], -1.0 if name in LESS_IS_BETTER else 1.0
+    name = model.task.metric if metric is None else one_of(metric, model.task.metrics, what="metric")
+    sign = -1.0 if name in LOWER_IS_BETTER else 1.0
     groups: dict[str, tuple[str, ...]] = _alike(rows) if group_alike else {column: (column,) for column in rows.blocks}
-    score = measure(model, model.mean_logits(model.logits(rows.matrix)), target, weight)
+    score = _measured(model, name, model.mean_logits(model.logits(rows.matrix)), target, weight)
+    if not np.isfinite(score):
+        raise DataError(f"{name} is not defined for these rows, which hold one class only; choose another metric or other rows")
     found = np.empty((len(groups), n_repeats))
     orders = _orders(len(rows.matrix), n_repeats, seed)
     slices = [[rows.blocks[column] for column in columns] for columns in groups.values()]
     for some in chunks(len(groups) * n_repeats, *rows.matrix.shape):
         logits = model.mean_logits(model.logits(_shuffled(rows.matrix, some, slices, orders)))
         for number, part in zip(some, np.split(logits, len(some)), strict=True):
-            found[divmod(number, n_repeats)] = sign * (score - measure(model, part, target, weight))
+            found[divmod(number, n_repeats)] = sign * (score - _measured(model, name, part, target, weight))
     return Importance(groups, found, name, score)
+
+
+def _measured(model: Model, metric: str, logits: Array, target: Array, weight: Array | None) -> float:
+    """Return a metric of mean logits (N, O); those of numbers in float64, as predictions are."""
+    scores = logits.astype(np.float64) if isinstance(model.task, Regression) else logits
+    return model.task.figure(metric, scores, target, loss=model.recipe.loss, weight=weight)
 
 
 def _orders(rows: int, repeats: int, seed: int) -> list[Array]:
@@ -177,46 +181,3 @@ def _ranks(values: Array) -> Array:
     """Return the mean ranks of values (N,)."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[inverse])
-
-
-def _accuracy(_: Model, logits: Array, target: Array, weight: Array | None) -> float:
-    codes = (logits > 0).astype(np.int64) if logits.shape[1] == 1 else logits.argmax(axis=1)
-    return metrics.accuracy(target.reshape(len(target)), codes.reshape(len(codes)), weight=weight)
-
-
-def _labels_accuracy(_: Model, logits: Array, target: Array, weight: Array | None) -> float:
-    return metrics.accuracy(target, (logits > 0).astype(np.float64), weight=weight)
-
-
-def _log_loss(model: Model, logits: Array, target: Array, weight: Array | None) -> float:
-    codes = target.astype(np.int64).reshape(-1)
-    return metrics.log_loss(model.task.proba(logits)[np.arange(len(codes)), codes], weight=weight)
-
-
-def _auc(_: Model, logits: Array, target: Array, weight: Array | None) -> float:
-    area = metrics.roc_auc(target[:, 0] == 1, logits[:, 0], weight=weight)
-    if area is None:
-        raise DataError("y holds one class only, but the area under the ROC curve needs both")
-    return area
-
-
-def _of_numbers(measure: Callable[..., float]) -> Metric:
-    def found(model: Model, logits: Array, target: Array, weight: Array | None) -> float:
-        assert isinstance(model.task, Regression)
-        predicted = model.task.predict(logits.astype(np.float64), loss=model.recipe.loss)
-        return measure(model.task.own_unit(target), predicted, weight=weight)
-
-    return found
-
-
-METRICS: Mapping[str, Mapping[str, Metric]] = {
-    "regression": {
-        "r2": _of_numbers(metrics.r2_score),
-        "rmse": _of_numbers(metrics.root_mean_squared_error),
-        "mae": _of_numbers(metrics.mean_absolute_error),
-    },
-    "binary": {"accuracy": _accuracy, "log_loss": _log_loss, "auc": _auc},
-    "multiclass": {"accuracy": _accuracy, "log_loss": _log_loss},
-    "multilabel": {"accuracy": _labels_accuracy},
-}
-LESS_IS_BETTER = ("log_loss", "rmse", "mae")

@@ -1,4 +1,4 @@
-"""One HTML file that says what a model is, how good it is, what it goes by, and where it fails: `manynets report RUN`.
+"""One HTML file that says what a model is, how good it is, what it relies on, and where it fails: `manynets report RUN`.
 
 charts.py    Vega-Lite charts, by Altair
 sections.py  the sections of the page

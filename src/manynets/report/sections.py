@@ -112,7 +112,7 @@ def _metrics(given: ReportInput) -> Section:
     rows = [
         [part, *(_cell(values[name]) if _is_number(values.get(name)) else "" for name in names)] for part, values in parts.items()
     ]
-    words = "How good the model is, beside a trivial prediction and a linear model."
+    words = "How good the model is, compared with a trivial prediction and a linear model."
     held_out = given.metrics.get(given.part, {})
     if "accuracy" in held_out and "rows" in held_out:
         low, high = (float(limit) for limit in wilson_interval(held_out["accuracy"] * held_out["rows"], held_out["rows"]))
@@ -167,7 +167,7 @@ def _importance(given: ReportInput, X: Any, y: Array) -> Iterator[Section]:
     table = ReportTable("Importance", ["Column", f"{found.metric} lost", "± standard deviation"], rows)
     words = f"How much {found.metric} loses when a column is shuffled among {len(y):,} {given.part} rows. Columns that say the same are shuffled together."
     yield Section(
-        "What the model goes by", words, [ReportFigure("Importance of the columns", charts.importance_chart(found)), table]
+        "What the model relies on", words, [ReportFigure("Importance of the columns", charts.importance_chart(found)), table]
     )
     names = [column for group in (found.groups[name] for name, _, _ in found.ranked()) for column in group]
     columns = () if given.model.encoder is None else given.model.encoder.columns
@@ -229,9 +229,7 @@ def _slices(given: ReportInput, X: Any, y: Array) -> Section:
     found = worst_slices(given.model, X, y)
     what = "absolute error" if isinstance(given.model.task, Regression) else "share wrong"
     if not found:
-        return Section(
-            "Groups that are served worse", "No group of rows has a larger error than the others by more than chance.", []
-        )
+        return Section("Groups with larger errors", "No group of rows has a larger error than the others by more than chance.", [])
     rows = [
         [
             one.column,
@@ -246,7 +244,7 @@ def _slices(given: ReportInput, X: Any, y: Array) -> Section:
     ]
     names = ["Column", "Group", "Rows", f"Mean {what}", "95 % interval", "Of the others", "p, corrected"]
     words = "Groups of rows whose error is larger than that of the others by more than chance, corrected for all groups that were looked at."
-    return Section("Groups that are served worse", words, [ReportTable("Groups", names, rows)])
+    return Section("Groups with larger errors", words, [ReportTable("Groups", names, rows)])
 
 
 def _worst(given: ReportInput, logits: Array, y: Array) -> Section:
