@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manynets.data.check import is_frame
+from manynets.data.check import as_numpy, is_frame
+from manynets.data.scales import SAMPLE, scale_problem
 from manynets.data.tensors import warn_of_lost_digits
-from manynets.errors import OptionError, warn_user
+from manynets.errors import DataScaleWarning, OptionError, warn_user
 from manynets.spec import MLP, Embedding, Periodic, PiecewiseLinear
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
     from manynets.tables.scaling import Scaling
 
-__all__ = ["column_options", "embedded_columns", "needs_encoder", "warn_of_encoded"]
+__all__ = ["array_scaling", "column_options", "embedded_columns", "needs_encoder", "warn_of_encoded"]
 
 
 def warn_of_encoded(x: NDArray[Any], matrix: Any, encoder: TableEncoder) -> None:
@@ -26,6 +27,30 @@ def warn_of_encoded(x: NDArray[Any], matrix: Any, encoder: TableEncoder) -> None
     whole = np.flatnonzero(np.isfinite(x).all(axis=0))
     starts = np.array([block.start for block in encoder.blocks])
     warn_of_lost_digits(x[:, whole], torch.from_numpy(matrix[:, starts[whole]]))
+
+
+def array_scaling(X: Any, scaling: Scaling | Literal[False] | None) -> Scaling | None:
+    """Return how the columns of X are scaled where `scaling` is left out: "standard" for an array whose columns ruin a network by their size.
+
+    That is reported with a DataScaleWarning. False leaves the columns as they are, those of a frame too.
+    """
+    if is_frame(X):
+        return "none" if scaling is False else scaling
+    if scaling is not None:
+        return scaling or None
+    dense = isinstance(X, np.ndarray) or str(getattr(X, "layout", None)) == "torch.strided"
+    rows = as_numpy(X[:: max(1, len(X) // SAMPLE)]) if dense and X.ndim == 2 else np.empty(0)
+    if rows.dtype.kind not in "fiu" or not rows.size or not (np.abs(rows) <= np.finfo(np.float32).max).all():
+        return None  # `prepare` says what is wrong with it
+    problem = scale_problem(rows)
+    if not problem:
+        return None
+    warn_user(
+        f"a network learns badly from columns of very different size, or far from 1: {problem}. All are scaled to mean 0 and standard"
+        " deviation 1, as those of a frame are (in Python, scaling='standard' does so without this warning, scaling=False leaves them)",
+        DataScaleWarning,
+    )
+    return "standard"
 
 
 def needs_encoder(X: Any, encoder: TableEncoder | None, embedding: Embedding | None, *, scaling: Scaling | None = None) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from manynets.encoding import embedded_columns
+from manynets.encoding import array_scaling, embedded_columns
 from manynets.engines import ENGINES, EngineName
 from manynets.errors import DataError, OptionError, one_of
 from manynets.model import Model
@@ -66,7 +66,7 @@ def train(
     stratify: Any = None,
     target_transform: Literal["log", "auto"] | None = None,
     encoder: TableEncoder | None = None,
-    scaling: Scaling | None = None,
+    scaling: Scaling | Literal[False] | None = None,
     category_means: bool = False,
     initial: Mapping[str, NDArray[Any]] | Sequence[Mapping[str, NDArray[Any]]] | None = None,
     seed: int | None = None,
@@ -83,8 +83,7 @@ def train(
     """Train one network, or several that predict together, and return a Model.
 
     Without spec and recipe it trains the default ensemble of `manynets.tabular`, as `TabularClassifier`, `TabularRegressor` and
-    `manynets train TABLE` do. Its columns are scaled, and in arrays NaN is a gap. Those of an array for a network of your own are left as
-    they are.
+    `manynets train TABLE` do. Its columns are scaled, and in arrays NaN is a gap.
 
     X: (N, D) numbers, an array or a torch tensor; or a frame (pandas, polars, pyarrow), which is encoded; or the path of a table. y: (N,),
         (N, 1) or (N, O); see `manynets.tasks.find_task`. target: the column of X, or the columns, to predict, in place of y.
@@ -103,8 +102,9 @@ def train(
     encoder: turns a frame into numbers; if left out, `manynets.tables.fit_encoder` fits one to the training rows. The model
         stores it, so that it predicts from frames too. An array given together with an encoder is taken as encoded already.
     scaling: of numeric columns: "standard" (that of a frame, if left out), "robust", "quantile", "smooth" or "none"
-        (`manynets.tables.fit_encoder`). An array is left as it is, unless this is given. It then has an encoder too, for which NaN is a
-        gap, as it does with `PiecewiseLinear`.
+        (`manynets.tables.fit_encoder`). An array is scaled, "standard", only if its columns differ in size by more than a factor
+        1000, or are all far from 1, with a DataScaleWarning; False leaves it as it is. Scaled, it has an encoder too, for which NaN
+        is a gap, as it does with `PiecewiseLinear`. A module of your own gets the array as it is, unless this is given.
     category_means: a categorical column with many levels also gets the mean of the target over the rows of a level
         (`manynets.tables.means`); the rows that are trained on get means without their own target. The default ensemble always does so.
     sample_weight: (N,), how much each row counts in the loss. class_weight: the same by class; with "balanced" all classes count
@@ -156,6 +156,8 @@ def train(
     n_networks = 1 if n_networks is None else n_networks
     _check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
     recipe = _with_given(recipe, seed=seed, metric=metric)
+    if encoder is None and isinstance(spec, MLP):
+        scaling = array_scaling(X, scaling)
     by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, groups=groups, times=times, stratify=stratify)
     data = prepare(
@@ -164,7 +166,7 @@ def train(
         recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu"),
         validation=None if by_fold else validation,
         by=by,
-        scaling=scaling,
+        scaling=scaling or None,
         category_means=category_means,
         embedding=spec.embedding if isinstance(spec, MLP) else None,
         **common,
@@ -273,7 +275,7 @@ def _train_default(
     validation: Any,
     target_transform: Literal["log", "auto"] | None,
     task: Any,
-    scaling: Scaling | None,
+    scaling: Scaling | Literal[False] | None,
     **options: Any,
 ) -> Model:
     """Train the default ensemble (`manynets.tabular`)."""

@@ -7,7 +7,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
-from manynets.encoding import embedded_columns, needs_encoder
+from manynets.encoding import array_scaling, embedded_columns, needs_encoder
 from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user, warned_once
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
@@ -66,7 +66,7 @@ def train_many(
     task: str | Task | None = None,
     validation: Any = None,
     encoder: TableEncoder | None = None,
-    scaling: Scaling | None = None,
+    scaling: Scaling | Literal[False] | None = None,
     category_means: bool = False,
     progress: Show = "auto",
     callbacks: Sequence[Callback] = (),
@@ -153,11 +153,12 @@ def plan_candidates(
     task: str | Task | None = None,
     validation: Any = None,
     encoder: TableEncoder | None = None,
-    scaling: Scaling | None = None,
+    scaling: Scaling | Literal[False] | None = None,
     category_means: bool = False,
 ) -> CandidatePlan:
     """Return the networks that `train_many` trains, with their data; the arguments are its."""
     pairs = _checked(candidates)
+    scaling = (scaling or None) if encoder is not None else array_scaling(X, scaling)
     if not is_frame(X):
         fitted_to = any(needs_encoder(X, encoder, spec.embedding, scaling=scaling) for spec, _ in pairs)
         X = as_matrix(X, columns=None if encoder is None else encoder.width, gaps=fitted_to)
