@@ -78,6 +78,7 @@ def test_answers_agree() -> None:
     assert [row["agree"] for row in out["rows"]] == [1.0, 1.0, None]
 
 
+@pytest.mark.slow
 def test_several_networks() -> None:
     case = dataclasses.replace(shortened(CASES["many-256"], steps=5), networks=6)
     out = run_case(case, LIGHT, rounds=1, threads=(1,), tell=_quiet)

@@ -102,6 +102,7 @@ def test_failed_tests_are_counted_and_shown() -> None:
     assert "Not run." in text
 
 
+@pytest.mark.slow
 def test_a_part_in_a_process_of_its_own() -> None:
     result = run_part("tests", "cpu", budget=120.0)
     assert "error" not in result, result

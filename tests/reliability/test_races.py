@@ -25,6 +25,12 @@ def script(pairs: int, seed: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_some_pairs() -> None:
+    script(4, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_one_pair_of_each_kind() -> None:
     script(len(races.KINDS), 1)
 

@@ -315,8 +315,16 @@ def test_nothing_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
         assert "options.json" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moments", [1, pytest.param(30, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize(
+    ("number", "moments"),
+    [
+        (signal.SIGTERM, 1),
+        *(
+            pytest.param(number, 30, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])
+            for number in (signal.SIGINT, signal.SIGTERM)
+        ),
+    ],
+)
 def test_case_33_in_each_phase_of_a_real_process(number: int, moments: int, tmp_path: Path) -> None:
     """A signal at any moment: exit code 130 or 143, one line that says what became of the work, no traceback, no half a run."""
     words = [sys.executable, "-m", "manynets", *TRAIN, "-q"]

@@ -33,7 +33,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
 def test_characters_that_the_stream_lacks_are_replaced(folder, encoding):
     done = shell(f"{TRAIN} --out run", folder, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
@@ -44,7 +44,7 @@ def test_characters_that_the_stream_lacks_are_replaced(folder, encoding):
     assert b"set PYTHONIOENCODING=utf-8, or give a file with -o" in done.stderr
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "line", [f"{TRAIN} --out run | head -1", f"{TRAIN} --out run | true", f"{TRAIN} --out run 2>&1 >log | true"]
 )

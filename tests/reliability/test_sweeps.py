@@ -271,7 +271,9 @@ def test_the_best_model_of_a_sweep_goes_on_too(call: Call, monkeypatch: pytest.M
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-@pytest.mark.parametrize("moments", [(1, 1), (1, 1, 25, 1), (10**6, 1)])
+@pytest.mark.parametrize(
+    "moments", [(1, 1, 25, 1), pytest.param((1, 1), marks=pytest.mark.slow), pytest.param((10**6, 1), marks=pytest.mark.slow)]
+)
 def test_the_best_model_killed_before_its_first_checkpoint(moments: Sequence[int], call: Call, tmp_path: Path) -> None:
     """Killed in earnest, so that nothing is cleared away; 10^6 is after the run was written, before its checkpoints are removed."""
     import manynets.cli.fit as module

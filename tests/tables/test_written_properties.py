@@ -82,7 +82,7 @@ def written(style: dict[str, str], negative: bool, whole: str, decimals: str, dr
     return f"{style['negative']}{before}{text}{behind}"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(columns(), st.sampled_from([token for token in MISSING_TOKENS if token]))
 def test_numbers_in_every_style_are_read_back(column: tuple[dict[str, str], list[tuple[str, float]]], token: str) -> None:
     style, cells = column
@@ -101,7 +101,7 @@ def test_numbers_in_every_style_are_read_back(column: tuple[dict[str, str], list
 
 
 @pytest.mark.filterwarnings("ignore:all values are missing", "ignore:left out")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=60), st.sampled_from([",", ".", "'", " ", "kg", "%", "$", "-", "(", "1", "2024-01-31", "PT3H", ":", "e5"]))
 def test_any_text_is_understood_or_refused(text: str, part: str) -> None:
     for cells in ([text, part], [text + part, "1"], [part + text, part], [text, text, "1,5", "2,5", "3"]):
