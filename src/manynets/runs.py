@@ -42,12 +42,16 @@ if TYPE_CHECKING:
     from manynets.model import Model
 
 __all__ = [
-    "FORMAT", "SavedRun", "check_run_folder", "claimed_folder", "leftovers", "plain_json", "read_run", "remove_leftovers", "write_run",
+    "FORMAT", "PICTURES", "SavedRun", "check_run_folder", "claimed_folder", "leftovers", "plain_json", "read_run", "remove_leftovers", "write_run",
 ]  # fmt: skip
 
 FORMAT = 1
 MODEL, CONFIG, HISTORY, METRICS = "model.safetensors", "config.json", "history.csv", "metrics.json"
 SEEN = "seen_rows.npy"
+PICTURES = (
+    "history", "confusion", "roc", "images", "mistakes", "values", "points", "regions", "surface", "predicted", "network", "first_layer",
+)  # fmt: skip
+"""The pictures of a run, which `train` and `plot` write as NAME.png; another one in its folder is the user's."""
 
 
 RETRIES = 20
@@ -178,7 +182,7 @@ def _foreign_files(target: Path) -> list[str]:
     if names and not {MODEL, CONFIG} <= set(names):
         return names[:1]
     known = {MODEL, CONFIG, HISTORY, METRICS, SEEN}
-    return [name for name in names if name not in known and (target / name).suffix != ".png"]
+    return [name for name in names if name not in known and name not in {f"{picture}.png" for picture in PICTURES}]
 
 
 def write_run(

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from manynets.claims import claim
+from manynets.cli.plot import KINDS
+from manynets.runs import PICTURES
 from tests.cli.conftest import Call
 
 SMALL = ("--epochs", "2", "--hidden", "4", "--n-networks", "1", "-q")
@@ -35,6 +37,18 @@ def test_plot_replaces_no_picture_beside_a_model_file(call: Call, run: Path) -> 
     assert "history.png exists" in call("plot", "model", "--kind", "history").err
     assert Path("history.png").read_text(encoding="utf-8") == "mine"
     assert call("plot", "model", "--kind", "history", "--overwrite").code == 0
+
+
+def test_a_run_with_a_file_of_the_users_is_not_replaced(call: Call, run: Path, table: Path) -> None:
+    assert {kind.replace("-", "_") for kind in KINDS} - set(PICTURES) == {"sweep"}  # that one is of a sweep's folder
+    words = ("train", table, "--target", "kind", "--drop", "price", *SMALL, "--out", "run", "--overwrite")
+    (run / "mine.png").write_text("mine", encoding="utf-8")
+    done = call(*words)
+    assert (done.code, (run / "mine.png").read_text(encoding="utf-8")) == (2, "mine")
+    assert "it holds what does not belong to a run: mine.png" in done.err
+    (run / "mine.png").unlink()
+    assert call("plot", "run").code == 0
+    assert call(*words).code == 0
 
 
 def test_inspect_replaces_no_file_and_says_so_before_it_reads(call: Call, table: Path) -> None:
