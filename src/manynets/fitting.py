@@ -14,7 +14,7 @@ from torch import nn
 
 from manynets.encoding import embedded_columns
 from manynets.engines import ENGINES, EngineName
-from manynets.errors import DataError, OptionError, one_of
+from manynets.errors import DataError, OptionError, one_of, warn_user
 from manynets.model import Model
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble
@@ -45,6 +45,7 @@ from manynets.training.trial import Member
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
+    from manynets.tables.blocks import BlockFiles
     from manynets.tables.scaling import Scaling
 
 __all__ = ["train"]
@@ -75,6 +76,7 @@ def train(
     metric: MetricName | None = None,
     time_limit: float | None = None,
     engine: EngineName = "torch",
+    memory_limit: int | str | None = None,
     progress: Show = "auto",
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
@@ -117,6 +119,9 @@ def train(
     metric: what the best weights and early stopping go by, a name in `Recipe.watch`, which it replaces. None: the recipe's, or the loss.
     engine: the library that trains: "torch", "numpy" (gradients written out by hand, always in float64), "jax" or "keras". All
         start from the same weights, see the same batches, and return the same history and kind of Model (`manynets.engines`).
+    memory_limit: bytes, or such as "2GB", that the rows of the file X (Parquet, several such files, or Arrow) may take. A table that
+        needs more is streamed: see "Data larger than memory" in docs/scaling.md. Networks are then plain ones, by spec and recipe, which
+        share the stream, and validation is a fraction of the rows, chosen by hash.
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
     callbacks: functions that are called with each event (`mn.Event`).
     checkpoint: where and how often to write the state of training, such as Checkpoint(folder="run", every_epochs=1).
@@ -128,6 +133,16 @@ def train(
     DivergenceWarning says where, and the last finite weights are returned. Ctrl-C ends training with an InterruptedWarning and the
     best weights so far (info["stopped"]); a second one stops at once. With a checkpoint, SIGTERM writes it first.
     """
+    if memory_limit is not None:
+        others = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "groups": groups, "times": times}
+        others |= {"stratify": stratify, "encoder": encoder, "preset": preset, "time_limit": time_limit}
+        others |= {"category_means": category_means or None, "engine": None if engine == "torch" else engine}
+        streamed = _stream(X, target, spec, recipe, memory_limit=memory_limit, others=others)
+        if streamed is not None:
+            options: dict[str, Any] = {"task": task, "target_transform": target_transform, "validation": validation}
+            options |= {"scaling": scaling or "standard", "n_networks": 1 if n_networks is None else n_networks, "initial": initial}
+            options |= {"checkpoint": checkpoint, "resume": resume, "progress": progress, "callbacks": callbacks}
+            return _train_streamed(*streamed, seed=seed, metric=metric, memory_limit=memory_limit, **options)
     X, y, sample_weight = _read(X, y, target, sample_weight)
     if isinstance(spec, Model):
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
@@ -263,6 +278,64 @@ def _read(X: Any, y: Any, target: str | Sequence[str] | None, sample_weight: Any
     if y is None:
         raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
     return X, y, sample_weight
+
+
+def _stream(
+    X: Any, target: Any, spec: Any, recipe: Any, *, memory_limit: int | str, others: Mapping[str, Any]
+) -> tuple[BlockFiles, str, MLP, Recipe] | None:
+    """Return files to be streamed, their target, and the network and recipe to train; None where they fit the memory limit.
+
+    others: arguments that a stream does not take.
+    """
+    from manynets.streaming import Columns, too_large
+    from manynets.tables.blocks import BlockFiles, in_blocks
+
+    if not isinstance(X, str | os.PathLike) or not in_blocks(X):
+        raise OptionError("memory_limit is for Parquet and Arrow files; give the path of one as X, or leave it out")
+    if not isinstance(target, str):
+        raise OptionError(f"target is {target!r}, but with memory_limit it must be the name of one column")
+    files = BlockFiles(X)
+    why = too_large(files, Columns(target=target), memory_limit)
+    if why is None:
+        return None
+    for name, value in others.items():
+        if value is not None:
+            raise OptionError(f"{name} was given, but {why}, and a stream does not take it; leave it out, or raise the limit")
+    if spec is None and recipe is None:
+        warn_user(f"{why}: a plain network is trained on a stream of its rows, not the default ensemble", UserWarning)
+    if not isinstance(spec, MLP | None):
+        raise OptionError(f"spec is a {type(spec).__name__}, but {why}, and only an MLP is trained on a stream; give an MLP")
+    return files, target, MLP() if spec is None else spec, Recipe() if recipe is None else recipe
+
+
+def _train_streamed(
+    files: BlockFiles,
+    target: str,
+    spec: MLP,
+    recipe: Recipe,
+    *,
+    seed: int | None,
+    metric: MetricName | None,
+    memory_limit: int | str,
+    validation: Any,
+    scaling: Scaling,
+    progress: Show,
+    callbacks: Sequence[Callback],
+    **options: Any,
+) -> Model:
+    """Train on a stream of rows (`manynets.streaming`)."""
+    from manynets.streaming import Columns, open_stream, train_stream
+
+    if validation is not None and (isinstance(validation, bool) or not isinstance(validation, int | float)):
+        raise OptionError(f"validation is {validation!r}, but of a stream it is a fraction of the rows, such as 0.1")
+    given = {name: options.pop(name) for name in ("task", "target_transform")}
+    _check_options(spec, recipe, engine="torch", **{k: options[k] for k in ("n_networks", "initial", "checkpoint", "resume")})
+    recipe = _with_given(recipe, seed=seed, metric=metric)
+    columns = Columns(target=target, scaling=scaling)
+    share = 0.0 if validation is None else float(validation)
+    stream = open_stream(files, columns, recipe, memory_limit=memory_limit, spec=spec, validation=share, **given)
+    _check_watch(recipe, stream.data, by_fold=False)
+    return train_stream(stream, spec, recipe, callbacks=[*progress_callbacks(progress), *callbacks], **options)
 
 
 def _train_default(

@@ -34,7 +34,7 @@ from manynets.prepare import cv_splits, encode_table, find_target, holdout
 from manynets.spec import PiecewiseLinear, Recipe, to_json
 from manynets.training.torch_settings import find_device
 
-__all__ = ["encode_source", "encoding", "fit", "metrics_of", "scalars", "usable_scores", "validation_metrics", "validation_share"]
+__all__ = ["encode_source", "encoding", "epochs_of", "fit", "metrics_of", "scalars", "usable_scores", "validation_metrics", "validation_share"]
 
 Options = Mapping[str, Any]
 Begin = Callable[[], dict[str, Any]]
@@ -75,6 +75,13 @@ def _fit_claimed(options: Options) -> None:
 
 
 def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, console: Any) -> None:
+    if options["memory_limit"] is not None:
+        from manynets.cli import streamed
+
+        found = streamed.stream_of(options, origin, console)
+        if found is not None:
+            streamed.fit_streamed(found, options, origin, folder, begin, console)
+            return
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         source = load_source(origin)
@@ -145,7 +152,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         result = {
             "run_dir": str(written),
             "task": model.task.name,
-            "epochs": _epochs(model),
+            "epochs": epochs_of(model),
             "diverged": model.info["stopped"].count("diverged"),
             "seconds": model.info["seconds"],
             "networks": model.size,
@@ -156,7 +163,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
 
 
-def _epochs(model: Any) -> float:
+def epochs_of(model: Any) -> float:
     """Return the number of epochs that were trained, as an int where it is whole."""
     epochs = model.history["epoch"][-1] if model.history.get("epoch") else 0.0
     return int(epochs) if epochs == int(epochs) else float(epochs)

@@ -1,15 +1,10 @@
-"""Training on a table larger than memory: described in one pass, then shown to the networks window by window.
-
-    open_stream: files -> one pass -> encoder, task, validation rows -> `TrainingData` whose rows are a stream
-    train_stream: members, loop and steppers as for rows in memory
-"""
+"""From files to a stream: one pass over all rows, then encoder, task and validation rows, and the rows to train on as `StreamedRows`."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,62 +17,51 @@ from manynets.data.stream.rows import StreamedRows
 from manynets.data.stream.table import Description, RowsTable, blocks_of_part, describe
 from manynets.data.stream.windows import Encoded, Layout, WindowReader
 from manynets.data.tensors import to_tensor
-from manynets.encoding import embedded_columns
 from manynets.errors import DataError, OptionError
 from manynets.model import Model
-from manynets.plan import ensemble
 from manynets.prepare import TrainingData
-from manynets.results import model_of, system_of
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.steps import batch_rows
+from manynets.streaming.columns import Columns
 from manynets.tables import TableEncoder, fit_encoder, understand
 from manynets.tables.blocks import BlockFiles
 from manynets.tables.facts import corrected, rank_error
 from manynets.tables.scaling import Scaling
 from manynets.tasks import Regression, Task, find_task
 from manynets.tasks.objectives import objective_for
-from manynets.training.checkpoint import Checkpoint, Checkpoints
-from manynets.training.events import Callback
-from manynets.training.groups import train_members
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
 
 if TYPE_CHECKING:
     from manynets.tables.kinds import Column
 
-__all__ = ["Columns", "Stream", "bytes_in_memory", "open_stream", "train_stream"]
+__all__ = ["Labelled", "Stream", "open_stream"]
 
 VALIDATION = 0.1
-HEAD = 10_000
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Columns:
-    """What the columns of a table are to a training. split by `group`: rows with the same value are in one part."""
+class Labelled(NamedTuple):
+    """Encoded rows in memory: x (N, D), y (N,) as the table has it, weight (N,) or None."""
 
-    target: str
-    drop: Sequence[str] = ()
-    categorical: Sequence[str] = ()
-    numeric: Sequence[str] = ()
-    weight: str | None = None
-    group: str | None = None
-    drop_missing_target: bool = False
-    scaling: Scaling = "standard"
-    max_levels: int = 64
+    x: NDArray[Any]
+    y: NDArray[Any]
+    weight: NDArray[np.float64] | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stream:
     """A table that is read as it is trained on. data: for the networks; its rows are `StreamedRows`.
 
-    schema: what each column is. sample: encoded training rows and their target, drawn at random.
+    description: of the one pass, without the rows that it had. schema: what each column is. sample: encoded training rows drawn at
+    random, with target and weights. validation: the rows to validate on, likewise; None for none.
     """
 
     table: RowsTable
     description: Description
     schema: Sequence[Column]
     data: TrainingData
-    sample: tuple[NDArray[Any], NDArray[Any], NDArray[np.float64] | None]
+    sample: Labelled
+    validation: Labelled | None
 
     @property
     def rows(self) -> StreamedRows:
@@ -94,7 +78,7 @@ class Stream:
 
     def remark(self) -> str:
         """Return in words how the rows are read."""
-        layout, sampled = self.rows.layout, self.description.sample.height
+        layout, sampled = self.rows.layout, len(self.sample.x)
         blocks = sum(count > 0 for count in layout.counts.tolist())
         windows = f"{layout.windows} windows of at most {layout.capacity:,} rows" if layout.windows > 1 else "one window"
         text = f"the rows are streamed: {layout.rows:,} to train on, from {blocks:,} row groups, in {windows} an epoch"
@@ -121,20 +105,6 @@ class Stream:
     def close(self) -> None:
         """End the thread that reads."""
         self.rows.close()
-
-
-def bytes_in_memory(files: BlockFiles, columns: Columns) -> int:
-    """Return about how many bytes the encoded rows of all files would take, judged by the first rows."""
-    features = [name for name in files.names if name not in {columns.target, columns.weight, columns.group, *columns.drop}]
-    first = files.blocks[0]
-    head = files.read(dataclasses.replace(first, rows=min(first.rows, HEAD)), features) if features else None
-    width = 0
-    if head is not None:
-        named = {name: [one for one in getattr(columns, name) if one in features] for name in ("categorical", "numeric")}
-        schema = understand(head, **named)
-        used = [column.kind != "dropped" for column in schema]
-        width = fit_encoder(head, schema=schema, max_levels=columns.max_levels).width if any(used) else len(features)
-    return files.rows * (8 * width + 32)
 
 
 def open_stream(
@@ -170,10 +140,11 @@ def open_stream(
     objective_for(task, recipe)
     schema, encoder = _encoder(table, found, columns, task.encode(y), y, spec)
     rows = _rows(table, found, encoder, task, recipe, budget, spec=spec, rank=rank, world_size=world_size)
-    held = _validation_rows(table, found, encoder, task, recipe)
-    data = TrainingData(Problem(task, rows, held), encoder.width, None, None, encoder)
-    sampled = encoder.transform(found.sample[list(table.features)]), y, table.weights_of(found.sample)
-    return Stream(table, found, schema, data, sampled)
+    sampled = _labelled(table, found.sample, encoder)
+    held = _labelled(table, found.validation, encoder) if found.validation.height else None
+    problem = Problem(task, rows, None if held is None else _on_device(held, task, recipe))
+    bare = dataclasses.replace(found, sample=found.sample.clear(), validation=found.validation.clear())
+    return Stream(table, bare, schema, TrainingData(problem, encoder.width, None, None, encoder), sampled, held)
 
 
 def _validation_share(wanted: float | None, most: int, rows: int) -> float:
@@ -310,42 +281,15 @@ def _identity(table: RowsTable, encoder: TableEncoder, layout: Layout) -> dict[s
     }
 
 
-def _validation_rows(table: RowsTable, found: Description, encoder: TableEncoder, task: Task, recipe: Recipe) -> Rows | None:
-    frame = found.validation
-    if not frame.height:
-        return None
+def _labelled(table: RowsTable, frame: Any, encoder: TableEncoder) -> Labelled:
+    """Return rows of a table, encoded."""
+    return Labelled(encoder.transform(frame[list(table.features)]), table.target_of(frame), table.weights_of(frame))
+
+
+def _on_device(rows: Labelled, task: Task, recipe: Recipe) -> Rows:
     kind = torch.float64 if recipe.dtype == "float64" else torch.float32
     where: dict[str, Any] = {"device": find_device(recipe.device)}
-    encoded, weight = task.encode(table.target_of(frame)), table.weights_of(frame)
-    x = to_tensor(encoder.transform(frame[list(table.features)]), dtype=kind, **where)
+    encoded = task.encode(rows.y)
     y = to_tensor(encoded, dtype=torch.long if encoded.dtype.kind == "i" else kind, what="y", **where)
-    return Rows(x, y, None if weight is None else to_tensor(weight, dtype=kind, what="weight", **where))
-
-
-def train_stream(
-    stream: Stream,
-    spec: MLP,
-    recipe: Recipe,
-    *,
-    n_networks: int = 1,
-    initial: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    callbacks: Sequence[Callback] = (),
-    checkpoint: Checkpoint | None = None,
-    resume: str | os.PathLike[str] | None = None,
-) -> Model:
-    """Train networks, which share the stream, and return their Model; the arguments are those of `manynets.train`."""
-    data = stream.data
-    if spec.prior and initial is None:
-        raise OptionError("prior=True needs the target of all rows at once, which a stream does not have; use prior=False")
-    try:
-        spec = embedded_columns(spec, data.encoder)
-        members = ensemble(spec, recipe, data, n_networks, initial=initial)
-        keeper = None
-        if checkpoint is not None or resume is not None:
-            keeper = Checkpoints(data.problem, members, checkpoint=checkpoint, resume=resume, system=system_of(data))
-        model = model_of(spec, recipe, data, train_members(data.problem, members, callbacks=callbacks, keeper=keeper))
-    finally:
-        stream.close()
-    layout = stream.rows.layout
-    model.info["stream"] = {"rows": layout.rows, "windows": layout.windows, "window_rows": layout.capacity}
-    return model
+    weight = None if rows.weight is None else to_tensor(rows.weight, dtype=kind, what="weight", **where)
+    return Rows(to_tensor(rows.x, dtype=kind, **where), y, weight)

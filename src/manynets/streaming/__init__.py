@@ -1,0 +1,11 @@
+"""Training on a table larger than memory: described in one pass, then shown to the networks window by window.
+
+    open_stream: files -> one pass -> encoder, task, validation rows -> `TrainingData` whose rows are a stream
+    train_stream: from a stream to a Model
+"""
+
+from manynets.streaming.columns import Columns, bytes_in_memory, too_large
+from manynets.streaming.opening import Stream, open_stream
+from manynets.streaming.training import train_stream
+
+__all__ = ["Columns", "Stream", "bytes_in_memory", "open_stream", "too_large", "train_stream"]
