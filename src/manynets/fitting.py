@@ -290,11 +290,11 @@ def _stream(
     from manynets.streaming import Columns, too_large
     from manynets.tables.blocks import BlockFiles, in_blocks
 
-    if not isinstance(X, str | os.PathLike) or not in_blocks(X):
+    if not isinstance(X, str | os.PathLike) or not in_blocks(os.fspath(X)):
         raise OptionError("memory_limit is for Parquet and Arrow files; give the path of one as X, or leave it out")
     if not isinstance(target, str):
         raise OptionError(f"target is {target!r}, but with memory_limit it must be the name of one column")
-    files = BlockFiles(X)
+    files = BlockFiles(os.fspath(X))
     why = too_large(files, Columns(target=target), memory_limit)
     if why is None:
         return None

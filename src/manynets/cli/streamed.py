@@ -13,7 +13,7 @@ from typing import Any
 from manynets import runs
 from manynets.cli import checkpoints, defaults
 from manynets.cli.baselines import baselines_of
-from manynets.cli.bounded import bounded
+from manynets.cli.bounded import bounded, epochs_of, scalars
 from manynets.cli.data import Part, columns_named, name_of, stem_of
 from manynets.cli.diverged import diverged_words, refuse_untrained
 from manynets.cli.preset import PLAIN
@@ -49,10 +49,10 @@ def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tupl
         )
     files = BlockFiles(origin["path"])
     targets = columns_named(options["target"], files.names)
-    named = {name: columns_named(options[name] or [], files.names) for name in ("drop", "categorical", "numeric")}
-    more = {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
-    more |= {"weight": options["weight"], "group": options["group"], "drop_missing_target": bool(options["drop_missing_target"])}
-    columns = Columns(target=targets[0], **named, **more)
+    named: dict[str, Any] = {name: columns_named(options[name] or [], files.names) for name in ("drop", "categorical", "numeric")}
+    named |= {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
+    named |= {"weight": options["weight"], "group": options["group"], "drop_missing_target": bool(options["drop_missing_target"])}
+    columns = Columns(target=targets[0], **named)
     why = too_large(files, columns, limit, what="--memory-limit")
     if why is None:
         return None
@@ -72,7 +72,12 @@ def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tupl
 
 
 def fit_streamed(
-    found: tuple[Any, Any], options: Options, origin: Mapping[str, Any], folder: Any, begin: Callable[[], dict[str, Any]], console: Any
+    found: tuple[Any, Any],
+    options: Options,
+    origin: Mapping[str, Any],
+    folder: Any,
+    begin: Callable[[], dict[str, Any]],
+    console: Any,
 ) -> None:
     """Train on the stream, print the report, and write the run folder."""
     with warnings.catch_warnings(record=True) as caught:
@@ -191,8 +196,6 @@ def _write(
     listed = ", ".join(sorted(entry.name for entry in Path(written).iterdir()))
     console.print(f"Written to {written}: {listed}", markup=False, soft_wrap=True)
     if options["json_line"]:
-        from manynets.cli.fit import epochs_of, scalars
-
         result = {
             "run_dir": str(written),
             "task": model.task.name,

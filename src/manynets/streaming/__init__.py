@@ -1,7 +1,7 @@
 """Training on a table larger than memory: described in one pass, then shown to the networks window by window.
 
-    open_stream: files -> one pass -> encoder, task, validation rows -> `TrainingData` whose rows are a stream
-    train_stream: from a stream to a Model
+open_stream: files -> one pass -> encoder, task, validation rows -> `TrainingData` whose rows are a stream
+train_stream: from a stream to a Model
 """
 
 from manynets.streaming.columns import Columns, bytes_in_memory, too_large

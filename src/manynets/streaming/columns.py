@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from manynets.data.stream.limit import memory_bytes, spoken_bytes
 from manynets.tables import fit_encoder, understand
@@ -38,7 +39,9 @@ def bytes_in_memory(files: BlockFiles, columns: Columns) -> int:
     head = files.read(dataclasses.replace(first, rows=min(first.rows, HEAD)), features) if features else None
     width = 0
     if head is not None:
-        named = {name: [one for one in getattr(columns, name) if one in features] for name in ("categorical", "numeric")}
+        named: dict[str, Any] = {
+            name: [one for one in getattr(columns, name) if one in features] for name in ("categorical", "numeric")
+        }
         schema = understand(head, **named)
         used = [column.kind != "dropped" for column in schema]
         width = fit_encoder(head, schema=schema, max_levels=columns.max_levels).width if any(used) else len(features)

@@ -14,6 +14,7 @@ from manynets.data.batches import Rows
 from manynets.data.stream.limit import Budget, memory_bytes, spoken_bytes
 from manynets.data.stream.parts import TEST, TRAIN, HashSplit
 from manynets.data.stream.rows import StreamedRows
+from manynets.data.stream.scoring import scored
 from manynets.data.stream.table import Description, RowsTable, blocks_of_part, describe
 from manynets.data.stream.windows import Encoded, Layout, WindowReader
 from manynets.data.tensors import to_tensor
@@ -26,7 +27,6 @@ from manynets.streaming.columns import Columns
 from manynets.tables import TableEncoder, fit_encoder, understand
 from manynets.tables.blocks import BlockFiles
 from manynets.tables.facts import corrected, rank_error
-from manynets.tables.scaling import Scaling
 from manynets.tasks import Regression, Task, find_task
 from manynets.tasks.objectives import objective_for
 from manynets.training.torch_settings import find_device
@@ -90,17 +90,15 @@ class Stream:
         )
 
     def evaluate(self, model: Model, part: int = TEST) -> dict[str, Any] | None:
-        """Return the rows, loss and metrics of a model on a part of the table, which is read once more; None for no rows."""
-        scores, targets, weights = [], [], []
-        for frame in blocks_of_part(self.table, self.description.counts, part):
-            scores.append(model.mean_logits(model.logits(self.encoder.transform(frame[list(self.table.features)]))))
-            targets.append(self.table.target_of(frame))
-            weights.append(self.table.weights_of(frame))
-        if not scores:
+        """Return the rows, loss and metrics of a model on a part of the table, which is read once more; None for no rows.
+
+        The scores and targets of all rows are in memory together, their columns are not.
+        """
+        frames = blocks_of_part(self.table, self.description.counts, part)
+        found = scored(self.table, frames, lambda frame: model.mean_logits(model.logits(self.encoder.transform(frame))))
+        if found is None:
             return None
-        weight = None if self.table.weight is None else np.concatenate(weights)  # type: ignore[arg-type]
-        found = model.figures(np.concatenate(scores), np.concatenate(targets), sample_weight=weight)
-        return {"rows": sum(map(len, scores)), **found}
+        return {"rows": len(found.y), **model.figures(found.scores, found.y, sample_weight=found.weight)}
 
     def close(self) -> None:
         """End the thread that reads."""
@@ -225,7 +223,9 @@ def _rows(
     codes = sample.dtype.kind == "i"
     each = (encoder.width + 1 + (0 if codes else sample.shape[1])) * np.dtype(number).itemsize + 16
     group = max(max(block.size, 8 * block.rows * len(table.columns)) for block in table.files.blocks)
-    size = batch_rows(recipe, (rank + 1) * int(counts.sum()) // world_size - rank * int(counts.sum()) // world_size, batch_norm=norm)
+    size = batch_rows(
+        recipe, (rank + 1) * int(counts.sum()) // world_size - rank * int(counts.sum()) // world_size, batch_norm=norm
+    )
     window = budget.window_rows(each, group)
     if window < size:
         raise OptionError(

@@ -272,9 +272,7 @@ def fit_categorical(
     return replace(column, means=tuple(fit_means(numbers, len(labels), output, scaling, bins) for output in target.T))
 
 
-def levels_of(
-    counts: Mapping[str, int], *, max_levels: int, min_count: int
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def levels_of(counts: Mapping[str, int], *, max_levels: int, min_count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the levels that get an output of their own, and those that share one, from how often each occurs.
 
     >>> levels_of({"a": 5, "b": 1, "c": 3}, max_levels=2, min_count=2)

@@ -141,9 +141,7 @@ class TableEncoder:
         """The columns that `read_table` must leave as they are written, so that they are read as at fit: its option `text`."""
         return tuple(column.name for column in self.columns if column.as_written)
 
-    def transform(
-        self, frame: Any, *, strict: bool = False, out: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
+    def transform(self, frame: Any, *, strict: bool = False, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Return the matrix (N, D), float32 and C-ordered, of a frame with at least the columns used at fit, in any order.
 
         With `strict` a category not seen at fit is an error instead of a code of its own. out: (N, D), to write the matrix into.

@@ -107,7 +107,9 @@ class Facts:
 
         numbers = frame.select(polars.col(name).cast(polars.Float64).fill_nan(None) for name in self.numbers)
         count = np.array(numbers.count().row(0), dtype=np.float64)
-        low, high, mean, variance = (_floats(line.row(0)) for line in (numbers.min(), numbers.max(), numbers.mean(), numbers.var(ddof=0)))
+        low, high, mean, variance = (
+            _floats(line.row(0)) for line in (numbers.min(), numbers.max(), numbers.mean(), numbers.var(ddof=0))
+        )
         infinite = np.isinf(low) | np.isinf(high)
         if infinite.any():
             name = self.numbers[int(np.argmax(infinite))]
@@ -132,7 +134,12 @@ class Facts:
                 j = self.numbers.index(name)
                 present = int(self.present[j])
                 deviation = math.sqrt(self.squares[j] / present) if present else math.nan
-                numbers = {"mean": float(self.mean[j]), "deviation": deviation, "low": float(self.low[j]), "high": float(self.high[j])}
+                numbers = {
+                    "mean": float(self.mean[j]),
+                    "deviation": deviation,
+                    "low": float(self.low[j]),
+                    "high": float(self.high[j]),
+                }
                 out[name] = ColumnFacts(rows=self.rows, present=present, labels=labels, **numbers)
             else:
                 present = self.rows - gaps if labels is None else sum(labels.values())

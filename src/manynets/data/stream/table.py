@@ -19,7 +19,7 @@ from manynets.tables.table import require
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["Description", "RowsTable", "describe"]
+__all__ = ["Description", "RowsTable", "blocks_of_part", "describe"]
 
 LEFT_OUT = -1
 MOST_CLASSES = 10_000
