@@ -45,7 +45,6 @@ def test_a_larger_table_is_streamed_and_the_run_says_so(rows: Path, call: Call) 
     assert other.code == 0, other.err
     assert other.json["rows"] == ROWS
     assert other.json["accuracy"] > 0.9
-    assert call("rerun", "run").code == 0
 
 
 def test_a_table_that_fits_is_trained_in_memory(rows: Path, call: Call) -> None:

@@ -220,8 +220,8 @@ def test_every_row_is_seen_once_an_epoch(window: int, batch: int, world_size: in
         found = shown(layout, list(range(2 * layout.windows)))
         assert max(map(len, found)) == layout.capacity <= max(window, batch)
         for epoch in range(2):
-            for window in found[epoch * layout.windows : (epoch + 1) * layout.windows]:
-                epochs[epoch] += window
+            for rows in found[epoch * layout.windows : (epoch + 1) * layout.windows]:
+                epochs[epoch] += rows
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(COUNTS.sum()))
     if layout.windows > 1:
         assert epochs[0] != epochs[1]

@@ -22,7 +22,8 @@ def evaluate(
     target: Target = None,
     header: Header = None,
     memory_limit: Annotated[
-        str | None, option("--memory-limit", metavar="SIZE", help="Read a larger Parquet or Arrow table in parts. [all rows at once]")
+        str | None,
+        option("--memory-limit", metavar="SIZE", help="Read a larger Parquet or Arrow table in parts. [all rows at once]"),
     ] = None,
     json_line: JsonLine = False,
     quiet: Quiet = False,
