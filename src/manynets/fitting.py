@@ -14,7 +14,7 @@ from torch import nn
 
 from manynets.encoding import embedded_columns
 from manynets.engines import ENGINES, EngineName
-from manynets.errors import DataError, OptionError, one_of, warn_user
+from manynets.errors import DataError, OptionError, one_of
 from manynets.model import Model
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble
@@ -32,6 +32,7 @@ from manynets.prepare import (
 )
 from manynets.results import model_of, system_of
 from manynets.spec import METRICS, MLP, MetricName, Recipe
+from manynets.streaming import Columns, files_to_stream, open_stream, share_of, train_stream
 from manynets.tabular import PresetName, train_tabular
 from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
@@ -134,38 +135,26 @@ def train(
     best weights so far (info["stopped"]); a second one stops at once. With a checkpoint, SIGTERM writes it first.
     """
     if memory_limit is not None:
-        others = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "groups": groups, "times": times}
-        others |= {"stratify": stratify, "encoder": encoder, "preset": preset, "time_limit": time_limit}
-        others |= {"category_means": category_means or None, "engine": None if engine == "torch" else engine}
-        streamed = _stream(X, target, spec, recipe, memory_limit=memory_limit, others=others)
-        if streamed is not None:
-            options: dict[str, Any] = {"task": task, "target_transform": target_transform, "validation": validation}
-            options |= {"scaling": scaling or "standard", "n_networks": 1 if n_networks is None else n_networks, "initial": initial}
-            options |= {"checkpoint": checkpoint, "resume": resume, "progress": progress, "callbacks": callbacks}
-            return _train_streamed(*streamed, seed=seed, metric=metric, memory_limit=memory_limit, **options)
+        refused = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "groups": groups, "times": times}
+        refused |= {"stratify": stratify, "encoder": encoder, "preset": preset, "time_limit": time_limit}
+        refused |= {"category_means": category_means or None, "engine": None if engine == "torch" else engine}
+        files = files_to_stream(X, target, memory_limit, spec, recipe, refused=refused)
+        if files is not None:
+            fit: dict[str, Any] = {"task": task, "target_transform": target_transform, "validation": validation, "scaling": scaling}
+            fit |= {"n_networks": n_networks or 1, "initial": initial, "checkpoint": checkpoint, "resume": resume}
+            listening: dict[str, Any] = {"progress": progress, "callbacks": callbacks}
+            return _train_files(files, target, spec, recipe, memory_limit, seed=seed, metric=metric, **listening, **fit)
     X, y, sample_weight = _read(X, y, target, sample_weight)
     if isinstance(spec, Model):
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
     common |= {"sample_weight": sample_weight, "class_weight": class_weight}
     if spec is None and recipe is None and engine == "torch" and initial is None:
-        return _train_default(
-            X,
-            y,
-            scaling=scaling,
-            validation=validation,
-            columns={"groups": groups, "times": times, "stratify": stratify},
-            seed=0 if seed is None else seed,
-            n_networks=8 if n_networks is None else n_networks,
-            preset="default" if preset is None else preset,
-            metric=metric,
-            time_limit=time_limit,
-            progress=progress,
-            callbacks=callbacks,
-            checkpoint=checkpoint,
-            resume=resume,
-            **common,
-        )
+        common |= {"preset": "default" if preset is None else preset, "metric": metric, "time_limit": time_limit}
+        common |= {"progress": progress, "callbacks": callbacks, "checkpoint": checkpoint, "resume": resume}
+        common |= {"seed": 0 if seed is None else seed, "n_networks": 8 if n_networks is None else n_networks}
+        columns = {"groups": groups, "times": times, "stratify": stratify}
+        return _train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common)
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else n_networks
@@ -280,60 +269,31 @@ def _read(X: Any, y: Any, target: str | Sequence[str] | None, sample_weight: Any
     return X, y, sample_weight
 
 
-def _stream(
-    X: Any, target: Any, spec: Any, recipe: Any, *, memory_limit: int | str, others: Mapping[str, Any]
-) -> tuple[BlockFiles, str, MLP, Recipe] | None:
-    """Return files to be streamed, their target, and the network and recipe to train; None where they fit the memory limit.
-
-    others: arguments that a stream does not take.
-    """
-    from manynets.streaming import Columns, too_large
-    from manynets.tables.blocks import BlockFiles, in_blocks
-
-    if not isinstance(X, str | os.PathLike) or not in_blocks(os.fspath(X)):
-        raise OptionError("memory_limit is for Parquet and Arrow files; give the path of one as X, or leave it out")
-    if not isinstance(target, str):
-        raise OptionError(f"target is {target!r}, but with memory_limit it must be the name of one column")
-    files = BlockFiles(os.fspath(X))
-    why = too_large(files, Columns(target=target), memory_limit)
-    if why is None:
-        return None
-    for name, value in others.items():
-        if value is not None:
-            raise OptionError(f"{name} was given, but {why}, and a stream does not take it; leave it out, or raise the limit")
-    if spec is None and recipe is None:
-        warn_user(f"{why}: a plain network is trained on a stream of its rows, not the default ensemble", UserWarning)
-    if not isinstance(spec, MLP | None):
-        raise OptionError(f"spec is a {type(spec).__name__}, but {why}, and only an MLP is trained on a stream; give an MLP")
-    return files, target, MLP() if spec is None else spec, Recipe() if recipe is None else recipe
-
-
-def _train_streamed(
+def _train_files(
     files: BlockFiles,
-    target: str,
-    spec: MLP,
-    recipe: Recipe,
+    target: Any,
+    spec: Any,
+    recipe: Recipe | None,
+    memory_limit: int | str,
     *,
     seed: int | None,
     metric: MetricName | None,
-    memory_limit: int | str,
+    task: Any,
+    target_transform: Literal["log", "auto"] | None,
     validation: Any,
-    scaling: Scaling,
+    scaling: Scaling | None,
     progress: Show,
     callbacks: Sequence[Callback],
     **options: Any,
 ) -> Model:
     """Train on a stream of rows (`manynets.streaming`)."""
-    from manynets.streaming import Columns, open_stream, train_stream
-
-    if validation is not None and (isinstance(validation, bool) or not isinstance(validation, int | float)):
-        raise OptionError(f"validation is {validation!r}, but of a stream it is a fraction of the rows, such as 0.1")
-    given = {name: options.pop(name) for name in ("task", "target_transform")}
-    _check_options(spec, recipe, engine="torch", **{k: options[k] for k in ("n_networks", "initial", "checkpoint", "resume")})
+    spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
+    _check_options(spec, recipe, engine="torch", **options)
     recipe = _with_given(recipe, seed=seed, metric=metric)
-    columns = Columns(target=target, scaling=scaling)
-    share = 0.0 if validation is None else float(validation)
-    stream = open_stream(files, columns, recipe, memory_limit=memory_limit, spec=spec, validation=share, **given)
+    columns = Columns(target=target, scaling=scaling or "standard")
+    of_target: dict[str, Any] = {"task": task, "target_transform": target_transform}
+    share = share_of(validation)
+    stream = open_stream(files, columns, recipe, memory_limit=memory_limit, spec=spec, validation=share, **of_target)
     _check_watch(recipe, stream.data, by_fold=False)
     return train_stream(stream, spec, recipe, callbacks=[*progress_callbacks(progress), *callbacks], **options)
 

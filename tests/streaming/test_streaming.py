@@ -12,7 +12,7 @@ import pytest
 
 import manynets as mn
 from manynets import core
-from manynets.errors import InterruptedWarning, OptionError
+from manynets.errors import DataError, InterruptedWarning, OptionError
 from manynets.streaming import Columns, Stream, open_stream, train_stream
 from manynets.tables.blocks import BlockFiles
 from manynets.training.checkpoint import Checkpoint, checkpoint_files
@@ -193,6 +193,23 @@ def test_train_streams_a_file_above_the_limit_only(path: Path) -> None:
     assert model.task.classes == ("down", "up")  # type: ignore[attr-defined]
 
 
+def test_a_text_table_is_converted_once(frame: polars.DataFrame, tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
+    polars.concat([frame] * 2).write_csv(source, separator=";")
+    options: dict[str, Any] = {"target": "class", "recipe": RECIPE, "spec": SPEC, "progress": False}
+    model = mn.train(source, **options, memory_limit="1MB")
+    assert model.info["stream"]["rows"] == 2 * ROWS
+    copy = tmp_path / "rows.csv.parquet"
+    written = copy.stat().st_mtime_ns
+    assert polars.read_parquet(copy).columns == frame.columns
+    same_bits(mn.train(source, **options, memory_limit="1MB"), model)
+    assert copy.stat().st_mtime_ns == written
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["rows.csv", "rows.csv.parquet"]
+    source.write_text("x;class\n" + "1;a\n" * 400_000 + "oops;b\n")
+    with pytest.raises(DataError, match=r"rows\.csv cannot be converted to Parquet: "):
+        mn.train(source, **options, memory_limit="1MB")
+
+
 def test_what_a_stream_does_not_take_is_said(path: Path, tmp_path: Path) -> None:
     plain = "a plain network is trained on a stream of its rows, not the default ensemble"
     with pytest.warns(UserWarning, match=plain), pytest.raises(OptionError, match="validation is 'folds'"):
@@ -207,9 +224,9 @@ def test_what_a_stream_does_not_take_is_said(path: Path, tmp_path: Path) -> None
     ):
         with pytest.raises(OptionError, match=message):
             mn.train(path, **{"target": "y", "memory_limit": "1MB", "recipe": RECIPE, "progress": False, **options})
-    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
-    with pytest.raises(OptionError, match="memory_limit is for Parquet and Arrow files"):
-        mn.train(tmp_path / "a.csv", target="y", memory_limit="1MB")
+    (tmp_path / "a.jsonl").write_text('{"x": 1, "y": 2}')
+    with pytest.raises(OptionError, match="memory_limit is for Parquet, Arrow and plain text files"):
+        mn.train(tmp_path / "a.jsonl", target="y", memory_limit="1MB")
     whole = tmp_path / "one.parquet"
     polars.read_parquet(path).write_parquet(whole)
     with pytest.raises(OptionError, match="the memory limit of 1 MB is too low: reading the largest row group takes"):

@@ -81,17 +81,18 @@ def _fit_claimed(options: Options) -> None:
         if options["resume"] is None:
             folder = stack.enter_context(runs.claimed_folder(folder, stem_of(origin), check=check))
         begin = stack.enter_context(checkpoints.saving_checkpoints(folder, options))
-        _fit(options, origin, folder, begin, console)
+        stream = None
+        if options["memory_limit"] is not None:
+            from manynets.cli import streamed
+
+            stream = streamed.stream_of(options, origin, console)
+        if stream is None:
+            _fit(options, origin, folder, begin, console)
+        else:
+            streamed.fit_streamed(stream, options, origin, folder, begin, console)
 
 
 def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, console: Any) -> None:
-    if options["memory_limit"] is not None:
-        from manynets.cli import streamed
-
-        found = streamed.stream_of(options, origin, console)
-        if found is not None:
-            streamed.fit_streamed(found, options, origin, folder, begin, console)
-            return
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         source = load_source(origin)

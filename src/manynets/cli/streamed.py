@@ -26,7 +26,7 @@ __all__ = ["fit_streamed", "stream_of"]
 
 Options = Mapping[str, Any]
 
-_NOT_OF_A_STREAM = ("test", "time_column", "stratify", "class_weight", "category_means", "engine", "delimiter", "encoding")
+_NOT_OF_A_STREAM = ("test", "time_column", "stratify", "class_weight", "category_means", "engine", "encoding")
 FEWEST_GROUPS = 4
 """With fewer row groups in a window, it is said that the rows are mixed less than in memory."""
 
@@ -37,17 +37,18 @@ def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tupl
     Errors: OptionError for options that do not go with a stream.
     """
     from manynets.data.stream.limit import memory_bytes
-    from manynets.streaming import Columns, too_large
-    from manynets.tables.blocks import BlockFiles, in_blocks
+    from manynets.streaming import Columns, files_of, too_large
 
     limit = memory_bytes(options["memory_limit"], what="--memory-limit")
     if origin["kind"] != "table":
         raise OptionError("--memory-limit is for tables; leave it out")
-    if not in_blocks(origin["path"]):
-        raise OptionError(
-            f"--memory-limit is for Parquet and Arrow files, which are read in parts; convert {name_of(origin['path'])} to Parquet first"
-        )
-    files = BlockFiles(origin["path"])
+    text = {"delimiter": options["delimiter"], "header": not options["no_header"]}
+    opened = files_of(origin["path"], limit, what="--memory-limit", **text)
+    if opened is None:
+        return None
+    files, remark = opened
+    if remark:
+        note(console, remark)
     targets = columns_named(options["target"], files.names)
     named: dict[str, Any] = {name: columns_named(options[name] or [], files.names) for name in ("drop", "categorical", "numeric")}
     named |= {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
@@ -170,8 +171,8 @@ def _write(
             note(console, left_out)
     files, split, networks = stream.table.files, stream.table.split, model.size
     config = {
-        "data": dict(origin),
-        "fingerprint": {name_of(origin["path"]): {"sha256": files.fingerprint, "rows": files.rows, "columns": len(files.names)}},
+        "data": {**origin, "path": files.name},
+        "fingerprint": {name_of(files.name): {"sha256": files.fingerprint, "rows": files.rows, "columns": len(files.names)}},
         "class_names": None,
         "target_unit": None,
         "image_shape": None,

@@ -4,8 +4,18 @@ open_stream: files -> one pass -> encoder, task, validation rows -> `TrainingDat
 train_stream: from a stream to a Model
 """
 
-from manynets.streaming.columns import Columns, bytes_in_memory, too_large
+from manynets.streaming.columns import Columns, bytes_in_memory, files_of, files_to_stream, share_of, too_large
 from manynets.streaming.opening import Stream, open_stream
 from manynets.streaming.training import train_stream
 
-__all__ = ["Columns", "Stream", "bytes_in_memory", "open_stream", "too_large", "train_stream"]
+__all__ = [
+    "Columns",
+    "Stream",
+    "bytes_in_memory",
+    "files_of",
+    "files_to_stream",
+    "open_stream",
+    "share_of",
+    "too_large",
+    "train_stream",
+]

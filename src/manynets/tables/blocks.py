@@ -21,14 +21,14 @@ from manynets.tables.unusual import usual_integers
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["ARROW", "Block", "BlockFiles", "in_blocks"]
+__all__ = ["ARROW", "BlockFiles", "RowBlock", "in_blocks"]
 
 ARROW = (".arrow", ".feather", ".ipc")
 ARROW_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
-class Block:
+class RowBlock:
     """Rows `start` to `start + rows` of a file; `first` is the number of the first one within all files, `size` bytes in memory."""
 
     file: int
@@ -79,7 +79,7 @@ class BlockFiles:
             check.update(footer_bytes(file) if self.parquet else _end_of(file))
         return check.hexdigest()[:16]
 
-    def read(self, block: Block, names: Sequence[str] | None = None) -> polars.DataFrame:
+    def read(self, block: RowBlock, names: Sequence[str] | None = None) -> polars.DataFrame:
         """Return these columns (None: all) of a block. Errors: DataError that names file and rows of a block that cannot be read."""
         from polars import selectors
 
@@ -124,7 +124,7 @@ class BlockFiles:
                     else f"column {name!r} is of type {other} in {file}, but of type {mine} in {first}; give it one type in all files"
                 )
 
-    def _found(self) -> Iterator[Block]:
+    def _found(self) -> Iterator[RowBlock]:
         import polars
 
         first = 0
@@ -137,7 +137,7 @@ class BlockFiles:
             start = 0
             for rows, size in groups:
                 if rows:
-                    yield Block(number, start, rows, first, size)
+                    yield RowBlock(number, start, rows, first, size)
                 start, first = start + rows, first + rows
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from manynets.data.stream.parts import TRAIN, VALIDATION, HashSplit, row_words
 from manynets.errors import DataError
-from manynets.tables.blocks import Block, BlockFiles
+from manynets.tables.blocks import BlockFiles, RowBlock
 from manynets.tables.cells import blank_cells, listed, open_table, plain_label, text_cells
 from manynets.tables.facts import ColumnFacts, Facts
 from manynets.tables.table import require
@@ -69,7 +69,7 @@ class RowsTable:
         others = [name for name in (self.target, self.weight, self.split.group) if name is not None]
         return [*self.features, *dict.fromkeys(others)]
 
-    def read(self, block: Block) -> tuple[polars.DataFrame, NDArray[np.int8]]:
+    def read(self, block: RowBlock) -> tuple[polars.DataFrame, NDArray[np.int8]]:
         """Return the rows of a block, and the part (N,) of each, LEFT_OUT for one without a target."""
         frame = self.files.read(block, self.columns)
         parts = self.split.parts(frame, block.first)
@@ -83,7 +83,7 @@ class RowsTable:
             parts[missing] = LEFT_OUT
         return frame, parts
 
-    def read_part(self, block: Block, part: int) -> polars.DataFrame:
+    def read_part(self, block: RowBlock, part: int) -> polars.DataFrame:
         """Return the rows of a block that belong to a part."""
         frame, parts = self.read(block)
         chosen = parts == part
