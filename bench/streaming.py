@@ -97,17 +97,17 @@ def _both(path: Path, target: str, limit: int, recipe: Any, spec: Any) -> tuple[
     import polars
 
     import manynets as mn
-    from manynets.data.stream.parts import TEST, TRAIN, VALIDATION
+    from manynets.data.stream.parts import TEST, TRAIN
     from manynets.data.stream.table import blocks_of_part
     from manynets.streaming import Columns, open_stream, train_stream
     from manynets.tables.blocks import BlockFiles
 
-    stream = open_stream(BlockFiles(path), Columns(target=target), recipe, memory_limit=limit, spec=spec, validation=0.05, test=0.2)
+    stream = open_stream(BlockFiles(path), Columns(target=target), recipe, memory_limit=limit, spec=spec, validation=0.0, test=0.2)
     table, counts = stream.table, stream.description.counts
     streamed = stream.evaluate(train_stream(stream, spec, recipe))
-    frames = [polars.concat(list(blocks_of_part(table, counts, part))) for part in (TRAIN, VALIDATION, TEST)]
-    (X, y), held, (X_test, y_test) = ((frame[list(table.features)], table.target_of(frame)) for frame in frames)
-    model = mn.train(X, y, spec, recipe, task=stream.data.problem.task, validation=held, progress=False)
+    frames = [polars.concat(list(blocks_of_part(table, counts, part))) for part in (TRAIN, TEST)]
+    (X, y), (X_test, y_test) = ((frame[list(table.features)], table.target_of(frame)) for frame in frames)
+    model = mn.train(X, y, spec, recipe, task=stream.data.problem.task, progress=False)
     assert streamed is not None
     return streamed, model.evaluate(X_test, y_test), stream.rows.layout.windows
 

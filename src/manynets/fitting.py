@@ -110,7 +110,7 @@ def train(
         gap, as it does with `PiecewiseLinear`.
     category_means: a categorical column with many levels also gets the mean of the target over the rows of a level
         (`manynets.tables.means`); the rows that are trained on get means without their own target. The default ensemble always does so.
-    sample_weight: (N,), how much each row counts in the loss. class_weight: the same by class; with "balanced" all classes count
+    sample_weight: (N,), how much each row counts in the loss, or with target the name of a column. class_weight: the same by class; with "balanced" all classes count
         the same.
     initial: parameters by name to start from, such as another model's `members[0]`; of several networks a list, such as its `members`.
     seed: replaces recipe.seed.
@@ -122,7 +122,7 @@ def train(
         start from the same weights, see the same batches, and return the same history and kind of Model (`manynets.engines`).
     memory_limit: bytes, or such as "2GB", that the rows of the file X (Parquet, several such files, or Arrow) may take. A table that
         needs more is streamed: see "Data larger than memory" in docs/scaling.md. Networks are then plain ones, by spec and recipe, which
-        share the stream, and validation is a fraction of the rows, chosen by hash.
+        share the stream, and validation is a fraction of the rows, chosen by hash. sample_weight may be the name of a column.
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
     callbacks: functions that are called with each event (`mn.Event`).
     checkpoint: where and how often to write the state of training, such as Checkpoint(folder="run", every_epochs=1).
@@ -135,15 +135,17 @@ def train(
     best weights so far (info["stopped"]); a second one stops at once. With a checkpoint, SIGTERM writes it first.
     """
     if memory_limit is not None:
-        refused = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "groups": groups, "times": times}
-        refused |= {"stratify": stratify, "encoder": encoder, "preset": preset, "time_limit": time_limit}
+        weight = sample_weight if isinstance(sample_weight, str) else None
+        refused = {"y": y, "sample_weight": sample_weight if weight is None else None, "class_weight": class_weight}
+        refused |= {"groups": groups, "times": times, "stratify": stratify}
+        refused |= {"encoder": encoder, "preset": preset, "time_limit": time_limit}
         refused |= {"category_means": category_means or None, "engine": None if engine == "torch" else engine}
-        files = files_to_stream(X, target, memory_limit, spec, recipe, refused=refused)
+        files = files_to_stream(X, memory_limit, spec, recipe, columns={"weight": weight, "target": target}, refused=refused)
         if files is not None:
             fit: dict[str, Any] = {"task": task, "target_transform": target_transform, "validation": validation, "scaling": scaling}
             fit |= {"n_networks": n_networks or 1, "initial": initial, "checkpoint": checkpoint, "resume": resume}
             listening: dict[str, Any] = {"progress": progress, "callbacks": callbacks}
-            return _train_files(files, target, spec, recipe, memory_limit, seed=seed, metric=metric, **listening, **fit)
+            return _train_files(files, spec, recipe, memory_limit, seed=seed, metric=metric, **listening, **fit)
     X, y, sample_weight = _read(X, y, target, sample_weight)
     if isinstance(spec, Model):
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
@@ -263,15 +265,16 @@ def _read(X: Any, y: Any, target: str | Sequence[str] | None, sample_weight: Any
             raise OptionError(f"target is {target!r} and y was given too; give one of the two")
         from manynets.tables import split_target
 
-        X, y, _ = split_target(X, target)
+        named = sample_weight if isinstance(sample_weight, str) else None
+        X, y, weight = split_target(X, target, weight=named)
+        sample_weight = sample_weight if named is None else weight
     if y is None:
         raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
     return X, y, sample_weight
 
 
 def _train_files(
-    files: BlockFiles,
-    target: Any,
+    found: tuple[BlockFiles, Columns],
     spec: Any,
     recipe: Recipe | None,
     memory_limit: int | str,
@@ -290,11 +293,12 @@ def _train_files(
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     _check_options(spec, recipe, engine="torch", **options)
     recipe = _with_given(recipe, seed=seed, metric=metric)
-    columns = Columns(target=target, scaling=scaling or "standard")
+    files, columns = found[0], dataclasses.replace(found[1], scaling=scaling or "standard")
     of_target: dict[str, Any] = {"task": task, "target_transform": target_transform}
     share = share_of(validation)
     stream = open_stream(files, columns, recipe, memory_limit=memory_limit, spec=spec, validation=share, **of_target)
     _check_watch(recipe, stream.data, by_fold=False)
+    stream.warn_of_columns()
     return train_stream(stream, spec, recipe, callbacks=[*progress_callbacks(progress), *callbacks], **options)
 
 

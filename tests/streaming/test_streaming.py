@@ -19,7 +19,7 @@ from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from manynets.training.events import Advanced, Event
 from tests.tolerances import assert_close
 
-ROWS = 12_000
+ROWS = 13_000
 SPEC = mn.MLP(hidden=(8,))
 RECIPE = mn.Recipe(epochs=2, batch_size=100)
 STEPPERS = ["closed_form", pytest.param("compiled", marks=pytest.mark.skipif(core.load() is None, reason="no core"))]
@@ -185,12 +185,16 @@ def test_the_metrics_of_a_stream_are_those_of_its_rows(frame: polars.DataFrame, 
 
 def test_train_streams_a_file_above_the_limit_only(path: Path) -> None:
     limited = {"target": "class", "recipe": RECIPE, "spec": SPEC, "progress": False}
-    assert "stream" not in mn.train(path, **limited, memory_limit="2GB").info
-    model = mn.train(str(path), **limited, memory_limit=1_000_000, validation=0.05, n_networks=2)
+    small = mn.train(path, **limited, memory_limit="2GB", sample_weight="weight")
+    assert "stream" not in small.info
+    assert small.in_features == 6
+    model = mn.train(str(path), **limited, memory_limit=1_000_000, sample_weight="weight", validation=0.05, n_networks=2)
     assert model.info["stream"]["windows"] > 1
     assert model.size == 2
     assert model.history["val_accuracy"][-1] > 0.9
     assert model.task.classes == ("down", "up")  # type: ignore[attr-defined]
+    assert model.in_features == 6
+    assert model.evaluate(path, "class", sample_weight="weight")["accuracy"] > 0.9
 
 
 def test_a_text_table_is_converted_once(frame: polars.DataFrame, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from manynets.cli.diverged import diverged_words, refuse_untrained
 from manynets.cli.preset import PLAIN
 from manynets.cli.recipe import flag_of, network_of, recipe_of
 from manynets.cli.report import describe, note, print_classes, print_layers, print_metrics, print_schema
+from manynets.cli.table_columns import leak_notes
 from manynets.errors import OptionError
 from manynets.spec import to_json
 
@@ -88,7 +89,8 @@ def fit_streamed(
         try:
             title = f"{stem_of(origin)}: a sample of {len(stream.sample.x):,} rows"
             print_schema(console, stream.schema, title=title)
-            note(console, stream.remark())
+            for text in (*leak_notes(stream.schema), stream.remark()):
+                note(console, text)
             if (text := _few_groups(stream)) is not None:
                 note(console, text)
             task = stream.data.problem.task

@@ -84,18 +84,19 @@ def too_large(files: BlockFiles, columns: Columns, limit: int | str, *, what: st
 
 
 def files_to_stream(
-    X: Any, target: Any, limit: int | str, spec: Any, recipe: Any, *, refused: Mapping[str, Any]
-) -> BlockFiles | None:
-    """Return the files of `manynets.train` that are to be streamed; None where they fit the limit.
+    X: Any, limit: int | str, spec: Any, recipe: Any, *, columns: Mapping[str, Any], refused: Mapping[str, Any]
+) -> tuple[BlockFiles, Columns] | None:
+    """Return the files of `manynets.train` that are to be streamed, and their columns; None where they fit the limit.
 
-    refused: arguments that a stream does not take, None where they were not given.
+    columns: target, weight and group by name. refused: arguments that a stream does not take, None where they were not given.
     """
+    target = columns["target"]
     if not isinstance(X, str | os.PathLike):
         raise OptionError("memory_limit is for files; give the path of one as X, or leave it out")
     if not isinstance(target, str):
         raise OptionError(f"target is {target!r}, but with memory_limit it must be the name of one column")
     found = files_of(os.fspath(X), limit)
-    why = None if found is None else too_large(found[0], Columns(target=target), limit)
+    why = None if found is None else too_large(found[0], Columns(**columns), limit)
     if found is None or why is None:
         return None
     for name, value in refused.items():
@@ -105,7 +106,7 @@ def files_to_stream(
         raise OptionError(f"spec is a {type(spec).__name__}, but {why}, and only an MLP is trained on a stream; give an MLP")
     if spec is None and recipe is None:
         warn_user(f"{why}: a plain network is trained on a stream of its rows, not the default ensemble", UserWarning)
-    return found[0]
+    return found[0], Columns(**columns)
 
 
 def share_of(validation: Any) -> float:

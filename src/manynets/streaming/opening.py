@@ -18,7 +18,7 @@ from manynets.data.stream.scoring import scored
 from manynets.data.stream.table import Description, RowsTable, blocks_of_part, describe
 from manynets.data.stream.windows import Encoded, Layout, WindowReader
 from manynets.data.tensors import to_tensor
-from manynets.errors import DataError, OptionError
+from manynets.errors import DataError, OptionError, warn_user
 from manynets.model import Model
 from manynets.prepare import TrainingData
 from manynets.spec import MLP, PiecewiseLinear, Recipe
@@ -26,6 +26,7 @@ from manynets.steps import batch_rows
 from manynets.streaming.columns import Columns
 from manynets.tables import TableEncoder, fit_encoder, understand
 from manynets.tables.blocks import BlockFiles
+from manynets.tables.encoder import warn_of_targets
 from manynets.tables.facts import corrected, rank_error
 from manynets.tasks import Regression, Task, find_task
 from manynets.tasks.objectives import objective_for
@@ -81,13 +82,22 @@ class Stream:
         layout, sampled = self.rows.layout, len(self.sample.x)
         blocks = sum(count > 0 for count in layout.counts.tolist())
         windows = f"{layout.windows} windows of at most {layout.capacity:,} rows" if layout.windows > 1 else "one window"
+        held = 0 if self.validation is None else len(self.validation.x)
         text = f"the rows are streamed: {layout.rows:,} to train on, from {blocks:,} row groups, in {windows} an epoch"
+        text += f"; {held:,} to validate on" if held else ""
         if self.description.complete:
             return text
         return (
             f"{text}; medians and quantiles are those of {sampled:,} rows drawn at random (99 times in 100 their ranks are off by at most"
             f" {100 * rank_error(sampled):.1f} %), all else is exact"
         )
+
+    def warn_of_columns(self) -> None:
+        """Warn of columns that are left out, and of those that give the target away."""
+        dropped = "; ".join(f"{column.name} ({column.note})" for column in self.schema if column.kind == "dropped")
+        if dropped:
+            warn_user(f"left out: {dropped}", UserWarning)
+        warn_of_targets(self.schema)
 
     def evaluate(self, model: Model, part: int = TEST) -> dict[str, Any] | None:
         """Return the rows, loss and metrics of a model on a part of the table, which is read once more; None for no rows.
@@ -223,6 +233,7 @@ def _rows(
     codes = sample.dtype.kind == "i"
     each = (encoder.width + 1 + (0 if codes else sample.shape[1])) * np.dtype(number).itemsize + 16
     group = max(max(block.size, 8 * block.rows * len(table.columns)) for block in table.files.blocks)
+    group += 4 * int(counts.max()) * encoder.width
     size = batch_rows(
         recipe, (rank + 1) * int(counts.sum()) // world_size - rank * int(counts.sum()) // world_size, batch_norm=norm
     )

@@ -21,8 +21,9 @@ HEAD_ROWS = 10_000
 def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = None, header: bool = True) -> tuple[Path, bool]:
     """Return the Parquet file of a text table, NAME.parquet beside it, and whether it was written now.
 
-    One that is newer than the text is used again. group_bytes: what a row group takes in memory at most, about. Errors: DataError for a line or a cell that does not fit the others, OptionError for
-    other formats.
+    One that is newer than the text is used again. group_bytes: what a row group takes in memory at most, about.
+
+    Errors: DataError for a line or a cell that does not fit the others, OptionError for other formats.
     """
     import polars
 
