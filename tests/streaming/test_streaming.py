@@ -12,11 +12,10 @@ import pytest
 
 import manynets as mn
 from manynets import core
-from manynets.errors import DataError, InterruptedWarning, OptionError
-from manynets.streaming import Columns, Stream, open_stream, train_stream
+from manynets.errors import DataError, OptionError
+from manynets.streaming import Columns, Stream, open_stream, train_candidates, train_stream
 from manynets.tables.blocks import BlockFiles
-from manynets.training.checkpoint import Checkpoint, checkpoint_files
-from manynets.training.events import Advanced, Event
+from manynets.training.checkpoint import Checkpoint
 from tests.tolerances import assert_close
 
 ROWS = 13_000
@@ -115,24 +114,22 @@ def test_networks_on_one_stream_equal_each_alone(path: Path) -> None:
     same_bits(train_stream(opened(path, validation=0.02), SPEC, RECIPE, n_networks=3), _model_of(together, stream))
 
 
+def test_candidates_share_a_stream(path: Path) -> None:
+    other = dataclasses.replace(RECIPE, optimizer=mn.AdamW(lr=0.01))
+    candidates = [(SPEC, RECIPE), (dataclasses.replace(SPEC, dropout=0.2), other), (mn.MLP(hidden=(4, 4)), RECIPE)]
+    models = train_candidates(opened(path), candidates)
+    for model, (spec, recipe) in zip(models, candidates, strict=True):
+        assert model.recipe == recipe
+        same_bits(model, train_stream(opened(path), spec, recipe))
+    small = dataclasses.replace(RECIPE, batch_size=50)
+    with pytest.raises(OptionError, match=r"the stream is cut for batches of 100 rows, .* but the networks take batches of 50"):
+        train_candidates(opened(path), [(SPEC, RECIPE), (SPEC, small)])
+
+
 def _model_of(outcomes: Any, stream: Stream) -> mn.Model:
     from manynets.results import model_of
 
     return model_of(SPEC, RECIPE, stream.data, outcomes)
-
-
-class Stop:
-    """Interrupts a training once it has made a number of steps."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Advanced) and event.step >= self.step:
-            import signal
-
-            signal.raise_signal(signal.SIGINT)
-            self.step = 10**9
 
 
 @pytest.mark.parametrize("gradient", STEPPERS)
@@ -143,15 +140,14 @@ def test_a_resumed_run_continues_within_an_epoch_bit_for_bit(path: Path, tmp_pat
     layout = stream.rows.layout
     step = layout.steps + layout.window_steps + 3  # within a window of the second epoch
     assert step % layout.window_steps
-    with pytest.warns(InterruptedWarning):
-        train_stream(stream, SPEC, recipe, n_networks=2, checkpoint=Checkpoint(folder=tmp_path), callbacks=[Stop(step)])
-    made = int(checkpoint_files(tmp_path)[0].stem.removeprefix("step-"))
-    assert layout.steps < made < 2 * layout.steps
-    resumed = train_stream(opened(path, recipe=recipe, validation=0.02), SPEC, recipe, n_networks=2, resume=tmp_path)
+    checkpoint = Checkpoint(folder=tmp_path, every_steps=step, keep=9)
+    same_bits(train_stream(stream, SPEC, recipe, n_networks=2, checkpoint=checkpoint), expected)
+    saved = tmp_path / f"step-{step:09d}.checkpoint"
+    resumed = train_stream(opened(path, recipe=recipe, validation=0.02), SPEC, recipe, n_networks=2, resume=saved)
     same_bits(resumed, expected)
     other = opened(path, recipe=recipe, validation=0.03)
     with pytest.raises(OptionError, match=r"is of another training: .*data\.stream\.split is"):
-        train_stream(other, SPEC, recipe, n_networks=2, resume=tmp_path)
+        train_stream(other, SPEC, recipe, n_networks=2, resume=saved)
 
 
 def test_processes_read_rows_of_their_own(path: Path) -> None:

@@ -6,7 +6,7 @@ train_stream: from a stream to a Model
 
 from manynets.streaming.columns import Columns, bytes_in_memory, files_of, files_to_stream, share_of, too_large
 from manynets.streaming.opening import Stream, open_stream
-from manynets.streaming.training import train_stream
+from manynets.streaming.training import train_candidates, train_stream
 
 __all__ = [
     "Columns",
@@ -17,5 +17,6 @@ __all__ = [
     "open_stream",
     "share_of",
     "too_large",
+    "train_candidates",
     "train_stream",
 ]
