@@ -123,7 +123,7 @@ def quality(*, seeds: int = 3) -> dict[str, Any]:
     tables = {
         "california": (data / "california_housing/housing.csv.gz", "median_house_value", 1_000_000, 30),
         "adult": (data / "adult/adult_train.csv.gz", "income", 5_000_000, 10),
-        "covertype": (data / "covertype/covertype.csv.gz", "Cover_Type", 40_000_000, 4),
+        "covertype": (data / "covertype/covertype.csv.gz", "Cover_Type", 6_000_000, 10),
     }
     out: dict[str, Any] = {}
     for name, (source, target, limit, epochs) in tables.items():

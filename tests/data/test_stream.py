@@ -176,6 +176,9 @@ def test_bad_files_are_one_error(frame: polars.DataFrame, tmp_path: Path) -> Non
         other.write_parquet(folder / "2.parquet")
         with pytest.raises(DataError, match=message):
             BlockFiles(folder)
+    frame.write_parquet(tmp_path / "parts", partition_by="flag", mkdir=True)
+    with pytest.raises(DataError, match="folders such as color=red"):
+        BlockFiles(tmp_path / "parts")
     files = BlockFiles(path)
     frame[:500].write_parquet(path)
     with pytest.raises(DataError, match="changed while it was read"):

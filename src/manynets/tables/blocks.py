@@ -46,7 +46,7 @@ def in_blocks(path: str | Path) -> bool:
 class BlockFiles:
     """The rows of Parquet files, or of an Arrow file, block by block.
 
-    Several files must have the same columns, of the same types.
+    Several files must have the same columns, of the same types; folders such as color=red, whose names are a column, are an error.
 
     Attributes:
         names: of the columns, in order. types: of polars, by name.
@@ -57,6 +57,10 @@ class BlockFiles:
         files = parquet_files(path)
         self.name, self.parquet = str(path), files is not None
         self.files = tuple(files or [Path(path)])
+        if len(self.files) > 1 and any("=" in part for file in self.files for part in file.parts[:-1]):
+            raise DataError(
+                f"{self.name} has folders such as color=red, whose names are a column that files read in parts do not have; write it into them"
+            )
         self.marks = tuple(_mark(file) for file in self.files)
         self._lazy = [self._opened(file) for file in self.files]
         schemas = [self._guarded(file, lazy.collect_schema) for file, lazy in zip(self.files, self._lazy, strict=True)]
