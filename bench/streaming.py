@@ -29,7 +29,7 @@ _CHILD = """
 import sys, time, json
 import manynets as mn
 from manynets.streaming import Columns, open_stream, train_stream
-from manynets.tables.blocks import BlockFiles
+from manynets.tables.rowgroups import BlockFiles
 import manynets.training.groups as groups
 path, limit, epochs, most = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 spec, recipe = mn.MLP(hidden=(128, 128)), mn.Recipe(epochs=epochs, batch_size=256)
@@ -100,7 +100,7 @@ def _both(path: Path, target: str, limit: int, recipe: Any, spec: Any) -> tuple[
     from manynets.data.stream.parts import TEST, TRAIN
     from manynets.data.stream.table import blocks_of_part
     from manynets.streaming import Columns, open_stream, train_stream
-    from manynets.tables.blocks import BlockFiles
+    from manynets.tables.rowgroups import BlockFiles
 
     stream = open_stream(BlockFiles(path), Columns(target=target), recipe, memory_limit=limit, spec=spec, validation=0.0, test=0.2)
     table, counts = stream.table, stream.description.counts
@@ -152,7 +152,7 @@ def mixing(*, rows: int = 500_000, seeds: int = 3) -> dict[str, Any]:
 
     import manynets as mn
     from manynets.streaming import Columns, open_stream, train_stream
-    from manynets.tables.blocks import BlockFiles
+    from manynets.tables.rowgroups import BlockFiles
 
     out: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -32,7 +32,7 @@ from manynets.prepare import (
 )
 from manynets.results import model_of, system_of
 from manynets.spec import METRICS, MLP, MetricName, Recipe
-from manynets.streaming import Columns, files_to_stream, open_stream, share_of, train_stream
+from manynets.streaming import files_to_stream, open_stream, share_of, train_stream
 from manynets.tabular import PresetName, train_tabular
 from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
@@ -46,7 +46,6 @@ from manynets.training.trial import Member
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
-    from manynets.tables.blocks import BlockFiles
     from manynets.tables.scaling import Scaling
 
 __all__ = ["train"]
@@ -135,17 +134,13 @@ def train(
     best weights so far (info["stopped"]); a second one stops at once. With a checkpoint, SIGTERM writes it first.
     """
     if memory_limit is not None:
-        weight = sample_weight if isinstance(sample_weight, str) else None
-        refused = {"y": y, "sample_weight": sample_weight if weight is None else None, "class_weight": class_weight}
-        refused |= {"groups": groups, "times": times, "stratify": stratify}
-        refused |= {"encoder": encoder, "preset": preset, "time_limit": time_limit}
-        refused |= {"category_means": category_means or None, "engine": None if engine == "torch" else engine}
-        files = files_to_stream(X, memory_limit, spec, recipe, columns={"weight": weight, "target": target}, refused=refused)
-        if files is not None:
-            fit: dict[str, Any] = {"task": task, "target_transform": target_transform, "validation": validation, "scaling": scaling}
-            fit |= {"n_networks": n_networks or 1, "initial": initial, "checkpoint": checkpoint, "resume": resume}
-            listening: dict[str, Any] = {"progress": progress, "callbacks": callbacks}
-            return _train_files(files, spec, recipe, memory_limit, seed=seed, metric=metric, **listening, **fit)
+        given: dict[str, Any] = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "times": times}
+        given |= {"groups": groups, "stratify": stratify, "encoder": encoder, "category_means": category_means, "preset": preset}
+        given |= {"time_limit": time_limit, "task": task, "target_transform": target_transform, "validation": validation}
+        given |= {"scaling": scaling, "seed": seed, "metric": metric, "progress": progress, "callbacks": callbacks}
+        given |= {"initial": initial, "n_networks": n_networks, "checkpoint": checkpoint, "resume": resume, "engine": engine}
+        if (model := _train_streamed(X, target, spec, recipe, memory_limit, **given)) is not None:
+            return model
     X, y, sample_weight = _read(X, y, target, sample_weight)
     if isinstance(spec, Model):
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
@@ -164,17 +159,10 @@ def train(
     recipe = _with_given(recipe, seed=seed, metric=metric)
     by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, groups=groups, times=times, stratify=stratify)
-    data = prepare(
-        X,
-        y,
-        recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu"),
-        validation=None if by_fold else validation,
-        by=by,
-        scaling=scaling,
-        category_means=category_means,
-        embedding=spec.embedding if isinstance(spec, MLP) else None,
-        **common,
-    )
+    common |= {"validation": None if by_fold else validation, "by": by, "scaling": scaling, "category_means": category_means}
+    embedding = spec.embedding if isinstance(spec, MLP) else None
+    where = recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu")
+    data = prepare(X, y, where, embedding=embedding, **common)
     spec = embedded_columns(spec, data.encoder) if isinstance(spec, MLP) else spec
     data = _ready(spec, recipe, data, initial, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
@@ -273,30 +261,44 @@ def _read(X: Any, y: Any, target: str | Sequence[str] | None, sample_weight: Any
     return X, y, sample_weight
 
 
-def _train_files(
-    found: tuple[BlockFiles, Columns],
+def _train_streamed(
+    X: Any,
+    target: Any,
     spec: Any,
     recipe: Recipe | None,
     memory_limit: int | str,
     *,
-    seed: int | None,
-    metric: MetricName | None,
+    sample_weight: Any,
     task: Any,
     target_transform: Literal["log", "auto"] | None,
     validation: Any,
     scaling: Scaling | None,
+    seed: int | None,
+    metric: MetricName | None,
     progress: Show,
     callbacks: Sequence[Callback],
-    **options: Any,
-) -> Model:
-    """Train on a stream of rows (`manynets.streaming`)."""
+    initial: Any,
+    n_networks: int | None,
+    checkpoint: Checkpoint | None,
+    resume: Any,
+    engine: EngineName,
+    category_means: bool,
+    **others: Any,
+) -> Model | None:
+    """Train on a stream of rows (`manynets.streaming`); return None for a table that fits the limit. others: what a stream does not take."""
+    weight = sample_weight if isinstance(sample_weight, str) else None
+    refused = {**others, "engine": None if engine == "torch" else engine, "category_means": category_means or None}
+    refused["sample_weight"] = None if weight is not None else sample_weight
+    found = files_to_stream(X, memory_limit, spec, recipe, columns={"target": target, "weight": weight}, refused=refused)
+    if found is None:
+        return None
+    files, columns = found[0], dataclasses.replace(found[1], scaling=scaling or "standard")
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
+    options: dict[str, Any] = {"initial": initial, "n_networks": n_networks or 1, "checkpoint": checkpoint, "resume": resume}
     _check_options(spec, recipe, engine="torch", **options)
     recipe = _with_given(recipe, seed=seed, metric=metric)
-    files, columns = found[0], dataclasses.replace(found[1], scaling=scaling or "standard")
-    of_target: dict[str, Any] = {"task": task, "target_transform": target_transform}
-    share = share_of(validation)
-    stream = open_stream(files, columns, recipe, memory_limit=memory_limit, spec=spec, validation=share, **of_target)
+    of_rows: dict[str, Any] = {"task": task, "target_transform": target_transform, "validation": share_of(validation)}
+    stream = open_stream(files, columns, recipe, memory_limit=memory_limit, spec=spec, **of_rows)
     _check_watch(recipe, stream.data, by_fold=False)
     stream.warn_of_columns()
     return train_stream(stream, spec, recipe, callbacks=[*progress_callbacks(progress), *callbacks], **options)

@@ -16,9 +16,9 @@ from manynets.data.stream.table import RowsTable, describe
 from manynets.data.stream.windows import Encoded, Layout, WindowReader
 from manynets.errors import DataError, OptionError
 from manynets.tables import fit_encoder
-from manynets.tables.blocks import BlockFiles
 from manynets.tables.facts import corrected, rank_error
 from manynets.tables.footer import row_groups
+from manynets.tables.rowgroups import BlockFiles
 from tests.tolerances import assert_close
 
 ROWS = 6000

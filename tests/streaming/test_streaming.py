@@ -14,7 +14,7 @@ import manynets as mn
 from manynets import core
 from manynets.errors import DataError, OptionError
 from manynets.streaming import Columns, Stream, open_stream, train_candidates, train_stream
-from manynets.tables.blocks import BlockFiles
+from manynets.tables.rowgroups import BlockFiles
 from manynets.training.checkpoint import Checkpoint
 from tests.tolerances import assert_close
 

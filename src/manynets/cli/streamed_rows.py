@@ -21,7 +21,7 @@ def metrics_of_files(
     """
     from manynets.data.stream.limit import memory_bytes
     from manynets.streaming import Columns, bytes_in_memory
-    from manynets.tables.blocks import BlockFiles, in_blocks
+    from manynets.tables.rowgroups import BlockFiles, in_blocks
 
     origin, stream = run.config["data"], run.config.get("stream")
     if data is None:
@@ -44,7 +44,7 @@ def _test_metrics(run: SavedRun, origin: Any, stream: Any) -> tuple[dict[str, An
     from manynets.data.stream.parts import TEST, HashSplit
     from manynets.data.stream.scoring import scored
     from manynets.data.stream.table import RowsTable
-    from manynets.tables.blocks import BlockFiles
+    from manynets.tables.rowgroups import BlockFiles
 
     files, model = BlockFiles(origin["path"]), run.model
     marks = run.config.get("fingerprint", {})

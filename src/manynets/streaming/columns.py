@@ -12,8 +12,8 @@ from manynets.data.stream.limit import memory_bytes, spoken_bytes
 from manynets.errors import OptionError, warn_user
 from manynets.spec import MLP
 from manynets.tables import fit_encoder, understand
-from manynets.tables.blocks import BlockFiles, in_blocks
 from manynets.tables.converted import TEXT, converted
+from manynets.tables.rowgroups import BlockFiles, in_blocks
 from manynets.tables.scaling import Scaling
 
 __all__ = ["Columns", "bytes_in_memory", "files_of", "files_to_stream", "share_of", "too_large"]

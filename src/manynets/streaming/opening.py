@@ -25,9 +25,9 @@ from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.steps import batch_rows
 from manynets.streaming.columns import Columns
 from manynets.tables import TableEncoder, fit_encoder, understand
-from manynets.tables.blocks import BlockFiles
 from manynets.tables.encoder import warn_of_targets
 from manynets.tables.facts import corrected, rank_error
+from manynets.tables.rowgroups import BlockFiles
 from manynets.tasks import Regression, Task, find_task
 from manynets.tasks.objectives import objective_for
 from manynets.training.torch_settings import find_device

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from manynets.data.stream.parts import HashSplit
 from manynets.data.stream.table import RowsTable
-from manynets.tables.blocks import BlockFiles
+from manynets.tables.rowgroups import BlockFiles
 from manynets.tables.table import require
 
 if TYPE_CHECKING:
