@@ -82,7 +82,7 @@ def _fit_claimed(options: Options) -> None:
             folder = stack.enter_context(runs.claimed_folder(folder, stem_of(origin), check=check))
         begin = stack.enter_context(checkpoints.saving_checkpoints(folder, options))
         stream = None
-        if options["memory_limit"] is not None:
+        if options.get("memory_limit") is not None:
             from manynets.cli import streamed
 
             stream = streamed.stream_of(options, origin, console)
