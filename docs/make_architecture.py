@@ -30,7 +30,7 @@ HINTS = {
     "Run folders": ("runs",),
     "What users call": ("serve", "report", "plots", "explain", "export", "estimators", "search", "studies"),
     "train()": ("fitting",),
-    "The default for tables": ("tabular",),
+    "The default for tables": ("tabular", "streaming"),
     "Candidates, folds, seeds": ("plan",),
     "Split, encode, to the device": ("prepare",),
     "What an embedding asks for": ("encoding",),

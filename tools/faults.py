@@ -129,8 +129,8 @@ FAULTS = (
     Fault("tables", _COLUMNS, "len(self.levels) + bool(self.rare) if", "len(self.levels) if"),
     Fault("tables", _COLUMNS, "2.0 * math.pi * values / CYCLES[part]", "math.pi * values / CYCLES[part]"),
     Fault("tables", _COLUMNS, "low / 2 + high / 2 if low < high else low", "low"),
-    Fault("tables", _COLUMNS, "if counts[code] >= min_count]", "if counts[code] > min_count]"),
-    Fault("tables", _COLUMNS, "(-counts[code], labels[code])", "(counts[code], labels[code])"),
+    Fault("tables", _COLUMNS, "if counts[label] >= min_count]", "if counts[label] > min_count]"),
+    Fault("tables", _COLUMNS, "(-counts[label], label)", "(counts[label], label)"),
     Fault("tables", "tables/scaling.py", "middle, three - quarter", "middle, three - middle"),
     Fault("tables", "tables/scaling.py", "(np.arange(count) + 0.5) / count", "(np.arange(count) + 1.0) / (count + 1)"),
     Fault("tables", "tables/scaling.py", "np.hypot(1.0, scaled / CLIP)", "np.hypot(1.0, scaled)"),
@@ -161,7 +161,9 @@ FAULTS = (
     Fault("data", "data/split.py", "max(round(rows * fraction), 1)", "max(int(rows * fraction), 1)"),
     Fault("data", "data/split.py", "take[code] < counts[code] - 1", "take[code] < counts[code]"),
     Fault("data", "data/split.py", "np.arange(total) % folds", "np.arange(total) * folds // total"),
-    Fault("data", "data/batches.py", "self.most if step == self.steps - 1 else", "self.most if step == self.steps else"),
+    Fault(
+        "data", "data/batches.py", "self.most if step == self.order_steps - 1 else", "self.most if step == self.order_steps else"
+    ),
     # ---------------------------------------------------------------------------------------------------------------- plots
     Fault("plots", "plots/scores.py", '"true": 1, "predicted": 0,', '"true": 0, "predicted": 1,'),
     Fault("plots", "plots/scores.py", "ax.text(j, i, text", "ax.text(i, j, text"),

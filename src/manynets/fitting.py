@@ -32,6 +32,7 @@ from manynets.prepare import (
 )
 from manynets.results import model_of, system_of
 from manynets.spec import METRICS, MLP, MetricName, Recipe
+from manynets.streaming import files_to_stream, open_stream, share_of, train_stream
 from manynets.tabular import PresetName, train_tabular
 from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
@@ -75,6 +76,7 @@ def train(
     metric: MetricName | None = None,
     time_limit: float | None = None,
     engine: EngineName = "torch",
+    memory_limit: int | str | None = None,
     progress: Show = "auto",
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
@@ -107,7 +109,7 @@ def train(
         is a gap, as it does with `PiecewiseLinear`. A module of your own gets the array as it is, unless this is given.
     category_means: a categorical column with many levels also gets the mean of the target over the rows of a level
         (`manynets.tables.means`); the rows that are trained on get means without their own target. The default ensemble always does so.
-    sample_weight: (N,), how much each row counts in the loss. class_weight: the same by class; with "balanced" all classes count
+    sample_weight: (N,), how much each row counts in the loss, or with target the name of a column. class_weight: the same by class; with "balanced" all classes count
         the same.
     initial: parameters by name to start from, such as another model's `members[0]`; of several networks a list, such as its `members`.
     seed: replaces recipe.seed.
@@ -117,6 +119,9 @@ def train(
     metric: what the best weights and early stopping go by, a name in `Recipe.watch`, which it replaces. None: the recipe's, or the loss.
     engine: the library that trains: "torch", "numpy" (gradients written out by hand, always in float64), "jax" or "keras". All
         start from the same weights, see the same batches, and return the same history and kind of Model (`manynets.engines`).
+    memory_limit: bytes, or such as "2GB", that the rows of the file X (Parquet, several such files, or Arrow) may take. A table that
+        needs more is streamed: see "Data larger than memory" in docs/scaling.md. Networks are then plain ones, by spec and recipe, which
+        share the stream, and validation is a fraction of the rows, chosen by hash. sample_weight may be the name of a column.
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
     callbacks: functions that are called with each event (`mn.Event`).
     checkpoint: where and how often to write the state of training, such as Checkpoint(folder="run", every_epochs=1).
@@ -128,29 +133,25 @@ def train(
     DivergenceWarning says where, and the last finite weights are returned. Ctrl-C ends training with an InterruptedWarning and the
     best weights so far (info["stopped"]); a second one stops at once. With a checkpoint, SIGTERM writes it first.
     """
+    if memory_limit is not None:
+        given: dict[str, Any] = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "times": times}
+        given |= {"groups": groups, "stratify": stratify, "encoder": encoder, "category_means": category_means, "preset": preset}
+        given |= {"time_limit": time_limit, "task": task, "target_transform": target_transform, "validation": validation}
+        given |= {"scaling": scaling, "seed": seed, "metric": metric, "progress": progress, "callbacks": callbacks}
+        given |= {"initial": initial, "n_networks": n_networks, "checkpoint": checkpoint, "resume": resume, "engine": engine}
+        if (model := _train_streamed(X, target, spec, recipe, memory_limit, **given)) is not None:
+            return model
     X, y, sample_weight = _read(X, y, target, sample_weight)
     if isinstance(spec, Model):
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
     common |= {"sample_weight": sample_weight, "class_weight": class_weight}
     if spec is None and recipe is None and engine == "torch" and initial is None:
-        return _train_default(
-            X,
-            y,
-            scaling=scaling,
-            validation=validation,
-            columns={"groups": groups, "times": times, "stratify": stratify},
-            seed=0 if seed is None else seed,
-            n_networks=8 if n_networks is None else n_networks,
-            preset="default" if preset is None else preset,
-            metric=metric,
-            time_limit=time_limit,
-            progress=progress,
-            callbacks=callbacks,
-            checkpoint=checkpoint,
-            resume=resume,
-            **common,
-        )
+        common |= {"preset": "default" if preset is None else preset, "metric": metric, "time_limit": time_limit}
+        common |= {"progress": progress, "callbacks": callbacks, "checkpoint": checkpoint, "resume": resume}
+        common |= {"seed": 0 if seed is None else seed, "n_networks": 8 if n_networks is None else n_networks}
+        columns = {"groups": groups, "times": times, "stratify": stratify}
+        return _train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common)
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else n_networks
@@ -160,17 +161,10 @@ def train(
         scaling = array_scaling(X, scaling)
     by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, groups=groups, times=times, stratify=stratify)
-    data = prepare(
-        X,
-        y,
-        recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu"),
-        validation=None if by_fold else validation,
-        by=by,
-        scaling=scaling or None,
-        category_means=category_means,
-        embedding=spec.embedding if isinstance(spec, MLP) else None,
-        **common,
-    )
+    common |= {"validation": None if by_fold else validation, "by": by, "scaling": scaling or None, "category_means": category_means}
+    embedding = spec.embedding if isinstance(spec, MLP) else None
+    where = recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu")
+    data = prepare(X, y, where, embedding=embedding, **common)
     spec = embedded_columns(spec, data.encoder) if isinstance(spec, MLP) else spec
     data = _ready(spec, recipe, data, initial, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
@@ -261,10 +255,55 @@ def _read(X: Any, y: Any, target: str | Sequence[str] | None, sample_weight: Any
             raise OptionError(f"target is {target!r} and y was given too; give one of the two")
         from manynets.tables import split_target
 
-        X, y, _ = split_target(X, target)
+        named = sample_weight if isinstance(sample_weight, str) else None
+        X, y, weight = split_target(X, target, weight=named)
+        sample_weight = sample_weight if named is None else weight
     if y is None:
         raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
     return X, y, sample_weight
+
+
+def _train_streamed(
+    X: Any,
+    target: Any,
+    spec: Any,
+    recipe: Recipe | None,
+    memory_limit: int | str,
+    *,
+    sample_weight: Any,
+    task: Any,
+    target_transform: Literal["log", "auto"] | None,
+    validation: Any,
+    scaling: Scaling | None,
+    seed: int | None,
+    metric: MetricName | None,
+    progress: Show,
+    callbacks: Sequence[Callback],
+    initial: Any,
+    n_networks: int | None,
+    checkpoint: Checkpoint | None,
+    resume: Any,
+    engine: EngineName,
+    category_means: bool,
+    **others: Any,
+) -> Model | None:
+    """Train on a stream of rows (`manynets.streaming`); return None for a table that fits the limit. others: what a stream does not take."""
+    weight = sample_weight if isinstance(sample_weight, str) else None
+    refused = {**others, "engine": None if engine == "torch" else engine, "category_means": category_means or None}
+    refused["sample_weight"] = None if weight is not None else sample_weight
+    found = files_to_stream(X, memory_limit, spec, recipe, columns={"target": target, "weight": weight}, refused=refused)
+    if found is None:
+        return None
+    files, columns = found[0], dataclasses.replace(found[1], scaling=scaling or "standard")
+    spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
+    options: dict[str, Any] = {"initial": initial, "n_networks": n_networks or 1, "checkpoint": checkpoint, "resume": resume}
+    _check_options(spec, recipe, engine="torch", **options)
+    recipe = _with_given(recipe, seed=seed, metric=metric)
+    of_rows: dict[str, Any] = {"task": task, "target_transform": target_transform, "validation": share_of(validation)}
+    stream = open_stream(files, columns, recipe, memory_limit=memory_limit, spec=spec, **of_rows)
+    _check_watch(recipe, stream.data, by_fold=False)
+    stream.warn_of_columns()
+    return train_stream(stream, spec, recipe, callbacks=[*progress_callbacks(progress), *callbacks], **options)
 
 
 def _train_default(

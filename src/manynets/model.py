@@ -215,8 +215,25 @@ class Model(ModelTools):
 
         precision, recall and f1 are those of the second of two classes, and of more the mean over the classes; auc is for two.
         The loss is in the unit of y; several networks are judged by their mean prediction.
+
+        x may also be the path of Parquet files or of an Arrow file, which are read block by block; y and sample_weight are then the names
+        of columns.
         """
+        if isinstance(x, str | os.PathLike):
+            return self._evaluate_file(os.fspath(x), y, sample_weight)
         return self.figures(self.mean_logits(self.logits(x)), y, sample_weight=sample_weight)
+
+    def _evaluate_file(self, path: str, target: Any, weight: Any) -> dict[str, Any]:
+        from manynets.data.stream.scoring import scored_file
+
+        if self.encoder is None or self.encoder.positional:
+            raise DataError(f"x is the file {path!r}, but the model was trained on arrays; give an array")
+        if not isinstance(target, str) or not isinstance(weight, str | None):
+            raise OptionError(f"x is the file {path!r}, so y and sample_weight must be names of its columns, such as y='price'")
+        found = scored_file(
+            path, target, self.encoder.column_names, lambda frame: self.mean_logits(self.logits(frame)), weight=weight
+        )
+        return self.figures(found.scores, found.y, sample_weight=found.weight)
 
     def figures(self, logits: Array, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
         """Return loss and metrics as `evaluate` does, of logits (N, O) that are there already."""

@@ -49,6 +49,7 @@ LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"}
         "frequencies",
         "frequency_scale",
         "frequency_outputs",
+        "memory_limit",
     )
 )
 """Options that runs and sweeps of older versions lack, with the values that they had in effect."""

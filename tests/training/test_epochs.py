@@ -12,6 +12,7 @@ import pytest
 
 import manynets as mn
 from manynets import core
+from manynets.data import batches
 from manynets.training import loop, validation
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files, read_checkpoint
 from manynets.training.events import Evaluated, Event
@@ -121,7 +122,7 @@ def test_orders_are_drawn_in_parts_that_fit_the_memory(calls: list[int], monkeyp
     problem = problem_of("binary")
     members = members_of(problem, mn.Recipe(epochs=9, batch_size=16), 0.01, 0.02)
     expected = TrainingRun(problem, members).run()
-    monkeypatch.setattr(compiled, "ORDERED", 170)  # two epochs of two orders of 40 rows
+    monkeypatch.setattr(batches, "ORDERED", 170)  # two epochs of two orders of 40 rows
     assert_same(TrainingRun(problem, members).run(), expected)
 
 

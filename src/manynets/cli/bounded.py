@@ -1,11 +1,11 @@
-"""Metrics of many classes or labels, cut to what a person reads and metrics.json can hold."""
+"""Metrics, cut to what a person reads and metrics.json can hold."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MOST", "bounded"]
+__all__ = ["MOST", "bounded", "epochs_of", "scalars"]
 
 MOST = 100
 """With more classes or labels than this, only the worst are listed."""
@@ -33,3 +33,14 @@ def bounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
         out["labels"] = len(shares)
         out["per_label"] = {str(label): share for label, share in shares[:LISTED]}
     return out
+
+
+def scalars(metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the metrics that are single numbers; None for None."""
+    return None if metrics is None else {name: value for name, value in metrics.items() if not isinstance(value, list | dict)}
+
+
+def epochs_of(model: Any) -> float:
+    """Return the number of epochs that were trained, as an int where it is whole."""
+    epochs = model.history["epoch"][-1] if model.history.get("epoch") else 0.0
+    return int(epochs) if epochs == int(epochs) else float(epochs)

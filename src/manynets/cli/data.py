@@ -22,7 +22,7 @@ from manynets.data.split import SplitBy
 from manynets.errors import DataError, ModelFileError, OptionError, one_of
 
 __all__ = [
-    "DataSource", "Part", "absolute", "from_standard_input", "is_file_name", "kind_of", "load_source", "name_of", "origin_of",
+    "DataSource", "Part", "absolute", "columns_named", "from_standard_input", "is_file_name", "kind_of", "load_source", "name_of", "origin_of",
     "read_arrays", "read_frame", "stem_of", "taken", "test_part",
 ]  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, argument
+from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, argument, option
 
 __all__ = ["evaluate"]
 
@@ -21,6 +21,10 @@ def evaluate(
     ] = None,
     target: Target = None,
     header: Header = None,
+    memory_limit: Annotated[
+        str | None,
+        option("--memory-limit", metavar="SIZE", help="Read a larger Parquet or Arrow table in parts. [all rows at once]"),
+    ] = None,
     json_line: JsonLine = False,
     quiet: Quiet = False,
 ) -> None:
@@ -38,9 +42,19 @@ def evaluate(
     from manynets.cli.report import console_for, note, print_classes, print_metrics
     from manynets.cli.saved_runs import open_run
     from manynets.cli.seen import parts_by_seen
+    from manynets.cli.streamed_rows import metrics_of_files
 
     console = console_for(quiet=quiet, to_stderr=json_line)
     found = open_run(run)
+    streamed = metrics_of_files(found, data, target=target, memory_limit=memory_limit)
+    if streamed is not None:
+        metrics, name = streamed
+        print_metrics(console, {name: metrics})
+        print_classes(console, metrics, names=None, part=name)
+        if json_line:
+            result = {"run_dir": str(found.folder), "data": name, **metrics}
+            sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
+        return
     part, name, notes = evaluation_rows(found, data, header=header, target=target)
     for text in notes:
         note(console, text)

@@ -19,7 +19,7 @@ import manynets
 from manynets import runs
 from manynets.cli import checkpoints, defaults, images
 from manynets.cli.baselines import baselines_of
-from manynets.cli.bounded import bounded
+from manynets.cli.bounded import bounded, epochs_of, scalars
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.diverged import diverged_words, refuse_untrained
 from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, takes_shifts, train_preset
@@ -34,7 +34,17 @@ from manynets.prepare import cv_splits, encode_table, find_target, holdout
 from manynets.spec import PiecewiseLinear, Recipe, to_json
 from manynets.training.torch_settings import find_device
 
-__all__ = ["encode_source", "encoding", "fit", "metrics_of", "scalars", "usable_scores", "validation_metrics", "validation_share"]
+__all__ = [
+    "encode_source",
+    "encoding",
+    "epochs_of",
+    "fit",
+    "metrics_of",
+    "scalars",
+    "usable_scores",
+    "validation_metrics",
+    "validation_share",
+]
 
 Options = Mapping[str, Any]
 Begin = Callable[[], dict[str, Any]]
@@ -71,7 +81,15 @@ def _fit_claimed(options: Options) -> None:
         if options["resume"] is None:
             folder = stack.enter_context(runs.claimed_folder(folder, stem_of(origin), check=check))
         begin = stack.enter_context(checkpoints.saving_checkpoints(folder, options))
-        _fit(options, origin, folder, begin, console)
+        stream = None
+        if options.get("memory_limit") is not None:
+            from manynets.cli import streamed
+
+            stream = streamed.stream_of(options, origin, console)
+        if stream is None:
+            _fit(options, origin, folder, begin, console)
+        else:
+            streamed.fit_streamed(stream, options, origin, folder, begin, console)
 
 
 def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, console: Any) -> None:
@@ -145,7 +163,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         result = {
             "run_dir": str(written),
             "task": model.task.name,
-            "epochs": _epochs(model),
+            "epochs": epochs_of(model),
             "diverged": model.info["stopped"].count("diverged"),
             "seconds": model.info["seconds"],
             "networks": model.size,
@@ -154,12 +172,6 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             "baselines": baselines,
         }
         sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
-
-
-def _epochs(model: Any) -> float:
-    """Return the number of epochs that were trained, as an int where it is whole."""
-    epochs = model.history["epoch"][-1] if model.history.get("epoch") else 0.0
-    return int(epochs) if epochs == int(epochs) else float(epochs)
 
 
 def validation_share(options: Options, source: DataSource) -> float | None:
@@ -348,8 +360,3 @@ def _metrics_by_fold(model: Any, train: Part) -> dict[str, Any]:
 def _metrics(model: Any, scores: Any, part: Part) -> dict[str, Any]:
     """Return the number of rows, loss and metrics of a model whose scores (N, O) of some rows are there already."""
     return bounded({"rows": part.rows, **model.figures(scores, part.y, sample_weight=part.weight)})
-
-
-def scalars(metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the metrics that are single numbers; None for None."""
-    return None if metrics is None else {name: value for name, value in metrics.items() if not isinstance(value, list | dict)}

@@ -146,6 +146,10 @@ _OF_TABLES: dict[str, CommandOption] = {
         "Give a column with more categories than that also the mean of the target over the rows of each; the default ensemble always does.",
         TABLES, default=None,
     ),
+    "memory_limit": CommandOption(
+        help="Memory for the rows, such as 2GB. A larger Parquet or Arrow table is streamed, and a CSV file is converted first: see docs/scaling.md.",
+        panel=TABLES, metavar="SIZE", shown="all rows are in memory",
+    ),
     "delimiter": CommandOption(
         help="Character between the cells of a CSV file.", panel=TABLES, metavar="CHAR", shown="found from the file"
     ),
@@ -174,7 +178,7 @@ TRAIN: dict[str, CommandOption] = {
 }
 """The options of `manynets train` by name, with underscores."""
 
-_NOT_OF_A_SWEEP = ("engine", "metric")
+_NOT_OF_A_SWEEP = ("engine", "metric", "memory_limit")
 _OF_A_SWEEP: dict[str, CommandOption] = {
     "grid": CommandOption(
         help="Values of an option of train: lr=1e-4:1e-1:log:12, dropout=0,0.2,0.5 or hidden=64,128-64. Repeat it for several options.",

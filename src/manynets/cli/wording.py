@@ -16,6 +16,7 @@ _OTHERS = (
     "drop_missing_target",
     "encoding",
     "engine",
+    "memory_limit",
     "n_networks",
     "target",
     "target_transform",

@@ -22,6 +22,8 @@ __all__ = ["Batches", "Chunk", "Rows", "row_weights"]
 
 Index = NDArray[np.int64]
 
+ORDERED = 1 << 20  # numbers in the orders that are drawn together, but at least one order
+
 
 @dataclasses.dataclass
 class Rows:
@@ -61,7 +63,8 @@ class Batches:
     decides the order of its rows. threads: at most so many draw orders.
 
     steps: of an epoch. counts (U,): rows of each of the U orders. which (K,): the order that a network follows. weights: (1, N) or
-    (U, N), or None.
+    (U, N), or None. order_steps: the steps of an order, which covers an epoch (of a stream, a window). orders_at_once: how many orders
+    may be asked for together.
     """
 
     def __init__(
@@ -87,12 +90,17 @@ class Batches:
         self.which = np.array([known[key] for key in keys])
         self.counts = np.array([len(rows) if mine is None else len(mine) for mine in self.own])
         self.most = int(self.counts.max())
-        self.steps = steps_per_epoch(self.most, batch_size, merge_single=merge_single)
+        self.steps = self.order_steps = steps_per_epoch(self.most, batch_size, merge_single=merge_single)
+        self.orders_at_once = max(1, ORDERED // (len(self.counts) * max(1, self.most)))
         self.weights = row_weights(rows, [weights[k] for k in firsts])
         seeds = [order for order, mine in zip(self.by, self.own, strict=True) if isinstance(order, int) and mine is None]
         self._seeds = seeds if len(seeds) == len(self.by) else None  # where each order is a permutation of all rows
         self._first, self._orders = 0, np.empty((0, len(self.counts), self.most), dtype=np.int64)
         self._by_network: tuple[int, Tensor] = -1, torch.empty(0)  # an epoch, and its order by network (K, rows) on the device
+
+    def located(self, step: int) -> tuple[int, int]:
+        """Return the number of the order that a step of the training follows, and which step of this order it is."""
+        return divmod(step, self.order_steps)
 
     def orders(self, epoch: int, count: int) -> Index:
         """Return the U orders of `count` epochs, (count, U, rows), short ones filled up with their own first row.
@@ -124,9 +132,9 @@ class Batches:
         return out
 
     def span(self, step: int) -> tuple[int, int]:
-        """Return where the batch of a step of an epoch starts and stops in the order of the network with the most rows."""
+        """Return where the batch of a step of an order starts and stops in that of the network with the most rows."""
         start = step * self.batch_size
-        return start, self.most if step == self.steps - 1 else start + self.batch_size
+        return start, self.most if step == self.order_steps - 1 else start + self.batch_size
 
     def rows_of(self, k: int, epoch: int, step: int) -> Index:
         """Return the rows of network k's batch."""
@@ -151,10 +159,10 @@ class Batches:
         if self._by_network[0] != epoch:
             self._by_network = epoch, torch.from_numpy(self.order(epoch)[self.which]).to(self.rows.x.device)
         start, stop = self.span(step)
-        last = step == self.steps - 1
+        last = step == self.order_steps - 1
         ragged = last and int(self.counts.min()) != self.most
-        alike = self.steps * self.batch_size == int(self.counts.min()) == self.most  # the last batch is like the others
-        count = 1 if last else min(most, self.steps - step if alike else self.steps - 1 - step)
+        alike = self.order_steps * self.batch_size == int(self.counts.min()) == self.most  # the last batch is like the others
+        count = 1 if last else min(most, self.order_steps - step if alike else self.order_steps - 1 - step)
         size = stop - start
         index = self._by_network[1][:, start : start + count * size].reshape(-1, count, size).transpose(0, 1)
         weight = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ __all__ = [
     "fit_categorical",
     "fit_date",
     "fit_numeric",
+    "levels_of",
+    "limits_of",
     "part_codes",
 ]
 
@@ -132,13 +134,13 @@ def fit_numeric(
     middle = [(present.size - 1) // 2, present.size // 2]
     low, high = (float(value) for value in np.partition(present, middle)[middle])
     fill = low / 2 + high / 2 if low < high else low
-    limits = None if spread.knots or scaling == "none" else _limits(present)
+    limits = None if spread.knots or scaling == "none" else limits_of(present)
     filled = np.where(np.isnan(values), fill, values) if gaps else values
     pieces = fit_pieces(filled, bins, target) if bins else None
     return NumericColumn(name=name, spread=spread, fill=fill, gaps=gaps, limits=limits, reading=reading, pieces=pieces)
 
 
-def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+def limits_of(values: NDArray[np.float64]) -> tuple[float, float]:
     """Return the range of the values, wider by MARGIN of it on either side."""
     low, high, most = float(values.min()), float(values.max()), float(np.finfo(np.float64).max)
     more = MARGIN * high - MARGIN * low
@@ -261,15 +263,24 @@ def fit_categorical(
     target: (N, O), of which a column with more than `max_levels` levels, that are no parts of codes, gets the means; None for none. scaling, bins: of the means.
     """
     labels, codes = part_codes(table, name, part)
-    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
-    ranked = sorted(range(len(labels)), key=lambda code: (-counts[code], labels[code]))
-    own = [labels[code] for code in ranked[:max_levels] if counts[code] >= min_count]
-    rare = sorted(set(labels) - set(own))
-    column = CategoricalColumn(name=name, levels=tuple(sorted(own)), rare=tuple(rare), gaps=bool((codes < 0).any()), part=part)
+    counts = np.bincount(codes[codes >= 0], minlength=len(labels)).tolist()
+    own, rare = levels_of(dict(zip(labels, counts, strict=True)), max_levels=max_levels, min_count=min_count)
+    column = CategoricalColumn(name=name, levels=own, rare=rare, gaps=bool((codes < 0).any()), part=part)
     if target is None or part or len(labels) <= max_levels:
         return column
     numbers = column.codes(table)
     return replace(column, means=tuple(fit_means(numbers, len(labels), output, scaling, bins) for output in target.T))
+
+
+def levels_of(counts: Mapping[str, int], *, max_levels: int, min_count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the levels that get an output of their own, and those that share one, from how often each occurs.
+
+    >>> levels_of({"a": 5, "b": 1, "c": 3}, max_levels=2, min_count=2)
+    (('a', 'c'), ('b',))
+    """
+    ranked = sorted(counts, key=lambda label: (-counts[label], label))
+    own = [label for label in ranked[:max_levels] if counts[label] >= min_count]
+    return tuple(sorted(own)), tuple(sorted(set(counts) - set(own)))
 
 
 @dataclass(frozen=True, kw_only=True)

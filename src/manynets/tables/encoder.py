@@ -19,6 +19,7 @@ from manynets.tables.hashed import fit_text
 from manynets.tables.kinds import Column
 from manynets.tables.means import other_folds, targets_of
 from manynets.tables.piecewise import bins_for
+from manynets.tables.plain import PlainNumbers
 from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import understand
 from manynets.tables.state import state_from_json, state_to_json
@@ -140,26 +141,32 @@ class TableEncoder:
         """The columns that `read_table` must leave as they are written, so that they are read as at fit: its option `text`."""
         return tuple(column.name for column in self.columns if column.as_written)
 
-    def transform(self, frame: Any, *, strict: bool = False) -> NDArray[np.float32]:
+    def transform(self, frame: Any, *, strict: bool = False, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Return the matrix (N, D), float32 and C-ordered, of a frame with at least the columns used at fit, in any order.
 
-        With `strict` a category not seen at fit is an error instead of a code of its own.
+        With `strict` a category not seen at fit is an error instead of a code of its own. out: (N, D), to write the matrix into.
 
         Errors: DataError for columns that are missing (all are named), for text where numbers or dates were (with the first such
         value and its row), for infinite values, and for values that leave float32 once scaled.
         """
         table = self._matched(frame)
-        out = np.zeros((table.rows, self.width), dtype=np.float32)
+        if out is None:
+            out = np.zeros((table.rows, self.width), dtype=np.float32)
+        else:
+            out[:] = 0.0
         step = max(1024, PIECE // max(1, self.width))
         some = len(self.columns) if table.file is None else max(1, READ // table.file.rows)
         for first in range(0, len(self.columns), some):
             columns = self.columns[first : first + some]
             held = table.loaded([column.name for column in columns])
+            plain = PlainNumbers(held, columns, self.blocks[first:])
             for start in range(0, table.rows, step):
                 piece = held.piece(start, start + step)
                 rows = out[start : start + piece.rows]
+                done = plain.fill_in(start, start + piece.rows, rows)
                 for column, block in zip(columns, self.blocks[first:], strict=False):
-                    column.fill_in(piece, rows[:, block.slice], strict=strict)
+                    if column.name not in done:
+                        column.fill_in(piece, rows[:, block.slice], strict=strict)
         return out
 
     def cross_fit(

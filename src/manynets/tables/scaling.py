@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MOST_KNOTS", "SCALINGS", "Scaling", "Spread", "apply_spread", "fit_spread"]
+__all__ = ["MOST_KNOTS", "SCALINGS", "Scaling", "Spread", "apply_spread", "fit_spread", "is_constant"]
 
 Scaling = Literal["standard", "robust", "quantile", "smooth", "none"]
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
@@ -51,12 +51,10 @@ def fit_spread(values: Values, scaling: Scaling) -> Spread:
     if scaling == "none":
         return Spread()
     low, high = float(values.min()), float(values.max())
-    if low == high:
-        return Spread(center=low)
+    if is_constant(low, high):
+        return Spread(center=low if low == high else low / 2.0 + high / 2.0)
     size = max(abs(low), abs(high))
     unit = values / size  # so that the squares of 1e300 stay finite
-    if high / size - low / size < 8.0 * np.finfo(np.float64).eps:  # one value, and rounding
-        return Spread(center=low / 2.0 + high / 2.0)
     if scaling == "quantile":
         return _quantiles(values)
     if scaling in ("robust", "smooth"):
@@ -67,6 +65,14 @@ def fit_spread(values: Values, scaling: Scaling) -> Spread:
     else:
         center, scale = float(unit.mean()), _deviation(unit)
     return Spread(center=center * size, scale=scale * size, smooth=scaling == "smooth")
+
+
+def is_constant(low: float, high: float) -> bool:
+    """Return whether a column between these values holds one value, but for rounding."""
+    if low == high:
+        return True
+    size = max(abs(low), abs(high))
+    return high / size - low / size < 8.0 * float(np.finfo(np.float64).eps)
 
 
 def _deviation(unit: Values) -> float:

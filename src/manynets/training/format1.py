@@ -40,7 +40,7 @@ def _log_of_scores(run: TrainingRun, start: int, scores: Array, penalties: Array
     for s, of_step in enumerate(scores):
         lines = []
         for k, member in enumerate(stepper.members):
-            index = torch.from_numpy(stepper.batches.rows_of(k, *divmod(start + s, stepper.batches.steps)))
+            index = torch.from_numpy(stepper.batches.rows_of(k, *stepper.batches.located(start + s)))
             rows = stepper.problem.rows
             target = stepper.loss.expand(rows.target[index].cpu().numpy(), member.recipe.label_smoothing)
             weights = rows.weight.cpu().numpy() if rows.weight is not None else np.ones(len(rows))

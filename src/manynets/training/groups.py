@@ -66,7 +66,7 @@ def network_bytes(member: Member, problem: Problem) -> int:
         return 0
     x = problem.rows.x
     shape = Shape.of(member.spec, x.shape[1], problem.task.outputs)
-    total = len(problem.rows) if member.rows is None else len(member.rows)
+    total = len(x) if member.rows is None else len(member.rows)
     rows = batch_rows(member.recipe, total)
     own_weights = 0 if member.weight is None else 2 * len(problem.rows) * x.element_size()
     parameters = sum(map(math.prod, shape.parameters().values()))

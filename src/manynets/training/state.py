@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from manynets.data.stream.rows import StreamedRows
 from manynets.errors import ModelFileError
 from manynets.spec import to_json
 from manynets.training.format1 import upgraded
@@ -207,7 +208,10 @@ class Digests:
 def identity_of(problem: Problem, members: Sequence[Member], digests: Digests | None = None) -> dict[str, Any]:
     """Return what a checkpoint and the run that resumes from it must have in common, as JSON: data by hash, specs, recipes."""
     rows, held_out, digest = problem.rows, problem.validation, digests or Digests()
-    data = {"X": digest(rows.x), "y": digest(rows.target), "weights": digest(rows.weight)}
+    if isinstance(rows, StreamedRows):
+        data = {"stream": rows.identity}
+    else:
+        data = {"X": digest(rows.x), "y": digest(rows.target), "weights": digest(rows.weight)}
     if held_out is not None:
         data |= {"validation X": digest(held_out.x), "validation y": digest(held_out.target)}
         data["validation weights"] = digest(held_out.weight)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets.data.batches import Rows, row_weights
+from manynets.data.stream.rows import StreamedRows
 from manynets.tasks.base import Task
 from manynets.tasks.losses import Loss
 from manynets.tasks.objectives import Objective
@@ -26,6 +27,8 @@ def variances(rows: Rows, own: Sequence[Index | None], weights: Sequence[Host | 
 
     weights: (N,) of each network, instead of those of the rows.
     """
+    if isinstance(rows, StreamedRows):
+        return np.stack([rows.spread] * len(own))
     target = rows.target.cpu().numpy()
     common = None if rows.weight is None else rows.weight.double().cpu().numpy()
     known: dict[tuple[int, int], Host] = {}

@@ -135,7 +135,7 @@ class AutogradNetwork:
     def batch(self, owner: Stepper, step: int) -> Batch:
         """Return the rows of a step."""
         rows, recipe = owner.problem.rows, self.member.recipe
-        index = torch.from_numpy(owner.batches.rows_of(self.k, *divmod(step, owner.batches.steps))).to(rows.x.device)
+        index = torch.from_numpy(owner.batches.rows_of(self.k, *owner.batches.located(step))).to(rows.x.device)
         x = rows.x[index]
         target = self.objective.expand(rows.target[index], recipe.label_smoothing, x.dtype)
         weights = rows.weight if self.own_weight is None else self.own_weight

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets.data.batches import Batches
+from manynets.data.stream.rows import batches_of
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.optim import GroupedOptimizer
@@ -80,7 +81,7 @@ class Stepper(abc.ABC):
         members, flat = self.members, self.population.flat
         recipes = [member.recipe for member in members]
         own, weights = [member.rows for member in members], [member.weight for member in members]
-        self.batches = Batches(
+        self.batches: Batches = batches_of(
             self.problem.rows,
             own=own,
             weights=weights,

@@ -168,7 +168,7 @@ class ClosedForm(Stepper):
         planned = self.optimizer.coefficients(rates, self.steps_before + self.step)
         now: Any = step_coefficients(planned, self.grad, together=self.device.type in self.graphs_on)
         while self.step < end:
-            chunk = self.batches.chunk(*divmod(self.step, self.batches.steps), min(end - self.step, self.most))
+            chunk = self.batches.chunk(*self.batches.located(self.step), min(end - self.step, self.most))
             count = len(chunk.index)
             inputs = self.inputs(chunk, now[:count])
             scores, penalties = self._make_steps(inputs)
@@ -186,7 +186,7 @@ class ClosedForm(Stepper):
 
         The weights and the count of steps do not change. Later steps then write over the gradient, also those of plain SGD.
         """
-        chunk = self.batches.chunk(*divmod(self.step, self.batches.steps), 1)
+        chunk = self.batches.chunk(*self.batches.located(self.step), 1)
         now, b = self.inputs(chunk, [[]]).at(0), self._buffers_of(chunk.index.shape[2])
         self.plain_sgd = False
         self._write_gradient(to_weights=False)

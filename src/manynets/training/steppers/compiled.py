@@ -24,7 +24,6 @@ from manynets.training.steppers.base import Array, Host, Log, Stepper
 
 __all__ = ["Compiled"]
 
-ORDERED = 1 << 20  # numbers in the orders that are drawn for one call of the core, but for at least one epoch
 EVALUATED = 1 << 26  # multiplications of one call that evaluates, some 20 ms; but for at least so many rows:
 EVALUATED_ROWS = 256
 LOSSES = ("squared_error", "half_squared_error", "absolute_error", "huber", "quantile", "poisson")  # from number 2 on
@@ -59,11 +58,12 @@ class Compiled(Stepper):
         active = np.ascontiguousarray(self.alive, dtype=np.uint8)
         job.active = active.ctypes.data
         while self.step < end:
-            epoch, first = divmod(self.step, batches.steps)
-            epochs = min(-(-end // batches.steps) - epoch, max(1, ORDERED // (len(batches.counts) * batches.most)))
-            count = min(epochs * batches.steps - first, end - self.step)
-            orders, made = batches.orders(epoch, epochs), len(rates) - (end - self.step)
+            order, first = batches.located(self.step)
+            several = min(-(-(first + end - self.step) // batches.order_steps), batches.orders_at_once)
+            count = min(several * batches.order_steps - first, end - self.step)
+            orders, made = batches.orders(order, several), len(rates) - (end - self.step)
             job.first, job.count, job.step = first, count, self.step
+            job.order_stride, job.steps_per_epoch = batches.most, batches.order_steps
             job.order, job.epoch_stride = orders.ctypes.data, orders[0].size
             job.coefficients, job.log = coefficients[made:].ctypes.data, log[made:].ctypes.data
             if self.penalty_rows is not None:
@@ -140,7 +140,7 @@ class Compiled(Stepper):
             weights=None if weights is None else self._address(weights),
             weight_stride=0 if weights is None or len(weights) == 1 else len(rows),
             batch_size=batches.batch_size,
-            steps_per_epoch=batches.steps,
+            steps_per_epoch=batches.order_steps,
             flat=self._address(population.flat),
             parameters=population.flat.shape[1],
             statistics=self._address(population.statistics),

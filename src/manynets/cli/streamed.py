@@ -1,0 +1,214 @@
+"""`manynets train --memory-limit`: a table that is larger is trained on a stream of its rows."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from manynets import runs
+from manynets.cli import checkpoints, defaults
+from manynets.cli.baselines import baselines_of
+from manynets.cli.bounded import bounded, epochs_of, scalars
+from manynets.cli.data import Part, columns_named, name_of, stem_of
+from manynets.cli.diverged import diverged_words, refuse_untrained
+from manynets.cli.preset import PLAIN
+from manynets.cli.recipe import flag_of, network_of, recipe_of
+from manynets.cli.report import describe, note, print_classes, print_layers, print_metrics, print_schema
+from manynets.cli.table_columns import leak_notes
+from manynets.errors import OptionError
+from manynets.spec import to_json
+
+__all__ = ["fit_streamed", "stream_of"]
+
+Options = Mapping[str, Any]
+
+_NOT_OF_A_STREAM = ("test", "time_column", "stratify", "class_weight", "category_means", "engine", "encoding")
+FEWEST_GROUPS = 4
+"""With fewer row groups in a window, it is said that the rows are mixed less than in memory."""
+
+
+def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tuple[Any, Any] | None:
+    """Return the files and columns of a table that is to be streamed; None for one that fits the limit, which is then read as usual.
+
+    Errors: OptionError for options that do not go with a stream.
+    """
+    from manynets.data.stream.limit import memory_bytes
+    from manynets.streaming import Columns, files_of, too_large
+
+    limit = memory_bytes(options["memory_limit"], what="--memory-limit")
+    if origin["kind"] != "table":
+        raise OptionError("--memory-limit is for tables; leave it out")
+    text = {"delimiter": options["delimiter"], "header": not options["no_header"]}
+    opened = files_of(origin["path"], limit, what="--memory-limit", **text)
+    if opened is None:
+        return None
+    files, remark = opened
+    if remark:
+        note(console, remark)
+    targets = columns_named(options["target"], files.names)
+    named: dict[str, Any] = {name: columns_named(options[name] or [], files.names) for name in ("drop", "categorical", "numeric")}
+    named |= {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
+    named |= {"weight": options["weight"], "group": options["group"], "drop_missing_target": bool(options["drop_missing_target"])}
+    columns = Columns(target=targets[0], **named)
+    why = too_large(files, columns, limit, what="--memory-limit")
+    if why is None:
+        return None
+    if len(targets) > 1:
+        raise OptionError(f"--target names {len(targets)} columns, but a stream has one; raise --memory-limit, or leave it out")
+    for name in _NOT_OF_A_STREAM:
+        if options[name] not in (None, False, [], "torch"):
+            raise OptionError(f"{flag_of(name)} does not go with a stream, and {why}; leave it out, or raise the limit")
+    if options["preset"] not in (None, PLAIN):
+        raise OptionError(
+            f"--preset {options['preset']} needs all rows in memory, but {why}; give --preset plain, or raise the limit"
+        )
+    note(console, why)
+    if options["preset"] is None and not any(options[name] is not None for name in ("epochs", "optimizer", "lr", "batch_size")):
+        note(console, "a stream trains a plain network, not the default ensemble, which needs all rows in memory")
+    return files, columns
+
+
+def fit_streamed(
+    found: tuple[Any, Any],
+    options: Options,
+    origin: Mapping[str, Any],
+    folder: Any,
+    begin: Callable[[], dict[str, Any]],
+    console: Any,
+) -> None:
+    """Train on the stream, print the report, and write the run folder."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stream, spec, recipe = _open(found, options, origin)
+        networks = options["n_networks"] or 1
+        try:
+            title = f"{stem_of(origin)}: a sample of {len(stream.sample.x):,} rows"
+            print_schema(console, stream.schema, title=title)
+            for text in (*leak_notes(stream.schema), stream.remark()):
+                note(console, text)
+            if (text := _few_groups(stream)) is not None:
+                note(console, text)
+            task = stream.data.problem.task
+            print_layers(console, SimpleNamespace(in_features=stream.encoder.width, task=task), spec)
+            line = f"{describe(spec, recipe, networks)} · {len(stream.rows):,} rows"
+            console.print(line, markup=False, soft_wrap=True)
+            model = _train(stream, spec, recipe, networks, options, begin)
+        finally:
+            stream.close()
+        metrics = _metrics(stream, model, caught)
+    for text in dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught):
+        note(console, text)
+    _write(stream, model, metrics, options, origin, folder, console)
+
+
+def _open(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Return the stream, and the network and recipe that the options describe."""
+    from manynets.streaming import open_stream
+
+    files, columns = found
+    test = float(origin["test_fraction"])
+    rows = int(files.rows * (1 - test) * (1 - (defaults.VALIDATION if options["validation"] is None else options["validation"])))
+    spec, recipe = network_of(options, networks=options["n_networks"] or 1), recipe_of(options, rows=max(rows, 1))
+    more = {"task": options["task"], "target_transform": options["target_transform"], "validation": options["validation"]}
+    stream = open_stream(files, columns, recipe, memory_limit=options["memory_limit"], spec=spec, test=test, **more)
+    return stream, spec, recipe
+
+
+def _few_groups(stream: Any) -> str | None:
+    """Return a remark where windows hold few row groups."""
+    layout = stream.rows.layout
+    groups = int((layout.counts > 0).sum()) / layout.windows
+    if layout.windows == 1 or groups >= FEWEST_GROUPS:
+        return None
+    return (
+        f"a window holds {groups:.1f} row groups, so that rows far apart in the file are rarely in one window; if the file is sorted, write"
+        " it in another order or with smaller row groups, or raise --memory-limit"
+    )
+
+
+def _train(stream: Any, spec: Any, recipe: Any, networks: int, options: Options, begin: Callable[[], dict[str, Any]]) -> Any:
+    from manynets.streaming import train_stream
+    from manynets.training.progress import progress_callbacks
+
+    listeners = progress_callbacks(False if options["quiet"] else "auto")
+    model = train_stream(stream, spec, recipe, n_networks=networks, callbacks=listeners, **begin())
+    if "interrupted" in model.info["stopped"]:
+        raise KeyboardInterrupt
+    return model
+
+
+def _part(rows: Any) -> Part | None:
+    return None if rows is None else Part(X=rows.x, y=rows.y, weight=rows.weight)
+
+
+def _metrics(stream: Any, model: Any, caught: Any) -> dict[str, Any]:
+    """Return the metrics of a model on the sample of the training rows, on the validation rows, and on the test rows."""
+    out: dict[str, Any] = {}
+    for name, rows in (("train", stream.sample), ("validation", stream.validation)):
+        out[name] = None
+        if rows is not None:
+            scores = model.mean_logits(model.logits(rows.x))
+            out[name] = bounded({"rows": len(rows.x), **model.figures(scores, rows.y, sample_weight=rows.weight)})
+    refuse_untrained(model, out["train"], caught)
+    tested = stream.evaluate(model)
+    out["test"] = None if tested is None else bounded(tested)
+    return out
+
+
+def _write(
+    stream: Any, model: Any, metrics: Mapping[str, Any], options: Options, origin: Mapping[str, Any], folder: Any, console: Any
+) -> None:
+    from manynets.cli.pictures import pictures_of
+
+    baselines: dict[str, Any] = {}
+    if stream.validation is not None:
+        judged, left_out = baselines_of(model.task, _part(stream.sample), _part(stream.validation), stream.encoder)  # type: ignore[arg-type]
+        baselines = {f"validation: {name}": values for name, values in judged.items()}
+        if left_out:
+            note(console, left_out)
+    files, split, networks = stream.table.files, stream.table.split, model.size
+    config = {
+        "data": {**origin, "path": files.name},
+        "fingerprint": {name_of(files.name): {"sha256": files.fingerprint, "rows": files.rows, "columns": len(files.names)}},
+        "class_names": None,
+        "target_unit": None,
+        "image_shape": None,
+        "task": model.task.to_json(),
+        "validation": split.validation,
+        "class_weight": None,
+        "options": checkpoints.portable_options(options),
+        "spec": to_json(model.spec),
+        "recipe": to_json(model.recipe),
+        "info": model.info,
+        "stream": {"seed": split.seed, "validation": split.validation, "test": split.test, "group": split.group},
+    }
+    title = f"{stem_of(origin)} · {describe(model.spec, model.recipe, networks)}"
+    saved = {**metrics, "baselines": baselines}
+    pictures = pictures_of(model, None, None, title=title)
+    written = runs.write_run(folder, model, config=config, metrics=saved, pictures=pictures, overwrite=options["overwrite"])
+    shown = {"train (sample)": metrics["train"], "validation": metrics["validation"], "test": metrics["test"]}
+    print_metrics(console, shown, baselines=baselines, remark=diverged_words(model))
+    part = "test" if metrics["test"] else "validation"
+    if metrics[part]:
+        print_classes(console, metrics[part], names=None, part=part)
+    listed = ", ".join(sorted(entry.name for entry in Path(written).iterdir()))
+    console.print(f"Written to {written}: {listed}", markup=False, soft_wrap=True)
+    if options["json_line"]:
+        result = {
+            "run_dir": str(written),
+            "task": model.task.name,
+            "epochs": epochs_of(model),
+            "diverged": model.info["stopped"].count("diverged"),
+            "seconds": model.info["seconds"],
+            "networks": networks,
+            "parameters": model.parameters,
+            **{name: scalars(values) for name, values in metrics.items()},
+            "baselines": baselines,
+            "stream": model.info["stream"],
+        }
+        sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")

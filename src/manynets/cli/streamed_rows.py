@@ -1,0 +1,64 @@
+"""Labelled rows of a run that are read in parts: its own test rows where it was trained on a stream, and large files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from manynets.cli.bounded import bounded
+from manynets.cli.data import name_of
+from manynets.errors import DataError, OptionError
+from manynets.runs import SavedRun
+
+__all__ = ["metrics_of_files"]
+
+
+def metrics_of_files(
+    run: SavedRun, data: str | None, *, target: str | None, memory_limit: str | None
+) -> tuple[dict[str, Any], str] | None:
+    """Return the metrics of a run on the test rows of its stream, or on all rows of a larger file, and a name for them.
+
+    None where the rows are to be read at once, as usual. Errors: DataError where the file of the run changed since.
+    """
+    from manynets.data.stream.limit import memory_bytes
+    from manynets.streaming import Columns, bytes_in_memory
+    from manynets.tables.rowgroups import BlockFiles, in_blocks
+
+    origin, stream = run.config["data"], run.config.get("stream")
+    if data is None:
+        return None if stream is None else _test_metrics(run, origin, stream)
+    if memory_limit is None:
+        return None
+    limit = memory_bytes(memory_limit, what="--memory-limit")
+    if not in_blocks(data):
+        raise OptionError(f"--memory-limit is for Parquet and Arrow files, which {data} is not; leave it out")
+    named = [target] if target is not None else origin.get("target", [])
+    if len(named) != 1 or bytes_in_memory(BlockFiles(data), Columns(target=named[0])) <= limit:
+        return None
+    weight = origin.get("weight") if origin.get("weight") in BlockFiles(data).names else None
+    metrics = run.model.evaluate(data, named[0], sample_weight=weight)
+    return bounded({"rows": BlockFiles(data).rows, **metrics}), name_of(data)
+
+
+def _test_metrics(run: SavedRun, origin: Any, stream: Any) -> tuple[dict[str, Any], str]:
+    """Return the metrics on the test rows, which the stream's hash says."""
+    from manynets.data.stream.parts import TEST, HashSplit
+    from manynets.data.stream.scoring import scored
+    from manynets.data.stream.table import RowsTable
+    from manynets.tables.rowgroups import BlockFiles
+
+    files, model = BlockFiles(origin["path"]), run.model
+    marks = run.config.get("fingerprint", {})
+    if files.fingerprint not in {mark.get("sha256") for mark in marks.values()}:
+        raise DataError(
+            f"{', '.join(marks)} changed since the run was trained, so its test rows are unknown; give data to evaluate it on"
+        )
+    if not stream["test"]:
+        raise DataError("the run has no test rows; give data to evaluate it on")
+    split = HashSplit(seed=stream["seed"], validation=stream["validation"], test=stream["test"], group=stream["group"])
+    assert model.encoder is not None
+    more = {"weight": origin.get("weight"), "drop_missing_target": bool(origin.get("drop_missing_target"))}
+    table = RowsTable(files, split, origin["target"][0], model.encoder.column_names, **more)
+    frames = (table.read_part(block, TEST) for block in files.blocks)
+    found = scored(table, frames, lambda frame: model.mean_logits(model.logits(frame)))
+    assert found is not None
+    return bounded({"rows": len(found.y), **model.figures(found.scores, found.y, sample_weight=found.weight)}), "test"

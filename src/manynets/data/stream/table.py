@@ -1,0 +1,233 @@
+"""A table in files as a training reads it: features, target and weights of the rows of one part, block by block."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.data.stream.parts import TRAIN, VALIDATION, HashSplit, row_words
+from manynets.errors import DataError
+from manynets.tables.cells import blank_cells, listed, open_table, plain_label, text_cells
+from manynets.tables.facts import ColumnFacts, Facts
+from manynets.tables.rowgroups import BlockFiles, RowBlock
+from manynets.tables.table import require
+
+if TYPE_CHECKING:
+    import polars
+
+__all__ = ["Description", "RowsTable", "blocks_of_part", "describe"]
+
+LEFT_OUT = -1
+MOST_CLASSES = 10_000
+"""Different values of a target that are counted at most; with more, numbers are a regression target."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RowsTable:
+    """Files, and what their columns are to a training.
+
+    features: the columns that a network learns from, of those not named otherwise. drop_missing_target: rows without a target are left
+    out; else they are an error.
+    """
+
+    files: BlockFiles
+    split: HashSplit
+    target: str
+    features: tuple[str, ...]
+    weight: str | None = None
+    drop_missing_target: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        files: BlockFiles,
+        split: HashSplit,
+        *,
+        target: str,
+        drop: Sequence[str] = (),
+        weight: str | None = None,
+        drop_missing_target: bool = False,
+    ) -> RowsTable:
+        """Return the table of files; DataError for names that are not columns, and for columns that cannot be used so."""
+        require([target], files.names, what="target")
+        require([] if weight is None else [weight], files.names, what="weight")
+        require([] if split.group is None else [split.group], files.names, what="group")
+        require(drop, files.names, what="column to drop")
+        others = {target, weight, split.group, *drop}
+        features = tuple(name for name in files.names if name not in others)
+        if not features:
+            raise DataError(f"no column is left to learn from besides {', '.join(sorted(name for name in others if name))}")
+        return cls(files, split, target, features, weight, drop_missing_target)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are read."""
+        others = [name for name in (self.target, self.weight, self.split.group) if name is not None]
+        return [*self.features, *dict.fromkeys(others)]
+
+    def read(self, block: RowBlock) -> tuple[polars.DataFrame, NDArray[np.int8]]:
+        """Return the rows of a block, and the part (N,) of each, LEFT_OUT for one without a target."""
+        frame = self.files.read(block, self.columns)
+        parts = self.split.parts(frame, block.first)
+        missing = missing_cells(frame, self.target)
+        if missing.any():
+            if not self.drop_missing_target:
+                raise DataError(
+                    f"target {self.target!r} is missing in {int(missing.sum()):,} rows of one row group, the first in row"
+                    f" {block.first + int(np.argmax(missing)):,} (counted from 0); fill them, or leave them out with drop_missing_target"
+                )
+            parts[missing] = LEFT_OUT
+        return frame, parts
+
+    def read_part(self, block: RowBlock, part: int) -> polars.DataFrame:
+        """Return the rows of a block that belong to a part."""
+        frame, parts = self.read(block)
+        chosen = parts == part
+        return frame if chosen.all() else frame.filter(chosen)
+
+    def target_of(self, frame: polars.DataFrame) -> NDArray[Any]:
+        """Return the target (N,) of rows: whole numbers, numbers, bools, or labels."""
+        column = frame[self.target]
+        if column.dtype.is_integer():
+            return column.cast(_int64()).to_numpy()
+        if column.dtype.is_numeric():
+            return column.cast(_float64()).to_numpy()
+        if str(column.dtype) == "Boolean":
+            return column.to_numpy().astype(bool)
+        return np.array([plain_label(cell) for cell in listed(text_cells(open_table(frame[[self.target]]), self.target))])
+
+    def weights_of(self, frame: polars.DataFrame) -> NDArray[np.float64] | None:
+        """Return the weights (N,) of rows, None where all count the same. Errors: DataError for one that is missing or negative."""
+        if self.weight is None:
+            return None
+        column = frame[self.weight]
+        if not column.dtype.is_numeric():
+            raise DataError(f"weight {self.weight!r} is of type {column.dtype}, but must be numbers")
+        values = column.cast(_float64()).fill_null(float("nan")).to_numpy()
+        bad = np.flatnonzero(~(values >= 0.0) | np.isinf(values))
+        if bad.size:
+            raise DataError(f"weight {self.weight!r} is {values[bad[0]]} in a row, but must be a number of at least 0")
+        return values
+
+
+def missing_cells(frame: polars.DataFrame, name: str) -> NDArray[np.bool_]:
+    """Return which cells (N,) of a column are missing."""
+    column = frame[name]
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+    if column.dtype.is_numeric() or str(column.dtype) == "Boolean":
+        return column.is_null().to_numpy()
+    table = open_table(frame[[name]])
+    return np.asarray(blank_cells(text_cells(table, name)).to_numpy(), dtype=bool)
+
+
+def _int64() -> Any:
+    import polars
+
+    return polars.Int64
+
+
+def _float64() -> Any:
+    import polars
+
+    return polars.Float64
+
+
+# ------------------------------------------------------------------------------------------------------------ the one pass
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Description:
+    """What one pass over a table found.
+
+    counts: rows of each block in each part, (blocks, 3). facts: of the columns, over the training rows. sample: training rows drawn at
+    random, in their order; complete: whether it has all of them. validation: the validation rows.
+    values: the different values of the target over all rows, sorted; None for more than MOST_CLASSES. target: its facts.
+    """
+
+    counts: NDArray[np.int64]
+    facts: dict[str, ColumnFacts]
+    sample: polars.DataFrame
+    complete: bool
+    validation: polars.DataFrame
+    values: NDArray[Any] | None
+
+
+def describe(table: RowsTable, *, sample_rows: int, categorical: Sequence[str] = ()) -> Description:
+    """Read all rows once. sample_rows: how many training rows are drawn at most. categorical: columns of numbers that are labels."""
+    import polars
+
+    types = {name: table.files.types[name] for name in (*table.features, table.target)}
+    facts, sample = Facts(types, categorical=categorical), _Sample(sample_rows)
+    counts = np.zeros((len(table.files.blocks), 3), dtype=np.int64)
+    held: list[polars.DataFrame] = []
+    values: set[Any] | None = set()
+    for number, block in enumerate(table.files.blocks):
+        frame, parts = table.read(block)
+        counts[number] = np.bincount(parts[parts >= 0], minlength=3)
+        words = row_words(table.split.seed, block.first, frame.height, purpose=1)
+        train = parts == TRAIN
+        rows = frame if train.all() else frame.filter(train)
+        facts.add(rows[list(types)])
+        table.weights_of(frame)
+        sample.add(rows, words[train])
+        if counts[number, VALIDATION]:
+            held.append(frame.filter(parts == VALIDATION))
+        if values is not None:
+            known = frame if (parts >= 0).all() else frame.filter(parts >= 0)
+            values |= set(np.unique(table.target_of(known)).tolist()) if known.height else set()
+            values = values if len(values) <= MOST_CLASSES else None
+    if not counts[:, TRAIN].sum():
+        raise DataError("no row is left to train on; use smaller shares for validation and test")
+    empty = table.files.read(table.files.blocks[0], table.columns).clear()
+    found = None if values is None else np.array(sorted(values))
+    chosen = sample.frame()
+    complete = chosen.height == int(counts[:, TRAIN].sum())
+    return Description(counts, facts.columns(), chosen, complete, polars.concat(held) if held else empty, found)
+
+
+class _Sample:
+    """The rows with the smallest words: a sample without replacement, whatever the order in which rows come."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.rows = most, 0
+        self.frames: list[polars.DataFrame] = []
+        self.words: list[NDArray[np.uint64]] = []
+        self.bound = np.uint64(2**64 - 1)
+
+    def add(self, frame: polars.DataFrame, words: NDArray[np.uint64]) -> None:
+        chosen = words <= self.bound
+        if not chosen.any():
+            return
+        self.frames.append(frame.filter(chosen))
+        self.words.append(words[chosen])
+        self.rows += len(self.words[-1])
+        if self.rows > 2 * self.most:
+            self._reduce()
+
+    def _reduce(self) -> None:
+        import polars
+
+        if self.rows > self.most:
+            words = np.concatenate(self.words)
+            self.bound = np.partition(words, self.most - 1)[self.most - 1]
+            self.frames = [frame.filter(mine <= self.bound) for frame, mine in zip(self.frames, self.words, strict=True)]
+            self.words = [mine[mine <= self.bound] for mine in self.words]
+        self.frames, self.words = [polars.concat(self.frames, rechunk=True)], [np.concatenate(self.words)]
+        self.rows = len(self.words[0])
+
+    def frame(self) -> polars.DataFrame:
+        """Return the sample, in the order of its rows."""
+        self._reduce()
+        return self.frames[0]
+
+
+def blocks_of_part(table: RowsTable, counts: NDArray[np.int64], part: int) -> Iterator[polars.DataFrame]:
+    """Yield the rows of a part, block by block, in their order; blocks without such rows are not read."""
+    for number, block in enumerate(table.files.blocks):
+        if counts[number, part]:
+            yield table.read_part(block, part)

@@ -1,0 +1,22 @@
+"""Training on a table larger than memory: described in one pass, then shown to the networks window by window.
+
+open_stream: files -> one pass -> encoder, task, validation rows -> `TrainingData` whose rows are a stream
+train_stream: from a stream to a Model
+"""
+
+from manynets.streaming.columns import Columns, bytes_in_memory, files_of, files_to_stream, share_of, too_large
+from manynets.streaming.opening import Stream, open_stream
+from manynets.streaming.training import train_candidates, train_stream
+
+__all__ = [
+    "Columns",
+    "Stream",
+    "bytes_in_memory",
+    "files_of",
+    "files_to_stream",
+    "open_stream",
+    "share_of",
+    "too_large",
+    "train_candidates",
+    "train_stream",
+]

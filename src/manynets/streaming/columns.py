@@ -1,0 +1,116 @@
+"""What the columns of a table are to a training, and whether the table fits the memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from manynets.data.stream.limit import memory_bytes, spoken_bytes
+from manynets.errors import OptionError, warn_user
+from manynets.spec import MLP
+from manynets.tables import fit_encoder, understand
+from manynets.tables.converted import TEXT, converted
+from manynets.tables.rowgroups import BlockFiles, in_blocks
+from manynets.tables.scaling import Scaling
+
+__all__ = ["Columns", "bytes_in_memory", "files_of", "files_to_stream", "share_of", "too_large"]
+
+HEAD = 10_000
+"""Rows from which the width of the encoded table is judged."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What the columns of a table are to a training. split by `group`: rows with the same value are in one part."""
+
+    target: str
+    drop: Sequence[str] = ()
+    categorical: Sequence[str] = ()
+    numeric: Sequence[str] = ()
+    weight: str | None = None
+    group: str | None = None
+    drop_missing_target: bool = False
+    scaling: Scaling = "standard"
+    max_levels: int = 64
+
+
+def bytes_in_memory(files: BlockFiles, columns: Columns) -> int:
+    """Return about how many bytes the encoded rows of all files would take, judged by the first rows."""
+    features = [name for name in files.names if name not in {columns.target, columns.weight, columns.group, *columns.drop}]
+    first = files.blocks[0]
+    head = files.read(dataclasses.replace(first, rows=min(first.rows, HEAD)), features) if features else None
+    width = 0
+    if head is not None:
+        named: dict[str, Any] = {
+            name: [one for one in getattr(columns, name) if one in features] for name in ("categorical", "numeric")
+        }
+        schema = understand(head, **named)
+        used = [column.kind != "dropped" for column in schema]
+        width = fit_encoder(head, schema=schema, max_levels=columns.max_levels).width if any(used) else len(features)
+    return files.rows * (8 * width + 32)
+
+
+def files_of(path: str, limit: int | str, *, what: str = "memory_limit", **text: Any) -> tuple[BlockFiles, str] | None:
+    """Return a path as files that are read in blocks, and a note, "" for none; None for a table that is to be read at once.
+
+    A text table with more bytes than the limit is converted; text: its delimiter and header. Errors: OptionError for other formats.
+    """
+    most = memory_bytes(limit, what=what)
+    if in_blocks(path):
+        return BlockFiles(path), ""
+    if not path.lower().endswith(TEXT) or not Path(path).is_file():
+        raise OptionError(
+            f"{what} is for Parquet, Arrow and plain text files, which can be read in parts, but {path} is none of them; convert it to Parquet,"
+            f" or leave out {what}"
+        )
+    if Path(path).stat().st_size <= most:
+        return None
+    target, new = converted(path, group_bytes=most // 32, **text)
+    return BlockFiles(target), f"{path} was converted to {target}" if new else f"{target} is read, which {path} was converted to"
+
+
+def too_large(files: BlockFiles, columns: Columns, limit: int | str, *, what: str = "memory_limit") -> str | None:
+    """Return why a table is streamed, None for one that fits the limit.
+
+    Errors: OptionError for a limit that is none; `what` names it.
+    """
+    need, most = bytes_in_memory(files, columns), memory_bytes(limit, what=what)
+    if need <= most:
+        return None
+    return f"{files.name} would take about {spoken_bytes(need)} in memory, more than {what} {spoken_bytes(most)}"
+
+
+def files_to_stream(
+    X: Any, limit: int | str, spec: Any, recipe: Any, *, columns: Mapping[str, Any], refused: Mapping[str, Any]
+) -> tuple[BlockFiles, Columns] | None:
+    """Return the files of `manynets.train` that are to be streamed, and their columns; None where they fit the limit.
+
+    columns: target, weight and group by name. refused: arguments that a stream does not take, None where they were not given.
+    """
+    target = columns["target"]
+    if not isinstance(X, str | os.PathLike):
+        raise OptionError("memory_limit is for files; give the path of one as X, or leave it out")
+    if not isinstance(target, str):
+        raise OptionError(f"target is {target!r}, but with memory_limit it must be the name of one column")
+    found = files_of(os.fspath(X), limit)
+    why = None if found is None else too_large(found[0], Columns(**columns), limit)
+    if found is None or why is None:
+        return None
+    for name, value in refused.items():
+        if value is not None:
+            raise OptionError(f"{name} was given, but {why}, and a stream does not take it; leave it out, or raise the limit")
+    if not isinstance(spec, MLP | None):
+        raise OptionError(f"spec is a {type(spec).__name__}, but {why}, and only an MLP is trained on a stream; give an MLP")
+    if spec is None and recipe is None:
+        warn_user(f"{why}: a plain network is trained on a stream of its rows, not the default ensemble", UserWarning)
+    return found[0], Columns(**columns)
+
+
+def share_of(validation: Any) -> float:
+    """Return the share of the rows to validate on, 0 for none; OptionError for anything else."""
+    if validation is not None and (isinstance(validation, bool) or not isinstance(validation, int | float)):
+        raise OptionError(f"validation is {validation!r}, but of a stream it is a fraction of the rows, such as 0.1")
+    return 0.0 if validation is None else float(validation)

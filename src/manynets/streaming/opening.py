@@ -1,0 +1,306 @@
+"""From files to a stream: one pass over all rows, then encoder, task and validation rows, and the rows to train on as `StreamedRows`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from manynets.data.batches import Rows
+from manynets.data.stream.limit import Budget, memory_bytes, spoken_bytes
+from manynets.data.stream.parts import TEST, TRAIN, HashSplit
+from manynets.data.stream.rows import StreamedRows
+from manynets.data.stream.scoring import scored
+from manynets.data.stream.table import Description, RowsTable, blocks_of_part, describe
+from manynets.data.stream.windows import Encoded, Layout, WindowReader
+from manynets.data.tensors import to_tensor
+from manynets.errors import DataError, OptionError, warn_user
+from manynets.model import Model
+from manynets.prepare import TrainingData
+from manynets.spec import MLP, PiecewiseLinear, Recipe
+from manynets.steps import batch_rows
+from manynets.streaming.columns import Columns
+from manynets.tables import TableEncoder, fit_encoder, understand
+from manynets.tables.encoder import warn_of_targets
+from manynets.tables.facts import corrected, rank_error
+from manynets.tables.rowgroups import BlockFiles
+from manynets.tasks import Regression, Task, find_task
+from manynets.tasks.objectives import objective_for
+from manynets.training.torch_settings import find_device
+from manynets.training.trial import Problem
+
+if TYPE_CHECKING:
+    from manynets.tables.kinds import Column
+
+__all__ = ["Labelled", "Stream", "open_stream"]
+
+VALIDATION = 0.1
+
+
+class Labelled(NamedTuple):
+    """Encoded rows in memory: x (N, D), y (N,) as the table has it, weight (N,) or None."""
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    weight: NDArray[np.float64] | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stream:
+    """A table that is read as it is trained on. data: for the networks; its rows are `StreamedRows`.
+
+    description: of the one pass, without the rows that it had. schema: what each column is. sample: encoded training rows drawn at
+    random, with target and weights. validation: the rows to validate on, likewise; None for none.
+    """
+
+    table: RowsTable
+    description: Description
+    schema: Sequence[Column]
+    data: TrainingData
+    sample: Labelled
+    validation: Labelled | None
+
+    @property
+    def rows(self) -> StreamedRows:
+        """The rows to train on."""
+        rows = self.data.problem.rows
+        assert isinstance(rows, StreamedRows)
+        return rows
+
+    @property
+    def encoder(self) -> TableEncoder:
+        """What turns the columns into those of the network."""
+        assert self.data.encoder is not None
+        return self.data.encoder
+
+    def remark(self) -> str:
+        """Return in words how the rows are read."""
+        layout, sampled = self.rows.layout, len(self.sample.x)
+        blocks = sum(count > 0 for count in layout.counts.tolist())
+        windows = f"{layout.windows} windows of at most {layout.capacity:,} rows" if layout.windows > 1 else "one window"
+        held = 0 if self.validation is None else len(self.validation.x)
+        text = f"the rows are streamed: {layout.rows:,} to train on, from {blocks:,} row groups, in {windows} an epoch"
+        text += f"; {held:,} to validate on" if held else ""
+        if self.description.complete:
+            return text
+        return (
+            f"{text}; medians and quantiles are those of {sampled:,} rows drawn at random (99 times in 100 their ranks are off by at most"
+            f" {100 * rank_error(sampled):.1f} %), all else is exact"
+        )
+
+    def warn_of_columns(self) -> None:
+        """Warn of columns that are left out, and of those that give the target away."""
+        dropped = "; ".join(f"{column.name} ({column.note})" for column in self.schema if column.kind == "dropped")
+        if dropped:
+            warn_user(f"left out: {dropped}", UserWarning)
+        warn_of_targets(self.schema)
+
+    def evaluate(self, model: Model, part: int = TEST) -> dict[str, Any] | None:
+        """Return the rows, loss and metrics of a model on a part of the table, which is read once more; None for no rows.
+
+        The scores and targets of all rows are in memory together, their columns are not.
+        """
+        frames = blocks_of_part(self.table, self.description.counts, part)
+        found = scored(self.table, frames, lambda frame: model.mean_logits(model.logits(self.encoder.transform(frame))))
+        if found is None:
+            return None
+        return {"rows": len(found.y), **model.figures(found.scores, found.y, sample_weight=found.weight)}
+
+    def close(self) -> None:
+        """End the thread that reads."""
+        self.rows.close()
+
+
+def open_stream(
+    files: BlockFiles,
+    columns: Columns,
+    recipe: Recipe,
+    *,
+    memory_limit: int | str,
+    spec: MLP | None = None,
+    task: str | Task | None = None,
+    target_transform: Literal["log", "auto"] | None = None,
+    validation: float | None = None,
+    test: float = 0.0,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Stream:
+    """Read a table once, fit its encoder, and return the stream to train on.
+
+    validation, test: shares of the rows; None: a tenth to validate on, or as many as the limit allows. rank, world_size: of several
+    processes that train together, each of which reads rows of its own.
+
+    Errors: DataError for files that cannot be read or used, OptionError for a limit in which not even a batch fits.
+    """
+    budget = Budget(memory_bytes(memory_limit))
+    raw = 8 * len(files.names)
+    share = _validation_share(validation, budget.validation_rows(2 * raw), files.rows)
+    split = HashSplit(seed=recipe.seed, validation=share, test=test, group=columns.group)
+    more: dict[str, Any] = {"weight": columns.weight, "drop_missing_target": columns.drop_missing_target}
+    table = RowsTable.of(files, split, target=columns.target, drop=columns.drop, **more)
+    found = describe(table, sample_rows=budget.sample_rows(raw), categorical=columns.categorical)
+    y = table.target_of(found.sample)
+    task = _task(found, y, task, table.target, recipe, target_transform)
+    objective_for(task, recipe)
+    schema, encoder = _encoder(table, found, columns, task.encode(y), y, spec)
+    rows = _rows(table, found, encoder, task, recipe, budget, spec=spec, rank=rank, world_size=world_size)
+    sampled = _labelled(table, found.sample, encoder)
+    held = _labelled(table, found.validation, encoder) if found.validation.height else None
+    problem = Problem(task, rows, None if held is None else _on_device(held, task, recipe))
+    bare = dataclasses.replace(found, sample=found.sample.clear(), validation=found.validation.clear())
+    return Stream(table, bare, schema, TrainingData(problem, encoder.width, None, None, encoder), sampled, held)
+
+
+def _validation_share(wanted: float | None, most: int, rows: int) -> float:
+    """Return the share of the rows to validate on, of which at most so many fit."""
+    if wanted is None:
+        return min(VALIDATION, most / rows)
+    if wanted * rows > most:
+        raise OptionError(
+            f"validation is {wanted:g}, which is {wanted * rows:,.0f} rows, but the memory limit has space for {most:,}; give at most"
+            f" {most / rows:.2g}, or a higher limit"
+        )
+    return wanted
+
+
+def _task(found: Description, y: NDArray[Any], task: Any, target: str, recipe: Recipe, transform: Any) -> Task:
+    """Return the task, from all different values of the target and its exact mean and standard deviation."""
+    if isinstance(task, Task):
+        return task
+    if found.values is None and y.dtype.kind not in "iuf":
+        raise DataError(f"target {target!r} has more than 10,000 different labels; a stream may have at most so many classes")
+    values = y if found.values is None else found.values
+    if found.values is not None and task is None and transform is None and find_task(values).name != "regression":
+        return find_task(values)
+    if task not in (None, "regression"):
+        return find_task(values, name=task)
+    made = find_task(y, name="regression", target_transform=transform)
+    facts = found.facts[target]
+    assert isinstance(made, Regression)
+    if made.transform is not None:
+        return made
+    if recipe.loss == "poisson":
+        return dataclasses.replace(made, center=(0.0,), scale=(1.0,))
+    flat = facts.deviation <= 1e-12 * max(abs(facts.mean), 1e-300)
+    return dataclasses.replace(made, center=(facts.mean,), scale=(1.0 if flat else facts.deviation,))
+
+
+def _encoder(
+    table: RowsTable, found: Description, columns: Columns, target: NDArray[Any], y: NDArray[Any], spec: MLP | None
+) -> tuple[tuple[Column, ...], TableEncoder]:
+    """Return what each column is, and the encoder: of the sample, with all that is known exactly."""
+    sample = found.sample[list(table.features)]
+    schema = understand(sample, categorical=list(columns.categorical), numeric=list(columns.numeric), y=y)
+    declared = {*columns.categorical, *columns.numeric}
+    schema = tuple(column if column.name in declared else _row_number(column, found) for column in schema)
+    embedding = spec.embedding if spec is not None and isinstance(spec.embedding, PiecewiseLinear) else None
+    options: dict[str, Any] = {"scaling": columns.scaling, "max_levels": columns.max_levels}
+    encoder = fit_encoder(sample, schema=schema, embedding=embedding, target=target, **options)
+    return schema, encoder if found.complete else corrected(encoder, found.facts, **options)
+
+
+def _row_number(column: Column, found: Description) -> Column:
+    """Return the column as left out if it numbers the rows, which a sample does not show."""
+    facts, kind = found.facts[column.name], found.sample[column.name].dtype
+    if column.kind != "numeric" or not kind.is_integer() or column.distinct < found.sample.height or facts.rows < 20:
+        return column
+    if facts.high - facts.low + 1 > 2 * max(facts.rows, found.counts.sum()):
+        return column
+    why = "a row number: whole numbers, all different in the sample, that fill their range; declare it numeric to keep it"
+    return dataclasses.replace(column, kind="dropped", note=why)
+
+
+def _rows(
+    table: RowsTable,
+    found: Description,
+    encoder: TableEncoder,
+    task: Task,
+    recipe: Recipe,
+    budget: Budget,
+    *,
+    spec: MLP | None,
+    rank: int,
+    world_size: int,
+) -> StreamedRows:
+    """Return the rows to train on, as a stream whose windows fit the budget."""
+    counts, norm = found.counts[:, TRAIN], spec is not None and spec.batch_norm
+    number = np.float64 if recipe.dtype == "float64" else np.float32
+    sample = task.encode(table.target_of(found.sample))
+    codes = sample.dtype.kind == "i"
+    each = (encoder.width + 1 + (0 if codes else sample.shape[1])) * np.dtype(number).itemsize + 16
+    group = max(max(block.size, 8 * block.rows * len(table.columns)) for block in table.files.blocks)
+    group += 4 * int(counts.max()) * encoder.width
+    size = batch_rows(
+        recipe, (rank + 1) * int(counts.sum()) // world_size - rank * int(counts.sum()) // world_size, batch_norm=norm
+    )
+    window = budget.window_rows(each, group)
+    if window < size:
+        raise OptionError(
+            f"the memory limit of {spoken_bytes(budget.limit)} is too low: reading the largest row group takes {spoken_bytes(group)} of it"
+            f" and a batch {spoken_bytes(each * size)}; raise it, or write the file with smaller row groups"
+        )
+    seed = recipe.seed if recipe.shuffle else None
+    layout = Layout(counts, window=window, batch_size=size, seed=seed, merge_single=norm, rank=rank, world_size=world_size)
+
+    space = np.empty((int(counts.max()), encoder.width), dtype=np.float32)
+
+    def read(block: int) -> Encoded:
+        frame = table.read_part(table.files.blocks[block], TRAIN)
+        x = encoder.transform(frame[list(table.features)], out=space[: frame.height])
+        return Encoded(x, task.encode(table.target_of(frame)), table.weights_of(frame))
+
+    kind = torch.float64 if recipe.dtype == "float64" else torch.float32
+    options: dict[str, Any] = {"device": find_device(recipe.device)}
+    wide = () if codes else (sample.shape[1],)
+    return StreamedRows(
+        torch.zeros(layout.capacity, encoder.width, dtype=kind, **options),
+        torch.zeros(layout.capacity, *wide, dtype=torch.long if codes else kind, **options),
+        None if table.weight is None else torch.zeros(layout.capacity, dtype=kind, **options),
+        layout,
+        WindowReader(layout, read),
+        _identity(table, encoder, layout),
+        np.ones(1) if codes else _spread(task, found, table.target, sample, recipe),
+    )
+
+
+def _spread(task: Task, found: Description, target: str, sample: NDArray[Any], recipe: Recipe) -> NDArray[np.float64]:
+    """Return the variance (O,) of the encoded target, exactly where it is a number of the table; else that of the sample."""
+    if isinstance(task, Regression) and task.transform is None and not found.complete:
+        return np.array([(found.facts[target].deviation / task.scale[0]) ** 2])
+    loss = objective_for(task, recipe).loss
+    return loss.spread(sample, None)
+
+
+def _identity(table: RowsTable, encoder: TableEncoder, layout: Layout) -> dict[str, Any]:
+    """Return what decides about the rows that networks see, as JSON."""
+    import hashlib
+    import json
+
+    split = table.split
+    return {
+        "files": table.files.fingerprint,
+        "columns": table.columns,
+        "encoder": hashlib.sha256(json.dumps(encoder.to_json(), sort_keys=True).encode()).hexdigest()[:16],
+        "split": [split.seed, split.validation, split.test, split.group],
+        "window": layout.window_steps,
+        "seed": layout.seed,
+        "share": [layout.start, layout.stop],
+    }
+
+
+def _labelled(table: RowsTable, frame: Any, encoder: TableEncoder) -> Labelled:
+    """Return rows of a table, encoded."""
+    return Labelled(encoder.transform(frame[list(table.features)]), table.target_of(frame), table.weights_of(frame))
+
+
+def _on_device(rows: Labelled, task: Task, recipe: Recipe) -> Rows:
+    kind = torch.float64 if recipe.dtype == "float64" else torch.float32
+    where: dict[str, Any] = {"device": find_device(recipe.device)}
+    encoded = task.encode(rows.y)
+    y = to_tensor(encoded, dtype=torch.long if encoded.dtype.kind == "i" else kind, what="y", **where)
+    weight = None if rows.weight is None else to_tensor(rows.weight, dtype=kind, what="weight", **where)
+    return Rows(to_tensor(rows.x, dtype=kind, **where), y, weight)

@@ -1,0 +1,61 @@
+"""A text table as a Parquet file beside it, converted once, in parts: so that it can then be read in blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from manynets.errors import DataError, OptionError
+from manynets.tables.stored import first_line
+
+__all__ = ["TEXT", "converted"]
+
+TEXT = (".csv", ".tsv", ".txt")
+MOST_ROWS, FEWEST_ROWS = 1 << 16, 1 << 10
+"""Of a row group."""
+HEAD_ROWS = 10_000
+"""Rows that say what type a column has; a later cell that does not fit is an error."""
+
+
+def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = None, header: bool = True) -> tuple[Path, bool]:
+    """Return the Parquet file of a text table, NAME.parquet beside it, and whether it was written now.
+
+    One that is newer than the text is used again. group_bytes: what a row group takes in memory at most, about.
+
+    Errors: DataError for a line or a cell that does not fit the others, OptionError for other formats.
+    """
+    import polars
+
+    source = Path(path)
+    if source.suffix.lower() not in TEXT:
+        raise OptionError(f"{source} cannot be converted in parts: give one of {', '.join(TEXT)}, or a Parquet file")
+    target = source.with_name(f"{source.name}.parquet")
+    if target.exists() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns:
+        return target, False
+    own = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    separator = delimiter or _delimiter(source)
+    try:
+        lazy = polars.scan_csv(
+            source, separator=separator, has_header=header, infer_schema_length=HEAD_ROWS, try_parse_dates=False, glob=False
+        )
+        if not header:
+            lazy = lazy.rename({name: f"x{j}" for j, name in enumerate(lazy.collect_schema().names())})
+        rows = group_bytes // (8 * len(lazy.collect_schema()))
+        lazy.sink_parquet(own, row_group_size=min(max(rows, FEWEST_ROWS), MOST_ROWS), maintain_order=True)
+        os.replace(own, target)
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
+        raise DataError(f"{source} cannot be converted to Parquet: {first_line(error)}") from error
+    except OSError as error:
+        raise OSError(error.errno, f"{source} cannot be converted to Parquet: {error.strerror}", str(target)) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            own.unlink()
+    return target, True
+
+
+def _delimiter(source: Path) -> str:
+    """Return the delimiter that occurs most often in the first line."""
+    with source.open("rb") as file:
+        first = file.readline(1 << 20).decode("utf-8", errors="replace")
+    return max(",;\t|", key=first.count)

@@ -1,0 +1,83 @@
+"""Numeric columns that need no more than centre and scale, encoded together: the same bits as one by one, in a third of the time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.tables.columns import FLOAT32_MAX, ColumnEncoder, NumericColumn
+from manynets.tables.table import Table
+from manynets.tables.written import PLAIN
+
+if TYPE_CHECKING:
+    from manynets.tables.encoder import Block
+
+__all__ = ["PlainNumbers"]
+
+ROWS = 2000
+"""Encoded at a time, so that the work space stays in the cache; no power of two, whose columns would share lines of the cache."""
+
+
+class PlainNumbers:
+    """The columns of a table in memory that hold numbers and are neither text, quantiles nor piecewise linear.
+
+    A part of the rows in which such a column has a gap or an infinite value is left to its encoder.
+    """
+
+    def __init__(self, table: Table, columns: Sequence[ColumnEncoder], blocks: Sequence[Block]) -> None:
+        chosen = []
+        if table.frame is not None and table.taken is None and table.frame.implementation.is_polars():
+            chosen = [pair for pair in zip(columns, blocks, strict=False) if _is_plain(table, pair[0])]
+        numeric = [column for column, _ in chosen if isinstance(column, NumericColumn)]
+        self.names = [column.name for column in numeric]
+        self.values = [table.series(name).to_numpy() for name in self.names]
+        self.at = np.array([block.start for _, block in chosen], dtype=np.int64)
+        self.center, self.scale = (np.array([getattr(c.spread, name) for c in numeric])[:, None] for name in ("center", "scale"))
+        bounds = [(-np.inf, np.inf) if column.limits is None else column.limits for column in numeric]
+        self.low, self.high = np.array(bounds, dtype=np.float64).reshape(-1, 2).T
+        self.work = np.empty((len(numeric), ROWS))
+        self.narrow = np.empty((len(numeric), ROWS), dtype=np.float32)
+
+    def fill_in(self, start: int, stop: int, out: NDArray[np.float32]) -> set[str]:
+        """Write the columns of rows `start` to `stop` into out (N, D), all columns of the output; return the names of those done."""
+        if not self.names:
+            return set()
+        done = np.ones(len(self.names), dtype=bool)
+        for first in range(start, stop, ROWS):
+            last = min(first + ROWS, stop)
+            done &= self._fill_in(first, last, out[first - start : last - start])
+        return {name for name, whole in zip(self.names, done.tolist(), strict=True) if whole}
+
+    def _fill_in(self, first: int, last: int, out: NDArray[np.float32]) -> NDArray[np.bool_]:
+        work = self.work[:, : last - first]
+        for line, values in zip(work, self.values, strict=True):
+            line[:] = values[first:last]
+        low, high = work.min(axis=1), work.max(axis=1)  # NaN where there is one
+        sound = np.isfinite(low) & np.isfinite(high)
+        if not (low >= self.low).all() or not (high <= self.high).all():
+            np.clip(work, self.low[:, None], self.high[:, None], out=work)
+            low, high = work.min(axis=1), work.max(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            work -= self.center
+            work /= self.scale
+            reach = np.maximum(np.abs(low - self.center[:, 0]), np.abs(high - self.center[:, 0])) / self.scale[:, 0]
+            sound &= reach <= FLOAT32_MAX
+            narrow = self.narrow[:, : last - first]
+            narrow[:] = work
+            if sound.all() and len(self.at) == out.shape[1]:
+                out[:] = narrow.T
+            else:
+                out[:, self.at[sound]] = narrow[sound].T
+        return sound
+
+
+def _is_plain(table: Table, column: ColumnEncoder) -> bool:
+    if not isinstance(column, NumericColumn) or column.reading != PLAIN or column.fill is None or column.pieces is not None:
+        return False
+    if column.spread.knots or column.spread.smooth:
+        return False
+    dtype: Any = table.series(column.name).dtype
+    return bool(dtype.is_float() or dtype.is_integer())

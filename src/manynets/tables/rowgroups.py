@@ -1,0 +1,159 @@
+"""Files read in blocks of consecutive rows, so that a table larger than memory is never in it as a whole.
+
+A block is a row group of a Parquet file, or as many rows of an Arrow file as ARROW_ROWS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from manynets.errors import DataError
+from manynets.tables.binary import parquet_files
+from manynets.tables.footer import footer_bytes, row_groups
+from manynets.tables.stored import first_line
+from manynets.tables.table import refuse_duplicates, require
+from manynets.tables.unusual import usual_integers
+
+if TYPE_CHECKING:
+    import polars
+
+__all__ = ["ARROW", "BlockFiles", "RowBlock", "in_blocks"]
+
+ARROW = (".arrow", ".feather", ".ipc")
+ARROW_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class RowBlock:
+    """Rows `start` to `start + rows` of a file; `first` is the number of the first one within all files, `size` bytes in memory."""
+
+    file: int
+    start: int
+    rows: int
+    first: int
+    size: int
+
+
+def in_blocks(path: str | Path) -> bool:
+    """Return whether a path names what `BlockFiles` reads: Parquet files, or an Arrow file."""
+    return parquet_files(path) is not None or (Path(path).suffix.lower() in ARROW and Path(path).is_file())
+
+
+class BlockFiles:
+    """The rows of Parquet files, or of an Arrow file, block by block.
+
+    Several files must have the same columns, of the same types; folders such as color=red, whose names are a column, are an error.
+
+    Attributes:
+        names: of the columns, in order. types: of polars, by name.
+        blocks: in the order of the rows. rows: of all blocks.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        files = parquet_files(path)
+        self.name, self.parquet = str(path), files is not None
+        self.files = tuple(files or [Path(path)])
+        if len(self.files) > 1 and any("=" in part for file in self.files for part in file.parts[:-1]):
+            raise DataError(
+                f"{self.name} has folders such as color=red, whose names are a column that files read in parts do not have; write it into them"
+            )
+        self.marks = tuple(_mark(file) for file in self.files)
+        self._lazy = [self._opened(file) for file in self.files]
+        schemas = [self._guarded(file, lazy.collect_schema) for file, lazy in zip(self.files, self._lazy, strict=True)]
+        self.types: dict[str, Any] = dict(schemas[0])
+        self.names = tuple(self.types)
+        for file, schema in zip(self.files[1:], schemas[1:], strict=True):
+            self._refuse_other_columns(file, dict(schema))
+        refuse_duplicates(self.names)
+        self.blocks = tuple(self._found())
+        self.rows = sum(block.rows for block in self.blocks)
+        if not self.rows or not self.names:
+            raise DataError(f"{self.name} holds 0 data rows; at least 1 is needed")
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the files, of which it reads the size and the end: in Parquet where each column begins, and mostly its least and largest values."""
+        check = hashlib.sha256()
+        for file in self.files:
+            check.update(str(file.stat().st_size).encode())
+            check.update(footer_bytes(file) if self.parquet else _end_of(file))
+        return check.hexdigest()[:16]
+
+    def read(self, block: RowBlock, names: Sequence[str] | None = None) -> polars.DataFrame:
+        """Return these columns (None: all) of a block. Errors: DataError that names file and rows of a block that cannot be read."""
+        from polars import selectors
+
+        file = self.files[block.file]
+        lazy = self._lazy[block.file]
+        if names is not None:
+            require(names, self.names, what="column")
+            lazy = lazy.select(selectors.by_name(*names))
+        where = f"rows {block.start:,} to {block.start + block.rows - 1:,} of {file}"
+        frame = self._guarded(where, lambda: lazy.slice(block.start, block.rows).collect())
+        if _mark(file) != self.marks[block.file] or frame.height != block.rows:
+            raise DataError(f"{file} changed while it was read; start again, with a file that stays as it is")
+        return usual_integers(frame)
+
+    def _opened(self, file: Path) -> Any:
+        import polars
+
+        if self.parquet:
+            return self._guarded(file, lambda: polars.scan_parquet(file, glob=False, hive_partitioning=False))
+        return self._guarded(file, lambda: polars.scan_ipc(file, glob=False, hive_partitioning=False))
+
+    def _guarded(self, where: object, read: Any) -> Any:
+        """Return what a function reads; what polars cannot read is a DataError."""
+        import polars
+
+        try:
+            return read()
+        except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError) as error:
+            form = "Parquet" if self.parquet else "Arrow"
+            raise DataError(f"{where} cannot be read as {form}: {first_line(error)}; write the file anew") from error
+
+    def _refuse_other_columns(self, file: Path, types: dict[str, Any]) -> None:
+        first = self.files[0]
+        for name in dict.fromkeys([*self.types, *types]):
+            mine, other = self.types.get(name), types.get(name)
+            if mine != other:
+                words = [f"{file} lacks", f"{first} lacks"]
+                what = words[0] if other is None else words[1] if mine is None else ""
+                raise DataError(
+                    f"{what} the column {name!r} of the other; files of one table must have the same columns"
+                    if what
+                    else f"column {name!r} is of type {other} in {file}, but of type {mine} in {first}; give it one type in all files"
+                )
+
+    def _found(self) -> Iterator[RowBlock]:
+        import polars
+
+        first = 0
+        for number, file in enumerate(self.files):
+            if self.parquet:
+                groups = [tuple(group) for group in row_groups(file)]
+            else:
+                rows = int(self._guarded(file, lambda lazy=self._lazy[number]: lazy.select(polars.len()).collect().item()))
+                groups = [(min(ARROW_ROWS, rows - start), 0) for start in range(0, rows, ARROW_ROWS)]
+            start = 0
+            for rows, size in groups:
+                if rows:
+                    yield RowBlock(number, start, rows, first, size)
+                start, first = start + rows, first + rows
+
+
+def _mark(file: Path) -> tuple[int, int, int]:
+    try:
+        stat = file.stat()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from error
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _end_of(file: Path, most: int = 1 << 16) -> bytes:
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - most))
+        return stream.read()

@@ -1,0 +1,67 @@
+"""`manynets train --memory-limit` on tables that are larger, and what then works on their runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars
+import pytest
+
+from tests.cli.conftest import Call
+
+ROWS = 20_000
+PLAIN = ("--preset", "plain", "--hidden", "8", "--epochs", "2", "--batch-size", "200")
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """A folder of two Parquet files: a class that follows from two numbers, and a person for each three rows."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(ROWS, 4))
+    labels = np.where(x[:, 0] + 0.3 * x[:, 1] > 0, "yes", "no")
+    frame = polars.DataFrame({f"x{j}": x[:, j] for j in range(4)} | {"person": np.arange(ROWS) // 3, "bought": labels})
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for number, part in enumerate((frame[:12_000], frame[12_000:])):
+        part.write_parquet(folder / f"{number}.parquet", row_group_size=500)
+    return folder
+
+
+def test_a_larger_table_is_streamed_and_the_run_says_so(rows: Path, call: Call) -> None:
+    ran = call("train", rows, "--target", "bought", "--group", "person", "--memory-limit", "1MB", *PLAIN, "--out", "run", "--json")
+    assert ran.code == 0, ran.err
+    assert "would take about" in ran.err
+    assert "the rows are streamed: " in ran.err
+    result = ran.json
+    assert result["stream"]["windows"] > 1
+    assert result["test"]["accuracy"] > 0.9
+    assert 0.15 * ROWS < result["test"]["rows"] < 0.25 * ROWS
+    again = call("evaluate", "run", "--json")
+    assert again.code == 0, again.err
+    assert again.json["accuracy"] == result["test"]["accuracy"]
+    assert again.json["rows"] == result["test"]["rows"]
+    other = call("evaluate", "run", rows, "--memory-limit", "1MB", "--json")
+    assert other.code == 0, other.err
+    assert other.json["rows"] == ROWS
+    assert other.json["accuracy"] > 0.9
+
+
+def test_a_table_that_fits_is_trained_in_memory(rows: Path, call: Call) -> None:
+    ran = call("train", rows, "--target", "bought", "--memory-limit", "2GB", *PLAIN, "--out", "run", "--json")
+    assert ran.code == 0, ran.err
+    assert "stream" not in ran.json
+    assert "streamed" not in ran.err
+
+
+def test_what_a_stream_lacks_is_named(rows: Path, call: Call, table: Path) -> None:
+    common = ("train", rows, "--target", "bought", "--memory-limit", "1MB")
+    for options, message in (
+        (("--preset", "best"), "--preset best needs all rows in memory, but"),
+        (("--stratify", "x0"), "--stratify does not go with a stream"),
+        (("--memory-limit", "1 potato"), "--memory-limit is '1 potato', but must be at least 1 MB"),
+        (("--target", "x0,x1"), "--target names 3 columns, but a stream has one"),
+    ):
+        refused = call(*common, *options)
+        assert refused.code != 0
+        assert message in refused.err.replace("\n", " ")

@@ -1,0 +1,233 @@
+"""Networks that train on a stream of rows, against the same networks in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars
+import pytest
+
+import manynets as mn
+from manynets import core
+from manynets.errors import DataError, OptionError
+from manynets.streaming import Columns, Stream, open_stream, train_candidates, train_stream
+from manynets.tables.rowgroups import BlockFiles
+from manynets.training.checkpoint import Checkpoint
+from tests.tolerances import assert_close
+
+ROWS = 13_000
+SPEC = mn.MLP(hidden=(8,))
+RECIPE = mn.Recipe(epochs=2, batch_size=100)
+STEPPERS = ["closed_form", pytest.param("compiled", marks=pytest.mark.skipif(core.load() is None, reason="no core"))]
+
+
+@pytest.fixture(scope="module")
+def frame() -> polars.DataFrame:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(ROWS, 3)).astype(np.float32)
+    return polars.DataFrame(
+        {f"x{j}": x[:, j] for j in range(3)}
+        | {
+            "kind": random.choice(["a", "b"], ROWS),
+            "weight": random.integers(1, 4, ROWS),
+            "y": x[:, 0] * x[:, 1] + 1.0,
+            "class": np.where(x[:, 2] + 0.1 * random.normal(size=ROWS) > 0, "up", "down"),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def path(frame: polars.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("stream") / "rows.parquet"
+    frame.write_parquet(out, row_group_size=300)
+    return out
+
+
+def opened(path: Path, *, recipe: mn.Recipe = RECIPE, spec: mn.MLP = SPEC, limit: str = "1MB", **options: Any) -> Stream:
+    """Return a stream of y by default, with several windows by default."""
+    named = {"target": "y", "drop": ("class", "weight")} | {
+        name: options.pop(name) for name in ("target", "drop", "weight") if name in options
+    }
+    return open_stream(BlockFiles(path), Columns(**named), recipe, memory_limit=limit, spec=spec, **options)
+
+
+def same_bits(one: mn.Model, other: mn.Model) -> None:
+    assert len(one.members) == len(other.members)
+    for mine, theirs in zip(one.members, other.members, strict=True):
+        assert_close(mine, theirs, "bits")
+    assert {n: c for n, c in one.history.items() if n != "seconds"} == {n: c for n, c in other.history.items() if n != "seconds"}
+
+
+def test_a_stream_of_one_window_is_training_in_memory(frame: polars.DataFrame, path: Path) -> None:
+    stream = opened(path, limit="500MB", validation=0.1)
+    assert stream.rows.layout.windows == 1
+    table = stream.table
+    parts = table.split.parts(frame, 0)
+    model = train_stream(stream, SPEC, RECIPE)
+    X, y = frame[list(table.features)], frame["y"].to_numpy()
+    task = stream.data.problem.task
+    expected = mn.train(
+        X.filter(parts == 0),
+        y[parts == 0],
+        SPEC,
+        RECIPE,
+        task=task,
+        validation=(X.filter(parts == 1), y[parts == 1]),
+        progress=False,
+    )
+    for name, values in model.members[0].items():
+        assert_close(values, expected.members[0][name], "float32_run")
+    assert_close(model.history["val_loss"], expected.history["val_loss"], "float32_run")
+    assert_close(model.history["r2"], expected.history["r2"], "float32_run")
+
+
+@pytest.mark.parametrize("gradient", STEPPERS)
+def test_all_steppers_see_the_same_windows(path: Path, gradient: Any) -> None:
+    spec = dataclasses.replace(SPEC, dropout=0.1, batch_norm=True)
+    histories = []
+    for kind in ("autograd", gradient):
+        recipe = dataclasses.replace(RECIPE, epochs=1, gradient=kind, dtype="float64", batch_size=97)
+        stream = opened(path, recipe=recipe, spec=spec, target="class", drop=("y",), weight="weight", limit="1MB")
+        assert stream.rows.layout.windows > 2
+        histories.append(train_stream(stream, spec, recipe))
+    assert_close(histories[1].history["loss"], histories[0].history["loss"], "float64_run")
+    assert_close(histories[1].members[0]["output.weight"], histories[0].members[0]["output.weight"], "float64_run")
+
+
+def test_networks_on_one_stream_equal_each_alone(path: Path) -> None:
+    from manynets.plan import ensemble
+    from manynets.training.groups import train_members
+
+    stream = opened(path, validation=0.02)
+    try:
+        members = ensemble(SPEC, RECIPE, stream.data, 3)
+        together = train_members(stream.data.problem, members)
+        for member, outcome in zip(members, together, strict=True):
+            alone = train_members(stream.data.problem, [member])[0]
+            assert alone.history["val_loss"] == outcome.history["val_loss"]
+            assert_close(alone.parameters, outcome.parameters, "bits")
+    finally:
+        stream.close()
+    same_bits(train_stream(opened(path, validation=0.02), SPEC, RECIPE, n_networks=3), _model_of(together, stream))
+
+
+def test_candidates_share_a_stream(path: Path) -> None:
+    other = dataclasses.replace(RECIPE, optimizer=mn.AdamW(lr=0.01))
+    candidates = [(SPEC, RECIPE), (dataclasses.replace(SPEC, dropout=0.2), other), (mn.MLP(hidden=(4, 4)), RECIPE)]
+    models = train_candidates(opened(path), candidates)
+    for model, (spec, recipe) in zip(models, candidates, strict=True):
+        assert model.recipe == recipe
+        same_bits(model, train_stream(opened(path), spec, recipe))
+    small = dataclasses.replace(RECIPE, batch_size=50)
+    with pytest.raises(OptionError, match=r"the stream is cut for batches of 100 rows, .* but the networks take batches of 50"):
+        train_candidates(opened(path), [(SPEC, RECIPE), (SPEC, small)])
+
+
+def _model_of(outcomes: Any, stream: Stream) -> mn.Model:
+    from manynets.results import model_of
+
+    return model_of(SPEC, RECIPE, stream.data, outcomes)
+
+
+@pytest.mark.parametrize("gradient", STEPPERS)
+def test_a_resumed_run_continues_within_an_epoch_bit_for_bit(path: Path, tmp_path: Path, gradient: Any) -> None:
+    recipe = dataclasses.replace(RECIPE, gradient=gradient)
+    expected = train_stream(opened(path, recipe=recipe, validation=0.02), SPEC, recipe, n_networks=2)
+    stream = opened(path, recipe=recipe, validation=0.02)
+    layout = stream.rows.layout
+    step = layout.steps + layout.window_steps + 3  # within a window of the second epoch
+    assert step % layout.window_steps
+    checkpoint = Checkpoint(folder=tmp_path, every_steps=step, keep=9)
+    same_bits(train_stream(stream, SPEC, recipe, n_networks=2, checkpoint=checkpoint), expected)
+    saved = tmp_path / f"step-{step:09d}.checkpoint"
+    resumed = train_stream(opened(path, recipe=recipe, validation=0.02), SPEC, recipe, n_networks=2, resume=saved)
+    same_bits(resumed, expected)
+    other = opened(path, recipe=recipe, validation=0.03)
+    with pytest.raises(OptionError, match=r"is of another training: .*data\.stream\.split is"):
+        train_stream(other, SPEC, recipe, n_networks=2, resume=saved)
+
+
+def test_processes_read_rows_of_their_own(path: Path) -> None:
+    seen = []
+    for rank in range(3):
+        stream = opened(path, validation=0.0, rank=rank, world_size=3)
+        rows, layout = stream.rows, stream.rows.layout
+        try:
+            for number in range(layout.windows):
+                rows.show(number)
+                start, stop = layout.span(number)
+                seen.append(rows.x[: stop - start].numpy().copy())
+        finally:
+            stream.close()
+    found = np.concatenate(seen)
+    assert len(np.unique(found, axis=0)) == len(found) == ROWS
+
+
+def test_the_metrics_of_a_stream_are_those_of_its_rows(frame: polars.DataFrame, path: Path) -> None:
+    stream = opened(path, target="class", drop=("y",), weight="weight", test=0.3)
+    model = train_stream(stream, SPEC, RECIPE)
+    chosen = frame.filter(stream.table.split.parts(frame, 0) == 2)
+    expected = model.evaluate(chosen, chosen["class"].to_numpy(), sample_weight=chosen["weight"].to_numpy())
+    found = stream.evaluate(model)
+    assert found is not None
+    assert found["rows"] == chosen.height
+    assert found["confusion"] == expected["confusion"]
+    for name in ("loss", "accuracy", "auc"):
+        assert_close(found[name], expected[name], "float32")
+
+
+def test_train_streams_a_file_above_the_limit_only(path: Path) -> None:
+    limited = {"target": "class", "recipe": RECIPE, "spec": SPEC, "progress": False}
+    small = mn.train(path, **limited, memory_limit="2GB", sample_weight="weight")
+    assert "stream" not in small.info
+    assert small.in_features == 6
+    model = mn.train(str(path), **limited, memory_limit=1_000_000, sample_weight="weight", validation=0.05, n_networks=2)
+    assert model.info["stream"]["windows"] > 1
+    assert model.size == 2
+    assert model.history["val_accuracy"][-1] > 0.9
+    assert model.task.classes == ("down", "up")  # type: ignore[attr-defined]
+    assert model.in_features == 6
+    assert model.evaluate(path, "class", sample_weight="weight")["accuracy"] > 0.9
+
+
+def test_a_text_table_is_converted_once(frame: polars.DataFrame, tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
+    polars.concat([frame] * 2).write_csv(source, separator=";")
+    options: dict[str, Any] = {"target": "class", "recipe": RECIPE, "spec": SPEC, "progress": False}
+    model = mn.train(source, **options, memory_limit="1MB")
+    assert model.info["stream"]["rows"] == 2 * ROWS
+    copy = tmp_path / "rows.csv.parquet"
+    written = copy.stat().st_mtime_ns
+    assert polars.read_parquet(copy).columns == frame.columns
+    same_bits(mn.train(source, **options, memory_limit="1MB"), model)
+    assert copy.stat().st_mtime_ns == written
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["rows.csv", "rows.csv.parquet"]
+    source.write_text("x;class\n" + "1;a\n" * 400_000 + "oops;b\n")
+    with pytest.raises(DataError, match=r"rows\.csv cannot be converted to Parquet: "):
+        mn.train(source, **options, memory_limit="1MB")
+
+
+def test_what_a_stream_does_not_take_is_said(path: Path, tmp_path: Path) -> None:
+    plain = "a plain network is trained on a stream of its rows, not the default ensemble"
+    with pytest.warns(UserWarning, match=plain), pytest.raises(OptionError, match="validation is 'folds'"):
+        mn.train(path, target="y", memory_limit="1MB", progress=False, validation="folds")
+    for options, message in (
+        ({"preset": "fast"}, "preset was given, but .* would take about .* in memory, more than memory_limit 1 MB"),
+        ({"validation": "folds"}, "validation is 'folds', but of a stream it is a fraction"),
+        ({"validation": 0.9}, "validation is 0.9, which is .* rows, but the memory limit has space for"),
+        ({"target": ["y", "x0"]}, "must be the name of one column"),
+        ({"memory_limit": "lots"}, "memory_limit is 'lots', but must be at least 1 MB"),
+        ({"spec": mn.MLP(hidden=(4,), prior=True)}, "prior=True needs the target of all rows at once"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            mn.train(path, **{"target": "y", "memory_limit": "1MB", "recipe": RECIPE, "progress": False, **options})
+    (tmp_path / "a.jsonl").write_text('{"x": 1, "y": 2}')
+    with pytest.raises(OptionError, match="memory_limit is for Parquet, Arrow and plain text files"):
+        mn.train(tmp_path / "a.jsonl", target="y", memory_limit="1MB")
+    whole = tmp_path / "one.parquet"
+    polars.read_parquet(path).write_parquet(whole)
+    with pytest.raises(OptionError, match="the memory limit of 1 MB is too low: reading the largest row group takes"):
+        opened(whole, recipe=dataclasses.replace(RECIPE, batch_size=4000))
