@@ -6,10 +6,14 @@ import html
 import math
 from collections.abc import Sequence
 
-__all__ = ["DIGITS", "epoch_text", "html_table", "layers_text", "number_text"]
+__all__ = ["DIGITS", "HEADINGS", "epoch_text", "html_table", "layers_text", "number_text"]
 
 DIGITS = 4
 """Decimals of a number below 10."""
+
+
+HEADINGS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE", "f1": "F1", "auc": "AUC", "log_loss": "log loss"}
+"""Metrics as tables name them."""
 
 
 def number_text(value: float) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from manynets.display import layers_text, number_text
+from manynets.display import HEADINGS, layers_text, number_text
 from manynets.model_tools import task_text
 from manynets.spec import EPOCHS
 
@@ -30,7 +30,6 @@ __all__ = [
     "table_of",
 ]
 
-HEADINGS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE", "f1": "F1", "auc": "AUC", "log_loss": "log loss"}
 _NUMERIC = {
     "missing",
     "distinct",
