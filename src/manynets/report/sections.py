@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from manynets.display import number_text
+from manynets.model_tools import LAYER_NAMES
 from manynets.report import charts
 from manynets.report.classes import classes_section
 from manynets.report.failures import slices_section, worst_section
 from manynets.report.numbers import numbers_section
-from manynets.report.parts import LabelledRows, ReportFigure, ReportInput, ReportPicture, ReportTable, Section
+from manynets.report.parts import LabelledRows, ReportFigure, ReportInput, ReportPicture, ReportTable, Section, cell
 from manynets.report.quality import metrics_section
 from manynets.report.reliance import reliance_sections
 from manynets.spec.flat import described_settings
-from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
+from manynets.tables.understood import UNDERSTOOD_NAMES, understood_columns
 from manynets.tasks import Regression
 
 __all__ = ["sections"]
@@ -25,6 +25,8 @@ MOST_ROWS, FEWEST_ROWS = 2000, 200
 """Rows that importance and dependence are computed on."""
 MOST_PREDICTED = 200_000
 """Columns x rows of these: so many predictions are made for each shuffle."""
+MANY = 40
+"""Columns, above which their table is folded."""
 
 
 def sections(given: ReportInput) -> Iterator[Section]:
@@ -56,28 +58,11 @@ def _data(given: ReportInput) -> Section:
     encoder = given.model.encoder
     parts: list[ReportTable | ReportFigure | ReportPicture] = [_facts("The data", given.data)] if given.data else []
     if encoder is not None:
-        inputs = {block.name: block.slice.stop - block.slice.start for block in encoder.blocks}
-        rows = [[column.name, column.kind, _understood(column), inputs[column.name]] for column in encoder.columns]
-        names = ["Column", "Kind", "Values in training", "Inputs"]
-        parts.append(ReportTable("Columns as understood", names, rows, folded=len(rows) > 40))
+        rows = understood_columns(encoder)
+        parts.append(ReportTable("Columns as understood", UNDERSTOOD_NAMES, rows, folded=len(rows) > MANY))
         if encoder.dropped:
             parts.append(ReportTable("Columns left out", ["Column", "Why"], [list(pair) for pair in encoder.dropped]))
     return Section("Data", f"The target is {given.target}.", parts)
-
-
-def _understood(column: Any) -> str:
-    gaps = "; some missing" if column.gaps else ""
-    if isinstance(column, NumericColumn):
-        unit = f" {column.reading.unit}" if column.reading.unit else ""
-        if column.fill is None:
-            return "all missing"
-        return f"median {number_text(column.fill)}{unit}{gaps}"
-    if isinstance(column, CategoricalColumn):
-        shown = ", ".join(column.levels[:8]) + (", ..." if len(column.levels) > 8 else "")
-        return f"{len(column.levels) + len(column.rare)} levels: {shown}{gaps}"
-    if isinstance(column, DateColumn):
-        return f"dates; {', '.join(part for part, _, _ in column.parts)}{gaps}"
-    return f"words{gaps}"
 
 
 def _model(given: ReportInput) -> Section:
@@ -85,6 +70,8 @@ def _model(given: ReportInput) -> Section:
     best, epochs = model.info.get("best", []), model.history.get("epoch", [])
     at = [epochs[one] for one in (best if isinstance(best, list) else [best]) if 0 <= one < len(epochs)]
     parts: list[ReportTable | ReportFigure | ReportPicture] = [ReportTable("Network and training", ["", ""], model.summary_rows())]
+    lines = [[cell(value) for value in line] for line in model.layer_rows()]
+    parts.append(ReportTable("Layers", ["Layer", *map(str.capitalize, LAYER_NAMES)], lines))
     curve = charts.history_chart(model.history, at)
     if curve is not None:
         words = "Loss over the epochs"
