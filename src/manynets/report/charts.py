@@ -15,6 +15,7 @@ __all__ = [
     "BLUE",
     "GREY",
     "MOST_BARS",
+    "MOST_OUTPUTS",
     "ORANGE",
     "Chart",
     "confusion_chart",
@@ -33,7 +34,7 @@ __all__ = [
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"
 WIDTH = 560
-MOST_BARS = 25
+MOST_BARS, MOST_OUTPUTS = 25, 6
 Chart = dict[str, Any]
 
 
@@ -96,11 +97,14 @@ def importance_chart(importance: Importance) -> Chart:
 
 
 def dependence_chart(found: Dependence) -> Chart:
-    """Return the mean prediction over the values of a column; of classes their probabilities."""
+    """Return the mean prediction over the values of a column; of classes their probabilities, at most of those six that change most."""
     alt = require_report()
     means = found.mean.reshape(len(found.grid[0]), -1)
     outputs = list(found.outputs) if means.shape[1] > 2 else [found.outputs[-1]]
     means = means[:, -len(outputs) :]
+    if len(outputs) > MOST_OUTPUTS:
+        moved = np.sort(np.argsort(-np.ptp(means, axis=0), kind="stable")[:MOST_OUTPUTS])
+        outputs, means = [outputs[code] for code in moved], means[:, moved]
     numbers = all(isinstance(value, int | float) for value in found.grid[0])
     moments = not numbers and all(str(value)[:4].isdigit() and "T" in str(value) for value in found.grid[0])
     kind = "Q" if numbers else "T" if moments else "N"
@@ -118,7 +122,7 @@ def dependence_chart(found: Dependence) -> Chart:
         "tooltip": [f"value:{kind}", "output:N", "prediction:Q"],
     }
     if len(outputs) > 1:
-        encoding["color"] = alt.Color("output:N", title="Class")
+        encoding["color"] = alt.Color("output:N", title="Class", sort=outputs, legend=alt.Legend(columns=3))
         if kind == "N":
             encoding["xOffset"] = "output:N"
     return sized(chart.encode(**encoding), height=200)

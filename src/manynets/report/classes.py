@@ -17,7 +17,7 @@ from manynets.report.parts import LabelledRows, ReportFigure, ReportInput, Repor
 __all__ = ["classes_section", "per_class_rows"]
 
 MOST_CLASSES = 50
-MOST_CURVES = 12
+MOST_CURVES, MOST_COMPUTED = 10, 100
 
 
 def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
@@ -53,23 +53,25 @@ def _curves(given: ReportInput, rows: LabelledRows, held_out: Any) -> list[Repor
     task: Any = given.model.task
     codes = [1] if len(task.classes) == 2 else list(range(len(task.classes)))
     found = {}
-    for code in codes[:MOST_CURVES]:
+    for code in codes[:MOST_COMPUTED]:
         positive = rows.codes == code
         if positive.any() and not positive.all():
             found[given.class_name(code)] = curves_of(positive, rows.probabilities[:, code], weight=rows.weight)
     if not found:
         return []
-    few = "" if len(codes) <= MOST_CURVES else f"; the first {MOST_CURVES} of {len(codes)} classes"
     if len(codes) == 1:
         name, curves = next(iter(found.items()))
         area = held_out.get("auc", roc_area(curves))
         first = f"ROC curve of {name}; the area under it is {number_text(area)}"
         second = f"Precision over recall of {name}; the average precision is {number_text(average_precision(curves))}"
     else:
+        few = "" if len(found) <= MOST_CURVES else f"; drawn are those {MOST_CURVES} of {len(found)} with the smallest area"
         areas = np.mean([roc_area(curves) for curves in found.values()])
         first = f"ROC curves, each class against the others; the mean area under them is {number_text(float(areas))}{few}"
         precision = np.mean([average_precision(curves) for curves in found.values()])
         second = f"Precision over recall, each class against the others; the mean average precision is {number_text(float(precision))}{few}"
+    drawn = sorted(found, key=lambda name: roc_area(found[name]))[:MOST_CURVES]
+    found = {name: found[name] for name in found if name in drawn}
     return [
         ReportFigure(first, charts.roc_chart(found), small=True),
         ReportFigure(second, charts.precision_chart(found), small=True),

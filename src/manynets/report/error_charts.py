@@ -46,7 +46,7 @@ def error_points_chart(values: Array, away: Array, title: str) -> Chart:
 
 
 def error_by_number_chart(values: Array, away: Array, name: str, *, dates: bool = False) -> Chart | None:
-    """Return the mean error, and the middle 80 % of the errors, over bins of a column of numbers (N,) by its quantiles; None without values."""
+    """Return the mean error, and the middle 80 % of the errors, over bins of a column of numbers (N,); None for a constant."""
     there = np.isfinite(values)
     if there.sum() < FEWEST:
         return None
@@ -54,13 +54,13 @@ def error_by_number_chart(values: Array, away: Array, name: str, *, dates: bool 
     bins = quantile_bins(values, most=BINS)
     groups = [bins == b for b in range(int(bins.max()) + 1)]
     groups = [chosen for chosen in groups if chosen.sum() >= FEWEST]
-    if not groups:
+    if len(groups) < 2:
         return None
     centers = [float(values[chosen].mean()) for chosen in groups]
     shown = [str(np.datetime64(int(center), "s")) for center in centers] if dates else rounded(centers)
     data = _summary(shown, groups, away)
     kind = "T" if dates else "Q"
-    x = alt.X(f"value:{kind}", title=name, scale=alt.Scale(zero=False))
+    x = alt.X(f"value:{kind}", title=name, **({} if dates else {"scale": alt.Scale(zero=False)}))
     base = alt.Chart(data)
     band = base.mark_area(color=BLUE, opacity=0.25).encode(x=x, y=alt.Y("low:Q", title="Error"), y2="high:Q")
     line = base.mark_line(color=BLUE, point=True).encode(

@@ -9,6 +9,7 @@ from manynets.errors import DataError
 from manynets.explain import partial_dependence, permutation_importance
 from manynets.report import charts
 from manynets.report.parts import LabelledRows, ReportFigure, ReportInput, ReportTable, Section
+from manynets.tasks import Regression
 
 __all__ = ["reliance_sections"]
 
@@ -51,4 +52,6 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
         for name in followed
     ]
     words = "The mean prediction when all rows have the same value of a column, for the most important columns."
+    if model.task.outputs > charts.MOST_OUTPUTS and not isinstance(model.task, Regression):
+        words += f" Of {model.task.outputs} classes, those {charts.MOST_OUTPUTS} are shown that change most."
     yield Section("How the prediction follows a column", words, figures)

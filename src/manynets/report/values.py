@@ -18,7 +18,7 @@ from manynets.tables.cells import factorise, number_cells
 from manynets.tables.columns import DateColumn, NumericColumn
 from manynets.tables.dates import date_cells
 
-__all__ = ["CategoryValues", "NumberValues", "column_values", "texts_of"]
+__all__ = ["CategoryValues", "NumberValues", "column_values", "quantile_bins", "texts_of"]
 
 LONGEST = 40
 
@@ -89,6 +89,13 @@ def _short(text: str) -> str:
 
 
 def quantile_bins(values: Array, *, most: int) -> NDArray[np.int64]:
-    """Return the bin of each finite value (N,), by quantiles; bins are numbered from 0 in order, equal values share one."""
+    """Return the bin of each finite value (N,), numbered from 0 in order: by quantiles, or where there are few values one for each.
+
+    >>> quantile_bins(np.array([3.0, 1.0, 1.0]), most=4).tolist()
+    [1, 0, 0]
+    """
+    different, which = np.unique(values, return_inverse=True)
+    if len(different) <= most:
+        return np.asarray(which, dtype=np.int64)
     edges = np.unique(np.quantile(values, np.linspace(0, 1, most + 1)))
     return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(0, len(edges) - 2))
