@@ -196,6 +196,9 @@ def test_the_command(call: Call, table: Path, tmp_path: Path) -> None:  # noqa: 
     assert (again.code, "exists; give another one" in again.err) == (2, True)
     assert call("report", "run", "--overwrite").code == 0
     assert call("report", "run", table, "-o", "new.html").code == 0
+    sweep = ("--grid", "lr=0.1,0.01", "--preset", "plain", "--epochs", "2", "--quiet", "--out", "sweep", "--report")
+    assert call("sweep", table, "--target", "price", "--drop", "id,kind", *sweep).code == 0
+    assert (tmp_path / "sweep" / "best" / "report.html").is_file()
 
 
 @pytest.mark.parametrize("column", ["price", "kind"])

@@ -275,5 +275,5 @@ def _trained(plan: SweepPlan | EnsemblePlan, results: SweepResults, own: Mapping
 def _fit_best(options: Mapping[str, Any]) -> None:
     """Train the best candidate as `manynets train` does, from its last checkpoint if there is one."""
     if can_resume(options["out"], options):
-        options = {**left_out(), "resume": options["out"], "quiet": True}
+        options = {**left_out(), "resume": options["out"], "quiet": True, "report": options["report"]}
     fit(options)

@@ -65,9 +65,12 @@ class _EventFiles(Sink):
     def __init__(self, folder: Path, writer: Any) -> None:
         self.folder, self.writer = folder, writer
         self.step = 0
+        self.taken: Flat = {}
 
     def parameters(self, values: Flat) -> None:
-        text = html_table(["parameter", "value"], [(name, "" if value is None else str(value)) for name, value in values.items()])
+        self.taken |= values  # the page shows the last text of a name
+        rows = [(name, "" if value is None else str(value)) for name, value in self.taken.items()]
+        text = html_table(["parameter", "value"], rows)
         self.writer.add_text("parameters", text, self.step)
 
     def curves(self, values: Mapping[str, float], *, step: int) -> None:
