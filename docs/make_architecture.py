@@ -28,7 +28,7 @@ ROUTES = {
 HINTS = {
     "The command line": ("cli",),
     "Run folders": ("runs",),
-    "What users call": ("serve", "report", "plots", "explain", "export", "estimators", "search", "studies"),
+    "What users call": ("serve", "report", "plots", "explain", "export", "estimators", "search", "studies", "trackers"),
     "train()": ("fitting",),
     "The default for tables": ("tabular", "streaming"),
     "Candidates, folds, seeds": ("plan",),

@@ -81,7 +81,16 @@ _PLACES = {
     "training.events": ("Advanced", "Callback", "Evaluated", "Event", "Finished", "Started"),
     "training.trial": ("Divergence",),
 }  # fmt: skip
-_ROOMS = ("datasets", "explain", "export", "metrics", "plots", "tables", "tasks")  # modules that are used by name: mn.datasets.load
+_ROOMS = (
+    "datasets",
+    "explain",
+    "export",
+    "metrics",
+    "plots",
+    "tables",
+    "tasks",
+    "trackers",
+)  # modules that are used by name: mn.datasets.load
 _PLACE_OF = {name: f"{__name__}.{place}" for place, names in _PLACES.items() for name in names}
 
 __all__ = [

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-__all__ = ["DIGITS", "epoch_text", "html_table", "layers_text", "number_text"]
+__all__ = ["DIGITS", "HEADINGS", "History", "aligned", "bytes_text", "epoch_text", "html_table", "layers_text", "number_text"]
 
 DIGITS = 4
 """Decimals of a number below 10."""
+MOST_LINES = 20
+"""Lines of a long table that a notebook shows."""
+
+
+HEADINGS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE", "f1": "F1", "auc": "AUC", "log_loss": "log loss"}
+"""Metrics as tables name them."""
 
 
 def number_text(value: float) -> str:
@@ -36,6 +42,52 @@ def epoch_text(epoch: float) -> str:
     ('12', '12.5', '1,500')
     """
     return f"{epoch:,.1f}".removesuffix(".0")
+
+
+def bytes_text(count: int) -> str:
+    """Return a number of bytes in the unit that fits.
+
+    >>> bytes_text(512), bytes_text(51_200), bytes_text(3_400_000_000)
+    ('512 bytes', '51.2 kB', '3.4 GB')
+    """
+    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count} bytes"
+
+
+def aligned(names: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return the lines of a table; whole numbers are aligned to the right, None is left blank.
+
+    >>> aligned(["layer", "size"], [("hidden0", 1200), ("output", 8)])
+    ['layer     size', 'hidden0  1,200', 'output       8']
+    """
+    rows = [*rows]
+    texts = [["" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    right = [all(row[i] is None or isinstance(row[i], int) for row in rows) for i in range(len(names))]
+    widths = [max(len(line[i]) for line in [names, *texts]) for i in range(len(names))]
+    lines = []
+    for line in [names, *texts]:
+        cells = (text.rjust(width) if end else text.ljust(width) for text, width, end in zip(line, widths, right, strict=True))
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+class History(dict[str, list[float]]):
+    """The columns of a training history by name; a notebook shows them as a table.
+
+    >>> history = History(epoch=[1.0, 2.0], loss=[0.5, 0.25])
+    >>> history["loss"], history._repr_html_()[:55]
+    ([0.5, 0.25], '<table><caption style="text-align:left">2 evaluations</')
+    """
+
+    def _repr_html_(self) -> str:
+        count = max(map(len, self.values()), default=0)
+        shown = list(range(count)) if count <= MOST_LINES else [*range(MOST_LINES // 2), *range(count - MOST_LINES // 2, count)]
+        rows: list[tuple[object, ...]] = [tuple(column[i] for column in self.values()) for i in shown]
+        if len(shown) < count:
+            rows.insert(MOST_LINES // 2, ("...",) * len(self))
+        return html_table(list(self), rows, title=f"{count:,} evaluations")
 
 
 def layers_text(hidden: Sequence[int], activation: str) -> str:

@@ -161,7 +161,12 @@ def train(
         scaling = array_scaling(X, scaling)
     by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, groups=groups, times=times, stratify=stratify)
-    common |= {"validation": None if by_fold else validation, "by": by, "scaling": scaling or None, "category_means": category_means}
+    common |= {
+        "validation": None if by_fold else validation,
+        "by": by,
+        "scaling": scaling or None,
+        "category_means": category_means,
+    }
     embedding = spec.embedding if isinstance(spec, MLP) else None
     where = recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu")
     data = prepare(X, y, where, embedding=embedding, **common)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import manynets.training.threads  # noqa: F401  # so that a forked child may predict
 from manynets.data.check import as_weights
 from manynets.data.tensors import to_tensor
+from manynets.display import History
 from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.model_tools import ModelTools
 from manynets.modelfile import StoredTensor, check_target, open_model_file, write_model_file
@@ -79,7 +80,7 @@ class Model(ModelTools):
         self.task = task
         self.recipe = recipe
         self.in_features = in_features
-        self.history: dict[str, list[float]] = {name: list(column) for name, column in history.items()}
+        self.history: dict[str, list[float]] = History({name: list(column) for name, column in history.items()})
         self.info = dict(info)
         self.module = module
         if module is not None:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
-from manynets.display import epoch_text, html_table, layers_text
+from manynets.display import aligned, bytes_text, epoch_text, html_table, layers_text
 from manynets.errors import DataError, OptionError
+from manynets.nn.shape import layer_rows
 from manynets.predictor import Predictor
 from manynets.spec import Periodic
 from manynets.tasks import Regression, Task
@@ -24,7 +25,9 @@ from manynets.tasks.temperature import best_temperature
 if TYPE_CHECKING:
     from manynets.export import ExportCheck
 
-__all__ = ["ModelTools", "best_epoch_text", "task_text", "training_text"]
+LAYER_NAMES = ("inputs", "outputs", "parameters", "multiplications", "then")
+
+__all__ = ["LAYER_NAMES", "ModelTools", "best_epoch_text", "task_text", "training_text"]
 
 
 class ModelTools(Predictor):
@@ -56,11 +59,36 @@ class ModelTools(Predictor):
         return html_table(["", ""], self.summary_rows(), title=task_text(self.task))
 
     def summary(self) -> None:
-        """Print what the model is, what it was trained on, and how its training ended."""
+        """Print what the model is, what it was trained on, how its training ended, what a prediction costs, and its layers.
+
+        >>> import manynets as mn
+        >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False)
+        >>> model.summary()
+        Binary classifier
+          network          4 relu, 13 parameters
+          columns          1
+          optimizer        AdamW, lr 0.001
+          trained          all 1 epochs in ... s on cpu
+          best epoch       1
+          multiplications  8 for each row
+          memory           52 bytes of weights
+          layer    inputs  outputs  parameters  multiplications  then
+          hidden0       1        4           8                4  relu
+          output        4        1           5                4
+        """
         rows = self.summary_rows()
         width = max(len(name) for name, _ in rows)
         lines = [task_text(self.task), *(f"  {name:{width}}  {text}" for name, text in rows)]
+        lines += [f"  {line}".rstrip() for line in aligned(["layer", *LAYER_NAMES], self.layer_rows())]
         sys.stdout.write("\n".join(lines) + "\n")
+
+    def layer_rows(self) -> list[tuple[Any, ...]]:
+        """Return the layers as `summary` prints them; of a module of your own its parts with parameters."""
+        if self.spec is None:
+            parts = [(name, part, sum(p.numel() for p in part.parameters())) for name, part in self.module.named_children()]
+            return [(name, None, None, size, None, type(part).__name__) for name, part, size in parts]
+        found = layer_rows(self.spec, self.in_features, self.task.outputs)
+        return [(one.name, one.inputs, one.outputs, one.parameters, one.multiplications, one.then) for one in found]
 
     def summary_rows(self) -> list[tuple[str, str]]:
         """Return what `summary` prints, by name."""
@@ -76,6 +104,11 @@ class ModelTools(Predictor):
         rows.append(("trained", training_text(self.history, self.info)))
         best = best_epoch_text(self.history, self.info)
         rows += [("best epoch", best)] if best else []
+        if self.spec is not None:
+            cost = sum(one.multiplications for one in layer_rows(self.spec, self.in_features, self.task.outputs))
+            rows.append(("multiplications", f"{self.size * cost:,} for each row"))
+        itemsize = 8 if self.recipe.dtype == "float64" else 4
+        rows.append(("memory", f"{bytes_text(self.size * self.parameters * itemsize)} of weights"))
         return rows
 
     def plot(self, X: Any = None, y: Any = None) -> Any:

@@ -65,8 +65,8 @@ class Plan:
             for group in groups:
                 trainer(group, callbacks)
             return
-        networks = sum(len(group.members) for group in groups)
-        relay = Relay(groups[0].data.problem.task.metric, networks, callbacks)
+        members = [member for group in groups for member in group.members]
+        relay = Relay(groups[0].data.problem.task.metric, members, callbacks)
         for group in groups:
             trainer(group, [relay])
             relay.done(len(group.members))

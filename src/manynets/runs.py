@@ -5,6 +5,7 @@ config.json         data and its fingerprint, network, recipe, versions
 history.csv         one line per evaluation
 seen_rows.npy       hashes of the rows that it was trained and validated on; not there for more than a million
 metrics.json        metrics on the training, validation and test rows
+report.html         what `manynets report` wrote, if it did
 *.png               pictures
 """
 
@@ -42,12 +43,13 @@ if TYPE_CHECKING:
     from manynets.model import Model
 
 __all__ = [
-    "FORMAT", "PICTURES", "SavedRun", "check_run_folder", "claimed_folder", "leftovers", "plain_json", "read_run", "remove_leftovers", "write_run",
+    "FORMAT", "PICTURES", "REPORT", "SavedRun", "check_run_folder", "claimed_folder", "leftovers", "plain_json", "read_run",
+    "remove_leftovers", "write_run",
 ]  # fmt: skip
 
 FORMAT = 1
 MODEL, CONFIG, HISTORY, METRICS = "model.safetensors", "config.json", "history.csv", "metrics.json"
-SEEN = "seen_rows.npy"
+SEEN, REPORT = "seen_rows.npy", "report.html"
 PICTURES = (
     "history", "confusion", "roc", "images", "mistakes", "values", "points", "regions", "surface", "predicted", "network", "first_layer",
 )  # fmt: skip
@@ -181,8 +183,8 @@ def _foreign_files(target: Path) -> list[str]:
     names = sorted(entry.name for entry in target.iterdir())
     if names and not {MODEL, CONFIG} <= set(names):
         return names[:1]
-    known = {MODEL, CONFIG, HISTORY, METRICS, SEEN}
-    return [name for name in names if name not in known and name not in {f"{picture}.png" for picture in PICTURES}]
+    known = {MODEL, CONFIG, HISTORY, METRICS, SEEN, REPORT, *(f"{picture}.png" for picture in PICTURES)}
+    return [name for name in names if name not in known]
 
 
 def write_run(

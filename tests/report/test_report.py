@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 import manynets as mn
 from manynets.model import Model
@@ -20,10 +21,15 @@ from tests.export.tables import fitted, target, wide_table
 
 pytest.importorskip("vl_convert", reason="needs the extra report")
 
+from manynets.display import number_text
 from manynets.report import ReportInput, write_report
+from manynets.report.curves import average_precision, curves_of, roc_area
+from manynets.report.parts import LabelledRows
+from manynets.report.quality import metric_intervals
 
 VOID = {"meta", "link", "br", "img", "input"}
 CHROMIUM = shutil.which("chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 
 
 class Reader(html.parser.HTMLParser):
@@ -35,11 +41,21 @@ class Reader(html.parser.HTMLParser):
         self.headings: list[str] = []
         self.cells: list[str] = []
         self.sources: list[str] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self.unnamed: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag == "img" and not dict(attrs).get("alt"):
+            self.unnamed.append(tag)
         if tag not in VOID:
             self.open.append(tag)
-        self.sources += [value for name, value in attrs if name in ("src", "href") and not value.startswith("#")]
+        self.sources += [
+            value for name, value in attrs if name in ("src", "href") and not value.startswith(("#", "data:image/png;"))
+        ]
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -47,24 +63,32 @@ class Reader(html.parser.HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] in ("h1", "h2"):
             self.headings.append(data)
-        if self.open and self.open[-1] in ("td", "th"):
+        if self.open and self.open[-1] == "caption":
+            self.rows = self.tables.setdefault(data, [])
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
             self.cells.append(data)
 
 
 def written(model: Model, X: Any, y: Any, folder: Path, **more: Any) -> tuple[str, Reader]:
     metrics = {"test": {"rows": len(y), **model.evaluate(X, y)}}
     given = ReportInput(
-        model=model, title="A model", part="test", X=X, y=y, metrics=metrics, baselines={}, target="price", facts={"Data": "flats.csv"},
+        model=model, title="A model", part="test", X=X, y=y, metrics=metrics, target="price", data={"Data": "flats.csv"},
         repeat="manynets rerun runs/flats", **more,
     )  # fmt: skip
     write_report(given, folder / "report.html")
     text = (folder / "report.html").read_text(encoding="utf-8")
+    reader = read(text)
+    assert reader.sources == reader.unnamed == []
+    assert len(text) < 5_000_000
+    return text, reader
+
+
+def read(text: str) -> Reader:
     reader = Reader()
     reader.feed(re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL))
     assert reader.open == []
-    assert reader.sources == []
-    assert len(text) < 5_000_000
-    return text, reader
+    return reader
 
 
 def charts_of(text: str) -> list[Any]:
@@ -82,7 +106,7 @@ def test_a_report_on_numbers(tmp_path: Path) -> None:
         "Groups with larger errors", "Rows with the largest errors", "Repeat this run",
     ]  # fmt: skip
     assert set(frame.columns) <= set(reader.cells)
-    assert len(charts_of(text)) == text.count('class="chart"') == 7
+    assert len(charts_of(text)) == text.count('class="chart"') == 18
     r2 = model.evaluate(frame, target(frame))["r2"]
     assert f"{r2:.4f}" in reader.cells
     assert "manynets rerun runs/flats" in reader.cells
@@ -93,7 +117,7 @@ def test_a_report_on_classes(tmp_path: Path) -> None:
     y = np.where(target(frame) > 160, "dear", "cheap")
     text, reader = written(fitted(frame, y), frame, y, tmp_path)
     assert "Classes" in reader.headings
-    assert "expected calibration error" in text
+    assert "Expected calibration error" in text
     assert {"dear", "cheap"} <= set(reader.cells)
 
 
@@ -102,6 +126,56 @@ def test_a_report_on_an_array(tmp_path: Path) -> None:
     model = mn.train(data.X, data.y, mn.MLP(hidden=(16,)), mn.Recipe(epochs=2), progress=False)
     _, reader = written(model, data.X[:300], data.y[:300], tmp_path)
     assert "x10" in reader.cells
+
+
+def test_a_report_on_images(tmp_path: Path) -> None:
+    data = mn.datasets.load("digits")
+    model = mn.train(data.X, data.y, mn.MLP(hidden=(16,)), mn.Recipe(epochs=2), progress=False)
+    text, reader = written(model, data.X[:200], data.y[:200], tmp_path, image_shape=(8, 8), class_names=tuple("abcdefghij"))
+    assert "How the prediction follows a column" not in reader.headings
+    assert "b" in reader.cells
+    assert text.count("<img") > 3
+
+
+def test_a_report_without_rows(tmp_path: Path) -> None:
+    frame = wide_table()
+    model = fitted(frame, target(frame))
+    given = ReportInput(
+        model=model, title="A model", part="test", metrics={"train": {"rows": 5, "r2": 0.5}}, target="price", repeat="manynets rerun run",
+        without_rows="the run has no test rows",
+    )  # fmt: skip
+    write_report(given, tmp_path / "report.html")
+    assert "the run has no test rows" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_several_targets(tmp_path: Path) -> None:
+    frame = wide_table()
+    both = np.stack([target(frame), -target(frame)], axis=1)
+    _, reader = written(fitted(frame, both), frame, both, tmp_path)
+    assert {"Absolute errors of target 0", "Absolute errors of target 1"} <= set(reader.tables)
+
+
+def test_curves_are_those_of_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    positive, weight = random.random(500) < 0.3, random.random(500)
+    scores = (random.normal(size=500) + positive).round(1)  # with ties
+    curves = curves_of(positive, scores, weight=weight)
+    assert roc_area(curves) == pytest.approx(roc_auc_score(positive, scores, sample_weight=weight), abs=1e-12)
+    expected = average_precision_score(positive, scores, sample_weight=weight)
+    assert average_precision(curves) == pytest.approx(expected, abs=1e-12)
+
+
+def test_intervals_of_metrics_hold_the_metric_and_narrow_with_the_rows() -> None:
+    frame = wide_table()
+    model = fitted(frame, target(frame))
+    widths = []
+    for copies in (1, 16):
+        X, y = polars.concat([frame] * copies), np.tile(target(frame), copies)
+        given = ReportInput(model=model, title="", part="test", X=X, y=y, metrics={}, target="price", repeat="")
+        low, high = (float(text) for text in metric_intervals(LabelledRows.of(given), ["r2"])["r2"].split(" to "))
+        assert low < model.evaluate(X, y)["r2"] < high
+        widths.append(high - low)
+    assert 2.5 < widths[0] / widths[1] < 6  # a quarter of the width from 16 times the rows
 
 
 def test_names_and_values_stay_text(tmp_path: Path) -> None:
@@ -122,10 +196,63 @@ def test_the_command(call: Call, table: Path, tmp_path: Path) -> None:  # noqa: 
     assert (again.code, "exists; give another one" in again.err) == (2, True)
     assert call("report", "run", "--overwrite").code == 0
     assert call("report", "run", table, "-o", "new.html").code == 0
+    sweep = ("--grid", "lr=0.1,0.01", "--preset", "plain", "--epochs", "2", "--quiet", "--out", "sweep", "--report")
+    assert call("sweep", table, "--target", "price", "--drop", "id,kind", *sweep).code == 0
+    assert (tmp_path / "sweep" / "best" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("column", ["price", "kind"])
+def test_every_number_is_that_of_metrics_json(column: str, call: Call, table: Path, tmp_path: Path) -> None:  # noqa: F811
+    options = ("--preset", "plain", "--epochs", "2", "--quiet", "--drop", "id", "--out", "run", "--report")
+    assert call("train", table, "--target", column, *options).code == 0
     stored = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
     text = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    for part in ("train", "validation", "test"):
-        assert f"<td>{stored[part]['r2']:.4f}</td>" in text
+    reader = read(text)
+    names = {"R2": "r2", "RMSE": "rmse", "MAE": "mae", "F1": "f1", "AUC": "auc", "log loss": "log_loss"}
+    head, *lines = reader.tables["Metrics by part of the data"]
+    assert [line[0] for line in lines] == ["train", "validation", "test"]
+    for part, rows, *values in lines:
+        assert rows == f"{stored[part]['rows']:,}"
+        for name, value in zip(head[2:], values, strict=True):
+            assert value == number_text(stored[part][names.get(name, name)])
+    head, *lines = reader.tables["Metrics on the test rows (24)"]
+    for name, value, interval, trivial, linear in lines:
+        key = names.get(name, name)
+        assert value == number_text(stored["test"][key])
+        low, high = (float(limit.replace(",", "")) for limit in interval.split(" to "))
+        assert low <= float(value.replace(",", "")) <= high
+        for shown, baseline in ((trivial, head[3]), (linear, head[4])):
+            found = stored["baselines"][f"test: {baseline[0].lower()}{baseline[1:]}"]
+            assert shown == (number_text(found[key]) if key in found else "")
+    if column == "kind":
+        matrix = np.array(stored["test"]["confusion"])
+        for code, line in enumerate(reader.tables["Precision, recall and F1 of each class, with 95 % intervals"][1:]):
+            one = stored["test"]["per_class"][code]
+            expected = [one["count"], one["correct"] / matrix[:, code].sum(), one["accuracy"]]
+            assert [float(line[i]) for i in (1, 2, 4)] == pytest.approx(expected, abs=5e-5)
+        cells = {(cell["true"], cell["predicted"]): cell["rows"] for cell in data_with(text, "predicted")}
+        assert [cells[true, predicted] for true in ("big", "small") for predicted in ("big", "small")] == matrix.ravel().tolist()
+        assert f"the area under it is {number_text(stored['test']['auc'])}" in text
+
+
+def data_with(text: str, field: str) -> list[dict[str, Any]]:
+    """Return the rows of the first data of a chart that have a field."""
+    found = [data for chart in charts_of(text) for data in data_sets(chart) if field in data[0]]
+    return list(found[0])
+
+
+def data_sets(chart: Any) -> list[Any]:
+    """Return the data of the layers of a chart."""
+    return [one["data"]["values"] for one in (chart, *chart.get("layer", [])) if "data" in one]
+
+
+def test_train_with_a_report_of_data_that_cannot_be_read_again(call: Call, table: Path, tmp_path: Path) -> None:  # noqa: F811
+    options = ("--preset", "plain", "--epochs", "2", "--drop", "id", "--test-fraction", "0", "--out", "run", "--report")
+    out = call("train", table, "--target", "price", *options)
+    assert out.code == 0
+    assert "the report is without rows: the run has no test rows" in out.out + out.err
+    assert call("train", table, "--target", "price", *options, "--overwrite").code == 0  # the report belongs to the run
+    assert "report.html" in out.out
 
 
 @pytest.mark.slow
@@ -138,11 +265,11 @@ def test_in_a_browser(width: int, scheme: Any, tmp_path: Path) -> None:
     y = np.where(target(frame) > 160, "dear", "cheap")
     text, _ = written(fitted(frame, y), frame, y, tmp_path)
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
         page.on("request", lambda request: errors.append(request.url) if request.url.startswith("http") else None)
         page.goto((tmp_path / "report.html").as_uri())
         page.locator(".chart svg").last.wait_for()
@@ -152,5 +279,10 @@ def test_in_a_browser(width: int, scheme: Any, tmp_path: Path) -> None:
         head.click()
         first = page.locator("th[aria-sort=ascending]")
         assert first.count() == 1
+        page.locator(".wide").first.focus()  # wide tables can be scrolled with the keyboard
+        page.emulate_media(media="print")
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert page.locator("details:not([open])").count() == 0
+        assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
         assert errors == []
         browser.close()

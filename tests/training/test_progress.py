@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import types
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import manynets as mn
 from manynets.display import number_text
 from manynets.prepare import network_splits, prepare
 from manynets.training.events import Callback
-from manynets.training.progress import progress_callbacks
+from manynets.training.progress import in_notebook, progress_callbacks
 
 X = np.random.default_rng(0).normal(size=(128, 3))
 LABELS = np.where(X[:, 0] + X[:, 1] + np.random.default_rng(1).normal(size=128) > 0, "yes", "no")
@@ -91,6 +93,29 @@ def test_no_line_says_how_long_a_finished_training_takes(capsys: pytest.CaptureF
 def test_the_losses_on_a_log_scale_show_the_metric(capsys: pytest.CaptureFixture[str]) -> None:
     line, _ = shown(capsys, PRICE, task=mn.Regression.of(PRICE, transform="log"), validation=0.2)
     assert "validation R2 " in line
+
+
+def test_a_notebook_has_one_display_that_is_updated(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown: list[dict[str, str]] = []
+
+    def update(bundle: dict[str, str], *, raw: bool) -> None:
+        shown.append(bundle)
+
+    def display(bundle: dict[str, str], *, raw: bool, display_id: bool) -> Any:
+        update(bundle, raw=raw)
+        return types.SimpleNamespace(update=update)
+
+    kernel = types.SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: kernel))
+    monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(display=display))
+    mn.train(X, LABELS, SPEC, mn.Recipe(epochs=3), validation=0.2, progress="auto")
+    assert capsys.readouterr().err == ""
+    assert "<progress" in shown[0]["text/html"]
+    assert "<progress" not in shown[-1]["text/html"]
+    assert shown[-1]["text/plain"].startswith("epoch 3/3  validation accuracy ")
+    assert "\x1b" not in str(shown)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
+    assert not in_notebook()
 
 
 def test_progress_is_true_auto_or_false() -> None:

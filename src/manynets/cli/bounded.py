@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MOST", "bounded", "epochs_of", "scalars"]
+__all__ = ["MOST", "bounded", "described", "epochs_of", "scalars"]
 
 MOST = 100
 """With more classes or labels than this, only the worst are listed."""
@@ -44,3 +44,15 @@ def epochs_of(model: Any) -> float:
     """Return the number of epochs that were trained, as an int where it is whole."""
     epochs = model.history["epoch"][-1] if model.history.get("epoch") else 0.0
     return int(epochs) if epochs == int(epochs) else float(epochs)
+
+
+def described(model: Any) -> dict[str, Any]:
+    """Return what the JSON line says of a model, beside its metrics."""
+    return {
+        "task": model.task.name,
+        "epochs": epochs_of(model),
+        "diverged": model.info["stopped"].count("diverged"),
+        "seconds": model.info["seconds"],
+        "networks": model.size,
+        "parameters": model.parameters,
+    }

@@ -28,7 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 OPTIONS, CHECKPOINTS = "options.json", "checkpoints"
-_WITH_RESUME = {"resume", "quiet", "json_line", "checkpoint_every"}
+_WITH_RESUME = {"resume", "quiet", "json_line", "checkpoint_every", "report", "track"}
 _UNITS = {"": "every_epochs", "epoch": "every_epochs", "step": "every_steps", "s": "every_seconds", "min": "every_seconds"}
 
 

@@ -10,6 +10,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,15 +18,16 @@ import numpy as np
 
 import manynets
 from manynets import runs
-from manynets.cli import checkpoints, defaults, images
+from manynets.cli import checkpoints, defaults, html_report, images
 from manynets.cli.baselines import baselines_of
-from manynets.cli.bounded import bounded, epochs_of, scalars
+from manynets.cli.bounded import bounded, described, scalars
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.diverged import diverged_words, refuse_untrained
 from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, takes_shifts, train_preset
 from manynets.cli.recipe import flag_of, network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
 from manynets.cli.seen import hashes_of_parts
+from manynets.cli.tracking import check_track, tracking
 from manynets.data.duplicates import count_shared
 from manynets.data.split import SplitBy
 from manynets.engines import ENGINES
@@ -37,7 +39,6 @@ from manynets.training.torch_settings import find_device
 __all__ = [
     "encode_source",
     "encoding",
-    "epochs_of",
     "fit",
     "metrics_of",
     "scalars",
@@ -60,6 +61,9 @@ def _fit_claimed(options: Options) -> None:
     """Check the options, claim the run folder of a training that is not resumed, and train."""
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     check_preset(options)
+    check_track(options["track"])
+    if options["report"]:
+        html_report.require()
     network_of(options)  # an invalid option is reported before the data are read
     if options["preset"] in (None, PLAIN):
         recipe_of(options, rows=1000)
@@ -81,18 +85,26 @@ def _fit_claimed(options: Options) -> None:
         if options["resume"] is None:
             folder = stack.enter_context(runs.claimed_folder(folder, stem_of(origin), check=check))
         begin = stack.enter_context(checkpoints.saving_checkpoints(folder, options))
+        trackers = stack.enter_context(tracking(options["track"], folder))
+
+        def tracked() -> dict[str, Any]:
+            return {**begin(), "callbacks": trackers}
+
         stream = None
         if options.get("memory_limit") is not None:
             from manynets.cli import streamed
 
             stream = streamed.stream_of(options, origin, console)
         if stream is None:
-            _fit(options, origin, folder, begin, console)
+            written = _fit(options, origin, folder, tracked, console)
         else:
-            streamed.fit_streamed(stream, options, origin, folder, begin, console)
+            written = streamed.fit_streamed(stream, options, origin, folder, tracked, console)
+        for tracker in trackers:
+            tracker.log_folder(written)
 
 
-def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, console: Any) -> None:
+def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, console: Any) -> Path:
+    """Train, write the run folder, and return it."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         source = load_source(origin)
@@ -156,22 +168,16 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         note(console, left_out)
     if tested:
         print_classes(console, tested, names=source.class_names, part=test_part)
+    if options["report"]:
+        html_report.write_report_of(runs.read_run(written), None, written / runs.REPORT, console)
     console.print(
         f"Written to {written}: {', '.join(sorted(entry.name for entry in written.iterdir()))}", markup=False, soft_wrap=True
     )
     if options["json_line"]:
-        result = {
-            "run_dir": str(written),
-            "task": model.task.name,
-            "epochs": epochs_of(model),
-            "diverged": model.info["stopped"].count("diverged"),
-            "seconds": model.info["seconds"],
-            "networks": model.size,
-            "parameters": model.parameters,
-            **{name: scalars(values) for name, values in metrics.items()},
-            "baselines": baselines,
-        }
+        result = {"run_dir": str(written), **described(model)}
+        result |= {**{name: scalars(values) for name, values in metrics.items()}, "baselines": baselines}
         sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
+    return written
 
 
 def validation_share(options: Options, source: DataSource) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Quiet, RunFolder, argument, option
@@ -9,7 +10,7 @@ from manynets.cli.arguments import Quiet, RunFolder, argument, option
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
 
-__all__ = ["report"]
+__all__ = ["report", "require", "write_report_of"]
 
 
 def report(
@@ -25,51 +26,115 @@ def report(
     """Write one HTML file that says what a model is, how good it is, what it relies on, and where it fails."""
     import os
     import webbrowser
-    from pathlib import Path
 
     from manynets.claims import claim
-    from manynets.cli.new_data import evaluation_rows
-    from manynets.cli.report import console_for, note
+    from manynets.cli.report import console_for
     from manynets.cli.saved_runs import open_run
     from manynets.errors import OptionError
-    from manynets.report import ReportInput, write_report
+    from manynets.runs import REPORT
 
     console = console_for(quiet=quiet)
+    require()
     found = open_run(run)
     folder = found.folder if found.folder.is_dir() else found.folder.parent
-    path = folder / "report.html" if out is None else Path(out)
+    path = folder / REPORT if out is None else Path(out)
     if path.exists() and not overwrite:
         raise OptionError(f"the file {path} exists; give another one with -o, or --overwrite to replace it")
-    part, name, notes = evaluation_rows(found, data, encode=False)
-    for text in notes:
-        note(console, text)
-    parts = {key: values for key, values in found.metrics.items() if key != "baselines"}
-    if name not in parts:
-        from manynets.cli.fit import metrics_of
-
-        parts[name] = metrics_of(found.model, evaluation_rows(found, data)[0])
-    given = ReportInput(
-        model=found.model, title=f"{found.folder.name}: {', '.join(found.config['data'].get('target') or ['model'])}", part=name, X=part.X, y=part.y,
-        metrics=parts, baselines=found.metrics.get("baselines", {}), target=", ".join(found.config["data"].get("target") or ["the label"]),
-        facts=_facts(found), repeat=f"manynets rerun {found.folder}",
-    )  # fmt: skip
     with claim(path, remedy="give another file with -o"):
-        write_report(given, path, overwrite=overwrite)
+        write_report_of(found, data, path, console, overwrite=overwrite)
     console.print(f"Written to {path}", markup=False, soft_wrap=True)
     if show:
         webbrowser.open(Path(os.path.abspath(path)).as_uri())
 
 
-def _facts(run: SavedRun) -> dict[str, str]:
+def require() -> None:
+    """Raise MissingExtraError where a package of the extra `report` is missing."""
+    from manynets.report import require_report
+
+    require_report()
+
+
+def write_report_of(run: SavedRun, data: str | None, path: Path, console: Any, *, overwrite: bool = True) -> None:
+    """Write the report on a run: on rows of its own that were held out, or on labelled rows of other data.
+
+    Where a run has no such rows, or they cannot be read again, the report has the metrics of the training only, and says why.
+    """
+    from manynets.cli.bounded import bounded
+    from manynets.cli.new_data import evaluation_rows
+    from manynets.cli.report import note
+    from manynets.errors import DataError
+    from manynets.report import ReportInput, write_report
+
+    part, name, why = None, "test", ""
+    try:
+        part, name, notes = evaluation_rows(run, data, encode=False)
+    except DataError as error:
+        if data is not None:
+            raise
+        notes, why = (), str(error)
+        note(console, f"the report is without rows: {why}")
+    for text in notes:
+        note(console, text)
+    parts = {key: values for key, values in run.metrics.items() if key != "baselines" and values}
+    if part is not None and name not in parts:
+        encoded = evaluation_rows(run, data)[0]
+        found = run.model.evaluate(encoded.X, encoded.y, sample_weight=encoded.weight)
+        parts[name] = bounded({"rows": part.rows, **found})
+    target = ", ".join(run.config["data"].get("target") or []) or "the label"
+    given = ReportInput(
+        model=run.model, title=f"{run.folder.name}: {target}", part=name, X=None if part is None else part.X, y=None if part is None else part.y,
+        weight=None if part is None else part.weight, metrics=parts, baselines=run.metrics.get("baselines", {}), target=target,
+        data=_data(run), split=_split(run), versions=_versions(run), repeat=f"manynets rerun {run.folder}", without_rows=why,
+        class_names=run.config.get("class_names"), image_shape=run.config.get("image_shape"),
+    )  # fmt: skip
+    write_report(given, path, overwrite=overwrite)
+
+
+def _data(run: SavedRun) -> dict[str, str]:
     data: dict[str, Any] = run.config.get("data", {})
     facts = {"Data": str(data.get("path") or data.get("name"))}
     for name, found in run.config.get("fingerprint", {}).items():
         size = f"{found['rows']:,} rows, {found['columns']:,} columns; " if {"rows", "columns"} <= set(found) else ""
         facts[f"File {name}"] = f"{size}SHA-256 {found['sha256']}"
+    if run.config.get("target_unit"):
+        facts["Unit of the target"] = str(run.config["target_unit"])
+    return facts
+
+
+def _split(run: SavedRun) -> dict[str, str]:
+    """Return how the rows were split, in words."""
+    data, options = run.config.get("data", {}), run.config.get("options", {})
+    facts = {}
     for part, values in run.metrics.items():
-        if part != "baselines" and "rows" in values:
+        if part != "baselines" and values and "rows" in values:
             facts[f"Rows, {part}"] = f"{values['rows']:,}"
-    facts["Validation"] = str(run.config.get("validation"))
+    if data.get("test"):
+        facts["Test rows"] = f"all of {data['test']}"
+    elif data.get("test_fraction") is not None:
+        facts["Test rows"] = f"{data['test_fraction']:.0%} of the table, held out"
+    share = run.config.get("validation")
+    if share == "folds":
+        facts["Validation rows"] = f"each of the {run.model.size} networks validates on another fold of the training rows"
+    elif isinstance(share, float | int):
+        facts["Validation rows"] = f"{share:.0%} of the training rows" if share else "none"
+    else:
+        facts["Validation rows"] = "the data's own"
+    for name, words in (("group", "Kept together by"), ("time_column", "The latest rows by"), ("stratify", "The same shares of")):
+        if options.get(name):
+            facts[words] = str(options[name])
     facts["Seed"] = str(run.model.recipe.seed)
-    facts["Versions"] = ", ".join(f"{name} {version}" for name, version in run.model.info.get("versions", {}).items())
+    return facts
+
+
+def _versions(run: SavedRun) -> dict[str, str]:
+    import datetime
+
+    from manynets import __version__
+
+    info = run.model.info
+    facts = dict(info.get("versions", {}))
+    for name, label in (("core", "compiled core"), ("device", "device"), ("threads", "threads")):
+        if info.get(name) is not None:
+            facts[label] = str(info[name])
+    facts["report written by"] = f"manynets {__version__}, {datetime.date.today().isoformat()}"
     return facts

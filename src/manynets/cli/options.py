@@ -100,6 +100,10 @@ _OF_OUTPUT: dict[str, CommandOption] = {
         help="Run folder to write.", panel=OUTPUT, metavar="FOLDER", shown="runs/NAME-1, or the next free number"
     ),
     "overwrite": _flag("Replace the run folder if it exists.", OUTPUT),
+    "report": _flag("Also write report.html into the run folder, as manynets report does.", OUTPUT),
+    "track": CommandOption(
+        help="Also write the run to tensorboard, mlflow or wandb; to several by repeating the option.", panel=OUTPUT, type=list[str]
+    ),
     "checkpoint_every": CommandOption(
         help="Write a checkpoint every N epochs, or every '500 steps', '30 s' or '10 min'.",
         panel=OUTPUT, metavar="N", shown="when stopped, and at the end",

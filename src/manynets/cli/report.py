@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from manynets.display import layers_text, number_text
+from manynets.display import HEADINGS, layers_text, number_text
 from manynets.model_tools import task_text
 from manynets.spec import EPOCHS
 
@@ -30,7 +30,6 @@ __all__ = [
     "table_of",
 ]
 
-HEADINGS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE", "f1": "F1", "auc": "AUC", "log_loss": "log loss"}
 _NUMERIC = {
     "missing",
     "distinct",
@@ -122,24 +121,11 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
 
 def print_layers(console: Console, model: Any, spec: Any) -> None:
     """Print the network layer by layer. `model` needs in_features, task and parameters only."""
-    from manynets.nn.shape import Shape
+    from manynets.nn.shape import layer_rows
 
-    shape = Shape.of(spec, model.in_features, model.task.outputs)
-    sizes: dict[str, int] = {}
-    for name, dimensions in shape.parameters().items():
-        count = 1
-        for dimension in dimensions:
-            count *= dimension
-        layer = name.split(".")[0].replace("norm", "hidden")
-        sizes[layer] = sizes.get(layer, 0) + count
-    rows = []
-    for i, (name, d_in, d_out) in enumerate(shape.layers):
-        then = []
-        if name != "output":
-            then = ["batch norm"] * spec.batch_norm + [spec.activation]
-            then += [f"dropout {spec.dropouts[i]:g}"] if spec.dropouts[i] else []
-        rows.append((name, d_in, d_out, sizes[name], ", ".join(then)))
-    title = f"{task_text(model.task)}: {sum(sizes.values()):,} parameters"
+    layers = layer_rows(spec, model.in_features, model.task.outputs)
+    rows = [(one.name, one.inputs, one.outputs, one.parameters, one.then) for one in layers]
+    title = f"{task_text(model.task)}: {sum(one.parameters for one in layers):,} parameters"
     console.print(table_of(["layer", "inputs", "outputs", "parameters", "then"], rows, title=title))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from manynets import runs
 from manynets.cli import checkpoints, defaults
 from manynets.cli.baselines import baselines_of
-from manynets.cli.bounded import bounded, epochs_of, scalars
+from manynets.cli.bounded import bounded, described, scalars
 from manynets.cli.data import Part, columns_named, name_of, stem_of
 from manynets.cli.diverged import diverged_words, refuse_untrained
 from manynets.cli.preset import PLAIN
@@ -27,7 +27,7 @@ __all__ = ["fit_streamed", "stream_of"]
 
 Options = Mapping[str, Any]
 
-_NOT_OF_A_STREAM = ("test", "time_column", "stratify", "class_weight", "category_means", "engine", "encoding")
+_NOT_OF_A_STREAM = ("test", "time_column", "stratify", "class_weight", "category_means", "engine", "encoding", "report")
 FEWEST_GROUPS = 4
 """With fewer row groups in a window, it is said that the rows are mixed less than in memory."""
 
@@ -80,8 +80,8 @@ def fit_streamed(
     folder: Any,
     begin: Callable[[], dict[str, Any]],
     console: Any,
-) -> None:
-    """Train on the stream, print the report, and write the run folder."""
+) -> Path:
+    """Train on the stream, print the report, write the run folder, and return it."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         stream, spec, recipe = _open(found, options, origin)
@@ -103,7 +103,7 @@ def fit_streamed(
         metrics = _metrics(stream, model, caught)
     for text in dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught):
         note(console, text)
-    _write(stream, model, metrics, options, origin, folder, console)
+    return _write(stream, model, metrics, options, origin, folder, console)
 
 
 def _open(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any]) -> tuple[Any, Any, Any]:
@@ -135,8 +135,9 @@ def _train(stream: Any, spec: Any, recipe: Any, networks: int, options: Options,
     from manynets.streaming import train_stream
     from manynets.training.progress import progress_callbacks
 
-    listeners = progress_callbacks(False if options["quiet"] else "auto")
-    model = train_stream(stream, spec, recipe, n_networks=networks, callbacks=listeners, **begin())
+    given = begin()
+    listeners = [*progress_callbacks(False if options["quiet"] else "auto"), *given.pop("callbacks", ())]
+    model = train_stream(stream, spec, recipe, n_networks=networks, callbacks=listeners, **given)
     if "interrupted" in model.info["stopped"]:
         raise KeyboardInterrupt
     return model
@@ -162,7 +163,7 @@ def _metrics(stream: Any, model: Any, caught: Any) -> dict[str, Any]:
 
 def _write(
     stream: Any, model: Any, metrics: Mapping[str, Any], options: Options, origin: Mapping[str, Any], folder: Any, console: Any
-) -> None:
+) -> Path:
     from manynets.cli.pictures import pictures_of
 
     baselines: dict[str, Any] = {}
@@ -199,16 +200,11 @@ def _write(
     listed = ", ".join(sorted(entry.name for entry in Path(written).iterdir()))
     console.print(f"Written to {written}: {listed}", markup=False, soft_wrap=True)
     if options["json_line"]:
-        result = {
-            "run_dir": str(written),
-            "task": model.task.name,
-            "epochs": epochs_of(model),
-            "diverged": model.info["stopped"].count("diverged"),
-            "seconds": model.info["seconds"],
-            "networks": networks,
-            "parameters": model.parameters,
+        result = {"run_dir": str(written), **described(model)}
+        result |= {
             **{name: scalars(values) for name, values in metrics.items()},
             "baselines": baselines,
             "stream": model.info["stream"],
         }
         sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
+    return Path(written)

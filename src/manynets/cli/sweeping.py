@@ -28,6 +28,7 @@ from manynets.cli.sweep_plan import SweepPlan, train_rounds
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_report import draw, print_ranking
 from manynets.cli.sweep_results import BEST, RESULTS, SweepResults
+from manynets.cli.tracking import check_track, log_sweep, tracking
 from manynets.errors import CheckpointWarning, OptionError
 from manynets.spec import Recipe
 from manynets.training.checkpoint import Checkpoint
@@ -45,13 +46,17 @@ TIME_LIMIT = 600.0
 
 def run_sweep(options: Mapping[str, Any]) -> None:
     """Run the sweep that the options describe, and write its folder."""
-    own = {name: options[name] for name in ("grid", "seeds", "cv", "halving", "at_most", "resume", "n_candidates", "time_limit")}
+    own = {
+        name: options[name]
+        for name in ("grid", "seeds", "cv", "halving", "at_most", "resume", "n_candidates", "time_limit", "track")
+    }
     base = {name: value for name, value in options.items() if name not in own}
-    base |= {"engine": None, "resume": None, "time_limit": None, "metric": None}
+    base |= {"engine": None, "resume": None, "time_limit": None, "metric": None, "track": None}
     base["checkpoint_every"] = options["checkpoint_every"] or CHECKPOINT_INTERVAL
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     grid = grid_of(own["grid"] or [])
     _check(own, base)
+    check_track(own["track"])
     origin = origin_of(base)
     base["preset"] = _preset(base, origin)
     swept = {"grid": grid, **{name: own[name] for name in ("seeds", "cv", "halving")}}
@@ -62,8 +67,14 @@ def run_sweep(options: Mapping[str, Any]) -> None:
         config = json.loads(json.dumps(swept))
         return SweepResults(folder, config, resume=own["resume"], overwrite=bool(base["overwrite"]))
 
-    with runs.claimed_folder(base["out"], f"{stem_of(origin)}-sweep", check=results_in) as folder:
-        _sweep(results_in(folder), base, own, load_source(origin), console)
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(runs.claimed_folder(base["out"], f"{stem_of(origin)}-sweep", check=results_in))
+        results, trackers = results_in(folder), stack.enter_context(tracking(own["track"], folder))
+        for tracker in trackers:
+            tracker.start({name: value for name, value in swept["options"].items() if value is not None})
+        _sweep(results, base, own, load_source(origin), console)
+        for tracker in trackers:
+            log_sweep(tracker, results)
 
 
 def _preset(base: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
@@ -264,5 +275,5 @@ def _trained(plan: SweepPlan | EnsemblePlan, results: SweepResults, own: Mapping
 def _fit_best(options: Mapping[str, Any]) -> None:
     """Train the best candidate as `manynets train` does, from its last checkpoint if there is one."""
     if can_resume(options["out"], options):
-        options = {**left_out(), "resume": options["out"], "quiet": True}
+        options = {**left_out(), "resume": options["out"], "quiet": True, "report": options["report"]}
     fit(options)

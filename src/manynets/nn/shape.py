@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 
 from manynets.nn.initial import embedding_shapes, layer_sizes
 from manynets.spec import MLP, Activation, Periodic
 
-__all__ = ["Shape"]
+__all__ = ["LayerRow", "Shape", "layer_rows"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,3 +80,37 @@ class Shape:
     def multiplications(self) -> int:
         """Multiplications that one row costs in a forward pass."""
         return sum(d_in * d_out for _, d_in, d_out in self.layers)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerRow:
+    """A layer in tables: its name, columns in and out (None for what is no layer), parameters, multiplications of a row, and what follows it."""
+
+    name: str
+    inputs: int | None
+    outputs: int | None
+    parameters: int
+    multiplications: int
+    then: str = ""
+
+
+def layer_rows(spec: MLP, in_features: int, outputs: int) -> list[LayerRow]:
+    """Return the layers of a network, with the parameters of batch norm counted to their layer; those of embedding and input scale come first.
+
+    >>> [(row.name, row.parameters, row.multiplications) for row in layer_rows(MLP(hidden=(8,)), 3, 1)]
+    [('hidden0', 32, 24), ('output', 9, 8)]
+    """
+    shape = Shape.of(spec, in_features, outputs)
+    sizes: dict[str, int] = {}
+    for name, dimensions in shape.parameters().items():
+        layer = name.split(".")[0].replace("norm", "hidden")
+        sizes[layer] = sizes.get(layer, 0) + math.prod(dimensions)
+    names = {name for name, _, _ in shape.layers}
+    rows = [LayerRow(name.replace("_", " "), None, None, size, 0) for name, size in sizes.items() if name not in names]
+    for i, (name, d_in, d_out) in enumerate(shape.layers):
+        then = []
+        if name != "output":
+            then = ["batch norm"] * spec.batch_norm + [spec.activation]
+            then += [f"dropout {spec.dropouts[i]:g}"] if spec.dropouts[i] else []
+        rows.append(LayerRow(name, d_in, d_out, sizes[name], d_in * d_out, ", ".join(then)))
+    return rows

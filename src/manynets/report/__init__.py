@@ -1,12 +1,21 @@
 """One HTML file that says what a model is, how good it is, what it relies on, and where it fails: `manynets report RUN`.
 
-charts.py    Vega-Lite charts, by Altair
-sections.py  the sections of the page
-page.py      the page: headings, tables, charts and their script in one file
+parts.py         what is given, and what sections are made of
+sections.py      the sections in their order; data, model, versions
+quality.py       metrics with intervals, beside baselines
+reliance.py      importance and dependence
+classes.py       calibration, curves, each class
+numbers.py       errors of predicted numbers, intervals
+failures.py      groups and rows that are served worst
+values.py        the values of the columns in their own units
+curves.py        ROC and precision-recall curves
+charts.py        Vega-Lite charts, by Altair; error_charts.py those of errors
+page.py          the page: headings, tables, charts and their script in one file
 """
 
 from __future__ import annotations
 
+from manynets.report.charts import require_report
 from manynets.report.page import ReportInput, write_report
 
-__all__ = ["ReportInput", "write_report"]
+__all__ = ["ReportInput", "require_report", "write_report"]

@@ -6,24 +6,35 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from manynets.errors import MissingExtraError
 from manynets.explain import Calibration, Dependence, Importance
+from manynets.report.curves import ClassCurves, thinned
 
 __all__ = [
+    "BLUE",
+    "GREY",
+    "MOST_BARS",
+    "MOST_OUTPUTS",
+    "ORANGE",
+    "Chart",
     "confusion_chart",
+    "data_of",
     "dependence_chart",
     "history_chart",
     "importance_chart",
-    "predicted_chart",
+    "pixels_chart",
+    "precision_chart",
     "reliability_chart",
     "require_report",
+    "roc_chart",
+    "rounded",
+    "sized",
 ]
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"
 WIDTH = 560
-MOST_BARS = 25
+MOST_BARS, MOST_OUTPUTS = 25, 6
 Chart = dict[str, Any]
 
 
@@ -37,12 +48,14 @@ def require_report() -> Any:
     return altair
 
 
-def _data(**columns: Sequence[Any]) -> Any:
+def data_of(**columns: Sequence[Any]) -> Any:
+    """Return columns as the data of a chart."""
     alt = require_report()
     return alt.Data(values=[dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
 
 
-def _rounded(values: Any) -> list[Any]:
+def rounded(values: Any) -> list[Any]:
+    """Return numbers with six digits, None for what is not finite."""
     return [None if not np.isfinite(value) else float(f"{value:.6g}") for value in np.asarray(values, dtype=np.float64).ravel()]
 
 
@@ -57,7 +70,7 @@ def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float])
     if not parts:
         return None
     epoch, part, value = zip(*parts, strict=True)
-    lines = alt.Chart(_data(epoch=_rounded(epoch), part=part, loss=_rounded(value))).mark_line(point=len(epochs) < 40)
+    lines = alt.Chart(data_of(epoch=rounded(epoch), part=part, loss=rounded(value))).mark_line(point=len(epochs) < 40)
     lines = lines.encode(
         x=alt.X("epoch:Q", title="Epoch"),
         y=alt.Y("loss:Q", title="Loss", scale=alt.Scale(zero=False)),
@@ -65,9 +78,9 @@ def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float])
         tooltip=["part:N", "epoch:Q", "loss:Q"],
     )
     if best:
-        rule = alt.Chart(_data(epoch=_rounded(sorted(set(best))))).mark_rule(strokeDash=[4, 4], color=GREY).encode(x="epoch:Q")
+        rule = alt.Chart(data_of(epoch=rounded(sorted(set(best))))).mark_rule(strokeDash=[4, 4], color=GREY).encode(x="epoch:Q")
         lines = lines + rule
-    return _sized(lines, height=260)
+    return sized(lines, height=260)
 
 
 def importance_chart(importance: Importance) -> Chart:
@@ -75,26 +88,29 @@ def importance_chart(importance: Importance) -> Chart:
     alt = require_report()
     ranked = importance.ranked()[:MOST_BARS]
     names, mean, std = (list(values) for values in zip(*ranked, strict=True))
-    data = _data(column=names, lost=_rounded(mean), low=_rounded(np.subtract(mean, std)), high=_rounded(np.add(mean, std)))
+    data = data_of(column=names, lost=rounded(mean), low=rounded(np.subtract(mean, std)), high=rounded(np.add(mean, std)))
     title = f"{importance.metric} lost without the column"
     order = alt.Y("column:N", sort=names, title=None, axis=alt.Axis(labelLimit=220))
     bars = alt.Chart(data).mark_bar(color=BLUE).encode(y=order, x=alt.X("lost:Q", title=title), tooltip=["column:N", "lost:Q"])
     spread = alt.Chart(data).mark_rule(color=ORANGE, strokeWidth=2).encode(y=order, x="low:Q", x2="high:Q")
-    return _sized(bars + spread, height=alt.Step(20))
+    return sized(bars + spread, height=20 * len(names))
 
 
 def dependence_chart(found: Dependence) -> Chart:
-    """Return the mean prediction over the values of a column; of classes their probabilities."""
+    """Return the mean prediction over the values of a column; of classes their probabilities, at most of those six that change most."""
     alt = require_report()
     means = found.mean.reshape(len(found.grid[0]), -1)
     outputs = list(found.outputs) if means.shape[1] > 2 else [found.outputs[-1]]
     means = means[:, -len(outputs) :]
+    if len(outputs) > MOST_OUTPUTS:
+        moved = np.sort(np.argsort(-np.ptp(means, axis=0), kind="stable")[:MOST_OUTPUTS])
+        outputs, means = [outputs[code] for code in moved], means[:, moved]
     numbers = all(isinstance(value, int | float) for value in found.grid[0])
     moments = not numbers and all(str(value)[:4].isdigit() and "T" in str(value) for value in found.grid[0])
     kind = "Q" if numbers else "T" if moments else "N"
-    values = _rounded(found.grid[0]) if numbers else [str(value) for value in found.grid[0]]
+    values = rounded(found.grid[0]) if numbers else [str(value) for value in found.grid[0]]
     count = len(values)
-    data = _data(value=values * len(outputs), output=np.repeat(outputs, count).tolist(), prediction=_rounded(means.T))
+    data = data_of(value=values * len(outputs), output=np.repeat(outputs, count).tolist(), prediction=rounded(means.T))
     chart = alt.Chart(data)
     chart = chart.mark_line(point=True, color=BLUE) if kind != "N" else chart.mark_bar(color=BLUE)
     what = (
@@ -106,16 +122,16 @@ def dependence_chart(found: Dependence) -> Chart:
         "tooltip": [f"value:{kind}", "output:N", "prediction:Q"],
     }
     if len(outputs) > 1:
-        encoding["color"] = alt.Color("output:N", title="Class")
+        encoding["color"] = alt.Color("output:N", title="Class", sort=outputs, legend=alt.Legend(columns=3))
         if kind == "N":
             encoding["xOffset"] = "output:N"
-    return _sized(chart.encode(**encoding), height=200)
+    return sized(chart.encode(**encoding), height=200)
 
 
 def reliability_chart(found: Calibration) -> Chart:
     """Return the share of right predictions over their probability, beside the diagonal."""
     alt = require_report()
-    data = _data(probability=_rounded(found.probability), right=_rounded(found.right), rows=found.count.tolist())
+    data = data_of(probability=rounded(found.probability), right=rounded(found.right), rows=found.count.tolist())
     square = alt.Scale(domain=[0, 1])
     points = alt.Chart(data).mark_point(filled=True, color=BLUE, opacity=1)
     points = points.encode(
@@ -124,8 +140,8 @@ def reliability_chart(found: Calibration) -> Chart:
         size=alt.Size("rows:Q", title="Rows"),
         tooltip=["probability:Q", "right:Q", "rows:Q"],
     )
-    line = alt.Chart(_data(probability=[0, 1], right=[0, 1])).mark_line(color=GREY, strokeDash=[4, 4])
-    return _sized(line.encode(x="probability:Q", y="right:Q") + points, height=300)
+    line = alt.Chart(data_of(probability=[0, 1], right=[0, 1])).mark_line(color=GREY, strokeDash=[4, 4])
+    return sized(line.encode(x="probability:Q", y="right:Q") + points, height=300)
 
 
 def confusion_chart(matrix: Sequence[Sequence[int]], classes: Sequence[Any]) -> Chart:
@@ -135,9 +151,11 @@ def confusion_chart(matrix: Sequence[Sequence[int]], classes: Sequence[Any]) -> 
     cells = [(true, predicted, int(matrix[i][j])) for i, true in enumerate(names) for j, predicted in enumerate(names)]
     true, predicted, rows = zip(*cells, strict=True)
     share = [count / max(1, sum(matrix[names.index(one)])) for one, count in zip(true, rows, strict=True)]
-    data = _data(true=true, predicted=predicted, rows=rows, share=_rounded(share))
+    data = data_of(true=true, predicted=predicted, rows=rows, share=rounded(share))
     base = alt.Chart(data).encode(
-        x=alt.X("predicted:N", title="Predicted", sort=None),
+        x=alt.X(
+            "predicted:N", title="Predicted", sort=None, axis=alt.Axis(**({"labelAngle": 0} if max(map(len, names)) < 7 else {}))
+        ),
         y=alt.Y("true:N", title="True", sort=None),
         tooltip=["true:N", "predicted:N", "rows:Q"],
     )
@@ -145,23 +163,78 @@ def confusion_chart(matrix: Sequence[Sequence[int]], classes: Sequence[Any]) -> 
         color=alt.Color("share:Q", title="Share of the row", scale=alt.Scale(scheme="blues", domain=[0, 1]))
     )
     light = alt.condition("datum.share > 0.5", alt.value("white"), alt.value("black"))
-    text = base.mark_text().encode(text="rows:Q", color=light) if len(names) <= 15 else boxes
-    return _sized(boxes + text, height=max(120, min(480, 36 * len(names))))
+    text = base.mark_text(fontSize=12).encode(text=alt.Text("rows:Q", format=","), color=light) if len(names) <= 15 else boxes
+    return sized(boxes + text, height=max(120, min(480, 36 * len(names))))
 
 
-def predicted_chart(truth: NDArray[Any], predicted: NDArray[Any], target: str) -> Chart:
-    """Return predicted against true values (N,), and the diagonal."""
-    alt = require_report()
-    low, high = float(min(truth.min(), predicted.min())), float(max(truth.max(), predicted.max()))
-    points = alt.Chart(_data(true=_rounded(truth), predicted=_rounded(predicted))).mark_circle(color=BLUE, opacity=0.5, size=18)
-    points = points.encode(
-        x=alt.X("true:Q", title=f"True {target}", scale=alt.Scale(zero=False)),
-        y=alt.Y("predicted:Q", title=f"Predicted {target}", scale=alt.Scale(zero=False)),
-        tooltip=["true:Q", "predicted:Q"],
+def roc_chart(found: Mapping[str, ClassCurves]) -> Chart:
+    """Return true over false positive rates of classes, by their names."""
+    return _curves_chart(
+        {name: (curves.false, curves.true, thinned(curves.false + curves.true)) for name, curves in found.items()},
+        titles=("False positive rate", "True positive rate"),
+        diagonal=True,
     )
-    line = alt.Chart(_data(true=[low, high], predicted=[low, high])).mark_line(color=GREY, strokeDash=[4, 4])
-    return _sized(line.encode(x="true:Q", y="predicted:Q") + points, height=320)
 
 
-def _sized(chart: Any, *, height: Any) -> Chart:
-    return dict(chart.properties(width=WIDTH, height=height).to_dict())
+def precision_chart(found: Mapping[str, ClassCurves]) -> Chart:
+    """Return precision over recall of classes, by their names."""
+    return _curves_chart(
+        {name: (curves.true, curves.precision, thinned(curves.true)) for name, curves in found.items()},
+        titles=("Recall", "Precision"),
+        diagonal=False,
+    )
+
+
+def _curves_chart(lines: Mapping[str, tuple[Any, Any, Any]], *, titles: tuple[str, str], diagonal: bool) -> Chart:
+    alt = require_report()
+    x, y, names, order = [], [], [], []
+    for name, (across, up, at) in lines.items():
+        x += rounded(across[at])
+        y += rounded(up[at])
+        names += [name] * len(at)
+        order += list(range(len(at)))
+    square = alt.Scale(domain=[0, 1])
+    encoding: dict[str, Any] = {
+        "x": alt.X("x:Q", title=titles[0], scale=square),
+        "y": alt.Y("y:Q", title=titles[1], scale=square),
+        "order": alt.Order("order:Q"),
+        "tooltip": [alt.Tooltip("name:N", title="class"), alt.Tooltip("x:Q", title=titles[0]), alt.Tooltip("y:Q", title=titles[1])],
+    }
+    chart = alt.Chart(data_of(x=x, y=y, name=names, order=order))
+    if len(lines) > 1:
+        encoding["color"] = alt.Color("name:N", title="Class", sort=list(lines), legend=alt.Legend(columns=5))
+        drawn = chart.mark_line().encode(**encoding)
+    else:
+        drawn = chart.mark_line(color=BLUE).encode(**encoding)
+    if diagonal:
+        line = alt.Chart(data_of(x=[0, 1], y=[0, 1])).mark_line(color=GREY, strokeDash=[4, 4])
+        drawn = line.encode(x="x:Q", y="y:Q") + drawn
+    return sized(drawn, height=260)
+
+
+def pixels_chart(importance: Importance, shape: Sequence[int]) -> Chart:
+    """Return the importance of the pixels of images as an image of (height, width)."""
+    alt = require_report()
+    pixels = np.zeros(int(np.prod(shape)))
+    for mean, names in zip(importance.mean, importance.groups.values(), strict=True):
+        for column in names:
+            pixels[int(column.removeprefix("x"))] = mean
+    height, width = int(shape[0]), int(shape[1])
+    rows, columns = np.divmod(np.arange(height * width), width)
+    data = data_of(row=rows.tolist(), column=columns.tolist(), lost=rounded(pixels))
+    chart = (
+        alt.Chart(data)
+        .mark_rect()
+        .encode(
+            x=alt.X("column:O", title=None, axis=None),
+            y=alt.Y("row:O", title=None, axis=None),
+            color=alt.Color("lost:Q", title=f"{importance.metric} lost", scale=alt.Scale(scheme="blues")),
+            tooltip=["row:Q", "column:Q", "lost:Q"],
+        )
+    )
+    return dict(chart.properties(width=280, height=round(280 * height / width), usermeta={"fixed": True}).to_dict(validate=False))
+
+
+def sized(chart: Any, *, height: Any) -> Chart:
+    """Return the specification of a chart; the page makes it as wide as there is room."""
+    return dict(chart.properties(width=WIDTH, height=height).to_dict(validate=False))

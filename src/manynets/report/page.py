@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import html
+import itertools
 import json
 import os
+import re
+import struct
+import zlib
 from importlib import resources
 from typing import Any
 
+import numpy as np
+
 from manynets.modelfile import check_target, replacing
 from manynets.report.charts import require_report
-from manynets.report.sections import ReportFigure, ReportInput, ReportTable, Section, sections
+from manynets.report.parts import ReportFigure, ReportInput, ReportPicture, ReportTable, Section
+from manynets.report.sections import sections
 
 __all__ = ["ReportInput", "write_report"]
+
+_NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(e[+-]?\d+)?|nan|inf")
 
 
 def write_report(given: ReportInput, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
@@ -37,7 +48,9 @@ def page(title: str, parts: list[Section]) -> str:
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{html.escape(title)}</title>\n<style>\n{files['report.css']}</style>\n</head>\n<body>\n<main>",
-            f"<h1>{html.escape(title)}</h1>\n<nav aria-label='Sections'>{links}</nav>\n{body}\n</main>",
+            f"<h1>{html.escape(title)}</h1>\n<nav aria-label='Sections'>{links}</nav>",
+            "<noscript><p>The charts need JavaScript; the tables do not.</p></noscript>",
+            f"{body}\n</main>",
             f"<script type='application/json' id='charts'>{_script_json(figures)}</script>",
             f"<script>{_bundle()}</script>\n<script>\n{files['report.js']}</script>\n</body>\n</html>\n",
         ]
@@ -46,14 +59,50 @@ def page(title: str, parts: list[Section]) -> str:
 
 def _section(number: int, section: Section, figures: list[dict[str, Any]]) -> str:
     parts = [f'<section id="s{number}" aria-labelledby="h{number}">\n<h2 id="h{number}">{html.escape(section.title)}</h2>']
-    parts.append(f"<p>{html.escape(section.text)}</p>")
-    for part in section.parts:
-        if isinstance(part, ReportTable):
-            parts.append(_table(part))
-        else:
-            parts.append(_figure(part, len(figures)))
-            figures.append(part.chart)
+    parts += [f"<p>{html.escape(section.text)}</p>"] if section.text else []
+    for side_by_side, group in itertools.groupby(section.parts, key=_stands_beside):
+        parts += ['<div class="grid">'] if side_by_side else []
+        for part in group:
+            if isinstance(part, ReportTable):
+                parts.append(_table(part))
+            elif isinstance(part, ReportPicture):
+                parts.append(_picture(part))
+            else:
+                parts.append(_figure(part, len(figures)))
+                figures.append(part.chart)
+        parts += ["</div>"] if side_by_side else []
     return "\n".join([*parts, "</section>"])
+
+
+def _stands_beside(part: ReportTable | ReportFigure | ReportPicture) -> str:
+    """Return the kind of what stands side by side, "" for what has a line of its own."""
+    if isinstance(part, ReportPicture):
+        return "pictures"
+    return "charts" if isinstance(part, ReportFigure) and part.small else ""
+
+
+def _picture(picture: ReportPicture) -> str:
+    caption = html.escape(picture.caption)
+    data = base64.b64encode(grey_png(picture.image)).decode()
+    return f'<figure class="picture"><img src="data:image/png;base64,{data}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+
+
+def grey_png(image: Any) -> bytes:
+    """Return an image (H, W) of numbers between 0 and 1 as a PNG file.
+
+    >>> grey_png([[0.0, 1.0]])[:4]
+    b'\\x89PNG'
+    """
+    levels = (np.clip(np.asarray(image), 0, 1) * 255).round().astype(np.uint8)
+    height, width = levels.shape
+    lines = np.concatenate(
+        [np.zeros((height, 1), dtype=np.uint8), levels], axis=1
+    ).tobytes()  # each line begins with its filter, 0: none
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
 
 
 def _figure(figure: ReportFigure, number: int) -> str:
@@ -62,17 +111,28 @@ def _figure(figure: ReportFigure, number: int) -> str:
 
 
 def _table(table: ReportTable) -> str:
+    numbers = [all(_is_number(row[i]) for row in table.rows) and i > 0 for i in range(len(table.names))]
+    kinds = [' class="number"' if number else "" for number in numbers]
     heads = "".join(
-        f'<th scope="col"><button type="button">{html.escape(name)}</button></th>' if name else "<td></td>" for name in table.names
+        f'<th scope="col"{kind}><button type="button">{html.escape(name)}</button></th>' if name else "<td></td>"
+        for name, kind in zip(table.names, kinds, strict=True)
     )
     lines = []
     for row in table.rows:
-        cells = [f'<th scope="row">{html.escape(str(row[0]))}</th>', *(f"<td>{html.escape(str(cell))}</td>" for cell in row[1:])]
+        rest = (f"<td{kind}>{html.escape(str(text))}</td>" for text, kind in zip(row[1:], kinds[1:], strict=True))
+        cells = [f'<th scope="row">{html.escape(str(row[0]))}</th>', *rest]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     head = f"<thead><tr>{heads}</tr></thead>" if any(table.names) else ""
     caption = html.escape(table.caption)
-    body = f"<table><caption>{caption}</caption>{head}<tbody>{''.join(lines)}</tbody></table>"
-    return f'<div class="wide" tabindex="0" role="region" aria-label="{caption}">{body}</div>'
+    facts = "" if head else ' class="facts"'
+    body = f"<table{facts}><caption>{caption}</caption>{head}<tbody>{''.join(lines)}</tbody></table>"
+    wide = f'<div class="wide" tabindex="0" role="region" aria-label="{caption}">{body}</div>'
+    return f"<details><summary>{caption}</summary>{wide}</details>" if table.folded else wide
+
+
+def _is_number(text: object) -> bool:
+    """Return whether a cell is empty, a number or a range of numbers."""
+    return all(_NUMBER.fullmatch(word) for word in str(text).replace(" to ", " ").split())
 
 
 def _script_json(value: Any) -> str:
@@ -80,6 +140,7 @@ def _script_json(value: Any) -> str:
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
 
+@functools.cache
 def _bundle() -> str:
     """Return the scripts of Vega, Vega-Lite and Vega-Embed."""
     import vl_convert

@@ -1,29 +1,32 @@
-// Draw the charts in the colours of the page, and sort a table by the column whose head is pressed.
+// Draw the charts in the colours of the page and as wide as there is room, and sort a table by the column whose head is pressed.
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const charts = JSON.parse(document.getElementById("charts").textContent);
+const LARGEST = 760;
 
-function draw() {
-  const ink = dark.matches ? "#dddddd" : "#222222";
-  const line = dark.matches ? "#444444" : "#dddddd";
+function draw(night = dark.matches) {
+  const ink = night ? "#dddddd" : "#222222";
+  const line = night ? "#444444" : "#dddddd";
   const config = {
     background: null,
-    axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line },
-    legend: { labelColor: ink, titleColor: ink, orient: "bottom" },
+    axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line, labelFontSize: 12, titleFontSize: 12,
+            labelFlush: false, labelSeparation: 8 },
+    legend: { labelColor: ink, titleColor: ink, orient: "bottom", labelFontSize: 12, titleFontSize: 12 },
     view: { stroke: null },
   };
-  charts.forEach((chart, number) => {
+  return Promise.all(charts.map((chart, number) => {
     const place = document.getElementById(`chart-${number}`);
-    const width = Math.min(560, place.parentElement.clientWidth - 140);
-    const spec = typeof chart.width === "number" ? { ...chart, width: Math.max(180, width) } : chart;
+    const room = Math.min(LARGEST, place.parentElement.clientWidth);
+    const fits = typeof chart.width === "number" && !chart.usermeta?.fixed;
+    const spec = fits ? { ...chart, width: room, autosize: { type: "fit-x", contains: "padding" } } : { ...chart };
     delete spec.config;
-    vegaEmbed(place, spec, { actions: false, renderer: "svg", config });
-  });
+    return vegaEmbed(place, spec, { actions: false, renderer: "svg", config });
+  }));
 }
 
 function value(row, index) {
   const text = row.cells[index].textContent.trim();
-  const number = Number(text.replaceAll(",", ""));
+  const number = Number(text.replaceAll(",", "").replace(/%$/, ""));
   return text === "" || Number.isNaN(number) ? text : number;
 }
 
@@ -44,5 +47,18 @@ for (const button of document.querySelectorAll("th button")) {
   });
 }
 
+let width = window.innerWidth;
+let drawing = null;
+window.addEventListener("resize", () => {
+  if (window.innerWidth === width) return; // a phone that hides its address bar
+  width = window.innerWidth;
+  clearTimeout(drawing);
+  drawing = setTimeout(draw, 200);
+});
+window.addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
+  draw(false);
+});
+window.addEventListener("afterprint", () => draw());
 draw();
-dark.addEventListener("change", draw);
+dark.addEventListener("change", () => draw());

@@ -53,7 +53,8 @@ def train_in_processes(
         for callback in callbacks:
             callback(event)
 
-    tell(Started(len(members), len(members), 1, problem.task.metric))
+    settings = {member.number: member.settings for member in members}
+    tell(Started(len(members), len(members), 1, problem.task.metric, settings=settings))
     limit = max(1, (memory_at_hand(device) if memory_limit is None else int(memory_limit)) // jobs)
     arrays = problem.rows.x.numpy(), problem.rows.target.numpy()
     parts = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes=SENT_BYTES)(

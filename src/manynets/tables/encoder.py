@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import html_table
 from manynets.errors import DataError, LeakWarning, OptionError, one_of, warn_user
 from manynets.spec import PiecewiseLinear
 from manynets.tables.cells import Table, open_table, units_converted
@@ -24,6 +25,7 @@ from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import understand
 from manynets.tables.state import state_from_json, state_to_json
 from manynets.tables.table import look_alike, require
+from manynets.tables.understood import UNDERSTOOD_NAMES, understood_columns
 from manynets.tables.written import PLAIN, Reading
 
 __all__ = ["Block", "TableEncoder", "fit_encoder", "warn_of_targets"]
@@ -66,6 +68,10 @@ class TableEncoder:
     def __repr__(self) -> str:
         left_out = f", {len(self.dropped)} left out" if self.dropped else ""
         return f"<TableEncoder: {len(self.columns)} columns to {self.width} numbers{left_out}>"
+
+    def _repr_html_(self) -> str:
+        title = f"{len(self.columns):,} columns, encoded as {self.width:,} numbers"
+        return html_table(UNDERSTOOD_NAMES, understood_columns(self), title=title)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:

@@ -13,6 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.spec import MLP, Recipe
+
 __all__ = ["Advanced", "Callback", "Evaluated", "Event", "Finished", "Started"]
 
 
@@ -22,6 +24,7 @@ class Started:
 
     pooled: how much the validation rows of each network count, by its number, where the networks differ in seed and rows only.
     squared: the loss times this is the mean squared error in the target's unit; 0 where it is another loss.
+    settings: the network (None for a module of your own) and the recipe of each, by its number.
     """
 
     n_networks: int
@@ -30,6 +33,7 @@ class Started:
     metric: str
     pooled: Mapping[int, float] = dataclasses.field(default_factory=dict)
     squared: float = 0.0
+    settings: Mapping[int, tuple[MLP | None, Recipe]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

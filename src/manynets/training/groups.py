@@ -192,7 +192,7 @@ def train_what_can(
         count = -(-len(group) // size)
         cuts = [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
         waiting += [cut for cut in cuts if not all(member.number in known for member in cut)]
-    relay = Relay(problem.task.metric, sum(map(len, waiting)), callbacks) if len(waiting) > 1 else None
+    relay = Relay(problem.task.metric, [one for group in waiting for one in group], callbacks) if len(waiting) > 1 else None
     while waiting:
         group = waiting.pop(0)
         keeper = None if parts is None or halt.asked else parts.keeper(problem, group, system or {})
@@ -233,14 +233,14 @@ class Relay:
 
     PARTS = 1000
 
-    def __init__(self, metric: str, networks: int, callbacks: Sequence[Callback]) -> None:
+    def __init__(self, metric: str, members: Sequence[Member], callbacks: Sequence[Callback]) -> None:
         self.callbacks = list(callbacks)
         self.may_skip = all(getattr(callback, "may_skip", False) for callback in callbacks)
         self.metric = metric
         self.before = 0
         self.seconds = 0.0
         self.diverged: tuple[int, ...] = ()
-        self.networks = networks
+        self.members = members
         self.started = False
         self.share = 0
 
@@ -248,7 +248,9 @@ class Relay:
         if isinstance(event, Started):
             if not self.started:
                 self.started = True
-                self._tell(Started(self.networks, self.networks * self.PARTS, self.PARTS, self.metric))
+                settings = {member.number: member.settings for member in self.members}
+                count = len(self.members)
+                self._tell(Started(count, count * self.PARTS, self.PARTS, self.metric, settings=settings))
             self.share = event.n_networks
             self.steps = max(event.steps, 1)
         elif isinstance(event, Advanced):

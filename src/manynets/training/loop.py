@@ -119,7 +119,8 @@ class TrainingRun:
             self.keeper.begin(self)
         self.pooled = pooled_rows(self.problem, self.members)
         squared = squared_share(self.problem.task, self.recipe)
-        self._tell(Started(len(numbers), self.total, self.steps, self.problem.task.metric, self.pooled, squared))
+        settings = {member.number: member.settings for member in self.members}
+        self._tell(Started(len(numbers), self.total, self.steps, self.problem.task.metric, self.pooled, squared, settings))
         with self._settings():
             self.began = time.perf_counter()
             if self.deadline is not None:

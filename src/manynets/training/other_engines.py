@@ -23,15 +23,16 @@ __all__ = ["train_with"]
 class _Relay:
     """Turns what an engine reports to its watcher into events."""
 
-    def __init__(self, number: int, metric: str, callbacks: Sequence[Callback]) -> None:
-        self.number, self.metric, self.callbacks = number, metric, callbacks
+    def __init__(self, member: Member, metric: str, callbacks: Sequence[Callback]) -> None:
+        self.number, self.metric, self.callbacks = member.number, metric, callbacks
+        self.settings = {member.number: member.settings}
 
     def tell(self, event: Any) -> None:
         for callback in self.callbacks:
             callback(event)
 
     def started(self, steps: int, steps_per_epoch: int) -> None:
-        self.tell(Started(1, steps, steps_per_epoch, self.metric))
+        self.tell(Started(1, steps, steps_per_epoch, self.metric, settings=self.settings))
 
     def evaluated(self, step: int, entry: Mapping[str, float], alive: bool) -> None:
         self.tell(Advanced(step))
@@ -48,7 +49,7 @@ def train_with(
     if not isinstance(member.spec, MLP):
         raise OptionError(f"engine is {engine!r}, but a module of your own is trained by engine='torch' only")
     train = engines.engine_named(engine)
-    relay = _Relay(member.number, problem.task.metric, callbacks)
+    relay = _Relay(member, problem.task.metric, callbacks)
     held_out = _plain(problem.validation, None) if problem.validation is not None else None
     if member.validation_rows is not None:
         held_out = _plain(problem.rows, member.validation_rows)

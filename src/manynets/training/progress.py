@@ -1,7 +1,8 @@
-"""How training shows itself: a live line on a terminal, plain lines where there is none, nothing on request."""
+"""How training shows itself: a live line on a terminal or in a notebook, plain lines elsewhere, nothing on request."""
 
 from __future__ import annotations
 
+import html
 import math
 import sys
 import time
@@ -14,21 +15,34 @@ from manynets.display import epoch_text, number_text
 from manynets.errors import OptionError
 from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
 
-__all__ = ["Show", "progress_callbacks"]
+__all__ = ["Show", "in_notebook", "progress_callbacks"]
 
 Show: TypeAlias = Literal["auto"] | bool
 
 _LINES_APART = 5.0  # seconds between two plain lines
 _REFRESH = 0.1
+_NOTEBOOK_REFRESH = 0.25  # each update is a message to the browser
 
 
 def progress_callbacks(show: Show) -> list[Callback]:
-    """Return the callbacks for "auto" (a live display on a terminal, plain lines elsewhere), True (the same) or False (none)."""
+    """Return the callbacks for "auto" (a live display on a terminal or in a notebook, plain lines elsewhere), True (the same) or False (none)."""
     if show not in ("auto", True, False):
         raise OptionError(f"progress is {show!r}, but must be 'auto', True or False")
-    if not show or sys.stderr is None:
+    if not show:
+        return []
+    if in_notebook():
+        return [_SafeDisplay(_Notebook())]
+    if sys.stderr is None:
         return []
     return [_SafeDisplay(_Live() if sys.stderr.isatty() else _Lines())]
+
+
+def in_notebook() -> bool:
+    """Return whether this code runs in the kernel of a notebook, such as Jupyter's or VS Code's."""
+    if "IPython" not in sys.modules:
+        return False
+    shell = sys.modules["IPython"].get_ipython()
+    return getattr(shell, "kernel", None) is not None
 
 
 class _SafeDisplay:
@@ -188,3 +202,46 @@ class _Live:
         if now - self.shown > _REFRESH:
             self.progress.refresh()
             self.shown = now
+
+
+class _Notebook:
+    """A bar and a line in the output of a notebook's cell: one display, which is updated in place, without terminal codes."""
+
+    may_skip = True
+
+    def __init__(self) -> None:
+        self.story: _Story | None = None
+        self.display: Any = None
+        self.steps, self.done = 1, 0
+        self.began = self.shown = 0.0
+        self.results = ""
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Started):
+            from IPython.display import display
+
+            self.story, self.steps, self.done, self.results = _Story(event), max(event.steps, 1), 0, ""
+            self.began = self.shown = time.monotonic()
+            self.display = display(self._bundle(), raw=True, display_id=True)
+        elif isinstance(event, Advanced):
+            self.done = event.step
+            self._show()
+        elif isinstance(event, Evaluated) and self.story is not None:
+            self.results = self.story.text(event)
+            self._show()
+        elif isinstance(event, Finished):
+            self._show(last=True)
+
+    def _show(self, *, last: bool = False) -> None:
+        now = time.monotonic()
+        if self.display is not None and (last or now - self.shown > _NOTEBOOK_REFRESH):
+            self.shown = now
+            self.display.update(self._bundle(last=last), raw=True)
+
+    def _bundle(self, *, last: bool = False) -> dict[str, str]:
+        """Return the display as HTML and, for viewers without it, as text."""
+        passed = time.monotonic() - self.began
+        left = passed * (self.steps - self.done) / self.done if self.done else 0.0
+        line = f"{self.results}  {passed:.1f} s" + (f", {left:.0f} s left" if left >= 1 and not last else "")
+        bar = "" if last else f'<progress value="{self.done}" max="{self.steps}" aria-label="steps"></progress> '
+        return {"text/plain": line, "text/html": f"<div>{bar}<code>{html.escape(line)}</code></div>"}

@@ -79,6 +79,11 @@ class Member:
     team: int = 0
 
     @property
+    def settings(self) -> tuple[MLP | None, Recipe]:
+        """Its network, None for a user's module, and its recipe."""
+        return self.spec if isinstance(self.spec, MLP) else None, self.recipe
+
+    @property
     def order(self) -> Order:
         """What decides the order in which it visits its rows."""
         if not self.recipe.shuffle:

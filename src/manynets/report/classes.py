@@ -1,0 +1,111 @@
+"""The section on classes: calibration, ROC and precision-recall curves, precision, recall and F1 of each class, confusions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from manynets.display import number_text
+from manynets.explain import calibration
+from manynets.explain.calibration import wilson_interval
+from manynets.report import charts
+from manynets.report.curves import average_precision, curves_of, roc_area
+from manynets.report.parts import LabelledRows, ReportFigure, ReportInput, ReportPicture, ReportTable, Section, cell
+
+__all__ = ["classes_section", "per_class_rows"]
+
+MOST_CLASSES = 50
+MOST_CURVES, MOST_COMPUTED = 10, 100
+
+
+def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
+    """Return the section on classes, or on several labels a row."""
+    held_out = given.metrics.get(given.part, {})
+    if given.model.task.name == "multilabel":
+        return _labels(held_out)
+    task: Any = given.model.task
+    found = calibration(rows.probabilities, rows.codes)
+    words = f"Whether probabilities mean what they say, and which classes are taken for which. Expected calibration error: {found.error:.4f}, in 15 bins."
+    if given.model.info.get("calibration"):
+        words += f" The probabilities were calibrated with the temperature {given.model.info['calibration']:.4g}."
+    if getattr(task, "threshold", 0.5) != 0.5:
+        words += f" {given.class_name(1)} is predicted above the probability {task.threshold:.4g}."
+    chart = charts.reliability_chart(found)
+    parts: list[ReportTable | ReportFigure | ReportPicture] = [
+        ReportFigure("Share of right predictions over their probability; on the dashed line both agree", chart, small=True)
+    ]
+    parts += _curves(given, rows, held_out)
+    if held_out.get("per_class"):
+        names = ["Class", "Rows", "Precision", "Interval of precision", "Recall", "Interval of recall", "F1"]
+        parts.append(
+            ReportTable("Precision, recall and F1 of each class, with 95 % intervals", names, per_class_rows(given, held_out))
+        )
+    if "confusion" in held_out and len(task.classes) <= MOST_CLASSES:
+        shown = [given.class_name(code) for code in range(len(task.classes))]
+        parts.append(ReportFigure("True against predicted classes, in rows", charts.confusion_chart(held_out["confusion"], shown)))
+    return Section("Classes", words, parts)
+
+
+def _curves(given: ReportInput, rows: LabelledRows, held_out: Any) -> list[ReportFigure]:
+    """Return the ROC and the precision-recall curve: of two classes for the second, of more for each against the others."""
+    task: Any = given.model.task
+    codes = [1] if len(task.classes) == 2 else list(range(len(task.classes)))
+    found = {}
+    for code in codes[:MOST_COMPUTED]:
+        positive = rows.codes == code
+        if positive.any() and not positive.all():
+            found[given.class_name(code)] = curves_of(positive, rows.probabilities[:, code], weight=rows.weight)
+    if not found:
+        return []
+    if len(codes) == 1:
+        name, curves = next(iter(found.items()))
+        area = held_out.get("auc", roc_area(curves))
+        first = f"ROC curve of {name}; the area under it is {number_text(area)}"
+        second = f"Precision over recall of {name}; the average precision is {number_text(average_precision(curves))}"
+    else:
+        few = "" if len(found) <= MOST_CURVES else f"; drawn are those {MOST_CURVES} of {len(found)} with the smallest area"
+        areas = np.mean([roc_area(curves) for curves in found.values()])
+        first = f"ROC curves, each class against the others; the mean area under them is {number_text(float(areas))}{few}"
+        precision = np.mean([average_precision(curves) for curves in found.values()])
+        second = f"Precision over recall, each class against the others; the mean average precision is {number_text(float(precision))}{few}"
+    drawn = sorted(found, key=lambda name: roc_area(found[name]))[:MOST_CURVES]
+    found = {name: found[name] for name in found if name in drawn}
+    return [
+        ReportFigure(first, charts.roc_chart(found), small=True),
+        ReportFigure(second, charts.precision_chart(found), small=True),
+    ]
+
+
+def per_class_rows(given: ReportInput, held_out: Any) -> list[list[str]]:
+    """Return the lines of the table of classes."""
+    matrix = None if "confusion" not in held_out else np.asarray(held_out["confusion"])
+    lines = []
+    for number, one in enumerate(held_out["per_class"][:MOST_CLASSES]):
+        named = given.class_name(number) if "classes" not in held_out else str(one["class"])
+        line = [named, cell(one["count"])]
+        right, count = one["correct"], one["count"]
+        predicted = None if matrix is None else int(matrix[:, number].sum())
+        line += ["", ""] if predicted is None else _share(right, predicted)
+        line += _share(right, count)
+        line.append("" if predicted is None or not predicted + count else number_text(2 * right / (predicted + count)))
+        lines.append(line)
+    return lines
+
+
+def _share(right: int, count: int) -> list[str]:
+    """Return a share and its interval in words."""
+    if not count:
+        return ["", ""]
+    low, high = (float(limit) for limit in wilson_interval(right, count))
+    return [number_text(right / count), f"{low:.3f} to {high:.3f}"]
+
+
+def _labels(held_out: Any) -> Section:
+    shares: Sequence[Any] | dict[str, Any] = held_out.get("per_label", [])
+    pairs = shares.items() if isinstance(shares, dict) else enumerate(shares)
+    lines = [[str(label), cell(share)] for label, share in pairs][:MOST_CLASSES]
+    return Section(
+        "Labels", "How often each label is predicted right.", [ReportTable("Accuracy by label", ["Label", "Accuracy"], lines)]
+    )

@@ -1,0 +1,103 @@
+"""The charts on errors of predicted numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from manynets.report.charts import BLUE, GREY, ORANGE, Chart, data_of, require_report, rounded, sized
+from manynets.report.parts import Array
+from manynets.report.values import quantile_bins
+
+__all__ = ["error_by_category_chart", "error_by_number_chart", "error_points_chart", "predicted_chart"]
+
+BINS = 15
+MOST_LEVELS = 15
+FEWEST = 5
+"""Rows of a bin or category that is drawn."""
+
+
+def predicted_chart(truth: Array, predicted: Array, target: str) -> Chart:
+    """Return predicted against true values (N,), and the diagonal."""
+    alt = require_report()
+    low, high = float(min(truth.min(), predicted.min())), float(max(truth.max(), predicted.max()))
+    points = alt.Chart(data_of(true=rounded(truth), predicted=rounded(predicted))).mark_circle(color=BLUE, opacity=0.4, size=14)
+    points = points.encode(
+        x=alt.X("true:Q", title=f"True {target}", scale=alt.Scale(zero=False)),
+        y=alt.Y("predicted:Q", title=f"Predicted {target}", scale=alt.Scale(zero=False)),
+        tooltip=["true:Q", "predicted:Q"],
+    )
+    line = alt.Chart(data_of(true=[low, high], predicted=[low, high])).mark_line(color=GREY, strokeDash=[4, 4])
+    return sized(points + line.encode(x="true:Q", y="predicted:Q"), height=260)
+
+
+def error_points_chart(values: Array, away: Array, title: str) -> Chart:
+    """Return errors against values (N,), with the line of no error."""
+    alt = require_report()
+    points = alt.Chart(data_of(value=rounded(values), error=rounded(away))).mark_circle(color=BLUE, opacity=0.4, size=14)
+    points = points.encode(
+        x=alt.X("value:Q", title=title, scale=alt.Scale(zero=False)),
+        y=alt.Y("error:Q", title="Error"),
+        tooltip=["value:Q", "error:Q"],
+    )
+    return sized(points + _zero(alt), height=260)
+
+
+def error_by_number_chart(values: Array, away: Array, name: str, *, dates: bool = False) -> Chart | None:
+    """Return the mean error, and the middle 80 % of the errors, over bins of a column of numbers (N,); None for a constant."""
+    there = np.isfinite(values)
+    if there.sum() < FEWEST:
+        return None
+    alt, values, away = require_report(), values[there], away[there]
+    bins = quantile_bins(values, most=BINS)
+    groups = [bins == b for b in range(int(bins.max()) + 1)]
+    groups = [chosen for chosen in groups if chosen.sum() >= FEWEST]
+    if len(groups) < 2:
+        return None
+    centers = [float(values[chosen].mean()) for chosen in groups]
+    shown = [str(np.datetime64(int(center), "s")) for center in centers] if dates else rounded(centers)
+    data = _summary(shown, groups, away)
+    kind = "T" if dates else "Q"
+    x = alt.X(f"value:{kind}", title=name, **({} if dates else {"scale": alt.Scale(zero=False)}))
+    base = alt.Chart(data)
+    band = base.mark_area(color=BLUE, opacity=0.25).encode(x=x, y=alt.Y("low:Q", title="Error"), y2="high:Q")
+    line = base.mark_line(color=BLUE, point=True).encode(
+        x=x, y="error:Q", tooltip=[f"value:{kind}", "error:Q", "low:Q", "high:Q", "rows:Q"]
+    )
+    return sized(band + line + _zero(alt), height=180)
+
+
+def error_by_category_chart(labels: Sequence[str], codes: Array, away: Array) -> Chart | None:
+    """Return the mean error, and the middle 80 % of the errors, of the most frequent categories; None where all are rare."""
+    alt = require_report()
+    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+    frequent = [code for code in np.argsort(-counts, kind="stable")[:MOST_LEVELS].tolist() if counts[code] >= FEWEST]
+    groups, shown = [codes == code for code in frequent], [labels[code] for code in frequent]
+    if int((codes < 0).sum()) >= FEWEST:
+        groups, shown = [*groups, codes < 0], [*shown, "(missing)"]
+    if not groups:
+        return None
+    base = alt.Chart(_summary(shown, groups, away))
+    y = alt.Y("value:N", sort=shown, title=None, axis=alt.Axis(labelLimit=110))
+    bars = base.mark_bar(color=BLUE).encode(
+        y=y, x=alt.X("error:Q", title="Error"), tooltip=["value:N", "error:Q", "low:Q", "high:Q", "rows:Q"]
+    )
+    spread = base.mark_rule(color=ORANGE, strokeWidth=2).encode(y=y, x="low:Q", x2="high:Q")
+    return sized(bars + spread, height=max(40, 18 * len(shown)))
+
+
+def _summary(shown: Sequence[Any], groups: Sequence[Array], away: Array) -> Any:
+    limits = [np.quantile(away[chosen], [0.1, 0.9]) for chosen in groups]
+    return data_of(
+        value=list(shown),
+        error=rounded([away[chosen].mean() for chosen in groups]),
+        low=rounded([low for low, _ in limits]),
+        high=rounded([high for _, high in limits]),
+        rows=[int(chosen.sum()) for chosen in groups],
+    )
+
+
+def _zero(alt: Any) -> Any:
+    return alt.Chart(data_of(error=[0])).mark_rule(color=GREY, strokeDash=[4, 4]).encode(y="error:Q")

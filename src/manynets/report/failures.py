@@ -1,0 +1,89 @@
+"""The sections on where the model fails: groups of rows, and single rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from manynets.display import number_text
+from manynets.explain import worst_slices
+from manynets.explain.slices import row_losses
+from manynets.report.parts import LabelledRows, ReportInput, ReportPicture, ReportTable, Section, cell
+from manynets.report.values import texts_of
+from manynets.tasks import Regression
+
+__all__ = ["slices_section", "worst_section"]
+
+WORST = 10
+MOST_COLUMNS = 12
+
+
+def slices_section(given: ReportInput, rows: LabelledRows) -> Section:
+    """Return the section on groups of rows that are served worst."""
+    title, what = "Groups with larger errors", "absolute error" if isinstance(given.model.task, Regression) else "share wrong"
+    found = worst_slices(given.model, rows.X, rows.y)
+    if not found:
+        return Section(title, "No group of rows has a larger error than the others by more than chance.")
+    lines = [
+        [
+            one.column,
+            one.group,
+            cell(one.rows),
+            number_text(one.loss),
+            f"{number_text(one.low)} to {number_text(one.high)}",
+            number_text(one.other_loss),
+            f"{one.p:.2g}",
+        ]
+        for one in found
+    ]
+    names = ["Column", "Group", "Rows", f"Mean {what}", "95 % interval", "Of the others", "p, corrected"]
+    words = "Groups of rows whose error is larger than that of the others by more than chance, corrected for all groups that were looked at."
+    return Section(title, words, [ReportTable("Groups", names, lines)])
+
+
+def worst_section(given: ReportInput, rows: LabelledRows) -> Section:
+    """Return the section on the rows with the largest errors; of classes those that were most confidently wrong."""
+    model, losses = given.model, row_losses(given.model, rows.logits, rows.y)
+    numbers = isinstance(model.task, Regression)
+    if numbers or model.task.name == "multilabel":
+        rank, how = losses, [number_text(float(loss)) for loss in losses]
+        names, title = ["Row", "True", "Predicted", "Absolute error" if numbers else "Share wrong"], "Rows with the largest errors"
+    else:
+        sure = rows.probabilities.max(axis=1)
+        rank, how = losses * sure, [number_text(float(share)) for share in sure]
+        names, title = ["Row", "True", "Predicted", "Probability"], "Rows that were most confidently wrong"
+    worst = np.array([row for row in np.argsort(-rank, kind="stable")[:WORST].tolist() if losses[row] > 0], dtype=np.int64)
+    words = f"Worth a look: a wrong label, a special case, or something that the columns do not say. Rows of the {len(rows):,} {given.part} rows are counted from 0."
+    if not len(worst):
+        return Section(title, "No row is predicted wrong.")
+    truth, predicted = _labels(given, rows.y[worst]), _labels(given, rows.predicted[worst])
+    lines: list[Sequence[Any]] = [
+        [cell(row), one, other, how[row]] for row, one, other in zip(worst.tolist(), truth, predicted, strict=True)
+    ]
+    if given.image_shape is not None:
+        return Section(title, words, [ReportTable("Rows", names, lines), *_pictures(given, rows, worst, truth, predicted)])
+    columns = texts_of(model, rows.take(worst).X, most=MOST_COLUMNS)
+    lines = [[*line, *(values[i] for values in columns.values())] for i, line in enumerate(lines)]
+    if model.encoder is not None and len(model.encoder.column_names) > len(columns):
+        words += f" Of {len(model.encoder.column_names)} columns the first {len(columns)} are shown."
+    return Section(title, words, [ReportTable("Rows", [*names, *columns], lines)])
+
+
+def _labels(given: ReportInput, values: Any) -> list[str]:
+    """Return labels or numbers as texts; classes of an array by their names."""
+    if given.class_names and hasattr(given.model.task, "classes"):
+        return [given.class_name(code) for code in given.model.task.encode(values).astype(np.int64).ravel().tolist()]
+    listed = np.asarray(values)
+    return [cell(one) if listed.ndim == 1 else ", ".join(map(cell, one)) for one in listed.tolist()]
+
+
+def _pictures(
+    given: ReportInput, rows: LabelledRows, worst: Any, truth: Sequence[str], predicted: Sequence[str]
+) -> list[ReportPicture]:
+    images = np.asarray(rows.take(worst).X, dtype=np.float64).reshape(len(worst), *(given.image_shape or ()))
+    low, high = float(images.min()), float(images.max())
+    scaled = (images - low) / (high - low) if high > low else images * 0.0
+    pairs = zip(worst.tolist(), truth, predicted, scaled, strict=True)
+    return [ReportPicture(f"Row {row:,}: true {one}, predicted {other}", image) for row, one, other, image in pairs]

@@ -1,0 +1,99 @@
+"""The sections on metrics: of each part of the data, with intervals, beside baselines."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from manynets.display import HEADINGS, number_text
+from manynets.explain.calibration import wilson_interval
+from manynets.report.parts import LabelledRows, ReportInput, ReportTable, Section, cell
+
+__all__ = ["metric_intervals", "metrics_section"]
+
+RESAMPLES = 200
+MOST_RESAMPLED = 10_000
+"""Rows of a resample. Of more rows, the interval of so many is narrowed by the root of the ratio."""
+
+
+def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
+    """Return the section on metrics."""
+    held_out = given.metrics.get(given.part, {})
+    names = _names(held_out or next(iter(given.metrics.values()), {}))
+    parts = []
+    if held_out:
+        before = f"{given.part}: "
+        baselines = {name.removeprefix(before): values for name, values in given.baselines.items() if name.startswith(before)}
+        limits = {} if rows is None else metric_intervals(rows, names)
+        lines = [
+            [
+                HEADINGS.get(name, name),
+                cell(held_out[name]),
+                limits.get(name, ""),
+                *(cell(one.get(name)) for one in baselines.values()),
+            ]
+            for name in names
+        ]
+        caption = f"Metrics on the {given.part} rows ({cell(held_out.get('rows'))})"
+        parts.append(ReportTable(caption, ["Metric", "Model", "95 % interval", *map(str.capitalize, baselines)], lines))
+    lines = [
+        [part, cell(values.get("rows")), *(cell(values.get(name)) for name in names)] for part, values in given.metrics.items()
+    ]
+    parts.append(ReportTable("Metrics by part of the data", ["Part", "Rows", *(HEADINGS.get(name, name) for name in names)], lines))
+    words = "How good the model is"
+    words += ", compared with a trivial prediction and a linear model." if given.baselines else "."
+    if rows is not None:
+        words += " Intervals say how far chance in the choice of these rows may have moved a metric: they are from resampled rows (bootstrap)."
+    else:
+        words += f" There are no rows to look at more closely: {given.without_rows}."
+    return Section("Metrics", words, parts)
+
+
+def _names(values: Mapping[str, Any]) -> list[str]:
+    """Return the metrics that are single numbers, without a loss that another of them repeats."""
+    names = [name for name, value in values.items() if name != "rows" and _is_number(value)]
+    again = "log_loss" in values or (
+        "rmse" in values and math.isclose(values.get("loss") or 0.0, values["rmse"] ** 2, rel_tol=1e-4)
+    )
+    return [name for name in names if name != "loss" or not again]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]:
+    """Return 95 % intervals in words: of accuracy by Wilson's formula, of other metrics from resampled rows."""
+    model, out = rows.model, {}
+    logits = model.mean_logits(rows.logits)
+    found = model.task.evaluate(logits, rows.target, loss=model.recipe.loss, weight=rows.weight)
+    if "accuracy" in names and rows.weight is None:
+        low, high = (float(limit) for limit in wilson_interval(found["accuracy"] * len(rows), len(rows)))
+        out["accuracy"] = _between(low, high)
+    rng, size = np.random.default_rng(0), min(len(rows), MOST_RESAMPLED)
+    wanted = [name for name in names if name not in out and name in found]
+    values: dict[str, list[float]] = {name: [] for name in wanted}
+    with warnings.catch_warnings(action="ignore"):  # of a resample in which a class is missing
+        for _ in range(RESAMPLES if wanted else 0):
+            some = rng.integers(len(rows), size=size)
+            weight = None if rows.weight is None else rows.weight[some]
+            again = model.task.evaluate(logits[some], rows.target[some], loss=model.recipe.loss, weight=weight)
+            for name in wanted:
+                if again.get(name) is not None and math.isfinite(again[name]):
+                    values[name].append(again[name])
+    for name in wanted:
+        if len(values[name]) >= RESAMPLES // 2:
+            low, high = (
+                found[name] + (limit - found[name]) * math.sqrt(size / len(rows))
+                for limit in np.quantile(values[name], [0.025, 0.975])
+            )
+            out[name] = _between(float(low), float(high))
+    return out
+
+
+def _between(low: float, high: float) -> str:
+    return f"{number_text(low)} to {number_text(high)}"

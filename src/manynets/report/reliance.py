@@ -1,0 +1,57 @@
+"""The sections on what the model relies on: importance of the columns, and how the prediction follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from manynets.display import number_text
+from manynets.errors import DataError
+from manynets.explain import partial_dependence, permutation_importance
+from manynets.report import charts
+from manynets.report.parts import LabelledRows, ReportFigure, ReportInput, ReportTable, Section
+from manynets.tasks import Regression
+
+__all__ = ["reliance_sections"]
+
+FOLLOWED = 6
+MANY = 30
+
+
+def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Section]:
+    """Yield the sections; of images only the first, as a single pixel says little."""
+    model, title = given.model, "What the model relies on"
+    try:
+        found = permutation_importance(model, rows.X, rows.y, n_repeats=5, sample_weight=rows.weight)
+    except DataError as error:
+        yield Section(title, f"Importance cannot be computed: {error}.")
+        return
+    ranked = found.ranked()
+    lines = [[name, number_text(mean), number_text(std)] for name, mean, std in ranked]
+    table = ReportTable(
+        "Importance of each column", ["Column", f"{found.metric} lost", "± standard deviation"], lines, folded=len(lines) > MANY
+    )
+    words = f"How much {found.metric} loses when a column is shuffled among {len(rows):,} {given.part} rows. Columns that say the same are shuffled together."
+    if given.image_shape is not None:
+        figure = ReportFigure("Importance of the pixels", charts.pixels_chart(found, given.image_shape))
+    else:
+        few = "" if len(ranked) <= charts.MOST_BARS else f": the {charts.MOST_BARS} most important"
+        figure = ReportFigure(f"Importance of the columns{few}; lines are the standard deviation", charts.importance_chart(found))
+    yield Section(title, words, [figure, table])
+    if given.image_shape is not None:
+        return
+    names = [column for group in (found.groups[name] for name, _, _ in ranked) for column in group]
+    columns = () if model.encoder is None else model.encoder.columns
+    no_order = {column.name for column in columns if column.kind == "text" or (column.kind == "categorical" and column.part)}
+    followed = [name for name in names if name not in no_order][:FOLLOWED]
+    figures = [
+        ReportFigure(
+            f"Mean prediction over {name}",
+            charts.dependence_chart(partial_dependence(model, rows.X, name, n_grid=20, n_rows=0)),
+            small=True,
+        )
+        for name in followed
+    ]
+    words = "The mean prediction when all rows have the same value of a column, for the most important columns."
+    if model.task.outputs > charts.MOST_OUTPUTS and not isinstance(model.task, Regression):
+        words += f" Of {model.task.outputs} classes, those {charts.MOST_OUTPUTS} are shown that change most."
+    yield Section("How the prediction follows a column", words, figures)
