@@ -19,6 +19,7 @@ from manynets.errors import DataError, OptionError
 from manynets.predictor import Predictor
 from manynets.spec import Periodic
 from manynets.tasks import Regression, Task
+from manynets.tasks.residuals import residuals_of
 from manynets.tasks.temperature import best_temperature
 
 if TYPE_CHECKING:
@@ -115,9 +116,12 @@ class ModelTools(Predictor):
         """Return the raw scores (K, N, O) of every network."""
 
     def calibrated(self, X: Any, y: Any, *, sample_weight: Any = None) -> Self:
-        """Return a classifier like this one, with the probabilities p(s / T) in place of p(s).
+        """Return a model like this one whose probabilities, or for numbers whose intervals, are right for rows X (N, D) and y.
 
-        The temperature T minimises the log loss on X and y, which the model must not have been trained on, such as its validation set. The
+        The model must not have been trained on these rows, such as its validation set. Of a classifier the probabilities become p(s / T) in place of
+        p(s). For numbers, predict_interval goes by the errors on these rows; predictions stay the same.
+
+        The temperature T minimises the log loss on X and y. The
         output layers are divided by it, and `info["calibration"]` has it; the predicted classes of a single network stay the same.
         Source: Guo et al. 2017.
 
@@ -127,16 +131,21 @@ class ModelTools(Predictor):
         >>> calm.info["calibration"] > 1, calm.predict([[1.0]]).tolist()
         (True, [1])
         """
-        if not hasattr(self.task, "classes") and self.task.name != "multilabel":
-            raise OptionError("a temperature is for the probabilities of classes, but this model predicts numbers")
-        if self.spec is None:
+        if self.spec is None and not isinstance(self.task, Regression):
             raise OptionError("the model is a module of your own, whose last layer is not known; divide its scores yourself")
         logits, target = self.logits(X), self.task.encode(y)
         if len(target) != logits.shape[1]:
             raise DataError(f"X has {logits.shape[1]} rows and y has {len(target)}; they must have the same number")
-        temperature = best_temperature(self.task, logits, target, as_weights(sample_weight, len(target)))
+        weight = as_weights(sample_weight, len(target))
         made: Any = self.__reduce__()
         build, (fields,) = made
+        if isinstance(self.task, Regression):
+            fields["residuals"] = residuals_of(self.task, logits, target, loss=self.recipe.loss, weight=weight)
+            if fields["residuals"] is None:
+                raise DataError(f"X has {len(target)} rows; intervals need at least 10 that count, and at most 64 targets")
+            calibrated: Self = build(fields)
+            return calibrated
+        temperature = best_temperature(self.task, logits, target, weight)
         fields["members"] = [
             {
                 name: (value / temperature).astype(value.dtype) if name.startswith("output.") else value

@@ -116,14 +116,14 @@ def permutation_importance(
     name = model.task.metric if metric is None else one_of(metric, model.task.metrics, what="metric")
     sign = -1.0 if name in LOWER_IS_BETTER else 1.0
     groups: dict[str, tuple[str, ...]] = _alike(rows) if group_alike else {column: (column,) for column in rows.blocks}
-    score = _measured(model, name, model.mean_logits(model.logits(rows.matrix)), target, weight)
+    score = _measured(model, name, model.mean_logits(model.encoded_logits(rows.matrix)), target, weight)
     if not np.isfinite(score):
         raise DataError(f"{name} is not defined for these rows, which hold one class only; choose another metric or other rows")
     found = np.empty((len(groups), n_repeats))
     orders = _orders(len(rows.matrix), n_repeats, seed)
     slices = [[rows.blocks[column] for column in columns] for columns in groups.values()]
     for some in chunks(len(groups) * n_repeats, *rows.matrix.shape):
-        logits = model.mean_logits(model.logits(_shuffled(rows.matrix, some, slices, orders)))
+        logits = model.mean_logits(model.encoded_logits(_shuffled(rows.matrix, some, slices, orders)))
         for number, part in zip(some, np.split(logits, len(some)), strict=True):
             found[divmod(number, n_repeats)] = sign * (score - _measured(model, name, part, target, weight))
     return Importance(groups, found, name, score)

@@ -68,7 +68,7 @@ def worst_slices(model: Model, X: Any, y: Any, *, most: int = 10) -> list[Slice]
     Groups of fewer than 20 rows are not looked at. Errors: DataError for rows that do not fit.
     """
     rows = source_rows(model, X)
-    losses = row_losses(model, model.logits(rows.matrix), y)
+    losses = row_losses(model, model.encoded_logits(rows.matrix), y)
     if len(losses) != len(rows.matrix):
         raise DataError(f"X has {len(rows.matrix)} rows and y has {len(losses)}; they must have the same number")
     found: list[Slice] = []

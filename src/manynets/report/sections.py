@@ -88,7 +88,7 @@ def sections(given: ReportInput) -> Iterator[Section]:
     rng = np.random.default_rng(0)
     some = np.sort(rng.permutation(len(y))[:MOST_ROWS])
     X, y = _taken(given.X, some), y[some]
-    logits = given.model.logits(source_rows(given.model, X).matrix)
+    logits = given.model.encoded_logits(source_rows(given.model, X).matrix)
     yield from _importance(given, X, y)
     yield _numbers(given, logits, y) if isinstance(given.model.task, Regression) else _classes(given, logits, y)
     yield _slices(given, X, y)
