@@ -30,7 +30,7 @@ from manynets.prepare import (
     report_copies,
     split_by,
 )
-from manynets.results import add_residuals, model_of, system_of
+from manynets.results import with_residuals, model_of, system_of
 from manynets.spec import METRICS, MLP, MetricName, Recipe
 from manynets.tabular import PresetName, train_tabular
 from manynets.tasks import Regression, Task
@@ -177,9 +177,8 @@ def train(
     if engine != "torch":
         return _by_engine(engine, spec, recipe, data, members[0], listeners)
     keeper = _keeper(data, members, checkpoint, resume)
-    model = model_of(spec, recipe, data, train_members(data.problem, members, callbacks=listeners, keeper=keeper))
-    add_residuals(model, data, members)
-    return model
+    outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper)
+    return with_residuals(model_of(spec, recipe, data, outcomes), data, members)
 
 
 def _keeper(data: TrainingData, members: Sequence[Member], checkpoint: Checkpoint | None, resume: Any) -> Checkpoints | None:
@@ -243,8 +242,7 @@ def _by_engine(
 ) -> Model:
     """Return the model that another library trained."""
     outcome, more = train_with(engine, data.problem, member, callbacks=listeners)
-    model = model_of(spec, recipe, data, [outcome])
-    add_residuals(model, data, [member])
+    model = with_residuals(model_of(spec, recipe, data, [outcome]), data, [member])
     model.info |= {**more, "versions": model.info["versions"] | more["versions"]}
     return model
 

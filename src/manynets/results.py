@@ -19,7 +19,7 @@ from manynets.tasks import Regression
 from manynets.tasks.residuals import residuals_of
 from manynets.training.trial import Member, Outcome
 
-__all__ = ["add_residuals", "mean_curve", "model_of", "system_of", "versions"]
+__all__ = ["with_residuals", "mean_curve", "model_of", "system_of", "versions"]
 
 
 def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes: Sequence[Outcome]) -> Model:
@@ -59,15 +59,15 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes
     )
 
 
-def add_residuals(model: Model, data: TrainingData, members: Sequence[Member]) -> None:
-    """Give a model of numbers the residuals of the rows that its networks validated on, if there are any, for `Model.predict_interval`."""
+def with_residuals(model: Model, data: TrainingData, members: Sequence[Member]) -> Model:
+    """Return the model; one of numbers has the residuals of the rows that its networks validated on, for `Model.predict_interval`."""
     task, problem = model.task, data.problem
     if not isinstance(task, Regression):
-        return
+        return model
     rows, held_out, numbers = problem.validation, None, None
     if rows is None:
         if any(member.validation_rows is None for member in members):
-            return
+            return model
         rows, held_out = problem.rows, np.zeros((len(members), len(problem.rows)), dtype=bool)
         for k, member in enumerate(members):
             held_out[k, member.validation_rows] = True
@@ -78,6 +78,7 @@ def add_residuals(model: Model, data: TrainingData, members: Sequence[Member]) -
     weight = None if rows.weight is None else rows.weight[taken].double().cpu().numpy()
     logits = model.encoded_logits(rows.x[taken])
     model.residuals = residuals_of(task, logits, target, held_out=held_out, loss=model.recipe.loss, weight=weight)
+    return model
 
 
 def _mean_history(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, list[float]]:

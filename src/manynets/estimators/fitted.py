@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from manynets.errors import DataError, warn_user
 from manynets.estimators.plan import FitPlan
-from manynets.results import add_residuals, mean_curve, model_of
+from manynets.results import with_residuals, mean_curve, model_of
 from manynets.tasks import Regression, Task
 from manynets.training.events import Evaluated
 from manynets.training.trial import Outcome
@@ -28,8 +28,7 @@ def accept(e: Any, plan: FitPlan, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         check_finite(e, outcome, plan.held_out)
     assert plan.prepared is not None
-    e.model_ = model_of(plan.network, plan.recipe, plan.prepared, outcomes)
-    add_residuals(e.model_, plan.prepared, plan.members)
+    e.model_ = with_residuals(model_of(plan.network, plan.recipe, plan.prepared, outcomes), plan.prepared, plan.members)
     set_weights(e)
     _set_curves(e, plan, outcomes)
 
