@@ -176,8 +176,7 @@ def train(
     listeners = [*progress_callbacks(progress), *callbacks]
     if engine != "torch":
         return _by_engine(engine, spec, recipe, data, members[0], listeners)
-    keeper = _keeper(data, members, checkpoint, resume)
-    outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper)
+    outcomes = train_members(data.problem, members, callbacks=listeners, keeper=_keeper(data, members, checkpoint, resume))
     return with_residuals(model_of(spec, recipe, data, outcomes), data, members)
 
 
