@@ -15,6 +15,7 @@ import manynets as mn
 from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.modelfile import open_model_file, write_model_file
 from manynets.saved_model import read_saved_model
+from manynets.tasks.residuals import interval_of, residuals_of
 from tests.cli.conftest import Call, call
 from tests.tolerances import assert_close
 
@@ -53,27 +54,24 @@ def test_the_limits_of_one_network_are_its_errors_of_the_right_ranks() -> None:
         assert_close(model.predict_interval(x[:5], coverage), wanted, "float64_run")
 
 
-def test_the_limits_of_an_ensemble_follow_the_equations(ensemble: mn.Model) -> None:
-    x, y = rows(300)
-    task: Any = ensemble.task
-    each, target = ensemble.logits(x)[..., 0], task.encode(y)[:, 0]
-    found: Any = ensemble.residuals
-    assert found is not None
-    assert found[0].rows == 300
-    spread = each.std(axis=0)
-    assert_close(found[0].floor, float(np.median(spread)), "float64")
-    # each row was held out by one of the four; its score is the error of that one
-    scores = (target - each) / (spread + found[0].floor)
-    at_low, at_high = found[0].quantiles[0], found[0].quantiles[-1]
-    assert np.abs(scores - at_low).min() < 1e-9
-    assert np.abs(scores - at_high).min() < 1e-9
-    width = found[0].factor * (spread + found[0].floor)
-    at = np.linspace(0, 1, 300)
+def test_the_limits_of_an_ensemble_follow_the_equations() -> None:
+    random = np.random.default_rng(0)
+    each, target = random.normal(size=(4, 300)), random.normal(size=300)
+    fold, size = np.arange(300) % 4, np.arange(4)[:, None]
+    task = mn.Regression((2.0,), (5.0,))
+    found: Any = residuals_of(task, each[..., None], target[:, None], held_out=fold == size)
+    trained = np.stack([each[np.arange(4) != fold[i], i] for i in range(300)], axis=1)  # (3, 300)
+    spread = trained.std(axis=0) * np.sqrt(each.var(axis=0).mean() / trained.var(axis=0).mean())
+    errors, floor = target - each[fold, np.arange(300)], 3 * np.median(spread)
+    factor = np.sqrt(1 - each.var(axis=0).mean() / (errors**2).mean())
+    assert_close(np.array(found[0].quantiles), np.sort(errors / (spread + floor)), "float64")
+    width = factor * (each.std(axis=0) + floor)
     low = (0.1 * 301 - 1) / 299
-    scored = np.interp([low, 1 - low], at, found[0].quantiles)
-    wanted = np.stack([task.own_unit((each.mean(axis=0) + width * score)[:, None]) for score in scored], axis=1)
-    assert_close(ensemble.predict_interval(x, 0.8), wanted, "float64_run")
-    assert 0.5 < found[0].factor < 1
+    scores = np.interp([low, 1 - low], np.linspace(0, 1, 300), found[0].quantiles)
+    wanted = 2 + 5 * (each.mean(axis=0)[:, None] + width[:, None] * scores)
+    assert_close(interval_of(task, found, each[..., None], coverage=0.8), wanted, "float64")
+    two: Any = residuals_of(task, each[:2, :, None], target[:, None], held_out=fold[None] % 2 == size[:2])
+    assert_close(np.ptp(np.diff(interval_of(task, two, each[:2, :, None], coverage=0.8))), 0.0, "float64")
 
 
 def test_new_rows_lie_within_as_often_as_asked(ensemble: mn.Model) -> None:
@@ -124,7 +122,9 @@ def test_files_copies_and_numpy_predict_the_same(ensemble: mn.Model, tmp_path: P
     assert_close(read_saved_model(path).predict_interval(x, 0.7), wanted, "float64_run")
 
 
-@pytest.mark.parametrize("change", [{"rows": 2}, {"floor": 0.0}, {"quantiles": [2.0, 1.0]}, {"factor": "1"}, {"more": 1}])
+@pytest.mark.parametrize(
+    "change", [{"rows": 2}, {"floor": 0.0}, {"quantiles": [2.0, 1.0]}, {"factor": "1"}, {"scaled": 1}, {"more": 1}]
+)
 def test_a_file_with_other_residuals_is_refused(ensemble: mn.Model, tmp_path: Path, change: dict[str, Any]) -> None:
     path = tmp_path / "model.safetensors"
     ensemble.save(path)
