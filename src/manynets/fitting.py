@@ -30,7 +30,7 @@ from manynets.prepare import (
     report_copies,
     split_by,
 )
-from manynets.results import with_residuals, model_of, system_of
+from manynets.results import model_of, system_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
 from manynets.tabular import PresetName, train_tabular
 from manynets.tasks import Regression, Task

@@ -19,7 +19,7 @@ from manynets.tasks import Regression
 from manynets.tasks.residuals import residuals_of
 from manynets.training.trial import Member, Outcome
 
-__all__ = ["with_residuals", "mean_curve", "model_of", "system_of", "versions"]
+__all__ = ["mean_curve", "model_of", "system_of", "versions", "with_residuals"]
 
 
 def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes: Sequence[Outcome]) -> Model:

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from manynets.errors import DataError, warn_user
 from manynets.estimators.plan import FitPlan
-from manynets.results import with_residuals, mean_curve, model_of
+from manynets.results import mean_curve, model_of, with_residuals
 from manynets.tasks import Regression, Task
 from manynets.training.events import Evaluated
 from manynets.training.trial import Outcome

@@ -14,7 +14,7 @@ from manynets.model import Model
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.prepare import TrainingData
-from manynets.results import with_residuals, model_of
+from manynets.results import model_of, with_residuals
 from manynets.spec import LOWER_IS_BETTER, MLP
 from manynets.tabular.calibration import best_threshold, fit_temperature, log_losses
 from manynets.tasks import Binary, Regression, Task

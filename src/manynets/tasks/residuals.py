@@ -7,7 +7,7 @@ did not train on it predict as f_i, is
 
 where s_i is the standard deviation of the networks that trained on the row: with the others among them, it would be large wherever the error is. The
 interval for a new row is f(x) + c (s(x) + m) times the quantiles (1 - coverage) / 2 and (1 + coverage) / 2 of the r_i. The factor u makes the s_i as
-large as they are where the others are among them, which is as large as for a new row: u^2 is the mean of s(x_i)^2 by the mean of s_i^2. m is three times
+large as they are where the others are among them, which is as large as for a new row: u^2 is the mean of s(x_i)^2 by the mean of s_i^2. m is four times
 the median of u s_i, so that networks that agree by chance do not make an interval too short. The factor c corrects for the mean of all networks being
 nearer to the truth than the mean of M:
 
@@ -40,7 +40,7 @@ __all__ = ["Residuals", "check_coverage", "interval_of", "residuals_from_json", 
 Array: TypeAlias = NDArray[Any]
 
 QUANTILES = 401
-FLOOR = 3.0
+FLOOR = 4.0
 FEWEST_ROWS = 10
 MOST_OUTPUTS = 64
 """Targets of which a model stores residuals."""
@@ -133,7 +133,7 @@ def residuals_of(
     logits: raw scores (K, N, O). target: encoded (N, O). held_out: whether each network did not train on each row, (K, N), at least one for
     every row; None: none trained on any. loss: the recipe's. weight: of the rows (N,).
     """
-    size, rows, outputs = logits.shape
+    _, rows, outputs = logits.shape
     if outputs > MOST_OUTPUTS or rows < FEWEST_ROWS:
         return None
     each = standardised(task, logits, loss)
