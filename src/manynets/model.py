@@ -138,6 +138,11 @@ class Model(ModelTools):
         return self
 
     @property
+    def population(self) -> Population | None:
+        """The networks where they are, None for a module of your own."""
+        return self._population
+
+    @property
     def size(self) -> int:
         """K, the number of networks."""
         return self._size
