@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from manynets.cli.arguments import Header, Quiet, RunFolder, argument, option
+from manynets.cli.arguments import Header, Quiet, RunFolder, Threshold, argument, option
 
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
@@ -35,6 +35,7 @@ def predict(
             help="For numbers, also write the limits lower and upper, which hold this share of the targets, such as 0.9.",
         ),
     ] = None,
+    threshold: Threshold = None,
     header: Header = None,
     overwrite: Annotated[bool, option("--overwrite", help="Replace the file if it exists.")] = False,
     quiet: Quiet = False,
@@ -50,7 +51,17 @@ def predict(
         raise OptionError("standard output is closed; give a file with -o")
     console = console_for(quiet=quiet, to_stderr=True)
     with claimed_output(out, overwrite=overwrite, option="-o", example="predictions.csv"):
-        rows = _predict(run, data, out, columns=columns, interval=interval, header=header, overwrite=overwrite, console=console)
+        rows = _predict(
+            run,
+            data,
+            out,
+            columns=columns,
+            interval=interval,
+            threshold=threshold,
+            header=header,
+            overwrite=overwrite,
+            console=console,
+        )
     if out is not None:
         console.print(f"Written to {out}: {rows:,} rows", markup=False, soft_wrap=True)
 
@@ -62,6 +73,7 @@ def _predict(
     *,
     columns: str | None,
     interval: float | None,
+    threshold: str | None,
     header: bool | None,
     overwrite: bool,
     console: Any,
@@ -86,7 +98,7 @@ def _predict(
     if columns is not None:
         names = [columns] if columns in beside else [name.strip() for name in columns.split(",") if name.strip()]
         beside = {one_of(name, beside, what="--columns"): beside[name] for name in names}
-    table = beside | _predictions(found, X, beside, interval)
+    table = beside | _predictions(found, X, beside, interval, threshold)
     written = io.StringIO()
     _write(written, table)
     if out is None:
@@ -104,9 +116,13 @@ def _predict(
     return len(X)
 
 
-def _predictions(run: SavedRun, X: Any, beside: dict[str, Any], interval: float | None) -> dict[str, Any]:
+def _predictions(run: SavedRun, X: Any, beside: dict[str, Any], interval: float | None, threshold: str | None) -> dict[str, Any]:
     """Return the columns to add, under names that no column of the rows has."""
-    model = run.saved if run.saved.is_quick(len(X)) else run.model  # the latter loads torch
+    from manynets.cli.thresholds import with_threshold
+
+    model: Any = run.saved if run.saved.is_quick(len(X)) else run.model  # the latter loads torch
+    if threshold is not None:
+        model = with_threshold(model, threshold)
     classes: tuple[Any, ...] | None = getattr(model.task, "classes", None)
     names: Any = run.config.get("class_names") or classes
     logits = model.logits(X)

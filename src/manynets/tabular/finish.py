@@ -16,8 +16,9 @@ from manynets.nn.shape import Shape
 from manynets.prepare import TrainingData
 from manynets.results import model_of, with_residuals
 from manynets.spec import LOWER_IS_BETTER, MLP
-from manynets.tabular.calibration import best_threshold, fit_temperature, log_losses
+from manynets.tabular.calibration import fit_temperature, log_losses
 from manynets.tasks import Binary, Regression, Task
+from manynets.tasks.thresholds import best_threshold
 from manynets.training.trial import Member, Outcome
 
 __all__ = ["TabularFit", "finish"]
