@@ -119,6 +119,9 @@ def markdown(results: dict[str, Any]) -> str:
 
     runs, lines = results["runs"], []
     systems = [name for name in SYSTEMS if any(run["system"] == name for run in runs)]
+    of = {name: {(run["table"], run["seed"]) for run in runs if run["system"] == name} for name in systems}
+    shared = set.intersection(*of.values())  # what all systems were measured on
+    runs = [run for run in runs if (run["table"], run["seed"]) in shared]
     heads = [f"{name}, {100 * level:g} %" for name in systems for level in COVERAGES]
     lines += [f"| table | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
     tables = [name for name in NUMBERS if any(run["table"] == name for run in runs)]
@@ -144,7 +147,7 @@ def markdown(results: dict[str, Any]) -> str:
                 outside += not low <= one["at"][f"{level:g}"]["coverage"] * one["test_rows"] <= high
         beyond.append(f"{name} {outside} of {len(own) * len(COVERAGES)}")
     first = "Share of the test rows within the limits in percent, and in brackets the mean width by the standard deviation of y."
-    last = f"Coverages beyond the 99 % limits of the binomial distribution: {', '.join(beyond)}."
+    last = f"{len(shared)} splits. Coverages beyond the 99 % limits of the binomial distribution: {', '.join(beyond)}."
     known = {name: version for name, version in results["versions"].items() if name in (*SYSTEMS, "MAPIE", "scikit-learn")}
     where = f"{results['machine']['processor']}, {results['machine']['date']}; {', '.join(map(' '.join, known.items()))}."
     return "\n".join([first, "", *lines, "", last, "", where])

@@ -101,10 +101,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             model = _train(source, encoder, share, networks, options, begin, console)
         else:
             model, out_of_fold = _train_ensemble(source, encoder, share, networks, preset, options, begin, console)
-        if "interrupted" in model.info["stopped"]:
-            raise KeyboardInterrupt
-        if options["threshold"] is not None:
-            model = _with_threshold(model, options["threshold"], held_out_scores(model, out_of_fold, source, share))
+        model = _with_threshold(model, options["threshold"], out_of_fold, source, share)
         parts = {"train": source.train, "validation": source.validation, "test": source.test}
         metrics: dict[str, Any] = {"train": metrics_of(model, source.train)}
         refuse_untrained(model, metrics["train"], caught)
@@ -368,17 +365,25 @@ def _scores_by_fold(model: Any, train: Part) -> tuple[Any, Part]:
     return out_of_fold, train
 
 
-def _with_threshold(model: Any, text: str, held_out: tuple[Any, Part] | None) -> Any:
-    """Return the model with the threshold of --threshold, found on the held-out scores where it is that of a metric."""
-    wanted, share, positive, weight = read_threshold(text, metrics=True), None, None, None
+def _with_threshold(model: Any, text: str | None, out_of_fold: Any, source: DataSource, share: float | str | None) -> Any:
+    """Return the model with the threshold of --threshold, found on the held-out scores where it is that of a metric.
+
+    Raises KeyboardInterrupt for a training that was interrupted.
+    """
+    if "interrupted" in model.info["stopped"]:
+        raise KeyboardInterrupt
+    if text is None:
+        return model
+    wanted, probability, positive, weight = read_threshold(text, metrics=True), None, None, None
     if model.task.name != "binary":
         raise OptionError(f"--threshold is {text!r}, but is for two classes")
+    held_out = held_out_scores(model, out_of_fold, source, share)
     if held_out is not None:
         scores, part = held_out
         known = np.isfinite(scores).all(axis=1)
-        share, positive = model.task.proba(scores[known])[:, 1], model.task.encode(part.y)[known, 0] > 0.5
+        probability, positive = model.task.proba(scores[known])[:, 1], model.task.encode(part.y)[known, 0] > 0.5
         weight = None if part.weight is None else np.asarray(part.weight)[known]
-    return model.with_threshold(threshold_of(wanted, share, positive, weight))
+    return model.with_threshold(threshold_of(wanted, probability, positive, weight))
 
 
 def _metrics(model: Any, scores: Any, part: Part) -> dict[str, Any]:
