@@ -12,7 +12,7 @@ import manynets
 
 __all__ = ["machine", "versions"]
 
-PACKAGES = ("torch", "numpy", "scikit-learn", "keras", "jax", "skorch", "lightning", "lightgbm", "catboost", "pytabkit")
+PACKAGES = ("torch", "numpy", "scikit-learn", "keras", "jax", "skorch", "lightning", "lightgbm", "catboost", "MAPIE", "pytabkit")
 
 
 def machine() -> dict[str, str | int]:

@@ -46,13 +46,13 @@ def _seeds(table: str, system: str, wanted: int | None) -> range:
     return range(usual if wanted is None else wanted)
 
 
-def write_docs(text: str, path: Path) -> None:
+def write_docs(text: str, path: Path, *, begin: str = BEGIN, end: str = END) -> None:
     """Put the text between the marks of the file; a file without them is a ValueError."""
     page = path.read_text(encoding="utf-8")
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise ValueError(f"{path} must have the lines {BEGIN!r} and {END!r}, once each and in this order")
-    before, after = page.split(BEGIN)[0], page.split(END)[1]
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
+        raise ValueError(f"{path} must have the lines {begin!r} and {end!r}, once each and in this order")
+    before, after = page.split(begin)[0], page.split(end)[1]
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:

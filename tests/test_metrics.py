@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import log_loss, precision_recall_fscore_support, roc_auc_score
 
 import manynets as mn
@@ -24,11 +25,20 @@ def test_confusion_matrix_has_a_row_for_each_true_class() -> None:
 
 
 def test_per_class_of_a_class_without_rows_is_none() -> None:
-    rows = metrics.per_class(np.array([0, 0, 0, 0]), np.array([0, 0, 1, 0]), classes=("x", "y"))
-    assert rows == [
-        {"class": "x", "correct": 3, "count": 4, "accuracy": 0.75},
-        {"class": "y", "correct": 0, "count": 0, "accuracy": None},
-    ]
+    x, y = metrics.per_class(np.array([0, 0, 0, 0]), np.array([0, 0, 1, 0]), classes=("x", "y"))
+    assert (x["correct"], x["count"], x["accuracy"], x["predicted"], x["precision"]) == (3, 4, 0.75, 3, 1.0)
+    assert (y["correct"], y["count"], y["accuracy"], y["predicted"], y["precision"], y["f1"]) == (0, 0, None, 1, 0.0, 0.0)
+    assert y["intervals"]["recall"] == [0.0, 1.0]
+
+
+def test_the_intervals_of_a_class_are_wilsons() -> None:
+    truth, predicted = np.repeat([0, 1, 0, 1], [40, 30, 20, 10]), np.repeat([0, 1, 1, 0], [40, 30, 20, 10])
+    found = metrics.per_class(truth, predicted, classes=("x", "y"))[0]
+    for name, right, count in (("recall", 40, 60), ("precision", 40, 50), ("f1", 40, 70)):
+        wanted = np.array(stats.binomtest(right, count).proportion_ci(0.95, method="wilson"))
+        wanted = 2 * wanted / (1 + wanted) if name == "f1" else wanted
+        assert found["intervals"][name] == pytest.approx(wanted, abs=1e-4)
+    assert found["f1"] == pytest.approx(80 / 110)
 
 
 def test_errors() -> None:

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import manynets as mn
-from manynets.tabular import CHANGEABLE, PRESETS, best_threshold, fit_temperature, prior_scores, train_tabular
+from manynets.tabular import CHANGEABLE, PRESETS, fit_temperature, prior_scores, train_tabular
 from manynets.tabular.changes import changed_recipe
 from manynets.tabular.finish import TEMPERATURE_OF_MEAN
 from manynets.tasks import Binary, Multiclass, Multilabel, Regression
+from manynets.tasks.thresholds import best_threshold
 from tests.tolerances import assert_close
 
 random = np.random.default_rng(0)

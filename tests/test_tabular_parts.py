@@ -117,9 +117,7 @@ def test_the_temperature_is_that_of_a_gradient_descent_in_torch(target: Any, tmp
     )
 
 
-def test_a_temperature_is_for_classes() -> None:
-    with pytest.raises(mn.OptionError, match="this model predicts numbers"):
-        mn.train(X, NUMBERS, mn.MLP(), recipe_of(epochs=1), progress=False).calibrated(X, NUMBERS)
+def test_calibration_needs_a_target_for_each_row() -> None:
     model = mn.train(X, TWO, mn.MLP(), recipe_of(epochs=1), progress=False)
     with pytest.raises(mn.DataError, match="X has 90 rows and y has 9"):
         model.calibrated(X, TWO[:9])

@@ -153,8 +153,8 @@ FAULTS = (
     Fault(
         "tasks",
         "metrics.py",
-        "counts = np.bincount(truth, minlength=len(classes)).tolist()",
-        "counts = np.bincount(predicted, minlength=len(classes)).tolist()",
+        "correct = np.bincount(truth[truth == predicted], minlength=len(classes))",
+        "correct = np.bincount(predicted, minlength=len(classes))",
     ),
     Fault("tasks", "metrics.py", "np.sqrt(np.mean(error))", "np.sqrt(np.sum(error))"),
     # ----------------------------------------------------------------------------------------------------------------- data

@@ -30,7 +30,7 @@ from manynets.prepare import (
     report_copies,
     split_by,
 )
-from manynets.results import model_of, system_of
+from manynets.results import model_of, system_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
 from manynets.streaming import files_to_stream, open_stream, share_of, train_stream
 from manynets.tabular import PresetName, train_tabular
@@ -177,8 +177,8 @@ def train(
     listeners = [*progress_callbacks(progress), *callbacks]
     if engine != "torch":
         return _by_engine(engine, spec, recipe, data, members[0], listeners)
-    keeper = _keeper(data, members, checkpoint, resume)
-    return model_of(spec, recipe, data, train_members(data.problem, members, callbacks=listeners, keeper=keeper))
+    outcomes = train_members(data.problem, members, callbacks=listeners, keeper=_keeper(data, members, checkpoint, resume))
+    return with_residuals(model_of(spec, recipe, data, outcomes), data, members)
 
 
 def _keeper(data: TrainingData, members: Sequence[Member], checkpoint: Checkpoint | None, resume: Any) -> Checkpoints | None:
@@ -242,7 +242,7 @@ def _by_engine(
 ) -> Model:
     """Return the model that another library trained."""
     outcome, more = train_with(engine, data.problem, member, callbacks=listeners)
-    model = model_of(spec, recipe, data, [outcome])
+    model = with_residuals(model_of(spec, recipe, data, [outcome]), data, [member])
     model.info |= {**more, "versions": model.info["versions"] | more["versions"]}
     return model
 

@@ -17,6 +17,7 @@ __all__ = [
     "r2_score",
     "roc_auc",
     "root_mean_squared_error",
+    "wilson_interval",
 ]
 
 Array = NDArray[Any]
@@ -41,17 +42,43 @@ def confusion_matrix(truth: Array, predicted: Array, *, classes: int) -> NDArray
 
 
 def per_class(truth: Array, predicted: Array, *, classes: tuple[Any, ...]) -> list[dict[str, Any]]:
-    """Return the label, rows, correct rows and accuracy (recall; None without rows) of each class, from class codes (N,).
+    """Return for each class, from class codes (N,): its label, rows, correct rows, recall (by the name "accuracy"), rows that were predicted to be of
+    it, precision, F1, and 95 % intervals of recall, precision and F1.
 
-    >>> per_class(np.array([0, 0, 1]), np.array([0, 1, 1]), classes=("a", "b"))[0]
-    {'class': 'a', 'correct': 1, 'count': 2, 'accuracy': 0.5}
+    None stands for a share of no rows. The intervals are Wilson's; that of F1 = 2 J / (1 + J) follows from that of J = correct / (count + predicted
+    - correct), the share of the rows of either kind that are of both.
+
+    >>> first = per_class(np.array([0, 0, 1]), np.array([0, 1, 1]), classes=("a", "b"))[0]
+    >>> first["accuracy"], first["precision"], round(first["f1"], 3), [round(limit, 2) for limit in first["intervals"]["recall"]]
+    (0.5, 1.0, 0.667, [0.09, 0.91])
     """
-    counts = np.bincount(truth, minlength=len(classes)).tolist()
-    correct = np.bincount(truth[truth == predicted], minlength=len(classes)).tolist()
-    return [
-        {"class": label, "correct": right, "count": count, "accuracy": right / count if count else None}
-        for label, right, count in zip(classes, correct, counts, strict=True)
-    ]
+    count, claimed = np.bincount(truth, minlength=len(classes)), np.bincount(predicted, minlength=len(classes))
+    correct = np.bincount(truth[truth == predicted], minlength=len(classes))
+    either = count + claimed - correct
+    limits = {"recall": wilson_interval(correct, count), "precision": wilson_interval(correct, claimed)}
+    low, high = wilson_interval(correct, either)
+    limits["f1"] = (2 * low / (1 + low), 2 * high / (1 + high))
+    found = []
+    for code, label in enumerate(classes):
+        right, rows, given = int(correct[code]), int(count[code]), int(claimed[code])
+        entry = {"class": label, "correct": right, "count": rows, "accuracy": right / rows if rows else None, "predicted": given}
+        entry |= {"precision": right / given if given else None, "f1": 2 * right / (rows + given) if rows + given else None}
+        found.append(entry | {"intervals": {name: [float(both[0][code]), float(both[1][code])] for name, both in limits.items()}})
+    return found
+
+
+def wilson_interval(right: Any, count: Any, *, z: float = 1.96) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lower and the upper limit of a share, right of count (Wilson 1927); 0 and 1 where there are no rows.
+
+    >>> [round(float(limit), 3) for limit in wilson_interval(8, 10)]
+    [0.49, 0.943]
+    """
+    n, k = np.asarray(count, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    safe = np.maximum(n, 1)
+    share = k / safe
+    middle = (share + z**2 / (2 * safe)) / (1 + z**2 / safe)
+    half = z / (1 + z**2 / safe) * np.sqrt(share * (1 - share) / safe + z**2 / (4 * safe**2))
+    return np.where(n > 0, np.maximum(middle - half, 0.0), 0.0), np.where(n > 0, np.minimum(middle + half, 1.0), 1.0)
 
 
 def precision_recall_f1(truth: Array, predicted: Array, *, weight: Array | None = None) -> dict[str, float]:

@@ -28,6 +28,7 @@ from manynets.spec import MLP, Recipe, to_json
 from manynets.spec.metadata import check_device
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
+from manynets.tasks.residuals import Residuals
 from manynets.training.best_weights import all_finite
 from manynets.training.module import whole_numbers
 from manynets.training.torch_settings import find_device
@@ -55,6 +56,7 @@ class Model(ModelTools):
     info: versions, seed, how training ended.
     in_features: columns of X, once encoded. A user's own module has spec None and lives in `module`, in prediction mode.
     encoder: turns a frame into those columns; None for a model that was trained on an array.
+    residuals: what `predict_interval` knows of the errors on held-out rows, for each target; None for classes, and without such rows.
 
     Models start on the CPU; `to` moves one to a GPU, on which it then predicts.
 
@@ -75,6 +77,7 @@ class Model(ModelTools):
         info: Mapping[str, Any],
         module: nn.Module | None = None,
         encoder: TableEncoder | None = None,
+        residuals: tuple[Residuals, ...] | None = None,
     ) -> None:
         self.spec = spec
         self.task = task
@@ -86,6 +89,7 @@ class Model(ModelTools):
         if module is not None:
             module.eval()
         self.encoder = encoder
+        self.residuals = residuals
         self._dtype = torch.float64 if recipe.dtype == "float64" else torch.float32
         self._population: Population | None = members if isinstance(members, Population) else None
         if spec is not None and not isinstance(members, Population):
@@ -107,7 +111,7 @@ class Model(ModelTools):
 
         The copy is on the CPU, so that it can be loaded where there is no GPU.
         """
-        names = ("spec", "task", "recipe", "in_features", "members", "history", "info", "module", "encoder")
+        names = ("spec", "task", "recipe", "in_features", "members", "history", "info", "module", "encoder", "residuals")
         fields = {name: getattr(self, name) for name in names}
         if self.module is not None and self.device.type != "cpu":
             fields["module"] = copy.deepcopy(self.module).to("cpu")
@@ -133,6 +137,11 @@ class Model(ModelTools):
         elif self.module is not None:
             self.module.to(found)
         return self
+
+    @property
+    def population(self) -> Population | None:
+        """The networks where they are, None for a module of your own."""
+        return self._population
 
     @property
     def size(self) -> int:
@@ -167,7 +176,10 @@ class Model(ModelTools):
 
     def logits(self, x: Any) -> Array:
         """Return logits (raw scores) (K, N, O) of every network for X (N, D); computed in chunks, so memory stays flat."""
-        matrix = self.inputs_of(x)
+        return self.encoded_logits(self.inputs_of(x))
+
+    def encoded_logits(self, matrix: Array | Tensor) -> Array:
+        """Return logits (K, N, O) of rows (N, in_features) that are encoded already."""
         kind = self.device.type
         if torch.is_autocast_enabled(kind):  # by the caller; its bfloat16 is not what this model promises
             with torch.autocast(kind, enabled=False):
@@ -279,7 +291,7 @@ class Model(ModelTools):
                 raise OptionError(
                     f"info[{name!r}] is {_short(value)}, which JSON cannot hold; make it of texts, finite numbers, lists and dicts"
                 ) from None
-        header = {
+        header: dict[str, Any] = {
             "spec": None if self.spec is None else to_json(self.spec),
             "task": self.task.to_json(),
             "recipe": to_json(self.recipe),
@@ -289,6 +301,8 @@ class Model(ModelTools):
             "history": list(self.history),
             "info": self.info,
         }
+        if self.residuals is not None:
+            header["residuals"] = [one.to_json() for one in self.residuals]
         members = self.members
         if self.size == 1:
             tensors = members[0]
@@ -347,6 +361,7 @@ def _model_of(saved: SavedModel, stored: Mapping[str, StoredTensor], module: nn.
         info=saved.info,
         module=module,
         encoder=saved.encoder,
+        residuals=saved.residuals,
     )
 
 

@@ -19,8 +19,10 @@ from manynets.errors import DataError, OptionError
 from manynets.nn.shape import layer_rows
 from manynets.predictor import Predictor
 from manynets.spec import Periodic
-from manynets.tasks import Regression, Task
+from manynets.tasks import Binary, Regression, Task
+from manynets.tasks.residuals import residuals_of
 from manynets.tasks.temperature import best_temperature
+from manynets.tasks.thresholds import threshold_of
 
 if TYPE_CHECKING:
     from manynets.export import ExportCheck
@@ -148,9 +150,12 @@ class ModelTools(Predictor):
         """Return the raw scores (K, N, O) of every network."""
 
     def calibrated(self, X: Any, y: Any, *, sample_weight: Any = None) -> Self:
-        """Return a classifier like this one, with the probabilities p(s / T) in place of p(s).
+        """Return a model like this one whose probabilities, or for numbers whose intervals, are right for rows X (N, D) and y.
 
-        The temperature T minimises the log loss on X and y, which the model must not have been trained on, such as its validation set. The
+        The model must not have been trained on these rows, such as its validation set. Of a classifier the probabilities become p(s / T) in place of
+        p(s). For numbers, predict_interval goes by the errors on these rows; predictions stay the same.
+
+        The temperature T minimises the log loss on X and y. The
         output layers are divided by it, and `info["calibration"]` has it; the predicted classes of a single network stay the same.
         Source: Guo et al. 2017.
 
@@ -160,16 +165,21 @@ class ModelTools(Predictor):
         >>> calm.info["calibration"] > 1, calm.predict([[1.0]]).tolist()
         (True, [1])
         """
-        if not hasattr(self.task, "classes") and self.task.name != "multilabel":
-            raise OptionError("a temperature is for the probabilities of classes, but this model predicts numbers")
-        if self.spec is None:
+        if self.spec is None and not isinstance(self.task, Regression):
             raise OptionError("the model is a module of your own, whose last layer is not known; divide its scores yourself")
         logits, target = self.logits(X), self.task.encode(y)
         if len(target) != logits.shape[1]:
             raise DataError(f"X has {logits.shape[1]} rows and y has {len(target)}; they must have the same number")
-        temperature = best_temperature(self.task, logits, target, as_weights(sample_weight, len(target)))
+        weight = as_weights(sample_weight, len(target))
         made: Any = self.__reduce__()
         build, (fields,) = made
+        if isinstance(self.task, Regression):
+            fields["residuals"] = residuals_of(self.task, logits, target, loss=self.recipe.loss, weight=weight)
+            if fields["residuals"] is None:
+                raise DataError(f"X has {len(target)} rows; intervals need at least 10 that count, and at most 64 targets")
+            calibrated: Self = build(fields)
+            return calibrated
+        temperature = best_temperature(self.task, logits, target, weight)
         fields["members"] = [
             {
                 name: (value / temperature).astype(value.dtype) if name.startswith("output.") else value
@@ -178,6 +188,32 @@ class ModelTools(Predictor):
             for one in fields["members"]
         ]
         fields["info"] = {**fields["info"], "calibration": temperature * fields["info"].get("calibration", 1.0)}
+        out: Self = build(fields)
+        return out
+
+    def with_threshold(self, threshold: Any, X: Any = None, *, y: Any = None, sample_weight: Any = None) -> Self:
+        """Return a classifier of two classes like this one, which predicts the second class above another probability.
+
+        threshold: the probability; or "f1" or "accuracy", for what is best on rows X (N, D) and y that the model was not trained on; or what
+        predictions cost, [true class][predicted class], such as [[0, 1], [5, 0]] where a missed row of the second class costs five times as much as
+        a false alarm (`manynets.tasks.thresholds.cost_threshold`). Costs presume that probabilities mean what they say (`calibrated`).
+
+        >>> import manynets as mn
+        >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, recipe=mn.Recipe(epochs=1), progress=False)
+        >>> model.with_threshold([[0, 1], [4, 0]]).task.threshold
+        0.2
+        """
+        probability, positive = None, None
+        if not isinstance(self.task, Binary):
+            raise OptionError("a threshold is for two classes, but this model has another task")
+        if X is not None:
+            probability, positive = self.predict_proba(X)[:, 1], self.task.encode(y)[:, 0] > 0.5
+            if len(probability) != len(positive):
+                raise DataError(f"X has {len(probability)} rows and y has {len(positive)}; they must have the same number")
+        weight = None if positive is None else as_weights(sample_weight, len(positive))
+        made: Any = self.__reduce__()
+        build, (fields,) = made
+        fields["task"] = dataclasses.replace(self.task, threshold=threshold_of(threshold, probability, positive, weight))
         out: Self = build(fields)
         return out
 

@@ -12,6 +12,7 @@ from manynets.data.check import as_matrix, as_numpy, is_frame
 from manynets.errors import DataError
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression, Task
+from manynets.tasks.residuals import Residuals, check_coverage, interval_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,6 +40,7 @@ class Predictor(abc.ABC):
     history: dict[str, list[float]]
     info: dict[str, Any]
     encoder: TableEncoder | None
+    residuals: tuple[Residuals, ...] | None
 
     @property
     @abc.abstractmethod
@@ -71,6 +73,33 @@ class Predictor(abc.ABC):
         if isinstance(self.task, Regression):
             return np.mean([self.task.predict(one, loss=self.recipe.loss) for one in logits], axis=0)
         return self.task.predict(self.mean_logits(logits))
+
+    def predict_interval(self, x: Any, coverage: float = 0.9) -> Array:
+        """Return lower and upper limits (N, 2) for X (N, D), of several targets (N, O, 2), in the target's own unit.
+
+        Of new rows like those that the model was validated on, a share of about `coverage` has its target within the limits, whatever the
+        distribution of the errors: they are quantiles of the errors on rows that were held out in training, wider where the networks disagree
+        (`manynets.tasks.residuals`). An ensemble whose networks validate on folds has an error for every row (cross-conformal prediction).
+
+        Errors: DataError for classes, and for a model that was trained without held-out rows; OptionError for a coverage that is not between 0 and
+        1, or that so few held-out rows do not support.
+
+        >>> import numpy as np
+        >>> import manynets as mn
+        >>> X = np.random.default_rng(0).normal(size=(400, 1)).astype(np.float32)
+        >>> y = X[:, 0] + np.random.default_rng(1).normal(size=400)
+        >>> model = mn.train(X, y, mn.MLP(hidden=()), mn.Recipe(epochs=20), validation=0.5, progress=False)
+        >>> model.predict_interval(X[:1], 0.8).shape
+        (1, 2)
+        """
+        return self.interval(self.logits(x), coverage)
+
+    def interval(self, logits: Array, coverage: float = 0.9) -> Array:
+        """Return the limits of logits (K, N, O) that are there already; see `predict_interval`."""
+        check_coverage(coverage)
+        if not isinstance(self.task, Regression):
+            raise DataError("intervals are for numbers, but this model predicts classes; use predict_proba")
+        return interval_of(self.task, self.residuals, logits, coverage=coverage, loss=self.recipe.loss)
 
     def predict_proba(self, x: Any) -> Array:
         """Return probabilities (N, C) for classes, (N, O) for labels; the mean over networks. Regression: DataError."""

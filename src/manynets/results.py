@@ -15,9 +15,11 @@ from manynets.errors import DivergenceWarning, warn_user
 from manynets.model import Model
 from manynets.prepare import TrainingData
 from manynets.spec import MLP, Recipe
-from manynets.training.trial import Outcome
+from manynets.tasks import Regression
+from manynets.tasks.residuals import residuals_of
+from manynets.training.trial import Member, Outcome
 
-__all__ = ["mean_curve", "model_of", "system_of", "versions"]
+__all__ = ["mean_curve", "model_of", "system_of", "versions", "with_residuals"]
 
 
 def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes: Sequence[Outcome]) -> Model:
@@ -55,6 +57,28 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes
         module=module,
         encoder=data.encoder,
     )
+
+
+def with_residuals(model: Model, data: TrainingData, members: Sequence[Member]) -> Model:
+    """Return the model; one of numbers has the residuals of the rows that its networks validated on, for `Model.predict_interval`."""
+    task, problem = model.task, data.problem
+    if not isinstance(task, Regression):
+        return model
+    rows, held_out, numbers = problem.validation, None, None
+    if rows is None:
+        if any(member.validation_rows is None for member in members):
+            return model
+        rows, held_out = problem.rows, np.zeros((len(members), len(problem.rows)), dtype=bool)
+        for k, member in enumerate(members):
+            held_out[k, member.validation_rows] = True
+        numbers = np.flatnonzero(held_out.any(axis=0))
+        held_out = held_out[:, numbers]
+    taken = slice(None) if numbers is None else torch.from_numpy(numbers).to(rows.x.device)
+    target = rows.target[taken].double().cpu().numpy()
+    weight = None if rows.weight is None else rows.weight[taken].double().cpu().numpy()
+    logits = model.encoded_logits(rows.x[taken])
+    model.residuals = residuals_of(task, logits, target, held_out=held_out, loss=model.recipe.loss, weight=weight)
+    return model
 
 
 def _mean_history(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, list[float]]:

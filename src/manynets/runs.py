@@ -68,8 +68,12 @@ _CONFIG = {
     "format": int, "?data": _ORIGIN, "?target_unit": (str, type(None)), "?fingerprint": {str: {"sha256": str, str: object}}, "?class_names": [str],
     "?image_shape": [int], "?validation": (float, str), "?options": {str: object},
 }  # fmt: skip
+_CLASS = {
+    "class": object, "correct": int, "count": int, "accuracy": _NUMBER, "?predicted": int, "?precision": _NUMBER, "?f1": _NUMBER,
+    "?intervals": {str: [float]},
+}  # fmt: skip
 _PART = {
-    "?per_class": [{"class": object, "correct": int, "count": int, "accuracy": _NUMBER}], "?per_label": ([_NUMBER], {str: _NUMBER}), "?classes": int,
+    "?per_class": [_CLASS], "?per_label": ([_NUMBER], {str: _NUMBER}), "?classes": int,
     "?labels": int,
     "?confusion": [[int]], str: (float, str, bool, type(None), list, dict),
 }  # fmt: skip

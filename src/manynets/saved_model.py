@@ -20,14 +20,16 @@ from manynets.nn.shape import Shape
 from manynets.predictor import Predictor
 from manynets.spec import MLP, Recipe, from_json
 from manynets.tables import TableEncoder
-from manynets.tasks import Task, task_from_json
+from manynets.tasks import Regression, Task, task_from_json
 from manynets.tasks.losses import loss_for
+from manynets.tasks.residuals import Residuals, residuals_from_json
 
 __all__ = ["HISTORY", "SavedModel", "in_run_folder", "read_saved_model", "saved_from", "unsound"]
 
 Array: TypeAlias = NDArray[Any]
 
 HISTORY = "history/"  # before the names of the history's columns among the tensors
+_OPTIONAL = {"residuals"}
 _FIELDS = {"spec", "task", "recipe", "in_features", "encoder", "networks", "history", "info"}
 ROWS_AT_ONCE = 1 << 17
 """Numbers in the widest layer of a prediction chunk: it and the next stay in the cache of a core."""
@@ -54,6 +56,7 @@ class SavedModel(Predictor):
     history: dict[str, list[float]]
     info: dict[str, Any]
     encoder: TableEncoder | None
+    residuals: tuple[Residuals, ...] | None
     header: dict[str, Any]
 
     @contextlib.contextmanager
@@ -127,7 +130,7 @@ def read_saved_model(path: str | os.PathLike[str]) -> SavedModel:
 
 def saved_from(path: str | os.PathLike[str], header: dict[str, Any], stored: dict[str, StoredTensor]) -> SavedModel:
     """Return the model of an open file, all but the values of its weights; those of the history are taken out of `stored`."""
-    if set(header) != _FIELDS:
+    if set(header) - _OPTIONAL != _FIELDS:
         raise ModelFileError(
             f"{path}: the header has the fields {sorted(header)}, but must have {sorted(_FIELDS)}; save the model again"
         )
@@ -149,6 +152,9 @@ def saved_from(path: str | os.PathLike[str], header: dict[str, Any], stored: dic
         with np.errstate(all="raise"):
             loss_for(task, recipe)
         encoder = None if header["encoder"] is None else _encoder_from_json(header["encoder"], header["in_features"])
+        residuals = None
+        if "residuals" in header:
+            residuals = residuals_from_json(header["residuals"], task.outputs if isinstance(task, Regression) else 0)
     except ModelFileError:
         raise
     except (ManynetsError, TypeError, ValueError, AttributeError, KeyError, ArithmeticError, RecursionError) as error:
@@ -165,6 +171,7 @@ def saved_from(path: str | os.PathLike[str], header: dict[str, Any], stored: dic
         history=_history(path, header["history"], columns),
         info=header["info"],
         encoder=encoder,
+        residuals=residuals,
     )
 
 

@@ -16,7 +16,7 @@ def trained(call: Call, table: Path) -> None:
 
 def test_what_a_run_goes_by(call: Call, table: Path) -> None:
     trained(call, table)
-    done = call("explain", "run", "--column", "size", "--column", "colour", "--row", "0", "--json")
+    done = call("explain", "run", "--column", "size", "--column", "colour", "--row", "0", "--json", "--worst", "2", "--separately")
     assert done.code == 0
     found = done.json
     assert found["importance"]["metric"] == "accuracy"
@@ -29,6 +29,9 @@ def test_what_a_run_goes_by(call: Call, table: Path) -> None:
         total = added["base"][code] + sum(values[code] for values in added["values"][0])
         assert total == pytest.approx(added["prediction"][0][code])
     assert "Importance: accuracy lost without the column" in done.err
+    assert len(found["worst_rows"]) <= 2
+    assert isinstance(found["worst_slices"], list)
+    assert all(len(one["columns"]) == 1 for one in found["importance"]["columns"])
 
 
 def test_on_other_rows_and_for_a_model_file(call: Call, table: Path) -> None:

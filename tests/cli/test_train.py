@@ -47,13 +47,13 @@ def test_json_is_all_that_is_on_stdout(call: Call) -> None:
     assert result["train"]["rows"] + result["validation"]["rows"] == 1437
     assert result["test"]["rows"] == 360
     assert "hidden0" in done.err
-    assert "Recall by class on the test rows" in done.err
+    assert "By class on the test rows" in done.err
 
 
 def test_the_run_folder_of_images(call: Call) -> None:
     done = call("train", "digits", *SMALL)
     assert done.code == 0
-    for text in ("hidden0", "parameters", "Recall by class on the test rows", "Written to runs/digits-1"):
+    for text in ("hidden0", "parameters", "By class on the test rows", "Written to runs/digits-1"):
         assert text in done.out
     folder = Path("runs/digits-1")
     names = {entry.name for entry in folder.iterdir()}

@@ -105,7 +105,7 @@ def test_show_and_datasets(call: Call, table: Path) -> None:
     folder = call("train", table, "--target", "kind", *SMALL, "--json").json["run_dir"]
     shown = call("show", folder)
     assert shown.code == 0
-    for text in ("hidden0", "Recall by class on the test rows", "all 3 epochs", "houses.csv", "model.safetensors"):
+    for text in ("hidden0", "By class on the test rows", "all 3 epochs", "houses.csv", "model.safetensors"):
         assert text in shown.out
     listed = call("datasets")
     assert listed.code == 0

@@ -7,8 +7,8 @@ import polars
 import pytest
 
 import manynets as mn
-from manynets.errors import OptionError
-from manynets.explain import calibration, worst_slices
+from manynets.errors import DataError, OptionError
+from manynets.explain import calibration, residuals, worst_rows, worst_slices
 from tests.tolerances import assert_close
 
 
@@ -56,3 +56,37 @@ def test_no_group_is_named_where_all_are_alike() -> None:
         model = mn.train(x[:, 1:], random.permutation(y), mn.MLP(hidden=()), mn.Recipe(epochs=1, seed=seed), progress=False)
         named += len(worst_slices(model, x[:, 1:], random.permutation(y)))
     assert named <= 1
+
+
+def test_the_rows_that_are_served_worst() -> None:
+    x = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
+    recipe = mn.Recipe(optimizer=mn.Adam(lr=0.05), epochs=60)
+    y = np.where(x[:, 0] > 0, "up", "down").astype(object)
+    y[[58, 40]] = "down"
+    model = mn.train(x, y, mn.MLP(hidden=()), recipe, progress=False)
+    found = worst_rows(model, x, y, most=2)
+    assert [(one.row, one.truth, one.predicted, one.loss) for one in found] == [(58, "down", "up", 1.0), (40, "down", "up", 1.0)]
+    assert found[0].probability == pytest.approx(model.predict_proba(x)[58, 1])
+    numbers = mn.train(x, 3 * x[:, 0], mn.MLP(hidden=()), recipe, progress=False)
+    target = numbers.predict(x)
+    target[7] += 5
+    first = worst_rows(numbers, x, target)[0]
+    assert (first.row, first.loss) == (7, pytest.approx(5))
+    with pytest.raises(OptionError, match="most is 0"):
+        worst_rows(model, x, y, most=0)
+    with pytest.raises(DataError, match="predicts one number a row"):
+        residuals(model, x, y)
+
+
+def test_errors_by_prediction_and_column() -> None:
+    random = np.random.default_rng(0)
+    frame = polars.DataFrame({"x": random.normal(size=300), "town": random.choice(["Bern", "Chur"], 300)})
+    y = frame["x"].to_numpy() + random.normal(size=300)
+    model = mn.train(frame, y, mn.MLP(hidden=()), mn.Recipe(epochs=2), progress=False)
+    found = residuals(model, frame, y)
+    assert list(dict.fromkeys(one.column for one in found)) == ["prediction", "x", "town"]
+    assert sum(one.rows for one in found if one.column == "prediction") == 300
+    chur = next(one for one in found if one.group == "Chur")
+    error = (y - model.predict(frame))[(frame["town"] == "Chur").to_numpy()]
+    assert (chur.mean, chur.absolute) == (pytest.approx(error.mean()), pytest.approx(np.abs(error).mean()))
+    assert chur.standard_error == pytest.approx(error.std(ddof=1) / len(error) ** 0.5)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["DataFolder", "Header", "JsonLine", "Quiet", "RunFolder", "Target", "argument", "option"]
+__all__ = ["DataFolder", "Header", "JsonLine", "Quiet", "RunFolder", "Target", "Threshold", "argument", "option"]
 
 
 def option(*names: str, help: str, metavar: str = " ", **more: Any) -> Any:
@@ -29,6 +29,15 @@ RunFolder = Annotated[
 ]
 Target = Annotated[
     str | None, option("--target", metavar="COLUMN", help="The target's column in DATA, for a model file. [as in training]")
+]
+Threshold = Annotated[
+    str | None,
+    option(
+        "--threshold",
+        metavar="VALUE",
+        help="Probability above which the second of two classes is predicted, such as 0.3, or what a false alarm and a missed row cost, such as "
+        "1:5. [the model's]",
+    ),
 ]
 DataFolder = Annotated[str | None, option("--data-dir", metavar="FOLDER", help="Folder with mnist/ and fashion-mnist/.")]
 Header = Annotated[

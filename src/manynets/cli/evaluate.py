@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, argument, option
+from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, Threshold, argument, option
 
 __all__ = ["evaluate"]
 
@@ -20,6 +20,7 @@ def evaluate(
         ),
     ] = None,
     target: Target = None,
+    threshold: Threshold = None,
     header: Header = None,
     memory_limit: Annotated[
         str | None,
@@ -43,6 +44,7 @@ def evaluate(
     from manynets.cli.saved_runs import open_run
     from manynets.cli.seen import parts_by_seen
     from manynets.cli.streamed_rows import metrics_of_files
+    from manynets.cli.thresholds import with_threshold
 
     console = console_for(quiet=quiet, to_stderr=json_line)
     found = open_run(run)
@@ -59,12 +61,13 @@ def evaluate(
     for text in notes:
         note(console, text)
     new, seen = (part, None) if data is None else parts_by_seen(found, part)
-    metrics = metrics_of(found.model, part if new is None else new)
+    model = found.model if threshold is None else with_threshold(found.model, threshold)
+    metrics = metrics_of(model, part if new is None else new)
     named = {name: metrics}
     if seen is not None:
         words = f"{seen.rows:,} of the {part.rows:,} rows of {name} are rows that the run was trained or validated on"
         note(console, f"{words}: its metrics on them say nothing about new rows" + ("" if new is None else ", and they are apart"))
-        named = {f"{name}: seen in training": metrics_of(found.model, seen)}
+        named = {f"{name}: seen in training": metrics_of(model, seen)}
         named = named if new is None else {f"{name}: new rows": metrics} | named
     print_metrics(console, named)
     print_classes(console, metrics, names=found.config.get("class_names"), part=name)

@@ -40,6 +40,12 @@ def explain(
     ] = None,
     repeats: Annotated[int, option("--repeats", metavar="N", help="How often each column is shuffled. [5]")] = 5,
     rows: Annotated[int, option("--rows", metavar="N", help="The most rows that are used. [2000]")] = 2000,
+    separately: Annotated[
+        bool, option("--separately", help="Shuffle each column by itself, also those that say nearly the same.")
+    ] = False,
+    worst: Annotated[
+        int | None, option("--worst", metavar="N", help="Also list the groups, and so many rows, with the largest errors.")
+    ] = None,
     target: Target = None,
     header: Header = None,
     json_line: JsonLine = False,
@@ -47,7 +53,7 @@ def explain(
 ) -> None:
     """Show which columns a model relies on: how much worse it predicts when each is shuffled among the rows.
 
-    Columns that say nearly the same are shuffled together.
+    Columns that say nearly the same are shuffled together, unless you ask for --separately.
     """
     import json
     import sys
@@ -74,7 +80,8 @@ def explain(
     X, y = part.X, np.asarray(part.y)
     weight = None if part.weight is None else np.asarray(part.weight)[some]
     model, few = found.model, _taken(X, some)
-    importance = permutation_importance(model, few, y[some], metric=metric, n_repeats=repeats, sample_weight=weight)
+    options: dict[str, Any] = {"metric": metric, "n_repeats": repeats, "sample_weight": weight, "group_alike": not separately}
+    importance = permutation_importance(model, few, y[some], **options)
     dependence = [partial_dependence(model, few, one, n_grid=12, n_rows=0) for one in column or ()]
     added = contributions(model, _taken(X, np.array(row)), background=few) if row else None
     _print_importance(console, importance, len(some), name)
@@ -82,11 +89,12 @@ def explain(
         _print_dependence(console, one)
     if added is not None:
         _print_contributions(console, added, row or [])
+    largest = {} if worst is None else _largest_errors(console, model, X, y, most=worst, name=name)
     if json_line:
         result = {"run_dir": str(found.folder), "data": name, "rows": len(some), "importance": importance.to_json()}
         result["dependence"] = [one.to_json() for one in dependence]
         result["contributions"] = None if added is None else {"rows": row, **added.to_json()}
-        sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(result | largest, allow_nan=False, default=str) + "\n")
 
 
 def _taken(X: Any, rows: Any) -> Any:
@@ -120,6 +128,45 @@ def _print_dependence(console: Console, found: Dependence) -> None:
     shown = [(value, *map(number_text, line[-len(names) :])) for value, line in zip(values, means.tolist(), strict=True)]
     heads = ["Prediction"] if found.outputs == ("prediction",) else [f"Probability of {name}" for name in names]
     console.print(table_of([found.columns[0], *heads], shown, title=f"Mean prediction over {found.columns[0]}"))
+
+
+def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, name: str) -> dict[str, Any]:
+    """Print the groups and rows with the largest errors; return them as JSON types."""
+    import dataclasses
+
+    from manynets.cli.report import table_of
+    from manynets.display import number_text
+    from manynets.explain import worst_rows, worst_slices
+
+    rows, slices = worst_rows(model, X, y, most=most), worst_slices(model, X, y)
+    groups = [
+        (
+            one.column,
+            one.group,
+            one.rows,
+            f"{number_text(one.loss)} ({number_text(one.low)} to {number_text(one.high)})",
+            number_text(one.other_loss),
+        )
+        for one in slices
+    ]
+    title = f"Groups of {name} with larger errors than the others, by more than chance"
+    heads = ["Column", "Group", "Rows", "Mean error, 95 % interval", "Of the others"]
+    console.print(table_of(heads, groups, title=title if groups else f"{title}: none"))
+    sure = any(one.probability is not None for one in rows)
+    texts = [
+        (one.row, _text(one.truth), _text(one.predicted), number_text(one.loss if one.probability is None else one.probability))
+        for one in rows
+    ]
+    what = "most confidently wrong" if sure else "with the largest errors"
+    console.print(table_of(["Row", "True", "Predicted", "Probability" if sure else "Error"], texts, title=f"Rows of {name} {what}"))
+    found: dict[str, Any] = {"worst_rows": rows, "worst_slices": slices}
+    return {kind: [dataclasses.asdict(one) for one in ones] for kind, ones in found.items()}
+
+
+def _text(value: Any) -> str:
+    from manynets.display import number_text
+
+    return number_text(value) if isinstance(value, float) else str(value)
 
 
 def _print_contributions(console: Console, found: Contributions, rows: list[int]) -> None:

@@ -27,6 +27,7 @@ from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, take
 from manynets.cli.recipe import flag_of, network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
 from manynets.cli.seen import hashes_of_parts
+from manynets.cli.thresholds import read_threshold
 from manynets.cli.tracking import check_track, tracking
 from manynets.data.duplicates import count_shared
 from manynets.data.split import SplitBy
@@ -34,12 +35,14 @@ from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, find_target, holdout
 from manynets.spec import PiecewiseLinear, Recipe, to_json
+from manynets.tasks.thresholds import threshold_of
 from manynets.training.torch_settings import find_device
 
 __all__ = [
     "encode_source",
     "encoding",
     "fit",
+    "held_out_scores",
     "metrics_of",
     "scalars",
     "usable_scores",
@@ -73,6 +76,8 @@ def _fit_claimed(options: Options) -> None:
         raise OptionError(f"--n-networks is {options['n_networks']}, but must be at least 1")
     if options["class_weight"] is not None:
         one_of(options["class_weight"], ["balanced"], what="--class-weight")
+    if options["threshold"] is not None:
+        read_threshold(options["threshold"], metrics=True)
     share = options["validation"]
     if share is not None and not 0 <= share < 1:
         raise OptionError(f"--validation is {share:g}, but must be at least 0 and below 1")
@@ -117,8 +122,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             model = _train(source, encoder, share, networks, options, begin, console)
         else:
             model, out_of_fold = _train_ensemble(source, encoder, share, networks, preset, options, begin, console)
-        if "interrupted" in model.info["stopped"]:
-            raise KeyboardInterrupt
+        model = _with_threshold(model, options["threshold"], out_of_fold, source, share)
         parts = {"train": source.train, "validation": source.validation, "test": source.test}
         metrics: dict[str, Any] = {"train": metrics_of(model, source.train)}
         refuse_untrained(model, metrics["train"], caught)
@@ -343,24 +347,52 @@ def validation_metrics(model: Any, out_of_fold: Any, source: DataSource, share: 
 
     source, share: as `encode_source` returned them.
     """
+    found = held_out_scores(model, out_of_fold, source, share)
+    return None if found is None else _metrics(model, *found)
+
+
+def held_out_scores(model: Any, out_of_fold: Any, source: DataSource, share: float | str | None) -> tuple[Any, Part] | None:
+    """Return the scores of the rows that were held out, (N, O), and these rows; arguments as for `validation_metrics`."""
     if out_of_fold is not None:
-        return _metrics(model, out_of_fold, source.train)
+        return out_of_fold, source.train
     if share == "folds":
-        return _metrics_by_fold(model, source.train)
-    return None if source.validation is None else metrics_of(model, source.validation)
+        return _scores_by_fold(model, source.train)
+    part = source.validation
+    return None if part is None else (model.mean_logits(model.logits(part.X)), part)
 
 
-def _metrics_by_fold(model: Any, train: Part) -> dict[str, Any]:
-    """Return the metrics on the training rows, each predicted by the one network that held it out."""
+def _scores_by_fold(model: Any, train: Part) -> tuple[Any, Part]:
+    """Return the scores of the training rows, each by the one network that held it out, and the rows."""
     if train.by is not None and train.by.times is not None:
-        late = holdout(find_target(train.y, model.task), 1.0 / model.size, seed=0, by=train.by).held_out
-        return metrics_of(model, taken(train, late))
+        late = taken(train, holdout(find_target(train.y, model.task), 1.0 / model.size, seed=0, by=train.by).held_out)
+        return model.mean_logits(model.logits(late.X)), late
     folds = cv_splits(find_target(train.y, model.task), model.size, seed=model.recipe.seed, by=train.by)
     scores = model.logits(train.X)
     out_of_fold = np.empty_like(scores[0])
     for one, fold in zip(scores, folds, strict=True):
         out_of_fold[fold.held_out] = one[fold.held_out]
-    return _metrics(model, out_of_fold, train)
+    return out_of_fold, train
+
+
+def _with_threshold(model: Any, text: str | None, out_of_fold: Any, source: DataSource, share: float | str | None) -> Any:
+    """Return the model with the threshold of --threshold, found on the held-out scores where it is that of a metric.
+
+    Raises KeyboardInterrupt for a training that was interrupted.
+    """
+    if "interrupted" in model.info["stopped"]:
+        raise KeyboardInterrupt
+    if text is None:
+        return model
+    wanted, probability, positive, weight = read_threshold(text, metrics=True), None, None, None
+    if model.task.name != "binary":
+        raise OptionError(f"--threshold is {text!r}, but is for two classes")
+    held_out = held_out_scores(model, out_of_fold, source, share)
+    if held_out is not None:
+        scores, part = held_out
+        known = np.isfinite(scores).all(axis=1)
+        probability, positive = model.task.proba(scores[known])[:, 1], model.task.encode(part.y)[known, 0] > 0.5
+        weight = None if part.weight is None else np.asarray(part.weight)[known]
+    return model.with_threshold(threshold_of(wanted, probability, positive, weight))
 
 
 def _metrics(model: Any, scores: Any, part: Part) -> dict[str, Any]:

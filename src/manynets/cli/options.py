@@ -72,6 +72,10 @@ _OF_TRAINING: dict[str, CommandOption] = {
     "metric": CommandOption(
         help=f"What the best weights, early stopping and, for f1, the threshold go by: {', '.join(METRICS)}.", panel=TRAINING, shown="the loss"
     ),
+    "threshold": CommandOption(
+        help="Probability above which the second of two classes is predicted: f1 or accuracy for what is best on the held-out rows, a number, or "
+        "what a false alarm and a missed row cost, such as 1:5.", panel=TRAINING, metavar="VALUE", shown="0.5; with --metric f1 as for f1",
+    ),
     "time_limit": CommandOption(
         help="Seconds that the training may take (tables, presets default, fast and best).",
         panel=TRAINING, type=float, metavar="SECONDS", shown="none",
@@ -182,7 +186,7 @@ TRAIN: dict[str, CommandOption] = {
 }
 """The options of `manynets train` by name, with underscores."""
 
-_NOT_OF_A_SWEEP = ("engine", "metric", "memory_limit")
+_NOT_OF_A_SWEEP = ("engine", "metric", "memory_limit", "threshold")
 _OF_A_SWEEP: dict[str, CommandOption] = {
     "grid": CommandOption(
         help="Values of an option of train: lr=1e-4:1e-1:log:12, dropout=0,0.2,0.5 or hidden=64,128-64. Repeat it for several options.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from manynets.cli.arguments import Header, Quiet, RunFolder, argument, option
+from manynets.cli.arguments import Header, Quiet, RunFolder, Threshold, argument, option
 
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
@@ -27,11 +27,20 @@ def predict(
         str | None,
         option("--columns", metavar="NAME,...", help="Columns of the table to write beside the predictions, such as an id. [all]"),
     ] = None,
+    interval: Annotated[
+        float | None,
+        option(
+            "--interval",
+            metavar="COVERAGE",
+            help="For numbers, also write the limits lower and upper, which hold this share of the targets, such as 0.9.",
+        ),
+    ] = None,
+    threshold: Threshold = None,
     header: Header = None,
     overwrite: Annotated[bool, option("--overwrite", help="Replace the file if it exists.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write predictions as CSV, beside the columns of each row; for classes with probabilities."""
+    """Write predictions as CSV, beside the columns of each row; for classes with probabilities, for numbers with limits if you ask for them."""
     import sys
 
     from manynets.cli.outputs import claimed_output
@@ -42,13 +51,32 @@ def predict(
         raise OptionError("standard output is closed; give a file with -o")
     console = console_for(quiet=quiet, to_stderr=True)
     with claimed_output(out, overwrite=overwrite, option="-o", example="predictions.csv"):
-        rows = _predict(run, data, out, columns=columns, header=header, overwrite=overwrite, console=console)
+        rows = _predict(
+            run,
+            data,
+            out,
+            columns=columns,
+            interval=interval,
+            threshold=threshold,
+            header=header,
+            overwrite=overwrite,
+            console=console,
+        )
     if out is not None:
         console.print(f"Written to {out}: {rows:,} rows", markup=False, soft_wrap=True)
 
 
 def _predict(
-    run: Any, data: str, out: str | None, *, columns: str | None, header: bool | None, overwrite: bool, console: Any
+    run: Any,
+    data: str,
+    out: str | None,
+    *,
+    columns: str | None,
+    interval: float | None,
+    threshold: str | None,
+    header: bool | None,
+    overwrite: bool,
+    console: Any,
 ) -> int:
     """Write the predictions, and return the number of rows."""
     import io
@@ -59,7 +87,10 @@ def _predict(
     from manynets.cli.saved_runs import open_run
     from manynets.errors import OptionError, one_of
     from manynets.modelfile import replacing
+    from manynets.tasks.residuals import check_coverage
 
+    if interval is not None:
+        check_coverage(interval, what="--interval")
     found = open_run(run)
     X, beside, notes = prediction_rows(found, data, header=header)
     for text in notes:
@@ -67,7 +98,7 @@ def _predict(
     if columns is not None:
         names = [columns] if columns in beside else [name.strip() for name in columns.split(",") if name.strip()]
         beside = {one_of(name, beside, what="--columns"): beside[name] for name in names}
-    table = beside | _predictions(found, X, beside)
+    table = beside | _predictions(found, X, beside, interval, threshold)
     written = io.StringIO()
     _write(written, table)
     if out is None:
@@ -85,12 +116,17 @@ def _predict(
     return len(X)
 
 
-def _predictions(run: SavedRun, X: Any, beside: dict[str, Any]) -> dict[str, Any]:
+def _predictions(run: SavedRun, X: Any, beside: dict[str, Any], interval: float | None, threshold: str | None) -> dict[str, Any]:
     """Return the columns to add, under names that no column of the rows has."""
-    model = run.saved if run.saved.is_quick(len(X)) else run.model  # the latter loads torch
+    from manynets.cli.thresholds import with_threshold
+
+    model: Any = run.saved if run.saved.is_quick(len(X)) else run.model  # the latter loads torch
+    if threshold is not None:
+        model = with_threshold(model, threshold)
     classes: tuple[Any, ...] | None = getattr(model.task, "classes", None)
     names: Any = run.config.get("class_names") or classes
-    predicted = model.predict(X)
+    logits = model.logits(X)
+    predicted = model.predicted(logits)
     out: dict[str, Any] = {}
     if predicted.ndim == 2:
         targets = run.config["data"].get("target", [])
@@ -103,9 +139,15 @@ def _predictions(run: SavedRun, X: Any, beside: dict[str, Any]) -> dict[str, Any
     else:
         out["prediction"] = predicted.tolist()
     if model.task.name != "regression":
-        shares = model.predict_proba(X)
+        shares = model.probabilities(logits)
         labels = names or [name.removeprefix("prediction_") for name in out]
         out |= {f"probability_{name}": [float(f"{p:.7g}") for p in shares[:, i].tolist()] for i, name in enumerate(labels)}
+    if interval is not None:
+        limits = model.interval(logits, interval)
+        ends = [name.removeprefix("prediction") for name in out]
+        for j, end in enumerate(ends):
+            both = limits if limits.ndim == 2 else limits[:, j]
+            out |= {f"lower{end}": both[:, 0].tolist(), f"upper{end}": both[:, 1].tolist()}
     return {_free(name, beside): column for name, column in out.items()}
 
 

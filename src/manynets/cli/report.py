@@ -174,8 +174,16 @@ def _repeats_loss(values: Mapping[str, Any]) -> bool:
     return "log_loss" in values or ("rmse" in values and math.isclose(values["loss"], values["rmse"] ** 2, rel_tol=1e-4))
 
 
+def _with_interval(entry: Mapping[str, Any], name: str) -> str:
+    """Return a figure of a class and its interval; runs of version 0.1 have the recall alone."""
+    value, limits = entry.get("accuracy" if name == "recall" else name), entry.get("intervals")
+    if value is None:
+        return ""
+    return number_text(value) if limits is None else f"{number_text(value)} ({limits[name][0]:.2f} to {limits[name][1]:.2f})"
+
+
 def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str) -> None:
-    """Print the recall of each class with counts, or the accuracy of each label."""
+    """Print recall, precision and F1 of each class with counts and intervals, or the accuracy of each label."""
     if "per_class" in metrics:
         entries = metrics["per_class"]
         few = "classes" not in metrics  # else the entries are the worst of so many
@@ -184,13 +192,13 @@ def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequen
                 str(names[i] if names and few else entry["class"]),
                 entry["correct"],
                 entry["count"],
-                "" if entry["accuracy"] is None else number_text(entry["accuracy"]),
+                *(_with_interval(entry, name) for name in ("recall", "precision", "f1")),
             )
             for i, entry in enumerate(entries)
         ]
-        title = f"Recall by class on the {part} rows"
+        title = f"By class on the {part} rows, with 95 % intervals"
         title += "" if few else f": the {len(entries)} lowest of {metrics['classes']:,} classes"
-        console.print(table_of(["class", "correct", "count", "recall"], texts, title=title))
+        console.print(table_of(["class", "correct", "count", "recall", "precision", "F1"], texts, title=title))
     elif "per_label" in metrics:
         shares = metrics["per_label"]
         found = enumerate(shares) if isinstance(shares, list) else ((int(label), share) for label, share in shares.items())

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from manynets.errors import DataError, warn_user
 from manynets.estimators.plan import FitPlan
-from manynets.results import mean_curve, model_of
+from manynets.results import mean_curve, model_of, with_residuals
 from manynets.tasks import Regression, Task
 from manynets.training.events import Evaluated
 from manynets.training.trial import Outcome
@@ -28,7 +28,7 @@ def accept(e: Any, plan: FitPlan, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         check_finite(e, outcome, plan.held_out)
     assert plan.prepared is not None
-    e.model_ = model_of(plan.network, plan.recipe, plan.prepared, outcomes)
+    e.model_ = with_residuals(model_of(plan.network, plan.recipe, plan.prepared, outcomes), plan.prepared, plan.members)
     set_weights(e)
     _set_curves(e, plan, outcomes)
 

@@ -182,6 +182,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             return each.mean(axis=0), each.std(axis=0)
         return self._predicted(X, self._mean_prediction)
 
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> NDArray[Any]:
+        """Return lower and upper limits (N, 2) for X (N, D), of several targets (N, O, 2), from the errors on the rows that were held out.
+
+        It needs early_stopping=True, or X_val and y_val. See `manynets.Model.predict_interval`.
+        """
+        return self._predicted(X, lambda scores: self.model_.interval(scores, coverage))
+
     def _each_prediction(self, scores: NDArray[Any]) -> NDArray[Any]:
         task, loss = self.model_.task, self.model_.recipe.loss
         return np.stack([task.predict(one, loss=loss) for one in scores]).astype(scores.dtype, copy=False)

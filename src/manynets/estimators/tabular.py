@@ -231,6 +231,10 @@ class TabularRegressor(RegressorMixin, _Tabular):
         near = np.abs(model.task.center) <= NEAR * np.asarray(model.task.scale)
         return out.astype(np.float32) if near.all() and model.task.flat and model.task.transform is None else out
 
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> NDArray[Any]:
+        """Return lower and upper limits (N, 2) for X (N, D), of several targets (N, O, 2); see `manynets.Model.predict_interval`."""
+        return self._fitted().predict_interval(self._read(X, reset=False), coverage)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True

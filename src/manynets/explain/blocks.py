@@ -14,7 +14,7 @@ from manynets.errors import DataError, one_of
 from manynets.model import Model
 from manynets.tables import Table
 
-__all__ = ["SourceRows", "chunks", "source_rows"]
+__all__ = ["CELLS_AT_ONCE", "SourceRows", "chunks", "source_rows"]
 
 Array: TypeAlias = NDArray[Any]
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import OptionError
+from manynets.metrics import wilson_interval
 
 __all__ = ["Calibration", "calibration", "wilson_interval"]
 
@@ -52,17 +53,3 @@ def calibration(probabilities: Any, truth: Any, *, bins: int = 15) -> Calibratio
     mean = np.bincount(place, weights=confidence, minlength=bins)[used] / count[used]
     share = np.bincount(place, weights=right, minlength=bins)[used] / count[used]
     return Calibration(mean, share, count[used], float((count[used] * np.abs(share - mean)).sum() / len(shares)))
-
-
-def wilson_interval(right: Any, count: Any, *, z: float = 1.96) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the lower and the upper limit of a share, right of count (Wilson 1927); 0 and 1 where there are no rows.
-
-    >>> [round(float(limit), 3) for limit in wilson_interval(8, 10)]
-    [0.49, 0.943]
-    """
-    n, k = np.asarray(count, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    safe = np.maximum(n, 1)
-    share = k / safe
-    middle = (share + z**2 / (2 * safe)) / (1 + z**2 / safe)
-    half = z / (1 + z**2 / safe) * np.sqrt(share * (1 - share) / safe + z**2 / (4 * safe**2))
-    return np.where(n > 0, np.maximum(middle - half, 0.0), 0.0), np.where(n > 0, np.minimum(middle + half, 1.0), 1.0)

@@ -127,7 +127,7 @@ def _predictions(
 
 def outputs_of(model: Model, matrix: Array) -> NDArray[np.float64]:
     """Return predictions in the unit of the target (N, O), or probabilities (N, C), of encoded rows."""
-    logits = model.logits(matrix)
+    logits = model.encoded_logits(matrix)
     found = model.predicted(logits) if isinstance(model.task, Regression) else model.probabilities(logits)
     return np.asarray(found, dtype=np.float64).reshape(len(matrix), -1)
 

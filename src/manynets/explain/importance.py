@@ -11,7 +11,7 @@ Source: Breiman 2001, "Random Forests"; Fisher, Rudin and Dominici 2019.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from manynets.data.check import as_weights
 from manynets.display import html_table, number_text
 from manynets.errors import DataError, OptionError, one_of
-from manynets.explain.blocks import SourceRows, chunks, source_rows
+from manynets.explain.blocks import SourceRows, source_rows
+from manynets.explain.changed import ChangedRows
 from manynets.model import Model
 from manynets.spec import LOWER_IS_BETTER
 from manynets.tasks import Regression
@@ -116,16 +117,16 @@ def permutation_importance(
     name = model.task.metric if metric is None else one_of(metric, model.task.metrics, what="metric")
     sign = -1.0 if name in LOWER_IS_BETTER else 1.0
     groups: dict[str, tuple[str, ...]] = _alike(rows) if group_alike else {column: (column,) for column in rows.blocks}
-    score = _measured(model, name, model.mean_logits(model.logits(rows.matrix)), target, weight)
+    logits = model.mean_logits(model.encoded_logits(rows.matrix))
+    score = _measured(model, name, logits, target, weight)
     if not np.isfinite(score):
         raise DataError(f"{name} is not defined for these rows, which hold one class only; choose another metric or other rows")
-    found = np.empty((len(groups), n_repeats))
-    orders = _orders(len(rows.matrix), n_repeats, seed)
-    slices = [[rows.blocks[column] for column in columns] for columns in groups.values()]
-    for some in chunks(len(groups) * n_repeats, *rows.matrix.shape):
-        logits = model.mean_logits(model.logits(_shuffled(rows.matrix, some, slices, orders)))
-        for number, part in zip(some, np.split(logits, len(some)), strict=True):
-            found[divmod(number, n_repeats)] = sign * (score - _measured(model, name, part, target, weight))
+    orders = np.stack(_orders(len(rows.matrix), n_repeats, seed))
+    found, predictor = np.empty((len(groups), n_repeats)), ChangedRows(model, rows.matrix)
+    for group, columns in enumerate(groups.values()):
+        block = np.concatenate([np.arange(rows.blocks[column].start, rows.blocks[column].stop) for column in columns])
+        for repeat, shuffled in enumerate(_shuffled(predictor, logits, block, orders)):
+            found[group, repeat] = sign * (score - _measured(model, name, shuffled, target, weight))
     return Importance(groups, found, name, score)
 
 
@@ -147,15 +148,37 @@ def _orders(rows: int, repeats: int, seed: int) -> list[Array]:
     return found
 
 
-def _shuffled(matrix: Array, some: range, slices: Sequence[Sequence[slice]], orders: Sequence[Array]) -> Array:
-    """Return copies of the rows below each other, in each of which the columns of one group are shuffled."""
-    rows = len(matrix)
-    out = np.tile(matrix, (len(some), 1))
-    for at, number in enumerate(some):
-        group, repeat = divmod(number, len(orders))
-        for block in slices[group]:
-            out[at * rows : (at + 1) * rows, block] = matrix[orders[repeat], block]
-    return out
+def _shuffled(predictor: ChangedRows, logits: Array, block: Array, orders: Array) -> Iterator[Array]:
+    """Yield the mean logits (N, O) with the columns of a block (B,) in each of the orders (R, N). logits: those of the rows as they are.
+
+    A row is predicted once with each value that it gets, and not again with its own: columns of few values need few predictions.
+    """
+    values, code = _levels(predictor.matrix[:, block])
+    given = code[orders]  # (R, N)
+    changed = given != code
+    pairs = (np.arange(len(code)) * len(values) + given)[changed]
+    which = np.arange(len(pairs))
+    if len(values) < len(code) / 2:
+        pairs, which = np.unique(pairs, return_inverse=True)
+    if not len(pairs):
+        yield from [logits] * len(orders)
+        return
+    new = predictor.logits(block, values, code, *np.divmod(pairs, len(values)))
+    parts = np.split(which, np.cumsum(changed.sum(axis=1))[:-1])
+    for some, part in zip(changed, parts, strict=True):
+        out = logits.copy()
+        out[some] = new[part]
+        yield out
+
+
+def _levels(columns: Array) -> tuple[Array, Array]:
+    """Return the distinct rows (L, B) of some columns (N, B), and which of them each row is (N,)."""
+    if columns.shape[1] == 1:
+        values, code = np.unique(columns[:, 0], return_inverse=True)
+        return values[:, None], code
+    seen = np.ascontiguousarray(columns).view(np.dtype((np.void, columns.dtype.itemsize * columns.shape[1])))[:, 0]
+    _, first, code = np.unique(seen, return_index=True, return_inverse=True)
+    return columns[first], code
 
 
 def _alike(rows: SourceRows) -> dict[str, tuple[str, ...]]:

@@ -23,7 +23,7 @@ from manynets.tables.cells import factorise, number_cells
 from manynets.tables.columns import NumericColumn
 from manynets.tasks import Regression
 
-__all__ = ["Slice", "row_losses", "worst_slices"]
+__all__ = ["Slice", "groups_of", "row_losses", "worst_slices"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -68,11 +68,11 @@ def worst_slices(model: Model, X: Any, y: Any, *, most: int = 10) -> list[Slice]
     Groups of fewer than 20 rows are not looked at. Errors: DataError for rows that do not fit.
     """
     rows = source_rows(model, X)
-    losses = row_losses(model, model.logits(rows.matrix), y)
+    losses = row_losses(model, model.encoded_logits(rows.matrix), y)
     if len(losses) != len(rows.matrix):
         raise DataError(f"X has {len(rows.matrix)} rows and y has {len(losses)}; they must have the same number")
     found: list[Slice] = []
-    for name, group, chosen in _groups(model, X, rows.matrix):
+    for name, group, chosen in groups_of(model, X, rows.matrix):
         one, other = losses[chosen], losses[~chosen]
         if min(len(one), len(other)) < FEWEST_ROWS:
             continue
@@ -97,18 +97,20 @@ def _corrected(found: list[Slice]) -> list[Slice]:
     return sorted(out, key=lambda one: one.other_loss - one.loss)
 
 
-def _groups(model: Model, X: Any, matrix: Array) -> Any:
-    """Yield column, group and which rows belong to it (N,)."""
+def groups_of(model: Model, X: Any, matrix: Array, *, predicted: Array | None = None, bins: int = BINS) -> Any:
+    """Yield column, group and which rows belong to it (N,), for each column of rows X, and first for what was `predicted` (N,), if given."""
+    if predicted is not None:
+        yield from _bins("prediction", predicted, bins)
     encoder = model.encoder
     if encoder is None:
         for j in range(matrix.shape[1]):
-            yield from _bins(f"x{j}", matrix[:, j].astype(np.float64))
+            yield from _bins(f"x{j}", matrix[:, j].astype(np.float64), bins)
         return
     table = open_table(X if is_frame(X) or isinstance(X, Table) else np.asarray(X))
     table = table.loaded(encoder.column_names)
     for column in encoder.columns:
         if isinstance(column, NumericColumn):
-            yield from _bins(column.name, number_cells(table, column.name, column.reading))
+            yield from _bins(column.name, number_cells(table, column.name, column.reading), bins)
         elif column.kind == "categorical":
             labels, codes = factorise(table, column.name)
             counts = np.bincount(codes[codes >= 0], minlength=len(labels))
@@ -117,11 +119,11 @@ def _groups(model: Model, X: Any, matrix: Array) -> Any:
             yield column.name, "(missing)", codes < 0
 
 
-def _bins(name: str, values: NDArray[np.float64]) -> Any:
+def _bins(name: str, values: NDArray[np.float64], bins: int) -> Any:
     gone = np.isnan(values)
     yield name, "(missing)", gone
     present = values[~gone]
-    edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1))) if present.size else np.empty(0)
+    edges = np.unique(np.quantile(present, np.linspace(0, 1, bins + 1))) if present.size else np.empty(0)
     for i, (low, high) in enumerate(itertools.pairwise(edges)):
         last = i == len(edges) - 2
         yield name, f"{low:g} to {high:g}", (values >= low) & ((values <= high) if last else (values < high))

@@ -139,18 +139,24 @@ class Population:
 
         buffers: what the product of each layer is written to (None: to a new tensor).
         """
-        kind, single, last = ACTIVATIONS[self.shape.activation], self.size == 1, len(self.shape.hidden)
         if self.shape.embedding is not None:
-            named = {name: view[0] for name, view in self.parameters.items()} if single else self.parameters
+            named = self.parameters if self.size > 1 else {name: view[0] for name, view in self.parameters.items()}
             h = periodic(h, named, self.columns)
-        for i, (weight, bias) in enumerate(self._stages):
-            out = buffers[i] if buffers else None
-            if bias is None:
-                h = torch.mm(h, weight, out=out) if single else torch.bmm(h, weight, out=out)
-            else:
-                h = torch.addmm(bias, h, weight, out=out) if single else torch.baddbmm(bias, h, weight, out=out)
-            if i == last:
-                break
+        return self.onward(self._sums(0, h, buffers[0] if buffers else None), buffers)
+
+    def first_sums(self, x: Tensor) -> Tensor:
+        """Return the sums of the first layer (K, N, H) for x (N, D), of networks without an embedding; for K = 1 without the first axis."""
+        return self._sums(0, x if self.size == 1 else x.expand(self.size, *x.shape))
+
+    def part_of_sums(self, x: Tensor, columns: Tensor) -> Tensor:
+        """Return what some columns (B,) with the values x (N, B) add to these sums."""
+        weight = self._stages[0][0].index_select(-2, columns)
+        return torch.matmul(x, weight)
+
+    def onward(self, h: Tensor, buffers: Sequence[Tensor | None] = ()) -> Tensor:
+        """Return raw scores, as `forward` does, for the sums of the first layer, which are overwritten."""
+        kind, single = ACTIVATIONS[self.shape.activation], self.size == 1
+        for i in range(len(self.shape.hidden)):
             if self.shape.batch_norm:
                 slope, shift = self.norm(i)
                 h = torch.addcmul(shift[0] if single else shift, h, slope[0] if single else slope)
@@ -158,7 +164,15 @@ class Population:
                 kind.run(h, h)
             else:
                 h = kind.call(h)
+            h = self._sums(i + 1, h, buffers[i + 1] if buffers else None)
         return h
+
+    def _sums(self, i: int, h: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return the product of layer i with its inputs, and its bias, before norm and activation."""
+        weight, bias = self._stages[i]
+        if bias is None:
+            return torch.mm(h, weight, out=out) if self.size == 1 else torch.bmm(h, weight, out=out)
+        return torch.addmm(bias, h, weight, out=out) if self.size == 1 else torch.baddbmm(bias, h, weight, out=out)
 
     @functools.cached_property
     def takes_row(self) -> bool:

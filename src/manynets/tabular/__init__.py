@@ -32,13 +32,13 @@ selection).
 
 from __future__ import annotations
 
-from manynets.tabular.calibration import best_threshold, fit_temperature
+from manynets.tabular.calibration import fit_temperature
 from manynets.tabular.changes import CHANGEABLE
 from manynets.tabular.finish import TabularFit
 from manynets.tabular.recipe import PRESETS, PresetName, encoder_options, prior_scores, tabular_network
 from manynets.tabular.training import train_ensemble, train_tabular
 
 __all__ = [
-    "CHANGEABLE", "PRESETS", "PresetName", "TabularFit", "best_threshold", "encoder_options", "fit_temperature", "prior_scores",
+    "CHANGEABLE", "PRESETS", "PresetName", "TabularFit", "encoder_options", "fit_temperature", "prior_scores",
     "tabular_network", "train_ensemble", "train_tabular",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""One temperature for the scores of an ensemble, so that its probabilities mean what they say, and a threshold for F1."""
+"""One temperature for the scores of an ensemble, so that its probabilities mean what they say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from manynets.tasks import Multiclass, Task
 
-__all__ = ["best_threshold", "fit_temperature", "log_losses"]
+__all__ = ["fit_temperature", "log_losses"]
 
 Array = NDArray[Any]
 
@@ -33,18 +33,3 @@ def fit_temperature(scores: Array, target: Array, task: Task, weight: Array | No
     candidates = np.exp(np.linspace(-3, 3, 241)).tolist()
     coarse = min(range(0, 241, 10), key=lambda i: loss(candidates[i]))  # the loss is convex in 1 / T, so the least is near
     return min(candidates[max(coarse - 10, 0) : coarse + 11], key=loss)
-
-
-def best_threshold(probability: Array, positive: Array, weight: Array | None = None) -> float:
-    """Return the threshold with the highest F1, for probabilities (N,) of rows that are positive (N,) or not: halfway between two of them.
-
-    >>> best_threshold(np.array([0.1, 0.2, 0.4, 0.9]), np.array([False, False, True, True]))
-    0.3
-    """
-    count = np.ones(len(probability)) if weight is None else weight
-    values, which = np.unique(probability, return_inverse=True)
-    found = np.bincount(which, weights=count * positive)[::-1].cumsum()[::-1]  # positives at or above each value
-    claimed = np.bincount(which, weights=count)[::-1].cumsum()[::-1]
-    best = int((2 * found / (found[0] + claimed)).argmax())
-    below = values[best - 1] if best else 0.0
-    return float(np.clip(round((below + values[best]) / 2, 6), 1e-6, 1 - 1e-6))

@@ -14,10 +14,11 @@ from manynets.model import Model
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.prepare import TrainingData
-from manynets.results import model_of
+from manynets.results import model_of, with_residuals
 from manynets.spec import LOWER_IS_BETTER, MLP
-from manynets.tabular.calibration import best_threshold, fit_temperature, log_losses
+from manynets.tabular.calibration import fit_temperature, log_losses
 from manynets.tasks import Binary, Regression, Task
+from manynets.tasks.thresholds import best_threshold
 from manynets.training.trial import Member, Outcome
 
 __all__ = ["TabularFit", "finish"]
@@ -86,6 +87,7 @@ def finish(
     assert isinstance(spec, MLP)
     model = model_of(spec, first.members[0].recipe, data, [outcome for setting in settings for outcome in setting.outcomes])
     model.info["temperature"] = first.temperature
+    with_residuals(model, data, [member for setting in settings for member in setting.members])
     known = [setting.scores for setting in settings if setting.scores is not None]
     out_of_fold = model.mean_logits(np.stack(known)) if known else None
     if metric == "f1" and isinstance(task, Binary) and out_of_fold is not None:

@@ -1,0 +1,69 @@
+"""Predictions of rows in which some columns have other values."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manynets.data.tensors import to_tensor
+from manynets.explain.blocks import CELLS_AT_ONCE
+from manynets.model import ROWS_AT_ONCE, Model
+
+__all__ = ["ChangedRows"]
+
+Array: TypeAlias = NDArray[Any]
+
+FEWEST_COLUMNS = 48
+"""Encoded columns from which holding the sums saves time."""
+MOST_SUMS = 1 << 26
+"""Numbers of the first layer's sums that are held."""
+
+
+class ChangedRows:
+    """Predicts encoded rows (N, D) with other values in a block of columns.
+
+    A changed block changes only its own part of the first layer's sums, which are therefore computed once: for wide tables that saves most of
+    the work.
+    """
+
+    def __init__(self, model: Model, matrix: Array) -> None:
+        self.model, self.matrix = model, matrix
+        self.sums: Tensor | None = None
+        population = model.population
+        plain = population is not None and population.shape.hidden and population.shape.embedding is None
+        if population is not None and plain and matrix.shape[1] >= FEWEST_COLUMNS:
+            units = population.size * population.shape.hidden[0]
+            if len(matrix) * units <= MOST_SUMS:
+                self.sums = population.first_sums(self._tensor(matrix))
+                self.step = max(1, ROWS_AT_ONCE[model.device.type] // units)
+
+    def _tensor(self, values: Array) -> Tensor:
+        assert self.model.population is not None
+        return to_tensor(values, device=self.model.device, dtype=self.model.population.flat.dtype)
+
+    def logits(self, block: Array, values: Array, code: Array, rows: Array, given: Array) -> Array:
+        """Return mean logits (n, O) of some rows (n,) in which the block (B,) has the values[given] (n, B) in place of its own, values[code[row]]."""
+        parts = []
+        if self.sums is None:
+            step = max(1, CELLS_AT_ONCE // self.matrix.shape[1])
+            for start in range(0, len(rows), step):
+                copies = self.matrix[rows[start : start + step]]
+                copies[:, block] = values[given[start : start + step]]
+                parts.append(self.model.mean_logits(self.model.encoded_logits(copies)))
+            return np.concatenate(parts)
+        population, device = self.model.population, self.model.device
+        assert population is not None
+        own = population.part_of_sums(self._tensor(values), torch.from_numpy(block).to(device))
+        old, new, at = (torch.from_numpy(one).to(device) for one in (code[rows], given, rows))
+        out = torch.empty(population.size, len(rows), population.shape.out_features, dtype=own.dtype)
+        for start in range(0, len(rows), self.step):
+            some = slice(start, start + self.step)
+            sums = self.sums.index_select(-2, at[some])
+            sums += own.index_select(-2, new[some])
+            sums -= own.index_select(-2, old[some])
+            out[:, some].copy_(population.onward(sums))
+        return self.model.mean_logits(out.numpy())

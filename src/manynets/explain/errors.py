@@ -1,0 +1,91 @@
+"""The rows that a model got most wrong, and its errors against the prediction and each column."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import DataError, OptionError
+from manynets.explain.blocks import source_rows
+from manynets.explain.slices import groups_of, row_losses
+from manynets.model import Model
+from manynets.tasks import Multilabel, Regression
+from manynets.tasks.base import plain
+
+__all__ = ["MeanError", "WorstRow", "residuals", "worst_rows"]
+
+Array: TypeAlias = NDArray[Any]
+BINS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class WorstRow:
+    """A row that was predicted wrong.
+
+    row: its number, from 0. truth, predicted: the label, or the number. probability: of the predicted class; None for numbers. loss: the absolute
+    error; 1 for classes.
+    """
+
+    row: int
+    truth: Any
+    predicted: Any
+    probability: float | None
+    loss: float
+
+
+def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow]:
+    """Return the rows X (N, D), or of a frame, with the largest errors, or that were most confidently put into a wrong class, the worst first.
+
+    Worth a look: a wrong label, a special case, or something that the columns do not say. Errors: OptionError for a `most` below 1.
+    """
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise OptionError(f"most is {most!r}, but must be a whole number of at least 1")
+    logits = model.encoded_logits(source_rows(model, X).matrix)
+    losses, predicted = row_losses(model, logits, y), model.predicted(logits)
+    sure = None if isinstance(model.task, Regression | Multilabel) else model.probabilities(logits).max(axis=1)
+    rank = losses if sure is None else losses * sure
+    truth = np.asarray(y)
+    order = [row for row in np.argsort(-rank, kind="stable")[:most].tolist() if losses[row] > 0]
+    return [
+        WorstRow(row, plain(truth[row]), plain(predicted[row]), None if sure is None else float(sure[row]), float(losses[row]))
+        for row in order
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanError:
+    """Errors y - prediction of a group of rows, in the unit of the target.
+
+    column: "prediction" or a column. group: which rows, such as "61 to 80". rows: how many. mean: the mean error, 0 where the model is right on
+    average; standard_error: of the mean; absolute: the mean absolute error.
+    """
+
+    column: str
+    group: str
+    rows: int
+    mean: float
+    standard_error: float
+    absolute: float
+
+
+def residuals(model: Model, X: Any, y: Any) -> list[MeanError]:
+    """Return the errors of a model of one number on rows X (N, D), or a frame, by bins of the prediction and of each column, in their order.
+
+    Errors: DataError for classes and several targets.
+    """
+    task = model.task
+    if not isinstance(task, Regression) or task.outputs != 1:
+        raise DataError("errors by group are of a model that predicts one number a row")
+    rows = source_rows(model, X)
+    predicted = np.asarray(model.predicted(model.encoded_logits(rows.matrix)), dtype=np.float64).reshape(-1)
+    error = task.own_unit(task.encode(y)).reshape(-1) - predicted
+    found = []
+    for column, group, taken in groups_of(model, X, rows.matrix, predicted=predicted, bins=BINS):
+        one = error[taken]
+        if len(one) > 1:
+            deviation = float(one.std(ddof=1)) / len(one) ** 0.5
+            found.append(MeanError(column, group, len(one), float(one.mean()), deviation, float(np.abs(one).mean())))
+    return found

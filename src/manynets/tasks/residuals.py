@@ -1,0 +1,215 @@
+"""Prediction intervals from rows that were held out (conformal prediction).
+
+With f the mean of the K networks and s(x) their standard deviation at x, the score of a held-out row i with the target y_i, which the M networks that
+did not train on it predict as f_i, is
+
+    r_i = (y_i - f_i) / (u s_i + m)
+
+where s_i is the standard deviation of the networks that trained on the row: with the others among them, it would be large wherever the error is. The
+interval for a new row is f(x) + c (s(x) + m) times the quantiles (1 - coverage) / 2 and (1 + coverage) / 2 of the r_i. The factor u makes the s_i as
+large as they are where the others are among them, which is as large as for a new row: u^2 is the mean of s(x_i)^2 by the mean of s_i^2. m is four times
+the median of u s_i, so that networks that agree by chance do not make an interval too short. The factor c corrects for the mean of all networks being
+nearer to the truth than the mean of M:
+
+    c^2 = 1 - (1 / M - 1 / K) V / E
+
+with E the mean of (y_i - f_i)^2 and V the variance of the networks. Networks that all validate on the same rows have M = K, c = 1, u = 1 and s_i = s(x_i). With
+fewer than two networks to take s_i from, the width is the same for all rows; of one network, that is split conformal prediction.
+
+The scores are of a standardised target, or of its logarithm, and the interval is brought into the unit of the target at the end. What is stored are up to
+401 quantiles of the scores.
+
+Sources: Vovk 2015, "Cross-conformal predictors"; Lei et al. 2018, "Distribution-Free Predictive Inference for Regression".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import DataError, OptionError
+from manynets.tasks.regression import Regression
+
+__all__ = ["Residuals", "check_coverage", "interval_of", "residuals_from_json", "residuals_of", "standardised"]
+
+Array: TypeAlias = NDArray[Any]
+
+QUANTILES = 401
+FLOOR = 4.0
+FEWEST_ROWS = 10
+MOST_OUTPUTS = 64
+"""Targets of which a model stores residuals."""
+
+
+def check_coverage(coverage: float, *, what: str = "coverage") -> float:
+    """Return the coverage. Errors: OptionError where it is not between 0 and 1."""
+    if isinstance(coverage, bool) or not isinstance(coverage, int | float) or not 0 < coverage < 1:
+        raise OptionError(f"{what} is {coverage!r}, but must be a number above 0 and below 1, such as 0.9")
+    return float(coverage)
+
+
+@dataclasses.dataclass(frozen=True)
+class Residuals:
+    """What a model stores of its errors on held-out rows, for one target.
+
+    quantiles: of the scores r, evenly spaced from 0 to 1. rows: how many scores there were. floor: m. factor: c. scaled: whether the width
+    follows s(x); where not, s(x) counts as 0.
+    """
+
+    quantiles: tuple[float, ...]
+    rows: int
+    floor: float
+    factor: float
+    scaled: bool
+
+    @classmethod
+    def of(
+        cls, errors: Array, spread: Array | None = None, *, gain: Array | None = None, weight: Array | None = None
+    ) -> Residuals | None:
+        """Return the residuals of errors y - f_i (n,) of held-out rows; None for fewer than 10 of them.
+
+        spread: u s_i (n,), None for the same width everywhere. gain: (1 / M - 1 / K) V of each row (n,), None for 0. weight: how often each row
+        counts (n,).
+        """
+        counted = np.isfinite(errors) if weight is None else np.isfinite(errors) & (weight > 0)
+        errors = errors[counted].astype(np.float64)
+        if len(errors) < FEWEST_ROWS:
+            return None
+        floor = 0.0 if spread is None else FLOOR * float(np.median(spread[counted]))
+        scaled = floor > 0
+        squares = float(np.mean(errors**2))
+        less = 0.0 if gain is None else float(np.mean(gain[counted]))
+        factor = math.sqrt(max(1.0 - less / squares, 0.25)) if squares > 0 else 1.0
+        scores = errors / (spread[counted] + floor) if spread is not None and scaled else errors
+        at = np.linspace(0, 1, min(len(scores), QUANTILES))
+        if weight is None:
+            quantiles = np.quantile(scores, at)
+        else:
+            quantiles = np.quantile(scores, at, weights=weight[counted], method="inverted_cdf")
+        return cls(tuple(quantiles.tolist()), len(scores), floor if scaled else 1.0, factor, scaled)
+
+    def limits(self, mean: Array, spread: Array, coverage: float) -> Array:
+        """Return the lower and the upper limit (N, 2) for the mean (N,) and the spread (N,) of the predictions of new rows.
+
+        Errors: OptionError for a coverage that so few held-out rows do not support.
+        """
+        share = check_coverage(coverage)
+        if (1 - share) / 2 * (self.rows + 1) < 1:
+            most = math.floor((1 - 2 / (self.rows + 1)) * 1000) / 1000
+            raise OptionError(f"coverage is {coverage!r}, but {self.rows} held-out rows support at most {most:g}; ask for less")
+        # of n scores, the limit is the one of rank (n + 1) times the share, so that a new row is as likely as any to lie beyond
+        low = ((1 - share) / 2 * (self.rows + 1) - 1) / (self.rows - 1)
+        scores = np.interp([low, 1 - low], np.linspace(0, 1, len(self.quantiles)), self.quantiles)
+        width = self.factor * (spread * self.scaled + self.floor)
+        return np.asarray(mean[:, None] + width[:, None] * scores)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as JSON types."""
+        return dataclasses.asdict(self) | {"quantiles": list(self.quantiles)}
+
+
+def standardised(task: Regression, logits: Array, loss: str | None) -> Array:
+    """Return what the networks predict, (K, N, O) in float64, in the unit of the encoded target."""
+    scores = logits.astype(np.float64)
+    return np.exp(scores) if loss == "poisson" else task.clamped(scores)
+
+
+def residuals_of(
+    task: Regression,
+    logits: Array,
+    target: Array,
+    *,
+    held_out: Array | None = None,
+    loss: str | None = None,
+    weight: Array | None = None,
+) -> tuple[Residuals, ...] | None:
+    """Return the residuals of each target; None where there are too few rows, or more than 64 targets.
+
+    logits: raw scores (K, N, O). target: encoded (N, O). held_out: whether each network did not train on each row, (K, N), at least one for
+    every row; None: none trained on any. loss: the recipe's. weight: of the rows (N,).
+    """
+    _, rows, outputs = logits.shape
+    if outputs > MOST_OUTPUTS or rows < FEWEST_ROWS:
+        return None
+    each = standardised(task, logits, loss)
+    center, spread, gain = _held_out(each, held_out)
+    errors, found = target - center, []
+    for j in range(outputs):
+        one = Residuals.of(
+            errors[:, j], None if spread is None else spread[:, j], gain=None if gain is None else gain[:, j], weight=weight
+        )
+        if one is None:
+            return None
+        found.append(one)
+    return tuple(found)
+
+
+def _held_out(each: Array, held_out: Array | None) -> tuple[Array, Array | None, Array | None]:
+    """Return f_i (N, O), u s_i and (1 / M - 1 / K) V, of what the networks predict (K, N, O); None where there are too few networks."""
+    size = len(each)
+    if held_out is None or held_out.all():
+        return each.mean(axis=0), each.std(axis=0) if size > 1 else None, None
+    out = held_out[..., None]
+    many, others = out.sum(axis=0), size - out.sum(axis=0)
+    center = np.where(out, each, 0.0).sum(axis=0) / many
+    gain = (1 / many - 1 / size) * each.var(axis=0, ddof=1)
+    if others.min() < 2:
+        return center, None, gain
+    middle = np.where(out, 0.0, each).sum(axis=0) / others
+    squares = np.where(out, 0.0, (each - middle) ** 2).sum(axis=0) / others  # s_i^2
+    mean = squares.mean(axis=0)
+    larger = np.divide(each.var(axis=0).mean(axis=0), mean, out=np.ones_like(mean), where=mean > 0)  # u^2
+    return center, np.sqrt(larger * squares), gain
+
+
+def interval_of(
+    task: Regression, residuals: Sequence[Residuals] | None, logits: Array, *, coverage: float, loss: str | None = None
+) -> Array:
+    """Return lower and upper limits (N, 2), of several targets (N, O, 2), in the unit of the target, for logits (K, N, O) of new rows.
+
+    Errors: DataError for a model without residuals.
+    """
+    check_coverage(coverage)
+    if residuals is None:
+        raise DataError(
+            "the model stores no errors on held-out rows, which intervals are made from; train with validation rows (validation=0.2, or"
+            " 'folds' for several networks; the default ensemble does so), or use model.calibrated(X, y) with rows it was not trained on"
+        )
+    each = standardised(task, logits, loss)
+    mean, spread = each.mean(axis=0), each.std(axis=0)
+    limits = [one.limits(mean[:, j], spread[:, j], coverage) for j, one in enumerate(residuals)]
+    both = np.stack(limits, axis=1)  # (N, O, 2)
+    if loss == "poisson":
+        both = np.maximum(both, 0.0)
+    return np.stack([task.own_unit(both[..., end]) for end in (0, 1)], axis=-1)
+
+
+def residuals_from_json(state: Any, outputs: int) -> tuple[Residuals, ...]:
+    """Return the residuals of each target. Errors: OptionError for what `Residuals.to_json` does not write."""
+    if not isinstance(state, list) or len(state) != outputs:
+        raise OptionError(f"residuals must be a list of {outputs}, one for each target")
+    return tuple(map(_from_json, state))
+
+
+def _from_json(state: Any) -> Residuals:
+    fields = {field.name for field in dataclasses.fields(Residuals)}
+    if not isinstance(state, Mapping) or set(state) != fields:
+        raise OptionError(f"residuals must have the fields {', '.join(sorted(fields))}")
+    quantiles, rows = state["quantiles"], state["rows"]
+    fine = isinstance(quantiles, list) and 2 <= len(quantiles) <= QUANTILES and all(map(_is_number, quantiles))
+    if not fine or sorted(quantiles) != quantiles or type(rows) is not int or not len(quantiles) <= rows < 1 << 62:
+        raise OptionError("residuals must have increasing quantiles of at least as many rows")
+    if not all(_is_number(state[name]) and state[name] > 0 for name in ("floor", "factor")):
+        raise OptionError("residuals must have a floor and a factor above 0")
+    if type(state["scaled"]) is not bool:
+        raise OptionError("residuals must say whether they are scaled")
+    return Residuals(tuple(map(float, quantiles)), rows, float(state["floor"]), float(state["factor"]), state["scaled"])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
