@@ -103,13 +103,18 @@ def test_a_report_on_numbers(tmp_path: Path) -> None:
     text, reader = written(model, frame, target(frame), tmp_path)
     assert reader.headings == [
         "A model", "Metrics", "Data", "Model", "What the model relies on", "How the prediction follows a column", "Errors",
-        "Groups with larger errors", "Rows with the largest errors", "Repeat this run",
+        "Prediction intervals", "Groups with larger errors", "Rows with the largest errors", "Repeat this run",
     ]  # fmt: skip
     assert set(frame.columns) <= set(reader.cells)
     assert len(charts_of(text)) == text.count('class="chart"') == 18
     r2 = model.evaluate(frame, target(frame))["r2"]
     assert f"{r2:.4f}" in reader.cells
     assert "manynets rerun runs/flats" in reader.cells
+    limits = model.predict_interval(frame, 0.9)
+    inside = np.mean((limits[:, 0] <= target(frame)) & (target(frame) <= limits[:, 1]))
+    _, line, _ = reader.tables["Coverage and width of the intervals"][1:]
+    assert line[:3] == ["90 %", "price", f"{inside:.1%}".replace("%", " %")]
+    assert float(line[4].replace(",", "")) == pytest.approx(np.median(limits[:, 1] - limits[:, 0]), rel=1e-3)
 
 
 def test_a_report_on_classes(tmp_path: Path) -> None:

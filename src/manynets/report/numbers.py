@@ -5,25 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from manynets.display import number_text
+from manynets.errors import DataError, OptionError
+from manynets.explain.calibration import wilson_interval
 from manynets.report import error_charts
 from manynets.report.parts import Array, LabelledRows, ReportFigure, ReportInput, ReportPicture, ReportTable, Section
 from manynets.report.values import CategoryValues, NumberValues, column_values
 from manynets.tasks import Regression
 
-__all__ = ["numbers_section"]
+__all__ = ["intervals_section", "numbers_section"]
 
 MOST_POINTS = 2000
 MOST_COLUMNS = 24
 MOST_OUTPUTS = 4
 SHARES = (50, 80, 90, 95, 99)
+COVERAGES = (0.8, 0.9, 0.95)
 
 
 def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
     """Return the section on errors."""
     truth, predicted = _columns(rows.model.task, rows)
-    names = [name.strip() for name in given.target.split(",")]
-    if len(names) != truth.shape[1]:
-        names = [given.target] if truth.shape[1] == 1 else [f"target {j}" for j in range(truth.shape[1])]
+    names = _names(given, truth.shape[1])
     shown = np.sort(np.random.default_rng(0).permutation(len(truth))[:MOST_POINTS])
     parts: list[ReportTable | ReportFigure | ReportPicture] = []
     for j, name in enumerate(names[:MOST_OUTPUTS]):
@@ -53,6 +54,36 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
         words += f" Of {len(names)} targets the first {MOST_OUTPUTS} are shown."
     figures, more = _by_column(given, rows, predicted[:, 0] - truth[:, 0], names[0])
     return Section("Errors", words + more, [*parts, *figures])
+
+
+def _names(given: ReportInput, outputs: int) -> list[str]:
+    """Return the names of the targets."""
+    names = [name.strip() for name in given.target.split(",")]
+    if len(names) == outputs:
+        return names
+    return [given.target] if outputs == 1 else [f"target {j}" for j in range(outputs)]
+
+
+def intervals_section(given: ReportInput, rows: LabelledRows) -> Section:
+    """Return the section on intervals: how many of the rows are within them, and how wide they are."""
+    title = "Prediction intervals"
+    truth, _ = _columns(rows.model.task, rows)
+    names = _names(given, truth.shape[1])
+    lines = []
+    for coverage in COVERAGES:
+        try:
+            limits = rows.model.interval(rows.logits, coverage).reshape(len(rows), -1, 2)
+        except (DataError, OptionError) as error:
+            return Section(title, f"There are none: {error}.")
+        inside = ((limits[..., 0] <= truth) & (truth <= limits[..., 1])).sum(axis=0)
+        width = np.median(limits[..., 1] - limits[..., 0], axis=0)
+        for name, count, wide in list(zip(names, inside.tolist(), width.tolist(), strict=True))[:MOST_OUTPUTS]:
+            low, high = (float(limit) for limit in wilson_interval(count, len(rows)))
+            share = f"{count / len(rows):.1%}".replace("%", " %")
+            lines.append([f"{coverage * 100:g} %", name, share, f"{low * 100:.1f} to {high * 100:.1f}", number_text(wide)])
+    words = f"How many of the {len(rows):,} {given.part} rows are within the limits that are to hold a share of new rows, and how wide these are."
+    heads = ["Coverage", "Target", "Rows within", "95 % interval, in %", "Median width"]
+    return Section(title, words, [ReportTable("Coverage and width of the intervals", heads, lines)])
 
 
 def _columns(task: object, rows: LabelledRows) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ from manynets.model_tools import LAYER_NAMES
 from manynets.report import charts
 from manynets.report.classes import classes_section
 from manynets.report.failures import slices_section, worst_section
-from manynets.report.numbers import numbers_section
+from manynets.report.numbers import intervals_section, numbers_section
 from manynets.report.parts import LabelledRows, ReportFigure, ReportInput, ReportPicture, ReportTable, Section, cell
 from manynets.report.quality import metrics_section
 from manynets.report.reliance import reliance_sections
@@ -43,6 +43,7 @@ def sections(given: ReportInput) -> Iterator[Section]:
         yield from reliance_sections(given, some)
         if isinstance(given.model.task, Regression):
             yield numbers_section(given, rows)
+            yield intervals_section(given, rows)
         else:
             yield classes_section(given, rows)
         yield slices_section(given, rows)
