@@ -108,6 +108,19 @@ def test_an_array_and_numbers(tmp_path: Path) -> None:
         )
 
 
+def test_an_array_with_gaps(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(200, 4))
+    x[::7, 2] = np.nan
+    x[:, 3] = np.nan
+    with pytest.warns(UserWarning, match="x3"):
+        model = mn.TabularRegressor(preset="fast", n_networks=2).fit(x, x[:, 0]).model_
+    model.save(tmp_path / "m.safetensors")
+    with client_of(ServeSettings(models={"m": str(tmp_path / "m.safetensors")})) as client:
+        answer = client.post("/v1/models/m:predict", json=[[1.0, 2, None, "3"], [0, "", 1, None]])
+        wanted = model.predict([[1.0, 2.0, np.nan, 3.0], [0.0, np.nan, 1.0, np.nan]])
+        assert_close(np.array(answer.json()["predictions"]), wanted, "float32")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "where", "words"),
     [
@@ -196,16 +209,37 @@ def test_a_changed_file_is_loaded_and_a_damaged_one_is_not(classifier: tuple[Pat
     path = tmp_path / "m.safetensors"
     shutil.copy(classifier[0], path)
     served = ServedModel("m", str(path))
-    before = served.version
+    before = served.loaded.version
     assert not served.reload()
     path.write_bytes(b"damaged")
     assert not served.reload()
-    assert served.version == before
+    assert served.loaded.version == before
     frame = wide_table()
     fitted(frame, target(frame)).save(path)
     assert served.reload()
-    assert served.version != before
-    assert served.model.task.name == "regression"
+    assert served.loaded.version != before
+    assert served.loaded.model.task.name == "regression"
+
+
+def test_a_request_is_answered_by_the_model_it_was_read_for(classifier: tuple[Path, Model], tmp_path: Path) -> None:
+    from manynets.serve.served import Answer, ServedModel, answers
+
+    path = tmp_path / "m.safetensors"
+    shutil.copy(classifier[0], path)
+    served = ServedModel("m", str(path))
+    first = served.question(json.dumps([row()]).encode(), "application/json", most=9)
+    x = np.zeros((8, 2), dtype=np.float32)
+    model = mn.train(x, np.arange(8.0), mn.MLP(hidden=()), mn.Recipe(epochs=1), progress=False)
+    model.save(path)
+    assert served.reload()
+    second = served.question(b"[[1, 2]]", "application/json", most=9)
+    found = answers([first, second, first])
+    assert [answer.predictions for answer in found if isinstance(answer, Answer)] == [
+        classifier[1].predict(frame_of(row())).tolist(),
+        model.predict([[1.0, 2.0]]).tolist(),
+        classifier[1].predict(frame_of(row())).tolist(),
+    ]
+    assert first.loaded.version != second.loaded.version
 
 
 def test_who_is_answered(classifier: tuple[Path, Model]) -> None:

@@ -3,10 +3,12 @@
 rows.py       a request's body as the columns of a table, or an error that names row and column
 served.py     one model: its answers, and its replacement when the file changes
 batching.py   requests that arrive together become one prediction
-guard.py      who may ask: Host, Origin, token, and the size of a body
+predicting.py the route of the predictions, ahead of FastAPI
+guard.py      who may ask: Host, Origin and token
 metrics.py    what Prometheus reads
 schema.py     what OpenAPI says of a model
-app.py        the routes
+app.py        the other routes
+asgi.py       types of ASGI, and an answer of JSON
 running.py    settings, workers, start and end
 page.html     the form at /, with form.js and form.css
 """

@@ -8,36 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from manynets.serve.rows import BadRequest, RequestRows
-from manynets.serve.served import Answer
+from manynets.serve.rows import BadRequest
+from manynets.serve.served import Answer, Question, answers, is_quick, quick_answers
 
 __all__ = ["Batcher"]
 
 ROWS_AT_ONCE = 4096
 Reply = Answer | BadRequest
-Predict = Callable[[Sequence[RequestRows]], Sequence[Reply]]
 
 
 class Batcher:
-    """Predictions of one model, one after the other in a thread. most: rows that may wait."""
+    """Predictions of one model, one after the other; the long ones in a thread. most: rows that may wait."""
 
-    def __init__(self, predict: Predict, *, most: int) -> None:
-        self._predict, self._most = predict, most
-        self._waiting: collections.deque[tuple[RequestRows, asyncio.Future[Reply]]] = collections.deque()
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+        self._waiting: collections.deque[tuple[Question, asyncio.Future[Reply]]] = collections.deque()
         self.rows_waiting = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
         self._task: asyncio.Task[None] | None = None
 
-    async def answer(self, rows: RequestRows) -> Answer:
+    async def answer(self, question: Question) -> Answer:
         """Return the answer to a request. Errors: BadRequest, with status 503 where too many rows wait already."""
-        if self.rows_waiting and self.rows_waiting + rows.count > self._most:
+        if self.rows_waiting and self.rows_waiting + question.count > self._most:
             raise BadRequest(503, "too many requests are waiting; try again in a second")
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting.append((rows, future))
-        self.rows_waiting += rows.count
+        self._waiting.append((question, future))
+        self.rows_waiting += question.count
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         reply = await future
@@ -47,12 +46,12 @@ class Batcher:
 
     async def _run(self) -> None:
         """Predict until nothing waits."""
-        loop = asyncio.get_running_loop()
         while self._waiting:
             batch = self._next_batch()
-            requests = [rows for rows, _ in batch]
+            if not batch:
+                continue
             try:
-                replies = await loop.run_in_executor(self._thread, self._predict, requests)
+                replies = await self._replies([question for question, _ in batch])
             except Exception as error:  # not the requests' fault; each of them gets the error, and the server goes on
                 for _, future in batch:
                     if not future.done():
@@ -62,15 +61,22 @@ class Batcher:
                 if not future.done():  # it is, where the client has gone
                     future.set_result(reply)
 
-    def _next_batch(self) -> list[tuple[RequestRows, asyncio.Future[Reply]]]:
-        batch: list[tuple[RequestRows, asyncio.Future[Reply]]] = []
+    async def _replies(self, questions: Sequence[Question]) -> Sequence[Reply]:
+        if is_quick(questions):  # to change threads would take longer
+            found = quick_answers(questions)
+            if found is not None:
+                return found
+        return await asyncio.get_running_loop().run_in_executor(self._thread, answers, questions)
+
+    def _next_batch(self) -> list[tuple[Question, asyncio.Future[Reply]]]:
+        batch: list[tuple[Question, asyncio.Future[Reply]]] = []
         count = 0
         while self._waiting and (not batch or count + self._waiting[0][0].count <= ROWS_AT_ONCE):
-            rows, future = self._waiting.popleft()
-            self.rows_waiting -= rows.count
+            question, future = self._waiting.popleft()
+            self.rows_waiting -= question.count
             if not future.cancelled():
-                batch.append((rows, future))
-                count += rows.count
+                batch.append((question, future))
+                count += question.count
         return batch
 
     def close(self) -> None:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import hmac
-import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
+from manynets.serve.asgi import App, Header, Receive, Scope, Send, send_json
 from manynets.serve.settings import ServeSettings, is_loopback
 
 __all__ = ["Guard"]
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 OPEN = ("/healthz", "/readyz", "/", "/form.js", "/form.css")
 """Paths that need no token: they say nothing about a model."""
-SECURITY = [
+SECURITY: list[Header] = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
@@ -42,35 +37,35 @@ class Guard:
             return
         if scope["type"] != "http":
             return
-        refused = self._refusal(scope)
-        if refused is not None:
-            await _answer(send, *refused)
-            return
 
         async def with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *SECURITY]
             await send(message)
 
-        await self._app(scope, receive, with_headers)
+        refused = self._refusal(scope)
+        if refused is None:
+            await self._app(scope, receive, with_headers)
+            return
+        status, message = refused
+        challenge = [(b"www-authenticate", b"Bearer")] if status == 401 else []
+        await send_json(with_headers, status, {"error": {"message": message}}, challenge)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Return status and message for a request that is refused."""
-        headers: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name.lower(), []).append(value)
-        hosts = headers.get(b"host", [])
+        headers = scope["headers"]
+        hosts = [value for name, value in headers if name == b"host"]
         if len(hosts) != 1:
             return 400, "the request must have one Host header"
         host = hosts[0].decode("latin-1")
         if not self._any_host and _host_name(host) not in self._hosts:
             return 421, "this server is not known by that Host; start it with --allowed-host to allow it"
-        origin = headers.get(b"origin")
-        if origin is not None and [value.decode("latin-1") for value in origin] != [f"{scope['scheme']}://{host}"]:
+        origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
+        if origins and origins != [f"{scope['scheme']}://{host}"]:
             return 403, "requests of other web pages (Origin) are not answered"
         token = self._settings.token
         if token and scope["path"] not in OPEN:
-            given = (headers.get(b"authorization") or [b""])[0]
+            given = next((value for name, value in headers if name == b"authorization"), b"")
             if not hmac.compare_digest(given, b"Bearer " + token.encode()):
                 return 401, "send the token of this server as 'Authorization: Bearer TOKEN'"
         return None
@@ -85,12 +80,3 @@ def _host_name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.rpartition(":")[0].lower() if ":" in host else host.lower()
-
-
-async def _answer(send: Send, status: int, message: str) -> None:
-    body = json.dumps({"error": {"message": message}}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *SECURITY]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

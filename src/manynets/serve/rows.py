@@ -18,11 +18,12 @@ from manynets.tables import TableEncoder
 from manynets.tables.cells import plain_label
 from manynets.tables.columns import DateColumn, NumericColumn
 from manynets.tables.missing import is_missing
-from manynets.tables.written import read_number
+from manynets.tables.written import PLAIN, Reading, read_number
 
-__all__ = ["BadRequest", "RequestRows", "read_rows"]
+__all__ = ["BadRequest", "RequestRows", "RowReader"]
 
 MOST_NAMED = 20
+LARGE = 1e300
 LONGEST = 10_000
 """Characters of a cell."""
 
@@ -49,33 +50,89 @@ class RequestRows:
     ignored: list[str]
 
 
-def read_rows(body: bytes, kind: str, encoder: TableEncoder | None, width: int, *, most: int) -> RequestRows:
-    """Return the rows of a body; kind: its content type. encoder: of the model, or None where it takes `width` numbers a row."""
-    raw = _from_csv(body) if kind.split(";")[0].strip().lower() in ("text/csv", "application/csv") else _from_json(body)
-    names = [f"x{j}" for j in range(width)] if encoder is None or encoder.positional else list(encoder.column_names)
-    if isinstance(raw, Mapping):
-        found = _by_column(raw)
-    else:
-        found = _by_record(raw, names, positional=encoder is None or encoder.positional)
-    count = len(next(iter(found.values()), ()))
-    if not 0 < count <= most:
-        raise BadRequest(413 if count else 422, f"the request has {count:,} rows, but must have from 1 to {most:,}")
-    missing = [name for name in names if name not in found]
-    if missing:
-        shown = ", ".join(map(repr, missing[:MOST_NAMED])) + (", ..." if len(missing) > MOST_NAMED else "")
-        raise BadRequest(422, f"{len(missing)} columns are missing: {shown}; send null where a value is missing", column=missing[0])
-    columns = {} if encoder is None else {column.name: column for column in encoder.columns}
-    cells = {name: _cells(found[name], name, columns.get(name)) for name in names}
-    return RequestRows(count, cells, [name for name in found if name not in cells][:MOST_NAMED])
+class RowReader:
+    """Reads the rows of requests for one model. encoder: of the model, or None where it takes `width` numbers a row."""
+
+    def __init__(self, encoder: TableEncoder | None, width: int) -> None:
+        self._positional = encoder is None or encoder.positional
+        self._gaps = encoder is not None
+        self._readings: dict[str, Reading | None] = dict.fromkeys((f"x{j}" for j in range(width)), PLAIN)
+        if encoder is not None and not encoder.positional:
+            self._readings = {column.name: _reading_of(column) for column in encoder.columns}
+
+    def read(self, body: bytes, kind: str, *, most: int) -> RequestRows:
+        """Return the rows of a body; kind: its content type; most: rows. Errors: BadRequest."""
+        csv_sent = kind.partition(";")[0].strip().lower() in ("text/csv", "application/csv")
+        raw = _from_csv(body) if csv_sent else _from_json(body)
+        names = self._readings
+        found = _by_column(raw) if isinstance(raw, dict) else _by_record(raw, names, positional=self._positional)
+        count = len(next(iter(found.values()), ()))
+        if not 0 < count <= most:
+            raise BadRequest(413 if count else 422, f"the request has {count:,} rows, but must have from 1 to {most:,}")
+        if not found.keys() >= names.keys():
+            raise _lacking([name for name in names if name not in found])
+        cells = {
+            name: _texts(found[name], name) if reading is None else self._numbers(found[name], name, reading)
+            for name, reading in names.items()
+        }
+        others = [name for name in found if name not in cells][:MOST_NAMED] if len(found) > len(cells) else []
+        return RequestRows(count, cells, others)
+
+    def empty_row(self) -> RequestRows:
+        """Return a row without values, or of zeros where the model allows no gaps."""
+        number = math.nan if self._gaps else 0.0
+        return RequestRows(1, {name: [None if reading is None else number] for name, reading in self._readings.items()}, [])
+
+    def _numbers(self, cells: list[Any], name: str, reading: Reading) -> list[float]:
+        """Return the cells of a column of numbers, NaN where missing."""
+        return [
+            cell if type(cell) is float and -LARGE < cell < LARGE else self._number(cell, name, row, reading)
+            for row, cell in enumerate(cells)
+        ]
+
+    def _number(self, cell: Any, name: str, row: int, reading: Reading) -> float:
+        if isinstance(cell, int):
+            try:
+                return float(cell)
+            except OverflowError:
+                cell = math.inf
+        if isinstance(cell, float):
+            if math.isfinite(cell):
+                return cell
+            raise BadRequest(422, "the number is too large", column=name, row=row)
+        text = cell.strip() if isinstance(cell, str) else None
+        if cell is None or (text is not None and is_missing(text)):
+            if self._gaps:
+                return math.nan
+            raise BadRequest(422, "a number is missing, and the model has no columns that may have gaps", column=name, row=row)
+        found = read_number(text, reading) if text and len(text) <= LONGEST else None
+        if found is None or not math.isfinite(found):
+            raise BadRequest(422, f"{str(cell)[:40]!r} is not a number", column=name, row=row)
+        return found
+
+
+def _reading_of(column: Any) -> Reading | None:
+    """Return how the numbers of a column are written, None for a column of texts."""
+    if isinstance(column, NumericColumn):
+        return column.reading
+    return PLAIN if isinstance(column, DateColumn) and not column.form.as_written else None
+
+
+def _lacking(names: list[str]) -> BadRequest:
+    shown = ", ".join(map(repr, names[:MOST_NAMED])) + (", ..." if len(names) > MOST_NAMED else "")
+    return BadRequest(422, f"{len(names)} columns are missing: {shown}; send null where a value is missing", column=names[0])
 
 
 def _refuse_constant(text: str) -> float:
     raise BadRequest(400, f"the body is not strict JSON: it holds {text}; send null where a value is missing")
 
 
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def _from_json(body: bytes) -> Any:
     try:
-        found = json.loads(body, parse_constant=_refuse_constant)
+        found = _DECODER.decode(body.decode(json.detect_encoding(body)))
     except (ValueError, RecursionError) as error:  # of text that is not UTF-8, too
         what = "is nested too deeply" if isinstance(error, RecursionError) else f"is not JSON: {str(error)[:200]}"
         raise BadRequest(400, f"the body {what}") from None
@@ -116,62 +173,26 @@ def _by_column(raw: Mapping[str, Any]) -> dict[str, list[Any]]:
     return dict(raw)
 
 
-def _by_record(raw: Sequence[Any], names: list[str], *, positional: bool) -> dict[str, list[Any]]:
+def _by_record(raw: Sequence[Any], names: Mapping[str, Any], *, positional: bool) -> dict[str, list[Any]]:
     if positional and raw and isinstance(raw[0], list):
         for row, record in enumerate(raw):
             if not isinstance(record, list) or len(record) != len(names):
                 raise BadRequest(422, f"a row must be a list of {len(names)} numbers", row=row)
         return {name: [record[j] for record in raw] for j, name in enumerate(names)}
-    keys: dict[str, None] = dict.fromkeys(names)
     for row, record in enumerate(raw):
         if not isinstance(record, dict):
             raise BadRequest(422, "a record must be an object of cells by column", row=row)
-        if not record.keys() >= keys.keys():
+        if not record.keys() >= names.keys():
             absent = next(name for name in names if name not in record)
             raise BadRequest(422, f"the column {absent!r} is missing; send null where a value is missing", column=absent, row=row)
-    others = dict.fromkeys(name for record in raw[:100] for name in record if name not in keys)
-    return {name: [record[name] for record in raw] for name in names} | {name: [None] * len(raw) for name in others}
+    found = {name: [record[name] for record in raw] for name in names}
+    others = {name for record in raw[:100] if len(record) > len(names) for name in record if name not in names}
+    return found | {name: [None] * len(raw) for name in sorted(others)}
 
 
-def _cells(cells: list[Any], name: str, column: Any) -> list[Any]:
-    """Return numbers (NaN where missing) of a column of numbers, and texts (None where missing) of any other."""
-    if column is None or isinstance(column, NumericColumn):
-        return [_number(cell, name, row, column) for row, cell in enumerate(cells)]
-    if isinstance(column, DateColumn) and not column.form.as_written:
-        return [_number(cell, name, row, None) for row, cell in enumerate(cells)]
-    return [_text(cell, name, row) for row, cell in enumerate(cells)]
-
-
-def _number(cell: Any, name: str, row: int, column: NumericColumn | None) -> float:
-    if cell is None:
-        if column is None:
-            raise BadRequest(422, "a number is missing, and the model has no columns that may have gaps", column=name, row=row)
-        return math.nan
-    if isinstance(cell, int | float):
-        try:
-            number = float(cell)
-        except OverflowError:
-            number = math.inf
-        if math.isfinite(number):
-            return number
-        raise BadRequest(422, "the number is too large", column=name, row=row)
-    if isinstance(cell, str):
-        text = cell.strip()
-        if is_missing(text) and column is not None:
-            return math.nan
-        found = None
-        if len(text) <= LONGEST:
-            found = read_number(text, column.reading) if column is not None else _plain_number(text)
-        if found is not None and math.isfinite(found):
-            return found
-    raise BadRequest(422, f"{str(cell)[:40]!r} is not a number", column=name, row=row)
-
-
-def _plain_number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+def _texts(cells: list[Any], name: str) -> list[str | None]:
+    """Return the cells of any other column, None where missing."""
+    return [cell if type(cell) is str and len(cell) <= LONGEST else _text(cell, name, row) for row, cell in enumerate(cells)]
 
 
 def _text(cell: Any, name: str, row: int) -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from manynets.model import Model
+from manynets.serve.served import Loaded
 from manynets.tables.columns import MARGIN, DateColumn, NumericColumn
 
-__all__ = ["columns_of", "description_of", "openapi_of"]
+__all__ = ["columns_of", "description_of", "operation_of"]
 
 MOST_LEVELS = 200
 
@@ -40,20 +41,21 @@ def _column(column: Any) -> dict[str, Any]:
     return found
 
 
-def description_of(model: Model, name: str, version: str) -> dict[str, Any]:
+def description_of(loaded: Loaded, name: str) -> dict[str, Any]:
     """Return what GET /v1/models/NAME answers."""
+    model = loaded.model
     classes = getattr(model.task, "classes", None)
     return {
         "name": name,
-        "version": version,
+        "version": loaded.version,
         "task": model.task.name,
         "classes": None if classes is None else list(classes),
         "columns": columns_of(model),
     }
 
 
-def openapi_of(model: Model) -> dict[str, Any]:
-    """Return requestBody and responses of the predictions of a model."""
+def operation_of(model: Model, name: str) -> dict[str, Any]:
+    """Return what the OpenAPI document says of the predictions of a model: body and responses."""
     columns = columns_of(model)
     properties = {column["name"]: _cell_schema(column) for column in columns}
     record = {"type": "object", "properties": properties, "required": [column["name"] for column in columns]}
@@ -103,7 +105,8 @@ def openapi_of(model: Model) -> dict[str, Any]:
     responses = {"200": response("predictions, one for each row", answer)} | {
         str(code): response(text, error) for code, text in problems.items()
     }
-    return {"requestBody": {"required": True, "content": content}, "responses": responses}
+    body = {"required": True, "content": content}
+    return {"summary": f"Predict with {name}", "operationId": f"predict_{name}", "requestBody": body, "responses": responses}
 
 
 def _cell_schema(column: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+import itertools
 import logging
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +17,55 @@ import numpy as np
 
 from manynets.errors import DataError, ManynetsError
 from manynets.model import Model, load
-from manynets.serve.rows import BadRequest, RequestRows, read_rows
+from manynets.nn.shape import Shape
+from manynets.serve.rows import BadRequest, RequestRows, RowReader
 from manynets.tables.columns import DateColumn, NumericColumn
 
-__all__ = ["Answer", "ServedModel"]
+__all__ = ["Answer", "Loaded", "Question", "ServedModel", "answers", "is_quick", "quick_answers"]
 
 LOG = logging.getLogger("manynets.serve")
 Identity = tuple[int, int, int]
+
+QUICK_ROWS = 512
+QUICK_MULTIPLICATIONS = 5e7
+"""What takes a few milliseconds: for so long may one prediction delay all other requests."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model as it was loaded. version: the beginning of a hash of its file."""
+
+    model: Model
+    version: str
+
+    @functools.cached_property
+    def reader(self) -> RowReader:
+        """What reads the rows of requests."""
+        encoder = self.model.encoder
+        positional = encoder is not None and encoder.positional
+        width = len(encoder.columns) + len(encoder.dropped) if encoder is not None and positional else self.model.in_features
+        return RowReader(encoder, width)
+
+    @functools.cached_property
+    def multiplications(self) -> float:
+        """Multiplications of a row; infinite for a module of the user's own."""
+        spec = self.model.spec
+        if spec is None:
+            return math.inf
+        return float(self.model.size * Shape.of(spec, self.model.in_features, self.model.task.outputs).multiplications)
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """The rows of a request, and the model that they were read for, which answers them even if another one is loaded meanwhile."""
+
+    rows: RequestRows
+    loaded: Loaded
+
+    @property
+    def count(self) -> int:
+        """How many rows."""
+        return self.rows.count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,14 +77,19 @@ class Answer:
 
 
 class ServedModel:
-    """A model by its name. `version` is the beginning of a hash of the file."""
+    """A model by its name, and by the file it is loaded from."""
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name
         self._path = Path(path)
         self._identity = self._file_identity()
-        self.model: Model = load(self._path)
-        self.version = self._digest()
+        self.loaded = self._load()
+
+    def _load(self) -> Loaded:
+        """Load the model and predict a row, so that the first request need not wait for what is imported then."""
+        loaded = Loaded(load(self._path), self._digest())
+        _together([Question(loaded.reader.empty_row(), loaded)])
+        return loaded
 
     def _file(self) -> Path:
         inside = (self._path / "model.safetensors", self._path / "best" / "model.safetensors")
@@ -58,33 +108,55 @@ class ServedModel:
             identity = self._file_identity()
             if identity == self._identity:
                 return False
-            model, version = load(self._path), self._digest()
+            loaded = self._load()
             if self._file_identity() != identity:  # it is being replaced just now
                 return False
         except (ManynetsError, OSError) as error:
             LOG.warning("%s: the changed file cannot be read, so the old model stays: %s", self.name, type(error).__name__)
             return False
-        self.model, self.version, self._identity = model, version, identity
-        LOG.info("%s: now serving version %s", self.name, version)
+        self.loaded, self._identity = loaded, identity
+        LOG.info("%s: now serving version %s", self.name, loaded.version)
         return True
 
-    def rows(self, body: bytes, kind: str, *, most: int) -> RequestRows:
-        """Return the rows of a request."""
-        return read_rows(body, kind, self.model.encoder, self.model.in_features, most=most)
+    def question(self, body: bytes, kind: str, *, most: int) -> Question:
+        """Return the body of a request, of a content type, as rows for the model. Errors: BadRequest."""
+        loaded = self.loaded
+        return Question(loaded.reader.read(body, kind, most=most), loaded)
 
-    def predict(self, requests: Sequence[RequestRows]) -> list[Answer | BadRequest]:
-        """Return the answer to each of several requests, computed together; one by one where a cell cannot be read."""
-        model = self.model
-        try:
-            return list(_answers(model, requests))
-        except (ManynetsError, ArithmeticError):
-            return [self._alone(model, rows) for rows in requests]
 
-    def _alone(self, model: Model, rows: RequestRows) -> Answer | BadRequest:
-        try:
-            return next(iter(_answers(model, [rows])))
-        except (ManynetsError, ArithmeticError) as error:
-            return _located(model, rows, error)
+def is_quick(questions: Sequence[Question]) -> bool:
+    """Return whether the answers take a few milliseconds at most."""
+    rows = sum(question.count for question in questions)
+    return (
+        rows <= QUICK_ROWS
+        and sum(question.count * question.loaded.multiplications for question in questions) <= QUICK_MULTIPLICATIONS
+    )
+
+
+def quick_answers(questions: Sequence[Question]) -> list[Answer] | None:
+    """Return the answers to several requests, computed together; None where a cell cannot be read."""
+    try:
+        return _together(questions)
+    except (ManynetsError, ArithmeticError):
+        return None
+
+
+def answers(questions: Sequence[Question]) -> list[Answer | BadRequest]:
+    """Return the answers to several requests, computed together but for those with a cell that cannot be read."""
+    try:
+        return list(_together(questions))
+    except (ManynetsError, ArithmeticError) as error:
+        if len(questions) == 1:
+            return [_located(questions[0], error)]
+    half = len(questions) // 2
+    return answers(questions[:half]) + answers(questions[half:])
+
+
+def _together(questions: Sequence[Question]) -> list[Answer]:
+    out: list[Answer] = []
+    for loaded, group in itertools.groupby(questions, key=lambda question: question.loaded):
+        out += _answers(loaded.model, [question.rows for question in group])
+    return out
 
 
 def _answers(model: Model, requests: Sequence[RequestRows]) -> list[Answer]:
@@ -117,8 +189,9 @@ def _matrix(model: Model, requests: Sequence[RequestRows]) -> Any:
     return polars.DataFrame(series)
 
 
-def _located(model: Model, rows: RequestRows, error: Exception) -> BadRequest:
+def _located(question: Question, error: Exception) -> BadRequest:
     """Return the error with the row and column that cannot be read, found by trying them."""
+    model, rows = question.loaded.model, question.rows
     message = str(error) if isinstance(error, DataError) else "a cell cannot be used"
     encoder = model.encoder
     for row in range(rows.count) if encoder is not None else ():

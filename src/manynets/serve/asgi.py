@@ -1,0 +1,25 @@
+"""The types of ASGI, and an answer of JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+
+__all__ = ["App", "Header", "Receive", "Scope", "Send", "send_json"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+_ENCODER = json.JSONEncoder(allow_nan=False)
+
+
+async def send_json(send: Send, status: int, value: Any, headers: Sequence[Header] = ()) -> None:
+    """Send an answer."""
+    body = _ENCODER.encode(value).encode()
+    found = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": found})
+    await send({"type": "http.response.body", "body": body})
