@@ -20,7 +20,7 @@ import manynets
 from manynets.serve.batching import Batcher
 from manynets.serve.guard import Guard
 from manynets.serve.metrics import ServeMetrics
-from manynets.serve.predicting import PredictRoute, PredictRoutes
+from manynets.serve.predicting import BodyBytes, PredictRoute, PredictRoutes
 from manynets.serve.schema import description_of, operation_of
 from manynets.serve.served import ServedModel
 from manynets.serve.settings import ServeSettings
@@ -48,9 +48,9 @@ def create_app(settings: ServeSettings) -> Any:
     metrics = ServeMetrics()
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
+    async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
         watching = asyncio.create_task(_watch(served, metrics))
-        yield
+        yield {"body_seconds": settings.timeout + 5}  # for PatientProtocol: later than the error about it
         watching.cancel()
         for batcher in batchers.values():
             batcher.close()
@@ -59,7 +59,11 @@ def create_app(settings: ServeSettings) -> Any:
     _add_pages(app, served, metrics)
     _add_models(app, served)
     _add_errors(app)
-    routes = {predict_path(name): PredictRoute(model, batchers[name], settings, metrics) for name, model in served.items()}
+    bodies = BodyBytes()
+    routes = {
+        predict_path(name): PredictRoute(model, batchers[name], settings, metrics=metrics, bodies=bodies)
+        for name, model in served.items()
+    }
     return Guard(PredictRoutes(app, routes), settings)
 
 

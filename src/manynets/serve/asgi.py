@@ -14,6 +14,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
+LARGE = 1 << 16
 _ENCODER = json.JSONEncoder(allow_nan=False)
 
 
@@ -22,4 +23,7 @@ async def send_json(send: Send, status: int, value: Any, headers: Sequence[Heade
     body = _ENCODER.encode(value).encode()
     found = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": found})
+    if len(body) > LARGE:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        body = b""  # the next message waits until the client has read
     await send({"type": "http.response.body", "body": body})

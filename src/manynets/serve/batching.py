@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from manynets.serve.rows import BadRequest
-from manynets.serve.served import Answer, Question, answers, is_quick, quick_answers
+from manynets.serve.served import Answer, Question, Reply, answers, is_quick, quick_answers
 
 __all__ = ["Batcher"]
 
 ROWS_AT_ONCE = 4096
-Reply = Answer | BadRequest
+Result = TypeVar("Result")
 
 
 class Batcher:
@@ -40,9 +41,13 @@ class Batcher:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         reply = await future
-        if isinstance(reply, BadRequest):
+        if isinstance(reply, Exception):
             raise reply
         return reply
+
+    async def in_thread(self, function: Callable[[], Result]) -> Result:
+        """Return what a function returns, called after the predictions that the thread has to make before."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def _run(self) -> None:
         """Predict until nothing waits."""
@@ -50,13 +55,7 @@ class Batcher:
             batch = self._next_batch()
             if not batch:
                 continue
-            try:
-                replies = await self._replies([question for question, _ in batch])
-            except Exception as error:  # not the requests' fault; each of them gets the error, and the server goes on
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-                continue
+            replies = await self._replies([question for question, _ in batch])
             for (_, future), reply in zip(batch, replies, strict=True):
                 if not future.done():  # it is, where the client has gone
                     future.set_result(reply)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Mapping
@@ -15,9 +16,45 @@ from manynets.serve.rows import BadRequest
 from manynets.serve.served import ServedModel
 from manynets.serve.settings import ServeSettings
 
-__all__ = ["PredictRoute", "PredictRoutes"]
+__all__ = ["BodyBytes", "PredictRoute", "PredictRoutes"]
 
 LOG = logging.getLogger("manynets.serve")
+
+MOST_HELD = 1 << 28
+"""Bytes of all bodies that are in memory at once: a large one may wait until others are answered."""
+LARGE = 1 << 18
+"""Bytes of a body that is read in the thread, so that other requests need not wait for it."""
+
+
+class BodyBytes:
+    """Counts the bytes of the bodies in memory, of all requests."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def share(self) -> BodyShare:
+        """Return the share of one request, to be given back at the end of a `with` block."""
+        return BodyShare(self)
+
+
+class BodyShare:
+    """The bytes of one body."""
+
+    def __init__(self, total: BodyBytes) -> None:
+        self._total, self.count = total, 0
+
+    def add(self, count: int) -> None:
+        """Count some more. Errors: BadRequest with status 503 where the bodies in memory are too many."""
+        if self._total.count + count > MOST_HELD:
+            raise BadRequest(503, "too many large requests are being answered; try again in a second")
+        self._total.count += count
+        self.count += count
+
+    def __enter__(self) -> BodyShare:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._total.count -= self.count
 
 
 class PredictRoutes:
@@ -40,8 +77,10 @@ class PredictRoutes:
 class PredictRoute:
     """The predictions of one model."""
 
-    def __init__(self, served: ServedModel, batcher: Batcher, settings: ServeSettings, metrics: ServeMetrics) -> None:
-        self._served, self._batcher, self._settings = served, batcher, settings
+    def __init__(
+        self, served: ServedModel, batcher: Batcher, settings: ServeSettings, *, metrics: ServeMetrics, bodies: BodyBytes
+    ) -> None:
+        self._served, self._batcher, self._settings, self._bodies = served, batcher, settings, bodies
         self._counts = metrics.requests
         self._seconds, self._rows = metrics.seconds.labels(served.name), metrics.rows.labels(served.name)
         self._answered = self._counts.labels(served.name, "200")
@@ -49,35 +88,36 @@ class PredictRoute:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         began = time.perf_counter()
-        try:
-            result, count = await self._result(scope, receive)
-        except ClientGone:
-            return
-        except BadRequest as error:
-            self._counts.labels(self._served.name, str(error.status)).inc()
-            await send_json(send, error.status, error.to_json(), _headers_of(error))
-        except Exception:
-            LOG.exception("a request failed")
-            self._counts.labels(self._served.name, "500").inc()
-            await send_json(send, 500, {"error": {"message": "the server failed; its log says why"}})
-        else:
-            await send_json(send, 200, result)
-            self._answered.inc()
-            self._rows.inc(count)
-            self._seconds.observe(time.perf_counter() - began)
+        with self._bodies.share() as share:
+            try:
+                result, count = await self._result(scope, receive, share)
+            except ClientGone:
+                return
+            except BadRequest as error:
+                self._counts.labels(self._served.name, str(error.status)).inc()
+                await send_json(send, error.status, error.to_json(), _headers_of(error))
+            except Exception:
+                LOG.exception("a request failed")
+                self._counts.labels(self._served.name, "500").inc()
+                await send_json(send, 500, {"error": {"message": "the server failed; its log says why"}})
+            else:
+                await send_json(send, 200, result)
+                self._answered.inc()
+                self._rows.inc(count)
+                self._seconds.observe(time.perf_counter() - began)
 
-    async def _result(self, scope: Scope, receive: Receive) -> tuple[dict[str, Any], int]:
+    async def _result(self, scope: Scope, receive: Receive, share: BodyShare) -> tuple[dict[str, Any], int]:
         """Return the answer to a request, and its number of rows."""
-        headers = dict(scope["headers"])
-        body = await _body(headers, receive, self._settings)
+        headers, settings = dict(scope["headers"]), self._settings
+        body = await _body(headers, receive, settings, share=share)
         kind = headers.get(b"content-type", b"application/json").decode("latin-1")
-        question = self._served.question(body, kind, most=self._settings.max_rows)
+        read = functools.partial(self._served.question, body, kind, most=settings.max_rows)
         try:
-            async with asyncio.timeout(self._settings.timeout):
+            async with asyncio.timeout(settings.timeout):
+                question = read() if len(body) < LARGE else await self._batcher.in_thread(read)
                 answer = await self._batcher.answer(question)
         except TimeoutError:
-            message = f"there was no answer within {self._settings.timeout:g} seconds; try again"
-            raise BadRequest(503, message) from None
+            raise BadRequest(503, f"there was no answer within {settings.timeout:g} seconds; try again") from None
         result: dict[str, Any] = {"model": self._served.name, "version": question.loaded.version, "predictions": answer.predictions}
         if answer.probabilities is not None:
             result["probabilities"] = answer.probabilities
@@ -91,14 +131,13 @@ class ClientGone(Exception):
     """The connection was closed before the request was there."""
 
 
-async def _body(headers: Mapping[bytes, bytes], receive: Receive, settings: ServeSettings) -> bytes:
+async def _body(headers: Mapping[bytes, bytes], receive: Receive, settings: ServeSettings, *, share: BodyShare) -> bytes:
     """Return the body of a request. Errors: BadRequest for one that is too long or comes too slowly."""
     too_long = BadRequest(413, f"the body is larger than {settings.max_bytes:,} bytes")
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or int(length[:20]) > settings.max_bytes:
         raise too_long
     parts: list[bytes] = []
-    size = 0
     try:
         async with asyncio.timeout(settings.timeout):
             while True:
@@ -106,8 +145,8 @@ async def _body(headers: Mapping[bytes, bytes], receive: Receive, settings: Serv
                 if message["type"] == "http.disconnect":
                     raise ClientGone
                 parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > settings.max_bytes:
+                share.add(len(parts[-1]))
+                if share.count > settings.max_bytes:
                     raise too_long
                 if not message.get("more_body", False):
                     return b"".join(parts)
@@ -116,6 +155,5 @@ async def _body(headers: Mapping[bytes, bytes], receive: Receive, settings: Serv
 
 
 def _headers_of(error: BadRequest) -> list[Header]:
-    if error.status == 503:
-        return [(b"retry-after", b"1")]
-    return [(b"connection", b"close")] if error.status in (408, 413) else []  # the rest of the body is not read
+    retry = [(b"retry-after", b"1")] if error.status == 503 else []
+    return [*retry, (b"connection", b"close")] if error.status in (408, 413, 503) else retry  # the rest of the body is not read

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, which also ends a connection that sends no whole header."""
+"""uvicorn's HTTP protocol, with an end to clients that send or read too slowly, and to headers without end."""
 
 from __future__ import annotations
 
@@ -7,20 +7,101 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["HEADER_SECONDS", "PatientProtocol"]
+__all__ = ["HEADER_SECONDS", "MOST_HEADER_BYTES", "PatientProtocol"]
 
 HEADER_SECONDS = 10.0
-"""How long a connection may take until its first request is there."""
+"""How long the header of a request may take."""
+BODY_SECONDS = 35.0
+"""How long its body may take, where the application does not say."""
+READ_SECONDS = 30.0
+"""How long a client may leave an answer unread."""
+MOST_HEADER_BYTES = 1 << 16
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """Ends a connection whose first header takes too long."""
+    """Ends a connection whose request is not there in time, whose header is too long, or whose answer is not read."""
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the header."""
         super().connection_made(transport)
-        asyncio.get_running_loop().call_later(HEADER_SECONDS, self._end_if_silent)
+        self._in_header, self._in_request, self._header_bytes = True, True, 0
+        self._unread = 0
+        self._reading: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.TimerHandle | None = self.loop.call_later(HEADER_SECONDS, self._end)
 
-    def _end_if_silent(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+    def data_received(self, data: bytes) -> None:
+        """Read a part of a request."""
+        if self._in_header:
+            self._header_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            self._stop_waiting()
+        elif self._in_header and self._header_bytes > MOST_HEADER_BYTES:
+            self.send_400_response("The header is too long.")
+        elif self._waiting is None and (self._in_request or self._header_bytes):
+            seconds = HEADER_SECONDS if self._in_header else self.app_state.get("body_seconds", BODY_SECONDS)
+            self._waiting = self.loop.call_later(seconds, self._end)
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._in_header, self._in_request = True, True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or after the body a trailer."""
+        if not self._in_header:
+            self._header_bytes += len(name) + len(value)
+            if self._header_bytes > MOST_HEADER_BYTES:
+                raise ValueError("the trailers are too long")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """End the header."""
+        self._in_header = False
+        self._header_bytes = 0
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._in_header, self._in_request, self._header_bytes = True, False, 0
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the connection."""
+        self._stop_waiting()
+        if self._reading is not None:
+            self._reading.cancel()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to read."""
+        super().pause_writing()
+        self._unread = self.transport.get_write_buffer_size()
+        self._reading = self.loop.call_later(READ_SECONDS, self._end_if_unread)
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        super().resume_writing()
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def _end_if_unread(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        if unread > self._unread - MOST_HEADER_BYTES:
+            self.transport.abort()
+            return
+        self._unread = unread
+        self._reading = self.loop.call_later(READ_SECONDS, self._end_if_unread)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _end(self) -> None:
+        self._waiting = None
+        if not self.transport.is_closing():
             self.transport.close()

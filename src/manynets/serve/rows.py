@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,10 @@ class RequestRows:
     columns: dict[str, list[Any]]
     ignored: list[str]
 
+    def part(self, start: int, stop: int) -> RequestRows:
+        """Return some of the rows."""
+        return RequestRows(stop - start, {name: cells[start:stop] for name, cells in self.columns.items()}, [])
+
 
 class RowReader:
     """Reads the rows of requests for one model. encoder: of the model, or None where it takes `width` numbers a row."""
@@ -63,7 +68,7 @@ class RowReader:
     def read(self, body: bytes, kind: str, *, most: int) -> RequestRows:
         """Return the rows of a body; kind: its content type; most: rows. Errors: BadRequest."""
         csv_sent = kind.partition(";")[0].strip().lower() in ("text/csv", "application/csv")
-        raw = _from_csv(body) if csv_sent else _from_json(body)
+        raw = _from_csv(body, most) if csv_sent else _from_json(body)
         names = self._readings
         found = _by_column(raw) if isinstance(raw, dict) else _by_record(raw, names, positional=self._positional)
         count = len(next(iter(found.values()), ()))
@@ -145,14 +150,16 @@ def _from_json(body: bytes) -> Any:
     return found
 
 
-def _from_csv(body: bytes) -> dict[str, list[Any]]:
+def _from_csv(body: bytes, most: int) -> dict[str, list[Any]]:
     try:
-        lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline="")))
+        reader = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""))
+        lines = list(itertools.islice((line for line in reader if line), most + 2))  # so that too many rows take no memory
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadRequest(400, f"the body is not CSV in UTF-8: {str(error)[:200]}") from None
-    lines = [line for line in lines if line]
     if not lines:
         raise BadRequest(422, "the body is empty; CSV needs a header and a row")
+    if len(lines) > most + 1:
+        raise BadRequest(413, f"the request has more than {most:,} rows")
     header = [name.strip() for name in lines[0]]
     if len(set(header)) < len(header):
         raise BadRequest(422, "the header names a column twice")
@@ -198,14 +205,14 @@ def _texts(cells: list[Any], name: str) -> list[str | None]:
 def _text(cell: Any, name: str, row: int) -> str | None:
     if cell is None:
         return None
-    if isinstance(cell, str | bool | int | float):
-        if isinstance(cell, str) and len(cell) <= LONGEST:
+    if isinstance(cell, str) and len(cell) > LONGEST:
+        raise BadRequest(422, f"the text has more than {LONGEST:,} characters", column=name, row=row)
+    try:
+        if isinstance(cell, str):
+            cell.encode()  # half of a surrogate pair is no text
             return cell
-        if not isinstance(cell, str):
-            try:
-                return plain_label(cell)
-            except ValueError:  # a whole number of thousands of digits
-                pass
-    raise BadRequest(
-        422, f"{type(cell).__name__} is neither text, a number, true, false nor null, or too long", column=name, row=row
-    )
+        if isinstance(cell, bool | int | float):
+            return plain_label(cell)
+    except (ValueError, OverflowError):  # also for an infinite number, and a whole one of thousands of digits
+        raise BadRequest(422, "the cell is neither text nor a number", column=name, row=row) from None
+    raise BadRequest(422, f"{type(cell).__name__} is neither text, a number, true, false nor null", column=name, row=row)

@@ -24,7 +24,7 @@ def run(settings: ServeSettings) -> None:
 
     options: dict[str, Any] = {
         "host": settings.host, "port": settings.port, "limit_concurrency": MOST_CONNECTIONS, "timeout_graceful_shutdown": END_SECONDS,
-        "server_header": False, "date_header": False, "access_log": False, "log_level": "warning", "http": PROTOCOL,
+        "server_header": False, "date_header": False, "access_log": False, "log_level": "error", "http": PROTOCOL,
         "timeout_keep_alive": 30, "ssl_certfile": settings.certificate or None, "ssl_keyfile": settings.key or None, "ws": "none",
     }  # fmt: skip
     if settings.workers == 1:

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from manynets.errors import DataError, ManynetsError
+from manynets.errors import ManynetsError
 from manynets.model import Model, load
 from manynets.nn.shape import Shape
 from manynets.serve.rows import BadRequest, RequestRows, RowReader
 from manynets.tables.columns import DateColumn, NumericColumn
 
-__all__ = ["Answer", "Loaded", "Question", "ServedModel", "answers", "is_quick", "quick_answers"]
+__all__ = ["Answer", "Loaded", "Question", "Reply", "ServedModel", "answers", "is_quick", "quick_answers"]
 
 LOG = logging.getLogger("manynets.serve")
 Identity = tuple[int, int, int]
@@ -74,6 +74,10 @@ class Answer:
 
     predictions: list[Any]
     probabilities: list[Any] | None
+
+
+Reply = Answer | Exception
+"""What a request gets: BadRequest for a fault of its own."""
 
 
 class ServedModel:
@@ -134,20 +138,23 @@ def is_quick(questions: Sequence[Question]) -> bool:
 
 
 def quick_answers(questions: Sequence[Question]) -> list[Answer] | None:
-    """Return the answers to several requests, computed together; None where a cell cannot be read."""
+    """Return the answers to several requests, computed together; None where that fails, which `answers` looks into."""
     try:
         return _together(questions)
-    except (ManynetsError, ArithmeticError):
+    except Exception:
         return None
 
 
-def answers(questions: Sequence[Question]) -> list[Answer | BadRequest]:
-    """Return the answers to several requests, computed together but for those with a cell that cannot be read."""
+def answers(questions: Sequence[Question]) -> list[Reply]:
+    """Return the answers to several requests, computed together but for those that fail, which get their error."""
     try:
         return list(_together(questions))
     except (ManynetsError, ArithmeticError) as error:
         if len(questions) == 1:
             return [_located(questions[0], error)]
+    except Exception as error:
+        if len(questions) == 1:
+            return [error]
     half = len(questions) // 2
     return answers(questions[:half]) + answers(questions[half:])
 
@@ -190,16 +197,23 @@ def _matrix(model: Model, requests: Sequence[RequestRows]) -> Any:
 
 
 def _located(question: Question, error: Exception) -> BadRequest:
-    """Return the error with the row and column that cannot be read, found by trying them."""
+    """Return the error with the first row, and the column, that cannot be read: by trying one half of the rows after the other."""
     model, rows = question.loaded.model, question.rows
-    message = str(error) if isinstance(error, DataError) else "a cell cannot be used"
-    encoder = model.encoder
-    for row in range(rows.count) if encoder is not None else ():
-        one = RequestRows(1, {name: [cells[row]] for name, cells in rows.columns.items()}, [])
-        try:
-            _answers(model, [one])
-        except (ManynetsError, ArithmeticError) as found:
-            column = next((name for name in rows.columns if repr(name) in str(found)), None)
-            cell = "" if column is None else f"{str(one.columns[column][0])[:40]!r} "
-            return BadRequest(422, f"{cell}cannot be read as in training", column=column, row=row)
-    return BadRequest(422, message)
+    low, high = 0, rows.count
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = _error_of(model, rows.part(low, middle))
+        low, high, error = (middle, high, error) if found is None else (low, middle, found)
+    one = rows.part(low, high)
+    error = _error_of(model, one) or error
+    column = next((name for name in rows.columns if repr(name) in str(error)), None)
+    cell = "a cell" if column is None else repr(str(one.columns[column][0])[:40])
+    return BadRequest(422, f"{cell} cannot be read as in training", column=column, row=low)
+
+
+def _error_of(model: Model, rows: RequestRows) -> Exception | None:
+    try:
+        _answers(model, [rows])
+    except (ManynetsError, ArithmeticError) as error:
+        return error
+    return None
