@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.export.tables import fitted, target, wide_table
-from tests.serve.test_process import Server
+from tests.serve.process import Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the group browser")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

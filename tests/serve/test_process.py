@@ -6,68 +6,19 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import manynets as mn
+from tests.serve.process import WAIT, Server
 from tests.tolerances import assert_close
 
 pytest.importorskip("uvicorn", reason="needs the extra serve")
-
-WAIT = 120.0
-
-
-class Server:
-    """A process of `manynets serve`."""
-
-    def __init__(self, model: Path, *options: str) -> None:
-        with socket.socket() as trial:
-            trial.bind(("127.0.0.1", 0))
-            self.port = int(trial.getsockname()[1])
-        command = [sys.executable, "-m", "manynets", "serve", f"m={model}", "--port", str(self.port), *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        self.wait()
-
-    def wait(self) -> None:
-        """Wait until the server answers."""
-        until = time.monotonic() + WAIT
-        while time.monotonic() < until:
-            try:
-                self.get("/readyz")
-            except OSError:
-                assert self.process.poll() is None, self.process.stdout.read()  # type: ignore[union-attr]
-                time.sleep(0.1)
-            else:
-                return
-        raise AssertionError("the server did not start")
-
-    def get(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
-            return bytes(answer.read())
-
-    def predict(self, rows: Any) -> Any:
-        body = json.dumps(rows).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/v1/models/m:predict", body, {"content-type": "application/json", "connection": "close"}
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read())["predictions"]
-
-    def end(self) -> tuple[int, str]:
-        """End the process by SIGTERM; return its exit status and what it printed."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        out, _ = self.process.communicate(timeout=60)
-        return self.process.returncode, out.decode()
 
 
 @pytest.fixture(scope="module")
@@ -144,33 +95,18 @@ def test_connections_that_misbehave(server: Server) -> None:
 def test_a_worker_that_is_killed_is_replaced(model: Path) -> None:
     server = Server(model, "--workers", "2")
     try:
-        before = _workers(server.process.pid)
+        before = server.workers()
         assert len(before) == 2
         os.kill(before[0], signal.SIGKILL)
         until = time.monotonic() + WAIT
-        while set(_workers(server.process.pid)) <= set(before) and time.monotonic() < until:
+        while set(server.workers()) <= set(before) and time.monotonic() < until:
             time.sleep(0.1)
-        assert len(set(_workers(server.process.pid)) - set(before)) == 1
+        assert len(set(server.workers()) - set(before)) == 1
         server.wait()
         assert len(server.predict([[0.0] * 4])) == 1
         assert b"manynets_requests_total" in server.get("/metrics")
     finally:
         assert "Traceback" not in server.end()[1]
-
-
-def _workers(parent: int) -> list[int]:
-    """Return the processes that a process has started, but for the helper of multiprocessing."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                ppid = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                line = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if ppid == parent and b"spawn_main" in line:
-                found.append(int(entry.name))
-    return found
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torch
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 import manynets
 from manynets.serve.batching import Batcher
@@ -112,7 +112,7 @@ def _add_pages(app: Any, served: dict[str, ServedModel], metrics: ServeMetrics) 
 
     app.add_api_route("/healthz", health, methods=["GET"], summary="Whether the server runs")
     app.add_api_route("/readyz", ready, methods=["GET"], summary="Whether the models are loaded")
-    app.add_api_route("/metrics", numbers, methods=["GET"], summary="Numbers for Prometheus")
+    app.add_api_route("/metrics", numbers, methods=["GET"], summary="Numbers for Prometheus", response_class=PlainTextResponse)
     app.add_api_route("/v1/models", models, methods=["GET"], summary="The models and their versions")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -25,6 +26,7 @@ class PatientProtocol(HttpToolsProtocol):
         """Begin to wait for the header."""
         super().connection_made(transport)
         self._in_header, self._in_request, self._header_bytes = True, True, 0
+        self._cycles: collections.deque[Any] = collections.deque()
         self._unread = 0
         self._reading: asyncio.TimerHandle | None = None
         self._waiting: asyncio.TimerHandle | None = self.loop.call_later(HEADER_SECONDS, self._end)
@@ -61,6 +63,12 @@ class PatientProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._stop_waiting()
         super().on_headers_complete()
+        self._cycles.append(self.cycle)
+
+    def on_response_complete(self) -> None:
+        """Begin the next request, if it is there."""
+        self._cycles.popleft()
+        super().on_response_complete()
 
     def on_message_complete(self) -> None:
         """End a request."""
@@ -74,6 +82,11 @@ class PatientProtocol(HttpToolsProtocol):
         if self._reading is not None:
             self._reading.cancel()
         super().connection_lost(exc)
+        for cycle in self._cycles:  # of which uvicorn knows the last one only
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._cycles.clear()
+        self.pipeline.clear()
 
     def pause_writing(self) -> None:
         """Begin to wait for the client to read."""

@@ -199,7 +199,10 @@ def _by_record(raw: Sequence[Any], names: Mapping[str, Any], *, positional: bool
 
 def _texts(cells: list[Any], name: str) -> list[str | None]:
     """Return the cells of any other column, None where missing."""
-    return [cell if type(cell) is str and len(cell) <= LONGEST else _text(cell, name, row) for row, cell in enumerate(cells)]
+    return [
+        cell if type(cell) is str and len(cell) <= LONGEST and cell.isascii() else _text(cell, name, row)
+        for row, cell in enumerate(cells)
+    ]
 
 
 def _text(cell: Any, name: str, row: int) -> str | None:
