@@ -160,6 +160,8 @@ def framed_request(rng: random.Random) -> tuple[bytes, bool]:
         method = rng.choice([*METHODS, b"HEAD"])
     if draw < 0.12:
         path = rng.choice(PATHS)
+    if draw > 0.999:
+        path += b"?contributions=true&interval=0.9"
     body, kind = _body(rng)
     lines = [method + b" " + path + b" HTTP/1.1", b"host: " + (rng.choice(HOSTS) if rng.random() < 0.02 else b"localhost")]
     lines.append(b"content-type: " + (rng.choice(KINDS) if rng.random() < 0.05 else kind))

@@ -121,6 +121,53 @@ def test_an_array_with_gaps(tmp_path: Path) -> None:
         assert_close(np.array(answer.json()["predictions"]), wanted, "float32")
 
 
+def test_intervals_and_contributions(tmp_path: Path) -> None:
+    frame = wide_table()
+    model = fitted(frame, target(frame), validation=0.3)
+    model.save(tmp_path / "m.safetensors")
+    records = [row(), row(size=None, color=None)]
+    rows = frame_of(*records)
+    with client_of(ServeSettings(models={"m": str(tmp_path / "m.safetensors")})) as client:
+        found = client.post("/v1/models/m:predict?interval=0.8&contributions=true", json=records).json()
+        limits = model.predict_interval(rows, 0.8)
+        assert found["interval"]["coverage"] == 0.8
+        assert_close(np.array(found["interval"]["lower"]), limits[:, 0], "float32")
+        assert_close(np.array(found["interval"]["upper"]), limits[:, 1], "float32")
+        parts = found["contributions"]
+        assert parts["columns"] == list(frame.columns)
+        assert parts["outputs"] == ["prediction"]
+        assert_close(parts["base"] + np.array(parts["values"]).sum(axis=1), model.predict(rows), "float32_run")
+        assert client.get("/v1/models/m").json()["interval"] is True
+        plain = client.post("/v1/models/m:predict", json=records).json()
+        assert plain["predictions"] == found["predictions"]
+        assert not {"interval", "contributions"} & set(plain)
+        for query, words in [
+            ("interval=90", "interval is '90', but must be a number above 0 and below 1"),
+            ("interval=0.9999", "held-out rows support at most"),
+            ("contributions=perhaps", "contributions is 'perhaps'"),
+            ("intervals=0.9", "did you mean 'interval'"),
+            ("=&=", "the query cannot be read"),
+        ]:
+            answer = client.post(f"/v1/models/m:predict?{query}", json=records)
+            assert answer.status_code == 422
+            assert words in answer.json()["error"]["message"]
+        many = client.post("/v1/models/m:predict?contributions=true", json=[row()] * 101)
+        assert (many.status_code, many.json()["error"]["message"]) == (
+            422,
+            "the request has 101 rows, but contributions of this model are for at most 100",
+        )
+
+
+def test_contributions_to_classes(client: TestClient, classifier: tuple[Path, Model]) -> None:
+    found = client.post("/v1/models/houses:predict?contributions=1", json=[row()]).json()["contributions"]
+    assert found["outputs"] == ["cheap", "dear"]
+    total = np.array(found["base"]) + np.array(found["values"]).sum(axis=1)
+    assert_close(total, classifier[1].predict_proba(frame_of(row())).astype(np.float64), "float32_run")
+    refused = client.post("/v1/models/houses:predict?interval=0.9", json=[row()])
+    assert refused.status_code == 422
+    assert "intervals are for numbers" in refused.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "where", "words"),
     [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars
 import pytest
 
 from tests.export.tables import fitted, target, wide_table
@@ -58,7 +59,8 @@ def test_the_form_predicts(page: Any, server: tuple[Server, Any], tmp_path: Path
     page.locator("#answer strong").wait_for()
     record = dict.fromkeys(wide_table().columns) | {"size": "80", "weight": "60.5 kg", "town": "town 1", "sold": "2001-02-03"}
     assert page.locator("#answer strong").inner_text() == server[0].predict([record])[0]
-    assert page.locator("#answer tr").count() == 2
+    assert page.locator("#answer table").first.locator("tr").count() == 2
+    assert page.locator("#contributions tr").count() == len(record)
     page.screenshot(path=tmp_path / "form.png")
     page.set_viewport_size({"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
@@ -76,3 +78,30 @@ def test_the_form_shows_what_is_wrong(server: tuple[Server, Any]) -> None:
         page.locator("#answer .error").wait_for()
         assert page.locator("#answer .error").inner_text() == "size: 'large' is not a number"
         browser.close()
+
+
+def test_the_form_shows_interval_and_contributions(tmp_path: Path) -> None:
+    frame = wide_table()
+    model = fitted(frame, target(frame), validation=0.3)
+    model.save(tmp_path / "m.safetensors")
+    server = Server(tmp_path / "m.safetensors")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1000, "height": 1400})
+        errors: list[str] = []
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.goto(f"http://127.0.0.1:{server.port}/")
+        page.get_by_label("size").fill("80")
+        page.get_by_role("button", name="Predict").click()
+        page.locator("#contributions").wait_for()
+        row = dict.fromkeys(frame.columns) | {"size": 80.0}
+        low, high = model.predict_interval(frame.clear().vstack(polars.DataFrame([row], schema=frame.schema)), 0.9)[0]
+        shown = page.locator("#interval").inner_text()
+        assert shown == f"90 % interval: {float(f'{low:.5g}'):g} to {float(f'{high:.5g}'):g}"
+        names = page.locator("#contributions th").all_inner_texts()
+        assert sorted(names) == sorted(frame.columns)
+        page.screenshot(path=tmp_path / "form.png")
+        browser.close()
+        assert errors == []
+    server.end()
+    print(tmp_path / "form.png")

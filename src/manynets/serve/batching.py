@@ -18,6 +18,7 @@ from manynets.serve.served import Answer, Question, Reply, answers, is_quick, qu
 __all__ = ["Batcher"]
 
 ROWS_AT_ONCE = 4096
+MOST_EXPLANATIONS = 16
 Result = TypeVar("Result")
 
 
@@ -29,6 +30,8 @@ class Batcher:
         self._waiting: collections.deque[tuple[Question, asyncio.Future[Reply]]] = collections.deque()
         self.rows_waiting = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+        self._explaining = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explain")
+        self._explanations = 0
         self._task: asyncio.Task[None] | None = None
 
     async def answer(self, question: Question) -> Answer:
@@ -48,6 +51,16 @@ class Batcher:
     async def in_thread(self, function: Callable[[], Result]) -> Result:
         """Return what a function returns, called after the predictions that the thread has to make before."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    async def explained(self, function: Callable[[], Result]) -> Result:
+        """Return what a function returns, called in a thread for what takes longest. Errors: BadRequest where many wait for it already."""
+        if self._explanations >= MOST_EXPLANATIONS:
+            raise BadRequest(503, "too many requests for contributions are waiting; try again in a second")
+        self._explanations += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._explaining, function)
+        finally:
+            self._explanations -= 1
 
     async def _run(self) -> None:
         """Predict until nothing waits."""
@@ -79,5 +92,6 @@ class Batcher:
         return batch
 
     def close(self) -> None:
-        """Let the thread end."""
+        """Let the threads end."""
         self._thread.shutdown(wait=False)
+        self._explaining.shutdown(wait=False)

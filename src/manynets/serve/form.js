@@ -2,6 +2,7 @@
 
 const byId = (id) => document.getElementById(id);
 let token = "";
+let about = {};
 
 async function ask(path, body) {
   const headers = { "content-type": "application/json" };
@@ -37,9 +38,9 @@ function field(column, index) {
 }
 
 async function choose() {
-  const model = await ask(`/v1/models/${encodeURIComponent(byId("model").value)}`);
-  byId("about").textContent = `${model.task}, version ${model.version}`;
-  byId("columns").replaceChildren(...model.columns.map(field));
+  about = await ask(`/v1/models/${encodeURIComponent(byId("model").value)}`);
+  byId("about").textContent = `${about.task}, version ${about.version}`;
+  byId("columns").replaceChildren(...about.columns.map(field));
 }
 
 async function start() {
@@ -59,12 +60,36 @@ function show(error) {
   byId("answer").replaceChildren(element("p", { className: "error" }, column ? `${column}: ${error.message}` : error.message));
 }
 
+const percent = (part) => `${Math.round(100 * part)} %`;
+const short = (number) => Number(number.toPrecision(5)).toString();
+
+function limits({ coverage, lower, upper }) {
+  const several = Array.isArray(lower[0]) ? lower[0].map((low, index) => [low, upper[0][index]]) : [[lower[0], upper[0]]];
+  const ranges = several.map(([low, high]) => `${short(low)} to ${short(high)}`).join("; ");
+  return element("p", { id: "interval" }, `${percent(coverage)} interval: ${ranges}`);
+}
+
+function contributions({ columns, outputs, values }, index) {
+  const parts = columns.map((name, j) => [name, Array.isArray(values[0][j]) ? values[0][j][index] : values[0][j]]);
+  parts.sort((one, other) => Math.abs(other[1]) - Math.abs(one[1]));
+  const most = Math.abs(parts[0][1]) || 1;
+  const what = outputs.length > 1 ? `output ${outputs[index]}` : "the prediction";
+  const table = element("table", { id: "contributions" }, element("caption", {}, `Contributions to ${what}`));
+  for (const [name, value] of parts.slice(0, 20)) {
+    const bar = element("span", { className: value < 0 ? "bar less" : "bar more" });
+    bar.style.width = `${(6 * Math.abs(value)) / most}rem`;
+    const cell = element("td", { className: "share" }, `${value < 0 ? "" : "+"}${short(value)}`);
+    table.append(element("tr", {}, element("th", { scope: "row" }, name), cell, element("td", {}, bar)));
+  }
+  return table;
+}
+
 async function predict(event) {
   event.preventDefault();
   const record = {};
   for (const input of byId("columns").querySelectorAll("input")) record[input.name] = input.value.trim() === "" ? null : input.value;
   try {
-    const found = await ask(`/v1/models/${encodeURIComponent(byId("model").value)}:predict`, { records: [record] });
+    const found = await ask(`/v1/models/${encodeURIComponent(byId("model").value)}:predict?contributions=true${about.interval ? "&interval=0.9" : ""}`, { records: [record] });
     const parts = [element("p", {}, element("strong", {}, String(found.predictions[0])))];
     if (found.probabilities) {
       const table = element("table", {}, element("caption", {}, "Probabilities"));
@@ -76,6 +101,9 @@ async function predict(event) {
       });
       parts.push(table);
     }
+    if (found.interval) parts.push(limits(found.interval));
+    const index = found.classes ? found.classes.indexOf(found.predictions[0]) : 0;
+    parts.push(contributions(found.contributions, Math.max(0, index)));
     byId("answer").replaceChildren(...parts);
   } catch (error) {
     show(error);

@@ -11,15 +11,17 @@ from typing import Any
 
 from manynets.serve.asgi import App, Header, Receive, Scope, Send, send_json
 from manynets.serve.batching import Batcher
+from manynets.serve.extras import Extras, contributions_of, extras_of, limits_of, rows_to_explain
 from manynets.serve.metrics import ServeMetrics
 from manynets.serve.rows import BadRequest
-from manynets.serve.served import ServedModel
+from manynets.serve.served import Answer, Question, ServedModel
 from manynets.serve.settings import ServeSettings
 
 __all__ = ["BodyBytes", "PredictRoute", "PredictRoutes"]
 
 LOG = logging.getLogger("manynets.serve")
 
+NO_EXTRAS = Extras()
 MOST_HELD = 1 << 28
 """Bytes of all bodies that are in memory at once: a large one may wait until others are answered."""
 LARGE = 1 << 18
@@ -108,7 +110,7 @@ class PredictRoute:
 
     async def _result(self, scope: Scope, receive: Receive, share: BodyShare) -> tuple[dict[str, Any], int]:
         """Return the answer to a request, and its number of rows."""
-        headers, settings = dict(scope["headers"]), self._settings
+        headers, settings, extras = dict(scope["headers"]), self._settings, extras_of(scope["query_string"])
         body = await _body(headers, receive, settings, share=share)
         kind = headers.get(b"content-type", b"application/json").decode("latin-1")
         read = functools.partial(self._served.question, body, kind, most=settings.max_rows)
@@ -116,6 +118,7 @@ class PredictRoute:
             async with asyncio.timeout(settings.timeout):
                 question = read() if len(body) < LARGE else await self._batcher.in_thread(read)
                 answer = await self._batcher.answer(question)
+                more = {} if extras == NO_EXTRAS else await self._extras(question, answer, extras)
         except TimeoutError:
             raise BadRequest(503, f"there was no answer within {settings.timeout:g} seconds; try again") from None
         result: dict[str, Any] = {"model": self._served.name, "version": question.loaded.version, "predictions": answer.predictions}
@@ -124,7 +127,20 @@ class PredictRoute:
             result["classes"] = list(getattr(question.loaded.model.task, "classes", [])) or None
         if question.rows.ignored:
             result["ignored_columns"] = question.rows.ignored
-        return result, question.count
+        return result | more, question.count
+
+    async def _extras(self, question: Question, answer: Answer, extras: Extras) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if extras.interval is not None:
+            found["interval"] = limits_of(question, answer, extras.interval)
+        if extras.contributions:
+            most = rows_to_explain(question.loaded)
+            if question.count > most:
+                raise BadRequest(
+                    422, f"the request has {question.count:,} rows, but contributions of this model are for at most {most:,}"
+                )
+            found["contributions"] = await self._batcher.explained(functools.partial(contributions_of, question))
+        return found
 
 
 class ClientGone(Exception):

@@ -11,6 +11,8 @@ from manynets.tables.columns import MARGIN, DateColumn, NumericColumn
 __all__ = ["columns_of", "description_of", "operation_of"]
 
 MOST_LEVELS = 200
+FEWEST_HELD_OUT = 19
+"""Rows that an interval of 0.9, which the form asks for, needs."""
 
 
 def columns_of(model: Model) -> list[dict[str, Any]]:
@@ -50,6 +52,7 @@ def description_of(loaded: Loaded, name: str) -> dict[str, Any]:
         "version": loaded.version,
         "task": model.task.name,
         "classes": None if classes is None else list(classes),
+        "interval": model.residuals is not None and all(one.rows >= FEWEST_HELD_OUT for one in model.residuals),
         "columns": columns_of(model),
     }
 
@@ -72,15 +75,21 @@ def operation_of(model: Model, name: str) -> dict[str, Any]:
         ]
     }
     content = {"application/json": {"schema": schema, "example": example}, "text/csv": {"schema": {"type": "string"}}}
+    several = {"type": "array", "items": {}}
     answer = {
         "type": "object",
         "properties": {
             "model": {"type": "string"},
             "version": {"type": "string"},
-            "predictions": {"type": "array", "items": {}},
-            "probabilities": {"type": "array", "items": {}},
-            "classes": {"type": "array", "items": {}},
+            "predictions": several,
+            "probabilities": several,
+            "classes": several,
             "ignored_columns": {"type": "array", "items": {"type": "string"}},
+            "interval": {"type": "object", "properties": {"coverage": {"type": "number"}, "lower": several, "upper": several}},
+            "contributions": {
+                "type": "object",
+                "properties": {"columns": several, "outputs": several, "base": {}, "values": several},
+            },
         },
         "required": ["model", "version", "predictions"],
     }
@@ -106,7 +115,23 @@ def operation_of(model: Model, name: str) -> dict[str, Any]:
         str(code): response(text, error) for code, text in problems.items()
     }
     body = {"required": True, "content": content}
-    return {"summary": f"Predict with {name}", "operationId": f"predict_{name}", "requestBody": body, "responses": responses}
+    share = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+    parameters = [
+        {
+            "name": "interval",
+            "in": "query",
+            "schema": share,
+            "description": "for numbers: limits that hold this share of the targets",
+        },
+        {
+            "name": "contributions",
+            "in": "query",
+            "schema": {"type": "boolean"},
+            "description": "what each column adds to each prediction",
+        },
+    ]
+    about = {"summary": f"Predict with {name}", "operationId": f"predict_{name}", "parameters": parameters}
+    return about | {"requestBody": body, "responses": responses}
 
 
 def _cell_schema(column: dict[str, Any]) -> dict[str, Any]:

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from manynets.errors import ManynetsError
+from manynets.errors import DataError, ManynetsError
 from manynets.model import Model, load
 from manynets.nn.shape import Shape
 from manynets.serve.rows import BadRequest, RequestRows, RowReader
 from manynets.tables.columns import DateColumn, NumericColumn
 
-__all__ = ["Answer", "Loaded", "Question", "Reply", "ServedModel", "answers", "is_quick", "quick_answers"]
+__all__ = ["Answer", "Loaded", "Question", "Reply", "ServedModel", "answers", "is_quick", "quick_answers", "rows_as_frame"]
 
 LOG = logging.getLogger("manynets.serve")
 Identity = tuple[int, int, int]
@@ -68,12 +69,13 @@ class Question:
         return self.rows.count
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Answer:
-    """Predictions of the rows of one request; probabilities: (N, C) of classes, else None."""
+    """Predictions of the rows of one request; probabilities: (N, C) of classes, else None. logits: (K, N, O)."""
 
     predictions: list[Any]
     probabilities: list[Any] | None
+    logits: NDArray[Any]
 
 
 Reply = Answer | Exception
@@ -167,18 +169,21 @@ def _together(questions: Sequence[Question]) -> list[Answer]:
 
 
 def _answers(model: Model, requests: Sequence[RequestRows]) -> list[Answer]:
-    logits = model.logits(_matrix(model, requests))
-    predictions = model.predicted(logits).tolist()
+    logits = model.logits(rows_as_frame(model, requests))
+    found = model.predicted(logits)
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
+        raise DataError("a prediction is not finite, as the cells are too far from those of training")
+    predictions = found.tolist()
     shares = None if model.task.name == "regression" else model.probabilities(logits).tolist()
     out, at = [], 0
     for rows in requests:
         part = slice(at, at + rows.count)
-        out.append(Answer(predictions[part], None if shares is None else shares[part]))
+        out.append(Answer(predictions[part], None if shares is None else shares[part], logits[:, part]))
         at += rows.count
     return out
 
 
-def _matrix(model: Model, requests: Sequence[RequestRows]) -> Any:
+def rows_as_frame(model: Model, requests: Sequence[RequestRows]) -> Any:
     """Return the rows of all requests as a frame, or as an array for a model without named columns."""
     encoder = model.encoder
     names = list(requests[0].columns)
@@ -207,8 +212,9 @@ def _located(question: Question, error: Exception) -> BadRequest:
     one = rows.part(low, high)
     error = _error_of(model, one) or error
     column = next((name for name in rows.columns if repr(name) in str(error)), None)
-    cell = "a cell" if column is None else repr(str(one.columns[column][0])[:40])
-    return BadRequest(422, f"{cell} cannot be read as in training", column=column, row=low)
+    if column is None:
+        return BadRequest(422, str(error)[:300], row=low)
+    return BadRequest(422, f"{str(one.columns[column][0])[:40]!r} cannot be read as in training", column=column, row=low)
 
 
 def _error_of(model: Model, rows: RequestRows) -> Exception | None:

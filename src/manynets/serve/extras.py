@@ -1,0 +1,82 @@
+"""What an answer has besides predictions, if the query asks for it: `?interval=0.9` the limits of numbers, `?contributions=true` what each
+column adds to each prediction."""
+
+from __future__ import annotations
+
+import dataclasses
+import urllib.parse
+from typing import Any
+
+from manynets.errors import ManynetsError, one_of
+from manynets.explain.contributions import contributions
+from manynets.serve.rows import BadRequest
+from manynets.serve.served import Answer, Loaded, Question, rows_as_frame
+
+__all__ = ["Extras", "contributions_of", "extras_of", "limits_of", "rows_to_explain"]
+
+MOST_ROWS = 100
+MOST_MULTIPLICATIONS = 1e11
+"""Of the contributions of one request: some seconds."""
+N_ORDERS = 32
+TRUE, FALSE = ("true", "1", "yes"), ("false", "0", "no", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Extras:
+    """What a request asks for. interval: the coverage of the limits; None for none."""
+
+    interval: float | None = None
+    contributions: bool = False
+
+
+def extras_of(query: bytes) -> Extras:
+    """Return what a query string asks for. Errors: BadRequest for unknown names and values.
+
+    >>> extras_of(b"interval=0.9&contributions=true")
+    Extras(interval=0.9, contributions=True)
+    """
+    if not query:
+        return Extras()
+    try:
+        pairs = urllib.parse.parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=10)
+        for name, _ in pairs:
+            one_of(name, ["interval", "contributions"], what="the query parameter")
+    except (ValueError, ManynetsError) as error:
+        raise BadRequest(422, f"the query cannot be read: {str(error)[:300]}") from None
+    found = dict(pairs)
+    interval = None
+    if "interval" in found:
+        try:
+            interval = float(found["interval"])
+        except ValueError:
+            interval = 0.0
+        if not 0 < interval < 1:
+            raise BadRequest(422, f"interval is {found['interval'][:40]!r}, but must be a number above 0 and below 1, such as 0.9")
+    wanted = found.get("contributions", "false").lower()
+    if wanted not in TRUE + FALSE:
+        raise BadRequest(422, f"contributions is {wanted[:40]!r}, but must be true or false")
+    return Extras(interval, wanted in TRUE)
+
+
+def limits_of(question: Question, answer: Answer, coverage: float) -> dict[str, Any]:
+    """Return coverage, and the lower and upper limits of each row. Errors: BadRequest for a model that has none."""
+    try:
+        limits = question.loaded.model.interval(answer.logits, coverage)
+    except ManynetsError as error:
+        raise BadRequest(422, f"interval: {error}") from None
+    return {"coverage": coverage, "lower": limits[..., 0].tolist(), "upper": limits[..., 1].tolist()}
+
+
+def rows_to_explain(loaded: Loaded) -> int:
+    """Return how many rows a request may have whose contributions it asks for."""
+    encoder = loaded.model.encoder
+    columns = loaded.model.in_features if encoder is None else len(encoder.columns)
+    cost = 2 * N_ORDERS * (columns + 1) * loaded.multiplications
+    return max(1, min(MOST_ROWS, int(MOST_MULTIPLICATIONS / cost)))
+
+
+def contributions_of(question: Question) -> dict[str, Any]:
+    """Return columns, outputs, the base, and for each row the values by column (of classes by column and class)."""
+    model = question.loaded.model
+    found = contributions(model, rows_as_frame(model, [question.rows]), n_orders=N_ORDERS).to_json()
+    return {name: found[name] for name in ("columns", "outputs", "base", "values")}
