@@ -129,12 +129,14 @@ class ModelTools(Predictor):
 
     # ---------------------------------------------------------------------------------------------------------------- export
 
-    def to_onnx(self, path: str | os.PathLike[str], *, X: Any = None, overwrite: bool = True) -> ExportCheck:
+    def to_onnx(
+        self, path: str | os.PathLike[str], *, X: Any = None, coverage: float | None = None, overwrite: bool = True
+    ) -> ExportCheck:
         """Write the model as an ONNX graph that takes the columns of the table as they are; see `manynets.export.to_onnx`."""
         import manynets
 
         model: Any = self
-        return manynets.export.to_onnx(model, path, X=X, overwrite=overwrite)
+        return manynets.export.to_onnx(model, path, X=X, coverage=coverage, overwrite=overwrite)
 
     def to_python(self, path: str | os.PathLike[str], *, X: Any = None, overwrite: bool = True) -> ExportCheck:
         """Write the model as a Python module that needs NumPy only; see `manynets.export.to_python`."""

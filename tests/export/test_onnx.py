@@ -118,6 +118,31 @@ def test_the_default_ensemble_with_its_temperature(tmp_path: Path) -> None:
     assert to_onnx(model, tmp_path / "m.onnx", X=frame).largest < 1e-5
 
 
+@pytest.mark.parametrize(
+    "options", [{"n_networks": 3}, {}, {"recipe": {"loss": "poisson"}, "n_networks": 2}, {"target_transform": "log"}]
+)
+def test_intervals(options: dict[str, Any], tmp_path: Path) -> None:
+    frame = wide_table()
+    model = fitted(frame, np.round(np.exp(target(frame) / 60)), validation=0.3, **options)
+    for coverage in (None, 0.5):
+        assert to_onnx(model, tmp_path / "m.onnx", X=frame, coverage=coverage).largest < 1e-5
+        found = run(tmp_path / "m.onnx", model_inputs(model, frame))
+        limits = model.predict_interval(frame, coverage or 0.9)
+        assert_close(np.stack([found["lower"], found["upper"]], axis=1), limits, "float32_run")
+
+
+def test_intervals_of_several_targets(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    model = mn.train(
+        x, x[:, :2] * [1e-3, 1e3], mn.MLP(hidden=(6,)), mn.Recipe(epochs=2), n_networks=2, validation="folds", progress=False
+    )
+    to_onnx(model, tmp_path / "m.onnx", X=x)
+    found = run(tmp_path / "m.onnx", model_inputs(model, x))
+    assert_close(np.stack([found["lower"], found["upper"]], axis=-1), model.predict_interval(x), "float32_run")
+    with pytest.raises(OptionError, match=r"coverage is 0\.9999, but 200 held-out rows support at most"):
+        to_onnx(model, tmp_path / "n.onnx", coverage=0.9999)
+
+
 def test_a_threshold_of_its_own(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
     model = mn.train(x, x[:, 0] > 0, mn.MLP(hidden=(6,)), mn.Recipe(epochs=2), n_networks=2, progress=False)
@@ -146,11 +171,12 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     assert [value.name for value in session.get_inputs()] == list(frame.columns)
 
 
-def test_a_difference_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["predict", "predict_interval"])
+def test_a_difference_leaves_no_file(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
-    model = mn.train(x, x[:, 0], mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False)
-    predict = model.predict
-    monkeypatch.setattr(model, "predict", lambda rows: predict(rows) + 1e-3)
+    model = mn.train(x, x[:, 0], mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), validation=0.5, progress=False)
+    true = getattr(model, method)
+    monkeypatch.setattr(model, method, lambda *rows: true(*rows) + 1e-3)
     with pytest.raises(OptionError, match=r"differs from the model by .*no file was written"):
         to_onnx(model, tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []

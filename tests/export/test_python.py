@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 import manynets as mn
 from manynets.errors import OptionError
-from manynets.export import to_python
+from manynets.export import model_inputs, to_python
 from manynets.spec import Activation, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
 from manynets.tables.parts import PARTS_OF_CODES
@@ -105,6 +106,27 @@ def test_targets_in_their_own_unit(options: dict[str, Any], tmp_path: Path) -> N
     assert to_python(model, tmp_path / "m.py", X=frame).largest < 1e-5
 
 
+@pytest.mark.parametrize("options", [{"n_networks": 3}, {"recipe": {"loss": "poisson"}}, {"target_transform": "log"}])
+def test_intervals(options: dict[str, Any], tmp_path: Path) -> None:
+    frame = wide_table()
+    model = fitted(frame, np.round(np.exp(target(frame) / 60)), validation=0.3, **options)
+    assert to_python(model, tmp_path / "m.py", X=frame).largest < 1e-5
+    module, row = module_in(tmp_path / "m.py"), dict.fromkeys(frame.columns)
+    wanted = model.predict_interval(polars.DataFrame([row], schema=frame.schema), 0.5)
+    assert_close(module.predict_interval([row], 0.5), wanted, "float32_run")
+    with pytest.raises(ValueError, match="72 held-out rows, at most"):
+        module.predict_interval([row], 0.9999)
+
+
+def test_intervals_of_several_targets(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    model = mn.train(
+        x, x[:, :2] * [1e-3, 1e3], mn.MLP(hidden=(6,)), mn.Recipe(epochs=2), n_networks=2, validation="folds", progress=False
+    )
+    to_python(model, tmp_path / "m.py", X=x)
+    assert_close(module_in(tmp_path / "m.py").predict_interval(x), model.predict_interval(x), "float32_run")
+
+
 def test_an_ensemble_on_an_array_with_gaps(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(200, 4))
     x[::7, 2] = np.nan
@@ -113,12 +135,32 @@ def test_an_ensemble_on_an_array_with_gaps(tmp_path: Path) -> None:
     assert (module_in(tmp_path / "m.py").predict(x) == model.predict(x)).all()
 
 
+NUMPY_ONLY = """
+import json, sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "manynets", "sklearn", "scipy", "polars", "pandas", "pyarrow", "narwhals", "onnx", "onnxruntime"}:
+            raise ModuleNotFoundError(f"{name} is not installed here")
+
+sys.meta_path.insert(0, Missing())
+import m
+rows = json.load(open("rows.json"))
+print(json.dumps([m.predict(rows).tolist(), m.predict_interval(rows, 0.8).tolist()]))
+"""
+
+
 def test_it_needs_numpy_only(tmp_path: Path) -> None:
     frame = wide_table()
-    to_python(fitted(frame, target(frame)), tmp_path / "m.py")
-    code = "import sys, m; print(sorted({'torch', 'manynets', 'sklearn', 'polars', 'pandas'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    model = fitted(frame, target(frame), validation=0.3)
+    to_python(model, tmp_path / "m.py")
+    inputs = {name: cells[:, 0].tolist() for name, cells in model_inputs(model, frame).items()}
+    rows = {name: [None if cell != cell else cell for cell in cells] for name, cells in inputs.items()}
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    done = subprocess.run([sys.executable, "-c", NUMPY_ONLY], cwd=tmp_path, capture_output=True, text=True, check=True)
+    predicted, limits = json.loads(done.stdout)
+    assert_close(np.array(predicted), model.predict(frame), "float32")
+    assert_close(np.array(limits), model.predict_interval(frame, 0.8), "float32_run")
 
 
 def test_wrong_rows_are_refused(tmp_path: Path) -> None:

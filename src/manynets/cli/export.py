@@ -23,6 +23,10 @@ def export(
             "--to", metavar="FORMAT", help="onnx (needs the extra onnx) or python (needs NumPy only). [by the name of the file]"
         ),
     ] = None,
+    interval: Annotated[
+        float | None,
+        option("--interval", metavar="COVERAGE", help="Of the outputs lower and upper of an ONNX graph. [0.9, if the run has any]"),
+    ] = None,
     overwrite: Annotated[bool, option("--overwrite", help="Replace the file if it exists.")] = False,
     json_line: JsonLine = False,
     quiet: Quiet = False,
@@ -47,7 +51,9 @@ def export(
     name = next((name for name, ending in ENDINGS.items() if out.lower().endswith(ending)), None) if to is None else to
     if name is None:
         raise OptionError(f"--output is {out!r}, but must end in .onnx or .py; or give --to onnx or --to python")
-    write = to_onnx if one_of(name, ENDINGS, what="--to") == "onnx" else to_python
+    one_of(name, ENDINGS, what="--to")
+    if interval is not None and name != "onnx":
+        raise OptionError("--interval is for ONNX; the function predict_interval of a Python module takes the coverage itself")
     if os.path.exists(out) and not overwrite and not is_stream(out):
         raise OptionError(f"the file {out} exists; give another one with -o, or --overwrite to replace it")
     found = open_run(run)
@@ -55,7 +61,10 @@ def export(
     if why:
         note(console, f"compared on rows made from what the model knows of its columns, as {why}")
     with claim(out, remedy="give another file with -o"):
-        check = write(found.model, out, X=rows, overwrite=overwrite)
+        if name == "onnx":
+            check = to_onnx(found.model, out, X=rows, coverage=interval, overwrite=overwrite)
+        else:
+            check = to_python(found.model, out, X=rows, overwrite=overwrite)
     console.print(f"Written to {out}: {check}", markup=False, soft_wrap=True)
     if json_line:
         result = {"file": out, "format": name, "rows": check.rows, "largest_difference": check.largest}

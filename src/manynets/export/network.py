@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from manynets.constants import BN_EPS, SELU_ALPHA, SELU_SCALE
 from manynets.errors import OptionError
 from manynets.export.graph import Graph
+from manynets.export.intervals import interval_outputs, numbers_output, own_unit
 from manynets.model import Model
 from manynets.spec import MLP, Activation, Periodic
 from manynets.tasks import Regression
@@ -92,10 +93,13 @@ ACTIVATIONS: dict[Activation, Callable[[Graph, str], str]] = {
 }
 
 
-def outputs(graph: Graph, model: Model, logits: str) -> None:
-    """Add the outputs: `prediction`, or `label` and `probabilities`; see `Model.predict` and `Model.predict_proba`."""
+def outputs(graph: Graph, model: Model, logits: str, *, coverage: float | None = None) -> None:
+    """Add the outputs: `prediction`, or `label` and `probabilities`; see `Model.predict` and `Model.predict_proba`.
+
+    coverage: of `lower` and `upper`, see `Model.predict_interval`; None for none.
+    """
     if isinstance(model.task, Regression):
-        _numbers(graph, model, model.task, logits)
+        _numbers(graph, model, model.task, logits, coverage=coverage)
         return
     several = model.size > 1
     if model.task.name == "multiclass":
@@ -123,18 +127,14 @@ def _mean(graph: Graph, value: str, several: bool) -> str:
     return graph.node("ReduceMean", value, graph.constant([0]), keepdims=0) if several else value
 
 
-def _numbers(graph: Graph, model: Model, task: Regression, logits: str) -> None:
-    """Add the output `prediction`, float64, in the unit of the target."""
+def _numbers(graph: Graph, model: Model, task: Regression, logits: str, *, coverage: float | None) -> None:
+    """Add the output `prediction`, float64, in the unit of the target, and `lower` and `upper` for a coverage."""
     value = graph.cast(logits, np.float64)
     if model.recipe.loss == "poisson":
         value = graph.node("Exp", value)
     elif task.limits is not None:
         low, high = np.array(task.limits).T
         value = graph.node("Min", graph.node("Max", value, graph.constant(low)), graph.constant(high))
-    value = graph.node("Add", graph.node("Mul", value, graph.constant(np.array(task.scale))), graph.constant(np.array(task.center)))
-    if task.transform == "log":
-        value = graph.node("Exp", value)
-    value = _mean(graph, value, model.size > 1)
-    if task.flat:
-        value = graph.node("Reshape", value, graph.constant([-1]))
-    graph.output(value, "prediction", np.float64, [None] if task.flat else [None, task.outputs])
+    if coverage is not None:
+        interval_outputs(graph, model, value, coverage)
+    numbers_output(graph, task, _mean(graph, own_unit(graph, task, value), model.size > 1), "prediction")

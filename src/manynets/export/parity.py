@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,17 @@ from manynets.tasks import Regression
 __all__ = ["ExportCheck", "Predict", "compare", "rows_to_check"]
 
 Array: TypeAlias = NDArray[Any]
-Predict: TypeAlias = Callable[[Any], tuple[Array, Array | None]]
-"""From rows to predictions or labels, and to the probabilities of classes."""
+
+
+class Exported(NamedTuple):
+    """What an export predicts for rows: predictions or labels, probabilities of classes, limits (N, 2) or (N, O, 2) of numbers."""
+
+    predictions: Array
+    probabilities: Array | None
+    limits: Array | None
+
+
+Predict: TypeAlias = Callable[[Any], Exported]
 
 MOST_ROWS = 1000
 TOLERANCE = 1e-5
@@ -113,14 +122,22 @@ def _made_dates(column: DateColumn, random: np.random.Generator) -> Any:
     return polars.Series(moments.astype("datetime64[us]"))
 
 
-def compare(model: Model, predict: Predict, parts: list[Any], what: str) -> ExportCheck:
-    """Return how far `predict` is from the model on rows. Errors: OptionError where that is more than 1e-5."""
+def compare(model: Model, predict: Predict, parts: list[Any], what: str, *, coverage: float | None) -> ExportCheck:
+    """Return how far `predict` is from the model on rows. Errors: OptionError where that is more than 1e-5.
+
+    coverage: of the limits; None where there are none.
+    """
     largest, rows = 0.0, 0
     for part in parts:
-        found, shares = predict(part)
+        found, shares, limits = predict(part)
         wanted = model.predict(part)
         if isinstance(model.task, Regression):
             difference = _by_spread(model, model.task, found, wanted)
+            if coverage is not None:
+                assert limits is not None
+                expected = model.predict_interval(part, coverage)
+                ends = [_by_spread(model, model.task, limits[..., end], expected[..., end]) for end in (0, 1)]
+                difference = float(np.max([difference, *ends]))  # nan, if one of them is
         else:
             expected = model.predict_proba(part)
             assert shares is not None

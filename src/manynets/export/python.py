@@ -18,8 +18,9 @@ import manynets
 from manynets.errors import OptionError
 from manynets.export.columns import refuse_text
 from manynets.export.inputs import model_inputs
+from manynets.export.intervals import supported
 from manynets.export.network import folded_layers
-from manynets.export.parity import ExportCheck, compare, rows_to_check
+from manynets.export.parity import ExportCheck, Exported, compare, rows_to_check
 from manynets.model import Model
 from manynets.modelfile import check_target, replacing
 from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
@@ -39,7 +40,8 @@ EMPTY = "MODEL = None\n"
 def to_python(model: Model, path: str | os.PathLike[str], *, X: Any = None, overwrite: bool = True) -> ExportCheck:
     """Write a model as one Python module, compared with the model on X before the file is there.
 
-    The module needs NumPy only. Its functions `predict` and `predict_proba` take rows as a list of dicts or as a dict of columns, with
+    The module needs NumPy only. Its functions `predict`, `predict_proba` (for classes) and `predict_interval` (for numbers, where the model
+    stores errors on held-out rows) take rows as a list of dicts or as a dict of columns, with
     numbers, texts, dates as ISO texts or datetimes, and None where a value is missing; of a model that was trained on an array, an array (N, D).
 
     X, the return value and the errors are those of `to_onnx`.
@@ -114,6 +116,7 @@ def _state(model: Model) -> dict[str, Any]:
             "poisson": model.recipe.loss == "poisson",
             "limits": None if task.limits is None else [list(pair) for pair in task.limits],
         }
+        state["residuals"] = None if model.residuals is None else [one.to_json() for one in model.residuals]
     return state
 
 
@@ -147,10 +150,14 @@ def _check(model: Model, source: str, X: Any) -> ExportCheck:
     module = types.ModuleType("exported")
     exec(compile(source, "exported", "exec"), module.__dict__)  # the text was made above
 
-    def predict(rows: Any) -> tuple[Array, Array | None]:
+    coverage = supported(model, None)
+
+    def predict(rows: Any) -> Exported:
         cells: Any = model_inputs(model, rows)
         cells = cells["X"] if set(cells) == {"X"} and (model.encoder is None or model.encoder.positional) else cells
         cells = {name: column[:, 0].tolist() for name, column in cells.items()} if isinstance(cells, dict) else cells
-        return module.predict(cells), None if isinstance(model.task, Regression) else module.predict_proba(cells)
+        shares = None if isinstance(model.task, Regression) else module.predict_proba(cells)
+        limits = None if coverage is None else module.predict_interval(cells, coverage)
+        return Exported(module.predict(cells), shares, limits)
 
-    return compare(model, predict, rows_to_check(model, X), "the Python module")
+    return compare(model, predict, rows_to_check(model, X), "the Python module", coverage=coverage)

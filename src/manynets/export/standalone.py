@@ -229,16 +229,50 @@ def probabilities(model, scores):
     return sigmoid(scores).mean(axis=0)
 
 
-def values(model, scores):
-    """Return the mean predictions (N, O) in the unit of the target."""
+def standardised(model, scores):
+    """Return what the networks predict (K, N, O), in the unit of the encoded target."""
     y = scores.astype(np.float64)
     if model["poisson"]:
-        y = np.exp(y)
-    elif model["limits"]:
+        return np.exp(y)
+    if model["limits"]:
         low, high = np.array(model["limits"]).T
-        y = np.clip(y, low, high)
+        return np.clip(y, low, high)
+    return y
+
+
+def own_unit(model, y):
+    """Return values (..., O) in the unit of the target."""
     y = y * model["scale"] + model["center"]
-    return (np.exp(y) if model["log"] else y).mean(axis=0)
+    return np.exp(y) if model["log"] else y
+
+
+def values(model, scores):
+    """Return the mean predictions (N, O) in the unit of the target."""
+    return own_unit(model, standardised(model, scores)).mean(axis=0)
+
+
+def limits(model, scores, coverage):
+    """Return the limits (2, N, O): of rows like those that were held out in training, this share has its target within them.
+
+    Mean and standard deviation of the networks give f + c (s + m) q, with q the quantiles of errors / (s + m) on held-out rows; s counts as 0
+    where the width is the same for all rows.
+    """
+    each = standardised(model, scores)
+    mean, spread = each.mean(axis=0), each.std(axis=0)
+    out = np.empty((2, *mean.shape))
+    for j, one in enumerate(model["residuals"]):
+        rows = one["rows"]
+        low = ((1 - coverage) / 2 * (rows + 1) - 1) / (rows - 1)
+        if not 0 < coverage < 1 or low < 0:
+            raise ValueError(
+                f"coverage is {coverage}, but must be above 0 and, for {rows} held-out rows, at most {1 - 2 / (rows + 1)}"
+            )
+        at = np.linspace(0, 1, len(one["quantiles"]))
+        for end, share in enumerate((low, 1 - low)):
+            out[end, :, j] = mean[:, j] + one["factor"] * (spread[:, j] * one["scaled"] + one["floor"]) * np.interp(
+                share, at, one["quantiles"]
+            )
+    return own_unit(model, np.maximum(out, 0) if model["poisson"] else out)
 
 
 def predict(rows):
@@ -260,6 +294,14 @@ def predict_proba(rows):
     if MODEL["task"] == "regression":
         raise ValueError("this model predicts numbers; it has no probabilities")
     return probabilities(MODEL, logits(MODEL, encode(MODEL, rows)))
+
+
+def predict_interval(rows, coverage=0.9):
+    """Return lower and upper limits (N, 2), of several targets (N, O, 2), that hold this share of the targets."""
+    if not MODEL.get("residuals"):
+        raise ValueError("this model has no errors on held-out rows of numbers, which intervals are made from")
+    both = np.moveaxis(limits(MODEL, logits(MODEL, encode(MODEL, rows)), coverage), 0, -1)
+    return both[:, 0] if MODEL["flat"] else both
 
 
 # ------------------------------------------------------------------------------------------------------------------------ the model
