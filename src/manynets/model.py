@@ -97,11 +97,13 @@ class Model(ModelTools):
             self._population = Population.start(shape, members, device=CPU, dtype=self._dtype)
         self._size = 1 if self._population is None else self._population.size
         if self._population is not None:
-            self._chunk = self._rows_at_once()
+            self._chunk = self.rows_at_once
 
-    def _rows_at_once(self) -> int:
-        """Return how many rows are computed together where the networks are."""
-        assert self._population is not None
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows are computed together where the networks are."""
+        if self._population is None:
+            return MODULE_ROWS
         shape = self._population.shape
         widest = shape.widest
         return max(1, ROWS_AT_ONCE[self.device.type] // (widest * self.size))
@@ -133,7 +135,7 @@ class Model(ModelTools):
         if self._population is not None:
             population = self._population
             self._population = Population(population.shape, population.flat.to(found), population.statistics.to(found))
-            self._chunk = self._rows_at_once()
+            self._chunk = self.rows_at_once
         elif self.module is not None:
             self.module.to(found)
         return self

@@ -97,13 +97,19 @@ class SavedModel(Predictor):
             return False
         return rows * self.networks * Shape.of(self.spec, self.in_features, self.task.outputs).multiplications <= QUICK
 
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows are computed together."""
+        assert self.spec is not None, "a user's own module is torch's"
+        return max(1, ROWS_AT_ONCE // max(self.in_features, self.task.outputs, *self.spec.hidden))
+
     def logits(self, x: Any) -> Array:
         """Return logits (raw scores) (K, N, O) of every network for X (N, D), an array or a frame; computed in chunks."""
         assert self.spec is not None, "a user's own module is torch's"
         matrix, kind = self.inputs_of(x), np.dtype("f8" if self.recipe.dtype == "float64" else "f4")
         inputs = _cast(np.asarray(matrix), kind)
         out = np.empty((self.networks, len(inputs), self.task.outputs), kind)
-        step = max(1, ROWS_AT_ONCE // max(self.in_features, self.task.outputs, *self.spec.hidden))
+        step = self.rows_at_once
         members = self.members
         with np.errstate(over="ignore", invalid="ignore"):  # as torch, whose scores of large inputs may be infinite
             for start in range(0, len(inputs), step):

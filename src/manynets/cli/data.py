@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +21,12 @@ from manynets.cli.table_columns import leak_notes, split_by
 from manynets.data.split import SplitBy
 from manynets.errors import DataError, ModelFileError, OptionError, one_of
 
+if TYPE_CHECKING:
+    from manynets.tables.blocks import Blocks
+
 __all__ = [
-    "DataSource", "Part", "absolute", "columns_named", "from_standard_input", "is_file_name", "kind_of", "load_source", "name_of", "origin_of",
+    "DataSource", "Part", "absolute", "blocks_of", "columns_named", "from_standard_input", "is_file_name", "kind_of", "load_source",
+    "name_of", "origin_of",
     "read_arrays", "read_frame", "stem_of", "taken", "test_part",
 ]  # fmt: skip
 
@@ -258,6 +262,13 @@ def read_frame(path: str, origin: Mapping[str, Any], *, text: Sequence[str] = ()
     from manynets.tables import read_table
 
     return _with_notes(lambda: read_table(path, **_text_options(path, origin), text=text))
+
+
+def blocks_of(path: str, origin: Mapping[str, Any], *, used: Sequence[str], text: Sequence[str]) -> Blocks | None:
+    """Return the blocks of a table that is too large to be read at once, None for other ones; see `open_blocks`."""
+    from manynets.tables.blocks import open_blocks
+
+    return open_blocks(path, used=used, **_text_options(path, origin), text=text)
 
 
 def _open(

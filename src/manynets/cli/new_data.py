@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manynets.cli.data import (
     Part,
+    blocks_of,
     from_standard_input,
     kind_of,
     load_source,
@@ -22,10 +23,27 @@ from manynets.cli.saved_runs import ALONE
 from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.runs import SavedRun
 
-__all__ = ["PredictionRows", "evaluation_rows", "prediction_rows", "with_origin_of"]
+if TYPE_CHECKING:
+    from manynets.tables.blocks import Blocks
 
-PredictionRows = tuple[Any, dict[str, Any], tuple[str, ...]]
-"""X, the columns to write beside the predictions, and notes."""
+__all__ = ["PredictionBlocks", "evaluation_rows", "prediction_blocks", "with_origin_of"]
+
+Rows = tuple[Any, dict[str, Any]]
+"""X, and the columns to write beside the predictions."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictionBlocks:
+    """Rows to predict. rows: how many. blocks: yields them, of a large table so many at a time. notes: remarks on those that were yielded."""
+
+    rows: int
+    blocks: Callable[[int], Iterator[Rows]]
+    notes: Callable[[], Sequence[str]]
+
+    @classmethod
+    def whole(cls, X: Any, beside: dict[str, Any], notes: Sequence[str] = ()) -> PredictionBlocks:
+        """Return rows that are in memory."""
+        return cls(rows=len(X), blocks=lambda size: iter([(X, beside)]), notes=lambda: notes)
 
 
 def _origin(run: SavedRun, header: bool | None, data: str | None) -> Mapping[str, Any]:
@@ -122,8 +140,8 @@ def _no_table(encoder: Any) -> DataError:
     return DataError(f"the run was trained on a table; give a table with the columns {', '.join(encoder.column_names[:20])}")
 
 
-def prediction_rows(run: SavedRun, data: str, *, header: bool | None = None) -> PredictionRows:
-    """Return X, the columns to write beside its predictions, and notes; header: as for `evaluation_rows`."""
+def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None) -> PredictionBlocks:
+    """Return the rows to predict, those of a large table in blocks; header: as for `evaluation_rows`."""
     origin, encoder = _origin(run, header, data), _table_encoder(run.saved)
     kind = kind_of(data)
     if kind == "table":
@@ -131,11 +149,14 @@ def prediction_rows(run: SavedRun, data: str, *, header: bool | None = None) -> 
             raise DataError(
                 f"the run was trained on arrays of {run.saved.in_features} columns, not on a table; give a .npy or .npz file"
             )
-        frame, notes = read_frame(data, origin, text=encoder.text_columns)
         own = {*origin.get("target", []), origin.get("weight")}
+        blocks = blocks_of(data, origin, used=encoder.column_names, text=encoder.text_columns)
+        if blocks is not None:
+            return _of_blocks(blocks, encoder, own)
+        frame, notes = read_frame(data, origin, text=encoder.text_columns)
         features = [name for name in frame.columns if name not in own]
         notes += tuple(encoder.check(frame.select(features))) if features else ()
-        return frame, {name: frame[name].to_list() for name in frame.columns}, notes
+        return PredictionBlocks.whole(frame, _columns_of(frame), notes)
     if encoder is not None:
         raise _no_table(encoder)
     if kind == "arrays":
@@ -146,8 +167,28 @@ def prediction_rows(run: SavedRun, data: str, *, header: bool | None = None) -> 
         if X.ndim < 2:
             raise DataError(f"{data} has X of shape {X.shape}, but must be (rows, columns); one row is X.reshape(1, -1)")
         X = X.reshape(len(X), -1)
-        return X, {"row": list(range(len(X)))}, ()
+        return PredictionBlocks.whole(X, {"row": list(range(len(X)))})
     part, _, _ = evaluation_rows(run, data)
     names = run.config.get("class_names")
     truth = part.y.tolist()
-    return part.X, {"row": list(range(part.rows)), "truth": [names[code] for code in truth] if names else truth}, ()
+    beside = {"row": list(range(part.rows)), "truth": [names[code] for code in truth] if names else truth}
+    return PredictionBlocks.whole(part.X, beside)
+
+
+def _columns_of(frame: Any) -> dict[str, Any]:
+    return {name: frame[name].to_list() for name in frame.columns}
+
+
+def _of_blocks(blocks: Blocks, encoder: Any, own: set[Any]) -> PredictionBlocks:
+    from manynets.tables.remarks import Remarks
+
+    remarks = Remarks(encoder)
+    features = [name for name in blocks.names if name not in own]
+
+    def frames(size: int) -> Iterator[Rows]:
+        for frame in blocks.frames(size):
+            if features:
+                remarks.add(frame.select(features))
+            yield frame, _columns_of(frame)
+
+    return PredictionBlocks(rows=blocks.rows, blocks=frames, notes=remarks.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Header, Quiet, RunFolder, Threshold, argument, option
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from manynets.runs import SavedRun
 
 __all__ = ["predict"]
+
+BLOCK_ROWS = 1 << 16
 
 
 def predict(
@@ -79,50 +82,60 @@ def _predict(
     console: Any,
 ) -> int:
     """Write the predictions, and return the number of rows."""
-    import io
-    import sys
-
-    from manynets.cli.new_data import prediction_rows
+    from manynets.cli.new_data import prediction_blocks
     from manynets.cli.report import note
     from manynets.cli.saved_runs import open_run
-    from manynets.errors import OptionError, one_of
+    from manynets.cli.thresholds import with_threshold
     from manynets.modelfile import replacing
     from manynets.tasks.residuals import check_coverage
 
     if interval is not None:
         check_coverage(interval, what="--interval")
     found = open_run(run)
-    X, beside, notes = prediction_rows(found, data, header=header)
-    for text in notes:
-        note(console, text)
-    if columns is not None:
-        names = [columns] if columns in beside else [name.strip() for name in columns.split(",") if name.strip()]
-        beside = {one_of(name, beside, what="--columns"): beside[name] for name in names}
-    table = beside | _predictions(found, X, beside, interval, threshold)
-    written = io.StringIO()
-    _write(written, table)
-    if out is None:
-        try:
-            written.getvalue().encode(sys.stdout.encoding or "utf-8")
-        except UnicodeEncodeError as error:
-            lacking = error.object[error.start]
-            raise OptionError(
-                f"standard output is {sys.stdout.encoding}, which has no {lacking!a}; set PYTHONIOENCODING=utf-8, or give a file with -o"
-            ) from error
-        sys.stdout.write(written.getvalue())
-        return len(X)
-    with replacing(out, overwrite=overwrite) as file:
-        file.write(written.getvalue().encode())
-    return len(X)
-
-
-def _predictions(run: SavedRun, X: Any, beside: dict[str, Any], interval: float | None, threshold: str | None) -> dict[str, Any]:
-    """Return the columns to add, under names that no column of the rows has."""
-    from manynets.cli.thresholds import with_threshold
-
-    model: Any = run.saved if run.saved.is_quick(len(X)) else run.model  # the latter loads torch
+    source = prediction_blocks(found, data, header=header)
+    model: Any = found.saved if found.saved.is_quick(source.rows) else found.model  # the latter loads torch
     if threshold is not None:
         model = with_threshold(model, threshold)
+    size = model.rows_at_once * max(1, BLOCK_ROWS // model.rows_at_once)  # so that a block ends where a part of all rows would
+    with contextlib.nullcontext() if out is None else replacing(out, overwrite=overwrite) as file:
+        for number, (X, beside) in enumerate(source.blocks(size)):
+            table = _chosen(beside, columns) | _predictions(found, model, X, beside=_chosen(beside, columns), interval=interval)
+            text = _text(table, header=number == 0)
+            if file is None:
+                _write_out(text)
+            else:
+                file.write(text.encode())
+        for remark in source.notes():
+            note(console, remark)
+    return source.rows
+
+
+def _chosen(beside: dict[str, Any], columns: str | None) -> dict[str, Any]:
+    from manynets.errors import one_of
+
+    if columns is None:
+        return beside
+    names = [columns] if columns in beside else [name.strip() for name in columns.split(",") if name.strip()]
+    return {one_of(name, beside, what="--columns"): beside[name] for name in names}
+
+
+def _write_out(text: str) -> None:
+    import sys
+
+    from manynets.errors import OptionError
+
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError as error:
+        lacking = error.object[error.start]
+        raise OptionError(
+            f"standard output is {sys.stdout.encoding}, which has no {lacking!a}; set PYTHONIOENCODING=utf-8, or give a file with -o"
+        ) from error
+    sys.stdout.write(text)
+
+
+def _predictions(run: SavedRun, model: Any, X: Any, *, beside: dict[str, Any], interval: float | None) -> dict[str, Any]:
+    """Return the columns to add, under names that no column of the rows has."""
     classes: tuple[Any, ...] | None = getattr(model.task, "classes", None)
     names: Any = run.config.get("class_names") or classes
     logits = model.logits(X)
@@ -157,9 +170,13 @@ def _free(name: str, taken: dict[str, Any]) -> str:
     return name
 
 
-def _write(file: Any, table: dict[str, Any]) -> None:
+def _text(table: dict[str, Any], *, header: bool) -> str:
     import csv
+    import io
 
+    file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table)
+    if header:
+        writer.writerow(table)
     writer.writerows(zip(*table.values(), strict=True))
+    return file.getvalue()

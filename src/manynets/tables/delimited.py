@@ -25,7 +25,16 @@ from manynets.tables.stored import first_line
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["DELIMITERS", "blank_lines", "blanks_in", "read_source"]
+__all__ = [
+    "DELIMITERS",
+    "blank_lines",
+    "blanks_in",
+    "ends_oddly",
+    "ends_with_open_quote",
+    "kinds_of",
+    "read_source",
+    "repeated_header",
+]
 
 CHUNK = 1 << 22
 SMALL_CHUNK = 1 << 17
@@ -57,7 +66,7 @@ def read_source(source: Source, options: TextOptions, *, preferred: str | None =
         except _NeedsMending:
             pass
         else:
-            if not _ends_oddly(frame):
+            if not ends_oddly(frame):
                 return _typed(source, head, frame, words)
     source = mended(source, head.delimiter, header=options.header)
     notes = head.notes
@@ -69,7 +78,7 @@ def read_source(source: Source, options: TextOptions, *, preferred: str | None =
     return _typed(source, replace(head, notes=head.notes or notes), frame, words)
 
 
-def _ends_oddly(frame: polars.DataFrame) -> bool:
+def ends_oddly(frame: polars.DataFrame) -> bool:
     """Return whether the last row is empty, or its first value is a word for a sum."""
     if frame.height < 2 or frame.width < 2:
         return False
@@ -83,10 +92,7 @@ def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataF
 
     if source.zipped and any(not row[-1] for row in head.rows) and _unzipped_size(source) <= MOST_UNZIPPED:
         source = source.loaded()  # as its bytes are looked at again after polars, which is the faster to unzip
-    kinds = [
-        "words" if name in text else type_of([row[j].strip() for row in head.rows if j < len(row)], head.delimiter)
-        for j, name in enumerate(head.names)
-    ]
+    kinds = kinds_of(head, text)
     types = {"int": polars.Int64, "float": polars.Float64, "text": polars.String, "words": polars.String}
 
     def read(kinds: list[str]) -> polars.DataFrame:
@@ -99,7 +105,7 @@ def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataF
             glob=False,
         )
 
-    if _ends_with_a_quote_that_opens(source, head.delimiter):  # on which polars panics, with a trace on standard error
+    if ends_with_open_quote(source, head.delimiter):  # on which polars panics, with a trace on standard error
         raise _NeedsMending from DataError(f'{source.name} ends with a quote (") that opens a cell; close it, or remove it')
     try:
         try:
@@ -123,6 +129,14 @@ def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataF
     return frame, [name for name, kind in zip(head.names, kinds, strict=True) if kind == "words"]
 
 
+def kinds_of(head: Head, text: Sequence[str]) -> list[str]:
+    """Return the type of each column by the first rows; "words" for those of `text`."""
+    return [
+        "words" if name in text else type_of([row[j].strip() for row in head.rows if j < len(row)], head.delimiter)
+        for j, name in enumerate(head.names)
+    ]
+
+
 def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]) -> tuple[polars.DataFrame, tuple[str, ...]]:
     """Return the table with blanks taken off text, and numbers where a column of text holds such; and notes."""
     import polars
@@ -135,7 +149,7 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
     empty = texts.select((polars.all() == "").any()).row(0) if texts.width else ()
     texts = texts.with_columns(cells.set(cells == "", None) for cells, some in zip(texts, empty, strict=True) if some)
     notes = [*source.notes, *head.notes]
-    repeated = _repeated_header(texts) if texts.width == frame.width > 1 else None
+    repeated = repeated_header(texts) if texts.width == frame.width > 1 else None
     if repeated is not None:
         notes.append(f"the header is repeated in {int(repeated.sum())} rows, which are left out")
         texts = texts.filter(~repeated)
@@ -151,7 +165,7 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
     return frame.with_columns(columns), tuple(f"{source.name}: {note}" for note in dict.fromkeys(notes))
 
 
-def _repeated_header(texts: polars.DataFrame) -> polars.Series | None:
+def repeated_header(texts: polars.DataFrame) -> polars.Series | None:
     """Return which rows hold the names of the columns, or None where none does."""
     same = texts.to_series(0) == texts.columns[0]
     for cells in texts.get_columns()[1:]:
@@ -182,7 +196,7 @@ def _padded(source: Source, delimiter: str, texts: polars.DataFrame) -> list[str
     return texts.columns if blanks else []
 
 
-def _ends_with_a_quote_that_opens(source: Source, delimiter: str) -> bool:
+def ends_with_open_quote(source: Source, delimiter: str) -> bool:
     """Return whether the last byte of a text that is not compressed is a quote behind a delimiter or a line's end."""
     if source.zipped:
         return False

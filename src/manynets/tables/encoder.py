@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from manynets.display import html_table
 from manynets.errors import DataError, LeakWarning, OptionError, one_of, warn_user
 from manynets.spec import PiecewiseLinear
-from manynets.tables.cells import Table, open_table, units_converted
+from manynets.tables.cells import Table, open_table
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, fit_categorical, fit_date, fit_numeric
 from manynets.tables.dates import DateForm
 from manynets.tables.hashed import fit_text
@@ -21,6 +21,7 @@ from manynets.tables.kinds import Column
 from manynets.tables.means import other_folds, targets_of
 from manynets.tables.piecewise import bins_for
 from manynets.tables.plain import PlainNumbers
+from manynets.tables.remarks import Remarks
 from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import understand
 from manynets.tables.state import state_from_json, state_to_json
@@ -155,7 +156,7 @@ class TableEncoder:
         Errors: DataError for columns that are missing (all are named), for text where numbers or dates were (with the first such
         value and its row), for infinite values, and for values that leave float32 once scaled.
         """
-        table = self._matched(frame)
+        table = self.matched(frame)
         if out is None:
             out = np.zeros((table.rows, self.width), dtype=np.float32)
         else:
@@ -186,7 +187,7 @@ class TableEncoder:
             return
         columns = targets_of(target if rows is None else target[rows])
         assert columns is not None, "there are no means of such a target"
-        table = self._matched(frame)
+        table = self.matched(frame)
         for column, block in zip(self.columns, self.blocks, strict=True):
             if isinstance(column, CategoricalColumn) and column.means:
                 held = table.loaded([column.name])
@@ -201,35 +202,9 @@ class TableEncoder:
 
         Errors: DataError for columns that are missing.
         """
-        table = self._matched(frame)
-        notes = []
-        known = {*self.column_names, *(name for name, _ in self.dropped)}
-        extra = [name for name in table.names if name not in known]
-        if extra:
-            notes.append(f"ignored, as the model does not know them: {', '.join(extra)}")
-        for column in self.columns:
-            if isinstance(column, CategoricalColumn):
-                unseen = column.positions(table)[1]
-                if unseen:
-                    shown = ", ".join(repr(label) for label in sorted(unseen)[:5]) + (", ..." if len(unseen) > 5 else "")
-                    count, new = sum(unseen.values()), "a category" if len(unseen) == 1 else "categories"
-                    rows = "1 row has" if count == 1 else f"{count:,} rows have"
-                    notes.append(f"column {column.name!r}: {rows} {new} not seen in training: {shown}")
-            elif isinstance(column, NumericColumn):
-                units = units_converted(table, column.name, column.reading)
-                if units:
-                    shown = ", ".join(f"{count} in {unit!r}" for unit, count in units.most_common())
-                    notes.append(
-                        f"column {column.name!r}: converted to {column.reading.unit!r}, the unit of the training rows: {shown}"
-                    )
-                beyond = column.beyond(table)
-                if beyond and column.limits is not None:
-                    low, high = column.limits
-                    notes.append(
-                        f"column {column.name!r}: {beyond:,} value{'s' if beyond > 1 else ''} far outside the training range"
-                        f" {'were' if beyond > 1 else 'was'} clipped to {low:g} to {high:g}"
-                    )
-        return notes
+        remarks = Remarks(self)
+        remarks.add(frame)
+        return remarks.notes()
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as what JSON can hold; floats survive bit by bit."""
@@ -244,7 +219,8 @@ class TableEncoder:
         columns, dropped, positional = state_from_json(state)
         return cls(columns=columns, dropped=dropped, positional=positional)
 
-    def _matched(self, frame: Any) -> Table:
+    def matched(self, frame: Any) -> Table:
+        """Return a table that has the columns used at fit. Errors: DataError for columns that are missing."""
         table = open_table(frame)
         if self.positional and table.array is None:
             table = _by_place(table)

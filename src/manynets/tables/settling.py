@@ -14,7 +14,7 @@ from manynets.tables.written import Reading
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["settled", "type_of"]
+__all__ = ["FEW", "settled", "type_of", "without_text_tokens"]
 
 HEAD_ROWS = 1000
 MOST_WORDS = 0.02

@@ -39,14 +39,15 @@ class StoredColumns:
         self.nested = any(isinstance(dtype, polars.List | polars.Array) for dtype in schema.dtypes())
         self._last: tuple[str, nw.Series[Any]] | None = None
 
-    def read(self, names: Sequence[str]) -> nw.DataFrame[Any]:
-        """Return these columns, all rows of them."""
+    def read(self, names: Sequence[str], *, start: int = 0, rows: int | None = None) -> nw.DataFrame[Any]:
+        """Return these columns; of all rows, or of so many from `start` on."""
         import narwhals as nw
         from polars import selectors
 
         self._check_unchanged()
         with readable(self._name, "Parquet"):
-            frame = self._lazy.select(selectors.by_name(*names)).collect()  # "*" is a name here, not a pattern
+            lazy = self._lazy.select(selectors.by_name(*names))  # "*" is a name here, not a pattern
+            frame = (lazy if rows is None else lazy.slice(start, rows)).collect()
         self._check_unchanged()
         return nw.from_native(usual_integers(frame), eager_only=True)
 

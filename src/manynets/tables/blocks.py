@@ -1,0 +1,258 @@
+"""Tables larger than memory: a block of rows after the other, of a Parquet file or of a text table that needs no mending.
+
+A text table is read twice. The first time finds the type of each column, as `read_table` does on all rows at once; the second makes the blocks. Where
+that would take what only the whole table shows (lines to be mended, words among the numbers of a column that is used), there are no blocks, and the
+file is to be read at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from manynets.errors import DataError
+from manynets.tables.binary import parquet_files
+from manynets.tables.cells import GROUPED, NUMBER
+from manynets.tables.delimited import ends_oddly, ends_with_open_quote, kinds_of, repeated_header
+from manynets.tables.missing import MISSING_TOKENS
+from manynets.tables.settling import FEW, without_text_tokens
+from manynets.tables.sniffing import Head, read_head
+from manynets.tables.source import Source, TextOptions, in_utf8
+from manynets.tables.stored import StoredColumns
+from manynets.tables.table import refuse_duplicates
+
+if TYPE_CHECKING:
+    import polars
+
+__all__ = ["STREAM_BYTES", "STREAM_CELLS", "Blocks", "open_blocks"]
+
+STREAM_BYTES = 1 << 25
+STREAM_CELLS = 1 << 22
+"""Smaller files are read at once: text tables by their bytes, Parquet files by rows times columns."""
+PIECE_BYTES = 1 << 23
+STORED_ROWS = 1 << 16
+_INTEGER = r"^[+-]?[0-9]{1,18}$"
+
+
+class _WholeNeeded(Exception):
+    """The blocks of a text table do not show what the whole one would."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """A table in pieces. names: of the columns. rows: how many. pieces: reads them from the start, of any size."""
+
+    names: tuple[str, ...]
+    rows: int
+    pieces: Callable[[], Iterator[polars.DataFrame]]
+
+    def frames(self, size: int) -> Iterator[polars.DataFrame]:
+        """Yield frames of so many rows; the last one has up to twice as many."""
+        import polars
+
+        held: list[polars.DataFrame] = []
+        count = 0
+        for piece in self.pieces():
+            held.append(piece)
+            count += piece.height
+            if count >= 2 * size:
+                whole = polars.concat(held)
+                start = 0
+                while whole.height - start >= 2 * size:
+                    yield whole[start : start + size]
+                    start += size
+                held, count = [whole[start:]], whole.height - start
+        if count:
+            yield polars.concat(held)
+
+
+def open_blocks(
+    path: str,
+    *,
+    used: Sequence[str],
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    header: bool = True,
+    text: Sequence[str] = (),
+) -> Blocks | None:
+    """Return the blocks of a large file, None where it is small or to be read at once. The arguments are those of `read_table`.
+
+    used: the columns whose type matters. Other ones may be text where `read_table` finds numbers with units or dates among words.
+    """
+    if path == "-":
+        return None
+    files = parquet_files(path)
+    if files is not None:
+        return _stored(path, files)
+    file = Path(path)
+    if not file.is_file() or file.suffix.lower() not in (".csv", ".tsv", ".txt") or file.stat().st_size <= STREAM_BYTES:
+        return None
+    options = TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text))
+    try:
+        return _written(Source(name=path, file=file), options, used)
+    except _WholeNeeded:
+        return None
+
+
+def _stored(path: str, files: Sequence[Path]) -> Blocks | None:
+    stored = StoredColumns(path, files)
+    refuse_duplicates(stored.names)
+    if stored.nested or stored.rows * len(stored.names) <= STREAM_CELLS:
+        return None
+
+    def pieces() -> Iterator[polars.DataFrame]:
+        for start in range(0, stored.rows, STORED_ROWS):
+            yield stored.read(stored.names, start=start, rows=STORED_ROWS).to_native()
+
+    return Blocks(names=stored.names, rows=stored.rows, pieces=pieces)
+
+
+# ------------------------------------------------------------------------------------------------------------- text tables
+
+
+def _written(source: Source, options: TextOptions, used: Sequence[str]) -> Blocks | None:
+    source = in_utf8(source, options.encoding)
+    if source.content is not None:
+        return None
+    preferred = "\t" if source.name.lower().endswith(".tsv") else None
+    head = read_head(source, delimiter=options.delimiter, preferred=preferred, header=options.header)
+    if head.mend or head.notes or source.notes or ends_with_open_quote(source, head.delimiter):
+        return None
+    refuse_duplicates(head.names)
+    mark = _mark(source)
+    columns = [_Facts(name, kind) for name, kind in zip(head.names, kinds_of(head, options.text), strict=True)]
+    rows, last = 0, None
+    for piece in _pieces(source, head):
+        for facts, cells in zip(columns, piece, strict=True):
+            facts.add(cells)
+        if piece.width > 1 and repeated_header(piece) is not None:
+            raise _WholeNeeded
+        rows += piece.height
+        last = piece
+    if last is None or ends_oddly(last):
+        raise _WholeNeeded
+    fits = all(facts.fits for facts in columns)
+    types = [facts.type(fits=fits, used=facts.name in used) for facts in columns]
+
+    def pieces() -> Iterator[polars.DataFrame]:
+        for piece in _pieces(source, head):
+            if _mark(source) != mark:
+                raise DataError(f"{source.name} changed while it was read; start again, with a file that stays as it is")
+            yield piece.with_columns(_as(cells, kind, facts) for cells, kind, facts in zip(piece, types, columns, strict=True))
+
+    return Blocks(names=tuple(head.names), rows=rows, pieces=pieces)
+
+
+def _mark(source: Source) -> tuple[int, int, int]:
+    assert source.file is not None
+    found = source.file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _pieces(source: Source, head: Head) -> Iterator[polars.DataFrame]:
+    """Yield some rows of a text table after the other, all cells as text without blanks around, null where empty."""
+    with source.open() as stream:
+        for _ in range(head.header_lines):
+            stream.readline()
+        held = b""
+        while chunk := stream.read(PIECE_BYTES):
+            held += chunk
+            end = _end_of_rows(held)
+            if end:
+                yield _parsed(held[:end], head)
+                held = held[end:]
+            elif len(held) > 8 * PIECE_BYTES:  # a quote that is never closed, perhaps
+                raise _WholeNeeded
+        if held:
+            yield _parsed(held, head)
+
+
+def _end_of_rows(text: bytes) -> int:
+    """Return where the last line ends that no quotes go on beyond, 0 for none."""
+    at = text.rfind(b"\n")
+    quotes = text.count(b'"', 0, at) if at >= 0 else 0
+    while at >= 0 and quotes % 2:
+        before = text.rfind(b"\n", 0, at)
+        quotes -= text.count(b'"', max(before, 0), at)
+        at = before
+    return at + 1
+
+
+def _parsed(text: bytes, head: Head) -> polars.DataFrame:
+    import polars
+
+    try:
+        frame = polars.read_csv(
+            text, has_header=False, separator=head.delimiter, schema=dict.fromkeys(head.names, polars.String), glob=False
+        )
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException):
+        raise _WholeNeeded from None
+    delimiters = text.count(head.delimiter.encode())
+    if b'"' in text:
+        delimiters -= sum(frame.select(polars.all().str.count_matches(head.delimiter, literal=True).sum()).row(0))
+    if frame.width > 1 and delimiters != (frame.width - 1) * frame.height:  # a line is blank, or too short
+        raise _WholeNeeded
+    frame = frame.with_columns(polars.all().str.strip_chars())
+    return frame.with_columns(polars.when(polars.all() != "").then(polars.all()))
+
+
+class _Facts:
+    """What all cells of a column have in common, found block by block; see `manynets.tables.settling`."""
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.name, self.kind = name, kind
+        self.fits = True
+        self._plain = True
+        self._whole = True
+        self._grouped = True
+        self._points = 0
+        self._any: dict[str, bool] = dict.fromkeys(("number", "zero", "long", "thousands", "short", "zero at the end"), False)
+
+    def add(self, cells: polars.Series) -> None:
+        """Look at some more cells."""
+        if self.kind == "words":
+            return
+        cells = cells.drop_nulls()
+        number = cells.str.contains(NUMBER)
+        if self.kind in ("int", "float"):
+            self.fits = self.fits and bool((cells.str.contains(_INTEGER) if self.kind == "int" else number).all())
+        numbers = cells.filter(number)
+        others = cells.filter(~number)
+        self._plain = self._plain and bool(others.str.to_lowercase().is_in(list(MISSING_TOKENS)).all())
+        self._whole = self._whole and bool(numbers.str.contains(r"^[+-]?[0-9]+$").all())
+        pointed = numbers.filter(numbers.str.contains(".", literal=True))
+        self._grouped = self._grouped and bool(pointed.str.contains(GROUPED).all())
+        self._points += len(pointed)
+        found = {
+            "number": len(numbers) > 0,
+            "zero": bool(numbers.str.contains(r"^[+-]?0[0-9]").any()),
+            "long": bool(numbers.str.contains(r"^[+-]?[0-9]{19,}$").any()),
+            "thousands": bool(numbers.str.contains(r"^[+-]?[0-9]{4,}$").any()),
+            "short": bool(numbers.str.contains(r"^[+-]?[0-9]{1,3}$").any()),
+            "zero at the end": bool(pointed.str.ends_with("0").any()),
+        }
+        self._any = {name: self._any[name] or value for name, value in found.items()}
+
+    def type(self, *, fits: bool, used: bool) -> str:
+        """Return "int", "float" or "text" for the whole column. fits: whether all columns are as their first rows show."""
+        if self.kind == "words" or (fits and self.kind in ("int", "float")):
+            return "text" if self.kind == "words" else self.kind
+        between_thousands = self._points and self._grouped and not self._any["thousands"]
+        doubt = between_thousands and (self._points < FEW or (self._any["short"] and self._any["zero at the end"]))
+        if self._plain and self._any["number"] and not (self._any["zero"] or self._any["long"] or doubt):
+            return "int" if self._whole else "float"
+        if used:
+            raise _WholeNeeded
+        return "text"
+
+
+def _as(cells: polars.Series, kind: str, facts: _Facts) -> polars.Series:
+    import polars
+
+    if kind == "text":
+        return without_text_tokens(cells) if facts.kind == "words" else cells
+    fine = cells.str.contains(NUMBER).fill_null(True)
+    numbers = cells if fine.all() else cells.set(~fine, None)
+    return numbers.str.strip_prefix("+").cast(polars.Int64 if kind == "int" else polars.Float64)

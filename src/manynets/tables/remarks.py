@@ -1,0 +1,64 @@
+"""What is strange about rows that a fitted encoder is given: extra columns, unseen categories, other units, far numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from manynets.tables.cells import units_converted
+from manynets.tables.columns import CategoricalColumn, NumericColumn
+
+if TYPE_CHECKING:
+    from manynets.tables.encoder import TableEncoder
+
+__all__ = ["Remarks"]
+
+
+class Remarks:
+    """Counts over one table, or over the blocks of a larger one; see `TableEncoder.check`."""
+
+    def __init__(self, encoder: TableEncoder) -> None:
+        self._encoder = encoder
+        self._extra: dict[str, None] = {}
+        self._unseen: dict[str, Counter[str]] = {}
+        self._units: dict[str, Counter[str]] = {}
+        self._beyond: Counter[str] = Counter()
+
+    def add(self, frame: Any) -> None:
+        """Count what is strange in a frame. Errors: DataError for columns that are missing."""
+        encoder = self._encoder
+        table = encoder.matched(frame)
+        known = {*encoder.column_names, *(name for name, _ in encoder.dropped)}
+        self._extra |= dict.fromkeys(name for name in table.names if name not in known)
+        for column in encoder.columns:
+            if isinstance(column, CategoricalColumn):
+                self._unseen.setdefault(column.name, Counter()).update(column.positions(table)[1])
+            elif isinstance(column, NumericColumn):
+                self._units.setdefault(column.name, Counter()).update(units_converted(table, column.name, column.reading))
+                self._beyond[column.name] += column.beyond(table)
+
+    def notes(self) -> list[str]:
+        """Return the remarks."""
+        notes = [f"ignored, as the model does not know them: {', '.join(self._extra)}"] if self._extra else []
+        for column in self._encoder.columns:
+            name = f"column {column.name!r}"
+            unseen = self._unseen.get(column.name)
+            if unseen:
+                shown = ", ".join(repr(label) for label in sorted(unseen)[:5]) + (", ..." if len(unseen) > 5 else "")
+                count, new = unseen.total(), "a category" if len(unseen) == 1 else "categories"
+                rows = "1 row has" if count == 1 else f"{count:,} rows have"
+                notes.append(f"{name}: {rows} {new} not seen in training: {shown}")
+            if not isinstance(column, NumericColumn):
+                continue
+            units = self._units.get(column.name)
+            if units:
+                shown = ", ".join(f"{count} in {unit!r}" for unit, count in units.most_common())
+                notes.append(f"{name}: converted to {column.reading.unit!r}, the unit of the training rows: {shown}")
+            beyond = self._beyond[column.name]
+            if beyond and column.limits is not None:
+                low, high = column.limits
+                notes.append(
+                    f"{name}: {beyond:,} value{'s' if beyond > 1 else ''} far outside the training range"
+                    f" {'were' if beyond > 1 else 'was'} clipped to {low:g} to {high:g}"
+                )
+        return notes
