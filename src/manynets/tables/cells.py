@@ -32,6 +32,7 @@ __all__ = [
     "factorise",
     "listed",
     "number_cells",
+    "numbered",
     "open_table",
     "plain_label",
     "points_in_doubt",
@@ -227,7 +228,7 @@ def plain_label(value: Any) -> str:
     return label.capitalize() if label.lower() in {"true", "false"} else label
 
 
-def _numbered(cells: nw.Series[Any]) -> tuple[list[Any], NDArray[np.int64]]:
+def numbered(cells: nw.Series[Any]) -> tuple[list[Any], NDArray[np.int64]]:
     """Return the different texts of a column, and for each row the number of its text (N,), -1 where missing."""
     import narwhals as nw
 
@@ -257,7 +258,7 @@ def factorise(table: Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
         codes[present] = inverse
     else:
         series = table.series(name)
-        raw, codes = _numbered(series if storage == "text" else text_cells(table, name))
+        raw, codes = numbered(series if storage == "text" else text_cells(table, name))
     number: dict[str, int] = {}  # of the plain labels: several raw values may share one
     merged = np.empty(len(raw) + 1, dtype=np.int64)  # the last entry, which code -1 finds, is "missing"
     merged[-1] = -1

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import Table, listed, number_cells, text_cells
+from manynets.tables.cells import Table, listed, number_cells, numbered, text_cells
 from manynets.tables.missing import is_missing
 from manynets.tables.moments import Moment, read_moment, read_time
 
@@ -245,24 +245,18 @@ def _dates_of_numbers(table: Table, name: str, form: DateForm) -> Seconds:
 
 
 def _dates_of_text(table: Table, name: str, cells: nw.Series[Any], form: DateForm) -> Seconds:
-    import narwhals as nw
-
-    labels = listed(cells.unique(maintain_order=True))
-    known = [label for label in labels if label is not None and not is_missing(label)]
-    moments = _read_all(known, form)
-    bad = np.flatnonzero(np.isnat(moments))
-    if bad.size:
-        label = known[int(bad[0])]
+    labels, codes = numbered(cells)
+    known = [index for index, label in enumerate(labels) if not is_missing(label)]
+    moments = np.full(len(labels) + 1, NAT)  # the last entry, which code -1 finds, is "missing"
+    moments[known] = _read_all([labels[index] for index in known], form)
+    bad = {labels[index] for index in known if np.isnat(moments[index])}
+    if bad:
+        first = next(index for index, text in enumerate(listed(cells)) if text in bad)
         raise DataError(
             f"column {name!r} should hold {'times of day' if form.order == 'time' else f'dates (as {form.order})'}, but"
-            f" {table.row(listed(cells).index(label))} holds {label!r}; mend the cell, or leave it empty to count as missing"
+            f" {table.row(first)} holds {cells[first]!r}; mend the cell, or leave it empty to count as missing"
         )
-    if not known:
-        return np.full(table.rows, NAT)
-    codes = {label: index for index, label in enumerate(known)}
-    present = [label for label in labels if label is not None]
-    numbered = cells.replace_strict(present, [codes.get(label, -1) for label in present], return_dtype=nw.Int64)
-    return np.append(moments, NAT)[numbered.fill_null(-1).to_numpy().astype(np.int64)]  # -1 finds the last
+    return moments[codes]
 
 
 def _read_all(labels: Sequence[str], form: DateForm) -> Seconds:
