@@ -105,6 +105,12 @@ def _memory(process: subprocess.Popen[bytes]) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def _processor_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Return the processor time of a process, which tells on a busy machine what a request costs."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def sklearn_app(path: str) -> Any:
     """Return a plain FastAPI application around a pickled scikit-learn pipeline."""
     import joblib
@@ -160,12 +166,15 @@ def main() -> None:
         with server(ours, ports[0], "/readyz") as process, server([sys.executable, "-c", code], ports[1], "/docs"):
             ratios = []
             for turn in range(options.rounds):
-                before = _memory(process)
+                before, seconds = _memory(process), _processor_seconds(process)
                 one = load(ports[0], "/v1/models/adult:predict", records, options.seconds, wrap=True)
+                cost = (_processor_seconds(process) - seconds) / one.answers * 1e6
                 other = load(ports[1], "/predict", records, options.seconds, wrap=False)
                 ratios.append(one.answers / one.seconds * other.seconds / other.answers)
                 print(
-                    f"turn {turn + 1}: manynets {one}, {before:.0f} to {_memory(process):.0f} MiB; scikit-learn {other}", flush=True
+                    f"turn {turn + 1}: manynets {one}, {before:.0f} to {_memory(process):.0f} MiB, {cost:.0f} us of"
+                    f" processor time an answer; scikit-learn {other}",
+                    flush=True,
                 )
             print(f"manynets answers {np.median(ratios):.1f} times as many")
 

@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +21,9 @@ from manynets.cli.table_columns import leak_notes, split_by
 from manynets.data.split import SplitBy
 from manynets.errors import DataError, ModelFileError, OptionError, one_of
 
-if TYPE_CHECKING:
-    from manynets.tables.blocks import Blocks
-
 __all__ = [
-    "DataSource", "Part", "absolute", "blocks_of", "columns_named", "from_standard_input", "is_file_name", "kind_of", "load_source",
-    "name_of", "origin_of",
-    "read_arrays", "read_frame", "stem_of", "taken", "test_part",
+    "DataSource", "Part", "absolute", "columns_named", "from_standard_input", "is_file_name", "kind_of", "load_source", "name_of",
+    "origin_of", "read_arrays", "read_frame", "stem_of", "taken", "test_part", "text_options_of",
 ]  # fmt: skip
 
 Origin = dict[str, Any]
@@ -261,14 +257,7 @@ def read_frame(path: str, origin: Mapping[str, Any], *, text: Sequence[str] = ()
     """
     from manynets.tables import read_table
 
-    return _with_notes(lambda: read_table(path, **_text_options(path, origin), text=text))
-
-
-def blocks_of(path: str, origin: Mapping[str, Any], *, used: Sequence[str], text: Sequence[str]) -> Blocks | None:
-    """Return the blocks of a table that is too large to be read at once, None for other ones; see `open_blocks`."""
-    from manynets.tables.blocks import open_blocks
-
-    return open_blocks(path, used=used, **_text_options(path, origin), text=text)
+    return _with_notes(lambda: read_table(path, **text_options_of(path, origin), text=text))
 
 
 def _open(
@@ -277,7 +266,7 @@ def _open(
     """Return the table in a file, whose columns are read when they are needed where the format allows, and notes."""
     from manynets.tables import open_file
 
-    return _with_notes(lambda: open_file(path, **_text_options(path, origin), text=text, content=content))
+    return _with_notes(lambda: open_file(path, **text_options_of(path, origin), text=text, content=content))
 
 
 def _with_notes(read: Callable[[], Any]) -> tuple[Any, tuple[str, ...]]:
@@ -288,7 +277,7 @@ def _with_notes(read: Callable[[], Any]) -> tuple[Any, tuple[str, ...]]:
     return found, tuple(str(entry.message) for entry in caught)
 
 
-def _text_options(path: str, origin: Mapping[str, Any]) -> dict[str, Any]:
+def text_options_of(path: str, origin: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments for reading a file. Those given for DATA are all passed on, so that wrong ones are reported; another file
     inherits only those that fit its format."""
     from manynets.tables.files import text_options

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from manynets.cli.data import (
     Part,
-    blocks_of,
     from_standard_input,
     kind_of,
     load_source,
@@ -17,6 +16,7 @@ from manynets.cli.data import (
     read_arrays,
     read_frame,
     test_part,
+    text_options_of,
 )
 from manynets.cli.fingerprint import same_data
 from manynets.cli.saved_runs import ALONE
@@ -142,6 +142,8 @@ def _no_table(encoder: Any) -> DataError:
 
 def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None) -> PredictionBlocks:
     """Return the rows to predict, those of a large table in blocks; header: as for `evaluation_rows`."""
+    from manynets.tables.blocks import open_blocks
+
     origin, encoder = _origin(run, header, data), _table_encoder(run.saved)
     kind = kind_of(data)
     if kind == "table":
@@ -150,7 +152,7 @@ def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None) -
                 f"the run was trained on arrays of {run.saved.in_features} columns, not on a table; give a .npy or .npz file"
             )
         own = {*origin.get("target", []), origin.get("weight")}
-        blocks = blocks_of(data, origin, used=encoder.column_names, text=encoder.text_columns)
+        blocks = open_blocks(data, used=encoder.column_names, **text_options_of(data, origin), text=encoder.text_columns)
         if blocks is not None:
             return _of_blocks(blocks, encoder, own)
         frame, notes = read_frame(data, origin, text=encoder.text_columns)
