@@ -91,10 +91,10 @@ class RawClient:
                         done += 1
                     if not goes_on:
                         break
-            except (ConnectionResetError, BrokenPipeError):
-                goes_on = False
             except TimeoutError:
                 self.faults.append(f"no answer within {WAIT} s to {[request[:200] for request, _ in requests]}")
+                goes_on = False
+            except OSError:  # the server closed it first
                 goes_on = False
             self.slowest = max(self.slowest, time.monotonic() - began)
             if not goes_on:
@@ -121,10 +121,10 @@ class RawClient:
                 answer = b""
                 while part := connection.recv(1 << 16):
                     answer += part
-            except (ConnectionResetError, BrokenPipeError):
-                return
             except TimeoutError:
                 self.faults.append(f"not closed within {WAIT} s: {text[:500]!r}")
+                return
+            except OSError:  # the server closed it first
                 return
         if answer.startswith(b"HTTP/1.1 5") or any(secret in answer for secret in SECRETS):
             self.faults.append(f"{answer[:500]!r} to {text[:500]!r}")
@@ -211,6 +211,12 @@ def _slowly(port: int, count: int, _: int) -> dict[str, Any]:
     return {"counts": {"slow": count - len(faults)}, "faults": faults[:10], "slowest": seconds}
 
 
+def _result(running: concurrent.futures.Future[dict[str, Any]]) -> dict[str, Any]:
+    """Return the result of a sender, or as a fault what it failed with."""
+    error = running.exception()
+    return running.result() if error is None else {"counts": {}, "faults": [f"a sender failed: {error!r}"], "slowest": 0.0}
+
+
 def hostile(requests: int, seed: int) -> dict[str, Any]:
     """Return counts, faults, the slowest answer in seconds, and the memory of the server in MiB: before, highest."""
     slow, by_schema = requests // 2000, requests // 200
@@ -235,7 +241,7 @@ def hostile(requests: int, seed: int) -> dict[str, Any]:
                 server.get("/healthz")
                 waited = max(waited, time.monotonic() - asked)
                 memory.append(server.memory())
-            found = [one.result() for one in running]
+            found = [_result(one) for one in running]
         seconds = time.monotonic() - began
         alive = server.process.poll() is None and server.predict([ROW]) == before
         status, printed = server.end()
