@@ -13,6 +13,7 @@ import collections
 import concurrent.futures
 import contextlib
 import json
+import math
 import multiprocessing
 import random
 import socket
@@ -69,11 +70,11 @@ class RawClient:
         self.faults: list[str] = []
         self.slowest = 0.0
 
-    def send(self, count: int) -> None:
-        """Send so many requests that are answered, or connections that are broken."""
+    def send(self, count: int, *, until: float = math.inf) -> None:
+        """Send so many requests that are answered, or connections that are broken; until: when to stop, as of time.time."""
         connection, file = self._connect()
         done = 0
-        while done < count and len(self.faults) < 10:
+        while done < count and len(self.faults) < 10 and time.time() < until:
             if self.rng.random() < BROKEN * TOGETHER / (1 + BROKEN * TOGETHER - BROKEN):
                 self._broken()
                 done += 1
@@ -135,13 +136,13 @@ class RawClient:
             self.faults.append(f"{answer[:500]!r} to {request[:1000]!r}")
 
 
-def _raw(port: int, count: int, seed: int) -> dict[str, Any]:
+def _raw(port: int, count: int, seed: int, until: float) -> dict[str, Any]:
     client = RawClient(port, seed)
-    client.send(count)
+    client.send(count, until=until)
     return {"counts": dict(client.counts), "faults": client.faults, "slowest": client.slowest}
 
 
-def _by_schema(port: int, count: int, seed: int) -> dict[str, Any]:
+def _by_schema(port: int, count: int, seed: int, until: float) -> dict[str, Any]:
     """Send requests that schemathesis draws from the OpenAPI document, right ones and wrong ones."""
     import hypothesis
     import schemathesis
@@ -165,6 +166,8 @@ def _by_schema(port: int, count: int, seed: int) -> dict[str, Any]:
             @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
             def ask(case: Any) -> None:
                 nonlocal sent
+                if time.time() > until:
+                    return
                 sent += 1
                 case.call_and_validate(checks=checks)
 
@@ -201,7 +204,7 @@ async def _slow_sender(port: int, kind: int) -> float:
     return time.monotonic() - began
 
 
-def _slowly(port: int, count: int, _: int) -> dict[str, Any]:
+def _slowly(port: int, count: int) -> dict[str, Any]:
     async def together() -> list[Any]:
         return await asyncio.gather(*(_slow_sender(port, kind) for kind in range(count)), return_exceptions=True)
 
@@ -217,8 +220,8 @@ def _result(running: concurrent.futures.Future[dict[str, Any]]) -> dict[str, Any
     return running.result() if error is None else {"counts": {}, "faults": [f"a sender failed: {error!r}"], "slowest": 0.0}
 
 
-def hostile(requests: int, seed: int) -> dict[str, Any]:
-    """Return counts, faults, the slowest answer in seconds, and the memory of the server in MiB: before, highest."""
+def hostile(requests: int, seed: int, *, minutes: float = 15.0) -> dict[str, Any]:
+    """Send so many requests, or those of so many minutes. Return counts, faults, the slowest answer in seconds, and the memory of the server in MiB: before, highest."""
     slow, by_schema = requests // 2000, requests // 200
     raw = requests - slow - by_schema
     with tempfile.TemporaryDirectory() as folder:
@@ -227,13 +230,13 @@ def hostile(requests: int, seed: int) -> dict[str, Any]:
         model.save(Path(folder) / "m.safetensors")
         server = Server(Path(folder) / "m.safetensors", "--timeout", f"{TIMEOUT:g}")
         before = server.predict([ROW])
-        _raw(server.port, 500, seed + 99)  # until everything is imported
+        _raw(server.port, 500, seed + 99, math.inf)  # until everything is imported
         memory = [server.memory()]
-        began = time.monotonic()
+        began, until = time.monotonic(), time.time() + 60 * minutes
         with concurrent.futures.ProcessPoolExecutor(CLIENTS + 2, multiprocessing.get_context("spawn")) as pool:
             shares = [raw // CLIENTS + (number < raw % CLIENTS) for number in range(CLIENTS)]
-            running = [pool.submit(_raw, server.port, share, seed + number) for number, share in enumerate(shares)]
-            running += [pool.submit(_by_schema, server.port, by_schema, seed), pool.submit(_slowly, server.port, slow, seed)]
+            running = [pool.submit(_raw, server.port, share, seed + number, until) for number, share in enumerate(shares)]
+            running += [pool.submit(_by_schema, server.port, by_schema, seed, until), pool.submit(_slowly, server.port, slow)]
             waited = 0.0
             while not all(one.done() for one in running):
                 time.sleep(1.0)
@@ -261,5 +264,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=15.0, help="at most (default 15)")
     options = parser.parse_args()
-    print(json.dumps(hostile(options.requests, options.seed), indent=1))
+    print(json.dumps(hostile(options.requests, options.seed, minutes=options.minutes), indent=1))

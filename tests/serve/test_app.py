@@ -176,6 +176,9 @@ def test_contributions_to_classes(client: TestClient, classifier: tuple[Path, Mo
         ([row(size=10**400)], 422, ("size", 0), "too large"),
         ([row(weight="3 lb")], 422, ("weight", 0), "is not a number"),
         ([row(), row(sold="sometime")], 422, ("sold", 1), "'sometime' cannot be read"),
+        ([row(), row(town="\ud800")], 422, ("town", 1), "neither text nor a number"),
+        ([row(town="x" * 10_001)], 422, ("town", 0), "more than 10,000 characters"),
+        ([*[row()] * 20, row(sold="sometime"), *[row()] * 20, row(sold="never")], 422, ("sold", 20), "'sometime' cannot be read"),
         ([row(color={"a": 1})], 422, ("color", 0), "dict is neither text"),
         ([{name: cell for name, cell in row().items() if name != "town"}], 422, ("town", 0), "'town' is missing"),
         ({"columns": {"size": [1, 2], "rooms": [1]}}, 422, ("rooms", None), "has 1 cells, but others have 2"),
@@ -188,7 +191,7 @@ def test_contributions_to_classes(client: TestClient, classifier: tuple[Path, Mo
     ],
 )
 def test_wrong_cells_are_named(client: TestClient, body: Any, status: int, where: Any, words: str) -> None:
-    answer = client.post("/v1/models/houses:predict", json=body)
+    answer = client.post("/v1/models/houses:predict", content=json.dumps(body))
     error = answer.json()["error"]
     assert answer.status_code == status
     assert words in error["message"]
@@ -222,6 +225,9 @@ def test_limits(classifier: tuple[Path, Model]) -> None:
     with client_of(settings) as client:
         many = client.post("/v1/models/houses:predict", json={"columns": {name: [cell] * 4 for name, cell in row().items()}})
         assert (many.status_code, many.json()["error"]["message"]) == (413, "the request has 4 rows, but must have from 1 to 3")
+        lines = b"a,b\n" + b"1,2\n" * 4
+        text = client.post("/v1/models/houses:predict", content=lines, headers={"content-type": "text/csv"})
+        assert (text.status_code, text.json()["error"]["message"]) == (413, "the request has more than 3 rows")
         large = client.post("/v1/models/houses:predict", content=b" " * 3000)
         assert (large.status_code, large.json()["error"]["message"]) == (413, "the body is larger than 2,000 bytes")
 
@@ -229,6 +235,14 @@ def test_limits(classifier: tuple[Path, Model]) -> None:
             yield from (b" " * 1000 for _ in range(3))
 
         assert client.post("/v1/models/houses:predict", content=parts()).status_code == 413  # without a length
+
+
+def test_the_bodies_in_memory_are_bounded(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("manynets.serve.predicting.MOST_HELD", 1000)
+    answer = client.post("/v1/models/houses:predict", content=b" " * 2000)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "too many large requests" in answer.json()["error"]["message"]
+    assert client.post("/v1/models/houses:predict", json=[row()]).status_code == 200  # what was refused is not counted
 
 
 def test_requests_that_arrive_together_get_their_own_answers(client: TestClient, classifier: tuple[Path, Model]) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import time
 import urllib.error
 from collections.abc import Iterator
@@ -88,6 +89,11 @@ def test_connections_that_misbehave(server: Server) -> None:
                 continue
             assert b"Traceback" not in answer
             assert str(Path(mn.__file__).parent).encode() not in answer
+    whole = head + b"content-length: 14\r\n\r\n[[0, 0, 0, 0]]"
+    for _ in range(20):  # many requests, and nobody to read the answers
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(whole * 50)
     assert server.predict([[0.0] * 4]) == pytest.approx(server.predict([[0.0] * 4]))
     assert "Traceback" not in server.end()[1]
 
