@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         ModelFileError,
         OptionError,
+        RankError,
     )
     from manynets.estimators import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor, estimator
     from manynets.fitting import train
@@ -64,7 +65,7 @@ __version__ = "0.2.0"
 _PLACES = {
     "errors": (
         "CheckpointWarning", "DataError", "DataScaleWarning", "DivergenceWarning", "InterruptedWarning", "LeakWarning", "ManynetsError", "MissingExtraError",
-        "ModelFileError", "OptionError",
+        "ModelFileError", "OptionError", "RankError",
     ),
     "estimators": ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor", "estimator"),
     "fitting": ("train",),
@@ -81,7 +82,16 @@ _PLACES = {
     "training.events": ("Advanced", "Callback", "Evaluated", "Event", "Finished", "Started"),
     "training.trial": ("Divergence",),
 }  # fmt: skip
-_ROOMS = ("datasets", "explain", "export", "metrics", "plots", "tables", "tasks")  # modules that are used by name: mn.datasets.load
+_ROOMS = (
+    "datasets",
+    "distributed",
+    "explain",
+    "export",
+    "metrics",
+    "plots",
+    "tables",
+    "tasks",
+)  # modules that are used by name: mn.datasets.load
 _PLACE_OF = {name: f"{__name__}.{place}" for place, names in _PLACES.items() for name in names}
 
 __all__ = [
@@ -126,6 +136,7 @@ __all__ = [
     "Periodic",
     "PiecewiseLinear",
     "RMSprop",
+    "RankError",
     "Recipe",
     "ReduceOnPlateau",
     "Regression",
