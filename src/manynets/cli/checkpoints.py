@@ -18,7 +18,7 @@ from manynets.claims import claim
 from manynets.cli.options import left_out, stored_shape
 from manynets.cli.recipe import flag_of
 from manynets.cli.signals import Stopped
-from manynets.distributed.launch import launched
+from manynets.distributed.environment import launched
 from manynets.errors import DivergenceError, ModelFileError, OptionError
 from manynets.jsonfiles import check_shape, read_json
 from manynets.renames import stored_options

@@ -27,7 +27,7 @@ def train(**options: Any) -> None:
 
     Defaults are in brackets.
     """
-    from manynets.distributed.launch import launched
+    from manynets.distributed.environment import launched
 
     if launched() > 1:
         from manynets.cli.together import fit_together

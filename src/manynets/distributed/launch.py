@@ -3,42 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 
+from manynets.distributed.environment import launched, number_of, restarts
 from manynets.distributed.ranks import ALONE, Ranks, current_ranks
-from manynets.errors import ManynetsError, OptionError
+from manynets.errors import ManynetsError
 
-__all__ = ["joined", "launched", "neighbours", "restarts"]
-
-VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-
-
-def launched() -> int:
-    """Return how many processes were started together with this one, itself included: 1 if it was started alone."""
-    if any(name not in os.environ for name in VARIABLES):
-        return 1
-    text = os.environ["WORLD_SIZE"]
-    if not text.isdecimal() or int(text) < 1:
-        raise OptionError(
-            f"the environment variable WORLD_SIZE is {text!r}, but must be a number of processes; start them with torchrun"
-        )
-    return int(text)
-
-
-def restarts() -> int:
-    """Return how often torchrun has started these processes again."""
-    return _number("TORCHELASTIC_RESTART_COUNT", 0)
-
-
-def neighbours() -> int:
-    """Return how many of the processes that were started together are on this machine."""
-    return max(1, _number("LOCAL_WORLD_SIZE", 1))
-
-
-def _number(name: str, default: int) -> int:
-    text = os.environ.get(name, "")
-    return int(text) if text.isdecimal() else default
+__all__ = ["joined"]
 
 
 @contextlib.contextmanager
@@ -53,14 +24,19 @@ def joined() -> Iterator[Ranks]:
     import torch
     import torch.distributed as dist
     from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+    from torch.distributed.rendezvous import rendezvous
 
     cuda, ranks = torch.cuda.is_available(), ALONE
     if cuda:
-        torch.cuda.set_device(_number("LOCAL_RANK", 0) % torch.cuda.device_count())
+        torch.cuda.set_device(number_of("LOCAL_RANK", 0) % torch.cuda.device_count())
     handler = get_error_handler()
     handler.initialize()
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+        store, rank, size = next(iter(rendezvous("env://")))
+        store = dist.distributed_c10d.PrefixStore(
+            f"start/{restarts()}", store
+        )  # torchrun's store still has what earlier processes wrote
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=size)
         ranks = current_ranks()
         yield ranks
     except BaseException as error:

@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from manynets.distributed.environment import restarts
 from manynets.distributed.watch import Watch
 from manynets.errors import RankError
 
@@ -49,9 +50,10 @@ class Ranks:
     def of(cls, store: Any, *, rank: int, size: int, nccl: Any = None) -> Ranks:
         """Return the processes that meet in a torch.distributed.Store; all of them must call this. nccl: their NCCL group."""
         ranks = cls(rank=rank, size=size)
-        ranks._watch = watch = Watch(dist.distributed_c10d.PrefixStore("manynets", store), rank, size)
+        store = dist.distributed_c10d.PrefixStore(f"manynets/{restarts()}", store)
+        ranks._watch = watch = Watch(store, rank, size)
         watch.gather()
-        at = dist.distributed_c10d.PrefixStore("manynets/gloo", store)
+        at = dist.distributed_c10d.PrefixStore("gloo", store)
         try:
             ranks._group = dist.ProcessGroupGloo(at, rank, size, FOREVER)
         except RuntimeError as error:
