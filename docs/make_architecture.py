@@ -38,6 +38,7 @@ HINTS = {
     "What all models show": ("model_tools",),
     "From scores to predictions": ("predictor",),
     "The loop and its steppers": ("training",),
+    "Several processes": ("distributed",),
     "The parts of a step": ("data", "optim", "nn", "engines"),
     "Data and what they mean": ("tasks", "metrics", "tables", "datasets"),
     "One file format": ("modelfile",),

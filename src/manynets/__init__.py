@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         ModelFileError,
         OptionError,
+        RankError,
     )
     from manynets.estimators import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor, estimator
     from manynets.fitting import train
@@ -64,7 +65,7 @@ __version__ = "0.2.0"
 _PLACES = {
     "errors": (
         "CheckpointWarning", "DataError", "DataScaleWarning", "DivergenceWarning", "InterruptedWarning", "LeakWarning", "ManynetsError", "MissingExtraError",
-        "ModelFileError", "OptionError",
+        "ModelFileError", "OptionError", "RankError",
     ),
     "estimators": ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor", "estimator"),
     "fitting": ("train",),
@@ -83,6 +84,7 @@ _PLACES = {
 }  # fmt: skip
 _ROOMS = (
     "datasets",
+    "distributed",
     "explain",
     "export",
     "metrics",
@@ -135,6 +137,7 @@ __all__ = [
     "Periodic",
     "PiecewiseLinear",
     "RMSprop",
+    "RankError",
     "Recipe",
     "ReduceOnPlateau",
     "Regression",

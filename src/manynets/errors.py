@@ -29,6 +29,7 @@ __all__ = [
     "MissingExtraError",
     "ModelFileError",
     "OptionError",
+    "RankError",
     "one_of",
     "warn_user",
     "warned_once",
@@ -57,6 +58,10 @@ class ModelFileError(ManynetsError, ValueError):
 
 class DivergenceError(ManynetsError, ArithmeticError):
     """The loss stopped being finite before anything was learned; the message says where, and what may help."""
+
+
+class RankError(ManynetsError, RuntimeError):
+    """Another process of a training in several processes has failed; the message names it by its rank."""
 
 
 class MissingExtraError(ManynetsError, ImportError):

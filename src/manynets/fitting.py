@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from manynets.distributed import current_ranks
 from manynets.encoding import array_scaling, embedded_columns
 from manynets.engines import ENGINES, EngineName
 from manynets.errors import DataError, OptionError, one_of
@@ -81,6 +83,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
     resume: str | os.PathLike[str] | None = None,
+    allow_world_size: bool = False,
 ) -> Model:
     """Train one network, or several that predict together, and return a Model.
 
@@ -128,6 +131,11 @@ def train(
     resume: a folder of checkpoints, or one of them: training continues from the newest that is intact, bit for bit as if it had
         never stopped (on the same machine, with the same versions and thread count). All other arguments must be the same; an
         OptionError lists what differs.
+    allow_world_size: resume in another number of processes too; the result is then the same up to rounding.
+
+    In a process group of torch.distributed all ranks call this with the same arguments. They share the rows of each batch and get the
+    same Model, that of one process up to rounding; rank 0 alone shows progress, calls the callbacks and writes checkpoints. If one
+    fails, the others raise a RankError.
 
     Raises DataError for data that cannot be used and OptionError for options that do not fit. When the loss stops being finite, a
     DivergenceWarning says where, and the last finite weights are returned. Ctrl-C ends training with an InterruptedWarning and the
@@ -146,9 +154,10 @@ def train(
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
     common |= {"sample_weight": sample_weight, "class_weight": class_weight}
+    keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
     if spec is None and recipe is None and engine == "torch" and initial is None:
         common |= {"preset": "default" if preset is None else preset, "metric": metric, "time_limit": time_limit}
-        common |= {"progress": progress, "callbacks": callbacks, "checkpoint": checkpoint, "resume": resume}
+        common |= {"progress": progress, "callbacks": callbacks, **keeping}
         common |= {"seed": 0 if seed is None else seed, "n_networks": 8 if n_networks is None else n_networks}
         columns = {"groups": groups, "times": times, "stratify": stratify}
         return _train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common)
@@ -161,31 +170,26 @@ def train(
         scaling = array_scaling(X, scaling)
     by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, groups=groups, times=times, stratify=stratify)
-    common |= {
-        "validation": None if by_fold else validation,
-        "by": by,
-        "scaling": scaling or None,
-        "category_means": category_means,
-    }
+    common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means}
     embedding = spec.embedding if isinstance(spec, MLP) else None
     where = recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu")
-    data = prepare(X, y, where, embedding=embedding, **common)
-    spec = embedded_columns(spec, data.encoder) if isinstance(spec, MLP) else spec
-    data = _ready(spec, recipe, data, initial, by_fold=by_fold)
+    data = prepare(X, y, where, embedding=embedding, scaling=scaling or None, **common)
+    spec, data = _ready(spec, recipe, data, initial, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     listeners = [*progress_callbacks(progress), *callbacks]
     if engine != "torch":
         return _by_engine(engine, spec, recipe, data, members[0], listeners)
-    outcomes = train_members(data.problem, members, callbacks=listeners, keeper=_keeper(data, members, checkpoint, resume))
+    keeper = _keeper(data, members, keeping)
+    outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper)
     return with_residuals(model_of(spec, recipe, data, outcomes), data, members)
 
 
-def _keeper(data: TrainingData, members: Sequence[Member], checkpoint: Checkpoint | None, resume: Any) -> Checkpoints | None:
-    """Return what writes and reads the checkpoints, None for none."""
-    if checkpoint is None and resume is None:
+def _keeper(data: TrainingData, members: Sequence[Member], options: Mapping[str, Any]) -> Callable[[], Checkpoints] | None:
+    """Return what makes that which writes and reads the checkpoints, None for none. options: of `Checkpoints`."""
+    if options["checkpoint"] is None and options["resume"] is None:
         return None
-    return Checkpoints(data.problem, members, checkpoint=checkpoint, resume=resume, system=system_of(data))
+    return functools.partial(Checkpoints, data.problem, members, system=system_of(data), **options)
 
 
 def _by_fold(validation: Any, n_networks: int) -> bool:
@@ -196,14 +200,17 @@ def _by_fold(validation: Any, n_networks: int) -> bool:
     return by_fold
 
 
-def _ready(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, initial: Any, *, by_fold: bool) -> TrainingData:
-    """Return the data as the network takes it; OptionError for initial parameters and what to watch, where they do not fit."""
+def _ready(
+    spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, initial: Any, *, by_fold: bool
+) -> tuple[MLP | nn.Module, TrainingData]:
+    """Return the network with the columns that it embeds, and the data as it takes them; OptionError for initial parameters and what to watch, where they do not fit."""
     _check_watch(recipe, data, by_fold=by_fold)
     if isinstance(spec, nn.Module):
-        return dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
+        return spec, dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
+    spec = embedded_columns(spec, data.encoder)
     if initial is not None:
         _check_initial(initial, Shape.of(spec, data.in_features, data.problem.task.outputs), recipe.dtype)
-    return data
+    return spec, data
 
 
 def _refuse_ensemble_options(**options: Any) -> None:
@@ -241,6 +248,8 @@ def _by_engine(
     engine: EngineName, spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, member: Member, listeners: Sequence[Callback]
 ) -> Model:
     """Return the model that another library trained."""
+    if current_ranks().size > 1:
+        raise OptionError(f"engine is {engine!r}, which trains in one process, and there are {current_ranks().size}; use 'torch'")
     outcome, more = train_with(engine, data.problem, member, callbacks=listeners)
     model = with_residuals(model_of(spec, recipe, data, [outcome]), data, [member])
     model.info |= {**more, "versions": model.info["versions"] | more["versions"]}

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from manynets import core
+from manynets.distributed import current_ranks
 from manynets.errors import DivergenceWarning, warn_user
 from manynets.model import Model
 from manynets.prepare import TrainingData
@@ -134,6 +135,8 @@ def versions() -> dict[str, str]:
 
 
 def system_of(data: TrainingData) -> dict[str, Any]:
-    """Return what the bits of a result depend on besides data, spec and recipe: versions, core, threads and device."""
-    device = str(data.problem.rows.x.device)
-    return {"versions": versions(), "core": core.description(), "threads": torch.get_num_threads(), "device": device}
+    """Return what the bits of a result depend on besides data, spec and recipe: versions, core, threads, device, and processes that share
+    the batches, if there are several."""
+    device, ranks = str(data.problem.rows.x.device), current_ranks()
+    system = {"versions": versions(), "core": core.description(), "threads": torch.get_num_threads(), "device": device}
+    return system | {"world_size": ranks.size} if ranks.size > 1 else system

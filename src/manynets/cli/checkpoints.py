@@ -18,17 +18,18 @@ from manynets.claims import claim
 from manynets.cli.options import left_out, stored_shape
 from manynets.cli.recipe import flag_of
 from manynets.cli.signals import Stopped
+from manynets.distributed.environment import launched
 from manynets.errors import DivergenceError, ModelFileError, OptionError
 from manynets.jsonfiles import check_shape, read_json
 from manynets.renames import stored_options
 from manynets.runs import leftovers, remove_leftovers
 
 __all__ = [
-    "can_resume", "checkpoint_interval", "claimed_resume", "part_folder", "portable_options", "resumed_options", "saving_checkpoints",
+    "can_resume", "checkpoint_interval", "claimed_resume", "holds_training", "part_folder", "portable_options", "resumed_options", "saving_checkpoints",
 ]  # fmt: skip
 
 OPTIONS, CHECKPOINTS = "options.json", "checkpoints"
-_WITH_RESUME = {"resume", "quiet", "json_line", "checkpoint_every", "report", "track"}
+_WITH_RESUME = {"resume", "quiet", "json_line", "checkpoint_every", "report", "track", "allow_world_size"}
 _UNITS = {"": "every_epochs", "epoch": "every_epochs", "step": "every_steps", "s": "every_seconds", "min": "every_seconds"}
 
 
@@ -121,14 +122,17 @@ def _saved_options(run: str, *, required: set[str]) -> dict[str, Any]:
 
 def can_resume(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> bool:
     """Return whether a training for the run `folder` with these options has a checkpoint to resume from."""
-    part = part_folder(folder)
+    return holds_training(folder, options) and any((part_folder(folder) / CHECKPOINTS).glob("step-*.checkpoint"))
+
+
+def holds_training(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> bool:
+    """Return whether a training for the run `folder` with these options was begun and not finished."""
     try:
-        saved = stored_options(read_json(part / OPTIONS, {}))
+        saved = stored_options(read_json(part_folder(folder) / OPTIONS, {}))
     except (OSError, ModelFileError):
         return False
     wanted = json.loads(json.dumps(portable_options(options)))
-    same = {name: saved.get(name) for name in wanted} == wanted
-    return same and any((part / CHECKPOINTS).glob("step-*.checkpoint"))
+    return {name: saved.get(name) for name in wanted} == wanted
 
 
 @contextlib.contextmanager
@@ -182,6 +186,8 @@ class _PartFolder:
         self.made: list[Path] = []  # the folders that `begin` made
         self.former: Path | None = None  # an earlier unfinished training of the same name, while this one is begun
         self.how = f"resume with: manynets train --resume {run}"
+        if launched() > 1:
+            self.how += f", in {launched()} processes"
         if from_standard_input(options):
             self.how += ", and the same table on standard input"
         if options["resume"] is not None and not (self.path / OPTIONS).is_file():
@@ -208,6 +214,7 @@ class _PartFolder:
         return {
             "checkpoint": Checkpoint(folder=checkpoints, **self.every),
             "resume": checkpoints if checkpoint_files(checkpoints) else None,
+            "allow_world_size": options.get("allow_world_size", False),
         }
 
     def _move_former(self) -> None:

@@ -45,6 +45,7 @@ __all__ = [
     "held_out_scores",
     "metrics_of",
     "scalars",
+    "trained",
     "usable_scores",
     "validation_metrics",
     "validation_share",
@@ -54,13 +55,16 @@ Options = Mapping[str, Any]
 Begin = Callable[[], dict[str, Any]]
 
 
-def fit(options: Options) -> None:
-    """Train with these options, print a report, and write the run folder."""
+def fit(options: Options, *, begun: Callable[[Options], object] = lambda options: None) -> None:
+    """Train with these options, print a report, and write the run folder.
+
+    begun: called with the options, those of the unfinished run where one is resumed, once they are checked and the folder is claimed.
+    """
     with checkpoints.claimed_resume(options):
-        _fit_claimed(checkpoints.resumed_options(options))
+        _fit_claimed(checkpoints.resumed_options(options), begun)
 
 
-def _fit_claimed(options: Options) -> None:
+def _fit_claimed(options: Options, begun: Callable[[Options], object]) -> None:
     """Check the options, claim the run folder of a training that is not resumed, and train."""
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     check_preset(options)
@@ -100,6 +104,7 @@ def _fit_claimed(options: Options) -> None:
             from manynets.cli import streamed
 
             stream = streamed.stream_of(options, origin, console)
+        begun(options)
         if stream is None:
             written = _fit(options, origin, folder, tracked, console)
         else:
@@ -108,25 +113,49 @@ def _fit_claimed(options: Options) -> None:
             tracker.log_folder(written)
 
 
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained model, the data as it was trained on, and what `encode_source` returned besides.
+
+    out_of_fold: scores of the training rows by the networks that did not train on them, or None.
+    """
+
+    source: DataSource
+    encoder: Any
+    share: float | str | None
+    networks: int
+    model: Any
+    out_of_fold: Any
+
+
+def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any) -> Trained:
+    """Return the model that is trained with these options on the data of this origin."""
+    source = load_source(origin)
+    for text in source.notes:
+        note(console, text)
+    source, encoder, share, networks = encode_source(source, options, console)
+    preset = preset_of(options, source)
+    out_of_fold = None
+    if preset is None:
+        model = _train(source, encoder, share, networks, options, begin, console)
+    else:
+        model, out_of_fold = _train_ensemble(source, encoder, share, networks, preset, options, begin, console)
+    model = _with_threshold(model, options["threshold"], out_of_fold, source, share)
+    return Trained(source, encoder, share, networks, model, out_of_fold)
+
+
 def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, console: Any) -> Path:
     """Train, write the run folder, and return it."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        source = load_source(origin)
-        for text in source.notes:
-            note(console, text)
-        source, encoder, share, networks = encode_source(source, options, console)
-        preset = preset_of(options, source)
-        out_of_fold = None
-        if preset is None:
-            model = _train(source, encoder, share, networks, options, begin, console)
-        else:
-            model, out_of_fold = _train_ensemble(source, encoder, share, networks, preset, options, begin, console)
-        model = _with_threshold(model, options["threshold"], out_of_fold, source, share)
+        fitted = trained(options, origin, begin, console)
+        source, encoder, share, model = fitted.source, fitted.encoder, fitted.share, fitted.model
+        if "interrupted" in model.info["stopped"]:
+            raise KeyboardInterrupt
         parts = {"train": source.train, "validation": source.validation, "test": source.test}
         metrics: dict[str, Any] = {"train": metrics_of(model, source.train)}
         refuse_untrained(model, metrics["train"], caught)
-        metrics["validation"] = validation_metrics(model, out_of_fold, source, share)
+        metrics["validation"] = validation_metrics(model, fitted.out_of_fold, source, share)
         metrics["test"] = None if source.test is None else metrics_of(model, source.test)
         test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
         baselines, left_out = (
@@ -138,7 +167,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             model,
             parts[test_part],
             tested,
-            title=f"{source.name} · {describe(model.spec, model.recipe, networks)}",
+            title=f"{source.name} · {describe(model.spec, model.recipe, fitted.networks)}",
             class_names=source.class_names,
             image_shape=source.image_shape,
             target=name_of_target(origin.get("target", []), source.unit),

@@ -115,6 +115,9 @@ _OF_OUTPUT: dict[str, CommandOption] = {
     "resume": CommandOption(
         help="Resume the unfinished run RUN with its own data and options.", panel=OUTPUT, metavar="RUN"
     ),
+    "allow_world_size": _flag(
+        "Resume with another number of processes than before: the result is then the same up to rounding.", OUTPUT
+    ),
     "json_line": _flag("Print one JSON object with the results on stdout, and everything else on stderr.", OUTPUT, "--json"),
     "quiet": _flag("Print no report, notes or progress.", OUTPUT, "--quiet", "-q"),
 }  # fmt: skip
@@ -186,7 +189,7 @@ TRAIN: dict[str, CommandOption] = {
 }
 """The options of `manynets train` by name, with underscores."""
 
-_NOT_OF_A_SWEEP = ("engine", "metric", "memory_limit", "threshold")
+_NOT_OF_A_SWEEP = ("engine", "metric", "memory_limit", "threshold", "allow_world_size")
 _OF_A_SWEEP: dict[str, CommandOption] = {
     "grid": CommandOption(
         help="Values of an option of train: lr=1e-4:1e-1:log:12, dropout=0,0.2,0.5 or hidden=64,128-64. Repeat it for several options.",

@@ -27,6 +27,13 @@ def train(**options: Any) -> None:
 
     Defaults are in brackets.
     """
+    from manynets.distributed.environment import launched
+
+    if launched() > 1:
+        from manynets.cli.together import fit_together
+
+        fit_together(options)
+        return
     from manynets.cli.fit import fit
 
     fit(options)

@@ -11,6 +11,7 @@ __all__ = ["in_flags"]
 
 _COLUMN_OPTIONS = {"drop": "--drop", "groups": "--group", "times": "--time-column"}
 _OTHERS = (
+    "allow_world_size",
     "class_weight",
     "delimiter",
     "drop_missing_target",

@@ -117,8 +117,8 @@ class BaseMLP(BaseEstimator):
         keeper = None
         if checkpoint is not None:
             resume = checkpoint.folder if checkpoint_files(checkpoint.folder) else None
-            system = system_of(plan.prepared)
-            keeper = Checkpoints(problem, plan.members, checkpoint=checkpoint, resume=resume, system=system)
+            keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "system": system_of(plan.prepared)}
+            keeper = functools.partial(Checkpoints, problem, plan.members, **keeping)
         return train_members(problem, plan.members, callbacks=callbacks, keeper=keeper)
 
     # ------------------------------------------------------------------------------------------------- predict

@@ -65,40 +65,45 @@ class Masks:
         """Return the masks of networks of one shape, whose first layer reads so many inputs."""
         return cls(seeds, (inputs, *specs[0].hidden), dropout_rates(specs), like)
 
-    def make(self, step: int, count: int, size: int) -> dict[int, Tensor]:
+    def make(self, step: int, count: int, size: int, part: slice | None = None) -> dict[int, Tensor]:
         """Return for each active layer which units are kept in `count` steps of `size` rows from `step` on: 1 or 0, in bytes,
-        (count, K, size, units). The next call may overwrite them."""
+        (count, K, size, units). part: of these rows of each batch only. The next call may overwrite them."""
         out = {}
+        rows = range(size)[slice(None) if part is None else part]
         for i in self.active:
             if (i, size) not in self._kept or len(self._kept[i, size]) < count:
-                shape = (count, self.networks, size, self.widths[i])
+                shape = (count, self.networks, len(rows), self.widths[i])
                 self._kept[i, size] = torch.empty(shape, dtype=torch.uint8, device=self.like.device)
             out[i] = self._kept[i, size][:count]
             words = rng.step_words(self.keys[:, i], step, count)
             levels = rng.drop_levels(words, self.rates[:, i : i + 1])
-            length = size * -(-self.widths[i] // 8)
-            block = max(1, BLOCK_WORDS // (self.networks * length)) if self.like.device.type == "cpu" else count
+            of_row = -(-self.widths[i] // 8)  # words
+            mine = range(rows.start * of_row, rows.stop * of_row)
+            block = max(1, BLOCK_WORDS // max(1, self.networks * len(mine))) if self.like.device.type == "cpu" else count
             for start in range(0, count, block):
                 cut = slice(start, min(start + block, count))
                 fill = fill_on_host if self.like.device.type == "cpu" else fill_on_device
-                fill(words[cut], levels[cut], length, out[i][cut])
+                fill(words[cut], levels[cut], mine, out[i][cut])
         return out
 
 
-def fill_on_host(words: NDArray[np.uint64], levels: NDArray[np.uint8], length: int, kept: Tensor) -> None:
-    """Write which units are kept, with NumPy, which compares bytes several times faster than torch on the CPU."""
+def fill_on_host(words: NDArray[np.uint64], levels: NDArray[np.uint8], mine: range, kept: Tensor) -> None:
+    """Write which units are kept, with NumPy, which compares bytes several times faster than torch on the CPU.
+
+    mine: which of the random words of a step are those of these rows.
+    """
     n, k, size, units = kept.shape
-    base = np.arange(1, length + 1, dtype=np.uint64) * np.uint64(rng.GOLDEN)
-    out, spare = (np.empty((n, k, length), dtype=np.uint64) for _ in range(2))
-    drawn = rng.random_bytes(words, base, out, spare).reshape(n, k, size, -1)
+    base = np.arange(mine.start + 1, mine.stop + 1, dtype=np.uint64) * np.uint64(rng.GOLDEN)
+    out, spare = (np.empty((n, k, len(mine)), dtype=np.uint64) for _ in range(2))
+    drawn = rng.random_bytes(words, base, out, spare).reshape(n, k, size, 8 * -(-units // 8))
     np.greater_equal(drawn[..., :units], levels[..., None], out=kept.numpy().view(np.bool_))
 
 
-def fill_on_device(words: NDArray[np.uint64], levels: NDArray[np.uint8], length: int, kept: Tensor) -> None:
+def fill_on_device(words: NDArray[np.uint64], levels: NDArray[np.uint8], mine: range, kept: Tensor) -> None:
     """Write the same with torch, on the device of `kept`."""
     n, k, size, units = kept.shape
-    base = torch.arange(1, length + 1, device=kept.device) * _signed(rng.GOLDEN)
+    base = torch.arange(mine.start + 1, mine.stop + 1, device=kept.device) * _signed(rng.GOLDEN)
     out = base + torch.from_numpy(words.view(np.int64)).to(kept.device).unsqueeze(-1)
     mix64(out, torch.empty_like(out))
-    drawn = out.view(torch.uint8).view(n, k, size, -1)
+    drawn = out.view(torch.uint8).view(n, k, size, 8 * -(-units // 8))
     kept.copy_(drawn[..., :units] >= torch.from_numpy(levels).to(kept.device)[..., None])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,15 @@ from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.embeddings import periodic
 from manynets.nn.shape import Shape
 
-__all__ = ["normalisers", "training_outputs"]
+__all__ = ["Whole", "normalisers", "training_outputs"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """A batch whose rows are divided among processes: the weights of all its rows (B, 1), and a sum's total over the processes."""
+
+    weight: Tensor
+    total: Callable[[Tensor], Tensor] = lambda part: part
 
 
 def training_outputs(
@@ -23,11 +32,13 @@ def training_outputs(
     masks: Mapping[int, Tensor],
     weight: Tensor | None = None,
     statistics: Mapping[str, Tensor] | None = None,
+    whole: Whole | None = None,
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield the name and the output (b, units) of each layer after its activation; the last are the scores.
 
     h: the batch (b, D). masks: what the input of a layer (0: the columns) is multiplied by, (b, units). weight: of the rows (b, 1),
     None if all count alike. statistics: running mean and variance of batch norm, which are moved; None: nothing is moved.
+    whole: the batch of which these rows are a part, for batch norm; None: they are all of it.
     """
     if shape.embedding is not None:
         h = periodic(h, parameters, shape.embedding.columns and list(shape.embedding.columns))
@@ -40,19 +51,27 @@ def training_outputs(
         if i < len(shape.hidden):
             if shape.batch_norm:
                 running = None if statistics is None else (statistics[f"norm{i}.running_mean"], statistics[f"norm{i}.running_var"])
-                h = _batch_norm(h, parameters[f"norm{i}.weight"], parameters[f"norm{i}.bias"], weight, running)
+                h = _batch_norm(h, parameters[f"norm{i}.weight"], parameters[f"norm{i}.bias"], weight, running, whole)
             h = ACTIVATIONS[shape.activation].call(h)
         yield name, h
 
 
-def _batch_norm(z: Tensor, gain: Tensor, shift: Tensor, weight: Tensor | None, running: tuple[Tensor, Tensor] | None) -> Tensor:
+def _batch_norm(
+    z: Tensor,
+    gain: Tensor,
+    shift: Tensor,
+    weight: Tensor | None,
+    running: tuple[Tensor, Tensor] | None,
+    whole: Whole | None,
+) -> Tensor:
     """Return gain (z - mean) / sqrt(var + eps) + shift over the rows of a batch z (b, units), which move the running statistics."""
     z = z.to(gain.dtype)  # autocast gives bfloat16, in which means and variances would lose their digits
     w = torch.ones_like(z[:, :1]) if weight is None else weight
-    _, rows, unbiased = normalisers(w)
-    mean = (z * w).sum(0, keepdim=True) / rows
+    whole = whole or Whole(w)
+    _, rows, unbiased = normalisers(whole.weight)
+    mean = whole.total((z * w).sum(0, keepdim=True)) / rows
     centred = z - mean
-    squares = (centred * centred * w).sum(0, keepdim=True)
+    squares = whole.total((centred * centred * w).sum(0, keepdim=True))
     if running is not None:
         with torch.no_grad():
             for buffer, value in zip(running, (mean, squares / unbiased), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from manynets.data.check import as_numpy, is_frame
+from manynets.distributed import current_ranks
 from manynets.errors import DataError, OptionError, one_of
 from manynets.prepare import (
     ClassWeight,
@@ -114,6 +116,7 @@ def train_ensemble(
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
     resume: str | os.PathLike[str] | None = None,
+    allow_world_size: bool = False,
     warn_of_copies: bool = True,
 ) -> TabularFit:
     """Train the default ensemble on data whose encoder was fitted with `encoder_options`.
@@ -132,6 +135,8 @@ def train_ensemble(
         one_of(metric, data.problem.task.metrics, what=f"metric of the task {data.problem.task.name!r}")
     if isinstance(n_networks, bool) or not isinstance(n_networks, int | np.integer) or n_networks < 1:
         raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
+    if time_limit is not None and current_ranks().size > 1:
+        raise OptionError(f"time_limit is {time_limit!r}, but {current_ranks().size} processes train together; leave it out")
     if time_limit is not None and not time_limit > 0:
         raise OptionError(f"time_limit is {time_limit!r}, but must be a number of seconds above 0, or None")
     rows = len(data.problem.rows if data.rows is None else data.rows)
@@ -147,7 +152,8 @@ def train_ensemble(
     if time_limit is not None:
         members, deadline = within(data.problem, members, began + time_limit, clock=clock)
     if checkpoint is not None or resume is not None:
-        keeper = Checkpoints(data.problem, members, checkpoint=checkpoint, resume=resume, system=system_of(data))
+        keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
+        keeper = functools.partial(Checkpoints, data.problem, members, system=system_of(data), **keeping)
     listeners = [*progress_callbacks(progress), *callbacks]
     outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper, deadline=deadline)
     return finish(data, members, outcomes, n_networks=int(n_networks), calibrate=calibrate, metric=metric)

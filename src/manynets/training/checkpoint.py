@@ -134,7 +134,8 @@ class Checkpoints:
     """The checkpoints of a run: the loop calls these methods between two steps; they restore, write and delete.
 
     checkpoint: None to write none; resume: a folder or a file to go on from, None to start anew. system: what decides about the
-    bits besides the run itself. identity: that of problem and members, where it is known already.
+    bits besides the run itself. identity: that of problem and members, where it is known already. allow_world_size: whether to go on
+    from a checkpoint of another number of processes.
     """
 
     def __init__(
@@ -146,8 +147,10 @@ class Checkpoints:
         resume: str | os.PathLike[str] | None,
         system: Mapping[str, Any],
         identity: Mapping[str, Any] | None = None,
+        allow_world_size: bool = False,
     ) -> None:
         self.checkpoint, self.resume, self.system = checkpoint, resume, dict(system)
+        self.allow_world_size = allow_world_size
         self.identity = identity or identity_of(problem, members)
         self.written: Path | None = None
         self._steps = self._first_step = 0
@@ -203,6 +206,12 @@ class Checkpoints:
                 f"{path} is of another training: {shown}; give the same data, specification and recipe, or start anew"
             )
         other = differences({**system, "threads": None}, {**self.system, "threads": None})
+        before, now = system.get("world_size", 1), self.system.get("world_size", 1)
+        if before != now and not self.allow_world_size:
+            raise OptionError(
+                f"{path} is of a training in {_processes(before)}, but this one is in {_processes(now)}, and so its last bits would"
+                f" differ; train in {_processes(before)}, or give allow_world_size=True to go on up to rounding"
+            )
         used, most = state.values.get("threads"), most_threads()  # as many are used again, if the user allows them
         if isinstance(used, int) and used > most:
             other.append(f"threads is {most}, in the checkpoint {used}")
@@ -285,6 +294,10 @@ class Checkpoints:
         for file in older[self.checkpoint.keep - 1 :]:
             with contextlib.suppress(OSError):
                 file.unlink()
+
+
+def _processes(count: int) -> str:
+    return f"{count} processes" if count > 1 else "one process"
 
 
 def _part_name(identity: Mapping[str, Any]) -> str:

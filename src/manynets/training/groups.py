@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from manynets.errors import ClaimedError, InterruptedWarning, ManynetsError, ModelFileError, OptionError, warn_user
+from manynets.distributed import Ranks, current_ranks, neighbours
+from manynets.errors import ClaimedError, InterruptedWarning, ManynetsError, ModelFileError, OptionError, RankError, warn_user
 from manynets.nn.shape import Shape
 from manynets.spec import MLP
 from manynets.steps import batch_rows
@@ -24,7 +25,8 @@ from manynets.training.deadline import Deadline
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
 from manynets.training.loop import TrainingRun
 from manynets.training.signals import Halt, listening
-from manynets.training.steppers.choice import choose
+from manynets.training.steppers.choice import choose, make_stepper
+from manynets.training.team import SIGNALS, Make, Team
 from manynets.training.torch_settings import torch_modes
 from manynets.training.trial import Member, Outcome, Problem, group_key
 
@@ -111,31 +113,29 @@ def train_members(
     *,
     callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
-    keeper: Checkpoints | None = None,
+    keeper: Checkpoints | Callable[[], Checkpoints] | None = None,
     deadline: Deadline | None = None,
+    ranks: Ranks | None = None,
 ) -> list[Outcome]:
     """Train all members; return their outcomes in their order. What cannot be trained raises its error.
 
     memory_limit: bytes; a group that would take more is split and its parts are trained one after the other. keeper: of
-    checkpoints, for members of one group only; SIGTERM then has one written before it takes its course.
-    deadline: by which all are to end.
+    checkpoints, for members of one group only, or what makes it; SIGTERM then has one written before it takes its course.
+    deadline: by which all are to end. ranks: the processes that train them together, None for those of the process group; all of them
+    call this, and all get the outcomes, but only rank 0 calls the callbacks, makes the keeper and goes by the deadline.
     Ctrl-C ends all networks with their best weights so far, and an InterruptedWarning; a second one stops at once.
     """
-    halt, device = Halt(), problem.rows.x.device
-    if keeper is not None:
-        groups = groups_of(problem, members)
-        if len(groups) != 1:
-            raise OptionError(f"checkpoints are for networks of one group; these are {len(groups)}: train each group by itself")
-        with (
-            listening(halt, (signal.SIGINT, signal.SIGTERM)),
-            torch_modes(device, autograd=choose(problem, groups[0][0]) == "autograd"),
-        ):
-            run = TrainingRun(problem, groups[0], callbacks=callbacks, keeper=keeper, halt=halt, deadline=deadline)
-            done = {outcome.number: outcome for outcome in run.run()}
-        results: list[Outcome | Failure] = [done[member.number] for member in members]
-    else:
-        with listening(halt):
-            results = train_what_can(problem, members, callbacks=callbacks, memory_limit=memory_limit, halt=halt, deadline=deadline)
+    halt, ranks = Halt(), current_ranks() if ranks is None else ranks
+    options: dict[str, Any] = {"callbacks": callbacks, "halt": halt, "deadline": deadline}
+    with listening(halt, (signal.SIGINT,) if keeper is None and ranks.size == 1 else SIGNALS):
+        if keeper is None:
+            results = train_what_can(problem, members, memory_limit=memory_limit, ranks=ranks, **options)
+        else:
+
+            def train(make: Make) -> list[Outcome | Failure]:
+                return _train_group(problem, members, keeper() if callable(keeper) else keeper, make=make, **options)
+
+            results = train(make_stepper) if ranks.size == 1 else Team(ranks, problem, members, halt).run(train)
     if halt.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)
     for result in results:
@@ -147,6 +147,19 @@ def train_members(
         text = f"training was interrupted after {step:g} steps; the result has the best weights so far"
         warn_user(text, InterruptedWarning)
     return outcomes
+
+
+def _train_group(
+    problem: Problem, members: Sequence[Member], keeper: Checkpoints | None, **options: Any
+) -> list[Outcome | Failure]:
+    """Train members of one group with checkpoints; return their outcomes in their order. options: of the run."""
+    groups = groups_of(problem, members)
+    if len(groups) != 1:
+        raise OptionError(f"checkpoints are for networks of one group; these are {len(groups)}: train each group by itself")
+    with torch_modes(problem.rows.x.device, autograd=choose(problem, groups[0][0]) == "autograd"):
+        run = TrainingRun(problem, groups[0], keeper=keeper, **options)
+        done = {outcome.number: outcome for outcome in run.run()}
+    return [done[member.number] for member in members]
 
 
 def train_what_can(
@@ -162,6 +175,7 @@ def train_what_can(
     system: Mapping[str, Any] | None = None,
     known: Collection[int] = (),
     deadline: Deadline | None = None,
+    ranks: Ranks | None = None,
 ) -> list[Outcome | Failure]:
     """Train as `train_members`, but a member that cannot be trained (an option that does not fit its data, too little memory)
     becomes a Failure, and the others are trained all the same.
@@ -171,27 +185,68 @@ def train_what_can(
     parts: keeps checkpoints of the group that is being trained, with `system` in them (see Checkpoints).
     known: numbers of members whose results are there already. The groups are split as if they were not, so that each
         network is trained with the same others; one in which all are known is left out, here and in what is returned.
+    ranks: as in `train_members`. Where a group does not fit the memory, or `at_most`, each process trains some of its parts by itself.
     """
     check_limits(memory_limit=memory_limit, max_networks=at_most)
-    limit = memory_at_hand(problem.rows.x.device) if memory_limit is None else memory_limit
+    ranks = current_ranks() if ranks is None else ranks
+    limit = memory_at_hand(problem.rows.x.device) // neighbours() if memory_limit is None else memory_limit
+    limit = min(ranks.exchange(limit))
     halt = halt or Halt()
     results: dict[int, Outcome | Failure] = {}
+
+    def collect(found: Sequence[Outcome | Failure]) -> None:
+        new = [result for result in found if result.number not in results]
+        results.update({result.number: result for result in new})
+        if new:
+            told(new)
+
     fit: list[Member] = []
     for member in members:
         try:
             group_key(member, problem, False)
         except ManynetsError as error:
             if member.number not in known:
-                results[member.number] = Failure(member.number, error)
-                told([results[member.number]])
+                collect([Failure(member.number, error)])
         else:
             fit.append(member)
-    waiting = []
-    for group in groups_of(problem, fit):
+    groups, waiting = groups_of(problem, fit), []
+    for group in groups:
         size = max(1, min(len(group), int(limit // max(1, network_bytes(group[0], problem))), at_most or len(group)))
         count = -(-len(group) // size)
         cuts = [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
         waiting += [cut for cut in cuts if not all(member.number in known for member in cut)]
+    options: dict[str, Any] = {"halt": halt, "parts": parts, "system": system, "deadline": deadline, "told": collect}
+    if ranks.size == 1:
+        _train_groups(problem, waiting, callbacks=callbacks, **options)
+        return [results[member.number] for member in members if member.number in results]
+    team = Team(ranks, problem, fit, halt)
+    if parts is None and len(waiting) > len(groups):
+        mine = callbacks if ranks.rank == 0 else ()
+        collect(team.share_out(waiting, lambda share: _train_groups(problem, share, callbacks=mine, **options)))
+    else:
+        collect(team.run(lambda make: _train_groups(problem, waiting, callbacks=callbacks, make=make, **options)))
+    return [results[member.number] for member in members if member.number in results]
+
+
+def _train_groups(
+    problem: Problem,
+    waiting: list[list[Member]],
+    *,
+    callbacks: Sequence[Callback],
+    told: Callable[[Sequence[Outcome | Failure]], None],
+    halt: Halt,
+    parts: GroupCheckpoints | None,
+    system: Mapping[str, Any] | None,
+    deadline: Deadline | None,
+    make: Make = make_stepper,
+) -> list[Outcome | Failure]:
+    """Train groups one after the other; return what became of their members."""
+    out: list[Outcome | Failure] = []
+
+    def through(found: Sequence[Outcome | Failure]) -> None:
+        out.extend(found)
+        told(found)
+
     relay = Relay(problem.task.metric, [one for group in waiting for one in group], callbacks) if len(waiting) > 1 else None
     while waiting:
         group = waiting.pop(0)
@@ -199,9 +254,13 @@ def train_what_can(
         watching = callbacks if relay is None else [relay]
         try:
             with torch_modes(problem.rows.x.device, autograd=choose(problem, group[0]) == "autograd"):
-                run = TrainingRun(problem, group, callbacks=watching, keeper=keeper, halt=halt, deadline=deadline)
+                run = TrainingRun(problem, group, callbacks=watching, keeper=keeper, halt=halt, deadline=deadline, make=make)
                 outcomes = run.run()
-        except (ModelFileError, ClaimedError):  # checkpoints that cannot be used, or that another process writes
+        except (
+            ModelFileError,
+            ClaimedError,
+            RankError,
+        ):  # not to be used, written by another process, or no processes to train with
             raise
         except (ManynetsError, MemoryError, RuntimeError) as error:
             if parts is not None and keeper is not None:
@@ -209,20 +268,18 @@ def train_what_can(
             if len(group) > 1:  # find out which one it is, or train fewer at a time
                 waiting[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]
             else:
-                results[group[0].number] = Failure(group[0].number, error)
-                told([results[group[0].number]])
+                through([Failure(group[0].number, error)])
                 if relay is not None:
                     relay.done(1)
         else:
             if relay is not None:
                 relay.done(len(group))
-            results |= {outcome.number: outcome for outcome in outcomes}
-            told(outcomes)
+            through(outcomes)
             if parts is not None and keeper is not None and all(outcome.stopped != "interrupted" for outcome in outcomes):
                 parts.through(keeper)
     if relay is not None:
         relay.finish()
-    return [results[member.number] for member in members if member.number in results]
+    return out
 
 
 class Relay:

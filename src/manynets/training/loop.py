@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from manynets.training.events import Advanced, Callback, Evaluated, Event, Finis
 from manynets.training.history import Sums, Tracks
 from manynets.training.pooled import pooled_rows, squared_share
 from manynets.training.signals import Halt
-from manynets.training.steppers.base import Host
+from manynets.training.steppers.base import Host, Stepper
 from manynets.training.steppers.choice import make_stepper
 from manynets.training.torch_settings import torch_settings
 from manynets.training.trial import Divergence, FitState, Member, Outcome, Problem
@@ -51,7 +51,7 @@ class TrainingRun:
 
     Its state is that of the stepper, the best weights so far, `tracks`, `sums`, and the outcomes of networks that have ended
     (`manynets.training.state`). Once `halt` is asked, the networks end as "interrupted" after the current call. Where the steps
-    will not be done by the deadline, the learning rates fall early (`Tracks.hurry`).
+    will not be done by the deadline, the learning rates fall early (`Tracks.hurry`). make: makes the stepper.
     """
 
     def __init__(
@@ -64,11 +64,12 @@ class TrainingRun:
         halt: Halt | None = None,
         deadline: Deadline | None = None,
         search: bool = True,
+        make: Callable[[Problem, Sequence[Member]], Stepper] = make_stepper,
     ) -> None:
         self.problem, self.members, self.callbacks = problem, list(members), list(callbacks)
         self.keeper, self.halt, self.deadline, self.recipe = keeper, halt or Halt(), deadline, members[0].recipe
         self.search = DivergenceSearch() if search else None
-        self.stepper = make_stepper(problem, members)
+        self.stepper = make(problem, members)
         self.named = self.recipe.watch if self.recipe.watch in METRICS and self.recipe.watch != problem.task.metric else ""
         if self.named and self.stepper.validation is None:
             if any(m.recipe.stopping is not None or isinstance(m.recipe.schedule, ReduceOnPlateau) for m in members):

@@ -76,14 +76,20 @@ class Validation:
         assert sums is not None
         return self.objective.loss.means(sums, self.spread)
 
-    def sums(self, scores: Callable[[Tensor], Tensor], overdue: Callable[[], bool] = lambda: False) -> Host | None:
-        """Return the sums over the rows (K, 3 + M) of loss, weight, penalty (here 0) and hits; None once it is overdue."""
+    def sums(
+        self, scores: Callable[[Tensor], Tensor], overdue: Callable[[], bool] = lambda: False, *, part: slice | None = None
+    ) -> Host | None:
+        """Return the sums over the rows (K, 3 + M) of loss, weight, penalty (here 0) and hits; None once it is overdue.
+
+        part: over these rows only.
+        """
         device, dtype = self.rows.x.device, self.rows.x.dtype
         total = torch.zeros(self.networks, 3 + self.objective.loss.hit_count, dtype=torch.float64, device=device)
-        for start in range(0, self.most, self.size):
-            if start and overdue():
+        first, end, _ = slice(None).indices(self.most) if part is None else part.indices(self.most)
+        for start in range(first, end, self.size):
+            if start > first and overdue():
                 return None
-            cut = slice(start, min(start + self.size, self.most))
+            cut = slice(start, min(start + self.size, end))
             x, target, raw = self._gather(cut, dtype)
             total += self.objective.log(scores(x), self.objective.expand(target, 0.0, dtype), raw)
         return total.cpu().numpy()

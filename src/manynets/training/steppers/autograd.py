@@ -8,6 +8,7 @@ On the CPU one network has the bits of a plain torch loop.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -16,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from manynets.distributed import Ranks
 from manynets.nn.dropout import Masks
-from manynets.nn.layers import normalisers, training_outputs
+from manynets.nn.layers import Whole, normalisers, training_outputs
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.optim import Coefficient, GroupedOptimizer, Update, step_coefficients
@@ -71,12 +73,39 @@ class Autograd(Stepper):
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """The rows of one step: x (b, D), target (b, O), weight (b,) or None, share (b,) or ()."""
+    """The rows of one step: x (b, D), target (b, O), weight (b,) or None, share (b,) or ().
+
+    size: rows of the batch, of which those here are the rows `part`. whole: that batch, None where they are all of it.
+    """
 
     x: Tensor
     target: Tensor
     weight: Tensor | None
     share: Tensor
+    size: int
+    part: slice
+    whole: Whole | None
+
+
+class TotalOverRanks(torch.autograd.Function):
+    """A sum's total over all processes, y = sum_r x_r; and so dL/dx_r = sum_r dL_r/dy, where L_r is the loss of the rows of process r."""
+
+    @staticmethod
+    def forward(context: Any, part: Tensor, ranks: Ranks) -> Tensor:
+        context.ranks, total = ranks, part.clone()
+        ranks.add(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        total = slopes[0].clone()
+        context.ranks.add(total)
+        return total, None
+
+
+def _total(ranks: Ranks, part: Tensor) -> Tensor:
+    total: Tensor = TotalOverRanks.apply(part, ranks)  # type: ignore[no-untyped-call]
+    return total
 
 
 class AutogradNetwork:
@@ -116,11 +145,12 @@ class AutogradNetwork:
                 scores = self.forward(owner, batch, step)
             loss = (self.objective.rows(scores.to(batch.x.dtype), batch.target) * batch.share).sum()
         self.backward(owner, loss)
+        owner.ranks.add(self.grad)
         penalty = self.update.penalty()
         line = self.line(owner, scores.detach().to(batch.x.dtype), batch, penalty)
         scale = None
         if owner.penalty_rows is not None:
-            weights = line[1:2].cpu().numpy() if isinstance(line, Tensor) else line[1:2]
+            weights = owner.batches.totals(step, 1)[0, self.k : self.k + 1]
             scale = self.grad.new_tensor(owner.penalty_scale(weights, slice(self.k, self.k + 1))).unsqueeze(1)
         self.update.step(now, scale)
         return line
@@ -133,16 +163,19 @@ class AutogradNetwork:
         return owner.loss.log(scores.numpy(), batch.target.numpy(), weight, 0.0 if penalty is None else float(penalty[0]))
 
     def batch(self, owner: Stepper, step: int) -> Batch:
-        """Return the rows of a step."""
-        rows, recipe = owner.problem.rows, self.member.recipe
+        """Return the rows of a step that are this process's."""
+        rows, recipe, ranks = owner.problem.rows, self.member.recipe, owner.ranks
         index = torch.from_numpy(owner.batches.rows_of(self.k, *owner.batches.located(step))).to(rows.x.device)
-        x = rows.x[index]
-        target = self.objective.expand(rows.target[index], recipe.label_smoothing, x.dtype)
+        size, part = len(index), ranks.part(len(index))
+        x = rows.x[index[part]]
+        target = self.objective.expand(rows.target[index[part]], recipe.label_smoothing, x.dtype)
         weights = rows.weight if self.own_weight is None else self.own_weight
+        weight = x.new_ones(size) if weights is None else weights[index]
+        whole = None if ranks.size == 1 else Whole(weight.unsqueeze(-1), functools.partial(_total, ranks))
         if weights is None:
-            return Batch(x, target, None, x.new_tensor(1.0 / len(x)))
-        weight = weights[index]
-        return Batch(x, target, weight, normalisers(weight.unsqueeze(-1))[0].squeeze(-1))
+            return Batch(x, target, None, x.new_tensor(1.0 / size), size, part, whole)
+        share = normalisers(weight.unsqueeze(-1))[0].squeeze(-1)
+        return Batch(x, target, weight[part], share[part], size, part, whole)
 
     def forward(self, owner: Stepper, batch: Batch, step: int) -> Tensor:
         """Return the scores (b, O) of a batch in training."""
@@ -158,9 +191,9 @@ class AutogradNetwork:
     ) -> Iterator[tuple[str, Tensor]]:
         """Return the name and the output (b, units) of each layer in training; see `training_outputs`."""
         weight, dtype = None if batch.weight is None else batch.weight.unsqueeze(-1), batch.x.dtype
-        kept = self.masks.make(step, 1, len(batch.x))
+        kept = self.masks.make(step, 1, batch.size, batch.part)
         masks = {i: units[0, 0].to(dtype) * self.masks.scales[i][0] for i, units in kept.items()}
-        return training_outputs(shape, self.leaves, batch.x, masks=masks, weight=weight, statistics=statistics)
+        return training_outputs(shape, self.leaves, batch.x, masks=masks, weight=weight, statistics=statistics, whole=batch.whole)
 
     def backward(self, owner: Stepper, loss: Tensor) -> None:
         """Write the gradient of a loss."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from manynets.data.batches import Batches
 from manynets.data.stream.rows import batches_of
+from manynets.distributed import ALONE, Ranks
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.optim import GroupedOptimizer
@@ -41,13 +42,14 @@ class Stepper(abc.ABC):
 
     members: the K networks. population: their parameters (K, P) and running statistics. state: the optimizer's tensors (K, P).
     step: steps made so far. batches: which rows each step takes; validation: the rows that `evaluate` takes, None for none.
+    ranks: the processes that share the rows of each batch. Gradients are summed over them; logs are of the rows of this one.
     """
 
     name: ClassVar[str]
 
-    def __init__(self, problem: Problem, members: Sequence[Member]) -> None:
+    def __init__(self, problem: Problem, members: Sequence[Member], *, ranks: Ranks = ALONE) -> None:
         first, x = members[0], problem.rows.x
-        self.problem, self.members, self.recipe = problem, list(members), first.recipe
+        self.problem, self.members, self.recipe, self.ranks = problem, list(members), first.recipe, ranks
         self.objective: Objective = objective_for(problem.task, self.recipe)
         self.loss = self.objective.loss  # the same in NumPy, for the log
         self.device, self.dtype = x.device, x.dtype
@@ -114,7 +116,9 @@ class Stepper(abc.ABC):
 
     def evaluate(self, overdue: Callable[[], bool]) -> Host | None:
         """Return the log (K, 3 + M) over the validation rows, whose penalty is 0; None without such rows, or where it was overdue."""
-        return None if self.validation is None else self.validation.sums(self.population.scores, overdue)
+        if self.validation is None:
+            return None
+        return self.validation.sums(self.population.scores, overdue, part=self.ranks.part(self.validation.most))
 
     def capture(self) -> dict[str, Tensor]:
         """Return the tensors that decide about every later step, besides `step`. They are the stepper's own."""

@@ -76,18 +76,23 @@ class Norm:
         self.gain, self.shift = row(owner.parameters, "weight"), row(owner.parameters, "bias")
         self.d_gain, self.d_shift = row(owner.grads, "weight"), row(owner.grads, "bias")
         self.running_mean, self.running_var = row(owner.parameters, "running_mean"), row(owner.parameters, "running_var")
+        self.ranks = owner.ranks
         self.normal, self.out, self.product = (torch.empty_like(z) for _ in range(3))
         self.mean, self.var, self.inverse, self.part = (z.new_empty(z.shape[0], 1, z.shape[2]) for _ in range(4))
+        self.sums = z.new_empty(2, z.shape[0], 1, z.shape[2])  # of d and d n over the rows of all processes
 
     def forward(self, z: Tensor, now: Inputs) -> None:
         """Write y of z to `out`, and move the running mean and variance."""
         weighted = z if now.weight is None else torch.mul(z, now.weight, out=self.product)
-        torch.sum(weighted, 1, keepdim=True, out=self.mean).div_(now.rows)
+        torch.sum(weighted, 1, keepdim=True, out=self.mean)
+        self.ranks.add(self.mean)
+        self.mean.div_(now.rows)
         torch.sub(z, self.mean, out=self.normal)
         torch.mul(self.normal, self.normal, out=self.product)
         if now.weight is not None:
             self.product.mul_(now.weight)
         torch.sum(self.product, 1, keepdim=True, out=self.var)
+        self.ranks.add(self.var)
         torch.div(self.var, now.rows, out=self.part).add_(BN_EPS)
         self.normal.mul_(torch.rsqrt(self.part, out=self.inverse))
         torch.addcmul(self.shift, self.normal, self.gain, out=self.out)
@@ -98,8 +103,11 @@ class Norm:
         """Turn d = dLoss/dy into dLoss/dz in place: g inv (d - w sum(d) / W - w n sum(d n) / W), w the weights, W their sum."""
         torch.sum(d, 1, keepdim=True, out=self.d_shift)
         torch.sum(torch.mul(d, self.normal, out=self.product), 1, keepdim=True, out=self.d_gain)
-        torch.div(self.d_shift, now.rows, out=self.mean)
-        torch.div(self.d_gain, now.rows, out=self.part)
+        self.sums[0].copy_(self.d_shift)
+        self.sums[1].copy_(self.d_gain)
+        self.ranks.add(self.sums)
+        torch.div(self.sums[0], now.rows, out=self.mean)
+        torch.div(self.sums[1], now.rows, out=self.part)
         torch.addcmul(self.mean, self.normal, self.part, out=self.product)
         if now.weight is not None:
             self.product.mul_(now.weight)
@@ -151,7 +159,8 @@ class ClosedForm(Stepper):
         recipes = [member.recipe for member in members]
         self.update = Update(self.optimizer, recipes, population.flat, self.grad, self.state, population.weight_count)
         extras = shape.batch_norm or shape.input_scale or shape.embedding is not None
-        self.plain_sgd = self.update.is_plain_sgd and not extras
+        self.plain_sgd = self.update.is_plain_sgd and not extras and self.ranks.size == 1
+        self.graphs = self.device.type in self.graphs_on and self.ranks.size == 1  # what one process sends others is not captured
         self._write_gradient(to_weights=self.plain_sgd)
         self.smoothing = coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3)
         specs = [member.spec for member in members if isinstance(member.spec, MLP)]
@@ -166,13 +175,14 @@ class ClosedForm(Stepper):
     def advance(self, rates: Host) -> Log:
         log, end = [], self.step + len(rates)
         planned = self.optimizer.coefficients(rates, self.steps_before + self.step)
-        now: Any = step_coefficients(planned, self.grad, together=self.device.type in self.graphs_on)
+        now: Any = step_coefficients(planned, self.grad, together=self.graphs)
         while self.step < end:
             chunk = self.batches.chunk(*self.batches.located(self.step), min(end - self.step, self.most))
             count = len(chunk.index)
             inputs = self.inputs(chunk, now[:count])
             scores, penalties = self._make_steps(inputs)
-            log.append(self.log_of(scores, inputs.target, chunk.weight, penalties))
+            weight = None if inputs.weight is None else inputs.weight.squeeze(-1)
+            log.append(self.log_of(scores, inputs.target, weight, penalties))
             now, self.step = now[count:], self.step + count
         return np.concatenate(log)
 
@@ -204,7 +214,7 @@ class ClosedForm(Stepper):
         """Make steps; return their scores (S, K, b, O), and the penalties before them (S, K)."""
         count, _, size = inputs.index.shape
         kind = size, inputs.weight is None
-        if self.device.type in self.graphs_on:
+        if self.graphs:
             if kind in self.warm:
                 if kind not in self.captured:
                     self.captured[kind] = CapturedStep(self.one_step, inputs, self.most)
@@ -219,11 +229,13 @@ class ClosedForm(Stepper):
         return scores, penalties
 
     def inputs(self, chunk: Chunk, now: Any) -> Inputs:
-        """Return what the steps of a chunk read."""
-        count, _, size = chunk.index.shape
-        label = self.problem.rows.target[chunk.index]
+        """Return what the steps of a chunk read: this process's rows of each batch, and what depends on all of them."""
+        count, networks, size = chunk.index.shape
+        part = self.ranks.part(size)
+        index = chunk.index[:, :, part]
+        label = self.problem.rows.target[index]
         target = self.objective.expand(label.flatten(0, 1), self._smoothing(count), self.dtype)
-        target = target.reshape(count, -1, size, self.shape.out_features)
+        target = target.reshape(count, networks, index.shape[2], self.shape.out_features)
         scale = weight = None
         share: Tensor | float = 1.0 / size
         rows: Tensor | float = float(size)
@@ -231,10 +243,12 @@ class ClosedForm(Stepper):
         if chunk.weight is not None:
             weight = chunk.weight.unsqueeze(-1)
             share, rows, unbiased = normalisers(weight)
+            share, weight = share[:, :, part], weight[:, :, part]
         if self.penalty_rows is not None:
             totals = self.batches.totals(self.step, count)
             scale = torch.as_tensor(self.penalty_scale(totals), dtype=self.dtype, device=self.device).unsqueeze(-1)
-        return Inputs(chunk.index, target, share, weight, rows, unbiased, self.masks.make(self.step, count, size), now, scale)
+        kept = self.masks.make(self.step, count, size, part)
+        return Inputs(index, target, share, weight, rows, unbiased, kept, now, scale)
 
     def _smoothing(self, count: int) -> Coefficient:
         return self.smoothing.repeat(count, 1, 1) if isinstance(self.smoothing, Tensor) else self.smoothing
@@ -248,6 +262,7 @@ class ClosedForm(Stepper):
         self._backward(b, now)
         if self.plain_sgd:
             return b.scores, None
+        self.ranks.add(self.grad)
         penalty = self.update.penalty()
         self.update.step(now.now, now.penalty_scale)
         return b.scores, penalty

@@ -1,0 +1,68 @@
+"""`manynets train` in several processes, which torchrun starts: rank 0 reads the options, prints and writes; the others train with it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from manynets.cli.checkpoints import can_resume, holds_training
+from manynets.cli.data import from_standard_input, origin_of, stem_of
+from manynets.cli.fit import fit, trained
+from manynets.cli.options import left_out
+from manynets.cli.report import console_for
+from manynets.distributed import joined, restarts
+from manynets.errors import OptionError
+from manynets.training.checkpoint import Checkpoint
+
+__all__ = ["fit_together"]
+
+Options = Mapping[str, Any]
+
+
+def fit_together(options: Options) -> None:
+    """Train with these options in this process and those that were started together with it."""
+    if from_standard_input(options):
+        raise OptionError("standard input can be read by one process only; give a file as DATA and --test, or start one process")
+    with joined() as ranks:
+        if ranks.rank == 0:
+            fit(_restarted(options) if restarts() else options, begun=ranks.send)
+        else:
+            _follow(ranks.receive())
+
+
+def _follow(options: Options) -> None:
+    """Train as rank 0 does with these options, which it has sent; print and write nothing."""
+    options = {**options, "quiet": True}
+
+    def begin() -> dict[str, Any]:
+        return {"checkpoint": Checkpoint(folder=os.devnull)}  # rank 0 writes them
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = trained(options, origin_of(options), begin, console_for(quiet=True)).model
+    if "interrupted" in model.info["stopped"]:
+        raise KeyboardInterrupt
+
+
+def _restarted(options: Options) -> Options:
+    """Return the options with which torchrun's restart of these processes goes on: from the last checkpoint, if there is one."""
+    if options["resume"] is not None:
+        return options
+    folders = [Path(options["out"])] if options["out"] is not None else _unfinished(stem_of(origin_of(options)))
+    for folder in folders:
+        if can_resume(folder, options):
+            every = options["checkpoint_every"]
+            given = {name: options[name] for name in ("quiet", "json_line", "allow_world_size")}
+            return {**left_out(), **given, "resume": str(folder), "checkpoint_every": every}
+        if holds_training(folder, options) and not folder.exists():
+            return {**options, "out": str(folder), "overwrite": True}
+    return options
+
+
+def _unfinished(stem: str) -> list[Path]:
+    """Return the run folders whose training was begun and not finished, the latest first."""
+    parts = sorted(Path("runs").glob(f"{stem}-*.part"), key=lambda part: part.stat().st_mtime, reverse=True)
+    return [part.with_suffix("") for part in parts]

@@ -1,0 +1,39 @@
+"""What torchrun, or a scheduler that sets the same variables, says in the environment of the processes that it starts."""
+
+from __future__ import annotations
+
+import os
+
+from manynets.errors import OptionError
+
+__all__ = ["launched", "neighbours", "number_of", "restarts"]
+
+VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def launched() -> int:
+    """Return how many processes were started together with this one, itself included: 1 if it was started alone."""
+    if any(name not in os.environ for name in VARIABLES):
+        return 1
+    text = os.environ["WORLD_SIZE"]
+    if not text.isdecimal() or int(text) < 1:
+        raise OptionError(
+            f"the environment variable WORLD_SIZE is {text!r}, but must be a number of processes; start them with torchrun"
+        )
+    return int(text)
+
+
+def restarts() -> int:
+    """Return how often torchrun has started these processes again."""
+    return number_of("TORCHELASTIC_RESTART_COUNT", 0)
+
+
+def neighbours() -> int:
+    """Return how many of the processes that were started together are on this machine."""
+    return max(1, number_of("LOCAL_WORLD_SIZE", 1))
+
+
+def number_of(name: str, default: int) -> int:
+    """Return the number in a variable of the environment, or the default where there is none."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isdecimal() else default
