@@ -142,7 +142,7 @@ def test_pieces_are_of_one_shape_and_of_about_the_same_work() -> None:
     pieces = pieces_of(problem, members, 3)
     assert sorted(member.number for piece in pieces for member in piece) == list(range(14))
     widths = [[member.spec.hidden[0] for member in piece] for piece in pieces]  # type: ignore[union-attr]
-    assert widths == [[96], [96], [8] * 12]
+    assert widths == [[8] * 12, [96], [96]]
     assert [len(piece) for piece in pieces_of(problem, members[:2], 2)] == [1, 1]
     assert [len(piece) for piece in pieces_of(problem, members, 1, at_most=5)] == [2, 4, 4, 4]
 

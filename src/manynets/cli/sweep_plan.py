@@ -7,7 +7,7 @@ import functools
 import itertools
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,11 @@ from manynets.cli.random_search import DRAWN, default_values, drawn_candidates
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepResults
+from manynets.cli.sweep_storage import SharedStudy, train_shared
 from manynets.errors import ManynetsError, OptionError
 from manynets.prepare import Split, cv_splits, encode_table, find_target, holdout, row_weights
 from manynets.search.candidates import Result, plan_candidates, train_plan
+from manynets.search.workers import worker_count
 from manynets.spec import EPOCHS, MLP, Recipe
 from manynets.training.checkpoint import Checkpoint
 
@@ -180,13 +182,10 @@ def train_networks(
         several = len(plan.splits) > 1 and len(folds) == 1
         progress.begin(len(keys) - len(finished), f"fold {folds[0] + 1} of {len(plan.splits)}" if several else "")
         data, splits = load()
-        interrupted = False
 
         def write(found: Sequence[Result], keys: Mapping[tuple[int, int], Key] = keys) -> None:
-            nonlocal interrupted
             if any(result.stopped == "interrupted" for result in found):
-                interrupted = True  # the part is in a checkpoint, and is continued with the same networks
-                return
+                return  # the part is in a checkpoint, and is continued with the same networks
             by_key = {keys[result.candidate, result.fold]: result for result in found}
             results.add(
                 {key: plan.row(key, result) for key, result in by_key.items()},
@@ -210,25 +209,36 @@ def train_networks(
             validation=plan.validation,
             **columns,
         )
-        train_plan(
+        on_workers = worker_count(None) > 0  # which write no checkpoints
+        trained = train_plan(
             planned,
             progress=False,
             callbacks=progress.callbacks,
             memory_limit=results.memory,
             max_networks=max_networks,
             on_results=write,
-            checkpoint=checkpoint,
-            resume=results.checkpoints if results.checkpoints.is_dir() else None,
+            checkpoint=None if on_workers else checkpoint,
+            resume=results.checkpoints if results.checkpoints.is_dir() and not on_workers else None,
             finished=finished,
         )
-        if interrupted:
+        if any(result.stopped == "interrupted" for result in trained):
             raise KeyboardInterrupt
 
 
 def train_rounds(
-    plan: SweepPlan, results: SweepResults, *, halving: bool, max_networks: int, checkpoint: Checkpoint, progress: SweepProgress
+    plan: SweepPlan,
+    results: SweepResults,
+    *,
+    halving: bool,
+    max_networks: int,
+    checkpoint: Checkpoint,
+    progress: SweepProgress,
+    study: SharedStudy | None = None,
 ) -> int | None:
-    """Train all that has no result yet; return the best candidate (of the last round of a halving), None without any."""
+    """Train all that has no result yet; return the best candidate (of the last round of a halving), None without any.
+
+    study: shared with other processes, which train some of the candidates.
+    """
     alive = list(plan.candidates)
     rounds = _epochs_by_round(plan) if halving else [0]
     if plan.ruled_out:
@@ -238,7 +248,22 @@ def train_rounds(
     progress.total = sum(counts) * len(plan.seeds) * len(plan.splits)
     for epochs in rounds:
         networks = [(c, seed, epochs) for c in alive for seed in plan.seeds]
-        train_networks(plan, results, networks, max_networks=max_networks, checkpoint=checkpoint, progress=progress)
+
+        def train(chosen: Container[int], networks: Sequence[tuple[int, int, int]] = networks) -> None:
+            own = [network for network in networks if network[0] in chosen]
+            train_networks(plan, results, own, max_networks=max_networks, checkpoint=checkpoint, progress=progress)
+
+        if study is None:
+            train(alive)
+        else:
+            of_one = len(plan.seeds) * len(plan.splits)
+            train_shared(
+                study,
+                results,
+                lambda: ((c, plan.changes[c]) for c in plan.candidates),
+                train,
+                at_once=max(1, max_networks // of_one),
+            )
         scores: dict[int, list[float]] = {c: [] for c in alive}
         for c, seed, _ in networks:
             scores[c] += [results.rows[c, seed, fold, epochs]["score"] for fold in range(len(plan.splits))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import time
@@ -88,7 +87,7 @@ def train_pieces(
     limit = None if memory_limit is None else max(1, int(memory_limit) // max(1, worker_count(n_jobs)))
     inputs = [(problem, piece, {member.number: (held_out or {}).get(member.number) for member in piece}, limit) for piece in pieces]
     tell(Started(networks, networks, 1, problem.task.metric))
-    for _, (results, scores) in run_calls(train_piece, inputs, n_jobs=n_jobs, shared=_shared(problem, pieces, held_out or {})):
+    for _, (results, scores) in run_calls(train_piece, inputs, n_jobs=n_jobs, shared=_shared):
         done += len(results)
         lost += [result.number for result in results if isinstance(result, Outcome) and result.divergence is not None]
         tell(Advanced(done))
@@ -104,14 +103,13 @@ def train_piece(problem: Problem, members: Sequence[Member], held_out: HeldOut, 
     return results, held_out_scores(problem, members, held_out, results)
 
 
-def _shared(problem: Problem, pieces: Sequence[list[Member]], held_out: HeldOut) -> list[Any]:
-    """Return the arrays of rows, which many networks have in common."""
-    sides = [problem.rows, *([] if problem.validation is None else [problem.validation])]
-    found: list[Any] = [value for rows in sides for value in (rows.x, rows.target, rows.weight)]
-    found += held_out.values()
-    for member in itertools.chain(*pieces):
-        found += [member.rows, member.validation_rows, member.weight]
-    return list({id(value): value for value in found if value is not None}.values())
+def _shared(problem: Problem, members: Sequence[Member], held_out: HeldOut, _limit: int | None) -> Iterator[Any]:
+    """Yield the arrays of rows, which many networks have in common."""
+    for rows in (problem.rows, problem.validation):
+        if rows is not None:
+            yield from (rows.x, rows.target, rows.weight)
+    for member in members:
+        yield from (member.rows, member.validation_rows, member.weight, held_out.get(member.number))
 
 
 def pieces_of(problem: Problem, members: Sequence[Member], jobs: int, *, at_most: int | None = None) -> list[list[Member]]:

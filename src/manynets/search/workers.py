@@ -1,6 +1,6 @@
 """Call a function on many inputs in other processes: those of joblib's backend, on this machine or on the workers of a cluster.
 
-Inputs share arrays, such as the rows to train on. An array in `shared` is sent as an argument of its own, however many inputs have it:
+Inputs share arrays, such as the rows to train on. A shared array is sent as an argument of its own, however many inputs have it:
 joblib's processes map it into their memory, and it is scattered to the workers of a dask cluster once. If a worker dies, its calls are
 made again; each input has one result.
 """
@@ -12,7 +12,7 @@ import io
 import itertools
 import pickle
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ SENT_BYTES = 1 << 24
 """Bytes of an array up to which each process is sent a copy; joblib takes a tenth of a second to remove the file of a shared one."""
 LARGE = 1 << 14  # bytes from which an array is sent by itself
 ATTEMPTS = 4  # in a row without a result, until an error of the workers is that of the whole
-AHEAD = 2  # calls that a worker of a cluster is given beyond the one it makes
+AHEAD = 1  # calls that a worker of a cluster is given beyond the one it makes
 
 Array = NDArray[Any]
 Packed = tuple[bytes, list[Array]]
@@ -48,21 +48,28 @@ def worker_count(n_jobs: int | None) -> int:
 
 
 def run_calls(
-    function: Callable[..., Any], inputs: Iterable[tuple[Any, ...]], *, n_jobs: int | None, shared: Sequence[Array | torch.Tensor]
+    function: Callable[..., Any],
+    inputs: Iterable[tuple[Any, ...]],
+    *,
+    shared: Callable[..., Iterable[Array | torch.Tensor | None]],
+    n_jobs: int | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """Yield (number of an input, function(*input)) as the calls return.
 
-    function: of a module that the workers can import. shared: arrays, and tensors on the CPU, that inputs may have.
+    function: of a module that the workers can import. inputs: are taken as workers get free. shared(*input): its arrays, and tensors on
+    the CPU, that other inputs may have too.
     What the function raises is raised. Raises WorkerError if workers die, or cannot be reached, again and again.
     """
-    numbers = {id(value): number for number, value in enumerate(shared) if value.nbytes >= LARGE}
-    arrays = [value.numpy() if isinstance(value, torch.Tensor) else value for value in shared]
+    known: dict[int, tuple[Any, Array]] = {}
 
     def pack(one: tuple[Any, ...]) -> Packed:
+        for value in shared(*one):
+            if value is not None and value.nbytes >= LARGE and id(value) not in known:
+                known[id(value)] = value, value.numpy() if isinstance(value, torch.Tensor) else value
         file = io.BytesIO()
-        pickler = _Pickler(file, numbers)
+        pickler = _Pickler(file, known)
         pickler.dump(one)
-        return file.getvalue(), [arrays[number] for number in pickler.used]
+        return file.getvalue(), [known[key][1] for key in pickler.used]
 
     client = _dask_client()
     waiting = enumerate(inputs)
@@ -183,15 +190,16 @@ def _result(packed: bytes) -> Any:
 
 
 class _Pickler(pickle.Pickler):
-    """Leaves shared arrays out; `used` has their numbers, in the order in which they are handed to the _Unpickler."""
+    """Leaves shared arrays out, which are known by their id; `used` has these in the order in which the _Unpickler is given them."""
 
-    def __init__(self, file: io.BytesIO, numbers: dict[int, int]) -> None:
+    def __init__(self, file: io.BytesIO, known: Container[int]) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
-        self.numbers, self.used = numbers, dict[int, int]()
+        self.known, self.used = known, dict[int, int]()
 
     def persistent_id(self, value: Any) -> tuple[int, bool] | None:
-        number = self.numbers.get(id(value))
-        return None if number is None else (self.used.setdefault(number, len(self.used)), isinstance(value, torch.Tensor))
+        if id(value) not in self.known:
+            return None
+        return self.used.setdefault(id(value), len(self.used)), isinstance(value, torch.Tensor)
 
 
 class _Unpickler(pickle.Unpickler):
