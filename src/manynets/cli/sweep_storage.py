@@ -69,7 +69,7 @@ class SharedStudy:
         self.seen: dict[str, tuple[int, float]] = {}  # the last beat of each worker, and when it was new here
         self.claimed: dict[int, int] = {}  # candidate: trial
         self.beats = 0
-        self._beat()
+        self.beat()
 
     def _attributes(self) -> dict[str, Any]:
         return dict(self.storage.get_study_user_attrs(self.study))
@@ -79,7 +79,8 @@ class SharedStudy:
 
     # -------------------------------------------------------------------------------------------------------- workers
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Show the other processes that this one is alive."""
         self.beats += 1
         self.storage.set_study_user_attr(self.study, self.worker, {**dataclasses.asdict(self.owner), "beat": self.beats})
 
@@ -91,7 +92,7 @@ class SharedStudy:
         def beat() -> None:
             while not over.wait(BEAT):
                 with contextlib.suppress(Exception):  # a storage that is not there for a moment
-                    self._beat()
+                    self.beat()
 
         thread = threading.Thread(target=beat, name="manynets-study", daemon=True)
         thread.start()
@@ -101,13 +102,15 @@ class SharedStudy:
             over.set()
             thread.join()
             for trial in self.claimed.values():
-                self._end(trial, failed=True)
+                self._end(trial)
 
     def _is_dead(self, worker: str) -> bool:
         """Return whether a process has ended: by this machine's own knowledge, else by its beats."""
-        entry = self._attributes().get(worker)
-        if worker == self.worker or entry is None:
-            return worker != self.worker
+        if worker == self.worker:
+            return False
+        entry = dict(self._attributes().get(worker, {}))
+        if not entry:
+            return True
         beat = entry.pop("beat")
         ended = has_ended(Owner(**entry))
         if ended is not None:
@@ -119,18 +122,16 @@ class SharedStudy:
 
     # --------------------------------------------------------------------------------------------------------- trials
 
-    def _end(self, trial: int, *, value: float | None = None, failed: bool = False) -> bool:
-        """End a trial; return False where another process has ended it before."""
+    def _end(self, trial: int, found: Sequence[Any] | None = None) -> None:
+        """End a trial, as failed where nothing finite was found, unless another process has ended it."""
         from optuna.trial import TrialState
 
-        try:
-            if failed or value is None:
-                self.storage.set_trial_state_values(trial, TrialState.FAIL)
+        value = np.mean([row["loss" if self.by_loss else "score"] for _, row, _ in found or []]) if found else np.nan
+        with contextlib.suppress(RuntimeError):  # UpdateFinishedTrialError
+            if np.isfinite(value):
+                self.storage.set_trial_state_values(trial, TrialState.COMPLETE, [float(value)])
             else:
-                self.storage.set_trial_state_values(trial, TrialState.COMPLETE, [value])
-        except RuntimeError:  # UpdateFinishedTrialError; by the storage, another class in older versions
-            return False
-        return True
+                self.storage.set_trial_state_values(trial, TrialState.FAIL)
 
     def _by_candidate(self) -> dict[int, list[Any]]:
         """Return the trials of each candidate that run or have results; those of dead processes are ended."""
@@ -138,15 +139,14 @@ class SharedStudy:
         dead: dict[str, bool] = {}
         for trial in self._trials():
             attributes = trial.user_attrs
-            if FOUND not in attributes:
+            if not trial.state.is_finished():
                 worker = attributes.get(WORKER, "")
-                if trial.state.is_finished():
-                    continue
                 if worker not in dead:
                     dead[worker] = self._is_dead(worker)
                 if dead[worker]:
-                    self._end(trial._trial_id, failed=True)
-                    continue
+                    self._end(trial._trial_id, attributes.get(FOUND))
+            if FOUND not in attributes and (trial.state.is_finished() or dead[worker]):
+                continue
             if CANDIDATE in attributes:
                 out.setdefault(attributes[CANDIDATE], []).append(trial)
         return out
@@ -172,17 +172,15 @@ class SharedStudy:
                 claimed.append(c)
                 self.claimed[c] = own
             else:
-                self._end(own, failed=True)
+                self._end(own)
         return claimed
 
     def report(self, candidate: int, found: Found) -> None:
         """Store the results of a claimed candidate and end its trial, unless another process has taken it over."""
         trial = self.claimed.pop(candidate)
-        values = [row["loss" if self.by_loss else "score"] for _, row, _ in found]
-        value = float(np.mean(values))
-        with contextlib.suppress(RuntimeError):  # it has ended
+        with contextlib.suppress(RuntimeError):  # UpdateFinishedTrialError: it has
             self.storage.set_trial_user_attr(trial, FOUND, [[list(key), row, curve] for key, row, curve in found])
-            self._end(trial, value=value if np.isfinite(value) else None)
+            self._end(trial, found)
 
     def results(self) -> dict[int, Found]:
         """Return the results of each candidate that has been trained."""
