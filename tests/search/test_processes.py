@@ -148,7 +148,7 @@ def test_pieces_are_of_one_shape_and_of_about_the_same_work() -> None:
 
 
 def test_pieces_do_not_depend_on_the_number_of_processes() -> None:
-    recipes = [mn.Recipe(epochs=1000 * (1 + number % 3)) for number in range(60)]
+    recipes = [mn.Recipe(epochs=5000 * (1 + number % 3)) for number in range(60)]
     problem, members = problem_and_members([mn.MLP(hidden=(64, 64))] * 60, recipes)
     numbers = [[[member.number for member in piece] for piece in pieces_of(problem, members, jobs)] for jobs in (2, 5)]
     assert numbers[0] == numbers[1]

@@ -34,8 +34,8 @@ __all__ = [
     "train_pieces",
 ]
 
-PIECE = 1e9
-"""Multiplications of a forward pass over all epochs in a piece: some tenths of a second, beside which sending it counts little."""
+PIECE = 5e9
+"""Multiplications of the forward passes of a piece: half a second or so, beside which the milliseconds to send it count little."""
 
 Results: TypeAlias = Sequence[Outcome | Failure]
 Scores: TypeAlias = dict[int, tuple[float, float]]  # loss and score on held-out rows, by the number of the network
