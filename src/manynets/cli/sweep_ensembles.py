@@ -9,7 +9,7 @@ import itertools
 import math
 import shutil
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,7 +21,7 @@ from manynets.cli.grid import combinations
 from manynets.cli.preset import changes_of, refuse_plain, train_preset
 from manynets.cli.random_search import DRAWN, default_values, drawn_candidates
 from manynets.cli.report import console_for
-from manynets.cli.sweep_plan import lengths_by_round, survivors
+from manynets.cli.sweep_plan import lengths_by_round, survivors, train_by_length
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepResults
 from manynets.cli.sweep_storage import SharedStudy, train_shared
@@ -287,14 +287,14 @@ def train_ensembles(
                 fits=lambda: clock.fits(1 + 1 / len(jobs)),
             )
     else:
-        alive = dict(enumerate(plan.all_changes()))
-        rounds = _rounds(plan, len(alive))
-        counts = survivors(len(alive), len(rounds))
-        progress.total = sum(counts) * len(jobs) * plan.networks
-        for steps, count in zip(rounds, [*counts[1:], 1], strict=True):
-            train((changes, (c, seed, fold, steps)) for c, changes in alive.items() for seed, fold in jobs)
-            best = [ranked.candidate for ranked in results.ranking() if ranked.candidate in alive][:count]
-            alive = {c: alive[c] for c in sorted({*best, 0})}
+        changes = dict(enumerate(plan.all_changes()))
+        lengths = _rounds(plan, len(changes))
+        progress.total = sum(survivors(len(changes), len(lengths))) * len(jobs) * plan.networks
+
+        def train_for(chosen: Sequence[int], steps: int) -> None:
+            train((changes[c], (c, seed, fold, steps)) for c in chosen for seed, fold in jobs)
+
+        train_by_length(results, list(changes), lengths, train_for, spared=[0])
     shutil.rmtree(results.checkpoints, ignore_errors=True)
     ranking = results.ranking()
     return ranking[0].candidate if ranking else None

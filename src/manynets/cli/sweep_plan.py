@@ -7,7 +7,7 @@ import functools
 import itertools
 import math
 import shutil
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from manynets.search.workers import worker_count
 from manynets.spec import EPOCHS, MLP, Recipe
 from manynets.training.checkpoint import Checkpoint
 
-__all__ = ["FACTOR", "SweepPlan", "lengths_by_round", "survivors", "train_rounds"]
+__all__ = ["FACTOR", "SweepPlan", "lengths_by_round", "survivors", "train_by_length", "train_rounds"]
 
 FACTOR = 3  # of a halving
 
@@ -239,41 +239,46 @@ def train_rounds(
 
     study: shared with other processes, which train some of the candidates.
     """
-    alive = list(plan.candidates)
-    rounds = _epochs_by_round(plan) if halving else [0]
     if plan.ruled_out:
         results.add(plan.failed_rows(), {})
-    best = None
-    counts = survivors(len(alive), len(rounds))
-    progress.total = sum(counts) * len(plan.seeds) * len(plan.splits)
-    for epochs in rounds:
-        networks = [(c, seed, epochs) for c in alive for seed in plan.seeds]
+    of_one = len(plan.seeds) * len(plan.splits)
+    lengths = _epochs_by_round(plan) if halving else [0]
+    progress.total = sum(survivors(len(plan.candidates), len(lengths))) * of_one
 
-        def train(chosen: Container[int], networks: Sequence[tuple[int, int, int]] = networks) -> None:
-            own = [network for network in networks if network[0] in chosen]
-            train_networks(plan, results, own, max_networks=max_networks, checkpoint=checkpoint, progress=progress)
+    def train(chosen: Sequence[int], epochs: int = 0) -> None:
+        networks = [(c, seed, epochs) for c in chosen for seed in plan.seeds]
+        train_networks(plan, results, networks, max_networks=max_networks, checkpoint=checkpoint, progress=progress)
 
-        if study is None:
-            train(alive)
-        else:
-            of_one = len(plan.seeds) * len(plan.splits)
-            train_shared(
-                study,
-                results,
-                lambda: ((c, plan.changes[c]) for c in plan.candidates),
-                train,
-                at_once=max(1, max_networks // of_one),
-            )
-        scores: dict[int, list[float]] = {c: [] for c in alive}
-        for c, seed, _ in networks:
-            scores[c] += [results.rows[c, seed, fold, epochs]["score"] for fold in range(len(plan.splits))]
-        means = {c: float(np.mean(values)) for c, values in scores.items()}
-        ranked = sorted((c for c in alive if math.isfinite(means[c])), key=lambda c: -means[c])
-        if not ranked:
-            return None
-        best = ranked[0]
-        alive = ranked[: math.ceil(len(alive) / FACTOR)]
+    def all_candidates() -> Iterator[tuple[int, dict[str, Any]]]:
+        return ((c, plan.changes[c]) for c in plan.candidates)
+
+    if study is not None:
+        train_shared(study, results, all_candidates, train, at_once=max(1, max_networks // of_one))
+    best = train_by_length(results, list(plan.candidates), lengths, train)
     shutil.rmtree(results.checkpoints, ignore_errors=True)
+    return best
+
+
+def train_by_length(
+    results: SweepResults,
+    candidates: Sequence[int],
+    lengths: Sequence[int],
+    train: Callable[[Sequence[int], int], None],
+    *,
+    spared: Sequence[int] = (),
+) -> int | None:
+    """Train candidates for each length in turn, the best third of them for the next; return the best of the last, None without any.
+
+    train(candidates, length): writes the results that are not there. spared: candidates that stay to the end.
+    """
+    best: int | None = None
+    for length, count in zip(lengths, survivors(len(candidates), len(lengths) + 1)[1:], strict=True):
+        train(candidates, length)
+        ranked = [found.candidate for found in results.ranking() if found.candidate in candidates]
+        best = ranked[0] if ranked else None
+        candidates = sorted({*ranked[:count], *spared})
+        if not candidates:
+            break
     return best
 
 
