@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import scale
 
 import manynets as mn
+from manynets.search import processes
 from manynets.training.events import Advanced, Event
 
 distributed = pytest.importorskip("distributed")
@@ -98,30 +98,24 @@ def test_what_a_network_cannot_do_is_its_own_failure(client: Any) -> None:
 
 
 @pytest.mark.slow
-def test_twenty_killed_workers(client: Any) -> None:
-    tries = candidates(48, 400)
+@pytest.mark.timeout(1500)
+def test_twenty_killed_workers(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "PIECE", 1e8)
+    tries = candidates(24, 50)
     expected = mn.train_many(X, Y, tries, cv=4, progress=False)
-    over, killed, steps = threading.Event(), [0], list[int]()
-
-    def kill() -> None:
-        while killed[0] < 20 and not over.wait(1.0):
-            killed[0] += kill_a_worker(client, killed[0])
+    steps: list[int] = []
+    killed = 0
 
     def watch(event: Event) -> None:
+        nonlocal killed
         if isinstance(event, Advanced):
+            if killed < 20:
+                killed += kill_a_worker(client, len(steps))
             steps.append(event.step)
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        with joblib.parallel_config("dask"):
-            while killed[0] < 20:
-                steps.clear()
-                found = mn.train_many(X, Y, tries, cv=4, callbacks=[watch], progress=False)
-                assert steps == sorted(set(steps))
-                assert steps[-1] == len(expected)
-                assert same_bits(found, expected)
-    finally:
-        over.set()
-        thread.join()
-    assert killed[0] == 20
+    with joblib.parallel_config("dask"):
+        found = mn.train_many(X, Y, tries, cv=4, callbacks=[watch], progress=False)
+    assert killed == 20
+    assert steps == sorted(set(steps))
+    assert steps[-1] == len(expected) == 192
+    assert same_bits(found, expected)

@@ -7,10 +7,13 @@ made again; each input has one result.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import itertools
+import math
 import pickle
+import time
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any
@@ -128,7 +131,7 @@ def _dask(client: Any, function: Any, calls: Iterable[tuple[int, Packed]]) -> It
 
     scattered: dict[int, Any] = {}
     lost: list[BaseException] = []
-    calls = iter(calls)
+    calls, counted, threads = iter(calls), -math.inf, 1
 
     def submit(count: int) -> list[Any]:
         futures = []
@@ -141,7 +144,12 @@ def _dask(client: Any, function: Any, calls: Iterable[tuple[int, Packed]]) -> It
         return futures
 
     def room() -> int:
-        return (1 + AHEAD) * max(1, sum(client.ncores().values()))
+        """Return how many calls may be open, by the threads of the workers there are, which are counted once a second."""
+        nonlocal counted, threads
+        if time.monotonic() - counted > 1.0:
+            threads = max(1, sum(client.ncores().values()))
+            counted = time.monotonic()
+        return (1 + AHEAD) * threads
 
     running = set(submit(room()))
     done: Any = as_completed(running, loop=client.loop)  # type: ignore[no-untyped-call]
@@ -149,13 +157,11 @@ def _dask(client: Any, function: Any, calls: Iterable[tuple[int, Packed]]) -> It
         for future in done:
             running.discard(future)
             try:
-                yield future.result()
-            except GeneratorExit:
-                raise
-            except BaseException as error:
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                lost.append(error)  # KilledWorker, or cancelled with the data of a worker that died
+                result = future.result()
+            except (Exception, asyncio.CancelledError) as error:  # KilledWorker, or cancelled with the data of a worker that died
+                lost.append(error)
+            else:
+                yield result
             future.release()
             more = submit(room() - len(running))
             running.update(more)
