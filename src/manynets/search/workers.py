@@ -32,6 +32,7 @@ SENT_BYTES = 1 << 24
 """Bytes of an array up to which each process is sent a copy; joblib takes a tenth of a second to remove the file of a shared one."""
 LARGE = 1 << 14  # bytes from which an array is sent by itself
 ATTEMPTS = 4  # in a row without a result, until an error of the workers is that of the whole
+PATIENCE = 300.0  # seconds to wait for a cluster that has no worker
 AHEAD = 1  # calls that a worker of a cluster is given beyond the one it makes
 
 Array = NDArray[Any]
@@ -115,7 +116,9 @@ def _remembered(calls: Iterable[tuple[int, Packed]], into: dict[int, Packed]) ->
 
 
 def _joblib(function: Any, calls: Iterable[tuple[int, Packed]], n_jobs: int | None) -> Iterator[tuple[int, bytes]]:
-    run = Parallel(n_jobs=n_jobs, return_as="generator_unordered", max_nbytes=SENT_BYTES, batch_size=1)
+    at_once = getattr(parallel.get_active_backend()[0], "supports_return_generator", False)  # Ray's returns all at the end
+    way = "generator_unordered" if at_once else "list"
+    run = Parallel(n_jobs=n_jobs, return_as=way, max_nbytes=SENT_BYTES, batch_size=1)
     yield from run(delayed(call_packed)(function, number, head, *arrays) for number, (head, arrays) in calls)
 
 
@@ -151,6 +154,7 @@ def _dask(client: Any, function: Any, calls: Iterable[tuple[int, Packed]]) -> It
             counted = time.monotonic()
         return (1 + AHEAD) * threads
 
+    client.wait_for_workers(1, timeout=PATIENCE)
     running = set(submit(room()))
     done: Any = as_completed(running, loop=client.loop)  # type: ignore[no-untyped-call]
     try:
@@ -163,7 +167,9 @@ def _dask(client: Any, function: Any, calls: Iterable[tuple[int, Packed]]) -> It
             else:
                 yield result
             future.release()
-            more = submit(room() - len(running))
+            if lost:  # the others may need the same data, which are scattered anew with the next attempt
+                continue
+            more = submit(max(0, room() - len(running)))
             running.update(more)
             done.update(more)
         if lost:
