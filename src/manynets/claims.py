@@ -25,7 +25,7 @@ from types import TracebackType
 
 from manynets.errors import ClaimedError
 
-__all__ = ["Claim", "claim"]
+__all__ = ["BEAT", "STALE", "Claim", "Owner", "claim", "has_ended", "this_process"]
 
 STALE = 180.0  # seconds; attributes on network file systems may be a minute old
 BEAT = 15.0
@@ -197,10 +197,18 @@ def _start_of(pid: int) -> str | None:
     return ""
 
 
+def has_ended(owner: Owner) -> bool | None:
+    """Return whether a process has ended; None where this machine cannot know."""
+    if owner.machine != _machine() or os.name != "posix":
+        return None
+    return _start_of(owner.pid) != owner.start
+
+
 def _alive(owner: Owner | None, lock: Path) -> bool:
     """Return whether the owner of a claim may still be at work."""
-    if owner is not None and owner.machine == _machine() and os.name == "posix":
-        return _start_of(owner.pid) == owner.start
+    ended = None if owner is None else has_ended(owner)
+    if ended is not None:
+        return not ended
     try:
         return age(lock) < STALE
     except OSError:

@@ -30,6 +30,7 @@ __all__ = [
     "ModelFileError",
     "OptionError",
     "RankError",
+    "WorkerError",
     "one_of",
     "warn_user",
     "warned_once",
@@ -54,6 +55,10 @@ class DataError(ManynetsError, ValueError):
 
 class ModelFileError(ManynetsError, ValueError):
     """A model file or checkpoint cannot be loaded; the message gives path, field and remedy."""
+
+
+class WorkerError(ManynetsError, RuntimeError):
+    """The processes or machines that train networks fail again and again; the message has the last error."""
 
 
 class DivergenceError(ManynetsError, ArithmeticError):

@@ -17,8 +17,8 @@ from sklearn.utils.parallel import Parallel
 import manynets as mn
 from manynets.data.batches import Rows
 from manynets.nn.initial import initial_parameters
-from manynets.search import processes
-from manynets.search.processes import train_in_processes
+from manynets.search import workers
+from manynets.search.processes import pieces_of, train_in_processes
 from manynets.tasks import find_task
 from manynets.training.events import Advanced, Event, Finished, Started
 from manynets.training.groups import Failure, train_what_can
@@ -70,7 +70,7 @@ def test_the_same_results_as_in_one_process(
 ) -> None:
     more = {"sample_weight": np.linspace(0.5, 1.5, len(IRIS_Y))} if weighted else {}
     two = mn.MLPSearchCV(estimator, grid, cv=3, n_jobs=2, **options).fit(IRIS_X, IRIS_Y, **more)
-    monkeypatch.setattr(processes, "Parallel", no_processes)
+    monkeypatch.setattr(workers, "Parallel", no_processes)
     one = mn.MLPSearchCV(estimator, grid, cv=3, **options).fit(IRIS_X, IRIS_Y, **more)
     assert two.cv_results_["params"] == one.cv_results_["params"]
     for name, values in one.cv_results_.items():
@@ -98,13 +98,12 @@ def test_what_goes_wrong_in_a_process_is_named_and_the_rest_is_complete() -> Non
         np.testing.assert_allclose(found[0].parameters[name], value, rtol=1e-10, err_msg=name)  # type: ignore[union-attr]
     started, *steps, finished = events
     assert started == Started(3, 3, 1, "accuracy")
-    assert [type(event) for event in steps] == [Advanced, Advanced]
-    assert steps[-1] == Advanced(3)
+    assert steps == [Advanced(1), Advanced(2), Advanced(3)]  # the three pieces: SGD, and two losses
     assert isinstance(finished, Finished)
     assert finished.diverged == (2,)
 
 
-@pytest.mark.parametrize("sent_bytes", [0, processes.SENT_BYTES])
+@pytest.mark.parametrize("sent_bytes", [0, workers.SENT_BYTES])
 def test_rows_that_are_sent_and_rows_that_all_processes_read(sent_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     x, y = random.normal(size=(3000, 60)), random.integers(3, size=3000)
@@ -118,8 +117,8 @@ def test_rows_that_are_sent_and_rows_that_all_processes_read(sent_bytes: int, mo
         limits.append(options["max_nbytes"])
         return Parallel(**options)
 
-    monkeypatch.setattr(processes, "Parallel", noted)
-    monkeypatch.setattr(processes, "SENT_BYTES", sent_bytes)
+    monkeypatch.setattr(workers, "Parallel", noted)
+    monkeypatch.setattr(workers, "SENT_BYTES", sent_bytes)
     found = train_in_processes(problem, members, n_jobs=2)
     assert limits == [sent_bytes]
     for result, alone in zip(found, train_what_can(problem, members), strict=True):
@@ -129,19 +128,28 @@ def test_rows_that_are_sent_and_rows_that_all_processes_read(sent_bytes: int, mo
 
 @pytest.mark.parametrize(("backend", "n_jobs"), [("loky", None), ("loky", 1), ("threading", 2)])
 def test_one_process_where_others_bring_nothing(backend: str, n_jobs: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "Parallel", no_processes)
+    monkeypatch.setattr(workers, "Parallel", no_processes)
     problem, members = problem_and_members([mn.MLP(hidden=(4,))] * 2, [mn.Recipe(epochs=2, dtype="float64")] * 2)
     with joblib.parallel_config(backend=backend):
         found = train_in_processes(problem, members, n_jobs=n_jobs)
     assert [result.stopped for result in found] == ["done", "done"]  # type: ignore[union-attr]
 
 
-def test_shares_are_of_about_the_same_work() -> None:
+def test_pieces_are_of_one_shape_and_of_about_the_same_work() -> None:
     specs = [mn.MLP(hidden=(8,))] * 12 + [mn.MLP(hidden=(96,))] * 2
     recipes = [mn.Recipe(epochs=2, seed=number % 2) for number in range(14)]
     problem, members = problem_and_members(specs, recipes)
-    shares = list(processes.shares_of(problem, members, 3))
-    assert sorted(member.number for share in shares for member in share) == list(range(14))
-    widths = [[member.spec.hidden[0] for member in share] for share in shares]  # type: ignore[union-attr]
+    pieces = pieces_of(problem, members, 3)
+    assert sorted(member.number for piece in pieces for member in piece) == list(range(14))
+    widths = [[member.spec.hidden[0] for member in piece] for piece in pieces]  # type: ignore[union-attr]
     assert widths == [[8] * 12, [96], [96]]
-    assert [len(share) for share in processes.shares_of(problem, members[:2], 2)] == [1, 1]
+    assert [len(piece) for piece in pieces_of(problem, members[:2], 2)] == [1, 1]
+    assert [len(piece) for piece in pieces_of(problem, members, 1, at_most=5)] == [2, 4, 4, 4]
+
+
+def test_pieces_do_not_depend_on_the_number_of_processes() -> None:
+    recipes = [mn.Recipe(epochs=5000 * (1 + number % 3)) for number in range(60)]
+    problem, members = problem_and_members([mn.MLP(hidden=(64, 64))] * 60, recipes)
+    numbers = [[[member.number for member in piece] for piece in pieces_of(problem, members, jobs)] for jobs in (2, 5)]
+    assert numbers[0] == numbers[1]
+    assert len(numbers[0]) > 10

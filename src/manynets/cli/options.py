@@ -217,6 +217,18 @@ _OF_A_SWEEP: dict[str, CommandOption] = {
         panel="Sweep", type=int, metavar="N", default=64, shown="64",
     ),
     "resume": _flag("Resume an interrupted sweep; the results are those of an uninterrupted one.", "Sweep"),
+    "scheduler": CommandOption(
+        help="Train on the workers of a dask cluster, by the address of its scheduler (extra: dask).",
+        panel="Sweep", metavar="tcp://HOST:PORT", shown="none: in this process",
+    ),
+    "storage": CommandOption(
+        help="Share the candidates with other processes, which run the same command with another --out: a file or folder that all "
+        "machines share, or the URL of a database, as Optuna has it (extra: optuna).",
+        panel="Sweep", metavar="URL", shown="none",
+    ),
+    "study_name": CommandOption(
+        help="Name of the sweep in --storage.", panel="Sweep", metavar="NAME", shown="that of the data, with -sweep"
+    ),
     "checkpoint_every": CommandOption(
         help="Write the state of the networks in training every N epochs, '500 steps', '30 s' or '10 min'.",
         panel="Sweep", metavar="N", shown="30 s",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,16 +21,22 @@ from manynets.cli.grid import combinations
 from manynets.cli.preset import changes_of, refuse_plain, train_preset
 from manynets.cli.random_search import DRAWN, default_values, drawn_candidates
 from manynets.cli.report import console_for
-from manynets.cli.sweep_plan import lengths_by_round, survivors
+from manynets.cli.sweep_plan import lengths_by_round, survivors, train_by_length
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepResults
+from manynets.cli.sweep_storage import SharedStudy, train_shared
 from manynets.errors import ManynetsError, ModelFileError, OptionError
 from manynets.prepare import Split, cv_splits, find_target
+from manynets.search.workers import run_calls, worker_count
 from manynets.spec import Recipe
 from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from manynets.training.events import Callback
 
-__all__ = ["EnsemblePlan", "train_ensembles"]
+__all__ = ["EnsemblePlan", "train_ensembles", "train_task"]
+
+Job: TypeAlias = tuple[
+    Mapping[str, Any], Key
+]  # the options in which a candidate differs from the default, and what it is trained on
 
 MOST_CELLS = 1 << 27  # of encoded rows that are kept for the next candidate
 
@@ -105,45 +112,14 @@ class EnsemblePlan:
         """Return how many networks a candidate has."""
         return int(changes.get("n_networks", self.networks))
 
-    def evaluate(self, changes: Mapping[str, Any], key: Key, begin: Mapping[str, Any]) -> tuple[Row, list[float]]:
-        """Train a candidate on a fold, and return what is found and the curve of its loss.
-
-        begin: arguments of `train_ensemble`. Raises KeyboardInterrupt if the training was interrupted.
-        """
+    def task(self, changes: Mapping[str, Any], key: Key) -> EnsembleTask:
+        """Return all that the training of a candidate on a fold needs."""
         _, seed, fold, steps = key
-        began = time.perf_counter()
         options = {**self.options, **changes, "seed": seed} | ({"iterations": steps} if steps else {})
-        source, encoder, share, networks = self._data(options, fold)
-        validation = None if share == "folds" else source.validation
-        fit = train_preset(
-            source,
-            encoder,
-            options["preset"],
-            options,
-            validation=validation,
-            networks=networks,
-            begin={**begin, "progress": False},
-        )
-        stopped = fit.model.info["stopped"]
-        if "interrupted" in stopped:
-            raise KeyboardInterrupt
-        if self.splits[fold] is None:
-            metrics = validation_metrics(fit.model, usable_scores(fit), source, share) or {}
-        else:
-            metrics = metrics_of(fit.model, source.test)
-        history = fit.model.history
-        found = {
-            "score": metrics.get(self.metric, math.nan),
-            "loss": metrics.get("loss", math.nan),
-            "epochs": round(history["epoch"][-1], 2) if history.get("epoch") else 0,
-            "stopped": "diverged" if "diverged" in stopped else "early" if "early" in stopped else "done",
-            "seconds": round(time.perf_counter() - began, 3),
-            "error": None,
-        }
-        return found, history.get("loss", [])
+        return EnsembleTask(*self._data(options, fold), options=options, metric=self.metric, by_fold=self.splits[fold] is not None)
 
-    def _data(self, options: Mapping[str, Any], fold: int) -> Any:
-        """Return what `encode_source` makes of the rows of a fold, once for candidates that share it."""
+    def _data(self, options: Mapping[str, Any], fold: int) -> tuple[DataSource, Any, float | str | None, int]:
+        """Return what `encode_source` makes of the rows of a fold, once for candidates that share it, and the number of networks."""
         key = (fold, options["seed"], (options["n_networks"] or self.networks) > 1)
         if key not in self._encoded:
             split, source = self.splits[fold], self.source
@@ -167,8 +143,75 @@ class EnsemblePlan:
         return {**labels, **self.default, **changes, "steps_allowed": steps or None, **found}
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class EnsembleTask:
+    """A candidate on a fold: encoded rows, their encoder, the share to validate on, the number of networks, and the options.
+
+    by_fold: whether the fold's test rows are scored, rather than the validation rows.
+    """
+
+    source: DataSource
+    encoder: Any
+    share: float | str | None
+    networks: int
+    options: Mapping[str, Any]
+    metric: str
+    by_fold: bool
+
+    def arrays(self) -> Iterator[Any]:
+        """Yield the arrays that candidates have in common."""
+        for part in (self.source.train, self.source.validation, self.source.test):
+            if part is not None:
+                yield from (value for value in (part.X, part.y, part.weight) if isinstance(value, np.ndarray))
+
+
+def train_task(task: EnsembleTask, begin: Mapping[str, Any]) -> tuple[Row, list[float]]:
+    """Train an ensemble; return what is found, or the error, and the curve of its loss.
+
+    begin: arguments of `train_ensemble`. Raises KeyboardInterrupt if the training was interrupted.
+    """
+    try:
+        return _trained(task, begin)
+    except ModelFileError:
+        raise
+    except (ManynetsError, MemoryError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        return {"score": math.nan, "loss": math.nan, "epochs": 0, "stopped": "failed", "seconds": 0.0, "error": text}, []
+
+
+def _trained(task: EnsembleTask, begin: Mapping[str, Any]) -> tuple[Row, list[float]]:
+    began, source = time.perf_counter(), task.source
+    fit = train_preset(
+        source,
+        task.encoder,
+        task.options["preset"],
+        task.options,
+        validation=None if task.share == "folds" else source.validation,
+        networks=task.networks,
+        begin={**begin, "progress": False},
+    )
+    stopped = fit.model.info["stopped"]
+    if "interrupted" in stopped:
+        raise KeyboardInterrupt
+    if task.by_fold:
+        assert source.test is not None
+        metrics = metrics_of(fit.model, source.test)
+    else:
+        metrics = validation_metrics(fit.model, usable_scores(fit), source, task.share) or {}
+    history = fit.model.history
+    found = {
+        "score": metrics.get(task.metric, math.nan),
+        "loss": metrics.get("loss", math.nan),
+        "epochs": round(history["epoch"][-1], 2) if history.get("epoch") else 0,
+        "stopped": "diverged" if "diverged" in stopped else "early" if "early" in stopped else "done",
+        "seconds": round(time.perf_counter() - began, 3),
+        "error": None,
+    }
+    return found, history.get("loss", [])
+
+
 class _Clock:
-    """Decides whether another candidate fits within a time limit, with the training of the best one after it.
+    """Decides whether another candidate fits within a time limit.
 
     spent: seconds that were needed before, by the results that are there.
     """
@@ -186,9 +229,9 @@ class _Clock:
         """Count a candidate that took so many seconds."""
         self.longest = max(self.longest, seconds)
 
-    def fits(self, trainings: int) -> bool:
-        """Return whether a candidate fits that is trained so many times."""
-        return self.left is None or self.longest * (1 + 1 / trainings) <= self.left
+    def fits(self, times: float) -> bool:
+        """Return whether there is time for so many times the longest."""
+        return self.left is None or self.longest * times <= self.left
 
 
 def train_ensembles(
@@ -199,34 +242,59 @@ def train_ensembles(
     time_limit: float | None,
     interval: Mapping[str, Any],
     progress: SweepProgress,
+    study: SharedStudy | None = None,
 ) -> int | None:
     """Train all candidates that have no result yet, or as many as fit within the time limit; return the best, None without any.
 
     A halving ranks them after a part of the steps, and trains the best third of them for three times as many; the default is always
-    among these.
+    among these. Within `joblib.parallel_config("dask")` the workers of the cluster train, each a candidate on a fold.
+    study: shared with other processes, which train some of the candidates.
     """
     jobs = [(seed, fold) for seed in plan.seeds for fold in range(len(plan.splits))]
+    on_workers = worker_count(None) > 0
+    train = functools.partial(_train_on_workers, plan, results, progress)
+    if not on_workers:
+        train = functools.partial(_train_here, plan, results, progress, interval)
     if not halving:
-        clock = _Clock(time_limit, sum(row["seconds"] for row in results.rows.values()))
+        clock = _Clock(time_limit, sum(row["seconds"] for row in results.rows.values()) / max(1, worker_count(None)))
         if plan.candidates is not None:
             progress.total = len(jobs) * sum(map(plan.networks_of, plan.all_changes()))
         progress.limit = clock.left
-        for c, changes in enumerate(plan.all_changes()):
-            keys = [(c, seed, fold, 0) for seed, fold in jobs]
-            if c and any(key not in results.rows for key in keys) and not clock.fits(len(jobs)):
-                break
-            _train_candidate(plan, results, changes, keys, interval, progress)
-            clock.add(sum(results.rows[key]["seconds"] for key in keys))
+
+        def fitting(chosen: Container[int] | None = None) -> Iterator[Job]:
+            for c, changes in enumerate(plan.all_changes()):
+                if chosen is not None and c not in chosen:
+                    continue
+                keys = [(c, seed, fold, 0) for seed, fold in jobs]
+                if on_workers:  # time for a training that waits, for this one, and for that of the best
+                    clock.add(max((row["seconds"] for row in results.rows.values()), default=0.0))
+                new = c > 0 and any(key not in results.rows for key in keys)
+                if new and chosen is None and not clock.fits(3 if on_workers else 1 + 1 / len(jobs)):
+                    break
+                yield from ((changes, key) for key in keys)
+                if not on_workers:
+                    clock.add(sum(results.rows[key]["seconds"] for key in keys))
+
+        if study is None:
+            train(fitting())
+        else:
+            train_shared(
+                study,
+                results,
+                lambda: enumerate(plan.all_changes()),
+                lambda chosen: train(itertools.islice(fitting(chosen), len(chosen) * len(jobs))),
+                at_once=1,
+                fits=lambda: clock.fits(1 + 1 / len(jobs)),
+            )
     else:
-        alive = dict(enumerate(plan.all_changes()))
-        rounds = _rounds(plan, len(alive))
-        counts = survivors(len(alive), len(rounds))
-        progress.total = sum(counts) * len(jobs) * plan.networks
-        for steps, count in zip(rounds, [*counts[1:], 1], strict=True):
-            for c, changes in alive.items():
-                _train_candidate(plan, results, changes, [(c, seed, fold, steps) for seed, fold in jobs], interval, progress)
-            best = [ranked.candidate for ranked in results.ranking() if ranked.candidate in alive][:count]
-            alive = {c: alive[c] for c in sorted({*best, 0})}
+        changes = dict(enumerate(plan.all_changes()))
+        lengths = _rounds(plan, len(changes))
+        progress.total = sum(survivors(len(changes), len(lengths))) * len(jobs) * plan.networks
+
+        def train_for(chosen: Sequence[int], steps: int) -> None:
+            train((changes[c], (c, seed, fold, steps)) for c in chosen for seed, fold in jobs)
+
+        train_by_length(results, list(changes), lengths, train_for, spared=[0])
     shutil.rmtree(results.checkpoints, ignore_errors=True)
     ranking = results.ranking()
     return ranking[0].candidate if ranking else None
@@ -238,40 +306,49 @@ def _rounds(plan: EnsemblePlan, candidates: int) -> list[int]:
     return lengths_by_round(plan.steps, candidates)
 
 
-def _train_candidate(
-    plan: EnsemblePlan,
-    results: SweepResults,
-    changes: Mapping[str, Any],
-    keys: Sequence[Key],
-    interval: Mapping[str, Any],
-    progress: SweepProgress,
-) -> None:
-    """Train a candidate with each seed on each fold, except where there is a result, and write each result."""
-    networks = plan.networks_of(changes)
-    for key in keys:
+def _waiting(jobs: Iterable[Job], plan: EnsemblePlan, results: SweepResults, progress: SweepProgress) -> Iterator[Job]:
+    """Yield those of the jobs that have no result."""
+    for changes, key in jobs:
         if key in results.rows:
-            progress.passed(networks)
-            continue
+            progress.passed(plan.networks_of(changes))
+        else:
+            yield changes, key
+
+
+def _train_here(
+    plan: EnsemblePlan, results: SweepResults, progress: SweepProgress, interval: Mapping[str, Any], jobs: Iterable[Job]
+) -> None:
+    """Train one candidate on one fold after the other, from its checkpoint if there is one, and write each result."""
+    for changes, key in _waiting(jobs, plan, results, progress):
         c, _, fold, _ = key
         words = f"candidate {c + 1:,}" + (f" of {plan.candidates:,}" if plan.candidates else "")
         words += f", fold {fold + 1} of {len(plan.splits)}" if len(plan.splits) > 1 else ""
-        progress.begin(networks, words)
+        progress.begin(plan.networks_of(changes), words)
         folder = results.checkpoints / "part-{}-{}-{}-{}".format(*key)
-        resume = folder if checkpoint_files(folder) else None
         begin = {
             "checkpoint": Checkpoint(folder=folder, **interval),
-            "resume": resume,
+            "resume": folder if checkpoint_files(folder) else None,
             "callbacks": list[Callback](progress.callbacks),
         }
-        try:
-            found, curve = plan.evaluate(changes, key, begin)
-        except ModelFileError:
-            raise
-        except (ManynetsError, MemoryError, RuntimeError) as error:
-            found, curve = {"score": math.nan, "loss": math.nan, "epochs": 0, "stopped": "failed", "seconds": 0.0}, []
-            found["error"] = " ".join(str(error).split())
+        found, curve = train_task(plan.task(changes, key), begin)
         results.add({key: plan.row(changes, key, found)}, {key: curve})
         progress.best = results.best_so_far
         shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             folder.parent.rmdir()
+
+
+def _train_on_workers(plan: EnsemblePlan, results: SweepResults, progress: SweepProgress, jobs: Iterable[Job]) -> None:
+    """Train candidates on folds on the workers of joblib's backend, and write each result as it comes."""
+    sent: list[Job] = []
+
+    def inputs() -> Iterator[tuple[EnsembleTask, Mapping[str, Any]]]:
+        for job in _waiting(jobs, plan, results, progress):
+            sent.append(job)
+            yield plan.task(*job), {}
+
+    for number, (found, curve) in run_calls(train_task, inputs(), shared=lambda task, _: task.arrays()):
+        changes, key = sent[number]
+        results.add({key: plan.row(changes, key, found)}, {key: curve})
+        progress.best = results.best_so_far
+        progress.ended(plan.networks_of(changes))

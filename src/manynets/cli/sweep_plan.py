@@ -19,13 +19,15 @@ from manynets.cli.random_search import DRAWN, default_values, drawn_candidates
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepResults
+from manynets.cli.sweep_storage import SharedStudy, train_shared
 from manynets.errors import ManynetsError, OptionError
 from manynets.prepare import Split, cv_splits, encode_table, find_target, holdout, row_weights
 from manynets.search.candidates import Result, plan_candidates, train_plan
+from manynets.search.workers import worker_count
 from manynets.spec import EPOCHS, MLP, Recipe
 from manynets.training.checkpoint import Checkpoint
 
-__all__ = ["FACTOR", "SweepPlan", "lengths_by_round", "survivors", "train_rounds"]
+__all__ = ["FACTOR", "SweepPlan", "lengths_by_round", "survivors", "train_by_length", "train_rounds"]
 
 FACTOR = 3  # of a halving
 
@@ -180,13 +182,10 @@ def train_networks(
         several = len(plan.splits) > 1 and len(folds) == 1
         progress.begin(len(keys) - len(finished), f"fold {folds[0] + 1} of {len(plan.splits)}" if several else "")
         data, splits = load()
-        interrupted = False
 
         def write(found: Sequence[Result], keys: Mapping[tuple[int, int], Key] = keys) -> None:
-            nonlocal interrupted
             if any(result.stopped == "interrupted" for result in found):
-                interrupted = True  # the part is in a checkpoint, and is continued with the same networks
-                return
+                return  # the part is in a checkpoint, and is continued with the same networks
             by_key = {keys[result.candidate, result.fold]: result for result in found}
             results.add(
                 {key: plan.row(key, result) for key, result in by_key.items()},
@@ -210,45 +209,76 @@ def train_networks(
             validation=plan.validation,
             **columns,
         )
-        train_plan(
+        on_workers = worker_count(None) > 0  # which write no checkpoints
+        trained = train_plan(
             planned,
             progress=False,
             callbacks=progress.callbacks,
             memory_limit=results.memory,
             max_networks=max_networks,
             on_results=write,
-            checkpoint=checkpoint,
-            resume=results.checkpoints if results.checkpoints.is_dir() else None,
+            checkpoint=None if on_workers else checkpoint,
+            resume=results.checkpoints if results.checkpoints.is_dir() and not on_workers else None,
             finished=finished,
         )
-        if interrupted:
+        if any(result.stopped == "interrupted" for result in trained):
             raise KeyboardInterrupt
 
 
 def train_rounds(
-    plan: SweepPlan, results: SweepResults, *, halving: bool, max_networks: int, checkpoint: Checkpoint, progress: SweepProgress
+    plan: SweepPlan,
+    results: SweepResults,
+    *,
+    halving: bool,
+    max_networks: int,
+    checkpoint: Checkpoint,
+    progress: SweepProgress,
+    study: SharedStudy | None = None,
 ) -> int | None:
-    """Train all that has no result yet; return the best candidate (of the last round of a halving), None without any."""
-    alive = list(plan.candidates)
-    rounds = _epochs_by_round(plan) if halving else [0]
+    """Train all that has no result yet; return the best candidate (of the last round of a halving), None without any.
+
+    study: shared with other processes, which train some of the candidates.
+    """
     if plan.ruled_out:
         results.add(plan.failed_rows(), {})
-    best = None
-    counts = survivors(len(alive), len(rounds))
-    progress.total = sum(counts) * len(plan.seeds) * len(plan.splits)
-    for epochs in rounds:
-        networks = [(c, seed, epochs) for c in alive for seed in plan.seeds]
+    of_one = len(plan.seeds) * len(plan.splits)
+    lengths = _epochs_by_round(plan) if halving else [0]
+    progress.total = sum(survivors(len(plan.candidates), len(lengths))) * of_one
+
+    def train(chosen: Sequence[int], epochs: int = 0) -> None:
+        networks = [(c, seed, epochs) for c in chosen for seed in plan.seeds]
         train_networks(plan, results, networks, max_networks=max_networks, checkpoint=checkpoint, progress=progress)
-        scores: dict[int, list[float]] = {c: [] for c in alive}
-        for c, seed, _ in networks:
-            scores[c] += [results.rows[c, seed, fold, epochs]["score"] for fold in range(len(plan.splits))]
-        means = {c: float(np.mean(values)) for c, values in scores.items()}
-        ranked = sorted((c for c in alive if math.isfinite(means[c])), key=lambda c: -means[c])
-        if not ranked:
-            return None
-        best = ranked[0]
-        alive = ranked[: math.ceil(len(alive) / FACTOR)]
+
+    def all_candidates() -> Iterator[tuple[int, dict[str, Any]]]:
+        return ((c, plan.changes[c]) for c in plan.candidates)
+
+    if study is not None:
+        train_shared(study, results, all_candidates, train, at_once=max(1, max_networks // of_one))
+    best = train_by_length(results, list(plan.candidates), lengths, train)
     shutil.rmtree(results.checkpoints, ignore_errors=True)
+    return best
+
+
+def train_by_length(
+    results: SweepResults,
+    candidates: Sequence[int],
+    lengths: Sequence[int],
+    train: Callable[[Sequence[int], int], None],
+    *,
+    spared: Sequence[int] = (),
+) -> int | None:
+    """Train candidates for each length in turn, the best third of them for the next; return the best of the last, None without any.
+
+    train(candidates, length): writes the results that are not there. spared: candidates that stay to the end.
+    """
+    best: int | None = None
+    for length, count in zip(lengths, survivors(len(candidates), len(lengths) + 1)[1:], strict=True):
+        train(candidates, length)
+        ranked = [found.candidate for found in results.ranking() if found.candidate in candidates]
+        best = ranked[0] if ranked else None
+        candidates = sorted({*ranked[:count], *spared})
+        if not candidates:
+            break
     return best
 
 

@@ -58,6 +58,11 @@ class SweepProgress:
         self.done += self.here
         self.here, self.share, self.words = networks, 0.0, words
 
+    def ended(self, networks: int) -> None:
+        """So many networks were trained elsewhere."""
+        self.done += networks
+        self.show()
+
     def __call__(self, event: Event) -> None:
         """Take an event of the training."""
         if isinstance(event, Started):

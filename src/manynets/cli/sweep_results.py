@@ -27,7 +27,7 @@ from manynets.jsonfiles import read_json
 from manynets.renames import renamed_options, stored_options
 
 __all__ = [
-    "BEST", "CONFIG", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepResults", "picture_of", "read_sweep",
+    "BEST", "CONFIG", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepResults", "check_same", "picture_of", "read_sweep",
 ]  # fmt: skip
 
 RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
@@ -91,12 +91,7 @@ class SweepResults:
         self.memory = former.pop("memory", None)
         self.metric, self.by_loss = former.pop("metric", self.metric), former.pop("ranked_by", "score") == "loss"
         now = self.config
-        for name in sorted(set(former) | set(now)):
-            if former.get(name) != now.get(name):
-                raise OptionError(
-                    f"the sweep in {self.folder} has {'other' if name.endswith('s') else 'another'} {name}: {_difference(former.get(name), now.get(name))}; "
-                    "give the same options, or another --out"
-                )
+        check_same(former, now, where=f"the sweep in {self.folder}", remedy="another --out")
         for name in (RESULTS, CURVES):
             if (self.folder / name).exists() and not (self.folder / name).is_file():
                 raise ModelFileError(f"{self.folder / name} is damaged: it is not a regular file; start anew with --overwrite")
@@ -263,6 +258,16 @@ def _remove(path: Path) -> None:
 
 def _cell(value: Any) -> Any:
     return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def check_same(former: Mapping[str, Any], now: Mapping[str, Any], *, where: str, remedy: str) -> None:
+    """Raise OptionError where a sweep is not what it was."""
+    for name in sorted(set(former) | set(now)):
+        if former.get(name) != now.get(name):
+            other = "other" if name.endswith("s") else "another"
+            raise OptionError(
+                f"{where} has {other} {name}: {_difference(former.get(name), now.get(name))}; give the same options, or {remedy}"
+            )
 
 
 def _difference(former: Any, now: Any) -> str:

@@ -28,8 +28,9 @@ from manynets.cli.sweep_plan import SweepPlan, train_rounds
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_report import draw, print_ranking
 from manynets.cli.sweep_results import BEST, RESULTS, SweepResults
+from manynets.cli.sweep_storage import SharedStudy, open_storage
 from manynets.cli.tracking import check_track, log_sweep, tracking
-from manynets.errors import CheckpointWarning, OptionError
+from manynets.errors import CheckpointWarning, MissingExtraError, OptionError
 from manynets.spec import Recipe
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.groups import memory_at_hand
@@ -40,21 +41,26 @@ __all__ = ["run_sweep"]
 CHECKPOINT_INTERVAL = "30 s"
 
 
+OF_A_SWEEP = (
+    "grid", "seeds", "cv", "halving", "at_most", "resume", "n_candidates", "time_limit", "scheduler", "storage", "study_name", "track"
+)  # fmt: skip
+"""Options that are not those of its best network."""
 TIME_LIMIT = 600.0
 """Seconds of a random search for which neither a limit nor a number of candidates is given."""
 
 
 def run_sweep(options: Mapping[str, Any]) -> None:
     """Run the sweep that the options describe, and write its folder."""
-    own = {
-        name: options[name]
-        for name in ("grid", "seeds", "cv", "halving", "at_most", "resume", "n_candidates", "time_limit", "track")
-    }
+    own = {name: options[name] for name in OF_A_SWEEP}
     base = {name: value for name, value in options.items() if name not in own}
     base |= {"engine": None, "resume": None, "time_limit": None, "metric": None, "track": None}
     base["checkpoint_every"] = options["checkpoint_every"] or CHECKPOINT_INTERVAL
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     grid = grid_of(own["grid"] or [])
+    if own["scheduler"] is not None and options["checkpoint_every"] is not None:
+        raise OptionError(
+            "--checkpoint-every is for networks that this process trains, not for the workers of --scheduler; leave it out"
+        )
     _check(own, base)
     check_track(own["track"])
     origin = origin_of(base)
@@ -133,9 +139,14 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
         note(console, "there is one candidate only; give --grid to compare several, or --n-candidates to draw some")
     if results.memory is None:
         results.memory = memory_at_hand(find_device(device))
+    study = None
+    if own["storage"] is not None:
+        name = own["study_name"] or f"{source.name}-sweep"
+        config = json.loads(json.dumps(results.config | {"data": dict(source.fingerprint)}))
+        study = SharedStudy(open_storage(own["storage"]), name, config=config, by_loss=results.by_loss)
     results.open()
-    with _resumable(results):
-        best = _trained(plan, results, own, console)
+    with _resumable(results), _workers(own["scheduler"]):
+        best = _trained(plan, results, own, console, study)
         draw(results, best=best)
         if best is None:
             count = len({key[0] for key in results.rows})
@@ -210,6 +221,21 @@ def _json_line(plan: SweepPlan | EnsemblePlan, results: SweepResults, best: int,
     return line
 
 
+def _check_sharing(own: Mapping[str, Any], *, checkpoint_every: str | None) -> None:
+    """Raise OptionError for options of several processes that contradict others."""
+    if own["scheduler"] is not None and checkpoint_every is not None:
+        raise OptionError(
+            "--checkpoint-every is for networks that this process trains, not for the workers of --scheduler; leave it out"
+        )
+    if own["storage"] is None and own["study_name"] is not None:
+        raise OptionError("--study-name is the name of the study in --storage; give that too, or leave it out")
+    for name in ("halving", "scheduler"):
+        if own["storage"] is not None and own[name]:
+            raise OptionError(
+                f"--storage divides the candidates between processes, which {flag_of(name)} does not allow; leave out one"
+            )
+
+
 def _check(own: Mapping[str, Any], base: Mapping[str, Any]) -> None:
     """Raise OptionError for invalid options, before the data are read."""
     checkpoint_interval(base["checkpoint_every"])
@@ -224,6 +250,28 @@ def _check(own: Mapping[str, Any], base: Mapping[str, Any]) -> None:
         raise OptionError(
             "a sweep reads its data again for its best network, but standard input can be read only once; name a file"
         )
+
+
+@contextlib.contextmanager
+def _workers(scheduler: str | None) -> Iterator[None]:
+    """Within this context, the workers of a dask scheduler train the networks."""
+    if scheduler is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingExtraError("distributed", extra="dask", purpose="--scheduler") from error
+    from joblib import parallel_config
+
+    try:
+        client: Any = Client(scheduler, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, TimeoutError, ValueError) as error:
+        raise OptionError(
+            f"--scheduler is {scheduler!r}, but no scheduler answers there ({error}); start one with: dask scheduler"
+        ) from None
+    with client, parallel_config("dask", client=client):
+        yield
 
 
 @contextlib.contextmanager
@@ -247,24 +295,22 @@ def _resumable(results: SweepResults) -> Iterator[None]:
         raise
 
 
-def _trained(plan: SweepPlan | EnsemblePlan, results: SweepResults, own: Mapping[str, Any], console: Any) -> int | None:
+def _trained(
+    plan: SweepPlan | EnsemblePlan, results: SweepResults, own: Mapping[str, Any], console: Any, study: SharedStudy | None
+) -> int | None:
     """Train all that has no result yet; return the best candidate, None where none could be trained."""
     progress = SweepProgress(show=not plan.options["quiet"])
     interval = checkpoint_interval(plan.options["checkpoint_every"])
+    common: dict[str, Any] = {"halving": own["halving"], "progress": progress, "study": study}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", CheckpointWarning)
         try:
             if isinstance(plan, SweepPlan):
                 checkpoint = Checkpoint(folder=results.checkpoints, **interval)
-                best = train_rounds(
-                    plan, results, halving=own["halving"], max_networks=own["at_most"], checkpoint=checkpoint, progress=progress
-                )
+                best = train_rounds(plan, results, max_networks=own["at_most"], checkpoint=checkpoint, **common)
             else:
-                limit = own["time_limit"]
-                best = train_ensembles(
-                    plan, results, halving=own["halving"], time_limit=limit, interval=interval, progress=progress
-                )
+                best = train_ensembles(plan, results, time_limit=own["time_limit"], interval=interval, **common)
         finally:
             progress.end()
     for text in dict.fromkeys(str(entry.message) for entry in caught):

@@ -10,15 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.encoding import array_scaling, embedded_columns, needs_encoder
 from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user, warned_once
-from manynets.nn.population import Population
-from manynets.nn.shape import Shape
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import (
     Split,
@@ -31,17 +28,16 @@ from manynets.prepare import (
     report_copies,
 )
 from manynets.results import system_of
+from manynets.search.processes import Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
 from manynets.search.result import Result
-from manynets.spec import METRICS, MLP, PiecewiseLinear, Recipe
+from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.tasks import Task
-from manynets.tasks.objectives import objective_for
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
 from manynets.training.groups import Failure, check_limits, train_what_can
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.signals import Halt, listening
-from manynets.training.trial import Member, Outcome
-from manynets.training.validation import Validation
+from manynets.training.trial import Member
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
@@ -70,6 +66,7 @@ def train_many(
     category_means: bool = False,
     progress: Show = "auto",
     callbacks: Sequence[Callback] = (),
+    n_jobs: int | None = None,
     memory_limit: int | None = None,
     checkpoint: Checkpoint | None = None,
     resume: str | os.PathLike[str] | None = None,
@@ -85,6 +82,9 @@ def train_many(
         share of each value of stratify, in place of each class.
     sample_weight: (N,), how much each row counts, or (C, N) for weights by candidate.
     validation: None; a fraction of each fold's training rows, split by the recipe's seed; or a set (X, y) or (X, y, sample_weight).
+    n_jobs: processes of joblib's backend among which the networks are divided, as for `MLPSearchCV`; within
+        `joblib.parallel_config("dask")` the workers of a cluster. Then progress advances when a group of networks is finished, and
+        there are no checkpoints.
     memory_limit: bytes; networks that would take more are trained in parts, one after the other.
     checkpoint: where and how often to write the state of the part that is being trained, in a subfolder that is removed once the
         part is finished. resume: a folder of such parts, to continue from as if nothing had happened.
@@ -96,8 +96,8 @@ def train_many(
     to share one.
 
     The results of a candidate that does not fit the data, or the memory, have the error, and those of one whose loss was not
-    finite the divergence; the others are complete. Ctrl-C ends the unfinished networks as "interrupted", with an
-    InterruptedWarning; with a checkpoint, SIGTERM writes it before the process ends.
+    finite the divergence; the others are complete. Ctrl-C ends the unfinished networks as "interrupted" (in other processes without a
+    model), with an InterruptedWarning; with a checkpoint, SIGTERM writes it before the process ends.
     Raises DataError and OptionError for data and options with which no candidate can be trained.
 
     >>> import manynets as mn
@@ -113,7 +113,13 @@ def train_many(
             validation=validation, encoder=encoder, scaling=scaling, category_means=category_means,
         )  # fmt: skip
         return train_plan(
-            plan, progress=progress, callbacks=callbacks, memory_limit=memory_limit, checkpoint=checkpoint, resume=resume
+            plan,
+            progress=progress,
+            callbacks=callbacks,
+            n_jobs=n_jobs,
+            memory_limit=memory_limit,
+            checkpoint=checkpoint,
+            resume=resume,
         )
 
 
@@ -294,6 +300,7 @@ def train_plan(
     *,
     progress: Show = "auto",
     callbacks: Sequence[Callback] = (),
+    n_jobs: int | None = None,
     memory_limit: int | None = None,
     checkpoint: Checkpoint | None = None,
     resume: str | os.PathLike[str] | None = None,
@@ -328,33 +335,52 @@ def train_plan(
     known = [number for number, trial in planned.plan.trials.items() if (trial.candidate, trial.fold) in finished]
 
     def train_group(group: TrialGroup, listeners: Sequence[Callback]) -> None:
-        with listening(halt, (signal.SIGINT,) if checkpoint is None else (signal.SIGINT, signal.SIGTERM)):
-            train_what_can(
-                group.data.problem,
-                group.members,
-                callbacks=listeners,
-                memory_limit=memory_limit,
-                at_most=max_networks,
-                told=lambda outcomes: collect(_results(planned, group, outcomes)),
-                halt=halt,
-                parts=parts,
-                system=system_of(group.data),
-                known=known,
-            )
+        problem, members = group.data.problem, group.members
+        rows = {member.number: planned.folds[planned.plan.trials[member.number].fold].held_out for member in members}
+        jobs = count_processes(problem, members, n_jobs)
+        if jobs and parts is not None:
+            raise OptionError("checkpoint and resume are for networks that this process trains; leave them out, or n_jobs")
+        if not jobs:
+            with listening(halt, (signal.SIGINT,) if checkpoint is None else (signal.SIGINT, signal.SIGTERM)):
+                train_what_can(
+                    problem,
+                    members,
+                    callbacks=listeners,
+                    memory_limit=memory_limit,
+                    at_most=max_networks,
+                    told=lambda found: collect(_results(planned, group, found, held_out_scores(problem, members, rows, found))),
+                    halt=halt,
+                    parts=parts,
+                    system=system_of(group.data),
+                    known=known,
+                )
+        elif not halt.asked:
+            pieces = pieces_of(problem, members, jobs, at_most=max_networks)
+            pieces = [piece for piece in pieces if not all(member.number in known for member in piece)]
+            try:
+                for found, scores in train_pieces(
+                    problem, pieces, n_jobs=n_jobs, callbacks=listeners, memory_limit=memory_limit, held_out=rows
+                ):
+                    collect(_results(planned, group, found, scores))
+            except KeyboardInterrupt:
+                halt.asked = True
 
     planned.plan.train(train_group, callbacks=[*progress_callbacks(progress), *callbacks])
     if halt.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)
     if halt.asked:
+        for group in planned.plan.groups.values():  # what other processes did not end
+            for trial in (planned.plan.trials[member.number] for member in group.members):
+                task = group.data.problem.task
+                results.setdefault((trial.candidate, trial.fold), planned.result(trial, task, "interrupted"))
         left = sum(result.stopped == "interrupted" for result in results.values())
         warn_user(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning)
     return [results[c, f] for c in range(len(planned.candidates)) for f in range(len(planned.folds))]
 
 
-def _results(planned: CandidatePlan, group: TrialGroup, outcomes: Sequence[Outcome | Failure]) -> list[Result]:
-    """Return the results of a part, scored on the test rows of their folds."""
+def _results(planned: CandidatePlan, group: TrialGroup, outcomes: Results, scores: Scores) -> list[Result]:
+    """Return the results of networks that were trained together."""
     data = group.data
-    scores = _scores(planned, group, [outcome for outcome in outcomes if isinstance(outcome, Outcome)])
     out = []
     for outcome in outcomes:
         trial = planned.plan.trials[outcome.number]
@@ -365,35 +391,4 @@ def _results(planned: CandidatePlan, group: TrialGroup, outcomes: Sequence[Outco
         loss, score = scores.get(outcome.number, (math.nan, math.nan))
         found |= {"loss": loss, "score": score, "in_features": data.in_features, "encoder": data.encoder}
         out.append(planned.result(trial, data.problem.task, outcome.stopped, **found))
-    return out
-
-
-def _scores(planned: CandidatePlan, group: TrialGroup, outcomes: Sequence[Outcome]) -> dict[int, tuple[float, float]]:
-    """Return loss and metric, by number, of the networks whose fold has test rows; those of a shape are computed at once."""
-    problem, trials = group.data.problem, planned.plan.trials
-    weights = {member.number: member.weight for member in group.members}
-    alike: dict[tuple[Any, ...], list[Outcome]] = {}
-    for outcome in outcomes:
-        trial = trials[outcome.number]
-        spec, recipe = planned.network(trial), planned.candidates[trial.candidate][1]
-        if planned.folds[trials[outcome.number].fold].held_out is not None:
-            shape = Shape.of(spec, group.data.in_features, problem.task.outputs)
-            alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta, recipe.watch), []).append(outcome)
-    out: dict[int, tuple[float, float]] = {}
-    for (shape, *_), same in alike.items():
-        x, numbers = problem.rows.x, [outcome.number for outcome in same]
-        population = Population.start(shape, [outcome.parameters for outcome in same], device=x.device, dtype=x.dtype)
-        recipe = planned.candidates[trials[numbers[0]].candidate][1]
-        validation = Validation(
-            problem.rows,
-            [planned.folds[trials[number].fold].held_out for number in numbers],
-            objective_for(problem.task, recipe),
-            widest=shape.widest,
-            weights=[weights[number] for number in numbers],
-        )
-        with torch.inference_mode():
-            loss, score = validation.judge(population.scores)
-            if recipe.watch in METRICS and recipe.watch != problem.task.metric:
-                score = validation.figures(recipe.watch, problem.task, population.scores)
-        out |= dict(zip(numbers, zip(loss.tolist(), score.tolist(), strict=True), strict=True))
     return out

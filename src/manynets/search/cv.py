@@ -48,7 +48,8 @@ class MLPSearchCV(BaseSearchCV):
     param_distributions, n_iter: instead of param_grid: n_iter candidates are drawn, from lists or from distributions with `rvs`;
         with `sampler`, from Optuna's distributions or lists.
     scoring, refit, cv, error_score, return_train_score, verbose, pre_dispatch: as in GridSearchCV.
-    n_jobs: processes among which the networks are divided, each with about the same work (None: this one; -1: one for each core).
+    n_jobs: processes of joblib's backend among which the networks are divided in groups (None: this one; -1: one for each core); within
+        `joblib.parallel_config("dask")` all workers of the cluster. Groups of a process that dies are trained again.
         It pays for hundreds of small networks on several cores; a few networks, or large ones, are as fast in one process, which
         uses all cores for large matrix products. On a GPU one process trains all.
     strategy: "full", or "halving": all candidates get a little of the resource, the best 1 / factor of them more, and so on.
@@ -59,7 +60,7 @@ class MLPSearchCV(BaseSearchCV):
     sampler: an Optuna sampler, which suggests n_iter trials in batches of `batch` (extra: optuna). storage, study_name,
         load_if_exists: of the study; the trials that are in it count towards n_iter, and their scores are in cv_results_. With
         strategy="halving" each batch is halved, and the trials that drop out are reported as pruned.
-    progress: "auto" shows a live display (with n_jobs it advances when a process finishes), False nothing. memory_limit: bytes;
+    progress: "auto" shows a live display (with n_jobs it advances when a group is finished), False nothing. memory_limit: bytes;
         networks that would take more are trained in parts.
 
     Fitted attributes: cv_results_, best_estimator_, best_params_, best_score_, best_index_, refit_time_, scorer_, n_splits_,

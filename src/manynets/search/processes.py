@@ -1,31 +1,45 @@
-"""Train networks in several processes, by joblib: each gets a share of the networks, and all the data."""
+"""Train networks in several processes: in pieces, each of networks that share their steps (see `manynets.search.workers`)."""
 
 from __future__ import annotations
 
-import pickle
+import math
+import os
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from joblib import effective_n_jobs, parallel
 from numpy.typing import NDArray
-from sklearn.utils.parallel import Parallel, delayed
 
-from manynets.data.batches import Rows
+from manynets.nn.population import Population
 from manynets.nn.shape import Shape
-from manynets.spec import MLP
-from manynets.tasks import Task
+from manynets.search.workers import run_calls, worker_count
+from manynets.spec import METRICS, MLP
+from manynets.steps import batch_rows
+from manynets.tasks.objectives import objective_for
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
 from manynets.training.groups import Failure, check_limits, groups_of, memory_at_hand, train_what_can
 from manynets.training.trial import Member, Outcome, Problem
+from manynets.training.validation import Validation
 
-__all__ = ["shares_of", "train_in_processes", "train_share"]
+__all__ = [
+    "Results",
+    "Scores",
+    "count_processes",
+    "held_out_scores",
+    "pieces_of",
+    "train_in_processes",
+    "train_piece",
+    "train_pieces",
+]
 
-SENT_BYTES = 1 << 24
-"""Bytes of an array up to which each process is sent a copy; joblib takes a tenth of a second to remove the file of a shared one."""
+PIECE = 5e9
+"""Multiplications of the forward passes of a piece: half a second or so, beside which the milliseconds to send it count little."""
+
+Results: TypeAlias = Sequence[Outcome | Failure]
+Scores: TypeAlias = dict[int, tuple[float, float]]  # loss and score on held-out rows, by the number of the network
+HeldOut: TypeAlias = Mapping[int, NDArray[np.int64] | None]
 
 
 def train_in_processes(
@@ -36,63 +50,121 @@ def train_in_processes(
     callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
 ) -> list[Outcome | Failure]:
-    """Train members without validation sets as `train_what_can` does, in n_jobs processes (None, -1, ...: as in scikit-learn).
-
-    Callbacks are called when a process has finished its share, not for the events in between. Networks on a GPU are trained in
-    this process, and so are all where joblib would use threads, which would wait for each other.
-    """
+    """Train members as `train_what_can` does, in n_jobs processes (None, -1, ...: as in scikit-learn) of joblib's backend."""
     check_limits(memory_limit=memory_limit)
-    jobs, device = min(effective_n_jobs(n_jobs), len(members)), problem.rows.x.device
-    threads = getattr(parallel.get_active_backend()[0], "uses_threads", False)
-    if jobs <= 1 or threads or device.type != "cpu":
+    jobs = count_processes(problem, members, n_jobs)
+    if not jobs:
         return train_what_can(problem, members, callbacks=callbacks, memory_limit=memory_limit)
-    began = time.perf_counter()
-    found: dict[int, Outcome | Failure] = {}
+    pieces = train_pieces(problem, pieces_of(problem, members, jobs), n_jobs=n_jobs, callbacks=callbacks, memory_limit=memory_limit)
+    found = {result.number: result for results, _ in pieces for result in results}
+    return [found[member.number] for member in members]
+
+
+def count_processes(problem: Problem, members: Sequence[Member], n_jobs: int | None) -> int:
+    """Return how many processes train the members; 0 for this one, as for networks on a GPU."""
+    return worker_count(n_jobs) if members and problem.rows.x.device.type == "cpu" else 0
+
+
+def train_pieces(
+    problem: Problem,
+    pieces: Sequence[list[Member]],
+    *,
+    n_jobs: int | None,
+    callbacks: Sequence[Callback] = (),
+    memory_limit: int | None = None,
+    held_out: HeldOut | None = None,
+) -> Iterator[tuple[Results, Scores]]:
+    """Yield the results of one piece after the other, and the scores on the rows held out from each of its networks.
+
+    Callbacks are called when a piece is finished, not for the events in between.
+    """
+    networks, done, lost, began = sum(map(len, pieces)), 0, list[int](), time.perf_counter()
 
     def tell(event: Event) -> None:
         for callback in callbacks:
             callback(event)
 
-    settings = {member.number: member.settings for member in members}
-    tell(Started(len(members), len(members), 1, problem.task.metric, settings=settings))
-    limit = max(1, (memory_at_hand(device) if memory_limit is None else int(memory_limit)) // jobs)
-    arrays = problem.rows.x.numpy(), problem.rows.target.numpy()
-    parts = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes=SENT_BYTES)(
-        delayed(train_share)(problem.task, arrays, pickle.dumps(share, pickle.HIGHEST_PROTOCOL), limit)
-        for share in shares_of(problem, members, jobs)
-        if share
-    )
-    for part in parts:
-        found |= {result.number: result for result in pickle.loads(part)}
-        tell(Advanced(len(found)))
-    lost = tuple(n for n, result in found.items() if isinstance(result, Outcome) and result.divergence is not None)
-    tell(Finished(time.perf_counter() - began, lost))
-    return [found[member.number] for member in members]
+    limit = None if memory_limit is None else max(1, int(memory_limit) // max(1, worker_count(n_jobs)))
+    inputs = [(problem, piece, {member.number: (held_out or {}).get(member.number) for member in piece}, limit) for piece in pieces]
+    settings = {member.number: member.settings for piece in pieces for member in piece}
+    tell(Started(networks, networks, 1, problem.task.metric, settings=settings))
+    for _, (results, scores) in run_calls(train_piece, inputs, n_jobs=n_jobs, shared=_shared):
+        done += len(results)
+        lost += [result.number for result in results if isinstance(result, Outcome) and result.divergence is not None]
+        tell(Advanced(done))
+        yield results, scores
+    tell(Finished(time.perf_counter() - began, tuple(sorted(lost))))
 
 
-def train_share(task: Task, arrays: tuple[NDArray[Any], NDArray[Any]], members: bytes, memory_limit: int) -> bytes:
-    """Train pickled members on arrays (x, target), in the process that calls it; return their pickled results.
+def train_piece(problem: Problem, members: Sequence[Member], held_out: HeldOut, memory_limit: int | None) -> tuple[Results, Scores]:
+    """Train the networks of a piece, and score them, in the process that calls it."""
+    if memory_limit is None:
+        memory_limit = max(1, memory_at_hand(problem.rows.x.device) // (os.cpu_count() or 1))
+    results = train_what_can(problem, members, memory_limit=memory_limit)
+    return results, held_out_scores(problem, members, held_out, results)
 
-    joblib would inspect each of the many small arrays of the networks.
+
+def _shared(problem: Problem, members: Sequence[Member], held_out: HeldOut, _limit: int | None) -> Iterator[Any]:
+    """Yield the arrays of rows, which many networks have in common."""
+    for rows in (problem.rows, problem.validation):
+        if rows is not None:
+            yield from (rows.x, rows.target, rows.weight)
+    for member in members:
+        yield from (member.rows, member.validation_rows, member.weight, held_out.get(member.number))
+
+
+def pieces_of(problem: Problem, members: Sequence[Member], jobs: int, *, at_most: int | None = None) -> list[list[Member]]:
+    """Divide members into pieces that can share their steps, those with the most work first.
+
+    at_most: networks in a piece. A piece has `PIECE` of work, however many jobs there are, so that its networks are always trained with the same
+    others, unless there would be fewer pieces than jobs.
     """
-    with warnings.catch_warnings(action="ignore"):  # large arrays are in read-only memory, which all processes share
-        rows = Rows(torch.from_numpy(arrays[0]), torch.from_numpy(arrays[1]), None)
-    results = train_what_can(Problem(task, rows), pickle.loads(members), memory_limit=memory_limit)
-    return pickle.dumps(results, pickle.HIGHEST_PROTOCOL)
-
-
-def shares_of(problem: Problem, members: Sequence[Member], count: int) -> Iterator[list[Member]]:
-    """Divide members into shares of about the same work; those that can share their steps stay together."""
-    ordered = [member for group in groups_of(problem, members) for member in group]
-    done = np.cumsum([_work(member, problem) for member in ordered])
-    share_of = np.minimum((done - 0.5 * np.diff(done, prepend=0.0)) / done[-1] * count, count - 1).astype(int)
-    for share in range(count):
-        yield [ordered[i] for i in np.flatnonzero(share_of == share)]
+    groups = groups_of(problem, members)
+    work = [sum(_work(member, problem) for member in group) for group in groups]
+    goal = max(1.0, min(PIECE, sum(work) / jobs))
+    pieces = []
+    for group, amount in zip(groups, work, strict=True):
+        count = max(math.ceil(amount / goal - 1e-9), math.ceil(len(group) / (at_most or len(group))))
+        count = min(len(group), max(1, count))
+        cuts = [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
+        pieces += [(amount / count, cut) for cut in cuts]
+    return [piece for _, piece in sorted(pieces, key=lambda pair: -pair[0])]
 
 
 def _work(member: Member, problem: Problem) -> float:
-    """Return roughly how many multiplications the training of a member takes."""
+    """Return roughly how many multiplications the forward passes of a member take."""
     rows = len(problem.rows) if member.rows is None else len(member.rows)
-    assert isinstance(member.spec, MLP)
-    shape = Shape.of(member.spec, problem.rows.x.shape[1], problem.task.outputs)
-    return float(rows * (member.recipe.epochs or 1) * shape.multiplications)
+    recipe, spec = member.recipe, member.spec
+    assert isinstance(spec, MLP)
+    visits = rows * (recipe.epochs or 1) if recipe.iterations is None else recipe.iterations * batch_rows(recipe, rows)
+    return float(visits * Shape.of(spec, problem.rows.x.shape[1], problem.task.outputs).multiplications)
+
+
+def held_out_scores(problem: Problem, members: Sequence[Member], held_out: HeldOut, results: Results) -> Scores:
+    """Return loss and metric, by number, of the networks that have rows held out; those of a shape are computed at once."""
+    by_number = {member.number: member for member in members}
+    alike: dict[tuple[Any, ...], list[Outcome]] = {}
+    for outcome in results:
+        if isinstance(outcome, Outcome) and held_out.get(outcome.number) is not None:
+            spec, recipe = by_number[outcome.number].spec, by_number[outcome.number].recipe
+            assert isinstance(spec, MLP)
+            shape = Shape.of(spec, problem.rows.x.shape[1], problem.task.outputs)
+            alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta, recipe.watch), []).append(outcome)
+    out: Scores = {}
+    for (shape, *_), same in alike.items():
+        x, numbers = problem.rows.x, [outcome.number for outcome in same]
+        population = Population.start(shape, [outcome.parameters for outcome in same], device=x.device, dtype=x.dtype)
+        recipe = by_number[numbers[0]].recipe
+        validation = Validation(
+            problem.rows,
+            [held_out[number] for number in numbers],
+            objective_for(problem.task, recipe),
+            widest=shape.widest,
+            weights=[by_number[number].weight for number in numbers],
+        )
+        with torch.inference_mode():
+            loss, score = validation.judge(population.scores)
+            if recipe.watch in METRICS and recipe.watch != problem.task.metric:
+                score = validation.figures(recipe.watch, problem.task, population.scores)
+        out |= dict(zip(numbers, zip(loss.tolist(), score.tolist(), strict=True), strict=True))
+    return out

@@ -1,0 +1,224 @@
+"""A sweep by many processes, which share an Optuna storage: each candidate is a trial that one of them runs.
+
+A process claims a candidate by adding a running trial to the study. Trials are numbered by the storage, one after the other, so that of
+several processes that claim the same candidate the one with the lowest number has it, and the others withdraw. While a process lives it
+changes its entry in the study every `BEAT` seconds; the trials of one that has ended count as failed, and their candidates are free again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from manynets.claims import BEAT, STALE, Owner, has_ended, this_process
+from manynets.cli.sweep_results import Key, Row, SweepResults, check_same
+from manynets.errors import MissingExtraError, OptionError
+
+__all__ = ["SharedStudy", "open_storage", "train_shared"]
+
+CONFIG, CANDIDATE, WORKER, FOUND = "manynets:sweep", "candidate", "worker", "found"
+POLL = 2.0  # seconds between two looks at what the others do
+
+Found: TypeAlias = list[tuple[Key, Row, list[float]]]
+
+
+def open_storage(url: str) -> Any:
+    """Return an Optuna storage: a database by its URL, or a journal in a file or folder that all machines share."""
+    try:
+        from optuna import storages
+        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+    except ImportError as error:
+        raise MissingExtraError("optuna", extra="optuna", purpose="--storage") from error
+    try:
+        if "://" in url:
+            return storages.get_storage(url)
+        path = Path(url) / "sweep.journal" if Path(url).is_dir() else Path(url)
+        return storages.JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+    except Exception as error:
+        raise OptionError(
+            f"--storage is {url!r}, which cannot be opened: {' '.join(str(error).split())}; give a file or folder that all machines "
+            "share, or the URL of a database, such as sqlite:///sweep.db"
+        ) from None
+
+
+class SharedStudy:
+    """The study of a sweep. config: what all its processes must have in common. by_loss: whether the loss is its value.
+
+    Raises OptionError where the study is of another sweep.
+    """
+
+    def __init__(self, storage: Any, name: str, *, config: Mapping[str, Any], by_loss: bool) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        optuna.create_study(storage=storage, study_name=name, load_if_exists=True, direction="minimize" if by_loss else "maximize")
+        self.storage, self.by_loss = storage, by_loss
+        self.study = storage.get_study_id_from_name(name)
+        if CONFIG not in self._attributes():
+            storage.set_study_user_attr(self.study, CONFIG, dict(config))
+        check_same(self._attributes()[CONFIG], config, where=f"the study {name!r} of the storage", remedy="another --study-name")
+        self.owner = this_process()
+        self.worker = f"manynets:worker:{self.owner.token}"
+        self.seen: dict[str, tuple[int, float]] = {}  # the last beat of each worker, and when it was new here
+        self.claimed: dict[int, int] = {}  # candidate: trial
+        self.beats = 0
+        self.beat()
+
+    def _attributes(self) -> dict[str, Any]:
+        return dict(self.storage.get_study_user_attrs(self.study))
+
+    def _trials(self) -> list[Any]:
+        return list(self.storage.get_all_trials(self.study, deepcopy=False))
+
+    # -------------------------------------------------------------------------------------------------------- workers
+
+    def beat(self) -> None:
+        """Show the other processes that this one is alive."""
+        self.beats += 1
+        self.storage.set_study_user_attr(self.study, self.worker, {**dataclasses.asdict(self.owner), "beat": self.beats})
+
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[None]:
+        """Within this context, a thread shows the other processes that this one is alive; at the end its trials are given up."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(BEAT):
+                with contextlib.suppress(Exception):  # a storage that is not there for a moment
+                    self.beat()
+
+        thread = threading.Thread(target=beat, name="manynets-study", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            for trial in self.claimed.values():
+                self._end(trial)
+
+    def _is_dead(self, worker: str) -> bool:
+        """Return whether a process has ended: by this machine's own knowledge, else by its beats."""
+        if worker == self.worker:
+            return False
+        entry = dict(self._attributes().get(worker, {}))
+        if not entry:
+            return True
+        beat = entry.pop("beat")
+        ended = has_ended(Owner(**entry))
+        if ended is not None:
+            return ended
+        now = time.monotonic()
+        if worker not in self.seen or self.seen[worker][0] != beat:
+            self.seen[worker] = beat, now
+        return now - self.seen[worker][1] > STALE
+
+    # --------------------------------------------------------------------------------------------------------- trials
+
+    def _end(self, trial: int, found: Sequence[Any] | None = None) -> None:
+        """End a trial, as failed where nothing finite was found, unless another process has ended it."""
+        from optuna.trial import TrialState
+
+        value = np.mean([row["loss" if self.by_loss else "score"] for _, row, _ in found or []]) if found else np.nan
+        with contextlib.suppress(RuntimeError):  # UpdateFinishedTrialError
+            if np.isfinite(value):
+                self.storage.set_trial_state_values(trial, TrialState.COMPLETE, [float(value)])
+            else:
+                self.storage.set_trial_state_values(trial, TrialState.FAIL)
+
+    def _by_candidate(self) -> dict[int, list[Any]]:
+        """Return the trials of each candidate that run or have results; those of dead processes are ended."""
+        out: dict[int, list[Any]] = {}
+        dead: dict[str, bool] = {}
+        for trial in self._trials():
+            attributes = trial.user_attrs
+            if not trial.state.is_finished():
+                worker = attributes.get(WORKER, "")
+                if worker not in dead:
+                    dead[worker] = self._is_dead(worker)
+                if dead[worker]:
+                    self._end(trial._trial_id, attributes.get(FOUND))
+            if FOUND not in attributes and (trial.state.is_finished() or dead[worker]):
+                continue
+            if CANDIDATE in attributes:
+                out.setdefault(attributes[CANDIDATE], []).append(trial)
+        return out
+
+    def claim(self, most: int, candidates: Iterator[tuple[int, Mapping[str, Any]]]) -> list[int]:
+        """Claim so many candidates that nobody trains or has trained; return them."""
+        from optuna.trial import TrialState, create_trial
+
+        taken = self._by_candidate()
+        claimed: list[int] = []
+        for c, changes in candidates:
+            if len(claimed) == most:
+                break
+            if c in taken:
+                continue
+            attributes = {CANDIDATE: c, WORKER: self.worker, **changes}
+            own = self.storage.create_new_trial(
+                self.study, template_trial=create_trial(state=TrialState.RUNNING, user_attrs=attributes)
+            )
+            taken = self._by_candidate()
+            first = min(taken[c], key=lambda trial: trial.number)
+            if first._trial_id == own:
+                claimed.append(c)
+                self.claimed[c] = own
+            else:
+                self._end(own)
+        return claimed
+
+    def report(self, candidate: int, found: Found) -> None:
+        """Store the results of a claimed candidate and end its trial, unless another process has taken it over."""
+        trial = self.claimed.pop(candidate)
+        with contextlib.suppress(RuntimeError):  # UpdateFinishedTrialError: it has
+            self.storage.set_trial_user_attr(trial, FOUND, [[list(key), row, curve] for key, row, curve in found])
+            self._end(trial, found)
+
+    def results(self) -> dict[int, Found]:
+        """Return the results of each candidate that has been trained."""
+        out: dict[int, Found] = {}
+        for c, trials in self._by_candidate().items():
+            for trial in trials:
+                if FOUND in trial.user_attrs and c not in out:
+                    out[c] = [((k[0], k[1], k[2], k[3]), row, curve) for k, row, curve in trial.user_attrs[FOUND]]
+        return out
+
+    def running(self) -> bool:
+        """Return whether another process trains a candidate."""
+        return any(FOUND not in trial.user_attrs for trials in self._by_candidate().values() for trial in trials)
+
+
+def train_shared(
+    study: SharedStudy,
+    results: SweepResults,
+    candidates: Callable[[], Iterator[tuple[int, Mapping[str, Any]]]],
+    train: Callable[[Sequence[int]], None],
+    *,
+    at_once: int,
+    fits: Callable[[], bool] = lambda: True,
+) -> None:
+    """Train the candidates that no other process trains, until all have results or no more fit; then `results` has those of all.
+
+    train(candidates): writes their rows to `results`. at_once: candidates that are claimed together.
+    """
+    with study.beating():
+        while True:
+            claimed = study.claim(at_once, candidates()) if fits() else []
+            if claimed:
+                train(claimed)
+                for c in claimed:
+                    study.report(c, [(key, row, results.curves[key]) for key, row in results.rows.items() if key[0] == c])
+            elif fits() and study.running():
+                time.sleep(POLL)
+            else:
+                break
+    found = [one for each in study.results().values() for one in each]
+    results.add({key: row for key, row, _ in found}, {key: curve for key, _, curve in found})

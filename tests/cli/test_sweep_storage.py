@@ -1,0 +1,131 @@
+"""`manynets sweep --storage`: several processes train each candidate once, also those that one leaves behind when it is killed."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manynets.cli import sweep_storage
+from manynets.cli.sweep_storage import SharedStudy, open_storage
+from manynets.errors import OptionError
+from tests.cli.conftest import Call
+
+optuna = pytest.importorskip("optuna")
+
+SWEEP = ("sweep", "moons", "--hidden", "4", "--epochs", "2", "-q", "--grid", "lr=0.001,0.01,0.03,0.1", "--at-most", "1")
+ENDLESS = [(c, {"lr": 0.1 * c}) for c in range(6)]
+DIES = """
+import os, signal
+from manynets.cli import main, sweep_storage
+
+report, calls = sweep_storage.SharedStudy.report, []
+
+def dies_at_the_second(self, *args):
+    calls.append(args)
+    if len(calls) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    report(self, *args)
+
+sweep_storage.SharedStudy.report = dies_at_the_second
+main()
+"""
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning:sqlalchemy"),
+]
+
+
+@pytest.fixture(params=["journal", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "shared.log") if request.param == "journal" else f"sqlite:///{tmp_path / 'shared.db'}"
+
+
+def study_of(url: str, **config: Any) -> SharedStudy:
+    return SharedStudy(open_storage(url), "test", config=config, by_loss=False)
+
+
+def row(c: int) -> list[Any]:
+    return [((c, 0, 0, 0), {"score": float(c), "loss": 1.0}, [1.0, 0.5])]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills a process by SIGKILL")
+def test_what_a_killed_process_leaves_behind_is_trained_once(call: Call, tmp_path: Path) -> None:
+    url = str(tmp_path / "shared.log")
+    command = [*SWEEP, "--storage", url, "--out"]
+    killed = subprocess.run([sys.executable, "-c", DIES, *command, "first"], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done = call(*command, "second", "--json")
+    assert done.code == 0, done.err
+    with Path("second/results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["candidate"] for row in rows) == ["0", "1", "2", "3"]
+    assert done.json["networks"] == 4
+    trials = optuna.load_study(storage=open_storage(url), study_name="moons-sweep").trials
+    states = collections.Counter(trial.state.name for trial in trials)
+    assert states == {"COMPLETE": 4, "FAIL": 1}
+    assert [trial.user_attrs["candidate"] for trial in trials] == [0, 1, 1, 2, 3]
+    alone = call(*SWEEP, "--out", "alone", "--json")
+    assert (alone.json["score"], alone.json["best"]) == (done.json["score"], done.json["best"])
+
+
+def test_claims_are_of_one_process_each(url: str) -> None:
+    study_of(url)
+    claims: list[int] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            study = study_of(url)
+            while claimed := study.claim(2, iter(ENDLESS)):
+                claims.extend(claimed)
+                for c in claimed:
+                    study.report(c, row(c))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert sorted(claims) == list(range(6))
+    assert study_of(url).results() == {c: row(c) for c in range(6)}
+
+
+def test_a_process_elsewhere_is_alive_while_it_beats(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(sweep_storage, "has_ended", lambda owner: None)
+    monkeypatch.setattr(sweep_storage.time, "monotonic", lambda: clock[0])
+    one, two = study_of(url), study_of(url)
+    assert one.claim(1, iter(ENDLESS[:1])) == [0]
+    for seconds in (0.0, 100.0, 250.0):
+        clock[0] = seconds
+        assert two.claim(1, iter(ENDLESS[:1])) == []
+        if seconds == 100.0:
+            one.beat()
+    clock[0] = 431.0
+    assert two.claim(1, iter(ENDLESS[:1])) == [0]
+    one.report(0, row(7))  # it was only slow: too late
+    two.report(0, row(0))
+    assert study_of(url).results() == {0: row(0)}
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    url = str(tmp_path / "shared.log")
+    study_of(url, options={"lr": 0.1})
+    with pytest.raises(OptionError, match=r"lr was 0.1, is 0.2; give the same options, or another --study-name"):
+        study_of(url, options={"lr": 0.2})
+    with pytest.raises(OptionError, match="cannot be opened"):
+        open_storage("nonsense://here")
+    with pytest.raises(OptionError, match="cannot be opened"):
+        open_storage(str(tmp_path / "missing" / "shared.log"))
