@@ -84,7 +84,13 @@ def _code(text: str) -> str:
     if page:
         return f":doc:`/{page[1]}`"
     name = re.sub(r"^mn\.", "manynets.", text)
-    return f":py:obj:`{text} <{name}>`" if name != text and NAME.fullmatch(name) else f":py:obj:`{text}`" if NAME.fullmatch(text) else f"``{text}``"
+    return (
+        f":py:obj:`{text} <{name}>`"
+        if name != text and NAME.fullmatch(name)
+        else f":py:obj:`{text}`"
+        if NAME.fullmatch(text)
+        else f"``{text}``"
+    )
 
 
 def _plain(text: str) -> str:

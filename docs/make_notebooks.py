@@ -58,4 +58,4 @@ def write(folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    print(*write(Path(sys.argv[1])), sep="\n")
+    write(Path(sys.argv[1]))

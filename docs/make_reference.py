@@ -13,10 +13,8 @@ import types
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
-
 import manynets
-from manynets.cli import app
+from manynets.cli import command_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,13 +118,12 @@ def api_page(page: ApiPage) -> str:
 
 def commands_page() -> str:
     """Return the Markdown of the page of all commands, from their help."""
-    group = typer.main.get_command(app)
+    group = command_line()
     parts = [
         "# Commands\n\nThe help of each command, `manynets COMMAND --help`. [Options](../options.md) says what the options of `train` and "
         "`sweep` set, and which values they take."
     ]
-    for name in getattr(group, "commands"):
-        parts.append(f"## {name}\n\n```text\n{help_text(name)}\n```")
+    parts += [f"## {name}\n\n```text\n{help_text(name)}\n```" for name in group.commands]
     return "\n\n".join(parts) + "\n"
 
 
@@ -137,5 +134,5 @@ def help_text(command: str) -> str:
 
     out = io.StringIO()
     with mock.patch.dict(os.environ, {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}), contextlib.redirect_stdout(out):
-        typer.main.get_command(app).main([command, "--help"], prog_name="manynets", standalone_mode=False)
+        command_line().main([command, "--help"], prog_name="manynets", standalone_mode=False)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")

@@ -31,7 +31,12 @@ def predict(
     overwrite: Annotated[bool, option("--overwrite", help="Replace the file if it exists.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write predictions as CSV, beside the columns of each row; for classes with probabilities."""
+    """Write predictions as CSV, beside the columns of each row; for classes with probabilities.
+
+    \b
+    manynets predict runs/houses-1 new_houses.csv -o predictions.csv
+    manynets predict model.safetensors new_houses.csv --columns id
+    """
     import sys
 
     from manynets.cli.outputs import claimed_output
