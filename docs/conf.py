@@ -39,6 +39,7 @@ python_maximum_signature_line_length = 88
 add_module_names = False
 
 html_theme = "pydata_sphinx_theme"
+html_show_search_summary = False  # it fetches pages, which a browser refuses for files
 html_title = f"manynets {version}"
 html_static_path = ["_static"]
 html_css_files = ["manynets.css"]

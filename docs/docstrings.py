@@ -23,14 +23,11 @@ def process(_app: object, _what: str, _name: str, _object: object, _options: obj
 def as_rst(lines: Iterable[str]) -> list[str]:
     """Return a docstring as reStructuredText.
 
-    >>> print("\\n".join(as_rst(["Return `x`.", "", "lr: the rate, |w| of", "    it.", "", ">>> 1", "1"])).strip())
+    >>> print("\\n".join(as_rst(["Return `x`.", "", "lr: the rate, |w| of", "    it."])).strip())
     Return :py:obj:`x`.
     <BLANKLINE>
     * **lr**: the rate, \\|w\\| of
       it.
-    <BLANKLINE>
-    >>> 1
-    1
     """
     out: list[str] = []
     block: list[str] = []
@@ -59,11 +56,11 @@ def _block(lines: list[str]) -> list[str]:
             out += [*([""] if out else []), f"**{text}**", ""]
             section, in_items = True, False
         elif item:
-            out += [""] if not in_items else []
+            out += [""] if out and not in_items else []
             out.append(f"* **{item['names'].replace('*', chr(92) + '*')}**: {_inline(item['text'])}")
             in_items = True
         elif text.startswith("- "):
-            out += [""] if not in_items else []
+            out += [""] if out and not in_items else []
             out.append(f"* {_inline(text[2:])}")
             in_items = True
         elif in_items:

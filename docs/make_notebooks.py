@@ -14,7 +14,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 CHAPTERS = HERE / "learn"
 BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n", re.MULTILINE | re.DOTALL)
-ONLY_ON_THE_SITE = re.compile(r"^:::\{.*?^:::\n|^\{download\}.*\n", re.MULTILINE | re.DOTALL)
+ONLY_ON_THE_SITE = re.compile(r"^\{download\}.*\n", re.MULTILINE)
 
 
 def chapters() -> list[Path]:

@@ -107,7 +107,8 @@ def api_page(page: ApiPage) -> str:
             kind = "autoexception" if issubclass(value, BaseException) else "autoclass"
         else:
             kind = "autofunction" if callable(value) and hasattr(value, "__name__") else "autodata"
-        members = "   :members:\n" if kind == "autoclass" else "   :no-members:\n" if kind == "autoexception" else ""
+        inherited = "   :inherited-members: BaseEstimator, ClassifierMixin, RegressorMixin, MultiOutputMixin, MetaEstimatorMixin\n"
+        members = f"   :members:\n{inherited}" if kind == "autoclass" else "   :no-members:\n" if kind == "autoexception" else ""
         directives.append(f".. {kind}:: {name}\n{members}")
     summary = "\n".join(f"   {name}" for name in _names(page))
     return (
