@@ -56,6 +56,10 @@ PACKAGES = {
 """Public packages with a page of their own, with its title and what it is about; others have their name as the title."""
 
 
+NOT_OURS = ("BaseEstimator", "ClassifierMixin", "RegressorMixin", "MultiOutputMixin", "MetaEstimatorMixin")
+"""Classes of scikit-learn whose methods the pages of the estimators leave out."""
+
+
 def pages() -> list[ApiPage]:
     """Return all pages of the API; ValueError for a public name that is on none."""
     rooms = [name for name in dir(manynets) if isinstance(getattr(manynets, name), types.ModuleType)]
@@ -100,21 +104,26 @@ def _names(page: ApiPage) -> tuple[str, ...]:
 def api_page(page: ApiPage) -> str:
     """Return the Markdown of a page of the API."""
     module = importlib.import_module(page.module)
-    directives = []
-    for name in _names(page):
-        value = getattr(module, name)
-        if inspect.isclass(value):
-            kind = "autoexception" if issubclass(value, BaseException) else "autoclass"
-        else:
-            kind = "autofunction" if callable(value) and hasattr(value, "__name__") else "autodata"
-        inherited = "   :inherited-members: BaseEstimator, ClassifierMixin, RegressorMixin, MultiOutputMixin, MetaEstimatorMixin\n"
-        members = f"   :members:\n{inherited}" if kind == "autoclass" else "   :no-members:\n" if kind == "autoexception" else ""
-        directives.append(f".. {kind}:: {name}\n{members}")
-    summary = "\n".join(f"   {name}" for name in _names(page))
+    names = _names(page)
+    described = [name for name in names if callable(getattr(module, name)) and hasattr(getattr(module, name), "__name__")]
+    summary = "\n".join(f"   {name}" for name in described)
     return (
         f"# {page.title}\n\n{page.about}\n\n```{{eval-rst}}\n.. currentmodule:: {page.module}\n\n"
-        f".. autosummary::\n   :nosignatures:\n\n{summary}\n\n" + "\n".join(directives) + "```\n"
+        f".. autosummary::\n   :nosignatures:\n\n{summary}\n\n" + "\n".join(_directive(module, name) for name in names) + "```\n"
     )
+
+
+def _directive(module: types.ModuleType, name: str) -> str:
+    """Return the directive that documents a name."""
+    value = getattr(module, name)
+    if inspect.isclass(value) and issubclass(value, BaseException):
+        return f".. autoexception:: {name}\n   :no-members:\n"
+    if inspect.isclass(value):
+        return f".. autoclass:: {name}\n   :members:\n   :inherited-members: {', '.join(NOT_OURS)}\n"
+    if callable(value) and hasattr(value, "__name__"):
+        return f".. autofunction:: {name}\n"
+    items = ", ".join(str(one) or "(empty)" for one in value) if isinstance(value, tuple | list | frozenset) else str(value)
+    return f".. py:data:: {name}\n\n   ``{items}``\n" if items else f".. autodata:: {name}\n"
 
 
 def commands_page() -> str:
