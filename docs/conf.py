@@ -67,6 +67,7 @@ def setup(app: Any) -> None:
     make_reference.write(HERE / "reference")
     make_notebooks.write(HERE / "learn")
     app.connect("autodoc-process-docstring", docstrings.process)
+    app.add_transform(docstrings.LinkNames)
     app.connect("source-read", _without_missing_pages)
 
 

@@ -1,4 +1,4 @@
-"""From the docstrings of this project to the reStructuredText that autodoc expects.
+"""From the docstrings of this project to the reStructuredText that autodoc expects, and from code in the pages to links.
 
 A docstring here is plain text: paragraphs, lines `name: what it is` with indented continuations, and doctests. Names in single backticks
 are code, and links where they are documented.
@@ -8,11 +8,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.transforms import SphinxTransform
 
 ITEM = re.compile(r"(?P<names>\*{0,2}[A-Za-z_]\w*(?:, \*{0,2}[A-Za-z_]\w*)*): (?P<text>.*)")
 SECTIONS = {"Args:", "Parameters:", "Errors:", "Raises:", "Returns:", "Attributes:"}
 NAME = re.compile(r"[A-Za-z_][\w.]*")
 PAGE = re.compile(r"docs/([\w-]+)\.md")
+IN_A_PAGE = re.compile(r"(?:mn|manynets)\.(?P<name>[A-Za-z_][\w.]*)(?:\(.*\))?")
+
+
+class LinkNames(SphinxTransform):
+    """Make code such as `mn.train` or `mn.MLP(hidden=(64,))` in the text of a page a link to the reference."""
+
+    default_priority = 500
+
+    def apply(self, **_: Any) -> None:
+        for literal in list(self.document.findall(nodes.literal)):
+            match = IN_A_PAGE.fullmatch(literal.astext())
+            if match is None or isinstance(literal.parent, nodes.reference | addnodes.pending_xref | nodes.title):
+                continue
+            link = addnodes.pending_xref(
+                "",
+                refdomain="py",
+                reftype="obj",
+                reftarget=f"manynets.{match['name']}",
+                refwarn=False,
+                refexplicit=True,
+                refdoc=self.env.docname,
+            )
+            literal.replace_self(link)
+            link += literal
 
 
 def process(_app: object, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
