@@ -37,6 +37,7 @@ autodoc_default_options = {"members": True}
 autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 88
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 
 html_theme = "pydata_sphinx_theme"
 html_show_search_summary = False  # it fetches pages, which a browser refuses for files
