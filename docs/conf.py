@@ -30,6 +30,7 @@ myst_heading_anchors = 3
 
 PENDING = ("tracking", "scaling", "playground")
 
+smartquotes = False  # quotes are those of Python
 autosummary_generate = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

@@ -14,6 +14,8 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
+import manynets
+
 ITEM = re.compile(r"(?P<names>\*{0,2}[A-Za-z_]\w*(?:, \*{0,2}[A-Za-z_]\w*)*): (?P<text>.*)")
 SECTIONS = {"Args:", "Parameters:", "Errors:", "Raises:", "Returns:", "Attributes:"}
 NAME = re.compile(r"[A-Za-z_][\w.]*")
@@ -35,7 +37,7 @@ class LinkNames(SphinxTransform):
                 "",
                 refdomain="py",
                 reftype="obj",
-                reftarget=f"manynets.{match['name']}",
+                reftarget=_target(f"manynets.{match['name']}"),
                 refwarn=False,
                 refexplicit=True,
                 refdoc=self.env.docname,
@@ -53,7 +55,7 @@ def as_rst(lines: Iterable[str]) -> list[str]:
     """Return a docstring as reStructuredText.
 
     >>> print("\\n".join(as_rst(["Return `x`.", "", "lr: the rate, |w| of", "    it."])).strip())
-    Return :py:obj:`x`.
+    Return :py:obj:`x <x>`.
     <BLANKLINE>
     * **lr**: the rate, \\|w\\| of
       it.
@@ -109,14 +111,20 @@ def _code(text: str) -> str:
     page = PAGE.fullmatch(text)
     if page:
         return f":doc:`/{page[1]}`"
-    name = re.sub(r"^mn\.", "manynets.", text)
-    return (
-        f":py:obj:`{text} <{name}>`"
-        if name != text and NAME.fullmatch(name)
-        else f":py:obj:`{text}`"
-        if NAME.fullmatch(text)
-        else f"``{text}``"
-    )
+    return f":py:obj:`{text} <{_target(text)}>`" if NAME.fullmatch(text) else f"``{text}``"
+
+
+def _target(name: str) -> str:
+    """Return the name under which the reference has it: that of its package where a page lists the whole package.
+
+    >>> _target("mn.Binary"), _target("mn.train"), _target("Model.save")
+    ('manynets.tasks.Binary', 'manynets.train', 'Model.save')
+    """
+    full = re.sub(r"^mn\.", "manynets.", name)
+    first, _, rest = full.removeprefix("manynets.").partition(".")
+    if first in manynets.tasks.__all__:
+        return f"manynets.tasks.{first}{'.' if rest else ''}{rest}"
+    return full
 
 
 def _plain(text: str) -> str:

@@ -138,11 +138,11 @@ def commands_page() -> str:
 
 
 def help_text(command: str) -> str:
-    """Return the help of a command as text, 100 characters wide."""
+    """Return the help of a command as text, 88 characters wide."""
     import os
     from unittest import mock
 
     out = io.StringIO()
-    with mock.patch.dict(os.environ, {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}), contextlib.redirect_stdout(out):
+    with mock.patch.dict(os.environ, {"COLUMNS": "88", "TERM": "dumb", "NO_COLOR": "1"}), contextlib.redirect_stdout(out):
         command_line().main([command, "--help"], prog_name="manynets", standalone_mode=False)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
