@@ -73,7 +73,7 @@ docs: $(READY_DOCS)  ## build the site into site/: draw its pictures, check spel
 	$(BIN)/python docs/make_gallery.py
 	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs src examples
 	$(BIN)/sphinx-build -W --keep-going --fresh-env --builder html docs site
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/test_readme.py tests/test_docs.py
+	OMP_NUM_THREADS=1 MANYNETS_SITE=site $(BIN)/python -m pytest -q tests/test_readme.py tests/test_docs.py
 	@echo "The site is in site/index.html"
 
 bench: $(READY_BENCH)  ## compare with other libraries (installs them)

@@ -129,7 +129,8 @@ def test_the_readme_is_short_and_its_links_can_be_absolute() -> None:
     links = re.findall(r"(!?)\[[^\]]*\]\(([^)]+)\)", published)
     assert all(link.startswith("https://") for _, link in links)
     pictures = [link for bang, link in links if bang]
-    assert pictures == ["https://example.org/nets/raw/v1.0/docs/gallery/regions.gif"]
+    assert len(pictures) == 1
+    assert re.fullmatch(r"https://example\.org/nets/raw/v1\.0/docs/[\w/]+\.gif", pictures[0])
     assert absolute_links(readme, None, version="1.0") == readme
 
 
@@ -138,8 +139,10 @@ def test_the_readme_is_short_and_its_links_can_be_absolute() -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built anew; a warning is an error."""
+    """The site, built anew, where a warning is an error; or the one that `make docs` has just built so, in MANYNETS_SITE."""
     pytest.importorskip("sphinx")
+    if built := os.environ.get("MANYNETS_SITE"):
+        return Path(built).resolve()
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", f"{folder}-doctrees", "docs", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)

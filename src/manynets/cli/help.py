@@ -11,7 +11,7 @@ FIRST = 5
 _MANY = 7  # options that need no panels
 
 _COMMANDS = {
-    "Train": ("train", "sweep", "rerun"),
+    "Train": ("train", "sweep", "rerun", "playground"),
     "Judge and understand": ("show", "evaluate", "compare", "explain", "report", "plot"),
     "Use": ("predict", "export", "serve"),
     "Data, studies and this installation": ("inspect", "datasets", "study", "doctor"),
