@@ -12,10 +12,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
+READY_DOCS := $(VENV)/.ready-docs
 CORE := src/manynets/core/core.cpp hatch_build.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test mutations test-all coverage lint format bench gpu-check fuzz release-check clean
+.PHONY: help demo test mutations test-all coverage lint format docs bench gpu-check fuzz release-check clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -29,6 +30,10 @@ $(READY): pyproject.toml constraints.txt $(CORE)
 
 $(READY_BENCH): $(READY)
 	$(PIP) --group bench
+	@touch $@
+
+$(READY_DOCS): $(READY)
+	$(PIP) --group docs
 	@touch $@
 
 demo: $(READY)  ## train a network on the digits that come with scikit-learn, and look at it
@@ -60,6 +65,16 @@ lint: $(READY)  ## style, format, types, direction of imports
 format: $(READY)  ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY_DOCS)  ## build the site into site/: draw its pictures, check spelling and links, run its code
+	$(BIN)/python docs/make_options.py
+	$(BIN)/python docs/make_studies.py
+	$(BIN)/python docs/make_architecture.py
+	$(BIN)/python docs/make_gallery.py
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs src examples
+	$(BIN)/sphinx-build -W --keep-going --fresh-env --builder html docs site
+	OMP_NUM_THREADS=1 MANYNETS_SITE=site $(BIN)/python -m pytest -q tests/test_readme.py tests/test_docs.py
+	@echo "The site is in site/index.html"
 
 bench: $(READY_BENCH)  ## compare with other libraries (installs them)
 	$(BIN)/python -m bench $(BENCH_ARGS)

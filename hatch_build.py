@@ -1,5 +1,7 @@
 """Compile the training core: as hatchling's build hook for wheels and editable installs, or in place with `python hatch_build.py`.
 
+It also makes the links of README.md absolute for a package index, where the build knows the repository's address.
+
 Without a C++ compiler, or with MANYNETS_NO_CORE=1, the package is installed without the core, and torch does its work.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -18,9 +21,11 @@ from typing import Any
 
 try:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+    from hatchling.metadata.plugin.interface import MetadataHookInterface
 except ImportError:  # as a script it needs no hatchling
-    BuildHookInterface = object  # type: ignore[assignment, misc]
+    BuildHookInterface = MetadataHookInterface = object  # type: ignore[assignment, misc]
 
+README = Path(__file__).parent / "README.md"
 FOLDER = Path(__file__).parent / "src" / "manynets" / "core"
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = FOLDER / f"libcore{SUFFIX}"
@@ -110,6 +115,35 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc, type-arg]
 
     def clean(self, versions: Sequence[str]) -> None:
         LIBRARY.unlink(missing_ok=True)
+
+
+class CustomMetadataHook(MetadataHookInterface):  # type: ignore[misc, type-arg]
+    """Give the package the text of README.md, with absolute links."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        text = absolute_links(README.read_text(encoding="utf-8"), repository(), version=metadata["version"])
+        metadata["readme"] = {"content-type": "text/markdown", "text": text}
+
+
+def repository() -> str | None:
+    """Return the address of the repository that is built: MANYNETS_REPOSITORY, or that of the running GitHub workflow; else None."""
+    name, server = os.environ.get("GITHUB_REPOSITORY"), os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    return os.environ.get("MANYNETS_REPOSITORY") or (f"{server}/{name}" if name else None)
+
+
+def absolute_links(text: str, address: str | None, *, version: str) -> str:
+    """Return a Markdown text whose links and pictures lead to this version in a repository on GitHub; without an address as it is.
+
+    >>> absolute_links("![a](docs/a.png) [b](docs/b.md) [c](https://c.org)", "https://github.com/us/nets", version="1.0")
+    '![a](https://github.com/us/nets/raw/v1.0/docs/a.png) [b](https://github.com/us/nets/blob/v1.0/docs/b.md) [c](https://c.org)'
+    """
+
+    def absolute(match: re.Match[str]) -> str:
+        kind = "raw" if match["bang"] else "blob"
+        return f"{match['bang']}[{match['label']}]({address}/{kind}/v{version}/{match['path']})"
+
+    link = r"(?P<bang>!?)\[(?P<label>[^\]]*)\]\((?P<path>(?![a-z]+:|#)[^)]+)\)"
+    return text if address is None else re.sub(link, absolute, text)
 
 
 def _platform_tag(builder: Any) -> str:

@@ -1,6 +1,7 @@
 """Write the measured parts of docs/studies.md: manynets study --all --json > all.json; python docs/make_studies.py all.json.
 
-Each part stands between two comments, <!-- name --> and <!-- end -->.
+Each part stands between two comments, <!-- name --> and <!-- end -->. The tables of the chapters in docs/learn/ are rows of the table in
+studies.md; without an argument only they are written.
 """
 
 from __future__ import annotations
@@ -55,14 +56,43 @@ def shares(study: dict[str, Any]) -> list[str]:
     return lines + [f"| {name} | {' | '.join(f'{one[p]:.0f}' for p in problems)} |" for name, one in found.items()]
 
 
+def with_part(page: str, name: str, lines: list[str]) -> str:
+    """Return a page with these lines in its part of that name."""
+    text = "\n".join([f"<!-- {name} -->", "", *lines, "", "<!-- end -->"])
+    page, done = re.subn(rf"<!-- {name} -->.*?<!-- end -->", lambda _: text, page, flags=re.DOTALL)
+    if done != 1:
+        raise SystemExit(f"the page has {done} parts <!-- {name} --> ... <!-- end -->, but must have one")
+    return page
+
+
+def chapter_rows(studies: str, tutorial: str) -> list[str]:
+    """Return the rows of studies.md that belong to a tutorial, such as "T1", as a table: id, result, published, ours."""
+    lines = ["| study | result | published | ours |", "|---|---|---|---|"]
+    rows = re.search(r"<!-- figures -->(.*?)<!-- end -->", studies, re.DOTALL)
+    shown = ""
+    for row in rows[1].strip().splitlines()[2:] if rows else []:
+        name, result, published, ours = (cell.strip() for cell in row.strip("|").split("|")[:4])
+        shown = name or shown
+        if shown.startswith(f"{tutorial}-") and ours:
+            lines.append(f"| {name} | {result} | {published} | {ours} |")
+    return lines
+
+
+def write_chapters() -> None:
+    """Write the table of results into each chapter of docs/learn/."""
+    studies = PAGE.read_text(encoding="utf-8")
+    for path in sorted(PAGE.parent.glob("learn/t[0-9]-*.md")):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(with_part(text, "results", chapter_rows(studies, path.stem[:2].upper())), encoding="utf-8")
+
+
 def main() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    for name, lines in parts(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["studies"]).items():
-        text = "\n".join([f"<!-- {name} -->", "", *lines, "", "<!-- end -->"])
-        page, done = re.subn(rf"<!-- {name} -->.*?<!-- end -->", lambda _, text=text: text, page, flags=re.DOTALL)
-        if done != 1:
-            raise SystemExit(f"{PAGE} has {done} parts <!-- {name} --> ... <!-- end -->, but must have one")
-    PAGE.write_text(page, encoding="utf-8")
+    if sys.argv[1:]:
+        page = PAGE.read_text(encoding="utf-8")
+        for name, lines in parts(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["studies"]).items():
+            page = with_part(page, name, lines)
+        PAGE.write_text(page, encoding="utf-8")
+    write_chapters()
 
 
 if __name__ == "__main__":

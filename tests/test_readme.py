@@ -1,6 +1,6 @@
 """The documents hold true: their Python runs, and their commands and options exist.
 
-Every ```python block of README.md and docs/*.md is executed, in order, in one namespace per file and in an empty
+Every ```python block of README.md and docs/**/*.md is executed, in order, in one namespace per file and in an empty
 folder. A block that cannot run here says why in the line before it: `<!-- no-run: reason -->`. Every line of a ```bash
 or ```console block that calls manynets is held against the help of that command.
 """
@@ -113,10 +113,16 @@ def check_call(words: list[str]) -> None:
             assert option in known, f"manynets {' '.join(command)} has no option {option}; it has {sorted(known)}"
 
 
-DOCUMENTS = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] if path.is_file()]
+def name_of(path: Path) -> str:
+    """Return the name of a document in the ids of the tests, such as docs/tables.md."""
+    return path.relative_to(ROOT).as_posix()
+
+
+GENERATED = {ROOT / "docs" / "reference" / name for name in ("api", "commands.md")}  # by `make docs`
+DOCUMENTS = [ROOT / "README.md", *(path for path in sorted((ROOT / "docs").rglob("*.md")) if not {path, path.parent} & GENERATED)]
 BLOCKS = {path: blocks_of(path.read_text(encoding="utf-8")) for path in DOCUMENTS}
 CALLS = [
-    pytest.param(words, id=f"{path.name}:{block.line}-{' '.join(words[:2])}")
+    pytest.param(words, id=f"{name_of(path)}:{block.line}-{' '.join(words[:2])}")
     for path, blocks in BLOCKS.items()
     for block in blocks
     if block.language in SHELL
@@ -127,7 +133,7 @@ CALLS = [
 @pytest.mark.parametrize(
     "path",
     [path for path, blocks in BLOCKS.items() if any(b.language in PYTHON and b.run for b in blocks)],
-    ids=lambda path: path.name,
+    ids=name_of,
 )
 def test_python_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

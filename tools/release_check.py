@@ -25,6 +25,7 @@ from pathlib import Path
 from packaging.metadata import Metadata
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
+from hatch_build import absolute_links, repository
 from tests.test_readme import PYTHON, blocks_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,7 +86,8 @@ def check_files(sdist: Path, wheel: Path) -> None:
     assert metadata.description_content_type == "text/markdown"
     assert metadata.license_expression == project["license"]
     assert metadata.author or metadata.author_email, "no author"
-    assert metadata.description.strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
+    readme = absolute_links((ROOT / "README.md").read_text(encoding="utf-8"), repository(), version=version)
+    assert metadata.description.strip() == readme.strip()
 
     missing = [path for path in IN_SDIST if path not in in_sdist] + [path for path in IN_WHEEL if path not in in_wheel]
     assert not missing, f"files are missing: {missing}"

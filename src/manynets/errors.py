@@ -38,23 +38,60 @@ __all__ = [
 
 
 class ManynetsError(Exception):
-    """Base class of the exceptions of manynets."""
+    """Base class of the exceptions of manynets.
+
+    >>> import manynets as mn
+    >>> try:
+    ...     mn.MLP(dropout=2)
+    ... except mn.ManynetsError as error:
+    ...     print(error)
+    MLP.dropout is 2, but a probability must be in [0, 1)
+    """
 
 
 class OptionError(ManynetsError, ValueError):
-    """An option of a specification, a recipe, a function or a command has an invalid value."""
+    """An option of a specification, a recipe, a function or a command has an invalid value.
+
+    >>> import manynets as mn
+    >>> mn.Recipe(epochs=0)
+    Traceback (most recent call last):
+        ...
+    manynets.errors.OptionError: Recipe.epochs is 0, but must be a whole number of at least 1
+    """
 
 
 class ClaimedError(OptionError):
-    """Another process writes to the same file or folder; the message names it."""
+    """Another process writes to the same file or folder; the message names it.
+
+    >>> issubclass(ClaimedError, OptionError), issubclass(ClaimedError, ValueError)
+    (True, True)
+    """
 
 
 class DataError(ManynetsError, ValueError):
-    """The data (X, y, weights, a file) cannot be used; the message names the column, row or file."""
+    """The data (X, y, weights, a file) cannot be used; the message names the column, row or file.
+
+    >>> import manynets as mn
+    >>> mn.train([[1.0], [float("nan")]], [0, 1], mn.MLP())
+    Traceback (most recent call last):
+        ...
+    manynets.errors.DataError: X has 1 NaN and 0 infinite values (the first in row 1, column 0); fill them in or remove those rows
+    """
 
 
 class ModelFileError(ManynetsError, ValueError):
-    """A model file or checkpoint cannot be loaded; the message gives path, field and remedy."""
+    """A model file or checkpoint cannot be loaded; the message gives path, field and remedy.
+
+    >>> import manynets as mn
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "model.pt"
+    >>> _ = path.write_bytes(b"PK" + bytes(100))
+    >>> mn.load(path)
+    Traceback (most recent call last):
+        ...
+    manynets.errors.ModelFileError: .../model.pt: this is a zip archive, such as torch.save writes, not a manynets model file; use another file
+    """
 
 
 class WorkerError(ManynetsError, RuntimeError):
@@ -62,7 +99,11 @@ class WorkerError(ManynetsError, RuntimeError):
 
 
 class DivergenceError(ManynetsError, ArithmeticError):
-    """The loss stopped being finite before anything was learned; the message says where, and what may help."""
+    """The loss stopped being finite before anything was learned; the message says where, and what may help.
+
+    >>> issubclass(DivergenceError, ArithmeticError)
+    True
+    """
 
 
 class RankError(ManynetsError, RuntimeError):
@@ -70,7 +111,11 @@ class RankError(ManynetsError, RuntimeError):
 
 
 class MissingExtraError(ManynetsError, ImportError):
-    """An optional dependency is not installed; the message gives the command that installs it."""
+    """An optional dependency is not installed; the message gives the command that installs it.
+
+    >>> print(MissingExtraError("onnx", extra="onnx", purpose="to_onnx"))
+    to_onnx needs the package 'onnx', which is not installed; run: pip install 'manynets[onnx]'
+    """
 
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs the package {package!r}, which is not installed; run: pip install 'manynets[{extra}]'")
@@ -79,23 +124,61 @@ class MissingExtraError(ManynetsError, ImportError):
 
 
 class DataScaleWarning(UserWarning):
-    """Columns of very different size, or far from 1, ruin a network; the message names them and says what to do."""
+    """Columns of very different size, or far from 1, ruin a network; the message names them and says what to do.
+
+    >>> import manynets as mn
+    >>> X = [[1e6 * i, i % 2] for i in range(20)]
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     _ = mn.MLPClassifier((4,), max_iter=1).fit(X, [0, 1] * 10)
+    >>> [one.category.__name__ for one in caught if one.category is DataScaleWarning]
+    ['DataScaleWarning']
+    """
 
 
 class LeakWarning(UserWarning):
-    """A column gives the target away (a copy of it, or what predicts it perfectly alone), or rows are on both sides of a split."""
+    """A column gives the target away (a copy of it, or what predicts it perfectly alone), or rows are on both sides of a split.
+
+    >>> import manynets as mn
+    >>> import polars
+    >>> frame = polars.DataFrame({"a": [float(i % 7) for i in range(60)], "copy": [float(i) for i in range(60)]})
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     _ = mn.tables.fit_encoder(frame, y=frame["copy"].to_numpy())
+    >>> [one.category.__name__ for one in caught if one.category is LeakWarning]
+    ['LeakWarning']
+    """
 
 
 class DivergenceWarning(UserWarning):
-    """A network's loss stopped being finite; its last finite weights are returned."""
+    """A network's loss stopped being finite; its last finite weights are returned.
+
+    >>> import manynets as mn
+    >>> recipe = mn.Recipe(optimizer=mn.SGD(lr=1e30), epochs=5)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     model = mn.train([[float(i)] for i in range(20)], [0.5 * i for i in range(20)], mn.MLP(hidden=()), recipe, progress=False)
+    >>> [one.category.__name__ for one in caught], model.info["stopped"]
+    (['DivergenceWarning'], ['diverged'])
+    """
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint could not be written, was damaged and skipped, or is resumed with other versions or threads."""
+    """A checkpoint could not be written, was damaged and skipped, or is resumed with other versions or threads.
+
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", CheckpointWarning)  # stop where a checkpoint cannot be written
+    ...     pass  # train here
+    """
 
 
 class InterruptedWarning(UserWarning):
-    """Training was interrupted; the best weights so far are returned."""
+    """Training was interrupted; the best weights so far are returned.
+
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", InterruptedWarning)  # end the script at Ctrl-C
+    ...     pass  # train here
+    """
 
 
 def one_of(value: object, allowed: Iterable[str], *, what: str) -> str:
@@ -129,6 +212,12 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
 
     Frames of scikit-learn and joblib in between, which fit an estimator for each fold, are passed over. Where they do so in this
     process, and in `warned_once`, warnings that differ only in their numbers are given once.
+
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_user("2 rows are missing", LeakWarning)
+    >>> [(str(one.message), one.category.__name__) for one in caught]
+    [('2 rows are missing', 'LeakWarning')]
     """
     level, frame, call = 1, sys._getframe(1), None
     while (name := frame.f_globals.get("__name__", "")).partition(".")[0] in _OURS and frame.f_back is not None:

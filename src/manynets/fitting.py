@@ -140,6 +140,14 @@ def train(
     Raises DataError for data that cannot be used and OptionError for options that do not fit. When the loss stops being finite, a
     DivergenceWarning says where, and the last finite weights are returned. Ctrl-C ends training with an InterruptedWarning and the
     best weights so far (info["stopped"]); a second one stops at once. With a checkpoint, SIGTERM writes it first.
+
+    >>> import manynets as mn
+    >>> X = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]] * 10
+    >>> y = ["same", "different", "different", "same"] * 10
+    >>> recipe = mn.Recipe(optimizer=mn.Adam(lr=0.05), epochs=100)
+    >>> model = mn.train(X, y, mn.MLP(hidden=(8,)), recipe, seed=0, progress=False)
+    >>> model.predict([[0.0, 1.0], [1.0, 1.0]]).tolist()
+    ['different', 'same']
     """
     if memory_limit is not None:
         given: dict[str, Any] = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "times": times}

@@ -36,7 +36,11 @@ def accuracy(truth: Array, predicted: Array, *, weight: Array | None = None) -> 
 
 
 def confusion_matrix(truth: Array, predicted: Array, *, classes: int) -> NDArray[np.int64]:
-    """Return counts (C, C): row = true class code, column = predicted class code."""
+    """Return counts (C, C): row = true class code, column = predicted class code.
+
+    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), classes=2).tolist()
+    [[1, 1], [0, 1]]
+    """
     flat = truth.astype(np.int64) * classes + predicted.astype(np.int64)
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
 
@@ -121,13 +125,21 @@ def roc_auc(positive: Array, scores: Array, *, weight: Array | None = None) -> f
 
 
 def root_mean_squared_error(truth: Array, predicted: Array, *, weight: Array | None = None) -> float:
-    """Return sqrt(mean((truth - predicted)^2)), outputs averaged before the root. Lower is better."""
+    """Return sqrt(mean((truth - predicted)^2)), outputs averaged before the root. Lower is better.
+
+    >>> root_mean_squared_error(np.array([1.0, 2.0]), np.array([1.0, 4.0])).__round__(3)
+    1.414
+    """
     error = np.average((truth - predicted) ** 2, axis=0, weights=weight)
     return float(np.sqrt(np.mean(error)))
 
 
 def mean_absolute_error(truth: Array, predicted: Array, *, weight: Array | None = None) -> float:
-    """Return mean(|truth - predicted|). Lower is better."""
+    """Return mean(|truth - predicted|). Lower is better.
+
+    >>> mean_absolute_error(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
+    1.0
+    """
     return float(np.mean(np.average(np.abs(truth - predicted), axis=0, weights=weight)))
 
 

@@ -63,6 +63,16 @@ class Model(ModelTools):
     Every method that takes X takes an array (N, D), or for a model with an encoder a frame (pandas, polars, pyarrow), whose
     columns are found by name. An array given to a model that was trained on a frame is taken as encoded already; one that was trained on
     an array with gaps or numbers of any size encodes it too.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("moons", points=400, seed=0)
+    >>> model = mn.train(data.X, data.y, mn.MLP(hidden=(16,)), mn.Recipe(epochs=20), validation=0.2, progress=False)
+    >>> model
+    <Model: Binary classifier, 16 relu, 2 columns>
+    >>> model.predict(data.X_test).shape, model.predict_proba(data.X_test).shape
+    ((100,), (100, 2))
+    >>> sorted(model.evaluate(data.X_test, data.y_test))[:3]
+    ['accuracy', 'auc', 'confusion']
     """
 
     def __init__(
@@ -328,6 +338,15 @@ def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Mo
     path: the file, a run folder that `manynets train` wrote, or the folder of a sweep, of which it is the best network.
 
     Anything that is no such file, or is damaged, is a ModelFileError that names path, field and remedy.
+
+    >>> import manynets as mn
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False)
+    >>> path = Path(tempfile.mkdtemp()) / "model.safetensors"
+    >>> model.save(path)
+    >>> bool((mn.load(path).predict_proba([[0.5]]) == model.predict_proba([[0.5]])).all())
+    True
     """
     path = in_run_folder(path)
     with open_model_file(path) as (header, stored):

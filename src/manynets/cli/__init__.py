@@ -16,9 +16,11 @@ import typer
 
 from manynets.cli.compare import compare
 from manynets.cli.datasets import datasets
+from manynets.cli.doctor import doctor
 from manynets.cli.evaluate import evaluate
 from manynets.cli.explain import explain
 from manynets.cli.export import export
+from manynets.cli.help import in_panels, panel_of
 from manynets.cli.html_report import report
 from manynets.cli.inspect import inspect
 from manynets.cli.plot import plot
@@ -34,7 +36,7 @@ from manynets.cli.train import train
 from manynets.errors import DivergenceError, ManynetsError
 from manynets.renames import OPTIONS
 
-__all__ = ["app", "main"]
+__all__ = ["app", "command_line", "main"]
 
 _HOME = re.compile(r"(--(?:out|output|data-dir|test|resume|plot)=)(~(?:/.*)?)", re.DOTALL)
 """A path behind =, where the shell leaves ~ as it is."""
@@ -57,7 +59,6 @@ app = typer.Typer(
     help="Train feed-forward networks on a table, on arrays or on a built-in data set, and use them.",
     epilog="First steps: manynets train digits, then manynets show runs/digits-1.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -77,8 +78,9 @@ for command in (
     plot,
     datasets,
     study,
+    doctor,
 ):
-    app.command(context_settings={"token_normalize_func": _current_name})(command)
+    app.command(context_settings={"token_normalize_func": _current_name}, rich_help_panel=panel_of(command.__name__))(command)
 
 
 def _version(asked: bool) -> None:
@@ -96,13 +98,18 @@ def _root(
     pass
 
 
+def command_line() -> Any:
+    """Return the parser of all commands, with their options in panels."""
+    return in_panels(typer.main.get_command(app))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with 0 (done), 2 (user error: one line on stderr), 3
     (the training diverged and learned nothing), 130 (interrupted), 143 (terminated) or
     1 (a bug)."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded: its threads then sleep while they wait
     usage_error: Any = typer.BadParameter.__mro__[2]  # the base of all that the parser raises, whatever typer's version
-    command = typer.main.get_command(app)
+    command = command_line()
     with steady_streams() as failed:
         code = _run(command, arguments, usage_error)
         sys.stdout.flush()

@@ -10,7 +10,11 @@ __all__ = ["datasets"]
 def datasets(
     data_dir: DataFolder = None,
 ) -> None:
-    """List the built-in data sets."""
+    """List the built-in data sets.
+
+    \b
+    manynets datasets
+    """
     from manynets.cli.report import console_for, table_of
     from manynets.datasets import describe
 

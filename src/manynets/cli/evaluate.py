@@ -31,6 +31,10 @@ def evaluate(
 ) -> None:
     """Evaluate a trained model on its test rows, or on other data.
 
+    \b
+    manynets evaluate runs/houses-1
+    manynets evaluate runs/houses-1 new_houses.csv --json
+
     Rows of other data that the run was trained or validated on are recognised and scored apart; the JSON has the metrics of the new
     rows, and those of the others under "seen".
     """

@@ -53,6 +53,10 @@ def explain(
 ) -> None:
     """Show which columns a model relies on: how much worse it predicts when each is shuffled among the rows.
 
+    \b
+    manynets explain runs/houses-1
+    manynets explain runs/houses-1 --column size --row 3
+
     Columns that say nearly the same are shuffled together, unless you ask for --separately.
     """
     import json

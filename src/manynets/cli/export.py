@@ -33,6 +33,10 @@ def export(
 ) -> None:
     """Write a model for other programs: a file that takes the columns of the table as they are and gives the same predictions.
 
+    \b
+    manynets export runs/houses-1 -o houses.onnx
+    manynets export runs/houses-1 -o houses.py
+
     The file is compared with the model on up to 1,000 rows of the run's data and on rows with missing, unseen and far values, and is not
     written if they differ.
     """

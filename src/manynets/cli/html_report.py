@@ -23,7 +23,11 @@ def report(
     show: Annotated[bool, option("--open", help="Open it in the browser.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write one HTML file that says what a model is, how good it is, what it relies on, and where it fails."""
+    """Write one HTML file that says what a model is, how good it is, what it relies on, and where it fails.
+
+    \b
+    manynets report runs/houses-1 --open
+    """
     import os
     import webbrowser
 

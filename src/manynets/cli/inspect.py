@@ -45,7 +45,12 @@ def inspect(
         bool, option("--no-header", help="The first line of a CSV file or sheet is a row; the columns are called x0, x1, ...")
     ] = False,
 ) -> None:
-    """Show what is in a table: its columns, how they were read, and what they say about the target."""
+    """Show what is in a table: its columns, how they were read, and what they say about the target.
+
+    \b
+    manynets inspect houses.csv --target price
+    manynets inspect houses.csv --target price --plot houses.png
+    """
     from manynets.cli.outputs import claimed_output
 
     if plot is not None:

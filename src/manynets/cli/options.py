@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from manynets.cli import arguments, defaults
@@ -251,11 +251,14 @@ def stored_shape() -> dict[Any, Any]:
     return {"?data": str} | {f"?{name}": [str] if option.type == list[str] else option.type for name, option in TRAIN.items()}
 
 
-def takes(options: Mapping[str, CommandOption], *, data: inspect.Parameter) -> Callable[[Command], Command]:
-    """Decorate a command `f(**options)`: typer then parses DATA and these options for it."""
+def takes(options: Mapping[str, CommandOption], *, data: inspect.Parameter, first: Sequence[str]) -> Callable[[Command], Command]:
+    """Decorate a command `f(**options)`: typer then parses DATA and these options for it.
+
+    first: the options that are used most, which help shows before all panels.
+    """
 
     def with_parameters(command: Command) -> Command:
-        parameters = [data, *_parameters(options)]
+        parameters = [data, *_parameters(options, first)]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return command
@@ -280,16 +283,26 @@ def ordered(options: Mapping[str, CommandOption]) -> list[tuple[str, CommandOpti
     return sorted(options.items(), key=position)
 
 
-def _parameters(options: Mapping[str, CommandOption]) -> Iterable[inspect.Parameter]:
-    """Yield the options as parameters for typer."""
-    for name, option in ordered(options):
+def _parameters(options: Mapping[str, CommandOption], first: Sequence[str]) -> Iterable[inspect.Parameter]:
+    """Yield the options as parameters for typer, those that are used most before the others."""
+    for name, option in sorted(ordered(options), key=lambda item: first.index(item[0]) if item[0] in first else len(first)):
         text = f"{option.help} [{option.shown}]" if option.shown else option.help
         info = arguments.option(
             *(option.flags or (flag_of(name),)),
             metavar=option.metavar or " ",
             help=text,
-            rich_help_panel=option.panel,
+            rich_help_panel=None if name in first else option.panel,
             hidden=option.hidden,
+            autocompletion=_completion(SPEC_OPTIONS[name].names) if name in SPEC_OPTIONS else None,
         )
         kind = option.type if option.default is not None else option.type | None
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, info], default=option.default)
+
+
+def _completion(names: Sequence[str]) -> Callable[[str], list[str]] | None:
+    """Return what the shell completes the value of an option to, if it is a name."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete if names else None

@@ -43,7 +43,12 @@ def plot(
     ] = False,
     json_line: JsonLine = False,
 ) -> None:
-    """Draw the pictures of a run; of a sweep those of its candidates and of its best model."""
+    """Draw the pictures of a run; of a sweep those of its candidates and of its best model.
+
+    \b
+    manynets plot runs/digits-1
+    manynets plot runs/digits-1 --kind confusion --kind mistakes --out pictures
+    """
     import json
     import sys
     from pathlib import Path

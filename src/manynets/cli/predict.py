@@ -43,7 +43,13 @@ def predict(
     overwrite: Annotated[bool, option("--overwrite", help="Replace the file if it exists.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write predictions as CSV, beside the columns of each row; for classes with probabilities, for numbers with limits if you ask for them."""
+    """Write predictions as CSV, beside the columns of each row; for classes with probabilities, for numbers with limits if you ask.
+
+    \b
+    manynets predict runs/houses-1 new_houses.csv -o predictions.csv
+    manynets predict runs/houses-1 new_houses.csv --interval 0.9
+    manynets predict model.safetensors new_houses.csv --columns id
+    """
     import sys
 
     from manynets.cli.outputs import claimed_output

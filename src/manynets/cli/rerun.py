@@ -19,6 +19,9 @@ def rerun(
 ) -> None:
     """Repeat a run with its own options, and compare weights, history and metrics bit for bit.
 
+    \b
+    manynets rerun runs/houses-1
+
     The exit code is 0 if all are the same, and 1 if not; the first difference is printed.
     """
     import tempfile

@@ -31,6 +31,10 @@ def serve(
 ) -> None:
     """Serve models over HTTP: POST /v1/models/NAME:predict, a form at /, the API at /docs.
 
+    \b
+    manynets serve runs/houses-1
+    manynets serve price=runs/houses-1 kind=runs/kinds-1 --port 9000
+
     Only this machine reaches the server, unless --host says otherwise; then a token is required, from the environment variable
     MANYNETS_TOKEN. A run that changes on disk is loaded again.
     """

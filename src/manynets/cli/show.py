@@ -10,7 +10,12 @@ __all__ = ["show"]
 
 
 def show(run: RunFolder) -> None:
-    """Show a run: network, metrics, training and files; of a sweep also its candidates."""
+    """Show a run: network, metrics, training and files; of a sweep also its candidates.
+
+    \b
+    manynets show runs/houses-1
+    manynets show runs/houses-sweep-1
+    """
     from manynets.cli.diverged import diverged_words
     from manynets.cli.report import console_for, describe, print_classes, print_layers, print_metrics, table_of
     from manynets.cli.saved_runs import open_run, sweep_of

@@ -9,7 +9,7 @@ from manynets.cli.options import SWEEP, data_argument, takes
 __all__ = ["sweep"]
 
 
-@takes(SWEEP, data=data_argument(str, help="As for manynets train."))
+@takes(SWEEP, data=data_argument(str, help="As for manynets train."), first=("target", "grid", "time_limit", "seeds", "out"))
 def sweep(**options: Any) -> None:
     """Compare networks that differ in some options, and write the result of each, the best model, and pictures.
 

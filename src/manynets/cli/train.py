@@ -16,7 +16,7 @@ _DATA = data_argument(
 )
 
 
-@takes(TRAIN, data=_DATA)
+@takes(TRAIN, data=_DATA, first=("target", "preset", "hidden", "epochs", "out"))
 def train(**options: Any) -> None:
     """Train a network and write a run folder: model, history, metrics and pictures.
 

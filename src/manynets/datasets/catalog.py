@@ -37,7 +37,14 @@ NAMES: tuple[str, ...] = ("digits", "mnist", "fashion-mnist", *_TOYS)
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """One line in the list of data sets."""
+    """One line in the list of data sets.
+
+    >>> import manynets as mn
+    >>> mn.datasets.describe()[0].name
+    'digits'
+    >>> mn.datasets.describe()[0].features
+    64
+    """
 
     name: str
     about: str
@@ -87,7 +94,12 @@ def load(
 
 
 def describe(*, data_dir: str | os.PathLike[str] | None = None) -> list[Summary]:
-    """Return a summary of each data set that `load` knows, without loading it."""
+    """Return a summary of each data set that `load` knows, without loading it.
+
+    >>> import manynets as mn
+    >>> [one.name for one in mn.datasets.describe() if one.task == "regression"]
+    ['prod', 'plane']
+    """
     return [_digits(), *(_idx(name, data_dir) for name in ARCHIVES), *(_toy(name) for name in _TOYS)]
 
 

@@ -22,6 +22,13 @@ class Dataset:
 
     `X` (N, D) float32 and `y` (N,) are for training, int64 class codes or float32 targets; `X_test`, `y_test` and
     `X_validation`, `y_validation` are further rows of the same kind. Raises DataError if the parts do not fit together.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("moons", points=400, seed=0)
+    >>> data
+    <Dataset moons: 400 rows, 100 validation rows, 100 test rows, 2 columns, binary>
+    >>> data.X.shape, data.y.shape, data.class_names
+    ((400, 2), (400,), ('upper', 'lower'))
     """
 
     name: str

@@ -22,6 +22,11 @@ def digits() -> Dataset:
 
     The split is always the same: scikit-learn's `train_test_split(test_size=0.2, stratify=y, random_state=0)`. Pixels,
     0 to 16, are divided by 16.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.digits()
+    >>> data.X.shape, data.X_test.shape, data.image_shape
+    ((1437, 64), (360, 64), (8, 8))
     """
     with gzip.open(_file(), "rt", encoding="ascii") as file:
         rows = np.loadtxt(file, delimiter=",")

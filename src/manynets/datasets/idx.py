@@ -38,6 +38,14 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = MOST_BYTES) -> ND
 
     Memory is allocated only after the header was found to agree with the file's length, and for at most `max_bytes` of values, which
     are read directly into the array. Raises DataError with the file, what was expected and what was found.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "two-rows-idx2-ubyte"
+    >>> _ = path.write_bytes(bytes([0, 0, 8, 2]) + bytes([0, 0, 0, 2]) + bytes([0, 0, 0, 3]) + bytes(range(6)))
+    >>> read_idx(path)
+    array([[0, 1, 2],
+           [3, 4, 5]], dtype=uint8)
     """
     path = Path(path)
     try:

@@ -31,6 +31,12 @@ def mnist(*, data_dir: Folder | None = None) -> Dataset:
     The four IDX files, gzipped or not, are read from `data_dir`/mnist; without data_dir from MANYNETS_DATA/mnist; and
     where that has none of them, from the user's cache, after a first download (12 MB, with checksums). Raises DataError
     for a file that is missing, damaged or not the expected one.
+
+    >>> import manynets as mn
+    >>> next(one.rows for one in mn.datasets.describe() if one.name == "mnist")  # without reading it
+    60000
+    >>> mn.datasets.mnist(data_dir="/data").X.shape  # doctest: +SKIP
+    (60000, 784)
     """
     return _idx_dataset(
         "mnist",
@@ -41,7 +47,14 @@ def mnist(*, data_dir: Folder | None = None) -> Dataset:
 
 
 def fashion_mnist(*, data_dir: Folder | None = None) -> Dataset:
-    """Return Fashion-MNIST: 60,000 + 10,000 pieces of clothing, 28 x 28 pixels; folders and errors as for `mnist`."""
+    """Return Fashion-MNIST: 60,000 + 10,000 pieces of clothing, 28 x 28 pixels; folders and errors as for `mnist`.
+
+    >>> import manynets as mn
+    >>> next(one.rows for one in mn.datasets.describe() if one.name == "fashion-mnist")  # without reading it
+    60000
+    >>> mn.datasets.fashion_mnist(data_dir="/data").X.shape  # doctest: +SKIP
+    (60000, 784)
+    """
     return _idx_dataset(
         "fashion-mnist",
         data_dir,

@@ -64,7 +64,12 @@ def prod(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> 
 
 
 def xor(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> Dataset:
-    """Draw two classes on the square [-1, 1]^2, the exclusive or of the signs: y = 1 if x1 x2 < 0, else 0."""
+    """Draw two classes on the square [-1, 1]^2, the exclusive or of the signs: y = 1 if x1 x2 < 0, else 0.
+
+    >>> data = xor(400, seed=0)
+    >>> bool(((data.X[:, 0] * data.X[:, 1] < 0) == data.y).all())
+    True
+    """
 
     def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
         x = random.uniform(-1, 1, (rows, 2))
@@ -74,7 +79,12 @@ def xor(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> D
 
 
 def quadrants(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> Dataset:
-    """Draw four classes on the square [-1, 1]^2: y = 0 for x1, x2 >= 0, then 1, 2, 3 counterclockwise."""
+    """Draw four classes on the square [-1, 1]^2: y = 0 for x1, x2 >= 0, then 1, 2, 3 counterclockwise.
+
+    >>> data = quadrants(400, seed=0)
+    >>> bool(((data.X > 0).all(axis=1) == (data.y == 0)).all())
+    True
+    """
 
     def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
         x = random.uniform(-1, 1, (rows, 2))
@@ -84,7 +94,11 @@ def quadrants(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0
 
 
 def blobs(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0, centers: int = 4) -> Dataset:
-    """Draw `centers` clouds: x = c_y + e, centres c uniform in [-10, 10]^2, e Gaussian with standard deviation 1."""
+    """Draw `centers` clouds: x = c_y + e, centres c uniform in [-10, 10]^2, e Gaussian with standard deviation 1.
+
+    >>> blobs(400, centers=3, seed=0).class_names
+    ('blob 0', 'blob 1', 'blob 2')
+    """
     count = _whole("centers", centers, least=2, most=LEAST_POINTS)
     middle = rng.generator(_whole("seed", seed, least=0), "data", 3).uniform(-10, 10, (count, 2))
 
@@ -97,7 +111,11 @@ def blobs(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0, ce
 
 
 def moons(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> Dataset:
-    """Draw half circles: x = (cos t, sin t) for y = 0, (1 - cos t, 1/2 - sin t) for y = 1, t uniform in [0, pi]."""
+    """Draw half circles: x = (cos t, sin t) for y = 0, (1 - cos t, 1/2 - sin t) for y = 1, t uniform in [0, pi].
+
+    >>> moons(400, noise=0.1, seed=0)
+    <Dataset moons: 400 rows, 100 validation rows, 100 test rows, 2 columns, binary>
+    """
 
     def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
         y = _even_classes(random, rows, 2)
@@ -109,7 +127,11 @@ def moons(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) ->
 
 
 def circles(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> Dataset:
-    """Draw a circle inside a circle: x = r (cos t, sin t), r = 1 for y = 0 and 1/2 for y = 1, t uniform in [0, 2 pi]."""
+    """Draw a circle inside a circle: x = r (cos t, sin t), r = 1 for y = 0 and 1/2 for y = 1, t uniform in [0, 2 pi].
+
+    >>> float((circles(400, seed=0).X ** 2).sum(axis=1).max().round(3))
+    1.0
+    """
 
     def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
         y = _even_classes(random, rows, 2)
@@ -121,7 +143,11 @@ def circles(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) 
 
 
 def spirals(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> Dataset:
-    """Draw two spirals: x = 5u (sin t, cos t), t = 3.5 pi u + pi (1 - y), u uniform in [0, 1]."""
+    """Draw two spirals: x = 5u (sin t, cos t), t = 3.5 pi u + pi (1 - y), u uniform in [0, 1].
+
+    >>> spirals(400, seed=0)
+    <Dataset spirals: 400 rows, 100 validation rows, 100 test rows, 2 columns, binary>
+    """
 
     def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
         y = _even_classes(random, rows, 2)
@@ -133,7 +159,11 @@ def spirals(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) 
 
 
 def gauss(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> Dataset:
-    """Draw two Gaussian clouds around (2, 2) for y = 1 and (-2, -2) for y = 0, each of variance 1/2."""
+    """Draw two Gaussian clouds around (2, 2) for y = 1 and (-2, -2) for y = 0, each of variance 1/2.
+
+    >>> gauss(400, seed=0)
+    <Dataset gauss: 400 rows, 100 validation rows, 100 test rows, 2 columns, binary>
+    """
 
     def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
         y = _even_classes(random, rows, 2)
@@ -146,6 +176,10 @@ def plane(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) ->
     """Draw a regression on the square [-6, 6]^2: y = (x1 + x2) / 10.
 
     Differs: the noise is Gaussian on the target, where the Playground's is uniform on the coordinates.
+
+    >>> data = plane(400, seed=0)
+    >>> bool(abs(data.y - data.X.sum(axis=1) / 10).max() < 1e-6)
+    True
     """
 
     def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:

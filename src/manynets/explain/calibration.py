@@ -27,6 +27,12 @@ class Calibration:
 
     probability, right: the mean probability and the share of right predictions of each bin with rows. count: its rows. error: the expected
     calibration error.
+
+    >>> import manynets as mn
+    >>> import numpy as np
+    >>> found = mn.explain.calibration(np.array([[0.2, 0.8], [0.1, 0.9], [0.6, 0.4]]), np.array([1, 1, 0]))
+    >>> found.count.sum(), round(float(found.error), 2)
+    (np.int64(3), 0.23)
     """
 
     probability: NDArray[np.float64]

@@ -41,6 +41,15 @@ class Contributions:
 
     columns: D names. values: (N, D), of classes and several targets (N, D, C). base: the mean prediction of the background, () or (C,).
     prediction: (N,) or (N, C). error: the standard error of the values by the sampling, of the same shape; 0 where they are exact.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("xor", points=400, seed=0)
+    >>> model = mn.train(data.X, data.y, mn.MLP(hidden=(8,)), mn.Recipe(optimizer=mn.Adam(lr=0.03), epochs=30), progress=False)
+    >>> found = mn.explain.contributions(model, data.X[:3], background=data.X[:50])
+    >>> found.columns, found.values.shape
+    (('x0', 'x1'), (3, 2, 2))
+    >>> bool(abs(found.base + found.values.sum(axis=1) - found.prediction).max() < 1e-6)
+    True
     """
 
     columns: tuple[str, ...]

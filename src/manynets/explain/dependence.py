@@ -38,6 +38,15 @@ class Dependence:
 
     columns: their names. grid: the values of each, in the column's own units. mean: the mean prediction over the grid, (G,) or (G, H), of classes
     with a last axis of C probabilities. rows: of one column the predictions of single rows, (R, G) or (R, G, C). outputs: what the last axis means.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("xor", points=400, seed=0)
+    >>> model = mn.train(data.X, data.y, mn.MLP(hidden=(8,)), mn.Recipe(optimizer=mn.Adam(lr=0.03), epochs=30), progress=False)
+    >>> found = mn.explain.partial_dependence(model, data.X, "x0", n_grid=5)
+    >>> found
+    <Dependence on x0: 5 values>
+    >>> found.mean.shape
+    (5, 2)
     """
 
     columns: tuple[str, ...]

@@ -39,6 +39,10 @@ class Slice:
 
     column, group: which rows, such as "age" and "61 to 80". rows: how many. loss, other_loss: the mean loss of these rows, and of all others: wrong
     predictions of classes, absolute errors of numbers. low, high: a 95 % interval of `loss`. p: corrected for all groups that were looked at.
+
+    >>> one = Slice(column="town", group="Chur", rows=40, loss=0.9, other_loss=0.3, low=0.2, high=1.0, p=0.001)
+    >>> round(one.loss / one.other_loss, 1)
+    3.0
     """
 
     column: str
@@ -66,6 +70,14 @@ def worst_slices(model: Model, X: Any, y: Any, *, most: int = 10) -> list[Slice]
     """Return the groups of rows X, a frame or (N, D), whose loss is larger than that of the others by more than chance, the worst first.
 
     Groups of fewer than 20 rows are not looked at. Errors: DataError for rows that do not fit.
+
+    >>> import manynets as mn
+    >>> import numpy as np
+    >>> x = np.linspace(-3, 3, 300)[:, None]
+    >>> y = np.where(x[:, 0] > 1, np.sin(20 * x[:, 0]), 0.0)
+    >>> model = mn.train(x, y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=5), progress=False)
+    >>> [(one.column, one.rows) for one in mn.explain.worst_slices(model, x, y, most=1)]
+    [('x0', 75)]
     """
     rows = source_rows(model, X)
     losses = row_losses(model, model.encoded_logits(rows.matrix), y)

@@ -41,6 +41,14 @@ def to_onnx(
 
     Returns the largest difference. Raises OptionError where the graph cannot say the same: for text of many words, for a module of your
     own, and where probabilities differ by more than 1e-5, or predictions by more than 1e-5 of the spread of the target. Then no file is written.
+
+    >>> import manynets as mn
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False)
+    >>> check = mn.export.to_onnx(model, Path(tempfile.mkdtemp()) / "model.onnx", X=[[0.5], [2.0]])
+    >>> check.largest < 1e-5
+    True
     """
     require_onnx()
     if model.spec is None:

@@ -41,6 +41,14 @@ class ExportCheck:
     """How far an exported model is from its original.
 
     rows: that were compared. largest: the largest difference of a probability, or of a prediction by the spread of the target.
+
+    >>> import manynets as mn
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False)
+    >>> check = mn.export.to_python(model, Path(tempfile.mkdtemp()) / "model.py", X=[[0.5], [2.0]])
+    >>> check.rows, check.largest < 1e-5
+    (1002, True)
     """
 
     rows: int

@@ -39,6 +39,20 @@ def animate_regions(
     Each of `frames` (any iterable) holds the predictions on `grid_points(extent, resolution=R)`: labels (R^2,) or
     probabilities (R^2, C), as for `regions`. `titles` has a text for each frame ("epoch 3"), by default "1", "2", ... The
     last frame is shown for a second. The file is written under a temporary name and renamed when it is complete.
+
+    >>> import manynets as mn
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> data = mn.datasets.load("moons", points=100, seed=0)
+    >>> extent = (-1.5, 2.5, -1.0, 1.5)
+    >>> grid = mn.plots.grid_points(extent, resolution=20)
+    >>> frames = []
+    >>> for epochs in (1, 2):
+    ...     model = mn.train(data.X, data.y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=epochs), progress=False)
+    ...     frames.append(model.predict_proba(grid))
+    >>> path = Path(tempfile.mkdtemp()) / "moons.gif"
+    >>> mn.plots.animate_regions(frames, path, X=data.X, y=data.y, extent=extent, dpi=30) == path
+    True
     """
     target = Path(path)
     kind = one_of(target.suffix.lower().lstrip("."), ["gif", "mp4"], what=f"the ending of the film's path {str(target)!r}")

@@ -333,6 +333,13 @@ def save(picture: Axes | Figure | Array, path: str | os.PathLike[str], *, dpi: f
     `picture` is what a plotting function returned: axes, an array of axes, or their figure. The file is written under a temporary
     name and renamed, so that no reader sees half of it. A file that exists is replaced; with overwrite=False that is an
     OptionError. Thread-safe.
+
+    >>> import manynets as mn
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> ax = mn.plots.history([1, 2, 3], {"loss": [3.0, 2.0, 1.5]})
+    >>> mn.plots.save(ax, Path(tempfile.mkdtemp()) / "history.png", dpi=40).name
+    'history.png'
     """
     target = Path(path)
     kind = picture_format(target)

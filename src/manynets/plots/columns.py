@@ -37,6 +37,11 @@ def column_distributions(
     each of the `levels` most frequent values, and one for the others. NaN and None are missing: their share is in the title.
 
     classes: codes (N,) from 0; each class has its colour, stacked. With more than seven, all have one.
+
+    >>> import manynets as mn
+    >>> axes = mn.plots.column_distributions({"size": [1.0, 2.0, 2.5], "town": ["Bern", "Basel", "Bern"]})
+    >>> len(axes.ravel())
+    2
     """
     if not values:
         raise DataError("values is empty; give at least one name with its column")

@@ -54,6 +54,11 @@ def history(
     was not measured: its neighbours are joined and every measured epoch is marked. Empty curves are left out. `log` makes the
     axis logarithmic if some value is positive. `best_epoch` is marked by a vertical line, the first and last of several by a band.
     `spread` holds what the networks of an ensemble differ by, for some of the curves: a band of that width on both sides.
+
+    >>> import manynets as mn
+    >>> ax = mn.plots.history([1, 2, 3], {"train loss": [3.0, 2.0, 1.5], "validation loss": [3.1, 2.4, 2.5]}, best_epoch=2)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('epoch', 'loss')
     """
     at = numbers(epochs, what="epochs", ndim=1)
     drawn = {name: numbers(values, what=f"curve {name!r}", ndim=1) for name, values in curves.items() if np.size(values)}
@@ -145,6 +150,11 @@ def learning_curves(
     continues with its last finite value. `best` is the index of the curve to draw bold. At most `most` curves are drawn, spaced
     evenly by the rank of their last value; the median is over all. noun: what a curve is of, for the legend. log: a logarithmic axis,
     and colours if all last values are positive.
+
+    >>> import manynets as mn
+    >>> ax = mn.plots.learning_curves([[3.0, 2.0, 1.5], [3.2, 1.9, 1.2]], best=1, title="two seeds")
+    >>> ax.get_xlabel()
+    'epoch'
     """
     from_all = [numbers(curve, what=f"curve {k}", ndim=1) if np.size(curve) else np.empty(0) for k, curve in enumerate(curves)]
     finite = [curve[np.isfinite(curve)] for curve in from_all]
@@ -227,6 +237,13 @@ def distributions(
     `values` maps each name to a sequence over E epochs of arrays of any shape; NaN and infinities are left out. The colour
     is the share of an epoch's values in a bin, relative to that epoch's fullest bin. Bins span the 0.1 % to 99.9 % quantiles.
     `ax` may be an array of one axes per name.
+
+    >>> import manynets as mn
+    >>> import numpy as np
+    >>> random = np.random.default_rng(0)
+    >>> axes = mn.plots.distributions({"hidden layer": [random.normal(size=50) for _ in range(3)]})
+    >>> len(axes.ravel())
+    1
     """
     if not values:
         raise DataError("values is empty; give at least one name with its arrays")
@@ -284,6 +301,12 @@ def activations(
     """Draw functions f: (n,) -> (n,) solid and their derivatives dashed over `extent`, one panel per name; return axes (P,).
 
     `curves` maps a name to the pair (f, f'). `ax` may be an array of one axes per name.
+
+    >>> import manynets as mn
+    >>> import numpy as np
+    >>> axes = mn.plots.activations({"tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2)})
+    >>> len(axes.ravel())
+    1
     """
     if not curves:
         raise DataError("curves is empty; give at least one name with its function and derivative")

@@ -45,6 +45,12 @@ def network(
     Edges are blue for positive and orange for negative weights; their width and opacity scale with |w|, relative to the largest
     of the layer. Nodes are filled by their bias in the same way. A layer of more than `max_nodes` nodes shows its first and last
     ones with three dots between; every column says how many there are.
+
+    >>> import manynets as mn
+    >>> import numpy as np
+    >>> ax = mn.plots.network([np.ones((3, 2)), np.ones((1, 3))], feature_names=("size", "rooms"), class_names=("price",))
+    >>> type(ax).__name__
+    'Axes'
     """
     matrices = [numbers(w, what=f"weights[{i}]", ndim=2, finite=True) for i, w in enumerate(weights)]
     if not matrices:

@@ -41,6 +41,12 @@ def first_layer(
     """Draw the weights (H, D) of the first `most` units as images of `image_shape` (h, w) or (h, w, channels), h w channels = D.
 
     All units share one scale, blue below zero and red above; of several channels the mean is drawn.
+
+    >>> import manynets as mn
+    >>> import numpy as np
+    >>> ax = mn.plots.first_layer(np.random.default_rng(0).normal(size=(6, 64)), image_shape=(8, 8), columns=3)
+    >>> type(ax).__name__
+    'Axes'
     """
     matrix = numbers(weights, what="weights", ndim=2, finite=True)
     tiles = _as_images(matrix[:most], image_shape, what="weights")
@@ -62,6 +68,12 @@ def image_values(image: ArrayLike, *, decimals: int = 2, most: int = 40, title: 
     """Draw a grey image (h, w) with the value of each pixel; at most `most` pixels per side.
 
     Whole numbers are written without a point, others with `decimals` decimals.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("digits")
+    >>> ax = mn.plots.image_values(data.X[0].reshape(8, 8) * 16, title=f"a {data.y[0]}")
+    >>> len(ax.texts)
+    64
     """
     pixels = numbers(image, what="image", ndim=2)
     if max(pixels.shape) > most:
@@ -102,6 +114,12 @@ def image_grid(
 
     `correct` (N,) colours the titles: green with a ✓ if true, red with a ✗ if false. All grey images share one scale;
     colours are in 0..1, or in 0..255 if a value exceeds 1.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("digits")
+    >>> ax = mn.plots.image_grid(data.X[:4], image_shape=(8, 8), titles=data.y[:4].tolist(), columns=4)
+    >>> type(ax).__name__
+    'Axes'
     """
     stack = numbers(images, what="images")
     if image_shape is not None:

@@ -58,13 +58,29 @@ def _described(model: Any) -> str:
 
 
 def model_history(model: Any) -> Figure:
-    """Return a figure of a model's loss and metric over the epochs."""
+    """Return a figure of a model's loss and metric over the epochs.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("moons", points=100, seed=0)
+    >>> model = mn.train(data.X, data.y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=3), progress=False)
+    >>> figure = mn.plots.model_history(model)  # the same as model.plot()
+    >>> type(figure.axes[0]).__name__
+    'Axes'
+    """
     figure: Figure = history_panels(model, subtitle=_described(model))[0].figure
     return figure
 
 
 def model_predictions(model: Any, X: Any, y: Any) -> Figure:
-    """Return a figure of how a model predicts rows: a confusion matrix, or predicted against true values."""
+    """Return a figure of how a model predicts rows: a confusion matrix, or predicted against true values.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("moons", points=100, seed=0)
+    >>> model = mn.train(data.X, data.y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=3), progress=False)
+    >>> figure = mn.plots.model_predictions(model, data.X_test, data.y_test)  # the same as model.plot(X, y)
+    >>> type(figure.axes[0]).__name__
+    'Axes'
+    """
     task, names = model.task, getattr(model.task, "classes", None)
     if names is not None:
         matrix = model.evaluate(X, y)["confusion"]

@@ -63,6 +63,12 @@ def points(
 
     `names` are the names of the two columns, `label` is that of the values. `classes` lists the classes in the order of their colours
     (default: the sorted labels in y), as for `regions`.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("moons", points=100, seed=0)
+    >>> ax = mn.plots.points(data.X, data.y, title="moons")
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('x₁', 'x₂')
     """
     one_of(task, ["classification", "regression"], what="task")
     rows = two_columns(X)
@@ -110,6 +116,13 @@ def regions(
     `predict` maps (M, 2) to labels (M,), or to probabilities (M, C) with columns in the order of `classes` (default: the sorted
     labels in y), or (M, 1) for the second of two classes. With probabilities, the colour is fainter where the model is less sure.
     `extent` (left, right, bottom, top) defaults to that of the points plus a margin. y may hold labels or their codes 0..C-1.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("moons", points=100, seed=0)
+    >>> model = mn.train(data.X, data.y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=3), progress=False)
+    >>> ax = mn.plots.regions(data.X, data.y, predict=model.predict_proba, resolution=30)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('x₁', 'x₂')
     """
     rows = two_columns(X)
     target = target_of(rows, y)
@@ -140,6 +153,13 @@ def surface(
 
     The points X (N, 2), if given, are coloured by their y (N,). Give `extent` or X. Axes for a 3-D surface must have
     projection="3d".
+
+    >>> import manynets as mn
+    >>> def product(points):
+    ...     return points[:, 0] * points[:, 1]
+    >>> ax = mn.plots.surface(product, extent=(-1, 1, -1, 1), resolution=20)
+    >>> ax.get_xlabel()
+    'x₁'
     """
     rows = None if X is None else two_columns(X)
     target = None if y is None or rows is None else numbers(target_of(rows, y), what="y", finite=True)
@@ -210,6 +230,15 @@ def spread(
     deviation over the members, for classes sqrt(sum_c var_k p_kc); the contours are the members' mean (outputs), or the
     boundaries of the first `most_lines` members and, bold, of their mean. Give `extent` or X; y (N,) marks classes, which `classes` lists
     in the order of the columns (default: sorted).
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("moons", points=100, seed=0)
+    >>> models = [mn.train(data.X, data.y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, seed=s), progress=False) for s in range(3)]
+    >>> def predict(points):
+    ...     return [model.predict_proba(points) for model in models]
+    >>> ax = mn.plots.spread(predict, X=data.X, y=data.y, resolution=20)
+    >>> ax.get_xlabel()
+    'x₁'
     """
     rows = None if X is None else two_columns(X)
     area = area_of(rows, extent)

@@ -50,6 +50,11 @@ def confusion(
 
     `normalise` shows percentages of the row ("true"), of the column ("predicted") or of all rows; 0 if there are none.
     Above 12 classes, numbers have no decimals, and those that round to zero are left blank.
+
+    >>> import manynets as mn
+    >>> ax = mn.plots.confusion([[50, 3], [4, 43]], classes=("no", "yes"))
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('predicted', 'true')
     """
     axis = {"none": None, "true": 1, "predicted": 0, "all": (0, 1)}[
         one_of(normalise, ["none", "true", "predicted", "all"], what="normalise")
@@ -120,6 +125,11 @@ def predicted_against_true(
     """Draw predictions (N,) against true values (N,), with the diagonal on which they are equal, R² and RMSE.
 
     R² = 1 - sum (y - p)^2 / sum (y - mean y)^2, left out if y does not vary; RMSE = sqrt(mean (y - p)^2), in units of y.
+
+    >>> import manynets as mn
+    >>> ax = mn.plots.predicted_against_true([1.0, 2.0, 3.0], [1.1, 1.9, 3.2], name="price")
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('true price', 'predicted price')
     """
     truth, predicted = _column(y_true, "y_true"), _column(y_pred, "y_pred")
     same_length(truth, predicted, what="y_true and y_pred")
@@ -224,6 +234,11 @@ def roc(
     hold their codes 0..C-1. For two classes, scores are (N,), (N, 1) or (N, 2), high for the second class. A class without rows,
     or with all rows, has no curve. With more than 7 classes, the 7 with the lowest AUC are coloured; of more than 200, the 200 with the
     lowest are drawn.
+
+    >>> import manynets as mn
+    >>> ax = mn.plots.roc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> ax.get_xlabel()
+    'false positive rate'
     """
     truth = np.asarray(y_true).ravel()
     table = numbers(scores, what="scores", finite=True)

@@ -47,6 +47,11 @@ def score_over(
 
     Values that are not all numbers (names, layer sizes, None) are categories, in their order of appearance. `log` makes the axis
     logarithmic, with a position for zero. Scores that are not finite are left out and counted in the legend.
+
+    >>> import manynets as mn
+    >>> ax = mn.plots.score_over([0.001, 0.01, 0.1], [0.8, 0.9, 0.5], name="learning rate", score="accuracy", log=True)
+    >>> ax.get_xlabel()
+    'learning rate'
     """
     all_scores = numbers(scores, what="scores", ndim=1)
     given = list(values)
@@ -119,6 +124,12 @@ def parallel_coordinates(
     Numbers are on a linear scale, or on a logarithmic one if they are positive and span a factor of 50 or more; other values are
     categories in order of appearance. A missing entry (or None among numbers) is at the bottom, as "none". Rows without a finite
     score are thin and end before it. Entries that never vary are left out.
+
+    >>> import manynets as mn
+    >>> rows = [{"units": 8, "lr": 0.01, "accuracy": 0.8}, {"units": 16, "lr": 0.001, "accuracy": 0.9}]
+    >>> ax = mn.plots.parallel_coordinates(rows, score="accuracy")
+    >>> type(ax).__name__
+    'Axes'
     """
     table = [dict(row) for row in rows]
     if not table:

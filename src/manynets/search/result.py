@@ -30,6 +30,15 @@ class Result:
     stopped: "done", "early", "diverged", "interrupted", or "failed" with the `error`. history: columns, an entry for each
     evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
     `score` is the `metric` that the recipe watches by its name, else the task's. seconds: until its training ended, including the networks trained together with it.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("moons", points=400, seed=0)
+    >>> recipe = mn.Recipe(epochs=2)
+    >>> results = mn.train_many(data.X, data.y, [(mn.MLP(hidden=(4,)), recipe), (mn.MLP(hidden=(8,)), recipe)], cv=2, progress=False)
+    >>> [(one.candidate, one.fold, one.stopped) for one in results]
+    [(0, 0, 'done'), (0, 1, 'done'), (1, 0, 'done'), (1, 1, 'done')]
+    >>> results[0].model.predict(data.X_test).shape
+    (100,)
     """
 
     candidate: int

@@ -46,6 +46,9 @@ class SGD:
     """Stochastic gradient descent: v <- momentum v + g; w <- w - lr v (Nesterov: w - lr (g + momentum v)).
 
     weight_decay adds weight_decay * w to the gradient. Source: torch.optim.SGD, dampening 0.
+
+    >>> SGD(lr=0.1, momentum=0.9, nesterov=True)
+    SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.0)
     """
 
     lr: float = _lr(0.01)
@@ -65,6 +68,9 @@ class SklearnSGD(SGD):
     """SGD as in scikit-learn's estimators: v <- momentum v + lr g; w <- w - v (Nesterov: w - lr g - momentum v).
 
     It differs from SGD only where lr changes. Source: Sutskever et al. 2013; Keras does the same.
+
+    >>> SklearnSGD(momentum=0.9)
+    SklearnSGD(lr=0.01, momentum=0.9, nesterov=False, weight_decay=0.0)
     """
 
 
@@ -81,6 +87,9 @@ class Adam:
     """Adam: w <- w - lr m_hat / (sqrt(v_hat) + eps). Source: Kingma & Ba 2014; torch.optim.Adam.
 
     weight_decay adds weight_decay * w to the gradient, as in torch.
+
+    >>> Adam(lr=0.01)
+    Adam(lr=0.01, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)
     """
 
     lr: float = _lr(1e-3)
@@ -95,13 +104,21 @@ class Adam:
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SklearnAdam(Adam):
-    """Adam as in scikit-learn's estimators: eps is added to sqrt(v) before its bias is corrected, as at the end of the paper's section 2."""
+    """Adam as in scikit-learn's estimators: eps is added to sqrt(v) before its bias is corrected, as at the end of the paper's section 2.
+
+    >>> SklearnAdam()
+    SklearnAdam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)
+    """
 
 
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdamW:
-    """Adam with decoupled decay: w <- w (1 - lr weight_decay) before the step. Source: Loshchilov & Hutter 2017; torch.optim.AdamW."""
+    """Adam with decoupled decay: w <- w (1 - lr weight_decay) before the step. Source: Loshchilov & Hutter 2017; torch.optim.AdamW.
+
+    >>> AdamW(weight_decay=0.1)
+    AdamW(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.1)
+    """
 
     lr: float = _lr(1e-3)
     betas: tuple[float, float] = _betas()
@@ -115,7 +132,11 @@ class AdamW:
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NAdam:
-    """Adam with Nesterov momentum. Source: Dozat 2016; torch.optim.NAdam (momentum_decay 0.004)."""
+    """Adam with Nesterov momentum. Source: Dozat 2016; torch.optim.NAdam (momentum_decay 0.004).
+
+    >>> NAdam()
+    NAdam(lr=0.002, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)
+    """
 
     lr: float = _lr(2e-3)
     betas: tuple[float, float] = _betas()
@@ -129,7 +150,11 @@ class NAdam:
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RMSprop:
-    """RMSprop: v <- alpha v + (1 - alpha) g^2; w <- w - lr g / (sqrt(v) + eps). Source: Hinton 2012; torch.optim.RMSprop."""
+    """RMSprop: v <- alpha v + (1 - alpha) g^2; w <- w - lr g / (sqrt(v) + eps). Source: Hinton 2012; torch.optim.RMSprop.
+
+    >>> RMSprop(alpha=0.9)
+    RMSprop(lr=0.01, alpha=0.9, eps=1e-08, momentum=0.0, weight_decay=0.0)
+    """
 
     lr: float = _lr(1e-2)
     alpha: float = setting(0.99, help="Decay rate of the running mean of the squared gradient", allowed=BELOW_ONE, metavar="A")
@@ -144,7 +169,11 @@ class RMSprop:
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Adagrad:
-    """Adagrad: s <- s + g^2; w <- w - lr g / (sqrt(s) + eps). Source: Duchi et al. 2011; torch.optim.Adagrad."""
+    """Adagrad: s <- s + g^2; w <- w - lr g / (sqrt(s) + eps). Source: Duchi et al. 2011; torch.optim.Adagrad.
+
+    >>> Adagrad()
+    Adagrad(lr=0.01, eps=1e-10, weight_decay=0.0)
+    """
 
     lr: float = _lr(1e-2)
     eps: float = _eps(1e-10)
@@ -160,6 +189,9 @@ class Lion:
     """Lion: w <- w (1 - lr weight_decay) - lr sign(beta1 m + (1 - beta1) g); then m <- beta2 m + (1 - beta2) g.
 
     Every weight moves by lr, so lr is a third to a tenth of Adam's, and weight_decay as much larger. Source: Chen et al. 2023.
+
+    >>> Lion()
+    Lion(lr=0.0001, betas=(0.9, 0.99), weight_decay=0.0)
     """
 
     lr: float = _lr(1e-4)

@@ -73,6 +73,9 @@ class EarlyStopping:
 
     With shared, networks that differ in their seeds and rows only, as in an ensemble, are judged by the mean of what they watch, so that
     all return to the weights of the same step.
+
+    >>> EarlyStopping(patience=5, min_delta=1e-4).patience
+    5
     """
 
     patience: int = setting(10, help="Stop after so many evaluations without a new best", allowed=AT_LEAST_ONE, panel=_TRAINING)
@@ -154,6 +157,11 @@ class Recipe:
     over the classes; f1, log_loss, roc_auc (two classes), rmse and mae need validation rows.
     Every `gradient` computes the same steps up to rounding: in the compiled core (on the CPU), by a backward pass written out in
     torch (closed_form), or by autograd (any module). "auto" chooses by shape, batch size, dtype and device.
+
+    >>> from manynets.spec import Adam, Cosine
+    >>> recipe = Recipe(optimizer=Adam(lr=0.01), schedule=Cosine(), epochs=50, batch_size=64, stopping=EarlyStopping(patience=5))
+    >>> recipe.optimizer.lr, recipe.epochs, recipe.seed
+    (0.01, 50, 0)
     """
 
     optimizer: Optimizer = setting(factory=AdamW, help="Optimizer:", panel=_TRAINING)

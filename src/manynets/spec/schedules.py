@@ -30,7 +30,11 @@ FACTOR = Interval(1)
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Constant:
-    """The optimizer's lr throughout."""
+    """The optimizer's lr throughout.
+
+    >>> Constant()
+    Constant()
+    """
 
 
 @documented
@@ -39,6 +43,9 @@ class Cosine:
     """lr falls along half a cosine from lr to final * lr over all steps, after a linear warm-up over a share of them.
 
     Source: Loshchilov & Hutter 2016.
+
+    >>> Cosine(warmup=0.1)
+    Cosine(final=0.0, warmup=0.1)
     """
 
     final: float = setting(0.0, help="Final learning rate, as a share of lr", allowed=SHARE, option="lr_final", metavar="SHARE")
@@ -54,6 +61,9 @@ class OneCycle:
     """lr rises along a cosine from lr / start_factor to lr over a share `rise` of the steps, then falls to (lr / start_factor) / final_factor.
 
     Source: Smith & Topin 2017; torch.optim.lr_scheduler.OneCycleLR with cycle_momentum=False and max_lr = lr.
+
+    >>> OneCycle(rise=0.2)
+    OneCycle(rise=0.2, start_factor=25.0, final_factor=10000.0)
     """
 
     rise: float = setting(0.3, help="Share of the steps before the peak", allowed=INSIDE, option="lr_rise", metavar="SHARE")
@@ -71,7 +81,11 @@ class OneCycle:
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Warmup:
-    """lr rises linearly from lr / steps to lr over the first `steps` steps, then stays."""
+    """lr rises linearly from lr / steps to lr over the first `steps` steps, then stays.
+
+    >>> Warmup(steps=500)
+    Warmup(steps=500)
+    """
 
     steps: int = setting(1000, help="Steps until lr is reached", allowed=AT_LEAST_ONE, option="warmup_steps")
 
@@ -82,7 +96,11 @@ class Warmup:
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepDecay:
-    """lr is multiplied by gamma after every `every` epochs. Source: torch.optim.lr_scheduler.StepLR."""
+    """lr is multiplied by gamma after every `every` epochs. Source: torch.optim.lr_scheduler.StepLR.
+
+    >>> StepDecay(every=5)
+    StepDecay(every=5, gamma=0.1)
+    """
 
     every: int = setting(10, help="Epochs between two reductions", allowed=AT_LEAST_ONE, option="lr_every")
     gamma: float = setting(0.1, help="Factor of a reduction", allowed=DECAY, option="lr_gamma", metavar="F")
@@ -94,7 +112,11 @@ class StepDecay:
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Exponential:
-    """lr is multiplied by gamma after every epoch. Source: torch.optim.lr_scheduler.ExponentialLR."""
+    """lr is multiplied by gamma after every epoch. Source: torch.optim.lr_scheduler.ExponentialLR.
+
+    >>> Exponential(gamma=0.9)
+    Exponential(gamma=0.9)
+    """
 
     gamma: float = setting(0.95, help="Factor of a reduction", allowed=DECAY, option="lr_gamma", metavar="F")
 
@@ -105,7 +127,11 @@ class Exponential:
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InverseScaling:
-    """lr is divided by (1 + epochs so far)^power at the start of an epoch: lr / (1 + epoch)^power."""
+    """lr is divided by (1 + epochs so far)^power at the start of an epoch: lr / (1 + epoch)^power.
+
+    >>> InverseScaling()
+    InverseScaling(power=0.5)
+    """
 
     power: float = setting(
         0.5,
@@ -125,6 +151,9 @@ class SklearnInverseScaling(InverseScaling):
     """InverseScaling as in scikit-learn's estimators, by rows in place of epochs: lr / (1 + start + epoch * rows)^power.
 
     Source: scikit-learn's learning_rate="invscaling".
+
+    >>> SklearnInverseScaling(rows=100)
+    SklearnInverseScaling(power=0.5, rows=100, start=0)
     """
 
     rows: int = setting(1, help="Rows of an epoch", allowed=AT_LEAST_ONE)
@@ -138,6 +167,9 @@ class ReduceOnPlateau:
 
     The watched loss is that of validation, or of training where there is none.
     Source: torch.optim.lr_scheduler.ReduceLROnPlateau (threshold_mode="abs", cooldown 0).
+
+    >>> ReduceOnPlateau(factor=0.5, patience=5)
+    ReduceOnPlateau(factor=0.5, patience=5, min_delta=0.0001, min_lr=0.0)
     """
 
     factor: float = setting(0.1, help="Factor of a reduction", allowed=INSIDE, option="lr_factor", metavar="F")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from manynets.distributed import current_ranks
 from manynets.encoding import embedded_columns
 from manynets.errors import OptionError
 from manynets.model import Model
@@ -32,18 +33,24 @@ def train_stream(
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
     resume: str | os.PathLike[str] | None = None,
+    allow_world_size: bool = False,
 ) -> Model:
     """Train networks, which share the stream, and return their Model; the arguments are those of `manynets.train`.
 
-    The stream is closed at the end.
+    The stream is closed at the end. Errors: OptionError in a group of processes, which do not share a stream.
     """
-    data = stream.data
+    data, processes = stream.data, current_ranks().size
+    if processes > 1:
+        raise OptionError(
+            f"a stream trains in one process, and there are {processes}; leave out the memory limit, or start one process"
+        )
     try:
         spec = _checked(stream, spec, started=initial is not None)
         members = ensemble(spec, recipe, data, n_networks, initial=initial)
         keeper = None
         if checkpoint is not None or resume is not None:
-            keeper = Checkpoints(data.problem, members, checkpoint=checkpoint, resume=resume, system=system_of(data))
+            keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
+            keeper = Checkpoints(data.problem, members, system=system_of(data), **keeping)
         outcomes = train_members(data.problem, members, callbacks=callbacks, keeper=keeper)
     finally:
         stream.close()

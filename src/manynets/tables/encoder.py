@@ -39,7 +39,11 @@ READ = 1 << 21
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """Which output columns [start, stop) come from which column of the table."""
+    """Which output columns [start, stop) come from which column of the table.
+
+    >>> Block(name="town", kind="categorical", start=2, stop=5)
+    Block(name='town', kind='categorical', start=2, stop=5)
+    """
 
     name: str
     kind: Literal["numeric", "categorical", "date", "text"]
@@ -60,6 +64,14 @@ class TableEncoder:
         columns: the encoder of each column used, in the order of the output.
         dropped: the columns left out, with the reason.
         positional: fitted on an array: columns are matched by position, not by name.
+
+    >>> import polars
+    >>> frame = polars.DataFrame({"size": [80.0, 120.0, None], "town": ["Bern", "Basel", "Bern"], "price": [500, 800, 450]})
+    >>> encoder = fit_encoder(frame.drop("price"))
+    >>> encoder.feature_names
+    ('size', 'size=missing', 'town=Basel', 'town=Bern')
+    >>> encoder.transform(polars.DataFrame({"size": [100.0], "town": ["Bern"]})).shape
+    (1, 4)
     """
 
     columns: tuple[ColumnEncoder, ...]

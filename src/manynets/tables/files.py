@@ -82,6 +82,13 @@ def read_table(
     Errors: DataError for a path that is not a file or has an unknown ending, for no data rows, for a line with more or fewer fields
     than the header and for a quote that is never closed (the line is named), for bytes that are not in the encoding (with their
     offset), and for a damaged file; MissingExtraError for a sheet without python-calamine.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "houses.csv"
+    >>> _ = path.write_text("size;town;price\\n80 m²;Bern;500\\n120 m²;Basel;800\\n", encoding="utf-8")
+    >>> frame = read_table(path)
+    >>> frame.columns, frame.shape
+    (['size', 'town', 'price'], (2, 3))
     """
     frame, notes = _read(path, TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text)))
     for note in notes:
@@ -102,6 +109,13 @@ def open_file(
 
     So a Parquet file must stay as it is as long as the table is in use. content: what was piped in, where it is already read (see
     `standard_input`) and the path is "-".
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "houses.csv"
+    >>> _ = path.write_text("size;town;price\\n80 m²;Bern;500\\n120 m²;Basel;800\\n", encoding="utf-8")
+    >>> table = open_file(path)
+    >>> table.names, table.rows
+    (('size', 'town', 'price'), 2)
     """
     options = TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text))
     files = None if str(path) == STANDARD_INPUT else parquet_files(path)

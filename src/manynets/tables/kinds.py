@@ -28,6 +28,9 @@ class Column:
         form: how its dates or numbers are written; None for plain numbers.
         part: of its values, by which the categories differ; "" for the whole.
         leak: how it gives the target away; empty if it does not, or no target was given.
+
+    >>> Column(name="town", kind="categorical", missing=0, distinct=3, example="Bern").kind
+    'categorical'
     """
 
     name: str

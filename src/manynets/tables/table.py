@@ -37,6 +37,12 @@ class Table:
         array: (N, D) numbers, or None.
         file: the columns of a file, each read when it is asked for, or None.
         taken: which rows of frame, array or file the table has (N,), gathered column by column; None for all.
+
+    >>> import polars
+    >>> from manynets.tables import open_table
+    >>> table = open_table(polars.DataFrame({"size": [80.0, 120.0], "town": ["Bern", "Basel"]}))
+    >>> table.names, table.rows
+    (('size', 'town'), 2)
     """
 
     names: tuple[str, ...]

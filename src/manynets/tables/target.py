@@ -47,6 +47,12 @@ def split_target(
 
     Errors: DataError for unknown columns with the nearest name, a missing or infinite target with its rows, labels that mix text
     and numbers, weights that cannot be used, and no feature or no row left.
+
+    >>> import polars
+    >>> frame = polars.DataFrame({"size": [80.0, 120.0, None], "town": ["Bern", "Basel", "Bern"], "price": [500, 800, 450]})
+    >>> X, y, weight = split_target(frame, "price")
+    >>> X.columns, y.tolist(), weight
+    (['size', 'town'], [500, 800, 450], None)
     """
     table = open_table(frame)
     if table.array is not None:

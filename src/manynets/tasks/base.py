@@ -23,6 +23,13 @@ class Task(abc.ABC):
     name: the task's name. outputs: O, the logits (raw scores) that a network gives per row. losses: the names of the losses it takes, the default
     first. metric: the name of the value that the history shows beside the loss; `higher_is_better` says which way it points.
     metrics: the names of those that a training may go by (`Recipe.watch`).
+
+    >>> from manynets.tasks import find_task
+    >>> task = find_task(np.array(["no", "yes", "no"]))
+    >>> task
+    Binary(classes=('no', 'yes'), threshold=0.5)
+    >>> task.outputs
+    1
     """
 
     name: str

@@ -140,6 +140,10 @@ class Binary(_OneLabel):
     """Two classes: one raw score per row, the log-odds of classes[1]; the target is (N, 1) of 0 and 1.
 
     threshold: the probability above which classes[1] is predicted.
+
+    >>> task = Binary(("no", "yes"))
+    >>> task.outputs, task.encode(np.array(["yes", "no"])).tolist()
+    (1, [[1.0], [0.0]])
     """
 
     classes: tuple[Any, ...]
@@ -184,7 +188,12 @@ class Binary(_OneLabel):
 @final
 @dataclasses.dataclass(frozen=True)
 class Multiclass(_OneLabel):
-    """C classes: one raw score each, softmax; the target is (N,) of class codes. y may be a one-hot matrix of the classes 0, 1, ..."""
+    """C classes: one raw score each, softmax; the target is (N,) of class codes. y may be a one-hot matrix of the classes 0, 1, ...
+
+    >>> task = Multiclass(("a", "b", "c"))
+    >>> task.outputs, task.encode(np.array(["c", "a"])).tolist()
+    (3, [2, 0])
+    """
 
     classes: tuple[Any, ...]
 
@@ -214,7 +223,12 @@ class Multiclass(_OneLabel):
 @final
 @dataclasses.dataclass(frozen=True)
 class Multilabel(Task):
-    """Any subset of `count` labels: y (N, O) of 0 and 1; one raw score each, its log-odds."""
+    """Any subset of `count` labels: y (N, O) of 0 and 1; one raw score each, its log-odds.
+
+    >>> task = Multilabel(3)
+    >>> task.outputs, task.name
+    (3, 'multilabel')
+    """
 
     count: int
 

@@ -70,7 +70,11 @@ def _infer(array: np.ndarray[Any, Any]) -> str:
 
 
 def task_from_json(data: Mapping[str, Any]) -> Task:
-    """Return the task that `Task.to_json` wrote; what does not fit is an OptionError."""
+    """Return the task that `Task.to_json` wrote; what does not fit is an OptionError.
+
+    >>> task_from_json({"name": "binary", "classes": ["no", "yes"]})
+    Binary(classes=('no', 'yes'), threshold=0.5)
+    """
     if not isinstance(data, Mapping):
         raise OptionError(f"a task is {data!r}, but must be a JSON object")
     name = one_of(data.get("name"), _MAKERS, what="task")

@@ -38,6 +38,10 @@ class Regression(Task):
     flat: whether y was (N,) or (N, 1), so that predictions are (N,).
     transform: "log", or None for none.
     limits: the least and the largest prediction of each output, as a network predicts them; None for any.
+
+    >>> task = Regression(center=(10.0,), scale=(2.0,))
+    >>> task.encode(np.array([10.0, 14.0])).ravel().tolist()
+    [0.0, 2.0]
     """
 
     center: tuple[float, ...]

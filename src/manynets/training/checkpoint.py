@@ -54,6 +54,18 @@ class Checkpoint:
     every_epochs, every_steps, every_seconds: how often; several may be given. None of them: at the end and at a stop only,
     which are always written.
     keep: how many of the newest are left in the folder.
+
+    >>> import manynets as mn
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> X, y = [[0.0], [1.0]] * 8, [0, 1] * 8
+    >>> spec, recipe = mn.MLP(hidden=(4,)), mn.Recipe(epochs=4)
+    >>> model = mn.train(X, y, spec, recipe, checkpoint=mn.Checkpoint(folder=folder, every_epochs=1), progress=False)
+    >>> len(os.listdir(folder))
+    2
+    >>> resumed = mn.train(X, y, spec, recipe, checkpoint=mn.Checkpoint(folder=folder), resume=folder, progress=False)
+    >>> resumed.history["loss"] == model.history["loss"]
+    True
     """
 
     folder: str | os.PathLike[str]

@@ -25,6 +25,15 @@ class Started:
     pooled: how much the validation rows of each network count, by its number, where the networks differ in seed and rows only.
     squared: the loss times this is the mean squared error in the target's unit; 0 where it is another loss.
     settings: the network (None for a module of your own) and the recipe of each, by its number.
+
+    >>> import manynets as mn
+    >>> seen = []
+    >>> def callback(event):
+    ...     if isinstance(event, mn.Started):
+    ...         seen.append((event.n_networks, event.steps))
+    >>> _ = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, batch_size=8), callbacks=[callback], progress=False)
+    >>> seen
+    [(1, 4)]
     """
 
     n_networks: int
@@ -38,7 +47,17 @@ class Started:
 
 @dataclasses.dataclass(frozen=True)
 class Advanced:
-    """Some steps were made: `step` so far, of the longest network's `steps`."""
+    """Some steps were made: `step` so far, of the longest network's `steps`.
+
+    >>> import manynets as mn
+    >>> seen = []
+    >>> def callback(event):
+    ...     if isinstance(event, mn.Advanced):
+    ...         seen.append(event.step)
+    >>> _ = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, batch_size=8), callbacks=[callback], progress=False)
+    >>> seen[-1]
+    4
+    """
 
     step: int
 
@@ -49,6 +68,15 @@ class Evaluated:
 
     `alive` networks go on. best: the columns of each network's best entry so far, where `Started.pooled` has the networks. The arrays
     are not to be written to.
+
+    >>> import manynets as mn
+    >>> seen = []
+    >>> def callback(event):
+    ...     if isinstance(event, mn.Evaluated):
+    ...         seen.append((event.step, event.columns["loss"].shape))
+    >>> _ = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, batch_size=8), callbacks=[callback], progress=False)
+    >>> seen
+    [(2, (1,)), (4, (1,))]
     """
 
     step: int
@@ -65,7 +93,17 @@ class Evaluated:
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """Training is over after `seconds`; `diverged` networks stopped because their loss was not finite."""
+    """Training is over after `seconds`; `diverged` networks stopped because their loss was not finite.
+
+    >>> import manynets as mn
+    >>> seen = []
+    >>> def callback(event):
+    ...     if isinstance(event, mn.Finished):
+    ...         seen.append(event.diverged)
+    >>> _ = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, batch_size=8), callbacks=[callback], progress=False)
+    >>> seen
+    [()]
+    """
 
     seconds: float
     diverged: tuple[int, ...]

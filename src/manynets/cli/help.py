@@ -1,0 +1,37 @@
+"""The pages of help: which panel a command and an option belong to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["FIRST", "in_panels", "panel_of"]
+
+FIRST = 5
+"""Options of a command that stand before the others: those that its function names first."""
+_MANY = 7  # options that need no panels
+
+_COMMANDS = {
+    "Train": ("train", "sweep", "rerun", "playground"),
+    "Judge and understand": ("show", "evaluate", "compare", "explain", "report", "plot"),
+    "Use": ("predict", "export", "serve"),
+    "Data, studies and this installation": ("inspect", "datasets", "study", "doctor"),
+}
+
+
+def panel_of(command: str) -> str | None:
+    """Return the panel of a command by its name; None for one that is on no list.
+
+    >>> panel_of("predict")
+    'Use'
+    """
+    return next((panel for panel, names in _COMMANDS.items() if command in names), None)
+
+
+def in_panels(group: Any) -> Any:
+    """Put the options of each command that has many into panels, after the first few; return the group of commands."""
+    for command in group.commands.values():
+        options = [one for one in command.params if one.param_type_name == "option" and not one.hidden]
+        if len(options) > _MANY:
+            for one in options[FIRST:]:
+                one.rich_help_panel = one.rich_help_panel or "More options"
+    return group

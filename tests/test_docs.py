@@ -1,0 +1,229 @@
+"""The documentation: every public name has an example, generated parts are up to date, and the site builds without a warning.
+
+The blocks of code in the pages are run by test_readme.py, and the examples in docstrings as doctests.
+"""
+
+from __future__ import annotations
+
+import doctest
+import html.parser
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+import manynets
+from hatch_build import absolute_links
+from tests.test_readme import PYTHON, blocks_of
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+ROOMS = [f"manynets.{name}" for name in dir(manynets) if isinstance(getattr(manynets, name), types.ModuleType)]
+PUBLIC = ["manynets", *ROOMS, "manynets.errors", "manynets.estimators", "manynets.spec", "manynets.studies"]
+
+
+def script(name: str) -> Any:
+    """Return a script of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# ---------------------------------------------------------------------------------------------------------------- docstrings
+
+
+def runs_something(value: object) -> bool:
+    """Return whether a docstring has an example of which at least one line that is not an import runs."""
+    examples = doctest.DocTestParser().get_examples(inspect.getdoc(value) or "")
+    skipped = doctest.OPTIONFLAGS_BY_NAME["SKIP"]
+    return any(not one.options.get(skipped) and not one.source.startswith(("import ", "from ")) for one in examples)
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_public_name_has_an_example_that_runs(module: str) -> None:
+    names = importlib.import_module(module).__all__
+    found = {name: getattr(importlib.import_module(module), name) for name in names}
+    missing = [
+        name for name, value in found.items() if (inspect.isclass(value) or inspect.isfunction(value)) and not runs_something(value)
+    ]
+    assert missing == [], "their docstrings have no doctest"
+
+
+def test_an_example_that_is_skipped_or_only_imports_does_not_count() -> None:
+    def skipped() -> None:
+        """>>> import manynets
+        >>> 1 + 1  # doctest: +SKIP
+        2
+        """
+
+    assert not runs_something(skipped)
+    assert runs_something(manynets.MLP)
+
+
+def test_the_reference_has_every_public_name() -> None:
+    reference = script("make_reference")
+    pages = {page.module: reference.api_page(page) for page in reference.pages() if not page.names}
+    assert set(pages) == set(ROOMS)
+    everything = "".join(reference.api_page(page) for page in reference.pages())
+    for name in manynets.__all__:
+        assert re.search(rf"(?:auto\w+|py:data):: {name}$", everything, re.M), name
+
+
+@pytest.mark.parametrize("name", ["docstrings", "make_notebooks"])
+def test_the_examples_of_the_scripts_hold(name: str) -> None:
+    if name == "docstrings":
+        pytest.importorskip("sphinx")
+    assert doctest.testmod(script(name)).failed == 0
+
+
+# ------------------------------------------------------------------------------------------------------------ generated parts
+
+
+def test_the_chapters_have_the_results_of_the_studies() -> None:
+    studies = script("make_studies")
+    text = (DOCS / "studies.md").read_text(encoding="utf-8")
+    chapters = sorted((DOCS / "learn").glob("t[0-9]-*.md"))
+    assert len(chapters) == 5
+    for path in chapters:
+        page = path.read_text(encoding="utf-8")
+        rows = studies.chapter_rows(text, path.stem[:2].upper())
+        assert len(rows) > 3
+        assert studies.with_part(page, "results", rows) == page, f"run python docs/make_studies.py: {path.name}"
+
+
+def test_a_notebook_has_the_code_of_its_chapter(tmp_path: Path) -> None:
+    written = script("make_notebooks").write(tmp_path)
+    for path in written:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
+        page = (DOCS / "learn" / f"{path.stem}.md").read_text(encoding="utf-8")
+        assert code == [block.text for block in blocks_of(page) if block.language in PYTHON]
+        assert not any("{download}" in cell["source"] for cell in cells)
+
+
+@pytest.mark.slow
+def test_the_notebooks_run(tmp_path: Path) -> None:
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    for path in script("make_notebooks").write(tmp_path):
+        notebook = nbformat.read(path, as_version=4)
+        nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+
+def test_the_readme_is_short_and_its_links_can_be_absolute() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 150
+    published = absolute_links(readme, "https://example.org/nets", version="1.0")
+    links = re.findall(r"(!?)\[[^\]]*\]\(([^)]+)\)", published)
+    assert all(link.startswith("https://") for _, link in links)
+    pictures = [link for bang, link in links if bang]
+    assert len(pictures) == 1
+    assert re.fullmatch(r"https://example\.org/nets/raw/v1\.0/docs/[\w/]+\.gif", pictures[0])
+    assert absolute_links(readme, None, version="1.0") == readme
+
+
+# ------------------------------------------------------------------------------------------------------------------- the site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built anew, where a warning is an error; or the one that `make docs` has just built so, in MANYNETS_SITE."""
+    pytest.importorskip("sphinx")
+    if built := os.environ.get("MANYNETS_SITE"):
+        return Path(built).resolve()
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", f"{folder}-doctrees", "docs", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def pages_of(site: Path) -> list[Path]:
+    return sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)  # which has a template of the theme
+
+
+class Page(html.parser.HTMLParser):
+    """The links of a page, what it loads, and the ids that links lead to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.ids: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.ids.add(given.get("id", ""))
+        if tag == "a":
+            self.links.append(given.get("href", ""))
+        elif tag in ("script", "img", "source", "iframe"):
+            self.loaded.append(given.get("src", ""))
+        elif tag == "link" and given.get("rel") not in ("canonical", "license"):
+            self.loaded.append(given.get("href", ""))
+
+
+@pytest.mark.slow
+def test_the_site_has_no_broken_link_and_loads_nothing_from_elsewhere(site: Path) -> None:
+    pages = {path: Page(path.read_text(encoding="utf-8")) for path in pages_of(site)}
+    assert len(pages) > 40
+    broken = []
+    for path, page in pages.items():
+        for link in [*page.links, *page.loaded]:
+            target = urlsplit(link)
+            if target.scheme or target.netloc:
+                assert link not in page.loaded, f"{path.relative_to(site)} loads {link}"
+                continue
+            file = (path.parent / unquote(target.path)).resolve() if target.path else path
+            known = file in pages
+            if not file.exists() or (target.fragment and known and unquote(target.fragment) not in pages[file].ids):
+                broken.append(f"{path.relative_to(site)}: {link}")
+    assert broken == []
+    for path in site.rglob("*.css"):
+        assert not re.search(r"url\(['\"]?(?:https?:)?//", path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.slow
+def test_the_site_in_a_browser(site: Path) -> None:
+    """No page has an error in the console, a control without a name, or text that is cut off at 400 pixels."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    browser_path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+    if not Path(browser_path).exists():
+        pytest.skip("there is no Chromium here; CHROMIUM names another one")
+    nameless = """[...document.querySelectorAll('a, button, input, select, img')].filter(one => {
+        const label = one.labels && one.labels.length ? one.labels[0].textContent : '';
+        const name = one.getAttribute('aria-label') || one.getAttribute('title') || one.getAttribute('alt') || one.placeholder;
+        const shown = one.offsetParent !== null && one.getAttribute('aria-hidden') !== 'true';
+        return shown && !(name || label || one.textContent.trim() || (one.querySelector('img[alt]') || {}).alt || '').trim();
+    }).map(one => one.outerHTML.slice(0, 200))"""
+    problems: list[str] = []
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=browser_path, args=arguments)
+        page = browser.new_page(viewport={"width": 400, "height": 800})
+        page.on("console", lambda said: problems.append(f"{page.url}: {said.text}") if said.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(f"{page.url}: {error}"))
+        page.on(
+            "request", lambda one: problems.append(f"{page.url}: {one.url}") if not one.url.startswith(("file:", "data:")) else None
+        )
+        for path in pages_of(site):
+            page.goto(path.as_uri())
+            problems += [f"{page.url}: no name: {one}" for one in page.evaluate(nameless)]
+            width = page.evaluate("document.documentElement.scrollWidth")
+            problems += [f"{page.url}: {width} pixels wide"] if width > 400 else []
+        page.goto((site / "search.html").as_uri() + "?q=dropout")
+        page.wait_for_selector("#search-results li", timeout=20_000)
+        browser.close()
+    assert problems == []
