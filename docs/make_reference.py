@@ -42,7 +42,7 @@ PAGES = (
             names=("Callback", "Event", "Started", "Advanced", "Evaluated", "Finished")),
     ApiPage(file="errors", title="Errors and warnings", about="What is raised, and when. The guide is [Errors and what to do](../errors.md).",
             names=("ManynetsError", "DataError", "OptionError", "ModelFileError", "MissingExtraError", "CheckpointWarning", "DataScaleWarning",
-                   "DivergenceWarning", "InterruptedWarning", "LeakWarning")),
+                   "DivergenceWarning", "InterruptedWarning", "LeakWarning", "RankError")),
 )  # fmt: skip
 PACKAGES = {
     "tasks": ("Tasks", "What the target means: encoding, loss, prediction, metrics."),
@@ -51,6 +51,8 @@ PACKAGES = {
     "explain": ("Explaining", "What a model relies on."),
     "plots": ("Pictures", "Each function draws on matplotlib axes and returns them; [Pictures](../../gallery.md) shows them all."),
     "export": ("Export", "Models for other programs."),
+    "trackers": ("Trackers", "Callbacks that write to TensorBoard, MLflow and Weights & Biases."),
+    "distributed": ("Several processes", "One training in several processes; see [Scaling](../../scaling.md)."),
     "metrics": ("Metrics", "Scores of predictions, in NumPy."),
 }
 """Public packages with a page of their own, with its title and what it is about; others have their name as the title."""

@@ -95,7 +95,12 @@ class ModelFileError(ManynetsError, ValueError):
 
 
 class WorkerError(ManynetsError, RuntimeError):
-    """The processes or machines that train networks fail again and again; the message has the last error."""
+    """The processes or machines that train networks fail again and again; the message has the last error.
+
+    >>> raise WorkerError("4 workers died in a row")
+    Traceback (most recent call last):
+    manynets.errors.WorkerError: 4 workers died in a row
+    """
 
 
 class DivergenceError(ManynetsError, ArithmeticError):
@@ -107,7 +112,12 @@ class DivergenceError(ManynetsError, ArithmeticError):
 
 
 class RankError(ManynetsError, RuntimeError):
-    """Another process of a training in several processes has failed; the message names it by its rank."""
+    """Another process of a training in several processes has failed; the message names it by its rank.
+
+    >>> raise RankError("rank 1 of 2 died, or its machine is out of reach")
+    Traceback (most recent call last):
+    manynets.errors.RankError: rank 1 of 2 died, or its machine is out of reach
+    """
 
 
 class MissingExtraError(ManynetsError, ImportError):

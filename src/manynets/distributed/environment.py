@@ -12,7 +12,11 @@ VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def launched() -> int:
-    """Return how many processes were started together with this one, itself included: 1 if it was started alone."""
+    """Return how many processes were started together with this one, itself included: 1 if it was started alone.
+
+    >>> launched()
+    1
+    """
     if any(name not in os.environ for name in VARIABLES):
         return 1
     text = os.environ["WORLD_SIZE"]
@@ -24,12 +28,20 @@ def launched() -> int:
 
 
 def restarts() -> int:
-    """Return how often torchrun has started these processes again."""
+    """Return how often torchrun has started these processes again.
+
+    >>> restarts()
+    0
+    """
     return number_of("TORCHELASTIC_RESTART_COUNT", 0)
 
 
 def neighbours() -> int:
-    """Return how many of the processes that were started together are on this machine."""
+    """Return how many of the processes that were started together are on this machine.
+
+    >>> neighbours()
+    1
+    """
     return max(1, number_of("LOCAL_WORLD_SIZE", 1))
 
 

@@ -17,6 +17,10 @@ def joined() -> Iterator[Ranks]:
     """Within: this process is in a process group with those that were started together with it, its ranks.
 
     torchrun reports an error that leaves this context, with its traceback unless it is one of ours.
+
+    >>> with joined() as ranks:
+    ...     print(ranks.rank, ranks.size)
+    0 1
     """
     if launched() == 1:
         yield ALONE

@@ -213,7 +213,11 @@ def alone() -> Iterator[None]:
 
 
 def current_ranks() -> Ranks:
-    """Return the processes of the process group that this one belongs to; `ALONE` where there is none, or within `alone`."""
+    """Return the processes of the process group that this one belongs to; `ALONE` where there is none, or within `alone`.
+
+    >>> current_ranks().size
+    1
+    """
     global _known
     if _alone or not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return ALONE

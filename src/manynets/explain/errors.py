@@ -27,6 +27,9 @@ class WorstRow:
 
     row: its number, from 0. truth, predicted: the label, or the number. probability: of the predicted class; None for numbers. loss: the absolute
     error; 1 for classes.
+
+    >>> WorstRow(row=3, truth="yes", predicted="no", probability=0.98, loss=1.0).probability
+    0.98
     """
 
     row: int
@@ -40,6 +43,12 @@ def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow
     """Return the rows X (N, D), or of a frame, with the largest errors, or that were most confidently put into a wrong class, the worst first.
 
     Worth a look: a wrong label, a special case, or something that the columns do not say. Errors: OptionError for a `most` below 1.
+
+    >>> import manynets as mn
+    >>> X, y = np.arange(20.0)[:, None] / 10, np.arange(20.0)
+    >>> model = mn.train(X, y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False)
+    >>> [len(worst_rows(model, X, y, most=3)), worst_rows(model, X, y)[0].loss >= worst_rows(model, X, y)[1].loss]
+    [3, True]
     """
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise OptionError(f"most is {most!r}, but must be a whole number of at least 1")
@@ -61,6 +70,9 @@ class MeanError:
 
     column: "prediction" or a column. group: which rows, such as "61 to 80". rows: how many. mean: the mean error, 0 where the model is right on
     average; standard_error: of the mean; absolute: the mean absolute error.
+
+    >>> MeanError("size", "61 to 80", rows=40, mean=-1.5, standard_error=0.5, absolute=2.0).mean
+    -1.5
     """
 
     column: str
@@ -75,6 +87,12 @@ def residuals(model: Model, X: Any, y: Any) -> list[MeanError]:
     """Return the errors of a model of one number on rows X (N, D), or a frame, by bins of the prediction and of each column, in their order.
 
     Errors: DataError for classes and several targets.
+
+    >>> import manynets as mn
+    >>> X, y = np.arange(60.0)[:, None] / 10, np.arange(60.0)
+    >>> model = mn.train(X, y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False)
+    >>> sum(group.rows for group in residuals(model, X, y) if group.column == "prediction")
+    60
     """
     task = model.task
     if not isinstance(task, Regression) or task.outputs != 1:

@@ -74,6 +74,10 @@ class Tracker(abc.ABC):
 
     A run ends with its training. Within `with tracker:` the last one stays open, so that `log` can add metrics, pictures and the model.
     Copies, such as scikit-learn's clones and what is sent to other processes, have the settings only, and write runs of their own.
+
+    >>> from manynets.trackers import TensorBoard
+    >>> issubclass(TensorBoard, Tracker), TensorBoard(name="houses").name
+    (True, 'houses')
     """
 
     name: str = "manynets"
