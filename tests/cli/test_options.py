@@ -55,7 +55,7 @@ def test_fields_that_share_an_option_share_its_meaning() -> None:
 def test_the_commands_have_the_options_of_their_tables() -> None:
     assert set(inspect.signature(train).parameters) == {"data", *TRAIN} == set(left_out())
     assert set(inspect.signature(sweep).parameters) == {"data", *SWEEP}
-    assert set(TRAIN) - set(SWEEP) == {"allow_world_size", "engine", "memory_limit", "metric", "threshold"}
+    assert set(TRAIN) - set(SWEEP) == {"allow_world_size", "engine", "memory_limit", "threshold"}
     assert set(SEARCHED) <= set(TRAIN)
 
 

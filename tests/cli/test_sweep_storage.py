@@ -50,7 +50,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def study_of(url: str, **config: Any) -> SharedStudy:
-    return SharedStudy(open_storage(url), "test", config=config, by_loss=False)
+    return SharedStudy(open_storage(url), "test", config=config, by_loss=False, minimize=False)
 
 
 def row(c: int) -> list[Any]:

@@ -189,7 +189,7 @@ TRAIN: dict[str, CommandOption] = {
 }
 """The options of `manynets train` by name, with underscores."""
 
-_NOT_OF_A_SWEEP = ("engine", "metric", "memory_limit", "threshold", "allow_world_size")
+_NOT_OF_A_SWEEP = ("engine", "memory_limit", "threshold", "allow_world_size")
 _OF_A_SWEEP: dict[str, CommandOption] = {
     "grid": CommandOption(
         help="Values of an option of train: lr=1e-4:1e-1:log:12, dropout=0,0.2,0.5 or hidden=64,128-64. Repeat it for several options.",

@@ -25,7 +25,7 @@ from manynets.cli.sweep_plan import lengths_by_round, survivors, train_by_length
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepResults
 from manynets.cli.sweep_storage import SharedStudy, train_shared
-from manynets.errors import ManynetsError, ModelFileError, OptionError
+from manynets.errors import ManynetsError, ModelFileError, OptionError, one_of
 from manynets.prepare import Split, cv_splits, find_target
 from manynets.search.workers import run_calls, worker_count
 from manynets.spec import Recipe
@@ -51,7 +51,10 @@ class EnsemblePlan:
         self.source, self.options = source, options
         self.seeds = [options["seed"] + k for k in range(own["seeds"])]
         self.target = find_target(source.train.y, source.task)
-        self.metric, self.by_loss = self.target.task.metric, self.target.task.name != "regression"
+        task = self.target.task
+        self.metric, self.by_loss = task.metric, task.name != "regression"
+        if options["metric"] is not None:
+            self.metric, self.by_loss = one_of(options["metric"], task.metrics, what="--metric"), False
         self.splits: list[Split | None] = [None]
         if own["cv"] is not None:
             self.splits = [*cv_splits(self.target, own["cv"], by=source.train.by, seed=options["seed"], what="--cv")]

@@ -47,6 +47,10 @@ class SweepPlan:
         self.seeds = [options["seed"] + k for k in range(own["seeds"])]
         self.target = find_target(source.train.y, source.task)
         self.metric = self.target.task.metric
+        if options["metric"] is not None:
+            raise OptionError(
+                f"--metric is {options['metric']}, but plain networks are ranked by their {self.metric}; leave it out, or give a --preset"
+            )
         self.splits = self._splits(own["cv"])
         # with folds to score on, --validation asks for rows of each fold to choose the best epoch by
         self.validation = options["validation"] or None if len(self.splits) > 1 else None

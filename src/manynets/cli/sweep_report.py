@@ -42,14 +42,14 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
         plots.save(axes, folder / picture_of(name))
     if options:
         table = [{name: results.rows[key][name] for name in options} | {score: value} for key, value in first.items()]
-        axes = plots.parallel_coordinates(table, score=score, higher_is_better=not results.by_loss)
+        axes = plots.parallel_coordinates(table, score=score, higher_is_better=not results.less_is_better)
         written[folder / PARALLEL_PICTURE] = f"{score} by all options"
         plots.save(axes, folder / PARALLEL_PICTURE)
     curves = {key: curve for key, curve in results.curves.items() if any(map(math.isfinite, curve))}
     if curves:
         keys = list(curves)
         last = max(key[3] for key in scores)
-        sign = -1 if results.by_loss else 1
+        sign = -1 if results.less_is_better else 1
         of_best = [k for k, key in enumerate(keys) if key[0] == best and key[3] == last and math.isfinite(scores[key])]
         marked = max(of_best, key=lambda k: sign * scores[keys[k]], default=None)
         words: dict[str, Any] = {"xlabel": "evaluation", "noun": "ensemble"} if results.ensembles else {}

@@ -25,6 +25,7 @@ from manynets.display import number_text
 from manynets.errors import ModelFileError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.renames import renamed_options, stored_options
+from manynets.spec import LOWER_IS_BETTER
 
 __all__ = [
     "BEST", "CONFIG", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepResults", "check_same", "picture_of", "read_sweep",
@@ -126,6 +127,11 @@ class SweepResults:
         return "log loss" if self.by_loss else self.metric_heading
 
     @property
+    def less_is_better(self) -> bool:
+        """Whether the candidate with the least of it is the best."""
+        return self.by_loss or self.metric in LOWER_IS_BETTER
+
+    @property
     def measure(self) -> str:
         """What candidates are ranked by, as pictures name it."""
         return f"validation {self.ranked_by}"
@@ -154,7 +160,8 @@ class SweepResults:
             )
             if np.isfinite(own).all():
                 out.append(Ranked(candidate, float(scores.mean()), float(losses.mean()), float(own.std()), len(rows), rows[0]))
-        return sorted(out, key=lambda ranked: (ranked.loss if self.by_loss else -ranked.score, ranked.candidate))
+        sign = 1 if self.less_is_better else -1
+        return sorted(out, key=lambda ranked: (sign * (ranked.loss if self.by_loss else ranked.score), ranked.candidate))
 
     def open(self) -> None:
         """Make the folder and write sweep.json; an earlier sweep that is not resumed is moved into the folder `former`."""

@@ -49,16 +49,16 @@ def open_storage(url: str) -> Any:
 
 
 class SharedStudy:
-    """The study of a sweep. config: what all its processes must have in common. by_loss: whether the loss is its value.
+    """The study of a sweep. config: what all its processes must have in common. by_loss: whether the loss is its value. minimize: whether less is better.
 
     Raises OptionError where the study is of another sweep.
     """
 
-    def __init__(self, storage: Any, name: str, *, config: Mapping[str, Any], by_loss: bool) -> None:
+    def __init__(self, storage: Any, name: str, *, config: Mapping[str, Any], by_loss: bool, minimize: bool) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        optuna.create_study(storage=storage, study_name=name, load_if_exists=True, direction="minimize" if by_loss else "maximize")
+        optuna.create_study(storage=storage, study_name=name, load_if_exists=True, direction="minimize" if minimize else "maximize")
         self.storage, self.by_loss = storage, by_loss
         self.study = storage.get_study_id_from_name(name)
         if CONFIG not in self._attributes():

@@ -52,8 +52,9 @@ TIME_LIMIT = 600.0
 def run_sweep(options: Mapping[str, Any]) -> None:
     """Run the sweep that the options describe, and write its folder."""
     own = {name: options[name] for name in OF_A_SWEEP}
-    base = {name: value for name, value in options.items() if name not in own}
-    base |= {"engine": None, "resume": None, "time_limit": None, "metric": None, "track": None}
+    base = {name: value for name, value in left_out().items() if name not in options}  # options of train alone
+    base |= {name: value for name, value in options.items() if name not in own}
+    base |= {"engine": None, "resume": None, "time_limit": None, "track": None}
     base["checkpoint_every"] = options["checkpoint_every"] or CHECKPOINT_INTERVAL
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     grid = grid_of(own["grid"] or [])
@@ -143,7 +144,9 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
     if own["storage"] is not None:
         name = own["study_name"] or f"{source.name}-sweep"
         config = json.loads(json.dumps(results.config | {"data": dict(source.fingerprint)}))
-        study = SharedStudy(open_storage(own["storage"]), name, config=config, by_loss=results.by_loss)
+        study = SharedStudy(
+            open_storage(own["storage"]), name, config=config, by_loss=results.by_loss, minimize=results.less_is_better
+        )
     results.open()
     with _resumable(results), _workers(own["scheduler"]):
         best = _trained(plan, results, own, console, study)

@@ -41,7 +41,7 @@ def log_sweep(tracker: Any, results: SweepResults) -> None:
     best = math.nan
     for step, row in enumerate(results.rows.values(), 1):
         score = results.measured(row)
-        better = score < best if results.by_loss else score > best
+        better = score < best if results.less_is_better else score > best
         best = score if better or math.isnan(best) else best
         tracker.log_curves({"score": row["score"], "loss": row["loss"], f"best {results.ranked_by}": best}, step=step)
     tracker.log_table(results.names, [[row.get(name) for name in results.names] for row in results.rows.values()])
