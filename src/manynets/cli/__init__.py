@@ -21,6 +21,7 @@ from manynets.cli.explain import explain
 from manynets.cli.export import export
 from manynets.cli.html_report import report
 from manynets.cli.inspect import inspect
+from manynets.cli.playground import playground
 from manynets.cli.plot import plot
 from manynets.cli.predict import predict
 from manynets.cli.rerun import rerun
@@ -72,6 +73,7 @@ for command in (
     predict,
     export,
     serve,
+    playground,
     inspect,
     show,
     plot,
