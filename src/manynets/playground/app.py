@@ -12,6 +12,7 @@ import webbrowser
 from collections.abc import AsyncIterator, Callable
 from importlib import resources
 from typing import Any
+from urllib.parse import unquote
 
 import torch
 from fastapi import FastAPI
@@ -83,7 +84,9 @@ def _add_data(app: Any, files: Files, sessions: dict[str, PageSession], target: 
         from manynets import datasets
 
         here = [one.name for one in datasets.describe() if one.here]
-        first = {"file": files.first, "target": target} if files.first else None
+        first = None
+        if files.first:
+            first = {"file": files.first, "target": target, "about": await asyncio.to_thread(files.get(files.first).about)}
         found = {
             "options": option_table(), "toys": list(TOYS), "terms": list(TERMS), "first": first, "defaults": PlaygroundSetup().to_json(),
             "images": [name for name in ("digits", "mnist", "fashion-mnist") if name in here], "most_networks": MOST_NETWORKS,
@@ -91,7 +94,7 @@ def _add_data(app: Any, files: Files, sessions: dict[str, PageSession], target: 
         return JSONResponse(plain_json(found))
 
     async def upload(request: Request) -> JSONResponse:
-        name = request.headers.get("x-file-name", "")
+        name = unquote(request.headers.get("x-file-name", ""))
         try:
             async with asyncio.timeout(UPLOAD_SECONDS):
                 content = await _body(request)
