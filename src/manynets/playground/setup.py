@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from manynets.errors import OptionError, one_of
 from manynets.playground.terms import TERMS
-from manynets.spec import MLP, Recipe
+from manynets.spec import MLP, Adam, Recipe
 from manynets.spec.serialization import from_json, to_json
 
 __all__ = ["MOST_NETWORKS", "TOYS", "DataChoice", "Drawn", "Images", "Networks", "PlaygroundSetup", "TableChoice", "Toy"]
@@ -124,7 +124,7 @@ class PlaygroundSetup:
     data: DataChoice = dataclasses.field(default_factory=Toy)
     terms: tuple[str, ...] = ("x1", "x2")
     network: MLP = dataclasses.field(default_factory=lambda: MLP(hidden=(8, 8), activation="tanh"))
-    recipe: Recipe = dataclasses.field(default_factory=lambda: Recipe(epochs=2000, batch_size=32, keep="last"))
+    recipe: Recipe = dataclasses.field(default_factory=lambda: Recipe(optimizer=Adam(lr=0.01), epochs=20_000, batch_size=32, keep="last", device="cpu"))
     validation: float = 0.2
     networks: Networks = dataclasses.field(default_factory=Networks)
 

@@ -105,10 +105,10 @@ def _data(experiment: Experiment, lines: list[str], xy: str, validation: str, re
         out += ["from manynets.prepare import find_target, validation_split  # the rows that the page trains on", ""]
         out += [f"split = validation_split(find_target(y, {experiment.source.task!r}), {validation}, seed={recipe.seed})"]
         if isinstance(setup.data, TableChoice):
-            out.append("X = mn.tables.fit_encoder(X[split.train], y[split.train]).transform(X)")
+            out.append("X = mn.tables.fit_encoder(X, rows=split.train, y=y).transform(X)")
         out.append("X, y, X_validation, y_validation = X[split.train], y[split.train], X[split.held_out], y[split.held_out]")
     elif isinstance(setup.data, TableChoice):
-        out.append("X = mn.tables.fit_encoder(X, y).transform(X)")
+        out.append("X = mn.tables.fit_encoder(X, y=y).transform(X)")
     parts = ["X", *(["X_validation"] if validation != "None" else [])]
     out += [f"{name} = torch.tensor({name}, dtype={dtype})" for name in parts]
     ys = [name.replace("X", "y") for name in parts]
@@ -158,7 +158,9 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
     name, fields = OPTIMIZERS[type(recipe.optimizer)]
     options = "".join(f", {field}={getattr(recipe.optimizer, field)!r}" for field in fields if hasattr(recipe.optimizer, field))
     objective, unit = _objective(experiment, recipe, task)
-    out = ["", "", "def objective(scores, target):", f"    return {objective}", "", ""]
+    smooth = recipe.label_smoothing and task != "regression"
+    given = f", smoothing={recipe.label_smoothing!r}" if smooth else ""
+    out = ["", "", f"def objective(scores, target{', smoothing=0.0' if smooth else ''}):", f"    return {objective}", "", ""]
     out += [f"optimizer = torch.optim.{name}(network.parameters(), lr={recipe.lr!r}{options})"]
     factor = _factor(recipe, every)
     steps = recipe.iterations or (recipe.epochs or 20) * every
@@ -179,7 +181,7 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
         out += ["        base = rates.get(step, base)"]
     if factor or changes:
         out += ["        for group in optimizer.param_groups:", f"            group['lr'] = {'base' if changes else repr(recipe.lr)} * {factor or '1.0'}"]
-    out += ["        optimizer.zero_grad()", "        loss = objective(network(X[rows]), y[rows])"]
+    out += ["        optimizer.zero_grad()", f"        loss = objective(network(X[rows]), y[rows]{given})"]
     out += _penalties(recipe)
     out += ["        optimizer.step()", "        step += 1", f"        total, seen = total + loss.item(){unit} * len(rows), seen + len(rows)"]
     out += ["print(total / seen)"]
@@ -207,9 +209,9 @@ def _objective(experiment: Experiment, recipe: Recipe, task: str) -> tuple[str, 
         code, power = LOSSES[recipe.loss or "squared_error"]
         return code, f" * scale**{power}"
     if task == "binary":
-        target = f"(1 - {smoothing!r}) * target + {smoothing / 2!r}" if smoothing else "target"
+        target = "(1 - smoothing) * target + smoothing / 2" if smoothing else "target"
         return f"nn.functional.binary_cross_entropy_with_logits(scores, {target})", ""
-    more = f", label_smoothing={smoothing!r}" if smoothing else ""
+    more = ", label_smoothing=smoothing" if smoothing else ""
     return f"nn.functional.cross_entropy(scores, target{more})", ""
 
 

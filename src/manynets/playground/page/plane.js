@@ -142,7 +142,7 @@ export class Plane {
     const { arrays, header } = this.data;
     const count = arrays.target.length, radius = count > 1200 ? 2 : count > 500 ? 2.6 : 3.4;
     const predicted = this.last && this.errors.checked ? this.last.arrays.predicted : null;
-    const edge = isDark() ? "#0b0f13" : "#ffffff";
+    const edge = "#ffffff";
     for (let i = 0; i < count; i++) {
       const x = at.x(arrays.points[2 * i]), y = at.y(arrays.points[2 * i + 1]);
       if (!Number.isFinite(x + y)) continue;
