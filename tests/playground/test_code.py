@@ -23,7 +23,7 @@ from manynets.playground.training import LiveTraining
 
 MOONS = {"kind": "toy", "name": "moons", "points": 60, "noise": 0.2, "seed": 1}
 DRAWN = {"kind": "drawn", "task": "classes", "rows": [[round(math.cos(i), 3), round(math.sin(i / 2), 3), i % 3] for i in range(40)]}
-SGD = {"kind": "SGD", "lr": 0.1}
+SGD, ADAM = {"kind": "SGD", "lr": 0.1}, {"kind": "Adam", "lr": 0.02}
 
 
 def recipe(**fields: Any) -> dict[str, Any]:
@@ -38,7 +38,7 @@ SETUPS: dict[str, dict[str, Any]] = {
     "moons": {"data": MOONS, "network": mlp(6, activation="tanh"), "recipe": recipe()},
     "terms": {"data": MOONS, "terms": ["x1", "x2^2", "x1*x2", "sin(x2)"], "network": mlp(), "recipe": recipe()},
     "classes": {"data": {**MOONS, "name": "quadrants"}, "network": mlp(5, batch_norm=True, init="xavier_normal"), "recipe": recipe(l2=0.01, clip_norm=1.0)},
-    "numbers": {"data": {**MOONS, "name": "prod"}, "network": mlp(5, 4), "recipe": recipe(optimizer={"kind": "Adam", "lr": 0.02}, schedule={"kind": "Cosine", "warmup": 0.2})},
+    "numbers": {"data": {**MOONS, "name": "prod"}, "network": mlp(5, 4), "recipe": recipe(optimizer=ADAM, schedule={"kind": "Cosine", "warmup": 0.2})},
     "drawn": {"data": DRAWN, "network": mlp(5), "recipe": recipe(label_smoothing=0.1, l1=0.001, schedule={"kind": "StepDecay", "every": 2, "gamma": 0.5})},
 }  # fmt: skip
 

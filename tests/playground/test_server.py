@@ -46,13 +46,17 @@ def test_the_token_is_good_once() -> None:
     assert app.token != cookie
 
 
-@pytest.mark.parametrize("host", ["example.org", f"example.org:{PORT}", "127.0.0.1", f"127.0.0.1:{PORT + 1}", f"127.0.0.1.example.org:{PORT}", ""])
+@pytest.mark.parametrize(
+    "host", ["example.org", f"example.org:{PORT}", "127.0.0.1", f"127.0.0.1:{PORT + 1}", f"127.0.0.1.example.org:{PORT}", ""]
+)
 def test_other_hosts_are_refused(host: str) -> None:
     client, _ = browser()
     assert client.get("/about", headers={"host": host}).status_code in (400, 421)
 
 
-@pytest.mark.parametrize("origin", ["http://example.org", "null", f"http://127.0.0.1:{PORT + 1}", f"https://127.0.0.1:{PORT}", "http://localhost"])
+@pytest.mark.parametrize(
+    "origin", ["http://example.org", "null", f"http://127.0.0.1:{PORT + 1}", f"https://127.0.0.1:{PORT}", "http://localhost"]
+)
 def test_other_origins_are_refused(origin: str) -> None:
     client, _ = browser()
     assert client.get("/about", headers={"origin": origin}).status_code == 403
@@ -82,7 +86,7 @@ def test_a_training_from_the_first_frame_to_the_run_folder(tmp_path: Any, monkey
         data, arrays = page.begin(**SMALL)
         assert data["task"] == "binary"
         assert arrays["points"].shape == (60, 2)
-        header, arrays = page.until(lambda h: h["step"] == 0)
+        _, arrays = page.until(lambda h: h["step"] == 0)
         assert arrays["output"].shape == (data["resolution"] ** 2,)
         page.send("epoch")
         first, _ = page.until(lambda h: h["epoch"] == 1 and h["state"] == "paused")
@@ -127,7 +131,9 @@ def test_many_networks_and_an_image_set() -> None:
 
 def test_a_dropped_table() -> None:
     random = np.random.default_rng(0)
-    frame = pl.DataFrame({"a": random.normal(size=200), "b": random.normal(size=200), "c": random.normal(size=200), "kind": ["x", "y"] * 100})
+    frame = pl.DataFrame(
+        {"a": random.normal(size=200), "b": random.normal(size=200), "c": random.normal(size=200), "kind": ["x", "y"] * 100}
+    )
     text = io.BytesIO()
     frame.with_columns(label=pl.when(pl.col("a") > pl.col("b")).then(pl.lit("up")).otherwise(pl.lit("down"))).write_csv(text)
     client, _ = browser()
@@ -135,7 +141,10 @@ def test_a_dropped_table() -> None:
     assert found["about"]["name"] == "some table.csv"
     assert found["about"]["columns"] == ["a", "b", "c", "kind", "label"]
     with opened(client) as page:
-        data, _ = page.begin(data={"kind": "table", "file": found["file"], "target": "label", "x": "a", "y": "b"}, network={"kind": "MLP", "hidden": [3]})
+        data, _ = page.begin(
+            data={"kind": "table", "file": found["file"], "target": "label", "x": "a", "y": "b"},
+            network={"kind": "MLP", "hidden": [3]},
+        )
         assert [slider["name"] for slider in data["sliders"]] == ["c", "kind"]
         _, before = page.receive("frame")
         page.send("sliders", values={"kind": "y", "c": 1.0})
@@ -147,7 +156,10 @@ def test_a_dropped_table() -> None:
         assert data["axes"][0] == "principal component 1"
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.exe", b"x"), ("a.csv", b""), ("a.parquet", b"PAR1 no"), ("../../etc/passwd", b"a,b\n1,2\n"), ("a.csv", b"\x00\xff" * 50)])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.exe", b"x"), ("a.csv", b""), ("a.parquet", b"PAR1 no"), ("../../etc/passwd", b"a,b\n1,2\n"), ("a.csv", b"\x00\xff" * 50)],
+)
 def test_files_that_are_no_tables(name: str, content: bytes) -> None:
     client, _ = browser()
     reply = client.post("/upload", content=content, headers={"x-file-name": name})

@@ -11,7 +11,7 @@ curves.py     loss curves and weights of earlier epochs, in bounded memory
 layers.py     the outputs of every layer
 views.py      what the page shows of networks in training
 frames.py     arrays as a message
-code.py       the setup as Python: manynets, PyTorch, scikit-learn
+code.py       the setup as Python: manynets and scikit-learn; torch_code.py for PyTorch, data_code.py for what they share
 saving.py     a run folder, an animation
 messages.py   messages of the page, checked
 session.py    one page: its messages, and the frames that it gets

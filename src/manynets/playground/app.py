@@ -120,7 +120,9 @@ def _add_data(app: Any, files: Files, sessions: dict[str, PageSession], target: 
 
 
 async def _body(request: Request) -> bytes:
-    too_long = OptionError(f"the file is larger than {MOST_BYTES >> 20} MB; train on it with manynets train, which has no such limit")
+    too_long = OptionError(
+        f"the file is larger than {MOST_BYTES >> 20} MB; train on it with manynets train, which has no such limit"
+    )
     length = request.headers.get("content-length", "0")
     if not length.isdigit() or int(length) > MOST_BYTES:
         raise too_long
@@ -137,7 +139,9 @@ def _add_socket(app: Any, files: Files, sessions: dict[str, PageSession]) -> Non
     async def talk(socket: WebSocket) -> None:
         await socket.accept()
         if len(sessions) >= MOST_PAGES:
-            await socket.send_text(json.dumps({"type": "full", "message": f"{MOST_PAGES} pages are open already; close one of them"}))
+            await socket.send_text(
+                json.dumps({"type": "full", "message": f"{MOST_PAGES} pages are open already; close one of them"})
+            )
             await socket.close(1013)
             return
         key = f"p{id(socket):x}"
@@ -182,7 +186,9 @@ def free_port(port: int) -> int:
             trial.bind(("127.0.0.1", port))
             return int(trial.getsockname()[1])
     except OSError as error:
-        raise OptionError(f"port {port} cannot be listened on: {error.strerror}; give another --port, or 0 for any free one") from None
+        raise OptionError(
+            f"port {port} cannot be listened on: {error.strerror}; give another --port, or 0 for any free one"
+        ) from None
 
 
 def run_playground(files: Files, *, port: int, target: str = "", browser: bool = True, tell: Callable[[str], None] = print) -> None:

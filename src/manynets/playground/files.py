@@ -36,7 +36,9 @@ class StoredTable:
             from manynets.tables import inspect_table
 
             found = inspect_table(self.frame, target).to_json()
-            self._about = {target: {"name": self.name, "rows": len(self.frame), "columns": list(self.frame.columns), "schema": found}}
+            self._about = {
+                target: {"name": self.name, "rows": len(self.frame), "columns": list(self.frame.columns), "schema": found}
+            }
         return self._about[target]
 
 

@@ -71,8 +71,10 @@ def _object(value: Any) -> bool:
 
 
 def _sliders(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) <= MOST_SLIDERS and all(
-        _text(name) and (item is None or type(item) in (int, float, bool) or _text(item)) for name, item in value.items()
+    return (
+        isinstance(value, dict)
+        and len(value) <= MOST_SLIDERS
+        and all(_text(name) and (item is None or type(item) in (int, float, bool) or _text(item)) for name, item in value.items())
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from manynets.errors import MissingExtraError
@@ -17,7 +18,12 @@ from manynets.spec.schedules import SCHEDULES
 
 __all__ = ["option_table", "require_playground"]
 
-NESTED = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "embedding": EMBEDDINGS, "stopping": {"early stopping": EarlyStopping}}
+NESTED: dict[str, Mapping[str, type]] = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "embedding": EMBEDDINGS,
+    "stopping": {"early stopping": EarlyStopping},
+}
 LEFT_OUT = {"MLP": ("hidden",), "Recipe": ("device", "groups"), "Periodic": ("columns",)}
 """Fields that the page sets in another way, or that need what it has not."""
 
@@ -48,7 +54,7 @@ def option_table() -> dict[str, Any]:
 
 
 def _fields(kind: type) -> list[dict[str, Any]]:
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    fields = dataclasses.fields(kind)
     return [_field(field) for field in fields if field.name not in LEFT_OUT.get(kind.__name__, ())]
 
 
@@ -64,7 +70,13 @@ def _field(field: dataclasses.Field[Any]) -> dict[str, Any]:
         return {**out, "type": "numbers"}
     if isinstance(allowed, Interval):
         high = None if math.isinf(allowed.high) else allowed.high
-        return {**out, "type": "whole" if allowed.whole else "number", "low": allowed.low, "high": high, "optional": default is None}
+        return {
+            **out,
+            "type": "whole" if allowed.whole else "number",
+            "low": allowed.low,
+            "high": high,
+            "optional": default is None,
+        }
     if isinstance(allowed, tuple):
         return {**out, "type": "choice", "choices": list(allowed), "optional": default is None}
     return {**out, "type": "flag" if allowed is bool else "text"}

@@ -78,7 +78,9 @@ def component_plane(matrix: NDArray[Any]) -> Plane:
     points = ((matrix - mean) @ axes.T).astype(np.float32)
     extent = around(points.astype(np.float64))
     grid = mean + grid_points(extent, resolution=RESOLUTION) @ axes
-    return Plane(extent=extent, names=("principal component 1", "principal component 2"), points=points, grid=grid.astype(np.float32))
+    return Plane(
+        extent=extent, names=("principal component 1", "principal component 2"), points=points, grid=grid.astype(np.float32)
+    )
 
 
 def slice_plane(frame: Any, x: str, y: str, *, encode: Callable[[Any], NDArray[np.float32]]) -> Plane:
@@ -125,6 +127,6 @@ def _slider(column: Any) -> dict[str, Any]:
         return {"name": column.name, "values": [None], "value": None}
     if column.dtype.is_temporal() or column.dtype.is_nested() or not len(present):
         return {"name": column.name, "values": [None], "value": None}
-    counts = present.value_counts(sort=True)[: MOST_CHOICES]
+    counts = present.value_counts(sort=True)[:MOST_CHOICES]
     values = counts[column.name].to_list()
     return {"name": column.name, "values": values, "value": values[0]}

@@ -124,7 +124,9 @@ def _check_size(setup: PlaygroundSetup, spec: MLP, data: TrainingData) -> None:
     outputs = data.problem.task.outputs
     weights = sum(Shape.of(own, data.in_features, outputs).multiplications for own, _ in varied(setup, spec))
     if weights > MOST_WEIGHTS:
-        raise OptionError(f"the networks have {weights:,} weights, but the page takes at most {MOST_WEIGHTS:,}; use fewer or smaller ones")
+        raise OptionError(
+            f"the networks have {weights:,} weights, but the page takes at most {MOST_WEIGHTS:,}; use fewer or smaller ones"
+        )
 
 
 # -------------------------------------------------------------------------------------------------------------------- sources
@@ -137,7 +139,12 @@ def _source(setup: PlaygroundSetup, files: Files) -> Source:
         assert found.X_validation is not None
         own = (_with_terms(found.X_validation, setup), found.y_validation)
         return Source(
-            X=_with_terms(found.X, setup), y=found.y, task=found.task, validation=own, class_names=found.class_names or (), points=found.X
+            X=_with_terms(found.X, setup),
+            y=found.y,
+            task=found.task,
+            validation=own,
+            class_names=found.class_names or (),
+            points=found.X,
         )
     if isinstance(data, Drawn):
         rows = np.array(data.rows, dtype=np.float32)
@@ -149,7 +156,12 @@ def _source(setup: PlaygroundSetup, files: Files) -> Source:
         found = datasets.load(data.name)
         X, y = found.X[: data.rows], found.y[: data.rows]
         return Source(
-            X=X, y=y, task="multiclass", validation=setup.validation or None, class_names=found.class_names or (), image_shape=found.image_shape
+            X=X,
+            y=y,
+            task="multiclass",
+            validation=setup.validation or None,
+            class_names=found.class_names or (),
+            image_shape=found.image_shape,
         )
     return _table_source(setup, data, files)
 
@@ -207,7 +219,12 @@ def _plane(setup: PlaygroundSetup, source: Source, data: TrainingData) -> Plane:
         if x and y and x != y:
             assert data.encoder is not None
             encoder, more = data.encoder, [term for term in setup.terms if term not in ("x1", "x2")]
-            return slice_plane(source.X.drop([t for t in more if t in source.X.columns]), x, y, encode=lambda f: encoder.transform(_again(f, setup, choice, more)))
+            return slice_plane(
+                source.X.drop([t for t in more if t in source.X.columns]),
+                x,
+                y,
+                encode=lambda f: encoder.transform(_again(f, setup, choice, more)),
+            )
     if matrix.shape[1] == 0:
         raise DataError("no column is left to learn from")
     return component_plane(matrix)
@@ -215,5 +232,3 @@ def _plane(setup: PlaygroundSetup, source: Source, data: TrainingData) -> Plane:
 
 def _again(frame: Any, setup: PlaygroundSetup, data: TableChoice, more: list[str]) -> Any:
     return _table_terms(frame, setup, data) if more else frame
-
-

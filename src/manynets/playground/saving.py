@@ -71,7 +71,14 @@ def _config(experiment: Experiment) -> dict[str, Any]:
     data, config = experiment.setup.data, {"validation": experiment.setup.validation}
     found: dict[str, Any] = {"options": {"playground": experiment.setup.to_json()}} if not isinstance(data, TableChoice) else {}
     if isinstance(data, Toy) and experiment.setup.terms == ("x1", "x2"):
-        found["data"] = {"kind": "named", "name": data.name, "task": experiment.source.task, "points": data.points, "noise": data.noise, "seed": data.seed}
+        found["data"] = {
+            "kind": "named",
+            "name": data.name,
+            "task": experiment.source.task,
+            "points": data.points,
+            "noise": data.noise,
+            "seed": data.seed,
+        }
         found.pop("options")
     if experiment.classes and experiment.source.class_names:
         found["class_names"] = experiment.classes

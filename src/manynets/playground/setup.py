@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 from manynets.errors import OptionError, one_of
 from manynets.playground.terms import TERMS
@@ -124,7 +124,9 @@ class PlaygroundSetup:
     data: DataChoice = dataclasses.field(default_factory=Toy)
     terms: tuple[str, ...] = ("x1", "x2")
     network: MLP = dataclasses.field(default_factory=lambda: MLP(hidden=(8, 8), activation="tanh"))
-    recipe: Recipe = dataclasses.field(default_factory=lambda: Recipe(optimizer=Adam(lr=0.01), epochs=20_000, batch_size=32, keep="last", device="cpu"))
+    recipe: Recipe = dataclasses.field(
+        default_factory=lambda: Recipe(optimizer=Adam(lr=0.01), epochs=20_000, batch_size=32, keep="last", device="cpu")
+    )
     validation: float = 0.2
     networks: Networks = dataclasses.field(default_factory=Networks)
 
@@ -171,7 +173,7 @@ def _data(given: Any) -> DataChoice:
     for name in ("rows", "columns"):
         if isinstance(fields.get(name), list):
             fields[name] = tuple(tuple(row) if isinstance(row, list) else row for row in fields[name])
-    return cast("DataChoice", kind(**fields))
+    return kind(**fields)
 
 
 def _networks(given: Any) -> Networks:

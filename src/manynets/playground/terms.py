@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ def term_columns(x: NDArray[Any], terms: Sequence[str]) -> NDArray[Any]:
     [[2.0, 6.0, 9.0]]
     """
     x1, x2 = x[:, 0], x[:, 1]
-    made = {
+    made: dict[str, Callable[[], NDArray[Any]]] = {
         "x1": lambda: x1,
         "x2": lambda: x2,
         "x1^2": lambda: x1**2,

@@ -6,6 +6,7 @@ from typing import Any
 
 from manynets.errors import OptionError
 from manynets.nn.activations import ACTIVATIONS
+from manynets.playground.data_code import data_code, recipe_so_far
 from manynets.playground.problem import Experiment
 from manynets.playground.setup import TableChoice, Toy
 from manynets.playground.training import LiveTraining
@@ -57,14 +58,12 @@ LOSSES = {
 
 def torch_code(training: LiveTraining) -> str:
     """Return a program of plain PyTorch. Errors: OptionError for what PyTorch has no counterpart of."""
-    from manynets.playground.code import data_code, recipe_so_far
-
     experiment, recipe = training.experiment, recipe_so_far(training)
     network = experiment.setup.network
     _refuse(network, recipe, experiment)
     lines, xy, validation, _ = data_code(experiment)
     parts = [
-        _head(experiment, lines, network, recipe),
+        _head(lines),
         *_data(experiment, lines, xy, validation, recipe),
         STREAM,
         *_network(experiment, network, recipe),
@@ -85,12 +84,22 @@ def _refuse(network: MLP, recipe: Recipe, experiment: Experiment) -> None:
     if experiment.data.problem.task.name == "regression" and (recipe.loss or "squared_error") not in LOSSES:
         without.append(f"loss={recipe.loss!r}")
     if without:
-        raise OptionError(f"the plain PyTorch program is not written for {', '.join(without)}; copy the manynets program, or leave it out")
+        raise OptionError(
+            f"the plain PyTorch program is not written for {', '.join(without)}; copy the manynets program, or leave it out"
+        )
 
 
-def _head(experiment: Experiment, lines: list[str], network: MLP, recipe: Recipe) -> str:
+def _head(lines: list[str]) -> str:
     text = "\n".join(lines)
-    out = ["import math", "", "import numpy as np", *(["import polars as pl"] if "pl." in text else []), "import torch", "from torch import nn", ""]
+    out = [
+        "import math",
+        "",
+        "import numpy as np",
+        *(["import polars as pl"] if "pl." in text else []),
+        "import torch",
+        "from torch import nn",
+        "",
+    ]
     out += ["import manynets as mn  # for the data only", ""]
     return "\n".join(out)
 
@@ -100,7 +109,9 @@ def _data(experiment: Experiment, lines: list[str], xy: str, validation: str, re
     dtype = "torch.float64" if recipe.dtype == "float64" else "torch.float32"
     out = [*lines, f"torch.set_default_dtype({dtype})", f"X, y = {xy}" if xy != "X, y" else ""]
     if isinstance(setup.data, Toy):
-        out.append(f"X_validation, y_validation = {validation.removeprefix('(').removesuffix(')') if validation.count('(') == 1 else validation[1:-1]}")
+        out.append(
+            f"X_validation, y_validation = {validation.removeprefix('(').removesuffix(')') if validation.count('(') == 1 else validation[1:-1]}"
+        )
     elif validation != "None":
         out += ["from manynets.prepare import find_target, validation_split  # the rows that the page trains on", ""]
         out += [f"split = validation_split(find_target(y, {experiment.source.task!r}), {validation}, seed={recipe.seed})"]
@@ -115,7 +126,9 @@ def _data(experiment: Experiment, lines: list[str], xy: str, validation: str, re
     if task.name == "regression":
         whole = "np.concatenate([y, y_validation])" if validation != "None" and not isinstance(setup.data, Toy) else "y"
         out.append(f"center, scale = float(np.mean({whole}, dtype=np.float64)), float(np.std({whole}, dtype=np.float64))")
-        out += [f"{name} = torch.tensor((np.asarray({name}, dtype=np.float64) - center) / scale, dtype={dtype})[:, None]" for name in ys]
+        out += [
+            f"{name} = torch.tensor((np.asarray({name}, dtype=np.float64) - center) / scale, dtype={dtype})[:, None]" for name in ys
+        ]
     else:
         out.append(f"classes = np.array({[_plain(one) for one in task.classes]!r})")  # type: ignore[attr-defined]
         out += [f"{name} = torch.tensor(np.searchsorted(classes, {name}))" for name in ys]
@@ -140,7 +153,7 @@ def _network(experiment: Experiment, network: MLP, recipe: Recipe) -> list[str]:
         layers += [f"nn.Dropout({network.dropouts[i]!r})"] if network.dropouts[i] else []
     layers.append(f"nn.Linear({sizes[-2]}, {sizes[-1]}{bias})")
     start = [
-        f"linear = [layer for layer in network if isinstance(layer, nn.Linear)]",
+        "linear = [layer for layer in network if isinstance(layer, nn.Linear)]",
         "for i, layer in enumerate(linear):",
         f"    random, (d_out, d_in) = stream({recipe.seed}, 1, i), layer.weight.shape",
         f"    layer.weight.data = torch.tensor({INIT[network.init]}, dtype=layer.weight.dtype)",
@@ -148,7 +161,11 @@ def _network(experiment: Experiment, network: MLP, recipe: Recipe) -> list[str]:
     if network.bias:
         made = "torch.tensor(random.uniform(-1, 1, d_out) / math.sqrt(d_in), dtype=layer.weight.dtype)"
         start.append(f"    layer.bias.data = {made if network.init == 'torch' else 'torch.zeros(d_out)'}")
-    note = ["# nn.Dropout draws other masks than manynets, so the losses differ a little from those of the page."] if any(network.dropouts) else []
+    note = (
+        ["# nn.Dropout draws other masks than manynets, so the losses differ a little from those of the page."]
+        if any(network.dropouts)
+        else []
+    )
     return ["", "network = nn.Sequential(", *(f"    {layer}," for layer in layers), ")", *note, *start]
 
 
@@ -157,18 +174,24 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
     task, batch, every = experiment.data.problem.task.name, training.groups[0].run.stepper.batch_size, training.steps_per_epoch
     name, fields = OPTIMIZERS[type(recipe.optimizer)]
     options = "".join(f", {field}={getattr(recipe.optimizer, field)!r}" for field in fields if hasattr(recipe.optimizer, field))
-    objective, unit = _objective(experiment, recipe, task)
+    objective, unit = _objective(recipe, task)
     smooth = recipe.label_smoothing and task != "regression"
     given = f", smoothing={recipe.label_smoothing!r}" if smooth else ""
     out = ["", "", f"def objective(scores, target{', smoothing=0.0' if smooth else ''}):", f"    return {objective}", "", ""]
     out += [f"optimizer = torch.optim.{name}(network.parameters(), lr={recipe.lr!r}{options})"]
     factor = _factor(recipe, every)
     steps = recipe.iterations or (recipe.epochs or 20) * every
-    changes = {step: lr for step, lr in training.rates}
+    changes = dict(training.rates)
     out += [f"rates = {changes}  # the changes of the learning rate, by step", f"base = {recipe.lr!r}"] if changes else []
     order = f"stream({recipe.seed}, 2, epoch).permutation(len(X))" if recipe.shuffle else "np.arange(len(X))"
     merge = "len(rows) == 1 and len(X) > 1" if network.batch_norm else ""
-    out += ["step = 0", f"for epoch in range({-(-steps // every)}):", "    network.train()", "    total = seen = 0.0", f"    order = torch.from_numpy({order})"]
+    out += [
+        "step = 0",
+        f"for epoch in range({-(-steps // every)}):",
+        "    network.train()",
+        "    total = seen = 0.0",
+        f"    order = torch.from_numpy({order})",
+    ]
     batches = f"order.split({batch})"
     if merge:
         out += [f"    batches = list(order.split({batch}))", "    if len(batches[-1]) == 1 and len(batches) > 1:  # too few for batch norm",
@@ -180,13 +203,24 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
     if changes:
         out += ["        base = rates.get(step, base)"]
     if factor or changes:
-        out += ["        for group in optimizer.param_groups:", f"            group['lr'] = {'base' if changes else repr(recipe.lr)} * {factor or '1.0'}"]
+        out += [
+            "        for group in optimizer.param_groups:",
+            f"            group['lr'] = {'base' if changes else repr(recipe.lr)} * {factor or '1.0'}",
+        ]
     out += ["        optimizer.zero_grad()", f"        loss = objective(network(X[rows]), y[rows]{given})"]
     out += _penalties(recipe)
-    out += ["        optimizer.step()", "        step += 1", f"        total, seen = total + loss.item(){unit} * len(rows), seen + len(rows)"]
+    out += [
+        "        optimizer.step()",
+        "        step += 1",
+        f"        total, seen = total + loss.item(){unit} * len(rows), seen + len(rows)",
+    ]
     out += ["print(total / seen)"]
     if validated:
-        out += ["network.eval()", "with torch.no_grad():", f"    print(objective(network(X_validation), y_validation).item(){unit})"]
+        out += [
+            "network.eval()",
+            "with torch.no_grad():",
+            f"    print(objective(network(X_validation), y_validation).item(){unit})",
+        ]
     return out
 
 
@@ -202,7 +236,7 @@ def _penalties(recipe: Recipe) -> list[str]:
     return out
 
 
-def _objective(experiment: Experiment, recipe: Recipe, task: str) -> tuple[str, str]:
+def _objective(recipe: Recipe, task: str) -> tuple[str, str]:
     """Return the loss as code, and what turns it into the unit of the target."""
     smoothing = recipe.label_smoothing
     if task == "regression":
@@ -233,5 +267,3 @@ def _factor(recipe: Recipe, every: int) -> str:
             fall = f"{schedule.final!r} + {1 - schedule.final!r} * 0.5 * (1 + math.cos(math.pi * (step - {warm}) / {max(total - warm, 1)}))"
             return f"((step + 1) / {warm} if step < {warm} else {fall})" if warm else f"({fall})"
     return ""
-
-

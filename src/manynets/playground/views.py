@@ -67,7 +67,11 @@ def plane_of(experiment: Experiment, scores: Array) -> dict[str, Array]:
     "class" and "confidence"."""
     task = experiment.data.problem.task
     if task.name == "regression":
-        return {"output": np.asarray(task.predict(scores, loss=experiment.setup.recipe.loss), dtype=np.float64).reshape(len(scores), -1)[:, 0]}
+        return {
+            "output": np.asarray(task.predict(scores, loss=experiment.setup.recipe.loss), dtype=np.float64).reshape(
+                len(scores), -1
+            )[:, 0]
+        }
     shares = task.proba(scores)
     if task.name == "binary":
         return {"output": shares[:, 1]}

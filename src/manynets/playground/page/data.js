@@ -69,9 +69,9 @@ export class DataPanel {
 
   /** @param {string} name @param {number} value @param {number} min @param {number} max @param {number} step @param {(value: number) => void} set */
   range(name, value, min, max, step, set) {
-    const out = el("output", {}, String(value));
-    return el("label", {}, el("span", { class: "row" }, name, out), el("input", {
-      type: "range", min, max, step, value, "data-key": `range-${name}`, oninput: (/** @type {any} */ e) => { out.textContent = e.target.value; },
+    const out = el("span", {}, String(value)), id = `range-${name.replaceAll(" ", "-")}`;
+    return el("label", { for: id }, el("span", { class: "row" }, name, out), el("input", {
+      id, type: "range", min, max, step, value, "data-key": `range-${name}`, oninput: (/** @type {any} */ e) => { out.textContent = e.target.value; },
       onchange: (/** @type {any} */ e) => set(Number(e.target.value)),
     }));
   }

@@ -203,7 +203,7 @@ function renderSliders() {
     if (one.values) {
       return el("label", { for: `slider-${i}` }, one.name, el("select", { id: `slider-${i}`, onchange: (/** @type {any} */ e) => send(one.values[e.target.selectedIndex]) }, ...one.values.map((/** @type {any} */ value) => el("option", {}, String(value)))));
     }
-    const out = el("output", {}, short(one.value));
+    const out = el("span", {}, short(one.value));
     return el("label", { for: `slider-${i}` }, el("span", { class: "row" }, one.name, out), el("input", {
       id: `slider-${i}`, type: "range", min: one.low, max: one.high, step: (one.high - one.low) / 100 || 1, value: one.value,
       oninput: (/** @type {any} */ e) => { const value = Math.min(one.high, Math.max(one.low, Number(e.target.value))); out.textContent = short(value); send(value); },
