@@ -22,7 +22,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 AXE = os.environ.get("MANYNETS_AXE", "")
 """axe.min.js of the npm package axe-core: `npm pack axe-core` and unpack it."""
 SIZES = [(360, 740), (820, 1100), (1440, 900)]
-WAIT = 30_000
+WAIT = 25_000
 
 pytestmark = [
     pytest.mark.slow,
@@ -178,9 +178,9 @@ def test_layers_and_units(page: Any) -> None:
 def test_every_toy(page: Any, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
     page.locator(f'[data-key="toy-{name}"].chosen').wait_for()
-    page.get_by_label("Points", exact=True).fill("200")
+    page.locator("#range-Points").fill("200")
     page.locator("#summary", has_text="200 training rows").wait_for()
-    page.get_by_label("Noise", exact=True).fill("0.1")
+    page.locator("#range-Noise").fill("0.1")
     page.get_by_role("button", name="x₁x₂").click()
     page.locator("#diagram [aria-label='Input x1*x2']").wait_for()
     play_until(page, 10)
@@ -348,7 +348,7 @@ def test_a_bad_option_says_what_is_wrong(page: Any) -> None:
 
 @pytest.mark.parametrize("language", ["manynets", "PyTorch", "scikit-learn"])
 def test_the_exported_program_runs(page: Any, language: str) -> None:
-    page.get_by_label("Points", exact=True).fill("100")
+    page.locator("#range-Points").fill("100")
     page.locator("#summary", has_text="100 training rows").wait_for()
     for _ in range(3):
         page.click("#epoch-step")

@@ -194,11 +194,13 @@ def free_port(port: int) -> int:
 def run_playground(files: Files, *, port: int, target: str = "", browser: bool = True, tell: Callable[[str], None] = print) -> None:
     """Serve the playground on this machine until Ctrl-C; tell: is called with the address."""
     import uvicorn
+    from uvicorn.config import WS_PROTOCOLS
 
+    own = "websockets-sansio"  # which the older versions of uvicorn lack
     app = create_playground(files, port=port, target=target)
     address = f"http://127.0.0.1:{port}/?token={app.token}"
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False, date_header=False, ws="websockets-sansio",
+        app, host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False, date_header=False, ws=own if own in WS_PROTOCOLS else "auto",
         ws_max_size=MOST_MESSAGE, ws_ping_interval=PING_SECONDS, ws_ping_timeout=PING_SECONDS, timeout_graceful_shutdown=2,
         ws_per_message_deflate=False, limit_concurrency=64,
     )  # fmt: skip

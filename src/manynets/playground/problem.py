@@ -26,6 +26,9 @@ from manynets.training.trial import Member
 
 __all__ = ["Experiment", "Source", "make_experiment", "varied"]
 
+LEAST_DRAWN = 5
+"""Drawn points of each class from which on some of them are validated on."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
@@ -150,7 +153,8 @@ def _source(setup: PlaygroundSetup, files: Files) -> Source:
         rows = np.array(data.rows, dtype=np.float32)
         y = rows[:, 2] if data.task == "regression" else rows[:, 2].astype(np.int64)
         task = "regression" if data.task == "regression" else "binary" if len(np.unique(y)) == 2 else "multiclass"
-        validation = setup.validation if setup.validation and len(rows) >= 20 else None
+        fewest = len(rows) // 4 if data.task == "regression" else np.unique(y, return_counts=True)[1].min()
+        validation = setup.validation if setup.validation and fewest >= LEAST_DRAWN else None
         return Source(X=_with_terms(rows[:, :2], setup), y=y, task=task, validation=validation, points=rows[:, :2])
     if isinstance(data, Images):
         found = datasets.load(data.name)

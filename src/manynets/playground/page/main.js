@@ -18,7 +18,7 @@ let state = "paused", network = 0, page = "";
 let wantsPlay = false, live = 0;
 /** @type {any} */ let data = null, waiting = null;
 /** @type {any} */ let timer = 0;
-const kept = { frames: 0, since: performance.now() };
+const drawn = { frames: 0, step: 0 }; // for measurements and tests
 
 const store = new Store(about.defaults, () => {
   clearTimeout(timer);
@@ -111,7 +111,8 @@ function draw() {
   tabs.setFrame(frame);
   readout(header);
   link.send("seen", { frame: header.frame });
-  kept.frames += 1;
+  drawn.frames += 1;
+  drawn.step = header.live_step;
 }
 
 /** @param {any} header */
@@ -236,7 +237,7 @@ addEventListener("drop", (event) => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readTheme(); plane.draw(); diagram.drawEdges(); tabs.draw(); });
 addEventListener("hashchange", () => { if (store.fromAddress()) sendSetup(); });
 
-Object.assign(window, { playground: kept }); // how many frames were drawn
+Object.assign(window, { playground: drawn });
 await link.open;
 const shared = store.fromAddress();
 if (about.first && !shared) {
