@@ -241,7 +241,8 @@ def test_a_dropped_table_of_ten_thousand_rows(page: Any, tmp_path: Path) -> None
     page.click("#play")
     page.get_by_label("Play", exact=True).wait_for()
     before = digest(page, "#plane .plane canvas")
-    page.get_by_label("town").last.select_option("south")
+    options = page.locator("#slider-0 option").all_inner_texts()
+    page.locator("#slider-0").select_option(options[-1])
     page.wait_for_function("before => document.querySelector('#plane .plane canvas').toDataURL() !== before", arg=before)
     page.get_by_role("button", name="x₁x₂").click()
     page.locator("#diagram [aria-label='Input x1*x2']").wait_for()
@@ -258,7 +259,7 @@ def test_a_dropped_table_of_ten_thousand_rows(page: Any, tmp_path: Path) -> None
 
 def test_a_drawn_digit(page: Any) -> None:
     page.get_by_role("button", name="Digits", exact=True).click()
-    page.get_by_label("Images", exact=True).select_option("digits")
+    page.locator("#image-set").select_option("digits")
     page.locator("#summary", has_text="1,150 training rows").wait_for()
     play_until(page, 20)
     page.get_by_label("Example 1").click()
@@ -341,9 +342,15 @@ def test_every_option_can_be_set(page: Any) -> None:
 
 
 def test_a_bad_option_says_what_is_wrong(page: Any) -> None:
+    page.get_by_label("Dropout").first.fill("0.1 0.2 0.3")
+    page.get_by_label("Dropout").first.press("Enter")
+    page.locator("#status.error", has_text="dropout has 3 numbers for 2 hidden layers").wait_for()
+
+
+def test_a_batch_that_is_larger_than_the_data(page: Any) -> None:
     page.get_by_label("Batch size").first.fill("5000")
     page.get_by_label("Batch size").first.press("Enter")
-    page.locator("#status.error", has_text="batch_size is 5000, but there are 500 training rows").wait_for()
+    page.locator(".notes", has_text="a batch was to have 5,000 rows, but there are 500 to train on").wait_for()
 
 
 @pytest.mark.parametrize("language", ["manynets", "PyTorch", "scikit-learn"])

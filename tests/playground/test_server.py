@@ -195,7 +195,7 @@ SETUPS: list[Any] = [
     {"data": {"kind": "drawn", "rows": [[0, 0, 0]]}}, {"data": {"kind": "drawn", "rows": [[0, 0]]}}, {"data": {"kind": "drawn", "rows": 3}},
     {"network": {"kind": "MLP", "hidden": [10**6]}}, {"network": {"kind": "MLP", "hidden": [8] * 9}}, {"network": {"kind": "Recipe"}}, {"network": 3},
     {"recipe": {"kind": "Recipe", "epochs": 10**9}}, {"recipe": {"kind": "Recipe", "batch_size": 0}}, {"terms": []}, {"terms": ["x1", "x1"]},
-    {"terms": ["__import__('os')"]}, {"networks": {"count": 257}}, {"validation": 2}, {"extra": 1}, {"recipe": {"kind": "Recipe", "batch_size": 5000}},
+    {"terms": ["__import__('os')"]}, {"networks": {"count": 257}}, {"validation": 2}, {"extra": 1},
     {"network": {"kind": "MLP", "hidden": [1024, 1024]}, "networks": {"count": 256}},
 ]  # fmt: skip
 

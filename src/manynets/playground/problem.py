@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from manynets import datasets
 from manynets.encoding import embedded_columns
-from manynets.errors import DataError, OptionError
+from manynets.errors import DataError, OptionError, warn_user
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble, starting_parameters
 from manynets.playground.files import WARNINGS, Files, StoredTable
@@ -20,7 +20,7 @@ from manynets.playground.plane import Plane, component_plane, slice_plane, term_
 from manynets.playground.setup import MOST_WEIGHTS, Drawn, Images, PlaygroundSetup, TableChoice, Toy
 from manynets.playground.terms import term_columns
 from manynets.prepare import TrainingData, prepare
-from manynets.spec import MLP, Recipe
+from manynets.spec import BATCH_SIZE, MLP, Recipe
 from manynets.tables import split_target
 from manynets.training.trial import Member
 
@@ -89,6 +89,7 @@ def make_experiment(setup: PlaygroundSetup, files: Files) -> Experiment:
             source.X, source.y, setup.recipe, task=source.task, validation=source.validation, embedding=setup.network.embedding
         )
         spec = embedded_columns(setup.network, data.encoder)
+        setup = _fitting_batches(setup, data)
         _check_size(setup, spec, data)
         members = _members(setup, spec, data)
     notes = list(dict.fromkeys(str(one.message) for one in caught))
@@ -121,6 +122,16 @@ def _members(setup: PlaygroundSetup, spec: MLP, data: TrainingData) -> list[Memb
         Member(k, own, recipe, starting_parameters(own, recipe, data, data.rows), data.rows, data.validation_rows)
         for k, (own, recipe) in enumerate(varied(setup, spec))
     ]
+
+
+def _fitting_batches(setup: PlaygroundSetup, data: TrainingData) -> PlaygroundSetup:
+    """Return the setup with batches of all rows, where there are fewer rows than a batch was to have."""
+    rows = len(data.problem.rows) if data.rows is None else len(data.rows)
+    size = setup.recipe.batch_size
+    if size is None or size <= rows:
+        return setup
+    warn_user(f"a batch was to have {size:,} rows, but there are {rows:,} to train on; each batch has all of them")
+    return dataclasses.replace(setup, recipe=dataclasses.replace(setup.recipe, batch_size=None if rows <= BATCH_SIZE else rows))
 
 
 def _check_size(setup: PlaygroundSetup, spec: MLP, data: TrainingData) -> None:

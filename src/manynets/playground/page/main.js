@@ -74,7 +74,6 @@ function onData(frame) {
   network = 0;
   past = null;
   const { header } = frame;
-  store.setup = header.setup;
   panel.notes = header.notes;
   panel.pad.setData(frame);
   panel.render();
