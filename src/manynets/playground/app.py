@@ -70,7 +70,7 @@ def _add_page(app: Any) -> None:
 
     def show(name: str) -> Callable[[], Any]:
         async def answer() -> Response:
-            return Response(texts[name], media_type=KINDS[name.rpartition(".")[2]], headers={"cache-control": "no-cache"})
+            return Response(texts[name], media_type=KINDS[name.rpartition(".")[2]])
 
         return answer
 

@@ -10,6 +10,9 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from manynets.serve.guard import SECURITY
+from manynets.serve.origin import host_name, host_port, page_refusal
+
 __all__ = ["LOOPBACK", "PageGuard"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -17,10 +20,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'"
 )
-SECURITY = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
+PAGE_SECURITY = [
+    *SECURITY,
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", POLICY.encode()),
@@ -48,7 +49,7 @@ class PageGuard:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *SECURITY]
+                message["headers"] = [*message.get("headers", []), *PAGE_SECURITY]
             await send(message)
 
         refused = self._refusal(scope)
@@ -67,19 +68,10 @@ class PageGuard:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Return status and message where Host or Origin are those of another server."""
-        headers = scope["headers"]
-        hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
-        if len(hosts) != 1:
-            return 400, "the request must have one Host header"
-        name, port = _parts(hosts[0])
-        if name not in LOOPBACK or port != str(self._port):
-            return 421, "this server is not known by that Host"
-        origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
-        if origins and origins != [f"http://{hosts[0]}"]:
-            return 403, "requests of other web pages (Origin) are not answered"
-        if scope["type"] == "websocket" and not origins:
+        refused = page_refusal(scope, known=lambda host: host_name(host) in LOOPBACK and host_port(host) == str(self._port))
+        if refused is None and scope["type"] == "websocket" and not any(name == b"origin" for name, _ in scope["headers"]):
             return 403, "a WebSocket needs an Origin"
-        return None
+        return refused
 
     def _known(self, scope: Scope) -> bool:
         """Whether a request has the cookie."""
@@ -106,20 +98,7 @@ class PageGuard:
         return f"{self.cookie}={self._secret}; Path=/; HttpOnly; SameSite=Strict".encode()
 
 
-def _parts(host: str) -> tuple[str, str]:
-    """Return name and port of a Host header.
-
-    >>> _parts("[::1]:8123"), _parts("localhost")
-    (('::1', '8123'), ('localhost', '80'))
-    """
-    if host.startswith("["):
-        name, _, rest = host[1:].partition("]")
-        return name.lower(), rest.removeprefix(":") or "80"
-    name, _, port = host.partition(":")
-    return name.lower(), port or "80"
-
-
 async def _reply(send: Any, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:
-    found = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"), *(headers or [])]
+    found = [(b"content-type", b"text/plain; charset=utf-8"), *(headers or [])]
     await send({"type": "http.response.start", "status": status, "headers": found})
     await send({"type": "http.response.body", "body": text.encode()})

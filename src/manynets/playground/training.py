@@ -238,10 +238,11 @@ class LiveTraining:
     def _start(self) -> None:
         problem, members = self.experiment.data.problem, self.experiment.members
         self._restart, self.rates, self._message = False, [], ""
-        self.groups = []
+        groups = []
         for group in groups_of(problem, members):
             with self._modes(group[0]):
-                self.groups.append(NetworkGroup(self.experiment, group, self._halt))
+                groups.append(NetworkGroup(self.experiment, group, self._halt))
+        self.groups = groups  # at once: others may be looking
         size = max(1, self._snapshot().size)
         self.snapshots = Thinned[Snapshot](int(np.clip(SNAPSHOT_BYTES // size, LEAST_SNAPSHOTS, MOST_SNAPSHOTS)))
         self.snapshots.add(self._snapshot())

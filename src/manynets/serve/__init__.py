@@ -3,7 +3,7 @@
 rows.py       a request's body as the columns of a table, or an error that names row and column
 served.py     one model: its answers, and its replacement when the file changes
 batching.py   requests that arrive together become one prediction
-guard.py      who may ask: Host, Origin, token, and the size of a body
+guard.py      who may ask: Host, Origin, token, and the size of a body; origin.py has the checks that the playground shares
 metrics.py    what Prometheus reads
 schema.py     what OpenAPI says of a model
 app.py        the routes

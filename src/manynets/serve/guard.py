@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from manynets.serve.origin import host_name, page_refusal
 from manynets.serve.settings import ServeSettings, is_loopback
 
 __all__ = ["Guard"]
@@ -56,35 +57,16 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Return status and message for a request that is refused."""
-        headers: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name.lower(), []).append(value)
-        hosts = headers.get(b"host", [])
-        if len(hosts) != 1:
-            return 400, "the request must have one Host header"
-        host = hosts[0].decode("latin-1")
-        if not self._any_host and _host_name(host) not in self._hosts:
-            return 421, "this server is not known by that Host; start it with --allowed-host to allow it"
-        origin = headers.get(b"origin")
-        if origin is not None and [value.decode("latin-1") for value in origin] != [f"{scope['scheme']}://{host}"]:
-            return 403, "requests of other web pages (Origin) are not answered"
+        remedy = "; start it with --allowed-host to allow it"
+        refused = page_refusal(scope, known=lambda host: self._any_host or host_name(host) in self._hosts, remedy=remedy)
+        if refused is not None:
+            return refused
         token = self._settings.token
         if token and scope["path"] not in OPEN:
-            given = (headers.get(b"authorization") or [b""])[0]
+            given = next((value for name, value in scope["headers"] if name.lower() == b"authorization"), b"")
             if not hmac.compare_digest(given, b"Bearer " + token.encode()):
                 return 401, "send the token of this server as 'Authorization: Bearer TOKEN'"
         return None
-
-
-def _host_name(host: str) -> str:
-    """Return a Host header without its port, in lower case.
-
-    >>> [_host_name(host) for host in ("localhost:8000", "[::1]:8000", "Example.org")]
-    ['localhost', '::1', 'example.org']
-    """
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.rpartition(":")[0].lower() if ":" in host else host.lower()
 
 
 async def _answer(send: Send, status: int, message: str) -> None:
