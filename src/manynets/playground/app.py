@@ -25,7 +25,7 @@ from manynets.playground.files import MOST_BYTES, Files
 from manynets.playground.guard import PageGuard
 from manynets.playground.messages import MOST_MESSAGE
 from manynets.playground.options import option_table
-from manynets.playground.session import PageSession
+from manynets.playground.session import PageGone, PageSession
 from manynets.playground.setup import MOST_NETWORKS, TOYS, PlaygroundSetup
 from manynets.playground.terms import TERMS
 from manynets.runs import plain_json
@@ -35,7 +35,7 @@ __all__ = ["MOST_PAGES", "create_playground", "free_port", "run_playground"]
 LOG = logging.getLogger("manynets.playground")
 MOST_PAGES = 8
 """Pages, and so trainings, at a time."""
-PING_SECONDS, UPLOAD_SECONDS = 1.5, 60
+PING_SECONDS, PONG_SECONDS, UPLOAD_SECONDS = 1.0, 4.0, 60
 KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css", "json": "application/json", "svg": "image/svg+xml"}
 
 
@@ -147,10 +147,10 @@ def _add_socket(app: Any, files: Files, sessions: dict[str, PageSession]) -> Non
         key = f"p{id(socket):x}"
 
         async def send(message: str | bytes) -> None:
-            if isinstance(message, str):
-                await socket.send_text(message)
-            else:
-                await socket.send_bytes(message)
+            try:
+                await (socket.send_text(message) if isinstance(message, str) else socket.send_bytes(message))
+            except (RuntimeError, WebSocketDisconnect):
+                raise PageGone from None
 
         session = sessions[key] = PageSession(files, send)
         frames = asyncio.create_task(session.send_frames())
@@ -163,7 +163,7 @@ def _add_socket(app: Any, files: Files, sessions: dict[str, PageSession]) -> Non
                 await session.throttle()
                 text = message.get("text")
                 await session.receive(text if text is not None else "")
-        except (WebSocketDisconnect, RuntimeError):  # the page has gone while it was sent something
+        except PageGone:
             return
         finally:
             frames.cancel()
@@ -201,7 +201,7 @@ def run_playground(files: Files, *, port: int, target: str = "", browser: bool =
     address = f"http://127.0.0.1:{port}/?token={app.token}"
     config = uvicorn.Config(
         app, host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False, date_header=False, ws=own if own in WS_PROTOCOLS else "auto",
-        ws_max_size=MOST_MESSAGE, ws_ping_interval=PING_SECONDS, ws_ping_timeout=PING_SECONDS, timeout_graceful_shutdown=2,
+        ws_max_size=MOST_MESSAGE, ws_ping_interval=PING_SECONDS, ws_ping_timeout=PONG_SECONDS, timeout_graceful_shutdown=2,
         ws_per_message_deflate=False, limit_concurrency=64,
     )  # fmt: skip
     tell(address)

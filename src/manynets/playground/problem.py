@@ -168,17 +168,24 @@ def _source(setup: PlaygroundSetup, files: Files) -> Source:
         validation = setup.validation if setup.validation and fewest >= LEAST_DRAWN else None
         return Source(X=_with_terms(rows[:, :2], setup), y=y, task=task, validation=validation, points=rows[:, :2])
     if isinstance(data, Images):
-        found = datasets.load(data.name)
-        X, y = found.X[: data.rows], found.y[: data.rows]
+        found = _images(data.name, data.rows)
         return Source(
-            X=X,
-            y=y,
+            X=found.X,
+            y=found.y,
             task="multiclass",
             validation=setup.validation or None,
             class_names=found.class_names or (),
             image_shape=found.image_shape,
         )
     return _table_source(setup, data, files)
+
+
+@functools.lru_cache(maxsize=2)
+def _images(name: str, rows: int) -> datasets.Dataset:
+    """Return the first so many rows of a set of images; the others are forgotten."""
+    found = datasets.load(name)
+    X, y = found.X[:rows].copy(), found.y[:rows].copy()
+    return dataclasses.replace(found, X=X, y=y, X_test=None, y_test=None, X_validation=None, y_validation=None)
 
 
 def _table_source(setup: PlaygroundSetup, data: TableChoice, files: Files) -> Source:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -22,13 +21,17 @@ from manynets.playground.training import LiveTraining
 from manynets.playground.views import View, data_message, frame, probe_message
 from manynets.runs import plain_json
 
-__all__ = ["PageSession"]
+__all__ = ["PageGone", "PageSession"]
 
 LOG = logging.getLogger("manynets.playground")
 FRAMES_PER_SECOND, IN_FLIGHT, SHARE = 30, 2, 0.5
 """Frames, how many of them a page may have that it has not drawn, and the share of the time that making them may take."""
 MESSAGES_PER_SECOND, BURST = 200, 400
 Send = Callable[[str | bytes], Awaitable[None]]
+
+
+class PageGone(Exception):
+    """The page was closed while it was sent something."""
 
 
 class PageSession:
@@ -58,6 +61,9 @@ class PageSession:
             await self._say("error", message="there is not enough memory for this; use smaller layers or fewer networks")
         except OSError as error:
             await self._say("error", message=error.strerror or str(error))
+        except (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
+            LOG.exception("a message failed")
+            await self._say("error", message="the server failed; its log says why")
 
     async def throttle(self) -> None:
         """Wait where messages come too fast."""
@@ -150,8 +156,12 @@ class PageSession:
         """Send a frame whenever there is something new, and the page has drawn the last but one."""
         while True:
             began = time.monotonic()
-            with contextlib.suppress(ManynetsError, StopIteration):
+            try:
                 await self._next_frame()
+            except PageGone:
+                return
+            except Exception:  # such as a training that is replaced meanwhile; the next frame will do
+                LOG.debug("a frame failed", exc_info=True)
             spent = time.monotonic() - began
             await asyncio.sleep(max(1 / FRAMES_PER_SECOND - spent, spent * (1 - SHARE) / SHARE, 0.001))
 

@@ -131,10 +131,12 @@ class PlaygroundSetup:
     networks: Networks = dataclasses.field(default_factory=Networks)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.terms, tuple) or not self.terms or len(set(self.terms)) != len(self.terms):
-            raise OptionError("the network needs at least one input, and each only once")
+        if not isinstance(self.terms, tuple) or not self.terms:
+            raise OptionError("the network needs at least one input")
         for term in self.terms:
             one_of(term, TERMS, what="input")
+        if len(set(self.terms)) != len(self.terms):
+            raise OptionError("an input may be given only once")
         _number("validation", self.validation, 0.0, 0.9)
         if len(self.network.hidden) > MOST_LAYERS or any(units > MOST_UNITS for units in self.network.hidden):
             raise OptionError(f"the page takes at most {MOST_LAYERS} hidden layers of at most {MOST_UNITS:,} units")

@@ -131,7 +131,8 @@ export class Wall {
       this.sorted = 0;
     }
     const now = performance.now();
-    if (now - this.sorted > 1000 && !this.owner.contains(document.activeElement)) this.sort(losses, now);
+    const due = frame.header.state !== "running" || now - this.sorted > 1000;
+    if (due && !this.owner.contains(document.activeElement)) this.sort(losses, now);
     const side = data.header.coarse, size = side * side, { header } = data;
     const view = this.owner.getBoundingClientRect();
     this.tiles.forEach((tile, network) => {

@@ -22,22 +22,39 @@ export function unpack(buffer) {
   return { header, arrays, shapes };
 }
 
+const TRIES = 8, SECONDS = 1.5;
+
 export class Link {
-  /** @param {(frame: Frame) => void} onframe @param {(message: any) => void} onmessage @param {() => void} onclose */
-  constructor(onframe, onmessage, onclose) {
-    this.socket = new WebSocket(`ws://${location.host}/live`);
-    this.socket.binaryType = "arraybuffer";
-    this.socket.onmessage = (event) => {
-      if (typeof event.data === "string") onmessage(JSON.parse(event.data));
-      else onframe(unpack(event.data));
+  /**
+   * @param {(frame: Frame) => void} onframe @param {(message: any) => void} onmessage
+   * @param {{open: () => void, lost: (again: boolean) => void}} on lost: called when there is no connection; again: whether another try follows
+   */
+  constructor(onframe, onmessage, on) {
+    this.onframe = onframe;
+    this.onmessage = onmessage;
+    this.on = on;
+    this.tries = 0;
+  }
+
+  connect() {
+    const socket = new WebSocket(`ws://${location.host}/live`);
+    this.socket = socket;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => { this.tries = 0; this.on.open(); };
+    socket.onmessage = (event) => {
+      if (typeof event.data === "string") this.onmessage(JSON.parse(event.data));
+      else this.onframe(unpack(event.data));
     };
-    this.socket.onclose = onclose;
-    /** @type {Promise<void>} */
-    this.open = new Promise((done) => { this.socket.onopen = () => done(); });
+    socket.onclose = (event) => {
+      this.tries += 1;
+      const again = this.tries < TRIES && event.code !== 1013; // 1013: too many pages
+      this.on.lost(again);
+      if (again) setTimeout(() => this.connect(), 1000 * SECONDS);
+    };
   }
 
   /** @param {string} type @param {Record<string, any>} [fields] */
   send(type, fields = {}) {
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ type, ...fields }));
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ type, ...fields }));
   }
 }

@@ -25,7 +25,10 @@ const store = new Store(about.defaults, () => {
   timer = setTimeout(sendSetup, 60);
   panel.render();
 });
-const link = new Link(onBinary, onMessage, () => say("The server has ended. Start it again with manynets playground.", true));
+const link = new Link(onBinary, onMessage, {
+  open: begin,
+  lost: (again) => say(again ? "The connection was lost; trying again …" : "The server has ended. Start it again with manynets playground.", true),
+});
 const plane = new Plane(byId("plane"), (x, y) => panel.add(x, y));
 const panel = new DataPanel(byId("data"), store, about, {
   drawing: (on) => plane.setDrawing(on),
@@ -237,13 +240,18 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { re
 addEventListener("hashchange", () => { if (store.fromAddress()) sendSetup(); });
 
 Object.assign(window, { playground: drawn });
-await link.open;
-const shared = store.fromAddress();
-if (about.first && !shared) {
-  panel.table = { file: about.first.file, about: about.first.about };
-  panel.useTable(panel.table, about.first.target || "");
-  if (!about.first.target) sendSetup();
-} else {
+let begun = false;
+/** Send the first setup, and the current one after a lost connection. */
+function begin() {
+  if (begun) { say("Connected again."); return sendSetup(); }
+  begun = true;
+  const shared = store.fromAddress();
+  if (about.first && !shared) {
+    panel.table = { file: about.first.file, about: about.first.about };
+    panel.useTable(panel.table, about.first.target || "");
+    if (about.first.target) return undefined;
+  }
   panel.render();
-  sendSetup();
+  return sendSetup();
 }
+link.connect();
