@@ -153,21 +153,20 @@ def _add_socket(app: Any, files: Files, sessions: dict[str, PageSession]) -> Non
                 raise PageGone from None
 
         session = sessions[key] = PageSession(files, send)
-        frames = asyncio.create_task(session.send_frames())
+        frames, work = asyncio.create_task(session.send_frames()), asyncio.create_task(session.work())
         try:
             await send(json.dumps({"type": "page", "page": key}))
             while True:
                 message = await socket.receive()
                 if message["type"] == "websocket.disconnect":
                     return
-                await session.throttle()
-                text = message.get("text")
-                await session.receive(text if text is not None else "")
+                await session.put(message.get("text") or "")
         except PageGone:
             return
         finally:
             frames.cancel()
             session.close()
+            await work  # what it is at may be a training that is being made, which then ends
             del sessions[key]
 
     app.add_api_websocket_route("/live", talk)

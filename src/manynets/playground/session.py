@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import json
 import logging
 import time
@@ -26,7 +27,9 @@ __all__ = ["PageGone", "PageSession"]
 LOG = logging.getLogger("manynets.playground")
 FRAMES_PER_SECOND, IN_FLIGHT, SHARE = 30, 2, 0.5
 """Frames, how many of them a page may have that it has not drawn, and the share of the time that making them may take."""
-MESSAGES_PER_SECOND, BURST = 200, 400
+MESSAGES_PER_SECOND, BURST, MOST_WAITING = 200, 400, 256
+SETUP = '{"type":"setup"'
+"""How the page's setups begin."""
 Send = Callable[[str | bytes], Awaitable[None]]
 
 
@@ -45,6 +48,8 @@ class PageSession:
         self._shown: tuple[int, View, int] | None = None
         self._planes = 0
         self._lock = asyncio.Lock()
+        self._inbox: collections.deque[str] = collections.deque()
+        self._arrived, self.closed = asyncio.Event(), False
         self._budget, self._then = float(BURST), time.monotonic()
 
     # ------------------------------------------------------------------------------------------------------------- messages
@@ -65,13 +70,31 @@ class PageSession:
             LOG.exception("a message failed")
             await self._say("error", message="the server failed; its log says why")
 
-    async def throttle(self) -> None:
-        """Wait where messages come too fast."""
+    async def put(self, text: str) -> None:
+        """Take a message, for `work` to do; wait where they come too fast."""
         now = time.monotonic()
         self._budget = min(BURST, self._budget + (now - self._then) * MESSAGES_PER_SECOND) - 1
         self._then = now
         if self._budget < 0:
             await asyncio.sleep(-self._budget / MESSAGES_PER_SECOND)
+        while len(self._inbox) >= MOST_WAITING:
+            await asyncio.sleep(0.02)
+        self._inbox.append(text)
+        self._arrived.set()
+
+    async def work(self) -> None:
+        """Do what the messages ask for, one after the other; of several setups only the last."""
+        while not self.closed:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._inbox and not self.closed:
+                text = self._inbox.popleft()
+                if text.startswith(SETUP) and any(later.startswith(SETUP) for later in self._inbox):
+                    continue
+                try:
+                    await self.receive(text)
+                except PageGone:
+                    return
 
     async def _on_setup(self, message: Mapping[str, Any]) -> None:
         setup = PlaygroundSetup.from_json(message["setup"])
@@ -81,6 +104,9 @@ class PageSession:
             before.close()
             await asyncio.to_thread(before.join, 10.0)
         training = await asyncio.to_thread(LiveTraining, made)
+        if self.closed:
+            training.close()
+            return
         if training.sample.state == "failed":
             raise OptionError(training.sample.message)
         self._plane, self.view = made.plane, View(details=self.view.details, wall=self.view.wall)
@@ -179,7 +205,10 @@ class PageSession:
         await self._send(made)
 
     def close(self) -> None:
-        """End the training."""
+        """End the training, also one that is being made."""
+        self.closed = True
+        self._inbox.clear()
+        self._arrived.set()
         if self.training is not None:
             self.training.close()
             self.training = None

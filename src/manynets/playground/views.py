@@ -226,7 +226,7 @@ def data_message(training: LiveTraining, plane: Plane, *, more: Mapping[str, Any
         "inputs_named": experiment.inputs[:MOST_INPUTS], "in_features": experiment.data.in_features, "outputs": problem.task.outputs,
         "rows": len(experiment.rows), "sliders": plane.sliders, "notes": experiment.notes, "image_shape": experiment.source.image_shape,
         "resolution": RESOLUTION, "coarse": COARSE, "stride": STRIDE, "steps_per_epoch": training.steps_per_epoch,
-        "parameters": int(training.groups[0].flat.shape[1]), "networks": len(experiment.members), "metric": problem.task.metric,
+        "parameters": max(int(group.flat.shape[1]) for group in training.groups), "networks": len(experiment.members), "metric": problem.task.metric,
         "least": float(target.min()), "most": float(target.max()), "stepper": training.groups[0].run.stepper.name,
     }  # fmt: skip
     return pack({**header, **more}, arrays)

@@ -136,6 +136,9 @@ export class Wall {
     const side = data.header.coarse, size = side * side, { header } = data;
     const view = this.owner.getBoundingClientRect();
     this.tiles.forEach((tile, network) => {
+      const chosen = frame.header.network === network;
+      tile.button.classList.toggle("chosen", chosen);
+      tile.button.setAttribute("aria-pressed", String(chosen));
       const box = tile.button.getBoundingClientRect();
       if (box.bottom < Math.max(view.top, 0) || box.top > Math.min(view.bottom, innerHeight)) return;
       if (frame.arrays.wall_confidence) paint(side, classes(frame.arrays.wall, frame.arrays.wall_confidence, header.classes.length, network * size), tile.canvas);
@@ -143,9 +146,6 @@ export class Wall {
       else paint(side, ranged(frame.arrays.wall, header.least, header.most, network * size), tile.canvas);
       const text = short(losses[network]);
       if (text !== tile.text) { tile.label.textContent = tile.text = text; }
-      const chosen = frame.header.network === network;
-      tile.button.classList.toggle("chosen", chosen);
-      tile.button.setAttribute("aria-pressed", String(chosen));
     });
   }
 

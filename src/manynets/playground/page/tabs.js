@@ -183,7 +183,7 @@ export class Tabs {
     this.optionsFor = JSON.stringify([this.store.setup.network.kind, Object.values(this.store.setup.recipe).map((/** @type {any} */ v) => v?.kind)]);
     const focused = /** @type {any} */ (document.activeElement)?.dataset?.field;
     const table = this.about.options, { network, recipe } = this.store.setup;
-    const section = (/** @type {string} */ title, /** @type {any} */ owner, /** @type {string} */ name) => el("section", { "aria-label": title }, el("h3", {}, title),
+    const section = (/** @type {string} */ title, /** @type {any} */ owner, /** @type {string} */ name) => el("section", { "aria-label": `Options: ${title.toLowerCase()}` }, el("h3", {}, title),
       el("div", {}, ...form(table, owner, (change) => this.store.update((/** @type {any} */ s) => change(s[name])))));
     fill(this.panels.options, el("div", { class: "options" }, section("Network", network, "network"), section("Training", recipe, "recipe")));
     if (focused) /** @type {any} */ (this.panels.options.querySelector(`[data-field="${focused}"]`))?.focus();
