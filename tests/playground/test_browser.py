@@ -1,124 +1,18 @@
-"""The page in a real browser: lessons, views, data sources, drawing, going back, export, sizes, accessibility."""
+"""The page in a real browser: controls, views, data sources, drawing, going back, export."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the group browser")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
-AXE = os.environ.get("MANYNETS_AXE", "")
-"""axe.min.js of the npm package axe-core: `npm pack axe-core` and unpack it."""
-SIZES = [(360, 740), (820, 1100), (1440, 900)]
-WAIT = 25_000
+from tests.playground.chromium_page import MARKS, PlaygroundProcess, big_table, digest, epoch, painted, play_until, ready
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
-    pytest.mark.filterwarnings("default"),
-]
-
-
-class PlaygroundProcess:
-    """`manynets playground` in a process of its own; its one-time address gives the cookie for all tests."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        command = [sys.executable, "-m", "manynets", "playground", "--no-browser", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        found = re.search(r"http://\S+", line)
-        assert found, line
-        self.address, self.folder = found[0], folder
-        self.root = self.address.partition("?")[0]
-
-    def end(self) -> str:
-        """End it; return what it wrote to stderr."""
-        self.process.terminate()
-        _, errors = self.process.communicate(timeout=20)
-        return errors
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlaygroundProcess]:
-    found = PlaygroundProcess(tmp_path_factory.mktemp("playground"))
-    yield found
-    assert "Traceback" not in found.end()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def cookie(server: PlaygroundProcess, chromium: Any) -> Any:
-    context = chromium.new_context()
-    context.new_page().goto(server.address)
-    state = context.storage_state()
-    context.close()
-    return state
-
-
-@pytest.fixture
-def page(server: PlaygroundProcess, chromium: Any, cookie: Any) -> Iterator[Any]:
-    context = chromium.new_context(
-        storage_state=cookie, viewport={"width": 1440, "height": 900}, bypass_csp=True
-    )  # for the tests' own scripts
-    found = context.new_page()
-    found.set_default_timeout(WAIT)
-    errors: list[str] = []
-    found.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
-    found.on("pageerror", lambda error: errors.append(str(error)))
-    ready(found, server.root)
-    yield found
-    context.close()
-    assert errors == []
-
-
-def ready(page: Any, address: str) -> None:
-    page.goto(address)
-    page.locator("#summary", has_text="parameters").wait_for()
-    page.wait_for_function("playground.frames > 0")
-
-
-def epoch(page: Any) -> float:
-    return float(page.locator("#epoch").inner_text().replace(",", ""))
-
-
-def play_until(page: Any, least: float) -> None:
-    if page.locator("#play").get_attribute("aria-label") == "Play":
-        page.click("#play")
-    page.wait_for_function(f"Number(document.querySelector('#epoch').textContent.replaceAll(',', '')) >= {least}")
-
-
-def painted(page: Any, selector: str) -> int:
-    """Return how many different colours a canvas has."""
-    script = """canvas => {
-        const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data, seen = new Set();
-        for (let i = 0; i < data.length; i += 4) seen.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
-        return seen.size;
-    }"""
-    return int(page.locator(selector).first.evaluate(script))
-
-
-def digest(page: Any, selector: str) -> str:
-    return str(page.locator(selector).first.evaluate("canvas => canvas.toDataURL()"))
+pytestmark = MARKS
 
 
 def test_the_page_keeps_to_its_policy(server: PlaygroundProcess, chromium: Any, cookie: Any) -> None:
@@ -214,15 +108,6 @@ def drop(page: Any, path: Path) -> None:
         [path.read_text(), path.name],
     )
     page.dispatch_event("body", "drop", {"dataTransfer": transfer})
-
-
-def big_table(path: Path) -> None:
-    random = np.random.default_rng(0)
-    rows = 10_000
-    age, size, town = random.uniform(18, 90, rows), random.normal(80, 25, rows), random.choice(["north", "south", "east"], rows)
-    price = 3 * size + 20 * (town == "south") + random.normal(0, 10, rows)
-    lines = [f"{a:.1f},{s:.2f},{t},{'yes' if p > 245 else 'no'},{p:.1f}" for a, s, t, p in zip(age, size, town, price, strict=True)]
-    path.write_text("age,size,town,dear,price\n" + "\n".join(lines) + "\n")
 
 
 def test_a_dropped_table_of_ten_thousand_rows(page: Any, tmp_path: Path) -> None:
@@ -392,76 +277,3 @@ def test_share_save_and_record(page: Any, server: PlaygroundProcess) -> None:
     assert other.locator("#layers").inner_text().endswith("3 hidden layers\n+")
     assert other.locator('[data-key="toy-circles"].chosen').count() == 1
     other.close()
-
-
-@pytest.mark.parametrize("lesson", range(8))
-def test_every_lesson(page: Any, lesson: int) -> None:
-    page.click("#tab-lessons")
-    page.locator(".lessons li button").nth(lesson).click()
-    page.locator(".story .question").wait_for()
-    tries = page.locator(".tries button").count()
-    for i in range(min(tries, 4)):
-        page.locator(".tries button").nth(i).click()
-        page.wait_for_timeout(700)
-        page.wait_for_function(
-            "Number(document.querySelector('#epoch').textContent.replaceAll(',', '')) > 0 || document.querySelector('#status.error')"
-        )
-        error = page.locator("#status.error")
-        if error.count():
-            assert "not finite" in error.inner_text()  # the rate that is far too high
-    page.get_by_text("Answer", exact=True).click()
-    page.get_by_role("button", name="Show the code").click()
-    page.locator("#panel-code pre", has_text="mn.train(").wait_for()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_sizes_themes_and_accessibility(
-    server: PlaygroundProcess, chromium: Any, cookie: Any, size: tuple[int, int], scheme: str
-) -> None:
-    context = chromium.new_context(
-        storage_state=cookie,
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme=scheme,
-        bypass_csp=True,
-        reduced_motion="reduce",
-    )
-    page = context.new_page()
-    ready(page, server.root)
-    play_until(page, 5)
-    page.click("#play")
-    for tab in ("curves", "inside", "networks", "options", "code", "lessons"):
-        page.click(f"#tab-{tab}")
-        page.wait_for_timeout(300)
-        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-        check_axe(page)
-    for source in ("Draw", "Table", "Digits"):
-        page.get_by_role("button", name=source, exact=True).click()
-        page.wait_for_timeout(800)
-        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-        check_axe(page)
-    context.close()
-
-
-def check_axe(page: Any) -> None:
-    if not AXE:
-        pytest.skip("needs axe-core: set MANYNETS_AXE to its axe.min.js")
-    page.evaluate(Path(AXE).read_text())
-    found = page.evaluate("axe.run()")["violations"]
-    assert [(one["id"], [node["html"][:120] for node in one["nodes"]][:4]) for one in found] == []
-
-
-def test_a_file_from_the_command_line(chromium: Any, tmp_path: Path) -> None:
-    big_table(tmp_path / "houses.csv")
-    started = PlaygroundProcess(tmp_path, "houses.csv", "--target", "price")
-    context = chromium.new_context(bypass_csp=True)
-    page = context.new_page()
-    page.set_default_timeout(WAIT)
-    ready(page, started.address)
-    assert "8,000 training rows" in page.locator("#summary").inner_text()
-    again = context.new_page()
-    assert again.goto(started.address).status == 200  # the cookie is there
-    other = chromium.new_context().new_page()
-    assert other.goto(started.address).status == 401  # the address is good for one browser
-    context.close()
-    assert "Traceback" not in started.end()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from manynets.errors import OptionError
@@ -37,9 +38,7 @@ def test_without_the_token_there_is_nothing() -> None:
 def test_the_token_is_good_once() -> None:
     client, app = browser()
     assert client.get("/about").status_code == 200
-    other, _ = browser(known=False)
-    other._transport = client._transport  # type: ignore[assignment]
-    other.cookies.clear()
+    other = TestClient(app, base_url=ADDRESS)
     assert other.get("/", params={"token": app.token}).status_code == 401
     cookie = client.cookies.get(app.cookie)
     assert cookie is not None

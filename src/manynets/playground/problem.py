@@ -24,14 +24,14 @@ from manynets.spec import BATCH_SIZE, MLP, Recipe
 from manynets.tables import split_target
 from manynets.training.trial import Member
 
-__all__ = ["Experiment", "Source", "make_experiment", "varied"]
+__all__ = ["Experiment", "PlaygroundData", "make_experiment", "varied"]
 
 LEAST_DRAWN = 5
 """Drawn points of each class from which on some of them are validated on."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class Source:
+class PlaygroundData:
     """What is learned from: X (N, D), an array or a frame, and y (N,). validation: as for `manynets.train`.
 
     points: the two columns (N, 2) that the terms are made of. table: where X is from.
@@ -52,7 +52,7 @@ class Experiment:
     """Data, plane and networks that are ready to be trained. notes: what was to be said about the data."""
 
     setup: PlaygroundSetup
-    source: Source
+    source: PlaygroundData
     data: TrainingData
     spec: MLP
     members: list[Member]
@@ -146,13 +146,13 @@ def _check_size(setup: PlaygroundSetup, spec: MLP, data: TrainingData) -> None:
 # -------------------------------------------------------------------------------------------------------------------- sources
 
 
-def _source(setup: PlaygroundSetup, files: Files) -> Source:
+def _source(setup: PlaygroundSetup, files: Files) -> PlaygroundData:
     data = setup.data
     if isinstance(data, Toy):
         found = datasets.load(data.name, points=data.points, noise=data.noise, seed=data.seed)
         assert found.X_validation is not None
         own = (_with_terms(found.X_validation, setup), found.y_validation)
-        return Source(
+        return PlaygroundData(
             X=_with_terms(found.X, setup),
             y=found.y,
             task=found.task,
@@ -166,10 +166,10 @@ def _source(setup: PlaygroundSetup, files: Files) -> Source:
         task = "regression" if data.task == "regression" else "binary" if len(np.unique(y)) == 2 else "multiclass"
         fewest = len(rows) // 4 if data.task == "regression" else np.unique(y, return_counts=True)[1].min()
         validation = setup.validation if setup.validation and fewest >= LEAST_DRAWN else None
-        return Source(X=_with_terms(rows[:, :2], setup), y=y, task=task, validation=validation, points=rows[:, :2])
+        return PlaygroundData(X=_with_terms(rows[:, :2], setup), y=y, task=task, validation=validation, points=rows[:, :2])
     if isinstance(data, Images):
         found = _images(data.name, data.rows)
-        return Source(
+        return PlaygroundData(
             X=found.X,
             y=found.y,
             task="multiclass",
@@ -188,7 +188,7 @@ def _images(name: str, rows: int) -> datasets.Dataset:
     return dataclasses.replace(found, X=X, y=y, X_test=None, y_test=None, X_validation=None, y_validation=None)
 
 
-def _table_source(setup: PlaygroundSetup, data: TableChoice, files: Files) -> Source:
+def _table_source(setup: PlaygroundSetup, data: TableChoice, files: Files) -> PlaygroundData:
     table = files.get(data.file)
     if not data.target:
         raise OptionError("choose the target: the column to predict")
@@ -201,7 +201,7 @@ def _table_source(setup: PlaygroundSetup, data: TableChoice, files: Files) -> So
         frame = frame.select([*wanted, *([data.target] if data.target in frame.columns else [])])
     X, y, _ = split_target(frame, data.target, drop_missing_target=True)
     X = _table_terms(X, setup, data)
-    return Source(X=X, y=y, validation=setup.validation or None, table=table)
+    return PlaygroundData(X=X, y=y, validation=setup.validation or None, table=table)
 
 
 def _table_terms(X: Any, setup: PlaygroundSetup, data: TableChoice) -> Any:
@@ -226,7 +226,7 @@ def _with_terms(points: NDArray[Any], setup: PlaygroundSetup) -> NDArray[Any]:
 # ---------------------------------------------------------------------------------------------------------------------- plane
 
 
-def _plane(setup: PlaygroundSetup, source: Source, data: TrainingData) -> Plane:
+def _plane(setup: PlaygroundSetup, source: PlaygroundData, data: TrainingData) -> Plane:
     matrix = data.problem.rows.x.numpy()
     if source.points is not None:
         return term_plane(source.points, lambda points: _with_terms(points, setup))
