@@ -3,6 +3,9 @@
 import { classes, colour, paint, ranged, signed } from "/colours.js";
 import { el, fill, fitted } from "/dom.js";
 
+/** Milliseconds after a change of the layout, in which units may come under a mouse that nobody moves. */
+const SETTLED = 600;
+
 export class Diagram {
   /**
    * @param {HTMLElement} owner @param {HTMLElement} bar
@@ -18,6 +21,7 @@ export class Diagram {
     /** @type {HTMLElement[][]} */ this.nodes = [];
     /** @type {{layer: number, unit: number}|null} */ this.pinned = null;
     /** @type {number[][]} */ this.dead = [];
+    this.built = 0;
     this.edges = el("canvas", { "aria-hidden": "true" });
     new ResizeObserver(() => this.drawEdges()).observe(owner);
     owner.addEventListener("scroll", () => this.drawEdges());
@@ -35,6 +39,7 @@ export class Diagram {
 
   build() {
     const { header } = this.data;
+    this.built = performance.now();
     fill(this.bar,
       el("button", { "aria-label": "Remove the last hidden layer", onclick: () => this.on.layers(this.hidden.slice(0, -1)), disabled: this.hidden.length === 0 }, "−"),
       el("span", {}, `${this.hidden.length} hidden ${this.hidden.length === 1 ? "layer" : "layers"}`),
@@ -72,7 +77,7 @@ export class Diagram {
       const at = { layer, unit };
       return el("button", {
         class: "unit", "aria-label": `Unit ${unit + 1} of hidden layer ${layer + 1}: show its map`, "aria-pressed": "false",
-        onclick: () => this.pin(at), onmouseenter: () => this.on.unit(at), onmouseleave: () => this.on.unit(this.pinned),
+        onclick: () => this.pin(at), onmouseenter: () => { if (performance.now() - this.built > SETTLED) this.on.unit(at); }, onmouseleave: () => this.on.unit(this.pinned),
       }, el("canvas"));
     });
     this.nodes.push(nodes);
