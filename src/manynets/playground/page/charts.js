@@ -124,7 +124,7 @@ export class Wall {
         const label = el("span", {}, "–");
         const canvas = el("canvas");
         const button = el("button", { "aria-label": `Open network ${network + 1}`, onclick: () => this.onopen(network) }, canvas, label);
-        return { button, canvas, label, text: "" };
+        return { button, canvas, label, text: "", chosen: false };
       });
       fill(this.owner, ...this.tiles.map((tile) => tile.button));
       this.order = [];
@@ -135,12 +135,18 @@ export class Wall {
     if (due && !this.owner.contains(document.activeElement)) this.sort(losses, now);
     const side = data.header.coarse, size = side * side, { header } = data;
     const view = this.owner.getBoundingClientRect();
+    const visible = this.tiles.map((tile) => { // all read before anything is written, so that the layout is computed once
+      const box = tile.button.getBoundingClientRect();
+      return box.bottom >= Math.max(view.top, 0) && box.top <= Math.min(view.bottom, innerHeight);
+    });
     this.tiles.forEach((tile, network) => {
       const chosen = frame.header.network === network;
-      tile.button.classList.toggle("chosen", chosen);
-      tile.button.setAttribute("aria-pressed", String(chosen));
-      const box = tile.button.getBoundingClientRect();
-      if (box.bottom < Math.max(view.top, 0) || box.top > Math.min(view.bottom, innerHeight)) return;
+      if (chosen !== tile.chosen) {
+        tile.chosen = chosen;
+        tile.button.classList.toggle("chosen", chosen);
+        tile.button.setAttribute("aria-pressed", String(chosen));
+      }
+      if (!visible[network]) return;
       if (frame.arrays.wall_confidence) paint(side, classes(frame.arrays.wall, frame.arrays.wall_confidence, header.classes.length, network * size), tile.canvas);
       else if (header.task === "binary") paint(side, ranged(frame.arrays.wall, 0, 1, network * size), tile.canvas);
       else paint(side, ranged(frame.arrays.wall, header.least, header.most, network * size), tile.canvas);

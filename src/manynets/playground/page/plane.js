@@ -1,6 +1,6 @@
 // @ts-check
 /** The output over the plane, the points on it, and drawing points. */
-import { classes, colour, isDark, paint, PALETTE, ranged, signed, theme } from "/colours.js";
+import { classes, colour, isDark, level, paint, PALETTE, ranged, signed, theme } from "/colours.js";
 import { el, fill, fitted, short } from "/dom.js";
 
 const MARGIN = { left: 38, right: 10, top: 8, bottom: 26 };
@@ -55,7 +55,7 @@ export class Plane {
   ramp() {
     const ramp = el("canvas", { class: "ramp", width: "60", height: "1", role: "img", "aria-label": "colours from low to high" });
     const strip = document.createElement("canvas");
-    paint(60, (i) => { const t = ((i % 60) / 59) * 2 - 1; return [t > 0 ? 1 : 0, Math.abs(t)]; }, strip);
+    paint(60, (i) => { const t = ((i % 60) / 59) * 2 - 1; return level(t > 0 ? 1 : 0, Math.abs(t)); }, strip);
     ramp.getContext("2d").drawImage(strip, 0, 0, 60, 1, 0, 0, 60, 1);
     return ramp;
   }

@@ -8,6 +8,9 @@ import { form } from "/options.js";
 
 const TABS = [["curves", "Curves"], ["inside", "Inside"], ["networks", "Many networks"], ["options", "All options"], ["code", "Code"], ["lessons", "Lessons"]];
 
+/** Milliseconds between two pictures of curves while a network is trained. */
+const CURVES_EVERY = 120;
+
 export class Tabs {
   /** @param {HTMLElement} owner @param {any} store @param {any} about @param {any} on */
   constructor(owner, store, about, on) {
@@ -16,6 +19,7 @@ export class Tabs {
     this.on = on;
     this.chosen = "curves";
     this.language = "manynets";
+    this.drawn = 0;
     /** @type {any} */ this.data = null;
     /** @type {any} */ this.frame = null;
     /** @type {Record<string, any>} */ this.buttons = {};
@@ -71,7 +75,13 @@ export class Tabs {
   }
 
   /** @param {any} frame */
-  setFrame(frame) { this.frame = frame; this.draw(); }
+  setFrame(frame) {
+    this.frame = frame;
+    const now = performance.now();
+    if (this.chosen === "curves" && frame.header.state === "running" && now - this.drawn < CURVES_EVERY) return;
+    this.drawn = now;
+    this.draw();
+  }
 
   draw() {
     if (!this.frame || !this.data) { if (this.chosen === "curves" && this.lossChart) drawLines(this.lossChart, new Float32Array(0), []); return; }
