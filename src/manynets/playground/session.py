@@ -180,6 +180,7 @@ class PageSession:
 
     async def send_frames(self) -> None:
         """Send a frame whenever there is something new, and the page has drawn the last but one."""
+        due = time.monotonic()
         while True:
             began = time.monotonic()
             try:
@@ -188,8 +189,9 @@ class PageSession:
                 return
             except Exception:  # such as a training that is replaced meanwhile; the next frame will do
                 LOG.debug("a frame failed", exc_info=True)
-            spent = time.monotonic() - began
-            await asyncio.sleep(max(1 / FRAMES_PER_SECOND - spent, spent * (1 - SHARE) / SHARE, 0.001))
+            now = time.monotonic()
+            due = max(due + 1 / FRAMES_PER_SECOND, now + (now - began) * (1 - SHARE) / SHARE)
+            await asyncio.sleep(max(due - now, 0.001))
 
     async def _next_frame(self) -> None:
         training, view, plane = self.training, self.view, self._plane
