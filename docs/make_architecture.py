@@ -26,7 +26,7 @@ ROUTES = {
 """Which packages each route visits, in the order of the numbered steps on the page."""
 
 HINTS = {
-    "The command line": ("cli",),
+    "The command line and the playground": ("cli", "playground"),
     "Run folders": ("runs",),
     "What users call": ("serve", "report", "plots", "explain", "export", "estimators", "search", "studies", "trackers"),
     "train()": ("fitting",),

@@ -35,6 +35,7 @@ LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"}
     (
         "time_limit",
         "metric",
+        "threshold",
         "input_scale",
         "cool_down",
         "group",

@@ -23,6 +23,7 @@ from manynets.cli.export import export
 from manynets.cli.help import in_panels, panel_of
 from manynets.cli.html_report import report
 from manynets.cli.inspect import inspect
+from manynets.cli.playground import playground
 from manynets.cli.plot import plot
 from manynets.cli.predict import predict
 from manynets.cli.rerun import rerun
@@ -73,6 +74,7 @@ for command in (
     predict,
     export,
     serve,
+    playground,
     inspect,
     show,
     plot,

@@ -52,8 +52,7 @@ TIME_LIMIT = 600.0
 def run_sweep(options: Mapping[str, Any]) -> None:
     """Run the sweep that the options describe, and write its folder."""
     own = {name: options[name] for name in OF_A_SWEEP}
-    base = {name: value for name, value in left_out().items() if name not in options}  # options of train alone
-    base |= {name: value for name, value in options.items() if name not in own}
+    base = {name: value for name, value in options.items() if name not in own}
     base |= {"engine": None, "resume": None, "time_limit": None, "track": None}
     base["checkpoint_every"] = options["checkpoint_every"] or CHECKPOINT_INTERVAL
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
@@ -155,7 +154,9 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
             count = len({key[0] for key in results.rows})
             raise OptionError(f"none of the {count} candidates could be trained; {folder / RESULTS} says why")
         changes = _changes(plan, best)
-        _fit_best({**base, **changes, "out": str(folder / BEST), "overwrite": True, "quiet": True, "json_line": False})
+        _fit_best(
+            {**left_out(), **base, **changes, "out": str(folder / BEST), "overwrite": True, "quiet": True, "json_line": False}
+        )
     results.close()
     metrics = runs.read_run(folder / BEST).metrics
     print_ranking(console, results, best=best, complete=_complete(plan, results))

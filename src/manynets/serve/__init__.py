@@ -4,7 +4,7 @@ rows.py       a request's body as the columns of a table, or an error that names
 served.py     one model: its answers, and its replacement when the file changes
 batching.py   requests that arrive together become one prediction
 predicting.py the route of the predictions, ahead of FastAPI
-guard.py      who may ask: Host, Origin and token
+guard.py      who may ask: Host, Origin and token; origin.py has the checks that the playground shares
 metrics.py    what Prometheus reads
 schema.py     what OpenAPI says of a model
 app.py        the other routes

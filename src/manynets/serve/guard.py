@@ -7,6 +7,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from manynets.serve.asgi import App, Header, Receive, Scope, Send, send_json
+from manynets.serve.origin import host_name, page_refusal
 from manynets.serve.settings import ServeSettings, is_loopback
 
 __all__ = ["Guard"]
@@ -53,30 +54,13 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Return status and message for a request that is refused."""
-        headers = scope["headers"]
-        hosts = [value for name, value in headers if name == b"host"]
-        if len(hosts) != 1:
-            return 400, "the request must have one Host header"
-        host = hosts[0].decode("latin-1")
-        if not self._any_host and _host_name(host) not in self._hosts:
-            return 421, "this server is not known by that Host; start it with --allowed-host to allow it"
-        origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
-        if origins and origins != [f"{scope['scheme']}://{host}"]:
-            return 403, "requests of other web pages (Origin) are not answered"
+        remedy = "; start it with --allowed-host to allow it"
+        refused = page_refusal(scope, known=lambda host: self._any_host or host_name(host) in self._hosts, remedy=remedy)
+        if refused is not None:
+            return refused
         token = self._settings.token
         if token and scope["path"] not in OPEN:
-            given = next((value for name, value in headers if name == b"authorization"), b"")
+            given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
             if not hmac.compare_digest(given, b"Bearer " + token.encode()):
                 return 401, "send the token of this server as 'Authorization: Bearer TOKEN'"
         return None
-
-
-def _host_name(host: str) -> str:
-    """Return a Host header without its port, in lower case.
-
-    >>> [_host_name(host) for host in ("localhost:8000", "[::1]:8000", "Example.org")]
-    ['localhost', '::1', 'example.org']
-    """
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.rpartition(":")[0].lower() if ":" in host else host.lower()

@@ -1,0 +1,49 @@
+"""`manynets playground`: watch networks learn, in the browser."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from manynets.cli.arguments import argument, option
+
+__all__ = ["playground"]
+
+
+def playground(
+    file: Annotated[str | None, argument("FILE", help="A table to begin with, CSV or Parquet.")] = None,
+    target: Annotated[str | None, option("--target", metavar="COLUMN", help="Column of FILE to predict.")] = None,
+    port: Annotated[int, option("--port", metavar="N", help="Port to listen on. [any free one]")] = 0,
+    no_browser: Annotated[bool, option("--no-browser", help="Only print the address; open no browser.")] = False,
+) -> None:
+    """Watch networks learn, on a page in the browser.
+
+    The page shows the data, the network and what it predicts, while the network is trained on this machine. Build a network, drop a table
+    on the page, draw points or digits; then copy what you have built as Python. Only this machine reaches the page, and only with the
+    address that is printed.
+    """
+    from manynets.playground import require_playground
+
+    require_playground()
+    from manynets.playground.app import free_port, run_playground
+    from manynets.playground.files import Files
+
+    files = Files()
+    if file is not None:
+        files.open(file)
+        _check_target(files, target)
+    port = free_port(port)
+    run_playground(files, port=port, target=target or "", browser=not no_browser, tell=_tell)
+
+
+def _tell(address: str) -> None:
+    print(f"The playground is at {address} (good for one browser; Ctrl-C ends it)", flush=True)
+
+
+def _check_target(files: object, target: str | None) -> None:
+    """Raise OptionError for a column that the table lacks."""
+    from manynets.errors import one_of
+    from manynets.playground.files import Files
+
+    assert isinstance(files, Files)
+    if target is not None:
+        one_of(target, files.get(files.first).frame.columns, what="target")

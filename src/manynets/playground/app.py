@@ -1,0 +1,209 @@
+"""The routes of the playground, its start and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import threading
+import webbrowser
+from collections.abc import AsyncIterator, Callable
+from importlib import resources
+from typing import Any
+from urllib.parse import unquote
+
+import torch
+from fastapi import FastAPI
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from manynets.errors import ManynetsError, OptionError
+from manynets.playground.files import MOST_BYTES, Files
+from manynets.playground.guard import PageGuard
+from manynets.playground.messages import MOST_MESSAGE
+from manynets.playground.options import option_table
+from manynets.playground.session import PageGone, PageSession
+from manynets.playground.setup import MOST_NETWORKS, TOYS, PlaygroundSetup
+from manynets.playground.terms import TERMS
+from manynets.runs import plain_json
+
+__all__ = ["MOST_PAGES", "create_playground", "free_port", "run_playground"]
+
+LOG = logging.getLogger("manynets.playground")
+MOST_PAGES = 8
+"""Pages, and so trainings, at a time."""
+PING_SECONDS, PONG_SECONDS, UPLOAD_SECONDS = 1.0, 4.0, 60
+KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css", "json": "application/json", "svg": "image/svg+xml"}
+
+
+def create_playground(files: Files, *, port: int, token: str = "", target: str = "") -> PageGuard:
+    """Return the ASGI application. files: the tables that pages may use; target: of the first of them."""
+    torch.set_num_threads(1)  # the trainings share the cores
+    sessions: dict[str, PageSession] = {}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        yield
+        for session in list(sessions.values()):
+            session.close()
+
+    app: Any = FastAPI(title="manynets playground", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    _add_page(app)
+    _add_data(app, files, sessions, target)
+    _add_socket(app, files, sessions)
+
+    async def unknown(_: Request, error: Exception) -> JSONResponse:
+        LOG.error("a request failed", exc_info=error)
+        return JSONResponse({"message": "the server failed; its log says why"}, status_code=500)
+
+    app.add_exception_handler(Exception, unknown)
+    return PageGuard(app, port=port, token=token)
+
+
+def _add_page(app: Any) -> None:
+    """Serve the files of the page, which are read once: a request can name no other."""
+    folder = resources.files("manynets.playground").joinpath("page")
+    texts = {entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.name.rpartition(".")[2] in KINDS}
+
+    def show(name: str) -> Callable[[], Any]:
+        async def answer() -> Response:
+            return Response(texts[name], media_type=KINDS[name.rpartition(".")[2]])
+
+        return answer
+
+    for name in texts:
+        app.add_api_route(f"/{name}", show(name), methods=["GET"])
+    app.add_api_route("/", show("index.html"), methods=["GET"])
+
+
+def _add_data(app: Any, files: Files, sessions: dict[str, PageSession], target: str) -> None:
+    async def about() -> JSONResponse:
+        from manynets import datasets
+
+        here = [one.name for one in datasets.describe() if one.here]
+        first = None
+        if files.first:
+            first = {"file": files.first, "target": target, "about": await asyncio.to_thread(files.get(files.first).about)}
+        found = {
+            "options": option_table(), "toys": list(TOYS), "terms": list(TERMS), "first": first, "defaults": PlaygroundSetup().to_json(),
+            "images": [name for name in ("digits", "mnist", "fashion-mnist") if name in here], "most_networks": MOST_NETWORKS,
+        }  # fmt: skip
+        return JSONResponse(plain_json(found))
+
+    async def upload(request: Request) -> JSONResponse:
+        name = unquote(request.headers.get("x-file-name", ""))
+        try:
+            async with asyncio.timeout(UPLOAD_SECONDS):
+                content = await _body(request)
+            key = await asyncio.to_thread(files.add, name, content)
+            return JSONResponse(plain_json({"file": key, "about": await asyncio.to_thread(files.get(key).about)}))
+        except ManynetsError as error:
+            return JSONResponse({"message": str(error)}, status_code=422)
+        except (TimeoutError, ClientDisconnect):
+            return JSONResponse({"message": "the file did not arrive"}, status_code=408)
+
+    async def picture(page: str) -> Response:
+        session = sessions.get(page)
+        try:
+            if session is None:
+                raise OptionError("this page has no training")
+            return Response(await session.picture(), media_type="image/gif")
+        except ManynetsError as error:
+            return JSONResponse({"message": str(error)}, status_code=422)
+
+    app.add_api_route("/about", about, methods=["GET"])
+    app.add_api_route("/upload", upload, methods=["POST"])
+    app.add_api_route("/picture/{page}", picture, methods=["GET"])
+
+
+async def _body(request: Request) -> bytes:
+    too_long = OptionError(
+        f"the file is larger than {MOST_BYTES >> 20} MB; train on it with manynets train, which has no such limit"
+    )
+    length = request.headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > MOST_BYTES:
+        raise too_long
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MOST_BYTES:
+            raise too_long
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _add_socket(app: Any, files: Files, sessions: dict[str, PageSession]) -> None:
+    async def talk(socket: WebSocket) -> None:
+        await socket.accept()
+        if len(sessions) >= MOST_PAGES:
+            await socket.send_text(
+                json.dumps({"type": "full", "message": f"{MOST_PAGES} pages are open already; close one of them"})
+            )
+            await socket.close(1013)
+            return
+        key = f"p{id(socket):x}"
+
+        async def send(message: str | bytes) -> None:
+            try:
+                await (socket.send_text(message) if isinstance(message, str) else socket.send_bytes(message))
+            except (RuntimeError, WebSocketDisconnect):
+                raise PageGone from None
+
+        session = sessions[key] = PageSession(files, send)
+        frames, work = asyncio.create_task(session.send_frames()), asyncio.create_task(session.work())
+        try:
+            await send(json.dumps({"type": "page", "page": key}))
+            while True:
+                message = await socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                await session.put(message.get("text") or "")
+        except PageGone:
+            return
+        finally:
+            frames.cancel()
+            session.close()
+            await work  # what it is at may be a training that is being made, which then ends
+            del sessions[key]
+
+    app.add_api_websocket_route("/live", talk)
+
+
+# ----------------------------------------------------------------------------------------------------------------------- start
+
+
+def free_port(port: int) -> int:
+    """Return a port of the loopback that can be listened on: this one, or any for 0. Errors: OptionError where it cannot."""
+    if not 0 <= port <= 65535:
+        raise OptionError(f"port is {port}, but must be from 0 (any free one) to 65535")
+    try:
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(("127.0.0.1", port))
+            return int(trial.getsockname()[1])
+    except OSError as error:
+        raise OptionError(
+            f"port {port} cannot be listened on: {error.strerror}; give another --port, or 0 for any free one"
+        ) from None
+
+
+def run_playground(files: Files, *, port: int, target: str = "", browser: bool = True, tell: Callable[[str], None] = print) -> None:
+    """Serve the playground on this machine until Ctrl-C; tell: is called with the address."""
+    import uvicorn
+    from uvicorn.config import WS_PROTOCOLS
+
+    own = "websockets-sansio"  # which the older versions of uvicorn lack
+    app = create_playground(files, port=port, target=target)
+    address = f"http://127.0.0.1:{port}/?token={app.token}"
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False, date_header=False, ws=own if own in WS_PROTOCOLS else "auto",
+        ws_max_size=MOST_MESSAGE, ws_ping_interval=PING_SECONDS, ws_ping_timeout=PONG_SECONDS, timeout_graceful_shutdown=2,
+        ws_per_message_deflate=False, limit_concurrency=64,
+    )  # fmt: skip
+    tell(address)
+    if browser:
+        threading.Timer(0.5, webbrowser.open, (address,)).start()
+    uvicorn.Server(config).run()

@@ -1,0 +1,97 @@
+"""Tables that were dropped on the page, or named on the command line."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import threading
+import warnings
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from manynets.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    import polars
+
+__all__ = ["ENDINGS", "MOST_BYTES", "Files", "StoredTable"]
+
+ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
+MOST_BYTES, MOST_FILES, MOST_ROWS = 64 << 20, 4, 200_000
+WARNINGS = threading.Lock()
+"""Held while warnings are caught, which are the process's."""
+
+
+class StoredTable:
+    """A table, the name of its file, and what was noted while it was read. shown: the path for code, which is never opened again."""
+
+    def __init__(self, name: str, frame: polars.DataFrame, notes: list[str], *, shown: str = "") -> None:
+        self.name, self.frame, self.notes, self.shown = name, frame, notes, shown or name
+        self._about: dict[str | None, dict[str, Any]] = {}
+
+    def about(self, target: str | None = None) -> dict[str, Any]:
+        """Return what was understood of the columns, as JSON types."""
+        if target not in self._about:
+            from manynets.tables import inspect_table
+
+            found = inspect_table(self.frame, target).to_json()
+            self._about = {
+                target: {"name": self.name, "rows": len(self.frame), "columns": list(self.frame.columns), "schema": found}
+            }
+        return self._about[target]
+
+
+class Files:
+    """The tables of a server by their ids; the oldest goes when there are too many. A page names an id, never a path."""
+
+    def __init__(self) -> None:
+        self._tables: OrderedDict[str, StoredTable] = OrderedDict()
+        self._lock = threading.Lock()
+        self._count = 0
+        self.first = ""
+
+    def open(self, path: str) -> str:
+        """Read the file of the command line; return its id. Errors: those of `read_table`."""
+        from manynets.tables import read_table
+
+        self.first = self._add(StoredTable(Path(path).name, read_table(path), [], shown=path))
+        return self.first
+
+    def add(self, name: str, content: bytes) -> str:
+        """Read a dropped file; return its id. Errors: DataError and OptionError for what cannot be read."""
+        from manynets.tables import read_table
+
+        plain = re.sub(r"[^\w. -]+", "_", name)[-80:] or "table.csv"
+        ending = next((end for end in ENDINGS if plain.lower().endswith(end)), None)
+        if ending is None:
+            raise OptionError(f"{plain!r} is no table that the page reads; drop a file that ends in {', '.join(ENDINGS)}")
+        with tempfile.TemporaryDirectory() as folder, WARNINGS, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            path = Path(folder, f"table{ending}")
+            path.write_bytes(content)
+            try:
+                frame = read_table(path)
+            except DataError as error:
+                raise DataError(str(error).replace(str(path), plain)) from None
+        if len(frame) > MOST_ROWS:
+            raise DataError(f"{plain} has {len(frame):,} rows, but the page takes at most {MOST_ROWS:,}")
+        notes = [str(one.message).replace(str(path), plain) for one in caught]
+        return self._add(StoredTable(plain, frame, notes))
+
+    def _add(self, table: StoredTable) -> str:
+        with self._lock:
+            self._count += 1
+            key = f"t{self._count}"
+            self._tables[key] = table
+            removable = [known for known in self._tables if known != self.first]
+            if len(removable) > MOST_FILES:
+                del self._tables[removable[0]]
+        return key
+
+    def get(self, key: str) -> StoredTable:
+        """Return a table. Errors: OptionError where the server has none with this id."""
+        table = self._tables.get(key)
+        if table is None:
+            raise OptionError("this table is no longer on the server; drop its file on the page again")
+        return table

@@ -1,0 +1,104 @@
+"""Who may ask: this machine's browser, once, with the token of the printed address; afterwards with its cookie."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from manynets.serve.guard import SECURITY
+from manynets.serve.origin import host_name, host_port, page_refusal
+
+__all__ = ["LOOPBACK", "PageGuard"]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'"
+)
+PAGE_SECURITY = [
+    *SECURITY,
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", POLICY.encode()),
+]
+
+
+class PageGuard:
+    """An ASGI application around the playground's. Without token or cookie nothing passes, not even the page.
+
+    token: what the printed address has as `?token=`. It is good once: the browser that shows it gets a cookie.
+    """
+
+    def __init__(self, app: ASGIApp, *, port: int, token: str = "") -> None:
+        self._app, self._port = app, port
+        self.token = token or secrets.token_urlsafe(24)
+        self._open = True  # whether the token was not used yet
+        self._secret = secrets.token_urlsafe(32)
+        self.cookie = f"manynets-playground-{port}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *PAGE_SECURITY]
+            await send(message)
+
+        refused = self._refusal(scope)
+        if refused is None and not self._known(scope):
+            if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/" and self._redeems(scope):
+                await _reply(with_headers, 303, "", [(b"location", b"/"), (b"set-cookie", self._set_cookie())])
+                return
+            refused = (401, "open the address that `manynets playground` has printed; each is good for one browser")
+        if refused is None:
+            await self._app(scope, receive, with_headers)
+        elif scope["type"] == "websocket":
+            await receive()  # the request to connect
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await _reply(with_headers, *refused)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Return status and message where Host or Origin are those of another server."""
+        refused = page_refusal(scope, known=lambda host: host_name(host) in LOOPBACK and host_port(host) == str(self._port))
+        if refused is None and scope["type"] == "websocket" and not any(name == b"origin" for name, _ in scope["headers"]):
+            return 403, "a WebSocket needs an Origin"
+        return refused
+
+    def _known(self, scope: Scope) -> bool:
+        """Whether a request has the cookie."""
+        for name, value in scope["headers"]:
+            if name == b"cookie":
+                jar = SimpleCookie()
+                try:
+                    jar.load(value.decode("latin-1"))
+                except CookieError:
+                    continue
+                if self.cookie in jar and hmac.compare_digest(jar[self.cookie].value.encode(), self._secret.encode()):
+                    return True
+        return False
+
+    def _redeems(self, scope: Scope) -> bool:
+        """Whether a request has the token; it is then used up."""
+        given = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=8).get("token", [""])
+        if not self._open or not hmac.compare_digest(given[0].encode(), self.token.encode()):
+            return False
+        self._open = False
+        return True
+
+    def _set_cookie(self) -> bytes:
+        return f"{self.cookie}={self._secret}; Path=/; HttpOnly; SameSite=Strict".encode()
+
+
+async def _reply(send: Any, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+    found = [(b"content-type", b"text/plain; charset=utf-8"), *(headers or [])]
+    await send({"type": "http.response.start", "status": status, "headers": found})
+    await send({"type": "http.response.body", "body": text.encode()})

@@ -1,0 +1,166 @@
+// @ts-check
+/** Charts on canvases: curves, histograms, a confusion matrix, residuals, a wall of maps. */
+import { classes, colour, paint, ranged, theme } from "/colours.js";
+import { el, fill, fitted, short } from "/dom.js";
+import { ticks } from "/plane.js";
+
+/**
+ * Draw lines over steps.
+ * @param {HTMLCanvasElement} canvas @param {Float32Array} xs
+ * @param {{name: string, values: Float32Array, colour: string, dashed?: boolean}[]} lines @param {{log?: boolean, mark?: number}} [how]
+ */
+export function drawLines(canvas, xs, lines, how = {}) {
+  const [context, width, height] = fitted(canvas);
+  const box = { left: 46, right: width - 8, top: 8, bottom: height - 22 };
+  const log = (/** @type {number} */ v) => (how.log ? Math.log10(Math.max(v, 1e-12)) : v);
+  let low = Infinity, high = -Infinity;
+  for (const line of lines) for (const value of line.values) if (Number.isFinite(value) && value < 1e37) { low = Math.min(low, log(value)); high = Math.max(high, log(value)); }
+  context.font = "11px system-ui, sans-serif";
+  context.fillStyle = theme("soft");
+  if (!Number.isFinite(low) || !xs.length) { context.fillText("Press play to train the network.", box.left, height / 2); return; }
+  if (high - low < 1e-9) { low -= 0.5; high += 0.5; }
+  const pad = (high - low) * 0.05;
+  low -= pad; high += pad;
+  const most = Math.max(xs[xs.length - 1], 1);
+  const x = (/** @type {number} */ v) => box.left + (v / most) * (box.right - box.left);
+  const y = (/** @type {number} */ v) => box.bottom - ((log(v) - low) / (high - low)) * (box.bottom - box.top);
+  context.strokeStyle = theme("line");
+  context.lineWidth = 1;
+  for (const tick of ticks(low, high, 4)) {
+    const at = box.bottom - ((tick - low) / (high - low)) * (box.bottom - box.top);
+    context.beginPath(); context.moveTo(box.left, at); context.lineTo(box.right, at); context.stroke();
+    context.textAlign = "right";
+    context.fillText(short(how.log ? 10 ** tick : tick), box.left - 5, at + 4);
+  }
+  context.textAlign = "center";
+  for (const tick of ticks(0, most, 5)) context.fillText(tick >= 1000 ? `${+(tick / 1000).toPrecision(3)}k` : String(tick), Math.min(x(tick), box.right - 10), height - 6);
+  for (const line of lines) {
+    context.beginPath();
+    context.strokeStyle = line.colour;
+    context.lineWidth = 2;
+    context.setLineDash(line.dashed ? [5, 4] : []);
+    let begun = false;
+    for (let i = 0; i < xs.length; i++) {
+      const value = line.values[i];
+      if (!Number.isFinite(value) || value > 1e37) continue;
+      if (begun) context.lineTo(x(xs[i]), y(value)); else context.moveTo(x(xs[i]), y(value));
+      begun = true;
+    }
+    context.stroke();
+  }
+  context.setLineDash([]);
+  if (how.mark !== undefined) {
+    context.strokeStyle = theme("ink");
+    context.lineWidth = 1;
+    context.beginPath(); context.moveTo(x(how.mark), box.top); context.lineTo(x(how.mark), box.bottom); context.stroke();
+  }
+}
+
+/** @param {HTMLCanvasElement} canvas @param {Float32Array} counts @param {number} reach @param {string} ink */
+export function drawHistogram(canvas, counts, reach, ink) {
+  const [context, width, height] = fitted(canvas);
+  const most = Math.max(...counts, 1), bar = width / counts.length;
+  context.fillStyle = ink;
+  counts.forEach((count, i) => { const h = (count / most) * (height - 16); context.fillRect(i * bar, height - 14 - h, Math.max(bar - 1, 1), h); });
+  context.fillStyle = theme("soft");
+  context.font = "10px system-ui, sans-serif";
+  context.textAlign = "left"; context.fillText(short(-reach), 0, height - 2);
+  context.textAlign = "center"; context.fillText("0", width / 2, height - 2);
+  context.textAlign = "right"; context.fillText(short(reach), width, height - 2);
+}
+
+/** @param {HTMLCanvasElement} canvas @param {Float32Array} truth @param {Float32Array} fitted_ */
+export function drawResiduals(canvas, truth, fitted_) {
+  const [context, width, height] = fitted(canvas);
+  let low = Infinity, high = -Infinity;
+  for (const value of truth) { low = Math.min(low, value); high = Math.max(high, value); }
+  const span = high - low || 1;
+  const x = (/** @type {number} */ v) => 44 + ((v - low) / span) * (width - 54);
+  const y = (/** @type {number} */ v) => height / 2 - 8 - (v / span) * (height - 30);
+  context.strokeStyle = theme("line");
+  context.beginPath(); context.moveTo(44, y(0)); context.lineTo(width - 8, y(0)); context.stroke();
+  context.fillStyle = colour(0, 0.55);
+  for (let i = 0; i < truth.length; i++) { context.beginPath(); context.arc(x(fitted_[i]), y(truth[i] - fitted_[i]), 2.2, 0, 7); context.fill(); }
+  context.fillStyle = theme("soft");
+  context.font = "11px system-ui, sans-serif";
+  for (const tick of ticks(low, high, 4)) { context.textAlign = "center"; context.fillText(short(tick), x(tick), height - 4); }
+  for (const tick of ticks(-span / 2, span / 2, 4)) { context.textAlign = "right"; context.fillText(short(tick), 40, y(tick) + 4); }
+}
+
+/** @param {string[]} names @param {Float32Array} counts */
+export function confusionTable(names, counts) {
+  const n = names.length;
+  const head = el("tr", {}, el("th", { scope: "col" }, "true \\ predicted"), ...names.map((name) => el("th", { scope: "col" }, name)));
+  const rows = names.map((name, i) => {
+    const total = counts.slice(i * n, (i + 1) * n).reduce((a, b) => a + b, 0) || 1;
+    const cells = names.map((_, j) => {
+      const cell = el("td", {}, String(counts[i * n + j]));
+      const share = counts[i * n + j] / total;
+      cell.style.background = share > 0 ? colour(i === j ? 2 : 1, 0.05 + 0.35 * share) : "";
+      return cell;
+    });
+    return el("tr", {}, el("th", { scope: "row" }, name), ...cells);
+  });
+  return el("table", {}, el("caption", { class: "hidden" }, "Confusion matrix: true classes in rows, predicted classes in columns"), el("thead", {}, head), el("tbody", {}, ...rows));
+}
+
+export class Wall {
+  /** @param {HTMLElement} owner @param {(network: number) => void} onopen */
+  constructor(owner, onopen) {
+    this.owner = owner;
+    this.onopen = onopen;
+    /** @type {any[]} */ this.tiles = [];
+    /** @type {number[]} */ this.order = [];
+    this.sorted = 0;
+  }
+
+  /** @param {any} data @param {any} frame */
+  show(data, frame) {
+    const losses = frame.arrays.wall_loss;
+    if (!losses) return;
+    const count = losses.length;
+    if (this.tiles.length !== count) {
+      this.tiles = [...Array(count).keys()].map((network) => {
+        const label = el("span", {}, "–");
+        const canvas = el("canvas");
+        const button = el("button", { "aria-label": `Open network ${network + 1}`, onclick: () => this.onopen(network) }, canvas, label);
+        return { button, canvas, label, text: "", chosen: false };
+      });
+      fill(this.owner, ...this.tiles.map((tile) => tile.button));
+      this.order = [];
+      this.sorted = 0;
+    }
+    const now = performance.now();
+    const due = frame.header.state !== "running" || now - this.sorted > 1000;
+    if (due && !this.owner.contains(document.activeElement)) this.sort(losses, now);
+    const side = data.header.coarse, size = side * side, { header } = data;
+    const view = this.owner.getBoundingClientRect();
+    const visible = this.tiles.map((tile) => { // all read before anything is written, so that the layout is computed once
+      const box = tile.button.getBoundingClientRect();
+      return box.bottom >= Math.max(view.top, 0) && box.top <= Math.min(view.bottom, innerHeight);
+    });
+    this.tiles.forEach((tile, network) => {
+      const chosen = frame.header.network === network;
+      if (chosen !== tile.chosen) {
+        tile.chosen = chosen;
+        tile.button.classList.toggle("chosen", chosen);
+        tile.button.setAttribute("aria-pressed", String(chosen));
+      }
+      if (!visible[network]) return;
+      if (frame.arrays.wall_confidence) paint(side, classes(frame.arrays.wall, frame.arrays.wall_confidence, header.classes.length, network * size), tile.canvas);
+      else if (header.task === "binary") paint(side, ranged(frame.arrays.wall, 0, 1, network * size), tile.canvas);
+      else paint(side, ranged(frame.arrays.wall, header.least, header.most, network * size), tile.canvas);
+      const text = short(losses[network]);
+      if (text !== tile.text) { tile.label.textContent = tile.text = text; }
+    });
+  }
+
+  /** @param {Float32Array} losses @param {number} now */
+  sort(losses, now) {
+    const order = [...losses.keys()].sort((a, b) => losses[a] - losses[b]);
+    this.sorted = now;
+    if (order.join() === this.order.join()) return;
+    this.order = order;
+    this.owner.append(...order.map((network) => this.tiles[network].button));
+  }
+}

@@ -1,0 +1,256 @@
+"""From a setup to data, a plane, and networks with their initial weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets import datasets
+from manynets.encoding import embedded_columns
+from manynets.errors import DataError, OptionError, warn_user
+from manynets.nn.shape import Shape
+from manynets.plan import ensemble, starting_parameters
+from manynets.playground.files import WARNINGS, Files, StoredTable
+from manynets.playground.plane import Plane, component_plane, slice_plane, term_plane
+from manynets.playground.setup import MOST_WEIGHTS, Drawn, Images, PlaygroundSetup, TableChoice, Toy
+from manynets.playground.terms import term_columns
+from manynets.prepare import TrainingData, prepare
+from manynets.spec import BATCH_SIZE, MLP, Recipe
+from manynets.tables import split_target
+from manynets.training.trial import Member
+
+__all__ = ["Experiment", "PlaygroundData", "make_experiment", "varied"]
+
+LEAST_DRAWN = 5
+"""Drawn points of each class from which on some of them are validated on."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class PlaygroundData:
+    """What is learned from: X (N, D), an array or a frame, and y (N,). validation: as for `manynets.train`.
+
+    points: the two columns (N, 2) that the terms are made of. table: where X is from.
+    """
+
+    X: Any
+    y: Any
+    task: str | None = None
+    validation: Any = None
+    class_names: tuple[str, ...] = ()
+    image_shape: tuple[int, int] | None = None
+    points: NDArray[Any] | None = None
+    table: StoredTable | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Experiment:
+    """Data, plane and networks that are ready to be trained. notes: what was to be said about the data."""
+
+    setup: PlaygroundSetup
+    source: PlaygroundData
+    data: TrainingData
+    spec: MLP
+    members: list[Member]
+    plane: Plane
+    notes: list[str]
+
+    @functools.cached_property
+    def classes(self) -> list[str]:
+        """The names of the classes, [] for a regression."""
+        known = getattr(self.data.problem.task, "classes", None)
+        return [] if known is None else [str(name) for name in (self.source.class_names or known)][: len(known)]
+
+    @functools.cached_property
+    def inputs(self) -> list[str]:
+        """The names of the network's inputs."""
+        if self.data.encoder is not None:
+            return list(self.data.encoder.feature_names)
+        if self.source.points is not None:
+            return list(self.setup.terms)
+        return [f"pixel {i}" for i in range(self.data.in_features)]
+
+    @functools.cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """The rows that are trained on."""
+        return np.arange(len(self.data.problem.rows)) if self.data.rows is None else np.asarray(self.data.rows)
+
+
+def make_experiment(setup: PlaygroundSetup, files: Files) -> Experiment:
+    """Return what the setup describes. Errors: OptionError and DataError for what cannot be used."""
+    with WARNINGS, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        source = _source(setup, files)
+        data = prepare(
+            source.X, source.y, setup.recipe, task=source.task, validation=source.validation, embedding=setup.network.embedding
+        )
+        spec = embedded_columns(setup.network, data.encoder)
+        setup = _fitting_batches(setup, data)
+        _check_size(setup, spec, data)
+        members = _members(setup, spec, data)
+    notes = list(dict.fromkeys(str(one.message) for one in caught))
+    if source.table is not None:
+        notes = [*source.table.notes, *notes]
+    return Experiment(
+        setup=setup, source=source, data=data, spec=spec, members=members, plane=_plane(setup, source, data), notes=notes
+    )
+
+
+def varied(setup: PlaygroundSetup, spec: MLP) -> list[tuple[MLP, Recipe]]:
+    """Return specification and recipe of each network."""
+    count, vary = setup.networks.count, setup.networks.vary
+    if vary == "lr" and count > 1:
+        factors = np.geomspace(0.01, 10.0, count)
+        rates = [float(f"{setup.recipe.lr * factor:.4g}") for factor in factors]
+        optimizer = setup.recipe.optimizer
+        return [(spec, dataclasses.replace(setup.recipe, optimizer=dataclasses.replace(optimizer, lr=rate))) for rate in rates]
+    if vary == "hidden" and count > 1:
+        if not spec.hidden:
+            raise OptionError("networks that differ in the units of their layers need a hidden layer; add one")
+        return [(dataclasses.replace(spec, hidden=(units,) * len(spec.hidden)), setup.recipe) for units in range(1, count + 1)]
+    return [(spec, dataclasses.replace(setup.recipe, seed=setup.recipe.seed + k)) for k in range(count)]
+
+
+def _members(setup: PlaygroundSetup, spec: MLP, data: TrainingData) -> list[Member]:
+    if setup.networks.vary == "seed" or setup.networks.count == 1:
+        return ensemble(spec, setup.recipe, data, setup.networks.count)
+    return [
+        Member(k, own, recipe, starting_parameters(own, recipe, data, data.rows), data.rows, data.validation_rows)
+        for k, (own, recipe) in enumerate(varied(setup, spec))
+    ]
+
+
+def _fitting_batches(setup: PlaygroundSetup, data: TrainingData) -> PlaygroundSetup:
+    """Return the setup with batches of all rows, where there are fewer rows than a batch was to have."""
+    rows = len(data.problem.rows) if data.rows is None else len(data.rows)
+    size = setup.recipe.batch_size
+    if size is None or size <= rows:
+        return setup
+    warn_user(f"a batch was to have {size:,} rows, but there are {rows:,} to train on; each batch has all of them")
+    return dataclasses.replace(setup, recipe=dataclasses.replace(setup.recipe, batch_size=None if rows <= BATCH_SIZE else rows))
+
+
+def _check_size(setup: PlaygroundSetup, spec: MLP, data: TrainingData) -> None:
+    outputs = data.problem.task.outputs
+    weights = sum(Shape.of(own, data.in_features, outputs).multiplications for own, _ in varied(setup, spec))
+    if weights > MOST_WEIGHTS:
+        raise OptionError(
+            f"the networks have {weights:,} weights, but the page takes at most {MOST_WEIGHTS:,}; use fewer or smaller ones"
+        )
+
+
+# -------------------------------------------------------------------------------------------------------------------- sources
+
+
+def _source(setup: PlaygroundSetup, files: Files) -> PlaygroundData:
+    data = setup.data
+    if isinstance(data, Toy):
+        found = datasets.load(data.name, points=data.points, noise=data.noise, seed=data.seed)
+        assert found.X_validation is not None
+        own = (_with_terms(found.X_validation, setup), found.y_validation)
+        return PlaygroundData(
+            X=_with_terms(found.X, setup),
+            y=found.y,
+            task=found.task,
+            validation=own,
+            class_names=found.class_names or (),
+            points=found.X,
+        )
+    if isinstance(data, Drawn):
+        rows = np.array(data.rows, dtype=np.float32)
+        y = rows[:, 2] if data.task == "regression" else rows[:, 2].astype(np.int64)
+        task = "regression" if data.task == "regression" else "binary" if len(np.unique(y)) == 2 else "multiclass"
+        fewest = len(rows) // 4 if data.task == "regression" else np.unique(y, return_counts=True)[1].min()
+        validation = setup.validation if setup.validation and fewest >= LEAST_DRAWN else None
+        return PlaygroundData(X=_with_terms(rows[:, :2], setup), y=y, task=task, validation=validation, points=rows[:, :2])
+    if isinstance(data, Images):
+        found = _images(data.name, data.rows)
+        return PlaygroundData(
+            X=found.X,
+            y=found.y,
+            task="multiclass",
+            validation=setup.validation or None,
+            class_names=found.class_names or (),
+            image_shape=found.image_shape,
+        )
+    return _table_source(setup, data, files)
+
+
+@functools.lru_cache(maxsize=2)
+def _images(name: str, rows: int) -> datasets.Dataset:
+    """Return the first so many rows of a set of images; the others are forgotten."""
+    found = datasets.load(name)
+    X, y = found.X[:rows].copy(), found.y[:rows].copy()
+    return dataclasses.replace(found, X=X, y=y, X_test=None, y_test=None, X_validation=None, y_validation=None)
+
+
+def _table_source(setup: PlaygroundSetup, data: TableChoice, files: Files) -> PlaygroundData:
+    table = files.get(data.file)
+    if not data.target:
+        raise OptionError("choose the target: the column to predict")
+    frame = table.frame
+    if data.columns:
+        wanted = [name for name in data.columns if name != data.target]
+        for name in wanted:
+            if name not in frame.columns:
+                raise OptionError(f"the table has no column {name!r}")
+        frame = frame.select([*wanted, *([data.target] if data.target in frame.columns else [])])
+    X, y, _ = split_target(frame, data.target, drop_missing_target=True)
+    X = _table_terms(X, setup, data)
+    return PlaygroundData(X=X, y=y, validation=setup.validation or None, table=table)
+
+
+def _table_terms(X: Any, setup: PlaygroundSetup, data: TableChoice) -> Any:
+    """Return the frame with the terms of its two axes, beside all columns."""
+    more = [term for term in setup.terms if term not in ("x1", "x2")]
+    if not more:
+        return X
+    for name in (data.x, data.y):
+        if name not in X.columns or not X[name].dtype.is_numeric():
+            raise OptionError("powers and products need two axes that hold numbers; choose them")
+    pair = np.column_stack([X[data.x].to_numpy(), X[data.y].to_numpy()]).astype(np.float64)
+    made = term_columns(pair, more)
+    import polars
+
+    return X.with_columns(polars.Series(term, made[:, i], nan_to_null=True) for i, term in enumerate(more))
+
+
+def _with_terms(points: NDArray[Any], setup: PlaygroundSetup) -> NDArray[Any]:
+    return term_columns(points, setup.terms)
+
+
+# ---------------------------------------------------------------------------------------------------------------------- plane
+
+
+def _plane(setup: PlaygroundSetup, source: PlaygroundData, data: TrainingData) -> Plane:
+    matrix = data.problem.rows.x.numpy()
+    if source.points is not None:
+        return term_plane(source.points, lambda points: _with_terms(points, setup))
+    choice = setup.data
+    if isinstance(choice, TableChoice) and choice.view == "slice":
+        numeric = [name for name in source.X.columns if source.X[name].dtype.is_numeric() and source.X[name].n_unique() > 1]
+        x, y = choice.x or next(iter(numeric), ""), choice.y
+        y = y or next((name for name in numeric if name != x), "")
+        for name in (x, y):
+            if name and name not in numeric:
+                raise OptionError(f"{name!r} cannot be an axis: it must be a column of different numbers that the network reads")
+        if x and y and x != y:
+            assert data.encoder is not None
+            encoder, more = data.encoder, [term for term in setup.terms if term not in ("x1", "x2")]
+            return slice_plane(
+                source.X.drop([t for t in more if t in source.X.columns]),
+                x,
+                y,
+                encode=lambda f: encoder.transform(_again(f, setup, choice, more)),
+            )
+    if matrix.shape[1] == 0:
+        raise DataError("no column is left to learn from")
+    return component_plane(matrix)
+
+
+def _again(frame: Any, setup: PlaygroundSetup, data: TableChoice, more: list[str]) -> Any:
+    return _table_terms(frame, setup, data) if more else frame

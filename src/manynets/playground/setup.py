@@ -1,0 +1,232 @@
+"""What is trained, as data: it comes from the page as JSON, is checked here, and is held within limits."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
+
+from manynets.errors import OptionError, one_of
+from manynets.playground.terms import TERMS
+from manynets.spec import MLP, Adam, Recipe
+from manynets.spec.serialization import from_json, to_json
+
+__all__ = ["MOST_NETWORKS", "TOYS", "DataChoice", "Drawn", "Images", "Networks", "PlaygroundSetup", "TableChoice", "Toy"]
+
+TOYS = ("spirals", "moons", "circles", "xor", "gauss", "blobs", "quadrants", "prod", "plane")
+MOST_POINTS, MOST_DRAWN, MOST_LAYERS, MOST_UNITS, MOST_NETWORKS = 10_000, 2_000, 8, 1_024, 256
+MOST_EPOCHS, MOST_SIZE, MOST_COLUMNS, LONGEST = 1_000_000, 1e4, 2_000, 200
+MOST_WEIGHTS = 4_000_000  # of all networks together
+Vary: TypeAlias = Literal["seed", "lr", "hidden"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Toy:
+    """One of the 2-D data sets of `manynets.datasets`."""
+
+    name: str = "spirals"
+    points: int = 500
+    noise: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of(self.name, TOYS, what="data set")
+        _whole("points", self.points, 10, MOST_POINTS)
+        _number("noise", self.noise, 0.0, 10.0)
+        _whole("seed", self.seed, 0, 2**31)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Points drawn with the mouse: rows of x1, x2 and a class code or a value."""
+
+    task: Literal["classes", "regression"] = "classes"
+    rows: tuple[tuple[float, float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        one_of(self.task, ("classes", "regression"), what="task")
+        if not isinstance(self.rows, tuple) or not 1 <= len(self.rows) <= MOST_DRAWN:
+            raise OptionError(f"draw from 2 to {MOST_DRAWN:,} points")
+        for row in self.rows:
+            if not isinstance(row, tuple) or len(row) != 3:
+                raise OptionError("a drawn point must have x1, x2 and a value")
+            for value in row:
+                _number("a drawn point", value, -MOST_SIZE, MOST_SIZE)
+        values = {row[2] for row in self.rows}
+        if self.task == "classes" and not values <= set(range(7)):
+            raise OptionError("the classes of drawn points must be whole numbers from 0 to 6")
+        if len(values) < 2:
+            raise OptionError("all points have one class or value; draw some of another")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableChoice:
+    """A dropped table: its target, the columns that are read (none: all), and the two axes of the plane."""
+
+    file: str = ""
+    target: str = ""
+    columns: tuple[str, ...] = ()
+    x: str = ""
+    y: str = ""
+    view: Literal["slice", "pca"] = "slice"
+
+    def __post_init__(self) -> None:
+        for name in ("file", "target", "x", "y"):
+            _text(name, getattr(self, name))
+        if not isinstance(self.columns, tuple) or len(self.columns) > MOST_COLUMNS:
+            raise OptionError(f"columns must be a list of at most {MOST_COLUMNS:,} names")
+        for column in self.columns:
+            _text("a column", column)
+        one_of(self.view, ("slice", "pca"), what="view")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Images:
+    """Handwritten digits: the small ones that come with scikit-learn, or MNIST and its like where its files are. rows: the first so many."""
+
+    name: Literal["digits", "mnist", "fashion-mnist"] = "digits"
+    rows: int = 5_000
+
+    def __post_init__(self) -> None:
+        one_of(self.name, ("digits", "mnist", "fashion-mnist"), what="data set")
+        _whole("rows", self.rows, 100, 60_000)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Networks:
+    """How many networks are trained together, and in what they differ: seeds, learning rates, or units of each hidden layer."""
+
+    count: int = 1
+    vary: Vary = "seed"
+
+    def __post_init__(self) -> None:
+        _whole("networks", self.count, 1, MOST_NETWORKS)
+        one_of(self.vary, ("seed", "lr", "hidden"), what="vary")
+
+
+DataChoice: TypeAlias = Toy | Drawn | TableChoice | Images
+KINDS: Mapping[str, type[DataChoice]] = {"toy": Toy, "drawn": Drawn, "table": TableChoice, "images": Images}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlaygroundSetup:
+    """A network, its training, its data, and how many of them.
+
+    terms: inputs made of the two axes (`manynets.playground.terms`). validation: the share of the rows that is validated on, where the
+    data has no validation rows of its own.
+
+    >>> setup = PlaygroundSetup.from_json({"data": {"kind": "toy", "name": "moons"}, "network": {"kind": "MLP", "hidden": [4]}})
+    >>> setup.data.name, setup.network.hidden
+    ('moons', (4,))
+    """
+
+    data: DataChoice = dataclasses.field(default_factory=Toy)
+    terms: tuple[str, ...] = ("x1", "x2")
+    network: MLP = dataclasses.field(default_factory=lambda: MLP(hidden=(8, 8), activation="tanh"))
+    recipe: Recipe = dataclasses.field(
+        default_factory=lambda: Recipe(optimizer=Adam(lr=0.01), epochs=20_000, batch_size=32, keep="last", device="cpu")
+    )
+    validation: float = 0.2
+    networks: Networks = dataclasses.field(default_factory=Networks)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.terms, tuple) or not self.terms:
+            raise OptionError("the network needs at least one input")
+        for term in self.terms:
+            one_of(term, TERMS, what="input")
+        if len(set(self.terms)) != len(self.terms):
+            raise OptionError("an input may be given only once")
+        _number("validation", self.validation, 0.0, 0.9)
+        if len(self.network.hidden) > MOST_LAYERS or any(units > MOST_UNITS for units in self.network.hidden):
+            raise OptionError(f"the page takes at most {MOST_LAYERS} hidden layers of at most {MOST_UNITS:,} units")
+        for name, value in (("epochs", self.recipe.epochs), ("iterations", self.recipe.iterations)):
+            if value is not None and value > MOST_EPOCHS:
+                raise OptionError(f"{name} is {value:,}, but the page takes at most {MOST_EPOCHS:,}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the setup as JSON types."""
+        kind = next(name for name, made in KINDS.items() if made is type(self.data))
+        return {
+            "data": {"kind": kind, **dataclasses.asdict(self.data)},
+            "terms": list(self.terms),
+            "network": to_json(self.network),
+            "recipe": to_json(self.recipe),
+            "validation": self.validation,
+            "networks": dataclasses.asdict(self.networks),
+        }
+
+    @classmethod
+    def from_json(cls, given: Any) -> PlaygroundSetup:
+        """Return the setup that JSON describes. Errors: OptionError for whatever does not fit."""
+        fields = _object(given, "the setup", {"data", "terms", "network", "recipe", "validation", "networks"})
+        makers: dict[str, Callable[[Any], Any]] = {
+            "data": _data, "terms": _names, "network": _spec(MLP), "recipe": _recipe, "validation": lambda value: value,
+            "networks": _networks,
+        }  # fmt: skip
+        return cls(**{name: makers[name](value) for name, value in fields.items()})
+
+
+def _data(given: Any) -> DataChoice:
+    fields = dict(_object(given, "data", None))
+    kind = KINDS[one_of(fields.pop("kind", None), KINDS, what="kind of data")]
+    names = {field.name for field in dataclasses.fields(kind)}
+    fields = dict(_object(fields, "data", names))
+    for name in ("rows", "columns"):
+        if isinstance(fields.get(name), list):
+            fields[name] = tuple(tuple(row) if isinstance(row, list) else row for row in fields[name])
+    return kind(**fields)
+
+
+def _networks(given: Any) -> Networks:
+    return Networks(**_object(given, "networks", {"count", "vary"}))
+
+
+def _names(given: Any) -> tuple[Any, ...]:
+    if not isinstance(given, list):
+        raise OptionError("the inputs must be a list of names")
+    return tuple(given)
+
+
+def _spec(kind: type[Any]) -> Callable[[Any], Any]:
+    def read(given: Any) -> Any:
+        found = from_json(given)
+        if not isinstance(found, kind):
+            raise OptionError(f"a {kind.__name__} is needed, not a {type(found).__name__}")
+        return found
+
+    return read
+
+
+def _recipe(given: Any) -> Recipe:
+    recipe: Recipe = _spec(Recipe)(given)
+    return dataclasses.replace(recipe, device="cpu") if recipe.device != "cpu" else recipe
+
+
+def _object(given: Any, what: str, names: set[str] | None) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise OptionError(f"{what} must be a JSON object")
+    for name in given:
+        if names is not None:
+            one_of(name, sorted(names), what=f"field of {what}")
+    return given
+
+
+def _whole(what: str, value: Any, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise OptionError(f"{what} is {_shown(value)}, but must be a whole number from {low:,} to {high:,}")
+
+
+def _number(what: str, value: Any, low: float, high: float) -> None:
+    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
+        raise OptionError(f"{what} is {_shown(value)}, but must be a number from {low:g} to {high:g}")
+
+
+def _text(what: str, value: Any) -> None:
+    if not isinstance(value, str) or len(value) > LONGEST:
+        raise OptionError(f"{what} is {_shown(value)}, but must be a text of at most {LONGEST} characters")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."

@@ -1,0 +1,353 @@
+"""The engine in a thread of its own: it runs freely, and whoever looks takes the latest sample.
+
+The loop is `manynets.training.loop.TrainingRun`, one for each group of networks that share their steps; between two of its calls, which
+take some 25 ms, the thread looks whether it is to pause, to stop, or to take another learning rate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import math
+import threading
+import time
+import warnings
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import ManynetsError
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
+from manynets.playground.curves import Curves, Snapshot, Thinned
+from manynets.playground.problem import Experiment
+from manynets.training.groups import groups_of
+from manynets.training.loop import TrainingRun
+from manynets.training.signals import Halt
+from manynets.training.steppers.choice import choose
+from manynets.training.torch_settings import torch_modes, torch_settings
+from manynets.training.trial import Member
+
+__all__ = ["LiveTraining", "NetworkGroup", "Sample", "State"]
+
+LOG = logging.getLogger("manynets.playground")
+State: TypeAlias = Literal["paused", "running", "done", "diverged", "failed"]
+SAMPLES_PER_SECOND = 40
+SNAPSHOT_BYTES, MOST_SNAPSHOTS, LEAST_SNAPSHOTS = 48 << 20, 240, 12
+SPEED_SECONDS = 0.5
+
+
+class NetworkGroup:
+    """Networks that share their steps: their run, and their weights as last seen, ended networks included."""
+
+    def __init__(self, experiment: Experiment, members: list[Member], halt: Halt) -> None:
+        self.run = TrainingRun(experiment.data.problem, members, halt=halt)
+        self.run.threads = self.run.stepper.threads(self.run.total)
+        self.numbers = [member.number for member in members]
+        self.positions = {number: k for k, number in enumerate(self.numbers)}
+        population = self.run.stepper.population
+        assert isinstance(population, Population)
+        self.shape: Shape = population.shape
+        self.flat: NDArray[Any] = population.flat.numpy().copy()
+        self.statistics: NDArray[Any] = population.statistics.numpy().copy()
+        self.curves = Curves(len(members))
+        self.ended: set[int] = set()
+        self._trims = all(m.recipe.stopping is None or m.recipe.stopping.cool_down is None for m in members)
+
+    @property
+    def over(self) -> bool:
+        """Whether all networks have ended."""
+        return len(self.run.tracks) == 0
+
+    def advance(self, goal: float) -> None:
+        """Make the steps of one call: up to an evaluation, or to `goal` steps."""
+        run = self.run
+        boundary = run.next_boundary() if math.isinf(goal) else self._single_boundary()
+        run.advance(int(min(boundary, goal)))
+        if run.step == boundary and not run.halt.asked:
+            seen = run.tracks.entries
+            alive = [self.positions[member.number] for member in run.tracks.members]
+            columns = run.tracks.columns
+            run.evaluate()
+            self._record(columns, seen, np.array(alive, dtype=np.int64))
+
+    def _single_boundary(self) -> int:
+        run = self.run
+        ends = run.tracks.totals[run.tracks.alive]
+        return int(min((run.step // run.every + 1) * run.every, ends.min()))
+
+    def _record(self, columns: dict[str, list[Any]], seen: int, at: NDArray[np.int64]) -> None:
+        """Take new entries of the histories, and let the engine forget what nobody will ask it for."""
+        tracks = self.run.tracks
+        if len(tracks) == len(at):
+            columns = tracks.columns
+        entries = len(next(iter(columns.values()), []))
+        for i in range(seen, entries):
+            self.curves.add({name: np.asarray(values[i]) for name, values in columns.items() if len(values) > i}, at)
+        if self._trims:
+            for values in tracks.columns.values():
+                del values[:-1]
+        for number, outcome in self.run.outcomes.items():
+            if number not in self.ended:
+                self.ended.add(number)
+                self._write(self.positions[number], outcome.parameters)
+
+    def look(self) -> None:
+        """Copy the weights as they are now."""
+        run = self.run
+        population = run.stepper.population
+        assert isinstance(population, Population)
+        members = run.tracks.members
+        if not members or len(members) != population.size:
+            return
+        rows = [k for k, member in enumerate(members) if member.number not in self.ended]
+        at = [self.positions[members[k].number] for k in rows]
+        flat, statistics = self.flat.copy(), self.statistics.copy()
+        flat[at] = population.flat.numpy()[rows]
+        statistics[at] = population.statistics.numpy()[rows]
+        self.flat, self.statistics = flat, statistics
+
+    def _write(self, position: int, parameters: dict[str, NDArray[Any]]) -> None:
+        flat, statistics = self.flat.copy(), self.statistics.copy()
+        dtype = self.run.stepper.population.flat.dtype
+
+        def fill(name: str, rows: NDArray[Any]) -> None:
+            rows[0] = parameters[name]
+
+        one = Population.filled(self.shape, 1, fill, dtype=dtype)
+        flat[position], statistics[position] = one.flat.numpy()[0], one.statistics.numpy()[0]
+        self.flat, self.statistics = flat, statistics
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Sample:
+    """What is seen of a training at one moment. weights: of each group, parameters (K, P) and running statistics (K, Q)."""
+
+    version: int
+    step: int
+    epoch: float
+    state: State
+    steps_per_second: float
+    lr: float
+    weights: list[tuple[NDArray[Any], NDArray[Any]]]
+    message: str = ""
+    ended: int = 0
+
+
+class LiveTraining:
+    """The training of an experiment, in a thread that ends with `close`. All methods may be called from any thread."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self._condition = threading.Condition()
+        self._goal, self._closed, self._restart = 0.0, False, False
+        self._rate: float | None = None
+        self._halt = Halt()
+        self.rates: list[tuple[int, float]] = []
+        self.groups: list[NetworkGroup] = []
+        self.snapshots = Thinned[Snapshot](MOST_SNAPSHOTS)
+        self._sample: Sample | None = None
+        self._version = 0
+        self._message = ""
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="playground training", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    # ------------------------------------------------------------------------------------------------------------- controls
+
+    def play(self) -> None:
+        """Train until `pause`, or the end of the recipe."""
+        self._aim(math.inf)
+
+    def pause(self) -> None:
+        """Stop between two calls."""
+        self._aim(0.0)
+
+    def advance(self, steps: int) -> None:
+        """Make some more steps, and pause."""
+        sample = self.sample
+        self._aim(sample.step + steps)
+
+    def advance_epoch(self) -> None:
+        """Go on to the end of the epoch, and pause."""
+        every = self.steps_per_epoch
+        self._aim((self.sample.step // every + 1) * every)
+
+    def set_rate(self, lr: float) -> None:
+        """Go on with another learning rate, which the schedule then changes as it did the first."""
+        with self._condition:
+            self._rate = lr
+            self._condition.notify_all()
+
+    def reset(self) -> None:
+        """Start again from the initial weights, paused."""
+        with self._condition:
+            self._goal, self._restart = 0.0, True
+            self._condition.notify_all()
+
+    def close(self) -> None:
+        """End the thread, within a call of the stepper."""
+        with self._condition:
+            self._closed, self._halt.asked = True, True
+            self._condition.notify_all()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end of the thread; return whether it has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _aim(self, goal: float) -> None:
+        with self._condition:
+            self._goal = goal
+            self._condition.notify_all()
+
+    @property
+    def sample(self) -> Sample:
+        """The latest sample."""
+        assert self._sample is not None
+        return self._sample
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of a pass over the rows."""
+        return self.groups[0].run.steps if self.groups else 1
+
+    def wait(self, done: Any, timeout: float = 60.0) -> bool:
+        """Wait until done(sample) holds; return whether it does."""
+        with self._condition:
+            return self._condition.wait_for(lambda: done(self.sample), timeout)
+
+    # --------------------------------------------------------------------------------------------------------------- thread
+
+    def _work(self) -> None:
+        try:
+            while not self._closed:
+                self._start()
+                self._train()
+        except Exception as error:  # the page shows it; the server goes on
+            if not isinstance(error, ManynetsError | MemoryError):
+                LOG.exception("a training failed")
+            self._message = str(error) if isinstance(error, ManynetsError) else "the training failed; the server's log says why"
+            self._publish("failed")
+        finally:
+            self._ready.set()
+
+    def _start(self) -> None:
+        problem, members = self.experiment.data.problem, self.experiment.members
+        self._restart, self.rates, self._message = False, [], ""
+        groups = []
+        for group in groups_of(problem, members):
+            with self._modes(group[0]):
+                groups.append(NetworkGroup(self.experiment, group, self._halt))
+        self.groups = groups  # at once: others may be looking
+        size = max(1, self._snapshot().size)
+        self.snapshots = Thinned[Snapshot](int(np.clip(SNAPSHOT_BYTES // size, LEAST_SNAPSHOTS, MOST_SNAPSHOTS)))
+        self.snapshots.add(self._snapshot())
+        self._marks = [(time.perf_counter(), 0)]
+        self._publish("paused")
+        self._ready.set()
+
+    def _modes(self, member: Member) -> Any:
+        problem = self.experiment.data.problem
+        return torch_modes(problem.rows.x.device, autograd=choose(problem, member) == "autograd")
+
+    def _train(self) -> None:
+        threads = max(group.run.threads for group in self.groups)
+        recipe = self.experiment.setup.recipe
+        with torch_settings(threads=threads, precision=recipe.precision), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of divergence, which the page shows
+            while True:
+                with self._condition:
+                    if self._waits():
+                        self._publish(self._resting())
+                    self._condition.wait_for(lambda: not self._waits())
+                    if self._closed or self._restart:
+                        return
+                    rate, self._rate = self._rate, None
+                if rate is not None:
+                    self._apply(rate)
+                    continue
+                self._go()
+
+    def _waits(self) -> bool:
+        """Whether there is nothing to do."""
+        if self._closed or self._restart or self._rate is not None:
+            return False
+        return self.step >= self._goal or all(group.over for group in self.groups)
+
+    def _go(self) -> None:
+        group = min((group for group in self.groups if not group.over), key=lambda group: group.run.step)
+        before = group.curves.entries.count
+        with self._modes(group.run.members[0]):
+            group.advance(self._goal)
+        step = self.step
+        if group is self.groups[-1] and group.curves.entries.count > before:
+            if self.snapshots.due:
+                self._look()
+                self.snapshots.add(self._snapshot())
+            else:
+                self.snapshots.skip()
+        now = time.perf_counter()
+        self._marks.append((now, step))
+        while len(self._marks) > 2 and now - self._marks[1][0] > SPEED_SECONDS:
+            del self._marks[0]
+        if now - self._published > 1 / SAMPLES_PER_SECOND:
+            self._publish("running")
+
+    def _apply(self, rate: float) -> None:
+        self.rates.append((self.step, rate))
+        for group in self.groups:
+            group.run.tracks.patience.lr[:] = rate
+        self._publish(self._resting())
+
+    @property
+    def step(self) -> int:
+        """Steps made by the networks that are least far."""
+        return min((group.run.step for group in self.groups if not group.over), default=max(g.run.step for g in self.groups))
+
+    def _resting(self) -> State:
+        outcomes = [outcome for group in self.groups for outcome in group.run.outcomes.values()]
+        if not all(group.over for group in self.groups):
+            return "running" if self.step < self._goal else "paused"
+        first = next((outcome.divergence for outcome in outcomes if outcome.divergence is not None), None)
+        if first is None or len(outcomes) > 1:
+            return "done"
+        self._message = f"{first.where()}; {first.remedy()}"
+        return "diverged"
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(self.step, self.step / self.steps_per_epoch, [(group.flat, group.statistics) for group in self.groups])
+
+    def _look(self) -> None:
+        for group in self.groups:
+            group.look()
+
+    def _publish(self, state: State) -> None:
+        with contextlib.suppress(AssertionError):
+            self._look()
+        self._published = time.perf_counter()
+        self._version += 1
+        speed = 0.0
+        if state == "running" and len(self._marks) > 1:
+            (then, first), (now, last) = self._marks[0], self._marks[-1]
+            speed = (last - first) / max(now - then, 1e-9)
+        lr = self.experiment.setup.recipe.lr
+        running = next((group.run for group in self.groups if not group.over), None)
+        if running is not None:
+            lr = float(running.rates([max(0, running.step - 1)])[0, 0])
+        with self._condition:
+            self._sample = Sample(
+                version=self._version,
+                step=self.step if self.groups else 0,
+                epoch=self.step / self.steps_per_epoch if self.groups else 0.0,
+                state=state,
+                steps_per_second=speed,
+                lr=lr,
+                weights=[(group.flat, group.statistics) for group in self.groups],
+                message=self._message,
+                ended=sum(len(group.ended) for group in self.groups),
+            )
+            self._condition.notify_all()

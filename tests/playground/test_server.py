@@ -1,0 +1,254 @@
+"""Who may ask, what is answered, and that everything else is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from manynets.errors import OptionError
+from manynets.playground.app import MOST_PAGES, free_port
+from manynets.playground.files import Files
+from manynets.playground.messages import read_message
+from manynets.playground.setup import PlaygroundSetup
+from tests.playground.pages import ADDRESS, PORT, browser, opened
+
+PATHS = ("/", "/index.html", "/main.js", "/about", "/upload", "/picture/p1", "/docs", "/openapi.json", "/../setup.py", "/live")
+SMALL: dict[str, Any] = {"data": {"kind": "toy", "name": "moons", "points": 60}, "network": {"kind": "MLP", "hidden": [4]}}
+
+
+def test_without_the_token_there_is_nothing() -> None:
+    client, _ = browser(known=False)
+    for path in PATHS:
+        for method in ("GET", "POST", "HEAD", "OPTIONS", "DELETE"):
+            reply = client.request(method, path)
+            assert reply.status_code == 401, (method, path)
+            assert "function" not in reply.text
+    assert client.get("/", params={"token": "x" * 32}).status_code == 401
+    with pytest.raises(WebSocketDisconnect), opened(client):
+        pass
+
+
+def test_the_token_is_good_once() -> None:
+    client, app = browser()
+    assert client.get("/about").status_code == 200
+    other = TestClient(app, base_url=ADDRESS)
+    assert other.get("/", params={"token": app.token}).status_code == 401
+    cookie = client.cookies.get(app.cookie)
+    assert cookie is not None
+    assert app.token != cookie
+
+
+@pytest.mark.parametrize(
+    "host", ["example.org", f"example.org:{PORT}", "127.0.0.1", f"127.0.0.1:{PORT + 1}", f"127.0.0.1.example.org:{PORT}", ""]
+)
+def test_other_hosts_are_refused(host: str) -> None:
+    client, _ = browser()
+    assert client.get("/about", headers={"host": host}).status_code in (400, 421)
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://example.org", "null", f"http://127.0.0.1:{PORT + 1}", f"https://127.0.0.1:{PORT}", "http://localhost"]
+)
+def test_other_origins_are_refused(origin: str) -> None:
+    client, _ = browser()
+    assert client.get("/about", headers={"origin": origin}).status_code == 403
+    with pytest.raises(WebSocketDisconnect), opened(client, origin=origin):
+        pass
+
+
+def test_the_page_and_its_headers() -> None:
+    client, _ = browser()
+    page = client.get("/")
+    assert "playground" in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert page.headers["x-frame-options"] == "DENY"
+    for name in ("main.js", "style.css", "icon.svg"):
+        assert client.get(f"/{name}").status_code == 200
+    for path in ("/setup.py", "/page/main.js", "/..%2fsetup.py", "/%2e%2e/app.py"):
+        assert client.get(path).status_code == 404
+    about = client.get("/about").json()
+    assert {"MLP", "Recipe", "Adam", "Cosine"} <= set(about["options"]["kinds"])
+    assert PlaygroundSetup.from_json(about["defaults"]) == PlaygroundSetup()
+
+
+def test_a_training_from_the_first_frame_to_the_run_folder(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    client, _ = browser()
+    with opened(client) as page:
+        data, arrays = page.begin(**SMALL)
+        assert data["task"] == "binary"
+        assert arrays["points"].shape == (60, 2)
+        _, arrays = page.until(lambda h: h["step"] == 0)
+        assert arrays["output"].shape == (data["resolution"] ** 2,)
+        page.send("epoch")
+        first, _ = page.until(lambda h: h["epoch"] == 1 and h["state"] == "paused")
+        page.send("play")
+        page.until(lambda h: h["epoch"] > 30)
+        page.send("rate", lr=0.5)
+        page.until(lambda h: h["lr"] == 0.5)
+        page.send("pause")
+        now, last = page.until(lambda h: h["state"] == "paused")
+        assert now["last"]["loss"] < first["last"]["loss"]
+        page.send("view", network=0, step=0, details=True, wall=False)
+        past, arrays = page.until(lambda h: h["past"])
+        assert past["step"] == 0
+        assert arrays["confusion"].sum() == 100
+        assert not np.array_equal(arrays["output"], last["output"])
+        page.send("save")
+        folder, _ = page.receive("saved")
+        assert (tmp_path / folder["folder"] / "model.safetensors").is_file()
+        picture = client.get(f"/picture/{page.key}")
+        assert picture.content[:6] == b"GIF89a"
+        page.send("reset")
+        page.until(lambda h: h["live_step"] == 0)
+
+
+def test_many_networks_and_an_image_set() -> None:
+    client, _ = browser()
+    with opened(client) as page:
+        page.begin(**SMALL, networks={"count": 5, "vary": "hidden"})
+        page.send("view", network=3, step=None, details=False, wall=True)
+        page.send("epoch")
+        header, arrays = page.until(lambda h: h["epoch"] == 1 and h["network"] == 3)
+        assert header["hidden"] == [4]
+        assert arrays["wall"].shape[0] == 5
+        data, arrays = page.begin(data={"kind": "images", "name": "digits"}, network={"kind": "MLP", "hidden": [8]})
+        assert data["axes"] == ["principal component 1", "principal component 2"]
+        page.send("probe", pixels=arrays["images"][0].tolist())
+        found, layers = page.receive("probe")
+        assert layers["layer0"].shape == (8,)
+        assert abs(layers["shares"].sum() - 1) < 1e-5
+        assert found["prediction"] == layers["shares"].argmax()
+
+
+def test_a_dropped_table() -> None:
+    random = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {"a": random.normal(size=200), "b": random.normal(size=200), "c": random.normal(size=200), "kind": ["x", "y"] * 100}
+    )
+    text = io.BytesIO()
+    frame.with_columns(label=pl.when(pl.col("a") > pl.col("b")).then(pl.lit("up")).otherwise(pl.lit("down"))).write_csv(text)
+    client, _ = browser()
+    found = client.post("/upload", content=text.getvalue(), headers={"x-file-name": "some%20table.csv"}).json()
+    assert found["about"]["name"] == "some table.csv"
+    assert found["about"]["columns"] == ["a", "b", "c", "kind", "label"]
+    with opened(client) as page:
+        data, _ = page.begin(
+            data={"kind": "table", "file": found["file"], "target": "label", "x": "a", "y": "b"},
+            network={"kind": "MLP", "hidden": [3]},
+        )
+        assert [slider["name"] for slider in data["sliders"]] == ["c", "kind"]
+        _, before = page.receive("frame")
+        page.send("sliders", values={"kind": "y", "c": 1.0})
+        _, after = page.until(lambda h: h["frame"] > 1)
+        assert not np.array_equal(before["output"], after["output"])
+        page.send("schema", file=found["file"], target="label")
+        assert page.receive("schema")[0]["about"]["schema"]["targets"][0]["name"] == "label"
+        data, _ = page.begin(data={"kind": "table", "file": found["file"], "target": "label", "view": "pca"})
+        assert data["axes"][0] == "principal component 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.exe", b"x"), ("a.csv", b""), ("a.parquet", b"PAR1 no"), ("../../etc/passwd", b"a,b\n1,2\n"), ("a.csv", b"\x00\xff" * 50)],
+)
+def test_files_that_are_no_tables(name: str, content: bytes) -> None:
+    client, _ = browser()
+    reply = client.post("/upload", content=content, headers={"x-file-name": name})
+    assert reply.status_code == 422
+    assert "/tmp" not in reply.json()["message"]
+
+
+def test_the_oldest_table_goes() -> None:
+    files = Files()
+    keys = [files.add("t.csv", f"a,b\n1,{i}\n2,3\n".encode()) for i in range(6)]
+    with pytest.raises(OptionError, match="drop its file"):
+        files.get(keys[0])
+    assert files.get(keys[-1]).frame["b"].to_list() == [5, 3]
+
+
+WRONG = [
+    "", "[]", "{", '{"type": "launch"}', '{"type": "rate", "lr": NaN}', '{"type": "rate", "lr": "1"}', '{"type": "rate"}', '{"type": "play", "x": 1}',
+    '{"type": "step", "steps": 1e9}', '{"type": "step", "steps": true}', '{"type": "view", "network": -1, "step": null, "details": false, "wall": false}',
+    '{"type": "probe", "pixels": [2]}', '{"type": "code", "language": "c"}', '{"type": "setup", "setup": []}', '{"type": ["play"]}',
+    "[" * 100_000, '{"type": "play", "pad": "' + "x" * 300_000 + '"}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WRONG, ids=range(len(WRONG)))
+def test_messages_that_the_page_would_not_send(text: str) -> None:
+    with pytest.raises(OptionError):
+        read_message(text)
+
+
+SETUPS: list[Any] = [
+    {"data": {"kind": "toy", "name": "moon"}}, {"data": {"kind": "toy", "points": 10**9}}, {"data": {"kind": "toy", "noise": float("inf")}},
+    {"data": {"kind": "file", "path": "/etc/passwd"}}, {"data": {"kind": "toy", "path": "/etc/passwd"}}, {"data": {"kind": "table", "file": "/etc/passwd"}},
+    {"data": {"kind": "drawn", "rows": [[0, 0, 0]]}}, {"data": {"kind": "drawn", "rows": [[0, 0]]}}, {"data": {"kind": "drawn", "rows": 3}},
+    {"network": {"kind": "MLP", "hidden": [10**6]}}, {"network": {"kind": "MLP", "hidden": [8] * 9}}, {"network": {"kind": "Recipe"}}, {"network": 3},
+    {"recipe": {"kind": "Recipe", "epochs": 10**9}}, {"recipe": {"kind": "Recipe", "batch_size": 0}}, {"terms": []}, {"terms": ["x1", "x1"]},
+    {"terms": ["__import__('os')"]}, {"networks": {"count": 257}}, {"validation": 2}, {"extra": 1},
+    {"network": {"kind": "MLP", "hidden": [1024, 1024]}, "networks": {"count": 256}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("setup", SETUPS, ids=range(len(SETUPS)))
+def test_setups_that_cannot_be(setup: Any) -> None:
+    client, _ = browser()
+    with opened(client) as page:
+        text = json.dumps({"type": "setup", "setup": setup})
+        page.socket.send_text(text)
+        found, _ = page.receive("error")
+        assert found["message"]
+        page.begin(**SMALL)  # the page goes on
+
+
+def test_what_needs_a_network_says_so() -> None:
+    client, _ = browser()
+    with opened(client) as page:
+        for kind in ("play", "pause", "reset", "epoch", "save"):
+            page.send(kind)
+            assert "no network" in page.receive("error")[0]["message"]
+        assert client.get(f"/picture/{page.key}").status_code == 422
+        assert client.get("/picture/other").status_code == 422
+
+
+def test_pages_are_counted_and_end_with_their_socket() -> None:
+    import threading
+
+    def trainings() -> int:
+        return sum(thread.name == "playground training" for thread in threading.enumerate())
+
+    before = trainings()
+    client, _ = browser()
+    with opened(client) as page:
+        page.begin(**SMALL)
+        page.send("play")
+        page.until(lambda h: h["state"] == "running")
+        assert trainings() == before + 1
+    for thread in threading.enumerate():
+        if thread.name == "playground training":
+            thread.join(5)
+    assert trainings() == before
+    with client:
+        sockets = [client.websocket_connect(f"ws://127.0.0.1:{PORT}/live", headers={"origin": ADDRESS}) for _ in range(MOST_PAGES)]
+        for socket in sockets:
+            socket.__enter__()
+            assert json.loads(socket.receive_text())["type"] == "page"
+        with client.websocket_connect(f"ws://127.0.0.1:{PORT}/live", headers={"origin": ADDRESS}) as socket:
+            assert json.loads(socket.receive_text())["type"] == "full"
+        for socket in sockets:
+            socket.__exit__(None, None, None)
+
+
+def test_ports() -> None:
+    assert free_port(0) > 1024
+    with pytest.raises(OptionError, match="port is 70000"):
+        free_port(70_000)
