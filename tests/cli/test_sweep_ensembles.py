@@ -60,6 +60,15 @@ def test_each_candidate_is_what_train_makes(call: Call, table: Path, target: str
     assert (done.json["candidates"], done.json["networks"]) == (3, 9)
 
 
+def test_a_sweep_is_ranked_by_the_metric_that_is_asked_for(call: Call, table: Path) -> None:
+    done = call("sweep", table, "--target", "price", *SMALL, "--grid", "lr=0.01,0.05", "--metric", "mae", "--out", "here", "--json")
+    assert done.code == 0, done.err
+    best = min(results(), key=lambda row: float(row["score"]))  # less is better
+    assert (done.json["metric"], done.json["score"]) == ("mae", float(best["score"]))
+    run = call("train", table, "--target", "price", *SMALL, "--metric", "mae", "--out", "run", "--json").json
+    assert float(results()[0]["score"]) == run["validation"]["mae"]
+
+
 def test_every_command_takes_the_sweep(call: Call, table: Path) -> None:
     shown = call("sweep", table, *KIND, *SMALL[:-1], "--grid", "n_networks=2,3,4", "--out", "here")
     assert shown.code == 0, shown.err

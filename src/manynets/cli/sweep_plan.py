@@ -280,7 +280,7 @@ def train_by_length(
         train(candidates, length)
         ranked = [found.candidate for found in results.ranking() if found.candidate in candidates]
         best = ranked[0] if ranked else None
-        candidates = sorted({*ranked[:count], *spared})
+        candidates = [*ranked[:count], *(candidate for candidate in spared if candidate not in ranked[:count])]
         if not candidates:
             break
     return best

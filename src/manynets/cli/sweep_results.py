@@ -19,12 +19,13 @@ import numpy as np
 from manynets import runs
 from manynets.cli.checkpoints import part_folder
 from manynets.cli.grid import value_from
+from manynets.cli.options import SWEEP
 from manynets.cli.preset import PLAIN
 from manynets.cli.report import HEADINGS
 from manynets.display import number_text
 from manynets.errors import ModelFileError, OptionError
 from manynets.jsonfiles import read_json
-from manynets.renames import renamed_options, stored_options
+from manynets.renames import LATER, renamed_options
 from manynets.spec import LOWER_IS_BETTER
 
 __all__ = [
@@ -241,9 +242,10 @@ def read_sweep(folder: Path) -> SweepResults:
 def _read_config(folder: Path) -> dict[str, Any]:
     """Return sweep.json by the current names of the options."""
     config = renamed_options(read_json(folder / CONFIG, SHAPE, remedy="start anew with --overwrite"))
-    for name, today in (("options", stored_options), ("grid", renamed_options)):
+    for name in ("options", "grid"):
         if isinstance(config.get(name), dict):
-            config[name] = today(config[name])
+            config[name] = renamed_options(config[name])
+    config["options"] = {name: value for name, value in LATER.items() if name in SWEEP} | config["options"]
     return config
 
 
