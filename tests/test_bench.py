@@ -54,6 +54,7 @@ def test_the_loss_by_hand(tmp_path: Path) -> None:
     assert data.training_loss(sure, arrays) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_ours_and_a_plain_loop_end_at_the_same_loss(tmp_path: Path) -> None:
     case = dataclasses.replace(shortened(CASES["toy"], steps=60), repeat=4)
     out = run_case(case, LIGHT, rounds=2, threads=(1,), tell=_quiet)
@@ -72,6 +73,7 @@ def test_ours_and_a_plain_loop_end_at_the_same_loss(tmp_path: Path) -> None:
     assert rows["ours"]["to_floor"] > 1
 
 
+@pytest.mark.slow
 def test_answers_agree() -> None:
     case = dataclasses.replace(CASES["predict-1000"], repeat=2)
     out = run_case(case, LIGHT, rounds=1, threads=(1,), tell=_quiet)

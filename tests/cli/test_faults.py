@@ -325,7 +325,7 @@ def test_many_classes_are_summarised(call: Call) -> None:
     assert metrics["test"]["classes"] == 300
     assert len(metrics["test"]["per_class"]) == 50
     assert "confusion" not in metrics["test"]
-    assert (Path("run") / "metrics.json").stat().st_size < 50_000
+    assert (Path("run") / "metrics.json").stat().st_size < 100_000
     assert "the 50 lowest of 300 classes" in done.out
     assert call("show", "run").code == 0
     assert call("plot", "run", "--out", "pictures").code == 0

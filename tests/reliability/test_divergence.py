@@ -30,7 +30,7 @@ def recipe(lr: float, **more: Any) -> mn.Recipe:
 def message(*args: Any, **more: Any) -> str:
     """Train, and return the one warning of divergence."""
     with pytest.warns(mn.DivergenceWarning) as caught:
-        model = mn.train(*args, progress=False, **more)
+        model = mn.train(*args, scaling=False, progress=False, **more)
     assert model.info["stopped"] == ["diverged"]
     assert all(np.isfinite(value).all() for value in model.members[0].values())
     [warning] = caught

@@ -46,7 +46,12 @@ def test_characters_that_the_stream_lacks_are_replaced(folder, encoding):
 
 @pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "line", [f"{TRAIN} --out run | head -1", f"{TRAIN} --out run | true", f"{TRAIN} --out run 2>&1 >log | true"]
+    "line",
+    [
+        f"{TRAIN} --out run | head -1",
+        pytest.param(f"{TRAIN} --out run | true", marks=pytest.mark.slow),
+        pytest.param(f"{TRAIN} --out run 2>&1 >log | true", marks=pytest.mark.slow),
+    ],
 )
 def test_a_closed_pipe_does_not_end_a_run(folder, line, unbuffered):
     done = shell(line, folder, PYTHONUNBUFFERED=unbuffered)

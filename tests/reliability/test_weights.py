@@ -94,8 +94,8 @@ def test_numbers_that_float32_cannot_tell_apart(data):
     X, y = data
     for wide in (1.7e9 + X.astype(np.float64), X.astype(np.float64) * 1e-60):
         with pytest.warns(DataScaleWarning, match="X column 0 holds numbers from .* all the same in float32"):
-            mn.train(wide, y, SPEC, RECIPE, progress=False)
-        mn.train(wide, y, SPEC, mn.Recipe(epochs=1, dtype="float64"), progress=False)
+            mn.train(wide, y, SPEC, RECIPE, scaling=False, progress=False)
+        mn.train(wide, y, SPEC, mn.Recipe(epochs=1, dtype="float64"), scaling=False, progress=False)
     with pytest.raises(DataError, match=r"X column 0 reaches 2.94e\+39"):
         mn.train(X.astype(np.float64) * 1e39, y, SPEC, RECIPE, progress=False)
     constant = np.concatenate([X, np.full((400, 1), 1 / 3)], axis=1)

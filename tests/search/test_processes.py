@@ -97,7 +97,7 @@ def test_what_goes_wrong_in_a_process_is_named_and_the_rest_is_complete() -> Non
     for name, value in alone.parameters.items():  # type: ignore[union-attr]
         np.testing.assert_allclose(found[0].parameters[name], value, rtol=1e-10, err_msg=name)  # type: ignore[union-attr]
     started, *steps, finished = events
-    assert started == Started(3, 3, 1, "accuracy")
+    assert started == Started(3, 3, 1, "accuracy", settings={member.number: member.settings for member in members})
     assert steps == [Advanced(1), Advanced(2), Advanced(3)]  # the three pieces: SGD, and two losses
     assert isinstance(finished, Finished)
     assert finished.diverged == (2,)

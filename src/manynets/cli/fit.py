@@ -97,7 +97,7 @@ def _fit_claimed(options: Options, begun: Callable[[Options], object]) -> None:
         trackers = stack.enter_context(tracking(options["track"], folder))
 
         def tracked() -> dict[str, Any]:
-            return {**begin(), "callbacks": trackers}
+            return begin() | ({"callbacks": trackers} if trackers else {})
 
         stream = None
         if options.get("memory_limit") is not None:

@@ -23,7 +23,7 @@ def metrics_of_files(
     from manynets.streaming import Columns, bytes_in_memory
     from manynets.tables.rowgroups import BlockFiles, in_blocks
 
-    origin, stream = run.config["data"], run.config.get("stream")
+    origin, stream = run.config.get("data") or {}, run.config.get("stream")
     if data is None:
         return None if stream is None else _test_metrics(run, origin, stream)
     if memory_limit is None:
