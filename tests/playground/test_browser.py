@@ -142,6 +142,17 @@ def test_a_dropped_table_of_ten_thousand_rows(page: Any, tmp_path: Path) -> None
     page.locator("#panel-inside", has_text="Residuals").wait_for()
 
 
+def test_names_and_values_are_text(page: Any, tmp_path: Path) -> None:
+    tag = "<img src=x onerror=document.title='run'>"
+    lines = [f"{i % 17},{i % 5},{tag if i % 2 else 'other'}" for i in range(60)]
+    (tmp_path / "table.csv").write_text("\n".join([f"{tag},b,{tag} y", *lines]) + "\n")
+    drop(page, tmp_path / "table.csv")
+    page.locator("#data", has_text="60 rows").wait_for()
+    assert tag in page.locator("#data").inner_text()
+    assert page.locator("img[src=x]").count() == 0
+    assert page.title() != "run"
+
+
 def test_a_drawn_digit(page: Any) -> None:
     page.get_by_role("button", name="Digits", exact=True).click()
     page.locator("#image-set").select_option("digits")

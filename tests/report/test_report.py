@@ -126,6 +126,16 @@ def test_a_report_on_classes(tmp_path: Path) -> None:
     assert {"dear", "cheap"} <= set(reader.cells)
 
 
+def test_names_and_values_are_text(tmp_path: Path) -> None:
+    """A column or a category that is HTML is shown, not run."""
+    tag = "<img src=x onerror=alert(1)>"
+    frame = wide_table().rename({"size": tag}).with_columns(color=polars.lit(tag))
+    y = np.arange(len(frame)) % 7 + 0.5
+    text, reader = written(fitted(frame, y), frame, y, tmp_path)
+    assert tag in reader.cells
+    assert "<img src=x" not in text
+
+
 def test_a_report_on_an_array(tmp_path: Path) -> None:
     data = mn.datasets.load("digits")
     model = mn.train(data.X, data.y, mn.MLP(hidden=(16,)), mn.Recipe(epochs=2), progress=False)

@@ -80,6 +80,24 @@ def test_the_form_shows_what_is_wrong(server: tuple[Server, Any]) -> None:
         browser.close()
 
 
+def test_the_form_shows_names_and_values_as_text(tmp_path: Path) -> None:
+    tag = "<img src=x onerror=document.title='run'>"
+    frame = wide_table().rename({"size": tag})
+    fitted(frame, np.where(np.arange(len(frame)) % 2 > 0, tag, "other")).save(tmp_path / "m.safetensors")
+    server = Server(tmp_path / "m.safetensors")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.port}/")
+        page.get_by_role("button", name="Predict").click()
+        page.locator("#answer strong").wait_for()
+        assert tag in page.locator("body").inner_text()
+        assert page.locator("img").count() == 0
+        assert page.title() != "run"
+        browser.close()
+    server.end()
+
+
 def test_the_form_shows_interval_and_contributions(tmp_path: Path) -> None:
     frame = wide_table()
     model = fitted(frame, target(frame), validation=0.3)
