@@ -28,8 +28,6 @@ templates_path = ["_templates"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
-PENDING = ("tracking", "scaling", "playground")
-
 smartquotes = False  # quotes are those of Python
 autosummary_generate = False
 autodoc_member_order = "bysource"
@@ -70,11 +68,3 @@ def setup(app: Any) -> None:
     make_notebooks.write(HERE / "learn")
     app.connect("autodoc-process-docstring", docstrings.process)
     app.add_transform(docstrings.LinkNames)
-    app.connect("source-read", _without_missing_pages)
-
-
-def _without_missing_pages(_app: Any, name: str, source: list[str]) -> None:
-    """Leave out of the overview of the guides what names a page that is not written yet."""
-    if name == "guides/index":
-        missing = [page for page in PENDING if not (HERE / f"{page}.md").exists()]
-        source[0] = "\n".join(line for line in source[0].splitlines() if not any(f"../{page}" in line for page in missing))
