@@ -59,6 +59,8 @@ def test_what_a_stream_lacks_is_named(rows: Path, call: Call, table: Path) -> No
     for options, message in (
         (("--preset", "best"), "--preset best needs all rows in memory, but"),
         (("--stratify", "x0"), "--stratify does not go with a stream"),
+        (("--threshold", "0.3"), "--threshold does not go with a stream"),
+        (("--time-limit", "60"), "--time-limit does not go with a stream"),
         (("--memory-limit", "1 potato"), "--memory-limit is '1 potato', but must be at least 1 MB"),
         (("--target", "x0,x1"), "--target names 3 columns, but a stream has one"),
     ):
