@@ -126,6 +126,14 @@ def test_candidates_share_a_stream(path: Path) -> None:
         train_candidates(opened(path), [(SPEC, RECIPE), (SPEC, small)])
 
 
+def test_a_streamed_regression_has_intervals(path: Path) -> None:
+    models = [train_stream(opened(path), SPEC, RECIPE), train_candidates(opened(path), [(SPEC, RECIPE)])[0]]
+    rows = polars.read_parquet(path, n_rows=500)
+    low, high = np.asarray(models[0].predict_interval(rows)).T
+    assert 0.8 < np.mean((low <= rows["y"].to_numpy()) & (rows["y"].to_numpy() <= high)) <= 1.0
+    assert_close(models[1].predict_interval(rows), models[0].predict_interval(rows), "bits")
+
+
 def _model_of(outcomes: Any, stream: Stream) -> mn.Model:
     from manynets.results import model_of
 

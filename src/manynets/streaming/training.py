@@ -12,13 +12,13 @@ from manynets.encoding import embedded_columns
 from manynets.errors import OptionError
 from manynets.model import Model
 from manynets.plan import ensemble
-from manynets.results import model_of, system_of
+from manynets.results import model_of, system_of, with_residuals
 from manynets.spec import MLP, Recipe
 from manynets.streaming.opening import Stream
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
-from manynets.training.trial import Outcome
+from manynets.training.trial import Member, Outcome
 
 __all__ = ["train_candidates", "train_stream"]
 
@@ -54,7 +54,7 @@ def train_stream(
         outcomes = train_members(data.problem, members, callbacks=callbacks, keeper=keeper)
     finally:
         stream.close()
-    return _model_of(stream, spec, recipe, outcomes)
+    return _model_of(stream, spec, recipe, members, outcomes)
 
 
 def train_candidates(
@@ -74,7 +74,7 @@ def train_candidates(
         outcomes = train_members(data.problem, members, callbacks=callbacks)
     finally:
         stream.close()
-    return [_model_of(stream, m.spec, m.recipe, [outcome]) for m, outcome in zip(members, outcomes, strict=True)]
+    return [_model_of(stream, m.spec, m.recipe, [m], [outcome]) for m, outcome in zip(members, outcomes, strict=True)]
 
 
 def _checked(stream: Stream, spec: MLP, *, started: bool) -> MLP:
@@ -84,8 +84,10 @@ def _checked(stream: Stream, spec: MLP, *, started: bool) -> MLP:
     return embedded_columns(spec, stream.encoder)
 
 
-def _model_of(stream: Stream, spec: Any, recipe: Recipe, outcomes: Sequence[Outcome]) -> Model:
+def _model_of(stream: Stream, spec: Any, recipe: Recipe, members: Sequence[Member], outcomes: Sequence[Outcome]) -> Model:
     model = model_of(spec, recipe, stream.data, outcomes)
+    if stream.data.problem.validation is not None:
+        model = with_residuals(model, stream.data, members)
     layout = stream.rows.layout
     model.info["stream"] = {"rows": layout.rows, "windows": layout.windows, "window_rows": layout.capacity}
     return model
