@@ -45,6 +45,11 @@ def test_a_larger_table_is_streamed_and_the_run_says_so(rows: Path, call: Call) 
     assert other.code == 0, other.err
     assert other.json["rows"] == ROWS
     assert other.json["accuracy"] > 0.9
+    strict = call("evaluate", "run", "--threshold", "0.99", "--json").json
+    assert strict["accuracy"] < again.json["accuracy"]
+    headed = call("evaluate", "run", "--no-header")
+    assert headed.code != 0
+    assert "--header and --no-header are for text files" in headed.err
 
 
 def test_a_table_that_fits_is_trained_in_memory(rows: Path, call: Call) -> None:

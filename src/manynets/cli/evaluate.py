@@ -24,7 +24,7 @@ def evaluate(
     header: Header = None,
     memory_limit: Annotated[
         str | None,
-        option("--memory-limit", metavar="SIZE", help="Read a larger Parquet or Arrow table in parts. [all rows at once]"),
+        option("--memory-limit", metavar="SIZE", help="Read a larger Parquet or Arrow table in parts; text is not converted, as train does. [all rows at once]"),
     ] = None,
     json_line: JsonLine = False,
     quiet: Quiet = False,
@@ -52,7 +52,7 @@ def evaluate(
 
     console = console_for(quiet=quiet, to_stderr=json_line)
     found = open_run(run)
-    streamed = metrics_of_files(found, data, target=target, memory_limit=memory_limit)
+    streamed = metrics_of_files(found, data, target=target, memory_limit=memory_limit, threshold=threshold, header=header)
     if streamed is not None:
         metrics, name = streamed
         print_metrics(console, {name: metrics})

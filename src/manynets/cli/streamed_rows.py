@@ -13,11 +13,18 @@ __all__ = ["metrics_of_files"]
 
 
 def metrics_of_files(
-    run: SavedRun, data: str | None, *, target: str | None, memory_limit: str | None
+    run: SavedRun,
+    data: str | None,
+    *,
+    target: str | None,
+    memory_limit: str | None,
+    threshold: str | None = None,
+    header: bool | None = None,
 ) -> tuple[dict[str, Any], str] | None:
     """Return the metrics of a run on the test rows of its stream, or on all rows of a larger file, and a name for them.
 
-    None where the rows are to be read at once, as usual. Errors: DataError where the file of the run changed since.
+    None where the rows are to be read at once, as usual. Errors: DataError where the file of the run changed since, OptionError for
+    options that do not go with files which are read in parts.
     """
     from manynets.data.stream.limit import memory_bytes
     from manynets.streaming import Columns, bytes_in_memory
@@ -25,29 +32,43 @@ def metrics_of_files(
 
     origin, stream = run.config.get("data") or {}, run.config.get("stream")
     if data is None:
-        return None if stream is None else _test_metrics(run, origin, stream)
+        if stream is None:
+            return None
+        _refuse_header(header)
+        return _test_metrics(run, _thresholded(run, threshold), target), "test"
     if memory_limit is None:
         return None
     limit = memory_bytes(memory_limit, what="--memory-limit")
     if not in_blocks(data):
         raise OptionError(f"--memory-limit is for Parquet and Arrow files, which {data} is not; leave it out")
+    _refuse_header(header)
     named = [target] if target is not None else origin.get("target", [])
     if len(named) != 1 or bytes_in_memory(BlockFiles(data), Columns(target=named[0])) <= limit:
         return None
     weight = origin.get("weight") if origin.get("weight") in BlockFiles(data).names else None
-    metrics = run.model.evaluate(data, named[0], sample_weight=weight)
+    metrics = _thresholded(run, threshold).evaluate(data, named[0], sample_weight=weight)
     return bounded({"rows": BlockFiles(data).rows, **metrics}), name_of(data)
 
 
-def _test_metrics(run: SavedRun, origin: Any, stream: Any) -> tuple[dict[str, Any], str]:
-    """Return the metrics on the test rows, which the stream's hash says."""
-    from manynets.data.stream.parts import TEST, HashSplit
-    from manynets.data.stream.scoring import scored
+def _refuse_header(header: bool | None) -> None:
+    if header is not None:
+        raise OptionError("--header and --no-header are for text files and sheets; leave them out here")
+
+
+def _thresholded(run: SavedRun, threshold: str | None) -> Any:
+    from manynets.cli.thresholds import with_threshold
+
+    return run.model if threshold is None else with_threshold(run.model, threshold)
+
+
+def _test_table(run: SavedRun, target: str | None) -> Any:
+    """Return the table of a run's stream, whose hash says which rows are for testing; DataError where it has none, or changed."""
+    from manynets.data.stream.parts import HashSplit
     from manynets.data.stream.table import RowsTable
     from manynets.tables.rowgroups import BlockFiles
 
-    files, model = BlockFiles(origin["path"]), run.model
-    marks = run.config.get("fingerprint", {})
+    origin, stream = run.config["data"], run.config["stream"]
+    files, marks = BlockFiles(origin["path"]), run.config.get("fingerprint", {})
     if files.fingerprint not in {mark.get("sha256") for mark in marks.values()}:
         raise DataError(
             f"{', '.join(marks)} changed since the run was trained, so its test rows are unknown; give data to evaluate it on"
@@ -55,10 +76,17 @@ def _test_metrics(run: SavedRun, origin: Any, stream: Any) -> tuple[dict[str, An
     if not stream["test"]:
         raise DataError("the run has no test rows; give data to evaluate it on")
     split = HashSplit(seed=stream["seed"], validation=stream["validation"], test=stream["test"], group=stream["group"])
-    assert model.encoder is not None
     more = {"weight": origin.get("weight"), "drop_missing_target": bool(origin.get("drop_missing_target"))}
-    table = RowsTable(files, split, origin["target"][0], model.encoder.column_names, **more)
-    frames = (table.read_part(block, TEST) for block in files.blocks)
+    return RowsTable(files, split, target or origin["target"][0], run.model.encoder.column_names, **more)
+
+
+def _test_metrics(run: SavedRun, model: Any, target: str | None) -> dict[str, Any]:
+    """Return the metrics of a model on the test rows."""
+    from manynets.data.stream.parts import TEST
+    from manynets.data.stream.scoring import scored
+
+    table = _test_table(run, target)
+    frames = (table.read_part(block, TEST) for block in table.files.blocks)
     found = scored(table, frames, lambda frame: model.mean_logits(model.logits(frame)))
     assert found is not None
-    return bounded({"rows": len(found.y), **model.figures(found.scores, found.y, sample_weight=found.weight)}), "test"
+    return bounded({"rows": len(found.y), **model.figures(found.scores, found.y, sample_weight=found.weight)})
