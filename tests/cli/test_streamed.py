@@ -50,6 +50,13 @@ def test_a_larger_table_is_streamed_and_the_run_says_so(rows: Path, call: Call) 
     headed = call("evaluate", "run", "--no-header")
     assert headed.code != 0
     assert "--header and --no-header are for text files" in headed.err
+    asked = call("explain", "run", "--rows", "200", "--json")
+    assert asked.code == 0, asked.err
+    assert "test rows drawn at random" in " ".join(asked.err.split())
+    assert asked.json["importance"]["score"] > 0.8
+    reported = call("report", "run")
+    assert reported.code == 0, reported.err
+    assert "without rows" not in reported.err
 
 
 def test_a_table_that_fits_is_trained_in_memory(rows: Path, call: Call) -> None:

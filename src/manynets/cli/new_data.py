@@ -20,6 +20,7 @@ from manynets.cli.data import (
 )
 from manynets.cli.fingerprint import same_data
 from manynets.cli.saved_runs import ALONE
+from manynets.cli.streamed_rows import streamed_test_rows
 from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.runs import SavedRun
 
@@ -62,8 +63,9 @@ def _origin(run: SavedRun, header: bool | None, data: str | None) -> Mapping[str
 
 def with_origin_of(run: SavedRun, other: SavedRun) -> SavedRun:
     """Return the run as if its data were those of another one."""
-    data = {name: other.config[name] for name in ("data", "fingerprint") if name in other.config}
-    return dataclasses.replace(run, config=run.config | data)
+    data = {name: other.config[name] for name in ("data", "fingerprint", "stream") if name in other.config}
+    own = {name: value for name, value in run.config.items() if name != "stream"}
+    return dataclasses.replace(run, config=own | data)
 
 
 def evaluation_rows(
@@ -81,7 +83,10 @@ def evaluation_rows(
     if origin["kind"] == ALONE:
         _check_alone(run, origin, data)
     encoder, classes = _table_encoder(run.saved), getattr(run.saved.task, "classes", None)
-    if data is None:
+    if data is None and run.config.get("stream") is not None:
+        part, notes = streamed_test_rows(run, target)
+        name = "test"
+    elif data is None:
         if from_standard_input(origin):
             raise DataError("the run was trained on standard input, which cannot be read again; give data to evaluate it on")
         source = load_source(origin)

@@ -187,7 +187,13 @@ def _write(
         "spec": to_json(model.spec),
         "recipe": to_json(model.recipe),
         "info": model.info,
-        "stream": {"seed": split.seed, "validation": split.validation, "test": split.test, "group": split.group},
+        "stream": {
+            "seed": split.seed,
+            "validation": split.validation,
+            "test": split.test,
+            "group": split.group,
+            "memory_limit": options["memory_limit"],
+        },
     }
     title = f"{stem_of(origin)} · {describe(model.spec, model.recipe, networks)}"
     saved = {**metrics, "baselines": baselines}

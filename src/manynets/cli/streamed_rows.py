@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from manynets.cli.bounded import bounded
-from manynets.cli.data import name_of
+from manynets.cli.data import Part, name_of
 from manynets.errors import DataError, OptionError
 from manynets.runs import SavedRun
 
-__all__ = ["metrics_of_files"]
+__all__ = ["metrics_of_files", "streamed_test_rows"]
+
+MOST_ROWS = 100_000
+"""Test rows of a stream that are in memory together at most."""
 
 
 def metrics_of_files(
@@ -90,3 +93,32 @@ def _test_metrics(run: SavedRun, model: Any, target: str | None) -> dict[str, An
     found = scored(table, frames, lambda frame: model.mean_logits(model.logits(frame)))
     assert found is not None
     return bounded({"rows": len(found.y), **model.figures(found.scores, found.y, sample_weight=found.weight)})
+
+
+def streamed_test_rows(run: SavedRun, target: str | None) -> tuple[Part, tuple[str, ...]]:
+    """Return test rows of a run's stream, not encoded, and notes: all rows, or as many drawn at random as its memory limit holds.
+
+    Errors: DataError where the run has no test rows, or its file changed since.
+    """
+    import numpy as np
+    import polars
+
+    from manynets.data.stream.limit import Budget, memory_bytes
+    from manynets.data.stream.parts import TEST
+    from manynets.tables import open_table
+
+    table = _test_table(run, target)
+    split, files, limit = table.split, table.files, run.config["stream"].get("memory_limit")
+    most = MOST_ROWS if limit is None else Budget(memory_bytes(limit)).validation_rows(16 * len(files.names))
+    share = min(1.0, min(most, MOST_ROWS) / max(split.test * files.rows, 1.0))
+    random, kept, rows = np.random.default_rng(split.seed), [], 0
+    for block in files.blocks:
+        frame = table.read_part(block, TEST)
+        rows += frame.height
+        kept.append(frame if share == 1.0 else frame.filter(random.random(frame.height) < share))
+    frame = polars.concat(kept, rechunk=True)
+    if not frame.height:
+        raise DataError("the run has no test rows; give data to evaluate it on")
+    note = f"{frame.height:,} of {rows:,} test rows drawn at random, which the memory limit of the run has space for"
+    part = Part(X=open_table(frame[list(table.features)]), y=table.target_of(frame), weight=table.weights_of(frame))
+    return part, () if share == 1.0 else (note,)
