@@ -79,3 +79,12 @@ def test_what_a_stream_lacks_is_named(rows: Path, call: Call, table: Path) -> No
         refused = call(*common, *options)
         assert refused.code != 0
         assert message in refused.err.replace("\n", " ")
+
+
+def test_an_encoding_is_refused_before_a_text_is_converted(tmp_path: Path, call: Call) -> None:
+    source = tmp_path / "long.csv"
+    source.write_text("x,y\n" + "1.5,2.5\n" * 130_000)
+    refused = call("train", source, "--target", "y", "--memory-limit", "1MB", "--encoding", "latin-1", *PLAIN)
+    assert refused.code != 0
+    assert "--encoding does not go with a stream" in refused.err
+    assert not (tmp_path / "long.csv.parquet").exists()

@@ -14,6 +14,7 @@ import manynets as mn
 from manynets import core
 from manynets.errors import DataError, OptionError
 from manynets.streaming import Columns, Stream, open_stream, train_candidates, train_stream
+from manynets.tables.converted import converted
 from manynets.tables.rowgroups import BlockFiles
 from manynets.training.checkpoint import Checkpoint
 from tests.tolerances import assert_close
@@ -216,6 +217,23 @@ def test_a_text_table_is_converted_once(frame: polars.DataFrame, tmp_path: Path)
     source.write_text("x;class\n" + "1;a\n" * 400_000 + "oops;b\n")
     with pytest.raises(DataError, match=r"rows\.csv cannot be converted to Parquet: "):
         mn.train(source, **options, memory_limit="1MB")
+
+
+def test_a_copy_of_a_text_table_is_that_of_its_reading(tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
+    source.write_text("x;y,z\n" + "1;2,3\n" * 1000)
+    reading: dict[str, Any] = {"group_bytes": 1 << 20}
+    copy, new = converted(source, **reading, delimiter=";")
+    assert new
+    assert polars.read_parquet(copy).columns == ["x", "y,z"]
+    assert converted(source, **reading, delimiter=";") == (copy, False)
+    assert converted(source, **reading, delimiter=",") == (copy, True)
+    assert polars.read_parquet(copy).columns == ["x;y", "z"]
+    assert converted(source, **reading, delimiter=",", header=False) == (copy, True)
+    polars.DataFrame({"own": [1]}).write_parquet(copy)
+    with pytest.raises(DataError, match=r"rows\.csv\.parquet is in the way: .* manynets did not write it"):
+        converted(source, **reading)
+    assert polars.read_parquet(copy).columns == ["own"]
 
 
 def test_what_a_stream_does_not_take_is_said(path: Path, tmp_path: Path) -> None:

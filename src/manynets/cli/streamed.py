@@ -44,6 +44,7 @@ def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tupl
     limit = memory_bytes(options["memory_limit"], what="--memory-limit")
     if origin["kind"] != "table":
         raise OptionError("--memory-limit is for tables; leave it out")
+    _refuse_encoding(origin["path"], options["encoding"], limit)
     text = {"delimiter": options["delimiter"], "header": not options["no_header"]}
     opened = files_of(origin["path"], limit, what="--memory-limit", **text)
     if opened is None:
@@ -72,6 +73,17 @@ def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tupl
     if options["preset"] is None and not any(options[name] is not None for name in ("epochs", "optimizer", "lr", "batch_size")):
         note(console, "a stream trains a plain network, not the default ensemble, which needs all rows in memory")
     return files, columns
+
+
+def _refuse_encoding(path: str, encoding: str | None, limit: int) -> None:
+    """Raise OptionError for the encoding of a text table that would be converted, before it is."""
+    from manynets.tables.converted import TEXT
+
+    if encoding is not None and path.lower().endswith(TEXT) and Path(path).is_file() and Path(path).stat().st_size > limit:
+        raise OptionError(
+            f"--encoding does not go with a stream, and {path} is larger than --memory-limit; write it as UTF-8 and leave the option out, or"
+            " raise the limit"
+        )
 
 
 def fit_streamed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from manynets.tables.stored import first_line
 
 __all__ = ["TEXT", "converted"]
 
+MARK = "manynets.converted_from"
+"""In the metadata of the Parquet file: what it was converted from, and how."""
 TEXT = (".csv", ".tsv", ".txt")
 MOST_ROWS, FEWEST_ROWS = 1 << 16, 1 << 10
 """Of a row group."""
@@ -21,9 +24,11 @@ HEAD_ROWS = 10_000
 def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = None, header: bool = True) -> tuple[Path, bool]:
     """Return the Parquet file of a text table, NAME.parquet beside it, and whether it was written now.
 
-    One that is newer than the text is used again. group_bytes: what a row group takes in memory at most, about.
+    One that was written from the same text, by size and time, with the same delimiter and header is used again. group_bytes: what a row
+    group takes in memory at most, about.
 
-    Errors: DataError for a line or a cell that does not fit the others, OptionError for other formats.
+    Errors: DataError for a line or a cell that does not fit the others, and for a NAME.parquet that was not written here; OptionError for
+    other formats.
     """
     import polars
 
@@ -31,10 +36,11 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
     if source.suffix.lower() not in TEXT:
         raise OptionError(f"{source} cannot be converted in parts: give one of {', '.join(TEXT)}, or a Parquet file")
     target = source.with_name(f"{source.name}.parquet")
-    if target.exists() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns:
+    separator, found = delimiter or _delimiter(source), source.stat()
+    origin = json.dumps({"size": found.st_size, "mtime_ns": found.st_mtime_ns, "delimiter": separator, "header": header})
+    if target.exists() and _origin_of(target, source) == origin:
         return target, False
     own = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    separator = delimiter or _delimiter(source)
     try:
         lazy = polars.scan_csv(
             source, separator=separator, has_header=header, infer_schema_length=HEAD_ROWS, try_parse_dates=False, glob=False
@@ -42,7 +48,8 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
         if not header:
             lazy = lazy.rename({name: f"x{j}" for j, name in enumerate(lazy.collect_schema().names())})
         rows = group_bytes // (8 * len(lazy.collect_schema()))
-        lazy.sink_parquet(own, row_group_size=min(max(rows, FEWEST_ROWS), MOST_ROWS), maintain_order=True)
+        size = min(max(rows, FEWEST_ROWS), MOST_ROWS)
+        lazy.sink_parquet(own, row_group_size=size, maintain_order=True, metadata={MARK: origin})
         os.replace(own, target)
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
         raise DataError(f"{source} cannot be converted to Parquet: {first_line(error)}") from error
@@ -52,6 +59,22 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
         with contextlib.suppress(FileNotFoundError):
             own.unlink()
     return target, True
+
+
+def _origin_of(target: Path, source: Path) -> str:
+    """Return what a Parquet file says that it was converted from; DataError for one that was not written here."""
+    import polars
+
+    try:
+        mark = polars.read_parquet_metadata(target).get(MARK)
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError):
+        mark = None
+    if mark is None:
+        raise DataError(
+            f"{target} is in the way: {source} would be converted to it, but manynets did not write it; give that file as the data, or move it"
+            " to another name"
+        )
+    return mark
 
 
 def _delimiter(source: Path) -> str:
