@@ -202,6 +202,20 @@ def test_train_streams_a_file_above_the_limit_only(path: Path) -> None:
     assert model.evaluate(path, "class", sample_weight="weight")["accuracy"] > 0.9
 
 
+def test_validation_rows_are_as_many_as_the_encoded_columns_allow(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = {f"c{j}": random.integers(0, 60, ROWS).astype(str) for j in range(3)}
+    path = tmp_path / "wide.parquet"
+    polars.DataFrame(labels | {"y": random.normal(size=ROWS)}).write_parquet(path, row_group_size=300)
+    files = BlockFiles(path)
+    columns = Columns(target="y", categorical=tuple(labels))
+    stream = open_stream(files, columns, RECIPE, memory_limit="4MB", spec=SPEC)
+    stream.close()
+    assert stream.encoder.width > 150
+    assert stream.validation is not None
+    assert 0 < stream.validation.x.nbytes < 4_000_000 / 8
+
+
 def test_a_text_table_is_converted_once(frame: polars.DataFrame, tmp_path: Path) -> None:
     source = tmp_path / "rows.csv"
     polars.concat([frame] * 2).write_csv(source, separator=";")

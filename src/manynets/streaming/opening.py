@@ -23,7 +23,7 @@ from manynets.model import Model
 from manynets.prepare import TrainingData
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.steps import batch_rows
-from manynets.streaming.columns import Columns
+from manynets.streaming.columns import Columns, bytes_in_memory
 from manynets.tables import TableEncoder, fit_encoder, understand
 from manynets.tables.encoder import warn_of_targets
 from manynets.tables.facts import corrected, rank_error
@@ -138,7 +138,8 @@ def open_stream(
     """
     budget = Budget(memory_bytes(memory_limit))
     raw = 8 * len(files.names)
-    share = _validation_share(validation, budget.validation_rows(2 * raw), files.rows)
+    encoded = bytes_in_memory(files, columns) // max(files.rows, 1)
+    share = _validation_share(validation, budget.validation_rows(raw + encoded), files.rows)
     split = HashSplit(seed=recipe.seed, validation=share, test=test, group=columns.group)
     more: dict[str, Any] = {"weight": columns.weight, "drop_missing_target": columns.drop_missing_target}
     table = RowsTable.of(files, split, target=columns.target, drop=columns.drop, **more)
