@@ -124,7 +124,8 @@ def train(
         start from the same weights, see the same batches, and return the same history and kind of Model (`manynets.engines`).
     memory_limit: bytes, or such as "2GB", that the rows of the file X (Parquet, several such files, or Arrow) may take. A table that
         needs more is streamed: see "Data larger than memory" in docs/scaling.md. Networks are then plain ones, by spec and recipe, which
-        share the stream, and validation is a fraction of the rows, chosen by hash. sample_weight may be the name of a column.
+        share the stream, and validation is a fraction of the rows, chosen by hash. sample_weight may be the name of a column. A text file
+        with more bytes than the limit is converted first, to NAME.csv.parquet beside it.
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
     callbacks: functions that are called with each event (`mn.Event`).
     checkpoint: where and how often to write the state of training, such as Checkpoint(folder="run", every_epochs=1).

@@ -24,7 +24,11 @@ def evaluate(
     header: Header = None,
     memory_limit: Annotated[
         str | None,
-        option("--memory-limit", metavar="SIZE", help="Read a larger Parquet or Arrow table in parts; text is not converted, as train does. [all rows at once]"),
+        option(
+            "--memory-limit",
+            metavar="SIZE",
+            help="Read a larger Parquet or Arrow table in parts; unlike in train, text is not converted. [all rows at once]",
+        ),
     ] = None,
     json_line: JsonLine = False,
     quiet: Quiet = False,
