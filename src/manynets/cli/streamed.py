@@ -27,8 +27,18 @@ __all__ = ["fit_streamed", "stream_of"]
 
 Options = Mapping[str, Any]
 
-_NOT_OF_A_STREAM = ("test", "time_column", "stratify", "class_weight", "category_means", "engine", "encoding", "report")
-_NOT_OF_A_STREAM += ("threshold", "time_limit")
+_NOT_OF_A_STREAM = (
+    "test",
+    "time_column",
+    "stratify",
+    "class_weight",
+    "category_means",
+    "engine",
+    "encoding",
+    "report",
+    "threshold",
+    "time_limit",
+)
 FEWEST_GROUPS = 4
 """With fewer row groups in a window, it is said that the rows are mixed less than in memory."""
 

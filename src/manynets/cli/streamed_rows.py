@@ -79,6 +79,7 @@ def _test_table(run: SavedRun, target: str | None) -> Any:
     if not stream["test"]:
         raise DataError("the run has no test rows; give data to evaluate it on")
     split = HashSplit(seed=stream["seed"], validation=stream["validation"], test=stream["test"], group=stream["group"])
+    assert run.model.encoder is not None
     more = {"weight": origin.get("weight"), "drop_missing_target": bool(origin.get("drop_missing_target"))}
     return RowsTable(files, split, target or origin["target"][0], run.model.encoder.column_names, **more)
 
