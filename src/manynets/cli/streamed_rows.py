@@ -12,7 +12,7 @@ from manynets.runs import SavedRun
 __all__ = ["metrics_of_files", "streamed_test_rows"]
 
 MOST_ROWS = 100_000
-"""Test rows of a stream that are in memory together at most."""
+"""About so many test rows of a stream are in memory together at most."""
 
 
 def metrics_of_files(
@@ -97,7 +97,7 @@ def _test_metrics(run: SavedRun, model: Any, target: str | None) -> dict[str, An
 
 
 def streamed_test_rows(run: SavedRun, target: str | None) -> tuple[Part, tuple[str, ...]]:
-    """Return test rows of a run's stream, not encoded, and notes: all rows, or as many drawn at random as its memory limit holds.
+    """Return test rows of a run's stream, not encoded, and notes: all, or as many drawn at random as fit in memory.
 
     Errors: DataError where the run has no test rows, or its file changed since.
     """
@@ -120,6 +120,6 @@ def streamed_test_rows(run: SavedRun, target: str | None) -> tuple[Part, tuple[s
     frame = polars.concat(kept, rechunk=True)
     if not frame.height:
         raise DataError("the run has no test rows; give data to evaluate it on")
-    note = f"{frame.height:,} of {rows:,} test rows drawn at random, which the memory limit of the run has space for"
+    note = f"{frame.height:,} of {rows:,} test rows drawn at random, so that they fit in memory"
     part = Part(X=open_table(frame[list(table.features)]), y=table.target_of(frame), weight=table.weights_of(frame))
     return part, () if share == 1.0 else (note,)
