@@ -129,3 +129,19 @@ def test_mistakes(tmp_path: Path) -> None:
         open_storage("nonsense://here")
     with pytest.raises(OptionError, match="cannot be opened"):
         open_storage(str(tmp_path / "missing" / "shared.log"))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--storage", "shared.log", "--halving"), "which --halving does not allow; leave out one"),
+        (("--storage", "shared.log", "--scheduler", "tcp://127.0.0.1:1"), "which --scheduler does not allow; leave out one"),
+        (("--study-name", "mine"), "--study-name is the name of the study in --storage; give that too, or leave it out"),
+        (("--scheduler", "tcp://127.0.0.1:1", "--checkpoint-every", "5 s"), "not for the workers of --scheduler; leave it out"),
+    ],
+)
+def test_options_of_several_processes_that_contradict_each_other(options: tuple[str, ...], text: str, call: Call) -> None:
+    done = call(*SWEEP, *options, "--out", "refused")
+    assert done.code == 2
+    assert text in done.err
+    assert not Path("refused").exists()

@@ -57,10 +57,7 @@ def run_sweep(options: Mapping[str, Any]) -> None:
     base["checkpoint_every"] = options["checkpoint_every"] or CHECKPOINT_INTERVAL
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     grid = grid_of(own["grid"] or [])
-    if own["scheduler"] is not None and options["checkpoint_every"] is not None:
-        raise OptionError(
-            "--checkpoint-every is for networks that this process trains, not for the workers of --scheduler; leave it out"
-        )
+    _check_sharing(own, checkpoint_every=options["checkpoint_every"])
     _check(own, base)
     check_track(own["track"])
     origin = origin_of(base)
