@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars
 import pytest
 import torch
 import torch.distributed as dist
 
 import manynets as mn
 from manynets.cli import main
+from manynets.cli import together as together_command
+from manynets.cli.options import left_out
 from manynets.distributed import ALONE, Ranks, alone, current_ranks, joined, launched, watch
 from manynets.errors import OptionError, RankError
 from manynets.nn.dropout import Masks
@@ -246,6 +249,18 @@ def test_options_for_one_process_are_refused(monkeypatch):
         mn.train(X, y, mn.MLP(hidden=(3,)), engine="numpy", progress=False)
     with pytest.raises(OptionError, match=r"time_limit is 5\.0, but 2 processes train together"):
         mn.train(X, y, time_limit=5.0, progress=False)
+
+
+def test_a_stream_is_refused_before_the_file_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("manynets.fitting.current_ranks", lambda: Ranks(rank=0, size=2))
+    monkeypatch.setattr("manynets.fitting.open_stream", lambda *args, **options: pytest.fail("the file was read"))
+    table = {f"x{j}": np.arange(100_000.0) for j in range(4)}
+    polars.DataFrame(table).write_parquet(tmp_path / "large.parquet", row_group_size=1000)
+    with pytest.raises(OptionError, match="memory_limit is '1MB', but a stream trains in one process, and there are 2"):
+        mn.train(tmp_path / "large.parquet", target="x0", recipe=mn.Recipe(), memory_limit="1MB", progress=False)
+    monkeypatch.setattr(together_command, "joined", lambda: pytest.fail("the processes were joined"))
+    with pytest.raises(OptionError, match="--memory-limit is 1MB, but a stream trains in one process"):
+        together_command.fit_together({**left_out(), "data": "large.parquet", "memory_limit": "1MB"})
 
 
 # ------------------------------------------------------------------------------------------------------------------- torchrun
