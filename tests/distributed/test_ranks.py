@@ -279,6 +279,14 @@ def test_without_other_processes_there_are_none(monkeypatch):
         launched()
 
 
+def test_a_restart_keeps_what_a_checkpoint_does_not_hold(monkeypatch):
+    monkeypatch.setattr(together_command, "can_resume", lambda folder, options: True)
+    options = {**left_out(), "data": "digits", "out": "run", "report": True, "track": "mlflow", "quiet": True}
+    restarted = together_command._restarted(options)
+    assert (restarted["resume"], restarted["data"]) == ("run", None)
+    assert (restarted["report"], restarted["track"], restarted["quiet"]) == (True, "mlflow", True)
+
+
 def test_the_command_in_two_processes_of_which_rank_0_writes(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     with socket.socket() as probe:

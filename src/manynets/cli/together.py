@@ -70,7 +70,7 @@ def _restarted(options: Options) -> Options:
     for folder in folders:
         if can_resume(folder, options):
             every = options["checkpoint_every"]
-            given = {name: options[name] for name in ("quiet", "json_line", "allow_world_size")}
+            given = {name: options[name] for name in ("quiet", "json_line", "report", "track", "allow_world_size")}
             return {**left_out(), **given, "resume": str(folder), "checkpoint_every": every}
         if holds_training(folder, options) and not folder.exists():
             return {**options, "out": str(folder), "overwrite": True}
