@@ -24,6 +24,7 @@ from manynets.cli.options import left_out
 from manynets.distributed import ALONE, Ranks, alone, current_ranks, joined, launched, watch
 from manynets.errors import OptionError, RankError
 from manynets.nn.dropout import Masks
+from manynets.training import team
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.groups import train_members, train_what_can
 from tests.distributed.cases import data_of, members_of, parameters, together
@@ -215,6 +216,28 @@ def test_an_error_in_one_rank_ends_the_others():
     for error in others:
         assert isinstance(error, RankError)
         assert str(error) == "rank 0 of 3 stopped: ValueError: no more"
+
+
+@pytest.mark.parametrize("method", ["advance", "evaluate"])
+def test_an_error_within_a_step_of_rank_0_ends_all(method, monkeypatch):
+    data, make = data_of(RECIPE), team._stepper_of
+
+    def fail(*_: Any) -> None:
+        raise MemoryError("no more room")
+
+    def failing(ranks: Ranks, *args: Any) -> Any:
+        stepper = make(ranks, *args)
+        if ranks.rank == 0:
+            setattr(stepper, method, fail)
+        return stepper
+
+    monkeypatch.setattr(team, "_stepper_of", failing)
+    errors = together(
+        2, lambda ranks: train_what_can(data.problem, members_of(SPEC, RECIPE, data, 2), ranks=ranks), fails=True
+    )
+    for error in errors:
+        assert isinstance(error, RankError)
+        assert str(error) == "rank 0 of 2 stopped: MemoryError: no more room"
 
 
 def test_a_rank_that_says_nothing_more_is_named(monkeypatch):

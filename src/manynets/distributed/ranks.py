@@ -171,7 +171,7 @@ class Ranks:
                 self._watch.report(self.failure)
                 raise
             except BaseException as error:
-                self.failure = self._stopped_by(error)
+                self.failure = self.stopped_by(error)
                 self._watch.report(self.failure)
                 raise
 
@@ -182,9 +182,10 @@ class Ranks:
     def leave(self, error: BaseException) -> None:
         """Tell the others that this process ends with an error, outside of a training too."""
         if self._watch is not None:
-            self._watch.leave(self.failure or self._stopped_by(error))
+            self._watch.leave(self.failure or self.stopped_by(error))
 
-    def _stopped_by(self, error: BaseException) -> str:
+    def stopped_by(self, error: BaseException) -> str:
+        """Return in words that this process stops with an error."""
         text = next(iter(str(error).splitlines()), "")
         return f"rank {self.rank} of {self.size} stopped: {type(error).__name__}{': ' * bool(text)}{text}"
 
