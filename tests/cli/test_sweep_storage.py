@@ -15,6 +15,7 @@ import pytest
 
 from manynets.cli import sweep_storage
 from manynets.cli.sweep_storage import SharedStudy, open_storage
+from manynets.cli.sweeping import _workers
 from manynets.errors import OptionError
 from tests.cli.conftest import Call
 
@@ -145,3 +146,21 @@ def test_options_of_several_processes_that_contradict_each_other(options: tuple[
     assert done.code == 2
     assert text in done.err
     assert not Path("refused").exists()
+
+
+@pytest.mark.parametrize("url", ["nothing://zoe:se/cr@et@host:5432/sweeps", "postgresql://ann:se%20cr@et@127.0.0.1:1/sweeps"])
+def test_an_error_keeps_the_password_of_a_storage(url: str) -> None:
+    with pytest.raises(OptionError, match=r"--storage is '\w+://\*\*\*@[\w.:]+/sweeps', which cannot be opened") as caught:
+        open_storage(url)
+    assert "zoe" not in str(caught.value)
+    assert "et@" not in str(caught.value)
+
+
+def test_an_error_keeps_the_password_of_a_scheduler() -> None:
+    pytest.importorskip("distributed")
+    with (
+        pytest.raises(OptionError, match=r"--scheduler is 'nothing://\*\*\*@host:1'") as caught,
+        _workers("nothing://zoe:secret@host:1"),
+    ):
+        pass
+    assert "secret" not in str(caught.value)

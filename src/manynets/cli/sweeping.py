@@ -28,7 +28,7 @@ from manynets.cli.sweep_plan import SweepPlan, train_rounds
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_report import draw, print_ranking
 from manynets.cli.sweep_results import BEST, RESULTS, SweepResults
-from manynets.cli.sweep_storage import SharedStudy, open_storage
+from manynets.cli.sweep_storage import SharedStudy, open_storage, without_password
 from manynets.cli.tracking import check_track, log_sweep, tracking
 from manynets.errors import CheckpointWarning, MissingExtraError, OptionError
 from manynets.spec import Recipe
@@ -269,7 +269,8 @@ def _workers(scheduler: str | None) -> Iterator[None]:
         client: Any = Client(scheduler, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
         raise OptionError(
-            f"--scheduler is {scheduler!r}, but no scheduler answers there ({error}); start one with: dask scheduler"
+            f"--scheduler is {without_password(scheduler)!r}, but no scheduler answers there ({without_password(str(error))});"
+            " start one with: dask scheduler"
         ) from None
     with client, parallel_config("dask", client=client):
         yield
