@@ -22,6 +22,7 @@ from manynets.cli import main
 from manynets.cli import together as together_command
 from manynets.cli.options import left_out
 from manynets.distributed import ALONE, Ranks, alone, current_ranks, joined, launched, watch
+from manynets.distributed import ranks as ranks_module
 from manynets.errors import OptionError, RankError
 from manynets.nn.dropout import Masks
 from manynets.training import team
@@ -232,9 +233,7 @@ def test_an_error_within_a_step_of_rank_0_ends_all(method, monkeypatch):
         return stepper
 
     monkeypatch.setattr(team, "_stepper_of", failing)
-    errors = together(
-        2, lambda ranks: train_what_can(data.problem, members_of(SPEC, RECIPE, data, 2), ranks=ranks), fails=True
-    )
+    errors = together(2, lambda ranks: train_what_can(data.problem, members_of(SPEC, RECIPE, data, 2), ranks=ranks), fails=True)
     for error in errors:
         assert isinstance(error, RankError)
         assert str(error) == "rank 0 of 2 stopped: MemoryError: no more room"
@@ -308,6 +307,24 @@ def test_a_restart_keeps_what_a_checkpoint_does_not_hold(monkeypatch):
     restarted = together_command._restarted(options)
     assert (restarted["resume"], restarted["data"]) == ("run", None)
     assert (restarted["report"], restarted["track"], restarted["quiet"]) == (True, "mlflow", True)
+
+
+def test_the_ranks_of_an_earlier_process_group_are_closed(monkeypatch):
+    closed: list[Ranks] = []
+    stores = iter([first := object(), first, object()])
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(dist, "get_backend_config", lambda: "cpu:gloo")
+    monkeypatch.setattr(dist.distributed_c10d, "_get_default_store", lambda: next(stores))
+    monkeypatch.setattr(ranks_module, "_known", None)
+    monkeypatch.setattr(Ranks, "of", lambda store, **options: Ranks(size=2))
+    monkeypatch.setattr(Ranks, "close", lambda ranks: closed.append(ranks))
+    ranks = current_ranks()
+    assert current_ranks() is ranks
+    assert closed == []
+    assert current_ranks() is not ranks
+    assert closed == [ranks]
 
 
 def test_the_command_in_two_processes_of_which_rank_0_writes(tmp_path, monkeypatch, capfd):

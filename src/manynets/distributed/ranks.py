@@ -225,6 +225,10 @@ def current_ranks() -> Ranks:
     store = dist.distributed_c10d._get_default_store()
     if _known is not None and _known[0] is store:
         return _known[2] if _known[1] == os.getpid() else ALONE  # a forked child has none of the connections
+    if _known is not None and _known[1] == os.getpid():  # of an earlier process group
+        _known[2].close()
+        atexit.unregister(_known[2].close)
+        _known = None
     nccl = dist.group.WORLD if "nccl" in dist.get_backend_config() else None
     ranks = Ranks.of(store, rank=dist.get_rank(), size=dist.get_world_size(), nccl=nccl)
     _known = store, os.getpid(), ranks
