@@ -57,9 +57,7 @@ def _follow(options: Options) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = trained(options, origin_of(options), begin, console_for(quiet=True)).model
-    if "interrupted" in model.info["stopped"]:
-        raise KeyboardInterrupt
+        trained(options, origin_of(options), begin, console_for(quiet=True))
 
 
 def _restarted(options: Options) -> Options:
