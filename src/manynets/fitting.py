@@ -156,6 +156,7 @@ def train(
         given |= {"time_limit": time_limit, "task": task, "target_transform": target_transform, "validation": validation}
         given |= {"scaling": scaling, "seed": seed, "metric": metric, "progress": progress, "callbacks": callbacks}
         given |= {"initial": initial, "n_networks": n_networks, "checkpoint": checkpoint, "resume": resume, "engine": engine}
+        given["allow_world_size"] = allow_world_size
         if (model := _train_streamed(X, target, spec, recipe, memory_limit, **given)) is not None:
             return model
     X, y, sample_weight = _read(X, y, target, sample_weight)
@@ -308,6 +309,7 @@ def _train_streamed(
     resume: Any,
     engine: EngineName,
     category_means: bool,
+    allow_world_size: bool,
     **others: Any,
 ) -> Model | None:
     """Train on a stream of rows (`manynets.streaming`); return None for a table that fits the limit. others: what a stream does not take."""
@@ -321,6 +323,12 @@ def _train_streamed(
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     options: dict[str, Any] = {"initial": initial, "n_networks": n_networks or 1, "checkpoint": checkpoint, "resume": resume}
     _check_options(spec, recipe, engine="torch", **options)
+    if (processes := current_ranks().size) > 1:
+        raise OptionError(
+            f"memory_limit is {memory_limit!r}, but a stream trains in one process, and there are {processes};"
+            " leave it out, or start one process"
+        )
+    options["allow_world_size"] = allow_world_size
     recipe = _with_given(recipe, seed=seed, metric=metric)
     of_rows: dict[str, Any] = {"task": task, "target_transform": target_transform, "validation": share_of(validation)}
     stream = open_stream(files, columns, recipe, memory_limit=memory_limit, spec=spec, **of_rows)

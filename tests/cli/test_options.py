@@ -57,6 +57,8 @@ def test_the_commands_have_the_options_of_their_tables() -> None:
     assert set(inspect.signature(sweep).parameters) == {"data", *SWEEP}
     assert set(TRAIN) - set(SWEEP) == {"allow_world_size", "engine", "memory_limit", "threshold"}
     assert set(SEARCHED) <= set(TRAIN)
+    for name in set(TRAIN) - set(SWEEP):
+        assert f"--{name.replace('_', '-')}" in str(sweep.__doc__), name
 
 
 @pytest.mark.parametrize("command", ["train", "sweep"])

@@ -15,6 +15,7 @@ import pytest
 
 from manynets.cli import sweep_storage
 from manynets.cli.sweep_storage import SharedStudy, open_storage
+from manynets.cli.sweeping import _workers
 from manynets.errors import OptionError
 from tests.cli.conftest import Call
 
@@ -129,3 +130,37 @@ def test_mistakes(tmp_path: Path) -> None:
         open_storage("nonsense://here")
     with pytest.raises(OptionError, match="cannot be opened"):
         open_storage(str(tmp_path / "missing" / "shared.log"))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--storage", "shared.log", "--halving"), "which --halving does not allow; leave out one"),
+        (("--storage", "shared.log", "--scheduler", "tcp://127.0.0.1:1"), "which --scheduler does not allow; leave out one"),
+        (("--study-name", "mine"), "--study-name is the name of the study in --storage; give that too, or leave it out"),
+        (("--scheduler", "tcp://127.0.0.1:1", "--checkpoint-every", "5 s"), "not for the workers of --scheduler; leave it out"),
+    ],
+)
+def test_options_of_several_processes_that_contradict_each_other(options: tuple[str, ...], text: str, call: Call) -> None:
+    done = call(*SWEEP, *options, "--out", "refused")
+    assert done.code == 2
+    assert text in done.err
+    assert not Path("refused").exists()
+
+
+@pytest.mark.parametrize("url", ["nothing://zoe:se/cr@et@host:5432/sweeps", "postgresql://ann:se%20cr@et@127.0.0.1:1/sweeps"])
+def test_an_error_keeps_the_password_of_a_storage(url: str) -> None:
+    with pytest.raises(OptionError, match=r"--storage is '\w+://\*\*\*@[\w.:]+/sweeps', which cannot be opened") as caught:
+        open_storage(url)
+    assert "zoe" not in str(caught.value)
+    assert "et@" not in str(caught.value)
+
+
+def test_an_error_keeps_the_password_of_a_scheduler() -> None:
+    pytest.importorskip("distributed")
+    with (
+        pytest.raises(OptionError, match=r"--scheduler is 'nothing://\*\*\*@host:1'") as caught,
+        _workers("nothing://zoe:secret@host:1"),
+    ):
+        pass
+    assert "secret" not in str(caught.value)

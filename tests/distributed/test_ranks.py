@@ -12,15 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars
 import pytest
 import torch
 import torch.distributed as dist
 
 import manynets as mn
 from manynets.cli import main
+from manynets.cli import together as together_command
+from manynets.cli.options import left_out
 from manynets.distributed import ALONE, Ranks, alone, current_ranks, joined, launched, watch
+from manynets.distributed import ranks as ranks_module
 from manynets.errors import OptionError, RankError
 from manynets.nn.dropout import Masks
+from manynets.training import team
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.groups import train_members, train_what_can
 from tests.distributed.cases import data_of, members_of, parameters, together
@@ -214,6 +219,26 @@ def test_an_error_in_one_rank_ends_the_others():
         assert str(error) == "rank 0 of 3 stopped: ValueError: no more"
 
 
+@pytest.mark.parametrize("method", ["advance", "evaluate"])
+def test_an_error_within_a_step_of_rank_0_ends_all(method, monkeypatch):
+    data, make = data_of(RECIPE), team._stepper_of
+
+    def fail(*_: Any) -> None:
+        raise MemoryError("no more room")
+
+    def failing(ranks: Ranks, *args: Any) -> Any:
+        stepper = make(ranks, *args)
+        if ranks.rank == 0:
+            setattr(stepper, method, fail)
+        return stepper
+
+    monkeypatch.setattr(team, "_stepper_of", failing)
+    errors = together(2, lambda ranks: train_what_can(data.problem, members_of(SPEC, RECIPE, data, 2), ranks=ranks), fails=True)
+    for error in errors:
+        assert isinstance(error, RankError)
+        assert str(error) == "rank 0 of 2 stopped: MemoryError: no more room"
+
+
 def test_a_rank_that_says_nothing_more_is_named(monkeypatch):
     monkeypatch.setattr(watch, "BEAT", 0.02)
     monkeypatch.setattr(watch, "SILENT", 0.2)
@@ -248,6 +273,18 @@ def test_options_for_one_process_are_refused(monkeypatch):
         mn.train(X, y, time_limit=5.0, progress=False)
 
 
+def test_a_stream_is_refused_before_the_file_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("manynets.fitting.current_ranks", lambda: Ranks(rank=0, size=2))
+    monkeypatch.setattr("manynets.fitting.open_stream", lambda *args, **options: pytest.fail("the file was read"))
+    table = {f"x{j}": np.arange(100_000.0) for j in range(4)}
+    polars.DataFrame(table).write_parquet(tmp_path / "large.parquet", row_group_size=1000)
+    with pytest.raises(OptionError, match="memory_limit is '1MB', but a stream trains in one process, and there are 2"):
+        mn.train(tmp_path / "large.parquet", target="x0", recipe=mn.Recipe(), memory_limit="1MB", progress=False)
+    monkeypatch.setattr(together_command, "joined", lambda: pytest.fail("the processes were joined"))
+    with pytest.raises(OptionError, match="--memory-limit is 1MB, but a stream trains in one process"):
+        together_command.fit_together({**left_out(), "data": "large.parquet", "memory_limit": "1MB"})
+
+
 # ------------------------------------------------------------------------------------------------------------------- torchrun
 
 
@@ -262,6 +299,32 @@ def test_without_other_processes_there_are_none(monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(OptionError, match="WORLD_SIZE is 'many'"):
         launched()
+
+
+def test_a_restart_keeps_what_a_checkpoint_does_not_hold(monkeypatch):
+    monkeypatch.setattr(together_command, "can_resume", lambda folder, options: True)
+    options = {**left_out(), "data": "digits", "out": "run", "report": True, "track": "mlflow", "quiet": True}
+    restarted = together_command._restarted(options)
+    assert (restarted["resume"], restarted["data"]) == ("run", None)
+    assert (restarted["report"], restarted["track"], restarted["quiet"]) == (True, "mlflow", True)
+
+
+def test_the_ranks_of_an_earlier_process_group_are_closed(monkeypatch):
+    closed: list[Ranks] = []
+    stores = iter([first := object(), first, object()])
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(dist, "get_backend_config", lambda: "cpu:gloo")
+    monkeypatch.setattr(dist.distributed_c10d, "_get_default_store", lambda: next(stores))
+    monkeypatch.setattr(ranks_module, "_known", None)
+    monkeypatch.setattr(Ranks, "of", lambda store, **options: Ranks(size=2))
+    monkeypatch.setattr(Ranks, "close", lambda ranks: closed.append(ranks))
+    ranks = current_ranks()
+    assert current_ranks() is ranks
+    assert closed == []
+    assert current_ranks() is not ranks
+    assert closed == [ranks]
 
 
 def test_the_command_in_two_processes_of_which_rank_0_writes(tmp_path, monkeypatch, capfd):

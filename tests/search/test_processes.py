@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import joblib
@@ -153,3 +155,20 @@ def test_pieces_do_not_depend_on_the_number_of_processes() -> None:
     numbers = [[[member.number for member in piece] for piece in pieces_of(problem, members, jobs)] for jobs in (2, 5)]
     assert numbers[0] == numbers[1]
     assert len(numbers[0]) > 10
+
+
+@pytest.mark.parametrize("good", [1, 9])  # asked for by the caller, and by a thread of joblib
+def test_an_error_of_the_inputs_is_raised_after_the_calls_before_it(good: int) -> None:
+    def inputs() -> Iterator[tuple[int]]:
+        yield from ((number,) for number in range(good))
+        raise ValueError("no such fold")
+
+    found: list[tuple[int, int]] = []
+    with pytest.raises(ValueError, match="no such fold"):
+        found.extend(workers.run_calls(abs, inputs(), shared=lambda _: (), n_jobs=2))
+    assert sorted(found) == [(number, number) for number in range(good)]
+
+
+def test_an_input_that_cannot_be_sent_is_named() -> None:
+    with pytest.raises((TypeError, AttributeError, pickle.PicklingError), match="pickle"):
+        list(workers.run_calls(len, [([],), ((one for one in ()),)], shared=lambda _: (), n_jobs=2))

@@ -271,3 +271,16 @@ def test_what_a_stream_does_not_take_is_said(path: Path, tmp_path: Path) -> None
     polars.read_parquet(path).write_parquet(whole)
     with pytest.raises(OptionError, match="the memory limit of 1 MB is too low: reading the largest row group takes"):
         opened(whole, recipe=dataclasses.replace(RECIPE, batch_size=4000))
+
+
+def test_a_resumed_stream_is_told_whether_it_may_have_other_processes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def train(stream: Stream, *_: Any, **options: Any) -> str:
+        stream.close()
+        given.update(options)
+        return "a model"
+
+    monkeypatch.setattr("manynets.fitting.train_stream", train)
+    mn.train(path, target="y", recipe=RECIPE, memory_limit="1MB", progress=False, allow_world_size=True)
+    assert given["allow_world_size"] is True

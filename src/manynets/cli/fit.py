@@ -129,7 +129,10 @@ class Trained:
 
 
 def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any) -> Trained:
-    """Return the model that is trained with these options on the data of this origin."""
+    """Return the model that is trained with these options on the data of this origin.
+
+    Raises KeyboardInterrupt for a training that was interrupted.
+    """
     source = load_source(origin)
     for text in source.notes:
         note(console, text)
@@ -140,6 +143,8 @@ def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any
         model = _train(source, encoder, share, networks, options, begin, console)
     else:
         model, out_of_fold = _train_ensemble(source, encoder, share, networks, preset, options, begin, console)
+    if "interrupted" in model.info["stopped"]:
+        raise KeyboardInterrupt
     model = _with_threshold(model, options["threshold"], out_of_fold, source, share)
     return Trained(source, encoder, share, networks, model, out_of_fold)
 
@@ -150,8 +155,6 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         warnings.simplefilter("always")
         fitted = trained(options, origin, begin, console)
         source, encoder, share, model = fitted.source, fitted.encoder, fitted.share, fitted.model
-        if "interrupted" in model.info["stopped"]:
-            raise KeyboardInterrupt
         parts = {"train": source.train, "validation": source.validation, "test": source.test}
         metrics: dict[str, Any] = {"train": metrics_of(model, source.train)}
         refuse_untrained(model, metrics["train"], caught)
@@ -404,12 +407,7 @@ def _scores_by_fold(model: Any, train: Part) -> tuple[Any, Part]:
 
 
 def _with_threshold(model: Any, text: str | None, out_of_fold: Any, source: DataSource, share: float | str | None) -> Any:
-    """Return the model with the threshold of --threshold, found on the held-out scores where it is that of a metric.
-
-    Raises KeyboardInterrupt for a training that was interrupted.
-    """
-    if "interrupted" in model.info["stopped"]:
-        raise KeyboardInterrupt
+    """Return the model with the threshold of --threshold, found on the held-out scores where it is that of a metric."""
     if text is None:
         return model
     wanted, probability, positive, weight = read_threshold(text, metrics=True), None, None, None

@@ -19,7 +19,8 @@ def sweep(**options: Any) -> None:
     manynets sweep digits --grid lr=1e-4:1e-1:log:12 --grid dropout=0,0.2,0.5
 
     For a table each candidate is the ensemble that train makes, and the default is one of them; without --grid the others are drawn at
-    random. The folder has results.csv, best/ (a run folder as train writes it) and pictures. Every option of train can be given.
+    random. The folder has results.csv, best/ (a run folder as train writes it) and pictures. Every option of train can be given but
+    --engine, --memory-limit, --threshold and --allow-world-size.
     """
     from manynets.cli.sweeping import run_sweep
 

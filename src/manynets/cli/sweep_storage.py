@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from manynets.claims import BEAT, STALE, Owner, has_ended, this_process
 from manynets.cli.sweep_results import Key, Row, SweepResults, check_same
 from manynets.errors import MissingExtraError, OptionError
 
-__all__ = ["SharedStudy", "open_storage", "train_shared"]
+__all__ = ["SharedStudy", "open_storage", "train_shared", "without_password"]
 
 CONFIG, CANDIDATE, WORKER, FOUND = "manynets:sweep", "candidate", "worker", "found"
 POLL = 2.0  # seconds between two looks at what the others do
@@ -42,10 +43,20 @@ def open_storage(url: str) -> Any:
         path = Path(url) / "sweep.journal" if Path(url).is_dir() else Path(url)
         return storages.JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
     except Exception as error:
+        shown, why = without_password(url), " ".join(str(error).split())
         raise OptionError(
-            f"--storage is {url!r}, which cannot be opened: {' '.join(str(error).split())}; give a file or folder that all machines "
+            f"--storage is {shown!r}, which cannot be opened: {without_password(why)}; give a file or folder that all machines "
             "share, or the URL of a database, such as sqlite:///sweep.db"
         ) from None
+
+
+def without_password(text: str) -> str:
+    """Return a text without the names and passwords of the URLs in it.
+
+    >>> without_password("postgresql://ann:secret@host:5432/sweeps")
+    'postgresql://***@host:5432/sweeps'
+    """
+    return re.sub(r"://[^\s'\"]*@", "://***@", text)
 
 
 class SharedStudy:

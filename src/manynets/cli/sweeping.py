@@ -28,7 +28,7 @@ from manynets.cli.sweep_plan import SweepPlan, train_rounds
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_report import draw, print_ranking
 from manynets.cli.sweep_results import BEST, RESULTS, SweepResults
-from manynets.cli.sweep_storage import SharedStudy, open_storage
+from manynets.cli.sweep_storage import SharedStudy, open_storage, without_password
 from manynets.cli.tracking import check_track, log_sweep, tracking
 from manynets.errors import CheckpointWarning, MissingExtraError, OptionError
 from manynets.spec import Recipe
@@ -57,10 +57,7 @@ def run_sweep(options: Mapping[str, Any]) -> None:
     base["checkpoint_every"] = options["checkpoint_every"] or CHECKPOINT_INTERVAL
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     grid = grid_of(own["grid"] or [])
-    if own["scheduler"] is not None and options["checkpoint_every"] is not None:
-        raise OptionError(
-            "--checkpoint-every is for networks that this process trains, not for the workers of --scheduler; leave it out"
-        )
+    _check_sharing(own, checkpoint_every=options["checkpoint_every"])
     _check(own, base)
     check_track(own["track"])
     origin = origin_of(base)
@@ -272,7 +269,8 @@ def _workers(scheduler: str | None) -> Iterator[None]:
         client: Any = Client(scheduler, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
         raise OptionError(
-            f"--scheduler is {scheduler!r}, but no scheduler answers there ({error}); start one with: dask scheduler"
+            f"--scheduler is {without_password(scheduler)!r}, but no scheduler answers there ({without_password(str(error))});"
+            " start one with: dask scheduler"
         ) from None
     with client, parallel_config("dask", client=client):
         yield

@@ -13,7 +13,7 @@ from manynets.cli.data import from_standard_input, origin_of, stem_of
 from manynets.cli.fit import fit, trained
 from manynets.cli.options import left_out
 from manynets.cli.report import console_for
-from manynets.distributed import joined, restarts
+from manynets.distributed import joined, launched, restarts
 from manynets.errors import OptionError
 from manynets.training.checkpoint import Checkpoint
 
@@ -26,11 +26,26 @@ def fit_together(options: Options) -> None:
     """Train with these options in this process and those that were started together with it."""
     if from_standard_input(options):
         raise OptionError("standard input can be read by one process only; give a file as DATA and --test, or start one process")
+    _refuse_stream(options)
     with joined() as ranks:
+
+        def begun(options: Options) -> None:
+            _refuse_stream(options)  # of a run that is resumed
+            ranks.send(options)
+
         if ranks.rank == 0:
-            fit(_restarted(options) if restarts() else options, begun=ranks.send)
+            fit(_restarted(options) if restarts() else options, begun=begun)
         else:
             _follow(ranks.receive())
+
+
+def _refuse_stream(options: Options) -> None:
+    """Raise OptionError for a memory limit: a stream trains in one process."""
+    if options.get("memory_limit") is not None:
+        raise OptionError(
+            f"--memory-limit is {options['memory_limit']}, but a stream trains in one process, and there are {launched()};"
+            " leave it out, or start one process"
+        )
 
 
 def _follow(options: Options) -> None:
@@ -42,9 +57,7 @@ def _follow(options: Options) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = trained(options, origin_of(options), begin, console_for(quiet=True)).model
-    if "interrupted" in model.info["stopped"]:
-        raise KeyboardInterrupt
+        trained(options, origin_of(options), begin, console_for(quiet=True))
 
 
 def _restarted(options: Options) -> Options:
@@ -55,7 +68,7 @@ def _restarted(options: Options) -> Options:
     for folder in folders:
         if can_resume(folder, options):
             every = options["checkpoint_every"]
-            given = {name: options[name] for name in ("quiet", "json_line", "allow_world_size")}
+            given = {name: options[name] for name in ("quiet", "json_line", "report", "track", "allow_world_size")}
             return {**left_out(), **given, "resume": str(folder), "checkpoint_every": every}
         if holds_training(folder, options) and not folder.exists():
             return {**options, "out": str(folder), "overwrite": True}

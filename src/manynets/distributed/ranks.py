@@ -171,7 +171,7 @@ class Ranks:
                 self._watch.report(self.failure)
                 raise
             except BaseException as error:
-                self.failure = self._stopped_by(error)
+                self.failure = self.stopped_by(error)
                 self._watch.report(self.failure)
                 raise
 
@@ -182,9 +182,10 @@ class Ranks:
     def leave(self, error: BaseException) -> None:
         """Tell the others that this process ends with an error, outside of a training too."""
         if self._watch is not None:
-            self._watch.leave(self.failure or self._stopped_by(error))
+            self._watch.leave(self.failure or self.stopped_by(error))
 
-    def _stopped_by(self, error: BaseException) -> str:
+    def stopped_by(self, error: BaseException) -> str:
+        """Return in words that this process stops with an error."""
         text = next(iter(str(error).splitlines()), "")
         return f"rank {self.rank} of {self.size} stopped: {type(error).__name__}{': ' * bool(text)}{text}"
 
@@ -224,6 +225,10 @@ def current_ranks() -> Ranks:
     store = dist.distributed_c10d._get_default_store()
     if _known is not None and _known[0] is store:
         return _known[2] if _known[1] == os.getpid() else ALONE  # a forked child has none of the connections
+    if _known is not None and _known[1] == os.getpid():  # of an earlier process group
+        _known[2].close()
+        atexit.unregister(_known[2].close)
+        _known = None
     nccl = dist.group.WORLD if "nccl" in dist.get_backend_config() else None
     ranks = Ranks.of(store, rank=dist.get_rank(), size=dist.get_world_size(), nccl=nccl)
     _known = store, os.getpid(), ranks

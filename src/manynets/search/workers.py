@@ -62,7 +62,8 @@ def run_calls(
 
     function: of a module that the workers can import. inputs: are taken as workers get free. shared(*input): its arrays, and tensors on
     the CPU, that other inputs may have too.
-    What the function raises is raised. Raises WorkerError if workers die, or cannot be reached, again and again.
+    What the function raises is raised, and what `inputs` raises, once the calls before it have ended.
+    Raises WorkerError if workers die, or cannot be reached, again and again.
     """
     known: dict[int, tuple[Any, Array]] = {}
 
@@ -75,12 +76,22 @@ def run_calls(
         pickler.dump(one)
         return file.getvalue(), [known[key][1] for key in pickler.used]
 
+    broken: list[Exception] = []
+
+    def pack_all() -> Iterator[tuple[int, Packed]]:
+        """Keep an error for later: joblib would lose it in one of its threads, or it would seem to be one of the workers."""
+        try:
+            for number, one in enumerate(inputs):
+                yield number, pack(one)
+        except Exception as found:
+            broken.append(found)
+
     client = _dask_client()
-    waiting = enumerate(inputs)
+    waiting = pack_all()
     open_calls: dict[int, Packed] = {}
     failed = 0
     while True:
-        calls = _remembered(itertools.chain(list(open_calls.items()), ((n, pack(one)) for n, one in waiting)), open_calls)
+        calls = _remembered(itertools.chain(list(open_calls.items()), waiting), open_calls)
         error: BaseException | None = None
         try:
             for number, packed in _joblib(function, calls, n_jobs) if client is None else _dask(client, function, calls):
@@ -92,6 +103,8 @@ def run_calls(
         except Exception as found:  # of the workers, as the function's own come as results
             error = found
         if error is None:
+            if broken:
+                raise broken[0]
             return
         failed += 1
         if failed == ATTEMPTS:

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from manynets.distributed import Ranks
-from manynets.errors import OptionError
+from manynets.errors import OptionError, RankError
 from manynets.training.module import ModulePopulation
 from manynets.training.signals import Halt
 from manynets.training.state import differences, identity_of
@@ -54,10 +54,11 @@ class LeadingStepper:
     def advance(self, rates: Host) -> Log:
         """Make n steps at the learning rates (n, K), and return their log."""
         self.ranks.send(("advance", rates, self.stepper.alive, torch.get_num_threads(), self.evaluated))
-        if self.evaluated:
-            _spread_weights(self.stepper, self.ranks)
-            self.evaluated = False
-        log, asked = _total_log(self.stepper.advance(rates), self.ranks, Halt())
+        with _ends_all(self.ranks):
+            if self.evaluated:
+                _spread_weights(self.stepper, self.ranks)
+                self.evaluated = False
+            log, asked = _total_log(self.stepper.advance(rates), self.ranks, Halt())
         if asked is not None:
             self.halt.asked, self.halt.signal = True, asked
         return log
@@ -68,7 +69,8 @@ class LeadingStepper:
         if self.stepper.validation is None or overdue():
             return None
         self.ranks.send(("evaluate",))
-        return _evaluated(self.stepper, self.ranks)
+        with _ends_all(self.ranks):
+            return _evaluated(self.stepper, self.ranks)
 
     def restore(self, tensors: Mapping[str, Array], step: int) -> None:
         """Go on from what `capture` returned after that many steps."""
@@ -78,7 +80,19 @@ class LeadingStepper:
     def take(self, indices: Sequence[int]) -> None:
         """Go on with the networks with these indices only."""
         self.ranks.send(("take", list(indices)))
-        self.stepper.take(indices)
+        with _ends_all(self.ranks):
+            self.stepper.take(indices)
+
+
+@contextlib.contextmanager
+def _ends_all(ranks: Ranks) -> Iterator[None]:
+    """Within: an error becomes a RankError, which ends the training, as the others wait in the same step for a sum with this process."""
+    try:
+        yield
+    except RankError:
+        raise
+    except Exception as error:
+        raise RankError(ranks.stopped_by(error)) from error
 
 
 class Team:
