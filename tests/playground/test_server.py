@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from typing import Any
@@ -208,6 +209,41 @@ def test_setups_that_cannot_be(setup: Any) -> None:
         found, _ = page.receive("error")
         assert found["message"]
         page.begin(**SMALL)  # the page goes on
+
+
+def test_columns_that_are_named_twice() -> None:
+    with pytest.raises(OptionError, match="the column 'a' is named twice"):
+        PlaygroundSetup.from_json({"data": {"kind": "table", "columns": ["a", "b", "a"]}})
+
+
+@pytest.mark.parametrize("error", [pl.exceptions.DuplicateError("a"), AssertionError()])
+def test_errors_of_any_kind_are_answered(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    client, _ = browser()
+    with opened(client) as page:
+        with monkeypatch.context() as patched:
+            patched.setattr("manynets.playground.session.make_experiment", fail)
+            page.send("setup", setup=SMALL)
+            page.send("play")
+            assert "its log says why" in page.receive("error")[0]["message"]
+            assert "no network" in page.receive("error")[0]["message"]
+        page.begin(**SMALL)  # the page goes on
+
+
+def test_a_page_whose_work_failed_is_no_longer_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: Any) -> None:
+        raise KeyError("work")
+
+    client, _ = browser()
+    with monkeypatch.context() as patched:
+        patched.setattr("manynets.playground.session.PageSession.work", fail)
+        for _ in range(MOST_PAGES + 1):
+            with contextlib.suppress(KeyError), opened(client):
+                pass
+    with opened(client) as page:
+        page.begin(**SMALL)
 
 
 def test_what_needs_a_network_says_so() -> None:

@@ -66,7 +66,9 @@ class PageSession:
             await self._say("error", message="there is not enough memory for this; use smaller layers or fewer networks")
         except OSError as error:
             await self._say("error", message=error.strerror or str(error))
-        except (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
+        except PageGone:
+            raise
+        except Exception:  # whatever it is, the page's other messages are worked on
             LOG.exception("a message failed")
             await self._say("error", message="the server failed; its log says why")
 

@@ -78,6 +78,9 @@ class TableChoice:
             raise OptionError(f"columns must be a list of at most {MOST_COLUMNS:,} names")
         for column in self.columns:
             _text("a column", column)
+        if len(set(self.columns)) != len(self.columns):
+            twice = next(name for name in self.columns if self.columns.count(name) > 1)
+            raise OptionError(f"the column {_shown(twice)} is named twice; name each column once")
         one_of(self.view, ("slice", "pca"), what="view")
 
 
