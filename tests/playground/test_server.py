@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from manynets.cli import main
 from manynets.errors import OptionError
 from manynets.playground.app import MOST_PAGES, free_port
 from manynets.playground.files import Files
@@ -109,6 +110,42 @@ def test_a_training_from_the_first_frame_to_the_run_folder(tmp_path: Any, monkey
         assert picture.content[:6] == b"GIF89a"
         page.send("reset")
         page.until(lambda h: h["live_step"] == 0)
+
+
+TABLE = b"size,rooms,price\n" + b"".join(b"%d,%d,%d\n" % (i, i % 4, 3 * i) for i in range(40))
+
+
+@pytest.mark.parametrize("kind", ["table", "drawn", "terms"])
+def test_saved_runs_of_any_data_predict(
+    kind: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        return ended.value.code, *capsys.readouterr()  # type: ignore[return-value]
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "houses.csv").write_bytes(TABLE)
+    rows = [[i / 10, j / 10, float(i > j)] for i in range(6) for j in range(6)]
+    terms = ["x1", "x2", "x1*x2"] if kind == "terms" else ["x1", "x2"]
+    np.save(tmp_path / "points.npy", np.zeros((3, len(terms)), dtype=np.float32))
+    files = Files()
+    data = {
+        "table": {"kind": "table", "file": files.add("houses.csv", TABLE), "target": "price"},
+        "drawn": {"kind": "drawn", "rows": rows},
+        "terms": SMALL["data"],
+    }[kind]
+    client, _ = browser(files)
+    with opened(client) as page:
+        page.begin(**SMALL | {"data": data, "terms": terms})
+        page.send("save")
+        folder = page.receive("saved")[0]["folder"]
+    code, out, err = call("predict", folder, "houses.csv" if kind == "table" else "points.npy")
+    assert (code, len(out.splitlines())) == (0, 41 if kind == "table" else 4), err
+    if kind == "table":
+        assert call("evaluate", folder, "houses.csv")[0] == 0  # it names the target
+    code, _, err = call("evaluate", folder)
+    assert (code, "give data" in err) == (2, True), err
 
 
 def test_many_networks_and_an_image_set() -> None:
