@@ -33,6 +33,8 @@ def test_without_the_token_there_is_nothing() -> None:
             assert reply.status_code == 401, (method, path)
             assert "function" not in reply.text
     assert client.get("/", params={"token": "x" * 32}).status_code == 401
+    assert client.get("/?" + "&".join(["a=1"] * 9)).status_code == 401
+    assert client.get("/?token=%C3%A4%FF").status_code == 401
     with pytest.raises(WebSocketDisconnect), opened(client):
         pass
 
