@@ -16,7 +16,7 @@ from starlette.websockets import WebSocketDisconnect
 from manynets.cli import main
 from manynets.errors import OptionError
 from manynets.playground.app import MOST_PAGES, free_port
-from manynets.playground.files import Files
+from manynets.playground.files import Files, StoredTable
 from manynets.playground.messages import read_message
 from manynets.playground.setup import PlaygroundSetup
 from tests.playground.pages import ADDRESS, PORT, browser, opened
@@ -204,6 +204,19 @@ def test_files_that_are_no_tables(name: str, content: bytes) -> None:
     reply = client.post("/upload", content=content, headers={"x-file-name": name})
     assert reply.status_code == 422
     assert "/tmp" not in reply.json()["message"]
+
+
+def test_two_pages_ask_for_two_targets_of_a_table() -> None:
+    class Replaced(dict[Any, Any]):
+        def __contains__(self, target: object) -> bool:
+            found = super().__contains__(target)
+            self.clear()  # as by the other page
+            return found
+
+    table = StoredTable("houses.csv", pl.DataFrame({"size": [1, 2, 3], "price": [2, 4, 7]}), [])
+    first = table.about("price")
+    table._about = Replaced(table._about)
+    assert table.about("price") == first
 
 
 def test_the_oldest_table_goes() -> None:
