@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 from typing import Any
@@ -19,6 +20,7 @@ from manynets.playground.app import MOST_PAGES, free_port
 from manynets.playground.files import Files, StoredTable
 from manynets.playground.messages import read_message
 from manynets.playground.setup import PlaygroundSetup
+from manynets.spec import MLP
 from tests.playground.pages import ADDRESS, PORT, browser, opened
 
 PATHS = ("/", "/index.html", "/main.js", "/about", "/upload", "/picture/p1", "/docs", "/openapi.json", "/../setup.py", "/live")
@@ -261,6 +263,19 @@ def test_setups_that_cannot_be(setup: Any) -> None:
         found, _ = page.receive("error")
         assert found["message"]
         page.begin(**SMALL)  # the page goes on
+
+
+def test_layers_that_would_take_all_memory() -> None:
+    from manynets.playground.problem import make_experiment
+
+    data = {"kind": "toy", "name": "moons", "points": 10_000}
+    recipe = {"kind": "Recipe", "batch_size": 10_000}
+    wide = {"kind": "MLP", "hidden": [1024]}  # 786,432 weights, and 10 GB of outputs
+    setup = PlaygroundSetup.from_json({"data": data, "network": wide, "recipe": recipe, "networks": {"count": 256}})
+    with pytest.raises(OptionError, match=r"2,624,000,000 outputs for 10,000 rows at a time, .*at most 100,000,000; use smaller"):
+        make_experiment(setup, Files())
+    narrow = dataclasses.replace(setup, network=MLP(hidden=(8, 8)))
+    assert len(make_experiment(narrow, Files()).members) == 256
 
 
 def test_columns_that_are_named_twice() -> None:
