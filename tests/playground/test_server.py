@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import io
@@ -19,6 +20,7 @@ from manynets.errors import OptionError
 from manynets.playground.app import MOST_PAGES, free_port
 from manynets.playground.files import Files, StoredTable
 from manynets.playground.messages import read_message
+from manynets.playground.session import PageGone, PageSession
 from manynets.playground.setup import PlaygroundSetup
 from manynets.spec import MLP
 from tests.playground.pages import ADDRESS, PORT, browser, opened
@@ -276,6 +278,20 @@ def test_layers_that_would_take_all_memory() -> None:
         make_experiment(setup, Files())
     narrow = dataclasses.replace(setup, network=MLP(hidden=(8, 8)))
     assert len(make_experiment(narrow, Files()).members) == 256
+
+
+def test_the_first_frame_that_fails_is_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    left = iter([ValueError("first"), ValueError("second"), PageGone()])
+
+    async def fail(_: Any) -> None:
+        raise next(left)
+
+    async def send(_: Any) -> None: ...
+
+    monkeypatch.setattr(PageSession, "_next_frame", fail)
+    with caplog.at_level("DEBUG", "manynets.playground"):
+        asyncio.run(PageSession(Files(), send).send_frames())
+    assert [record.levelname for record in caplog.records if record.name == "manynets.playground"] == ["WARNING", "DEBUG"]
 
 
 def test_columns_that_are_named_twice() -> None:

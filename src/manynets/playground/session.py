@@ -182,7 +182,7 @@ class PageSession:
 
     async def send_frames(self) -> None:
         """Send a frame whenever there is something new, and the page has drawn the last but one."""
-        due = time.monotonic()
+        due, failed = time.monotonic(), False
         while True:
             began = time.monotonic()
             try:
@@ -190,7 +190,8 @@ class PageSession:
             except PageGone:
                 return
             except Exception:  # such as a training that is replaced meanwhile; the next frame will do
-                LOG.debug("a frame failed", exc_info=True)
+                LOG.log(logging.DEBUG if failed else logging.WARNING, "a frame failed", exc_info=True)
+                failed = True
             now = time.monotonic()
             due = max(due + 1 / FRAMES_PER_SECOND, now + (now - began) * (1 - SHARE) / SHARE)
             await asyncio.sleep(max(due - now, 0.001))
