@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import dataclasses
 import io
 import json
 from typing import Any
@@ -12,11 +15,14 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from manynets.cli import main
 from manynets.errors import OptionError
 from manynets.playground.app import MOST_PAGES, free_port
-from manynets.playground.files import Files
+from manynets.playground.files import Files, StoredTable
 from manynets.playground.messages import read_message
+from manynets.playground.session import PageGone, PageSession
 from manynets.playground.setup import PlaygroundSetup
+from manynets.spec import MLP
 from tests.playground.pages import ADDRESS, PORT, browser, opened
 
 PATHS = ("/", "/index.html", "/main.js", "/about", "/upload", "/picture/p1", "/docs", "/openapi.json", "/../setup.py", "/live")
@@ -31,6 +37,8 @@ def test_without_the_token_there_is_nothing() -> None:
             assert reply.status_code == 401, (method, path)
             assert "function" not in reply.text
     assert client.get("/", params={"token": "x" * 32}).status_code == 401
+    assert client.get("/?" + "&".join(["a=1"] * 9)).status_code == 401
+    assert client.get("/?token=%C3%A4%FF").status_code == 401
     with pytest.raises(WebSocketDisconnect), opened(client):
         pass
 
@@ -110,6 +118,42 @@ def test_a_training_from_the_first_frame_to_the_run_folder(tmp_path: Any, monkey
         page.until(lambda h: h["live_step"] == 0)
 
 
+TABLE = b"size,rooms,price\n" + b"".join(b"%d,%d,%d\n" % (i, i % 4, 3 * i) for i in range(40))
+
+
+@pytest.mark.parametrize("kind", ["table", "drawn", "terms"])
+def test_saved_runs_of_any_data_predict(
+    kind: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        return ended.value.code, *capsys.readouterr()  # type: ignore[return-value]
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "houses.csv").write_bytes(TABLE)
+    rows = [[i / 10, j / 10, float(i > j)] for i in range(6) for j in range(6)]
+    terms = ["x1", "x2", "x1*x2"] if kind == "terms" else ["x1", "x2"]
+    np.save(tmp_path / "points.npy", np.zeros((3, len(terms)), dtype=np.float32))
+    files = Files()
+    data = {
+        "table": {"kind": "table", "file": files.add("houses.csv", TABLE), "target": "price"},
+        "drawn": {"kind": "drawn", "rows": rows},
+        "terms": SMALL["data"],
+    }[kind]
+    client, _ = browser(files)
+    with opened(client) as page:
+        page.begin(**SMALL | {"data": data, "terms": terms})
+        page.send("save")
+        folder = page.receive("saved")[0]["folder"]
+    code, out, err = call("predict", folder, "houses.csv" if kind == "table" else "points.npy")
+    assert (code, len(out.splitlines())) == (0, 41 if kind == "table" else 4), err
+    if kind == "table":
+        assert call("evaluate", folder, "houses.csv")[0] == 0  # it names the target
+    code, _, err = call("evaluate", folder)
+    assert (code, "give data" in err) == (2, True), err
+
+
 def test_many_networks_and_an_image_set() -> None:
     client, _ = browser()
     with opened(client) as page:
@@ -166,6 +210,19 @@ def test_files_that_are_no_tables(name: str, content: bytes) -> None:
     assert "/tmp" not in reply.json()["message"]
 
 
+def test_two_pages_ask_for_two_targets_of_a_table() -> None:
+    class Replaced(dict[Any, Any]):
+        def __contains__(self, target: object) -> bool:
+            found = super().__contains__(target)
+            self.clear()  # as by the other page
+            return found
+
+    table = StoredTable("houses.csv", pl.DataFrame({"size": [1, 2, 3], "price": [2, 4, 7]}), [])
+    first = table.about("price")
+    table._about = Replaced(table._about)
+    assert table.about("price") == first
+
+
 def test_the_oldest_table_goes() -> None:
     files = Files()
     keys = [files.add("t.csv", f"a,b\n1,{i}\n2,3\n".encode()) for i in range(6)]
@@ -208,6 +265,68 @@ def test_setups_that_cannot_be(setup: Any) -> None:
         found, _ = page.receive("error")
         assert found["message"]
         page.begin(**SMALL)  # the page goes on
+
+
+def test_layers_that_would_take_all_memory() -> None:
+    from manynets.playground.problem import make_experiment
+
+    data = {"kind": "toy", "name": "moons", "points": 10_000}
+    recipe = {"kind": "Recipe", "batch_size": 10_000}
+    wide = {"kind": "MLP", "hidden": [1024]}  # 786,432 weights, and 10 GB of outputs
+    setup = PlaygroundSetup.from_json({"data": data, "network": wide, "recipe": recipe, "networks": {"count": 256}})
+    with pytest.raises(OptionError, match=r"2,624,000,000 outputs for 10,000 rows at a time, .*at most 100,000,000; use smaller"):
+        make_experiment(setup, Files())
+    narrow = dataclasses.replace(setup, network=MLP(hidden=(8, 8)))
+    assert len(make_experiment(narrow, Files()).members) == 256
+
+
+def test_the_first_frame_that_fails_is_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    left = iter([ValueError("first"), ValueError("second"), PageGone()])
+
+    async def fail(_: Any) -> None:
+        raise next(left)
+
+    async def send(_: Any) -> None: ...
+
+    monkeypatch.setattr(PageSession, "_next_frame", fail)
+    with caplog.at_level("DEBUG", "manynets.playground"):
+        asyncio.run(PageSession(Files(), send).send_frames())
+    assert [record.levelname for record in caplog.records if record.name == "manynets.playground"] == ["WARNING", "DEBUG"]
+
+
+def test_columns_that_are_named_twice() -> None:
+    with pytest.raises(OptionError, match="the column 'a' is named twice"):
+        PlaygroundSetup.from_json({"data": {"kind": "table", "columns": ["a", "b", "a"]}})
+
+
+@pytest.mark.parametrize("error", [pl.exceptions.DuplicateError("a"), AssertionError()])
+def test_errors_of_any_kind_are_answered(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    client, _ = browser()
+    with opened(client) as page:
+        with monkeypatch.context() as patched:
+            patched.setattr("manynets.playground.session.make_experiment", fail)
+            page.send("setup", setup=SMALL)
+            page.send("play")
+            assert "its log says why" in page.receive("error")[0]["message"]
+            assert "no network" in page.receive("error")[0]["message"]
+        page.begin(**SMALL)  # the page goes on
+
+
+def test_a_page_whose_work_failed_is_no_longer_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: Any) -> None:
+        raise KeyError("work")
+
+    client, _ = browser()
+    with monkeypatch.context() as patched:
+        patched.setattr("manynets.playground.session.PageSession.work", fail)
+        for _ in range(MOST_PAGES + 1):
+            with contextlib.suppress(KeyError), opened(client):
+                pass
+    with opened(client) as page:
+        page.begin(**SMALL)
 
 
 def test_what_needs_a_network_says_so() -> None:

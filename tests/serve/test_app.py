@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from starlette.testclient import TestClient
 
 from manynets.serve import ServeSettings
 from manynets.serve.app import create_app
+from manynets.serve.rows import MOST_NAMED, BadRequest, RowReader
 
 TOKEN = "a-token-of-many-signs"
 
@@ -218,6 +220,21 @@ def test_bodies_that_are_no_table(client: TestClient, text: str) -> None:
 def test_other_columns_are_reported(client: TestClient) -> None:
     answer = client.post("/v1/models/houses:predict", json=[row(garden=True)])
     assert answer.json()["ignored_columns"] == ["garden"]
+
+
+def test_unknown_names_of_records_take_no_memory() -> None:
+    names = {f"n{j}": 1 for j in range(3000)}
+    body = json.dumps([names | {"x0": 1}] + [{"x0": 1}] * 20_000).encode()
+    reader = RowReader(None, 1)
+    tracemalloc.start()
+    try:
+        rows = reader.read(body, "application/json", most=100_000)
+        with pytest.raises(BadRequest, match="20,001 rows"):
+            reader.read(body, "application/json", most=100)
+        assert tracemalloc.get_traced_memory()[1] < 100e6  # columns for them would take 480 MB
+    finally:
+        tracemalloc.stop()
+    assert (rows.count, len(rows.ignored)) == (20_001, MOST_NAMED)
 
 
 def test_limits(classifier: tuple[Path, Model]) -> None:

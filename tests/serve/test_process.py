@@ -118,7 +118,8 @@ def test_a_worker_that_is_killed_is_replaced(model: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere"], "nowhere"),
+        (["nowhere"], "the run folder nowhere does not exist; "),
+        (["m=runs/nowhere"], "the run folder runs/nowhere does not exist; "),
         (["m", "--host", "0.0.0.0"], "set a token"),
         (["m", "x/m"], "two models are called 'm'"),
         (["m", "--port", "0"], "port is 0"),
@@ -130,7 +131,9 @@ def test_what_keeps_it_from_starting(arguments: list[str], words: str, capsys: p
     with pytest.raises(SystemExit) as ended:
         main(["serve", *arguments])
     assert ended.value.code == 2
-    assert words in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert words in err
+    assert out == ""  # nothing of an address
 
 
 def test_a_port_that_is_taken(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

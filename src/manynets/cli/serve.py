@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from typing import Annotated
 
 from manynets.cli.arguments import Quiet, argument, option
@@ -42,24 +44,28 @@ def serve(
     from manynets.serve import ServeSettings, require_serve
 
     require_serve()
+    from manynets.serve.app import create_app
     from manynets.serve.running import check_port, run
     from manynets.serve.settings import token_of_environment
 
     console = console_for(quiet=quiet)
+    given = _named(runs)
     settings = ServeSettings(
-        models=_named(runs), host=host, port=port, workers=workers, token=token_of_environment(), allowed_hosts=tuple(allowed_host or ()),
+        models={name: os.path.abspath(path) for name, path in given.items()},
+        host=host, port=port, workers=workers, token=token_of_environment(), allowed_hosts=tuple(allowed_host or ()),
         max_rows=max_rows, max_bytes=max_body, timeout=timeout, certificate=certificate, key=key,
     )  # fmt: skip
     check_port(settings)
+    _check_found(given.values())
+    app = create_app(settings)
     scheme, shown = ("https" if certificate else "http"), f"[{host}]" if ":" in host else host
     names = ", ".join(settings.models)
     console.print(f"Serving {names} at {scheme}://{shown}:{port} (Ctrl-C ends it)", markup=False, soft_wrap=True)
-    run(settings)
+    run(settings, app)
 
 
 def _named(runs: list[str]) -> dict[str, str]:
     """Return the paths by name. Errors: OptionError for a name that occurs twice."""
-    import os
     import re
     from pathlib import Path
 
@@ -74,5 +80,14 @@ def _named(runs: list[str]) -> dict[str, str]:
             name = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.") or "model"
         if name in found:
             raise OptionError(f"two models are called {name!r}; name one of them, as in other={path}")
-        found[name] = os.path.abspath(path)
+        found[name] = path
     return found
+
+
+def _check_found(paths: Iterable[str]) -> None:
+    """Raise OptionError where there is no run, with the words of the other commands."""
+    from manynets.cli.saved_runs import open_run
+
+    for path in paths:
+        if not os.path.exists(path):
+            open_run(path)

@@ -166,8 +166,10 @@ def _add_socket(app: Any, files: Files, sessions: dict[str, PageSession]) -> Non
         finally:
             frames.cancel()
             session.close()
-            await work  # what it is at may be a training that is being made, which then ends
-            del sessions[key]
+            try:
+                await work  # what it is at may be a training that is being made, which then ends
+            finally:
+                del sessions[key]
 
     app.add_api_websocket_route("/live", talk)
 

@@ -32,14 +32,14 @@ class StoredTable:
 
     def about(self, target: str | None = None) -> dict[str, Any]:
         """Return what was understood of the columns, as JSON types."""
-        if target not in self._about:
+        known = self._about.get(target)  # the pages' threads may replace it meanwhile
+        if known is None:
             from manynets.tables import inspect_table
 
             found = inspect_table(self.frame, target).to_json()
-            self._about = {
-                target: {"name": self.name, "rows": len(self.frame), "columns": list(self.frame.columns), "schema": found}
-            }
-        return self._about[target]
+            known = {"name": self.name, "rows": len(self.frame), "columns": list(self.frame.columns), "schema": found}
+            self._about = {target: known}
+        return known
 
 
 class Files:

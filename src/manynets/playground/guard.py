@@ -88,7 +88,10 @@ class PageGuard:
 
     def _redeems(self, scope: Scope) -> bool:
         """Whether a request has the token; it is then used up."""
-        given = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=8).get("token", [""])
+        try:
+            given = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=8).get("token", [""])
+        except ValueError:  # more fields than the printed address has
+            return False
         if not self._open or not hmac.compare_digest(given[0].encode(), self.token.encode()):
             return False
         self._open = False

@@ -16,8 +16,8 @@ from manynets.errors import DataError, OptionError, warn_user
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble, starting_parameters
 from manynets.playground.files import WARNINGS, Files, StoredTable
-from manynets.playground.plane import Plane, component_plane, slice_plane, term_plane
-from manynets.playground.setup import MOST_WEIGHTS, Drawn, Images, PlaygroundSetup, TableChoice, Toy
+from manynets.playground.plane import COARSE, Plane, component_plane, slice_plane, term_plane
+from manynets.playground.setup import MOST_NUMBERS, MOST_WEIGHTS, Drawn, Images, PlaygroundSetup, TableChoice, Toy
 from manynets.playground.terms import term_columns
 from manynets.prepare import TrainingData, prepare
 from manynets.spec import BATCH_SIZE, MLP, Recipe
@@ -136,10 +136,19 @@ def _fitting_batches(setup: PlaygroundSetup, data: TrainingData) -> PlaygroundSe
 
 def _check_size(setup: PlaygroundSetup, spec: MLP, data: TrainingData) -> None:
     outputs = data.problem.task.outputs
-    weights = sum(Shape.of(own, data.in_features, outputs).multiplications for own, _ in varied(setup, spec))
+    shapes = [Shape.of(own, data.in_features, outputs) for own, _ in varied(setup, spec)]
+    weights = sum(shape.multiplications for shape in shapes)
     if weights > MOST_WEIGHTS:
         raise OptionError(
             f"the networks have {weights:,} weights, but the page takes at most {MOST_WEIGHTS:,}; use fewer or smaller ones"
+        )
+    rows = len(data.problem.rows) if data.rows is None else len(data.rows)
+    at_once = max(min(rows, setup.recipe.batch_size or BATCH_SIZE), COARSE**2)
+    numbers = at_once * sum(sum(shape.hidden) + outputs + (0 if shape.embedding is None else shape.widest) for shape in shapes)
+    if numbers > MOST_NUMBERS:
+        raise OptionError(
+            f"the layers of the networks have {numbers:,} outputs for {at_once:,} rows at a time, but the page takes at most"
+            f" {MOST_NUMBERS:,}; use smaller batches, or fewer or smaller networks"
         )
 
 

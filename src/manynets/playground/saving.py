@@ -57,7 +57,7 @@ def save_run(training: LiveTraining, view: View, *, within: str = "runs") -> Pat
     elif experiment.data.validation_rows is not None:
         metrics["validation"] = _metrics(model, problem.rows, np.asarray(experiment.data.validation_rows))
     with claimed_folder(None, "playground", check=check_run_folder, within=within) as folder:
-        return write_run(folder, model, config=_config(experiment), metrics=metrics)
+        return write_run(folder, model, config=_config(experiment, model), metrics=metrics)
 
 
 def _metrics(model: Model, rows: Any, some: NDArray[np.int64]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _metrics(model: Model, rows: Any, some: NDArray[np.int64]) -> dict[str, Any]
     return model.task.evaluate(logits, rows.target[index].numpy(), loss=model.recipe.loss) | {"rows": len(some)}
 
 
-def _config(experiment: Experiment) -> dict[str, Any]:
+def _config(experiment: Experiment, model: Model) -> dict[str, Any]:
     data, config = experiment.setup.data, {"validation": experiment.setup.validation}
     found: dict[str, Any] = {"options": {"playground": experiment.setup.to_json()}} if not isinstance(data, TableChoice) else {}
     if isinstance(data, Toy) and experiment.setup.terms == ("x1", "x2"):
@@ -80,6 +80,16 @@ def _config(experiment: Experiment) -> dict[str, Any]:
             "seed": data.seed,
         }
         found.pop("options")
+    else:  # rows that no command can load again: as for a model file without its run
+        found["data"] = {
+            "kind": "model file",
+            "name": "playground",
+            "seed": model.recipe.seed,
+            "task": model.task.name,
+            "target": [],
+        }
+        if isinstance(data, TableChoice):
+            found["data"]["target"] = [data.target]
     if experiment.classes and experiment.source.class_names:
         found["class_names"] = experiment.classes
     if experiment.source.image_shape is not None:

@@ -66,7 +66,9 @@ class PageSession:
             await self._say("error", message="there is not enough memory for this; use smaller layers or fewer networks")
         except OSError as error:
             await self._say("error", message=error.strerror or str(error))
-        except (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
+        except PageGone:
+            raise
+        except Exception:  # whatever it is, the page's other messages are worked on
             LOG.exception("a message failed")
             await self._say("error", message="the server failed; its log says why")
 
@@ -180,7 +182,7 @@ class PageSession:
 
     async def send_frames(self) -> None:
         """Send a frame whenever there is something new, and the page has drawn the last but one."""
-        due = time.monotonic()
+        due, failed = time.monotonic(), False
         while True:
             began = time.monotonic()
             try:
@@ -188,7 +190,8 @@ class PageSession:
             except PageGone:
                 return
             except Exception:  # such as a training that is replaced meanwhile; the next frame will do
-                LOG.debug("a frame failed", exc_info=True)
+                LOG.log(logging.DEBUG if failed else logging.WARNING, "a frame failed", exc_info=True)
+                failed = True
             now = time.monotonic()
             due = max(due + 1 / FRAMES_PER_SECOND, now + (now - began) * (1 - SHARE) / SHARE)
             await asyncio.sleep(max(due - now, 0.001))

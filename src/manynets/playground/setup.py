@@ -17,7 +17,8 @@ __all__ = ["MOST_NETWORKS", "TOYS", "DataChoice", "Drawn", "Images", "Networks",
 TOYS = ("spirals", "moons", "circles", "xor", "gauss", "blobs", "quadrants", "prod", "plane")
 MOST_POINTS, MOST_DRAWN, MOST_LAYERS, MOST_UNITS, MOST_NETWORKS = 10_000, 2_000, 8, 1_024, 256
 MOST_EPOCHS, MOST_SIZE, MOST_COLUMNS, LONGEST = 1_000_000, 1e4, 2_000, 200
-MOST_WEIGHTS = 4_000_000  # of all networks together
+MOST_WEIGHTS, MOST_NUMBERS = 4_000_000, 100_000_000
+"""Of all networks together: weights, and outputs of all layers for a batch or a small map."""
 Vary: TypeAlias = Literal["seed", "lr", "hidden"]
 
 
@@ -78,6 +79,9 @@ class TableChoice:
             raise OptionError(f"columns must be a list of at most {MOST_COLUMNS:,} names")
         for column in self.columns:
             _text("a column", column)
+        if len(set(self.columns)) != len(self.columns):
+            twice = next(name for name in self.columns if self.columns.count(name) > 1)
+            raise OptionError(f"the column {_shown(twice)} is named twice; name each column once")
         one_of(self.view, ("slice", "pca"), what="view")
 
 

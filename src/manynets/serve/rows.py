@@ -12,7 +12,7 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from manynets.tables import TableEncoder
@@ -70,18 +70,18 @@ class RowReader:
         csv_sent = kind.partition(";")[0].strip().lower() in ("text/csv", "application/csv")
         raw = _from_csv(body, most) if csv_sent else _from_json(body)
         names = self._readings
-        found = _by_column(raw) if isinstance(raw, dict) else _by_record(raw, names, positional=self._positional)
-        count = len(next(iter(found.values()), ()))
+        count = len(raw if isinstance(raw, list) else next(iter(_by_column(raw).values()), ()))
         if not 0 < count <= most:
             raise BadRequest(413 if count else 422, f"the request has {count:,} rows, but must have from 1 to {most:,}")
+        found = raw if isinstance(raw, dict) else _by_record(raw, names, positional=self._positional)
         if not found.keys() >= names.keys():
             raise _lacking([name for name in names if name not in found])
         cells = {
             name: _texts(found[name], name) if reading is None else self._numbers(found[name], name, reading)
             for name, reading in names.items()
         }
-        others = [name for name in found if name not in cells][:MOST_NAMED] if len(found) > len(cells) else []
-        return RequestRows(count, cells, others)
+        others = _others(raw, names) if isinstance(raw, list) else (name for name in found if name not in cells)
+        return RequestRows(count, cells, list(itertools.islice(others, MOST_NAMED)))
 
     def empty_row(self) -> RequestRows:
         """Return a row without values, or of zeros where the model allows no gaps."""
@@ -192,9 +192,14 @@ def _by_record(raw: Sequence[Any], names: Mapping[str, Any], *, positional: bool
         if not record.keys() >= names.keys():
             absent = next(name for name in names if name not in record)
             raise BadRequest(422, f"the column {absent!r} is missing; send null where a value is missing", column=absent, row=row)
-    found = {name: [record[name] for record in raw] for name in names}
-    others = {name for record in raw[:100] if len(record) > len(names) for name in record if name not in names}
-    return found | {name: [None] * len(raw) for name in sorted(others)}
+    return {name: [record[name] for record in raw] for name in names}
+
+
+def _others(raw: Sequence[Any], names: Mapping[str, Any]) -> Iterable[str]:
+    """Return the names in the first records that the model does not know; they get no columns, which could be larger than the request."""
+    return sorted(
+        {name for record in raw[:100] if isinstance(record, dict) and len(record) > len(names) for name in record} - names.keys()
+    )
 
 
 def _texts(cells: list[Any], name: str) -> list[str | None]:

@@ -8,7 +8,7 @@ import tempfile
 from typing import Any
 
 from manynets.errors import OptionError
-from manynets.serve.app import SETTINGS, create_app
+from manynets.serve.app import SETTINGS
 from manynets.serve.settings import ServeSettings
 
 __all__ = ["check_port", "run"]
@@ -18,8 +18,8 @@ MOST_CONNECTIONS = 2048
 END_SECONDS = 30
 
 
-def run(settings: ServeSettings) -> None:
-    """Serve until a signal ends the process: SIGTERM and Ctrl-C finish the requests that were accepted."""
+def run(settings: ServeSettings, app: Any) -> None:
+    """Serve the application of these settings until a signal ends the process: SIGTERM and Ctrl-C finish the requests that were accepted."""
     import uvicorn
 
     options: dict[str, Any] = {
@@ -28,9 +28,8 @@ def run(settings: ServeSettings) -> None:
         "timeout_keep_alive": 30, "ssl_certfile": settings.certificate or None, "ssl_keyfile": settings.key or None, "ws": "none",
     }  # fmt: skip
     if settings.workers == 1:
-        uvicorn.run(create_app(settings), **options)
+        uvicorn.run(app, **options)
         return
-    create_app(settings)  # so that a model that cannot be read is an error here, and not in each worker again and again
     with tempfile.TemporaryDirectory() as folder:  # where workers share their numbers
         os.environ |= {SETTINGS: settings.to_json(), "PROMETHEUS_MULTIPROC_DIR": folder}
         uvicorn.run("manynets.serve.app:from_environment", factory=True, workers=settings.workers, **options)
