@@ -7,6 +7,8 @@ from typing import Any
 
 import polars
 import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import manynets as mn
 
@@ -43,3 +45,11 @@ def test_the_options_of_a_table_are_refused_where_there_is_none() -> None:
         mn.train(polars.DataFrame(table()), target="size", numeric="size", progress=False)
     with pytest.raises(mn.DataError, match="typo"):
         mn.train(polars.DataFrame(table()), target="size", drop=["typo"], progress=False)
+
+
+def test_a_loader_is_told_what_to_give_instead() -> None:
+    rows: TensorDataset = TensorDataset(torch.zeros(8, 2), torch.zeros(8))
+    with pytest.raises(mn.DataError, match=r"X is a DataLoader; mn.train takes arrays or tensors .*=mn.Recipe\(batch_size=4\)"):
+        mn.train(DataLoader(rows, batch_size=4), progress=False)
+    with pytest.raises(mn.DataError, match=r"X is a TensorDataset; .*=mn.Recipe\(batch_size=32\)"):
+        mn.train(rows, progress=False)

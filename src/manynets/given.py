@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from torch.utils.data import DataLoader, Dataset
+
 from manynets.data.check import is_frame
 from manynets.errors import DataError, OptionError
 
@@ -32,6 +34,12 @@ def read_given(
         sample_weight = sample_weight if named is None else weight
     elif drop_missing_target:
         raise OptionError("drop_missing_target is for a table with target='...'; leave it out, and such rows out of X and y")
+    if isinstance(X, DataLoader | Dataset):
+        size = getattr(X, "batch_size", None) or 32
+        raise DataError(
+            f"X is a {type(X).__name__}; mn.train takes arrays or tensors and makes its own batches:"
+            f" mn.train(X, y, recipe=mn.Recipe(batch_size={size}))"
+        )
     if y is None:
         raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
     return X, y, sample_weight
