@@ -146,3 +146,14 @@ def test_read_run_gives_back_what_was_written(call: Call) -> None:
     assert run.config["data"] == {"kind": "named", "name": "plane", "task": None, "points": 100, "seed": 0}
     assert run.model.task.name == "regression"
     assert "surface.png" in run.files
+
+
+def test_whole_numbers_that_are_taken_as_classes_are_told(call: Call, table: Path) -> None:
+    words = ("train", table, "--target", "size", *SMALL[:-1])
+    done = call(*words)
+    said = "'size' holds 17 different whole numbers and is taken as classes; for numbers give --task regression"
+    assert said in done.err + done.out
+    for task in ("regression", "multiclass"):
+        done = call(*words, "--task", task)
+        assert done.code == 0
+        assert "is taken as classes" not in done.err + done.out
