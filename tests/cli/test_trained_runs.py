@@ -148,6 +148,14 @@ def test_read_run_gives_back_what_was_written(call: Call) -> None:
     assert "surface.png" in run.files
 
 
+def test_the_second_class_is_named(call: Call, table: Path) -> None:
+    loud = call("train", table, "--target", "kind", *SMALL[:-1], "--out", "run")
+    second = "precision, recall and F1 are those of 'small', the second class"
+    assert second in loud.err + loud.out
+    done = call("evaluate", "run")
+    assert second in done.err + done.out
+
+
 def test_whole_numbers_that_are_taken_as_classes_are_told(call: Call, table: Path) -> None:
     words = ("train", table, "--target", "size", *SMALL[:-1])
     done = call(*words)
