@@ -156,6 +156,14 @@ def test_the_second_class_is_named(call: Call, table: Path) -> None:
     assert second in done.err + done.out
 
 
+def test_intervals_of_classes_are_refused_in_words_of_the_command(call: Call, table: Path) -> None:
+    assert call("train", table, "--target", "kind", *SMALL, "--out", "run").code == 0
+    told = call("predict", "run", table, "--interval", "0.9")
+    assert (told.code, told.out) == (2, "")
+    assert "--interval is 0.9, but is for numbers, and this model predicts classes" in told.err
+    assert "predict_proba" not in told.err
+
+
 def test_whole_numbers_that_are_taken_as_classes_are_told(call: Call, table: Path) -> None:
     words = ("train", table, "--target", "size", *SMALL[:-1])
     done = call(*words)

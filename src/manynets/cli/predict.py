@@ -113,6 +113,7 @@ def _predict(
     from manynets.cli.report import note
     from manynets.cli.saved_runs import open_run
     from manynets.cli.thresholds import with_threshold
+    from manynets.errors import OptionError
     from manynets.modelfile import replacing
     from manynets.tasks.residuals import check_coverage
 
@@ -120,6 +121,10 @@ def _predict(
         check_coverage(interval, what="--interval")
     found = open_run(run)
     source = prediction_blocks(found, data, header=header)
+    if interval is not None and found.saved.task.name != "regression":
+        raise OptionError(
+            f"--interval is {interval:g}, but is for numbers, and this model predicts classes with probabilities; leave it out"
+        )
     model: Any = found.saved if found.saved.is_quick(source.rows) else found.model  # the latter loads torch
     if threshold is not None:
         model = with_threshold(model, threshold)
