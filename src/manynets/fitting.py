@@ -16,7 +16,8 @@ from torch import nn
 from manynets.distributed import current_ranks
 from manynets.encoding import array_scaling, embedded_columns
 from manynets.engines import ENGINES, EngineName
-from manynets.errors import DataError, OptionError, one_of
+from manynets.errors import OptionError, one_of
+from manynets.given import declared_columns, read_given
 from manynets.model import Model
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble
@@ -60,6 +61,10 @@ def train(
     recipe: Recipe | None = None,
     *,
     target: str | Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    drop_missing_target: bool = False,
+    categorical: Sequence[str] = (),
+    numeric: Sequence[str] = (),
     task: str | Task | None = None,
     validation: Any = None,
     sample_weight: Any = None,
@@ -92,6 +97,8 @@ def train(
 
     X: (N, D) numbers, an array or a torch tensor; or a frame (pandas, polars, pyarrow), which is encoded; or the path of a table. y: (N,),
         (N, 1) or (N, O); see `manynets.tasks.find_task`. target: the column of X, or the columns, to predict, in place of y.
+    drop, categorical, numeric: columns of a table to leave out, or to read as categories or numbers whatever they look like.
+        drop_missing_target: leave out the rows without a target instead of refusing them.
     spec: the network, or a torch module of your own that maps (n, D) to raw scores (n, O) and is trained in place by autograd. Or a
         Model, which is trained further: its networks start from their weights, with its encoder, task and recipe (unless you give
         another), and a new Model is returned. recipe: how it is trained. With only one of them the other is MLP() or Recipe().
@@ -157,12 +164,19 @@ def train(
         given |= {"scaling": scaling, "seed": seed, "metric": metric, "progress": progress, "callbacks": callbacks}
         given |= {"initial": initial, "n_networks": n_networks, "checkpoint": checkpoint, "resume": resume, "engine": engine}
         given["allow_world_size"] = allow_world_size
+        given["of_table"] = {
+            "drop": drop,
+            "drop_missing_target": drop_missing_target,
+            "categorical": categorical,
+            "numeric": numeric,
+        }
         if (model := _train_streamed(X, target, spec, recipe, memory_limit, **given)) is not None:
             return model
-    X, y, sample_weight = _read(X, y, target, sample_weight)
+    X, y, sample_weight = read_given(X, y, target, sample_weight, drop_missing_target=drop_missing_target)
     if isinstance(spec, Model):
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
+    common["declared"] = declared_columns(X, encoder, drop=drop, categorical=categorical, numeric=numeric)
     common |= {"sample_weight": sample_weight, "class_weight": class_weight}
     keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
     if spec is None and recipe is None and engine == "torch" and initial is None:
@@ -266,27 +280,6 @@ def _by_engine(
     return model
 
 
-def _read(X: Any, y: Any, target: str | Sequence[str] | None, sample_weight: Any) -> tuple[Any, Any, Any]:
-    """Return X, y and the weights, read from a file, and with the target taken off the table, where X is a path or a target is named."""
-    if isinstance(X, str | os.PathLike):
-        from manynets.tables import read_table
-
-        if target is None:
-            raise OptionError(f"X is the file {os.fspath(X)!r}, so name the column to predict, such as target='price'")
-        X = read_table(os.fspath(X))
-    if target is not None:
-        if y is not None:
-            raise OptionError(f"target is {target!r} and y was given too; give one of the two")
-        from manynets.tables import split_target
-
-        named = sample_weight if isinstance(sample_weight, str) else None
-        X, y, weight = split_target(X, target, weight=named)
-        sample_weight = sample_weight if named is None else weight
-    if y is None:
-        raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
-    return X, y, sample_weight
-
-
 def _train_streamed(
     X: Any,
     target: Any,
@@ -294,6 +287,7 @@ def _train_streamed(
     recipe: Recipe | None,
     memory_limit: int | str,
     *,
+    of_table: Mapping[str, Any],
     sample_weight: Any,
     task: Any,
     target_transform: Literal["log", "auto"] | None,
@@ -316,7 +310,9 @@ def _train_streamed(
     weight = sample_weight if isinstance(sample_weight, str) else None
     refused = {**others, "engine": None if engine == "torch" else engine, "category_means": category_means or None}
     refused["sample_weight"] = None if weight is not None else sample_weight
-    found = files_to_stream(X, memory_limit, spec, recipe, columns={"target": target, "weight": weight}, refused=refused)
+    found = files_to_stream(
+        X, memory_limit, spec, recipe, columns={"target": target, "weight": weight, **of_table}, refused=refused
+    )
     if found is None:
         return None
     files, columns = found[0], dataclasses.replace(found[1], scaling=scaling or "standard")

@@ -111,12 +111,13 @@ def prepare(
     scaling: Scaling | None = None,
     category_means: bool = False,
     embedding: Embedding | None = None,
+    declared: Mapping[str, Sequence[str]] | None = None,
     encoder_rows: RowNumbers | None = None,
 ) -> TrainingData:
     """Check X and y, split the rows, encode a table, and move the data to the recipe's device.
 
-    The arguments are those of `manynets.train`; embedding: the network's; encoder_rows: what an encoder is fitted to, None for the rows
-    that are trained on. Raises DataError for data that cannot be used and OptionError for options that do not fit them.
+    The arguments are those of `manynets.train`; embedding: the network's; declared: its drop, categorical and numeric. encoder_rows: what an
+    encoder is fitted to, None for the rows that are trained on. Raises DataError for data that cannot be used and OptionError for options that do not fit them.
     """
     fits = needs_encoder(X, encoder, embedding, scaling=scaling)
     table: Any = None
@@ -137,6 +138,7 @@ def prepare(
             raise DataError(f"sample_weight is zero for all {len(rows)} {what} rows; at least one must count")
     if matrix is None:
         options = column_options(table, embedding, scaling=scaling, category_means=category_means) if fits else {}
+        options |= declared or {}
         rows = split.train if encoder_rows is None else encoder_rows
         matrix, encoder = encode_table(table, y, rows=rows, encoder=encoder, target=target.encoded, **options)
         matrix = as_matrix(matrix)

@@ -56,6 +56,8 @@ MISTAKES = [
     ("show .", "is not a run folder"),
     ("evaluate nowhere", "does not exist"),
     ("predict nowhere houses.csv", "does not exist"),
+    ("predict houses.csv nowhere", "houses.csv is a table, not a run; the run comes first: manynets predict"),
+    ("predict nowhere houses.csv -o out.xlsx", "-o is 'out.xlsx', but must end in .csv"),
     ("show a\0b", "null character"),
     ("inspect houses.csv --plot a\0.png", "null character"),
 ]

@@ -146,3 +146,30 @@ def test_read_run_gives_back_what_was_written(call: Call) -> None:
     assert run.config["data"] == {"kind": "named", "name": "plane", "task": None, "points": 100, "seed": 0}
     assert run.model.task.name == "regression"
     assert "surface.png" in run.files
+
+
+def test_the_second_class_is_named(call: Call, table: Path) -> None:
+    loud = call("train", table, "--target", "kind", *SMALL[:-1], "--out", "run")
+    second = "precision, recall and F1 are those of 'small', the second class"
+    assert second in loud.err + loud.out
+    done = call("evaluate", "run")
+    assert second in done.err + done.out
+
+
+def test_intervals_of_classes_are_refused_in_words_of_the_command(call: Call, table: Path) -> None:
+    assert call("train", table, "--target", "kind", *SMALL, "--out", "run").code == 0
+    told = call("predict", "run", table, "--interval", "0.9")
+    assert (told.code, told.out) == (2, "")
+    assert "--interval is 0.9, but is for numbers, and this model predicts classes" in told.err
+    assert "predict_proba" not in told.err
+
+
+def test_whole_numbers_that_are_taken_as_classes_are_told(call: Call, table: Path) -> None:
+    words = ("train", table, "--target", "size", *SMALL[:-1])
+    done = call(*words)
+    said = "'size' holds 17 different whole numbers and is taken as classes; for numbers give --task regression"
+    assert said in done.err + done.out
+    for task in ("regression", "multiclass"):
+        done = call(*words, "--task", task)
+        assert done.code == 0
+        assert "is taken as classes" not in done.err + done.out

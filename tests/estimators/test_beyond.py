@@ -301,3 +301,8 @@ def test_a_fit_that_was_stopped_goes_on(more: dict[str, Any], tmp_path: Path) ->
 def test_what_a_checkpoint_may_be(more: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         MLPClassifier(**{**FAST, **more}).fit(X, Y)
+
+
+def test_layers_given_in_the_place_of_the_loss_are_told() -> None:
+    with pytest.raises(mn.OptionError, match=r"loss is \(16,\), but .*; did you mean hidden_layer_sizes=\(16,\)\?"):
+        mn.MLPRegressor((16,)).fit([[0.0], [1.0]], [0.0, 1.0])

@@ -35,8 +35,8 @@ Threshold = Annotated[
     option(
         "--threshold",
         metavar="VALUE",
-        help="Probability above which the second of two classes is predicted, such as 0.3, or what a false alarm and a missed row cost, such as "
-        "1:5. [the model's]",
+        help="Probability above which the second of two classes, the last in the order of their names, is predicted, "
+        "such as 0.3, or what a false alarm and a missed row cost, such as 1:5. [the model's]",
     ),
 ]
 DataFolder = Annotated[str | None, option("--data-dir", metavar="FOLDER", help="Folder with mnist/ and fashion-mnist/.")]

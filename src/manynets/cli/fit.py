@@ -27,6 +27,7 @@ from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, take
 from manynets.cli.recipe import flag_of, network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
 from manynets.cli.seen import hashes_of_parts
+from manynets.cli.table_columns import taken_as_classes
 from manynets.cli.thresholds import read_threshold
 from manynets.cli.tracking import check_track, tracking
 from manynets.data.duplicates import count_shared
@@ -134,7 +135,8 @@ def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any
     Raises KeyboardInterrupt for a training that was interrupted.
     """
     source = load_source(origin)
-    for text in source.notes:
+    more = [] if source.schema is None else taken_as_classes(source.task, origin)
+    for text in (*source.notes, *more):
         note(console, text)
     source, encoder, share, networks = encode_source(source, options, console)
     preset = preset_of(options, source)

@@ -73,8 +73,9 @@ _OF_TRAINING: dict[str, CommandOption] = {
         help=f"What the best weights, early stopping and, for f1, the threshold go by: {', '.join(METRICS)}.", panel=TRAINING, shown="the loss"
     ),
     "threshold": CommandOption(
-        help="Probability above which the second of two classes is predicted: f1 or accuracy for what is best on the held-out rows, a number, or "
-        "what a false alarm and a missed row cost, such as 1:5.", panel=TRAINING, metavar="VALUE", shown="0.5; with --metric f1 as for f1",
+        help="Probability above which the second of two classes, the last in the order of their names, is predicted: f1 or accuracy for what "
+        "is best on the held-out rows, a number, or what a false alarm and a missed row cost, such as 1:5.",
+        panel=TRAINING, metavar="VALUE", shown="0.5; with --metric f1 as for f1",
     ),
     "time_limit": CommandOption(
         help="Seconds that the training may take (tables, presets default, fast and best).",

@@ -14,6 +14,24 @@ __all__ = ["predict"]
 
 BLOCK_ROWS = 1 << 16
 
+OTHER_FORMATS = {
+    ".xlsx",
+    ".xlsm",
+    ".xls",
+    ".ods",
+    ".parquet",
+    ".pq",
+    ".json",
+    ".jsonl",
+    ".feather",
+    ".arrow",
+    ".npy",
+    ".npz",
+    ".gz",
+    ".zip",
+}
+"""Ends of file names that promise something else than CSV."""
+
 
 def predict(
     run: RunFolder,
@@ -50,6 +68,7 @@ def predict(
     manynets predict runs/houses-1 new_houses.csv --interval 0.9
     manynets predict model.safetensors new_houses.csv --columns id
     """
+    import os
     import sys
 
     from manynets.cli.outputs import claimed_output
@@ -58,6 +77,8 @@ def predict(
 
     if out is None and sys.__stdout__ is None:
         raise OptionError("standard output is closed; give a file with -o")
+    if out is not None and os.path.splitext(out)[1].lower() in OTHER_FORMATS:
+        raise OptionError(f"-o is {out!r}, but must end in .csv: predictions are written as CSV")
     console = console_for(quiet=quiet, to_stderr=True)
     with claimed_output(out, overwrite=overwrite, option="-o", example="predictions.csv"):
         rows = _predict(
@@ -92,6 +113,7 @@ def _predict(
     from manynets.cli.report import note
     from manynets.cli.saved_runs import open_run
     from manynets.cli.thresholds import with_threshold
+    from manynets.errors import OptionError
     from manynets.modelfile import replacing
     from manynets.tasks.residuals import check_coverage
 
@@ -99,6 +121,10 @@ def _predict(
         check_coverage(interval, what="--interval")
     found = open_run(run)
     source = prediction_blocks(found, data, header=header)
+    if interval is not None and found.saved.task.name != "regression":
+        raise OptionError(
+            f"--interval is {interval:g}, but is for numbers, and this model predicts classes with probabilities; leave it out"
+        )
     model: Any = found.saved if found.saved.is_quick(source.rows) else found.model  # the latter loads torch
     if threshold is not None:
         model = with_threshold(model, threshold)

@@ -186,6 +186,9 @@ def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequen
     """Print recall, precision and F1 of each class with counts and intervals, or the accuracy of each label."""
     if "per_class" in metrics:
         entries = metrics["per_class"]
+        if len(entries) == 2 and "precision" in metrics:
+            second = names[1] if names else entries[1]["class"]
+            console.print(f"precision, recall and F1 are those of {second!r}, the second class", markup=False, soft_wrap=True)
         few = "classes" not in metrics  # else the entries are the worst of so many
         texts = [
             (

@@ -13,6 +13,7 @@ __all__ = ["ALONE", "open_run", "sweep_of"]
 
 ALONE = "model file"
 """The kind of data of a model file without its run: nobody knows them."""
+_TABLES = {".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods", ".parquet", ".pq", ".feather", ".arrow", ".npy", ".npz", ".gz"}
 SWEEP, BEST, CONFIG = "sweep.json", "best", "config.json"
 
 
@@ -42,9 +43,15 @@ def sweep_of(path: str) -> Path | None:
 
 def _model_only(path: Path) -> SavedRun:
     """Return the run of a model file that is not in a run folder: what it was trained on is not known."""
+    from manynets.errors import ModelFileError, OptionError
     from manynets.runs import SavedRun
     from manynets.saved_model import read_saved_model
 
-    saved = read_saved_model(os.fspath(path))
+    try:
+        saved = read_saved_model(os.fspath(path))
+    except ModelFileError:
+        if not _TABLES.intersection(map(str.lower, path.suffixes)):
+            raise
+        raise OptionError(f"{path} is a table, not a run; the run comes first: manynets predict runs/houses-1 {path}") from None
     data = {"kind": ALONE, "name": path.name, "seed": saved.recipe.seed, "task": saved.task.name, "target": []}
     return SavedRun(folder=path, saved=saved, config={"data": data}, metrics={})

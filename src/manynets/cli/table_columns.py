@@ -8,7 +8,7 @@ from typing import Any
 from manynets.data.split import SplitBy
 from manynets.errors import DataError
 
-__all__ = ["leak_notes", "split_by"]
+__all__ = ["leak_notes", "split_by", "taken_as_classes"]
 
 
 def split_by(X: Any, origin: Mapping[str, Any]) -> SplitBy | None:
@@ -36,3 +36,12 @@ def leak_notes(schema: Sequence[Any]) -> tuple[str, ...]:
         for one in schema
         if one.leak
     )
+
+
+def taken_as_classes(task: Any, origin: Mapping[str, Any]) -> list[str]:
+    """Return a note where several whole numbers of the target are taken as classes, which nobody asked for."""
+    classes = getattr(task, "classes", ())
+    if origin.get("task") is not None or len(classes) < 3 or not all(type(value) in (int, float) for value in classes):
+        return []
+    name = ", ".join(origin["target"])
+    return [f"{name!r} holds {len(classes)} different whole numbers and is taken as classes; for numbers give --task regression"]

@@ -205,6 +205,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return inputs.numbers(self, y, x)
 
     def _task(self, y: NDArray[Any], weight: NDArray[np.float64] | None) -> Task:
+        if isinstance(self.loss, tuple | list | int):
+            names = ", ".join(LOSSES)
+            raise OptionError(f"loss is {self.loss!r}, but must be one of {names}; did you mean hidden_layer_sizes={self.loss!r}?")
         one_of(self.loss, LOSSES, what="loss")
         if self.loss == "poisson" and (y < 0).any():
             raise DataError(f"y holds {y.min():g}, but loss='poisson' is for counts and rates, which are not negative")

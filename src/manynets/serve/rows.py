@@ -125,7 +125,8 @@ def _reading_of(column: Any) -> Reading | None:
 
 def _lacking(names: list[str]) -> BadRequest:
     shown = ", ".join(map(repr, names[:MOST_NAMED])) + (", ..." if len(names) > MOST_NAMED else "")
-    return BadRequest(422, f"{len(names)} columns are missing: {shown}; send null where a value is missing", column=names[0])
+    count = "1 column is" if len(names) == 1 else f"{len(names)} columns are"
+    return BadRequest(422, f"{count} missing: {shown}; send null where a value is missing", column=names[0])
 
 
 def _refuse_constant(text: str) -> float:

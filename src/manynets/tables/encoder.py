@@ -249,7 +249,7 @@ class TableEncoder:
             alike = look_alike(missing[0], table.names)
             hint = "" if alike is None else f"; its {alike!r} is written in other Unicode characters (NFC and NFD): rename it"
             raise DataError(
-                f"{len(missing)} columns are missing from the table: {_listed(missing)}; it has {_listed(table.names)}{hint}"
+                f"{'1 column is' if len(missing) == 1 else f'{len(missing)} columns are'} missing from the table: {_listed(missing)}; it has {_listed(table.names)}{hint}"
             )
         return table
 

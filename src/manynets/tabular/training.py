@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,7 @@ def train_tabular(
     sample_weight: Any = None,
     class_weight: ClassWeight = None,
     encoder: TableEncoder | None = None,
+    declared: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
     device: str = "auto",
     by: SplitBy | None = None,
@@ -74,7 +75,8 @@ def train_tabular(
     """Train the default ensemble on a table or an array (N, D), in which NaN is a gap, and y.
 
     validation: None, by which each network validates on another fold; or what `manynets.train` takes, for all networks.
-    encoder: one that is fitted already. by: how the rows are split. options: of `train_ensemble`. For the other arguments see `manynets.train`.
+    encoder: one that is fitted already. declared: drop, categorical and numeric. by: how the rows are split.
+    options: of `train_ensemble`. For the other arguments see `manynets.train`.
     """
     began, base = clock(), Recipe(seed=seed, device=device)
     target = find_target(y, task)
@@ -87,7 +89,7 @@ def train_tabular(
     if len(X) != len(target):
         raise DataError(f"X has {len(X)} rows and y has {len(target)}; they must have the same number")
     fitting = {} if encoder is not None else encoder_options(len(target) if rows is None else len(rows), X.shape[1])
-    matrix, encoder = encode_table(X, y, rows=rows, encoder=encoder, target=target.encoded, **fitting)
+    matrix, encoder = encode_table(X, y, rows=rows, encoder=encoder, target=target.encoded, **fitting, **(declared or {}))
     if own is not None:
         validation = (encoder.transform(own[0]), *own[1:])
     data = prepare(

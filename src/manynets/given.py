@@ -1,0 +1,57 @@
+"""X and y as `train` is given them: arrays, or a table whose target is taken off."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset
+
+from manynets.data.check import is_frame
+from manynets.errors import DataError, OptionError
+
+__all__ = ["declared_columns", "read_given"]
+
+
+def read_given(
+    X: Any, y: Any, target: str | Sequence[str] | None, sample_weight: Any, *, drop_missing_target: bool
+) -> tuple[Any, Any, Any]:
+    """Return X, y and the weights, read from a file, and with the target taken off the table, where X is a path or a target is named."""
+    if isinstance(X, str | os.PathLike):
+        from manynets.tables import read_table
+
+        if target is None:
+            raise OptionError(f"X is the file {os.fspath(X)!r}, so name the column to predict, such as target='price'")
+        X = read_table(os.fspath(X))
+    if target is not None:
+        if y is not None:
+            raise OptionError(f"target is {target!r} and y was given too; give one of the two")
+        from manynets.tables import split_target
+
+        named = sample_weight if isinstance(sample_weight, str) else None
+        X, y, weight = split_target(X, target, weight=named, drop_missing_target=drop_missing_target)
+        sample_weight = sample_weight if named is None else weight
+    elif drop_missing_target:
+        raise OptionError("drop_missing_target is for a table with target='...'; leave it out, and such rows out of X and y")
+    if isinstance(X, DataLoader | Dataset):
+        size = getattr(X, "batch_size", None) or 32
+        raise DataError(
+            f"X is a {type(X).__name__}; mn.train takes arrays or tensors and makes its own batches:"
+            f" mn.train(X, y, recipe=mn.Recipe(batch_size={size}))"
+        )
+    if y is None:
+        raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
+    return X, y, sample_weight
+
+
+def declared_columns(X: Any, encoder: Any, **columns: Sequence[str]) -> dict[str, list[str]]:
+    """Return the columns that were declared, as options of `manynets.tables.fit_encoder`; OptionError where no encoder is fitted to a table."""
+    for name, value in columns.items():
+        if isinstance(value, str):
+            raise OptionError(f"{name} is {value!r}, but must be a list of columns, such as [{value!r}]")
+        if len(value) and not is_frame(X):
+            raise OptionError(f"{name} is {list(value)!r}, but is for a table, and X is a {type(X).__name__}; leave it out")
+        if len(value) and encoder is not None:
+            raise OptionError(f"{name} is {list(value)!r}, but the encoder or Model that was given knows its columns; leave it out")
+    return {name: list(value) for name, value in columns.items() if len(value)}
