@@ -201,7 +201,19 @@ def train(
     spec, data = _ready(spec, recipe, data, initial, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
-    listeners = [*progress_callbacks(progress), *callbacks]
+    return _trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping)
+
+
+def _trained(
+    engine: EngineName,
+    spec: MLP | nn.Module,
+    recipe: Recipe,
+    data: TrainingData,
+    members: Sequence[Member],
+    listeners: Sequence[Callback],
+    keeping: Mapping[str, Any],
+) -> Model:
+    """Return the model of networks that are trained by the engine. keeping: options of `Checkpoints`."""
     if engine != "torch":
         return _by_engine(engine, spec, recipe, data, members[0], listeners)
     keeper = _keeper(data, members, keeping)
