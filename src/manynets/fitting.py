@@ -163,13 +163,8 @@ def train(
         given |= {"time_limit": time_limit, "task": task, "target_transform": target_transform, "validation": validation}
         given |= {"scaling": scaling, "seed": seed, "metric": metric, "progress": progress, "callbacks": callbacks}
         given |= {"initial": initial, "n_networks": n_networks, "checkpoint": checkpoint, "resume": resume, "engine": engine}
-        given["allow_world_size"] = allow_world_size
-        given["of_table"] = {
-            "drop": drop,
-            "drop_missing_target": drop_missing_target,
-            "categorical": categorical,
-            "numeric": numeric,
-        }
+        of_table = {"drop": drop, "categorical": categorical, "numeric": numeric}
+        given |= {"allow_world_size": allow_world_size, "of_table": of_table | {"drop_missing_target": drop_missing_target}}
         if (model := _train_streamed(X, target, spec, recipe, memory_limit, **given)) is not None:
             return model
     X, y, sample_weight = read_given(X, y, target, sample_weight, drop_missing_target=drop_missing_target)

@@ -15,7 +15,7 @@ import pytest
 
 from manynets.cli import sweep_storage
 from manynets.cli.sweep_storage import SharedStudy, open_storage
-from manynets.cli.sweeping import _workers
+from manynets.cli.sweeping import workers_of
 from manynets.errors import OptionError
 from tests.cli.conftest import Call
 
@@ -160,7 +160,7 @@ def test_an_error_keeps_the_password_of_a_scheduler() -> None:
     pytest.importorskip("distributed")
     with (
         pytest.raises(OptionError, match=r"--scheduler is 'nothing://\*\*\*@host:1'") as caught,
-        _workers("nothing://zoe:secret@host:1"),
+        workers_of("nothing://zoe:secret@host:1"),
     ):
         pass
     assert "secret" not in str(caught.value)

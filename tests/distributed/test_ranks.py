@@ -22,7 +22,6 @@ from manynets.cli import main
 from manynets.cli import together as together_command
 from manynets.cli.options import left_out
 from manynets.distributed import ALONE, Ranks, alone, current_ranks, joined, launched, watch
-from manynets.distributed import ranks as ranks_module
 from manynets.errors import OptionError, RankError
 from manynets.nn.dropout import Masks
 from manynets.training import team
@@ -221,7 +220,7 @@ def test_an_error_in_one_rank_ends_the_others():
 
 @pytest.mark.parametrize("method", ["advance", "evaluate"])
 def test_an_error_within_a_step_of_rank_0_ends_all(method, monkeypatch):
-    data, make = data_of(RECIPE), team._stepper_of
+    data, make = data_of(RECIPE), team.stepper_of
 
     def fail(*_: Any) -> None:
         raise MemoryError("no more room")
@@ -232,7 +231,7 @@ def test_an_error_within_a_step_of_rank_0_ends_all(method, monkeypatch):
             setattr(stepper, method, fail)
         return stepper
 
-    monkeypatch.setattr(team, "_stepper_of", failing)
+    monkeypatch.setattr(team, "stepper_of", failing)
     errors = together(2, lambda ranks: train_what_can(data.problem, members_of(SPEC, RECIPE, data, 2), ranks=ranks), fails=True)
     for error in errors:
         assert isinstance(error, RankError)
@@ -304,27 +303,9 @@ def test_without_other_processes_there_are_none(monkeypatch):
 def test_a_restart_keeps_what_a_checkpoint_does_not_hold(monkeypatch):
     monkeypatch.setattr(together_command, "can_resume", lambda folder, options: True)
     options = {**left_out(), "data": "digits", "out": "run", "report": True, "track": "mlflow", "quiet": True}
-    restarted = together_command._restarted(options)
+    restarted = together_command.restarted_options(options)
     assert (restarted["resume"], restarted["data"]) == ("run", None)
     assert (restarted["report"], restarted["track"], restarted["quiet"]) == (True, "mlflow", True)
-
-
-def test_the_ranks_of_an_earlier_process_group_are_closed(monkeypatch):
-    closed: list[Ranks] = []
-    stores = iter([first := object(), first, object()])
-    monkeypatch.setattr(dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
-    monkeypatch.setattr(dist, "get_rank", lambda: 0)
-    monkeypatch.setattr(dist, "get_backend_config", lambda: "cpu:gloo")
-    monkeypatch.setattr(dist.distributed_c10d, "_get_default_store", lambda: next(stores))
-    monkeypatch.setattr(ranks_module, "_known", None)
-    monkeypatch.setattr(Ranks, "of", lambda store, **options: Ranks(size=2))
-    monkeypatch.setattr(Ranks, "close", lambda ranks: closed.append(ranks))
-    ranks = current_ranks()
-    assert current_ranks() is ranks
-    assert closed == []
-    assert current_ranks() is not ranks
-    assert closed == [ranks]
 
 
 def test_the_command_in_two_processes_of_which_rank_0_writes(tmp_path, monkeypatch, capfd):

@@ -219,7 +219,7 @@ def test_two_pages_ask_for_two_targets_of_a_table() -> None:
 
     table = StoredTable("houses.csv", pl.DataFrame({"size": [1, 2, 3], "price": [2, 4, 7]}), [])
     first = table.about("price")
-    table._about = Replaced(table._about)
+    table.described = Replaced(table.described)
     assert table.about("price") == first
 
 
@@ -288,7 +288,7 @@ def test_the_first_frame_that_fails_is_a_warning(monkeypatch: pytest.MonkeyPatch
 
     async def send(_: Any) -> None: ...
 
-    monkeypatch.setattr(PageSession, "_next_frame", fail)
+    monkeypatch.setattr(PageSession, "next_frame", fail)
     with caplog.at_level("DEBUG", "manynets.playground"):
         asyncio.run(PageSession(Files(), send).send_frames())
     assert [record.levelname for record in caplog.records if record.name == "manynets.playground"] == ["WARNING", "DEBUG"]

@@ -144,7 +144,7 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
             open_storage(own["storage"]), name, config=config, by_loss=results.by_loss, minimize=results.less_is_better
         )
     results.open()
-    with _resumable(results), _workers(own["scheduler"]):
+    with _resumable(results), workers_of(own["scheduler"]):
         best = _trained(plan, results, own, console, study)
         draw(results, best=best)
         if best is None:
@@ -254,7 +254,7 @@ def _check(own: Mapping[str, Any], base: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _workers(scheduler: str | None) -> Iterator[None]:
+def workers_of(scheduler: str | None) -> Iterator[None]:
     """Within this context, the workers of a dask scheduler train the networks."""
     if scheduler is None:
         yield

@@ -34,7 +34,7 @@ def fit_together(options: Options) -> None:
             ranks.send(options)
 
         if ranks.rank == 0:
-            fit(_restarted(options) if restarts() else options, begun=begun)
+            fit(restarted_options(options) if restarts() else options, begun=begun)
         else:
             _follow(ranks.receive())
 
@@ -60,7 +60,7 @@ def _follow(options: Options) -> None:
         trained(options, origin_of(options), begin, console_for(quiet=True))
 
 
-def _restarted(options: Options) -> Options:
+def restarted_options(options: Options) -> Options:
     """Return the options with which torchrun's restart of these processes goes on: from the last checkpoint, if there is one."""
     if options["resume"] is not None:
         return options

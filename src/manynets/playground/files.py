@@ -28,17 +28,17 @@ class StoredTable:
 
     def __init__(self, name: str, frame: polars.DataFrame, notes: list[str], *, shown: str = "") -> None:
         self.name, self.frame, self.notes, self.shown = name, frame, notes, shown or name
-        self._about: dict[str | None, dict[str, Any]] = {}
+        self.described: dict[str | None, dict[str, Any]] = {}
 
     def about(self, target: str | None = None) -> dict[str, Any]:
         """Return what was understood of the columns, as JSON types."""
-        known = self._about.get(target)  # the pages' threads may replace it meanwhile
+        known = self.described.get(target)  # the pages' threads may replace it meanwhile
         if known is None:
             from manynets.tables import inspect_table
 
             found = inspect_table(self.frame, target).to_json()
             known = {"name": self.name, "rows": len(self.frame), "columns": list(self.frame.columns), "schema": found}
-            self._about = {target: known}
+            self.described = {target: known}
         return known
 
 

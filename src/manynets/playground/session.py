@@ -186,7 +186,7 @@ class PageSession:
         while True:
             began = time.monotonic()
             try:
-                await self._next_frame()
+                await self.next_frame()
             except PageGone:
                 return
             except Exception:  # such as a training that is replaced meanwhile; the next frame will do
@@ -196,7 +196,7 @@ class PageSession:
             due = max(due + 1 / FRAMES_PER_SECOND, now + (now - began) * (1 - SHARE) / SHARE)
             await asyncio.sleep(max(due - now, 0.001))
 
-    async def _next_frame(self) -> None:
+    async def next_frame(self) -> None:
         training, view, plane = self.training, self.view, self._plane
         if training is None or plane is None or self._number - self._seen >= IN_FLIGHT:
             return

@@ -137,7 +137,7 @@ class Team:
 
     def _make(self, problem: Problem, members: Sequence[Member]) -> Stepper:
         """Return the stepper of all processes for some of the members."""
-        stepper = _stepper_of(self.ranks, problem, members)
+        stepper = stepper_of(self.ranks, problem, members)
         self.ranks.send(("begin", [member.number for member in members]))
         return cast(Stepper, LeadingStepper(stepper, self.ranks, self.halt))
 
@@ -156,7 +156,7 @@ class Team:
                     settings.close()
                     autograd = choose(self.problem, members[0]) == "autograd"
                     settings.enter_context(torch_modes(self.problem.rows.x.device, autograd=autograd))
-                    stepper = _stepper_of(self.ranks, self.problem, members)
+                    stepper = stepper_of(self.ranks, self.problem, members)
                     settings.enter_context(torch_settings(threads=torch.get_num_threads(), precision=stepper.recipe.precision))
                     settings.enter_context(torch.no_grad())
                 else:
@@ -178,7 +178,7 @@ class Team:
             stepper.take(*more)
 
 
-def _stepper_of(ranks: Ranks, problem: Problem, members: Sequence[Member]) -> Stepper:
+def stepper_of(ranks: Ranks, problem: Problem, members: Sequence[Member]) -> Stepper:
     """Return the stepper of one of several processes: by torch, as the compiled core makes whole steps of its own."""
     first = members[0]
     if first.recipe.gradient == "compiled":
