@@ -34,7 +34,7 @@ def read_given(
         sample_weight = sample_weight if named is None else weight
     elif drop_missing_target:
         raise OptionError("drop_missing_target is for a table with target='...'; leave it out, and such rows out of X and y")
-    if isinstance(X, DataLoader | Dataset):
+    if y is None and isinstance(X, DataLoader | Dataset):
         size = getattr(X, "batch_size", None) or 32
         raise DataError(
             f"X is a {type(X).__name__}; mn.train takes arrays or tensors and makes its own batches:"

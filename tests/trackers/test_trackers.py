@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
@@ -167,7 +168,9 @@ def test_copies_have_the_settings(kind: type[Tracker]) -> None:
 @pytest.mark.parametrize(("name", "module"), [("tensorboard", "tensorboard"), ("mlflow", "mlflow"), ("wandb", "wandb")])
 def test_a_missing_package_is_named(name: str, module: str, monkeypatch: pytest.MonkeyPatch, call: Call, table: Path) -> None:  # noqa: F811
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    for name_of_part in [part for part in sys.modules if part.startswith(("torch.utils.tensorboard", f"{module}."))]:
+        monkeypatch.delitem(sys.modules, name_of_part)
+    monkeypatch.delattr(torch.utils, "tensorboard", raising=False)
     with pytest.raises(MissingExtraError, match=rf"pip install 'manynets\[{name}\]'"):
         TRACKERS[name].package()
     found = call("train", table, "--target", "price", "--track", name)
