@@ -6,7 +6,18 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 
-__all__ = ["DIGITS", "HEADINGS", "History", "aligned", "bytes_text", "epoch_text", "html_table", "layers_text", "number_text"]
+__all__ = [
+    "DIGITS",
+    "HEADINGS",
+    "History",
+    "aligned",
+    "bytes_text",
+    "cell_text",
+    "epoch_text",
+    "html_table",
+    "layers_text",
+    "number_text",
+]
 
 DIGITS = 4
 """Decimals of a number below 10."""
@@ -35,6 +46,21 @@ def number_text(value: float) -> str:
     return f"{value:.{decimals}f}"
 
 
+def cell_text(value: object) -> str:
+    """Return a value as tables show it.
+
+    >>> [cell_text(value) for value in (True, 12_345, 0.25, None, "red")]
+    ['yes', '12,345', '0.2500', '', 'red']
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return number_text(value)
+    return "" if value is None else str(value)
+
+
 def epoch_text(epoch: float) -> str:
     """Return an epoch, counted from 1: whole, or with one decimal within an epoch.
 
@@ -44,7 +70,7 @@ def epoch_text(epoch: float) -> str:
     return f"{epoch:,.1f}".removesuffix(".0")
 
 
-def bytes_text(count: int) -> str:
+def bytes_text(count: float) -> str:
     """Return a number of bytes in the unit that fits.
 
     >>> bytes_text(512), bytes_text(51_200), bytes_text(3_400_000_000)
@@ -53,7 +79,7 @@ def bytes_text(count: int) -> str:
     for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if count >= size:
             return f"{count / size:,.1f} {unit}"
-    return f"{count} bytes"
+    return f"{count:.0f} bytes"
 
 
 def aligned(names: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

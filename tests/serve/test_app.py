@@ -18,6 +18,7 @@ import manynets as mn
 from manynets.errors import OptionError
 from manynets.model import Model
 from tests.export.tables import fitted, target, wide_table
+from tests.serve.hostile_requests import ROW
 from tests.tolerances import assert_close
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
@@ -32,17 +33,7 @@ TOKEN = "a-token-of-many-signs"
 
 def row(**cells: Any) -> dict[str, Any]:
     """Return a record as a program sends it."""
-    record = {
-        "size": 80,
-        "weight": "60.5 kg",
-        "rooms": 3,
-        "color": "red",
-        "town": "town 1",
-        "new": True,
-        "sold": "2001-02-03",
-        "opens": "07:08",
-    }
-    return record | cells
+    return ROW | cells
 
 
 @pytest.fixture(scope="module")

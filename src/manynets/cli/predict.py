@@ -131,7 +131,8 @@ def _predict(
     size = model.rows_at_once * max(1, BLOCK_ROWS // model.rows_at_once)  # so that a block ends where a part of all rows would
     with contextlib.nullcontext() if out is None else replacing(out, overwrite=overwrite) as file:
         for number, (X, beside) in enumerate(source.blocks(size)):
-            table = _chosen(beside, columns) | _predictions(found, model, X, beside=_chosen(beside, columns), interval=interval)
+            kept = _chosen(beside, columns)
+            table = kept | _predictions(found, model, X, beside=kept, interval=interval)
             text = _text(table, header=number == 0)
             if file is None:
                 _write_out(text)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from manynets.display import HEADINGS, layers_text, number_text
+from manynets.display import HEADINGS, cell_text, layers_text, number_text
 from manynets.model_tools import task_text
 from manynets.spec import EPOCHS
 
@@ -82,18 +82,8 @@ def table_of(names: Sequence[str], rows: Sequence[Sequence[object]], *, title: s
         right = name in _NUMERIC or all(isinstance(row[i], int | float) for row in rows)
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
+        table.add_row(*(Text(cell_text(value)) for value in row))
     return table
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return number_text(value)
-    return "" if value is None else str(value)
 
 
 def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:

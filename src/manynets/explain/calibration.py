@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import OptionError
-from manynets.metrics import wilson_interval
 
-__all__ = ["Calibration", "calibration", "wilson_interval"]
+__all__ = ["Calibration", "calibration"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from manynets.display import number_text
 from manynets.explain import calibration
-from manynets.explain.calibration import wilson_interval
+from manynets.metrics import wilson_interval
 from manynets.report import charts
 from manynets.report.curves import average_precision, curves_of, roc_area
 from manynets.report.parts import LabelledRows, ReportFigure, ReportInput, ReportPicture, ReportTable, Section, cell

@@ -6,7 +6,7 @@ import numpy as np
 
 from manynets.display import number_text
 from manynets.errors import DataError, OptionError
-from manynets.explain.calibration import wilson_interval
+from manynets.metrics import wilson_interval
 from manynets.report import error_charts
 from manynets.report.parts import Array, LabelledRows, ReportFigure, ReportInput, ReportPicture, ReportTable, Section
 from manynets.report.values import CategoryValues, NumberValues, column_values

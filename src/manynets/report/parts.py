@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
-from manynets.display import number_text
+from manynets.display import cell_text
 from manynets.model import Model
 from manynets.tables import Table
 
@@ -141,11 +141,5 @@ class Section:
 
 
 def cell(value: Any) -> str:
-    """Return a value as tables show it."""
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if isinstance(value, float | np.floating):
-        return number_text(float(value))
-    if isinstance(value, int | np.integer):
-        return f"{value:,}"
-    return "" if value is None else str(value)
+    """Return a value, also one of NumPy, as tables show it."""
+    return cell_text(value.item() if isinstance(value, np.generic) else value)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from manynets.display import HEADINGS, number_text
-from manynets.explain.calibration import wilson_interval
+from manynets.metrics import wilson_interval
 from manynets.report.parts import LabelledRows, ReportInput, ReportTable, Section, cell
 
 __all__ = ["metric_intervals", "metrics_section"]

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from manynets.data.stream.limit import memory_bytes, spoken_bytes
+from manynets.data.stream.limit import memory_bytes
+from manynets.display import bytes_text
 from manynets.errors import OptionError, warn_user
 from manynets.spec import MLP
 from manynets.tables import fit_encoder, understand
@@ -80,7 +81,7 @@ def too_large(files: BlockFiles, columns: Columns, limit: int | str, *, what: st
     need, most = bytes_in_memory(files, columns), memory_bytes(limit, what=what)
     if need <= most:
         return None
-    return f"{files.name} would take about {spoken_bytes(need)} in memory, more than {what} {spoken_bytes(most)}"
+    return f"{files.name} would take about {bytes_text(need)} in memory, more than {what} {bytes_text(most)}"
 
 
 def files_to_stream(

@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
-from manynets.data.stream.limit import Budget, memory_bytes, spoken_bytes
+from manynets.data.stream.limit import Budget, memory_bytes
 from manynets.data.stream.parts import TEST, TRAIN, HashSplit
 from manynets.data.stream.rows import StreamedRows
 from manynets.data.stream.scoring import scored
 from manynets.data.stream.table import Description, RowsTable, blocks_of_part, describe
 from manynets.data.stream.windows import Encoded, Layout, WindowReader
 from manynets.data.tensors import to_tensor
+from manynets.display import bytes_text
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.model import Model
 from manynets.prepare import TrainingData
@@ -241,8 +242,8 @@ def _rows(
     window = budget.window_rows(each, group)
     if window < size:
         raise OptionError(
-            f"the memory limit of {spoken_bytes(budget.limit)} is too low: reading the largest row group takes {spoken_bytes(group)} of it"
-            f" and a batch {spoken_bytes(each * size)}; raise it, or write the file with smaller row groups"
+            f"the memory limit of {bytes_text(budget.limit)} is too low: reading the largest row group takes {bytes_text(group)} of it"
+            f" and a batch {bytes_text(each * size)}; raise it, or write the file with smaller row groups"
         )
     seed = recipe.seed if recipe.shuffle else None
     layout = Layout(counts, window=window, batch_size=size, seed=seed, merge_single=norm, rank=rank, world_size=world_size)

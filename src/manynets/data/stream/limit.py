@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from manynets.errors import OptionError
 
-__all__ = ["Budget", "memory_bytes", "spoken_bytes"]
+__all__ = ["Budget", "memory_bytes"]
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 LEAST = 10**6
@@ -29,15 +29,6 @@ def memory_bytes(limit: int | float | str, *, what: str = "memory_limit") -> int
     if found < LEAST:
         raise OptionError(f"{what} is {limit!r}, but must be at least 1 MB, such as '500MB', '2GB' or a number of bytes")
     return found
-
-
-def spoken_bytes(size: float) -> str:
-    """Return a number of bytes as people say it.
-
-    >>> spoken_bytes(4_080_000_000), spoken_bytes(52_000_000)
-    ('4.1 GB', '52 MB')
-    """
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 class Budget(NamedTuple):

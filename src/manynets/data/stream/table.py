@@ -91,23 +91,27 @@ class RowsTable:
 
     def target_of(self, frame: polars.DataFrame) -> NDArray[Any]:
         """Return the target (N,) of rows: whole numbers, numbers, bools, or labels."""
+        import polars
+
         column = frame[self.target]
         if column.dtype.is_integer():
-            return column.cast(_int64()).to_numpy()
+            return column.cast(polars.Int64).to_numpy()
         if column.dtype.is_numeric():
-            return column.cast(_float64()).to_numpy()
+            return column.cast(polars.Float64).to_numpy()
         if str(column.dtype) == "Boolean":
             return column.to_numpy().astype(bool)
         return np.array([plain_label(cell) for cell in listed(text_cells(open_table(frame[[self.target]]), self.target))])
 
     def weights_of(self, frame: polars.DataFrame) -> NDArray[np.float64] | None:
         """Return the weights (N,) of rows, None where all count the same. Errors: DataError for one that is missing or negative."""
+        import polars
+
         if self.weight is None:
             return None
         column = frame[self.weight]
         if not column.dtype.is_numeric():
             raise DataError(f"weight {self.weight!r} is of type {column.dtype}, but must be numbers")
-        values = column.cast(_float64()).fill_null(float("nan")).to_numpy()
+        values = column.cast(polars.Float64).fill_null(float("nan")).to_numpy()
         bad = np.flatnonzero(~(values >= 0.0) | np.isinf(values))
         if bad.size:
             raise DataError(f"weight {self.weight!r} is {values[bad[0]]} in a row, but must be a number of at least 0")
@@ -123,18 +127,6 @@ def missing_cells(frame: polars.DataFrame, name: str) -> NDArray[np.bool_]:
         return column.is_null().to_numpy()
     table = open_table(frame[[name]])
     return np.asarray(blank_cells(text_cells(table, name)).to_numpy(), dtype=bool)
-
-
-def _int64() -> Any:
-    import polars
-
-    return polars.Int64
-
-
-def _float64() -> Any:
-    import polars
-
-    return polars.Float64
 
 
 # ------------------------------------------------------------------------------------------------------------ the one pass
