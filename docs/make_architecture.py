@@ -26,14 +26,14 @@ ROUTES = {
 """Which packages each route visits, in the order of the numbered steps on the page."""
 
 HINTS = {
-    "The command line and the playground": ("cli", "playground"),
+    "Commands and playground": ("cli", "playground"),
     "Run folders": ("runs",),
     "What users call": ("serve", "report", "plots", "explain", "export", "estimators", "search", "studies", "trackers"),
     "train()": ("fitting",),
     "The default for tables": ("tabular", "streaming"),
-    "Candidates, folds, seeds": ("plan",),
+    "Candidates, folds, seeds": ("plan", "results"),
     "Split, encode, to the device": ("prepare",),
-    "What an embedding asks for": ("encoding",),
+    "What train() is given": ("encoding", "given"),
     "A trained network": ("model",),
     "What all models show": ("model_tools",),
     "From scores to predictions": ("predictor",),

@@ -217,7 +217,7 @@ def _trained(
 
 
 def _keeper(data: TrainingData, members: Sequence[Member], options: Mapping[str, Any]) -> Callable[[], Checkpoints] | None:
-    """Return what makes that which writes and reads the checkpoints, None for none. options: of `Checkpoints`."""
+    """Return a function that makes the Checkpoints, or None for a training without any. options: those of `Checkpoints`."""
     if options["checkpoint"] is None and options["resume"] is None:
         return None
     return functools.partial(Checkpoints, data.problem, members, system=system_of(data), **options)

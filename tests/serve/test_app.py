@@ -28,7 +28,7 @@ from manynets.serve import ServeSettings
 from manynets.serve.app import create_app
 from manynets.serve.rows import MOST_NAMED, BadRequest, RowReader
 
-TOKEN = "a-token-of-many-signs"
+TOKEN = "a-token-of-many-characters"
 
 
 def row(**cells: Any) -> dict[str, Any]:

@@ -255,7 +255,7 @@ def test_what_a_stream_does_not_take_is_said(path: Path, tmp_path: Path) -> None
     with pytest.warns(UserWarning, match=plain), pytest.raises(OptionError, match="validation is 'folds'"):
         mn.train(path, target="y", memory_limit="1MB", progress=False, validation="folds")
     for options, message in (
-        ({"preset": "fast"}, "preset was given, but .* would take about .* in memory, more than memory_limit 1.0 MB"),
+        ({"preset": "fast"}, r"preset was given, but .* would take about .* in memory, more than memory_limit 1\.0 MB"),
         ({"validation": "folds"}, "validation is 'folds', but of a stream it is a fraction"),
         ({"validation": 0.9}, "validation is 0.9, which is .* rows, but the memory limit has space for"),
         ({"target": ["y", "x0"]}, "must be the name of one column"),
@@ -269,7 +269,7 @@ def test_what_a_stream_does_not_take_is_said(path: Path, tmp_path: Path) -> None
         mn.train(tmp_path / "a.jsonl", target="y", memory_limit="1MB")
     whole = tmp_path / "one.parquet"
     polars.read_parquet(path).write_parquet(whole)
-    with pytest.raises(OptionError, match="the memory limit of 1.0 MB is too low: reading the largest row group takes"):
+    with pytest.raises(OptionError, match=r"the memory limit of 1\.0 MB is too low: reading the largest row group takes"):
         opened(whole, recipe=dataclasses.replace(RECIPE, batch_size=4000))
 
 

@@ -224,7 +224,7 @@ _OF_A_SWEEP: dict[str, CommandOption] = {
     ),
     "storage": CommandOption(
         help="Share the candidates with other processes, which run the same command with another --out: a file or folder that all "
-        "machines share, or the URL of a database, as Optuna has it (extra: optuna).",
+        "machines share, or the URL of a database, as in Optuna (extra: optuna).",
         panel="Sweep", metavar="URL", shown="none",
     ),
     "study_name": CommandOption(

@@ -167,7 +167,7 @@ def _add_socket(app: Any, files: Files, sessions: dict[str, PageSession]) -> Non
             frames.cancel()
             session.close()
             try:
-                await work  # what it is at may be a training that is being made, which then ends
+                await work  # it may still be setting a training up, which then ends
             finally:
                 del sessions[key]
 

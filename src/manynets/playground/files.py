@@ -65,7 +65,9 @@ class Files:
         plain = re.sub(r"[^\w. -]+", "_", name)[-80:] or "table.csv"
         ending = next((end for end in ENDINGS if plain.lower().endswith(end)), None)
         if ending is None:
-            raise OptionError(f"{plain!r} is no table that the page reads; drop a file that ends in {', '.join(ENDINGS)}")
+            raise OptionError(
+                f"{plain!r} is not a kind of table that the page reads; drop a file that ends in {', '.join(ENDINGS)}"
+            )
         with tempfile.TemporaryDirectory() as folder, WARNINGS, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             path = Path(folder, f"table{ending}")

@@ -26,7 +26,7 @@ def read_message(text: str) -> dict[str, Any]:
     {'type': 'rate', 'lr': 0.1}
     """
     if len(text) > MOST_MESSAGE:
-        raise OptionError(f"the message is longer than {MOST_MESSAGE:,} signs")
+        raise OptionError(f"the message is longer than {MOST_MESSAGE:,} characters")
     try:
         found = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):

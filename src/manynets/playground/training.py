@@ -305,7 +305,7 @@ class LiveTraining:
 
     @property
     def step(self) -> int:
-        """Steps made by the networks that are least far."""
+        """Steps made by the slowest networks."""
         return min((group.run.step for group in self.groups if not group.over), default=max(g.run.step for g in self.groups))
 
     def _resting(self) -> State:

@@ -14,7 +14,7 @@ from manynets.errors import MissingExtraError, OptionError
 __all__ = ["ServeSettings", "is_loopback", "require_serve"]
 
 TOKEN = "MANYNETS_TOKEN"
-FEWEST_SIGNS = 16
+FEWEST_CHARACTERS = 16
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -77,13 +77,13 @@ class ServeSettings:
             raise OptionError(f"timeout is {self.timeout}, but must be above 0 seconds")
         if not is_loopback(self.host) and not self.token:
             raise OptionError(
-                f"host is {self.host!r}, which other machines can reach: set a token of at least {FEWEST_SIGNS} signs in the"
+                f"host is {self.host!r}, which other machines can reach: set a token of at least {FEWEST_CHARACTERS} characters in the"
                 f" environment variable {TOKEN}, which requests then send as 'Authorization: Bearer TOKEN'"
             )
-        if self.token and len(self.token) < FEWEST_SIGNS:
-            raise OptionError(f"the token has {len(self.token)} signs, but needs at least {FEWEST_SIGNS}")
+        if self.token and len(self.token) < FEWEST_CHARACTERS:
+            raise OptionError(f"the token has {len(self.token)} characters, but needs at least {FEWEST_CHARACTERS}")
         if not self.token.isascii() or any(sign.isspace() for sign in self.token):
-            raise OptionError("the token must be of ASCII signs without blanks")
+            raise OptionError("the token must be of ASCII characters without blanks")
         if bool(self.certificate) != bool(self.key):
             raise OptionError("TLS needs both files: --certificate and --key")
 

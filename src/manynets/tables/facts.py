@@ -36,7 +36,7 @@ Values = NDArray[np.float64]
 
 
 def rank_error(rows: int, chance: float = 0.01) -> float:
-    """Return by how much the rank of a quantile of a sample of so many rows is off at most, but for this chance.
+    """Return the largest error of the rank of a quantile that is taken from a sample of so many rows, exceeded with this chance.
 
     >>> round(rank_error(100_000), 4)
     0.0051

@@ -91,7 +91,7 @@ def _by_class(values: Tensor) -> Tensor:
 
 
 def _below_top(scores: Tensor) -> Tensor:
-    """Return by how much each score (..., C) is below its row's largest, shape (C, ...): 0 or less."""
+    """Return each score (..., C) minus the largest of its row, shape (C, ...): 0 or less."""
     turned = _by_class(scores)
     return turned - turned.amax(0)
 
