@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import spec
+from manynets.steps import MOST_STEPS
 
 __all__ = ["schedule_factors"]
 
@@ -35,7 +36,7 @@ def schedule_factors(schedule: spec.Schedule, steps: NDArray[np.int64], *, total
         case spec.Warmup():
             return np.minimum(1.0, (t + 1) / schedule.steps)
         case spec.StepDecay():
-            return np.power(schedule.gamma, epoch // schedule.every)
+            return np.power(schedule.gamma, epoch // min(schedule.every, MOST_STEPS))
         case spec.Exponential():
             return np.power(schedule.gamma, epoch)
         case spec.SklearnInverseScaling():

@@ -5,7 +5,9 @@ from __future__ import annotations
 from manynets.errors import OptionError
 from manynets.spec import BATCH_SIZE, EPOCHS, Recipe
 
-__all__ = ["batch_rows", "steps_per_epoch", "total_steps"]
+__all__ = ["MOST_STEPS", "batch_rows", "evaluation_steps", "steps_per_epoch", "total_steps"]
+
+MOST_STEPS = 2**53  # no training gets that far; larger numbers would not fit into an array
 
 
 def batch_rows(recipe: Recipe, rows: int, *, batch_norm: bool = False) -> int:
@@ -33,5 +35,10 @@ def steps_per_epoch(rows: int, batch_size: int, *, merge_single: bool) -> int:
 
 
 def total_steps(recipe: Recipe, steps: int) -> int:
-    """Return the steps that a recipe makes where an epoch has this many."""
-    return recipe.iterations if recipe.iterations is not None else (recipe.epochs or EPOCHS) * steps
+    """Return the steps that a recipe makes where an epoch has this many, at most MOST_STEPS."""
+    return min(recipe.iterations if recipe.iterations is not None else (recipe.epochs or EPOCHS) * steps, MOST_STEPS)
+
+
+def evaluation_steps(recipe: Recipe, steps: int) -> int:
+    """Return the steps between two evaluations where an epoch has this many, at most MOST_STEPS."""
+    return min(recipe.evaluate_every or steps, MOST_STEPS)

@@ -80,7 +80,7 @@ async def talk(count: int, seed: int) -> dict[str, int]:
             assert "Traceback" not in text
 
     files = Files()
-    files.add("t.csv", b"a,b,c\n1,x,2\n2,y,3\n3,x,1\n4,y,5\n" * 5)
+    files.add("t.csv", b"a,b,c\n" + b"1,x,2\n2,y,3\n3,x,1\n4,y,5\n" * 5)
     session = PageSession(files, send)
     frames = asyncio.create_task(session.send_frames())
     for _ in range(count):

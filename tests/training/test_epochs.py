@@ -214,3 +214,16 @@ def test_checkpoints_are_those_of_single_epochs(every: dict[str, int], calls: li
         assert list(one.tensors) == list(other.tensors)
         for name in set(one.tensors) - {name for name in one.tensors if name.endswith("history/seconds")}:
             np.testing.assert_array_equal(one.tensors[name], other.tensors[name], err_msg=name)
+
+
+def test_numbers_of_any_size() -> None:
+    """A whole number may be larger than the integers of an array: such a step is never reached."""
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    y = X[:, 0]
+    plain = mn.train(X, y, mn.MLP(hidden=(3,)), mn.Recipe(epochs=2))
+    for recipe in (mn.Recipe(epochs=2, evaluate_every=10**30), mn.Recipe(epochs=2, schedule=mn.StepDecay(every=10**30))):
+        model = mn.train(X, y, mn.MLP(hidden=(3,)), recipe)
+        np.testing.assert_array_equal(model.predict(X), plain.predict(X))
+    stopping = mn.EarlyStopping(patience=1, min_delta=1e9)
+    for recipe in (mn.Recipe(epochs=10**30, stopping=stopping), mn.Recipe(iterations=10**30, stopping=stopping)):
+        assert len(mn.train(X, y, mn.MLP(hidden=(3,)), recipe).history["loss"]) == 2

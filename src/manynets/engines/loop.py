@@ -19,7 +19,7 @@ from manynets.engines.optimizers import Numbers
 from manynets.errors import OptionError
 from manynets.schedules import schedule_factors
 from manynets.spec import METRICS, MLP, Periodic, Recipe
-from manynets.steps import batch_rows, steps_per_epoch, total_steps
+from manynets.steps import batch_rows, evaluation_steps, steps_per_epoch, total_steps
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss
 
@@ -149,7 +149,7 @@ def run(
     size = batch_rows(recipe, len(data), batch_norm=spec.batch_norm)
     per_epoch = steps_per_epoch(len(data), size, merge_single=spec.batch_norm)
     total = total_steps(recipe, per_epoch)
-    every = recipe.evaluate_every or per_epoch
+    every = evaluation_steps(recipe, per_epoch)
     weight = np.ones(len(data)) if data.weight is None else data.weight.astype(np.float64)
     spread = loss.spread(data.target, data.weight)
     patience, numbers = Patience([recipe]), Numbers(recipe.optimizer)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 import threading
 import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +17,19 @@ from manynets.errors import DataError, OptionError
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["ENDINGS", "MOST_BYTES", "Files", "StoredTable"]
+__all__ = ["ENDINGS", "MOST_BYTES", "Files", "StoredTable", "caught_warnings"]
 
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
 MOST_BYTES, MOST_FILES, MOST_ROWS = 64 << 20, 4, 200_000
-WARNINGS = threading.Lock()
-"""Held while warnings are caught, which are the process's."""
+_WARNINGS = threading.Lock()
+
+
+@contextlib.contextmanager
+def caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect the warnings within. Warning filters belong to the process, so that the pages' threads take turns."""
+    with _WARNINGS, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield caught
 
 
 class StoredTable:
@@ -36,7 +45,8 @@ class StoredTable:
         if known is None:
             from manynets.tables import inspect_table
 
-            found = inspect_table(self.frame, target).to_json()
+            with caught_warnings():  # how the columns are read is shown
+                found = inspect_table(self.frame, target).to_json()
             known = {"name": self.name, "rows": len(self.frame), "columns": list(self.frame.columns), "schema": found}
             self.described = {target: known}
         return known
@@ -68,8 +78,7 @@ class Files:
             raise OptionError(
                 f"{plain!r} is not a kind of table that the page reads; drop a file that ends in {', '.join(ENDINGS)}"
             )
-        with tempfile.TemporaryDirectory() as folder, WARNINGS, warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with tempfile.TemporaryDirectory() as folder, caught_warnings() as caught:
             path = Path(folder, f"table{ending}")
             path.write_bytes(content)
             try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import warnings
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from manynets.encoding import embedded_columns
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble, starting_parameters
-from manynets.playground.files import WARNINGS, Files, StoredTable
+from manynets.playground.files import Files, StoredTable, caught_warnings
 from manynets.playground.plane import COARSE, Plane, component_plane, slice_plane, term_plane
 from manynets.playground.setup import MOST_NUMBERS, MOST_WEIGHTS, Drawn, Images, PlaygroundSetup, TableChoice, Toy
 from manynets.playground.terms import term_columns
@@ -82,8 +81,7 @@ class Experiment:
 
 def make_experiment(setup: PlaygroundSetup, files: Files) -> Experiment:
     """Return what the setup describes. Errors: OptionError and DataError for what cannot be used."""
-    with WARNINGS, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with caught_warnings() as caught:
         source = _source(setup, files)
         data = prepare(
             source.X, source.y, setup.recipe, task=source.task, validation=source.validation, embedding=setup.network.embedding

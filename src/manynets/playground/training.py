@@ -12,7 +12,6 @@ import logging
 import math
 import threading
 import time
-import warnings
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -257,8 +256,7 @@ class LiveTraining:
     def _train(self) -> None:
         threads = max(group.run.threads for group in self.groups)
         recipe = self.experiment.setup.recipe
-        with torch_settings(threads=threads, precision=recipe.precision), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of divergence, which the page shows
+        with torch_settings(threads=threads, precision=recipe.precision), np.errstate(all="ignore"):  # the page shows divergence
             while True:
                 with self._condition:
                     if self._waits():

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from manynets.errors import OptionError
 from manynets.spec import METRICS, ReduceOnPlateau
+from manynets.steps import evaluation_steps
 from manynets.tasks import Task
 from manynets.training.best_weights import BestWeights, all_finite
 from manynets.training.deadline import Deadline
@@ -76,7 +77,7 @@ class TrainingRun:
                 raise OptionError(without_validation(self.named, problem.task))
             self.named = ""  # nothing goes by it
         self.steps = self.stepper.batches.steps
-        self.every = self.recipe.evaluate_every or self.steps
+        self.every = evaluation_steps(self.recipe, self.steps)
         self.tracks = Tracks(members, self.steps)
         self.total = int(self.tracks.totals.max())
         self.sums = Sums(len(members))
