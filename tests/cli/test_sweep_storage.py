@@ -132,6 +132,21 @@ def test_mistakes(tmp_path: Path) -> None:
         open_storage(str(tmp_path / "missing" / "shared.log"))
 
 
+def test_each_process_may_have_the_data_in_another_folder(call: Call) -> None:
+    rows = "".join(f"{k},{k % 7},{(k * k) % 5}\n" for k in range(60))
+    for folder, more in (("one", ""), ("two", ""), ("three", "1,1,1\n")):
+        Path(folder).mkdir()
+        Path(folder, "t.csv").write_text(f"a,b,y\n{rows}{more}")
+
+    def sweep(folder: str) -> Any:
+        words = ("--target", "y", "--hidden", "3", "--epochs", "1", "--grid", "lr=0.01,0.1", "--storage", "shared.log", "-q")
+        return call("sweep", f"{folder}/t.csv", *words, "--out", f"out-{folder}")
+
+    assert sweep("one").code == sweep("two").code == 0
+    assert Path("out-one/results.csv").read_text() == Path("out-two/results.csv").read_text()
+    assert "the study 't-sweep' of the storage has other data" in sweep("three").err
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

@@ -25,9 +25,11 @@ from manynets.renames import stored_options
 from manynets.runs import leftovers, remove_leftovers
 
 __all__ = [
-    "can_resume", "checkpoint_interval", "claimed_resume", "holds_training", "part_folder", "portable_options", "resumed_options", "saving_checkpoints",
+    "DATA_PATHS", "can_resume", "checkpoint_interval", "claimed_resume", "holds_training", "part_folder", "portable_options", "resumed_options", "saving_checkpoints",
 ]  # fmt: skip
 
+DATA_PATHS = ("data", "test", "data_dir")
+"""Options that may name a file or folder with data."""
 OPTIONS, CHECKPOINTS = "options.json", "checkpoints"
 _WITH_RESUME = {"resume", "quiet", "json_line", "checkpoint_every", "report", "track", "allow_world_size"}
 _UNITS = {"": "every_epochs", "epoch": "every_epochs", "step": "every_steps", "s": "every_seconds", "min": "every_seconds"}
@@ -63,7 +65,7 @@ def portable_options(options: Mapping[str, Any]) -> dict[str, Any]:
     from manynets.cli.data import absolute, is_file_name
 
     out = {name: value for name, value in options.items() if name not in _WITH_RESUME | {"out", "overwrite"}}
-    for name in ("data", "test", "data_dir"):
+    for name in DATA_PATHS:
         if out.get(name) is not None and (name != "data" or is_file_name(out[name])):
             out[name] = absolute(out[name])
     return out

@@ -273,7 +273,7 @@ def check_same(former: Mapping[str, Any], now: Mapping[str, Any], *, where: str,
     """Raise OptionError where a sweep is not what it was."""
     for name in sorted(set(former) | set(now)):
         if former.get(name) != now.get(name):
-            other = "other" if name.endswith("s") else "another"
+            other = "other" if name.endswith(("s", "data")) else "another"
             raise OptionError(
                 f"{where} has {other} {name}: {_difference(former.get(name), now.get(name))}; give the same options, or {remedy}"
             )

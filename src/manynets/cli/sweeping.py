@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from manynets import runs
-from manynets.cli.checkpoints import can_resume, checkpoint_interval, portable_options
+from manynets.cli.checkpoints import DATA_PATHS, can_resume, checkpoint_interval, portable_options
 from manynets.cli.data import DataSource, from_standard_input, load_source, origin_of, stem_of
 from manynets.cli.fit import fit, scalars
 from manynets.cli.grid import grid_of
@@ -139,9 +139,12 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
     study = None
     if own["storage"] is not None:
         name = own["study_name"] or f"{source.name}-sweep"
-        config = json.loads(json.dumps(results.config | {"data": dict(source.fingerprint)}))
         study = SharedStudy(
-            open_storage(own["storage"]), name, config=config, by_loss=results.by_loss, minimize=results.less_is_better
+            open_storage(own["storage"]),
+            name,
+            config=_shared_config(results, source),
+            by_loss=results.by_loss,
+            minimize=results.less_is_better,
         )
     results.open()
     with _resumable(results), workers_of(own["scheduler"]):
@@ -163,6 +166,12 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
     if base["json_line"]:
         result = _json_line(plan, results, best, changes) | {"test": scalars(metrics.get("test"))}
         sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
+
+
+def _shared_config(results: SweepResults, source: DataSource) -> dict[str, Any]:
+    """Return what all processes of a study have in common: the data by their contents, as each machine may have them in another folder."""
+    options = {name: value for name, value in results.config["options"].items() if name not in DATA_PATHS}
+    return dict(json.loads(json.dumps(results.config | {"options": options, "data": dict(source.fingerprint)})))
 
 
 def _announced(plan: SweepPlan | EnsemblePlan, results: SweepResults, own: Mapping[str, Any]) -> list[str]:
