@@ -32,7 +32,7 @@ from bench.search import CASES, FOLDS, GRID, NEVER, SearchCase, load
 __all__ = ["Costs", "main", "measure_costs", "predict", "race", "simulate"]
 
 COMPARED = ("breast_cancer-64-64", "adult-64-64")
-LONGER = {"breast_cancer-64-64": 6, "adult-64-64": 3}  # epochs of the case times this: a search of at least 20 s
+LONGER = {"breast_cancer-64-64": 15, "adult-64-64": 4}  # epochs of the case times this: a search of at least 20 s
 GOAL = 1.15
 BANDWIDTH, LATENCY = 1.25e9, 1e-3  # of each machine's network in the cost model: bytes a second (10 Gbit/s), and seconds
 
