@@ -78,12 +78,40 @@ def chapter_rows(studies: str, tutorial: str) -> list[str]:
     return lines
 
 
+def digit_rows(studies: str) -> list[str]:
+    """Return the test images of T4 that are recognised, by digit, as a table: published and ours."""
+    ours, images, published = zip(*re.findall(r"(\d+)/(\d+) \((\d+)\)", studies), strict=True)
+    lines = [f"| digit | {' | '.join(map(str, range(len(ours))))} |", "|---" * (len(ours) + 1) + "|"]
+    rows = {"images": images, "published": published, "ours": ours}
+    return lines + [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
+
+
+def curve_rows(studies: str) -> list[str]:
+    """Return the accuracy curves of T5 as a table: published and ours."""
+    lines = ["| study | | 500 steps | 1,000 | 1,500 | 2,000 | 2,500 | 3,000 |", "|---" * 8 + "|"]
+    for name, ours, published in re.findall(r"- (T5-\S+): .*? steps ([\d. ]+\d)(?: \(published ([\d ]+)\))?", studies):
+        if published:
+            lines.append(f"| {name} | published | {' | '.join(published.split())} |")
+        lines.append(f"| {'' if published else name} | ours | {' | '.join(ours.split())} |")
+    return lines
+
+
+def with_results(page: str, studies: str, tutorial: str) -> str:
+    """Return a chapter with the results that studies.md has of its tutorial, such as "T1"."""
+    page = with_part(page, "results", chapter_rows(studies, tutorial))
+    if tutorial == "T4":
+        page = with_part(page, "digits", digit_rows(studies))
+    if tutorial == "T5":
+        page = with_part(page, "curves", curve_rows(studies))
+    return page
+
+
 def write_chapters() -> None:
-    """Write the table of results into each chapter of docs/learn/."""
+    """Write the results into each chapter of docs/learn/."""
     studies = PAGE.read_text(encoding="utf-8")
     for path in sorted(PAGE.parent.glob("learn/t[0-9]-*.md")):
         text = path.read_text(encoding="utf-8")
-        path.write_text(with_part(text, "results", chapter_rows(studies, path.stem[:2].upper())), encoding="utf-8")
+        path.write_text(with_results(text, studies, path.stem[:2].upper()), encoding="utf-8")
 
 
 def main() -> None:
