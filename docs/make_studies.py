@@ -1,7 +1,7 @@
 """Write the measured parts of docs/studies.md: manynets study --all --json > all.json; python docs/make_studies.py all.json.
 
 Each part stands between two comments, <!-- name --> and <!-- end -->. The tables of the chapters in docs/learn/ are rows of the table in
-studies.md; without an argument only they are written.
+studies.md, and the picture of the shares is drawn from its table; without an argument only these are written.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from manynets import plots
+from manynets.studies.t1_shares import bars
 
 PAGE = Path(__file__).with_name("studies.md")
 
@@ -96,6 +99,20 @@ def curve_rows(studies: str) -> list[str]:
     return lines
 
 
+def shares_of(studies: str) -> tuple[tuple[str, ...], dict[str, list[float]]]:
+    """Return the problems, and the shares by variant, of the table that `shares` wrote."""
+    rows = re.search(r"<!-- shares -->(.*?)<!-- end -->", studies, re.DOTALL)
+    header, _, *lines = rows[1].strip().splitlines() if rows else ("", "")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (header, *lines)]
+    return tuple(cells[0][1:]), {name: [float(value) for value in values] for name, *values in cells[1:]}
+
+
+def draw_shares(studies: str) -> None:
+    """Draw gallery/study-shares.png."""
+    problems, found = shares_of(studies)
+    plots.save(bars(found, problems, seeds=64), PAGE.parent / "gallery" / "study-shares.png")
+
+
 def with_results(page: str, studies: str, tutorial: str) -> str:
     """Return a chapter with the results that studies.md has of its tutorial, such as "T1"."""
     page = with_part(page, "results", chapter_rows(studies, tutorial))
@@ -121,6 +138,7 @@ def main() -> None:
             page = with_part(page, name, lines)
         PAGE.write_text(page, encoding="utf-8")
     write_chapters()
+    draw_shares(PAGE.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
