@@ -33,7 +33,7 @@ def parts(studies: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 def table(studies: list[dict[str, Any]]) -> list[str]:
     """Return the table of all studies, but for T1-shares, which has one of its own."""
-    lines = ["| id | figure | published | ours | seeds | met | seconds |", "|---|---|---|---|---|---|---|"]
+    lines = ["| id | result | published | ours | seeds | met | seconds |", "|---|---|---|---|---|---|---|"]
     for one in studies:
         if one["skipped"]:
             lines.append(f"| {one['id']} | {one['title']} | | | | skipped: {one['skipped'].removeprefix('there is ')} | |")
@@ -84,14 +84,14 @@ def chapter_rows(studies: str, tutorial: str) -> list[str]:
 def digit_rows(studies: str) -> list[str]:
     """Return the test images of T4 that are recognised, by digit, as a table: published and ours."""
     ours, images, published = zip(*re.findall(r"(\d+)/(\d+) \((\d+)\)", studies), strict=True)
-    lines = [f"| digit | {' | '.join(map(str, range(len(ours))))} |", "|---" * (len(ours) + 1) + "|"]
+    lines = [f"| digit | {' | '.join(map(str, range(len(ours))))} |", "|---" + "|--:" * len(ours) + "|"]
     rows = {"images": images, "published": published, "ours": ours}
     return lines + [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
 
 
 def curve_rows(studies: str) -> list[str]:
     """Return the accuracy curves of T5 as a table: published and ours."""
-    lines = ["| study | | 500 steps | 1,000 | 1,500 | 2,000 | 2,500 | 3,000 |", "|---" * 8 + "|"]
+    lines = ["| study | | 500 steps | 1,000 | 1,500 | 2,000 | 2,500 | 3,000 |", "|---|---" + "|--:" * 6 + "|"]
     for name, ours, published in re.findall(r"- (T5-\S+): .*? steps ([\d. ]+\d)(?: \(published ([\d ]+)\))?", studies):
         if published:
             lines.append(f"| {name} | published | {' | '.join(published.split())} |")
