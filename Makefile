@@ -33,7 +33,7 @@ $(READY_BENCH): $(READY)
 	@touch $@
 
 $(READY_DOCS): $(READY)
-	$(PIP) --group docs
+	$(PIP) --group docs --group browser
 	@touch $@
 
 demo: $(READY)  ## train a network on the digits that come with scikit-learn, and look at it
@@ -66,7 +66,7 @@ format: $(READY)  ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY_DOCS)  ## build the site into site/: draw its pictures, check spelling and links, run its code
+docs: $(READY_DOCS)  ## build the site into site/: draw its pictures, check spelling and links, run its code, look at it in Chromium
 	$(BIN)/python docs/make_options.py
 	$(BIN)/python docs/make_studies.py
 	$(BIN)/python docs/make_architecture.py

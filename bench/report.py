@@ -61,7 +61,7 @@ def footnotes(case: Json) -> list[str]:
     rows = {row["system"]: row for row in case["rows"]}
     out = []
     if "setup" in rows.get("ours", {}).get("notes", {}):
-        out.append(f"Of our time {rows['ours']['notes']['setup']:.1%} is set-up, checks and the model's making.")
+        out.append(f"Of our time {rows['ours']['notes']['setup']:.1%} goes to set-up, checks and building the model.")
     for row in rows.values():
         timed = row["notes"].get("networks_timed", case["networks"])
         if timed < case["networks"]:

@@ -5,6 +5,7 @@ Pages that follow from the code (the API, the commands) and the notebooks of the
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,13 @@ html_show_search_summary = False  # it fetches pages, which a browser refuses fo
 html_title = f"manynets {version}"
 html_static_path = ["_static"]
 html_css_files = ["manynets.css"]
-html_context = {"default_mode": "auto"}
+html_context = {
+    "default_mode": "auto",
+    "versions": json.loads((HERE / "switcher.json").read_text(encoding="utf-8")),
+}
 html_copy_source = html_show_sourcelink = False
 html_theme_options: dict[str, Any] = {
-    "navbar_end": ["theme-switcher"],
+    "navbar_end": ["versions", "theme-switcher"],
     "navbar_align": "left",
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],

@@ -1,7 +1,7 @@
 """Write the measured parts of docs/studies.md: manynets study --all --json > all.json; python docs/make_studies.py all.json.
 
 Each part stands between two comments, <!-- name --> and <!-- end -->. The tables of the chapters in docs/learn/ are rows of the table in
-studies.md; without an argument only they are written.
+studies.md, and the picture of the shares is drawn from its table; without an argument only these are written.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from manynets import plots
+from manynets.studies.t1_shares import bars
 
 PAGE = Path(__file__).with_name("studies.md")
 
@@ -30,7 +33,7 @@ def parts(studies: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 def table(studies: list[dict[str, Any]]) -> list[str]:
     """Return the table of all studies, but for T1-shares, which has one of its own."""
-    lines = ["| id | figure | published | ours | seeds | met | seconds |", "|---|---|---|---|---|---|---|"]
+    lines = ["| id | result | published | ours | seeds | met | seconds |", "|---|---|---|---|---|---|---|"]
     for one in studies:
         if one["skipped"]:
             lines.append(f"| {one['id']} | {one['title']} | | | | skipped: {one['skipped'].removeprefix('there is ')} | |")
@@ -78,12 +81,54 @@ def chapter_rows(studies: str, tutorial: str) -> list[str]:
     return lines
 
 
+def digit_rows(studies: str) -> list[str]:
+    """Return the test images of T4 that are recognised, by digit, as a table: published and ours."""
+    ours, images, published = zip(*re.findall(r"(\d+)/(\d+) \((\d+)\)", studies), strict=True)
+    lines = [f"| digit | {' | '.join(map(str, range(len(ours))))} |", "|---" + "|--:" * len(ours) + "|"]
+    rows = {"images": images, "published": published, "ours": ours}
+    return lines + [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
+
+
+def curve_rows(studies: str) -> list[str]:
+    """Return the accuracy curves of T5 as a table: published and ours."""
+    lines = ["| study | | 500 steps | 1,000 | 1,500 | 2,000 | 2,500 | 3,000 |", "|---|---" + "|--:" * 6 + "|"]
+    for name, ours, published in re.findall(r"- (T5-\S+): .*? steps ([\d. ]+\d)(?: \(published ([\d ]+)\))?", studies):
+        if published:
+            lines.append(f"| {name} | published | {' | '.join(published.split())} |")
+        lines.append(f"| {'' if published else name} | ours | {' | '.join(ours.split())} |")
+    return lines
+
+
+def shares_of(studies: str) -> tuple[tuple[str, ...], dict[str, list[float]]]:
+    """Return the problems, and the shares by variant, of the table that `shares` wrote."""
+    rows = re.search(r"<!-- shares -->(.*?)<!-- end -->", studies, re.DOTALL)
+    header, _, *lines = rows[1].strip().splitlines() if rows else ("", "")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (header, *lines)]
+    return tuple(cells[0][1:]), {name: [float(value) for value in values] for name, *values in cells[1:]}
+
+
+def draw_shares(studies: str) -> None:
+    """Draw gallery/study-shares.png."""
+    problems, found = shares_of(studies)
+    plots.save(bars(found, problems, seeds=64), PAGE.parent / "gallery" / "study-shares.png")
+
+
+def with_results(page: str, studies: str, tutorial: str) -> str:
+    """Return a chapter with the results that studies.md has of its tutorial, such as "T1"."""
+    page = with_part(page, "results", chapter_rows(studies, tutorial))
+    if tutorial == "T4":
+        page = with_part(page, "digits", digit_rows(studies))
+    if tutorial == "T5":
+        page = with_part(page, "curves", curve_rows(studies))
+    return page
+
+
 def write_chapters() -> None:
-    """Write the table of results into each chapter of docs/learn/."""
+    """Write the results into each chapter of docs/learn/."""
     studies = PAGE.read_text(encoding="utf-8")
     for path in sorted(PAGE.parent.glob("learn/t[0-9]-*.md")):
         text = path.read_text(encoding="utf-8")
-        path.write_text(with_part(text, "results", chapter_rows(studies, path.stem[:2].upper())), encoding="utf-8")
+        path.write_text(with_results(text, studies, path.stem[:2].upper()), encoding="utf-8")
 
 
 def main() -> None:
@@ -93,6 +138,7 @@ def main() -> None:
             page = with_part(page, name, lines)
         PAGE.write_text(page, encoding="utf-8")
     write_chapters()
+    draw_shares(PAGE.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -99,9 +99,25 @@ def test_the_chapters_have_the_results_of_the_studies() -> None:
     assert len(chapters) == 5
     for path in chapters:
         page = path.read_text(encoding="utf-8")
-        rows = studies.chapter_rows(text, path.stem[:2].upper())
-        assert len(rows) > 3
-        assert studies.with_part(page, "results", rows) == page, f"run python docs/make_studies.py: {path.name}"
+        tutorial = path.stem[:2].upper()
+        assert len(studies.chapter_rows(text, tutorial)) > 3
+        assert studies.with_results(page, text, tutorial) == page, f"run python docs/make_studies.py: {path.name}"
+
+
+def test_the_chapters_have_every_published_number() -> None:
+    """The correct images of each digit, and the accuracy after every 500 steps."""
+    page = (DOCS / "learn" / "t4-digits.md").read_text(encoding="utf-8")
+    assert "| published | 971 | 1123 | 1001 | 984 | 960 | 870 | 935 | 993 | 946 | 981 |" in page
+    page = (DOCS / "learn" / "t5-models.md").read_text(encoding="utf-8")
+    for curve in ("85 89 90 91 91 91", "91 92 93 94 94 95", "91 93 94 94 95 95", "91 93 94 95 96 96", "89 94 95 96 96 97"):
+        assert f"| published | {curve.replace(' ', ' | ')} |" in page
+
+
+def test_the_menu_of_versions_lists_every_version() -> None:
+    versions = [one["version"] for one in json.loads((DOCS / "switcher.json").read_text(encoding="utf-8"))]
+    released = re.findall(r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert versions[0] == manynets.__version__
+    assert set(released) <= set(versions)
 
 
 def test_a_notebook_has_the_code_of_its_chapter(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ class DataScaleWarning(UserWarning):
 
 
 class LeakWarning(UserWarning):
-    """A column gives the target away (a copy of it, or what predicts it perfectly alone), or rows are on both sides of a split.
+    """A column gives the target away (it is a copy, or predicts it perfectly on its own), or rows are on both sides of a split.
 
     >>> import manynets as mn
     >>> import polars

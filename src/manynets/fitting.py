@@ -126,7 +126,7 @@ def train(
     n_networks: how many networks are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
         None: 8 for the default ensemble, 1 for a spec or recipe of your own.
     preset, time_limit: of the default ensemble: "default", "fast" or "best", and the seconds that it may take (`TabularClassifier`).
-    metric: what the best weights and early stopping go by, a name in `Recipe.watch`, which it replaces. None: the recipe's, or the loss.
+    metric: decides which weights are best and when to stop early: a name for `Recipe.watch`, which it replaces. None: the recipe's, or the loss.
     engine: the library that trains: "torch", "numpy" (gradients written out by hand, always in float64), "jax" or "keras". All
         start from the same weights, see the same batches, and return the same history and kind of Model (`manynets.engines`).
     memory_limit: bytes, or such as "2GB", that the rows of the file X (Parquet, several such files, or Arrow) may take. A table that

@@ -56,7 +56,7 @@ class Model(ModelTools):
     info: versions, seed, how training ended.
     in_features: columns of X, once encoded. A user's own module has spec None and lives in `module`, in prediction mode.
     encoder: turns a frame into those columns; None for a model that was trained on an array.
-    residuals: what `predict_interval` knows of the errors on held-out rows, for each target; None for classes, and without such rows.
+    residuals: quantiles of the errors on held-out rows, for each target, used by `predict_interval`; None for classes, and without such rows.
 
     Models start on the CPU; `to` moves one to a GPU, on which it then predicts.
 
@@ -335,9 +335,9 @@ def _model(fields: dict[str, Any]) -> Model:
 def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Model:
     """Return the model that `Model.save` wrote. A file of a user's own module needs that module, which gets its weights.
 
-    path: the file, a run folder that `manynets train` wrote, or the folder of a sweep, of which it is the best network.
+    path: the file, a run folder that `manynets train` wrote, or the folder of a sweep, whose best network is loaded.
 
-    Anything that is no such file, or is damaged, is a ModelFileError that names path, field and remedy.
+    Raises ModelFileError, which names the path, the field and what to do, for any other file and for a damaged one.
 
     >>> import manynets as mn
     >>> import tempfile

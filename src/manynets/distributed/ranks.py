@@ -199,7 +199,7 @@ _alone = 0
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Within: this process trains by itself, also where it belongs to a process group.
+    """Return a context in which this process trains by itself, even if it belongs to a process group.
 
     >>> with alone():
     ...     current_ranks().size

@@ -97,9 +97,9 @@ class TabularClassifier(ClassifierMixin, _Tabular):
     Frames (pandas, polars, pyarrow) may hold text, categories, dates and gaps. Numbers need no scaling, and in arrays NaN is a gap.
 
     n_networks: members of the ensemble; each validates on another fold of the rows.
-    preset: "default"; "fast", which takes a quarter of its steps; or "best", which trains so many networks in each of three settings and
-        keeps those settings whose mean is best out of fold.
-    metric: what training stops by: "accuracy", "f1", "log_loss" or "roc_auc" (of numbers "r2", "rmse" or "mae"); with "f1", predict takes
+    preset: "default"; "fast", which takes a quarter of its steps; or "best", which trains this many networks in each of three settings and
+        keeps the settings whose mean is best out of fold.
+    metric: decides when training stops: "accuracy", "f1", "log_loss" or "roc_auc" (of numbers "r2", "rmse" or "mae"); with "f1", predict takes
         the threshold of two classes that is best out of fold. None: the loss.
     time_limit: seconds that a fit may take; fewer steps are made where the preset's would take longer.
     calibrate: "auto" divides the scores by one temperature, found on out-of-fold scores, so that probabilities mean what they say; None:

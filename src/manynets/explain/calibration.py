@@ -41,7 +41,7 @@ class Calibration:
 
 
 def calibration(probabilities: Any, truth: Any, *, bins: int = 15) -> Calibration:
-    """Return how far probabilities (N, C) are from what happened. truth: class codes (N,). bins: of equal width.
+    """Return how far probabilities (N, C) are from the observed frequencies. truth: class codes (N,). bins: of equal width.
 
     >>> found = calibration([[0.25, 0.75]] * 4, [1, 1, 1, 0])
     >>> found.error, found.count.tolist()

@@ -42,7 +42,7 @@ class WorstRow:
 def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow]:
     """Return the rows X (N, D), or of a frame, with the largest errors, or that were most confidently put into a wrong class, the worst first.
 
-    Worth a look: a wrong label, a special case, or something that the columns do not say. Errors: OptionError for a `most` below 1.
+    Look for wrong labels, special cases, and what the columns do not capture. Errors: OptionError for a `most` below 1.
 
     >>> import manynets as mn
     >>> X, y = np.arange(20.0)[:, None] / 10, np.arange(20.0)

@@ -53,7 +53,7 @@ def history(
     Names belong together if they differ only in a leading "train", "validation" ("val", "valid") or "test". NaN means that an epoch
     was not measured: its neighbours are joined and every measured epoch is marked. Empty curves are left out. `log` makes the
     axis logarithmic if some value is positive. `best_epoch` is marked by a vertical line, the first and last of several by a band.
-    `spread` holds what the networks of an ensemble differ by, for some of the curves: a band of that width on both sides.
+    `spread` holds, for some of the curves, the standard deviation over an ensemble: a band of that width on both sides.
 
     >>> import manynets as mn
     >>> ax = mn.plots.history([1, 2, 3], {"train loss": [3.0, 2.0, 1.5], "validation loss": [3.1, 2.4, 2.5]}, best_epoch=2)

@@ -17,7 +17,7 @@ BinsBy: TypeAlias = Literal["quantiles", "tree"]
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PiecewiseLinear:
-    """Each numeric column x also as how far it is through each of several bins: clip((x - e_{t-1}) / (e_t - e_{t-1}), 0, 1).
+    """Also encodes each numeric column x as its position in each of several bins: clip((x - e_{t-1}) / (e_t - e_{t-1}), 0, 1).
 
     The edges e are found on the training rows, and the columns computed once, by the encoder of the model; an array then has one, too.
     Columns with fewer than three different values get none. See `manynets.tables.piecewise`.
@@ -46,7 +46,7 @@ class PiecewiseLinear:
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Periodic:
-    """Each numeric column x also as learned mixtures of learned cosines: W cos(2 pi f x + p) + b.
+    """Also encodes each numeric column x as learned mixtures of learned cosines: W cos(2 pi f x + p) + b.
 
     f, p (k,), W (m, k) and b (m,), with k frequencies and m outputs, are a column's own: `embedding.frequencies`, `embedding.phases`,
     `embedding.weight` and `embedding.bias`, for all columns together. They start at f ~ N(0, scale^2), p ~ U(-pi, pi), and W and b ~

@@ -44,9 +44,8 @@ class MLP:
 
     Without hidden layers it is a linear model (logistic regression for classes). Dropout is one probability, or one for each
     hidden layer. Batch norm has momentum 0.1 and eps 1e-5, as in torch. For the initial weights see `manynets.nn.initial`. The factors
-    of input_scale start at 1 and usually learn quickly (`ParameterGroup`), so that columns that say nothing fade; it is the scaling layer
-    of Holzmueller et al. 2024 (RealMLP). With an embedding, what it makes of the columns is what is scaled, dropped and read by the first
-    layer.
+    of input_scale start at 1 and usually learn quickly (`ParameterGroup`), so that uninformative columns fade; this is the scaling layer
+    of Holzmueller et al. 2024 (RealMLP). With an embedding, its outputs are what is scaled, dropped and read by the first layer.
 
     >>> MLP(hidden=(512, 512), dropout=0.2).dropouts
     (0.2, 0.2)

@@ -65,9 +65,9 @@ class EarlyStopping:
     """Stop after `patience` evaluations in a row without a new best of the watched value (`Recipe.watch`).
 
     The watched value is that of validation, or of training where there is none. With a factor, lr is multiplied by it and
-    patience starts anew, instead of stopping, while lr is above min_lr.
+    training continues with new patience, instead of stopping, while lr is above min_lr.
 
-    With cool_down the training ends in another way: the best weights come back, and lr falls in a line from what it was there to 0. That
+    With cool_down the training ends differently: the best weights are restored, and lr falls linearly from its value there to 0. That
     takes this share of the steps made up to the best weights, at least 8 % and at most 40 % of all steps. Where patience runs out after
     four fifths of the steps, training goes on to its end.
 
@@ -126,7 +126,7 @@ class EarlyStopping:
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ParameterGroup:
-    """Parameters that learn at a rate of their own. Source: the parameter groups of torch.optim.
+    """Parameters with a learning rate of their own. Source: the parameter groups of torch.optim.
 
     >>> ParameterGroup(names="*.bias", lr_factor=0.1, decay_factor=0.0)
     ParameterGroup(names='*.bias', lr_factor=0.1, decay_factor=0.0)
@@ -152,7 +152,7 @@ class Recipe:
 
     The length is given in epochs (passes over the rows) or in iterations (steps). The objective is the loss
     + l1 * sum |w| + l2 / 2 * sum w^2 over the weight matrices, not the biases.
-    The best weights, early stopping and ReduceOnPlateau go by `watch`: the loss, the task's metric (accuracy, R2), a metric by its name,
+    `watch` is what the best weights, early stopping and ReduceOnPlateau depend on: the loss, the task's metric (accuracy, R2), a metric by its name,
     or the objective on the training rows, even where there is a validation set. f1 is that of the second of two classes, of more the mean
     over the classes; f1, log_loss, roc_auc (two classes), rmse and mae need validation rows.
     Every `gradient` computes the same steps up to rounding: in the compiled core (on the CPU), by a backward pass written out in

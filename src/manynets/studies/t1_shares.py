@@ -61,11 +61,12 @@ def run(_: str, *, quick: bool) -> StudyResult:
         for name, share in shares.items()
     )
     return StudyResult(
-        figures=figures, pictures={"shares.png": _bars(shares, problems, len(seeds))}, note=f"of {len(seeds)} seeds each"
+        figures=figures, pictures={"shares.png": bars(shares, problems, len(seeds))}, note=f"of {len(seeds)} seeds each"
     )
 
 
-def _bars(shares: dict[str, list[float]], problems: tuple[str, ...], seeds: int) -> Any:
+def bars(shares: dict[str, list[float]], problems: tuple[str, ...], seeds: int) -> Any:
+    """Draw the shares in percent, by variant, of each problem."""
     axes = plots.panels(1, len(problems), size=(4 * len(problems) + 1, 3.6))[0]
     for p, ax in enumerate(axes):
         bars = ax.barh(list(shares), [share[p] for share in shares.values()], color=PALETTE[p])

@@ -55,7 +55,7 @@ def understand(
     y: Any = None,
     rows: NDArray[np.int64] | None = None,
 ) -> tuple[Column, ...]:
-    """Say for each column of a frame or array what it is; the overrides win over what is found.
+    """Return what each column of a frame or array is; the overrides take precedence over what is found.
 
     - Numbers and durations are numeric, and so is text whose every cell is a number as people write it (see `find_reading`) or
       missing (see `MISSING_TOKENS`), unless a number begins with a zero as in "0171", or float64 would merge it with another:

@@ -37,12 +37,12 @@ def split_target(
     Args:
         target: one column gives y (N,), a list of columns y (N, T).
         weight: a column of finite numbers, none below 0, that are not all 0.
-        drop: columns to leave out of the features; a wish, so that an unknown one is an error.
+        drop: columns to leave out of the features; an unknown one is an error.
         drop_missing_target: leave out the rows without a target instead of refusing them.
 
     y keeps whole numbers as int64 and other numbers as float64, bool as bool; text that holds numbers as people write them, such
-    as "$1,000" or "12 %", is read as numbers, and a warning says how; all else is text, blanks around it taken off. Few whole
-    numbers with a word behind them, such as "2 stars", stay text: classes. There is a warning if most
+    as "$1,000" or "12 %", is read as numbers, and a warning says how; all else is text, without the blanks around it. A few whole
+    numbers followed by a word, such as "2 stars", stay text: classes. There is a warning if most
     of the text is nearly a number.
 
     Errors: DataError for unknown columns with the nearest name, a missing or infinite target with its rows, labels that mix text

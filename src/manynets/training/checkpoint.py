@@ -48,9 +48,9 @@ _FIELDS = {"step", "identity", "values", "system"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Where and when training writes checkpoints, from which `train(..., resume=folder)` goes on bit for bit.
+    """Where and when training writes checkpoints, from which `train(..., resume=folder)` continues bit for bit.
 
-    folder: made if it is not there; it holds the checkpoints of one training only.
+    folder: created if it does not exist; it holds the checkpoints of one training only.
     every_epochs, every_steps, every_seconds: how often; several may be given. None of them: at the end and at a stop only,
     which are always written.
     keep: how many of the newest are left in the folder.

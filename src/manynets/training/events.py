@@ -64,10 +64,10 @@ class Advanced:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluated:
-    """The histories got an entry after `step` steps: columns of one value (K,) for each of the networks `numbers`.
+    """An evaluation after `step` steps: columns of one value (K,) for each of the networks `numbers`.
 
     `alive` networks go on. best: the columns of each network's best entry so far, where `Started.pooled` has the networks. The arrays
-    are not to be written to.
+    are read-only.
 
     >>> import manynets as mn
     >>> seen = []

@@ -96,7 +96,7 @@ class Divergence:
     """Where a loss stopped being finite: epoch and step count from 1.
 
     layer: the first that was not finite, such as "layer hidden1 (its output)"; "" where that is not known, or it was the input.
-    column: of X, the one that reaches farthest from 0 (`reach`), where that may be the cause. Without a layer it is the cause.
+    column: the column of X with the value farthest from 0 (`reach`), where that may be the cause. Without a layer it is the cause.
 
     >>> Divergence(epoch=3, step=120, lr=10.0, layer="hidden0").step
     120
