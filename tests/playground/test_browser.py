@@ -212,12 +212,15 @@ def test_a_wall_of_networks(page: Any, vary: str) -> None:
     page.click("#play")
     page.get_by_label("Play", exact=True).wait_for()
     page.wait_for_timeout(1500)
-    losses = [float(text) for text in page.locator(".wall span").all_inner_texts() if text != "–"]
+    names = [str(button.get_attribute("aria-label")) for button in page.locator(".wall button").all()]
+    losses = [float(name.split()[-1]) for name in names if not name.endswith("–")]
     assert losses == sorted(losses)
     assert len(losses) >= 12
+    assert painted(page, ".wall canvas") > 200
     page.locator(".wall button").nth(3).click()
     page.locator(".wall button").nth(3).and_(page.locator(".chosen")).wait_for()
-    assert "of 16" in page.locator("#shown").inner_text()
+    number = re.findall(r"Open network (\d+)", names[3])[0]
+    page.locator("#shown", has_text=f"network {number} of 16").wait_for()
 
 
 def test_every_option_can_be_set(page: Any) -> None:

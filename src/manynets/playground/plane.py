@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from manynets.errors import OptionError
 from manynets.plots.field import Extent, around, grid_points
 
-__all__ = ["COARSE", "RESOLUTION", "Plane", "component_plane", "slice_plane", "term_plane"]
+__all__ = ["COARSE", "RESOLUTION", "WALL", "Plane", "component_plane", "slice_plane", "term_plane"]
 
-RESOLUTION, STRIDE = 72, 3
-COARSE = RESOLUTION // STRIDE
-"""Points along a side: of the map of the output, and of the small maps."""
+RESOLUTION, STRIDE, WALL_STRIDE = 72, 3, 4
+COARSE, WALL = RESOLUTION // STRIDE, RESOLUTION // WALL_STRIDE
+"""Points along a side: of the map of the output, of the small maps, and of those of many networks."""
 MOST_CHOICES, SAMPLE = 30, 2_000
 
 
@@ -41,6 +41,11 @@ class Plane:
     def coarse(self) -> NDArray[np.int64]:
         """The rows of the grid that the small maps show."""
         return np.arange(RESOLUTION**2).reshape(RESOLUTION, RESOLUTION)[1::STRIDE, 1::STRIDE].ravel()
+
+    @property
+    def wall(self) -> NDArray[np.int64]:
+        """The rows of the grid that the maps of many networks show."""
+        return np.arange(RESOLUTION**2).reshape(RESOLUTION, RESOLUTION)[2::WALL_STRIDE, 2::WALL_STRIDE].ravel()
 
     def at(self, values: Mapping[str, Any]) -> Plane:
         """Return the plane at other values of the sliders. Errors: OptionError for values that do not fit."""

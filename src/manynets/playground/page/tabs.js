@@ -1,10 +1,11 @@
 // @ts-check
 /** The lower part of the page: curves, inside, networks, options, code, lessons. */
 import { colour, theme } from "/colours.js";
-import { confusionTable, drawHistogram, drawLines, drawResiduals, Wall } from "/charts.js";
+import { confusionTable, drawHistogram, drawLines, drawResiduals } from "/charts.js";
 import { el, fill, say, short } from "/dom.js";
 import { lessons } from "/lessons.js";
 import { form } from "/options.js";
+import { Wall } from "/wall.js";
 
 const TABS = [["curves", "Curves"], ["inside", "Inside"], ["networks", "Many networks"], ["options", "All options"], ["code", "Code"], ["lessons", "Lessons"]];
 
@@ -160,7 +161,7 @@ export class Tabs {
 
   makeNetworks() {
     this.several = el("div", { class: "several" });
-    this.wallBox = el("div", { class: "wall", role: "group", "aria-label": "Networks, sorted by validation loss" });
+    this.wallBox = el("div", { class: "wall" });
     this.wallHint = el("p", { class: "hint" });
     this.wall = new Wall(this.wallBox, (network) => this.on.open(network));
     fill(this.panels.networks, this.several, this.wallHint, this.wallBox);
@@ -180,7 +181,7 @@ export class Tabs {
     fill(this.several, el("label", { for: "count" }, "Networks trained together", count), el("label", { for: "vary" }, "that differ in their", vary));
     if (focused === "count" || focused === "vary") document.getElementById(focused)?.focus();
     this.wallBox.hidden = networks.count === 1;
-    if (networks.count === 1) this.wall.tiles = [];
+    if (networks.count === 1) this.wall.clear();
     this.wallHint.textContent = networks.count === 1
       ? "Choose how many: they are trained at once, each with its own seed, rate or width."
       : `Sorted by ${data.kind === "toy" || this.store.setup.validation > 0 ? "validation" : "training"} loss, the best first. Click one to look into it.`;
