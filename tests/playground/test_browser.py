@@ -52,7 +52,10 @@ def test_the_rate_changes_while_it_runs(page: Any) -> None:
     at = epoch(page)
     play_until(page, at + 5)
     page.click("#tab-code")
-    page.locator("#panel-code pre", has_text="The learning rate was 0.003 after step").wait_for()
+    page.locator("#panel-code pre", has_text="The learning rate as it was changed on the page: 0.003 after step").wait_for()
+    page.click("#reset")
+    page.wait_for_function("document.querySelector('#epoch').textContent === '0'")
+    page.locator("#panel-code pre", has_text="mn.Adam(lr=0.003)").wait_for()  # it begins with the rate that is shown
 
 
 def test_layers_and_units(page: Any) -> None:

@@ -93,15 +93,38 @@ def test_a_training_that_goes_on(steps: int) -> None:
     training.close()
 
 
-def test_a_changed_rate_is_in_the_program_of_pytorch() -> None:
-    training = LiveTraining(make_experiment(PlaygroundSetup.from_json(SETUPS["moons"]), Files()))
-    training.advance(8)
-    assert training.wait(lambda sample: sample.step == 8)
-    training.set_rate(0.5)
+SCHEDULES: list[dict[str, Any]] = [
+    {"kind": "Constant"},
+    {"kind": "Cosine", "warmup": 0.2},
+    {"kind": "ReduceOnPlateau", "patience": 0, "min_delta": 0.02, "factor": 0.5},
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=[one["kind"] for one in SCHEDULES])
+def test_a_learning_rate_that_was_changed(schedule: dict[str, Any]) -> None:
+    setup = {**SETUPS["moons"], "recipe": recipe(schedule=schedule, optimizer={"kind": "SGD", "lr": 0.1, "momentum": 0.5})}
+    training = LiveTraining(make_experiment(PlaygroundSetup.from_json(setup), Files()))
+    for step, rate in ((8, 0.5), (13, 0.2)):
+        training.advance(step - training.sample.step)
+        assert training.wait(lambda sample, step=step: sample.step == step)
+        training.set_rate(rate)
     training.play()
     assert training.wait(lambda sample: sample.state == "done")
-    np.testing.assert_allclose(printed(code_for(training, "pytorch")), losses(training), rtol=0, atol=1e-5)
-    assert "was 0.5 after step 8" in code_for(training, "manynets")
+    assert bool(training.falls) == (schedule["kind"] == "ReduceOnPlateau")
+    np.testing.assert_allclose(printed(code_for(training, "manynets")), losses(training), rtol=0, atol=1e-6)
+    if schedule["kind"] != "ReduceOnPlateau":
+        np.testing.assert_allclose(printed(code_for(training, "pytorch")), losses(training), rtol=0, atol=1e-5)
+    training.close()
+
+
+def test_a_learning_rate_that_was_0() -> None:
+    setup = {**SETUPS["moons"], "recipe": recipe(optimizer={"kind": "SGD", "lr": 0.0})}
+    training = trained(setup, steps=4)
+    training.set_rate(0.3)
+    training.play()
+    assert training.wait(lambda sample: sample.state == "done")
+    np.testing.assert_allclose(printed(code_for(training, "manynets")), losses(training), rtol=0, atol=1e-6)
+    assert "the changes of the learning rate" in code_for(training, "sklearn")
     training.close()
 
 

@@ -35,11 +35,12 @@ def source_of(value: Any) -> str:
 
 
 def recipe_so_far(training: LiveTraining) -> Recipe:
-    """Return the recipe with the length that the training has reached; that of a schedule over all steps stays as it is."""
+    """Return the recipe with the length that the training has reached; that of a schedule over all steps stays as it is, unless the
+    learning rate was changed by hand."""
     recipe, step, every = training.experiment.setup.recipe, training.sample.step, training.steps_per_epoch
     if not torch.cuda.is_available():
         recipe = dataclasses.replace(recipe, device="auto")
-    whole = isinstance(recipe.schedule, Cosine | OneCycle)
+    whole = isinstance(recipe.schedule, Cosine | OneCycle) and not training.rates
     if whole or not step:
         return recipe
     if step % every == 0 and recipe.iterations is None:

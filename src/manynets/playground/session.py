@@ -137,6 +137,8 @@ class PageSession:
         self._live.advance_epoch()
 
     async def _on_rate(self, message: Mapping[str, Any]) -> None:
+        if len(self._live.experiment.members) > 1:
+            raise OptionError("the learning rate of several networks cannot be changed while they are trained; send a setup")
         self._live.set_rate(float(message["lr"]))
 
     async def _on_view(self, message: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from manynets.playground.setup import TableChoice, Toy
 from manynets.playground.training import LiveTraining
 from manynets.spec import MLP, SGD, Adagrad, Adam, AdamW, Lion, NAdam, Recipe, RMSprop
 from manynets.spec import schedules as kinds
+from manynets.steps import total_steps
 
 __all__ = ["torch_code"]
 
@@ -179,7 +180,7 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
     given = f", smoothing={recipe.label_smoothing!r}" if smooth else ""
     out = ["", "", f"def objective(scores, target{', smoothing=0.0' if smooth else ''}):", f"    return {objective}", "", ""]
     out += [f"optimizer = torch.optim.{name}(network.parameters(), lr={recipe.lr!r}{options})"]
-    factor = _factor(recipe, every)
+    factor = _factor(recipe, total_steps(experiment.setup.recipe, every))
     steps = recipe.iterations or (recipe.epochs or 20) * every
     changes = dict(training.rates)
     out += [f"rates = {changes}  # the changes of the learning rate, by step", f"base = {recipe.lr!r}"] if changes else []
@@ -249,10 +250,9 @@ def _objective(recipe: Recipe, task: str) -> tuple[str, str]:
     return f"nn.functional.cross_entropy(scores, target{more})", ""
 
 
-def _factor(recipe: Recipe, every: int) -> str:
-    """Return the factor of the learning rate as code, "" where it is 1."""
+def _factor(recipe: Recipe, total: int) -> str:
+    """Return the factor of the learning rate as code, "" where it is 1. total: steps of the whole training."""
     schedule = recipe.schedule
-    total = recipe.iterations or (recipe.epochs or 20) * every
     match schedule:
         case kinds.Warmup():
             return f"min(1.0, (step + 1) / {schedule.steps})"

@@ -152,7 +152,12 @@ byId("play").onclick = () => {
   if (past !== null) { past = null; sendView(); }
   link.send(state === "running" ? "pause" : "play");
 };
-byId("reset").onclick = () => { past = null; sendView(); link.send("reset"); };
+byId("reset").onclick = () => {
+  past = null;
+  sendView();
+  const same = data && data.header.setup.recipe.optimizer.lr === store.setup.recipe.optimizer.lr;
+  if (same) link.send("reset"); else link.send("setup", { setup: store.setup }); // the rate was changed while it was trained
+};
 byId("epoch-step").onclick = () => link.send("epoch");
 byId("single-step").onclick = () => link.send("step", { steps: 1 });
 byId("scrub").oninput = (/** @type {any} */ event) => {
