@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from manynets.errors import one_of
-from manynets.playground.data_code import data_code, recipe_so_far, source_of
+from manynets.playground.data_code import data_code, rates_by_step, recipe_so_far, source_of
 from manynets.playground.problem import varied
 from manynets.playground.setup import TableChoice
 from manynets.playground.torch_code import torch_code
@@ -77,11 +76,11 @@ def _manynets(training: LiveTraining) -> str:
 def _changed_recipe(training: LiveTraining, recipe: Recipe) -> list[str]:
     """Return the lines of a recipe whose learning rate changes as it did on the page, by hand and on a plateau."""
     plateau = isinstance(recipe.schedule, ReduceOnPlateau)
-    rates = {0: recipe.lr, **dict(training.rates)}
-    falls = {0: 1.0, **(dict(training.falls) if plateau else {})}
+    rates = {0: recipe.lr} | (rates_by_step(training) if plateau else dict(training.rates))
     base = next((rate for rate in rates.values() if rate), 1.0)  # which factors can multiply
-    steps = sorted({*rates, *falls} - ({0} if rates[0] == base else set()))
-    factors = [_latest(rates, step) / base * _latest(falls, step) for step in steps]
+    if rates[0] == base:
+        del rates[0]
+    steps, factors = list(rates), [rate / base for rate in rates.values()]
     recipe = dataclasses.replace(recipe, optimizer=dataclasses.replace(recipe.optimizer, lr=base))
     shown = ", ".join(f"{rate:g} after step {step:,}" for step, rate in training.rates)
     note = f"# The learning rate as it was changed on the page: {shown}."
@@ -100,11 +99,6 @@ def _changed_recipe(training: LiveTraining, recipe: Recipe) -> list[str]:
         f"schedule = mn.PiecewiseConstant(steps=tuple(range({made})), factors=tuple(factors))",
         *_wrapped(f"recipe = {rest}, schedule=schedule)"),
     ]
-
-
-def _latest(values: Mapping[int, float], step: int) -> float:
-    """Return the value of the last step that is not after this one."""
-    return values[max(at for at in values if at <= step)]
 
 
 def _wrapped(line: str) -> list[str]:

@@ -13,7 +13,7 @@ from manynets.playground.terms import expressions
 from manynets.playground.training import LiveTraining
 from manynets.spec import Cosine, OneCycle, Recipe
 
-__all__ = ["data_code", "recipe_so_far", "source_of"]
+__all__ = ["data_code", "rates_by_step", "recipe_so_far", "source_of"]
 
 
 def source_of(value: Any) -> str:
@@ -46,6 +46,17 @@ def recipe_so_far(training: LiveTraining) -> Recipe:
     if step % every == 0 and recipe.iterations is None:
         return dataclasses.replace(recipe, epochs=step // every)
     return dataclasses.replace(recipe, epochs=None, iterations=step)
+
+
+def rates_by_step(training: LiveTraining) -> dict[int, float]:
+    """Return the learning rates, before a schedule, by the steps after which they changed: by hand, or on a plateau of a single network."""
+    rates, falls = {0: training.experiment.setup.recipe.lr, **dict(training.rates)}, {0: 1.0, **dict(training.falls)}
+
+    def latest(values: dict[int, float], step: int) -> float:
+        return values[max(at for at in values if at <= step)]
+
+    steps = sorted({step for step, _ in [*training.rates, *training.falls]})
+    return {step: latest(rates, step) * latest(falls, step) for step in steps}
 
 
 def data_code(experiment: Experiment) -> tuple[list[str], str, str, str]:

@@ -161,8 +161,11 @@ class PageSession:
         await self._send(await asyncio.to_thread(probe_message, self._live, self.view, message["pixels"]))
 
     async def _on_code(self, message: Mapping[str, Any]) -> None:
-        text = await asyncio.to_thread(code_for, self._live, message["language"])
-        await self._say("code", language=message["language"], text=text)
+        try:
+            text, refused = await asyncio.to_thread(code_for, self._live, message["language"]), ""
+        except OptionError as error:
+            text, refused = "", str(error)
+        await self._say("code", language=message["language"], text=text, refused=refused)
 
     async def _on_schema(self, message: Mapping[str, Any]) -> None:
         table = self._files.get(message["file"])

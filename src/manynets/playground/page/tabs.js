@@ -210,7 +210,8 @@ export class Tabs {
       class: name === this.language ? "chosen" : "", "aria-pressed": String(name === this.language), onclick: () => { this.language = name; render(); this.on.code(name); },
     }, text)), el("button", { onclick: () => this.copy() }, "Copy"), el("button", { onclick: () => this.on.code(this.language) }, "Up to this step"));
     render();
-    fill(this.panels.code, this.codeBar, this.codeText);
+    this.refused = el("p", { class: "question", role: "alert", hidden: true });
+    fill(this.panels.code, this.codeBar, this.refused, this.codeText);
   }
 
   async copy() {
@@ -224,7 +225,13 @@ export class Tabs {
   }
 
   /** @param {any} message */
-  showCode(message) { if (message.language === this.language) this.codeText.textContent = message.text; }
+  showCode(message) {
+    if (message.language !== this.language) return;
+    this.codeText.textContent = message.text;
+    this.codeText.hidden = !message.text;
+    this.refused.textContent = message.refused;
+    this.refused.hidden = !message.refused;
+  }
 
   // ----------------------------------------------------------------------------------------------------------------- lessons
 
