@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 
 from tests.playground.chromium_page import MARKS, PlaygroundProcess, big_table, digest, epoch, painted, play_until, ready
@@ -107,8 +110,12 @@ def test_drawn_points(page: Any) -> None:
 def drop(page: Any, path: Path) -> None:
     """Drop a file on the page."""
     transfer = page.evaluate_handle(
-        "([text, name]) => { const t = new DataTransfer(); t.items.add(new File([text], name)); return t; }",
-        [path.read_text(), path.name],
+        """([text, name]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0))], name));
+            return transfer;
+        }""",
+        [base64.b64encode(path.read_bytes()).decode(), path.name],
     )
     page.dispatch_event("body", "drop", {"dataTransfer": transfer})
 
@@ -143,6 +150,25 @@ def test_a_dropped_table_of_ten_thousand_rows(page: Any, tmp_path: Path) -> None
     page.click("#tab-inside")
     play_until(page, 2)
     page.locator("#panel-inside", has_text="Residuals").wait_for()
+
+
+def test_a_dropped_parquet_file(page: Any, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    frame = pl.DataFrame({"width": random.normal(5, 1, 300), "height": random.normal(3, 1, 300), "kind": ["round", "square", None] * 100})
+    frame = frame.with_columns(dear=pl.col("width") > pl.col("height") + 2, day=pl.date(2024, 1, 1))
+    frame.write_parquet(tmp_path / "parts.parquet")
+    drop(page, tmp_path / "parts.parquet")
+    page.locator("#data", has_text="300 rows").wait_for()
+    assert page.locator(".schema tbody tr").count() == 5
+    page.get_by_label("Target").select_option("dear")
+    page.locator("#summary", has_text="240 training rows").wait_for()
+    page.wait_for_function("document.querySelector('#plane .plane canvas').getAttribute('aria-label').includes('width and height')")
+    play_until(page, 20)
+    (tmp_path / "broken.parquet").write_bytes((tmp_path / "parts.parquet").read_bytes()[:200])
+    drop(page, tmp_path / "broken.parquet")
+    page.locator("#status.error", has_text="broken.parquet").wait_for()
+    page.evaluate("playground.frames = 0")
+    page.wait_for_function("playground.frames > 0")  # the training goes on
 
 
 def test_names_and_values_are_text(page: Any, tmp_path: Path) -> None:

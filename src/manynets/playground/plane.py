@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from manynets.errors import OptionError
 from manynets.plots.field import Extent, around, grid_points
 
-__all__ = ["COARSE", "RESOLUTION", "WALL", "Plane", "component_plane", "slice_plane", "term_plane"]
+__all__ = ["COARSE", "RESOLUTION", "Plane", "component_plane", "slice_plane", "term_plane"]
 
-RESOLUTION, STRIDE, WALL_STRIDE = 72, 3, 4
-COARSE, WALL = RESOLUTION // STRIDE, RESOLUTION // WALL_STRIDE
-"""Points along a side: of the map of the output, of the small maps, and of those of many networks."""
+RESOLUTION, STRIDE = 72, 3
+COARSE = RESOLUTION // STRIDE
+"""Points along a side: of the map of the output, and of the small maps."""
+MANY, WALL_STRIDE = 64, 4
+"""Networks whose small maps are as fine as those of units, and the stride of more."""
 MOST_CHOICES, SAMPLE = 30, 2_000
 
 
@@ -40,12 +42,11 @@ class Plane:
     @property
     def coarse(self) -> NDArray[np.int64]:
         """The rows of the grid that the small maps show."""
-        return np.arange(RESOLUTION**2).reshape(RESOLUTION, RESOLUTION)[1::STRIDE, 1::STRIDE].ravel()
+        return _every(STRIDE)
 
-    @property
-    def wall(self) -> NDArray[np.int64]:
-        """The rows of the grid that the maps of many networks show."""
-        return np.arange(RESOLUTION**2).reshape(RESOLUTION, RESOLUTION)[2::WALL_STRIDE, 2::WALL_STRIDE].ravel()
+    def wall(self, networks: int) -> NDArray[np.int64]:
+        """Return the rows of the grid that the small maps of so many networks show."""
+        return _every(STRIDE if networks <= MANY else WALL_STRIDE)
 
     def at(self, values: Mapping[str, Any]) -> Plane:
         """Return the plane at other values of the sliders. Errors: OptionError for values that do not fit."""
@@ -70,6 +71,11 @@ def term_plane(points: NDArray[Any], inputs: Callable[[NDArray[Any]], NDArray[An
     extent = around(points.astype(np.float64))
     grid = grid_points(extent, resolution=RESOLUTION).astype(np.float32)
     return Plane(extent=extent, names=("x1", "x2"), points=points, grid=inputs(grid).astype(np.float32))
+
+
+def _every(stride: int) -> NDArray[np.int64]:
+    first = stride // 2
+    return np.arange(RESOLUTION**2).reshape(RESOLUTION, RESOLUTION)[first::stride, first::stride].ravel()
 
 
 def component_plane(matrix: NDArray[Any]) -> Plane:

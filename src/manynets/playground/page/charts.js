@@ -90,7 +90,7 @@ export function drawResiduals(canvas, truth, fitted_) {
 /** @param {string[]} names @param {Float32Array} counts */
 export function confusionTable(names, counts) {
   const n = names.length;
-  const head = el("tr", {}, el("th", { scope: "col" }, "true \\ predicted"), ...names.map((name) => el("th", { scope: "col" }, name)));
+  const head = el("tr", {}, el("th", { scope: "col" }, "True"), ...names.map((name) => el("th", { scope: "col" }, name)));
   const rows = names.map((name, i) => {
     const total = counts.slice(i * n, (i + 1) * n).reduce((a, b) => a + b, 0) || 1;
     const cells = names.map((_, j) => {
@@ -101,5 +101,5 @@ export function confusionTable(names, counts) {
     });
     return el("tr", {}, el("th", { scope: "row" }, name), ...cells);
   });
-  return el("table", {}, el("caption", { class: "hidden" }, "Confusion matrix: true classes in rows, predicted classes in columns"), el("thead", {}, head), el("tbody", {}, ...rows));
+  return el("table", { class: "confusion" }, el("caption", { class: "hint" }, "Rows: the true class. Columns: the class that the network predicts."), el("thead", {}, head), el("tbody", {}, ...rows));
 }

@@ -17,7 +17,7 @@ let state = "paused", network = 0, page = "";
 /** @type {number|null} */ let past = null;
 let wantsPlay = false, live = 0;
 /** @type {any} */ let data = null, waiting = null;
-/** @type {any} */ let timer = 0;
+/** @type {any} */ let timer = 0, slow = 0;
 const drawn = { frames: 0, step: 0 }; // for measurements and tests
 
 const store = new Store(about.defaults, () => {
@@ -53,6 +53,8 @@ function sendSetup() {
   const playing = state === "running";
   wantsPlay = wantsPlay || playing;
   link.send("setup", { setup: store.setup });
+  clearTimeout(slow);
+  slow = setTimeout(() => say("Preparing the data and the network …"), 700);
   history.replaceState(null, "", store.address());
 }
 
@@ -72,6 +74,8 @@ function onBinary(frame) {
 
 /** @param {any} frame */
 function onData(frame) {
+  clearTimeout(slow);
+  if (byId("status").textContent.startsWith("Preparing")) say("");
   data = frame;
   waiting = null;
   network = 0;
@@ -223,7 +227,7 @@ function renderSliders() {
 /** @param {any} message */
 function onMessage(message) {
   if (message.type === "page") page = message.page;
-  else if (message.type === "error" || message.type === "full") say(message.message, true);
+  else if (message.type === "error" || message.type === "full") { clearTimeout(slow); say(message.message, true); }
   else if (message.type === "code") tabs.showCode(message);
   else if (message.type === "saved") say(`Saved as ${message.folder}. Look at it with: manynets show ${message.folder}`);
   else if (message.type === "schema" && panel.table?.file === message.file) { panel.table.about = message.about; panel.render(); }

@@ -65,7 +65,7 @@ export class Wall {
   draw() {
     if (!this.frame || !this.boxes.length) return;
     const [context, , height] = fitted(this.canvas), { header } = this.data, { arrays } = this.frame;
-    const top = this.tiles.scrollTop, side = header.wall, size = side * side, reach = 1.25 * this.boxes[0].width;
+    const top = this.tiles.scrollTop, size = arrays.wall.length / this.order.length, side = Math.sqrt(size), reach = 1.25 * this.boxes[0].width;
     const seen = [...this.order.keys()].filter((at) => this.boxes[at].y + reach > top && this.boxes[at].y < top + height);
     paintMany(side, seen.map((at) => {
       const start = this.order[at] * size;
