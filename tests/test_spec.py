@@ -205,7 +205,11 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (mn.Warmup, {"steps": 0}, "Warmup.steps is 0, but must be a whole number of at least 1"),
     (mn.StepDecay, {"every": 1.5}, "StepDecay.every is 1.5"),
     (mn.Exponential, {"gamma": 0}, "Exponential.gamma is 0"),
-    (mn.PiecewiseConstant, {"steps": (1, 2)}, "has 2 steps and 1 factors; give one factor for each step"),
+    (
+        mn.PiecewiseConstant,
+        {"steps": (1, 2)},
+        r"PiecewiseConstant.factors is \(0.1,\), but must have as many numbers as steps, 2",
+    ),
     (mn.PiecewiseConstant, {"steps": (2, 2), "factors": (1, 1)}, r"steps is \(2, 2\), but each step must be larger"),
     (mn.PiecewiseConstant, {"steps": -1}, "PiecewiseConstant.steps is -1, but must be a whole number of at least 0"),
     (mn.PiecewiseConstant, {"factors": -1}, r"PiecewiseConstant.factors is -1, but must be a number in \[0, inf\)"),

@@ -154,7 +154,9 @@ def test_a_dropped_table_of_ten_thousand_rows(page: Any, tmp_path: Path) -> None
 
 def test_a_dropped_parquet_file(page: Any, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    frame = pl.DataFrame({"width": random.normal(5, 1, 300), "height": random.normal(3, 1, 300), "kind": ["round", "square", None] * 100})
+    frame = pl.DataFrame(
+        {"width": random.normal(5, 1, 300), "height": random.normal(3, 1, 300), "kind": ["round", "square", None] * 100}
+    )
     frame = frame.with_columns(dear=pl.col("width") > pl.col("height") + 2, day=pl.date(2024, 1, 1))
     frame.write_parquet(tmp_path / "parts.parquet")
     drop(page, tmp_path / "parts.parquet")

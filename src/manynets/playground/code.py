@@ -37,14 +37,14 @@ def _manynets(training: LiveTraining) -> str:
     network = experiment.setup.network
     call = f"{xy}, network, recipe, task={task}, validation={validation}, progress=False"
     shown = "val_loss" if validation != "None" else "loss"
-    made = _changed_recipe(training, recipe) if training.rates else _wrapped(f"recipe = {source_of(recipe)}")
-    out = [*_imports([*lines, *made]), *lines]
+    recipe_lines = _changed_recipe(training, recipe) if training.rates else _wrapped(f"recipe = {source_of(recipe)}")
+    out = [*_imports([*lines, *recipe_lines]), *lines]
     networks = experiment.setup.networks
     if networks.count == 1 or networks.vary == "seed":
         more = f", n_networks={networks.count}" if networks.count > 1 else ""
         out += [
             f"network = {source_of(network)}",
-            *made,
+            *recipe_lines,
             f"model = mn.train({call}{more})",
         ]
         if networks.count > 1:

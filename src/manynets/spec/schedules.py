@@ -169,7 +169,7 @@ class SklearnInverseScaling(InverseScaling):
 class PiecewiseConstant:
     """lr up to step steps[0], then factors[0] * lr up to step steps[1], and so on. Steps are counted from 0.
 
-    Source: keras.optimizers.schedules.PiecewiseConstantDecay, with factors of lr in place of its values.
+    Source: torch.optim.lr_scheduler.MultiStepLR, stepped after each batch, with a factor of lr for each milestone.
 
     >>> PiecewiseConstant(steps=(500, 800), factors=(0.1, 0.01))
     PiecewiseConstant(steps=(500, 800), factors=(0.1, 0.01))
@@ -203,7 +203,7 @@ class PiecewiseConstant:
                 allowed.check(value, what=f"PiecewiseConstant.{name}")
         if not self.steps or len(self.steps) != len(self.factors):
             raise OptionError(
-                f"PiecewiseConstant has {len(self.steps)} steps and {len(self.factors)} factors; give one factor for each step"
+                f"PiecewiseConstant.factors is {self.factors}, but must have as many numbers as steps, {len(self.steps)}, and at least one"
             )
         if any(first >= second for first, second in itertools.pairwise(self.steps)):
             raise OptionError(f"PiecewiseConstant.steps is {self.steps}, but each step must be larger than the one before")

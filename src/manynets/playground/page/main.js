@@ -15,7 +15,7 @@ readTheme();
 
 let state = "paused", network = 0, page = "";
 /** @type {number|null} */ let past = null;
-let wantsPlay = false, live = 0;
+let wantsPlay = false, live = 0; // wantsPlay: until a frame shows that the training plays
 /** @type {any} */ let data = null, waiting = null;
 /** @type {any} */ let timer = 0, slow = 0;
 const drawn = { frames: 0, step: 0 }; // for measurements and tests
@@ -50,9 +50,9 @@ const tabs = new Tabs(byId("tabs"), store, about, {
 });
 
 function sendSetup() {
-  const playing = state === "running";
-  wantsPlay = wantsPlay || playing;
+  wantsPlay = wantsPlay || state === "running";
   link.send("setup", { setup: store.setup });
+  if (wantsPlay) link.send("play"); // in this order, so that it plays whatever else comes between
   clearTimeout(slow);
   slow = setTimeout(() => say("Preparing the data and the network …"), 700);
   history.replaceState(null, "", store.address());
@@ -94,8 +94,6 @@ function onData(frame) {
   const many = header.networks > 1 ? `${header.networks} networks of up to ` : "";
   byId("summary").textContent = `${many}${header.parameters.toLocaleString("en")} parameters · ${header.rows.toLocaleString("en")} training rows · ${header.steps_per_epoch} ${header.steps_per_epoch === 1 ? "step" : "steps"} per epoch · ${STEPPERS[/** @type {"compiled"} */ (header.stepper)] || header.stepper}`;
   sendView();
-  if (wantsPlay) link.send("play");
-  wantsPlay = false;
 }
 
 const STEPPERS = { compiled: "compiled core", closed_form: "closed form", autograd: "autograd" };
@@ -111,6 +109,7 @@ function draw() {
   const { header } = frame;
   if (header.state !== state) announce(header);
   state = header.state;
+  if (state === "running") wantsPlay = false;
   live = header.live_step;
   plane.setFrame(frame);
   diagram.setFrame(frame);
@@ -154,10 +153,12 @@ function readout(header) {
 
 byId("play").onclick = () => {
   if (past !== null) { past = null; sendView(); }
+  wantsPlay = false;
   link.send(state === "running" ? "pause" : "play");
 };
 byId("reset").onclick = () => {
   past = null;
+  wantsPlay = false;
   sendView();
   const same = data && data.header.setup.recipe.optimizer.lr === store.setup.recipe.optimizer.lr;
   if (same) link.send("reset"); else link.send("setup", { setup: store.setup }); // the rate was changed while it was trained
