@@ -35,7 +35,7 @@ PAGES = (
             names=("MLP", "Recipe", "EarlyStopping", "ParameterGroup", "PiecewiseLinear", "Periodic")),
     ApiPage(file="optimizers", title="Optimizers and schedules", about="Fields of `mn.Recipe`.",
             names=("SGD", "Adam", "AdamW", "NAdam", "RMSprop", "Adagrad", "Lion", "Constant", "Cosine", "OneCycle", "Warmup", "StepDecay",
-                   "Exponential", "InverseScaling", "ReduceOnPlateau")),
+                   "Exponential", "InverseScaling", "PiecewiseConstant", "ReduceOnPlateau")),
     ApiPage(file="estimators", title="Estimators", about="scikit-learn's interface. The guide is [From scikit-learn's MLP](../../sklearn.md).",
             names=("TabularClassifier", "TabularRegressor", "MLPClassifier", "MLPRegressor", "MLPSearchCV")),
     ApiPage(file="events", title="Events", about="What a callback is called with during training.",

@@ -259,6 +259,11 @@ IN_TORCH: dict[str, tuple[Schedule, Scheduler, bool]] = {  # and whether torch's
     ),
     "warmup": (mn.Warmup(steps=10), lambda o: s.LinearLR(o, start_factor=0.1, total_iters=9), False),
     "step": (mn.StepDecay(every=2, gamma=0.3), lambda o: s.StepLR(o, step_size=2, gamma=0.3), True),
+    "piecewise": (
+        mn.PiecewiseConstant(steps=(3, 17), factors=(0.5, 0.25)),
+        lambda o: s.MultiStepLR(o, milestones=[3, 17], gamma=0.5),
+        False,
+    ),
     "exponential": (mn.Exponential(gamma=0.7), lambda o: s.ExponentialLR(o, gamma=0.7), True),
 }
 

@@ -39,6 +39,11 @@ SCHEDULES: dict[type, st.SearchStrategy[Any]] = {
     mn.StepDecay: st.builds(mn.StepDecay, every=st.integers(1, 100), gamma=INSIDE),
     mn.Exponential: st.builds(mn.Exponential, gamma=INSIDE),
     mn.InverseScaling: st.builds(mn.InverseScaling, power=POSITIVE),
+    mn.PiecewiseConstant: st.lists(st.integers(0, 10**9), min_size=1, max_size=4, unique=True).flatmap(
+        lambda steps: st.builds(
+            mn.PiecewiseConstant, steps=st.just(tuple(sorted(steps))), factors=st.tuples(*[POSITIVE for _ in steps])
+        )
+    ),
     mn.ReduceOnPlateau: st.builds(
         mn.ReduceOnPlateau, factor=INSIDE, patience=st.integers(0, 9), min_delta=POSITIVE, min_lr=POSITIVE
     ),
@@ -200,6 +205,14 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (mn.Warmup, {"steps": 0}, "Warmup.steps is 0, but must be a whole number of at least 1"),
     (mn.StepDecay, {"every": 1.5}, "StepDecay.every is 1.5"),
     (mn.Exponential, {"gamma": 0}, "Exponential.gamma is 0"),
+    (
+        mn.PiecewiseConstant,
+        {"steps": (1, 2)},
+        r"PiecewiseConstant.factors is \(0.1,\), but must have as many numbers as steps, 2",
+    ),
+    (mn.PiecewiseConstant, {"steps": (2, 2), "factors": (1, 1)}, r"steps is \(2, 2\), but each step must be larger"),
+    (mn.PiecewiseConstant, {"steps": -1}, "PiecewiseConstant.steps is -1, but must be a whole number of at least 0"),
+    (mn.PiecewiseConstant, {"factors": -1}, r"PiecewiseConstant.factors is -1, but must be a number in \[0, inf\)"),
     (mn.ReduceOnPlateau, {"patience": -1}, "ReduceOnPlateau.patience is -1"),
     (mn.EarlyStopping, {"patience": 0}, "EarlyStopping.patience is 0, but must be a whole number of at least 1"),
     (mn.EarlyStopping, {"inclusive": 1}, "EarlyStopping.inclusive is 1, but must be True or False"),

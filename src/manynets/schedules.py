@@ -43,6 +43,8 @@ def schedule_factors(schedule: spec.Schedule, steps: NDArray[np.int64], *, total
             return np.power(1.0 + schedule.start + epoch * schedule.rows, -schedule.power)
         case spec.InverseScaling():
             return np.power(1.0 + epoch, -schedule.power)
+        case spec.PiecewiseConstant():
+            return np.array([1.0, *schedule.factors])[np.searchsorted(schedule.steps, steps, side="right")]
         case spec.Constant() | spec.ReduceOnPlateau():
             return np.ones_like(t)
 

@@ -258,6 +258,10 @@ def test_every_field_of_an_optimizer_has_an_option(given: dict[str, Any], expect
         ),
         ({"schedule": "warmup", "warmup_steps": 7}, mn.Warmup(steps=7)),
         ({"schedule": "step", "lr_every": 3, "lr_gamma": 0.5}, mn.StepDecay(every=3, gamma=0.5)),
+        (
+            {"schedule": "piecewise", "lr_steps": "10,20", "lr_factors": "0.5,0.1"},
+            mn.PiecewiseConstant(steps=(10, 20), factors=(0.5, 0.1)),
+        ),
         ({"schedule": "exponential", "lr_gamma": 0.5}, mn.Exponential(gamma=0.5)),
         (
             {"schedule": "plateau", "lr_factor": 0.5, "lr_patience": 2, "lr_min_delta": 0.1, "lr_min": 1e-5},

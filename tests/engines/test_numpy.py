@@ -39,6 +39,7 @@ SCHEDULES = (
     mn.OneCycle(),
     mn.Warmup(steps=5),
     mn.StepDecay(every=2, gamma=0.5),
+    mn.PiecewiseConstant(steps=(2, 5), factors=(0.5, 2.0)),
     mn.Exponential(gamma=0.8),
     SklearnInverseScaling(power=0.3, rows=50),
     mn.ReduceOnPlateau(patience=0, min_delta=0.5, factor=0.5),

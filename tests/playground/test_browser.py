@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 
 from tests.playground.chromium_page import MARKS, PlaygroundProcess, big_table, digest, epoch, painted, play_until, ready
@@ -52,7 +55,10 @@ def test_the_rate_changes_while_it_runs(page: Any) -> None:
     at = epoch(page)
     play_until(page, at + 5)
     page.click("#tab-code")
-    page.locator("#panel-code pre", has_text="The learning rate was 0.003 after step").wait_for()
+    page.locator("#panel-code pre", has_text="The learning rate as it was changed on the page: 0.003 after step").wait_for()
+    page.click("#reset")
+    page.wait_for_function("document.querySelector('#epoch').textContent === '0'")
+    page.locator("#panel-code pre", has_text="mn.Adam(lr=0.003)").wait_for()  # it begins with the rate that is shown
 
 
 def test_layers_and_units(page: Any) -> None:
@@ -104,8 +110,12 @@ def test_drawn_points(page: Any) -> None:
 def drop(page: Any, path: Path) -> None:
     """Drop a file on the page."""
     transfer = page.evaluate_handle(
-        "([text, name]) => { const t = new DataTransfer(); t.items.add(new File([text], name)); return t; }",
-        [path.read_text(), path.name],
+        """([text, name]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0))], name));
+            return transfer;
+        }""",
+        [base64.b64encode(path.read_bytes()).decode(), path.name],
     )
     page.dispatch_event("body", "drop", {"dataTransfer": transfer})
 
@@ -140,6 +150,22 @@ def test_a_dropped_table_of_ten_thousand_rows(page: Any, tmp_path: Path) -> None
     page.click("#tab-inside")
     play_until(page, 2)
     page.locator("#panel-inside", has_text="Residuals").wait_for()
+
+
+def test_a_dropped_parquet_file(page: Any, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {"width": random.normal(5, 1, 300), "height": random.normal(3, 1, 300), "kind": ["round", "square", None] * 100}
+    )
+    frame = frame.with_columns(dear=pl.col("width") > pl.col("height") + 2, day=pl.date(2024, 1, 1))
+    frame.write_parquet(tmp_path / "parts.parquet")
+    drop(page, tmp_path / "parts.parquet")
+    page.locator("#data", has_text="300 rows").wait_for()
+    assert page.locator(".schema tbody tr").count() == 5
+    page.get_by_label("Target").select_option("dear")
+    page.locator("#summary", has_text="240 training rows").wait_for()
+    page.wait_for_function("document.querySelector('#plane .plane canvas').getAttribute('aria-label').includes('width and height')")
+    play_until(page, 20)
 
 
 def test_names_and_values_are_text(page: Any, tmp_path: Path) -> None:
@@ -212,12 +238,15 @@ def test_a_wall_of_networks(page: Any, vary: str) -> None:
     page.click("#play")
     page.get_by_label("Play", exact=True).wait_for()
     page.wait_for_timeout(1500)
-    losses = [float(text) for text in page.locator(".wall span").all_inner_texts() if text != "–"]
+    names = [str(button.get_attribute("aria-label")) for button in page.locator(".wall button").all()]
+    losses = [float(name.split()[-1]) for name in names if not name.endswith("–")]
     assert losses == sorted(losses)
     assert len(losses) >= 12
+    assert painted(page, ".wall canvas") > 200
     page.locator(".wall button").nth(3).click()
     page.locator(".wall button").nth(3).and_(page.locator(".chosen")).wait_for()
-    assert "of 16" in page.locator("#shown").inner_text()
+    number = re.findall(r"Open network (\d+)", names[3])[0]
+    page.locator("#shown", has_text=f"network {number} of 16").wait_for()
 
 
 def test_every_option_can_be_set(page: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ SETUPS: dict[str, dict[str, Any]] = {
     "terms": {"data": MOONS, "terms": ["x1", "x2^2", "x1*x2", "sin(x2)"], "network": mlp(), "recipe": recipe()},
     "classes": {"data": {**MOONS, "name": "quadrants"}, "network": mlp(5, batch_norm=True, init="xavier_normal"), "recipe": recipe(l2=0.01, clip_norm=1.0)},
     "numbers": {"data": {**MOONS, "name": "prod"}, "network": mlp(5, 4), "recipe": recipe(optimizer=ADAM, schedule={"kind": "Cosine", "warmup": 0.2})},
+    "cycle": {"data": {**MOONS, "name": "prod"}, "network": mlp(5, init="orthogonal"), "recipe": recipe(schedule={"kind": "OneCycle"}, loss="huber", delta=0.5)},
+    "plateau": {"data": MOONS, "network": mlp(5), "recipe": recipe(schedule={"kind": "ReduceOnPlateau", "patience": 0, "min_delta": 0.02, "factor": 0.5},
+                                                                  stopping={"kind": "EarlyStopping", "patience": 2, "min_delta": 0.01}, epochs=20)},
     "drawn": {"data": DRAWN, "network": mlp(5), "recipe": recipe(label_smoothing=0.1, l1=0.001, schedule={"kind": "StepDecay", "every": 2, "gamma": 0.5})},
 }  # fmt: skip
 
@@ -93,15 +97,37 @@ def test_a_training_that_goes_on(steps: int) -> None:
     training.close()
 
 
-def test_a_changed_rate_is_in_the_program_of_pytorch() -> None:
-    training = LiveTraining(make_experiment(PlaygroundSetup.from_json(SETUPS["moons"]), Files()))
-    training.advance(8)
-    assert training.wait(lambda sample: sample.step == 8)
-    training.set_rate(0.5)
+SCHEDULES: list[dict[str, Any]] = [
+    {"kind": "Constant"},
+    {"kind": "Cosine", "warmup": 0.2},
+    {"kind": "ReduceOnPlateau", "patience": 0, "min_delta": 0.02, "factor": 0.5},
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=[one["kind"] for one in SCHEDULES])
+def test_a_learning_rate_that_was_changed(schedule: dict[str, Any]) -> None:
+    setup = {**SETUPS["moons"], "recipe": recipe(schedule=schedule, optimizer={"kind": "SGD", "lr": 0.1, "momentum": 0.5})}
+    training = LiveTraining(make_experiment(PlaygroundSetup.from_json(setup), Files()))
+    for step, rate in ((8, 0.5), (13, 0.2)):
+        training.advance(step - training.sample.step)
+        assert training.wait(lambda sample, step=step: sample.step == step)
+        training.set_rate(rate)
     training.play()
     assert training.wait(lambda sample: sample.state == "done")
+    assert bool(training.falls) == (schedule["kind"] == "ReduceOnPlateau")
+    np.testing.assert_allclose(printed(code_for(training, "manynets")), losses(training), rtol=0, atol=1e-6)
     np.testing.assert_allclose(printed(code_for(training, "pytorch")), losses(training), rtol=0, atol=1e-5)
-    assert "was 0.5 after step 8" in code_for(training, "manynets")
+    training.close()
+
+
+def test_a_learning_rate_that_was_0() -> None:
+    setup = {**SETUPS["moons"], "recipe": recipe(optimizer={"kind": "SGD", "lr": 0.0})}
+    training = trained(setup, steps=4)
+    training.set_rate(0.3)
+    training.play()
+    assert training.wait(lambda sample: sample.state == "done")
+    np.testing.assert_allclose(printed(code_for(training, "manynets")), losses(training), rtol=0, atol=1e-6)
+    assert "the changes of the learning rate" in code_for(training, "sklearn")
     training.close()
 
 
@@ -117,6 +143,7 @@ def test_several_networks(vary: str) -> None:
         np.testing.assert_allclose(numbers[-1], found.mean(), rtol=0, atol=1e-6)
     else:
         np.testing.assert_allclose(numbers, found, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(printed(code_for(training, "pytorch"))[-1], found[0], rtol=0, atol=1e-5)
     training.close()
 
 
@@ -146,8 +173,20 @@ def test_scikit_learn(name: str) -> None:
     training.close()
 
 
-def test_what_pytorch_lacks_is_an_error() -> None:
-    training = trained({**SETUPS["moons"], "network": mlp(4, input_scale=True)}, steps=1)
-    with pytest.raises(OptionError, match="input_scale"):
+LACKING = {
+    "input_scale": {"network": mlp(4, input_scale=True)},
+    "prior": {"network": mlp(4, prior=True)},
+    "Lion": {"recipe": recipe(optimizer={"kind": "Lion"})},
+    "init='lecun_normal'": {"network": mlp(4, init="lecun_normal")},
+    "evaluate_every": {"recipe": recipe(evaluate_every=3)},
+    "stopping.cool_down": {"recipe": recipe(stopping={"kind": "EarlyStopping", "cool_down": 0.2})},
+    "loss='quantile'": {"recipe": recipe(loss="quantile"), "data": {**MOONS, "name": "prod"}},
+}
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_what_pytorch_lacks_is_refused_by_name(name: str) -> None:
+    training = trained({**SETUPS["moons"], **LACKING[name]}, steps=1)
+    with pytest.raises(OptionError, match=f"no plain PyTorch for {re.escape(name)}[.] Copy the manynets program"):
         code_for(training, "pytorch")
     training.close()

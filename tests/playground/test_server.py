@@ -162,6 +162,8 @@ def test_many_networks_and_an_image_set() -> None:
         page.send("epoch")
         header, arrays = page.until(lambda h: h["epoch"] == 1 and h["network"] == 3)
         assert header["hidden"] == [4]
+        page.send("rate", lr=0.5)
+        assert "several networks" in page.receive("error")[0]["message"]
         assert arrays["wall"].shape[0] == 5
         data, arrays = page.begin(data={"kind": "images", "name": "digits"}, network={"kind": "MLP", "hidden": [8]})
         assert data["axes"] == ["principal component 1", "principal component 2"]
@@ -170,6 +172,16 @@ def test_many_networks_and_an_image_set() -> None:
         assert layers["layer0"].shape == (8,)
         assert abs(layers["shares"].sum() - 1) < 1e-5
         assert found["prediction"] == layers["shares"].argmax()
+
+
+def test_a_program_that_cannot_be_written_says_why() -> None:
+    client, _ = browser()
+    with opened(client) as page:
+        page.begin(**SMALL | {"network": {"kind": "MLP", "hidden": [3], "input_scale": True}})
+        page.send("code", language="pytorch")
+        found, _ = page.receive("code")
+        assert (found["text"], "no plain PyTorch for input_scale" in found["refused"]) == ("", True)
+        assert "input_scale=True" in page.code("manynets")
 
 
 def test_a_dropped_table() -> None:

@@ -24,6 +24,7 @@ SCHEDULES: list[Schedule] = [
     mn.OneCycle(),
     mn.Warmup(steps=7),
     mn.StepDecay(every=2, gamma=0.5),
+    mn.PiecewiseConstant(steps=(2, 5), factors=(0.5, 2.0)),
     mn.Exponential(gamma=0.8),
     mn.ReduceOnPlateau(factor=0.5, patience=0, min_delta=0.05),
 ]

@@ -124,8 +124,6 @@ def _optimizer(options: Options, batch: int) -> Any:
         given.setdefault("weight_decay", defaults.WEIGHT_DECAY)
         if options["schedule"] is None:
             given.setdefault("lr", defaults.lr(min(max(batch, 1), 512)))
-    if "betas" in given:
-        given["betas"] = numbers(given["betas"], option="betas")
     kind: type = OPTIMIZERS[name]
     for option, (owner, chosen) in _SKLEARN.items():
         if options[option] is None:
@@ -162,7 +160,7 @@ def _given(options: Options, kind: type) -> dict[str, Any]:
 
 
 def _given_for(options: Options, group: str, name: str) -> dict[str, Any]:
-    """Return the given options of the optimizer or schedule of this name, by field; refuse those of the others."""
+    """Return the given options of the optimizer or schedule of this name, by field, as it takes them; refuse those of the others."""
     out = {}
     for option in OPTIONS.values():
         if option.group != group or options[option.name] is None:
@@ -172,5 +170,5 @@ def _given_for(options: Options, group: str, name: str) -> dict[str, Any]:
             raise OptionError(
                 f"{flag_of(option.name)} is not for the {group} {name!r}, but for {having}; leave it out, or give --{group}"
             )
-        out[option.field] = options[option.name]
+        out[option.field] = parsed(option.name, options[option.name])
     return out

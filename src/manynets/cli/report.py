@@ -100,7 +100,7 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
         if any(spec.dropouts):
             words.append("dropout " + ", ".join(f"{rate:g}" for rate in sorted(set(spec.dropouts))))
     words.append(f"{type(recipe.optimizer).__name__.removeprefix('Sklearn').lower()} lr {recipe.lr:g}")
-    schedule = {"OneCycle": "one-cycle", "StepDecay": "step", "ReduceOnPlateau": "plateau"}
+    schedule = {"OneCycle": "one-cycle", "StepDecay": "step", "ReduceOnPlateau": "plateau", "PiecewiseConstant": "piecewise"}
     name = type(recipe.schedule).__name__.removeprefix("Sklearn")
     words += [] if name == "Constant" else [schedule.get(name, name.lower())]
     words += [f"loss {recipe.loss}"] if recipe.loss else []

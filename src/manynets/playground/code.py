@@ -6,12 +6,13 @@ import dataclasses
 from typing import Any
 
 from manynets.errors import one_of
-from manynets.playground.data_code import data_code, recipe_so_far, source_of
+from manynets.playground.data_code import data_code, rates_by_step, recipe_so_far, source_of
 from manynets.playground.problem import varied
 from manynets.playground.setup import TableChoice
 from manynets.playground.torch_code import torch_code
 from manynets.playground.training import LiveTraining
-from manynets.spec import SGD, Adam, InverseScaling
+from manynets.spec import SGD, Adam, Constant, InverseScaling, PiecewiseConstant, Recipe, ReduceOnPlateau
+from manynets.steps import total_steps
 
 __all__ = ["code_for"]
 
@@ -26,7 +27,8 @@ def _imports(lines: list[str]) -> list[str]:
     text = "\n".join(lines)
     out = ["import numpy as np"] if "np." in text else []
     out += ["import polars as pl"] if "pl." in text else []
-    return [*out, *([""] if out else []), "import manynets as mn", ""]
+    more = ["from manynets.schedules import schedule_factors"] if "schedule_factors" in text else []
+    return [*out, *([""] if out else []), "import manynets as mn", *more, ""]
 
 
 def _manynets(training: LiveTraining) -> str:
@@ -35,18 +37,14 @@ def _manynets(training: LiveTraining) -> str:
     network = experiment.setup.network
     call = f"{xy}, network, recipe, task={task}, validation={validation}, progress=False"
     shown = "val_loss" if validation != "None" else "loss"
-    out = [*_imports(lines), *lines]
+    recipe_lines = _changed_recipe(training, recipe) if training.rates else _wrapped(f"recipe = {source_of(recipe)}")
+    out = [*_imports([*lines, *recipe_lines]), *lines]
     networks = experiment.setup.networks
-    changed = [
-        f"# The learning rate was {lr:g} after step {step:,} on the page; this program does not change it."
-        for step, lr in training.rates
-    ]
     if networks.count == 1 or networks.vary == "seed":
         more = f", n_networks={networks.count}" if networks.count > 1 else ""
         out += [
             f"network = {source_of(network)}",
-            *_wrapped(f"recipe = {source_of(recipe)}"),
-            *changed,
+            *recipe_lines,
             f"model = mn.train({call}{more})",
         ]
         if networks.count > 1:
@@ -69,11 +67,38 @@ def _manynets(training: LiveTraining) -> str:
         out += [f"recipe = {source_of(recipe)}", f"for units in range(1, {len(several) + 1}):", f"    network = {made}"]
     variable = "lr" if networks.vary == "lr" else "units"
     out += [
-        *(f"    {line}" for line in changed),
         f"    model = mn.train({call})",
         f"    print({variable}, model.history[{shown!r}][-1])",
     ]
     return "\n".join(out) + "\n"
+
+
+def _changed_recipe(training: LiveTraining, recipe: Recipe) -> list[str]:
+    """Return the lines of a recipe whose learning rate changes as it did on the page, by hand and on a plateau."""
+    plateau = isinstance(recipe.schedule, ReduceOnPlateau)
+    rates = {0: recipe.lr} | (rates_by_step(training) if plateau else dict(training.rates))
+    base = next((rate for rate in rates.values() if rate), 1.0)  # which factors can multiply
+    if rates[0] == base:
+        del rates[0]
+    steps, factors = list(rates), [rate / base for rate in rates.values()]
+    recipe = dataclasses.replace(recipe, optimizer=dataclasses.replace(recipe.optimizer, lr=base))
+    shown = ", ".join(f"{rate:g} after step {step:,}" for step, rate in training.rates)
+    note = f"# The learning rate as it was changed on the page: {shown}."
+    if plateau or isinstance(recipe.schedule, Constant):
+        changed = PiecewiseConstant(steps=tuple(steps), factors=tuple(factors))
+        return [note, *_wrapped(f"recipe = {source_of(dataclasses.replace(recipe, schedule=changed))}")]
+    every, made = training.steps_per_epoch, training.sample.step
+    total = total_steps(training.experiment.setup.recipe, every)
+    ends = [*(str(step) for step in steps[1:]), ""]
+    parts = [f"factors[{step}:{end}] *= {factor!r}" for step, end, factor in zip(steps, ends, factors, strict=True)]
+    rest = source_of(dataclasses.replace(recipe, schedule=Constant())).removesuffix(")")
+    return [
+        f"factors = schedule_factors({source_of(recipe.schedule)}, np.arange({made}), total={total}, per_epoch={every})",
+        note,
+        *parts,
+        f"schedule = mn.PiecewiseConstant(steps=tuple(range({made})), factors=tuple(factors))",
+        *_wrapped(f"recipe = {rest}, schedule=schedule)"),
+    ]
 
 
 def _wrapped(line: str) -> list[str]:
@@ -125,6 +150,7 @@ def _sklearn(training: LiveTraining) -> str:
         without.append("the schedule, which scikit-learn counts in rows")
     elif type(recipe.schedule).__name__ != "Constant":
         without.append(f"the schedule {type(recipe.schedule).__name__}")
+    without += ["the changes of the learning rate while it was trained"] if training.rates else []
     without += [name for name in ("dropout", "input_dropout", "batch_norm", "input_scale", "embedding") if getattr(network, name)]
     without += [name for name in ("l1", "label_smoothing", "clip_norm", "stopping") if getattr(recipe, name)]
     head = ["from sklearn.neural_network import " + kind]

@@ -13,7 +13,7 @@ from manynets.playground.terms import expressions
 from manynets.playground.training import LiveTraining
 from manynets.spec import Cosine, OneCycle, Recipe
 
-__all__ = ["data_code", "recipe_so_far", "source_of"]
+__all__ = ["data_code", "rates_by_step", "recipe_so_far", "source_of"]
 
 
 def source_of(value: Any) -> str:
@@ -35,16 +35,28 @@ def source_of(value: Any) -> str:
 
 
 def recipe_so_far(training: LiveTraining) -> Recipe:
-    """Return the recipe with the length that the training has reached; that of a schedule over all steps stays as it is."""
+    """Return the recipe with the length that the training has reached; that of a schedule over all steps stays as it is, unless the
+    learning rate was changed by hand."""
     recipe, step, every = training.experiment.setup.recipe, training.sample.step, training.steps_per_epoch
     if not torch.cuda.is_available():
         recipe = dataclasses.replace(recipe, device="auto")
-    whole = isinstance(recipe.schedule, Cosine | OneCycle)
+    whole = isinstance(recipe.schedule, Cosine | OneCycle) and not training.rates
     if whole or not step:
         return recipe
     if step % every == 0 and recipe.iterations is None:
         return dataclasses.replace(recipe, epochs=step // every)
     return dataclasses.replace(recipe, epochs=None, iterations=step)
+
+
+def rates_by_step(training: LiveTraining) -> dict[int, float]:
+    """Return the learning rates, before a schedule, by the steps after which they changed: by hand, or on a plateau of a single network."""
+    rates, falls = {0: training.experiment.setup.recipe.lr, **dict(training.rates)}, {0: 1.0, **dict(training.falls)}
+
+    def latest(values: dict[int, float], step: int) -> float:
+        return values[max(at for at in values if at <= step)]
+
+    steps = sorted({step for step, _ in [*training.rates, *training.falls]})
+    return {step: latest(rates, step) * latest(falls, step) for step in steps}
 
 
 def data_code(experiment: Experiment) -> tuple[list[str], str, str, str]:

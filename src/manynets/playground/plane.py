@@ -21,6 +21,8 @@ __all__ = ["COARSE", "RESOLUTION", "Plane", "component_plane", "slice_plane", "t
 RESOLUTION, STRIDE = 72, 3
 COARSE = RESOLUTION // STRIDE
 """Points along a side: of the map of the output, and of the small maps."""
+MANY, WALL_STRIDE = 64, 4
+"""Networks whose small maps are as fine as those of units, and the stride of more."""
 MOST_CHOICES, SAMPLE = 30, 2_000
 
 
@@ -40,7 +42,11 @@ class Plane:
     @property
     def coarse(self) -> NDArray[np.int64]:
         """The rows of the grid that the small maps show."""
-        return np.arange(RESOLUTION**2).reshape(RESOLUTION, RESOLUTION)[1::STRIDE, 1::STRIDE].ravel()
+        return _every(STRIDE)
+
+    def wall(self, networks: int) -> NDArray[np.int64]:
+        """Return the rows of the grid that the small maps of so many networks show."""
+        return _every(STRIDE if networks <= MANY else WALL_STRIDE)
 
     def at(self, values: Mapping[str, Any]) -> Plane:
         """Return the plane at other values of the sliders. Errors: OptionError for values that do not fit."""
@@ -65,6 +71,11 @@ def term_plane(points: NDArray[Any], inputs: Callable[[NDArray[Any]], NDArray[An
     extent = around(points.astype(np.float64))
     grid = grid_points(extent, resolution=RESOLUTION).astype(np.float32)
     return Plane(extent=extent, names=("x1", "x2"), points=points, grid=inputs(grid).astype(np.float32))
+
+
+def _every(stride: int) -> NDArray[np.int64]:
+    first = stride // 2
+    return np.arange(RESOLUTION**2).reshape(RESOLUTION, RESOLUTION)[first::stride, first::stride].ravel()
 
 
 def component_plane(matrix: NDArray[Any]) -> Plane:

@@ -137,6 +137,8 @@ class PageSession:
         self._live.advance_epoch()
 
     async def _on_rate(self, message: Mapping[str, Any]) -> None:
+        if len(self._live.experiment.members) > 1:
+            raise OptionError("the learning rate of several networks cannot be changed while they are trained; send a setup")
         self._live.set_rate(float(message["lr"]))
 
     async def _on_view(self, message: Mapping[str, Any]) -> None:
@@ -159,8 +161,11 @@ class PageSession:
         await self._send(await asyncio.to_thread(probe_message, self._live, self.view, message["pixels"]))
 
     async def _on_code(self, message: Mapping[str, Any]) -> None:
-        text = await asyncio.to_thread(code_for, self._live, message["language"])
-        await self._say("code", language=message["language"], text=text)
+        try:
+            text, refused = await asyncio.to_thread(code_for, self._live, message["language"]), ""
+        except OptionError as error:
+            text, refused = "", str(error)
+        await self._say("code", language=message["language"], text=text, refused=refused)
 
     async def _on_schema(self, message: Mapping[str, Any]) -> None:
         table = self._files.get(message["file"])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from manynets.errors import OptionError
 from manynets.nn.activations import ACTIVATIONS
-from manynets.playground.data_code import data_code, recipe_so_far
-from manynets.playground.problem import Experiment
+from manynets.playground.data_code import data_code, rates_by_step, recipe_so_far
+from manynets.playground.problem import Experiment, varied
 from manynets.playground.setup import TableChoice, Toy
 from manynets.playground.training import LiveTraining
 from manynets.spec import MLP, SGD, Adagrad, Adam, AdamW, Lion, NAdam, Recipe, RMSprop
 from manynets.spec import schedules as kinds
+from manynets.steps import evaluation_steps, total_steps
 
 __all__ = ["torch_code"]
 
@@ -40,7 +42,15 @@ INIT = {
     "xavier_normal": "random.standard_normal((d_out, d_in)) * math.sqrt(2 / (d_in + d_out))",
     "kaiming_uniform": "random.uniform(-1, 1, (d_out, d_in)) * math.sqrt(6 / d_in)",
     "kaiming_normal": "random.standard_normal((d_out, d_in)) * math.sqrt(2 / d_in)",
+    "orthogonal": "orthogonal(random, d_out, d_in)",
 }
+ORTHOGONAL = """
+
+def orthogonal(random, d_out, d_in):
+    q, r = np.linalg.qr(random.standard_normal((max(d_out, d_in), min(d_out, d_in))))
+    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
+    return q if d_out >= d_in else q.T
+"""
 OPTIMIZERS: dict[type, tuple[str, tuple[str, ...]]] = {
     SGD: ("SGD", ("momentum", "nesterov", "weight_decay")),
     Adam: ("Adam", ("betas", "eps", "weight_decay")),
@@ -53,39 +63,47 @@ LOSSES = {
     "squared_error": ("((scores - target) ** 2).mean()", 2),
     "half_squared_error": ("0.5 * ((scores - target) ** 2).mean()", 2),
     "absolute_error": ("(scores - target).abs().mean()", 1),
+    "huber": ("nn.functional.huber_loss(scores, target, delta=DELTA)", 2),
 }
 
 
 def torch_code(training: LiveTraining) -> str:
-    """Return a program of plain PyTorch. Errors: OptionError for what PyTorch has no counterpart of."""
+    """Return a program of plain PyTorch, which makes as many steps as the page has made. Errors: OptionError for what it lacks, by name."""
     experiment, recipe = training.experiment, recipe_so_far(training)
-    network = experiment.setup.network
-    _refuse(network, recipe, experiment)
+    network, first = varied(experiment.setup, experiment.setup.network)[0]
+    recipe = dataclasses.replace(recipe, optimizer=first.optimizer)
+    _refuse(training, network, recipe)
     lines, xy, validation, _ = data_code(experiment)
     parts = [
         _head(lines),
         *_data(experiment, lines, xy, validation, recipe),
-        STREAM,
-        *_network(experiment, network, recipe),
+        STREAM + (ORTHOGONAL if network.init == "orthogonal" else ""),
+        *_network(experiment, network, recipe, count=len(experiment.members)),
         *_loop(training, network, recipe, validated=validation != "None"),
     ]
     return "\n".join(parts) + "\n"
 
 
-def _refuse(network: MLP, recipe: Recipe, experiment: Experiment) -> None:
-    without = [name for name in ("input_dropout", "input_scale", "prior", "embedding") if getattr(network, name)]
+def _refuse(training: LiveTraining, network: MLP, recipe: Recipe) -> None:
+    experiment = training.experiment
+    without = [name for name in ("input_scale", "prior", "embedding") if getattr(network, name)]
     if isinstance(recipe.optimizer, Lion):
         without.append("Lion")
     if network.init not in INIT:
         without.append(f"init={network.init!r}")
-    if isinstance(recipe.schedule, kinds.ReduceOnPlateau | kinds.OneCycle):
-        without.append(type(recipe.schedule).__name__)
-    without += [name for name in ("stopping", "groups") if getattr(recipe, name)]
+    if recipe.groups:
+        without.append("groups")
+    if recipe.stopping is not None and recipe.stopping.cool_down is not None:
+        without.append("stopping.cool_down")
+    if evaluation_steps(recipe, training.steps_per_epoch) != training.steps_per_epoch:
+        without.append("evaluate_every")
+    if isinstance(recipe.schedule, kinds.ReduceOnPlateau) and len(experiment.members) > 1:
+        without.append("ReduceOnPlateau of several networks")
     if experiment.data.problem.task.name == "regression" and (recipe.loss or "squared_error") not in LOSSES:
         without.append(f"loss={recipe.loss!r}")
     if without:
         raise OptionError(
-            f"the plain PyTorch program is not written for {', '.join(without)}; copy the manynets program, or leave it out"
+            f"The page writes no plain PyTorch for {', '.join(without)}. Copy the manynets program, or set it back to the default."
         )
 
 
@@ -141,11 +159,11 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _network(experiment: Experiment, network: MLP, recipe: Recipe) -> list[str]:
+def _network(experiment: Experiment, network: MLP, recipe: Recipe, *, count: int) -> list[str]:
     sizes = [experiment.data.in_features, *network.hidden, experiment.data.problem.task.outputs]
     activation = type(ACTIVATIONS[network.activation].module()).__name__
     bias = "" if network.bias else ", bias=False"
-    layers = []
+    layers = [f"nn.Dropout({network.input_dropout!r})"] if network.input_dropout else []
     for i, units in enumerate(network.hidden):
         layers.append(f"nn.Linear({sizes[i]}, {units}{bias})")
         layers += [f"nn.BatchNorm1d({units})"] if network.batch_norm else []
@@ -163,9 +181,10 @@ def _network(experiment: Experiment, network: MLP, recipe: Recipe) -> list[str]:
         start.append(f"    layer.bias.data = {made if network.init == 'torch' else 'torch.zeros(d_out)'}")
     note = (
         ["# nn.Dropout draws other masks than manynets, so the losses differ a little from those of the page."]
-        if any(network.dropouts)
+        if any(network.dropouts) or network.input_dropout
         else []
     )
+    note += [f"# The first of the {count} networks that the page trains."] if count > 1 else []
     return ["", "network = nn.Sequential(", *(f"    {layer}," for layer in layers), ")", *note, *start]
 
 
@@ -179,10 +198,13 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
     given = f", smoothing={recipe.label_smoothing!r}" if smooth else ""
     out = ["", "", f"def objective(scores, target{', smoothing=0.0' if smooth else ''}):", f"    return {objective}", "", ""]
     out += [f"optimizer = torch.optim.{name}(network.parameters(), lr={recipe.lr!r}{options})"]
-    factor = _factor(recipe, every)
-    steps = recipe.iterations or (recipe.epochs or 20) * every
-    changes = dict(training.rates)
-    out += [f"rates = {changes}  # the changes of the learning rate, by step", f"base = {recipe.lr!r}"] if changes else []
+    factor = _factor(recipe, total_steps(experiment.setup.recipe, every))
+    steps = training.sample.step or total_steps(recipe, every)
+    changes = rates_by_step(training)
+    if changes:
+        out += [f"rates = {changes}  # by the steps after which they changed: by hand, or on a plateau", f"base = {recipe.lr!r}"]
+    if recipe.stopping is not None:
+        out.append("# Early stopping is not written out: this program makes as many steps as the page has made.")
     order = f"stream({recipe.seed}, 2, epoch).permutation(len(X))" if recipe.shuffle else "np.arange(len(X))"
     merge = "len(rows) == 1 and len(X) > 1" if network.batch_norm else ""
     out += [
@@ -241,7 +263,7 @@ def _objective(recipe: Recipe, task: str) -> tuple[str, str]:
     smoothing = recipe.label_smoothing
     if task == "regression":
         code, power = LOSSES[recipe.loss or "squared_error"]
-        return code, f" * scale**{power}"
+        return code.replace("DELTA", repr(recipe.delta)), f" * scale**{power}"
     if task == "binary":
         target = "(1 - smoothing) * target + smoothing / 2" if smoothing else "target"
         return f"nn.functional.binary_cross_entropy_with_logits(scores, {target})", ""
@@ -249,10 +271,9 @@ def _objective(recipe: Recipe, task: str) -> tuple[str, str]:
     return f"nn.functional.cross_entropy(scores, target{more})", ""
 
 
-def _factor(recipe: Recipe, every: int) -> str:
-    """Return the factor of the learning rate as code, "" where it is 1."""
+def _factor(recipe: Recipe, total: int) -> str:
+    """Return the factor of the learning rate as code, "" where it is 1. total: steps of the whole training."""
     schedule = recipe.schedule
-    total = recipe.iterations or (recipe.epochs or 20) * every
     match schedule:
         case kinds.Warmup():
             return f"min(1.0, (step + 1) / {schedule.steps})"
@@ -262,6 +283,14 @@ def _factor(recipe: Recipe, every: int) -> str:
             return f"{schedule.gamma!r} ** epoch"
         case kinds.InverseScaling():
             return f"(1.0 + epoch) ** -{schedule.power!r}"
+        case kinds.OneCycle():
+            top, low = schedule.rise * total - 1, 1 / schedule.start_factor
+            up = f"1.0 + {low - 1!r} * 0.5 * (1 + math.cos(math.pi * step / {top!r}))" if top > 0 else "1.0"
+            end = low / schedule.final_factor
+            fall = f"{end!r} + {1 - end!r} * 0.5 * (1 + math.cos(math.pi * (step - {top!r}) / {max(total - 1 - top, 1e-12)!r}))"
+            return f"({up} if step <= {top!r} else {fall})"
+        case kinds.PiecewiseConstant():
+            return f"{(1.0, *schedule.factors)}[sum(step >= first for first in {schedule.steps})]"
         case kinds.Cosine():
             warm = round(schedule.warmup * total)
             fall = f"{schedule.final!r} + {1 - schedule.final!r} * 0.5 * (1 + math.cos(math.pi * (step - {warm}) / {max(total - warm, 1)}))"

@@ -136,7 +136,11 @@ class Sample:
 
 
 class LiveTraining:
-    """The training of an experiment, in a thread that ends with `close`. All methods may be called from any thread."""
+    """The training of an experiment, in a thread that ends with `close`. All methods may be called from any thread.
+
+    rates: the changes of the learning rate by hand, as steps made before and rate. falls: the same of a single network on a plateau, as
+    factors.
+    """
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
@@ -145,6 +149,7 @@ class LiveTraining:
         self._rate: float | None = None
         self._halt = Halt()
         self.rates: list[tuple[int, float]] = []
+        self.falls: list[tuple[int, float]] = []
         self.groups: list[NetworkGroup] = []
         self.snapshots = Thinned[Snapshot](MOST_SNAPSHOTS)
         self._sample: Sample | None = None
@@ -236,7 +241,7 @@ class LiveTraining:
 
     def _start(self) -> None:
         problem, members = self.experiment.data.problem, self.experiment.members
-        self._restart, self.rates, self._message = False, [], ""
+        self._restart, self.rates, self.falls, self._message = False, [], [], ""
         groups = []
         for group in groups_of(problem, members):
             with self._modes(group[0]):
@@ -282,6 +287,9 @@ class LiveTraining:
         with self._modes(group.run.members[0]):
             group.advance(self._goal)
         step = self.step
+        factor = group.run.tracks.patience.factor
+        if len(factor) == 1 and factor[0] != (self.falls[-1][1] if self.falls else 1.0):
+            self.falls.append((step, float(factor[0])))
         if group is self.groups[-1] and group.curves.entries.count > before:
             if self.snapshots.due:
                 self._look()

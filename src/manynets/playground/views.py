@@ -15,7 +15,7 @@ from manynets.nn.population import Population
 from manynets.playground.curves import Snapshot
 from manynets.playground.frames import pack
 from manynets.playground.layers import gradients, layer_outputs, population_of
-from manynets.playground.plane import COARSE, RESOLUTION, STRIDE, Plane
+from manynets.playground.plane import COARSE, RESOLUTION, Plane
 from manynets.playground.problem import Experiment
 from manynets.playground.training import LiveTraining, Sample
 
@@ -72,9 +72,9 @@ def plane_of(experiment: Experiment, scores: Array) -> dict[str, Array]:
                 len(scores), -1
             )[:, 0]
         }
-    shares = task.proba(scores)
     if task.name == "binary":
-        return {"output": shares[:, 1]}
+        return {"output": torch.sigmoid(torch.from_numpy(scores[:, 0])).numpy()}
+    shares = task.proba(scores)
     return {"class": shares.argmax(axis=1), "confidence": shares.max(axis=1)}
 
 
@@ -150,8 +150,8 @@ def _predicted(experiment: Experiment, scores: Array) -> Array:
 def _wall(training: LiveTraining, shown: Shown, plane: Plane) -> dict[str, Array]:
     """Return a small map of every network (K, r^2), and the loss by which they are sorted."""
     experiment, count = shown.experiment, len(shown.experiment.members)
-    grid = shown.tensor(plane.grid[plane.coarse])
-    maps, confidence, losses = np.zeros((count, len(plane.coarse))), np.ones((count, len(plane.coarse))), np.full(count, np.nan)
+    grid = shown.tensor(plane.grid[plane.wall(count)])
+    maps, confidence, losses = np.zeros((count, len(grid))), np.ones((count, len(grid))), np.full(count, np.nan)
     for group, (flat, statistics) in zip(training.groups, shown.weights, strict=True):
         scores = layer_outputs(population_of(group.shape, flat, statistics), grid)[-1].numpy()
         found = plane_of(experiment, scores.reshape(-1, scores.shape[-1]))
@@ -225,7 +225,7 @@ def data_message(training: LiveTraining, plane: Plane, *, more: Mapping[str, Any
         "kind": "data", "task": problem.task.name, "classes": experiment.classes, "extent": plane.extent, "axes": plane.names,
         "inputs_named": experiment.inputs[:MOST_INPUTS], "in_features": experiment.data.in_features, "outputs": problem.task.outputs,
         "rows": len(experiment.rows), "sliders": plane.sliders, "notes": experiment.notes, "image_shape": experiment.source.image_shape,
-        "resolution": RESOLUTION, "coarse": COARSE, "stride": STRIDE, "steps_per_epoch": training.steps_per_epoch,
+        "resolution": RESOLUTION, "coarse": COARSE, "steps_per_epoch": training.steps_per_epoch,
         "parameters": max(int(group.flat.shape[1]) for group in training.groups), "networks": len(experiment.members), "metric": problem.task.metric,
         "least": float(target.min()), "most": float(target.max()), "stepper": training.groups[0].run.stepper.name,
     }  # fmt: skip

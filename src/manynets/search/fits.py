@@ -24,7 +24,7 @@ from manynets.plan import Plan, Trial, TrialGroup
 from manynets.prepare import RowNumbers, TrainingData, row_weights
 from manynets.search.folds import FoldData, SearchFolds, SharedRows
 from manynets.search.processes import train_in_processes
-from manynets.spec import Constant, Exponential, InverseScaling, Recipe, StepDecay, Warmup
+from manynets.spec import Constant, Exponential, InverseScaling, PiecewiseConstant, Recipe, StepDecay, Warmup
 from manynets.tasks import Task
 from manynets.training.events import Callback
 from manynets.training.groups import Failure
@@ -33,7 +33,7 @@ from manynets.training.trial import Outcome, Problem
 
 __all__ = ["CandidateFit", "can_share", "plan_fits", "train_fits"]
 
-ENDLESS = (Constant, Warmup, StepDecay, Exponential, InverseScaling)
+ENDLESS = (Constant, Warmup, StepDecay, Exponential, InverseScaling, PiecewiseConstant)
 """Schedules that do not depend on the number of epochs, so that a training can be continued with more of them."""
 FIT_PARAMS = ("sample_weight", "groups")
 Earlier = Mapping[tuple[int, int], "CandidateFit"]

@@ -28,6 +28,7 @@ from manynets.spec.schedules import (
     Exponential,
     InverseScaling,
     OneCycle,
+    PiecewiseConstant,
     ReduceOnPlateau,
     Schedule,
     SklearnInverseScaling,
@@ -39,7 +40,7 @@ from manynets.spec.serialization import from_json, to_json
 __all__ = [
     "BATCH_SIZE", "EMBEDDINGS", "EPOCHS", "LOWER_IS_BETTER", "METRICS", "MLP", "OPTIMIZERS", "SCHEDULES", "SGD", "Activation", "Adagrad",
     "Adam", "AdamW", "BinsBy", "Constant", "Cosine", "DType", "EarlyStopping", "Embedding", "Exponential", "GradientName", "Init",
-    "InverseScaling", "Lion", "LossName", "MetricName", "NAdam", "OneCycle", "Optimizer", "ParameterGroup", "Periodic", "PiecewiseLinear",
+    "InverseScaling", "Lion", "LossName", "MetricName", "NAdam", "OneCycle", "Optimizer", "ParameterGroup", "Periodic", "PiecewiseConstant", "PiecewiseLinear",
     "Precision", "RMSprop", "Recipe", "ReduceOnPlateau", "Schedule", "SklearnAdam", "SklearnInverseScaling", "SklearnSGD", "StepDecay",
     "Warmup", "from_json", "to_json",
 ]  # fmt: skip

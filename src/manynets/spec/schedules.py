@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import numbers
 from typing import TypeAlias
 
+from manynets.errors import OptionError
 from manynets.spec.metadata import (
     AT_LEAST_ONE,
     AT_LEAST_ZERO,
@@ -14,12 +17,13 @@ from manynets.spec.metadata import (
     Interval,
     check_fields,
     documented,
+    plain_tuple,
     setting,
 )
 
 __all__ = [
-    "SCHEDULES", "Constant", "Cosine", "Exponential", "InverseScaling", "OneCycle", "ReduceOnPlateau", "Schedule",
-    "SklearnInverseScaling", "StepDecay", "Warmup",
+    "SCHEDULES", "Constant", "Cosine", "Exponential", "InverseScaling", "OneCycle", "PiecewiseConstant", "ReduceOnPlateau",
+    "Schedule", "SklearnInverseScaling", "StepDecay", "Warmup",
 ]  # fmt: skip
 
 DECAY = Interval(0, 1, low_open=True)
@@ -162,6 +166,51 @@ class SklearnInverseScaling(InverseScaling):
 
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PiecewiseConstant:
+    """lr up to step steps[0], then factors[0] * lr up to step steps[1], and so on. Steps are counted from 0.
+
+    Source: torch.optim.lr_scheduler.MultiStepLR, stepped after each batch, with a factor of lr for each milestone.
+
+    >>> PiecewiseConstant(steps=(500, 800), factors=(0.1, 0.01))
+    PiecewiseConstant(steps=(500, 800), factors=(0.1, 0.01))
+    """
+
+    steps: tuple[int, ...] = setting(
+        (1000,),
+        help="First steps with another learning rate",
+        allowed=AT_LEAST_ZERO,
+        several=True,
+        option="lr_steps",
+        metavar="N,N",
+        searched=False,
+    )
+    factors: tuple[float, ...] = setting(
+        (0.1,),
+        help="What lr is multiplied by from each of them on",
+        allowed=NOT_NEGATIVE,
+        several=True,
+        option="lr_factors",
+        metavar="F,F",
+        searched=False,
+    )
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("steps", AT_LEAST_ZERO), ("factors", NOT_NEGATIVE)):
+            if isinstance(getattr(self, name), numbers.Real):
+                object.__setattr__(self, name, (getattr(self, name),))
+            object.__setattr__(self, name, plain_tuple(self, name))
+            for value in getattr(self, name):
+                allowed.check(value, what=f"PiecewiseConstant.{name}")
+        if not self.steps or len(self.steps) != len(self.factors):
+            raise OptionError(
+                f"PiecewiseConstant.factors is {self.factors}, but must have as many numbers as steps, {len(self.steps)}, and at least one"
+            )
+        if any(first >= second for first, second in itertools.pairwise(self.steps)):
+            raise OptionError(f"PiecewiseConstant.steps is {self.steps}, but each step must be larger than the one before")
+
+
+@documented
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ReduceOnPlateau:
     """lr is multiplied by factor once the watched loss has not fallen by min_delta for more than `patience` evaluations.
 
@@ -189,7 +238,9 @@ class ReduceOnPlateau:
         check_fields(self)
 
 
-Schedule: TypeAlias = Constant | Cosine | OneCycle | Warmup | StepDecay | Exponential | InverseScaling | ReduceOnPlateau
+Schedule: TypeAlias = (
+    Constant | Cosine | OneCycle | Warmup | StepDecay | Exponential | InverseScaling | PiecewiseConstant | ReduceOnPlateau
+)
 
 SCHEDULES: dict[str, type[Schedule]] = {
     "constant": Constant,
@@ -199,6 +250,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "step": StepDecay,
     "exponential": Exponential,
     "inverse-scaling": InverseScaling,
+    "piecewise": PiecewiseConstant,
     "plateau": ReduceOnPlateau,
 }
 """The schedules by the names that options use."""

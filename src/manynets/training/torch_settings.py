@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from threading import Lock, get_ident
 
 import torch
 from torch import Tensor
@@ -48,22 +49,58 @@ def _make_cublas_deterministic() -> None:
         )
 
 
+class _Precisions:
+    """The precision of products, which torch has one of for all threads of a process, while several threads train.
+
+    The highest that is asked for holds: of each thread the innermost counts. The user's own is back once nobody asks.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._asked, self._before = Lock(), dict[int, list[Precision]](), ""
+
+    @contextmanager
+    def asked(self, precision: Precision) -> Iterator[None]:
+        """Within: at least this precision."""
+        own = get_ident()
+        with self._lock:
+            if not self._asked:
+                self._before = torch.get_float32_matmul_precision()
+            self._asked.setdefault(own, []).append(precision)
+            self._apply()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked[own].pop()
+                if not self._asked[own]:
+                    del self._asked[own]
+                self._apply()
+
+    def _apply(self) -> None:
+        lowest = all(found[-1] == "tf32" for found in self._asked.values())
+        torch.set_float32_matmul_precision(("high" if lowest else "highest") if self._asked else self._before)
+
+
+_PRECISIONS = _Precisions()
+
+
 @contextmanager
 def torch_settings(*, threads: int = 1, precision: Precision = "full") -> Iterator[None]:
     """Within: at most so many threads, numbers too small for their type's full precision count as 0 (a processor takes a hundred
     times as long for those, which squares of small gradients are), and the precision asked for; after: all as before.
+
+    Several threads may be within at once: torch has threads and denormal numbers by thread; for the precision see `_Precisions`.
     """
-    before, matmul, flushed = torch.get_num_threads(), torch.get_float32_matmul_precision(), _flushes()
+    before, flushed = torch.get_num_threads(), _flushes()
     try:
         torch.set_flush_denormal(True)
         if threads < before:
             torch.set_num_threads(threads)
-        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-        yield
+        with _PRECISIONS.asked(precision):
+            yield
     finally:
         if torch.get_num_threads() != before:
             torch.set_num_threads(before)
-        torch.set_float32_matmul_precision(matmul)
         torch.set_flush_denormal(flushed)
 
 

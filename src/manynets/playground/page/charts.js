@@ -1,6 +1,6 @@
 // @ts-check
-/** Charts on canvases: curves, histograms, a confusion matrix, residuals, a wall of maps. */
-import { classes, colour, paint, ranged, theme } from "/colours.js";
+/** Charts on canvases: curves, histograms, a confusion matrix, residuals. */
+import { colour, theme } from "/colours.js";
 import { el, fill, fitted, short } from "/dom.js";
 import { ticks } from "/plane.js";
 
@@ -90,7 +90,7 @@ export function drawResiduals(canvas, truth, fitted_) {
 /** @param {string[]} names @param {Float32Array} counts */
 export function confusionTable(names, counts) {
   const n = names.length;
-  const head = el("tr", {}, el("th", { scope: "col" }, "true \\ predicted"), ...names.map((name) => el("th", { scope: "col" }, name)));
+  const head = el("tr", {}, el("th", { scope: "col" }, "True"), ...names.map((name) => el("th", { scope: "col" }, name)));
   const rows = names.map((name, i) => {
     const total = counts.slice(i * n, (i + 1) * n).reduce((a, b) => a + b, 0) || 1;
     const cells = names.map((_, j) => {
@@ -101,66 +101,5 @@ export function confusionTable(names, counts) {
     });
     return el("tr", {}, el("th", { scope: "row" }, name), ...cells);
   });
-  return el("table", {}, el("caption", { class: "hidden" }, "Confusion matrix: true classes in rows, predicted classes in columns"), el("thead", {}, head), el("tbody", {}, ...rows));
-}
-
-export class Wall {
-  /** @param {HTMLElement} owner @param {(network: number) => void} onopen */
-  constructor(owner, onopen) {
-    this.owner = owner;
-    this.onopen = onopen;
-    /** @type {any[]} */ this.tiles = [];
-    /** @type {number[]} */ this.order = [];
-    this.sorted = 0;
-  }
-
-  /** @param {any} data @param {any} frame */
-  show(data, frame) {
-    const losses = frame.arrays.wall_loss;
-    if (!losses) return;
-    const count = losses.length;
-    if (this.tiles.length !== count) {
-      this.tiles = [...Array(count).keys()].map((network) => {
-        const label = el("span", {}, "–");
-        const canvas = el("canvas");
-        const button = el("button", { "aria-label": `Open network ${network + 1}`, onclick: () => this.onopen(network) }, canvas, label);
-        return { button, canvas, label, text: "", chosen: false };
-      });
-      fill(this.owner, ...this.tiles.map((tile) => tile.button));
-      this.order = [];
-      this.sorted = 0;
-    }
-    const now = performance.now();
-    const due = frame.header.state !== "running" || now - this.sorted > 1000;
-    if (due && !this.owner.contains(document.activeElement)) this.sort(losses, now);
-    const side = data.header.coarse, size = side * side, { header } = data;
-    const view = this.owner.getBoundingClientRect();
-    const visible = this.tiles.map((tile) => { // all read before anything is written, so that the layout is computed once
-      const box = tile.button.getBoundingClientRect();
-      return box.bottom >= Math.max(view.top, 0) && box.top <= Math.min(view.bottom, innerHeight);
-    });
-    this.tiles.forEach((tile, network) => {
-      const chosen = frame.header.network === network;
-      if (chosen !== tile.chosen) {
-        tile.chosen = chosen;
-        tile.button.classList.toggle("chosen", chosen);
-        tile.button.setAttribute("aria-pressed", String(chosen));
-      }
-      if (!visible[network]) return;
-      if (frame.arrays.wall_confidence) paint(side, classes(frame.arrays.wall, frame.arrays.wall_confidence, header.classes.length, network * size), tile.canvas);
-      else if (header.task === "binary") paint(side, ranged(frame.arrays.wall, 0, 1, network * size), tile.canvas);
-      else paint(side, ranged(frame.arrays.wall, header.least, header.most, network * size), tile.canvas);
-      const text = short(losses[network]);
-      if (text !== tile.text) { tile.label.textContent = tile.text = text; }
-    });
-  }
-
-  /** @param {Float32Array} losses @param {number} now */
-  sort(losses, now) {
-    const order = [...losses.keys()].sort((a, b) => losses[a] - losses[b]);
-    this.sorted = now;
-    if (order.join() === this.order.join()) return;
-    this.order = order;
-    this.owner.append(...order.map((network) => this.tiles[network].button));
-  }
+  return el("table", { class: "confusion" }, el("caption", { class: "hint" }, "Rows: the true class. Columns: the class that the network predicts."), el("thead", {}, head), el("tbody", {}, ...rows));
 }

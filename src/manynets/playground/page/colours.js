@@ -47,14 +47,24 @@ export const level = (code, share) => 256 * code + ((share > 1 ? 1 : share > 0 ?
  * @param {number} side @param {(i: number) => number} pixel the `level` at a point
  * @param {HTMLCanvasElement} canvas
  */
-export function paint(side, pixel, canvas) {
-  if (canvas.width !== side || canvas.height !== side) { canvas.width = side; canvas.height = side; }
+export const paint = (side, pixel, canvas) => paintMany(side, [pixel], canvas);
+
+/**
+ * Paint several grids, one below the other.
+ * @param {number} side @param {((i: number) => number)[]} grids @param {HTMLCanvasElement} canvas
+ */
+export function paintMany(side, grids, canvas) {
+  const height = side * grids.length;
+  if (canvas.width !== side || canvas.height !== height) { canvas.width = side; canvas.height = height; }
+  if (!height) return;
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  const image = context.createImageData(side, side), out = new Uint32Array(image.data.buffer);
-  for (let row = 0; row < side; row++) {
-    const from = row * side, to = (side - 1 - row) * side;
-    for (let column = 0; column < side; column++) out[to + column] = pixels[pixel(from + column)];
-  }
+  const image = context.createImageData(side, height), out = new Uint32Array(image.data.buffer);
+  grids.forEach((pixel, k) => {
+    for (let row = 0; row < side; row++) {
+      const from = row * side, to = (side * (k + 1) - 1 - row) * side;
+      for (let column = 0; column < side; column++) out[to + column] = pixels[pixel(from + column)];
+    }
+  });
   context.putImageData(image, 0, 0);
 }
 

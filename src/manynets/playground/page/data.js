@@ -198,7 +198,7 @@ export class DataPanel {
   validation() {
     const { data, validation } = this.store.setup;
     if (data.kind === "toy" || this.waiting) return null;
-    return el("div", { class: "fields" }, this.range("Share of the rows to validate on", validation, 0, 0.5, 0.05, (found) => this.store.update((/** @type {any} */ s) => { s.validation = found; })));
+    return el("div", { class: "fields" }, this.range("Share for validation", validation, 0, 0.5, 0.05, (found) => this.store.update((/** @type {any} */ s) => { s.validation = found; })));
   }
 }
 

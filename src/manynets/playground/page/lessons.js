@@ -51,7 +51,7 @@ export function lessons(here) {
         ["8 sigmoids", setup(blobs, [8], "sigmoid", { optimizer: SGD(0.2), batch_size: 400, epochs: 2000 }, { network: { init: "randn_sqrt_fan_in" } })],
       ],
       question: "Which lines of the left program does optimizer.step() replace?",
-      answer: "The three lines under torch.no_grad(): each parameter moves by the learning rate against its gradient, and the gradient is set back to 0.",
+      answer: "The line p -= 0.2 * p.grad: each parameter moves by the learning rate against its gradient. The line below it, which forgets the gradient, is optimizer.zero_grad().",
       beside: [["Raw tensors", RAW], ["nn.Sequential", SEQUENTIAL]],
     },
     {
@@ -116,8 +116,8 @@ export function lessons(here) {
     {
       title: "Poor minima, seen with 64 seeds",
       story: [
-        "Three hidden units are just enough for the spokes of this exclusive or, if they start well. Whether they do is a matter of the seed. One network tells you little; here are 64, trained together.",
-        "The maps are sorted by validation loss. Some have found a good solution, others sit in a poor minimum, and more training does not help them. Click one to look at it.",
+        "Two or three hidden units can be enough for the exclusive or, if they start well. Whether they do is a matter of the seed. One network tells you little; here are 64, trained together.",
+        "Show the networks: their maps are sorted by validation loss. Some have found a good solution; others are stuck in a poor minimum, and more training does not help them. Click one to look at it.",
       ],
       tries: [
         ["2 units, 64 seeds", setup(xor, [2], "relu", { optimizer: ADAM(0.02), batch_size: 40, epochs: 400 }, { rest: { networks: { count: 64, vary: "seed" } } })],

@@ -15,9 +15,9 @@ readTheme();
 
 let state = "paused", network = 0, page = "";
 /** @type {number|null} */ let past = null;
-let wantsPlay = false, live = 0;
+let wantsPlay = false, live = 0; // wantsPlay: until a frame shows that the training plays
 /** @type {any} */ let data = null, waiting = null;
-/** @type {any} */ let timer = 0;
+/** @type {any} */ let timer = 0, slow = 0;
 const drawn = { frames: 0, step: 0 }; // for measurements and tests
 
 const store = new Store(about.defaults, () => {
@@ -50,9 +50,11 @@ const tabs = new Tabs(byId("tabs"), store, about, {
 });
 
 function sendSetup() {
-  const playing = state === "running";
-  wantsPlay = wantsPlay || playing;
+  wantsPlay = wantsPlay || state === "running";
   link.send("setup", { setup: store.setup });
+  if (wantsPlay) link.send("play"); // in this order, so that it plays whatever else comes between
+  clearTimeout(slow);
+  slow = setTimeout(() => say("Preparing the data and the network …"), 700);
   history.replaceState(null, "", store.address());
 }
 
@@ -72,6 +74,8 @@ function onBinary(frame) {
 
 /** @param {any} frame */
 function onData(frame) {
+  clearTimeout(slow);
+  if (byId("status").textContent.startsWith("Preparing")) say("");
   data = frame;
   waiting = null;
   network = 0;
@@ -90,8 +94,6 @@ function onData(frame) {
   const many = header.networks > 1 ? `${header.networks} networks of up to ` : "";
   byId("summary").textContent = `${many}${header.parameters.toLocaleString("en")} parameters · ${header.rows.toLocaleString("en")} training rows · ${header.steps_per_epoch} ${header.steps_per_epoch === 1 ? "step" : "steps"} per epoch · ${STEPPERS[/** @type {"compiled"} */ (header.stepper)] || header.stepper}`;
   sendView();
-  if (wantsPlay) link.send("play");
-  wantsPlay = false;
 }
 
 const STEPPERS = { compiled: "compiled core", closed_form: "closed form", autograd: "autograd" };
@@ -107,6 +109,7 @@ function draw() {
   const { header } = frame;
   if (header.state !== state) announce(header);
   state = header.state;
+  if (state === "running") wantsPlay = false;
   live = header.live_step;
   plane.setFrame(frame);
   diagram.setFrame(frame);
@@ -150,9 +153,16 @@ function readout(header) {
 
 byId("play").onclick = () => {
   if (past !== null) { past = null; sendView(); }
+  wantsPlay = false;
   link.send(state === "running" ? "pause" : "play");
 };
-byId("reset").onclick = () => { past = null; sendView(); link.send("reset"); };
+byId("reset").onclick = () => {
+  past = null;
+  wantsPlay = false;
+  sendView();
+  const same = data && data.header.setup.recipe.optimizer.lr === store.setup.recipe.optimizer.lr;
+  if (same) link.send("reset"); else link.send("setup", { setup: store.setup }); // the rate was changed while it was trained
+};
 byId("epoch-step").onclick = () => link.send("epoch");
 byId("single-step").onclick = () => link.send("step", { steps: 1 });
 byId("scrub").oninput = (/** @type {any} */ event) => {
@@ -218,7 +228,7 @@ function renderSliders() {
 /** @param {any} message */
 function onMessage(message) {
   if (message.type === "page") page = message.page;
-  else if (message.type === "error" || message.type === "full") say(message.message, true);
+  else if (message.type === "error" || message.type === "full") { clearTimeout(slow); say(message.message, true); }
   else if (message.type === "code") tabs.showCode(message);
   else if (message.type === "saved") say(`Saved as ${message.folder}. Look at it with: manynets show ${message.folder}`);
   else if (message.type === "schema" && panel.table?.file === message.file) { panel.table.about = message.about; panel.render(); }

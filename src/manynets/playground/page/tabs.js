@@ -1,10 +1,11 @@
 // @ts-check
 /** The lower part of the page: curves, inside, networks, options, code, lessons. */
 import { colour, theme } from "/colours.js";
-import { confusionTable, drawHistogram, drawLines, drawResiduals, Wall } from "/charts.js";
+import { confusionTable, drawHistogram, drawLines, drawResiduals } from "/charts.js";
 import { el, fill, say, short } from "/dom.js";
 import { lessons } from "/lessons.js";
 import { form } from "/options.js";
+import { Wall } from "/wall.js";
 
 const TABS = [["curves", "Curves"], ["inside", "Inside"], ["networks", "Many networks"], ["options", "All options"], ["code", "Code"], ["lessons", "Lessons"]];
 
@@ -67,7 +68,7 @@ export class Tabs {
   setData(data) {
     this.data = data;
     this.frame = null;
-    this.metricTitle.textContent = metricName(data.header.metric);
+    this.metricTitle.textContent = `${metricName(data.header.metric)} by epoch`;
     this.renderSeveral();
     if (this.chosen === "options") this.renderOptions();
     if (this.chosen === "code") this.on.code(this.language);
@@ -95,14 +96,14 @@ export class Tabs {
   makeCurves() {
     this.lossChart = el("canvas", { role: "img", "aria-label": "Loss by epoch" });
     this.metricChart = el("canvas", { role: "img", "aria-label": "Metric by epoch" });
-    this.metricTitle = el("span", {}, "Accuracy");
+    this.metricTitle = el("span", {}, "Accuracy by epoch");
     this.log = el("input", { type: "checkbox", id: "log", onchange: () => this.draw() });
     const key = () => {
       const line = (/** @type {number} */ code) => { const mark = el("i"); mark.style.background = colour(code); return mark; };
       return el("span", { class: "hint legend" }, el("span", {}, line(0), "training"), el("span", {}, line(1), "validation"));
     };
     fill(this.panels.curves, el("div", { class: "charts" },
-      el("div", { class: "chart" }, el("h3", {}, "Loss", key(), el("label", { for: "log", class: "hint" }, this.log, " logarithmic")), this.lossChart),
+      el("div", { class: "chart" }, el("h3", {}, "Loss by epoch", key(), el("label", { for: "log", class: "hint" }, this.log, " logarithmic")), this.lossChart),
       el("div", { class: "chart" }, el("h3", {}, this.metricTitle, key()), this.metricChart)));
     new ResizeObserver(() => this.draw()).observe(this.panels.curves);
   }
@@ -137,7 +138,7 @@ export class Tabs {
     if (!header.layers) return;
     const names = header.layers.flatMap((/** @type {string} */ layer) => [`weights ${layer}`, `gradients ${layer}`]);
     if (this.histograms.childElementCount !== names.length) {
-      fill(this.histograms, ...names.map((/** @type {string} */ name) => el("div", {}, el("span", { class: "hint" }, name.replace("hidden", "layer ")), el("canvas", { role: "img", "aria-label": `Histogram: ${name}` }))));
+      fill(this.histograms, ...names.map((/** @type {string} */ name) => el("div", {}, el("span", { class: "hint" }, layerName(name)), el("canvas", { role: "img", "aria-label": `Histogram: ${layerName(name)}` }))));
     }
     names.forEach((/** @type {string} */ name, /** @type {number} */ i) => drawHistogram(this.histograms.children[i].lastChild, arrays[name], header.ranges[name], name.startsWith("weights") ? colour(0) : colour(2)));
     const dead = header.dead.reduce((/** @type {number} */ a, /** @type {number[]} */ units) => a + units.length, 0);
@@ -160,7 +161,7 @@ export class Tabs {
 
   makeNetworks() {
     this.several = el("div", { class: "several" });
-    this.wallBox = el("div", { class: "wall", role: "group", "aria-label": "Networks, sorted by validation loss" });
+    this.wallBox = el("div", { class: "wall" });
     this.wallHint = el("p", { class: "hint" });
     this.wall = new Wall(this.wallBox, (network) => this.on.open(network));
     fill(this.panels.networks, this.several, this.wallHint, this.wallBox);
@@ -180,7 +181,7 @@ export class Tabs {
     fill(this.several, el("label", { for: "count" }, "Networks trained together", count), el("label", { for: "vary" }, "that differ in their", vary));
     if (focused === "count" || focused === "vary") document.getElementById(focused)?.focus();
     this.wallBox.hidden = networks.count === 1;
-    if (networks.count === 1) this.wall.tiles = [];
+    if (networks.count === 1) this.wall.clear();
     this.wallHint.textContent = networks.count === 1
       ? "Choose how many: they are trained at once, each with its own seed, rate or width."
       : `Sorted by ${data.kind === "toy" || this.store.setup.validation > 0 ? "validation" : "training"} loss, the best first. Click one to look into it.`;
@@ -209,7 +210,8 @@ export class Tabs {
       class: name === this.language ? "chosen" : "", "aria-pressed": String(name === this.language), onclick: () => { this.language = name; render(); this.on.code(name); },
     }, text)), el("button", { onclick: () => this.copy() }, "Copy"), el("button", { onclick: () => this.on.code(this.language) }, "Up to this step"));
     render();
-    fill(this.panels.code, this.codeBar, this.codeText);
+    this.refused = el("p", { class: "question", role: "alert", hidden: true });
+    fill(this.panels.code, this.codeBar, this.refused, this.codeText);
   }
 
   async copy() {
@@ -223,13 +225,20 @@ export class Tabs {
   }
 
   /** @param {any} message */
-  showCode(message) { if (message.language === this.language) this.codeText.textContent = message.text; }
+  showCode(message) {
+    if (message.language !== this.language) return;
+    this.codeText.textContent = message.text;
+    this.codeText.hidden = !message.text;
+    this.refused.textContent = message.refused;
+    this.refused.hidden = !message.refused;
+  }
 
   // ----------------------------------------------------------------------------------------------------------------- lessons
 
   makeLessons() {
     this.known = lessons(this.about.images);
     this.lesson = 0;
+    this.tried = -1;
     this.lessonList = el("ol", {});
     this.story = el("div", { class: "story" });
     fill(this.panels.lessons, el("div", { class: "lessons" }, this.lessonList, this.story));
@@ -239,12 +248,12 @@ export class Tabs {
   renderLessons() {
     fill(this.lessonList, ...this.known.map((one, i) => el("li", {}, el("button", {
       class: i === this.lesson ? "chosen" : "", "aria-current": i === this.lesson ? "true" : undefined,
-      onclick: () => { this.lesson = i; this.renderLessons(); this.begin(0); },
+      onclick: () => { this.lesson = i; this.begin(0); },
     }, `${i + 1}. ${one.title}`))));
     const found = this.known[this.lesson];
     const beside = found.beside ? el("div", { class: "beside" }, ...found.beside.map(([title, code]) => el("div", {}, el("h4", {}, title), el("pre", { tabindex: "0", role: "region", "aria-label": title }, code)))) : null;
     fill(this.story, el("h3", { tabindex: "-1" }, found.title), ...found.story.map((text) => el("p", {}, text)),
-      el("div", { class: "tries", role: "group", "aria-label": "Networks to try" }, ...found.tries.map(([name], i) => el("button", { onclick: () => this.begin(i) }, name))),
+      el("div", { class: "tries", role: "group", "aria-label": "Networks to try" }, ...found.tries.map(([name], i) => el("button", { class: i === this.tried ? "chosen" : "", "aria-pressed": String(i === this.tried), "data-try": i, onclick: () => this.begin(i) }, name))),
       beside, el("p", { class: "question" }, el("strong", {}, "Question. "), found.question),
       el("details", {}, el("summary", {}, "Answer"), el("p", {}, found.answer)),
       el("p", {}, el("button", { onclick: () => this.choose("code") }, "Show the code"), " ", found.tab ? el("button", { onclick: () => this.choose(String(found.tab)) }, found.tab === "networks" ? "Show the networks" : "Look inside") : null));
@@ -253,9 +262,16 @@ export class Tabs {
   /** @param {number} i */
   begin(i) {
     const [name, parts] = this.known[this.lesson].tries[i];
+    const focused = this.story.contains(document.activeElement);
+    this.tried = i;
+    this.renderLessons();
+    if (focused) this.story.querySelector(`[data-try="${i}"]`)?.focus();
     this.on.begin(parts, name);
   }
 }
+
+/** Layers are counted from 1, as in the diagram. @param {string} name */
+const layerName = (name) => name.replace(/hidden(\d+)/, (_, number) => `of hidden layer ${Number(number) + 1}`).replace("output", "of the output");
 
 /** @param {string} name */
 export const metricName = (name) => (name === "r2" ? "R²" : name[0].toUpperCase() + name.slice(1));
