@@ -62,7 +62,9 @@ def test_a_larger_table_is_streamed_and_the_run_says_so(rows: Path, call: Call) 
 
 def test_the_default_ensemble_is_trained_on_a_stream(rows: Path, call: Call) -> None:
     options = ("--preset", "fast", "--hidden", "16", "--iterations", "150", "--n-networks", "2", "--validation", "0.05")
-    ran = call("train", rows, "--target", "bought", "--drop", "person", "--memory-limit", "20MB", *options, "--out", "run", "--json")
+    ran = call(
+        "train", rows, "--target", "bought", "--drop", "person", "--memory-limit", "20MB", *options, "--out", "run", "--json"
+    )
     assert ran.code == 0, ran.err
     assert "2 networks · preset fast" in ran.err
     assert ran.json["stream"]["windows"] > 1
