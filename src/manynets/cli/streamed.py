@@ -205,7 +205,8 @@ def _write(
 ) -> Path:
     from manynets.cli.pictures import pictures_of
 
-    baselines, left_out = {}, None
+    baselines: dict[str, Any] = {}
+    left_out = None
     if stream.validation is not None:
         sample, held_out = _part(stream.sample), _part(stream.validation)
         baselines, left_out = baselines_of(model.task, sample, held_out, stream.encoder)  # type: ignore[arg-type]

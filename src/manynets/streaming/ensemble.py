@@ -136,7 +136,7 @@ def _members(
     base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)  # type: ignore[arg-type]
     recipe = tabular_recipe(spec, task, variances, layout.total, base, steps=PRESETS[preset].steps, changes=changes)
     prior = prior_scores(task, task.encode(sample.y), sample.weight)
-    columns = {"piecewise": encoder.piecewise, "hashed": encoder.hashed}
+    columns: dict[str, Any] = {"piecewise": encoder.piecewise, "hashed": encoder.hashed}
     members = []
     for number in range(n_networks):
         own = dataclasses.replace(recipe, batch_size=layout.batch_size, seed=seed + number)
