@@ -35,7 +35,14 @@ from manynets.prepare import (
 )
 from manynets.results import model_of, system_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
-from manynets.streaming import files_to_stream, open_stream, share_of, train_stream
+from manynets.streaming import (
+    files_to_stream,
+    open_ensemble,
+    open_stream,
+    share_of,
+    train_stream,
+    train_stream_ensemble,
+)
 from manynets.tabular import PresetName, train_tabular
 from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
@@ -130,8 +137,8 @@ def train(
     engine: the library that trains: "torch", "numpy" (gradients written out by hand, always in float64), "jax" or "keras". All
         start from the same weights, see the same batches, and return the same history and kind of Model (`manynets.engines`).
     memory_limit: bytes, or such as "2GB", that the rows of the file X (Parquet, several such files, or Arrow) may take. A table that
-        needs more is streamed: see "Data larger than memory" in docs/scaling.md. Networks are then plain ones, by spec and recipe, which
-        share the stream, and validation is a fraction of the rows, chosen by hash. sample_weight may be the name of a column. A text file
+        needs more is streamed: see "Data larger than memory" in docs/scaling.md. All networks share the stream, those of the default ensemble
+        too, and validation is a fraction of the rows, chosen by hash. sample_weight may be the name of a column. A text file
         with more bytes than the limit is converted first, to NAME.csv.parquet beside it.
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
     callbacks: functions that are called with each event (`mn.Event`).
@@ -310,6 +317,7 @@ def _train_streamed(
     resume: Any,
     engine: EngineName,
     category_means: bool,
+    preset: PresetName | None,
     allow_world_size: bool,
     **others: Any,
 ) -> Model | None:
@@ -317,27 +325,31 @@ def _train_streamed(
     weight = sample_weight if isinstance(sample_weight, str) else None
     refused = {**others, "engine": None if engine == "torch" else engine, "category_means": category_means or None}
     refused["sample_weight"] = None if weight is not None else sample_weight
-    found = files_to_stream(
-        X, memory_limit, spec, recipe, columns={"target": target, "weight": weight, **of_table}, refused=refused
-    )
+    ensemble = spec is None and recipe is None and initial is None
+    named = {"target": target, "weight": weight, **of_table}
+    found = files_to_stream(X, memory_limit, spec, columns=named, refused=refused, ensemble=ensemble)
     if found is None:
         return None
-    files, columns = found[0], dataclasses.replace(found[1], scaling=scaling or "standard")
+    files, columns = found[0], dataclasses.replace(found[1], scaling=scaling or None)
+    of_rows: dict[str, Any] = {"task": task, "target_transform": target_transform, "memory_limit": memory_limit}
+    of_rows |= {"rank": current_ranks().rank, "world_size": current_ranks().size}
+    listeners = [*progress_callbacks(progress), *callbacks]
+    keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
+    if ensemble:
+        shared: dict[str, Any] = {"preset": preset or "default", "metric": metric, "seed": 0 if seed is None else seed}
+        share = None if validation is None else share_of(validation)
+        stream = open_ensemble(files, columns, validation=share, **shared, **of_rows)
+        stream.warn_of_columns()
+        return train_stream_ensemble(stream, n_networks=n_networks or 8, callbacks=listeners, **shared, **keeping)
+    _refuse_ensemble_options(preset=preset)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
-    options: dict[str, Any] = {"initial": initial, "n_networks": n_networks or 1, "checkpoint": checkpoint, "resume": resume}
-    _check_options(spec, recipe, engine="torch", **options)
-    if (processes := current_ranks().size) > 1:
-        raise OptionError(
-            f"memory_limit is {memory_limit!r}, but a stream trains in one process, and there are {processes};"
-            " leave it out, or start one process"
-        )
-    options["allow_world_size"] = allow_world_size
+    options: dict[str, Any] = {"initial": initial, "n_networks": n_networks or 1}
+    _check_options(spec, recipe, engine="torch", checkpoint=checkpoint, resume=resume, **options)
     recipe = _with_given(recipe, seed=seed, metric=metric)
-    of_rows: dict[str, Any] = {"task": task, "target_transform": target_transform, "validation": share_of(validation)}
-    stream = open_stream(files, columns, recipe, memory_limit=memory_limit, spec=spec, **of_rows)
+    stream = open_stream(files, columns, recipe, spec=spec, validation=share_of(validation), **of_rows)
     _check_watch(recipe, stream.data, by_fold=False)
     stream.warn_of_columns()
-    return train_stream(stream, spec, recipe, callbacks=[*progress_callbacks(progress), *callbacks], **options)
+    return train_stream(stream, spec, recipe, callbacks=listeners, **options, **keeping)
 
 
 def _train_default(

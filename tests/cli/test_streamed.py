@@ -8,6 +8,7 @@ import numpy as np
 import polars
 import pytest
 
+import manynets as mn
 from tests.cli.conftest import Call
 
 ROWS = 20_000
@@ -59,6 +60,22 @@ def test_a_larger_table_is_streamed_and_the_run_says_so(rows: Path, call: Call) 
     assert "without rows" not in reported.err
 
 
+def test_the_default_ensemble_is_trained_on_a_stream(rows: Path, call: Call) -> None:
+    options = ("--preset", "fast", "--hidden", "16", "--iterations", "150", "--n-networks", "2", "--validation", "0.05")
+    ran = call(
+        "train", rows, "--target", "bought", "--drop", "person", "--memory-limit", "20MB", *options, "--out", "run", "--json"
+    )
+    assert ran.code == 0, ran.err
+    assert "2 networks · preset fast" in ran.err
+    assert ran.json["stream"]["windows"] > 1
+    assert ran.json["test"]["accuracy"] > 0.93
+    model = mn.load("run/model.safetensors")
+    assert len(model.members) == 2
+    assert 0.2 < model.info["temperature"] < 1.0
+    assert model.encoder is not None
+    assert model.encoder.piecewise.any()
+
+
 def test_a_table_that_fits_is_trained_in_memory(rows: Path, call: Call) -> None:
     ran = call("train", rows, "--target", "bought", "--memory-limit", "2GB", *PLAIN, "--out", "run", "--json")
     assert ran.code == 0, ran.err
@@ -69,7 +86,7 @@ def test_a_table_that_fits_is_trained_in_memory(rows: Path, call: Call) -> None:
 def test_what_a_stream_lacks_is_named(rows: Path, call: Call, table: Path) -> None:
     common = ("train", rows, "--target", "bought", "--memory-limit", "1MB")
     for options, message in (
-        (("--preset", "best"), "--preset best needs all rows in memory, but"),
+        (("--preset", "best"), "--preset best chooses among settings by the scores of all rows, but"),
         (("--stratify", "x0"), "--stratify does not go with a stream"),
         (("--threshold", "0.3"), "--threshold does not go with a stream"),
         (("--time-limit", "60"), "--time-limit does not go with a stream"),

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+import pytest
 import torch.distributed as dist
 
 import manynets as mn
+from manynets.cli import main
 from manynets.distributed import Ranks
 from manynets.plan import ensemble
 from manynets.prepare import Split, TrainingData, prepare
 from manynets.training.trial import Member, Outcome
 
-__all__ = ["ROWS", "data_of", "members_of", "parameters", "together"]
+__all__ = ["ROWS", "data_of", "in_two_processes", "members_of", "parameters", "together"]
 
 Result = TypeVar("Result")
 ROWS = 203
@@ -46,6 +52,23 @@ def together(size: int, work: Callable[[Ranks], Result], *, fails: bool = False)
         if error is not None:
             raise error
     return out
+
+
+def in_two_processes(options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a command in this process as rank 0, with --json, and in another as rank 1, which must print nothing."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "manynets", *options]
+    with subprocess.Popen(command, env={**os.environ, **shared, "RANK": "1"}, stdout=subprocess.PIPE) as other:
+        with monkeypatch.context() as patch:
+            for name, value in {**shared, "RANK": "0"}.items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit, match="0"):
+                main([*options, "--json"])
+        assert other.communicate(timeout=60)[0] == b""
+    assert other.returncode == 0
 
 
 def data_of(recipe: mn.Recipe, *, weights: bool = True, seed: int = 0) -> TrainingData:

@@ -19,6 +19,7 @@ import manynets as mn
 from tests.tolerances import assert_close
 
 KILLS = 50
+TOGETHER = 0.7  # share of the kills that meet both ranks; one that is left looks for some seconds for the one that failed
 COMMAND = ("-m", "manynets", "train", "digits", "--hidden", "64", "--batch-norm", "--dropout", "0.2", "--epochs", "60")
 MORE = ("--checkpoint-every", "20 steps", "--quiet")
 
@@ -67,7 +68,8 @@ def test_every_restart_after_a_killed_rank_ends_with_the_same_bits(tmp_path):
                 live(launcher, tmp_path / f"run{number}.part" / "checkpoints", draw)
                 ranks = ranks_of(launcher)
                 if kills < KILLS and ranks and launcher.poll() is None:
-                    kills += kill(draw.choice(sorted(ranks.values())))
+                    victims = sorted(ranks.values()) if draw.random() < TOGETHER else [draw.choice(sorted(ranks.values()))]
+                    kills += sum(kill(pid) for pid in victims[: KILLS - kills])
                     assert ended(launcher, ranks), "a rank outlived the other for 60 s"
         log = (tmp_path / f"run{number}.log").read_text()
         assert launcher.returncode == 0, log[-4000:]
@@ -77,7 +79,7 @@ def test_every_restart_after_a_killed_rank_ends_with_the_same_bits(tmp_path):
 
 def live(launcher: subprocess.Popen[str], checkpoints: Path, draw: random.Random) -> None:
     """Wait for some seconds, or until there is a new checkpoint and some time has passed since."""
-    before, end = newest(checkpoints), time.monotonic() + (draw.uniform(0.0, 10.0) if draw.random() < 0.3 else 120.0)
+    before, end = newest(checkpoints), time.monotonic() + (draw.uniform(0.0, 5.0) if draw.random() < 0.3 else 120.0)
     while launcher.poll() is None and time.monotonic() < end and newest(checkpoints) == before:
         time.sleep(0.02)
     time.sleep(draw.uniform(0.0, 0.5))

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars
 import pytest
 import torch
 import torch.distributed as dist
@@ -27,7 +22,7 @@ from manynets.nn.dropout import Masks
 from manynets.training import team
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.groups import train_members, train_what_can
-from tests.distributed.cases import data_of, members_of, parameters, together
+from tests.distributed.cases import data_of, in_two_processes, members_of, parameters, together
 from tests.tolerances import assert_close
 
 SPEC = mn.MLP(hidden=(13, 9), dropout=0.3, input_dropout=0.1, batch_norm=True)
@@ -272,18 +267,6 @@ def test_options_for_one_process_are_refused(monkeypatch):
         mn.train(X, y, time_limit=5.0, progress=False)
 
 
-def test_a_stream_is_refused_before_the_file_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("manynets.fitting.current_ranks", lambda: Ranks(rank=0, size=2))
-    monkeypatch.setattr("manynets.fitting.open_stream", lambda *args, **options: pytest.fail("the file was read"))
-    table = {f"x{j}": np.arange(100_000.0) for j in range(4)}
-    polars.DataFrame(table).write_parquet(tmp_path / "large.parquet", row_group_size=1000)
-    with pytest.raises(OptionError, match="memory_limit is '1MB', but a stream trains in one process, and there are 2"):
-        mn.train(tmp_path / "large.parquet", target="x0", recipe=mn.Recipe(), memory_limit="1MB", progress=False)
-    monkeypatch.setattr(together_command, "joined", lambda: pytest.fail("the processes were joined"))
-    with pytest.raises(OptionError, match="--memory-limit is 1MB, but a stream trains in one process"):
-        together_command.fit_together({**left_out(), "data": "large.parquet", "memory_limit": "1MB"})
-
-
 # ------------------------------------------------------------------------------------------------------------------- torchrun
 
 
@@ -310,20 +293,8 @@ def test_a_restart_keeps_what_a_checkpoint_does_not_hold(monkeypatch):
 
 def test_the_command_in_two_processes_of_which_rank_0_writes(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
     options = ["train", "digits", "--hidden", "16", "--dropout", "0.2", "--epochs", "2", "--dtype", "float64"]
-    command = [sys.executable, "-m", "manynets", *options, "--out", "many"]
-    with subprocess.Popen(command, env={**os.environ, **shared, "RANK": "1"}, stdout=subprocess.PIPE) as other:
-        with monkeypatch.context() as patch:
-            for name, value in {**shared, "RANK": "0"}.items():
-                patch.setenv(name, value)
-            with pytest.raises(SystemExit, match="0"):
-                main([*options, "--out", "many", "--json"])
-        assert other.communicate(timeout=60)[0] == b""
-    assert other.returncode == 0
+    in_two_processes([*options, "--out", "many"], monkeypatch)
     assert capfd.readouterr().out.count('"run_dir"') == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["many"]
     many = mn.load("many/model.safetensors")

@@ -18,6 +18,7 @@ from manynets.search import processes
 from manynets.training.events import Advanced, Event
 
 distributed = pytest.importorskip("distributed")
+dask = pytest.importorskip("dask")
 X, Y = load_breast_cancer(return_X_y=True)
 X = scale(X)
 
@@ -31,7 +32,10 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     options: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": 60}
-    with distributed.LocalCluster(host="127.0.0.1", **options) as cluster, distributed.Client(cluster) as client:
+    patient = dask.config.set(
+        {"distributed.deploy.lost-worker-timeout": "10 minutes"}
+    )  # else a worker not back in 15 s is given up
+    with patient, distributed.LocalCluster(host="127.0.0.1", **options) as cluster, distributed.Client(cluster) as client:
         yield client
 
 

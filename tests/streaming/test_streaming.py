@@ -127,6 +127,21 @@ def test_candidates_share_a_stream(path: Path) -> None:
         train_candidates(opened(path), [(SPEC, RECIPE), (SPEC, small)])
 
 
+def test_train_many_reads_a_path(path: Path, frame: polars.DataFrame) -> None:
+    other = dataclasses.replace(RECIPE, optimizer=mn.AdamW(lr=0.01), seed=3)
+    large = dataclasses.replace(RECIPE, batch_size=200)
+    candidates = [(SPEC, RECIPE), (mn.MLP(hidden=(4, 4)), large), (dataclasses.replace(SPEC, dropout=0.2), other)]
+    options: dict[str, Any] = {"target": "y", "sample_weight": "weight", "validation": 0.02, "progress": False}
+    found = mn.train_many(path, candidates=candidates, memory_limit="1MB", **options)
+    assert [(one.candidate, one.stopped) for one in found] == [(0, "done"), (1, "done"), (2, "done")]
+    alone = mn.train(path, spec=SPEC, recipe=RECIPE, memory_limit="1MB", **options)
+    assert_close(found[0].parameters, alone.members[0], "bits")
+    assert found[1].model is not None
+    assert len(found[1].model.predict(frame)) == ROWS
+    with pytest.raises(OptionError, match=r"cv was given, but .* and a stream does not take it"):
+        mn.train_many(path, candidates=candidates, memory_limit="1MB", cv=3, **options)
+
+
 def test_a_streamed_regression_has_intervals(path: Path) -> None:
     models = [train_stream(opened(path), SPEC, RECIPE), train_candidates(opened(path), [(SPEC, RECIPE)])[0]]
     rows = polars.read_parquet(path, n_rows=500)
@@ -251,11 +266,11 @@ def test_a_copy_of_a_text_table_is_that_of_its_reading(tmp_path: Path) -> None:
 
 
 def test_what_a_stream_does_not_take_is_said(path: Path, tmp_path: Path) -> None:
-    plain = "a plain network is trained on a stream of its rows, not the default ensemble"
-    with pytest.warns(UserWarning, match=plain), pytest.raises(OptionError, match="validation is 'folds'"):
-        mn.train(path, target="y", memory_limit="1MB", progress=False, validation="folds")
+    with pytest.raises(OptionError, match="preset is 'best', which chooses among settings by the scores of all rows"):
+        mn.train(path, target="y", memory_limit="1MB", progress=False, preset="best")
     for options, message in (
-        ({"preset": "fast"}, r"preset was given, but .* would take about .* in memory, more than memory_limit 1\.0 MB"),
+        ({"preset": "fast"}, "preset is 'fast', but is for the default ensemble"),
+        ({"time_limit": 9.0}, r"time_limit was given, but .* would take about .* in memory, more than memory_limit 1\.0 MB"),
         ({"validation": "folds"}, "validation is 'folds', but of a stream it is a fraction"),
         ({"validation": 0.9}, "validation is 0.9, which is .* rows, but the memory limit has space for"),
         ({"target": ["y", "x0"]}, "must be the name of one column"),

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import json
 import math
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,22 +18,23 @@ import manynets
 from manynets import runs
 from manynets.cli import checkpoints, defaults, html_report, images
 from manynets.cli.baselines import baselines_of
-from manynets.cli.bounded import bounded, described, scalars
+from manynets.cli.bounded import bounded, scalars
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
-from manynets.cli.diverged import diverged_words, refuse_untrained
+from manynets.cli.diverged import refuse_untrained
 from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, takes_shifts, train_preset
 from manynets.cli.recipe import flag_of, network_of, recipe_of
-from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
+from manynets.cli.report import console_for, describe, note, print_layers, print_schema
 from manynets.cli.seen import hashes_of_parts
 from manynets.cli.table_columns import taken_as_classes
 from manynets.cli.thresholds import read_threshold
 from manynets.cli.tracking import check_track, tracking
+from manynets.cli.written import run_config, write_trained
 from manynets.data.duplicates import count_shared
 from manynets.data.split import SplitBy
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, find_target, holdout
-from manynets.spec import PiecewiseLinear, Recipe, to_json
+from manynets.spec import PiecewiseLinear, Recipe
 from manynets.tasks.thresholds import threshold_of
 from manynets.training.torch_settings import find_device
 
@@ -180,42 +179,21 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
     for text in dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught):
         note(console, text)
 
-    config = {
-        "data": dict(origin),
-        "fingerprint": dict(source.fingerprint),
-        "class_names": source.class_names,
-        "target_unit": source.unit,
-        "image_shape": source.image_shape,
-        "task": model.task.to_json(),
-        "validation": share,
-        "class_weight": options["class_weight"],
-        "options": checkpoints.portable_options(options),
-        "spec": to_json(model.spec),
-        "recipe": to_json(model.recipe),
-        "info": model.info,
-    }
-    baselines = {f"{test_part}: {name}": values for name, values in baselines.items()}
-    seen = hashes_of_parts(model.task, (source.train, source.validation))
-    saved = metrics | {"baselines": baselines}
-    written = runs.write_run(
-        folder, model, config=config, metrics=saved, pictures=pictures, seen=seen, overwrite=options["overwrite"]
+    known: dict[str, Any] = {"data": dict(origin), "fingerprint": dict(source.fingerprint), "class_names": source.class_names}
+    known |= {"target_unit": source.unit, "image_shape": source.image_shape, "validation": share}
+    return write_trained(
+        folder,
+        model,
+        run_config(model, options, **known),
+        options,
+        console,
+        metrics=metrics,
+        part=test_part,
+        baselines={f"{test_part}: {name}": values for name, values in baselines.items()},
+        remark=left_out,
+        pictures=pictures,
+        seen=hashes_of_parts(model.task, (source.train, source.validation)),
     )
-
-    print_metrics(console, metrics, baselines=baselines, remark=diverged_words(model))
-    if left_out:
-        note(console, left_out)
-    if tested:
-        print_classes(console, tested, names=source.class_names, part=test_part)
-    if options["report"]:
-        html_report.write_report_of(runs.read_run(written), None, written / runs.REPORT, console)
-    console.print(
-        f"Written to {written}: {', '.join(sorted(entry.name for entry in written.iterdir()))}", markup=False, soft_wrap=True
-    )
-    if options["json_line"]:
-        result = {"run_dir": str(written), **described(model)}
-        result |= {**{name: scalars(values) for name, values in metrics.items()}, "baselines": baselines}
-        sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
-    return written
 
 
 def validation_share(options: Options, source: DataSource) -> float | None:

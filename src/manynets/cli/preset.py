@@ -14,7 +14,17 @@ from manynets.errors import OptionError, one_of
 from manynets.spec import METRICS, Recipe
 from manynets.spec.options import OPTIONS
 
-__all__ = ["PLAIN", "changes_of", "check_preset", "plain_options", "preset_of", "refuse_plain", "takes_shifts", "train_preset"]
+__all__ = [
+    "PLAIN",
+    "changes_of",
+    "check_preset",
+    "plain_options",
+    "preset_of",
+    "preset_of_table",
+    "refuse_plain",
+    "takes_shifts",
+    "train_preset",
+]
 
 Options = Mapping[str, Any]
 
@@ -71,7 +81,7 @@ def preset_of(options: Options, source: DataSource) -> Any:
     with options of a plain network."""
     preset, given = options["preset"], plain_options(options)
     if source.schema is not None:
-        return None if preset == PLAIN or (preset is None and given) else preset or "default"
+        return preset_of_table(options)
     name = source.name
     if options["time_limit"] is not None:
         raise OptionError(f"--time-limit is for tables, but {name} is a set of arrays; leave it out")
@@ -84,6 +94,12 @@ def preset_of(options: Options, source: DataSource) -> Any:
             f"{option} is for a plain network, but --preset default trains {name} by a recipe of its own; leave one out"
         )
     return None
+
+
+def preset_of_table(options: Options) -> Any:
+    """Return the preset of the default ensemble that these options ask for, or None for a plain network."""
+    preset = options["preset"]
+    return None if preset == PLAIN or (preset is None and plain_options(options)) else preset or "default"
 
 
 def takes_shifts(options: Options, source: DataSource) -> bool:

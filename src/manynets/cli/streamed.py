@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import sys
+import functools
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from manynets import runs
-from manynets.cli import checkpoints, defaults
+from manynets.cli import defaults
 from manynets.cli.baselines import baselines_of
-from manynets.cli.bounded import bounded, described, scalars
+from manynets.cli.bounded import bounded
 from manynets.cli.data import Part, columns_named, name_of, stem_of
-from manynets.cli.diverged import diverged_words, refuse_untrained
-from manynets.cli.preset import PLAIN
+from manynets.cli.diverged import refuse_untrained
+from manynets.cli.preset import changes_of, preset_of_table
 from manynets.cli.recipe import flag_of, network_of, recipe_of
-from manynets.cli.report import describe, note, print_classes, print_layers, print_metrics, print_schema
+from manynets.cli.report import describe, note, print_layers, print_schema
 from manynets.cli.table_columns import leak_notes
+from manynets.cli.written import run_config, write_trained
+from manynets.distributed import current_ranks
 from manynets.errors import OptionError
-from manynets.spec import to_json
 
-__all__ = ["fit_streamed", "stream_of"]
+__all__ = ["fit_streamed", "follow_stream", "stream_of"]
 
 Options = Mapping[str, Any]
 
@@ -67,7 +66,7 @@ def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tupl
     named |= {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
     named |= {"weight": options["weight"], "group": options["group"], "drop_missing_target": bool(options["drop_missing_target"])}
     columns = Columns(target=targets[0], **named)
-    why = too_large(files, columns, limit, what="--memory-limit")
+    why = too_large(files, columns, limit, what="--memory-limit", ensemble=preset_of_table(options) is not None)
     if why is None:
         return None
     if len(targets) > 1:
@@ -75,13 +74,11 @@ def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tupl
     for name in _NOT_OF_A_STREAM:
         if options[name] not in (None, False, [], "torch"):
             raise OptionError(f"{flag_of(name)} does not go with a stream, and {why}; leave it out, or raise the limit")
-    if options["preset"] not in (None, PLAIN):
+    if options["preset"] == "best":
         raise OptionError(
-            f"--preset {options['preset']} needs all rows in memory, but {why}; give --preset plain, or raise the limit"
+            f"--preset best chooses among settings by the scores of all rows, but {why}; give --preset default, or raise the limit"
         )
     note(console, why)
-    if options["preset"] is None and not any(options[name] is not None for name in ("epochs", "optimizer", "lr", "batch_size")):
-        note(console, "a stream trains a plain network, not the default ensemble, which needs all rows in memory")
     return files, columns
 
 
@@ -107,8 +104,7 @@ def fit_streamed(
     """Train on the stream, print the report, write the run folder, and return it."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        stream, spec, recipe = _open(found, options, origin)
-        networks = options["n_networks"] or 1
+        stream, spec, train, line = _open(found, options, origin)
         try:
             title = f"{stem_of(origin)}: a sample of {len(stream.sample.x):,} rows"
             print_schema(console, stream.schema, title=title)
@@ -118,9 +114,8 @@ def fit_streamed(
                 note(console, text)
             task = stream.data.problem.task
             print_layers(console, SimpleNamespace(in_features=stream.encoder.width, task=task), spec)
-            line = f"{describe(spec, recipe, networks)} · {len(stream.rows):,} rows"
-            console.print(line, markup=False, soft_wrap=True)
-            model = _train(stream, spec, recipe, networks, options, begin)
+            console.print(f"{line} · {len(stream.rows):,} rows", markup=False, soft_wrap=True)
+            model = _train(train, options, begin)
         finally:
             stream.close()
         metrics = _metrics(stream, model, caught)
@@ -129,17 +124,39 @@ def fit_streamed(
     return _write(stream, model, metrics, options, origin, folder, console)
 
 
-def _open(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    """Return the stream, and the network and recipe that the options describe."""
-    from manynets.streaming import open_stream
+def follow_stream(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any], begin: Callable[[], dict[str, Any]]) -> None:
+    """Train on the stream as rank 0 does, which prints and writes."""
+    stream, _, train, _ = _open(found, options, origin)
+    try:
+        _train(train, options, begin)
+    finally:
+        stream.close()
+
+
+def _open(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any]) -> tuple[Any, Any, Callable[..., Any], str]:
+    """Return the stream, the network, a function that trains it on the stream, and a line about it: as the options describe them."""
+    from manynets.streaming import NETWORKS, open_ensemble, open_stream, train_stream, train_stream_ensemble
+    from manynets.tabular import tabular_network
 
     files, columns = found
-    test = float(origin["test_fraction"])
+    test, ranks, preset = float(origin["test_fraction"]), current_ranks(), preset_of_table(options)
+    more = {name: options[name] for name in ("task", "target_transform", "validation", "memory_limit")}
+    more |= {"test": test, "rank": ranks.rank, "world_size": ranks.size}
+    if preset is not None:
+        networks, changes = NETWORKS if options["n_networks"] is None else options["n_networks"], changes_of(options)
+        shared = {"preset": preset, "metric": options["metric"], "changes": changes}
+        shared |= {"seed": options["seed"], "device": options["device"] or "auto"}
+        stream = open_ensemble(files, columns, **shared, **more)
+        network = tabular_network(stream.data.problem.task, len(stream.rows), changes=changes)
+        words = [f"{networks} networks", f"preset {preset}", *(f"{flag_of(name)[2:]} {options[name]}" for name in changes)]
+        train = functools.partial(train_stream_ensemble, stream, n_networks=networks, **shared)
+        return stream, network, train, " · ".join(words)
+    networks = options["n_networks"] or 1
     rows = int(files.rows * (1 - test) * (1 - (defaults.VALIDATION if options["validation"] is None else options["validation"])))
-    spec, recipe = network_of(options, networks=options["n_networks"] or 1), recipe_of(options, rows=max(rows, 1))
-    more = {"task": options["task"], "target_transform": options["target_transform"], "validation": options["validation"]}
-    stream = open_stream(files, columns, recipe, memory_limit=options["memory_limit"], spec=spec, test=test, **more)
-    return stream, spec, recipe
+    spec, recipe = network_of(options, networks=networks), recipe_of(options, rows=max(rows, 1))
+    stream = open_stream(files, columns, recipe, spec=spec, **more)
+    train = functools.partial(train_stream, stream, spec, recipe, n_networks=networks)
+    return stream, spec, train, describe(spec, recipe, networks)
 
 
 def _few_groups(stream: Any) -> str | None:
@@ -154,13 +171,12 @@ def _few_groups(stream: Any) -> str | None:
     )
 
 
-def _train(stream: Any, spec: Any, recipe: Any, networks: int, options: Options, begin: Callable[[], dict[str, Any]]) -> Any:
-    from manynets.streaming import train_stream
+def _train(train: Callable[..., Any], options: Options, begin: Callable[[], dict[str, Any]]) -> Any:
     from manynets.training.progress import progress_callbacks
 
     given = begin()
     listeners = [*progress_callbacks(False if options["quiet"] else "auto"), *given.pop("callbacks", ())]
-    model = train_stream(stream, spec, recipe, n_networks=networks, callbacks=listeners, **given)
+    model = train(callbacks=listeners, **given)
     if "interrupted" in model.info["stopped"]:
         raise KeyboardInterrupt
     return model
@@ -190,50 +206,26 @@ def _write(
     from manynets.cli.pictures import pictures_of
 
     baselines: dict[str, Any] = {}
+    left_out = None
     if stream.validation is not None:
-        judged, left_out = baselines_of(model.task, _part(stream.sample), _part(stream.validation), stream.encoder)  # type: ignore[arg-type]
-        baselines = {f"validation: {name}": values for name, values in judged.items()}
-        if left_out:
-            note(console, left_out)
-    files, split, networks = stream.table.files, stream.table.split, model.size
-    config = {
-        "data": {**origin, "path": files.name},
-        "fingerprint": {name_of(files.name): {"sha256": files.fingerprint, "rows": files.rows, "columns": len(files.names)}},
-        "class_names": None,
-        "target_unit": None,
-        "image_shape": None,
-        "task": model.task.to_json(),
-        "validation": split.validation,
-        "class_weight": None,
-        "options": checkpoints.portable_options(options),
-        "spec": to_json(model.spec),
-        "recipe": to_json(model.recipe),
-        "info": model.info,
-        "stream": {
-            "seed": split.seed,
-            "validation": split.validation,
-            "test": split.test,
-            "group": split.group,
-            "memory_limit": options["memory_limit"],
-        },
-    }
-    title = f"{stem_of(origin)} · {describe(model.spec, model.recipe, networks)}"
-    saved = {**metrics, "baselines": baselines}
-    pictures = pictures_of(model, None, None, title=title)
-    written = runs.write_run(folder, model, config=config, metrics=saved, pictures=pictures, overwrite=options["overwrite"])
-    shown = {"train (sample)": metrics["train"], "validation": metrics["validation"], "test": metrics["test"]}
-    print_metrics(console, shown, baselines=baselines, remark=diverged_words(model))
-    part = "test" if metrics["test"] else "validation"
-    if metrics[part]:
-        print_classes(console, metrics[part], names=None, part=part)
-    listed = ", ".join(sorted(entry.name for entry in Path(written).iterdir()))
-    console.print(f"Written to {written}: {listed}", markup=False, soft_wrap=True)
-    if options["json_line"]:
-        result = {"run_dir": str(written), **described(model)}
-        result |= {
-            **{name: scalars(values) for name, values in metrics.items()},
-            "baselines": baselines,
-            "stream": model.info["stream"],
-        }
-        sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
-    return Path(written)
+        sample, held_out = _part(stream.sample), _part(stream.validation)
+        baselines, left_out = baselines_of(model.task, sample, held_out, stream.encoder)  # type: ignore[arg-type]
+    files, split = stream.table.files, stream.table.split
+    known: dict[str, Any] = {"data": {**origin, "path": files.name}, "validation": split.validation}
+    known["fingerprint"] = {name_of(files.name): {"sha256": files.fingerprint, "rows": files.rows, "columns": len(files.names)}}
+    known["stream"] = {name: getattr(split, name) for name in ("seed", "validation", "test", "group")}
+    known["stream"]["memory_limit"] = options["memory_limit"]
+    title = f"{stem_of(origin)} · {describe(model.spec, model.recipe, model.size)}"
+    return write_trained(
+        folder,
+        model,
+        run_config(model, options, **known),
+        options,
+        console,
+        metrics=metrics,
+        part="test" if metrics["test"] else "validation",
+        baselines={f"validation: {name}": values for name, values in baselines.items()},
+        remark=left_out,
+        pictures=pictures_of(model, None, None, title=title),
+        titles={"train": "train (sample)"},
+    )

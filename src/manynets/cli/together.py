@@ -13,7 +13,8 @@ from manynets.cli.data import from_standard_input, origin_of, stem_of
 from manynets.cli.fit import fit, trained
 from manynets.cli.options import left_out
 from manynets.cli.report import console_for
-from manynets.distributed import joined, launched, restarts
+from manynets.cli.streamed import follow_stream, stream_of
+from manynets.distributed import joined, restarts
 from manynets.errors import OptionError
 from manynets.training.checkpoint import Checkpoint
 
@@ -26,26 +27,11 @@ def fit_together(options: Options) -> None:
     """Train with these options in this process and those that were started together with it."""
     if from_standard_input(options):
         raise OptionError("standard input can be read by one process only; give a file as DATA and --test, or start one process")
-    _refuse_stream(options)
     with joined() as ranks:
-
-        def begun(options: Options) -> None:
-            _refuse_stream(options)  # of a run that is resumed
-            ranks.send(options)
-
         if ranks.rank == 0:
-            fit(restarted_options(options) if restarts() else options, begun=begun)
+            fit(restarted_options(options) if restarts() else options, begun=ranks.send)
         else:
             _follow(ranks.receive())
-
-
-def _refuse_stream(options: Options) -> None:
-    """Raise OptionError for a memory limit: a stream trains in one process."""
-    if options.get("memory_limit") is not None:
-        raise OptionError(
-            f"--memory-limit is {options['memory_limit']}, but a stream trains in one process, and there are {launched()};"
-            " leave it out, or start one process"
-        )
 
 
 def _follow(options: Options) -> None:
@@ -57,7 +43,12 @@ def _follow(options: Options) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trained(options, origin_of(options), begin, console_for(quiet=True))
+        origin, console = origin_of(options), console_for(quiet=True)
+        found = None if options.get("memory_limit") is None else stream_of(options, origin, console)
+        if found is None:
+            trained(options, origin, begin, console)
+        else:
+            follow_stream(found, options, origin, begin)
 
 
 def restarted_options(options: Options) -> Options:

@@ -49,11 +49,13 @@ def row_weights(rows: Rows, own: Sequence[NDArray[np.float64] | None]) -> Tensor
 class Chunk:
     """The rows of S consecutive steps of K networks: index (S, K, b), and their weights (S, K, b), None where all count alike.
 
-    Where a network has fewer rows in a batch than b, one of its own rows fills the rest, with weight 0.
+    Where a network has fewer rows in a batch than b, one of its own rows fills the rest, with weight 0. whole: rows of each batch, of which
+    there are b here; see `Batches.divided`.
     """
 
     index: Tensor
     weight: Tensor | None
+    whole: int
 
 
 class Batches:
@@ -64,8 +66,10 @@ class Batches:
 
     steps: of an epoch. counts (U,): rows of each of the U orders. which (K,): the order that a network follows. weights: (1, N) or
     (U, N), or None. order_steps: the steps of an order, which covers an epoch (of a stream, a window). orders_at_once: how many orders
-    may be asked for together.
+    may be asked for together. divided: whether each of several processes has other rows of a batch; else all have all of them.
     """
+
+    divided = False
 
     def __init__(
         self,
@@ -136,6 +140,11 @@ class Batches:
         start = step * self.batch_size
         return start, self.most if step == self.order_steps - 1 else start + self.batch_size
 
+    def whole(self, step: int) -> int:
+        """Return the rows of the batch of a step of an order, over all processes, of the network with the most."""
+        start, stop = self.span(step)
+        return stop - start
+
     def rows_of(self, k: int, epoch: int, step: int) -> Index:
         """Return the rows of network k's batch."""
         (start, stop), u = self.span(step), self.which[k]
@@ -160,8 +169,8 @@ class Batches:
             self._by_network = epoch, torch.from_numpy(self.order(epoch)[self.which]).to(self.rows.x.device)
         start, stop = self.span(step)
         last = step == self.order_steps - 1
-        ragged = last and int(self.counts.min()) != self.most
-        alike = self.order_steps * self.batch_size == int(self.counts.min()) == self.most  # the last batch is like the others
+        uneven = int(self.counts.min()) != self.most
+        alike = not uneven and self.whole(self.order_steps - 1) == self.whole(0)  # the last batch is like the others
         count = 1 if last else min(most, self.order_steps - step if alike else self.order_steps - 1 - step)
         size = stop - start
         index = self._by_network[1][:, start : start + count * size].reshape(-1, count, size).transpose(0, 1)
@@ -169,8 +178,8 @@ class Batches:
         if self.weights is not None:
             lines = np.zeros_like(self.which) if len(self.weights) == 1 else self.which
             weight = self.weights[torch.from_numpy(lines).to(index.device).view(1, -1, 1), index]
-        if ragged:
+        if last and uneven:
             filled = np.arange(start, stop) < self.counts[self.which][:, None]
             there = torch.from_numpy(filled).to(self.rows.x)
             weight = there.unsqueeze(0) if weight is None else weight * there
-        return Chunk(index, weight)
+        return Chunk(index, weight, self.whole(step))

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
+from manynets.data.stream.limit import memory_bytes
 from manynets.encoding import array_scaling, embedded_columns, needs_encoder
 from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user, warned_once
+from manynets.given import read_given
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import (
     Split,
@@ -30,6 +32,7 @@ from manynets.prepare import (
 from manynets.results import system_of
 from manynets.search.processes import Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
 from manynets.search.result import Result
+from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.tasks import Task
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
@@ -51,9 +54,10 @@ ByFold: TypeAlias = tuple[int, int]  # candidate, fold
 
 def train_many(
     X: Any,
-    y: Any,
-    candidates: Sequence[Candidate],
+    y: Any = None,
+    candidates: Sequence[Candidate] = (),
     *,
+    target: str | Sequence[str] | None = None,
     cv: Any = None,
     groups: Any = None,
     times: Any = None,
@@ -67,13 +71,13 @@ def train_many(
     progress: Show = "auto",
     callbacks: Sequence[Callback] = (),
     n_jobs: int | None = None,
-    memory_limit: int | None = None,
+    memory_limit: int | str | None = None,
     checkpoint: Checkpoint | None = None,
     resume: str | os.PathLike[str] | None = None,
 ) -> list[Result]:
     """Train every candidate on every fold, as many at once as can share their steps; return results, candidates x folds.
 
-    X, y, task, encoder, scaling, category_means: as for `manynets.train`. candidates: pairs (MLP, Recipe), which may differ in anything. Networks with the
+    X, y, target, task, encoder, scaling, category_means: as for `manynets.train`. candidates: pairs (MLP, Recipe), which may differ in anything. Networks with the
     same shape, kind of optimizer, batch size and number of steps share each step; everything else is a vector over them.
     cv: None (train on all rows, test on none); a number (rows are dealt at random, each class evenly); a splitter such as
         scikit-learn's, which is given `groups`; or pairs (training rows, test rows) of row numbers, possibly repeated, or of masks.
@@ -85,7 +89,9 @@ def train_many(
     n_jobs: processes of joblib's backend among which the networks are divided, as for `MLPSearchCV`; within
         `joblib.parallel_config("dask")` the workers of a cluster. Then progress advances when a group of networks is finished, and
         there are no checkpoints.
-    memory_limit: bytes; networks that would take more are trained in parts, one after the other.
+    memory_limit: bytes, or such as "2GB"; networks that would take more are trained in parts, one after the other. Where X is the path of
+        a table whose rows would take more, they are streamed, as in `manynets.train`: the networks of one shape share a stream, without
+        cv, n_jobs, checkpoint and resume, and validation is a fraction of the rows, the same ones for all candidates.
     checkpoint: where and how often to write the state of the part that is being trained, in a subfolder that is removed once the
         part is finished. resume: a folder of such parts, to continue from as if nothing had happened.
 
@@ -106,7 +112,19 @@ def train_many(
     >>> [(r.candidate, r.fold, r.stopped) for r in mn.train_many(X, y, tries, cv=2, progress=False)]
     [(0, 0, 'done'), (0, 1, 'done'), (1, 0, 'done'), (1, 1, 'done')]
     """
+    if isinstance(memory_limit, str):
+        memory_limit = memory_bytes(memory_limit)
     check_limits(memory_limit=memory_limit)
+    if isinstance(X, str | os.PathLike) and memory_limit is not None:
+        refused: dict[str, Any] = {"y": y, "cv": cv, "groups": groups, "times": times, "stratify": stratify, "encoder": encoder}
+        refused |= {"category_means": category_means or None, "n_jobs": n_jobs, "checkpoint": checkpoint, "resume": resume}
+        found = train_many_streamed(
+            X, _checked(candidates), target=target, sample_weight=sample_weight, memory_limit=memory_limit, task=task,
+            validation=validation, scaling=scaling, progress=progress, callbacks=callbacks, refused=refused,
+        )  # fmt: skip
+        if found is not None:
+            return found
+    X, y, sample_weight = read_given(X, y, target, sample_weight, drop_missing_target=False)
     with warned_once():
         plan = plan_candidates(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,

@@ -10,22 +10,27 @@ from typing import Any
 
 from manynets.data.stream.limit import memory_bytes
 from manynets.display import bytes_text
-from manynets.errors import OptionError, warn_user
-from manynets.spec import MLP
+from manynets.errors import OptionError
+from manynets.spec import MLP, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
 from manynets.tables.converted import TEXT, converted
 from manynets.tables.rowgroups import BlockFiles, in_blocks
 from manynets.tables.scaling import Scaling
+from manynets.tabular import encoder_options
 
 __all__ = ["Columns", "bytes_in_memory", "files_of", "files_to_stream", "share_of", "too_large"]
 
 HEAD = 10_000
 """Rows from which the width of the encoded table is judged."""
+BINS = 48  # of a piecewise-linear column at most
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Columns:
-    """What the columns of a table are to a training. split by `group`: rows with the same value are in one part."""
+    """What the columns of a table are to a training. split by `group`: rows with the same value are in one part.
+
+    scaling, max_levels: of the encoder, None for "standard" and 64, and for those of the default ensemble where that is trained.
+    """
 
     target: str
     drop: Sequence[str] = ()
@@ -34,12 +39,17 @@ class Columns:
     weight: str | None = None
     group: str | None = None
     drop_missing_target: bool = False
-    scaling: Scaling = "standard"
-    max_levels: int = 64
+    scaling: Scaling | None = None
+    max_levels: int | None = None
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """Options of `fit_encoder`."""
+        return {"scaling": self.scaling or "standard", "max_levels": self.max_levels or 64}
 
 
-def bytes_in_memory(files: BlockFiles, columns: Columns) -> int:
-    """Return about how many bytes the encoded rows of all files would take, judged by the first rows."""
+def bytes_in_memory(files: BlockFiles, columns: Columns, *, embedding: PiecewiseLinear | None = None) -> int:
+    """Return about how many bytes the encoded rows of all files would take, judged by the first rows. embedding: of the numeric columns."""
     features = [name for name in files.names if name not in {columns.target, columns.weight, columns.group, *columns.drop}]
     first = files.blocks[0]
     head = files.read(dataclasses.replace(first, rows=min(first.rows, HEAD)), features) if features else None
@@ -50,7 +60,9 @@ def bytes_in_memory(files: BlockFiles, columns: Columns) -> int:
         }
         schema = understand(head, **named)
         used = [column.kind != "dropped" for column in schema]
-        width = fit_encoder(head, schema=schema, max_levels=columns.max_levels).width if any(used) else len(features)
+        width = fit_encoder(head, schema=schema, max_levels=columns.max_levels or 64).width if any(used) else len(features)
+        if embedding is not None:
+            width += (embedding.bins or BINS) * sum(column.kind == "numeric" for column in schema)
     return files.rows * (8 * width + 32)
 
 
@@ -73,23 +85,27 @@ def files_of(path: str, limit: int | str, *, what: str = "memory_limit", **text:
     return BlockFiles(target), f"{path} was converted to {target}" if new else f"{target} is read, which {path} was converted to"
 
 
-def too_large(files: BlockFiles, columns: Columns, limit: int | str, *, what: str = "memory_limit") -> str | None:
-    """Return why a table is streamed, None for one that fits the limit.
+def too_large(
+    files: BlockFiles, columns: Columns, limit: int | str, *, what: str = "memory_limit", ensemble: bool = False
+) -> str | None:
+    """Return why a table is streamed, None for one that fits the limit. ensemble: whether it has the columns of the default ensemble.
 
     Errors: OptionError for a limit that is none; `what` names it.
     """
-    need, most = bytes_in_memory(files, columns), memory_bytes(limit, what=what)
+    embedding = encoder_options(files.rows, len(files.names))["embedding"] if ensemble else None
+    need, most = bytes_in_memory(files, columns, embedding=embedding), memory_bytes(limit, what=what)
     if need <= most:
         return None
     return f"{files.name} would take about {bytes_text(need)} in memory, more than {what} {bytes_text(most)}"
 
 
 def files_to_stream(
-    X: Any, limit: int | str, spec: Any, recipe: Any, *, columns: Mapping[str, Any], refused: Mapping[str, Any]
+    X: Any, limit: int | str, spec: Any, *, columns: Mapping[str, Any], refused: Mapping[str, Any], ensemble: bool = False
 ) -> tuple[BlockFiles, Columns] | None:
     """Return the files of `manynets.train` that are to be streamed, and their columns; None where they fit the limit.
 
-    columns: target, weight and group by name. refused: arguments that a stream does not take, None where they were not given.
+    columns: target, weight and group by name. ensemble: whether the default ensemble is trained.
+    refused: arguments that a stream does not take, None where they were not given.
     """
     target = columns["target"]
     if not isinstance(X, str | os.PathLike):
@@ -97,7 +113,7 @@ def files_to_stream(
     if not isinstance(target, str):
         raise OptionError(f"target is {target!r}, but with memory_limit it must be the name of one column")
     found = files_of(os.fspath(X), limit)
-    why = None if found is None else too_large(found[0], Columns(**columns), limit)
+    why = None if found is None else too_large(found[0], Columns(**columns), limit, ensemble=ensemble)
     if found is None or why is None:
         return None
     for name, value in refused.items():
@@ -105,8 +121,6 @@ def files_to_stream(
             raise OptionError(f"{name} was given, but {why}, and a stream does not take it; leave it out, or raise the limit")
     if not isinstance(spec, MLP | None):
         raise OptionError(f"spec is a {type(spec).__name__}, but {why}, and only an MLP is trained on a stream; give an MLP")
-    if spec is None and recipe is None:
-        warn_user(f"{why}: a plain network is trained on a stream of its rows, not the default ensemble", UserWarning)
     return found[0], Columns(**columns)
 
 

@@ -83,8 +83,9 @@ class Stream:
         layout, sampled = self.rows.layout, len(self.sample.x)
         blocks = sum(count > 0 for count in layout.counts.tolist())
         windows = f"{layout.windows} windows of at most {layout.capacity:,} rows" if layout.windows > 1 else "one window"
+        each = f"{windows} an epoch" if layout.world_size == 1 else f"{windows} an epoch in each of {layout.world_size} processes"
         held = 0 if self.validation is None else len(self.validation.x)
-        text = f"the rows are streamed: {layout.rows:,} to train on, from {blocks:,} row groups, in {windows} an epoch"
+        text = f"the rows are streamed: {layout.total:,} to train on, from {blocks:,} row groups, in {each}"
         text += f"; {held:,} to validate on" if held else ""
         if self.description.complete:
             return text
@@ -126,21 +127,24 @@ def open_stream(
     task: str | Task | None = None,
     target_transform: Literal["log", "auto"] | None = None,
     validation: float | None = None,
+    most_validation: int | None = None,
     test: float = 0.0,
     rank: int = 0,
     world_size: int = 1,
 ) -> Stream:
     """Read a table once, fit its encoder, and return the stream to train on.
 
-    validation, test: shares of the rows; None: a tenth to validate on, or as many as the limit allows. rank, world_size: of several
+    validation, test: shares of the rows; None: a tenth to validate on, or as many as the limit and `most_validation` allow. rank, world_size: of several
     processes that train together, each of which reads rows of its own.
 
     Errors: DataError for files that cannot be read or used, OptionError for a limit in which not even a batch fits.
     """
     budget = Budget(memory_bytes(memory_limit))
     raw = 8 * len(files.names)
-    encoded = bytes_in_memory(files, columns) // max(files.rows, 1)
-    share = _validation_share(validation, budget.validation_rows(raw + encoded), files.rows)
+    embedding = spec.embedding if spec is not None and isinstance(spec.embedding, PiecewiseLinear) else None
+    encoded = bytes_in_memory(files, columns, embedding=embedding) // max(files.rows, 1)
+    most = budget.validation_rows(raw + encoded)
+    share = _validation_share(validation, most if most_validation is None else min(most, most_validation), files.rows)
     split = HashSplit(seed=recipe.seed, validation=share, test=test, group=columns.group)
     more: dict[str, Any] = {"weight": columns.weight, "drop_missing_target": columns.drop_missing_target}
     table = RowsTable.of(files, split, target=columns.target, drop=columns.drop, **more)
@@ -200,7 +204,7 @@ def _encoder(
     declared = {*columns.categorical, *columns.numeric}
     schema = tuple(column if column.name in declared else _row_number(column, found) for column in schema)
     embedding = spec.embedding if spec is not None and isinstance(spec.embedding, PiecewiseLinear) else None
-    options: dict[str, Any] = {"scaling": columns.scaling, "max_levels": columns.max_levels}
+    options = columns.encoding
     encoder = fit_encoder(sample, schema=schema, embedding=embedding, target=target, **options)
     return schema, encoder if found.complete else corrected(encoder, found.facts, **options)
 
@@ -236,17 +240,15 @@ def _rows(
     each = (encoder.width + 1 + (0 if codes else sample.shape[1])) * np.dtype(number).itemsize + 16
     group = max(max(block.size, 8 * block.rows * len(table.columns)) for block in table.files.blocks)
     group += 4 * int(counts.max()) * encoder.width
-    size = batch_rows(
-        recipe, (rank + 1) * int(counts.sum()) // world_size - rank * int(counts.sum()) // world_size, batch_norm=norm
-    )
-    window = budget.window_rows(each, group)
+    batch = batch_rows(recipe, int(counts.sum()), batch_norm=norm)
+    size, window = -(-batch // world_size), budget.window_rows(each, group)
     if window < size:
         raise OptionError(
             f"the memory limit of {bytes_text(budget.limit)} is too low: reading the largest row group takes {bytes_text(group)} of it"
             f" and a batch {bytes_text(each * size)}; raise it, or write the file with smaller row groups"
         )
     seed = recipe.seed if recipe.shuffle else None
-    layout = Layout(counts, window=window, batch_size=size, seed=seed, merge_single=norm, rank=rank, world_size=world_size)
+    layout = Layout(counts, window=window, batch_size=batch, seed=seed, merge_single=norm, rank=rank, world_size=world_size)
 
     space = np.empty((int(counts.max()), encoder.width), dtype=np.float32)
 
@@ -290,8 +292,8 @@ def _identity(table: RowsTable, encoder: TableEncoder, layout: Layout) -> dict[s
         "split": [split.seed, split.validation, split.test, split.group],
         "window": layout.window_steps,
         "seed": layout.seed,
-        "share": [layout.start, layout.stop],
-    }
+        "share": [0, layout.total],
+    } | ({"ranks": layout.world_size} if layout.world_size > 1 else {})
 
 
 def _labelled(table: RowsTable, frame: Any, encoder: TableEncoder) -> Labelled:

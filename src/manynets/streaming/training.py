@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from manynets.distributed import current_ranks
 from manynets.encoding import embedded_columns
 from manynets.errors import OptionError
 from manynets.model import Model
@@ -20,7 +20,7 @@ from manynets.training.events import Callback
 from manynets.training.groups import train_members
 from manynets.training.trial import Member, Outcome
 
-__all__ = ["train_candidates", "train_stream"]
+__all__ = ["stream_members", "train_candidates", "train_stream"]
 
 
 def train_stream(
@@ -37,20 +37,16 @@ def train_stream(
 ) -> Model:
     """Train networks, which share the stream, and return their Model; the arguments are those of `manynets.train`.
 
-    The stream is closed at the end. Errors: OptionError in a group of processes, which do not share a stream.
+    The stream is closed at the end. In a group of processes all call this, each with a stream that was opened for its rank.
     """
-    data, processes = stream.data, current_ranks().size
-    if processes > 1:
-        raise OptionError(
-            f"a stream trains in one process, and there are {processes}; leave out the memory limit, or start one process"
-        )
+    data = stream.data
     try:
         spec = _checked(stream, spec, started=initial is not None)
         members = ensemble(spec, recipe, data, n_networks, initial=initial)
         keeper = None
         if checkpoint is not None or resume is not None:
             keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
-            keeper = Checkpoints(data.problem, members, system=system_of(data), **keeping)
+            keeper = functools.partial(Checkpoints, data.problem, members, system=system_of(data), **keeping)
         outcomes = train_members(data.problem, members, callbacks=callbacks, keeper=keeper)
     finally:
         stream.close()
@@ -65,16 +61,21 @@ def train_candidates(
     Those of one shape, whose recipes may differ in rates, penalties, dropout and seed, share the stream, as `manynets.train_many` has it for
     rows in memory; those of another shape read it after them. All must take batches of the size that the stream was opened for.
     """
-    data, members = stream.data, []
     try:
-        for number, (spec, recipe) in enumerate(candidates):
-            spec = _checked(stream, spec, started=False)
-            member = ensemble(spec, recipe, data, 1)[0]
-            members.append(dataclasses.replace(member, number=number))
-        outcomes = train_members(data.problem, members, callbacks=callbacks)
+        members = stream_members(stream, candidates, numbers=range(len(candidates)))
+        outcomes = train_members(stream.data.problem, members, callbacks=callbacks)
     finally:
         stream.close()
     return [_model_of(stream, m.spec, m.recipe, [m], [outcome]) for m, outcome in zip(members, outcomes, strict=True)]
+
+
+def stream_members(stream: Stream, candidates: Sequence[tuple[MLP, Recipe]], *, numbers: Sequence[int]) -> list[Member]:
+    """Return a network for each specification and recipe, with these numbers, that trains on the stream."""
+    members = []
+    for number, (spec, recipe) in zip(numbers, candidates, strict=True):
+        member = ensemble(_checked(stream, spec, started=False), recipe, stream.data, 1)[0]
+        members.append(dataclasses.replace(member, number=number))
+    return members
 
 
 def _checked(stream: Stream, spec: MLP, *, started: bool) -> MLP:
@@ -88,6 +89,5 @@ def _model_of(stream: Stream, spec: Any, recipe: Recipe, members: Sequence[Membe
     model = model_of(spec, recipe, stream.data, outcomes)
     if stream.data.problem.validation is not None:
         model = with_residuals(model, stream.data, members)
-    layout = stream.rows.layout
-    model.info["stream"] = {"rows": layout.rows, "windows": layout.windows, "window_rows": layout.capacity}
+    model.info["stream"] = stream.rows.layout.described()
     return model

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manynets.errors import DataError
 from manynets.tables.binary import parquet_files
 from manynets.tables.cells import GROUPED, NUMBER
 from manynets.tables.delimited import ends_oddly, ends_with_open_quote, kinds_of, repeated_header
+from manynets.tables.marks import FileMarks
 from manynets.tables.missing import MISSING_TOKENS
 from manynets.tables.settling import FEW, without_text_tokens
 from manynets.tables.sniffing import Head, read_head
@@ -121,7 +121,8 @@ def _written(source: Source, options: TextOptions, used: Sequence[str]) -> Block
     if head.mend or head.notes or source.notes or ends_with_open_quote(source, head.delimiter):
         return None
     refuse_duplicates(head.names)
-    mark = _mark(source)
+    assert source.file is not None
+    marks = FileMarks([source.file], form="text")
     columns = [_Facts(name, kind) for name, kind in zip(head.names, kinds_of(head, options.text), strict=True)]
     rows, last = 0, None
     for piece in _pieces(source, head):
@@ -138,17 +139,10 @@ def _written(source: Source, options: TextOptions, used: Sequence[str]) -> Block
 
     def pieces() -> Iterator[polars.DataFrame]:
         for piece in _pieces(source, head):
-            if _mark(source) != mark:
-                raise DataError(f"{source.name} changed while it was read; start again, with a file that stays as it is")
+            marks.check()
             yield piece.with_columns(_as(cells, kind, facts) for cells, kind, facts in zip(piece, types, columns, strict=True))
 
     return Blocks(names=tuple(head.names), rows=rows, pieces=pieces)
-
-
-def _mark(source: Source) -> tuple[int, int, int]:
-    assert source.file is not None
-    found = source.file.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _pieces(source: Source, head: Head) -> Iterator[polars.DataFrame]:

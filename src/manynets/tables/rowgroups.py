@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from manynets.errors import DataError
 from manynets.tables.binary import parquet_files
 from manynets.tables.footer import footer_bytes, row_groups
-from manynets.tables.stored import first_line
+from manynets.tables.marks import FileMarks
+from manynets.tables.stored import first_line, keys_of
 from manynets.tables.table import refuse_duplicates, require
 from manynets.tables.unusual import usual_integers
 
@@ -46,7 +47,7 @@ def in_blocks(path: str | Path) -> bool:
 class BlockFiles:
     """The rows of Parquet files, or of an Arrow file, block by block.
 
-    Several files must have the same columns, of the same types; folders such as color=red, whose names are a column, are an error.
+    Several files must have the same columns, of the same types; folders such as color=red are a column, as in the file that has it.
 
     Attributes:
         names: of the columns, in order. types: of polars, by name.
@@ -57,11 +58,9 @@ class BlockFiles:
         files = parquet_files(path)
         self.name, self.parquet = str(path), files is not None
         self.files = tuple(files or [Path(path)])
-        if len(self.files) > 1 and any("=" in part for file in self.files for part in file.parts[:-1]):
-            raise DataError(
-                f"{self.name} has folders such as color=red, whose names are a column that files read in parts do not have; write it into them"
-            )
-        self.marks = tuple(_mark(file) for file in self.files)
+        self._form = "Parquet" if self.parquet else "Arrow"
+        self._marks = FileMarks(self.files, form=self._form)
+        self._keys: dict[str, Any] = self._guarded(self.name, lambda: keys_of(self.files)) if self.parquet else {}
         self._lazy = [self._opened(file) for file in self.files]
         schemas = [self._guarded(file, lazy.collect_schema) for file, lazy in zip(self.files, self._lazy, strict=True)]
         self.types: dict[str, Any] = dict(schemas[0])
@@ -81,6 +80,7 @@ class BlockFiles:
         for file in self.files:
             check.update(str(file.stat().st_size).encode())
             check.update(footer_bytes(file) if self.parquet else _end_of(file))
+            check.update("".join(part for part in file.parts[:-1] if self._keys and "=" in part).encode())
         return check.hexdigest()[:16]
 
     def read(self, block: RowBlock, names: Sequence[str] | None = None) -> polars.DataFrame:
@@ -94,15 +94,18 @@ class BlockFiles:
             lazy = lazy.select(selectors.by_name(*names))
         where = f"rows {block.start:,} to {block.start + block.rows - 1:,} of {file}"
         frame = self._guarded(where, lambda: lazy.slice(block.start, block.rows).collect())
-        if _mark(file) != self.marks[block.file] or frame.height != block.rows:
-            raise DataError(f"{file} changed while it was read; start again, with a file that stays as it is")
+        self._marks.check(block.file)
+        if frame.height != block.rows:
+            raise DataError(f"{where} are {frame.height:,} rows; write the file anew")
         return usual_integers(frame)
 
     def _opened(self, file: Path) -> Any:
         import polars
 
         if self.parquet:
-            return self._guarded(file, lambda: polars.scan_parquet(file, glob=False, hive_partitioning=False))
+            keys = self._keys
+            options: dict[str, Any] = {"hive_partitioning": bool(keys), "hive_schema": keys or None}
+            return self._guarded(file, lambda: polars.scan_parquet(file, glob=False, **options))
         return self._guarded(file, lambda: polars.scan_ipc(file, glob=False, hive_partitioning=False))
 
     def _guarded(self, where: object, read: Any) -> Any:
@@ -112,8 +115,7 @@ class BlockFiles:
         try:
             return read()
         except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError) as error:
-            form = "Parquet" if self.parquet else "Arrow"
-            raise DataError(f"{where} cannot be read as {form}: {first_line(error)}; write the file anew") from error
+            raise DataError(f"{where} cannot be read as {self._form}: {first_line(error)}; write the file anew") from error
 
     def _refuse_other_columns(self, file: Path, types: dict[str, Any]) -> None:
         first = self.files[0]
@@ -143,14 +145,6 @@ class BlockFiles:
                 if rows:
                     yield RowBlock(number, start, rows, first, size)
                 start, first = start + rows, first + rows
-
-
-def _mark(file: Path) -> tuple[int, int, int]:
-    try:
-        stat = file.stat()
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}") from error
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _end_of(file: Path, most: int = 1 << 16) -> bytes:

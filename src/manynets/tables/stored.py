@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manynets.errors import DataError
+from manynets.tables.marks import FileMarks
 from manynets.tables.unusual import usual_integers
 
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["StoredColumns", "first_line", "readable", "scan"]
+__all__ = ["StoredColumns", "first_line", "keys_of", "readable", "scan"]
 
 
 class StoredColumns:
@@ -30,7 +31,7 @@ class StoredColumns:
     def __init__(self, name: str, files: Sequence[Path]) -> None:
         import polars
 
-        self._name, self._files, self._mark = name, tuple(files), _marks_of(files)
+        self._name, self._marks = name, FileMarks(files, form="Parquet")
         with readable(name, "Parquet"):
             self._lazy = scan(files)
             schema = self._lazy.collect_schema()
@@ -44,11 +45,11 @@ class StoredColumns:
         import narwhals as nw
         from polars import selectors
 
-        self._check_unchanged()
+        self._marks.check()
         with readable(self._name, "Parquet"):
             lazy = self._lazy.select(selectors.by_name(*names))  # "*" is a name here, not a pattern
             frame = (lazy if rows is None else lazy.slice(start, rows)).collect()
-        self._check_unchanged()
+        self._marks.check()
         return nw.from_native(usual_integers(frame), eager_only=True)
 
     def read_all(self) -> Any:
@@ -62,24 +63,24 @@ class StoredColumns:
             self._last = name, self.read([name]).get_column(name)
         return self._last[1]
 
-    def _check_unchanged(self) -> None:
-        with readable(self._name, "Parquet"):
-            changed = _marks_of(self._files) != self._mark
-        if changed:
-            raise DataError(f"{self._name} changed while it was read; start again, with a file that stays as it is")
-
 
 def scan(files: Sequence[Path]) -> Any:
     """Return Parquet files as a lazy frame of polars; folders such as `color=red` are a column."""
     import polars
 
-    hive = any("=" in part for file in files for part in file.parts[:-1]) and len(files) > 1
-    return polars.scan_parquet(list(files), glob=False, hive_partitioning=hive)
+    return polars.scan_parquet(list(files), glob=False, hive_partitioning=_has_keys(files))
 
 
-def _marks_of(files: Sequence[Path]) -> tuple[tuple[int, int, int], ...]:
-    stats = [file.stat() for file in files]
-    return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
+def keys_of(files: Sequence[Path]) -> dict[str, Any]:
+    """Return the columns that the names of folders give, such as `color=red`, with their types in polars."""
+    if not _has_keys(files):
+        return {}
+    names = {part.partition("=")[0] for file in files for part in file.parts[:-1] if "=" in part}
+    return {name: kind for name, kind in scan(files).collect_schema().items() if name in names}
+
+
+def _has_keys(files: Sequence[Path]) -> bool:
+    return any("=" in part for file in files for part in file.parts[:-1]) and len(files) > 1
 
 
 @contextmanager

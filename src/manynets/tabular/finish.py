@@ -21,7 +21,7 @@ from manynets.tasks import Binary, Regression, Task
 from manynets.tasks.thresholds import best_threshold
 from manynets.training.trial import Member, Outcome
 
-__all__ = ["TabularFit", "finish"]
+__all__ = ["TabularFit", "cooled", "finish", "temperature_of"]
 
 Array = NDArray[Any]
 
@@ -100,10 +100,26 @@ def _calibrated(setting: _Setting, task: Task, target: Array, seen: Array, weigh
     """Return the setting with all scores divided by the temperature that it needs out of fold."""
     if setting.scores is None:
         return setting
-    found = fit_temperature(setting.scores[seen], target[seen], task, weight)
-    temperature = float(np.clip(found * (TEMPERATURE_OF_MEAN if len(setting.outcomes) > 1 else 1.0), *TEMPERATURES))
-    outcomes = [dataclasses.replace(outcome, parameters=_cooled(outcome.parameters, temperature)) for outcome in setting.outcomes]
+    scores = setting.scores[seen]
+    found, temperature = temperature_of([scores], target[seen], task, weight, networks=len(setting.outcomes))
+    outcomes = cooled(setting.outcomes, temperature)
     return dataclasses.replace(setting, outcomes=outcomes, scores=setting.scores / found, temperature=temperature)
+
+
+def temperature_of(
+    scores: Sequence[Array], target: Array, task: Task, weight: Array | None, *, networks: int | None = None
+) -> tuple[float, float]:
+    """Return the temperature of scores (N, O) of rows that were not trained on, by one network or by each of several; and that of the mean of
+    so many networks (None: as many as there are scores), which is less sure than each of them."""
+    weights = None if weight is None else np.tile(weight, len(scores))
+    found = fit_temperature(np.concatenate(scores), np.concatenate([target] * len(scores)), task, weights)
+    several = (len(scores) if networks is None else networks) > 1
+    return found, float(np.clip(found * (TEMPERATURE_OF_MEAN if several else 1.0), *TEMPERATURES))
+
+
+def cooled(outcomes: Sequence[Outcome], temperature: float) -> list[Outcome]:
+    """Return networks with all scores divided by a temperature."""
+    return [dataclasses.replace(outcome, parameters=_cooled(outcome.parameters, temperature)) for outcome in outcomes]
 
 
 def _chosen(

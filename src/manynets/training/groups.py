@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from manynets.data.stream.rows import StreamedRows
 from manynets.distributed import Ranks, current_ranks, neighbours
 from manynets.errors import ClaimedError, InterruptedWarning, ManynetsError, ModelFileError, OptionError, RankError, warn_user
 from manynets.nn.shape import Shape
@@ -69,7 +70,7 @@ def network_bytes(member: Member, problem: Problem) -> int:
     x = problem.rows.x
     shape = Shape.of(member.spec, x.shape[1], problem.task.outputs)
     total = len(x) if member.rows is None else len(member.rows)
-    rows = batch_rows(member.recipe, total)
+    rows = min(batch_rows(member.recipe, max(total, len(problem.rows))), total)
     own_weights = 0 if member.weight is None else 2 * len(problem.rows) * x.element_size()
     parameters = sum(map(math.prod, shape.parameters().values()))
     units = shape.inputs + shape.out_features + 4 * sum(shape.hidden) + (0 if shape.embedding is None else 4 * shape.widest)
@@ -220,7 +221,7 @@ def train_what_can(
         _train_groups(problem, waiting, callbacks=callbacks, **options)
         return [results[member.number] for member in members if member.number in results]
     team = Team(ranks, problem, fit, halt)
-    if parts is None and len(waiting) > len(groups):
+    if parts is None and len(waiting) > len(groups) and not isinstance(problem.rows, StreamedRows):  # of which each has a part
         mine = callbacks if ranks.rank == 0 else ()
         collect(team.share_out(waiting, lambda share: _train_groups(problem, share, callbacks=mine, **options)))
     else:

@@ -22,7 +22,7 @@ __all__ = ["StreamedRows", "WindowBatches", "batches_of"]
 class StreamedRows(Rows):
     """Rows of which a window is in memory: x (C, D), target and weight hold that window, in their first rows.
 
-    Its length is the number of rows of an epoch. identity: what decides about all rows, for checkpoints. spread (O,): the variance of
+    Its length is the number of rows of an epoch, over all processes. identity: what decides about all rows, for checkpoints. spread (O,): the variance of
     the target, see `Loss.spread`.
     """
 
@@ -37,7 +37,7 @@ class StreamedRows(Rows):
         self._host = [None if part is None else part.numpy() if on_host else _pinned(part) for part in self._parts]
 
     def __len__(self) -> int:
-        return self.layout.rows
+        return self.layout.total
 
     @property
     def _parts(self) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -72,12 +72,13 @@ class WindowBatches(Batches):
             raise OptionError("networks that train on a stream share its rows; give them no rows or weights of their own")
         super().__init__(rows, **options)
         self.stream, layout = rows, rows.layout
+        self.divided = layout.world_size > 1
         if (self.batch_size, self.steps) != (layout.batch_size, layout.steps):
             raise OptionError(
                 f"the stream is cut for batches of {layout.batch_size} rows, {layout.steps} an epoch, but the networks take batches of"
                 f" {self.batch_size}, {self.steps} an epoch"
             )
-        self.orders_at_once = 1
+        self.orders_at_once, self.batch_size = 1, layout.size
         self._set(0)
 
     def located(self, step: int) -> tuple[int, int]:
@@ -89,14 +90,18 @@ class WindowBatches(Batches):
         self._set(window)
         return number, in_epoch - window * layout.window_steps
 
+    def whole(self, step: int) -> int:
+        return self.stream.layout.whole(self._first_step + step)
+
     def _set(self, window: int) -> None:
         """Have all that depends on its rows fit a window of an epoch."""
         layout = self.stream.layout
+        self._first_step = window * layout.window_steps
         start, stop = layout.span(window)
         self.most = stop - start
         self.counts[:] = self.most
         last = window == layout.windows - 1
-        self.order_steps = layout.steps - window * layout.window_steps if last else layout.window_steps
+        self.order_steps = layout.steps - self._first_step if last else layout.window_steps
 
 
 def batches_of(rows: Rows, *, own: Sequence[NDArray[np.int64] | None], **options: Any) -> Batches:

@@ -35,10 +35,13 @@ class Encoded(NamedTuple):
 class Layout:
     """Where the windows of an epoch are.
 
-    counts: training rows of each block. window: rows of a window at most. seed: of the order of blocks; None for that of the files.
-    rank, world_size: of several processes, each has an equal share of the rows of an epoch, one row more or less.
+    counts: training rows of each block. window: rows of a window at most. batch_size: rows of a step. seed: of the order of blocks; None
+    for that of the files. rank, world_size: of several processes, each of which reads its own part of the rows of an epoch: as many as
+    its shares of all batches (`share`), which it adds to each step. All numbers of rows but `total`, `batch_size` and `whole` are those of
+    this process; all processes have the same steps and windows.
 
-    rows: of an epoch; windows: how many; steps: of an epoch; window_steps: of all windows but the last. capacity: rows of the largest.
+    total: rows of an epoch; steps: of an epoch; windows: how many; window_steps: of all windows but the last. rows: of an epoch;
+    size: of a batch; capacity: of the largest window.
 
     >>> layout = Layout(np.array([5, 5, 5]), window=8, batch_size=4, seed=0)
     >>> layout.windows, [layout.span(number) for number in range(layout.windows)]
@@ -58,25 +61,41 @@ class Layout:
     ) -> None:
         if not 0 <= rank < world_size:
             raise OptionError(f"rank is {rank}, but must be at least 0 and below world_size, which is {world_size}")
-        self.counts, self.seed = counts, seed
-        total = int(counts.sum())
-        self.start, self.stop = rank * total // world_size, (rank + 1) * total // world_size
-        self.rows, self.batch_size = self.stop - self.start, batch_size
-        self.steps = steps_per_epoch(self.rows, batch_size, merge_single=merge_single)
-        most = max(1, window // batch_size)  # steps of a window
+        if batch_size < world_size:
+            raise OptionError(f"batch_size is {batch_size}, but {world_size} processes share each batch; use at least {world_size}")
+        self.counts, self.seed, self.rank, self.world_size = counts, seed, rank, world_size
+        self.total, self.batch_size = int(counts.sum()), batch_size
+        self.steps = steps_per_epoch(self.total, batch_size, merge_single=merge_single)
+        most = max(1, window // -(-batch_size // world_size))  # steps of a window, the same in all processes
         self.windows = -(-self.steps // most)
         self.window_steps = -(-self.steps // self.windows)
         self.windows = -(-self.steps // self.window_steps)
-        self.capacity = max(stop - start for start, stop in map(self.span, range(self.windows)))
+        last, full = self.whole(self.steps - 1), self.steps - 1
+        self.size = self.share(batch_size)
+        self.rows = full * self.size + self.share(last)
+        self.start = full * (batch_size * rank // world_size) + last * rank // world_size
+        self.capacity = max(1, *(stop - start for start, stop in map(self.span, range(self.windows))))
+
+    def described(self) -> dict[str, int]:
+        """Return the rows of an epoch, and the windows in which this process reads its part of them."""
+        return {"rows": self.total, "windows": self.windows, "window_rows": self.capacity}
+
+    def whole(self, step: int) -> int:
+        """Return the rows of a step of an epoch, over all processes."""
+        return self.total - step * self.batch_size if step == self.steps - 1 else self.batch_size
+
+    def share(self, size: int) -> int:
+        """Return how many rows of a batch are this process's: as many as any other's, one row more or less."""
+        return size * (self.rank + 1) // self.world_size - size * self.rank // self.world_size
 
     def span(self, number: int) -> tuple[int, int]:
         """Return where the rows of a window of an epoch start and stop, among those of this process."""
-        start = number * self.window_steps * self.batch_size
-        return start, self.rows if number == self.windows - 1 else start + self.window_steps * self.batch_size
+        start = number * self.window_steps * self.size
+        return start, self.rows if number == self.windows - 1 else start + self.window_steps * self.size
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the order of the blocks in an epoch. Where one window has all rows, it is that of the files."""
-        if self.seed is None or (self.windows == 1 and self.rows == int(self.counts.sum())):
+        if self.seed is None or (self.windows == 1 and self.rows == self.total):
             return np.arange(len(self.counts))
         return permutation(self.seed, epoch, len(self.counts))
 

@@ -165,12 +165,18 @@ class AutogradNetwork:
     def batch(self, owner: Stepper, step: int) -> Batch:
         """Return the rows of a step that are this process's."""
         rows, recipe, ranks = owner.problem.rows, self.member.recipe, owner.ranks
-        index = torch.from_numpy(owner.batches.rows_of(self.k, *owner.batches.located(step))).to(rows.x.device)
-        size, part = len(index), ranks.part(len(index))
-        x = rows.x[index[part]]
-        target = self.objective.expand(rows.target[index[part]], recipe.label_smoothing, x.dtype)
+        batches, divided = owner.batches, owner.batches.divided
+        located = batches.located(step)
+        index = torch.from_numpy(batches.rows_of(self.k, *located)).to(rows.x.device)
+        size = batches.whole(located[1]) if divided else len(index)
+        part = ranks.part(size)
+        mine = index if divided else index[part]
+        x = rows.x[mine]
+        target = self.objective.expand(rows.target[mine], recipe.label_smoothing, x.dtype)
         weights = rows.weight if self.own_weight is None else self.own_weight
         weight = x.new_ones(size) if weights is None else weights[index]
+        if divided and weights is not None:
+            weight = owner.weights_of_all(weight, size)
         whole = None if ranks.size == 1 else Whole(weight.unsqueeze(-1), functools.partial(_total, ranks))
         if weights is None:
             return Batch(x, target, None, x.new_tensor(1.0 / size), size, part, whole)

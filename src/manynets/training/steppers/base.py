@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets.data.batches import Batches
-from manynets.data.stream.rows import batches_of
+from manynets.data.stream.rows import StreamedRows, batches_of
 from manynets.distributed import ALONE, Ranks
+from manynets.errors import OptionError
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.optim import GroupedOptimizer
@@ -50,6 +51,10 @@ class Stepper(abc.ABC):
     def __init__(self, problem: Problem, members: Sequence[Member], *, ranks: Ranks = ALONE) -> None:
         first, x = members[0], problem.rows.x
         self.problem, self.members, self.recipe, self.ranks = problem, list(members), first.recipe, ranks
+        if isinstance(problem.rows, StreamedRows) and problem.rows.layout.world_size != ranks.size:
+            raise OptionError(
+                f"the stream was opened for {problem.rows.layout.world_size} processes, but {ranks.size} train on it; open one for as many"
+            )
         self.objective: Objective = objective_for(problem.task, self.recipe)
         self.loss = self.objective.loss  # the same in NumPy, for the log
         self.device, self.dtype = x.device, x.dtype
@@ -152,6 +157,13 @@ class Stepper(abc.ABC):
         return within
 
     # ------------------------------------------------------------------------------------------------ what subclasses share
+
+    def weights_of_all(self, mine: Tensor, size: int) -> Tensor:
+        """Return the weights (..., size) of all rows of batches that the processes have divided among them, given those of this one."""
+        out = mine.new_zeros(*mine.shape[:-1], size)
+        out[..., self.ranks.part(size)] = mine
+        self.ranks.add(out)
+        return out
 
     def threads(self, steps: int) -> int:
         """Return how many of torch's threads make so many steps quickest; see `manynets.training.threads`. A GPU needs only one."""

@@ -230,9 +230,9 @@ class ClosedForm(Stepper):
 
     def inputs(self, chunk: Chunk, now: Any) -> Inputs:
         """Return what the steps of a chunk read: this process's rows of each batch, and what depends on all of them."""
-        count, networks, size = chunk.index.shape
-        part = self.ranks.part(size)
-        index = chunk.index[:, :, part]
+        (count, networks, _), size = chunk.index.shape, chunk.whole
+        part, divided = self.ranks.part(size), self.batches.divided
+        index = chunk.index if divided else chunk.index[:, :, part]
         label = self.problem.rows.target[index]
         target = self.objective.expand(label.flatten(0, 1), self._smoothing(count), self.dtype)
         target = target.reshape(count, networks, index.shape[2], self.shape.out_features)
@@ -241,7 +241,7 @@ class ClosedForm(Stepper):
         rows: Tensor | float = float(size)
         unbiased: Tensor | float = float(size - 1)
         if chunk.weight is not None:
-            weight = chunk.weight.unsqueeze(-1)
+            weight = (self.weights_of_all(chunk.weight, size) if divided else chunk.weight).unsqueeze(-1)
             share, rows, unbiased = normalisers(weight)
             share, weight = share[:, :, part], weight[:, :, part]
         if self.penalty_rows is not None:

@@ -1,0 +1,78 @@
+"""What `manynets train` does once a model is trained: write the run folder, print the metrics, and the line of JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from manynets import runs
+from manynets.cli import checkpoints, html_report
+from manynets.cli.bounded import described, scalars
+from manynets.cli.diverged import diverged_words
+from manynets.cli.report import note, print_classes, print_metrics
+from manynets.spec import to_json
+
+__all__ = ["run_config", "write_trained"]
+
+Options = Mapping[str, Any]
+
+
+def run_config(model: Any, options: Options, **known: Any) -> dict[str, Any]:
+    """Return the config.json of a run. known: what the data say, such as `data` and `fingerprint`; what is not named has no value."""
+    blank = dict.fromkeys(("data", "fingerprint", "class_names", "target_unit", "image_shape"))
+    return {
+        **{name: known.get(name) for name in blank},
+        "task": model.task.to_json(),
+        "validation": known.get("validation"),
+        "class_weight": options["class_weight"],
+        "options": checkpoints.portable_options(options),
+        "spec": to_json(model.spec),
+        "recipe": to_json(model.recipe),
+        "info": model.info,
+        **{name: value for name, value in known.items() if name not in (*blank, "validation")},
+    }
+
+
+def write_trained(
+    folder: Any,
+    model: Any,
+    config: Mapping[str, Any],
+    options: Options,
+    console: Any,
+    *,
+    metrics: Mapping[str, Any],
+    part: str,
+    baselines: Mapping[str, Any],
+    remark: str | None,
+    pictures: Any,
+    titles: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Path:
+    """Write the run folder, print the metrics, and return the folder.
+
+    metrics: of each part of the rows, None for one that there is not. part: whose classes are shown. remark: on the
+    baselines. titles: of parts, where it is not their name. more: arguments of `runs.write_run`.
+    """
+    saved = {**metrics, "baselines": baselines}
+    written = Path(
+        runs.write_run(folder, model, config=config, metrics=saved, pictures=pictures, overwrite=options["overwrite"], **more)
+    )
+    shown = {(titles or {}).get(name, name): values for name, values in metrics.items()}
+    print_metrics(console, shown, baselines=baselines, remark=diverged_words(model))
+    if remark:
+        note(console, remark)
+    if metrics[part]:
+        print_classes(console, metrics[part], names=config["class_names"], part=part)
+    if options["report"]:
+        html_report.write_report_of(runs.read_run(written), None, written / runs.REPORT, console)
+    listed = ", ".join(sorted(entry.name for entry in written.iterdir()))
+    console.print(f"Written to {written}: {listed}", markup=False, soft_wrap=True)
+    if options["json_line"]:
+        result = {"run_dir": str(written), **described(model)}
+        result |= {**{name: scalars(values) for name, values in metrics.items()}, "baselines": baselines}
+        result |= {"stream": model.info["stream"]} if "stream" in model.info else {}
+        sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
+    return written

@@ -1,0 +1,95 @@
+"""`train_many` on a table larger than memory: candidates that take the same batches share one stream of its rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from manynets.distributed import current_ranks
+from manynets.errors import InterruptedWarning, warn_user
+from manynets.search.result import Result
+from manynets.spec import MLP, PiecewiseLinear, Recipe
+from manynets.streaming import Stream, files_to_stream, open_stream, share_of, stream_members
+from manynets.training.events import Callback
+from manynets.training.groups import Failure, train_what_can
+from manynets.training.progress import Show, progress_callbacks
+from manynets.training.signals import Halt, listening
+from manynets.training.trial import Outcome
+
+__all__ = ["train_many_streamed"]
+
+Candidate = tuple[MLP, Recipe]
+
+
+def train_many_streamed(
+    path: str | os.PathLike[str],
+    candidates: Sequence[Candidate],
+    *,
+    target: Any,
+    sample_weight: Any,
+    memory_limit: int | str,
+    task: Any,
+    validation: Any,
+    scaling: Any,
+    progress: Show,
+    callbacks: Sequence[Callback],
+    refused: Mapping[str, Any],
+) -> list[Result] | None:
+    """Return the results of all candidates; None for a table that fits the limit. refused: arguments that a stream does not take.
+
+    The rows to validate on are those of the seed of the first recipe, for all candidates.
+    """
+    weight = sample_weight if isinstance(sample_weight, str) else None
+    refused = {**refused, "sample_weight": None if weight is not None else sample_weight}
+    columns = {"target": target, "weight": weight}
+    found = files_to_stream(path, memory_limit, candidates[0][0], columns=columns, refused=refused)
+    if found is None:
+        return None
+    files, named = found[0], dataclasses.replace(found[1], scaling=scaling or None)
+    streams: dict[Hashable, list[int]] = {}
+    for number, candidate in enumerate(candidates):
+        streams.setdefault(_stream_of(*candidate), []).append(number)
+    halt, results, ranks = Halt(), dict[int, Result](), current_ranks()
+    options: dict[str, Any] = {"memory_limit": memory_limit, "task": task, "validation": share_of(validation)}
+    options |= {"rank": ranks.rank, "world_size": ranks.size}
+    listeners = [*progress_callbacks(progress), *callbacks]
+    for numbers in streams.values():
+        spec, recipe = candidates[numbers[0]]
+        stream = open_stream(files, named, dataclasses.replace(recipe, seed=candidates[0][1].seed), spec=spec, **options)
+        if not results:
+            stream.warn_of_columns()
+        results |= _trained(stream, {number: candidates[number] for number in numbers}, listeners, halt)
+    if halt.asked:
+        left = sum(result.stopped == "interrupted" for result in results.values())
+        warn_user(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning)
+    return [results[number] for number in range(len(candidates))]
+
+
+def _stream_of(spec: MLP, recipe: Recipe) -> Hashable:
+    """Return what candidates that share a stream have in common: its batches, its columns and its numbers."""
+    embedding = spec.embedding if isinstance(spec.embedding, PiecewiseLinear) else None
+    return recipe.batch_size, recipe.shuffle, recipe.dtype, recipe.device, recipe.loss == "poisson", spec.batch_norm, embedding
+
+
+def _trained(stream: Stream, candidates: Mapping[int, Candidate], callbacks: Sequence[Callback], halt: Halt) -> dict[int, Result]:
+    """Return the results of candidates by number, and close the stream."""
+    problem, out = stream.data.problem, {}
+    try:
+        members = stream_members(stream, list(candidates.values()), numbers=list(candidates))
+        with listening(halt, (signal.SIGINT,)):
+            found = train_what_can(problem, members, callbacks=callbacks, halt=halt)
+    finally:
+        stream.close()
+    for member, one in zip(members, found, strict=True):
+        assert isinstance(member.spec, MLP)
+        more: dict[str, Any] = {"stopped": "failed"}
+        if isinstance(one, Failure):
+            more["error"] = one.error
+        elif isinstance(one, Outcome):
+            more = {name: getattr(one, name) for name in ("stopped", "parameters", "history", "best", "divergence", "seconds")}
+            more |= {"in_features": stream.data.in_features, "encoder": stream.encoder}
+        out[one.number] = Result(candidate=one.number, fold=0, spec=member.spec, recipe=member.recipe, task=problem.task, **more)
+    return out

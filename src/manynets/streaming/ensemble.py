@@ -1,0 +1,150 @@
+"""The default ensemble of tables (`manynets.tabular`) on a stream.
+
+Networks, recipe and encoder are those of the ensemble in memory, but for this: all networks train on the same rows and validate on the same
+held-out rows, instead of another fold each; the edges of piecewise-linear columns are those of the sample; categories have no means of the
+target. The temperature is fitted to the held-out rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.errors import OptionError, one_of
+from manynets.model import Model
+from manynets.results import model_of, system_of, with_residuals
+from manynets.spec import MLP, Recipe
+from manynets.streaming.columns import Columns
+from manynets.streaming.opening import Stream, open_stream
+from manynets.tables.rowgroups import BlockFiles
+from manynets.tabular import PRESETS, PresetName, encoder_options, prior_scores, tabular_network
+from manynets.tabular.changes import check_changes
+from manynets.tabular.finish import cooled, temperature_of
+from manynets.tabular.recipe import initial_weights, tabular_recipe
+from manynets.tasks import Binary, Regression
+from manynets.tasks.thresholds import best_threshold
+from manynets.training.checkpoint import Checkpoint, Checkpoints
+from manynets.training.events import Callback
+from manynets.training.groups import train_members
+from manynets.training.trial import Member
+
+__all__ = ["NETWORKS", "open_ensemble", "train_stream_ensemble"]
+
+NETWORKS = 8
+VALIDATED = 50_000
+"""Rows to validate on at most, where no share is given: the networks are evaluated 24 times."""
+
+
+def open_ensemble(
+    files: BlockFiles,
+    columns: Columns,
+    *,
+    preset: PresetName = "default",
+    metric: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    validation: float | None = None,
+    test: float = 0.0,
+    **options: Any,
+) -> Stream:
+    """Return the stream for the default ensemble; the arguments are those of `open_stream` and `train_ensemble`.
+
+    Errors: OptionError for the preset "best", which chooses among settings by the scores of all rows, and for options of `open_stream`.
+    """
+    one_of(preset, PRESETS, what="preset")
+    if preset == "best":
+        raise OptionError(
+            "preset is 'best', which chooses among settings by the scores of all rows; on a stream use 'default' or 'fast'"
+        )
+    changes = dict(changes or {})
+    check_changes(changes)
+    rows = max(1, int(files.rows * (1 - test) * (1 - (validation or 0.0))))
+    used = encoder_options(rows, len(files.names) - 1)
+    columns = dataclasses.replace(
+        columns, scaling=columns.scaling or used["scaling"], max_levels=columns.max_levels or used["max_levels"]
+    )
+    base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)  # type: ignore[arg-type]
+    spec = MLP(embedding=used["embedding"])
+    batch = tabular_recipe(spec, Regression.of(np.zeros(1)), np.ones(1), rows, base, steps=1, changes=changes).batch_size
+    recipe = dataclasses.replace(base, batch_size=batch, **({"loss": changes["loss"]} if "loss" in changes else {}))
+    most = VALIDATED if validation is None else None
+    return open_stream(files, columns, recipe, spec=spec, validation=validation, most_validation=most, test=test, **options)
+
+
+def train_stream_ensemble(
+    stream: Stream,
+    *,
+    n_networks: int = NETWORKS,
+    preset: PresetName = "default",
+    metric: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    callbacks: Sequence[Callback] = (),
+    checkpoint: Checkpoint | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    allow_world_size: bool = False,
+) -> Model:
+    """Train the default ensemble on a stream of `open_ensemble`, and return its Model; the stream is closed at the end."""
+    data, task = stream.data, stream.data.problem.task
+    if metric is not None:
+        one_of(metric, task.metrics, what=f"metric of the task {task.name!r}")
+    try:
+        members = _members(stream, n_networks, preset=preset, metric=metric, changes=changes or {}, seed=seed, device=device)
+        keeper = None
+        if checkpoint is not None or resume is not None:
+            keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
+            keeper = functools.partial(Checkpoints, data.problem, members, system=system_of(data), **keeping)
+        outcomes = train_members(data.problem, members, callbacks=callbacks, keeper=keeper)
+    finally:
+        stream.close()
+    if isinstance(task, Regression):
+        task = task.clamped_to(task.encode(_range(stream)))
+        data = dataclasses.replace(data, problem=dataclasses.replace(data.problem, task=task))
+    spec = members[0].spec
+    assert isinstance(spec, MLP)
+    model, held_out = model_of(spec, members[0].recipe, data, outcomes), stream.validation
+    model.info["temperature"] = 1.0
+    if held_out is not None and not isinstance(task, Regression):
+        scores, target = model.logits(held_out.x), task.encode(held_out.y)
+        found, temperature = temperature_of(list(scores), target, task, held_out.weight)
+        model = model_of(spec, members[0].recipe, data, cooled(outcomes, temperature))
+        model.info["temperature"] = temperature
+        if metric == "f1" and isinstance(task, Binary):
+            share = task.proba(model.mean_logits(scores / found))[:, 1]
+            model.task = dataclasses.replace(task, threshold=best_threshold(share, target[:, 0] > 0.5, held_out.weight))
+    if held_out is not None:
+        model = with_residuals(model, data, members)
+    model.info["stream"] = stream.rows.layout.described()
+    return model
+
+
+def _members(
+    stream: Stream, n_networks: int, *, preset: PresetName, metric: str | None, changes: Mapping[str, Any], seed: int, device: str
+) -> list[Member]:
+    """Return the networks, each with its start."""
+    task, encoder, sample, layout = stream.data.problem.task, stream.encoder, stream.sample, stream.rows.layout
+    spec = tabular_network(task, layout.total, changes=changes)
+    variances = sample.x.var(axis=0, dtype=np.float64)
+    base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)  # type: ignore[arg-type]
+    recipe = tabular_recipe(spec, task, variances, layout.total, base, steps=PRESETS[preset].steps, changes=changes)
+    prior = prior_scores(task, task.encode(sample.y), sample.weight)
+    columns: dict[str, Any] = {"piecewise": encoder.piecewise, "hashed": encoder.hashed}
+    members = []
+    for number in range(n_networks):
+        own = dataclasses.replace(recipe, batch_size=layout.batch_size, seed=seed + number)
+        members.append(Member(number, spec, own, initial_weights(spec, task.outputs, variances, prior, own.seed, **columns)))
+    return members
+
+
+def _range(stream: Stream) -> NDArray[np.float64]:
+    """Return the least and the largest target of the training rows (2,)."""
+    facts = stream.description.facts[stream.table.target]
+    return np.array([facts.low, facts.high])
