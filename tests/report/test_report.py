@@ -106,7 +106,7 @@ def test_a_report_on_numbers(tmp_path: Path) -> None:
         "Prediction intervals", "Groups with larger errors", "Rows with the largest errors", "Repeat this run",
     ]  # fmt: skip
     assert set(frame.columns) <= set(reader.cells)
-    assert len(charts_of(text)) == text.count('class="chart"') == 18
+    assert len(charts_of(text)) == text.count('class="chart"') == 19
     r2 = model.evaluate(frame, target(frame))["r2"]
     assert f"{r2:.4f}" in reader.cells
     assert "manynets rerun runs/flats" in reader.cells

@@ -85,7 +85,11 @@ def test_the_commands(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert counts[1] == counts[2] > counts[0] > counts[3]
     done = call("predict", "run", "rows.csv", "--threshold", "0.01", "--columns", "a", "--quiet")
     assert done.out.count(",yes,") > counts[0] / 2
-    for words, told in (("f1", "found on held-out rows in training"), ("1:2:3", "must be one of no, yes"), ("2", "must be a number")):
+    for words, told in (
+        ("f1", "found on held-out rows in training"),
+        ("1:2:3", "must be one of no, yes"),
+        ("2", "must be a number"),
+    ):
         done = call("evaluate", "run", "--threshold", words)
         assert done.code == 2
         assert told in done.err

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import html_table, number_text
 from manynets.errors import OptionError
 
 __all__ = ["Calibration", "calibration"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Calibration:
     """Probabilities against what happened, by bin.
 
@@ -32,12 +33,22 @@ class Calibration:
     >>> found = mn.explain.calibration(np.array([[0.2, 0.8], [0.1, 0.9], [0.6, 0.4]]), np.array([1, 1, 0]))
     >>> found.count.sum(), round(float(found.error), 2)
     (np.int64(3), 0.23)
+    >>> found
+    <Calibration: expected calibration error 0.2333, 3 rows>
     """
 
     probability: NDArray[np.float64]
     right: NDArray[np.float64]
     count: NDArray[np.int64]
     error: float
+
+    def __repr__(self) -> str:
+        return f"<Calibration: expected calibration error {number_text(self.error)}, {int(self.count.sum()):,} rows>"
+
+    def _repr_html_(self) -> str:
+        lines = list(zip(self.probability.tolist(), self.right.tolist(), self.count.tolist(), strict=True))
+        title = f"Expected calibration error {number_text(self.error)}"
+        return html_table(["mean probability", "share right", "rows"], lines, title=title)
 
 
 def calibration(probabilities: Any, truth: Any, *, bins: int = 15) -> Calibration:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import Records
 from manynets.errors import DataError, OptionError
 from manynets.explain.blocks import source_rows
 from manynets.explain.slices import groups_of, row_losses
@@ -58,10 +59,10 @@ def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow
     rank = losses if sure is None else losses * sure
     truth = np.asarray(y)
     order = [row for row in np.argsort(-rank, kind="stable")[:most].tolist() if losses[row] > 0]
-    return [
+    return Records(
         WorstRow(row, plain(truth[row]), plain(predicted[row]), None if sure is None else float(sure[row]), float(losses[row]))
         for row in order
-    ]
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,7 @@ def residuals(model: Model, X: Any, y: Any) -> list[MeanError]:
     rows = source_rows(model, X)
     predicted = np.asarray(model.predicted(model.encoded_logits(rows.matrix)), dtype=np.float64).reshape(-1)
     error = task.own_unit(task.encode(y)).reshape(-1) - predicted
-    found = []
+    found: Records[MeanError] = Records()
     for column, group, taken in groups_of(model, X, rows.matrix, predicted=predicted, bins=BINS):
         one = error[taken]
         if len(one) > 1:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from manynets.data.check import is_frame
+from manynets.display import Records
 from manynets.errors import DataError
 from manynets.explain.blocks import source_rows
 from manynets.model import Model
@@ -97,7 +98,7 @@ def worst_slices(model: Model, X: Any, y: Any, *, most: int = 10) -> list[Slice]
         half = 1.96 * float(one.std(ddof=1)) / len(one) ** 0.5
         mean = float(one.mean())
         found.append(Slice(name, group, len(one), mean, float(other.mean()), mean - half, mean + half, p))
-    return [one for one in _corrected(found) if one.p <= LARGEST_P][:most]
+    return Records([one for one in _corrected(found) if one.p <= LARGEST_P][:most])
 
 
 def _corrected(found: list[Slice]) -> list[Slice]:
