@@ -16,7 +16,7 @@ from sklearn.inspection import permutation_importance as sklearn_importance
 
 import manynets as mn
 from manynets.errors import DataError, OptionError
-from manynets.explain import Dependence, contributions, partial_dependence, permutation_importance
+from manynets.explain import Dependence, contributions, partial_dependence, permutation_importance, worst_rows
 from manynets.model import Model
 from tests.export.tables import fitted, target, wide_table
 from tests.tolerances import assert_close
@@ -75,6 +75,8 @@ def test_the_threshold_of_two_classes_counts() -> None:
     model = mn.train(x, y > 2, mn.MLP(hidden=(8,)), mn.Recipe(epochs=20), progress=False)
     before = permutation_importance(model, x, y > 2).score
     model.task = dataclasses.replace(model.task, threshold=0.05)  # type: ignore[type-var]
+    for one in worst_rows(model, x, y > 2):
+        assert one.probability == pytest.approx(model.predict_proba(x[[one.row]])[0, int(one.predicted)], rel=1e-5)
     found = permutation_importance(model, x, y > 2)
     assert found.score == model.evaluate(x, y > 2)["accuracy"] != before
     with pytest.raises(DataError, match="roc_auc is not defined for these rows"):

@@ -301,3 +301,12 @@ def test_in_a_browser(width: int, scheme: Any, tmp_path: Path) -> None:
         assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
         assert errors == []
         browser.close()
+
+
+def test_a_report_on_what_predictions_cost(tmp_path: Path) -> None:
+    frame = wide_table()
+    y = np.array(["cheap", "dear", "very dear"])[np.digitize(target(frame), [140, 180])]
+    text, reader = written(fitted(frame, y).with_threshold([[0, 1, 1], [1, 0, 1], [7.5, 2, 0]]), frame, y, tmp_path)
+    lines = reader.tables["What predictions cost: true classes (rows) and predicted ones (columns)"]
+    assert lines[-1] == ["very dear", "7.5", "2", "0"]
+    assert "expected to cost least" in text

@@ -94,19 +94,17 @@ def explain(
     options: dict[str, Any] = {"metric": metric, "n_repeats": repeats, "sample_weight": weight, "group_alike": not separately}
     importance = permutation_importance(model, few, y[some], **options)
     dependence = [partial_dependence(model, few, one, n_grid=12) for one in column or ()]
-    pairs = [partial_dependence(model, few, pair, n_grid=8)] if pair else []
+    dependence += [partial_dependence(model, few, pair, n_grid=8)] if pair else []
     added = contributions(model, _taken(X, np.array(row)), background=few) if row else None
     _print_importance(console, importance, len(some), name)
     for one in dependence:
-        _print_dependence(console, one)
-    for two in pairs:
-        _print_pair(console, two)
+        (_print_dependence if len(one.columns) == 1 else _print_pair)(console, one)
     if added is not None:
         _print_contributions(console, added, row or [])
     largest = {} if worst is None else _largest_errors(console, model, X, y, most=worst, name=name)
     if json_line:
         result = {"run_dir": str(found.folder), "data": name, "rows": len(some), "importance": importance.to_json()}
-        result["dependence"] = [one.to_json() for one in (*dependence, *pairs)]
+        result["dependence"] = [one.to_json() for one in dependence]
         result["contributions"] = None if added is None else {"rows": row, **added.to_json()}
         sys.stdout.write(json.dumps(result | largest, allow_nan=False, default=str) + "\n")
 

@@ -63,9 +63,9 @@ def calibration(probabilities: Any, truth: Any, *, bins: int = 15) -> Calibratio
     shares = np.asarray(probabilities, dtype=np.float64)
     predicted = shares.argmax(axis=1)
     confidence, right = shares[np.arange(len(shares)), predicted], predicted == np.asarray(truth)
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    count = np.bincount(place, minlength=bins)
+    bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    count = np.bincount(bin_of, minlength=bins)
     used = count > 0
-    mean = np.bincount(place, weights=confidence, minlength=bins)[used] / count[used]
-    share = np.bincount(place, weights=right, minlength=bins)[used] / count[used]
+    mean = np.bincount(bin_of, weights=confidence, minlength=bins)[used] / count[used]
+    share = np.bincount(bin_of, weights=right, minlength=bins)[used] / count[used]
     return Calibration(mean, share, count[used], float((count[used] * np.abs(share - mean)).sum() / len(shares)))

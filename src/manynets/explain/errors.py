@@ -16,7 +16,7 @@ from manynets.model import Model
 from manynets.tasks import Multilabel, Regression
 from manynets.tasks.base import plain
 
-__all__ = ["MeanError", "WorstRow", "residuals", "worst_rows"]
+__all__ = ["MeanError", "WorstRow", "probability_of", "residuals", "worst_rows"]
 
 Array: TypeAlias = NDArray[Any]
 BINS = 10
@@ -40,6 +40,12 @@ class WorstRow:
     loss: float
 
 
+def probability_of(model: Model, logits: Array, predicted: Array) -> NDArray[np.float64]:
+    """Return the probability of the predicted class of each row (N,), with a threshold or costs not always the largest. logits: (K, N, O)."""
+    codes = model.task.encode(predicted).astype(np.int64).reshape(-1)
+    return np.asarray(model.probabilities(logits)[np.arange(len(codes)), codes])
+
+
 def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow]:
     """Return the rows X (N, D), or of a frame, with the largest errors, or that were most confidently put into a wrong class, the worst first.
 
@@ -55,7 +61,7 @@ def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow
         raise OptionError(f"most is {most!r}, but must be a whole number of at least 1")
     logits = model.encoded_logits(source_rows(model, X).matrix)
     losses, predicted = row_losses(model, logits, y), model.predicted(logits)
-    sure = None if isinstance(model.task, Regression | Multilabel) else model.probabilities(logits).max(axis=1)
+    sure = None if isinstance(model.task, Regression | Multilabel) else probability_of(model, logits, predicted)
     rank = losses if sure is None else losses * sure
     truth = np.asarray(y)
     order = [row for row in np.argsort(-rank, kind="stable")[:most].tolist() if losses[row] > 0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -110,7 +111,11 @@ def _corrected(found: list[Slice]) -> list[Slice]:
     return sorted(out, key=lambda one: one.other_loss - one.loss)
 
 
-def groups_of(model: Model, X: Any, matrix: Array, *, predicted: Array | None = None, bins: int = BINS) -> Any:
+Group: TypeAlias = tuple[str, str, NDArray[np.bool_]]
+"""A column, the group by its values, and which rows belong to it (N,)."""
+
+
+def groups_of(model: Model, X: Any, matrix: Array, *, predicted: Array | None = None, bins: int = BINS) -> Iterator[Group]:
     """Yield column, group and which rows belong to it (N,), for each column of rows X, and first for what was `predicted` (N,), if given."""
     if predicted is not None:
         yield from _bins("prediction", predicted, bins)
@@ -132,7 +137,8 @@ def groups_of(model: Model, X: Any, matrix: Array, *, predicted: Array | None = 
             yield column.name, "(missing)", codes < 0
 
 
-def _bins(name: str, values: NDArray[np.float64], bins: int) -> Any:
+def _bins(name: str, values: NDArray[np.float64], bins: int) -> Iterator[Group]:
+    """Yield the rows without a value, and those of each bin between quantiles; the last bin has its upper end, too."""
     gone = np.isnan(values)
     yield name, "(missing)", gone
     present = values[~gone]

@@ -12,8 +12,8 @@ from manynets.plots.animation import animate_regions
 from manynets.plots.canvas import panels, save
 from manynets.plots.columns import column_distributions
 from manynets.plots.curves import activations, distributions, history, learning_curves
-from manynets.plots.dependence import dependence
 from manynets.plots.diagram import network
+from manynets.plots.explained import dependence
 from manynets.plots.field import grid_points
 from manynets.plots.images import first_layer, image_grid, image_values
 from manynets.plots.models import model_history, model_predictions

@@ -1,4 +1,4 @@
-"""The plot of a partial dependence: curves or bars over one column, a heat map over two."""
+"""Plots of what `manynets.explain` returns: partial dependence as curves over one column, as a heat map over two."""
 
 from __future__ import annotations
 
