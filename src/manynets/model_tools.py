@@ -22,7 +22,7 @@ from manynets.spec import Periodic
 from manynets.tasks import Binary, Regression, Task
 from manynets.tasks.residuals import residuals_of
 from manynets.tasks.temperature import best_temperature
-from manynets.tasks.thresholds import threshold_of
+from manynets.tasks.thresholds import with_threshold
 
 if TYPE_CHECKING:
     from manynets.export import ExportCheck
@@ -194,28 +194,32 @@ class ModelTools(Predictor):
         return out
 
     def with_threshold(self, threshold: Any, X: Any = None, *, y: Any = None, sample_weight: Any = None) -> Self:
-        """Return a classifier of two classes like this one, which predicts the second class above another probability.
+        """Return a classifier like this one, which predicts the second of two classes above another probability, or the class that costs least.
 
         threshold: the probability; or "f1" or "accuracy", for what is best on rows X (N, D) and y that the model was not trained on; or what
         predictions cost, [true class][predicted class], such as [[0, 1], [5, 0]] where a missed row of the second class costs five times as much as
-        a false alarm (`manynets.tasks.thresholds.cost_threshold`). Costs presume that probabilities mean what they say (`calibrated`).
+        a false alarm (`manynets.tasks.thresholds.cost_threshold`). Of more than two classes it is costs (C, C), and the class with the least
+        expected cost is predicted; `evaluate` then has the mean `cost` of a row. Costs presume that probabilities mean what they say (`calibrated`).
+
+        Errors: OptionError for what is no threshold of this model.
 
         >>> import manynets as mn
         >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, recipe=mn.Recipe(epochs=1), progress=False)
         >>> model.with_threshold([[0, 1], [4, 0]]).task.threshold
         0.2
+        >>> kinds = mn.train([[0.0], [1.0], [2.0]] * 8, ["a", "b", "c"] * 8, recipe=mn.Recipe(epochs=1), progress=False)
+        >>> kinds.with_threshold([[0, 1, 1], [1, 0, 1], [99, 99, 0]]).predict([[0.0], [2.0]]).tolist()
+        ['c', 'c']
         """
         probability, positive = None, None
-        if not isinstance(self.task, Binary):
-            raise OptionError("a threshold is for two classes, but this model has another task")
-        if X is not None:
+        if X is not None and isinstance(self.task, Binary):
             probability, positive = self.predict_proba(X)[:, 1], self.task.encode(y)[:, 0] > 0.5
             if len(probability) != len(positive):
                 raise DataError(f"X has {len(probability)} rows and y has {len(positive)}; they must have the same number")
         weight = None if positive is None else as_weights(sample_weight, len(positive))
         made: Any = self.__reduce__()
         build, (fields,) = made
-        fields["task"] = dataclasses.replace(self.task, threshold=threshold_of(threshold, probability, positive, weight))
+        fields["task"] = with_threshold(self.task, threshold, probability, positive, weight)
         out: Self = build(fields)
         return out
 

@@ -151,6 +151,16 @@ def test_a_threshold_of_its_own(tmp_path: Path) -> None:
     assert (run(tmp_path / "m.onnx", model_inputs(model, x))["label"] == (model.predict_proba(x)[:, 1] > 0.55)).all()
 
 
+def test_costs_of_its_own(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
+    model = mn.train(x, np.arange(90) % 3, mn.MLP(hidden=(6,)), mn.Recipe(epochs=2), n_networks=2, progress=False)
+    careful = model.with_threshold([[0, 1, 1], [1, 0, 1], [1, 1.2, 0]])
+    to_onnx(careful, tmp_path / "m.onnx", X=x)
+    label = run(tmp_path / "m.onnx", model_inputs(careful, x))["label"]
+    assert (label == careful.predict(x)).all()
+    assert (label != model.predict(x)).any()
+
+
 def test_an_array_with_gaps(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(200, 4))
     x[::7, 2] = np.nan

@@ -86,6 +86,16 @@ def test_a_threshold_of_its_own(tmp_path: Path) -> None:
     assert (module_in(tmp_path / "m.py").predict(x) == (model.predict_proba(x)[:, 1] > 0.55)).all()
 
 
+def test_costs_of_its_own(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
+    model = mn.train(x, np.arange(90) % 3, mn.MLP(hidden=(6,)), mn.Recipe(epochs=2), n_networks=2, progress=False)
+    careful = model.with_threshold([[0, 1, 1], [1, 0, 1], [1, 1.2, 0]])
+    to_python(careful, tmp_path / "m.py", X=x)
+    label = module_in(tmp_path / "m.py").predict(x)
+    assert (label == careful.predict(x)).all()
+    assert (label != model.predict(x)).any()
+
+
 @pytest.mark.parametrize("part", PARTS_OF_CODES)
 def test_codes_are_cut_as_in_training(part: Any, tmp_path: Path) -> None:
     codes = ["AB-01.x", "A", "Ä_b 2", "(a|b)*", "", "??", "ab\ncd", "x y", "y x", "AB 2", "'''", "a.b"]

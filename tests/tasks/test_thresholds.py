@@ -1,4 +1,4 @@
-"""Thresholds of two classes: by hand, of models, and on the command line."""
+"""Thresholds of two classes and costs of more: by hand, of models, and on the command line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import pytest
 
 import manynets as mn
 from manynets.errors import DataError, OptionError
+from manynets.saved_model import read_saved_model
+from manynets.tasks import task_from_json
 from manynets.tasks.thresholds import best_threshold, threshold_of
 from tests.cli.conftest import Call, call
+from tests.tolerances import assert_close
 
 __all__ = ["call"]
 
@@ -60,7 +63,7 @@ def test_mistakes() -> None:
             threshold_of(wanted, None, None)
     with pytest.raises(DataError, match="rows that were not trained on; give X and y"):
         model.with_threshold("f1")
-    with pytest.raises(OptionError, match="for two classes"):
+    with pytest.raises(OptionError, match="is for classes, one a row"):
         mn.train(x, x[:, 0], mn.MLP(hidden=()), RECIPE, progress=False).with_threshold(0.3)
 
 
@@ -82,7 +85,104 @@ def test_the_commands(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert counts[1] == counts[2] > counts[0] > counts[3]
     done = call("predict", "run", "rows.csv", "--threshold", "0.01", "--columns", "a", "--quiet")
     assert done.out.count(",yes,") > counts[0] / 2
-    for words, told in (("f1", "found on held-out rows in training"), ("1:2:3", "must be a number"), ("2", "must be a number")):
+    for words, told in (
+        ("f1", "found on held-out rows in training"),
+        ("1:2:3", "must be one of no, yes"),
+        ("2", "must be a number"),
+    ):
         done = call("evaluate", "run", "--threshold", words)
         assert done.code == 2
+        assert told in done.err
+
+
+COSTS = [[0, 1, 1], [1, 0, 1], [30, 5, 0]]
+
+
+def kinds() -> tuple[Any, Any]:
+    x, _ = rows()
+    return x, np.array(["cat", "dog", "fox"])[np.digitize(x[:, 0] + x[:, 1], [-0.5, 0.8])]
+
+
+@pytest.fixture(scope="module")
+def of_three() -> mn.Model:
+    return mn.train(*kinds(), mn.MLP(hidden=()), RECIPE, n_networks=2, progress=False)
+
+
+def test_of_three_classes_the_one_that_costs_least_is_predicted(of_three: mn.Model, tmp_path: Path) -> None:
+    x, y = kinds()
+    careful = of_three.with_threshold(COSTS)
+    shares = of_three.predict_proba(x)
+    expected = [[sum(p[i] * COSTS[i][j] for i in range(3)) for j in range(3)] for p in shares.tolist()]
+    wanted = np.array(["cat", "dog", "fox"])[np.argmin(expected, axis=1)]
+    assert (careful.predict(x) == wanted).all()
+    assert (wanted != of_three.predict(x)).any()
+    assert_close(careful.predict_proba(x), shares, "float32")
+    codes = {"cat": 0, "dog": 1, "fox": 2}
+    paid = [COSTS[codes[true]][codes[predicted]] for true, predicted in zip(y, wanted, strict=True)]
+    found = careful.evaluate(x, y, sample_weight=np.arange(len(y)))
+    assert found["cost"] == pytest.approx(np.average(paid, weights=np.arange(len(y))))
+    assert "cost" not in of_three.evaluate(x, y)
+    careful.save(tmp_path / "m.safetensors")
+    assert (mn.load(tmp_path / "m.safetensors").predict(x) == wanted).all()
+    assert (read_saved_model(tmp_path / "m.safetensors").predict(x) == wanted).all()
+    assert (mn.estimator(careful).predict(x) == wanted).all()
+
+
+def test_estimators_decide_as_their_model() -> None:
+    x, y = rows()
+    plain = mn.train(x, y, mn.MLP(hidden=()), RECIPE, progress=False).with_threshold(0.2)
+    assert (mn.estimator(plain).predict(x) == plain.predict(x)).all()
+    x, y = kinds()
+    estimator = mn.TabularClassifier(preset="fast", n_networks=2).fit(x, y)
+    estimator = mn.estimator(estimator.model_.with_threshold(COSTS))
+    assert (estimator.predict(x) == estimator.model_.predict(x)).all()
+    assert (estimator.classes_[estimator.decision_function(x).argmax(axis=1)] == estimator.predict(x)).all()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (0.3, "is for two classes; for 3 give what"),
+        ("f1", "is for two classes; for 3 give what"),
+        ([[0, 1], [1, 0]], "must be 3 rows of 3 finite numbers"),
+        ([[0, 1, 1], [1, 0, 1], [5, 0, 0]], "each error must cost more"),
+        (None, "must be 3 rows of 3 finite numbers"),
+    ],
+)
+def test_mistakes_with_three_classes(of_three: mn.Model, wanted: Any, words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        of_three.with_threshold(wanted)
+
+
+def test_a_model_file_with_strange_costs() -> None:
+    task = mn.Multiclass(("a", "b", "c"), costs=((0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (2.0, 3.0, 0.0)))
+    assert task_from_json(task.to_json()) == task
+    with pytest.raises(OptionError, match="must be 3 rows"):
+        task_from_json(task.to_json() | {"costs": [[0.0, "x"]]})
+
+
+def test_the_commands_with_three_classes(call: Call) -> None:
+    x, y = kinds()
+    lines = [f"{a:.4f},{b:.4f},{label}\n" for (a, b), label in zip(x, y, strict=True)]
+    Path("rows.csv").write_text("a,b,kind\n" + "".join(lines), encoding="utf-8")
+    Path("costs.csv").write_text("true,fox,cat,dog\ncat,1,0,1\ndog,1,1,0\nfox,0,30,5\n", encoding="utf-8")
+    options = "--hidden none --epochs 10 --lr 0.05 --quiet"
+    done = call(*f"train rows.csv --target kind --out run {options} --threshold costs.csv".split())
+    assert done.code == 0, done.err
+    assert mn.load("run").task.costs == tuple(map(tuple, COSTS))  # type: ignore[attr-defined]
+    found = [call("evaluate", "run", "--json", *words).json for words in ((), ("--threshold", "fox:cat:30,fox:dog:5"))]
+    assert found[0] == found[1]
+    assert found[0]["cost"] < call("evaluate", "run", "--json", "--threshold", "fox:cat:1").json["cost"] * 30
+    Path("some.csv").write_text("true,cat,dog\ncat,0,1\n", encoding="utf-8")
+    for words, told in (
+        ("0.3", "--threshold is '0.3', but is for two classes; for 3 give"),
+        ("1:5", "for two classes"),
+        ("fix:cat:3", "did you mean 'fox'"),
+        ("none.csv", "cannot be read"),
+        ("some.csv", "must have the same classes as rows"),
+        ("cat:dog:much", "TRUE:PREDICTED:COST"),
+        ("cat:dog:-1", "each error must cost more"),
+    ):
+        done = call("train", "rows.csv", "--target", "kind", "--out", "other", *options.split(), "--threshold", words)
+        assert (done.code, Path("other").exists()) == (2, False)
         assert told in done.err

@@ -36,7 +36,8 @@ Threshold = Annotated[
         "--threshold",
         metavar="VALUE",
         help="Probability above which the second of two classes, the last in the order of their names, is predicted, "
-        "such as 0.3, or what a false alarm and a missed row cost, such as 1:5. [the model's]",
+        "such as 0.3, or what a false alarm and a missed row cost, such as 1:5. Of more classes, what errors cost: TRUE:PREDICTED:COST,..., where "
+        "all others cost 1, or a CSV file with a row for each true and a column for each predicted class. [the model's]",
     ),
 ]
 DataFolder = Annotated[str | None, option("--data-dir", metavar="FOLDER", help="Folder with mnist/ and fashion-mnist/.")]

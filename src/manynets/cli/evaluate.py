@@ -69,7 +69,7 @@ def evaluate(
     for text in notes:
         note(console, text)
     new, seen = (part, None) if data is None else parts_by_seen(found, part)
-    model = found.model if threshold is None else with_threshold(found.model, threshold)
+    model = found.model if threshold is None else with_threshold(found.model, threshold, names=found.config.get("class_names"))
     metrics = metrics_of(model, part if new is None else new)
     named = {name: metrics}
     if seen is not None:

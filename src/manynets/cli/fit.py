@@ -26,7 +26,7 @@ from manynets.cli.recipe import flag_of, network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_layers, print_schema
 from manynets.cli.seen import hashes_of_parts
 from manynets.cli.table_columns import taken_as_classes
-from manynets.cli.thresholds import read_threshold
+from manynets.cli.thresholds import read_threshold, threshold_for
 from manynets.cli.tracking import check_track, tracking
 from manynets.cli.written import run_config, write_trained
 from manynets.data.duplicates import count_shared
@@ -139,6 +139,10 @@ def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any
         note(console, text)
     source, encoder, share, networks = encode_source(source, options, console)
     preset = preset_of(options, source)
+    wanted = options["threshold"]
+    if wanted is not None:
+        task = find_target(source.train.y, source.task).task
+        wanted = threshold_for(task, wanted, names=source.class_names, metrics=True)
     out_of_fold = None
     if preset is None:
         model = _train(source, encoder, share, networks, options, begin, console)
@@ -146,7 +150,7 @@ def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any
         model, out_of_fold = _train_ensemble(source, encoder, share, networks, preset, options, begin, console)
     if "interrupted" in model.info["stopped"]:
         raise KeyboardInterrupt
-    model = _with_threshold(model, options["threshold"], out_of_fold, source, share)
+    model = _with_threshold(model, wanted, out_of_fold, source, share)
     return Trained(source, encoder, share, networks, model, out_of_fold)
 
 
@@ -386,13 +390,13 @@ def _scores_by_fold(model: Any, train: Part) -> tuple[Any, Part]:
     return out_of_fold, train
 
 
-def _with_threshold(model: Any, text: str | None, out_of_fold: Any, source: DataSource, share: float | str | None) -> Any:
+def _with_threshold(model: Any, wanted: Any, out_of_fold: Any, source: DataSource, share: float | str | None) -> Any:
     """Return the model with the threshold of --threshold, found on the held-out scores where it is that of a metric."""
-    if text is None:
+    if wanted is None:
         return model
-    wanted, probability, positive, weight = read_threshold(text, metrics=True), None, None, None
-    if model.task.name != "binary":
-        raise OptionError(f"--threshold is {text!r}, but is for two classes")
+    if not isinstance(wanted, str):
+        return model.with_threshold(wanted)
+    probability, positive, weight = None, None, None
     held_out = held_out_scores(model, out_of_fold, source, share)
     if held_out is not None:
         scores, part = held_out

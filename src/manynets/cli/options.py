@@ -74,7 +74,8 @@ _OF_TRAINING: dict[str, CommandOption] = {
     ),
     "threshold": CommandOption(
         help="Probability above which the second of two classes, the last in the order of their names, is predicted: f1 or accuracy for what "
-        "is best on the held-out rows, a number, or what a false alarm and a missed row cost, such as 1:5.",
+        "is best on the held-out rows, a number, or what a false alarm and a missed row cost, such as 1:5. Of more classes, what errors cost: "
+        "TRUE:PREDICTED:COST,..., where all others cost 1, or a CSV file with a row for each true and a column for each predicted class.",
         panel=TRAINING, metavar="VALUE", shown="0.5; with --metric f1 as for f1",
     ),
     "time_limit": CommandOption(

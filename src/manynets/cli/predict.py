@@ -127,7 +127,7 @@ def _predict(
         )
     model: Any = found.saved if found.saved.is_quick(source.rows) else found.model  # the latter loads torch
     if threshold is not None:
-        model = with_threshold(model, threshold)
+        model = with_threshold(model, threshold, names=found.config.get("class_names"))
     size = model.rows_at_once * max(1, BLOCK_ROWS // model.rows_at_once)  # so that a block ends where a part of all rows would
     with contextlib.nullcontext() if out is None else replacing(out, overwrite=overwrite) as file:
         for number, (X, beside) in enumerate(source.blocks(size)):

@@ -61,7 +61,7 @@ def _refuse_header(header: bool | None) -> None:
 def _thresholded(run: SavedRun, threshold: str | None) -> Any:
     from manynets.cli.thresholds import with_threshold
 
-    return run.model if threshold is None else with_threshold(run.model, threshold)
+    return run.model if threshold is None else with_threshold(run.model, threshold, names=run.config.get("class_names"))
 
 
 def _test_table(run: SavedRun, target: str | None) -> Any:

@@ -1,29 +1,40 @@
-"""The option --threshold: the probability above which the second of two classes is predicted."""
+"""The option --threshold: above which probability the second of two classes is predicted, or what predictions cost."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
-from manynets.errors import OptionError
+from manynets.errors import OptionError, one_of
 from manynets.saved_model import SavedModel
-from manynets.tasks import Binary
+from manynets.tasks import thresholds
 from manynets.tasks.thresholds import THRESHOLD_METRICS, threshold_of
 
-__all__ = ["read_threshold", "with_threshold"]
+__all__ = ["read_threshold", "threshold_for", "with_threshold"]
+
+NamedCosts: TypeAlias = Mapping[tuple[str, str], float]
+"""What predictions cost, by the names of the true and the predicted class; those that are not named cost 1, and right ones 0."""
 
 
 def read_threshold(text: str, *, metrics: bool = False) -> Any:
-    """Return what --threshold says, for `threshold_of`: a number, costs, or where they are allowed the name of a metric.
+    """Return what --threshold says: a number, costs, costs by the names of classes, or where they are allowed the name of a metric.
 
     >>> read_threshold("0.3"), read_threshold("1:4"), read_threshold("f1", metrics=True)
     (0.3, [[0.0, 1.0], [4.0, 0.0]], 'f1')
+    >>> read_threshold("cat:dog:5,dog:cat:2")
+    {('cat', 'dog'): 5.0, ('dog', 'cat'): 2.0}
     """
     if text in THRESHOLD_METRICS:
         if metrics:
             return text
         raise OptionError(f"--threshold is {text!r}, which is found on held-out rows in training; use it with manynets train")
+    if text.lower().endswith(".csv"):
+        return _costs_in(text)
     try:
+        triples = [part.rsplit(":", 2) for part in text.split(",")]
+        if all(len(triple) == 3 for triple in triples):
+            return {(true.strip(), predicted.strip()): float(cost) for true, predicted, cost in triples}
         numbers = [float(part) for part in text.split(":")]
         found: Any = numbers[0] if len(numbers) == 1 else [[0.0, numbers[0]], [numbers[1], 0.0]]
         if len(numbers) > 2:
@@ -32,15 +43,63 @@ def read_threshold(text: str, *, metrics: bool = False) -> Any:
     except (ValueError, OptionError):
         names = f", or {' or '.join(THRESHOLD_METRICS)}" if metrics else ""
         raise OptionError(
-            f"--threshold is {text!r}, but must be a number above 0 and below 1, or what a false alarm and a missed row cost, such as 1:5{names}"
+            f"--threshold is {text!r}, but must be a number above 0 and below 1, or what a false alarm and a missed row cost, such as 1:5{names}; "
+            "of more classes TRUE:PREDICTED:COST,..., or a CSV file with a row for each true and a column for each predicted class"
         ) from None
     return found
 
 
-def with_threshold(model: Any, text: str) -> Any:
-    """Return a model, or one as its file has it, with the threshold of --threshold, which needs no rows."""
-    found = threshold_of(read_threshold(text), None, None)
-    if not isinstance(model.task, Binary):
-        raise OptionError(f"--threshold is {text!r}, but is for two classes")
-    task = dataclasses.replace(model.task, threshold=found)
-    return dataclasses.replace(model, task=task) if isinstance(model, SavedModel) else model.with_threshold(found)
+def _costs_in(path: str) -> NamedCosts:
+    """Return the costs in a CSV file: a row for each true class, a column for each predicted one, and their names before and above them."""
+    import csv
+
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = [line for line in csv.reader(file) if any(map(str.strip, line))]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise OptionError(f"--threshold is {path!r}, which cannot be read: {error}") from error
+    predicted = [name.strip() for name in lines[0][1:]] if lines else []
+    true = [line[0].strip() for line in lines[1:]]
+    square = len(set(true)) == len(true) == len(lines) - 1 and sorted(true) == sorted(predicted)
+    if not true or not square or any(len(line) != len(lines[0]) for line in lines):
+        raise OptionError(
+            f"{path} must have the same classes as rows, the true ones, and as columns, the predicted ones, each once"
+        )
+    try:
+        costs = [[float(cell) for cell in line[1:]] for line in lines[1:]]
+    except ValueError as error:
+        raise OptionError(f"{path} must have costs as numbers: {error}") from None
+    return {
+        (row, column): cost for row, line in zip(true, costs, strict=True) for column, cost in zip(predicted, line, strict=True)
+    }
+
+
+def threshold_for(task: Any, text: str, *, names: Sequence[str] | None = None, metrics: bool = False) -> Any:
+    """Return what --threshold says for a task, as `manynets.tasks.thresholds.with_threshold` takes it; OptionError where it does not fit.
+
+    names: of the classes; None: the classes.
+    """
+    wanted = read_threshold(text, metrics=metrics)
+    classes = getattr(task, "classes", None)
+    if isinstance(wanted, Mapping) and classes is not None:  # by name
+        labels = [str(label) for label in names or classes]
+        for name in {name: None for pair in wanted for name in pair}:
+            one_of(name, labels, what="a class of --threshold")
+        wanted = [[wanted.get((true, predicted), float(true != predicted)) for predicted in labels] for true in labels]
+    elif task.name == "multiclass":
+        raise OptionError(
+            f"--threshold is {text!r}, but is for two classes; for {len(task.classes)} give what errors cost, TRUE:PREDICTED:COST,..., or a CSV file"
+        )
+    elif task.name != "binary":
+        raise OptionError(f"--threshold is {text!r}, but is for classes, one a row, and this is a {task.name} model")
+    if not isinstance(wanted, str):
+        thresholds.with_threshold(task, wanted)
+    return wanted
+
+
+def with_threshold(model: Any, text: str, *, names: Sequence[str] | None = None) -> Any:
+    """Return a model, or one as its file has it, with the threshold of --threshold, which needs no rows. names: of the classes."""
+    wanted = threshold_for(model.task, text, names=names)
+    if isinstance(model, SavedModel):
+        return dataclasses.replace(model, task=thresholds.with_threshold(model.task, wanted))
+    return model.with_threshold(wanted)

@@ -192,10 +192,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return labels (N,), or 0 and 1 (N, L) for several labels, of X (N, D)."""
-        proba = self.predict_proba(X)
-        if self.model_.task.name == "multilabel":
+        proba, task = self.predict_proba(X), self.model_.task
+        if not isinstance(task, Binary | Multiclass):
             return (proba > 0.5).astype(np.int64)
-        return self.classes_[proba.argmax(axis=1)]
+        return self.classes_[task.chosen(proba)]
 
     def predict_proba(self, X: Any, *, return_members: bool = False) -> NDArray[Any]:
         """Return probabilities (N, C) in the order of classes_, or (N, L) of each label, of X (N, D); the mean over networks.

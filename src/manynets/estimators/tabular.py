@@ -163,12 +163,14 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         return self._fitted().predict_proba(self._read(X, reset=False))
 
     def decision_function(self, X: Any) -> NDArray[Any]:
-        """Return the log-odds of the second class against its threshold (N,), or the log-probability (N, C) of each class, or (N, L) the
-        log-odds of each label.
+        """Return the log-odds of the second class against its threshold (N,), or the log-probability (N, C) of each class, or where errors have
+        costs minus what its prediction is expected to cost, or (N, L) the log-odds of each label.
         """
         model = self._fitted()
-        scores = model.mean_logits(model.logits(self._read(X, reset=False)))
-        return np.asarray(scores[:, 0] - model.task.cut) if isinstance(model.task, Binary) else scores
+        scores, task = model.mean_logits(model.logits(self._read(X, reset=False))), model.task
+        if isinstance(task, Multiclass) and task.costs is not None:
+            return -np.asarray(task.expected_costs(task.proba(scores)))
+        return np.asarray(scores[:, 0] - task.cut) if isinstance(task, Binary) else scores
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return labels (N,), or 0 and 1 (N, L) for several labels."""

@@ -104,7 +104,12 @@ def outputs(graph: Graph, model: Model, logits: str, *, coverage: float | None =
     several = model.size > 1
     if model.task.name == "multiclass":
         shares = _mean(graph, graph.node("Softmax", logits, axis=-1), several)
-        code = graph.node("ArgMax", shares, axis=1, keepdims=0)
+        costs = getattr(model.task, "costs", None)
+        if costs is None:
+            code = graph.node("ArgMax", shares, axis=1, keepdims=0)
+        else:
+            matrix = graph.constant(np.array(costs, dtype=float_type(model)))
+            code = graph.node("ArgMin", graph.node("MatMul", shares, matrix), axis=1, keepdims=0)
     else:
         shares = _mean(graph, graph.node("Sigmoid", logits), several)
         threshold = getattr(model.task, "threshold", 0.5)

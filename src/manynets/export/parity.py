@@ -14,7 +14,7 @@ from manynets.errors import OptionError
 from manynets.model import Model
 from manynets.tables import Table, TableEncoder
 from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
-from manynets.tasks import Regression
+from manynets.tasks import Binary, Multiclass, Regression, Task
 
 __all__ = ["ExportCheck", "Predict", "compare", "rows_to_check"]
 
@@ -150,7 +150,7 @@ def compare(model: Model, predict: Predict, parts: list[Any], what: str, *, cove
             expected = model.predict_proba(part)
             assert shares is not None
             difference = float(np.abs(shares - expected).max(initial=0.0))
-            if not _same_labels(found, wanted, expected, getattr(model.task, "threshold", None)):
+            if not _same_labels(model.task, found, wanted, expected):
                 raise OptionError(f"{what} predicts other classes than the model; no file was written. Please report this")
         rows += len(wanted)
         largest = max(largest, difference) if np.isfinite(difference) else np.inf
@@ -172,12 +172,15 @@ def _by_spread(model: Model, task: Regression, found: Array, wanted: Array) -> f
     return float((difference / spread).max(initial=0.0))
 
 
-def _same_labels(found: Array, wanted: Array, shares: Array, threshold: float | None) -> bool:
+def _same_labels(task: Task, found: Array, wanted: Array, shares: Array) -> bool:
     """Return whether labels are the same, but for rows whose probabilities leave it to rounding."""
     other = found != wanted
     if other.ndim == 2:  # several labels: each is decided at one half
         return bool((np.abs(shares[other] - 0.5) <= TOLERANCE).all())
-    if threshold is not None:
-        return bool((np.abs(shares[other, 1] - threshold) <= TOLERANCE).all())
-    best = np.sort(shares[other], axis=1)
-    return bool((best[:, -1] - best[:, -2] <= 2 * TOLERANCE).all())
+    if isinstance(task, Binary):
+        return bool((np.abs(shares[other, 1] - task.threshold) <= TOLERANCE).all())
+    scores, allowed = shares[other], 2 * TOLERANCE
+    if isinstance(task, Multiclass) and task.costs is not None:
+        scores, allowed = -task.expected_costs(scores), 2 * TOLERANCE * float(np.abs(task.costs).sum(axis=0).max())
+    best = np.sort(scores, axis=1)
+    return bool((best[:, -1] - best[:, -2] <= allowed).all())

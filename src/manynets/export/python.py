@@ -100,6 +100,7 @@ def _state(model: Model) -> dict[str, Any]:
         "task": model.task.name,
         "classes": list(getattr(model.task, "classes", [])),
         "threshold": getattr(model.task, "threshold", 0.5),
+        "costs": getattr(model.task, "costs", None),
         "inputs": model.in_features,
         "positional": encoder is not None and encoder.positional,
         "columns": None if encoder is None else [_column(column) for column in encoder.columns],

@@ -286,7 +286,9 @@ def predict(rows):
         return (shares > 0.5).astype(np.int64)
     if MODEL["task"] == "binary":
         return np.array(MODEL["classes"])[(shares[:, 1] > MODEL["threshold"]).astype(np.int64)]
-    return np.array(MODEL["classes"])[shares.argmax(axis=1)]
+    costs = MODEL.get("costs")  # [true class][predicted class]
+    codes = shares.argmax(axis=1) if costs is None else (shares @ np.array(costs)).argmin(axis=1)
+    return np.array(MODEL["classes"])[codes]
 
 
 def predict_proba(rows):

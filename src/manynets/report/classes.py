@@ -32,6 +32,9 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
         words += f" The probabilities were calibrated with the temperature {given.model.info['calibration']:.4g}."
     if getattr(task, "threshold", 0.5) != 0.5:
         words += f" {given.class_name(1)} is predicted above the probability {task.threshold:.4g}."
+    costs = getattr(task, "costs", None)
+    if costs is not None:
+        words += " The class is predicted that is expected to cost least."
     chart = charts.reliability_chart(found)
     parts: list[ReportTable | ReportFigure | ReportPicture] = [
         ReportFigure("Share of right predictions over their probability; on the dashed line both agree", chart, small=True)
@@ -41,6 +44,12 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
         names = ["Class", "Rows", "Precision", "Interval of precision", "Recall", "Interval of recall", "F1"]
         parts.append(
             ReportTable("Precision, recall and F1 of each class, with 95 % intervals", names, per_class_rows(given, held_out))
+        )
+    if costs is not None and len(costs) <= MOST_CLASSES:
+        shown = [given.class_name(code) for code in range(len(costs))]
+        lines = [[name, *(f"{cost:g}" for cost in row)] for name, row in zip(shown, costs, strict=True)]
+        parts.append(
+            ReportTable("What predictions cost: true classes (rows) and predicted ones (columns)", ["True", *shown], lines)
         )
     if "confusion" in held_out and len(task.classes) <= MOST_CLASSES:
         shown = [given.class_name(code) for code in range(len(task.classes))]

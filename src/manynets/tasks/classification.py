@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import functools
 import math
@@ -90,14 +91,17 @@ class _OneLabel(Task):
     losses = ("cross_entropy", "log_loss")
     metric = "accuracy"
 
+    @abc.abstractmethod
     def codes(self, logits: Values) -> Values:
         """Return the class codes (N,) that logits (N, O) predict."""
-        binary = self.outputs < len(self.classes)
-        return (logits[:, 0] > 0).astype(np.int64) if binary else logits.argmax(axis=1)
 
     @functools.cached_property
     def _labels(self) -> Values:
         return np.array(self.classes)
+
+    @abc.abstractmethod
+    def chosen(self, shares: Values) -> Values:
+        """Return the class codes (N,) that probabilities (N, C) predict."""
 
     def predict(self, logits: Values, *, loss: str | None = None) -> Values:
         return self._labels[self.codes(logits)]
@@ -175,6 +179,9 @@ class Binary(_OneLabel):
     def codes(self, logits: Values) -> Values:
         return (logits[:, 0] > self.cut).astype(np.int64)
 
+    def chosen(self, shares: Values) -> Values:
+        return shares.argmax(axis=1) if self.threshold == 0.5 else (shares[:, 1] > self.threshold).astype(np.int64)
+
     def encode(self, y: Any) -> Values:
         return _codes(y, self.classes).astype(np.float64)[:, None]
 
@@ -190,12 +197,20 @@ class Binary(_OneLabel):
 class Multiclass(_OneLabel):
     """C classes: one raw score each, softmax; the target is (N,) of class codes. y may be a one-hot matrix of the classes 0, 1, ...
 
+    costs: what predictions cost, [true class][predicted class], (C, C). The class with the least expected cost is predicted,
+    argmin over j of sum over i of p_i costs[i][j]; None: the class with the largest probability. `evaluate` then has the mean cost of a row.
+    Source: Elkan 2001, "The Foundations of Cost-Sensitive Learning".
+
     >>> task = Multiclass(("a", "b", "c"))
     >>> task.outputs, task.encode(np.array(["c", "a"])).tolist()
     (3, [2, 0])
+    >>> careful = Multiclass(("a", "b", "c"), costs=((0, 1, 1), (1, 0, 1), (9, 9, 0)))
+    >>> [one.chosen(np.array([[0.6, 0.2, 0.2]])).tolist() for one in (task, careful)]
+    [[0], [2]]
     """
 
     classes: tuple[Any, ...]
+    costs: tuple[tuple[float, ...], ...] | None = None
 
     name = "multiclass"
     metrics = ("accuracy", "f1", "log_loss")
@@ -215,6 +230,26 @@ class Multiclass(_OneLabel):
         if array.ndim == 2 and self.classes == tuple(range(array.shape[1])) and is_one_hot(array):
             return np.asarray(array.argmax(axis=1), dtype=np.int64)
         return _codes(array, self.classes)
+
+    def codes(self, logits: Values) -> Values:
+        return logits.argmax(axis=1) if self.costs is None else self.chosen(self.proba(logits))
+
+    def expected_costs(self, shares: Values) -> Values:
+        """Return what the prediction of each class costs (N, C), expected with probabilities (N, C); only with costs."""
+        return shares @ np.array(self.costs)
+
+    def chosen(self, shares: Values) -> Values:
+        return shares.argmax(axis=1) if self.costs is None else self.expected_costs(shares).argmin(axis=1)
+
+    def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+        out = super().evaluate(logits, target, loss=loss, weight=weight)
+        if self.costs is not None:
+            paid = np.array(self.costs)[target.astype(np.int64).reshape(-1), self.codes(logits)]
+            out["cost"] = float(np.average(paid, weights=weight))
+        return out
+
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() | ({} if self.costs is None else {"costs": [list(row) for row in self.costs]})
 
     def proba(self, logits: Values) -> Values:
         return _softmax(logits)

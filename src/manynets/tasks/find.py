@@ -12,6 +12,7 @@ from manynets.errors import OptionError, one_of, warn_user
 from manynets.tasks.base import Task, as_target, labels_of
 from manynets.tasks.classification import MOST_INFERRED_CLASSES, Binary, Multiclass, Multilabel, is_one_hot
 from manynets.tasks.regression import Regression, TargetTransform
+from manynets.tasks.thresholds import cost_matrix
 
 __all__ = ["MOST_INFERRED_CLASSES", "TASK_NAMES", "find_task", "task_from_json"]
 
@@ -79,7 +80,7 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
         raise OptionError(f"a task is {data!r}, but must be a JSON object")
     name = one_of(data.get("name"), _MAKERS, what="task")
     expected = {"regression": {"center", "scale", "flat"}, "multilabel": {"count"}}.get(name, {"classes"})
-    optional = {"regression": {"limits", "transform"}, "binary": {"threshold"}}.get(name, set())
+    optional = {"regression": {"limits", "transform"}, "binary": {"threshold"}, "multiclass": {"costs"}}.get(name, set())
     if set(data) - {"name"} - optional != expected:
         raise OptionError(f"task {name!r} has the fields {sorted(set(data) - {'name'})}, but must have {sorted(expected)}")
     if name == "regression":
@@ -109,7 +110,7 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
     if name == "binary" and len(classes) != 2:
         raise OptionError(f"task 'binary' has {len(classes)} classes, but needs two")
     if name == "multiclass":
-        return Multiclass(tuple(classes))
+        return Multiclass(tuple(classes), None if data.get("costs") is None else cost_matrix(data["costs"], len(classes)))
     threshold = data.get("threshold", 0.5)
     if not _finite(threshold) or not 0 < threshold < 1:
         raise OptionError(f"task 'binary' has the threshold {threshold!r}, but needs a number above 0 and below 1")

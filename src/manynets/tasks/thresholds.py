@@ -1,7 +1,11 @@
-"""The probability above which the second of two classes is predicted: a number, the best for a metric, or what errors cost."""
+"""By what rule a class is predicted: above which probability the second of two, or at the least expected cost.
+
+The threshold of two classes is a number, the best for a metric, or follows from what errors cost. Costs of more classes stay a matrix.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any, TypeAlias
 
@@ -9,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError, OptionError
+from manynets.tasks.base import Task
+from manynets.tasks.classification import Binary, Multiclass
 
-__all__ = ["THRESHOLD_METRICS", "best_threshold", "cost_threshold", "threshold_of"]
+__all__ = ["THRESHOLD_METRICS", "best_threshold", "cost_matrix", "cost_threshold", "threshold_of", "with_threshold"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -37,6 +43,30 @@ def best_threshold(probability: Array, positive: Array, weight: Array | None = N
     return float(np.clip(round((below + values[best]) / 2, 6), 1e-6, 1 - 1e-6))
 
 
+def cost_matrix(costs: Any, count: int) -> tuple[tuple[float, ...], ...]:
+    """Return costs [true class][predicted class] of so many classes, checked; OptionError for what is no such matrix.
+
+    >>> cost_matrix([[0, 1, 1], [1, 0, 1], [5, 5, 0]], 3)[2]
+    (5.0, 5.0, 0.0)
+    """
+    try:
+        matrix = np.asarray(costs, dtype=np.float64)
+    except (TypeError, ValueError):
+        matrix = np.empty(0)
+    if matrix.shape != (count, count) or not np.isfinite(matrix).all():
+        example = np.ones((count, count), dtype=int) - np.eye(count, dtype=int)
+        example[-1, :-1] = 5
+        shown = f", such as {example.tolist()}" if count <= 4 else ""
+        raise OptionError(
+            f"costs are {costs!r}, but must be {count} rows of {count} finite numbers, [true class][predicted class]{shown}"
+        )
+    more = matrix - matrix.diagonal()[:, None]  # than being right about the class costs
+    wrong = more[~np.eye(count, dtype=bool)]
+    if not (wrong > 0).all():
+        raise OptionError(f"costs are {costs!r}, but each error must cost more than being right about that class")
+    return tuple(map(tuple, matrix.tolist()))
+
+
 def cost_threshold(costs: Any) -> float:
     """Return the probability above which predicting the second class costs less, for costs [true class][predicted class].
 
@@ -47,18 +77,8 @@ def cost_threshold(costs: Any) -> float:
     >>> cost_threshold([[0, 1], [4, 0]])
     0.2
     """
-    try:
-        matrix = np.asarray(costs, dtype=np.float64)
-    except (TypeError, ValueError):
-        matrix = np.empty(0)
-    if matrix.shape != (2, 2) or not np.isfinite(matrix).all():
-        raise OptionError(
-            f"costs are {costs!r}, but must be two rows of two numbers, [true class][predicted class], such as [[0, 1], [5, 0]]"
-        )
-    first, second = float(matrix[0, 1] - matrix[0, 0]), float(matrix[1, 0] - matrix[1, 1])
-    if not (first > 0 and second > 0):
-        raise OptionError(f"costs are {costs!r}, but each error must cost more than being right about that class")
-    return first / (first + second)
+    (right, alarm), (missed, found) = cost_matrix(costs, 2)
+    return (alarm - right) / (alarm - right + missed - found)
 
 
 def threshold_of(wanted: Any, probability: Array | None, positive: Array | None, weight: Array | None = None) -> float:
@@ -80,3 +100,24 @@ def threshold_of(wanted: Any, probability: Array | None, positive: Array | None,
             raise OptionError(f"threshold is {wanted!r}, but must be above 0 and below 1")
         return float(wanted)
     return cost_threshold(wanted)
+
+
+def with_threshold(
+    task: Task, wanted: Any, probability: Array | None = None, positive: Array | None = None, weight: Array | None = None
+) -> Binary | Multiclass:
+    """Return a task like this one that predicts by another threshold; see `threshold_of`. Of more than two classes `wanted` is costs (C, C).
+
+    Errors: OptionError for what is no threshold of this task.
+
+    >>> with_threshold(Binary(("no", "yes")), [[0, 1], [4, 0]])
+    Binary(classes=('no', 'yes'), threshold=0.2)
+    """
+    if isinstance(task, Binary):
+        return dataclasses.replace(task, threshold=threshold_of(wanted, probability, positive, weight))
+    if not isinstance(task, Multiclass):
+        raise OptionError(f"threshold is {wanted!r}, but is for classes, one a row, and this is a {task.name} model")
+    if isinstance(wanted, str | int | float | np.number):
+        raise OptionError(
+            f"threshold is {wanted!r}, but is for two classes; for {len(task.classes)} give what each prediction costs, [true class][predicted class]"
+        )
+    return dataclasses.replace(task, costs=cost_matrix(wanted, len(task.classes)))
