@@ -233,7 +233,7 @@ def encode_source(source: DataSource, options: Options, console: Any) -> tuple[D
     """
     from manynets.steps import batch_rows
     from manynets.tabular import encoder_options
-    from manynets.tasks import Regression
+    from manynets.tasks import Regression, with_quantiles
     from manynets.tasks.objectives import objective_for
 
     train, validation, test = source.train, source.validation, source.test
@@ -262,6 +262,7 @@ def encode_source(source: DataSource, options: Options, console: Any) -> tuple[D
         task = Regression.of(train.y, standardise=options["loss"] != "poisson", transform=options.get("target_transform"))
     if preset is None:
         recipe = recipe_of(options, rows=train.rows)
+        task = with_quantiles(task, recipe.quantiles)
         objective_for(
             task, recipe
         )  # a loss for another task, or a batch with more rows than there are, is an error before any output

@@ -70,15 +70,15 @@ def numbers(text: str, *, option: str) -> tuple[Any, ...]:
 def parsed(name: str, value: Any) -> Any:
     """Return the value of an option as the field takes it: of a text with several numbers, these.
 
-    >>> parsed("hidden", "64,32"), parsed("hidden", "none"), parsed("dropout", "0.1"), parsed("lr", 0.1)
-    ((64, 32), (), 0.1, 0.1)
+    >>> parsed("hidden", "64,32"), parsed("hidden", "none"), parsed("dropout", "0.1"), parsed("quantile", "0.1,0.9"), parsed("lr", 0.1)
+    ((64, 32), (), 0.1, (0.1, 0.9), 0.1)
     """
-    if not OPTIONS[name].metadata.several:
+    if not OPTIONS[name].metadata.several or not isinstance(value, str):
         return value
     if name == "hidden" and value.strip().lower() == "none":
         return ()
     found = numbers(value, option=name)
-    return found[0] if name == "dropout" and len(found) == 1 else found
+    return found[0] if name in ("dropout", "quantile") and len(found) == 1 else found
 
 
 def network_of(options: Options, *, networks: int = 1) -> MLP:
@@ -98,7 +98,7 @@ def _embedding(options: Options) -> Any:
 
 def recipe_of(options: Options, *, rows: int) -> Recipe:
     """Return how the options train on so many rows."""
-    given = _given(options, Recipe)
+    given = {name: parsed(name, value) if name in OPTIONS else value for name, value in _given(options, Recipe).items()}
     if options["metric"] is not None:
         if "watch" in given:
             raise OptionError(f"--metric is {options['metric']} and --watch {given['watch']}; give one of the two")

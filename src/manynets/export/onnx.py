@@ -101,6 +101,7 @@ def _check(model: Model, content: bytes, X: Any, coverage: float | None) -> Expo
         names = [output.name for output in session.get_outputs()]
         found: dict[str, Any] = dict(zip(names, session.run(names, model_inputs(model, rows)), strict=True))
         limits = None if coverage is None else np.stack([found["lower"], found["upper"]], axis=-1)
-        return Exported(found["prediction" if "prediction" in found else "label"], found.get("probabilities"), limits)
+        predicted = found["prediction" if "prediction" in found else "label"]
+        return Exported(predicted, found.get("probabilities"), limits, found.get("quantiles"))
 
     return compare(model, predict, rows_to_check(model, X), "the ONNX graph", coverage=coverage)

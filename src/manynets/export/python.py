@@ -115,6 +115,8 @@ def _state(model: Model) -> dict[str, Any]:
         state |= {
             "poisson": model.recipe.loss == "poisson",
             "limits": None if task.limits is None else [list(pair) for pair in task.limits],
+            "quantiles": list(task.quantiles),
+            "point_weights": task.point_weights.tolist() if task.quantiles else [],
         }
         state["residuals"] = None if model.residuals is None else [one.to_json() for one in model.residuals]
     return state
@@ -158,6 +160,7 @@ def _check(model: Model, source: str, X: Any) -> ExportCheck:
         cells = {name: column[:, 0].tolist() for name, column in cells.items()} if isinstance(cells, dict) else cells
         shares = None if isinstance(model.task, Regression) else module.predict_proba(cells)
         limits = None if coverage is None else module.predict_interval(cells, coverage)
-        return Exported(module.predict(cells), shares, limits)
+        several = isinstance(model.task, Regression) and model.task.quantiles
+        return Exported(module.predict(cells), shares, limits, module.predict_quantiles(cells) if several else None)
 
     return compare(model, predict, rows_to_check(model, X), "the Python module", coverage=coverage)
