@@ -17,6 +17,7 @@ from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.modelfile import open_model_file, write_model_file
 from manynets.saved_model import read_saved_model
 from manynets.spec import from_json, to_json
+from manynets.tabular import train_tabular
 from manynets.tasks.losses import loss_for
 from manynets.tasks.objectives import objective_for
 from tests.cli.conftest import Call, call
@@ -156,7 +157,7 @@ def test_the_limits_of_ninety_nine_rows_by_hand(model: mn.Model) -> None:
     x, y = rows(99, seed=3)
     own, (new, _) = model.calibrated(x, y), rows(5, seed=4)
     fitted, fresh = model.predict_quantiles(x), model.predict_quantiles(new)
-    median = np.median(fitted[:, 2] - fitted[:, 0])
+    median = np.median(fitted[:, 2] - fitted[:, 0]) / 4
     for end, j, rank in ((0, 0, 10), (1, 2, 90)):  # of 99 scores, the ranks for 0.1 and 0.9 are those of 100
         scores = np.sort((y - fitted[:, j]) / (fitted[:, 2] - fitted[:, 0] + median))
         wanted = fresh[:, j] + (fresh[:, 2] - fresh[:, 0] + median) * scores[rank - 1]
@@ -211,6 +212,20 @@ def test_candidates_with_different_quantiles_are_trained_together() -> None:
     results = mn.train_many(x, y, candidates, cv=2, progress=False)
     assert [one.task.outputs for one in results][::2] == [3, 2, 1]
     assert all(np.isfinite(one.loss) for one in results)
+
+
+def test_the_default_ensemble_predicts_quantiles() -> None:
+    x, y = rows(150)
+    changes = {"loss": "quantile", "quantile": LEVELS, "hidden": (8,)}
+    options: dict[str, Any] = {"task": "regression", "n_networks": 2, "progress": False}
+    found = train_tabular(x, y, preset="fast", changes=changes, **options)
+    quantiles = found.model.predict_quantiles(x)
+    assert quantiles.shape == (150, 3)
+    assert quantiles.min() >= y.min() - 1e-9
+    assert quantiles.max() <= y.max() + 1e-9
+    assert found.model.predict_interval(x, 0.8).shape == (150, 2)
+    assert found.out_of_fold is not None
+    assert found.out_of_fold.shape == (150, 3)
 
 
 def test_the_regressor_takes_several_quantiles() -> None:

@@ -22,7 +22,7 @@ from manynets.spec import (
 from manynets.spec.metadata import Interval
 from manynets.spec.options import OPTIONS, option_of
 
-__all__ = ["flag_of", "flag_of_field", "network_of", "parsed", "recipe_of"]
+__all__ = ["flag_of", "flag_of_field", "network_of", "parsed", "quantiles_of", "recipe_of"]
 
 Options = Mapping[str, Any]
 """The options by name, with underscores; None for one that was left out."""
@@ -115,6 +115,17 @@ def recipe_of(options: Options, *, rows: int) -> Recipe:
         "stopping": _stopping(options),
     }
     return Recipe(**{**given, **parts})
+
+
+def quantiles_of(options: Options) -> tuple[float, ...]:
+    """Return the quantiles that the options ask for where these are several, else ().
+
+    >>> quantiles_of({"loss": "quantile", "quantile": "0.1,0.9"}), quantiles_of({"loss": None, "quantile": None})
+    ((0.1, 0.9), ())
+    """
+    if options["quantile"] is None or options["loss"] != "quantile":
+        return ()
+    return Recipe(loss="quantile", quantile=parsed("quantile", options["quantile"])).quantiles
 
 
 def _optimizer(options: Options, batch: int) -> Any:

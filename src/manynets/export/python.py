@@ -40,8 +40,8 @@ EMPTY = "MODEL = None\n"
 def to_python(model: Model, path: str | os.PathLike[str], *, X: Any = None, overwrite: bool = True) -> ExportCheck:
     """Write a model as one Python module, compared with the model on X before the file is there.
 
-    The module needs NumPy only. Its functions `predict`, `predict_proba` (for classes) and `predict_interval` (for numbers, where the model
-    stores errors on held-out rows) take rows as a list of dicts or as a dict of columns, with
+    The module needs NumPy only. Its functions `predict`, `predict_proba` (for classes), `predict_interval` (for numbers, where the model
+    stores errors on held-out rows) and `predict_quantiles` (of a model of several quantiles) take rows as a list of dicts or as a dict of columns, with
     numbers, texts, dates as ISO texts or datetimes, and None where a value is missing; of a model that was trained on an array, an array (N, D).
 
     X, the return value and the errors are those of `to_onnx`.

@@ -18,7 +18,7 @@ fewer than two networks to take s_i from, the width is the same for all rows; of
 
 Where the networks predict several quantiles, f and s give way to these (conformalized quantile regression). The lower limit starts from the fitted
 quantile q_a(x) whose level a is nearest to (1 - coverage) / 2, the upper limit from the one nearest to (1 + coverage) / 2, each the mean of the
-networks. With w(x) the distance of the outermost quantiles, and m its median, the scores and the limits are
+networks. With w(x) the distance of the outermost quantiles, and m a quarter of its median, the scores and the limits are
 
     r_i = (y_i - q_a(x_i)) / (w(x_i) + m),        q_a(x) + (w(x) + m) times the quantile (1 - coverage) / 2, or (1 + coverage) / 2, of the r_i
 
@@ -52,7 +52,7 @@ Array: TypeAlias = NDArray[Any]
 
 QUANTILES = 401
 FLOOR = 4.0
-QUANTILE_FLOOR = 1.0
+QUANTILE_FLOOR = 0.25
 """Of several quantiles: m in medians of w."""
 FEWEST_ROWS = 10
 MOST_OUTPUTS = 64
