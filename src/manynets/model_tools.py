@@ -312,9 +312,13 @@ def task_text(task: Task) -> str:
     >>> from manynets.tasks import Multiclass
     >>> task_text(Multiclass(("a", "b", "c")))
     'Multiclass classifier, 3 classes'
+    >>> task_text(Regression((0.0,), (1.0,), quantiles=(0.1, 0.5, 0.9)))
+    'Regression model, 3 quantiles'
     """
     words = {"regression": "Regression model", "binary": "Binary classifier", "multiclass": "Multiclass classifier"}
     text = words.get(task.name, f"{task.name.capitalize()} classifier")
+    if isinstance(task, Regression) and task.quantiles:
+        return f"{text}, {len(task.quantiles)} quantiles"
     return f"{text}, {task.outputs} classes" if task.name == "multiclass" else text
 
 

@@ -74,12 +74,46 @@ class Predictor(abc.ABC):
             return np.mean([self.task.predict(one, loss=self.recipe.loss) for one in logits], axis=0)
         return self.task.predict(self.mean_logits(logits))
 
+    def predict_quantiles(self, x: Any) -> Array:
+        """Return the quantiles (N, J) for X (N, D) that a model trained with loss="quantile" predicts, in increasing order and in the target's own
+        unit; of several targets (N, T, J). J is the number of levels in `Recipe.quantile`; of several networks it is the mean of each quantile.
+
+        `predict` returns the median: where 0.5 is none of the levels, a point between the two quantiles around it, in proportion to the levels, or the
+        quantile that is nearest to it.
+
+        Errors: DataError for a model that was trained with another loss.
+
+        >>> import numpy as np
+        >>> import manynets as mn
+        >>> X = np.random.default_rng(0).normal(size=(400, 1)).astype(np.float32)
+        >>> y = X[:, 0] + np.random.default_rng(1).normal(size=400)
+        >>> recipe = mn.Recipe(loss="quantile", quantile=(0.05, 0.5, 0.95), epochs=20)
+        >>> model = mn.train(X, y, mn.MLP(hidden=(8,)), recipe, progress=False)
+        >>> found = model.predict_quantiles(X)
+        >>> found.shape, bool((np.diff(found) >= 0).all()), bool((model.predict(X) == found[:, 1]).all())
+        ((400, 3), True, True)
+        """
+        return self.quantiles(self.logits(x))
+
+    def quantiles(self, logits: Array) -> Array:
+        """Return the quantiles of logits (K, N, O) that are there already; see `predict_quantiles`."""
+        if not isinstance(self.task, Regression) or self.recipe.loss != "quantile":
+            raise DataError(
+                "this model predicts no quantiles; train with mn.Recipe(loss='quantile', quantile=(0.05, 0.5, 0.95)), or, for limits, use"
+                " predict_interval"
+            )
+        if not self.task.quantiles:
+            return self.predicted(logits)[..., None]
+        return np.mean([self.task.predict_quantiles(one) for one in logits], axis=0)
+
     def predict_interval(self, x: Any, coverage: float = 0.9) -> Array:
         """Return lower and upper limits (N, 2) for X (N, D), of several targets (N, O, 2), in the target's own unit.
 
         Of new rows like those that the model was validated on, a share of about `coverage` has its target within the limits, whatever the
         distribution of the errors: they are quantiles of the errors on rows that were held out in training, wider where the networks disagree
-        (`manynets.tasks.residuals`). An ensemble whose networks validate on folds has an error for every row (cross-conformal prediction).
+        (`manynets.tasks.residuals`). For a model of several quantiles (`Recipe.quantile`) the limits start from the quantiles nearest to them, and so
+        follow the spread of the target (conformalized quantile regression). An ensemble whose networks validate on folds has an error for
+        every row (cross-conformal prediction).
 
         Errors: DataError for classes, and for a model that was trained without held-out rows; OptionError for a coverage that is not between 0 and
         1, or that so few held-out rows do not support.

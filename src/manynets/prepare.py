@@ -26,7 +26,7 @@ from manynets.data.tensors import to_tensor, warn_of_lost_digits
 from manynets.encoding import column_options, needs_encoder, warn_of_encoded
 from manynets.errors import DataError, LeakWarning, OptionError, warn_user
 from manynets.spec import Embedding, Recipe
-from manynets.tasks import Regression, Task, find_task
+from manynets.tasks import Regression, Task, find_task, with_quantiles
 from manynets.tasks.base import as_array
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
@@ -129,7 +129,7 @@ def prepare(
     found = len(y) if hasattr(y, "__len__") else np.asarray(y).size
     if found != total:
         raise DataError(f"X has {total} rows and y has {found}; they must have the same number")
-    target = find_target(y, task, loss=recipe.loss, target_transform=target_transform)
+    target = find_target(y, task, loss=recipe.loss, target_transform=target_transform, quantiles=recipe.quantiles)
     weight = row_weights(target.task, target.encoded, total, sample_weight, class_weight)
     own = _validation_set(validation)
     split = Split(None, None) if own is not None else validation_split(target, validation, seed=recipe.seed, by=by)
@@ -163,8 +163,9 @@ def find_target(
     *,
     loss: str | None = None,
     target_transform: Literal["log", "auto"] | None = None,
+    quantiles: tuple[float, ...] = (),
 ) -> Target:
-    """Return y encoded for its task, which is found from y where it is not given; `loss` is the recipe's."""
+    """Return y encoded for its task, which is found from y where it is not given; `loss` and `quantiles` are the recipe's."""
     if target_transform is not None and (isinstance(task, Task) or loss == "poisson"):
         other = f"loss={loss!r}, whose scores are log-rates" if loss == "poisson" else f"a task of its own, {task!r}"
         raise OptionError(f"target_transform is {target_transform!r}, but does not go with {other}; leave it out")
@@ -172,6 +173,7 @@ def find_target(
         task = find_task(y, name=task, target_transform=target_transform)
         if isinstance(task, Regression) and loss == "poisson":
             task = Regression.of(y, standardise=False)
+    task = with_quantiles(task, quantiles)
     encoded = task.encode(y)
     if loss == "poisson" and (encoded < 0).any():
         raise DataError(f"y holds {encoded.min():g}, but loss='poisson' is for counts and rates, which are not negative")

@@ -359,7 +359,7 @@ def _read_files(path: Path) -> SavedRun:
     metrics = read_json(path / METRICS, _METRICS) if os.path.lexists(path / METRICS) else {}
     saved = read_saved_model(path / MODEL)
     names = config.get("class_names")
-    count = len(getattr(saved.task, "classes", range(saved.task.outputs)))
+    count = len(getattr(saved.task, "classes", range(saved.task.targets)))
     if names is not None and len(names) != count:
         raise ModelFileError(
             f"{path / CONFIG} is damaged: field 'class_names' has {len(names)} names, but the model has {count} classes; train again"

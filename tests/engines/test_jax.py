@@ -28,6 +28,14 @@ def test_jax_gives_the_history_and_the_weights_of_numpy(jax: Any, name: str, act
     assert_agree(train("jax", X, y, spec, recipe), train("numpy", X, y, spec, recipe), "float64")
 
 
+def test_several_quantiles_of_two_targets(jax: Any) -> None:
+    X, y = toy("prod", 64)
+    recipe = mn.Recipe(loss="quantile", quantile=(0.1, 0.4, 0.6), epochs=2, batch_size=32, dtype="float64")
+    options: dict[str, Any] = {"validation": 0.25, "task": "regression"}
+    models = [train(engine, X, np.stack([y, -y], axis=1), SPEC, recipe, **options) for engine in ("jax", "numpy")]
+    assert_agree(*models, "float64")
+
+
 @pytest.mark.parametrize(("name", "loss"), [("prod", "huber"), ("xor", "log_loss")])
 def test_everything_a_recipe_has(jax: Any, name: str, loss: Any) -> None:
     X, y = toy(name)

@@ -37,6 +37,14 @@ def test_keras_gives_the_history_and_the_weights_of_numpy(keras: Any, name: str,
     assert all(value.dtype == np.float32 for value in model.members[0].values())
 
 
+def test_several_quantiles_of_two_targets(keras: Any) -> None:
+    X, y = toy("prod", 64)
+    recipe = mn.Recipe(loss="quantile", quantile=(0.1, 0.4, 0.6), epochs=2, batch_size=32)
+    options: dict[str, Any] = {"validation": 0.25, "task": "regression"}
+    models = [train(engine, X, np.stack([y, -y], axis=1), SPEC, recipe, **options) for engine in ("keras", "numpy")]
+    assert_agree(*models, "float32_run")
+
+
 @pytest.mark.parametrize(("name", "loss"), [("prod", "huber"), ("xor", "log_loss")])
 def test_everything_a_recipe_has(keras: Any, name: str, loss: Any) -> None:
     X, y = toy(name)

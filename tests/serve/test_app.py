@@ -101,6 +101,17 @@ def test_an_array_and_numbers(tmp_path: Path) -> None:
         )
 
 
+def test_quantiles_are_beside_the_predictions(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    recipe = mn.Recipe(loss="quantile", quantile=(0.1, 0.5, 0.9), epochs=1)
+    model = mn.train(x, x[:, 0] * 10, mn.MLP(hidden=(4,)), recipe, progress=False)
+    model.save(tmp_path / "m.safetensors")
+    with client_of(ServeSettings(models={"m": str(tmp_path / "m.safetensors")})) as client:
+        found = client.post("/v1/models/m:predict", json={"records": x[:4].tolist()}).json()
+    assert found["quantiles"]["levels"] == [0.1, 0.5, 0.9]
+    assert_close(np.array(found["quantiles"]["values"]), model.predict_quantiles(x[:4]), "float32")
+
+
 def test_an_array_with_gaps(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(200, 4))
     x[::7, 2] = np.nan

@@ -22,7 +22,7 @@ from manynets.cli.bounded import bounded, scalars
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.diverged import refuse_untrained
 from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, takes_shifts, train_preset
-from manynets.cli.recipe import flag_of, network_of, recipe_of
+from manynets.cli.recipe import flag_of, network_of, quantiles_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_layers, print_schema
 from manynets.cli.seen import hashes_of_parts
 from manynets.cli.table_columns import taken_as_classes
@@ -215,7 +215,7 @@ def encode_source(source: DataSource, options: Options, console: Any) -> tuple[D
     """
     from manynets.steps import batch_rows
     from manynets.tabular import encoder_options
-    from manynets.tasks import Regression
+    from manynets.tasks import Regression, with_quantiles
     from manynets.tasks.objectives import objective_for
 
     train, validation, test = source.train, source.validation, source.test
@@ -242,6 +242,7 @@ def encode_source(source: DataSource, options: Options, console: Any) -> tuple[D
         train = taken(train, rows)
     if isinstance(task, Regression):
         task = Regression.of(train.y, standardise=options["loss"] != "poisson", transform=options.get("target_transform"))
+    task = with_quantiles(task, quantiles_of(options))
     if preset is None:
         recipe = recipe_of(options, rows=train.rows)
         objective_for(

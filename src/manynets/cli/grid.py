@@ -43,7 +43,7 @@ def values_of(name: str, text: str) -> list[Any]:
     """Return the values of one option: a list with commas, or first:last:log:count, or first:last:lin:count."""
     kind = _kind_of(name)
     match = _RANGE.fullmatch(text)
-    if (match and kind in (int, float)) or (match and name == "dropout"):
+    if (match and kind in (int, float)) or (match and name in ("dropout", "quantile")):
         return [kind(value) if kind is not str else f"{value:g}" for value in _range(name, match, whole=kind is int)]
     values = [_value(name, part.strip(), kind) for part in text.split(",")]
     if len(set(values)) < len(values):

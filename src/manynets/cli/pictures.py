@@ -67,7 +67,7 @@ def pictures_of(
             shown = slice(None, MOST_POINTS)
             labels, head = np.array(names)[codes[shown]], f"Predicted class, and the test rows\n{title}"
             out["regions.png"] = plots.regions(part.X[shown], labels, predict=model.predict_proba, classes=names, title=head)
-    elif model.task.name == "regression" and model.task.outputs == 1:
+    elif model.task.name == "regression" and model.task.targets == 1:
         predicted = model.predict(part.X)
         head = f"Predicted and true values of the test rows\n{title}"
         out["predicted.png"] = plots.predicted_against_true(part.y, predicted, name=target, title=head)

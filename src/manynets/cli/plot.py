@@ -131,7 +131,7 @@ def fitting(run: SavedRun) -> list[str]:
     model, task = run.model, run.model.task
     plane = model.in_features == 2 and model.encoder is None
     images = run.config.get("image_shape") is not None
-    one = task.name == "regression" and task.outputs == 1
+    one = task.name == "regression" and task.targets == 1
     classes = task.name in ("binary", "multiclass")
     fits = {
         "history": bool(model.history.get("epoch")),
@@ -259,4 +259,4 @@ def _output_names(run: SavedRun) -> list[str] | None:
     task, origin = run.model.task, run.config.get("data", {})
     names = [str(name) for name in run.config.get("class_names") or getattr(task, "classes", None) or origin.get("target", [])]
     names = names[1:] if task.name == "binary" else names
-    return names if len(names) == task.outputs else None
+    return names if len(names) == task.targets else None

@@ -188,9 +188,13 @@ def _predictions(run: SavedRun, model: Any, X: Any, *, beside: dict[str, Any], i
         shares = model.probabilities(logits)
         labels = names or [name.removeprefix("prediction_") for name in out]
         out |= {f"probability_{name}": [float(f"{p:.7g}") for p in shares[:, i].tolist()] for i, name in enumerate(labels)}
+    ends = [name.removeprefix("prediction") for name in out]
+    if levels := getattr(model.task, "quantiles", ()):
+        found = model.quantiles(logits).reshape(len(predicted), -1, len(levels))
+        for j, end in enumerate(ends):
+            out |= {f"quantile_{level:g}{end}": found[:, j, i].tolist() for i, level in enumerate(levels)}
     if interval is not None:
         limits = model.interval(logits, interval)
-        ends = [name.removeprefix("prediction") for name in out]
         for j, end in enumerate(ends):
             both = limits if limits.ndim == 2 else limits[:, j]
             out |= {f"lower{end}": both[:, 0].tolist(), f"upper{end}": both[:, 1].tolist()}

@@ -22,7 +22,7 @@ from manynets.spec import (
 from manynets.spec.metadata import Interval
 from manynets.spec.options import OPTIONS, option_of
 
-__all__ = ["flag_of", "flag_of_field", "network_of", "parsed", "recipe_of"]
+__all__ = ["flag_of", "flag_of_field", "network_of", "parsed", "quantiles_of", "recipe_of"]
 
 Options = Mapping[str, Any]
 """The options by name, with underscores; None for one that was left out."""
@@ -70,15 +70,15 @@ def numbers(text: str, *, option: str) -> tuple[Any, ...]:
 def parsed(name: str, value: Any) -> Any:
     """Return the value of an option as the field takes it: of a text with several numbers, these.
 
-    >>> parsed("hidden", "64,32"), parsed("hidden", "none"), parsed("dropout", "0.1"), parsed("lr", 0.1)
-    ((64, 32), (), 0.1, 0.1)
+    >>> parsed("hidden", "64,32"), parsed("hidden", "none"), parsed("dropout", "0.1"), parsed("quantile", "0.1,0.9"), parsed("lr", 0.1)
+    ((64, 32), (), 0.1, (0.1, 0.9), 0.1)
     """
-    if not OPTIONS[name].metadata.several:
+    if not OPTIONS[name].metadata.several or not isinstance(value, str):
         return value
     if name == "hidden" and value.strip().lower() == "none":
         return ()
     found = numbers(value, option=name)
-    return found[0] if name == "dropout" and len(found) == 1 else found
+    return found[0] if name in ("dropout", "quantile") and len(found) == 1 else found
 
 
 def network_of(options: Options, *, networks: int = 1) -> MLP:
@@ -98,7 +98,7 @@ def _embedding(options: Options) -> Any:
 
 def recipe_of(options: Options, *, rows: int) -> Recipe:
     """Return how the options train on so many rows."""
-    given = _given(options, Recipe)
+    given = {name: parsed(name, value) if name in OPTIONS else value for name, value in _given(options, Recipe).items()}
     if options["metric"] is not None:
         if "watch" in given:
             raise OptionError(f"--metric is {options['metric']} and --watch {given['watch']}; give one of the two")
@@ -115,6 +115,17 @@ def recipe_of(options: Options, *, rows: int) -> Recipe:
         "stopping": _stopping(options),
     }
     return Recipe(**{**given, **parts})
+
+
+def quantiles_of(options: Options) -> tuple[float, ...]:
+    """Return the quantiles that the options ask for where these are several, else ().
+
+    >>> quantiles_of({"loss": "quantile", "quantile": "0.1,0.9"}), quantiles_of({"loss": None, "quantile": None})
+    ((0.1, 0.9), ())
+    """
+    if options["quantile"] is None or options["loss"] != "quantile":
+        return ()
+    return Recipe(loss="quantile", quantile=parsed("quantile", options["quantile"])).quantiles
 
 
 def _optimizer(options: Options, batch: int) -> Any:

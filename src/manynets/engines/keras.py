@@ -160,7 +160,7 @@ class _KerasNetwork:
 
             return keras.metrics.MeanMetricWrapper(one, name=f"hits{column}")
 
-        self.counted = width if loss.kind == "number" else 1
+        self.counted = loss.hit_count
         metrics = [keras.metrics.MeanMetricWrapper(reported, name="reported"), *(hits(i) for i in range(self.counted))]
         self.optimizer = _optimizer(keras, recipe, self.names, most)
         self.model.compile(optimizer=self.optimizer, loss=MeanLoss(reduction="sum"), metrics=metrics)

@@ -86,7 +86,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     checkpoint: a folder, or an `mn.Checkpoint`, for the state of training, by default written after every epoch. If it has one for
         the same data and parameters (with a number as random_state), fit continues from it, bit for bit; a state of other data or
         parameters is an OptionError. In a search only the final fit, of the best candidate, writes one.
-    quantile: what loss="quantile" predicts, in (0, 1). delta: where loss="huber" turns from squared to absolute.
+    quantile: what loss="quantile" predicts, in (0, 1), or several in increasing order, such as (0.05, 0.5, 0.95): `predict` then returns the
+        median, and `predict_quantiles` all of them. delta: where loss="huber" turns from squared to absolute.
     standardise_target: train on (y - mean) / standard deviation and return predictions in y's own unit. True, False, or "auto":
         where the estimator encodes a table by itself. loss="poisson" never does.
 
@@ -142,7 +143,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         weight_decay: float = 0.01,
         clip_norm: float | None = None,
         init: str = "sklearn",
-        quantile: float = 0.5,
+        quantile: Any = 0.5,
         delta: float = 1.0,
         standardise_target: Any = "auto",
         n_networks: int = 1,
@@ -182,6 +183,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             return each.mean(axis=0), each.std(axis=0)
         return self._predicted(X, self._mean_prediction)
 
+    def predict_quantiles(self, X: Any) -> NDArray[Any]:
+        """Return the quantiles (N, J) for X (N, D) of loss="quantile", in increasing order, of several targets (N, O, J).
+
+        See `manynets.Model.predict_quantiles`.
+        """
+        return self._predicted(X, self.model_.quantiles)
+
     def predict_interval(self, X: Any, coverage: float = 0.9) -> NDArray[Any]:
         """Return lower and upper limits (N, 2) for X (N, D), of several targets (N, O, 2), from the errors on the rows that were held out.
 
@@ -214,7 +222,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         wanted = self.standardise_target
         if wanted not in (True, False, "auto"):
             raise OptionError(f"standardise_target is {wanted!r}, but must be True, False or 'auto'")
-        task = Regression.of(y, standardise=False)
+        task: Any = Regression.of(y, standardise=False)
+        if isinstance(self.quantile, tuple | list) and len(self.quantile) > 1:
+            task = task.with_quantiles(tuple(map(float, self.quantile)))
         if self.loss == "poisson" or not (self._encodes if wanted == "auto" else wanted):
             return task.clamped_to(task.encode(y)) if self.clamp else task
         columns = y.reshape(len(y), -1)
@@ -226,7 +236,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return task.clamped_to(task.encode(y)) if self.clamp else task
 
     def _recipe_fields(self) -> dict[str, Any]:
-        return {"loss": LOSSES[self.loss], "quantile": float(self.quantile), "delta": float(self.delta)}
+        return {"loss": LOSSES[self.loss], "quantile": self.quantile, "delta": float(self.delta)}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

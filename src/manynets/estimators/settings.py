@@ -113,8 +113,10 @@ def check(e: Any) -> None:
     parameters = vars(e)
     for name, allowed in _RANGES.items():
         endless = name == "n_iter_no_change" and parameters[name] == math.inf  # infinite patience, as in scikit-learn
-        if name in parameters and not endless:
-            allowed.check(parameters[name], what=name)
+        value = parameters.get(name)
+        several = value if name == "quantile" and isinstance(value, tuple | list) else (value,)
+        for one in several if name in parameters and not endless else ():
+            allowed.check(one, what=name)
     for name in _BOOLS:
         if not isinstance(parameters[name], bool | np.bool_):
             raise OptionError(f"{name} is {parameters[name]!r}, but must be True or False")

@@ -110,7 +110,13 @@ def contributions(model: Model, X: Any, *, background: Any = None, n_orders: int
 def _is_linear(model: Model) -> bool:
     """Return whether predictions are a linear function of the encoded rows."""
     task = model.task
-    plain = isinstance(task, Regression) and task.transform is None and task.limits is None and model.recipe.loss != "poisson"
+    plain = (
+        isinstance(task, Regression)
+        and task.transform is None
+        and task.limits is None
+        and not task.quantiles
+        and model.recipe.loss != "poisson"
+    )
     spec = model.spec
     return plain and spec is not None and not spec.hidden and not isinstance(spec.embedding, Periodic)
 

@@ -102,7 +102,7 @@ def residuals(model: Model, X: Any, y: Any) -> list[MeanError]:
     60
     """
     task = model.task
-    if not isinstance(task, Regression) or task.outputs != 1:
+    if not isinstance(task, Regression) or task.targets != 1:
         raise DataError("errors by group are of a model that predicts one number a row")
     rows = source_rows(model, X)
     predicted = np.asarray(model.predicted(model.encoded_logits(rows.matrix)), dtype=np.float64).reshape(-1)

@@ -10,7 +10,7 @@ from manynets.model import Model
 from manynets.tasks import Regression
 from manynets.tasks.residuals import Residuals
 
-__all__ = ["DEFAULT_COVERAGE", "interval_outputs", "supported"]
+__all__ = ["DEFAULT_COVERAGE", "interval_outputs", "limit_line", "numbers_output", "own_unit", "supported"]
 
 DEFAULT_COVERAGE = 0.9
 
@@ -44,7 +44,7 @@ def interval_outputs(graph: Graph, model: Model, values: str, coverage: float) -
         away = graph.node("Sub", values, mean)
         spread = graph.node("Sqrt", graph.node("ReduceMean", graph.node("Mul", away, away), graph.constant([0]), keepdims=0))
         spread = graph.node("Reshape", spread, graph.node("Shape", mean))
-    lines = np.array([_line(one, coverage) for one in model.residuals])  # (O, slope or offset, lower or upper)
+    lines = np.array([limit_line(one, coverage) for one in model.residuals])  # (O, slope or offset, lower or upper)
     for end, name in enumerate(("lower", "upper")):
         limit = graph.node("Add", mean, graph.constant(lines[:, 1, end]))
         if spread:
@@ -54,7 +54,7 @@ def interval_outputs(graph: Graph, model: Model, values: str, coverage: float) -
         numbers_output(graph, task, own_unit(graph, task, limit), name)
 
 
-def _line(residuals: Residuals, coverage: float) -> tuple[np.ndarray, np.ndarray]:
+def limit_line(residuals: Residuals, coverage: float) -> tuple[np.ndarray, np.ndarray]:
     """Return slopes and offsets (2,) of the limits, which are mean + slope * spread + offset."""
     nothing, one = np.zeros(1), np.ones(1)
     offset = residuals.limits(nothing, nothing, coverage)[0]
@@ -72,4 +72,4 @@ def numbers_output(graph: Graph, task: Regression, value: str, name: str) -> Non
     """Add an output, float64, (N,), or (N, O) of several targets."""
     if task.flat:
         value = graph.node("Reshape", value, graph.constant([-1]))
-    graph.output(value, name, np.float64, [None] if task.flat else [None, task.outputs])
+    graph.output(value, name, np.float64, [None] if task.flat else [None, task.targets])

@@ -18,6 +18,7 @@ from manynets.constants import BN_EPS, SELU_ALPHA, SELU_SCALE
 from manynets.errors import OptionError
 from manynets.export.graph import Graph
 from manynets.export.intervals import interval_outputs, numbers_output, own_unit
+from manynets.export.quantiles import quantile_outputs
 from manynets.model import Model
 from manynets.spec import MLP, Activation, Periodic
 from manynets.tasks import Regression
@@ -133,13 +134,16 @@ def _mean(graph: Graph, value: str, several: bool) -> str:
 
 
 def _numbers(graph: Graph, model: Model, task: Regression, logits: str, *, coverage: float | None) -> None:
-    """Add the output `prediction`, float64, in the unit of the target, and `lower` and `upper` for a coverage."""
+    """Add the output `prediction`, float64, in the unit of the target, `lower` and `upper` for a coverage, and `quantiles` where there are several."""
     value = graph.cast(logits, np.float64)
     if model.recipe.loss == "poisson":
         value = graph.node("Exp", value)
     elif task.limits is not None:
-        low, high = np.array(task.limits).T
+        low, high = np.repeat(np.array(task.limits), max(1, len(task.quantiles)), axis=0).T
         value = graph.node("Min", graph.node("Max", value, graph.constant(low)), graph.constant(high))
+    if task.quantiles:
+        quantile_outputs(graph, model, value, coverage)
+        return
     if coverage is not None:
         interval_outputs(graph, model, value, coverage)
     numbers_output(graph, task, _mean(graph, own_unit(graph, task, value), model.size > 1), "prediction")

@@ -30,9 +30,9 @@ def to_onnx(
 
     The graph has an input (N, 1) for each column of the table, float64 for numbers and text for all others, or for a model that was trained on
     an array the input "X" (N, D). Its outputs are `prediction` (N,) or (N, O) for numbers, with the limits `lower` and `upper` of
-    `Model.predict_interval` where the model stores errors on held-out rows; `label` (N,) and `probabilities` (N, C) for classes. The encoder,
-    all networks, the temperature and the inverse of a target transform are inside; the metadata hold task, classes, columns, version and a
-    hash of the weights.
+    `Model.predict_interval` where the model stores errors on held-out rows, and `quantiles` (N, J) or (N, O, J) where it predicts several;
+    `label` (N,) and `probabilities` (N, C) for classes. The encoder, all networks, the temperature and the inverse of a target transform are
+    inside; the metadata hold task, classes, columns, version and a hash of the weights.
 
     X: rows as `Model.predict` takes them, of which up to 1,000 are compared; None: rows made from what the encoder knows. Rows with missing,
     unseen and far values are compared in any case.
@@ -101,6 +101,7 @@ def _check(model: Model, content: bytes, X: Any, coverage: float | None) -> Expo
         names = [output.name for output in session.get_outputs()]
         found: dict[str, Any] = dict(zip(names, session.run(names, model_inputs(model, rows)), strict=True))
         limits = None if coverage is None else np.stack([found["lower"], found["upper"]], axis=-1)
-        return Exported(found["prediction" if "prediction" in found else "label"], found.get("probabilities"), limits)
+        predicted = found["prediction" if "prediction" in found else "label"]
+        return Exported(predicted, found.get("probabilities"), limits, found.get("quantiles"))
 
     return compare(model, predict, rows_to_check(model, X), "the ONNX graph", coverage=coverage)

@@ -22,11 +22,13 @@ Array: TypeAlias = NDArray[Any]
 
 
 class Exported(NamedTuple):
-    """What an export predicts for rows: predictions or labels, probabilities of classes, limits (N, 2) or (N, O, 2) of numbers."""
+    """What an export predicts for rows: predictions or labels, probabilities of classes, limits (N, 2) or (N, O, 2) of numbers, and
+    their quantiles (N, J) or (N, O, J), where there are several."""
 
     predictions: Array
     probabilities: Array | None
     limits: Array | None
+    quantiles: Array | None = None
 
 
 Predict: TypeAlias = Callable[[Any], Exported]
@@ -137,10 +139,14 @@ def compare(model: Model, predict: Predict, parts: list[Any], what: str, *, cove
     """
     largest, rows = 0.0, 0
     for part in parts:
-        found, shares, limits = predict(part)
+        found, shares, limits, quantiles = predict(part)
         wanted = model.predict(part)
         if isinstance(model.task, Regression):
             difference = _by_spread(model, model.task, found, wanted)
+            if quantiles is not None:
+                expected = model.predict_quantiles(part)
+                each = [_by_spread(model, model.task, quantiles[..., j], expected[..., j]) for j in range(expected.shape[-1])]
+                difference = float(np.max([difference, *each]))
             if coverage is not None:
                 assert limits is not None
                 expected = model.predict_interval(part, coverage)

@@ -40,8 +40,8 @@ EMPTY = "MODEL = None\n"
 def to_python(model: Model, path: str | os.PathLike[str], *, X: Any = None, overwrite: bool = True) -> ExportCheck:
     """Write a model as one Python module, compared with the model on X before the file is there.
 
-    The module needs NumPy only. Its functions `predict`, `predict_proba` (for classes) and `predict_interval` (for numbers, where the model
-    stores errors on held-out rows) take rows as a list of dicts or as a dict of columns, with
+    The module needs NumPy only. Its functions `predict`, `predict_proba` (for classes), `predict_interval` (for numbers, where the model
+    stores errors on held-out rows) and `predict_quantiles` (of a model of several quantiles) take rows as a list of dicts or as a dict of columns, with
     numbers, texts, dates as ISO texts or datetimes, and None where a value is missing; of a model that was trained on an array, an array (N, D).
 
     X, the return value and the errors are those of `to_onnx`.
@@ -116,6 +116,8 @@ def _state(model: Model) -> dict[str, Any]:
         state |= {
             "poisson": model.recipe.loss == "poisson",
             "limits": None if task.limits is None else [list(pair) for pair in task.limits],
+            "quantiles": list(task.quantiles),
+            "point_weights": task.point_weights.tolist() if task.quantiles else [],
         }
         state["residuals"] = None if model.residuals is None else [one.to_json() for one in model.residuals]
     return state
@@ -159,6 +161,7 @@ def _check(model: Model, source: str, X: Any) -> ExportCheck:
         cells = {name: column[:, 0].tolist() for name, column in cells.items()} if isinstance(cells, dict) else cells
         shares = None if isinstance(model.task, Regression) else module.predict_proba(cells)
         limits = None if coverage is None else module.predict_interval(cells, coverage)
-        return Exported(module.predict(cells), shares, limits)
+        several = isinstance(model.task, Regression) and model.task.quantiles
+        return Exported(module.predict(cells), shares, limits, module.predict_quantiles(cells) if several else None)
 
     return compare(model, predict, rows_to_check(model, X), "the Python module", coverage=coverage)

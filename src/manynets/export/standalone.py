@@ -230,14 +230,15 @@ def probabilities(model, scores):
 
 
 def standardised(model, scores):
-    """Return what the networks predict (K, N, O), in the unit of the encoded target."""
+    """Return what the networks predict (K, N, O), in the unit of the encoded target; several quantiles of a target in order."""
     y = scores.astype(np.float64)
     if model["poisson"]:
         return np.exp(y)
+    several = max(1, len(model["quantiles"]))
     if model["limits"]:
-        low, high = np.array(model["limits"]).T
-        return np.clip(y, low, high)
-    return y
+        low, high = np.repeat(np.array(model["limits"]), several, axis=0).T
+        y = np.clip(y, low, high)
+    return np.sort(y.reshape(*y.shape[:2], -1, several), axis=3).reshape(y.shape)
 
 
 def own_unit(model, y):
@@ -247,19 +248,26 @@ def own_unit(model, y):
 
 
 def values(model, scores):
-    """Return the mean predictions (N, O) in the unit of the target."""
-    return own_unit(model, standardised(model, scores)).mean(axis=0)
+    """Return the mean predictions (N, T) in the unit of the target; of several quantiles the median."""
+    y = standardised(model, scores)
+    if model["quantiles"]:
+        y = y.reshape(*y.shape[:2], -1, len(model["quantiles"])) @ model["point_weights"]
+    return own_unit(model, y).mean(axis=0)
 
 
 def limits(model, scores, coverage):
     """Return the limits (2, N, O): of rows like those that were held out in training, this share has its target within them.
 
     Mean and standard deviation of the networks give f + c (s + m) q, with q the quantiles of errors / (s + m) on held-out rows; s counts as 0
-    where the width is the same for all rows.
+    where the width is the same for all rows. Of several quantiles, f is the one whose level is nearest to the limit's, and s their distance.
     """
     each = standardised(model, scores)
     mean, spread = each.mean(axis=0), each.std(axis=0)
+    levels = np.array(model["quantiles"] or [0.5])
+    several = len(levels)
     out = np.empty((2, *mean.shape))
+    if several > 1:
+        spread = np.repeat(mean[:, several - 1 :: several] - mean[:, ::several], several, axis=1)
     for j, one in enumerate(model["residuals"]):
         rows = one["rows"]
         low = ((1 - coverage) / 2 * (rows + 1) - 1) / (rows - 1)
@@ -272,6 +280,9 @@ def limits(model, scores, coverage):
             out[end, :, j] = mean[:, j] + one["factor"] * (spread[:, j] * one["scaled"] + one["floor"]) * np.interp(
                 share, at, one["quantiles"]
             )
+    if several > 1:
+        nearest = [np.abs(levels - (1 + sign * coverage) / 2).argmin() for sign in (-1, 1)]
+        out = np.sort([out[end, :, nearest[end] :: several] for end in (0, 1)], axis=0)
     return own_unit(model, np.maximum(out, 0) if model["poisson"] else out)
 
 
@@ -296,6 +307,16 @@ def predict_proba(rows):
     if MODEL["task"] == "regression":
         raise ValueError("this model predicts numbers; it has no probabilities")
     return probabilities(MODEL, logits(MODEL, encode(MODEL, rows)))
+
+
+def predict_quantiles(rows):
+    """Return the quantiles (N, J) at the levels MODEL["quantiles"], of several targets (N, T, J), in increasing order."""
+    if not MODEL.get("quantiles"):
+        raise ValueError("this model was not trained on several quantiles")
+    y = standardised(MODEL, logits(MODEL, encode(MODEL, rows)))
+    y = y.reshape(*y.shape[:2], -1, len(MODEL["quantiles"]))
+    out = own_unit(MODEL, y.transpose(0, 1, 3, 2)).mean(axis=0).transpose(0, 2, 1)
+    return out[:, 0] if MODEL["flat"] else out
 
 
 def predict_interval(rows, coverage=0.9):

@@ -85,9 +85,9 @@ def model_predictions(model: Any, X: Any, y: Any) -> Figure:
     if names is not None:
         matrix = model.evaluate(X, y)["confusion"]
         axes = confusion(matrix, classes=[str(name) for name in names], title=f"Confusion matrix\n{_described(model)}")
-    elif task.name == "multilabel" or task.outputs > 1:
+    elif task.name == "multilabel" or task.targets > 1:
         raise DataError(
-            f"the model predicts {task.outputs} columns; draw them one by one with manynets.plots.predicted_against_true"
+            f"the model predicts {task.targets} columns; draw them one by one with manynets.plots.predicted_against_true"
         )
     else:
         truth = np.asarray(y, dtype=np.float64).ravel()

@@ -83,7 +83,25 @@ def intervals_section(given: ReportInput, rows: LabelledRows) -> Section:
             lines.append([f"{coverage * 100:g} %", name, share, f"{low * 100:.1f} to {high * 100:.1f}", number_text(wide)])
     words = f"How many of the {len(rows):,} {given.part} rows are within the limits that are to hold a share of new rows, and how wide these are."
     heads = ["Coverage", "Target", "Rows within", "95 % interval, in %", "Median width"]
-    return Section(title, words, [ReportTable("Coverage and width of the intervals", heads, lines)])
+    tables = [ReportTable("Coverage and width of the intervals", heads, lines)]
+    return Section(title, words, [*tables, *_quantile_tables(rows, truth, names)])
+
+
+def _quantile_tables(rows: LabelledRows, truth: Array, names: list[str]) -> list[ReportTable]:
+    """Return a table of how many rows are below each quantile that the model predicts, () where it predicts one number."""
+    levels: tuple[float, ...] = getattr(rows.model.task, "quantiles", ())
+    if not levels:
+        return []
+    found = rows.model.quantiles(rows.logits).reshape(len(rows), -1, len(levels))
+    lines = []
+    for j, level in enumerate(levels):
+        for t, name in enumerate(names[:MOST_OUTPUTS]):
+            count = int((truth[:, t] <= found[:, t, j]).sum())
+            low, high = (float(limit) for limit in wilson_interval(count, len(rows)))
+            lines.append(
+                [f"{level:g}", name, f"{count / len(rows):.1%}".replace("%", " %"), f"{low * 100:.1f} to {high * 100:.1f}"]
+            )
+    return [ReportTable("Rows below each predicted quantile", ["Quantile", "Target", "Rows below", "95 % interval, in %"], lines)]
 
 
 def _columns(task: object, rows: LabelledRows) -> tuple[Array, Array]:

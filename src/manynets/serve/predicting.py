@@ -125,6 +125,9 @@ class PredictRoute:
         if answer.probabilities is not None:
             result["probabilities"] = answer.probabilities
             result["classes"] = list(getattr(question.loaded.model.task, "classes", [])) or None
+        if levels := getattr(question.loaded.model.task, "quantiles", ()):
+            found = question.loaded.model.quantiles(answer.logits)
+            result["quantiles"] = {"levels": list(levels), "values": found.tolist()}
         if question.rows.ignored:
             result["ignored_columns"] = question.rows.ignored
         return result | more, question.count

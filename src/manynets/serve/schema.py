@@ -84,6 +84,7 @@ def operation_of(model: Model, name: str) -> dict[str, Any]:
             "predictions": several,
             "probabilities": several,
             "classes": several,
+            "quantiles": {"type": "object", "properties": {"levels": several, "values": several}},
             "ignored_columns": {"type": "array", "items": {"type": "string"}},
             "interval": {"type": "object", "properties": {"coverage": {"type": "number"}, "lower": several, "upper": several}},
             "contributions": {

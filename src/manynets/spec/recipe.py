@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Literal, TypeAlias, get_args
 
 from manynets.errors import OptionError
@@ -17,6 +18,7 @@ from manynets.spec.metadata import (
     check_device,
     check_fields,
     documented,
+    plain_number,
     plain_tuple,
     setting,
 )
@@ -55,6 +57,9 @@ EPOCHS = 20
 """The epochs of a recipe that gives neither epochs nor iterations."""
 BATCH_SIZE = 128
 """The batch size of a recipe that gives none, where there are as many rows."""
+
+MOST_QUANTILES = 99
+"""Quantiles that one network may predict of each target."""
 
 _TRAINING, _MORE, _LOSS = "Training", "More on training", "Loss and penalties"
 
@@ -230,7 +235,14 @@ class Recipe:
         none="cross_entropy for classes, squared_error for numbers",
         panel=_LOSS,
     )
-    quantile: float = setting(0.5, help="Quantile that the loss 'quantile' predicts", allowed=INSIDE, metavar="Q", panel=_LOSS)
+    quantile: float | tuple[float, ...] = setting(
+        0.5,
+        help="Quantile that the loss 'quantile' predicts, or several in increasing order, such as 0.05,0.5,0.95",
+        allowed=INSIDE,
+        several=True,
+        metavar="Q",
+        panel=_LOSS,
+    )
     delta: float = setting(
         1.0,
         help="Error at which the loss 'huber' turns from squared to absolute, in standard deviations of the target",
@@ -275,9 +287,36 @@ class Recipe:
                 raise OptionError(
                     f"Recipe.groups holds {group!r}, but must hold ParameterGroups, such as ParameterGroup(names='*.bias')"
                 )
+        object.__setattr__(self, "quantile", self._checked_quantile())
         if self.epochs is not None and self.iterations is not None:
             raise OptionError(f"Recipe has epochs={self.epochs} and iterations={self.iterations}; give one of the two")
         check_device(self.device, what="Recipe.device")
+
+    def _checked_quantile(self) -> float | tuple[float, ...]:
+        """Return the quantile as a number, or where there are several as a tuple of numbers."""
+        one = plain_number(self.quantile)
+        levels = (one,) if isinstance(one, bool | int | float | str) or one is None else plain_tuple(self, "quantile")
+        for level in levels:
+            INSIDE.check(level, what="Recipe.quantile")
+        if not 1 <= len(levels) <= MOST_QUANTILES or any(low >= high for low, high in pairwise(levels)):
+            raise OptionError(
+                f"Recipe.quantile is {self.quantile!r}, but must be a number, or up to {MOST_QUANTILES} numbers in increasing order,"
+                " each once, such as (0.05, 0.5, 0.95)"
+            )
+        if len(levels) > 1 and self.loss != "quantile":
+            raise OptionError(
+                f"Recipe.quantile is {self.quantile!r}, which only the loss 'quantile' predicts; give loss='quantile', not {self.loss!r}"
+            )
+        return levels if len(levels) > 1 else levels[0]
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """The quantiles that each network predicts, where these are several; () where it predicts one number.
+
+        >>> Recipe(loss="quantile", quantile=(0.1, 0.9)).quantiles, Recipe(loss="quantile", quantile=0.9).quantiles
+        ((0.1, 0.9), ())
+        """
+        return self.quantile if isinstance(self.quantile, tuple) else ()
 
     def factors(self, parameter: str) -> tuple[float, float]:
         """Return what learning rate and weight decay of a parameter are multiplied by (`groups`).

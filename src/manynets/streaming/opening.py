@@ -29,7 +29,7 @@ from manynets.tables import TableEncoder, fit_encoder, understand
 from manynets.tables.encoder import warn_of_targets
 from manynets.tables.facts import corrected, rank_error
 from manynets.tables.rowgroups import BlockFiles
-from manynets.tasks import Regression, Task, find_task
+from manynets.tasks import Regression, Task, find_task, with_quantiles
 from manynets.tasks.objectives import objective_for
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
@@ -150,7 +150,7 @@ def open_stream(
     table = RowsTable.of(files, split, target=columns.target, drop=columns.drop, **more)
     found = describe(table, sample_rows=budget.sample_rows(raw), categorical=columns.categorical)
     y = table.target_of(found.sample)
-    task = _task(found, y, task, table.target, recipe, target_transform)
+    task = with_quantiles(_task(found, y, task, table.target, recipe, target_transform), recipe.quantiles)
     objective_for(task, recipe)
     schema, encoder = _encoder(table, found, columns, task.encode(y), y, spec)
     rows = _rows(table, found, encoder, task, recipe, budget, spec=spec, rank=rank, world_size=world_size)

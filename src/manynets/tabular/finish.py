@@ -18,6 +18,7 @@ from manynets.results import model_of, with_residuals
 from manynets.spec import LOWER_IS_BETTER, MLP
 from manynets.tabular.calibration import fit_temperature, log_losses
 from manynets.tasks import Binary, Regression, Task
+from manynets.tasks.losses import loss_for
 from manynets.tasks.thresholds import best_threshold
 from manynets.training.trial import Member, Outcome
 
@@ -127,7 +128,7 @@ def _chosen(
 ) -> list[_Setting]:
     """Return the best setting out of fold, and in the order of their own figures those that make the mean better.
 
-    The figure is the metric, or the log loss or squared error where there is none.
+    The figure is the metric, or the log loss, squared error or loss of several quantiles where there is none.
     """
     if len(settings) == 1:
         return list(settings)
@@ -136,6 +137,9 @@ def _chosen(
         scores = [setting.scores[seen] for setting in chosen if setting.scores is not None]
         if isinstance(task, Regression):
             mean = np.mean([task.clamped(one) for one in scores], axis=0)
+            if metric is None and task.quantiles:
+                loss = loss_for(task, settings[0].members[0].recipe)
+                return float(np.average(loss.rows(np, mean, loss.expand(target[seen])), weights=weight))
             if metric is None:
                 return float(np.average(((mean - target[seen]) ** 2).mean(axis=1), weights=weight))
         else:

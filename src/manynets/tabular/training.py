@@ -44,7 +44,7 @@ from manynets.tabular.recipe import (
     varied,
 )
 from manynets.tabular.timing import within
-from manynets.tasks import Task
+from manynets.tasks import Task, with_quantiles
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
@@ -144,6 +144,9 @@ def train_ensemble(
     rows = len(data.problem.rows if data.rows is None else data.rows)
     changes = dict(changes or {}) if hidden is None else {**(changes or {}), "hidden": hidden}
     check_changes(changes)
+    if "quantile" in changes:
+        levels = Recipe(loss="quantile", quantile=changes["quantile"]).quantiles
+        data = dataclasses.replace(data, problem=dataclasses.replace(data.problem, task=with_quantiles(data.problem.task, levels)))
     spec = tabular_network(data.problem.task, rows, changes=changes)
     base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)  # type: ignore[arg-type]
     splits = _splits(data, int(n_networks), seed, by)

@@ -6,7 +6,7 @@ torch tensors are in `manynets.tasks.objectives`.
 
 from manynets.tasks.base import Task, Values
 from manynets.tasks.classification import Binary, Multiclass, Multilabel
-from manynets.tasks.find import TASK_NAMES, find_task, task_from_json
+from manynets.tasks.find import TASK_NAMES, find_task, task_from_json, with_quantiles
 from manynets.tasks.regression import Regression
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "Values",
     "find_task",
     "task_from_json",
+    "with_quantiles",
 ]

@@ -43,6 +43,11 @@ class Task(abc.ABC):
     def outputs(self) -> int:
         """O, the number of logits per row."""
 
+    @property
+    def targets(self) -> int:
+        """How many values it predicts a row: the outputs, but where several of them are quantiles of one target."""
+        return self.outputs
+
     @abc.abstractmethod
     def encode(self, y: Any) -> Values:
         """Return y as a network's target: (N, O) floats, or (N,) class codes; raise DataError for what does not fit."""

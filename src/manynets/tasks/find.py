@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from manynets.tasks.classification import MOST_INFERRED_CLASSES, Binary, Multicl
 from manynets.tasks.regression import Regression, TargetTransform
 from manynets.tasks.thresholds import cost_matrix
 
-__all__ = ["MOST_INFERRED_CLASSES", "TASK_NAMES", "find_task", "task_from_json"]
+__all__ = ["MOST_INFERRED_CLASSES", "TASK_NAMES", "find_task", "task_from_json", "with_quantiles"]
 
 
 _MAKERS: dict[str, Callable[[Any], Task]] = {
@@ -70,6 +71,15 @@ def _infer(array: np.ndarray[Any, Any]) -> str:
     return "binary" if len(labels_of(array)) == 2 else "multiclass"
 
 
+def with_quantiles(task: Task, quantiles: tuple[float, ...]) -> Task:
+    """Return the task of networks that predict these quantiles (`Recipe.quantiles`), where it is one of numbers and has none of its own.
+
+    >>> with_quantiles(Regression((0.0,), (1.0,)), (0.1, 0.9)).outputs
+    2
+    """
+    return task.with_quantiles(quantiles) if quantiles and isinstance(task, Regression) and not task.quantiles else task
+
+
 def task_from_json(data: Mapping[str, Any]) -> Task:
     """Return the task that `Task.to_json` wrote; what does not fit is an OptionError.
 
@@ -80,7 +90,7 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
         raise OptionError(f"a task is {data!r}, but must be a JSON object")
     name = one_of(data.get("name"), _MAKERS, what="task")
     expected = {"regression": {"center", "scale", "flat"}, "multilabel": {"count"}}.get(name, {"classes"})
-    optional = {"regression": {"limits", "transform"}, "binary": {"threshold"}, "multiclass": {"costs"}}.get(name, set())
+    optional = {"regression": {"limits", "transform", "quantiles"}, "binary": {"threshold"}, "multiclass": {"costs"}}.get(name, set())
     if set(data) - {"name"} - optional != expected:
         raise OptionError(f"task {name!r} has the fields {sorted(set(data) - {'name'})}, but must have {sorted(expected)}")
     if name == "regression":
@@ -94,8 +104,8 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
             raise OptionError(f"task 'regression' is flat, but has {len(center)} outputs; a flat target has one")
         if data.get("transform") not in (None, "log"):
             raise OptionError(f"task 'regression' has the transform {data['transform']!r}, but must have 'log' or none")
-        limits = _limits(data.get("limits"), len(center))
-        return Regression(tuple(map(float, center)), tuple(map(float, scale)), flat, data.get("transform"), limits)
+        limits, quantiles = _limits(data.get("limits"), len(center)), _quantiles(data.get("quantiles", []))
+        return Regression(tuple(map(float, center)), tuple(map(float, scale)), flat, data.get("transform"), limits, quantiles)
     if name == "multilabel":
         count = data["count"]
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
@@ -125,6 +135,13 @@ def _limits(value: Any, outputs: int) -> tuple[tuple[float, float], ...] | None:
     if len(pairs) != outputs or not sound:
         raise OptionError("task 'regression' needs 'limits' of two finite numbers, the least first, for each output")
     return tuple((float(low), float(high)) for low, high in pairs)
+
+
+def _quantiles(value: Any) -> tuple[float, ...]:
+    sound = isinstance(value, list) and len(value) != 1 and all(_finite(level) and 0 < level < 1 for level in value)
+    if not sound or any(low >= high for low, high in pairwise(value)):
+        raise OptionError("task 'regression' needs 'quantiles' of several increasing numbers above 0 and below 1")
+    return tuple(map(float, value))
 
 
 def _is_number(value: object) -> bool:

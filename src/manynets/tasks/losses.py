@@ -20,7 +20,7 @@ from manynets.tasks.base import Task
 from manynets.tasks.classification import Multiclass
 from manynets.tasks.regression import Regression
 
-__all__ = ["Loss", "loss_for"]
+__all__ = ["Loss", "levels_of", "loss_for"]
 
 Array: TypeAlias = NDArray[Any]
 Value: TypeAlias = Callable[[Any, Any, Any], Any]
@@ -32,7 +32,9 @@ class Loss:
     """A loss on raw scores: its value in any library, its derivative in NumPy, and what the history reports.
 
     name: in a recipe. total: rows sum over outputs (else: mean). unit (O,): turns the loss of a standardised target into the user's unit.
-    kind: what the metric counts: "class" and "labels" right rows, "number" squared errors.
+    kind: what the metric counts: "class" and "labels" right rows, "number" squared errors. point: the shares (J,) of several quantiles in the
+    prediction, whose squared errors are counted (`Regression.point_weights`); () where each output predicts one number. Quantiles are
+    reported in order.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Loss:
     unit: NDArray[np.float64]
     kind: str
     exponential: bool = False
+    point: tuple[float, ...] = ()
 
     @property
     def outputs(self) -> int:
@@ -51,7 +54,7 @@ class Loss:
     def expand(self, target: Array, smoothing: float = 0.0) -> NDArray[np.float64]:
         """Return encoded targets, class codes (N,) or floats (N, O), as (N, O), labels smoothed: (1 - s) t + s / C."""
         if self.kind == "number":
-            return target.astype(np.float64)
+            return np.repeat(target.astype(np.float64), max(1, len(self.point)), axis=-1)
         t = np.eye(self.outputs)[target] if self.kind == "class" else target.astype(np.float64)
         level = 1 / self.outputs if self.kind == "class" else 0.5
         return (1 - smoothing) * t + smoothing * level
@@ -68,11 +71,23 @@ class Loss:
 
     def report(self, xp: Any, z: Any, t: Any, unit: Any) -> Any:
         """Return each row's loss (...) in the unit of the user's target; unit: `self.unit` as an array of the library."""
-        values = self.value(xp, z, t) * unit
+        values = self.value(xp, self.arranged(xp, z), t) * unit
         return xp.sum(values, axis=-1) if self.total else xp.mean(values, axis=-1)
 
+    def arranged(self, xp: Any, z: Any) -> Any:
+        """Return scores (..., O), several quantiles of each target in order."""
+        step = len(self.point)
+        if not step:
+            return z
+        parts = [xp.sort(z[..., first : first + step], axis=-1) for first in range(0, self.outputs, step)]
+        return parts[0] if len(parts) == 1 else xp.concatenate(parts, axis=-1)
+
     def hits(self, xp: Any, z: Any, t: Any) -> Any:
-        """Return per row (..., M) what the metric is made of: 1 where the labels are right (M = 1), or O squared errors."""
+        """Return per row (..., M) what the metric is made of: 1 where the labels are right (M = 1), or the squared errors of M targets."""
+        if self.point:
+            step, ordered = len(self.point), self.arranged(xp, z)
+            predicted = sum(share * ordered[..., j::step] for j, share in enumerate(self.point) if share)
+            return xp.square(predicted - t[..., ::step])
         if self.kind == "number":
             return xp.square((xp.exp(z) if self.exponential else z) - t)
         if self.kind == "class":
@@ -122,7 +137,7 @@ class Loss:
     @property
     def hit_count(self) -> int:
         """M, the numbers of each row that the metric is made of."""
-        return self.outputs if self.kind == "number" else 1
+        return self.outputs // max(1, len(self.point)) if self.kind == "number" else 1
 
 
 # Cross-entropy of classes: -sum_c t_c log softmax(z)_c. The t of a row sum to 1, so its derivative is softmax(z) - t.
@@ -158,7 +173,7 @@ def _poisson_value(xp: Any, z: Any, t: Any) -> Any:
     return t * xp.log(xp.where(t > 0, t, 1.0)) - t - t * z + xp.exp(z)
 
 
-def _regression_forms(quantile: float, delta: float) -> dict[str, tuple[Value, Slope, int]]:
+def _regression_forms(quantile: float | Array, delta: float) -> dict[str, tuple[Value, Slope, int]]:
     """Return value, derivative, and the power of the target's unit that each loss of a regression is in."""
 
     def huber(xp: Any, z: Any, t: Any) -> Any:
@@ -172,11 +187,29 @@ def _regression_forms(quantile: float, delta: float) -> dict[str, tuple[Value, S
         "huber": (huber, lambda z, t: np.clip(z - t, -delta, delta), 2),
         "poisson": (_poisson_value, lambda z, t: np.exp(z) - t, 0),
         "quantile": (
-            lambda xp, z, t: 0.5 * xp.abs(z - t) + (0.5 - quantile) * (z - t),
+            lambda xp, z, t: 0.5 * xp.abs(z - t) + (0.5 - _levels(xp, quantile, z)) * (z - t),
             lambda z, t: (np.sign(z - t) + 1 - 2 * quantile) / 2,
             1,
         ),
     }
+
+
+def _levels(xp: Any, quantile: float | Array, z: Any) -> Any:
+    """Return one quantile as it is, and several (O,) as an array of the library."""
+    return quantile if isinstance(quantile, float) else xp.array(quantile, dtype=z.dtype)
+
+
+def levels_of(task: Regression, recipe: Recipe) -> float | Array:
+    """Return the quantile that a recipe asks for, of several that of each output (O,).
+
+    Errors: OptionError where the task predicts others.
+    """
+    if task.quantiles != recipe.quantiles:
+        found, wanted = (f"the quantiles {list(one)}" if one else "one number" for one in (task.quantiles, recipe.quantiles))
+        raise OptionError(
+            f"the task predicts {found} of each target, but the recipe asks for {wanted}; train a new model for another Recipe.quantile"
+        )
+    return np.tile(recipe.quantiles, task.targets) if recipe.quantiles else float(recipe.quantile)  # type: ignore[arg-type]
 
 
 def loss_for(task: Task, recipe: Recipe) -> Loss:
@@ -196,13 +229,14 @@ def loss_for(task: Task, recipe: Recipe) -> Loss:
         raise OptionError(
             "loss='poisson' predicts log-rates and needs the target as it is: use Regression.of(y, standardise=False)"
         )
-    value, slope, power = _regression_forms(recipe.quantile, recipe.delta)[name]
+    value, slope, power = _regression_forms(levels_of(task, recipe), recipe.delta)[name]
     return Loss(
         name=name,
         value=value,
         slope=slope,
         total=name == "half_squared_error",
-        unit=task.unit_of_loss(power),
+        unit=np.repeat(task.unit_of_loss(power), max(1, len(task.quantiles))),
         kind="number",
         exponential=name == "poisson",
+        point=tuple(task.point_weights.tolist()) if task.quantiles else (),
     )

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, final
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from manynets.spec import Recipe
 from manynets.tasks.base import Task
-from manynets.tasks.losses import Loss, loss_for
+from manynets.tasks.losses import Loss, levels_of, loss_for
+from manynets.tasks.regression import Regression
 
 __all__ = ["Objective", "objective_for"]
 
@@ -46,7 +48,7 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Return per row (..., M) what the metric is made of: M = 1 and 1 where the labels are right, or M = O squared errors."""
+        """Return per row (..., M) what the metric is made of: M = 1 and 1 where the labels are right, or the squared errors of M targets."""
 
     def log(self, scores: Tensor, target: Tensor, weight: Tensor | None = None, penalty: Tensor | float = 0.0) -> Tensor:
         """Return what `manynets.tasks.losses.Loss.log` does, (..., 3 + M) in float64, computed where the scores are."""
@@ -125,7 +127,18 @@ class Elementwise(Objective):
         return values.sum(-1) if self.total else values.mean(-1)
 
     def expand(self, target: Tensor, smoothing: Tensor | float, dtype: torch.dtype) -> Tensor:
-        return target if self.numeric else _smooth(target, smoothing, 0.5)
+        if not self.numeric:
+            return _smooth(target, smoothing, 0.5)
+        several = len(self.loss.point)  # a target counts once for each of its quantiles
+        return target.unsqueeze(-1).expand(*target.shape, several).flatten(-2) if several else target
+
+    def arranged(self, scores: Tensor) -> Tensor:
+        """Return scores (..., O), several quantiles of each target in order."""
+        return self._ordered(scores).flatten(-2) if self.loss.point else scores
+
+    def _ordered(self, scores: Tensor) -> Tensor:
+        """Return scores (..., O) by target and quantile (..., T, J), in order."""
+        return scores.reshape(*scores.shape[:-1], -1, len(self.loss.point)).sort(-1).values
 
     def rows(self, scores: Tensor, target: Tensor) -> Tensor:
         return self._reduce(self.value(scores, target))
@@ -136,7 +149,7 @@ class Elementwise(Objective):
             out.div_(self.outputs)
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
-        values = self.quick(scores, target)
+        values = self.quick(self.arranged(scores), target)
         if not self.numeric:
             return self._reduce(values)
         # in float64: the squares of large units are beyond float32
@@ -147,6 +160,9 @@ class Elementwise(Objective):
             wrong = scores.sign().clamp_(min=0).sub_((target > 0.5).to(scores.dtype))
             right = torch.addcmul(wrong.new_ones(()), wrong, wrong, value=-1)
             return right if self.outputs == 1 else right.amin(-1, keepdim=True)
+        if self.loss.point:
+            weights = torch.tensor(self.loss.point, dtype=scores.dtype, device=scores.device)
+            return (self._ordered(scores) @ weights - target[..., :: len(weights)]).square()
         predicted = scores.exp() if self.loss.exponential else scores
         return (predicted - target).square()
 
@@ -180,6 +196,21 @@ def _poisson_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
     torch.exp(z, out=out).sub_(t)
 
 
+def _levels(levels: float | NDArray[Any]) -> Callable[[Tensor], float | Tensor]:
+    """Return a function of scores: a quantile as it is, and several (O,) as a tensor like the scores, which is made once (for a CUDA graph)."""
+    if isinstance(levels, float):
+        return lambda scores: levels
+    known: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+    def like(scores: Tensor) -> Tensor:
+        kind = scores.device, scores.dtype
+        if kind not in known:
+            known[kind] = torch.tensor(levels, dtype=scores.dtype, device=scores.device)
+        return known[kind]
+
+    return like
+
+
 def objective_for(task: Task, recipe: Recipe) -> Objective:
     """Return the loss that a recipe asks of a task; a name the task does not take is an OptionError with the valid ones."""
     loss = loss_for(task, recipe)
@@ -189,7 +220,8 @@ def objective_for(task: Task, recipe: Recipe) -> Objective:
         return Elementwise(
             loss, lambda z, t: F.binary_cross_entropy_with_logits(z, t.expand_as(z), reduction="none"), _logistic_slope, _logistic
         )
-    quantile, delta = recipe.quantile, recipe.delta
+    assert isinstance(task, Regression)
+    levels, delta = _levels(levels_of(task, recipe)), recipe.delta
 
     def squared_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
         torch.sub(z, t, out=out).mul_(2)
@@ -202,7 +234,7 @@ def objective_for(task: Task, recipe: Recipe) -> Objective:
 
     def quantile_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
         absolute_slope(z, t, out)
-        out.add_(1 - 2 * quantile).mul_(0.5)
+        out.add_(1 - 2 * levels(z)).mul_(0.5)
 
     forms: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Slope]] = {
         "squared_error": (lambda z, t: (z - t).square(), squared_slope),
@@ -210,6 +242,6 @@ def objective_for(task: Task, recipe: Recipe) -> Objective:
         "absolute_error": (lambda z, t: (z - t).abs(), absolute_slope),
         "huber": (lambda z, t: F.huber_loss(z, t.expand_as(z), reduction="none", delta=delta), huber_slope),
         "poisson": (_poisson, _poisson_slope),
-        "quantile": (lambda z, t: 0.5 * (z - t).abs() + (0.5 - quantile) * (z - t), quantile_slope),
+        "quantile": (lambda z, t: 0.5 * (z - t).abs() + (0.5 - levels(z)) * (z - t), quantile_slope),
     }
     return Elementwise(loss, *forms[loss.name])

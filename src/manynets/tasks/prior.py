@@ -19,14 +19,17 @@ Array = NDArray[Any]
 def prior_scores(task: Task, target: Array, weight: Array | None = None, *, loss: str | None = None) -> Array:
     """Return the scores (O,) that predict the (weighted) mean of an encoded target, or the shares of its classes.
 
-    That is the mean of numbers, or its logarithm for loss="poisson"; log p_c of several classes, and log(p / (1 - p)) of two or of a label. A
-    share p is at least that of half a row. Source: Lin et al. 2017, "Focal Loss for Dense Object Detection", section 3.3.
+    That is the mean of numbers, or its logarithm for loss="poisson", or the quantiles of the target where these are predicted; log p_c of
+    several classes, and log(p / (1 - p)) of two or of a label. A share p is at least that of half a row.
+    Source: Lin et al. 2017, "Focal Loss for Dense Object Detection", section 3.3.
 
     >>> from manynets.tasks import Multiclass
     >>> prior_scores(Multiclass(("a", "b", "c")), np.array([0, 0, 1, 2])).round(3).tolist()
     [-0.693, -1.386, -1.386]
     """
     rows = len(target)
+    if isinstance(task, Regression) and task.quantiles:
+        return np.quantile(target, task.quantiles, axis=0, weights=weight, method="inverted_cdf").T.ravel()
     if isinstance(task, Regression):
         mean = np.asarray(np.average(target, axis=0, weights=weight), dtype=np.float64)
         return np.log(np.maximum(mean, np.finfo(np.float32).tiny)) if loss == "poisson" else mean

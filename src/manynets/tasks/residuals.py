@@ -16,10 +16,21 @@ nearer to the truth than the mean of M:
 with E the mean of (y_i - f_i)^2 and V the variance of the networks. Networks that all validate on the same rows have M = K, c = 1, u = 1 and s_i = s(x_i). With
 fewer than two networks to take s_i from, the width is the same for all rows; of one network, that is split conformal prediction.
 
+Where the networks predict several quantiles, f and s give way to these (conformalized quantile regression). The lower limit starts from the fitted
+quantile q_a(x) whose level a is nearest to (1 - coverage) / 2, the upper limit from the one nearest to (1 + coverage) / 2, each the mean of the
+networks. With w(x) the distance of the outermost quantiles, and m a quarter of its median, the scores and the limits are
+
+    r_i = (y_i - q_a(x_i)) / (w(x_i) + m),        q_a(x) + (w(x) + m) times the quantile (1 - coverage) / 2, or (1 + coverage) / 2, of the r_i
+
+so that a limit at the level of a fitted quantile is moved little, and one at another level by more where the quantiles lie far apart. Each limit
+has its own scores, as in Theorem 2 of Romano et al. 2019, so that it has its share of the rows beyond it on its own.
+
 The scores are of a standardised target, or of its logarithm, and the interval is brought into the unit of the target at the end. What is stored are up to
 401 quantiles of the scores.
 
-Sources: Vovk 2015, "Cross-conformal predictors"; Lei et al. 2018, "Distribution-Free Predictive Inference for Regression".
+Sources: Vovk 2015, "Cross-conformal predictors"; Lei et al. 2018, "Distribution-Free Predictive Inference for Regression"; Romano,
+Patterson and Candes 2019, "Conformalized Quantile Regression"; for scores that are divided by the distance of the quantiles, Sesia and Candes 2020, "A
+Comparison of Some Conformal Quantile Regression Methods".
 """
 
 from __future__ import annotations
@@ -35,15 +46,17 @@ from numpy.typing import NDArray
 from manynets.errors import DataError, OptionError
 from manynets.tasks.regression import Regression
 
-__all__ = ["Residuals", "check_coverage", "interval_of", "residuals_from_json", "residuals_of", "standardised"]
+__all__ = ["Residuals", "check_coverage", "interval_of", "nearest_levels", "residuals_from_json", "residuals_of", "standardised"]
 
 Array: TypeAlias = NDArray[Any]
 
 QUANTILES = 401
 FLOOR = 4.0
+QUANTILE_FLOOR = 0.25
+"""Of several quantiles: m in medians of w."""
 FEWEST_ROWS = 10
 MOST_OUTPUTS = 64
-"""Targets of which a model stores residuals."""
+"""Targets, or quantiles of several targets, of which a model stores residuals."""
 
 
 def check_coverage(coverage: float, *, what: str = "coverage") -> float:
@@ -55,10 +68,10 @@ def check_coverage(coverage: float, *, what: str = "coverage") -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Residuals:
-    """What a model stores of its errors on held-out rows, for one target.
+    """What a model stores of its errors on held-out rows, for one target, or one quantile of it.
 
     quantiles: of the scores r, evenly spaced from 0 to 1. rows: how many scores there were. floor: m. factor: c. scaled: whether the width
-    follows s(x); where not, s(x) counts as 0.
+    follows s(x), of several quantiles w(x); where not, that counts as 0.
     """
 
     quantiles: tuple[float, ...]
@@ -69,18 +82,24 @@ class Residuals:
 
     @classmethod
     def of(
-        cls, errors: Array, spread: Array | None = None, *, gain: Array | None = None, weight: Array | None = None
+        cls,
+        errors: Array,
+        spread: Array | None = None,
+        *,
+        gain: Array | None = None,
+        weight: Array | None = None,
+        medians: float = FLOOR,
     ) -> Residuals | None:
         """Return the residuals of errors y - f_i (n,) of held-out rows; None for fewer than 10 of them.
 
         spread: u s_i (n,), None for the same width everywhere. gain: (1 / M - 1 / K) V of each row (n,), None for 0. weight: how often each row
-        counts (n,).
+        counts (n,). medians: m in medians of the spread.
         """
         counted = np.isfinite(errors) if weight is None else np.isfinite(errors) & (weight > 0)
         errors = errors[counted].astype(np.float64)
         if len(errors) < FEWEST_ROWS:
             return None
-        floor = 0.0 if spread is None else FLOOR * float(np.median(spread[counted]))
+        floor = 0.0 if spread is None else medians * float(np.median(spread[counted]))
         scaled = floor > 0
         squares = float(np.mean(errors**2))
         less = 0.0 if gain is None else float(np.mean(gain[counted]))
@@ -128,25 +147,37 @@ def residuals_of(
     loss: str | None = None,
     weight: Array | None = None,
 ) -> tuple[Residuals, ...] | None:
-    """Return the residuals of each target; None where there are too few rows, or more than 64 targets.
+    """Return the residuals of each target, or each of its quantiles; None where there are too few rows, or more than 64 targets.
 
     logits: raw scores (K, N, O). target: encoded (N, O). held_out: whether each network did not train on each row, (K, N), at least one for
     every row; None: none trained on any. loss: the recipe's. weight: of the rows (N,).
     """
     _, rows, outputs = logits.shape
-    if outputs > MOST_OUTPUTS or rows < FEWEST_ROWS:
+    if outputs > max(MOST_OUTPUTS, len(task.quantiles)) or rows < FEWEST_ROWS:
         return None
-    each = standardised(task, logits, loss)
+    each, medians = standardised(task, logits, loss), FLOOR
     center, spread, gain = _held_out(each, held_out)
+    if several := len(task.quantiles):
+        spread, gain, medians = np.repeat(_widths(center, several), several, axis=1), None, QUANTILE_FLOOR
+        target = np.repeat(target, several, axis=1)
     errors, found = target - center, []
     for j in range(outputs):
         one = Residuals.of(
-            errors[:, j], None if spread is None else spread[:, j], gain=None if gain is None else gain[:, j], weight=weight
+            errors[:, j],
+            None if spread is None else spread[:, j],
+            gain=None if gain is None else gain[:, j],
+            weight=weight,
+            medians=medians,
         )
         if one is None:
             return None
         found.append(one)
     return tuple(found)
+
+
+def _widths(values: Array, several: int) -> Array:
+    """Return the distance (N, T) of the outermost of several quantiles (N, O) of each target."""
+    return np.asarray(values[:, several - 1 :: several] - values[:, ::several])
 
 
 def _held_out(each: Array, held_out: Array | None) -> tuple[Array, Array | None, Array | None]:
@@ -182,11 +213,40 @@ def interval_of(
         )
     each = standardised(task, logits, loss)
     mean, spread = each.mean(axis=0), each.std(axis=0)
+    if task.quantiles:
+        return _own_unit(task, _from_quantiles(task, residuals, mean, coverage))
     limits = [one.limits(mean[:, j], spread[:, j], coverage) for j, one in enumerate(residuals)]
     both = np.stack(limits, axis=1)  # (N, O, 2)
     if loss == "poisson":
         both = np.maximum(both, 0.0)
+    return _own_unit(task, both)
+
+
+def _own_unit(task: Regression, both: Array) -> Array:
     return np.stack([task.own_unit(both[..., end]) for end in (0, 1)], axis=-1)
+
+
+def _from_quantiles(task: Regression, residuals: Sequence[Residuals], mean: Array, coverage: float) -> Array:
+    """Return the limits (N, T, 2) of quantiles (N, O), in the unit of the encoded target."""
+    several, (low, high) = len(task.quantiles), nearest_levels(task.quantiles, coverage)
+    widths, limits = _widths(mean, several), []
+    for t in range(task.targets):
+        ends = [
+            residuals[j].limits(mean[:, j], widths[:, t], coverage)[:, end]
+            for end, j in enumerate((t * several + low, t * several + high))
+        ]
+        limits.append(np.stack(ends, axis=1))
+    return np.sort(np.stack(limits, axis=1), axis=-1)
+
+
+def nearest_levels(quantiles: Sequence[float], coverage: float) -> tuple[int, int]:
+    """Return which of the quantiles are nearest to the levels of the lower and the upper limit.
+
+    >>> nearest_levels((0.05, 0.5, 0.95), 0.8)
+    (0, 2)
+    """
+    away = [np.abs(np.array(quantiles) - (1 + sign * coverage) / 2) for sign in (-1, 1)]
+    return int(away[0].argmin()), int(away[1].argmin())
 
 
 def residuals_from_json(state: Any, outputs: int) -> tuple[Residuals, ...]:

@@ -28,7 +28,7 @@ CORE_STEP = 1e8  # multiplications in the largest step that it takes, where thos
 def choose(problem: Problem, member: Member) -> str:
     """Return the name of the stepper for a network. It does not depend on how many others are trained with it.
 
-    The core knows no periodic embedding: on the CPU such a network is trained by the closed form.
+    The core knows no periodic embedding, and no several quantiles: on the CPU such a network is trained by the closed form.
     """
     recipe, spec, on_cpu = member.recipe, member.spec, problem.rows.x.device.type == "cpu"
     if not isinstance(spec, MLP):
@@ -36,13 +36,16 @@ def choose(problem: Problem, member: Member) -> str:
     periodic = isinstance(spec.embedding, Periodic)
     if recipe.gradient == "compiled" and periodic:
         raise OptionError("gradient is 'compiled', but the core knows no Periodic embedding; use 'auto' or 'closed_form'")
+    several = bool(recipe.quantiles)
+    if recipe.gradient == "compiled" and several:
+        raise OptionError("gradient is 'compiled', but the core knows one quantile only; use 'auto' or 'closed_form'")
     if recipe.gradient == "compiled" and (core.load() is None or not on_cpu):
         raise OptionError("gradient is 'compiled', but there is no compiled core here, or the device is not the CPU; use 'auto'")
     if recipe.precision == "bf16" and recipe.gradient in ("auto", "compiled"):  # which the core does not know
         return "autograd" if on_cpu else "closed_form"
     if recipe.gradient != "auto":
         return recipe.gradient
-    if not on_cpu or core.load() is None or periodic:
+    if not on_cpu or core.load() is None or periodic or several:
         return "closed_form"
     sizes = [a * b for a, b in pairwise((problem.rows.x.shape[1], *spec.hidden, problem.task.outputs))]
     rows = batch_rows(recipe, len(problem.rows) if member.rows is None else len(member.rows))

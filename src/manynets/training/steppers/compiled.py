@@ -130,7 +130,7 @@ class Compiled(Stepper):
             input_scale=shape.input_scale,
             loss=2 + LOSSES.index(self.loss.name) if self.loss.kind == "number" else int(self.loss.kind == "labels"),
             total=self.loss.total,
-            parameter=self.recipe.quantile if self.recipe.loss == "quantile" else self.recipe.delta,
+            parameter=float(self.recipe.quantile if self.recipe.loss == "quantile" else self.recipe.delta),  # type: ignore[arg-type]
             x=self._address(rows.x),
             target=self._address(rows.target),
             rows=len(rows),
