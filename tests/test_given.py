@@ -36,6 +36,17 @@ def test_the_options_of_a_table_do_what_its_messages_advise(plain: bool, tmp_pat
     model.predict(polars.DataFrame(table()).drop("copy", "price"))
 
 
+def test_a_model_of_a_file_with_decimal_commas_reads_them_elsewhere(tmp_path: Path) -> None:
+    lines = [f"{s % 9},{s % 10}00;1,{100 + s};{s % 9}" for s in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["size;distance;price", *lines]) + "\n")
+    model = mn.train(tmp_path / "t.csv", target="price", spec=SPEC, recipe=RECIPE, progress=False)
+    expected = model.predict(polars.DataFrame({"size": [2.5], "distance": [1.234]}))
+    for size, distance in (("2,5", "1,234"), ("2.5", "1,234"), ("2.5", "1.234")):
+        assert model.predict(polars.DataFrame({"size": [size], "distance": [distance]})) == expected
+    with pytest.raises(mn.DataError, match=r"'size' should hold numbers \(numbers: decimal comma\), but row 0"):
+        model.predict(polars.DataFrame({"size": ["2.5", "2,5"], "distance": [1.2, 1.2]}))
+
+
 def test_the_options_of_a_table_are_refused_where_there_is_none() -> None:
     with pytest.raises(mn.OptionError, match=r"drop is \['a'\], but is for a table, and X is a list"):
         mn.train([[1.0]], [1.0], SPEC, RECIPE, drop=["a"], progress=False)

@@ -19,11 +19,9 @@ def read_given(
 ) -> tuple[Any, Any, Any]:
     """Return X, y and the weights, read from a file, and with the target taken off the table, where X is a path or a target is named."""
     if isinstance(X, str | os.PathLike):
-        from manynets.tables import read_table
-
         if target is None:
             raise OptionError(f"X is the file {os.fspath(X)!r}, so name the column to predict, such as target='price'")
-        X = read_table(os.fspath(X))
+        X = _opened(os.fspath(X))
     if target is not None:
         if y is not None:
             raise OptionError(f"target is {target!r} and y was given too; give one of the two")
@@ -43,6 +41,18 @@ def read_given(
     if y is None:
         raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
     return X, y, sample_weight
+
+
+def _opened(path: str) -> Any:
+    """Return the table in a file: a frame, or where cells have decimal commas a table that says so."""
+    from manynets.tables import open_file
+
+    table = open_file(path)
+    if table.commas:
+        return table
+    held = table.loaded(table.names)
+    assert held.frame is not None
+    return held.frame.to_native()
 
 
 def declared_columns(X: Any, encoder: Any, **columns: Sequence[str]) -> dict[str, list[str]]:

@@ -37,6 +37,7 @@ class Table:
         array: (N, D) numbers, or None.
         file: the columns of a file, each read when it is asked for, or None.
         taken: which rows of frame, array or file the table has (N,), gathered column by column; None for all.
+        commas: the columns of a text file with semicolons that hold commas: those are likely before decimals.
 
     >>> import polars
     >>> from manynets.tables import open_table
@@ -52,6 +53,10 @@ class Table:
     array: NDArray[Any] | None = None
     file: StoredColumns | None = None
     taken: NDArray[np.int64] | None = None
+    commas: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.rows
 
     @property
     def shape(self) -> tuple[int, int]:
