@@ -23,7 +23,7 @@ from manynets.cli.baselines import baselines_of
 from manynets.cli.bounded import bounded, described, scalars
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.diverged import diverged_words, refuse_untrained
-from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, takes_shifts, train_preset
+from manynets.cli.preset import PLAIN, changes_of, check_preset, plain_note, preset_of, takes_shifts, train_preset
 from manynets.cli.recipe import flag_of, network_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_schema
 from manynets.cli.seen import hashes_of_parts
@@ -136,7 +136,8 @@ def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any
     """
     source = load_source(origin)
     more = [] if source.schema is None else taken_as_classes(source.task, origin)
-    for text in (*source.notes, *more):
+    plain = plain_note(options, source)
+    for text in (*source.notes, *more, *([plain] if plain else [])):
         note(console, text)
     source, encoder, share, networks = encode_source(source, options, console)
     preset = preset_of(options, source)
