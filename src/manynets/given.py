@@ -20,7 +20,9 @@ def read_given(
     """Return X, y and the weights, read from a file, and with the target taken off the table, where X is a path or a target is named."""
     if isinstance(X, str | os.PathLike):
         if target is None:
-            raise OptionError(f"X is the file {os.fspath(X)!r}, so name the column to predict, such as target='price'")
+            column = y if isinstance(y, str) else "price"
+            such = "" if isinstance(y, str) else "such as "
+            raise OptionError(f"X is the file {os.fspath(X)!r}, so name the column to predict, {such}target={column!r}")
         X = _opened(os.fspath(X))
     if target is not None:
         if y is not None:
@@ -32,6 +34,8 @@ def read_given(
         sample_weight = sample_weight if named is None else weight
     elif drop_missing_target:
         raise OptionError("drop_missing_target is for a table with target='...'; leave it out, and such rows out of X and y")
+    if isinstance(y, str):
+        raise OptionError(f"y is {y!r}, but must be the values to predict; name a column of the table with target={y!r}")
     if y is None and isinstance(X, DataLoader | Dataset):
         size = getattr(X, "batch_size", None) or 32
         raise DataError(

@@ -63,6 +63,18 @@ class Table:
         """Rows and columns."""
         return self.rows, len(self.names)
 
+    @property
+    def row_numbers(self) -> NDArray[np.int64]:
+        """The numbers (N,) of the rows within the table that the user gave, from 0."""
+        return np.arange(self.first_row, self.first_row + self.rows) if self.taken is None else self.taken
+
+    def whole(self) -> Table:
+        """Return the table with all rows of its frame, array or file."""
+        if self.taken is None:
+            return self
+        rows = self.file.rows if self.file is not None else len(self.frame if self.array is None else self.array)  # type: ignore[arg-type]
+        return replace(self, rows=rows, taken=None)
+
     def take(self, rows: NDArray[np.int64]) -> Table:
         """Return the table with these of its rows, in this order."""
         return replace(self, rows=len(rows), taken=rows if self.taken is None else self.taken[rows])
