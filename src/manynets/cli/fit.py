@@ -56,17 +56,17 @@ Options = Mapping[str, Any]
 Begin = Callable[[], dict[str, Any]]
 
 
-def fit(options: Options, *, begun: Callable[[Options], object] = lambda options: None) -> None:
+def fit(options: Options, *, begun: Callable[[Options], object] = lambda options: None) -> Path:
     """Train with these options, print a report, and write the run folder.
 
     begun: called with the options, those of the unfinished run where one is resumed, once they are checked and the folder is claimed.
     """
     with checkpoints.claimed_resume(options):
-        _fit_claimed(checkpoints.resumed_options(options), begun)
+        return _fit_claimed(checkpoints.resumed_options(options), begun)
 
 
-def _fit_claimed(options: Options, begun: Callable[[Options], object]) -> None:
-    """Check the options, claim the run folder of a training that is not resumed, and train."""
+def _fit_claimed(options: Options, begun: Callable[[Options], object]) -> Path:
+    """Check the options, claim the run folder of a training that is not resumed, and train; return the folder."""
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     check_preset(options)
     check_track(options["track"])
@@ -112,6 +112,7 @@ def _fit_claimed(options: Options, begun: Callable[[Options], object]) -> None:
             written = streamed.fit_streamed(stream, options, origin, folder, tracked, console)
         for tracker in trackers:
             tracker.log_folder(written)
+    return written
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,6 +27,7 @@ def train(**options: Any) -> None:
 
     Defaults are in brackets.
     """
+    from manynets.cli.diverged import refuse_diverged
     from manynets.distributed.environment import launched
 
     if launched() > 1:
@@ -36,4 +37,4 @@ def train(**options: Any) -> None:
         return
     from manynets.cli.fit import fit
 
-    fit(options)
+    refuse_diverged(fit(options))
