@@ -178,6 +178,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             class_names=source.class_names,
             image_shape=source.image_shape,
             target=name_of_target(origin.get("target", []), source.unit),
+            unit=source.unit,
         )
     for text in dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught):
         note(console, text)
