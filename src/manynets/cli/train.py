@@ -18,11 +18,11 @@ _DATA = data_argument(
 
 @takes(TRAIN, data=_DATA, first=("target", "preset", "hidden", "epochs", "out"))
 def train(**options: Any) -> None:
-    """Train a network and write a run folder: model, history, metrics and pictures.
+    """Train on a table, images or arrays, and write a run folder: model, history, metrics and pictures.
 
     \b
-    manynets train digits
     manynets train houses.csv --target price
+    manynets train digits
     manynets train mnist --hidden 256 --epochs 10 --json
 
     Defaults are in brackets.

@@ -45,9 +45,9 @@ def history_panels(model: Any, *, subtitle: str, unit: str | None = None) -> Arr
                 curve = np.sqrt(squared * curve)
                 with np.errstate(divide="ignore", invalid="ignore"):
                     width = None if width is None else squared * width / (2.0 * curve)  # the slope of the root
-            curves[f"{part} {shown}"] = curve
+            curves[f"{part} {_TITLES.get(shown, shown)}"] = curve
             if width is not None:
-                spread[f"{part} {shown}"] = width
+                spread[f"{part} {_TITLES.get(shown, shown)}"] = width
         validated = f"val_{name}" in past and chosen
         history(
             past["epoch"],
