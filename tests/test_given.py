@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,17 @@ def test_the_options_of_a_table_do_what_its_messages_advise(plain: bool, tmp_pat
     model.predict(polars.DataFrame(table()).drop("copy", "price"))
 
 
+def test_a_model_of_a_file_with_decimal_commas_reads_them_elsewhere(tmp_path: Path) -> None:
+    lines = [f"{s % 9},{s % 10}00;1,{100 + s};{s % 9}" for s in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["size;distance;price", *lines]) + "\n")
+    model = mn.train(tmp_path / "t.csv", target="price", spec=SPEC, recipe=RECIPE, progress=False)
+    expected = model.predict(polars.DataFrame({"size": [2.5], "distance": [1.234]}))
+    for size, distance in (("2,5", "1,234"), ("2.5", "1,234"), ("2.5", "1.234")):
+        assert model.predict(polars.DataFrame({"size": [size], "distance": [distance]})) == expected
+    with pytest.raises(mn.DataError, match=r"'size' should hold numbers \(numbers: decimal comma\), but row 0"):
+        model.predict(polars.DataFrame({"size": ["2.5", "2,5"], "distance": [1.2, 1.2]}))
+
+
 def test_the_options_of_a_table_are_refused_where_there_is_none() -> None:
     with pytest.raises(mn.OptionError, match=r"drop is \['a'\], but is for a table, and X is a list"):
         mn.train([[1.0]], [1.0], SPEC, RECIPE, drop=["a"], progress=False)
@@ -53,3 +66,61 @@ def test_a_loader_is_told_what_to_give_instead() -> None:
         mn.train(DataLoader(rows, batch_size=4), progress=False)
     with pytest.raises(mn.DataError, match=r"X is a TensorDataset; .*=mn.Recipe\(batch_size=32\)"):
         mn.train(rows, progress=False)
+
+
+X, Y = [[0.0, 1.0], [1.0, 0.0]] * 10, [0.0, 1.5] * 10
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"epochs": 5}, "write recipe=mn.Recipe(epochs=5), which trains a plain network"),
+        ({"lr": 0.1}, "write recipe=mn.Recipe(optimizer=mn.AdamW(lr=0.1))"),
+        ({"hidden": (16,)}, "write spec=mn.MLP(hidden=(16,))"),
+        ({"hidden_layer_sizes": (8,)}, "write spec=mn.MLP(hidden=(8,))"),
+        ({"optimizer": "sgd"}, "recipe=mn.Recipe(optimizer=mn.SGD())"),
+        ({"batch_size": 32}, "write recipe=mn.Recipe(batch_size=32)"),
+        ({"validation_data": (X, Y)}, "write validation=(X_val, y_val)"),
+        ({"random_state": 0}, "write seed=0"),
+        ({"validaton": 0.1}, "did you mean 'validation'?"),
+        ({"ensemble": 3}, "it has X, y, spec"),
+    ],
+)
+def test_arguments_of_other_libraries_are_answered_with_those_of_train(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(TypeError, match="has no argument") as caught:
+        mn.train(X, Y, **given)
+    assert words in str(caught.value)
+
+
+def test_a_name_as_y_and_a_wrong_spec_are_answered_with_the_call_that_was_meant(tmp_path: Path) -> None:
+    frame = polars.DataFrame({"a": [0.0, 1.0], "price": [1.0, 2.0]})
+    frame.write_csv(tmp_path / "t.csv")
+    with pytest.raises(mn.OptionError, match=r"y is 'price', .* with target='price'"):
+        mn.train(frame, "price")
+    with pytest.raises(mn.OptionError, match="name the column to predict, target='price'"):
+        mn.train(tmp_path / "t.csv", "price")
+    for spec, words in (
+        ((16,), r"write mn\.MLP\(hidden=\(16,\)\)"),
+        (RECIPE, "spec is a Recipe; write .* recipe="),
+        (mn.Adam(), r"recipe=mn\.Recipe\(optimizer=mn\.Adam\("),
+        (mn.MLPRegressor(), "an estimator, which trains itself"),
+    ):
+        wrong: Any = spec
+        with pytest.raises(mn.OptionError, match=words):
+            mn.train(X, Y, wrong)
+
+
+def test_methods_of_other_libraries_are_answered_with_a_call() -> None:
+    spec: Any = SPEC
+    model: Any = mn.train(X, Y, SPEC, RECIPE, progress=False)
+    for owner, name, words in (
+        (spec, "fit", "mn.train"),
+        (model, "compile", "Recipe"),
+        (mn, "Sequential", "mn.MLP"),
+        (mn, "x", "'x'$"),
+    ):
+        with pytest.raises(AttributeError, match=words):
+            getattr(owner, name)
+    assert not hasattr(spec, "hidden_units")
+    assert pickle.loads(pickle.dumps(model)).predict(X).tolist() == model.predict(X).tolist()
+    assert copy.copy(spec) == spec

@@ -17,6 +17,8 @@ from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.model_selection import cross_val_predict, cross_val_score
 
 import manynets as mn
+from manynets.plots.models import history_panels
+from tests.tolerances import assert_close
 
 X = np.random.default_rng(0).normal(size=(120, 3))
 LABELS = np.where(X[:, 0] + X[:, 1] > 0, "yes", "no")
@@ -100,6 +102,17 @@ def test_plots(tmp_path: Path) -> None:
             assert mn.plots.save(figure, tmp_path / "model.png").is_file()
     with pytest.raises(mn.OptionError, match="only one of X and y"):
         trained().plot(X)
+
+
+def test_the_history_of_squared_errors_is_drawn_as_rmse() -> None:
+    model = trained(PRICE, validation=0.2)
+    axes = history_panels(model, subtitle="", unit="CHF")
+    assert [ax.get_ylabel() for ax in axes] == ["RMSE (CHF)", "R²"]
+    train, validation = (line.get_ydata()[-1] for line in axes[0].get_lines()[:2])
+    assert_close(train**2, np.float64(model.history["loss"][-1]), "float64")
+    assert_close(validation**2, np.float64(model.history["val_loss"][-1]), "float64")
+    absolute = mn.train(X, PRICE, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1, loss="absolute_error"), progress=False)
+    assert history_panels(absolute, subtitle="")[0].get_ylabel() == "loss"
 
 
 @pytest.mark.parametrize(("y", "x", "kind"), [(LABELS, X, is_classifier), (PRICE, X, is_regressor), (PRICE, HOUSES, is_regressor)])

@@ -163,7 +163,9 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_PLACE_OF[name]), name)
     if name in _ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module 'manynets' has no attribute {name!r}")
+    from manynets.spec.lessons import no_attribute
+
+    raise no_attribute("manynets", name, owner="module 'manynets'")
 
 
 def __dir__() -> list[str]:

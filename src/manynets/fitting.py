@@ -35,6 +35,7 @@ from manynets.prepare import (
 )
 from manynets.results import model_of, system_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
+from manynets.spec.lessons import no_spec, with_advice
 from manynets.streaming import (
     files_to_stream,
     open_ensemble,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 
+@with_advice
 def train(
     X: Any,
     y: Any = None,
@@ -392,7 +394,7 @@ def _further(
 def _check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initial: Any, checkpoint: Any, resume: Any) -> None:
     """Raise OptionError for arguments of `train` that cannot be used, or not together."""
     if not isinstance(spec, MLP | nn.Module):
-        raise OptionError(f"spec is {spec!r}, but must be an MLP, such as MLP(hidden=(64, 64)), or a torch module")
+        raise OptionError(no_spec(spec))
     if not isinstance(recipe, Recipe):
         raise OptionError(f"recipe is {recipe!r}, but must be a Recipe, such as Recipe(epochs=20)")
     module = isinstance(spec, nn.Module)

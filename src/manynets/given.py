@@ -19,11 +19,11 @@ def read_given(
 ) -> tuple[Any, Any, Any]:
     """Return X, y and the weights, read from a file, and with the target taken off the table, where X is a path or a target is named."""
     if isinstance(X, str | os.PathLike):
-        from manynets.tables import read_table
-
         if target is None:
-            raise OptionError(f"X is the file {os.fspath(X)!r}, so name the column to predict, such as target='price'")
-        X = read_table(os.fspath(X))
+            column = y if isinstance(y, str) else "price"
+            such = "" if isinstance(y, str) else "such as "
+            raise OptionError(f"X is the file {os.fspath(X)!r}, so name the column to predict, {such}target={column!r}")
+        X = _opened(os.fspath(X))
     if target is not None:
         if y is not None:
             raise OptionError(f"target is {target!r} and y was given too; give one of the two")
@@ -34,6 +34,8 @@ def read_given(
         sample_weight = sample_weight if named is None else weight
     elif drop_missing_target:
         raise OptionError("drop_missing_target is for a table with target='...'; leave it out, and such rows out of X and y")
+    if isinstance(y, str):
+        raise OptionError(f"y is {y!r}, but must be the values to predict; name a column of the table with target={y!r}")
     if y is None and isinstance(X, DataLoader | Dataset):
         size = getattr(X, "batch_size", None) or 32
         raise DataError(
@@ -43,6 +45,18 @@ def read_given(
     if y is None:
         raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
     return X, y, sample_weight
+
+
+def _opened(path: str) -> Any:
+    """Return the table in a file: a frame, or where cells have decimal commas a table that says so."""
+    from manynets.tables import open_file
+
+    table = open_file(path)
+    if table.commas:
+        return table
+    held = table.loaded(table.names)
+    assert held.frame is not None
+    return held.frame.to_native()
 
 
 def declared_columns(X: Any, encoder: Any, **columns: Sequence[str]) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import copy
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.saved_model import HISTORY, SavedModel, in_run_folder, saved_from, unsound
 from manynets.spec import MLP, Recipe, to_json
+from manynets.spec.lessons import no_attribute
 from manynets.spec.metadata import check_device
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
@@ -108,6 +109,11 @@ class Model(ModelTools):
         self._size = 1 if self._population is None else self._population.size
         if self._population is not None:
             self._chunk = self.rows_at_once
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_attribute("Model", name, owner="'Model' object")
 
     @property
     def rows_at_once(self) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Call
+from tests.tolerances import assert_close
 
 
 def trained(call: Call, table: Path) -> None:
@@ -47,11 +48,27 @@ def test_what_a_run_goes_by(call: Call, table: Path) -> None:
     assert added["rows"] == [0]
     for code in range(2):
         total = added["base"][code] + sum(values[code] for values in added["values"][0])
-        assert total == pytest.approx(added["prediction"][0][code])
+        assert_close(total, added["prediction"][0][code], "float32")
     assert "Importance: accuracy lost without the column" in done.err
     assert len(found["worst_rows"]) <= 2
     assert isinstance(found["worst_slices"], list)
     assert all(len(one["columns"]) == 1 for one in found["importance"]["columns"])
+
+
+def test_rows_are_numbered_as_in_the_file(call: Call, tmp_path: Path) -> None:
+    lines = [f"{i % 17},{10 * (i % 17) + (5000 if i in (7, 33, 90) else 0)}.5" for i in range(120)]
+    (tmp_path / "t.csv").write_text("\n".join(["size,price", *lines]) + "\n")
+    options = ("--hidden", "4", "--epochs", "2", "--n-networks", "1", "--test-fraction", "0.5", "--quiet", "--out", "run")
+    assert call("train", "t.csv", "--target", "price", *options).code == 0
+    done = call("explain", "run", "--row", "7", "--row", "8", "--worst", "2", "--repeats", "1", "--json")
+    worst = [one["row"] for one in done.json["worst_rows"]]
+    assert worst
+    assert set(worst) < {7, 33, 90}
+    assert "numbered as in t.csv, from 0" in " ".join(done.err.split())
+    assert "Row 8 of t.csv: prediction" in done.err
+    assert call("report", "run").code == 0
+    html = (tmp_path / "run" / "report.html").read_text()
+    assert "numbered from 0, as in the table" in html
 
 
 def test_on_other_rows_and_for_a_model_file(call: Call, table: Path) -> None:
@@ -69,7 +86,7 @@ def test_on_other_rows_and_for_a_model_file(call: Call, table: Path) -> None:
         (["--metric", "r2"], "must be one of accuracy, f1, log_loss, roc_auc"),
         (["--column", "sice"], "did you mean 'size'"),
         (["--pair", "size", "size"], "two different ones"),
-        (["--row", "999"], "--row is 999, but test has the rows"),
+        (["--row", "999"], "--row is 999, but houses.csv has the rows 0 to 119"),
         (["--rows", "1"], "--rows is 1"),
         (["--repeats", "0"], "n_repeats is 0"),
     ],

@@ -261,7 +261,8 @@ def test_a_run_with_earlier_good_weights_says_so(call: Call, table: Path, monkey
         "train", table, "--target", "price", "--epochs", "30", "--hidden", "8", "--n-networks", "1", "--gradient", "closed_form", "--lr",
         "0.05", "--evaluate-every", "1", "--out", "run", "--json",
     )  # fmt: skip
-    assert done.code == 0, done.err
+    assert done.code == 3, done.err
+    assert "error: the training diverged; run is written with the weights of before; use a smaller --lr" in done.err
     assert done.json["diverged"] == 1
     assert "Metrics (training diverged; weights of epoch " in done.err
     assert "Metrics (training diverged; weights of epoch " in call("show", "run").out

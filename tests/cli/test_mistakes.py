@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from manynets.cli import command_line
 from tests.cli.conftest import Call
 
 MISTAKES = [
@@ -133,6 +135,18 @@ def test_help_and_version(call: Call) -> None:
         assert done.err == ""
     assert call("--version").out.startswith("manynets 0.")
     assert call().code == 2
+
+
+def test_help_begins_with_what_a_command_does_and_an_example(call: Call) -> None:
+    for command in command_line().commands:
+        text = " ".join(call(command, "--help").out.split())
+        head = text[text.index("Usage") : text.index("─")]
+        assert f"manynets {command}" in head.partition(". ")[2] or command in ("datasets", "doctor"), head
+        assert "<bool>" not in text
+    text = call("sweep", "--help").out
+    at = [text.index(words) for words in ("Compare networks", "manynets sweep", "--target ", "--grid ", "─ Sweep", "─ Network")]
+    assert at == sorted(at)
+    assert re.search(r"default +is one", text)  # paragraphs fill the lines
 
 
 def test_help_loads_no_torch() -> None:

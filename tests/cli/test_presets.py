@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars
 import pytest
 
 import manynets as mn
+from manynets.cli.preset import plain_note
 from manynets.tabular import train_tabular
 from tests.cli.conftest import Call
 from tests.tolerances import assert_close
@@ -59,12 +62,31 @@ def test_train_without_a_specification_is_the_default(table: Path) -> None:
 
 def test_an_option_of_a_plain_network_chooses_it(call: Call, table: Path, tmp_path: Path) -> None:
     words = [table, "--target", "price", "--out", tmp_path / "run", "--overwrite"]
-    assert call("train", *words, "--epochs", "2", "--json").json["networks"] == 8
+    done = call("train", *words, "--epochs", "2", "--hidden", "4", "--json")
+    assert done.json["networks"] == 8
+    assert "note: --epochs: plain networks are trained, not the default ensemble for tables; give" in " ".join(done.err.split())
     spec = json.loads((tmp_path / "run" / "config.json").read_text())["spec"]
     assert spec["input_scale"] is False
     call("train", *words, "--preset", "fast", "--hidden", "16", "--n-networks", "2")
     spec = json.loads((tmp_path / "run" / "config.json").read_text())["spec"]
     assert (spec["hidden"], spec["input_scale"]) == ([16], True)
+
+
+@pytest.mark.parametrize(
+    ("options", "schema", "shape", "words"),
+    [
+        ({"lr": 0.1}, (), None, "--preset default to change its recipe"),
+        ({"lr": 0.1, "optimizer": "sgd"}, (), None, "which has no --optimizer"),
+        ({"lr": 0.1, "preset": "plain"}, (), None, None),
+        ({"hidden": "16"}, (), None, None),
+        ({"epochs": 3}, None, (28, 28), "without the shifted copies"),
+        ({"epochs": 3}, None, (8, 8), None),
+    ],
+)
+def test_the_end_of_the_default_is_announced(options: dict[str, Any], schema: Any, shape: Any, words: str | None) -> None:
+    source: Any = SimpleNamespace(schema=schema, image_shape=shape, class_names=("a", "b"), name="t")
+    found = plain_note({"preset": None, "task": None, **options}, source)
+    assert found is None if words is None else words in str(found)
 
 
 def test_out_of_fold_metrics_are_those_of_validation(call: Call, table: Path, tmp_path: Path) -> None:

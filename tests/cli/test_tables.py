@@ -137,6 +137,21 @@ def test_what_reading_did_is_a_note(call: Call, tmp_path: Path) -> None:
         assert "UserWarning" not in done.err
 
 
+def test_the_decimal_comma_of_a_file_with_semicolons_is_stored(call: Call, tmp_path: Path) -> None:
+    lines = [f"{s % 9},{s % 10}00;{s % 7 + 1},{100 + s} km;{100 * s + 3},5" for s in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["size;distance;price", *lines]) + "\n")
+    assert "decimal comma" in call("inspect", "t.csv", "--target", "price").out
+    assert call("train", "t.csv", "--target", "price", *SMALL[:-1]).code == 0
+    texts = ("size;distance\n2,5;1,234 km\n", 'size,distance\n"2,500","1,234 km"\n', "size\tdistance\n2,500\t1,234 km\n")
+    found = []
+    for text in texts:
+        (tmp_path / "new.csv").write_text(text)
+        done = call("predict", "runs/t-1", "new.csv", "-q")
+        assert done.code == 0, done.err
+        found.append(rows_of(done.out)[0]["prediction"])
+    assert len(set(found)) == 1
+
+
 # ----------------------------------------------------------------------------------------------------------- standard input
 
 

@@ -400,3 +400,17 @@ def test_an_error_of_the_server_shows_nothing(classifier: tuple[Path, Model], mo
         monkeypatch.setattr(Model, "logits", lambda self, x: 1 / 0 if False else [][1])
         answer = client.post("/v1/models/houses:predict", json=[row()])
         assert (answer.status_code, json.loads(answer.text)) == (500, {"error": {"message": "the server failed; its log says why"}})
+
+
+def test_a_body_with_semicolons_and_decimal_commas(tmp_path: Path) -> None:
+    lines = [f"{s % 9},{s % 10}00;{s % 7}" for s in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["size;price", *lines]) + "\n")
+    model = mn.train(tmp_path / "t.csv", target="price", spec=mn.MLP(hidden=(4,)), recipe=mn.Recipe(epochs=1), progress=False)
+    model.save(tmp_path / "m.safetensors")
+    csv = {"content-type": "text/csv"}
+    with client_of(ServeSettings(models={"m": str(tmp_path / "m.safetensors")})) as client:
+        bodies: list[dict[str, Any]] = [{"json": [{"size": size}]} for size in ("2,5", "2.5", 2.5)]
+        bodies += [{"content": text, "headers": csv} for text in ("size;town\n2,500;Bern\n", "size\ttown\n2,5\tBern\n")]
+        answers = [client.post("/v1/models/m:predict", **body) for body in bodies]
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert len({answer.json()["predictions"][0] for answer in answers}) == 1

@@ -42,10 +42,26 @@ def test_one_network(capsys: pytest.CaptureFixture[str]) -> None:
     line, model = shown(capsys, LABELS, validation=0.2)
     best = model.info["best"]
     assert line.startswith("epoch 12/12  validation accuracy ")
-    assert f"(best {number_text(model.history['val_accuracy'][best])}, epoch {best + 1})" in line
+    assert f"(best by loss {number_text(model.history['val_accuracy'][best])}, epoch {best + 1})" in line
     line, model = shown(capsys, PRICE)
     loss = model.history["loss"][-1]
     assert f"loss {number_text(loss)}  RMSE {number_text(loss**0.5)}  " in line
+
+
+@pytest.mark.parametrize(
+    ("y", "watch", "words"),
+    [
+        (LABELS, "loss", "(best by loss "),
+        (LABELS, "log_loss", "(best by log loss "),
+        (LABELS, "accuracy", "(best 0."),
+        (PRICE, "loss", "(best "),
+        (PRICE, "mae", "(best by MAE "),
+    ],
+)
+def test_best_says_what_it_goes_by(y: Any, watch: Any, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    line, _ = shown(capsys, y, validation=0.2, recipe=mn.Recipe(epochs=2, watch=watch))
+    assert words in line
+    assert ("by" in words) == ("best by" in line)
 
 
 @pytest.mark.parametrize(("y", "name", "word"), [(LABELS, "accuracy", "accuracy"), (PRICE, "rmse", "RMSE")])
@@ -56,7 +72,7 @@ def test_networks_on_folds_show_the_pooled_result_of_the_table(
         recipe = mn.Recipe(epochs=40, optimizer=mn.Adam(lr=0.05), stopping=stopping)
         line, model = shown(capsys, y, n_networks=4, validation="folds", recipe=recipe)
         assert "4 of 4 networks finished" in line
-        found = re.search(rf"validation {word} \S+ \(best (\S+), epochs? ", line)
+        found = re.search(rf"validation {word} \S+ \(best(?: by loss)? (\S+), epochs? ", line)
         assert found is not None, line
         assert found[1] == number_text(out_of_fold(model, y)[name])
 
@@ -82,7 +98,7 @@ def test_candidates_show_the_best_of_them(capsys: pytest.CaptureFixture[str]) ->
 def test_other_engines_show_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     line, model = shown(capsys, LABELS, validation=0.2, engine="numpy")
     best = model.info["best"]
-    assert f"(best {number_text(model.history['val_accuracy'][best])}, epoch {best + 1})" in line
+    assert f"(best by loss {number_text(model.history['val_accuracy'][best])}, epoch {best + 1})" in line
 
 
 def test_no_line_says_how_long_a_finished_training_takes(capsys: pytest.CaptureFixture[str]) -> None:

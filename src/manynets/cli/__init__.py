@@ -107,7 +107,7 @@ def command_line() -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with 0 (done), 2 (user error: one line on stderr), 3
-    (the training diverged and learned nothing), 130 (interrupted), 143 (terminated) or
+    (the training, or all of its networks, diverged), 130 (interrupted), 143 (terminated) or
     1 (a bug)."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded: its threads then sleep while they wait
     usage_error: Any = typer.BadParameter.__mro__[2]  # the base of all that the parser raises, whatever typer's version

@@ -153,7 +153,7 @@ def origin_of(options: Mapping[str, Any]) -> Origin:
 
 
 def _columns_hint(options: Mapping[str, Any]) -> str:
-    names = _open(options["data"], options)[0].names
+    names = open_data(options["data"], options)[0].names
     return f"; {options['data']} has {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
 
 
@@ -260,7 +260,7 @@ def read_frame(path: str, origin: Mapping[str, Any], *, text: Sequence[str] = ()
     return _with_notes(lambda: read_table(path, **text_options_of(path, origin), text=text))
 
 
-def _open(
+def open_data(
     path: str, origin: Mapping[str, Any], *, text: Sequence[str] = (), content: bytes | None = None
 ) -> tuple[Any, tuple[str, ...]]:
     """Return the table in a file, whose columns are read when they are needed where the format allows, and notes."""
@@ -327,7 +327,7 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     path = origin["path"]
     content = _piped(path)
     declared = [name for word in origin.get("categorical", []) for name in (word, *(part.strip() for part in word.split(",")))]
-    table, notes = _open(path, origin, text=declared, content=content)
+    table, notes = open_data(path, origin, text=declared, content=content)
     whole, more = _table_part(table, origin)
     notes += more
     _refuse_target(origin, table.names)
@@ -389,7 +389,7 @@ def test_part(
 
     if kind_of(path) != "table":
         raise DataError(f"{path} is not a table, but the network was trained on one; give a file with the same columns")
-    table, found = _open(path, origin, text=text, content=content)
+    table, found = open_data(path, origin, text=text, content=content)
     notes = list(found)
     if origin.get("weight") is not None and origin["weight"] not in table.names:
         notes.append(f"{path} has no weight column {origin['weight']!r}: its rows have equal weights")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from manynets import runs
 from manynets.errors import DivergenceError, DivergenceWarning
 
-__all__ = ["diverged_words", "refuse_untrained"]
+__all__ = ["diverged_words", "refuse_diverged", "refuse_untrained"]
 
 
 def _best(model: Any) -> list[int]:
@@ -34,6 +36,16 @@ def refuse_untrained(model: Any, metrics: Mapping[str, Any], caught: Iterable[An
     )
     remedy = rest.rpartition("; ")[2].replace("clip_norm=1.0", "--clip-norm 1").replace("a smaller learning rate", "a smaller --lr")
     raise DivergenceError(f"{where}; no epoch before was better than the initial weights, so nothing is written; {remedy}")
+
+
+def refuse_diverged(folder: Path) -> None:
+    """Raise DivergenceError where all networks of a run diverged, though it is written: scripts are not to take it for done."""
+    stopped = runs.read_run(folder).config["info"].get("stopped", [])
+    if set(stopped) == {"diverged"}:
+        whose = "the training" if len(stopped) == 1 else f"all {len(stopped)} networks"
+        raise DivergenceError(
+            f"{whose} diverged; {folder} is written with the weights of before; use a smaller --lr or --clip-norm 1"
+        )
 
 
 def diverged_words(model: Any) -> str | None:

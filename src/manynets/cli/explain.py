@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from manynets.explain import Contributions, Dependence, Importance
+    from manynets.runs import SavedRun
 
 __all__ = ["explain"]
 
@@ -37,7 +38,7 @@ def explain(
         option(
             "--row",
             metavar="N",
-            help="Also show what each column adds to the prediction of this row, counted from 0; may be repeated.",
+            help="Also show what each column adds to the prediction of this row, by its number in the table, counted from 0; may be repeated.",
         ),
     ] = None,
     metric: Annotated[
@@ -84,9 +85,10 @@ def explain(
     part, name, notes = evaluation_rows(found, data, header=header, target=target, encode=False)
     for text in notes:
         note(console, text)
+    whole, of = _whole(found, data, part.X, name)
     for number in row or ():
-        if not 0 <= number < part.rows:
-            raise OptionError(f"--row is {number}, but {name} has the rows 0 to {part.rows - 1}")
+        if not 0 <= number < len(whole):
+            raise OptionError(f"--row is {number}, but {of} has the rows 0 to {len(whole) - 1}")
     some = np.sort(np.random.default_rng(0).permutation(part.rows)[:rows])
     X, y = part.X, np.asarray(part.y)
     weight = None if part.weight is None else np.asarray(part.weight)[some]
@@ -95,18 +97,28 @@ def explain(
     importance = permutation_importance(model, few, y[some], **options)
     dependence = [partial_dependence(model, few, one, n_grid=12) for one in column or ()]
     dependence += [partial_dependence(model, few, pair, n_grid=8)] if pair else []
-    added = contributions(model, _taken(X, np.array(row)), background=few) if row else None
+    added = contributions(model, _taken(whole, np.array(row)), background=few) if row else None
     _print_importance(console, importance, len(some), name)
     for one in dependence:
         (_print_dependence if len(one.columns) == 1 else _print_pair)(console, one)
     if added is not None:
-        _print_contributions(console, added, row or [])
-    largest = {} if worst is None else _largest_errors(console, model, X, y, most=worst, name=name)
+        _print_contributions(console, added, row or [], of)
+    largest = {} if worst is None else _largest_errors(console, model, X, y, most=worst, name=name, of=of)
     if json_line:
         result = {"run_dir": str(found.folder), "data": name, "rows": len(some), "importance": importance.to_json()}
         result["dependence"] = [one.to_json() for one in dependence]
         result["contributions"] = None if added is None else {"rows": row, **added.to_json()}
         sys.stdout.write(json.dumps(result | largest, allow_nan=False, default=str) + "\n")
+
+
+def _whole(run: SavedRun, data: str | None, X: Any, name: str) -> tuple[Any, str]:
+    """Return the table that some rows were taken of, or these, and a name for what the rows are numbered in."""
+    from manynets.cli.data import name_of
+    from manynets.tables import Table
+
+    if not isinstance(X, Table) or X.taken is None:
+        return X, name
+    return X.whole(), name_of(run.config["data"]["path"]) if data is None else name
 
 
 def _taken(X: Any, rows: Any) -> Any:
@@ -156,8 +168,8 @@ def _print_pair(console: Console, found: Dependence) -> None:
         note(console, f"{ACROSS} of the {len(across)} values of {names[1]} are shown; --json has all")
 
 
-def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, name: str) -> dict[str, Any]:
-    """Print the groups and rows with the largest errors; return them as JSON types."""
+def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, name: str, of: str) -> dict[str, Any]:
+    """Print the groups and rows with the largest errors; return them as JSON types. of: what the rows are numbered in."""
     import dataclasses
 
     from manynets.cli.report import table_of
@@ -184,7 +196,8 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
         for one in rows
     ]
     what = "most confidently wrong" if sure else "with the largest errors"
-    console.print(table_of(["Row", "True", "Predicted", "Probability" if sure else "Error"], texts, title=f"Rows of {name} {what}"))
+    title = f"Rows of {name} {what}" + ("" if of == name else f", numbered as in {of}, from 0")
+    console.print(table_of(["Row", "True", "Predicted", "Probability" if sure else "Error"], texts, title=title))
     found: dict[str, Any] = {"worst_rows": rows, "worst_slices": slices}
     return {kind: [dataclasses.asdict(one) for one in ones] for kind, ones in found.items()}
 
@@ -195,7 +208,7 @@ def _text(value: Any) -> str:
     return number_text(value) if isinstance(value, float) else str(value)
 
 
-def _print_contributions(console: Console, found: Contributions, rows: list[int]) -> None:
+def _print_contributions(console: Console, found: Contributions, rows: list[int], name: str) -> None:
     from manynets.cli.report import table_of
     from manynets.display import number_text
 
@@ -211,5 +224,9 @@ def _print_contributions(console: Console, found: Contributions, rows: list[int]
         ]
         what = "probability" if of else "prediction"
         console.print(
-            table_of(["Column", "Adds"], [*shown, ("= " + what, number_text(float(prediction)))], title=f"Row {row}: {what}{of}")
+            table_of(
+                ["Column", "Adds"],
+                [*shown, ("= " + what, number_text(float(prediction)))],
+                title=f"Row {row} of {name}: {what}{of}",
+            )
         )

@@ -21,7 +21,7 @@ from manynets.cli.baselines import baselines_of
 from manynets.cli.bounded import bounded, scalars
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.diverged import refuse_untrained
-from manynets.cli.preset import PLAIN, changes_of, check_preset, preset_of, takes_shifts, train_preset
+from manynets.cli.preset import PLAIN, changes_of, check_preset, plain_note, preset_of, takes_shifts, train_preset
 from manynets.cli.recipe import flag_of, network_of, quantiles_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_layers, print_schema
 from manynets.cli.seen import hashes_of_parts
@@ -55,17 +55,17 @@ Options = Mapping[str, Any]
 Begin = Callable[[], dict[str, Any]]
 
 
-def fit(options: Options, *, begun: Callable[[Options], object] = lambda options: None) -> None:
+def fit(options: Options, *, begun: Callable[[Options], object] = lambda options: None) -> Path:
     """Train with these options, print a report, and write the run folder.
 
     begun: called with the options, those of the unfinished run where one is resumed, once they are checked and the folder is claimed.
     """
     with checkpoints.claimed_resume(options):
-        _fit_claimed(checkpoints.resumed_options(options), begun)
+        return _fit_claimed(checkpoints.resumed_options(options), begun)
 
 
-def _fit_claimed(options: Options, begun: Callable[[Options], object]) -> None:
-    """Check the options, claim the run folder of a training that is not resumed, and train."""
+def _fit_claimed(options: Options, begun: Callable[[Options], object]) -> Path:
+    """Check the options, claim the run folder of a training that is not resumed, and train; return the folder."""
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     check_preset(options)
     check_track(options["track"])
@@ -111,6 +111,7 @@ def _fit_claimed(options: Options, begun: Callable[[Options], object]) -> None:
             written = streamed.fit_streamed(stream, options, origin, folder, tracked, console)
         for tracker in trackers:
             tracker.log_folder(written)
+    return written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +136,8 @@ def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any
     """
     source = load_source(origin)
     more = [] if source.schema is None else taken_as_classes(source.task, origin)
-    for text in (*source.notes, *more):
+    plain = plain_note(options, source)
+    for text in (*source.notes, *more, *([plain] if plain else [])):
         note(console, text)
     source, encoder, share, networks = encode_source(source, options, console)
     preset = preset_of(options, source)
@@ -179,6 +181,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             class_names=source.class_names,
             image_shape=source.image_shape,
             target=name_of_target(origin.get("target", []), source.unit),
+            unit=source.unit,
         )
     for text in dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught):
         note(console, text)

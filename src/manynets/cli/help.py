@@ -27,9 +27,38 @@ def panel_of(command: str) -> str | None:
     return next((panel for panel, names in _COMMANDS.items() if command in names), None)
 
 
+def _flowing(text: str) -> str:
+    """Return a help text of which the paragraphs fill the lines of the terminal, but for examples, which begin with \\b.
+
+    >>> _flowing("What it\\ndoes.\\n\\n\\b\\nmanynets show a\\nmanynets show b")
+    'What it does.\\n\\nmanynets show a\\nmanynets show b'
+    """
+    parts = (part.strip("\n") for part in text.split("\n\n"))
+    return "\n\n".join(part.removeprefix("\b\n") if part.startswith("\b") else " ".join(part.split()) for part in parts)
+
+
+def _without_types(command: Any) -> None:
+    """Take the "<bool>" off flags in the help of a command."""
+    for one in command.params:
+        if getattr(one, "is_flag", False):
+            one.metavar = one.metavar or " "
+    original = command.get_help_option
+
+    def help_option(context: Any) -> Any:
+        found = original(context)
+        if found is not None:
+            found.metavar = " "
+        return found
+
+    command.get_help_option = help_option
+
+
 def in_panels(group: Any) -> Any:
     """Put the options of each command that has many into panels, after the first few; return the group of commands."""
+    _without_types(group)
     for command in group.commands.values():
+        command.help = _flowing(command.help or "")
+        _without_types(command)
         options = [one for one in command.params if one.param_type_name == "option" and not one.hidden]
         if len(options) > _MANY:
             for one in options[FIRST:]:

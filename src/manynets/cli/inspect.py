@@ -74,7 +74,7 @@ def _inspect(
     json_line: bool,
 ) -> None:
     """Read a table, print what is in it, and draw it into the file `plot`."""
-    from manynets.cli.data import absolute, columns_named, name_of, read_frame
+    from manynets.cli.data import absolute, columns_named, name_of, open_data
     from manynets.cli.report import console_for, note
     from manynets.tables import inspect_table
 
@@ -82,15 +82,15 @@ def _inspect(
     path = absolute(data)
     origin = {"path": path, **options}
     words = [part.strip() for word in names["categorical"] or [] for part in (word, *word.split(","))]
-    frame, notes = read_frame(path, origin, text=words)
+    table, notes = open_data(path, origin, text=words)
     for text in notes:
         note(console, text)
-    kinds = {name: columns_named(given or [], frame.columns) for name, given in names.items()}
-    targets = columns_named(target, frame.columns)
-    found = inspect_table(frame, targets or None, **kinds)
+    kinds = {name: columns_named(given or [], table.names) for name, given in names.items()}
+    targets = columns_named(target, table.names)
+    found = inspect_table(table, targets or None, **kinds)
     _print(console, name_of(path), found)
     if plot is not None:
-        _draw(frame, found, targets, plot, overwrite=overwrite)
+        _draw(table, found, targets, plot, overwrite=overwrite)
         console.print(f"Written to {plot}", markup=False, soft_wrap=True)
     if json_line:
         import json
@@ -141,7 +141,7 @@ def _described(target: InspectedTarget, most: int = 10) -> str:
     return f"target {target.name}: {len(target.classes)} classes: {shown}{more}"
 
 
-def _draw(frame: Any, found: Inspection, targets: list[str], path: str, *, overwrite: bool) -> None:
+def _draw(table: Any, found: Inspection, targets: list[str], path: str, *, overwrite: bool) -> None:
     """Draw the target and the columns that say most about it."""
     import numpy as np
 
@@ -154,11 +154,11 @@ def _draw(frame: Any, found: Inspection, targets: list[str], path: str, *, overw
     values: dict[str, Any] = {}
     classes = names = None
     if targets:
-        frame, y, _ = split_target(frame, targets, drop_missing_target=True)
+        table, y, _ = split_target(table, targets, drop_missing_target=True)
         values = dict(zip(targets, y.T, strict=True))
         if len(targets) == 1 and found.targets[0].classes is not None:
             labels, classes = np.unique(y[:, 0], return_inverse=True)
             names = labels.tolist()
             values = {targets[0]: y[:, 0].astype(str).astype(object)}
-    values |= {column.name: plain_values(frame, column) for column in shown}
+    values |= {column.name: plain_values(table, column) for column in shown}
     save(column_distributions(values, classes=classes, class_names=names), path, overwrite=overwrite)

@@ -65,9 +65,9 @@ def _flag(help: str, panel: str, *flags: str, hidden: bool = False, default: boo
 
 _OF_TRAINING: dict[str, CommandOption] = {
     "preset": CommandOption(
-        help="How to train: default, fast or best, an ensemble for tables with a recipe of its own, of which most options below change a "
-        "part; default for larger images, such as mnist: on shifted copies too; or plain, a network by the options below.",
-        panel=TRAINING, shown="default for tables and larger images without options of a plain network, else plain",
+        help="How to train: default, fast or best are ensembles for tables by a recipe of their own, which most options below change in "
+        "part; plain is a network, or several, by the options below. For larger images, default also trains on shifted copies.",
+        panel=TRAINING, shown="default for tables and larger images, unless an option of a plain network is given; else plain",
     ),
     "metric": CommandOption(
         help=f"What the best weights, early stopping and, for f1, the threshold go by: {', '.join(METRICS)}.", panel=TRAINING, shown="the loss"

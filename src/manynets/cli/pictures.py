@@ -39,15 +39,17 @@ def pictures_of(
     class_names: Sequence[str] | None = None,
     image_shape: Sequence[int] | None = None,
     target: str = "y",
+    unit: str | None = None,
 ) -> dict[str, Any]:
     """Return the axes of the pictures that fit the task by file name: the history, and for the test rows confusion matrix, ROC curve,
     predictions, images and regions.
 
-    part: test rows, X encoded; metrics: those of the model on them. title: a description of the model.
+    part: test rows, X encoded; metrics: those of the model on them. title: a description of the model. target: the name
+    of what is predicted, with its unit. unit: the unit alone.
     """
     out: dict[str, Any] = {}
     if model.history.get("epoch"):
-        out["history.png"] = history_panels(model, subtitle=title)
+        out["history.png"] = history_panels(model, subtitle=title, unit=unit)
     if part is None or metrics is None:
         return out
     names = [str(name) for name in class_names or getattr(model.task, "classes", None) or ()]

@@ -199,6 +199,7 @@ def _drawn(run: SavedRun, kinds: list[str], *, must: bool) -> tuple[dict[str, An
         class_names=names,
         image_shape=run.config.get("image_shape"),
         target=target,
+        unit=run.config.get("target_unit"),
     )
     pictures: dict[str, Any] = {}
     for kind in kinds:

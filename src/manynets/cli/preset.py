@@ -15,16 +15,8 @@ from manynets.spec import METRICS, Recipe
 from manynets.spec.options import OPTIONS
 
 __all__ = [
-    "PLAIN",
-    "changes_of",
-    "check_preset",
-    "plain_options",
-    "preset_of",
-    "preset_of_table",
-    "refuse_plain",
-    "takes_shifts",
-    "train_preset",
-]
+    "PLAIN", "changes_of", "check_preset", "plain_note", "plain_options", "preset_of", "preset_of_table", "refuse_plain", "takes_shifts", "train_preset",
+]  # fmt: skip
 
 Options = Mapping[str, Any]
 
@@ -100,6 +92,28 @@ def preset_of_table(options: Options) -> Any:
     """Return the preset of the default ensemble that these options ask for, or None for a plain network."""
     preset = options["preset"]
     return None if preset == PLAIN or (preset is None and plain_options(options)) else preset or "default"
+
+
+def plain_note(options: Options, source: DataSource) -> str | None:
+    """Return that the options end the default for tables or images, and how to keep it; None where they do not, or --preset says so."""
+    from manynets.tabular.changes import CHANGEABLE
+
+    given = plain_options(options)
+    if options["preset"] is not None or not given:
+        return None
+    flags = ", ".join(map(flag_of, given[:3])) + (", ..." if len(given) > 3 else "")
+    if source.schema is None:
+        if not _has_images(options, source):
+            return None
+        return f"{flags}: a plain network is trained, without the shifted copies of the images that the default adds"
+    fixed = [name for name in given if name not in CHANGEABLE]
+    if fixed == ["epochs"]:
+        return (
+            f"{flags}: plain networks are trained, not the default ensemble for tables; give it --preset default and --iterations"
+        )
+    if fixed:
+        return f"{flags}: plain networks are trained, not the default ensemble for tables, which has no {flag_of(fixed[0])}"
+    return f"{flags}: plain networks are trained, not the default ensemble for tables; give --preset default to change its recipe instead"
 
 
 def takes_shifts(options: Options, source: DataSource) -> bool:

@@ -18,15 +18,16 @@ _DATA = data_argument(
 
 @takes(TRAIN, data=_DATA, first=("target", "preset", "hidden", "epochs", "out"))
 def train(**options: Any) -> None:
-    """Train a network and write a run folder: model, history, metrics and pictures.
+    """Train on a table, images or arrays, and write a run folder: model, history, metrics and pictures.
 
     \b
-    manynets train digits
     manynets train houses.csv --target price
+    manynets train digits
     manynets train mnist --hidden 256 --epochs 10 --json
 
     Defaults are in brackets.
     """
+    from manynets.cli.diverged import refuse_diverged
     from manynets.distributed.environment import launched
 
     if launched() > 1:
@@ -36,4 +37,4 @@ def train(**options: Any) -> None:
         return
     from manynets.cli.fit import fit
 
-    fit(options)
+    refuse_diverged(fit(options))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
+from manynets.tables.table import Table
 from manynets.tasks.base import as_array
 
 if TYPE_CHECKING:
@@ -39,9 +40,11 @@ def is_tensor(x: object) -> TypeGuard[Tensor]:
 
 
 def is_frame(x: Any) -> bool:
-    """Return whether X is a table with named columns: a pandas, polars or pyarrow frame, or one that narwhals made."""
+    """Return whether X is a table with named columns: a pandas, polars or pyarrow frame, one that narwhals made, or a file's `Table`."""
     from narwhals.dependencies import is_into_dataframe
 
+    if isinstance(x, Table):
+        return x.array is None
     return not (isinstance(x, np.ndarray) or is_tensor(x)) and is_into_dataframe(x)
 
 

@@ -13,6 +13,7 @@ from manynets.errors import DataError, OptionError
 from manynets.explain.blocks import source_rows
 from manynets.explain.slices import groups_of, row_losses
 from manynets.model import Model
+from manynets.tables import Table
 from manynets.tasks import Multilabel, Regression
 from manynets.tasks.base import plain
 
@@ -26,8 +27,8 @@ BINS = 10
 class WorstRow:
     """A row that was predicted wrong.
 
-    row: its number, from 0. truth, predicted: the label, or the number. probability: of the predicted class; None for numbers. loss: the absolute
-    error; 1 for classes.
+    row: its number within the table or array, from 0. truth, predicted: the label, or the number. probability: of the predicted class; None for
+    numbers. loss: the absolute error; 1 for classes.
 
     >>> WorstRow(row=3, truth="yes", predicted="no", probability=0.98, loss=1.0).probability
     0.98
@@ -65,8 +66,15 @@ def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow
     rank = losses if sure is None else losses * sure
     truth = np.asarray(y)
     order = [row for row in np.argsort(-rank, kind="stable")[:most].tolist() if losses[row] > 0]
+    numbers = X.row_numbers if isinstance(X, Table) else np.arange(len(truth))
     return Records(
-        WorstRow(row, plain(truth[row]), plain(predicted[row]), None if sure is None else float(sure[row]), float(losses[row]))
+        WorstRow(
+            int(numbers[row]),
+            plain(truth[row]),
+            plain(predicted[row]),
+            None if sure is None else float(sure[row]),
+            float(losses[row]),
+        )
         for row in order
     )
 

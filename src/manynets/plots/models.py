@@ -19,33 +19,43 @@ __all__ = ["history_panels", "model_history", "model_predictions"]
 _TITLES = {"r2": "R²"}
 
 
-def history_panels(model: Any, *, subtitle: str) -> Array:
-    """Return the axes (2,) of a model's loss and metric over the epochs, on training and validation rows."""
+def history_panels(model: Any, *, subtitle: str, unit: str | None = None) -> Array:
+    """Return the axes (2,) of a model's loss and metric over the epochs, on training and validation rows.
+
+    Where the loss is the squared error of numbers, the first is its root, the RMSE, in the target's unit.
+    """
+    from manynets.training.pooled import squared_share  # here, as it loads torch
+
     past, metric = model.history, model.task.metric
     if not past.get("epoch"):
         raise DataError("the model has no history: it was not trained for a single step")
     axes = panels(1, 2).ravel()
     best = model.info.get("best", -1)
     chosen = [past["epoch"][entry] for entry in (best if isinstance(best, list) else [best]) if 0 <= entry < len(past["epoch"])]
+    squared = squared_share(model.task, model.recipe)
     for ax, name in zip(axes, ("loss", metric), strict=True):
-        curves = {
-            f"{part} {name}": past[prefix + name]
-            for part, prefix in (("train", ""), ("validation", "val_"))
-            if prefix + name in past
-        }
-        spread = {
-            f"{part} {name}": past[f"{prefix}{name}_std"]
-            for part, prefix in (("train", ""), ("validation", "val_"))
-            if f"{prefix}{name}_std" in past
-        }
+        shown = "RMSE" if name == "loss" and squared else name
+        curves, spread = {}, {}
+        for part, column in (("train", name), ("validation", f"val_{name}")):
+            if column not in past:
+                continue
+            curve = np.asarray(past[column], dtype=np.float64)
+            width = np.asarray(past[f"{column}_std"], dtype=np.float64) if f"{column}_std" in past else None
+            if shown == "RMSE":
+                curve = np.sqrt(squared * curve)
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    width = None if width is None else squared * width / (2.0 * curve)  # the slope of the root
+            curves[f"{part} {_TITLES.get(shown, shown)}"] = curve
+            if width is not None:
+                spread[f"{part} {_TITLES.get(shown, shown)}"] = width
         validated = f"val_{name}" in past and chosen
         history(
             past["epoch"],
             curves,
-            ylabel=_TITLES.get(name, name),
+            ylabel=f"RMSE ({unit})" if unit and shown == "RMSE" else _TITLES.get(shown, shown),
             best_epoch=(min(chosen), max(chosen)) if validated else None,
             spread=spread,
-            title=_TITLES.get(name, name.capitalize()),
+            title=_TITLES.get(shown, shown if shown == "RMSE" else shown.capitalize()),
             ax=ax,
         )
     head = f"Training of {model.size} networks: mean and standard deviation" if model.size > 1 else "Training"

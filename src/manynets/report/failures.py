@@ -13,6 +13,7 @@ from manynets.explain.errors import probability_of
 from manynets.explain.slices import row_losses
 from manynets.report.parts import LabelledRows, ReportInput, ReportPicture, ReportTable, Section, cell
 from manynets.report.values import texts_of
+from manynets.tables import Table
 from manynets.tasks import Regression
 
 __all__ = ["slices_section", "worst_section"]
@@ -47,21 +48,29 @@ def slices_section(given: ReportInput, rows: LabelledRows) -> Section:
 def worst_section(given: ReportInput, rows: LabelledRows) -> Section:
     """Return the section on the rows with the largest errors; of classes those that were most confidently wrong."""
     model, losses = given.model, row_losses(given.model, rows.logits, rows.y)
-    numbers = isinstance(model.task, Regression)
-    if numbers or model.task.name == "multilabel":
+    regression = isinstance(model.task, Regression)
+    if regression or model.task.name == "multilabel":
         rank, how = losses, [number_text(float(loss)) for loss in losses]
-        names, title = ["Row", "True", "Predicted", "Absolute error" if numbers else "Share wrong"], "Rows with the largest errors"
+        names, title = (
+            ["Row", "True", "Predicted", "Absolute error" if regression else "Share wrong"],
+            "Rows with the largest errors",
+        )
     else:
         sure = probability_of(model, rows.logits, rows.predicted)
         rank, how = losses * sure, [number_text(float(share)) for share in sure]
         names, title = ["Row", "True", "Predicted", "Probability"], "Rows that were most confidently wrong"
     worst = np.array([row for row in np.argsort(-rank, kind="stable")[:WORST].tolist() if losses[row] > 0], dtype=np.int64)
-    words = f"Worth a look: a wrong label, a special case, or something that the columns do not say. Rows of the {len(rows):,} {given.part} rows are counted from 0."
+    numbered = isinstance(rows.X, Table)
+    words = (
+        "Worth a look: a wrong label, a special case, or something that the columns do not say."
+        f" Rows are numbered from 0, as in {'the table' if numbered else f'the {given.part} rows'}."
+    )
+    numbers = rows.X.row_numbers if numbered else np.arange(len(rows))
     if not len(worst):
         return Section(title, "No row is predicted wrong.")
     truth, predicted = _labels(given, rows.y[worst]), _labels(given, rows.predicted[worst])
     lines: list[Sequence[Any]] = [
-        [cell(row), one, other, how[row]] for row, one, other in zip(worst.tolist(), truth, predicted, strict=True)
+        [cell(int(numbers[row])), one, other, how[row]] for row, one, other in zip(worst.tolist(), truth, predicted, strict=True)
     ]
     if given.image_shape is not None:
         return Section(title, words, [ReportTable("Rows", names, lines), *_pictures(given, rows, worst, truth, predicted)])

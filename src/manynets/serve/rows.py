@@ -1,7 +1,7 @@
 """The body of a request as the columns of a table.
 
 JSON: {"records": [{"size": 80, "town": "Bern"}, ...]}, or {"columns": {"size": [80, ...], "town": [...]}}; either may stand alone, without the
-outer name. Of a model that was trained on an array, records are lists. CSV: with a header.
+outer name. Of a model that was trained on an array, records are lists. CSV: with a header, and commas, semicolons or tabs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from manynets.tables import TableEncoder
 from manynets.tables.cells import plain_label
 from manynets.tables.columns import DateColumn, NumericColumn
 from manynets.tables.missing import is_missing
-from manynets.tables.written import PLAIN, Reading, read_number
+from manynets.tables.written import PLAIN, Reading, read_number, reading_for
 
 __all__ = ["BadRequest", "RequestRows", "RowReader"]
 
@@ -110,7 +110,7 @@ class RowReader:
             if self._gaps:
                 return math.nan
             raise BadRequest(422, "a number is missing, and the model has no columns that may have gaps", column=name, row=row)
-        found = read_number(text, reading) if text and len(text) <= LONGEST else None
+        found = read_number(text, reading_for([text], reading)) if text and len(text) <= LONGEST else None
         if found is None or not math.isfinite(found):
             raise BadRequest(422, f"{str(cell)[:40]!r} is not a number", column=name, row=row)
         return found
@@ -153,7 +153,8 @@ def _from_json(body: bytes) -> Any:
 
 def _from_csv(body: bytes, most: int) -> dict[str, list[Any]]:
     try:
-        reader = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""))
+        text = body.decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text.partition("\n")[0]))
         lines = list(itertools.islice((line for line in reader if line), most + 2))  # so that too many rows take no memory
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadRequest(400, f"the body is not CSV in UTF-8: {str(error)[:200]}") from None
@@ -168,6 +169,11 @@ def _from_csv(body: bytes, most: int) -> dict[str, list[Any]]:
         if len(line) != len(header):
             raise BadRequest(422, f"row {row} has {len(line)} cells, but the header has {len(header)}", row=row)
     return {name: [line[j] for line in lines[1:]] for j, name in enumerate(header)}
+
+
+def _delimiter(header: str) -> str:
+    """Return what separates the names of a header: a comma, or a semicolon or tab where there is none."""
+    return next((sign for sign in ",;\t" if sign in header), ",")
 
 
 def _by_column(raw: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -1,15 +1,18 @@
-"""What is wrong with the arguments of a specification: TypeErrors that show the right call."""
+"""What is wrong with a call in the manner of other libraries: errors that show the right one."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import functools
-from typing import Any, TypeVar
+import inspect
+from collections.abc import Callable
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
-__all__ = ["by_name"]
+__all__ = ["by_name", "no_attribute", "no_spec", "with_advice"]
 
 T = TypeVar("T")
+P = ParamSpec("P")
 KINDS: dict[str, type[Any]] = {}
 """The decorated classes by name."""
 PARTS = {"Recipe": {"optimizer": "AdamW", "stopping": "EarlyStopping"}}
@@ -22,6 +25,38 @@ FORMER = {
     "solver": "optimizer",
 }
 """Names that scikit-learn and Keras have for fields."""
+OF_TRAIN = {
+    "class_weights": "class_weight={}",
+    "early_stopping": "recipe=mn.Recipe(stopping=mn.EarlyStopping(patience=20)), or no recipe: the default ensemble stops early by itself",
+    "metrics": "metric='f1', or see model.evaluate, which has all metrics",
+    "n_estimators": "n_networks={}",
+    "random_state": "seed={}",
+    "sample_weights": "sample_weight={}",
+    "validation_data": "validation=(X_val, y_val)",
+    "validation_fraction": "validation={}",
+    "validation_split": "validation={}",
+    "X_val": "validation=(X_val, y_val)",
+    "y_val": "validation=(X_val, y_val)",
+    "verbose": "progress=False, or 'auto'",
+}
+"""Arguments of other libraries, and those of `train` in their stead."""
+_TRAINS = "mn.train(X, y, mn.MLP(hidden=(64,)), mn.Recipe(epochs=20)) trains a network and returns a Model, which predicts"
+ATTRIBUTES = {
+    "specification": dict.fromkeys(("compile", "evaluate", "fit", "predict", "predict_proba", "score", "train"), _TRAINS),
+    "Model": {
+        "compile": "loss and optimizer are those of a recipe: mn.train(X, y, recipe=mn.Recipe(optimizer=mn.Adam(lr=0.01)))",
+        "fine_tune": "mn.train(X, y, model) trains a model further, from its weights",
+        "fit_one_cycle": "give the recipe: mn.train(X, y, recipe=mn.Recipe(schedule=mn.OneCycle()))",
+    },
+    "manynets": {
+        **dict.fromkeys(("compile", "fit"), "mn.train(X, y) trains the default ensemble and returns a Model, which predicts"),
+        **dict.fromkeys(("Dense", "Learner", "Sequential"), _TRAINS),
+        "load_model": "mn.load(path) reads a model",
+        "read_csv": "mn.tables.read_table(path) reads a table, and mn.train(path, target='price') trains on one",
+        "tabular_learner": "mn.train(table, target='price') trains the default ensemble for tables",
+    },
+}
+"""Attributes that objects of other libraries have, and what to write in their stead."""
 
 
 def by_name(kind: type[T]) -> type[T]:
@@ -47,8 +82,78 @@ def by_name(kind: type[T]) -> type[T]:
                 raise TypeError(f"{kind.__name__} has no option {name!r}; {_advice(kind.__name__, name, value)}")
         original(self, **given)
 
+    def lacking(self: Any, name: str) -> NoReturn:
+        raise no_attribute("specification", name, owner=f"{type(self).__name__!r} object")
+
     kind.__init__ = start  # type: ignore[method-assign]
+    kind.__getattr__ = lacking  # type: ignore[attr-defined]
     return kind
+
+
+def with_advice(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorate `train`: a TypeError for an unknown argument says how to write it.
+
+    >>> import manynets as mn
+    >>> mn.train([[0.0], [1.0]], [0, 1], random_state=0)
+    Traceback (most recent call last):
+        ...
+    TypeError: train() has no argument 'random_state'; write seed=0
+    """
+    known = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def call(*args: P.args, **given: P.kwargs) -> T:
+        for name, value in given.items():
+            if name not in known:
+                raise TypeError(f"train() has no argument {name!r}; {_argument(name, value, list(known))}")
+        return function(*args, **given)
+
+    return call
+
+
+def _argument(name: str, value: Any, known: list[str]) -> str:
+    """Say which argument of `train` was meant."""
+    shown = f"{value!r}" if isinstance(value, bool | int | float | str | tuple | None) and len(f"{value!r}") < 40 else "..."
+    if name in OF_TRAIN:
+        return f"write {OF_TRAIN[name].format(shown)}"
+    if name == "solver" or (name == "optimizer" and isinstance(value, str)):
+        shown = {"sgd": "mn.SGD()", "adam": "mn.Adam()", "rmsprop": "mn.RMSprop()"}.get(str(value).lower(), "mn.AdamW()")
+        name = "optimizer"
+    meant = name if any(name in _names(other) for other in KINDS) else FORMER.get(name, name)
+    plain = "which trains a plain network in place of the default ensemble"
+    if meant in _names("MLP"):
+        return f"write spec=mn.MLP({meant}={shown}), {plain}"
+    if meant in _names("Recipe"):
+        return f"write recipe=mn.Recipe({meant}={shown}), {plain}"
+    if meant in _names("AdamW"):
+        return f"write recipe=mn.Recipe(optimizer=mn.AdamW({meant}={shown})), {plain}"
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+
+
+def no_spec(value: Any) -> str:
+    """Return what is wrong with a value that is given as the specification of a network."""
+    if isinstance(value, int | tuple | list) and not isinstance(value, bool):
+        hidden = (value,) if isinstance(value, int) else tuple(value)
+        return f"spec is {value!r}, but must be an MLP or a torch module; write mn.MLP(hidden={hidden!r})"
+    kind = type(value).__name__
+    if kind == "Recipe":
+        return "spec is a Recipe; write mn.train(X, y, recipe=...)"
+    if kind in KINDS:
+        return f"spec is {kind}, which is a part of a recipe; write mn.train(X, y, recipe=mn.Recipe(optimizer=mn.{kind}(...)))"
+    if hasattr(value, "get_params"):
+        return "spec is an estimator, which trains itself: estimator.fit(X, y); or give an MLP, such as MLP(hidden=(64, 64))"
+    return f"spec is {value!r}, but must be an MLP, such as MLP(hidden=(64, 64)), or a torch module"
+
+
+def no_attribute(kind: str, name: str, *, owner: str) -> AttributeError:
+    """Return the error for an attribute that is not there, with what to write in its stead; kind: one of ATTRIBUTES.
+
+    >>> no_attribute("manynets", "fit", owner="module 'manynets'")
+    AttributeError("module 'manynets' has no attribute 'fit'; mn.train(X, y) trains the default ensemble and returns a Model, which predicts")
+    """
+    instead = ATTRIBUTES[kind].get(name)
+    return AttributeError(f"{owner} has no attribute {name!r}" + (f"; {instead}" if instead else ""))
 
 
 def _names(kind: str) -> list[str]:

@@ -18,7 +18,7 @@ from manynets.tables.frames import open_table
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing, is_missing_text, is_missing_value
 from manynets.tables.table import Table, storage_of
 from manynets.tables.units import conversion, same_unit
-from manynets.tables.written import PLAIN, Reading, read_number, simple_pattern, unit_of
+from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, read_number, reading_for, simple_pattern, unit_of
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -155,6 +155,7 @@ def _numbers_of_text(table: Table, name: str, cells: nw.Series[Any], reading: Re
     import narwhals as nw
 
     values = np.full(table.rows, math.nan)
+    reading = reading_for(listed(cells), reading) if reading == DECIMAL_COMMA else reading
     pattern = NUMBER if reading == PLAIN else simple_pattern(reading)
     usual = np.zeros(table.rows, dtype=bool)
     if pattern is not None:

@@ -11,7 +11,7 @@ import io
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DELIMITERS",
+    "TextTable",
     "blank_lines",
     "blanks_in",
     "ends_oddly",
@@ -48,12 +49,20 @@ _WIDE_BLANKS = (b"\xc2\x85", b"\xc2\xa0", b"\xe1\x9a\x80", b"\xe2\x80", b"\xe2\x
 """Blanks beyond ASCII in UTF-8; E2 80 begins those of U+2000 to U+202F, and some signs that are none."""
 
 
+class TextTable(NamedTuple):
+    """A table that was read, notes on what was done to read it, and the columns that hold commas in a file with semicolons."""
+
+    frame: polars.DataFrame
+    notes: tuple[str, ...] = ()
+    commas: tuple[str, ...] = ()
+
+
 class _NeedsMending(Exception):
     """The lines are not as polars needs them; the cause is the error to raise where they cannot be mended."""
 
 
-def read_source(source: Source, options: TextOptions, *, preferred: str | None = None) -> tuple[polars.DataFrame, tuple[str, ...]]:
-    """Return the table in a text, and notes on what was done to read it; see `read_table`.
+def read_source(source: Source, options: TextOptions, *, preferred: str | None = None) -> TextTable:
+    """Return the table in a text; see `read_table`.
 
     Args:
         preferred: the delimiter to choose where another would do as well.
@@ -137,8 +146,8 @@ def kinds_of(head: Head, text: Sequence[str]) -> list[str]:
     ]
 
 
-def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]) -> tuple[polars.DataFrame, tuple[str, ...]]:
-    """Return the table with blanks taken off text, and numbers where a column of text holds such; and notes."""
+def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]) -> TextTable:
+    """Return the table with blanks taken off text, and numbers where a column of text holds such."""
     import polars
 
     texts = frame.select(polars.col(polars.String))
@@ -154,15 +163,18 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
         notes.append(f"the header is repeated in {int(repeated.sum())} rows, which are left out")
         texts = texts.filter(~repeated)
         frame = texts
-    columns = []
+    columns, commas = [], []
     for cells in texts:
+        if head.delimiter == ";" and cells.str.contains(",", literal=True).any():
+            commas.append(cells.name)
         if cells.name in words:
             columns.append(without_text_tokens(cells))
             continue
         column, note = settled(cells, head.delimiter)
         columns.append(column)
         notes += [note] if note else []
-    return frame.with_columns(columns), tuple(f"{source.name}: {note}" for note in dict.fromkeys(notes))
+    remarks = tuple(f"{source.name}: {note}" for note in dict.fromkeys(notes))
+    return TextTable(frame.with_columns(columns), remarks, tuple(commas))
 
 
 def repeated_header(texts: polars.DataFrame) -> polars.Series | None:

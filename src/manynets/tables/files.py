@@ -9,12 +9,13 @@ import gzip
 import sys
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manynets.errors import DataError, warn_user
 from manynets.tables.binary import PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
-from manynets.tables.delimited import read_source
+from manynets.tables.delimited import TextTable, read_source
 from manynets.tables.frames import open_table
 from manynets.tables.sheets import SHEETS, read_sheet
 from manynets.tables.source import Source, TextOptions
@@ -48,8 +49,6 @@ _MARKS = {
     b"PK\x03\x04": ("a zip archive, such as an Excel sheet", ".xlsx if it is one"),
 }
 """How files begin that are no text tables."""
-
-Read = tuple["polars.DataFrame", tuple[str, ...]]
 
 
 def read_table(
@@ -90,10 +89,10 @@ def read_table(
     >>> frame.columns, frame.shape
     (['size', 'town', 'price'], (2, 3))
     """
-    frame, notes = _read(path, TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text)))
-    for note in notes:
+    found = _read(path, TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text)))
+    for note in found.notes:
         warn_user(note, UserWarning)
-    return frame
+    return found.frame
 
 
 def open_file(
@@ -120,10 +119,10 @@ def open_file(
     options = TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text))
     files = None if str(path) == STANDARD_INPUT else parquet_files(path)
     if files is None:
-        frame, notes = _read(path, options, content)
-        for note in notes:
+        found = _read(path, options, content)
+        for note in found.notes:
             warn_user(note, UserWarning)
-        return open_table(frame)
+        return replace(open_table(found.frame), commas=found.commas)
     _refuse_text_options(str(path), options)
     stored = StoredColumns(str(path), files)
     refuse_duplicates(stored.names)
@@ -153,29 +152,28 @@ def standard_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _read(path: str | Path, options: TextOptions, content: bytes | None = None) -> Read:
-    """Return the table in a file, and notes on what was done to read it."""
+def _read(path: str | Path, options: TextOptions, content: bytes | None = None) -> TextTable:
+    """Return the table in a file."""
     if str(path) == STANDARD_INPUT:
         return _read_bytes(standard_input() if content is None else content, options)
     files = parquet_files(path)
     if files is not None:
         _refuse_text_options(str(path), options)
-        return _checked(str(path), read_parquet(str(path), files)), ()
+        return _checked(str(path), TextTable(read_parquet(str(path), files)))
     file = Path(path)
     ending = _ending(file)
     source = Source(name=str(file), file=file)
     if ending.removesuffix(".gz") in _DELIMITED:
-        frame, notes = read_source(source, options, preferred="\t" if ending.startswith(".tsv") else None)
-        return _checked(str(file), frame), notes
+        return _checked(str(file), read_source(source, options, preferred="\t" if ending.startswith(".tsv") else None))
     _refuse_text_options(str(file), options, sheet=ending in SHEETS)
     if ending in SHEETS:
         return read_sheet(str(file), file, options)
     if ending in _ARROW:
-        return _checked(str(file), read_arrow(str(file), file)), ()
-    return _checked(str(file), read_json_lines(str(file), source.read())), ()
+        return _checked(str(file), TextTable(read_arrow(str(file), file)))
+    return _checked(str(file), TextTable(read_json_lines(str(file), source.read())))
 
 
-def _read_bytes(data: bytes, options: TextOptions) -> Read:
+def _read_bytes(data: bytes, options: TextOptions) -> TextTable:
     """Return the table in what was piped in; its first bytes show the format."""
     name = "standard input"
     if data.startswith(b"\x1f\x8b"):
@@ -184,22 +182,21 @@ def _read_bytes(data: bytes, options: TextOptions) -> Read:
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{name} cannot be read: {error}") from error
     if data.startswith(b"PAR1"):
-        return _checked(name, read_parquet(name, data)), ()
+        return _checked(name, TextTable(read_parquet(name, data)))
     if data.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
-        return _checked(name, read_arrow(name, data)), ()
+        return _checked(name, TextTable(read_arrow(name, data)))
     if data.startswith(b"PK\x03\x04"):
         return read_sheet(name, data, options)
     if data.lstrip().startswith(b"{"):
-        return _checked(name, read_json_lines(name, data)), ()
-    frame, notes = read_source(Source(name=name, content=data), options)
-    return _checked(name, frame), notes
+        return _checked(name, TextTable(read_json_lines(name, data)))
+    return _checked(name, read_source(Source(name=name, content=data), options))
 
 
-def _checked(name: str, frame: polars.DataFrame) -> polars.DataFrame:
-    refuse_duplicates(frame.columns)
-    if not frame.height or not frame.width:
+def _checked(name: str, found: TextTable) -> TextTable:
+    refuse_duplicates(found.frame.columns)
+    if not found.frame.height or not found.frame.width:
         raise _no_rows(name)
-    return frame
+    return found
 
 
 def _ending(file: Path) -> str:

@@ -30,7 +30,7 @@ from manynets.tables.informative import leak_of, reconsidered, sample_rows
 from manynets.tables.kinds import Column, Kind
 from manynets.tables.table import require
 from manynets.tables.texts import counted, different, meaning_of, meaning_of_all
-from manynets.tables.written import PLAIN, Reading, units_of
+from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, units_of
 
 __all__ = ["refuse_a_mixture", "understand"]
 
@@ -135,7 +135,7 @@ def _column(table: Table, name: str, declared: Kind | None) -> Column:
     if storage in ("date", "time") and declared != "numeric":
         return _date_column(table, name, declared, _stored_form(table, name))
     if storage in ("number", "bool", "empty"):
-        return _number_column(table, name, declared, PLAIN)
+        return _number_column(table, name, declared, DECIMAL_COMMA if name in table.commas else PLAIN)
     if storage == "duration":
         return _number_column(table, name, declared, Reading(duration=True))
     return _text_column(table, name, declared)
@@ -296,13 +296,14 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
         if declared == "numeric" or (count and not present.str.contains(r"^[+-]?0[0-9]").any()):
             return _number_column(table, name, declared, PLAIN), ""
         return None, f"codes: {count} numbers, some with a zero in front" if count else ""
-    if declared is None and meaning_of(counted(head)) is None:
+    comma_first = name in table.commas
+    if declared is None and meaning_of(counted(head), comma_first=comma_first) is None:
         return None, _mixed_units(counted(head))
-    meaning, counts = meaning_of_all(present), counted(head)
+    meaning, counts = meaning_of_all(present, comma_first=comma_first), counted(head)
     if meaning is None:
-        meaning = meaning_of(counts := different(present))
+        meaning = meaning_of(counts := different(present), comma_first=comma_first)
     if meaning is None or meaning.words:
-        meaning = meaning_of(counts := counted(present))
+        meaning = meaning_of(counts := counted(present), comma_first=comma_first)
     if declared == "numeric":
         reading = meaning.form if meaning is not None and isinstance(meaning.form, Reading) else PLAIN
         return _number_column(table, name, declared, reading, "" if meaning is None else meaning.note), ""

@@ -6,23 +6,20 @@ import csv
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from manynets.errors import DataError, MissingExtraError
-from manynets.tables.delimited import read_source
+from manynets.tables.delimited import TextTable, read_source
 from manynets.tables.source import Source, TextOptions
 from manynets.tables.stored import first_line
-
-if TYPE_CHECKING:
-    import polars
 
 __all__ = ["SHEETS", "read_sheet"]
 
 SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 
-def read_sheet(name: str, source: Path | bytes, options: TextOptions) -> tuple[polars.DataFrame, tuple[str, ...]]:
-    """Return the table in the first sheet that holds one, and notes; see `read_table`.
+def read_sheet(name: str, source: Path | bytes, options: TextOptions) -> TextTable:
+    """Return the table in the first sheet that holds one; see `read_table`.
 
     Errors: MissingExtraError without the package python-calamine; DataError for a damaged file, and one without cells.
     """

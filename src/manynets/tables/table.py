@@ -37,6 +37,7 @@ class Table:
         array: (N, D) numbers, or None.
         file: the columns of a file, each read when it is asked for, or None.
         taken: which rows of frame, array or file the table has (N,), gathered column by column; None for all.
+        commas: the columns of a text file with semicolons that hold commas: those are likely before decimals.
 
     >>> import polars
     >>> from manynets.tables import open_table
@@ -52,11 +53,27 @@ class Table:
     array: NDArray[Any] | None = None
     file: StoredColumns | None = None
     taken: NDArray[np.int64] | None = None
+    commas: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.rows
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.rows, len(self.names)
+
+    @property
+    def row_numbers(self) -> NDArray[np.int64]:
+        """The numbers (N,) of the rows within the table that the user gave, from 0."""
+        return np.arange(self.first_row, self.first_row + self.rows) if self.taken is None else self.taken
+
+    def whole(self) -> Table:
+        """Return the table with all rows of its frame, array or file."""
+        if self.taken is None:
+            return self
+        rows = self.file.rows if self.file is not None else len(self.frame if self.array is None else self.array)  # type: ignore[arg-type]
+        return replace(self, rows=rows, taken=None)
 
     def take(self, rows: NDArray[np.int64]) -> Table:
         """Return the table with these of its rows, in this order."""

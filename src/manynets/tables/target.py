@@ -127,7 +127,7 @@ def _reading(table: Table, name: str, cells: Any) -> Reading | None:
     plain = bad_number(cells) is None
     if table.storage(name) not in ("text", "mixed") or (plain and not points_in_doubt(cells)):
         return PLAIN if plain else None
-    meaning = meaning_of(counts := different(cells))
+    meaning = meaning_of(counts := different(cells), comma_first=name in table.commas)
     if meaning is None or meaning.words or not isinstance(meaning.form, Reading):
         return None
     word = meaning.form.unit[:1].isalpha() and not is_currency(meaning.form.unit)

@@ -18,6 +18,7 @@ from manynets.tables.units import conversion, folded, is_metric, same_unit
 
 __all__ = [
     "DECIMALS",
+    "DECIMAL_COMMA",
     "PLAIN",
     "THOUSANDS",
     "Reading",
@@ -27,6 +28,7 @@ __all__ = [
     "is_currency",
     "is_unit",
     "read_number",
+    "reading_for",
     "unit_of",
     "units_of",
 ]
@@ -100,6 +102,7 @@ class Reading:
 
 
 PLAIN = Reading()
+DECIMAL_COMMA = Reading(decimal=",")
 
 
 class _Cell(NamedTuple):
@@ -186,6 +189,19 @@ def read_number(text: str, reading: Reading) -> float | None:
     factor = 1.0 if unit == "" else None if unit is None else conversion(unit, reading.unit)
     value = None if factor is None else _value(cell, reading)
     return None if factor is None or value is None else value if factor == 1.0 else value * factor
+
+
+def reading_for(cells: Iterable[str | None], reading: Reading) -> Reading:
+    """Return how cells are read where training had this reading: a point is before decimals if none of them has the decimal comma.
+
+    So other files may have points, but not in a column with commas, where they may stand between thousands.
+
+    >>> [read_number("1.5", reading_for(cells, DECIMAL_COMMA)) for cells in (["1.5", "2"], ["1.5", "2,5"])]
+    [1.5, None]
+    """
+    if reading != DECIMAL_COMMA or any(cell is not None and "," in cell for cell in cells):
+        return reading
+    return PLAIN
 
 
 def simple_pattern(reading: Reading) -> str | None:

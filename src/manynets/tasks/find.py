@@ -90,7 +90,9 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
         raise OptionError(f"a task is {data!r}, but must be a JSON object")
     name = one_of(data.get("name"), _MAKERS, what="task")
     expected = {"regression": {"center", "scale", "flat"}, "multilabel": {"count"}}.get(name, {"classes"})
-    optional = {"regression": {"limits", "transform", "quantiles"}, "binary": {"threshold"}, "multiclass": {"costs"}}.get(name, set())
+    optional = {"regression": {"limits", "transform", "quantiles"}, "binary": {"threshold"}, "multiclass": {"costs"}}.get(
+        name, set()
+    )
     if set(data) - {"name"} - optional != expected:
         raise OptionError(f"task {name!r} has the fields {sorted(set(data) - {'name'})}, but must have {sorted(expected)}")
     if name == "regression":

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from manynets.display import epoch_text, number_text
+from manynets.display import HEADINGS, epoch_text, number_text
 from manynets.errors import OptionError
 from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
 
@@ -104,7 +104,17 @@ class _Story:
         epochs = sorted({at for _, _, at in self.at_best.values()})
         when = " to ".join(epoch_text(at) for at in dict.fromkeys((epochs[0], epochs[-1])))
         best = self._pooled({number: result for number, (_, result, _) in self.at_best.items()})
-        return f"{text} (best {best}, epoch{'s' if len(epochs) > 1 else ''} {when})"
+        return f"{text} ({self._best} {best}, epoch{'s' if len(epochs) > 1 else ''} {when})"
+
+    @property
+    def _best(self) -> str:
+        """Say what the best epoch goes by, where it is not the result that is shown."""
+        watched = {recipe.watch for _, recipe in self.started.settings.values()} or {"loss"}
+        shown = {"loss", "r2", "rmse", "metric"} if self.started.squared else {"metric", self.started.metric}
+        if watched <= shown or len(watched) > 1:
+            return "best"
+        name = watched.pop()
+        return f"best by {HEADINGS.get(name, name)}"
 
     def _remember(self, event: Evaluated, k: int, number: int, column: str, watched: str) -> None:
         """Take down the best entry of a network: the one whose weights it keeps, or else the one of the lowest loss."""
