@@ -82,6 +82,7 @@ export function lessons(here) {
       ],
       question: "With all rows in a batch, how many epochs does it take to make as many steps as one epoch with batches of 1?",
       answer: "1,000: each epoch is a single step. So the same learning rate looks far slower by epoch, although each step is more exact.",
+      tab: "curves",
     },
     {
       title: "Overfitting and dropout",
@@ -97,11 +98,12 @@ export function lessons(here) {
       ],
       question: "Where would you stop the training without regularisation, and which curve tells you?",
       answer: "Where the validation loss is lowest, after some dozens of epochs. Go back there with the slider under the output. Early stopping does so by itself.",
+      tab: "curves",
     },
     {
       title: "A learning rate that is too high",
       story: [
-        "A step follows the slope of the loss, which is true only nearby. Too small a rate takes forever; too large a one jumps over the valley, and may leave it for good.",
+        "A step follows the slope of the loss, which holds only nearby. Too small a rate takes forever; too large a one jumps over the valley, and may leave it for good.",
         "You can change the rate while the network is trained. Begin too high, see the loss jump, and lower it.",
       ],
       tries: [
@@ -112,6 +114,7 @@ export function lessons(here) {
       ],
       question: "What do the curves look like when the rate is just a little too large?",
       answer: "The loss falls at first and then jumps up and down without settling. Lower the rate while it runs, and it falls again at once.",
+      tab: "curves",
     },
     {
       title: "Poor minima, seen with 64 seeds",

@@ -9,6 +9,8 @@ import { Wall } from "/wall.js";
 
 const TABS = [["curves", "Curves"], ["inside", "Inside"], ["networks", "Many networks"], ["options", "All options"], ["code", "Code"], ["lessons", "Lessons"]];
 
+const SHOW = { curves: "Show the curves", networks: "Show the networks", inside: "Look inside" };
+
 /** Milliseconds between two pictures of curves while a network is trained. */
 const CURVES_EVERY = 120;
 
@@ -256,7 +258,7 @@ export class Tabs {
       el("div", { class: "tries", role: "group", "aria-label": "Networks to try" }, ...found.tries.map(([name], i) => el("button", { class: i === this.tried ? "chosen" : "", "aria-pressed": String(i === this.tried), "data-try": i, onclick: () => this.begin(i) }, name))),
       beside, el("p", { class: "question" }, el("strong", {}, "Question. "), found.question),
       el("details", {}, el("summary", {}, "Answer"), el("p", {}, found.answer)),
-      el("p", {}, el("button", { onclick: () => this.choose("code") }, "Show the code"), " ", found.tab ? el("button", { onclick: () => this.choose(String(found.tab)) }, found.tab === "networks" ? "Show the networks" : "Look inside") : null));
+      el("p", {}, el("button", { onclick: () => this.choose("code") }, "Show the code"), " ", found.tab ? el("button", { onclick: () => this.choose(String(found.tab)) }, SHOW[/** @type {"curves"} */ (found.tab)]) : null));
   }
 
   /** @param {number} i */
