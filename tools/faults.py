@@ -99,7 +99,7 @@ FAULTS = (
     Fault("training", "training/validation.py", "raw * (columns < torch", "raw * (columns <= torch"),
     Fault("optim", "schedules.py", "share = (t - warm) /", "share = (t - warm + 1) /"),
     Fault("optim", "schedules.py", "top = schedule.rise * total - 1 ", "top = schedule.rise * total "),
-    Fault("optim", "schedules.py", "epoch // schedule.every", "(epoch + 1) // schedule.every"),
+    Fault("optim", "schedules.py", "epoch // min(schedule.every, MOST_STEPS)", "(epoch + 1) // schedule.every"),
     Fault("training", "steps.py", "rows % batch_size == 1 and", "rows % batch_size == 0 and"),
     Fault("training", _CLOSED, "        self.d_weight.mul_(self.scale)\n", ""),
     Fault("training", _CLOSED, "                below.mul_(b.masks[i])\n", "                pass\n"),
