@@ -20,11 +20,10 @@ from manynets.studies.together import train_candidates, train_seeds
 
 FOLDER = Path(__file__).parent / "gallery"
 
-Picture = Callable[[], Any]
-PICTURES: dict[str, Picture] = {}
+PICTURES: dict[str, Callable[[], Any]] = {}
 
 
-def picture(function: Picture) -> Picture:
+def picture(function: Callable[[], Any]) -> Callable[[], Any]:
     PICTURES[function.__name__] = function
     return function
 
@@ -200,20 +199,23 @@ def first_layer() -> Any:
 @picture
 def confusion() -> Any:
     data, model = digits_model()
-    return plots.confusion(
-        model.evaluate(data.X_test, data.y_test)["confusion"],
-        classes=data.class_names,
-        title="Confusion matrix of the test rows\ndigits · 64-32-10 relu",
-    )
+    matrix = model.evaluate(data.X_test, data.y_test)["confusion"]
+    return plots.confusion(matrix, classes=data.class_names, title="Confusion matrix of the test rows\ndigits · 64-32-10 relu")
+
+
+@picture
+def dependence() -> Any:
+    model, axes = moons_model(), plots.panels(1, 2)[0]
+    plots.dependence(mn.explain.partial_dependence(model, moons().X, "x0"), ax=axes[0])
+    return plots.dependence(mn.explain.partial_dependence(model, moons().X, ["x0", "x1"], n_grid=12), ax=axes[1])
 
 
 @picture
 def roc() -> Any:
     data = datasets.load("moons", points=400, noise=0.5)
     model = mn.train(data.X, data.y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=20), progress=False)
-    return plots.roc(
-        data.y_test, model.predict_proba(data.X_test), title="ROC curve of the test rows\nmoons with noise 0.5 · 2-8-1 relu"
-    )
+    shares, title = model.predict_proba(data.X_test), "ROC curve of the test rows\nmoons with noise 0.5 · 2-8-1 relu"
+    return plots.roc(data.y_test, shares, title=title)
 
 
 @picture

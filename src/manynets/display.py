@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 __all__ = [
     "DIGITS",
     "HEADINGS",
     "History",
+    "Records",
     "aligned",
     "bytes_text",
     "cell_text",
@@ -114,6 +117,25 @@ class History(dict[str, list[float]]):
         if len(shown) < count:
             rows.insert(MOST_LINES // 2, ("...",) * len(self))
         return html_table(list(self), rows, title=f"{count:,} evaluations")
+
+
+T = TypeVar("T")
+
+
+class Records(list[T]):
+    """A list of dataclasses of one kind; a notebook shows it as a table.
+
+    >>> from manynets.explain import MeanError
+    >>> Records([MeanError("size", "61 to 80", rows=40, mean=-1.5, standard_error=0.5, absolute=2.0)])._repr_html_()[:66]
+    '<table><thead><tr><th>column</th><th>group</th><th>rows</th><th>me'
+    """
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return "none"
+        lines: list[Any] = [dataclasses.astuple(one) for one in self[:MOST_LINES]]  # type: ignore[call-overload]
+        names = [field.name.replace("_", " ") for field in dataclasses.fields(self[0])]  # type: ignore[arg-type]
+        return html_table(names, lines, title=f"the first {MOST_LINES} of {len(self):,}" if len(self) > MOST_LINES else "")
 
 
 def layers_text(hidden: Sequence[int], activation: str) -> str:

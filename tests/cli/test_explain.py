@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import Call
@@ -16,12 +17,31 @@ def trained(call: Call, table: Path) -> None:
 
 def test_what_a_run_goes_by(call: Call, table: Path) -> None:
     trained(call, table)
-    done = call("explain", "run", "--column", "size", "--column", "colour", "--row", "0", "--json", "--worst", "2", "--separately")
+    done = call(
+        "explain",
+        "run",
+        "--column",
+        "size",
+        "--column",
+        "colour",
+        "--pair",
+        "colour",
+        "size",
+        "--row",
+        "0",
+        "--json",
+        "--worst",
+        "2",
+        "--separately",
+    )
     assert done.code == 0
     found = done.json
     assert found["importance"]["metric"] == "accuracy"
     assert found["importance"]["columns"][0]["name"] == "size"
-    assert [one["columns"] for one in found["dependence"]] == [["size"], ["colour"]]
+    assert [one["columns"] for one in found["dependence"]] == [["size"], ["colour"], ["colour", "size"]]
+    assert [np.shape(one["rows"]) for one in found["dependence"][:2]] == [(24, 12, 2), (24, 3, 2)]
+    assert np.shape(found["dependence"][2]["mean"]) == (3, 8, 2)
+    assert "Mean probability of small over colour and size" in done.err
     assert found["dependence"][1]["grid"] == [["blue", "green", "red"]]
     added = found["contributions"]
     assert added["rows"] == [0]
@@ -48,6 +68,7 @@ def test_on_other_rows_and_for_a_model_file(call: Call, table: Path) -> None:
     [
         (["--metric", "r2"], "must be one of accuracy, f1, log_loss, roc_auc"),
         (["--column", "sice"], "did you mean 'size'"),
+        (["--pair", "size", "size"], "two different ones"),
         (["--row", "999"], "--row is 999, but test has the rows"),
         (["--rows", "1"], "--rows is 1"),
         (["--repeats", "0"], "n_repeats is 0"),

@@ -16,7 +16,7 @@ from sklearn.inspection import permutation_importance as sklearn_importance
 
 import manynets as mn
 from manynets.errors import DataError, OptionError
-from manynets.explain import contributions, partial_dependence, permutation_importance
+from manynets.explain import Dependence, contributions, partial_dependence, permutation_importance, worst_rows
 from manynets.model import Model
 from tests.export.tables import fitted, target, wide_table
 from tests.tolerances import assert_close
@@ -75,6 +75,8 @@ def test_the_threshold_of_two_classes_counts() -> None:
     model = mn.train(x, y > 2, mn.MLP(hidden=(8,)), mn.Recipe(epochs=20), progress=False)
     before = permutation_importance(model, x, y > 2).score
     model.task = dataclasses.replace(model.task, threshold=0.05)  # type: ignore[type-var]
+    for one in worst_rows(model, x, y > 2):
+        assert one.probability == pytest.approx(model.predict_proba(x[[one.row]])[0, int(one.predicted)], rel=1e-5)
     found = permutation_importance(model, x, y > 2)
     assert found.score == model.evaluate(x, y > 2)["accuracy"] != before
     with pytest.raises(DataError, match="roc_auc is not defined for these rows"):
@@ -192,3 +194,33 @@ def test_contributions_without_a_background_use_what_the_encoder_stores() -> Non
     assert "town" in found._repr_html_()
     ensemble = mn.TabularRegressor(preset="fast", n_networks=2).fit(frame, target(frame)).model_
     assert np.isfinite(contributions(ensemble, frame[:1], n_orders=2).values).all()
+
+
+def test_results_show_themselves_as_tables(model: Model, classifier: Model) -> None:
+    x, y = arrays()
+    one = partial_dependence(model, x, "x0", n_grid=3)
+    two = partial_dependence(classifier, x, ["x0", "x1"], n_grid=4)
+    assert "<th>x0</th><th>prediction</th>" in one._repr_html_()
+    assert one.to_json()["rows"] == one.rows.tolist()  # type: ignore[union-attr]
+    assert "Mean probability of 2 over x0 and x1" in two._repr_html_()
+    assert two.shown == int(np.ptp(two.mean.reshape(-1, 3), axis=0).argmax()) == 2
+    assert two._repr_html_().count("<tr>") == 5
+    assert two.to_json()["rows"] is None
+    near = Dependence(("a", "b"), ([1.00001, 1.00002], [2e5, 1.0]), np.zeros((2, 2)), None, ("prediction",))
+    assert near.texts() == [["1.00001", "1.00002"], ["200000", "1"]]
+    calibrated = mn.explain.calibration(classifier.predict_proba(x), np.digitize(y, [-1, 2]))
+    assert "Expected calibration error" in calibrated._repr_html_()
+    for found in (mn.explain.worst_rows(model, x, y), mn.explain.residuals(model, x, y)):
+        assert found._repr_html_().startswith("<table>")  # type: ignore[attr-defined]
+    assert mn.explain.worst_slices(model, x[:20], y[:20])._repr_html_() == "none"  # type: ignore[attr-defined]
+
+
+def test_pictures_of_dependence(model: Model, classifier: Model) -> None:
+    x, _ = arrays()
+    curves = mn.plots.dependence(partial_dependence(model, x, "x0", n_grid=6, n_rows=7))
+    assert (len(curves.lines), curves.get_title()) == (8, "Mean prediction over x0")
+    found = partial_dependence(classifier, x, ["x0", "x1"], n_grid=5)
+    map_of_two = mn.plots.dependence(found, output=0)
+    assert_close(np.asarray(map_of_two.images[0].get_array()), found.mean[..., 0].T, "float64")
+    with pytest.raises(OptionError, match="output is 3, but must be 0 to 2"):
+        mn.plots.dependence(found, output=3)

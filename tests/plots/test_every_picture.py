@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from manynets import plots
 from manynets.errors import OptionError
+from manynets.explain import Dependence
 from manynets.plots.canvas import PALETTE
 
 RNG = np.random.default_rng(0)
@@ -33,10 +34,12 @@ def sure(grid: Any) -> Any:
     return np.column_stack([1 - p, p])
 
 
+PAIR = Dependence(("size", "town"), ([1.0, 2.0], ["Bern", "Basel"]), np.array([[0.0, 1.0], [2.0, 4.0]]), None, ("prediction",))
 PICTURES: dict[str, Callable[..., Any]] = {
     "activations": lambda ax=None: plots.activations({"tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2)}, ax=ax),
     "column_distributions": lambda ax=None: plots.column_distributions({"size": X[:, 0]}, classes=Y, ax=ax),
     "confusion": lambda ax=None: plots.confusion([[3, 1], [0, 4]], ax=ax),
+    "dependence": lambda ax=None: plots.dependence(PAIR, ax=ax),
     "distributions": lambda ax=None: plots.distributions({"weights": RNG.normal(size=(5, 50))}, ax=ax),
     "first_layer": lambda ax=None: plots.first_layer(RNG.normal(size=(5, 16)), image_shape=(4, 4), ax=ax),
     "history": lambda ax=None: plots.history([1, 2], {"train loss": [2.0, 1.0]}, title="a network", ax=ax),

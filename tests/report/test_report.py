@@ -106,7 +106,7 @@ def test_a_report_on_numbers(tmp_path: Path) -> None:
         "Prediction intervals", "Groups with larger errors", "Rows with the largest errors", "Repeat this run",
     ]  # fmt: skip
     assert set(frame.columns) <= set(reader.cells)
-    assert len(charts_of(text)) == text.count('class="chart"') == 18
+    assert len(charts_of(text)) == text.count('class="chart"') == 19
     r2 = model.evaluate(frame, target(frame))["r2"]
     assert f"{r2:.4f}" in reader.cells
     assert "manynets rerun runs/flats" in reader.cells
@@ -301,3 +301,12 @@ def test_in_a_browser(width: int, scheme: Any, tmp_path: Path) -> None:
         assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
         assert errors == []
         browser.close()
+
+
+def test_a_report_on_what_predictions_cost(tmp_path: Path) -> None:
+    frame = wide_table()
+    y = np.array(["cheap", "dear", "very dear"])[np.digitize(target(frame), [140, 180])]
+    text, reader = written(fitted(frame, y).with_threshold([[0, 1, 1], [1, 0, 1], [7.5, 2, 0]]), frame, y, tmp_path)
+    lines = reader.tables["What predictions cost: true classes (rows) and predicted ones (columns)"]
+    assert lines[-1] == ["very dear", "7.5", "2", "0"]
+    assert "expected to cost least" in text

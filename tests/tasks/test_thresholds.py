@@ -85,7 +85,11 @@ def test_the_commands(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert counts[1] == counts[2] > counts[0] > counts[3]
     done = call("predict", "run", "rows.csv", "--threshold", "0.01", "--columns", "a", "--quiet")
     assert done.out.count(",yes,") > counts[0] / 2
-    for words, told in (("f1", "found on held-out rows in training"), ("1:2:3", "must be one of no, yes"), ("2", "must be a number")):
+    for words, told in (
+        ("f1", "found on held-out rows in training"),
+        ("1:2:3", "must be one of no, yes"),
+        ("2", "must be a number"),
+    ):
         done = call("evaluate", "run", "--threshold", words)
         assert done.code == 2
         assert told in done.err
@@ -171,7 +175,8 @@ def test_the_commands_with_three_classes(call: Call) -> None:
     assert found[0]["cost"] < call("evaluate", "run", "--json", "--threshold", "fox:cat:1").json["cost"] * 30
     Path("some.csv").write_text("true,cat,dog\ncat,0,1\n", encoding="utf-8")
     for words, told in (
-        ("0.3", "is for two classes; for 3 give"),
+        ("0.3", "--threshold is '0.3', but is for two classes; for 3 give"),
+        ("1:5", "for two classes"),
         ("fix:cat:3", "did you mean 'fox'"),
         ("none.csv", "cannot be read"),
         ("some.csv", "must have the same classes as rows"),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 WIDTH = 24
+ACROSS = 10
+"""Values of a column beside each other."""
 
 
 def explain(
@@ -25,6 +27,10 @@ def explain(
     column: Annotated[
         list[str] | None,
         option("--column", metavar="NAME", help="Also show how the prediction follows this column; may be repeated."),
+    ] = None,
+    pair: Annotated[
+        tuple[str, str] | None,
+        option("--pair", metavar="NAME NAME", help="Also show how the prediction follows two columns together."),
     ] = None,
     row: Annotated[
         list[int] | None,
@@ -56,6 +62,7 @@ def explain(
     \b
     manynets explain runs/houses-1
     manynets explain runs/houses-1 --column size --row 3
+    manynets explain runs/houses-1 --pair size town
 
     Columns that say nearly the same are shuffled together, unless you ask for --separately.
     """
@@ -86,11 +93,12 @@ def explain(
     model, few = found.model, _taken(X, some)
     options: dict[str, Any] = {"metric": metric, "n_repeats": repeats, "sample_weight": weight, "group_alike": not separately}
     importance = permutation_importance(model, few, y[some], **options)
-    dependence = [partial_dependence(model, few, one, n_grid=12, n_rows=0) for one in column or ()]
+    dependence = [partial_dependence(model, few, one, n_grid=12) for one in column or ()]
+    dependence += [partial_dependence(model, few, pair, n_grid=8)] if pair else []
     added = contributions(model, _taken(X, np.array(row)), background=few) if row else None
     _print_importance(console, importance, len(some), name)
     for one in dependence:
-        _print_dependence(console, one)
+        (_print_dependence if len(one.columns) == 1 else _print_pair)(console, one)
     if added is not None:
         _print_contributions(console, added, row or [])
     largest = {} if worst is None else _largest_errors(console, model, X, y, most=worst, name=name)
@@ -130,8 +138,22 @@ def _print_dependence(console: Console, found: Dependence) -> None:
     names = found.outputs if means.shape[1] > 2 else found.outputs[-1:]
     values = [number_text(value) if isinstance(value, float) else str(value) for value in found.grid[0]]
     shown = [(value, *map(number_text, line[-len(names) :])) for value, line in zip(values, means.tolist(), strict=True)]
-    heads = ["Prediction"] if found.outputs == ("prediction",) else [f"Probability of {name}" for name in names]
+    heads = ["Prediction"] if found.outputs == ("prediction",) else [f"{found.what.capitalize()} of {name}" for name in names]
     console.print(table_of([found.columns[0], *heads], shown, title=f"Mean prediction over {found.columns[0]}"))
+
+
+def _print_pair(console: Console, found: Dependence) -> None:
+    from manynets.cli.report import note, table_of
+    from manynets.display import number_text
+
+    means, (down, across) = found.by_output()[..., found.shown], found.texts()
+    names, turned = found.columns, len(across) > len(down)
+    if turned:  # the more values go down
+        means, down, across, names = means.T, across, down, names[::-1]
+    shown = [(value, *map(number_text, line[:ACROSS])) for value, line in zip(down, means.tolist(), strict=True)]
+    console.print(table_of([" \\ ".join(names), *across[:ACROSS]], shown, title=found.title(found.shown)))
+    if len(across) > ACROSS:
+        note(console, f"{ACROSS} of the {len(across)} values of {names[1]} are shown; --json has all")
 
 
 def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, name: str) -> dict[str, Any]:

@@ -81,12 +81,18 @@ def threshold_for(task: Any, text: str, *, names: Sequence[str] | None = None, m
     """
     wanted = read_threshold(text, metrics=metrics)
     classes = getattr(task, "classes", None)
-    if isinstance(wanted, Mapping) and classes is not None:
+    if isinstance(wanted, Mapping) and classes is not None:  # by name
         labels = [str(label) for label in names or classes]
         for name in {name: None for pair in wanted for name in pair}:
             one_of(name, labels, what="a class of --threshold")
         wanted = [[wanted.get((true, predicted), float(true != predicted)) for predicted in labels] for true in labels]
-    if task.name != "binary" or not isinstance(wanted, str):
+    elif task.name == "multiclass":
+        raise OptionError(
+            f"--threshold is {text!r}, but is for two classes; for {len(task.classes)} give what errors cost, TRUE:PREDICTED:COST,..., or a CSV file"
+        )
+    elif task.name != "binary":
+        raise OptionError(f"--threshold is {text!r}, but is for classes, one a row, and this is a {task.name} model")
+    if not isinstance(wanted, str):
         thresholds.with_threshold(task, wanted)
     return wanted
 

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import html_table, number_text
 from manynets.errors import OptionError
 
 __all__ = ["Calibration", "calibration"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Calibration:
     """Probabilities against what happened, by bin.
 
@@ -32,12 +33,22 @@ class Calibration:
     >>> found = mn.explain.calibration(np.array([[0.2, 0.8], [0.1, 0.9], [0.6, 0.4]]), np.array([1, 1, 0]))
     >>> found.count.sum(), round(float(found.error), 2)
     (np.int64(3), 0.23)
+    >>> found
+    <Calibration: expected calibration error 0.2333, 3 rows>
     """
 
     probability: NDArray[np.float64]
     right: NDArray[np.float64]
     count: NDArray[np.int64]
     error: float
+
+    def __repr__(self) -> str:
+        return f"<Calibration: expected calibration error {number_text(self.error)}, {int(self.count.sum()):,} rows>"
+
+    def _repr_html_(self) -> str:
+        lines = list(zip(self.probability.tolist(), self.right.tolist(), self.count.tolist(), strict=True))
+        title = f"Expected calibration error {number_text(self.error)}"
+        return html_table(["mean probability", "share right", "rows"], lines, title=title)
 
 
 def calibration(probabilities: Any, truth: Any, *, bins: int = 15) -> Calibration:
@@ -52,9 +63,9 @@ def calibration(probabilities: Any, truth: Any, *, bins: int = 15) -> Calibratio
     shares = np.asarray(probabilities, dtype=np.float64)
     predicted = shares.argmax(axis=1)
     confidence, right = shares[np.arange(len(shares)), predicted], predicted == np.asarray(truth)
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    count = np.bincount(place, minlength=bins)
+    bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    count = np.bincount(bin_of, minlength=bins)
     used = count > 0
-    mean = np.bincount(place, weights=confidence, minlength=bins)[used] / count[used]
-    share = np.bincount(place, weights=right, minlength=bins)[used] / count[used]
+    mean = np.bincount(bin_of, weights=confidence, minlength=bins)[used] / count[used]
+    share = np.bincount(bin_of, weights=right, minlength=bins)[used] / count[used]
     return Calibration(mean, share, count[used], float((count[used] * np.abs(share - mean)).sum() / len(shares)))

@@ -46,7 +46,11 @@ class ChangedRows:
         return to_tensor(values, device=self.model.device, dtype=self.model.population.flat.dtype)
 
     def logits(self, block: Array, values: Array, code: Array, rows: Array, given: Array) -> Array:
-        """Return mean logits (n, O) of some rows (n,) in which the block (B,) has the values[given] (n, B) in place of its own, values[code[row]]."""
+        """Return the mean logits (n, O) of some rows with other values in a block of columns.
+
+        block: its columns (B,). values: the distinct values (L, B) that it has. code: the value of each row of the matrix, (N,), a row of `values`.
+        rows: which rows of the matrix are predicted, (n,). given: the value that each of them gets, (n,).
+        """
         parts = []
         if self.sums is None:
             step = max(1, CELLS_AT_ONCE // self.matrix.shape[1])
@@ -57,13 +61,13 @@ class ChangedRows:
             return np.concatenate(parts)
         population, device = self.model.population, self.model.device
         assert population is not None
-        own = population.part_of_sums(self._tensor(values), torch.from_numpy(block).to(device))
+        parts_of_values = population.part_of_sums(self._tensor(values), torch.from_numpy(block).to(device))
         old, new, at = (torch.from_numpy(one).to(device) for one in (code[rows], given, rows))
-        out = torch.empty(population.size, len(rows), population.shape.out_features, dtype=own.dtype)
+        out = torch.empty(population.size, len(rows), population.shape.out_features, dtype=self.sums.dtype)
         for start in range(0, len(rows), self.step):
             some = slice(start, start + self.step)
             sums = self.sums.index_select(-2, at[some])
-            sums += own.index_select(-2, new[some])
-            sums -= own.index_select(-2, old[some])
+            sums += parts_of_values.index_select(-2, new[some])
+            sums -= parts_of_values.index_select(-2, old[some])
             out[:, some].copy_(population.onward(sums))
         return self.model.mean_logits(out.numpy())

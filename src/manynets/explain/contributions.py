@@ -153,8 +153,8 @@ def _along(model: Model, x: Array, other: Array, blocks: list[slice], order: Arr
     for start in range(0, len(x), step):
         rows = x[start : start + step]
         mixed = np.tile(other, (len(blocks) + 1, len(rows), 1))
-        for place, number in enumerate(order):
-            mixed[place + 1 :, :, blocks[number]] = rows[:, blocks[number]]
+        for known, number in enumerate(order, start=1):  # columns that have the values of the row
+            mixed[known:, :, blocks[number]] = rows[:, blocks[number]]
         found = outputs_of(model, mixed.reshape(-1, x.shape[1])).reshape(len(blocks) + 1, len(rows), -1)
         change = np.empty((len(rows), len(blocks), found.shape[2]))
         change[:, order] = np.diff(found, axis=0).transpose(1, 0, 2)

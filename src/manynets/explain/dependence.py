@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats.mstats import mquantiles
 
 from manynets.data.check import is_frame
+from manynets.display import html_table
 from manynets.errors import DataError, OptionError
 from manynets.explain.blocks import SourceRows, chunks, source_rows
 from manynets.model import Model
@@ -38,6 +39,7 @@ class Dependence:
 
     columns: their names. grid: the values of each, in the column's own units. mean: the mean prediction over the grid, (G,) or (G, H), of classes
     with a last axis of C probabilities. rows: of one column the predictions of single rows, (R, G) or (R, G, C). outputs: what the last axis means.
+    probabilities: whether predictions are that.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("xor", points=400, seed=0)
@@ -54,6 +56,7 @@ class Dependence:
     mean: NDArray[np.float64]
     rows: NDArray[np.float64] | None
     outputs: tuple[str, ...]
+    probabilities: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON types."""
@@ -61,11 +64,68 @@ class Dependence:
             "columns": list(self.columns),
             "grid": [list(map(_plain, values)) for values in self.grid],
             "mean": self.mean.tolist(),
+            "rows": None if self.rows is None else self.rows.tolist(),
             "outputs": list(self.outputs),
         }
 
+    @property
+    def what(self) -> str:
+        """What is predicted, in a word."""
+        return "probability" if self.probabilities else "prediction"
+
+    def by_output(self) -> NDArray[np.float64]:
+        """Return the mean predictions with a last axis for the outputs, also where there is one: (G, O) or (G, H, O)."""
+        return self.mean.reshape(*map(len, self.grid), len(self.outputs))
+
+    @property
+    def shown(self) -> int:
+        """The output that a picture of one shows: of two classes the second, else the one that changes most."""
+        flat = self.by_output().reshape(-1, len(self.outputs))
+        return 1 if len(self.outputs) == 2 else int(np.ptp(flat, axis=0).argmax())
+
+    def title(self, output: int) -> str:
+        """Return what a picture of an output shows, such as "Mean probability of yes over age and sex"."""
+        of = "prediction" if self.outputs == ("prediction",) else f"{self.what} of {self.outputs[output]}"
+        return f"Mean {of} over {' and '.join(self.columns)}"
+
+    @property
+    def kinds(self) -> list[Literal["number", "date", "category"]]:
+        """What the values of each column are."""
+        return [_kind(values) for values in self.grid]
+
+    def texts(self) -> list[list[str]]:
+        """Return the values of each column as texts that differ."""
+        return [_texts(values) if _kind(values) == "number" else list(map(str, values)) for values in self.grid]
+
+    def _repr_html_(self) -> str:
+        texts, means = self.texts(), self.by_output()
+        if len(texts) == 1:
+            heads, lines = list(self.outputs), means
+        else:
+            heads, lines = texts[1], means[..., self.shown]
+        rows = [(text, *line) for text, line in zip(texts[0], lines.tolist(), strict=True)]
+        return html_table(
+            [" \\ ".join(self.columns), *heads], rows, title=self.title(self.shown) if len(texts) == 2 else "Mean prediction"
+        )
+
     def __repr__(self) -> str:
         return f"<Dependence on {' and '.join(self.columns)}: {' x '.join(str(len(values)) for values in self.grid)} values>"
+
+
+def _kind(values: list[Any]) -> Literal["number", "date", "category"]:
+    if all(isinstance(value, int | float) for value in values):
+        return "number"
+    return "date" if all(str(value)[:4].isdigit() and "T" in str(value) for value in values) else "category"
+
+
+def _texts(numbers: list[Any]) -> list[str]:
+    """Return numbers with as few digits as tell them apart, and without an exponent if that is short."""
+    found: list[str] = []
+    for digits in (4, 6, 9, 17):
+        found = [f"{number:.{digits}g}" for number in numbers]
+        if len(set(found)) == len(found) and not any("e+" in text for text in found):
+            break
+    return found
 
 
 def _plain(value: Any) -> Any:
@@ -115,7 +175,7 @@ def partial_dependence(
     outputs = tuple(map(str, getattr(model.task, "classes", range(predicted.shape[2]))))
     if numbers and predicted.shape[2] == 1:
         mean, single, outputs = mean[..., 0], None if single is None else single[..., 0], ("prediction",)
-    return Dependence(names, tuple(list(values) for values in grids), mean, single, outputs)
+    return Dependence(names, tuple(list(values) for values in grids), mean, single, outputs, not numbers)
 
 
 def _predictions(

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import Records
 from manynets.errors import DataError, OptionError
 from manynets.explain.blocks import source_rows
 from manynets.explain.slices import groups_of, row_losses
@@ -15,7 +16,7 @@ from manynets.model import Model
 from manynets.tasks import Multilabel, Regression
 from manynets.tasks.base import plain
 
-__all__ = ["MeanError", "WorstRow", "residuals", "worst_rows"]
+__all__ = ["MeanError", "WorstRow", "probability_of", "residuals", "worst_rows"]
 
 Array: TypeAlias = NDArray[Any]
 BINS = 10
@@ -39,6 +40,12 @@ class WorstRow:
     loss: float
 
 
+def probability_of(model: Model, logits: Array, predicted: Array) -> NDArray[np.float64]:
+    """Return the probability of the predicted class of each row (N,), with a threshold or costs not always the largest. logits: (K, N, O)."""
+    codes = model.task.encode(predicted).astype(np.int64).reshape(-1)
+    return np.asarray(model.probabilities(logits)[np.arange(len(codes)), codes])
+
+
 def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow]:
     """Return the rows X (N, D), or of a frame, with the largest errors, or that were most confidently put into a wrong class, the worst first.
 
@@ -54,14 +61,14 @@ def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow
         raise OptionError(f"most is {most!r}, but must be a whole number of at least 1")
     logits = model.encoded_logits(source_rows(model, X).matrix)
     losses, predicted = row_losses(model, logits, y), model.predicted(logits)
-    sure = None if isinstance(model.task, Regression | Multilabel) else model.probabilities(logits).max(axis=1)
+    sure = None if isinstance(model.task, Regression | Multilabel) else probability_of(model, logits, predicted)
     rank = losses if sure is None else losses * sure
     truth = np.asarray(y)
     order = [row for row in np.argsort(-rank, kind="stable")[:most].tolist() if losses[row] > 0]
-    return [
+    return Records(
         WorstRow(row, plain(truth[row]), plain(predicted[row]), None if sure is None else float(sure[row]), float(losses[row]))
         for row in order
-    ]
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +107,7 @@ def residuals(model: Model, X: Any, y: Any) -> list[MeanError]:
     rows = source_rows(model, X)
     predicted = np.asarray(model.predicted(model.encoded_logits(rows.matrix)), dtype=np.float64).reshape(-1)
     error = task.own_unit(task.encode(y)).reshape(-1) - predicted
-    found = []
+    found: Records[MeanError] = Records()
     for column, group, taken in groups_of(model, X, rows.matrix, predicted=predicted, bins=BINS):
         one = error[taken]
         if len(one) > 1:

@@ -163,11 +163,11 @@ def _shuffled(predictor: ChangedRows, logits: Array, block: Array, orders: Array
     A row is predicted once with each value that it gets, and not again with its own: columns of few values need few predictions.
     """
     values, code = _levels(predictor.matrix[:, block])
-    given = code[orders]  # (R, N)
+    given = code[orders]  # the value that each row gets, (R, N)
     changed = given != code
-    pairs = (np.arange(len(code)) * len(values) + given)[changed]
+    pairs = (np.arange(len(code)) * len(values) + given)[changed]  # a row and its new value, as one number
     which = np.arange(len(pairs))
-    if len(values) < len(code) / 2:
+    if len(values) < len(code) / 2:  # then many pairs come up again
         pairs, which = np.unique(pairs, return_inverse=True)
     if not len(pairs):
         yield from [logits] * len(orders)

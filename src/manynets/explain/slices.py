@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from manynets.data.check import is_frame
+from manynets.display import Records
 from manynets.errors import DataError
 from manynets.explain.blocks import source_rows
 from manynets.model import Model
@@ -97,7 +99,7 @@ def worst_slices(model: Model, X: Any, y: Any, *, most: int = 10) -> list[Slice]
         half = 1.96 * float(one.std(ddof=1)) / len(one) ** 0.5
         mean = float(one.mean())
         found.append(Slice(name, group, len(one), mean, float(other.mean()), mean - half, mean + half, p))
-    return [one for one in _corrected(found) if one.p <= LARGEST_P][:most]
+    return Records([one for one in _corrected(found) if one.p <= LARGEST_P][:most])
 
 
 def _corrected(found: list[Slice]) -> list[Slice]:
@@ -109,7 +111,11 @@ def _corrected(found: list[Slice]) -> list[Slice]:
     return sorted(out, key=lambda one: one.other_loss - one.loss)
 
 
-def groups_of(model: Model, X: Any, matrix: Array, *, predicted: Array | None = None, bins: int = BINS) -> Any:
+Group: TypeAlias = tuple[str, str, NDArray[np.bool_]]
+"""A column, the group by its values, and which rows belong to it (N,)."""
+
+
+def groups_of(model: Model, X: Any, matrix: Array, *, predicted: Array | None = None, bins: int = BINS) -> Iterator[Group]:
     """Yield column, group and which rows belong to it (N,), for each column of rows X, and first for what was `predicted` (N,), if given."""
     if predicted is not None:
         yield from _bins("prediction", predicted, bins)
@@ -131,7 +137,8 @@ def groups_of(model: Model, X: Any, matrix: Array, *, predicted: Array | None = 
             yield column.name, "(missing)", codes < 0
 
 
-def _bins(name: str, values: NDArray[np.float64], bins: int) -> Any:
+def _bins(name: str, values: NDArray[np.float64], bins: int) -> Iterator[Group]:
+    """Yield the rows without a value, and those of each bin between quantiles; the last bin has its upper end, too."""
     gone = np.isnan(values)
     yield name, "(missing)", gone
     present = values[~gone]

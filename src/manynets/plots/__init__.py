@@ -13,6 +13,7 @@ from manynets.plots.canvas import panels, save
 from manynets.plots.columns import column_distributions
 from manynets.plots.curves import activations, distributions, history, learning_curves
 from manynets.plots.diagram import network
+from manynets.plots.explained import dependence
 from manynets.plots.field import grid_points
 from manynets.plots.images import first_layer, image_grid, image_values
 from manynets.plots.models import model_history, model_predictions
@@ -25,6 +26,7 @@ __all__ = [
     "animate_regions",
     "column_distributions",
     "confusion",
+    "dependence",
     "distributions",
     "first_layer",
     "grid_points",

@@ -23,6 +23,7 @@ __all__ = [
     "dependence_chart",
     "history_chart",
     "importance_chart",
+    "pair_chart",
     "pixels_chart",
     "precision_chart",
     "reliability_chart",
@@ -105,17 +106,15 @@ def dependence_chart(found: Dependence) -> Chart:
     if len(outputs) > MOST_OUTPUTS:
         moved = np.sort(np.argsort(-np.ptp(means, axis=0), kind="stable")[:MOST_OUTPUTS])
         outputs, means = [outputs[code] for code in moved], means[:, moved]
-    numbers = all(isinstance(value, int | float) for value in found.grid[0])
-    moments = not numbers and all(str(value)[:4].isdigit() and "T" in str(value) for value in found.grid[0])
-    kind = "Q" if numbers else "T" if moments else "N"
-    values = rounded(found.grid[0]) if numbers else [str(value) for value in found.grid[0]]
+    kind = {"number": "Q", "date": "T", "category": "N"}[found.kinds[0]]
+    values = rounded(found.grid[0]) if kind == "Q" else [str(value) for value in found.grid[0]]
     count = len(values)
     data = data_of(value=values * len(outputs), output=np.repeat(outputs, count).tolist(), prediction=rounded(means.T))
     chart = alt.Chart(data)
     chart = chart.mark_line(point=True, color=BLUE) if kind != "N" else chart.mark_bar(color=BLUE)
-    what = (
-        "Prediction" if found.outputs == ("prediction",) else f"Probability of {outputs[0]}" if len(outputs) == 1 else "Probability"
-    )
+    what = found.what.capitalize()
+    if len(outputs) == 1 and found.outputs != ("prediction",):
+        what += f" of {outputs[0]}"
     encoding: dict[str, Any] = {
         "x": alt.X(f"value:{kind}", title=found.columns[0], sort=None, axis=alt.Axis(labelLimit=120)),
         "y": alt.Y("prediction:Q", title=what, scale=alt.Scale(zero=kind == "N")),
@@ -126,6 +125,32 @@ def dependence_chart(found: Dependence) -> Chart:
         if kind == "N":
             encoding["xOffset"] = "output:N"
     return sized(chart.encode(**encoding), height=200)
+
+
+def pair_chart(found: Dependence) -> Chart:
+    """Return the mean prediction over the values of two columns as a heat map; of classes the probability of `Dependence.shown`."""
+    alt = require_report()
+    (across, down), means = found.texts(), found.by_output()[..., found.shown].T
+    cells = [
+        (one, other, mean) for one, line in zip(down, means, strict=True) for other, mean in zip(across, rounded(line), strict=True)
+    ]
+    one, other, mean = zip(*cells, strict=True)
+    horizontal, vertical = found.columns
+    level = {"labelAngle": 0} if max(map(len, across)) < 7 else {}
+    what = found.what.capitalize() + ("" if found.outputs == ("prediction",) else f" of {found.outputs[found.shown]}")
+    chart = alt.Chart(data_of(one=one, other=other, mean=mean)).mark_rect()
+    chart = chart.encode(
+        x=alt.X("other:O", title=horizontal, sort=across, axis=alt.Axis(labelLimit=120, labelOverlap=True, **level)),
+        y=alt.Y(
+            "one:O",
+            title=vertical,
+            sort=down[::-1] if found.kinds[1] == "number" else down,
+            axis=alt.Axis(labelLimit=120, labelOverlap=True),
+        ),
+        color=alt.Color("mean:Q", title=what, scale=alt.Scale(scheme="viridis")),
+        tooltip=[alt.Tooltip("one:O", title=vertical), alt.Tooltip("other:O", title=horizontal), alt.Tooltip("mean:Q", title=what)],
+    )
+    return sized(chart, height=max(120, min(480, 26 * len(down))))
 
 
 def reliability_chart(found: Calibration) -> Chart:

@@ -47,7 +47,7 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
         )
     if costs is not None and len(costs) <= MOST_CLASSES:
         shown = [given.class_name(code) for code in range(len(costs))]
-        lines = [[name, *map(cell, row)] for name, row in zip(shown, costs, strict=True)]
+        lines = [[name, *(f"{cost:g}" for cost in row)] for name, row in zip(shown, costs, strict=True)]
         parts.append(
             ReportTable("What predictions cost: true classes (rows) and predicted ones (columns)", ["True", *shown], lines)
         )

@@ -9,6 +9,7 @@ import numpy as np
 
 from manynets.display import number_text
 from manynets.explain import worst_slices
+from manynets.explain.errors import probability_of
 from manynets.explain.slices import row_losses
 from manynets.report.parts import LabelledRows, ReportInput, ReportPicture, ReportTable, Section, cell
 from manynets.report.values import texts_of
@@ -51,7 +52,7 @@ def worst_section(given: ReportInput, rows: LabelledRows) -> Section:
         rank, how = losses, [number_text(float(loss)) for loss in losses]
         names, title = ["Row", "True", "Predicted", "Absolute error" if numbers else "Share wrong"], "Rows with the largest errors"
     else:
-        sure = rows.probabilities.max(axis=1)
+        sure = probability_of(model, rows.logits, rows.predicted)
         rank, how = losses * sure, [number_text(float(share)) for share in sure]
         names, title = ["Row", "True", "Predicted", "Probability"], "Rows that were most confidently wrong"
     worst = np.array([row for row in np.argsort(-rank, kind="stable")[:WORST].tolist() if losses[row] > 0], dtype=np.int64)

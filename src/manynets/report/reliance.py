@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from manynets.display import number_text
 from manynets.errors import DataError
 from manynets.explain import partial_dependence, permutation_importance
@@ -15,6 +17,8 @@ __all__ = ["reliance_sections"]
 
 FOLLOWED = 6
 MANY = 30
+PAIR_ROWS = 500
+"""Rows that a heat map of two columns is the mean of."""
 
 
 def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Section]:
@@ -54,4 +58,15 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
     words = "The mean prediction when all rows have the same value of a column, for the most important columns."
     if model.task.outputs > charts.MOST_OUTPUTS and not isinstance(model.task, Regression):
         words += f" Of {model.task.outputs} classes, those {charts.MOST_OUTPUTS} are shown that change most."
-    yield Section("How the prediction follows a column", words, figures)
+    pairs = _pairs(rows, followed)
+    words += " The last picture has the two most important ones together." if pairs else ""
+    yield Section("How the prediction follows a column", words, figures + pairs)
+
+
+def _pairs(rows: LabelledRows, followed: list[str]) -> list[ReportFigure]:
+    """Return how the prediction follows the two most important columns together; nothing where there is one only."""
+    if len(followed) < 2:
+        return []
+    some = rows.take(np.sort(np.random.default_rng(0).permutation(len(rows))[:PAIR_ROWS]))
+    found = partial_dependence(rows.model, some.X, followed[:2], n_grid=10, sample_weight=some.weight)
+    return [ReportFigure(f"{found.title(found.shown)}, of {len(some):,} rows", charts.pair_chart(found))]
