@@ -42,6 +42,7 @@ LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"}
         "time_column",
         "stratify",
         "target_transform",
+        "positive",
         "embedding",
         "category_means",
         "prior",
