@@ -209,7 +209,7 @@ class ModelTools(Predictor):
         if not isinstance(self.task, Binary):
             raise OptionError("a threshold is for two classes, but this model has another task")
         if X is not None:
-            probability, positive = self.predict_proba(X)[:, 1], self.task.encode(y)[:, 0] > 0.5
+            probability, positive = self.probabilities(self.logits(X))[:, 1], self.task.encode(y)[:, 0] > 0.5
             if len(probability) != len(positive):
                 raise DataError(f"X has {len(probability)} rows and y has {len(positive)}; they must have the same number")
         weight = None if positive is None else as_weights(sample_weight, len(positive))

@@ -138,16 +138,17 @@ def compare(model: Model, predict: Predict, parts: list[Any], what: str, *, cove
     largest, rows = 0.0, 0
     for part in parts:
         found, shares, limits = predict(part)
-        wanted = model.predict(part)
+        logits = model.logits(part)
+        wanted = model.predicted(logits)
         if isinstance(model.task, Regression):
             difference = _by_spread(model, model.task, found, wanted)
             if coverage is not None:
                 assert limits is not None
-                expected = model.predict_interval(part, coverage)
+                expected = model.interval(logits, coverage)
                 ends = [_by_spread(model, model.task, limits[..., end], expected[..., end]) for end in (0, 1)]
                 difference = float(np.max([difference, *ends]))  # nan, if one of them is
         else:
-            expected = model.predict_proba(part)
+            expected = model.probabilities(logits)
             assert shares is not None
             difference = float(np.abs(shares - expected).max(initial=0.0))
             if not _same_labels(found, wanted, expected, getattr(model.task, "threshold", None)):
