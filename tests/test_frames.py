@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +80,23 @@ def test_a_file_whose_encoder_does_not_fit(tmp_path: Path) -> None:
     write_model_file(tmp_path / "m.safetensors", {**header, "encoder": {"columns": 3}}, tensors)
     with pytest.raises(ModelFileError):
         mn.load(tmp_path / "m.safetensors")
+
+
+def test_a_prediction_of_new_categories_warns_once_for_each_column() -> None:
+    town = ["Bern", "Basel"] * 20
+    frame = pl.DataFrame({"town": town, "size": [i % 7 + 0.5 for i in range(40)]})
+    target = [i % 7 + i % 2 for i in range(40)]
+    model = mn.train(frame, target, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), task="regression", progress=False)
+    model.predict(frame)
+    new = frame.with_columns(town=pl.Series(["Genf", "Chur"] * 20))
+    model.evaluate(new, target)
+    with (
+        ThreadPoolExecutor(4) as pool,
+        pytest.warns(UserWarning, match="holds categories not seen in training: 'Chur', 'Genf'") as caught,
+    ):
+        found = list(pool.map(lambda _: model.predict(new), range(8)))
+    assert len(caught) == 1
+    assert all((one == found[0]).all() for one in found)
+    model.predict(new)
+    with pytest.warns(UserWarning, match="'town' holds"):
+        pickle.loads(pickle.dumps(model)).predict(new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -270,3 +271,25 @@ def test_class_weight() -> None:
             mn.train(x, y, SPEC, recipe, class_weight=wrong, progress=False)  # type: ignore[arg-type]
     with pytest.raises(mn.OptionError, match="'regression' has no single class per row; use sample_weight"):
         fit(task="regression", class_weight="balanced")
+
+
+def test_the_positive_class_is_the_one_that_metrics_and_threshold_are_about(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    y = np.where(X[:, 0] > 0.6, "churn", "stay")
+    spec, recipe = mn.MLP(hidden=(8,)), mn.Recipe(epochs=20, optimizer=mn.Adam(lr=0.02))
+    model = mn.train(X, y, spec, recipe, positive="churn", progress=False)
+    model.save(tmp_path / "m.safetensors")
+    for one in (model, mn.load(tmp_path / "m.safetensors"), copy.deepcopy(model).fit(X, y)):
+        assert one.classes_.tolist() == ["stay", "churn"]
+        found = one.evaluate(X, y)
+        assert found["recall"] == ((one.predict(X) == "churn") & (y == "churn")).sum() / (y == "churn").sum()
+        assert found["auc"] > 0.9
+        assert (one.with_threshold(0.01).predict(X) == "churn").sum() > (one.predict(X) == "churn").sum()
+    estimator: Any = mn.estimator(model)
+    assert estimator.predict(X).tolist() == model.predict(X).tolist()
+    assert mn.train(X, X[:, 0] > 0, spec, recipe, positive="False", progress=False).classes_.tolist() == [True, False]
+    for target, positive, words in ((y, "x", "one of the classes, 'churn' or 'stay'"), (X[:, 0], "x", "the target is regression")):
+        with pytest.raises(mn.OptionError, match=words):
+            mn.train(X, target, positive=positive)
+    with pytest.raises(mn.OptionError, match="the task is 'multiclass'"):
+        mn.train(X, y, positive="stay", task="multiclass")

@@ -39,6 +39,7 @@ from manynets.spec.lessons import no_spec, with_advice
 from manynets.streaming import files_to_stream, open_ensemble, open_stream, share_of, train_stream, train_stream_ensemble
 from manynets.tabular import PresetName, train_tabular
 from manynets.tasks import Regression, Task
+from manynets.tasks.find import with_positive
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
@@ -75,6 +76,7 @@ def train(
     times: Any = None,
     stratify: Any = None,
     target_transform: Literal["log", "auto"] | None = None,
+    positive: Any = None,
     encoder: TableEncoder | None = None,
     scaling: Scaling | Literal[False] | None = None,
     category_means: bool = False,
@@ -113,6 +115,7 @@ def train(
         each value of stratify, in place of each class.
     target_transform: "log" trains on the logarithm of a positive target, "auto" does so where its tail is heavy; predictions are in
         its own unit. See `manynets.Regression`.
+    positive: of two classes the one that precision, recall, F1 and threshold are about, and the last of `classes_`. None: the last when sorted.
     encoder: turns a frame into numbers; if left out, `manynets.tables.fit_encoder` fits one to the training rows. The model
         stores it, so that it predicts from frames too. An array given together with an encoder is taken as encoded already.
     scaling: of numeric columns: "standard" (that of a frame, if left out), "robust", "quantile", "smooth" or "none"
@@ -166,10 +169,16 @@ def train(
         given |= {"scaling": scaling, "seed": seed, "metric": metric, "progress": progress, "callbacks": callbacks}
         given |= {"initial": initial, "n_networks": n_networks, "checkpoint": checkpoint, "resume": resume, "engine": engine}
         of_table = {"drop": drop, "categorical": categorical, "numeric": numeric}
-        given |= {"allow_world_size": allow_world_size, "of_table": of_table | {"drop_missing_target": drop_missing_target}}
+        given |= {
+            "allow_world_size": allow_world_size,
+            "positive": positive,
+            "of_table": of_table | {"drop_missing_target": drop_missing_target},
+        }
         if (model := _train_streamed(X, target, spec, recipe, memory_limit, **given)) is not None:
             return model
     X, y, sample_weight = read_given(X, y, target, sample_weight, drop_missing_target=drop_missing_target)
+    if positive is not None:
+        task = with_positive(y, positive, task=task)
     if isinstance(spec, Model):
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}

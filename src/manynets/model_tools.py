@@ -213,7 +213,7 @@ class ModelTools(Predictor):
         """
         probability, positive = None, None
         if X is not None and isinstance(self.task, Binary):
-            probability, positive = self.predict_proba(X)[:, 1], self.task.encode(y)[:, 0] > 0.5
+            probability, positive = self.probabilities(self.logits(X))[:, 1], self.task.encode(y)[:, 0] > 0.5
             if len(probability) != len(positive):
                 raise DataError(f"X has {len(probability)} rows and y has {len(positive)}; they must have the same number")
         weight = None if positive is None else as_weights(sample_weight, len(positive))
@@ -247,7 +247,9 @@ class ModelTools(Predictor):
         It is for tools such as scikit-learn's `cross_val_predict`, which fit a copy for each fold. `manynets.train(X, y, model)` trains a
         model further and returns another one.
         """
-        vars(self).update(vars(_trained_anew(self, X, y, sample_weight)))
+        made = _trained_anew(self, X, y, sample_weight)
+        vars(self).clear()
+        vars(self).update(vars(made))
         return self
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -289,9 +291,14 @@ def _trained_anew(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     if model.spec is None:
         raise OptionError("a model of your own module cannot be fitted again; give the module to manynets.train")
     numbers, recipe = isinstance(model.task, Regression), model.recipe
+    classes = model.task.classes if isinstance(model.task, Binary) else ()
+    positive = classes[1] if classes and classes[0] > classes[1] else None  # chosen, not the last in their order
     if "temperature" in model.info:  # the default for tables, whose recipe follows from the rows
         kind: Any = TabularRegressor if numbers else TabularClassifier
-        preset = "fast" if recipe.iterations == 400 else "default"
+        preset: Any = "fast" if recipe.iterations == 400 else "default"
+        if positive is not None:
+            how: dict[str, Any] = {"preset": preset, "n_networks": model.size, "seed": recipe.seed, "sample_weight": sample_weight}
+            return train(X, y, positive=positive, progress=False, **how)
         new = kind(n_networks=model.size, preset=preset, random_state=recipe.seed, device=recipe.device)
         return new.fit(X, y, sample_weight=sample_weight).model_
     task: Any = model.task.name
@@ -300,6 +307,7 @@ def _trained_anew(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
         task = Regression.of(y, standardise=recipe.loss != "poisson", transform=model.task.transform, clamp=clamp)
     folds = "folds" if model.size > 1 and any(name.startswith("val_") for name in model.history) else None
     options = {"task": task, "sample_weight": sample_weight, "n_networks": model.size, "validation": folds}
+    options["positive"] = positive
     spec = model.spec
     if model.encoder is not None and isinstance(spec.embedding, Periodic):  # whose columns are found anew
         spec = dataclasses.replace(spec, embedding=dataclasses.replace(spec.embedding, columns=None))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_matrix, as_numpy, is_frame
-from manynets.errors import DataError
+from manynets.errors import DataError, warn_user
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression, Task
 from manynets.tasks.residuals import Residuals, check_coverage, interval_of
@@ -62,9 +63,28 @@ class Predictor(abc.ABC):
             )
         return as_matrix(x, columns=self.in_features)
 
+    def _encoded(self, x: Any) -> Any:
+        """Return the inputs of a frame, and warn of categories not seen in training, once for each column; return an array as it is."""
+        if self.encoder is None or self.encoder.positional or not is_frame(x):
+            return x
+        unseen: dict[str, Counter[str]] = {}
+        matrix = self.encoder.transform(x, unseen=unseen)
+        warned, mark = self.__dict__.setdefault("_warned", {}), object()
+        for name, found in unseen.items():
+            if found and warned.setdefault(name, mark) is mark:  # in one step, so that of several threads one warns
+                shown = ", ".join(map(repr, sorted(found)[:5])) + (", ..." if len(found) > 5 else "")
+                warn_user(
+                    f"column {name!r} holds categories not seen in training: {shown}; they are predicted as unknown ones"
+                    " (model.encoder.check(X) counts the rows)"
+                )
+        return matrix
+
     def predict(self, x: Any) -> Array:
-        """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O)."""
-        return self.predicted(self.logits(x))
+        """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O).
+
+        Of a frame that holds categories not seen in training, a UserWarning names them, once for each column.
+        """
+        return self.predicted(self.logits(self._encoded(x)))
 
     def predicted(self, logits: Array) -> Array:
         """Return the predictions of logits (K, N, O) that are there already; see `predict`."""
@@ -126,7 +146,7 @@ class Predictor(abc.ABC):
         >>> model.predict_interval(X[:1], 0.8).shape
         (1, 2)
         """
-        return self.interval(self.logits(x), coverage)
+        return self.interval(self.logits(self._encoded(x)), coverage)
 
     def interval(self, logits: Array, coverage: float = 0.9) -> Array:
         """Return the limits of logits (K, N, O) that are there already; see `predict_interval`."""
@@ -137,7 +157,7 @@ class Predictor(abc.ABC):
 
     def predict_proba(self, x: Any) -> Array:
         """Return probabilities (N, C) for classes, (N, O) for labels; the mean over networks. Regression: DataError."""
-        return self.probabilities(self.logits(x))
+        return self.probabilities(self.logits(self._encoded(x)))
 
     def probabilities(self, logits: Array) -> Array:
         """Return the probabilities of logits (K, N, O) that are there already; see `predict_proba`."""

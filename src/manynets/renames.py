@@ -42,6 +42,7 @@ LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"}
         "time_column",
         "stratify",
         "target_transform",
+        "positive",
         "embedding",
         "category_means",
         "prior",
@@ -51,6 +52,9 @@ LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"}
         "frequency_scale",
         "frequency_outputs",
         "memory_limit",
+        "lr_steps",
+        "lr_factors",
+        "positive",
     )
 )
 """Options that runs and sweeps of older versions lack, with the values that they had in effect."""

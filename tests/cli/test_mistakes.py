@@ -144,7 +144,9 @@ def test_help_begins_with_what_a_command_does_and_an_example(call: Call) -> None
         assert f"manynets {command}" in head.partition(". ")[2] or command in ("datasets", "doctor"), head
         assert "<bool>" not in text
     text = call("sweep", "--help").out
-    at = [text.index(words) for words in ("Compare networks", "manynets sweep", "--target ", "--grid ", "─ Sweep", "─ Network")]
+    at = [
+        text.index(words) for words in ("Compare networks", "manynets sweep houses", "--target ", "--grid ", "─ Sweep", "─ Network")
+    ]
     assert at == sorted(at)
     assert re.search(r"default +is one", text)  # paragraphs fill the lines
 

@@ -89,6 +89,30 @@ def test_the_end_of_the_default_is_announced(options: dict[str, Any], schema: An
     assert found is None if words is None else words in str(found)
 
 
+def test_the_positive_class_of_a_run(call: Call, table: Path) -> None:
+    words = (
+        table,
+        "--target",
+        "kind",
+        "--drop",
+        "price",
+        "--hidden",
+        "4",
+        "--iterations",
+        "5",
+        "--preset",
+        "fast",
+        "--n-networks",
+        "2",
+    )
+    assert call("train", *words, "--out", "run", "--positive", "no", "--threshold", "1:3", "-q").code == 0
+    assert "precision, recall and F1 are those of 'no'" in " ".join(call("evaluate", "run").out.split())
+    model: Any = mn.load("run")
+    assert (model.task.classes, model.task.threshold) == (("yes", "no"), 0.25)
+    done = call("train", *words, "--out", "run2", "--positive", "nope")
+    assert (done.code, "--positive is 'nope', but must be one of the classes, 'no' or 'yes'" in done.err) == (2, True)
+
+
 def test_out_of_fold_metrics_are_those_of_validation(call: Call, table: Path, tmp_path: Path) -> None:
     result = call(
         "train", table, "--target", "kind", "--drop", "price", "--preset", "fast", "--out", tmp_path / "run", "--json"

@@ -35,7 +35,7 @@ Threshold = Annotated[
     option(
         "--threshold",
         metavar="VALUE",
-        help="Probability above which the second of two classes, the last in the order of their names, is predicted, "
+        help="Probability above which the second of two classes (that of --positive in training, or the last in the order of their names) is predicted, "
         "such as 0.3, or what a false alarm and a missed row cost, such as 1:5. Of more classes, what errors cost: TRUE:PREDICTED:COST,..., where "
         "all others cost 1, or a CSV file with a row for each true and a column for each predicted class. [the model's]",
     ),

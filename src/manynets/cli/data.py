@@ -32,7 +32,7 @@ STANDARD_INPUT = "-"
 
 _TABLE_ONLY = (
     "target", "test", "drop", "categorical", "numeric", "weight", "drop_missing_target", "scaling", "max_levels", "delimiter",
-    "encoding", "no_header", "group", "time_column", "stratify",
+    "encoding", "no_header", "group", "time_column", "stratify", "positive",
 )  # fmt: skip
 _NAMED_ONLY = ("data_dir", "points", "noise")
 _NEEDED = {
@@ -334,7 +334,7 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     named: Any = {name: columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
     if origin.get("group") is not None:
         named["drop"] = [*named["drop"], origin["group"]]  # new rows have new groups
-    task = _task(whole.y, origin["task"])
+    task = _task(whole.y, origin["task"], origin.get("positive"))
     whole = dataclasses.replace(whole, by=split_by(whole.X, origin))
     rows, test_rows = _split(whole, origin, task, 0.0 if origin.get("test") is not None else origin["test_fraction"])
     schema = understand(whole.X, **named, y=whole.y, rows=rows)
@@ -405,10 +405,10 @@ def test_part(
 # ----------------------------------------------------------------------------------------------------------------- shared
 
 
-def _task(y: Any, name: str | None) -> Any:
-    from manynets.tasks import find_task
+def _task(y: Any, name: str | None, positive: str | None = None) -> Any:
+    from manynets.tasks.find import find_task, with_positive
 
-    return find_task(y, name=name)
+    return find_task(y, name=name) if positive is None else with_positive(y, positive, task=name)
 
 
 def _split(whole: Part, origin: Mapping[str, Any], task: Any, fraction: float) -> tuple[Any, Any]:

@@ -189,7 +189,7 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
     ]
     title = f"Groups of {name} with larger errors than the others, by more than chance"
     heads = ["Column", "Group", "Rows", "Mean error, 95 % interval", "Of the others"]
-    console.print(table_of(heads, groups, title=title if groups else f"{title}: none"))
+    console.print(table_of(heads, groups, title=title) if groups else f"{title}: none", soft_wrap=not groups)
     sure = any(one.probability is not None for one in rows)
     texts = [
         (one.row, _text(one.truth), _text(one.predicted), number_text(one.loss if one.probability is None else one.probability))

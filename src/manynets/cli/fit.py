@@ -186,7 +186,8 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
     for text in dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught):
         note(console, text)
 
-    known: dict[str, Any] = {"data": dict(origin), "fingerprint": dict(source.fingerprint), "class_names": source.class_names}
+    names = None if model.task.name == "regression" else source.class_names
+    known: dict[str, Any] = {"data": dict(origin), "fingerprint": dict(source.fingerprint), "class_names": names}
     known |= {"target_unit": source.unit, "image_shape": source.image_shape, "validation": share}
     return write_trained(
         folder,

@@ -73,7 +73,7 @@ _OF_TRAINING: dict[str, CommandOption] = {
         help=f"What the best weights, early stopping and, for f1, the threshold go by: {', '.join(METRICS)}.", panel=TRAINING, shown="the loss"
     ),
     "threshold": CommandOption(
-        help="Probability above which the second of two classes, the last in the order of their names, is predicted: f1 or accuracy for what "
+        help="Probability above which the second of two classes (--positive, or the last in the order of their names) is predicted: f1 or accuracy for what "
         "is best on the held-out rows, a number, or what a false alarm and a missed row cost, such as 1:5. Of more classes, what errors cost: "
         "TRUE:PREDICTED:COST,..., where all others cost 1, or a CSV file with a row for each true and a column for each predicted class.",
         panel=TRAINING, metavar="VALUE", shown="0.5; with --metric f1 as for f1",
@@ -130,6 +130,10 @@ _OF_TABLES: dict[str, CommandOption] = {
     ),
     "task": CommandOption(
         help="Task: regression, binary, multiclass or multilabel.", panel=TABLES, shown="found from the target"
+    ),
+    "positive": CommandOption(
+        help="Of two classes the one that precision, recall, F1 and --threshold are about.",
+        panel=TABLES, metavar="CLASS", shown="the last in the order of their names",
     ),
     "test": CommandOption(help="Table with the same columns to test on.", panel=TABLES, metavar="FILE"),
     "test_fraction": CommandOption(

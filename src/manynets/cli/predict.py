@@ -93,7 +93,7 @@ def predict(
             console=console,
         )
     if out is not None:
-        console.print(f"Written to {out}: {rows:,} rows", markup=False, soft_wrap=True)
+        console.print(f"Written to {out}: {rows:,} row{'' if rows == 1 else 's'}", markup=False, soft_wrap=True)
 
 
 def _predict(

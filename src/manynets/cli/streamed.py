@@ -31,6 +31,7 @@ _NOT_OF_A_STREAM = (
     "time_column",
     "stratify",
     "class_weight",
+    "positive",
     "category_means",
     "engine",
     "encoding",

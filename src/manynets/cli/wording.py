@@ -19,6 +19,7 @@ _OTHERS = (
     "engine",
     "memory_limit",
     "n_networks",
+    "positive",
     "target",
     "target_transform",
     "task",

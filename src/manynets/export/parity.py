@@ -140,20 +140,21 @@ def compare(model: Model, predict: Predict, parts: list[Any], what: str, *, cove
     largest, rows = 0.0, 0
     for part in parts:
         found, shares, limits, quantiles = predict(part)
-        wanted = model.predict(part)
+        logits = model.logits(part)
+        wanted = model.predicted(logits)
         if isinstance(model.task, Regression):
             difference = _by_spread(model, model.task, found, wanted)
             if quantiles is not None:
-                expected = model.predict_quantiles(part)
+                expected = model.quantiles(logits)
                 each = [_by_spread(model, model.task, quantiles[..., j], expected[..., j]) for j in range(expected.shape[-1])]
                 difference = float(np.max([difference, *each]))
             if coverage is not None:
                 assert limits is not None
-                expected = model.predict_interval(part, coverage)
+                expected = model.interval(logits, coverage)
                 ends = [_by_spread(model, model.task, limits[..., end], expected[..., end]) for end in (0, 1)]
                 difference = float(np.max([difference, *ends]))  # nan, if one of them is
         else:
-            expected = model.predict_proba(part)
+            expected = model.probabilities(logits)
             assert shares is not None
             difference = float(np.abs(shares - expected).max(initial=0.0))
             if not _same_labels(model.task, found, wanted, expected):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -202,9 +203,11 @@ class CategoricalColumn:
         counts = np.bincount(codes[codes >= 0], minlength=len(labels)) if unseen else ()
         return lookup[codes], {labels[code]: int(counts[code]) for code in unseen}
 
-    def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
-        """Write the column into out (N, width), which holds zeros."""
+    def fill_in(self, table: Table, out: Out, *, strict: bool, found: Counter[str] | None = None) -> None:
+        """Write the column into out (N, width), which holds zeros, and count the values not seen at fit in `found`."""
         positions, unseen = self.positions(table)
+        if found is not None:
+            found.update(unseen)
         if strict and unseen:
             labels, codes = part_codes(table, self.name, self.part)
             first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -160,10 +161,18 @@ class TableEncoder:
         """The columns that `read_table` must leave as they are written, so that they are read as at fit: its option `text`."""
         return tuple(column.name for column in self.columns if column.as_written)
 
-    def transform(self, frame: Any, *, strict: bool = False, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    def transform(
+        self,
+        frame: Any,
+        *,
+        strict: bool = False,
+        out: NDArray[np.float32] | None = None,
+        unseen: dict[str, Counter[str]] | None = None,
+    ) -> NDArray[np.float32]:
         """Return the matrix (N, D), float32 and C-ordered, of a frame with at least the columns used at fit, in any order.
 
         With `strict` a category not seen at fit is an error instead of a code of its own. out: (N, D), to write the matrix into.
+        unseen: gets the number of rows with each category not seen at fit, by column.
 
         Errors: DataError for columns that are missing (all are named), for text where numbers or dates were (with the first such
         value and its row), for infinite values, and for values that leave float32 once scaled.
@@ -184,7 +193,10 @@ class TableEncoder:
                 rows = out[start : start + piece.rows]
                 done = plain.fill_in(start, start + piece.rows, rows)
                 for column, block in zip(columns, self.blocks[first:], strict=False):
-                    if column.name not in done:
+                    if unseen is not None and isinstance(column, CategoricalColumn):
+                        found = unseen.setdefault(column.name, Counter())
+                        column.fill_in(piece, rows[:, block.slice], strict=strict, found=found)
+                    elif column.name not in done:
                         column.fill_in(piece, rows[:, block.slice], strict=strict)
         return out
 

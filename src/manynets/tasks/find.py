@@ -52,6 +52,27 @@ def find_task(y: Any, *, name: str | None = None, target_transform: TargetTransf
     return Regression.of(array, transform=target_transform)
 
 
+def with_positive(y: Any, positive: Any, *, task: str | Task | None = None) -> Binary:
+    """Return the task for y of two classes, of which `positive` is the second: precision, recall, F1 and threshold are about it.
+
+    positive: a class, or as text how it is written. task: "binary" or None.
+
+    >>> with_positive(["yes", "no", "no"], "no").classes
+    ('yes', 'no')
+    """
+    if task not in (None, "binary"):
+        raise OptionError(f"positive is {positive!r}, but is for two classes, and the task is {task!r}; leave one out")
+    found = find_task(y, name=task)
+    if not isinstance(found, Binary):
+        count = f", which has {len(found.classes)} classes" if isinstance(found, Multiclass) else ""
+        raise OptionError(f"positive is {positive!r}, but is for two classes, and the target is {found.name}{count}; leave it out")
+    classes = found.classes
+    chosen = [label for label in classes if label == positive] or [label for label in classes if str(label) == positive]
+    if not chosen:
+        raise OptionError(f"positive is {positive!r}, but must be one of the classes, {classes[0]!r} or {classes[1]!r}")
+    return found if chosen[0] == classes[1] else Binary((classes[1], classes[0]))
+
+
 def _infer(array: np.ndarray[Any, Any]) -> str:
     if array.ndim == 2 and is_one_hot(array):
         warn_user(
