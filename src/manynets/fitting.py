@@ -35,14 +35,7 @@ from manynets.prepare import (
 )
 from manynets.results import model_of, system_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
-from manynets.streaming import (
-    files_to_stream,
-    open_ensemble,
-    open_stream,
-    share_of,
-    train_stream,
-    train_stream_ensemble,
-)
+from manynets.streaming import files_to_stream, open_ensemble, open_stream, share_of, train_stream, train_stream_ensemble
 from manynets.tabular import PresetName, train_tabular
 from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, Checkpoints
