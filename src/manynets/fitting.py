@@ -344,7 +344,9 @@ def _train_streamed(
         share = None if validation is None else share_of(validation)
         stream = open_ensemble(files, columns, validation=share, **shared, **of_rows)
         stream.warn_of_columns()
-        return train_stream_ensemble(stream, n_networks=n_networks or 8, callbacks=listeners, **shared, **keeping)
+        return train_stream_ensemble(
+            stream, n_networks=8 if n_networks is None else n_networks, callbacks=listeners, **shared, **keeping
+        )
     _refuse_ensemble_options(preset=preset)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     options: dict[str, Any] = {"initial": initial, "n_networks": n_networks or 1}

@@ -54,7 +54,6 @@ LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"}
         "memory_limit",
         "lr_steps",
         "lr_factors",
-        "positive",
     )
 )
 """Options that runs and sweeps of older versions lack, with the values that they had in effect."""

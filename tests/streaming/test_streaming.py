@@ -268,6 +268,8 @@ def test_a_copy_of_a_text_table_is_that_of_its_reading(tmp_path: Path) -> None:
 def test_what_a_stream_does_not_take_is_said(path: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="preset is 'best', which chooses among settings by the scores of all rows"):
         mn.train(path, target="y", memory_limit="1MB", progress=False, preset="best")
+    with pytest.raises(OptionError, match="n_networks is 0, but must be a whole number of at least 1"):
+        mn.train(path, target="y", memory_limit="20MB", progress=False, n_networks=0)
     for options, message in (
         ({"preset": "fast"}, "preset is 'fast', but is for the default ensemble"),
         ({"time_limit": 9.0}, r"time_limit was given, but .* would take about .* in memory, more than memory_limit 1\.0 MB"),

@@ -173,7 +173,7 @@ class Batches:
         alike = not uneven and self.whole(self.order_steps - 1) == self.whole(0)  # the last batch is like the others
         count = 1 if last else min(most, self.order_steps - step if alike else self.order_steps - 1 - step)
         size = stop - start
-        index = self._by_network[1][:, start : start + count * size].reshape(-1, count, size).transpose(0, 1)
+        index = self._by_network[1][:, start : start + count * size].reshape(len(self.which), count, size).transpose(0, 1)
         weight = None
         if self.weights is not None:
             lines = np.zeros_like(self.which) if len(self.weights) == 1 else self.which

@@ -32,6 +32,7 @@ from manynets.tasks.thresholds import best_threshold
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
+from manynets.training.loop import without_validation
 from manynets.training.trial import Member
 
 __all__ = ["NETWORKS", "open_ensemble", "train_stream_ensemble"]
@@ -96,6 +97,10 @@ def train_stream_ensemble(
     data, task = stream.data, stream.data.problem.task
     if metric is not None:
         one_of(metric, task.metrics, what=f"metric of the task {task.name!r}")
+        if metric != task.metric and stream.validation is None:
+            raise OptionError(without_validation(metric, task))
+    if isinstance(n_networks, bool) or not isinstance(n_networks, int | np.integer) or n_networks < 1:
+        raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
     try:
         members = _members(stream, n_networks, preset=preset, metric=metric, changes=changes or {}, seed=seed, device=device)
         keeper = None
