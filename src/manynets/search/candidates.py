@@ -206,13 +206,8 @@ def plan_candidates(
         """Return the group of networks with the same data, or raise what is wrong with these."""
         poisson, embedding = recipe.loss == "poisson", spec.embedding if isinstance(spec.embedding, PiecewiseLinear) else None
         by_fold = needs_encoder(X, encoder, embedding, scaling=scaling)  # each split has its own encoder
-        key = (
-            str(recipe.device),
-            recipe.dtype,
-            poisson,
-            recipe.quantiles,
-            *((fold, id(split.train), embedding) if by_fold else ()),
-        )
+        loss = recipe.quantiles or poisson  # what the target depends on
+        key = (str(recipe.device), recipe.dtype, loss, *((fold, id(split.train), embedding) if by_fold else ()))
         if key not in groups_of_data:
             try:
                 kind = task if poisson and not isinstance(task, Task) else target.task

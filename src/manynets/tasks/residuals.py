@@ -23,7 +23,9 @@ networks. With w(x) the distance of the outermost quantiles, and m a quarter of 
     r_i = (y_i - q_a(x_i)) / (w(x_i) + m),        q_a(x) + (w(x) + m) times the quantile (1 - coverage) / 2, or (1 + coverage) / 2, of the r_i
 
 so that a limit at the level of a fitted quantile is moved little, and one at another level by more where the quantiles lie far apart. Each limit
-has its own scores, as in Theorem 2 of Romano et al. 2019, so that it has its share of the rows beyond it on its own.
+has its own scores, as in Theorem 2 of Romano et al. 2019, so that it has its share of the rows beyond it on its own. There is no factor c, as the
+r_i do not lie around 0: of networks that validate on folds, the limits hold some more rows than asked, because the mean of all networks is nearer to
+the truth than those that the r_i come from.
 
 The scores are of a standardised target, or of its logarithm, and the interval is brought into the unit of the target at the end. What is stored are up to
 401 quantiles of the scores.
