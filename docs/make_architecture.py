@@ -29,7 +29,7 @@ HINTS = {
     "Commands and playground": ("cli", "playground"),
     "Run folders": ("runs",),
     "What users call": ("serve", "report", "plots", "explain", "export", "estimators", "search", "studies", "trackers"),
-    "train()": ("fitting",),
+    "train()": ("fitting", "train_arguments"),
     "The default for tables": ("tabular", "streaming"),
     "Candidates, folds, seeds": ("plan", "results"),
     "Split, encode, to the device": ("prepare",),

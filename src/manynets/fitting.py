@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from torch import nn
 
 from manynets.distributed import current_ranks
 from manynets.encoding import array_scaling, embedded_columns
-from manynets.engines import ENGINES, EngineName
+from manynets.engines import EngineName
 from manynets.errors import OptionError, one_of
 from manynets.given import declared_columns, read_given
 from manynets.model import Model
@@ -35,11 +34,12 @@ from manynets.prepare import (
 )
 from manynets.results import model_of, system_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
-from manynets.spec.lessons import no_spec, with_advice
+from manynets.spec.lessons import with_advice
 from manynets.streaming import files_to_stream, open_ensemble, open_stream, share_of, train_stream, train_stream_ensemble
 from manynets.tabular import PresetName, train_tabular
 from manynets.tasks import Regression, Task
 from manynets.tasks.find import with_positive
+from manynets.train_arguments import check_initial, check_options
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
@@ -194,7 +194,7 @@ def train(
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else n_networks
-    _check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
+    check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
     recipe = _with_given(recipe, seed=seed, metric=metric)
     if encoder is None and isinstance(spec, MLP):
         scaling = array_scaling(X, scaling)
@@ -251,7 +251,7 @@ def _ready(
         return spec, dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
     spec = embedded_columns(spec, data.encoder)
     if initial is not None:
-        _check_initial(initial, Shape.of(spec, data.in_features, data.problem.task.outputs), recipe.dtype)
+        check_initial(initial, Shape.of(spec, data.in_features, data.problem.task.outputs), recipe.dtype)
     return spec, data
 
 
@@ -350,7 +350,7 @@ def _train_streamed(
     _refuse_ensemble_options(preset=preset)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     options: dict[str, Any] = {"initial": initial, "n_networks": n_networks or 1}
-    _check_options(spec, recipe, engine="torch", checkpoint=checkpoint, resume=resume, **options)
+    check_options(spec, recipe, engine="torch", checkpoint=checkpoint, resume=resume, **options)
     recipe = _with_given(recipe, seed=seed, metric=metric)
     stream = open_stream(files, columns, recipe, spec=spec, validation=share_of(validation), **of_rows)
     _check_watch(recipe, stream.data, by_fold=False)
@@ -393,63 +393,3 @@ def _further(
         return model.module, recipe or model.recipe, own, model.encoder, None, 1
     start: Any = model.members if model.size > 1 else model.members[0]
     return model.spec, recipe or model.recipe, own, model.encoder, start, model.size
-
-
-def _check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initial: Any, checkpoint: Any, resume: Any) -> None:
-    """Raise OptionError for arguments of `train` that cannot be used, or not together."""
-    if not isinstance(spec, MLP | nn.Module):
-        raise OptionError(no_spec(spec))
-    if not isinstance(recipe, Recipe):
-        raise OptionError(f"recipe is {recipe!r}, but must be a Recipe, such as Recipe(epochs=20)")
-    module = isinstance(spec, nn.Module)
-    if module and recipe.gradient in ("closed_form", "compiled"):
-        raise OptionError(f"gradient={recipe.gradient!r} is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
-    one_of(engine, ENGINES, what="engine")
-    for name, path in (("checkpoint", getattr(checkpoint, "folder", None)), ("resume", resume)):
-        if path is not None and _leads_to_itself(path):
-            raise OptionError(f"{name} is {os.fspath(path)!r}, a symbolic link that leads back to itself; give a folder")
-    if engine != "torch" and (checkpoint is not None or resume is not None):
-        raise OptionError(
-            f"checkpoints hold the state of torch's training, which the engine {engine!r} does not have; use engine='torch', or leave "
-            "out checkpoint and resume"
-        )
-    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
-        raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='run')")
-    if type(n_networks) is not int or n_networks < 1:
-        raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
-    if isinstance(initial, list | tuple) and len(initial) != n_networks:
-        raise OptionError(f"initial has the parameters of {len(initial)} networks, but n_networks is {n_networks}; give as many")
-    alone = isinstance(initial, Mapping)
-    if n_networks > 1 and (module or alone or engine != "torch"):
-        what = "a module of your own" if module else "initial" if alone else f"engine={engine!r}"
-        raise OptionError(f"n_networks is {n_networks}, but with {what} one network is trained; leave out n_networks")
-    if module and initial is not None:
-        raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
-
-
-def _leads_to_itself(path: str | os.PathLike[str]) -> bool:
-    """Return whether the links of a path form a loop."""
-    try:
-        os.stat(path)
-    except OSError as error:
-        return error.errno == errno.ELOOP
-    except ValueError:  # a null character
-        pass
-    return False
-
-
-def _check_initial(initial: Any, shape: Shape, dtype: str) -> None:
-    """Raise OptionError for initial parameters, of one network or of several, that do not fit."""
-    if isinstance(initial, list | tuple):
-        for one in initial:
-            _check_initial(one, shape, dtype)
-        return
-    if not isinstance(initial, Mapping):
-        raise OptionError(f"initial is a {type(initial).__name__}, but must be parameters by name, such as model.members[0]")
-    for name in shape.parameters():
-        if name not in initial:
-            raise OptionError(f"initial has no {name!r}; it needs {', '.join(shape.parameters())}")
-    for name, wanted in (shape.parameters() | shape.buffers()).items():
-        value = np.asarray(initial.get(name, np.zeros(wanted)))
-        if value.shape != wanted or not (np.abs(value) <= np.finfo(dtype).max).all():
-            raise OptionError(f"initial {name!r} has shape {value.shape}, but must be finite numbers of shape {wanted} in {dtype}")

@@ -148,7 +148,7 @@ def test_help_begins_with_what_a_command_does_and_an_example(call: Call) -> None
         text.index(words) for words in ("Compare networks", "manynets sweep houses", "--target ", "--grid ", "─ Sweep", "─ Network")
     ]
     assert at == sorted(at)
-    assert re.search(r"default +is one", text)  # paragraphs fill the lines
+    assert re.search(r"The folder has +\n", text)  # paragraphs fill the lines
 
 
 def test_help_loads_no_torch() -> None:

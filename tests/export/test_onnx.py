@@ -181,7 +181,7 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     assert [value.name for value in session.get_inputs()] == list(frame.columns)
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_interval"])
+@pytest.mark.parametrize("method", ["predicted", "interval"])
 def test_a_difference_leaves_no_file(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
     model = mn.train(x, x[:, 0], mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), validation=0.5, progress=False)

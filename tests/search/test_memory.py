@@ -39,9 +39,9 @@ def test_one_network_says_how_much_it_takes():
         mn.train(X, Y, *HUGE, progress=False)
 
 
-@pytest.mark.parametrize("limit", [-5, 0, float("nan"), "1GB", True])
+@pytest.mark.parametrize("limit", [-5, 0, float("nan"), "lots", True])
 def test_limits_that_allow_nothing(limit):
-    with pytest.raises(OptionError, match=r"memory_limit is .*, but must be None or a number of bytes of at least 1"):
+    with pytest.raises(OptionError, match=r"memory_limit is .*, but must be "):
         mn.train_many(X, Y, [SMALL], memory_limit=limit, progress=False)
     with pytest.raises(OptionError, match=r"memory_limit is"):
         mn.MLPSearchCV(mn.MLPClassifier(8), {"alpha": [0.1]}, memory_limit=limit).fit(X, Y)

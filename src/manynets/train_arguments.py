@@ -1,0 +1,80 @@
+"""What is wrong with the arguments of `manynets.train`, before any data are read."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from manynets.engines import ENGINES
+from manynets.errors import OptionError, one_of
+from manynets.nn.shape import Shape
+from manynets.spec import MLP, Recipe
+from manynets.spec.lessons import no_spec
+from manynets.training.checkpoint import Checkpoint
+
+__all__ = ["check_initial", "check_options"]
+
+
+def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initial: Any, checkpoint: Any, resume: Any) -> None:
+    """Raise OptionError for arguments of `train` that cannot be used, or not together."""
+    if not isinstance(spec, MLP | nn.Module):
+        raise OptionError(no_spec(spec))
+    if not isinstance(recipe, Recipe):
+        raise OptionError(f"recipe is {recipe!r}, but must be a Recipe, such as Recipe(epochs=20)")
+    module = isinstance(spec, nn.Module)
+    if module and recipe.gradient in ("closed_form", "compiled"):
+        raise OptionError(f"gradient={recipe.gradient!r} is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
+    one_of(engine, ENGINES, what="engine")
+    for name, path in (("checkpoint", getattr(checkpoint, "folder", None)), ("resume", resume)):
+        if path is not None and _leads_to_itself(path):
+            raise OptionError(f"{name} is {os.fspath(path)!r}, a symbolic link that leads back to itself; give a folder")
+    if engine != "torch" and (checkpoint is not None or resume is not None):
+        raise OptionError(
+            f"checkpoints hold the state of torch's training, which the engine {engine!r} does not have; use engine='torch', or leave "
+            "out checkpoint and resume"
+        )
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='run')")
+    if type(n_networks) is not int or n_networks < 1:
+        raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
+    if isinstance(initial, list | tuple) and len(initial) != n_networks:
+        raise OptionError(f"initial has the parameters of {len(initial)} networks, but n_networks is {n_networks}; give as many")
+    alone = isinstance(initial, Mapping)
+    if n_networks > 1 and (module or alone or engine != "torch"):
+        what = "a module of your own" if module else "initial" if alone else f"engine={engine!r}"
+        raise OptionError(f"n_networks is {n_networks}, but with {what} one network is trained; leave out n_networks")
+    if module and initial is not None:
+        raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
+
+
+def _leads_to_itself(path: str | os.PathLike[str]) -> bool:
+    """Return whether the links of a path form a loop."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    except ValueError:  # a null character
+        pass
+    return False
+
+
+def check_initial(initial: Any, shape: Shape, dtype: str) -> None:
+    """Raise OptionError for initial parameters, of one network or of several, that do not fit."""
+    if isinstance(initial, list | tuple):
+        for one in initial:
+            check_initial(one, shape, dtype)
+        return
+    if not isinstance(initial, Mapping):
+        raise OptionError(f"initial is a {type(initial).__name__}, but must be parameters by name, such as model.members[0]")
+    for name in shape.parameters():
+        if name not in initial:
+            raise OptionError(f"initial has no {name!r}; it needs {', '.join(shape.parameters())}")
+    for name, wanted in (shape.parameters() | shape.buffers()).items():
+        value = np.asarray(initial.get(name, np.zeros(wanted)))
+        if value.shape != wanted or not (np.abs(value) <= np.finfo(dtype).max).all():
+            raise OptionError(f"initial {name!r} has shape {value.shape}, but must be finite numbers of shape {wanted} in {dtype}")
