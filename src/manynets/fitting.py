@@ -162,18 +162,15 @@ def train(
     >>> model.predict([[0.0, 1.0], [1.0, 1.0]]).tolist()
     ['different', 'same']
     """
+    columns: dict[str, Any] = {"groups": groups, "times": times, "stratify": stratify}
+    of_table: dict[str, Any] = {"drop": drop, "categorical": categorical, "numeric": numeric}
     if memory_limit is not None:
-        given: dict[str, Any] = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "times": times}
-        given |= {"groups": groups, "stratify": stratify, "encoder": encoder, "category_means": category_means, "preset": preset}
+        given: dict[str, Any] = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, **columns}
+        given |= {"encoder": encoder, "category_means": category_means, "preset": preset, "positive": positive}
         given |= {"time_limit": time_limit, "task": task, "target_transform": target_transform, "validation": validation}
         given |= {"scaling": scaling, "seed": seed, "metric": metric, "progress": progress, "callbacks": callbacks}
         given |= {"initial": initial, "n_networks": n_networks, "checkpoint": checkpoint, "resume": resume, "engine": engine}
-        of_table = {"drop": drop, "categorical": categorical, "numeric": numeric}
-        given |= {
-            "allow_world_size": allow_world_size,
-            "positive": positive,
-            "of_table": of_table | {"drop_missing_target": drop_missing_target},
-        }
+        given |= {"allow_world_size": allow_world_size, "of_table": of_table | {"drop_missing_target": drop_missing_target}}
         if (model := _train_streamed(X, target, spec, recipe, memory_limit, **given)) is not None:
             return model
     X, y, sample_weight = read_given(X, y, target, sample_weight, drop_missing_target=drop_missing_target)
@@ -182,14 +179,13 @@ def train(
     if isinstance(spec, Model):
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
-    common["declared"] = declared_columns(X, encoder, drop=drop, categorical=categorical, numeric=numeric)
+    common["declared"] = declared_columns(X, encoder, **of_table)
     common |= {"sample_weight": sample_weight, "class_weight": class_weight}
     keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
     if spec is None and recipe is None and engine == "torch" and initial is None:
         common |= {"preset": "default" if preset is None else preset, "metric": metric, "time_limit": time_limit}
         common |= {"progress": progress, "callbacks": callbacks, **keeping}
         common |= {"seed": 0 if seed is None else seed, "n_networks": 8 if n_networks is None else n_networks}
-        columns = {"groups": groups, "times": times, "stratify": stratify}
         return _train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common)
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
@@ -199,7 +195,7 @@ def train(
     if encoder is None and isinstance(spec, MLP):
         scaling = array_scaling(X, scaling)
     by_fold = _by_fold(validation, n_networks)
-    by = split_by(y, validation, groups=groups, times=times, stratify=stratify)
+    by = split_by(y, validation, **columns)
     common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means}
     embedding = spec.embedding if isinstance(spec, MLP) else None
     where = recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, argument, option
@@ -86,9 +87,7 @@ def explain(
     for text in notes:
         note(console, text)
     whole, of = _whole(found, data, part.X, name)
-    for number in row or ():
-        if not 0 <= number < len(whole):
-            raise OptionError(f"--row is {number}, but {of} has the rows 0 to {len(whole) - 1}")
+    _check_rows(row or (), len(whole), of)
     some = np.sort(np.random.default_rng(0).permutation(part.rows)[:rows])
     X, y = part.X, np.asarray(part.y)
     weight = None if part.weight is None else np.asarray(part.weight)[some]
@@ -109,6 +108,15 @@ def explain(
         result["dependence"] = [one.to_json() for one in dependence]
         result["contributions"] = None if added is None else {"rows": row, **added.to_json()}
         sys.stdout.write(json.dumps(result | largest, allow_nan=False, default=str) + "\n")
+
+
+def _check_rows(numbers: Iterable[int], count: int, of: str) -> None:
+    """Raise OptionError for a row that the table, which is named `of`, does not have."""
+    from manynets.errors import OptionError
+
+    for number in numbers:
+        if not 0 <= number < count:
+            raise OptionError(f"--row is {number}, but {of} has the rows 0 to {count - 1}")
 
 
 def _whole(run: SavedRun, data: str | None, X: Any, name: str) -> tuple[Any, str]:
