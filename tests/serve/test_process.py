@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import time
 import urllib.error
 from collections.abc import Iterator
@@ -85,7 +88,9 @@ def test_connections_that_misbehave(server: Server) -> None:
                 answer = b""
                 while part := connection.recv(65536):
                     answer += part
-            except (ConnectionResetError, BrokenPipeError):
+            except OSError as error:  # a TimeoutError has another number
+                if error.errno not in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN):
+                    raise
                 continue
             assert b"Traceback" not in answer
             assert str(Path(mn.__file__).parent).encode() not in answer
@@ -146,3 +151,37 @@ def test_a_port_that_is_taken(model: Path, capsys: pytest.CaptureFixture[str]) -
             main(["serve", str(model), "--port", str(taken.getsockname()[1])])
     assert ended.value.code == 2
     assert "cannot be listened on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_while_the_loop_closes_do_not_interrupt_it(number: signal.Signals) -> None:
+    """The first signal ends the server and has its effect at the end, whenever a second one comes."""
+    code = f"""
+import os, signal, sys
+import uvicorn
+from manynets.serve.running import run_server
+
+class Stopped(BaseException):
+    pass
+
+def stop(*_):
+    raise Stopped
+
+async def app(scope, receive, send):
+    assert scope["type"] == "lifespan"
+    await receive()
+    await send({{"type": "lifespan.startup.complete"}})
+    os.kill(os.getpid(), {int(number)})
+    await receive()
+    os.kill(os.getpid(), {int(number)})
+    await send({{"type": "lifespan.shutdown.complete"}})
+    os.kill(os.getpid(), {int(number)})
+
+signal.signal({int(number)}, stop)
+try:
+    run_server(uvicorn.Config(app, port=0, log_level="error"))
+except Stopped:
+    print("stopped once it had ended")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=WAIT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped once it had ended\n", "")

@@ -29,6 +29,7 @@ from manynets.playground.session import PageGone, PageSession
 from manynets.playground.setup import MOST_NETWORKS, TOYS, PlaygroundSetup
 from manynets.playground.terms import TERMS
 from manynets.runs import plain_json
+from manynets.serve.running import run_server
 
 __all__ = ["MOST_PAGES", "create_playground", "free_port", "run_playground"]
 
@@ -212,4 +213,4 @@ def run_playground(files: Files, *, port: int, target: str = "", browser: bool =
         tell(address)
         if browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        uvicorn.Server(config).run(sockets=[listening])
+        run_server(config, [listening])

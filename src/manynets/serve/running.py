@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import tempfile
+import threading
 from typing import Any
 
 from manynets.errors import OptionError
 from manynets.serve.app import SETTINGS
 from manynets.serve.settings import ServeSettings
 
-__all__ = ["check_port", "run"]
+__all__ = ["check_port", "run", "run_server"]
 
 PROTOCOL = "manynets.serve.protocol:PatientProtocol"
 MOST_CONNECTIONS = 2048
@@ -28,11 +31,35 @@ def run(settings: ServeSettings, app: Any) -> None:
         "timeout_keep_alive": 30, "ssl_certfile": settings.certificate or None, "ssl_keyfile": settings.key or None, "ws": "none",
     }  # fmt: skip
     if settings.workers == 1:
-        uvicorn.run(app, **options)
+        run_server(uvicorn.Config(app, **options))
         return
     with tempfile.TemporaryDirectory() as folder:  # where workers share their numbers
         os.environ |= {SETTINGS: settings.to_json(), "PROMETHEUS_MULTIPROC_DIR": folder}
         uvicorn.run("manynets.serve.app:from_environment", factory=True, workers=settings.workers, **options)
+
+
+def run_server(config: Any, sockets: list[socket.socket] | None = None) -> None:
+    """Serve with uvicorn in this process until SIGTERM or Ctrl-C, which has its usual effect once the server has ended.
+
+    uvicorn itself raises the signal again while its event loop still runs, where a second signal would interrupt the closing of the loop.
+    """
+    import uvicorn
+
+    server, came = uvicorn.Server(config), list[int]()
+
+    def end(number: int, _frame: object) -> None:
+        came.append(number)
+        server.should_exit = True
+
+    with contextlib.ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                stack.callback(signal.signal, number, signal.signal(number, end))
+        server.run(sockets)
+    if came:
+        signal.raise_signal(came[0])
+    if not server.started:
+        raise SystemExit(3)  # uvicorn has printed why
 
 
 def check_port(settings: ServeSettings) -> None:
