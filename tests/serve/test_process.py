@@ -157,7 +157,7 @@ def test_a_port_that_is_taken(model: Path, capsys: pytest.CaptureFixture[str]) -
 def test_signals_while_the_loop_closes_do_not_interrupt_it(number: signal.Signals) -> None:
     """The first signal ends the server and has its effect at the end, whenever a second one comes."""
     code = f"""
-import os, signal, sys
+import asyncio, os, signal, time
 import uvicorn
 from manynets.serve.running import run_server
 
@@ -167,15 +167,18 @@ class Stopped(BaseException):
 def stop(*_):
     raise Stopped
 
+def signal_later():
+    time.sleep(0.3)  # then the loop waits for this thread
+    os.kill(os.getpid(), {int(number)})
+
 async def app(scope, receive, send):
     assert scope["type"] == "lifespan"
     await receive()
     await send({{"type": "lifespan.startup.complete"}})
     os.kill(os.getpid(), {int(number)})
     await receive()
-    os.kill(os.getpid(), {int(number)})
+    asyncio.get_running_loop().run_in_executor(None, signal_later)
     await send({{"type": "lifespan.shutdown.complete"}})
-    os.kill(os.getpid(), {int(number)})
 
 signal.signal({int(number)}, stop)
 try:
