@@ -128,13 +128,15 @@ def test_candidates_share_a_stream(path: Path) -> None:
 
 
 def test_train_many_reads_a_path(path: Path, frame: polars.DataFrame) -> None:
-    other = dataclasses.replace(RECIPE, optimizer=mn.AdamW(lr=0.01), seed=3)
-    large = dataclasses.replace(RECIPE, batch_size=200)
-    candidates = [(SPEC, RECIPE), (mn.MLP(hidden=(4, 4)), large), (dataclasses.replace(SPEC, dropout=0.2), other)]
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    other = dataclasses.replace(recipe, optimizer=mn.AdamW(lr=0.01), seed=3)
+    large = dataclasses.replace(recipe, batch_size=200)
+    two = dataclasses.replace(recipe, loss="quantile", quantile=(0.1, 0.9))
+    candidates = [(SPEC, recipe), (mn.MLP(hidden=(4, 4)), large), (dataclasses.replace(SPEC, dropout=0.2), other), (SPEC, two)]
     options: dict[str, Any] = {"target": "y", "sample_weight": "weight", "validation": 0.02, "progress": False}
     found = mn.train_many(path, candidates=candidates, memory_limit="1MB", **options)
-    assert [(one.candidate, one.stopped) for one in found] == [(0, "done"), (1, "done"), (2, "done")]
-    alone = mn.train(path, spec=SPEC, recipe=RECIPE, memory_limit="1MB", **options)
+    assert [(one.candidate, one.stopped) for one in found] == [(number, "done") for number in range(4)]
+    alone = mn.train(path, spec=SPEC, recipe=recipe, memory_limit="1MB", **options)
     assert_close(found[0].parameters, alone.members[0], "bits")
     assert found[1].model is not None
     assert len(found[1].model.predict(frame)) == ROWS

@@ -69,9 +69,10 @@ def train_many_streamed(
 
 
 def _stream_of(spec: MLP, recipe: Recipe) -> Hashable:
-    """Return what candidates that share a stream have in common: its batches, its columns and its numbers."""
+    """Return what candidates that share a stream have in common: its batches, its columns, its numbers and its target."""
     embedding = spec.embedding if isinstance(spec.embedding, PiecewiseLinear) else None
-    return recipe.batch_size, recipe.shuffle, recipe.dtype, recipe.device, recipe.loss == "poisson", spec.batch_norm, embedding
+    target = recipe.quantiles or recipe.loss == "poisson"
+    return recipe.batch_size, recipe.shuffle, recipe.dtype, recipe.device, target, spec.batch_norm, embedding
 
 
 def _trained(stream: Stream, candidates: Mapping[int, Candidate], callbacks: Sequence[Callback], halt: Halt) -> dict[int, Result]:
