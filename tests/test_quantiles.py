@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars
 import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -106,6 +107,13 @@ def test_quantiles_hold_their_shares_and_follow_the_spread(model: mn.Model) -> N
     pinball = np.maximum(np.array(LEVELS) * error, (np.array(LEVELS) - 1) * error).mean()
     assert_close(model.evaluate(x, y)["loss"], float(pinball), "float32_run")
     assert "3 quantiles" in repr(model)
+
+
+def test_quantiles_of_new_categories_warn() -> None:
+    frame = {"town": ["Bern", "Chur"] * 20}
+    model = mn.train(polars.DataFrame(frame), rows(40)[1], mn.MLP(hidden=()), recipe(epochs=1), progress=False)
+    with pytest.warns(UserWarning, match="'town' holds categories not seen in training: 'Genf'"):
+        model.predict_quantiles(polars.DataFrame({"town": ["Genf"]}))
 
 
 @pytest.mark.parametrize("weighted", [False, True])

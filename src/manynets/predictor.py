@@ -113,7 +113,7 @@ class Predictor(abc.ABC):
         >>> found.shape, bool((np.diff(found) >= 0).all()), bool((model.predict(X) == found[:, 1]).all())
         ((400, 3), True, True)
         """
-        return self.quantiles(self.logits(x))
+        return self.quantiles(self.logits(self._encoded(x)))
 
     def quantiles(self, logits: Array) -> Array:
         """Return the quantiles of logits (K, N, O) that are there already; see `predict_quantiles`."""
