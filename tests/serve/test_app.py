@@ -412,5 +412,7 @@ def test_a_body_with_semicolons_and_decimal_commas(tmp_path: Path) -> None:
         bodies: list[dict[str, Any]] = [{"json": [{"size": size}]} for size in ("2,5", "2.5", 2.5)]
         bodies += [{"content": text, "headers": csv} for text in ("size;town\n2,500;Bern\n", "size\ttown\n2,5\tBern\n")]
         answers = [client.post("/v1/models/m:predict", **body) for body in bodies]
+        mixed = client.post("/v1/models/m:predict", json=[{"size": "2,5"}, {"size": "1.234"}])
     assert [answer.status_code for answer in answers] == [200] * 5
     assert len({answer.json()["predictions"][0] for answer in answers}) == 1
+    assert "'1.234' is not a number" in mixed.json()["error"]["message"]  # it may be 1234

@@ -90,6 +90,7 @@ class RowReader:
 
     def _numbers(self, cells: list[Any], name: str, reading: Reading) -> list[float]:
         """Return the cells of a column of numbers, NaN where missing."""
+        reading = reading_for((cell for cell in cells if isinstance(cell, str)), reading)
         return [
             cell if type(cell) is float and -LARGE < cell < LARGE else self._number(cell, name, row, reading)
             for row, cell in enumerate(cells)
@@ -110,7 +111,7 @@ class RowReader:
             if self._gaps:
                 return math.nan
             raise BadRequest(422, "a number is missing, and the model has no columns that may have gaps", column=name, row=row)
-        found = read_number(text, reading_for([text], reading)) if text and len(text) <= LONGEST else None
+        found = read_number(text, reading) if text and len(text) <= LONGEST else None
         if found is None or not math.isfinite(found):
             raise BadRequest(422, f"{str(cell)[:40]!r} is not a number", column=name, row=row)
         return found
