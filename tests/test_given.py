@@ -103,6 +103,9 @@ def test_a_name_as_y_and_a_wrong_spec_are_answered_with_the_call_that_was_meant(
         ((16,), r"write mn\.MLP\(hidden=\(16,\)\)"),
         (RECIPE, "spec is a Recipe; write .* recipe="),
         (mn.Adam(), r"recipe=mn\.Recipe\(optimizer=mn\.Adam\("),
+        (mn.Cosine(), r"recipe=mn\.Recipe\(schedule=mn\.Cosine\("),
+        (mn.EarlyStopping(patience=3), r"recipe=mn\.Recipe\(stopping=mn\.EarlyStopping\("),
+        (mn.PiecewiseLinear(), r"mn\.MLP\(embedding=mn\.PiecewiseLinear\("),
         (mn.MLPRegressor(), "an estimator, which trains itself"),
     ):
         wrong: Any = spec

@@ -140,10 +140,20 @@ def no_spec(value: Any) -> str:
     if kind == "Recipe":
         return "spec is a Recipe; write mn.train(X, y, recipe=...)"
     if kind in KINDS:
-        return f"spec is {kind}, which is a part of a recipe; write mn.train(X, y, recipe=mn.Recipe(optimizer=mn.{kind}(...)))"
+        return f"spec is {kind}, which is a part of another; write mn.train(X, y, {_part(type(value))})"
     if hasattr(value, "get_params"):
         return "spec is an estimator, which trains itself: estimator.fit(X, y); or give an MLP, such as MLP(hidden=(64, 64))"
     return f"spec is {value!r}, but must be an MLP, such as MLP(hidden=(64, 64)), or a torch module"
+
+
+def _part(kind: type[Any]) -> str:
+    """Return the argument of `train` that a part of a specification or a recipe belongs in."""
+    module, made = kind.__module__.rpartition(".")[2], f"mn.{kind.__name__}(...)"
+    if module == "embeddings":
+        return f"mn.MLP(embedding={made})"
+    fields = {"EarlyStopping": f"stopping={made}", "ParameterGroup": f"groups=({made},)"}
+    field = fields.get(kind.__name__, f"{'schedule' if module == 'schedules' else 'optimizer'}={made}")
+    return f"recipe=mn.Recipe({field})"
 
 
 def no_attribute(kind: str, name: str, *, owner: str) -> AttributeError:
