@@ -18,6 +18,7 @@ import manynets as mn
 from manynets.errors import DataError, OptionError
 from manynets.explain import Dependence, contributions, partial_dependence, permutation_importance, worst_rows
 from manynets.model import Model
+from manynets.report.charts import dependence_chart
 from tests.export.tables import fitted, target, wide_table
 from tests.tolerances import assert_close
 
@@ -208,6 +209,9 @@ def test_results_show_themselves_as_tables(model: Model, classifier: Model) -> N
     assert two.to_json()["rows"] is None
     near = Dependence(("a", "b"), ([1.00001, 1.00002], [2e5, 1.0]), np.zeros((2, 2)), None, ("prediction",))
     assert near.texts() == [["1.00001", "1.00002"], ["200000", "1"]]
+    targets = Dependence(("a",), ([1.0, 2.0],), np.array([[0.0, 1.0], [9.0, 1.0]]), None, ("0", "1"))
+    assert targets.shown == 0  # the second only of two classes
+    assert set(dependence_chart(targets)["encoding"]) >= {"color"}
     calibrated = mn.explain.calibration(classifier.predict_proba(x), np.digitize(y, [-1, 2]))
     assert "Expected calibration error" in calibrated._repr_html_()
     for found in (mn.explain.worst_rows(model, x, y), mn.explain.residuals(model, x, y)):

@@ -154,8 +154,8 @@ def _print_dependence(console: Console, found: Dependence) -> None:
     from manynets.cli.report import table_of
     from manynets.display import number_text
 
-    means = found.mean.reshape(len(found.grid[0]), -1)
-    names = found.outputs if means.shape[1] > 2 else found.outputs[-1:]
+    means, two_classes = found.by_output(), found.probabilities and len(found.outputs) == 2
+    names = found.outputs[1:] if two_classes else found.outputs
     values = [number_text(value) if isinstance(value, float) else str(value) for value in found.grid[0]]
     shown = [(value, *map(number_text, line[-len(names) :])) for value, line in zip(values, means.tolist(), strict=True)]
     heads = ["Prediction"] if found.outputs == ("prediction",) else [f"{found.what.capitalize()} of {name}" for name in names]

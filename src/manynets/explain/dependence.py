@@ -81,7 +81,7 @@ class Dependence:
     def shown(self) -> int:
         """The output that a picture of one shows: of two classes the second, else the one that changes most."""
         flat = self.by_output().reshape(-1, len(self.outputs))
-        return 1 if len(self.outputs) == 2 else int(np.ptp(flat, axis=0).argmax())
+        return 1 if self.probabilities and len(self.outputs) == 2 else int(np.ptp(flat, axis=0).argmax())
 
     def title(self, output: int) -> str:
         """Return what a picture of an output shows, such as "Mean probability of yes over age and sex"."""

@@ -100,8 +100,8 @@ def importance_chart(importance: Importance) -> Chart:
 def dependence_chart(found: Dependence) -> Chart:
     """Return the mean prediction over the values of a column; of classes their probabilities, at most of those six that change most."""
     alt = require_report()
-    means = found.mean.reshape(len(found.grid[0]), -1)
-    outputs = list(found.outputs) if means.shape[1] > 2 else [found.outputs[-1]]
+    means, two_classes = found.by_output(), found.probabilities and len(found.outputs) == 2
+    outputs = list(found.outputs[1:] if two_classes else found.outputs)
     means = means[:, -len(outputs) :]
     if len(outputs) > MOST_OUTPUTS:
         moved = np.sort(np.argsort(-np.ptp(means, axis=0), kind="stable")[:MOST_OUTPUTS])
@@ -121,7 +121,9 @@ def dependence_chart(found: Dependence) -> Chart:
         "tooltip": [f"value:{kind}", "output:N", "prediction:Q"],
     }
     if len(outputs) > 1:
-        encoding["color"] = alt.Color("output:N", title="Class", sort=outputs, legend=alt.Legend(columns=3))
+        encoding["color"] = alt.Color(
+            "output:N", title="Class" if found.probabilities else "Target", sort=outputs, legend=alt.Legend(columns=3)
+        )
         if kind == "N":
             encoding["xOffset"] = "output:N"
     return sized(chart.encode(**encoding), height=200)
