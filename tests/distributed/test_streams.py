@@ -11,6 +11,7 @@ import polars
 import pytest
 
 import manynets as mn
+from manynets.data.stream.limit import Budget
 from manynets.distributed import Ranks
 from manynets.errors import OptionError
 from manynets.plan import ensemble
@@ -21,7 +22,7 @@ from manynets.training.groups import train_members
 from tests.distributed.cases import in_two_processes, parameters, together
 from tests.tolerances import assert_close
 
-ROWS = 3007
+ROWS = 1009
 SPEC = mn.MLP(hidden=(7,), dropout=0.2, batch_norm=True)
 RECIPE = mn.Recipe(epochs=2, batch_size=61, dtype="float64", shuffle=False)
 
@@ -35,17 +36,23 @@ def frame() -> polars.DataFrame:
 
 
 def written(frame: polars.DataFrame, path: Path) -> Path:
-    frame.write_parquet(path, row_group_size=200)
+    frame.write_parquet(path, row_group_size=100)
     return path
 
 
-def trained(path: Path, ranks: Ranks, spec: mn.MLP, recipe: mn.Recipe, *, limit: str = "1MB", **options: Any) -> list[Any]:
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have several windows in an epoch of few rows."""
+    monkeypatch.setattr(Budget, "window_rows", lambda self, row, group: 150)
+
+
+def trained(path: Path, ranks: Ranks, spec: mn.MLP, recipe: mn.Recipe, **options: Any) -> list[Any]:
     """Return the outcomes of two networks on a stream, in one rank. options: of open_stream, and of Checkpoints."""
     keeping = {name: options.pop(name) for name in ("checkpoint", "resume") if name in options}
     weight = options.pop("weight", "weight")
     columns = Columns(target="y", weight=weight, drop=() if weight else ("weight",))
     options = {"validation": 0.0, **options, "rank": ranks.rank, "world_size": ranks.size}
-    stream = open_stream(BlockFiles(path), columns, recipe, memory_limit=limit, spec=spec, **options)
+    stream = open_stream(BlockFiles(path), columns, recipe, memory_limit="1MB", spec=spec, **options)
     try:
         problem, members = stream.data.problem, ensemble(spec, recipe, stream.data, 2)
 
@@ -79,11 +86,12 @@ def in_step_order(frame: polars.DataFrame, size: int, batch: int) -> polars.Data
 
 @pytest.mark.parametrize(
     ("size", "gradient", "weight", "batch"),
-    [(2, "closed_form", "weight", 61), (3, "autograd", "weight", 61), (3, "closed_form", None, 334)],
-)  # the last batch of an epoch has 18 rows, or one, of which two ranks have none
+    [(2, "closed_form", "weight", 61), (3, "autograd", "weight", 121), (3, "closed_form", None, 112)],
+)  # the last batch of an epoch has 33 rows, 41, or one, of which two ranks have none
+@pytest.mark.usefixtures("small_windows")
 def test_each_step_has_the_share_of_each_rank(frame, tmp_path, size, gradient, weight, batch):
     recipe = dataclasses.replace(RECIPE, gradient=gradient, batch_size=batch)
-    spec = dataclasses.replace(SPEC, batch_norm=batch == 61)
+    spec = dataclasses.replace(SPEC, batch_norm=weight is not None)
     found = by_ranks(size, written(frame, tmp_path / "rows.parquet"), spec, recipe, weight=weight)
     path = written(in_step_order(frame, size, batch), tmp_path / "ordered.parquet")
     expected = trained(path, Ranks(), spec, recipe, weight=weight)
@@ -95,18 +103,18 @@ def test_each_step_has_the_share_of_each_rank(frame, tmp_path, size, gradient, w
 def test_a_batch_of_all_rows_is_that_of_one_process(frame, tmp_path):
     spec, recipe = mn.MLP(hidden=(7,)), dataclasses.replace(RECIPE, epochs=3, batch_size=ROWS, shuffle=True)
     path = written(frame, tmp_path / "rows.parquet")
-    one, many = (by_ranks(size, path, spec, recipe, limit="3MB") for size in (1, 3))
+    one, many = (by_ranks(size, path, spec, recipe) for size in (1, 3))
     for found, wanted in zip(parameters(many), parameters(one), strict=True):
         assert_close(found, wanted, "float64_run")
 
 
+@pytest.mark.usefixtures("small_windows")
 def test_ranks_resume_within_an_epoch_bit_for_bit(frame, tmp_path):
     path, recipe = written(frame, tmp_path / "rows.parquet"), dataclasses.replace(RECIPE, shuffle=True)
-    expected = by_ranks(2, path, SPEC, recipe, validation=0.1)
     folder = tmp_path / "checkpoints"
-    checkpoint = Checkpoint(folder=folder, every_steps=53, keep=9)
-    by_ranks(2, path, SPEC, recipe, validation=0.1, checkpoint=checkpoint)
-    saved = folder / "step-000000053.checkpoint"  # an epoch has 45 steps
+    checkpoint = Checkpoint(folder=folder, every_steps=21, keep=9)
+    expected = by_ranks(2, path, SPEC, recipe, validation=0.1, checkpoint=checkpoint)
+    saved = folder / "step-000000021.checkpoint"  # an epoch has 15 steps, a window 4
     resumed = by_ranks(2, path, SPEC, recipe, validation=0.1, resume=saved)
     for found, wanted in zip(parameters(resumed), parameters(expected), strict=True):
         assert_close(found, wanted, "bits")
@@ -123,9 +131,9 @@ def test_more_ranks_than_rows_of_a_batch_are_refused(frame, tmp_path):
 
 def test_the_command_trains_on_a_stream_in_two_processes(frame, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    table = polars.concat([frame] * 6)
+    table = polars.concat([frame] * 17)
     written(table, tmp_path / "rows.parquet")
-    plain = ["--preset", "plain", "--hidden", "8", "--epochs", "2"]
+    plain = ["--preset", "plain", "--hidden", "8", "--epochs", "1", "--n-networks", "2"]
     options = ["train", "rows.parquet", "--target", "y", "--memory-limit", "1MB", *plain]
     in_two_processes([*options, "--out", "many"], monkeypatch)
     output = capfd.readouterr()

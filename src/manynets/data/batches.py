@@ -120,6 +120,8 @@ class Batches:
         return self.orders(epoch, 1)[0]
 
     def _drawn(self, epochs: range) -> Index:
+        if not self.most:  # of the last window of a stream, where other processes have its rows
+            return np.empty((len(epochs), len(self.counts), 0), dtype=np.int64)
         if self._seeds is not None:
             return permutations(self._seeds, epochs, self.most, threads=self.threads)
         return np.stack([self._drawn_once(epoch) for epoch in epochs])
