@@ -132,7 +132,7 @@ def test_more_ranks_than_rows_of_a_batch_are_refused(frame, tmp_path):
 def test_the_command_trains_on_a_stream_in_two_processes(frame, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     table = polars.concat([frame] * 17)
-    written(table, tmp_path / "rows.parquet")
+    table.write_parquet(tmp_path / "rows.parquet", row_group_size=2000)
     plain = ["--preset", "plain", "--hidden", "8", "--epochs", "1", "--n-networks", "2"]
     options = ["train", "rows.parquet", "--target", "y", "--memory-limit", "1MB", *plain]
     in_two_processes([*options, "--out", "many"], monkeypatch)
