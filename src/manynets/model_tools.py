@@ -244,10 +244,13 @@ class ModelTools(Predictor):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train anew from the start, with the same network and recipe, on other rows; this model becomes the result.
 
-        It is for tools such as scikit-learn's `cross_val_predict`, which fit a copy for each fold. `manynets.train(X, y, model)` trains a
-        model further and returns another one.
+        Threshold and costs stay as they are where the classes are the same. It is for tools such as scikit-learn's `cross_val_predict`, which
+        fit a copy for each fold. `manynets.train(X, y, model)` trains a model further and returns another one.
         """
         made = _trained_anew(self, X, y, sample_weight)
+        if getattr(made.task, "classes", None) == getattr(self.task, "classes", None):
+            rule = {name: getattr(self.task, name) for name in ("threshold", "costs") if hasattr(self.task, name)}
+            made.task = dataclasses.replace(made.task, **rule)
         vars(self).clear()
         vars(self).update(vars(made))
         return self

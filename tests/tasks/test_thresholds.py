@@ -126,6 +126,9 @@ def test_of_three_classes_the_one_that_costs_least_is_predicted(of_three: mn.Mod
     assert (mn.load(tmp_path / "m.safetensors").predict(x) == wanted).all()
     assert (read_saved_model(tmp_path / "m.safetensors").predict(x) == wanted).all()
     assert (mn.estimator(careful).predict(x) == wanted).all()
+    task = careful.task
+    assert careful.fit(x[:90], y[:90]).task == task
+    assert "dog" in careful.fit(x[:90], np.where(y[:90] == "cat", "cow", y[:90])).classes_
 
 
 def test_estimators_decide_as_their_model() -> None:
@@ -181,6 +184,7 @@ def test_the_commands_with_three_classes(call: Call) -> None:
         ("none.csv", "cannot be read"),
         ("some.csv", "must have the same classes as rows"),
         ("cat:dog:much", "TRUE:PREDICTED:COST"),
+        ("cat:dog:5,cat:dog:2", "TRUE:PREDICTED:COST,..., each pair once"),
         ("cat:dog:-1", "each error must cost more"),
     ):
         done = call("train", "rows.csv", "--target", "kind", "--out", "other", *options.split(), "--threshold", words)

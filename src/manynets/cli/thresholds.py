@@ -34,7 +34,9 @@ def read_threshold(text: str, *, metrics: bool = False) -> Any:
     try:
         triples = [part.rsplit(":", 2) for part in text.split(",")]
         if all(len(triple) == 3 for triple in triples):
-            return {(true.strip(), predicted.strip()): float(cost) for true, predicted, cost in triples}
+            costs = {(true.strip(), predicted.strip()): float(cost) for true, predicted, cost in triples}
+            if len(costs) == len(triples):
+                return costs
         numbers = [float(part) for part in text.split(":")]
         found: Any = numbers[0] if len(numbers) == 1 else [[0.0, numbers[0]], [numbers[1], 0.0]]
         if len(numbers) > 2:
@@ -44,7 +46,7 @@ def read_threshold(text: str, *, metrics: bool = False) -> Any:
         names = f", or {' or '.join(THRESHOLD_METRICS)}" if metrics else ""
         raise OptionError(
             f"--threshold is {text!r}, but must be a number above 0 and below 1, or what a false alarm and a missed row cost, such as 1:5{names}; "
-            "of more classes TRUE:PREDICTED:COST,..., or a CSV file with a row for each true and a column for each predicted class"
+            "of more classes TRUE:PREDICTED:COST,..., each pair once, or a CSV file with a row for each true and a column for each predicted class"
         ) from None
     return found
 
