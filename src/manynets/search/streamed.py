@@ -71,7 +71,8 @@ def train_many_streamed(
 def _stream_of(spec: MLP, recipe: Recipe) -> Hashable:
     """Return what candidates that share a stream have in common: its batches, its columns and its numbers."""
     embedding = spec.embedding if isinstance(spec.embedding, PiecewiseLinear) else None
-    return recipe.batch_size, recipe.shuffle, recipe.dtype, recipe.device, recipe.loss == "poisson", spec.batch_norm, embedding
+    loss = recipe.quantiles or recipe.loss == "poisson"  # what the target depends on
+    return recipe.batch_size, recipe.shuffle, recipe.dtype, recipe.device, loss, spec.batch_norm, embedding
 
 
 def _trained(stream: Stream, candidates: Mapping[int, Candidate], callbacks: Sequence[Callback], halt: Halt) -> dict[int, Result]:
