@@ -39,7 +39,7 @@ from manynets.streaming import files_to_stream, open_ensemble, open_stream, shar
 from manynets.tabular import PresetName, train_tabular
 from manynets.tasks import Regression, Task
 from manynets.tasks.find import with_positive
-from manynets.train_arguments import check_initial, check_options
+from manynets.train_arguments import check_callbacks, check_initial, check_options
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
@@ -162,6 +162,7 @@ def train(
     >>> model.predict([[0.0, 1.0], [1.0, 1.0]]).tolist()
     ['different', 'same']
     """
+    check_callbacks(callbacks)
     columns: dict[str, Any] = {"groups": groups, "times": times, "stratify": stratify}
     of_table: dict[str, Any] = {"drop": drop, "categorical": categorical, "numeric": numeric}
     if memory_limit is not None:
