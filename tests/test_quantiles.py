@@ -182,6 +182,9 @@ def test_files_numpy_exports_and_further_training(ensemble: mn.Model, model: mn.
     assert further.predict_quantiles(x).shape == (30, 3)
     with pytest.raises(OptionError, match="train a new model for another"):
         mn.train(*rows(100), model, recipe(quantile=(0.1, 0.9)), progress=False)
+    one = mn.train(*rows(50), NETWORK, mn.Recipe(epochs=1), progress=False)
+    with pytest.raises(OptionError, match="predicts one number of each target, but the recipe asks for the quantiles"):
+        mn.train(*rows(50), one, recipe(), progress=False)
     with open_model_file(tmp_path / "0.safetensors") as (header, stored):
         tensors = {name: value.read() for name, value in stored.items()}
     write_model_file(tmp_path / "wrong.safetensors", {**header, "task": {**header["task"], "quantiles": [0.9, 0.1]}}, tensors)
