@@ -260,6 +260,6 @@ def _output_names(run: SavedRun) -> list[str] | None:
     task, origin = run.model.task, run.config.get("data", {})
     names = [str(name) for name in run.config.get("class_names") or getattr(task, "classes", None) or origin.get("target", [])]
     names = names[1:] if task.name == "binary" else names
-    if task.name == "regression" and task.quantiles and len(names) == task.targets:
-        names = [f"{name}, quantile {level:g}" for name in names for level in task.quantiles]
+    if (levels := getattr(task, "quantiles", ())) and len(names) == task.targets:
+        names = [f"{name}, quantile {level:g}" for name in names for level in levels]
     return names if len(names) == task.outputs else None
