@@ -84,6 +84,8 @@ X, Y = [[0.0, 1.0], [1.0, 0.0]] * 10, [0.0, 1.5] * 10
         ({"random_state": 0}, "write seed=0"),
         ({"validaton": 0.1}, "did you mean 'validation'?"),
         ({"ensemble": 3}, "it has X, y, spec"),
+        ({"quantile": (0.1, 0.9)}, "write recipe=mn.Recipe(loss='quantile', quantile=(0.1, 0.9))"),
+        ({"loss": "mse"}, "write recipe=mn.Recipe(loss='squared_error')"),
     ],
 )
 def test_arguments_of_other_libraries_are_answered_with_those_of_train(given: dict[str, Any], words: str) -> None:
@@ -111,6 +113,12 @@ def test_a_name_as_y_and_a_wrong_spec_are_answered_with_the_call_that_was_meant(
         wrong: Any = spec
         with pytest.raises(mn.OptionError, match=words):
             mn.train(X, Y, wrong)
+    several: Any = [mn.EarlyStopping(patience=3)], [3], print
+    for callbacks, words in zip(
+        several, (r"recipe=mn\.Recipe\(stopping=", "callbacks has 3", "must be several functions"), strict=True
+    ):
+        with pytest.raises(mn.OptionError, match=words):
+            mn.train(X, Y, callbacks=callbacks)
 
 
 def test_methods_of_other_libraries_are_answered_with_a_call() -> None:

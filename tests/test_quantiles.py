@@ -18,6 +18,8 @@ from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.modelfile import open_model_file, write_model_file
 from manynets.saved_model import read_saved_model
 from manynets.spec import from_json, to_json
+from manynets.streaming import Columns, open_ensemble, train_stream_ensemble
+from manynets.tables.rowgroups import BlockFiles
 from manynets.tabular import train_tabular
 from manynets.tasks.losses import loss_for
 from manynets.tasks.objectives import objective_for
@@ -187,6 +189,9 @@ def test_files_numpy_exports_and_further_training(ensemble: mn.Model, model: mn.
     assert further.predict_quantiles(x).shape == (30, 3)
     with pytest.raises(OptionError, match="train a new model for another"):
         mn.train(*rows(100), model, recipe(quantile=(0.1, 0.9)), progress=False)
+    one = mn.train(*rows(50), NETWORK, mn.Recipe(epochs=1), progress=False)
+    with pytest.raises(OptionError, match="predicts one number of each target, but the recipe asks for the quantiles"):
+        mn.train(*rows(50), one, recipe(), progress=False)
     with open_model_file(tmp_path / "0.safetensors") as (header, stored):
         tensors = {name: value.read() for name, value in stored.items()}
     write_model_file(tmp_path / "wrong.safetensors", {**header, "task": {**header["task"], "quantiles": [0.9, 0.1]}}, tensors)
@@ -287,3 +292,19 @@ def test_the_command_line_writes_a_column_for_each(call: Call, tmp_path: Path) -
     assert (middle <= high).all()
     assert [line["prediction"] for line in lines] == [line["quantile_0.5"] for line in lines]
     assert {"lower", "upper"} <= set(lines[0])
+    assert call("plot", tmp_path / "run", "--kind", "network").code == 0
+
+
+def test_streamed_candidates_and_ensembles_have_their_own_quantiles(tmp_path: Path) -> None:
+    x, y = rows(1200)
+    table = polars.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y, **{f"c{j}": np.arange(1200) % (j + 2) for j in range(40)}})
+    table.write_parquet(tmp_path / "t.parquet", row_group_size=100)
+    candidates = [(NETWORK, recipe(epochs=1, batch_size=100, quantile=levels)) for levels in (0.5, (0.1, 0.9), LEVELS)]
+    results = mn.train_many(tmp_path / "t.parquet", candidates=candidates, target="y", memory_limit="1MB", progress=False)
+    assert [one.stopped for one in results] == ["done"] * 3
+    assert [one.task.outputs for one in results] == [1, 2, 3]
+    options: dict[str, Any] = {"changes": {"loss": "quantile", "quantile": LEVELS, "hidden": (8,), "iterations": 5}}
+    stream = open_ensemble(BlockFiles(tmp_path / "t.parquet"), Columns(target="y"), memory_limit="3MB", **options)
+    found = train_stream_ensemble(stream, n_networks=2, **options)
+    assert found.predict_quantiles(table).shape == (1200, 3)
+    assert covered(found.predict_interval(table, 0.8), y) > 0.7

@@ -39,7 +39,8 @@ from manynets.streaming import files_to_stream, open_ensemble, open_stream, shar
 from manynets.tabular import PresetName, train_tabular
 from manynets.tasks import Regression, Task
 from manynets.tasks.find import with_positive
-from manynets.train_arguments import check_initial, check_options
+from manynets.tasks.losses import levels_of
+from manynets.train_arguments import check_callbacks, check_initial, check_options
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
@@ -162,6 +163,7 @@ def train(
     >>> model.predict([[0.0, 1.0], [1.0, 1.0]]).tolist()
     ['different', 'same']
     """
+    check_callbacks(callbacks)
     columns: dict[str, Any] = {"groups": groups, "times": times, "stratify": stratify}
     of_table: dict[str, Any] = {"drop": drop, "categorical": categorical, "numeric": numeric}
     if memory_limit is not None:
@@ -381,6 +383,8 @@ def _further(
     if task is not None or encoder is not None or initial is not None or n_networks not in (None, model.size):
         raise OptionError("a Model is trained further with its own task, encoder, weights and networks; leave out those arguments")
     own = model.task
+    if isinstance(own, Regression) and isinstance(recipe, Recipe):
+        levels_of(own, recipe)  # the outputs of the model are for its quantiles
     if isinstance(own, Regression) and own.limits is not None:  # predictions may then reach as far as the new rows do
         wider = own.clamped_to(np.concatenate([np.array(own.limits).T, own.encode(y)]))
         own = dataclasses.replace(own, limits=wider.limits)

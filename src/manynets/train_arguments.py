@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,19 @@ from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.nn.shape import Shape
 from manynets.spec import MLP, Recipe
-from manynets.spec.lessons import no_spec
+from manynets.spec.lessons import no_callback, no_spec
 from manynets.training.checkpoint import Checkpoint
 
-__all__ = ["check_initial", "check_options"]
+__all__ = ["check_callbacks", "check_initial", "check_options"]
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Raise OptionError for callbacks that are not functions."""
+    if not isinstance(callbacks, Iterable):
+        raise OptionError(f"callbacks is {callbacks!r}, but must be several functions, such as [print]")
+    for one in callbacks if isinstance(callbacks, Sequence) else ():
+        if not callable(one):
+            raise OptionError(no_callback(one))
 
 
 def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initial: Any, checkpoint: Any, resume: Any) -> None:

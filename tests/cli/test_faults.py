@@ -241,7 +241,7 @@ def test_a_run_that_learned_nothing_exits_3(call: Call, table: Path, target: str
     )
     assert done.code == 3
     assert "the loss was not finite in epoch 1" in done.err
-    assert done.err.rstrip().endswith("so nothing is written; use a smaller --lr or --clip-norm 1")
+    assert done.err.rstrip().endswith("so no model is written; use a smaller --lr or --clip-norm 1")
     assert sorted(entry.name for entry in Path().iterdir()) == ["houses.csv"]
 
 

@@ -127,6 +127,12 @@ def test_a_column_of_a_table_is_named_as_it_is_called() -> None:
     assert text.endswith("; scale input column 'price'")
 
 
+@pytest.mark.parametrize("embedding", [None, mn.Periodic(), mn.PiecewiseLinear(bins=4)])
+def test_what_comes_before_the_first_layer_may_diverge(embedding: Any) -> None:
+    spec = mn.MLP(hidden=(8,), embedding=embedding, input_scale=True)
+    assert "the first not to be finite was " in message(X, Y, spec, recipe(1e30))
+
+
 def test_a_penalty_and_a_later_epoch() -> None:
     assert "the first not to be finite was the penalty on the weights" in message(X, Y, SPEC, recipe(1e-3, l2=3e38))
     late = recipe(0.9, optimizer=mn.SGD(lr=0.9, momentum=0.9), epochs=60, batch_size=160)

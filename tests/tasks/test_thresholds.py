@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 
 import manynets as mn
@@ -157,6 +158,17 @@ def test_mistakes_with_three_classes(of_three: mn.Model, wanted: Any, words: str
         of_three.with_threshold(wanted)
 
 
+def test_a_frame_of_costs_is_read_by_its_names(of_three: mn.Model) -> None:
+    names = list(of_three.task.classes)  # type: ignore[attr-defined]
+    frame = pandas.DataFrame(COSTS, index=names, columns=names)
+    turned = frame.loc[names[::-1], [names[1], names[2], names[0]]]
+    for given in (frame, turned, pandas.DataFrame(COSTS)):
+        assert of_three.with_threshold(given).task.costs == tuple(map(tuple, COSTS))  # type: ignore[attr-defined]
+    for wrong in (frame.rename(index={names[0]: "cow"}), frame.iloc[:2], frame.iloc[:, [0, 0, 1]]):
+        with pytest.raises(OptionError, match="but must have one for each of the classes"):
+            of_three.with_threshold(wrong)
+
+
 def test_a_model_file_with_strange_costs() -> None:
     task = mn.Multiclass(("a", "b", "c"), costs=((0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (2.0, 3.0, 0.0)))
     assert task_from_json(task.to_json()) == task
@@ -177,12 +189,15 @@ def test_the_commands_with_three_classes(call: Call) -> None:
     assert found[0] == found[1]
     assert found[0]["cost"] < call("evaluate", "run", "--json", "--threshold", "fox:cat:1").json["cost"] * 30
     Path("some.csv").write_text("true,cat,dog\ncat,0,1\n", encoding="utf-8")
+    Path("two.csv").write_text("true,cat,dog\ncat,0,1\ndog,1,0\n", encoding="utf-8")
     for words, told in (
         ("0.3", "--threshold is '0.3', but is for two classes; for 3 give"),
         ("1:5", "for two classes"),
         ("fix:cat:3", "did you mean 'fox'"),
         ("none.csv", "cannot be read"),
         ("some.csv", "must have the same classes as rows"),
+        ("two.csv", "two.csv has no row and column of fox"),
+        ("cat:dog:3,fox:cat:2,cat:dog:4", "gives the cost of cat:dog twice"),
         ("cat:dog:much", "TRUE:PREDICTED:COST"),
         ("cat:dog:5,cat:dog:2", "TRUE:PREDICTED:COST,..., each pair once"),
         ("cat:dog:-1", "each error must cost more"),

@@ -135,6 +135,9 @@ def test_links_that_lead_back_to_themselves(tmp_path):
         (lambda: mn.Recipe(dropout=0.1), r"it is one of MLP, as in MLP\(dropout=0.1\)"),
         (lambda: mn.Recipe(epoch=3), "did you mean 'epochs'"),
         (lambda: mn.MLP(hidden_layer_sizes=(8,)), r"write MLP\(hidden=\(8,\)\)"),
+        (lambda: mn.MLP(units=8), r"write MLP\(hidden=8\)"),
+        (lambda: mn.Recipe(random_state=8), r"write Recipe\(seed=8\)"),
+        (lambda: mn.Recipe(xyz=8), "no option 'xyz'; it has optimizer"),
     ],
 )
 def test_type_errors_show_the_right_call(call, message):

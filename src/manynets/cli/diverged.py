@@ -35,7 +35,7 @@ def refuse_untrained(model: Any, metrics: Mapping[str, Any], caught: Iterable[An
         "; training stopped"
     )
     remedy = rest.rpartition("; ")[2].replace("clip_norm=1.0", "--clip-norm 1").replace("a smaller learning rate", "a smaller --lr")
-    raise DivergenceError(f"{where}; no epoch before was better than the initial weights, so nothing is written; {remedy}")
+    raise DivergenceError(f"{where}; no epoch before was better than the initial weights, so no model is written; {remedy}")
 
 
 def refuse_diverged(folder: Path) -> None:

@@ -81,6 +81,8 @@ def explain(
 
     if rows < 2:
         raise OptionError(f"--rows is {rows}, but must be at least 2")
+    if worst is not None and worst < 1:
+        raise OptionError(f"--worst is {worst}, but must be at least 1")
     console = console_for(quiet=quiet, to_stderr=json_line)
     found = open_run(run)
     part, name, notes = evaluation_rows(found, data, header=header, target=target, encode=False)

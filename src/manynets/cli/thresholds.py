@@ -31,12 +31,9 @@ def read_threshold(text: str, *, metrics: bool = False) -> Any:
         raise OptionError(f"--threshold is {text!r}, which is found on held-out rows in training; use it with manynets train")
     if text.lower().endswith(".csv"):
         return _costs_in(text)
+    if (costs := _costs_named(text)) is not None:
+        return costs
     try:
-        triples = [part.rsplit(":", 2) for part in text.split(",")]
-        if all(len(triple) == 3 for triple in triples):
-            costs = {(true.strip(), predicted.strip()): float(cost) for true, predicted, cost in triples}
-            if len(costs) == len(triples):
-                return costs
         numbers = [float(part) for part in text.split(":")]
         found: Any = numbers[0] if len(numbers) == 1 else [[0.0, numbers[0]], [numbers[1], 0.0]]
         if len(numbers) > 2:
@@ -48,6 +45,21 @@ def read_threshold(text: str, *, metrics: bool = False) -> Any:
             f"--threshold is {text!r}, but must be a number above 0 and below 1, or what a false alarm and a missed row cost, such as 1:5{names}; "
             "of more classes TRUE:PREDICTED:COST,..., each pair once, or a CSV file with a row for each true and a column for each predicted class"
         ) from None
+    return found
+
+
+def _costs_named(text: str) -> NamedCosts | None:
+    """Return the costs that TRUE:PREDICTED:COST,... gives, None for another text; OptionError for two costs of one error."""
+    found: dict[tuple[str, str], float] = {}
+    for part in text.split(","):
+        names = part.rsplit(":", 2)
+        try:
+            true, predicted, cost = names[0].strip(), names[1].strip(), float(names[2])
+        except (IndexError, ValueError):
+            return None
+        if (true, predicted) in found:
+            raise OptionError(f"--threshold is {text!r}, but gives the cost of {true}:{predicted} twice; give it once")
+        found[true, predicted] = cost
     return found
 
 
@@ -87,6 +99,8 @@ def threshold_for(task: Any, text: str, *, names: Sequence[str] | None = None, m
         labels = [str(label) for label in names or classes]
         for name in {name: None for pair in wanted for name in pair}:
             one_of(name, labels, what="a class of --threshold")
+        if text.lower().endswith(".csv") and (missing := [name for name in labels if (name, name) not in wanted]):
+            raise OptionError(f"{text} has no row and column of {', '.join(missing)}, but must have each class of the target")
         wanted = [[wanted.get((true, predicted), float(true != predicted)) for predicted in labels] for true in labels]
     elif task.name == "multiclass":
         raise OptionError(

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
-__all__ = ["by_name", "no_attribute", "no_spec", "with_advice"]
+__all__ = ["by_name", "no_attribute", "no_callback", "no_spec", "with_advice"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -21,10 +21,23 @@ FORMER = {
     "hidden_layer_sizes": "hidden",
     "learning_rate": "lr",
     "learning_rate_init": "lr",
+    "layers": "hidden",
     "max_iter": "epochs",
+    "random_state": "seed",
     "solver": "optimizer",
+    "units": "hidden",
 }
 """Names that scikit-learn and Keras have for fields."""
+LOSSES = {
+    "binary_crossentropy": "cross_entropy",
+    "categorical_crossentropy": "cross_entropy",
+    "mae": "absolute_error",
+    "mean_absolute_error": "absolute_error",
+    "mean_squared_error": "squared_error",
+    "mse": "squared_error",
+    "sparse_categorical_crossentropy": "cross_entropy",
+}
+"""Names that Keras and others have for losses."""
 OF_TRAIN = {
     "class_weights": "class_weight={}",
     "early_stopping": "recipe=mn.Recipe(stopping=mn.EarlyStopping(patience=20)), or no recipe: the default ensemble stops early by itself",
@@ -124,7 +137,9 @@ def _argument(name: str, value: Any, known: list[str]) -> str:
     if meant in _names("MLP"):
         return f"write spec=mn.MLP({meant}={shown}), {plain}"
     if meant in _names("Recipe"):
-        return f"write recipe=mn.Recipe({meant}={shown}), {plain}"
+        shown = repr(LOSSES.get(str(value).lower(), value)) if meant == "loss" and isinstance(value, str) else shown
+        loss = {"quantile": "loss='quantile', ", "delta": "loss='huber', "}.get(meant, "")
+        return f"write recipe=mn.Recipe({loss}{meant}={shown}), {plain}"
     if meant in _names("AdamW"):
         return f"write recipe=mn.Recipe(optimizer=mn.AdamW({meant}={shown})), {plain}"
     near = difflib.get_close_matches(name, known, n=1)
@@ -156,6 +171,15 @@ def _part(kind: type[Any]) -> str:
     return f"recipe=mn.Recipe({field})"
 
 
+def no_callback(value: Any) -> str:
+    """Return what is wrong with a value that is given as a callback."""
+    kind = type(value).__name__
+    for field, part in PARTS["Recipe"].items():
+        if kind == part:
+            return f"callbacks has {kind}, which is a part of a recipe; write recipe=mn.Recipe({field}=mn.{kind}(...))"
+    return f"callbacks has {value!r}, but must be functions that are called with each event, such as [print]"
+
+
 def no_attribute(kind: str, name: str, *, owner: str) -> AttributeError:
     """Return the error for an attribute that is not there, with what to write in its stead; kind: one of ATTRIBUTES.
 
@@ -182,5 +206,5 @@ def _advice(kind: str, name: str, value: Any) -> str:
     if owners:
         return f"it is one of {owners[0]}, as in {owners[0]}({meant}={value!r})"
     near = difflib.get_close_matches(name, _names(kind), n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{hint}It has {', '.join(_names(kind)) or 'none'}"
+    hint = f"did you mean {near[0]!r}? It" if near else "it"
+    return f"{hint} has {', '.join(_names(kind)) or 'none'}"

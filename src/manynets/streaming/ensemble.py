@@ -74,7 +74,8 @@ def open_ensemble(
     base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)  # type: ignore[arg-type]
     spec = MLP(embedding=used["embedding"])
     batch = tabular_recipe(spec, Regression.of(np.zeros(1)), np.ones(1), rows, base, steps=1, changes=changes).batch_size
-    recipe = dataclasses.replace(base, batch_size=batch, **({"loss": changes["loss"]} if "loss" in changes else {}))
+    own = {name: changes[name] for name in ("loss", "quantile") if name in changes}  # what the target depends on
+    recipe = dataclasses.replace(base, batch_size=batch, **own)
     most = VALIDATED if validation is None else None
     return open_stream(files, columns, recipe, spec=spec, validation=validation, most_validation=most, test=test, **options)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -67,6 +68,19 @@ def cost_matrix(costs: Any, count: int) -> tuple[tuple[float, ...], ...]:
     return tuple(map(tuple, matrix.tolist()))
 
 
+def _in_order(costs: Any, classes: Sequence[Any]) -> Any:
+    """Return the costs of a pandas frame in the order of the classes that name its rows and columns; other costs as they are."""
+    if not hasattr(costs, "reindex") or not hasattr(costs, "columns"):
+        return costs
+    rows, columns, names = list(costs.index), list(costs.columns), list(classes)
+    if rows == columns == list(range(len(rows))) and set(rows) != set(names):  # a frame without names
+        return costs.to_numpy()
+    for what, given in (("rows", rows), ("columns", columns)):
+        if len(given) != len(names) or set(given) != set(names):
+            raise OptionError(f"costs have the {what} {given}, but must have one for each of the classes {names}")
+    return costs.loc[names, names].to_numpy()
+
+
 def cost_threshold(costs: Any) -> float:
     """Return the probability above which predicting the second class costs less, for costs [true class][predicted class].
 
@@ -112,6 +126,8 @@ def with_threshold(
     >>> with_threshold(Binary(("no", "yes")), [[0, 1], [4, 0]])
     Binary(classes=('no', 'yes'), threshold=0.2)
     """
+    if isinstance(task, Binary | Multiclass):
+        wanted = _in_order(wanted, task.classes)
     if isinstance(task, Binary):
         return dataclasses.replace(task, threshold=threshold_of(wanted, probability, positive, weight))
     if not isinstance(task, Multiclass):

@@ -119,8 +119,8 @@ def _unsound(run: TrainingRun, index: int, *, statistics: bool = True) -> str:
         weights: dict[str, Tensor] = dict(population.module.named_parameters())
         running: dict[str, Tensor] = dict(population.module.named_buffers())
     else:
-        order = [name for i, layer in enumerate(population.shape.layers) for name in (layer[0], f"norm{i}")]
-        by_layer = sorted(population.parameters, key=lambda name: order.index(name.partition(".")[0]))
+        order = {name: i for i, layer in enumerate(population.shape.layers) for name in (layer[0], f"norm{i}")}
+        by_layer = sorted(population.parameters, key=lambda name: order.get(name.partition(".")[0], -1))  # an embedding is first
         weights = {name: population.parameters[name][index] for name in by_layer}
         running = {name: value[index] for name, value in population.buffers.items()}
     for what, named in (("weights", weights), ("statistics", running if statistics else {})):
