@@ -199,7 +199,6 @@ def test_the_commands_with_three_classes(call: Call) -> None:
         ("two.csv", "two.csv has no row and column of fox"),
         ("cat:dog:3,fox:cat:2,cat:dog:4", "gives the cost of cat:dog twice"),
         ("cat:dog:much", "TRUE:PREDICTED:COST"),
-        ("cat:dog:5,cat:dog:2", "TRUE:PREDICTED:COST,..., each pair once"),
         ("cat:dog:-1", "each error must cost more"),
     ):
         done = call("train", "rows.csv", "--target", "kind", "--out", "other", *options.split(), "--threshold", words)

@@ -79,10 +79,9 @@ def explain(
     from manynets.errors import OptionError
     from manynets.explain import contributions, partial_dependence, permutation_importance
 
-    if rows < 2:
-        raise OptionError(f"--rows is {rows}, but must be at least 2")
-    if worst is not None and worst < 1:
-        raise OptionError(f"--worst is {worst}, but must be at least 1")
+    for flag, value, least in (("--rows", rows, 2), ("--worst", worst, 1)):
+        if value is not None and value < least:
+            raise OptionError(f"{flag} is {value}, but must be at least {least}")
     console = console_for(quiet=quiet, to_stderr=json_line)
     found = open_run(run)
     part, name, notes = evaluation_rows(found, data, header=header, target=target, encode=False)
