@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -32,7 +31,7 @@ from manynets.prepare import (
     report_copies,
     split_by,
 )
-from manynets.results import model_of, system_of, with_residuals
+from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
 from manynets.spec.lessons import with_advice
 from manynets.streaming import files_to_stream, open_ensemble, open_stream, share_of, train_stream, train_stream_ensemble
@@ -41,7 +40,7 @@ from manynets.tasks import Regression, Task
 from manynets.tasks.find import with_positive
 from manynets.tasks.losses import levels_of
 from manynets.train_arguments import check_callbacks, check_initial, check_options
-from manynets.training.checkpoint import Checkpoint, Checkpoints
+from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
 from manynets.training.loop import without_validation
@@ -217,19 +216,12 @@ def _trained(
     listeners: Sequence[Callback],
     keeping: Mapping[str, Any],
 ) -> Model:
-    """Return the model of networks that are trained by the engine. keeping: options of `Checkpoints`."""
+    """Return the model of networks that are trained by the engine. keeping: options of `checkpoints_of`."""
     if engine != "torch":
         return _by_engine(engine, spec, recipe, data, members[0], listeners)
-    keeper = _keeper(data, members, keeping)
+    keeper = checkpoints_of(data, members, **keeping)
     outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper)
     return with_residuals(model_of(spec, recipe, data, outcomes), data, members)
-
-
-def _keeper(data: TrainingData, members: Sequence[Member], options: Mapping[str, Any]) -> Callable[[], Checkpoints] | None:
-    """Return a function that makes the Checkpoints, or None for a training without any. options: those of `Checkpoints`."""
-    if options["checkpoint"] is None and options["resume"] is None:
-        return None
-    return functools.partial(Checkpoints, data.problem, members, system=system_of(data), **options)
 
 
 def _by_fold(validation: Any, n_networks: int) -> bool:

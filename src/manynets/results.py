@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,10 @@ from manynets.prepare import TrainingData
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression
 from manynets.tasks.residuals import residuals_of
+from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.trial import Member, Outcome
 
-__all__ = ["mean_curve", "model_of", "system_of", "versions", "with_residuals"]
+__all__ = ["checkpoints_of", "mean_curve", "model_of", "system_of", "versions", "with_residuals"]
 
 
 def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes: Sequence[Outcome]) -> Model:
@@ -140,3 +143,18 @@ def system_of(data: TrainingData) -> dict[str, Any]:
     device, ranks = str(data.problem.rows.x.device), current_ranks()
     system = {"versions": versions(), "core": core.description(), "threads": torch.get_num_threads(), "device": device}
     return system | {"world_size": ranks.size} if ranks.size > 1 else system
+
+
+def checkpoints_of(
+    data: TrainingData,
+    members: Sequence[Member],
+    *,
+    checkpoint: Checkpoint | None,
+    resume: str | os.PathLike[str] | None,
+    allow_world_size: bool,
+) -> Callable[[], Checkpoints] | None:
+    """Return a function that opens the checkpoints of a training once it begins, None for a training without any."""
+    if checkpoint is None and resume is None:
+        return None
+    options: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
+    return functools.partial(Checkpoints, data.problem, members, system=system_of(data), **options)

@@ -8,7 +8,6 @@ target. The temperature is fitted to the held-out rows.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from manynets.errors import OptionError, one_of
 from manynets.model import Model
-from manynets.results import model_of, system_of, with_residuals
+from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import MLP, Recipe
 from manynets.streaming.columns import Columns
 from manynets.streaming.opening import Stream, open_stream
@@ -29,7 +28,7 @@ from manynets.tabular.finish import cooled, temperature_of
 from manynets.tabular.recipe import initial_weights, tabular_recipe
 from manynets.tasks import Binary, Regression
 from manynets.tasks.thresholds import best_threshold
-from manynets.training.checkpoint import Checkpoint, Checkpoints
+from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
 from manynets.training.loop import without_validation
@@ -104,10 +103,7 @@ def train_stream_ensemble(
         raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
     try:
         members = _members(stream, n_networks, preset=preset, metric=metric, changes=changes or {}, seed=seed, device=device)
-        keeper = None
-        if checkpoint is not None or resume is not None:
-            keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
-            keeper = functools.partial(Checkpoints, data.problem, members, system=system_of(data), **keeping)
+        keeper = checkpoints_of(data, members, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
         outcomes = train_members(data.problem, members, callbacks=callbacks, keeper=keeper)
     finally:
         stream.close()

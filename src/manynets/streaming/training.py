@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,10 +11,10 @@ from manynets.encoding import embedded_columns
 from manynets.errors import OptionError
 from manynets.model import Model
 from manynets.plan import ensemble
-from manynets.results import model_of, system_of, with_residuals
+from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import MLP, Recipe
 from manynets.streaming.opening import Stream
-from manynets.training.checkpoint import Checkpoint, Checkpoints
+from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
 from manynets.training.trial import Member, Outcome
@@ -43,10 +42,7 @@ def train_stream(
     try:
         spec = _checked(stream, spec, started=initial is not None)
         members = ensemble(spec, recipe, data, n_networks, initial=initial)
-        keeper = None
-        if checkpoint is not None or resume is not None:
-            keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
-            keeper = functools.partial(Checkpoints, data.problem, members, system=system_of(data), **keeping)
+        keeper = checkpoints_of(data, members, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
         outcomes = train_members(data.problem, members, callbacks=callbacks, keeper=keeper)
     finally:
         stream.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +26,7 @@ from manynets.prepare import (
     report_copies,
     validation_split,
 )
-from manynets.results import system_of
+from manynets.results import checkpoints_of
 from manynets.spec import MLP, Recipe
 from manynets.tables import TableEncoder
 from manynets.tabular.changes import Changes, check_changes
@@ -45,7 +44,7 @@ from manynets.tabular.recipe import (
 )
 from manynets.tabular.timing import within
 from manynets.tasks import Task, with_quantiles
-from manynets.training.checkpoint import Checkpoint, Checkpoints
+from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
 from manynets.training.progress import Show, progress_callbacks
@@ -153,12 +152,10 @@ def train_ensemble(
     if warn_of_copies:
         report_copies(*copies_held_out(data, splits))
     members = _members(spec, data, PRESETS[preset], base, int(n_networks), by, changes)
-    deadline, keeper = None, None
+    deadline = None
     if time_limit is not None:
         members, deadline = within(data.problem, members, began + time_limit, clock=clock)
-    if checkpoint is not None or resume is not None:
-        keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
-        keeper = functools.partial(Checkpoints, data.problem, members, system=system_of(data), **keeping)
+    keeper = checkpoints_of(data, members, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
     listeners = [*progress_callbacks(progress), *callbacks]
     outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper, deadline=deadline)
     return finish(data, members, outcomes, n_networks=int(n_networks), calibrate=calibrate, metric=metric)
