@@ -128,7 +128,12 @@ def _cost(cost: Sequence[Json]) -> list[str]:
         [f"{line['networks']:,}", _time(line["step"]), _time(line["each"]), _number(line["to_floor"]), f"{line['peak_mib']:.0f}"]
         for line in cost
     ]
-    out = ["### Many networks at once: cost over K", "", "Networks 2-6-1, batch 32, Adam, each on its own order of the rows.", ""]
+    out = [
+        "### Many networks at once: cost over K",
+        "",
+        "Networks 2-6-1, batch 32, Adam, each on its own order of the rows. Fewer networks are trained longer.",
+        "",
+    ]
     out += [f"![Time of a step and memory over the number of networks]({PICTURE.name})", ""]
     out += _table(("networks", "one step of all", "of each", "by floor", "peak MiB"), lines)
     turn = turning_point(cost)  # type: ignore[arg-type]
