@@ -42,7 +42,7 @@ class Regression(Task):
     number. O then counts a target once for each of its quantiles, one target after the other.
 
     Quantiles never cross: the scores z of a row and target are sorted, q = sort(z), for every prediction, metric and reported loss. Training
-    makes the mean pinball loss of the scores as they are small, in which score j is held to level j,
+    minimizes the mean pinball loss of the unsorted scores, where score j belongs to level j,
 
         (1 / J) sum_j max(a_j (y - z_j), (a_j - 1) (y - z_j))
 
