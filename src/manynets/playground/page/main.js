@@ -153,8 +153,8 @@ function readout(header) {
 
 byId("play").onclick = () => {
   if (past !== null) { past = null; sendView(); }
-  wantsPlay = false;
-  link.send(state === "running" ? "pause" : "play");
+  wantsPlay = state !== "running"; // a setup that is about to be sent plays, too
+  link.send(wantsPlay ? "play" : "pause");
 };
 byId("reset").onclick = () => {
   past = null;
