@@ -28,7 +28,7 @@ def panel_of(command: str) -> str | None:
 
 
 def _flowing(text: str) -> str:
-    """Return a help text of which the paragraphs fill the lines of the terminal, but for examples, which begin with \\b.
+    """Return a help text whose paragraphs fill the lines of the terminal, except for examples, which begin with \\b.
 
     >>> _flowing("What it\\ndoes.\\n\\n\\b\\nmanynets show a\\nmanynets show b")
     'What it does.\\n\\nmanynets show a\\nmanynets show b'

@@ -95,7 +95,7 @@ def preset_of_table(options: Options) -> Any:
 
 
 def plain_note(options: Options, source: DataSource) -> str | None:
-    """Return that the options end the default for tables or images, and how to keep it; None where they do not, or --preset says so."""
+    """Return a note that the options end the default for tables or images, and how to keep it; None where they do not, or --preset says so."""
     from manynets.tabular.changes import CHANGEABLE
 
     given = plain_options(options)

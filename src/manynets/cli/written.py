@@ -53,7 +53,7 @@ def write_trained(
 ) -> Path:
     """Write the run folder, print the metrics, and return the folder.
 
-    metrics: of each part of the rows, None for one that there is not. part: whose classes are shown. remark: on the
+    metrics: of each part of the rows, None for a part without rows. part: whose classes are shown. remark: on the
     baselines. titles: of parts, where it is not their name. more: arguments of `runs.write_run`.
     """
     saved = {**metrics, "baselines": baselines}

@@ -21,7 +21,7 @@ class FileMarks:
         self._marks = [self._mark(file) for file in self.files]
 
     def check(self, number: int | None = None) -> None:
-        """Raise DataError if a file is another one since; number: only this one."""
+        """Raise DataError if a file has changed since it was opened; number: look at this one only."""
         for k in range(len(self.files)) if number is None else [number]:
             if self._mark(self.files[k]) != self._marks[k]:
                 raise DataError(f"{self.files[k]} changed while it was read; start again, with a file that stays as it is")
