@@ -1,7 +1,7 @@
 """Two ranks that share the batches of one training, against two independent trainings, in turn: python -m bench.distributed.
 
 784-2048-2048-10 on MNIST at batch 512 with Adam; each process has one thread, and all numbers are rows per second of wall time. Then the cost
-model of docs/scaling.md, fed with what was measured, and a simulation of as many ranks as --simulate says.
+model of docs/scaling.md, fed with what was measured, and a simulation of as many ranks on machines of their own as --simulate says.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch.distributed as dist
 import manynets as mn
 from bench.data import real_data
 from bench.machine import machine
-from manynets.distributed import ALONE, Ranks
+from manynets.distributed import ALONE, GradientSum, Ranks
 from manynets.nn.initial import initial_parameters
 from manynets.prepare import prepare
 from manynets.training.steppers.closed_form import ClosedForm
@@ -35,7 +35,7 @@ HIDDEN = (2048, 2048)
 RANKS = 2
 LATENCY = 5e-5  # seconds of a message, assumed
 ALONE_NAME, HALF, SHARED, TWICE = "two independent", "two independent, half the batch", "two ranks", "two ranks, twice the batch"
-SUM = "sum of the gradients alone"
+SUM, SENT = "sum of the gradients alone", "the same through sockets"
 
 
 def modelled(ranks: int, *, work: float, update: float, size: float, bandwidth: float, latency: float) -> float:
@@ -98,15 +98,16 @@ def _measure(rank: int, port: int, batch: int, steps: int, rounds: int, found: A
     ranks = Ranks.of(dist.TCPStore("127.0.0.1", port, RANKS, rank == 0), rank=rank, size=RANKS)
     with torch.inference_mode():
         kinds = _steppers(ranks, batch)
-        gradient = torch.zeros_like(kinds[SHARED][0].grad)
-        taken: dict[str, list[list[float]]] = {name: [] for name in [*kinds, SUM]}
+        gradient = GradientSum(kinds[SHARED][0].grad, ranks)
+        sums = {SUM: gradient.add, SENT: lambda: ranks.add(gradient.tensor)}
+        taken: dict[str, list[list[float]]] = {name: [] for name in [*kinds, *sums]}
         for number in range(rounds + 1):
             for name in taken:
                 ranks.exchange(None)  # all begin together
                 began, used = time.perf_counter(), time.process_time()
-                if name == SUM:
+                if name in sums:
                     for _ in range(steps):
-                        ranks.add(gradient)
+                        sums[name]()
                 else:
                     stepper = kinds[name][0]
                     stepper.step = 0
@@ -115,7 +116,7 @@ def _measure(rank: int, port: int, batch: int, steps: int, rounds: int, found: A
                 if number:
                     taken[name].append([max(clock for clock, _ in times) / steps, max(cpu for _, cpu in times) / steps])
     if rank == 0:
-        found.put((taken, gradient.numel() * gradient.element_size()))
+        found.put((taken, gradient.tensor.numel() * gradient.tensor.element_size()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -161,12 +162,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_model(which: str, seconds: dict[str, float], size: int, options: Any) -> None:
-    """Print the model and the simulation, fed with the seconds of steps alone and of a sum; and what two ranks really took."""
+    """Print the model and the simulation, fed with the seconds of steps alone and of sums; and what two ranks really took."""
     work = max(0.0, 2 * (seconds[ALONE_NAME] - seconds[HALF]))
     numbers = {"work": work, "update": max(0.0, seconds[ALONE_NAME] - work), "size": float(size)}
-    numbers |= {"bandwidth": size / seconds[SUM], "latency": LATENCY}
+    numbers |= {"bandwidth": size / seconds[SENT], "latency": LATENCY}
     given = ", ".join(f"{name} {numbers[name]:.4g}" for name in numbers)
-    print(f"\nBy {which}: {given}. Two ranks took {1e3 * seconds[SHARED]:.1f} ms a step.\n")
+    near = work / RANKS + numbers["update"] + seconds[SUM]
+    print(f"\nBy {which}: {given}.")
+    print(f"Two ranks on one machine: model {1e3 * near:.1f} ms a step, measured {1e3 * seconds[SHARED]:.1f}. Through sockets:\n")
     print("| ranks | model, ms a step | simulation, ms a step | speed | rows/s |\n|--:|--:|--:|--:|--:|")
     ranks, alone = 1, modelled(1, **numbers)
     while ranks <= options.simulate:

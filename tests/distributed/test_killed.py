@@ -20,18 +20,19 @@ from tests.tolerances import assert_close
 
 KILLS = 50
 TOGETHER = 0.7  # share of the kills that meet both ranks; one that is left looks for some seconds for the one that failed
-COMMAND = ("-m", "manynets", "train", "digits", "--hidden", "64", "--batch-norm", "--dropout", "0.2", "--epochs", "60")
+COMMAND = ("-m", "manynets", "train", "digits", "--batch-norm", "--dropout", "0.2", "--epochs", "60")
+HIDDEN = {"sent": "64", "in shared memory": "512,512"}  # networks whose gradients are summed in one way and the other
 MORE = ("--checkpoint-every", "20 steps", "--quiet")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @contextlib.contextmanager
-def started(folder: Path, *, restarts: int = 0, out: str = "run") -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, *, hidden: str, restarts: int = 0, out: str = "run") -> Iterator[subprocess.Popen[str]]:
     """Start torchrun with two ranks that train `out` in a folder; their output goes to OUT.log. They end with the context."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launcher, "--max-restarts", str(restarts), *COMMAND, *MORE, "--out", out]
+    command = [*launcher, "--max-restarts", str(restarts), *COMMAND, "--hidden", hidden, *MORE, "--out", out]
     with (folder / f"{out}.log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True)
         try:
@@ -57,13 +58,14 @@ def weights(run: Path) -> dict[str, np.ndarray]:
     return dict(mn.load(run / "model.safetensors").members[0])
 
 
-def test_every_restart_after_a_killed_rank_ends_with_the_same_bits(tmp_path):
-    with started(tmp_path, out="undisturbed") as launcher:
+@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
+def test_every_restart_after_a_killed_rank_ends_with_the_same_bits(tmp_path, hidden):
+    with started(tmp_path, hidden=hidden, out="undisturbed") as launcher:
         assert launcher.wait() == 0
     wanted, draw, kills, number = weights(tmp_path / "undisturbed"), random.Random(0), 0, 0
     while kills < KILLS:
         number += 1
-        with started(tmp_path, restarts=KILLS, out=f"run{number}") as launcher:
+        with started(tmp_path, hidden=hidden, restarts=KILLS, out=f"run{number}") as launcher:
             while launcher.poll() is None:
                 live(launcher, tmp_path / f"run{number}.part" / "checkpoints", draw)
                 ranks = ranks_of(launcher)
@@ -111,7 +113,7 @@ def ended(launcher: subprocess.Popen[str], ranks: Mapping[int, int]) -> bool:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_the_others_name_a_rank_that_was_killed_within_a_minute(tmp_path, rank):
-    with started(tmp_path) as launcher:
+    with started(tmp_path, hidden=HIDDEN["in shared memory"]) as launcher:
         checkpoints = tmp_path / "run.part" / "checkpoints"
         end = time.monotonic() + 120
         while len(list(checkpoints.glob("step-*.checkpoint"))) < 2:

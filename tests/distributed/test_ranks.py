@@ -16,7 +16,7 @@ import manynets as mn
 from manynets.cli import main
 from manynets.cli import together as together_command
 from manynets.cli.options import left_out
-from manynets.distributed import ALONE, Ranks, alone, current_ranks, joined, launched, watch
+from manynets.distributed import ALONE, Ranks, alone, current_ranks, gradient_sum, joined, launched, watch
 from manynets.errors import OptionError, RankError
 from manynets.nn.dropout import Masks
 from manynets.training import team
@@ -68,6 +68,13 @@ def test_ranks_give_the_weights_of_one_process(gradient, weights):
     assert_same(by_ranks(2, recipe, weights=weights), by_ranks(1, recipe, weights=weights))
 
 
+@pytest.mark.parametrize("gradient", ["closed_form", "autograd"])
+def test_ranks_that_sum_their_gradients_in_shared_memory(gradient, monkeypatch):
+    monkeypatch.setattr(gradient_sum, "LEAST_BYTES", 0)
+    recipe = dataclasses.replace(RECIPE, gradient=gradient, iterations=20)
+    assert_same(by_ranks(3, recipe, networks=2), by_ranks(1, recipe, networks=2))
+
+
 def test_more_ranks_than_rows_in_the_last_batch():
     recipe = dataclasses.replace(RECIPE, iterations=18)
     spec = mn.MLP(hidden=(7,), dropout=0.2)
@@ -90,7 +97,9 @@ def test_early_stopping_that_goes_back_to_the_best_weights():
     assert_same(by_ranks(2, recipe, spec=spec), wanted)
 
 
-def test_a_module_of_the_users():
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_module_of_the_users(shared, monkeypatch):
+    monkeypatch.setattr(gradient_sum, "LEAST_BYTES", 0 if shared else gradient_sum.LEAST_BYTES)
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.LayerNorm(5), torch.nn.Tanh(), torch.nn.Linear(5, 1)).double()
     recipe = dataclasses.replace(RECIPE, iterations=20)

@@ -45,6 +45,7 @@ class Ranks:
         self._nccl: Any = None
         self._watch: Watch | None = None
         self._letter = torch.zeros(LETTER, dtype=torch.uint8)
+        self._here = torch.zeros(1)
 
     @classmethod
     def of(cls, store: Any, *, rank: int, size: int, nccl: Any = None) -> Ranks:
@@ -79,6 +80,10 @@ class Ranks:
             self._wait(dist.all_reduce(tensor, group=self._nccl, async_op=True), on_gpu=True)
         else:
             self._wait(self._group.allreduce([tensor]))
+
+    def wait_for_all(self) -> None:
+        """Return when all processes have come here."""
+        self.add(self._here)
 
     def spread(self, tensor: Tensor, *, root: int = 0) -> None:
         """Replace a tensor by that of one process."""

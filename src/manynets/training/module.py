@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -28,17 +30,23 @@ class ModulePopulation:
         self.names = order
         self.shapes = {name: tuple(named[name].shape) for name in order}
         self.flat = torch.cat([named[name].detach().reshape(-1) for name in order]).unsqueeze(0)
-        self.grad = torch.zeros_like(self.flat)
         self.weight_count = sum(named[name].numel() for name in order if named[name].ndim >= 2)
         start = 0
         for name in order:
             parameter = named[name]
             cut = slice(start, start + parameter.numel())
             parameter.data = self.flat[0, cut].view(parameter.shape)
-            parameter.grad = self.grad[0, cut].view(parameter.shape)
             start += parameter.numel()
         self._buffers = [buffer for _, buffer in module.named_buffers() if buffer.is_floating_point()]
         self.statistics = self._gather(device, dtype)
+
+    def write_gradient_to(self, grad: Tensor) -> None:
+        """Have autograd add the gradient of the parameters to views of a tensor (1, P)."""
+        parameters, start = dict(self.module.named_parameters()), 0
+        for name, shape in self.shapes.items():
+            cut = slice(start, start + math.prod(shape))
+            parameters[name].grad = grad[0, cut].view(shape)
+            start = cut.stop
 
     def _gather(self, device: torch.device, dtype: torch.dtype) -> Tensor:
         parts = [buffer.detach().reshape(-1).to(device, dtype) for buffer in self._buffers]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manynets.distributed import Ranks
+from manynets.distributed import GradientSum, Ranks
 from manynets.nn.dropout import Masks
 from manynets.nn.layers import Whole, normalisers, training_outputs
 from manynets.nn.population import Population
@@ -115,7 +115,10 @@ class AutogradNetwork:
         self.k, self.member, self.objective = k, owner.members[k], owner.objective
         population, recipe = owner.population, self.member.recipe
         flat = population.flat[k : k + 1]
-        self.grad = population.grad if isinstance(population, ModulePopulation) else torch.zeros_like(flat)
+        self.total = GradientSum(flat, owner.ranks)
+        self.grad = self.total.tensor
+        if isinstance(population, ModulePopulation):
+            population.write_gradient_to(self.grad)
         state = {name: tensor[k : k + 1] for name, tensor in owner.state.items()}
         optimizer = GroupedOptimizer([recipe], population.shapes, flat)
         state = {name: state[name] for name in optimizer.state_names()}
@@ -145,7 +148,7 @@ class AutogradNetwork:
                 scores = self.forward(owner, batch, step)
             loss = (self.objective.rows(scores.to(batch.x.dtype), batch.target) * batch.share).sum()
         self.backward(owner, loss)
-        owner.ranks.add(self.grad)
+        self.total.add()
         penalty = self.update.penalty()
         line = self.line(owner, scores.detach().to(batch.x.dtype), batch, penalty)
         scale = None

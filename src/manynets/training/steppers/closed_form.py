@@ -20,6 +20,7 @@ from torch import Tensor
 
 from manynets.constants import BN_EPS, BN_MOMENTUM
 from manynets.data.batches import Chunk
+from manynets.distributed import GradientSum
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.dropout import Masks
 from manynets.nn.layers import normalisers
@@ -147,7 +148,8 @@ class ClosedForm(Stepper):
         assert isinstance(population, Population)
         self.shape = shape = population.shape
         self.kind = ACTIVATIONS[shape.activation]
-        self.grad = torch.zeros_like(population.flat)
+        self.total = GradientSum(population.flat, self.ranks)
+        self.grad = self.total.tensor
         self.parameters, self.grads = population, Population(shape, self.grad, population.statistics)
         names = [name for name, _, _ in shape.layers]
         self.weights, self.d_weights = ([side.parameters[f"{n}.weight"] for n in names] for side in (population, self.grads))
@@ -262,7 +264,7 @@ class ClosedForm(Stepper):
         self._backward(b, now)
         if self.plain_sgd:
             return b.scores, None
-        self.ranks.add(self.grad)
+        self.total.add()
         penalty = self.update.penalty()
         self.update.step(now.now, now.penalty_scale)
         return b.scores, penalty
