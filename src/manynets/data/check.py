@@ -23,12 +23,14 @@ __all__ = [
     "as_numpy",
     "as_row_numbers",
     "as_weights",
+    "check_container",
     "is_frame",
     "is_tensor",
     "moderate_weights",
     "refuse_overflow",
 ]
 
+ALLOWED = "an array, a tensor or a frame of (rows, columns)"
 _PART = 1 << 20  # numbers checked at a time
 _FEW = 256  # numbers that Python checks as fast as NumPy
 _MODERATE = 32  # binary exponents up to which weights stay as they are
@@ -97,9 +99,11 @@ def as_numpy(X: Any) -> NDArray[Any]:
     return matrix if isinstance(matrix, np.ndarray) else matrix.detach().cpu().numpy()
 
 
-def _array_of(x: Any) -> NDArray[Any]:
-    """Return X, which is neither array nor tensor, as an array."""
-    kind, allowed = type(x).__name__, "an array, a tensor or a frame of (rows, columns)"
+def check_container(x: Any) -> None:
+    """Raise DataError for what holds rows in a way that is no array, such as a dict of columns, with what to give instead."""
+    if hasattr(x, "shape"):  # scipy's matrices of keys are dicts as well
+        return
+    kind, allowed = type(x).__name__, ALLOWED
     data = sys.modules.get("torch.utils.data")  # as for `is_tensor`
     if data is not None and isinstance(x, data.TensorDataset):
         raise DataError(f"X is a {kind}, but must be {allowed}; give its tensors, X, y = dataset.tensors")
@@ -111,12 +115,21 @@ def _array_of(x: Any) -> NDArray[Any]:
         raise DataError(f"X is {x!r}, but must be {allowed}; manynets.tables.read_table({str(x)!r}) reads a file")
     if isinstance(x, Mapping):
         raise DataError(f"X is a {kind}, but must be {allowed}; make it a frame, pandas.DataFrame(X) or polars.DataFrame(X)")
+    if isinstance(x, list | tuple) and x and isinstance(x[0], Mapping):
+        raise DataError(
+            f"X is a {kind} of dicts, but must be {allowed}; make it a frame, pandas.DataFrame(X) or polars.DataFrame(X)"
+        )
     if x is None or isinstance(x, set | frozenset | Iterator):
         raise DataError(f"X is a {kind}, but must be {allowed}")
+
+
+def _array_of(x: Any) -> NDArray[Any]:
+    """Return X, which is neither array nor tensor, as an array."""
+    check_container(x)
     try:
         return np.asarray(x)
     except ValueError as error:
-        raise DataError(f"X must be {allowed}: {_ragged(x) or error}") from error
+        raise DataError(f"X must be {ALLOWED}: {_ragged(x) or error}") from error
 
 
 def _ragged(rows: Any) -> str:

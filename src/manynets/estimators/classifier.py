@@ -13,6 +13,7 @@ from sklearn.utils import compute_sample_weight
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP
+from manynets.estimators.lessons import OF_FIT, OF_MLP, with_lessons
 from manynets.estimators.partial_fit import where_partial_fit_is
 from manynets.estimators.settings import take_parameters
 from manynets.tasks import Binary, Multiclass, Multilabel, Task
@@ -111,6 +112,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     classes_: NDArray[Any]
 
+    @with_lessons(OF_MLP)
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
@@ -158,6 +160,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ) -> None:
         take_parameters(self, locals())
 
+    @with_lessons(OF_FIT)
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D), an array, a sparse matrix or a frame, and y: labels (N,), or 0 and 1 (N, L) for several labels.
 

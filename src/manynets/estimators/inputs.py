@@ -13,7 +13,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import validate_data
 
-from manynets.data.check import as_matrix, as_weights, is_frame
+from manynets.data.check import as_matrix, as_weights, check_container, is_frame
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.tables.cells import Table, open_table
 from manynets.tasks.base import as_array, as_target, finite_target, labels_of, plain
@@ -40,6 +40,8 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
 
     With reset the estimator stores the names and the number of columns; otherwise they must be the same, in the same order.
     """
+    if x is not None:  # of which scikit-learn has its own error
+        check_container(x)
     if isinstance(x, np.ma.MaskedArray):
         x = as_matrix(x)  # rejects masked values, which scikit-learn would use
     if is_frame(x) and not hasattr(x, "sparse"):  # pandas has that where all columns are sparse: numbers

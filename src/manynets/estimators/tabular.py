@@ -12,9 +12,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from manynets.data.check import is_frame
+from manynets.data.check import check_container, is_frame
 from manynets.errors import DataError, OptionError
 from manynets.estimators import inputs
+from manynets.estimators.lessons import OF_FIT, OF_TABULAR, with_lessons
 from manynets.estimators.settings import take_parameters
 from manynets.model import Model
 from manynets.prepare import SplitBy
@@ -71,6 +72,8 @@ class _Tabular(BaseEstimator):
         if is_frame(X):
             open_table(X)  # refuses names that occur twice
             return validate_data(self, X, reset=reset, skip_check_array=True)
+        if X is not None:  # of which scikit-learn has its own error
+            check_container(X)
         return validate_data(
             self, X, reset=reset, dtype=inputs.FLOATS, ensure_all_finite="allow-nan", ensure_min_samples=2 if reset else 1
         )
@@ -117,6 +120,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
     ['a']
     """
 
+    @with_lessons(OF_TABULAR)
     def __init__(
         self,
         *,
@@ -133,6 +137,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
     ) -> None:
         take_parameters(self, locals())
 
+    @with_lessons(OF_FIT)
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D) and y: labels (N,), or 0 and 1 (N, L) for several labels.
 
@@ -198,6 +203,7 @@ class TabularRegressor(RegressorMixin, _Tabular):
     True
     """
 
+    @with_lessons(OF_TABULAR)
     def __init__(
         self,
         *,
@@ -212,6 +218,7 @@ class TabularRegressor(RegressorMixin, _Tabular):
     ) -> None:
         take_parameters(self, locals())
 
+    @with_lessons(OF_FIT)
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D) and y: numbers (N,) or (N, O).
 

@@ -1,0 +1,79 @@
+"""Calls in the manner of other libraries: the error says what to write."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+import manynets as mn
+from manynets.estimators.lessons import OF_FIT, OF_MLP, OF_TABULAR
+
+X = np.random.default_rng(0).normal(size=(40, 2))
+Y = (X[:, 0] > 0).astype(int)
+TABULAR = (mn.TabularClassifier, mn.TabularRegressor)
+MLPS = (mn.MLPClassifier, mn.MLPRegressor)
+
+
+@pytest.mark.parametrize("kind", [*TABULAR, *MLPS])
+def test_no_lesson_is_about_an_argument_that_exists(kind):
+    own = set(inspect.signature(kind).parameters)
+    assert not own & set(OF_TABULAR if kind in TABULAR else OF_MLP)
+    assert not set(inspect.signature(kind.fit).parameters) & set(OF_FIT)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "advice"),
+    [
+        (mn.TabularClassifier, {"n_estimators": 4}, "write n_networks=4"),
+        (mn.TabularClassifier, {"epochs": 4}, "preset='fast' or 'best'"),
+        (mn.TabularClassifier, {"cat_features": [0]}, "astype('category')"),
+        (mn.TabularClassifier, {"hidden": (8,)}, "use mn.MLPClassifier, or mn.train(X, y, mn.MLP("),
+        (mn.TabularRegressor, {"learning_rate": 0.1}, "use mn.MLPRegressor, or mn.train(X, y, mn.MLP("),
+        (mn.TabularRegressor, {"n_network": 4}, "did you mean 'n_networks'?"),
+        (mn.TabularRegressor, {"color": 4}, "it has n_networks, preset, metric, "),
+        (mn.MLPClassifier, {"epochs": 4}, "write max_iter=4"),
+        (mn.MLPRegressor, {"hidden": (8, 8)}, "write hidden_layer_sizes=(8, 8)"),
+    ],
+)
+def test_an_unknown_parameter(kind, given, advice):
+    with pytest.raises(TypeError) as caught:
+        kind(**given)
+    assert str(caught.value).startswith(f"{kind.__name__}() has no argument {next(iter(given))!r}; ")
+    assert advice in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [*TABULAR, *MLPS])
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        ({"eval_set": (X, Y)}, "write X_val=X_val, y_val=y_val"),
+        ({"sample_weights": 1}, "write sample_weight=1"),
+        ({"sample_weights": X}, "write sample_weight=..."),
+    ],
+)
+def test_an_unknown_argument_of_fit(kind, given, advice):
+    with pytest.raises(TypeError) as caught:
+        kind().fit(X, Y, **given)
+    assert str(caught.value) == f"{kind.__name__}.fit() has no argument {next(iter(given))!r}; {advice}"
+
+
+def test_clones_and_signatures_are_those_of_the_class():
+    assert clone(mn.TabularClassifier(n_networks=2)).n_networks == 2
+    assert list(inspect.signature(mn.TabularRegressor).parameters)[:2] == ["n_networks", "preset"]
+
+
+@pytest.mark.parametrize("kind", [*TABULAR, *MLPS])
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({"a": [1.0], "b": [2.0]}, "X is a dict, but"),
+        ([{"a": 1.0, "b": 2.0}], "X is a list of dicts, but"),
+        ("rows.csv", "X is 'rows.csv', but"),
+    ],
+)
+def test_rows_in_other_containers(kind, given, what):
+    with pytest.raises(mn.DataError, match=what):
+        kind().fit(given, [0])
