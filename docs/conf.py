@@ -72,3 +72,4 @@ def setup(app: Any) -> None:
     make_notebooks.write(HERE / "learn")
     app.connect("autodoc-process-docstring", docstrings.process)
     app.add_transform(docstrings.LinkNames)
+    app.add_transform(docstrings.LinkPages)

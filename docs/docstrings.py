@@ -1,4 +1,4 @@
-"""From the docstrings of this project to the reStructuredText that autodoc expects, and from code in the pages to links.
+"""From the docstrings of this project to the reStructuredText that autodoc expects, and from code and names of pages to links.
 
 A docstring here is plain text: paragraphs, lines `name: what it is` with indented continuations, and doctests. Names in single backticks
 are code, and links where they are documented.
@@ -19,7 +19,7 @@ import manynets
 ITEM = re.compile(r"(?P<names>\*{0,2}[A-Za-z_]\w*(?:, \*{0,2}[A-Za-z_]\w*)*): (?P<text>.*)")
 SECTIONS = {"Args:", "Parameters:", "Errors:", "Raises:", "Returns:", "Attributes:"}
 NAME = re.compile(r"[A-Za-z_][\w.]*")
-PAGE = re.compile(r"docs/([\w-]+)\.md")
+PAGE = re.compile(r"docs/([\w/-]+)\.md")
 IN_A_PAGE = re.compile(r"(?:mn|manynets)\.(?P<name>[A-Za-z_][\w.]*)(?:\(.*\))?")
 
 
@@ -44,6 +44,31 @@ class LinkNames(SphinxTransform):
             )
             literal.replace_self(link)
             link += literal
+
+
+class LinkPages(SphinxTransform):
+    """Make the name of a page in the text of another, such as docs/tables.md in the changelog, a link to it."""
+
+    default_priority = 500
+
+    def apply(self, **_: Any) -> None:
+        for text in list(self.document.findall(nodes.Text)):
+            names = PAGE.split(text.astext())
+            if len(names) == 1 or isinstance(text.parent, nodes.literal | nodes.literal_block | nodes.reference | nodes.raw):
+                continue
+            parts: list[nodes.Node] = [nodes.Text(part) for part in names]
+            for i, name in enumerate(names[1::2]):
+                link = parts[2 * i + 1] = addnodes.pending_xref(
+                    "",
+                    refdomain="std",
+                    reftype="doc",
+                    reftarget=f"/{name}",
+                    refwarn=True,
+                    refexplicit=False,
+                    refdoc=self.env.docname,
+                )
+                link += nodes.inline(text=name)
+            text.parent.replace(text, parts)
 
 
 def process(_app: object, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:

@@ -30,7 +30,7 @@ _ALL = (
     Study("T2-adam", "moons, 2-16-16-1 with Adam", "t2_moons"),
     Study("T2-init", "moons, 2-16-16-1 from Xavier's initial weights (nn.init)", "t2_moons"),
     Study("T3-autograd", "z = 2 (x + 2)^2 at x = 1: dz/dx by autograd", "t3_autograd"),
-    Study("T3-perceptron", "a perceptron with a step: the tutorial's bug, and mended", "t3_perceptron"),
+    Study("T3-perceptron", "a perceptron with a step: the tutorial's bug, and its fix", "t3_perceptron"),
     Study("T3-feedforward", "2-10-1 on 40 points of blobs: the test loss before and after training", "t3_feedforward"),
     Study("T4-mnist", "784-512-512-10 with dropout, the best checkpoint by validation loss", "t4_mnist"),
     Study("T5-logistic", "logistic regression on MNIST", "t5_models"),

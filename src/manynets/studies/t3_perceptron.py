@@ -84,16 +84,16 @@ def run(_: str, *, quick: bool) -> StudyResult:  # noqa: ARG001  (it is always q
     at = torch.linspace(-3, 3, 601)[:, None]
     ax = plots.panels(1, 1)[0, 0]
     ax.plot(at[:, 0], buggy(at).detach()[:, 0], color=PALETTE[1], linestyle="--", label="tutorial: ReLU(x), whatever the weights")
-    ax.plot(at[:, 0], perceptron(at).detach()[:, 0], color=PALETTE[0], label="mended: step of w x + b")
+    ax.plot(at[:, 0], perceptron(at).detach()[:, 0], color=PALETTE[0], label="fixed: step of w x + b")
     ax.plot(x.detach()[:, 0], t[:, 0], "o", color=PALETTE[2], label="points to learn")
-    ax.set(xlabel="x", ylabel="output", title="a perceptron with the tutorial's bug, and mended")
+    ax.set(xlabel="x", ylabel="output", title="a perceptron with the tutorial's bug, and with its fix")
     ax.legend(fontsize="small")
     learned = plots.panels(1, 1)[0, 0]
     for seed, curve in enumerate(curves):
         learned.plot(range(1, len(curve) + 1), curve, "o-", color=PALETTE[seed], label=f"seed {seed}", alpha=0.7)
     learned.set(xlabel="epoch", ylabel="mistakes", title="Rosenblatt's rule ends when nothing is wrong")
     learned.legend(fontsize="small")
-    note = "the tutorial's weights get no gradient; mended it learns to separate the points without a mistake"
+    note = "the tutorial's weights get no gradient; fixed, it learns to separate the points without a mistake"
     return StudyResult(
         figures=(figure("points on the right side %", shares),), pictures={"output.png": ax, "mistakes.png": learned}, note=note
     )
