@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from manynets.claims import BEAT, STALE, Owner, has_ended, this_process
-from manynets.cli.sweep_results import Key, Row, SweepResults, check_same
+from manynets.cli.sweep_results import Candidate, Key, Row, SweepResults, check_same
 from manynets.errors import MissingExtraError, OptionError
 
 __all__ = ["SharedStudy", "open_storage", "train_shared", "without_password"]
@@ -162,12 +162,12 @@ class SharedStudy:
                 out.setdefault(attributes[CANDIDATE], []).append(trial)
         return out
 
-    def claim(self, most: int, candidates: Iterator[tuple[int, Mapping[str, Any]]]) -> list[int]:
+    def claim(self, most: int, candidates: Iterator[Candidate]) -> list[Candidate]:
         """Claim so many candidates that nobody trains or has trained; return them."""
         from optuna.trial import TrialState, create_trial
 
         taken = self._by_candidate()
-        claimed: list[int] = []
+        claimed: list[Candidate] = []
         for c, changes in candidates:
             if len(claimed) == most:
                 break
@@ -180,7 +180,7 @@ class SharedStudy:
             taken = self._by_candidate()
             first = min(taken[c], key=lambda trial: trial.number)
             if first._trial_id == own:
-                claimed.append(c)
+                claimed.append((c, changes))
                 self.claimed[c] = own
             else:
                 self._end(own)
@@ -210,11 +210,11 @@ class SharedStudy:
 def train_shared(
     study: SharedStudy,
     results: SweepResults,
-    candidates: Callable[[], Iterator[tuple[int, Mapping[str, Any]]]],
-    train: Callable[[Sequence[int]], None],
+    candidates: Callable[[], Iterator[Candidate]],
+    train: Callable[[Sequence[Candidate]], None],
     *,
     at_once: int,
-    fits: Callable[[], bool] = lambda: True,
+    fits: Callable[[], bool],
 ) -> None:
     """Train the candidates that no other process trains, until all have results or no more fit; then `results` has those of all.
 
@@ -225,7 +225,7 @@ def train_shared(
             claimed = study.claim(at_once, candidates()) if fits() else []
             if claimed:
                 train(claimed)
-                for c in claimed:
+                for c, _ in claimed:
                     study.report(c, [(key, row, results.curves[key]) for key, row in results.rows.items() if key[0] == c])
             elif fits() and study.running():
                 time.sleep(POLL)
