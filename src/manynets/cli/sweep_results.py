@@ -146,12 +146,13 @@ class SweepResults:
         """Return what a row is ranked by."""
         return float(row[self._measure])
 
-    def ranking(self) -> list[Ranked]:
-        """Return the candidates of the last round, the best first; without those of which a result is not finite."""
-        last = max((key[3] for key in self.rows), default=0)
+    def ranking(self, length: int | None = None) -> list[Ranked]:
+        """Return the candidates of the round of this length, by default of the last, the best first; without those of which a result is not finite."""
+        if length is None:
+            length = max((key[3] for key in self.rows), default=0)
         by_candidate: dict[int, list[Row]] = {}
         for key, row in sorted(self.rows.items()):
-            if key[3] == last:
+            if key[3] == length:
                 by_candidate.setdefault(key[0], []).append(row)
         out = []
         for candidate, rows in by_candidate.items():
