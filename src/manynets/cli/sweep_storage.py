@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import re
 import threading
 import time
@@ -85,9 +86,6 @@ class SharedStudy:
     def _attributes(self) -> dict[str, Any]:
         return dict(self.storage.get_study_user_attrs(self.study))
 
-    def _trials(self) -> list[Any]:
-        return list(self.storage.get_all_trials(self.study, deepcopy=False))
-
     # -------------------------------------------------------------------------------------------------------- workers
 
     def beat(self) -> None:
@@ -147,18 +145,13 @@ class SharedStudy:
     def _by_candidate(self) -> dict[int, list[Any]]:
         """Return the trials of each candidate that run or have results; those of dead processes are ended."""
         out: dict[int, list[Any]] = {}
-        dead: dict[str, bool] = {}
-        for trial in self._trials():
-            attributes = trial.user_attrs
-            if not trial.state.is_finished():
-                worker = attributes.get(WORKER, "")
-                if worker not in dead:
-                    dead[worker] = self._is_dead(worker)
-                if dead[worker]:
-                    self._end(trial._trial_id, attributes.get(FOUND))
-            if FOUND not in attributes and (trial.state.is_finished() or dead[worker]):
-                continue
-            if CANDIDATE in attributes:
+        is_dead = functools.cache(self._is_dead)
+        for trial in self.storage.get_all_trials(self.study, deepcopy=False):
+            attributes, is_over = trial.user_attrs, trial.state.is_finished()
+            if not is_over and is_dead(attributes.get(WORKER, "")):
+                self._end(trial._trial_id, attributes.get(FOUND))
+                is_over = True
+            if CANDIDATE in attributes and (FOUND in attributes or not is_over):
                 out.setdefault(attributes[CANDIDATE], []).append(trial)
         return out
 
