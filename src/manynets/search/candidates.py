@@ -20,6 +20,7 @@ from manynets.errors import DataError, ManynetsError, OptionError, warned_once
 from manynets.given import read_given
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import (
+    RowNumbers,
     Split,
     SplitBy,
     TrainingData,
@@ -32,6 +33,7 @@ from manynets.prepare import (
 from manynets.results import system_of
 from manynets.search.processes import Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
 from manynets.search.result import Result, result_of, warn_of_interrupted
+from manynets.search.stacks import stacked
 from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.tasks import Task
@@ -344,9 +346,13 @@ def train_plan(
     halt, trials = Halt(), planned.plan.trials
     known = [number for number, trial in trials.items() if (trial.candidate, trial.fold) in finished]
 
+    def held_out_rows(group: TrialGroup, number: int) -> RowNumbers | None:
+        rows, start = planned.folds[trials[number].fold].held_out, group.start_of(number)
+        return rows if rows is None or start == 0 else rows + start
+
     def train_group(group: TrialGroup, listeners: Sequence[Callback]) -> None:
         problem, members = group.data.problem, group.members
-        rows = {member.number: planned.folds[trials[member.number].fold].held_out for member in members}
+        rows = {member.number: held_out_rows(group, member.number) for member in members}
         jobs = count_processes(problem, members, n_jobs)
         if jobs and parts is not None:
             raise OptionError("checkpoint and resume are for networks that this process trains; leave them out, or n_jobs")
@@ -375,7 +381,8 @@ def train_plan(
             except KeyboardInterrupt:
                 halt.asked = True
 
-    planned.plan.train(train_group, callbacks=[*progress_callbacks(progress), *callbacks])
+    plan = planned.plan if parts is not None else stacked(planned.plan)  # a checkpoint is of a group as it was planned
+    plan.train(train_group, callbacks=[*progress_callbacks(progress), *callbacks])
     if halt.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)
     if halt.asked:
@@ -392,5 +399,5 @@ def _results(planned: CandidatePlan, group: TrialGroup, outcomes: Results, score
     members, out = {member.number: member for member in group.members}, []
     for one in outcomes:
         trial, pair = planned.plan.trials[one.number], scores.get(one.number, (math.nan, math.nan))
-        out.append(result_of(one, members[one.number], data=group.data, trial=trial, scores=pair))
+        out.append(result_of(one, members[one.number], data=group.data_of(one.number), trial=trial, scores=pair))
     return out
