@@ -39,6 +39,14 @@ class TrialGroup:
     data: TrainingData
     members: list[Member] = dataclasses.field(default_factory=list)
 
+    def data_of(self, number: int) -> TrainingData:
+        """Return the data of a network as they were planned."""
+        return self.data
+
+    def start_of(self, number: int) -> int:
+        """Return which of the rows is the first of these."""
+        return 0
+
 
 Trainer: TypeAlias = Callable[[TrialGroup, Sequence[Callback]], None]
 

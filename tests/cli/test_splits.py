@@ -114,7 +114,7 @@ def test_a_sweep_validates_within_a_fold_as_it_splits(
         planned.append((options[name], options["cv"][0], plan))
         return plan
 
-    monkeypatch.setattr("manynets.cli.sweep_plan.plan_candidates", recorded)
+    monkeypatch.setattr("manynets.cli.sweep_networks.plan_candidates", recorded)
     options = ("--grid", "lr=0.01,0.1", "--cv", "3", "--validation", "0.25", "--preset", "plain", *SMALL)
     assert call("sweep", "visits.csv", "--target", "cost", option, column, *options).code == 0
     assert len(planned) == 3

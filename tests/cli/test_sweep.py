@@ -92,6 +92,17 @@ def test_a_table_with_halving(call: Call, table: Path) -> None:
     assert all(float(row["epochs"]) == float(row["epochs_allowed"]) for row in rows)
 
 
+def test_a_halving_that_stops_in_its_last_round_goes_on_with_the_same_candidates(call: Call) -> None:
+    words = ("sweep", "moons", "--points", "60", *SMALL[:2], "--epochs", "3", *SMALL[4:], *GRID, "--halving", "--at-most", "1")
+    assert call(*words).code == 0
+    whole = results()
+    assert [row["epochs_allowed"] for row in whole] == ["1"] * 6 + ["3"] * 2
+    path = Path("here/results.csv")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    assert call(*words, "--resume").code == 0
+    assert [{**row, "seconds": ""} for row in results()] == [{**row, "seconds": ""} for row in whole]
+
+
 def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     import signal
 

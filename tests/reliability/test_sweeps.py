@@ -326,15 +326,17 @@ def test_memory_is_that_of_the_beginning(call: Call, monkeypatch: pytest.MonkeyP
     """How many networks fit decides about their company; so it is kept in sweep.json."""
     import json
 
-    from manynets.cli import sweep_plan, sweeping
+    from manynets.cli import sweep_networks, sweeping
 
     words = [*SWEEP, "--grid", "lr=1e-3,1e-1", "--out", "here"]
     monkeypatch.setattr(sweeping, "memory_at_hand", lambda device: 12345678)
     assert call(*words).code == 0
     assert json.loads(Path("here/sweep.json").read_text())["memory"] == 12345678
     given: list[Any] = []
-    train = sweep_plan.train_plan
-    monkeypatch.setattr(sweep_plan, "train_plan", lambda *args, **more: given.append(more["memory_limit"]) or train(*args, **more))
+    train = sweep_networks.train_plan
+    monkeypatch.setattr(
+        sweep_networks, "train_plan", lambda *args, **more: given.append(more["memory_limit"]) or train(*args, **more)
+    )
     monkeypatch.setattr(sweeping, "memory_at_hand", lambda device: 99)
     Path("here/results.csv").unlink()
     assert call(*words, "--resume").code == 0

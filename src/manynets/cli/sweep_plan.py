@@ -1,289 +1,202 @@
-"""What a sweep trains: candidates x seeds x folds on the data of each fold, in rounds where it halves them."""
+"""What a sweep trains: candidates x seeds x folds; all of them, in rounds that halve them, or those that no other process trains."""
 
 from __future__ import annotations
 
-import dataclasses
+import abc
 import functools
 import itertools
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from manynets.cli.data import DataSource, Part, taken
-from manynets.cli.fit import encoding, validation_share
+from manynets.cli.checkpoints import checkpoint_interval
+from manynets.cli.data import DataSource
+from manynets.cli.fit import validation_share
 from manynets.cli.grid import combinations
-from manynets.cli.random_search import DRAWN, default_values, drawn_candidates
-from manynets.cli.recipe import network_of, recipe_of
+from manynets.cli.random_search import drawn_candidates
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.cli.sweep_results import Key, Row, SweepResults
+from manynets.cli.sweep_results import Candidate, Key, Row, SweepResults
 from manynets.cli.sweep_storage import SharedStudy, train_shared
-from manynets.errors import ManynetsError, OptionError
-from manynets.prepare import Split, cv_splits, encode_table, find_target, holdout, row_weights
-from manynets.search.candidates import Result, plan_candidates, train_plan
+from manynets.errors import OptionError
+from manynets.prepare import Split, cv_splits, find_target
 from manynets.search.workers import worker_count
-from manynets.spec import EPOCHS, MLP, Recipe
 from manynets.training.checkpoint import Checkpoint
 
-__all__ = ["FACTOR", "SweepPlan", "lengths_by_round", "survivors", "train_by_length", "train_rounds"]
+__all__ = ["SweepPlan", "failed_row", "lengths_by_round", "survivors", "train_sweep"]
 
 FACTOR = 3  # of a halving
 
 
-class SweepPlan:
-    """The data of a sweep by fold, its candidates, and those that their options rule out.
+class SweepPlan(abc.ABC):
+    """The data of a sweep by fold, and its candidates, which differ in some options.
 
-    splits: rows to train and to score on, of the source's training rows; scored on its validation rows where that is None. changes: the
-    options of each candidate that differ from those of the sweep; points: the values of all options that differ between candidates.
+    options: of the best network; own: those of the sweep; grid: values by option. splits: rows to train and to score on, of the source's
+    training rows; where held_out is None, other rows are scored. jobs: (seed, fold), on which each candidate is trained.
+    default: the values, in the first candidate, of all options in which others differ from it; {} for a grid without a default.
+    most: the largest values that are drawn. metric: what `score` is; by_loss: whether candidates are ranked by the loss instead.
+    networks: that a candidate trains on each fold, unless its own options say otherwise. at_once: candidates that a process claims
+    together where several share them. spared: candidates that stay to the end of a halving.
     """
 
-    networks = 1
-    """That a candidate trains with each seed on each fold."""
+    by_loss = False
+    networks = at_once = 1
+    spared: Sequence[int] = ()
 
     def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
-        self.source, self.options = source, options
-        self.seeds = [options["seed"] + k for k in range(own["seeds"])]
+        self.source, self.options, self.own, self.grid = source, options, own, dict(grid)
+        self.default: Mapping[str, Any] = {}
+        self.most: Mapping[str, float] = {}
         self.target = find_target(source.train.y, source.task)
         self.metric = self.target.task.metric
-        if options["metric"] is not None:
-            raise OptionError(
-                f"--metric is {options['metric']}, but plain networks are ranked by their {self.metric}; leave it out, or give a --preset"
-            )
-        self.splits = self._splits(own["cv"])
-        # with folds to score on, --validation asks for rows of each fold to choose the best epoch by
-        self.validation = options["validation"] or None if len(self.splits) > 1 else None
-        self.columns: dict[int, Sequence[str]] = {}  # names of the encoded columns, by fold
-        self.ruled_out: dict[int, str] = {}
-        self.candidates: dict[int, tuple[MLP, Recipe]] = {}
-        rows = min(source.train.rows if split.train is None else len(split.train) for split in self.splits)
-        self.with_default = own["n_candidates"] is not None
-        if self.with_default:
-            default = default_values(DRAWN, network_of(options), recipe_of(options, rows=rows))
-            drawn = drawn_candidates(default, seed=options["seed"], most={"batch_size": rows})
-            self.changes = [{}, *itertools.islice(drawn, own["n_candidates"])]
-            self.points = [{**default, **changes} for changes in self.changes]
+        if own["cv"] is not None:
+            self.splits = cv_splits(self.target, own["cv"], by=source.train.by, seed=options["seed"], what="--cv")
+        elif validation_share(options, source) == 0:
+            raise OptionError("a sweep needs rows to score on; give --cv N or a --validation above 0")
         else:
-            self.changes = self.points = combinations(dict(grid))
-        self.names = list(self.points[0])
-        for c, changes in enumerate(self.changes):
-            try:
-                self.candidates[c] = (network_of({**options, **changes}), recipe_of({**options, **changes}, rows=rows))
-            except ManynetsError as error:
-                self.ruled_out[c] = " ".join(str(error).split())
-        if not self.candidates:
-            raise OptionError(self.ruled_out[0])
+            self.splits = [self.split_without_folds()]
+        self.rows = min(source.train.rows if split.train is None else len(split.train) for split in self.splits)
+        self.seeds = [options["seed"] + k for k in range(own["seeds"])]
+        self.jobs = list(itertools.product(self.seeds, range(len(self.splits))))
 
-    @property
-    def device(self) -> str:
-        """The device of all candidates."""
-        return next(iter(self.candidates.values()))[1].device
+    def split_without_folds(self) -> Split:
+        """Return the rows to train and to score on where --cv asks for no folds."""
+        return Split(None, None)
+
+    @functools.cached_property
+    def count(self) -> int | None:
+        """The number of candidates, None where a time limit decides."""
+        if self.default and not self.grid and self.own["n_candidates"] is None:
+            return None
+        return sum(1 for _ in self.all_changes())
 
     def all_changes(self) -> Iterator[dict[str, Any]]:
         """Yield the options in which each candidate differs from those of the sweep."""
-        yield from self.changes
+        if self.default or not self.grid:
+            yield {}
+        if self.grid:
+            yield from (point for point in combinations(self.grid) if point != self.default)
+        elif self.default:
+            drawn = drawn_candidates(self.default, seed=self.options["seed"], most=self.most)
+            yield from itertools.islice(drawn, self.own["n_candidates"])
 
-    def _splits(self, cv: int | None) -> list[Split]:
-        seed = self.options["seed"]
-        if cv is not None:
-            return cv_splits(self.target, cv, by=self.source.train.by, seed=seed, what="--cv")
-        share = validation_share(self.options, self.source)
-        if share is None and self.source.validation is not None:
-            return [Split(None, None)]
-        if not share:
-            raise OptionError("a sweep needs rows to score on; give --cv N or a --validation above 0")
-        return [holdout(self.target, share, seed=seed, by=self.source.train.by)]
-
-    def candidate(self, c: int, seed: int, epochs: int) -> tuple[MLP, Recipe]:
-        """Return a candidate with a seed, and so many epochs (0: its own)."""
-        spec, recipe = self.candidates[c]
-        recipe = dataclasses.replace(recipe, seed=seed)
-        return spec, dataclasses.replace(recipe, epochs=epochs, iterations=None) if epochs else recipe
-
-    def parts(self) -> Iterator[tuple[list[int], Callable[[], tuple[Part, list[Split]]]]]:
-        """Yield the folds that are trained together, and how to get their data: of arrays all folds, of a table one at a time."""
-        if self.source.schema is None and self.splits[0].held_out is not None:
-            yield list(range(len(self.splits))), lambda: (self.source.train, self.splits)
-            return
-        for fold in range(len(self.splits)):
-            yield [fold], functools.partial(self._fold, fold)
-
-    def _fold(self, fold: int) -> tuple[Part, list[Split]]:
-        """Return the rows to train and then those to score on, encoded as the former show, and their split."""
-        (train, held_out), whole = self.splits[fold], self.source.train
-        first = whole if train is None else taken(whole, train)
-        second = taken(whole, held_out) if held_out is not None else self.source.validation
-        assert second is not None
-        pair = [np.asarray(first.X), np.asarray(second.X)] if self.source.schema is None else []
-        if not pair:
-            target = self.target.task.encode(first.y)
-            matrix, encoder = encode_table(first.X, target=target, **encoding(self.source, self.options))
-            self.columns[fold] = encoder.feature_names
-            pair = [matrix, encode_table(second.X, encoder=encoder)[0]]
-        weight = None
-        if first.weight is not None:
-            weight = np.concatenate([first.weight, np.ones(second.rows) if second.weight is None else second.weight])
-        y = np.concatenate([np.asarray(first.y), np.asarray(second.y)])
-        by = None if whole.by is None or held_out is None else whole.by.take(np.concatenate([train, held_out]))
-        part = Part(X=np.concatenate(pair), y=y, weight=weight, by=by)
-        return part, [Split(np.arange(first.rows), np.arange(first.rows, len(y)))]
-
-    def row(self, key: Key, result: Result) -> Row:
-        """Return the line of a network in results.csv."""
-        c, seed, fold, epochs = key
-        history = result.history.get("epoch", [])
-        found: Row = {
-            "epochs_allowed": epochs or None,
-            "score": result.score,
-            "loss": result.loss,
-            "epochs": history[-1] if history else 0,
-            "stopped": result.stopped,
-            "seconds": round(result.seconds, 3),
-            "error": None if result.error is None else " ".join(str(result.error).split()),
-        }
-        if result.divergence is not None:
-            columns = self.columns.get(fold)
-            found["error"] = f"{result.divergence.where(columns)}; {result.divergence.remedy(columns)}"
-        return {**self._labels(c, seed, fold), **found}
-
-    def _labels(self, c: int, seed: int, fold: int) -> Row:
-        mark = {"default": "" if self.changes[c] else "yes"} if self.with_default else {}
-        return {"candidate": c, **mark, "seed": seed, "fold": fold, **self.points[c]}
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield the candidates that can be trained."""
+        yield from enumerate(self.all_changes())
 
     def failed_rows(self) -> dict[Key, Row]:
-        """Return a line for each candidate that its options rule out."""
-        seed, missing = self.seeds[0], {"score": math.nan, "loss": math.nan, "epochs": 0, "stopped": "failed", "seconds": 0.0}
-        return {(c, seed, 0, 0): {**self._labels(c, seed, 0), **missing, "error": text} for c, text in self.ruled_out.items()}
+        """Return the results of the candidates that their options rule out."""
+        return {}
+
+    def networks_of(self, changes: Mapping[str, Any]) -> int:
+        """Return how many networks a candidate trains on each fold."""
+        return int(changes.get("n_networks", self.networks))
+
+    def row(self, changes: Mapping[str, Any], found: Row) -> Row:
+        """Return what results.csv says about a result of a candidate."""
+        return {"default": "" if changes else "yes", **self.default, **changes, **found}
+
+    def checkpoint(self, folder: Path) -> Checkpoint:
+        """Return the checkpoints to write while networks are trained."""
+        return Checkpoint(folder=folder, **checkpoint_interval(self.options["checkpoint_every"]))
+
+    @abc.abstractmethod
+    def lengths(self, candidates: int) -> list[int]:
+        """Return for how many epochs or steps each round of a halving trains; OptionError where the candidates differ in them."""
+
+    @abc.abstractmethod
+    def train(self, results: SweepResults, chosen: Iterable[Candidate], length: int, progress: SweepProgress) -> None:
+        """Train candidates on all jobs that have no result, for a length (0: their own), and write the results.
+
+        Raises KeyboardInterrupt if the training was interrupted.
+        """
+
+    @abc.abstractmethod
+    def announced(self, folder: Path) -> list[str]:
+        """Return what is going to be trained, in words."""
 
 
-def train_networks(
-    plan: SweepPlan,
-    results: SweepResults,
-    networks: Sequence[tuple[int, int, int]],
-    *,
-    max_networks: int,
-    checkpoint: Checkpoint,
-    progress: SweepProgress,
-) -> None:
-    """Train the networks (candidate, seed, epochs) on all folds, except those that have a result, and write the results of each part.
-
-    Raises KeyboardInterrupt if the training was interrupted.
-    """
-    task, options = plan.target.task, plan.options
-    candidates = [plan.candidate(*network) for network in networks]
-    for folds, load in plan.parts():
-        keys = {(i, j): (c, seed, f, epochs) for i, (c, seed, epochs) in enumerate(networks) for j, f in enumerate(folds)}
-        finished = {}
-        for (i, j), key in keys.items():
-            if key in results.rows:
-                found = {name: results.rows[key][name] for name in ("stopped", "loss", "score", "seconds")}
-                spec, recipe = candidates[i]
-                finished[i, j] = Result(candidate=i, fold=j, spec=spec, recipe=recipe, task=task, **found)
-        progress.passed(len(finished))
-        if len(finished) == len(keys):
-            continue
-        several = len(plan.splits) > 1 and len(folds) == 1
-        progress.begin(len(keys) - len(finished), f"fold {folds[0] + 1} of {len(plan.splits)}" if several else "")
-        data, splits = load()
-
-        def write(found: Sequence[Result], keys: Mapping[tuple[int, int], Key] = keys) -> None:
-            if any(result.stopped == "interrupted" for result in found):
-                return  # the part is in a checkpoint, and is continued with the same networks
-            by_key = {keys[result.candidate, result.fold]: result for result in found}
-            results.add(
-                {key: plan.row(key, result) for key, result in by_key.items()},
-                {key: result.history.get("loss", []) for key, result in by_key.items()},
-            )
-            progress.best = results.best_so_far
-
-        weight = data.weight
-        if options["class_weight"] is not None:
-            weight = row_weights(task, task.encode(data.y), data.rows, weight, options["class_weight"])
-        # the rows of each fold that --validation holds out, by groups or time as the folds are
-        inner = data.by if plan.validation is not None else None
-        columns: dict[str, Any] = {} if inner is None else {"groups": inner.groups, "times": inner.times, "stratify": inner.strata}
-        planned = plan_candidates(
-            data.X,
-            data.y,
-            candidates,
-            cv=splits,
-            sample_weight=weight,
-            task=task if options["loss"] == "poisson" or task.name != "regression" else "regression",
-            validation=plan.validation,
-            **columns,
-        )
-        on_workers = worker_count(None) > 0  # which write no checkpoints
-        trained = train_plan(
-            planned,
-            progress=False,
-            callbacks=progress.callbacks,
-            memory_limit=results.memory,
-            max_networks=max_networks,
-            on_results=write,
-            checkpoint=None if on_workers else checkpoint,
-            resume=results.checkpoints if results.checkpoints.is_dir() and not on_workers else None,
-            finished=finished,
-        )
-        if any(result.stopped == "interrupted" for result in trained):
-            raise KeyboardInterrupt
+def failed_row(error: object) -> Row:
+    """Return the result of a candidate that cannot be trained."""
+    text = " ".join(str(error).split())
+    return {"score": math.nan, "loss": math.nan, "epochs": 0, "stopped": "failed", "seconds": 0.0, "error": text}
 
 
-def train_rounds(
-    plan: SweepPlan,
-    results: SweepResults,
-    *,
-    halving: bool,
-    max_networks: int,
-    checkpoint: Checkpoint,
-    progress: SweepProgress,
-    study: SharedStudy | None = None,
-) -> int | None:
-    """Train all that has no result yet; return the best candidate (of the last round of a halving), None without any.
+def train_sweep(plan: SweepPlan, results: SweepResults, progress: SweepProgress, *, study: SharedStudy | None = None) -> int | None:
+    """Train all candidates that have no result yet, or as many as there is time for; return the best, None where none could be trained.
 
     study: shared with other processes, which train some of the candidates.
     """
-    if plan.ruled_out:
-        results.add(plan.failed_rows(), {})
-    of_one = len(plan.seeds) * len(plan.splits)
-    lengths = _epochs_by_round(plan) if halving else [0]
-    progress.total = sum(survivors(len(plan.candidates), len(lengths))) * of_one
+    if failed := plan.failed_rows():
+        results.add(failed, {})
+    limit = _TimeLimit(plan, results)
+    if plan.own["halving"]:
+        _halve(plan, results, progress)
+    else:
+        progress.limit = limit.left
+        if plan.count is not None:
+            progress.total = len(plan.jobs) * sum(plan.networks_of(changes) for _, changes in plan.candidates())
+        if study is None:
+            plan.train(results, limit.within(plan.candidates()), 0, progress)
+        else:
 
-    def train(chosen: Sequence[int], epochs: int = 0) -> None:
-        networks = [(c, seed, epochs) for c in chosen for seed in plan.seeds]
-        train_networks(plan, results, networks, max_networks=max_networks, checkpoint=checkpoint, progress=progress)
+            def train(claimed: Sequence[Candidate]) -> None:
+                plan.train(results, claimed, 0, progress)
 
-    def all_candidates() -> Iterator[tuple[int, dict[str, Any]]]:
-        return ((c, plan.changes[c]) for c in plan.candidates)
-
-    if study is not None:
-        train_shared(study, results, all_candidates, train, at_once=max(1, max_networks // of_one))
-    best = train_by_length(results, list(plan.candidates), lengths, train)
+            train_shared(study, results, plan.candidates, train, at_once=plan.at_once, fits=limit.fits)
     shutil.rmtree(results.checkpoints, ignore_errors=True)
-    return best
+    ranking = results.ranking()
+    return ranking[0].candidate if ranking else None
 
 
-def train_by_length(
-    results: SweepResults,
-    candidates: Sequence[int],
-    lengths: Sequence[int],
-    train: Callable[[Sequence[int], int], None],
-    *,
-    spared: Sequence[int] = (),
-) -> int | None:
-    """Train candidates for each length in turn, the best third of them for the next; return the best of the last, None without any.
-
-    train(candidates, length): writes the results that are not there. spared: candidates that stay to the end.
-    """
-    best: int | None = None
-    for length, count in zip(lengths, survivors(len(candidates), len(lengths) + 1)[1:], strict=True):
-        train(candidates, length)
-        ranked = [found.candidate for found in results.ranking() if found.candidate in candidates]
-        best = ranked[0] if ranked else None
-        candidates = [*ranked[:count], *(candidate for candidate in spared if candidate not in ranked[:count])]
-        if not candidates:
+def _halve(plan: SweepPlan, results: SweepResults, progress: SweepProgress) -> None:
+    """Train candidates for each length in turn, the best third of them for the next."""
+    chosen = dict(plan.candidates())
+    lengths = plan.lengths(len(chosen))
+    counts = survivors(len(chosen), len(lengths) + 1)
+    progress.total = sum(counts[:-1]) * len(plan.jobs) * plan.networks
+    for length, count in zip(lengths, counts[1:], strict=True):
+        plan.train(results, chosen.items(), length, progress)
+        ranked = [found.candidate for found in results.ranking(length) if found.candidate in chosen]
+        chosen = {c: chosen[c] for c in (*ranked[:count], *plan.spared)}
+        if not chosen:
             break
-    return best
+
+
+class _TimeLimit:
+    """Decides whether there is time for another candidate, judged by the results that are there, whose time counts."""
+
+    def __init__(self, plan: SweepPlan, results: SweepResults) -> None:
+        self.plan, self.results, self.workers = plan, results, worker_count(None)
+        self.limit = plan.own["time_limit"]
+        self.began = time.monotonic() - sum(row["seconds"] for row in results.rows.values()) / max(1, self.workers)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the limit."""
+        return None if self.limit is None else self.limit - (time.monotonic() - self.began)
+
+    def fits(self) -> bool:
+        """Return whether there is time for another candidate, and for training the best in the end."""
+        left = self.left
+        if left is None:
+            return True
+        if self.workers:  # time for a training that waits, for this one, and for that of the best
+            return 3 * max((row["seconds"] for row in self.results.rows.values()), default=0.0) <= left
+        seconds: dict[int, float] = {}
+        for (c, *_), row in self.results.rows.items():
+            seconds[c] = seconds.get(c, 0.0) + row["seconds"]
+        return (1 + 1 / len(self.plan.jobs)) * max(seconds.values(), default=0.0) <= left
+
+    def within(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+        """Yield the first candidate, those that have their results, and others as long as there is time."""
+        for c, changes in candidates:
+            is_new = any((c, seed, fold, 0) not in self.results.rows for seed, fold in self.plan.jobs)
+            if c > 0 and is_new and not self.fits():
+                return
+            yield c, changes
 
 
 def survivors(candidates: int, rounds: int) -> list[int]:
@@ -306,10 +219,3 @@ def lengths_by_round(longest: int, candidates: int) -> list[int]:
     """
     rounds = 1 + math.floor(math.log(max(candidates, 1), FACTOR) + 1e-9)
     return list(dict.fromkeys(max(1, longest // FACTOR**k) for k in reversed(range(rounds))))
-
-
-def _epochs_by_round(plan: SweepPlan) -> list[int]:
-    """Return the epochs of each round of a halving."""
-    if "epochs" in plan.names or "iterations" in plan.names or plan.options["iterations"] is not None:
-        raise OptionError("--halving divides the epochs itself; leave epochs and iterations out of --grid, and give --epochs")
-    return lengths_by_round(max(recipe.epochs or EPOCHS for _, recipe in plan.candidates.values()), len(plan.candidates))

@@ -28,7 +28,7 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
     if not any(map(math.isfinite, scores.values())):
         return written
     lengths = {key[3] for key in scores}
-    first, score = {key: value for key, value in scores.items() if key[3] == min(lengths)}, results.measure
+    first, score = {key: value for key, value in scores.items() if key[3] == min(lengths)}, f"validation {results.ranked_by}"
     if len(lengths) > 1:
         score += f" after {min(lengths)} {'steps' if results.ensembles else 'epochs'}"
     drawn = "drawn" in results.config  # at random: most values occur once, and the others are the default's

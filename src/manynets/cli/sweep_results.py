@@ -29,7 +29,7 @@ from manynets.renames import LATER, renamed_options
 from manynets.spec import LOWER_IS_BETTER
 
 __all__ = [
-    "BEST", "CONFIG", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepResults", "check_same", "picture_of", "read_sweep",
+    "BEST", "CONFIG", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Candidate", "Key", "Ranked", "Row", "SweepResults", "check_same", "picture_of", "read_sweep",
 ]  # fmt: skip
 
 RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
@@ -41,6 +41,8 @@ DEFAULT = "default"  # the column that says which candidate is the default
 Key = tuple[int, int, int, int]
 """Candidate, seed, fold, and epochs allowed, of an ensemble the steps (0: as the recipe says)."""
 Row = dict[str, Any]
+Candidate = tuple[int, Mapping[str, Any]]
+"""The number of a candidate, and the options in which it differs from those of the sweep."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,11 +91,9 @@ class SweepResults:
             raise OptionError(f"{folder} exists; give {how}")
 
     def _read(self) -> None:
-        former = _read_config(self.folder)
-        self.memory = former.pop("memory", None)
-        self.metric, self.by_loss = former.pop("metric", self.metric), former.pop("ranked_by", "score") == "loss"
-        now = self.config
-        check_same(former, now, where=f"the sweep in {self.folder}", remedy="another --out")
+        former, began = _read_config(self.folder)
+        self.memory, self.metric, self.by_loss = began["memory"], began["metric"] or "score", began["ranked_by"] == "loss"
+        check_same(former, self.config, where=f"the sweep in {self.folder}", remedy="another --out")
         for name in (RESULTS, CURVES):
             if (self.folder / name).exists() and not (self.folder / name).is_file():
                 raise ModelFileError(f"{self.folder / name} is damaged: it is not a regular file; start anew with --overwrite")
@@ -133,36 +133,34 @@ class SweepResults:
         return self.by_loss or self.metric in LOWER_IS_BETTER
 
     @property
-    def measure(self) -> str:
-        """What candidates are ranked by, as pictures name it."""
-        return f"validation {self.ranked_by}"
-
-    @property
     def best_so_far(self) -> str:
         """The best result of the last round, in words."""
         ranking = self.ranking()
         return f"{self.ranked_by} {number_text(self.measured(vars(ranking[0])))}" if ranking else ""
 
-    def measured(self, row: Row) -> float:
-        """Return what a row is ranked by."""
-        return float(row["loss" if self.by_loss else "score"])
+    @property
+    def _measure(self) -> str:
+        return "loss" if self.by_loss else "score"
 
-    def ranking(self) -> list[Ranked]:
-        """Return the candidates of the last round, the best first; without those of which a result is not finite."""
-        last = max((key[3] for key in self.rows), default=0)
+    def measured(self, row: Mapping[str, Any]) -> float:
+        """Return what a row is ranked by."""
+        return float(row[self._measure])
+
+    def ranking(self, length: int | None = None) -> list[Ranked]:
+        """Return the candidates of the round of this length, by default of the last, the best first; without those of which a result is not finite."""
+        if length is None:
+            length = max((key[3] for key in self.rows), default=0)
         by_candidate: dict[int, list[Row]] = {}
         for key, row in sorted(self.rows.items()):
-            if key[3] == last:
+            if key[3] == length:
                 by_candidate.setdefault(key[0], []).append(row)
         out = []
         for candidate, rows in by_candidate.items():
-            scores, losses, own = (
-                np.array(column) for column in zip(*((r["score"], r["loss"], self.measured(r)) for r in rows), strict=True)
-            )
+            scores, losses, own = (np.array([row[name] for row in rows]) for name in ("score", "loss", self._measure))
             if np.isfinite(own).all():
                 out.append(Ranked(candidate, float(scores.mean()), float(losses.mean()), float(own.std()), len(rows), rows[0]))
         sign = 1 if self.less_is_better else -1
-        return sorted(out, key=lambda ranked: (sign * (ranked.loss if self.by_loss else ranked.score), ranked.candidate))
+        return sorted(out, key=lambda ranked: (sign * self.measured(vars(ranked)), ranked.candidate))
 
     def open(self) -> None:
         """Make the folder and write sweep.json; an earlier sweep that is not resumed is moved into the folder `former`."""
@@ -171,7 +169,7 @@ class SweepResults:
             runs.remove_leftovers(self.folder / name)
         if not self.resume:
             self._move_former()
-        more = {"memory": self.memory, "metric": self.metric, "ranked_by": "loss" if self.by_loss else "score"}
+        more = {"memory": self.memory, "metric": self.metric, "ranked_by": self._measure}
         self._write(CONFIG, json.dumps(self.config | more, indent=2) + "\n")
 
     def _move_former(self) -> None:
@@ -211,7 +209,9 @@ class SweepResults:
 
     def add(self, rows: Mapping[Key, Row], curves: Mapping[Key, list[float]]) -> None:
         """Write the results of finished networks, all or nothing."""
-        self.rows.update(rows)
+        for key, row in rows.items():
+            c, seed, fold, allowed = key
+            self.rows[key] = {"candidate": c, "seed": seed, "fold": fold, self.allowed: allowed or None, **row}
         self.curves.update(curves)
         text = io.StringIO()
         writer = csv.DictWriter(text, self.names, lineterminator="\n", extrasaction="ignore")
@@ -233,20 +233,17 @@ def read_sweep(folder: Path) -> SweepResults:
 
     Raises FileNotFoundError for another folder.
     """
-    config = _read_config(folder)
-    for name in ("memory", "metric", "ranked_by"):
-        config.pop(name, None)
-    return SweepResults(folder, config, resume=True, overwrite=False)
+    return SweepResults(folder, _read_config(folder)[0], resume=True, overwrite=False)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    """Return sweep.json by the current names of the options."""
+def _read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what sweep.json says was asked for, by the current names of the options, and what was found when the sweep began."""
     config = renamed_options(read_json(folder / CONFIG, SHAPE, remedy="start anew with --overwrite"))
     for name in ("options", "grid"):
         if isinstance(config.get(name), dict):
             config[name] = renamed_options(config[name])
     config["options"] = {name: value for name, value in LATER.items() if name in SWEEP} | config["options"]
-    return config
+    return config, {name: config.pop(name, None) for name in ("memory", "metric", "ranked_by")}
 
 
 def _names(config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import re
 import threading
 import time
@@ -19,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from manynets.claims import BEAT, STALE, Owner, has_ended, this_process
-from manynets.cli.sweep_results import Key, Row, SweepResults, check_same
+from manynets.cli.sweep_results import Candidate, Key, Row, SweepResults, check_same
 from manynets.errors import MissingExtraError, OptionError
 
 __all__ = ["SharedStudy", "open_storage", "train_shared", "without_password"]
@@ -85,9 +86,6 @@ class SharedStudy:
     def _attributes(self) -> dict[str, Any]:
         return dict(self.storage.get_study_user_attrs(self.study))
 
-    def _trials(self) -> list[Any]:
-        return list(self.storage.get_all_trials(self.study, deepcopy=False))
-
     # -------------------------------------------------------------------------------------------------------- workers
 
     def beat(self) -> None:
@@ -147,27 +145,22 @@ class SharedStudy:
     def _by_candidate(self) -> dict[int, list[Any]]:
         """Return the trials of each candidate that run or have results; those of dead processes are ended."""
         out: dict[int, list[Any]] = {}
-        dead: dict[str, bool] = {}
-        for trial in self._trials():
-            attributes = trial.user_attrs
-            if not trial.state.is_finished():
-                worker = attributes.get(WORKER, "")
-                if worker not in dead:
-                    dead[worker] = self._is_dead(worker)
-                if dead[worker]:
-                    self._end(trial._trial_id, attributes.get(FOUND))
-            if FOUND not in attributes and (trial.state.is_finished() or dead[worker]):
-                continue
-            if CANDIDATE in attributes:
+        is_dead = functools.cache(self._is_dead)
+        for trial in self.storage.get_all_trials(self.study, deepcopy=False):
+            attributes, is_over = trial.user_attrs, trial.state.is_finished()
+            if not is_over and is_dead(attributes.get(WORKER, "")):
+                self._end(trial._trial_id, attributes.get(FOUND))
+                is_over = True
+            if CANDIDATE in attributes and (FOUND in attributes or not is_over):
                 out.setdefault(attributes[CANDIDATE], []).append(trial)
         return out
 
-    def claim(self, most: int, candidates: Iterator[tuple[int, Mapping[str, Any]]]) -> list[int]:
+    def claim(self, most: int, candidates: Iterator[Candidate]) -> list[Candidate]:
         """Claim so many candidates that nobody trains or has trained; return them."""
         from optuna.trial import TrialState, create_trial
 
         taken = self._by_candidate()
-        claimed: list[int] = []
+        claimed: list[Candidate] = []
         for c, changes in candidates:
             if len(claimed) == most:
                 break
@@ -180,7 +173,7 @@ class SharedStudy:
             taken = self._by_candidate()
             first = min(taken[c], key=lambda trial: trial.number)
             if first._trial_id == own:
-                claimed.append(c)
+                claimed.append((c, changes))
                 self.claimed[c] = own
             else:
                 self._end(own)
@@ -210,11 +203,11 @@ class SharedStudy:
 def train_shared(
     study: SharedStudy,
     results: SweepResults,
-    candidates: Callable[[], Iterator[tuple[int, Mapping[str, Any]]]],
-    train: Callable[[Sequence[int]], None],
+    candidates: Callable[[], Iterator[Candidate]],
+    train: Callable[[Sequence[Candidate]], None],
     *,
     at_once: int,
-    fits: Callable[[], bool] = lambda: True,
+    fits: Callable[[], bool],
 ) -> None:
     """Train the candidates that no other process trains, until all have results or no more fit; then `results` has those of all.
 
@@ -225,7 +218,7 @@ def train_shared(
             claimed = study.claim(at_once, candidates()) if fits() else []
             if claimed:
                 train(claimed)
-                for c in claimed:
+                for c, _ in claimed:
                     study.report(c, [(key, row, results.curves[key]) for key, row in results.rows.items() if key[0] == c])
             elif fits() and study.running():
                 time.sleep(POLL)

@@ -23,8 +23,9 @@ from manynets.cli.random_search import DRAWN
 from manynets.cli.recipe import flag_of
 from manynets.cli.report import console_for, counted, note, print_metrics, print_schema
 from manynets.cli.signals import Stopped
-from manynets.cli.sweep_ensembles import EnsemblePlan, train_ensembles
-from manynets.cli.sweep_plan import SweepPlan, train_rounds
+from manynets.cli.sweep_ensembles import EnsemblePlan
+from manynets.cli.sweep_networks import NetworkPlan
+from manynets.cli.sweep_plan import SweepPlan, train_sweep
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_report import draw, print_ranking
 from manynets.cli.sweep_results import BEST, RESULTS, SweepResults
@@ -32,7 +33,6 @@ from manynets.cli.sweep_storage import SharedStudy, open_storage, without_passwo
 from manynets.cli.tracking import check_track, log_sweep, tracking
 from manynets.errors import CheckpointWarning, MissingExtraError, OptionError
 from manynets.spec import Recipe
-from manynets.training.checkpoint import Checkpoint
 from manynets.training.groups import memory_at_hand
 from manynets.training.torch_settings import find_device
 
@@ -57,8 +57,7 @@ def run_sweep(options: Mapping[str, Any]) -> None:
     base["checkpoint_every"] = options["checkpoint_every"] or CHECKPOINT_INTERVAL
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     grid = grid_of(own["grid"] or [])
-    _check_sharing(own, checkpoint_every=options["checkpoint_every"])
-    _check(own, base)
+    _check(options)
     check_track(own["track"])
     origin = origin_of(base)
     base["preset"] = _preset(base, origin)
@@ -118,24 +117,17 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
     folder, grid = results.folder, results.config["grid"]
     for text in source.notes:
         note(console, text)
-    plan: SweepPlan | EnsemblePlan
-    if results.ensembles:
-        plan = EnsemblePlan(source, base, own, grid)
-        results.by_loss = plan.by_loss
-        device = base["device"] or "auto"
-    else:
-        plan = SweepPlan(source, base, own, grid)
-        device = plan.device
-    results.metric = plan.metric
+    plan = (EnsemblePlan if results.ensembles else NetworkPlan)(source, base, own, grid)
+    results.metric, results.by_loss = plan.metric, plan.by_loss
     if source.schema is not None:
         test = source.test.rows if source.test is not None else 0
         print_schema(console, source.schema, title=f"{source.name}: {source.train.rows:,} rows to train on, {test:,} to test on")
-    for line in _announced(plan, results, own):
+    for line in plan.announced(folder):
         console.print(line, markup=False, soft_wrap=True)
-    if isinstance(plan, SweepPlan) and len(plan.points) == own["seeds"] == 1:
+    if not results.ensembles and plan.count == own["seeds"] == 1:
         note(console, "there is one candidate only; give --grid to compare several, or --n-candidates to draw some")
     if results.memory is None:
-        results.memory = memory_at_hand(find_device(device))
+        results.memory = memory_at_hand(find_device(base["device"] or "auto"))
     study = None
     if own["storage"] is not None:
         name = own["study_name"] or f"{source.name}-sweep"
@@ -148,12 +140,12 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
         )
     results.open()
     with _resumable(results), workers_of(own["scheduler"]):
-        best = _trained(plan, results, own, console, study)
+        best = _trained(plan, results, console, study)
         draw(results, best=best)
         if best is None:
             count = len({key[0] for key in results.rows})
             raise OptionError(f"none of the {count} candidates could be trained; {folder / RESULTS} says why")
-        changes = _changes(plan, best)
+        changes = next(itertools.islice(plan.all_changes(), best, None))
         _fit_best(
             {**left_out(), **base, **changes, "out": str(folder / BEST), "overwrite": True, "quiet": True, "json_line": False}
         )
@@ -174,89 +166,58 @@ def _shared_config(results: SweepResults, source: DataSource) -> dict[str, Any]:
     return dict(json.loads(json.dumps(results.config | {"options": options, "data": dict(source.fingerprint)})))
 
 
-def _announced(plan: SweepPlan | EnsemblePlan, results: SweepResults, own: Mapping[str, Any]) -> list[str]:
-    """Return what is going to be trained, in words."""
-    seeds, folds = counted(own["seeds"], "seed"), counted(len(plan.splits), "fold")
-    if isinstance(plan, SweepPlan):
-        networks = len(plan.points) * own["seeds"] * len(plan.splits)
-        counts = f"{counted(len(plan.points), 'candidate')} x {seeds} x {folds} = {counted(networks, 'network')}"
-        return [f"{counts}, into {results.folder}"]
-    what = "Random search" if not results.config["grid"] else "Grid"
-    count = "" if plan.candidates is None else f": {counted(plan.candidates, 'candidate')}, the default among them"
-    seconds = own["time_limit"]
-    limit = "" if seconds is None else f", within {f'{seconds / 60:g} min' if seconds % 60 == 0 else f'{seconds:g} s'}"
-    each = f"{counted(plan.networks, 'network')}, preset {plan.options['preset']}"
-    scored = "each row is predicted by the networks that did not train on it"
-    if plan.source.train.by is not None and plan.source.train.by.times is not None:
-        scored = "scored on the latest of the training rows"
-    if own["cv"] is not None:
-        scored = f"scored by cross-validation with {folds}"
-    elif plan.options["validation"] is not None:
-        scored = "scored on the validation rows"
-    return [
-        f"{what}{count}{limit}, into {results.folder}",
-        f"Each candidate is the ensemble that manynets train makes ({each}); {scored}"
-        + (f", with {seeds}" if own["seeds"] > 1 else ""),
-    ]
-
-
-def _changes(plan: SweepPlan | EnsemblePlan, best: int) -> dict[str, Any]:
-    """Return the options in which the best candidate differs from those of the sweep."""
-    return next(itertools.islice(plan.all_changes(), best, None))
-
-
-def _complete(plan: SweepPlan | EnsemblePlan, results: SweepResults) -> str:
+def _complete(plan: SweepPlan, results: SweepResults) -> str:
     """Return what a time limit left out, in words."""
     trained = len({key[0] for key in results.rows})
-    if isinstance(plan, SweepPlan) or plan.candidates is None or trained == plan.candidates:
+    if plan.count is None or trained == plan.count:
         return ""
-    return f"the time limit was reached after {trained:,} of {plan.candidates:,} candidates"
+    return f"the time limit was reached after {trained:,} of {plan.count:,} candidates"
 
 
-def _json_line(plan: SweepPlan | EnsemblePlan, results: SweepResults, best: int, changes: Mapping[str, Any]) -> dict[str, Any]:
+def _json_line(plan: SweepPlan, results: SweepResults, best: int, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the result of a sweep as JSON."""
     ranking = {ranked.candidate: ranked for ranked in results.ranking()}
     found = ranking[best]
-    networks = sum(row.get("n_networks", plan.networks) for row in results.rows.values())
-    line: dict[str, Any] = {"sweep_dir": str(results.folder), "networks": networks, "best": dict(changes), "score": found.score}
-    line |= {"metric": plan.metric}
+    line = {
+        "sweep_dir": str(results.folder),
+        "networks": sum(row.get("n_networks", plan.networks) for row in results.rows.values()),
+        "best": dict(changes),
+        "score": found.score,
+        "metric": plan.metric,
+    }
     if results.with_default:
         line |= {
             "loss": found.loss,
             "ranked_by": "loss" if results.by_loss else "score",
             "candidates": len({key[0] for key in results.rows}),
+            "best_is_default": best == 0,
+            "default": {"score": ranking[0].score, "loss": ranking[0].loss} if 0 in ranking else None,
         }
-        line |= {"best_is_default": best == 0}
-        line["default"] = {"score": ranking[0].score, "loss": ranking[0].loss} if 0 in ranking else None
     return line
 
 
-def _check_sharing(own: Mapping[str, Any], *, checkpoint_every: str | None) -> None:
-    """Raise OptionError for options of several processes that contradict others."""
-    if own["scheduler"] is not None and checkpoint_every is not None:
+def _check(options: Mapping[str, Any]) -> None:
+    """Raise OptionError for invalid options, before the data are read."""
+    if options["scheduler"] is not None and options["checkpoint_every"] is not None:
         raise OptionError(
             "--checkpoint-every is for networks that this process trains, not for the workers of --scheduler; leave it out"
         )
-    if own["storage"] is None and own["study_name"] is not None:
+    if options["storage"] is None and options["study_name"] is not None:
         raise OptionError("--study-name is the name of the study in --storage; give that too, or leave it out")
     for name in ("halving", "scheduler"):
-        if own["storage"] is not None and own[name]:
+        if options["storage"] is not None and options[name]:
             raise OptionError(
                 f"--storage divides the candidates between processes, which {flag_of(name)} does not allow; leave out one"
             )
-
-
-def _check(own: Mapping[str, Any], base: Mapping[str, Any]) -> None:
-    """Raise OptionError for invalid options, before the data are read."""
-    checkpoint_interval(base["checkpoint_every"])
+    checkpoint_interval(options["checkpoint_every"])
     for name in ("seeds", "at_most", "n_candidates"):
-        if own[name] is not None and own[name] < 1:
-            raise OptionError(f"{flag_of(name)} is {own[name]}, but must be at least 1")
-    if own["time_limit"] is not None and not own["time_limit"] > 0:
-        raise OptionError(f"--time-limit is {own['time_limit']:g}, but must be a number of seconds above 0")
-    if base["device"] is not None:
-        find_device(Recipe(device=base["device"]).device)
-    if from_standard_input(base):
+        if options[name] is not None and options[name] < 1:
+            raise OptionError(f"{flag_of(name)} is {options[name]}, but must be at least 1")
+    if options["time_limit"] is not None and not options["time_limit"] > 0:
+        raise OptionError(f"--time-limit is {options['time_limit']:g}, but must be a number of seconds above 0")
+    if options["device"] is not None:
+        find_device(Recipe(device=options["device"]).device)
+    if from_standard_input(options):
         raise OptionError(
             "a sweep reads its data again for its best network, but standard input can be read only once; name a file"
         )
@@ -306,22 +267,14 @@ def _resumable(results: SweepResults) -> Iterator[None]:
         raise
 
 
-def _trained(
-    plan: SweepPlan | EnsemblePlan, results: SweepResults, own: Mapping[str, Any], console: Any, study: SharedStudy | None
-) -> int | None:
+def _trained(plan: SweepPlan, results: SweepResults, console: Any, study: SharedStudy | None) -> int | None:
     """Train all that has no result yet; return the best candidate, None where none could be trained."""
     progress = SweepProgress(show=not plan.options["quiet"])
-    interval = checkpoint_interval(plan.options["checkpoint_every"])
-    common: dict[str, Any] = {"halving": own["halving"], "progress": progress, "study": study}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", CheckpointWarning)
         try:
-            if isinstance(plan, SweepPlan):
-                checkpoint = Checkpoint(folder=results.checkpoints, **interval)
-                best = train_rounds(plan, results, max_networks=own["at_most"], checkpoint=checkpoint, **common)
-            else:
-                best = train_ensembles(plan, results, time_limit=own["time_limit"], interval=interval, **common)
+            best = train_sweep(plan, results, progress, study=study)
         finally:
             progress.end()
     for text in dict.fromkeys(str(entry.message) for entry in caught):

@@ -16,10 +16,11 @@ from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.data.stream.limit import memory_bytes
 from manynets.encoding import array_scaling, embedded_columns, needs_encoder
-from manynets.errors import DataError, InterruptedWarning, ManynetsError, OptionError, warn_user, warned_once
+from manynets.errors import DataError, ManynetsError, OptionError, warned_once
 from manynets.given import read_given
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import (
+    RowNumbers,
     Split,
     SplitBy,
     TrainingData,
@@ -31,13 +32,14 @@ from manynets.prepare import (
 )
 from manynets.results import system_of
 from manynets.search.processes import Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
-from manynets.search.result import Result
+from manynets.search.result import Result, result_of, warn_of_interrupted
+from manynets.search.stacks import stacked
 from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.tasks import Task
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
-from manynets.training.groups import Failure, check_limits, train_what_can
+from manynets.training.groups import check_limits, train_what_can
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.signals import Halt, listening
 from manynets.training.trial import Member
@@ -152,16 +154,6 @@ class CandidatePlan:
     candidates: Sequence[Candidate]
     folds: Sequence[Split]
     failed: list[Result]
-    networks: dict[Trial, MLP] = dataclasses.field(default_factory=dict)
-
-    def network(self, trial: Trial) -> MLP:
-        """Return the network of a trial: the candidate's, with the columns that it embeds."""
-        return self.networks.get(trial, self.candidates[trial.candidate][0])
-
-    def result(self, trial: Trial, task: Task, stopped: str, **found: Any) -> Result:
-        """Return the Result of a trial."""
-        spec, recipe = self.network(trial), self.candidates[trial.candidate][1]
-        return Result(candidate=trial.candidate, fold=trial.fold, spec=spec, recipe=recipe, task=task, stopped=stopped, **found)
 
 
 def plan_candidates(
@@ -227,15 +219,16 @@ def plan_candidates(
     for c, (spec, recipe) in enumerate(pairs):
         weight = None if each is None else each[c]
         for f, fold in enumerate(folds):
-            split = rows.of(f, recipe.seed)
+            split, own_spec = rows.of(f, recipe.seed), spec
             try:
                 group = group_of(spec, recipe, f, split)
                 _check_weights(group.data, split, fold, weight, fold_number=f)
                 own_spec = embedded_columns(spec, group.data.encoder)
-                planned.networks[Trial(c, f)] = own_spec
                 initial = starting_parameters(own_spec, recipe, group.data, split.train, weight)
             except (ManynetsError, MemoryError) as error:
-                planned.failed.append(planned.result(Trial(c, f), target.task, "failed", error=error))
+                planned.failed.append(
+                    Result(candidate=c, fold=f, spec=own_spec, recipe=recipe, task=target.task, stopped="failed", error=error)
+                )
             else:
                 member = Member(c * len(folds) + f, own_spec, recipe, initial, split.train, split.held_out, weight=weight)
                 planned.plan.add(group, Trial(c, f), member)
@@ -350,12 +343,16 @@ def train_plan(
 
     collect(planned.failed)
     results |= finished
-    halt = Halt()
-    known = [number for number, trial in planned.plan.trials.items() if (trial.candidate, trial.fold) in finished]
+    halt, trials = Halt(), planned.plan.trials
+    known = [number for number, trial in trials.items() if (trial.candidate, trial.fold) in finished]
+
+    def held_out_rows(group: TrialGroup, number: int) -> RowNumbers | None:
+        rows, start = planned.folds[trials[number].fold].held_out, group.start_of(number)
+        return rows if rows is None or start == 0 else rows + start
 
     def train_group(group: TrialGroup, listeners: Sequence[Callback]) -> None:
         problem, members = group.data.problem, group.members
-        rows = {member.number: planned.folds[planned.plan.trials[member.number].fold].held_out for member in members}
+        rows = {member.number: held_out_rows(group, member.number) for member in members}
         jobs = count_processes(problem, members, n_jobs)
         if jobs and parts is not None:
             raise OptionError("checkpoint and resume are for networks that this process trains; leave them out, or n_jobs")
@@ -384,30 +381,23 @@ def train_plan(
             except KeyboardInterrupt:
                 halt.asked = True
 
-    planned.plan.train(train_group, callbacks=[*progress_callbacks(progress), *callbacks])
+    plan = planned.plan if parts is not None else stacked(planned.plan)  # a checkpoint is of a group as it was planned
+    plan.train(train_group, callbacks=[*progress_callbacks(progress), *callbacks])
     if halt.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)
     if halt.asked:
         for group in planned.plan.groups.values():  # what other processes did not end
-            for trial in (planned.plan.trials[member.number] for member in group.members):
-                task = group.data.problem.task
-                results.setdefault((trial.candidate, trial.fold), planned.result(trial, task, "interrupted"))
-        left = sum(result.stopped == "interrupted" for result in results.values())
-        warn_user(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning)
+            for member in group.members:
+                trial = trials[member.number]
+                results.setdefault((trial.candidate, trial.fold), result_of(None, member, data=group.data, trial=trial))
+        warn_of_interrupted(results.values())
     return [results[c, f] for c in range(len(planned.candidates)) for f in range(len(planned.folds))]
 
 
 def _results(planned: CandidatePlan, group: TrialGroup, outcomes: Results, scores: Scores) -> list[Result]:
     """Return the results of networks that were trained together."""
-    data = group.data
-    out = []
-    for outcome in outcomes:
-        trial = planned.plan.trials[outcome.number]
-        if isinstance(outcome, Failure):
-            out.append(planned.result(trial, data.problem.task, "failed", error=outcome.error))
-            continue
-        found = {name: getattr(outcome, name) for name in ("parameters", "history", "best", "divergence", "seconds")}
-        loss, score = scores.get(outcome.number, (math.nan, math.nan))
-        found |= {"loss": loss, "score": score, "in_features": data.in_features, "encoder": data.encoder}
-        out.append(planned.result(trial, data.problem.task, outcome.stopped, **found))
+    members, out = {member.number: member for member in group.members}, []
+    for one in outcomes:
+        trial, pair = planned.plan.trials[one.number], scores.get(one.number, (math.nan, math.nan))
+        out.append(result_of(one, members[one.number], data=group.data_of(one.number), trial=trial, scores=pair))
     return out

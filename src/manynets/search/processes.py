@@ -19,7 +19,7 @@ from manynets.spec import METRICS, MLP
 from manynets.steps import batch_rows
 from manynets.tasks.objectives import objective_for
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
-from manynets.training.groups import Failure, check_limits, groups_of, memory_at_hand, train_what_can
+from manynets.training.groups import Failure, groups_of, memory_at_hand, train_what_can
 from manynets.training.trial import Member, Outcome, Problem
 from manynets.training.validation import Validation
 
@@ -51,7 +51,6 @@ def train_in_processes(
     memory_limit: int | None = None,
 ) -> list[Outcome | Failure]:
     """Train members as `train_what_can` does, in n_jobs processes (None, -1, ...: as in scikit-learn) of joblib's backend."""
-    check_limits(memory_limit=memory_limit)
     jobs = count_processes(problem, members, n_jobs)
     if not jobs:
         return train_what_can(problem, members, callbacks=callbacks, memory_limit=memory_limit)

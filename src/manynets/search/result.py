@@ -5,22 +5,27 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from manynets.display import html_table, layers_text, number_text
+from manynets.errors import InterruptedWarning, warn_user
 from manynets.model import Model
+from manynets.plan import Trial
+from manynets.prepare import TrainingData
 from manynets.results import versions
 from manynets.spec import METRICS, MLP, Recipe
 from manynets.tasks import Task
+from manynets.training.groups import Failure
 from manynets.training.torch_settings import find_device
-from manynets.training.trial import Divergence
+from manynets.training.trial import Divergence, Member, Outcome
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
-__all__ = ["Result"]
+__all__ = ["Result", "result_of", "warn_of_interrupted"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -96,3 +101,29 @@ class Result:
             info=info,
             encoder=self.encoder,
         )
+
+
+def result_of(
+    found: Outcome | Failure | None,
+    member: Member,
+    *,
+    data: TrainingData,
+    trial: Trial,
+    scores: tuple[float, float] = (math.nan, math.nan),
+) -> Result:
+    """Return the result of a network of a plan, found None if the training ended before its turn. scores: loss and score."""
+    assert isinstance(member.spec, MLP)
+    more: dict[str, Any] = {"stopped": "interrupted"}
+    if isinstance(found, Failure):
+        more = {"stopped": "failed", "error": found.error}
+    elif found is not None:
+        more = {name: getattr(found, name) for name in ("stopped", "parameters", "history", "best", "divergence", "seconds")}
+        more |= {"loss": scores[0], "score": scores[1], "in_features": data.in_features, "encoder": data.encoder}
+    own: dict[str, Any] = {"spec": member.spec, "recipe": member.recipe, "task": data.problem.task}
+    return Result(candidate=trial.candidate, fold=trial.fold, **own, **more)
+
+
+def warn_of_interrupted(results: Collection[Result]) -> None:
+    """Warn that training was interrupted, and how many of the networks did not end."""
+    left = sum(result.stopped == "interrupted" for result in results)
+    warn_user(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning)

@@ -9,15 +9,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from manynets.distributed import current_ranks
-from manynets.errors import InterruptedWarning, warn_user
-from manynets.search.result import Result
+from manynets.plan import Trial
+from manynets.search.result import Result, result_of, warn_of_interrupted
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.streaming import Stream, files_to_stream, open_stream, share_of, stream_members
 from manynets.training.events import Callback
-from manynets.training.groups import Failure, train_what_can
+from manynets.training.groups import train_what_can
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.signals import Halt, listening
-from manynets.training.trial import Outcome
 
 __all__ = ["train_many_streamed"]
 
@@ -63,8 +62,7 @@ def train_many_streamed(
             stream.warn_of_columns()
         results |= _trained(stream, {number: candidates[number] for number in numbers}, listeners, halt)
     if halt.asked:
-        left = sum(result.stopped == "interrupted" for result in results.values())
-        warn_user(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning)
+        warn_of_interrupted(results.values())
     return [results[number] for number in range(len(candidates))]
 
 
@@ -77,20 +75,13 @@ def _stream_of(spec: MLP, recipe: Recipe) -> Hashable:
 
 def _trained(stream: Stream, candidates: Mapping[int, Candidate], callbacks: Sequence[Callback], halt: Halt) -> dict[int, Result]:
     """Return the results of candidates by number, and close the stream."""
-    problem, out = stream.data.problem, {}
     try:
         members = stream_members(stream, list(candidates.values()), numbers=list(candidates))
         with listening(halt, (signal.SIGINT,)):
-            found = train_what_can(problem, members, callbacks=callbacks, halt=halt)
+            found = train_what_can(stream.data.problem, members, callbacks=callbacks, halt=halt)
     finally:
         stream.close()
-    for member, one in zip(members, found, strict=True):
-        assert isinstance(member.spec, MLP)
-        more: dict[str, Any] = {"stopped": "failed"}
-        if isinstance(one, Failure):
-            more["error"] = one.error
-        elif isinstance(one, Outcome):
-            more = {name: getattr(one, name) for name in ("stopped", "parameters", "history", "best", "divergence", "seconds")}
-            more |= {"in_features": stream.data.in_features, "encoder": stream.encoder}
-        out[one.number] = Result(candidate=one.number, fold=0, spec=member.spec, recipe=member.recipe, task=problem.task, **more)
-    return out
+    return {
+        one.number: result_of(one, member, data=stream.data, trial=Trial(one.number, fold=0))
+        for member, one in zip(members, found, strict=True)
+    }

@@ -1,0 +1,202 @@
+"""A sweep of plain networks: those of all candidates, seeds and folds are trained together."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manynets.cli.data import DataSource, Part, taken
+from manynets.cli.fit import encoding, validation_share
+from manynets.cli.random_search import DRAWN, default_values
+from manynets.cli.recipe import network_of, recipe_of
+from manynets.cli.report import counted
+from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round
+from manynets.cli.sweep_progress import SweepProgress
+from manynets.cli.sweep_results import Candidate, Key, Row, SweepResults
+from manynets.errors import ManynetsError, OptionError
+from manynets.prepare import Split, encode_table, holdout, row_weights
+from manynets.search.candidates import CandidatePlan, Result, plan_candidates, train_plan
+from manynets.search.workers import worker_count
+from manynets.spec import EPOCHS, MLP, Recipe
+
+__all__ = ["NetworkPlan"]
+
+
+class NetworkPlan(SweepPlan):
+    """A sweep of plain networks. changes: those of each candidate; ruled_out: why some of the candidates cannot be trained."""
+
+    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
+        super().__init__(source, options, own, grid)
+        if options["metric"] is not None:
+            raise OptionError(
+                f"--metric is {options['metric']}, but plain networks are ranked by their {self.metric}; leave it out, or give a --preset"
+            )
+        # with folds to score on, --validation asks for rows of each fold to choose the best epoch by
+        self.validation = options["validation"] or None if len(self.splits) > 1 else None
+        self.columns: dict[int, Sequence[str]] = {}  # names of the encoded columns, by fold
+        if own["n_candidates"] is not None:
+            self.default = default_values(DRAWN, network_of(options), recipe_of(options, rows=self.rows))
+            self.most = {"batch_size": self.rows}
+        self.changes = list(self.all_changes())
+        self.at_once = max(1, own["at_most"] // len(self.jobs))
+        self.ruled_out: dict[int, Row] = {}
+        self.trained: dict[int, tuple[MLP, Recipe]] = {}
+        for c, changes in enumerate(self.changes):
+            try:
+                both = {**options, **changes}
+                self.trained[c] = (network_of(both), recipe_of(both, rows=self.rows))
+            except ManynetsError as error:
+                self.ruled_out[c] = failed_row(error)
+        if not self.trained:
+            raise OptionError(self.ruled_out[0]["error"])
+
+    def split_without_folds(self) -> Split:
+        """Return the rows to train and to score on where --cv asks for no folds."""
+        share = validation_share(self.options, self.source)
+        if share is None:
+            return Split(None, None)
+        return holdout(self.target, share, seed=self.options["seed"], by=self.source.train.by)
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield the candidates that can be trained."""
+        return ((c, self.changes[c]) for c in self.trained)
+
+    def failed_rows(self) -> dict[Key, Row]:
+        """Return the results of the candidates that their options rule out."""
+        return {(c, self.seeds[0], 0, 0): self.row(self.changes[c], failed) for c, failed in self.ruled_out.items()}
+
+    def lengths(self, candidates: int) -> list[int]:
+        """Return the epochs of each round of a halving."""
+        swept = {*self.default, *self.grid}
+        if "epochs" in swept or "iterations" in swept or self.options["iterations"] is not None:
+            raise OptionError("--halving divides the epochs itself; leave epochs and iterations out of --grid, and give --epochs")
+        return lengths_by_round(max(recipe.epochs or EPOCHS for _, recipe in self.trained.values()), candidates)
+
+    def announced(self, folder: Path) -> list[str]:
+        """Return what is going to be trained, in words."""
+        seeds, folds = counted(len(self.seeds), "seed"), counted(len(self.splits), "fold")
+        networks = counted(len(self.changes) * len(self.jobs), "network")
+        return [f"{counted(len(self.changes), 'candidate')} x {seeds} x {folds} = {networks}, into {folder}"]
+
+    def train(self, results: SweepResults, chosen: Iterable[Candidate], length: int, progress: SweepProgress) -> None:
+        """Train candidates on all jobs that have no result, for so many epochs (0: their own), and write the results of each part."""
+        networks = [(c, seed) for c, _ in chosen for seed in self.seeds]
+        candidates = [self._candidate(c, seed, length) for c, seed in networks]
+        on_workers = worker_count(None) > 0  # which write no checkpoints
+        for folds in self._parts():
+            keys = {(i, j): (c, seed, f, length) for i, (c, seed) in enumerate(networks) for j, f in enumerate(folds)}
+            finished = {}
+            for (i, j), key in keys.items():
+                if key in results.rows:
+                    found = {name: results.rows[key][name] for name in ("stopped", "loss", "score", "seconds")}
+                    spec, recipe = candidates[i]
+                    finished[i, j] = Result(candidate=i, fold=j, spec=spec, recipe=recipe, task=self.target.task, **found)
+            progress.passed(len(finished))
+            if len(finished) == len(keys):
+                continue
+            several = len(self.splits) > 1 and len(folds) == 1
+            progress.begin(len(keys) - len(finished), f"fold {folds[0] + 1} of {len(self.splits)}" if several else "")
+            trained = train_plan(
+                self._planned(candidates, folds),
+                progress=False,
+                callbacks=progress.callbacks,
+                memory_limit=results.memory,
+                max_networks=self.own["at_most"],
+                on_results=functools.partial(self._write, results, keys, progress),
+                checkpoint=None if on_workers else self.checkpoint(results.checkpoints),
+                resume=results.checkpoints if results.checkpoints.is_dir() and not on_workers else None,
+                finished=finished,
+            )
+            if any(result.stopped == "interrupted" for result in trained):
+                raise KeyboardInterrupt
+
+    def _planned(self, candidates: Sequence[tuple[MLP, Recipe]], folds: Sequence[int]) -> CandidatePlan:
+        """Return the networks of candidates on folds that are trained together."""
+        data, splits = self._data(folds)
+        task, options, weight = self.target.task, self.options, data.weight
+        if options["class_weight"] is not None:
+            weight = row_weights(task, task.encode(data.y), data.rows, weight, options["class_weight"])
+        # the rows of each fold that --validation holds out, by groups or time as the folds are
+        inner = data.by if self.validation is not None else None
+        return plan_candidates(
+            data.X,
+            data.y,
+            candidates,
+            cv=splits,
+            groups=None if inner is None else inner.groups,
+            times=None if inner is None else inner.times,
+            stratify=None if inner is None else inner.strata,
+            sample_weight=weight,
+            task=task if options["loss"] == "poisson" or task.name != "regression" else "regression",
+            validation=self.validation,
+        )
+
+    def _write(
+        self, results: SweepResults, keys: Mapping[tuple[int, int], Key], progress: SweepProgress, found: Sequence[Result]
+    ) -> None:
+        """Write the results of networks that were trained together, whose keys are known by candidate and fold."""
+        if any(result.stopped == "interrupted" for result in found):
+            return  # they are in a checkpoint, and are continued together
+        by_key = {keys[result.candidate, result.fold]: result for result in found}
+        results.add(
+            {key: self._row_of(key, result) for key, result in by_key.items()},
+            {key: result.history.get("loss", []) for key, result in by_key.items()},
+        )
+        progress.best = results.best_so_far
+
+    def _candidate(self, c: int, seed: int, epochs: int) -> tuple[MLP, Recipe]:
+        """Return a candidate with a seed, and so many epochs (0: its own)."""
+        spec, recipe = self.trained[c]
+        recipe = dataclasses.replace(recipe, seed=seed)
+        return spec, dataclasses.replace(recipe, epochs=epochs, iterations=None) if epochs else recipe
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether all folds share their data, as those of arrays do; those of a table are encoded by the rows of each fold."""
+        return self.source.schema is None and self.splits[0].held_out is not None
+
+    def _parts(self) -> list[list[int]]:
+        """Return the folds that are trained together."""
+        folds = list(range(len(self.splits)))
+        return [folds] if self._is_shared else [[fold] for fold in folds]
+
+    def _data(self, folds: Sequence[int]) -> tuple[Part, list[Split]]:
+        """Return the rows of folds that are trained together, and their splits; of a single one those to train, then those to score on."""
+        if self._is_shared:
+            return self.source.train, self.splits
+        [fold] = folds
+        (train, held_out), whole = self.splits[fold], self.source.train
+        first = whole if train is None else taken(whole, train)
+        second = taken(whole, held_out) if held_out is not None else self.source.validation
+        assert second is not None
+        if self.source.schema is None:
+            pair = [np.asarray(first.X), np.asarray(second.X)]
+        else:
+            target = self.target.task.encode(first.y)
+            matrix, encoder = encode_table(first.X, target=target, **encoding(self.source, self.options))
+            self.columns[fold] = encoder.feature_names
+            pair = [matrix, encode_table(second.X, encoder=encoder)[0]]
+        weight = None
+        if first.weight is not None:
+            weight = np.concatenate([first.weight, np.ones(second.rows) if second.weight is None else second.weight])
+        y = np.concatenate([np.asarray(first.y), np.asarray(second.y)])
+        by = None if whole.by is None or held_out is None else whole.by.take(np.concatenate([train, held_out]))
+        part = Part(X=np.concatenate(pair), y=y, weight=weight, by=by)
+        return part, [Split(np.arange(first.rows), np.arange(first.rows, len(y)))]
+
+    def _row_of(self, key: Key, result: Result) -> Row:
+        """Return the line of a network in results.csv."""
+        c, _, fold, _ = key
+        if result.error is not None:
+            return self.row(self.changes[c], failed_row(result.error))
+        error, epochs = None, result.history.get("epoch", [])
+        if result.divergence is not None:
+            columns = self.columns.get(fold)
+            error = f"{result.divergence.where(columns)}; {result.divergence.remedy(columns)}"
+        found = {"score": result.score, "loss": result.loss, "epochs": epochs[-1] if epochs else 0, "stopped": result.stopped}
+        return self.row(self.changes[c], {**found, "seconds": round(result.seconds, 3), "error": error})

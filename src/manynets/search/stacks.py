@@ -1,0 +1,86 @@
+"""Groups whose rows differ only in how they are encoded, each by the training rows of its own split, stacked into one.
+
+A group trains its networks together, but no others. Where each of many seeds has a split of its own, and so an encoder of its own, a group
+would have one network. In a stack, the rows of one group stand below those of the next, and a network knows its rows by their numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from manynets.data.batches import Rows
+from manynets.plan import Plan, TrialGroup
+from manynets.prepare import TrainingData
+
+__all__ = ["stacked"]
+
+FEW = 16  # networks up to which a group gains by being trained with others
+MOST_BYTES = 1 << 28  # of the rows of a stack, which are a copy
+
+
+class Stack(TrialGroup):
+    """Groups that are trained as one."""
+
+    def __init__(self, groups: Sequence[TrialGroup]) -> None:
+        parts = [group.data.problem.rows for group in groups]
+        weights = [rows.weight for rows in parts if rows.weight is not None]
+        rows = Rows(
+            torch.cat([rows.x for rows in parts]),
+            torch.cat([rows.target for rows in parts]),
+            torch.cat(weights) if weights else None,
+        )
+        first = groups[0].data
+        super().__init__(dataclasses.replace(first, problem=dataclasses.replace(first.problem, rows=rows)))
+        self._data: dict[int, TrainingData] = {}
+        self._starts: dict[int, int] = {}
+        start = 0
+        for group, part in zip(groups, parts, strict=True):
+            for member in group.members:
+                self._data[member.number], self._starts[member.number] = group.data, start
+                train = np.arange(len(part)) if member.rows is None else member.rows
+                held_out = None if member.validation_rows is None else member.validation_rows + start
+                self.members.append(dataclasses.replace(member, rows=train + start, validation_rows=held_out))
+            start += len(part)
+
+    def data_of(self, number: int) -> TrainingData:
+        """Return the data of the group that a network came from."""
+        return self._data[number]
+
+    def start_of(self, number: int) -> int:
+        """Return where the rows of that group begin."""
+        return self._starts[number]
+
+
+def stacked(plan: Plan, *, most_bytes: int = MOST_BYTES) -> Plan:
+    """Return a plan of the same networks, with groups of few networks in stacks."""
+    waiting: dict[object, list[TrialGroup]] = {}
+    stacks: list[list[TrialGroup]] = []
+    for group in plan.groups.values():
+        kind = _kind(group)
+        held = waiting.get(kind)
+        if kind is None or held is None or sum(map(_bytes, [*held, group])) > most_bytes:
+            held = waiting[kind] = []
+            stacks.append(held)
+        held.append(group)
+    out = Plan()
+    out.groups = dict(enumerate(groups[0] if len(groups) == 1 else Stack(groups) for groups in stacks))
+    out.trials = plan.trials
+    return out
+
+
+def _kind(group: TrialGroup) -> object:
+    """Return what groups of one stack have in common, None for a group that is alone."""
+    problem, rows = group.data.problem, group.data.problem.rows
+    by_number = problem.validation is None and all(member.weight is None for member in group.members)
+    if len(group.members) > FEW or not by_number:
+        return None
+    return problem.task, problem.integers, rows.x.shape[1:], rows.x.dtype, rows.x.device, rows.target.dtype, rows.weight is None
+
+
+def _bytes(group: TrialGroup) -> int:
+    rows = group.data.problem.rows
+    return sum(tensor.numel() * tensor.element_size() for tensor in (rows.x, rows.target))
