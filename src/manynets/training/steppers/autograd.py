@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from manynets.distributed import Ranks
+from manynets.nn.batch_norm import Whole, normalisers
 from manynets.nn.dropout import Masks
-from manynets.nn.layers import Whole, normalisers, training_outputs
+from manynets.nn.layers import training_outputs
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.optim import Coefficient, GroupedOptimizer, Update, step_coefficients

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manynets.constants import BN_EPS, BN_MOMENTUM
 from manynets.data.batches import Chunk
 from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.batch_norm import BatchNorm, normalisers
 from manynets.nn.dropout import Masks
-from manynets.nn.layers import normalisers
+from manynets.nn.embeddings import PeriodicColumns
 from manynets.nn.population import Population
 from manynets.optim import Coefficient, Update, coefficient, step_coefficients
 from manynets.spec import MLP
@@ -30,7 +30,6 @@ from manynets.training.steppers.base import Host, Log, Stepper
 from manynets.training.steppers.bfloat16 import Bfloat16
 from manynets.training.steppers.cuda_graph import CapturedStep
 from manynets.training.steppers.inputs import Inputs
-from manynets.training.steppers.periodic import PeriodicColumns
 
 __all__ = ["ClosedForm"]
 
@@ -54,7 +53,7 @@ class Buffers:
         self.inputs = self.x if shape.embedding is None else made(shape.inputs)
         self.d_inputs = None if shape.embedding is None else made(shape.inputs)
         self.z = [made(units) for units in shape.hidden]
-        self.norm = [Norm(owner, i, z) if shape.batch_norm else None for i, z in enumerate(self.z)]
+        self.norm = [owner.batch_norm(i, z) if shape.batch_norm else None for i, z in enumerate(self.z)]
         before = [z if norm is None else norm.out for z, norm in zip(self.z, self.norm, strict=True)]  # the activation
         self.before = before
         self.a = [one if in_place else made(units) for one, units in zip(before, shape.hidden, strict=True)]
@@ -64,54 +63,6 @@ class Buffers:
         self.ones = owner.grad.new_ones(k, 1, size)
         self.d = [*(made(units) for units in shape.hidden), made(shape.out_features)]
         self.low = Bfloat16(shape, k, size, owner.device) if owner.recipe.precision == "bf16" else None
-
-
-class Norm:
-    """Batch norm of one hidden layer: y = g n + b with n = (z - mean) / sqrt(var + eps) over the rows of the batch."""
-
-    def __init__(self, owner: ClosedForm, i: int, z: Tensor) -> None:
-        def row(side: Population, name: str) -> Tensor:
-            return (side.parameters | side.buffers)[f"norm{i}.{name}"].unsqueeze(1)
-
-        self.gain, self.shift = row(owner.parameters, "weight"), row(owner.parameters, "bias")
-        self.d_gain, self.d_shift = row(owner.grads, "weight"), row(owner.grads, "bias")
-        self.running_mean, self.running_var = row(owner.parameters, "running_mean"), row(owner.parameters, "running_var")
-        self.ranks = owner.ranks
-        self.normal, self.out, self.product = (torch.empty_like(z) for _ in range(3))
-        self.mean, self.var, self.inverse, self.part = (z.new_empty(z.shape[0], 1, z.shape[2]) for _ in range(4))
-        self.sums = z.new_empty(2, z.shape[0], 1, z.shape[2])  # of d and d n over the rows of all processes
-
-    def forward(self, z: Tensor, now: Inputs) -> None:
-        """Write y of z to `out`, and move the running mean and variance."""
-        weighted = z if now.weight is None else torch.mul(z, now.weight, out=self.product)
-        torch.sum(weighted, 1, keepdim=True, out=self.mean)
-        self.ranks.add(self.mean)
-        self.mean.div_(now.rows)
-        torch.sub(z, self.mean, out=self.normal)
-        torch.mul(self.normal, self.normal, out=self.product)
-        if now.weight is not None:
-            self.product.mul_(now.weight)
-        torch.sum(self.product, 1, keepdim=True, out=self.var)
-        self.ranks.add(self.var)
-        torch.div(self.var, now.rows, out=self.part).add_(BN_EPS)
-        self.normal.mul_(torch.rsqrt(self.part, out=self.inverse))
-        torch.addcmul(self.shift, self.normal, self.gain, out=self.out)
-        self.running_mean.lerp_(self.mean, BN_MOMENTUM)
-        self.running_var.lerp_(self.var.div_(now.unbiased), BN_MOMENTUM)
-
-    def backward(self, d: Tensor, now: Inputs) -> None:
-        """Turn d = dLoss/dy into dLoss/dz in place: g inv (d - w sum(d) / W - w n sum(d n) / W), w the weights, W their sum."""
-        torch.sum(d, 1, keepdim=True, out=self.d_shift)
-        torch.sum(torch.mul(d, self.normal, out=self.product), 1, keepdim=True, out=self.d_gain)
-        self.sums[0].copy_(self.d_shift)
-        self.sums[1].copy_(self.d_gain)
-        self.ranks.add(self.sums)
-        torch.div(self.sums[0], now.rows, out=self.mean)
-        torch.div(self.sums[1], now.rows, out=self.part)
-        torch.addcmul(self.mean, self.normal, self.part, out=self.product)
-        if now.weight is not None:
-            self.product.mul_(now.weight)
-        d.sub_(self.product).mul_(torch.mul(self.gain, self.inverse, out=self.part))
 
 
 class ScaledInputs:
@@ -152,7 +103,10 @@ class ClosedForm(Stepper):
         names = [name for name, _, _ in shape.layers]
         self.weights, self.d_weights = ([side.parameters[f"{n}.weight"] for n in names] for side in (population, self.grads))
         self.input_scale = ScaledInputs(population, self.grads) if shape.input_scale else None
-        self.periodic = PeriodicColumns(population, self.grads) if shape.embedding is not None else None
+        self.periodic: PeriodicColumns | None = None
+        if shape.embedding is not None:
+            tensors = population.parameters, self.grads.parameters
+            self.periodic = PeriodicColumns(*tensors, population.columns, shape.in_features)
         self.biases, self.d_biases = (
             [side.parameters[f"{n}.bias"].unsqueeze(1) for n in names] if shape.bias else [] for side in (population, self.grads)
         )
@@ -267,6 +221,11 @@ class ClosedForm(Stepper):
         self.update.step(now.now, now.penalty_scale)
         return b.scores, penalty
 
+    def batch_norm(self, i: int, z: Tensor) -> BatchNorm:
+        """Return the batch norm of hidden layer i, for batches of the size of z (K, b, units)."""
+        named = self.parameters.parameters | self.parameters.buffers
+        return BatchNorm(named, self.grads.parameters, f"norm{i}", z, self.ranks.add)
+
     def _buffers_of(self, size: int) -> Buffers:
         if size not in self._buffers:
             self._buffers[size] = Buffers(self, size)
@@ -293,7 +252,7 @@ class ClosedForm(Stepper):
             if i < len(b.z):
                 norm = b.norm[i]
                 if norm is not None:
-                    norm.forward(z, now)
+                    norm.forward(z, now.weight, now.rows, now.unbiased)
                 self.kind.run(b.before[i], b.a[i])
 
     def _backward(self, b: Buffers, now: Inputs) -> None:
@@ -327,7 +286,7 @@ class ClosedForm(Stepper):
             self.kind.back(below, b.before[i - 1], b.a[i - 1])
             norm = b.norm[i - 1]
             if norm is not None:
-                norm.backward(below, now)
+                norm.backward(below, now.weight, now.rows)
         if self.input_scale is not None:
             self.input_scale.backward()
         if self.periodic is not None and b.d_inputs is not None:
