@@ -25,7 +25,7 @@ from manynets.nn.embeddings import periodic
 from manynets.nn.shape import Shape
 from manynets.spec import Activation
 
-__all__ = ["Population"]
+__all__ = ["Population", "all_finite"]
 
 # in place, of what NumPy has in one call that cannot overflow
 ROW_ACTIVATIONS: dict[Activation, Callable[[NDArray[Any]], object]] = {
@@ -94,6 +94,11 @@ class Population:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of each parameter of a network, in the order of the flat tensor."""
         return self.shape.parameters()
+
+    @property
+    def widest(self) -> int:
+        """The most numbers that one row has at a time in a network."""
+        return self.shape.widest
 
     @property
     def weight_count(self) -> int:
@@ -213,3 +218,11 @@ class Population:
         slope = self.parameters[f"norm{i}.weight"] * torch.rsqrt(self.buffers[f"norm{i}.running_var"] + BN_EPS)
         shift = self.parameters[f"norm{i}.bias"] - self.buffers[f"norm{i}.running_mean"] * slope
         return slope.unsqueeze(1), shift.unsqueeze(1)
+
+
+def all_finite(rows: Tensor) -> NDArray[np.bool_]:
+    """Return whether all numbers of each row are finite. Only where a sum is not, which may overflow, are they checked one by one."""
+    if rows.shape[1] == 0:
+        return np.ones(len(rows), dtype=bool)
+    finite = np.isfinite(rows.sum(1).cpu().numpy())
+    return finite if finite.all() else torch.isfinite(rows).all(1).cpu().numpy()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -18,42 +21,37 @@ class ModulePopulation:
     """
 
     size = 1
+    widest = 1024  # units of its widest layer, which is not known
 
     def __init__(self, module: nn.Module, *, device: torch.device, dtype: torch.dtype, integers: bool = False) -> None:
         self.module, self.integers = module.to(device, dtype), integers
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         if not named:
             raise DataError(f"{type(module).__name__} has no parameter that requires a gradient; there is nothing to train")
-        order = sorted(named, key=lambda name: named[name].ndim < 2)
-        self.names = order
-        self.shapes = {name: tuple(named[name].shape) for name in order}
-        self.flat = torch.cat([named[name].detach().reshape(-1) for name in order]).unsqueeze(0)
+        self.shapes = {name: tuple(named[name].shape) for name in sorted(named, key=lambda name: named[name].ndim < 2)}
+        parameters = [named[name] for name in self.shapes]
+        self.weight_count = sum(parameter.numel() for parameter in parameters if parameter.ndim >= 2)
+        self.flat = _joined(parameters, device, dtype)
         self.grad = torch.zeros_like(self.flat)
-        self.weight_count = sum(named[name].numel() for name in order if named[name].ndim >= 2)
-        start = 0
-        for name in order:
-            parameter = named[name]
-            cut = slice(start, start + parameter.numel())
-            parameter.data = self.flat[0, cut].view(parameter.shape)
-            parameter.grad = self.grad[0, cut].view(parameter.shape)
-            start += parameter.numel()
-        self._buffers = [buffer for _, buffer in module.named_buffers() if buffer.is_floating_point()]
-        self.statistics = self._gather(device, dtype)
-
-    def _gather(self, device: torch.device, dtype: torch.dtype) -> Tensor:
-        parts = [buffer.detach().reshape(-1).to(device, dtype) for buffer in self._buffers]
-        return (torch.cat(parts) if parts else torch.empty(0, device=device, dtype=dtype)).unsqueeze(0)
+        for parameter, value, grad in zip(parameters, _views(self.flat, parameters), _views(self.grad, parameters), strict=True):
+            parameter.data, parameter.grad = value, grad
+        self._buffers = _float_buffers(module)
+        self.statistics = _joined(self._buffers, device, dtype)
 
     def pull(self) -> None:
         """Copy the module's buffers into `statistics`."""
-        self.statistics.copy_(self._gather(self.flat.device, self.flat.dtype))
+        self.statistics.copy_(_joined(self._buffers, self.flat.device, self.flat.dtype))
 
     def push(self) -> None:
         """Copy `statistics` into the module's buffers."""
-        start = 0
-        for buffer in self._buffers:
-            buffer.copy_(self.statistics[0, start : start + buffer.numel()].view(buffer.shape))
-            start += buffer.numel()
+        _fill(self._buffers, self.statistics)
+
+    def copied(self, flat: Tensor, statistics: Tensor) -> nn.Module:
+        """Return a copy of the module with these parameters (1, P) and buffers (1, Q)."""
+        module = copy.deepcopy(self.module)
+        _fill([module.get_parameter(name).data for name in self.shapes], flat)
+        _fill(_float_buffers(module), statistics)
+        return module
 
     def _called(self, x: Tensor) -> Tensor:
         """Return what the module gives for x (N, D)."""
@@ -80,6 +78,28 @@ class ModulePopulation:
         if scores.shape[1] != outputs:
             raise DataError(f"the module gives {scores.shape[1]} scores a row, but this target needs {outputs}")
         return scores
+
+
+def _float_buffers(module: nn.Module) -> list[Tensor]:
+    return [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+
+
+def _joined(parts: Sequence[Tensor], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return a copy of all numbers of some tensors, one after the other, (1, n)."""
+    flat = [part.detach().reshape(-1).to(device, dtype) for part in parts]
+    return torch.cat([torch.empty(0, device=device, dtype=dtype), *flat]).unsqueeze(0)
+
+
+def _views(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Return views of a flat tensor (1, n) in the shapes of others, one after the other."""
+    parts = flat[0].split([one.numel() for one in like])
+    return [part.view(one.shape) for part, one in zip(parts, like, strict=True)]
+
+
+def _fill(targets: Sequence[Tensor], flat: Tensor) -> None:
+    """Copy a flat tensor (1, n) into others, one after the other."""
+    for target, value in zip(targets, _views(flat, targets), strict=True):
+        target.copy_(value)
 
 
 def whole_numbers(x: Tensor) -> Tensor:

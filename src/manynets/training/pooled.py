@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 from manynets.spec import Recipe
@@ -16,15 +15,9 @@ MOST = 1000
 
 
 def pooled_rows(problem: Problem, members: Sequence[Member]) -> Mapping[int, float]:
-    """Return how much the validation rows of each network count, by its number; nothing for networks that are not alike.
-
-    Those are alike that differ in their seeds and rows only.
-    """
-    first = members[0]
-    alike = all(
-        member.team == first.team and (member.spec is first.spec or member.spec == first.spec) for member in members
-    ) and all(dataclasses.replace(member.recipe, seed=first.recipe.seed) == first.recipe for member in members)
-    if not alike or len(members) > MOST:
+    """Return how much the validation rows of each network count, by its number; nothing for networks of several kinds (`Member.kind`)."""
+    kind = members[0].kind
+    if len(members) > MOST or any(member.kind != kind for member in members):
         return {}
     out = {}
     for member in members:

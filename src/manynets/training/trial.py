@@ -84,6 +84,11 @@ class Member:
         return self.spec if isinstance(self.spec, MLP) else None, self.recipe
 
     @property
+    def kind(self) -> tuple[int, MLP | nn.Module, Recipe]:
+        """What it has in common with the networks that it can be judged or pooled with, which differ in their seeds and rows only."""
+        return self.team, self.spec, dataclasses.replace(self.recipe, seed=0)
+
+    @property
     def order(self) -> Order:
         """What decides the order in which it visits its rows."""
         if not self.recipe.shuffle:

@@ -11,15 +11,37 @@ from torch import Tensor
 
 from manynets.data.batches import Rows, row_weights
 from manynets.data.stream.rows import StreamedRows
+from manynets.errors import OptionError
+from manynets.spec import METRICS, ReduceOnPlateau
 from manynets.tasks.base import Task
 from manynets.tasks.losses import Loss
 from manynets.tasks.objectives import Objective
+from manynets.training.trial import Member
 
-__all__ = ["Validation", "variances"]
+__all__ = ["Validation", "validation_metric", "variances", "without_validation"]
 
 Host = NDArray[np.float64]
 Index = NDArray[np.int64]
 SCORES_AT_ONCE = 1 << 20  # numbers in the widest layer of a chunk
+
+
+def without_validation(metric: str, task: Task) -> str:
+    """Return the message for a metric that only validation rows have."""
+    return f"the metric {metric!r} needs validation rows; give some, or take {task.metric!r}, which training has, too"
+
+
+def validation_metric(task: Task, members: Sequence[Member], *, validated: bool) -> str:
+    """Return the metric that networks watch (`Recipe.watch`) where only validation rows have it, else "".
+
+    Errors: OptionError where a network stops, or lowers its learning rate, by such a metric without validation rows.
+    """
+    watched = members[0].recipe.watch
+    if watched not in METRICS or watched == task.metric:
+        return ""
+    recipes = [member.recipe for member in members]
+    if not validated and any(r.stopping is not None or isinstance(r.schedule, ReduceOnPlateau) for r in recipes):
+        raise OptionError(without_validation(watched, task))
+    return watched if validated else ""  # without validation rows nothing goes by it
 
 
 def variances(rows: Rows, own: Sequence[Index | None], weights: Sequence[Host | None], loss: Loss) -> Host:
