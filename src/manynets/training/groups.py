@@ -113,15 +113,13 @@ def train_members(
     members: Sequence[Member],
     *,
     callbacks: Sequence[Callback] = (),
-    memory_limit: int | None = None,
     keeper: Checkpoints | Callable[[], Checkpoints] | None = None,
     deadline: Deadline | None = None,
     ranks: Ranks | None = None,
 ) -> list[Outcome]:
     """Train all members; return their outcomes in their order. What cannot be trained raises its error.
 
-    memory_limit: bytes; a group that would take more is split and its parts are trained one after the other. keeper: of
-    checkpoints, for members of one group only, or what makes it; SIGTERM then has one written before it takes its course.
+    keeper: of checkpoints, for members of one group only, or what makes it; SIGTERM then has one written before it takes its course.
     deadline: by which all are to end. ranks: the processes that train them together, None for those of the process group; all of them
     call this, and all get the outcomes, but only rank 0 calls the callbacks, makes the keeper and goes by the deadline.
     Ctrl-C ends all networks with their best weights so far, and an InterruptedWarning; a second one stops at once.
@@ -130,7 +128,7 @@ def train_members(
     options: dict[str, Any] = {"callbacks": callbacks, "halt": halt, "deadline": deadline}
     with listening(halt, (signal.SIGINT,) if keeper is None and ranks.size == 1 else SIGNALS):
         if keeper is None:
-            results = train_what_can(problem, members, memory_limit=memory_limit, ranks=ranks, **options)
+            results = train_what_can(problem, members, ranks=ranks, **options)
         else:
 
             def train(make: Make) -> list[Outcome | Failure]:
@@ -181,6 +179,7 @@ def train_what_can(
     """Train as `train_members`, but a member that cannot be trained (an option that does not fit its data, too little memory)
     becomes a Failure, and the others are trained all the same.
 
+    memory_limit: bytes; a group that would take more is split and its parts are trained one after the other; None: as much as is free.
     at_most: networks that are trained together. told: called with the results of each group, as soon as it is through.
     halt: once it is asked, what is being trained ends as "interrupted", and so does all that waits.
     parts: keeps checkpoints of the group that is being trained, with `system` in them (see Checkpoints).

@@ -92,7 +92,7 @@ def _joined(parts: Sequence[Tensor], device: torch.device, dtype: torch.dtype) -
 
 def _views(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     """Return views of a flat tensor (1, n) in the shapes of others, one after the other."""
-    parts = flat[0].split([one.numel() for one in like])
+    parts = torch.split(flat[0], [one.numel() for one in like])
     return [part.view(one.shape) for part, one in zip(parts, like, strict=True)]
 
 

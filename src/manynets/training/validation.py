@@ -112,7 +112,7 @@ class Validation:
             if start > first and overdue():
                 return None
             cut = slice(start, min(start + self.size, end))
-            x, target, raw = self._gather(cut, dtype)
+            x, target, raw = self._gather(cut)
             total += self.objective.log(scores(x), self.objective.expand(target, 0.0, dtype), raw)
         return total.cpu().numpy()
 
@@ -120,7 +120,7 @@ class Validation:
         """Return a metric of `Task.metrics` (K,), NaN where it is not defined."""
         parts = []
         for start in range(0, self.most, self.size):
-            x = self._gather(slice(start, min(start + self.size, self.most)), self.rows.x.dtype)[0]
+            x = self._gather(slice(start, min(start + self.size, self.most)))[0]
             parts.append(scores(x).double().cpu().numpy())
         raw, target = np.concatenate(parts, axis=1), self.rows.target.cpu().numpy()
         weights = None if self.weights is None else self.weights.double().cpu().numpy()
@@ -132,7 +132,7 @@ class Validation:
             out.append(task.figure(metric, mine, target[rows], loss=self.objective.loss.name, weight=weight))
         return np.array(out)
 
-    def _gather(self, cut: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    def _gather(self, cut: slice) -> tuple[Tensor, Tensor, Tensor]:
         """Return x (n, D) or (K, n, D), target (1 or K, n, ...) and weights (1 or K, n) of these validation rows."""
         rows, size = self.rows, cut.stop - cut.start
         if self.index is None:
@@ -145,7 +145,7 @@ class Validation:
             if self.weights is not None:
                 networks = max(len(part), len(self.weights))
                 weight = self.weights.expand(networks, -1).gather(1, part.expand(networks, -1))
-        raw = torch.ones(1, size, dtype=dtype, device=rows.x.device) if weight is None else weight
+        raw = rows.x.new_ones(1, size) if weight is None else weight
         if min(self.counts) < self.most:
             columns = torch.arange(cut.start, cut.stop, device=rows.x.device)
             raw = raw * (columns < torch.tensor(self.counts, device=rows.x.device).unsqueeze(1))

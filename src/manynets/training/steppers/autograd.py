@@ -148,20 +148,14 @@ class AutogradNetwork:
         self.backward(owner, loss)
         owner.ranks.add(self.grad)
         penalty = self.update.penalty()
-        line = self.line(owner, scores.detach().to(batch.x.dtype), batch, penalty)
+        before = 0.0 if penalty is None else penalty[0]
+        line = owner.log_of(scores.detach().to(batch.x.dtype), batch.target, batch.weight, before)
         scale = None
         if owner.penalty_rows is not None:
             weights = owner.batches.totals(step, 1)[0, self.k : self.k + 1]
             scale = self.grad.new_tensor(owner.penalty_scale(weights, slice(self.k, self.k + 1))).unsqueeze(1)
         self.update.step(now, scale)
         return line
-
-    def line(self, owner: Stepper, scores: Tensor, batch: Batch, penalty: Tensor | None) -> Host | Tensor:
-        """Return what is reported of a step. On CUDA it stays there: the host need not wait for each step."""
-        if owner.device.type == "cuda":
-            return self.objective.log(scores, batch.target, batch.weight, 0.0 if penalty is None else penalty[0])
-        weight = None if batch.weight is None else batch.weight.double().numpy()
-        return owner.loss.log(scores.numpy(), batch.target.numpy(), weight, 0.0 if penalty is None else float(penalty[0]))
 
     def batch(self, owner: Stepper, step: int) -> Batch:
         """Return the rows of a step that are this process's."""

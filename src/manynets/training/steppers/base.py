@@ -63,9 +63,9 @@ class Stepper(abc.ABC):
         self.user_threads = most_threads()  # before the loop gives torch fewer
         self.alive = np.ones(len(members), dtype=bool)  # networks that have ended may be left out of the steps
         self.steps_before = first.progress.steps - first.start  # of the optimizer, in earlier trainings
-        counts = [len(problem.rows) if m.rows is None else len(m.rows) for m in members]
-        self.merges = isinstance(first.spec, nn.Module) or first.spec.batch_norm  # batch norm cannot take a batch of one row
-        self.batch_size = batch_rows(self.recipe, counts[0], batch_norm=isinstance(first.spec, MLP) and first.spec.batch_norm)
+        batch_norm = isinstance(first.spec, MLP) and first.spec.batch_norm
+        self.merges = batch_norm or isinstance(first.spec, nn.Module)  # batch norm cannot take a batch of one row
+        self.batch_size = batch_rows(self.recipe, first.row_count(problem), batch_norm=batch_norm)
         self.population: Population | ModulePopulation
         if isinstance(first.spec, nn.Module):
             self.population = ModulePopulation(first.spec, device=self.device, dtype=self.dtype, integers=problem.integers)
@@ -188,15 +188,16 @@ class Stepper(abc.ABC):
         rows = self.batch_size * len(self.members)
         return best_threads(self.population.weight_count, rows, self.population.widest, self.dtype, steps=steps)
 
-    def log_of(self, scores: Tensor, target: Tensor, weight: Tensor | None, penalty: Tensor) -> Log:
-        """Return the log of steps: scores and expanded target (n, K, b, O), weight (n, K, b) or None, penalty (n, K).
+    def log_of(self, scores: Tensor, target: Tensor, weight: Tensor | None, penalty: Tensor | float) -> Host | Tensor:
+        """Return the log of steps (..., 3 + M): scores and expanded target (..., b, O), weight (..., b) or None, penalty (...).
 
-        On the CPU NumPy is quicker; on CUDA, only the sums come to the host.
+        On the CPU NumPy is quicker. On CUDA it is a tensor, so that the host need not wait for each step.
         """
         if self.device.type == "cuda":
-            return self.objective.log(scores, target, weight, penalty).cpu().numpy()
+            return self.objective.log(scores, target, weight, penalty)
         weights = None if weight is None else weight.double().numpy()
-        return self.loss.log(scores.numpy(), target.numpy(), weights, penalty.double().numpy())
+        penalties = penalty.double().numpy() if isinstance(penalty, Tensor) else penalty
+        return self.loss.log(scores.numpy(), target.numpy(), weights, penalties)
 
     def penalty_scale(self, weights: Host, k: int | slice = slice(None)) -> Host | None:
         """Return what l1 and l2 are multiplied by in a batch whose rows weigh so much, (..., K); None for 1.

@@ -136,7 +136,8 @@ class ClosedForm(Stepper):
             inputs = self.inputs(chunk, now[:count])
             scores, penalties = self._make_steps(inputs)
             weight = None if inputs.weight is None else inputs.weight.squeeze(-1)
-            log.append(self.log_of(scores, inputs.target, weight, penalties))
+            known = self.log_of(scores, inputs.target, weight, penalties)
+            log.append(known.cpu().numpy() if isinstance(known, Tensor) else known)
             now, self.step = now[count:], self.step + count
         return np.concatenate(log)
 
