@@ -24,7 +24,7 @@ from manynets.nn.batch_norm import BatchNorm, normalisers
 from manynets.nn.dropout import Masks
 from manynets.nn.embeddings import PeriodicColumns
 from manynets.nn.population import Population
-from manynets.optim import Coefficient, Update, coefficient, step_coefficients
+from manynets.optim import Update, coefficient, step_coefficients
 from manynets.spec import MLP
 from manynets.training.steppers.base import Host, Log, Stepper
 from manynets.training.steppers.bfloat16 import Bfloat16
@@ -113,9 +113,8 @@ class ClosedForm(Stepper):
         recipes = [member.recipe for member in members]
         self.update = Update(self.optimizer, recipes, population.flat, self.grad, self.state, population.weight_count)
         extras = shape.batch_norm or shape.input_scale or shape.embedding is not None
-        self.plain_sgd = self.update.is_plain_sgd and not extras and self.ranks.size == 1
+        self._update_inside(self.update.is_plain_sgd and not extras and self.ranks.size == 1)
         self.graphs = self.device.type in self.graphs_on and self.ranks.size == 1  # what one process sends others is not captured
-        self._write_gradient(to_weights=self.plain_sgd)
         self.smoothing = coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3)
         specs = [member.spec for member in members if isinstance(member.spec, MLP)]
         self.masks = Masks.of(specs, [recipe.seed for recipe in recipes], shape.inputs, population.flat)
@@ -136,15 +135,14 @@ class ClosedForm(Stepper):
             inputs = self.inputs(chunk, now[:count])
             scores, penalties = self._make_steps(inputs)
             weight = None if inputs.weight is None else inputs.weight.squeeze(-1)
-            known = self.log_of(scores, inputs.target, weight, penalties)
-            log.append(known.cpu().numpy() if isinstance(known, Tensor) else known)
+            log.append(_on_host(self.log_of(scores, inputs.target, weight, penalties)))
             now, self.step = now[count:], self.step + count
         return np.concatenate(log)
 
-    def _write_gradient(self, *, to_weights: bool) -> None:
-        """Have the way back add to the weights themselves, or write over the gradient."""
-        self.beta = 1 if to_weights else 0
-        self.out_weights, self.out_biases = (self.weights, self.biases) if to_weights else (self.d_weights, self.d_biases)
+    def _update_inside(self, plain_sgd: bool) -> None:
+        """Have the way back make the step of plain SGD, adding to the weights themselves (beta = 1), or write over the gradient (0)."""
+        self.plain_sgd, self.beta = plain_sgd, int(plain_sgd)
+        self.out_weights, self.out_biases = (self.weights, self.biases) if plain_sgd else (self.d_weights, self.d_biases)
 
     def gradient(self) -> tuple[Host, Host, Host]:
         """Return the objective (K,) of the next batch, loss and penalties, its gradient (K, P), and a line of the log (K, 3 + M).
@@ -153,16 +151,14 @@ class ClosedForm(Stepper):
         """
         chunk = self.batches.chunk(*self.batches.located(self.step), 1)
         now, b = self.inputs(chunk, [[]]).at(0), self._buffers_of(chunk.index.shape[2])
-        self.plain_sgd = False
-        self._write_gradient(to_weights=False)
+        self._update_inside(False)
         self._forward(b, now)
         self._backward(b, now)
         share = now.share.squeeze(-1) if isinstance(now.share, Tensor) else now.share
         loss, penalty = (self.objective.rows(b.scores, now.target) * share).sum(-1), self.update.penalty()
         self.update.add_penalties(now.penalty_scale)
-        weights = None if chunk.weight is None else chunk.weight[0].double().cpu().numpy()
-        penalties = 0.0 if penalty is None else penalty.double().cpu().numpy()
-        line = self.loss.log(b.scores.cpu().numpy(), now.target.cpu().numpy(), weights, penalties)
+        weight = None if now.weight is None else now.weight.squeeze(-1)
+        line = _on_host(self.log_of(b.scores, now.target, weight, 0.0 if penalty is None else penalty))
         return loss.double().cpu().numpy() + line[:, 2], self.grad.double().cpu().numpy(), line
 
     def _make_steps(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -189,7 +185,8 @@ class ClosedForm(Stepper):
         part, divided = self.ranks.part(size), self.batches.divided
         index = chunk.index if divided else chunk.index[:, :, part]
         label = self.problem.rows.target[index]
-        target = self.objective.expand(label.flatten(0, 1), self._smoothing(count), self.dtype)
+        smoothing = self.smoothing.repeat(count, 1, 1) if isinstance(self.smoothing, Tensor) else self.smoothing
+        target = self.objective.expand(label.flatten(0, 1), smoothing, self.dtype)
         target = target.reshape(count, networks, index.shape[2], self.shape.out_features)
         scale = weight = None
         share: Tensor | float = 1.0 / size
@@ -204,9 +201,6 @@ class ClosedForm(Stepper):
             scale = torch.as_tensor(self.penalty_scale(totals), dtype=self.dtype, device=self.device).unsqueeze(-1)
         kept = self.masks.make(self.step, count, size, part)
         return Inputs(index, target, share, weight, rows, unbiased, kept, now, scale)
-
-    def _smoothing(self, count: int) -> Coefficient:
-        return self.smoothing.repeat(count, 1, 1) if isinstance(self.smoothing, Tensor) else self.smoothing
 
     # -------------------------------------------------------------------------------------------------------------- a step
 
@@ -270,7 +264,7 @@ class ClosedForm(Stepper):
                 torch.bmm(d, weight, out=below)
             # written over what was there (beta = 0), or, where they are the weights themselves, added to it (beta = 1)
             if b.low is not None:
-                b.low.backward(i, d, out, below, add=self.beta == 1)
+                b.low.backward(i, d, out, below, add=self.plain_sgd)
             elif i == 0:  # the first matrix is stored transposed
                 turned = out.mT  # one object for both arguments: torch then sees that there is nothing to copy
                 torch.baddbmm(turned, b.h[0].mT, d, beta=self.beta, out=turned)
@@ -292,3 +286,7 @@ class ClosedForm(Stepper):
             self.input_scale.backward()
         if self.periodic is not None and b.d_inputs is not None:
             self.periodic.backward(b.d_inputs)
+
+
+def _on_host(log: Host | Tensor) -> Host:
+    return log.cpu().numpy() if isinstance(log, Tensor) else log
