@@ -23,7 +23,7 @@ from manynets.spec import MLP
 from manynets.steps import batch_rows
 from manynets.training.checkpoint import Checkpoints, GroupCheckpoints
 from manynets.training.deadline import Deadline
-from manynets.training.events import Advanced, Callback, Event, Finished, Started
+from manynets.training.events import Callback, Relay
 from manynets.training.loop import TrainingRun
 from manynets.training.signals import Halt, listening
 from manynets.training.steppers.choice import choose, make_stepper
@@ -33,7 +33,6 @@ from manynets.training.trial import Member, Outcome, Problem, group_key
 
 __all__ = [
     "Failure",
-    "Relay",
     "check_fits",
     "check_limits",
     "groups_of",
@@ -247,7 +246,8 @@ def _train_groups(
         out.extend(found)
         told(found)
 
-    relay = Relay(problem.task.metric, [one for group in waiting for one in group], callbacks) if len(waiting) > 1 else None
+    settings = {member.number: member.settings for group in waiting for member in group}
+    relay = Relay(problem.task.metric, settings, callbacks) if len(waiting) > 1 else None
     while waiting:
         group = waiting.pop(0)
         keeper = None if parts is None or halt.asked else parts.keeper(problem, group, system or {})
@@ -280,55 +280,3 @@ def _train_groups(
     if relay is not None:
         relay.finish()
     return out
-
-
-class Relay:
-    """Reports several groups to the callbacks as one run, which starts and finishes once; a network counts as PARTS steps.
-
-    It is a callback itself, so relays can be stacked.
-    """
-
-    PARTS = 1000
-
-    def __init__(self, metric: str, members: Sequence[Member], callbacks: Sequence[Callback]) -> None:
-        self.callbacks = list(callbacks)
-        self.may_skip = all(getattr(callback, "may_skip", False) for callback in callbacks)
-        self.metric = metric
-        self.before = 0
-        self.seconds = 0.0
-        self.diverged: tuple[int, ...] = ()
-        self.members = members
-        self.started = False
-        self.share = 0
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Started):
-            if not self.started:
-                self.started = True
-                settings = {member.number: member.settings for member in self.members}
-                count = len(self.members)
-                self._tell(Started(count, count * self.PARTS, self.PARTS, self.metric, settings=settings))
-            self.share = event.n_networks
-            self.steps = max(event.steps, 1)
-        elif isinstance(event, Advanced):
-            self._tell(Advanced(self.before * self.PARTS + self.share * self.PARTS * event.step // self.steps))
-        elif isinstance(event, Finished):
-            self.seconds += event.seconds
-            self.diverged += event.diverged
-        else:
-            self._tell(event)
-
-    def done(self, networks: int) -> None:
-        """Count so many networks as trained."""
-        self.before += networks
-        if self.started:
-            self._tell(Advanced(self.before * self.PARTS))
-
-    def finish(self) -> None:
-        """Report that all groups are done."""
-        if self.started:
-            self._tell(Finished(self.seconds, self.diverged))
-
-    def _tell(self, event: Event) -> None:
-        for callback in self.callbacks:
-            callback(event)

@@ -21,7 +21,7 @@ from manynets.steps import evaluation_steps
 from manynets.training.best_weights import BestWeights
 from manynets.training.deadline import Deadline
 from manynets.training.divergence import DivergenceSearch
-from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
+from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started, may_skip
 from manynets.training.history import Sums, Tracks, new_entries
 from manynets.training.pooled import pooled_rows, squared_share
 from manynets.training.signals import Halt
@@ -68,8 +68,7 @@ class TrainingRun:
         self.stepper = make(problem, members)
         validated = self.stepper.validation is not None
         self.named = validation_metric(problem.task, members, validated=validated)
-        unseen = search and all(getattr(callback, "may_skip", False) for callback in self.callbacks)
-        self.unwatched = unseen and not validated  # nobody looks between evaluations
+        self.unwatched = search and not validated and may_skip(self.callbacks)  # nobody looks between two evaluations
         self.steps = self.stepper.batches.steps
         self.every = evaluation_steps(self.recipe, self.steps)
         self.tracks = Tracks(members, self.steps, validated=validated)

@@ -40,7 +40,7 @@ class Autograd(Stepper):
     def _prepare(self) -> None:
         recipe, population = self.recipe, self.population
         self.networks = [AutogradNetwork(self, k) for k in range(len(self.members))]
-        if isinstance(population, ModulePopulation) and not hasattr(self, "generators"):
+        if isinstance(population, ModulePopulation):
             self.generators = seeded_states(recipe.seed, self.device)
 
     def advance(self, rates: Host) -> Log:

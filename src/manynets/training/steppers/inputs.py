@@ -41,6 +41,12 @@ class Inputs:
 
         return Inputs(*(changed(getattr(self, field.name)) for field in dataclasses.fields(self)))
 
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors, in the order of the fields."""
+        values = [getattr(self, field.name) for field in dataclasses.fields(self)]
+        parts = [list(value.values()) if isinstance(value, dict) else [value] for value in values]
+        return [value for part in parts for value in part if isinstance(value, Tensor)]
+
     def at(self, s: int) -> Inputs:
         """Return the inputs of one step."""
         one = self.map(lambda tensor: tensor[s])
