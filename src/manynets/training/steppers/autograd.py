@@ -150,11 +150,8 @@ class AutogradNetwork:
         penalty = self.update.penalty()
         before = 0.0 if penalty is None else penalty[0]
         line = owner.log_of(scores.detach().to(batch.x.dtype), batch.target, batch.weight, before)
-        scale = None
-        if owner.penalty_rows is not None:
-            weights = owner.batches.totals(step, 1)[0, self.k : self.k + 1]
-            scale = self.grad.new_tensor(owner.penalty_scale(weights, slice(self.k, self.k + 1))).unsqueeze(1)
-        self.update.step(now, scale)
+        scale = owner.penalty_scale(step, 1)
+        self.update.step(now, None if scale is None else self.grad.new_tensor(scale[:, self.k : self.k + 1]))
         return line
 
     def batch(self, owner: Stepper, step: int) -> Batch:

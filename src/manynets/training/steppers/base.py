@@ -199,9 +199,9 @@ class Stepper(abc.ABC):
         penalties = penalty.double().numpy() if isinstance(penalty, Tensor) else penalty
         return self.loss.log(scores.numpy(), target.numpy(), weights, penalties)
 
-    def penalty_scale(self, weights: Host, k: int | slice = slice(None)) -> Host | None:
-        """Return what l1 and l2 are multiplied by in a batch whose rows weigh so much, (..., K); None for 1.
-
-        See `Member.penalty_rows`. k: of this network only.
-        """
-        return None if self.penalty_rows is None else self.penalty_rows[k] / np.where(weights == 0, 1.0, weights)
+    def penalty_scale(self, step: int, count: int) -> Host | None:
+        """Return what l1 and l2 are multiplied by in `count` steps from `step` on, (count, K); None for 1. See `Member.penalty_rows`."""
+        if self.penalty_rows is None:
+            return None
+        weights = self.batches.totals(step, count)
+        return np.asarray(self.penalty_rows / np.where(weights == 0, 1.0, weights))

@@ -188,7 +188,7 @@ class ClosedForm(Stepper):
         smoothing = self.smoothing.repeat(count, 1, 1) if isinstance(self.smoothing, Tensor) else self.smoothing
         target = self.objective.expand(label.flatten(0, 1), smoothing, self.dtype)
         target = target.reshape(count, networks, index.shape[2], self.shape.out_features)
-        scale = weight = None
+        weight = None
         share: Tensor | float = 1.0 / size
         rows: Tensor | float = float(size)
         unbiased: Tensor | float = float(size - 1)
@@ -196,9 +196,8 @@ class ClosedForm(Stepper):
             weight = (self.weights_of_all(chunk.weight, size) if divided else chunk.weight).unsqueeze(-1)
             share, rows, unbiased = normalisers(weight)
             share, weight = share[:, :, part], weight[:, :, part]
-        if self.penalty_rows is not None:
-            totals = self.batches.totals(self.step, count)
-            scale = torch.as_tensor(self.penalty_scale(totals), dtype=self.dtype, device=self.device).unsqueeze(-1)
+        scales = self.penalty_scale(self.step, count)
+        scale = None if scales is None else torch.as_tensor(scales, dtype=self.dtype, device=self.device).unsqueeze(-1)
         kept = self.masks.make(self.step, count, size, part)
         return Inputs(index, target, share, weight, rows, unbiased, kept, now, scale)
 
