@@ -112,15 +112,15 @@ def train_members(
     members: Sequence[Member],
     *,
     callbacks: Sequence[Callback] = (),
-    keeper: Checkpoints | Callable[[], Checkpoints] | None = None,
+    keeper: Callable[[], Checkpoints] | None = None,
     deadline: Deadline | None = None,
     ranks: Ranks | None = None,
 ) -> list[Outcome]:
     """Train all members; return their outcomes in their order. What cannot be trained raises its error.
 
-    keeper: of checkpoints, for members of one group only, or what makes it; SIGTERM then has one written before it takes its course.
+    keeper: opens the checkpoints, for members of one group only; SIGTERM then has one written before it takes its course.
     deadline: by which all are to end. ranks: the processes that train them together, None for those of the process group; all of them
-    call this, and all get the outcomes, but only rank 0 calls the callbacks, makes the keeper and goes by the deadline.
+    call this, and all get the outcomes, but only rank 0 calls callbacks and keeper, and goes by the deadline.
     Ctrl-C ends all networks with their best weights so far, and an InterruptedWarning; a second one stops at once.
     """
     halt, ranks = Halt(), current_ranks() if ranks is None else ranks
@@ -131,7 +131,7 @@ def train_members(
         else:
 
             def train(make: Make) -> list[Outcome | Failure]:
-                return _train_group(problem, members, keeper() if callable(keeper) else keeper, make=make, **options)
+                return _train_group(problem, members, keeper(), make=make, **options)
 
             results = train(make_stepper) if ranks.size == 1 else Team(ranks, problem, members, halt).run(train)
     if halt.signal == signal.SIGTERM:
@@ -147,9 +147,7 @@ def train_members(
     return outcomes
 
 
-def _train_group(
-    problem: Problem, members: Sequence[Member], keeper: Checkpoints | None, **options: Any
-) -> list[Outcome | Failure]:
+def _train_group(problem: Problem, members: Sequence[Member], keeper: Checkpoints, **options: Any) -> list[Outcome | Failure]:
     """Train members of one group with checkpoints; return their outcomes in their order. options: of the run."""
     groups = groups_of(problem, members)
     if len(groups) != 1:

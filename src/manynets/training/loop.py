@@ -1,8 +1,9 @@
 """The one training loop: K networks of one group, from their initial weights to their best.
 
 The loop knows boundaries: the end of an epoch, an evaluation, a checkpoint, a stop. Between two of them it asks a stepper to advance
-by so many steps and gets a log back; how a step is made is the stepper's business (`manynets.training.steppers`). Where nobody needs
-to look at the networks between two evaluations, the stepper makes the steps of several in one call.
+by so many steps and gets a log back; how a step is made is the stepper's business (`manynets.training.steppers`). It asks it for no more
+than `advance`, `evaluate`, `capture`, `restore` and `take`, and looks at its weights. Where nobody needs to look at the networks between two
+evaluations, the stepper makes the steps of several in one call.
 """
 
 from __future__ import annotations

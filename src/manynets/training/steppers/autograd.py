@@ -148,11 +148,11 @@ class AutogradNetwork:
         self.backward(owner, loss)
         owner.ranks.add(self.grad)
         penalty = self.update.penalty()
-        before = 0.0 if penalty is None else penalty[0]
-        line = owner.log_of(scores.detach().to(batch.x.dtype), batch.target, batch.weight, before)
+        scores = scores.detach().to(batch.x.dtype)
+        log = owner.log_of(scores, batch.target, batch.weight, 0.0 if penalty is None else penalty[0])
         scale = owner.penalty_scale(step, 1)
         self.update.step(now, None if scale is None else self.grad.new_tensor(scale[:, self.k : self.k + 1]))
-        return line
+        return log
 
     def batch(self, owner: Stepper, step: int) -> Batch:
         """Return the rows of a step that are this process's."""
