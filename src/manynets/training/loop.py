@@ -22,15 +22,14 @@ from manynets.steps import evaluation_steps
 from manynets.training.best_weights import BestWeights
 from manynets.training.deadline import Deadline
 from manynets.training.divergence import DivergenceSearch
-from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started, may_skip
+from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started, may_skip, pooled_rows, squared_share
 from manynets.training.history import Sums, Tracks, new_entries
-from manynets.training.pooled import pooled_rows, squared_share
 from manynets.training.signals import Halt
 from manynets.training.steppers.base import Host, Stepper
 from manynets.training.steppers.choice import make_stepper
 from manynets.training.torch_settings import torch_settings
 from manynets.training.trial import Divergence, FitState, Member, Outcome, Problem
-from manynets.training.validation import validation_metric
+from manynets.training.validation import watched_metric
 
 if TYPE_CHECKING:
     from manynets.training.checkpoint import Checkpoints
@@ -68,7 +67,7 @@ class TrainingRun:
         self.search = DivergenceSearch() if search else None
         self.stepper = make(problem, members)
         validated = self.stepper.validation is not None
-        self.named = validation_metric(problem.task, members, validated=validated)
+        self.named = watched_metric(problem.task, members, validated=validated)
         self.unwatched = search and not validated and may_skip(self.callbacks)  # nobody looks between two evaluations
         self.steps = self.stepper.batches.steps
         self.every = evaluation_steps(self.recipe, self.steps)

@@ -18,7 +18,7 @@ from manynets.tasks.losses import Loss
 from manynets.tasks.objectives import Objective
 from manynets.training.trial import Member
 
-__all__ = ["Validation", "validation_metric", "variances", "without_validation"]
+__all__ = ["Validation", "variances", "watched_metric", "without_validation"]
 
 Host = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -30,7 +30,7 @@ def without_validation(metric: str, task: Task) -> str:
     return f"the metric {metric!r} needs validation rows; give some, or take {task.metric!r}, which training has, too"
 
 
-def validation_metric(task: Task, members: Sequence[Member], *, validated: bool) -> str:
+def watched_metric(task: Task, members: Sequence[Member], *, validated: bool) -> str:
     """Return the metric that networks watch (`Recipe.watch`) where only validation rows have it, else "".
 
     Errors: OptionError where a network stops, or lowers its learning rate, by such a metric without validation rows.
