@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from manynets.distributed import Ranks
-from manynets.nn.batch_norm import Whole, normalisers
+from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.batch_norm import Whole, batch_norm, normalisers
 from manynets.nn.dropout import Masks
-from manynets.nn.layers import training_outputs
+from manynets.nn.embeddings import periodic
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.optim import Coefficient, GroupedOptimizer, Update, step_coefficients
@@ -187,11 +188,29 @@ class AutogradNetwork:
     def outputs(
         self, shape: Shape, batch: Batch, step: int, statistics: Mapping[str, Tensor] | None
     ) -> Iterator[tuple[str, Tensor]]:
-        """Return the name and the output (b, units) of each layer in training; see `training_outputs`."""
-        weight, dtype = None if batch.weight is None else batch.weight.unsqueeze(-1), batch.x.dtype
-        kept = self.masks.make(step, 1, batch.size, batch.part)
-        masks = {i: units[0, 0].to(dtype) * self.masks.scales[i][0] for i, units in kept.items()}
-        return training_outputs(shape, self.leaves, batch.x, masks=masks, weight=weight, statistics=statistics, whole=batch.whole)
+        """Yield the name and the output (b, units) of each layer in training, after its activation; the last are the scores.
+
+        statistics: running mean and variance of batch norm, which are moved; None: nothing is moved.
+        """
+        h, w, kept = batch.x, self.leaves, self.masks.make(step, 1, batch.size, batch.part)
+        weight = None if batch.weight is None else batch.weight.unsqueeze(-1)
+        if shape.embedding is not None:
+            h = periodic(h, w, shape.embedding.columns and list(shape.embedding.columns))
+        if shape.input_scale:
+            h = h * w["input_scale.weight"]
+        for i, (name, _, _) in enumerate(shape.layers):
+            if i in kept:
+                h = h * (kept[i][0, 0].to(batch.x.dtype) * self.masks.scales[i][0])
+            h = nn.functional.linear(h, w[f"{name}.weight"], w.get(f"{name}.bias"))
+            if i < len(shape.hidden):
+                if shape.batch_norm:
+                    gain, shift = w[f"norm{i}.weight"], w[f"norm{i}.bias"]
+                    running = (
+                        None if statistics is None else (statistics[f"norm{i}.running_mean"], statistics[f"norm{i}.running_var"])
+                    )
+                    h = batch_norm(h, gain, shift, weight=weight, running=running, whole=batch.whole)
+                h = ACTIVATIONS[shape.activation].call(h)
+            yield name, h
 
     def backward(self, owner: Stepper, loss: Tensor) -> None:
         """Write the gradient of a loss."""
