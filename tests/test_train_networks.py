@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import manynets as mn
-from manynets.data.split import even_folds
+from manynets.data.split import SplitBy, even_folds
 from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from tests.test_train import RECIPE, N, Own, data, fit
 from tests.tolerances import assert_close
@@ -37,7 +37,7 @@ def test_with_folds_each_network_keeps_other_rows_apart() -> None:
     _, y = data()
     model = fit(validation="folds", n_networks=4, seed=1)  # 90 rows: 22 or 23 apart
     strata = model.task.strata(model.task.encode(y))
-    for k, (train, held) in enumerate(even_folds(N, 4, strata=strata, seed=1)):
+    for k, (train, held) in enumerate(even_folds(N, 4, by=SplitBy(strata=strata), seed=1)):
         alone = fit(validation=held, seed=1 + k)
         assert len(train) == N - 23
         assert_close(model.members[k], alone.members[0], "float32_run", what=str(k))

@@ -43,11 +43,11 @@ from manynets.train_arguments import check_callbacks, check_initial, check_optio
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
-from manynets.training.loop import without_validation
+from manynets.training.module import ready_for
 from manynets.training.other_engines import train_with
 from manynets.training.progress import Show, progress_callbacks
-from manynets.training.ready import ready_for
 from manynets.training.trial import Member
+from manynets.training.validation import without_validation
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder

@@ -21,7 +21,7 @@ from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.model_tools import ModelTools
 from manynets.modelfile import StoredTensor, check_target, open_model_file, write_model_file
 from manynets.nn.network import build
-from manynets.nn.population import Population
+from manynets.nn.population import Population, all_finite
 from manynets.nn.shape import Shape
 from manynets.saved_model import HISTORY, SavedModel, in_run_folder, saved_from, unsound
 from manynets.spec import MLP, Recipe, to_json
@@ -30,7 +30,6 @@ from manynets.spec.metadata import check_device
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
 from manynets.tasks.residuals import Residuals
-from manynets.training.best_weights import all_finite
 from manynets.training.module import whole_numbers
 from manynets.training.torch_settings import find_device
 

@@ -16,8 +16,8 @@ from manynets.nn.initial import initial_parameters
 from manynets.prepare import RowNumbers, Split, SplitBy, Target, TrainingData, holdout
 from manynets.spec import MLP, Recipe
 from manynets.tasks.prior import prior_scores
-from manynets.training.events import Callback
-from manynets.training.groups import Relay, check_fits
+from manynets.training.events import Callback, Relay
+from manynets.training.groups import check_fits
 from manynets.training.trial import Member
 
 __all__ = ["FoldRows", "Plan", "Trial", "TrialGroup", "ensemble", "starting_parameters"]
@@ -74,7 +74,7 @@ class Plan:
                 trainer(group, callbacks)
             return
         members = [member for group in groups for member in group.members]
-        relay = Relay(groups[0].data.problem.task.metric, members, callbacks)
+        relay = Relay(groups[0].data.problem.task.metric, {member.number: member.settings for member in members}, callbacks)
         for group in groups:
             trainer(group, [relay])
             relay.done(len(group.members))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from manynets.data.batches import Rows
 from manynets.data.check import as_matrix, as_numpy, as_row_numbers, as_weights, is_frame, moderate_weights
 from manynets.data.duplicates import count_held_out, count_shared
-from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
+from manynets.data.split import AT_RANDOM, SplitBy, deal_rows, even_folds, split_rows
 from manynets.data.tensors import to_tensor, warn_of_lost_digits
 from manynets.encoding import column_options, needs_encoder, warn_of_encoded
 from manynets.errors import DataError, LeakWarning, OptionError, warn_user
@@ -252,9 +252,9 @@ def holdout(target: Target, fraction: float, *, seed: int, rows: RowNumbers | No
     by: groups that stay together, times of which the latest are held out, or strata in place of the classes; of all rows.
     """
     encoded = target.encoded if rows is None else target.encoded[rows]
-    by = SplitBy() if by is None else by if rows is None else by.take(rows)
+    by = (by or AT_RANDOM) if rows is None else (by or AT_RANDOM).take(rows)
     names = target.class_names if by.strata is None else None
-    train, held_out = split_rows(len(encoded), fraction, **by.options(target.task.strata(encoded)), seed=seed, names=names)
+    train, held_out = split_rows(len(encoded), fraction, by=by.with_classes(target.task.strata(encoded)), seed=seed, names=names)
     return Split(train, held_out) if rows is None else Split(rows[train], rows[held_out])
 
 
@@ -279,7 +279,7 @@ def cv_splits(
         return [Split(None, None)]
     if isinstance(cv, int | np.integer):
         by = SplitBy.of(total, groups=groups) if by is None else by
-        dealt = deal_rows(total, int(cv), **by.options(target.task.strata(target.encoded)), seed=seed, what=what)
+        dealt = deal_rows(total, int(cv), by=by.with_classes(target.task.strata(target.encoded)), seed=seed, what=what)
         return [Split(*pair) for pair in dealt]
     if hasattr(cv, "split"):
         cv = _split_by(cv, X, y, groups)
@@ -321,13 +321,11 @@ def network_splits(
     strata = problem.task.strata(target)
     if strata is None and by_value:
         strata = np.lexsort(target.T).argsort() // n_networks
-    by = SplitBy() if by is None else by
-    options = by.options(strata)
+    by = (by or AT_RANDOM).with_classes(strata)
     if by.times is not None:
-        out = [Split(*split_rows(len(rows), 1.0 / n_networks, times=by.times))] * n_networks
+        out = [Split(*split_rows(len(rows), 1.0 / n_networks, by=by))] * n_networks
     else:
-        options.pop("times")
-        out = [Split(*pair) for pair in even_folds(len(rows), n_networks, **options, seed=seed)]
+        out = [Split(*pair) for pair in even_folds(len(rows), n_networks, by=by, seed=seed)]
     if rows.weight is not None:
         weight = rows.weight.cpu().numpy()
         for k, split in enumerate(out):

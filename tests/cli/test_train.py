@@ -14,7 +14,7 @@ import pytest
 import manynets as mn
 from manynets.cli.options import left_out
 from manynets.cli.recipe import network_of, recipe_of
-from manynets.data.split import deal_rows
+from manynets.data.split import SplitBy, deal_rows
 from manynets.errors import OptionError
 from manynets.spec import SklearnAdam, SklearnInverseScaling, SklearnSGD
 from tests.cli.conftest import Call
@@ -152,7 +152,7 @@ def test_the_validation_metrics_of_an_ensemble_are_of_networks_that_did_not_trai
     shares = np.stack([model.task.proba(one) for one in model.logits(frame)])  # type: ignore[attr-defined]
     codes = model.task.strata(model.task.encode(frame["kind"].to_numpy()))
     hits, loss = 0, 0.0
-    for k, (_, held) in enumerate(deal_rows(120, 8, strata=codes, seed=2)):
+    for k, (_, held) in enumerate(deal_rows(120, 8, by=SplitBy(strata=codes), seed=2)):
         hits += int((shares[k, held].argmax(axis=1) == codes[held]).sum())
         loss -= float(np.log(shares[k, held, codes[held]]).sum())
     assert result["validation"]["accuracy"] == hits / 120

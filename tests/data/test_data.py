@@ -12,7 +12,7 @@ import manynets as mn
 from manynets import rng
 from manynets.data.batches import Batches, Rows, steps_per_epoch
 from manynets.data.check import as_matrix, as_row_numbers, as_weights
-from manynets.data.split import deal_rows, even_folds, split_rows
+from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
 from manynets.data.tensors import to_tensor
 from tests.tolerances import assert_close
 
@@ -61,7 +61,7 @@ def test_a_split_has_every_row_once(rows: int, fraction: float, seed: int) -> No
 @given(st.lists(st.integers(2, 40), min_size=2, max_size=5), st.floats(0.05, 0.95), st.integers(0, 3))
 def test_a_split_by_class_keeps_its_shares(counts: list[int], fraction: float, seed: int) -> None:
     codes = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    train, validation = split_rows(len(codes), fraction, strata=codes, seed=seed)
+    train, validation = split_rows(len(codes), fraction, by=SplitBy(strata=codes), seed=seed)
     assert sorted([*train, *validation]) == list(range(len(codes)))
     taken = np.bincount(codes[validation], minlength=len(counts))
     for count, take in zip(counts, taken, strict=True):
@@ -121,7 +121,7 @@ def test_batches_are_the_permutation_cut(folds: str, size: int, merge: bool) -> 
 def test_even_folds_keep_every_row_apart_and_train_equally_many(folds: int, more: int, seed: int, by_class: bool) -> None:
     total = folds + more
     strata = np.arange(total) % 2 if by_class else None
-    made = even_folds(total, folds, strata=strata, seed=seed)
+    made = even_folds(total, folds, by=SplitBy(strata=strata), seed=seed)
     assert len(made) == folds
     for train, held in made:
         assert np.array_equal(np.sort(np.concatenate([train, held])), np.arange(total))
@@ -133,7 +133,7 @@ def test_even_folds_keep_every_row_apart_and_train_equally_many(folds: int, more
 def test_folds_by_class_have_even_shares_of_each(counts: list[int], folds: int, seed: int) -> None:
     codes = np.repeat(np.arange(len(counts)), counts)
     codes = np.random.default_rng(seed).permutation(codes)
-    dealt = deal_rows(len(codes), min(folds, len(codes)), strata=codes, seed=seed)
+    dealt = deal_rows(len(codes), min(folds, len(codes)), by=SplitBy(strata=codes), seed=seed)
     for code, count in enumerate(counts):
         shares = [int((codes[test] == code).sum()) for _, test in dealt]
         assert sum(shares) == count

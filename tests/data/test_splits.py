@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manynets.data.duplicates import count_duplicates, count_held_out, count_shared, row_hashes
+from manynets.data.duplicates import count_held_out, count_shared, row_hashes
 from manynets.data.groups import as_groups, as_strata, as_times
 from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
 from manynets.errors import DataError, OptionError
@@ -19,19 +19,19 @@ from manynets.errors import DataError, OptionError
 def test_a_group_is_on_one_side(sizes: list[int], fraction: float, seed: int) -> None:
     random = np.random.default_rng(seed)
     groups = random.permutation(np.repeat([f"g{i}" for i in range(len(sizes))], sizes))
-    train, held = split_rows(len(groups), fraction, groups=groups, seed=seed)
+    train, held = split_rows(len(groups), fraction, by=SplitBy.of(len(groups), groups=groups), seed=seed)
     assert sorted([*train, *held]) == list(range(len(groups)))
     assert not set(groups[train]) & set(groups[held])
     assert len(train)
     assert len(held)
     assert abs(len(held) - fraction * len(groups)) <= max(sizes)
-    assert held.tolist() == split_rows(len(groups), fraction, groups=groups, seed=seed)[1].tolist()
+    assert held.tolist() == split_rows(len(groups), fraction, by=SplitBy.of(len(groups), groups=groups), seed=seed)[1].tolist()
 
 
 @given(st.lists(st.integers(1, 12), min_size=5, max_size=30), st.integers(2, 5), st.booleans())
 def test_group_folds(sizes: list[int], folds: int, even: bool) -> None:
     groups = np.repeat(np.arange(len(sizes)), sizes)
-    dealt = (even_folds if even else deal_rows)(len(groups), folds, groups=groups)
+    dealt = (even_folds if even else deal_rows)(len(groups), folds, by=SplitBy.of(len(groups), groups=groups))
     assert sorted(np.concatenate([held for _, held in dealt]).tolist()) == list(range(len(groups)))
     for train, held in dealt:
         assert not set(groups[train]) & set(groups[held])
@@ -44,38 +44,34 @@ def test_groups_keep_the_shares_of_the_classes(seed: int) -> None:
     random = np.random.default_rng(seed)
     groups = random.integers(0, 100, 1000)
     strata = (random.random(1000) < 0.1).astype(int) + (groups < 10)  # class 2 is in few groups
-    for train, held in deal_rows(1000, 5, groups=groups, strata=strata, seed=seed):
+    by = SplitBy.of(1000, groups=groups, stratify=strata)
+    for train, held in deal_rows(1000, 5, by=by, seed=seed):
         assert abs(len(held) - 200) <= 25
         for code in range(3):
             share, whole = np.mean(strata[held] == code), np.mean(strata == code)
             assert abs(share - whole) < 0.03
         assert not set(groups[train]) & set(groups[held])
-    held = split_rows(1000, 0.2, groups=groups, strata=strata, seed=seed)[1]
+    held = split_rows(1000, 0.2, by=by, seed=seed)[1]
     assert abs(np.mean(strata[held] == 1) - np.mean(strata == 1)) < 0.03
-    assert (
-        split_rows(1000, 0.2, groups=groups, seed=seed + 1)[1].tolist()
-        != split_rows(1000, 0.2, groups=groups, seed=seed)[1].tolist()
-    )
+    assert split_rows(1000, 0.2, by=by, seed=seed + 1)[1].tolist() != held.tolist()
 
 
 def test_what_groups_must_be() -> None:
     with pytest.raises(DataError, match=r"groups has shape \(2,\), but must be \(3,\)"):
-        split_rows(3, 0.5, groups=np.array([1, 2]))
+        SplitBy.of(3, groups=np.array([1, 2]))
     with pytest.raises(DataError, match="missing in 1 of 3 rows, the first in row 1"):
-        split_rows(3, 0.5, groups=np.array(["a", None, "b"], dtype=object))
+        SplitBy.of(3, groups=np.array(["a", None, "b"], dtype=object))
     with pytest.raises(DataError, match="one value 'a' in all rows"):
-        split_rows(2, 0.5, groups=np.array(["a", "a"]))
+        SplitBy.of(2, groups=np.array(["a", "a"]))
     with pytest.raises(DataError, match="there are 2 groups, but 3 parts"):
-        deal_rows(4, 3, groups=np.array([1, 1, 2, 2]))
-    with pytest.raises(OptionError, match="by groups and by time at once"):
-        split_rows(2, 0.5, groups=np.arange(2), times=np.arange(2))
+        deal_rows(4, 3, by=SplitBy.of(4, groups=np.array([1, 1, 2, 2])))
     assert as_groups(np.array([2.5, 1.0]), 2).tolist() == [1, 0]
 
 
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=60).filter(lambda times: len(set(times)) > 1), st.floats(0.05, 0.95))
 def test_the_latest_rows_are_held_out(times: list[int], fraction: float) -> None:
     array = np.array(times)
-    train, held = split_rows(len(array), fraction, times=array)
+    train, held = split_rows(len(array), fraction, by=SplitBy.of(len(array), times=array))
     assert sorted([*train, *held]) == list(range(len(array)))
     assert array[train].max() < array[held].min()
     most = int(np.bincount(array).max())
@@ -84,8 +80,9 @@ def test_the_latest_rows_are_held_out(times: list[int], fraction: float) -> None
 
 def test_times() -> None:
     days = np.array(["2024-03-01", "2024-01-01", "2024-02-01", "2024-04-01"], dtype="M8[D]")
-    assert split_rows(4, 0.25, times=days)[1].tolist() == [3]
-    folds = deal_rows(4, 3, times=days)
+    by = SplitBy.of(4, times=days)
+    assert split_rows(4, 0.25, by=by)[1].tolist() == [3]
+    folds = deal_rows(4, 3, by=by)
     assert [(train.tolist(), held.tolist()) for train, held in folds] == [([1], [2]), ([1, 2], [0]), ([0, 1, 2], [3])]
     wrong: list[tuple[Any, str]] = [
         (["b", "a"], "holds 'b', but must be numbers or dates"),
@@ -97,7 +94,7 @@ def test_times() -> None:
         with pytest.raises(DataError, match=message):
             as_times(times, 2)
     with pytest.raises(DataError, match="3 folds by time need 4 different times"):
-        deal_rows(4, 3, times=np.array([1, 1, 1, 2]))
+        deal_rows(4, 3, by=SplitBy.of(4, times=np.array([1, 1, 1, 2])))
 
 
 def test_a_column_to_stratify_by() -> None:
@@ -105,7 +102,7 @@ def test_a_column_to_stratify_by() -> None:
     assert as_strata([5, 1, 5], 3).tolist() == [1, 0, 1]
     assert np.bincount(as_strata(np.random.default_rng(0).normal(size=1000), 1000)).tolist() == [100] * 10
     strata = as_strata(np.repeat([0, 1], [900, 100]), 1000)
-    assert np.bincount(strata[split_rows(1000, 0.2, strata=strata)[1]]).tolist() == [180, 20]
+    assert np.bincount(strata[split_rows(1000, 0.2, by=SplitBy(strata=strata))[1]]).tolist() == [180, 20]
 
 
 def test_split_by() -> None:
@@ -114,11 +111,12 @@ def test_split_by() -> None:
     with pytest.raises(OptionError, match="by times and by groups"):
         SplitBy.of(2, times=[1, 2], groups=[1, 2])
     by = SplitBy.of(6, groups=list("aabbcc"), stratify=[0, 1] * 3)
-    assert by.take(np.array([4, 0])).options()["groups"].tolist() == [2, 0]
-    assert by.options(np.zeros(6))["strata"].tolist() == [0, 1] * 3
-    assert SplitBy.of(2).options(np.ones(2))["strata"].tolist() == [1.0, 1.0]
-    assert len(deal_rows(6, 3, **by.options())) == 3
-    assert SplitBy.of(3, times=[3, 1, 2]).options() | {"times": None} == {"groups": None, "times": None, "strata": None}
+    assert (groups := by.take(np.array([4, 0])).groups) is not None
+    assert groups.tolist() == [2, 0]
+    assert by.with_classes(np.zeros(6)) is by
+    assert (strata := SplitBy.of(2).with_classes(np.ones(2)).strata) is not None
+    assert strata.tolist() == [1.0, 1.0]
+    assert len(deal_rows(6, 3, by=by)) == 3
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
@@ -128,7 +126,6 @@ def test_identical_rows_are_counted(dtype: Any) -> None:
     other = random.integers(0, 5, (200, 4)).astype(dtype)
     known = {tuple(row) for row in one.tolist()}
     assert count_shared(one, other) == sum(tuple(row) in known for row in other.tolist()) > 0
-    assert count_duplicates(one) == 400 - len(known)
     y, z = random.integers(0, 2, 400), random.integers(0, 2, 200)
     both = {(*row, label) for row, label in zip(one.tolist(), y.tolist(), strict=True)}
     alike = sum((*row, label) in both for row, label in zip(other.tolist(), z.tolist(), strict=True))

@@ -11,8 +11,8 @@ import torch
 
 import manynets as mn
 from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.batch_norm import normalisers
 from manynets.nn.initial import initial_parameters
-from manynets.nn.layers import normalisers
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.spec import Activation

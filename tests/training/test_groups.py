@@ -156,3 +156,18 @@ def test_json_round_trip_and_refusals() -> None:
         mn.ParameterGroup(names="")
     with pytest.raises(mn.OptionError, match=r"Recipe\.groups holds 3"):
         mn.Recipe(groups=(3,))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("gradient", WAYS)
+def test_validation_goes_by_the_scale_as_it_is_now(gradient: GradientName) -> None:
+    spec, recipe, y = (
+        mn.MLP(hidden=(6,), input_scale=True),
+        _recipe(mn.Adam(lr=0.05), gradient=gradient, keep="last"),
+        TARGETS["numbers"],
+    )
+    for networks in (1, 2):
+        model = mn.train(X, y, spec, recipe, validation=np.arange(30), n_networks=networks, progress=False)
+        assert isinstance(model.task, mn.tasks.Regression)
+        errors = np.array([model.task.own_unit(scores) - y[:30] for scores in model.logits(X[:30])])
+        r2 = 1 - (errors**2).mean(axis=1) / y[:30].var()
+        assert_close(np.array(model.history["val_r2"][-1]), r2.mean(), "float64_run")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["count_duplicates", "count_held_out", "count_shared", "row_hashes"]
+__all__ = ["count_held_out", "count_shared", "row_hashes"]
 
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
@@ -122,15 +122,6 @@ def _sketches(matrix: NDArray[Any]) -> NDArray[np.uint64]:
         bits *= factors
         out[start : start + step] = bits.sum(axis=1, dtype=kind)
     return out
-
-
-def count_duplicates(matrix: NDArray[Any]) -> int:
-    """Return how many rows are the same as an earlier one.
-
-    >>> count_duplicates(np.array([[1.0], [2.0], [1.0], [1.0]]))
-    2
-    """
-    return len(matrix) - len(np.unique(row_hashes(matrix)))
 
 
 def _floats(matrix: NDArray[Any]) -> NDArray[Any]:

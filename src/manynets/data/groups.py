@@ -21,7 +21,7 @@ MOST_STRATA = 32
 """Whole numbers with at most so many different values are strata as they are."""
 
 
-def as_groups(values: Any, rows: int, *, what: str = "groups") -> Rows:
+def as_groups(values: Any, rows: int) -> Rows:
     """Return the number of each row's group (N,).
 
     Errors: DataError for another number of rows, for missing values, and for one group only.
@@ -29,20 +29,20 @@ def as_groups(values: Any, rows: int, *, what: str = "groups") -> Rows:
     >>> as_groups(["b", "a", "b"], 3).tolist()
     [1, 0, 1]
     """
-    array = _column(values, rows, what)
+    array = _column(values, rows, "groups")
     if array.dtype.kind not in "biuf":
         array = array.astype(str)
     found, codes = np.unique(array, return_inverse=True)
     if len(found) < 2:
         raise DataError(
-            f"{what} has the one value {found.tolist()[0]!r} in all rows, so there is nothing to split by; leave it out"
+            f"groups has the one value {found.tolist()[0]!r} in all rows, so there is nothing to split by; leave it out"
         )
     return codes.astype(np.int64).reshape(-1)
 
 
-def as_strata(values: Any, rows: int, *, what: str = "stratify") -> Rows:
+def as_strata(values: Any, rows: int) -> Rows:
     """Return the number of each row's stratum (N,): its value, or for many different numbers a tenth of the rows by size."""
-    array = _column(values, rows, what)
+    array = _column(values, rows, "stratify")
     if array.dtype.kind not in "biuf":
         return np.unique(array.astype(str), return_inverse=True)[1].astype(np.int64).reshape(-1)
     found, codes = np.unique(array, return_inverse=True)
@@ -52,19 +52,19 @@ def as_strata(values: Any, rows: int, *, what: str = "stratify") -> Rows:
     return codes.astype(np.int64).reshape(-1)
 
 
-def as_times(values: Any, rows: int, *, what: str = "times") -> NDArray[np.float64]:
+def as_times(values: Any, rows: int) -> NDArray[np.float64]:
     """Return the time of each row (N,) as numbers: of dates the seconds since 1970.
 
     Errors: DataError for another number of rows, missing times, what is neither number nor date, and one time only.
     """
-    array = _column(values, rows, what)
+    array = _column(values, rows, "times")
     if array.dtype.kind == "M":
         array = array.astype("M8[us]").astype(np.int64) / 1e6
     if array.dtype.kind not in "biuf":
-        raise DataError(f"{what} holds {array.tolist()[0]!r}, but must be numbers or dates (NumPy's datetime64)")
+        raise DataError(f"times holds {array.tolist()[0]!r}, but must be numbers or dates (NumPy's datetime64)")
     times = array.astype(np.float64)
     if times.min() == times.max():
-        raise DataError(f"{what} is the same in all rows, so none is later than another; leave it out")
+        raise DataError("times is the same in all rows, so none is later than another; leave it out")
     return times
 
 

@@ -12,7 +12,7 @@ from manynets import rng
 from manynets.data.groups import as_groups, as_strata, as_times, deal_groups, latest_rows, time_folds
 from manynets.errors import DataError, OptionError, warn_user
 
-__all__ = ["SplitBy", "deal_rows", "even_folds", "split_rows"]
+__all__ = ["AT_RANDOM", "SplitBy", "deal_rows", "even_folds", "split_rows"]
 
 Rows = NDArray[np.int64]
 
@@ -22,7 +22,7 @@ class SplitBy:
     """What a split keeps together, in order, or in equal shares; made by `SplitBy.of`.
 
     >>> by = SplitBy.of(4, groups=["a", "a", "b", "b"])
-    >>> split_rows(4, 0.5, **by.options())
+    >>> split_rows(4, 0.5, by=by)
     (array([0, 1]), array([2, 3]))
 
     Attributes:
@@ -56,28 +56,26 @@ class SplitBy:
         """Return the same for some of the rows."""
         return SplitBy(**{name: None if column is None else column[rows] for name, column in vars(self).items()})
 
-    def options(self, strata: NDArray[Any] | None = None) -> dict[str, Any]:
-        """Return the arguments of `split_rows` and `deal_rows`; strata: class codes (N,), where none were given."""
-        return {"groups": self.groups, "times": self.times, "strata": strata if self.strata is None else self.strata}
+    def with_classes(self, codes: NDArray[Any] | None) -> SplitBy:
+        """Return the same, with class codes (N,) as its strata where it has none."""
+        return self if codes is None or self.strata is not None else dataclasses.replace(self, strata=codes)
+
+
+AT_RANDOM = SplitBy()
 
 
 def split_rows(
     rows: int,
     fraction: float,
     *,
-    strata: NDArray[Any] | None = None,
-    groups: NDArray[Any] | None = None,
-    times: NDArray[Any] | None = None,
+    by: SplitBy = AT_RANDOM,
     seed: int = 0,
     names: tuple[Any, ...] | None = None,
 ) -> tuple[Rows, Rows]:
     """Return sorted row numbers for training and for validation; `fraction` of the rows go to validation.
 
-    With strata (N,) of class codes each class keeps its share (largest remainders); a class with one row stays in training, with
-    a warning that gives its name. Both parts get at least one row.
-
-    groups (N,): a group is never in both parts; the shares are kept as far as the groups allow.
-    times (N,): numbers or dates; the latest rows are for validation.
+    With strata each class keeps its share (largest remainders); a class with one row stays in training, with a warning that gives
+    its name. With groups the shares are kept as far as the groups allow. Both parts get at least one row.
     """
     if not 0 < fraction < 1:
         raise OptionError(
@@ -85,17 +83,16 @@ def split_rows(
         )
     if rows < 2:
         raise DataError(f"{rows} row cannot be split into training and validation; at least 2 are needed")
-    if times is not None:
-        _refuse_both(groups)
-        return latest_rows(as_times(times, rows), fraction)
-    if groups is not None:
-        part = deal_groups(as_groups(groups, rows), np.array([1.0 - fraction, fraction]), strata=strata, seed=seed)
+    if by.times is not None:
+        return latest_rows(by.times, fraction)
+    if by.groups is not None:
+        part = deal_groups(by.groups, np.array([1.0 - fraction, fraction]), strata=by.strata, seed=seed)
         return np.flatnonzero(part == 0), np.flatnonzero(part == 1)
     order = rng.generator(seed, "split").permutation(rows)
     wanted = min(max(round(rows * fraction), 1), rows - 1)
-    if strata is None:
+    if by.strata is None:
         return np.sort(order[wanted:]), np.sort(order[:wanted])
-    codes, counts = np.unique(strata, return_counts=True)
+    codes, counts = np.unique(by.strata, return_counts=True)
     if (counts == 1).any():
         single = [str(names[int(code)]) if names is not None else str(code) for code in codes[counts == 1]]
         warn_user(f"only one row is of class {', '.join(single)}: it stays in training and is not validated")
@@ -106,7 +103,7 @@ def split_rows(
             break
         if take[code] < counts[code] - 1:
             take[code] += 1
-    grouped = order[np.argsort(strata[order], kind="stable")]  # by class, in random order within each
+    grouped = order[np.argsort(by.strata[order], kind="stable")]  # by class, in random order within each
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     chosen = np.zeros(rows, dtype=bool)
     for start, number in zip(starts, take, strict=True):
@@ -123,30 +120,27 @@ def deal_rows(
     total: int,
     folds: int,
     *,
-    strata: NDArray[Any] | None = None,
-    groups: NDArray[Any] | None = None,
-    times: NDArray[Any] | None = None,
+    by: SplitBy = AT_RANDOM,
     seed: int = 0,
     what: str = "folds",
 ) -> list[tuple[Rows, Rows]]:
-    """Return (training rows, test rows) of so many folds, dealt at random; with strata (N,) each class is dealt evenly.
+    """Return (training rows, test rows) of so many folds, dealt at random; with strata each class is dealt evenly.
 
-    groups (N,): a group is never on both sides. times (N,): each fold is tested on a period, and trained on what was before it.
+    With times each fold is tested on a period, and trained on what was before it.
 
-    >>> [test.tolist() for _, test in deal_rows(4, 2, strata=np.array([0, 0, 1, 1]))]
+    >>> [test.tolist() for _, test in deal_rows(4, 2, by=SplitBy(strata=np.array([0, 0, 1, 1])))]
     [[0, 2], [1, 3]]
     """
     if isinstance(folds, bool) or not 2 <= folds <= total:
         raise OptionError(f"{what} is {folds!r}, but must be a whole number from 2 to {total}, the number of rows")
-    if times is not None:
-        _refuse_both(groups)
-        return time_folds(as_times(times, total), folds)
-    if groups is not None:
-        part = deal_groups(as_groups(groups, total), np.full(folds, 1.0 / folds), strata=strata, seed=seed)
+    if by.times is not None:
+        return time_folds(by.times, folds)
+    if by.groups is not None:
+        part = deal_groups(by.groups, np.full(folds, 1.0 / folds), strata=by.strata, seed=seed)
         return [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(folds)]
     order = rng.generator(seed, "split").permutation(total)
-    if strata is not None:
-        order = order[np.argsort(strata[order], kind="stable")]
+    if by.strata is not None:
+        order = order[np.argsort(by.strata[order], kind="stable")]
     fold = np.empty(total, dtype=np.int64)
     fold[order] = np.arange(total) % folds
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
@@ -156,8 +150,7 @@ def even_folds(
     total: int,
     folds: int,
     *,
-    strata: NDArray[Any] | None = None,
-    groups: NDArray[Any] | None = None,
+    by: SplitBy = AT_RANDOM,
     seed: int = 0,
 ) -> list[tuple[Rows, Rows]]:
     """Return the folds of `deal_rows`, all with as many training rows, so that networks on them share each step.
@@ -168,8 +161,8 @@ def even_folds(
     >>> [(train.tolist(), held.tolist()) for train, held in even_folds(3, 2)]
     [([1], [0, 2]), ([2], [0, 1])]
     """
-    dealt = deal_rows(total, folds, strata=strata, groups=groups, seed=seed)
-    if groups is not None:
+    dealt = deal_rows(total, folds, by=by, seed=seed)
+    if by.groups is not None:
         return dealt
     most = max(len(held) for _, held in dealt)
     out = []
@@ -179,8 +172,3 @@ def even_folds(
             train, held = np.setdiff1d(train, row), np.union1d(held, row)
         out.append((train, held))
     return out
-
-
-def _refuse_both(groups: NDArray[Any] | None) -> None:
-    if groups is not None:
-        raise OptionError("rows cannot be split by groups and by time at once; give one of the two")

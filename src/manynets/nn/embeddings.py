@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from manynets.nn.initial import PREFIX, embedding_shapes
 from manynets.spec import Periodic
 
-__all__ = ["PeriodicEmbedding", "periodic"]
+__all__ = ["PeriodicColumns", "PeriodicEmbedding", "periodic"]
 
 
 def periodic(x: Tensor, parameters: Mapping[str, Tensor], columns: Any) -> Tensor:
@@ -38,6 +38,42 @@ def periodic(x: Tensor, parameters: Mapping[str, Tensor], columns: Any) -> Tenso
         cosines = torch.cos(torch.addcmul(p.unsqueeze(-2), picked, f.unsqueeze(-2) * (2 * math.pi)))  # (..., F, n, k)
         outputs = torch.matmul(cosines, w.mT) + b.unsqueeze(-2)  # (..., F, n, m)
     return torch.cat([x, outputs.transpose(-3, -2).flatten(-2)], dim=-1)
+
+
+class PeriodicColumns:
+    """Both ways through the embeddings of K networks, with the gradient written out.
+
+    parameters, grads: tensors by name, (K, F, k) and so on, and where their gradients are written. columns: as of `periodic`. width: D.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor], grads: Mapping[str, Tensor], columns: Tensor | None, width: int) -> None:
+        names = [PREFIX + name for name in ("frequencies", "phases", "weight", "bias")]
+        self.f, self.p, self.w, self.b = (parameters[name] for name in names)
+        self.d_f, self.d_p, self.d_w, self.d_b = (grads[name] for name in names)
+        self.columns, self.width = columns, width
+
+    def forward(self, x: Tensor, out: Tensor) -> None:
+        """Write x (K, b, D), and after it the outputs of its embedded columns, to out (K, b, D + F m)."""
+        picked = x if self.columns is None else x.index_select(2, self.columns)
+        self.x = picked.mT.unsqueeze(-1)  # (K, F, b, 1)
+        angles = torch.addcmul(self.p.unsqueeze(2), self.x, self.f.unsqueeze(2) * (2 * math.pi))
+        self.cosines, self.sines = torch.cos(angles), torch.sin(angles)
+        mixed = torch.matmul(self.cosines, self.w.mT) + self.b.unsqueeze(2)
+        out[..., : self.width].copy_(x)
+        self._outputs(out).copy_(mixed.transpose(1, 2))
+
+    def _outputs(self, columns: Tensor) -> Tensor:
+        """Return the outputs among all columns, as a view (K, b, F, m)."""
+        return columns[..., self.width :].view(*columns.shape[:2], *self.b.shape[1:])
+
+    def backward(self, d: Tensor) -> None:
+        """Write the gradient, from d (K, b, D + F m), the derivative of the loss by what `forward` wrote."""
+        d = self._outputs(d).transpose(1, 2)  # (K, F, b, m)
+        torch.sum(d, 2, out=self.d_b)
+        self.d_w.copy_(torch.matmul(d.mT, self.cosines))
+        turned = torch.matmul(d, self.w).mul_(self.sines).neg_()
+        torch.sum(turned, 2, out=self.d_p)
+        torch.sum(turned.mul_(self.x), 2, out=self.d_f).mul_(2 * math.pi)
 
 
 class PeriodicEmbedding(nn.Module):

@@ -25,7 +25,7 @@ from manynets.nn.embeddings import periodic
 from manynets.nn.shape import Shape
 from manynets.spec import Activation
 
-__all__ = ["Population"]
+__all__ = ["Population", "all_finite"]
 
 # in place, of what NumPy has in one call that cannot overflow
 ROW_ACTIVATIONS: dict[Activation, Callable[[NDArray[Any]], object]] = {
@@ -36,7 +36,7 @@ ROW_ACTIVATIONS: dict[Activation, Callable[[NDArray[Any]], object]] = {
 }
 
 
-def _views(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+def _views_of(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
     """Return the named views (K, ...) of a flat tensor; the first, if a matrix, is stored transposed."""
     out: dict[str, Tensor] = {}
     start = 0
@@ -56,8 +56,8 @@ class Population:
         self.shape = shape
         self.flat = flat
         self.statistics = statistics
-        self.parameters = _views(flat, shape.parameters())
-        self.buffers = _views(statistics, shape.buffers())
+        self.parameters = _views_of(flat, shape.parameters())
+        self.buffers = _views_of(statistics, shape.buffers())
 
     @classmethod
     def start(
@@ -96,6 +96,11 @@ class Population:
         return self.shape.parameters()
 
     @property
+    def widest(self) -> int:
+        """The most numbers that one row has at a time in a network."""
+        return self.shape.widest
+
+    @property
     def weight_count(self) -> int:
         """How many of the P parameters are weight matrices; they are flat[:, :weight_count]."""
         return self.shape.multiplications
@@ -115,24 +120,35 @@ class Population:
         return None if embedding is None or embedding.columns is None else torch.tensor(embedding.columns, device=self.flat.device)
 
     @functools.cached_property
-    def _stages(self) -> list[tuple[Tensor, Tensor | None]]:
-        """Transposed weights and biases of each layer, as `scores` multiplies them: without the model axis for K = 1."""
-        out: list[tuple[Tensor, Tensor | None]] = []
-        for i, (name, _, _) in enumerate(self.shape.layers):
-            weight, bias = self.parameters[f"{name}.weight"].mT, self.parameters.get(f"{name}.bias")
-            if i == 0 and self.shape.input_scale:
-                weight = weight * self.parameters["input_scale.weight"].unsqueeze(-1)
-            if self.size == 1:
-                out.append((weight[0], None if bias is None else bias[0]))
-            else:
-                out.append((weight, None if bias is None else bias.unsqueeze(1)))
-        return out
+    def _views(self) -> dict[str, Tensor]:
+        """Parameters and running statistics by name; of a single network without the model axis, as torch multiplies matrices quicker."""
+        named = self.parameters | self.buffers
+        return {name: view[0] for name, view in named.items()} if self.size == 1 else named
+
+    @functools.cached_property
+    def _layers(self) -> list[tuple[Tensor, Tensor | None]]:
+        """Views of the weights, transposed, and the biases of each layer, as `forward` takes them."""
+        named, names = self._views, [name for name, _, _ in self.shape.layers]
+        biases = [named[f"{name}.bias"] for name in names] if self.shape.bias else [None] * len(names)
+        rows = [bias if bias is None or self.size == 1 else bias.unsqueeze(1) for bias in biases]
+        return [(named[f"{name}.weight"].mT, row) for name, row in zip(names, rows, strict=True)]
+
+    def _layer(self, i: int) -> tuple[Tensor, Tensor | None]:
+        """Return weights and biases of layer i, with the factors of the input columns, which training moves."""
+        weight, bias = self._layers[i]
+        if i == 0 and self.shape.input_scale:
+            weight = weight * self._views["input_scale.weight"].unsqueeze(-1)
+        return weight, bias
+
+    def _for_each(self, x: Tensor) -> Tensor:
+        """Return rows x (N, D) of all networks as `forward` takes them: (K, N, D), for K = 1 (N, D)."""
+        return x if self.size == 1 else x.expand(self.size, *x.shape)
 
     def scores(self, x: Tensor) -> Tensor:
         """Return raw scores (K, N, O) in prediction mode for x: (N, D) shared by all, or (K, N, D). No gradient is recorded."""
         if self.size == 1:
             return self.forward(x[0] if x.ndim == 3 else x).unsqueeze(0)
-        return self.forward(x if x.ndim == 3 else x.expand(self.size, *x.shape))
+        return self.forward(x if x.ndim == 3 else self._for_each(x))
 
     def forward(self, h: Tensor, buffers: Sequence[Tensor | None] = ()) -> Tensor:
         """Return what `scores` does for x (K, N, D); for K = 1 neither has the first axis.
@@ -140,26 +156,24 @@ class Population:
         buffers: what the product of each layer is written to (None: to a new tensor).
         """
         if self.shape.embedding is not None:
-            named = self.parameters if self.size > 1 else {name: view[0] for name, view in self.parameters.items()}
-            h = periodic(h, named, self.columns)
+            h = periodic(h, self._views, self.columns)
         return self.onward(self._sums(0, h, buffers[0] if buffers else None), buffers)
 
     def first_sums(self, x: Tensor) -> Tensor:
         """Return the sums of the first layer (K, N, H) for x (N, D), of networks without an embedding; for K = 1 without the first axis."""
-        return self._sums(0, x if self.size == 1 else x.expand(self.size, *x.shape))
+        return self._sums(0, self._for_each(x))
 
     def part_of_sums(self, x: Tensor, columns: Tensor) -> Tensor:
         """Return what some columns (B,) with the values x (N, B) add to these sums."""
-        weight = self._stages[0][0].index_select(-2, columns)
-        return torch.matmul(x, weight)
+        return torch.matmul(x, self._layer(0)[0].index_select(-2, columns))
 
     def onward(self, h: Tensor, buffers: Sequence[Tensor | None] = ()) -> Tensor:
         """Return raw scores, as `forward` does, for the sums of the first layer, which are overwritten."""
-        kind, single = ACTIVATIONS[self.shape.activation], self.size == 1
+        kind = ACTIVATIONS[self.shape.activation]
         for i in range(len(self.shape.hidden)):
             if self.shape.batch_norm:
                 slope, shift = self.norm(i)
-                h = torch.addcmul(shift[0] if single else shift, h, slope[0] if single else slope)
+                h = torch.addcmul(shift, h, slope) if h.ndim == 3 else torch.addcmul(shift[0], h, slope[0])
             if kind.from_output:
                 kind.run(h, h)
             else:
@@ -169,10 +183,10 @@ class Population:
 
     def _sums(self, i: int, h: Tensor, out: Tensor | None = None) -> Tensor:
         """Return the product of layer i with its inputs, and its bias, before norm and activation."""
-        weight, bias = self._stages[i]
+        weight, bias = self._layer(i)
         if bias is None:
-            return torch.mm(h, weight, out=out) if self.size == 1 else torch.bmm(h, weight, out=out)
-        return torch.addmm(bias, h, weight, out=out) if self.size == 1 else torch.baddbmm(bias, h, weight, out=out)
+            return torch.bmm(h, weight, out=out) if h.ndim == 3 else torch.mm(h, weight, out=out)
+        return torch.baddbmm(bias, h, weight, out=out) if h.ndim == 3 else torch.addmm(bias, h, weight, out=out)
 
     @functools.cached_property
     def takes_row(self) -> bool:
@@ -182,13 +196,14 @@ class Population:
         return at_hand and self.shape.activation in ROW_ACTIVATIONS and plain
 
     @functools.cached_property
-    def _row_stages(self) -> list[tuple[NDArray[Any], NDArray[Any] | None]]:
-        return [(weight.numpy(), None if bias is None else bias.numpy()) for weight, bias in self._stages]
+    def _row_layers(self) -> list[tuple[NDArray[Any], NDArray[Any] | None]]:
+        layers = [self._layer(i) for i in range(len(self.shape.layers))]
+        return [(weight.numpy(), None if bias is None else bias.numpy()) for weight, bias in layers]
 
     def row_scores(self, h: NDArray[Any]) -> NDArray[Any]:
         """Return the scores (O,) of one row (D,), as `scores` does: by NumPy, whose calls cost less than half of torch's."""
         last = len(self.shape.hidden)
-        for i, (weight, bias) in enumerate(self._row_stages):
+        for i, (weight, bias) in enumerate(self._row_layers):
             h = h.dot(weight)
             if bias is not None:
                 h += bias
@@ -213,3 +228,11 @@ class Population:
         slope = self.parameters[f"norm{i}.weight"] * torch.rsqrt(self.buffers[f"norm{i}.running_var"] + BN_EPS)
         shift = self.parameters[f"norm{i}.bias"] - self.buffers[f"norm{i}.running_mean"] * slope
         return slope.unsqueeze(1), shift.unsqueeze(1)
+
+
+def all_finite(rows: Tensor) -> NDArray[np.bool_]:
+    """Return whether all numbers of each row are finite. Only where a sum is not, which may overflow, are they checked one by one."""
+    if rows.shape[1] == 0:
+        return np.ones(len(rows), dtype=bool)
+    finite = np.isfinite(rows.sum(1).cpu().numpy())
+    return finite if finite.all() else torch.isfinite(rows).all(1).cpu().numpy()

@@ -10,6 +10,7 @@ from manynets.errors import DataError
 from manynets.plots.canvas import Array, panels, write_suptitle
 from manynets.plots.curves import history
 from manynets.plots.scores import confusion, predicted_against_true
+from manynets.training.events import squared_share
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,8 +25,6 @@ def history_panels(model: Any, *, subtitle: str, unit: str | None = None) -> Arr
 
     Where the loss is the squared error of numbers, the first is its root, the RMSE, in the target's unit.
     """
-    from manynets.training.pooled import squared_share  # here, as it loads torch
-
     past, metric = model.history, model.task.metric
     if not past.get("epoch"):
         raise DataError("the model has no history: it was not trained for a single step")

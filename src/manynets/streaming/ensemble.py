@@ -31,8 +31,8 @@ from manynets.tasks.thresholds import best_threshold
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
-from manynets.training.loop import without_validation
 from manynets.training.trial import Member
+from manynets.training.validation import without_validation
 
 __all__ = ["NETWORKS", "open_ensemble", "train_stream_ensemble"]
 

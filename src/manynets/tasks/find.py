@@ -15,8 +15,7 @@ from manynets.tasks.classification import MOST_INFERRED_CLASSES, Binary, Multicl
 from manynets.tasks.regression import Regression, TargetTransform
 from manynets.tasks.thresholds import cost_matrix
 
-__all__ = ["MOST_INFERRED_CLASSES", "TASK_NAMES", "find_task", "task_from_json", "with_quantiles"]
-
+__all__ = ["TASK_NAMES", "find_task", "task_from_json", "with_positive", "with_quantiles"]
 
 _MAKERS: dict[str, Callable[[Any], Task]] = {
     "regression": Regression.of,

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from manynets.nn.population import Population
 from manynets.training.module import ModulePopulation
 
-__all__ = ["BestWeights", "all_finite"]
+__all__ = ["BestWeights"]
 
 
 class BestWeights:
@@ -52,11 +51,3 @@ class BestWeights:
     def take(self, indices: Sequence[int]) -> None:
         """Keep the networks with these indices only."""
         self.flat, self.statistics = self.flat[list(indices)], self.statistics[list(indices)]
-
-
-def all_finite(rows: Tensor) -> NDArray[np.bool_]:
-    """Return whether all numbers of each row are finite. Only where a sum is not, which may overflow, are they checked one by one."""
-    if rows.shape[1] == 0:
-        return np.ones(len(rows), dtype=bool)
-    finite = np.isfinite(rows.sum(1).cpu().numpy())
-    return finite if finite.all() else torch.isfinite(rows).all(1).cpu().numpy()

@@ -164,7 +164,6 @@ class Checkpoints:
         self.checkpoint, self.resume, self.system = checkpoint, resume, dict(system)
         self.allow_world_size = allow_world_size
         self.identity = identity or identity_of(problem, members)
-        self.written: Path | None = None
         self._steps = self._first_step = 0
         self._last_step = -1
         self._began = self._last_time = time.monotonic()
@@ -300,7 +299,7 @@ class Checkpoints:
         path = self._folder / f"step-{run.step:09d}.checkpoint"
         write_checkpoint(path, capture(run, self.identity), system=self.system)
         read_checkpoint(path)  # only then is an older one deleted
-        self.written, self._last_step, self._last_time = path, run.step, time.monotonic()
+        self._last_step, self._last_time = run.step, time.monotonic()
         files = checkpoint_files(self._folder)  # the newest first, by the number of the step
         older = files[files.index(path) + 1 :]
         for file in older[self.checkpoint.keep - 1 :]:

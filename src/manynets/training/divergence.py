@@ -7,7 +7,6 @@ loss stopped being finite are made again, in a run of their own, and there its w
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
@@ -58,11 +57,14 @@ class DivergenceSearch:
     def layers(self, run: TrainingRun, at: Mapping[int, int]) -> dict[int, str]:
         """Return what was not finite first in each network, by index; of none where making its steps again costs too much."""
         members = [run.tracks.members[index] for index in at]
-        rows = 3.0 * run.stepper.batch_size * len(members) * run.stepper.population.weight_count
+        population = run.stepper.population
+        rows = 3.0 * run.stepper.batch_size * len(members) * population.weight_count
         self.work -= (max(at.values()) + 1 - members[0].start) * (rows + STEP_WORK)
-        if self.work < 0 or (isinstance(run.stepper.population, ModulePopulation) and run.tracks.best[0] >= 0):
+        if self.work < 0 or (isinstance(population, ModulePopulation) and run.tracks.best[0] >= 0):
             return {}
-        twin = run.again([_as_it_began(run, member) for member in members])
+        if isinstance(population, ModulePopulation):  # which is alone: with the weights that it began with
+            members = [dataclasses.replace(members[0], spec=population.copied(run.best.flat, run.best.statistics))]
+        twin = run.again(members)
         out = {}
         for step in sorted(set(at.values())):
             if not _advance(twin, step):
@@ -79,24 +81,6 @@ class DivergenceSearch:
                 penalty = "" if sound[k, 1] else "the penalty on the weights"
                 out[index] = weights or output or loss or penalty or _unsound(twin, k)
         return out
-
-
-def _as_it_began(run: TrainingRun, member: Member) -> Member:
-    """Return the member with a copy of its module as it was before the first step; of an MLP, itself."""
-    population = run.stepper.population
-    if not isinstance(population, ModulePopulation):
-        return member
-    module, start = copy.deepcopy(population.module), 0
-    for name in population.names:
-        parameter = module.get_parameter(name)
-        parameter.data = run.best.flat[0, start : start + parameter.numel()].view(parameter.shape).clone()
-        start += parameter.numel()
-    start = 0
-    for buffer in module.buffers():
-        if buffer.is_floating_point():
-            buffer.copy_(run.best.statistics[0, start : start + buffer.numel()].view(buffer.shape))
-            start += buffer.numel()
-    return dataclasses.replace(member, spec=module)
 
 
 def _advance(twin: TrainingRun, step: int) -> bool:

@@ -7,15 +7,23 @@ A callback with the attribute `may_skip = True` does without some: where a stepp
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manynets.spec import MLP, Recipe
+from manynets.tasks import Regression, Task
 
-__all__ = ["Advanced", "Callback", "Evaluated", "Event", "Finished", "Started"]
+if TYPE_CHECKING:
+    from manynets.training.trial import Member, Problem
+
+__all__ = ["Advanced", "Callback", "Evaluated", "Event", "Finished", "Relay", "Started", "may_skip", "pooled_rows", "squared_share"]
+
+MOST_POOLED = 1000
+"""Networks up to which their best entries are collected at each evaluation."""
+Settings: TypeAlias = Mapping[int, tuple[MLP | None, Recipe]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Started:
     metric: str
     pooled: Mapping[int, float] = dataclasses.field(default_factory=dict)
     squared: float = 0.0
-    settings: Mapping[int, tuple[MLP | None, Recipe]] = dataclasses.field(default_factory=dict)
+    settings: Settings = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,3 +119,81 @@ class Finished:
 
 Event: TypeAlias = Started | Advanced | Evaluated | Finished
 Callback: TypeAlias = Callable[[Event], None]
+
+
+def pooled_rows(problem: Problem, members: Sequence[Member]) -> Mapping[int, float]:
+    """Return how much the validation rows of each network count, by its number; nothing for networks of several kinds (`Member.kind`)."""
+    kind = members[0].kind
+    if len(members) > MOST_POOLED or any(member.kind != kind for member in members):
+        return {}
+    out = {}
+    for member in members:
+        rows, weight = member.validation_rows, problem.rows.weight
+        if rows is None:
+            out[member.number] = 1.0
+        else:
+            out[member.number] = float(len(rows) if weight is None else weight.cpu().numpy()[rows].sum())
+    return out
+
+
+def squared_share(task: Task, recipe: Recipe) -> float:
+    """Return what turns the loss into the mean squared error in the target's unit, 0 where nothing does."""
+    if not isinstance(task, Regression) or task.transform is not None:
+        return 0.0
+    return {"squared_error": 1.0, "half_squared_error": 2.0}.get(recipe.loss or "squared_error", 0.0)
+
+
+def may_skip(callbacks: Iterable[Callback]) -> bool:
+    """Return whether all of these do without some events."""
+    return all(getattr(callback, "may_skip", False) for callback in callbacks)
+
+
+class Relay:
+    """Reports several groups to the callbacks as one run, which starts and finishes once; a network counts as PARTS steps.
+
+    settings: of all networks, as in `Started`. It is a callback itself, so relays can be stacked.
+    """
+
+    PARTS = 1000
+
+    def __init__(self, metric: str, settings: Settings, callbacks: Sequence[Callback]) -> None:
+        self.callbacks = list(callbacks)
+        self.may_skip = may_skip(callbacks)
+        self.metric = metric
+        self.before = 0
+        self.seconds = 0.0
+        self.diverged: tuple[int, ...] = ()
+        self.settings = settings
+        self.started = False
+        self.share = 0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Started):
+            if not self.started:
+                self.started = True
+                count = len(self.settings)
+                self._tell(Started(count, count * self.PARTS, self.PARTS, self.metric, settings=self.settings))
+            self.share = event.n_networks
+            self.steps = max(event.steps, 1)
+        elif isinstance(event, Advanced):
+            self._tell(Advanced(self.before * self.PARTS + self.share * self.PARTS * event.step // self.steps))
+        elif isinstance(event, Finished):
+            self.seconds += event.seconds
+            self.diverged += event.diverged
+        else:
+            self._tell(event)
+
+    def done(self, networks: int) -> None:
+        """Count so many networks as trained."""
+        self.before += networks
+        if self.started:
+            self._tell(Advanced(self.before * self.PARTS))
+
+    def finish(self) -> None:
+        """Report that all groups are done."""
+        if self.started:
+            self._tell(Finished(self.seconds, self.diverged))
+
+    def _tell(self, event: Event) -> None:
+        for callback in self.callbacks:
+            callback(event)

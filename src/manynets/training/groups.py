@@ -23,7 +23,7 @@ from manynets.spec import MLP
 from manynets.steps import batch_rows
 from manynets.training.checkpoint import Checkpoints, GroupCheckpoints
 from manynets.training.deadline import Deadline
-from manynets.training.events import Advanced, Callback, Event, Finished, Started
+from manynets.training.events import Callback, Relay
 from manynets.training.loop import TrainingRun
 from manynets.training.signals import Halt, listening
 from manynets.training.steppers.choice import choose, make_stepper
@@ -33,7 +33,6 @@ from manynets.training.trial import Member, Outcome, Problem, group_key
 
 __all__ = [
     "Failure",
-    "Relay",
     "check_fits",
     "check_limits",
     "groups_of",
@@ -113,28 +112,26 @@ def train_members(
     members: Sequence[Member],
     *,
     callbacks: Sequence[Callback] = (),
-    memory_limit: int | None = None,
-    keeper: Checkpoints | Callable[[], Checkpoints] | None = None,
+    keeper: Callable[[], Checkpoints] | None = None,
     deadline: Deadline | None = None,
     ranks: Ranks | None = None,
 ) -> list[Outcome]:
     """Train all members; return their outcomes in their order. What cannot be trained raises its error.
 
-    memory_limit: bytes; a group that would take more is split and its parts are trained one after the other. keeper: of
-    checkpoints, for members of one group only, or what makes it; SIGTERM then has one written before it takes its course.
+    keeper: opens the checkpoints, for members of one group only; SIGTERM then has one written before it takes its course.
     deadline: by which all are to end. ranks: the processes that train them together, None for those of the process group; all of them
-    call this, and all get the outcomes, but only rank 0 calls the callbacks, makes the keeper and goes by the deadline.
+    call this, and all get the outcomes, but only rank 0 calls callbacks and keeper, and goes by the deadline.
     Ctrl-C ends all networks with their best weights so far, and an InterruptedWarning; a second one stops at once.
     """
     halt, ranks = Halt(), current_ranks() if ranks is None else ranks
     options: dict[str, Any] = {"callbacks": callbacks, "halt": halt, "deadline": deadline}
     with listening(halt, (signal.SIGINT,) if keeper is None and ranks.size == 1 else SIGNALS):
         if keeper is None:
-            results = train_what_can(problem, members, memory_limit=memory_limit, ranks=ranks, **options)
+            results = train_what_can(problem, members, ranks=ranks, **options)
         else:
 
             def train(make: Make) -> list[Outcome | Failure]:
-                return _train_group(problem, members, keeper() if callable(keeper) else keeper, make=make, **options)
+                return _train_group(problem, members, keeper(), make=make, **options)
 
             results = train(make_stepper) if ranks.size == 1 else Team(ranks, problem, members, halt).run(train)
     if halt.signal == signal.SIGTERM:
@@ -150,9 +147,7 @@ def train_members(
     return outcomes
 
 
-def _train_group(
-    problem: Problem, members: Sequence[Member], keeper: Checkpoints | None, **options: Any
-) -> list[Outcome | Failure]:
+def _train_group(problem: Problem, members: Sequence[Member], keeper: Checkpoints, **options: Any) -> list[Outcome | Failure]:
     """Train members of one group with checkpoints; return their outcomes in their order. options: of the run."""
     groups = groups_of(problem, members)
     if len(groups) != 1:
@@ -181,6 +176,7 @@ def train_what_can(
     """Train as `train_members`, but a member that cannot be trained (an option that does not fit its data, too little memory)
     becomes a Failure, and the others are trained all the same.
 
+    memory_limit: bytes; a group that would take more is split and its parts are trained one after the other; None: as much as is free.
     at_most: networks that are trained together. told: called with the results of each group, as soon as it is through.
     halt: once it is asked, what is being trained ends as "interrupted", and so does all that waits.
     parts: keeps checkpoints of the group that is being trained, with `system` in them (see Checkpoints).
@@ -248,7 +244,8 @@ def _train_groups(
         out.extend(found)
         told(found)
 
-    relay = Relay(problem.task.metric, [one for group in waiting for one in group], callbacks) if len(waiting) > 1 else None
+    settings = {member.number: member.settings for group in waiting for member in group}
+    relay = Relay(problem.task.metric, settings, callbacks) if len(waiting) > 1 else None
     while waiting:
         group = waiting.pop(0)
         keeper = None if parts is None or halt.asked else parts.keeper(problem, group, system or {})
@@ -281,55 +278,3 @@ def _train_groups(
     if relay is not None:
         relay.finish()
     return out
-
-
-class Relay:
-    """Reports several groups to the callbacks as one run, which starts and finishes once; a network counts as PARTS steps.
-
-    It is a callback itself, so relays can be stacked.
-    """
-
-    PARTS = 1000
-
-    def __init__(self, metric: str, members: Sequence[Member], callbacks: Sequence[Callback]) -> None:
-        self.callbacks = list(callbacks)
-        self.may_skip = all(getattr(callback, "may_skip", False) for callback in callbacks)
-        self.metric = metric
-        self.before = 0
-        self.seconds = 0.0
-        self.diverged: tuple[int, ...] = ()
-        self.members = members
-        self.started = False
-        self.share = 0
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Started):
-            if not self.started:
-                self.started = True
-                settings = {member.number: member.settings for member in self.members}
-                count = len(self.members)
-                self._tell(Started(count, count * self.PARTS, self.PARTS, self.metric, settings=settings))
-            self.share = event.n_networks
-            self.steps = max(event.steps, 1)
-        elif isinstance(event, Advanced):
-            self._tell(Advanced(self.before * self.PARTS + self.share * self.PARTS * event.step // self.steps))
-        elif isinstance(event, Finished):
-            self.seconds += event.seconds
-            self.diverged += event.diverged
-        else:
-            self._tell(event)
-
-    def done(self, networks: int) -> None:
-        """Count so many networks as trained."""
-        self.before += networks
-        if self.started:
-            self._tell(Advanced(self.before * self.PARTS))
-
-    def finish(self) -> None:
-        """Report that all groups are done."""
-        if self.started:
-            self._tell(Finished(self.seconds, self.diverged))
-
-    def _tell(self, event: Event) -> None:
-        for callback in self.callbacks:
-            callback(event)

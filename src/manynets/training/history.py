@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,10 @@ from manynets.spec import Constant, ReduceOnPlateau
 from manynets.steps import total_steps
 from manynets.training.trial import FitState, Member
 
-__all__ = ["Sums", "Tracks"]
+if TYPE_CHECKING:
+    from manynets.training.loop import TrainingRun
+
+__all__ = ["Sums", "Tracks", "new_entries"]
 
 Host = NDArray[np.float64]
 LATE = 1.05  # times the steps that fit, above which there are too many to make
@@ -26,14 +30,20 @@ class Tracks:
 
     best: the index of each network's best entry in its history, -1 for none. totals: the steps that it makes.
     cool_start: the step at which its learning rate began to fall early (`EarlyStopping.cool_down`), -1 for none; cool_rate: its rate there.
+    teams: the number of each network's team, None where no network is in one.
+
+    steps: of an epoch. validated: whether there are validation rows, without which the last weights are the best.
     """
 
-    def __init__(self, members: Sequence[Member], steps: int) -> None:
+    def __init__(self, members: Sequence[Member], steps: int, *, validated: bool = True) -> None:
         self.members = list(members)
         recipes, progress = [member.recipe for member in members], [member.progress for member in members]
         self.alive = np.ones(len(members), dtype=bool)
         self.totals = np.array([total_steps(recipe, steps) for recipe in recipes])
         self.best = np.full(len(members), -1)
+        self.keeps_last = np.array([not validated or recipe.keep == "last" for recipe in recipes])
+        self.penalised = np.array([bool(recipe.l1 or recipe.l2) for recipe in recipes])
+        self.teams = _teams(members)
         self.cool_start, self.cool_rate = np.full(len(members), -1), np.zeros(len(members))
         downs = [None if recipe.stopping is None else recipe.stopping.cool_down for recipe in recipes]
         self.cool_down = np.array([0.0 if share is None else share for share in downs])
@@ -94,6 +104,20 @@ class Tracks:
         """Add entries to every history: values (E, K) for each column."""
         for name, values in columns.items():
             self.columns.setdefault(name, []).extend(values)
+
+    def judge(self, columns: Mapping[str, Host], finite: NDArray[np.bool_], metric: str, *, named: bool) -> NDArray[np.bool_]:
+        """Judge the entries just recorded; return whose weights are now the best so far (or the last, where these are wanted), (K,).
+
+        finite: which networks are. metric: the task's. named: whether they are judged by another, which may be undefined.
+        """
+        for watched in np.where(finite, self.patience.values(columns, metric), np.inf):
+            if self.teams is not None:
+                counted = self.alive & finite & (watched < np.inf if named else True)
+                watched = _team_means(watched, self.teams, counted)
+            better = self.patience.judge(watched)
+        chosen = (better | self.keeps_last) & finite & self.alive
+        self.best = np.where(chosen, self.entries - 1, self.best)
+        return chosen
 
     def best_entries(self, indices: NDArray[np.int64]) -> dict[str, Host]:
         """Return the columns (n,) of the best entries of these networks, NaN where one has none."""
@@ -158,3 +182,42 @@ class Sums:
         with np.errstate(invalid="ignore", over="ignore"):
             self.totals = np.add.reduce(whole.reshape(entries, -1, *log.shape[1:]), axis=1)
         self.steps += len(log)
+
+
+def new_entries(run: TrainingRun, held_out: Host | None, *, since: float) -> dict[str, Host]:
+    """Return what an evaluation adds to the histories: values (E, K) for each column, of the E entries that are due.
+
+    held_out: the log over the validation rows, None for none. since: the seconds that training had taken at the evaluation before; steps that
+    were made in one call took equally long.
+    """
+    stepper, metric, totals = run.stepper, run.problem.task.metric, run.sums.totals
+    entries = len(totals)
+    steps = run.step - run.every * np.arange(entries - 1, -1, -1)
+    seconds = np.linspace(since, run.seconds, entries + 1)[1:]
+    when = {"epoch": steps / run.steps, "step": steps.astype(np.float64), "seconds": seconds}
+    columns = {name: np.repeat(value[:, None], len(run.tracks), axis=1) for name, value in when.items()}
+    columns["lr"] = run.rates(steps - 1)
+    columns["loss"], columns[metric] = stepper.loss.means(totals, stepper.spread)
+    if held_out is not None and stepper.validation is not None:
+        columns["val_loss"], columns["val_" + metric] = stepper.loss.means(held_out[None], stepper.validation.spread)
+        if run.named:
+            columns["val_" + run.named] = stepper.validation_metric(run.named)[None]
+    if run.tracks.penalised.any() or "penalty" in run.tracks.columns:
+        columns["penalty"] = totals[..., 2] / (run.sums.steps / entries) * stepper.penalty_share
+    return columns
+
+
+def _teams(members: Sequence[Member]) -> NDArray[np.int64] | None:
+    """Return the number of each network's team (K,): those of one kind (`Member.kind`) with `EarlyStopping.shared`; None for no team."""
+    shared = [member.recipe.stopping is not None and member.recipe.stopping.shared for member in members]
+    if not any(shared):
+        return None
+    known: dict[object, int] = {}
+    return np.array([known.setdefault(member.kind if shared[k] else k, len(known)) for k, member in enumerate(members)])
+
+
+def _team_means(values: Host, teams: NDArray[np.int64], counted: NDArray[np.bool_]) -> Host:
+    """Return for each network the mean value of the networks of its team that count; its own where none does."""
+    counts = np.bincount(teams[counted], minlength=teams.max() + 1)
+    sums = np.bincount(teams[counted], weights=values[counted], minlength=teams.max() + 1)
+    return np.where(counts[teams] > 0, sums[teams] / np.maximum(counts[teams], 1), values)

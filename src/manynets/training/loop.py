@@ -1,45 +1,40 @@
 """The one training loop: K networks of one group, from their initial weights to their best.
 
 The loop knows boundaries: the end of an epoch, an evaluation, a checkpoint, a stop. Between two of them it asks a stepper to advance
-by so many steps and gets a log back; how a step is made is the stepper's business (`manynets.training.steppers`). Where nobody needs
-to look at the networks between two evaluations, the stepper makes the steps of several in one call.
+by so many steps and gets a log back; how a step is made is the stepper's business (`manynets.training.steppers`). It asks it for no more
+than `advance`, `evaluate`, `capture`, `restore` and `take`, and looks at its weights. Where nobody needs to look at the networks between two
+evaluations, the stepper makes the steps of several in one call.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manynets.errors import OptionError
-from manynets.spec import METRICS, ReduceOnPlateau
 from manynets.steps import evaluation_steps
-from manynets.tasks import Task
-from manynets.training.best_weights import BestWeights, all_finite
+from manynets.training.best_weights import BestWeights
 from manynets.training.deadline import Deadline
 from manynets.training.divergence import DivergenceSearch
-from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
-from manynets.training.history import Sums, Tracks
-from manynets.training.pooled import pooled_rows, squared_share
+from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started, may_skip, pooled_rows, squared_share
+from manynets.training.history import Sums, Tracks, new_entries
 from manynets.training.signals import Halt
 from manynets.training.steppers.base import Host, Stepper
 from manynets.training.steppers.choice import make_stepper
 from manynets.training.torch_settings import torch_settings
 from manynets.training.trial import Divergence, FitState, Member, Outcome, Problem
-from manynets.training.validation import variances
+from manynets.training.validation import watched_metric
 
 if TYPE_CHECKING:
     from manynets.training.checkpoint import Checkpoints
 
-__all__ = ["TrainingRun", "without_validation"]
+__all__ = ["TrainingRun"]
 
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
 CALL_SECONDS = 0.025  # after which a stepper is to be back: so long a stop may take, or one step
@@ -71,14 +66,12 @@ class TrainingRun:
         self.keeper, self.halt, self.deadline, self.recipe = keeper, halt or Halt(), deadline, members[0].recipe
         self.search = DivergenceSearch() if search else None
         self.stepper = make(problem, members)
-        self.named = self.recipe.watch if self.recipe.watch in METRICS and self.recipe.watch != problem.task.metric else ""
-        if self.named and self.stepper.validation is None:
-            if any(m.recipe.stopping is not None or isinstance(m.recipe.schedule, ReduceOnPlateau) for m in members):
-                raise OptionError(without_validation(self.named, problem.task))
-            self.named = ""  # nothing goes by it
+        validated = self.stepper.validation is not None
+        self.named = watched_metric(problem.task, members, validated=validated)
+        self.unwatched = search and not validated and may_skip(self.callbacks)  # nobody looks between two evaluations
         self.steps = self.stepper.batches.steps
         self.every = evaluation_steps(self.recipe, self.steps)
-        self.tracks = Tracks(members, self.steps)
+        self.tracks = Tracks(members, self.steps, validated=validated)
         self.total = int(self.tracks.totals.max())
         self.sums = Sums(len(members))
         self.best = BestWeights(self.stepper.population)
@@ -90,18 +83,6 @@ class TrainingRun:
         self.singly = 0  # step up to which no call has several
         self.asked = 0.0  # when a stop was first seen
         self.pooled: Mapping[int, float] = {}
-        self._assemble()
-
-    def _assemble(self) -> None:
-        """Make what depends on which networks there are: at the start, and when some were left out."""
-        members = self.tracks.members
-        recipes = [member.recipe for member in members]
-        self.spread = variances(self.problem.rows, [m.rows for m in members], [m.weight for m in members], self.stepper.loss)
-        self.keeps_last = np.array([self.stepper.validation is None or recipe.keep == "last" for recipe in recipes])
-        self.teams = _teams(members)
-        self.penalised = any(recipe.l1 or recipe.l2 for recipe in recipes)
-        unseen = self.search is not None and all(getattr(callback, "may_skip", False) for callback in self.callbacks)
-        self.unwatched = unseen and self.stepper.validation is None
 
     @property
     def step(self) -> int:
@@ -123,7 +104,8 @@ class TrainingRun:
         squared = squared_share(self.problem.task, self.recipe)
         settings = {member.number: member.settings for member in self.members}
         self._tell(Started(len(numbers), self.total, self.steps, self.problem.task.metric, self.pooled, squared, settings))
-        with self._settings():
+        self.threads = self.threads or self.stepper.threads(self.total - self.step)
+        with torch_settings(threads=self.threads, precision=self.recipe.precision), torch.no_grad():
             self.began = time.perf_counter()
             if self.deadline is not None:
                 self.deadline.steps_left(self.step)
@@ -192,16 +174,18 @@ class TrainingRun:
     def evaluate(self) -> None:
         """Add the entries that are due to each history, save the best weights, and end the networks that have finished."""
         population, tracks, sums = self.stepper.population, self.tracks, self.sums
-        finite = (sums.first_bad < 0) & all_finite(population.flat) & all_finite(population.statistics)
+        finite = (sums.first_bad < 0) & self.stepper.finite()
         if len(sums.totals) > 1 and not finite[tracks.alive].all():
             self._go_back()
             return
         held_out = self.stepper.evaluate(self.overdue)
         if held_out is None and self.stepper.validation is not None:
             return  # a stop came in between; a resumed run evaluates first
-        columns = self._entries(held_out)
+        since, self.seconds = self.seconds, self.seconds_now
+        self.began = time.perf_counter()
+        columns = new_entries(self, held_out, since=since)
         tracks.record(columns)
-        self._keep(finite, columns)
+        self.best.keep(population, tracks.judge(columns, finite, self.problem.task.metric, named=bool(self.named)))
         cooling = tracks.cool(self.step, per_epoch=self.steps)
         if cooling.any():
             self.best.restore(population, cooling)
@@ -242,50 +226,10 @@ class TrainingRun:
         if tracks.alive.sum() < CROWDED * len(tracks):
             self.take(np.flatnonzero(tracks.alive).tolist())
 
-    def _entries(self, held_out: Host | None) -> dict[str, Host]:
-        """Return what the histories get: values (E, K) for each column. Steps that were made in one call took equally long."""
-        metric, totals, means = self.problem.task.metric, self.sums.totals, self.stepper.loss.means
-        entries = len(totals)
-        loss, score = means(totals, self.spread)
-        steps = self.step - self.every * np.arange(entries - 1, -1, -1)
-        before, self.seconds = self.seconds, self.seconds_now
-        self.began = time.perf_counter()
-        seconds = np.linspace(before, self.seconds, entries + 1)[1:]
-        when = {"epoch": steps / self.steps, "step": steps.astype(np.float64), "seconds": seconds}
-        columns = {name: np.repeat(value[:, None], len(self.tracks), axis=1) for name, value in when.items()}
-        columns |= {"lr": self.rates(steps - 1), "loss": loss, metric: score}
-        if held_out is not None and self.stepper.validation is not None:
-            columns["val_loss"], columns["val_" + metric] = means(held_out[None], self.stepper.validation.spread)
-            if self.named:
-                scores = self.stepper.population.scores
-                columns["val_" + self.named] = self.stepper.validation.figures(self.named, self.problem.task, scores)[None]
-        if self.penalised or "penalty" in self.tracks.columns:
-            columns["penalty"] = totals[..., 2] / (self.sums.steps / entries) * self._penalty_share()
-        return columns
-
-    def _penalty_share(self) -> float | Host:
-        """Return what the mean penalty of the steps is multiplied by, to be that of an epoch's mean over rows (`Member.penalty_rows`)."""
-        if self.stepper.penalty_rows is None:
-            return 1.0
-        counts = self.stepper.batches.counts[self.stepper.batches.which]
-        return np.asarray(self.stepper.batch_size * self.steps / counts)
-
     @property
     def seconds_now(self) -> float:
         """The time that training took up to this moment."""
         return self.seconds + time.perf_counter() - self.began
-
-    def _keep(self, finite: NDArray[np.bool_], columns: Mapping[str, Host]) -> None:
-        """Judge the entries just recorded, and copy the weights of networks at their best so far (or last) to the best."""
-        tracks, population = self.tracks, self.stepper.population
-        for watched in np.where(finite, tracks.patience.values(columns, self.problem.task.metric), np.inf):
-            if self.teams is not None:
-                counted = tracks.alive & finite & (watched < np.inf if self.named else True)
-                watched = _team_means(watched, self.teams, counted)
-            better = tracks.patience.judge(watched)
-        chosen = (better | self.keeps_last) & finite & tracks.alive
-        tracks.best = np.where(chosen, tracks.entries - 1, tracks.best)
-        self.best.keep(population, chosen)
 
     def _divergences(self, at: Mapping[int, int]) -> dict[int, Divergence]:
         """Return where and why networks diverged, by index, from the step (counted from 0) of each."""
@@ -310,29 +254,27 @@ class TrainingRun:
         """Write the outcomes of the networks with these indices."""
         if not indices:
             return
-        tracks = self.tracks
-        for k, parameters, history in zip(
-            indices, self.best.networks(self.stepper.population, indices), tracks.histories(indices), strict=True
-        ):
+        tracks, stepper = self.tracks, self.stepper
+        networks, histories = self.best.networks(stepper.population, indices), tracks.histories(indices)
+        for k, parameters, history in zip(indices, networks, histories, strict=True):
             member, divergence = tracks.members[k], diverged.get(k)
             early = tracks.cool_start[k] >= 0 or (tracks.exhausted[k] and self.step < tracks.totals[k])
             stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
             progress: FitState | None = None
             if member.resumable:
-                state = {name: tensor[k].cpu().numpy().copy() for name, tensor in self.stepper.state.items()}
-                progress = tracks.progress(k, self.stepper.steps_before + self.step, state)
-            best = int(tracks.best[k])
+                state = {name: tensor[k].cpu().numpy().copy() for name, tensor in stepper.state.items()}
+                progress = tracks.progress(k, stepper.steps_before + self.step, state)
             self.outcomes[member.number] = Outcome(
-                member.number,
-                parameters,
-                history,
-                best,
-                stopped,
-                divergence,
-                self.seconds,
-                progress,
-                self.stepper.name,
-                self.threads,
+                number=member.number,
+                parameters=parameters,
+                history=history,
+                best=int(tracks.best[k]),
+                stopped=stopped,
+                divergence=divergence,
+                seconds=self.seconds,
+                progress=progress,
+                stepper=stepper.name,
+                threads=self.threads,
             )
 
     def take(self, indices: list[int]) -> None:
@@ -342,15 +284,6 @@ class TrainingRun:
             self.stepper.take(indices)
             self.best.take(indices)
             self.sums = Sums(len(indices))
-            self._assemble()
-
-    # ------------------------------------------------------------------------------------------------------------- settings
-
-    @contextmanager
-    def _settings(self) -> Iterator[None]:
-        self.threads = self.threads or self.stepper.threads(self.total - self.step)
-        with torch_settings(threads=self.threads, precision=self.recipe.precision), torch.no_grad():
-            yield
 
     def _tell(self, event: Event) -> None:
         if not self.callbacks:
@@ -358,30 +291,3 @@ class TrainingRun:
         with torch.inference_mode(False):  # a callback may train something of its own
             for callback in self.callbacks:
                 callback(event)
-
-
-def without_validation(metric: str, task: Task) -> str:
-    """Return the message for a metric that only validation rows have."""
-    return f"the metric {metric!r} needs validation rows; give some, or take {task.metric!r}, which training has, too"
-
-
-def _teams(members: Sequence[Member]) -> NDArray[np.int64] | None:
-    """Return the number of each network's team (K,): those with `EarlyStopping.shared` and one `Member.team` that differ in seed and rows only;
-    None for no team.
-    """
-    if not any(member.recipe.stopping is not None and member.recipe.stopping.shared for member in members):
-        return None
-    kinds: dict[object, int] = {}
-    teams = []
-    for k, member in enumerate(members):
-        stopping = member.recipe.stopping
-        alike = (member.team, member.spec, dataclasses.replace(member.recipe, seed=0))
-        teams.append(kinds.setdefault(alike if stopping is not None and stopping.shared else k, len(kinds)))
-    return np.array(teams)
-
-
-def _team_means(values: Host, teams: NDArray[np.int64], counted: NDArray[np.bool_]) -> Host:
-    """Return for each network the mean value of the networks of its team that count; its own where none does."""
-    counts = np.bincount(teams[counted], minlength=teams.max() + 1)
-    sums = np.bincount(teams[counted], weights=values[counted], minlength=teams.max() + 1)
-    return np.where(counts[teams] > 0, sums[teams] / np.maximum(counts[teams], 1), values)

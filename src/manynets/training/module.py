@@ -1,15 +1,22 @@
-"""A user's own torch module as a population of one network."""
+"""A user's own torch module: made ready to be trained on a problem, and then a population of one network."""
 
 from __future__ import annotations
 
-import math
+import copy
+import dataclasses
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from manynets.errors import DataError
+from manynets.errors import DataError, OptionError
+from manynets.training.torch_settings import private_generators, seeded_states
+from manynets.training.trial import Problem
 
-__all__ = ["ModulePopulation", "two_axes", "whole_numbers"]
+__all__ = ["ModulePopulation", "ready_for", "two_axes", "whole_numbers"]
+
+ROWS = 2  # that the module sees beforehand
 
 
 class ModulePopulation:
@@ -20,48 +27,42 @@ class ModulePopulation:
     """
 
     size = 1
+    widest = 1024  # units of its widest layer, which is not known
 
     def __init__(self, module: nn.Module, *, device: torch.device, dtype: torch.dtype, integers: bool = False) -> None:
         self.module, self.integers = module.to(device, dtype), integers
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         if not named:
             raise DataError(f"{type(module).__name__} has no parameter that requires a gradient; there is nothing to train")
-        order = sorted(named, key=lambda name: named[name].ndim < 2)
-        self.names = order
-        self.shapes = {name: tuple(named[name].shape) for name in order}
-        self.flat = torch.cat([named[name].detach().reshape(-1) for name in order]).unsqueeze(0)
-        self.weight_count = sum(named[name].numel() for name in order if named[name].ndim >= 2)
-        start = 0
-        for name in order:
-            parameter = named[name]
-            cut = slice(start, start + parameter.numel())
-            parameter.data = self.flat[0, cut].view(parameter.shape)
-            start += parameter.numel()
-        self._buffers = [buffer for _, buffer in module.named_buffers() if buffer.is_floating_point()]
-        self.statistics = self._gather(device, dtype)
+        self.shapes = {name: tuple(named[name].shape) for name in sorted(named, key=lambda name: named[name].ndim < 2)}
+        parameters = [named[name] for name in self.shapes]
+        self.weight_count = sum(parameter.numel() for parameter in parameters if parameter.ndim >= 2)
+        self.flat = _joined(parameters, device, dtype)
+        for parameter, value in zip(parameters, _views(self.flat, parameters), strict=True):
+            parameter.data = value
+        self._parameters = parameters
+        self._buffers = _float_buffers(module)
+        self.statistics = _joined(self._buffers, device, dtype)
 
     def write_gradient_to(self, grad: Tensor) -> None:
         """Have autograd add the gradient of the parameters to views of a tensor (1, P)."""
-        parameters, start = dict(self.module.named_parameters()), 0
-        for name, shape in self.shapes.items():
-            cut = slice(start, start + math.prod(shape))
-            parameters[name].grad = grad[0, cut].view(shape)
-            start = cut.stop
-
-    def _gather(self, device: torch.device, dtype: torch.dtype) -> Tensor:
-        parts = [buffer.detach().reshape(-1).to(device, dtype) for buffer in self._buffers]
-        return (torch.cat(parts) if parts else torch.empty(0, device=device, dtype=dtype)).unsqueeze(0)
+        for parameter, view in zip(self._parameters, _views(grad, self._parameters), strict=True):
+            parameter.grad = view
 
     def pull(self) -> None:
         """Copy the module's buffers into `statistics`."""
-        self.statistics.copy_(self._gather(self.flat.device, self.flat.dtype))
+        self.statistics.copy_(_joined(self._buffers, self.flat.device, self.flat.dtype))
 
     def push(self) -> None:
         """Copy `statistics` into the module's buffers."""
-        start = 0
-        for buffer in self._buffers:
-            buffer.copy_(self.statistics[0, start : start + buffer.numel()].view(buffer.shape))
-            start += buffer.numel()
+        _fill(self._buffers, self.statistics)
+
+    def copied(self, flat: Tensor, statistics: Tensor) -> nn.Module:
+        """Return a copy of the module with these parameters (1, P) and buffers (1, Q)."""
+        module = copy.deepcopy(self.module)
+        _fill([module.get_parameter(name).data for name in self.shapes], flat)
+        _fill(_float_buffers(module), statistics)
+        return module
 
     def _called(self, x: Tensor) -> Tensor:
         """Return what the module gives for x (N, D)."""
@@ -90,6 +91,28 @@ class ModulePopulation:
         return scores
 
 
+def _float_buffers(module: nn.Module) -> list[Tensor]:
+    return [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+
+
+def _joined(parts: Sequence[Tensor], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return a copy of all numbers of some tensors, one after the other, (1, n)."""
+    flat = [part.detach().reshape(-1).to(device, dtype) for part in parts]
+    return torch.cat([torch.empty(0, device=device, dtype=dtype), *flat]).unsqueeze(0)
+
+
+def _views(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Return views of a flat tensor (1, n) in the shapes of others, one after the other."""
+    parts = torch.split(flat[0], [one.numel() for one in like])
+    return [part.view(one.shape) for part, one in zip(parts, like, strict=True)]
+
+
+def _fill(targets: Sequence[Tensor], flat: Tensor) -> None:
+    """Copy a flat tensor (1, n) into others, one after the other."""
+    for target, value in zip(targets, _views(flat, targets), strict=True):
+        target.copy_(value)
+
+
 def whole_numbers(x: Tensor) -> Tensor:
     """Return x as integers; DataError for numbers that are not whole, or so large that their type may have rounded them."""
     most = 2 / torch.finfo(x.dtype).eps
@@ -106,3 +129,71 @@ def two_axes(scores: Tensor, rows: int) -> Tensor:
     if out.ndim != 2 or out.shape[0] != rows:
         raise DataError(f"the module gave scores of shape {tuple(scores.shape)} for {rows} rows; (rows, outputs) is needed")
     return out
+
+
+# --------------------------------------------------------------------------------------------------- before the first step
+
+
+def ready_for(module: nn.Module, problem: Problem, *, seed: int) -> Problem:
+    """Return the problem that a module is trained on: with whole numbers in X as integers, if the module takes only those.
+
+    Lazy layers are initialised by the first rows, by `seed`. Parameters made in torch.inference_mode() are replaced by copies that can
+    be trained. Raises OptionError for parameters without data, and DataError for a module that does not take these rows.
+    """
+    with torch.inference_mode(mode=False):
+        _copy_inference_tensors(module)
+        for name, value in (*module.named_parameters(), *module.named_buffers()):
+            if value.is_meta:
+                raise OptionError(
+                    f"{name} of {type(module).__name__} is on the device 'meta' and has no data; give it some, with"
+                    " module.to_empty(device='cpu') and initial values"
+                )
+        x = problem.rows.x[:ROWS].clone()
+        module.to(x.device)
+        if not any(_is_lazy(value) for value in (*module.parameters(), *module.buffers())):
+            module.to(x.dtype)
+        problem, error = _tried(module, problem, x, seed)
+    if error is not None:
+        kind = str(x.dtype).removeprefix("torch.")
+        raise DataError(
+            f"{type(module).__name__} does not take X, rows of {x.shape[1]} numbers of the type {kind}: {error}"
+        ) from error
+    return problem
+
+
+def _is_lazy(value: Tensor) -> bool:
+    return isinstance(value, UninitializedParameter | UninitializedBuffer)
+
+
+def _tried(module: nn.Module, problem: Problem, x: Tensor, seed: int) -> tuple[Problem, Exception | None]:
+    """Call the module on some rows, as they are and as integers; return the problem for what it takes, or its first error."""
+    first = None
+    for integers in (False, True):
+        if integers and not bool((problem.rows.x == problem.rows.x.round()).all()):
+            break
+        training = module.training
+        try:
+            with torch.no_grad(), private_generators(seeded_states(seed, x.device), x.device):
+                two_axes(module.eval()(whole_numbers(x) if integers else x), len(x))
+        except (RuntimeError, IndexError, TypeError) as error:
+            if first is None or isinstance(error, IndexError):  # of an embedding
+                first = error
+        else:
+            return dataclasses.replace(problem, integers=integers), None
+        finally:
+            module.train(training)
+    return problem, first
+
+
+def _copy_inference_tensors(module: nn.Module) -> None:
+    """Replace parameters and buffers made in inference mode, which autograd refuses, by copies; shared ones stay shared."""
+    copies: dict[int, Tensor] = {}
+    for part in module.modules():
+        for own in (part._parameters, part._buffers):
+            for name, value in own.items():
+                if value is None or _is_lazy(value) or not value.is_inference():
+                    continue
+                if id(value) not in copies:
+                    copy = value.detach().clone()
+                    copies[id(value)] = nn.Parameter(copy, value.requires_grad) if isinstance(value, nn.Parameter) else copy
+                own[name] = copies[id(value)]  # type: ignore[assignment]

@@ -20,7 +20,7 @@ from manynets.training.trial import Divergence, Member, Outcome, Problem
 __all__ = ["train_with"]
 
 
-class _Relay:
+class _Watcher:
     """Turns what an engine reports to its watcher into events."""
 
     def __init__(self, member: Member, metric: str, callbacks: Sequence[Callback]) -> None:
@@ -49,7 +49,7 @@ def train_with(
     if not isinstance(member.spec, MLP):
         raise OptionError(f"engine is {engine!r}, but a module of your own is trained by engine='torch' only")
     train = engines.engine_named(engine)
-    relay = _Relay(member, problem.task.metric, callbacks)
+    watcher = _Watcher(member, problem.task.metric, callbacks)
     held_out = _plain(problem.validation, None) if problem.validation is not None else None
     if member.validation_rows is not None:
         held_out = _plain(problem.rows, member.validation_rows)
@@ -63,10 +63,10 @@ def train_with(
             data=_plain(problem.rows, member.rows),
             validation=held_out,
             initial={name: member.initial[name] for name in names},
-            watcher=relay,
+            watcher=watcher,
         )
     divergence = None if out.divergence is None else Divergence(*out.divergence)
-    relay.tell(Finished(out.seconds, () if divergence is None else (member.number,)))
+    watcher.tell(Finished(out.seconds, () if divergence is None else (member.number,)))
     return Outcome(member.number, out.parameters, out.history, out.best, out.stopped, divergence, out.seconds), out.info
 
 

@@ -144,8 +144,6 @@ def _words(name: str) -> str:
 class _Lines:
     """Plain lines on stderr, at most one in a few seconds, and the last."""
 
-    may_skip = True
-
     def __init__(self) -> None:
         self.story: _Story | None = None
         self.steps, self.done = 1, 0
@@ -174,8 +172,6 @@ class _Lines:
 
 class _Live:
     """A rich progress bar on stderr with loss, metric and time left; made when training starts."""
-
-    may_skip = True
 
     def __init__(self) -> None:
         self.progress: Any = None
@@ -216,8 +212,6 @@ class _Live:
 
 class _Notebook:
     """A bar and a line in the output of a notebook's cell: one display, which is updated in place, without terminal codes."""
-
-    may_skip = True
 
     def __init__(self) -> None:
         self.story: _Story | None = None

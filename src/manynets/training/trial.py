@@ -83,6 +83,15 @@ class Member:
         """Its network, None for a user's module, and its recipe."""
         return self.spec if isinstance(self.spec, MLP) else None, self.recipe
 
+    def row_count(self, problem: Problem) -> int:
+        """Return how many rows it trains on."""
+        return len(problem.rows) if self.rows is None else len(self.rows)
+
+    @property
+    def kind(self) -> tuple[int, MLP | nn.Module, Recipe]:
+        """What it has in common with the networks that it can be judged or pooled with, which differ in their seeds and rows only."""
+        return self.team, self.spec, dataclasses.replace(self.recipe, seed=0)
+
     @property
     def order(self) -> Order:
         """What decides the order in which it visits its rows."""
@@ -156,7 +165,7 @@ class Outcome:
 
 def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, ...]:
     """Return what members must have in common to be trained in one run; a module is always alone."""
-    recipe, total = member.recipe, len(problem.rows) if member.rows is None else len(member.rows)
+    recipe, total = member.recipe, member.row_count(problem)
     if isinstance(member.spec, nn.Module):
         return (member.number,)
     shape = Shape.of(member.spec, problem.rows.x.shape[1], problem.task.outputs)

@@ -11,15 +11,37 @@ from torch import Tensor
 
 from manynets.data.batches import Rows, row_weights
 from manynets.data.stream.rows import StreamedRows
+from manynets.errors import OptionError
+from manynets.spec import METRICS, ReduceOnPlateau
 from manynets.tasks.base import Task
 from manynets.tasks.losses import Loss
 from manynets.tasks.objectives import Objective
+from manynets.training.trial import Member
 
-__all__ = ["Validation", "variances"]
+__all__ = ["Validation", "variances", "watched_metric", "without_validation"]
 
 Host = NDArray[np.float64]
 Index = NDArray[np.int64]
 SCORES_AT_ONCE = 1 << 20  # numbers in the widest layer of a chunk
+
+
+def without_validation(metric: str, task: Task) -> str:
+    """Return the message for a metric that only validation rows have."""
+    return f"the metric {metric!r} needs validation rows; give some, or take {task.metric!r}, which training has, too"
+
+
+def watched_metric(task: Task, members: Sequence[Member], *, validated: bool) -> str:
+    """Return the metric that networks watch (`Recipe.watch`) where only validation rows have it, else "".
+
+    Errors: OptionError where a network stops, or lowers its learning rate, by such a metric without validation rows.
+    """
+    watched = members[0].recipe.watch
+    if watched not in METRICS or watched == task.metric:
+        return ""
+    recipes = [member.recipe for member in members]
+    if not validated and any(r.stopping is not None or isinstance(r.schedule, ReduceOnPlateau) for r in recipes):
+        raise OptionError(without_validation(watched, task))
+    return watched if validated else ""  # without validation rows nothing goes by it
 
 
 def variances(rows: Rows, own: Sequence[Index | None], weights: Sequence[Host | None], loss: Loss) -> Host:
@@ -90,7 +112,7 @@ class Validation:
             if start > first and overdue():
                 return None
             cut = slice(start, min(start + self.size, end))
-            x, target, raw = self._gather(cut, dtype)
+            x, target, raw = self._gather(cut)
             total += self.objective.log(scores(x), self.objective.expand(target, 0.0, dtype), raw)
         return total.cpu().numpy()
 
@@ -98,7 +120,7 @@ class Validation:
         """Return a metric of `Task.metrics` (K,), NaN where it is not defined."""
         parts = []
         for start in range(0, self.most, self.size):
-            x = self._gather(slice(start, min(start + self.size, self.most)), self.rows.x.dtype)[0]
+            x = self._gather(slice(start, min(start + self.size, self.most)))[0]
             parts.append(scores(x).double().cpu().numpy())
         raw, target = np.concatenate(parts, axis=1), self.rows.target.cpu().numpy()
         weights = None if self.weights is None else self.weights.double().cpu().numpy()
@@ -110,7 +132,7 @@ class Validation:
             out.append(task.figure(metric, mine, target[rows], loss=self.objective.loss.name, weight=weight))
         return np.array(out)
 
-    def _gather(self, cut: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    def _gather(self, cut: slice) -> tuple[Tensor, Tensor, Tensor]:
         """Return x (n, D) or (K, n, D), target (1 or K, n, ...) and weights (1 or K, n) of these validation rows."""
         rows, size = self.rows, cut.stop - cut.start
         if self.index is None:
@@ -123,7 +145,7 @@ class Validation:
             if self.weights is not None:
                 networks = max(len(part), len(self.weights))
                 weight = self.weights.expand(networks, -1).gather(1, part.expand(networks, -1))
-        raw = torch.ones(1, size, dtype=dtype, device=rows.x.device) if weight is None else weight
+        raw = rows.x.new_ones(1, size) if weight is None else weight
         if min(self.counts) < self.most:
             columns = torch.arange(cut.start, cut.stop, device=rows.x.device)
             raw = raw * (columns < torch.tensor(self.counts, device=rows.x.device).unsqueeze(1))

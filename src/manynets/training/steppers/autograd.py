@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from manynets.distributed import GradientSum, Ranks
+from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.batch_norm import Whole, batch_norm, normalisers
 from manynets.nn.dropout import Masks
-from manynets.nn.layers import Whole, normalisers, training_outputs
+from manynets.nn.embeddings import periodic
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.optim import Coefficient, GroupedOptimizer, Update, step_coefficients
@@ -39,7 +41,7 @@ class Autograd(Stepper):
     def _prepare(self) -> None:
         recipe, population = self.recipe, self.population
         self.networks = [AutogradNetwork(self, k) for k in range(len(self.members))]
-        if isinstance(population, ModulePopulation) and not hasattr(self, "generators"):
+        if isinstance(population, ModulePopulation):
             self.generators = seeded_states(recipe.seed, self.device)
 
     def advance(self, rates: Host) -> Log:
@@ -150,20 +152,11 @@ class AutogradNetwork:
         self.backward(owner, loss)
         self.total.add()
         penalty = self.update.penalty()
-        line = self.line(owner, scores.detach().to(batch.x.dtype), batch, penalty)
-        scale = None
-        if owner.penalty_rows is not None:
-            weights = owner.batches.totals(step, 1)[0, self.k : self.k + 1]
-            scale = self.grad.new_tensor(owner.penalty_scale(weights, slice(self.k, self.k + 1))).unsqueeze(1)
-        self.update.step(now, scale)
-        return line
-
-    def line(self, owner: Stepper, scores: Tensor, batch: Batch, penalty: Tensor | None) -> Host | Tensor:
-        """Return what is reported of a step. On CUDA it stays there: the host need not wait for each step."""
-        if owner.device.type == "cuda":
-            return self.objective.log(scores, batch.target, batch.weight, 0.0 if penalty is None else penalty[0])
-        weight = None if batch.weight is None else batch.weight.double().numpy()
-        return owner.loss.log(scores.numpy(), batch.target.numpy(), weight, 0.0 if penalty is None else float(penalty[0]))
+        scores = scores.detach().to(batch.x.dtype)
+        log = owner.log_of(scores, batch.target, batch.weight, 0.0 if penalty is None else penalty[0])
+        scale = owner.penalty_scale(step, 1)
+        self.update.step(now, None if scale is None else self.grad.new_tensor(scale[:, self.k : self.k + 1]))
+        return log
 
     def batch(self, owner: Stepper, step: int) -> Batch:
         """Return the rows of a step that are this process's."""
@@ -198,11 +191,29 @@ class AutogradNetwork:
     def outputs(
         self, shape: Shape, batch: Batch, step: int, statistics: Mapping[str, Tensor] | None
     ) -> Iterator[tuple[str, Tensor]]:
-        """Return the name and the output (b, units) of each layer in training; see `training_outputs`."""
-        weight, dtype = None if batch.weight is None else batch.weight.unsqueeze(-1), batch.x.dtype
-        kept = self.masks.make(step, 1, batch.size, batch.part)
-        masks = {i: units[0, 0].to(dtype) * self.masks.scales[i][0] for i, units in kept.items()}
-        return training_outputs(shape, self.leaves, batch.x, masks=masks, weight=weight, statistics=statistics, whole=batch.whole)
+        """Yield the name and the output (b, units) of each layer in training, after its activation; the last are the scores.
+
+        statistics: running mean and variance of batch norm, which are moved; None: nothing is moved.
+        """
+        h, w, kept = batch.x, self.leaves, self.masks.make(step, 1, batch.size, batch.part)
+        weight = None if batch.weight is None else batch.weight.unsqueeze(-1)
+        if shape.embedding is not None:
+            h = periodic(h, w, shape.embedding.columns and list(shape.embedding.columns))
+        if shape.input_scale:
+            h = h * w["input_scale.weight"]
+        for i, (name, _, _) in enumerate(shape.layers):
+            if i in kept:
+                h = h * (kept[i][0, 0].to(batch.x.dtype) * self.masks.scales[i][0])
+            h = nn.functional.linear(h, w[f"{name}.weight"], w.get(f"{name}.bias"))
+            if i < len(shape.hidden):
+                if shape.batch_norm:
+                    gain, shift = w[f"norm{i}.weight"], w[f"norm{i}.bias"]
+                    running = (
+                        None if statistics is None else (statistics[f"norm{i}.running_mean"], statistics[f"norm{i}.running_var"])
+                    )
+                    h = batch_norm(h, gain, shift, weight=weight, running=running, whole=batch.whole)
+                h = ACTIVATIONS[shape.activation].call(h)
+            yield name, h
 
     def backward(self, owner: Stepper, loss: Tensor) -> None:
         """Write the gradient of a loss."""

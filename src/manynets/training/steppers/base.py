@@ -15,7 +15,7 @@ from manynets.data.batches import Batches
 from manynets.data.stream.rows import StreamedRows, batches_of
 from manynets.distributed import ALONE, Ranks
 from manynets.errors import OptionError
-from manynets.nn.population import Population
+from manynets.nn.population import Population, all_finite
 from manynets.nn.shape import Shape
 from manynets.optim import GroupedOptimizer
 from manynets.spec import MLP
@@ -24,7 +24,7 @@ from manynets.tasks.objectives import Objective, objective_for
 from manynets.training.module import ModulePopulation
 from manynets.training.threads import best_threads, most_threads
 from manynets.training.trial import Member, Problem
-from manynets.training.validation import Validation
+from manynets.training.validation import Validation, variances
 
 __all__ = ["Array", "Host", "Log", "Stepper"]
 
@@ -43,6 +43,7 @@ class Stepper(abc.ABC):
 
     members: the K networks. population: their parameters (K, P) and running statistics. state: the optimizer's tensors (K, P).
     step: steps made so far. batches: which rows each step takes; validation: the rows that `evaluate` takes, None for none.
+    spread: the variances of the target (K, O) over the training rows, which R2 compares with.
     ranks: the processes that share the rows of each batch. Gradients are summed over them; logs are of the rows of this one.
     """
 
@@ -62,17 +63,15 @@ class Stepper(abc.ABC):
         self.user_threads = most_threads()  # before the loop gives torch fewer
         self.alive = np.ones(len(members), dtype=bool)  # networks that have ended may be left out of the steps
         self.steps_before = first.progress.steps - first.start  # of the optimizer, in earlier trainings
-        counts = [len(problem.rows) if m.rows is None else len(m.rows) for m in members]
-        self.merges = isinstance(first.spec, nn.Module) or first.spec.batch_norm  # batch norm cannot take a batch of one row
-        self.batch_size = batch_rows(self.recipe, counts[0], batch_norm=isinstance(first.spec, MLP) and first.spec.batch_norm)
+        batch_norm = isinstance(first.spec, MLP) and first.spec.batch_norm
+        self.merges = batch_norm or isinstance(first.spec, nn.Module)  # batch norm cannot take a batch of one row
+        self.batch_size = batch_rows(self.recipe, first.row_count(problem), batch_norm=batch_norm)
         self.population: Population | ModulePopulation
         if isinstance(first.spec, nn.Module):
             self.population = ModulePopulation(first.spec, device=self.device, dtype=self.dtype, integers=problem.integers)
-            self.widest = 1024
         else:
             shape = Shape.of(first.spec, x.shape[1], problem.task.outputs)
             self.population = Population.start(shape, [m.initial for m in members], device=self.device, dtype=self.dtype)
-            self.widest = shape.widest
         self._assemble({name: self._started(name) for m in members for name in m.progress.optimizer})
 
     def _started(self, name: str) -> Tensor:
@@ -99,12 +98,13 @@ class Stepper(abc.ABC):
         )
         self.optimizer = GroupedOptimizer(recipes, self.population.shapes, flat)
         self.state = {name: before[name] if name in before else torch.zeros_like(flat) for name in self.optimizer.state_names()}
+        self.spread = variances(self.problem.rows, own, weights, self.loss)
         self.validation: Validation | None = None
         held_out = self.problem.validation
         if held_out is not None or members[0].validation_rows is not None:
             held = [member.validation_rows if held_out is None else None for member in members]
             rows, weighing = (self.problem.rows, weights) if held_out is None else (held_out, None)
-            self.validation = Validation(rows, held, self.objective, widest=self.widest, weights=weighing)
+            self.validation = Validation(rows, held, self.objective, widest=self.population.widest, weights=weighing)
         meant = [member.penalty_rows for member in members]
         self.penalty_rows = None if None in meant else np.array(meant, dtype=np.float64)
         self._prepare()
@@ -124,6 +124,15 @@ class Stepper(abc.ABC):
         if self.validation is None:
             return None
         return self.validation.sums(self.population.scores, overdue, part=self.ranks.part(self.validation.most))
+
+    def validation_metric(self, metric: str) -> Host:
+        """Return a metric of `Task.metrics` (K,) over the validation rows, which there must be."""
+        assert self.validation is not None
+        return self.validation.figures(metric, self.problem.task, self.population.scores)
+
+    def finite(self) -> NDArray[np.bool_]:
+        """Return which networks have finite weights and running statistics, (K,)."""
+        return all_finite(self.population.flat) & all_finite(self.population.statistics)
 
     def capture(self) -> dict[str, Tensor]:
         """Return the tensors that decide about every later step, besides `step`. They are the stepper's own."""
@@ -156,6 +165,13 @@ class Stepper(abc.ABC):
         within: NDArray[np.bool_] = np.abs(log[..., [0, 2]]) <= bounds
         return within
 
+    @property
+    def penalty_share(self) -> float | Host:
+        """What the mean penalty of the steps is multiplied by, to be that of an epoch's mean over rows (`Member.penalty_rows`)."""
+        if self.penalty_rows is None:
+            return 1.0
+        return np.asarray(self.batch_size * self.batches.steps / self.batches.counts[self.batches.which])
+
     # ------------------------------------------------------------------------------------------------ what subclasses share
 
     def weights_of_all(self, mine: Tensor, size: int) -> Tensor:
@@ -170,21 +186,22 @@ class Stepper(abc.ABC):
         if self.device.type != "cpu":
             return 1
         rows = self.batch_size * len(self.members)
-        return best_threads(self.population.weight_count, rows, self.widest, self.dtype, steps=steps)
+        return best_threads(self.population.weight_count, rows, self.population.widest, self.dtype, steps=steps)
 
-    def log_of(self, scores: Tensor, target: Tensor, weight: Tensor | None, penalty: Tensor) -> Log:
-        """Return the log of steps: scores and expanded target (n, K, b, O), weight (n, K, b) or None, penalty (n, K).
+    def log_of(self, scores: Tensor, target: Tensor, weight: Tensor | None, penalty: Tensor | float) -> Host | Tensor:
+        """Return the log of steps (..., 3 + M): scores and expanded target (..., b, O), weight (..., b) or None, penalty (...).
 
-        On the CPU NumPy is quicker; on CUDA, only the sums come to the host.
+        On the CPU NumPy is quicker. On CUDA it is a tensor, so that the host need not wait for each step.
         """
         if self.device.type == "cuda":
-            return self.objective.log(scores, target, weight, penalty).cpu().numpy()
+            return self.objective.log(scores, target, weight, penalty)
         weights = None if weight is None else weight.double().numpy()
-        return self.loss.log(scores.numpy(), target.numpy(), weights, penalty.double().numpy())
+        penalties = penalty.double().numpy() if isinstance(penalty, Tensor) else penalty
+        return self.loss.log(scores.numpy(), target.numpy(), weights, penalties)
 
-    def penalty_scale(self, weights: Host, k: int | slice = slice(None)) -> Host | None:
-        """Return what l1 and l2 are multiplied by in a batch whose rows weigh so much, (..., K); None for 1.
-
-        See `Member.penalty_rows`. k: of this network only.
-        """
-        return None if self.penalty_rows is None else self.penalty_rows[k] / np.where(weights == 0, 1.0, weights)
+    def penalty_scale(self, step: int, count: int) -> Host | None:
+        """Return what l1 and l2 are multiplied by in `count` steps from `step` on, (count, K); None for 1. See `Member.penalty_rows`."""
+        if self.penalty_rows is None:
+            return None
+        weights = self.batches.totals(step, count)
+        return np.asarray(self.penalty_rows / np.where(weights == 0, 1.0, weights))

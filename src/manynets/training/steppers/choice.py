@@ -48,7 +48,7 @@ def choose(problem: Problem, member: Member) -> str:
     if not on_cpu or core.load() is None or periodic or several:
         return "closed_form"
     sizes = [a * b for a, b in pairwise((problem.rows.x.shape[1], *spec.hidden, problem.task.outputs))]
-    rows = batch_rows(recipe, len(problem.rows) if member.rows is None else len(member.rows))
+    rows = batch_rows(recipe, member.row_count(problem))
     step = 3.0 * rows * sum(sizes) * (2 if recipe.dtype == "float64" else 1)
     return "compiled" if max(sizes) <= CORE_MATRIX and step <= CORE_STEP else "closed_form"
 

@@ -18,20 +18,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manynets.constants import BN_EPS, BN_MOMENTUM
 from manynets.data.batches import Chunk
 from manynets.distributed import GradientSum
 from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.batch_norm import BatchNorm, normalisers
 from manynets.nn.dropout import Masks
-from manynets.nn.layers import normalisers
+from manynets.nn.embeddings import PeriodicColumns
 from manynets.nn.population import Population
-from manynets.optim import Coefficient, Update, coefficient, step_coefficients
+from manynets.optim import Update, coefficient, step_coefficients
 from manynets.spec import MLP
 from manynets.training.steppers.base import Host, Log, Stepper
 from manynets.training.steppers.bfloat16 import Bfloat16
 from manynets.training.steppers.cuda_graph import CapturedStep
 from manynets.training.steppers.inputs import Inputs
-from manynets.training.steppers.periodic import PeriodicColumns
 
 __all__ = ["ClosedForm"]
 
@@ -55,7 +54,7 @@ class Buffers:
         self.inputs = self.x if shape.embedding is None else made(shape.inputs)
         self.d_inputs = None if shape.embedding is None else made(shape.inputs)
         self.z = [made(units) for units in shape.hidden]
-        self.norm = [Norm(owner, i, z) if shape.batch_norm else None for i, z in enumerate(self.z)]
+        self.norm = [owner.batch_norm(i, z) if shape.batch_norm else None for i, z in enumerate(self.z)]
         before = [z if norm is None else norm.out for z, norm in zip(self.z, self.norm, strict=True)]  # the activation
         self.before = before
         self.a = [one if in_place else made(units) for one, units in zip(before, shape.hidden, strict=True)]
@@ -65,54 +64,6 @@ class Buffers:
         self.ones = owner.grad.new_ones(k, 1, size)
         self.d = [*(made(units) for units in shape.hidden), made(shape.out_features)]
         self.low = Bfloat16(shape, k, size, owner.device) if owner.recipe.precision == "bf16" else None
-
-
-class Norm:
-    """Batch norm of one hidden layer: y = g n + b with n = (z - mean) / sqrt(var + eps) over the rows of the batch."""
-
-    def __init__(self, owner: ClosedForm, i: int, z: Tensor) -> None:
-        def row(side: Population, name: str) -> Tensor:
-            return (side.parameters | side.buffers)[f"norm{i}.{name}"].unsqueeze(1)
-
-        self.gain, self.shift = row(owner.parameters, "weight"), row(owner.parameters, "bias")
-        self.d_gain, self.d_shift = row(owner.grads, "weight"), row(owner.grads, "bias")
-        self.running_mean, self.running_var = row(owner.parameters, "running_mean"), row(owner.parameters, "running_var")
-        self.ranks = owner.ranks
-        self.normal, self.out, self.product = (torch.empty_like(z) for _ in range(3))
-        self.mean, self.var, self.inverse, self.part = (z.new_empty(z.shape[0], 1, z.shape[2]) for _ in range(4))
-        self.sums = z.new_empty(2, z.shape[0], 1, z.shape[2])  # of d and d n over the rows of all processes
-
-    def forward(self, z: Tensor, now: Inputs) -> None:
-        """Write y of z to `out`, and move the running mean and variance."""
-        weighted = z if now.weight is None else torch.mul(z, now.weight, out=self.product)
-        torch.sum(weighted, 1, keepdim=True, out=self.mean)
-        self.ranks.add(self.mean)
-        self.mean.div_(now.rows)
-        torch.sub(z, self.mean, out=self.normal)
-        torch.mul(self.normal, self.normal, out=self.product)
-        if now.weight is not None:
-            self.product.mul_(now.weight)
-        torch.sum(self.product, 1, keepdim=True, out=self.var)
-        self.ranks.add(self.var)
-        torch.div(self.var, now.rows, out=self.part).add_(BN_EPS)
-        self.normal.mul_(torch.rsqrt(self.part, out=self.inverse))
-        torch.addcmul(self.shift, self.normal, self.gain, out=self.out)
-        self.running_mean.lerp_(self.mean, BN_MOMENTUM)
-        self.running_var.lerp_(self.var.div_(now.unbiased), BN_MOMENTUM)
-
-    def backward(self, d: Tensor, now: Inputs) -> None:
-        """Turn d = dLoss/dy into dLoss/dz in place: g inv (d - w sum(d) / W - w n sum(d n) / W), w the weights, W their sum."""
-        torch.sum(d, 1, keepdim=True, out=self.d_shift)
-        torch.sum(torch.mul(d, self.normal, out=self.product), 1, keepdim=True, out=self.d_gain)
-        self.sums[0].copy_(self.d_shift)
-        self.sums[1].copy_(self.d_gain)
-        self.ranks.add(self.sums)
-        torch.div(self.sums[0], now.rows, out=self.mean)
-        torch.div(self.sums[1], now.rows, out=self.part)
-        torch.addcmul(self.mean, self.normal, self.part, out=self.product)
-        if now.weight is not None:
-            self.product.mul_(now.weight)
-        d.sub_(self.product).mul_(torch.mul(self.gain, self.inverse, out=self.part))
 
 
 class ScaledInputs:
@@ -154,16 +105,18 @@ class ClosedForm(Stepper):
         names = [name for name, _, _ in shape.layers]
         self.weights, self.d_weights = ([side.parameters[f"{n}.weight"] for n in names] for side in (population, self.grads))
         self.input_scale = ScaledInputs(population, self.grads) if shape.input_scale else None
-        self.periodic = PeriodicColumns(population, self.grads) if shape.embedding is not None else None
+        self.periodic: PeriodicColumns | None = None
+        if shape.embedding is not None:
+            tensors = population.parameters, self.grads.parameters
+            self.periodic = PeriodicColumns(*tensors, population.columns, shape.in_features)
         self.biases, self.d_biases = (
             [side.parameters[f"{n}.bias"].unsqueeze(1) for n in names] if shape.bias else [] for side in (population, self.grads)
         )
         recipes = [member.recipe for member in members]
         self.update = Update(self.optimizer, recipes, population.flat, self.grad, self.state, population.weight_count)
         extras = shape.batch_norm or shape.input_scale or shape.embedding is not None
-        self.plain_sgd = self.update.is_plain_sgd and not extras and self.ranks.size == 1
+        self._update_inside(self.update.is_plain_sgd and not extras and self.ranks.size == 1)
         self.graphs = self.device.type in self.graphs_on and self.ranks.size == 1  # what one process sends others is not captured
-        self._write_gradient(to_weights=self.plain_sgd)
         self.smoothing = coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3)
         specs = [member.spec for member in members if isinstance(member.spec, MLP)]
         self.masks = Masks.of(specs, [recipe.seed for recipe in recipes], shape.inputs, population.flat)
@@ -184,14 +137,14 @@ class ClosedForm(Stepper):
             inputs = self.inputs(chunk, now[:count])
             scores, penalties = self._make_steps(inputs)
             weight = None if inputs.weight is None else inputs.weight.squeeze(-1)
-            log.append(self.log_of(scores, inputs.target, weight, penalties))
+            log.append(_on_host(self.log_of(scores, inputs.target, weight, penalties)))
             now, self.step = now[count:], self.step + count
         return np.concatenate(log)
 
-    def _write_gradient(self, *, to_weights: bool) -> None:
-        """Have the way back add to the weights themselves, or write over the gradient."""
-        self.beta = 1 if to_weights else 0
-        self.out_weights, self.out_biases = (self.weights, self.biases) if to_weights else (self.d_weights, self.d_biases)
+    def _update_inside(self, plain_sgd: bool) -> None:
+        """Have the way back make the step of plain SGD, adding to the weights themselves (beta = 1), or write over the gradient (0)."""
+        self.plain_sgd, self.beta = plain_sgd, int(plain_sgd)
+        self.out_weights, self.out_biases = (self.weights, self.biases) if plain_sgd else (self.d_weights, self.d_biases)
 
     def gradient(self) -> tuple[Host, Host, Host]:
         """Return the objective (K,) of the next batch, loss and penalties, its gradient (K, P), and a line of the log (K, 3 + M).
@@ -200,16 +153,14 @@ class ClosedForm(Stepper):
         """
         chunk = self.batches.chunk(*self.batches.located(self.step), 1)
         now, b = self.inputs(chunk, [[]]).at(0), self._buffers_of(chunk.index.shape[2])
-        self.plain_sgd = False
-        self._write_gradient(to_weights=False)
+        self._update_inside(False)
         self._forward(b, now)
         self._backward(b, now)
         share = now.share.squeeze(-1) if isinstance(now.share, Tensor) else now.share
         loss, penalty = (self.objective.rows(b.scores, now.target) * share).sum(-1), self.update.penalty()
         self.update.add_penalties(now.penalty_scale)
-        weights = None if chunk.weight is None else chunk.weight[0].double().cpu().numpy()
-        penalties = 0.0 if penalty is None else penalty.double().cpu().numpy()
-        line = self.loss.log(b.scores.cpu().numpy(), now.target.cpu().numpy(), weights, penalties)
+        weight = None if now.weight is None else now.weight.squeeze(-1)
+        line = _on_host(self.log_of(b.scores, now.target, weight, 0.0 if penalty is None else penalty))
         return loss.double().cpu().numpy() + line[:, 2], self.grad.double().cpu().numpy(), line
 
     def _make_steps(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -236,9 +187,10 @@ class ClosedForm(Stepper):
         part, divided = self.ranks.part(size), self.batches.divided
         index = chunk.index if divided else chunk.index[:, :, part]
         label = self.problem.rows.target[index]
-        target = self.objective.expand(label.flatten(0, 1), self._smoothing(count), self.dtype)
+        smoothing = self.smoothing.repeat(count, 1, 1) if isinstance(self.smoothing, Tensor) else self.smoothing
+        target = self.objective.expand(label.flatten(0, 1), smoothing, self.dtype)
         target = target.reshape(count, networks, index.shape[2], self.shape.out_features)
-        scale = weight = None
+        weight = None
         share: Tensor | float = 1.0 / size
         rows: Tensor | float = float(size)
         unbiased: Tensor | float = float(size - 1)
@@ -246,14 +198,10 @@ class ClosedForm(Stepper):
             weight = (self.weights_of_all(chunk.weight, size) if divided else chunk.weight).unsqueeze(-1)
             share, rows, unbiased = normalisers(weight)
             share, weight = share[:, :, part], weight[:, :, part]
-        if self.penalty_rows is not None:
-            totals = self.batches.totals(self.step, count)
-            scale = torch.as_tensor(self.penalty_scale(totals), dtype=self.dtype, device=self.device).unsqueeze(-1)
+        scales = self.penalty_scale(self.step, count)
+        scale = None if scales is None else torch.as_tensor(scales, dtype=self.dtype, device=self.device).unsqueeze(-1)
         kept = self.masks.make(self.step, count, size, part)
         return Inputs(index, target, share, weight, rows, unbiased, kept, now, scale)
-
-    def _smoothing(self, count: int) -> Coefficient:
-        return self.smoothing.repeat(count, 1, 1) if isinstance(self.smoothing, Tensor) else self.smoothing
 
     # -------------------------------------------------------------------------------------------------------------- a step
 
@@ -268,6 +216,11 @@ class ClosedForm(Stepper):
         penalty = self.update.penalty()
         self.update.step(now.now, now.penalty_scale)
         return b.scores, penalty
+
+    def batch_norm(self, i: int, z: Tensor) -> BatchNorm:
+        """Return the batch norm of hidden layer i, for batches of the size of z (K, b, units)."""
+        named = self.parameters.parameters | self.parameters.buffers
+        return BatchNorm(named, self.grads.parameters, f"norm{i}", z, self.ranks.add)
 
     def _buffers_of(self, size: int) -> Buffers:
         if size not in self._buffers:
@@ -295,7 +248,7 @@ class ClosedForm(Stepper):
             if i < len(b.z):
                 norm = b.norm[i]
                 if norm is not None:
-                    norm.forward(z, now)
+                    norm.forward(z, now.weight, now.rows, now.unbiased)
                 self.kind.run(b.before[i], b.a[i])
 
     def _backward(self, b: Buffers, now: Inputs) -> None:
@@ -312,7 +265,7 @@ class ClosedForm(Stepper):
                 torch.bmm(d, weight, out=below)
             # written over what was there (beta = 0), or, where they are the weights themselves, added to it (beta = 1)
             if b.low is not None:
-                b.low.backward(i, d, out, below, add=self.beta == 1)
+                b.low.backward(i, d, out, below, add=self.plain_sgd)
             elif i == 0:  # the first matrix is stored transposed
                 turned = out.mT  # one object for both arguments: torch then sees that there is nothing to copy
                 torch.baddbmm(turned, b.h[0].mT, d, beta=self.beta, out=turned)
@@ -329,8 +282,12 @@ class ClosedForm(Stepper):
             self.kind.back(below, b.before[i - 1], b.a[i - 1])
             norm = b.norm[i - 1]
             if norm is not None:
-                norm.backward(below, now)
+                norm.backward(below, now.weight, now.rows)
         if self.input_scale is not None:
             self.input_scale.backward()
         if self.periodic is not None and b.d_inputs is not None:
             self.periodic.backward(b.d_inputs)
+
+
+def _on_host(log: Host | Tensor) -> Host:
+    return log.cpu().numpy() if isinstance(log, Tensor) else log

@@ -66,8 +66,9 @@ class Compiled(Stepper):
             job.order_stride, job.steps_per_epoch = batches.most, batches.order_steps
             job.order, job.epoch_stride = orders.ctypes.data, orders[0].size
             job.coefficients, job.log = coefficients[made:].ctypes.data, log[made:].ctypes.data
-            if self.penalty_rows is not None:
-                scale = np.ascontiguousarray(self.penalty_scale(batches.totals(self.step, count)))
+            scale = self.penalty_scale(self.step, count)
+            if scale is not None:
+                scale = np.ascontiguousarray(scale)
                 job.penalty_scale = scale.ctypes.data
             core.train(job)
             self.step += count

@@ -9,7 +9,6 @@ step allocates comes from the graph's own pool of memory, and cuBLAS's workspace
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -72,9 +71,8 @@ class CapturedStep:
         The next call overwrites them.
         """
         count = len(inputs.index)
-        for name in (field.name for field in dataclasses.fields(Inputs)):
-            for target, source in zip(_tensors(getattr(self.inputs, name)), _tensors(getattr(inputs, name)), strict=True):
-                target[:count].copy_(source)
+        for target, source in zip(self.inputs.tensors(), inputs.tensors(), strict=True):
+            target[:count].copy_(source)
         self.counter.zero_()
         for _ in range(count):
             self.again()
@@ -85,10 +83,3 @@ class CapturedStep:
 def _stream(device: torch.device) -> Any:
     """Return the stream on which all steps of a device are captured: cuBLAS keeps some megabytes for each that it has seen."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    """Return the tensors of a field of the inputs: itself, those of a dict, or none of a number."""
-    if isinstance(value, dict):
-        return list(value.values())
-    return [value] if isinstance(value, Tensor) else []
