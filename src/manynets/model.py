@@ -286,7 +286,10 @@ class Model(ModelTools):
         return figures | self.task.evaluate(scores_of_rows, target, loss=self.recipe.loss, weight=weight)
 
     def network(self, k: int = 0) -> nn.Module:
-        """Return network k as a plain torch module (on the CPU, float32), for use without manynets; a module of your own itself."""
+        """Return network k as a plain torch module (on the CPU, float32), for use without manynets; a module of your own itself.
+
+        It reads the columns as the model encodes and scales them: `model.inputs_of(X)`.
+        """
         if self.spec is None:
             assert self.module is not None
             return self.module

@@ -291,6 +291,7 @@ class ModelTools(Predictor):
 def _trained_anew(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     """Return a model trained on other rows as `model` was on its own."""
     from manynets import TabularClassifier, TabularRegressor, train
+    from manynets.tables.columns import scaling_of
 
     if model.spec is None:
         raise OptionError("a model of your own module cannot be fitted again; give the module to manynets.train")
@@ -311,7 +312,8 @@ def _trained_anew(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
         task = Regression.of(y, standardise=recipe.loss != "poisson", transform=model.task.transform, clamp=clamp)
     folds = "folds" if model.size > 1 and any(name.startswith("val_") for name in model.history) else None
     options = {"task": task, "sample_weight": sample_weight, "n_networks": model.size, "validation": folds}
-    options["positive"] = positive
+    scaling = False if model.encoder is None else scaling_of(model.encoder.columns)
+    options |= {"positive": positive, "scaling": scaling}
     spec = model.spec
     if model.encoder is not None and isinstance(spec.embedding, Periodic):  # whose columns are found anew
         spec = dataclasses.replace(spec, embedding=dataclasses.replace(spec.embedding, columns=None))

@@ -211,6 +211,8 @@ def train_networks(
             sample_weight=weight,
             task=task if options["loss"] == "poisson" or task.name != "regression" else "regression",
             validation=plan.validation,
+            scaling=plan.source.scaling,
+            resume=results.checkpoints if results.checkpoints.is_dir() else None,
             **columns,
         )
         on_workers = worker_count(None) > 0  # which write no checkpoints

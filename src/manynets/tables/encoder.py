@@ -21,7 +21,7 @@ from manynets.tables.hashed import fit_text
 from manynets.tables.kinds import Column
 from manynets.tables.means import other_folds, targets_of
 from manynets.tables.piecewise import bins_for
-from manynets.tables.plain import PlainNumbers
+from manynets.tables.plain import PlainArray, PlainNumbers
 from manynets.tables.remarks import Remarks
 from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import understand
@@ -146,7 +146,12 @@ class TableEncoder:
             out[block.slice] = block.kind == "text"
         return out
 
-    @property
+    @cached_property
+    def _plain(self) -> PlainArray | None:
+        """The columns together, for an encoder that was fitted on an array and needs no more."""
+        return PlainArray.of(self.columns) if self.positional and not self.dropped else None
+
+    @cached_property
     def width(self) -> int:
         """Output columns D."""
         return len(self.feature_names)
@@ -177,6 +182,15 @@ class TableEncoder:
         Errors: DataError for columns that are missing (all are named), for text where numbers or dates were (with the first such
         value and its row), for infinite values, and for values that leave float32 once scaled.
         """
+        if (
+            self._plain is not None
+            and isinstance(frame, np.ndarray)
+            and frame.shape[1:] == (len(self.columns),)
+            and frame.dtype.kind in "fiu"
+        ):
+            out = np.empty(frame.shape, dtype=np.float32) if out is None else out
+            if self._plain.fill_in(frame, out):
+                return out
         table = self.matched(frame)
         if out is None:
             out = np.zeros((table.rows, self.width), dtype=np.float32)
