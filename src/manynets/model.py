@@ -56,7 +56,7 @@ class Model(ModelTools):
     history: columns of the training history; of several networks the means, such as `loss`, and the standard deviations, `loss_std`.
     info: versions, seed, how training ended.
     in_features: columns of X, once encoded. A user's own module has spec None and lives in `module`, in prediction mode.
-    encoder: turns a frame into those columns; None for a model that was trained on an array.
+    encoder: turns a frame, or an array that is scaled, into those columns; None for a model that reads an array as it is.
     residuals: quantiles of the errors on held-out rows, for each target, used by `predict_interval`; None for classes, and without such rows.
 
     Models start on the CPU; `to` moves one to a GPU, on which it then predicts.

@@ -270,7 +270,8 @@ class TableEncoder:
         width = len(self.columns) + len(self.dropped)
         if self.positional and len(table.names) != width:
             raise DataError(f"the array has {len(table.names)} columns, but the encoder was fitted on {width}")
-        missing = [name for name in self.column_names if name not in table.names]
+        known = set(table.names)
+        missing = [name for name in self.column_names if name not in known]
         if missing:
             alike = look_alike(missing[0], table.names)
             hint = "" if alike is None else f"; its {alike!r} is written in other Unicode characters (NFC and NFD): rename it"
