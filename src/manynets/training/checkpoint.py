@@ -147,7 +147,7 @@ def recorded_inputs(source: str | os.PathLike[str]) -> set[str]:
     """
     check_path(source, what="resume")
     place, found = Path(source), set()
-    folders = [place, *place.glob("part-*")]
+    folders = [place, *place.glob("part-*")] if place.is_dir() else []
     for path in [place] if place.is_file() else [file for folder in folders for file in checkpoint_files(folder)]:
         with contextlib.suppress(ModelFileError):
             data = read_checkpoint(path)[0].identity.get("data")
