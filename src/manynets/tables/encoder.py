@@ -182,15 +182,8 @@ class TableEncoder:
         Errors: DataError for columns that are missing (all are named), for text where numbers or dates were (with the first such
         value and its row), for infinite values, and for values that leave float32 once scaled.
         """
-        if (
-            self._plain is not None
-            and isinstance(frame, np.ndarray)
-            and frame.shape[1:] == (len(self.columns),)
-            and frame.dtype.kind in "fiu"
-        ):
-            out = np.empty(frame.shape, dtype=np.float32) if out is None else out
-            if self._plain.fill_in(frame, out):
-                return out
+        if self._plain is not None and (done := self._plain.transform(frame, out)) is not None:
+            return done
         table = self.matched(frame)
         if out is None:
             out = np.zeros((table.rows, self.width), dtype=np.float32)

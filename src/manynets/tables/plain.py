@@ -41,22 +41,27 @@ class PlainArray:
         numeric = [column for column in columns if isinstance(column, NumericColumn) and _has_one_output(column)]
         return cls(numeric) if numeric and len(numeric) == len(columns) else None
 
-    def fill_in(self, array: NDArray[Any], out: NDArray[np.float32]) -> bool:
-        """Write the array (N, D) of numbers, encoded, into out (N, D); return False where a number is missing, infinite or too large."""
-        step = max(1, CELLS // len(self.center))
+    def transform(self, array: Any, out: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+        """Return an array (N, D) of numbers encoded, in out if that is given; None for anything else, and for what has a gap, an infinite
+        value or one too large."""
+        width = len(self.center)
+        if not isinstance(array, np.ndarray) or array.shape[1:] != (width,) or array.dtype.kind not in "fiu":
+            return None
+        out = np.empty(array.shape, dtype=np.float32) if out is None else out
+        step = max(1, CELLS // width)
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, len(array), step):
                 work = array[start : start + step].astype(np.float64)
                 if not math.isfinite(work.sum()):
-                    return False
+                    return None
                 np.maximum(work, self.low, out=work)
                 np.minimum(work, self.high, out=work)
                 work -= self.center
                 work /= self.scale
                 if not self.within_limits and not max(work.max(), -work.min()) <= FLOAT32_MAX:
-                    return False
+                    return None
                 out[start : start + step] = work
-        return True
+        return out
 
 
 class PlainNumbers:
