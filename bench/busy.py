@@ -50,9 +50,9 @@ def cases() -> dict[str, Callable[[], object]]:
         return [(mn.MLP(hidden=(32,)), mn.Recipe(optimizer=mn.Adam(lr=1e-3), epochs=10, seed=seed)) for seed in range(30)]
 
     return {
-        "digits 64-512-512-10, batch 32": lambda: mn.train(X, y, spec, digits, progress=False),
-        "784-512-512-10, batch 100": lambda: mn.train(wide, labels, spec, mnist, progress=False),
-        "30 networks 64-32-10": lambda: mn.train_many(X, y, candidates(), progress=False),
+        "digits 64-512-512-10, batch 32": lambda: mn.train(X, y, spec, digits, scaling=False, progress=False),
+        "784-512-512-10, batch 100": lambda: mn.train(wide, labels, spec, mnist, scaling=False, progress=False),
+        "30 networks 64-32-10": lambda: mn.train_many(X, y, candidates(), scaling=False, progress=False),
     }
 
 

@@ -55,7 +55,7 @@ def tutorial(device: str, *, seconds: float, epochs: int = 50, hidden: tuple[int
 
     def train(count: int) -> mn.Model:
         one = dataclasses.replace(recipe, epochs=count)
-        return mn.train(real.X, real.y, spec, one, validation=0.2, seed=0, progress=False)
+        return mn.train(real.X, real.y, spec, one, validation=0.2, seed=0, scaling=False, progress=False)
 
     if epochs > 2:
         first = train(2)
@@ -119,9 +119,11 @@ def _ours(device: str, case: Case, arrays: data.Arrays, precision: Precision, se
     """Return the steps per second of `mn.train` after its first two epochs, and which stepper made them."""
     spec = mn.MLP(hidden=case.layers[1:-1], dropout=case.dropout)
     recipe = mn.Recipe(optimizer=mn.SGD(lr=case.lr), epochs=4, batch_size=case.batch, device=device, precision=precision)
-    model = mn.train(arrays.x, arrays.y, spec, recipe, task=case.task, progress=False)
+    model = mn.train(arrays.x, arrays.y, spec, recipe, task=case.task, scaling=False, progress=False)
     epochs = max(4, min(MOST_EPOCHS, int(seconds / _seconds_per_epoch(model))))
-    model = mn.train(arrays.x, arrays.y, spec, dataclasses.replace(recipe, epochs=epochs), task=case.task, progress=False)
+    model = mn.train(
+        arrays.x, arrays.y, spec, dataclasses.replace(recipe, epochs=epochs), task=case.task, scaling=False, progress=False
+    )
     step, taken = model.history["step"], model.history["seconds"]
     return (step[-1] - step[1]) / (taken[-1] - taken[1]), model.info["stepper"]
 
@@ -205,7 +207,7 @@ def toys(
     x = random.uniform(-1, 1, (rows, 2)).astype(np.float32)
     y = (x[:, 0] * x[:, 1] > 0).astype(np.int64)
     recipe = mn.Recipe(optimizer=mn.Adam(lr=0.01), epochs=epochs, batch_size=batch, device=device)
-    model = mn.train(x, y, mn.MLP(hidden=(6,)), recipe, n_networks=networks, seed=0, progress=False).to(device)
+    model = mn.train(x, y, mn.MLP(hidden=(6,)), recipe, n_networks=networks, seed=0, scaling=False, progress=False).to(device)
     steps = model.history["step"][0]
     return {
         "networks": networks,

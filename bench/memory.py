@@ -27,7 +27,7 @@ MIB_A_ROW = COLUMNS * 4 / 2**20
 """MiB of the float32 matrix, a row."""
 
 WAYS = ("float32 array", "float64 array", "float32 parquet", "float64 parquet", "float32 csv", "float64 csv")
-"""What `peaks` trains on: arrays by `mn.train`, files by `manynets train`."""
+"""What `peaks` trains on: arrays by `mn.train(scaling=False)`, files by `manynets train`."""
 
 # Each child first trains on a few rows, so that all is imported; the peak is what the process has ever held above that.
 _WARM = """
@@ -44,14 +44,14 @@ def peak():
 spec, recipe = mn.MLP(hidden=(64,)), mn.Recipe(epochs=1, batch_size=1024)
 command = "--target y --hidden 64 --epochs 1 --batch-size 1024 -q --overwrite --out".split()
 small = np.random.default_rng(0).standard_normal((2000, 50))
-mn.train(small, small[:, 0], spec, recipe, progress=False)
+mn.train(small, small[:, 0], spec, recipe, scaling=False, progress=False)
 """
 _ARRAY = """
 before = now()
 X = np.random.default_rng(0).standard_normal(({rows}, {columns}), dtype="{dtype}")
 y = X[:, 0].copy()
 given = now() - before
-mn.train(X, y, spec, recipe, progress=False)
+mn.train(X, y, spec, recipe, scaling=False, progress=False)
 print(peak() - before, given)
 """
 _COMMAND = """

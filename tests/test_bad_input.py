@@ -20,7 +20,7 @@ RECIPE = mn.Recipe(epochs=1, device="cpu")
 
 
 def fit(x: Any = X, y: Any = Y, spec: Any = SPEC, recipe: Any = RECIPE, **options: Any) -> mn.Model:
-    return mn.train(x, y, spec, recipe, **{"progress": False, **options})
+    return mn.train(x, y, spec, recipe, **{"scaling": False, "progress": False, **options})
 
 
 def with_value(value: float) -> np.ndarray:

@@ -46,7 +46,13 @@ def test_a_frame_gives_what_its_matrix_gives() -> None:
     own = (table[30:], y[30:])
     one = mn.train(table[:30], y[:30], SPEC, RECIPE, validation=own, progress=False)
     other = mn.train(
-        encoder.transform(table[:30]), y[:30], SPEC, RECIPE, validation=(encoder.transform(own[0]), own[1]), progress=False
+        encoder.transform(table[:30]),
+        y[:30],
+        SPEC,
+        RECIPE,
+        validation=(encoder.transform(own[0]), own[1]),
+        scaling=False,
+        progress=False,
     )
     assert other.encoder is None
     assert np.array_equal(one.logits(table), other.logits(encoder.transform(table)))

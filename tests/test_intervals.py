@@ -33,7 +33,7 @@ def rows(count: int, seed: int = 0) -> tuple[Any, Any]:
 
 
 def train(**options: Any) -> mn.Model:
-    return mn.train(*rows(300), options.pop("spec", LINEAR), RECIPE, progress=False, **options)
+    return mn.train(*rows(300), options.pop("spec", LINEAR), RECIPE, scaling=False, progress=False, **options)
 
 
 def covered(limits: Any, y: Any) -> float:
@@ -84,19 +84,19 @@ def test_new_rows_lie_within_as_often_as_asked(ensemble: mn.Model) -> None:
 
 def test_the_limits_of_a_logarithm_and_of_rates_are_in_the_unit_of_the_target() -> None:
     x, y = rows(200)
-    logarithm = mn.train(x, y, LINEAR, RECIPE, validation=0.5, target_transform="log", progress=False)
+    logarithm = mn.train(x, y, LINEAR, RECIPE, validation=0.5, target_transform="log", scaling=False, progress=False)
     limits = logarithm.predict_interval(x, 0.8)
     assert (limits > 0).all()
     assert covered(limits, y) > 0.6
     logs, center = np.log(limits), np.log(logarithm.predict(x))
     assert_close(logs[:, 1] - center, np.full(200, logs[0, 1] - center[0]), "float64_run")
-    rate = mn.train(x, np.round(y, 2), LINEAR, mn.Recipe(epochs=5, loss="poisson"), validation=0.5, progress=False)
+    rate = mn.train(x, np.round(y, 2), LINEAR, mn.Recipe(epochs=5, loss="poisson"), validation=0.5, scaling=False, progress=False)
     assert (rate.predict_interval(x, 0.9) >= 0).all()
 
 
 def test_several_targets_have_limits_each() -> None:
     x, y = rows(300)
-    both = mn.train(x, np.stack([y, 10 * y], axis=1), LINEAR, RECIPE, validation=0.3, progress=False)
+    both = mn.train(x, np.stack([y, 10 * y], axis=1), LINEAR, RECIPE, validation=0.3, scaling=False, progress=False)
     limits = both.predict_interval(x, 0.9)
     assert limits.shape == (300, 2, 2)
     assert covered(limits[:, 0], y) > 0.8
@@ -167,7 +167,7 @@ def test_mistakes(ensemble: mn.Model) -> None:
     with pytest.raises(OptionError, match=r"coverage is 0.999, but 300 held-out rows support at most 0\.993"):
         ensemble.predict_interval(x, 0.999)
     with pytest.raises(DataError, match="use predict_proba"):
-        mn.train(x, y > 8, LINEAR, mn.Recipe(epochs=1), progress=False).predict_interval(x)
+        mn.train(x, y > 8, LINEAR, mn.Recipe(epochs=1), scaling=False, progress=False).predict_interval(x)
 
 
 def test_the_command_writes_them(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,10 +22,10 @@ def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
 
 warm = np.zeros((64, 784), dtype=np.float32)
-mn.train(warm, np.arange(64) % 10, mn.MLP(hidden=(512, 512), dropout=0.2), mn.Recipe(epochs=1), validation=0.2, progress=False)
+mn.train(warm, np.arange(64) % 10, mn.MLP(hidden=(512, 512), dropout=0.2), mn.Recipe(epochs=1), validation=0.2, scaling=False, progress=False)
 before = peak()
 data = datasets.load("mnist", data_dir=sys.argv[1])
-mn.train(data.X, data.y, mn.MLP(hidden=(512, 512), dropout=0.2), mn.Recipe(epochs=1), validation=0.2, progress=False)
+mn.train(data.X, data.y, mn.MLP(hidden=(512, 512), dropout=0.2), mn.Recipe(epochs=1), validation=0.2, scaling=False, progress=False)
 print((peak() - before) / (data.X.nbytes / 2**20))
 """
 
@@ -50,5 +50,7 @@ def test_the_defaults_reach_98_9_percent(data_dir: Path, tmp_path: Path) -> None
 def test_the_tutorials_settings_reach_97_6_percent(data_dir: Path) -> None:
     data = mn.datasets.load("mnist", data_dir=data_dir)
     recipe = mn.Recipe(optimizer=mn.SGD(lr=0.01), epochs=50, batch_size=20)
-    model = mn.train(data.X, data.y, mn.MLP(hidden=(512, 512), dropout=0.2), recipe, validation=0.2, seed=0, progress=False)
+    model = mn.train(
+        data.X, data.y, mn.MLP(hidden=(512, 512), dropout=0.2), recipe, validation=0.2, seed=0, scaling=False, progress=False
+    )
     assert model.evaluate(data.X_test, data.y_test)["accuracy"] >= 0.976

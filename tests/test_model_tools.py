@@ -142,6 +142,18 @@ def test_cross_validation_trains_as_the_model_was_trained() -> None:
         model.set_params(alpha=1)
 
 
+def test_a_changed_default_is_fitted_again_with_its_changes(tmp_path: Path) -> None:
+    from manynets.tabular import train_tabular
+
+    changes = {"iterations": 20, "lr": 0.03, "hidden": (6,), "loss": "quantile", "quantile": (0.1, 0.9)}
+    options: dict[str, Any] = {"n_networks": 2, "changes": changes, "progress": False, "device": "cpu"}
+    train_tabular(X[:90], PRICE[:90], **options).model.save(tmp_path / "m.safetensors")
+    model = mn.load(tmp_path / "m.safetensors").fit(X, PRICE)
+    same = train_tabular(X, PRICE, **options).model
+    assert model.recipe == same.recipe
+    assert_close(model.members[1], same.members[1], "bits")
+
+
 def test_training_further_starts_where_the_model_ended() -> None:
     model = trained(LABELS[:60], X[:60], n_networks=3)
     still = mn.train(X, LABELS, model, mn.Recipe(epochs=1, optimizer=mn.SGD(lr=0.0)), progress=False)

@@ -323,7 +323,9 @@ def test_plateau_inside_the_loop_is_torch(schedule: mn.ReduceOnPlateau) -> None:
     x = random.standard_normal((60, 3))
     recipe = mn.Recipe(optimizer=mn.SGD(lr=0.5), schedule=schedule, epochs=25, batch_size=10, dtype="float64")
     for validation in (None, 0.5):
-        history = mn.train(x, random.integers(0, 2, 60), mn.MLP(hidden=(8,)), recipe, validation=validation, progress=False).history
+        history = mn.train(
+            x, random.integers(0, 2, 60), mn.MLP(hidden=(8,)), recipe, validation=validation, scaling=False, progress=False
+        ).history
         watched = history["val_loss" if validation else "loss"]
         assert_close(np.array(history["lr"]), np.array(plateau_in_torch(watched, schedule, 0.5)), "float64")
         assert min(history["lr"]) < 0.2  # it did fall
@@ -331,5 +333,5 @@ def test_plateau_inside_the_loop_is_torch(schedule: mn.ReduceOnPlateau) -> None:
 
 def test_plateau_never_raises_the_rate() -> None:
     recipe = mn.Recipe(optimizer=mn.SGD(lr=1e-9), schedule=mn.ReduceOnPlateau(patience=0, min_lr=0.1), epochs=4, dtype="float64")
-    history = mn.train(np.ones((4, 1)), [0, 1, 0, 1], mn.MLP(hidden=()), recipe, progress=False).history
+    history = mn.train(np.ones((4, 1)), [0, 1, 0, 1], mn.MLP(hidden=()), recipe, scaling=False, progress=False).history
     assert history["lr"] == [1e-9] * 4

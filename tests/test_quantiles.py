@@ -52,14 +52,14 @@ def covered(limits: Any, y: Any) -> float:
 
 @pytest.fixture(scope="module")
 def model() -> mn.Model:
-    return mn.train(*rows(1200), NETWORK, recipe(), validation=0.3, progress=False)
+    return mn.train(*rows(1200), NETWORK, recipe(), validation=0.3, scaling=False, progress=False)
 
 
 @pytest.fixture(scope="module")
 def ensemble() -> mn.Model:
     x, y = rows(400)
     both = np.stack([y, -y], axis=1)
-    return mn.train(x, both, NETWORK, recipe(epochs=10), n_networks=3, validation="folds", progress=False)
+    return mn.train(x, both, NETWORK, recipe(epochs=10), n_networks=3, validation="folds", scaling=False, progress=False)
 
 
 def test_the_loss_is_the_mean_pinball_loss_of_plain_torch() -> None:
@@ -128,7 +128,7 @@ def test_every_way_to_train_makes_the_same_steps(weighted: bool) -> None:
     for way in ways:
         engine = {"engine": way.pop("engine")} if "engine" in way else {}
         own = recipe(epochs=3, batch_size=16, dtype="float64", optimizer=mn.SGD(lr=0.1), **way)
-        models.append(mn.train(x, two, NETWORK, own, **options, **engine))
+        models.append(mn.train(x, two, NETWORK, own, **options, **engine, scaling=False))
     for other in models[1:]:
         assert_close(other.members[0], models[0].members[0], "float64_run")
         for name in ("loss", "val_loss", "r2", "val_r2"):
@@ -185,13 +185,13 @@ def test_files_numpy_exports_and_further_training(ensemble: mn.Model, model: mn.
         assert_close(loaded.predict_interval(x, 0.8), one.predict_interval(x, 0.8), "bits")
         assert_close(numpy.predict_quantiles(x), one.predict_quantiles(x), "float32_run")
         assert mn.export.to_python(one, tmp_path / f"q{k}.py", X=x).largest < 1e-5
-    further = mn.train(*rows(100), model, progress=False)
+    further = mn.train(*rows(100), model, scaling=False, progress=False)
     assert further.predict_quantiles(x).shape == (30, 3)
     with pytest.raises(OptionError, match="train a new model for another"):
-        mn.train(*rows(100), model, recipe(quantile=(0.1, 0.9)), progress=False)
-    one = mn.train(*rows(50), NETWORK, mn.Recipe(epochs=1), progress=False)
+        mn.train(*rows(100), model, recipe(quantile=(0.1, 0.9)), scaling=False, progress=False)
+    one = mn.train(*rows(50), NETWORK, mn.Recipe(epochs=1), scaling=False, progress=False)
     with pytest.raises(OptionError, match="predicts one number of each target, but the recipe asks for the quantiles"):
-        mn.train(*rows(50), one, recipe(), progress=False)
+        mn.train(*rows(50), one, recipe(), scaling=False, progress=False)
     with open_model_file(tmp_path / "0.safetensors") as (header, stored):
         tensors = {name: value.read() for name, value in stored.items()}
     write_model_file(tmp_path / "wrong.safetensors", {**header, "task": {**header["task"], "quantiles": [0.9, 0.1]}}, tensors)
@@ -211,18 +211,18 @@ def test_onnx_has_the_quantiles(ensemble: mn.Model, model: mn.Model, tmp_path: P
 def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     x, y = rows(100)
     whole = recipe(epochs=4, batch_size=20)
-    wanted = mn.train(x, y, NETWORK, whole, progress=False)
-    mn.train(x, y, NETWORK, whole, progress=False, checkpoint=mn.Checkpoint(folder=tmp_path, every_epochs=2))
+    wanted = mn.train(x, y, NETWORK, whole, scaling=False, progress=False)
+    mn.train(x, y, NETWORK, whole, scaling=False, progress=False, checkpoint=mn.Checkpoint(folder=tmp_path, every_epochs=2))
     last = max(tmp_path.iterdir(), key=lambda file: file.name)
     last.unlink()
-    again = mn.train(x, y, NETWORK, whole, progress=False, resume=tmp_path)
+    again = mn.train(x, y, NETWORK, whole, scaling=False, progress=False, resume=tmp_path)
     assert_close(again.members[0], wanted.members[0], "bits")
 
 
 def test_candidates_with_different_quantiles_are_trained_together() -> None:
     x, y = rows(80)
     candidates = [(NETWORK, recipe(epochs=2, quantile=levels)) for levels in (LEVELS, (0.1, 0.9), 0.5)]
-    results = mn.train_many(x, y, candidates, cv=2, progress=False)
+    results = mn.train_many(x, y, candidates, cv=2, scaling=False, progress=False)
     assert [one.task.outputs for one in results][::2] == [3, 2, 1]
     assert all(np.isfinite(one.loss) for one in results)
 
@@ -255,10 +255,10 @@ def test_the_regressor_takes_several_quantiles() -> None:
 
 def test_what_one_quantile_says() -> None:
     x, y = rows(60)
-    one = mn.train(x, y, NETWORK, recipe(quantile=0.9, epochs=1), progress=False)
+    one = mn.train(x, y, NETWORK, recipe(quantile=0.9, epochs=1), scaling=False, progress=False)
     assert_close(one.predict_quantiles(x)[:, 0], one.predict(x), "bits")
     assert one.info["stepper"] == "compiled"
-    squared = mn.train(x, y, NETWORK, mn.Recipe(epochs=1), progress=False)
+    squared = mn.train(x, y, NETWORK, mn.Recipe(epochs=1), scaling=False, progress=False)
     with pytest.raises(DataError, match=r"train with mn.Recipe\(loss='quantile'"):
         squared.predict_quantiles(x)
 
@@ -274,7 +274,7 @@ def test_a_recipe_checks_its_quantiles() -> None:
     with pytest.raises(OptionError, match="give loss='quantile', not None"):
         mn.Recipe(quantile=LEVELS)
     with pytest.raises(OptionError, match="the core knows one quantile only"):
-        mn.train(*rows(50), NETWORK, recipe(gradient="compiled"), progress=False)
+        mn.train(*rows(50), NETWORK, recipe(gradient="compiled"), scaling=False, progress=False)
 
 
 def test_the_command_line_writes_a_column_for_each(call: Call, tmp_path: Path) -> None:

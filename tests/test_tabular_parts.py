@@ -27,7 +27,7 @@ def recipe_of(**more: Any) -> mn.Recipe:
 @pytest.mark.parametrize("gradient", ["autograd", "closed_form", "compiled"])
 def test_the_prior_is_where_the_output_biases_of_plain_torch_start(gradient: GradientName) -> None:
     spec = mn.MLP(hidden=(6,), activation="tanh", prior=True)
-    model = mn.train(X, FOUR, spec, recipe_of(gradient=gradient), progress=False)
+    model = mn.train(X, FOUR, spec, recipe_of(gradient=gradient), scaling=False, progress=False)
     module = mn.network(spec, in_features=4, out_features=4).double()
     start = mn.nn.initial.initial_parameters(spec, 4, 4)
     module.load_state_dict({name: torch.from_numpy(value) for name, value in start.items()})
@@ -47,13 +47,15 @@ def test_every_training_has_the_prior_of_its_rows() -> None:
     rows, weight = np.arange(60), random.uniform(0.1, 2.0, 90)
     share = np.average(TWO[:60], weights=weight[:60])
     expected = np.array([np.log(share / (1 - share))])
-    one = mn.train(X, TWO, spec, still, validation=np.arange(60, 90), sample_weight=weight, progress=False)
+    one = mn.train(X, TWO, spec, still, validation=np.arange(60, 90), sample_weight=weight, scaling=False, progress=False)
     assert_close(one.members[0]["output.bias"], expected, "float64")
-    many = mn.train_many(X, TWO, [(spec, still)], cv=[(rows, np.arange(60, 90))], sample_weight=weight, progress=False)
+    many = mn.train_many(
+        X, TWO, [(spec, still)], cv=[(rows, np.arange(60, 90))], sample_weight=weight, scaling=False, progress=False
+    )
     assert_close(many[0].model.members[0]["output.bias"], expected, "float64")  # type: ignore[union-attr]
     counts = random.poisson(3.0, 90)
     poisson = recipe_of(optimizer=mn.SGD(lr=0.0), loss="poisson")
-    model = mn.train(X, counts, spec, poisson, task="regression", progress=False)
+    model = mn.train(X, counts, spec, poisson, task="regression", scaling=False, progress=False)
     assert_close(model.members[0]["output.bias"], np.log([counts.mean()]), "float64")
     few = {"hidden_layer_sizes": (), "max_iter": 1, "learning_rate_init": 1e-12, "random_state": 0, "prior": True}
     with pytest.warns(UserWarning, match="Maximum iterations"):
@@ -66,15 +68,17 @@ def test_every_training_has_the_prior_of_its_rows() -> None:
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_clamped_predictions_stay_within_the_range_of_training(tmp_path: Path) -> None:
     far = X * 50
-    free = mn.train(X, NUMBERS, mn.MLP(hidden=()), recipe_of(epochs=20), task=mn.Regression.of(NUMBERS), progress=False)
+    free = mn.train(
+        X, NUMBERS, mn.MLP(hidden=()), recipe_of(epochs=20), task=mn.Regression.of(NUMBERS), scaling=False, progress=False
+    )
     task = mn.Regression.of(NUMBERS, clamp=True)
-    model = mn.train(X, NUMBERS, mn.MLP(hidden=()), recipe_of(epochs=20), task=task, progress=False)
+    model = mn.train(X, NUMBERS, mn.MLP(hidden=()), recipe_of(epochs=20), task=task, scaling=False, progress=False)
     bounds = {"min": torch.tensor(NUMBERS.min()), "max": torch.tensor(NUMBERS.max())}
     assert_close(model.predict(far), torch.from_numpy(free.predict(far)).clamp(**bounds).numpy(), "float64")
     assert not np.isclose(model.predict(far), free.predict(far)).all()
     model.save(tmp_path / "clamped.mn")
     assert_close(mn.load(tmp_path / "clamped.mn").predict(far), model.predict(far), "bits")
-    result = mn.train_many(X, NUMBERS, [(mn.MLP(hidden=()), recipe_of())], task=task, progress=False)[0]
+    result = mn.train_many(X, NUMBERS, [(mn.MLP(hidden=()), recipe_of())], task=task, scaling=False, progress=False)[0]
     assert result.model.predict(far).max() <= NUMBERS.max() + 1e-9  # type: ignore[union-attr]
     regressor = mn.MLPRegressor(clamp=True, hidden_layer_sizes=(4,), max_iter=3, random_state=0, standardise_target=True).fit(
         X, NUMBERS
@@ -86,7 +90,13 @@ def test_clamped_predictions_stay_within_the_range_of_training(tmp_path: Path) -
 @pytest.mark.parametrize("target", [TWO, FOUR, (X[:, :2] > 0).astype(int)], ids=["two", "four", "labels"])
 def test_the_temperature_is_that_of_a_gradient_descent_in_torch(target: Any, tmp_path: Path) -> None:
     model = mn.train(
-        X, target, mn.MLP(hidden=(16,)), recipe_of(epochs=60, optimizer=mn.Adam(lr=0.03)), n_networks=2, progress=False
+        X,
+        target,
+        mn.MLP(hidden=(16,)),
+        recipe_of(epochs=60, optimizer=mn.Adam(lr=0.03)),
+        n_networks=2,
+        scaling=False,
+        progress=False,
     )
     new = X + random.standard_normal((90, 4))
     calm = model.calibrated(new, target)
@@ -112,12 +122,12 @@ def test_the_temperature_is_that_of_a_gradient_descent_in_torch(target: Any, tmp
     assert_close(mn.load(tmp_path / "calm.mn").predict_proba(new), calm.predict_proba(new), "bits")
     assert_close(
         model.predict_proba(new),
-        mn.train(X, target, model.spec, model.recipe, n_networks=2, progress=False).predict_proba(new),
+        mn.train(X, target, model.spec, model.recipe, n_networks=2, scaling=False, progress=False).predict_proba(new),
         "bits",
     )
 
 
 def test_calibration_needs_a_target_for_each_row() -> None:
-    model = mn.train(X, TWO, mn.MLP(), recipe_of(epochs=1), progress=False)
+    model = mn.train(X, TWO, mn.MLP(), recipe_of(epochs=1), scaling=False, progress=False)
     with pytest.raises(mn.DataError, match="X has 90 rows and y has 9"):
         model.calibrated(X, TWO[:9])

@@ -117,7 +117,7 @@ def test_what_is_given_is_not_changed() -> None:
     before = x.copy(), y.copy()
     start = fit().members[0]
     kept = copy.deepcopy(start)
-    mn.train(x, y, SPEC, RECIPE, initial=start, progress=False)
+    mn.train(x, y, SPEC, RECIPE, initial=start, scaling=False, progress=False)
     assert np.array_equal(x, before[0])
     assert np.array_equal(y, before[1])
     assert_close(start, kept, "bits")
@@ -125,11 +125,11 @@ def test_what_is_given_is_not_changed() -> None:
 
 def test_x_may_be_a_list_a_tensor_or_an_array_of_any_layout() -> None:
     x, y = data()
-    one = mn.train(x, y, SPEC, RECIPE, progress=False).members[0]
+    one = mn.train(x, y, SPEC, RECIPE, scaling=False, progress=False).members[0]
     read_only = x.copy()
     read_only.flags.writeable = False
     for other in (x.tolist(), torch.from_numpy(x), np.asfortranarray(x), x.astype(">f4"), x.astype(np.longdouble), read_only):
-        assert_close(mn.train(other, y, SPEC, RECIPE, progress=False).members[0], one, "bits")
+        assert_close(mn.train(other, y, SPEC, RECIPE, scaling=False, progress=False).members[0], one, "bits")
 
 
 # ----------------------------------------------------------------------------------------------------------------- history
@@ -223,9 +223,9 @@ def test_a_fraction_keeps_the_shares_of_classes() -> None:
 def test_rows_mask_and_own_set_are_the_same_validation() -> None:
     x, y = data()
     rows, mask = np.arange(60, 90), np.arange(N) >= 60
-    one = mn.train(x, y, SPEC, RECIPE, validation=rows, progress=False)
-    two = mn.train(x, y, SPEC, RECIPE, validation=mask, progress=False)
-    three = mn.train(x[:60], y[:60], SPEC, RECIPE, validation=(x[60:], y[60:]), progress=False)
+    one = mn.train(x, y, SPEC, RECIPE, validation=rows, scaling=False, progress=False)
+    two = mn.train(x, y, SPEC, RECIPE, validation=mask, scaling=False, progress=False)
+    three = mn.train(x[:60], y[:60], SPEC, RECIPE, validation=(x[60:], y[60:]), scaling=False, progress=False)
     for other in (two, three):
         assert_close(other.members[0], one.members[0], "bits")
         assert_close(other.history["val_loss"], one.history["val_loss"], "float32")
@@ -245,9 +245,9 @@ def test_a_validation_set_may_be_a_list_and_a_fraction_of_any_float() -> None:
 def test_a_validation_set_may_have_weights() -> None:
     x, y = data("regression")
     weight = np.where(np.arange(30) < 10, 3.0, 1.0)
-    own = mn.train(x[:60], y[:60], SPEC, RECIPE, validation=(x[60:], y[60:], weight), progress=False)
+    own = mn.train(x[:60], y[:60], SPEC, RECIPE, validation=(x[60:], y[60:], weight), scaling=False, progress=False)
     twice = np.concatenate([np.arange(60, 90), np.arange(60, 70), np.arange(60, 70)])
-    repeated = mn.train(x[:60], y[:60], SPEC, RECIPE, validation=(x[twice], y[twice]), progress=False)
+    repeated = mn.train(x[:60], y[:60], SPEC, RECIPE, validation=(x[twice], y[twice]), scaling=False, progress=False)
     assert_close(own.history["val_loss"], repeated.history["val_loss"], "float32")
     assert_close(own.history["val_r2"], repeated.history["val_r2"], "float32")
 
@@ -255,12 +255,12 @@ def test_a_validation_set_may_have_weights() -> None:
 def test_class_weight() -> None:
     x, y = np.random.default_rng(0).normal(size=(60, 2)), np.repeat(["a", "b"], [45, 15])
     recipe = dataclasses.replace(RECIPE, dtype="float64")
-    balanced = mn.train(x, y, SPEC, recipe, class_weight="balanced", progress=False)
-    named = mn.train(x, y, SPEC, recipe, class_weight={"a": 60 / 90, "b": 2.0}, progress=False)
-    weights = mn.train(x, y, SPEC, recipe, sample_weight=np.where(y == "a", 60 / 90, 2.0), progress=False)
+    balanced = mn.train(x, y, SPEC, recipe, class_weight="balanced", scaling=False, progress=False)
+    named = mn.train(x, y, SPEC, recipe, class_weight={"a": 60 / 90, "b": 2.0}, scaling=False, progress=False)
+    weights = mn.train(x, y, SPEC, recipe, sample_weight=np.where(y == "a", 60 / 90, 2.0), scaling=False, progress=False)
     assert_close(named.members[0], balanced.members[0], "float64")
     assert_close(weights.members[0], balanced.members[0], "float64")
-    one = mn.train(x, y, SPEC, recipe, progress=False)
+    one = mn.train(x, y, SPEC, recipe, scaling=False, progress=False)
     assert (balanced.predict(x) == "b").sum() > (one.predict(x) == "b").sum()
     for wrong, message in (
         ("balance", "class_weight is 'balance', but must be 'balanced' or a dict"),
@@ -268,7 +268,7 @@ def test_class_weight() -> None:
         ({"a": -1.0}, "weights must be finite and not negative"),
     ):
         with pytest.raises(mn.OptionError, match=message):
-            mn.train(x, y, SPEC, recipe, class_weight=wrong, progress=False)  # type: ignore[arg-type]
+            mn.train(x, y, SPEC, recipe, class_weight=wrong, scaling=False, progress=False)  # type: ignore[arg-type]
     with pytest.raises(mn.OptionError, match="'regression' has no single class per row; use sample_weight"):
         fit(task="regression", class_weight="balanced")
 
@@ -277,7 +277,7 @@ def test_the_positive_class_is_the_one_that_metrics_and_threshold_are_about(tmp_
     X = np.random.default_rng(0).normal(size=(200, 2))
     y = np.where(X[:, 0] > 0.6, "churn", "stay")
     spec, recipe = mn.MLP(hidden=(8,)), mn.Recipe(epochs=20, optimizer=mn.Adam(lr=0.02))
-    model = mn.train(X, y, spec, recipe, positive="churn", progress=False)
+    model = mn.train(X, y, spec, recipe, positive="churn", scaling=False, progress=False)
     model.save(tmp_path / "m.safetensors")
     for one in (model, mn.load(tmp_path / "m.safetensors"), copy.deepcopy(model).fit(X, y)):
         assert one.classes_.tolist() == ["stay", "churn"]
@@ -287,7 +287,10 @@ def test_the_positive_class_is_the_one_that_metrics_and_threshold_are_about(tmp_
         assert (one.with_threshold(0.01).predict(X) == "churn").sum() > (one.predict(X) == "churn").sum()
     estimator: Any = mn.estimator(model)
     assert estimator.predict(X).tolist() == model.predict(X).tolist()
-    assert mn.train(X, X[:, 0] > 0, spec, recipe, positive="False", progress=False).classes_.tolist() == [True, False]
+    assert mn.train(X, X[:, 0] > 0, spec, recipe, positive="False", scaling=False, progress=False).classes_.tolist() == [
+        True,
+        False,
+    ]
     for target, positive, words in ((y, "x", "one of the classes, 'churn' or 'stay'"), (X[:, 0], "x", "the target is regression")):
         with pytest.raises(mn.OptionError, match=words):
             mn.train(X, target, positive=positive)

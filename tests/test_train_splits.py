@@ -52,14 +52,14 @@ def test_folds_and_parts_of_the_rows() -> None:
 @pytest.mark.parametrize("validation", [0.25, "folds"])
 @pytest.mark.parametrize("how", [{"groups": GROUPS}, {"times": DAYS}, {"stratify": GROUPS}])
 def test_train(how: dict[str, Any], validation: Any) -> None:
-    model = mn.train(X, Y, mn.MLP(hidden=(4,)), RECIPE, validation=validation, n_networks=3, progress=False, **how)
+    model = mn.train(X, Y, mn.MLP(hidden=(4,)), RECIPE, validation=validation, n_networks=3, scaling=False, progress=False, **how)
     assert model.size == 3
     assert "val_loss" in model.history or "validation_loss" in model.history
 
 
 def test_what_does_not_go_together() -> None:
     with pytest.raises(mn.OptionError, match="groups says how to split the rows, which needs a fraction or 'folds'"):
-        mn.train(X, Y, mn.MLP(), groups=GROUPS, progress=False)
+        mn.train(X, Y, mn.MLP(), groups=GROUPS, scaling=False, progress=False)
     with pytest.raises(mn.OptionError, match="by times and by groups"):
         mn.train(X, Y, groups=GROUPS, times=DAYS, validation=0.2, progress=False)
     with pytest.raises(mn.DataError, match=r"groups has shape \(3,\)"):
@@ -70,7 +70,7 @@ def test_what_does_not_go_together() -> None:
 
 
 def test_a_target_on_a_log_scale() -> None:
-    model = mn.train(X, np.exp(5 * Y), mn.MLP(hidden=(4,)), RECIPE, target_transform="auto", progress=False)
+    model = mn.train(X, np.exp(5 * Y), mn.MLP(hidden=(4,)), RECIPE, target_transform="auto", scaling=False, progress=False)
     assert isinstance(model.task, mn.Regression)
     assert model.task.transform == "log"
     assert (model.predict(X) > 0).all()

@@ -32,7 +32,7 @@ def data(task: str = "multiclass") -> tuple[np.ndarray, Any]:
 
 
 def fit(spec: Any = SPEC, recipe: mn.Recipe = RECIPE, task: str = "multiclass", **options: Any) -> mn.Model:
-    return mn.train(*data(task), spec, recipe, progress=False, **options)
+    return mn.train(*data(task), spec, recipe, scaling=False, progress=False, **options)
 
 
 class Own(nn.Module):

@@ -58,7 +58,9 @@ def prepare(case: Case, arrays: Arrays) -> Session:
         watch.may_skip = True  # type: ignore[attr-defined]
         recipe = mn.Recipe(optimizer=_optimizer(case), epochs=repeat, batch_size=case.batch)
         began = time.perf_counter()
-        model = mn.train(arrays.x, arrays.y, spec, recipe, task=case.task, initial=start, progress=False, callbacks=[watch])
+        model = mn.train(
+            arrays.x, arrays.y, spec, recipe, task=case.task, initial=start, scaling=False, progress=False, callbacks=[watch]
+        )
         seconds = time.perf_counter() - began
         notes["setup"] = 1 - (seen[Finished] - seen[Started]) / seconds
         trained[:] = [model]
@@ -86,7 +88,7 @@ def _predict(case: Case, arrays: Arrays, spec: mn.MLP, start: Mapping[str, NDArr
     rows = np.unique(arrays.y, return_index=True)[1] if case.rows > 1 else np.array([0])
     recipe = mn.Recipe(optimizer=mn.SGD(lr=0.0), iterations=1, batch_size=len(rows))
     task = mn.Binary((0, 1)) if case.task == "binary" else mn.Multiclass(tuple(range(case.outputs)))
-    model = mn.train(arrays.x[rows], arrays.y[rows], spec, recipe, task=task, initial=start, progress=False)
+    model = mn.train(arrays.x[rows], arrays.y[rows], spec, recipe, task=task, initial=start, scaling=False, progress=False)
 
     def run(repeat: int) -> float:
         x = arrays.x

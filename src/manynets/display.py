@@ -65,11 +65,13 @@ def cell_text(value: object) -> str:
 
 
 def epoch_text(epoch: float) -> str:
-    """Return an epoch, counted from 1: whole, or with one decimal within an epoch.
+    """Return an epoch, counted from 1: whole, or with one decimal within an epoch; near the start with the first digit that is not 0.
 
-    >>> epoch_text(12.0), epoch_text(12.5408), epoch_text(1500.0)
-    ('12', '12.5', '1,500')
+    >>> epoch_text(12.0), epoch_text(12.5408), epoch_text(1500.0), epoch_text(0.0213)
+    ('12', '12.5', '1,500', '0.02')
     """
+    if 0 < epoch < 0.1:
+        return f"{epoch:.1g}"
     return f"{epoch:,.1f}".removesuffix(".0")
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manynets.data.check import as_numpy, is_frame
-from manynets.data.scales import SAMPLE, scale_problem
-from manynets.data.tensors import warn_of_lost_digits
-from manynets.errors import DataScaleWarning, OptionError, warn_user
+from manynets.data.check import as_matrix, is_frame
+from manynets.data.tensors import SEEN, to_tensor, warn_of_lost_digits
+from manynets.errors import OptionError, warn_user
 from manynets.spec import MLP, Embedding, Periodic, PiecewiseLinear
+from manynets.training.checkpoint import recorded_inputs
+from manynets.training.state import Digests
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
@@ -24,33 +26,33 @@ __all__ = ["array_scaling", "column_options", "embedded_columns", "needs_encoder
 
 def warn_of_encoded(x: NDArray[Any], matrix: Any, encoder: TableEncoder) -> None:
     """Warn of columns of an array (N, D) that differ no longer once they are encoded."""
-    whole = np.flatnonzero(np.isfinite(x).all(axis=0))
     starts = np.array([block.start for block in encoder.blocks])
-    warn_of_lost_digits(x[:, whole], torch.from_numpy(matrix[:, starts[whole]]))
+    head = matrix[:SEEN, starts]
+    likely = np.flatnonzero((head == head[:1]).all(axis=0))  # few, and no others are copied
+    whole = [j for j in likely.tolist() if np.isfinite(x[:, j]).all()]
+    if whole:
+        warn_of_lost_digits(x[:, whole], torch.from_numpy(matrix[:, starts[whole]]), columns=whole)
 
 
-def array_scaling(X: Any, scaling: Scaling | Literal[False] | None) -> Scaling | None:
-    """Return how the columns of X are scaled where `scaling` is left out: "standard" for an array whose columns ruin a network by their size.
+def array_scaling(
+    X: Any, scaling: Scaling | Literal[False] | None, *, resume: str | os.PathLike[str] | None = None
+) -> Scaling | None:
+    """Return how the numeric columns of X are scaled: "standard" where `scaling` is left out; False leaves them as they are.
 
-    That is reported with a DataScaleWarning. False leaves the columns as they are, those of a frame too.
+    resume: checkpoints to go on from. An array that they have as it is, as before version 0.2.0, is not scaled.
     """
     if is_frame(X):
         return "none" if scaling is False else scaling
     if scaling is not None:
         return scaling or None
-    dense = isinstance(X, np.ndarray) or str(getattr(X, "layout", None)) == "torch.strided"
-    rows = as_numpy(X[:: max(1, len(X) // SAMPLE)]) if dense and X.ndim == 2 else np.empty(0)
-    if rows.dtype.kind not in "fiu" or not rows.size or not (np.abs(rows) <= np.finfo(np.float32).max).all():
-        return None  # `prepare` says what is wrong with it
-    problem = scale_problem(rows)
-    if not problem:
-        return None
-    warn_user(
-        f"a network learns badly from columns of very different size, or far from 1: {problem}. All are scaled to mean 0 and standard"
-        " deviation 1, as those of a frame are (in Python, scaling='standard' does so without this warning, scaling=False leaves them)",
-        DataScaleWarning,
-    )
-    return "standard"
+    return None if resume is not None and _recorded_as_it_is(X, resume) else "standard"
+
+
+def _recorded_as_it_is(X: Any, resume: str | os.PathLike[str]) -> bool:
+    """Return whether the checkpoints of a training have the array X (N, D) unscaled."""
+    matrix, recorded = as_matrix(X, gaps=True), recorded_inputs(resume)
+    cast = (to_tensor(matrix, device=torch.device("cpu"), dtype=dtype) for dtype in (torch.float32, torch.float64))
+    return any(Digests()(one) in recorded for one in cast)
 
 
 def needs_encoder(X: Any, encoder: TableEncoder | None, embedding: Embedding | None, *, scaling: Scaling | None = None) -> bool:

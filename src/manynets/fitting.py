@@ -118,15 +118,17 @@ def train(
     positive: of two classes the one that precision, recall, F1 and threshold are about, and the last of `classes_`. None: the last when sorted.
     encoder: turns a frame into numbers; if left out, `manynets.tables.fit_encoder` fits one to the training rows. The model
         stores it, so that it predicts from frames too. An array given together with an encoder is taken as encoded already.
-    scaling: of numeric columns: "standard" (that of a frame, if left out), "robust", "quantile", "smooth" or "none"
-        (`manynets.tables.fit_encoder`). An array is scaled, "standard", only if its columns differ in size by more than a factor
-        1000, or are all far from 1, with a DataScaleWarning; False leaves it as it is. Scaled, it has an encoder too, for which NaN
-        is a gap, as it does with `PiecewiseLinear`. A module of your own gets the array as it is, unless this is given.
+    scaling: of numeric columns, of a frame and of an array alike: "standard" (if left out: mean 0, standard deviation 1), "robust",
+        "quantile", "smooth" or "none" (`manynets.tables.fit_encoder`), by what the training rows show. The model stores it as its
+        encoder, for which NaN is a gap, and a value far beyond the training rows counts as their limit. False leaves the columns of an
+        array as they are, without an encoder or a copy, as for a comparison with plain torch. A module of your own gets the
+        array as it is, unless this is given.
     category_means: a categorical column with many levels also gets the mean of the target over the rows of a level
         (`manynets.tables.means`); the rows that are trained on get means without their own target. The default ensemble always does so.
     sample_weight: (N,), how much each row counts in the loss, or with target the name of a column. class_weight: the same by class; with "balanced" all classes count
         the same.
     initial: parameters by name to start from, such as another model's `members[0]`; of several networks a list, such as its `members`.
+        They read the columns as these are scaled here: give scaling=False for weights that read them as they are.
     seed: replaces recipe.seed.
     n_networks: how many networks are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
         None: 8 for the default ensemble, 1 for a spec or recipe of your own.
@@ -178,6 +180,9 @@ def train(
     if positive is not None:
         task = with_positive(y, positive, task=task)
     if isinstance(spec, Model):
+        if scaling:
+            raise OptionError(f"scaling is {scaling!r}, but a Model is trained further with its own; leave it out")
+        scaling = False
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
     common["declared"] = declared_columns(X, encoder, **of_table)
@@ -194,7 +199,7 @@ def train(
     check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
     recipe = _with_given(recipe, seed=seed, metric=metric)
     if encoder is None and isinstance(spec, MLP):
-        scaling = array_scaling(X, scaling)
+        scaling = array_scaling(X, scaling, resume=resume)
     by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, **columns)
     common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means}

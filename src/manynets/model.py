@@ -55,7 +55,7 @@ class Model(ModelTools):
     history: columns of the training history; of several networks the means, such as `loss`, and the standard deviations, `loss_std`.
     info: versions, seed, how training ended.
     in_features: columns of X, once encoded. A user's own module has spec None and lives in `module`, in prediction mode.
-    encoder: turns a frame into those columns; None for a model that was trained on an array.
+    encoder: turns a frame, or an array that is scaled, into those columns; None for a model that reads an array as it is.
     residuals: quantiles of the errors on held-out rows, for each target, used by `predict_interval`; None for classes, and without such rows.
 
     Models start on the CPU; `to` moves one to a GPU, on which it then predicts.
@@ -285,7 +285,10 @@ class Model(ModelTools):
         return figures | self.task.evaluate(scores_of_rows, target, loss=self.recipe.loss, weight=weight)
 
     def network(self, k: int = 0) -> nn.Module:
-        """Return network k as a plain torch module (on the CPU, float32), for use without manynets; a module of your own itself."""
+        """Return network k as a plain torch module (on the CPU, float32), for use without manynets; a module of your own itself.
+
+        It reads the columns as the model encodes and scales them: `model.inputs_of(X)`.
+        """
         if self.spec is None:
             assert self.module is not None
             return self.module

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import copy
 import dataclasses
+import importlib
 import os
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from manynets.nn.shape import layer_rows
 from manynets.predictor import Predictor
 from manynets.spec import Periodic
 from manynets.tasks import Binary, Regression, Task
+from manynets.tasks.find import with_positive
 from manynets.tasks.residuals import residuals_of
 from manynets.tasks.temperature import best_temperature
 from manynets.tasks.thresholds import with_threshold
@@ -291,6 +293,7 @@ class ModelTools(Predictor):
 def _trained_anew(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     """Return a model trained on other rows as `model` was on its own."""
     from manynets import TabularClassifier, TabularRegressor, train
+    from manynets.tables.columns import scaling_of
 
     if model.spec is None:
         raise OptionError("a model of your own module cannot be fitted again; give the module to manynets.train")
@@ -300,6 +303,8 @@ def _trained_anew(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     if "temperature" in model.info:  # the default for tables, whose recipe follows from the rows
         kind: Any = TabularRegressor if numbers else TabularClassifier
         preset: Any = "fast" if recipe.iterations == 400 else "default"
+        if "changes" in model.info:
+            return _changed_default_anew(model, X, y, sample_weight, positive)
         if positive is not None:
             how: dict[str, Any] = {"preset": preset, "n_networks": model.size, "seed": recipe.seed, "sample_weight": sample_weight}
             return train(X, y, positive=positive, progress=False, **how)
@@ -311,11 +316,25 @@ def _trained_anew(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
         task = Regression.of(y, standardise=recipe.loss != "poisson", transform=model.task.transform, clamp=clamp)
     folds = "folds" if model.size > 1 and any(name.startswith("val_") for name in model.history) else None
     options = {"task": task, "sample_weight": sample_weight, "n_networks": model.size, "validation": folds}
-    options["positive"] = positive
+    scaling = False if model.encoder is None else scaling_of(model.encoder.columns)
+    options |= {"positive": positive, "scaling": scaling}
     spec = model.spec
     if model.encoder is not None and isinstance(spec.embedding, Periodic):  # whose columns are found anew
         spec = dataclasses.replace(spec, embedding=dataclasses.replace(spec.embedding, columns=None))
     return train(X, y, spec, recipe, progress=False, **options)
+
+
+def _changed_default_anew(model: Any, X: Any, y: Any, sample_weight: Any, positive: Any) -> Any:
+    """Return a default ensemble with the options that `model` was changed by, trained on other rows."""
+    task: Any = model.task.name
+    if isinstance(model.task, Regression):
+        task = Regression.of(y, transform=model.task.transform, clamp=model.task.limits is not None)
+    elif positive is not None:
+        task = with_positive(y, positive)
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in model.info["changes"].items()}
+    recipe, how = model.recipe, {"n_networks": model.size, "sample_weight": sample_weight, "changes": changes}
+    tabular: Any = importlib.import_module("manynets.tabular")  # which is above this module
+    return tabular.train_tabular(X, y, task=task, seed=recipe.seed, device=recipe.device, progress=False, **how).model
 
 
 def task_text(task: Task) -> str:

@@ -54,8 +54,11 @@ class Predictor(abc.ABC):
 
     def inputs_of(self, x: Any) -> Array | Tensor:
         """Return the inputs of the networks (N, in_features) for X (N, D): a frame is encoded, an array is checked."""
-        if self.encoder is not None and (is_frame(x) or self.encoder.positional):
-            x = self.encoder.transform(x if is_frame(x) else as_numpy(x))
+        if self.encoder is not None and self.encoder.positional and not is_frame(x):
+            columns = len(self.encoder.columns) + len(self.encoder.dropped)
+            return self.encoder.transform(as_numpy(x, columns=columns))  # which checks the numbers
+        if self.encoder is not None and is_frame(x):
+            x = self.encoder.transform(x)
         elif self.encoder is not None and isinstance(x, np.ndarray) and x.dtype.kind in "OUS":
             raise DataError(
                 f"X is an array of text, but the model was trained on a table; give a frame with the columns {_shown(self.encoder)}"

@@ -79,6 +79,17 @@ def test_compare(call: Call, table: Path) -> None:
     assert "Metrics on the test rows" in call("compare", first, second).out
 
 
+def test_compare_puts_different_losses_in_different_columns(call: Call, table: Path) -> None:
+    folders = [
+        call("train", table, "--target", "price", *SMALL, *loss, "--json").json["run_dir"]
+        for loss in ((), ("--loss", "quantile", "--quantile", "0.9"))
+    ]
+    shown = " ".join(call("compare", *folders).out.split())
+    assert "squared error" in shown
+    assert "pinball loss (0.9)" in shown
+    assert set(call("compare", *folders, "--json").json["runs"][folders[0]]) >= {"loss", "rmse"}
+
+
 def test_compare_says_what_cannot_be_compared(call: Call, table: Path) -> None:
     price = call("train", table, "--target", "price", *SMALL, "--json").json["run_dir"]
     kind = call("train", table, "--target", "kind", *SMALL, "--json").json["run_dir"]

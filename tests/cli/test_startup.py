@@ -82,7 +82,7 @@ def test_a_large_table_is_predicted_by_torch(call: Call, table: Path) -> None:
 
 def test_numbers_too_large_for_the_model_are_the_same_error(tmp_path: Path) -> None:
     X = np.linspace(-1, 1, 40)[:, None]
-    model = mn.train(X, X[:, 0], mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False)
+    model = mn.train(X, X[:, 0], mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), scaling=False, progress=False)
     model.save(tmp_path / "model.safetensors")
     for one in (model, read_saved_model(tmp_path / "model.safetensors")):
         with pytest.raises(mn.DataError, match=r"X column 0 reaches 1e\+300, but float32 ends at 3.4e\+38; scale it"):

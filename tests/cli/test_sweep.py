@@ -61,7 +61,9 @@ def test_each_network_is_the_one_that_train_many_trains(call: Call) -> None:
     given = options(hidden="6", epochs=4)
     for row in results():
         chosen = {**given, "lr": float(row["lr"]), "seed": int(row["seed"])}
-        [expected] = mn.train_many(*whole, [(network_of(chosen), recipe_of(chosen, rows=len(data.X)))], cv=fold, progress=False)
+        [expected] = mn.train_many(
+            *whole, [(network_of(chosen), recipe_of(chosen, rows=len(data.X)))], cv=fold, scaling=False, progress=False
+        )
         assert float(row["score"]) == pytest.approx(expected.score, rel=1e-6)
     assert split_rows is not None
 

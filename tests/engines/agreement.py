@@ -45,7 +45,7 @@ def toy(name: str, points: int = 300) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def train(engine: str, X: Any, y: Any, spec: mn.MLP, recipe: mn.Recipe, **options: Any) -> mn.Model:
     """Train without any display."""
-    return mn.train(X, y, spec, recipe, engine=engine, progress=False, **options)  # type: ignore[arg-type]
+    return mn.train(X, y, spec, recipe, engine=engine, scaling=False, progress=False, **options)  # type: ignore[arg-type]
 
 
 def assert_agree(actual: mn.Model, expected: mn.Model, kind: str) -> None:

@@ -32,14 +32,22 @@ def arrays(rows: int = 200) -> tuple[Any, Any]:
 def model() -> Model:
     x, y = arrays()
     return mn.train(
-        x, y, mn.MLP(hidden=(8,), activation="tanh"), mn.Recipe(epochs=20, dtype="float64"), n_networks=2, progress=False
+        x,
+        y,
+        mn.MLP(hidden=(8,), activation="tanh"),
+        mn.Recipe(epochs=20, dtype="float64"),
+        n_networks=2,
+        scaling=False,
+        progress=False,
     )
 
 
 @pytest.fixture(scope="module")
 def classifier() -> Model:
     x, y = arrays()
-    return mn.train(x, np.digitize(y, [-1, 2]), mn.MLP(hidden=(8,)), mn.Recipe(epochs=20, dtype="float64"), progress=False)
+    return mn.train(
+        x, np.digitize(y, [-1, 2]), mn.MLP(hidden=(8,)), mn.Recipe(epochs=20, dtype="float64"), scaling=False, progress=False
+    )
 
 
 @pytest.mark.parametrize("metric", ["r2", "rmse", "mae"])
@@ -73,7 +81,7 @@ def test_importance_of_classes_is_that_of_scikit_learn(classifier: Model, metric
 
 def test_the_threshold_of_two_classes_counts() -> None:
     x, y = arrays()
-    model = mn.train(x, y > 2, mn.MLP(hidden=(8,)), mn.Recipe(epochs=20), progress=False)
+    model = mn.train(x, y > 2, mn.MLP(hidden=(8,)), mn.Recipe(epochs=20), scaling=False, progress=False)
     before = permutation_importance(model, x, y > 2).score
     model.task = dataclasses.replace(model.task, threshold=0.05)  # type: ignore[type-var]
     for one in worst_rows(model, x, y > 2):
@@ -87,7 +95,7 @@ def test_the_threshold_of_two_classes_counts() -> None:
 def test_columns_that_say_the_same_are_shuffled_together() -> None:
     x, y = arrays()
     x[:, 3] = 2 * x[:, 0] + 0.01 * x[:, 3]
-    twice = mn.train(x, y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=20), progress=False)
+    twice = mn.train(x, y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=20), scaling=False, progress=False)
     found = permutation_importance(twice, x, y)
     assert found.groups == {"x0 + x3": ("x0", "x3"), "x1": ("x1",), "x2": ("x2",)}
     alone = permutation_importance(twice, x, y, group_alike=False)
@@ -177,7 +185,9 @@ def test_contributions_to_classes_add_up(classifier: Model) -> None:
 
 def test_contributions_to_a_linear_model_are_exact() -> None:
     x, y = arrays()
-    linear = mn.train(x, y, mn.MLP(hidden=(), input_scale=True), mn.Recipe(epochs=5, dtype="float64"), n_networks=2, progress=False)
+    linear = mn.train(
+        x, y, mn.MLP(hidden=(), input_scale=True), mn.Recipe(epochs=5, dtype="float64"), n_networks=2, scaling=False, progress=False
+    )
     found = contributions(linear, x[:2], background=x[:30])
     assert (found.error == 0).all()
     assert_close(found.values[0], shapley_by_hand(linear, x[0], x[:30]), "float64_run")

@@ -33,7 +33,7 @@ def test_contributions_are_those_of_shap(name: str) -> None:
     x = (x - x.mean(axis=0))[:, :COLUMNS] / x.std(axis=0)[:COLUMNS]
     numbers = name == "diabetes"
     task = "regression" if numbers else None
-    model = mn.train(x, y, mn.MLP(hidden=(16,)), mn.Recipe(epochs=30, dtype="float64"), task=task, progress=False)
+    model = mn.train(x, y, mn.MLP(hidden=(16,)), mn.Recipe(epochs=30, dtype="float64"), task=task, scaling=False, progress=False)
     background, rows = x[::10], x[1:6]
     wanted = shap_values(model.predict if numbers else model.predict_proba, background, rows)
     found = contributions(model, rows, background=background, n_orders=1000, seed=0)
@@ -47,6 +47,8 @@ def test_a_linear_model_has_exactly_those_of_shap() -> None:
 
     x, y = load_diabetes(return_X_y=True)
     x = x[:, :COLUMNS]
-    model = mn.train(x, y, mn.MLP(hidden=()), mn.Recipe(epochs=5, dtype="float64"), task="regression", progress=False)
+    model = mn.train(
+        x, y, mn.MLP(hidden=()), mn.Recipe(epochs=5, dtype="float64"), task="regression", scaling=False, progress=False
+    )
     found = contributions(model, x[:4], background=x[::10])
     assert_close(found.values, shap_values(model.predict, x[::10], x[:4]), "float64_run")

@@ -53,7 +53,9 @@ def test_no_group_is_named_where_all_are_alike() -> None:
     y[random.random(400) < 0.2] = "a"
     named = 0
     for seed in range(5):
-        model = mn.train(x[:, 1:], random.permutation(y), mn.MLP(hidden=()), mn.Recipe(epochs=1, seed=seed), progress=False)
+        model = mn.train(
+            x[:, 1:], random.permutation(y), mn.MLP(hidden=()), mn.Recipe(epochs=1, seed=seed), scaling=False, progress=False
+        )
         named += len(worst_slices(model, x[:, 1:], random.permutation(y)))
     assert named <= 1
 
@@ -63,11 +65,11 @@ def test_the_rows_that_are_served_worst() -> None:
     recipe = mn.Recipe(optimizer=mn.Adam(lr=0.05), epochs=60)
     y = np.where(x[:, 0] > 0, "up", "down").astype(object)
     y[[58, 40]] = "down"
-    model = mn.train(x, y, mn.MLP(hidden=()), recipe, progress=False)
+    model = mn.train(x, y, mn.MLP(hidden=()), recipe, scaling=False, progress=False)
     found = worst_rows(model, x, y, most=2)
     assert [(one.row, one.truth, one.predicted, one.loss) for one in found] == [(58, "down", "up", 1.0), (40, "down", "up", 1.0)]
     assert found[0].probability == pytest.approx(model.predict_proba(x)[58, 1])
-    numbers = mn.train(x, 3 * x[:, 0], mn.MLP(hidden=()), recipe, progress=False)
+    numbers = mn.train(x, 3 * x[:, 0], mn.MLP(hidden=()), recipe, scaling=False, progress=False)
     target = numbers.predict(x)
     target[7] += 5
     first = worst_rows(numbers, x, target)[0]

@@ -97,7 +97,7 @@ def test_autograd_is_plain_torch_bit_for_bit(data: tuple[np.ndarray, np.ndarray]
     (optimizer, make), spec = OPTIMIZERS[name], SPECS[stack]
     expected = plain_torch(*data, spec, optimizer, make, epochs=3, batch_size=batch_size, seed=5)
     recipe = mn.Recipe(optimizer=optimizer, epochs=3, batch_size=batch_size, seed=5, gradient="autograd", device="cpu")
-    model = mn.train(*data, spec, recipe, progress=False)
+    model = mn.train(*data, spec, recipe, scaling=False, progress=False)
     for key, value in expected.state_dict().items():
         assert torch.equal(torch.from_numpy(model.members[0][key]), value), key
 
@@ -110,7 +110,7 @@ def test_odd_sizes(name: str) -> None:
     spec = mn.MLP(hidden=(9, 5))
     expected = plain_torch(*data, spec, optimizer, make, epochs=3, batch_size=12, seed=1, turned=True).state_dict()
     recipe = mn.Recipe(optimizer=optimizer, epochs=3, batch_size=12, seed=1, gradient="autograd", device="cpu")
-    actual = mn.train(*data, spec, recipe, progress=False).members[0]
+    actual = mn.train(*data, spec, recipe, scaling=False, progress=False).members[0]
     assert_close(actual, expected, "bits")
 
 
@@ -121,7 +121,7 @@ def test_the_closed_form_is_plain_torch_within_rounding(data: tuple[np.ndarray, 
     (optimizer, make), spec = OPTIMIZERS[name], SPECS[stack]
     expected = plain_torch(*data, spec, optimizer, make, epochs=3, batch_size=32, seed=5)
     recipe = mn.Recipe(optimizer=optimizer, epochs=3, batch_size=32, seed=5, gradient="closed_form", device="cpu")
-    model = mn.train(*data, spec, recipe, progress=False)
+    model = mn.train(*data, spec, recipe, scaling=False, progress=False)
     assert_close(model.members[0], expected.state_dict(), "float32_run")
 
 
@@ -132,7 +132,7 @@ def test_a_module_of_ones_own_is_plain_torch_bit_for_bit(data: tuple[np.ndarray,
     expected = plain_torch(*data, spec, optimizer, make, epochs=2, batch_size=32, seed=5)
     module = mn.network(spec, in_features=D, out_features=CLASSES, seed=5)
     recipe = mn.Recipe(optimizer=optimizer, epochs=2, batch_size=32, seed=5, device="cpu")
-    model = mn.train(*data, module, recipe, progress=False)
+    model = mn.train(*data, module, recipe, scaling=False, progress=False)
     assert model.module is module
     for key, value in expected.state_dict().items():
         assert torch.equal(module.state_dict()[key], value), key
@@ -145,7 +145,7 @@ def test_batch_norm_is_that_of_torch(data: tuple[np.ndarray, np.ndarray], gradie
     optimizer = mn.SGD(lr=0.05, momentum=0.9)
     expected = plain_torch(*data, spec, optimizer, torch_sgd, epochs=3, batch_size=32, seed=5)
     recipe = mn.Recipe(optimizer=optimizer, epochs=3, batch_size=32, seed=5, gradient=gradient, device="cpu")
-    model = mn.train(*data, spec, recipe, progress=False)
+    model = mn.train(*data, spec, recipe, scaling=False, progress=False)
     state = {k: v for k, v in expected.state_dict().items() if not k.endswith("num_batches_tracked")}
     assert_close(model.members[0], state, "float32_run")
     expected.eval()

@@ -81,7 +81,7 @@ def sound_files(folder: Path) -> list[Path]:
             (np.array(["a", "b", "c"])[np.arange(40) % 3], mn.MLP(hidden=(3, 3), dropout=0.1)),
         ]
     ):
-        model = mn.train(X, y, spec, recipe, progress=False, validation=0.25)
+        model = mn.train(X, y, spec, recipe, scaling=False, progress=False, validation=0.25)
         paths.append(folder / f"model{number}")
         model.save(paths[-1])
     import polars as pl
@@ -95,6 +95,7 @@ def sound_files(folder: Path) -> list[Path]:
         X[:, 0],
         mn.MLP(hidden=(3,), dropout=0.2),
         recipe,
+        scaling=False,
         progress=False,
         checkpoint=Checkpoint(folder=folder / "run", every_steps=3, keep=9),
     )
@@ -280,7 +281,7 @@ def fuzz(files: int, seed: int) -> dict[str, Any]:
         recipe = mn.Recipe(epochs=2, batch_size=8)
         prepared = prepare(X, X[:, 0], recipe)
         spec = mn.MLP(hidden=(3,), dropout=0.2)
-        initial = mn.train(X, X[:, 0], spec, recipe, progress=False).members[0]
+        initial = mn.train(X, X[:, 0], spec, recipe, scaling=False, progress=False).members[0]
         PROBLEM[:] = [prepared.problem, lambda: [Member(0, spec, recipe, initial)]]
         readers: list[Callable[[Path], None]] = [load_model] * (len(sound) - 1) + [load_checkpoint]
         for path, read in zip(sound, readers, strict=True):

@@ -63,7 +63,9 @@ def sound(folder: Path, megabytes: float) -> tuple[Path, Path]:
     """Write a model and a checkpoint of about this size, and return their paths."""
     units = int((megabytes * 2**20 / 4 / 2) ** 0.5)
     X = np.zeros((4, units))
-    model = mn.train(X, np.arange(4.0), mn.MLP(hidden=(2 * units,)), mn.Recipe(epochs=1), progress=False, validation=None)
+    model = mn.train(
+        X, np.arange(4.0), mn.MLP(hidden=(2 * units,)), mn.Recipe(epochs=1), scaling=False, progress=False, validation=None
+    )
     model.save(folder / "model")
     header = {"step": 1, "identity": {}, "values": {}, "system": {}}
     weights = {f"part{i}": np.ones(int(megabytes * 2**20 / 16), dtype=np.float32) for i in range(4)}
@@ -74,7 +76,9 @@ def sound(folder: Path, megabytes: float) -> tuple[Path, Path]:
 def small(folder: Path) -> bytes:
     """Return the bytes of a small model's file."""
     X = np.zeros((8, 2))
-    mn.train(X, np.arange(8.0), mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), progress=False, validation=None).save(folder / "small")
+    mn.train(X, np.arange(8.0), mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), scaling=False, progress=False, validation=None).save(
+        folder / "small"
+    )
     return (folder / "small").read_bytes()
 
 

@@ -171,11 +171,11 @@ def test_a_module_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_networks_trained_together_name_what_each_alone_does(gradient: Any) -> None:
     rates = (0.01, 1.0, 10.0, 1e6, 1e12, 3e38)
     tries = [(SPEC, recipe(lr, gradient=gradient, seed=seed)) for lr in rates for seed in range(2)]
-    results = mn.train_many(X, Y, tries, progress=False)
+    results = mn.train_many(X, Y, tries, scaling=False, progress=False)
     found = [result.divergence for result in results]
     assert {result.stopped for result in results} == {"done", "diverged"}
     for (spec, how), at in zip(tries, found, strict=True):
-        [alone] = mn.train_many(X, Y, [(spec, how)], progress=False)
+        [alone] = mn.train_many(X, Y, [(spec, how)], scaling=False, progress=False)
         if at is None or alone.divergence is None:
             assert at == alone.divergence
             continue
@@ -197,7 +197,7 @@ def test_a_search_that_costs_too_much_is_not_made(monkeypatch: pytest.MonkeyPatc
 
 def test_the_cause_outlives_a_checkpoint(tmp_path: Path) -> None:
     tries = [(SPEC, recipe(lr)) for lr in (0.01, 1e6)]
-    assert [result.stopped for result in mn.train_many(X, Y, tries, progress=False)] == ["done", "diverged"]
+    assert [result.stopped for result in mn.train_many(X, Y, tries, scaling=False, progress=False)] == ["done", "diverged"]
     text = message(X, Y, SPEC, recipe(1e6), checkpoint=Checkpoint(folder=tmp_path))
     assert message(X, Y, SPEC, recipe(1e6), resume=tmp_path) == text
     path, state, system = newest_checkpoint(tmp_path)
@@ -209,7 +209,7 @@ def test_the_cause_outlives_a_checkpoint(tmp_path: Path) -> None:
             assert "in epoch 1, step 3, at learning rate 1e+06; training stopped" in message(X, Y, SPEC, recipe(1e6), resume=path)
         else:
             with pytest.raises(mn.ModelFileError, match="the checkpoint does not fit the run"):
-                mn.train(X, Y, SPEC, recipe(1e6), progress=False, resume=path)
+                mn.train(X, Y, SPEC, recipe(1e6), scaling=False, progress=False, resume=path)
 
 
 def test_words() -> None:

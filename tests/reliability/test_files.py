@@ -29,14 +29,16 @@ X = np.random.default_rng(0).standard_normal((40, 3))
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "small"
-    mn.train(X, X[:, 0], mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), progress=False).save(path)
+    mn.train(X, X[:, 0], mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), scaling=False, progress=False).save(path)
     return path
 
 
 @pytest.fixture(scope="module")
 def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    mn.train(X, X[:, 0], mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), progress=False, checkpoint=Checkpoint(folder=folder))
+    mn.train(
+        X, X[:, 0], mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), scaling=False, progress=False, checkpoint=Checkpoint(folder=folder)
+    )
     return checkpoint_files(folder)[0]
 
 
@@ -275,6 +277,7 @@ def test_case_40_the_newest_whole_checkpoint_is_found(tmp_path: Path) -> None:
         X[:, 0],
         mn.MLP(hidden=(2,)),
         mn.Recipe(epochs=4),
+        scaling=False,
         progress=False,
         checkpoint=Checkpoint(folder=tmp_path, every_epochs=1, keep=3),
     )

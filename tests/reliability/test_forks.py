@@ -20,7 +20,7 @@ y = X[:, 0] > 0
 
 def fit(gradient):
     recipe = mn.Recipe(iterations=3, batch_size=8192, gradient=gradient)
-    return mn.train(X, y, mn.MLP(hidden=(256,)), recipe, progress=False)
+    return mn.train(X, y, mn.MLP(hidden=(256,)), recipe, scaling=False, progress=False)
 
 
 models = [fit("closed_form"), fit("compiled")]

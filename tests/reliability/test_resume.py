@@ -83,7 +83,7 @@ def test_stopped_and_resumed_again_and_again(tmp_path: Path) -> None:
 
 
 def fit(**more: Any) -> mn.Model:
-    return mn.train(X, Y, **({"spec": SPEC, "recipe": RECIPE, "validation": 0.2, "progress": False} | more))
+    return mn.train(X, Y, **({"spec": SPEC, "recipe": RECIPE, "validation": 0.2, "progress": False} | more), scaling=False)
 
 
 def test_train_resumes(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_case_45_another_training_is_refused_with_the_differences(tmp_path: Path
     for change, message in cases:
         given = {"X": X, "y": Y, "spec": SPEC, "recipe": RECIPE, "validation": 0.2} | change
         with pytest.raises(mn.OptionError, match=message):
-            mn.train(**given, progress=False, resume=tmp_path)
+            mn.train(**given, scaling=False, progress=False, resume=tmp_path)
 
 
 def test_fewer_threads_than_before_give_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

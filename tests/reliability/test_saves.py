@@ -31,7 +31,7 @@ os_replace = os.replace
 
 
 def fit(seed: int = 0, **more: Any) -> mn.Model:
-    return mn.train(X, X[:, 0], mn.MLP(hidden=(3,)), RECIPE, seed=seed, progress=False, **more)
+    return mn.train(X, X[:, 0], mn.MLP(hidden=(3,)), RECIPE, seed=seed, scaling=False, progress=False, **more)
 
 
 def saves(folder: Path) -> dict[str, tuple[Path, Callable[[], None], Callable[[], Any]]]:

@@ -29,7 +29,7 @@ SPEC, RECIPE = mn.MLP(hidden=(8,), dropout=0.1), mn.Recipe(epochs=6, batch_size=
 
 
 def fit(**more: Any) -> mn.Model:
-    return mn.train(X, Y, SPEC, RECIPE, validation=0.2, progress=False, **more)
+    return mn.train(X, Y, SPEC, RECIPE, validation=0.2, scaling=False, progress=False, **more)
 
 
 def after(step: int, number: int = signal.SIGINT, *, kind: type = Advanced) -> Callable[[Any], None]:
@@ -56,7 +56,7 @@ def at_the_start(event: Any) -> None:
 @pytest.mark.parametrize("more", [{}, {"n_networks": 3}, {"n_networks": 3, "validation": "folds"}])
 def test_case_33_an_interrupt_before_the_first_step(more: dict[str, Any]) -> None:
     with pytest.warns(mn.InterruptedWarning, match="interrupted after 0 steps"):
-        model = mn.train(X, Y, SPEC, RECIPE, progress=False, callbacks=[at_the_start], **more)
+        model = mn.train(X, Y, SPEC, RECIPE, scaling=False, progress=False, callbacks=[at_the_start], **more)
     assert set(model.info["stopped"]) == {"interrupted"}
     assert model.history == {}
     assert np.isfinite(model.predict(X)).all()
@@ -157,14 +157,16 @@ def test_an_estimator_keeps_the_best_weights() -> None:
 def test_cases_31_and_32_divergence(gradient: Any, tmp_path: Path) -> None:
     recipe = mn.Recipe(epochs=6, batch_size=16, optimizer=mn.SGD(lr=1e6), gradient=gradient)
     with pytest.warns(mn.DivergenceWarning, match=r"not finite in epoch 1, step \d+, at learning rate 1e\+06"):
-        model = mn.train(X, Y, SPEC, recipe, progress=False, checkpoint=Checkpoint(folder=tmp_path, every_steps=1, keep=50))
+        model = mn.train(
+            X, Y, SPEC, recipe, scaling=False, progress=False, checkpoint=Checkpoint(folder=tmp_path, every_steps=1, keep=50)
+        )
     assert model.info["stopped"] == ["diverged"]
     assert all(np.isfinite(value).all() for value in model.members[0].values())
     model.save(tmp_path / "model")
     assert np.isfinite(mn.load(tmp_path / "model").predict(X)).all()
     for file in checkpoint_files(tmp_path)[::3]:
         with pytest.warns(mn.DivergenceWarning):
-            again = mn.train(X, Y, SPEC, recipe, progress=False, resume=file)
+            again = mn.train(X, Y, SPEC, recipe, scaling=False, progress=False, resume=file)
         assert again.history["loss"] == pytest.approx(model.history["loss"], nan_ok=True, abs=0)
 
 

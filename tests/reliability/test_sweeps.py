@@ -121,7 +121,7 @@ def test_killed_again_and_again(every: dict[str, Any], whole: list[Result], tmp_
 def test_at_most_the_steps_since_the_last_checkpoint_are_lost(moment: int, tmp_path: Path) -> None:
     """64 networks together: the run that resumes makes its first step at the last multiple of 5."""
     many = [(mn.MLP(hidden=(6,), dropout=0.2), mn.Recipe(epochs=8, batch_size=16, seed=seed)) for seed in range(64)]
-    plain = mn.train_many(X, Y, many, progress=False)
+    plain = mn.train_many(X, Y, many, scaling=False, progress=False)
     seen: list[int] = []
 
     def watch(event: Any) -> None:
@@ -134,7 +134,7 @@ def test_at_most_the_steps_since_the_last_checkpoint_are_lost(moment: int, tmp_p
 
     keep = Checkpoint(folder=tmp_path, every_steps=5)
     with pytest.raises(Killed):
-        mn.train_many(X, Y, many, progress=False, checkpoint=keep, callbacks=[watch, stop])
+        mn.train_many(X, Y, many, scaling=False, progress=False, checkpoint=keep, callbacks=[watch, stop])
     [part] = tmp_path.iterdir()
     newest = int(checkpoint_files(part)[0].stem.removeprefix("step-"))
     assert seen[-1] - 5 <= newest <= seen[-1]
@@ -142,7 +142,7 @@ def test_at_most_the_steps_since_the_last_checkpoint_are_lost(moment: int, tmp_p
     advance = loop.TrainingRun.advance
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop.TrainingRun, "advance", lambda self, stop: made.append(self.step) or advance(self, stop))
-        resumed = mn.train_many(X, Y, many, progress=False, checkpoint=keep, resume=tmp_path)
+        resumed = mn.train_many(X, Y, many, scaling=False, progress=False, checkpoint=keep, resume=tmp_path)
     assert made[0] == newest
     assert_same(resumed, plain)
 
@@ -186,8 +186,8 @@ def test_without_resume_an_earlier_training_is_not_overwritten(tmp_path: Path) -
 def test_other_data_have_other_parts(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         run(checkpoint=Checkpoint(folder=tmp_path, every_steps=1), callbacks=[killed_after(5)])
-    other = mn.train_many(X, 1 - Y, tries()[:2], progress=False, resume=tmp_path)
-    assert_same(other, mn.train_many(X, 1 - Y, tries()[:2], progress=False))
+    other = mn.train_many(X, 1 - Y, tries()[:2], scaling=False, progress=False, resume=tmp_path)
+    assert_same(other, mn.train_many(X, 1 - Y, tries()[:2], scaling=False, progress=False))
 
 
 # --------------------------------------------------------------------------------------------------------- the command line
@@ -361,7 +361,7 @@ def test_sweeps_killed_at_random() -> None:
 
 def test_a_few_results_are_dataclasses() -> None:
     """`known` is made by hand, from what was written down."""
-    [one] = mn.train_many(X, Y, tries()[:1], progress=False)
+    [one] = mn.train_many(X, Y, tries()[:1], scaling=False, progress=False)
     bare = Result(candidate=0, fold=0, spec=one.spec, recipe=one.recipe, task=one.task, stopped="done", score=one.score)
     assert train_candidates(X, Y, tries()[:1], progress=False, finished={(0, 0): bare}) == [bare]
     assert dataclasses.is_dataclass(bare)

@@ -17,7 +17,7 @@ Y = (X[:, 0] > 0).astype(np.int64)
 
 
 def test_case_12_thirty_two_threads_predict_with_one_model(tmp_path: Path) -> None:
-    trained = mn.train(X, Y, mn.MLP(hidden=(16, 8), batch_norm=True), mn.Recipe(epochs=2), progress=False)
+    trained = mn.train(X, Y, mn.MLP(hidden=(16, 8), batch_norm=True), mn.Recipe(epochs=2), scaling=False, progress=False)
     trained.save(tmp_path / "model")
     model = mn.load(tmp_path / "model")
     parts = [X[k : k + 1 + 7 * k] for k in range(32)]
@@ -38,7 +38,14 @@ def grown(fits: int) -> int:
     start = 0
     for k in range(fits):
         mn.train(
-            X, Y, mn.MLP(hidden=(64, 64), dropout=0.2), mn.Recipe(epochs=1, batch_size=32), seed=k, validation=0.2, progress=False
+            X,
+            Y,
+            mn.MLP(hidden=(64, 64), dropout=0.2),
+            mn.Recipe(epochs=1, batch_size=32),
+            seed=k,
+            validation=0.2,
+            scaling=False,
+            progress=False,
         )
         if k == 9:
             start = resident()

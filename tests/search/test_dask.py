@@ -66,7 +66,7 @@ def same_bits(first: list[Any], second: list[Any]) -> bool:
 
 def test_a_killed_worker_costs_nothing_but_time(client: Any) -> None:
     tries = candidates(8, 20)
-    expected = mn.train_many(X, Y, tries, cv=2, progress=False)
+    expected = mn.train_many(X, Y, tries, cv=2, scaling=False, progress=False)
     steps: list[int] = []
 
     def watch(event: Event) -> None:
@@ -76,7 +76,7 @@ def test_a_killed_worker_costs_nothing_but_time(client: Any) -> None:
             steps.append(event.step)
 
     with joblib.parallel_config("dask"):
-        found = mn.train_many(X, Y, tries, cv=2, callbacks=[watch], progress=False)
+        found = mn.train_many(X, Y, tries, cv=2, callbacks=[watch], scaling=False, progress=False)
     assert steps == sorted(set(steps))
     assert steps[-1] == len(expected) == 32  # each network was counted, once
     assert len(steps) > 2
@@ -96,7 +96,7 @@ def test_a_search(client: Any) -> None:
 def test_what_a_network_cannot_do_is_its_own_failure(client: Any) -> None:
     tries = [(mn.MLP(hidden=(4,)), mn.Recipe(epochs=1, loss=loss)) for loss in (None, "squared_error")]
     with joblib.parallel_config("dask"):
-        good, bad = mn.train_many(X, Y, tries, progress=False)
+        good, bad = mn.train_many(X, Y, tries, scaling=False, progress=False)
     assert (good.stopped, bad.stopped) == ("done", "failed")
     assert "squared_error" in str(bad.error)
 
@@ -106,7 +106,7 @@ def test_what_a_network_cannot_do_is_its_own_failure(client: Any) -> None:
 def test_twenty_killed_workers(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "PIECE", 1e8)
     tries = candidates(24, 50)
-    expected = mn.train_many(X, Y, tries, cv=4, progress=False)
+    expected = mn.train_many(X, Y, tries, cv=4, scaling=False, progress=False)
     steps: list[int] = []
     killed = 0
 
@@ -118,7 +118,7 @@ def test_twenty_killed_workers(client: Any, monkeypatch: pytest.MonkeyPatch) -> 
             steps.append(event.step)
 
     with joblib.parallel_config("dask"):
-        found = mn.train_many(X, Y, tries, cv=4, callbacks=[watch], progress=False)
+        found = mn.train_many(X, Y, tries, cv=4, callbacks=[watch], scaling=False, progress=False)
     assert killed == 20
     assert steps == sorted(set(steps))
     assert steps[-1] == len(expected) == 192

@@ -17,7 +17,7 @@ HUGE = (mn.MLP(hidden=(3_000_000, 3_000_000)), mn.Recipe(epochs=2))
 
 
 def test_train_many_finishes_the_others():
-    found = mn.train_many(X, Y, [SMALL, HUGE, SMALL], cv=2, progress=False)
+    found = mn.train_many(X, Y, [SMALL, HUGE, SMALL], cv=2, scaling=False, progress=False)
     assert [result.stopped for result in found] == ["done", "done", "failed", "failed", "done", "done"]
     for result in found[2:4]:
         assert isinstance(result.error, MemoryError)
@@ -36,13 +36,13 @@ def test_a_search_finishes_the_others():
 
 def test_one_network_says_how_much_it_takes():
     with pytest.raises(MemoryError, match=r"72,000.1 GB"):
-        mn.train(X, Y, *HUGE, progress=False)
+        mn.train(X, Y, *HUGE, scaling=False, progress=False)
 
 
 @pytest.mark.parametrize("limit", [-5, 0, float("nan"), "lots", True])
 def test_limits_that_allow_nothing(limit):
     with pytest.raises(OptionError, match=r"memory_limit is .*, but must be "):
-        mn.train_many(X, Y, [SMALL], memory_limit=limit, progress=False)
+        mn.train_many(X, Y, [SMALL], memory_limit=limit, scaling=False, progress=False)
     with pytest.raises(OptionError, match=r"memory_limit is"):
         mn.MLPSearchCV(mn.MLPClassifier(8), {"alpha": [0.1]}, memory_limit=limit).fit(X, Y)
     with pytest.raises(OptionError, match=r"max_networks is .*, but must be None or a number of networks of at least 1"):

@@ -18,12 +18,12 @@ def test_the_same_networks_on_ray() -> None:
 
     X, y = np.random.default_rng(0).normal(size=(300, 5)), np.arange(300) % 3
     tries = [(mn.MLP(hidden=(hidden,)), mn.Recipe(epochs=3)) for hidden in (4, 8, 16, 32)]
-    expected = mn.train_many(X, y, tries, cv=2, progress=False)
+    expected = mn.train_many(X, y, tries, cv=2, scaling=False, progress=False)
     ray.init(num_cpus=2, include_dashboard=False, object_store_memory=200 << 20)
     try:
         register_ray()
         with joblib.parallel_config("ray"):
-            found = mn.train_many(X, y, tries, cv=2, n_jobs=2, progress=False)
+            found = mn.train_many(X, y, tries, cv=2, n_jobs=2, scaling=False, progress=False)
     finally:
         ray.shutdown()
     for one, two in zip(found, expected, strict=True):

@@ -91,7 +91,7 @@ def test_fits_one_by_one_get_the_groups_too() -> None:
 
 @pytest.mark.parametrize("cv", [None, 3, GroupKFold(3)])
 def test_train_many_keeps_groups_together(cv: Any) -> None:
-    plan = plan_candidates(X, Y, [TRY], cv=cv, groups=GROUPS, validation=0.3)
+    plan = plan_candidates(X, Y, [TRY], cv=cv, groups=GROUPS, validation=0.3, scaling=False)
     members = [member for group in plan.plan.groups.values() for member in group.members]
     assert len(members) == (1 if cv is None else 3)
     for member, fold in zip(members, plan.folds, strict=True):
@@ -101,13 +101,13 @@ def test_train_many_keeps_groups_together(cv: Any) -> None:
 
 def test_train_many_by_time_and_by_strata() -> None:
     times = RANDOM.permutation(120)
-    plan = plan_candidates(X, Y, [TRY], cv=3, times=times, validation=0.25)
+    plan = plan_candidates(X, Y, [TRY], cv=3, times=times, validation=0.25, scaling=False)
     [group] = plan.plan.groups.values()
     for member, fold in zip(group.members, plan.folds, strict=True):
         assert times[member.rows].max() < times[member.validation_rows].min()
         assert times[member.validation_rows].max() < times[fold.held_out].min()
     strata = np.array(["a", "b", "c"])[np.arange(120) % 3]
-    [group] = plan_candidates(X, Y, [TRY], stratify=strata, validation=0.2).plan.groups.values()
+    [group] = plan_candidates(X, Y, [TRY], stratify=strata, validation=0.2, scaling=False).plan.groups.values()
     assert np.unique(strata[group.members[0].validation_rows], return_counts=True)[1].tolist() == [8, 8, 8]
 
 
@@ -123,7 +123,7 @@ def test_train_many_by_time_and_by_strata() -> None:
 )
 def test_columns_that_no_split_asks_for(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        mn.train_many(X, Y, [TRY], progress=False, **options)
+        mn.train_many(X, Y, [TRY], scaling=False, progress=False, **options)
 
 
 # ------------------------------------------------------------------------------------------------- rows on both sides
@@ -152,7 +152,7 @@ def test_train_reports_rows_on_both_sides() -> None:
     assert leaks(lambda: train(*TRY, validation=0.25, groups=np.tile(GROUPS, 2))) == []
     assert leaks(lambda: train(*TRY)) == []
     other = np.concatenate([Y, 1 - Y])
-    assert leaks(lambda: mn.train(TWICE, other, *TRY, validation=np.arange(100, 240), progress=False)) == []
+    assert leaks(lambda: mn.train(TWICE, other, *TRY, validation=np.arange(100, 240), scaling=False, progress=False)) == []
     [text] = leaks(lambda: train(*TRY, validation="folds", n_networks=3))
     assert text.endswith(" of 240 validation rows")
     assert leaks(lambda: train(n_networks=2)) == [text] or int(text.split()[0]) > 0
@@ -164,7 +164,7 @@ def test_train_reports_rows_on_both_sides() -> None:
 
 def test_train_many_reports_rows_on_both_sides() -> None:
     def train(**options: Any) -> Any:
-        return mn.train_many(TWICE, TWICE_Y, [TRY, TRY], progress=False, **options)
+        return mn.train_many(TWICE, TWICE_Y, [TRY, TRY], scaling=False, progress=False, **options)
 
     assert leaks(lambda: train(cv=PARTS)) == ["200 of 240 held-out rows"]
     assert leaks(lambda: train(validation=0.5, groups=np.repeat([0, 1], 120))) == ["120 of 120 held-out rows"]

@@ -78,7 +78,7 @@ def alone(X: Any, y: Any, result: Result, rows: Any, weight: Any = None, **optio
     rows = slice(None) if rows is None else rows
     return mn.train(
         X[rows], y[rows], result.spec, result.recipe, task=result.task, sample_weight=None if weight is None else weight[rows],
-        progress=False, **options,
+        scaling=False, progress=False, **options,
     )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def real(name: str, data_dir: Path, rows: int) -> tuple[NDArray[Any], NDArray[An
 def test_64_networks_that_differ_in_everything(name: str, dtype: str, data_dir: Path) -> None:
     X, y = real(name, data_dir, 240)
     candidates = candidates_for(64, dtype=dtype, labels=name != "california_housing")
-    results = mn.train_many(X, y, candidates, validation=0.2, progress=False)
+    results = mn.train_many(X, y, candidates, validation=0.2, scaling=False, progress=False)
     assert [result.candidate for result in results] == list(range(64))
     ended = {(result.stopped, len(result.history["epoch"])) for result in results}
     assert len(ended) > 5, "the candidates were to stop at different epochs"
@@ -132,7 +132,7 @@ def test_any_candidates_on_any_folds(seed: int, weighted: bool, validated: bool,
     weights = r.uniform(0.1, 2.0, (6, 120)) if weighted else None
     folds = [(r.choice(120, int(r.integers(80, 121)), replace=bool(r.random() < 0.5)), r.choice(120, 20)) for _ in range(2)]
     validation = 0.25 if validated else None
-    results = mn.train_many(X, y, candidates, cv=folds, sample_weight=weights, validation=validation, progress=False)
+    results = mn.train_many(X, y, candidates, cv=folds, sample_weight=weights, validation=validation, scaling=False, progress=False)
     assert [(result.candidate, result.fold) for result in results] == list(itertools.product(range(6), range(2)))
     for result in results:
         train, test = folds[result.fold]
@@ -155,18 +155,18 @@ def test_folds_by_number_by_splitter_and_by_mask() -> None:
     from sklearn.model_selection import GroupKFold, StratifiedKFold
 
     groups = np.arange(60) // 6
-    by_splitter = mn.train_many(DATA, CLASSES, [(NET, QUICK)], cv=GroupKFold(3), groups=groups, progress=False)
+    by_splitter = mn.train_many(DATA, CLASSES, [(NET, QUICK)], cv=GroupKFold(3), groups=groups, scaling=False, progress=False)
     pairs = list(GroupKFold(3).split(DATA, CLASSES, groups))
     masks = [(np.isin(np.arange(60), train), np.isin(np.arange(60), test)) for train, test in pairs]
-    by_mask = mn.train_many(DATA, CLASSES, [(NET, QUICK)], cv=masks, progress=False)
+    by_mask = mn.train_many(DATA, CLASSES, [(NET, QUICK)], cv=masks, scaling=False, progress=False)
     assert [a.score for a in by_splitter] == [b.score for b in by_mask]
     assert len({a.loss for a in by_splitter}) == 3
     dealt = cv_splits(find_target(CLASSES, None), 4)
     assert np.array_equal(np.sort(np.concatenate([test for _, test in dealt])), np.arange(60))
     shares = [np.bincount(CLASSES[test], minlength=3) for _, test in dealt]
     assert np.ptp(shares, axis=0).max() <= 1
-    assert len(mn.train_many(DATA, CLASSES, [(NET, QUICK)], cv=StratifiedKFold(2), progress=False)) == 2
-    one = mn.train_many(DATA, CLASSES, [(NET, QUICK)], progress=False)
+    assert len(mn.train_many(DATA, CLASSES, [(NET, QUICK)], cv=StratifiedKFold(2), scaling=False, progress=False)) == 2
+    one = mn.train_many(DATA, CLASSES, [(NET, QUICK)], scaling=False, progress=False)
     assert len(one) == 1
     assert np.isnan(one[0].score)
 
@@ -200,7 +200,7 @@ def test_what_fails_is_named_and_the_rest_is_complete(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(training, "TrainingRun", Small)
     tries = [good, diverges, unfit, no_loss, greedy, good]
-    results = mn.train_many(DATA, CLASSES, tries, cv=2, progress=False)
+    results = mn.train_many(DATA, CLASSES, tries, cv=2, scaling=False, progress=False)
     by_candidate = [results[i : i + 2] for i in range(0, 12, 2)]
     assert [result.stopped for pair in by_candidate for result in pair] == (
         ["done"] * 2 + ["diverged"] * 2 + ["failed"] * 6 + ["done"] * 2
@@ -211,7 +211,7 @@ def test_what_fails_is_named_and_the_rest_is_complete(monkeypatch: pytest.Monkey
     assert "huber" in str(by_candidate[3][0].error)
     assert isinstance(by_candidate[4][0].error, MemoryError)
     assert by_candidate[4][0].model is None
-    expected = mn.train_many(DATA, CLASSES, [good], cv=2, progress=False)
+    expected = mn.train_many(DATA, CLASSES, [good], cv=2, scaling=False, progress=False)
     for pair in (by_candidate[0], by_candidate[5]):
         assert [result.loss for result in pair] == pytest.approx([result.loss for result in expected], rel=1e-12)
 
@@ -219,7 +219,7 @@ def test_what_fails_is_named_and_the_rest_is_complete(monkeypatch: pytest.Monkey
 def test_a_memory_limit_splits_and_changes_nothing() -> None:
     tries = [(NET, dataclasses.replace(QUICK, seed=seed)) for seed in range(5)]
     told: list[int] = []
-    whole = mn.train_many(DATA, CLASSES, tries, cv=2, progress=False)
+    whole = mn.train_many(DATA, CLASSES, tries, cv=2, scaling=False, progress=False)
     parts = train_candidates(
         DATA, CLASSES, tries, cv=2, progress=False, memory_limit=1, on_results=lambda results: told.append(len(results))
     )
@@ -234,9 +234,13 @@ def test_a_memory_limit_splits_and_changes_nothing() -> None:
 
 def test_a_divergence_that_no_other_candidate_sees() -> None:
     with_it = mn.train_many(
-        DATA, CLASSES, [(NET, QUICK), (NET, dataclasses.replace(QUICK, optimizer=mn.AdamW(lr=1e300)))], progress=False
+        DATA,
+        CLASSES,
+        [(NET, QUICK), (NET, dataclasses.replace(QUICK, optimizer=mn.AdamW(lr=1e300)))],
+        scaling=False,
+        progress=False,
     )
-    [without] = mn.train_many(DATA, CLASSES, [(NET, QUICK)], progress=False)
+    [without] = mn.train_many(DATA, CLASSES, [(NET, QUICK)], scaling=False, progress=False)
     assert with_it[1].stopped == "diverged"
     assert_close(with_it[0].parameters, without.parameters, "float64")
 
@@ -244,7 +248,7 @@ def test_a_divergence_that_no_other_candidate_sees() -> None:
 def test_events_tell_one_story_of_several_groups() -> None:
     events: list[Event] = []
     tries = [(NET, QUICK), (mn.MLP(hidden=(5,)), QUICK), (NET, dataclasses.replace(QUICK, dtype="float32", epochs=1))]
-    mn.train_many(DATA, CLASSES, tries, cv=2, progress=False, callbacks=[events.append])
+    mn.train_many(DATA, CLASSES, tries, cv=2, scaling=False, progress=False, callbacks=[events.append])
     assert isinstance(events[0], Started)
     assert events[0].n_networks == 6
     assert [type(event) for event in events].count(Started) == [type(event) for event in events].count(Finished) == 1
@@ -256,7 +260,7 @@ def test_events_tell_one_story_of_several_groups() -> None:
 
 def test_progress_shows_the_best_and_how_many_networks_have_finished(capsys: pytest.CaptureFixture[str]) -> None:
     tries = [(NET, dataclasses.replace(QUICK, epochs=1 + seed, seed=seed)) for seed in range(3)]
-    mn.train_many(DATA, CLASSES, tries, validation=0.2, progress=True)
+    mn.train_many(DATA, CLASSES, tries, validation=0.2, scaling=False, progress=True)
     shown = capsys.readouterr().err
     assert "3 of 3 networks finished" in shown
     assert "best validation accuracy" in shown
@@ -280,4 +284,4 @@ def test_progress_shows_the_best_and_how_many_networks_have_finished(capsys: pyt
 def test_mistakes(change: dict[str, Any], message: str) -> None:
     options: dict[str, Any] = {"X": DATA, "y": CLASSES, "candidates": [(NET, QUICK)], "progress": False} | change
     with pytest.raises(ValueError, match=message):
-        mn.train_many(options.pop("X"), options.pop("y"), options.pop("candidates"), **options)
+        mn.train_many(options.pop("X"), options.pop("y"), options.pop("candidates"), **options, scaling=False)

@@ -82,9 +82,10 @@ def test_records_columns_and_csv_give_what_the_model_predicts(client: TestClient
         assert found["model"] == "houses"
 
 
-def test_an_array_and_numbers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scaling", [None, False])
+def test_an_array_and_numbers(scaling: Any, tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
-    model = mn.train(x, x[:, 0] * 10, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False)
+    model = mn.train(x, x[:, 0] * 10, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), scaling=scaling, progress=False)
     model.save(tmp_path / "m.safetensors")
     with client_of(ServeSettings(models={"m": str(tmp_path / "m.safetensors")})) as client:
         answer = client.post("/v1/models/m:predict", json={"records": x.tolist()})
@@ -95,6 +96,9 @@ def test_an_array_and_numbers(tmp_path: Path) -> None:
         short = client.post("/v1/models/m:predict", json=[[1.0, 2.0]])
         assert (short.status_code, short.json()["error"]["row"]) == (422, 0)
         gap = client.post("/v1/models/m:predict", json=[[1.0, 2.0, None]])
+        if scaling is None:
+            assert_close(np.array(gap.json()["predictions"]), model.predict([[1.0, 2.0, np.nan]]), "float32")
+            return
         assert (gap.status_code, gap.json()["error"]) == (
             422,
             {"message": "a number is missing, and the model has no columns that may have gaps", "column": "x2", "row": 0},
@@ -410,9 +414,10 @@ def test_a_body_with_semicolons_and_decimal_commas(tmp_path: Path) -> None:
     csv = {"content-type": "text/csv"}
     with client_of(ServeSettings(models={"m": str(tmp_path / "m.safetensors")})) as client:
         bodies: list[dict[str, Any]] = [{"json": [{"size": size}]} for size in ("2,5", "2.5", 2.5)]
-        bodies += [{"content": text, "headers": csv} for text in ("size;town\n2,500;Bern\n", "size\ttown\n2,5\tBern\n")]
+        texts = ("size;town\n2,500;Bern\n", "size\ttown\n2,5\tBern\n", "town, canton;size\nBern;2,5\n")
+        bodies += [{"content": text, "headers": csv} for text in texts]
         answers = [client.post("/v1/models/m:predict", **body) for body in bodies]
         mixed = client.post("/v1/models/m:predict", json=[{"size": "2,5"}, {"size": "1.234"}])
-    assert [answer.status_code for answer in answers] == [200] * 5
+    assert [answer.status_code for answer in answers] == [200] * 6
     assert len({answer.json()["predictions"][0] for answer in answers}) == 1
     assert "'1.234' is not a number" in mixed.json()["error"]["message"]  # it may be 1234

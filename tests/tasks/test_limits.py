@@ -25,7 +25,7 @@ def test_predictions_are_clamped_to_the_range_of_the_target() -> None:
 
 
 def test_each_network_is_clamped_before_the_mean() -> None:
-    model = mn.train([[0.0], [1.0], [2.0]], Y, mn.MLP(hidden=()), mn.Recipe(epochs=1), n_networks=2, progress=False)
+    model = mn.train([[0.0], [1.0], [2.0]], Y, mn.MLP(hidden=()), mn.Recipe(epochs=1), n_networks=2, scaling=False, progress=False)
     model.task = _task()
     far = [[1e4]]
     each = [model.task.predict(one) for one in model.logits(far)]

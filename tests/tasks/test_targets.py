@@ -48,7 +48,14 @@ def test_training_on_a_one_hot_matrix() -> None:
     x = np.random.default_rng(0).normal(size=(60, 3))
     y = np.eye(3)[x.argmax(axis=1)]
     with pytest.warns(UserWarning, match="one-hot"):
-        model = mn.train(x, y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=60, batch_size=10, optimizer=mn.Adam(lr=0.02)), progress=False)
+        model = mn.train(
+            x,
+            y,
+            mn.MLP(hidden=(8,)),
+            mn.Recipe(epochs=60, batch_size=10, optimizer=mn.Adam(lr=0.02)),
+            scaling=False,
+            progress=False,
+        )
     assert model.predict(x).shape == (60,)
     assert model.evaluate(x, y)["accuracy"] > 0.9
 
@@ -101,7 +108,7 @@ def test_a_model_of_a_target_on_a_log_scale(loss: str, tmp_path: object) -> None
     x = random.normal(size=(300, 2))
     y = np.exp(8 + 2 * x[:, 0])
     recipe = mn.Recipe(epochs=30, batch_size=30, optimizer=mn.Adam(lr=0.02), loss=loss)  # type: ignore[arg-type]
-    model = mn.train(x, y, mn.MLP(hidden=(16,)), recipe, task=find_task(y, target_transform="log"), progress=False)
+    model = mn.train(x, y, mn.MLP(hidden=(16,)), recipe, task=find_task(y, target_transform="log"), scaling=False, progress=False)
     error = np.abs(np.log(model.predict(x)) - np.log(y))
     assert np.median(error) < 0.3
     model.save(f"{tmp_path}/m.model")
@@ -117,7 +124,14 @@ def test_huge_and_tiny_targets(size: float) -> None:
         warnings.simplefilter("error")
         task = mn.Regression.of(y)
         assert_close(task.predict(task.encode(y)) / size, y / size, "float64")
-        model = mn.train(x, y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=40, batch_size=10, optimizer=mn.Adam(lr=0.02)), progress=False)
+        model = mn.train(
+            x,
+            y,
+            mn.MLP(hidden=(8,)),
+            mn.Recipe(epochs=40, batch_size=10, optimizer=mn.Adam(lr=0.02)),
+            scaling=False,
+            progress=False,
+        )
         figures = model.evaluate(x, y)
     assert figures["r2"] > 0.9
     assert np.isfinite(list(figures.values())).all()

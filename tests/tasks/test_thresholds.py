@@ -46,7 +46,7 @@ def test_the_best_threshold_is_that_of_a_search(metric: str) -> None:
 
 def test_a_model_predicts_by_it() -> None:
     x, y = rows()
-    model = mn.train(x, y, mn.MLP(hidden=()), RECIPE, progress=False)
+    model = mn.train(x, y, mn.MLP(hidden=()), RECIPE, scaling=False, progress=False)
     share = model.predict_proba(x)[:, 1]
     for wanted, threshold in ((0.2, 0.2), ([[0, 1], [9, 0]], 0.1), ([[-1, 1], [2, -6]], 0.2)):
         found = model.with_threshold(wanted)
@@ -58,14 +58,14 @@ def test_a_model_predicts_by_it() -> None:
 
 def test_mistakes() -> None:
     x, y = rows()
-    model = mn.train(x, y, mn.MLP(hidden=()), RECIPE, progress=False)
+    model = mn.train(x, y, mn.MLP(hidden=()), RECIPE, scaling=False, progress=False)
     for wanted in (0, 1.0, True, "recall", [[0, 1]], [[0, 1], [-1, 0]], [[0, np.nan], [1, 0]], None):
         with pytest.raises(OptionError, match=r"threshold is|costs are"):
             threshold_of(wanted, None, None)
     with pytest.raises(DataError, match="rows that were not trained on; give X and y"):
         model.with_threshold("f1")
     with pytest.raises(OptionError, match="is for classes, one a row"):
-        mn.train(x, x[:, 0], mn.MLP(hidden=()), RECIPE, progress=False).with_threshold(0.3)
+        mn.train(x, x[:, 0], mn.MLP(hidden=()), RECIPE, scaling=False, progress=False).with_threshold(0.3)
 
 
 def test_the_commands(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ def kinds() -> tuple[Any, Any]:
 
 @pytest.fixture(scope="module")
 def of_three() -> mn.Model:
-    return mn.train(*kinds(), mn.MLP(hidden=()), RECIPE, n_networks=2, progress=False)
+    return mn.train(*kinds(), mn.MLP(hidden=()), RECIPE, n_networks=2, scaling=False, progress=False)
 
 
 def test_of_three_classes_the_one_that_costs_least_is_predicted(of_three: mn.Model, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_of_three_classes_the_one_that_costs_least_is_predicted(of_three: mn.Mod
 
 def test_estimators_decide_as_their_model() -> None:
     x, y = rows()
-    plain = mn.train(x, y, mn.MLP(hidden=()), RECIPE, progress=False).with_threshold(0.2)
+    plain = mn.train(x, y, mn.MLP(hidden=()), RECIPE, scaling=False, progress=False).with_threshold(0.2)
     assert (mn.estimator(plain).predict(x) == plain.predict(x)).all()
     x, y = kinds()
     estimator = mn.TabularClassifier(preset="fast", n_networks=2).fit(x, y)

@@ -46,9 +46,9 @@ def test_what_the_recipe_asks_for() -> None:
 
 
 def test_without_the_core_torch_does_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_core = mn.train(X, Y, mn.MLP(hidden=(5,)), mn.Recipe(epochs=3, dtype="float64"), progress=False)
+    with_core = mn.train(X, Y, mn.MLP(hidden=(5,)), mn.Recipe(epochs=3, dtype="float64"), scaling=False, progress=False)
     monkeypatch.setenv("MANYNETS_NO_CORE", "1")
-    without = mn.train(X, Y, mn.MLP(hidden=(5,)), mn.Recipe(epochs=3, dtype="float64"), progress=False)
+    without = mn.train(X, Y, mn.MLP(hidden=(5,)), mn.Recipe(epochs=3, dtype="float64"), scaling=False, progress=False)
     assert without.info["stepper"] == "closed_form"
     assert without.info["core"] == "no compiled core"
     np.testing.assert_allclose(without.history["loss"], with_core.history["loss"], rtol=1e-12)
@@ -57,7 +57,7 @@ def test_without_the_core_torch_does_everything(monkeypatch: pytest.MonkeyPatch)
 def test_a_core_that_is_asked_for_but_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MANYNETS_NO_CORE", "1")
     with pytest.raises(mn.OptionError, match="gradient is 'compiled', but there is no compiled core here"):
-        mn.train(X, Y, mn.MLP(hidden=(5,)), mn.Recipe(epochs=1, gradient="compiled"), progress=False)
+        mn.train(X, Y, mn.MLP(hidden=(5,)), mn.Recipe(epochs=1, gradient="compiled"), scaling=False, progress=False)
 
 
 @compiled
@@ -72,9 +72,9 @@ def test_the_choice_does_not_depend_on_how_many_train(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("gradient", ["compiled", "closed_form", "autograd"])
 def test_stepper_and_threads_are_recorded(gradient: Any, tmp_path: Path) -> None:
     recipe = mn.Recipe(epochs=2, gradient=gradient)
-    model = mn.train(X, Y, mn.MLP(hidden=(5,)), recipe, progress=False, checkpoint=Checkpoint(folder=tmp_path))
+    model = mn.train(X, Y, mn.MLP(hidden=(5,)), recipe, scaling=False, progress=False, checkpoint=Checkpoint(folder=tmp_path))
     assert (model.info["stepper"], model.info["threads"]) == (gradient, 1)
-    again = mn.train(X, Y, mn.MLP(hidden=(5,)), recipe, progress=False, resume=tmp_path)
+    again = mn.train(X, Y, mn.MLP(hidden=(5,)), recipe, scaling=False, progress=False, resume=tmp_path)
     assert (again.info["stepper"], again.info["threads"]) == (gradient, 1)
 
 

@@ -28,7 +28,9 @@ def _recipe(**stopping: Any) -> mn.Recipe:
 
 
 def _train(recipe: mn.Recipe, **more: Any) -> mn.Model:
-    return mn.train(X, Y, mn.MLP(hidden=(32,)), recipe, progress=False, **{"n_networks": 3, "validation": "folds", **more})
+    return mn.train(
+        X, Y, mn.MLP(hidden=(32,)), recipe, scaling=False, progress=False, **{"n_networks": 3, "validation": "folds", **more}
+    )
 
 
 def test_the_rate_falls_in_a_line_from_that_of_the_best_weights() -> None:
@@ -63,8 +65,10 @@ def test_patience_that_ends_late_changes_nothing() -> None:
 
 def test_networks_of_unlike_recipes_are_no_team() -> None:
     recipes = [_recipe(shared=True), mn.Recipe(**{**vars(_recipe(shared=True)), "l2": 0.5})]
-    results = mn.train_many(X, Y, [(mn.MLP(hidden=(32,)), recipe) for recipe in recipes], cv=3, validation=0.3, progress=False)
-    alone = mn.train_many(X, Y, [(mn.MLP(hidden=(32,)), recipes[1])], cv=3, validation=0.3, progress=False)
+    results = mn.train_many(
+        X, Y, [(mn.MLP(hidden=(32,)), recipe) for recipe in recipes], cv=3, validation=0.3, scaling=False, progress=False
+    )
+    alone = mn.train_many(X, Y, [(mn.MLP(hidden=(32,)), recipes[1])], cv=3, validation=0.3, scaling=False, progress=False)
     for together, one in zip(results[3:], alone, strict=True):
         assert_close(together.model.members[0], one.model.members[0], "float64_run")
 
@@ -100,7 +104,7 @@ def test_a_module_of_your_own_cools_down_too() -> None:
     import torch
 
     module = torch.nn.Sequential(torch.nn.Linear(3, 32), torch.nn.ReLU(), torch.nn.Linear(32, 1))
-    model = mn.train(X, Y, module, _recipe(cool_down=0.6), validation=0.3, progress=False)
+    model = mn.train(X, Y, module, _recipe(cool_down=0.6), validation=0.3, scaling=False, progress=False)
     assert model.info["stopped"] == ["early"]
     assert model.history["step"][-1] < 200
 
@@ -109,4 +113,4 @@ def test_refusals() -> None:
     with pytest.raises(mn.OptionError, match=r"EarlyStopping has cool_down=0\.5 and factor=0\.1; give one of the two"):
         mn.EarlyStopping(cool_down=0.5, factor=0.1)
     with pytest.raises(mn.OptionError, match=r"cool_down is 0\.6, but engine='numpy' has none"):
-        mn.train(X, Y, mn.MLP(hidden=()), _recipe(cool_down=0.6), engine="numpy", validation=0.3, progress=False)
+        mn.train(X, Y, mn.MLP(hidden=()), _recipe(cool_down=0.6), engine="numpy", validation=0.3, scaling=False, progress=False)

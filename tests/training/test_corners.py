@@ -28,7 +28,7 @@ def test_tensors_that_are_views_are_read_as_what_they_show(gradient: Any) -> Non
     recipe = mn.Recipe(epochs=3, gradient=gradient)
     views = [wide[:, ::2], wide.T.contiguous().T[:, ::2], torch.as_tensor(wide[:, ::2].numpy().copy())]
     losses = [
-        mn.train(x, y, mn.MLP(hidden=(4,)), recipe, validation=(x, y), progress=False).history for x in views
+        mn.train(x, y, mn.MLP(hidden=(4,)), recipe, validation=(x, y), scaling=False, progress=False).history for x in views
     ]  # fmt: skip
     for history in losses[1:]:
         assert history["loss"] == losses[0]["loss"]
@@ -37,7 +37,9 @@ def test_tensors_that_are_views_are_read_as_what_they_show(gradient: Any) -> Non
 
 def test_an_expanded_tensor_does_not_read_beyond_its_memory() -> None:
     x = torch.randn(2000, 1).expand(2000, 500)
-    model = mn.train(x, x[:, 0].numpy(), mn.MLP(hidden=(4,)), mn.Recipe(epochs=1, gradient="compiled"), progress=False)
+    model = mn.train(
+        x, x[:, 0].numpy(), mn.MLP(hidden=(4,)), mn.Recipe(epochs=1, gradient="compiled"), scaling=False, progress=False
+    )
     assert np.isfinite(model.history["loss"]).all()
 
 
@@ -48,7 +50,7 @@ def test_the_unit_of_the_target_changes_nothing(unit: float, gradient: Any) -> N
     y = X[:, 0] + 0.1 * X[:, 1]
     recipe = mn.Recipe(epochs=4, gradient=gradient, dtype="float32")
     plain, scaled = (
-        mn.train(X, y * u, mn.MLP(hidden=(6,)), recipe, validation=0.2, progress=False) for u in (1.0, unit)
+        mn.train(X, y * u, mn.MLP(hidden=(6,)), recipe, validation=0.2, scaling=False, progress=False) for u in (1.0, unit)
     )  # fmt: skip
     assert scaled.info["stopped"] == plain.info["stopped"] == ["done"]
     assert scaled.info["best"] == plain.info["best"]

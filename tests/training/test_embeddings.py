@@ -79,7 +79,9 @@ def test_a_periodic_embedding_is_that_of_plain_torch(
         (mn.Adam(lr=0.02), lambda w: torch.optim.Adam(w, lr=0.02)),
     ):
         recipe = recipe_of(gradient, optimizer=ours, shuffle=False)
-        assert_close(mn.train(X, y, spec, recipe, progress=False).members[0], by_torch(spec, y, theirs), "float64_run")
+        assert_close(
+            mn.train(X, y, spec, recipe, scaling=False, progress=False).members[0], by_torch(spec, y, theirs), "float64_run"
+        )
 
 
 @pytest.mark.parametrize("hidden", [(), (6, 5)])
@@ -92,7 +94,7 @@ def test_the_written_out_gradient_is_that_of_autograd_with_all_options(hidden: t
 
     def trained(way: GradientName) -> dict[int, Any]:
         recipe = recipe_of(way, l1=1e-4, l2=1e-3, clip_norm=0.5)
-        models = mn.train(X, TARGETS["four"], spec, recipe, n_networks=3, sample_weight=weight, progress=False)
+        models = mn.train(X, TARGETS["four"], spec, recipe, n_networks=3, sample_weight=weight, scaling=False, progress=False)
         return dict(enumerate(models.members))
 
     assert_close(trained("closed_form"), trained("autograd"), "float64_run")
@@ -127,11 +129,17 @@ def test_training_resumes_bit_for_bit_and_a_file_predicts_the_same(embedding: An
     spec, recipe = mn.MLP(hidden=(6,), embedding=embedding), recipe_of(epochs=4)
     options: dict[str, Any] = {"validation": 0.2, "n_networks": 2, "progress": False}
     whole = mn.train(
-        rows, TARGETS["four"], spec, recipe, checkpoint=mn.Checkpoint(folder=tmp_path / "c", every_epochs=1), **options
+        rows,
+        TARGETS["four"],
+        spec,
+        recipe,
+        checkpoint=mn.Checkpoint(folder=tmp_path / "c", every_epochs=1),
+        **options,
+        scaling=False,
     )
     for file in sorted((tmp_path / "c").iterdir())[1:]:
         file.unlink()
-    again = mn.train(rows, TARGETS["four"], spec, recipe, resume=tmp_path / "c", **options)
+    again = mn.train(rows, TARGETS["four"], spec, recipe, resume=tmp_path / "c", **options, scaling=False)
     assert_close(dict(enumerate(again.members)), dict(enumerate(whole.members)), "bits")
     whole.save(tmp_path / "model.mn")
     loaded = mn.load(tmp_path / "model.mn")
@@ -146,7 +154,7 @@ def test_engines_agree(engine: Any) -> None:
     dropping = {"input_dropout": 0.2, "dropout": 0.1, "batch_norm": True} if engine == "numpy" else {}
     spec = mn.MLP(hidden=(6, 5), input_scale=True, embedding=dataclasses.replace(PERIODIC, columns=(0, 2)), **dropping)
     recipe = recipe_of(optimizer=mn.Adam(lr=0.02), l2=1e-3)
-    models = [mn.train(X, TARGETS["four"], spec, recipe, engine=one, progress=False) for one in ("torch", engine)]
+    models = [mn.train(X, TARGETS["four"], spec, recipe, engine=one, scaling=False, progress=False) for one in ("torch", engine)]
     assert_close(models[1].members[0], models[0].members[0], "float64_run")
     assert_close(models[1].history["loss"], models[0].history["loss"], "float64_run")
 
@@ -170,7 +178,9 @@ def test_an_array_has_the_piecewise_linear_columns_of_its_training_rows() -> Non
     wild = X.copy()
     wild[80:] *= 100.0  # held out
     spec = mn.MLP(hidden=(4,), embedding=mn.PiecewiseLinear(bins=3))
-    model = mn.train(wild, TARGETS["numbers"], spec, recipe_of(epochs=2), validation=np.arange(80, 90), progress=False)
+    model = mn.train(
+        wild, TARGETS["numbers"], spec, recipe_of(epochs=2), validation=np.arange(80, 90), scaling=False, progress=False
+    )
     edges = np.array([column.pieces.edges for column in model.encoder.columns])
     assert_close(edges, np.quantile(wild[:80], np.linspace(0, 1, 4), axis=0).T, "float64")
     encoded = model.encoder.transform(wild)
@@ -182,6 +192,7 @@ def test_an_array_has_the_piecewise_linear_columns_of_its_training_rows() -> Non
         recipe_of(epochs=2),
         task=model.task,
         validation=(wild[80:], TARGETS["numbers"][80:]),
+        scaling=False,
         progress=False,
     )
     assert_close(own.history["val_loss"], model.history["val_loss"], "float64_run")
@@ -191,10 +202,10 @@ def test_an_array_has_the_piecewise_linear_columns_of_its_training_rows() -> Non
 def test_train_many_fits_the_edges_to_each_fold(data: str) -> None:
     rows: Any = X if data == "array" else FRAME
     tries = [(mn.MLP(hidden=(4,), embedding=one), recipe_of()) for one in (None, mn.PiecewiseLinear(bins=3), PERIODIC)]
-    results = mn.train_many(rows, TARGETS["numbers"], tries, cv=2, progress=False)
+    results = mn.train_many(rows, TARGETS["numbers"], tries, cv=2, scaling=False, progress=False)
     assert [result.stopped for result in results] == ["done"] * 6
     half = np.setdiff1d(np.arange(90), mn.prepare.cv_splits(mn.prepare.find_target(TARGETS["numbers"], None), 2)[0].held_out)
-    alone = mn.train(rows[half], TARGETS["numbers"][half], *tries[1], task=results[2].task, progress=False)
+    alone = mn.train(rows[half], TARGETS["numbers"][half], *tries[1], task=results[2].task, scaling=False, progress=False)
     assert results[2].model.encoder == alone.encoder
     assert_close(results[2].model.predict(rows), alone.predict(rows), "float64_run")
     assert results[4].model.predict(rows).shape == (90,)

@@ -220,10 +220,10 @@ def test_numbers_of_any_size() -> None:
     """A whole number may be larger than the integers of an array: such a step is never reached."""
     X = np.random.default_rng(0).normal(size=(20, 2))
     y = X[:, 0]
-    plain = mn.train(X, y, mn.MLP(hidden=(3,)), mn.Recipe(epochs=2))
+    plain = mn.train(X, y, mn.MLP(hidden=(3,)), mn.Recipe(epochs=2), scaling=False)
     for recipe in (mn.Recipe(epochs=2, evaluate_every=10**30), mn.Recipe(epochs=2, schedule=mn.StepDecay(every=10**30))):
-        model = mn.train(X, y, mn.MLP(hidden=(3,)), recipe)
+        model = mn.train(X, y, mn.MLP(hidden=(3,)), recipe, scaling=False)
         np.testing.assert_array_equal(model.predict(X), plain.predict(X))
     stopping = mn.EarlyStopping(patience=1, min_delta=1e9)
     for recipe in (mn.Recipe(epochs=10**30, stopping=stopping), mn.Recipe(iterations=10**30, stopping=stopping)):
-        assert len(mn.train(X, y, mn.MLP(hidden=(3,)), recipe).history["loss"]) == 2
+        assert len(mn.train(X, y, mn.MLP(hidden=(3,)), recipe, scaling=False).history["loss"]) == 2

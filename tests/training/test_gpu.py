@@ -201,7 +201,7 @@ def test_captures_and_replays_beside_another_thread() -> None:
 
 
 def test_a_user_can_capture_a_graph_after_a_training() -> None:
-    mn.train(*arrays(), mn.MLP(hidden=(6,)), RECIPE, progress=False)
+    mn.train(*arrays(), mn.MLP(hidden=(6,)), RECIPE, scaling=False, progress=False)
     x, graph = torch.ones(4, device=DEVICE), torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         y = x * 2
@@ -276,7 +276,7 @@ class Enough(Exception):
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_a_training_resumes(gradient: Any, epoch: int, tmp_path: Path) -> None:
     spec, recipe = mn.MLP(hidden=(6,), dropout=0.2), dataclasses.replace(RECIPE, epochs=5, gradient=gradient, dtype="float64")
-    whole = mn.train(*arrays(), spec, recipe, validation=0.2, progress=False)
+    whole = mn.train(*arrays(), spec, recipe, validation=0.2, scaling=False, progress=False)
 
     def leave(event: Event) -> None:
         if isinstance(event, Evaluated) and event.step == 5 * epoch + 5:
@@ -284,8 +284,8 @@ def test_a_training_resumes(gradient: Any, epoch: int, tmp_path: Path) -> None:
 
     keep = Checkpoint(folder=tmp_path / "run", every_epochs=1)
     with pytest.raises(Enough):
-        mn.train(*arrays(), spec, recipe, validation=0.2, progress=False, checkpoint=keep, callbacks=[leave])
-    resumed = mn.train(*arrays(), spec, recipe, validation=0.2, progress=False, resume=tmp_path / "run")
+        mn.train(*arrays(), spec, recipe, validation=0.2, scaling=False, progress=False, checkpoint=keep, callbacks=[leave])
+    resumed = mn.train(*arrays(), spec, recipe, validation=0.2, scaling=False, progress=False, resume=tmp_path / "run")
     assert_close(resumed.members[0], whole.members[0], "float64")
     assert_close(resumed.history["val_loss"], whole.history["val_loss"], "float64")
 
@@ -294,7 +294,7 @@ def test_a_training_resumes(gradient: Any, epoch: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("norm", [False, True])
 def test_every_precision_learns(precision: Any, norm: bool) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=30, precision=precision)
-    model = mn.train(*arrays(400), mn.MLP(hidden=(64, 64), batch_norm=norm), recipe, progress=False)
+    model = mn.train(*arrays(400), mn.MLP(hidden=(64, 64), batch_norm=norm), recipe, scaling=False, progress=False)
     assert model.info["stepper"] == "closed_form"
     assert model.evaluate(*arrays(400))["accuracy"] > 0.9
     assert torch.get_float32_matmul_precision() == "highest"
@@ -303,7 +303,9 @@ def test_every_precision_learns(precision: Any, norm: bool) -> None:
 def test_bf16_is_rougher_than_full() -> None:
     one = dataclasses.replace(RECIPE, optimizer=mn.SGD(lr=0.1), epochs=1, dtype="float32")
     full, rough, autocast = (
-        mn.train(*arrays(), mn.MLP(hidden=(64, 64)), dataclasses.replace(one, **way), progress=False).members[0]["hidden1.weight"]
+        mn.train(*arrays(), mn.MLP(hidden=(64, 64)), dataclasses.replace(one, **way), scaling=False, progress=False).members[0][
+            "hidden1.weight"
+        ]
         for way in ({}, {"precision": "bf16"}, {"precision": "bf16", "gradient": "autograd"})
     )
     assert 0 < np.abs(rough - full).max() < 1e-2
@@ -311,7 +313,7 @@ def test_bf16_is_rougher_than_full() -> None:
 
 
 def test_a_module_trains_and_comes_home(tmp_path: Path) -> None:
-    model = mn.train(*arrays(), Own(), RECIPE, progress=False)
+    model = mn.train(*arrays(), Own(), RECIPE, scaling=False, progress=False)
     assert model.device.type == DEVICE
     there = model.logits(arrays()[0])
     copied = pickle.loads(pickle.dumps(model))
@@ -324,7 +326,7 @@ def test_a_module_trains_and_comes_home(tmp_path: Path) -> None:
 @pytest.mark.parametrize("norm", [False, True])
 def test_a_model_predicts_on_the_device(networks: int, norm: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = arrays()[0]
-    model = mn.train(*arrays(), mn.MLP(hidden=(8, 6), batch_norm=norm), RECIPE, n_networks=networks, progress=False)
+    model = mn.train(*arrays(), mn.MLP(hidden=(8, 6), batch_norm=norm), RECIPE, n_networks=networks, scaling=False, progress=False)
     assert model.device.type == "cpu"
     before, members = model.logits(x), model.members
     assert model.to(DEVICE) is model
@@ -349,7 +351,7 @@ def test_a_model_predicts_on_the_device(networks: int, norm: bool, tmp_path: Pat
 
 
 def test_autocast_of_the_caller_does_not_matter() -> None:
-    model = mn.train(*arrays(), mn.MLP(hidden=(64, 64)), RECIPE, progress=False).to(DEVICE)
+    model = mn.train(*arrays(), mn.MLP(hidden=(64, 64)), RECIPE, scaling=False, progress=False).to(DEVICE)
     before = model.logits(arrays()[0])
     with torch.autocast(DEVICE, torch.bfloat16):
         assert np.array_equal(model.logits(arrays()[0]), before)
@@ -357,7 +359,7 @@ def test_autocast_of_the_caller_does_not_matter() -> None:
 
 def test_memory_is_given_back() -> None:
     def train() -> None:
-        mn.train(*arrays(), mn.MLP(hidden=(64, 64), dropout=0.1), RECIPE, progress=False)
+        mn.train(*arrays(), mn.MLP(hidden=(64, 64), dropout=0.1), RECIPE, scaling=False, progress=False)
 
     train()
     torch.cuda.synchronize()

@@ -76,7 +76,7 @@ def _by_torch(spec: mn.MLP, y: Any, kind: Any, options: dict[str, Any]) -> dict[
 @pytest.mark.parametrize(("target", "hidden"), [("numbers", (7, 5)), ("two", ()), ("four", (6, 5))])
 def test_groups_are_those_of_torch(gradient: GradientName, case: Any, target: str, hidden: tuple[int, ...]) -> None:
     spec, y = mn.MLP(hidden=hidden, input_scale=True, activation="silu"), TARGETS[target]
-    model = mn.train(X, y, spec, _recipe(case[0], gradient=gradient), progress=False)
+    model = mn.train(X, y, spec, _recipe(case[0], gradient=gradient), scaling=False, progress=False)
     assert_close(model.members[0], _by_torch(spec, y, *case[1:]), "float64_run")
 
 
@@ -91,7 +91,9 @@ def test_steppers_agree_with_all_options(gradient: GradientName, hidden: tuple[i
 
     def trained(way: GradientName) -> dict[int, Any]:
         recipe = _recipe(mn.AdamW(lr=0.02, weight_decay=0.1), gradient=way, **more)
-        members = mn.train(X, TARGETS["four"], spec, recipe, n_networks=3, sample_weight=weight, progress=False).members
+        members = mn.train(
+            X, TARGETS["four"], spec, recipe, n_networks=3, sample_weight=weight, scaling=False, progress=False
+        ).members
         return dict(enumerate(members))
 
     assert_close(trained(gradient), trained("autograd"), "float64_run")
@@ -104,7 +106,8 @@ def test_engines_agree(engine: Any) -> None:
     # JAX takes seconds to compile each, and the formulas are those of NumPy
     for optimizer, _, _ in OPTIMIZERS if engine == "numpy" else OPTIMIZERS[1:2]:
         models = [
-            mn.train(X, TARGETS["four"], spec, _recipe(optimizer, l2=1e-3), engine=one, progress=False) for one in ("torch", engine)
+            mn.train(X, TARGETS["four"], spec, _recipe(optimizer, l2=1e-3), engine=one, scaling=False, progress=False)
+            for one in ("torch", engine)
         ]
         assert_close(models[1].members[0], models[0].members[0], "float64_run")
 
@@ -116,7 +119,7 @@ def test_keras_has_groups_but_refuses_the_scale() -> None:
 
 def test_predictions_of_row_batch_and_module_agree(tmp_path: Any) -> None:
     spec = mn.MLP(hidden=(6,), input_scale=True)
-    model = mn.train(X, TARGETS["four"], spec, _recipe(mn.Adam(lr=0.05)), progress=False)
+    model = mn.train(X, TARGETS["four"], spec, _recipe(mn.Adam(lr=0.05)), scaling=False, progress=False)
     assert not np.allclose(model.members[0]["input_scale.weight"], 1.0)
     logits = model.logits(X)
     assert_close(np.stack([model.logits(X[i : i + 1])[0, 0] for i in range(90)]), logits[0], "float64")
@@ -132,9 +135,9 @@ def test_networks_with_unlike_groups_together_equal_each_alone() -> None:
         mn.Recipe(optimizer=mn.Adam(lr=0.03), epochs=3, batch_size=32, shuffle=False, dtype="float64"),
     ]
     spec = mn.MLP(hidden=(6,), input_scale=True)
-    both = mn.train_many(X, TARGETS["numbers"], [(spec, recipe) for recipe in recipes], cv=2, progress=False)
+    both = mn.train_many(X, TARGETS["numbers"], [(spec, recipe) for recipe in recipes], cv=2, scaling=False, progress=False)
     for result, recipe in zip(both[::2], recipes, strict=True):
-        alone = mn.train_many(X, TARGETS["numbers"], [(spec, recipe)], cv=2, progress=False)[0]
+        alone = mn.train_many(X, TARGETS["numbers"], [(spec, recipe)], cv=2, scaling=False, progress=False)[0]
         assert_close(result.model.members[0], alone.model.members[0], "float64_run")
 
 
@@ -142,7 +145,7 @@ def test_a_user_module_has_groups_by_its_own_names() -> None:
     module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
     before = module[0].weight.detach().clone()
     frozen = mn.ParameterGroup(names="0.*", lr_factor=0.0)
-    mn.train(X, TARGETS["numbers"], module, mn.Recipe(epochs=2, groups=frozen), progress=False)
+    mn.train(X, TARGETS["numbers"], module, mn.Recipe(epochs=2, groups=frozen), scaling=False, progress=False)
     assert_close(module[0].weight.detach(), before, "bits")
     assert module[2].weight.abs().sum() > 0
 

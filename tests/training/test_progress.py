@@ -26,7 +26,7 @@ def shown(capsys: pytest.CaptureFixture[str], y: Any, **options: Any) -> tuple[s
     """Return the last line that a training prints, and its model."""
     capsys.readouterr()
     recipe = mn.Recipe(epochs=12, optimizer=mn.Adam(lr=0.05))
-    model = mn.train(X, y, SPEC, options.pop("recipe", recipe), progress=True, **options)
+    model = mn.train(X, y, SPEC, options.pop("recipe", recipe), scaling=False, progress=True, **options)
     return capsys.readouterr().err.splitlines()[-1], model
 
 
@@ -81,7 +81,16 @@ def test_weights_count_in_the_pooled_result() -> None:
     weight, events = np.linspace(0.5, 2.0, len(X)), list[Any]()
     recipe = mn.Recipe(epochs=2)
     mn.train(
-        X, LABELS, SPEC, recipe, n_networks=4, validation="folds", sample_weight=weight, progress=False, callbacks=[events.append]
+        X,
+        LABELS,
+        SPEC,
+        recipe,
+        n_networks=4,
+        validation="folds",
+        sample_weight=weight,
+        scaling=False,
+        progress=False,
+        callbacks=[events.append],
     )
     assert sum(events[0].pooled.values()) == pytest.approx(weight.sum(), rel=1e-6)
     assert len(set(events[0].pooled.values())) == 4
@@ -89,7 +98,7 @@ def test_weights_count_in_the_pooled_result() -> None:
 
 def test_candidates_show_the_best_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     tries = [(SPEC, mn.Recipe(epochs=2, optimizer=mn.Adam(lr=lr))) for lr in (0.01, 0.1)]
-    results = mn.train_many(X, LABELS, tries, validation=0.2, progress=True)
+    results = mn.train_many(X, LABELS, tries, validation=0.2, scaling=False, progress=True)
     line = capsys.readouterr().err.splitlines()[-1]
     best = max(max(result.history["val_accuracy"]) for result in results)
     assert f"best validation accuracy {number_text(best)}  2 of 2 networks finished" in line
@@ -124,7 +133,7 @@ def test_a_notebook_has_one_display_that_is_updated(monkeypatch: pytest.MonkeyPa
     kernel = types.SimpleNamespace(kernel=object())
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: kernel))
     monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(display=display))
-    mn.train(X, LABELS, SPEC, mn.Recipe(epochs=3), validation=0.2, progress="auto")
+    mn.train(X, LABELS, SPEC, mn.Recipe(epochs=3), validation=0.2, scaling=False, progress="auto")
     assert capsys.readouterr().err == ""
     assert "<progress" in shown[0]["text/html"]
     assert "<progress" not in shown[-1]["text/html"]

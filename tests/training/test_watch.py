@@ -41,7 +41,7 @@ def test_the_best_weights_are_those_of_the_best_figure(task: str, metric: Any, w
     weight = np.random.default_rng(1).uniform(0.5, 2.0, 60) if weighted else None
     recipe = mn.Recipe(optimizer=mn.Adam(lr=0.05), epochs=12, batch_size=20, watch=metric, dtype="float64")
     validation = (held_x, held_y) if weight is None else (held_x, held_y, weight)
-    model = mn.train(x, y, mn.MLP(hidden=(8,)), recipe, task=TASKS[task].name, validation=validation, progress=False)
+    model = mn.train(x, y, mn.MLP(hidden=(8,)), recipe, task=TASKS[task].name, validation=validation, scaling=False, progress=False)
     curve = np.array(model.history[f"val_{metric}"])
     best = model.info["best"]
     assert curve[best] == (curve.min() if metric in LOWER_IS_BETTER else curve.max())
@@ -51,9 +51,9 @@ def test_the_best_weights_are_those_of_the_best_figure(task: str, metric: Any, w
 def test_the_loss_stays_what_it_was() -> None:
     x, y = data_for("binary", 160, 4)
     recipe = mn.Recipe(epochs=5)
-    model = mn.train(x, y, mn.MLP(hidden=(8,)), recipe, validation=0.3, progress=False)
+    model = mn.train(x, y, mn.MLP(hidden=(8,)), recipe, validation=0.3, scaling=False, progress=False)
     assert "val_roc_auc" not in model.history
-    named = mn.train(x, y, mn.MLP(hidden=(8,)), recipe, validation=0.3, metric="roc_auc", progress=False)
+    named = mn.train(x, y, mn.MLP(hidden=(8,)), recipe, validation=0.3, metric="roc_auc", scaling=False, progress=False)
     assert named.recipe.watch == "roc_auc"
     assert named.history["val_loss"] == model.history["val_loss"]
 
@@ -63,7 +63,7 @@ def test_an_undefined_figure_is_no_best() -> None:
     x, y = data_for("binary", 60, 4)
     y = np.where(np.arange(60) % 20 == 0, 1, 0)
     recipe = mn.Recipe(epochs=4, watch="roc_auc", stopping=mn.EarlyStopping(shared=True))
-    model = mn.train(x, y, mn.MLP(hidden=(8,)), recipe, n_networks=4, validation="folds", progress=False)
+    model = mn.train(x, y, mn.MLP(hidden=(8,)), recipe, n_networks=4, validation="folds", scaling=False, progress=False)
     assert len(set(model.info["best"])) == 1
     assert model.info["best"][0] >= 0
 
@@ -72,7 +72,7 @@ def test_a_search_scores_by_it() -> None:
     x, y = data_for("regression", 80, 3)
     pair = [(mn.MLP(hidden=(8,)), mn.Recipe(epochs=3, watch=watch)) for watch in ("rmse", "loss")]
     held = np.arange(60, 80)
-    rmse, loss = mn.train_many(x, y, pair, cv=[(np.arange(60), held)], validation=0.2, progress=False)
+    rmse, loss = mn.train_many(x, y, pair, cv=[(np.arange(60), held)], validation=0.2, scaling=False, progress=False)
     assert (rmse.metric, loss.metric) == ("rmse", "r2")
     assert_close(np.array(rmse.score), np.sqrt(np.mean((rmse.model.predict(x[held]) - y[held]) ** 2)), "float32_run")
 
@@ -83,12 +83,12 @@ def test_refusals() -> None:
     with pytest.raises(mn.OptionError, match=r"Recipe\.watch is 'auc', but must be .*'roc_auc'"):
         mn.Recipe(watch="auc")  # type: ignore[arg-type]
     with pytest.raises(mn.OptionError, match="metric of the task 'binary' is 'rmse', but must be"):
-        mn.train(x, y, small, mn.Recipe(watch="rmse"), validation=0.2, progress=False)
+        mn.train(x, y, small, mn.Recipe(watch="rmse"), validation=0.2, scaling=False, progress=False)
     with pytest.raises(mn.OptionError, match="the metric 'f1' needs validation rows"):
-        mn.train(x, y, small, mn.Recipe(watch="f1"), progress=False)
+        mn.train(x, y, small, mn.Recipe(watch="f1"), scaling=False, progress=False)
     with pytest.raises(mn.OptionError, match="metric is 'auc', but must be"):
-        mn.train(x, y, small, metric="auc", progress=False)  # type: ignore[arg-type]
+        mn.train(x, y, small, metric="auc", scaling=False, progress=False)  # type: ignore[arg-type]
     with pytest.raises(mn.OptionError, match="watch is 'f1', but engine='numpy' takes"):
-        mn.train(x, y, small, mn.Recipe(watch="f1"), validation=0.2, engine="numpy", progress=False)
+        mn.train(x, y, small, mn.Recipe(watch="f1"), validation=0.2, engine="numpy", scaling=False, progress=False)
     with pytest.raises(mn.OptionError, match="time_limit is 3, but is for the default ensemble"):
-        mn.train(x, y, small, time_limit=3, progress=False)
+        mn.train(x, y, small, time_limit=3, scaling=False, progress=False)

@@ -51,10 +51,31 @@ def compare(
     ]
     console.print(table_of(["run", "network", "parameters", "seconds"], rows, title="Runs"))
     metrics, part = _on_the_same_rows(found, data, target, header, console, note)
-    print_metrics(console, dict(zip(names, metrics, strict=True)), title=f"Metrics on the {part} rows")
+    print_metrics(console, dict(zip(names, _by_loss(found, metrics), strict=True)), title=f"Metrics on the {part} rows")
     if json_line:
         line = {"data": part, "runs": dict(zip(names, metrics, strict=True))}
         sys.stdout.write(json.dumps(plain_json(line), allow_nan=False) + "\n")
+
+
+def _by_loss(found: list[Any], metrics: list[Any]) -> list[Any]:
+    """Return the metrics of the runs, with the loss under its own name where the runs minimize different ones."""
+    names = [_loss_name(run.model) for run in found]
+    if len(set(names)) == 1:
+        return metrics
+    return [
+        {name if key == "loss" else key: value for key, value in values.items()}
+        for name, values in zip(names, metrics, strict=True)
+    ]
+
+
+def _loss_name(model: Any) -> str:
+    """Return the loss that a model minimizes in words, with what its values depend on."""
+    recipe = model.recipe
+    name = (recipe.loss or model.task.losses[0]).replace("_", " ")
+    if name == "quantile":
+        levels = recipe.quantiles or (recipe.quantile,)
+        return f"pinball loss ({', '.join(f'{level:g}' for level in levels)})"
+    return f"{name} (delta {recipe.delta:g})" if name == "huber" else name
 
 
 def _seconds(run: Any) -> str:

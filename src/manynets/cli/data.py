@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -62,6 +62,7 @@ class DataSource:
     """Data to train and to test on.
 
     fingerprint: hash and size of the files or arrays. schema: the kinds of a table's columns. unit: that a table's target is written in.
+    scaling: of `manynets.train`: None for the arrays of a file, which it scales. Those of a data set by name are prepared already.
     notes: for the user.
     """
 
@@ -76,6 +77,7 @@ class DataSource:
     schema: Sequence[Any] | None = None
     unit: str | None = None
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    scaling: Literal[False] | None = False
     notes: tuple[str, ...] = ()
 
 
@@ -236,9 +238,8 @@ def _arrays(origin: Mapping[str, Any]) -> DataSource:
         share = defaults.TEST_FRACTION if origin["test_fraction"] is None else origin["test_fraction"]
         rows, test_rows = _split(whole, origin, task, share)
         train, test = (whole, None) if rows is None else (taken(whole, rows), taken(whole, test_rows))
-    return DataSource(
-        name=stem_of(origin), train=train, test=test, task=task, fingerprint={Path(path).name: fingerprint_of(path, whole.X.shape)}
-    )
+    known = {Path(path).name: fingerprint_of(path, whole.X.shape)}
+    return DataSource(name=stem_of(origin), train=train, test=test, task=task, fingerprint=known, scaling=None)
 
 
 def _rows(X: Any, path: str) -> Any:

@@ -305,6 +305,7 @@ def _train(
         class_weight=options["class_weight"],
         **_columns_of(train.by if share == "folds" else None),
         encoder=encoder,
+        scaling=source.scaling,
         n_networks=networks,
         engine=options["engine"] or "torch",
         progress=False if options["quiet"] else "auto",

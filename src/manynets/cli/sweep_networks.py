@@ -101,22 +101,23 @@ class NetworkPlan(SweepPlan):
                 continue
             several = len(self.splits) > 1 and len(folds) == 1
             progress.begin(len(keys) - len(finished), f"fold {folds[0] + 1} of {len(self.splits)}" if several else "")
+            resume = results.checkpoints if results.checkpoints.is_dir() else None
             trained = train_plan(
-                self._planned(candidates, folds),
+                self._planned(candidates, folds, resume),
                 progress=False,
                 callbacks=progress.callbacks,
                 memory_limit=results.memory,
                 max_networks=self.own["at_most"],
                 on_results=functools.partial(self._write, results, keys, progress),
                 checkpoint=None if on_workers else self.checkpoint(results.checkpoints),
-                resume=results.checkpoints if results.checkpoints.is_dir() and not on_workers else None,
+                resume=None if on_workers else resume,
                 finished=finished,
             )
             if any(result.stopped == "interrupted" for result in trained):
                 raise KeyboardInterrupt
 
-    def _planned(self, candidates: Sequence[tuple[MLP, Recipe]], folds: Sequence[int]) -> CandidatePlan:
-        """Return the networks of candidates on folds that are trained together."""
+    def _planned(self, candidates: Sequence[tuple[MLP, Recipe]], folds: Sequence[int], resume: Path | None) -> CandidatePlan:
+        """Return the networks of candidates on folds that are trained together. resume: checkpoints of an earlier training of them."""
         data, splits = self._data(folds)
         task, options, weight = self.target.task, self.options, data.weight
         if options["class_weight"] is not None:
@@ -134,6 +135,8 @@ class NetworkPlan(SweepPlan):
             sample_weight=weight,
             task=task if options["loss"] == "poisson" or task.name != "regression" else "regression",
             validation=self.validation,
+            scaling=self.source.scaling,
+            resume=resume,
         )
 
     def _write(

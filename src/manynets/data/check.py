@@ -93,9 +93,9 @@ def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDAr
     return checked
 
 
-def as_numpy(X: Any) -> NDArray[Any]:
-    """Return X (N, D), an array, a list of rows or a tensor, as a NumPy array; NaN marks a gap."""
-    matrix = as_matrix(X, gaps=True)
+def as_numpy(X: Any, *, columns: int | None = None) -> NDArray[Any]:
+    """Return X (N, D), an array, a list of rows or a tensor, as a NumPy array; NaN marks a gap. columns: the required width."""
+    matrix = as_matrix(X, columns=columns, gaps=True)
     return matrix if isinstance(matrix, np.ndarray) else matrix.detach().cpu().numpy()
 
 

@@ -69,7 +69,7 @@ def warn_of_scales(X: NDArray[Any], names: Sequence[str] | None = None, *, estim
         tabular = f"Tabular{estimator.removeprefix('MLP')}"
         warn_user(
             f"{estimator} does not scale its input, and a network learns badly from columns of very different size, or far from 1:"
-            f" {problem}. Scale them with make_pipeline(StandardScaler(), {estimator}(...)), or use {tabular} or manynets.train on a"
-            " frame, which scale by themselves",
+            f" {problem}. Scale them with make_pipeline(StandardScaler(), {estimator}(...)), or use {tabular} or manynets.train,"
+            " which scale by themselves",
             DataScaleWarning,
         )

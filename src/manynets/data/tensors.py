@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ from torch import Tensor
 from manynets.data.check import refuse_overflow
 from manynets.errors import DataScaleWarning, warn_user
 
-__all__ = ["to_tensor", "warn_of_lost_digits"]
+__all__ = ["SEEN", "to_tensor", "warn_of_lost_digits"]
 
 _PART = 1 << 20  # numbers checked at a time
-_SEEN = 64  # rows in which most columns differ
+SEEN = 64  # rows in which most columns differ
 
 
 def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dtype, what: str = "X") -> Tensor:
@@ -39,19 +40,23 @@ def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dt
     return out
 
 
-def warn_of_lost_digits(x: NDArray[Any] | Tensor, cast: Tensor, *, what: str = "X") -> None:
-    """Warn with DataScaleWarning of columns that differ from row to row in float64 (N, D), but no longer once cast to float32."""
+def warn_of_lost_digits(x: NDArray[Any] | Tensor, cast: Tensor, *, what: str = "X", columns: Sequence[int] | None = None) -> None:
+    """Warn with DataScaleWarning of columns that differ from row to row in float64 (N, D), but no longer once cast to float32.
+
+    columns: their numbers, where these are not all.
+    """
     wide = x.dtype in (np.float64, torch.float64)
     if not wide or cast.dtype == torch.float64 or len(cast) < 2:
         return
     cast = cast.reshape(len(cast), -1)
     original = (torch.from_numpy(x) if isinstance(x, np.ndarray) else x.detach()).reshape(len(x), -1)
-    likely = torch.nonzero((cast[:_SEEN] == cast[0]).all(0)).flatten().tolist()  # few, so that the rest is quick
+    likely = torch.nonzero((cast[:SEEN] == cast[0]).all(0)).flatten().tolist()  # few, so that the rest is quick
     lost = [j for j in likely if bool((cast[:, j] == cast[0, j]).all()) and not bool((original[:, j] == original[0, j]).all())]
     if lost:
+        number = lost[0] if columns is None else columns[lost[0]]
         first, more = original[:, lost[0]], f", and so it is in {len(lost) - 1} more columns" if len(lost) > 1 else ""
         warn_user(
-            f"{what} column {lost[0]} holds numbers from {float(first.min())!r} to {float(first.max())!r}, which are all the same in"
+            f"{what} column {number} holds numbers from {float(first.min())!r} to {float(first.max())!r}, which are all the same in"
             f" float32{more}; scale them, or use dtype='float64'",
             DataScaleWarning,
         )

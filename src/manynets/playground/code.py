@@ -35,7 +35,8 @@ def _manynets(training: LiveTraining) -> str:
     experiment, recipe = training.experiment, recipe_so_far(training)
     lines, xy, validation, task = data_code(experiment)
     network = experiment.setup.network
-    call = f"{xy}, network, recipe, task={task}, validation={validation}, progress=False"
+    scaled = "" if isinstance(experiment.setup.data, TableChoice) else "scaling=False, "
+    call = f"{xy}, network, recipe, task={task}, validation={validation}, {scaled}progress=False"
     shown = "val_loss" if validation != "None" else "loss"
     recipe_lines = _changed_recipe(training, recipe) if training.rates else _wrapped(f"recipe = {source_of(recipe)}")
     out = [*_imports([*lines, *recipe_lines]), *lines]

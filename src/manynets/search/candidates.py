@@ -99,9 +99,9 @@ def train_many(
 
     Each result equals that of `train(X[rows], y[rows], spec, recipe, task=task, ...)`, where the task is that of the whole y: it
     has all its classes, and standardises a regression target by the mean and standard deviation of the whole y.
-    Rows are gathered by index and never copied by fold. The encoder of a frame, or of an array with `scaling` or `PiecewiseLinear`, is
-    fitted to the training rows of each fold, so each fold (and each split for validation) is then a problem of its own; give an `encoder`
-    to share one.
+    The columns of a frame or an array are scaled by the training rows of each fold, so each fold, and for validation each seed, has a
+    copy of the rows. With scaling=False an array is shared by all: its rows are gathered by index and never copied, which takes less
+    memory where there are many folds or seeds. A frame is shared where an `encoder` is given.
 
     The results of a candidate that does not fit the data, or the memory, have the error, and those of one whose loss was not
     finite the divergence; the others are complete. Ctrl-C ends the unfinished networks as "interrupted" (in other processes without a
@@ -130,7 +130,7 @@ def train_many(
     with warned_once():
         plan = plan_candidates(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
-            validation=validation, encoder=encoder, scaling=scaling, category_means=category_means,
+            validation=validation, encoder=encoder, scaling=scaling, category_means=category_means, resume=resume,
         )  # fmt: skip
         return train_plan(
             plan,
@@ -171,10 +171,11 @@ def plan_candidates(
     encoder: TableEncoder | None = None,
     scaling: Scaling | Literal[False] | None = None,
     category_means: bool = False,
+    resume: str | os.PathLike[str] | None = None,
 ) -> CandidatePlan:
     """Return the networks that `train_many` trains, with their data; the arguments are its."""
     pairs = _checked(candidates)
-    scaling = (scaling or None) if encoder is not None else array_scaling(X, scaling)
+    scaling = (scaling or None) if encoder is not None else array_scaling(X, scaling, resume=resume)
     if not is_frame(X):
         fitted_to = any(needs_encoder(X, encoder, spec.embedding, scaling=scaling) for spec, _ in pairs)
         X = as_matrix(X, columns=None if encoder is None else encoder.width, gaps=fitted_to)

@@ -68,7 +68,7 @@ class RowReader:
     def read(self, body: bytes, kind: str, *, most: int) -> RequestRows:
         """Return the rows of a body; kind: its content type; most: rows. Errors: BadRequest."""
         csv_sent = kind.partition(";")[0].strip().lower() in ("text/csv", "application/csv")
-        raw = _from_csv(body, most) if csv_sent else _from_json(body)
+        raw = _from_csv(body, most, self._readings) if csv_sent else _from_json(body)
         names = self._readings
         count = len(raw if isinstance(raw, list) else next(iter(_by_column(raw).values()), ()))
         if not 0 < count <= most:
@@ -152,10 +152,10 @@ def _from_json(body: bytes) -> Any:
     return found
 
 
-def _from_csv(body: bytes, most: int) -> dict[str, list[Any]]:
+def _from_csv(body: bytes, most: int, names: Iterable[str]) -> dict[str, list[Any]]:
     try:
         text = body.decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text.partition("\n")[0]))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text.partition("\n")[0], set(names)))
         lines = list(itertools.islice((line for line in reader if line), most + 2))  # so that too many rows take no memory
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadRequest(400, f"the body is not CSV in UTF-8: {str(error)[:200]}") from None
@@ -172,9 +172,17 @@ def _from_csv(body: bytes, most: int) -> dict[str, list[Any]]:
     return {name: [line[j] for line in lines[1:]] for j, name in enumerate(header)}
 
 
-def _delimiter(header: str) -> str:
-    """Return what separates the names of a header: a comma, or a semicolon or tab where there is none."""
-    return next((sign for sign in ",;\t" if sign in header), ",")
+def _delimiter(header: str, names: set[str]) -> str:
+    """Return what separates the names of a header: the comma, semicolon or tab that gives the most names of the model's columns.
+
+    Of two that give as many, it is the first that the header has.
+    """
+
+    def found(sign: str) -> tuple[int, bool]:
+        cells = next(csv.reader([header], delimiter=sign), [])
+        return len(names & {cell.strip() for cell in cells}), sign in header
+
+    return max(",;\t", key=found)
 
 
 def _by_column(raw: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -38,13 +38,16 @@ LOSSES = {
     "sparse_categorical_crossentropy": "cross_entropy",
 }
 """Names that Keras and others have for losses."""
+_SCALING = "scaling=False, with a spec such as mn.MLP(), to leave the columns of X as they are; else they are scaled"
 OF_TRAIN = {
     "class_weights": "class_weight={}",
     "early_stopping": "recipe=mn.Recipe(stopping=mn.EarlyStopping(patience=20)), or no recipe: the default ensemble stops early by itself",
     "metrics": "metric='f1', or see model.evaluate, which has all metrics",
     "n_estimators": "n_networks={}",
+    "normalize": _SCALING,
     "random_state": "seed={}",
     "sample_weights": "sample_weight={}",
+    **dict.fromkeys(("scale", "scaler", "standardise", "standardize"), _SCALING),
     "validation_data": "validation=(X_val, y_val)",
     "validation_fraction": "validation={}",
     "validation_split": "validation={}",

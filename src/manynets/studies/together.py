@@ -29,9 +29,9 @@ def train_candidates(
     validation: Any = None,
     progress: Show = False,
 ) -> list[mn.Model]:
-    """Return a model for each specification and recipe; raise the first error of any of them."""
+    """Return a model for each specification and recipe, trained on X as it is; raise the first error of any of them."""
     models = []
-    for result in mn.train_many(X, y, candidates, task=task, validation=validation, progress=progress):
+    for result in mn.train_many(X, y, candidates, task=task, validation=validation, scaling=False, progress=progress):
         if result.error is not None:
             raise result.error
         assert result.model is not None

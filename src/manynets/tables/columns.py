@@ -34,6 +34,7 @@ __all__ = [
     "levels_of",
     "limits_of",
     "part_codes",
+    "scaling_of",
 ]
 
 Out = NDArray[np.float32]
@@ -139,6 +140,21 @@ def fit_numeric(
     filled = np.where(np.isnan(values), fill, values) if gaps else values
     pieces = fit_pieces(filled, bins, target) if bins else None
     return NumericColumn(name=name, spread=spread, fill=fill, gaps=gaps, limits=limits, reading=reading, pieces=pieces)
+
+
+def scaling_of(columns: Sequence[ColumnEncoder]) -> Scaling:
+    """Return how the numeric columns of an encoder are scaled. "robust" is called "standard", which it looks like.
+
+    >>> from manynets.tables import fit_encoder
+    >>> scaling_of(fit_encoder(np.array([[1.0], [2.0], [4.0]]), scaling="smooth").columns)
+    'smooth'
+    """
+    spreads = [column.spread for column in columns if isinstance(column, NumericColumn) and column.fill is not None]
+    if any(spread.knots for spread in spreads):
+        return "quantile"
+    if any(spread.smooth for spread in spreads):
+        return "smooth"
+    return "none" if spreads and all((spread.center, spread.scale) == (0.0, 1.0) for spread in spreads) else "standard"
 
 
 def limits_of(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from manynets.tables.hashed import fit_text
 from manynets.tables.kinds import Column
 from manynets.tables.means import other_folds, targets_of
 from manynets.tables.piecewise import bins_for
-from manynets.tables.plain import PlainNumbers
+from manynets.tables.plain import PlainArray, PlainNumbers
 from manynets.tables.remarks import Remarks
 from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import understand
@@ -146,7 +146,12 @@ class TableEncoder:
             out[block.slice] = block.kind == "text"
         return out
 
-    @property
+    @cached_property
+    def _plain(self) -> PlainArray | None:
+        """The columns together, for an encoder that was fitted on an array and needs no more."""
+        return PlainArray.of(self.columns) if self.positional and not self.dropped else None
+
+    @cached_property
     def width(self) -> int:
         """Output columns D."""
         return len(self.feature_names)
@@ -177,6 +182,8 @@ class TableEncoder:
         Errors: DataError for columns that are missing (all are named), for text where numbers or dates were (with the first such
         value and its row), for infinite values, and for values that leave float32 once scaled.
         """
+        if self._plain is not None and (done := self._plain.transform(frame, out)) is not None:
+            return done
         table = self.matched(frame)
         if out is None:
             out = np.zeros((table.rows, self.width), dtype=np.float32)
@@ -191,12 +198,12 @@ class TableEncoder:
             for start in range(0, table.rows, step):
                 piece = held.piece(start, start + step)
                 rows = out[start : start + piece.rows]
-                done = plain.fill_in(start, start + piece.rows, rows)
+                filled = plain.fill_in(start, start + piece.rows, rows)
                 for column, block in zip(columns, self.blocks[first:], strict=False):
                     if unseen is not None and isinstance(column, CategoricalColumn):
                         found = unseen.setdefault(column.name, Counter())
                         column.fill_in(piece, rows[:, block.slice], strict=strict, found=found)
-                    elif column.name not in done:
+                    elif column.name not in filled:
                         column.fill_in(piece, rows[:, block.slice], strict=strict)
         return out
 
@@ -256,7 +263,8 @@ class TableEncoder:
         width = len(self.columns) + len(self.dropped)
         if self.positional and len(table.names) != width:
             raise DataError(f"the array has {len(table.names)} columns, but the encoder was fitted on {width}")
-        missing = [name for name in self.column_names if name not in table.names]
+        known = set(table.names)
+        missing = [name for name in self.column_names if name not in known]
         if missing:
             alike = look_alike(missing[0], table.names)
             hint = "" if alike is None else f"; its {alike!r} is written in other Unicode characters (NFC and NFD): rename it"

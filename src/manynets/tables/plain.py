@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,52 @@ from manynets.tables.written import PLAIN
 if TYPE_CHECKING:
     from manynets.tables.encoder import Block
 
-__all__ = ["PlainNumbers"]
+__all__ = ["PlainArray", "PlainNumbers"]
 
 ROWS = 2000
 """Encoded at a time, so that the work space stays in the cache; no power of two, whose columns would share lines of the cache."""
+CELLS = 1 << 16
+"""Of an array, encoded at a time."""
+
+
+class PlainArray:
+    """The columns of an array, encoded together where each needs no more than limits, centre and scale."""
+
+    def __init__(self, columns: Sequence[NumericColumn]) -> None:
+        self.center, self.scale = (np.array([getattr(c.spread, name) for c in columns]) for name in ("center", "scale"))
+        bounds = [(-np.inf, np.inf) if column.limits is None else column.limits for column in columns]
+        self.low, self.high = np.array(bounds, dtype=np.float64).reshape(-1, 2).T
+        with np.errstate(over="ignore"):
+            reach = np.maximum(self.center - self.low, self.high - self.center) / self.scale
+        self.within_limits = bool((reach <= FLOAT32_MAX).all())
+
+    @classmethod
+    def of(cls, columns: Sequence[ColumnEncoder]) -> PlainArray | None:
+        """Return the columns of an array, None where one has gaps, quantiles, a smooth clip or piecewise-linear columns."""
+        numeric = [column for column in columns if isinstance(column, NumericColumn) and _has_one_output(column)]
+        return cls(numeric) if numeric and len(numeric) == len(columns) else None
+
+    def transform(self, array: Any, out: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+        """Return an array (N, D) of numbers encoded, in out if that is given; None for anything else, and for what has a gap, an infinite
+        value or one too large."""
+        width = len(self.center)
+        if not isinstance(array, np.ndarray) or array.shape[1:] != (width,) or array.dtype.kind not in "fiu":
+            return None
+        out = np.empty(array.shape, dtype=np.float32) if out is None else out
+        step = max(1, CELLS // width)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, len(array), step):
+                work = array[start : start + step].astype(np.float64)
+                if not math.isfinite(work.sum()):
+                    return None
+                np.maximum(work, self.low, out=work)
+                np.minimum(work, self.high, out=work)
+                work -= self.center
+                work /= self.scale
+                if not self.within_limits and not max(work.max(), -work.min()) <= FLOAT32_MAX:
+                    return None
+                out[start : start + step] = work
+        return out
 
 
 class PlainNumbers:
@@ -75,9 +118,16 @@ class PlainNumbers:
 
 
 def _is_plain(table: Table, column: ColumnEncoder) -> bool:
-    if not isinstance(column, NumericColumn) or column.reading != PLAIN or column.fill is None or column.pieces is not None:
-        return False
-    if column.spread.knots or column.spread.smooth:
+    if not isinstance(column, NumericColumn) or column.reading != PLAIN or not _is_scaled(column):
         return False
     dtype: Any = table.series(column.name).dtype
     return bool(dtype.is_float() or dtype.is_integer())
+
+
+def _is_scaled(column: NumericColumn) -> bool:
+    """Return whether a number needs no more than limits, centre and scale."""
+    return column.fill is not None and column.pieces is None and not column.spread.knots and not column.spread.smooth
+
+
+def _has_one_output(column: NumericColumn) -> bool:
+    return _is_scaled(column) and not column.gaps

@@ -158,7 +158,10 @@ def train_ensemble(
     keeper = checkpoints_of(data, members, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
     listeners = [*progress_callbacks(progress), *callbacks]
     outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper, deadline=deadline)
-    return finish(data, members, outcomes, n_networks=int(n_networks), calibrate=calibrate, metric=metric)
+    fit = finish(data, members, outcomes, n_networks=int(n_networks), calibrate=calibrate, metric=metric)
+    if changes:
+        fit.model.info["changes"] = changes
+    return fit
 
 
 def _splits(data: TrainingData, n_networks: int, seed: int, by: SplitBy | None) -> list[Split]:
