@@ -7,7 +7,6 @@ standard deviation of y. With --json the runs add up, and those that the file ho
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,10 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.machine import machine, versions
+from bench.saved import opened, parser_of, save, write_docs
 from bench.table_run import TABLES, Table, split
 from bench.table_systems import Split, missing
-from bench.tables import write_docs
 
 __all__ = ["SYSTEMS", "main", "markdown", "measures"]
 
@@ -47,6 +45,15 @@ def manynets(data: Split, rows: Array) -> Limits:
 
     model = mn.TabularRegressor(random_state=data.seed).fit(data.raw[0], data.y)
     return [model.predict_interval(data.raw[1][rows], coverage) for coverage in COVERAGES]
+
+
+def manynets_quantiles(data: Split, rows: Array) -> Limits:
+    """The default ensemble, whose networks predict the quantiles 0.05, 0.5 and 0.95: `manynets train --loss quantile --quantile 0.05,0.5,0.95`."""
+    from manynets.tabular import train_tabular
+
+    changes = {"loss": "quantile", "quantile": (0.05, 0.5, 0.95)}
+    fit = train_tabular(data.raw[0], data.y, task="regression", seed=data.seed, changes=changes, progress=False)
+    return [fit.model.predict_interval(data.raw[1][rows], coverage) for coverage in COVERAGES]
 
 
 def catboost(data: Split, rows: Array) -> Limits:
@@ -83,7 +90,12 @@ def mapie(data: Split, rows: Array) -> Limits:
     return [found[:, :, j] for j in range(len(COVERAGES))]
 
 
-SYSTEMS: dict[str, Callable[[Split, Array], Limits]] = {"manynets": manynets, "catboost": catboost, "mapie": mapie}
+SYSTEMS: dict[str, Callable[[Split, Array], Limits]] = {
+    "manynets": manynets,
+    "manynets-quantiles": manynets_quantiles,
+    "catboost": catboost,
+    "mapie": mapie,
+}
 
 
 def _words(frame: Any, data: Split) -> Any:
@@ -108,69 +120,109 @@ def run(table: str, system: str, seed: int, rows: int) -> dict[str, Any]:
     data = split(NUMBERS[table], seed, rows=rows)
     some = np.sort(np.random.default_rng(seed).permutation(len(data.y_test))[:TEST_ROWS])
     found = SYSTEMS[system](data, some)
-    out: dict[str, Any] = {"table": table, "system": system, "seed": seed, "rows": rows, "test_rows": len(some)}
+    out: dict[str, Any] = {
+        "table": table,
+        "system": system,
+        "seed": seed,
+        "rows": rows,
+        "train_rows": len(data.y),
+        "test_rows": len(some),
+    }
     each = {f"{level:g}": measures(one, data.y_test[some], data.y.std()) for level, one in zip(COVERAGES, found, strict=True)}
     return out | {"at": each}
 
 
-def markdown(results: dict[str, Any]) -> str:
-    """Return the page: coverage and width of each system on each table, means over the seeds, and how many are beyond chance."""
+def is_beyond(run: dict[str, Any], level: float, *, calibration: bool) -> bool:
+    """Return whether the coverage of a run is beyond its 99 % limits.
+
+    calibration: whether to count that the limits of the interval are quantiles of n errors, as many as there are training rows, and not the true ones. If the
+    errors are exchangeable, the number of N test rows within them is then beta-binomial, of N, level (n + 1) and (1 - level) (n + 1), and not binomial
+    (Vovk 2012, "Conditional validity of inductive conformal predictors").
+
+    >>> run = {"train_rows": 1000, "test_rows": 1000, "at": {"0.9": {"coverage": 0.93}}}
+    >>> is_beyond(run, 0.9, calibration=False), is_beyond(run, 0.9, calibration=True)
+    (True, False)
+    """
     from scipy import stats
 
-    runs, lines = results["runs"], []
+    rows, errors = run["test_rows"], run["train_rows"] + 1
+    chance = stats.betabinom(rows, level * errors, (1 - level) * errors) if calibration else stats.binom(rows, level)
+    low, high = chance.interval(0.99)
+    return not low <= round(run["at"][f"{level:g}"]["coverage"] * rows) <= high
+
+
+def _count(runs: Sequence[dict[str, Any]], *, calibration: bool) -> int:
+    return sum(is_beyond(run, level, calibration=calibration) for run in runs for level in COVERAGES)
+
+
+def _cell(runs: Sequence[dict[str, Any]], level: float) -> str:
+    """Return the mean coverage in percent, and in brackets the mean width."""
+    share, width = (np.mean([run["at"][f"{level:g}"][what] for run in runs]) for what in ("coverage", "width"))
+    return f"{100 * share:.1f} ({width:.2f})"
+
+
+def _own_table(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the lines of the table of one system: coverage and width on each table, and how many coverages are beyond chance."""
+    heads = [*(f"{100 * level:g} %" for level in COVERAGES), "beyond binomial", "beyond beta-binomial"]
+    lines = [f"| table | seeds | {' | '.join(heads)} |", f"|---|{'---|' * (len(heads) + 1)}"]
+    for name in [*NUMBERS, "**all**"]:
+        own = [run for run in runs if name in (run["table"], "**all**")]
+        if own:
+            counts = [_count(own, calibration=calibration) for calibration in (False, True)]
+            parts = [
+                str(len(own)),
+                *(_cell(own, level) for level in COVERAGES),
+                *(f"{n} of {len(own) * len(COVERAGES)}" for n in counts),
+            ]
+            lines.append(f"| {name} | {' | '.join(parts)} |")
+    return lines
+
+
+def _comparison(runs: Sequence[dict[str, Any]], systems: Sequence[str]) -> list[str]:
+    """Return the lines of the table of all systems."""
+    lines = [f"| table | {' | '.join(f'{name}, {100 * level:g} %' for name in systems for level in COVERAGES)} |"]
+    lines.append(f"|---|{'---|' * len(systems) * len(COVERAGES)}")
+    for table in [*NUMBERS, "**mean**"]:
+        of = [[run for run in runs if run["system"] == name and table in (run["table"], "**mean**")] for name in systems]
+        if all(of):
+            lines.append(f"| {table} | {' | '.join(_cell(own, level) for own in of for level in COVERAGES)} |")
+    return lines
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Return the page: each manynets system on all its splits, and all systems on the splits that they share."""
+    runs = results["runs"]
     systems = [name for name in SYSTEMS if any(run["system"] == name for run in runs)]
-    of = {name: {(run["table"], run["seed"]) for run in runs if run["system"] == name} for name in systems}
-    shared = set.intersection(*of.values())  # what all systems were measured on
-    runs = [run for run in runs if (run["table"], run["seed"]) in shared]
-    heads = [f"{name}, {100 * level:g} %" for name in systems for level in COVERAGES]
-    lines += [f"| table | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
-    tables = [name for name in NUMBERS if any(run["table"] == name for run in runs)]
-
-    def values(system: str, level: float, what: str, table: str | None = None) -> list[float]:
-        chosen = [run for run in runs if run["system"] == system and table in (None, run["table"])]
-        return [run["at"][f"{level:g}"][what] for run in chosen]
-
-    def cell(system: str, level: float, table: str | None = None) -> str:
-        share, width = (values(system, level, what, table) for what in ("coverage", "width"))
-        return f"{100 * np.mean(share):.1f} ({np.mean(width):.2f})" if share else ""
-
-    for table in tables:
-        lines.append(f"| {table} | {' | '.join(cell(name, level, table) for name in systems for level in COVERAGES)} |")
-    lines.append(f"| **mean** | {' | '.join(f'**{cell(name, level)}**' for name in systems for level in COVERAGES)} |")
-    beyond = []
+    of = {name: [run for run in runs if run["system"] == name] for name in systems}
+    lines = [
+        "Share of the test rows within the limits in percent, and in brackets the mean width by the standard deviation of y.",
+        "",
+    ]
     for name in systems:
-        own = [run for run in runs if run["system"] == name]
-        outside = 0
-        for one in own:
-            for level in COVERAGES:
-                low, high = stats.binom.interval(0.99, one["test_rows"], level)
-                outside += not low <= one["at"][f"{level:g}"]["coverage"] * one["test_rows"] <= high
-        beyond.append(f"{name} {outside} of {len(own) * len(COVERAGES)}")
-    first = "Share of the test rows within the limits in percent, and in brackets the mean width by the standard deviation of y."
-    last = f"{len(shared)} splits. Coverages beyond the 99 % limits of the binomial distribution: {', '.join(beyond)}."
+        if name.startswith("manynets"):
+            lines += [f"{name}, all splits:", "", *_own_table(of[name]), ""]
+    shared = set.intersection(*({(run["table"], run["seed"]) for run in own} for own in of.values()))
+    if len(systems) > 1 and shared:
+        common = [run for run in runs if (run["table"], run["seed"]) in shared]
+        lines += [f"The {len(shared)} splits that all systems were measured on:", "", *_comparison(common, systems), ""]
+        counts = [f"{name} {_count([run for run in common if run['system'] == name], calibration=False)}" for name in systems]
+        total = len(shared) * len(COVERAGES)
+        lines += [f"Coverages beyond the 99 % limits of the binomial distribution, of {total}: {', '.join(counts)}.", ""]
     known = {name: version for name, version in results["versions"].items() if name in (*SYSTEMS, "MAPIE", "scikit-learn")}
     where = f"{results['machine']['processor']}, {results['machine']['date']}; {', '.join(map(' '.join, known.items()))}."
-    return "\n".join([first, "", *lines, "", last, "", where])
+    return "\n".join([*lines, where])
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.intervals", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=list(NUMBERS), metavar="NAME", help=f"some of {', '.join(NUMBERS)}")
-    parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), metavar="NAME", help=f"some of {', '.join(SYSTEMS)}")
-    parser.add_argument("--rows", type=int, default=4000, metavar="N", help="training rows at most (4000)")
+    parser = parser_of("intervals", __doc__, tables=NUMBERS, systems=SYSTEMS, rows=4000)
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N - 1 (5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="add the runs to this file, and make none that it holds")
-    parser.add_argument("--show", action="store_true", help="measure nothing: print what the file holds")
-    parser.add_argument("--write-docs", action="store_true", help="measure nothing: put what the file holds into docs")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is asked for and print the page."""
     options = _parser().parse_args(arguments)
-    results: dict[str, Any] = {"machine": machine(), "versions": versions(), "runs": []}
-    if options.json is not None and options.json.exists():
-        results["runs"] = json.loads(options.json.read_text(encoding="utf-8"))["runs"]
+    results = opened(options.json)
     done = {(one["table"], one["system"], one["seed"], one["rows"]) for one in results["runs"]}
     systems = [name for name in options.systems or SYSTEMS if missing(name) is None]
     wanted = [(table, system, seed) for seed in range(options.seeds) for table in options.only or NUMBERS for system in systems]
@@ -179,8 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         results["runs"].append(run(table, system, seed, options.rows))
         print(table, system, seed, results["runs"][-1]["at"], flush=True)
-        if options.json is not None:
-            options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        save(results, options.json)
     text = markdown(results)
     if options.write_docs:
         write_docs(text, DOCS, begin=BEGIN, end=END)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.machine import machine, versions
+from bench.saved import opened, parser_of, save, write_docs
 from bench.table_report import markdown
 from bench.table_run import TABLES
 from bench.table_systems import SLOW, SYSTEMS, missing
@@ -46,36 +46,19 @@ def _seeds(table: str, system: str, wanted: int | None) -> range:
     return range(usual if wanted is None else wanted)
 
 
-def write_docs(text: str, path: Path, *, begin: str = BEGIN, end: str = END) -> None:
-    """Put the text between the marks of the file; a file without them is a ValueError."""
-    page = path.read_text(encoding="utf-8")
-    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
-        raise ValueError(f"{path} must have the lines {begin!r} and {end!r}, once each and in this order")
-    before, after = page.split(begin)[0], page.split(end)[1]
-    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.tables", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=list(TABLES), metavar="NAME", help=f"some of {', '.join(TABLES)}")
-    parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), metavar="NAME", help=f"some of {', '.join(SYSTEMS)}")
+    parser = parser_of("tables", __doc__, tables=TABLES, systems=SYSTEMS, rows=8000)
     parser.add_argument("--slow", action="store_true", help=f"{' and '.join(SLOW)}, too")
-    parser.add_argument("--rows", type=int, default=8000, metavar="N", help="training rows at most; 0 for all (8000)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of every system (1)")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N - 1 (5; 10 below 3,000 rows; 2 for the slow ones)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="add the runs to this file, and make none that it holds")
     parser.add_argument("--against", default="", metavar="NAME", help="count wins and losses against this one")
-    parser.add_argument("--show", action="store_true", help="measure nothing: print what the file holds")
-    parser.add_argument("--write-docs", action="store_true", help="measure nothing: put what the file holds into docs")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is asked for and print the page."""
     options = _parser().parse_args(arguments)
-    results: dict[str, Any] = {"machine": machine(), "versions": versions(), "runs": []}
-    if options.json is not None and options.json.exists():
-        results["runs"] = json.loads(options.json.read_text(encoding="utf-8"))["runs"]
+    results = opened(options.json)
     systems = options.systems or [name for name in SYSTEMS if options.slow or name not in SLOW]
     if not (options.show or options.write_docs):
         lacking = {name: missing(name) for name in systems}
@@ -86,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _measure(options, systems, results)
     text = markdown(results, rows=options.rows, threads=options.threads, systems=options.systems or (), against=options.against)
     if options.write_docs:
-        write_docs(text, DOCS)
+        write_docs(text, DOCS, begin=BEGIN, end=END)
     else:
         print(text)
     return 0
@@ -106,8 +89,7 @@ def _measure(options: argparse.Namespace, systems: Sequence[str], results: dict[
                 run = run_alone([str(word) for word in key], options.threads)
                 results["runs"].append(run)
                 print(f"{table} {system} seed {seed}: error {run['error']:.4f}, {run['seconds']:.1f} s", flush=True)
-                if options.json is not None:
-                    options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+                save(results, options.json)
 
 
 if __name__ == "__main__":

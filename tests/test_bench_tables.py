@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bench import prototype, tables
+from bench import intervals, prototype, tables
 from bench.table_report import markdown, ranks, shared, shifted_geometric_mean
 from bench.table_run import calibration_error, measures
 from bench.table_systems import SYSTEMS, Split
@@ -84,3 +84,15 @@ def test_pieces_end_at_the_values_or_at_quantiles() -> None:
     np.testing.assert_allclose(prototype.edges(np.arange(101.0), 4), [0, 25, 50, 75, 100])
     heavy = np.r_[np.zeros(80), np.arange(1.0, 21)]
     np.testing.assert_allclose(prototype.edges(heavy, 4), [0, 1, 1 + 19 / 3, 1 + 38 / 3, 20])
+
+
+def test_the_page_of_intervals_counts_what_chance_does_not_explain() -> None:
+    def one(system: str, coverage: float) -> dict[str, Any]:
+        at = {level: {"coverage": float(level) + coverage, "width": 2.0} for level in ("0.8", "0.9", "0.95")}
+        return {"table": "abalone", "system": system, "seed": 0, "rows": 1000, "train_rows": 1000, "test_rows": 1000, "at": at}
+
+    results = {"machine": {"date": "2026-01-01", "processor": "a processor"}, "versions": {}}
+    text = intervals.markdown(results | {"runs": [one("manynets", 0.03), one("mapie", 0.0)]})
+    assert "| abalone | 1 | 83.0 (2.00) | 93.0 (2.00) | 98.0 (2.00) | 2 of 3 | 1 of 3 |" in text
+    assert "| abalone | 83.0 (2.00) | 93.0 (2.00) | 98.0 (2.00) | 80.0 (2.00) | 90.0 (2.00) | 95.0 (2.00) |" in text
+    assert "of 3: manynets 2, mapie 0." in text

@@ -23,6 +23,7 @@ from manynets.tables.rowgroups import BlockFiles
 from manynets.tabular import train_tabular
 from manynets.tasks.losses import loss_for
 from manynets.tasks.objectives import objective_for
+from manynets.tasks.residuals import interval_of, residuals_of
 from tests.cli.conftest import Call, call
 from tests.tolerances import assert_close
 
@@ -172,6 +173,27 @@ def test_the_limits_of_ninety_nine_rows_by_hand(model: mn.Model) -> None:
         scores = np.sort((y - fitted[:, j]) / (fitted[:, 2] - fitted[:, 0] + median))
         wanted = fresh[:, j] + (fresh[:, 2] - fresh[:, 0] + median) * scores[rank - 1]
         assert_close(own.predict_interval(new, 0.8)[:, end], wanted, "float64_run")
+
+
+def test_the_limits_of_an_ensemble_follow_the_equations() -> None:
+    random = np.random.default_rng(0)
+    each, target = np.sort(random.normal(size=(4, 300, 3)), axis=2), random.normal(size=300)
+    task = mn.Regression((2.0,), (5.0,), quantiles=LEVELS)
+    fold, row = np.arange(300) % 4, np.arange(300)
+    found: Any = residuals_of(task, each, target[:, None], held_out=fold == np.arange(4)[:, None], loss="quantile")
+    width, own = each[:, :, 2] - each[:, :, 0], each[fold, row]
+    others = (width.sum(axis=0) - width[fold, row]) / 3
+    others *= width[fold, row].mean() / others.mean()
+    low, mean = (0.1 * 301 - 1) / 299, each.mean(axis=0)
+    for end, j in enumerate((0, 2)):
+        size = others + np.median(others) / 4
+        scores = (target - own[:, j]) / size
+        factor = np.sqrt(1 - np.mean(0.75 * each[:, :, j].var(axis=0, ddof=1) / size**2) / scores.var())
+        scores = scores.mean() + factor * (scores - scores.mean())
+        assert_close(np.array(found[j].quantiles), np.sort(scores), "float64")
+        wanted = mean[:, j] + (width.mean(axis=0) + np.median(others) / 4) * np.quantile(scores, (low, 1 - low)[end])
+        limits = interval_of(task, found, each, coverage=0.8, loss="quantile")
+        assert_close(limits[:, end], 2 + 5 * wanted, "float64")
 
 
 def test_files_numpy_exports_and_further_training(ensemble: mn.Model, model: mn.Model, tmp_path: Path) -> None:

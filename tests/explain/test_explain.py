@@ -219,14 +219,28 @@ def test_results_show_themselves_as_tables(model: Model, classifier: Model) -> N
     assert two.to_json()["rows"] is None
     near = Dependence(("a", "b"), ([1.00001, 1.00002], [2e5, 1.0]), np.zeros((2, 2)), None, ("prediction",))
     assert near.texts() == [["1.00001", "1.00002"], ["200000", "1"]]
+    assert dataclasses.replace(near, grid=([12.345, 17.891], [1234.4, 1.0])).texts() == [["12.3", "17.9"], ["1234", "1"]]
     targets = Dependence(("a",), ([1.0, 2.0],), np.array([[0.0, 1.0], [9.0, 1.0]]), None, ("0", "1"))
     assert targets.shown == 0  # the second only of two classes
+    assert dataclasses.replace(targets, probabilities=True).shown == 0
+    assert dataclasses.replace(targets, probabilities=True, two_classes=True).shown == 1
     assert set(dependence_chart(targets)["encoding"]) >= {"color"}
     calibrated = mn.explain.calibration(classifier.predict_proba(x), np.digitize(y, [-1, 2]))
     assert "Expected calibration error" in calibrated._repr_html_()
     for found in (mn.explain.worst_rows(model, x, y), mn.explain.residuals(model, x, y)):
         assert found._repr_html_().startswith("<table>")  # type: ignore[attr-defined]
     assert mn.explain.worst_slices(model, x[:20], y[:20])._repr_html_() == "none"  # type: ignore[attr-defined]
+
+
+def test_both_of_two_labels_are_shown_and_the_second_of_two_classes() -> None:
+    x, y = arrays()
+    recipe = mn.Recipe(epochs=1)
+    labels = mn.train(x, np.stack([y > 0, y > 1], axis=1), mn.MLP(hidden=()), recipe, task="multilabel", progress=False)
+    classes = mn.train(x, y > 0, mn.MLP(hidden=()), recipe, progress=False)
+    for model, shown in ((labels, ["0", "1"]), (classes, ["True"])):
+        found = partial_dependence(model, x, "x0", n_grid=3)
+        assert found.two_classes == (model is classes)
+        assert sorted({point["output"] for point in dependence_chart(found)["data"]["values"]}) == shown
 
 
 def test_pictures_of_dependence(model: Model, classifier: Model) -> None:

@@ -147,7 +147,8 @@ def _print_importance(console: Console, importance: Importance, rows: int, name:
         (column, number_text(mean), f"± {number_text(std)}", "█" * round(WIDTH * max(mean, 0.0) / most) if most else "")
         for column, mean, std in ranked
     ]
-    title = f"Importance: {importance.metric} lost without the column ({importance.metric} {number_text(importance.score)}, {rows:,} rows of {name})"
+    metric = importance.heading
+    title = f"Importance: {metric} lost without the column ({metric} {number_text(importance.score)}, {rows:,} rows of {name})"
     console.print(table_of(["Column", "Lost", "", ""], shown, title=title))
 
 
@@ -155,8 +156,7 @@ def _print_dependence(console: Console, found: Dependence) -> None:
     from manynets.cli.report import table_of
     from manynets.display import number_text
 
-    means, two_classes = found.by_output(), found.probabilities and len(found.outputs) == 2
-    names = found.outputs[1:] if two_classes else found.outputs
+    means, names = found.by_output(), found.outputs[1:] if found.two_classes else found.outputs
     values = [number_text(value) if isinstance(value, float) else str(value) for value in found.grid[0]]
     shown = [(value, *map(number_text, line[-len(names) :])) for value, line in zip(values, means.tolist(), strict=True)]
     heads = ["Prediction"] if found.outputs == ("prediction",) else [f"{found.what.capitalize()} of {name}" for name in names]

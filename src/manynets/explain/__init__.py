@@ -9,7 +9,7 @@ All of it speaks of the columns of the table, not of the numbers that they are e
     contributions.py  `contributions`: Shapley values of single predictions
     calibration.py    `calibration`: whether probabilities mean what they say
     slices.py         `worst_slices`: the groups of rows that are served worst
-    errors.py         `worst_rows`: the rows that are served worst; `residuals`: errors against the prediction and each column
+    prediction_errors.py  `worst_rows`: the rows that are served worst; `residuals`: errors against the prediction and each column
     changed.py        predictions of rows in which some columns have other values
 """
 
@@ -18,8 +18,8 @@ from __future__ import annotations
 from manynets.explain.calibration import Calibration, calibration
 from manynets.explain.contributions import Contributions, contributions
 from manynets.explain.dependence import Dependence, partial_dependence
-from manynets.explain.errors import MeanError, WorstRow, residuals, worst_rows
 from manynets.explain.importance import Importance, permutation_importance
+from manynets.explain.prediction_errors import MeanError, WorstRow, residuals, worst_rows
 from manynets.explain.slices import Slice, worst_slices
 
 __all__ = [

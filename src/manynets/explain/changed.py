@@ -62,12 +62,12 @@ class ChangedRows:
         population, device = self.model.population, self.model.device
         assert population is not None
         parts_of_values = population.part_of_sums(self._tensor(values), torch.from_numpy(block).to(device))
-        old, new, at = (torch.from_numpy(one).to(device) for one in (code[rows], given, rows))
+        old, new, at = (torch.from_numpy(one).to(device) for one in (code, given, rows))
+        rest = self.sums - parts_of_values.index_select(-2, old)  # what the other columns add
         out = torch.empty(population.size, len(rows), population.shape.out_features, dtype=self.sums.dtype)
         for start in range(0, len(rows), self.step):
             some = slice(start, start + self.step)
-            sums = self.sums.index_select(-2, at[some])
+            sums = rest.index_select(-2, at[some])
             sums += parts_of_values.index_select(-2, new[some])
-            sums -= parts_of_values.index_select(-2, old[some])
             out[:, some].copy_(population.onward(sums))
         return self.model.mean_logits(out.numpy())

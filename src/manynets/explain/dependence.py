@@ -24,7 +24,7 @@ from manynets.tables import Table, open_table
 from manynets.tables.cells import factorise, number_cells
 from manynets.tables.columns import DateColumn, NumericColumn
 from manynets.tables.dates import date_cells
-from manynets.tasks import Regression
+from manynets.tasks import Binary, Regression
 
 __all__ = ["Dependence", "outputs_of", "partial_dependence"]
 
@@ -39,7 +39,7 @@ class Dependence:
 
     columns: their names. grid: the values of each, in the column's own units. mean: the mean prediction over the grid, (G,) or (G, H), of classes
     with a last axis of C probabilities. rows: of one column the predictions of single rows, (R, G) or (R, G, C). outputs: what the last axis means.
-    probabilities: whether predictions are that.
+    probabilities: whether predictions are that. two_classes: whether the last axis has both of two classes, of which the second says all.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("xor", points=400, seed=0)
@@ -57,6 +57,7 @@ class Dependence:
     rows: NDArray[np.float64] | None
     outputs: tuple[str, ...]
     probabilities: bool = False
+    two_classes: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON types."""
@@ -81,7 +82,7 @@ class Dependence:
     def shown(self) -> int:
         """The output that a picture of one shows: of two classes the second, else the one that changes most."""
         flat = self.by_output().reshape(-1, len(self.outputs))
-        return 1 if self.probabilities and len(self.outputs) == 2 else int(np.ptp(flat, axis=0).argmax())
+        return 1 if self.two_classes else int(np.ptp(flat, axis=0).argmax())
 
     def title(self, output: int) -> str:
         """Return what a picture of an output shows, such as "Mean probability of yes over age and sex"."""
@@ -121,7 +122,7 @@ def _kind(values: list[Any]) -> Literal["number", "date", "category"]:
 def _texts(numbers: list[Any]) -> list[str]:
     """Return numbers with as few digits as tell them apart, and without an exponent if that is short."""
     found: list[str] = []
-    for digits in (4, 6, 9, 17):
+    for digits in (3, 4, 6, 9, 17):
         found = [f"{number:.{digits}g}" for number in numbers]
         if len(set(found)) == len(found) and not any("e+" in text for text in found):
             break
@@ -175,7 +176,8 @@ def partial_dependence(
     outputs = tuple(map(str, getattr(model.task, "classes", range(predicted.shape[2]))))
     if numbers and predicted.shape[2] == 1:
         mean, single, outputs = mean[..., 0], None if single is None else single[..., 0], ("prediction",)
-    return Dependence(names, tuple(list(values) for values in grids), mean, single, outputs, not numbers)
+    two_classes = isinstance(model.task, Binary)
+    return Dependence(names, tuple(list(values) for values in grids), mean, single, outputs, not numbers, two_classes)
 
 
 def _predictions(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
-from manynets.display import html_table, number_text
+from manynets.display import HEADINGS, html_table, number_text
 from manynets.errors import DataError, OptionError, one_of
 from manynets.explain.blocks import SourceRows, source_rows
 from manynets.explain.changed import ChangedRows
@@ -61,6 +61,11 @@ class Importance:
         return list(self.groups)
 
     @property
+    def heading(self) -> str:
+        """The metric as tables name it, such as "R2"."""
+        return HEADINGS.get(self.metric, self.metric)
+
+    @property
     def mean(self) -> NDArray[np.float64]:
         """The mean over the repeats, (columns,)."""
         return np.asarray(self.values.mean(axis=1))
@@ -85,11 +90,11 @@ class Importance:
 
     def __repr__(self) -> str:
         name, mean, _ = self.ranked()[0]
-        return f"<Importance: {len(self.groups)} columns, most of all {name} ({self.metric} {mean:+.3g})>"
+        return f"<Importance: {len(self.groups)} columns, most of all {name} ({self.heading} {mean:+.3g})>"
 
     def _repr_html_(self) -> str:
         rows = [(name, f"{number_text(mean)} ± {number_text(std)}") for name, mean, std in self.ranked()]
-        return html_table(["column", f"{self.metric} lost without it"], rows, title="Permutation importance")
+        return html_table(["column", f"{self.heading} lost without it"], rows, title="Permutation importance")
 
 
 def permutation_importance(

@@ -90,7 +90,7 @@ def importance_chart(importance: Importance) -> Chart:
     ranked = importance.ranked()[:MOST_BARS]
     names, mean, std = (list(values) for values in zip(*ranked, strict=True))
     data = data_of(column=names, lost=rounded(mean), low=rounded(np.subtract(mean, std)), high=rounded(np.add(mean, std)))
-    title = f"{importance.metric} lost without the column"
+    title = f"{importance.heading} lost without the column"
     order = alt.Y("column:N", sort=names, title=None, axis=alt.Axis(labelLimit=220))
     bars = alt.Chart(data).mark_bar(color=BLUE).encode(y=order, x=alt.X("lost:Q", title=title), tooltip=["column:N", "lost:Q"])
     spread = alt.Chart(data).mark_rule(color=ORANGE, strokeWidth=2).encode(y=order, x="low:Q", x2="high:Q")
@@ -100,8 +100,7 @@ def importance_chart(importance: Importance) -> Chart:
 def dependence_chart(found: Dependence) -> Chart:
     """Return the mean prediction over the values of a column; of classes their probabilities, at most of those six that change most."""
     alt = require_report()
-    means, two_classes = found.by_output(), found.probabilities and len(found.outputs) == 2
-    outputs = list(found.outputs[1:] if two_classes else found.outputs)
+    means, outputs = found.by_output(), list(found.outputs[1:] if found.two_classes else found.outputs)
     means = means[:, -len(outputs) :]
     if len(outputs) > MOST_OUTPUTS:
         moved = np.sort(np.argsort(-np.ptp(means, axis=0), kind="stable")[:MOST_OUTPUTS])
@@ -255,7 +254,7 @@ def pixels_chart(importance: Importance, shape: Sequence[int]) -> Chart:
         .encode(
             x=alt.X("column:O", title=None, axis=None),
             y=alt.Y("row:O", title=None, axis=None),
-            color=alt.Color("lost:Q", title=f"{importance.metric} lost", scale=alt.Scale(scheme="blues")),
+            color=alt.Color("lost:Q", title=f"{importance.heading} lost", scale=alt.Scale(scheme="blues")),
             tooltip=["row:Q", "column:Q", "lost:Q"],
         )
     )

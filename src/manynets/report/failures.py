@@ -9,7 +9,7 @@ import numpy as np
 
 from manynets.display import number_text
 from manynets.explain import worst_slices
-from manynets.explain.errors import probability_of
+from manynets.explain.prediction_errors import probability_of
 from manynets.explain.slices import row_losses
 from manynets.report.parts import LabelledRows, ReportInput, ReportPicture, ReportTable, Section, cell
 from manynets.report.values import texts_of

@@ -32,9 +32,9 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
     ranked = found.ranked()
     lines = [[name, number_text(mean), number_text(std)] for name, mean, std in ranked]
     table = ReportTable(
-        "Importance of each column", ["Column", f"{found.metric} lost", "± standard deviation"], lines, folded=len(lines) > MANY
+        "Importance of each column", ["Column", f"{found.heading} lost", "± standard deviation"], lines, folded=len(lines) > MANY
     )
-    words = f"How much {found.metric} loses when a column is shuffled among {len(rows):,} {given.part} rows. Columns that say the same are shuffled together."
+    words = f"How much {found.heading} loses when a column is shuffled among {len(rows):,} {given.part} rows. Columns that say the same are shuffled together."
     if given.image_shape is not None:
         figure = ReportFigure("Importance of the pixels", charts.pixels_chart(found, given.image_shape))
     else:

@@ -18,14 +18,18 @@ fewer than two networks to take s_i from, the width is the same for all rows; of
 
 Where the networks predict several quantiles, f and s give way to these (conformalized quantile regression). The lower limit starts from the fitted
 quantile q_a(x) whose level a is nearest to (1 - coverage) / 2, the upper limit from the one nearest to (1 + coverage) / 2, each the mean of the
-networks. With w(x) the distance of the outermost quantiles, and m a quarter of its median, the scores and the limits are
+networks. With w(x) the distance of the outermost quantiles, and m a quarter of the median of the w_i, the scores of a held-out row and the limits are
 
-    r_i = (y_i - q_a(x_i)) / (w(x_i) + m),        q_a(x) + (w(x) + m) times the quantile (1 - coverage) / 2, or (1 + coverage) / 2, of the r_i
+    r_i = (y_i - q_a,i) / (w_i + m),        q_a(x) + (w(x) + m) times the quantile (1 - coverage) / 2, or (1 + coverage) / 2, of the r_i
 
 so that a limit at the level of a fitted quantile is moved little, and one at another level by more where the quantiles lie far apart. Each limit
-has its own scores, as in Theorem 2 of Romano et al. 2019, so that it has its share of the rows beyond it on its own. There is no factor c, as the
-r_i do not lie around 0: of networks that validate on folds, the limits hold some more rows than asked, because the mean of all networks is nearer to
-the truth than those that the r_i come from.
+has its own scores, as in Theorem 2 of Romano et al. 2019, so that it has its share of the rows beyond it on its own. q_a,i is of the networks that did not
+train on the row; w_i is of those that did, by a factor that makes the mean of the w_i that of the others: it is a mean of more networks, as w(x) is, and
+thus as steady as that. The scores do not lie around 0, so it is their distances from their mean that are multiplied by c, with
+
+    c^2 = 1 - (1 / M - 1 / K) V / E,        V the mean of v_i / (w_i + m)^2,        E the variance of the r_i
+
+and v_i the variance of q_a at x_i among the networks.
 
 The scores are of a standardised target, or of its logarithm, and the interval is brought into the unit of the target at the end. What is stored are up to
 401 quantiles of the scores.
@@ -61,6 +65,12 @@ MOST_OUTPUTS = 64
 """Targets, or quantiles of several targets, of which a model stores residuals."""
 
 
+def _factor(errors: Array, gain: Array, weights: Array | None) -> float:
+    """Return c for errors (n,) and what their squares lose (n,) in the mean of all networks."""
+    squares, less = (float(np.average(one, weights=weights)) for one in (errors**2, gain))
+    return math.sqrt(max(1.0 - less / squares, 0.25)) if squares > 0 else 1.0
+
+
 def check_coverage(coverage: float, *, what: str = "coverage") -> float:
     """Return the coverage. Errors: OptionError where it is not between 0 and 1."""
     if isinstance(coverage, bool) or not isinstance(coverage, int | float) or not 0 < coverage < 1:
@@ -91,11 +101,12 @@ class Residuals:
         gain: Array | None = None,
         weight: Array | None = None,
         medians: float = FLOOR,
+        around_mean: bool = False,
     ) -> Residuals | None:
         """Return the residuals of errors y - f_i (n,) of held-out rows; None for fewer than 10 of them.
 
         spread: u s_i (n,), None for the same width everywhere. gain: (1 / M - 1 / K) V of each row (n,), None for 0. weight: how often each row
-        counts (n,). medians: m in medians of the spread.
+        counts (n,). medians: m in medians of the spread. around_mean: whether c multiplies the distances of the scores from their mean.
         """
         counted = np.isfinite(errors) if weight is None else np.isfinite(errors) & (weight > 0)
         errors = errors[counted].astype(np.float64)
@@ -103,15 +114,19 @@ class Residuals:
             return None
         floor = 0.0 if spread is None else medians * float(np.median(spread[counted]))
         scaled = floor > 0
-        squares = float(np.mean(errors**2))
-        less = 0.0 if gain is None else float(np.mean(gain[counted]))
-        factor = math.sqrt(max(1.0 - less / squares, 0.25)) if squares > 0 else 1.0
-        scores = errors / (spread[counted] + floor) if spread is not None and scaled else errors
+        width = spread[counted] + floor if spread is not None and scaled else np.ones(len(errors))
+        weights = None if weight is None else weight[counted]
+        scores, factor = errors / width, 1.0
+        if gain is not None and around_mean:
+            middle = np.average(scores, weights=weights)
+            scores = middle + _factor(scores - middle, gain[counted] / width**2, weights) * (scores - middle)
+        elif gain is not None:
+            factor = _factor(errors, gain[counted], weights)
         at = np.linspace(0, 1, min(len(scores), QUANTILES))
-        if weight is None:
+        if weights is None:
             quantiles = np.quantile(scores, at)
         else:
-            quantiles = np.quantile(scores, at, weights=weight[counted], method="inverted_cdf")
+            quantiles = np.quantile(scores, at, weights=weights, method="inverted_cdf")
         return cls(tuple(quantiles.tolist()), len(scores), floor if scaled else 1.0, factor, scaled)
 
     def limits(self, mean: Array, spread: Array, coverage: float) -> Array:
@@ -160,7 +175,7 @@ def residuals_of(
     each, medians = standardised(task, logits, loss), FLOOR
     center, spread, gain = _held_out(each, held_out)
     if several := len(task.quantiles):
-        spread, gain, medians = np.repeat(_widths(center, several), several, axis=1), None, QUANTILE_FLOOR
+        spread, medians = np.repeat(_held_out_widths(each, held_out, center, several), several, axis=1), QUANTILE_FLOOR
         target = np.repeat(target, several, axis=1)
     errors, found = target - center, []
     for j in range(outputs):
@@ -170,6 +185,7 @@ def residuals_of(
             gain=None if gain is None else gain[:, j],
             weight=weight,
             medians=medians,
+            around_mean=several > 0,
         )
         if one is None:
             return None
@@ -180,6 +196,17 @@ def residuals_of(
 def _widths(values: Array, several: int) -> Array:
     """Return the distance (N, T) of the outermost of several quantiles (N, O) of each target."""
     return np.asarray(values[:, several - 1 :: several] - values[:, ::several])
+
+
+def _held_out_widths(each: Array, held_out: Array | None, center: Array, several: int) -> Array:
+    """Return the w_i (N, T) of what the networks predict (K, N, O), from f_i (N, O) where no network trained on a row."""
+    own = _widths(center, several)
+    if held_out is None or held_out.all(axis=0).any():
+        return own
+    out = held_out[..., None]
+    others = _widths(np.where(out, 0.0, each).sum(axis=0) / (~out).sum(axis=0), several)
+    mean = others.mean(axis=0)
+    return np.asarray(others * np.divide(own.mean(axis=0), mean, out=np.ones_like(mean), where=mean > 0))
 
 
 def _held_out(each: Array, held_out: Array | None) -> tuple[Array, Array | None, Array | None]:
