@@ -44,7 +44,10 @@ def report(
     path = folder / REPORT if out is None else Path(out)
     if path.exists() and not overwrite:
         raise OptionError(f"the file {path} exists; give another one with -o, or --overwrite to replace it")
-    with claim(path, remedy="give another file with -o"):
+    own = found.folder.is_dir() and path.parent.is_dir() and path.parent.samefile(found.folder)
+    with claim(found.folder if own else path, remedy="give another file with -o"):
+        if own:  # another training may have replaced the run meanwhile
+            found = open_run(run)
         write_report_of(found, data, path, console, overwrite=overwrite)
     console.print(f"Written to {path}", markup=False, soft_wrap=True)
     if show:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from manynets.errors import DataError, OptionError
+from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.stored import first_line
 
 __all__ = ["TEXT", "converted"]
@@ -32,10 +33,11 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
     """
     import polars
 
-    source = Path(path)
+    source = check_name(Path(path))
     if source.suffix.lower() not in TEXT:
         raise OptionError(f"{source} cannot be converted in parts: give one of {', '.join(TEXT)}, or a Parquet file")
     target = source.with_name(f"{source.name}.parquet")
+    marks = FileMarks([source], form="text")
     separator, found = delimiter or _delimiter(source), source.stat()
     origin = json.dumps({"size": found.st_size, "mtime_ns": found.st_mtime_ns, "delimiter": separator, "header": header})
     if target.exists() and _origin_of(target, source) == origin:
@@ -50,6 +52,7 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
         rows = group_bytes // (8 * len(lazy.collect_schema()))
         size = min(max(rows, FEWEST_ROWS), MOST_ROWS)
         lazy.sink_parquet(own, row_group_size=size, maintain_order=True, metadata={MARK: origin})
+        marks.check()
         os.replace(own, target)
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
         raise DataError(f"{source} cannot be converted to Parquet: {first_line(error)}") from error
