@@ -196,7 +196,13 @@ def _foreign_files(target: Path) -> list[str]:
     if names and not {MODEL, CONFIG} <= set(names):
         return names[:1]
     known = {MODEL, CONFIG, HISTORY, METRICS, SEEN, REPORT, *(f"{picture}.png" for picture in PICTURES)}
-    return [name for name in names if name not in known]
+    return [name for name in names if name not in known and _written_as(name) not in known]
+
+
+def _written_as(name: str) -> str | None:
+    """Return the name of the file that a temporary one of a killed process was to become, None for another file."""
+    found = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}\.tmp", name)
+    return None if found is None else found[1]
 
 
 def write_run(

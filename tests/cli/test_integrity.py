@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -153,3 +154,60 @@ def test_a_run_is_on_the_disk_before_its_name_is(run: Path, tmp_path: Path, monk
 def test_an_error_of_a_device_names_it(call: Call, run: Path, table: Path) -> None:
     done = call("predict", "run", table, "-o", "/dev/full")
     assert (done.code, done.err) == (2, "error: /dev/full: No space left on device\n")
+
+
+def test_what_killed_commands_leave_is_removed_by_the_next(call: Call, run: Path, table: Path) -> None:
+    left = [Path(".p.csv.abcd_123.tmp"), Path("run/.history.png.abcd_123.tmp"), Path("run/.report.html.abcd_123.tmp")]
+    for path in left:
+        path.write_bytes(b"half")
+    assert call("predict", "run", table, "-o", "p.csv").code == 0
+    assert call("plot", "run", "--kind", "history").code == 0
+    assert [path.exists() for path in left] == [False, False, True]
+    assert call("train", table, *TRAIN, "--out", "run", "--overwrite").code == 0
+    assert not any(path.exists() for path in left)
+
+
+def test_an_error_of_the_disk_names_the_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read_run(run)
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for name, error in (("fsync", full), ("rename", lambda *paths: full(0))):
+        monkeypatch.setattr(os, name, error)
+        with pytest.raises(OSError, match="No space left on device: 'other'"):
+            write_run("other", found.model, config=found.config, metrics=found.metrics)
+    assert [entry.name for entry in Path().iterdir() if entry.name.startswith((".", "other"))] == []
+
+
+# ------------------------------------------------------------------------------------------------------------------ elsewhere
+
+
+def test_names_that_other_formats_cannot_hold(call: Call, run: Path, table: Path) -> None:
+    done = call("export", "run", "-o", os.fsdecode(b"m\xff.py"))
+    assert (done.code, "import model" in Path(os.fsdecode(b"m\xff.py")).read_text(encoding="utf-8")) == (0, True), done.err
+    done = call("train", table, *TRAIN, "--out", os.fsdecode(b"r\xff"), "--track", "tensorboard")
+    assert done.code == 2
+    assert "--track does not go with 'r\\udcff', a name that is not UTF-8; give another --out" in done.err
+
+
+def test_a_link_that_leads_back_to_itself_is_not_served(call: Call) -> None:
+    Path("loop").symlink_to("loop")
+    done = call("serve", "loop")
+    assert (done.code, done.err) == (2, "error: the run folder loop does not exist; manynets train writes one\n")
+
+
+def test_home_of_a_storage(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    done = call(*SWEEP, "--storage=~/missing/s.log")
+    assert done.code == 2
+    assert f"--storage is '{tmp_path}/home/missing/s.log', which cannot be opened" in done.err
+
+
+@pytest.mark.parametrize("option", ["hidden", "n-networks"])
+@pytest.mark.parametrize("preset", ["plain", "fast"])
+def test_networks_that_no_memory_holds(call: Call, table: Path, option: str, preset: str) -> None:
+    command = ("train", table, "--target", "kind", "--drop", "price", "--preset", preset, f"--{option}", "9" * 40, "-q")
+    done = call(*command)
+    assert done.code == 2
+    assert "error: not enough memory: the weights of hidden=" in done.err

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
+import time
 from pathlib import Path
 
 from manynets.errors import DataError, OptionError
@@ -18,6 +20,8 @@ MARK = "manynets.converted_from"
 TEXT = (".csv", ".tsv", ".txt")
 MOST_ROWS, FEWEST_ROWS = 1 << 16, 1 << 10
 """Of a row group."""
+ABANDONED = 3600.0
+"""Seconds after which a file that is not written any more is one that a killed process left."""
 HEAD_ROWS = 10_000
 """Rows that say what type a column has; a later cell that does not fit is an error."""
 
@@ -42,6 +46,7 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
     origin = json.dumps({"size": found.st_size, "mtime_ns": found.st_mtime_ns, "delimiter": separator, "header": header})
     if target.exists() and _origin_of(target, source) == origin:
         return target, False
+    _remove_abandoned(target)
     own = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         lazy = polars.scan_csv(
@@ -62,6 +67,14 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
         with contextlib.suppress(FileNotFoundError):
             own.unlink()
     return target, True
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what processes that were killed while they converted left: nothing has been written to it for long."""
+    for entry in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - entry.stat().st_mtime > ABANDONED:
+                entry.unlink()
 
 
 def _origin_of(target: Path, source: Path) -> str:
