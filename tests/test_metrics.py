@@ -41,6 +41,16 @@ def test_the_intervals_of_a_class_are_wilsons() -> None:
     assert found["f1"] == pytest.approx(80 / 110)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_scores_by_class_are_those_of_each_class_against_the_rest(weighted: bool) -> None:
+    random = np.random.default_rng(0)
+    truth, predicted = random.integers(0, 7, 200) * 2, random.integers(0, 9, 200) * 2
+    weight = random.uniform(0.1, 2, 200) if weighted else None
+    each = [metrics.precision_recall_f1(truth == c, predicted == c, weight=weight) for c in np.union1d(truth, predicted)]
+    found = metrics.scores_by_class(truth, predicted, weight=weight)
+    assert found == (each if not weighted else [pytest.approx(one) for one in each])
+
+
 def test_errors() -> None:
     truth, predicted = np.array([1.0, 2.0, 3.0]), np.array([1.0, 4.0, 2.0])
     assert metrics.root_mean_squared_error(truth, predicted) == pytest.approx(np.sqrt(5 / 3))

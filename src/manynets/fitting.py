@@ -42,7 +42,7 @@ from manynets.tasks.losses import levels_of
 from manynets.train_arguments import check_callbacks, check_initial, check_options
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback
-from manynets.training.groups import train_members
+from manynets.training.groups import check_fits, train_members
 from manynets.training.module import ready_for
 from manynets.training.other_engines import train_with
 from manynets.training.progress import Show, progress_callbacks
@@ -207,6 +207,8 @@ def train(
     where = recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu")
     data = prepare(X, y, where, embedding=embedding, scaling=scaling or None, **common)
     spec, data = _ready(spec, recipe, data, initial, by_fold=by_fold)
+    if isinstance(spec, MLP):
+        check_fits(spec, data.in_features, data.problem.task.outputs, n_networks=n_networks)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     return _trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping)

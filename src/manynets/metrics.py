@@ -17,6 +17,7 @@ __all__ = [
     "r2_score",
     "roc_auc",
     "root_mean_squared_error",
+    "scores_by_class",
     "wilson_interval",
 ]
 
@@ -93,9 +94,27 @@ def precision_recall_f1(truth: Array, predicted: Array, *, weight: Array | None 
     """
     count = np.ones(len(truth)) if weight is None else weight
     true, found = truth == 1, predicted == 1
-    right, positive, claimed = (float(count[rows].sum()) for rows in (true & found, true, found))
+    return _of_counts(*(float(count[rows].sum()) for rows in (true & found, true, found)))
+
+
+def _of_counts(right: float, positive: float, claimed: float) -> dict[str, float]:
     precision, recall = right / claimed if claimed else 0.0, right / positive if positive else 0.0
     return {"precision": precision, "recall": recall, "f1": 2 * right / (positive + claimed) if positive + claimed else 0.0}
+
+
+def scores_by_class(truth: Array, predicted: Array, *, weight: Array | None = None) -> list[dict[str, float]]:
+    """Return precision, recall and F1 of each class that occurs in the class codes (N,), in one pass over the rows.
+
+    >>> [round(found["f1"], 3) for found in scores_by_class(np.array([0, 0, 2]), np.array([0, 2, 2]))]
+    [0.667, 0.667]
+    """
+    size = int(max(truth.max(initial=0), predicted.max(initial=0))) + 1
+    right, positive, claimed = (
+        np.bincount(codes[rows], None if weight is None else weight[rows], minlength=size)
+        for codes, rows in ((truth, truth == predicted), (truth, slice(None)), (predicted, slice(None)))
+    )
+    occur = (np.bincount(truth, minlength=size) + np.bincount(predicted, minlength=size)).nonzero()[0]
+    return [_of_counts(float(right[code]), float(positive[code]), float(claimed[code])) for code in occur]
 
 
 def log_loss(shares: Array, *, weight: Array | None = None) -> float:

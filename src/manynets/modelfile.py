@@ -37,6 +37,7 @@ __all__ = [
     "open_model_file",
     "read_model_file",
     "replacing",
+    "sync_folder",
     "write_model_file",
 ]
 
@@ -100,8 +101,13 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterat
     """
     shown = Path(path)
     if is_stream(shown):
-        with open(shown, "wb") as file:
-            yield file
+        try:
+            with open(shown, "wb") as file:
+                yield file
+        except OSError as error:
+            if error.errno is None or error.filename is not None:
+                raise
+            raise OSError(error.errno, error.strerror, str(shown)) from error
         return
     target = Path(os.path.realpath(shown)) if shown.is_symlink() else shown
     name = None
@@ -116,7 +122,7 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterat
             os.replace(name, target)
         else:
             _rename_new(name, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except BaseException as error:
         if name is not None:
             with contextlib.suppress(OSError):
@@ -160,7 +166,8 @@ def _names_another(error: OSError, target: Path) -> bool:
     return named is not None and not Path(os.fsdecode(named)).name.startswith(f".{target.name}.")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk, where the system can do that."""
     try:
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from manynets.claims import claim
 from manynets.errors import ClaimedError, ModelFileError, OptionError
 from manynets.jsonfiles import read_json
+from manynets.modelfile import sync_folder
 from manynets.saved_model import SavedModel, read_saved_model
 
 if TYPE_CHECKING:
@@ -82,12 +83,13 @@ _METRICS = {"?train": _PART, "?validation": _PART, "?test": _PART, "?baselines":
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class SavedRun:
-    """A run as read from its folder. saved: its model, as the file has it."""
+    """A run as read from its folder. saved: its model, as the file has it. identity: of the folder, None for a model file."""
 
     folder: Path
     saved: SavedModel
     config: dict[str, Any]
     metrics: dict[str, Any]
+    identity: tuple[int, int] | None = None
 
     @functools.cached_property
     def model(self) -> Model:
@@ -99,19 +101,25 @@ class SavedRun:
     @property
     def seen_rows(self) -> NDArray[Any] | None:
         """Hashes of the rows that the run was trained and validated on; None where they were not stored."""
-        path = self.folder / SEEN
-        if not path.is_file():
-            return None
-        try:
-            with path.open("rb") as file:
-                return np.lib.format.read_array(file, allow_pickle=False)
-        except (ValueError, OSError, EOFError, MemoryError, OverflowError) as error:
-            raise ModelFileError(f"{path} is damaged: {error}; train again, or remove it") from None
+        found = _read_seen(self.folder / SEEN)
+        if self.identity not in (None, _identity(self.folder)):
+            raise OptionError(f"the run folder {self.folder} changed while it was read; try again")
+        return found
 
     @property
     def files(self) -> list[str]:
         """Names of the files, sorted."""
         return sorted(entry.name for entry in self.folder.iterdir())
+
+
+def _read_seen(path: Path) -> NDArray[Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, OSError, EOFError, MemoryError, OverflowError) as error:
+        raise ModelFileError(f"{path} is damaged: {error}; train again, or remove it") from None
 
 
 @contextlib.contextmanager
@@ -188,7 +196,13 @@ def _foreign_files(target: Path) -> list[str]:
     if names and not {MODEL, CONFIG} <= set(names):
         return names[:1]
     known = {MODEL, CONFIG, HISTORY, METRICS, SEEN, REPORT, *(f"{picture}.png" for picture in PICTURES)}
-    return [name for name in names if name not in known]
+    return [name for name in names if name not in known and _written_as(name) not in known]
+
+
+def _written_as(name: str) -> str | None:
+    """Return the name of the file that a temporary one of a killed process was to become, None for another file."""
+    found = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}\.tmp", name)
+    return None if found is None else found[1]
 
 
 def write_run(
@@ -224,11 +238,23 @@ def write_run(
 
             plots.save(axes, beside / name)
         beside.chmod(0o777 & ~_umask())
+        _sync(beside)  # the checkpoints of the training are removed next
         _replace(beside, target)
-    except BaseException:
+        sync_folder(parent)
+    except BaseException as error:
         shutil.rmtree(beside, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno is not None:  # about a temporary name
+            raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     return target
+
+
+def _sync(folder: Path) -> None:
+    """Have the files of a folder on the disk."""
+    for entry in folder.iterdir():
+        with entry.open("r+b") as file:
+            os.fsync(file.fileno())
+    sync_folder(folder)
 
 
 def _replace(beside: Path, target: Path) -> None:
@@ -293,7 +319,11 @@ def _umask() -> int:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(plain_json(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    data = json.dumps(plain_json(value), indent=2, allow_nan=False, ensure_ascii=False)
+    try:
+        path.write_text(data + "\n", encoding="utf-8")
+    except UnicodeEncodeError:  # the name of a folder that is not UTF-8, which JSON can hold in escapes
+        path.write_text(json.dumps(json.loads(data), indent=2) + "\n", encoding="utf-8")
 
 
 def plain_json(value: Any) -> Any:
@@ -343,7 +373,7 @@ def read_run(folder: str | os.PathLike[str]) -> SavedRun:
         except FileNotFoundError:
             found = None
         if found is not None and _identity(path) == before:
-            return found
+            return dataclasses.replace(found, identity=before)
         time.sleep(0.05)  # another process has just replaced the run
     raise OptionError(f"the run folder {path} changed while it was read; try again")
 

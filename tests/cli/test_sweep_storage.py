@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import csv
+import os
+import resource
 import signal
 import subprocess
 import sys
@@ -70,7 +72,7 @@ def test_what_a_killed_process_leaves_behind_is_trained_once(call: Call, tmp_pat
         rows = list(csv.DictReader(file))
     assert sorted(row["candidate"] for row in rows) == ["0", "1", "2", "3"]
     assert done.json["networks"] == 4
-    trials = optuna.load_study(storage=open_storage(url), study_name="moons-sweep").trials
+    trials = optuna.load_study(storage=open_storage(url).storage, study_name="moons-sweep").trials
     states = collections.Counter(trial.state.name for trial in trials)
     assert states == {"COMPLETE": 4, "FAIL": 1}
     assert [trial.user_attrs["candidate"] for trial in trials] == [0, 1, 1, 2, 3]
@@ -130,6 +132,55 @@ def test_mistakes(tmp_path: Path) -> None:
         open_storage("nonsense://here")
     with pytest.raises(OptionError, match="cannot be opened"):
         open_storage(str(tmp_path / "missing" / "shared.log"))
+    with pytest.raises(OptionError, match="--storage is empty"):
+        open_storage(" ")
+
+
+@pytest.mark.parametrize("file", ["pipe", "notes.txt", "/dev/zero"])
+def test_a_storage_that_is_something_else_is_not_written_to(tmp_path: Path, file: str) -> None:
+    path = tmp_path / file
+    if file == "pipe":
+        os.mkfifo(path)
+    elif file == "notes.txt":
+        path.write_text("a line of mine", encoding="utf-8")
+    with pytest.raises(OptionError, match=r"cannot be opened: it is no (regular file|journal of Optuna)"):
+        open_storage(str(path))
+    if file == "notes.txt":
+        assert path.read_text(encoding="utf-8") == "a line of mine"
+
+
+def test_an_entry_that_was_cut_off_hides_no_other(tmp_path: Path) -> None:
+    """As where a process was killed, or the disk was full, while it wrote."""
+    path = tmp_path / "shared.log"
+    one = study_of(str(path))
+    assert one.claim(1, iter(ENDLESS[:1])) == [0]
+    with path.open("ab") as file:
+        file.write(b'{"op_code":8,"worker_id":"x","trial')
+    one.report(0, row(0))
+    assert study_of(str(path)).results() == {0: row(0)}
+
+
+def test_a_full_disk_leaves_a_journal_whole(tmp_path: Path) -> None:
+    path = tmp_path / "shared.log"
+    one = study_of(str(path))
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+        with pytest.raises(OptionError, match=r"the storage .*shared\.log cannot be used: .*start again with --resume"):
+            one.beat()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert path.read_bytes() == before
+    one.beat()
+
+
+def test_a_storage_that_goes_away_is_named(tmp_path: Path) -> None:
+    one = study_of(str(tmp_path / "shared.log"))
+    (tmp_path / "shared.log").unlink()
+    with pytest.raises(OptionError, match=r"shared\.log cannot be used: .*No such file"):
+        one.results()
 
 
 def test_each_process_may_have_the_data_in_another_folder(call: Call) -> None:

@@ -28,11 +28,10 @@ from typing import Any
 from unittest import mock
 
 import hypothesis
-import typer
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from manynets.cli import main
+from manynets.cli import command_line, main
 from manynets.cli.options import SWEEP, TRAIN
 from manynets.plots import canvas
 from tests.reliability.fuzz import changed
@@ -170,7 +169,7 @@ def lines(count: int, seed: int) -> dict[str, Any]:
         try:
             table_and_run()
             before = _state()
-            stack.enter_context(mock.patch("typer.main.get_command", functools.cache(typer.main.get_command)))
+            stack.enter_context(mock.patch("manynets.cli.command_line", functools.cache(command_line)))
             stack.enter_context(mock.patch("manynets.plots.save", _closed))
             while tried < count:
                 line = drawn_line(draw)

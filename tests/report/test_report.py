@@ -193,6 +193,14 @@ def test_intervals_of_metrics_hold_the_metric_and_narrow_with_the_rows() -> None
     assert 2.5 < widths[0] / widths[1] < 6  # a quarter of the width from 16 times the rows
 
 
+def test_many_classes_are_not_resampled() -> None:
+    """A report on thousands of classes would take minutes."""
+    X, y = np.random.default_rng(0).normal(size=(600, 2)), np.arange(600) % 300
+    model = mn.train(X, y, mn.MLP(hidden=()), mn.Recipe(epochs=1), task="multiclass", progress=False)
+    given = ReportInput(model=model, title="", part="test", X=X, y=y, metrics={}, target="y", repeat="")
+    assert set(metric_intervals(LabelledRows.of(given), ["accuracy", "f1", "log_loss"])) == {"accuracy"}
+
+
 def test_names_and_values_stay_text(tmp_path: Path) -> None:
     bad = "</script><script>alert(1)</script>"
     random = np.random.default_rng(0)

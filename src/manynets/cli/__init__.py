@@ -39,7 +39,7 @@ from manynets.renames import OPTIONS
 
 __all__ = ["app", "command_line", "main"]
 
-_HOME = re.compile(r"(--(?:out|output|data-dir|test|resume|plot)=)(~(?:/.*)?)", re.DOTALL)
+_HOME = re.compile(r"(--(?:out|output|data-dir|test|resume|plot|storage)=)(~(?:/.*)?)", re.DOTALL)
 """A path behind =, where the shell leaves ~ as it is."""
 
 

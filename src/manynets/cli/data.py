@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from manynets.cli import defaults
-from manynets.cli.fingerprint import fingerprint_of, fingerprint_of_arrays
+from manynets.cli.fingerprint import fingerprint_of, fingerprint_of_arrays, unchanged
 from manynets.cli.table_columns import leak_notes, split_by
 from manynets.data.split import SplitBy
 from manynets.errors import DataError, ModelFileError, OptionError, one_of
@@ -171,7 +171,8 @@ def load_source(origin: Mapping[str, Any]) -> DataSource:
     missing = next((name for name in needed if name not in origin and not (name == "test_fraction" and "test" in origin)), None)
     if missing is not None:
         raise ModelFileError(f"config.json is damaged: the field data.{missing} is missing; train again")
-    return {"named": _named, "arrays": _arrays, "table": _table}[origin["kind"]](origin)
+    with unchanged(origin.get("path"), origin.get("test")):
+        return {"named": _named, "arrays": _arrays, "table": _table}[origin["kind"]](origin)
 
 
 # ---------------------------------------------------------------------------------------------------------------- by name

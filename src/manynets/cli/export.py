@@ -44,7 +44,7 @@ def export(
     import os
     import sys
 
-    from manynets.claims import claim
+    from manynets.cli.outputs import claimed_output
     from manynets.cli.report import console_for, note
     from manynets.cli.saved_runs import open_run
     from manynets.errors import OptionError, one_of
@@ -64,7 +64,7 @@ def export(
     rows, why = _own_rows(found)
     if why:
         note(console, f"compared on rows made from what the model knows of its columns, as {why}")
-    with claim(out, remedy="give another file with -o"):
+    with claimed_output(out, overwrite=overwrite, option="-o", example="model.onnx"):
         if name == "onnx":
             check = to_onnx(found.model, out, X=rows, coverage=interval, overwrite=overwrite)
         else:

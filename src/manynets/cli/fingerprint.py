@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["fingerprint_of", "fingerprint_of_arrays", "same_data"]
+__all__ = ["fingerprint_of", "fingerprint_of_arrays", "same_data", "unchanged"]
 
 
 def fingerprint_of(path: str, shape: tuple[int, int], content: bytes | None = None) -> dict[str, Any]:
@@ -43,6 +44,18 @@ def fingerprint_of_arrays(arrays: Iterable[Any], shape: tuple[int, int]) -> dict
 def same_data(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
     """Return whether two fingerprints have the same hashes."""
     return {name: mark["sha256"] for name, mark in now.items()} == {name: mark["sha256"] for name, mark in then.items()}
+
+
+@contextlib.contextmanager
+def unchanged(*paths: str | None) -> Iterator[None]:
+    """Raise DataError at the end of this context if a file has changed within it: its fingerprint may not be that of the rows read."""
+    from manynets.tables.binary import parquet_files
+    from manynets.tables.marks import FileMarks
+
+    files = [file for path in paths if path not in (None, "-") for file in parquet_files(path) or [Path(path)]]
+    marks = FileMarks([file for file in files if file.is_file()], form="data")
+    yield
+    marks.check()
 
 
 def _digest(file: Path) -> bytes:

@@ -32,10 +32,11 @@ def report(
     import webbrowser
 
     from manynets.claims import claim
+    from manynets.cli.outputs import claimed_output
     from manynets.cli.report import console_for
     from manynets.cli.saved_runs import open_run
     from manynets.errors import OptionError
-    from manynets.runs import REPORT
+    from manynets.runs import REPORT, remove_leftovers
 
     console = console_for(quiet=quiet)
     require()
@@ -44,8 +45,16 @@ def report(
     path = folder / REPORT if out is None else Path(out)
     if path.exists() and not overwrite:
         raise OptionError(f"the file {path} exists; give another one with -o, or --overwrite to replace it")
-    with claim(path, remedy="give another file with -o"):
-        write_report_of(found, data, path, console, overwrite=overwrite)
+    own = found.folder.is_dir() and path.parent.is_dir() and path.parent.samefile(found.folder)
+    if own:
+        with claim(found.folder, remedy="give another file with -o"):
+            remove_leftovers(path)
+            write_report_of(
+                open_run(run), data, path, console, overwrite=overwrite
+            )  # again, as another process may have replaced it
+    else:
+        with claimed_output(str(path), overwrite=overwrite, option="-o", example=REPORT):
+            write_report_of(found, data, path, console, overwrite=overwrite)
     console.print(f"Written to {path}", markup=False, soft_wrap=True)
     if show:
         webbrowser.open(Path(os.path.abspath(path)).as_uri())

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from manynets.claims import claim
 from manynets.errors import OptionError
 from manynets.modelfile import is_stream
+from manynets.runs import remove_leftovers
 
 __all__ = ["check_output", "claimed_output"]
 
@@ -41,5 +43,6 @@ def claimed_output(path: str | None, *, overwrite: bool, option: str, example: s
         yield
         return
     with claim(path, remedy=f"give another file with {option}"):
+        remove_leftovers(Path(os.path.realpath(path)))
         check_output(path, overwrite=overwrite, option=option, example=example)  # again, as another process may have made it
         yield

@@ -107,6 +107,7 @@ def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace:
     from manynets import plots
     from manynets.cli.report import note
     from manynets.errors import OptionError
+    from manynets.runs import remove_leftovers
 
     fit = fitting(found)
     for word in asked:
@@ -121,6 +122,7 @@ def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace:
         note(console, text)
     folder.mkdir(parents=True, exist_ok=True)
     for word, axes in pictures.items():
+        remove_leftovers(paths[word])
         plots.save(axes, paths[word], overwrite=replace)
         console.print(f"{paths[word]}: {KINDS[word]}", markup=False, soft_wrap=True)
     return [str(paths[word]) for word in pictures]

@@ -67,7 +67,6 @@ def serve(
 def _named(runs: list[str]) -> dict[str, str]:
     """Return the paths by name. Errors: OptionError for a name that occurs twice."""
     import re
-    from pathlib import Path
 
     from manynets.errors import OptionError
 
@@ -76,7 +75,7 @@ def _named(runs: list[str]) -> dict[str, str]:
         name, sign, path = text.partition("=")
         if not sign or os.path.exists(text):
             path = text
-            stem = Path(path).resolve().name.removesuffix(".safetensors")
+            stem = os.path.basename(os.path.realpath(path)).removesuffix(".safetensors")
             name = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.") or "model"
         if name in found:
             raise OptionError(f"two models are called {name!r}; name one of them, as in other={path}")

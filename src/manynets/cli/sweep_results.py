@@ -18,7 +18,7 @@ import numpy as np
 
 from manynets import runs
 from manynets.cli.checkpoints import part_folder
-from manynets.cli.grid import value_from
+from manynets.cli.grid import SEARCHED, value_from
 from manynets.cli.options import SWEEP
 from manynets.cli.preset import PLAIN
 from manynets.cli.report import HEADINGS
@@ -109,7 +109,7 @@ class SweepResults:
                 self.curves[key] = [math.nan if value is None else float(value) for value in curves.get(key, [])]
         except FileNotFoundError:
             return
-        except (KeyError, ValueError, TypeError, RecursionError, OptionError) as error:
+        except (csv.Error, KeyError, ValueError, TypeError, RecursionError, OptionError) as error:
             raise ModelFileError(f"{self.folder / RESULTS} is damaged: {error}; start anew with --overwrite") from None
 
     @property
@@ -176,7 +176,7 @@ class SweepResults:
         """Move an earlier sweep to `former`; if there is one already, what is beside it never became a whole sweep."""
         former, names = self.folder / FORMER, set(_names(self.config))
         with contextlib.suppress(ModelFileError, FileNotFoundError):
-            names |= set(_names(read_json(self.folder / CONFIG, SHAPE)))
+            names |= set(_names(_read_config(self.folder)))
         there = [self.folder / name for name in sorted(names) if os.path.lexists(self.folder / name)]
         if former.is_dir():
             for path in there:
@@ -242,6 +242,11 @@ def _read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     for name in ("options", "grid"):
         if isinstance(config.get(name), dict):
             config[name] = renamed_options(config[name])
+    unknown = next((name for name in (*config["grid"], *(config.get("drawn") or ())) if name not in SEARCHED), None)
+    if unknown is not None:  # files are named after options
+        raise ModelFileError(
+            f"{folder / CONFIG} is damaged: {unknown!r} is no option that a sweep varies; start anew with --overwrite"
+        )
     config["options"] = {name: value for name, value in LATER.items() if name in SWEEP} | config["options"]
     return config, {name: config.pop(name, None) for name in ("memory", "metric", "ranked_by")}
 

@@ -23,7 +23,7 @@ from manynets.claims import BEAT, STALE, Owner, has_ended, this_process
 from manynets.cli.sweep_results import Candidate, Key, Row, SweepResults, check_same
 from manynets.errors import MissingExtraError, OptionError
 
-__all__ = ["SharedStudy", "open_storage", "train_shared", "without_password"]
+__all__ = ["GuardedStorage", "SharedStudy", "open_storage", "train_shared", "without_password"]
 
 CONFIG, CANDIDATE, WORKER, FOUND = "manynets:sweep", "candidate", "worker", "found"
 POLL = 2.0  # seconds between two looks at what the others do
@@ -33,22 +33,49 @@ Found: TypeAlias = list[tuple[Key, Row, list[float]]]
 
 def open_storage(url: str) -> Any:
     """Return an Optuna storage: a database by its URL, or a journal in a file or folder that all machines share."""
+    if not url.strip():
+        raise OptionError("--storage is empty; give a file or folder that all machines share, or the URL of a database")
     try:
         from optuna import storages
-        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
     except ImportError as error:
         raise MissingExtraError("optuna", extra="optuna", purpose="--storage") from error
+    from manynets.cli.sweep_journal import Journal
+
     try:
         if "://" in url:
-            return storages.get_storage(url)
+            return GuardedStorage(storages.get_storage(url), url)
         path = Path(url) / "sweep.journal" if Path(url).is_dir() else Path(url)
-        return storages.JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+        return GuardedStorage(storages.JournalStorage(Journal(str(path))), url)
     except Exception as error:
         shown, why = without_password(url), " ".join(str(error).split())
         raise OptionError(
             f"--storage is {shown!r}, which cannot be opened: {without_password(why)}; give a file or folder that all machines "
             "share, or the URL of a database, such as sqlite:///sweep.db"
         ) from None
+
+
+class GuardedStorage:
+    """An Optuna storage, of whose errors each is an OptionError that names it, except that a trial has ended already."""
+
+    def __init__(self, storage: Any, url: str) -> None:
+        self.storage, self.shown = storage, without_password(url)
+
+    def __getattr__(self, name: str) -> Any:
+        return functools.partial(self.guarded, getattr(self.storage, name))
+
+    def guarded(self, call: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+        """Return what a function returns that uses the storage."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        try:
+            return call(*arguments, **more)
+        except UpdateFinishedTrialError:
+            raise
+        except Exception as error:
+            why = without_password(" ".join(str(error).split()) or type(error).__name__)
+            raise OptionError(
+                f"the storage {self.shown} cannot be used: {why}; mend it and start again with --resume, or give another --storage"
+            ) from error
 
 
 def without_password(text: str) -> str:
@@ -70,7 +97,8 @@ class SharedStudy:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        optuna.create_study(storage=storage, study_name=name, load_if_exists=True, direction="minimize" if minimize else "maximize")
+        direction = "minimize" if minimize else "maximize"
+        storage.guarded(optuna.create_study, storage=storage.storage, study_name=name, load_if_exists=True, direction=direction)
         self.storage, self.by_loss = storage, by_loss
         self.study = storage.get_study_id_from_name(name)
         if CONFIG not in self._attributes():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manynets.cli.sweep_results import BEST
-from manynets.errors import one_of
+from manynets.errors import OptionError, one_of
 
 if TYPE_CHECKING:
     from manynets.cli.sweep_results import SweepResults
@@ -52,5 +52,9 @@ def log_sweep(tracker: Any, results: SweepResults) -> None:
 def _tracker(name: str, folder: Path) -> Any:
     from manynets.trackers import TRACKERS
 
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise OptionError(f"--track does not go with {str(folder)!a}, a name that is not UTF-8; give another --out") from None
     more: Mapping[str, Any] = {"folder": str(folder.parent / "tensorboard")} if name == "tensorboard" else {}
     return TRACKERS[name](name=folder.name, **more)

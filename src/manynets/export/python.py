@@ -67,6 +67,7 @@ def to_python(model: Model, path: str | os.PathLike[str], *, X: Any = None, over
 def _source(model: Model, name: str) -> str:
     template = resources.files("manynets.export").joinpath("standalone.py").read_text(encoding="utf-8")
     _, code = template.split('"""\n', 1)
+    name = name if name.isidentifier() and name.isascii() else "model"
     about = f'"""{model!r}, made by manynets {manynets.__version__}. It needs NumPy only.\n\n    import {name}\n    {name}.predict({_example(model)})\n"""\n'
     state = _state(model)
     weights = state.pop("weights")

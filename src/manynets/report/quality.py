@@ -18,6 +18,8 @@ __all__ = ["metric_intervals", "metrics_section"]
 RESAMPLES = 200
 MOST_RESAMPLED = 10_000
 """Rows of a resample. Of more rows, the interval of so many is narrowed by the root of the ratio."""
+MOST_OUTPUTS = 200
+"""With more outputs, such as classes, resampling would take minutes."""
 
 
 def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
@@ -67,7 +69,7 @@ def _is_number(value: object) -> bool:
 
 
 def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]:
-    """Return 95 % intervals in words: of accuracy by Wilson's formula, of other metrics from resampled rows."""
+    """Return 95 % intervals in words: of accuracy by Wilson's formula, of other metrics from resampled rows, unless there are many classes."""
     model, out = rows.model, {}
     logits = model.mean_logits(rows.logits)
     found = model.task.evaluate(logits, rows.target, loss=model.recipe.loss, weight=rows.weight)
@@ -75,7 +77,7 @@ def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]
         low, high = (float(limit) for limit in wilson_interval(found["accuracy"] * len(rows), len(rows)))
         out["accuracy"] = _between(low, high)
     rng, size = np.random.default_rng(0), min(len(rows), MOST_RESAMPLED)
-    wanted = [name for name in names if name not in out and name in found]
+    wanted = [name for name in names if name not in out and name in found] if logits.shape[1] <= MOST_OUTPUTS else []
     values: dict[str, list[float]] = {name: [] for name in wanted}
     with warnings.catch_warnings(action="ignore"):  # of a resample in which a class is missing
         for _ in range(RESAMPLES if wanted else 0):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manynets.errors import DataError
+from manynets.tables.marks import check_name
 from manynets.tables.stored import first_line, readable, scan
 
 if TYPE_CHECKING:
@@ -23,8 +24,13 @@ PARQUET = (".parquet", ".pq")
 def parquet_files(path: str | Path) -> list[Path] | None:
     """Return the Parquet files that a path, a folder or a pattern names, or None where it names another file.
 
-    Errors: DataError for a folder without Parquet files, and for a pattern that fits no file or another one.
+    Errors: DataError for a folder without Parquet files, for a pattern that fits no file or another one, and for a name that is not UTF-8.
     """
+    found = _parquet_files(path)
+    return None if found is None else [check_name(file) for file in found]
+
+
+def _parquet_files(path: str | Path) -> list[Path] | None:
     file = Path(path)
     if file.is_dir():
         hidden = (".", "_")

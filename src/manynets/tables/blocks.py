@@ -141,6 +141,7 @@ def _written(source: Source, options: TextOptions, used: Sequence[str]) -> Block
         for piece in _pieces(source, head):
             marks.check()
             yield piece.with_columns(_as(cells, kind, facts) for cells, kind, facts in zip(piece, types, columns, strict=True))
+        marks.check()
 
     return Blocks(names=tuple(head.names), rows=rows, pieces=pieces)
 

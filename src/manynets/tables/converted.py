@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
+import time
 from pathlib import Path
 
 from manynets.errors import DataError, OptionError
+from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.stored import first_line
 
 __all__ = ["TEXT", "converted"]
@@ -17,6 +20,8 @@ MARK = "manynets.converted_from"
 TEXT = (".csv", ".tsv", ".txt")
 MOST_ROWS, FEWEST_ROWS = 1 << 16, 1 << 10
 """Of a row group."""
+ABANDONED = 3600.0
+"""Seconds after which a file that is not written any more is one that a killed process left."""
 HEAD_ROWS = 10_000
 """Rows that say what type a column has; a later cell that does not fit is an error."""
 
@@ -32,14 +37,16 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
     """
     import polars
 
-    source = Path(path)
+    source = check_name(Path(path))
     if source.suffix.lower() not in TEXT:
         raise OptionError(f"{source} cannot be converted in parts: give one of {', '.join(TEXT)}, or a Parquet file")
     target = source.with_name(f"{source.name}.parquet")
+    marks = FileMarks([source], form="text")
     separator, found = delimiter or _delimiter(source), source.stat()
     origin = json.dumps({"size": found.st_size, "mtime_ns": found.st_mtime_ns, "delimiter": separator, "header": header})
     if target.exists() and _origin_of(target, source) == origin:
         return target, False
+    _remove_abandoned(target)
     own = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         lazy = polars.scan_csv(
@@ -50,6 +57,7 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
         rows = group_bytes // (8 * len(lazy.collect_schema()))
         size = min(max(rows, FEWEST_ROWS), MOST_ROWS)
         lazy.sink_parquet(own, row_group_size=size, maintain_order=True, metadata={MARK: origin})
+        marks.check()
         os.replace(own, target)
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
         raise DataError(f"{source} cannot be converted to Parquet: {first_line(error)}") from error
@@ -59,6 +67,14 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
         with contextlib.suppress(FileNotFoundError):
             own.unlink()
     return target, True
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what processes that were killed while they converted left: nothing has been written to it for long."""
+    for entry in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - entry.stat().st_mtime > ABANDONED:
+                entry.unlink()
 
 
 def _origin_of(target: Path, source: Path) -> str:

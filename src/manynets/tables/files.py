@@ -17,6 +17,7 @@ from manynets.errors import DataError, warn_user
 from manynets.tables.binary import PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
 from manynets.tables.delimited import TextTable, read_source
 from manynets.tables.frames import open_table
+from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.sheets import SHEETS, read_sheet
 from manynets.tables.source import Source, TextOptions
 from manynets.tables.stored import StoredColumns
@@ -162,6 +163,14 @@ def _read(path: str | Path, options: TextOptions, content: bytes | None = None) 
         return _checked(str(path), TextTable(read_parquet(str(path), files)))
     file = Path(path)
     ending = _ending(file)
+    marks = FileMarks([file], form="a table")
+    found = _read_file(file, ending, options)
+    marks.check()
+    return found
+
+
+def _read_file(file: Path, ending: str, options: TextOptions) -> TextTable:
+    """Return the table in a file with one of the known endings, which is not Parquet."""
     source = Source(name=str(file), file=file)
     if ending.removesuffix(".gz") in _DELIMITED:
         return _checked(str(file), read_source(source, options, preferred="\t" if ending.startswith(".tsv") else None))
@@ -201,7 +210,7 @@ def _checked(name: str, found: TextTable) -> TextTable:
 
 def _ending(file: Path) -> str:
     """Return the ending of a path, once it is a file that can be read."""
-    if not file.exists():
+    if not check_name(file).exists():
         raise DataError(f"{file}: there is no such file")
     if not file.is_file() and not file.is_dir():
         raise DataError(f"{file} is a pipe or a device; name a file, or give - to read standard input")

@@ -8,9 +8,18 @@ from typing import TypeAlias
 
 from manynets.errors import DataError
 
-__all__ = ["FileMarks"]
+__all__ = ["FileMarks", "check_name"]
 
 Mark: TypeAlias = tuple[int, int, int]
+
+
+def check_name(file: Path) -> Path:
+    """Return a path. Errors: DataError where it holds bytes that are not UTF-8, as polars opens no such file."""
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{str(file)!a}: the name is not UTF-8, and a table with such a name cannot be opened; rename it") from None
+    return file
 
 
 class FileMarks:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from manynets.errors import DataError
 from manynets.tables.binary import parquet_files
 from manynets.tables.footer import footer_bytes, row_groups
-from manynets.tables.marks import FileMarks
+from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.stored import first_line, keys_of
 from manynets.tables.table import refuse_duplicates, require
 from manynets.tables.unusual import usual_integers
@@ -57,7 +57,7 @@ class BlockFiles:
     def __init__(self, path: str | Path) -> None:
         files = parquet_files(path)
         self.name, self.parquet = str(path), files is not None
-        self.files = tuple(files or [Path(path)])
+        self.files = tuple(files or [check_name(Path(path))])
         self._form = "Parquet" if self.parquet else "Arrow"
         self._marks = FileMarks(self.files, form=self._form)
         self._keys: dict[str, Any] = self._guarded(self.name, lambda: keys_of(self.files)) if self.parquet else {}

@@ -46,7 +46,7 @@ from manynets.tabular.timing import within
 from manynets.tasks import Task, with_quantiles
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback
-from manynets.training.groups import train_members
+from manynets.training.groups import check_fits, train_members
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.trial import Member
 
@@ -147,6 +147,7 @@ def train_ensemble(
         levels = Recipe(loss="quantile", quantile=changes["quantile"]).quantiles
         data = dataclasses.replace(data, problem=dataclasses.replace(data.problem, task=with_quantiles(data.problem.task, levels)))
     spec = tabular_network(data.problem.task, rows, changes=changes)
+    check_fits(spec, data.in_features, data.problem.task.outputs, n_networks=int(n_networks))
     base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)  # type: ignore[arg-type]
     splits = _splits(data, int(n_networks), seed, by)
     if warn_of_copies:

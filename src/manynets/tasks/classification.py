@@ -126,8 +126,7 @@ class _OneLabel(Task):
         """Return precision, recall and F1: of the second of two classes; of more the mean over those that occur."""
         if len(self.classes) == 2:
             return metrics.precision_recall_f1(truth, predicted, weight=weight)
-        codes = np.union1d(truth, predicted).tolist()
-        return _means([metrics.precision_recall_f1(truth == code, predicted == code, weight=weight) for code in codes])
+        return _means(metrics.scores_by_class(truth, predicted, weight=weight))
 
     def _ranking(self, truth: Values, logits: Values, weight: Values | None) -> dict[str, float]:
         """Return the area under the ROC curve of two classes, where both occur."""

@@ -89,12 +89,14 @@ def memory_at_hand(device: torch.device) -> int:
         return 2 << 30
 
 
-def check_fits(spec: MLP, in_features: int, outputs: int) -> None:
-    """Raise MemoryError for a network whose initial weights alone take more than the memory that is free."""
-    need = 8 * Shape.of(spec, in_features, outputs).multiplications
+def check_fits(spec: MLP, in_features: int, outputs: int, *, n_networks: int = 1) -> None:
+    """Raise MemoryError for networks whose initial weights alone take more than the memory that is free."""
+    need = 8 * Shape.of(spec, in_features, outputs).multiplications * n_networks
     if need > CERTAIN and need > (free := 2 * memory_at_hand(torch.device("cpu"))):
+        several = "" if n_networks == 1 else f" of each of {n_networks:,} networks"
         raise MemoryError(
-            f"the weights of hidden={spec.hidden} take {need / 1e9:,.1f} GB, but {free / 1e9:,.1f} GB are free; use smaller layers"
+            f"the weights of hidden={spec.hidden}{several} take {need / 1e9:,.1f} GB, but {free / 1e9:,.1f} GB are free; "
+            f"use smaller layers{' or fewer networks' if several else ''}"
         )
 
 

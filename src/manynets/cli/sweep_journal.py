@@ -1,0 +1,74 @@
+"""The journal of a study in a file: an Optuna storage in which no entry is lost behind one that was cut off."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """A file with an entry a line, which several processes write: a backend of Optuna's JournalStorage.
+
+    Of an entry that a full disk or a killed process cut off, Optuna could read none that follow; here it is removed before the next one.
+
+    Raises ValueError for a file that is no journal, to which nothing is written.
+    """
+
+    def __init__(self, path: str) -> None:
+        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+        if os.path.exists(path):
+            _check_journal(path)
+        self.path, self.lock = path, JournalFileOpenLock(path)
+        self.file = JournalFileBackend(path, lock_obj=self.lock)
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Yield the entries from a number on."""
+        return self.file.read_logs(log_number_from)
+
+    def append_logs(self, logs: Sequence[dict[str, Any]]) -> None:
+        """Add entries, all or nothing."""
+        data = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        self.lock.acquire()
+        try:
+            with open(self.path, "r+b", buffering=0) as file:
+                whole = _whole(file)
+                file.truncate(whole)
+                file.seek(whole)
+                try:
+                    if file.write(data) != len(data):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(whole)
+                    raise
+        finally:
+            self.lock.release()
+
+
+def _whole(file: Any) -> int:
+    """Return how many bytes of a journal are whole lines."""
+    place = file.seek(0, os.SEEK_END)
+    while place:
+        start = max(0, place - (1 << 16))
+        file.seek(start)
+        end = file.read(place - start).rfind(b"\n")
+        if end >= 0:
+            return int(start + end + 1)
+        place = start
+    return 0
+
+
+def _check_journal(path: str) -> None:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("it is no regular file")
+    with open(path, "rb") as file:
+        first = file.readline(1 << 20)
+    if first and not first.startswith(b'{"op_code"'):
+        raise ValueError("it is no journal of Optuna")

@@ -1,0 +1,213 @@
+"""What is written is whole and of one piece: while files change, under names that are not UTF-8, and in damaged sweeps."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manynets.claims import claim
+from manynets.cli import data
+from manynets.errors import DataError, OptionError
+from manynets.runs import read_run, write_run
+from manynets.tables import files, read_table
+from tests.cli.conftest import Call
+
+SMALL = ("--epochs", "2", "--hidden", "4", "--n-networks", "1", "-q")
+TRAIN = ("--target", "kind", "--drop", "price", *SMALL)
+SWEEP = ("sweep", "moons", "--epochs", "1", "--hidden", "4", "--points", "60", "-q", "--grid", "lr=0.1,0.2", "--out", "swept")
+ODD = os.fsdecode(b"t\xff.csv")
+
+
+@pytest.fixture
+def run(call: Call, table: Path) -> Path:
+    assert call("train", table, *TRAIN, "--out", "run").code == 0
+    return Path("run")
+
+
+# --------------------------------------------------------------------------------------------------------- files that change
+
+
+def test_the_fingerprint_of_a_run_is_that_of_the_rows_read(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fingerprint_of = data.fingerprint_of
+
+    def after_a_change(path: str, *more: Any) -> dict[str, Any]:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("1,red,2,3,big\n")
+        return fingerprint_of(path, *more)
+
+    monkeypatch.setattr(data, "fingerprint_of", after_a_change)
+    done = call("train", table, *TRAIN, "--out", "run")
+    assert done.code == 2
+    assert f"error: {table} changed while it was read" in done.err
+    assert not Path("run").exists()
+
+
+def test_a_text_table_that_changes_is_refused(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_source = files.read_source
+
+    def and_changes(*given: Any, **more: Any) -> Any:
+        found = read_source(*given, **more)
+        table.write_text("a\n1\n", encoding="utf-8")
+        return found
+
+    monkeypatch.setattr(files, "read_source", and_changes)
+    with pytest.raises(DataError, match=r"houses\.csv changed while it was read"):
+        read_table(table)
+
+
+def test_hashes_of_rows_are_those_of_the_model(call: Call, run: Path, table: Path) -> None:
+    found = read_run(run)
+    assert found.seen_rows is not None
+    assert call("train", table, *TRAIN, "--seed", "1", "--out", "run", "--overwrite").code == 0
+    with pytest.raises(OptionError, match="the run folder run changed while it was read"):
+        _ = found.seen_rows
+
+
+def test_a_report_is_on_the_model_beside_it(call: Call, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is written anew while its report is made has no report on the former model."""
+    with claim("run"):
+        for out in ([], ["-o", "run/report.html"], ["-o", "run/other.html"]):
+            done = call("report", "run", *out)
+            assert (done.code, "run is in use by this process" in done.err) == (2, True), done.err
+    assert not list(run.glob("*.html"))
+
+
+# --------------------------------------------------------------------------------------------------------------------- names
+
+
+def test_a_table_whose_name_is_not_utf8(call: Call, run: Path, table: Path) -> None:
+    shutil.copy(table, ODD)
+    Path(ODD).with_suffix(".parquet").touch()
+    for command in (("train", ODD, *TRAIN), ("predict", "run", ODD), ("inspect", ODD), ("inspect", ODD.replace("csv", "parquet"))):
+        done = call(*command)
+        assert done.code == 2
+        assert done.err.count("\n") == 1
+        assert "the name is not UTF-8" in done.err
+
+
+def test_a_run_in_whose_configuration_such_a_name_is(run: Path, tmp_path: Path) -> None:
+    found = read_run(run)
+    write_run("other", found.model, config={**found.config, "options": {"data_dir": ODD}}, metrics=found.metrics)
+    assert read_run("other").config["options"] == {"data_dir": ODD}
+    assert json.loads(Path("other/config.json").read_bytes())["options"] == {"data_dir": ODD}
+
+
+# ------------------------------------------------------------------------------------------------------------------- damage
+
+
+def test_the_results_of_a_sweep_with_a_huge_cell(call: Call) -> None:
+    assert call(*SWEEP).code == 0
+    results = Path("swept/results.csv")
+    results.write_text(results.read_text(encoding="utf-8") + "1" * 200_000 + ",\n", encoding="utf-8")
+    for command in (("plot", "swept", "--kind", "sweep"), (*SWEEP, "--resume")):
+        done = call(*command)
+        assert done.code == 2
+        assert "error: swept/results.csv is damaged: " in done.err
+
+
+@pytest.mark.parametrize("field", ["grid", "drawn"])
+def test_a_sweep_writes_in_its_own_folder_only(call: Call, field: str) -> None:
+    assert call(*SWEEP).code == 0
+    path, victim = Path("swept/sweep.json"), Path("mine.png")
+    victim.write_bytes(b"mine")
+    config = json.loads(path.read_bytes())
+    config[field] = {"../mine": [1]} if field == "grid" else ["../mine"]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    done = call("plot", "swept", "--kind", "sweep")
+    assert done.code == 2
+    assert "swept/sweep.json is damaged: '../mine' is no option that a sweep varies" in done.err
+    assert call(*SWEEP, "--overwrite").code == 0
+    assert victim.read_bytes() == b"mine"
+
+
+# ---------------------------------------------------------------------------------------------------------------------- disk
+
+
+def test_a_run_is_on_the_disk_before_its_name_is(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no power cut leaves half a run whose checkpoints are gone."""
+    found, synced, files_then = read_run(run), set[int](), dict[str, int]()
+    rename, fsync = os.rename, os.fsync
+
+    def synced_file(handle: int) -> None:
+        fsync(handle)
+        synced.add(os.fstat(handle).st_ino)
+
+    def renamed(source: Any, target: Any) -> None:
+        if Path(target).name == "other":
+            files_then.update({entry.name: entry.stat().st_ino for entry in Path(source).iterdir()})
+            assert set(files_then.values()) <= synced
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced_file)
+    monkeypatch.setattr(os, "rename", renamed)
+    write_run("other", found.model, config=found.config, metrics=found.metrics, seen=found.seen_rows)
+    assert {"config.json", "metrics.json", "history.csv", "model.safetensors", "seen_rows.npy"} == set(files_then)
+    assert tmp_path.stat().st_ino in synced
+
+
+def test_an_error_of_a_device_names_it(call: Call, run: Path, table: Path) -> None:
+    done = call("predict", "run", table, "-o", "/dev/full")
+    assert (done.code, done.err) == (2, "error: /dev/full: No space left on device\n")
+
+
+def test_what_killed_commands_leave_is_removed_by_the_next(call: Call, run: Path, table: Path) -> None:
+    left = [Path(".p.csv.abcd_123.tmp"), Path("run/.history.png.abcd_123.tmp"), Path("run/.report.html.abcd_123.tmp")]
+    for path in left:
+        path.write_bytes(b"half")
+    assert call("predict", "run", table, "-o", "p.csv").code == 0
+    assert call("plot", "run", "--kind", "history").code == 0
+    assert [path.exists() for path in left] == [False, False, True]
+    assert call("train", table, *TRAIN, "--out", "run", "--overwrite").code == 0
+    assert not any(path.exists() for path in left)
+
+
+def test_an_error_of_the_disk_names_the_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read_run(run)
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for name, error in (("fsync", full), ("rename", lambda *paths: full(0))):
+        monkeypatch.setattr(os, name, error)
+        with pytest.raises(OSError, match="No space left on device: 'other'"):
+            write_run("other", found.model, config=found.config, metrics=found.metrics)
+    assert [entry.name for entry in Path().iterdir() if entry.name.startswith((".", "other"))] == []
+
+
+# ------------------------------------------------------------------------------------------------------------------ elsewhere
+
+
+def test_names_that_other_formats_cannot_hold(call: Call, run: Path, table: Path) -> None:
+    done = call("export", "run", "-o", os.fsdecode(b"m\xff.py"))
+    assert (done.code, "import model" in Path(os.fsdecode(b"m\xff.py")).read_text(encoding="utf-8")) == (0, True), done.err
+    done = call("train", table, *TRAIN, "--out", os.fsdecode(b"r\xff"), "--track", "tensorboard")
+    assert done.code == 2
+    assert "--track does not go with 'r\\udcff', a name that is not UTF-8; give another --out" in done.err
+
+
+def test_a_link_that_leads_back_to_itself_is_not_served(call: Call) -> None:
+    Path("loop").symlink_to("loop")
+    done = call("serve", "loop")
+    assert (done.code, done.err) == (2, "error: the run folder loop does not exist; manynets train writes one\n")
+
+
+def test_home_of_a_storage(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    done = call(*SWEEP, "--storage=~/missing/s.log")
+    assert done.code == 2
+    assert f"--storage is '{tmp_path}/home/missing/s.log', which cannot be opened" in done.err
+
+
+@pytest.mark.parametrize("option", ["hidden", "n-networks"])
+@pytest.mark.parametrize("preset", ["plain", "fast"])
+def test_networks_that_no_memory_holds(call: Call, table: Path, option: str, preset: str) -> None:
+    command = ("train", table, "--target", "kind", "--drop", "price", "--preset", preset, f"--{option}", "9" * 40, "-q")
+    done = call(*command)
+    assert done.code == 2
+    assert "error: not enough memory: the weights of hidden=" in done.err
