@@ -38,13 +38,13 @@ class EnsemblePlan(SweepPlan):
 
     spared = (0,)
 
-    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
-        super().__init__(source, options, own, grid)
+    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        super().__init__(source, options, own)
         task = self.target.task
         self.by_loss = task.name != "regression"
         if options["metric"] is not None:
             self.metric, self.by_loss = one_of(options["metric"], task.metrics, what="--metric"), False
-        refuse_plain([name for name in grid if name != "n_networks"], options["preset"])
+        refuse_plain([name for name in self.grid if name != "n_networks"], options["preset"])
         self.networks = options["n_networks"] or defaults.NETWORKS
         self._check_networks()
         recipe = self._default()

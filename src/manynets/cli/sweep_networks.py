@@ -30,8 +30,8 @@ __all__ = ["NetworkPlan"]
 class NetworkPlan(SweepPlan):
     """A sweep of plain networks. changes: those of each candidate; ruled_out: why some of the candidates cannot be trained."""
 
-    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
-        super().__init__(source, options, own, grid)
+    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        super().__init__(source, options, own)
         if options["metric"] is not None:
             raise OptionError(
                 f"--metric is {options['metric']}, but plain networks are ranked by their {self.metric}; leave it out, or give a --preset"

@@ -33,8 +33,8 @@ FACTOR = 3  # of a halving
 class SweepPlan(abc.ABC):
     """The data of a sweep by fold, and its candidates, which differ in some options.
 
-    options: of the best network; own: those of the sweep; grid: values by option. splits: rows to train and to score on, of the source's
-    training rows; where held_out is None, other rows are scored. jobs: (seed, fold), on which each candidate is trained.
+    options: of the best network; own: those of the sweep, with the grid as values by option. splits: rows to train and to score on, of
+    the source's training rows; where held_out is None, other rows are scored. jobs: (seed, fold), on which each candidate is trained.
     default: the values, in the first candidate, of all options in which others differ from it; {} for a grid without a default.
     most: the largest values that are drawn. metric: what `score` is; by_loss: whether candidates are ranked by the loss instead.
     networks: that a candidate trains on each fold, unless its own options say otherwise. at_once: candidates that a process claims
@@ -45,8 +45,8 @@ class SweepPlan(abc.ABC):
     networks = at_once = 1
     spared: Sequence[int] = ()
 
-    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
-        self.source, self.options, self.own, self.grid = source, options, own, dict(grid)
+    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        self.source, self.options, self.own, self.grid = source, options, own, own["grid"]
         self.default: Mapping[str, Any] = {}
         self.most: Mapping[str, float] = {}
         self.target = find_target(source.train.y, source.task)
