@@ -21,7 +21,7 @@ from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.report import console_for, counted
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.cli.sweep_results import Candidate, Key, Row, SweepResults
+from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
 from manynets.errors import ManynetsError, ModelFileError, OptionError, one_of
 from manynets.search.workers import run_calls, worker_count
 from manynets.spec import Recipe
@@ -98,7 +98,7 @@ class EnsemblePlan(SweepPlan):
             f"Each candidate is the ensemble that manynets train makes ({each}); {scored}{seeds}",
         ]
 
-    def train(self, results: SweepResults, chosen: Iterable[Candidate], length: int, progress: SweepProgress) -> None:
+    def train(self, results: SweepResults, chosen: Iterable[SweepCandidate], length: int, progress: SweepProgress) -> None:
         """Train one candidate after the other on all jobs that have no result, for so many steps (0: its own), and write each result.
 
         Within `joblib.parallel_config("dask")` the workers of the cluster train, each a candidate on a fold; otherwise a training goes on
