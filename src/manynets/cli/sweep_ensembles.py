@@ -21,7 +21,7 @@ from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.report import console_for, counted
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.cli.sweep_results import Candidate, Key, Row, SweepResults
+from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
 from manynets.errors import ManynetsError, ModelFileError, OptionError, one_of
 from manynets.search.workers import run_calls, worker_count
 from manynets.spec import Recipe
@@ -38,13 +38,13 @@ class EnsemblePlan(SweepPlan):
 
     spared = (0,)
 
-    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
-        super().__init__(source, options, own, grid)
+    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        super().__init__(source, options, own)
         task = self.target.task
         self.by_loss = task.name != "regression"
         if options["metric"] is not None:
             self.metric, self.by_loss = one_of(options["metric"], task.metrics, what="--metric"), False
-        refuse_plain([name for name in grid if name != "n_networks"], options["preset"])
+        refuse_plain([name for name in self.grid if name != "n_networks"], options["preset"])
         self.networks = options["n_networks"] or defaults.NETWORKS
         self._check_networks()
         recipe = self._default()
@@ -98,7 +98,7 @@ class EnsemblePlan(SweepPlan):
             f"Each candidate is the ensemble that manynets train makes ({each}); {scored}{seeds}",
         ]
 
-    def train(self, results: SweepResults, chosen: Iterable[Candidate], length: int, progress: SweepProgress) -> None:
+    def train(self, results: SweepResults, chosen: Iterable[SweepCandidate], length: int, progress: SweepProgress) -> None:
         """Train one candidate after the other on all jobs that have no result, for so many steps (0: its own), and write each result.
 
         Within `joblib.parallel_config("dask")` the workers of the cluster train, each a candidate on a fold; otherwise a training goes on

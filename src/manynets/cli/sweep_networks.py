@@ -17,7 +17,7 @@ from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import counted
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.cli.sweep_results import Candidate, Key, Row, SweepResults
+from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
 from manynets.errors import ManynetsError, OptionError
 from manynets.prepare import Split, encode_table, holdout, row_weights
 from manynets.search.candidates import CandidatePlan, Result, plan_candidates, train_plan
@@ -30,8 +30,8 @@ __all__ = ["NetworkPlan"]
 class NetworkPlan(SweepPlan):
     """A sweep of plain networks. changes: those of each candidate; ruled_out: why some of the candidates cannot be trained."""
 
-    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
-        super().__init__(source, options, own, grid)
+    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        super().__init__(source, options, own)
         if options["metric"] is not None:
             raise OptionError(
                 f"--metric is {options['metric']}, but plain networks are ranked by their {self.metric}; leave it out, or give a --preset"
@@ -62,7 +62,7 @@ class NetworkPlan(SweepPlan):
             return Split(None, None)
         return holdout(self.target, share, seed=self.options["seed"], by=self.source.train.by)
 
-    def candidates(self) -> Iterator[Candidate]:
+    def candidates(self) -> Iterator[SweepCandidate]:
         """Yield the candidates that can be trained."""
         return ((c, self.changes[c]) for c in self.trained)
 
@@ -83,7 +83,7 @@ class NetworkPlan(SweepPlan):
         networks = counted(len(self.changes) * len(self.jobs), "network")
         return [f"{counted(len(self.changes), 'candidate')} x {seeds} x {folds} = {networks}, into {folder}"]
 
-    def train(self, results: SweepResults, chosen: Iterable[Candidate], length: int, progress: SweepProgress) -> None:
+    def train(self, results: SweepResults, chosen: Iterable[SweepCandidate], length: int, progress: SweepProgress) -> None:
         """Train candidates on all jobs that have no result, for so many epochs (0: their own), and write the results of each part."""
         networks = [(c, seed) for c, _ in chosen for seed in self.seeds]
         candidates = [self._candidate(c, seed, length) for c, seed in networks]

@@ -18,7 +18,7 @@ from manynets.cli.fit import validation_share
 from manynets.cli.grid import combinations
 from manynets.cli.random_search import drawn_candidates
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.cli.sweep_results import Candidate, Key, Row, SweepResults
+from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
 from manynets.cli.sweep_storage import SharedStudy, train_shared
 from manynets.errors import OptionError
 from manynets.prepare import Split, cv_splits, find_target
@@ -33,8 +33,8 @@ FACTOR = 3  # of a halving
 class SweepPlan(abc.ABC):
     """The data of a sweep by fold, and its candidates, which differ in some options.
 
-    options: of the best network; own: those of the sweep; grid: values by option. splits: rows to train and to score on, of the source's
-    training rows; where held_out is None, other rows are scored. jobs: (seed, fold), on which each candidate is trained.
+    options: of the best network; own: those of the sweep, with the grid as values by option. splits: rows to train and to score on, of
+    the source's training rows; where held_out is None, other rows are scored. jobs: (seed, fold), on which each candidate is trained.
     default: the values, in the first candidate, of all options in which others differ from it; {} for a grid without a default.
     most: the largest values that are drawn. metric: what `score` is; by_loss: whether candidates are ranked by the loss instead.
     networks: that a candidate trains on each fold, unless its own options say otherwise. at_once: candidates that a process claims
@@ -45,8 +45,8 @@ class SweepPlan(abc.ABC):
     networks = at_once = 1
     spared: Sequence[int] = ()
 
-    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
-        self.source, self.options, self.own, self.grid = source, options, own, dict(grid)
+    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        self.source, self.options, self.own, self.grid = source, options, own, own["grid"]
         self.default: Mapping[str, Any] = {}
         self.most: Mapping[str, float] = {}
         self.target = find_target(source.train.y, source.task)
@@ -82,7 +82,7 @@ class SweepPlan(abc.ABC):
             drawn = drawn_candidates(self.default, seed=self.options["seed"], most=self.most)
             yield from itertools.islice(drawn, self.own["n_candidates"])
 
-    def candidates(self) -> Iterator[Candidate]:
+    def candidates(self) -> Iterator[SweepCandidate]:
         """Yield the candidates that can be trained."""
         yield from enumerate(self.all_changes())
 
@@ -107,7 +107,7 @@ class SweepPlan(abc.ABC):
         """Return for how many epochs or steps each round of a halving trains; OptionError where the candidates differ in them."""
 
     @abc.abstractmethod
-    def train(self, results: SweepResults, chosen: Iterable[Candidate], length: int, progress: SweepProgress) -> None:
+    def train(self, results: SweepResults, chosen: Iterable[SweepCandidate], length: int, progress: SweepProgress) -> None:
         """Train candidates on all jobs that have no result, for a length (0: their own), and write the results.
 
         Raises KeyboardInterrupt if the training was interrupted.
@@ -142,7 +142,7 @@ def train_sweep(plan: SweepPlan, results: SweepResults, progress: SweepProgress,
             plan.train(results, limit.within(plan.candidates()), 0, progress)
         else:
 
-            def train(claimed: Sequence[Candidate]) -> None:
+            def train(claimed: Sequence[SweepCandidate]) -> None:
                 plan.train(results, claimed, 0, progress)
 
             train_shared(study, results, plan.candidates, train, at_once=plan.at_once, fits=limit.fits)
@@ -190,7 +190,7 @@ class _TimeLimit:
             seconds[c] = seconds.get(c, 0.0) + row["seconds"]
         return (1 + 1 / len(self.plan.jobs)) * max(seconds.values(), default=0.0) <= left
 
-    def within(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+    def within(self, candidates: Iterable[SweepCandidate]) -> Iterator[SweepCandidate]:
         """Yield the first candidate, those that have their results, and others as long as there is time."""
         for c, changes in candidates:
             is_new = any((c, seed, fold, 0) not in self.results.rows for seed, fold in self.plan.jobs)

@@ -29,7 +29,7 @@ from manynets.renames import LATER, renamed_options
 from manynets.spec import LOWER_IS_BETTER
 
 __all__ = [
-    "BEST", "CONFIG", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Candidate", "Key", "Ranked", "Row", "SweepResults", "check_same", "picture_of", "read_sweep",
+    "BEST", "CONFIG", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepCandidate", "SweepResults", "check_same", "picture_of", "read_sweep",
 ]  # fmt: skip
 
 RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
@@ -41,7 +41,7 @@ DEFAULT = "default"  # the column that says which candidate is the default
 Key = tuple[int, int, int, int]
 """Candidate, seed, fold, and epochs allowed, of an ensemble the steps (0: as the recipe says)."""
 Row = dict[str, Any]
-Candidate = tuple[int, Mapping[str, Any]]
+SweepCandidate = tuple[int, Mapping[str, Any]]
 """The number of a candidate, and the options in which it differs from those of the sweep."""
 
 

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from manynets.claims import BEAT, STALE, Owner, has_ended, this_process
-from manynets.cli.sweep_results import Candidate, Key, Row, SweepResults, check_same
+from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults, check_same
 from manynets.errors import MissingExtraError, OptionError
 
 __all__ = ["GuardedStorage", "SharedStudy", "open_storage", "train_shared", "without_password"]
@@ -183,12 +183,12 @@ class SharedStudy:
                 out.setdefault(attributes[CANDIDATE], []).append(trial)
         return out
 
-    def claim(self, most: int, candidates: Iterator[Candidate]) -> list[Candidate]:
+    def claim(self, most: int, candidates: Iterator[SweepCandidate]) -> list[SweepCandidate]:
         """Claim so many candidates that nobody trains or has trained; return them."""
         from optuna.trial import TrialState, create_trial
 
         taken = self._by_candidate()
-        claimed: list[Candidate] = []
+        claimed: list[SweepCandidate] = []
         for c, changes in candidates:
             if len(claimed) == most:
                 break
@@ -231,8 +231,8 @@ class SharedStudy:
 def train_shared(
     study: SharedStudy,
     results: SweepResults,
-    candidates: Callable[[], Iterator[Candidate]],
-    train: Callable[[Sequence[Candidate]], None],
+    candidates: Callable[[], Iterator[SweepCandidate]],
+    train: Callable[[Sequence[SweepCandidate]], None],
     *,
     at_once: int,
     fits: Callable[[], bool],

@@ -51,17 +51,16 @@ TIME_LIMIT = 600.0
 
 def run_sweep(options: Mapping[str, Any]) -> None:
     """Run the sweep that the options describe, and write its folder."""
-    own = {name: options[name] for name in OF_A_SWEEP}
+    own = {name: options[name] for name in OF_A_SWEEP} | {"grid": grid_of(options["grid"] or [])}
     base = {name: value for name, value in options.items() if name not in own}
     base |= {"engine": None, "resume": None, "time_limit": None, "track": None}
     base["checkpoint_every"] = options["checkpoint_every"] or CHECKPOINT_INTERVAL
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
-    grid = grid_of(own["grid"] or [])
     _check(options)
     check_track(own["track"])
     origin = origin_of(base)
     base["preset"] = _preset(base, origin)
-    swept = {"grid": grid, **{name: own[name] for name in ("seeds", "cv", "halving")}}
+    swept = {name: own[name] for name in ("grid", "seeds", "cv", "halving")}
     swept |= _search(own, base)
     swept["options"] = portable_options(base)
 
@@ -98,7 +97,7 @@ def _search(own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
     if base["preset"] == PLAIN:
         if limit is not None:
             raise OptionError("--time-limit is for the default ensemble of tables, not for a plain network; leave it out")
-        if base["n_networks"] not in (None, 1) or "n_networks" in grid_of(own["grid"] or []):
+        if base["n_networks"] not in (None, 1) or "n_networks" in own["grid"]:
             raise OptionError("--n-networks is for the default ensemble of tables, not for a plain network; give --seeds instead")
         base["n_networks"] = 1
         return {} if count is None else {"drawn": list(DRAWN), "n_candidates": count}
@@ -114,10 +113,10 @@ def _search(own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
 
 def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any], source: DataSource, console: Any) -> None:
     """Train, rank and draw the networks of a sweep whose folder is claimed."""
-    folder, grid = results.folder, results.config["grid"]
+    folder = results.folder
     for text in source.notes:
         note(console, text)
-    plan = (EnsemblePlan if results.ensembles else NetworkPlan)(source, base, own, grid)
+    plan = (EnsemblePlan if results.ensembles else NetworkPlan)(source, base, own)
     results.metric, results.by_loss = plan.metric, plan.by_loss
     if source.schema is not None:
         test = source.test.rows if source.test is not None else 0
@@ -128,16 +127,7 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
         note(console, "there is one candidate only; give --grid to compare several, or --n-candidates to draw some")
     if results.memory is None:
         results.memory = memory_at_hand(find_device(base["device"] or "auto"))
-    study = None
-    if own["storage"] is not None:
-        name = own["study_name"] or f"{source.name}-sweep"
-        study = SharedStudy(
-            open_storage(own["storage"]),
-            name,
-            config=_shared_config(results, source),
-            by_loss=results.by_loss,
-            minimize=results.less_is_better,
-        )
+    study = _shared_study(own, results, source)
     results.open()
     with _resumable(results), workers_of(own["scheduler"]):
         best = _trained(plan, results, console, study)
@@ -160,10 +150,15 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
         sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
 
 
-def _shared_config(results: SweepResults, source: DataSource) -> dict[str, Any]:
-    """Return what all processes of a study have in common: the data by their contents, as each machine may have them in another folder."""
+def _shared_study(own: Mapping[str, Any], results: SweepResults, source: DataSource) -> SharedStudy | None:
+    """Return the study of --storage, which knows the data by their contents, as each machine may have them in another folder."""
+    if own["storage"] is None:
+        return None
     options = {name: value for name, value in results.config["options"].items() if name not in DATA_PATHS}
-    return dict(json.loads(json.dumps(results.config | {"options": options, "data": dict(source.fingerprint)})))
+    config = json.loads(json.dumps(results.config | {"options": options, "data": dict(source.fingerprint)}))
+    name = own["study_name"] or f"{source.name}-sweep"
+    by = {"by_loss": results.by_loss, "minimize": results.less_is_better}
+    return SharedStudy(open_storage(own["storage"]), name, config=config, **by)
 
 
 def _complete(plan: SweepPlan, results: SweepResults) -> str:
