@@ -176,7 +176,7 @@ class SweepResults:
         """Move an earlier sweep to `former`; if there is one already, what is beside it never became a whole sweep."""
         former, names = self.folder / FORMER, set(_names(self.config))
         with contextlib.suppress(ModelFileError, FileNotFoundError):
-            names |= set(_names(_read_config(self.folder)))
+            names |= set(_names(_read_config(self.folder)[0]))
         there = [self.folder / name for name in sorted(names) if os.path.lexists(self.folder / name)]
         if former.is_dir():
             for path in there:
