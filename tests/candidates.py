@@ -13,10 +13,6 @@ __all__ = ["train_candidates"]
 def train_candidates(X: Any, y: Any, candidates: Any, **options: Any) -> list[Result]:
     """Train on X as it is as the sweep does: with the options of `train_many`, max_networks, on_results and finished."""
     training = inspect.signature(train_plan).parameters
-    planning = {name: value for name, value in options.items() if name not in training}
-    if "resume" in options:
-        planning["resume"] = options["resume"]  # which says whether X was scaled
-    else:
-        planning["scaling"] = False
+    planning = {"scaling": False, **{name: value for name, value in options.items() if name not in training}}
     plan = plan_candidates(X, y, candidates, **planning)
     return train_plan(plan, **{name: value for name, value in options.items() if name in training})

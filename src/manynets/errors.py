@@ -72,10 +72,10 @@ class DataError(ManynetsError, ValueError):
     """The data (X, y, weights, a file) cannot be used; the message names the column, row or file.
 
     >>> import manynets as mn
-    >>> mn.train([[1.0], [float("nan")]], [0, 1], mn.MLP())
+    >>> mn.train([[1.0], [2.0]], [0, 1, 1], mn.MLP())
     Traceback (most recent call last):
         ...
-    manynets.errors.DataError: X has 1 NaN and 0 infinite values (the first in row 1, column 0); fill them in or remove those rows
+    manynets.errors.DataError: X has 2 rows and y has 3; they must have the same number
     """
 
 

@@ -180,10 +180,10 @@ def train(
     if positive is not None:
         task = with_positive(y, positive, task=task)
     if isinstance(spec, Model):
-        if scaling:
-            raise OptionError(f"scaling is {scaling!r}, but a Model is trained further with its own; leave it out")
+        spec, recipe, task, encoder, initial, n_networks = _further(
+            spec, recipe, y, task, encoder, initial, n_networks, scaling=scaling
+        )
         scaling = False
-        spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks)
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
     common["declared"] = declared_columns(X, encoder, **of_table)
     common |= {"sample_weight": sample_weight, "class_weight": class_weight}
@@ -203,12 +203,9 @@ def train(
     by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, **columns)
     common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means}
-    embedding = spec.embedding if isinstance(spec, MLP) else None
     where = recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu")
-    data = prepare(X, y, where, embedding=embedding, scaling=scaling or None, **common)
-    spec, data = _ready(spec, recipe, data, initial, by_fold=by_fold)
-    if isinstance(spec, MLP):
-        check_fits(spec, data.in_features, data.problem.task.outputs, n_networks=n_networks)
+    data = prepare(X, y, where, embedding=getattr(spec, "embedding", None), scaling=scaling or None, **common)
+    spec, data = _ready(spec, recipe, data, initial, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     return _trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping)
@@ -240,13 +237,17 @@ def _by_fold(validation: Any, n_networks: int) -> bool:
 
 
 def _ready(
-    spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, initial: Any, *, by_fold: bool
+    spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, initial: Any, *, n_networks: int, by_fold: bool
 ) -> tuple[MLP | nn.Module, TrainingData]:
-    """Return the network with the columns that it embeds, and the data as it takes them; OptionError for initial parameters and what to watch, where they do not fit."""
+    """Return the network with the columns that it embeds, and the data as it takes them.
+
+    OptionError for what does not fit: initial parameters, what to watch, networks that no memory holds.
+    """
     _check_watch(recipe, data, by_fold=by_fold)
     if isinstance(spec, nn.Module):
         return spec, dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
     spec = embedded_columns(spec, data.encoder)
+    check_fits(spec, data.in_features, data.problem.task.outputs, n_networks=n_networks)
     if initial is not None:
         check_initial(initial, Shape.of(spec, data.in_features, data.problem.task.outputs), recipe.dtype)
     return spec, data
@@ -376,9 +377,11 @@ def _train_default(
 
 
 def _further(
-    model: Model, recipe: Recipe | None, y: Any, task: Any, encoder: Any, initial: Any, n_networks: int | None
+    model: Model, recipe: Recipe | None, y: Any, task: Any, encoder: Any, initial: Any, n_networks: int | None, *, scaling: Any
 ) -> tuple[MLP | nn.Module, Recipe, Any, Any, Any, int]:
     """Return spec, recipe, task, encoder, initial and n_networks with which a model is trained further on y."""
+    if scaling:
+        raise OptionError(f"scaling is {scaling!r}, but a Model is trained further with its own; leave it out")
     if task is not None or encoder is not None or initial is not None or n_networks not in (None, model.size):
         raise OptionError("a Model is trained further with its own task, encoder, weights and networks; leave out those arguments")
     own = model.task

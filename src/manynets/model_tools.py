@@ -70,7 +70,7 @@ class ModelTools(Predictor):
         >>> model.summary()
         Binary classifier
           network          4 relu, 13 parameters
-          columns          1
+          columns          1, scaled
           optimizer        AdamW, lr 0.001
           trained          all 1 epochs in ... s on cpu
           best epoch       1
@@ -100,6 +100,8 @@ class ModelTools(Predictor):
         rows = [("network", f"{self._network_text()}, {self.parameters:,} parameters{each}")]
         if self.encoder is None:
             rows.append(("columns", f"{self.in_features:,}"))
+        elif self.encoder.positional and self.in_features == len(self.encoder.column_names):
+            rows.append(("columns", f"{self.in_features:,}, scaled"))
         else:
             names = self.encoder.column_names
             shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
