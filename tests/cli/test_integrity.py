@@ -211,3 +211,16 @@ def test_networks_that_no_memory_holds(call: Call, table: Path, option: str, pre
     done = call(*command)
     assert done.code == 2
     assert "error: not enough memory: the weights of hidden=" in done.err
+
+
+def test_seeds_without_end(call: Call) -> None:
+    done = call("sweep", "moons", "--grid", "lr=0.1,0.2", "--seeds", "9" * 40)
+    assert (done.code, done.err) == (2, f"error: --seeds is {'9' * 40}, but must be at most 1,000,000\n")
+
+
+def test_files_for_tls_that_are_none(call: Call, run: Path) -> None:
+    for name in ("missing.pem", "houses.csv"):
+        done = call("serve", "run", "--certificate", name, "--key", name)
+        assert done.code == 2
+        assert f"'{name}' cannot be used for TLS: " in done.err
+        assert done.err.rstrip().endswith("give two files in PEM format")

@@ -40,6 +40,7 @@ __all__ = ["run_sweep"]
 
 CHECKPOINT_INTERVAL = "30 s"
 
+MOST_SEEDS = 1_000_000
 
 OF_A_SWEEP = (
     "grid", "seeds", "cv", "halving", "at_most", "resume", "n_candidates", "time_limit", "scheduler", "storage", "study_name", "track"
@@ -252,6 +253,8 @@ def _check(own: Mapping[str, Any], base: Mapping[str, Any]) -> None:
     for name in ("seeds", "at_most", "n_candidates"):
         if own[name] is not None and own[name] < 1:
             raise OptionError(f"{flag_of(name)} is {own[name]}, but must be at least 1")
+    if own["seeds"] > MOST_SEEDS:
+        raise OptionError(f"--seeds is {own['seeds']}, but must be at most {MOST_SEEDS:,}")
     if own["time_limit"] is not None and not own["time_limit"] > 0:
         raise OptionError(f"--time-limit is {own['time_limit']:g}, but must be a number of seconds above 0")
     if base["device"] is not None:
