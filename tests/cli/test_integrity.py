@@ -126,6 +126,15 @@ def test_a_sweep_writes_in_its_own_folder_only(call: Call, field: str) -> None:
     assert victim.read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("intervals", [{}, {"recall": [], "precision": [0.5], "f1": [0.1, 0.2, 0.3]}, None])
+def test_metrics_that_lack_intervals(call: Call, run: Path, intervals: object) -> None:
+    metrics = json.loads((run / "metrics.json").read_bytes())
+    for entry in metrics["test"]["per_class"]:
+        entry["intervals"] = intervals
+    (run / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    assert call("show", "run").code == 0
+
+
 # ---------------------------------------------------------------------------------------------------------------------- disk
 
 
