@@ -180,9 +180,7 @@ def train(
     if positive is not None:
         task = with_positive(y, positive, task=task)
     if isinstance(spec, Model):
-        spec, recipe, task, encoder, initial, n_networks = _further(
-            spec, recipe, y, task, encoder, initial, n_networks, scaling=scaling
-        )
+        spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks, scaling)
         scaling = False
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
     common["declared"] = declared_columns(X, encoder, **of_table)
@@ -377,7 +375,7 @@ def _train_default(
 
 
 def _further(
-    model: Model, recipe: Recipe | None, y: Any, task: Any, encoder: Any, initial: Any, n_networks: int | None, *, scaling: Any
+    model: Model, recipe: Recipe | None, y: Any, task: Any, encoder: Any, initial: Any, n_networks: int | None, scaling: Any
 ) -> tuple[MLP | nn.Module, Recipe, Any, Any, Any, int]:
     """Return spec, recipe, task, encoder, initial and n_networks with which a model is trained further on y."""
     if scaling:

@@ -126,6 +126,15 @@ def test_a_sweep_writes_in_its_own_folder_only(call: Call, field: str) -> None:
     assert victim.read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("intervals", [{}, {"recall": [], "precision": [0.5], "f1": [0.1, 0.2, 0.3]}, None])
+def test_metrics_that_lack_intervals(call: Call, run: Path, intervals: object) -> None:
+    metrics = json.loads((run / "metrics.json").read_bytes())
+    for entry in metrics["test"]["per_class"]:
+        entry["intervals"] = intervals
+    (run / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    assert call("show", "run").code == 0
+
+
 # ---------------------------------------------------------------------------------------------------------------------- disk
 
 
@@ -211,3 +220,16 @@ def test_networks_that_no_memory_holds(call: Call, table: Path, option: str, pre
     done = call(*command)
     assert done.code == 2
     assert "error: not enough memory: the weights of hidden=" in done.err
+
+
+def test_seeds_without_end(call: Call) -> None:
+    done = call("sweep", "moons", "--grid", "lr=0.1,0.2", "--seeds", "9" * 40)
+    assert (done.code, done.err) == (2, f"error: --seeds is {'9' * 40}, but must be at most 1,000,000\n")
+
+
+def test_files_for_tls_that_are_none(call: Call, run: Path) -> None:
+    for name in ("missing.pem", "houses.csv"):
+        done = call("serve", "run", "--certificate", name, "--key", name)
+        assert done.code == 2
+        assert f"'{name}' cannot be used for TLS: " in done.err
+        assert done.err.rstrip().endswith("give two files in PEM format")

@@ -169,7 +169,8 @@ def _with_interval(entry: Mapping[str, Any], name: str) -> str:
     value, limits = entry.get("accuracy" if name == "recall" else name), entry.get("intervals")
     if value is None:
         return ""
-    return number_text(value) if limits is None else f"{number_text(value)} ({limits[name][0]:.2f} to {limits[name][1]:.2f})"
+    both = (limits or {}).get(name, ())
+    return f"{number_text(value)} ({both[0]:.2f} to {both[1]:.2f})" if len(both) == 2 else number_text(value)
 
 
 def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str) -> None:

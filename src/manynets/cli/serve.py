@@ -45,7 +45,7 @@ def serve(
 
     require_serve()
     from manynets.serve.app import create_app
-    from manynets.serve.running import check_port, run
+    from manynets.serve.running import check_certificate, check_port, run
     from manynets.serve.settings import token_of_environment
 
     console = console_for(quiet=quiet)
@@ -55,6 +55,7 @@ def serve(
         host=host, port=port, workers=workers, token=token_of_environment(), allowed_hosts=tuple(allowed_host or ()),
         max_rows=max_rows, max_bytes=max_body, timeout=timeout, certificate=certificate, key=key,
     )  # fmt: skip
+    check_certificate(settings)
     check_port(settings)
     _check_found(given.values())
     app = create_app(settings)

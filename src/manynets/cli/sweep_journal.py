@@ -37,16 +37,17 @@ class Journal:
         data = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
         self.lock.acquire()
         try:
-            with open(self.path, "r+b", buffering=0) as file:
-                whole = _whole(file)
-                file.truncate(whole)
-                file.seek(whole)
+            with open(self.path, "rb") as file:
+                size, whole = os.fstat(file.fileno()).st_size, _whole(file)
+            if whole < size:
+                os.truncate(self.path, whole)
+            with open(self.path, "ab", buffering=0) as file:  # some mounted buckets can append, and nothing else
                 try:
                     if file.write(data) != len(data):
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
                     os.fsync(file.fileno())
                 except OSError:
-                    file.truncate(whole)
+                    os.truncate(self.path, whole)
                     raise
         finally:
             self.lock.release()

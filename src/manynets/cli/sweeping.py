@@ -40,6 +40,7 @@ __all__ = ["run_sweep"]
 
 CHECKPOINT_INTERVAL = "30 s"
 
+MOST_SEEDS = 1_000_000
 
 OF_A_SWEEP = (
     "grid", "seeds", "cv", "halving", "at_most", "resume", "n_candidates", "time_limit", "scheduler", "storage", "study_name", "track"
@@ -208,6 +209,8 @@ def _check(options: Mapping[str, Any]) -> None:
     for name in ("seeds", "at_most", "n_candidates"):
         if options[name] is not None and options[name] < 1:
             raise OptionError(f"{flag_of(name)} is {options[name]}, but must be at least 1")
+    if options["seeds"] > MOST_SEEDS:
+        raise OptionError(f"--seeds is {options['seeds']}, but must be at most {MOST_SEEDS:,}")
     if options["time_limit"] is not None and not options["time_limit"] > 0:
         raise OptionError(f"--time-limit is {options['time_limit']:g}, but must be a number of seconds above 0")
     if options["device"] is not None:

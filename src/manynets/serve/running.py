@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import tempfile
 import threading
 from typing import Any
@@ -14,7 +15,7 @@ from manynets.errors import OptionError
 from manynets.serve.app import SETTINGS
 from manynets.serve.settings import ServeSettings
 
-__all__ = ["check_port", "run", "run_server"]
+__all__ = ["check_certificate", "check_port", "run", "run_server"]
 
 PROTOCOL = "manynets.serve.protocol:PatientProtocol"
 MOST_CONNECTIONS = 2048
@@ -60,6 +61,17 @@ def run_server(config: Any, sockets: list[socket.socket] | None = None) -> None:
         signal.raise_signal(came[0])
     if not server.started:
         raise SystemExit(3)  # uvicorn has printed why
+
+
+def check_certificate(settings: ServeSettings) -> None:
+    """Raise OptionError where the files for TLS cannot be used."""
+    if not settings.certificate:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.certificate, settings.key)
+    except OSError as error:  # ssl.SSLError is one
+        files = f"certificate {settings.certificate!r} and key {settings.key!r}"
+        raise OptionError(f"{files} cannot be used for TLS: {error.strerror or error}; give two files in PEM format") from None
 
 
 def check_port(settings: ServeSettings) -> None:
