@@ -45,6 +45,13 @@ def test_an_array_is_trained_on_as_a_frame_is(kind: Any, how: dict[str, Any]) ->
     assert model.score(X, Y) == by_frame.score(frame(), Y)
 
 
+def test_a_tensor_of_bfloat16_which_numpy_lacks() -> None:
+    rough = torch.from_numpy(X).bfloat16()
+    model = fit(rough)
+    assert_same(model, fit(rough.double().numpy()))
+    assert_close(model.predict(rough), model.predict(rough.double()), "bits")
+
+
 def test_false_leaves_the_columns_as_they_are() -> None:
     model = fit(X / 1000, scaling=False)
     assert model.encoder is None

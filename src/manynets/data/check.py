@@ -96,7 +96,11 @@ def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDAr
 def as_numpy(X: Any, *, columns: int | None = None) -> NDArray[Any]:
     """Return X (N, D), an array, a list of rows or a tensor, as a NumPy array; NaN marks a gap. columns: the required width."""
     matrix = as_matrix(X, columns=columns, gaps=True)
-    return matrix if isinstance(matrix, np.ndarray) else matrix.detach().cpu().numpy()
+    if isinstance(matrix, np.ndarray):
+        return matrix
+    if str(matrix.dtype) == "torch.bfloat16":  # which NumPy lacks
+        matrix = matrix.float()
+    return np.asarray(matrix.detach().cpu().numpy())
 
 
 def check_container(x: Any) -> None:
