@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import clone
 
 import manynets as mn
-from manynets.estimators.lessons import OF_FIT, OF_MLP, OF_TABULAR
+from manynets.estimators.lessons import OF_FIT, OF_MLP, OF_MLP_FIT, OF_TABULAR
 
 X = np.random.default_rng(0).normal(size=(40, 2))
 Y = (X[:, 0] > 0).astype(int)
@@ -21,7 +21,7 @@ MLPS = (mn.MLPClassifier, mn.MLPRegressor)
 def test_no_lesson_is_about_an_argument_that_exists(kind):
     own = set(inspect.signature(kind).parameters)
     assert not own & set(OF_TABULAR if kind in TABULAR else OF_MLP)
-    assert not set(inspect.signature(kind.fit).parameters) & set(OF_FIT)
+    assert not set(inspect.signature(kind.fit).parameters) & set(OF_FIT if kind in TABULAR else OF_MLP_FIT)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,15 @@ def test_an_unknown_argument_of_fit(kind, given, advice):
     with pytest.raises(TypeError) as caught:
         kind().fit(X, Y, **given)
     assert str(caught.value) == f"{kind.__name__}.fit() has no argument {next(iter(given))!r}; {advice}"
+
+
+def test_early_stopping_is_a_parameter_of_one_estimator_and_the_way_of_the_other():
+    for kind, advice in (
+        (mn.TabularClassifier, "training stops early by itself"),
+        (mn.MLPClassifier, "early_stopping=True, n_iter_no_change=5"),
+    ):
+        with pytest.raises(TypeError, match=advice):
+            kind().fit(X, Y, early_stopping_rounds=5)
 
 
 def test_clones_and_signatures_are_those_of_the_class():

@@ -13,7 +13,7 @@ from sklearn.utils import compute_sample_weight
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP
-from manynets.estimators.lessons import OF_FIT, OF_MLP, with_lessons
+from manynets.estimators.lessons import OF_MLP, OF_MLP_FIT, with_lessons
 from manynets.estimators.partial_fit import where_partial_fit_is
 from manynets.estimators.settings import take_parameters
 from manynets.tasks import Binary, Multiclass, Multilabel, Task
@@ -160,7 +160,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ) -> None:
         take_parameters(self, locals())
 
-    @with_lessons(OF_FIT)
+    @with_lessons(OF_MLP_FIT)
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D), an array, a sparse matrix or a frame, and y: labels (N,), or 0 and 1 (N, L) for several labels.
 

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["OF_FIT", "OF_MLP", "OF_TABULAR", "with_lessons"]
+__all__ = ["OF_FIT", "OF_MLP", "OF_MLP_FIT", "OF_TABULAR", "with_lessons"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -57,7 +57,15 @@ OF_FIT = {
     "early_stopping_rounds": _STOPS,
     "sample_weights": "write sample_weight={}",
 }
-"""Arguments of the `fit` of other libraries."""
+"""Arguments of the `fit` of other libraries, and what to write for `TabularClassifier` and `TabularRegressor`."""
+OF_MLP_FIT = {
+    **OF_FIT,
+    "batch_size": "write it in the estimator, as batch_size={}",
+    "early_stopping_rounds": "write it in the estimator, as early_stopping=True, n_iter_no_change={}",
+    "epochs": "write it in the estimator, as max_iter={}",
+    "verbose": "write it in the estimator, as verbose={}",
+}
+"""The same for `MLPClassifier` and `MLPRegressor`, which do not stop early by themselves."""
 
 
 def with_lessons(lessons: Mapping[str, str]) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -12,7 +12,7 @@ from sklearn.base import RegressorMixin
 from manynets.errors import DataError, OptionError, one_of
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP
-from manynets.estimators.lessons import OF_FIT, OF_MLP, with_lessons
+from manynets.estimators.lessons import OF_MLP, OF_MLP_FIT, with_lessons
 from manynets.estimators.partial_fit import where_partial_fit_is
 from manynets.estimators.settings import take_parameters
 from manynets.tasks import Regression, Task
@@ -161,7 +161,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ) -> None:
         take_parameters(self, locals())
 
-    @with_lessons(OF_FIT)
+    @with_lessons(OF_MLP_FIT)
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D), an array, a sparse matrix or a frame, and y: numbers (N,) or (N, O).
 
