@@ -119,16 +119,16 @@ def train(
     encoder: turns a frame into numbers; if left out, `manynets.tables.fit_encoder` fits one to the training rows. The model
         stores it, so that it predicts from frames too. An array given together with an encoder is taken as encoded already.
     scaling: of numeric columns, of a frame and of an array alike: "standard" (if left out: mean 0, standard deviation 1), "robust",
-        "quantile", "smooth" or "none" (`manynets.tables.fit_encoder`), by what the training rows show. The model stores it as its
-        encoder, for which NaN is a gap, and a value far beyond the training rows counts as their limit. False leaves the columns of an
-        array as they are, without an encoder or a copy, as for a comparison with plain torch. A module of your own gets the
-        array as it is, unless this is given.
+        "quantile", "smooth" or "none" (`manynets.tables.fit_encoder`), fitted to the training rows. The model stores it as its
+        encoder, for which NaN is a missing value, and a value far beyond the range of the training rows counts as its end. False leaves
+        the columns of an array as they are, without an encoder or a copy, as for a comparison with plain torch. A module of your own
+        gets the array as it is, unless this is given.
     category_means: a categorical column with many levels also gets the mean of the target over the rows of a level
         (`manynets.tables.means`); the rows that are trained on get means without their own target. The default ensemble always does so.
     sample_weight: (N,), how much each row counts in the loss, or with target the name of a column. class_weight: the same by class; with "balanced" all classes count
         the same.
     initial: parameters by name to start from, such as another model's `members[0]`; of several networks a list, such as its `members`.
-        They read the columns as these are scaled here: give scaling=False for weights that read them as they are.
+        They are applied to the scaled columns: give scaling=False for weights that were trained on the columns as they are.
     seed: replaces recipe.seed.
     n_networks: how many networks are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
         None: 8 for the default ensemble, 1 for a spec or recipe of your own.

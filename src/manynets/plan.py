@@ -40,11 +40,11 @@ class TrialGroup:
     members: list[Member] = dataclasses.field(default_factory=list)
 
     def data_of(self, number: int) -> TrainingData:
-        """Return the data of a network as they were planned."""
+        """Return the data that a network was planned on."""
         return self.data
 
     def start_of(self, number: int) -> int:
-        """Return which of the rows is the first of these."""
+        """Return where the rows of these data begin among those of the group."""
         return 0
 
 

@@ -197,7 +197,7 @@ def test_names_that_other_formats_cannot_hold(call: Call, run: Path, table: Path
     assert (done.code, "import model" in Path(os.fsdecode(b"m\xff.py")).read_text(encoding="utf-8")) == (0, True), done.err
     done = call("train", table, *TRAIN, "--out", os.fsdecode(b"r\xff"), "--track", "tensorboard")
     assert done.code == 2
-    assert "--track does not go with 'r\\udcff', a name that is not UTF-8; give another --out" in done.err
+    assert "--track cannot be used with 'r\\udcff', a name that is not UTF-8; give another --out" in done.err
 
 
 def test_a_link_that_leads_back_to_itself_is_not_served(call: Call) -> None:

@@ -323,7 +323,7 @@ def test_what_was_killed_while_it_wrote_is_cleared_away(call: Call) -> None:
 
 
 def test_memory_is_that_of_the_beginning(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How many networks fit decides about their company; so it is kept in sweep.json."""
+    """How many networks fit decides which are trained together, so sweep.json has the memory."""
     import json
 
     from manynets.cli import sweep_networks, sweeping
@@ -360,7 +360,7 @@ def test_sweeps_killed_at_random() -> None:
 
 
 def test_a_few_results_are_dataclasses() -> None:
-    """`known` is made by hand, from what was written down."""
+    """`finished` is made by hand, from what was written down."""
     [one] = mn.train_many(X, Y, tries()[:1], scaling=False, progress=False)
     bare = Result(candidate=0, fold=0, spec=one.spec, recipe=one.recipe, task=one.task, stopped="done", score=one.score)
     assert train_candidates(X, Y, tries()[:1], progress=False, finished={(0, 0): bare}) == [bare]

@@ -49,9 +49,8 @@ def report(
     if own:
         with claim(found.folder, remedy="give another file with -o"):
             remove_leftovers(path)
-            write_report_of(
-                open_run(run), data, path, console, overwrite=overwrite
-            )  # again, as another process may have replaced it
+            found = open_run(run)  # again, as another process may have replaced it
+            write_report_of(found, data, path, console, overwrite=overwrite)
     else:
         with claimed_output(str(path), overwrite=overwrite, option="-o", example=REPORT):
             write_report_of(found, data, path, console, overwrite=overwrite)

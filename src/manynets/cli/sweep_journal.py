@@ -15,9 +15,10 @@ __all__ = ["Journal"]
 class Journal:
     """A file with an entry a line, which several processes write: a backend of Optuna's JournalStorage.
 
-    Of an entry that a full disk or a killed process cut off, Optuna could read none that follow; here it is removed before the next one.
+    Optuna cannot read the entries behind one that a full disk or a killed process cut off; here such an entry is removed before the next
+    one is added.
 
-    Raises ValueError for a file that is no journal, to which nothing is written.
+    Raises ValueError for a file that is not a journal, and writes nothing to it.
     """
 
     def __init__(self, path: str) -> None:

@@ -55,7 +55,7 @@ def open_storage(url: str) -> Any:
 
 
 class GuardedStorage:
-    """An Optuna storage, of whose errors each is an OptionError that names it, except that a trial has ended already."""
+    """An Optuna storage whose errors are OptionErrors that name it, except the one of a trial that has ended already."""
 
     def __init__(self, storage: Any, url: str) -> None:
         self.storage, self.shown = storage, without_password(url)
@@ -74,7 +74,7 @@ class GuardedStorage:
         except Exception as error:
             why = without_password(" ".join(str(error).split()) or type(error).__name__)
             raise OptionError(
-                f"the storage {self.shown} cannot be used: {why}; mend it and start again with --resume, or give another --storage"
+                f"the storage {self.shown} cannot be used: {why}; fix it and start again with --resume, or give another --storage"
             ) from error
 
 

@@ -55,6 +55,6 @@ def _tracker(name: str, folder: Path) -> Any:
     try:
         str(folder).encode()
     except UnicodeEncodeError:
-        raise OptionError(f"--track does not go with {str(folder)!a}, a name that is not UTF-8; give another --out") from None
+        raise OptionError(f"--track cannot be used with {str(folder)!a}, a name that is not UTF-8; give another --out") from None
     more: Mapping[str, Any] = {"folder": str(folder.parent / "tensorboard")} if name == "tensorboard" else {}
     return TRACKERS[name](name=folder.name, **more)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataScaleWarning, warn_user
 
-__all__ = ["SAMPLE", "column_sizes", "scale_problem", "warn_of_scales"]
+__all__ = ["column_sizes", "scale_problem", "warn_of_scales"]
 
 LARGE = 1e2
 """A column of this size or more outweighs all others in the first layer, or saturates it."""

@@ -1,7 +1,8 @@
 """One training in several processes: the processes, what they send each other, and which of them has failed.
 
 A process that torchrun started joins the others in `launch`; in a process group of the user's own there is nothing to do. `ranks` has
-the sums over all processes, `gradient_sum` that of a large gradient, and `watch` notices a process that has died. What they do together is in `manynets.training.team`.
+the sums over all processes, `gradient_sum` that of a large gradient, and `watch` notices a process that has died. What they do together is
+in `manynets.training.team`.
 """
 
 from manynets.distributed.environment import launched, neighbours, restarts

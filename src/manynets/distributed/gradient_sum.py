@@ -41,10 +41,10 @@ class GradientSum:
 
     def __init__(self, like: Tensor, ranks: Ranks) -> None:
         self.ranks = ranks
-        self._is_met = ranks.size == 1 or like.is_cuda or like.numel() * like.element_size() < LEAST_BYTES
+        self._is_decided = ranks.size == 1 or like.is_cuda or like.numel() * like.element_size() < LEAST_BYTES
         self._address: Address | None = None
         self._shares: list[Tensor] | None = None  # of each process, the numbers of its gradient that this one adds up
-        if self._is_met:
+        if self._is_decided:
             self.tensor = torch.zeros_like(like)
             return
         try:
@@ -58,8 +58,8 @@ class GradientSum:
 
     def add(self) -> None:
         """Replace the tensor by its sum over all processes. All get the same bits."""
-        if not self._is_met:
-            self._meet()
+        if not self._is_decided:
+            self._decide()
         shares = self._shares
         if shares is None:
             self.ranks.add(self.tensor)
@@ -74,15 +74,15 @@ class GradientSum:
                 block.copy_(total)
         self.ranks.wait_for_all()
 
-    def _meet(self) -> None:
-        """Map the memory of all processes; where one of them cannot, no process does."""
+    def _decide(self) -> None:
+        """Find out how sums are made: in memory that all processes share, if each of them can map it."""
         found = self.ranks.exchange(self._address)
         shares = self._open(found)
         if all(self.ranks.exchange(shares is not None)):
             self._shares = shares
         if self._address is not None:
             self._close()  # what is mapped stays
-        self._is_met = True
+        self._is_decided = True
 
     def _open(self, addresses: Sequence[Address | None]) -> list[Tensor] | None:
         """Return this process's share of the numbers of each gradient, None where not all are within its reach."""

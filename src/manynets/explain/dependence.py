@@ -39,7 +39,7 @@ class Dependence:
 
     columns: their names. grid: the values of each, in the column's own units. mean: the mean prediction over the grid, (G,) or (G, H), of classes
     with a last axis of C probabilities. rows: of one column the predictions of single rows, (R, G) or (R, G, C). outputs: what the last axis means.
-    probabilities: whether predictions are that. two_classes: whether the last axis has both of two classes, of which the second says all.
+    probabilities: whether predictions are that. two_classes: whether the last axis holds the two classes of a binary task, of which pictures show the second.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("xor", points=400, seed=0)

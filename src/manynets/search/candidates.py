@@ -99,9 +99,9 @@ def train_many(
 
     Each result equals that of `train(X[rows], y[rows], spec, recipe, task=task, ...)`, where the task is that of the whole y: it
     has all its classes, and standardises a regression target by the mean and standard deviation of the whole y.
-    The columns of a frame or an array are scaled by the training rows of each fold, so each fold, and for validation each seed, has a
-    copy of the rows. With scaling=False an array is shared by all: its rows are gathered by index and never copied, which takes less
-    memory where there are many folds or seeds. A frame is shared where an `encoder` is given.
+    The columns of a frame or an array are scaled by the training rows of each fold, so each fold has a copy of the rows, and with a
+    fraction for validation each seed has one. With scaling=False an array is shared by all: its rows are gathered by index and never
+    copied, which takes less memory where there are many folds or seeds. A frame is shared where an `encoder` is given.
 
     The results of a candidate that does not fit the data, or the memory, have the error, and those of one whose loss was not
     finite the divergence; the others are complete. Ctrl-C ends the unfinished networks as "interrupted" (in other processes without a

@@ -42,8 +42,10 @@ class PlainArray:
         return cls(numeric) if numeric and len(numeric) == len(columns) else None
 
     def transform(self, array: Any, out: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-        """Return an array (N, D) of numbers encoded, in out if that is given; None for anything else, and for what has a gap, an infinite
-        value or one too large."""
+        """Return an array (N, D) of numbers encoded, in out if that is given.
+
+        None for anything else, and for what has a gap, an infinite value or one too large.
+        """
         width = len(self.center)
         if not isinstance(array, np.ndarray) or array.shape[1:] != (width,) or array.dtype.kind not in "fiu":
             return None

@@ -194,6 +194,6 @@ def _copy_inference_tensors(module: nn.Module) -> None:
                 if value is None or _is_lazy(value) or not value.is_inference():
                     continue
                 if id(value) not in copies:
-                    copy = value.detach().clone()
-                    copies[id(value)] = nn.Parameter(copy, value.requires_grad) if isinstance(value, nn.Parameter) else copy
+                    own_copy = value.detach().clone()
+                    copies[id(value)] = nn.Parameter(own_copy, value.requires_grad) if isinstance(value, nn.Parameter) else own_copy
                 own[name] = copies[id(value)]  # type: ignore[assignment]
