@@ -306,7 +306,7 @@ def _train_streamed(
     task: Any,
     target_transform: Literal["log", "auto"] | None,
     validation: Any,
-    scaling: Scaling | None,
+    scaling: Scaling | Literal[False] | None,
     seed: int | None,
     metric: MetricName | None,
     progress: Show,
@@ -330,7 +330,7 @@ def _train_streamed(
     found = files_to_stream(X, memory_limit, spec, columns=named, refused=refused, ensemble=ensemble)
     if found is None:
         return None
-    files, columns = found[0], dataclasses.replace(found[1], scaling=scaling or None)
+    files, columns = found[0], dataclasses.replace(found[1], scaling="none" if scaling is False else scaling)
     of_rows: dict[str, Any] = {"task": task, "target_transform": target_transform, "memory_limit": memory_limit}
     of_rows |= {"rank": current_ranks().rank, "world_size": current_ranks().size}
     listeners = [*progress_callbacks(progress), *callbacks]

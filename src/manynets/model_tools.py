@@ -282,13 +282,13 @@ class ModelTools(Predictor):
         from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
 
         numbers = isinstance(self.task, Regression)
-        frames = self.encoder is not None
+        frames = self.encoder is not None and not self.encoder.positional
         return Tags(
             estimator_type="regressor" if numbers else "classifier",
             target_tags=TargetTags(required=True, multi_output=numbers or self.task.name == "multilabel"),
             classifier_tags=None if numbers else ClassifierTags(multi_label=self.task.name == "multilabel"),
             regressor_tags=RegressorTags() if numbers else None,
-            input_tags=InputTags(allow_nan=frames, string=frames, categorical=frames),
+            input_tags=InputTags(allow_nan=self.encoder is not None, string=frames, categorical=frames),
         )
 
 

@@ -53,7 +53,7 @@ class Predictor(abc.ABC):
         """Return logits (raw scores) (K, N, O) of every network for X (N, D)."""
 
     def inputs_of(self, x: Any) -> Array | Tensor:
-        """Return the inputs of the networks (N, in_features) for X (N, D): a frame is encoded, an array is checked."""
+        """Return the inputs of the networks (N, in_features) for X (N, D): a frame, or an array that the model scales, is encoded; another array is checked."""
         if self.encoder is not None and self.encoder.positional and not is_frame(x):
             columns = len(self.encoder.columns) + len(self.encoder.dropped)
             return self.encoder.transform(as_numpy(x, columns=columns))  # which checks the numbers

@@ -47,7 +47,7 @@ def train_many_streamed(
     found = files_to_stream(path, memory_limit, candidates[0][0], columns=columns, refused=refused)
     if found is None:
         return None
-    files, named = found[0], dataclasses.replace(found[1], scaling=scaling or None)
+    files, named = found[0], dataclasses.replace(found[1], scaling="none" if scaling is False else scaling)
     streams: dict[Hashable, list[int]] = {}
     for number, candidate in enumerate(candidates):
         streams.setdefault(_stream_of(*candidate), []).append(number)
