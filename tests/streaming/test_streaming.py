@@ -222,14 +222,14 @@ def test_train_streams_a_file_above_the_limit_only(path: Path) -> None:
 def test_a_stream_leaves_columns_as_they_are_where_scaling_is_false(path: Path) -> None:
     of_path: dict[str, Any] = {"target": "y", "memory_limit": "1MB", "scaling": False, "progress": False}
     recipe = mn.Recipe(iterations=1)
-    models = [
+    models: list[Any] = [
         mn.train(path, spec=SPEC, recipe=recipe, **of_path),
         mn.train_many(path, candidates=[(SPEC, recipe)], **of_path)[0].model,
     ]
     assert "stream" in models[0].info
     for model in models:
         assert model.encoder is not None
-        assert model.encoder.columns[0].spread.scale == 1.0  # type: ignore[union-attr]
+        assert model.encoder.columns[0].spread.scale == 1.0
 
 
 def test_validation_rows_are_as_many_as_the_encoded_columns_allow(tmp_path: Path) -> None:
