@@ -252,8 +252,9 @@ def write_run(
 def _sync(folder: Path) -> None:
     """Have the files of a folder on the disk."""
     for entry in folder.iterdir():
-        with entry.open("r+b") as file:
-            os.fsync(file.fileno())
+        if entry.is_file():
+            with entry.open("r+b" if os.name == "nt" else "rb") as file:  # Windows wants it open for writing
+                os.fsync(file.fileno())
     sync_folder(folder)
 
 
