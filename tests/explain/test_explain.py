@@ -146,7 +146,12 @@ def test_dependence_on_every_kind_of_column_is_in_its_own_unit() -> None:
 
 @pytest.mark.parametrize(
     ("columns", "words"),
-    [("x9", "column is 'x9'"), (["x0", "x0"], "two different"), ([], "one column"), (0, "must be names; those of an array are 'x0'")],
+    [
+        ("x9", "column is 'x9'"),
+        (["x0", "x0"], "two different"),
+        ([], "one column"),
+        (0, "must be names; those of an array are 'x0'"),
+    ],
 )
 def test_dependence_on_what_is_not_there(model: Model, columns: Any, words: str) -> None:
     with pytest.raises(OptionError, match=words):
