@@ -146,13 +146,11 @@ class NetworkPlan(SweepPlan):
         )
 
     def _task(self, y: Any) -> Task | str:
-        """Return the task of the networks: for a regression that of the rows that `manynets train` would fit it to, y."""
-        task, losses = self.target.task, {recipe.loss for _, recipe in self.trained.values()}
+        """Return the task of the networks. With --target-transform it is fitted to the rows to train on, y, as `manynets train` does."""
+        task, transform = self.target.task, self.options["target_transform"]
         if not isinstance(task, Regression) or self.options["loss"] == "poisson":
             return task
-        if "poisson" in losses:  # the target of these is not standardised, that of the others is
-            return "regression"
-        return Regression.of(y, transform=self.options["target_transform"])
+        return "regression" if transform is None else Regression.of(y, transform=transform)
 
     def _write(
         self, results: SweepResults, keys: Mapping[tuple[int, int], Key], progress: SweepProgress, found: Sequence[Result]
