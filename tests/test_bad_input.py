@@ -168,6 +168,8 @@ def test_prediction_needs_the_columns_of_training() -> None:
     for method in (model.predict, model.predict_proba, model.logits):
         with pytest.raises(mn.DataError, match="X has 2 columns, but this model was trained on 3"):
             method(X[:, :2])
+        with pytest.raises(mn.DataError, match=r"X has shape \(12, 3, 1\), but must be .*; flatten each row"):
+            method(X[:, :, None])
         with pytest.raises(mn.DataError, match="X has 1 NaN"):
             method(with_value(np.nan))
         with pytest.raises(mn.DataError, match=r"one row is X\.reshape"):

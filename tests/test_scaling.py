@@ -123,3 +123,10 @@ def test_a_training_goes_on_with_the_scaling_that_its_checkpoints_have(scaling: 
 def test_scale_is_answered_with_scaling() -> None:
     with pytest.raises(TypeError, match="train\\(\\) has no argument 'scale'; write scaling=False"):
         mn.train(X, Y, scale=False)  # type: ignore[call-arg]
+
+
+def test_a_tensor_of_integers_or_of_bfloat16_is_read_as_an_array_is() -> None:
+    large = np.random.default_rng(0).integers(0, 100, (60, 3)) + 2**40  # float32 would make these one number
+    assert_same(fit(torch.from_numpy(large)), fit(large))
+    brief = torch.from_numpy(X).bfloat16()
+    assert_same(fit(brief), fit(brief.float().numpy()))

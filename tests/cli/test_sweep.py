@@ -15,6 +15,7 @@ from manynets.cli.grid import grid_of
 from manynets.search import candidates as many
 from manynets.training.events import Evaluated
 from tests.cli.conftest import Call
+from tests.tolerances import assert_close
 
 SMALL = ("--hidden", "6", "--epochs", "4", "-q", "--out", "here")
 GRID = ("--grid", "lr=1e-3:1e-1:log:3", "--grid", "dropout=0,0.2")
@@ -210,3 +211,21 @@ def test_pictures_of_a_halving_compare_candidates_that_trained_for_equally_long(
     done = call("plot", "s", "--kind", "sweep")
     assert done.code == 0
     assert "accuracy after 3 epochs over lr" in done.out
+
+
+def test_candidates_are_trained_with_a_target_transform(call: Call) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 2))
+    price = np.exp(x[:, 0] + 0.1 * rng.normal(size=80))
+    lines = ["a,b,price", *(f"{a:.4f},{b:.4f},{p:.4f}" for (a, b), p in zip(x.tolist(), price.tolist(), strict=True))]
+    Path("prices.csv").write_text("\n".join(lines), encoding="utf-8")
+    assert call("sweep", "prices.csv", "--target", "price", *SMALL, "--grid", "lr=0.02", "--target-transform", "log").code == 0
+    with Path("here/best/history.csv").open(encoding="utf-8") as file:
+        scores = [float(row["val_r2"]) for row in csv.DictReader(file)]
+    assert_close(float(results()[0]["score"]), scores[-1], "float32_run")
+
+
+def test_a_target_transform_is_for_a_regression(call: Call) -> None:
+    done = call("sweep", "moons", *SMALL, "--grid", "lr=0.1", "--target-transform", "log")
+    assert done.code == 2
+    assert "--target-transform is for a regression" in done.err

@@ -144,7 +144,15 @@ def test_dependence_on_every_kind_of_column_is_in_its_own_unit() -> None:
     assert partial_dependence(table_model, frame, "sold", n_grid=3).grid[0][0].startswith("1990-")
 
 
-@pytest.mark.parametrize(("columns", "words"), [("x9", "column is 'x9'"), (["x0", "x0"], "two different"), ([], "one column")])
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ("x9", "column is 'x9'"),
+        (["x0", "x0"], "two different"),
+        ([], "one column"),
+        (0, "must be names; those of an array are 'x0'"),
+    ],
+)
 def test_dependence_on_what_is_not_there(model: Model, columns: Any, words: str) -> None:
     with pytest.raises(OptionError, match=words):
         partial_dependence(model, arrays()[0], columns)

@@ -23,6 +23,7 @@ from manynets.prepare import Split, encode_table, holdout, row_weights
 from manynets.search.candidates import CandidatePlan, Result, plan_candidates, train_plan
 from manynets.search.workers import worker_count
 from manynets.spec import EPOCHS, MLP, Recipe
+from manynets.tasks import Regression, Task
 
 __all__ = ["NetworkPlan"]
 
@@ -42,6 +43,10 @@ class NetworkPlan(SweepPlan):
         if own["n_candidates"] is not None:
             self.default = default_values(DRAWN, network_of(options), recipe_of(options, rows=self.rows))
             self.most = {"batch_size": self.rows}
+        if options["target_transform"] is not None and not isinstance(self.target.task, Regression):
+            raise OptionError(
+                f"--target-transform is for a regression, but the task is {self.target.task.name!r}; leave it out, or give --task regression"
+            )
         self.changes = list(self.all_changes())
         self.at_once = max(1, own["at_most"] // len(self.jobs))
         self.ruled_out: dict[int, Row] = {}
@@ -119,9 +124,10 @@ class NetworkPlan(SweepPlan):
     def _planned(self, candidates: Sequence[tuple[MLP, Recipe]], folds: Sequence[int], resume: Path | None) -> CandidatePlan:
         """Return the networks of candidates on folds that are trained together. resume: checkpoints of an earlier training of them."""
         data, splits = self._data(folds)
-        task, options, weight = self.target.task, self.options, data.weight
+        options, weight = self.options, data.weight
+        task = self._task(data.y if len(splits) > 1 else data.y[splits[0].train])
         if options["class_weight"] is not None:
-            weight = row_weights(task, task.encode(data.y), data.rows, weight, options["class_weight"])
+            weight = row_weights(self.target.task, self.target.task.encode(data.y), data.rows, weight, options["class_weight"])
         # the rows of each fold that --validation holds out, by groups or time as the folds are
         inner = data.by if self.validation is not None else None
         return plan_candidates(
@@ -133,11 +139,18 @@ class NetworkPlan(SweepPlan):
             times=None if inner is None else inner.times,
             stratify=None if inner is None else inner.strata,
             sample_weight=weight,
-            task=task if options["loss"] == "poisson" or task.name != "regression" else "regression",
+            task=task,
             validation=self.validation,
             scaling=self.source.scaling,
             resume=resume,
         )
+
+    def _task(self, y: Any) -> Task | str:
+        """Return the task of the networks. With --target-transform it is fitted to the rows to train on, y, as `manynets train` does."""
+        task, transform = self.target.task, self.options["target_transform"]
+        if not isinstance(task, Regression) or self.options["loss"] == "poisson":
+            return task
+        return "regression" if transform is None else Regression.of(y, transform=transform)
 
     def _write(
         self, results: SweepResults, keys: Mapping[tuple[int, int], Key], progress: SweepProgress, found: Sequence[Result]
@@ -180,7 +193,8 @@ class NetworkPlan(SweepPlan):
         if self.source.schema is None:
             pair = [np.asarray(first.X), np.asarray(second.X)]
         else:
-            target = self.target.task.encode(first.y)
+            task = self._task(first.y)
+            target = (self.target.task if isinstance(task, str) else task).encode(first.y)
             matrix, encoder = encode_table(first.X, target=target, **encoding(self.source, self.options))
             self.columns[fold] = encoder.feature_names
             pair = [matrix, encode_table(second.X, encoder=encoder)[0]]

@@ -75,9 +75,11 @@ def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDAr
     elif x.dtype.is_complex:
         raise DataError(f"X has the type {x.dtype}, but must be real numbers")
     elif not x.dtype.is_floating_point:
+        x = x.double() if x.dtype.itemsize > 2 else x.float()
+    elif x.dtype.itemsize < 4:  # NumPy has no bfloat16
         x = x.float()
     shape = tuple(x.shape)
-    if x.ndim > 2 and columns is None:
+    if x.ndim > 2:
         raise DataError(f"X has shape {shape}, but must be (rows, columns); flatten each row, for example X.reshape(len(X), -1)")
     if x.ndim != 2:
         raise DataError(

@@ -8,7 +8,7 @@ The curve of a single row (ICE) is its prediction over the same values. Source: 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -156,7 +156,9 @@ def partial_dependence(
     >>> partial_dependence(model, data.X, "x0", n_grid=5)
     <Dependence on x0: 5 values>
     """
-    names = (columns,) if isinstance(columns, str) else tuple(columns)
+    names = (columns,) if isinstance(columns, str) or not isinstance(columns, Iterable) else tuple(columns)
+    if not all(isinstance(name, str) for name in names):
+        raise OptionError(f"columns is {columns!r}, but must be names; those of an array are 'x0', 'x1', ...")
     if not 1 <= len(names) <= 2 or len(set(names)) < len(names):
         raise OptionError(f"columns is {columns!r}, but must be the name of one column, or two different ones")
     if n_grid < 2 or n_rows < 0:
