@@ -130,3 +130,20 @@ def test_a_tensor_of_integers_or_of_bfloat16_is_read_as_an_array_is() -> None:
     assert_same(fit(torch.from_numpy(large)), fit(large))
     brief = torch.from_numpy(X).bfloat16()
     assert_same(fit(brief), fit(brief.float().numpy()))
+
+
+@pytest.mark.parametrize("frame", [False, True])
+@pytest.mark.parametrize("network", [{"spec": SPEC, "recipe": RECIPE}, {"preset": "fast"}], ids=["network", "default"])
+def test_rows_without_weight_have_no_say_in_the_scaling(frame, network):
+    x = np.random.default_rng(3).normal(size=(60, 2))
+    y, weight = x[:, 0] - x[:, 1], np.repeat([1.0, 0.0], 30)
+    wild = np.where(weight[:, None] > 0, x, 1e4 * x)
+
+    def read(values: Any) -> Any:
+        return pl.DataFrame(values, schema=["a", "b"]) if frame else values
+
+    def inputs_after(values: Any) -> Any:
+        model = mn.train(read(values), y, sample_weight=weight, progress=False, **network)
+        return np.asarray(model.inputs_of(read(x)))
+
+    assert_close(inputs_after(wild), inputs_after(x), "bits")

@@ -50,6 +50,7 @@ __all__ = [
     "prepare",
     "report_copies",
     "row_weights",
+    "rows_with_weight",
     "split_by",
     "validation_split",
 ]
@@ -139,7 +140,7 @@ def prepare(
     if matrix is None:
         options = column_options(table, embedding, scaling=scaling, category_means=category_means) if fits else {}
         options |= declared or {}
-        rows = split.train if encoder_rows is None else encoder_rows
+        rows = rows_with_weight(split.train if encoder_rows is None else encoder_rows, weight)
         matrix, encoder = encode_table(table, y, rows=rows, encoder=encoder, target=target.encoded, **options)
         matrix = as_matrix(matrix)
         if fits and not is_frame(table):
@@ -152,6 +153,18 @@ def prepare(
     warn_of_lost_digits(matrix, problem.rows.x)
     warn_of_lost_digits(target.encoded, problem.rows.target, what="y")
     return TrainingData(problem, matrix.shape[1], split.train, split.held_out, encoder)
+
+
+def rows_with_weight(rows: RowNumbers | None, weight: NDArray[np.float64] | None) -> RowNumbers | None:
+    """Return those of the rows (None: all) whose weight (N,) is above 0; the others are to have no influence. Where there are none, all.
+
+    >>> rows_with_weight(np.array([0, 2, 3]), np.array([1.0, 1.0, 0.0, 2.0])).tolist()
+    [0, 3]
+    """
+    if weight is None or weight.all():
+        return rows
+    counted = np.flatnonzero(weight) if rows is None else rows[weight[rows] > 0]
+    return counted if len(counted) else rows
 
 
 # -------------------------------------------------------------------------------------------------------- target and weights

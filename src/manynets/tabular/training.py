@@ -24,6 +24,8 @@ from manynets.prepare import (
     network_splits,
     prepare,
     report_copies,
+    row_weights,
+    rows_with_weight,
     validation_split,
 )
 from manynets.results import checkpoints_of
@@ -88,6 +90,8 @@ def train_tabular(
     if len(X) != len(target):
         raise DataError(f"X has {len(X)} rows and y has {len(target)}; they must have the same number")
     fitting = {} if encoder is not None else encoder_options(len(target) if rows is None else len(rows), X.shape[1])
+    weight = row_weights(target.task, target.encoded, len(target), sample_weight, class_weight)
+    rows = rows_with_weight(rows, weight)
     matrix, encoder = encode_table(X, y, rows=rows, encoder=encoder, target=target.encoded, **fitting, **(declared or {}))
     if own is not None:
         validation = (encoder.transform(own[0]), *own[1:])
