@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
-from manynets.data.check import as_matrix, as_numpy, as_row_numbers, as_weights, is_frame, moderate_weights
+from manynets.data.check import as_matrix, as_numpy, as_row_numbers, as_weights, is_frame, moderate_weights, rows_with_weight
 from manynets.data.duplicates import count_held_out, count_shared
 from manynets.data.split import AT_RANDOM, SplitBy, deal_rows, even_folds, split_rows
 from manynets.data.tensors import to_tensor, warn_of_lost_digits
@@ -50,7 +50,6 @@ __all__ = [
     "prepare",
     "report_copies",
     "row_weights",
-    "rows_with_weight",
     "split_by",
     "validation_split",
 ]
@@ -153,18 +152,6 @@ def prepare(
     warn_of_lost_digits(matrix, problem.rows.x)
     warn_of_lost_digits(target.encoded, problem.rows.target, what="y")
     return TrainingData(problem, matrix.shape[1], split.train, split.held_out, encoder)
-
-
-def rows_with_weight(rows: RowNumbers | None, weight: NDArray[np.float64] | None) -> RowNumbers | None:
-    """Return those of the rows (None: all) whose weight (N,) is above 0; the others are to have no influence. Where there are none, all.
-
-    >>> rows_with_weight(np.array([0, 2, 3]), np.array([1.0, 1.0, 0.0, 2.0])).tolist()
-    [0, 3]
-    """
-    if weight is None or weight.all():
-        return rows
-    counted = np.flatnonzero(weight) if rows is None else rows[weight[rows] > 0]
-    return counted if len(counted) else rows
 
 
 # -------------------------------------------------------------------------------------------------------- target and weights

@@ -28,6 +28,7 @@ __all__ = [
     "is_tensor",
     "moderate_weights",
     "refuse_overflow",
+    "rows_with_weight",
 ]
 
 ALLOWED = "an array, a tensor or a frame of (rows, columns)"
@@ -235,3 +236,15 @@ def as_row_numbers(rows: Any, total: int, *, what: str) -> NDArray[np.int64]:
     if (np.diff(array) == 0).any():
         raise DataError(f"{what} lists row {array[:-1][np.diff(array) == 0][0]} twice")
     return array
+
+
+def rows_with_weight(rows: NDArray[np.int64] | None, weight: NDArray[np.float64] | None) -> NDArray[np.int64] | None:
+    """Return those of the rows (None: all) whose weight (N,) is above 0; the others are to have no influence. Where there are none, all.
+
+    >>> rows_with_weight(np.array([0, 2, 3]), np.array([1.0, 1.0, 0.0, 2.0])).tolist()
+    [0, 3]
+    """
+    if weight is None or weight.all():
+        return rows
+    counted = np.flatnonzero(weight) if rows is None else rows[weight[rows] > 0]
+    return counted if len(counted) else rows

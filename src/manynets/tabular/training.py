@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from manynets.data.check import as_numpy, is_frame
+from manynets.data.check import as_numpy, is_frame, rows_with_weight
 from manynets.distributed import current_ranks
 from manynets.errors import DataError, OptionError, one_of
 from manynets.prepare import (
@@ -25,7 +25,6 @@ from manynets.prepare import (
     prepare,
     report_copies,
     row_weights,
-    rows_with_weight,
     validation_split,
 )
 from manynets.results import checkpoints_of
