@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 import os
 import threading
 from collections.abc import Callable
@@ -75,6 +76,15 @@ def test_processes_that_cannot_share_memory_send_their_gradients(monkeypatch, se
     for found in together(2, summed):
         assert_close(found, wanted, "bits")
     assert sent == [SIZE] * 6
+
+
+def test_memory_that_one_process_cannot_map_is_not_summed_in(monkeypatch, sent):
+    mapped, calls = mmap.mmap, itertools.count()
+    monkeypatch.setattr(mmap, "mmap", lambda *given: mapped(*given) if next(calls) else no_memory())
+    wanted = gradient_of(0, 0) + gradient_of(1, 0)
+    for found in together(2, summed):
+        assert_close(found[0], wanted, "bits")
+    assert SIZE in sent
 
 
 def test_one_process_without_shared_memory_is_enough_for_all_to_send(monkeypatch, sent):

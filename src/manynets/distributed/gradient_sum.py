@@ -51,8 +51,8 @@ class GradientSum:
             descriptor = os.memfd_create("manynets-gradient")  # memory that ends with the processes that use it
             self._close = weakref.finalize(self, os.close, descriptor)
             os.posix_fallocate(descriptor, 0, like.numel() * like.element_size())
-            self._address = (_machine(), os.getpid(), descriptor)
             self.tensor = _mapped(descriptor, like)
+            self._address = (_machine(), os.getpid(), descriptor)  # others may sum there only if the gradient is there
         except (AttributeError, OSError):  # not on Linux, or not enough of it
             self.tensor = torch.zeros_like(like)
 
@@ -91,11 +91,10 @@ class GradientSum:
             if address is None or address[0] != _machine():
                 return None
             try:
-                descriptor = os.open(f"/proc/{address[1]}/fd/{address[2]}", os.O_RDWR)
+                with open(f"/proc/{address[1]}/fd/{address[2]}", "r+b", buffering=0) as file:
+                    shares.append(_mapped(file.fileno(), self.tensor).view(-1)[part])
             except OSError:
                 return None
-            shares.append(_mapped(descriptor, self.tensor).view(-1)[part])
-            os.close(descriptor)
         return shares
 
 
