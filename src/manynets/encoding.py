@@ -39,7 +39,7 @@ def array_scaling(
 ) -> Scaling | None:
     """Return how the numeric columns of X are scaled: "standard" where `scaling` is left out; False leaves them as they are.
 
-    resume: checkpoints to go on from. An array that they have as it is, as before version 0.2.0, is not scaled.
+    resume: checkpoints to go on from. An array that they recorded unscaled, as versions before 0.2.0 did, stays unscaled.
     """
     if is_frame(X):
         return "none" if scaling is False else scaling

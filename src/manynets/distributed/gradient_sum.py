@@ -99,7 +99,7 @@ class GradientSum:
 
 
 def _machine() -> str:
-    """Return what all processes share that see each other under the same numbers."""
+    """Return the boot and the PID namespace: processes in which both are equal can open each other's files in /proc."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip() + os.readlink("/proc/self/ns/pid")
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with an estimator's call in the manner of other libraries: errors that show the right one."""
+"""Errors for estimator calls as other libraries have them, which say what to write here."""
 
 from __future__ import annotations
 
