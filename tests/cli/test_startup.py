@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import subprocess
 import sys
@@ -51,6 +52,20 @@ def test_show_and_predict_load_no_torch(call: Call, table: Path, target: str) ->
         assert predicted == expected.tolist()
     else:
         assert_close(np.array(predicted, dtype=np.float64), expected, "float32")
+
+
+def test_sweeps_and_studies_are_loaded_without_scikit_learn() -> None:
+    code = (
+        "import sys, manynets.cli.sweeping, manynets.search.processes, manynets.studies.together; "
+        "assert not {'sklearn', 'scipy', 'pandas', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_commands_restore_the_garbage_collector(call: Call) -> None:
+    before = gc.get_threshold()
+    assert call("datasets").code == 0
+    assert gc.get_threshold() == before
 
 
 def test_the_command_predicts_with_numpy_what_the_model_predicts_with_torch(call: Call, table: Path) -> None:

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from joblib import effective_n_jobs, parallel
 from numpy.typing import NDArray
-from sklearn.utils.parallel import Parallel, delayed
 
 from manynets.errors import WorkerError
 
@@ -129,6 +128,8 @@ def _remembered(calls: Iterable[tuple[int, Packed]], into: dict[int, Packed]) ->
 
 
 def _joblib(function: Any, calls: Iterable[tuple[int, Packed]], n_jobs: int | None) -> Iterator[tuple[int, bytes]]:
+    from sklearn.utils.parallel import Parallel, delayed  # loads SciPy, which a search in this process does without
+
     at_once = getattr(parallel.get_active_backend()[0], "supports_return_generator", False)  # Ray's returns all at the end
     way = "generator_unordered" if at_once else "list"
     run = Parallel(n_jobs=n_jobs, return_as=way, max_nbytes=SENT_BYTES, batch_size=1)
