@@ -288,7 +288,7 @@ def test_callbacks_see_the_same_events() -> None:
     assert names["numpy"][0] == "Started"
     assert names["numpy"][-1] == "Finished"
     assert names["numpy"].count("Evaluated") == names["torch"].count("Evaluated") == 3
-    assert dataclasses.replace(seen["torch"][0], pooled={}) == seen["numpy"][0]
+    assert dataclasses.replace(seen["torch"][0], pooled={}, ensembles=()) == seen["numpy"][0]
     entries = {engine: [e.entries[0]["loss"] for e in events if hasattr(e, "entries")] for engine, events in seen.items()}
     assert_close(entries["numpy"], entries["torch"], "float64")
     alive = {engine: [e.alive for e in events if hasattr(e, "alive")] for engine, events in seen.items()}

@@ -104,6 +104,20 @@ def test_candidates_show_the_best_of_them(capsys: pytest.CaptureFixture[str]) ->
     assert f"best validation accuracy {number_text(best)}  2 of 2 networks finished" in line
 
 
+def test_several_ensembles_show_the_pooled_result_of_the_one_with_the_lowest_loss(capsys: pytest.CaptureFixture[str]) -> None:
+    recipes = [mn.Recipe(epochs=9, optimizer=mn.Adam(lr=lr), seed=seed) for lr in (0.003, 0.05) for seed in range(3)]
+    results = mn.train_many(X, LABELS, [(SPEC, recipe) for recipe in recipes], validation=0.3, scaling=False, progress=True)
+    line = capsys.readouterr().err.splitlines()[-1]
+    pooled = []
+    for own in ([result.history for result in results[:3]], [result.history for result in results[3:]]):
+        best = [int(np.argmin(history["val_loss"])) for history in own]
+        means = {n: np.mean([history[n][k] for history, k in zip(own, best, strict=True)]) for n in ("val_loss", "val_accuracy")}
+        pooled.append((means["val_loss"], float(means["val_accuracy"])))
+    assert pooled[0][1] != pooled[1][1]
+    assert f"best of 2 settings: validation accuracy {number_text(min(pooled)[1])} at epoch" in line
+    assert line.split("  ")[1] == "6 of 6 networks finished"
+
+
 def test_other_engines_show_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     line, model = shown(capsys, LABELS, validation=0.2, engine="numpy")
     best = model.info["best"]

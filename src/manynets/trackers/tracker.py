@@ -127,7 +127,7 @@ class Tracker(abc.ABC):
             common, own = split_settings(event.settings)
             self.start({"n_networks": event.n_networks, **common})
             self._own, self._metric = own, event.metric
-            self._pooled = event.n_networks == 1 or len(event.pooled) == event.n_networks
+            self._pooled = event.n_networks == 1 or len(event.ensembles) == 1
         elif self._sink is None:
             return
         elif isinstance(event, Evaluated):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,19 @@ from manynets.tasks import Regression, Task
 if TYPE_CHECKING:
     from manynets.training.trial import Member, Problem
 
-__all__ = ["Advanced", "Callback", "Evaluated", "Event", "Finished", "Relay", "Started", "may_skip", "pooled_rows", "squared_share"]
+__all__ = [
+    "Advanced",
+    "Callback",
+    "Evaluated",
+    "Event",
+    "Finished",
+    "Relay",
+    "Started",
+    "ensembles_of",
+    "may_skip",
+    "pooled_rows",
+    "squared_share",
+]
 
 MOST_POOLED = 1000
 """Networks up to which their best entries are collected at each evaluation."""
@@ -30,7 +42,8 @@ Settings: TypeAlias = Mapping[int, tuple[MLP | None, Recipe]]
 class Started:
     """Training begins: how many networks, and how many steps and epochs the longest of them will make at most.
 
-    pooled: how much the validation rows of each network count, by its number, where the networks differ in seed and rows only.
+    ensembles: the numbers of the networks of each ensemble, which differ in seed and rows only, if all networks belong to one.
+    pooled: how much the validation rows of each network of an ensemble count, by its number.
     squared: the loss times this is the mean squared error in the target's unit; 0 where it is another loss.
     settings: the network (None for a module of your own) and the recipe of each, by its number.
 
@@ -51,6 +64,7 @@ class Started:
     pooled: Mapping[int, float] = dataclasses.field(default_factory=dict)
     squared: float = 0.0
     settings: Settings = dataclasses.field(default_factory=dict)
+    ensembles: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,11 +135,19 @@ Event: TypeAlias = Started | Advanced | Evaluated | Finished
 Callback: TypeAlias = Callable[[Event], None]
 
 
+def ensembles_of(members: Sequence[Member]) -> tuple[tuple[int, ...], ...]:
+    """Return the numbers of the members of each kind (`Member.kind`); nothing where one of several kinds has one member only."""
+    if len(members) > MOST_POOLED:
+        return ()
+    kinds: dict[Any, list[int]] = {}
+    for member in members:
+        kinds.setdefault(member.kind, []).append(member.number)
+    found = tuple(map(tuple, kinds.values()))
+    return found if len(found) == 1 or min(map(len, found)) > 1 else ()
+
+
 def pooled_rows(problem: Problem, members: Sequence[Member]) -> Mapping[int, float]:
-    """Return how much the validation rows of each network count, by its number; nothing for networks of several kinds (`Member.kind`)."""
-    kind = members[0].kind
-    if len(members) > MOST_POOLED or any(member.kind != kind for member in members):
-        return {}
+    """Return how much the validation rows of each network count, by its number."""
     out = {}
     for member in members:
         rows, weight = member.validation_rows, problem.rows.weight

@@ -22,7 +22,18 @@ from manynets.steps import evaluation_steps
 from manynets.training.best_weights import BestWeights
 from manynets.training.deadline import Deadline
 from manynets.training.divergence import DivergenceSearch
-from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started, may_skip, pooled_rows, squared_share
+from manynets.training.events import (
+    Advanced,
+    Callback,
+    Evaluated,
+    Event,
+    Finished,
+    Started,
+    ensembles_of,
+    may_skip,
+    pooled_rows,
+    squared_share,
+)
 from manynets.training.history import Sums, Tracks, new_entries
 from manynets.training.signals import Halt
 from manynets.training.steppers.base import Host, Stepper
@@ -100,10 +111,13 @@ class TrainingRun:
         numbers = [member.number for member in self.members]
         if self.keeper is not None:
             self.keeper.begin(self)
-        self.pooled = pooled_rows(self.problem, self.members)
+        ensembles = ensembles_of(self.members)
+        self.pooled = pooled_rows(self.problem, self.members) if ensembles else {}
         squared = squared_share(self.problem.task, self.recipe)
         settings = {member.number: member.settings for member in self.members}
-        self._tell(Started(len(numbers), self.total, self.steps, self.problem.task.metric, self.pooled, squared, settings))
+        self._tell(
+            Started(len(numbers), self.total, self.steps, self.problem.task.metric, self.pooled, squared, settings, ensembles)
+        )
         self.threads = self.threads or self.stepper.threads(self.total - self.step)
         with torch_settings(threads=self.threads, precision=self.recipe.precision), torch.no_grad():
             self.began = time.perf_counter()

@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -61,6 +61,14 @@ class _SafeDisplay:
             self.display = None
 
 
+class _Entry(NamedTuple):
+    """Validation loss and result of a network at an epoch."""
+
+    loss: float
+    result: float
+    epoch: float
+
+
 class _Story:
     """What a run shows, from its events: for networks that predict together their pooled results, for others the best."""
 
@@ -71,13 +79,15 @@ class _Story:
         self.finished = 0
         self.best = -math.inf
         self.now: dict[int, float] = {}  # by network: the validation result of its last evaluation
-        self.at_best: dict[int, tuple[float, float, float]] = {}  # and of its best one: loss, result and epoch
+        self.at_best: dict[int, _Entry] = {}  # and those of its best one
 
     def text(self, event: Evaluated) -> str:
         """Return the epoch and the results of an evaluation in words."""
         self.finished += len(event.numbers) - event.alive
-        pooled = self.networks == 1 or len(self.started.pooled) == self.networks
-        words = [self._together(event) if pooled else self._apart(event)]
+        if self.networks == 1 or len(self.started.ensembles) == 1:
+            words = [self._together(event)]
+        else:
+            words = [self._of_ensembles(event) if self.started.ensembles else self._apart(event)]
         if self.networks > 1 and self.finished:
             words.append(f"{self.finished:,} of {self.networks:,} networks finished")
         return "  ".join(words)
@@ -87,24 +97,29 @@ class _Story:
         self.best = float(np.fmax(self.best, np.fmax.reduce(event.columns[name])))
         return f"best {_words(name)} {number_text(self.best)}"
 
+    def _of_ensembles(self, event: Evaluated) -> str:
+        """Return the best results of the ensemble that has the lowest loss so far."""
+        self._take(event)
+        found = [{n: self.at_best[n] for n in numbers if n in self.at_best} for numbers in self.started.ensembles]
+        best = min(
+            filter(None, found), key=lambda entries: self._mean({n: entry.loss for n, entry in entries.items()}), default=None
+        )
+        prefix = _words(self._prefix(event)).strip()
+        return "" if best is None else f"best of {len(found)} settings: {prefix} {self._shown} {self._results(best)}"
+
     def _together(self, event: Evaluated) -> str:
         """Return the results of one network, or those of several pooled over their rows, with the best so far."""
+        self._take(event)
         epoch = f"epoch {epoch_text(event.step / self.started.steps_per_epoch)}/{epoch_text(self.epochs)}"
-        prefix = self._prefix(event)
-        column = prefix + ("loss" if self.started.squared else self.started.metric)
-        shown = "RMSE" if self.started.squared else _words(self.started.metric)
-        for k, number in enumerate(event.numbers):
-            self.now[number] = float(event.columns[column][k])
-            self._remember(event, k, number, column, prefix + "loss")
-        if not prefix:
-            return f"{epoch}  loss {number_text(float(np.mean(event.columns['loss'])))}  {shown} {self._pooled(self.now)}"
-        text = f"{epoch}  validation {shown} {self._pooled(self.now)}"
-        if not self.at_best:
-            return text
-        epochs = sorted({at for _, _, at in self.at_best.values()})
-        when = " to ".join(epoch_text(at) for at in dict.fromkeys((epochs[0], epochs[-1])))
-        best = self._pooled({number: result for number, (_, result, _) in self.at_best.items()})
-        return f"{text} ({self._best} {best}, epoch{'s' if len(epochs) > 1 else ''} {when})"
+        now = self._number(self.now)
+        if not self._prefix(event):
+            return f"{epoch}  loss {number_text(float(np.mean(event.columns['loss'])))}  {self._shown} {now}"
+        best = f" ({self._best} {self._results(self.at_best, sep=', ')})" if self.at_best else ""
+        return f"{epoch}  validation {self._shown} {now}{best}"
+
+    @property
+    def _shown(self) -> str:
+        return "RMSE" if self.started.squared else _words(self.started.metric)
 
     @property
     def _best(self) -> str:
@@ -116,21 +131,40 @@ class _Story:
         name = watched.pop()
         return f"best by {HEADINGS.get(name, name)}"
 
+    def _take(self, event: Evaluated) -> None:
+        """Remember the results of each network: the last, and those of its best entry."""
+        prefix = self._prefix(event)
+        column = prefix + ("loss" if self.started.squared else self.started.metric)
+        for k, number in enumerate(event.numbers):
+            self.now[number] = float(event.columns[column][k])
+            self._remember(event, k, number, column, prefix + "loss")
+
     def _remember(self, event: Evaluated, k: int, number: int, column: str, watched: str) -> None:
-        """Take down the best entry of a network: the one whose weights it keeps, or else the one of the lowest loss."""
+        """Remember the best entry of a network: the one whose weights it keeps, or else the one of the lowest loss."""
         if event.best:
             entry = {name: float(values[k]) for name, values in event.best.items()}
         else:
             entry = {name: float(values[k]) for name, values in event.columns.items()}
-            if number in self.at_best and not entry[watched] < self.at_best[number][0]:
+            if number in self.at_best and not entry[watched] < self.at_best[number].loss:
                 return
         if math.isfinite(entry["epoch"]):
-            self.at_best[number] = (entry[watched], entry[column], entry["epoch"])
+            self.at_best[number] = _Entry(entry[watched], entry[column], entry["epoch"])
 
-    def _pooled(self, results: Mapping[int, float]) -> str:
-        weights = [self.started.pooled.get(number, 1.0) for number in results]
-        mean = float(np.average([*results.values()], weights=weights if sum(weights) else None))
+    def _results(self, entries: Mapping[int, _Entry], sep: str = " at ") -> str:
+        """Return the pooled result of some networks at their best epochs, and which these are."""
+        epochs = sorted({entry.epoch for entry in entries.values()})
+        when = " to ".join(epoch_text(at) for at in dict.fromkeys((epochs[0], epochs[-1])))
+        best = self._number({number: entry.result for number, entry in entries.items()})
+        return f"{best}{sep}epoch{'s' if len(epochs) > 1 else ''} {when}"
+
+    def _number(self, results: Mapping[int, float]) -> str:
+        """Return the pooled results of networks as a text, of squared errors in the target's unit."""
+        mean = self._mean(results)
         return number_text(math.sqrt(self.started.squared * mean) if self.started.squared and mean >= 0 else mean)
+
+    def _mean(self, results: Mapping[int, float]) -> float:
+        weights = [self.started.pooled.get(number, 1.0) for number in results]
+        return float(np.average([*results.values()], weights=weights if sum(weights) else None))
 
     def _prefix(self, event: Evaluated) -> str:
         return "val_" if "val_loss" in event.columns else ""
