@@ -28,13 +28,14 @@ def cost_over_k(
 ) -> list[dict[str, Any]]:
     """Return for each K the microseconds of a step of all K, of one network, the peak memory, and the ratio to the floor.
 
-    Fewer networks train longer, for as many steps in all as those of the case: the set-up of a run, some milliseconds, weighs alike.
+    All use as many threads, the most of those given. Fewer networks train longer, for as many steps in all as those of the case: the
+    set-up of a run, some milliseconds, weighs alike.
     """
     out, case = [], case or CASES["many-256"]
     for size in sizes:
         repeat = case.repeat * max(1, case.networks // size)
         sized = dataclasses.replace(case, name=f"many-{size}", networks=size, repeat=repeat)
-        rows = run_case(sized, ["ours", "floor"], rounds=rounds, threads=threads, tell=tell)["rows"]
+        rows = run_case(sized, ["ours", "floor"], rounds=rounds, threads=(max(threads),), tell=tell)["rows"]
         ours = rows[0]
         if ours["problem"]:
             raise RuntimeError(f"{sized.name}: {ours['problem']}")
