@@ -94,3 +94,47 @@ def test_a_wrong_name_is_noticed(file: str, name: str, there: bool) -> None:
 def test_a_wrong_path_is_noticed() -> None:
     assert found("training/loops.py") is None
     assert named("`a/b.py: C.d` and `x/` and `mn.Adam(lr=...)`") == [("a/b.py", "C.d"), ("x/", "")]
+
+
+def hidden_imports(path: Path) -> list[str]:
+    """Return the imports of a file that import-linter cannot check: of the whole package, of its lazy names, or from a string."""
+    package = ["manynets", *path.relative_to(PACKAGE).parent.parts]
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [name.name for name in node.names if name.name == "manynets"]
+        elif isinstance(node, ast.ImportFrom) and node.module == "manynets":
+            names = [name.name for name in node.names if name.name != "__version__"]
+            found += [name for name in names if not any((PACKAGE / one).exists() for one in (name, f"{name}.py"))]
+        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func) and "manynets" in ast.unparse(node.args[0]):
+            argument = ast.unparse(node.args[0]).split("{")[0].strip("f\"'.").split(".")
+            found += [] if argument == package else [ast.unparse(node)]
+    return found
+
+
+def test_no_import_hides_from_the_contract() -> None:
+    """cli/ is above all, studies/ are written as a user writes them, and `__init__.py` loads the public names."""
+    free = {PACKAGE / "cli", PACKAGE / "studies"}
+    files = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent not in free and path != PACKAGE / "__init__.py"]
+    assert len(files) > 200
+    assert {str(path): found for path in files if (found := hidden_imports(path))} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("import manynets", 1),
+        ("def f():\n    from manynets import train, TabularClassifier", 2),
+        ("from manynets import plots, runs, __version__", 0),
+        ('import importlib\ntabular = importlib.import_module("manynets.tabular")', 1),
+        ('importlib.import_module(f"manynets.spec.{name}")', 0),
+        ('importlib.import_module("polars")', 0),
+    ],
+)
+def test_a_hidden_import_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, count: int) -> None:
+    for name in ("spec", "plots"):
+        (tmp_path / name).mkdir()
+    for name in ("spec/one.py", "runs.py"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    assert len(hidden_imports(tmp_path / "spec" / "one.py")) == count

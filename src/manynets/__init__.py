@@ -9,8 +9,11 @@ Names are loaded when they are first used, so that importing the package, or ask
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from manynets import hooks
 
 if TYPE_CHECKING:
     from manynets.errors import (
@@ -95,6 +98,9 @@ _ROOMS = (
     "tasks",
     "trackers",
 )  # modules that are used by name: mn.datasets.load
+_HOOKS = {
+    "model_history": "plots", "model_predictions": "plots", "refit": "estimators.refit", "to_onnx": "export", "to_python": "export",
+}  # fmt: skip
 _PLACE_OF = {name: f"{__name__}.{place}" for place, names in _PLACES.items() for name in names}
 
 __all__ = [
@@ -158,14 +164,22 @@ __all__ = [
 ]
 
 
+def _load(place: str, name: str) -> Any:
+    return getattr(importlib.import_module(place), name)
+
+
 def __getattr__(name: str) -> Any:
     if name in _PLACE_OF:
-        return getattr(importlib.import_module(_PLACE_OF[name]), name)
+        return _load(_PLACE_OF[name], name)
     if name in _ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
     from manynets.spec.lessons import no_attribute
 
     raise no_attribute("manynets", name, owner="module 'manynets'")
+
+
+for _name, _place in _HOOKS.items():
+    hooks.register(_name, functools.partial(_load, f"{__name__}.{_place}", _name))
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import copy
 import dataclasses
-import importlib
 import os
 import sys
 from collections.abc import Mapping
@@ -17,11 +16,10 @@ from numpy.typing import NDArray
 from manynets.data.check import as_weights
 from manynets.display import aligned, bytes_text, epoch_text, html_table, layers_text
 from manynets.errors import DataError, OptionError
+from manynets.hooks import hook
 from manynets.nn.shape import layer_rows
 from manynets.predictor import Predictor
-from manynets.spec import Periodic
 from manynets.tasks import Binary, Regression, Task
-from manynets.tasks.find import with_positive
 from manynets.tasks.residuals import residuals_of
 from manynets.tasks.temperature import best_temperature
 from manynets.tasks.thresholds import with_threshold
@@ -123,13 +121,11 @@ class ModelTools(Predictor):
         The second is a confusion matrix for classes, and predicted against true values for numbers. A notebook shows the figure,
         `manynets.plots.save(figure, "model.png")` writes it.
         """
-        import manynets  # by its public names: this module is below those that draw and train
-
         if X is None and y is None:
-            return manynets.plots.model_history(self)
+            return hook("model_history")(self)
         if X is None or y is None:
             raise OptionError("only one of X and y was given; give both to see predictions, or none to see the training history")
-        return manynets.plots.model_predictions(self, X, y)
+        return hook("model_predictions")(self, X, y)
 
     # ---------------------------------------------------------------------------------------------------------------- export
 
@@ -137,17 +133,13 @@ class ModelTools(Predictor):
         self, path: str | os.PathLike[str], *, X: Any = None, coverage: float | None = None, overwrite: bool = True
     ) -> ExportCheck:
         """Write the model as an ONNX graph that takes the columns of the table as they are; see `manynets.export.to_onnx`."""
-        import manynets
-
-        model: Any = self
-        return manynets.export.to_onnx(model, path, X=X, coverage=coverage, overwrite=overwrite)
+        check: ExportCheck = hook("to_onnx")(self, path, X=X, coverage=coverage, overwrite=overwrite)
+        return check
 
     def to_python(self, path: str | os.PathLike[str], *, X: Any = None, overwrite: bool = True) -> ExportCheck:
         """Write the model as a Python module that needs NumPy only; see `manynets.export.to_python`."""
-        import manynets
-
-        model: Any = self
-        return manynets.export.to_python(model, path, X=X, overwrite=overwrite)
+        check: ExportCheck = hook("to_python")(self, path, X=X, overwrite=overwrite)
+        return check
 
     # ---------------------------------------------------------------------------------------------------------- calibration
 
@@ -252,7 +244,7 @@ class ModelTools(Predictor):
         Threshold and costs stay as they are where the classes are the same. It is for tools such as scikit-learn's `cross_val_predict`, which
         fit a copy for each fold. `manynets.train(X, y, model)` trains a model further and returns another one.
         """
-        made = _trained_anew(self, X, y, sample_weight)
+        made = hook("refit")(self, X, y, sample_weight=sample_weight)
         if getattr(made.task, "classes", None) == getattr(self.task, "classes", None):
             rule = {name: getattr(self.task, name) for name in ("threshold", "costs") if hasattr(self.task, name)}
             made.task = dataclasses.replace(made.task, **rule)
@@ -290,53 +282,6 @@ class ModelTools(Predictor):
             regressor_tags=RegressorTags() if numbers else None,
             input_tags=InputTags(allow_nan=self.encoder is not None, string=frames, categorical=frames),
         )
-
-
-def _trained_anew(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
-    """Return a model trained on other rows as `model` was on its own."""
-    from manynets import TabularClassifier, TabularRegressor, train
-    from manynets.tables.columns import scaling_of
-
-    if model.spec is None:
-        raise OptionError("a model of your own module cannot be fitted again; give the module to manynets.train")
-    numbers, recipe = isinstance(model.task, Regression), model.recipe
-    classes = model.task.classes if isinstance(model.task, Binary) else ()
-    positive = classes[1] if classes and classes[0] > classes[1] else None  # chosen, not the last in their order
-    if "temperature" in model.info:  # the default for tables, whose recipe follows from the rows
-        kind: Any = TabularRegressor if numbers else TabularClassifier
-        preset: Any = "fast" if recipe.iterations == 400 else "default"
-        if "changes" in model.info:
-            return _changed_default_anew(model, X, y, sample_weight, positive)
-        if positive is not None:
-            how: dict[str, Any] = {"preset": preset, "n_networks": model.size, "seed": recipe.seed, "sample_weight": sample_weight}
-            return train(X, y, positive=positive, progress=False, **how)
-        new = kind(n_networks=model.size, preset=preset, random_state=recipe.seed, device=recipe.device)
-        return new.fit(X, y, sample_weight=sample_weight).model_
-    task: Any = model.task.name
-    if numbers:
-        clamp = model.task.limits is not None
-        task = Regression.of(y, standardise=recipe.loss != "poisson", transform=model.task.transform, clamp=clamp)
-    folds = "folds" if model.size > 1 and any(name.startswith("val_") for name in model.history) else None
-    options = {"task": task, "sample_weight": sample_weight, "n_networks": model.size, "validation": folds}
-    scaling = False if model.encoder is None else scaling_of(model.encoder.columns)
-    options |= {"positive": positive, "scaling": scaling}
-    spec = model.spec
-    if model.encoder is not None and isinstance(spec.embedding, Periodic):  # whose columns are found anew
-        spec = dataclasses.replace(spec, embedding=dataclasses.replace(spec.embedding, columns=None))
-    return train(X, y, spec, recipe, progress=False, **options)
-
-
-def _changed_default_anew(model: Any, X: Any, y: Any, sample_weight: Any, positive: Any) -> Any:
-    """Return a default ensemble with the options that `model` was changed by, trained on other rows."""
-    task: Any = model.task.name
-    if isinstance(model.task, Regression):
-        task = Regression.of(y, transform=model.task.transform, clamp=model.task.limits is not None)
-    elif positive is not None:
-        task = with_positive(y, positive)
-    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in model.info["changes"].items()}
-    recipe, how = model.recipe, {"n_networks": model.size, "sample_weight": sample_weight, "changes": changes}
-    tabular: Any = importlib.import_module("manynets.tabular")  # which is above this module
-    return tabular.train_tabular(X, y, task=task, seed=recipe.seed, device=recipe.device, progress=False, **how).model
 
 
 def task_text(task: Task) -> str:

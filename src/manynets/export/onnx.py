@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-import manynets
+from manynets import __version__
 from manynets.errors import OptionError
 from manynets.export.columns import encoded
 from manynets.export.graph import Graph, require_onnx
@@ -85,7 +85,7 @@ def _metadata(model: Model) -> dict[str, str]:
         "task": model.task.name,
         "classes": json.dumps(list(getattr(model.task, "classes", []))),
         "columns": json.dumps(columns),
-        "manynets": manynets.__version__,
+        "manynets": __version__,
         "weights_sha256": digest.hexdigest(),
     }
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import manynets
+from manynets import __version__
 from manynets.errors import OptionError
 from manynets.export.columns import refuse_text
 from manynets.export.inputs import model_inputs
@@ -68,7 +68,7 @@ def _source(model: Model, name: str) -> str:
     template = resources.files("manynets.export").joinpath("standalone.py").read_text(encoding="utf-8")
     _, code = template.split('"""\n', 1)
     name = name if name.isidentifier() and name.isascii() else "model"
-    about = f'"""{model!r}, made by manynets {manynets.__version__}. It needs NumPy only.\n\n    import {name}\n    {name}.predict({_example(model)})\n"""\n'
+    about = f'"""{model!r}, made by manynets {__version__}. It needs NumPy only.\n\n    import {name}\n    {name}.predict({_example(model)})\n"""\n'
     state = _state(model)
     weights = state.pop("weights")
     text = json.dumps(state, allow_nan=False, ensure_ascii=True, indent=1)[:-2]

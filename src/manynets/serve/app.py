@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-import manynets
+from manynets import __version__
 from manynets.serve.batching import Batcher
 from manynets.serve.guard import Guard
 from manynets.serve.metrics import ServeMetrics
@@ -55,7 +55,7 @@ def create_app(settings: ServeSettings) -> Any:
         for batcher in batchers.values():
             batcher.close()
 
-    app: Any = FastAPI(title="manynets", version=manynets.__version__, lifespan=lifespan, redoc_url=None)
+    app: Any = FastAPI(title="manynets", version=__version__, lifespan=lifespan, redoc_url=None)
     _add_pages(app, served, metrics)
     _add_models(app, served)
     _add_errors(app)
