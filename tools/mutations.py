@@ -106,7 +106,7 @@ def main(words: Sequence[str]) -> int:
         for package in dict.fromkeys(fault.package for fault in faults):
             passed, test = run_tests(root, TESTS[package])
             if not passed:
-                print(f"the tests of {package!r} fail without any fault: {test}; mend that first")
+                print(f"the tests of {package!r} fail without any fault: {test}; fix that first")
                 return 2
         for fault in faults:
             noticed, test = is_noticed(root, fault)

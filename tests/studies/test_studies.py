@@ -119,9 +119,9 @@ def test_the_perceptron_learns_and_the_tutorials_cannot() -> None:
     x = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        mended, tutorial = Perceptron(), Tutorial()
-    assert learn(mended, x, torch.tensor([[0.0], [0.0], [1.0], [1.0]]), epochs=50)[-1] == 0
-    assert mended(x)[:, 0].tolist() == [0, 0, 1, 1]
+        correct, tutorial = Perceptron(), Tutorial()
+    assert learn(correct, x, torch.tensor([[0.0], [0.0], [1.0], [1.0]]), epochs=50)[-1] == 0
+    assert correct(x)[:, 0].tolist() == [0, 0, 1, 1]
     assert tutorial(x)[:, 0].tolist() == [0, 0, 1, 2]  # ReLU of x, whatever the weights
 
 

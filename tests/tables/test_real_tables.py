@@ -170,16 +170,16 @@ def test_telco_total_charges_by_hand(data_dir: Path) -> None:
     assert matrix[:, 1].sum() == 11.0
 
 
-def test_adults_test_file_has_the_same_columns_and_mended_labels(data_dir: Path) -> None:
+def test_adults_test_file_has_the_same_columns_and_matched_labels(data_dir: Path) -> None:
     train, y, _ = split_target(read_table(data_dir / "adult/adult_train.csv.gz"), "income")
     test, y_test, _ = split_target(read_table(data_dir / "adult/adult_test.csv.gz"), "income")
     encoder = fit_encoder(train)
     assert encoder.check(test) == []
     assert encoder.transform(test).shape == (16281, encoder.width)
     assert sorted(set(y_test.tolist())) == ["<=50K.", ">50K."]
-    mended, note = match_labels(y_test, np.unique(y))
-    assert sorted(set(mended.tolist())) == ["<=50K", ">50K"]
-    assert int((mended == ">50K").sum()) == 3846
+    matched, note = match_labels(y_test, np.unique(y))
+    assert sorted(set(matched.tolist())) == ["<=50K", ">50K"]
+    assert int((matched == ">50K").sum()) == 3846
     assert "point" in note
 
 

@@ -20,7 +20,7 @@ _MUCH_DISK = 1 << 30  # bytes below which a folder is short of space
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """Something that is wrong, and how to mend it."""
+    """Something that is wrong, and how to fix it."""
 
     what: str
     remedy: str

@@ -1,7 +1,7 @@
-"""Tables larger than memory: a block of rows after the other, of a Parquet file or of a text table that needs no mending.
+"""Tables larger than memory: a block of rows after the other, of a Parquet file or of a text table that needs no cleaning.
 
 A text table is read twice. The first time finds the type of each column, as `read_table` does on all rows at once; the second makes the blocks. Where
-that would take what only the whole table shows (lines to be mended, words among the numbers of a column that is used), there are no blocks, and the
+that would take what only the whole table shows (lines to be cleaned, words among the numbers of a column that is used), there are no blocks, and the
 file is to be read at once.
 """
 
@@ -118,7 +118,7 @@ def _written(source: Source, options: TextOptions, used: Sequence[str]) -> Block
         return None
     preferred = "\t" if source.name.lower().endswith(".tsv") else None
     head = read_head(source, delimiter=options.delimiter, preferred=preferred, header=options.header)
-    if head.mend or head.notes or source.notes or ends_with_open_quote(source, head.delimiter):
+    if head.unclean or head.notes or source.notes or ends_with_open_quote(source, head.delimiter):
         return None
     refuse_duplicates(head.names)
     assert source.file is not None

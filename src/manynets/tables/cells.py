@@ -210,7 +210,7 @@ def _no_number(table: Table, name: str, index: int, value: str, reading: Reading
         )
     written = "" if reading == PLAIN else f" ({reading})"
     return DataError(
-        f"column {name!r} should hold numbers{written}, but {table.row(index)} holds {value!r}; mend the cell, leave it empty to"
+        f"column {name!r} should hold numbers{written}, but {table.row(index)} holds {value!r}; correct the cell, leave it empty to"
         " count as missing, or declare the column categorical before fitting"
     )
 

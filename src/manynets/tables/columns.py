@@ -113,7 +113,7 @@ def _within_float32(table: Table, name: str, values: NDArray[np.float64], spread
         limit = FLOAT32_MAX * spread.scale  # inf is the honest answer where float64 ends first
         raise DataError(
             f"column {name!r} has values too large to be scaled: {table.row(worst)} holds {values[worst]:.6g}, but at most"
-            f" {min(limit, np.finfo(np.float64).max):.6g} away from {spread.center:.6g} is allowed; mend the value, or use the"
+            f" {min(limit, np.finfo(np.float64).max):.6g} away from {spread.center:.6g} is allowed; correct the value, or use the"
             " scaling 'quantile' or 'standard' fitted on this table"
         )
     return scaled

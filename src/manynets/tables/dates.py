@@ -238,7 +238,7 @@ def _dates_of_numbers(table: Table, name: str, form: DateForm) -> Seconds:
     bad = np.flatnonzero(np.isnat(moments) & ~missing)
     if bad.size:
         raise DataError(
-            f"column {name!r} should hold dates ({form}), but {table.row(int(bad[0]))} holds {values[bad[0]]:.15g}; mend the cell,"
+            f"column {name!r} should hold dates ({form}), but {table.row(int(bad[0]))} holds {values[bad[0]]:.15g}; correct the cell,"
             " or leave it empty to count as missing"
         )
     return moments
@@ -254,7 +254,7 @@ def _dates_of_text(table: Table, name: str, cells: nw.Series[Any], form: DateFor
         first = next(index for index, text in enumerate(listed(cells)) if text in bad)
         raise DataError(
             f"column {name!r} should hold {'times of day' if form.order == 'time' else f'dates (as {form.order})'}, but"
-            f" {table.row(first)} holds {cells[first]!r}; mend the cell, or leave it empty to count as missing"
+            f" {table.row(first)} holds {cells[first]!r}; correct the cell, or leave it empty to count as missing"
         )
     return moments[codes]
 

@@ -1,7 +1,7 @@
 """Read CSV and its kin.
 
 What the columns hold is found on the first rows, so that polars reads the file once and fast; where a later row does not fit, all
-is read as text and turned into numbers after. Where lines are not as polars needs them, they are mended first.
+is read as text and turned into numbers after. Where lines are not as polars needs them, they are cleaned first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from manynets.errors import DataError
-from manynets.tables.mending import TOTAL, mended
+from manynets.tables.cleaning import TOTAL, cleaned
 from manynets.tables.settling import settled, type_of, without_text_tokens
 from manynets.tables.sniffing import DELIMITERS, Head, read_head
 from manynets.tables.source import Source, TextOptions, in_utf8, not_in
@@ -58,7 +58,7 @@ class TextTable(NamedTuple):
 
 
 class _NeedsMending(Exception):
-    """The lines are not as polars needs them; the cause is the error to raise where they cannot be mended."""
+    """The lines are not as polars needs them; the cause is the error to raise where they cannot be cleaned."""
 
 
 def read_source(source: Source, options: TextOptions, *, preferred: str | None = None) -> TextTable:
@@ -69,7 +69,7 @@ def read_source(source: Source, options: TextOptions, *, preferred: str | None =
     """
     source = in_utf8(source.loaded() if source.padded else source, options.encoding)
     head = read_head(source, delimiter=options.delimiter, preferred=preferred, header=options.header)
-    if not head.mend:
+    if not head.unclean:
         try:
             frame, words = _read(source, head, options.text)
         except _NeedsMending:
@@ -77,7 +77,7 @@ def read_source(source: Source, options: TextOptions, *, preferred: str | None =
         else:
             if not ends_oddly(frame):
                 return _typed(source, head, frame, words)
-    source = mended(source, head.delimiter, header=options.header)
+    source = cleaned(source, head.delimiter, header=options.header)
     notes = head.notes
     head = read_head(source, delimiter=head.delimiter, preferred=None, header=options.header)
     try:
@@ -285,7 +285,7 @@ def blank_lines(source: Source, head: Head) -> list[int]:
                 blank.append(index)
             elif len(row) != width:
                 raise _NeedsMending from DataError(
-                    f"{source.name}, line {begins} has {len(row)} fields, but the header has {width}; mend the line, or give the right"
+                    f"{source.name}, line {begins} has {len(row)} fields, but the header has {width}; correct the line, or give the right"
                     " delimiter"
                 )
     except csv.Error as error:

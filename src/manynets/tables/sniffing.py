@@ -1,4 +1,4 @@
-"""What the first lines of a text table show: the delimiter, the header, some rows, and whether lines must be mended first."""
+"""What the first lines of a text table show: the delimiter, the header, some rows, and whether lines must be cleaned first."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Head:
         names: of the columns.
         header_lines: lines up to the first data row.
         rows: some rows.
-        mend: whether lines are to be mended before polars can read them.
+        unclean: whether lines are to be cleaned before polars can read them.
         notes: remarks for the user.
     """
 
@@ -49,7 +49,7 @@ class Head:
     names: list[str]
     header_lines: int
     rows: list[list[str]]
-    mend: bool
+    unclean: bool
     notes: tuple[str, ...] = ()
 
 
@@ -64,30 +64,30 @@ def read_head(source: Source, *, delimiter: str | None, preferred: str | None, h
     if not text.strip():
         raise DataError(f"{source.name} holds 0 data rows: it is empty; a header and at least 1 row are needed")
     chosen = None if delimiter is None else _check_delimiter(delimiter)
-    mend = False
+    unclean = False
     text, separator = without_separator_line(text)
     if separator:
         if chosen is None and not _is_delimiter(separator):
             raise DataError(
-                f"{source.name}, line 1 gives {separator!r} as the delimiter, which must be a single ASCII character; mend the line, or"
+                f"{source.name}, line 1 gives {separator!r} as the delimiter, which must be a single ASCII character; correct the line, or"
                 " give the right --delimiter"
             )
-        chosen, mend = chosen or separator, True
+        chosen, unclean = chosen or separator, True
     if has_lone_returns(text):
-        text, mend = with_newlines(text), True
+        text, unclean = with_newlines(text), True
     chosen = chosen or _find_delimiter(source.name, text, preferred)
     names, header_lines, rows = _first_rows(source.name, text, chosen, header)
-    if not rows and whole and not mend:
+    if not rows and whole and not unclean:
         raise DataError(f"{source.name} holds 0 data rows: only a header of {len(names)} columns; at least 1 row is needed")
     complete = rows if whole and len(rows) <= HEAD_ROWS else rows[:-1]  # the last may be cut off
-    mend = mend or _uneven(names, complete)
+    unclean = unclean or _uneven(names, complete)
     if not header:
-        return Head(delimiter=chosen, names=[f"x{j}" for j in range(len(names))], header_lines=0, rows=complete, mend=mend)
+        return Head(delimiter=chosen, names=[f"x{j}" for j in range(len(names))], header_lines=0, rows=complete, unclean=unclean)
     named, notes = unique_names(names)
     if _looks_like_data(names):
         shown = ", ".join(map(repr, names[:4]))
         notes += (f"the names of the columns are numbers ({shown}): if the file has no header, give header=False",)
-    return Head(delimiter=chosen, names=named, header_lines=header_lines, rows=complete, mend=mend, notes=notes)
+    return Head(delimiter=chosen, names=named, header_lines=header_lines, rows=complete, unclean=unclean, notes=notes)
 
 
 def has_lone_returns(text: str) -> bool:
@@ -222,7 +222,7 @@ def _find_delimiter(name: str, text: str, preferred: str | None) -> str:
     split = [DELIMITERS[sign] for sign in often if sign != ","]  # a comma may be that of a decimal
     if split:
         raise DataError(
-            f"{name}: the header is one field, but the rows are split by {', '.join(split)}; mend the header, or give delimiter"
+            f"{name}: the header is one field, but the rows are split by {', '.join(split)}; correct the header, or give delimiter"
         )
     return preferred or ","
 

@@ -191,7 +191,7 @@ def _weights(table: Table, name: str) -> NDArray[np.float64]:
 def match_labels(labels: NDArray[Any], known: Sequence[Any] | NDArray[Any]) -> tuple[NDArray[Any], str]:
     """Return the labels of a test file in the spelling of the training file, and a note of what was changed, empty for nothing.
 
-    One difference is known and mended: a point at the end of each unknown label, as in the published test file of "adult", where
+    One difference is known and corrected: a point at the end of each unknown label, as in the published test file of "adult", where
     `<=50K` is written `<=50K.`.
 
     Errors: DataError that lists the labels that training did not have.

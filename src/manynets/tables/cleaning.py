@@ -1,4 +1,4 @@
-"""Mend the lines of a text table: titles and comments above the header, footers, delimiters at the end, blank rows and columns.
+"""Clean the lines of a text table: titles and comments above the header, footers, delimiters at the end, blank rows and columns.
 
 All of it is rare, so it is done in plain Python on the whole file, which is then read as if it had been clean.
 """
@@ -16,7 +16,7 @@ from manynets.errors import DataError
 from manynets.tables.sniffing import COMMENTS, has_lone_returns, unique_names, with_newlines, without_separator_line
 from manynets.tables.source import Source, decoded
 
-__all__ = ["TOTAL", "mended"]
+__all__ = ["TOTAL", "cleaned"]
 
 TOTAL = re.compile(
     r"(?:grand |sub-?)?totals?:?|sum(?:me)?:?|gesamt:?|insgesamt:?|averages?:?|mean:?|total général:?", re.IGNORECASE
@@ -63,8 +63,8 @@ class _Notes:
             self.texts.append(f"{what} (line{'s' if len(rows) > 1 else ''} {lines})")
 
 
-def mended(source: Source, delimiter: str, *, header: bool) -> Source:
-    """Return the source with its lines mended, and notes on what was done.
+def cleaned(source: Source, delimiter: str, *, header: bool) -> Source:
+    """Return the source with its lines cleaned, and notes on what was done.
 
     Errors: DataError that names the line for one with more or fewer fields than the header, and for a quote that is not closed.
     """
@@ -184,7 +184,7 @@ def _even(name: str, body: list[_Row], names: list[str] | None, width: int, note
 def _ragged(name: str, row: _Row, width: int) -> DataError:
     quote = '; a quote (") may open a cell that is never closed' if row.lines > 1 else ""
     return DataError(
-        f"{name}, line {row.line} has {len(row.cells)} fields, but the header has {width}{quote}; mend the line, or give the right"
+        f"{name}, line {row.line} has {len(row.cells)} fields, but the header has {width}{quote}; correct the line, or give the right"
         " delimiter"
     )
 
