@@ -15,7 +15,7 @@ from manynets.errors import DataError
 from manynets.tables.binary import parquet_files
 from manynets.tables.footer import footer_bytes, row_groups
 from manynets.tables.marks import FileMarks, check_name
-from manynets.tables.stored import first_line, keys_of
+from manynets.tables.stored import keys_of, readable
 from manynets.tables.table import refuse_duplicates, require
 from manynets.tables.unusual import usual_integers
 
@@ -60,13 +60,17 @@ class BlockFiles:
         self.files = tuple(files or [check_name(Path(path))])
         self._form = "Parquet" if self.parquet else "Arrow"
         self._marks = FileMarks(self.files, form=self._form)
-        self._keys: dict[str, Any] = self._guarded(self.name, lambda: keys_of(self.files)) if self.parquet else {}
-        self._lazy = [self._opened(file) for file in self.files]
-        schemas = [self._guarded(file, lazy.collect_schema) for file, lazy in zip(self.files, self._lazy, strict=True)]
-        self.types: dict[str, Any] = dict(schemas[0])
+        with readable(self.name, self._form):
+            self._keys: dict[str, Any] = keys_of(self.files) if self.parquet else {}
+        self._lazy, schemas = [], []
+        for file in self.files:
+            with readable(file, self._form):
+                self._lazy.append(self._scan(file))
+                schemas.append(dict(self._lazy[-1].collect_schema()))
+        self.types = schemas[0]
         self.names = tuple(self.types)
         for file, schema in zip(self.files[1:], schemas[1:], strict=True):
-            self._refuse_other_columns(file, dict(schema))
+            self._refuse_other_columns(file, schema)
         refuse_duplicates(self.names)
         self.blocks = tuple(self._found())
         self.rows = sum(block.rows for block in self.blocks)
@@ -93,29 +97,19 @@ class BlockFiles:
             require(names, self.names, what="column")
             lazy = lazy.select(selectors.by_name(*names))
         where = f"rows {block.start:,} to {block.start + block.rows - 1:,} of {file}"
-        frame = self._guarded(where, lambda: lazy.slice(block.start, block.rows).collect())
+        with readable(where, self._form):
+            frame = lazy.slice(block.start, block.rows).collect()
         self._marks.check(block.file)
         if frame.height != block.rows:
             raise DataError(f"{where} are {frame.height:,} rows; write the file anew")
         return usual_integers(frame)
 
-    def _opened(self, file: Path) -> Any:
+    def _scan(self, file: Path) -> polars.LazyFrame:
         import polars
 
         if self.parquet:
-            keys = self._keys
-            options: dict[str, Any] = {"hive_partitioning": bool(keys), "hive_schema": keys or None}
-            return self._guarded(file, lambda: polars.scan_parquet(file, glob=False, **options))
-        return self._guarded(file, lambda: polars.scan_ipc(file, glob=False, hive_partitioning=False))
-
-    def _guarded(self, where: object, read: Any) -> Any:
-        """Return what a function reads; what polars cannot read is a DataError."""
-        import polars
-
-        try:
-            return read()
-        except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError) as error:
-            raise DataError(f"{where} cannot be read as {self._form}: {first_line(error)}; write the file anew") from error
+            return polars.scan_parquet(file, glob=False, hive_partitioning=bool(self._keys), hive_schema=self._keys or None)
+        return polars.scan_ipc(file, glob=False, hive_partitioning=False)
 
     def _refuse_other_columns(self, file: Path, types: dict[str, Any]) -> None:
         first = self.files[0]
@@ -138,7 +132,8 @@ class BlockFiles:
             if self.parquet:
                 groups = [tuple(group) for group in row_groups(file)]
             else:
-                rows = int(self._guarded(file, lambda lazy=self._lazy[number]: lazy.select(polars.len()).collect().item()))
+                with readable(file, self._form):
+                    rows = int(self._lazy[number].select(polars.len()).collect().item())
                 groups = [(min(ARROW_ROWS, rows - start), 0) for start in range(0, rows, ARROW_ROWS)]
             start = 0
             for rows, size in groups:

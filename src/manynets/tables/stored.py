@@ -20,7 +20,8 @@ __all__ = ["StoredColumns", "first_line", "keys_of", "readable", "scan"]
 class StoredColumns:
     """The columns of a Parquet file, or of several with the same columns, one below the other.
 
-    To read all of them one by one takes about as long as to read the file at once.
+    To read all of them one by one takes about as long as to read the file at once. `manynets.tables.rowgroups` reads the other way, all
+    columns of some rows: it opens each file by itself, as it needs to know where row groups begin and which file is damaged.
 
     Attributes:
         names: of the columns, in order.
@@ -84,14 +85,15 @@ def _has_keys(files: Sequence[Path]) -> bool:
 
 
 @contextmanager
-def readable(name: str, form: str) -> Iterator[None]:
-    """Within: what polars cannot read is a DataError that names the file."""
+def readable(name: object, form: str) -> Iterator[None]:
+    """Within: what polars cannot read is a DataError that names the file, or which rows of it."""
     import polars
 
     try:
         yield
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError) as error:
-        raise DataError(f"{name} cannot be read as {form}: {first_line(error)}") from error
+        fix = "" if isinstance(error, FileNotFoundError) else "; write the file anew"
+        raise DataError(f"{name} cannot be read as {form}: {first_line(error)}{fix}") from error
 
 
 def first_line(error: BaseException) -> str:
