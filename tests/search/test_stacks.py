@@ -70,3 +70,14 @@ def test_networks_that_diverge_do_not_concern_the_others():
     assert [result.stopped for result in results] == ["done", "diverged", "done"]
     alone = mn.train(X, Y, SPEC, recipes[2], progress=False, **OPTIONS)
     assert_close(results[2].parameters, dict(alone.members[0]), "bits")
+
+
+def test_networks_with_the_same_rows_share_their_arrays():
+    rates = [0.01, 0.1]
+    candidates = [(SPEC, dataclasses.replace(RECIPE, seed=seed, optimizer=mn.Adam(lr=lr))) for seed in range(3) for lr in rates]
+    for validation in (0.2, None):
+        plan = plan_candidates(X, Y, candidates, scaling="standard", cv=2, validation=validation).plan
+        assert len(plan.groups) > 1
+        (group,) = stacked(plan).groups.values()
+        arrays = {id(member.rows) for member in group.members} | {id(member.validation_rows) for member in group.members}
+        assert len(arrays) == (2 * 6 if validation else 2 + 1)

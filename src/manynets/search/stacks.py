@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
 from manynets.plan import Plan, TrialGroup
@@ -39,11 +40,11 @@ class Stack(TrialGroup):
         self._starts: dict[int, int] = {}
         start = 0
         for group, part in zip(groups, parts, strict=True):
+            moved = _Moved(start, len(part))
             for member in group.members:
                 self._data[member.number], self._starts[member.number] = group.data, start
-                train = np.arange(len(part)) if member.rows is None else member.rows
-                held_out = None if member.validation_rows is None else member.validation_rows + start
-                self.members.append(dataclasses.replace(member, rows=train + start, validation_rows=held_out))
+                held_out = None if member.validation_rows is None else moved(member.validation_rows)
+                self.members.append(dataclasses.replace(member, rows=moved(member.rows), validation_rows=held_out))
             start += len(part)
 
     def data_of(self, number: int) -> TrainingData:
@@ -53,6 +54,19 @@ class Stack(TrialGroup):
     def start_of(self, number: int) -> int:
         """Return where the rows of that group begin."""
         return self._starts[number]
+
+
+class _Moved:
+    """Row numbers of a group (None: all `total` rows) as those of the stack; networks that share an array share the new one."""
+
+    def __init__(self, start: int, total: int) -> None:
+        self._start, self._total = start, total
+        self._made: dict[int, NDArray[np.int64]] = {}
+
+    def __call__(self, rows: NDArray[np.int64] | None) -> NDArray[np.int64]:
+        if id(rows) not in self._made:
+            self._made[id(rows)] = self._start + (np.arange(self._total) if rows is None else rows)
+        return self._made[id(rows)]
 
 
 def stacked(plan: Plan, *, most_bytes: int = MOST_BYTES) -> Plan:
