@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,11 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return run
 
 
+@pytest.fixture(autouse=True)
+def blank(blank_pictures: None) -> None:
+    """Commands write blank pictures, where a test has not the marker `draws`."""
+
+
 TABLE = "size,colour,id,price,kind\n" + "".join(
     f"{i % 17},{('red', 'blue', 'green')[i % 3]},{1000 + i},{2.5 * (i % 17) + 10 * (i % 3)},{'big' if i % 17 > 8 else 'small'}\n"
     for i in range(120)
@@ -60,3 +66,32 @@ def table(tmp_path: Path) -> Path:
     path = tmp_path / "houses.csv"
     path.write_text(TABLE, encoding="utf-8")
     return path
+
+
+SMALL = ("--epochs", "2", "--hidden", "4", "--n-networks", "1", "-q")
+KIND = ("--target", "kind", "--drop", "price", *SMALL)
+"""How to train a small network on the kind of the houses."""
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the houses and the run of a small network, whose target is their kind. Do not change it; see `run`."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "houses.csv").write_text(TABLE, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with pytest.raises(SystemExit) as ended:
+            main(["train", "houses.csv", *KIND, "--out", "run"])
+    assert ended.value.code == 0
+    return folder
+
+
+@pytest.fixture
+def run(call: Call, table: Path, trained: Path) -> Path:
+    """A copy of the run in `trained` that knows `table` as its data."""
+    shutil.copytree(trained / "run", "run")
+    config = Path("run", "config.json")
+    text = config.read_text(encoding="utf-8")
+    assert str(trained / "houses.csv") in text
+    config.write_text(text.replace(str(trained / "houses.csv"), str(table)), encoding="utf-8")
+    return Path("run")

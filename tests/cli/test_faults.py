@@ -18,23 +18,13 @@ import pytest
 from manynets.claims import claim
 from manynets.modelfile import read_model_file
 from manynets.runs import read_run
-from tests.cli.conftest import Call
-
-SMALL = ("--epochs", "2", "--hidden", "4", "--n-networks", "1", "-q")
-
-
-@pytest.fixture
-def run(call: Call, table: Path) -> Path:
-    """A run on the houses, whose target is their kind."""
-    assert call("train", table, "--target", "kind", "--drop", "price", *SMALL, "--out", "run").code == 0
-    return Path("run")
-
+from tests.cli.conftest import KIND, SMALL, Call
 
 # ------------------------------------------------------------------------------------------------------------------------- names
 
 
 def test_a_name_in_use_is_an_error_and_a_default_name_moves_on(call: Call, table: Path) -> None:
-    train = ("train", table, "--target", "kind", "--drop", "price", *SMALL)
+    train = ("train", table, *KIND)
     with claim("runs/houses-1"), claim("mine"):
         done = call(*train, "--out", "mine")
         assert done.code == 2
@@ -75,7 +65,7 @@ def test_overwrite_replaces_at_the_very_end(call: Call, run: Path, table: Path) 
 def test_an_unfinished_run_is_put_back_when_what_overwrites_it_fails(call: Call, table: Path) -> None:
     Path("run.part/checkpoints").mkdir(parents=True)
     (Path("run.part") / "options.json").write_text("{}", encoding="utf-8")
-    train = ("train", table, "--target", "kind", "--drop", "price", *SMALL, "--out", "run", "--overwrite")
+    train = ("train", table, *KIND, "--out", "run", "--overwrite")
     assert call(*train, "--optimizer", "sgd", "--lr", "1e30").code == 3
     assert (Path("run.part") / "options.json").read_text(encoding="utf-8") == "{}"
     assert call(*train).code == 0
@@ -317,6 +307,7 @@ def test_all_rows_seen(call: Call, table: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------------ many classes
 
 
+@pytest.mark.draws
 def test_many_classes_are_summarised(call: Call) -> None:
     rows = "\n".join(f"{i % 13},{i % 7},k{i % 300}" for i in range(1200))
     Path("many.csv").write_text(f"a,b,y\n{rows}\n", encoding="utf-8")
@@ -335,6 +326,7 @@ def test_many_classes_are_summarised(call: Call) -> None:
 # ------------------------------------------------------------------------------------------------------------------ messages
 
 
+@pytest.mark.draws
 def test_names_in_other_unicode_characters(call: Call, table: Path) -> None:
     text = table.read_text(encoding="utf-8")
     for form, name in (("nfc", "caf\u00e9"), ("nfd", "cafe\u0301")):
@@ -356,7 +348,7 @@ def test_an_option_for_features_names_the_target(call: Call, table: Path, option
 
 def test_home_behind_an_equals_sign(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert call("train", table, "--target", "kind", "--drop", "price", *SMALL, "--out=~/run").code == 0
+    assert call("train", table, *KIND, "--out=~/run").code == 0
     assert (tmp_path / "home" / "run").is_dir()
     assert not Path("~").exists()
 
@@ -365,7 +357,7 @@ def test_files_that_are_not_what_their_ending_says(call: Call, table: Path) -> N
     import polars
 
     Path("padded.csv.gz").write_bytes(gzip.compress(table.read_bytes()) + bytes(512))
-    assert call("train", "padded.csv.gz", "--target", "kind", "--drop", "price", *SMALL, "--out", "run").code == 0
+    assert call("train", "padded.csv.gz", *KIND, "--out", "run").code == 0
     Path("zipped.csv").write_bytes(gzip.compress(table.read_bytes()))
     assert (
         "zipped.csv is a gzip file, whatever its ending; rename it to zipped.csv.gz"

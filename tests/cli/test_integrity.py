@@ -16,18 +16,10 @@ from manynets.cli import data
 from manynets.errors import DataError, OptionError
 from manynets.runs import read_run, write_run
 from manynets.tables import files, read_table
-from tests.cli.conftest import Call
+from tests.cli.conftest import KIND, Call
 
-SMALL = ("--epochs", "2", "--hidden", "4", "--n-networks", "1", "-q")
-TRAIN = ("--target", "kind", "--drop", "price", *SMALL)
 SWEEP = ("sweep", "moons", "--epochs", "1", "--hidden", "4", "--points", "60", "-q", "--grid", "lr=0.1,0.2", "--out", "swept")
 ODD = os.fsdecode(b"t\xff.csv")
-
-
-@pytest.fixture
-def run(call: Call, table: Path) -> Path:
-    assert call("train", table, *TRAIN, "--out", "run").code == 0
-    return Path("run")
 
 
 # --------------------------------------------------------------------------------------------------------- files that change
@@ -42,7 +34,7 @@ def test_the_fingerprint_of_a_run_is_that_of_the_rows_read(call: Call, table: Pa
         return fingerprint_of(path, *more)
 
     monkeypatch.setattr(data, "fingerprint_of", after_a_change)
-    done = call("train", table, *TRAIN, "--out", "run")
+    done = call("train", table, *KIND, "--out", "run")
     assert done.code == 2
     assert f"error: {table} changed while it was read" in done.err
     assert not Path("run").exists()
@@ -64,7 +56,7 @@ def test_a_text_table_that_changes_is_refused(table: Path, monkeypatch: pytest.M
 def test_hashes_of_rows_are_those_of_the_model(call: Call, run: Path, table: Path) -> None:
     found = read_run(run)
     assert found.seen_rows is not None
-    assert call("train", table, *TRAIN, "--seed", "1", "--out", "run", "--overwrite").code == 0
+    assert call("train", table, *KIND, "--seed", "1", "--out", "run", "--overwrite").code == 0
     with pytest.raises(OptionError, match="the run folder run changed while it was read"):
         _ = found.seen_rows
 
@@ -84,7 +76,7 @@ def test_a_report_is_on_the_model_beside_it(call: Call, run: Path, monkeypatch: 
 def test_a_table_whose_name_is_not_utf8(call: Call, run: Path, table: Path) -> None:
     shutil.copy(table, ODD)
     Path(ODD).with_suffix(".parquet").touch()
-    for command in (("train", ODD, *TRAIN), ("predict", "run", ODD), ("inspect", ODD), ("inspect", ODD.replace("csv", "parquet"))):
+    for command in (("train", ODD, *KIND), ("predict", "run", ODD), ("inspect", ODD), ("inspect", ODD.replace("csv", "parquet"))):
         done = call(*command)
         assert done.code == 2
         assert done.err.count("\n") == 1
@@ -172,7 +164,7 @@ def test_what_killed_commands_leave_is_removed_by_the_next(call: Call, run: Path
     assert call("predict", "run", table, "-o", "p.csv").code == 0
     assert call("plot", "run", "--kind", "history").code == 0
     assert [path.exists() for path in left] == [False, False, True]
-    assert call("train", table, *TRAIN, "--out", "run", "--overwrite").code == 0
+    assert call("train", table, *KIND, "--out", "run", "--overwrite").code == 0
     assert not any(path.exists() for path in left)
 
 
@@ -195,7 +187,7 @@ def test_an_error_of_the_disk_names_the_run(run: Path, monkeypatch: pytest.Monke
 def test_names_that_other_formats_cannot_hold(call: Call, run: Path, table: Path) -> None:
     done = call("export", "run", "-o", os.fsdecode(b"m\xff.py"))
     assert (done.code, "import model" in Path(os.fsdecode(b"m\xff.py")).read_text(encoding="utf-8")) == (0, True), done.err
-    done = call("train", table, *TRAIN, "--out", os.fsdecode(b"r\xff"), "--track", "tensorboard")
+    done = call("train", table, *KIND, "--out", os.fsdecode(b"r\xff"), "--track", "tensorboard")
     assert done.code == 2
     assert "--track cannot be used with 'r\\udcff', a name that is not UTF-8; give another --out" in done.err
 

@@ -12,18 +12,10 @@ import pytest
 from manynets.claims import claim
 from manynets.cli.plot import KINDS
 from manynets.runs import PICTURES
-from tests.cli.conftest import Call
-
-SMALL = ("--epochs", "2", "--hidden", "4", "--n-networks", "1", "-q")
+from tests.cli.conftest import KIND, SMALL, Call
 
 
-@pytest.fixture
-def run(call: Call, table: Path) -> Path:
-    """A run on the houses, whose target is their kind."""
-    assert call("train", table, "--target", "kind", "--drop", "price", *SMALL, "--out", "run").code == 0
-    return Path("run")
-
-
+@pytest.mark.draws
 def test_plot_replaces_no_picture_elsewhere(call: Call, run: Path) -> None:
     assert call("plot", "run", "--kind", "history", "--out", "pictures").code == 0
     assert "history.png exists" in call("plot", "run", "--kind", "history", "--out", "pictures").err
@@ -41,7 +33,7 @@ def test_plot_replaces_no_picture_beside_a_model_file(call: Call, run: Path) -> 
 
 def test_a_run_with_a_file_of_the_users_is_not_replaced(call: Call, run: Path, table: Path) -> None:
     assert {kind.replace("-", "_") for kind in KINDS} - set(PICTURES) == {"sweep"}  # that one is of a sweep's folder
-    words = ("train", table, "--target", "kind", "--drop", "price", *SMALL, "--out", "run", "--overwrite")
+    words = ("train", table, *KIND, "--out", "run", "--overwrite")
     (run / "mine.png").write_text("mine", encoding="utf-8")
     done = call(*words)
     assert (done.code, (run / "mine.png").read_text(encoding="utf-8")) == (2, "mine")
@@ -95,7 +87,7 @@ def test_a_run_that_is_replaced_is_there_at_any_moment(call: Call, run: Path, ta
         seen.append((run / "config.json").is_file())
 
     monkeypatch.setattr(os, "rename", watched)
-    train = ("train", table, "--target", "kind", "--drop", "price", *SMALL, "--out", "run", "--overwrite")
+    train = ("train", table, *KIND, "--out", "run", "--overwrite")
     assert call(*train).code == 0
     assert all(seen)
 
@@ -105,7 +97,7 @@ def test_a_run_whose_replacement_was_killed_gets_its_name_again(call: Call, run:
     os.rename(run, ".run.abcdefgh.old")
     Path(".run.hgfedcba.tmp").mkdir()
     Path(".run.other.hgfedcba.tmp").mkdir()  # of a run called run.other
-    train = ("train", table, "--target", "kind", "--drop", "price", *SMALL, "--out", "run")
+    train = ("train", table, *KIND, "--out", "run")
     assert "run exists" in call(*train).err
     assert call("show", "run").code == 0
     assert sorted(entry.name for entry in Path().iterdir() if entry.name.startswith(".")) == [".run.other.hgfedcba.tmp"]

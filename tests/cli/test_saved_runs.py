@@ -13,6 +13,7 @@ from tests.cli.conftest import Call
 SMALL = ("--hidden", "8", "--epochs", "3", "-q", "--seed", "0")
 
 
+@pytest.mark.draws
 def test_every_command_takes_a_model_file(call: Call, table: Path, tmp_path: Path) -> None:
     folder = call("train", table, "--target", "price", *SMALL, "--json").json["run_dir"]
     alone = tmp_path / "alone" / "model.safetensors"

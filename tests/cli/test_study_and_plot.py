@@ -15,6 +15,8 @@ from manynets.plots.canvas import figure_of
 from manynets.studies import STUDIES, TUTORIALS
 from tests.cli.conftest import Call
 
+pytestmark = pytest.mark.draws
+
 
 def test_a_study_writes_figures_and_pictures(call: Call, tmp_path: Path) -> None:
     done = call("study", "T3-autograd", "T3-feedforward", "--json")

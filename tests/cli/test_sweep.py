@@ -26,6 +26,7 @@ def results(folder: str = "here") -> list[dict[str, Any]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.draws
 def test_a_grid_by_seeds_and_folds(call: Call) -> None:
     done = call("sweep", "moons", *SMALL, *GRID, "--seeds", "2", "--cv", "3", "--json")
     assert done.code == 0, done.err
@@ -69,6 +70,7 @@ def test_each_network_is_the_one_that_train_many_trains(call: Call) -> None:
     assert split_rows is not None
 
 
+@pytest.mark.draws
 def test_a_table_with_halving(call: Call, table: Path) -> None:
     args = (
         "sweep",
@@ -205,6 +207,7 @@ def test_the_sweep_file_says_what_was_swept(call: Call) -> None:
     assert kept["options"]["hidden"] == "6"
 
 
+@pytest.mark.draws
 def test_pictures_of_a_halving_compare_candidates_that_trained_for_equally_long(call: Call) -> None:
     options = ("--grid", "lr=0.001,0.01,0.1", "--epochs", "9", "--halving", "--hidden", "4", "--out", "s")
     assert call("sweep", "moons", *options, "-q").code == 0

@@ -69,6 +69,7 @@ def test_a_sweep_is_ranked_by_the_metric_that_is_asked_for(call: Call, table: Pa
     assert float(results()[0]["score"]) == run["validation"]["mae"]
 
 
+@pytest.mark.draws
 def test_every_command_takes_the_sweep(call: Call, table: Path) -> None:
     shown = call("sweep", table, *KIND, *SMALL[:-1], "--grid", "n_networks=2,3,4", "--out", "here")
     assert shown.code == 0, shown.err

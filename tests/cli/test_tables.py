@@ -54,6 +54,7 @@ def piped(monkeypatch: pytest.MonkeyPatch) -> object:
 # ---------------------------------------------------------------------------------------------------------------- no header
 
 
+@pytest.mark.draws
 def test_a_table_without_a_header(call: Call, tmp_path: Path) -> None:
     bare = TABLE.partition("\n")[2]
     (tmp_path / "bare.csv").write_text(bare)
@@ -94,6 +95,7 @@ def test_new_rows_with_and_without_a_header(call: Call, table: Path, tmp_path: P
     assert "--no-header is for text files and sheets" in done.err
 
 
+@pytest.mark.draws
 def test_a_sweep_without_a_header(call: Call, tmp_path: Path) -> None:
     (tmp_path / "bare.csv").write_text(TABLE.partition("\n")[2])
     words = ("sweep", "bare.csv", "--no-header", "--target", "x3", "--grid", "lr=0.01,0.1", "--hidden", "4", "--epochs", "1", "-q")

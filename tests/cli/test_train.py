@@ -50,6 +50,7 @@ def test_json_is_all_that_is_on_stdout(call: Call) -> None:
     assert "By class on the test rows" in done.err
 
 
+@pytest.mark.draws
 def test_the_run_folder_of_images(call: Call) -> None:
     done = call("train", "digits", *SMALL)
     assert done.code == 0
@@ -85,12 +86,14 @@ def test_the_same_seed_gives_the_same_figures(call: Call) -> None:
     assert first["test"] != other["test"]
 
 
+@pytest.mark.draws
 def test_quiet_says_nothing(call: Call) -> None:
     done = call("train", "moons", *SMALL, "-q")
     assert (done.code, done.out, done.err) == (0, "", "")
     assert {"regions.png", "roc.png"} <= {entry.name for entry in Path("runs/moons-1").iterdir()}
 
 
+@pytest.mark.draws
 def test_a_table_shows_its_schema_and_writes_a_picture_of_the_predictions(call: Call, table: Path) -> None:
     done = call("train", table, "--target", "price", "--drop", "kind", *SMALL)
     assert done.code == 0, done.err
@@ -118,6 +121,7 @@ def test_a_test_file_whose_labels_end_with_a_point(call: Call, table: Path, tmp_
     assert "a point was taken off" in done.err
 
 
+@pytest.mark.draws
 def test_a_small_table_gets_an_ensemble_and_every_command_knows_it(call: Call, table: Path) -> None:
     done = call("train", table, "--target", "kind", "--json", "--epochs", "3", "--seed", "5", "--out", "run")
     assert done.code == 0, done.err

@@ -140,6 +140,7 @@ def test_json_is_strict() -> None:
     assert json.dumps(value, allow_nan=False) == '{"a": null, "b": [null, 0.5], "c": [3, null]}'
 
 
+@pytest.mark.draws
 def test_read_run_gives_back_what_was_written(call: Call) -> None:
     folder = call("train", "plane", "--points", "100", *SMALL, "--json").json["run_dir"]
     run = read_run(folder)

@@ -7,6 +7,7 @@ in one line why not; what it says it wrote must be there, whole and its own; and
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -50,6 +51,21 @@ KINDS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "predict into one file": (["predict", "run", "t.csv", "-o", "p.csv", "-q"],) * 2,
     "plot into one folder": (["plot", "run", "--kind", "history", "--out", "pictures"],) * 2,
 }
+
+LOADED = (
+    "manynets.cli.fit",
+    "manynets.fitting",
+    "manynets.plots",
+    "manynets.tables",
+    "manynets.tabular",
+    "matplotlib.figure",
+    "narwhals",
+    "polars",
+    "pydantic",
+    "sklearn.linear_model",
+    "sklearn.metrics",
+)
+"""What most commands import, loaded once before the forks."""
 
 
 def child(command: Sequence[str], folder: Path, number: int, start: float) -> int:
@@ -138,7 +154,8 @@ def check(kind: str, folder: Path, seeds: Sequence[int], codes: Sequence[int]) -
 
 def race(pairs: int, seed: int) -> dict[str, Any]:
     """Run so many pairs; return figures. AssertionError for what was lost, with the kind of the pair."""
-    from manynets import plots, training  # noqa: F401  # loaded once, before the forks
+    for name in LOADED:
+        importlib.import_module(name)
 
     draw, names, refused = random.Random(seed), list(KINDS), 0
     with tempfile.TemporaryDirectory() as place:

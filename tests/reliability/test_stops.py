@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,12 +17,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import manynets as mn
 from manynets.cli import main
 from manynets.runs import read_run
 from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from manynets.training.events import Advanced, Evaluated, Started
+from manynets.training.torch_settings import find_device
+
+pytestmark = pytest.mark.usefixtures("blank_pictures")
 
 X = np.random.default_rng(0).standard_normal((200, 4))
 Y = X[:, 0] + X[:, 1] ** 2
@@ -317,47 +322,65 @@ def test_nothing_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
         assert "options.json" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("number", "moments"),
-    [
-        (signal.SIGTERM, 1),
-        *(
-            pytest.param(number, 30, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])
-            for number in (signal.SIGINT, signal.SIGTERM)
-        ),
-    ],
-)
-def test_case_33_in_each_phase_of_a_real_process(number: int, moments: int, tmp_path: Path) -> None:
-    """A signal at any moment: exit code 130 or 143, one line that says what became of the work, no traceback, no half a run."""
-    words = [sys.executable, "-m", "manynets", *TRAIN, "-q"]
-    words[words.index("30")] = "150"  # so that training takes its share
+def real_process(folder: Path) -> subprocess.Popen[str]:
+    """Return a process that trains as TRAIN does, but for longer, so that training takes its share."""
     environment = os.environ | {"PYTHONPATH": str(Path(mn.__file__).parents[1])}  # another folder, but the same package
+    return subprocess.Popen(
+        [sys.executable, "-m", "manynets", *LONG, "--out", "run"], cwd=folder, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def stop_process(process: subprocess.Popen[str], number: int) -> None:
+    """Send a signal, and check that exit code, message and files agree, and that what was saved goes on to the bits of `whole`."""
+    process.send_signal(number)
+    _, err = process.communicate(timeout=600)
+    names = {entry.name for entry in Path().iterdir()} - {"whole"}
+    if process.returncode == 0:  # it was already done
+        assert names == {"run"}
+    else:
+        killed = process.returncode == -number
+        early = killed and ", in main\n" not in err and not names  # Python was caught while it imports
+        late = killed and names == {"run"} and not err  # or on its way out, with all done
+        assert process.returncode == 128 + number or early or late, (err, names)
+        assert "Traceback" not in err or early, err
+        assert names in (set(), {"run.part"}, {"run"}), err
+        if names == {"run.part"}:
+            assert "resume with: manynets train --resume run" in err
+            assert call("train", "--resume", "run", "-q") == 0
+        if names:
+            assert read_run("run").model.history["loss"] == read_run("whole").model.history["loss"]
+
+
+LONG = ("train", "moons", "--hidden", "8", "--epochs", "150", "--batch-size", "16", "--points", "400", "-q")
+
+
+def test_case_33_a_real_process_that_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(*LONG, "--out", "whole") == 0
+    process = real_process(tmp_path)
+    while not Path("run.part").exists() and process.poll() is None:
+        time.sleep(0.01)
+    stop_process(process, signal.SIGTERM)
+    assert process.returncode in (0, 143)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_case_33_in_each_phase_of_a_real_process(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal at any moment: exit code 130 or 143, one line that says what became of the work, no traceback, no half a run."""
+    monkeypatch.chdir(tmp_path)
     began = time.perf_counter()
-    subprocess.run([*words[:-2], "whole", "-q"], cwd=tmp_path, check=True, env=environment)
+    assert real_process(tmp_path).wait() == 0
     took = time.perf_counter() - began
+    Path("run").rename("whole")
+    moments = 30
     for k in range(moments):
-        process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment)
+        process = real_process(tmp_path)
         time.sleep(0.35 * took + 0.65 * took * k / moments)  # what comes before is the interpreter's start
-        process.send_signal(number)
-        _, err = process.communicate(timeout=600)
-        names = {entry.name for entry in tmp_path.iterdir()} - {"whole"}
-        if process.returncode == 0:  # it was already done
-            assert names == {"run"}
-        else:
-            killed = process.returncode == -number
-            early = killed and ", in main\n" not in err and not names  # Python was caught while it imports
-            late = killed and names == {"run"} and not err  # or on its way out, with all done
-            assert process.returncode == 128 + number or early or late, (err, names)
-            assert "Traceback" not in err or early, err
-            assert names in (set(), {"run.part"}, {"run"}), err
-            if names == {"run.part"}:
-                assert "resume with: manynets train --resume run" in err
-                again = [sys.executable, "-m", "manynets", "train", "--resume", "run", "-q"]
-                subprocess.run(again, cwd=tmp_path, check=True, env=environment)
-            if names:
-                assert read_run(tmp_path / "run").model.history["loss"] == read_run(tmp_path / "whole").model.history["loss"]
+        stop_process(process, number)
         for name in ("run", "run.part"):
-            subprocess.run(["rm", "-rf", str(tmp_path / name)], check=True)
+            shutil.rmtree(name, ignore_errors=True)
 
 
 def test_case_63_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -379,44 +402,32 @@ def test_case_63_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert call("rerun", "run") == 2
 
 
-CUBLAS_CASE = """
-import os, sys, torch
-from manynets.errors import OptionError
-from manynets.training.torch_settings import find_device
-started = sys.argv[1] == "started"
-torch.cuda.is_available, torch.cuda.device_count, torch.cuda.is_initialized = lambda: True, lambda: 1, lambda: started
-find_device("cuda")
-assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ, "nobody asked for it"
-torch.use_deterministic_algorithms(True)
-find_device("cpu")
-assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ, "there is no cuBLAS on the CPU"
-if not started:
-    assert find_device("auto").type == "cuda"
-    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":16:8"
-    find_device("cuda:0")
-    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8", "the user's own"
-else:
-    try:
-        find_device("cuda")
-    except OptionError as error:
-        assert "is None, but torch.use_deterministic_algorithms is on and needs it to be :4096:8 or :16:8 before" in str(error), error
-    else:
-        raise AssertionError("told too late")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+@pytest.mark.parametrize("started", [False, True])
+def test_case_64_cublas_is_told_before_cuda_starts(started: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    monkeypatch.setenv(name, "")  # so that it is put back
+    monkeypatch.delenv(name)
+    for function, value in {"is_available": True, "device_count": 1, "is_initialized": started}.items():
+        monkeypatch.setattr(torch.cuda, function, lambda value=value: value)
     find_device("cuda")
-print("well")
-"""
-
-
-@pytest.mark.parametrize("cuda", ["started", "not started"])
-def test_case_64_cublas_is_told_before_cuda_starts(cuda: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "CUBLAS_WORKSPACE_CONFIG"}
-    environment["PYTHONPATH"] = str(Path(mn.__file__).parents[1])
-    done = subprocess.run(
-        [sys.executable, "-c", CUBLAS_CASE, cuda], env=environment, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
+    assert name not in os.environ, "nobody asked for it"
+    try:
+        torch.use_deterministic_algorithms(True)
+        find_device("cpu")
+        assert name not in os.environ, "there is no cuBLAS on the CPU"
+        if not started:
+            assert find_device("auto").type == "cuda"
+            assert os.environ[name] == ":4096:8"
+            monkeypatch.setenv(name, ":16:8")
+            find_device("cuda:0")
+            assert os.environ[name] == ":16:8", "the user's own"
+        else:
+            with pytest.raises(mn.OptionError, match=r"is None, but .* is on and needs it to be :4096:8 or :16:8 before"):
+                find_device("cuda")
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            find_device("cuda")
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_a_warning_free_process_stays_so() -> None:

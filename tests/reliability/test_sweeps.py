@@ -26,6 +26,8 @@ from tests.reliability.sweeps import kill, written
 
 __all__ = ["call"]
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 X = np.random.default_rng(0).standard_normal((120, 4))
 Y = (X[:, 0] + X[:, 1] ** 2 > 0.5).astype(np.int64)
 
