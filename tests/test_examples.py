@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import os
+import runpy
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,25 +19,31 @@ def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 10
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder; temporary files go to another one."""
+    for name in ("here", "temporary"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return tmp_path / "here"
+
+
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_example_runs(path: Path, tmp_path: Path) -> None:
-    here, temporary = tmp_path / "here", tmp_path / "temporary"
-    here.mkdir()
-    temporary.mkdir()
-    folders = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(path)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=here,
-        env=os.environ | folders | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"},
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout, "an example prints what it found"
-    assert list(here.iterdir()) == [], "an example writes to a temporary folder only"
+def test_example_runs(path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(path), run_name="__main__")
+    assert capsys.readouterr().out, "an example prints what it found"
+    assert list(folder.iterdir()) == [], "an example writes to a temporary folder only"
+
+
+def test_an_example_runs_as_a_program(folder: Path) -> None:
+    (path,) = (path for path in EXAMPLES if path.stem == "csv_to_predictions")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+    words = [sys.executable, "-W", "error", str(path)]
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", env=environment, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
