@@ -19,6 +19,8 @@ from manynets.tasks.residuals import interval_of, residuals_of
 from tests.cli.conftest import Call, call
 from tests.tolerances import assert_close
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 __all__ = ["call"]
 
 LINEAR = mn.MLP(hidden=())

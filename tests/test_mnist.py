@@ -25,7 +25,7 @@ warm = np.zeros((64, 784), dtype=np.float32)
 mn.train(warm, np.arange(64) % 10, mn.MLP(hidden=(512, 512), dropout=0.2), mn.Recipe(epochs=1), validation=0.2, scaling=False, progress=False)
 before = peak()
 data = datasets.load("mnist", data_dir=sys.argv[1])
-mn.train(data.X, data.y, mn.MLP(hidden=(512, 512), dropout=0.2), mn.Recipe(epochs=1), validation=0.2, scaling=False, progress=False)
+mn.train(data.X, data.y, mn.MLP(hidden=(512, 512), dropout=0.2), mn.Recipe(iterations=200), validation=0.2, scaling=False, progress=False)
 print((peak() - before) / (data.X.nbytes / 2**20))
 """
 

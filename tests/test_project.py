@@ -9,7 +9,7 @@ import subprocess
 import tomllib
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -136,11 +136,6 @@ NOT_OURS = {
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-@functools.cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 def lines_of(function: Function) -> int:
     """Return its lines, the docstring not counted."""
     lines = (function.end_lineno or 0) - function.lineno + 1
@@ -149,10 +144,10 @@ def lines_of(function: Function) -> int:
     return lines
 
 
-def private_names(tree: ast.Module) -> list[str]:
+def private_names(nodes: list[ast.AST]) -> list[str]:
     """Return the private names of other modules' objects that a file uses: read, imported or replaced."""
     found = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
             found.append(node.attr)
         elif isinstance(node, ast.ImportFrom):
@@ -162,23 +157,39 @@ def private_names(tree: ast.Module) -> list[str]:
     return [name for name in found if re.match("_[a-z]", name) and name not in NOT_OURS]
 
 
+class Read(NamedTuple):
+    """What the tests below ask of a file: its lines, those of its functions, its classes, and private names of other modules."""
+
+    lines: int
+    functions: list[tuple[str, int]]
+    classes: list[str]
+    private: list[str]
+
+
+@functools.cache
+def read_of(path: Path) -> Read:
+    text = path.read_text(encoding="utf-8")
+    nodes = list(ast.walk(ast.parse(text)))
+    functions = [(node.name, lines_of(node)) for node in nodes if isinstance(node, Function)]
+    classes = [node.name for node in nodes if isinstance(node, ast.ClassDef)]
+    return Read(len(text.splitlines()), functions, classes, private_names(nodes))
+
+
 def test_files_and_functions_are_short() -> None:
-    files = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
-    assert {path: count for path, count in files.items() if count > MOST_LINES} == {}
-    functions = [(path.name, node) for path in FILES for node in ast.walk(tree_of(path)) if isinstance(node, Function)]
-    lengths = {f"{file}: {node.name}": lines_of(node) for file, node in functions}
+    assert {str(path): count for path in FILES if (count := read_of(path).lines) > MOST_LINES} == {}
+    lengths = {f"{path.name}: {name}": count for path in FILES for name, count in read_of(path).functions}
     assert {name: count for name, count in lengths.items() if count > MOST_LINES_OF_A_FUNCTION} == {}
 
 
 def test_no_two_classes_share_a_name() -> None:
     source = [path for path in FILES if path.is_relative_to(ROOT / "src")]
-    names = Counter(node.name for path in source for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef))
+    names = Counter(name for path in source for name in read_of(path).classes)
     assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_tests_use_public_names() -> None:
     tests = [path for path in FILES if path.is_relative_to(ROOT / "tests")]
-    assert {str(path): names for path in tests if (names := private_names(tree_of(path)))} == {}
+    assert {str(path): names for path in tests if (names := read_of(path).private)} == {}
 
 
 def test_every_planted_fault_fits_the_source() -> None:

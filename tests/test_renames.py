@@ -12,6 +12,8 @@ from manynets.renames import as_version_1, renamed
 from manynets.spec import SklearnAdam, SklearnInverseScaling, SklearnSGD, from_json, to_json
 from tests.cli.conftest import Call, call
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 __all__ = ["call"]
 
 FORMER: list[tuple[dict[str, Any], Any]] = [

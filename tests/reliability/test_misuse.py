@@ -15,6 +15,8 @@ import pytest
 import manynets as mn
 from tests.cli.conftest import Call, call, table
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 __all__ = ["call", "table"]
 
 X = np.random.default_rng(0).standard_normal((60, 3))

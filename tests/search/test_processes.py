@@ -105,29 +105,6 @@ def test_what_goes_wrong_in_a_process_is_named_and_the_rest_is_complete() -> Non
     assert finished.diverged == (2,)
 
 
-@pytest.mark.parametrize("sent_bytes", [0, workers.SENT_BYTES])
-def test_rows_that_are_sent_and_rows_that_all_processes_read(sent_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    random = np.random.default_rng(0)
-    x, y = random.normal(size=(3000, 60)), random.integers(3, size=3000)
-    task = find_task(y)
-    problem = Problem(task, Rows(torch.from_numpy(x), torch.from_numpy(np.ascontiguousarray(task.encode(y))), None))
-    spec, recipe = mn.MLP(hidden=(4,)), mn.Recipe(epochs=1, dtype="float64")
-    members = [Member(number, spec, recipe, initial_parameters(spec, 60, 3, seed=number)) for number in range(4)]
-    limits: list[int] = []
-
-    def noted(**options: Any) -> Any:
-        limits.append(options["max_nbytes"])
-        return Parallel(**options)
-
-    monkeypatch.setattr(workers, "Parallel", noted)
-    monkeypatch.setattr(workers, "SENT_BYTES", sent_bytes)
-    found = train_in_processes(problem, members, n_jobs=2)
-    assert limits == [sent_bytes]
-    for result, alone in zip(found, train_what_can(problem, members), strict=True):
-        for name, value in alone.parameters.items():  # type: ignore[union-attr]
-            np.testing.assert_allclose(result.parameters[name], value, rtol=1e-10, atol=1e-12)  # type: ignore[union-attr]
-
-
 @pytest.mark.parametrize(("backend", "n_jobs"), [("loky", None), ("loky", 1), ("threading", 2)])
 def test_one_process_where_others_bring_nothing(backend: str, n_jobs: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "Parallel", no_processes)
@@ -172,3 +149,26 @@ def test_an_error_of_the_inputs_is_raised_after_the_calls_before_it(good: int) -
 def test_an_input_that_cannot_be_sent_is_named() -> None:
     with pytest.raises((TypeError, AttributeError, pickle.PicklingError), match="pickle"):
         list(workers.run_calls(len, [([],), ((one for one in ()),)], shared=lambda _: (), n_jobs=2))
+
+
+@pytest.mark.parametrize("sent_bytes", [workers.SENT_BYTES, 0])  # other processes are started for 0, so it is the last
+def test_rows_that_are_sent_and_rows_that_all_processes_read(sent_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(3000, 60)), random.integers(3, size=3000)
+    task = find_task(y)
+    problem = Problem(task, Rows(torch.from_numpy(x), torch.from_numpy(np.ascontiguousarray(task.encode(y))), None))
+    spec, recipe = mn.MLP(hidden=(4,)), mn.Recipe(epochs=1, dtype="float64")
+    members = [Member(number, spec, recipe, initial_parameters(spec, 60, 3, seed=number)) for number in range(4)]
+    limits: list[int] = []
+
+    def noted(**options: Any) -> Any:
+        limits.append(options["max_nbytes"])
+        return Parallel(**options)
+
+    monkeypatch.setattr(workers, "Parallel", noted)
+    monkeypatch.setattr(workers, "SENT_BYTES", sent_bytes)
+    found = train_in_processes(problem, members, n_jobs=2)
+    assert limits == [sent_bytes]
+    for result, alone in zip(found, train_what_can(problem, members), strict=True):
+        for name, value in alone.parameters.items():  # type: ignore[union-attr]
+            np.testing.assert_allclose(result.parameters[name], value, rtol=1e-10, atol=1e-12)  # type: ignore[union-attr]

@@ -18,6 +18,8 @@ from manynets.tasks.thresholds import best_threshold, threshold_of
 from tests.cli.conftest import Call, call
 from tests.tolerances import assert_close
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 __all__ = ["call"]
 
 RECIPE = mn.Recipe(epochs=5, optimizer=mn.Adam(lr=0.05))
