@@ -72,7 +72,7 @@ def test_the_same_results_as_in_one_process(
 ) -> None:
     more = {"sample_weight": np.linspace(0.5, 1.5, len(IRIS_Y))} if weighted else {}
     two = mn.MLPSearchCV(estimator, grid, cv=3, n_jobs=2, **options).fit(IRIS_X, IRIS_Y, **more)
-    monkeypatch.setattr(workers, "Parallel", no_processes)
+    monkeypatch.setattr("sklearn.utils.parallel.Parallel", no_processes)
     one = mn.MLPSearchCV(estimator, grid, cv=3, **options).fit(IRIS_X, IRIS_Y, **more)
     assert two.cv_results_["params"] == one.cv_results_["params"]
     for name, values in one.cv_results_.items():
@@ -107,7 +107,7 @@ def test_what_goes_wrong_in_a_process_is_named_and_the_rest_is_complete() -> Non
 
 @pytest.mark.parametrize(("backend", "n_jobs"), [("loky", None), ("loky", 1), ("threading", 2)])
 def test_one_process_where_others_bring_nothing(backend: str, n_jobs: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "Parallel", no_processes)
+    monkeypatch.setattr("sklearn.utils.parallel.Parallel", no_processes)
     problem, members = problem_and_members([mn.MLP(hidden=(4,))] * 2, [mn.Recipe(epochs=2, dtype="float64")] * 2)
     with joblib.parallel_config(backend=backend):
         found = train_in_processes(problem, members, n_jobs=n_jobs)
@@ -165,7 +165,7 @@ def test_rows_that_are_sent_and_rows_that_all_processes_read(sent_bytes: int, mo
         limits.append(options["max_nbytes"])
         return Parallel(**options)
 
-    monkeypatch.setattr(workers, "Parallel", noted)
+    monkeypatch.setattr("sklearn.utils.parallel.Parallel", noted)
     monkeypatch.setattr(workers, "SENT_BYTES", sent_bytes)
     found = train_in_processes(problem, members, n_jobs=2)
     assert limits == [sent_bytes]
