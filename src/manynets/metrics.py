@@ -1,4 +1,7 @@
-"""Metrics of predictions. Each docstring says whether higher or lower is better. NumPy only."""
+"""Metrics of predictions. Each docstring says whether higher or lower is better. NumPy only.
+
+Where a metric takes several predictions (..., N) of the same rows, it returns an array (...) instead of a number.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +27,28 @@ __all__ = [
 Array = NDArray[Any]
 
 
-def accuracy(truth: Array, predicted: Array, *, weight: Array | None = None) -> float:
-    """Return the fraction of rows (N,), or of whole rows (N, O), that are predicted exactly. Higher is better.
+def _number(found: Any) -> Any:
+    """Return a number as a float, an array as it is."""
+    return float(found) if np.ndim(found) == 0 else found
+
+
+def _over_outputs(found: Array, truth: Array) -> Any:
+    """Return the mean of figures (..., O) over the outputs; those of one output (...) as they are."""
+    return _number(found.mean(axis=-1) if truth.ndim == 2 else found)
+
+
+def accuracy(truth: Array, predicted: Array, *, weight: Array | None = None) -> Any:
+    """Return the fraction of rows (N,), or of whole rows (N, O), that are predicted exactly; of several predictions (..., N) an array. Higher is better.
 
     >>> accuracy(np.array([1, 0, 1, 1]), np.array([1, 0, 0, 1]))
     0.75
+    >>> accuracy(np.array([1, 0]), np.array([[1, 0], [1, 1]])).tolist()
+    [1.0, 0.5]
     """
     right = truth == predicted
-    if right.ndim == 2:
-        right = right.all(axis=1)
-    return float(np.average(right, weights=weight))
+    if truth.ndim == 2:
+        right = right.all(axis=-1)
+    return _number(np.average(right, axis=-1, weights=weight))
 
 
 def confusion_matrix(truth: Array, predicted: Array, *, classes: int) -> NDArray[np.int64]:
@@ -117,13 +132,13 @@ def scores_by_class(truth: Array, predicted: Array, *, weight: Array | None = No
     return [_of_counts(float(right[code]), float(positive[code]), float(claimed[code])) for code in occur]
 
 
-def log_loss(shares: Array, *, weight: Array | None = None) -> float:
-    """Return the mean of -log p for the probabilities (N,) of the true classes. Lower is better.
+def log_loss(shares: Array, *, weight: Array | None = None) -> Any:
+    """Return the mean of -log p for the probabilities (N,) of the true classes; of several predictions (..., N) an array. Lower is better.
 
     >>> log_loss(np.array([1.0, 1.0]))
     0.0
     """
-    return float(np.average(-np.log(np.maximum(shares, np.finfo(np.float64).tiny)), weights=weight)) + 0.0
+    return _number(np.average(-np.log(np.maximum(shares, np.finfo(np.float64).tiny)), axis=-1, weights=weight) + 0.0)
 
 
 def roc_auc(positive: Array, scores: Array, *, weight: Array | None = None) -> float | None:
@@ -143,27 +158,28 @@ def roc_auc(positive: Array, scores: Array, *, weight: Array | None = None) -> f
     return float(np.sum(true * (below + false / 2)) / (true.sum() * false.sum()))
 
 
-def root_mean_squared_error(truth: Array, predicted: Array, *, weight: Array | None = None) -> float:
-    """Return sqrt(mean((truth - predicted)^2)), outputs averaged before the root. Lower is better.
+def root_mean_squared_error(truth: Array, predicted: Array, *, weight: Array | None = None) -> Any:
+    """Return sqrt(mean((truth - predicted)^2)), outputs averaged before the root; of several predictions an array. Lower is better.
 
     >>> root_mean_squared_error(np.array([1.0, 2.0]), np.array([1.0, 4.0])).__round__(3)
     1.414
     """
-    error = np.average((truth - predicted) ** 2, axis=0, weights=weight)
-    return float(np.sqrt(np.mean(error)))
+    error = np.average((truth - predicted) ** 2, axis=-truth.ndim, weights=weight)
+    return _number(np.sqrt(_over_outputs(error, truth)))
 
 
-def mean_absolute_error(truth: Array, predicted: Array, *, weight: Array | None = None) -> float:
-    """Return mean(|truth - predicted|). Lower is better.
+def mean_absolute_error(truth: Array, predicted: Array, *, weight: Array | None = None) -> Any:
+    """Return mean(|truth - predicted|); of several predictions an array. Lower is better.
 
     >>> mean_absolute_error(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     1.0
     """
-    return float(np.mean(np.average(np.abs(truth - predicted), axis=0, weights=weight)))
+    return _over_outputs(np.average(np.abs(truth - predicted), axis=-truth.ndim, weights=weight), truth)
 
 
-def r2_score(truth: Array, predicted: Array, *, weight: Array | None = None) -> float:
-    """Return 1 - sum((truth - predicted)^2) / sum((truth - mean)^2), averaged over outputs. Higher is better, 1 is perfect.
+def r2_score(truth: Array, predicted: Array, *, weight: Array | None = None) -> Any:
+    """Return 1 - sum((truth - predicted)^2) / sum((truth - mean)^2), averaged over outputs; of several predictions an array. Higher is better, 1 is
+    perfect.
 
     A constant output gives 1 if it is predicted exactly, else 0, as in scikit-learn.
 
@@ -171,7 +187,7 @@ def r2_score(truth: Array, predicted: Array, *, weight: Array | None = None) -> 
     0.5
     """
     centre = np.average(truth, axis=0, weights=weight)
-    rest = np.atleast_1d(np.average((truth - predicted) ** 2, axis=0, weights=weight))
-    total = np.atleast_1d(np.average((truth - centre) ** 2, axis=0, weights=weight))
+    rest = np.average((truth - predicted) ** 2, axis=-truth.ndim, weights=weight)
+    total = np.average((truth - centre) ** 2, axis=0, weights=weight)
     scores = np.where(total > 0, 1 - rest / np.where(total > 0, total, 1), np.where(rest > 0, 0.0, 1.0))
-    return float(scores.mean())
+    return _over_outputs(scores, truth)

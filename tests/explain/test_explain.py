@@ -61,6 +61,13 @@ def test_importance_of_numbers_is_that_of_scikit_learn(model: Model, metric: str
     assert found.ranked()[0][0] == "x0"
 
 
+def test_importance_of_columns_of_few_values_is_that_of_scikit_learn(model: Model) -> None:
+    x, y = arrays()
+    x[:, 1], x[:, 2] = np.sign(x[:, 1]), 0.5
+    wanted = sklearn_importance(model, x, y, n_repeats=3, random_state=0)
+    assert_close(permutation_importance(model, x, y, n_repeats=3).values, wanted.importances, "float64_run")
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
 def test_importance_of_classes_is_that_of_scikit_learn(classifier: Model, metric: str) -> None:
     x, y = arrays()

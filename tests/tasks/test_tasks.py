@@ -143,6 +143,18 @@ def test_regression_is_standardised_inside_and_in_the_users_unit_outside() -> No
         pair.encode(y)
 
 
+@pytest.mark.parametrize(("y", "name", "outputs"), FOUND[:-1:5], ids=lambda value: repr(value)[:40])
+def test_one_metric_of_several_predictions_is_that_of_each(y: Any, name: str, outputs: int) -> None:
+    task, target = find_task(y), find_task(y).encode(y)
+    logits = np.random.default_rng(0).normal(size=(2, 3, len(target), outputs))
+    weight = np.arange(1.0, len(target) + 1)
+    for metric in task.metrics:
+        found = task.figure(metric, logits, target, weight=weight)
+        assert found.shape == (2, 3)
+        one = task.evaluate(logits[1, 2], target, weight=weight)["auc" if metric == "roc_auc" else metric]
+        assert task.figure(metric, logits[1, 2], target, weight=weight) == one == pytest.approx(found[1, 2], rel=1e-12)
+
+
 def test_evaluate_by_hand() -> None:
     task = mn.Multiclass(classes=("a", "b"))
     figures = task.evaluate(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([0, 1, 1]))

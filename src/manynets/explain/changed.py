@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,8 +20,16 @@ Array: TypeAlias = NDArray[Any]
 
 FEWEST_COLUMNS = 48
 """Encoded columns from which holding the sums saves time."""
+COPIED_CELLS = 1 << 18
+"""Numbers of the rows that are copied, changed and predicted together; they stay in the cache of a core."""
 MOST_SUMS = 1 << 26
 """Numbers of the first layer's sums that are held."""
+
+
+def _as_slice(block: Array) -> Array | slice:
+    """Return columns (B,), in increasing order, as a slice where they follow each other: NumPy writes to it faster."""
+    first, last = int(block[0]), int(block[-1])
+    return slice(first, last + 1) if last - first + 1 == len(block) else block
 
 
 class ChangedRows:
@@ -45,6 +54,23 @@ class ChangedRows:
         assert self.model.population is not None
         return to_tensor(values, device=self.model.device, dtype=self.model.population.flat.dtype)
 
+    def copies(self, blocks: Sequence[Array], orders: Array, pairs: Array) -> Iterator[tuple[Array, Array]]:
+        """Yield some of the pairs of a block and an order (n, 2), and the mean logits (n, N, O) with the columns of that block in that order (N,)."""
+        rows, width = self.matrix.shape
+        which = [_as_slice(block) for block in blocks]
+        columns = [self.matrix[:, some] for some in which]
+        step = max(1, min(len(pairs), COPIED_CELLS // self.matrix.size))
+        changed = np.empty((step, rows, width), dtype=self.matrix.dtype)
+        changed[:] = self.matrix
+        for start in range(0, len(pairs), step):
+            some = pairs[start : start + step]
+            for copy, (block, order) in zip(changed, some, strict=False):
+                copy[:, which[block]] = columns[block].take(orders[order], axis=0)
+            logits = self.model.encoded_logits(changed[: len(some)].reshape(-1, width))
+            yield some, self.model.mean_logits(logits).reshape(len(some), rows, -1)
+            for copy, (block, _) in zip(changed, some, strict=False):
+                copy[:, which[block]] = columns[block]
+
     def logits(self, block: Array, values: Array, code: Array, rows: Array, given: Array) -> Array:
         """Return the mean logits (n, O) of some rows with other values in a block of columns.
 
@@ -55,8 +81,8 @@ class ChangedRows:
         if self.sums is None:
             step = max(1, CELLS_AT_ONCE // self.matrix.shape[1])
             for start in range(0, len(rows), step):
-                copies = self.matrix[rows[start : start + step]]
-                copies[:, block] = values[given[start : start + step]]
+                copies = self.matrix.take(rows[start : start + step], axis=0)
+                copies[:, _as_slice(block)] = values.take(given[start : start + step], axis=0)
                 parts.append(self.model.mean_logits(self.model.encoded_logits(copies)))
             return np.concatenate(parts)
         population, device = self.model.population, self.model.device

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from manynets.data.check import as_weights
 from manynets.display import HEADINGS, html_table, number_text
 from manynets.errors import DataError, OptionError, one_of
-from manynets.explain.blocks import SourceRows, source_rows
+from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, source_rows
 from manynets.explain.changed import ChangedRows
 from manynets.model import Model
 from manynets.spec import LOWER_IS_BETTER
@@ -31,6 +31,8 @@ __all__ = ["Importance", "permutation_importance"]
 Array: TypeAlias = NDArray[Any]
 ALIKE = 0.9
 """The rank correlation from which columns are shuffled together."""
+SAMPLE = 64
+"""Rows that show whether a column has few values."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -132,20 +134,22 @@ def permutation_importance(
     sign = -1.0 if name in LOWER_IS_BETTER else 1.0
     groups: dict[str, tuple[str, ...]] = _alike(rows) if group_alike else {column: (column,) for column in rows.blocks}
     logits = model.mean_logits(model.encoded_logits(rows.matrix))
-    score = _measured(model, name, logits, target, weight)
+    score = float(_measured(model, name, logits, target, weight))
     if not np.isfinite(score):
         raise DataError(f"{name} is not defined for these rows, which hold one class only; choose another metric or other rows")
     orders = np.stack(_orders(len(rows.matrix), n_repeats, seed))
-    found, predictor = np.empty((len(groups), n_repeats)), ChangedRows(model, rows.matrix)
-    for group, columns in enumerate(groups.values()):
-        block = np.concatenate([np.arange(rows.blocks[column].start, rows.blocks[column].stop) for column in columns])
-        for repeat, shuffled in enumerate(_shuffled(predictor, logits, block, orders)):
-            found[group, repeat] = sign * (score - _measured(model, name, shuffled, target, weight))
+    blocks = [
+        np.concatenate([np.arange(rows.blocks[column].start, rows.blocks[column].stop) for column in columns])
+        for columns in groups.values()
+    ]
+    found = np.empty((len(groups), n_repeats))
+    for group, some, shuffled in _shuffled(ChangedRows(model, rows.matrix), logits, blocks, orders):
+        found[group, some] = sign * (score - _measured(model, name, shuffled, target, weight))
     return Importance(groups, found, name, score)
 
 
-def _measured(model: Model, metric: str, logits: Array, target: Array, weight: Array | None) -> float:
-    """Return a metric of mean logits (N, O); those of numbers in float64, as predictions are."""
+def _measured(model: Model, metric: str, logits: Array, target: Array, weight: Array | None) -> Any:
+    """Return a metric of mean logits (..., N, O); those of numbers in float64, as predictions are."""
     scores = logits.astype(np.float64) if isinstance(model.task, Regression) else logits
     return model.task.figure(metric, scores, target, loss=model.recipe.loss, weight=weight)
 
@@ -162,27 +166,43 @@ def _orders(rows: int, repeats: int, seed: int) -> list[Array]:
     return found
 
 
-def _shuffled(predictor: ChangedRows, logits: Array, block: Array, orders: Array) -> Iterator[Array]:
-    """Yield the mean logits (N, O) with the columns of a block (B,) in each of the orders (R, N). logits: those of the rows as they are.
+def _shuffled(
+    predictor: ChangedRows, logits: Array, blocks: list[Array], orders: Array
+) -> Iterator[tuple[Array | int, Array | slice, Array]]:
+    """Yield some of the blocks, some of the orders (R, N), and the mean logits (n, N, O) with the columns of these blocks in these orders.
 
-    A row is predicted once with each value that it gets, and not again with its own: columns of few values need few predictions.
+    logits: those of the rows as they are (N, O).
     """
-    values, code = _levels(predictor.matrix[:, block])
-    given = code[orders]  # the value that each row gets, (R, N)
-    changed = given != code
-    pairs = (np.arange(len(code)) * len(values) + given)[changed]  # a row and its new value, as one number
-    which = np.arange(len(pairs))
-    if len(values) < len(code) / 2:  # then many pairs come up again
-        pairs, which = np.unique(pairs, return_inverse=True)
-    if not len(pairs):
-        yield from [logits] * len(orders)
-        return
-    new = predictor.logits(block, values, code, *np.divmod(pairs, len(values)))
-    parts = np.split(which, np.cumsum(changed.sum(axis=1))[:-1])
-    for some, part in zip(changed, parts, strict=True):
-        out = logits.copy()
-        out[some] = new[part]
-        yield out
+    step, many = max(1, CELLS_AT_ONCE // logits.size), []
+    for group, block in enumerate(blocks):
+        columns = predictor.matrix[:, block]
+        if predictor.sums is None and len(_levels(columns[:SAMPLE])[0]) > SAMPLE // 8:
+            many.append(group)
+            continue
+        values, code = _levels(columns)
+        for start in range(0, len(orders), step):
+            given = code[orders[start : start + step]]
+            yield group, slice(start, start + step), _with_values(predictor, logits, block, values, code, given)
+    pairs = np.array([(group, order) for group in many for order in range(len(orders))]).reshape(-1, 2)
+    for some, changed in predictor.copies(blocks, orders, pairs):
+        yield some[:, 0], some[:, 1], changed
+
+
+def _with_values(predictor: ChangedRows, logits: Array, block: Array, values: Array, code: Array, given: Array) -> Array:
+    """Return the mean logits (r, N, O) where each row has the values (L, B) whose numbers are given (r, N) in the columns of a block (B,).
+
+    Columns of few values need few predictions: a row is predicted once with each other value that it gets, and not again with its own, the one of
+    number code (N,).
+    """
+    pairs = np.arange(len(code)) * len(values) + given
+    if len(values) > len(code) / 2:
+        return predictor.logits(block, values, code, *np.divmod(pairs.ravel(), len(values))).reshape(*given.shape, -1)
+    pairs, which = np.unique(pairs, return_inverse=True)
+    row, value = np.divmod(pairs, len(values))
+    new, changed = logits[row], code[row] != value
+    if changed.any():
+        new[changed] = predictor.logits(block, values, code, row[changed], value[changed])
+    return np.asarray(new[which.reshape(given.shape)])
 
 
 def _levels(columns: Array) -> tuple[Array, Array]:

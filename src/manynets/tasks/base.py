@@ -64,12 +64,12 @@ class Task(abc.ABC):
     def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
         """Return the metrics of logits (raw scores) (N, O) against an encoded target, weighted by row where weights are given."""
 
-    def figure(
-        self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None
-    ) -> float:
-        """Return one of `metrics` of logits (N, O) against an encoded target; NaN where it is not defined."""
-        found = self.evaluate(logits, target, loss=loss, weight=weight)
-        return float(found.get("auc" if metric == "roc_auc" else metric, math.nan))
+    def figure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
+        """Return one of `metrics` of logits (N, O) against an encoded target, NaN where it is not defined; an array (...) of logits (..., N, O)."""
+        key = "auc" if metric == "roc_auc" else metric
+        each = logits.reshape(-1, *logits.shape[-2:])
+        found = [float(self.evaluate(one, target, loss=loss, weight=weight).get(key, math.nan)) for one in each]
+        return found[0] if logits.ndim == 2 else np.array(found).reshape(logits.shape[:-2])
 
     @abc.abstractmethod
     def strata(self, target: Values) -> Values | None:

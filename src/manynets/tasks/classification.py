@@ -28,8 +28,8 @@ def _sigmoid(logits: Values) -> Values:
 
 
 def _softmax(logits: Values) -> Values:
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
+    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return raised / raised.sum(axis=-1, keepdims=True)
 
 
 def _means(each: list[dict[str, float]]) -> dict[str, float]:
@@ -93,7 +93,7 @@ class _OneLabel(Task):
 
     @abc.abstractmethod
     def codes(self, logits: Values) -> Values:
-        """Return the class codes (N,) that logits (N, O) predict."""
+        """Return the class codes (..., N) that logits (..., N, O) predict."""
 
     @functools.cached_property
     def _labels(self) -> Values:
@@ -101,7 +101,7 @@ class _OneLabel(Task):
 
     @abc.abstractmethod
     def chosen(self, shares: Values) -> Values:
-        """Return the class codes (N,) that probabilities (N, C) predict."""
+        """Return the class codes (..., N) that probabilities (..., N, C) predict."""
 
     def predict(self, logits: Values, *, loss: str | None = None) -> Values:
         return self._labels[self.codes(logits)]
@@ -121,6 +121,14 @@ class _OneLabel(Task):
         if len(self.classes) <= LARGEST_CONFUSION:
             out["confusion"] = metrics.confusion_matrix(truth, predicted, classes=len(self.classes)).tolist()
         return out
+
+    def figure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
+        truth = target.astype(np.int64).reshape(-1)
+        if metric == "accuracy":
+            return metrics.accuracy(truth, self.codes(logits), weight=weight)
+        if metric == "log_loss":
+            return metrics.log_loss(self.proba(logits)[..., np.arange(len(truth)), truth], weight=weight)
+        return super().figure(metric, logits, target, loss=loss, weight=weight)
 
     def _by_class(self, truth: Values, predicted: Values, weight: Values | None) -> dict[str, float]:
         """Return precision, recall and F1: of the second of two classes; of more the mean over those that occur."""
@@ -176,10 +184,10 @@ class Binary(_OneLabel):
         return math.log(self.threshold) - math.log1p(-self.threshold) if self.threshold != 0.5 else 0.0
 
     def codes(self, logits: Values) -> Values:
-        return (logits[:, 0] > self.cut).astype(np.int64)
+        return (logits[..., 0] > self.cut).astype(np.int64)
 
     def chosen(self, shares: Values) -> Values:
-        return shares.argmax(axis=1) if self.threshold == 0.5 else (shares[:, 1] > self.threshold).astype(np.int64)
+        return shares.argmax(axis=-1) if self.threshold == 0.5 else (shares[..., 1] > self.threshold).astype(np.int64)
 
     def encode(self, y: Any) -> Values:
         return _codes(y, self.classes).astype(np.float64)[:, None]
@@ -188,7 +196,7 @@ class Binary(_OneLabel):
         return super().to_json() | ({} if self.threshold == 0.5 else {"threshold": self.threshold})
 
     def proba(self, logits: Values) -> Values:
-        return np.concatenate([_sigmoid(-logits), _sigmoid(logits)], axis=1)
+        return np.concatenate([_sigmoid(-logits), _sigmoid(logits)], axis=-1)
 
 
 @final
@@ -231,14 +239,14 @@ class Multiclass(_OneLabel):
         return _codes(array, self.classes)
 
     def codes(self, logits: Values) -> Values:
-        return logits.argmax(axis=1) if self.costs is None else self.chosen(self.proba(logits))
+        return logits.argmax(axis=-1) if self.costs is None else self.chosen(self.proba(logits))
 
     def expected_costs(self, shares: Values) -> Values:
         """Return what the prediction of each class costs (N, C), expected with probabilities (N, C); only with costs."""
         return shares @ np.array(self.costs)
 
     def chosen(self, shares: Values) -> Values:
-        return shares.argmax(axis=1) if self.costs is None else self.expected_costs(shares).argmin(axis=1)
+        return shares.argmax(axis=-1) if self.costs is None else self.expected_costs(shares).argmin(axis=-1)
 
     def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
         out = super().evaluate(logits, target, loss=loss, weight=weight)

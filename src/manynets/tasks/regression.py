@@ -24,6 +24,9 @@ _SKEWED = 1.0
 """The skewness above which a target is heavy-tailed."""
 
 
+_METRICS = {"r2": metrics.r2_score, "rmse": metrics.root_mean_squared_error, "mae": metrics.mean_absolute_error}
+
+
 @final
 @dataclasses.dataclass(frozen=True)
 class Regression(Task):
@@ -69,7 +72,7 @@ class Regression(Task):
     name = "regression"
     losses = ("squared_error", "half_squared_error", "absolute_error", "huber", "poisson", "quantile")
     metric = "r2"
-    metrics = ("r2", "rmse", "mae")
+    metrics = tuple(_METRICS)
 
     @classmethod
     def of(
@@ -159,13 +162,13 @@ class Regression(Task):
         return away / self.scale
 
     def own_unit(self, values: Values) -> Values:
-        """Return standardised values (N, T) in y's unit and shape."""
+        """Return standardised values (..., N, T) in y's unit and shape."""
         with np.errstate(over="ignore"):
-            out = values.astype(np.float64) * self.scale + self.center
+            out = values.astype(np.float64, copy=False) * self.scale + self.center
             out = np.exp(out) if self.transform == "log" else out
         if self.transform == "log" or max(self.scale) > _LARGE:
             out = np.clip(out, -_MOST, _MOST)
-        return out[:, 0] if self.flat else out
+        return out[..., 0] if self.flat else out
 
     def unit_of_loss(self, power: int) -> Values:
         """Return (T,): what turns a loss on standardised targets, in this power of their unit, into that of y (or of its logarithm).
@@ -189,15 +192,20 @@ class Regression(Task):
         return np.stack([self.own_unit(one) for one in each], axis=-1)
 
     def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
-        truth, predicted = self.own_unit(target), self.predict(logits, loss=loss)
-        size = max(float(np.abs(truth).max()), float(np.abs(predicted).max()))
-        size = 1.0 if size == 0.0 or 1.0 / _LARGE < size < _LARGE else size  # so that the squares stay within float64
-        truth, predicted = truth / size, predicted / size
-        return {
-            "r2": metrics.r2_score(truth, predicted, weight=weight),
-            "rmse": size * metrics.root_mean_squared_error(truth, predicted, weight=weight),
-            "mae": size * metrics.mean_absolute_error(truth, predicted, weight=weight),
-        }
+        return self._measured(self.metrics, logits, target, loss, weight)
+
+    def figure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
+        return self._measured((metric,), logits, target, loss, weight)[metric]
+
+    def _measured(
+        self, names: tuple[str, ...], logits: Values, target: Values, loss: str | None, weight: Values | None
+    ) -> dict[str, Any]:
+        truth, predicted, size = self.own_unit(target), self.predict(logits, loss=loss), 1.0
+        largest = max(float(np.abs(truth).max()), float(np.abs(predicted).max()))
+        if largest > 0.0 and not 1.0 / _LARGE < largest < _LARGE:  # so that the squares stay within float64
+            truth, predicted, size = truth / largest, predicted / largest, largest
+        found = {name: _METRICS[name](truth, predicted, weight=weight) for name in names}
+        return {name: value if name == "r2" else size * value for name, value in found.items()}
 
     def strata(self, target: Values) -> Values | None:
         return None
