@@ -12,9 +12,10 @@ from torch import Tensor
 
 from manynets.data.tensors import to_tensor
 from manynets.explain.blocks import CELLS_AT_ONCE
-from manynets.model import ROWS_AT_ONCE, Model
+from manynets.model import CHUNKS_AT_ONCE, ROWS_AT_ONCE, Model
+from manynets.tasks import Regression
 
-__all__ = ["ChangedRows"]
+__all__ = ["ChangedRows", "outputs_of", "outputs_of_logits"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -27,9 +28,20 @@ MOST_SUMS = 1 << 26
 
 
 def _as_slice(block: Array) -> Array | slice:
-    """Return columns (B,), in increasing order, as a slice where they follow each other: NumPy writes to it faster."""
-    first, last = int(block[0]), int(block[-1])
-    return slice(first, last + 1) if last - first + 1 == len(block) else block
+    """Return columns (B,) as a slice where they follow each other: NumPy writes to it faster."""
+    first = int(block[0])
+    return slice(first, first + len(block)) if (np.diff(block) == 1).all() else block
+
+
+def outputs_of(model: Model, matrix: Array) -> NDArray[np.float64]:
+    """Return predictions in the unit of the target (N, O), or probabilities (N, C), of encoded rows."""
+    return outputs_of_logits(model, model.encoded_logits(matrix))
+
+
+def outputs_of_logits(model: Model, logits: Array) -> NDArray[np.float64]:
+    """Return what `outputs_of` does, of logits (K, N, O)."""
+    found = model.predicted(logits) if isinstance(model.task, Regression) else model.probabilities(logits)
+    return np.asarray(found, dtype=np.float64).reshape(logits.shape[1], -1)
 
 
 class ChangedRows:
@@ -77,23 +89,36 @@ class ChangedRows:
         block: its columns (B,). values: the distinct values (L, B) that it has. code: the value of each row of the matrix, (N,), a row of `values`.
         rows: which rows of the matrix are predicted, (n,). given: the value that each of them gets, (n,).
         """
-        parts = []
+        return np.concatenate([self.model.mean_logits(part) for part in self._parts(block, values, code, rows, given)])
+
+    def outputs(self, block: Array, values: Array) -> NDArray[np.float64]:
+        """Return what `outputs_of` does, (V, N, O), for all rows with each of some values (V, B) in a block of columns (B,)."""
+        count, own = len(self.matrix), self.matrix[:, block]
+        rows, given = np.tile(np.arange(count), len(values)), np.repeat(np.arange(len(values)), count)
+        parts = self._parts(block, np.concatenate([values, own]), len(values) + np.arange(count), rows, given)
+        found = [outputs_of_logits(self.model, part) for part in parts]
+        return (found[0] if len(found) == 1 else np.concatenate(found)).reshape(len(values), count, -1)
+
+    def _parts(self, block: Array, values: Array, code: Array, rows: Array, given: Array) -> Iterator[Array]:
+        """Yield the logits (K, n, O) of one part of the rows after the other; see `logits`."""
         if self.sums is None:
             step = max(1, CELLS_AT_ONCE // self.matrix.shape[1])
             for start in range(0, len(rows), step):
                 copies = self.matrix.take(rows[start : start + step], axis=0)
                 copies[:, _as_slice(block)] = values.take(given[start : start + step], axis=0)
-                parts.append(self.model.mean_logits(self.model.encoded_logits(copies)))
-            return np.concatenate(parts)
+                yield self.model.encoded_logits(copies)
+            return
         population, device = self.model.population, self.model.device
         assert population is not None
         parts_of_values = population.part_of_sums(self._tensor(values), torch.from_numpy(block).to(device))
         old, new, at = (torch.from_numpy(one).to(device) for one in (code, given, rows))
         rest = self.sums - parts_of_values.index_select(-2, old)  # what the other columns add
-        out = torch.empty(population.size, len(rows), population.shape.out_features, dtype=self.sums.dtype)
-        for start in range(0, len(rows), self.step):
-            some = slice(start, start + self.step)
-            sums = rest.index_select(-2, at[some])
-            sums += parts_of_values.index_select(-2, new[some])
-            out[:, some].copy_(population.onward(sums))
-        return self.model.mean_logits(out.numpy())
+        for first in range(0, len(rows), CHUNKS_AT_ONCE * self.step):
+            last = min(first + CHUNKS_AT_ONCE * self.step, len(rows))
+            out = torch.empty(population.size, last - first, population.shape.out_features, dtype=self.sums.dtype)
+            for start in range(first, last, self.step):
+                some = slice(start, min(start + self.step, last))
+                sums = rest.index_select(-2, at[some])
+                sums += parts_of_values.index_select(-2, new[some])
+                out[:, start - first : some.stop - first].copy_(population.onward(sums))
+            yield out.numpy()

@@ -23,7 +23,7 @@ from manynets.display import html_table, number_text
 from manynets.errors import OptionError
 from manynets.explain.background import background_rows
 from manynets.explain.blocks import source_rows
-from manynets.explain.dependence import outputs_of
+from manynets.explain.changed import outputs_of
 from manynets.model import Model
 from manynets.spec import Periodic
 from manynets.tasks import Regression
@@ -138,31 +138,39 @@ def _sampled(
     model: Model, x: Array, others: Array, blocks: list[slice], n_orders: int, random: np.random.Generator
 ) -> tuple[Array, Array, Array]:
     """Return values (N, D, C), their standard errors, and the base (C,), from orders of the columns and their reverses."""
-    orders = [random.permutation(len(blocks)) for _ in range(n_orders)]
+    orders = np.stack([random.permutation(len(blocks)) for _ in range(n_orders)])
     chosen = others[random.permutation(len(others))[np.arange(n_orders) % len(others)]]
     base = outputs_of(model, chosen).mean(axis=0)
     values = np.zeros((len(x), len(blocks), len(base)))
     squares = np.zeros_like(values)
-    for order, other in zip(orders, chosen, strict=True):
-        both = (_along(model, x, other, blocks, order) + _along(model, x, other, blocks, order[::-1])) / 2
-        values += both
-        squares += both**2
+    rows_at_once = max(1, ROWS_AT_ONCE // (2 * len(blocks) + 2))
+    for start in range(0, len(x), rows_at_once):
+        some = slice(start, start + rows_at_once)
+        step = max(1, rows_at_once // len(x[some]))
+        for first in range(0, n_orders, step):
+            forth, other = orders[first : first + step], chosen[first : first + step]
+            ways = np.stack([forth, forth[:, ::-1]], axis=1).reshape(-1, len(blocks))
+            change = _along(model, x[some], np.repeat(other, 2, axis=0), blocks, ways)
+            both = (change[0::2] + change[1::2]) / 2
+            values[some] += both.sum(axis=0)
+            squares[some] += (both**2).sum(axis=0)
     values /= n_orders
     variance = np.maximum(squares / n_orders - values**2, 0.0)
     return values, np.sqrt(variance / max(1, n_orders - 1)), base
 
 
-def _along(model: Model, x: Array, other: Array, blocks: list[slice], order: Array) -> Array:
-    """Return how much the predictions change (N, D, C) as the columns of x join the background row one after the other."""
-    step = max(1, ROWS_AT_ONCE // (len(blocks) + 1))
-    parts = []
-    for start in range(0, len(x), step):
-        rows = x[start : start + step]
-        mixed = np.tile(other, (len(blocks) + 1, len(rows), 1))
+def _along(model: Model, x: Array, others: Array, blocks: list[slice], orders: Array) -> Array:
+    """Return how much the predictions change (P, N, D, C) as the columns of x (N, width) join a background row (P, width) one after the other.
+
+    orders: those of the columns, (P, D).
+    """
+    count, columns = orders.shape
+    mixed = np.empty((count, columns + 1, *x.shape), dtype=np.result_type(x, others))
+    mixed[:] = others[:, None, None]
+    for one, order in zip(mixed, orders, strict=True):
         for known, number in enumerate(order, start=1):  # columns that have the values of the row
-            mixed[known:, :, blocks[number]] = rows[:, blocks[number]]
-        found = outputs_of(model, mixed.reshape(-1, x.shape[1])).reshape(len(blocks) + 1, len(rows), -1)
-        change = np.empty((len(rows), len(blocks), found.shape[2]))
-        change[:, order] = np.diff(found, axis=0).transpose(1, 0, 2)
-        parts.append(change)
-    return np.concatenate(parts)
+            one[known:, :, blocks[number]] = x[:, blocks[number]]
+    found = outputs_of(model, mixed.reshape(-1, x.shape[1])).reshape(count, columns + 1, len(x), -1)
+    change = np.empty((count, columns, len(x), found.shape[-1]))
+    change[np.arange(count)[:, None], orders] = np.diff(found, axis=1)
+    return change.swapaxes(1, 2)

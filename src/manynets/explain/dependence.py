@@ -19,6 +19,7 @@ from manynets.data.check import is_frame
 from manynets.display import html_table
 from manynets.errors import DataError, OptionError
 from manynets.explain.blocks import SourceRows, chunks, source_rows
+from manynets.explain.changed import ChangedRows
 from manynets.model import Model
 from manynets.tables import Table, open_table
 from manynets.tables.cells import factorise, number_cells
@@ -26,7 +27,7 @@ from manynets.tables.columns import DateColumn, NumericColumn
 from manynets.tables.dates import date_cells
 from manynets.tasks import Binary, Regression
 
-__all__ = ["Dependence", "outputs_of", "partial_dependence"]
+__all__ = ["Dependence", "partial_dependence"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -168,41 +169,31 @@ def partial_dependence(
     grids, encoded = zip(*(_grid(model, X, rows, name, n_grid) for name in names), strict=True)
     shape = tuple(len(values) for values in grids)
     blocks = [rows.block(name) for name in names]
-    predicted = _predictions(model, rows, blocks, encoded, shape)  # (points, N, C)
-    mean = np.average(predicted, axis=1, weights=weight).reshape(*shape, -1)
-    single = None
-    if len(names) == 1:
-        some = np.sort(np.random.default_rng(seed).permutation(len(rows.matrix))[:n_rows])
-        single = predicted[:, some].transpose(1, 0, 2)
+    points = np.indices(shape).reshape(len(names), -1)
+    values = np.concatenate([each[index] for each, index in zip(encoded, points, strict=True)], axis=1)
+    values = values.astype(rows.matrix.dtype, copy=False)
+    some = np.sort(np.random.default_rng(seed).permutation(len(rows.matrix))[: n_rows if len(names) == 1 else 0])
+    block = np.concatenate([np.arange(block.start, block.stop) for block in blocks])
+    mean, rows_alone = _predictions(rows, ChangedRows(model, rows.matrix), block, values, some, weight)
+    mean, single = mean.reshape(*shape, -1), rows_alone if len(names) == 1 else None
     numbers = isinstance(model.task, Regression)
-    outputs = tuple(map(str, getattr(model.task, "classes", range(predicted.shape[2]))))
-    if numbers and predicted.shape[2] == 1:
+    outputs = tuple(map(str, getattr(model.task, "classes", range(mean.shape[-1]))))
+    if numbers and mean.shape[-1] == 1:
         mean, single, outputs = mean[..., 0], None if single is None else single[..., 0], ("prediction",)
     two_classes = isinstance(model.task, Binary)
     return Dependence(names, tuple(list(values) for values in grids), mean, single, outputs, not numbers, two_classes)
 
 
 def _predictions(
-    model: Model, rows: SourceRows, blocks: Sequence[slice], encoded: Sequence[Array], shape: tuple[int, ...]
-) -> Array:
-    """Return the predictions (points of the grid, N, C) of the rows with the columns set to each point."""
-    count = len(rows.matrix)
-    points = list(np.ndindex(*shape))
-    parts = []
-    for some in chunks(len(points), *rows.matrix.shape):
-        changed = np.tile(rows.matrix, (len(some), 1))
-        for at, number in enumerate(some):
-            for block, values, index in zip(blocks, encoded, points[number], strict=True):
-                changed[at * count : (at + 1) * count, block] = values[index]
-        parts.append(outputs_of(model, changed).reshape(len(some), count, -1))
-    return np.concatenate(parts)
-
-
-def outputs_of(model: Model, matrix: Array) -> NDArray[np.float64]:
-    """Return predictions in the unit of the target (N, O), or probabilities (N, C), of encoded rows."""
-    logits = model.encoded_logits(matrix)
-    found = model.predicted(logits) if isinstance(model.task, Regression) else model.probabilities(logits)
-    return np.asarray(found, dtype=np.float64).reshape(len(matrix), -1)
+    rows: SourceRows, predictor: ChangedRows, block: Array, values: Array, some: Array, weight: Array | None
+) -> tuple[Array, Array]:
+    """Return the mean predictions (V, C) over all rows with each of the values (V, B) in a block of columns (B,), and those of some rows (r, V, C)."""
+    means, singles = [], []
+    for part in chunks(len(values), len(rows.matrix), max(rows.matrix.shape[1], predictor.model.task.outputs)):
+        predicted = predictor.outputs(block, values[part.start : part.stop])
+        means.append(np.average(predicted, axis=1, weights=weight))
+        singles.append(predicted[:, some])
+    return np.concatenate(means), np.concatenate(singles).transpose(1, 0, 2)
 
 
 def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tuple[list[Any], Array]:

@@ -19,6 +19,8 @@ FOLLOWED = 6
 MANY = 30
 PAIR_ROWS = 500
 """Rows that a heat map of two columns is the mean of."""
+MOST_SCORES, FEWEST_ROWS = 2_000_000, 50
+"""Classes x rows that a curve is the mean of: so many probabilities are computed for each of its points."""
 
 
 def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Section]:
@@ -47,26 +49,28 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
     columns = () if model.encoder is None else model.encoder.columns
     no_order = {column.name for column in columns if column.kind == "text" or (column.kind == "categorical" and column.part)}
     followed = [name for name in names if name not in no_order][:FOLLOWED]
+    some = _some(rows, max(FEWEST_ROWS, MOST_SCORES // model.task.outputs))
+    curves = [partial_dependence(model, some.X, name, n_grid=20, n_rows=0, sample_weight=some.weight) for name in followed]
     figures = [
-        ReportFigure(
-            f"Mean prediction over {name}",
-            charts.dependence_chart(partial_dependence(model, rows.X, name, n_grid=20, n_rows=0)),
-            small=True,
-        )
-        for name in followed
+        ReportFigure(f"Mean prediction over {curve.columns[0]}", charts.dependence_chart(curve), small=True) for curve in curves
     ]
-    words = "The mean prediction when all rows have the same value of a column, for the most important columns."
+    words = f"The mean prediction when all of {len(some):,} rows have the same value of a column, for the most important columns."
     if model.task.outputs > charts.MOST_OUTPUTS and not isinstance(model.task, Regression):
         words += f" Of {model.task.outputs} classes, those {charts.MOST_OUTPUTS} are shown that change most."
-    pairs = _pairs(rows, followed)
+    pairs = _pairs(some, followed)
     words += " The last picture has the two most important ones together." if pairs else ""
     yield Section("How the prediction follows a column", words, figures + pairs)
+
+
+def _some(rows: LabelledRows, most: int) -> LabelledRows:
+    """Return at most so many of the rows, drawn at random."""
+    return rows if len(rows) <= most else rows.take(np.sort(np.random.default_rng(0).permutation(len(rows))[:most]))
 
 
 def _pairs(rows: LabelledRows, followed: list[str]) -> list[ReportFigure]:
     """Return how the prediction follows the two most important columns together; nothing where there is one only."""
     if len(followed) < 2:
         return []
-    some = rows.take(np.sort(np.random.default_rng(0).permutation(len(rows))[:PAIR_ROWS]))
+    some = _some(rows, PAIR_ROWS)
     found = partial_dependence(rows.model, some.X, followed[:2], n_grid=10, sample_weight=some.weight)
     return [ReportFigure(f"{found.title(found.shown)}, of {len(some):,} rows", charts.pair_chart(found))]
