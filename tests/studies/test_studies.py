@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import runpy
 import subprocess
 import sys
@@ -14,7 +15,14 @@ import torch
 from manynets import plots
 from manynets.errors import DataError
 from manynets.studies import STUDIES, StudyResult
+from manynets.studies.in_turn import in_turn
 from manynets.studies.study import Skipped, figure
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
 
 IMAGES = [name for name in STUDIES if name.startswith(("T4", "T5"))]
 NUMBERS = [name for name in STUDIES if name not in IMAGES]
@@ -26,6 +34,14 @@ def mnist(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not (data_dir / "mnist").is_dir():
         pytest.skip(f"no MNIST in {data_dir}")
     monkeypatch.setenv("MANYNETS_DATA", str(data_dir))
+
+
+@pytest.mark.parametrize(("stream", "shown"), [(Terminal(), "draws"), (io.StringIO(), "")])
+def test_parts_of_a_study_are_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, shown: str) -> None:
+    monkeypatch.setattr("sys.stderr", stream)
+    assert list(in_turn(range(3), "draws")) == [0, 1, 2]
+    assert shown in stream.getvalue()
+    assert ("3/3" in stream.getvalue()) == bool(shown)
 
 
 def check_quick(name: str, folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from manynets import plots
 from manynets.plots.canvas import PALETTE
+from manynets.studies.in_turn import in_turn
 from manynets.studies.study import Figure, StudyResult, figure
 from manynets.studies.t1_toys import DRAW, PUBLISHED, RATE, SPEC, draw_points, recipe_of, train_and_choose
 
@@ -28,9 +29,10 @@ def run(_: str, *, quick: bool) -> StudyResult:
     for name, id, spec, rate in CASES:
         recipe = recipe_of(id, rate=rate, epochs=3 if quick else 200)
         judged = []
-        for draw in range(1, draws + 1):
+        for draw in in_turn(range(1, draws + 1), f"{name}: draws"):
             points = draw_points(id, DRAW + draw)
-            models, chosen = train_and_choose(id, points, spec, recipe, range(draw * networks, (draw + 1) * networks))
+            seeds = range(draw * networks, (draw + 1) * networks)
+            models, chosen = train_and_choose(id, points, spec, recipe, seeds, progress=False)
             judged.append(models[chosen].evaluate(*points.test))
         found = _figures(name, id, judged, as_published=spec == SPEC[id])
         figures += found

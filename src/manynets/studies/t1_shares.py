@@ -10,6 +10,7 @@ import numpy as np
 import manynets as mn
 from manynets import plots
 from manynets.plots.canvas import PALETTE, ink
+from manynets.studies.in_turn import in_turn
 from manynets.studies.study import StudyResult, figure
 from manynets.studies.t1_toys import DRAW, PUBLISHED, SPEC, TASK, draw_points, recipe_of
 from manynets.studies.together import train_candidates
@@ -50,7 +51,7 @@ def run(_: str, *, quick: bool) -> StudyResult:
     for problem in problems:
         id = f"T1-{problem}"
         points, (loss, accuracy) = draw_points(id, DRAW), PUBLISHED[id]
-        for name, (spec, recipe) in variants(id).items():
+        for name, (spec, recipe) in in_turn(variants(id).items(), f"{problem}: variants"):
             candidates = [(spec, dataclasses.replace(recipe, seed=seed, epochs=3 if quick else 200)) for seed in seeds]
             judged = [model.evaluate(*points.test) for model in train_candidates(*points.train, candidates, task=TASK[id])]
             there = [one["loss"] <= loss and (accuracy is None or 100 * one["accuracy"] >= accuracy) for one in judged]

@@ -26,6 +26,7 @@ from manynets import datasets, plots
 from manynets.plots.canvas import PALETTE
 from manynets.studies.study import StudyResult, figure
 from manynets.studies.together import train_seeds
+from manynets.training.progress import Show
 
 PUBLISHED = {  # final loss, accuracy in percent
     "T1-prod": (0.000740, None),
@@ -65,9 +66,11 @@ def recipe_of(id: str, *, rate: float | None = None, epochs: int = 200) -> mn.Re
     return mn.Recipe(optimizer=adam, schedule=mn.Cosine(), batch_size=100, epochs=epochs, keep="last", device="cpu")
 
 
-def train_and_choose(id: str, points: Points, spec: mn.MLP, recipe: mn.Recipe, seeds: range) -> tuple[list[mn.Model], int]:
+def train_and_choose(
+    id: str, points: Points, spec: mn.MLP, recipe: mn.Recipe, seeds: range, *, progress: Show = "auto"
+) -> tuple[list[mn.Model], int]:
     """Train one network per seed; return them and the index of the one with the lowest validation loss."""
-    models = train_seeds(*points.train, spec, recipe, seeds=seeds, task=TASK[id])
+    models = train_seeds(*points.train, spec, recipe, seeds=seeds, task=TASK[id], progress=progress)
     return models, int(np.argmin([model.evaluate(*points.validation)["loss"] for model in models]))
 
 

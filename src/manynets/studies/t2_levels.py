@@ -19,6 +19,7 @@ from torch import Tensor, nn
 import manynets as mn
 from manynets import plots
 from manynets.nn.initial import initial_parameters
+from manynets.studies.in_turn import in_turn
 from manynets.studies.study import Skipped, StudyResult, figure
 from manynets.studies.together import train_seeds
 from manynets.training.torch_settings import torch_settings
@@ -177,7 +178,7 @@ def run(id: str, *, quick: bool) -> StudyResult:
         raise Skipped("there is no CUDA device here")
     epochs, seeds = (200, range(2)) if quick else (10_000, range(5))
     began = time.perf_counter()
-    plain = [train_level(id, seed, epochs, device=device) for seed in seeds]
+    plain = [train_level(id, seed, epochs, device=device) for seed in in_turn(seeds, "seeds in plain torch")]
     level_seconds = time.perf_counter() - began
 
     X, X_test, y, y_test = blobs()

@@ -19,6 +19,7 @@ import manynets as mn
 from manynets import datasets, plots
 from manynets.nn.initial import initial_parameters
 from manynets.spec import Optimizer
+from manynets.studies.in_turn import in_turn
 from manynets.studies.study import StudyResult, figure
 from manynets.studies.together import train_seeds
 
@@ -54,7 +55,7 @@ def run(id: str, *, quick: bool) -> StudyResult:
     models = train_seeds(data.X, data.y, spec, recipe, seeds=seeds)
     ours = [100 * model.evaluate(unseen.X, unseen.y)["accuracy"] for model in models]
 
-    plain = [plain_torch(spec, make, data, seed, epochs) for seed in seeds]
+    plain = [plain_torch(spec, make, data, seed, epochs) for seed in in_turn(seeds, "seeds in plain torch")]
     x = torch.tensor(unseen.X, dtype=torch.float64)
     with torch.no_grad():
         torchs = [100 * float(((network(x)[:, 0] > 0).numpy() == unseen.y).mean()) for network, _ in plain]

@@ -13,11 +13,19 @@ __all__ = ["train_candidates", "train_seeds"]
 
 
 def train_seeds(
-    X: Any, y: Any, spec: mn.MLP, recipe: mn.Recipe, *, seeds: Iterable[int], task: str | None = None, validation: Any = None
+    X: Any,
+    y: Any,
+    spec: mn.MLP,
+    recipe: mn.Recipe,
+    *,
+    seeds: Iterable[int],
+    task: str | None = None,
+    validation: Any = None,
+    progress: Show = "auto",
 ) -> list[mn.Model]:
     """Return a model for each seed; the seed sets its initial weights, row order and validation rows."""
     candidates = [(spec, dataclasses.replace(recipe, seed=seed)) for seed in seeds]
-    return train_candidates(X, y, candidates, task=task, validation=validation, progress="auto")
+    return train_candidates(X, y, candidates, task=task, validation=validation, progress=progress)
 
 
 def train_candidates(
