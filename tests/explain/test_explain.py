@@ -109,6 +109,17 @@ def test_columns_that_say_the_same_are_shuffled_together() -> None:
     assert found.mean[0] > max(alone.mean[0], alone.mean[3])
 
 
+def test_categories_that_tell_each_other_are_shuffled_together() -> None:
+    random = np.random.default_rng(0)
+    zone = random.integers(0, 3, 200)
+    first_only = np.where(zone == 0, 0, random.integers(1, 3, 200))
+    frame = polars.DataFrame(
+        {name: np.array(list("abc"))[code] for name, code in (("zone", zone), ("area", (zone + 1) % 3), ("road", first_only))}
+    )
+    model = mn.train(frame, zone + 0.1 * first_only, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2), task="regression", progress=False)
+    assert list(permutation_importance(model, frame, zone).groups) == ["zone + area", "road"]
+
+
 def test_importance_is_by_source_column_and_can_be_stored() -> None:
     frame = wide_table()
     table_model = fitted(frame, target(frame), recipe={})

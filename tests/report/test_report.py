@@ -23,6 +23,7 @@ pytest.importorskip("vl_convert", reason="needs the extra report")
 
 from manynets.display import number_text
 from manynets.report import ReportInput, write_report
+from manynets.report.charts import history_chart, number_axis
 from manynets.report.curves import average_precision, curves_of, roc_area
 from manynets.report.parts import LabelledRows
 from manynets.report.quality import metric_intervals
@@ -68,6 +69,27 @@ class Reader(html.parser.HTMLParser):
         if {"td", "th"} & set(self.open):
             self.rows[-1][-1] += data
             self.cells.append(data)
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([1, 3], {"values": [1, 2, 3], "format": "d"}),
+        ([1950.5, 2006], {"format": "d"}),
+        ([0, 80], {}),
+        ([0.5, 2], {}),
+        ([500, 65_000], {}),
+        ([np.nan], {}),
+    ],
+)
+def test_whole_numbers_and_years_are_marked_as_such(values: list[float], wanted: dict[str, Any]) -> None:
+    assert number_axis(values).to_dict() == wanted
+
+
+def test_a_squared_error_is_drawn_as_rmse() -> None:
+    chart = json.dumps(history_chart({"epoch": [1.0, 2.0], "loss": [16.0, 4.0]}, [], squared=1.0))
+    assert '"loss": 4.0' in chart
+    assert '"title": "RMSE"' in chart
 
 
 def written(model: Model, X: Any, y: Any, folder: Path, **more: Any) -> tuple[str, Reader]:

@@ -134,7 +134,7 @@ def _split(run: SavedRun) -> dict[str, str]:
     for name, words in (("group", "Kept together by"), ("time_column", "The latest rows by"), ("stratify", "The same shares of")):
         if options.get(name):
             facts[words] = str(options[name])
-    facts["Seed"] = str(run.model.recipe.seed)
+    facts["Seed"] = str(options.get("seed", run.model.recipe.seed))
     return facts
 
 

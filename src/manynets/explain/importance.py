@@ -11,6 +11,7 @@ Source: Breiman 2001, "Random Forests"; Fisher, Rudin and Dominici 2019.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -113,7 +114,8 @@ def permutation_importance(
     """Return how much worse the model predicts rows X (N, D), or a frame, when a column is shuffled among them.
 
     metric: "accuracy", "f1", "log_loss" or "roc_auc" (two classes), of numbers "r2", "rmse" or "mae"; None: accuracy or r2. n_repeats: shuffles of each column.
-    group_alike: shuffle columns together whose rank correlation is above 0.9, as each alone would seem unimportant. seed: of the shuffles;
+    group_alike: shuffle columns together whose rank correlation is above 0.9, and columns of several categories that tell each other's, as each alone
+    would seem unimportant. seed: of the shuffles;
     they are those of scikit-learn's `permutation_importance` with this random_state.
 
     Errors: DataError for rows that do not fit, OptionError for an unknown metric.
@@ -132,7 +134,7 @@ def permutation_importance(
     weight = as_weights(sample_weight, len(target))
     name = model.task.metric if metric is None else one_of(metric, model.task.metrics, what="metric")
     sign = -1.0 if name in LOWER_IS_BETTER else 1.0
-    groups: dict[str, tuple[str, ...]] = _alike(rows) if group_alike else {column: (column,) for column in rows.blocks}
+    groups: dict[str, tuple[str, ...]] = _alike(model, rows) if group_alike else {column: (column,) for column in rows.blocks}
     logits = model.mean_logits(model.encoded_logits(rows.matrix))
     score = float(_measured(model, name, logits, target, weight))
     if not np.isfinite(score):
@@ -215,13 +217,22 @@ def _levels(columns: Array) -> tuple[Array, Array]:
     return columns[first], code
 
 
-def _alike(rows: SourceRows) -> dict[str, tuple[str, ...]]:
-    """Return the columns, those together whose first encoded columns have nearly the same ranks, by a name for each group."""
+def _alike(model: Model, rows: SourceRows) -> dict[str, tuple[str, ...]]:
+    """Return the columns, those that say nearly the same together, by a name for each group.
+
+    Numbers do where their ranks are correlated, columns of several categories where each tells the categories of the other.
+    """
     names = list(rows.blocks)
+    words = {column.name for column in model.encoder.columns if column.kind in ("categorical", "text")} if model.encoder else set()
+    codes = {name: _levels(rows.matrix[:, rows.blocks[name]])[1] for name in names if name in words}
+    codes = {name: code for name, code in codes.items() if code.max() > 1}  # two categories are as good as a number
     first = np.stack([_ranks(rows.matrix[:, rows.blocks[name].start]) for name in names])
+    first[[j for j, name in enumerate(names) if name in codes]] = 0.0
     spread = first.std(axis=1, keepdims=True)
     unit = np.divide(first - first.mean(axis=1, keepdims=True), spread, out=np.zeros_like(first), where=spread > 0)
     alike = np.abs(unit @ unit.T) / len(rows.matrix) > ALIKE
+    for (i, one), (j, other) in itertools.combinations([(j, name) for j, name in enumerate(names) if name in codes], 2):
+        alike[i, j] = min(_told(codes[one], codes[other]), _told(codes[other], codes[one])) > ALIKE
     groups: dict[int, list[str]] = {}
     group_of = list(range(len(names)))
     for j in range(len(names)):
@@ -238,3 +249,13 @@ def _ranks(values: Array) -> Array:
     """Return the mean ranks of values (N,)."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[inverse])
+
+
+def _told(given: Array, wanted: Array) -> float:
+    """Return by how much less often codes (N,) are guessed wrong where others are known: Goodman and Kruskal's lambda; 0 where rows are few."""
+    count = np.zeros((given.max() + 1, wanted.max() + 1), dtype=np.int64)
+    if count.size > len(given):
+        return 0.0
+    np.add.at(count, (given, wanted), 1)
+    usual = count.sum(axis=0).max()
+    return float((count.max(axis=1).sum() - usual) / (len(given) - usual))

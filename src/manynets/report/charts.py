@@ -23,6 +23,7 @@ __all__ = [
     "dependence_chart",
     "history_chart",
     "importance_chart",
+    "number_axis",
     "pair_chart",
     "pixels_chart",
     "precision_chart",
@@ -35,7 +36,7 @@ __all__ = [
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"
 WIDTH = 560
-MOST_BARS, MOST_OUTPUTS = 25, 6
+MOST_BARS, MOST_OUTPUTS, MOST_MARKS = 25, 6, 10
 Chart = dict[str, Any]
 
 
@@ -60,13 +61,32 @@ def rounded(values: Any) -> list[Any]:
     return [None if not np.isfinite(value) else float(f"{value:.6g}") for value in np.asarray(values, dtype=np.float64).ravel()]
 
 
-def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float]) -> Chart | None:
-    """Return training and validation loss over the epochs, with the best epochs; None without a history."""
+def number_axis(values: Any, **options: Any) -> Any:
+    """Return the axis of a column with these values: whole numbers have whole marks, and those of four digits, such as years, no comma."""
+    numbers = np.asarray(values, dtype=np.float64).ravel()
+    numbers = numbers[np.isfinite(numbers)]
+    largest, spread = (float(np.abs(numbers).max()), float(np.ptp(numbers))) if len(numbers) else (0.0, 0.0)
+    marked = len(numbers) > 0 and spread <= MOST_MARKS and bool((numbers == np.round(numbers)).all())
+    if marked:
+        options["values"] = list(range(int(numbers.min()), int(numbers.max()) + 1))
+    if largest < 10_000 and (marked or (largest >= 1000 and spread >= MOST_MARKS)):
+        options["format"] = "d"
+    return require_report().Axis(**options)
+
+
+def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float], *, squared: float = 0.0) -> Chart | None:
+    """Return training and validation loss over the epochs, with the best epochs; None without a history.
+
+    squared: what turns the loss into the mean squared error, whose root, the RMSE, is then drawn; 0 for the loss.
+    """
     alt = require_report()
     epochs = list(history.get("epoch", []))
     names = {"loss": "training", "val_loss": "validation"}
     parts = [
-        (epoch, names[name], value) for name in names if name in history for epoch, value in zip(epochs, history[name], strict=True)
+        (epoch, names[name], np.sqrt(squared * value) if squared else value)
+        for name in names
+        if name in history
+        for epoch, value in zip(epochs, history[name], strict=True)
     ]
     if not parts:
         return None
@@ -74,7 +94,7 @@ def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float])
     lines = alt.Chart(data_of(epoch=rounded(epoch), part=part, loss=rounded(value))).mark_line(point=len(epochs) < 40)
     lines = lines.encode(
         x=alt.X("epoch:Q", title="Epoch"),
-        y=alt.Y("loss:Q", title="Loss", scale=alt.Scale(zero=False)),
+        y=alt.Y("loss:Q", title="RMSE" if squared else "Loss", scale=alt.Scale(zero=False)),
         color=alt.Color("part:N", title=None, scale=alt.Scale(domain=["training", "validation"], range=[BLUE, ORANGE])),
         tooltip=["part:N", "epoch:Q", "loss:Q"],
     )
@@ -114,8 +134,9 @@ def dependence_chart(found: Dependence) -> Chart:
     what = found.what.capitalize()
     if len(outputs) == 1 and found.outputs != ("prediction",):
         what += f" of {outputs[0]}"
+    axis = number_axis(found.grid[0]) if kind == "Q" else alt.Axis(labelLimit=120, labelOverlap=True)
     encoding: dict[str, Any] = {
-        "x": alt.X(f"value:{kind}", title=found.columns[0], sort=None, axis=alt.Axis(labelLimit=120)),
+        "x": alt.X(f"value:{kind}", title=found.columns[0], sort=None, axis=axis),
         "y": alt.Y("prediction:Q", title=what, scale=alt.Scale(zero=kind == "N")),
         "tooltip": [f"value:{kind}", "output:N", "prediction:Q"],
     }

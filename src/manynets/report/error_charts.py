@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from manynets.report.charts import BLUE, GREY, ORANGE, Chart, data_of, require_report, rounded, sized
+from manynets.report.charts import BLUE, GREY, ORANGE, Chart, data_of, number_axis, require_report, rounded, sized
 from manynets.report.parts import Array
 from manynets.report.values import quantile_bins
 
@@ -60,7 +60,7 @@ def error_by_number_chart(values: Array, away: Array, name: str, *, dates: bool 
     shown = [str(np.datetime64(int(center), "s")) for center in centers] if dates else rounded(centers)
     data = _summary(shown, groups, away)
     kind = "T" if dates else "Q"
-    x = alt.X(f"value:{kind}", title=name, **({} if dates else {"scale": alt.Scale(zero=False)}))
+    x = alt.X(f"value:{kind}", title=name, **({} if dates else {"scale": alt.Scale(zero=False), "axis": number_axis(values)}))
     base = alt.Chart(data)
     band = base.mark_area(color=BLUE, opacity=0.25).encode(x=x, y=alt.Y("low:Q", title="Error"), y2="high:Q")
     line = base.mark_line(color=BLUE, point=True).encode(
@@ -70,14 +70,14 @@ def error_by_number_chart(values: Array, away: Array, name: str, *, dates: bool 
 
 
 def error_by_category_chart(labels: Sequence[str], codes: Array, away: Array) -> Chart | None:
-    """Return the mean error, and the middle 80 % of the errors, of the most frequent categories; None where all are rare."""
+    """Return the mean error, and the middle 80 % of the errors, of the most frequent categories; None for one alone."""
     alt = require_report()
     counts = np.bincount(codes[codes >= 0], minlength=len(labels))
     frequent = [code for code in np.argsort(-counts, kind="stable")[:MOST_LEVELS].tolist() if counts[code] >= FEWEST]
     groups, shown = [codes == code for code in frequent], [labels[code] for code in frequent]
     if int((codes < 0).sum()) >= FEWEST:
         groups, shown = [*groups, codes < 0], [*shown, "(missing)"]
-    if not groups:
+    if len(groups) < 2:
         return None
     base = alt.Chart(_summary(shown, groups, away))
     y = alt.Y("value:N", sort=shown, title=None, axis=alt.Axis(labelLimit=110))

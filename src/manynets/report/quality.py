@@ -49,7 +49,8 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
     words = "How good the model is"
     words += ", compared with a trivial prediction and a linear model." if given.baselines else "."
     if rows is not None:
-        words += " Intervals say how far chance in the choice of these rows may have moved a metric: they are from resampled rows (bootstrap)."
+        words += " Intervals say how far chance in the choice of these rows may have moved a metric: they are from resampled rows (bootstrap)"
+        words += ", that of the accuracy is Wilson's." if "accuracy" in names else "."
     else:
         words += f" There are no rows to look at more closely: {given.without_rows}."
     return Section("Metrics", words, parts)

@@ -18,6 +18,7 @@ from manynets.report.reliance import reliance_sections
 from manynets.spec.flat import described_settings
 from manynets.tables.understood import UNDERSTOOD_NAMES, understood_columns
 from manynets.tasks import Regression
+from manynets.training.events import squared_share
 
 __all__ = ["sections"]
 
@@ -73,9 +74,10 @@ def _model(given: ReportInput) -> Section:
     parts: list[ReportTable | ReportFigure | ReportPicture] = [ReportTable("Network and training", ["", ""], model.summary_rows())]
     lines = [[cell(value) for value in line] for line in model.layer_rows()]
     parts.append(ReportTable("Layers", ["Layer", *map(str.capitalize, LAYER_NAMES)], lines))
-    curve = charts.history_chart(model.history, at)
+    squared = squared_share(model.task, model.recipe)
+    curve = charts.history_chart(model.history, at, squared=squared)
     if curve is not None:
-        words = "Loss over the epochs"
+        words = f"{'RMSE' if squared else 'Loss'} over the epochs"
         words += "; dashed lines are the best epochs, whose weights the networks have" if at else ""
         parts.append(ReportFigure(words, curve))
     settings = [

@@ -110,7 +110,8 @@ class _Story:
     def _together(self, event: Evaluated) -> str:
         """Return the results of one network, or those of several pooled over their rows, with the best so far."""
         self._take(event)
-        epoch = f"epoch {epoch_text(event.step / self.started.steps_per_epoch)}/{epoch_text(self.epochs)}"
+        done = event.step / self.started.steps_per_epoch  # a cool-down may end later than planned
+        epoch = f"epoch {epoch_text(done)}/{epoch_text(max(done, self.epochs))}"
         now = self._number(self.now)
         if not self._prefix(event):
             return f"{epoch}  loss {number_text(float(np.mean(event.columns['loss'])))}  {self._shown} {now}"
