@@ -140,7 +140,7 @@ FAULTS = (
     Fault("tables", "tables/association.py", "sums.sum(axis=1, keepdims=True) - sums", "sums.sum(axis=1, keepdims=True)"),
     # ---------------------------------------------------------------------------------------------------------------- tasks
     Fault("tasks", "tasks/classification.py", "[_sigmoid(-logits), _sigmoid(logits)]", "[_sigmoid(logits), _sigmoid(-logits)]"),
-    Fault("tasks", "tasks/classification.py", "raised.sum(axis=1, keepdims=True)", "raised.sum(axis=0, keepdims=True)"),
+    Fault("tasks", "tasks/classification.py", "raised.sum(axis=-1, keepdims=True)", "raised.sum(axis=0, keepdims=True)"),
     Fault("tasks", "tasks/regression.py", "* self.scale + self.center", "* self.scale - self.center"),
     Fault("tasks", "tasks/regression.py", "np.asarray(self.scale) ** power", "np.asarray(self.scale)"),
     Fault("tasks", "tasks/regression.py", "abs(_skewness(np.log(y))) < skew / 2", "abs(_skewness(np.log(y))) < skew"),
@@ -156,7 +156,7 @@ FAULTS = (
         "correct = np.bincount(truth[truth == predicted], minlength=len(classes))",
         "correct = np.bincount(predicted, minlength=len(classes))",
     ),
-    Fault("tasks", "metrics.py", "np.sqrt(np.mean(error))", "np.sqrt(np.sum(error))"),
+    Fault("tasks", "metrics.py", "found.mean(axis=-1) if truth.ndim == 2", "found.sum(axis=-1) if truth.ndim == 2"),
     # ----------------------------------------------------------------------------------------------------------------- data
     Fault("data", "data/split.py", "max(round(rows * fraction), 1)", "max(int(rows * fraction), 1)"),
     Fault("data", "data/split.py", "take[code] < counts[code] - 1", "take[code] < counts[code]"),
