@@ -133,6 +133,24 @@ def test_importance_is_by_source_column_and_can_be_stored() -> None:
         permutation_importance(table_model, frame, target(frame)[1:])
 
 
+def test_categories_of_one_mean_are_shown_together() -> None:
+    frame = polars.DataFrame({"town": ["Bern", "Chur", None, "Bern"] * 10})
+    price = np.tile([3.0, 1.0, 2.0, 3.0], 10) + np.random.default_rng(0).normal(size=40)
+    model = mn.train(frame, price, mn.MLP(hidden=(4,)), mn.Recipe(epochs=30), progress=False)
+    new = polars.DataFrame({"town": ["Chur", "Thun", "Wil", "Zug", None]})
+    found = partial_dependence(model, new, "town")
+    assert found.grid[0] == ["Chur", "Thun", "Wil", "Zug", None]
+    assert found.texts()[0][-1] == "(missing)"
+    shown = found.gathered()
+    assert shown.grid[0] == ["Chur", "Thun and 2 others", "(missing)"]
+    assert found.rows is not None
+    assert shown.rows is not None
+    assert_close(shown.mean, found.mean[[0, 1, 4]], "bits")
+    assert_close(shown.rows, found.rows[:, [0, 1, 4]], "bits")
+    assert "Thun and 2 others" in json.dumps(dependence_chart(found))
+    assert partial_dependence(model, new.drop_nulls(), "town").gathered().grid[0] == ["Chur", "Thun and 2 others"]
+
+
 def test_dependence_is_that_of_scikit_learn(model: Model, classifier: Model) -> None:
     x, _ = arrays()
     wanted = sklearn_dependence(model, x, [0], grid_resolution=12, kind="both")
@@ -158,7 +176,7 @@ def test_dependence_on_every_kind_of_column_is_in_its_own_unit() -> None:
         same = frame.with_columns(polars.lit(f"{value} kg" if name == "weight" else value).alias(name))
         if name in ("color", "town", "weight", "rooms", "sold"):
             assert found.mean[0] == pytest.approx(float(table_model.predict(same).mean()), rel=1e-5)
-    assert partial_dependence(table_model, frame, "color").grid[0] == ["Weiß", "blue", "green", "red"]
+    assert partial_dependence(table_model, frame, "color").grid[0] == ["Weiß", "blue", "green", "red", None]
     assert partial_dependence(table_model, frame, "sold", n_grid=3).grid[0][0].startswith("1990-")
 
 

@@ -156,8 +156,12 @@ def _print_dependence(console: Console, found: Dependence) -> None:
     from manynets.cli.report import table_of
     from manynets.display import number_text
 
+    found = found.gathered()
     means, names = found.by_output(), found.outputs[1:] if found.two_classes else found.outputs
-    values = [number_text(value) if isinstance(value, float) else str(value) for value in found.grid[0]]
+    values = [
+        number_text(value) if isinstance(value, float) else text
+        for value, text in zip(found.grid[0], found.texts()[0], strict=True)
+    ]
     shown = [(value, *map(number_text, line[-len(names) :])) for value, line in zip(values, means.tolist(), strict=True)]
     heads = ["Prediction"] if found.outputs == ("prediction",) else [f"{found.what.capitalize()} of {name}" for name in names]
     console.print(table_of([found.columns[0], *heads], shown, title=f"Mean prediction over {found.columns[0]}"))

@@ -38,9 +38,10 @@ MOST_LEVELS = 50
 class Dependence:
     """How the prediction follows one column, or two.
 
-    columns: their names. grid: the values of each, in the column's own units. mean: the mean prediction over the grid, (G,) or (G, H), of classes
-    with a last axis of C probabilities. rows: of one column the predictions of single rows, (R, G) or (R, G, C). outputs: what the last axis means.
-    probabilities: whether predictions are that. two_classes: whether the last axis holds the two classes of a binary task, of which pictures show the second.
+    columns: their names. grid: the values of each, in the column's own units, None for an empty cell of a column of categories. mean: the mean
+    prediction over the grid, (G,) or (G, H), of classes with a last axis of C probabilities. rows: of one column the predictions of single rows,
+    (R, G) or (R, G, C). outputs: what the last axis means. probabilities: whether predictions are that. two_classes: whether the last axis holds
+    the two classes of a binary task, of which pictures show the second.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("xor", points=400, seed=0)
@@ -97,7 +98,26 @@ class Dependence:
 
     def texts(self) -> list[list[str]]:
         """Return the values of each column as texts that differ."""
-        return [_texts(values) if _kind(values) == "number" else list(map(str, values)) for values in self.grid]
+        return [
+            _texts(values) if _kind(values) == "number" else ["(missing)" if value is None else str(value) for value in values]
+            for values in self.grid
+        ]
+
+    def gathered(self) -> Dependence:
+        """Return this, for pictures: of one column of categories those together that have the same mean, such as all that were not seen in training."""
+        means = self.by_output()
+        if self.kinds != ["category"]:
+            return self
+        size = max(float(np.abs(means).max()), np.finfo(np.float64).tiny)
+        _, first, which = np.unique(np.round(means / size, 6), axis=0, return_index=True, return_inverse=True)
+        texts, order = self.texts()[0], np.sort(first)
+        others = np.bincount(which.ravel())[which.ravel()[order]] - 1
+        names = [
+            texts[at] if not more else f"{texts[at]} and {more} other{'s' if more > 1 else ''}"
+            for at, more in zip(order.tolist(), others.tolist(), strict=True)
+        ]
+        rows = None if self.rows is None else self.rows[:, order]
+        return dataclasses.replace(self, grid=(names,), mean=self.mean[order], rows=rows)
 
     def _repr_html_(self) -> str:
         texts, means = self.texts(), self.by_output()
@@ -147,7 +167,7 @@ def partial_dependence(
     """Return the mean prediction of rows X (N, D), or a frame, over the values of one column or of two.
 
     Numbers get `n_grid` values from the 5 % to the 95 % quantile (all values, where there are fewer), dates as many quantiles, categories all
-    levels. n_rows: how many single rows are kept beside the mean. Predictions are in the unit of the target, or probabilities.
+    levels, and None where cells are empty. n_rows: how many single rows are kept beside the mean. Predictions are in the unit of the target, or probabilities.
 
     Errors: OptionError for an unknown column and for more than two.
 
@@ -223,6 +243,7 @@ def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tup
         labels, codes = factorise(table, name)
         frequent = np.argsort(-np.bincount(codes[codes >= 0], minlength=len(labels)), kind="stable")[:MOST_LEVELS]
         found = sorted(labels[code] for code in frequent)
+        found = [*found, None] if found and (codes < 0).any() else found
         cells = found
     if not found:
         raise DataError(f"column {name!r} has no value in these rows")

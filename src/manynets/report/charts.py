@@ -119,14 +119,14 @@ def importance_chart(importance: Importance) -> Chart:
 
 def dependence_chart(found: Dependence) -> Chart:
     """Return the mean prediction over the values of a column; of classes their probabilities, at most of those six that change most."""
-    alt = require_report()
+    alt, found = require_report(), found.gathered()
     means, outputs = found.by_output(), list(found.outputs[1:] if found.two_classes else found.outputs)
     means = means[:, -len(outputs) :]
     if len(outputs) > MOST_OUTPUTS:
         moved = np.sort(np.argsort(-np.ptp(means, axis=0), kind="stable")[:MOST_OUTPUTS])
         outputs, means = [outputs[code] for code in moved], means[:, moved]
     kind = {"number": "Q", "date": "T", "category": "N"}[found.kinds[0]]
-    values = rounded(found.grid[0]) if kind == "Q" else [str(value) for value in found.grid[0]]
+    values = rounded(found.grid[0]) if kind == "Q" else found.texts()[0]
     count = len(values)
     data = data_of(value=values * len(outputs), output=np.repeat(outputs, count).tolist(), prediction=rounded(means.T))
     chart = alt.Chart(data)
