@@ -22,7 +22,7 @@ Array: TypeAlias = NDArray[Any]
 FEWEST_COLUMNS = 48
 """Encoded columns from which holding the sums saves time."""
 COPIED_CELLS = 1 << 18
-"""Numbers of the rows that are copied, changed and predicted together; they stay in the cache of a core."""
+"""Numbers of the rows that are copied, changed and predicted together, and of their scores; they stay in the cache of a core."""
 MOST_SUMS = 1 << 26
 """Numbers of the first layer's sums that are held."""
 
@@ -71,7 +71,8 @@ class ChangedRows:
         rows, width = self.matrix.shape
         which = [_as_slice(block) for block in blocks]
         columns = [self.matrix[:, some] for some in which]
-        step = max(1, min(len(pairs), COPIED_CELLS // self.matrix.size))
+        most = max(width, self.model.size * self.model.task.outputs)  # numbers of a row, or of its scores
+        step = max(1, min(len(pairs), COPIED_CELLS // (rows * most)))
         changed = np.empty((step, rows, width), dtype=self.matrix.dtype)
         changed[:] = self.matrix
         for start in range(0, len(pairs), step):
