@@ -216,19 +216,48 @@ def test_pictures_of_a_halving_compare_candidates_that_trained_for_equally_long(
     assert "accuracy after 3 epochs over lr" in done.out
 
 
-def test_candidates_are_trained_with_a_target_transform(call: Call) -> None:
+def write_prices() -> None:
+    """Write prices.csv, a table of counts that grow with a."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 2))
-    price = np.exp(x[:, 0] + 0.1 * rng.normal(size=80))
-    lines = ["a,b,price", *(f"{a:.4f},{b:.4f},{p:.4f}" for (a, b), p in zip(x.tolist(), price.tolist(), strict=True))]
+    price = 1.0 + rng.poisson(np.exp(1.0 + x[:, 0]))
+    lines = ["a,b,price", *(f"{a:.4f},{b:.4f},{p:g}" for (a, b), p in zip(x.tolist(), price.tolist(), strict=True))]
     Path("prices.csv").write_text("\n".join(lines), encoding="utf-8")
-    assert call("sweep", "prices.csv", "--target", "price", *SMALL, "--grid", "lr=0.02", "--target-transform", "log").code == 0
-    with Path("here/best/history.csv").open(encoding="utf-8") as file:
-        scores = [float(row["val_r2"]) for row in csv.DictReader(file)]
-    assert_close(float(results()[0]["score"]), scores[-1], "float32_run")
+
+
+@pytest.mark.parametrize("more", [(), ("--target-transform", "log"), ("--loss", "poisson")])
+def test_a_number_is_trained_and_scored_as_train_does(call: Call, more: tuple[str, ...]) -> None:
+    """The target is standardised by the rows to train on, and R2 is that of the prices themselves."""
+    write_prices()
+    words = ("sweep", "prices.csv", "--target", "price", "--task", "regression", *SMALL, "--grid", "lr=0.02", *more)
+    assert call(*words).code == 0
+    [row] = results()
+    trained = json.loads(Path("here/best/metrics.json").read_text(encoding="utf-8"))["validation"]
+    assert_close(float(row["loss"]), trained["loss"], "float32_run")
+    assert_close(float(row["score"]), trained["r2"], "float32_run")
 
 
 def test_a_target_transform_is_for_a_regression(call: Call) -> None:
     done = call("sweep", "moons", *SMALL, "--grid", "lr=0.1", "--target-transform", "log")
     assert done.code == 2
     assert "--target-transform is for a regression" in done.err
+    write_prices()
+    words = ("sweep", "prices.csv", "--target", "price", "--task", "regression", *SMALL, "--grid", "lr=0.1")
+    done = call(*words, "--target-transform", "log", "--loss", "poisson")
+    assert done.code == 2
+    assert "--target-transform does not go with --loss poisson" in done.err
+
+
+def test_a_sweep_of_arrays_by_version_0_1_is_not_gone_on_with(call: Call) -> None:
+    """That version did not scale their columns, so that the candidates of two versions cannot be compared."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    np.savez("arrays.npz", X=X, y=X[:, 0] > 0)
+    words = ("sweep", "arrays.npz", *SMALL, "--grid", "lr=0.01,0.1")
+    assert call(*words).code == 0
+    config = json.loads(Path("here/sweep.json").read_text(encoding="utf-8"))
+    assert config.pop("version") == mn.__version__
+    Path("here/sweep.json").write_text(json.dumps(config), encoding="utf-8")
+    done = call(*words, "--resume")
+    assert done.code == 2
+    assert "begun by version 0.1, which did not scale the columns of arrays" in done.err

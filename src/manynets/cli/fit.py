@@ -39,6 +39,7 @@ from manynets.tasks.thresholds import threshold_of
 from manynets.training.torch_settings import find_device
 
 __all__ = [
+    "check_transform",
     "encode_source",
     "encoding",
     "fit",
@@ -211,6 +212,18 @@ def validation_share(options: Options, source: DataSource) -> float | None:
     return float(options["validation"])
 
 
+def check_transform(task: Any, options: Options) -> None:
+    """Raise OptionError for a --target-transform that does not go with the task or the loss."""
+    if options.get("target_transform") is None:
+        return
+    if task.name != "regression":
+        raise OptionError(
+            f"--target-transform is for a regression, but the task is {task.name!r}; leave it out, or give --task regression"
+        )
+    if options["loss"] == "poisson":
+        raise OptionError("--target-transform does not go with --loss poisson, whose scores are log-rates; leave out one of the two")
+
+
 def encode_source(source: DataSource, options: Options, console: Any) -> tuple[DataSource, Any, float | str | None, int]:
     """Return the data with training, validation and test rows as matrices, their encoder, the validation share ("folds" where each
     network validates on another fold), and how many networks to train.
@@ -225,10 +238,7 @@ def encode_source(source: DataSource, options: Options, console: Any) -> tuple[D
     train, validation, test = source.train, source.validation, source.test
     target = find_target(train.y, source.task)
     task = target.task
-    if options.get("target_transform") is not None and not isinstance(task, Regression):
-        raise OptionError(
-            f"--target-transform is for a regression, but the task is {task.name!r}; leave it out, or give --task regression"
-        )
+    check_transform(task, options)
     networks, preset = options["n_networks"], preset_of(options, source)
     if networks is None and preset is not None:
         networks = defaults.NETWORKS

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from manynets.cli.data import DataSource, Part, taken
-from manynets.cli.fit import encoding, validation_share
+from manynets.cli.fit import check_transform, encoding, validation_share
 from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.report import counted
@@ -19,7 +19,7 @@ from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
 from manynets.errors import ManynetsError, OptionError
-from manynets.prepare import Split, encode_table, holdout, row_weights
+from manynets.prepare import Split, encode_table, find_target, holdout, row_weights
 from manynets.search.candidates import CandidatePlan, Result, plan_candidates, train_plan
 from manynets.search.workers import worker_count
 from manynets.spec import EPOCHS, MLP, Recipe
@@ -43,10 +43,7 @@ class NetworkPlan(SweepPlan):
         if own["n_candidates"] is not None:
             self.default = default_values(DRAWN, network_of(options), recipe_of(options, rows=self.rows))
             self.most = {"batch_size": self.rows}
-        if options["target_transform"] is not None and not isinstance(self.target.task, Regression):
-            raise OptionError(
-                f"--target-transform is for a regression, but the task is {self.target.task.name!r}; leave it out, or give --task regression"
-            )
+        check_transform(self.target.task, options)
         self.changes = list(self.all_changes())
         self.at_once = max(1, own["at_most"] // len(self.jobs))
         self.ruled_out: dict[int, Row] = {}
@@ -125,7 +122,8 @@ class NetworkPlan(SweepPlan):
         """Return the networks of candidates on folds that are trained together. resume: checkpoints of an earlier training of them."""
         data, splits = self._data(folds)
         options, weight = self.options, data.weight
-        task = self._task(data.y if len(splits) > 1 else data.y[splits[0].train])
+        alone = splits[0].train if len(splits) == 1 else None  # the rows that all of these networks train on
+        task = self._task(data.y if alone is None else data.y[alone])
         if options["class_weight"] is not None:
             weight = row_weights(self.target.task, self.target.task.encode(data.y), data.rows, weight, options["class_weight"])
         # the rows of each fold that --validation holds out, by groups or time as the folds are
@@ -143,12 +141,13 @@ class NetworkPlan(SweepPlan):
             validation=self.validation,
             scaling=self.source.scaling,
             resume=resume,
+            target_rows=None if self.own["version"] is None else alone,  # version 0.1 standardised the target by all rows
         )
 
     def _task(self, y: Any) -> Task | str:
         """Return the task of the networks. With --target-transform it is fitted to the rows to train on, y, as `manynets train` does."""
         task, transform = self.target.task, self.options["target_transform"]
-        if not isinstance(task, Regression) or self.options["loss"] == "poisson":
+        if not isinstance(task, Regression):
             return task
         return "regression" if transform is None else Regression.of(y, transform=transform)
 
@@ -193,8 +192,7 @@ class NetworkPlan(SweepPlan):
         if self.source.schema is None:
             pair = [np.asarray(first.X), np.asarray(second.X)]
         else:
-            task = self._task(first.y)
-            target = (self.target.task if isinstance(task, str) else task).encode(first.y)
+            target = find_target(first.y, self._task(first.y)).encoded
             matrix, encoder = encode_table(first.X, target=target, **encoding(self.source, self.options))
             self.columns[fold] = encoder.feature_names
             pair = [matrix, encode_table(second.X, encoder=encoder)[0]]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from manynets import runs
+from manynets import __version__, runs
 from manynets.cli.checkpoints import part_folder
 from manynets.cli.grid import SEARCHED, value_from
 from manynets.cli.options import SWEEP
@@ -34,7 +34,7 @@ __all__ = [
 
 RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
 FORMER = "former"  # an earlier sweep, until the one that --overwrite asked for is whole
-SHAPE = {"options": {str: object}, "grid": {str: [object]}, "?drawn": [str], "?metric": str, "?ranked_by": str}
+SHAPE = {"options": {str: object}, "grid": {str: [object]}, "?drawn": [str], "?metric": str, "?ranked_by": str, "?version": str}
 PARALLEL_PICTURE, CURVES_PICTURE = "parallel.png", "curves.png"  # beside one for each option
 COLUMNS = ("score", "loss", "epochs", "stopped", "seconds", "error")
 DEFAULT = "default"  # the column that says which candidate is the default
@@ -80,6 +80,7 @@ class SweepResults:
         self.rows: dict[Key, Row] = {}
         self.curves: dict[Key, list[float]] = {}
         self.memory: int | None = None  # bytes that networks trained together may take, as when the sweep began
+        self.version: str | None = __version__  # with which the sweep began, None for 0.1
         self.metric, self.by_loss = "score", False
         there = (folder / CONFIG).is_file()
         if resume:
@@ -93,6 +94,7 @@ class SweepResults:
     def _read(self) -> None:
         former, began = _read_config(self.folder)
         self.memory, self.metric, self.by_loss = began["memory"], began["metric"] or "score", began["ranked_by"] == "loss"
+        self.version = began["version"]
         check_same(former, self.config, where=f"the sweep in {self.folder}", remedy="another --out")
         for name in (RESULTS, CURVES):
             if (self.folder / name).exists() and not (self.folder / name).is_file():
@@ -169,7 +171,7 @@ class SweepResults:
             runs.remove_leftovers(self.folder / name)
         if not self.resume:
             self._move_former()
-        more = {"memory": self.memory, "metric": self.metric, "ranked_by": self._measure}
+        more = {"version": self.version, "memory": self.memory, "metric": self.metric, "ranked_by": self._measure}
         self._write(CONFIG, json.dumps(self.config | more, indent=2) + "\n")
 
     def _move_former(self) -> None:
@@ -248,7 +250,7 @@ def _read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{folder / CONFIG} is damaged: {unknown!r} is no option that a sweep varies; start anew with --overwrite"
         )
     config["options"] = {name: value for name, value in LATER.items() if name in SWEEP} | config["options"]
-    return config, {name: config.pop(name, None) for name in ("memory", "metric", "ranked_by")}
+    return config, {name: config.pop(name, None) for name in ("memory", "metric", "ranked_by", "version")}
 
 
 def _names(config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -117,7 +117,12 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
     folder = results.folder
     for text in source.notes:
         note(console, text)
-    plan = (EnsemblePlan if results.ensembles else NetworkPlan)(source, base, own)
+    if results.version is None and source.schema is None and source.scaling is None:
+        raise OptionError(
+            f"the sweep in {folder} was begun by version 0.1, which did not scale the columns of arrays; resume it with that version,"
+            " or start anew with --overwrite"
+        )
+    plan = (EnsemblePlan if results.ensembles else NetworkPlan)(source, base, {**own, "version": results.version})
     results.metric, results.by_loss = plan.metric, plan.by_loss
     if source.schema is not None:
         test = source.test.rows if source.test is not None else 0

@@ -23,6 +23,7 @@ from manynets.prepare import (
     RowNumbers,
     Split,
     SplitBy,
+    Target,
     TrainingData,
     copies_held_out,
     cv_splits,
@@ -36,7 +37,7 @@ from manynets.search.result import Result, result_of, warn_of_interrupted
 from manynets.search.stacks import stacked
 from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, PiecewiseLinear, Recipe
-from manynets.tasks import Task
+from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
 from manynets.training.groups import check_limits, train_what_can
@@ -172,14 +173,21 @@ def plan_candidates(
     scaling: Scaling | Literal[False] | None = None,
     category_means: bool = False,
     resume: str | os.PathLike[str] | None = None,
+    target_rows: RowNumbers | None = None,
 ) -> CandidatePlan:
-    """Return the networks that `train_many` trains, with their data; the arguments are its."""
+    """Return the networks that `train_many` trains, with their data; the arguments are its.
+
+    target_rows: those whose mean and standard deviation standardise a regression target, None for all.
+    """
     pairs = _checked(candidates)
     scaling = (scaling or None) if encoder is not None else array_scaling(X, scaling, resume=resume)
     if not is_frame(X):
         fitted_to = any(needs_encoder(X, encoder, spec.embedding, scaling=scaling) for spec, _ in pairs)
         X = as_matrix(X, columns=None if encoder is None else encoder.width, gaps=fitted_to)
     target = find_target(y, task)
+    if target_rows is not None and isinstance(target.task, Regression):
+        own_task = find_target(y[target_rows], task).task
+        target = Target(own_task, own_task.encode(y))
     if len(target) != len(X):
         raise DataError(f"X has {len(X)} rows and y has {len(target)}; they must have the same number")
     if isinstance(validation, np.ndarray | list | bool):

@@ -17,6 +17,7 @@ from manynets.nn.shape import Shape
 from manynets.search.workers import run_calls, worker_count
 from manynets.spec import METRICS, MLP
 from manynets.steps import batch_rows
+from manynets.tasks import Regression
 from manynets.tasks.objectives import objective_for
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
 from manynets.training.groups import Failure, groups_of, memory_at_hand, train_what_can
@@ -163,7 +164,8 @@ def held_out_scores(problem: Problem, members: Sequence[Member], held_out: HeldO
         )
         with torch.inference_mode():
             loss, score = validation.judge(population.scores)
-            if recipe.watch in METRICS and recipe.watch != problem.task.metric:
-                score = validation.figures(recipe.watch, problem.task, population.scores)
+            task, metric = problem.task, recipe.watch if recipe.watch in METRICS else problem.task.metric
+            if metric != task.metric or (isinstance(task, Regression) and (task.transform or task.limits)):
+                score = validation.figures(metric, task, population.scores)
         out |= dict(zip(numbers, zip(loss.tolist(), score.tolist(), strict=True), strict=True))
     return out
