@@ -93,7 +93,12 @@ def test_a_model_keeps_its_scaling(tmp_path: Path) -> None:
         mn.train(X, Y, raw, scaling="standard", progress=False)
     assert_same(fit(X / 1000, scaling=False).fit(X[:40] / 1000, Y[:40]), fit(X[:40] / 1000, Y[:40], scaling=False))
     assert_same(fit(scaling="quantile").fit(X[:40], Y[:40]), fit(X[:40], Y[:40], scaling="quantile"))
-    assert [mn.estimator(model).scaling for model in (raw, fit(), scaled)] == [None, "standard", "quantile"]
+    robust = fit(scaling="robust")
+    robust.save(tmp_path / "robust.safetensors")
+    for model in (robust, mn.load(tmp_path / "robust.safetensors")):
+        assert_same(model.fit(X[:40], Y[:40]), fit(X[:40], Y[:40], scaling="robust"))
+    found = [mn.estimator(model).scaling for model in (raw, fit(), scaled, robust)]
+    assert found == [None, "standard", "quantile", "robust"]
     assert_close(mn.estimator(scaled).predict(X).astype(np.float64), scaled.predict(X), "float32")
     scaled.save(tmp_path / "m")
     assert_close(mn.load(tmp_path / "m").predict(X[:1]), scaled.predict(X[:1]), "bits")

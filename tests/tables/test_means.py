@@ -92,5 +92,7 @@ def test_every_training_learns_more_with_them(tmp_path: Path) -> None:
     assert (np.array(scores[1]) > np.array(scores[0]) + 0.2).all()
     model.save(tmp_path / "means.mn")
     assert_close(mn.load(tmp_path / "means.mn").predict(frame), model.predict(frame), "bits")
+    assert mn.estimator(model).category_means
+    assert_close(model.fit(frame[:900], Y[:900]).score(frame[900:], Y[900:]), scores[1][0], "float32_run")
     default = mn.TabularRegressor(n_networks=2, preset="fast", random_state=0).fit(frame[:900], Y[:900])
     assert default.score(frame[900:], Y[900:]) > max(scores[1]) - 0.1

@@ -50,7 +50,7 @@ def test_a_state_of_version_3_has_no_parts_and_no_digits() -> None:
         column.pop("means", None)
         column.pop("pieces", None)
         for spread in [column["spread"]] if "spread" in column else [part["spread"] for part in column.get("parts", ())]:
-            assert spread.pop("smooth") is False
+            assert spread.pop("robust") is spread.pop("smooth") is False
         if column.get("reading"):
             assert column["reading"].pop("digits") is False
     assert TableEncoder.from_json({**old, "version": 3}).to_json() == state()
@@ -68,7 +68,7 @@ def test_states_of_earlier_versions_lack_limits_a_reading_and_pieces() -> None:
     state = fit_encoder(frame).to_json()
     far = polars.DataFrame({"a": [1001.0]})
     assert state["columns"][0].pop("pieces") is None
-    assert state["columns"][0]["spread"].pop("smooth") is False
+    assert state["columns"][0]["spread"].pop("robust") is state["columns"][0]["spread"].pop("smooth") is False
     assert TableEncoder.from_json({**state, "version": 3}).transform(far).tolist() == fit_encoder(frame).transform(far).tolist()
     assert state["columns"][0].pop("reading") is None
     assert TableEncoder.from_json({**state, "version": 2}).transform(far).tolist() == fit_encoder(frame).transform(far).tolist()
@@ -89,7 +89,7 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_set("version", 6), "has the version 6, but this manynets reads the versions 1 to 5"),
+        (_set("version", 7), "has the version 7, but this manynets reads the versions 1 to 6"),
         (_set("version", 0), "has the version 0"),
         (_set("version", 1), "missing or unknown: limits, pieces, reading"),
         (_set("version", True), "has the version True"),

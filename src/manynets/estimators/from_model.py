@@ -17,7 +17,7 @@ from manynets.estimators.regressor import MLPRegressor
 from manynets.estimators.settings import ACTIVATIONS, SOLVERS
 from manynets.estimators.tabular import TabularClassifier, TabularRegressor
 from manynets.model import Model
-from manynets.tables.columns import scaling_of
+from manynets.tables.columns import has_means, scaling_of
 from manynets.tasks import Regression
 
 __all__ = ["estimator"]
@@ -100,6 +100,7 @@ def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
         "batch_norm": network.batch_norm,
         "embedding": _embedding(model, network),
         "scaling": None if model.encoder is None else scaling_of(model.encoder.columns),
+        "category_means": model.encoder is not None and has_means(model.encoder.columns),
         "prior": network.prior,
         "init": "sklearn" if own_start else network.init,
         "batch_size": batch,

@@ -10,7 +10,7 @@ from manynets.estimators.tabular import TabularClassifier, TabularRegressor
 from manynets.fitting import train
 from manynets.model import Model
 from manynets.spec import Periodic
-from manynets.tables.columns import scaling_of
+from manynets.tables.columns import has_means, scaling_of
 from manynets.tabular import train_tabular
 from manynets.tasks import Binary, Regression
 from manynets.tasks.find import with_positive
@@ -43,7 +43,8 @@ def refit(model: Model, X: Any, y: Any, *, sample_weight: Any = None) -> Model:
     folds = "folds" if model.size > 1 and any(name.startswith("val_") for name in model.history) else None
     options = {"task": task, "sample_weight": sample_weight, "n_networks": model.size, "validation": folds}
     scaling = False if model.encoder is None else scaling_of(model.encoder.columns)
-    options |= {"positive": positive, "scaling": scaling}
+    means = model.encoder is not None and has_means(model.encoder.columns)
+    options |= {"positive": positive, "scaling": scaling, "category_means": means}
     spec = model.spec
     if model.encoder is not None and isinstance(spec.embedding, Periodic):  # whose columns are found anew
         spec = dataclasses.replace(spec, embedding=dataclasses.replace(spec.embedding, columns=None))

@@ -31,6 +31,7 @@ __all__ = [
     "fit_categorical",
     "fit_date",
     "fit_numeric",
+    "has_means",
     "levels_of",
     "limits_of",
     "part_codes",
@@ -143,7 +144,7 @@ def fit_numeric(
 
 
 def scaling_of(columns: Sequence[ColumnEncoder]) -> Scaling:
-    """Return how the numeric columns of an encoder are scaled. "robust" is called "standard", which it looks like.
+    """Return how the numeric columns of an encoder are scaled. "robust" of a file by an earlier version is called "standard".
 
     >>> from manynets.tables import fit_encoder
     >>> scaling_of(fit_encoder(np.array([[1.0], [2.0], [4.0]]), scaling="smooth").columns)
@@ -154,7 +155,14 @@ def scaling_of(columns: Sequence[ColumnEncoder]) -> Scaling:
         return "quantile"
     if any(spread.smooth for spread in spreads):
         return "smooth"
+    if any(spread.robust for spread in spreads):
+        return "robust"
     return "none" if spreads and all((spread.center, spread.scale) == (0.0, 1.0) for spread in spreads) else "standard"
+
+
+def has_means(columns: Sequence[ColumnEncoder]) -> bool:
+    """Return whether large categories of an encoder have the means of the target."""
+    return any(isinstance(column, CategoricalColumn) and column.means for column in columns)
 
 
 def limits_of(values: NDArray[np.float64]) -> tuple[float, float]:

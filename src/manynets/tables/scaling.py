@@ -21,7 +21,7 @@ CLIP = 3.0  # of the scaling "smooth": no value is farther than this from 0
 class Spread(NamedTuple):
     """How a column is brought to a common size: z = (x - center) / scale, or with `knots` the line through (knots, normal).
 
-    smooth: z is then drawn in to (-3, 3), by z / sqrt(1 + (z / 3)^2).
+    smooth: z is then drawn in to (-3, 3), by z / sqrt(1 + (z / 3)^2). robust: center and scale are median and interquartile range.
     """
 
     center: float = 0.0
@@ -29,6 +29,7 @@ class Spread(NamedTuple):
     knots: tuple[float, ...] = ()
     normal: tuple[float, ...] = ()
     smooth: bool = False
+    robust: bool = False
 
 
 def fit_spread(values: Values, scaling: Scaling) -> Spread:
@@ -46,7 +47,7 @@ def fit_spread(values: Values, scaling: Scaling) -> Spread:
     A constant column has scale 1 and becomes 0, but for "none".
 
     >>> fit_spread(np.array([1.0, 3.0]), "standard")
-    Spread(center=2.0, scale=1.0, knots=(), normal=(), smooth=False)
+    Spread(center=2.0, scale=1.0, knots=(), normal=(), smooth=False, robust=False)
     """
     if scaling == "none":
         return Spread()
@@ -64,7 +65,7 @@ def fit_spread(values: Values, scaling: Scaling) -> Spread:
             scale = _deviation(unit) if scaling == "robust" else float(unit.max() - unit.min()) / 2.0
     else:
         center, scale = float(unit.mean()), _deviation(unit)
-    return Spread(center=center * size, scale=scale * size, smooth=scaling == "smooth")
+    return Spread(center=center * size, scale=scale * size, smooth=scaling == "smooth", robust=scaling == "robust")
 
 
 def is_constant(low: float, high: float) -> bool:

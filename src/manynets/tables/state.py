@@ -20,9 +20,10 @@ from manynets.tables.written import DECIMALS, PLAIN, THOUSANDS, Reading, is_unit
 
 __all__ = ["state_from_json", "state_to_json"]
 
-VERSION = 5
+VERSION = 6
 """2: numeric columns have limits. 3: numeric columns have a reading, dates a zone. 4: numeric columns have pieces, readings digits, spreads
-`smooth`, categorical columns a part, and there are columns of text. 5: categorical columns have means. Older versions are read too."""
+`smooth`, categorical columns a part, and there are columns of text. 5: categorical columns have means. 6: spreads `robust`. Older
+versions are read too."""
 T = TypeVar("T")
 Dropped = tuple[tuple[str, str], ...]
 
@@ -216,7 +217,8 @@ def _pieces(state: Any, where: str) -> Pieces | None:
 
 
 def _spread(state: Any, where: str, version: int) -> Spread:
-    _keys(state, {"center", "scale", "knots", "normal"} | ({"smooth"} if version > 3 else set()), where)
+    later = ({"smooth"} if version > 3 else set()) | ({"robust"} if version > 5 else set())
+    _keys(state, {"center", "scale", "knots", "normal"} | later, where)
     knots = tuple(_number(item, f"{where}.knots") for item in _list(state["knots"], f"{where}.knots"))
     normal = tuple(_number(item, f"{where}.normal") for item in _list(state["normal"], f"{where}.normal"))
     if len(knots) != len(normal) or len(knots) > MOST_KNOTS:
@@ -234,6 +236,7 @@ def _spread(state: Any, where: str, version: int) -> Spread:
         knots=knots,
         normal=normal,
         smooth=_bool(state.get("smooth", False), where),
+        robust=_bool(state.get("robust", False), where),
     )
 
 
