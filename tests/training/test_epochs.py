@@ -217,7 +217,7 @@ def test_checkpoints_are_those_of_single_epochs(every: dict[str, int], calls: li
 
 
 def test_numbers_of_any_size() -> None:
-    """A whole number may be larger than the integers of an array: such a step is never reached."""
+    """A whole number may be larger than the integers of an array: such a step is never reached. The length of a training has a limit."""
     X = np.random.default_rng(0).normal(size=(20, 2))
     y = X[:, 0]
     plain = mn.train(X, y, mn.MLP(hidden=(3,)), mn.Recipe(epochs=2), scaling=False)
@@ -225,5 +225,10 @@ def test_numbers_of_any_size() -> None:
         model = mn.train(X, y, mn.MLP(hidden=(3,)), recipe, scaling=False)
         np.testing.assert_array_equal(model.predict(X), plain.predict(X))
     stopping = mn.EarlyStopping(patience=1, min_delta=1e9)
-    for recipe in (mn.Recipe(epochs=10**30, stopping=stopping), mn.Recipe(iterations=10**30, stopping=stopping)):
+    for recipe in (mn.Recipe(epochs=10**12, stopping=stopping), mn.Recipe(iterations=10**12, stopping=stopping)):
         assert len(mn.train(X, y, mn.MLP(hidden=(3,)), recipe, scaling=False).history["loss"]) == 2
+    for name in ("epochs", "iterations"):
+        with pytest.raises(mn.OptionError, match=f"Recipe.{name} is 9.*0, but must be a whole number from 1 to 1,000,000,000,000"):
+            mn.Recipe(**{name: 9 * 10**40})
+    with pytest.raises(mn.OptionError, match="max_iter is 9.*0, but must be a whole number from 1 to 1,000,000,000,000"):
+        mn.MLPRegressor(max_iter=9 * 10**40).fit(X, y)

@@ -17,7 +17,7 @@ from manynets.errors import OptionError, one_of
 from manynets.spec.lessons import by_name
 
 __all__ = [
-    "ABOVE_ZERO", "AT_LEAST_ONE", "AT_LEAST_ZERO", "BELOW_ONE", "NOT_NEGATIVE", "SHARE", "Interval", "Metadata", "SearchRange",
+    "ABOVE_ZERO", "AT_LEAST_ONE", "AT_LEAST_ZERO", "BELOW_ONE", "LENGTH", "NOT_NEGATIVE", "SHARE", "Interval", "Metadata", "SearchRange",
     "check_device", "check_fields", "documented", "metadata_of", "plain_number", "plain_tuple", "setting",
 ]  # fmt: skip
 
@@ -54,7 +54,7 @@ class Interval:
     def __repr__(self) -> str:
         if self.whole:
             end = "of at least" if math.isinf(self.high) else "from"
-            return f"a whole number {end} {self.low:g}" + ("" if math.isinf(self.high) else f" to {self.high:g}")
+            return f"a whole number {end} {self.low:g}" + ("" if math.isinf(self.high) else f" to {self.high:,.0f}")
         high_open = self.high_open or math.isinf(self.high)
         return f"a number in {'(' if self.low_open else '['}{self.low:g}, {self.high:g}{')' if high_open else ']'}"
 
@@ -67,6 +67,8 @@ class Interval:
 NOT_NEGATIVE, ABOVE_ZERO = Interval(), Interval(low_open=True)
 BELOW_ONE, SHARE = Interval(high=1, high_open=True), Interval(high=1)
 AT_LEAST_ZERO, AT_LEAST_ONE = Interval(whole=True), Interval(1, whole=True)
+LENGTH = Interval(1, 10**12, whole=True)
+"""The epochs or steps of a training: more than any training makes. A number such as 9e40 is a mistake, and would never end."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

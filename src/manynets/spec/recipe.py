@@ -13,6 +13,7 @@ from manynets.spec.metadata import (
     AT_LEAST_ONE,
     AT_LEAST_ZERO,
     BELOW_ONE,
+    LENGTH,
     NOT_NEGATIVE,
     SearchRange,
     check_device,
@@ -175,9 +176,9 @@ class Recipe:
         (), help="ParameterGroups, of which the first whose pattern fits a parameter counts", several=True, option=""
     )
     epochs: int | None = setting(
-        None, help="Passes over the rows", allowed=AT_LEAST_ONE, none=f"{EPOCHS}, or as many as iterations take", panel=_TRAINING
+        None, help="Passes over the rows", allowed=LENGTH, none=f"{EPOCHS}, or as many as iterations take", panel=_TRAINING
     )
-    iterations: int | None = setting(None, help="Length in steps instead of epochs", allowed=AT_LEAST_ONE, panel=_MORE)
+    iterations: int | None = setting(None, help="Length in steps instead of epochs", allowed=LENGTH, panel=_MORE)
     evaluate_every: int | None = setting(
         None,
         help="Steps between two evaluations, the rows of the history",
