@@ -248,6 +248,24 @@ def test_a_target_transform_is_for_a_regression(call: Call) -> None:
     assert "--target-transform does not go with --loss poisson" in done.err
 
 
+def test_resume_says_which_option_differs(call: Call) -> None:
+    """Candidates are numbered in the order of the grid; in another order results would be those of another candidate."""
+    words = ("sweep", "moons", "--points", "60", *SMALL)
+    assert call(*words, *GRID).code == 0
+    for given, difference in (
+        (GRID[:2], "--grid dropout=0,0.2 is not given now"),
+        ((*GRID, "--grid", "hidden=4,4-4"), "--grid hidden=4,4-4 was not given then"),
+        ((*GRID[:2], "--grid", "dropout=0"), "--grid dropout was 0,0.2, is 0 now"),
+        ((*GRID[2:], *GRID[:2]), "--grid was given for lr, dropout in this order"),
+        ((*GRID, "--seeds", "2"), "--seeds was 1, is 2 now"),
+        ((*GRID, "--halving"), "--halving was not given, is given now"),
+        ((*GRID, "--batch-size", "16"), "--batch-size was not given, is 16 now"),
+    ):
+        done = call(*words, *given, "--resume")
+        assert done.code == 2
+        assert done.err == f"error: the sweep in here has other options: {difference}; give the same options, or another --out\n"
+
+
 def test_a_sweep_of_arrays_by_version_0_1_is_not_gone_on_with(call: Call) -> None:
     """That version did not scale their columns, so that the candidates of two versions cannot be compared."""
     rng = np.random.default_rng(0)

@@ -126,12 +126,15 @@ def test_a_process_elsewhere_is_alive_while_it_beats(url: str, monkeypatch: pyte
 def test_mistakes(tmp_path: Path) -> None:
     url = str(tmp_path / "shared.log")
     study_of(url, options={"lr": 0.1})
-    with pytest.raises(OptionError, match=r"lr was 0.1, is 0.2; give the same options, or another --study-name"):
+    with pytest.raises(OptionError, match=r"lr was 0.1, is 0.2 now; give the same options, or another --study-name"):
         study_of(url, options={"lr": 0.2})
     with pytest.raises(OptionError, match="cannot be opened"):
         open_storage("nonsense://here")
     with pytest.raises(OptionError, match="cannot be opened"):
         open_storage(str(tmp_path / "missing" / "shared.log"))
+    for memory in ("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///file:x?mode=memory&uri=true"):
+        with pytest.raises(OptionError, match="in the memory of one process, .*; name a file, such as sqlite:///sweep.db"):
+            open_storage(memory)
     with pytest.raises(OptionError, match="--storage is empty"):
         open_storage(" ")
 

@@ -21,6 +21,7 @@ from manynets.cli.checkpoints import part_folder
 from manynets.cli.grid import SEARCHED, value_from
 from manynets.cli.options import SWEEP
 from manynets.cli.preset import PLAIN
+from manynets.cli.recipe import flag_of
 from manynets.cli.report import HEADINGS
 from manynets.display import number_text
 from manynets.errors import ModelFileError, OptionError
@@ -274,17 +275,54 @@ def _cell(value: Any) -> Any:
 
 
 def check_same(former: Mapping[str, Any], now: Mapping[str, Any], *, where: str, remedy: str) -> None:
-    """Raise OptionError where a sweep is not what it was."""
-    for name in sorted(set(former) | set(now)):
-        if former.get(name) != now.get(name):
-            other = "other" if name.endswith(("s", "data")) else "another"
+    """Raise OptionError where a sweep is not what it was. Candidates are numbered by the order of the grid, so that counts, too."""
+    for name in sorted(set(former) | set(now), key=lambda name: (name == "drawn", name)):
+        then, given = former.get(name), now.get(name)
+        if then != given or (name == "grid" and list(then) != list(given)):
+            what = "data" if name == "data" else "options"
             raise OptionError(
-                f"{where} has {other} {name}: {_difference(former.get(name), now.get(name))}; give the same options, or {remedy}"
+                f"{where} has other {what}: {_difference(name, then, given)}; give the same {what}, or {remedy}"
             )
 
 
-def _difference(former: Any, now: Any) -> str:
-    if isinstance(former, dict) and isinstance(now, dict):
-        name = next(name for name in sorted(former.keys() | now.keys()) if former.get(name, ...) != now.get(name, ...))
-        return f"{name} was {former.get(name)!r}, is {now.get(name)!r}"
-    return f"it was {former!r}, is {now!r}"
+def _difference(name: str, then: Any, now: Any) -> str:
+    """Return what differs in a part of a sweep's configuration, in the words of the command line.
+
+    >>> _difference("options", {"lr": 0.1, "hidden": "8"}, {"lr": 0.1, "hidden": None})
+    '--hidden was 8, is not given now'
+    >>> _difference("grid", {"lr": [0.1, 0.2], "hidden": ["8", "8,8"]}, {"lr": [0.1, 0.2]})
+    '--grid hidden=8,8-8 is not given now'
+    """
+    if name == "drawn":
+        return f"its candidates were {'drawn at random' if then else 'not drawn at random'}"
+    if not isinstance(then, dict) or not isinstance(now, dict):
+        return _change(flag_of(name), then, now)
+    differing = [one for one in (*then, *now) if then.get(one) != now.get(one)]
+    if name == "data":
+        return f"{differing[0]} has other contents"
+    if name == "options":
+        return _change("DATA" if differing[0] == "data" else flag_of(differing[0]), then.get(differing[0]), now.get(differing[0]))
+    if not differing:
+        return f"--grid was given for {', '.join(then)} in this order"
+    one = differing[0]
+    if one in then and one in now:
+        return f"--grid {one} was {_grid_values(then[one])}, is {_grid_values(now[one])} now"
+    if one in then:
+        return f"--grid {one}={_grid_values(then[one])} is not given now"
+    return f"--grid {one}={_grid_values(now[one])} was not given then"
+
+
+def _grid_values(values: Iterable[Any]) -> str:
+    """Return the values of an option as --grid takes them."""
+    return ",".join(str(value).replace(",", "-") for value in values)
+
+
+def _change(flag: str, then: Any, now: Any) -> str:
+    was, is_now = ("not given" if value in (None, False, []) else _shown(value) for value in (then, now))
+    return f"{flag} was {was}, is {is_now} now"
+
+
+def _shown(value: Any) -> str:
+    if value is True:
+        return "given"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -35,6 +35,11 @@ def open_storage(url: str) -> Any:
     """Return an Optuna storage: a database by its URL, or a journal in a file or folder that all machines share."""
     if not url.strip():
         raise OptionError("--storage is empty; give a file or folder that all machines share, or the URL of a database")
+    if _in_memory(url):
+        raise OptionError(
+            f"--storage is {url!r}, a database in the memory of one process, which no other can share or resume; name a file, such as"
+            " sqlite:///sweep.db"
+        )
     try:
         from optuna import storages
     except ImportError as error:
@@ -52,6 +57,17 @@ def open_storage(url: str) -> Any:
             f"--storage is {shown!r}, which cannot be opened: {without_password(why)}; give a file or folder that all machines "
             "share, or the URL of a database, such as sqlite:///sweep.db"
         ) from None
+
+
+def _in_memory(url: str) -> bool:
+    """Return whether a URL is that of an SQLite database without a file.
+
+    >>> [_in_memory(url) for url in ("sqlite://", "sqlite+pysqlite:///:memory:?timeout=9", "sqlite:///sweep.db")]
+    [True, True, False]
+    """
+    kind, _, place = url.strip().partition("://")
+    name = place.partition("?")[0].removeprefix("/")
+    return kind.split("+")[0] == "sqlite" and (name in ("", ":memory:", "file::memory:") or "mode=memory" in place)
 
 
 class GuardedStorage:
