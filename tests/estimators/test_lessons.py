@@ -34,6 +34,8 @@ def test_no_lesson_is_about_an_argument_that_exists(kind):
         (mn.TabularRegressor, {"learning_rate": 0.1}, "use mn.MLPRegressor, or mn.train(X, y, mn.MLP("),
         (mn.TabularRegressor, {"n_network": 4}, "did you mean 'n_networks'?"),
         (mn.TabularRegressor, {"color": 4}, "it has n_networks, preset, metric, "),
+        (mn.TabularRegressor, {"quantiles": (0.1, 0.9)}, "write mn.MLPRegressor(loss='quantile', quantile=(0.1, 0.9))"),
+        (mn.MLPRegressor, {"quantiles": (0.1, 0.9)}, "write mn.MLPRegressor(loss='quantile', quantile=(0.1, 0.9))"),
         (mn.MLPClassifier, {"epochs": 4}, "write max_iter=4"),
         (mn.MLPRegressor, {"hidden": (8, 8)}, "write hidden_layer_sizes=(8, 8)"),
     ],
@@ -58,6 +60,16 @@ def test_an_unknown_argument_of_fit(kind, given, advice):
     with pytest.raises(TypeError) as caught:
         kind().fit(X, Y, **given)
     assert str(caught.value) == f"{kind.__name__}.fit() has no argument {next(iter(given))!r}; {advice}"
+
+
+@pytest.mark.parametrize("kind", [*TABULAR, *MLPS])
+def test_an_argument_of_fit_that_is_one_of_the_estimator(kind):
+    for given, shown in (({"callbacks": [print, len, X.sum]}, "callbacks=..."), ({"verbose": 1}, "verbose=1")):
+        with pytest.raises(TypeError) as caught:
+            kind().fit(X, Y, **given)
+        name = next(iter(given))
+        wanted = f"{kind.__name__}.fit() has no argument {name!r}; write it in the estimator, as {kind.__name__}({shown})"
+        assert str(caught.value) == wanted
 
 
 def test_early_stopping_is_a_parameter_of_one_estimator_and_the_way_of_the_other():

@@ -233,6 +233,7 @@ def test_scaling_of_arrays_and_tables() -> None:
         (mn.PiecewiseLinear, {"bins": 1}, "bins is 1, but must be a whole number from 2 to 255"),
         (mn.PiecewiseLinear, {"by": "leaves"}, "quantiles, tree"),
         (mn.Periodic, {"frequencies": 0}, "frequencies is 0"),
+        (mn.Periodic, {"frequencies": 10**20}, "frequencies is 10*, but must be a whole number from 1 to 10,000"),
         (mn.Periodic, {"columns": (3, 1)}, "in increasing order"),
         (mn.MLP, {"embedding": "periodic"}, r"embedding is 'periodic', but must be one of PiecewiseLinear\(\), Periodic\(\)"),
     ],

@@ -19,6 +19,7 @@ _KINDS = "columns of text, bool and category are categories; df['code'].astype('
 _NETWORK = (
     "the network is chosen for you; for one of your own use mn.{mlp}, or mn.train(X, y, mn.MLP(hidden=(64,)), mn.Recipe(...))"
 )
+_QUANTILES = "predict_interval(X, coverage=0.9) has limits; for quantiles write mn.MLPRegressor(loss='quantile', quantile={})"
 _THREADS = "it has as many threads as torch; see torch.set_num_threads, or OMP_NUM_THREADS"
 _LOSS = "the loss follows from y; for another one use mn.train(X, y, recipe=mn.Recipe(loss=...))"
 
@@ -30,6 +31,7 @@ OF_TABULAR = {
     **dict.fromkeys(("eval_metric", "scoring"), "write metric='roc_auc', or the like"),
     **dict.fromkeys(("loss", "loss_function", "objective"), _LOSS),
     **dict.fromkeys(("n_estimators", "num_networks"), "write n_networks={}"),
+    **dict.fromkeys(("quantile", "quantiles"), _QUANTILES),
     **dict.fromkeys(("random_seed", "seed"), "write random_state={}"),
     **dict.fromkeys(("n_jobs", "nthread", "num_threads", "thread_count"), _THREADS),
     **dict.fromkeys(
@@ -48,22 +50,21 @@ OF_MLP = {
     "class_weights": "write class_weight={}",
     "optimizer": "write solver={}",
     "patience": "write early_stopping=True, n_iter_no_change={}",
+    "quantiles": "write mn.MLPRegressor(loss='quantile', quantile={})",
 }
 """Arguments of other libraries, and those of `MLPClassifier` and `MLPRegressor` in their stead."""
 OF_FIT = {
     **dict.fromkeys(("eval_set", "valid_sets", "validation_data"), "write X_val=X_val, y_val=y_val"),
     **dict.fromkeys(("cat_features", "categorical_feature"), _KINDS),
-    **dict.fromkeys(("batch_size", "epochs", "verbose"), "it is a parameter of the estimator, or follows from the rows"),
+    **dict.fromkeys(("batch_size", "epochs"), "it follows from the rows"),
     "early_stopping_rounds": _STOPS,
     "sample_weights": "write sample_weight={}",
 }
 """Arguments of the `fit` of other libraries, and what to write for `TabularClassifier` and `TabularRegressor`."""
 OF_MLP_FIT = {
     **OF_FIT,
-    "batch_size": "write it in the estimator, as batch_size={}",
     "early_stopping_rounds": "write it in the estimator, as early_stopping=True, n_iter_no_change={}",
     "epochs": "write it in the estimator, as max_iter={}",
-    "verbose": "write it in the estimator, as verbose={}",
 }
 """The same for `MLPClassifier` and `MLPRegressor`, which do not stop early by themselves."""
 
@@ -85,9 +86,7 @@ def with_lessons(lessons: Mapping[str, str]) -> Callable[[Callable[P, T]], Calla
         def call(*args: P.args, **given: P.kwargs) -> T:
             for name, value in given.items():
                 if name not in known:
-                    owner = type(args[0]).__name__
-                    called = owner if method.__name__ == "__init__" else f"{owner}.{method.__name__}"
-                    raise TypeError(f"{called}() has no argument {name!r}; {_lesson(lessons, known, name, value, owner)}")
+                    raise TypeError(_lesson(lessons, known, name, value, type(args[0]), method.__name__))
             return method(*args, **given)
 
         return call
@@ -95,9 +94,15 @@ def with_lessons(lessons: Mapping[str, str]) -> Callable[[Callable[P, T]], Calla
     return decorate
 
 
-def _lesson(lessons: Mapping[str, str], known: list[str], name: str, value: Any, owner: str) -> str:
-    shown = repr(value) if len(repr(value)) < 40 else "..."
-    if name in lessons:
-        return lessons[name].format(shown, mlp=owner.replace("Tabular", "MLP"))
+def _lesson(lessons: Mapping[str, str], known: list[str], name: str, value: Any, owner: type[Any], method: str) -> str:
+    """Return the message for an argument that a method of an estimator does not have."""
+    shown = repr(value) if len(repr(value)) < 40 and "<" not in repr(value) else "..."
     near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+    called = owner.__name__ if method == "__init__" else f"{owner.__name__}.{method}"
+    if method != "__init__" and name in inspect.signature(owner).parameters:
+        instead = f"write it in the estimator, as {owner.__name__}({name}={shown})"
+    elif name in lessons:
+        instead = lessons[name].format(shown, mlp=owner.__name__.replace("Tabular", "MLP"))
+    else:
+        instead = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+    return f"{called}() has no argument {name!r}; {instead}"

@@ -59,7 +59,7 @@ class Periodic:
     11
     """
 
-    frequencies: int = setting(16, help="Frequencies of each numeric column", allowed=AT_LEAST_ONE)
+    frequencies: int = setting(16, help="Frequencies of each numeric column", allowed=Interval(1, 10_000, whole=True))
     scale: float = setting(
         0.1, help="Standard deviation of the initial frequencies", allowed=ABOVE_ZERO, option="frequency_scale", metavar="SIGMA"
     )
