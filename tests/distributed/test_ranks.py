@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 from pathlib import Path
@@ -17,7 +18,7 @@ from manynets.cli import main
 from manynets.cli import together as together_command
 from manynets.cli.options import left_out
 from manynets.distributed import ALONE, Ranks, alone, current_ranks, gradient_sum, joined, launched, watch
-from manynets.errors import OptionError, RankError
+from manynets.errors import DivergenceError, OptionError, RankError
 from manynets.nn.dropout import Masks
 from manynets.training import team
 from manynets.training.checkpoint import Checkpoint, Checkpoints
@@ -298,6 +299,20 @@ def test_a_restart_keeps_what_a_checkpoint_does_not_hold(monkeypatch):
     restarted = together_command.restarted_options(options)
     assert (restarted["resume"], restarted["data"]) == ("run", None)
     assert (restarted["report"], restarted["track"], restarted["quiet"]) == (True, "mlflow", True)
+
+
+def test_a_training_that_diverged_is_an_error_unless_torchrun_would_repeat_it(monkeypatch, capfd):
+    def refuse(folder):
+        raise DivergenceError(f"all 2 networks diverged; {folder} is written")
+
+    monkeypatch.setattr(together_command, "joined", lambda: contextlib.nullcontext(ALONE))
+    monkeypatch.setattr(together_command, "fit", lambda options, begun: "run")
+    monkeypatch.setattr(together_command, "refuse_diverged", refuse)
+    with pytest.raises(DivergenceError, match="all 2 networks diverged; run is written"):
+        together_command.fit_together(left_out())
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "1")
+    together_command.fit_together(left_out())
+    assert "error: all 2 networks diverged; run is written; the exit code is 0, or torchrun" in capfd.readouterr().err
 
 
 def test_the_command_in_two_processes_of_which_rank_0_writes(tmp_path, monkeypatch, capfd):

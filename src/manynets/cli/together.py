@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 from manynets.cli.checkpoints import can_resume, holds_training
 from manynets.cli.data import from_standard_input, origin_of, stem_of
+from manynets.cli.diverged import refuse_diverged
 from manynets.cli.fit import fit, trained
 from manynets.cli.options import left_out
 from manynets.cli.report import console_for
 from manynets.cli.streamed import follow_stream, stream_of
-from manynets.distributed import joined, restarts
-from manynets.errors import OptionError
+from manynets.distributed import joined, restarts, restarts_left
+from manynets.errors import DivergenceError, OptionError
 from manynets.training.checkpoint import Checkpoint
 
 __all__ = ["fit_together"]
@@ -24,14 +26,26 @@ Options = Mapping[str, Any]
 
 
 def fit_together(options: Options) -> None:
-    """Train with these options in this process and those that were started together with it."""
+    """Train with these options in this process and those that were started together with it.
+
+    Raises DivergenceError where all networks diverged, unless torchrun would then train once more, with the same result.
+    """
     if from_standard_input(options):
         raise OptionError("standard input can be read by one process only; give a file as DATA and --test, or start one process")
+    written = None
     with joined() as ranks:
         if ranks.rank == 0:
-            fit(restarted_options(options) if restarts() else options, begun=ranks.send)
+            written = fit(restarted_options(options) if restarts() else options, begun=ranks.send)
         else:
             _follow(ranks.receive())
+    if written is None:
+        return
+    try:
+        refuse_diverged(written)
+    except DivergenceError as error:
+        if not restarts_left():
+            raise
+        sys.stderr.write(f"error: {error}; the exit code is 0, or torchrun would train once more, with the same result\n")
 
 
 def _follow(options: Options) -> None:

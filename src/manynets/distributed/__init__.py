@@ -5,9 +5,9 @@ the sums over all processes, `gradient_sum` that of a large gradient, and `watch
 in `manynets.training.team`.
 """
 
-from manynets.distributed.environment import launched, neighbours, restarts
+from manynets.distributed.environment import launched, neighbours, restarts, restarts_left
 from manynets.distributed.gradient_sum import GradientSum
 from manynets.distributed.launch import joined
 from manynets.distributed.ranks import ALONE, Ranks, alone, current_ranks
 
-__all__ = ["ALONE", "GradientSum", "Ranks", "alone", "current_ranks", "joined", "launched", "neighbours", "restarts"]
+__all__ = ["ALONE", "GradientSum", "Ranks", "alone", "current_ranks", "joined", "launched", "neighbours", "restarts", "restarts_left"]

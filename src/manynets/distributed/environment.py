@@ -6,7 +6,7 @@ import os
 
 from manynets.errors import OptionError
 
-__all__ = ["launched", "neighbours", "number_of", "restarts"]
+__all__ = ["launched", "neighbours", "number_of", "restarts", "restarts_left"]
 
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -34,6 +34,15 @@ def restarts() -> int:
     0
     """
     return number_of("TORCHELASTIC_RESTART_COUNT", 0)
+
+
+def restarts_left() -> int:
+    """Return how often torchrun starts these processes again if one of them fails (its --max-restarts).
+
+    >>> restarts_left()
+    0
+    """
+    return max(0, number_of("TORCHELASTIC_MAX_RESTARTS", 0) - restarts())
 
 
 def neighbours() -> int:
