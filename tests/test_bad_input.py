@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from torch import nn
@@ -91,7 +92,7 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
     "validation of all": ({"validation": np.arange(12)}, "validation lists all 12 rows, so none is left to train on"),
     "validation of none": ({"validation": []}, "validation"),
     "validation mask": ({"validation": np.ones(5, dtype=bool)}, "must be row numbers or a mask of 12 bools"),
-    "validation columns": ({"validation": (X[:, :2], Y)}, "X has 2 columns, but this model was trained on 3"),
+    "validation columns": ({"validation": (X[:, :2], Y)}, "the validation set has 2 columns, but X has 3; give both the same columns"),
     "validation lengths": ({"validation": (X, Y[:5])}, "the validation set has 12 rows of X and 5 of y"),
     "validation labels": ({"validation": (X, Y + 1)}, "y holds labels that the model does not know: 3"),
     "one row split": ({"x": X[:1], "y": [0.5], "validation": 0.5}, "1 row cannot be split into training and validation"),
@@ -225,3 +226,33 @@ def test_a_module_must_fit() -> None:
     for outputs in (1, 2):  # one score would broadcast over three classes
         with pytest.raises(mn.DataError, match=f"the module gives {outputs} scores a row, but this target needs 3"):
             fit(spec=nn.Linear(3, outputs))
+
+
+FRAME = pl.DataFrame(X, schema=["a", "b", "c"])
+
+
+@pytest.mark.parametrize("default", [False, True])
+def test_a_validation_set_with_other_columns(default: bool) -> None:
+    """The message says what was given, in the words of `train`."""
+    how: dict[str, Any] = {"preset": "fast", "n_networks": 2} if default else {"spec": SPEC, "recipe": RECIPE}
+    for given, held_out, message in (
+        (X, X[:, :2], "the validation set has 2 columns, but X has 3; give both the same columns"),
+        (FRAME, FRAME[["a", "b"]], "the validation set cannot be used: 1 column is missing from the table: 'c'; it has 'a', 'b'"),
+        (FRAME, X, "the validation set is an array, but X is a table; give a frame with the columns a, b, c"),
+    ):
+        with pytest.raises(mn.DataError, match=f"^{message}$"):
+            mn.train(given, Y, validation=(held_out, Y), progress=False, **how)
+
+
+def test_a_model_of_a_table_is_given_an_array() -> None:
+    """It is taken as encoded already: with as many columns as the table that is likely not what is meant."""
+    model, kinds = fit(FRAME, scaling=None), fit(FRAME.with_columns(kind=pl.Series(["u", "v"] * 6)), scaling=None)
+    for use in (lambda: model.predict(X), lambda: model.evaluate(X, Y), lambda: mn.train(X, Y, model, progress=False)):
+        with pytest.warns(UserWarning, match="as encoded and scaled already; if it is not, give a frame with the columns a, b, c"):
+            use()
+    with pytest.raises(mn.DataError, match="X is an array with 3 columns, but the model was trained on a table, encoded as 5 numbers"):
+        kinds.predict(X)
+    with pytest.raises(mn.DataError, match="the encoder or Model that was given is for a table with 4 columns, encoded as 5 numbers"):
+        mn.train(X, Y, kinds, progress=False)
+    with pytest.raises(mn.DataError, match="^X has 2 columns, but this model was trained on 3$"):
+        mn.train(X[:, :2], Y, fit(scaling=None), progress=False)

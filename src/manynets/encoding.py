@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manynets.data.check import as_matrix, is_frame
+from manynets.data.check import as_matrix, as_numpy, is_frame
 from manynets.data.tensors import SEEN, to_tensor, warn_of_lost_digits
-from manynets.errors import OptionError, warn_user
+from manynets.errors import DataError, OptionError, warn_user
 from manynets.spec import MLP, Embedding, Periodic, PiecewiseLinear
 from manynets.training.checkpoint import recorded_inputs
 from manynets.training.state import Digests
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from manynets.tables import TableEncoder
     from manynets.tables.scaling import Scaling
 
-__all__ = ["array_scaling", "column_options", "embedded_columns", "needs_encoder", "warn_of_encoded"]
+__all__ = [
+    "array_scaling", "column_options", "embedded_columns", "encoded_array", "needs_encoder", "validation_matrix", "warn_of_encoded"
+]  # fmt: skip
 
 
 def warn_of_encoded(x: NDArray[Any], matrix: Any, encoder: TableEncoder) -> None:
@@ -32,6 +34,42 @@ def warn_of_encoded(x: NDArray[Any], matrix: Any, encoder: TableEncoder) -> None
     whole = [j for j in likely.tolist() if np.isfinite(x[:, j]).all()]
     if whole:
         warn_of_lost_digits(x[:, whole], torch.from_numpy(matrix[:, starts[whole]]), columns=whole)
+
+
+def encoded_array(X: Any, encoder: TableEncoder | None) -> Any:
+    """Return X (N, D) checked; with an encoder these are its columns already, or it is a DataError."""
+    matrix = as_matrix(X)
+    if encoder is not None and matrix.shape[1] != encoder.width:
+        raise DataError(
+            f"X is an array with {matrix.shape[1]} columns, but the encoder or Model that was given is for a table with"
+            f" {len(encoder.columns)} columns, encoded as {encoder.width} numbers; give a frame"
+        )
+    return matrix
+
+
+def validation_matrix(X: Any, encoder: TableEncoder | None, *, columns: int, of_frame: bool) -> Any:
+    """Return X (N, D) of a validation set, encoded as the rows that are trained on.
+
+    columns: of these rows, once encoded. of_frame: whether they were given as a frame.
+    Errors: DataError for other columns than these rows have.
+    """
+    if of_frame and not is_frame(X):
+        assert encoder is not None
+        shown = ", ".join(encoder.column_names[:8]) + (", ..." if len(encoder.columns) > 8 else "")
+        raise DataError(f"the validation set is an array, but X is a table; give a frame with the columns {shown}")
+    encodes = encoder is not None and (is_frame(X) or encoder.positional)
+    if encoder is not None and encoder.positional:
+        columns = len(encoder.columns) + len(encoder.dropped)
+    matrix = X if is_frame(X) and encodes else as_numpy(X) if encodes else as_matrix(X)
+    by_name = encodes and encoder is not None and not encoder.positional
+    if not by_name and matrix.shape[1] != columns:
+        raise DataError(f"the validation set has {matrix.shape[1]} columns, but X has {columns}; give both the same columns")
+    if encoder is None or not encodes:
+        return matrix
+    try:
+        return encoder.transform(matrix)
+    except DataError as error:
+        raise DataError(f"the validation set cannot be used: {error}") from None
 
 
 def array_scaling(

@@ -180,6 +180,7 @@ def train(
     if positive is not None:
         task = with_positive(y, positive, task=task)
     if isinstance(spec, Model):
+        spec.warn_of_array(X)
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks, scaling)
         scaling = False
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}

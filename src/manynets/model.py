@@ -61,8 +61,8 @@ class Model(ModelTools):
     Models start on the CPU; `to` moves one to a GPU, on which it then predicts.
 
     Every method that takes X takes an array (N, D), or for a model with an encoder a frame (pandas, polars, pyarrow), whose
-    columns are found by name. An array given to a model that was trained on a frame is taken as encoded already; one that was trained on
-    an array with gaps or numbers of any size encodes it too.
+    columns are found by name. An array given to a model that was trained on a frame is taken as encoded already, with a warning where it has
+    as many columns as the frame; one that was trained on an array encodes it too.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("moons", points=400, seed=0)
@@ -251,6 +251,7 @@ class Model(ModelTools):
         """
         if isinstance(x, str | os.PathLike):
             return self._evaluate_file(os.fspath(x), y, sample_weight)
+        self.warn_of_array(x)
         return self.figures(self.mean_logits(self.logits(x)), y, sample_weight=sample_weight)
 
     def _evaluate_file(self, path: str, target: Any, weight: Any) -> dict[str, Any]:

@@ -64,11 +64,19 @@ class Predictor(abc.ABC):
                 f"X is an array of text, but the model was trained on a table; give a frame with the columns {_shown(self.encoder)}"
                 " (scikit-learn's tools turn all frames but those of pandas into arrays: give them one, or use manynets.explain)"
             )
+        elif self.encoder is not None and np.ndim(x) == 2 and np.shape(x)[1] != self.in_features:
+            raise DataError(
+                f"X is an array with {np.shape(x)[1]} columns, but the model was trained on a table, encoded as {self.in_features} numbers;"
+                f" give a frame with the columns {_shown(self.encoder)}"
+            )
         return as_matrix(x, columns=self.in_features)
 
     def _encoded(self, x: Any) -> Any:
         """Return the inputs of a frame, and warn of categories not seen in training, once for each column; return an array as it is."""
-        if self.encoder is None or self.encoder.positional or not is_frame(x):
+        if self.encoder is None or self.encoder.positional:
+            return x
+        if not is_frame(x):
+            self.warn_of_array(x)
             return x
         unseen: dict[str, Counter[str]] = {}
         matrix = self.encoder.transform(x, unseen=unseen)
@@ -81,6 +89,17 @@ class Predictor(abc.ABC):
                     " (model.encoder.check(X) counts the rows)"
                 )
         return matrix
+
+    def warn_of_array(self, x: Any) -> None:
+        """Warn of an array that may be a table of numbers without the names of its columns, which are not encoded then."""
+        encoder = self.encoder
+        if encoder is None or encoder.positional or is_frame(x):
+            return
+        if np.ndim(x) == 2 and np.shape(x)[1] == len(encoder.columns) == self.in_features:
+            warn_user(
+                f"X is an array, which a model that was trained on a table takes as encoded and scaled already; if it is not, give a frame"
+                f" with the columns {_shown(encoder)}"
+            )
 
     def predict(self, x: Any) -> Array:
         """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O).

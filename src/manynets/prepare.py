@@ -23,7 +23,7 @@ from manynets.data.check import as_matrix, as_numpy, as_row_numbers, as_weights,
 from manynets.data.duplicates import count_held_out, count_shared
 from manynets.data.split import AT_RANDOM, SplitBy, deal_rows, even_folds, split_rows
 from manynets.data.tensors import to_tensor, warn_of_lost_digits
-from manynets.encoding import column_options, needs_encoder, warn_of_encoded
+from manynets.encoding import column_options, encoded_array, needs_encoder, validation_matrix, warn_of_encoded
 from manynets.errors import DataError, LeakWarning, OptionError, warn_user
 from manynets.spec import Embedding, Recipe
 from manynets.tasks import Regression, Task, find_task, with_quantiles
@@ -123,7 +123,7 @@ def prepare(
     table: Any = None
     if fits or is_frame(X) or (encoder is not None and encoder.positional):
         table = X if is_frame(X) else as_numpy(X)
-    matrix = as_matrix(X, columns=None if encoder is None else encoder.width) if table is None else None
+    matrix = encoded_array(X, encoder) if table is None else None
     total = len(table) if matrix is None else len(matrix)
     y = as_array(y) if isinstance(y, list | tuple) or hasattr(y, "to_list") else y  # of a series, too
     found = len(y) if hasattr(y, "__len__") else np.asarray(y).size
@@ -146,7 +146,8 @@ def prepare(
             warn_of_encoded(table, matrix, encoder)
     validation_set = None
     if own is not None:
-        own_matrix, own_target, own_weight = _checked_validation_set(own, target.task, matrix.shape[1], encoder)
+        own_x = validation_matrix(own[0], encoder, columns=matrix.shape[1], of_frame=is_frame(X))
+        own_matrix, own_target, own_weight = _checked_validation_set((own_x, *own[1:]), target.task)
         validation_set = _on_device(own_matrix, own_target, own_weight, recipe)
     problem = Problem(target.task, _on_device(matrix, target.encoded, weight, recipe), validation_set)
     warn_of_lost_digits(matrix, problem.rows.x)
@@ -417,13 +418,10 @@ def _validation_set(validation: Any) -> tuple[Any, ...] | None:
 
 
 def _checked_validation_set(
-    given: tuple[Any, ...], task: Task, columns: int, encoder: TableEncoder | None
+    given: tuple[Any, ...], task: Task
 ) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
-    """Return X, the encoded y and the weights of a validation set."""
-    X = given[0]
-    if encoder is not None and (is_frame(X) or encoder.positional):
-        X = encoder.transform(X if is_frame(X) else as_numpy(X))
-    matrix = as_matrix(X, columns=columns)
+    """Return X, the encoded y and the weights of a validation set whose X is encoded."""
+    matrix = as_matrix(given[0])
     encoded = task.encode(given[1])
     if len(encoded) != matrix.shape[0]:
         raise DataError(

@@ -75,3 +75,22 @@ def test_lbfgs_trains_a_periodic_embedding() -> None:
 def test_bad_options(options: dict[str, Any]) -> None:
     with pytest.raises(mn.OptionError, match=next(iter(options))):
         mn.MLPRegressor(**options).fit(X, Y)
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("kind", [mn.MLPRegressor, mn.TabularRegressor])
+def test_an_array_for_an_estimator_that_was_fitted_to_a_frame(kind: Any) -> None:
+    """Its columns are taken by position with scikit-learn's warning, where all are numbers."""
+    options: dict[str, Any] = {"max_iter": 3} if kind is mn.MLPRegressor else {"preset": "fast", "n_networks": 2}
+    holes = pandas.DataFrame(1000 * X, columns=["a", "b", "c"])
+    holes.loc[5, "b"] = np.nan
+    model = kind(**options, random_state=0).fit(holes, Y)
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        assert (model.predict(holes.to_numpy()) == model.predict(holes)).all()
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="X has 2 features, but .* is expecting 3 features"):
+        model.predict(X[:, :2])
+    model.fit(FRAME, Y)
+    for array in (X, FRAME.to_numpy()):
+        with pytest.raises(mn.DataError, match="in which 'kind' is no column of numbers; give a frame with the columns a, kind, b"):
+            model.predict(array)
+    model.fit(X, Y, X_val=X, y_val=Y)  # what was fitted before has no say

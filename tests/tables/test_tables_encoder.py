@@ -114,7 +114,7 @@ def test_arrays_with_declared_columns() -> None:
     assert encoder.transform(array)[:, :2].tolist() == [[1, 0], [0, 1], [1, 0]]
     again = TableEncoder.from_json(encoder.to_json())
     assert again.transform(array).tobytes() == encoder.transform(array).tobytes()
-    with pytest.raises(DataError, match="2 columns, but the encoder was fitted on 3"):
+    with pytest.raises(DataError, match="X has 2 columns, but this model was trained on 3"):
         encoder.transform(array[:, :2])
 
 
@@ -298,7 +298,7 @@ def test_arrays_and_frames_are_not_mistaken_for_each_other() -> None:
         fit_encoder(polars.DataFrame({"a": [1, 2], "b": [1, 3]})).transform(np.ones((2, 2)))
     encoder = fit_encoder(np.array([[1.0, 5.0], [3.0, 7.0]]))
     assert encoder.transform(pandas.DataFrame({"u": [3.0], "v": [5.0]})).tolist() == [[1, -1]]  # by place, as it was fitted
-    with pytest.raises(DataError, match="has 3 columns, but the encoder was fitted on 2"):
+    with pytest.raises(DataError, match="X has 3 columns, but this model was trained on 2"):
         encoder.transform(np.ones((2, 3)))
 
 

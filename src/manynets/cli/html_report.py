@@ -90,7 +90,8 @@ def write_report_of(run: SavedRun, data: str | None, path: Path, console: Any, *
     parts = {key: values for key, values in run.metrics.items() if key != "baselines" and values}
     if part is not None and name not in parts:
         encoded = evaluation_rows(run, data)[0]
-        found = run.model.evaluate(encoded.X, encoded.y, sample_weight=encoded.weight)
+        scores = run.model.mean_logits(run.model.logits(encoded.X))
+        found = run.model.figures(scores, encoded.y, sample_weight=encoded.weight)
         parts[name] = bounded({"rows": part.rows, **found})
     target = ", ".join(run.config["data"].get("target") or []) or "the label"
     given = ReportInput(

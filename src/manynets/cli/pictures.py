@@ -62,7 +62,7 @@ def pictures_of(
         assert codes is not None
         if len(np.unique(codes)) > 1 and len(names) * len(codes) <= MOST_ROC:
             head = f"ROC curve of the test rows\n{title}"
-            out["roc.png"] = plots.roc(np.array(names)[codes], model.predict_proba(part.X), classes=names, title=head)
+            out["roc.png"] = plots.roc(np.array(names)[codes], model.probabilities(model.logits(part.X)), classes=names, title=head)
         if image_shape is not None:
             out |= _images(model, part, codes, names, image_shape, title)
         if model.in_features == 2 and model.encoder is None:
@@ -70,7 +70,7 @@ def pictures_of(
             labels, head = np.array(names)[codes[shown]], f"Predicted class, and the test rows\n{title}"
             out["regions.png"] = plots.regions(part.X[shown], labels, predict=model.predict_proba, classes=names, title=head)
     elif model.task.name == "regression" and model.task.targets == 1:
-        predicted = model.predict(part.X)
+        predicted = model.predicted(model.logits(part.X))
         head = f"Predicted and true values of the test rows\n{title}"
         out["predicted.png"] = plots.predicted_against_true(part.y, predicted, name=target, title=head)
         if model.in_features == 2 and model.encoder is None:
@@ -81,7 +81,7 @@ def pictures_of(
 
 def _images(model: Model, part: Part, codes: Any, names: Sequence[str], image_shape: Sequence[int], title: str) -> dict[str, Any]:
     codes_of = {label: i for i, label in enumerate(model.task.classes)}  # type: ignore[attr-defined]
-    predicted = np.array([codes_of[label] for label in model.predict(part.X).tolist()])
+    predicted = np.array([codes_of[label] for label in model.predicted(model.logits(part.X)).tolist()])
     out = {}
     wrong = np.flatnonzero(predicted != codes)
     for file, rows in (("images.png", np.arange(len(codes))), ("mistakes.png", wrong)):

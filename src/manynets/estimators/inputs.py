@@ -19,6 +19,7 @@ from manynets.tables.cells import Table, open_table
 from manynets.tasks.base import as_array, as_target, finite_target, labels_of, plain
 
 __all__ = [
+    "by_name",
     "check_validation",
     "dense",
     "distinct_rows",
@@ -28,6 +29,7 @@ __all__ = [
     "read_rows",
     "split_for_stopping",
     "weights",
+    "with_names",
 ]
 
 Rows = NDArray[np.int64]
@@ -51,7 +53,10 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
         encoder = getattr(estimator, "encoder_", None)
         if split or middles or needs_encoding(table) if reset else encoder is not None and not encoder.positional:
             return validate_data(estimator, x, reset=reset, skip_check_array=True)
+    named = not reset and not is_frame(x) and by_name(estimator)
     x = validate_data(estimator, x, reset=reset, accept_sparse=["csr", "csc"], dtype=FLOATS, ensure_all_finite=False)
+    if named:
+        return with_names(estimator, dense(x))
     if not _is_sparse(x):
         return as_matrix(x)
     bad = ~np.isfinite(x.data)
@@ -65,6 +70,31 @@ def dense(x: Any) -> NDArray[Any]:
     """Return a matrix (N, D), sparse or not, as an array."""
     out: NDArray[Any] = x.toarray() if _is_sparse(x) else x
     return out
+
+
+def by_name(estimator: Any) -> bool:
+    """Return whether an estimator that is given an array was fitted to a table, whose columns its encoder finds by name.
+
+    Errors: DataError where these are not all numbers. Those of an array are taken by position, as scikit-learn does.
+    """
+    encoder = getattr(estimator, "encoder_", None)
+    if encoder is None or encoder.positional:
+        return False
+    other = next((column for column in encoder.columns if column.kind != "numeric"), None)
+    if other is not None:
+        shown = ", ".join(encoder.column_names[:8]) + (", ..." if len(encoder.column_names) > 8 else "")
+        raise DataError(
+            f"X is an array, but this {type(estimator).__name__} was fitted to a table, in which {other.name!r} is no column of numbers;"
+            f" give a frame with the columns {shown}"
+        )
+    return True
+
+
+def with_names(estimator: Any, x: NDArray[Any]) -> Any:
+    """Return an array (N, D) as a frame with the names of the columns that an estimator was fitted to."""
+    import polars
+
+    return polars.DataFrame(x, schema=list(getattr(estimator, "feature_names_in_", estimator.encoder_.column_names)))
 
 
 def needs_encoding(table: Table) -> bool:

@@ -44,7 +44,7 @@ class _Tabular(BaseEstimator):
     ) -> TabularFit:
         """Train on what was read, and set the fitted attributes."""
         inputs.check_validation(X_val, y_val, groups)
-        validation = None if X_val is None else (self._read(X_val, reset=False), y_val)
+        validation = None if X_val is None else (self._read(X_val, reset=False, fitted=False), y_val)
         fit = train_tabular(
             X,
             y,
@@ -67,16 +67,17 @@ class _Tabular(BaseEstimator):
         self.model_, self.encoder_ = fit.model, fit.model.encoder
         return fit
 
-    def _read(self, X: Any, *, reset: bool) -> Any:
-        """Return a frame as it is, anything else as an array (N, D) in which NaN is a gap."""
+    def _read(self, X: Any, *, reset: bool, fitted: bool = True) -> Any:
+        """Return a frame as it is, anything else as an array (N, D) in which NaN is a gap; for an estimator that was fitted to a table, as a frame."""
         if is_frame(X):
             open_table(X)  # refuses names that occur twice
             return validate_data(self, X, reset=reset, skip_check_array=True)
         if X is not None:  # of which scikit-learn has its own error
             check_container(X)
-        return validate_data(
-            self, X, reset=reset, dtype=inputs.FLOATS, ensure_all_finite="allow-nan", ensure_min_samples=2 if reset else 1
-        )
+        named = fitted and not reset and inputs.by_name(self)
+        rows = 2 if reset else 1
+        X = validate_data(self, X, reset=reset, dtype=inputs.FLOATS, ensure_all_finite="allow-nan", ensure_min_samples=rows)
+        return inputs.with_names(self, X) if named else X
 
     def _seed(self) -> int:
         if isinstance(self.random_state, Integral):

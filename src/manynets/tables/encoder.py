@@ -257,12 +257,12 @@ class TableEncoder:
             table = _by_place(table)
         if not self.positional and table.array is not None:
             raise DataError(
-                f"the encoder was fitted on a table with named columns, but was given an array; give a frame with the columns"
+                f"X is an array, but the columns of the table that was trained on have names; give a frame with the columns"
                 f" {_listed(self.column_names)}"
             )
         width = len(self.columns) + len(self.dropped)
         if self.positional and len(table.names) != width:
-            raise DataError(f"the array has {len(table.names)} columns, but the encoder was fitted on {width}")
+            raise DataError(f"X has {len(table.names)} columns, but this model was trained on {width}")
         known = set(table.names)
         missing = [name for name in self.column_names if name not in known]
         if missing:

@@ -12,6 +12,7 @@ import numpy as np
 
 from manynets.data.check import as_numpy, is_frame, rows_with_weight
 from manynets.distributed import current_ranks
+from manynets.encoding import validation_matrix
 from manynets.errors import DataError, OptionError, one_of
 from manynets.prepare import (
     ClassWeight,
@@ -93,7 +94,7 @@ def train_tabular(
     rows = rows_with_weight(rows, weight)
     matrix, encoder = encode_table(X, y, rows=rows, encoder=encoder, target=target.encoded, **fitting, **(declared or {}))
     if own is not None:
-        validation = (encoder.transform(own[0]), *own[1:])
+        validation = (validation_matrix(own[0], encoder, columns=encoder.width, of_frame=is_frame(X)), *own[1:])
     data = prepare(
         matrix, y, base, task=target.task, validation=validation, sample_weight=sample_weight, class_weight=class_weight, by=by
     )
