@@ -23,7 +23,7 @@ pytest.importorskip("vl_convert", reason="needs the extra report")
 
 from manynets.display import number_text
 from manynets.report import ReportInput, write_report
-from manynets.report.charts import history_chart, number_axis
+from manynets.report.charts import dependence_chart, history_chart, number_axis
 from manynets.report.curves import average_precision, curves_of, roc_area
 from manynets.report.parts import LabelledRows
 from manynets.report.quality import metric_intervals
@@ -190,6 +190,15 @@ def test_several_targets(tmp_path: Path) -> None:
     both = np.stack([target(frame), -target(frame)], axis=1)
     _, reader = written(fitted(frame, both), frame, both, tmp_path)
     assert {"Absolute errors of target 0", "Absolute errors of target 1"} <= set(reader.tables)
+
+
+@pytest.mark.parametrize(("outputs", "title"), [("regression", "Target"), ("multilabel", "Label"), ("multiclass", "Class")])
+def test_the_legend_of_several_outputs(outputs: str, title: str) -> None:
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0) if outputs == "multiclass" else (X > 0).astype(int)
+    model = mn.train(X, y, mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), task=outputs, progress=False)
+    chart = dependence_chart(mn.explain.partial_dependence(model, X, "x0", n_grid=3))
+    assert chart["encoding"]["color"]["title"] == title
 
 
 def test_curves_are_those_of_scikit_learn() -> None:

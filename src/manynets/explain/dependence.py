@@ -42,6 +42,7 @@ class Dependence:
     prediction over the grid, (G,) or (G, H), of classes with a last axis of C probabilities. rows: of one column the predictions of single rows,
     (R, G) or (R, G, C). outputs: what the last axis means. probabilities: whether predictions are that. two_classes: whether the last axis holds
     the two classes of a binary task, of which pictures show the second.
+    several_labels: whether the outputs are labels, of which a row has several or none.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("xor", points=400, seed=0)
@@ -60,6 +61,7 @@ class Dependence:
     outputs: tuple[str, ...]
     probabilities: bool = False
     two_classes: bool = False
+    several_labels: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON types."""
@@ -75,6 +77,11 @@ class Dependence:
     def what(self) -> str:
         """What is predicted, in a word."""
         return "probability" if self.probabilities else "prediction"
+
+    @property
+    def output_kind(self) -> str:
+        """What an output is: a target, a class or a label."""
+        return "label" if self.several_labels else "class" if self.probabilities else "target"
 
     def by_output(self) -> NDArray[np.float64]:
         """Return the mean predictions with a last axis for the outputs, also where there is one: (G, O) or (G, H, O)."""
@@ -201,7 +208,8 @@ def partial_dependence(
     if numbers and mean.shape[-1] == 1:
         mean, single, outputs = mean[..., 0], None if single is None else single[..., 0], ("prediction",)
     two_classes = isinstance(model.task, Binary)
-    return Dependence(names, tuple(list(values) for values in grids), mean, single, outputs, not numbers, two_classes)
+    several = model.task.name == "multilabel"
+    return Dependence(names, tuple(list(values) for values in grids), mean, single, outputs, not numbers, two_classes, several)
 
 
 def _predictions(

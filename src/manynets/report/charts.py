@@ -141,9 +141,8 @@ def dependence_chart(found: Dependence) -> Chart:
         "tooltip": [f"value:{kind}", "output:N", "prediction:Q"],
     }
     if len(outputs) > 1:
-        encoding["color"] = alt.Color(
-            "output:N", title="Class" if found.probabilities else "Target", sort=outputs, legend=alt.Legend(columns=3)
-        )
+        title = found.output_kind.capitalize()
+        encoding["color"] = alt.Color("output:N", title=title, sort=outputs, legend=alt.Legend(columns=3))
         if kind == "N":
             encoding["xOffset"] = "output:N"
     return sized(chart.encode(**encoding), height=200)
