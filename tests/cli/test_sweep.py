@@ -266,6 +266,19 @@ def test_resume_says_which_option_differs(call: Call) -> None:
         assert done.err == f"error: the sweep in here has other options: {difference}; give the same options, or another --out\n"
 
 
+def test_options_with_the_names_of_results(call: Call) -> None:
+    write_prices()
+    words: tuple[str, ...] = ("sweep", "prices.csv", "--target", "price", "--task", "regression", "--preset", "plain", "--hidden", "4")
+    words += ("--grid", "loss=squared_error,huber", "--grid", "epochs=1,2", "-q", "--out", "here")
+    assert call(*words).code == 0
+    before = results()
+    options = [(row["loss_option"], row["epochs_option"]) for row in before]
+    assert options == [(loss, epochs) for loss in ("squared_error", "huber") for epochs in ("1", "2")]
+    assert [row["epochs"] for row in before] == ["1.0", "2.0"] * 2
+    assert call(*words, "--resume").code == 0
+    assert results() == before
+
+
 def test_a_sweep_of_arrays_by_version_0_1_is_not_gone_on_with(call: Call) -> None:
     """That version did not scale their columns, so that the candidates of two versions cannot be compared."""
     rng = np.random.default_rng(0)

@@ -106,7 +106,7 @@ def test_a_sweep_without_a_header(call: Call, tmp_path: Path) -> None:
     Path("s/sweep.json").write_text(json.dumps(kept))
     done = call(*words, "--out", "s", "--resume")
     assert done.code == 2
-    assert "no_header was False, is True" in done.err
+    assert "--no-header was not given, is given now" in done.err
 
 
 # ------------------------------------------------------------------------------------------------------------ as is written

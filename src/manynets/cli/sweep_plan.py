@@ -18,7 +18,7 @@ from manynets.cli.fit import validation_share
 from manynets.cli.grid import combinations
 from manynets.cli.random_search import drawn_candidates
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
+from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults, option_column
 from manynets.cli.sweep_storage import SharedStudy, train_shared
 from manynets.errors import OptionError
 from manynets.prepare import Split, cv_splits, find_target
@@ -96,7 +96,8 @@ class SweepPlan(abc.ABC):
 
     def row(self, changes: Mapping[str, Any], found: Row) -> Row:
         """Return what results.csv says about a result of a candidate."""
-        return {"default": "" if changes else "yes", **self.default, **changes, **found}
+        options = {option_column(name): value for name, value in {**self.default, **changes}.items()}
+        return {"default": "" if changes else "yes", **options, **found}
 
     def checkpoint(self, folder: Path) -> Checkpoint:
         """Return the checkpoints to write while networks are trained."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from manynets import plots
 from manynets.cli.report import note, table_of
-from manynets.cli.sweep_results import CURVES_PICTURE, PARALLEL_PICTURE, RESULTS, SweepResults, picture_of
+from manynets.cli.sweep_results import CURVES_PICTURE, PARALLEL_PICTURE, RESULTS, SweepResults, option_column, picture_of
 
 __all__ = ["draw", "print_ranking"]
 
@@ -33,7 +33,7 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
         score += f" after {min(lengths)} {'steps' if results.ensembles else 'epochs'}"
     drawn = "drawn" in results.config  # at random: most values occur once, and the others are the default's
     for name in options:
-        values = [results.rows[key][name] for key in first]
+        values = [results.rows[key][option_column(name)] for key in first]
         if drawn and len(set(values)) == 1:
             continue
         log = all(isinstance(value, float) and value > 0 for value in values) and max(values) >= 10 * min(values)
@@ -41,7 +41,7 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
         written[folder / picture_of(name)] = f"{score} over {name}"
         plots.save(axes, folder / picture_of(name))
     if options:
-        table = [{name: results.rows[key][name] for name in options} | {score: value} for key, value in first.items()]
+        table = [{name: results.rows[key][option_column(name)] for name in options} | {score: value} for key, value in first.items()]
         axes = plots.parallel_coordinates(table, score=score, higher_is_better=not results.less_is_better)
         written[folder / PARALLEL_PICTURE] = f"{score} by all options"
         plots.save(axes, folder / PARALLEL_PICTURE)
@@ -70,7 +70,7 @@ def print_ranking(console: Any, results: SweepResults, *, best: int | None = Non
     names += (["std"] if several else []) + (["results" if results.ensembles else "networks"] if several else [])
     lines = []
     for ranked in shown:
-        cells: list[Any] = [_cell(ranked.row[name]) for name in results.options]
+        cells: list[Any] = [_cell(ranked.row[option_column(name)]) for name in results.options]
         cells += [ranked.score] + ([ranked.loss] if results.by_loss else [])
         cells += [ranked.spread, ranked.results] if several else []
         mark = ["default" if ranked.row["default"] == "yes" else str(ranked.candidate)] if results.with_default else []

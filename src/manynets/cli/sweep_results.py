@@ -30,7 +30,7 @@ from manynets.renames import LATER, renamed_options
 from manynets.spec import LOWER_IS_BETTER
 
 __all__ = [
-    "BEST", "CONFIG", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepCandidate", "SweepResults", "check_same", "picture_of", "read_sweep",
+    "BEST", "CONFIG", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepCandidate", "SweepResults", "check_same", "option_column", "picture_of", "read_sweep",
 ]  # fmt: skip
 
 RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
@@ -58,6 +58,15 @@ class Ranked:
     row: Row
 
 
+def option_column(option: str) -> str:
+    """Return the column of results.csv with the values of an option: its name, unless that is what a result is called.
+
+    >>> option_column("lr"), option_column("loss")
+    ('lr', 'loss_option')
+    """
+    return f"{option}_option" if option in COLUMNS else option
+
+
 def picture_of(option: str) -> str:
     """Return the file name of the picture of the score over an option."""
     return f"{option}.png"
@@ -77,7 +86,7 @@ class SweepResults:
         self.with_default = self.ensembles or "drawn" in config
         self.allowed = "steps_allowed" if self.ensembles else "epochs_allowed"
         marks = [DEFAULT] if self.with_default else []
-        self.names = ["candidate", *marks, "seed", "fold", *self.options, self.allowed, *COLUMNS]
+        self.names = ["candidate", *marks, "seed", "fold", *map(option_column, self.options), self.allowed, *COLUMNS]
         self.rows: dict[Key, Row] = {}
         self.curves: dict[Key, list[float]] = {}
         self.memory: int | None = None  # bytes that networks trained together may take, as when the sweep began
@@ -108,7 +117,8 @@ class SweepResults:
             for row in map(renamed_options, found):
                 key = (int(row["candidate"]), int(row["seed"]), int(row["fold"]), int(row[self.allowed] or 0))
                 numbers = {name: float(row[name] or "nan") for name in ("score", "loss", "seconds")}
-                self.rows[key] = {**row, **{name: value_from(name, row[name]) for name in self.options}, **numbers}
+                columns = {name: option_column(name) for name in self.options}
+                self.rows[key] = {**row, **{to: value_from(name, row.get(to, "")) for name, to in columns.items()}, **numbers}
                 self.curves[key] = [math.nan if value is None else float(value) for value in curves.get(key, [])]
         except FileNotFoundError:
             return
