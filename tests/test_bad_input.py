@@ -92,7 +92,10 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
     "validation of all": ({"validation": np.arange(12)}, "validation lists all 12 rows, so none is left to train on"),
     "validation of none": ({"validation": []}, "validation"),
     "validation mask": ({"validation": np.ones(5, dtype=bool)}, "must be row numbers or a mask of 12 bools"),
-    "validation columns": ({"validation": (X[:, :2], Y)}, "the validation set has 2 columns, but X has 3; give both the same columns"),
+    "validation columns": (
+        {"validation": (X[:, :2], Y)},
+        "the validation set has 2 columns, but X has 3; give both the same columns",
+    ),
     "validation lengths": ({"validation": (X, Y[:5])}, "the validation set has 12 rows of X and 5 of y"),
     "validation labels": ({"validation": (X, Y + 1)}, "y holds labels that the model does not know: 3"),
     "one row split": ({"x": X[:1], "y": [0.5], "validation": 0.5}, "1 row cannot be split into training and validation"),
@@ -250,9 +253,13 @@ def test_a_model_of_a_table_is_given_an_array() -> None:
     for use in (lambda: model.predict(X), lambda: model.evaluate(X, Y), lambda: mn.train(X, Y, model, progress=False)):
         with pytest.warns(UserWarning, match="as encoded and scaled already; if it is not, give a frame with the columns a, b, c"):
             use()
-    with pytest.raises(mn.DataError, match="X is an array with 3 columns, but the model was trained on a table, encoded as 5 numbers"):
+    with pytest.raises(
+        mn.DataError, match="X is an array with 3 columns, but the model was trained on a table, encoded as 5 numbers"
+    ):
         kinds.predict(X)
-    with pytest.raises(mn.DataError, match="the encoder or Model that was given is for a table with 4 columns, encoded as 5 numbers"):
+    with pytest.raises(
+        mn.DataError, match="the encoder or Model that was given is for a table with 4 columns, encoded as 5 numbers"
+    ):
         mn.train(X, Y, kinds, progress=False)
-    with pytest.raises(mn.DataError, match="^X has 2 columns, but this model was trained on 3$"):
+    with pytest.raises(mn.DataError, match=r"^X has 2 columns, but this model was trained on 3$"):
         mn.train(X[:, :2], Y, fit(scaling=None), progress=False)

@@ -180,8 +180,7 @@ def train(
     if positive is not None:
         task = with_positive(y, positive, task=task)
     if isinstance(spec, Model):
-        spec.warn_of_array(X)
-        spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, y, task, encoder, initial, n_networks, scaling)
+        spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, X, y, task, encoder, initial, n_networks, scaling)
         scaling = False
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
     common["declared"] = declared_columns(X, encoder, **of_table)
@@ -376,13 +375,14 @@ def _train_default(
 
 
 def _further(
-    model: Model, recipe: Recipe | None, y: Any, task: Any, encoder: Any, initial: Any, n_networks: int | None, scaling: Any
+    model: Model, recipe: Recipe | None, X: Any, y: Any, task: Any, encoder: Any, initial: Any, n_networks: int | None, scaling: Any
 ) -> tuple[MLP | nn.Module, Recipe, Any, Any, Any, int]:
     """Return spec, recipe, task, encoder, initial and n_networks with which a model is trained further on y."""
     if scaling:
         raise OptionError(f"scaling is {scaling!r}, but a Model is trained further with its own; leave it out")
     if task is not None or encoder is not None or initial is not None or n_networks not in (None, model.size):
         raise OptionError("a Model is trained further with its own task, encoder, weights and networks; leave out those arguments")
+    model.warn_of_array(X)
     own = model.task
     if isinstance(own, Regression) and isinstance(recipe, Recipe):
         levels_of(own, recipe)  # the outputs of the model are for its quantiles

@@ -417,9 +417,7 @@ def _validation_set(validation: Any) -> tuple[Any, ...] | None:
     return None
 
 
-def _checked_validation_set(
-    given: tuple[Any, ...], task: Task
-) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
+def _checked_validation_set(given: tuple[Any, ...], task: Task) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
     """Return X, the encoded y and the weights of a validation set whose X is encoded."""
     matrix = as_matrix(given[0])
     encoded = task.encode(given[1])

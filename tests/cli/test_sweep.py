@@ -268,7 +268,18 @@ def test_resume_says_which_option_differs(call: Call) -> None:
 
 def test_options_with_the_names_of_results(call: Call) -> None:
     write_prices()
-    words: tuple[str, ...] = ("sweep", "prices.csv", "--target", "price", "--task", "regression", "--preset", "plain", "--hidden", "4")
+    words: tuple[str, ...] = (
+        "sweep",
+        "prices.csv",
+        "--target",
+        "price",
+        "--task",
+        "regression",
+        "--preset",
+        "plain",
+        "--hidden",
+        "4",
+    )
     words += ("--grid", "loss=squared_error,huber", "--grid", "epochs=1,2", "-q", "--out", "here")
     assert call(*words).code == 0
     before = results()

@@ -141,7 +141,10 @@ def test_an_interrupted_sweep_goes_on(call: Call, table: Path, monkeypatch: pyte
     for mine, theirs in zip(mn.load("here").members, mn.load("whole").members, strict=True):
         assert_close(mine, theirs, "bits")
     assert not Path("here/checkpoints").exists()
-    assert "has other options: --lr-final was not given, is 0.1 now" in call(*words, "--lr-final", "0.1", "--out", "here", "--resume").err
+    assert (
+        "has other options: --lr-final was not given, is 0.1 now"
+        in call(*words, "--lr-final", "0.1", "--out", "here", "--resume").err
+    )
 
 
 def test_halving_divides_the_steps_and_the_default_stays(call: Call, table: Path) -> None:

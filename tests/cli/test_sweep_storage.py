@@ -133,7 +133,7 @@ def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="cannot be opened"):
         open_storage(str(tmp_path / "missing" / "shared.log"))
     for memory in ("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///file:x?mode=memory&uri=true"):
-        with pytest.raises(OptionError, match="in the memory of one process, .*; name a file, such as sqlite:///sweep.db"):
+        with pytest.raises(OptionError, match=r"in the memory of one process, .*; name a file, such as sqlite:///sweep.db"):
             open_storage(memory)
     with pytest.raises(OptionError, match="--storage is empty"):
         open_storage(" ")

@@ -87,7 +87,10 @@ def test_an_array_for_an_estimator_that_was_fitted_to_a_frame(kind: Any) -> None
     model = kind(**options, random_state=0).fit(holes, Y)
     with pytest.warns(UserWarning, match="X does not have valid feature names"):
         assert (model.predict(holes.to_numpy()) == model.predict(holes)).all()
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match="X has 2 features, but .* is expecting 3 features"):
+    with (
+        pytest.warns(UserWarning, match="valid feature names"),
+        pytest.raises(ValueError, match=r"X has 2 features, but .* is expecting 3 features"),
+    ):
         model.predict(X[:, :2])
     model.fit(FRAME, Y)
     for array in (X, FRAME.to_numpy()):

@@ -230,5 +230,5 @@ def test_numbers_of_any_size() -> None:
     for name in ("epochs", "iterations"):
         with pytest.raises(mn.OptionError, match=f"Recipe.{name} is 9.*0, but must be a whole number from 1 to 1,000,000,000,000"):
             mn.Recipe(**{name: 9 * 10**40})
-    with pytest.raises(mn.OptionError, match="max_iter is 9.*0, but must be a whole number from 1 to 1,000,000,000,000"):
+    with pytest.raises(mn.OptionError, match=r"max_iter is 9.*0, but must be a whole number from 1 to 1,000,000,000,000"):
         mn.MLPRegressor(max_iter=9 * 10**40).fit(X, y)

@@ -221,7 +221,9 @@ def check_transform(task: Any, options: Options) -> None:
             f"--target-transform is for a regression, but the task is {task.name!r}; leave it out, or give --task regression"
         )
     if options["loss"] == "poisson":
-        raise OptionError("--target-transform does not go with --loss poisson, whose scores are log-rates; leave out one of the two")
+        raise OptionError(
+            "--target-transform does not go with --loss poisson, whose scores are log-rates; leave out one of the two"
+        )
 
 
 def encode_source(source: DataSource, options: Options, console: Any) -> tuple[DataSource, Any, float | str | None, int]:

@@ -41,7 +41,9 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
         written[folder / picture_of(name)] = f"{score} over {name}"
         plots.save(axes, folder / picture_of(name))
     if options:
-        table = [{name: results.rows[key][option_column(name)] for name in options} | {score: value} for key, value in first.items()]
+        table = [
+            {name: results.rows[key][option_column(name)] for name in options} | {score: value} for key, value in first.items()
+        ]
         axes = plots.parallel_coordinates(table, score=score, higher_is_better=not results.less_is_better)
         written[folder / PARALLEL_PICTURE] = f"{score} by all options"
         plots.save(axes, folder / PARALLEL_PICTURE)

@@ -30,7 +30,8 @@ from manynets.renames import LATER, renamed_options
 from manynets.spec import LOWER_IS_BETTER
 
 __all__ = [
-    "BEST", "CONFIG", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepCandidate", "SweepResults", "check_same", "option_column", "picture_of", "read_sweep",
+    "BEST", "CONFIG", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepCandidate", "SweepResults", "check_same",
+    "option_column", "picture_of", "read_sweep",
 ]  # fmt: skip
 
 RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
@@ -288,11 +289,9 @@ def check_same(former: Mapping[str, Any], now: Mapping[str, Any], *, where: str,
     """Raise OptionError where a sweep is not what it was. Candidates are numbered by the order of the grid, so that counts, too."""
     for name in sorted(set(former) | set(now), key=lambda name: (name == "drawn", name)):
         then, given = former.get(name), now.get(name)
-        if then != given or (name == "grid" and list(then) != list(given)):
+        if then != given or (name == "grid" and list(then or ()) != list(given or ())):
             what = "data" if name == "data" else "options"
-            raise OptionError(
-                f"{where} has other {what}: {_difference(name, then, given)}; give the same {what}, or {remedy}"
-            )
+            raise OptionError(f"{where} has other {what}: {_difference(name, then, given)}; give the same {what}, or {remedy}")
 
 
 def _difference(name: str, then: Any, now: Any) -> str:

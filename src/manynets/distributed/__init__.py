@@ -10,4 +10,15 @@ from manynets.distributed.gradient_sum import GradientSum
 from manynets.distributed.launch import joined
 from manynets.distributed.ranks import ALONE, Ranks, alone, current_ranks
 
-__all__ = ["ALONE", "GradientSum", "Ranks", "alone", "current_ranks", "joined", "launched", "neighbours", "restarts", "restarts_left"]
+__all__ = [
+    "ALONE",
+    "GradientSum",
+    "Ranks",
+    "alone",
+    "current_ranks",
+    "joined",
+    "launched",
+    "neighbours",
+    "restarts",
+    "restarts_left",
+]

@@ -184,12 +184,7 @@ def plan_candidates(
     if not is_frame(X):
         fitted_to = any(needs_encoder(X, encoder, spec.embedding, scaling=scaling) for spec, _ in pairs)
         X = as_matrix(X, columns=None if encoder is None else encoder.width, gaps=fitted_to)
-    target = find_target(y, task)
-    if target_rows is not None and isinstance(target.task, Regression):
-        own_task = find_target(y[target_rows], task).task
-        target = Target(own_task, own_task.encode(y))
-    if len(target) != len(X):
-        raise DataError(f"X has {len(X)} rows and y has {len(target)}; they must have the same number")
+    target = _target_of(y, task, target_rows, rows=len(X))
     if isinstance(validation, np.ndarray | list | bool):
         raise OptionError(
             f"validation is {validation!r}, but must be None, a fraction of each fold's training rows, or a set (X, y)"
@@ -245,6 +240,17 @@ def plan_candidates(
         raise next(error for error in groups_of_data.values() if isinstance(error, ManynetsError))
     _warn_of_copies(planned)
     return planned
+
+
+def _target_of(y: Any, task: str | Task | None, standard: RowNumbers | None, *, rows: int) -> Target:
+    """Return the target of so many rows; standard: those that standardise it, where it is one of a regression, None for all."""
+    target = find_target(y, task)
+    if standard is not None and isinstance(target.task, Regression):
+        own = find_target(y[standard], task).task
+        target = Target(own, own.encode(y))
+    if len(target) != rows:
+        raise DataError(f"X has {rows} rows and y has {len(target)}; they must have the same number")
+    return target
 
 
 def _warn_of_copies(planned: CandidatePlan) -> None:
