@@ -266,6 +266,13 @@ def test_resume_says_which_option_differs(call: Call) -> None:
         assert done.err == f"error: the sweep in here has other options: {difference}; give the same options, or another --out\n"
 
 
+def test_what_cannot_be_halved_leaves_no_folder(call: Call) -> None:
+    done = call("sweep", "moons", "--points", "60", "--hidden", "4", "--grid", "epochs=2,4", "--halving", "-q", "--out", "here")
+    assert done.code == 2
+    assert "--halving divides the epochs itself" in done.err
+    assert not Path("here").exists()
+
+
 def test_options_with_the_names_of_results(call: Call) -> None:
     write_prices()
     words: tuple[str, ...] = (

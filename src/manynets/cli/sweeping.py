@@ -133,6 +133,8 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
         note(console, "there is one candidate only; give --grid to compare several, or --n-candidates to draw some")
     if results.memory is None:
         results.memory = memory_at_hand(find_device(base["device"] or "auto"))
+    if own["halving"]:
+        plan.lengths(1)  # what cannot be halved is an error before the folder is made
     study = _shared_study(own, results, source)
     results.open()
     with _resumable(results), workers_of(own["scheduler"]):
