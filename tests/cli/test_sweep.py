@@ -139,7 +139,7 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: p
     assert "--resume" in refused.err
     changed = call(*args, "--resume", "--activation", "tanh")
     assert changed.code == 2
-    assert "activation was None, is 'tanh'" in changed.err
+    assert "--activation was not given, is tanh now" in changed.err
     counts: list[int] = []
 
     def counting(problem: Any, members: Any, **more: Any) -> Any:

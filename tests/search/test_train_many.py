@@ -184,6 +184,16 @@ def test_a_frame_is_encoded_by_its_training_rows() -> None:
     assert_close(result.model.predict_proba(frame), model.predict_proba(frame), "float64")
 
 
+def test_the_score_of_a_transformed_target_is_that_of_the_target() -> None:
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    y = np.exp(X[:, 0])
+    task = mn.Regression.of(y, transform="log", clamp=True)
+    fold = [(np.arange(40), np.arange(40, 60))]
+    [one] = mn.train_many(X, y, [(mn.MLP(hidden=(4,)), mn.Recipe(epochs=3))], cv=fold, task=task, progress=False)
+    assert one.model is not None
+    assert_close(one.score, one.model.evaluate(X[40:], y[40:])["r2"], "float32")
+
+
 def test_what_fails_is_named_and_the_rest_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     good = (NET, QUICK)
     diverges = (NET, dataclasses.replace(QUICK, optimizer=mn.SGD(lr=1e300)))
