@@ -216,7 +216,7 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (mn.ReduceOnPlateau, {"patience": -1}, "ReduceOnPlateau.patience is -1"),
     (mn.EarlyStopping, {"patience": 0}, "EarlyStopping.patience is 0, but must be a whole number of at least 1"),
     (mn.EarlyStopping, {"inclusive": 1}, "EarlyStopping.inclusive is 1, but must be True or False"),
-    (mn.Recipe, {"epochs": 0}, "Recipe.epochs is 0, but must be a whole number of at least 1"),
+    (mn.Recipe, {"epochs": 0}, "Recipe.epochs is 0, but must be a whole number from 1 to 1,000,000,000,000"),
     (mn.Recipe, {"epochs": 2.0}, "Recipe.epochs is 2.0"),
     (mn.Recipe, {"epochs": 1, "iterations": 2}, "Recipe has epochs=1 and iterations=2; give one of the two"),
     (mn.Recipe, {"batch_size": 0}, "Recipe.batch_size is 0"),
