@@ -216,6 +216,12 @@ def test_pictures_of_a_halving_compare_candidates_that_trained_for_equally_long(
     assert "accuracy after 3 epochs over lr" in done.out
 
 
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing, which takes most of the time of a small sweep."""
+    monkeypatch.setattr("manynets.cli.sweeping.draw", lambda *_, **__: {})
+
+
 def write_prices() -> None:
     """Write prices.csv, a table of counts that grow with a."""
     rng = np.random.default_rng(0)
@@ -226,6 +232,7 @@ def write_prices() -> None:
 
 
 @pytest.mark.parametrize("more", [(), ("--target-transform", "log"), ("--loss", "poisson")])
+@pytest.mark.usefixtures("no_pictures")
 def test_a_number_is_trained_and_scored_as_train_does(call: Call, more: tuple[str, ...]) -> None:
     """The target is standardised by the rows to train on, and R2 is that of the prices themselves."""
     write_prices()
@@ -248,6 +255,7 @@ def test_a_target_transform_is_for_a_regression(call: Call) -> None:
     assert "--target-transform does not go with --loss poisson" in done.err
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_resume_says_which_option_differs(call: Call) -> None:
     """Candidates are numbered in the order of the grid; in another order results would be those of another candidate."""
     words = ("sweep", "moons", "--points", "60", *SMALL)
@@ -273,6 +281,7 @@ def test_what_cannot_be_halved_leaves_no_folder(call: Call) -> None:
     assert not Path("here").exists()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_options_with_the_names_of_results(call: Call) -> None:
     write_prices()
     words: tuple[str, ...] = (
@@ -297,6 +306,7 @@ def test_options_with_the_names_of_results(call: Call) -> None:
     assert results() == before
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_sweep_of_arrays_by_version_0_1_is_not_gone_on_with(call: Call) -> None:
     """That version did not scale their columns, so that the candidates of two versions cannot be compared."""
     rng = np.random.default_rng(0)
