@@ -56,7 +56,7 @@ class OptionError(ManynetsError, ValueError):
     >>> mn.Recipe(epochs=0)
     Traceback (most recent call last):
         ...
-    manynets.errors.OptionError: Recipe.epochs is 0, but must be a whole number of at least 1
+    manynets.errors.OptionError: Recipe.epochs is 0, but must be a whole number from 1 to 1,000,000,000,000
     """
 
 
