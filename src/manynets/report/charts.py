@@ -23,6 +23,7 @@ __all__ = [
     "dependence_chart",
     "history_chart",
     "importance_chart",
+    "loss_title",
     "number_axis",
     "pair_chart",
     "pixels_chart",
@@ -104,13 +105,18 @@ def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float],
     return sized(lines, height=260)
 
 
+def loss_title(importance: Importance) -> str:
+    """Return what a shuffled column costs, such as "Accuracy lost"."""
+    return f"{importance.heading[:1].upper()}{importance.heading[1:]} lost"
+
+
 def importance_chart(importance: Importance) -> Chart:
     """Return the importance of the columns with their spread, the most important first."""
     alt = require_report()
     ranked = importance.ranked()[:MOST_BARS]
     names, mean, std = (list(values) for values in zip(*ranked, strict=True))
     data = data_of(column=names, lost=rounded(mean), low=rounded(np.subtract(mean, std)), high=rounded(np.add(mean, std)))
-    title = f"{importance.heading} lost without the column"
+    title = f"{loss_title(importance)} without the column"
     order = alt.Y("column:N", sort=names, title=None, axis=alt.Axis(labelLimit=220))
     bars = alt.Chart(data).mark_bar(color=BLUE).encode(y=order, x=alt.X("lost:Q", title=title), tooltip=["column:N", "lost:Q"])
     spread = alt.Chart(data).mark_rule(color=ORANGE, strokeWidth=2).encode(y=order, x="low:Q", x2="high:Q")
@@ -183,7 +189,7 @@ def reliability_chart(found: Calibration) -> Chart:
     points = points.encode(
         x=alt.X("probability:Q", title="Probability of the predicted class", scale=square),
         y=alt.Y("right:Q", title="Share that is right", scale=square),
-        size=alt.Size("rows:Q", title="Rows"),
+        size=alt.Size("rows:Q", title="Rows", legend=alt.Legend(columns=4, tickCount=4)),
         tooltip=["probability:Q", "right:Q", "rows:Q"],
     )
     line = alt.Chart(data_of(probability=[0, 1], right=[0, 1])).mark_line(color=GREY, strokeDash=[4, 4])
@@ -274,7 +280,7 @@ def pixels_chart(importance: Importance, shape: Sequence[int]) -> Chart:
         .encode(
             x=alt.X("column:O", title=None, axis=None),
             y=alt.Y("row:O", title=None, axis=None),
-            color=alt.Color("lost:Q", title=f"{importance.heading} lost", scale=alt.Scale(scheme="blues")),
+            color=alt.Color("lost:Q", title=loss_title(importance), scale=alt.Scale(scheme="blues")),
             tooltip=["row:Q", "column:Q", "lost:Q"],
         )
     )

@@ -34,7 +34,7 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
     ranked = found.ranked()
     lines = [[name, number_text(mean), number_text(std)] for name, mean, std in ranked]
     table = ReportTable(
-        "Importance of each column", ["Column", f"{found.heading} lost", "± standard deviation"], lines, folded=len(lines) > MANY
+        "Importance of each column", ["Column", charts.loss_title(found), "± standard deviation"], lines, folded=len(lines) > MANY
     )
     words = f"How much {found.heading} loses when a column is shuffled among {len(rows):,} {given.part} rows. Columns that say the same are shuffled together."
     if given.image_shape is not None:

@@ -9,6 +9,7 @@ function draw(night = dark.matches) {
   const line = night ? "#444444" : "#dddddd";
   const config = {
     background: null,
+    padding: { left: 5, top: 5, right: 14, bottom: 5 },  // so that the last label of an axis has room
     axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line, labelFontSize: 12, titleFontSize: 12,
             labelFlush: false, labelSeparation: 8 },
     legend: { labelColor: ink, titleColor: ink, orient: "bottom", labelFontSize: 12, titleFontSize: 12 },
