@@ -261,5 +261,8 @@ def test_a_model_of_a_table_is_given_an_array() -> None:
         mn.DataError, match="the encoder or Model that was given is for a table with 4 columns, encoded as 5 numbers"
     ):
         mn.train(X, Y, kinds, progress=False)
+    for table in (model, kinds):
+        with pytest.raises(mn.DataError, match="row 0 has 2 values, but row 1 has 1"):
+            table.predict([[1.0, 2.0], [3.0]])
     with pytest.raises(mn.DataError, match=r"^X has 2 columns, but this model was trained on 3$"):
         mn.train(X[:, :2], Y, fit(scaling=None), progress=False)

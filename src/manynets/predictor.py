@@ -64,12 +64,15 @@ class Predictor(abc.ABC):
                 f"X is an array of text, but the model was trained on a table; give a frame with the columns {_shown(self.encoder)}"
                 " (scikit-learn's tools turn all frames but those of pandas into arrays: give them one, or use manynets.explain)"
             )
-        elif self.encoder is not None and np.ndim(x) == 2 and np.shape(x)[1] != self.in_features:
+        if self.encoder is None:
+            return as_matrix(x, columns=self.in_features)
+        matrix = as_matrix(x)
+        if matrix.shape[1] != self.in_features:
             raise DataError(
-                f"X is an array with {np.shape(x)[1]} columns, but the model was trained on a table, encoded as {self.in_features} numbers;"
+                f"X is an array with {matrix.shape[1]} columns, but the model was trained on a table, encoded as {self.in_features} numbers;"
                 f" give a frame with the columns {_shown(self.encoder)}"
             )
-        return as_matrix(x, columns=self.in_features)
+        return matrix
 
     def _encoded(self, x: Any) -> Any:
         """Return the inputs of a frame, and warn of categories not seen in training, once for each column; return an array as it is."""
@@ -95,7 +98,8 @@ class Predictor(abc.ABC):
         encoder = self.encoder
         if encoder is None or encoder.positional or is_frame(x):
             return
-        if np.ndim(x) == 2 and np.shape(x)[1] == len(encoder.columns) == self.in_features:
+        shape = x.shape if hasattr(x, "shape") else as_matrix(x).shape
+        if len(shape) == 2 and shape[1] == len(encoder.columns) == self.in_features:
             warn_user(
                 f"X is an array, which a model that was trained on a table takes as encoded and scaled already; if it is not, give a frame"
                 f" with the columns {_shown(encoder)}"

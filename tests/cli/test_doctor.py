@@ -64,7 +64,7 @@ def words_of(found: dict[str, Any]) -> str:
         ("broken", {"polars": "ImportError: no libpolars"}, "polars cannot be imported: ImportError: no libpolars"),
     ],
 )
-def test_doctor_says_what_is_wrong_and_how_to_mend_it(
+def test_doctor_says_what_is_wrong_and_how_to_fix_it(
     healthy: dict[str, Any], section: str, change: dict[str, Any], said: str
 ) -> None:
     found = copy.deepcopy(healthy)

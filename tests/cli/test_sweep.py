@@ -244,6 +244,7 @@ def test_a_number_is_trained_and_scored_as_train_does(call: Call, more: tuple[st
     assert_close(float(row["score"]), trained["r2"], "float32_run")
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_target_transform_is_for_a_regression(call: Call) -> None:
     done = call("sweep", "moons", *SMALL, "--grid", "lr=0.1", "--target-transform", "log")
     assert done.code == 2
@@ -253,6 +254,8 @@ def test_a_target_transform_is_for_a_regression(call: Call) -> None:
     done = call(*words, "--target-transform", "log", "--loss", "poisson")
     assert done.code == 2
     assert "--target-transform does not go with --loss poisson" in done.err
+    assert call(*words[:-2], "--grid", "loss=poisson,huber", "--target-transform", "log").code == 0
+    assert ["--target-transform does not go with --loss poisson" in row["error"] for row in results()] == [True, False]
 
 
 @pytest.mark.usefixtures("no_pictures")

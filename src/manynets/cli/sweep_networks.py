@@ -43,7 +43,6 @@ class NetworkPlan(SweepPlan):
         if own["n_candidates"] is not None:
             self.default = default_values(DRAWN, network_of(options), recipe_of(options, rows=self.rows))
             self.most = {"batch_size": self.rows}
-        check_transform(self.target.task, options)
         self.changes = list(self.all_changes())
         self.at_once = max(1, own["at_most"] // len(self.jobs))
         self.ruled_out: dict[int, Row] = {}
@@ -51,6 +50,7 @@ class NetworkPlan(SweepPlan):
         for c, changes in enumerate(self.changes):
             try:
                 both = {**options, **changes}
+                check_transform(self.target.task, both)
                 self.trained[c] = (network_of(both), recipe_of(both, rows=self.rows))
             except ManynetsError as error:
                 self.ruled_out[c] = failed_row(error)

@@ -299,6 +299,8 @@ def _difference(name: str, then: Any, now: Any) -> str:
 
     >>> _difference("options", {"lr": 0.1, "hidden": "8"}, {"lr": 0.1, "hidden": None})
     '--hidden was 8, is not given now'
+    >>> _difference("options", {"seed": 0}, {"seed": 1}), _difference("options", {"shuffle": False}, {"shuffle": None})
+    ('--seed was 0, is 1 now', '--no-shuffle was given, is not given now')
     >>> _difference("grid", {"lr": [0.1, 0.2], "hidden": ["8", "8,8"]}, {"lr": [0.1, 0.2]})
     '--grid hidden=8,8-8 is not given now'
     """
@@ -327,11 +329,14 @@ def _grid_values(values: Iterable[Any]) -> str:
 
 
 def _change(flag: str, then: Any, now: Any) -> str:
-    was, is_now = ("not given" if value in (None, False, []) else _shown(value) for value in (then, now))
-    return f"{flag} was {was}, is {is_now} now"
+    if (then is None or then is False) and (now is None or now is False):  # of an option that is on where it is not given
+        flag, then, now = f"--no-{flag[2:]}", then is False, now is False
+    return f"{flag} was {_shown(then)}, is {_shown(now)} now"
 
 
 def _shown(value: Any) -> str:
-    if value is True:
-        return "given"
+    if isinstance(value, bool):
+        return "given" if value else "not given"
+    if value is None or value == []:
+        return "not given"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

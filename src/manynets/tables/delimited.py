@@ -57,7 +57,7 @@ class TextTable(NamedTuple):
     commas: tuple[str, ...] = ()
 
 
-class _NeedsMending(Exception):
+class _NeedsCleaning(Exception):
     """The lines are not as polars needs them; the cause is the error to raise where they cannot be cleaned."""
 
 
@@ -72,7 +72,7 @@ def read_source(source: Source, options: TextOptions, *, preferred: str | None =
     if not head.unclean:
         try:
             frame, words = _read(source, head, options.text)
-        except _NeedsMending:
+        except _NeedsCleaning:
             pass
         else:
             if not ends_oddly(frame):
@@ -82,7 +82,7 @@ def read_source(source: Source, options: TextOptions, *, preferred: str | None =
     head = read_head(source, delimiter=head.delimiter, preferred=None, header=options.header)
     try:
         frame, words = _read(source, head, options.text)
-    except _NeedsMending as error:
+    except _NeedsCleaning as error:
         raise error.__cause__ or error from None
     return _typed(source, replace(head, notes=head.notes or notes), frame, words)
 
@@ -115,7 +115,7 @@ def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataF
         )
 
     if ends_with_open_quote(source, head.delimiter):  # on which polars panics, with a trace on standard error
-        raise _NeedsMending from DataError(f'{source.name} ends with a quote (") that opens a cell; close it, or remove it')
+        raise _NeedsCleaning from DataError(f'{source.name} ends with a quote (") that opens a cell; close it, or remove it')
     try:
         try:
             frame = read(kinds)
@@ -128,7 +128,7 @@ def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataF
             blank_lines(source, head)  # raises with the line, or the offset, if that is the fault
             frame = read(["text"] * len(kinds))
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
-        raise _NeedsMending from DataError(f"{source.name} cannot be read as a text table: {first_line(error)}")
+        raise _NeedsCleaning from DataError(f"{source.name} cannot be read as a text table: {first_line(error)}")
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{source.name} cannot be read as a text table: {first_line(error)}") from error
     if frame.height and frame.get_column(frame.columns[-1]).null_count():  # only then can a line have been too short, or blank
@@ -261,7 +261,7 @@ def _lines(source: Source) -> Iterator[str]:
             try:
                 yield line.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise _NeedsMending from not_in(source.name, number, offset + error.start, line[error.start], "utf-8")
+                raise _NeedsCleaning from not_in(source.name, number, offset + error.start, line[error.start], "utf-8")
             offset += len(line)
 
 
@@ -284,12 +284,12 @@ def blank_lines(source: Source, head: Head) -> list[int]:
             if not row:
                 blank.append(index)
             elif len(row) != width:
-                raise _NeedsMending from DataError(
+                raise _NeedsCleaning from DataError(
                     f"{source.name}, line {begins} has {len(row)} fields, but the header has {width}; correct the line, or give the right"
                     " delimiter"
                 )
     except csv.Error as error:
-        raise _NeedsMending from DataError(f"{source.name}, line {reader.line_num}: {error}")
+        raise _NeedsCleaning from DataError(f"{source.name}, line {reader.line_num}: {error}")
     return blank
 
 
