@@ -93,14 +93,16 @@ def test_a_run_in_whose_configuration_such_a_name_is(run: Path, tmp_path: Path) 
 # ------------------------------------------------------------------------------------------------------------------- damage
 
 
-def test_the_results_of_a_sweep_with_a_huge_cell(call: Call) -> None:
+def test_the_results_of_a_sweep_with_a_huge_cell_or_without_the_column_of_an_option(call: Call) -> None:
     assert call(*SWEEP).code == 0
     results = Path("swept/results.csv")
-    results.write_text(results.read_text(encoding="utf-8") + "1" * 200_000 + ",\n", encoding="utf-8")
-    for command in (("plot", "swept", "--kind", "sweep"), (*SWEEP, "--resume")):
-        done = call(*command)
-        assert done.code == 2
-        assert "error: swept/results.csv is damaged: " in done.err
+    text = results.read_text(encoding="utf-8")
+    for damaged, words in ((text + "1" * 200_000 + ",\n", "field larger"), (text.replace(",lr,", ",rate,"), "'lr'")):
+        results.write_text(damaged, encoding="utf-8")
+        for command in (("plot", "swept", "--kind", "sweep"), (*SWEEP, "--resume")):
+            done = call(*command)
+            assert done.code == 2
+            assert f"error: swept/results.csv is damaged: {words}" in done.err
 
 
 @pytest.mark.parametrize("field", ["grid", "drawn"])

@@ -307,6 +307,14 @@ def test_options_with_the_names_of_results(call: Call) -> None:
     assert [row["epochs"] for row in before] == ["1.0", "2.0"] * 2
     assert call(*words, "--resume").code == 0
     assert results() == before
+    path = Path("here/results.csv")
+    text = path.read_text(encoding="utf-8")
+    older = text.replace("_option", "").splitlines()[:-1]  # by version 0.1, with two columns of a name, and stopped before the end
+    path.write_text("\n".join(older), encoding="utf-8")
+    assert call(*words, "--resume").code == 0
+    assert [(row["loss_option"], row["epochs_option"], row["score"]) for row in results()] == [
+        (*option, row["score"]) for option, row in zip(options, before, strict=True)
+    ]
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -18,7 +18,7 @@ import numpy as np
 
 from manynets import __version__, runs
 from manynets.cli.checkpoints import part_folder
-from manynets.cli.grid import SEARCHED, value_from
+from manynets.cli.grid import SEARCHED, combinations, value_from
 from manynets.cli.options import SWEEP
 from manynets.cli.preset import PLAIN
 from manynets.cli.recipe import flag_of
@@ -118,13 +118,23 @@ class SweepResults:
             for row in map(renamed_options, found):
                 key = (int(row["candidate"]), int(row["seed"]), int(row["fold"]), int(row[self.allowed] or 0))
                 numbers = {name: float(row[name] or "nan") for name in ("score", "loss", "seconds")}
-                columns = {name: option_column(name) for name in self.options}
-                self.rows[key] = {**row, **{to: value_from(name, row.get(to, "")) for name, to in columns.items()}, **numbers}
+                self.rows[key] = {**row, **self._options_of(row), **numbers}
                 self.curves[key] = [math.nan if value is None else float(value) for value in curves.get(key, [])]
         except FileNotFoundError:
             return
-        except (csv.Error, KeyError, ValueError, TypeError, RecursionError, OptionError) as error:
+        except (csv.Error, LookupError, ValueError, TypeError, RecursionError, OptionError) as error:
             raise ModelFileError(f"{self.folder / RESULTS} is damaged: {error}; start anew with --overwrite") from None
+
+    def _options_of(self, row: Mapping[str, str]) -> dict[str, Any]:
+        """Return the values of the options in a line of results.csv, by column."""
+        out = {}
+        for name in self.options:
+            column = option_column(name)
+            if column != name and column not in row and not self.with_default:  # version 0.1 had two columns of that name
+                out[column] = combinations(self.config["grid"])[int(row["candidate"])][name]
+            else:
+                out[column] = value_from(name, row[column])
+        return out
 
     @property
     def pictures(self) -> tuple[str, ...]:
