@@ -118,6 +118,23 @@ def test_several_ensembles_show_the_pooled_result_of_the_one_with_the_lowest_los
     assert line.split("  ")[1] == "6 of 6 networks finished"
 
 
+@pytest.mark.parametrize(
+    ("rates", "validation", "wanted"),
+    [
+        ((1e30, 0.05), 0.3, r"best of 2 settings: validation accuracy \S+ at epochs? [2-9].*  6 of 6 networks finished  \S+ s"),
+        ((0.01, 0.05), None, r"best of 2 settings: accuracy \S+ at epochs? .*  6 of 6 networks finished  \S+ s"),
+        ((1e30, 1e29), 0.3, r"6 of 6 networks finished  \S+ s"),
+    ],
+)
+def test_the_words_about_ensembles_of_which_some_diverge(
+    capsys: pytest.CaptureFixture[str], rates: tuple[float, float], validation: float | None, wanted: str
+) -> None:
+    keep: Any = "best" if min(rates) > 1 else "last"
+    recipes = [mn.Recipe(epochs=9, optimizer=mn.SGD(lr=lr), seed=seed, keep=keep) for lr in rates for seed in range(3)]
+    mn.train_many(10 * X, LABELS, [(SPEC, recipe) for recipe in recipes], validation=validation, scaling=False, progress=True)
+    assert re.fullmatch(wanted, capsys.readouterr().err.splitlines()[-1])
+
+
 def test_other_engines_show_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     line, model = shown(capsys, LABELS, validation=0.2, engine="numpy")
     best = model.info["best"]

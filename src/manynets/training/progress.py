@@ -90,7 +90,7 @@ class _Story:
             words = [self._of_ensembles(event) if self.started.ensembles else self._apart(event)]
         if self.networks > 1 and self.finished:
             words.append(f"{self.finished:,} of {self.networks:,} networks finished")
-        return "  ".join(words)
+        return "  ".join(filter(None, words))
 
     def _apart(self, event: Evaluated) -> str:
         name = self._prefix(event) + self.started.metric
@@ -104,8 +104,8 @@ class _Story:
         best = min(
             filter(None, found), key=lambda entries: self._mean({n: entry.loss for n, entry in entries.items()}), default=None
         )
-        prefix = _words(self._prefix(event)).strip()
-        return "" if best is None else f"best of {len(found)} settings: {prefix} {self._shown} {self._results(best)}"
+        held_out = "validation " if self._prefix(event) else ""
+        return "" if best is None else f"best of {len(found)} settings: {held_out}{self._shown} {self._results(best)}"
 
     def _together(self, event: Evaluated) -> str:
         """Return the results of one network, or those of several pooled over their rows, with the best so far."""
@@ -148,7 +148,7 @@ class _Story:
             entry = {name: float(values[k]) for name, values in event.columns.items()}
             if number in self.at_best and not entry[watched] < self.at_best[number].loss:
                 return
-        if math.isfinite(entry["epoch"]):
+        if math.isfinite(entry["epoch"]) and not math.isnan(entry[watched]):
             self.at_best[number] = _Entry(entry[watched], entry[column], entry["epoch"])
 
     def _results(self, entries: Mapping[int, _Entry], sep: str = " at ") -> str:
