@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -207,6 +208,17 @@ def test_one_that_diverges_leaves_the_others_alone(norm: bool, gradient: str) ->
     assert outcomes[1].divergence.lr == 1e150
     for outcome in outcomes:
         assert all(np.isfinite(value).all() for value in outcome.parameters.values())
+
+
+def test_a_rate_that_is_infinite_in_float32_leaves_the_others_alone() -> None:
+    problem = problem_of("binary", dtype=torch.float32)
+    recipes = [
+        mn.Recipe(optimizer=mn.SGD(lr=lr), epochs=3, batch_size=BATCH, dtype="float32", gradient="compiled") for lr in (1e300, 0.05)
+    ]
+    first, second = [member_of(problem, k, mn.MLP(hidden=(4,)), recipe) for k, recipe in enumerate(recipes)]
+    [alone] = run(problem, second)
+    assert alone.stopped == "done"
+    assert_same_outcome(run(problem, first, second)[1], alone, "bits")
 
 
 def test_what_cannot_share_a_step_is_grouped_apart_and_comes_back_in_order() -> None:

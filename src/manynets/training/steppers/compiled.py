@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from manynets import core, spec
@@ -35,6 +36,7 @@ class Compiled(Stepper):
     name = "compiled"
 
     def _prepare(self) -> None:
+        self.largest = torch.finfo(self.population.flat.dtype).max
         self.kept_alive: list[Any] = []  # the memory that the jobs point to
         self.job = self._job(self.batches)
         self.held_out: core.Job | None = None
@@ -53,7 +55,9 @@ class Compiled(Stepper):
 
     def advance(self, rates: Host) -> Log:
         job, batches, end = self.job, self.batches, self.step + len(rates)
-        coefficients = np.ascontiguousarray(self.optimizer.coefficients(rates, self.steps_before + self.step))
+        coefficients = self.optimizer.coefficients(rates, self.steps_before + self.step)
+        # infinity x 0 would be NaN between the rows of scratch matrices, which the next network may read
+        coefficients = np.ascontiguousarray(np.clip(coefficients, -self.largest, self.largest))
         log = np.zeros((len(rates), len(self.members), 3 + self.loss.hit_count))
         active = np.ascontiguousarray(self.alive, dtype=np.uint8)
         job.active = active.ctypes.data
