@@ -1,4 +1,4 @@
-"""How long commands take to begin, beside `import torch`: python -m bench.startup [--rounds N].
+"""The start-up time of commands, compared with `import torch`: python -m bench.startup [--rounds N].
 
 Each is a fresh process. `train`, `sweep`, `rerun` and `study` are stopped at their first training step, as `import torch` is when it is
 done; `show`, `predict` and `evaluate` run to their end, on a table of 8,000 rows. Processor time of the process, Python's own start included; all run in turn, after a
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rounds = parser.parse_args(arguments).rounds
     seconds = measure(rounds)
     torch = statistics.median(seconds["import torch"])
-    print(f"{machine()}\n{versions()}\n\n| command | s | by import torch |\n|---|--:|--:|")
+    print(f"{machine()}\n{versions()}\n\n| command | s | relative to `import torch` |\n|---|--:|--:|")
     for command, taken in seconds.items():
         middle = statistics.median(taken)
         missed = UNTIL_FIRST_STEP in COMMANDS[command] and middle > GOAL * torch

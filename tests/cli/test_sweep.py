@@ -318,7 +318,7 @@ def test_options_with_the_names_of_results(call: Call) -> None:
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_a_sweep_of_arrays_by_version_0_1_is_not_gone_on_with(call: Call) -> None:
+def test_a_sweep_of_arrays_by_version_0_1_is_not_resumed(call: Call) -> None:
     """That version did not scale their columns, so that the candidates of two versions cannot be compared."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 2))

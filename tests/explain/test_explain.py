@@ -109,7 +109,7 @@ def test_columns_that_say_the_same_are_shuffled_together() -> None:
     assert found.mean[0] > max(alone.mean[0], alone.mean[3])
 
 
-def test_categories_that_tell_each_other_are_shuffled_together() -> None:
+def test_categories_that_determine_each_other_are_shuffled_together() -> None:
     random = np.random.default_rng(0)
     zone = random.integers(0, 3, 200)
     first_only = np.where(zone == 0, 0, random.integers(1, 3, 200))

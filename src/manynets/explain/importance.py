@@ -114,8 +114,8 @@ def permutation_importance(
     """Return how much worse the model predicts rows X (N, D), or a frame, when a column is shuffled among them.
 
     metric: "accuracy", "f1", "log_loss" or "roc_auc" (two classes), of numbers "r2", "rmse" or "mae"; None: accuracy or r2. n_repeats: shuffles of each column.
-    group_alike: shuffle columns together whose rank correlation is above 0.9, and columns of several categories that tell each other's, as each alone
-    would seem unimportant. seed: of the shuffles;
+    group_alike: shuffle columns together whose rank correlation is above 0.9, and columns of more than two categories that determine each other, as each
+    alone would seem unimportant. seed: of the shuffles;
     they are those of scikit-learn's `permutation_importance` with this random_state.
 
     Errors: DataError for rows that do not fit, OptionError for an unknown metric.
@@ -218,9 +218,9 @@ def _levels(columns: Array) -> tuple[Array, Array]:
 
 
 def _alike(model: Model, rows: SourceRows) -> dict[str, tuple[str, ...]]:
-    """Return the columns, those that say nearly the same together, by a name for each group.
+    """Return the columns, those that hold nearly the same information together, by a name for each group.
 
-    Numbers do where their ranks are correlated, columns of several categories where each tells the categories of the other.
+    Numbers do where their ranks are correlated, columns of more than two categories where each determines the other.
     """
     names = list(rows.blocks)
     words = {column.name for column in model.encoder.columns if column.kind in ("categorical", "text")} if model.encoder else set()
@@ -232,7 +232,7 @@ def _alike(model: Model, rows: SourceRows) -> dict[str, tuple[str, ...]]:
     unit = np.divide(first - first.mean(axis=1, keepdims=True), spread, out=np.zeros_like(first), where=spread > 0)
     alike = np.abs(unit @ unit.T) / len(rows.matrix) > ALIKE
     for (i, one), (j, other) in itertools.combinations([(j, name) for j, name in enumerate(names) if name in codes], 2):
-        alike[i, j] = min(_told(codes[one], codes[other]), _told(codes[other], codes[one])) > ALIKE
+        alike[i, j] = min(_lambda(codes[one], codes[other]), _lambda(codes[other], codes[one])) > ALIKE
     groups: dict[int, list[str]] = {}
     group_of = list(range(len(names)))
     for j in range(len(names)):
@@ -251,8 +251,8 @@ def _ranks(values: Array) -> Array:
     return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[inverse])
 
 
-def _told(given: Array, wanted: Array) -> float:
-    """Return by how much less often codes (N,) are guessed wrong where others are known: Goodman and Kruskal's lambda; 0 where rows are few."""
+def _lambda(given: Array, wanted: Array) -> float:
+    """Return Goodman and Kruskal's lambda: the share of wrong guesses of codes `wanted` (N,) that knowing `given` avoids; 0 for few rows."""
     count = np.zeros((given.max() + 1, wanted.max() + 1), dtype=np.int64)
     if count.size > len(given):
         return 0.0
