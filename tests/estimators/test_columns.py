@@ -92,6 +92,13 @@ def test_an_array_for_an_estimator_that_was_fitted_to_a_frame(kind: Any) -> None
         pytest.raises(ValueError, match=r"X has 2 features, but .* is expecting 3 features"),
     ):
         model.predict(X[:, :2])
+    by_number = holes.set_axis(range(3), axis=1)  # names that scikit-learn does not record
+    model.fit(by_number, Y)
+    assert (model.predict(by_number.to_numpy()) == model.predict(by_number)).all()
+    with pytest.warns(UserWarning, match="left out: 3"):
+        model.fit(by_number.assign(row=np.arange(len(X))).set_axis(range(4), axis=1), Y)
+    with pytest.raises(mn.DataError, match=r"of which it left out '3'; give a frame with the columns 0, 1, 2"):
+        model.predict(np.zeros((2, 4)))
     model.fit(FRAME, Y)
     for array in (X, FRAME.to_numpy()):
         with pytest.raises(mn.DataError, match="in which 'kind' is no column of numbers; give a frame with the columns a, kind, b"):

@@ -91,10 +91,19 @@ def by_name(estimator: Any) -> bool:
 
 
 def with_names(estimator: Any, x: NDArray[Any]) -> Any:
-    """Return an array (N, D) as a frame with the names of the columns that an estimator was fitted to."""
+    """Return an array (N, D) as a frame with the names of the columns that an estimator was fitted to.
+
+    Errors: DataError where their order is not known: scikit-learn records names that are texts only, an encoder those that it uses.
+    """
     import polars
 
-    return polars.DataFrame(x, schema=list(getattr(estimator, "feature_names_in_", estimator.encoder_.column_names)))
+    names, encoder = getattr(estimator, "feature_names_in_", None), estimator.encoder_
+    if names is None and encoder.dropped:
+        raise DataError(
+            f"X is an array, but this {type(estimator).__name__} was fitted to a table of which it left out"
+            f" {', '.join(repr(name) for name, _ in encoder.dropped[:8])}; give a frame with the columns {', '.join(encoder.column_names[:8])}"
+        )
+    return polars.DataFrame(x, schema=list(encoder.column_names if names is None else names))
 
 
 def needs_encoding(table: Table) -> bool:
