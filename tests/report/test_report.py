@@ -165,6 +165,16 @@ def test_a_report_on_an_array(tmp_path: Path) -> None:
     assert "x10" in reader.cells
 
 
+def test_a_column_without_a_value_in_the_rows_is_left_out(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    frame = polars.DataFrame({"size": random.normal(size=60), "age": [1.0, 2.0, 4.0, 7.0, None, 11.0] * 10})
+    price = frame["size"] + random.normal(size=60)
+    model = mn.train(frame, price, mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), progress=False)
+    text, _ = written(model, frame.with_columns(age=polars.lit(None, dtype=polars.Float64)), price, tmp_path)
+    assert "Left out, without a value in these rows: age." in text
+    assert "Mean prediction over size" in text
+
+
 def test_a_report_on_images(tmp_path: Path) -> None:
     data = mn.datasets.load("digits")
     model = mn.train(data.X, data.y, mn.MLP(hidden=(16,)), mn.Recipe(epochs=2), progress=False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from manynets.display import number_text
 from manynets.errors import DataError
-from manynets.explain import partial_dependence, permutation_importance
+from manynets.explain import Dependence, partial_dependence, permutation_importance
 from manynets.report import charts
 from manynets.report.parts import LabelledRows, ReportFigure, ReportInput, ReportTable, Section
 from manynets.tasks import Regression
@@ -50,16 +51,28 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
     no_order = {column.name for column in columns if column.kind == "text" or (column.kind == "categorical" and column.part)}
     followed = [name for name in names if name not in no_order][:FOLLOWED]
     some = _some(rows, max(FEWEST_ROWS, MOST_SCORES // model.task.outputs))
-    curves = [partial_dependence(model, some.X, name, n_grid=20, n_rows=0, sample_weight=some.weight) for name in followed]
+    curves = {name: _dependence(some, name, n_grid=20, n_rows=0) for name in followed}
     figures = [
-        ReportFigure(f"Mean prediction over {curve.columns[0]}", charts.dependence_chart(curve), small=True) for curve in curves
+        ReportFigure(f"Mean prediction over {name}", charts.dependence_chart(curve), small=True)
+        for name, curve in curves.items()
+        if curve is not None
     ]
     words = f"The mean prediction when all of {len(some):,} rows have the same value of a column, for the most important columns."
     if model.task.outputs > charts.MOST_OUTPUTS and not isinstance(model.task, Regression):
         words += f" Of {model.task.outputs} classes, those {charts.MOST_OUTPUTS} are shown that change most."
     pairs = _pairs(some, followed)
     words += " The last picture has the two most important ones together." if pairs else ""
+    empty = [name for name, curve in curves.items() if curve is None]
+    words += f" Left out, without a value in these rows: {', '.join(empty)}." if empty else ""
     yield Section("How the prediction follows a column", words, figures + pairs)
+
+
+def _dependence(rows: LabelledRows, columns: str | list[str], **options: Any) -> Dependence | None:
+    """Return how the prediction follows one column or two; None where one of them has no value in the rows."""
+    try:
+        return partial_dependence(rows.model, rows.X, columns, sample_weight=rows.weight, **options)
+    except DataError:
+        return None
 
 
 def _some(rows: LabelledRows, most: int) -> LabelledRows:
@@ -72,5 +85,5 @@ def _pairs(rows: LabelledRows, followed: list[str]) -> list[ReportFigure]:
     if len(followed) < 2:
         return []
     some = _some(rows, PAIR_ROWS)
-    found = partial_dependence(rows.model, some.X, followed[:2], n_grid=10, sample_weight=some.weight)
-    return [ReportFigure(f"{found.title(found.shown)}, of {len(some):,} rows", charts.pair_chart(found))]
+    found = _dependence(some, followed[:2], n_grid=10)
+    return [] if found is None else [ReportFigure(f"{found.title(found.shown)}, of {len(some):,} rows", charts.pair_chart(found))]
