@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 import types
@@ -144,6 +145,19 @@ def test_other_engines_show_the_same(capsys: pytest.CaptureFixture[str]) -> None
 def test_no_line_says_how_long_a_finished_training_takes(capsys: pytest.CaptureFixture[str]) -> None:
     line, _ = shown(capsys, LABELS, validation=0.2, recipe=mn.Recipe(epochs=200, stopping=mn.EarlyStopping(patience=1)))
     assert "left" not in line
+
+
+def test_the_last_line_of_a_training_that_stops_early_says_nothing_of_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (show,) = progress_callbacks(True)
+    clock = itertools.count(0.0, 10.0)
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    columns = {name: np.array([0.5]) for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")}
+    for event in (mn.Started(1, 100, 10, "accuracy"), mn.Advanced(50), mn.Evaluated(50, (0,), columns, 0), mn.Finished(20.0, ())):
+        show(event)
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == f"{last}, 10 s left"
 
 
 def test_the_losses_on_a_log_scale_show_the_metric(capsys: pytest.CaptureFixture[str]) -> None:

@@ -196,13 +196,14 @@ class _Lines:
             self.line = f"{self.story.text(event)}  {now - self.began:.1f} s"
             if now - self.shown > _LINES_APART:
                 left = (now - self.began) * (self.steps - self.done) / self.done if self.done else 0.0
-                self._print(now, f", {left:.0f} s left" if left >= 1 else "")
-        elif isinstance(event, Finished) and self.line:
-            self._print(time.monotonic())
-
-    def _print(self, now: float, more: str = "") -> None:
-        sys.stderr.write(self.line + more + "\n")
-        self.line, self.shown = "", now
+                sys.stderr.write(f"{self.line}{f', {left:.0f} s left' if left >= 1 else ''}\n")
+                self.shown = now
+                if left < 1:
+                    self.line = ""
+        elif (
+            isinstance(event, Finished) and self.line
+        ):  # also where the last line said how long it would take, but all stopped early
+            sys.stderr.write(f"{self.line}\n")
 
 
 class _Live:
