@@ -121,7 +121,11 @@ def test_several_ensembles_show_the_pooled_result_of_the_one_with_the_lowest_los
 @pytest.mark.parametrize(
     ("rates", "validation", "wanted"),
     [
-        ((1e30, 0.05), 0.3, r"best of 2 settings: mean validation accuracy \S+ at epochs? [2-9].*  6 of 6 networks finished  \S+ s"),
+        (
+            (1e30, 0.05),
+            0.3,
+            r"best of 2 settings: mean validation accuracy \S+ at epochs? [2-9].*  6 of 6 networks finished  \S+ s",
+        ),
         ((0.01, 0.05), None, r"best of 2 settings: training accuracy \S+ at epochs? .*  6 of 6 networks finished  \S+ s"),
         ((1e30, 1e29), 0.3, r"6 of 6 networks finished  \S+ s"),
     ],
