@@ -154,6 +154,16 @@ def test_a_changed_default_is_fitted_again_with_its_changes(tmp_path: Path) -> N
     assert_close(model.members[1], same.members[1], "bits")
 
 
+def test_a_default_on_the_logarithm_is_fitted_again_on_it(tmp_path: Path) -> None:
+    y = np.exp(X[:, 0])
+    how: dict[str, Any] = {"preset": "fast", "n_networks": 2, "target_transform": "log", "seed": 1, "progress": False}
+    mn.train(X[:90], y[:90], **how).save(tmp_path / "m.safetensors")
+    model = mn.load(tmp_path / "m.safetensors").fit(X, y)
+    same = mn.train(X, y, **how)
+    assert model.task == same.task
+    assert_close(model.members[1], same.members[1], "bits")
+
+
 def test_training_further_starts_where_the_model_ended() -> None:
     model = trained(LABELS[:60], X[:60], n_networks=3)
     still = mn.train(X, LABELS, model, mn.Recipe(epochs=1, optimizer=mn.SGD(lr=0.0)), progress=False)

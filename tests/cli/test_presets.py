@@ -121,6 +121,15 @@ def test_out_of_fold_metrics_are_those_of_validation(call: Call, table: Path, tm
     assert result["validation"]["accuracy"] < result["train"]["accuracy"]
 
 
+def test_rows_too_few_for_folds_have_no_validation_metrics(call: Call, tmp_path: Path) -> None:
+    polars.DataFrame({"x": [1, 2, 3], "y": [2, 3, 5]}).write_csv(tmp_path / "tiny.csv")
+    words = ["--target", "y", "--task", "regression", "--test-fraction", "0", "--preset", "fast", "--out", tmp_path / "run"]
+    call("train", tmp_path / "tiny.csv", *words)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["train"]["rows"] == 3
+    assert metrics["validation"] is None
+
+
 def test_a_time_limit_shortens_the_training(call: Call, table: Path, tmp_path: Path) -> None:
     call("train", table, "--target", "price", "--time-limit", "0.01", "--n-networks", "2", "--out", tmp_path / "run")
     recipe = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
@@ -170,7 +179,7 @@ def test_a_metric_and_its_threshold(call: Call, table: Path, tmp_path: Path) -> 
         (["--preset", "fast", "--batch-norm"], "--batch-norm is for a plain network, but --preset fast trains an ensemble"),
         (["--preset", "fast", "--epochs", "9"], "give --iterations, or --preset plain"),
         (["--preset", "fast", "--momentum", "0.9"], "momentum is not for the optimizer AdamW, but for sgd"),
-        (["--preset", "fast", "--loss", "poisson"], "loss is 'poisson', but the default ensemble"),
+        (["--preset", "fast", "--loss", "poisson"], "give another loss, or --preset plain"),
         (["--preset", "fast", "--quantile", "0.9"], "quantile is for the loss 'quantile' only"),
         (["--time-limit", "0"], "--time-limit is 0, but must be a number of seconds above 0"),
         (["--time-limit", "5", "--epochs", "3"], "--time-limit is for the default ensemble of tables"),

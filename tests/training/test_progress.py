@@ -115,15 +115,19 @@ def test_several_ensembles_show_the_pooled_result_of_the_one_with_the_lowest_los
         means = {n: np.mean([history[n][k] for history, k in zip(own, best, strict=True)]) for n in ("val_loss", "val_accuracy")}
         pooled.append((means["val_loss"], float(means["val_accuracy"])))
     assert pooled[0][1] != pooled[1][1]
-    assert f"best of 2 settings: validation accuracy {number_text(min(pooled)[1])} at epoch" in line
+    assert f"best of 2 settings: mean validation accuracy {number_text(min(pooled)[1])} at epoch" in line
     assert line.split("  ")[1] == "6 of 6 networks finished"
 
 
 @pytest.mark.parametrize(
     ("rates", "validation", "wanted"),
     [
-        ((1e30, 0.05), 0.3, r"best of 2 settings: validation accuracy \S+ at epochs? [2-9].*  6 of 6 networks finished  \S+ s"),
-        ((0.01, 0.05), None, r"best of 2 settings: accuracy \S+ at epochs? .*  6 of 6 networks finished  \S+ s"),
+        (
+            (1e30, 0.05),
+            0.3,
+            r"best of 2 settings: mean validation accuracy \S+ at epochs? [2-9].*  6 of 6 networks finished  \S+ s",
+        ),
+        ((0.01, 0.05), None, r"best of 2 settings: training accuracy \S+ at epochs? .*  6 of 6 networks finished  \S+ s"),
         ((1e30, 1e29), 0.3, r"6 of 6 networks finished  \S+ s"),
     ],
 )
@@ -160,9 +164,24 @@ def test_the_last_line_of_a_training_that_stops_early_says_nothing_of_the_time_l
     assert first == f"{last}, 10 s left"
 
 
-def test_the_losses_on_a_log_scale_show_the_metric(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_losses_on_a_log_scale_show_the_metric_of_the_logarithm(capsys: pytest.CaptureFixture[str]) -> None:
     line, _ = shown(capsys, PRICE, task=mn.Regression.of(PRICE, transform="log"), validation=0.2)
-    assert "validation R2 " in line
+    assert "  validation R2 of the logarithm " in line
+    line, _ = shown(capsys, PRICE, task=mn.Regression.of(PRICE, transform="log"), validation=0.2, engine="numpy")
+    assert "  validation R2 of the logarithm " in line
+
+
+@pytest.mark.parametrize("n_networks", [4, 7])
+def test_the_mean_over_networks_that_validate_on_the_same_rows_says_so(capsys: pytest.CaptureFixture[str], n_networks: int) -> None:
+    line, _ = shown(capsys, LABELS, validation="folds", n_networks=n_networks)
+    assert len(X) % 4 == 0 != len(X) % 7  # folds of equal size then overlap
+    assert ("  validation accuracy " in line) == (n_networks == 4)
+    assert ("  mean validation accuracy " in line) == (n_networks == 7)
+
+
+def test_results_of_the_training_rows_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    line, _ = shown(capsys, LABELS)
+    assert "  training loss " in line
 
 
 def test_a_notebook_has_one_display_that_is_updated(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

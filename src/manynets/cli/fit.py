@@ -47,7 +47,6 @@ __all__ = [
     "metrics_of",
     "scalars",
     "trained",
-    "usable_scores",
     "validation_metrics",
     "validation_share",
 ]
@@ -347,12 +346,7 @@ def _train_ensemble(
     console.print(" · ".join([*words, f"{train.rows:,} rows"]), markup=False, soft_wrap=True)
     validation = None if share == "folds" else source.validation
     fit = train_preset(source, encoder, preset, options, validation=validation, networks=networks, begin=begin())
-    return fit.model, usable_scores(fit)
-
-
-def usable_scores(fit: Any) -> Any:
-    """Return the out-of-fold scores (N, O) of an ensemble, None where they do not cover all rows or are not finite."""
-    return fit.out_of_fold if fit.out_of_fold is not None and np.isfinite(fit.out_of_fold).all() else None
+    return fit.model, fit.out_of_fold
 
 
 def _columns_of(by: SplitBy | None) -> dict[str, Any]:
@@ -388,9 +382,12 @@ def validation_metrics(model: Any, out_of_fold: Any, source: DataSource, share: 
 def held_out_scores(model: Any, out_of_fold: Any, source: DataSource, share: float | str | None) -> tuple[Any, Part] | None:
     """Return the scores of the rows that were held out, (N, O), and these rows; arguments as for `validation_metrics`."""
     if out_of_fold is not None:
-        return out_of_fold, source.train
+        known = np.flatnonzero(np.isfinite(out_of_fold).all(axis=1))  # not a row whose class has no other, nor an early one
+        all_or_none = len(known) in (0, len(out_of_fold))
+        return (out_of_fold, source.train) if all_or_none else (out_of_fold[known], taken(source.train, known))
     if share == "folds":
-        return _scores_by_fold(model, source.train)
+        few = "temperature" in model.info  # a default ensemble on too few rows for folds
+        return None if few else _scores_by_fold(model, source.train)
     part = source.validation
     return None if part is None else (model.mean_logits(model.logits(part.X)), part)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from manynets.cli import defaults
 from manynets.cli.data import DataSource, taken
-from manynets.cli.fit import encode_source, metrics_of, usable_scores, validation_metrics
+from manynets.cli.fit import encode_source, metrics_of, validation_metrics
 from manynets.cli.preset import changes_of, refuse_plain, train_preset
 from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.report import console_for, counted
@@ -223,7 +223,7 @@ def _trained(task: EnsembleTask, begin: Mapping[str, Any]) -> tuple[Row, list[fl
         assert source.test is not None
         metrics = metrics_of(fit.model, source.test)
     else:
-        metrics = validation_metrics(fit.model, usable_scores(fit), source, task.share) or {}
+        metrics = validation_metrics(fit.model, fit.out_of_fold, source, task.share) or {}
     history = fit.model.history
     found = {
         "score": metrics.get(task.metric, math.nan),

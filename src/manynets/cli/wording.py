@@ -38,6 +38,8 @@ def in_flags(text: str) -> str:
     '--batch-size is 4000, but there are 320 training rows; use at most 320, or leave it out'
     >>> in_flags("if new rows will be later than these, split by time: times=frame['sold on']")
     'if new rows will be later than these, split by time: --time-column "sold on"'
+    >>> in_flags("times is missing in 2 of 60 rows")
+    '--time-column is missing in 2 of 60 rows'
     >>> in_flags("an id: text, all values different; declare it categorical to keep it")
     'an id: text, all values different; give --categorical to keep it'
     """
@@ -56,6 +58,8 @@ def in_flags(text: str) -> str:
     line = re.sub(rf"\b(leave out|give) ({_NAMES})\b(?!=)", lambda found: f"{found[1]} {flag_of(found[2])}", line)
     line = re.sub(r"\b([Dd])eclare (?:it|them|the column) (numeric or )?(categorical|numeric)(?: before fitting)?", _declared, line)
     line = re.sub(r"\b(drop|groups|times)=(?:frame)?\[(?:'([^']*)'|\"([^\"]*)\")\]", _of_column, line)
+    line = re.sub(r"^(groups|times) is ", lambda found: f"{_COLUMN_OPTIONS[found[1]]} is ", line)
+    line = line.replace("give another loss, or a network and a recipe", "give another loss, or --preset plain")
     line = line.replace("or give the right delimiter", "or give the right --delimiter")
     line = line.replace("with drop_missing_target", "with --drop-missing-target")
     return line.replace(": header=False is", ": --no-header is")

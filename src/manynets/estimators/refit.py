@@ -30,9 +30,10 @@ def refit(model: Model, X: Any, y: Any, *, sample_weight: Any = None) -> Model:
         preset: Any = "fast" if recipe.iterations == 400 else "default"
         if "changes" in model.info:
             return _with_changes(model, X, y, sample_weight, positive)
-        if positive is not None:
+        transform = model.task.transform if isinstance(model.task, Regression) else None
+        if positive is not None or transform is not None:
             how: dict[str, Any] = {"preset": preset, "n_networks": model.size, "seed": recipe.seed, "sample_weight": sample_weight}
-            return train(X, y, positive=positive, progress=False, **how)
+            return train(X, y, positive=positive, target_transform=transform, progress=False, **how)
         new = kind(n_networks=model.size, preset=preset, random_state=recipe.seed, device=recipe.device)
         fitted: Model = new.fit(X, y, sample_weight=sample_weight).model_
         return fitted

@@ -33,7 +33,7 @@ def check_changes(changes: Changes) -> None:
             raise OptionError(f"{name} is for the loss {loss!r} only; leave out {name}, or give loss={loss!r}")
     if changes.get("loss") == "poisson":
         raise OptionError(
-            "loss is 'poisson', but the default ensemble starts from the mean of the target; give another loss, or a recipe"
+            "loss is 'poisson', but the default ensemble starts from the mean of the target; give another loss, or a network and a recipe"
         )
 
 

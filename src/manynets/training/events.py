@@ -30,7 +30,9 @@ __all__ = [
     "ensembles_of",
     "may_skip",
     "pooled_rows",
+    "shared_rows",
     "squared_share",
+    "transform_of",
 ]
 
 MOST_POOLED = 1000
@@ -46,6 +48,9 @@ class Started:
     pooled: how much the validation rows of each network of an ensemble count, by its number.
     squared: the loss times this is the mean squared error in the target's unit; 0 where it is another loss.
     settings: the network (None for a module of your own) and the recipe of each, by its number.
+    shared_rows: how many validation rows several networks of an ensemble have, such as folds of equal size; each of them counts in the
+    pooled results as often.
+    transform: "log" where losses and metric are those of the logarithm of the target.
 
     >>> import manynets as mn
     >>> seen = []
@@ -65,6 +70,8 @@ class Started:
     squared: float = 0.0
     settings: Settings = dataclasses.field(default_factory=dict)
     ensembles: tuple[tuple[int, ...], ...] = ()
+    shared_rows: int = 0
+    transform: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,11 +165,27 @@ def pooled_rows(problem: Problem, members: Sequence[Member]) -> Mapping[int, flo
     return out
 
 
+def shared_rows(problem: Problem, members: Sequence[Member], ensembles: Sequence[Sequence[int]]) -> int:
+    """Return how many validation rows several networks of the first ensemble have."""
+    if not ensembles or len(ensembles[0]) == 1:
+        return 0
+    if problem.validation is not None:
+        return len(problem.validation)
+    first = set(ensembles[0])
+    held_out = [member.validation_rows for member in members if member.number in first and member.validation_rows is not None]
+    return int((np.bincount(np.concatenate(held_out)) > 1).sum()) if held_out else 0
+
+
 def squared_share(task: Task, recipe: Recipe) -> float:
     """Return what turns the loss into the mean squared error in the target's unit, 0 where nothing does."""
     if not isinstance(task, Regression) or task.transform is not None:
         return 0.0
     return {"squared_error": 1.0, "half_squared_error": 2.0}.get(recipe.loss or "squared_error", 0.0)
+
+
+def transform_of(task: Task) -> str | None:
+    """Return the transform of the target that a network predicts."""
+    return task.transform if isinstance(task, Regression) else None
 
 
 def may_skip(callbacks: Iterable[Callback]) -> bool:

@@ -32,7 +32,9 @@ from manynets.training.events import (
     ensembles_of,
     may_skip,
     pooled_rows,
+    shared_rows,
     squared_share,
+    transform_of,
 )
 from manynets.training.history import Sums, Tracks, new_entries
 from manynets.training.signals import Halt
@@ -113,10 +115,20 @@ class TrainingRun:
             self.keeper.begin(self)
         ensembles = ensembles_of(self.members)
         self.pooled = pooled_rows(self.problem, self.members) if ensembles else {}
-        squared = squared_share(self.problem.task, self.recipe)
-        settings = {member.number: member.settings for member in self.members}
+        task = self.problem.task
         self._tell(
-            Started(len(numbers), self.total, self.steps, self.problem.task.metric, self.pooled, squared, settings, ensembles)
+            Started(
+                len(numbers),
+                self.total,
+                self.steps,
+                task.metric,
+                pooled=self.pooled,
+                squared=squared_share(task, self.recipe),
+                settings={member.number: member.settings for member in self.members},
+                ensembles=ensembles,
+                shared_rows=shared_rows(self.problem, self.members, ensembles),
+                transform=transform_of(task),
+            )
         )
         self.threads = self.threads or self.stepper.threads(self.total - self.step)
         with torch_settings(threads=self.threads, precision=self.recipe.precision), torch.no_grad():

@@ -14,7 +14,8 @@ from manynets.data import batches
 from manynets.errors import OptionError
 from manynets.nn.shape import Shape
 from manynets.spec import MLP
-from manynets.training.events import Advanced, Callback, Evaluated, Finished, Started
+from manynets.tasks import Task
+from manynets.training.events import Advanced, Callback, Evaluated, Finished, Started, transform_of
 from manynets.training.trial import Divergence, Member, Outcome, Problem
 
 __all__ = ["train_with"]
@@ -23,8 +24,8 @@ __all__ = ["train_with"]
 class _Watcher:
     """Turns what an engine reports to its watcher into events."""
 
-    def __init__(self, member: Member, metric: str, callbacks: Sequence[Callback]) -> None:
-        self.number, self.metric, self.callbacks = member.number, metric, callbacks
+    def __init__(self, member: Member, task: Task, callbacks: Sequence[Callback]) -> None:
+        self.number, self.task, self.callbacks = member.number, task, callbacks
         self.settings = {member.number: member.settings}
 
     def tell(self, event: Any) -> None:
@@ -32,7 +33,7 @@ class _Watcher:
             callback(event)
 
     def started(self, steps: int, steps_per_epoch: int) -> None:
-        self.tell(Started(1, steps, steps_per_epoch, self.metric, settings=self.settings))
+        self.tell(Started(1, steps, steps_per_epoch, self.task.metric, settings=self.settings, transform=transform_of(self.task)))
 
     def evaluated(self, step: int, entry: Mapping[str, float], alive: bool) -> None:
         self.tell(Advanced(step))
@@ -49,7 +50,7 @@ def train_with(
     if not isinstance(member.spec, MLP):
         raise OptionError(f"engine is {engine!r}, but a module of your own is trained by engine='torch' only")
     train = engines.engine_named(engine)
-    watcher = _Watcher(member, problem.task.metric, callbacks)
+    watcher = _Watcher(member, problem.task, callbacks)
     held_out = _plain(problem.validation, None) if problem.validation is not None else None
     if member.validation_rows is not None:
         held_out = _plain(problem.rows, member.validation_rows)

@@ -104,8 +104,7 @@ class _Story:
         best = min(
             filter(None, found), key=lambda entries: self._mean({n: entry.loss for n, entry in entries.items()}), default=None
         )
-        held_out = "validation " if self._prefix(event) else ""
-        return "" if best is None else f"best of {len(found)} settings: {held_out}{self._shown} {self._results(best)}"
+        return "" if best is None else f"best of {len(found)} settings: {self._rows(event)} {self._shown} {self._results(best)}"
 
     def _together(self, event: Evaluated) -> str:
         """Return the results of one network, or those of several pooled over their rows, with the best so far."""
@@ -114,13 +113,24 @@ class _Story:
         epoch = f"epoch {epoch_text(done)}/{epoch_text(max(done, self.epochs))}"
         now = self._number(self.now)
         if not self._prefix(event):
-            return f"{epoch}  loss {number_text(float(np.mean(event.columns['loss'])))}  {self._shown} {now}"
+            loss = number_text(float(np.mean(event.columns["loss"])))
+            return f"{epoch}  {self._rows(event)} loss {loss}  {self._shown} {now}"
         best = f" ({self._best} {self._results(self.at_best, sep=', ')})" if self.at_best else ""
-        return f"{epoch}  validation {self._shown} {now}{best}"
+        return f"{epoch}  {self._rows(event)} {self._shown} {now}{best}"
 
     @property
     def _shown(self) -> str:
-        return "RMSE" if self.started.squared else _words(self.started.metric)
+        of = " of the logarithm" if self.started.transform == "log" else ""
+        return "RMSE" if self.started.squared else _words(self.started.metric) + of
+
+    def _rows(self, event: Evaluated) -> str:
+        """Name the rows, and say where the result is a mean over networks that the pooled predictions of all may differ from."""
+        if not self._prefix(event):
+            return "training"
+        together = self.networks > 1 and (
+            self.started.shared_rows or not (self.started.squared or self.started.metric == "accuracy")
+        )
+        return "mean validation" if together else "validation"
 
     @property
     def _best(self) -> str:
