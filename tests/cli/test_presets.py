@@ -181,6 +181,10 @@ def test_a_metric_and_its_threshold(call: Call, table: Path, tmp_path: Path) -> 
         (["--preset", "fast", "--momentum", "0.9"], "momentum is not for the optimizer AdamW, but for sgd"),
         (["--preset", "fast", "--loss", "poisson"], "give another loss, or --preset plain"),
         (["--preset", "fast", "--quantile", "0.9"], "quantile is for the loss 'quantile' only"),
+        (
+            ["--validation", "0"],
+            "--validation is 0, but the networks of the default ensemble choose their epochs by rows that they hold out",
+        ),
         (["--time-limit", "0"], "--time-limit is 0, but must be a number of seconds above 0"),
         (["--time-limit", "5", "--epochs", "3"], "--time-limit is for the default ensemble of tables"),
     ],

@@ -247,6 +247,11 @@ def encode_source(source: DataSource, options: Options, console: Any) -> tuple[D
         ensemble = source.schema is not None and (options["engine"] or "torch") == "torch"
         networks = defaults.networks(train.rows) if ensemble else 1
     share: float | str | None = validation_share(options, source)
+    if share == 0 and preset is not None:
+        raise OptionError(
+            "--validation is 0, but the networks of the default ensemble choose their epochs by rows that they hold out; "
+            "leave it out, or give --preset plain"
+        )
     if networks > 1 and options["validation"] is None and validation is None and not takes_shifts(options, source):
         share = "folds"
     held = None

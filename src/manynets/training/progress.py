@@ -210,9 +210,7 @@ class _Lines:
                 self.shown = now
                 if left < 1:
                     self.line = ""
-        elif (
-            isinstance(event, Finished) and self.line
-        ):  # also where the last line said how long it would take, but all stopped early
+        elif isinstance(event, Finished) and self.line:  # the last line may have said how long it would take
             sys.stderr.write(f"{self.line}\n")
 
 
