@@ -22,4 +22,4 @@ def test_some_random_command_lines() -> None:
 @pytest.mark.timeout(14400)
 def test_a_hundred_thousand_random_command_lines() -> None:
     found = lines(100_000, 2)
-    assert min(found["exit codes"].values()) > 0
+    assert min(found["exit codes"][code] for code in (0, 2)) > 0

@@ -371,7 +371,8 @@ def test_case_33_in_each_phase_of_a_real_process(number: int, tmp_path: Path, mo
     """A signal at any moment: exit code 130 or 143, one line that says what became of the work, no traceback, no half a run."""
     monkeypatch.chdir(tmp_path)
     began = time.perf_counter()
-    assert real_process(tmp_path).wait() == 0
+    with real_process(tmp_path) as process:
+        assert process.wait() == 0
     took = time.perf_counter() - began
     Path("run").rename("whole")
     moments = 30
