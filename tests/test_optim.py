@@ -335,3 +335,15 @@ def test_plateau_never_raises_the_rate() -> None:
     recipe = mn.Recipe(optimizer=mn.SGD(lr=1e-9), schedule=mn.ReduceOnPlateau(patience=0, min_lr=0.1), epochs=4, dtype="float64")
     history = mn.train(np.ones((4, 1)), [0, 1, 0, 1], mn.MLP(hidden=()), recipe, scaling=False, progress=False).history
     assert history["lr"] == [1e-9] * 4
+
+
+def test_plain_sgd_is_clipped_in_every_stepper() -> None:
+    X = np.random.default_rng(0).standard_normal((32, 3))
+    weights = []
+    for stepper in ("compiled", "closed_form", "autograd"):
+        recipe = mn.Recipe(optimizer=mn.SGD(lr=0.5), clip_norm=0.01, epochs=2, batch_size=16, gradient=stepper)  # type: ignore[arg-type]
+        weights.append(
+            mn.train(X, X[:, 0], mn.MLP(hidden=(4,)), recipe, scaling=False, progress=False).members[0]["hidden0.weight"]
+        )
+    assert_close(weights[0], weights[2], "float32")
+    assert_close(weights[1], weights[2], "float32")

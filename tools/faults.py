@@ -25,6 +25,7 @@ TESTS = {
         "tests/training/test_epochs.py",
         "tests/training/test_together.py",
         "tests/training/test_gradients.py",
+        "tests/training/test_embeddings.py",
         "tests/training/test_corners.py",
         "tests/training/test_searches.py",
         "tests/test_train.py",

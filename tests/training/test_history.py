@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 
 import manynets as mn
 from manynets.training.history import Sums, Tracks
@@ -60,3 +63,19 @@ def test_a_network_that_diverges_ends_with_weights_that_are_finite() -> None:
     for parameter in diverged.parameters.values():
         assert np.isfinite(parameter).all()
     assert (sound.best, sound.history["step"][-1]) == (3, 20)
+
+
+@pytest.mark.parametrize("stepper", ["compiled", "closed_form", "autograd"])
+def test_weights_that_overflow_in_the_last_step_diverge_in_that_step(stepper: Any) -> None:
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    recipe = mn.Recipe(optimizer=mn.SGD(lr=3e38), epochs=1, batch_size=20, gradient=stepper)
+    with pytest.warns(mn.DivergenceWarning, match="in epoch 1, step 1, at learning rate"):
+        mn.train(1e3 * X, X[:, 0], mn.MLP(hidden=(4,)), recipe, scaling=False, progress=False)
+
+
+@pytest.mark.parametrize(("epochs", "stopped"), [(4, "done"), (5, "early")])
+def test_patience_that_ends_with_the_last_epoch_ends_nothing_early(epochs: int, stopped: str) -> None:
+    X = np.random.default_rng(0).standard_normal((32, 3))
+    recipe = mn.Recipe(epochs=epochs, stopping=mn.EarlyStopping(patience=3, min_delta=1e9))
+    model = mn.train(X, X[:, 0], mn.MLP(hidden=(4,)), recipe, validation=0.25, progress=False)
+    assert (model.info["stopped"], len(model.history["loss"])) == ([stopped], 4)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 
 import manynets as mn
 from manynets.data.batches import Rows
+from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from manynets.training.state import differences, identity_of
 from manynets.training.trial import Member, Problem
 from tests.training.problems import member_of, problem_of
@@ -69,3 +72,17 @@ def test_a_change_shows_in_the_identity(path: str) -> None:
     assert differences(identity_of(*parts()), expected) == []
     [line] = differences(identity_of(*parts(CHANGES[path])), expected)
     assert line.startswith(f"{path} is ")
+
+
+def test_a_plateau_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).standard_normal((32, 3))
+    schedule = mn.ReduceOnPlateau(patience=2, min_delta=1e9)  # so that the rate falls after every third epoch
+    recipe = mn.Recipe(optimizer=mn.SGD(lr=0.1), epochs=8, batch_size=24, schedule=schedule)
+
+    def rates(**options: Any) -> list[float]:
+        model = mn.train(X, X[:, 0], mn.MLP(hidden=(4,)), recipe, validation=0.25, progress=False, **options)
+        return list(model.history["lr"])
+
+    whole = rates(checkpoint=Checkpoint(folder=tmp_path, every_steps=1, keep=9))
+    assert len(set(whole)) > 2
+    assert [rates(resume=file) for file in checkpoint_files(tmp_path)] == [whole] * 8
