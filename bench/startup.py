@@ -1,8 +1,8 @@
 """The start-up time of commands, compared with `import torch`: python -m bench.startup [--rounds N].
 
 Each is a fresh process. `train`, `sweep`, `rerun` and `study` are stopped at their first training step, as `import torch` is when it is
-done; `show`, `predict` and `evaluate` run to their end, on a table of 8,000 rows. Processor time of the process, Python's own start included; all run in turn, after a
-round that warms the disk's cache and writes the bytecode, as an installation does.
+done; `show`, `predict` and `evaluate` run to their end, on a table of 8,000 rows. What is measured is the processor time of the process, the
+start of Python included. All run in turn, after a round that warms the disk's cache and writes the bytecode, as an installation does.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 def _write_tables(folder: Path) -> None:
-    """Write houses.csv, 10,000 rows of four numbers and two categories, and the first 8,000 as new.csv."""
+    """Write houses.csv, 10,000 rows of three numbers, two categories and a price, and the first 8,000 as new.csv."""
     random = np.random.default_rng(0)
     area, rooms, age = random.normal(120, 40, 10_000).clip(20), random.integers(1, 9, 10_000), random.integers(0, 90, 10_000)
     city, kind = random.choice(["north", "south", "east"], 10_000), random.choice(["house", "flat"], 10_000)

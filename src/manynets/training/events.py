@@ -48,8 +48,8 @@ class Started:
     pooled: how much the validation rows of each network of an ensemble count, by its number.
     squared: the loss times this is the mean squared error in the target's unit; 0 where it is another loss.
     settings: the network (None for a module of your own) and the recipe of each, by its number.
-    shared_rows: how many validation rows several networks of an ensemble have, such as folds of equal size; each of them counts in the
-    pooled results as often.
+    shared_rows: how many validation rows more than one network of an ensemble has, as where folds of equal size overlap; such a row counts
+        once for each of them in the pooled results.
     transform: "log" where losses and metric are those of the logarithm of the target.
 
     >>> import manynets as mn
