@@ -12,6 +12,7 @@ import pytest
 
 import manynets as mn
 from manynets.cli.grid import grid_of
+from manynets.prepare import cv_splits, find_target
 from manynets.search import candidates as many
 from manynets.training.events import Evaluated
 from tests.cli.conftest import Call
@@ -58,14 +59,15 @@ def test_each_network_is_the_one_that_train_many_trains(call: Call) -> None:
 
     data = load("moons", seed=0)
     assert data.X_validation is not None
+    validation = (data.X_validation, data.y_validation)
     whole = np.concatenate([data.X, data.X_validation]), np.concatenate([data.y, data.y_validation])  # type: ignore[list-item]
     fold = [(np.arange(len(data.X)), np.arange(len(data.X), len(whole[0])))]
     given = options(hidden="6", epochs=4)
     for row in results():
         chosen = {**given, "lr": float(row["lr"]), "seed": int(row["seed"])}
         [expected] = mn.train_many(
-            *whole, [(network_of(chosen), recipe_of(chosen, rows=len(data.X)))], cv=fold, scaling=False, progress=False
-        )
+            *whole, [(network_of(chosen), recipe_of(chosen, rows=len(data.X)))], cv=fold, validation=validation, scaling=False, progress=False
+        )  # fmt: skip
         assert float(row["score"]) == pytest.approx(expected.score, rel=1e-6)
     assert split_rows is not None
 
@@ -331,3 +333,51 @@ def test_a_sweep_of_arrays_by_version_0_1_is_not_resumed(call: Call) -> None:
     done = call(*words, "--resume")
     assert done.code == 2
     assert "begun by version 0.1, which did not scale the columns of arrays" in done.err
+
+
+@pytest.mark.parametrize("more", [("--class-weight", "balanced"), ("--weight", "id", "--patience", "2")])
+@pytest.mark.usefixtures("no_pictures")
+def test_a_candidate_is_scored_as_the_network_that_train_makes(call: Call, table: Path, more: tuple[str, ...]) -> None:
+    """With the weights of its best epoch, here not the last one: results.csv says the same of the best candidate as its own run."""
+    lines = table.read_text(encoding="utf-8").splitlines()
+    noisy = (line.replace("small", "big") if i % 5 == 0 else line for i, line in enumerate(lines))
+    table.write_text("\n".join(noisy), encoding="utf-8")
+    words = ("sweep", table, "--target", "kind", "--drop", "price", "--hidden", "6", "--epochs", "30", "-q", "--out", "here", *more)
+    assert call(*words, "--optimizer", "sgd", "--schedule", "constant", "--grid", "lr=1", "--seed", "1").code == 0
+    [row], best = results(), mn.load("here")
+    trained = json.loads(Path("here/best/metrics.json").read_text(encoding="utf-8"))["validation"]
+    assert best.history["epoch"][best.info["best"]] < best.history["epoch"][-1]
+    assert_close(float(row["loss"]), trained["loss"], "float32_run")
+    assert float(row["score"]) == pytest.approx(trained["accuracy"])
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_each_fold_gives_what_train_gives(call: Call) -> None:
+    """Also with --cv, candidates choose their best epoch by rows that they do not train on, as the best does in the end."""
+    words = ("moons", "--points", "60", "--hidden", "6", "--epochs", "12", "--optimizer", "sgd", "--schedule", "constant", "-q")
+    assert call("sweep", *words, "--grid", "lr=3", "--cv", "2", "--out", "here").code == 0
+    from manynets.cli.recipe import network_of, recipe_of
+    from manynets.datasets import load
+    from tests.cli.test_train import options
+
+    data = load("moons", points=60, seed=0)
+    given = options(hidden="6", epochs=12, optimizer="sgd", schedule="constant", lr=3.0)
+    folds = cv_splits(find_target(data.y, data.task), 2, seed=0)
+    for row, (train, held_out) in zip(results(), folds, strict=True):
+        assert data.X_validation is not None
+        model = mn.train(
+            data.X[train], data.y[train], network_of(given), recipe_of(given, rows=len(train)), scaling=False,
+            validation=(data.X_validation, data.y_validation), progress=False,
+        )  # fmt: skip
+        assert_close(float(row["loss"]), model.evaluate(data.X[held_out], data.y[held_out])["loss"], "float32_run")
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_sweep_that_fails_before_its_first_result_leaves_nothing(call: Call, tmp_path: Path) -> None:
+    """So that the same command can be given again, once the data or an option are put right."""
+    Path("prices.csv").write_text("a,price\n" + "".join(f"{i},{i - 20}.5\n" for i in range(60)), encoding="utf-8")
+    words = ("sweep", "prices.csv", "--target", "price", *SMALL[:-1], "new/here", "--grid", "lr=0.1")
+    done = call(*words, "--loss", "poisson")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["prices.csv"]
+    assert call(*words, "--loss", "huber").code == 0

@@ -234,6 +234,10 @@ def test_a_candidate_that_cannot_be_trained_is_named(call: Call, table: Path) ->
     assert done.code == 0
     assert "note: 1 of 3 ensembles failed or diverged" in done.out
     assert "4000" in results()[2]["error"]
+    done = call("sweep", table, *KIND, *SMALL, "--batch-size", "4000", "--grid", "lr=0.1", "--out", "none")
+    assert done.code == 2
+    assert done.err.startswith("error: no candidate could be trained: --batch-size is 4000, but ")
+    assert done.err.endswith("; none/results.csv has the reason of each\n")
 
 
 def test_drawn_candidates() -> None:

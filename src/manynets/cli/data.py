@@ -56,6 +56,11 @@ class Part:
         """The number of rows."""
         return len(self.y)
 
+    @property
+    def as_set(self) -> tuple[Any, ...]:
+        """X, y and the weights, if there are any: a validation set as `manynets.train` takes it."""
+        return (self.X, self.y) if self.weight is None else (self.X, self.y, self.weight)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class DataSource:

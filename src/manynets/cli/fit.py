@@ -316,7 +316,7 @@ def _train(
         spec,
         recipe,
         task=task,
-        validation="folds" if share == "folds" else None if validation is None else _tuple(validation),
+        validation="folds" if share == "folds" else None if validation is None else validation.as_set,
         sample_weight=train.weight,
         class_weight=options["class_weight"],
         **_columns_of(train.by if share == "folds" else None),
@@ -357,10 +357,6 @@ def _train_ensemble(
 def _columns_of(by: SplitBy | None) -> dict[str, Any]:
     """Return the columns that rows are split by, as arguments of `manynets.train`."""
     return {} if by is None else {"groups": by.groups, "times": by.times, "stratify": by.strata}
-
-
-def _tuple(part: Part) -> tuple[Any, ...]:
-    return (part.X, part.y) if part.weight is None else (part.X, part.y, part.weight)
 
 
 def encoding(source: DataSource, options: Options) -> dict[str, Any]:

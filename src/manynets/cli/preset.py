@@ -145,14 +145,13 @@ def train_preset(
     from manynets.tabular import train_ensemble
 
     train, by = source.train, source.train.by if validation is None else None
-    own = None if validation is None else (validation.X, validation.y, *(() if validation.weight is None else (validation.weight,)))
     base = Recipe(seed=options["seed"], device=options["device"] or "auto")
     data = prepare(
         train.X,
         train.y,
         base,
         task=source.task,
-        validation=own,
+        validation=None if validation is None else validation.as_set,
         sample_weight=train.weight,
         class_weight=options["class_weight"],
     )

@@ -29,7 +29,11 @@ __all__ = ["NetworkPlan"]
 
 
 class NetworkPlan(SweepPlan):
-    """A sweep of plain networks. changes: those of each candidate; ruled_out: why some of the candidates cannot be trained."""
+    """A sweep of plain networks.
+
+    changes: those of each candidate; ruled_out: why some of the candidates cannot be trained. share: of each fold's training rows, with
+    --cv, to choose the best epoch by; None for the data's own validation rows. Without --cv these are the rows that are scored.
+    """
 
     def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         super().__init__(source, options, own)
@@ -37,8 +41,11 @@ class NetworkPlan(SweepPlan):
             raise OptionError(
                 f"--metric is {options['metric']}, but plain networks are ranked by their {self.metric}; leave it out, or give a --preset"
             )
-        # with folds to score on, --validation asks for rows of each fold to choose the best epoch by
-        self.validation = options["validation"] or None if len(self.splits) > 1 else None
+        self.share: float | None = 0.0
+        if own["cv"] is not None and (own["version"] is not None or options["validation"] is not None):
+            self.share = validation_share(options, source)
+        if self.share:
+            self.rows -= max(round(self.rows * self.share), 1)
         self.columns: dict[int, Sequence[str]] = {}  # names of the encoded columns, by fold
         if own["n_candidates"] is not None:
             self.default = default_values(DRAWN, network_of(options), recipe_of(options, rows=self.rows))
@@ -121,13 +128,8 @@ class NetworkPlan(SweepPlan):
     def _planned(self, candidates: Sequence[tuple[MLP, Recipe]], folds: Sequence[int], resume: Path | None) -> CandidatePlan:
         """Return the networks of candidates on folds that are trained together. resume: checkpoints of an earlier training of them."""
         data, splits = self._data(folds)
-        options, weight = self.options, data.weight
         alone = splits[0].train if len(splits) == 1 else None  # the rows that all of these networks train on
-        task = self._task(data.y if alone is None else data.y[alone])
-        if options["class_weight"] is not None:
-            weight = row_weights(self.target.task, self.target.task.encode(data.y), data.rows, weight, options["class_weight"])
-        # the rows of each fold that --validation holds out, by groups or time as the folds are
-        inner = data.by if self.validation is not None else None
+        inner = data.by if self.share else None  # that share of each fold is held out by groups or time as the folds are
         return plan_candidates(
             data.X,
             data.y,
@@ -136,9 +138,9 @@ class NetworkPlan(SweepPlan):
             groups=None if inner is None else inner.groups,
             times=None if inner is None else inner.times,
             stratify=None if inner is None else inner.strata,
-            sample_weight=weight,
-            task=task,
-            validation=self.validation,
+            sample_weight=data.weight,
+            task=self._task(data.y if alone is None else data.y[alone]),
+            validation=self._validation(data, splits[0]),
             scaling=self.source.scaling,
             resume=resume,
             target_rows=None if self.own["version"] is None else alone,  # version 0.1 standardised the target by all rows
@@ -170,10 +172,17 @@ class NetworkPlan(SweepPlan):
         recipe = dataclasses.replace(recipe, seed=seed)
         return spec, dataclasses.replace(recipe, epochs=epochs, iterations=None) if epochs else recipe
 
+    def _validation(self, data: Part, split: Split) -> Any:
+        """Return what the networks choose their best epoch by, as the argument `validation` of `train_many`."""
+        if self.own["cv"] is not None:
+            return self.source.validation.as_set if self.share is None and self.source.validation else self.share or None
+        scored_at_the_end = self.own["version"] is None  # as in version 0.1
+        return None if scored_at_the_end else taken(data, split.held_out).as_set
+
     @property
     def _is_shared(self) -> bool:
-        """Whether all folds share their data, as those of arrays do; those of a table are encoded by the rows of each fold."""
-        return self.source.schema is None and self.splits[0].held_out is not None
+        """Whether all folds share their data: not those of a table, encoded by the rows of each fold, and not with weights by fold."""
+        return self.source.schema is None and self.own["cv"] is not None and self.options["class_weight"] is None
 
     def _parts(self) -> list[list[int]]:
         """Return the folds that are trained together."""
@@ -189,19 +198,19 @@ class NetworkPlan(SweepPlan):
         first = whole if train is None else taken(whole, train)
         second = taken(whole, held_out) if held_out is not None else self.source.validation
         assert second is not None
-        if self.source.schema is None:
-            pair = [np.asarray(first.X), np.asarray(second.X)]
-        else:
-            target = find_target(first.y, self._task(first.y)).encoded
-            matrix, encoder = encode_table(first.X, target=target, **encoding(self.source, self.options))
+        task = find_target(first.y, self._task(first.y)).task
+        encoded = task.encode(first.y)
+        X, X_scored = first.X, second.X
+        if self.source.schema is not None:
+            X, encoder = encode_table(first.X, target=encoded, **encoding(self.source, self.options))
             self.columns[fold] = encoder.feature_names
-            pair = [matrix, encode_table(second.X, encoder=encoder)[0]]
-        weight = None
-        if first.weight is not None:
-            weight = np.concatenate([first.weight, np.ones(second.rows) if second.weight is None else second.weight])
+            X_scored = encode_table(second.X, encoder=encoder)[0]
+        weight = row_weights(task, encoded, first.rows, first.weight, self.options["class_weight"])
+        if weight is not None:
+            weight = np.concatenate([weight, np.ones(second.rows) if second.weight is None else second.weight])
         y = np.concatenate([np.asarray(first.y), np.asarray(second.y)])
         by = None if whole.by is None or held_out is None else whole.by.take(np.concatenate([train, held_out]))
-        part = Part(X=np.concatenate(pair), y=y, weight=weight, by=by)
+        part = Part(X=np.concatenate([X, X_scored]), y=y, weight=weight, by=by)
         return part, [Split(np.arange(first.rows), np.arange(first.rows, len(y)))]
 
     def _row_of(self, key: Key, result: Result) -> Row:

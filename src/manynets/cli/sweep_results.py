@@ -88,6 +88,7 @@ class SweepResults:
         self.allowed = "steps_allowed" if self.ensembles else "epochs_allowed"
         marks = [DEFAULT] if self.with_default else []
         self.names = ["candidate", *marks, "seed", "fold", *map(option_column, self.options), self.allowed, *COLUMNS]
+        self.made: list[Path] = []  # the folders that `open` made
         self.rows: dict[Key, Row] = {}
         self.curves: dict[Key, list[float]] = {}
         self.memory: int | None = None  # bytes that networks trained together may take, as when the sweep began
@@ -188,6 +189,7 @@ class SweepResults:
 
     def open(self) -> None:
         """Make the folder and write sweep.json; an earlier sweep that is not resumed is moved into the folder `former`."""
+        self.made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in _names(self.config):
             runs.remove_leftovers(self.folder / name)
@@ -214,17 +216,28 @@ class SweepResults:
         """Remove the earlier sweep, now that this one is whole."""
         shutil.rmtree(self.folder / FORMER, ignore_errors=True)
 
-    def restore(self) -> bool:
-        """Put the earlier sweep back if this one has nothing to show; return whether it did."""
-        former = self.folder / FORMER
-        if self.rows or any(self.checkpoints.glob("part-*/step-*.checkpoint")) or not former.is_dir():
-            return False
+    @property
+    def is_resumable(self) -> bool:
+        """Whether there is something to resume: results, or networks in training."""
+        return self.resume or bool(self.rows) or self.has_checkpoints
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether the state of networks in training is saved."""
+        return any(self.checkpoints.glob("part-*/step-*.checkpoint"))
+
+    def discard(self) -> None:
+        """Remove this sweep, and the folders that were made for it; put an earlier one back."""
         for path in (self.folder / CONFIG, self.checkpoints):
             _remove(path)
-        for path in former.iterdir():
-            os.rename(path, self.folder / path.name)
-        former.rmdir()
-        return True
+        former = self.folder / FORMER
+        if former.is_dir():
+            for path in former.iterdir():
+                os.rename(path, self.folder / path.name)
+            former.rmdir()
+        for path in self.made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
     @property
     def checkpoints(self) -> Path:

@@ -28,7 +28,7 @@ from manynets.cli.sweep_networks import NetworkPlan
 from manynets.cli.sweep_plan import SweepPlan, train_sweep
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_report import draw, print_ranking
-from manynets.cli.sweep_results import BEST, RESULTS, SweepResults
+from manynets.cli.sweep_results import BEST, CONFIG, RESULTS, SweepResults
 from manynets.cli.sweep_storage import SharedStudy, open_storage, without_password
 from manynets.cli.tracking import check_track, log_sweep, tracking
 from manynets.errors import CheckpointWarning, MissingExtraError, OptionError
@@ -141,8 +141,8 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
         best = _trained(plan, results, console, study)
         draw(results, best=best)
         if best is None:
-            count = len({key[0] for key in results.rows})
-            raise OptionError(f"none of the {count} candidates could be trained; {folder / RESULTS} says why")
+            why = next((row["error"] for row in results.rows.values() if row["error"]), "no score is finite")
+            raise OptionError(f"no candidate could be trained: {why}; {folder / RESULTS} has the reason of each")
         changes = next(itertools.islice(plan.all_changes(), best, None))
         _fit_best(
             {**left_out(), **base, **changes, "out": str(folder / BEST), "overwrite": True, "quiet": True, "json_line": False}
@@ -253,23 +253,29 @@ def workers_of(scheduler: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _resumable(results: SweepResults) -> Iterator[None]:
-    """Within this context, the message of a stop says what is saved and how to resume."""
+    """Within this context, the message of a stop says what is saved and how to resume; a sweep without a result leaves nothing."""
     try:
         yield
-    except (KeyboardInterrupt, Stopped) as error:
+    except BaseException as error:
+        if not results.is_resumable:
+            results.discard()
+        if not isinstance(error, KeyboardInterrupt | Stopped):
+            raise
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
-        if results.restore():
-            raise Stopped(number, f"nothing was written; the earlier sweep in {results.folder} is as it was") from None
-        count = len(results.rows)
-        text = f"{counted(count, 'ensemble' if results.ensembles else 'network')} {'is' if count == 1 else 'are'} saved"
-        text += f" in {results.folder / RESULTS}"
-        if any(results.checkpoints.glob("part-*/step-*.checkpoint")):
-            text += f", those in training in {results.checkpoints}"
-        text += f"; resume with --resume --out {results.folder}"
-        raise Stopped(number, text) from None
-    except BaseException:
-        results.restore()
-        raise
+        raise Stopped(number, _after_a_stop(results)) from None
+
+
+def _after_a_stop(results: SweepResults) -> str:
+    """Return what is saved of a sweep that was stopped, and how to resume it."""
+    if not results.is_resumable:
+        earlier = (results.folder / CONFIG).is_file()
+        return "nothing was written" + (f"; the earlier sweep in {results.folder} is as it was" if earlier else "")
+    count = len(results.rows)
+    text = f"{counted(count, 'ensemble' if results.ensembles else 'network')} {'is' if count == 1 else 'are'} saved"
+    text += f" in {results.folder / RESULTS}"
+    if results.has_checkpoints:
+        text += f", those in training in {results.checkpoints}"
+    return f"{text}; resume with --resume --out {results.folder}"
 
 
 def _trained(plan: SweepPlan, results: SweepResults, console: Any, study: SharedStudy | None) -> int | None:
