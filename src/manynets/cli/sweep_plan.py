@@ -20,6 +20,7 @@ from manynets.cli.random_search import drawn_candidates
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults, option_column
 from manynets.cli.sweep_storage import SharedStudy, train_shared
+from manynets.cli.wording import in_flags
 from manynets.errors import OptionError
 from manynets.prepare import Split, cv_splits, find_target
 from manynets.search.workers import worker_count
@@ -121,8 +122,7 @@ class SweepPlan(abc.ABC):
 
 def failed_row(error: object) -> Row:
     """Return the result of a candidate that cannot be trained."""
-    text = " ".join(str(error).split())
-    return {"score": math.nan, "loss": math.nan, "epochs": 0, "stopped": "failed", "seconds": 0.0, "error": text}
+    return {"score": math.nan, "loss": math.nan, "epochs": 0, "stopped": "failed", "seconds": 0.0, "error": in_flags(str(error))}
 
 
 def train_sweep(plan: SweepPlan, results: SweepResults, progress: SweepProgress, *, study: SharedStudy | None = None) -> int | None:
