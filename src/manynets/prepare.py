@@ -247,15 +247,25 @@ def validation_split(target: Target, validation: Any, *, seed: int, by: SplitBy 
     return Split(train, held_out)
 
 
-def holdout(target: Target, fraction: float, *, seed: int, rows: RowNumbers | None = None, by: SplitBy | None = None) -> Split:
+def holdout(
+    target: Target,
+    fraction: float,
+    *,
+    seed: int,
+    rows: RowNumbers | None = None,
+    by: SplitBy | None = None,
+    unseen: str = "validated",
+) -> Split:
     """Hold out a fraction of the rows (of each class, for classes); `rows` are those to split, None for all.
 
     by: groups that stay together, times of which the latest are held out, or strata in place of the classes; of all rows.
+    unseen: what the warning says that a class of a single row is not.
     """
     encoded = target.encoded if rows is None else target.encoded[rows]
     by = (by or AT_RANDOM) if rows is None else (by or AT_RANDOM).take(rows)
     names = target.class_names if by.strata is None else None
-    train, held_out = split_rows(len(encoded), fraction, by=by.with_classes(target.task.strata(encoded)), seed=seed, names=names)
+    by = by.with_classes(target.task.strata(encoded))
+    train, held_out = split_rows(len(encoded), fraction, by=by, seed=seed, names=names, unseen=unseen)
     return Split(train, held_out) if rows is None else Split(rows[train], rows[held_out])
 
 

@@ -311,3 +311,18 @@ def test_a_folder_with_the_name_of_a_data_set_changes_nothing(call: Call, tmp_pa
     folder = call("train", "moons", *SMALL, "--json").json["run_dir"]
     assert config_of(folder)["options"]["data"] == "moons"  # type: ignore[index]
     assert "matched bit for bit" in call("rerun", folder).out
+
+
+def test_a_class_of_one_row_is_noted_as_what_it_is_not(call: Call, table: Path) -> None:
+    """It is not tested; each of several networks validates on other rows, so it may be validated."""
+    with table.open("a", encoding="utf-8") as file:
+        file.write("4,red,2000,12.0,castle\n")
+    done = call("train", table, "--target", "kind", "--drop", "price,id", "--preset", "fast", "--iterations", "8", "--out", "run")
+    assert done.code == 0, done.err
+    assert "note: only one row is of class castle: it stays in training and is not tested\n" in done.out
+    assert "not validated" not in done.out
+    done = call("evaluate", "run")
+    assert (done.code, "castle: it stays in training and is not tested" in done.out) == (0, True), done.err
+    words = ("sweep", table, "--target", "kind", "--drop", "price,id", "--hidden", "4", "--epochs", "1", "--grid", "lr=0.1")
+    done = call(*words, "--out", "swept")
+    assert (done.code, "castle: it stays in training and is not validated" in done.out) == (0, True), done.err

@@ -23,7 +23,7 @@ from manynets.errors import DataError, ModelFileError, OptionError, one_of
 
 __all__ = [
     "DataSource", "Part", "absolute", "columns_named", "from_standard_input", "is_file_name", "kind_of", "load_source", "name_of",
-    "origin_of", "read_arrays", "read_frame", "stem_of", "taken", "test_part", "text_options_of",
+    "origin_of", "read_arrays", "read_frame", "stem_of", "taken", "test_part", "text_options_of", "with_notes",
 ]  # fmt: skip
 
 Origin = dict[str, Any]
@@ -236,16 +236,14 @@ def _arrays(origin: Mapping[str, Any]) -> DataSource:
     whole = Part(X=_rows(arrays["X"], path), y=arrays["y"], weight=arrays.get("sample_weight"))
     if len(whole.X) != whole.rows:
         raise DataError(f"{path} has {len(whole.X)} rows of X and {whole.rows} of y; the numbers must be equal")
-    train, test = whole, None
-    task = _task(whole.y, origin["task"])
-    if "X_test" in arrays and not origin["test_fraction"]:
+    task, share, own_test = _task(whole.y, origin["task"]), origin["test_fraction"], "X_test" in arrays
+    if share is None:
+        share = 0.0 if own_test else defaults.TEST_FRACTION
+    train, test, _, notes = _split(whole, origin, task, share)
+    if own_test and not share:
         test = Part(X=_rows(arrays["X_test"], path), y=arrays["y_test"])
-    else:
-        share = defaults.TEST_FRACTION if origin["test_fraction"] is None else origin["test_fraction"]
-        rows, test_rows = _split(whole, origin, task, share)
-        train, test = (whole, None) if rows is None else (taken(whole, rows), taken(whole, test_rows))
     known = {Path(path).name: fingerprint_of(path, whole.X.shape)}
-    return DataSource(name=stem_of(origin), train=train, test=test, task=task, fingerprint=known, scaling=None)
+    return DataSource(name=stem_of(origin), train=train, test=test, task=task, fingerprint=known, scaling=None, notes=notes)
 
 
 def _rows(X: Any, path: str) -> Any:
@@ -264,7 +262,7 @@ def read_frame(path: str, origin: Mapping[str, Any], *, text: Sequence[str] = ()
     """
     from manynets.tables import read_table
 
-    return _with_notes(lambda: read_table(path, **text_options_of(path, origin), text=text))
+    return with_notes(lambda: read_table(path, **text_options_of(path, origin), text=text))
 
 
 def open_data(
@@ -273,10 +271,10 @@ def open_data(
     """Return the table in a file, whose columns are read when they are needed where the format allows, and notes."""
     from manynets.tables import open_file
 
-    return _with_notes(lambda: open_file(path, **text_options_of(path, origin), text=text, content=content))
+    return with_notes(lambda: open_file(path, **text_options_of(path, origin), text=text, content=content))
 
 
-def _with_notes(read: Callable[[], Any]) -> tuple[Any, tuple[str, ...]]:
+def with_notes(read: Callable[[], Any]) -> tuple[Any, tuple[str, ...]]:
     """Return the result of a function, and its warnings as notes."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -316,7 +314,7 @@ def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str,
     from manynets.tables import split_target
 
     targets = columns_named(origin["target"], table.names)
-    (X, y, weight), notes = _with_notes(
+    (X, y, weight), notes = with_notes(
         lambda: split_target(
             table,
             targets[0] if len(targets) == 1 else targets,
@@ -343,14 +341,13 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
         named["drop"] = [*named["drop"], origin["group"]]  # new rows have new groups
     task = _task(whole.y, origin["task"], origin.get("positive"))
     whole = dataclasses.replace(whole, by=split_by(whole.X, origin))
-    rows, test_rows = _split(whole, origin, task, 0.0 if origin.get("test") is not None else origin["test_fraction"])
+    train, test, rows, more = _split(whole, origin, task, 0.0 if origin.get("test") is not None else origin["test_fraction"])
+    notes += more
     schema = understand(whole.X, **named, y=whole.y, rows=rows)
     notes += leak_notes(schema)
     fingerprint = {name_of(path): fingerprint_of(path, whole.X.shape, content)}
-    if origin.get("test") is None:
-        train, test = (whole, None) if rows is None else (taken(whole, rows), taken(whole, test_rows))
-    else:
-        train, content = whole, _piped(origin["test"])
+    if origin.get("test") is not None:
+        content = _piped(origin["test"])
         as_written = [column.name for column in schema if column.as_written]
         test, more = test_part(origin["test"], origin, getattr(task, "classes", None), text=as_written, content=content)
         notes += more
@@ -418,13 +415,15 @@ def _task(y: Any, name: str | None, positive: str | None = None) -> Any:
     return find_task(y, name=name) if positive is None else with_positive(y, positive, task=name)
 
 
-def _split(whole: Part, origin: Mapping[str, Any], task: Any, fraction: float) -> tuple[Any, Any]:
-    """Return the numbers of the rows to train and to test on, each class by its share; None and None for no test rows."""
+def _split(whole: Part, origin: Mapping[str, Any], task: Any, fraction: float) -> tuple[Part, Part | None, Any, tuple[str, ...]]:
+    """Return the rows to train and to test on (of each class its share), the numbers of the former, and notes; None for no test rows."""
     from manynets.prepare import find_target, holdout
 
     if not fraction:
-        return None, None
-    return holdout(find_target(whole.y, task), fraction, seed=origin["seed"], by=whole.by)
+        return whole, None, None, ()
+    target = find_target(whole.y, task)
+    (rows, tested), notes = with_notes(lambda: holdout(target, fraction, seed=origin["seed"], by=whole.by, unseen="tested"))
+    return taken(whole, rows), taken(whole, tested), rows, notes
 
 
 def taken(part: Part, rows: Any) -> Part:

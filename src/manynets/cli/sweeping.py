@@ -14,7 +14,7 @@ from typing import Any
 
 from manynets import runs
 from manynets.cli.checkpoints import DATA_PATHS, can_resume, checkpoint_interval, portable_options
-from manynets.cli.data import DataSource, from_standard_input, load_source, origin_of, stem_of
+from manynets.cli.data import DataSource, from_standard_input, load_source, origin_of, stem_of, with_notes
 from manynets.cli.fit import fit, scalars
 from manynets.cli.grid import grid_of
 from manynets.cli.options import left_out
@@ -115,14 +115,15 @@ def _search(own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
 def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any], source: DataSource, console: Any) -> None:
     """Train, rank and draw the networks of a sweep whose folder is claimed."""
     folder = results.folder
-    for text in source.notes:
-        note(console, text)
     if results.version is None and source.schema is None and source.scaling is None:
         raise OptionError(
             f"the sweep in {folder} was begun by version 0.1, which did not scale the columns of arrays; resume it with that version,"
             " or start anew with --overwrite"
         )
-    plan = (EnsemblePlan if results.ensembles else NetworkPlan)(source, base, {**own, "version": results.version})
+    kind = EnsemblePlan if results.ensembles else NetworkPlan
+    plan, notes = with_notes(lambda: kind(source, base, {**own, "version": results.version}))
+    for text in (*source.notes, *notes):
+        note(console, text)
     results.metric, results.by_loss = plan.metric, plan.by_loss
     if source.schema is not None:
         test = source.test.rows if source.test is not None else 0

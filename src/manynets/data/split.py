@@ -71,11 +71,12 @@ def split_rows(
     by: SplitBy = AT_RANDOM,
     seed: int = 0,
     names: tuple[Any, ...] | None = None,
+    unseen: str = "validated",
 ) -> tuple[Rows, Rows]:
     """Return sorted row numbers for training and for validation; `fraction` of the rows go to validation.
 
     With strata each class keeps its share (largest remainders); a class with one row stays in training, with a warning that gives
-    its name. With groups the shares are kept as far as the groups allow. Both parts get at least one row.
+    its name and says that it is not `unseen`. With groups the shares are kept as far as the groups allow. Both parts get at least one row.
     """
     if not 0 < fraction < 1:
         raise OptionError(
@@ -95,7 +96,7 @@ def split_rows(
     codes, counts = np.unique(by.strata, return_counts=True)
     if (counts == 1).any():
         single = [str(names[int(code)]) if names is not None else str(code) for code in codes[counts == 1]]
-        warn_user(f"only one row is of class {', '.join(single)}: it stays in training and is not validated")
+        warn_user(f"only one row is of class {', '.join(single)}: it stays in training and is not {unseen}")
     exact = np.where(counts > 1, counts * fraction, 0.0)
     take = np.minimum(np.floor(exact).astype(np.int64), np.maximum(counts - 1, 0))
     for code in np.argsort(-(exact - take), kind="stable"):
