@@ -83,12 +83,13 @@ def test_on_other_rows_and_for_a_model_file(call: Call, table: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--metric", "r2"], "must be one of accuracy, f1, log_loss, roc_auc"),
-        (["--column", "sice"], "did you mean 'size'"),
-        (["--pair", "size", "size"], "two different ones"),
+        (["--metric", "r2"], "--metric is 'r2', but must be one of accuracy, f1, log_loss, roc_auc"),
+        (["--column", "sice"], "--column 'sice' is not a column; did you mean 'size'? The columns are: size, colour"),
+        (["--pair", "size", "nope"], "--pair 'nope' is not a column. The columns are: size, colour"),
+        (["--pair", "size", "size"], "--pair names 'size' twice; give two different columns"),
         (["--row", "999"], "--row is 999, but houses.csv has the rows 0 to 119"),
         (["--rows", "1"], "--rows is 1"),
-        (["--repeats", "0"], "n_repeats is 0"),
+        (["--repeats", "0"], "--repeats is 0"),
     ],
 )
 def test_mistakes(call: Call, table: Path, options: list[str], words: str) -> None:

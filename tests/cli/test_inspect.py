@@ -39,6 +39,16 @@ def test_json_and_a_picture(call: Call, table: Path) -> None:
     assert call("inspect", "houses.csv", "--plot", "r.svg").code == 0
 
 
+def test_a_few_rows_say_nothing_about_what_a_column_explains(call: Call, table: Path) -> None:
+    lines = table.read_text(encoding="utf-8").splitlines()
+    for rows, shown in ((29, "29 rows are too few to measure what a column explains of the target"), (30, "explains: the share")):
+        table.write_text("\n".join(lines[: rows + 1]), encoding="utf-8")
+        done = call("inspect", "houses.csv", "--target", "price", "--json")
+        assert shown in done.err
+        assert ("%" in done.err) == (rows == 30)
+        assert (done.json["columns"][0]["association"] is None) == (rows == 29)
+
+
 def test_standard_input_and_no_header(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     class Input:
         buffer = io.BytesIO(b"1;2,5\n2;3,5\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, argument, option
@@ -79,11 +79,12 @@ def explain(
     from manynets.errors import OptionError
     from manynets.explain import contributions, partial_dependence, permutation_importance
 
-    for flag, value, least in (("--rows", rows, 2), ("--worst", worst, 1)):
+    for flag, value, least in (("--rows", rows, 2), ("--worst", worst, 1), ("--repeats", repeats, 1)):
         if value is not None and value < least:
             raise OptionError(f"{flag} is {value}, but must be at least {least}")
     console = console_for(quiet=quiet, to_stderr=json_line)
     found = open_run(run)
+    _check_columns(found.saved, column or (), pair or ())
     part, name, notes = evaluation_rows(found, data, header=header, target=target, encode=False)
     for text in notes:
         note(console, text)
@@ -109,6 +110,18 @@ def explain(
         result["dependence"] = [one.to_json() for one in dependence]
         result["contributions"] = None if added is None else {"rows": row, **added.to_json()}
         sys.stdout.write(json.dumps(result | largest, allow_nan=False, default=str) + "\n")
+
+
+def _check_columns(model: Any, single: Sequence[str], pair: Sequence[str]) -> None:
+    """Raise DataError for the name of --column or --pair that is no column of the model, OptionError for a pair of one column."""
+    from manynets.errors import OptionError
+    from manynets.tables.table import require
+
+    known = [f"x{j}" for j in range(model.in_features)] if model.encoder is None else model.encoder.column_names
+    require(single, known, what="--column")
+    require(pair, known, what="--pair")
+    if len(set(pair)) < len(pair):
+        raise OptionError(f"--pair names {pair[0]!r} twice; give two different columns")
 
 
 def _check_rows(numbers: Iterable[int], count: int, of: str) -> None:

@@ -103,6 +103,7 @@ def _inspect(
 
 def _print(console: Console, name: str, found: Inspection) -> None:
     from manynets.cli.report import note, table_of
+    from manynets.tables.inspection import FEWEST_ROWS
 
     headings = ["column", "kind", "read as", "missing", "distinct", "example", "explains", "note"]
     rows: list[tuple[Any, ...]] = []
@@ -118,10 +119,10 @@ def _print(console: Console, name: str, found: Inspection) -> None:
     title = f"{name}: {found.rows:,} rows, {len(rows)} columns" + (" besides the target" if found.targets else "")
     console.print(table_of([headings[i] for i in shown], [[row[i] for i in shown] for row in rows], title=title))
     if found.targets:
-        console.print(
-            "explains: the share of the spread of the target that a column explains alone, in rows not used to measure it",
-            style="dim",
-        )
+        text = "explains: the share of the spread of the target that a column explains alone, in rows not used to measure it"
+        if found.rows < FEWEST_ROWS:
+            text = f"{found.rows:,} rows are too few to measure what a column explains of the target: at least {FEWEST_ROWS} are needed"
+        console.print(text, style="dim", soft_wrap=True)
     for target in found.targets:
         console.print(_described(target), markup=False, soft_wrap=True)
     console.print(f"duplicate rows: {found.duplicates:,}", markup=False)

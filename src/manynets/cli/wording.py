@@ -18,6 +18,7 @@ _OTHERS = (
     "encoding",
     "engine",
     "memory_limit",
+    "metric",
     "n_networks",
     "positive",
     "target",

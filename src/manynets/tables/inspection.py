@@ -20,7 +20,7 @@ from manynets.tables.schema import understand
 from manynets.tables.target import split_target
 from manynets.tables.written import Reading
 
-__all__ = ["InspectedColumn", "InspectedTarget", "Inspection", "inspect_table", "plain_values"]
+__all__ = ["FEWEST_ROWS", "InspectedColumn", "InspectedTarget", "Inspection", "inspect_table", "plain_values"]
 
 RARE = 0.05
 """A class with fewer rows than this share is rare."""
@@ -28,6 +28,8 @@ MOSTLY = 0.5
 """A column is mostly missing above this share."""
 NEARLY_ALL = 0.95
 """A column that explains more of the target than this may have been written after it."""
+FEWEST_ROWS = 30
+"""In fewer rows, what a column explains of the target is chance."""
 SKEWED = 1.0
 """A positive target with a skewness above this has a heavy tail."""
 
@@ -39,7 +41,7 @@ class InspectedColumn:
     Attributes:
         column: see `Column`.
         association: share of the spread of the target that the column explains in rows not used to find it out, from 0 to 1: R2 of
-            ranks, or of classes. None without a target, and for text.
+            ranks, or of classes. None without a target, for text, and in fewer than 30 rows.
     """
 
     column: Column
@@ -157,7 +159,7 @@ def inspect_table(
         targets = [_target(name, column, whole - table.rows) for name, column in zip(names, y.T, strict=True)]
     schema = understand(table, categorical=categorical, numeric=numeric, text=text, drop=drop, y=y)
     columns = [InspectedColumn(column=column) for column in schema]
-    if y is not None:
+    if y is not None and table.rows >= FEWEST_ROWS:
         rows = sample_rows(table.rows)
         some, scores = table.take(rows), target_scores(y[rows])
         columns = [InspectedColumn(column=column, association=_share(some, column, scores)) for column in schema]
@@ -260,6 +262,6 @@ def _of_target(target: InspectedTarget) -> Iterator[str]:
     if target.classes is not None and len(target.classes) > 1:
         label, count = min(target.classes.items(), key=lambda item: item[1])
         if count < RARE * sum(target.classes.values()):
-            yield f"the class {label!r} of {target.name!r} has {count} rows: look at its own accuracy, not at that of all rows"
+            yield f"the class {label!r} of {target.name!r} has {count} row{'s' if count > 1 else ''}: look at its own accuracy, not at that of all rows"
     if target.quartiles is not None and target.quartiles[0] > 0.0 and (target.skewness or 0.0) > SKEWED:
         yield f"the target {target.name!r} is positive with a heavy tail: try target_transform='log'"
