@@ -105,7 +105,10 @@ def test_the_positive_class_of_a_run(call: Call, table: Path) -> None:
         "--n-networks",
         "2",
     )
-    assert call("train", *words, "--out", "run", "--positive", "no", "--threshold", "1:3", "-q").code == 0
+    done = call("train", *words, "--out", "run", "--positive", "no", "--threshold", "1:3")
+    rule = "'no' is predicted above a probability of 0.2500"
+    assert f"note: {rule}; the accuracy in the progress and the history is that of the most probable class\n" in done.out
+    assert rule in call("show", "run").out
     assert "precision, recall and F1 are those of 'no'" in " ".join(call("evaluate", "run").out.split())
     model: Any = mn.load("run")
     assert (model.task.classes, model.task.threshold) == (("yes", "no"), 0.25)

@@ -19,6 +19,7 @@ def show(run: RunFolder) -> None:
     from manynets.cli.diverged import diverged_words
     from manynets.cli.report import console_for, describe, print_classes, print_layers, print_metrics, table_of
     from manynets.cli.saved_runs import open_run, sweep_of
+    from manynets.cli.thresholds import threshold_words
     from manynets.model_tools import best_epoch_text, training_text
 
     console = console_for()
@@ -46,6 +47,7 @@ def show(run: RunFolder) -> None:
         ("optimizer", str(model.recipe.optimizer)),
         ("schedule", str(model.recipe.schedule)),
         ("validation", found.config.get("validation")),
+        ("decision", threshold_words(model.task, names=found.config.get("class_names"))),
         ("versions", ", ".join(f"{name} {version}" for name, version in model.info.get("versions", {}).items())),
         ("files", ", ".join(found.files) if found.folder.is_dir() else None),
     ]

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from manynets.display import number_text
 from manynets.errors import OptionError, one_of
 from manynets.saved_model import SavedModel
 from manynets.tasks import thresholds
 from manynets.tasks.thresholds import THRESHOLD_METRICS, threshold_of
 
-__all__ = ["read_threshold", "threshold_for", "with_threshold"]
+__all__ = ["read_threshold", "threshold_for", "threshold_words", "with_threshold"]
 
 NamedCosts: TypeAlias = Mapping[tuple[str, str], float]
 """What predictions cost, by the names of the true and the predicted class; those that are not named cost 1, and right ones 0."""
@@ -119,3 +120,17 @@ def with_threshold(model: Any, text: str, *, names: Sequence[str] | None = None)
     if isinstance(model, SavedModel):
         return dataclasses.replace(model, task=thresholds.with_threshold(model.task, wanted))
     return model.with_threshold(wanted)
+
+
+def threshold_words(task: Any, *, names: Sequence[str] | None = None) -> str | None:
+    """Return by what rule a task predicts a class, None where it is the most probable one. names: of the classes.
+
+    >>> from manynets.tasks import Binary
+    >>> threshold_words(Binary(("no", "yes"), threshold=0.2))
+    "'yes' is predicted above a probability of 0.2000"
+    """
+    if getattr(task, "threshold", 0.5) != 0.5:
+        return f"{str((names or task.classes)[1])!r} is predicted above a probability of {number_text(task.threshold)}"
+    if getattr(task, "costs", None) is not None:
+        return "the class with the least expected cost is predicted, by the costs of --threshold"
+    return None

@@ -13,6 +13,7 @@ from manynets.cli import checkpoints, html_report
 from manynets.cli.bounded import described, scalars
 from manynets.cli.diverged import diverged_words
 from manynets.cli.report import note, print_classes, print_metrics
+from manynets.cli.thresholds import threshold_words
 from manynets.spec import to_json
 
 __all__ = ["run_config", "write_trained"]
@@ -62,6 +63,8 @@ def write_trained(
     )
     shown = {(titles or {}).get(name, name): values for name, values in metrics.items()}
     print_metrics(console, shown, baselines=baselines, remark=diverged_words(model))
+    if rule := threshold_words(model.task, names=config["class_names"]):
+        note(console, f"{rule}; the accuracy in the progress and the history is that of the most probable class")
     if remark:
         note(console, remark)
     if metrics[part]:
