@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from manynets.cli.arguments import Header, JsonLine, argument, option
+from manynets.cli.arguments import Header, JsonLine, Target, argument, option
 
 __all__ = ["compare"]
 
@@ -15,9 +15,7 @@ def compare(
         str | None,
         option("--data", metavar="DATA", help="Rows with the target to compare the runs on. [the test rows of the first run]"),
     ] = None,
-    target: Annotated[
-        str | None, option("--target", metavar="COLUMN", help="The target's column in DATA. [as in training]")
-    ] = None,
+    target: Target = None,
     header: Header = None,
     json_line: JsonLine = False,
 ) -> None:
@@ -27,13 +25,9 @@ def compare(
     manynets compare runs/houses-1 runs/houses-2
     manynets compare runs/houses-1 runs/houses-sweep-1 --data new_houses.csv
     """
-    import json
-    import sys
-
-    from manynets.cli.report import console_for, describe, note, print_metrics, table_of
+    from manynets.cli.report import console_for, describe, print_json, print_metrics, table_of
     from manynets.cli.saved_runs import open_run
     from manynets.errors import OptionError
-    from manynets.runs import plain_json
 
     if len(runs) < 2:
         raise OptionError(f"there is only one run, {runs[0]}, and nothing to compare it with; give two or more")
@@ -50,11 +44,10 @@ def compare(
         for name, run in zip(names, found, strict=True)
     ]
     console.print(table_of(["run", "network", "parameters", "seconds"], rows, title="Runs"))
-    metrics, part = _on_the_same_rows(found, data, target, header, console, note)
+    metrics, part = _on_the_same_rows(found, data, target, header, console)
     print_metrics(console, dict(zip(names, _by_loss(found, metrics), strict=True)), title=f"Metrics on the {part} rows")
     if json_line:
-        line = {"data": part, "runs": dict(zip(names, metrics, strict=True))}
-        sys.stdout.write(json.dumps(plain_json(line), allow_nan=False) + "\n")
+        print_json({"data": part, "runs": dict(zip(names, metrics, strict=True))})
 
 
 def _by_loss(found: list[Any], metrics: list[Any]) -> list[Any]:
@@ -82,13 +75,14 @@ def _seconds(run: Any) -> str:
     return f"{run.model.info.get('seconds', 0.0):.1f}"
 
 
-def _on_the_same_rows(found: list[Any], data: str | None, target: str | None, header: bool | None, console: Any, note: Any) -> Any:
+def _on_the_same_rows(found: list[Any], data: str | None, target: str | None, header: bool | None, console: Any) -> Any:
     """Return the metrics of each run, and what the rows are called: `data`, or the test rows of the first run.
 
     Each run reads the rows by itself, as each has an encoder of its own.
     """
     from manynets.cli.fit import metrics_of
     from manynets.cli.new_data import evaluation_rows, with_origin_of
+    from manynets.cli.report import note
     from manynets.errors import DataError
 
     metrics, name = [], ""

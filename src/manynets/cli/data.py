@@ -57,6 +57,11 @@ class Part:
         return len(self.y)
 
     @property
+    def split_columns(self) -> dict[str, Any]:
+        """The columns that the rows are split by, as arguments of `manynets.train`."""
+        return {} if self.by is None else {"groups": self.by.groups, "times": self.by.times, "stratify": self.by.strata}
+
+    @property
     def as_set(self) -> tuple[Any, ...]:
         """X, y and the weights, if there are any: a validation set as `manynets.train` takes it."""
         return (self.X, self.y) if self.weight is None else (self.X, self.y, self.weight)

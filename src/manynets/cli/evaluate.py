@@ -42,13 +42,9 @@ def evaluate(
     Rows of other data that the run was trained or validated on are recognised and scored apart; the JSON has the metrics of the new
     rows, and those of the others under "seen".
     """
-    import json
-    import sys
-
-    from manynets import runs
     from manynets.cli.fit import metrics_of
     from manynets.cli.new_data import evaluation_rows
-    from manynets.cli.report import console_for, note, print_classes, print_metrics
+    from manynets.cli.report import console_for, note, print_classes, print_json, print_metrics
     from manynets.cli.saved_runs import open_run
     from manynets.cli.seen import parts_by_seen
     from manynets.cli.streamed_rows import metrics_of_files
@@ -62,8 +58,7 @@ def evaluate(
         print_metrics(console, {name: metrics})
         print_classes(console, metrics, names=None, part=name)
         if json_line:
-            result = {"run_dir": str(found.folder), "data": name, **metrics}
-            sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
+            print_json({"run_dir": str(found.folder), "data": name, **metrics})
         return
     part, name, notes = evaluation_rows(found, data, header=header, target=target)
     for text in notes:
@@ -85,4 +80,4 @@ def evaluate(
             result["seen_rows"] = 0 if seen is None else seen.rows
         if seen is not None:
             result["seen"] = named[f"{name}: seen in training"]
-        sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
+        print_json(result)

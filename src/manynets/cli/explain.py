@@ -68,13 +68,10 @@ def explain(
 
     Columns that say nearly the same are shuffled together, unless you ask for --separately.
     """
-    import json
-    import sys
-
     import numpy as np
 
     from manynets.cli.new_data import evaluation_rows
-    from manynets.cli.report import console_for, note
+    from manynets.cli.report import console_for, note, print_json
     from manynets.cli.saved_runs import open_run
     from manynets.errors import OptionError
     from manynets.explain import contributions, partial_dependence, permutation_importance
@@ -109,7 +106,7 @@ def explain(
         result = {"run_dir": str(found.folder), "data": name, "rows": len(some), "importance": importance.to_json()}
         result["dependence"] = [one.to_json() for one in dependence]
         result["contributions"] = None if added is None else {"rows": row, **added.to_json()}
-        sys.stdout.write(json.dumps(result | largest, allow_nan=False, default=str) + "\n")
+        print_json(result | largest)
 
 
 def _check_columns(model: Any, single: Sequence[str], pair: Sequence[str]) -> None:

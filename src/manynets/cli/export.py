@@ -40,16 +40,11 @@ def export(
     The file is compared with the model on up to 1,000 rows of the run's data and on rows with missing, unseen and far values, and is not
     written if they differ.
     """
-    import json
-    import os
-    import sys
-
     from manynets.cli.outputs import claimed_output
-    from manynets.cli.report import console_for, note
+    from manynets.cli.report import console_for, note, print_json
     from manynets.cli.saved_runs import open_run
     from manynets.errors import OptionError, one_of
     from manynets.export import to_onnx, to_python
-    from manynets.modelfile import is_stream
 
     console = console_for(quiet=quiet, to_stderr=json_line)
     name = next((name for name, ending in ENDINGS.items() if out.lower().endswith(ending)), None) if to is None else to
@@ -58,21 +53,18 @@ def export(
     one_of(name, ENDINGS, what="--to")
     if interval is not None and name != "onnx":
         raise OptionError("--interval is for ONNX; the function predict_interval of a Python module takes the coverage itself")
-    if os.path.exists(out) and not overwrite and not is_stream(out):
-        raise OptionError(f"the file {out} exists; give another one with -o, or --overwrite to replace it")
-    found = open_run(run)
-    rows, why = _own_rows(found)
-    if why:
-        note(console, f"compared on rows made from what the model knows of its columns, as {why}")
     with claimed_output(out, overwrite=overwrite, option="-o", example="model.onnx"):
+        found = open_run(run)
+        rows, why = _own_rows(found)
+        if why:
+            note(console, f"compared on rows made from what the model knows of its columns, as {why}")
         if name == "onnx":
             check = to_onnx(found.model, out, X=rows, coverage=interval, overwrite=overwrite)
         else:
             check = to_python(found.model, out, X=rows, overwrite=overwrite)
     console.print(f"Written to {out}: {check}", markup=False, soft_wrap=True)
     if json_line:
-        result = {"file": out, "format": name, "rows": check.rows, "largest_difference": check.largest}
-        sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
+        print_json({"file": out, "format": name, "rows": check.rows, "largest_difference": check.largest})
 
 
 def _own_rows(run: SavedRun) -> tuple[Any, str]:

@@ -18,7 +18,7 @@ import manynets
 from manynets import runs
 from manynets.cli import checkpoints, defaults, html_report, images
 from manynets.cli.baselines import baselines_of
-from manynets.cli.bounded import bounded, scalars
+from manynets.cli.bounded import bounded
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.diverged import refuse_untrained
 from manynets.cli.preset import PLAIN, changes_of, check_preset, plain_note, preset_of, takes_shifts, train_preset
@@ -30,7 +30,6 @@ from manynets.cli.thresholds import read_threshold, threshold_for
 from manynets.cli.tracking import check_track, tracking
 from manynets.cli.written import run_config, write_trained
 from manynets.data.duplicates import count_shared
-from manynets.data.split import SplitBy
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, find_target, holdout
@@ -45,7 +44,6 @@ __all__ = [
     "fit",
     "held_out_scores",
     "metrics_of",
-    "scalars",
     "trained",
     "validation_metrics",
     "validation_share",
@@ -319,7 +317,7 @@ def _train(
         validation="folds" if share == "folds" else None if validation is None else validation.as_set,
         sample_weight=train.weight,
         class_weight=options["class_weight"],
-        **_columns_of(train.by if share == "folds" else None),
+        **(train.split_columns if share == "folds" else {}),
         encoder=encoder,
         scaling=source.scaling,
         n_networks=networks,
@@ -352,11 +350,6 @@ def _train_ensemble(
     validation = None if share == "folds" else source.validation
     fit = train_preset(source, encoder, preset, options, validation=validation, networks=networks, begin=begin())
     return fit.model, fit.out_of_fold
-
-
-def _columns_of(by: SplitBy | None) -> dict[str, Any]:
-    """Return the columns that rows are split by, as arguments of `manynets.train`."""
-    return {} if by is None else {"groups": by.groups, "times": by.times, "stratify": by.strata}
 
 
 def encoding(source: DataSource, options: Options) -> dict[str, Any]:

@@ -93,12 +93,11 @@ def _inspect(
         _draw(table, found, targets, plot, overwrite=overwrite)
         console.print(f"Written to {plot}", markup=False, soft_wrap=True)
     if json_line:
-        import json
-
+        from manynets.cli.report import print_json
         from manynets.cli.wording import in_flags
 
         suggestions = [in_flags(text) for text in found.suggestions]
-        print(json.dumps(found.to_json() | {"suggestions": suggestions} | ({"plot": plot} if plot else {})))
+        print_json(found.to_json() | {"suggestions": suggestions} | ({"plot": plot} if plot else {}))
 
 
 def _print(console: Console, name: str, found: Inspection) -> None:

@@ -13,7 +13,18 @@ from manynets.spec import METRICS
 from manynets.spec.options import OPTIONS as SPEC_OPTIONS
 from manynets.spec.options import SpecOption
 
-__all__ = ["PANELS", "SWEEP", "TRAIN", "CommandOption", "data_argument", "left_out", "ordered", "stored_shape", "takes"]
+__all__ = [
+    "OF_A_SWEEP",
+    "PANELS",
+    "SWEEP",
+    "TRAIN",
+    "CommandOption",
+    "data_argument",
+    "left_out",
+    "ordered",
+    "stored_shape",
+    "takes",
+]
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -196,7 +207,7 @@ TRAIN: dict[str, CommandOption] = {
 """The options of `manynets train` by name, with underscores."""
 
 _NOT_OF_A_SWEEP = ("engine", "memory_limit", "threshold", "allow_world_size")
-_OF_A_SWEEP: dict[str, CommandOption] = {
+OF_A_SWEEP: dict[str, CommandOption] = {
     "grid": CommandOption(
         help="Values of an option of train: lr=1e-4:1e-1:log:12, dropout=0,0.2,0.5 or hidden=64,128-64. Repeat it for several options.",
         panel="Sweep", type=list[str], metavar="NAME=VALUES", shown="a random search, for a table",
@@ -241,8 +252,8 @@ _OF_A_SWEEP: dict[str, CommandOption] = {
     ),
 }  # fmt: skip
 SWEEP: dict[str, CommandOption] = {
-    **_OF_A_SWEEP,
-    **{name: option for name, option in TRAIN.items() if name not in (*_OF_A_SWEEP, *_NOT_OF_A_SWEEP)},
+    **OF_A_SWEEP,
+    **{name: option for name, option in TRAIN.items() if name not in (*OF_A_SWEEP, *_NOT_OF_A_SWEEP)},
 }
 """The options of `manynets sweep` by name: its own, and those of `train`."""
 

@@ -49,12 +49,10 @@ def plot(
     manynets plot runs/digits-1
     manynets plot runs/digits-1 --kind confusion --kind mistakes --out pictures
     """
-    import json
-    import sys
     from pathlib import Path
 
     from manynets.claims import claim
-    from manynets.cli.report import console_for
+    from manynets.cli.report import console_for, print_json
     from manynets.cli.saved_runs import open_run, sweep_of
     from manynets.errors import one_of
 
@@ -75,7 +73,7 @@ def plot(
         with claim(folder, remedy="give another folder with --out"):
             written += _write_pictures(open_run(run), kinds, folder, replace=overwrite or own, console=console)
     if json_line:
-        sys.stdout.write(json.dumps({"run_dir": str(found.folder), "pictures": written}) + "\n")
+        print_json({"run_dir": str(found.folder), "pictures": written})
 
 
 def _same(folder: Path, run: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,12 +25,15 @@ __all__ = [
     "describe",
     "note",
     "print_classes",
+    "print_json",
     "print_layers",
     "print_metrics",
     "print_schema",
     "table_of",
 ]
 
+LOSS_IS_RMSE = 0.01
+"""Relative difference up to which a loss is the mean squared error, which is taken before predictions are limited to the targets seen."""
 _NUMERIC = {
     "missing",
     "distinct",
@@ -68,6 +72,13 @@ def note(console: Console, text: str) -> None:
     from manynets.cli.wording import in_flags
 
     console.print(f"note: {in_flags(text)}", markup=False, style="yellow", soft_wrap=True)
+
+
+def print_json(result: Any) -> None:
+    """Print the result of a command on stdout, as one line of strict JSON."""
+    from manynets.runs import plain_json
+
+    sys.stdout.write(json.dumps(plain_json(result), allow_nan=False, default=str) + "\n")
 
 
 def table_of(names: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> Table:
@@ -161,7 +172,7 @@ def _repeats_loss(values: Mapping[str, Any]) -> bool:
     """Whether another metric says what the loss says: the log loss, or the root of the squared error."""
     if "loss" not in values:
         return False
-    return "log_loss" in values or ("rmse" in values and math.isclose(values["loss"], values["rmse"] ** 2, rel_tol=1e-4))
+    return "log_loss" in values or ("rmse" in values and math.isclose(values["loss"], values["rmse"] ** 2, rel_tol=LOSS_IS_RMSE))
 
 
 def _with_interval(entry: Mapping[str, Any], name: str) -> str:

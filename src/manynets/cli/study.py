@@ -28,10 +28,7 @@ def study(
     manynets study T1-xor
     manynets study --all --quick
     """
-    import json
-    import sys
-
-    from manynets.cli.report import console_for, table_of
+    from manynets.cli.report import console_for, print_json, table_of
     from manynets.errors import OptionError, one_of
     from manynets.studies import PUBLISHED, STUDIES, TUTORIALS
 
@@ -50,12 +47,11 @@ def study(
         console.print("Run some with: manynets study T1-xor T3-autograd, or all with --all", markup=False, soft_wrap=True)
         console.print(PUBLISHED, markup=False, soft_wrap=True)
         if json_line:
-            sys.stdout.write(json.dumps({"studies": [{"id": id, "title": title} for id, title in rows]}) + "\n")
+            print_json({"studies": [{"id": id, "title": title} for id, title in rows]})
         return
 
     folder = _folder(out)
     from manynets.claims import claim
-    from manynets.runs import plain_json
 
     done = []
     _check_folders(folder, names, overwrite)
@@ -68,7 +64,7 @@ def study(
         console.print(text, markup=False, soft_wrap=True)
     console.print(f"Pictures are in {folder}", markup=False, soft_wrap=True)
     if json_line:
-        sys.stdout.write(json.dumps(plain_json({"quick": quick, "studies": done}), allow_nan=False) + "\n")
+        print_json({"quick": quick, "studies": done})
 
 
 QUICK = "quick run: few rows, steps and seeds, to see that the studies work; the numbers are not those of the full studies, so none is judged"

@@ -129,15 +129,12 @@ class NetworkPlan(SweepPlan):
         """Return the networks of candidates on folds that are trained together. resume: checkpoints of an earlier training of them."""
         data, splits = self._data(folds)
         alone = splits[0].train if len(splits) == 1 else None  # the rows that all of these networks train on
-        inner = data.by if self.share else None  # that share of each fold is held out by groups or time as the folds are
         return plan_candidates(
             data.X,
             data.y,
             candidates,
             cv=splits,
-            groups=None if inner is None else inner.groups,
-            times=None if inner is None else inner.times,
-            stratify=None if inner is None else inner.strata,
+            **(data.split_columns if self.share else {}),  # as the folds are
             sample_weight=data.weight,
             task=self._task(data.y if alone is None else data.y[alone]),
             validation=self._validation(data, splits[0]),

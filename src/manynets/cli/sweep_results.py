@@ -49,11 +49,12 @@ SweepCandidate = tuple[int, Mapping[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Ranked:
-    """A candidate among the others: means over its seeds and folds. spread: the standard deviation of what it is ranked by."""
+    """A candidate among the others: means over its seeds and folds. measured: what it is ranked by; spread: its standard deviation."""
 
     candidate: int
     score: float
     loss: float
+    measured: float
     spread: float
     results: int
     row: Row
@@ -161,7 +162,7 @@ class SweepResults:
     def best_so_far(self) -> str:
         """The best result of the last round, in words."""
         ranking = self.ranking()
-        return f"{self.ranked_by} {number_text(self.measured(vars(ranking[0])))}" if ranking else ""
+        return f"{self.ranked_by} {number_text(ranking[0].measured)}" if ranking else ""
 
     @property
     def _measure(self) -> str:
@@ -181,11 +182,12 @@ class SweepResults:
                 by_candidate.setdefault(key[0], []).append(row)
         out = []
         for candidate, rows in by_candidate.items():
-            scores, losses, own = (np.array([row[name] for row in rows]) for name in ("score", "loss", self._measure))
+            own = np.array([self.measured(row) for row in rows])
             if np.isfinite(own).all():
-                out.append(Ranked(candidate, float(scores.mean()), float(losses.mean()), float(own.std()), len(rows), rows[0]))
+                score, loss = (float(np.mean([row[name] for row in rows])) for name in ("score", "loss"))
+                out.append(Ranked(candidate, score, loss, float(own.mean()), float(own.std()), len(rows), rows[0]))
         sign = 1 if self.less_is_better else -1
-        return sorted(out, key=lambda ranked: (sign * self.measured(vars(ranked)), ranked.candidate))
+        return sorted(out, key=lambda ranked: (sign * ranked.measured, ranked.candidate))
 
     def open(self) -> None:
         """Make the folder and write sweep.json; an earlier sweep that is not resumed is moved into the folder `former`."""

@@ -6,22 +6,22 @@ import contextlib
 import itertools
 import json
 import signal
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from manynets import runs
+from manynets.cli.bounded import scalars
 from manynets.cli.checkpoints import DATA_PATHS, can_resume, checkpoint_interval, portable_options
 from manynets.cli.data import DataSource, from_standard_input, load_source, origin_of, stem_of, with_notes
-from manynets.cli.fit import fit, scalars
+from manynets.cli.fit import fit
 from manynets.cli.grid import grid_of
-from manynets.cli.options import left_out
+from manynets.cli.options import OF_A_SWEEP, left_out
 from manynets.cli.preset import PLAIN, check_preset, plain_options
 from manynets.cli.random_search import DRAWN
 from manynets.cli.recipe import flag_of
-from manynets.cli.report import console_for, counted, note, print_metrics, print_schema
+from manynets.cli.report import console_for, counted, note, print_json, print_metrics, print_schema
 from manynets.cli.signals import Stopped
 from manynets.cli.sweep_ensembles import EnsemblePlan
 from manynets.cli.sweep_networks import NetworkPlan
@@ -42,10 +42,6 @@ CHECKPOINT_INTERVAL = "30 s"
 
 MOST_SEEDS = 1_000_000
 
-OF_A_SWEEP = (
-    "grid", "seeds", "cv", "halving", "at_most", "resume", "n_candidates", "time_limit", "scheduler", "storage", "study_name", "track"
-)  # fmt: skip
-"""Options that are not those of its best network."""
 TIME_LIMIT = 600.0
 """Seconds of a random search for which neither a limit nor a number of candidates is given."""
 
@@ -53,12 +49,12 @@ TIME_LIMIT = 600.0
 def run_sweep(options: Mapping[str, Any]) -> None:
     """Run the sweep that the options describe, and write its folder."""
     own = {name: options[name] for name in OF_A_SWEEP} | {"grid": grid_of(options["grid"] or [])}
-    base = {name: value for name, value in options.items() if name not in own}
+    base = {name: value for name, value in options.items() if name not in own}  # those of the best network
     base |= {"engine": None, "resume": None, "time_limit": None, "track": None}
     base["checkpoint_every"] = options["checkpoint_every"] or CHECKPOINT_INTERVAL
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     _check(options)
-    check_track(own["track"])
+    check_track(options["track"])
     origin = origin_of(base)
     base["preset"] = _preset(base, origin)
     swept = {name: own[name] for name in ("grid", "seeds", "cv", "halving")}
@@ -71,7 +67,7 @@ def run_sweep(options: Mapping[str, Any]) -> None:
 
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(runs.claimed_folder(base["out"], f"{stem_of(origin)}-sweep", check=results_in))
-        results, trackers = results_in(folder), stack.enter_context(tracking(own["track"], folder))
+        results, trackers = results_in(folder), stack.enter_context(tracking(options["track"], folder))
         for tracker in trackers:
             tracker.start({name: value for name, value in swept["options"].items() if value is not None})
         _sweep(results, base, own, load_source(origin), console)
@@ -156,7 +152,7 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
     console.print(f"Written to {folder}: {files}", markup=False, soft_wrap=True)
     if base["json_line"]:
         result = _json_line(plan, results, best, changes) | {"test": scalars(metrics.get("test"))}
-        sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
+        print_json(result)
 
 
 def _shared_study(own: Mapping[str, Any], results: SweepResults, source: DataSource) -> SharedStudy | None:

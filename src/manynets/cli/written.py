@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from manynets import runs
 from manynets.cli import checkpoints, html_report
 from manynets.cli.bounded import described, scalars
 from manynets.cli.diverged import diverged_words
-from manynets.cli.report import note, print_classes, print_metrics
+from manynets.cli.report import note, print_classes, print_json, print_metrics
 from manynets.cli.thresholds import threshold_words
 from manynets.spec import to_json
 
@@ -77,5 +75,5 @@ def write_trained(
         result = {"run_dir": str(written), **described(model)}
         result |= {**{name: scalars(values) for name, values in metrics.items()}, "baselines": baselines}
         result |= {"stream": model.info["stream"]} if "stream" in model.info else {}
-        sys.stdout.write(json.dumps(runs.plain_json(result), allow_nan=False) + "\n")
+        print_json(result)
     return written
