@@ -18,6 +18,10 @@ def test_what_is_in_a_table(call: Call, table: Path) -> None:
     assert "target kind: 2 classes: small" in done.out
     assert "duplicate rows: 69" in done.out
     assert done.err == ""
+    done = call("inspect", "houses.csv", "--drop", "colour")
+    assert "left out" in done.out
+    assert "give --numeric" in done.out  # to keep the id, which is a row number
+    assert "declare" not in done.out
 
 
 def test_json_and_a_picture(call: Call, table: Path) -> None:

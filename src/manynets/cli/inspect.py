@@ -101,7 +101,8 @@ def _inspect(
 
 
 def _print(console: Console, name: str, found: Inspection) -> None:
-    from manynets.cli.report import note, table_of
+    from manynets.cli.report import kind_text, note, table_of
+    from manynets.cli.wording import in_flags
     from manynets.tables.inspection import FEWEST_ROWS
 
     headings = ["column", "kind", "read as", "missing", "distinct", "example", "explains", "note"]
@@ -109,9 +110,8 @@ def _print(console: Console, name: str, found: Inspection) -> None:
     for one in found.columns:
         column = one.column
         share = "" if one.association is None else f"{one.association:.0%}"
-        kind = "left out" if column.kind == "dropped" else column.kind
-        remark = column.note if column.note != one.read_as else ""
-        rows.append((column.name, kind, one.read_as, column.missing, column.distinct, column.example, share, remark))
+        remark = in_flags(column.note) if column.note != one.read_as else ""
+        rows.append((column.name, kind_text(column), one.read_as, column.missing, column.distinct, column.example, share, remark))
     shown = [
         i for i, heading in enumerate(headings) if heading not in ("read as", "explains", "note") or any(row[i] for row in rows)
     ]

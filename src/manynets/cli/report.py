@@ -23,6 +23,7 @@ __all__ = [
     "console_for",
     "counted",
     "describe",
+    "kind_text",
     "note",
     "print_classes",
     "print_json",
@@ -116,7 +117,7 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
     words += [] if name == "Constant" else [schedule.get(name, name.lower())]
     words += [f"loss {recipe.loss}"] if recipe.loss else []
     words += [f"batch {recipe.batch_size}"] if recipe.batch_size else []
-    words.append(f"{recipe.iterations:,} steps" if recipe.iterations else f"{recipe.epochs or EPOCHS} epochs")
+    words.append(counted(recipe.iterations, "step") if recipe.iterations else counted(recipe.epochs or EPOCHS, "epoch"))
     return " · ".join([*words, f"seed {recipe.seed}"])
 
 
@@ -130,11 +131,16 @@ def print_layers(console: Console, model: Any, spec: Any) -> None:
     console.print(table_of(["layer", "inputs", "outputs", "parameters", "then"], rows, title=title))
 
 
+def kind_text(column: Any) -> str:
+    """Return the kind of a column as tables of columns show it."""
+    return "left out" if column.kind == "dropped" else str(column.kind)
+
+
 def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None:
     """Print the kind and contents of a table's columns."""
     from manynets.cli.wording import in_flags
 
-    rows = [(c.name, c.kind, c.missing, c.distinct, c.example, in_flags(c.note)) for c in schema]
+    rows = [(c.name, kind_text(c), c.missing, c.distinct, c.example, in_flags(c.note)) for c in schema]
     names = ["column", "kind", "missing", "distinct", "example", "note"]
     if not any(c.note for c in schema):
         names, rows = names[:-1], [row[:-1] for row in rows]  # type: ignore[misc]

@@ -130,7 +130,7 @@ def threshold_words(task: Any, *, names: Sequence[str] | None = None) -> str | N
     "'yes' is predicted above a probability of 0.2000"
     """
     if getattr(task, "threshold", 0.5) != 0.5:
-        return f"{str((names or task.classes)[1])!r} is predicted above a probability of {number_text(task.threshold)}"
+        return f"{(names or task.classes)[1]!r} is predicted above a probability of {number_text(task.threshold)}"
     if getattr(task, "costs", None) is not None:
         return "the class with the least expected cost is predicted, by the costs of --threshold"
     return None
