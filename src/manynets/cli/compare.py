@@ -40,7 +40,12 @@ def compare(
     if len(tasks) > 1:
         raise OptionError(f"the runs are for different tasks, {' and '.join(sorted(tasks))}; compare runs for the same target")
     rows = [
-        (name, describe(run.model.spec, run.model.recipe, run.model.size), f"{run.model.parameters:,}", _seconds(run))
+        (
+            name,
+            describe(run.model.spec, run.model.recipe, run.model.size),
+            f"{run.model.parameters:,}",
+            f"{run.model.info.get('seconds', 0.0):.1f}",
+        )
         for name, run in zip(names, found, strict=True)
     ]
     console.print(table_of(["run", "network", "parameters", "seconds"], rows, title="Runs"))
@@ -69,10 +74,6 @@ def _loss_name(model: Any) -> str:
         levels = recipe.quantiles or (recipe.quantile,)
         return f"pinball loss ({', '.join(f'{level:g}' for level in levels)})"
     return f"{name} (delta {recipe.delta:g})" if name == "huber" else name
-
-
-def _seconds(run: Any) -> str:
-    return f"{run.model.info.get('seconds', 0.0):.1f}"
 
 
 def _on_the_same_rows(found: list[Any], data: str | None, target: str | None, header: bool | None, console: Any) -> Any:

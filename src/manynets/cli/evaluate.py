@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, Threshold, argument, option
 
@@ -52,32 +52,32 @@ def evaluate(
 
     console = console_for(quiet=quiet, to_stderr=json_line)
     found = open_run(run)
+    names = found.config.get("class_names")
+    more: dict[str, Any] = {}
     streamed = metrics_of_files(found, data, target=target, memory_limit=memory_limit, threshold=threshold, header=header)
     if streamed is not None:
         metrics, name = streamed
-        print_metrics(console, {name: metrics})
-        print_classes(console, metrics, names=None, part=name)
-        if json_line:
-            print_json({"run_dir": str(found.folder), "data": name, **metrics})
-        return
-    part, name, notes = evaluation_rows(found, data, header=header, target=target)
-    for text in notes:
-        note(console, text)
-    new, seen = (part, None) if data is None else parts_by_seen(found, part)
-    model = found.model if threshold is None else with_threshold(found.model, threshold, names=found.config.get("class_names"))
-    metrics = metrics_of(model, part if new is None else new)
-    named = {name: metrics}
-    if seen is not None:
-        words = f"{seen.rows:,} of the {part.rows:,} rows of {name} are rows that the run was trained or validated on"
-        note(console, f"{words}: its metrics on them say nothing about new rows" + ("" if new is None else ", and they are apart"))
-        named = {f"{name}: seen in training": metrics_of(model, seen)}
-        named = named if new is None else {f"{name}: new rows": metrics} | named
-    print_metrics(console, named)
-    print_classes(console, metrics, names=found.config.get("class_names"), part=name)
-    if json_line:
-        result = {"run_dir": str(found.folder), "data": name, **metrics}
+        named = {name: metrics}
+    else:
+        part, name, notes = evaluation_rows(found, data, header=header, target=target)
+        for text in notes:
+            note(console, text)
+        new, seen = (part, None) if data is None else parts_by_seen(found, part)
+        model = with_threshold(found.model, threshold, names=names)
+        metrics = metrics_of(model, part if new is None else new)
+        named = {name: metrics}
         if data is not None and found.seen_rows is not None:
-            result["seen_rows"] = 0 if seen is None else seen.rows
+            more["seen_rows"] = 0 if seen is None else seen.rows
         if seen is not None:
-            result["seen"] = named[f"{name}: seen in training"]
-        print_json(result)
+            words = f"{seen.rows:,} of the {part.rows:,} rows of {name} are rows that the run was trained or validated on"
+            note(
+                console,
+                f"{words}: its metrics on them say nothing about new rows" + ("" if new is None else ", and they are apart"),
+            )
+            more["seen"] = metrics_of(model, seen)
+            named = {} if new is None else {f"{name}: new rows": metrics}
+            named[f"{name}: seen in training"] = more["seen"]
+    print_metrics(console, named)
+    print_classes(console, metrics, names=names, part=name)
+    if json_line:
+        print_json({"run_dir": str(found.folder), "data": name, **metrics, **more})

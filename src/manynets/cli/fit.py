@@ -30,6 +30,7 @@ from manynets.cli.thresholds import read_threshold, threshold_for
 from manynets.cli.tracking import check_track, tracking
 from manynets.cli.written import run_config, write_trained
 from manynets.data.duplicates import count_shared
+from manynets.datasets import with_shifts
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, find_target, holdout
@@ -65,24 +66,7 @@ def fit(options: Options, *, begun: Callable[[Options], object] = lambda options
 def _fit_claimed(options: Options, begun: Callable[[Options], object]) -> Path:
     """Check the options, claim the run folder of a training that is not resumed, and train; return the folder."""
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
-    check_preset(options)
-    check_track(options["track"])
-    if options["report"]:
-        html_report.require()
-    network_of(options)  # an invalid option is reported before the data are read
-    if options["preset"] in (None, PLAIN):
-        recipe_of(options, rows=1000)
-    if one_of(options["engine"] or "torch", ENGINES, what="--engine") == "torch":
-        find_device(Recipe(device=options["device"] or "auto").device)
-    if options["n_networks"] is not None and options["n_networks"] < 1:
-        raise OptionError(f"--n-networks is {options['n_networks']}, but must be at least 1")
-    if options["class_weight"] is not None:
-        one_of(options["class_weight"], ["balanced"], what="--class-weight")
-    if options["threshold"] is not None:
-        read_threshold(options["threshold"], metrics=True)
-    share = options["validation"]
-    if share is not None and not 0 <= share < 1:
-        raise OptionError(f"--validation is {share:g}, but must be at least 0 and below 1")
+    _check_options(options)
     check = functools.partial(runs.check_run_folder, overwrite=options["overwrite"])
     if options["out"] is not None:
         check(options["out"])
@@ -110,6 +94,28 @@ def _fit_claimed(options: Options, begun: Callable[[Options], object]) -> Path:
         for tracker in trackers:
             tracker.log_folder(written)
     return written
+
+
+def _check_options(options: Options) -> None:
+    """Raise an error for invalid options, before the data are read."""
+    check_preset(options)
+    check_track(options["track"])
+    if options["report"]:
+        html_report.require()
+    network_of(options)
+    if options["preset"] in (None, PLAIN):
+        recipe_of(options, rows=1000)
+    if one_of(options["engine"] or "torch", ENGINES, what="--engine") == "torch":
+        find_device(Recipe(device=options["device"] or "auto").device)
+    if options["n_networks"] is not None and options["n_networks"] < 1:
+        raise OptionError(f"--n-networks is {options['n_networks']}, but must be at least 1")
+    if options["class_weight"] is not None:
+        one_of(options["class_weight"], ["balanced"], what="--class-weight")
+    if options["threshold"] is not None:
+        read_threshold(options["threshold"], metrics=True)
+    share = options["validation"]
+    if share is not None and not 0 <= share < 1:
+        raise OptionError(f"--validation is {share:g}, but must be at least 0 and below 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +229,25 @@ def check_transform(task: Any, options: Options) -> None:
         )
 
 
+def _networks_and_share(source: DataSource, options: Options, preset: Any) -> tuple[int, float | str | None]:
+    """Return how many networks to train, and the validation share; both as `encode_source` returns them."""
+    networks: int | None = options["n_networks"]
+    if networks is None and preset is not None:
+        networks = defaults.NETWORKS
+    if networks is None:
+        ensemble = source.schema is not None and (options["engine"] or "torch") == "torch"
+        networks = defaults.networks(source.train.rows) if ensemble else 1
+    share = validation_share(options, source)
+    if share == 0 and preset is not None:
+        raise OptionError(
+            "--validation is 0, but the networks of the default ensemble choose their epochs by rows that they hold out; "
+            "leave it out, or give --preset plain"
+        )
+    if networks > 1 and options["validation"] is None and source.validation is None and not takes_shifts(options, source):
+        return networks, "folds"
+    return networks, share
+
+
 def encode_source(source: DataSource, options: Options, console: Any) -> tuple[DataSource, Any, float | str | None, int]:
     """Return the data with training, validation and test rows as matrices, their encoder, the validation share ("folds" where each
     network validates on another fold), and how many networks to train.
@@ -235,23 +260,10 @@ def encode_source(source: DataSource, options: Options, console: Any) -> tuple[D
     from manynets.tasks.objectives import objective_for
 
     train, validation, test = source.train, source.validation, source.test
-    target = find_target(train.y, source.task)
+    target, preset = find_target(train.y, source.task), preset_of(options, source)
     task = target.task
     check_transform(task, options)
-    networks, preset = options["n_networks"], preset_of(options, source)
-    if networks is None and preset is not None:
-        networks = defaults.NETWORKS
-    if networks is None:
-        ensemble = source.schema is not None and (options["engine"] or "torch") == "torch"
-        networks = defaults.networks(train.rows) if ensemble else 1
-    share: float | str | None = validation_share(options, source)
-    if share == 0 and preset is not None:
-        raise OptionError(
-            "--validation is 0, but the networks of the default ensemble choose their epochs by rows that they hold out; "
-            "leave it out, or give --preset plain"
-        )
-    if networks > 1 and options["validation"] is None and validation is None and not takes_shifts(options, source):
-        share = "folds"
+    networks, share = _networks_and_share(source, options, preset)
     held = None
     if share == 0:
         validation = None
@@ -297,7 +309,7 @@ def encode_source(source: DataSource, options: Options, console: Any) -> tuple[D
 def _train(
     source: DataSource, encoder: Any, share: float | str | None, networks: int, options: Options, begin: Begin, console: Any
 ) -> Any:
-    """Return the model trained on what `_encoded_source` returned."""
+    """Return the model trained on what `encode_source` returned."""
     train, validation, task = source.train, source.validation, source.task
     spec = network_of(options, networks=networks)
     rows = train.rows - math.ceil(train.rows / networks) if share == "folds" else train.rows
@@ -305,7 +317,8 @@ def _train(
     X, y, what = train.X, train.y, "rows"
     if takes_shifts(options, source):
         recipe = images.recipe_for(recipe, rows)
-        (X, y), what = images.shifted(train, source), "images, and each moved in four directions"
+        assert source.image_shape is not None
+        (X, y), what = with_shifts(X, y, source.image_shape), "images, and each moved in four directions"
     print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec)
     console.print(f"{describe(spec, recipe, networks)} · {rows:,} {what}", markup=False, soft_wrap=True)
     return manynets.train(

@@ -7,14 +7,11 @@ It makes as many steps as without copies. Each training image is seen as it is a
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-from manynets.cli.data import DataSource, Part
-from manynets.datasets import with_shifts
 from manynets.spec import Recipe
 from manynets.steps import batch_rows, steps_per_epoch
 
-__all__ = ["SMALLEST_SIDE", "recipe_for", "shifted"]
+__all__ = ["SMALLEST_SIDE", "recipe_for"]
 
 SMALLEST_SIDE = 20
 """Pixels: in smaller images, one pixel is too large a step."""
@@ -31,9 +28,3 @@ def recipe_for(plain: Recipe, rows: int) -> Recipe:
     assert plain.epochs is not None
     steps = steps_per_epoch(rows, batch_rows(plain, rows), merge_single=False)
     return dataclasses.replace(plain, epochs=max(round(plain.epochs / VARIANTS), 1), evaluate_every=steps, keep="last")
-
-
-def shifted(part: Part, source: DataSource) -> tuple[Any, Any]:
-    """Return the images and classes of a part of the data, and of their copies."""
-    assert source.image_shape is not None
-    return with_shifts(part.X, part.y, source.image_shape)

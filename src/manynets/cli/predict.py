@@ -15,21 +15,8 @@ __all__ = ["predict"]
 BLOCK_ROWS = 1 << 16
 
 OTHER_FORMATS = {
-    ".xlsx",
-    ".xlsm",
-    ".xls",
-    ".ods",
-    ".parquet",
-    ".pq",
-    ".json",
-    ".jsonl",
-    ".feather",
-    ".arrow",
-    ".npy",
-    ".npz",
-    ".gz",
-    ".zip",
-}
+    ".xlsx", ".xlsm", ".xls", ".ods", ".parquet", ".pq", ".json", ".jsonl", ".feather", ".arrow", ".npy", ".npz", ".gz", ".zip",
+}  # fmt: skip
 """Ends of file names that promise something else than CSV."""
 
 
@@ -126,8 +113,7 @@ def _predict(
             f"--interval is {interval:g}, but is for numbers, and this model predicts classes with probabilities; leave it out"
         )
     model: Any = found.saved if found.saved.is_quick(source.rows) else found.model  # the latter loads torch
-    if threshold is not None:
-        model = with_threshold(model, threshold, names=found.config.get("class_names"))
+    model = with_threshold(model, threshold, names=found.config.get("class_names"))
     size = model.rows_at_once * max(1, BLOCK_ROWS // model.rows_at_once)  # so that a block ends where a part of all rows would
     with contextlib.nullcontext() if out is None else replacing(out, overwrite=overwrite) as file:
         for number, (X, beside) in enumerate(source.blocks(size)):

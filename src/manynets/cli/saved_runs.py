@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
 
-__all__ = ["ALONE", "open_run", "sweep_of"]
+__all__ = ["ALONE", "BEST", "SWEEP", "open_run", "sweep_of"]
 
 ALONE = "model file"
 """The kind of data of a model file without its run: nobody knows them."""

@@ -29,16 +29,17 @@ def metrics_of_files(
     None where the rows are to be read at once, as usual. Errors: DataError where the file of the run changed since, OptionError for
     options that do not go with files which are read in parts.
     """
+    from manynets.cli.thresholds import with_threshold
     from manynets.data.stream.limit import memory_bytes
     from manynets.streaming import Columns, bytes_in_memory
     from manynets.tables.rowgroups import BlockFiles, in_blocks
 
-    origin, stream = run.config.get("data") or {}, run.config.get("stream")
+    origin, stream, names = run.config.get("data") or {}, run.config.get("stream"), run.config.get("class_names")
     if data is None:
         if stream is None:
             return None
         _refuse_header(header)
-        return _test_metrics(run, _thresholded(run, threshold), target), "test"
+        return _test_metrics(run, with_threshold(run.model, threshold, names=names), target), "test"
     if memory_limit is None:
         return None
     limit = memory_bytes(memory_limit, what="--memory-limit")
@@ -49,19 +50,13 @@ def metrics_of_files(
     if len(named) != 1 or bytes_in_memory(BlockFiles(data), Columns(target=named[0])) <= limit:
         return None
     weight = origin.get("weight") if origin.get("weight") in BlockFiles(data).names else None
-    metrics = _thresholded(run, threshold).evaluate(data, named[0], sample_weight=weight)
+    metrics = with_threshold(run.model, threshold, names=names).evaluate(data, named[0], sample_weight=weight)
     return bounded({"rows": BlockFiles(data).rows, **metrics}), name_of(data)
 
 
 def _refuse_header(header: bool | None) -> None:
     if header is not None:
         raise OptionError("--header and --no-header are for text files and sheets; leave them out here")
-
-
-def _thresholded(run: SavedRun, threshold: str | None) -> Any:
-    from manynets.cli.thresholds import with_threshold
-
-    return run.model if threshold is None else with_threshold(run.model, threshold, names=run.config.get("class_names"))
 
 
 def _test_table(run: SavedRun, target: str | None) -> Any:

@@ -23,6 +23,8 @@ from manynets.cli.options import SWEEP
 from manynets.cli.preset import PLAIN
 from manynets.cli.recipe import flag_of
 from manynets.cli.report import HEADINGS
+from manynets.cli.saved_runs import BEST
+from manynets.cli.saved_runs import SWEEP as CONFIG
 from manynets.display import number_text
 from manynets.errors import ModelFileError, OptionError
 from manynets.jsonfiles import read_json
@@ -30,11 +32,11 @@ from manynets.renames import LATER, renamed_options
 from manynets.spec import LOWER_IS_BETTER
 
 __all__ = [
-    "BEST", "CONFIG", "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepCandidate", "SweepResults", "check_same",
+    "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepCandidate", "SweepResults", "check_same",
     "option_column", "picture_of", "read_sweep",
 ]  # fmt: skip
 
-RESULTS, CURVES, CONFIG, BEST, CHECKPOINTS = "results.csv", "curves.jsonl", "sweep.json", "best", "checkpoints"
+RESULTS, CURVES, CHECKPOINTS = "results.csv", "curves.jsonl", "checkpoints"
 FORMER = "former"  # an earlier sweep, until the one that --overwrite asked for is whole
 SHAPE = {"options": {str: object}, "grid": {str: [object]}, "?drawn": [str], "?metric": str, "?ranked_by": str, "?version": str}
 PARALLEL_PICTURE, CURVES_PICTURE = "parallel.png", "curves.png"  # beside one for each option

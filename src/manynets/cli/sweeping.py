@@ -22,13 +22,14 @@ from manynets.cli.preset import PLAIN, check_preset, plain_options
 from manynets.cli.random_search import DRAWN
 from manynets.cli.recipe import flag_of
 from manynets.cli.report import console_for, counted, note, print_json, print_metrics, print_schema
+from manynets.cli.saved_runs import BEST, SWEEP
 from manynets.cli.signals import Stopped
 from manynets.cli.sweep_ensembles import EnsemblePlan
 from manynets.cli.sweep_networks import NetworkPlan
 from manynets.cli.sweep_plan import SweepPlan, train_sweep
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_report import draw, print_ranking
-from manynets.cli.sweep_results import BEST, CONFIG, RESULTS, SweepResults
+from manynets.cli.sweep_results import RESULTS, SweepResults
 from manynets.cli.sweep_storage import SharedStudy, open_storage, without_password
 from manynets.cli.tracking import check_track, log_sweep, tracking
 from manynets.errors import CheckpointWarning, MissingExtraError, OptionError
@@ -265,7 +266,7 @@ def _resumable(results: SweepResults) -> Iterator[None]:
 def _after_a_stop(results: SweepResults) -> str:
     """Return what is saved of a sweep that was stopped, and how to resume it."""
     if not results.is_resumable:
-        earlier = (results.folder / CONFIG).is_file()
+        earlier = (results.folder / SWEEP).is_file()
         return "nothing was written" + (f"; the earlier sweep in {results.folder} is as it was" if earlier else "")
     count = len(results.rows)
     text = f"{counted(count, 'ensemble' if results.ensembles else 'network')} {'is' if count == 1 else 'are'} saved"

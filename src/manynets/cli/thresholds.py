@@ -114,8 +114,10 @@ def threshold_for(task: Any, text: str, *, names: Sequence[str] | None = None, m
     return wanted
 
 
-def with_threshold(model: Any, text: str, *, names: Sequence[str] | None = None) -> Any:
-    """Return a model, or one as its file has it, with the threshold of --threshold, which needs no rows. names: of the classes."""
+def with_threshold(model: Any, text: str | None, *, names: Sequence[str] | None = None) -> Any:
+    """Return a model, or one as its file has it, with the threshold of --threshold, which needs no rows; None: its own. names: of the classes."""
+    if text is None:
+        return model
     wanted = threshold_for(model.task, text, names=names)
     if isinstance(model, SavedModel):
         return dataclasses.replace(model, task=thresholds.with_threshold(model.task, wanted))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from manynets.cli.sweep_results import BEST
+from manynets.cli.saved_runs import BEST
 from manynets.errors import OptionError, one_of
 
 if TYPE_CHECKING:
