@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Look for reference cycles after every 5,000 new objects in place of 700, and no more at the exit.
+    """Look for reference cycles after every 5,000 new objects instead of 700, and no more at the exit.
 
     The imports make many objects that stay; looking through them took a sixth of the start of a command, and 0.3 s at its end.
     """

@@ -1,4 +1,4 @@
-"""Metrics, cut to what a person reads and metrics.json can hold."""
+"""Metrics, cut to what can be read, and what metrics.json can hold."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def epochs_of(model: Any) -> float:
 
 
 def described(model: Any) -> dict[str, Any]:
-    """Return what the JSON line says of a model, beside its metrics."""
+    """Return what the JSON line says of a model besides its metrics."""
     return {
         "task": model.task.name,
         "epochs": epochs_of(model),

@@ -220,9 +220,9 @@ class _PartFolder:
         }
 
     def _move_former(self) -> None:
-        """Move an unfinished training of this name aside, which --overwrite replaces once there is something in its stead.
+        """Move an unfinished training of this name aside, which --overwrite replaces once the new one has a checkpoint.
 
-        A process that was killed may have moved one aside before: that one is the former as long as nothing is in its stead.
+        A process that was killed may have moved one aside before: that one is the former as long as the new one has no checkpoint.
         """
         moved = [folder for folder in leftovers(self.path, "old") if (folder / OPTIONS).is_file()]
         if moved and not any((self.path / CHECKPOINTS).glob("step-*.checkpoint")):

@@ -17,12 +17,12 @@ import numpy as np
 
 from manynets.cli import defaults
 from manynets.cli.fingerprint import fingerprint_of, fingerprint_of_arrays, unchanged
-from manynets.cli.table_columns import leak_notes, split_by
+from manynets.cli.table_columns import columns_named, leak_notes, refuse_target, split_by
 from manynets.data.split import SplitBy
 from manynets.errors import DataError, ModelFileError, OptionError, one_of
 
 __all__ = [
-    "DataSource", "Part", "absolute", "columns_named", "from_standard_input", "is_file_name", "kind_of", "load_source", "name_of",
+    "DataSource", "Part", "absolute", "from_standard_input", "is_file_name", "kind_of", "load_source", "name_of",
     "origin_of", "read_arrays", "read_frame", "stem_of", "taken", "test_part", "text_options_of", "with_notes",
 ]  # fmt: skip
 
@@ -300,20 +300,6 @@ def text_options_of(path: str, origin: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name in text_options(path)}
 
 
-def columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """Return the columns that the values of an option name: each is a name, or several with commas between them.
-
-    A name may be written in other Unicode characters that look the same (NFC and NFD).
-    """
-    from manynets.tables.table import look_alike
-
-    names: list[str] = []
-    for word in words:
-        names += [word] if word in columns else [part.strip() for part in word.split(",")]
-    found = (name if name in columns else look_alike(name, columns) or name for name in names)
-    return list(dict.fromkeys(found))
-
-
 def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str, ...]]:
     """Return features, target and weights of a table, and notes."""
     from manynets.tables import split_target
@@ -340,7 +326,7 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     table, notes = open_data(path, origin, text=declared, content=content)
     whole, more = _table_part(table, origin)
     notes += more
-    _refuse_target(origin, table.names)
+    refuse_target(origin, table.names)
     named: Any = {name: columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
     if origin.get("group") is not None:
         named["drop"] = [*named["drop"], origin["group"]]  # new rows have new groups
@@ -362,17 +348,6 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     return DataSource(
         name=stem_of(origin), train=train, test=test, task=task, schema=schema, unit=unit, fingerprint=fingerprint, notes=notes
     )
-
-
-def _refuse_target(origin: Mapping[str, Any], columns: Sequence[str]) -> None:
-    """Raise OptionError where an option for features names the target."""
-    targets = columns_named(origin["target"], columns)
-    for option in ("drop", "categorical", "numeric"):
-        both = next((name for name in columns_named(origin.get(option, []), columns) if name in targets), None)
-        if both is not None:
-            raise OptionError(
-                f"--{option} names {both!r}, which is the target; leave it out of --{option}, or give another --target"
-            )
 
 
 def _piped(path: str) -> bytes | None:

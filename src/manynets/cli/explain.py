@@ -17,7 +17,7 @@ __all__ = ["explain"]
 
 WIDTH = 24
 ACROSS = 10
-"""Values of a column beside each other."""
+"""The most values of a column across a table."""
 
 
 def explain(
@@ -46,7 +46,7 @@ def explain(
         str | None,
         option("--metric", metavar="NAME", help="accuracy, f1, log_loss or roc_auc; for numbers r2, rmse or mae. [accuracy or r2]"),
     ] = None,
-    repeats: Annotated[int, option("--repeats", metavar="N", help="How often each column is shuffled. [5]")] = 5,
+    repeats: Annotated[int, option("--repeats", metavar="N", help="How many times each column is shuffled. [5]")] = 5,
     rows: Annotated[int, option("--rows", metavar="N", help="The most rows that are used. [2000]")] = 2000,
     separately: Annotated[
         bool, option("--separately", help="Shuffle each column by itself, also those that say nearly the same.")

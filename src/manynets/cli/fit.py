@@ -21,7 +21,7 @@ from manynets.cli.baselines import baselines_of
 from manynets.cli.bounded import bounded
 from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
 from manynets.cli.diverged import refuse_untrained
-from manynets.cli.preset import PLAIN, changes_of, check_preset, plain_note, preset_of, takes_shifts, train_preset
+from manynets.cli.preset import PLAIN, EncodedSource, changes_of, check_preset, plain_note, preset_of, takes_shifts, train_preset
 from manynets.cli.recipe import flag_of, network_of, quantiles_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_layers, print_schema
 from manynets.cli.seen import hashes_of_parts
@@ -43,7 +43,6 @@ __all__ = [
     "encode_source",
     "encoding",
     "fit",
-    "held_out_scores",
     "metrics_of",
     "trained",
     "validation_metrics",
@@ -120,15 +119,9 @@ def _check_options(options: Options) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A trained model, the data as it was trained on, and what `encode_source` returned besides.
+    """A trained model and its data. out_of_fold: scores of the training rows by the networks that did not train on them, or None."""
 
-    out_of_fold: scores of the training rows by the networks that did not train on them, or None.
-    """
-
-    source: DataSource
-    encoder: Any
-    share: float | str | None
-    networks: int
+    data: EncodedSource
     model: Any
     out_of_fold: Any
 
@@ -143,21 +136,20 @@ def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any
     plain = plain_note(options, source)
     for text in (*source.notes, *more, *([plain] if plain else [])):
         note(console, text)
-    source, encoder, share, networks = encode_source(source, options, console)
-    preset = preset_of(options, source)
-    wanted = options["threshold"]
+    data = encode_source(source, options, console)
+    source = data.source  # the table as it was read takes no memory any more
+    preset, wanted = preset_of(options, source), options["threshold"]
     if wanted is not None:
         task = find_target(source.train.y, source.task).task
         wanted = threshold_for(task, wanted, names=source.class_names, metrics=True)
     out_of_fold = None
     if preset is None:
-        model = _train(source, encoder, share, networks, options, begin, console)
+        model = _train(data, options, begin, console)
     else:
-        model, out_of_fold = _train_ensemble(source, encoder, share, networks, preset, options, begin, console)
+        model, out_of_fold = _train_ensemble(data, preset, options, begin, console)
     if "interrupted" in model.info["stopped"]:
         raise KeyboardInterrupt
-    model = _with_threshold(model, wanted, out_of_fold, source, share)
-    return Trained(source, encoder, share, networks, model, out_of_fold)
+    return Trained(data, _with_threshold(model, wanted, out_of_fold, data), out_of_fold)
 
 
 def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, console: Any) -> Path:
@@ -165,15 +157,16 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fitted = trained(options, origin, begin, console)
-        source, encoder, share, model = fitted.source, fitted.encoder, fitted.share, fitted.model
+        data, model = fitted.data, fitted.model
+        source = data.source
         parts = {"train": source.train, "validation": source.validation, "test": source.test}
         metrics: dict[str, Any] = {"train": metrics_of(model, source.train)}
         refuse_untrained(model, metrics["train"], caught)
-        metrics["validation"] = validation_metrics(model, fitted.out_of_fold, source, share)
+        metrics["validation"] = validation_metrics(model, fitted.out_of_fold, data)
         metrics["test"] = None if source.test is None else metrics_of(model, source.test)
         test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
         baselines, left_out = (
-            ({}, None) if not tested else baselines_of(model.task, source.train, parts[test_part] or source.train, encoder)
+            ({}, None) if not tested else baselines_of(model.task, source.train, parts[test_part] or source.train, data.encoder)
         )
         from manynets.cli.pictures import name_of_target, pictures_of  # not above: the training begins before the plots are loaded
 
@@ -181,7 +174,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             model,
             parts[test_part],
             tested,
-            title=f"{source.name} · {describe(model.spec, model.recipe, fitted.networks)}",
+            title=f"{source.name} · {describe(model.spec, model.recipe, data.networks)}",
             class_names=source.class_names,
             image_shape=source.image_shape,
             target=name_of_target(origin.get("target", []), source.unit),
@@ -192,7 +185,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
 
     names = None if model.task.name == "regression" else source.class_names
     known: dict[str, Any] = {"data": dict(origin), "fingerprint": dict(source.fingerprint), "class_names": names}
-    known |= {"target_unit": source.unit, "image_shape": source.image_shape, "validation": share}
+    known |= {"target_unit": source.unit, "image_shape": source.image_shape, "validation": data.share}
     return write_trained(
         folder,
         model,
@@ -230,7 +223,7 @@ def check_transform(task: Any, options: Options) -> None:
 
 
 def _networks_and_share(source: DataSource, options: Options, preset: Any) -> tuple[int, float | str | None]:
-    """Return how many networks to train, and the validation share; both as `encode_source` returns them."""
+    """Return how many networks to train, and the share to validate on, as `EncodedSource` has it."""
     networks: int | None = options["n_networks"]
     if networks is None and preset is not None:
         networks = defaults.NETWORKS
@@ -248,9 +241,8 @@ def _networks_and_share(source: DataSource, options: Options, preset: Any) -> tu
     return networks, share
 
 
-def encode_source(source: DataSource, options: Options, console: Any) -> tuple[DataSource, Any, float | str | None, int]:
-    """Return the data with training, validation and test rows as matrices, their encoder, the validation share ("folds" where each
-    network validates on another fold), and how many networks to train.
+def encode_source(source: DataSource, options: Options, console: Any) -> EncodedSource:
+    """Return the data with training, validation and test rows as matrices.
 
     Each part of a table is released as soon as it is encoded, so that none takes memory beside the matrices during training.
     """
@@ -303,13 +295,13 @@ def encode_source(source: DataSource, options: Options, console: Any) -> tuple[D
         targets = {"target": task.encode(train.y), "other_target": task.encode(test.y)}
         if shared := count_shared(train.X, test.X, **targets):
             note(console, f"{shared:,} of {test.rows:,} test rows are identical to a row that is trained on, target included")
-    return dataclasses.replace(source, train=train, validation=validation, test=test, task=task), encoder, share, networks
+    source = dataclasses.replace(source, train=train, validation=validation, test=test, task=task)
+    return EncodedSource(source, encoder, share, networks)
 
 
-def _train(
-    source: DataSource, encoder: Any, share: float | str | None, networks: int, options: Options, begin: Begin, console: Any
-) -> Any:
-    """Return the model trained on what `encode_source` returned."""
+def _train(data: EncodedSource, options: Options, begin: Begin, console: Any) -> Any:
+    """Return the model of plain networks."""
+    source, share, networks = data.source, data.share, data.networks
     train, validation, task = source.train, source.validation, source.task
     spec = network_of(options, networks=networks)
     rows = train.rows - math.ceil(train.rows / networks) if share == "folds" else train.rows
@@ -331,7 +323,7 @@ def _train(
         sample_weight=train.weight,
         class_weight=options["class_weight"],
         **(train.split_columns if share == "folds" else {}),
-        encoder=encoder,
+        encoder=data.encoder,
         scaling=source.scaling,
         n_networks=networks,
         engine=options["engine"] or "torch",
@@ -340,28 +332,17 @@ def _train(
     )
 
 
-def _train_ensemble(
-    source: DataSource,
-    encoder: Any,
-    share: float | str | None,
-    networks: int,
-    preset: Any,
-    options: Options,
-    begin: Begin,
-    console: Any,
-) -> tuple[Any, Any]:
+def _train_ensemble(data: EncodedSource, preset: Any, options: Options, begin: Begin, console: Any) -> tuple[Any, Any]:
     """Return the default ensemble, and its scores of the training rows by the networks that did not train on them, or None."""
     from manynets.tabular import PRESETS, tabular_network
 
-    train = source.train
-    changes = changes_of(options)
-    spec = tabular_network(source.task, train.rows, changes=changes)
-    print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=source.task), spec)
-    count = networks * len(PRESETS[preset].settings_for(encoder.hashed, train.rows))
+    train, task, changes = data.source.train, data.source.task, changes_of(options)
+    spec = tabular_network(task, train.rows, changes=changes)
+    print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec)
+    count = data.networks * len(PRESETS[preset].settings_for(data.encoder.hashed, train.rows))
     words = [f"{count} networks", f"preset {preset}", *(f"{flag_of(name)[2:]} {options[name]}" for name in changes)]
     console.print(" · ".join([*words, f"{train.rows:,} rows"]), markup=False, soft_wrap=True)
-    validation = None if share == "folds" else source.validation
-    fit = train_preset(source, encoder, preset, options, validation=validation, networks=networks, begin=begin())
+    fit = train_preset(data, preset, options, begin=begin())
     return fit.model, fit.out_of_fold
 
 
@@ -377,22 +358,20 @@ def metrics_of(model: Any, part: Part) -> dict[str, Any]:
     return _metrics(model, model.mean_logits(model.logits(part.X)), part)
 
 
-def validation_metrics(model: Any, out_of_fold: Any, source: DataSource, share: float | str | None) -> dict[str, Any] | None:
-    """Return the metrics on the validation rows: by the out-of-fold scores where there are any; None without validation.
-
-    source, share: as `encode_source` returned them.
-    """
-    found = held_out_scores(model, out_of_fold, source, share)
+def validation_metrics(model: Any, out_of_fold: Any, data: EncodedSource) -> dict[str, Any] | None:
+    """Return the metrics on the validation rows: by the out-of-fold scores where there are any; None without validation."""
+    found = _held_out_scores(model, out_of_fold, data)
     return None if found is None else _metrics(model, *found)
 
 
-def held_out_scores(model: Any, out_of_fold: Any, source: DataSource, share: float | str | None) -> tuple[Any, Part] | None:
-    """Return the scores of the rows that were held out, (N, O), and these rows; arguments as for `validation_metrics`."""
+def _held_out_scores(model: Any, out_of_fold: Any, data: EncodedSource) -> tuple[Any, Part] | None:
+    """Return the scores of the rows that were held out, (N, O), and these rows."""
+    source = data.source
     if out_of_fold is not None:
         known = np.flatnonzero(np.isfinite(out_of_fold).all(axis=1))  # not a row whose class has no other, nor an early one
         all_or_none = len(known) in (0, len(out_of_fold))
         return (out_of_fold, source.train) if all_or_none else (out_of_fold[known], taken(source.train, known))
-    if share == "folds":
+    if data.share == "folds":
         few = "temperature" in model.info  # a default ensemble on too few rows for folds
         return None if few else _scores_by_fold(model, source.train)
     part = source.validation
@@ -412,14 +391,14 @@ def _scores_by_fold(model: Any, train: Part) -> tuple[Any, Part]:
     return out_of_fold, train
 
 
-def _with_threshold(model: Any, wanted: Any, out_of_fold: Any, source: DataSource, share: float | str | None) -> Any:
+def _with_threshold(model: Any, wanted: Any, out_of_fold: Any, data: EncodedSource) -> Any:
     """Return the model with the threshold of --threshold, found on the held-out scores where it is that of a metric."""
     if wanted is None:
         return model
     if not isinstance(wanted, str):
         return model.with_threshold(wanted)
     probability, positive, weight = None, None, None
-    held_out = held_out_scores(model, out_of_fold, source, share)
+    held_out = _held_out_scores(model, out_of_fold, data)
     if held_out is not None:
         scores, part = held_out
         known = np.isfinite(scores).all(axis=1)

@@ -74,8 +74,9 @@ def _inspect(
     json_line: bool,
 ) -> None:
     """Read a table, print what is in it, and draw it into the file `plot`."""
-    from manynets.cli.data import absolute, columns_named, name_of, open_data
+    from manynets.cli.data import absolute, name_of, open_data
     from manynets.cli.report import console_for, note
+    from manynets.cli.table_columns import columns_named
     from manynets.tables import inspect_table
 
     console = console_for(to_stderr=json_line)

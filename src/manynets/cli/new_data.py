@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["PredictionBlocks", "evaluation_rows", "prediction_blocks", "with_origin_of"]
 
 Rows = tuple[Any, dict[str, Any]]
-"""X, and the columns to write beside the predictions."""
+"""X, and the columns to write next to the predictions."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -213,7 +213,7 @@ OF_A_SWEEP: dict[str, CommandOption] = {
         panel="Sweep", type=list[str], metavar="NAME=VALUES", shown="a random search, for a table",
     ),
     "n_candidates": CommandOption(
-        help="Candidates that a random search draws around the default, beside the default itself.",
+        help="Candidates that a random search draws around the default, in addition to the default itself.",
         panel="Sweep", type=int, metavar="N", shown="as many as it can train within --time-limit",
     ),
     "time_limit": CommandOption(

@@ -33,7 +33,7 @@ def predict(
     out: Annotated[str | None, option("--output", "-o", metavar="FILE", help="CSV file to write. [stdout]")] = None,
     columns: Annotated[
         str | None,
-        option("--columns", metavar="NAME,...", help="Columns of the table to write beside the predictions, such as an id. [all]"),
+        option("--columns", metavar="NAME,...", help="Columns of the table to write next to the predictions, such as an id. [all]"),
     ] = None,
     interval: Annotated[
         float | None,
@@ -48,7 +48,7 @@ def predict(
     overwrite: Annotated[bool, option("--overwrite", help="Replace the file if it exists.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write predictions as CSV, beside the columns of each row; for classes with probabilities, for numbers with limits if you ask.
+    """Write predictions as CSV, next to the columns of each row; for classes with probabilities, for numbers with limits if you ask.
 
     \b
     manynets predict runs/houses-1 new_houses.csv -o predictions.csv
@@ -117,8 +117,8 @@ def _predict(
     size = model.rows_at_once * max(1, BLOCK_ROWS // model.rows_at_once)  # so that a block ends where a part of all rows would
     with contextlib.nullcontext() if out is None else replacing(out, overwrite=overwrite) as file:
         for number, (X, beside) in enumerate(source.blocks(size)):
-            kept = _chosen(beside, columns)
-            table = kept | _predictions(found, model, X, beside=kept, interval=interval)
+            shown = _chosen(beside, columns)
+            table = shown | _predictions(found, model, X, beside=shown, interval=interval)
             text = _text(table, header=number == 0)
             if file is None:
                 _write_out(text)

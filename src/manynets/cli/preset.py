@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from manynets.cli import images
-from manynets.cli.data import DataSource, Part
+from manynets.cli.data import DataSource
 from manynets.cli.recipe import flag_of, parsed
 from manynets.errors import OptionError, one_of
 from manynets.spec import METRICS, Recipe
 from manynets.spec.options import OPTIONS
 
 __all__ = [
-    "PLAIN", "changes_of", "check_preset", "plain_note", "plain_options", "preset_of", "preset_of_table", "refuse_plain", "takes_shifts", "train_preset",
+    "PLAIN", "EncodedSource", "changes_of", "check_preset", "plain_note", "plain_options", "preset_of", "preset_of_table", "refuse_plain", "takes_shifts", "train_preset",
 ]  # fmt: skip
 
 Options = Mapping[str, Any]
@@ -25,6 +25,20 @@ PRESETS = ("default", "fast", "best", PLAIN)
 OF_BOTH = ("hidden", "seed", "device")
 """Options of the specification that the defaults for tables and images take without --preset, too."""
 OF_PLAIN_ONLY = ("engine", "lr_in_velocity", "eps_hat")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EncodedSource:
+    """Data as it is trained on: `source` with matrices as its rows.
+
+    encoder: of a table's columns, else None. share: of the training rows that is validated on, "folds" where each network validates on
+    another fold, None for the data's own validation rows. networks: to train.
+    """
+
+    source: DataSource
+    encoder: Any
+    share: float | str | None
+    networks: int
 
 
 def plain_options(options: Options) -> list[str]:
@@ -127,26 +141,18 @@ def _has_images(options: Options, source: DataSource) -> bool:
     return classes and shape is not None and min(shape) >= images.SMALLEST_SIDE
 
 
-def train_preset(
-    source: DataSource,
-    encoder: Any,
-    preset: Any,
-    options: Options,
-    *,
-    validation: Part | None,
-    networks: int,
-    begin: Mapping[str, Any],
-) -> Any:
-    """Return the trained ensemble (`manynets.tabular.TabularFit`) of encoded data; without validation rows each network has a fold.
+def train_preset(data: EncodedSource, preset: Any, options: Options, *, begin: Mapping[str, Any]) -> Any:
+    """Return the trained ensemble (`manynets.tabular.TabularFit`).
 
     begin: more arguments of `train_ensemble`, such as checkpoint and resume.
     """
     from manynets.prepare import prepare
     from manynets.tabular import train_ensemble
 
-    train, by = source.train, source.train.by if validation is None else None
+    source, train = data.source, data.source.train
+    validation = None if data.share == "folds" else source.validation
     base = Recipe(seed=options["seed"], device=options["device"] or "auto")
-    data = prepare(
+    prepared = prepare(
         train.X,
         train.y,
         base,
@@ -157,13 +163,13 @@ def train_preset(
     )
     more: dict[str, Any] = {"progress": False if options["quiet"] else "auto", **begin}
     return train_ensemble(
-        dataclasses.replace(data, encoder=encoder),
-        n_networks=networks,
+        dataclasses.replace(prepared, encoder=data.encoder),
+        n_networks=data.networks,
         preset=preset,
         metric=options["metric"],
         time_limit=options["time_limit"],
         changes=changes_of(options),
-        by=by,
+        by=train.by if validation is None else None,
         seed=base.seed,
         device=base.device,
         **more,

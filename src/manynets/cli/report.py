@@ -155,7 +155,7 @@ def print_metrics(
     baselines: Mapping[str, Mapping[str, Any]] | None = None,
     remark: str | None = None,
 ) -> None:
-    """Print the metrics on each part of the data, and beneath them those of baselines; a remark stands beside the title."""
+    """Print the metrics on each part of the data, and below them those of baselines; a remark follows the title."""
     parts = {name: values for name, values in metrics.items() if values}
     if not parts:
         return
@@ -182,7 +182,7 @@ def _repeats_loss(values: Mapping[str, Any]) -> bool:
 
 
 def _with_interval(entry: Mapping[str, Any], name: str) -> str:
-    """Return a figure of a class and its interval; runs of version 0.1 have the recall alone."""
+    """Return a metric of a class and its interval; runs of version 0.1 have the recall alone."""
     value, limits = entry.get("accuracy" if name == "recall" else name), entry.get("intervals")
     if value is None:
         return ""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["ALONE", "BEST", "SWEEP", "open_run", "sweep_of"]
 
 ALONE = "model file"
-"""The kind of data of a model file without its run: nobody knows them."""
+"""The kind of data of a model file without its run: they are not known."""
 _TABLES = {".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods", ".parquet", ".pq", ".feather", ".arrow", ".npy", ".npz", ".gz"}
 SWEEP, BEST, CONFIG = "sweep.json", "best", "config.json"
 

@@ -21,7 +21,9 @@ def serve(
     allowed_host: Annotated[
         list[str] | None,
         option(
-            "--allowed-host", metavar="NAME", help="A name by which the server is reached, beside that of --host; may be repeated."
+            "--allowed-host",
+            metavar="NAME",
+            help="A name by which the server is reached, in addition to that of --host; may be repeated.",
         ),
     ] = None,
     max_rows: Annotated[int, option("--max-rows", metavar="N", help="Rows of a request. [100000]")] = 100_000,

@@ -1,4 +1,4 @@
-"""`manynets study`: reproductions of the tutorials' experiments, with the published numbers beside ours."""
+"""`manynets study`: reproductions of the tutorials' experiments, with the published numbers next to ours."""
 
 from __future__ import annotations
 
@@ -117,13 +117,13 @@ def _run(name: str, quick: bool, folder: Any, console: Any) -> dict[str, Any]:
     console.print(f"{one.id}: {one.title} ...", markup=False, soft_wrap=True)
     start = time.perf_counter()
     result = one.run(quick)
-    place = folder / name
+    target = folder / name
     pictures = []
     if result.skipped is None:
-        place.mkdir(exist_ok=True)
+        target.mkdir(exist_ok=True)
         for file, axes in result.pictures.items():
-            plots.save(axes, place / file)
-            pictures.append(str(place / file))
+            plots.save(axes, target / file)
+            pictures.append(str(target / file))
     found = plain_json(
         {
             "id": one.id,
@@ -138,7 +138,7 @@ def _run(name: str, quick: bool, folder: Any, console: Any) -> dict[str, Any]:
         }
     )
     if result.skipped is None:
-        with replacing(place / "result.json") as written:
+        with replacing(target / "result.json") as written:
             written.write(json.dumps(found, indent=2, allow_nan=False).encode() + b"\n")
     return dict(found)
 

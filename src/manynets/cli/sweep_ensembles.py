@@ -16,7 +16,7 @@ import numpy as np
 from manynets.cli import defaults
 from manynets.cli.data import DataSource, taken
 from manynets.cli.fit import encode_source, metrics_of, validation_metrics
-from manynets.cli.preset import changes_of, refuse_plain, train_preset
+from manynets.cli.preset import EncodedSource, changes_of, refuse_plain, train_preset
 from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.report import console_for, counted
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round
@@ -49,7 +49,7 @@ class EnsemblePlan(SweepPlan):
         self._check_networks()
         recipe = self._default()
         self.most, self.steps = {"batch_size": max(self.rows // 2, 1)}, recipe.iterations or 1
-        self._encoded: dict[Any, Any] = {}
+        self._encoded: dict[Any, EncodedSource] = {}
 
     def _check_networks(self) -> None:
         counts = [self.networks, *self.grid.get("n_networks", [])]
@@ -146,10 +146,10 @@ class EnsemblePlan(SweepPlan):
         _, seed, fold, steps = key
         options = {**self.options, **changes, "seed": seed} | ({"iterations": steps} if steps else {})
         by_fold = self.splits[fold].held_out is not None
-        return EnsembleTask(*self._data(options, fold), options=options, metric=self.metric, by_fold=by_fold)
+        return EnsembleTask(self._data(options, fold), options, self.metric, by_fold)
 
-    def _data(self, options: Mapping[str, Any], fold: int) -> tuple[DataSource, Any, float | str | None, int]:
-        """Return what `encode_source` makes of the rows of a fold, once for candidates that share it, and the number of networks."""
+    def _data(self, options: Mapping[str, Any], fold: int) -> EncodedSource:
+        """Return the encoded rows of a fold, which candidates share."""
         networks = options["n_networks"] or self.networks
         key = (fold, options["seed"], networks > 1)
         if key not in self._encoded:
@@ -158,11 +158,10 @@ class EnsemblePlan(SweepPlan):
                 whole = source.train
                 source = dataclasses.replace(source, train=taken(whole, train), test=taken(whole, held_out), validation=None)
             found = encode_source(source, options, console_for(quiet=True))
-            if (len(self._encoded) + 1) * found[0].train.X.size > MOST_CELLS:
+            if (len(self._encoded) + 1) * found.source.train.X.size > MOST_CELLS:
                 self._encoded.clear()
             self._encoded[key] = found
-        source, encoder, share, _ = self._encoded[key]
-        return source, encoder, share, networks
+        return dataclasses.replace(self._encoded[key], networks=networks)
 
 
 def _checkpoints(results: SweepResults, key: Key) -> Path:
@@ -172,22 +171,17 @@ def _checkpoints(results: SweepResults, key: Key) -> Path:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EnsembleTask:
-    """A candidate on a fold: encoded rows, their encoder, the share to validate on, the number of networks, and the options.
+    """A candidate on a fold. by_fold: whether the fold's test rows are scored, rather than the validation rows."""
 
-    by_fold: whether the fold's test rows are scored, rather than the validation rows.
-    """
-
-    source: DataSource
-    encoder: Any
-    share: float | str | None
-    networks: int
+    data: EncodedSource
     options: Mapping[str, Any]
     metric: str
     by_fold: bool
 
     def arrays(self) -> Iterator[Any]:
         """Yield the arrays that candidates have in common."""
-        for part in (self.source.train, self.source.validation, self.source.test):
+        source = self.data.source
+        for part in (source.train, source.validation, source.test):
             if part is not None:
                 yield from (value for value in (part.X, part.y, part.weight) if isinstance(value, np.ndarray))
 
@@ -206,16 +200,8 @@ def train_task(task: EnsembleTask, begin: Mapping[str, Any]) -> tuple[Row, list[
 
 
 def _trained(task: EnsembleTask, begin: Mapping[str, Any]) -> tuple[Row, list[float]]:
-    began, source = time.perf_counter(), task.source
-    fit = train_preset(
-        source,
-        task.encoder,
-        task.options["preset"],
-        task.options,
-        validation=None if task.share == "folds" else source.validation,
-        networks=task.networks,
-        begin={**begin, "progress": False},
-    )
+    began, source = time.perf_counter(), task.data.source
+    fit = train_preset(task.data, task.options["preset"], task.options, begin={**begin, "progress": False})
     stopped = fit.model.info["stopped"]
     if "interrupted" in stopped:
         raise KeyboardInterrupt
@@ -223,7 +209,7 @@ def _trained(task: EnsembleTask, begin: Mapping[str, Any]) -> tuple[Row, list[fl
         assert source.test is not None
         metrics = metrics_of(fit.model, source.test)
     else:
-        metrics = validation_metrics(fit.model, fit.out_of_fold, source, task.share) or {}
+        metrics = validation_metrics(fit.model, fit.out_of_fold, task.data) or {}
     history = fit.model.history
     found = {
         "score": metrics.get(task.metric, math.nan),

@@ -56,14 +56,14 @@ class Journal:
 
 def _whole(file: Any) -> int:
     """Return how many bytes of a journal are whole lines."""
-    place = file.seek(0, os.SEEK_END)
-    while place:
-        start = max(0, place - (1 << 16))
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - (1 << 16))
         file.seek(start)
-        end = file.read(place - start).rfind(b"\n")
-        if end >= 0:
-            return int(start + end + 1)
-        place = start
+        last = file.read(end - start).rfind(b"\n")
+        if last >= 0:
+            return int(start + last + 1)
+        end = start
     return 0
 
 

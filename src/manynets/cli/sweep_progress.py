@@ -83,7 +83,7 @@ class SweepProgress:
         return ", ".join(words) + (f"  best {self.best}" if self.best else "")
 
     def left(self) -> float | None:
-        """Return how many seconds are left, by the networks trained so far and by the limit; None where nobody knows."""
+        """Return how many seconds are left, by the networks trained so far and by the limit; None where that is not known."""
         elapsed = time.monotonic() - self.began
         known = [] if self.limit is None else [max(0.0, self.limit - elapsed)]
         made = self.done + self.share * self.here

@@ -39,7 +39,7 @@ __all__ = [
 RESULTS, CURVES, CHECKPOINTS = "results.csv", "curves.jsonl", "checkpoints"
 FORMER = "former"  # an earlier sweep, until the one that --overwrite asked for is whole
 SHAPE = {"options": {str: object}, "grid": {str: [object]}, "?drawn": [str], "?metric": str, "?ranked_by": str, "?version": str}
-PARALLEL_PICTURE, CURVES_PICTURE = "parallel.png", "curves.png"  # beside one for each option
+PARALLEL_PICTURE, CURVES_PICTURE = "parallel.png", "curves.png"  # in addition to one for each option
 COLUMNS = ("score", "loss", "epochs", "stopped", "seconds", "error")
 DEFAULT = "default"  # the column that says which candidate is the default
 Key = tuple[int, int, int, int]
@@ -203,7 +203,7 @@ class SweepResults:
         self._write(CONFIG, json.dumps(self.config | more, indent=2) + "\n")
 
     def _move_former(self) -> None:
-        """Move an earlier sweep to `former`; if there is one already, what is beside it never became a whole sweep."""
+        """Move an earlier sweep to `former`; if there is one already, the one next to it was never finished."""
         former, names = self.folder / FORMER, set(_names(self.config))
         with contextlib.suppress(ModelFileError, FileNotFoundError):
             names |= set(_names(_read_config(self.folder)[0]))

@@ -65,9 +65,9 @@ def _in_memory(url: str) -> bool:
     >>> [_in_memory(url) for url in ("sqlite://", "sqlite+pysqlite:///:memory:?timeout=9", "sqlite:///sweep.db")]
     [True, True, False]
     """
-    kind, _, place = url.strip().partition("://")
-    name = place.partition("?")[0].removeprefix("/")
-    return kind.split("+")[0] == "sqlite" and (name in ("", ":memory:", "file::memory:") or "mode=memory" in place)
+    kind, _, path = url.strip().partition("://")
+    name = path.partition("?")[0].removeprefix("/")
+    return kind.split("+")[0] == "sqlite" and (name in ("", ":memory:", "file::memory:") or "mode=memory" in path)
 
 
 class GuardedStorage:

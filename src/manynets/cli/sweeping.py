@@ -88,7 +88,7 @@ def _preset(base: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
 
 
 def _search(own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-    """Settle what is searched, in `own` and `base`; return what sweep.json says about it, beside the grid."""
+    """Settle what is searched, in `own` and `base`; return what sweep.json says about it besides the grid."""
     count, limit = own["n_candidates"], own["time_limit"]
     if own["grid"] and count is not None:
         raise OptionError("--n-candidates is for a random search, without --grid; leave out one of the two")

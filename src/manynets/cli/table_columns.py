@@ -1,4 +1,4 @@
-"""Columns of a table that say how its rows are split, and those that give the target away."""
+"""Columns of a table: those that options name, those that say how its rows are split, and those that give the target away."""
 
 from __future__ import annotations
 
@@ -6,9 +6,34 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manynets.data.split import SplitBy
-from manynets.errors import DataError
+from manynets.errors import DataError, OptionError
 
-__all__ = ["leak_notes", "split_by", "taken_as_classes"]
+__all__ = ["columns_named", "leak_notes", "refuse_target", "split_by", "taken_as_classes"]
+
+
+def columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return the columns that the values of an option name: each is a name, or several with commas between them.
+
+    A name may be written in other Unicode characters that look the same (NFC and NFD).
+    """
+    from manynets.tables.table import look_alike
+
+    names: list[str] = []
+    for word in words:
+        names += [word] if word in columns else [part.strip() for part in word.split(",")]
+    found = (name if name in columns else look_alike(name, columns) or name for name in names)
+    return list(dict.fromkeys(found))
+
+
+def refuse_target(origin: Mapping[str, Any], columns: Sequence[str]) -> None:
+    """Raise OptionError where an option for features names the target."""
+    targets = columns_named(origin["target"], columns)
+    for option in ("drop", "categorical", "numeric"):
+        both = next((name for name in columns_named(origin.get(option, []), columns) if name in targets), None)
+        if both is not None:
+            raise OptionError(
+                f"--{option} names {both!r}, which is the target; leave it out of --{option}, or give another --target"
+            )
 
 
 def split_by(X: Any, origin: Mapping[str, Any]) -> SplitBy | None:
@@ -39,7 +64,7 @@ def leak_notes(schema: Sequence[Any]) -> tuple[str, ...]:
 
 
 def taken_as_classes(task: Any, origin: Mapping[str, Any]) -> list[str]:
-    """Return a note where several whole numbers of the target are taken as classes, which nobody asked for."""
+    """Return a note where several whole numbers of the target are taken as classes, though no option says so."""
     classes = getattr(task, "classes", ())
     if origin.get("task") is not None or len(classes) < 3 or not all(type(value) in (int, float) for value in classes):
         return []

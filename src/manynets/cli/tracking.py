@@ -30,7 +30,7 @@ def check_track(names: Sequence[str] | None) -> None:
 def tracking(names: Sequence[str] | None, folder: Any) -> Iterator[list[Any]]:
     """Within this context, the trackers of these names, which write runs called like the folder that will be written.
 
-    TensorBoard writes to the folder `tensorboard` beside it; where the others write is set by their own environment variables.
+    TensorBoard writes to the folder `tensorboard` next to it; where the others write is set by their own environment variables.
     """
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(_tracker(name, Path(folder))) for name in dict.fromkeys(names or [])]
