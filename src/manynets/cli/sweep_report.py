@@ -25,9 +25,9 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
     folder, options = folder or results.folder, results.options
     scores = {key: results.measured(row) for key, row in results.rows.items()}
     written: dict[Path, str] = {}
-    if not any(map(math.isfinite, scores.values())):
+    lengths = {key[3] for key, score in scores.items() if math.isfinite(score)}
+    if not lengths:
         return written
-    lengths = {key[3] for key in scores}
     first, score = {key: value for key, value in scores.items() if key[3] == min(lengths)}, f"validation {results.ranked_by}"
     if len(lengths) > 1:
         score += f" after {min(lengths)} {'steps' if results.ensembles else 'epochs'}"
@@ -50,9 +50,8 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
     curves = {key: curve for key, curve in results.curves.items() if any(map(math.isfinite, curve))}
     if curves:
         keys = list(curves)
-        last = max(key[3] for key in scores)
         sign = -1 if results.less_is_better else 1
-        of_best = [k for k, key in enumerate(keys) if key[0] == best and key[3] == last and math.isfinite(scores[key])]
+        of_best = [k for k, key in enumerate(keys) if key[0] == best and key[3] == max(lengths) and math.isfinite(scores[key])]
         marked = max(of_best, key=lambda k: sign * scores[keys[k]], default=None)
         words: dict[str, Any] = {"xlabel": "evaluation", "noun": "ensemble"} if results.ensembles else {}
         axes = plots.learning_curves([*curves.values()], best=marked, ylabel="training loss", log=True, **words)
