@@ -124,8 +124,8 @@ def number_cells(table: Table, name: str, reading: Reading = PLAIN) -> NDArray[n
     infinite = np.isinf(values)
     if infinite.any():
         raise DataError(
-            f"column {name!r} holds {int(infinite.sum())} infinite values, the first in {table.row(int(np.argmax(infinite)))};"
-            " replace them by numbers, or leave them empty to count as missing"
+            f"column {name!r} holds {int(infinite.sum())} infinite values, the first in {table.row(int(np.argmax(infinite)))} (a number"
+            " above 1.8e308 counts as one); replace them by numbers, or leave them empty to count as missing"
         )
     return values
 

@@ -99,12 +99,13 @@ class NumericColumn:
         if self.pieces is not None:
             out[:, 1 + self.gaps :] = self.pieces.columns(values)
 
-    def beyond(self, table: Table) -> int:
-        """Return how many rows hold a value beyond the limits."""
-        if self.limits is None or self.fill is None:
-            return 0
+    def beyond(self, table: Table) -> tuple[int, int]:
+        """Return how many rows hold a value beyond the limits, and how many none."""
+        if self.fill is None:
+            return 0, 0
         values = number_cells(table, self.name, self.reading)
-        return int(np.count_nonzero((values < self.limits[0]) | (values > self.limits[1])))
+        low, high = self.limits or (-math.inf, math.inf)
+        return int(np.count_nonzero((values < low) | (values > high))), int(np.count_nonzero(np.isnan(values)))
 
 
 def _within_float32(table: Table, name: str, values: NDArray[np.float64], spread: Spread) -> NDArray[np.float64]:
@@ -211,10 +212,16 @@ class CategoricalColumn:
         return (*plain, *more)
 
     @property
+    def known(self) -> tuple[str, ...]:
+        """All levels: those with a column of their own, then the rare ones."""
+        return (*self.levels, *self.rare)
+
+    @property
     def as_written(self) -> bool:
         """Whether a file's cells are to be left as text: not all levels are numbers that come back from one as they are."""
-        levels = (*self.levels, *self.rare)
-        return bool(self.part) or not all(re.fullmatch(NUMBER, level) and plain_label(float(level)) == level for level in levels)
+        return bool(self.part) or not all(
+            re.fullmatch(NUMBER, level) and plain_label(float(level)) == level for level in self.known
+        )
 
     def positions(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Return for each row its output column (N,), -1 for none, and the values not seen at fit with their counts."""
@@ -237,7 +244,7 @@ class CategoricalColumn:
             first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))
             raise DataError(
                 f"column {self.name!r} holds categories not seen in training: {_some(list(unseen))}; the first is in {table.row(first)}."
-                f" Known are {_some([*self.levels, *self.rare])}; with strict=False they are encoded as unseen"
+                f" Known are {_some(self.known)}; with strict=False they are encoded as unseen"
             )
         rows = np.flatnonzero(positions >= 0)
         out[rows, positions[rows]] = 1.0
@@ -248,7 +255,7 @@ class CategoricalColumn:
     def codes(self, table: Table) -> NDArray[np.int64]:
         """Return the number of each row's level among `levels` and `rare`, (N,); after them come missing and unseen values."""
         labels, codes = part_codes(table, self.name, self.part)
-        number = {level: index for index, level in enumerate((*self.levels, *self.rare))}
+        number = {level: index for index, level in enumerate(self.known)}
         lookup = [number.get(label, len(number) + 1) for label in labels]
         return np.array([*lookup, len(number)], dtype=np.int64)[codes]
 
@@ -260,7 +267,7 @@ class CategoricalColumn:
             one.fill_in(values, out[:, at : at + one.width])
 
 
-def _some(labels: list[str], most: int = 8) -> str:
+def _some(labels: Sequence[str], most: int = 8) -> str:
     return ", ".join(repr(label) for label in labels[:most]) + (f" and {len(labels) - most} more" if len(labels) > most else "")
 
 

@@ -5,7 +5,9 @@ polars reads; what it would ignore silently is an error or a warning here.
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import re
 import sys
 import zlib
 from collections.abc import Sequence
@@ -44,12 +46,22 @@ TABLE_ENDINGS = (
 """The endings by which `read_table` knows a format."""
 
 _MARKS = {
-    b"\x1f\x8b": ("a gzip file", ".csv.gz"),
-    b"PAR1": ("a Parquet file", ".parquet"),
-    b"ARROW1": ("an Arrow file", ".arrow"),
-    b"PK\x03\x04": ("a zip archive, such as an Excel sheet", ".xlsx if it is one"),
+    rb"\x1f\x8b": "a gzip file, whatever its ending; rename it to {stem}.csv.gz",
+    rb"PAR1": "a Parquet file, whatever its ending; rename it to {stem}.parquet",
+    rb"ARROW1": "an Arrow file, whatever its ending; rename it to {stem}.arrow",
+    rb"PK\x03\x04": "a zip archive, whatever its ending; rename it to {stem}.xlsx if it is an Excel sheet, else unpack it",
+    rb"\xd0\xcf\x11\xe0": "a file of Microsoft Office, whatever its ending; rename it to {stem}.xls if it is an Excel sheet",
+    rb"\x28\xb5\x2f\xfd|BZh[1-9]|\xfd7zXZ": "compressed; decompress it, or compress it with gzip",
+    rb"\s*<(?i:!doctype|html|\?xml)": "a page of HTML or XML; download the file itself",
+    rb'\s*(?:\{\s*"|\[\s*[{\[])': "JSON; write one object a line and call it {stem}.jsonl",
+    rb"version https://git-lfs": "a pointer of Git LFS; get the file itself, with git lfs pull",
 }
-"""How files begin that are no text tables."""
+"""Patterns of how files begin that are no text tables, what they are, and what to do."""
+_OTHER_ENDINGS = {
+    **dict.fromkeys(("zip", "7z", "rar", "tar", "tgz"), "an archive is not read: unpack it, and name the file in it"),
+    **dict.fromkeys(("bz2", "xz", "zst", "lz4"), "decompress the file, or compress it with gzip (.csv.gz)"),
+    "json": "an array of JSON is not read: write one object a line (.jsonl), as pandas' to_json(orient='records', lines=True) does",
+}
 
 
 def read_table(
@@ -217,13 +229,14 @@ def _ending(file: Path) -> str:
     name = file.name.lower()
     ending = next((ending for ending in TABLE_ENDINGS if name.endswith(ending)), None)
     if ending is None:
-        raise DataError(f"{file}: the ending is not one of {', '.join(TABLE_ENDINGS)}; rename the file to what it holds")
+        advice = _OTHER_ENDINGS.get(name.rpartition(".")[2], "rename the file to what it holds")
+        raise DataError(f"{file}: the ending is not one of {', '.join(TABLE_ENDINGS)}; {advice}")
     if ending in _DELIMITED and file.is_file():
         with file.open("rb") as stream:
-            first = stream.read(8)
-        for mark, (what, wanted) in _MARKS.items():
-            if first.startswith(mark):
-                raise DataError(f"{file} is {what}, whatever its ending; rename it to {file.stem}{wanted}")
+            first = stream.read(64).removeprefix(codecs.BOM_UTF8)
+        for mark, what in _MARKS.items():
+            if re.match(mark, first):
+                raise DataError(f"{file} is {what.format(stem=file.stem)}")
     return ending
 
 

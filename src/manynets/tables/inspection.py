@@ -16,6 +16,7 @@ from manynets.tables.columns import part_codes
 from manynets.tables.dates import DateForm
 from manynets.tables.informative import column_association, numbers_of, sample_rows
 from manynets.tables.kinds import Column
+from manynets.tables.labels import spelled_alike
 from manynets.tables.schema import understand
 from manynets.tables.target import split_target
 from manynets.tables.written import Reading
@@ -28,6 +29,8 @@ MOSTLY = 0.5
 """A column is mostly missing above this share."""
 NEARLY_ALL = 0.95
 """A column that explains more of the target than this may have been written after it."""
+FEWEST_OTHERS = 10
+"""Among fewer different values none is far from the others."""
 SKEWED = 1.0
 """A positive target with a skewness above this has a heavy tail."""
 
@@ -161,13 +164,14 @@ def inspect_table(
         rows = sample_rows(table.rows)
         some, scores = table.take(rows), target_scores(y[rows])
         columns = [InspectedColumn(column=column, association=_share(some, column, scores)) for column in schema]
+    suggestions = [text for column in schema for text in _of_values(table, column)]
     duplicates = _duplicates(table, [column.name for column in schema if column.kind != "dropped"])
     return Inspection(
         rows=table.rows,
         columns=tuple(columns),
         targets=tuple(targets),
         duplicates=duplicates,
-        suggestions=tuple(_suggestions(table.rows, columns, targets, duplicates)),
+        suggestions=(*_suggestions(table.rows, columns, targets, duplicates), *suggestions),
     )
 
 
@@ -252,6 +256,34 @@ def _of_column(rows: int, column: Column) -> Iterator[str]:
     looks_like_an_id = (column.kind == "dropped" and column.note != "left out as asked") or bool(column.part)
     if looks_like_an_id and 1 < column.distinct <= 0.95 * present:
         yield f"if the rows of one {name!r} belong together, do not split them: groups=frame[{name!r}]"
+
+
+def _of_values(table: Table, column: Column) -> Iterator[str]:
+    if column.kind == "categorical" and column.distinct:
+        for alike in spelled_alike(part_codes(table, column.name, column.part)[0]):
+            yield f"{column.name!r} has the levels {', '.join(map(repr, alike))}: if they are one, write them alike"
+    values = numbers_of(table, column) if column.kind == "numeric" else None
+    for value, count in () if values is None else _far_values(values[~np.isnan(values)]):
+        yield (
+            f"{column.name!r} is {value:g} in {count} rows, far from all its other values: if that stands for a missing value, leave"
+            " those cells empty"
+        )
+
+
+def _far_values(values: NDArray[np.float64]) -> list[tuple[float, int]]:
+    """Return the least or the largest of many values, and its rows, where it occurs several times, farther away than the others spread.
+
+    >>> _far_values(np.array([-999.0, -999.0, *range(20)]))
+    [(-999.0, 2)]
+    """
+    different, counts = np.unique(values, return_counts=True)
+    if different.size < FEWEST_OTHERS:
+        return []
+    ends = (
+        (0, different[1] - different[0], different[-1] - different[1]),
+        (-1, different[-1] - different[-2], different[-2] - different[0]),
+    )
+    return [(float(different[at]), int(counts[at])) for at, gap, spread in ends if gap > spread and counts[at] > 1]
 
 
 def _of_target(target: InspectedTarget) -> Iterator[str]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from manynets.tables.cells import GROUPED, NUMBER, points_in_doubt
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing
-from manynets.tables.texts import SAMPLE, meaning_of, meaning_of_all
+from manynets.tables.texts import SAMPLE, different, meaning_of, meaning_of_all
 from manynets.tables.written import Reading
 
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["FEW", "settled", "type_of", "without_text_tokens"]
+__all__ = ["FEW", "holds_numbers", "settled", "type_of", "without_text_tokens"]
 
 HEAD_ROWS = 1000
 MOST_WORDS = 0.02
@@ -93,6 +93,16 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
         cells = cells.set(stray, None)
         plain = _plain(cells, delimiter)
     return (cells if plain is None else plain), note
+
+
+def holds_numbers(cells: polars.Series, delimiter: str) -> bool:
+    """Return whether each cell of a column of text is a number, perhaps as people write it, or missing."""
+    import narwhals as nw
+
+    if _plain(cells, delimiter) is not None:
+        return True
+    meaning = meaning_of(different(nw.from_native(cells, series_only=True)), comma_first=delimiter == ";")
+    return meaning is not None and not meaning.words and isinstance(meaning.form, Reading)
 
 
 def without_text_tokens(cells: polars.Series) -> polars.Series:
