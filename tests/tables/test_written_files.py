@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from manynets.errors import DataError
-from manynets.tables import fit_encoder, read_table, understand
+from manynets.tables import fit_encoder, open_file, read_table, understand
 
 N = None
 TWO: dict[str, list[Any]] = {"a": [1, 3], "b": [2, 4]}
@@ -175,6 +175,8 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     # no header
     ("words are the header", "x,2\ny,2\nx,4\n", {"x": ["y", "x"], "2": [2, 4]}, ["look like values ('x', '2')"]),
     ("years beside a name", "t,2019\ny,2\nx,4\n", {"t": ["y", "x"], "2019": [2, 4]}, []),
+    ("blanks between columns", "a b c\n1 2 x\n3 4 y\n", {"a b c": ["1 2 x", "3 4 y"]}, ["of 3 words: if blanks are between"]),
+    ("sentences of one column", "a b c\nx y z\n1 2 3\n", {"a b c": ["x y z", "1 2 3"]}, []),
     # numbers
     ("points and commas", 'a;b\n"1.299,99";2\n"5,5";4\n', {"a": ["1.299,99", "5,5"], "b": [2, 4]}, []),
     ("a decimal comma and tabs", "a\tb\n1,5\t2\n2,25\t4\n", {"a": ["1,5", "2,25"], "b": [2, 4]}, []),
@@ -243,6 +245,12 @@ def test_no_header(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="comments are left out"):
         frame = read_table(_write(tmp_path, "# x\n1,2\n3,4\n"), header=False)
     assert frame.to_dict(as_series=False) == {"x0": [1, 3], "x1": [2, 4]}
+
+
+def test_blanks_between_the_columns(tmp_path: Path) -> None:
+    path = _write(tmp_path, "  a   b\n 1  2 \n  3    4\n")
+    assert read_table(path, delimiter=" ").to_dict(as_series=False) == TWO
+    assert open_file(path, delimiter=" ").names == ("a", "b")
 
 
 def test_columns_that_stay_as_they_are_written(tmp_path: Path) -> None:

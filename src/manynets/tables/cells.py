@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.frames import open_table
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing, is_missing_text, is_missing_value
 from manynets.tables.table import Table, storage_of
 from manynets.tables.units import conversion, same_unit
@@ -26,14 +25,12 @@ if TYPE_CHECKING:
 __all__ = [
     "GROUPED",
     "NUMBER",
-    "Table",
     "bad_number",
     "blank_cells",
     "factorise",
     "listed",
     "number_cells",
     "numbered",
-    "open_table",
     "plain_label",
     "points_in_doubt",
     "text_cells",

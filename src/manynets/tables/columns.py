@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import NUMBER, Table, factorise, number_cells, plain_label
+from manynets.tables.cells import NUMBER, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.hashed import TextColumn
 from manynets.tables.means import LevelMeans, fit_means
 from manynets.tables.parts import CodePart, cut
 from manynets.tables.piecewise import Pieces, fit_pieces
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
+from manynets.tables.table import Table
 from manynets.tables.written import PLAIN, Reading
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ColumnEncoder",
     "DateColumn",
     "NumericColumn",
+    "fewest_of_level",
     "fit_categorical",
     "fit_date",
     "fit_numeric",
@@ -304,6 +306,15 @@ def fit_categorical(
         return column
     numbers = column.codes(table)
     return replace(column, means=tuple(fit_means(numbers, len(labels), output, scaling, bins) for output in target.T))
+
+
+def fewest_of_level(rows: int) -> int:
+    """Return how many of so many rows a level must have, at least, for an output of its own.
+
+    >>> [fewest_of_level(rows) for rows in (100, 1_000, 50_000)]
+    [1, 2, 5]
+    """
+    return 1 if rows < 200 else max(2, rows // 10_000)
 
 
 def levels_of(counts: Mapping[str, int], *, max_levels: int, min_count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -21,7 +21,7 @@ from manynets.tables.cleaning import TOTAL, cleaned
 from manynets.tables.missing import is_missing
 from manynets.tables.settling import holds_numbers, settled, type_of, without_text_tokens
 from manynets.tables.sniffing import DELIMITERS, Head, read_head
-from manynets.tables.source import Source, TextOptions, in_utf8, not_in
+from manynets.tables.source import Source, TextOptions, in_utf8, not_in, with_single_blanks
 from manynets.tables.stored import first_line
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def read_source(source: Source, options: TextOptions, *, preferred: str | None =
         preferred: the delimiter to choose where another would do as well.
     """
     source = in_utf8(source.loaded() if source.padded else source, options.encoding)
+    if options.delimiter == " ":
+        source = with_single_blanks(source)
     head = read_head(source, delimiter=options.delimiter, preferred=preferred, header=options.header)
     if not head.unclean:
         try:

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manynets.errors import DataError, warn_user
-from manynets.tables.binary import PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
+from manynets.tables.binary import ARROW, PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
 from manynets.tables.delimited import TextTable, read_source
 from manynets.tables.frames import open_table
 from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.sheets import SHEETS, read_sheet
-from manynets.tables.source import Source, TextOptions
+from manynets.tables.source import TEXT, Source, TextOptions
 from manynets.tables.stored import StoredColumns
 from manynets.tables.table import Table, refuse_duplicates
 
@@ -31,14 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["STANDARD_INPUT", "TABLE_ENDINGS", "open_file", "read_table", "standard_input", "text_options"]
 
 STANDARD_INPUT = "-"
-_DELIMITED = (".csv", ".tsv", ".txt")
-_ARROW = (".arrow", ".feather", ".ipc")
 _JSON = (".jsonl", ".ndjson")
 TABLE_ENDINGS = (
-    *_DELIMITED,
-    *(f"{ending}.gz" for ending in _DELIMITED),
+    *TEXT,
+    *(f"{ending}.gz" for ending in TEXT),
     *PARQUET,
-    *_ARROW,
+    *ARROW,
     *_JSON,
     *(f"{ending}.gz" for ending in _JSON),
     *SHEETS,
@@ -153,7 +151,7 @@ def text_options(path: str | Path) -> frozenset[str]:
     (['delimiter', 'encoding', 'header'], ['header'], [])
     """
     name = str(path).lower()
-    if name == STANDARD_INPUT or name.removesuffix(".gz").endswith(_DELIMITED):
+    if name == STANDARD_INPUT or name.removesuffix(".gz").endswith(TEXT):
         return frozenset(("delimiter", "encoding", "header"))
     return frozenset(("header",) if name.endswith(SHEETS) else ())
 
@@ -184,12 +182,12 @@ def _read(path: str | Path, options: TextOptions, content: bytes | None = None) 
 def _read_file(file: Path, ending: str, options: TextOptions) -> TextTable:
     """Return the table in a file with one of the known endings, which is not Parquet."""
     source = Source(name=str(file), file=file)
-    if ending.removesuffix(".gz") in _DELIMITED:
+    if ending.removesuffix(".gz") in TEXT:
         return _checked(str(file), read_source(source, options, preferred="\t" if ending.startswith(".tsv") else None))
     _refuse_text_options(str(file), options, sheet=ending in SHEETS)
     if ending in SHEETS:
         return read_sheet(str(file), file, options)
-    if ending in _ARROW:
+    if ending in ARROW:
         return _checked(str(file), TextTable(read_arrow(str(file), file)))
     return _checked(str(file), TextTable(read_json_lines(str(file), source.read())))
 
@@ -231,7 +229,7 @@ def _ending(file: Path) -> str:
     if ending is None:
         advice = _OTHER_ENDINGS.get(name.rpartition(".")[2], "rename the file to what it holds")
         raise DataError(f"{file}: the ending is not one of {', '.join(TABLE_ENDINGS)}; {advice}")
-    if ending in _DELIMITED and file.is_file():
+    if ending in TEXT and file.is_file():
         with file.open("rb") as stream:
             first = stream.read(64).removeprefix(codecs.BOM_UTF8)
         for mark, what in _MARKS.items():
@@ -242,7 +240,7 @@ def _ending(file: Path) -> str:
 
 def _refuse_text_options(name: str, options: TextOptions, *, sheet: bool = False) -> None:
     if options.encoding is not None or options.delimiter is not None:
-        raise DataError(f"{name}: encoding and delimiter are for text files ({', '.join(_DELIMITED)}); leave them out here")
+        raise DataError(f"{name}: encoding and delimiter are for text files ({', '.join(TEXT)}); leave them out here")
     if not options.header and not sheet:
         raise DataError(f"{name}: header=False is for text files and sheets; this format stores the names of its columns")
 

@@ -11,20 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.tables.association import MOST_CLASSES, target_scores
-from manynets.tables.cells import Table, open_table
+from manynets.tables.cells import factorise
 from manynets.tables.columns import part_codes
 from manynets.tables.dates import DateForm
+from manynets.tables.frames import open_table
 from manynets.tables.informative import column_association, numbers_of, sample_rows
 from manynets.tables.kinds import Column
 from manynets.tables.labels import spelled_alike
 from manynets.tables.schema import understand
+from manynets.tables.table import Table
 from manynets.tables.target import split_target
 from manynets.tables.written import Reading
 
 __all__ = ["InspectedColumn", "InspectedTarget", "Inspection", "inspect_table", "plain_values"]
 
 RARE = 0.05
-"""A class with fewer rows than this share is rare."""
+"""A class with fewer rows than this share, and than half the mean of all classes, is rare."""
 MOSTLY = 0.5
 """A column is mostly missing above this share."""
 NEARLY_ALL = 0.95
@@ -259,8 +261,8 @@ def _of_column(rows: int, column: Column) -> Iterator[str]:
 
 
 def _of_values(table: Table, column: Column) -> Iterator[str]:
-    if column.kind == "categorical" and column.distinct:
-        for alike in spelled_alike(part_codes(table, column.name, column.part)[0]):
+    if column.kind == "categorical" and column.distinct and not column.part:
+        for alike in spelled_alike(factorise(table, column.name)[0]):
             yield f"{column.name!r} has the levels {', '.join(map(repr, alike))}: if they are one, write them alike"
     values = numbers_of(table, column) if column.kind == "numeric" else None
     for value, count in () if values is None else _far_values(values[~np.isnan(values)]):
@@ -291,7 +293,8 @@ def _of_target(target: InspectedTarget) -> Iterator[str]:
         yield f"the target {target.name!r} is missing in {target.missing} rows: drop_missing_target=True leaves them out"
     if target.classes is not None and len(target.classes) > 1:
         label, count = min(target.classes.items(), key=lambda item: item[1])
-        if count < RARE * sum(target.classes.values()):
-            yield f"the class {label!r} of {target.name!r} has {count} rows: look at its own accuracy, not at that of all rows"
+        rows = sum(target.classes.values())
+        if count < RARE * rows and 2 * count * len(target.classes) < rows:
+            yield f"the class {label!r} of {target.name!r} has {count} row{'s' if count > 1 else ''}: look at its own accuracy, not at that of all rows"
     if target.quartiles is not None and target.quartiles[0] > 0.0 and (target.skewness or 0.0) > SKEWED:
         yield f"the target {target.name!r} is positive with a heavy tail: try target_transform='log'"

@@ -13,22 +13,13 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError, OptionError
 from manynets.tables.association import plain_target, target_scores
-from manynets.tables.cells import (
-    NUMBER,
-    Table,
-    bad_number,
-    blank_cells,
-    number_cells,
-    open_table,
-    plain_label,
-    points_in_doubt,
-    text_cells,
-)
+from manynets.tables.cells import NUMBER, bad_number, blank_cells, number_cells, plain_label, points_in_doubt, text_cells
 from manynets.tables.dates import DateForm, date_cells, is_zone, order_of_numbers
+from manynets.tables.frames import open_table
 from manynets.tables.hashed import holds_words
 from manynets.tables.informative import leak_of, reconsidered, sample_rows
 from manynets.tables.kinds import Column, Kind
-from manynets.tables.table import require
+from manynets.tables.table import Table, require
 from manynets.tables.texts import counted, different, meaning_of, meaning_of_all
 from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, units_of
 

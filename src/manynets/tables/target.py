@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError, warn_user
-from manynets.tables.cells import Table, bad_number, blank_cells, number_cells, open_table, plain_label, points_in_doubt, text_cells
+from manynets.tables.cells import bad_number, blank_cells, number_cells, plain_label, points_in_doubt, text_cells
+from manynets.tables.frames import open_table
 from manynets.tables.labels import spelled_alike
 from manynets.tables.missing import is_missing
 from manynets.tables.schema import refuse_a_mixture
-from manynets.tables.table import require
+from manynets.tables.table import Table, require
 from manynets.tables.texts import different, meaning_of
 from manynets.tables.written import PLAIN, Reading, is_currency, read_number
 
