@@ -221,6 +221,6 @@ class _Facts:
 
 
 def _as(cells: polars.Series, kind: str, facts: _Facts) -> polars.Series:
-    if kind == "int" or kind == "float":
-        return as_numbers(cells, kind)
+    if kind in ("int", "float"):
+        return as_numbers(cells, whole=kind == "int")
     return without_text_tokens(cells) if facts.kind == "words" else cells

@@ -124,7 +124,7 @@ def _plain(cells: polars.Series, delimiter: str) -> polars.Series | None:
     facts = NumberFacts()
     facts.add(cells)
     kind = facts.kind(doubt=not commas)
-    return None if kind is None else as_numbers(cells, kind)
+    return None if kind is None else as_numbers(cells, whole=kind == "int")
 
 
 class NumberFacts:
@@ -147,8 +147,9 @@ class NumberFacts:
         self._whole = self._whole and bool(numbers.str.contains(r"^[+-]?[0-9]+$").all())
         self._grouped = self._grouped and bool(pointed.str.contains(GROUPED).all())
         self._codes = self._codes or bool(numbers.str.contains(r"^[+-]?(?:0[0-9]|[0-9]{19,}$)").any())
-        if self._grouped:
-            self._above_thousand = self._above_thousand or bool(numbers.str.contains(r"^[+-]?[0-9]{4,}$").any())
+        if self._grouped and not self._above_thousand:
+            self._above_thousand = bool(numbers.str.contains(r"^[+-]?[0-9]{4,}$").any())
+        if self._grouped and not self._above_thousand:
             self._below_thousand = self._below_thousand or bool(numbers.str.contains(r"^[+-]?[0-9]{1,3}$").any())
             self._zero_at_end = self._zero_at_end or bool(pointed.str.ends_with("0").any())
 
@@ -166,13 +167,13 @@ class NumberFacts:
         return "int" if self._whole else "float"
 
 
-def as_numbers(cells: polars.Series, kind: Literal["int", "float"]) -> polars.Series:
-    """Return a column of text as numbers, null where a cell is none."""
+def as_numbers(cells: polars.Series, *, whole: bool) -> polars.Series:
+    """Return a column of text as numbers, null where a cell is none. whole: as integers."""
     import polars
 
     fine = cells.str.contains(NUMBER).fill_null(True)
     numbers = cells if fine.all() else cells.set(~fine, None)
-    return numbers.str.strip_prefix("+").cast(polars.Int64 if kind == "int" else polars.Float64)
+    return numbers.str.strip_prefix("+").cast(polars.Int64 if whole else polars.Float64)
 
 
 def _all_numbers(cells: polars.Series, pattern: str) -> bool:
