@@ -288,7 +288,7 @@ def fit_categorical(
     name: str,
     *,
     max_levels: int,
-    min_count: int,
+    min_count: int | None = None,
     part: CodePart = "",
     target: NDArray[np.float64] | None = None,
     scaling: Scaling = "standard",
@@ -296,11 +296,14 @@ def fit_categorical(
 ) -> CategoricalColumn:
     """Fit a categorical column: the `max_levels` most frequent levels with at least `min_count` rows get their own output.
 
+    min_count: None for `fewest_of_level` of the rows of the table.
     target: (N, O), of which a column with more than `max_levels` levels, that are no parts of codes, gets the means; None for none. scaling, bins: of the means.
     """
     labels, codes = part_codes(table, name, part)
     counts = np.bincount(codes[codes >= 0], minlength=len(labels)).tolist()
-    own, rare = levels_of(dict(zip(labels, counts, strict=True)), max_levels=max_levels, min_count=min_count)
+    own, rare = levels_of(
+        dict(zip(labels, counts, strict=True)), max_levels=max_levels, min_count=min_count or fewest_of_level(table.rows)
+    )
     column = CategoricalColumn(name=name, levels=own, rare=rare, gaps=bool((codes < 0).any()), part=part)
     if target is None or part or len(labels) <= max_levels:
         return column
