@@ -136,7 +136,7 @@ FAULTS = (
     Fault("tables", "tables/scaling.py", "(np.arange(count) + 0.5) / count", "(np.arange(count) + 1.0) / (count + 1)"),
     Fault("tables", "tables/scaling.py", "np.hypot(1.0, scaled / CLIP)", "np.hypot(1.0, scaled)"),
     Fault("tables", "tables/encoder.py", "block.start + 1 + column.gaps", "block.start + 1"),
-    Fault("tables", "tables/encoder.py", "table.rows < 200 else", "table.rows <= 200 else"),
+    Fault("tables", "tables/columns.py", "rows < 200 else", "rows <= 200 else"),
     Fault("tables", "tables/piecewise.py", "- self.centers) * SIZE", "+ self.centers) * SIZE"),
     Fault("tables", "tables/association.py", "sums.sum(axis=1, keepdims=True) - sums", "sums.sum(axis=1, keepdims=True)"),
     # ---------------------------------------------------------------------------------------------------------------- tasks

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from manynets.data.check import as_matrix, as_numpy, is_frame
 from manynets.errors import DataError, warn_user
 from manynets.spec import MLP, Recipe
+from manynets.tables.columns import CategoricalColumn
+from manynets.tables.labels import shown_unseen
 from manynets.tasks import Regression, Task
 from manynets.tasks.residuals import Residuals, check_coverage, interval_of
 
@@ -84,12 +86,14 @@ class Predictor(abc.ABC):
         unseen: dict[str, Counter[str]] = {}
         matrix = self.encoder.transform(x, unseen=unseen)
         warned, mark = self.__dict__.setdefault("_warned", {}), object()
-        for name, found in unseen.items():
-            if found and warned.setdefault(name, mark) is mark:  # in one step, so that of several threads one warns
-                shown = ", ".join(map(repr, sorted(found)[:5])) + (", ..." if len(found) > 5 else "")
+        for column in self.encoder.columns:
+            found = unseen.get(column.name)
+            if (
+                found and isinstance(column, CategoricalColumn) and warned.setdefault(column.name, mark) is mark
+            ):  # of several threads one warns
                 warn_user(
-                    f"column {name!r} holds categories not seen in training: {shown}; they are predicted as unknown ones"
-                    " (model.encoder.check(X) counts the rows)"
+                    f"column {column.name!r} holds categories not seen in training: {shown_unseen(found, column.known)}; they are"
+                    " predicted as unknown ones (model.encoder.check(X) counts the rows)"
                 )
         return matrix
 

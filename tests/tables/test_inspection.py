@@ -64,6 +64,12 @@ def test_suggestions() -> None:
         "times=frame['day']",
     ):
         assert any(said in text for text in suggestions), said
+    written = FRAME.with_columns(
+        town=polars.Series(["Bern", "bern", "Ulm", "BERN "] * 25), far=polars.Series([*range(97), -999, -999, 50])
+    )
+    said = inspect_table(written, "y").suggestions
+    assert "'town' has the levels 'Bern', 'bern', 'BERN': if they are one, write them alike" in said
+    assert any("'far' is -999 in 2 rows, far from all its other values" in text for text in said)
     assert any("the target 'y' is missing in 4 rows: drop_missing_target=True" in text for text in suggestions)
     leak = inspect_table(FRAME.filter(polars.col("y") != "rare"), "y")
     assert any(text.startswith("'copy' gives the target away: it is the target under other names; ") for text in leak.suggestions)

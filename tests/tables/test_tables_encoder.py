@@ -161,7 +161,8 @@ def test_numbers_far_from_those_seen_at_fit_count_as_the_limit(scaling: Any) -> 
     np.testing.assert_array_equal(encoder.transform(seen)[:, :1], plain.transform(seen[:, :1]))
     within = np.array([[-0.9, 7.0], [10.9, 7.0], [np.nan, 7.0]])
     np.testing.assert_array_equal(encoder.transform(within)[:2, 0], plain.transform(within[:2, :1])[:, 0])
-    assert encoder.check(within) == []
+    assert encoder.check(within[:2]) == []
+    assert encoder.check(within) == ["column 'x0': 1 of 3 rows have no value, as no row in training; they count as the median, 4.5"]
     assert encoder.check(far) == [
         "column 'x0': 2 values far outside the training range were clipped to -1 to 11",
         "column 'x1': 1 value far outside the training range was clipped to 7 to 7",
@@ -278,7 +279,9 @@ def test_case_23_nullable_and_mixed_values() -> None:
         (np.ones((0, 2)), "0 data rows"),
         (polars.DataFrame({"a": []}), "0 data rows"),
         (polars.DataFrame(), "no columns"),
-        (polars.Series([1]), "must be a pandas"),
+        (polars.Series([1]), "is a Series, one column without a table; give to_frame"),
+        (pandas.Series([1]), "is a Series, one column without a table; give to_frame"),
+        (None, "must be a pandas"),
     ],
 )
 def test_what_is_no_table(data: Any, message: str) -> None:
@@ -291,6 +294,14 @@ def test_lazy_frames_are_collected_and_tensors_detached() -> None:
     assert fit_encoder(frame.lazy()).transform(frame.lazy()).tolist() == [[-1], [1]]
     tensor = torch.tensor([[1.0], [3.0]], requires_grad=True)
     assert fit_encoder(tensor).transform(tensor).tolist() == [[-1], [1]]
+    with pytest.raises(DataError, match='lazy frame cannot be collected: unable to find column "absent"'):
+        fit_encoder(frame.lazy().select("absent"))
+
+
+def test_an_unseen_category_is_shown_with_the_known_one_that_is_spelled_alike() -> None:
+    encoder = fit_encoder(polars.DataFrame({"c": ["Bern", "Ulm"]}))
+    (remark,) = encoder.check(polars.DataFrame({"c": ["BERN ", "Genf"]}))
+    assert remark.endswith("not seen in training: 'BERN' (known is 'Bern'), 'Genf'")
 
 
 def test_arrays_and_frames_are_not_mistaken_for_each_other() -> None:

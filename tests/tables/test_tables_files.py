@@ -169,7 +169,7 @@ def test_blanks_are_taken_off(tmp_path: Path) -> None:
     assert columns(frame) == {"age": [39, 40], "work": ["State-gov", None], "pay": [None, 2.5]}
 
 
-@pytest.mark.filterwarnings("ignore:.*an empty row at the end")
+@pytest.mark.filterwarnings("ignore:.*empty rows at the end")
 @pytest.mark.parametrize("chunk", [2, 3, 4, 5, 7, 1 << 17])
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
 def test_blanks_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, delimiter: str) -> None:
@@ -247,6 +247,9 @@ def test_what_is_no_table_file(tmp_path: Path) -> None:
         read_table(tmp_path)
     with pytest.raises(DataError, match=r"ending is not one of \.csv"):
         read_table(write(tmp_path, "a,b\n", "t.doc"))
+    for name, advice in (("t.csv.zip", "unpack it"), ("t.csv.bz2", "decompress the file"), ("t.json", "one object a line")):
+        with pytest.raises(DataError, match=f"ending is not one of .*; .*{advice}"):
+            read_table(write(tmp_path, "a,b\n", name))
     for name in ("t.parquet", "t.arrow", "t.csv.gz"):
         with pytest.raises(DataError, match="cannot be read"):
             read_table(write(tmp_path, "nonsense\nmore\n", name))

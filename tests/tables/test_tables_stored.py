@@ -15,7 +15,7 @@ import pytest
 from manynets.errors import DataError
 from manynets.tables import encoder as encoders
 from manynets.tables import fit_encoder, open_file, read_table, split_target, understand
-from manynets.tables.cells import open_table
+from manynets.tables.frames import open_table
 from manynets.tables.stored import StoredColumns
 
 rng = np.random.default_rng(0)

@@ -265,6 +265,23 @@ def test_a_target_that_is_nearly_numbers_is_told(make: Callable[[dict[str, Any]]
     assert y.tolist() == ["10", "12", "oops", "10"]
 
 
+def test_classes_that_may_be_one_or_missing_are_told() -> None:
+    frame = polars.DataFrame({"a": [1.0, 2, 3, 4, 5], "y": ["yes", "Yes", "no", "NA", "no"]})
+    with pytest.warns(UserWarning, match="target 'y' has the class") as caught:
+        _, y, _ = split_target(frame, "y")
+    assert y.tolist() == frame["y"].to_list()
+    assert [str(one.message).split(":")[0] for one in caught] == [
+        "target 'y' has the classes 'Yes', 'yes'",
+        "target 'y' has the class 'NA' in 1 rows",
+    ]
+
+
+def test_two_decimal_signs_are_told() -> None:
+    (column,) = understand(polars.DataFrame({"a": [f"{i}{',.'[i % 2]}{i}5" for i in range(40)]}))
+    assert column.kind == "dropped"
+    assert "numbers with a decimal comma (20 cells) and with a point (20 cells); write them alike" in column.note
+
+
 @pytest.mark.parametrize(
     "cells",
     [["a1", "b2"], ["<=50K", ">50K"], ["3+", "1-2"], ["yes", "5"], ["2020 Q1", "2020 Q2"], ["1 star", "2 stars"], ["1st", "2nd"]],

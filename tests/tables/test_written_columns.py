@@ -10,8 +10,9 @@ import polars
 import pytest
 
 from manynets.tables import TableEncoder, fit_encoder, understand
-from manynets.tables.cells import number_cells, open_table
+from manynets.tables.cells import number_cells
 from manynets.tables.dates import DateForm, date_cells
+from manynets.tables.frames import open_table
 from manynets.tables.written import PLAIN, Reading
 
 N = None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from manynets.errors import DataError
-from manynets.tables import fit_encoder, read_table, understand
+from manynets.tables import fit_encoder, open_file, read_table, understand
 
 N = None
 TWO: dict[str, list[Any]] = {"a": [1, 3], "b": [2, 4]}
@@ -87,7 +87,7 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     ("total as a value", "t,n\nTotal,2\ny,4\nTotal,6\n", {"t": ["Total", "y", "Total"], "n": [2, 4, 6]}, []),
     # blank rows and columns
     ("blank lines", "\na,b\n\n\n1,2\n\n3,4\n\n", TWO, []),
-    ("rows of delimiters at the end", "a,b\n1,2\n3,4\n,\n,\n", TWO, ["empty row at the end", "empty row at the end"]),
+    ("rows of delimiters at the end", "a,b\n1,2\n3,4\n,\n,\n", TWO, ["empty rows at the end"]),
     ("a row of delimiters between", "a,b\n1,2\n,\n3,4\n", {"a": [1, N, 3], "b": [2, N, 4]}, []),
     ("a blank column in front", ",a,b\n,1,2\n,3,4\n", TWO, ["(counted from 0: 0)"]),
     ("a blank column between", "a,,b\n1,,2\n3,,4\n", TWO, ["(counted from 0: 1)"]),
@@ -167,6 +167,16 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     ),
     ("tokens among words", "a,b\nNA,2\n#N/A,3\n(blank),4\n,4\nNone,4\n", {"a": ["NA", N, N, N, "None"], "b": [2, 3, 4, 4, 4]}, []),
     ("2.1 after 1,500 whole numbers", "a\n" + "\n".join(map(str, range(1500))) + "\n2.1\n", {"a": [*range(1500), 2.1]}, []),
+    ("unknown among numbers", "a,b\nunknown,2\n3,TBD\nNot available,4\n", {"a": [N, 3, N], "b": [2, N, 4]}, []),
+    # a second header
+    ("units below the header", "a,b\nkg,cm\n1,2\n3,4\n", TWO, ["line below the header ('kg', 'cm') holds no numbers"]),
+    ("units of prices", 'a,b\neach,cm\n"$1,000",2\n$3,4\n', {"a": ["$1,000", "$3"], "b": [2, 4]}, ["line below the header"]),
+    ("a first row of words", "a,b\nkg,cm\n1,x\n3,y\n", {"a": ["kg", "1", "3"], "b": ["cm", "x", "y"]}, []),
+    # no header
+    ("words are the header", "x,2\ny,2\nx,4\n", {"x": ["y", "x"], "2": [2, 4]}, ["look like values ('x', '2')"]),
+    ("years beside a name", "t,2019\ny,2\nx,4\n", {"t": ["y", "x"], "2019": [2, 4]}, []),
+    ("blanks between columns", "a b c\n1 2 x\n3 4 y\n", {"a b c": ["1 2 x", "3 4 y"]}, ["of 3 words: if blanks are between"]),
+    ("sentences of one column", "a b c\nx y z\n1 2 3\n", {"a b c": ["x y z", "1 2 3"]}, []),
     # numbers
     ("points and commas", 'a;b\n"1.299,99";2\n"5,5";4\n', {"a": ["1.299,99", "5,5"], "b": [2, 4]}, []),
     ("a decimal comma and tabs", "a\tb\n1,5\t2\n2,25\t4\n", {"a": ["1,5", "2,25"], "b": [2, 4]}, []),
@@ -195,6 +205,11 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
     ("zeros", b"a\0\0\0,b\n1,2\n", "line 1 is not text: byte 0x00 at offset 1"),
     ("a delimiter that is none", "sep=•\na•b\n1•2\n".encode(), "line 1 gives '•' as the delimiter"),
     ("no encoding", b"a,b\n\x81,2\n", "line 2 is not utf-8: byte 0x81 at offset 4"),
+    ("a web page", "<!DOCTYPE html>\n<html>\n", "is a page of HTML or XML; download the file itself"),
+    ("objects of JSON", '{"a": 1}\n{"a": 2}\n', "is JSON; write one object a line and call it t.jsonl"),
+    ("an array of JSON", '[\n {"a": 1}]\n', "is JSON"),
+    ("a pointer of Git LFS", "version https://git-lfs.github.com/spec/v1\noid 1\n", "get the file itself, with git lfs pull"),
+    ("compressed with Zstandard", b"\x28\xb5\x2f\xfd\x04\0", "is compressed; decompress it"),
     ("rows split, header not", "a\n1;2\n3;4\n", "header is one field, but the rows are split by semicolon"),
 ]
 
@@ -230,6 +245,12 @@ def test_no_header(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="comments are left out"):
         frame = read_table(_write(tmp_path, "# x\n1,2\n3,4\n"), header=False)
     assert frame.to_dict(as_series=False) == {"x0": [1, 3], "x1": [2, 4]}
+
+
+def test_blanks_between_the_columns(tmp_path: Path) -> None:
+    path = _write(tmp_path, "  a   b\n 1  2 \n  3    4\n")
+    assert read_table(path, delimiter=" ").to_dict(as_series=False) == TWO
+    assert open_file(path, delimiter=" ").names == ("a", "b")
 
 
 def test_columns_that_stay_as_they_are_written(tmp_path: Path) -> None:
@@ -300,6 +321,6 @@ def test_a_quote_at_the_end_of_a_file_makes_no_noise(tmp_path: Path, capfd: pyte
     """polars panics on it, and its trace goes to standard error though the panic is caught."""
     path = tmp_path / "t.csv"
     path.write_bytes(b'a,b\r\n"x ""y""\nz",1\r\n"1,234",2\r\n,"')
-    with pytest.warns(UserWarning, match=r"an empty row at the end is left out \(line 5\)"):
+    with pytest.warns(UserWarning, match=r"empty rows at the end are left out \(line 5\)"):
         assert read_table(path).height == 2
     assert capfd.readouterr().err == ""

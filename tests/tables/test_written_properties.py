@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manynets.tables import fit_encoder, understand
-from manynets.tables.cells import number_cells, open_table
+from manynets.tables.cells import number_cells
+from manynets.tables.frames import open_table
 from manynets.tables.missing import MISSING_TOKENS
 from manynets.tables.written import PLAIN, Reading
 

@@ -15,7 +15,8 @@ from sklearn.utils.validation import validate_data
 
 from manynets.data.check import as_matrix, as_weights, check_container, is_frame
 from manynets.errors import DataError, OptionError, warn_user
-from manynets.tables.cells import Table, open_table
+from manynets.tables.frames import open_table
+from manynets.tables.table import Table
 from manynets.tasks.base import as_array, as_target, finite_target, labels_of, plain
 
 __all__ = [

@@ -20,7 +20,7 @@ from manynets.estimators.settings import take_parameters
 from manynets.model import Model
 from manynets.prepare import SplitBy
 from manynets.tables import TableEncoder
-from manynets.tables.cells import open_table
+from manynets.tables.frames import open_table
 from manynets.tabular import PresetName, TabularFit, train_tabular
 from manynets.tasks import Binary, Multiclass, Multilabel, Regression, Task
 from manynets.tasks.base import plain

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from manynets.tables.cells import Table, open_table
 from manynets.tables.encoder import Block, TableEncoder, fit_encoder
 from manynets.tables.files import TABLE_ENDINGS, open_file, read_table
+from manynets.tables.frames import open_table
 from manynets.tables.inspection import Inspection, inspect_table
 from manynets.tables.kinds import Column
 from manynets.tables.missing import MISSING_TOKENS
 from manynets.tables.schema import understand
+from manynets.tables.table import Table
 from manynets.tables.target import match_labels, split_target
 
 __all__ = [

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manynets.tables.binary import parquet_files
-from manynets.tables.cells import GROUPED, NUMBER
+from manynets.tables.cells import NUMBER
 from manynets.tables.delimited import ends_oddly, ends_with_open_quote, kinds_of, repeated_header
 from manynets.tables.marks import FileMarks
-from manynets.tables.missing import MISSING_TOKENS
-from manynets.tables.settling import FEW, without_text_tokens
+from manynets.tables.settling import NumberFacts, as_numbers, without_text_tokens
 from manynets.tables.sniffing import Head, read_head
-from manynets.tables.source import Source, TextOptions, in_utf8
+from manynets.tables.source import TEXT, Source, TextOptions, in_utf8
 from manynets.tables.stored import StoredColumns
 from manynets.tables.table import refuse_duplicates
 
@@ -87,7 +86,7 @@ def open_blocks(
     if files is not None:
         return _stored(path, files)
     file = Path(path)
-    if not file.is_file() or file.suffix.lower() not in (".csv", ".tsv", ".txt") or file.stat().st_size <= STREAM_BYTES:
+    if not file.is_file() or file.suffix.lower() not in TEXT or file.stat().st_size <= STREAM_BYTES:
         return None
     options = TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text))
     try:
@@ -194,60 +193,34 @@ def _parsed(text: bytes, head: Head) -> polars.DataFrame:
 
 
 class _Facts:
-    """What all cells of a column have in common, found block by block; see `manynets.tables.settling`."""
+    """What all cells of a column have in common, found block by block. kind: of its first rows, see `kinds_of`."""
 
     def __init__(self, name: str, kind: str) -> None:
         self.name, self.kind = name, kind
         self.fits = True
-        self._plain = True
-        self._whole = True
-        self._grouped = True
-        self._points = 0
-        self._any: dict[str, bool] = dict.fromkeys(("number", "zero", "long", "thousands", "short", "zero at the end"), False)
+        self._numbers = NumberFacts()
 
     def add(self, cells: polars.Series) -> None:
         """Look at some more cells."""
         if self.kind == "words":
             return
-        cells = cells.drop_nulls()
-        number = cells.str.contains(NUMBER)
         if self.kind in ("int", "float"):
-            self.fits = self.fits and bool((cells.str.contains(_INTEGER) if self.kind == "int" else number).all())
-        numbers = cells.filter(number)
-        others = cells.filter(~number)
-        self._plain = self._plain and bool(others.str.to_lowercase().is_in(list(MISSING_TOKENS)).all())
-        self._whole = self._whole and bool(numbers.str.contains(r"^[+-]?[0-9]+$").all())
-        pointed = numbers.filter(numbers.str.contains(".", literal=True))
-        self._grouped = self._grouped and bool(pointed.str.contains(GROUPED).all())
-        self._points += len(pointed)
-        found = {
-            "number": len(numbers) > 0,
-            "zero": bool(numbers.str.contains(r"^[+-]?0[0-9]").any()),
-            "long": bool(numbers.str.contains(r"^[+-]?[0-9]{19,}$").any()),
-            "thousands": bool(numbers.str.contains(r"^[+-]?[0-9]{4,}$").any()),
-            "short": bool(numbers.str.contains(r"^[+-]?[0-9]{1,3}$").any()),
-            "zero at the end": bool(pointed.str.ends_with("0").any()),
-        }
-        self._any = {name: self._any[name] or value for name, value in found.items()}
+            self.fits = self.fits and bool(cells.str.contains(_INTEGER if self.kind == "int" else NUMBER).fill_null(True).all())
+        self._numbers.add(cells)
 
     def type(self, *, fits: bool, used: bool) -> str:
         """Return "int", "float" or "text" for the whole column. fits: whether all columns are as their first rows show."""
-        if self.kind == "words" or (fits and self.kind in ("int", "float")):
-            return "text" if self.kind == "words" else self.kind
-        between_thousands = self._points and self._grouped and not self._any["thousands"]
-        doubt = between_thousands and (self._points < FEW or (self._any["short"] and self._any["zero at the end"]))
-        if self._plain and self._any["number"] and not (self._any["zero"] or self._any["long"] or doubt):
-            return "int" if self._whole else "float"
-        if used:
+        if self.kind == "words":
+            return "text"
+        if fits and self.kind in ("int", "float"):
+            return self.kind
+        kind = self._numbers.kind()
+        if kind is None and used:
             raise _WholeNeeded
-        return "text"
+        return kind or "text"
 
 
 def _as(cells: polars.Series, kind: str, facts: _Facts) -> polars.Series:
-    import polars
-
-    if kind == "text":
-        return without_text_tokens(cells) if facts.kind == "words" else cells
-    fine = cells.str.contains(NUMBER).fill_null(True)
-    numbers = cells if fine.all() else cells.set(~fine, None)
-    return numbers.str.strip_prefix("+").cast(polars.Int64 if kind == "int" else polars.Float64)
+    if kind in ("int", "float"):
+        return as_numbers(cells, whole=kind == "int")
+    return without_text_tokens(cells) if facts.kind == "words" else cells

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.frames import open_table
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing, is_missing_text, is_missing_value
 from manynets.tables.table import Table, storage_of
 from manynets.tables.units import conversion, same_unit
@@ -26,14 +25,12 @@ if TYPE_CHECKING:
 __all__ = [
     "GROUPED",
     "NUMBER",
-    "Table",
     "bad_number",
     "blank_cells",
     "factorise",
     "listed",
     "number_cells",
     "numbered",
-    "open_table",
     "plain_label",
     "points_in_doubt",
     "text_cells",
@@ -124,8 +121,8 @@ def number_cells(table: Table, name: str, reading: Reading = PLAIN) -> NDArray[n
     infinite = np.isinf(values)
     if infinite.any():
         raise DataError(
-            f"column {name!r} holds {int(infinite.sum())} infinite values, the first in {table.row(int(np.argmax(infinite)))};"
-            " replace them by numbers, or leave them empty to count as missing"
+            f"column {name!r} holds {int(infinite.sum())} infinite values, the first in {table.row(int(np.argmax(infinite)))} (a number"
+            " above 1.8e308 counts as one); replace them by numbers, or leave them empty to count as missing"
         )
     return values
 

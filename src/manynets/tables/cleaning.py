@@ -176,9 +176,11 @@ def _even(name: str, body: list[_Row], names: list[str] | None, width: int, note
             row.cells.pop()
         if len(row.cells) != width:
             raise _ragged(name, row, width)
-    while len(body) > 1 and body[-1].blank:
-        notes.add("an empty row at the end is left out", [body.pop()])
-    return body, names
+    end = len(body)
+    while end > 1 and body[end - 1].blank:
+        end -= 1
+    notes.add("empty rows at the end are left out", body[end:])
+    return body[:end], names
 
 
 def _ragged(name: str, row: _Row, width: int) -> DataError:

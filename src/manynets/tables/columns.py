@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import NUMBER, Table, factorise, number_cells, plain_label
+from manynets.tables.cells import NUMBER, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.hashed import TextColumn
 from manynets.tables.means import LevelMeans, fit_means
 from manynets.tables.parts import CodePart, cut
 from manynets.tables.piecewise import Pieces, fit_pieces
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
+from manynets.tables.table import Table
 from manynets.tables.written import PLAIN, Reading
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ColumnEncoder",
     "DateColumn",
     "NumericColumn",
+    "fewest_of_level",
     "fit_categorical",
     "fit_date",
     "fit_numeric",
@@ -99,12 +101,13 @@ class NumericColumn:
         if self.pieces is not None:
             out[:, 1 + self.gaps :] = self.pieces.columns(values)
 
-    def beyond(self, table: Table) -> int:
-        """Return how many rows hold a value beyond the limits."""
-        if self.limits is None or self.fill is None:
-            return 0
+    def beyond(self, table: Table) -> tuple[int, int]:
+        """Return how many rows hold a value beyond the limits, and how many none."""
+        if self.fill is None:
+            return 0, 0
         values = number_cells(table, self.name, self.reading)
-        return int(np.count_nonzero((values < self.limits[0]) | (values > self.limits[1])))
+        low, high = self.limits or (-math.inf, math.inf)
+        return int(np.count_nonzero((values < low) | (values > high))), int(np.count_nonzero(np.isnan(values)))
 
 
 def _within_float32(table: Table, name: str, values: NDArray[np.float64], spread: Spread) -> NDArray[np.float64]:
@@ -211,10 +214,16 @@ class CategoricalColumn:
         return (*plain, *more)
 
     @property
+    def known(self) -> tuple[str, ...]:
+        """All levels: those with a column of their own, then the rare ones."""
+        return (*self.levels, *self.rare)
+
+    @property
     def as_written(self) -> bool:
         """Whether a file's cells are to be left as text: not all levels are numbers that come back from one as they are."""
-        levels = (*self.levels, *self.rare)
-        return bool(self.part) or not all(re.fullmatch(NUMBER, level) and plain_label(float(level)) == level for level in levels)
+        return bool(self.part) or not all(
+            re.fullmatch(NUMBER, level) and plain_label(float(level)) == level for level in self.known
+        )
 
     def positions(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Return for each row its output column (N,), -1 for none, and the values not seen at fit with their counts."""
@@ -237,7 +246,7 @@ class CategoricalColumn:
             first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))
             raise DataError(
                 f"column {self.name!r} holds categories not seen in training: {_some(list(unseen))}; the first is in {table.row(first)}."
-                f" Known are {_some([*self.levels, *self.rare])}; with strict=False they are encoded as unseen"
+                f" Known are {_some(self.known)}; with strict=False they are encoded as unseen"
             )
         rows = np.flatnonzero(positions >= 0)
         out[rows, positions[rows]] = 1.0
@@ -248,7 +257,7 @@ class CategoricalColumn:
     def codes(self, table: Table) -> NDArray[np.int64]:
         """Return the number of each row's level among `levels` and `rare`, (N,); after them come missing and unseen values."""
         labels, codes = part_codes(table, self.name, self.part)
-        number = {level: index for index, level in enumerate((*self.levels, *self.rare))}
+        number = {level: index for index, level in enumerate(self.known)}
         lookup = [number.get(label, len(number) + 1) for label in labels]
         return np.array([*lookup, len(number)], dtype=np.int64)[codes]
 
@@ -260,7 +269,7 @@ class CategoricalColumn:
             one.fill_in(values, out[:, at : at + one.width])
 
 
-def _some(labels: list[str], most: int = 8) -> str:
+def _some(labels: Sequence[str], most: int = 8) -> str:
     return ", ".join(repr(label) for label in labels[:most]) + (f" and {len(labels) - most} more" if len(labels) > most else "")
 
 
@@ -279,7 +288,7 @@ def fit_categorical(
     name: str,
     *,
     max_levels: int,
-    min_count: int,
+    min_count: int | None = None,
     part: CodePart = "",
     target: NDArray[np.float64] | None = None,
     scaling: Scaling = "standard",
@@ -287,16 +296,28 @@ def fit_categorical(
 ) -> CategoricalColumn:
     """Fit a categorical column: the `max_levels` most frequent levels with at least `min_count` rows get their own output.
 
+    min_count: None for `fewest_of_level` of the rows of the table.
     target: (N, O), of which a column with more than `max_levels` levels, that are no parts of codes, gets the means; None for none. scaling, bins: of the means.
     """
     labels, codes = part_codes(table, name, part)
     counts = np.bincount(codes[codes >= 0], minlength=len(labels)).tolist()
-    own, rare = levels_of(dict(zip(labels, counts, strict=True)), max_levels=max_levels, min_count=min_count)
+    own, rare = levels_of(
+        dict(zip(labels, counts, strict=True)), max_levels=max_levels, min_count=min_count or fewest_of_level(table.rows)
+    )
     column = CategoricalColumn(name=name, levels=own, rare=rare, gaps=bool((codes < 0).any()), part=part)
     if target is None or part or len(labels) <= max_levels:
         return column
     numbers = column.codes(table)
     return replace(column, means=tuple(fit_means(numbers, len(labels), output, scaling, bins) for output in target.T))
+
+
+def fewest_of_level(rows: int) -> int:
+    """Return how many of so many rows a level must have, at least, for an output of its own.
+
+    >>> [fewest_of_level(rows) for rows in (100, 1_000, 50_000)]
+    [1, 2, 5]
+    """
+    return 1 if rows < 200 else max(2, rows // 10_000)
 
 
 def levels_of(counts: Mapping[str, int], *, max_levels: int, min_count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from manynets.errors import DataError, OptionError
 from manynets.tables.marks import FileMarks, check_name
+from manynets.tables.source import TEXT
 from manynets.tables.stored import first_line
 
 __all__ = ["TEXT", "converted"]
 
 MARK = "manynets.converted_from"
 """In the metadata of the Parquet file: what it was converted from, and how."""
-TEXT = (".csv", ".tsv", ".txt")
 MOST_ROWS, FEWEST_ROWS = 1 << 16, 1 << 10
 """Of a row group."""
 ABANDONED = 3600.0

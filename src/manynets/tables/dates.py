@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import Table, listed, number_cells, numbered, text_cells
+from manynets.tables.cells import listed, number_cells, numbered, text_cells
 from manynets.tables.missing import is_missing
 from manynets.tables.moments import Moment, read_moment, read_time
+from manynets.tables.table import Table
+from manynets.tables.written import Meaning
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -27,7 +29,6 @@ __all__ = [
     "PARTS",
     "DateForm",
     "DateOrder",
-    "Dated",
     "date_cells",
     "date_parts",
     "find_form",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 DateOrder = Literal["ymd", "dmy", "mdy", "time", "compact", "seconds", "milliseconds"]
-DATE_ORDERS: tuple[DateOrder, ...] = ("ymd", "dmy", "mdy", "time", "compact", "seconds", "milliseconds")
+DATE_ORDERS: tuple[DateOrder, ...] = get_args(DateOrder)
 PARTS = ("year", "month", "day", "weekday", "hour", "minute", "second")
 CYCLES = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 """Parts that come round again, and after how many steps."""
@@ -88,15 +89,7 @@ class DateForm:
         return ", ".join(part for part in parts if part)
 
 
-class Dated(NamedTuple):
-    """How the cells of a column are dates: the form, the cells that are not dates, and a remark."""
-
-    form: DateForm
-    words: tuple[str, ...]
-    note: str
-
-
-def find_form(counts: Mapping[str, int]) -> Dated | None:
+def find_form(counts: Mapping[str, int]) -> Meaning[DateForm] | None:
     """Return in which way more than half of these cells are dates or times of day, or None.
 
     Args:
@@ -116,7 +109,7 @@ def find_form(counts: Mapping[str, int]) -> Dated | None:
         except ValueError:
             pass  # a day that does not exist
         else:
-            return Dated(DateForm(), (), "")
+            return Meaning(DateForm(), (), "")
     total = sum(counts.values())
     read: dict[DateOrder, dict[str, Moment]] = {}
     size: dict[DateOrder, int] = {}
@@ -133,7 +126,7 @@ def find_form(counts: Mapping[str, int]) -> Dated | None:
     moments = read[order]
     zone, more = _one_clock([moment.offset for moment in moments.values()])
     words = tuple(text for text in labels if text not in moments)
-    return Dated(DateForm(order=order, zone=zone), words, "; ".join(part for part in (note, more) if part))
+    return Meaning(DateForm(order=order, zone=zone), words, "; ".join(part for part in (note, more) if part))
 
 
 def _read(text: str, order: DateOrder) -> Moment | None:

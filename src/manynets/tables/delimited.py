@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,9 +18,10 @@ import numpy as np
 
 from manynets.errors import DataError
 from manynets.tables.cleaning import TOTAL, cleaned
-from manynets.tables.settling import settled, type_of, without_text_tokens
+from manynets.tables.missing import is_missing
+from manynets.tables.settling import holds_numbers, settled, type_of, without_text_tokens
 from manynets.tables.sniffing import DELIMITERS, Head, read_head
-from manynets.tables.source import Source, TextOptions, in_utf8, not_in
+from manynets.tables.source import Source, TextOptions, in_utf8, not_in, with_single_blanks
 from manynets.tables.stored import first_line
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ _WIDE_BLANKS = (b"\xc2\x85", b"\xc2\xa0", b"\xe1\x9a\x80", b"\xe2\x80", b"\xe2\x
 """Blanks beyond ASCII in UTF-8; E2 80 begins those of U+2000 to U+202F, and some signs that are none."""
 
 
+_DIGIT = re.compile("[0-9]")
+
+
 class TextTable(NamedTuple):
     """A table that was read, notes on what was done to read it, and the columns that hold commas in a file with semicolons."""
 
@@ -68,6 +73,8 @@ def read_source(source: Source, options: TextOptions, *, preferred: str | None =
         preferred: the delimiter to choose where another would do as well.
     """
     source = in_utf8(source.loaded() if source.padded else source, options.encoding)
+    if options.delimiter == " ":
+        source = with_single_blanks(source)
     head = read_head(source, delimiter=options.delimiter, preferred=preferred, header=options.header)
     if not head.unclean:
         try:
@@ -161,8 +168,13 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
     repeated = repeated_header(texts) if texts.width == frame.width > 1 else None
     if repeated is not None:
         notes.append(f"the header is repeated in {int(repeated.sum())} rows, which are left out")
-        texts = texts.filter(~repeated)
-        frame = texts
+        texts = frame = texts.filter(~repeated)
+    if texts.width == frame.width > 1 and is_second_header(texts, head.delimiter):
+        shown = ", ".join(repr(cell) for cell in texts.row(0)[:4]) + (", ..." if texts.width > 4 else "")
+        notes.append(
+            f"the line below the header ({shown}) holds no numbers, and all others do: it is left out, as units or more names"
+        )
+        texts = frame = texts[1:]
     columns, commas = [], []
     for cells in texts:
         if head.delimiter == ";" and cells.str.contains(",", literal=True).any():
@@ -186,6 +198,14 @@ def repeated_header(texts: polars.DataFrame) -> polars.Series | None:
         same = same & (cells == cells.name)
     same = same.fill_null(False)
     return same if same.any() and not same.all() else None
+
+
+def is_second_header(texts: polars.DataFrame, delimiter: str) -> bool:
+    """Return whether the first row holds words, such as units, in columns that hold numbers otherwise."""
+    first = [cell for cell in texts.row(0) if cell is not None]
+    if texts.height < 2 or len(first) < 2 or any(is_missing(cell) or _DIGIT.search(cell) for cell in first):
+        return False
+    return all(holds_numbers(cells[1:], delimiter) for cells in texts)
 
 
 def _unzipped_size(source: Source) -> int:

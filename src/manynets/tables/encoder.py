@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from manynets.display import html_table
 from manynets.errors import DataError, LeakWarning, OptionError, one_of, warn_user
 from manynets.spec import PiecewiseLinear
-from manynets.tables.cells import Table, open_table
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, fit_categorical, fit_date, fit_numeric
 from manynets.tables.dates import DateForm
+from manynets.tables.frames import open_table
 from manynets.tables.hashed import fit_text
 from manynets.tables.kinds import Column
 from manynets.tables.means import other_folds, targets_of
@@ -26,7 +26,7 @@ from manynets.tables.remarks import Remarks
 from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import understand
 from manynets.tables.state import state_from_json, state_to_json
-from manynets.tables.table import look_alike, require
+from manynets.tables.table import Table, look_alike, require
 from manynets.tables.understood import UNDERSTOOD_NAMES, understood_columns
 from manynets.tables.written import PLAIN, Reading
 
@@ -360,13 +360,12 @@ def fit_encoder(
     if not used:
         raise DataError(f"no column is left to learn from; left out: {'; '.join(f'{name} ({why})' for name, why in dropped)}")
     table = table if rows is None else table.take(rows)
-    least = min_count or (1 if table.rows < 200 else max(2, table.rows // 10_000))
     options = {"bins": _bins(embedding, table.rows), "target": _tree_target(embedding, y, target, rows)}
     means = None
     if category_means:
         found_target = _target_of(y, target, "category_means")
         means = targets_of(found_target if rows is None else found_target[rows])
-    fitted = [_fitted(table, column, scaling, max_levels, least, means, **options) for column in used]
+    fitted = [_fitted(table, column, scaling, max_levels, min_count, means, **options) for column in used]
     if schema is None:
         _warn([column.name for column in used], tuple(fitted), tuple(item for item in dropped if item[0] not in drop))
         warn_of_targets(used)
@@ -404,7 +403,13 @@ def _target_of(y: Any, target: NDArray[Any] | None, what: str) -> NDArray[Any]:
 
 
 def _fitted(
-    table: Table, column: Column, scaling: Scaling, max_levels: int, min_count: int, means: NDArray[Any] | None, **options: Any
+    table: Table,
+    column: Column,
+    scaling: Scaling,
+    max_levels: int,
+    min_count: int | None,
+    means: NDArray[Any] | None,
+    **options: Any,
 ) -> ColumnEncoder:
     """Return the encoder of a column that is used."""
     form = column.form

@@ -17,8 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import factorise, open_table
-from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn, levels_of, limits_of
+from manynets.tables.cells import factorise
+from manynets.tables.columns import (
+    CategoricalColumn,
+    ColumnEncoder,
+    DateColumn,
+    NumericColumn,
+    fewest_of_level,
+    levels_of,
+    limits_of,
+)
+from manynets.tables.frames import open_table
 from manynets.tables.scaling import Scaling, Spread, is_constant
 from manynets.tables.written import PLAIN
 
@@ -177,8 +186,7 @@ def _corrected(column: ColumnEncoder, facts: ColumnFacts, scaling: Scaling, max_
         fill = facts.mean if column.fill is None else column.fill
         return replace(column, spread=spread, fill=fill, gaps=gaps, limits=limits)
     if isinstance(column, CategoricalColumn) and facts.labels is not None and not column.part and not column.means:
-        least = max(2, facts.rows // 10_000) if facts.rows >= 200 else 1
-        own, rare = levels_of(facts.labels, max_levels=max_levels, min_count=least)
+        own, rare = levels_of(facts.labels, max_levels=max_levels, min_count=fewest_of_level(facts.rows))
         return replace(column, levels=own, rare=rare, gaps=gaps)
     if isinstance(column, DateColumn):
         return replace(column, gaps=gaps or column.gaps)

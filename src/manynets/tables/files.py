@@ -5,7 +5,9 @@ polars reads; what it would ignore silently is an error or a warning here.
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import re
 import sys
 import zlib
 from collections.abc import Sequence
@@ -14,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manynets.errors import DataError, warn_user
-from manynets.tables.binary import PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
+from manynets.tables.binary import ARROW, PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
 from manynets.tables.delimited import TextTable, read_source
 from manynets.tables.frames import open_table
 from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.sheets import SHEETS, read_sheet
-from manynets.tables.source import Source, TextOptions
+from manynets.tables.source import TEXT, Source, TextOptions
 from manynets.tables.stored import StoredColumns
 from manynets.tables.table import Table, refuse_duplicates
 
@@ -29,14 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["STANDARD_INPUT", "TABLE_ENDINGS", "open_file", "read_table", "standard_input", "text_options"]
 
 STANDARD_INPUT = "-"
-_DELIMITED = (".csv", ".tsv", ".txt")
-_ARROW = (".arrow", ".feather", ".ipc")
 _JSON = (".jsonl", ".ndjson")
 TABLE_ENDINGS = (
-    *_DELIMITED,
-    *(f"{ending}.gz" for ending in _DELIMITED),
+    *TEXT,
+    *(f"{ending}.gz" for ending in TEXT),
     *PARQUET,
-    *_ARROW,
+    *ARROW,
     *_JSON,
     *(f"{ending}.gz" for ending in _JSON),
     *SHEETS,
@@ -44,12 +44,22 @@ TABLE_ENDINGS = (
 """The endings by which `read_table` knows a format."""
 
 _MARKS = {
-    b"\x1f\x8b": ("a gzip file", ".csv.gz"),
-    b"PAR1": ("a Parquet file", ".parquet"),
-    b"ARROW1": ("an Arrow file", ".arrow"),
-    b"PK\x03\x04": ("a zip archive, such as an Excel sheet", ".xlsx if it is one"),
+    rb"\x1f\x8b": "a gzip file, whatever its ending; rename it to {stem}.csv.gz",
+    rb"PAR1": "a Parquet file, whatever its ending; rename it to {stem}.parquet",
+    rb"ARROW1": "an Arrow file, whatever its ending; rename it to {stem}.arrow",
+    rb"PK\x03\x04": "a zip archive, whatever its ending; rename it to {stem}.xlsx if it is an Excel sheet, else unpack it",
+    rb"\xd0\xcf\x11\xe0": "a file of Microsoft Office, whatever its ending; rename it to {stem}.xls if it is an Excel sheet",
+    rb"\x28\xb5\x2f\xfd|BZh[1-9]|\xfd7zXZ": "compressed; decompress it, or compress it with gzip",
+    rb"\s*<(?i:!doctype|html|\?xml)": "a page of HTML or XML; download the file itself",
+    rb'\s*(?:\{\s*"|\[\s*[{\[])': "JSON; write one object a line and call it {stem}.jsonl",
+    rb"version https://git-lfs": "a pointer of Git LFS; get the file itself, with git lfs pull",
 }
-"""How files begin that are no text tables."""
+"""Patterns of how files begin that are no text tables, what they are, and what to do."""
+_OTHER_ENDINGS = {
+    **dict.fromkeys(("zip", "7z", "rar", "tar", "tgz"), "an archive is not read: unpack it, and name the file in it"),
+    **dict.fromkeys(("bz2", "xz", "zst", "lz4"), "decompress the file, or compress it with gzip (.csv.gz)"),
+    "json": "an array of JSON is not read: write one object a line (.jsonl), as pandas' to_json(orient='records', lines=True) does",
+}
 
 
 def read_table(
@@ -141,7 +151,7 @@ def text_options(path: str | Path) -> frozenset[str]:
     (['delimiter', 'encoding', 'header'], ['header'], [])
     """
     name = str(path).lower()
-    if name == STANDARD_INPUT or name.removesuffix(".gz").endswith(_DELIMITED):
+    if name == STANDARD_INPUT or name.removesuffix(".gz").endswith(TEXT):
         return frozenset(("delimiter", "encoding", "header"))
     return frozenset(("header",) if name.endswith(SHEETS) else ())
 
@@ -172,12 +182,12 @@ def _read(path: str | Path, options: TextOptions, content: bytes | None = None) 
 def _read_file(file: Path, ending: str, options: TextOptions) -> TextTable:
     """Return the table in a file with one of the known endings, which is not Parquet."""
     source = Source(name=str(file), file=file)
-    if ending.removesuffix(".gz") in _DELIMITED:
+    if ending.removesuffix(".gz") in TEXT:
         return _checked(str(file), read_source(source, options, preferred="\t" if ending.startswith(".tsv") else None))
     _refuse_text_options(str(file), options, sheet=ending in SHEETS)
     if ending in SHEETS:
         return read_sheet(str(file), file, options)
-    if ending in _ARROW:
+    if ending in ARROW:
         return _checked(str(file), TextTable(read_arrow(str(file), file)))
     return _checked(str(file), TextTable(read_json_lines(str(file), source.read())))
 
@@ -217,19 +227,20 @@ def _ending(file: Path) -> str:
     name = file.name.lower()
     ending = next((ending for ending in TABLE_ENDINGS if name.endswith(ending)), None)
     if ending is None:
-        raise DataError(f"{file}: the ending is not one of {', '.join(TABLE_ENDINGS)}; rename the file to what it holds")
-    if ending in _DELIMITED and file.is_file():
+        advice = _OTHER_ENDINGS.get(name.rpartition(".")[2], "rename the file to what it holds")
+        raise DataError(f"{file}: the ending is not one of {', '.join(TABLE_ENDINGS)}; {advice}")
+    if ending in TEXT and file.is_file():
         with file.open("rb") as stream:
-            first = stream.read(8)
-        for mark, (what, wanted) in _MARKS.items():
-            if first.startswith(mark):
-                raise DataError(f"{file} is {what}, whatever its ending; rename it to {file.stem}{wanted}")
+            first = stream.read(64).removeprefix(codecs.BOM_UTF8)
+        for mark, what in _MARKS.items():
+            if re.match(mark, first):
+                raise DataError(f"{file} is {what.format(stem=file.stem)}")
     return ending
 
 
 def _refuse_text_options(name: str, options: TextOptions, *, sheet: bool = False) -> None:
     if options.encoding is not None or options.delimiter is not None:
-        raise DataError(f"{name}: encoding and delimiter are for text files ({', '.join(_DELIMITED)}); leave them out here")
+        raise DataError(f"{name}: encoding and delimiter are for text files ({', '.join(TEXT)}); leave them out here")
     if not options.header and not sheet:
         raise DataError(f"{name}: header=False is for text files and sheets; this format stores the names of its columns")
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError
 from manynets.tables.missing import is_missing_value
+from manynets.tables.stored import first_line
 from manynets.tables.table import Table, refuse_duplicates
 from manynets.tables.unusual import plain_columns
 
@@ -37,7 +38,9 @@ def open_table(data: Any) -> Table:
     if isinstance(data, np.ndarray):
         return _open_array(data)
     if hasattr(data, "collect") and hasattr(data, "collect_schema"):  # a lazy frame of polars or narwhals
-        data = data.collect()
+        data = _collected(data)
+    if hasattr(data, "to_frame"):
+        raise DataError(f"the table is a {type(data).__name__}, one column without a table; give to_frame() of it")
     import narwhals as nw
 
     if _is_pandas(data):
@@ -55,11 +58,17 @@ def open_table(data: Any) -> Table:
             f"the table is a {type(data).__module__}.{type(data).__name__}, but must be a pandas, polars or pyarrow frame,"
             " or a NumPy array of two dimensions"
         ) from error
-    if not isinstance(frame, nw.DataFrame):
-        raise DataError(f"the table is a {type(data).__name__}, but must be a frame with columns")
     if not frame.columns:
-        raise DataError("the table has no columns")
+        raise DataError("the table is empty: it has no columns and no rows; at least 1 of each is needed")
     return Table(names=tuple(frame.columns), rows=len(frame), frame=frame)
+
+
+def _collected(lazy: Any) -> Any:
+    """Return the frame of a lazy one. Errors: DataError where its query fails."""
+    try:
+        return lazy.collect()
+    except Exception as error:  # each backend has its own
+        raise DataError(f"the lazy frame cannot be collected: {first_line(error)}") from error
 
 
 def _is_pandas(data: Any) -> bool:

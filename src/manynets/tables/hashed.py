@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.tables.cells import Table, blank_cells, listed, text_cells
+from manynets.tables.cells import blank_cells, listed, text_cells
+from manynets.tables.table import Table
 
 if TYPE_CHECKING:
     import narwhals as nw

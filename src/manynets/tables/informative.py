@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.tables.association import MOST_CLASSES, Association, Codes, association, binned, plain_target, target_scores
-from manynets.tables.cells import Table, factorise, number_cells
+from manynets.tables.cells import factorise, number_cells
 from manynets.tables.columns import part_codes
 from manynets.tables.dates import DateForm, date_cells
 from manynets.tables.kinds import Column
 from manynets.tables.parts import PARTS_OF_CODES, CodePart, cut, digits_of
+from manynets.tables.table import Table
 from manynets.tables.written import PLAIN, Reading
 
 __all__ = ["column_association", "leak_of", "numbers_of", "reconsidered", "sample_rows"]

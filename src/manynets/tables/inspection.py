@@ -11,25 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.tables.association import MOST_CLASSES, target_scores
-from manynets.tables.cells import Table, open_table
+from manynets.tables.cells import factorise
 from manynets.tables.columns import part_codes
 from manynets.tables.dates import DateForm
+from manynets.tables.frames import open_table
 from manynets.tables.informative import column_association, numbers_of, sample_rows
 from manynets.tables.kinds import Column
+from manynets.tables.labels import spelled_alike
 from manynets.tables.schema import understand
+from manynets.tables.table import Table
 from manynets.tables.target import split_target
 from manynets.tables.written import Reading
 
 __all__ = ["FEWEST_ROWS", "InspectedColumn", "InspectedTarget", "Inspection", "inspect_table", "plain_values"]
 
 RARE = 0.05
-"""A class with fewer rows than this share is rare."""
+"""A class with fewer rows than this share, and than half the mean of all classes, is rare."""
 MOSTLY = 0.5
 """A column is mostly missing above this share."""
 NEARLY_ALL = 0.95
 """A column that explains more of the target than this may have been written after it."""
 FEWEST_ROWS = 30
 """In fewer rows, what a column explains of the target is chance."""
+FEWEST_OTHERS = 10
+"""Among fewer different values none is far from the others."""
 SKEWED = 1.0
 """A positive target with a skewness above this has a heavy tail."""
 
@@ -163,13 +168,14 @@ def inspect_table(
         rows = sample_rows(table.rows)
         some, scores = table.take(rows), target_scores(y[rows])
         columns = [InspectedColumn(column=column, association=_share(some, column, scores)) for column in schema]
+    suggestions = [text for column in schema for text in _of_values(table, column)]
     duplicates = _duplicates(table, [column.name for column in schema if column.kind != "dropped"])
     return Inspection(
         rows=table.rows,
         columns=tuple(columns),
         targets=tuple(targets),
         duplicates=duplicates,
-        suggestions=tuple(_suggestions(table.rows, columns, targets, duplicates)),
+        suggestions=(*_suggestions(table.rows, columns, targets, duplicates), *suggestions),
     )
 
 
@@ -256,12 +262,41 @@ def _of_column(rows: int, column: Column) -> Iterator[str]:
         yield f"if the rows of one {name!r} belong together, do not split them: groups=frame[{name!r}]"
 
 
+def _of_values(table: Table, column: Column) -> Iterator[str]:
+    if column.kind == "categorical" and column.distinct and not column.part:
+        for alike in spelled_alike(factorise(table, column.name)[0]):
+            yield f"{column.name!r} has the levels {', '.join(map(repr, alike))}: if they are one, write them alike"
+    values = numbers_of(table, column) if column.kind == "numeric" else None
+    for value, count in () if values is None else _far_values(values[~np.isnan(values)]):
+        yield (
+            f"{column.name!r} is {value:g} in {count} rows, far from all its other values: if that stands for a missing value, leave"
+            " those cells empty"
+        )
+
+
+def _far_values(values: NDArray[np.float64]) -> list[tuple[float, int]]:
+    """Return the least or the largest of many values, and its rows, where it occurs several times, farther away than the others spread.
+
+    >>> _far_values(np.array([-999.0, -999.0, *range(20)]))
+    [(-999.0, 2)]
+    """
+    different, counts = np.unique(values, return_counts=True)
+    if different.size < FEWEST_OTHERS:
+        return []
+    ends = (
+        (0, different[1] - different[0], different[-1] - different[1]),
+        (-1, different[-1] - different[-2], different[-2] - different[0]),
+    )
+    return [(float(different[at]), int(counts[at])) for at, gap, spread in ends if gap > spread and counts[at] > 1]
+
+
 def _of_target(target: InspectedTarget) -> Iterator[str]:
     if target.missing:
         yield f"the target {target.name!r} is missing in {target.missing} rows: drop_missing_target=True leaves them out"
     if target.classes is not None and len(target.classes) > 1:
         label, count = min(target.classes.items(), key=lambda item: item[1])
-        if count < RARE * sum(target.classes.values()):
+        rows = sum(target.classes.values())
+        if count < RARE * rows and 2 * count * len(target.classes) < rows:
             yield f"the class {label!r} of {target.name!r} has {count} row{'s' if count > 1 else ''}: look at its own accuracy, not at that of all rows"
     if target.quartiles is not None and target.quartiles[0] > 0.0 and (target.skewness or 0.0) > SKEWED:
         yield f"the target {target.name!r} is positive with a heavy tail: try target_transform='log'"

@@ -10,6 +10,7 @@ __all__ = ["MISSING_TOKENS", "TEXT_MISSING", "is_missing", "is_missing_text", "i
 MISSING_TOKENS = (
     *("", "na", "n/a", "#n/a", "#na", "n.a.", "n.a", "<na>", "nan", "-nan", "nat", "null", "(null)", "nil", "none", "missing"),
     *("-", "--", "---", "–", "—", ".", "..", "...", "?", "??", "(blank)", "blank"),
+    *("unknown", "undefined", "not available", "not applicable", "tbd", "0000-00-00", "0000-00-00 00:00:00"),
     *("#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!"),
 )
 """What stands for a missing value in a column of numbers or dates, in any case; blanks around a cell do not count."""

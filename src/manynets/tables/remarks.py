@@ -1,4 +1,4 @@
-"""What is strange about rows that a fitted encoder is given: extra columns, unseen categories, other units, far numbers."""
+"""What is strange about rows that a fitted encoder is given: extra columns, unseen categories, new gaps, other units, far numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from manynets.tables.cells import units_converted
 from manynets.tables.columns import CategoricalColumn, NumericColumn
+from manynets.tables.labels import shown_unseen
 
 if TYPE_CHECKING:
     from manynets.tables.encoder import TableEncoder
@@ -23,6 +24,8 @@ class Remarks:
         self._unseen: dict[str, Counter[str]] = {}
         self._units: dict[str, Counter[str]] = {}
         self._beyond: Counter[str] = Counter()
+        self._gaps: Counter[str] = Counter()
+        self._rows = 0
 
     def add(self, frame: Any) -> None:
         """Count what is strange in a frame. Errors: DataError for columns that are missing."""
@@ -30,12 +33,15 @@ class Remarks:
         table = encoder.matched(frame)
         known = {*encoder.column_names, *(name for name, _ in encoder.dropped)}
         self._extra |= dict.fromkeys(name for name in table.names if name not in known)
+        self._rows += table.rows
         for column in encoder.columns:
             if isinstance(column, CategoricalColumn):
                 self._unseen.setdefault(column.name, Counter()).update(column.positions(table)[1])
             elif isinstance(column, NumericColumn):
                 self._units.setdefault(column.name, Counter()).update(units_converted(table, column.name, column.reading))
-                self._beyond[column.name] += column.beyond(table)
+                beyond, gaps = column.beyond(table)
+                self._beyond[column.name] += beyond
+                self._gaps[column.name] += 0 if column.gaps else gaps
 
     def notes(self) -> list[str]:
         """Return the remarks."""
@@ -43,8 +49,8 @@ class Remarks:
         for column in self._encoder.columns:
             name = f"column {column.name!r}"
             unseen = self._unseen.get(column.name)
-            if unseen:
-                shown = ", ".join(repr(label) for label in sorted(unseen)[:5]) + (", ..." if len(unseen) > 5 else "")
+            if unseen and isinstance(column, CategoricalColumn):
+                shown = shown_unseen(unseen, column.known)
                 count, new = unseen.total(), "a category" if len(unseen) == 1 else "categories"
                 rows = "1 row has" if count == 1 else f"{count:,} rows have"
                 notes.append(f"{name}: {rows} {new} not seen in training: {shown}")
@@ -54,6 +60,10 @@ class Remarks:
             if units:
                 shown = ", ".join(f"{count} in {unit!r}" for unit, count in units.most_common())
                 notes.append(f"{name}: converted to {column.reading.unit!r}, the unit of the training rows: {shown}")
+            if gaps := self._gaps[column.name]:
+                notes.append(
+                    f"{name}: {gaps:,} of {self._rows:,} rows have no value, as no row in training; they count as the median, {column.fill:g}"
+                )
             beyond = self._beyond[column.name]
             if beyond and column.limits is not None:
                 low, high = column.limits

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manynets.errors import DataError
-from manynets.tables.binary import parquet_files
+from manynets.tables.binary import ARROW, parquet_files
 from manynets.tables.footer import footer_bytes, row_groups
 from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.stored import keys_of, readable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ARROW", "BlockFiles", "RowBlock", "in_blocks"]
 
-ARROW = (".arrow", ".feather", ".ipc")
 ARROW_ROWS = 1 << 16
 
 

@@ -13,22 +13,13 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError, OptionError
 from manynets.tables.association import plain_target, target_scores
-from manynets.tables.cells import (
-    NUMBER,
-    Table,
-    bad_number,
-    blank_cells,
-    number_cells,
-    open_table,
-    plain_label,
-    points_in_doubt,
-    text_cells,
-)
+from manynets.tables.cells import NUMBER, bad_number, blank_cells, number_cells, plain_label, points_in_doubt, text_cells
 from manynets.tables.dates import DateForm, date_cells, is_zone, order_of_numbers
+from manynets.tables.frames import open_table
 from manynets.tables.hashed import holds_words
 from manynets.tables.informative import leak_of, reconsidered, sample_rows
 from manynets.tables.kinds import Column, Kind
-from manynets.tables.table import require
+from manynets.tables.table import Table, require
 from manynets.tables.texts import counted, different, meaning_of, meaning_of_all
 from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, units_of
 
@@ -39,6 +30,9 @@ FEWEST_FOR_AN_ID = 20
 
 SAMPLE = 1000
 """So many rows are looked at before all of them are."""
+
+MOSTLY_NUMBERS = 0.9
+_ONE_SIGN = re.compile(r"[+-]?[0-9]+([.,]?)[0-9]*", re.ASCII)
 
 _ID_NAME = re.compile(r"(?:^|.*[\W_])(?:id|uuid|guid|key|index|rownum)$", re.IGNORECASE)
 _CODE_NAME = re.compile(r".*(?:id|key|code|type|class|zip|category)$", re.IGNORECASE)
@@ -298,7 +292,7 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
         return None, f"codes: {count} numbers, some with a zero in front" if count else ""
     comma_first = name in table.commas
     if declared is None and meaning_of(counted(head), comma_first=comma_first) is None:
-        return None, _mixed_units(counted(head))
+        return None, _mixture(counted(head))
     meaning, counts = meaning_of_all(present, comma_first=comma_first), counted(head)
     if meaning is None:
         meaning = meaning_of(counts := different(present), comma_first=comma_first)
@@ -308,8 +302,8 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
         reading = meaning.form if meaning is not None and isinstance(meaning.form, Reading) else PLAIN
         return _number_column(table, name, declared, reading, "" if meaning is None else meaning.note), ""
     if meaning is None:
-        return None, _mixed_units(counts)
-    if meaning.words and (note := _mixed_units(counts)):
+        return None, _mixture(counts)
+    if meaning.words and (note := _mixture(counts)):
         return None, note
     if meaning.words:
         words = set(meaning.words)
@@ -322,11 +316,18 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
     return _date_column(table, name, None, meaning.form, meaning.note), ""
 
 
-def _mixed_units(counts: Counter[str]) -> str:
-    """Say that a column holds numbers in units that cannot be converted to one, or nothing."""
-    units = units_of(counts)
-    shown = ", ".join(f"{unit!r} ({count} cells)" for unit, count in units.most_common())
-    return f"numbers in several units, {shown}; convert them to one to have them read as numbers" if shown else ""
+def _mixture(counts: Counter[str]) -> str:
+    """Say that a column holds numbers in units that cannot be converted to one, or with two decimal signs, or nothing."""
+    if units := units_of(counts):
+        shown = ", ".join(f"{unit!r} ({count} cells)" for unit, count in units.most_common())
+        return f"numbers in several units, {shown}; convert them to one to have them read as numbers"
+    signs = Counter(found[1] for text in counts.elements() if (found := _ONE_SIGN.fullmatch(text)))
+    if not (signs["."] and signs[","] and signs.total() > MOSTLY_NUMBERS * counts.total()):
+        return ""
+    return (
+        f"numbers with a decimal comma ({signs[',']} cells) and with a point ({signs['.']} cells); write them alike to have them read as"
+        " numbers"
+    )
 
 
 def _why_dropped(table: Table, name: str, distinct: int, present: int) -> str:

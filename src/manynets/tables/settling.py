@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from manynets.tables.cells import GROUPED, NUMBER, points_in_doubt
+from manynets.tables.cells import GROUPED, NUMBER
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing
-from manynets.tables.texts import SAMPLE, meaning_of, meaning_of_all
+from manynets.tables.texts import SAMPLE, different, meaning_of, meaning_of_all
 from manynets.tables.written import Reading
 
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["FEW", "settled", "type_of", "without_text_tokens"]
+__all__ = ["NumberFacts", "as_numbers", "holds_numbers", "settled", "type_of", "without_text_tokens"]
 
 HEAD_ROWS = 1000
 MOST_WORDS = 0.02
@@ -95,6 +95,16 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
     return (cells if plain is None else plain), note
 
 
+def holds_numbers(cells: polars.Series, delimiter: str) -> bool:
+    """Return whether each cell of a column of text is a number, perhaps as people write it, or missing."""
+    import narwhals as nw
+
+    if _plain(cells, delimiter) is not None:
+        return True
+    meaning = meaning_of(different(nw.from_native(cells, series_only=True)), comma_first=delimiter == ";")
+    return meaning is not None and not meaning.words and isinstance(meaning.form, Reading)
+
+
 def without_text_tokens(cells: polars.Series) -> polars.Series:
     """Return a column of text with nulls for what is missing in such."""
     likely = cells.str.starts_with("#") | cells.str.starts_with("(")  # as all but the empty text begin, which is null already
@@ -105,21 +115,64 @@ def without_text_tokens(cells: polars.Series) -> polars.Series:
 
 def _plain(cells: polars.Series, delimiter: str) -> polars.Series | None:
     """Return the numbers of a column whose every cell is one, or missing; in files with semicolons with a decimal comma too."""
-    import polars
-
+    commas = False
     if not _all_numbers(cells, NUMBER):
-        if delimiter != ";" or not _all_numbers(cells, _COMMA_NUMBER.pattern):
+        commas = delimiter == ";" and _all_numbers(cells, _COMMA_NUMBER.pattern)
+        if not commas:
             return None
         cells = cells.str.replace(",", ".", literal=True)
-    elif _in_doubt(cells):
-        return None
-    fine = cells.str.contains(NUMBER)
-    numbers = cells if fine.all() else cells.set(~fine.fill_null(True), None)
-    if numbers.null_count() == len(numbers) or numbers.str.contains(r"^[+-]?0[0-9]").any():
-        return None
-    if numbers.str.contains(r"^[+-]?[0-9]{19,}$").any():
-        return None
-    whole = numbers.str.contains(r"^[+-]?[0-9]+$").all()
+    facts = NumberFacts()
+    facts.add(cells)
+    kind = facts.kind(doubt=not commas)
+    return None if kind is None else as_numbers(cells, whole=kind == "int")
+
+
+class NumberFacts:
+    """What the cells of a column of text have in common as numbers, found at once or block by block."""
+
+    def __init__(self) -> None:
+        self._numbers = self._points = 0
+        self._only_numbers = self._whole = self._grouped = True
+        self._codes = self._above_thousand = self._below_thousand = self._zero_at_end = False
+
+    def add(self, cells: polars.Series) -> None:
+        """Look at some more cells."""
+        fine = cells.str.contains(NUMBER).fill_null(False)
+        numbers = cells.filter(fine)
+        others = cells.filter(~fine).drop_nulls()
+        pointed = numbers.filter(numbers.str.contains(".", literal=True))
+        self._numbers += len(numbers)
+        self._points += len(pointed)
+        self._only_numbers = self._only_numbers and bool(others.str.to_lowercase().is_in(list(MISSING_TOKENS)).all())
+        self._whole = self._whole and bool(numbers.str.contains(r"^[+-]?[0-9]+$").all())
+        self._grouped = self._grouped and bool(pointed.str.contains(GROUPED).all())
+        self._codes = self._codes or bool(numbers.str.contains(r"^[+-]?(?:0[0-9]|[0-9]{19,}$)").any())
+        if self._grouped and not self._above_thousand:
+            self._above_thousand = bool(numbers.str.contains(r"^[+-]?[0-9]{4,}$").any())
+        if self._grouped and not self._above_thousand:
+            self._below_thousand = self._below_thousand or bool(numbers.str.contains(r"^[+-]?[0-9]{1,3}$").any())
+            self._zero_at_end = self._zero_at_end or bool(pointed.str.ends_with("0").any())
+
+    def kind(self, *, doubt: bool = True) -> Literal["int", "float"] | None:
+        """Return the type of the numbers, or None where not all cells are numbers or missing, or some are codes, as with a zero in front.
+
+        doubt: whether points may stand between thousands. They may where each is before three digits, and there are few of them, or numbers
+        below 1000 have none and one ends in a zero.
+        """
+        if not self._only_numbers or not self._numbers or self._codes:
+            return None
+        possible = self._points > 0 and self._grouped and not self._above_thousand
+        if doubt and possible and (self._points < FEW or (self._below_thousand and self._zero_at_end)):
+            return None
+        return "int" if self._whole else "float"
+
+
+def as_numbers(cells: polars.Series, *, whole: bool) -> polars.Series:
+    """Return a column of text as numbers, null where a cell is none. whole: as integers."""
+    import polars
+
+    fine = cells.str.contains(NUMBER).fill_null(True)
+    numbers = cells if fine.all() else cells.set(~fine, None)
     return numbers.str.strip_prefix("+").cast(polars.Int64 if whole else polars.Float64)
 
 
@@ -131,13 +184,3 @@ def _all_numbers(cells: polars.Series, pattern: str) -> bool:
         if not fine.fill_null(True).all():
             return False
     return True
-
-
-def _in_doubt(cells: polars.Series) -> bool:
-    """Return whether points may stand between thousands, and there are few of them or numbers without one beside them."""
-    import narwhals as nw
-
-    if not points_in_doubt(nw.from_native(cells, series_only=True)):
-        return False
-    pointed = cells.filter(cells.str.contains(".", literal=True).fill_null(False))
-    return len(pointed) < FEW or (bool(cells.str.contains(r"^[+-]?[0-9]{1,3}$").any()) and bool(pointed.str.ends_with("0").any()))

@@ -84,9 +84,11 @@ def read_head(source: Source, *, delimiter: str | None, preferred: str | None, h
     if not header:
         return Head(delimiter=chosen, names=[f"x{j}" for j in range(len(names))], header_lines=0, rows=complete, unclean=unclean)
     named, notes = unique_names(names)
-    if _looks_like_data(names):
-        shown = ", ".join(map(repr, names[:4]))
-        notes += (f"the names of the columns are numbers ({shown}): if the file has no header, give header=False",)
+    if delimiter is None and (count := _words_in_a_line(names, complete)):
+        notes += (f"each line is one cell of {count} words: if blanks are between the columns, give delimiter=' '",)
+    if _looks_like_data(names, complete):
+        shown = ", ".join(map(repr, names[:4])) + (", ..." if len(names) > 4 else "")
+        notes += (f"the names of the columns look like values ({shown}): if the file has no header, give header=False",)
     return Head(delimiter=chosen, names=named, header_lines=header_lines, rows=complete, unclean=unclean, notes=notes)
 
 
@@ -158,10 +160,28 @@ def unique_names(names: list[str]) -> tuple[list[str], tuple[str, ...]]:
     return found, (f"column names occur twice: {', '.join(twins)}",) if twins else ()
 
 
-def _looks_like_data(names: list[str]) -> bool:
-    """Return whether half of the names are numbers that do not rise from column to column."""
-    numbers = [float(name) for name in names if re.fullmatch(r"[+-]?[0-9]+(?:\.[0-9]+)?", name, re.ASCII)]
-    return len(numbers) > 1 and 2 * len(numbers) >= len(names) and any(a >= b for a, b in itertools.pairwise(numbers))
+def _looks_like_data(names: list[str], rows: list[list[str]]) -> bool:
+    """Return whether half of the names are numbers that do not rise from column to column, or all other ones occur in their columns."""
+    numbers = {j: float(name) for j, name in enumerate(names) if re.fullmatch(r"[+-]?[0-9]+(?:\.[0-9]+)?", name, re.ASCII)}
+    if len(numbers) > 1 and 2 * len(numbers) >= len(names) and any(a >= b for a, b in itertools.pairwise(numbers.values())):
+        return True
+    words = [j for j, name in enumerate(names) if name and j not in numbers]
+    return bool(words) and len(names) > 1 and all(_occurs(j, names, rows) for j in words)
+
+
+def _words_in_a_line(names: list[str], rows: list[list[str]]) -> int:
+    """Return how many words header and rows of a single column have, 0 where not all have as many, or a row holds no number."""
+    if len(names) != 1:
+        return 0
+    count, lines = len(names[0].split()), [row[0].split() for row in rows if row and row[0].strip()]
+    if count < 2 or len(lines) < 2 or any(len(words) != count for words in lines):
+        return 0
+    return count if all(any(re.fullmatch(r"[+-]?[0-9.]+", word, re.ASCII) for word in words) for words in lines) else 0
+
+
+def _occurs(j: int, names: list[str], rows: list[list[str]]) -> bool:
+    """Return whether the name of a column is one of its cells; a header that is repeated does not count."""
+    return any(j < len(row) and row[j].strip() == names[j] and row != names for row in rows)
 
 
 def _uneven(names: list[str], rows: list[list[str]]) -> bool:

@@ -12,9 +12,11 @@ from typing import IO, cast
 
 from manynets.errors import DataError, OptionError
 
-__all__ = ["Source", "TextOptions", "decoded", "in_utf8", "not_in"]
+__all__ = ["TEXT", "Source", "TextOptions", "decoded", "in_utf8", "not_in", "with_single_blanks"]
 
 HEAD_BYTES = 1 << 20
+TEXT = (".csv", ".tsv", ".txt")
+"""The endings of text tables."""
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -121,6 +123,14 @@ def in_utf8(source: Source, encoding: str | None) -> Source:
         text, notes = decoded(source.name, data)
         return replace(source, content=text.encode(), notes=(*source.notes, *notes))
     return source
+
+
+def with_single_blanks(source: Source) -> Source:
+    """Return the source with one blank between cells where there are several, and none at the ends of lines, unless it has quotes."""
+    data = source.read()
+    if b'"' in data:
+        return source
+    return replace(source, content=b"".join(b" ".join(line.split()) + b"\n" for line in data.splitlines()))
 
 
 def _known(encoding: str) -> str:

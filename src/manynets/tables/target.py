@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError, warn_user
-from manynets.tables.cells import Table, bad_number, blank_cells, number_cells, open_table, plain_label, points_in_doubt, text_cells
+from manynets.tables.cells import bad_number, blank_cells, number_cells, plain_label, points_in_doubt, text_cells
+from manynets.tables.frames import open_table
+from manynets.tables.labels import spelled_alike
+from manynets.tables.missing import is_missing
 from manynets.tables.schema import refuse_a_mixture
-from manynets.tables.table import require
+from manynets.tables.table import Table, require
 from manynets.tables.texts import different, meaning_of
 from manynets.tables.written import PLAIN, Reading, is_currency, read_number
 
@@ -168,7 +171,22 @@ def _target(table: Table, name: str) -> NDArray[Any]:
             f" {bad[1]!r}; if numbers are meant, write them plainly, such as 1000 for 1,000, $1000 or 12 for 12%",
             UserWarning,
         )
-    return np.array([plain_label(cell) for cell in cells.to_list()])
+    y = np.array([plain_label(cell) for cell in cells.to_list()])
+    _remark_on_classes(name, y)
+    return y
+
+
+def _remark_on_classes(name: str, y: NDArray[Any]) -> None:
+    """Warn of classes that may be one, or that may stand for a missing value."""
+    classes, counts = np.unique(y, return_counts=True)
+    for alike in spelled_alike(classes.tolist()):
+        warn_user(f"target {name!r} has the classes {', '.join(map(repr, alike))}: if they are one, write them alike", UserWarning)
+    for label, count in zip(classes.tolist(), counts.tolist(), strict=True):
+        if is_missing(label):
+            warn_user(
+                f"target {name!r} has the class {label!r} in {count} rows: if that stands for a missing value, leave the cells empty",
+                UserWarning,
+            )
 
 
 def _int64() -> Any:

@@ -6,30 +6,22 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from manynets.tables.cells import listed
 from manynets.tables.dates import DateForm, find_form
 from manynets.tables.missing import MISSING_TOKENS, is_missing
-from manynets.tables.written import Reading, find_duration, find_reading, simple_pattern
+from manynets.tables.written import Meaning, Reading, find_duration, find_reading, simple_pattern
 
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["SAMPLE", "Meaning", "counted", "different", "meaning_of", "meaning_of_all"]
+__all__ = ["SAMPLE", "counted", "different", "meaning_of", "meaning_of_all"]
 
 HEAD = 1000
 """So many cells are taken for the first ones of a column."""
 SAMPLE = 100
 """So many different texts are looked at before all of them are."""
-
-
-class Meaning(NamedTuple):
-    """How the cells of a column of text are numbers or dates: the form, the cells that are neither, and a remark."""
-
-    form: Reading | DateForm
-    words: tuple[str, ...]
-    note: str
 
 
 def counted(cells: nw.Series[Any]) -> Counter[str]:
@@ -43,7 +35,7 @@ def different(cells: nw.Series[Any]) -> Counter[str]:
     return counted(cells.unique(maintain_order=True))
 
 
-def meaning_of_all(cells: nw.Series[Any], *, comma_first: bool = False) -> Meaning | None:
+def meaning_of_all(cells: nw.Series[Any], *, comma_first: bool = False) -> Meaning[Reading] | Meaning[DateForm] | None:
     """Return the meaning of a long column of which each cell is a number as the first ones are, and these leave no doubt, or None.
 
     What has another meaning, or any doubt, is for `meaning_of`.
@@ -60,7 +52,7 @@ def meaning_of_all(cells: nw.Series[Any], *, comma_first: bool = False) -> Meani
     return meaning if usual.all() else None
 
 
-def meaning_of(counts: Mapping[str, int], *, comma_first: bool = False) -> Meaning | None:
+def meaning_of(counts: Mapping[str, int], *, comma_first: bool = False) -> Meaning[Reading] | Meaning[DateForm] | None:
     """Return the form in which most of the texts, and more than half of them, are numbers or dates, or None.
 
     Args:
@@ -70,7 +62,7 @@ def meaning_of(counts: Mapping[str, int], *, comma_first: bool = False) -> Meani
     >>> meaning_of({"2024-01-31": 2, "soon": 1}).words
     ('soon',)
     """
-    best: Meaning | None = None
+    best: Meaning[Reading] | Meaning[DateForm] | None = None
     fewest = sum(counts.values())
     sample = {text: counts[text] for text in islice(counts, SAMPLE)}
     for find in (partial(find_reading, comma_first=comma_first), find_form, find_duration):
@@ -79,7 +71,7 @@ def meaning_of(counts: Mapping[str, int], *, comma_first: bool = False) -> Meani
             found = find(counts)
         words = fewest if found is None else sum(counts[text] for text in found.words)
         if found is not None and words < fewest:
-            best, fewest = Meaning(*found), words
+            best, fewest = found, words
         if not fewest:
             break
     return best

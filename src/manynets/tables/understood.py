@@ -31,7 +31,7 @@ def _values(column: ColumnEncoder) -> str:
         return "all missing" if column.fill is None else f"median {number_text(column.fill)}{unit}{gaps}"
     if isinstance(column, CategoricalColumn):
         shown = ", ".join(column.levels[:MOST_LEVELS]) + (", ..." if len(column.levels) > MOST_LEVELS else "")
-        return f"{len(column.levels) + len(column.rare)} levels: {shown}{gaps}"
+        return f"{len(column.known)} levels: {shown}{gaps}"
     if isinstance(column, DateColumn):
         return f"dates; {', '.join(part for part, _, _ in column.parts)}{gaps}"
     return f"words{gaps}"

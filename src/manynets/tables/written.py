@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Literal, NamedTuple
+from typing import Generic, Literal, NamedTuple, TypeVar, get_args
 
 from manynets.tables.durations import duration_seconds
 from manynets.tables.parts import digits_of
@@ -21,8 +21,8 @@ __all__ = [
     "DECIMAL_COMMA",
     "PLAIN",
     "THOUSANDS",
+    "Meaning",
     "Reading",
-    "Understood",
     "find_duration",
     "find_reading",
     "is_currency",
@@ -35,8 +35,8 @@ __all__ = [
 
 Decimal = Literal[".", ","]
 Thousands = Literal["", ",", ".", "'", " "]
-DECIMALS: tuple[Decimal, ...] = (".", ",")
-THOUSANDS: tuple[Thousands, ...] = ("", ",", ".", "'", " ")
+DECIMALS: tuple[Decimal, ...] = get_args(Decimal)
+THOUSANDS: tuple[Thousands, ...] = get_args(Thousands)
 
 LONGEST = 48
 """A longer text is not a number."""
@@ -248,15 +248,18 @@ def units_of(counts: Mapping[str, int]) -> Counter[str]:
     return units if several and 2 * units.total() > sum(counts.values()) else Counter()
 
 
-class Understood(NamedTuple):
-    """How the cells of a column are numbers: the reading, the cells that are not numbers, and a remark."""
+Form = TypeVar("Form")
 
-    reading: Reading
+
+class Meaning(NamedTuple, Generic[Form]):
+    """How the cells of a column of text are numbers or dates: the form, the cells that are neither, and a remark."""
+
+    form: Form
     words: tuple[str, ...]
     note: str
 
 
-def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Understood | None:
+def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Meaning[Reading] | None:
     """Return in which way more than half of these cells are numbers, or None.
 
     Args:
@@ -297,7 +300,7 @@ def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Und
         f"{others.total()} cells in {', '.join(map(repr, others))} are converted to {unit!r}" if others else "",
         f"{bounds} bounds such as {next(text for text in numbers if cells[text].bound)!r} are read as the number" if bounds else "",
     ]
-    return Understood(reading, tuple(text for text in counts if text not in numbers), "; ".join(text for text in notes if text))
+    return Meaning(reading, tuple(text for text in counts if text not in numbers), "; ".join(text for text in notes if text))
 
 
 def _other_units(numbers: Iterable[str], cells: Mapping[str, _Cell], counts: Mapping[str, int], reading: Reading) -> Counter[str]:
@@ -310,12 +313,12 @@ def _other_units(numbers: Iterable[str], cells: Mapping[str, _Cell], counts: Map
     return others
 
 
-def find_duration(counts: Mapping[str, int]) -> Understood | None:
+def find_duration(counts: Mapping[str, int]) -> Meaning[Reading] | None:
     """Return how more than half of these cells are durations, or None."""
     words = tuple(text for text in counts if duration_seconds(text) is None)
     if 2 * sum(counts[text] for text in words) >= sum(counts.values()):
         return None
-    return Understood(Reading(duration=True), words, "")
+    return Meaning(Reading(duration=True), words, "")
 
 
 def _has_magnitudes(cells: Mapping[str, _Cell], counts: Mapping[str, int]) -> bool:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from manynets.data.stream.parts import TRAIN, VALIDATION, HashSplit, row_words
 from manynets.errors import DataError
-from manynets.tables.cells import blank_cells, listed, open_table, plain_label, text_cells
+from manynets.tables.cells import blank_cells, listed, plain_label, text_cells
 from manynets.tables.facts import ColumnFacts, Facts
+from manynets.tables.frames import open_table
 from manynets.tables.rowgroups import BlockFiles, RowBlock
 from manynets.tables.table import require
 

@@ -1,0 +1,40 @@
+"""Labels that may be one, as people write it in several ways: "Berlin", "berlin" and "BERLIN."."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+__all__ = ["shown_unseen", "spelled_alike"]
+
+_BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])")
+_WORD = re.compile(r"[^\W\d_]{2}")
+
+
+def _plain(label: str) -> str:
+    """Return one spelling for all labels that are spelled alike. Codes and single letters have but their own: "A-1" and "A1", "A" and "a"."""
+    return _BETWEEN_WORDS.sub(" ", label.casefold().strip(" .")) if _WORD.search(label) else label
+
+
+def spelled_alike(labels: Iterable[str]) -> list[list[str]]:
+    """Return the groups of labels that differ only in case, in what joins their words, and in a point at the end.
+
+    >>> spelled_alike(["yes", "no", "Yes.", "no way", "no-way", "A", "a"])
+    [['yes', 'Yes.'], ['no way', 'no-way']]
+    """
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        groups.setdefault(_plain(label), []).append(label)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def shown_unseen(unseen: Iterable[str], known: Sequence[str], *, most: int = 5) -> str:
+    """Return labels that a column did not have in training in words, each with the known one that is spelled alike.
+
+    >>> shown_unseen(["berlin", "Ulm"], ["Berlin", "Bonn"])
+    "'Ulm', 'berlin' (known is 'Berlin')"
+    """
+    labels = sorted(unseen)
+    alike = {_plain(label): label for label in known}
+    found = [f"{label!r} (known is {alike[key]!r})" if (key := _plain(label)) in alike else repr(label) for label in labels[:most]]
+    return ", ".join(found) + (", ..." if len(labels) > most else "")
