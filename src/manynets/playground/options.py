@@ -25,7 +25,7 @@ NESTED: dict[str, Mapping[str, type]] = {
     "stopping": {"early stopping": EarlyStopping},
 }
 LEFT_OUT = {"MLP": ("hidden",), "Recipe": ("device", "groups"), "Periodic": ("columns",)}
-"""Fields that the page sets in another way, or that need what it has not."""
+"""Fields that the page sets elsewhere, or cannot set."""
 
 
 def require_playground() -> None:
@@ -38,7 +38,7 @@ def require_playground() -> None:
 
 
 def option_table() -> dict[str, Any]:
-    """Return the fields of every specification by its class, and which classes a field may hold.
+    """Return the fields of each class of specification, and the classes that a nested field may hold.
 
     >>> table = option_table()
     >>> [field["name"] for field in table["kinds"]["SGD"]]
