@@ -29,7 +29,7 @@ from manynets.playground.session import PageGone, PageSession
 from manynets.playground.setup import IMAGES, MOST_NETWORKS, TOYS, PlaygroundSetup
 from manynets.playground.terms import TERMS
 from manynets.runs import plain_json
-from manynets.serve.running import run_server
+from manynets.serve.running import port_of, run_server
 
 __all__ = ["MOST_PAGES", "create_playground", "free_port", "run_playground"]
 
@@ -182,15 +182,7 @@ def free_port(port: int) -> int:
     """Return this port, or for 0 any free one, of 127.0.0.1. Errors: OptionError where it cannot be listened on."""
     if not 0 <= port <= 65535:
         raise OptionError(f"port is {port}, but must be from 0 (any free one) to 65535")
-    try:
-        with socket.socket() as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(("127.0.0.1", port))
-            return int(trial.getsockname()[1])
-    except OSError as error:
-        raise OptionError(
-            f"port {port} cannot be listened on: {error.strerror}; give another --port, or 0 for any free one"
-        ) from None
+    return port_of("127.0.0.1", port, remedy="give another --port, or 0 for any free one")
 
 
 def run_playground(files: Files, *, port: int, target: str = "", browser: bool = True, tell: Callable[[str], None] = print) -> None:

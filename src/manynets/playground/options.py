@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from manynets.errors import MissingExtraError
+from manynets.errors import require_packages
 from manynets.spec import MLP, Recipe
 from manynets.spec.embeddings import EMBEDDINGS
 from manynets.spec.metadata import Interval, metadata_of
@@ -30,11 +29,7 @@ LEFT_OUT = {"MLP": ("hidden",), "Recipe": ("device", "groups"), "Periodic": ("co
 
 def require_playground() -> None:
     """Raise MissingExtraError where a package of the extra `playground` is missing."""
-    for package in ("fastapi", "uvicorn", "websockets"):
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise MissingExtraError(package, extra="playground", purpose="manynets playground") from error
+    require_packages("fastapi", "uvicorn", "websockets", extra="playground", purpose="manynets playground")
 
 
 def option_table() -> dict[str, Any]:
