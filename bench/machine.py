@@ -6,11 +6,12 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import socket
 from pathlib import Path
 
 import manynets
 
-__all__ = ["cores", "machine", "versions"]
+__all__ = ["cores", "free_port", "machine", "versions"]
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "keras", "jax", "skorch", "lightning", "lightgbm", "catboost", "MAPIE", "pytabkit")
 
@@ -18,6 +19,13 @@ PACKAGES = ("torch", "numpy", "scikit-learn", "keras", "jax", "skorch", "lightni
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that is free."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
 
 
 def machine() -> dict[str, str | int]:

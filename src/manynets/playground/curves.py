@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Curves", "Snapshot", "Thinned"]
+__all__ = ["Curves", "Snapshot", "Thinned", "Weights"]
 
 T = TypeVar("T")
+Weights: TypeAlias = list[tuple[NDArray[Any], NDArray[Any]]]
+"""Of each group of networks: parameters (K, P) and running statistics (K, Q)."""
 MOST_ENTRIES = 600
 
 
@@ -93,11 +95,11 @@ class Curves:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The weights of all networks after some steps: of each group, parameters (K, P) and running statistics (K, Q)."""
+    """The weights of all networks after some steps."""
 
     step: int
     epoch: float
-    weights: list[tuple[NDArray[Any], NDArray[Any]]]
+    weights: Weights
 
     @property
     def size(self) -> int:

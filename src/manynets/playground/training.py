@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from manynets.errors import ManynetsError
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
-from manynets.playground.curves import Curves, Snapshot, Thinned
+from manynets.playground.curves import Curves, Snapshot, Thinned, Weights
 from manynets.playground.layers import population_of
 from manynets.playground.problem import Experiment
 from manynets.training.groups import groups_of
@@ -35,8 +35,6 @@ __all__ = ["LiveTraining", "NetworkGroup", "Sample", "State"]
 
 LOG = logging.getLogger("manynets.playground")
 State: TypeAlias = Literal["paused", "running", "done", "diverged", "failed"]
-Weights: TypeAlias = list[tuple[NDArray[Any], NDArray[Any]]]
-"""Of each group: parameters (K, P) and running statistics (K, Q)."""
 SAMPLES_PER_SECOND = 40
 SNAPSHOT_BYTES, MOST_SNAPSHOTS, LEAST_SNAPSHOTS = 48 << 20, 240, 12
 SPEED_SECONDS = 0.5

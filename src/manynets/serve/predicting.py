@@ -140,7 +140,8 @@ class PredictRoute:
             most = rows_to_explain(question.loaded)
             if question.count > most:
                 raise BadRequest(
-                    422, f"the request asks for contributions to {question.count:,} rows, but this model gives them for at most {most:,}"
+                    422,
+                    f"the request asks for contributions to {question.count:,} rows, but this model gives them for at most {most:,}",
                 )
             found["contributions"] = await self._batcher.explained(functools.partial(contributions_of, question))
         return found
