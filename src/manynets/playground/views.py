@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -205,9 +206,15 @@ def data_message(training: LiveTraining, plane: Plane, *, more: Mapping[str, Any
         "rows": len(experiment.rows), "sliders": plane.sliders, "notes": experiment.notes, "image_shape": experiment.source.image_shape,
         "resolution": RESOLUTION, "coarse": COARSE, "steps_per_epoch": training.steps_per_epoch,
         "parameters": max(int(group.flat.shape[1]) for group in training.groups), "networks": len(experiment.members), "metric": problem.task.metric,
-        "least": float(target.min()), "most": float(target.max()), "stepper": training.groups[0].run.stepper.name,
+        "least": _rounded(target.min(), target), "most": _rounded(target.max(), target), "stepper": training.groups[0].run.stepper.name,
     }  # fmt: skip
     return pack({**header, **more}, arrays)
+
+
+def _rounded(value: float, target: Array) -> float:
+    """Return a target without the rounding errors of float32: to a millionth of the range of all targets."""
+    span = float(np.ptp(target))
+    return round(float(value), 6 - math.ceil(math.log10(span))) if 0 < span < math.inf else float(value)
 
 
 def probe_message(training: LiveTraining, view: View, pixels: list[float]) -> bytes:
