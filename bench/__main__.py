@@ -17,6 +17,7 @@ from bench.machine import machine, versions
 from bench.many import SIZES, cost_over_k, thread_counts
 from bench.report import missed_goals, terminal, write_docs
 from bench.runner import run_case
+from bench.saved import save
 from bench.systems import SYSTEMS
 
 __all__ = ["main"]
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results["cases"].append(outcome)
         missed += missed_goals(outcome)
         console.print(terminal(outcome))
-        _save(results, options.json)
+        save(results, options.json)
     if "cost" in wanted:
         case = CASES["many-256"] if steps is None else shortened(CASES["many-256"], steps=steps)
         sizes = SIZES if steps is None else SIZES[:4]
@@ -85,15 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "commands" in wanted:
         results["commands"] = run_commands(rounds=rounds)
         console.print_json(data=results["commands"])
-    _save(results, options.json)
+    save(results, options.json)
     for line in missed:
         console.print(f"missed: {line}", style="yellow", highlight=False)
     return int(any(row["problem"].startswith("failed") for case in results["cases"] for row in case["rows"]))
-
-
-def _save(results: dict[str, Any], path: Path | None) -> None:
-    if path is not None:
-        path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
 """Our defaults next to a job that keeps every core busy: python -m bench.busy [--rounds N] [--json FILE].
 
 Another process multiplies matrices with as many threads as there are cores. Meanwhile each case is trained in turn with our defaults and
-with one thread (torch.set_num_threads(1)); the ratio is that of one round, the figure the median over rounds.
+with one thread (torch.set_num_threads(1)); the result is the median over rounds of the ratio of both times in a round.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
 import subprocess
 import sys
@@ -23,7 +21,8 @@ import torch
 from sklearn.datasets import load_digits
 
 import manynets as mn
-from bench.machine import machine, versions
+from bench.machine import cores, machine, versions
+from bench.saved import save
 
 __all__ = ["cases", "main", "measure"]
 
@@ -37,7 +36,7 @@ while True:
 
 
 def cases() -> dict[str, Callable[[], object]]:
-    """Return by name what is trained, a second or so each."""
+    """Return trainings of about a second by name."""
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     wide = np.random.default_rng(0).random((4000, 784), dtype=np.float32)
@@ -58,9 +57,8 @@ def cases() -> dict[str, Callable[[], object]]:
 
 @contextmanager
 def busy() -> Iterator[None]:
-    """Within: another process uses all cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    other = subprocess.Popen([sys.executable, "-c", BUSY.format(threads=cores)])
+    """Keep all cores busy with another process."""
+    other = subprocess.Popen([sys.executable, "-c", BUSY.format(threads=cores())])
     try:
         time.sleep(2.0)
         yield
@@ -96,8 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results["cases"][name] = found = measure(train, options.rounds)
             shown = {key: statistics.median(found[key]) for key in ("defaults", "one thread")}
             print(f"{name}: defaults {shown['defaults']:.2f} s, one thread {shown['one thread']:.2f} s, ratio {found['ratio']:.2f}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    save(results, options.json)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The cases, as data: what is trained or predicted, for how long, and what must be seen."""
+"""The cases, as data: what is trained or predicted, for how long, and the goals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data of a case, its initial weights, and the yardstick that all systems are held to, in NumPy."""
+"""The data of a case, its initial weights, and in NumPy the loss by which all systems are compared."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import multiprocessing
-import socket
 import statistics
 import sys
 import time
@@ -22,7 +21,7 @@ import torch.distributed as dist
 
 import manynets as mn
 from bench.data import real_data
-from bench.machine import machine
+from bench.machine import free_port, machine
 from manynets.distributed import ALONE, GradientSum, Ranks
 from manynets.nn.initial import initial_parameters
 from manynets.prepare import prepare
@@ -65,12 +64,6 @@ def simulated(
             now = np.maximum(now, np.roll(now, 1)) + size / (ranks * bandwidth) + latency
         now = now + update
     return float(now.max()) / steps
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _steppers(ranks: Ranks, batch: int) -> dict[str, tuple[ClosedForm, int]]:
@@ -129,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     context = multiprocessing.get_context("spawn")
     found = context.SimpleQueue()
-    work = (_free_port(), options.batch, options.steps, options.rounds, found)
+    work = (free_port(), options.batch, options.steps, options.rounds, found)
     workers = [context.Process(target=_measure, args=(rank, *work)) for rank in range(RANKS)]
     for worker in workers:
         worker.start()

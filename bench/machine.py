@@ -6,13 +6,26 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import socket
 from pathlib import Path
 
 import manynets
 
-__all__ = ["machine", "versions"]
+__all__ = ["cores", "free_port", "machine", "versions"]
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "keras", "jax", "skorch", "lightning", "lightgbm", "catboost", "MAPIE", "pytabkit")
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that is free."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
 
 
 def machine() -> dict[str, str | int]:
@@ -22,7 +35,7 @@ def machine() -> dict[str, str | int]:
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     out: dict[str, str | int] = {
         "processor": names[0] if names else platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": cores(),
         "system": platform.system(),
         "python": platform.python_version(),
         "date": datetime.date.today().isoformat(),
@@ -33,8 +46,8 @@ def machine() -> dict[str, str | int]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what is compared; those not installed are left out."""
-    out = {"manynets": manynets.__version__}  # of the code that runs, not of what was installed once
+    """Return the versions of the packages that are compared, without those that are not installed."""
+    out = {"manynets": manynets.__version__}  # of the code that runs, not that of an installed package
     for package in PACKAGES:
         try:
             out[package] = importlib.metadata.version(package)

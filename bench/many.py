@@ -1,25 +1,25 @@
-"""What K networks trained at once cost, in time and memory, as K grows."""
+"""Time and memory of K networks that are trained together, as K grows."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import math
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.cases import CASES, Case
+from bench.cases import Case
+from bench.machine import cores
 from bench.runner import run_case
 
-__all__ = ["SIZES", "cost_over_k", "turning_point"]
+__all__ = ["SIZES", "cost_over_k", "thread_counts", "turning_point"]
 
 SIZES = (1, 2, 4, 16, 64, 256, 1024, 4096)
 LINEAR = 0.8  # slope of log(time) over log(K) from which the cost counts as linear
 
 
 def cost_over_k(
-    case: Case | None = None,
+    case: Case,
     *,
     sizes: Sequence[int] = SIZES,
     rounds: int,
@@ -28,10 +28,10 @@ def cost_over_k(
 ) -> list[dict[str, Any]]:
     """Return for each K the microseconds of a step of all K, of one network, the peak memory, and the ratio to the floor.
 
-    All use as many threads, the most of those given. Fewer networks train longer, for as many steps in all as those of the case: the
-    set-up of a run, some milliseconds, weighs alike.
+    All use as many threads, the most of those given. Fewer networks train longer, for as many steps in all as those of the case: so
+    the set-up of a run, some milliseconds, has the same weight.
     """
-    out, case = [], case or CASES["many-256"]
+    out = []
     for size in sizes:
         repeat = case.repeat * max(1, case.networks // size)
         sized = dataclasses.replace(case, name=f"many-{size}", networks=size, repeat=repeat)
@@ -61,5 +61,4 @@ def turning_point(cost: Sequence[dict[str, Any]]) -> int | None:
 
 def thread_counts() -> tuple[int, ...]:
     """Return the thread counts worth trying here."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return (1, 2) if cores > 1 else (1,)
+    return (1, 2) if cores() > 1 else (1,)

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.saved import save
+
 __all__ = ["main", "peaks", "reading"]
 
 ROWS, COLUMNS = 1_000_000, 50
@@ -172,8 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.only != "peaks":
         results["reading"] = reading()
     print(json.dumps(results, indent=1))
-    if options.json is not None:
-        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    save(results, options.json)
     return 0
 
 

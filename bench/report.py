@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from bench import saved
 from bench.many import turning_point
 from bench.systems import SYSTEMS
 
@@ -194,10 +195,6 @@ def markdown(results: Json) -> str:
 
 def write_docs(results: Json, path: Path) -> None:
     """Put the section between the marks of the file, and its picture beside it; a file without marks is a ValueError."""
-    text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{path} must have the lines {BEGIN!r} and {END!r}, once each and in this order")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    saved.write_docs(markdown(results).rstrip("\n"), path, begin=BEGIN, end=END)
     if results.get("cost"):
         draw_cost(results["cost"], path.with_name(PICTURE.name))
-    path.write_text(f"{before}{BEGIN}\n\n{markdown(results)}\n{END}{after}", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the comparisons on real tables share: their options, the file that holds their runs, and their part of a page."""
+"""What benchmarks share: the file of their results, their part of a page, and the options of the comparisons on real tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["opened", "parser_of", "save", "write_docs"]
 def parser_of(
     name: str, description: str | None, *, tables: Iterable[str], systems: Iterable[str], rows: int
 ) -> argparse.ArgumentParser:
-    """Return the parser with the options that all comparisons have. rows: the default of --rows."""
+    """Return the parser with the options of all comparisons on real tables. rows: the default of --rows."""
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=description)
     for option, names in (("--only", list(tables)), ("--systems", list(systems))):
         parser.add_argument(option, nargs="+", choices=names, metavar="NAME", help=f"some of {', '.join(names)}")
@@ -34,7 +34,7 @@ def opened(path: Path | None) -> dict[str, Any]:
 
 
 def save(results: dict[str, Any], path: Path | None) -> None:
-    """Write the results to the file, if there is to be one."""
+    """Write the results to the file, if one is given."""
     if path is not None:
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

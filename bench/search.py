@@ -2,8 +2,8 @@
 
 A case has the same data, folds, candidates and epochs for all systems; scikit-learn searches with its own MLPClassifier and
 n_jobs=2, ours too, and once more in one process. Each system runs once to warm up and then `rounds` times in turn, after a pause,
-round r with random_state r: medians of the seconds, means of the best scores. The floor are the matrix products of all candidates'
-steps, as many networks at once.
+round r with random_state r: medians of the seconds, means of the best scores. The floor is the time of the matrix
+products of all candidates' steps, with as many networks at once.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from sklearn.neural_network import MLPClassifier
 import manynets as mn
 from bench.data import real_data
 from bench.machine import machine, versions
+from bench.saved import save, write_docs
 
 __all__ = ["CASES", "SearchCase", "main", "markdown", "run_search_case"]
 
@@ -233,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cases; return 1 where a goal was missed (never with --quick)."""
     parser = argparse.ArgumentParser(prog="python -m bench.search", description=__doc__)
     parser.add_argument("--case", action="append", choices=list(CASES), metavar="NAME", help=f"one of {', '.join(CASES)}")
-    parser.add_argument("--quick", action="store_true", help="2 epochs and 300 rows, once: to try it, not to measure")
+    parser.add_argument("--quick", action="store_true", help="9 epochs and 300 rows, once: to try it, not to measure")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file")
     parser.add_argument(
@@ -241,10 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     if options.write_docs is not None:
-        text = DOCS.read_text(encoding="utf-8")
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
-        section = markdown(json.loads(options.write_docs.read_text(encoding="utf-8")))
-        DOCS.write_text(f"{before}{BEGIN}\n\n{section}\n\n{END}{after}", encoding="utf-8")
+        write_docs(markdown(json.loads(options.write_docs.read_text(encoding="utf-8"))), DOCS, begin=BEGIN, end=END)
         return 0
     found = []
     for name in options.case or list(CASES):
@@ -255,8 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run_search_case(case, rounds=1 if options.quick else options.rounds, tell=lambda line: print(line, file=sys.stderr))
         )
         print(json.dumps(found[-1]))
-        if options.json is not None:
-            options.json.write_text(json.dumps({"machine": machine(), "versions": versions(), "searches": found}, indent=1) + "\n")
+        save({"machine": machine(), "versions": versions(), "searches": found}, options.json)
     return int(any(one["missed"] for one in found) and not options.quick)
 
 

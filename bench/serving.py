@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from bench.machine import free_port
 
 CONNECTIONS = 64
 NUMBERS = ("age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "hours-per-week")
@@ -73,13 +74,6 @@ def load(port: int, path: str, records: list[dict[str, Any]], seconds: float, *,
     asyncio.run(together())
     latencies = [latency for latency, _ in found]
     return Load(len(found), sum(not fine for _, fine in found), time.perf_counter() - began, latencies)
-
-
-def free_port() -> int:
-    """Return a port of loopback that is free."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 @contextlib.contextmanager

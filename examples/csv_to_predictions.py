@@ -1,4 +1,4 @@
-"""From a CSV file to predictions in another one. Text, gaps and all."""
+"""From a CSV file with text and gaps to predictions in another file."""
 
 from __future__ import annotations
 

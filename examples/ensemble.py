@@ -1,4 +1,4 @@
-"""An ensemble and its spread: where 16 networks disagree, no data told them what to say."""
+"""An ensemble and its spread: 16 networks disagree where there was no data to learn from."""
 
 from __future__ import annotations
 

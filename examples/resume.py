@@ -1,4 +1,4 @@
-"""Resuming after a stop: the fit goes on from its last checkpoint, and ends with the same weights to the last bit."""
+"""Resuming after a stop: the fit continues from its last checkpoint, and ends with the same weights to the last bit."""
 
 from __future__ import annotations
 

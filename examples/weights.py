@@ -1,4 +1,4 @@
-"""Row weights and class weights: what counts more, and what is rare."""
+"""Row weights for rows that count more, and class weights for classes that are rare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How near two figures must be: the one table of tolerances for all tests, and the one comparison."""
+"""How near two numbers must be: the one table of tolerances for all tests, and the one comparison."""
 
 from __future__ import annotations
 

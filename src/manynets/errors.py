@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib
 import re
 import sys
 import warnings
@@ -32,6 +33,7 @@ __all__ = [
     "RankError",
     "WorkerError",
     "one_of",
+    "require_packages",
     "warn_user",
     "warned_once",
 ]
@@ -131,6 +133,18 @@ class MissingExtraError(ManynetsError, ImportError):
         super().__init__(f"{purpose} needs the package {package!r}, which is not installed; run: pip install 'manynets[{extra}]'")
         self.package = package
         self.extra = extra
+
+
+def require_packages(*packages: str, extra: str, purpose: str) -> None:
+    """Import packages; raise MissingExtraError for the first that is not installed.
+
+    >>> require_packages("json", extra="serve", purpose="manynets serve")
+    """
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise MissingExtraError(package, extra=extra, purpose=purpose) from error
 
 
 class DataScaleWarning(UserWarning):

@@ -1,4 +1,4 @@
-"""Calls in the manner of other libraries: the error says what to write."""
+"""Calls in the style of other libraries: the error says what to write."""
 
 from __future__ import annotations
 

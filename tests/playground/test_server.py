@@ -211,6 +211,15 @@ def test_a_dropped_table() -> None:
         assert data["axes"][0] == "principal component 1"
 
 
+def test_the_ends_of_the_colours_have_no_rounding_errors() -> None:
+    files = Files()
+    key = files.add("t.csv", "\n".join(["a,b,y", *(f"{i % 13},{i % 7},{i * i % 11 + i}" for i in range(80))]).encode())
+    client, _ = browser(files)
+    with opened(client) as page:
+        data, _ = page.begin(data={"kind": "table", "file": key, "target": "y"}, network={"kind": "MLP", "hidden": [3]})
+        assert (data["least"], data["most"]) == (0, 83)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [("a.exe", b"x"), ("a.csv", b""), ("a.parquet", b"PAR1 no"), ("../../etc/passwd", b"a,b\n1,2\n"), ("a.csv", b"\x00\xff" * 50)],

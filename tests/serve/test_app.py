@@ -162,7 +162,7 @@ def test_intervals_and_contributions(tmp_path: Path) -> None:
         many = client.post("/v1/models/m:predict?contributions=true", json=[row()] * 101)
         assert (many.status_code, many.json()["error"]["message"]) == (
             422,
-            "the request has 101 rows, but contributions of this model are for at most 100",
+            "the request asks for contributions to 101 rows, but this model gives them for at most 100",
         )
 
 

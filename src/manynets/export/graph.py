@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from manynets.errors import MissingExtraError
+from manynets.errors import require_packages
 
 __all__ = ["Graph", "require_onnx"]
 
@@ -18,12 +17,8 @@ IR_VERSION = 9
 
 
 def require_onnx() -> None:
-    """Raise MissingExtraError where a package of the extra `onnx` is missing."""
-    for package in ("onnx", "onnxruntime"):
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise MissingExtraError(package, extra="onnx", purpose="the export to ONNX") from error
+    """Raise require_packages where a package of the extra `onnx` is missing."""
+    require_packages("onnx", "onnxruntime", extra="onnx", purpose="the export to ONNX")
 
 
 class Graph:

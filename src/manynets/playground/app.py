@@ -1,4 +1,4 @@
-"""The routes of the playground, its start and its end."""
+"""The routes of the playground, and starting its server."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from manynets.playground.guard import PageGuard
 from manynets.playground.messages import MOST_MESSAGE
 from manynets.playground.options import option_table
 from manynets.playground.session import PageGone, PageSession
-from manynets.playground.setup import MOST_NETWORKS, TOYS, PlaygroundSetup
+from manynets.playground.setup import IMAGES, MOST_NETWORKS, TOYS, PlaygroundSetup
 from manynets.playground.terms import TERMS
 from manynets.runs import plain_json
-from manynets.serve.running import run_server
+from manynets.serve.running import port_of, run_server
 
 __all__ = ["MOST_PAGES", "create_playground", "free_port", "run_playground"]
 
 LOG = logging.getLogger("manynets.playground")
 MOST_PAGES = 8
-"""Pages, and so trainings, at a time."""
+"""Pages that may be open at a time; each has a training."""
 PING_SECONDS, PONG_SECONDS, UPLOAD_SECONDS = 1.0, 4.0, 60
 KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css", "json": "application/json", "svg": "image/svg+xml"}
 
 
 def create_playground(files: Files, *, port: int, token: str = "", target: str = "") -> PageGuard:
-    """Return the ASGI application. files: the tables that pages may use; target: of the first of them."""
+    """Return the ASGI application. files: the tables that pages may use; target: the target of the table named on the command line."""
     torch.set_num_threads(1)  # the trainings share the cores
     sessions: dict[str, PageSession] = {}
 
@@ -65,7 +65,7 @@ def create_playground(files: Files, *, port: int, token: str = "", target: str =
 
 
 def _add_page(app: Any) -> None:
-    """Serve the files of the page, which are read once: a request can name no other."""
+    """Serve the files of the page. They are read now, so that a request can name no others."""
     folder = resources.files("manynets.playground").joinpath("page")
     texts = {entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.name.rpartition(".")[2] in KINDS}
 
@@ -90,7 +90,7 @@ def _add_data(app: Any, files: Files, sessions: dict[str, PageSession], target: 
             first = {"file": files.first, "target": target, "about": await asyncio.to_thread(files.get(files.first).about)}
         found = {
             "options": option_table(), "toys": list(TOYS), "terms": list(TERMS), "first": first, "defaults": PlaygroundSetup().to_json(),
-            "images": [name for name in ("digits", "mnist", "fashion-mnist") if name in here], "most_networks": MOST_NETWORKS,
+            "images": [name for name in IMAGES if name in here], "most_networks": MOST_NETWORKS,
         }  # fmt: skip
         return JSONResponse(plain_json(found))
 
@@ -168,7 +168,7 @@ def _add_socket(app: Any, files: Files, sessions: dict[str, PageSession]) -> Non
             frames.cancel()
             session.close()
             try:
-                await work  # it may still be setting a training up, which then ends
+                await work  # which may still be preparing a training, and then ends it
             finally:
                 del sessions[key]
 
@@ -179,22 +179,14 @@ def _add_socket(app: Any, files: Files, sessions: dict[str, PageSession]) -> Non
 
 
 def free_port(port: int) -> int:
-    """Return a port of the loopback that can be listened on: this one, or any for 0. Errors: OptionError where it cannot."""
+    """Return this port, or for 0 any free one, of 127.0.0.1. Errors: OptionError where it cannot be listened on."""
     if not 0 <= port <= 65535:
         raise OptionError(f"port is {port}, but must be from 0 (any free one) to 65535")
-    try:
-        with socket.socket() as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(("127.0.0.1", port))
-            return int(trial.getsockname()[1])
-    except OSError as error:
-        raise OptionError(
-            f"port {port} cannot be listened on: {error.strerror}; give another --port, or 0 for any free one"
-        ) from None
+    return port_of("127.0.0.1", port, remedy="give another --port, or 0 for any free one")
 
 
 def run_playground(files: Files, *, port: int, target: str = "", browser: bool = True, tell: Callable[[str], None] = print) -> None:
-    """Serve the playground on this machine until Ctrl-C; tell: is called with the address."""
+    """Serve the playground on this machine until Ctrl-C. tell: called with the address of the page."""
     import uvicorn
     from uvicorn.config import WS_PROTOCOLS
 

@@ -1,4 +1,4 @@
-"""What the page shows as Python: with manynets, with plain PyTorch, with scikit-learn."""
+"""The setup of a page as a Python program: with manynets, plain PyTorch or scikit-learn."""
 
 from __future__ import annotations
 
@@ -52,10 +52,6 @@ def _manynets(training: LiveTraining) -> str:
             out.append("# The model predicts the mean of its networks, whose seeds are consecutive.")
         out += [f"print(model.history[{name!r}][-1])" for name in dict.fromkeys(["loss", shown])]
         return "\n".join(out) + "\n"
-    several = [
-        (source_of(spec), source_of(dataclasses.replace(recipe, optimizer=own.optimizer)))
-        for spec, own in varied(experiment.setup, network)
-    ]
     if networks.vary == "lr":
         rates = [own.lr for _, own in varied(experiment.setup, network)]
         made = source_of(dataclasses.replace(recipe, optimizer=dataclasses.replace(recipe.optimizer, lr=12345.0))).replace(
@@ -65,7 +61,7 @@ def _manynets(training: LiveTraining) -> str:
     else:
         made = source_of(dataclasses.replace(network, hidden=(1,) * len(network.hidden)))
         made = made.replace(f"hidden={(1,) * len(network.hidden)}", f"hidden=(units,) * {len(network.hidden)}")
-        out += [f"recipe = {source_of(recipe)}", f"for units in range(1, {len(several) + 1}):", f"    network = {made}"]
+        out += [f"recipe = {source_of(recipe)}", f"for units in range(1, {networks.count + 1}):", f"    network = {made}"]
     variable = "lr" if networks.vary == "lr" else "units"
     out += [
         f"    model = mn.train({call})",
@@ -75,7 +71,7 @@ def _manynets(training: LiveTraining) -> str:
 
 
 def _changed_recipe(training: LiveTraining, recipe: Recipe) -> list[str]:
-    """Return the lines of a recipe whose learning rate changes as it did on the page, by hand and on a plateau."""
+    """Return the lines of a recipe whose learning rate changes as it did on the page: by hand, and on plateaus."""
     plateau = isinstance(recipe.schedule, ReduceOnPlateau)
     rates = {0: recipe.lr} | (rates_by_step(training) if plateau else dict(training.rates))
     base = next((rate for rate in rates.values() if rate), 1.0)  # which factors can multiply
@@ -103,7 +99,7 @@ def _changed_recipe(training: LiveTraining, recipe: Recipe) -> list[str]:
 
 
 def _wrapped(line: str) -> list[str]:
-    """Return a call that is too long for a line with an argument in each."""
+    """Return a call as lines: one, or where that is too long one for each argument."""
     if len(line) <= 110:
         return [line]
     head, _, rest = line.partition("(")
@@ -181,10 +177,5 @@ def _sklearn_end(data: Any, xy: str, validation: str, regression: bool) -> list[
         if regression
         else []
     )
-    judged = validation.strip("()") if validation.startswith("(") else xy
-    return [
-        *standard,
-        f"network.fit({xy})",
-        "print(network.loss_)",
-        f"print(network.score({judged if validation.startswith('(') else xy}))",
-    ]
+    judged = validation[1:-1] if validation.startswith("(") else xy
+    return [*standard, f"network.fit({xy})", "print(network.loss_)", f"print(network.score({judged}))"]

@@ -1,22 +1,24 @@
-"""Loss curves, and the weights of earlier epochs, in bounded memory: once there are too many, every second one goes."""
+"""Loss curves, and the weights of earlier epochs, in bounded memory: once there are too many, every second one is deleted."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Curves", "Snapshot", "Thinned"]
+__all__ = ["Curves", "Snapshot", "Thinned", "Weights"]
 
 T = TypeVar("T")
+Weights: TypeAlias = list[tuple[NDArray[Any], NDArray[Any]]]
+"""Of each group of networks: parameters (K, P) and running statistics (K, Q)."""
 MOST_ENTRIES = 600
 
 
 class Thinned(Generic[T]):
-    """Items in the order in which they came, at most so many: every second one, every fourth, and so on, and always the last.
+    """Items in the order in which they were added, at most `most` of them: every second one, every fourth, and so on, and always the last.
 
     >>> items = Thinned[int](4)
     >>> for number in range(10):
@@ -32,7 +34,7 @@ class Thinned(Generic[T]):
 
     @property
     def due(self) -> bool:
-        """Whether the next item will stay."""
+        """Whether the next item will be stored."""
         return self.count % self.stride == 0
 
     def add(self, item: T) -> None:
@@ -47,16 +49,16 @@ class Thinned(Generic[T]):
         self.count += 1
 
     def skip(self) -> None:
-        """Count an item that is not made, because it would not stay."""
+        """Count an item that is not made, because it would not be stored."""
         self.count += 1
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[T]:
         yield from self._items
         if self._last is not None and (not self._items or self._items[-1] is not self._last):
             yield self._last
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return sum(1 for _ in self)
 
     def nearest(self, value: float, by: Callable[[T], float]) -> T | None:
         """Return the item nearest to a value, None where there are none."""
@@ -72,7 +74,7 @@ class Curves:
         self.last: dict[str, NDArray[np.float64]] = {}
 
     def add(self, columns: Mapping[str, NDArray[np.float64]], at: NDArray[np.int64]) -> None:
-        """Add an entry of the networks with these positions; the others keep their last values."""
+        """Add an entry of the networks at these positions; it repeats the last values of the others."""
         entry = {}
         for name, values in columns.items():
             whole = np.full(self.networks, np.nan)
@@ -93,11 +95,11 @@ class Curves:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The weights of all networks after so many steps: for each group parameters (K, P) and running statistics (K, Q)."""
+    """The weights of all networks after some steps."""
 
     step: int
     epoch: float
-    weights: list[tuple[NDArray[Any], NDArray[Any]]]
+    weights: Weights
 
     @property
     def size(self) -> int:

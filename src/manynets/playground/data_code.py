@@ -1,4 +1,4 @@
-"""What all programs have in common: the data, specifications as Python, and the length of the training so far."""
+"""The parts that all programs share: the data, specifications as Python, and the length of the training so far."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def source_of(value: Any) -> str:
 
 
 def recipe_so_far(training: LiveTraining) -> Recipe:
-    """Return the recipe with the length that the training has reached; that of a schedule over all steps stays as it is, unless the
+    """Return the recipe with the length that the training has reached. With a schedule over all steps it has its full length, unless the
     learning rate was changed by hand."""
     recipe, step, every = training.experiment.setup.recipe, training.sample.step, training.steps_per_epoch
     if not torch.cuda.is_available():
@@ -49,7 +49,7 @@ def recipe_so_far(training: LiveTraining) -> Recipe:
 
 
 def rates_by_step(training: LiveTraining) -> dict[int, float]:
-    """Return the learning rates, before a schedule, by the steps after which they changed: by hand, or on a plateau of a single network."""
+    """Return the learning rates (before the schedule) by the steps after which they changed: by hand, or on a plateau of a single network."""
     rates, falls = {0: training.experiment.setup.recipe.lr, **dict(training.rates)}, {0: 1.0, **dict(training.falls)}
 
     def latest(values: dict[int, float], step: int) -> float:
@@ -60,7 +60,7 @@ def rates_by_step(training: LiveTraining) -> dict[int, float]:
 
 
 def data_code(experiment: Experiment) -> tuple[list[str], str, str, str]:
-    """Return the lines that make X and y, and as code: X and y, the validation rows, the task."""
+    """Return the lines that load the data, and as code: X and y, the validation rows, the task."""
     setup, source = experiment.setup, experiment.source
     data, task = setup.data, source.task
     plain = setup.terms == ("x1", "x2")
@@ -106,7 +106,7 @@ def _table_code(experiment: Experiment, data: TableChoice) -> list[str]:
     if data.columns:
         lines.append(f"table = table.select({[*(name for name in data.columns if name != data.target), data.target]!r})")
     lines.append(f"X, y, _ = mn.tables.split_target(table, {data.target!r}, drop_missing_target=True)")
-    more = [term for term in experiment.setup.terms if term not in ("x1", "x2")]
+    more = experiment.setup.more_terms
     if more:
         lines.append(f"x1, x2 = X[{data.x!r}].to_numpy().astype(float), X[{data.y!r}].to_numpy().astype(float)")
         made = [f"pl.Series({term!r}, {code}, nan_to_null=True)" for term, code in zip(more, expressions(more), strict=True)]

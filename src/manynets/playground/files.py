@@ -1,4 +1,4 @@
-"""Tables that were dropped on the page, or named on the command line."""
+"""The tables that were dropped on the page, or named on the command line."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ _WARNINGS = threading.Lock()
 
 @contextlib.contextmanager
 def caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
-    """Collect the warnings within. Warning filters belong to the process, so that the pages' threads take turns."""
+    """Collect the warnings within. Warning filters belong to the process, so the pages' threads take turns."""
     with _WARNINGS, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield caught
 
 
 class StoredTable:
-    """A table, the name of its file, and what was noted while it was read. shown: the path for code, which is never opened again."""
+    """A table, the name of its file, and the warnings while it was read. shown: its path in programs; it is never opened again."""
 
     def __init__(self, name: str, frame: polars.DataFrame, notes: list[str], *, shown: str = "") -> None:
         self.name, self.frame, self.notes, self.shown = name, frame, notes, shown or name
         self.described: dict[str | None, dict[str, Any]] = {}
 
     def about(self, target: str | None = None) -> dict[str, Any]:
-        """Return what was understood of the columns, as JSON types."""
-        known = self.described.get(target)  # the pages' threads may replace it meanwhile
+        """Return how the columns are read, as JSON types."""
+        known = self.described.get(target)  # the threads of other pages may replace it meanwhile
         if known is None:
             from manynets.tables import inspect_table
 
-            with caught_warnings():  # how the columns are read is shown
+            with caught_warnings():  # the page shows the result itself
                 found = inspect_table(self.frame, target).to_json()
             known = {"name": self.name, "rows": len(self.frame), "columns": list(self.frame.columns), "schema": found}
             self.described = {target: known}
@@ -53,7 +53,7 @@ class StoredTable:
 
 
 class Files:
-    """The tables of a server by their ids; the oldest goes when there are too many. A page names an id, never a path."""
+    """The tables of a server by their ids; the oldest is deleted when there are too many. A page sends an id, never a path."""
 
     def __init__(self) -> None:
         self._tables: OrderedDict[str, StoredTable] = OrderedDict()

@@ -1,8 +1,8 @@
-"""Arrays as one binary message: the length of a JSON header, the header, and float32 numbers.
+"""Binary messages: the length of a JSON header, the header, and arrays of float32 numbers.
 
-    uint32 length | header, filled up with blanks to a multiple of 4 | float32 of the first array | ...
+    uint32 length | header, padded with blanks to a multiple of 4 | float32 of the first array | ...
 
-The header's "arrays" lists name and shape of each. Numbers are little-endian.
+The header's "arrays" lists the name and the shape of each. Numbers are little-endian.
 """
 
 from __future__ import annotations

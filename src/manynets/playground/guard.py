@@ -1,4 +1,4 @@
-"""Who may ask: this machine's browser, once, with the token of the printed address; afterwards with its cookie."""
+"""Access: one browser of this machine, first with the token in the printed address, then with its cookie."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ PAGE_SECURITY = [
 
 
 class PageGuard:
-    """An ASGI application around the playground's. Without token or cookie nothing passes, not even the page.
+    """An ASGI application around the playground's. Without token or cookie nothing is answered, not even the page.
 
-    token: what the printed address has as `?token=`. It is good once: the browser that shows it gets a cookie.
+    token: the `?token=` of the printed address. It works once: the browser that sends it gets a cookie.
     """
 
     def __init__(self, app: ASGIApp, *, port: int, token: str = "") -> None:
         self._app, self._port = app, port
         self.token = token or secrets.token_urlsafe(24)
-        self._open = True  # whether the token was not used yet
+        self._open = True  # until the token is used
         self._secret = secrets.token_urlsafe(32)
         self.cookie = f"manynets-playground-{port}"
 
@@ -57,7 +57,7 @@ class PageGuard:
             if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/" and self._redeems(scope):
                 await _reply(with_headers, 303, "", [(b"location", b"/"), (b"set-cookie", self._set_cookie())])
                 return
-            refused = (401, "open the address that `manynets playground` has printed; each is good for one browser")
+            refused = (401, "open the address that `manynets playground` has printed; it works for one browser")
         if refused is None:
             await self._app(scope, receive, with_headers)
         elif scope["type"] == "websocket":
@@ -67,7 +67,7 @@ class PageGuard:
             await _reply(with_headers, *refused)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Return status and message where Host or Origin are those of another server."""
+        """Return status and message where Host or Origin are not those of this server."""
         refused = page_refusal(scope, known=lambda host: host_name(host) in LOOPBACK and host_port(host) == str(self._port))
         if refused is None and scope["type"] == "websocket" and not any(name == b"origin" for name, _ in scope["headers"]):
             return 403, "a WebSocket needs an Origin"
@@ -87,7 +87,7 @@ class PageGuard:
         return False
 
     def _redeems(self, scope: Scope) -> bool:
-        """Whether a request has the token; it is then used up."""
+        """Whether a request has the token, which then no longer works."""
         try:
             given = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=8).get("token", [""])
         except ValueError:  # more fields than the printed address has

@@ -1,4 +1,4 @@
-"""The outputs of every layer of K networks, and gradients of one."""
+"""The outputs of every layer of K networks, and the gradients of one network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["gradients", "layer_outputs", "population_of"]
 
 
 def population_of(shape: Shape, flat: NDArray[Any], statistics: NDArray[Any]) -> Population:
-    """Return a population of its arrays, parameters (K, P) and running statistics (K, Q)."""
+    """Return the population with these parameters (K, P) and running statistics (K, Q)."""
     return Population(shape, torch.from_numpy(flat), torch.from_numpy(statistics))
 
 
@@ -49,7 +49,7 @@ def layer_outputs(population: Population, x: Tensor) -> list[Tensor]:
 
 
 def gradients(population: Population, recipe: Recipe, data: TrainingData, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """Return the gradient of the mean loss over some rows by the parameters of a population of one, by name."""
+    """Return the gradient of the mean loss over some rows with respect to each parameter of a population of one, by name."""
     flat = population.flat.clone().requires_grad_()
     with torch.enable_grad():
         one = Population(population.shape, flat, population.statistics)

@@ -1,4 +1,4 @@
-"""Messages of the page: JSON, checked, and within limits."""
+"""The messages of the page: JSON, with a check of each field."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Fields = Mapping[str, Any]
 
 
 def read_message(text: str) -> dict[str, Any]:
-    """Return a message with its fields. Errors: OptionError for anything that the page would not send.
+    """Return a message with its fields. Errors: OptionError for anything that the page would never send.
 
     >>> read_message('{"type": "rate", "lr": 0.1}')
     {'type': 'rate', 'lr': 0.1}
@@ -42,7 +42,7 @@ def read_message(text: str) -> dict[str, Any]:
         if name not in found:
             raise OptionError(f"a message {kind!r} needs the field {name!r}")
         if not check(found[name]):
-            raise OptionError(f"{name} of a message {kind!r} does not fit")
+            raise OptionError(f"the field {name!r} of a message {kind!r} has a value that is not allowed")
     return found
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from manynets.errors import MissingExtraError
+from manynets.errors import require_packages
 from manynets.spec import MLP, Recipe
 from manynets.spec.embeddings import EMBEDDINGS
 from manynets.spec.metadata import Interval, metadata_of
@@ -25,20 +24,16 @@ NESTED: dict[str, Mapping[str, type]] = {
     "stopping": {"early stopping": EarlyStopping},
 }
 LEFT_OUT = {"MLP": ("hidden",), "Recipe": ("device", "groups"), "Periodic": ("columns",)}
-"""Fields that the page sets in another way, or that need what it has not."""
+"""Fields that the page sets elsewhere, or cannot set."""
 
 
 def require_playground() -> None:
     """Raise MissingExtraError where a package of the extra `playground` is missing."""
-    for package in ("fastapi", "uvicorn", "websockets"):
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise MissingExtraError(package, extra="playground", purpose="manynets playground") from error
+    require_packages("fastapi", "uvicorn", "websockets", extra="playground", purpose="manynets playground")
 
 
 def option_table() -> dict[str, Any]:
-    """Return the fields of every specification by its class, and which classes a field may hold.
+    """Return the fields of each class of specification, and the classes that a nested field may hold.
 
     >>> table = option_table()
     >>> [field["name"] for field in table["kinds"]["SGD"]]

@@ -1,7 +1,7 @@
 """The plane that the page shows, as inputs of the networks on a grid.
 
-The data has two columns, or many: then the plane is a slice, along which the other columns stay the same, or that of the first two principal
-components.
+Data of two columns is its own plane. Of more columns the plane is a slice, along which the other columns do not change, or that of the first
+two principal components.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ __all__ = ["COARSE", "RESOLUTION", "Plane", "component_plane", "slice_plane", "t
 
 RESOLUTION, STRIDE = 72, 3
 COARSE = RESOLUTION // STRIDE
-"""Points along a side: of the map of the output, and of the small maps."""
+"""Points along a side of the map of the output, and of the small maps."""
 MANY, WALL_STRIDE = 64, 4
-"""Networks whose small maps are as fine as those of units, and the stride of more."""
+"""Up to so many networks, their small maps are as fine as those of the units; the stride where there are more."""
 MOST_CHOICES, SAMPLE = 30, 2_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Plane:
-    """extent: left, right, bottom, top. names: of the axes. points: the rows of the data on it (N, 2). grid: the inputs (R^2, D), from
-    the bottom up. sliders: the columns that stay the same, with their ranges or values. sliced: makes the grid for other values.
+    """A plane and the inputs of the networks on it.
+
+    extent: left, right, bottom, top. names: those of the axes. points: the rows of the data on it (N, 2). grid: the inputs (R^2, D), from
+    the bottom up. sliders: the columns that do not change along it, with their ranges or values. sliced: returns the grid for other values.
     """
 
     extent: Extent
@@ -45,7 +47,7 @@ class Plane:
         return _every(STRIDE)
 
     def wall(self, networks: int) -> NDArray[np.int64]:
-        """Return the rows of the grid that the small maps of so many networks show."""
+        """Return the rows of the grid that the small maps of this many networks show."""
         return _every(STRIDE if networks <= MANY else WALL_STRIDE)
 
     def at(self, values: Mapping[str, Any]) -> Plane:
@@ -59,14 +61,14 @@ class Plane:
                 raise OptionError(f"there is no slider {str(name)[:40]!r}")
             if "values" in slider:
                 if value not in slider["values"]:
-                    raise OptionError(f"{str(value)[:40]!r} is no value of {name!r}")
+                    raise OptionError(f"{str(value)[:40]!r} is not a value of {name!r}")
             elif type(value) not in (int, float) or not slider["low"] <= value <= slider["high"]:
                 raise OptionError(f"{name!r} must be from {slider['low']:g} to {slider['high']:g}")
         return dataclasses.replace(self, grid=self.sliced(values))
 
 
 def term_plane(points: NDArray[Any], inputs: Callable[[NDArray[Any]], NDArray[Any]]) -> Plane:
-    """Return the plane of two columns, from which the inputs are made."""
+    """Return the plane of two columns, of which `inputs` makes the inputs."""
     points = points.astype(np.float32)
     extent = around(points.astype(np.float64))
     grid = grid_points(extent, resolution=RESOLUTION).astype(np.float32)
@@ -85,7 +87,7 @@ def component_plane(matrix: NDArray[Any]) -> Plane:
     _, _, rows = np.linalg.svd(some - mean, full_matrices=False)
     axes = np.zeros((2, matrix.shape[1]))
     axes[: min(2, len(rows))] = rows[:2]
-    axes *= np.where(axes.sum(axis=1) < 0, -1.0, 1.0)[:, None]  # the same way round each time
+    axes *= np.where(axes.sum(axis=1) < 0, -1.0, 1.0)[:, None]  # so that the signs are the same each time
     points = ((matrix - mean) @ axes.T).astype(np.float32)
     extent = around(points.astype(np.float64))
     grid = mean + grid_points(extent, resolution=RESOLUTION) @ axes
@@ -95,9 +97,9 @@ def component_plane(matrix: NDArray[Any]) -> Plane:
 
 
 def slice_plane(frame: Any, x: str, y: str, *, encode: Callable[[Any], NDArray[np.float32]]) -> Plane:
-    """Return the plane of two numeric columns of a frame; the others stay at their median or most frequent value.
+    """Return the plane of two numeric columns of a frame; the others have their median or most frequent value.
 
-    encode: makes inputs of such a frame.
+    encode: from such a frame to the inputs.
     """
     import polars
 
@@ -122,14 +124,11 @@ def slice_plane(frame: Any, x: str, y: str, *, encode: Callable[[Any], NDArray[n
         ]
         return encode(polars.DataFrame(columns)).astype(np.float32)
 
-    return Plane(
-        extent=extent, names=(x, y), points=shown.astype(np.float32), grid=sliced({}), sliced=sliced,
-        sliders=[{name: value for name, value in slider.items() if name != "dtype"} for slider in sliders],
-    )  # fmt: skip
+    return Plane(extent=extent, names=(x, y), points=shown.astype(np.float32), grid=sliced({}), sliders=sliders, sliced=sliced)
 
 
 def _slider(column: Any) -> dict[str, Any]:
-    """Return the range and the median of a column of numbers, or the frequent values of another one."""
+    """Return the range and the median of a column of numbers, or the most frequent values of any other."""
     present = column.drop_nulls()
     if column.dtype.is_numeric() and not column.dtype.is_decimal():
         finite = present.filter(present.is_finite()) if column.dtype.is_float() else present

@@ -1,4 +1,4 @@
-"""From a setup to data, a plane, and networks with their initial weights."""
+"""From a setup to the data, the plane, and the networks with their initial weights."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import datasets
+from manynets.data.batches import Rows
 from manynets.encoding import embedded_columns
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.nn.shape import Shape
@@ -21,19 +22,20 @@ from manynets.playground.terms import term_columns
 from manynets.prepare import TrainingData, prepare
 from manynets.spec import BATCH_SIZE, MLP, Recipe
 from manynets.tables import split_target
+from manynets.tasks import Regression
 from manynets.training.trial import Member
 
 __all__ = ["Experiment", "PlaygroundData", "make_experiment", "varied"]
 
 LEAST_DRAWN = 5
-"""Drawn points of each class from which on some of them are validated on."""
+"""Drawn points that each class needs for some of them to be set aside for validation."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class PlaygroundData:
-    """What is learned from: X (N, D), an array or a frame, and y (N,). validation: as for `manynets.train`.
+    """The data: X (N, D), an array or a frame, and y (N,). validation: as for `manynets.train`.
 
-    points: the two columns (N, 2) that the terms are made of. table: where X is from.
+    points: the two columns (N, 2) that the terms are computed from. table: the table that X is from.
     """
 
     X: Any
@@ -48,7 +50,7 @@ class PlaygroundData:
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Experiment:
-    """Data, plane and networks that are ready to be trained. notes: what was to be said about the data."""
+    """Data, plane and networks that are ready to be trained. notes: the warnings about the data."""
 
     setup: PlaygroundSetup
     source: PlaygroundData
@@ -75,8 +77,27 @@ class Experiment:
 
     @functools.cached_property
     def rows(self) -> NDArray[np.int64]:
-        """The rows that are trained on."""
-        return np.arange(len(self.data.problem.rows)) if self.data.rows is None else np.asarray(self.data.rows)
+        """The rows to train on."""
+        return training_rows(self.data)
+
+    @property
+    def validation(self) -> tuple[Rows, NDArray[np.int64]] | None:
+        """The rows to validate on, as some of these rows by their numbers; None where there are none."""
+        problem, held_out = self.data.problem, self.data.validation_rows
+        if problem.validation is not None:
+            return problem.validation, np.arange(len(problem.validation))
+        return None if held_out is None else (problem.rows, np.asarray(held_out))
+
+    def truth(self, target: NDArray[Any]) -> NDArray[Any]:
+        """Return encoded targets as (N,): class codes, or the first of the numbers in their own unit."""
+        task = self.data.problem.task
+        own = task.own_unit(target) if isinstance(task, Regression) else target
+        return np.asarray(own).reshape(len(target), -1)[:, 0]
+
+
+def training_rows(data: TrainingData) -> NDArray[np.int64]:
+    """Return the numbers of the rows to train on."""
+    return np.arange(len(data.problem.rows)) if data.rows is None else np.asarray(data.rows)
 
 
 def make_experiment(setup: PlaygroundSetup, files: Files) -> Experiment:
@@ -99,7 +120,7 @@ def make_experiment(setup: PlaygroundSetup, files: Files) -> Experiment:
 
 
 def varied(setup: PlaygroundSetup, spec: MLP) -> list[tuple[MLP, Recipe]]:
-    """Return specification and recipe of each network."""
+    """Return the specification and the recipe of each network."""
     count, vary = setup.networks.count, setup.networks.vary
     if vary == "lr" and count > 1:
         factors = np.geomspace(0.01, 10.0, count)
@@ -123,8 +144,8 @@ def _members(setup: PlaygroundSetup, spec: MLP, data: TrainingData) -> list[Memb
 
 
 def _fitting_batches(setup: PlaygroundSetup, data: TrainingData) -> PlaygroundSetup:
-    """Return the setup with batches of all rows, where there are fewer rows than a batch was to have."""
-    rows = len(data.problem.rows) if data.rows is None else len(data.rows)
+    """Return the setup with batches of all rows, where there are fewer rows than in a batch."""
+    rows = len(training_rows(data))
     size = setup.recipe.batch_size
     if size is None or size <= rows:
         return setup
@@ -140,7 +161,7 @@ def _check_size(setup: PlaygroundSetup, spec: MLP, data: TrainingData) -> None:
         raise OptionError(
             f"the networks have {weights:,} weights, but the page takes at most {MOST_WEIGHTS:,}; use fewer or smaller ones"
         )
-    rows = len(data.problem.rows) if data.rows is None else len(data.rows)
+    rows = len(training_rows(data))
     at_once = max(min(rows, setup.recipe.batch_size or BATCH_SIZE), COARSE**2)
     numbers = at_once * sum(sum(shape.hidden) + outputs + (0 if shape.embedding is None else shape.widest) for shape in shapes)
     if numbers > MOST_NUMBERS:
@@ -158,12 +179,11 @@ def _source(setup: PlaygroundSetup, files: Files) -> PlaygroundData:
     if isinstance(data, Toy):
         found = datasets.load(data.name, points=data.points, noise=data.noise, seed=data.seed)
         assert found.X_validation is not None
-        own = (_with_terms(found.X_validation, setup), found.y_validation)
         return PlaygroundData(
-            X=_with_terms(found.X, setup),
+            X=term_columns(found.X, setup.terms),
             y=found.y,
             task=found.task,
-            validation=own,
+            validation=(term_columns(found.X_validation, setup.terms), found.y_validation),
             class_names=found.class_names or (),
             points=found.X,
         )
@@ -173,7 +193,7 @@ def _source(setup: PlaygroundSetup, files: Files) -> PlaygroundData:
         task = "regression" if data.task == "regression" else "binary" if len(np.unique(y)) == 2 else "multiclass"
         fewest = len(rows) // 4 if data.task == "regression" else np.unique(y, return_counts=True)[1].min()
         validation = setup.validation if setup.validation and fewest >= LEAST_DRAWN else None
-        return PlaygroundData(X=_with_terms(rows[:, :2], setup), y=y, task=task, validation=validation, points=rows[:, :2])
+        return PlaygroundData(X=term_columns(rows[:, :2], setup.terms), y=y, task=task, validation=validation, points=rows[:, :2])
     if isinstance(data, Images):
         found = _images(data.name, data.rows)
         return PlaygroundData(
@@ -189,7 +209,7 @@ def _source(setup: PlaygroundSetup, files: Files) -> PlaygroundData:
 
 @functools.lru_cache(maxsize=2)
 def _images(name: str, rows: int) -> datasets.Dataset:
-    """Return the first so many rows of a set of images; the others are forgotten."""
+    """Return the first rows of a set of images, without a reference to the others."""
     found = datasets.load(name)
     X, y = found.X[:rows].copy(), found.y[:rows].copy()
     return dataclasses.replace(found, X=X, y=y, X_test=None, y_test=None, X_validation=None, y_validation=None)
@@ -212,22 +232,18 @@ def _table_source(setup: PlaygroundSetup, data: TableChoice, files: Files) -> Pl
 
 
 def _table_terms(X: Any, setup: PlaygroundSetup, data: TableChoice) -> Any:
-    """Return the frame with the terms of its two axes, beside all columns."""
-    more = [term for term in setup.terms if term not in ("x1", "x2")]
+    """Return the frame with the terms of its two axes as further columns."""
+    more = setup.more_terms
     if not more:
         return X
     for name in (data.x, data.y):
         if name not in X.columns or not X[name].dtype.is_numeric():
-            raise OptionError("powers and products need two axes that hold numbers; choose them")
+            raise OptionError("powers and products need two axes that hold numbers; choose the axes")
     pair = np.column_stack([X[data.x].to_numpy(), X[data.y].to_numpy()]).astype(np.float64)
     made = term_columns(pair, more)
     import polars
 
     return X.with_columns(polars.Series(term, made[:, i], nan_to_null=True) for i, term in enumerate(more))
-
-
-def _with_terms(points: NDArray[Any], setup: PlaygroundSetup) -> NDArray[Any]:
-    return term_columns(points, setup.terms)
 
 
 # ---------------------------------------------------------------------------------------------------------------------- plane
@@ -236,28 +252,19 @@ def _with_terms(points: NDArray[Any], setup: PlaygroundSetup) -> NDArray[Any]:
 def _plane(setup: PlaygroundSetup, source: PlaygroundData, data: TrainingData) -> Plane:
     matrix = data.problem.rows.x.numpy()
     if source.points is not None:
-        return term_plane(source.points, lambda points: _with_terms(points, setup))
+        return term_plane(source.points, lambda points: term_columns(points, setup.terms))
     choice = setup.data
     if isinstance(choice, TableChoice) and choice.view == "slice":
         numeric = [name for name in source.X.columns if source.X[name].dtype.is_numeric() and source.X[name].n_unique() > 1]
-        x, y = choice.x or next(iter(numeric), ""), choice.y
-        y = y or next((name for name in numeric if name != x), "")
+        x = choice.x or next(iter(numeric), "")
+        y = choice.y or next((name for name in numeric if name != x), "")
         for name in (x, y):
             if name and name not in numeric:
                 raise OptionError(f"{name!r} cannot be an axis: it must be a column of different numbers that the network reads")
         if x and y and x != y:
             assert data.encoder is not None
-            encoder, more = data.encoder, [term for term in setup.terms if term not in ("x1", "x2")]
-            return slice_plane(
-                source.X.drop([t for t in more if t in source.X.columns]),
-                x,
-                y,
-                encode=lambda f: encoder.transform(_again(f, setup, choice, more)),
-            )
+            encoder, columns = data.encoder, source.X.drop(setup.more_terms)
+            return slice_plane(columns, x, y, encode=lambda frame: encoder.transform(_table_terms(frame, setup, choice)))
     if matrix.shape[1] == 0:
         raise DataError("no column is left to learn from")
     return component_plane(matrix)
-
-
-def _again(frame: Any, setup: PlaygroundSetup, data: TableChoice, more: list[str]) -> Any:
-    return _table_terms(frame, setup, data) if more else frame

@@ -1,4 +1,4 @@
-"""One page: what it asks for, and the frames that it gets. Its training ends with it."""
+"""One page: its messages, its training, and the frames that it is sent. The training ends with the page."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ __all__ = ["PageGone", "PageSession"]
 
 LOG = logging.getLogger("manynets.playground")
 FRAMES_PER_SECOND, IN_FLIGHT, SHARE = 30, 2, 0.5
-"""Frames, how many of them a page may have that it has not drawn, and the share of the time that making them may take."""
+"""How many frames a page gets, how many of them it may not have drawn yet, and the share of the time that computing them may take."""
 MESSAGES_PER_SECOND, BURST, MOST_WAITING = 200, 400, 256
 SETUP = '{"type":"setup"'
-"""How the page's setups begin."""
+"""How a message with a setup begins."""
 Send = Callable[[str | bytes], Awaitable[None]]
 
 
 class PageGone(Exception):
-    """The page was closed while it was sent something."""
+    """The page was closed while something was sent to it."""
 
 
 class PageSession:
-    """The training of one page. send: sends it a text or bytes."""
+    """One page with its training. send: sends text or bytes to the page."""
 
     def __init__(self, files: Files, send: Send) -> None:
         self._files, self._send = files, send
         self.training: LiveTraining | None = None
-        self.view, self._plane = View(), None
+        self.view = View()
+        self._plane: Plane | None = None
         self._number = self._seen = 0
-        self._shown: tuple[int, View, int] | None = None
-        self._planes = 0
+        self._shown: tuple[int, View, Plane] | None = None
         self._lock = asyncio.Lock()
         self._inbox: collections.deque[str] = collections.deque()
         self._arrived, self.closed = asyncio.Event(), False
@@ -55,7 +55,7 @@ class PageSession:
     # ------------------------------------------------------------------------------------------------------------- messages
 
     async def receive(self, text: str) -> None:
-        """Do what a message asks for; what is wrong with it is the answer."""
+        """Do what a message asks for; where that is not possible, answer with the error."""
         try:
             message = read_message(text)
             async with self._lock:
@@ -68,12 +68,12 @@ class PageSession:
             await self._say("error", message=error.strerror or str(error))
         except PageGone:
             raise
-        except Exception:  # whatever it is, the page's other messages are worked on
+        except Exception:  # the page's other messages can still be answered
             LOG.exception("a message failed")
             await self._say("error", message="the server failed; its log says why")
 
     async def put(self, text: str) -> None:
-        """Take a message, for `work` to do; wait where they come too fast."""
+        """Queue a message for `work`; wait where messages come too fast."""
         now = time.monotonic()
         self._budget = min(BURST, self._budget + (now - self._then) * MESSAGES_PER_SECOND) - 1
         self._then = now
@@ -85,7 +85,7 @@ class PageSession:
         self._arrived.set()
 
     async def work(self) -> None:
-        """Do what the messages ask for, one after the other; of several setups only the last."""
+        """Do what the queued messages ask for, one after the other; of several setups only the last."""
         while not self.closed:
             await self._arrived.wait()
             self._arrived.clear()
@@ -149,7 +149,6 @@ class PageSession:
 
     async def _on_sliders(self, message: Mapping[str, Any]) -> None:
         self._plane = await asyncio.to_thread(self._live.experiment.plane.at, message["values"])
-        self._planes += 1
 
     async def _on_seen(self, message: Mapping[str, Any]) -> None:
         self._seen = max(self._seen, min(message["frame"], self._number))
@@ -186,7 +185,7 @@ class PageSession:
     # --------------------------------------------------------------------------------------------------------------- frames
 
     async def send_frames(self) -> None:
-        """Send a frame whenever there is something new, and the page has drawn the last but one."""
+        """Send a frame whenever there is something new and the page has drawn the last but one."""
         due, failed = time.monotonic(), False
         while True:
             began = time.monotonic()
@@ -194,7 +193,7 @@ class PageSession:
                 await self.next_frame()
             except PageGone:
                 return
-            except Exception:  # such as a training that is replaced meanwhile; the next frame will do
+            except Exception:  # for example, the training was replaced meanwhile; the next frame shows the new one
                 LOG.log(logging.DEBUG if failed else logging.WARNING, "a frame failed", exc_info=True)
                 failed = True
             now = time.monotonic()
@@ -205,7 +204,7 @@ class PageSession:
         training, view, plane = self.training, self.view, self._plane
         if training is None or plane is None or self._number - self._seen >= IN_FLIGHT:
             return
-        now = (training.sample.version, view, self._planes)
+        now = (training.sample.version, view, plane)
         if now == self._shown:
             return
         made = await asyncio.to_thread(frame, training, view, plane, number=self._number + 1)
@@ -215,12 +214,10 @@ class PageSession:
         await self._send(made)
 
     def close(self) -> None:
-        """End the training, also one that is being made."""
+        """End the training, even one that is still being prepared."""
         self.closed = True
         self._inbox.clear()
         self._arrived.set()
         if self.training is not None:
             self.training.close()
             self.training = None
-
-    _plane: Plane | None

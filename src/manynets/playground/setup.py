@@ -1,4 +1,4 @@
-"""What is trained, as data: it comes from the page as JSON, is checked here, and is held within limits."""
+"""What the page asks to be trained, as dataclasses: read from its JSON, and checked against the limits of the page."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from manynets.playground.terms import TERMS
 from manynets.spec import MLP, Adam, Recipe
 from manynets.spec.serialization import from_json, to_json
 
-__all__ = ["MOST_NETWORKS", "TOYS", "DataChoice", "Drawn", "Images", "Networks", "PlaygroundSetup", "TableChoice", "Toy"]
+__all__ = ["IMAGES", "MOST_NETWORKS", "TOYS", "DataChoice", "Drawn", "Images", "Networks", "PlaygroundSetup", "TableChoice", "Toy"]
 
 TOYS = ("spirals", "moons", "circles", "xor", "gauss", "blobs", "quadrants", "prod", "plane")
+IMAGES = ("digits", "mnist", "fashion-mnist")
 MOST_POINTS, MOST_DRAWN, MOST_LAYERS, MOST_UNITS, MOST_NETWORKS = 10_000, 2_000, 8, 1_024, 256
 MOST_EPOCHS, MOST_SIZE, MOST_COLUMNS, LONGEST = 1_000_000, 1e4, 2_000, 200
 MOST_WEIGHTS, MOST_NUMBERS = 4_000_000, 100_000_000
-"""Of all networks together: weights, and outputs of all layers for a batch or a small map."""
+"""Limits for all networks together: on the weights, and on the outputs of all layers for a batch or a small map."""
 Vary: TypeAlias = Literal["seed", "lr", "hidden"]
 
 
@@ -63,7 +64,7 @@ class Drawn:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TableChoice:
-    """A dropped table: its target, the columns that are read (none: all), and the two axes of the plane."""
+    """A table: its target, the columns to learn from (none: all), and the two axes of the plane."""
 
     file: str = ""
     target: str = ""
@@ -87,13 +88,13 @@ class TableChoice:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Images:
-    """Handwritten digits: the small ones that come with scikit-learn, or MNIST and its like where its files are. rows: the first so many."""
+    """Images: the small digits that come with scikit-learn, or MNIST or Fashion-MNIST where its files are. rows: how many, from the first on."""
 
-    name: Literal["digits", "mnist", "fashion-mnist"] = "digits"
+    name: str = "digits"
     rows: int = 5_000
 
     def __post_init__(self) -> None:
-        one_of(self.name, ("digits", "mnist", "fashion-mnist"), what="data set")
+        one_of(self.name, IMAGES, what="data set")
         _whole("rows", self.rows, 100, 60_000)
 
 
@@ -115,10 +116,10 @@ KINDS: Mapping[str, type[DataChoice]] = {"toy": Toy, "drawn": Drawn, "table": Ta
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlaygroundSetup:
-    """A network, its training, its data, and how many of them.
+    """The data, the network, its training, and how many networks are trained.
 
-    terms: inputs made of the two axes (`manynets.playground.terms`). validation: the share of the rows that is validated on, where the
-    data has no validation rows of its own.
+    terms: the inputs made of the two axes (`manynets.playground.terms`). validation: the share of the rows to validate on, where the data
+    has no validation rows of its own.
 
     >>> setup = PlaygroundSetup.from_json({"data": {"kind": "toy", "name": "moons"}, "network": {"kind": "MLP", "hidden": [4]}})
     >>> setup.data.name, setup.network.hidden
@@ -147,6 +148,11 @@ class PlaygroundSetup:
         for name, value in (("epochs", self.recipe.epochs), ("iterations", self.recipe.iterations)):
             if value is not None and value > MOST_EPOCHS:
                 raise OptionError(f"{name} is {value:,}, but the page takes at most {MOST_EPOCHS:,}")
+
+    @property
+    def more_terms(self) -> list[str]:
+        """The terms that are not a column itself; a table has them beside all of its columns."""
+        return [term for term in self.terms if term not in ("x1", "x2")]
 
     def to_json(self) -> dict[str, Any]:
         """Return the setup as JSON types."""
@@ -204,7 +210,7 @@ def _spec(kind: type[Any]) -> Callable[[Any], Any]:
 
 def _recipe(given: Any) -> Recipe:
     recipe: Recipe = _spec(Recipe)(given)
-    return dataclasses.replace(recipe, device="cpu") if recipe.device != "cpu" else recipe
+    return dataclasses.replace(recipe, device="cpu")
 
 
 def _object(given: Any, what: str, names: set[str] | None) -> Mapping[str, Any]:

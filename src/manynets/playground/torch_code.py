@@ -1,4 +1,4 @@
-"""The setup as plain PyTorch: the loop written out, with manynets' initial weights and batches, so that the losses are the same."""
+"""The setup as plain PyTorch, with the loop written out. Initial weights and batches are manynets' own, so that the losses are the same."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ LOSSES = {
 
 
 def torch_code(training: LiveTraining) -> str:
-    """Return a program of plain PyTorch, which makes as many steps as the page has made. Errors: OptionError for what it lacks, by name."""
+    """Return a program in plain PyTorch, which makes as many steps as the page has made. Errors: OptionError that names what has no
+    counterpart."""
     experiment, recipe = training.experiment, recipe_so_far(training)
     network, first = varied(experiment.setup, experiment.setup.network)[0]
     recipe = dataclasses.replace(recipe, optimizer=first.optimizer)
@@ -127,9 +128,7 @@ def _data(experiment: Experiment, lines: list[str], xy: str, validation: str, re
     dtype = "torch.float64" if recipe.dtype == "float64" else "torch.float32"
     out = [*lines, f"torch.set_default_dtype({dtype})", f"X, y = {xy}" if xy != "X, y" else ""]
     if isinstance(setup.data, Toy):
-        out.append(
-            f"X_validation, y_validation = {validation.removeprefix('(').removesuffix(')') if validation.count('(') == 1 else validation[1:-1]}"
-        )
+        out.append(f"X_validation, y_validation = {validation[1:-1]}")
     elif validation != "None":
         out += ["from manynets.prepare import find_target, validation_split  # the rows that the page trains on", ""]
         out += [f"split = validation_split(find_target(y, {experiment.source.task!r}), {validation}, seed={recipe.seed})"]
@@ -259,7 +258,7 @@ def _penalties(recipe: Recipe) -> list[str]:
 
 
 def _objective(recipe: Recipe, task: str) -> tuple[str, str]:
-    """Return the loss as code, and what turns it into the unit of the target."""
+    """Return the loss as code, and the factor that converts it to the unit of the target."""
     smoothing = recipe.label_smoothing
     if task == "regression":
         code, power = LOSSES[recipe.loss or "squared_error"]
@@ -272,7 +271,7 @@ def _objective(recipe: Recipe, task: str) -> tuple[str, str]:
 
 
 def _factor(recipe: Recipe, total: int) -> str:
-    """Return the factor of the learning rate as code, "" where it is 1. total: steps of the whole training."""
+    """Return the schedule's factor as code, "" where it is 1. total: steps of the whole training."""
     schedule = recipe.schedule
     match schedule:
         case kinds.Warmup():

@@ -1,17 +1,18 @@
-"""The engine in a thread of its own: it runs freely, and whoever looks takes the latest sample.
+"""A training in a thread of its own. It does not wait for the pages: they read the latest sample.
 
-The loop is `manynets.training.loop.TrainingRun`, one for each group of networks that share their steps; between two of its calls, which
-take some 25 ms, the thread looks whether it is to pause, to stop, or to take another learning rate.
+The loop is `manynets.training.loop.TrainingRun`, one for each group of networks that share their steps. Between two of its calls, which
+take some 25 ms, the thread checks whether to pause, to stop, or to change the learning rate.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import math
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 from manynets.errors import ManynetsError
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
-from manynets.playground.curves import Curves, Snapshot, Thinned
+from manynets.playground.curves import Curves, Snapshot, Thinned, Weights
+from manynets.playground.layers import population_of
 from manynets.playground.problem import Experiment
 from manynets.training.groups import groups_of
 from manynets.training.loop import TrainingRun
@@ -39,15 +41,14 @@ SPEED_SECONDS = 0.5
 
 
 class NetworkGroup:
-    """Networks that share their steps: their run, and their weights as last seen, ended networks included."""
+    """Networks that share their steps: their run, and a copy of their weights, those of ended networks included."""
 
     def __init__(self, experiment: Experiment, members: list[Member], halt: Halt) -> None:
         self.run = TrainingRun(experiment.data.problem, members, halt=halt)
         self.run.threads = self.run.stepper.threads(self.run.total)
         self.numbers = [member.number for member in members]
         self.positions = {number: k for k, number in enumerate(self.numbers)}
-        population = self.run.stepper.population
-        assert isinstance(population, Population)
+        population = self._population
         self.shape: Shape = population.shape
         self.flat: NDArray[Any] = population.flat.numpy().copy()
         self.statistics: NDArray[Any] = population.statistics.numpy().copy()
@@ -56,12 +57,18 @@ class NetworkGroup:
         self._trims = all(m.recipe.stopping is None or m.recipe.stopping.cool_down is None for m in members)
 
     @property
+    def _population(self) -> Population:
+        population = self.run.stepper.population
+        assert isinstance(population, Population)  # the page has no modules of the user's own
+        return population
+
+    @property
     def over(self) -> bool:
         """Whether all networks have ended."""
         return len(self.run.tracks) == 0
 
     def advance(self, goal: float) -> None:
-        """Make the steps of one call: up to an evaluation, or to `goal` steps."""
+        """Make the steps of one call: up to the next evaluation, or up to step `goal`."""
         run = self.run
         boundary = run.next_boundary() if math.isinf(goal) else self._single_boundary()
         run.advance(int(min(boundary, goal)))
@@ -78,7 +85,7 @@ class NetworkGroup:
         return int(min((run.step // run.every + 1) * run.every, ends.min()))
 
     def _record(self, columns: dict[str, list[Any]], seen: int, at: NDArray[np.int64]) -> None:
-        """Take new entries of the histories, and let the engine forget what nobody will ask it for."""
+        """Take the new entries of the histories, and delete those that the engine no longer needs."""
         tracks = self.run.tracks
         if len(tracks) == len(at):
             columns = tracks.columns
@@ -93,12 +100,9 @@ class NetworkGroup:
                 self.ended.add(number)
                 self._write(self.positions[number], outcome.parameters)
 
-    def look(self) -> None:
+    def copy_weights(self) -> None:
         """Copy the weights as they are now."""
-        run = self.run
-        population = run.stepper.population
-        assert isinstance(population, Population)
-        members = run.tracks.members
+        population, members = self._population, self.run.tracks.members
         if not members or len(members) != population.size:
             return
         rows = [k for k, member in enumerate(members) if member.number not in self.ended]
@@ -110,19 +114,14 @@ class NetworkGroup:
 
     def _write(self, position: int, parameters: dict[str, NDArray[Any]]) -> None:
         flat, statistics = self.flat.copy(), self.statistics.copy()
-        dtype = self.run.stepper.population.flat.dtype
-
-        def fill(name: str, rows: NDArray[Any]) -> None:
-            rows[0] = parameters[name]
-
-        one = Population.filled(self.shape, 1, fill, dtype=dtype)
+        one = Population.start(self.shape, [parameters], device=self._population.flat.device, dtype=self._population.flat.dtype)
         flat[position], statistics[position] = one.flat.numpy()[0], one.statistics.numpy()[0]
         self.flat, self.statistics = flat, statistics
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Sample:
-    """What is seen of a training at one moment. weights: of each group, parameters (K, P) and running statistics (K, Q)."""
+    """The state of a training at one moment, for the page. ended: how many networks have ended."""
 
     version: int
     step: int
@@ -130,7 +129,7 @@ class Sample:
     state: State
     steps_per_second: float
     lr: float
-    weights: list[tuple[NDArray[Any], NDArray[Any]]]
+    weights: Weights
     message: str = ""
     ended: int = 0
 
@@ -138,8 +137,8 @@ class Sample:
 class LiveTraining:
     """The training of an experiment, in a thread that ends with `close`. All methods may be called from any thread.
 
-    rates: the changes of the learning rate by hand, as steps made before and rate. falls: the same of a single network on a plateau, as
-    factors.
+    rates: the changes of the learning rate by hand, as the steps made before and the rate. falls: those of a single network on plateaus, as
+    the steps made before and the factor.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -167,21 +166,20 @@ class LiveTraining:
         self._aim(math.inf)
 
     def pause(self) -> None:
-        """Stop between two calls."""
+        """Pause between two calls."""
         self._aim(0.0)
 
     def advance(self, steps: int) -> None:
         """Make some more steps, and pause."""
-        sample = self.sample
-        self._aim(sample.step + steps)
+        self._aim(self.sample.step + steps)
 
     def advance_epoch(self) -> None:
-        """Go on to the end of the epoch, and pause."""
+        """Train to the end of the epoch, and pause."""
         every = self.steps_per_epoch
         self._aim((self.sample.step // every + 1) * every)
 
     def set_rate(self, lr: float) -> None:
-        """Go on with another learning rate, which the schedule then changes as it did the first."""
+        """Continue with another learning rate, to which the schedule's factors then apply."""
         with self._condition:
             self._rate = lr
             self._condition.notify_all()
@@ -193,7 +191,7 @@ class LiveTraining:
             self._condition.notify_all()
 
     def close(self) -> None:
-        """End the thread, within a call of the stepper."""
+        """End the thread, even within a call of the stepper."""
         with self._condition:
             self._closed, self._halt.asked = True, True
             self._condition.notify_all()
@@ -219,8 +217,18 @@ class LiveTraining:
         """Steps of a pass over the rows."""
         return self.groups[0].run.steps if self.groups else 1
 
-    def wait(self, done: Any, timeout: float = 60.0) -> bool:
-        """Wait until done(sample) holds; return whether it does."""
+    def network(self, number: int, weights: Weights) -> Population:
+        """Return one network, with its weights of a sample or a snapshot."""
+        group, position = self.located(number)
+        (flat, statistics), at = weights[group], slice(position, position + 1)
+        return population_of(self.groups[group].shape, flat[at], statistics[at])
+
+    def located(self, number: int) -> tuple[int, int]:
+        """Return which group a network is in, and its position there."""
+        return next((i, group.positions[number]) for i, group in enumerate(self.groups) if number in group.positions)
+
+    def wait(self, done: Callable[[Sample], bool], timeout: float = 60.0) -> bool:
+        """Wait until done(sample) is true; return whether it is."""
         with self._condition:
             return self._condition.wait_for(lambda: done(self.sample), timeout)
 
@@ -247,14 +255,14 @@ class LiveTraining:
             with self._modes(group[0]):
                 groups.append(NetworkGroup(self.experiment, group, self._halt))
         self.groups = groups  # at once: others may be looking
-        size = max(1, self._snapshot().size)
-        self.snapshots = Thinned[Snapshot](int(np.clip(SNAPSHOT_BYTES // size, LEAST_SNAPSHOTS, MOST_SNAPSHOTS)))
-        self.snapshots.add(self._snapshot())
+        first = self._snapshot()
+        self.snapshots = Thinned[Snapshot](int(np.clip(SNAPSHOT_BYTES // first.size, LEAST_SNAPSHOTS, MOST_SNAPSHOTS)))
+        self.snapshots.add(first)
         self._marks = [(time.perf_counter(), 0)]
         self._publish("paused")
         self._ready.set()
 
-    def _modes(self, member: Member) -> Any:
+    def _modes(self, member: Member) -> AbstractContextManager[None]:
         problem = self.experiment.data.problem
         return torch_modes(problem.rows.x.device, autograd=choose(problem, member) == "autograd")
 
@@ -264,24 +272,25 @@ class LiveTraining:
         with torch_settings(threads=threads, precision=recipe.precision), np.errstate(all="ignore"):  # the page shows divergence
             while True:
                 with self._condition:
-                    if self._waits():
-                        self._publish(self._resting())
-                    self._condition.wait_for(lambda: not self._waits())
+                    if self._idle():
+                        self._publish(self._state())
+                    self._condition.wait_for(lambda: not self._idle())
                     if self._closed or self._restart:
                         return
                     rate, self._rate = self._rate, None
                 if rate is not None:
                     self._apply(rate)
-                    continue
-                self._go()
+                else:
+                    self._advance()
 
-    def _waits(self) -> bool:
+    def _idle(self) -> bool:
         """Whether there is nothing to do."""
         if self._closed or self._restart or self._rate is not None:
             return False
         return self.step >= self._goal or all(group.over for group in self.groups)
 
-    def _go(self) -> None:
+    def _advance(self) -> None:
+        """Make one call for the group that has made the fewest steps, and record what it brings."""
         group = min((group for group in self.groups if not group.over), key=lambda group: group.run.step)
         before = group.curves.entries.count
         with self._modes(group.run.members[0]):
@@ -292,7 +301,7 @@ class LiveTraining:
             self.falls.append((step, float(factor[0])))
         if group is self.groups[-1] and group.curves.entries.count > before:
             if self.snapshots.due:
-                self._look()
+                self._copy_weights()
                 self.snapshots.add(self._snapshot())
             else:
                 self.snapshots.skip()
@@ -307,14 +316,15 @@ class LiveTraining:
         self.rates.append((self.step, rate))
         for group in self.groups:
             group.run.tracks.patience.lr[:] = rate
-        self._publish(self._resting())
+        self._publish(self._state())
 
     @property
     def step(self) -> int:
-        """Steps made by the slowest networks."""
-        return min((group.run.step for group in self.groups if not group.over), default=max(g.run.step for g in self.groups))
+        """Steps made by the slowest networks that still train; by all, once all have ended."""
+        last = max((group.run.step for group in self.groups), default=0)
+        return min((group.run.step for group in self.groups if not group.over), default=last)
 
-    def _resting(self) -> State:
+    def _state(self) -> State:
         outcomes = [outcome for group in self.groups for outcome in group.run.outcomes.values()]
         if not all(group.over for group in self.groups):
             return "running" if self.step < self._goal else "paused"
@@ -327,13 +337,12 @@ class LiveTraining:
     def _snapshot(self) -> Snapshot:
         return Snapshot(self.step, self.step / self.steps_per_epoch, [(group.flat, group.statistics) for group in self.groups])
 
-    def _look(self) -> None:
+    def _copy_weights(self) -> None:
         for group in self.groups:
-            group.look()
+            group.copy_weights()
 
     def _publish(self, state: State) -> None:
-        with contextlib.suppress(AssertionError):
-            self._look()
+        self._copy_weights()
         self._published = time.perf_counter()
         self._version += 1
         speed = 0.0
@@ -347,8 +356,8 @@ class LiveTraining:
         with self._condition:
             self._sample = Sample(
                 version=self._version,
-                step=self.step if self.groups else 0,
-                epoch=self.step / self.steps_per_epoch if self.groups else 0.0,
+                step=self.step,
+                epoch=self.step / self.steps_per_epoch,
                 state=state,
                 steps_per_second=speed,
                 lr=lr,

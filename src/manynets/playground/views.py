@@ -1,8 +1,9 @@
-"""What the page shows of networks in training: arrays for its pictures."""
+"""The binary messages for the page: the arrays that its pictures show."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,8 @@ Array = NDArray[Any]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class View:
-    """What a page looks at. network: the number of the one that is shown. step: an earlier step to go back to; None for the present."""
+    """What a page shows. network: the number of the network. step: an earlier step to go back to; None for the latest. details: the tab Inside.
+    wall: the small maps of all networks."""
 
     network: int = 0
     step: int | None = None
@@ -38,40 +40,31 @@ class View:
 
 
 class Shown:
-    """The weights to look at: those of the sample, or of an earlier snapshot."""
+    """The network and the weights that a view shows: those of the sample, or of an earlier snapshot."""
 
     def __init__(self, training: LiveTraining, sample: Sample, view: View) -> None:
-        self.training, self.sample, self.experiment = training, sample, training.experiment
+        self.experiment = training.experiment
         at: Snapshot | None = None if view.step is None else training.snapshots.nearest(view.step, lambda one: one.step)
         self.past = at
         self.weights = sample.weights if at is None else at.weights
         self.step, self.epoch = (sample.step, sample.epoch) if at is None else (at.step, at.epoch)
         self.network = view.network if view.network < len(self.experiment.members) else 0
-        self.group = next(i for i, group in enumerate(training.groups) if self.network in group.positions)
-        self.position = training.groups[self.group].positions[self.network]
-
-    @property
-    def one(self) -> Population:
-        """The chosen network."""
-        flat, statistics = self.weights[self.group]
-        at = slice(self.position, self.position + 1)
-        return population_of(self.training.groups[self.group].shape, flat[at], statistics[at])
+        index, self.position = training.located(self.network)
+        self.group = training.groups[index]
+        self.one = training.network(self.network, self.weights)
 
     def tensor(self, matrix: Array) -> Tensor:
-        """Return inputs in the networks' type."""
+        """Return inputs in the type of the networks."""
         return torch.from_numpy(matrix).to(self.experiment.data.problem.rows.x.dtype)
 
 
 def plane_of(experiment: Experiment, scores: Array) -> dict[str, Array]:
-    """Return what is drawn for scores (N, O): "output" (N,), the probability of the second class or the prediction; of more classes
+    """Return what is drawn for scores (N, O): "output" (N,), the probability of the second class or the prediction; for more classes
     "class" and "confidence"."""
     task = experiment.data.problem.task
     if task.name == "regression":
-        return {
-            "output": np.asarray(task.predict(scores, loss=experiment.setup.recipe.loss), dtype=np.float64).reshape(
-                len(scores), -1
-            )[:, 0]
-        }
+        predicted = np.asarray(task.predict(scores, loss=experiment.setup.recipe.loss), dtype=np.float64)
+        return {"output": predicted.reshape(len(scores), -1)[:, 0]}
     if task.name == "binary":
         return {"output": torch.sigmoid(torch.from_numpy(scores[:, 0])).numpy()}
     shares = task.proba(scores)
@@ -79,7 +72,7 @@ def plane_of(experiment: Experiment, scores: Array) -> dict[str, Array]:
 
 
 def frame(training: LiveTraining, view: View, plane: Plane, *, number: int) -> bytes:
-    """Return everything that the page shows of a moment, as a message."""
+    """Return a frame: everything that the page shows of one moment."""
     sample = training.sample
     shown = Shown(training, sample, view)
     experiment, one = shown.experiment, shown.one
@@ -91,30 +84,28 @@ def frame(training: LiveTraining, view: View, plane: Plane, *, number: int) -> b
         for i, layer in enumerate(outputs[:-1]):
             arrays[f"hidden{i}"] = layer[plane.coarse, :MOST_UNITS].T
         arrays |= _weights(one)
-        curves = training.groups[shown.group].curves.of(shown.position)
-        for name, values in curves.items():
-            arrays[f"curve {name}"] = np.array(values)
         rows = _point_rows(experiment)
-        arrays["predicted"] = _predicted(experiment, layer_outputs(one, experiment.data.problem.rows.x[rows])[-1][0].numpy())
+        predicted = _predicted(experiment, layer_outputs(one, experiment.data.problem.rows.x[rows])[-1][0].numpy())
         if view.wall and len(experiment.members) > 1:
             arrays |= _wall(training, shown, plane)
         if view.details:
             more, found = _details(experiment, one)
             header |= more
             arrays |= found
-    return pack(header, {name: np.nan_to_num(array, nan=0.0, posinf=3e38, neginf=-3e38) if name != "predicted" and "curve" not in name
-                         else array for name, array in arrays.items()})  # fmt: skip
+    arrays = {name: np.nan_to_num(array, nan=0.0, posinf=3e38, neginf=-3e38) for name, array in arrays.items()}
+    curves = {f"curve {name}": np.array(values) for name, values in shown.group.curves.of(shown.position).items()}
+    return pack(header, {**arrays, **curves, "predicted": predicted})
 
 
 def _header(training: LiveTraining, sample: Sample, shown: Shown) -> dict[str, Any]:
     steps = [one.step for one in training.snapshots]
-    last = {name: float(values[shown.position]) for name, values in training.groups[shown.group].curves.last.items()}
+    last = {name: float(values[shown.position]) for name, values in shown.group.curves.last.items()}
     member = shown.experiment.members[shown.network]
     return {
         "kind": "frame", "step": shown.step, "epoch": shown.epoch, "state": sample.state, "speed": sample.steps_per_second,
         "lr": sample.lr, "message": sample.message, "network": shown.network, "last": last, "past": shown.past is not None,
         "snapshots": [steps[0], steps[-1], len(steps)] if steps else [], "steps_per_epoch": training.steps_per_epoch,
-        "hidden": list(training.groups[shown.group].shape.hidden), "seed": member.recipe.seed, "network_lr": member.recipe.lr,
+        "hidden": list(shown.group.shape.hidden), "seed": member.recipe.seed, "network_lr": member.recipe.lr,
         "live_step": sample.step, "ended": sample.ended,
     }  # fmt: skip
 
@@ -176,44 +167,32 @@ def _details(experiment: Experiment, one: Population) -> tuple[dict[str, Any], d
         names.append(name)
         for what, values in (("weights", one.parameters[f"{name}.weight"][0].numpy()), ("gradients", grads[f"{name}.weight"])):
             finite = values[np.isfinite(values)]
-            reach = float(np.abs(finite).max()) if finite.size else 1.0
-            reach = reach or 1.0
+            reach = float(np.abs(finite).max(initial=0.0)) or 1.0
             arrays[f"{what} {name}"] = np.histogram(finite, bins=BINS, range=(-reach, reach))[0]
             ranges[f"{what} {name}"] = reach
     outputs = layer_outputs(one, experiment.data.problem.rows.x[rows])
     dead = [np.flatnonzero(np.ptp(layer[0].numpy(), axis=0) < DEAD).tolist() for layer in outputs[:-1]]
-    judged = experiment.data.validation_rows
-    problem = experiment.data.problem
-    held = problem.validation if problem.validation is not None else problem.rows
-    some = np.arange(len(held)) if judged is None else np.asarray(judged)
+    judged, some = experiment.validation or (experiment.data.problem.rows, rows)
     some = some[:: -(-len(some) // MOST_CONFUSED)]
-    if judged is None and problem.validation is None:
-        some = rows
-    scores = layer_outputs(one, held.x[some])[-1][0].numpy()
-    target = held.target.numpy()[some]
-    arrays |= _judged(experiment, scores, target)
-    validated = judged is not None or problem.validation is not None
-    return {"layers": names, "ranges": ranges, "dead": dead, "judged": "validation" if validated else "training"}, arrays
+    scores = layer_outputs(one, judged.x[some])[-1][0].numpy()
+    arrays |= _judged(experiment, scores, judged.target.numpy()[some])
+    which = "training" if experiment.validation is None else "validation"
+    return {"layers": names, "ranges": ranges, "dead": dead, "judged": which}, arrays
 
 
 def _judged(experiment: Experiment, scores: Array, target: Array) -> dict[str, Array]:
-    task = experiment.data.problem.task
-    if task.name == "regression":
-        own = task.own_unit(target) if hasattr(task, "own_unit") else target
-        return {"truth": np.asarray(own).reshape(len(target), -1)[:, 0], "fitted": _predicted(experiment, scores)}
-    count = len(experiment.classes)
-    codes = target.reshape(len(target), -1)[:, 0].astype(np.int64)
-    predicted = _predicted(experiment, scores).astype(np.int64)
+    truth, predicted = experiment.truth(target), _predicted(experiment, scores)
+    if experiment.data.problem.task.name == "regression":
+        return {"truth": truth, "fitted": predicted}
+    count, codes, predicted = len(experiment.classes), truth.astype(np.int64), predicted.astype(np.int64)
     return {"confusion": np.bincount(codes * count + predicted, minlength=count * count).reshape(count, count)}
 
 
 def data_message(training: LiveTraining, plane: Plane, *, more: Mapping[str, Any]) -> bytes:
-    """Return what the page needs to know once of a training: points, classes, names, inputs."""
+    """Return what the page needs once for each training: points, classes, names, inputs."""
     experiment = training.experiment
     problem, rows = experiment.data.problem, _point_rows(experiment)
-    target = problem.rows.target.numpy()[rows].reshape(len(rows), -1)[:, 0]
-    if problem.task.name == "regression":
-        target = np.asarray(problem.task.own_unit(problem.rows.target.numpy()[rows])).reshape(len(rows), -1)[:, 0]  # type: ignore[attr-defined]
+    target = experiment.truth(problem.rows.target.numpy()[rows])
     held = np.zeros(len(problem.rows), dtype=bool)
     if experiment.data.validation_rows is not None:
         held[experiment.data.validation_rows] = True
@@ -227,9 +206,15 @@ def data_message(training: LiveTraining, plane: Plane, *, more: Mapping[str, Any
         "rows": len(experiment.rows), "sliders": plane.sliders, "notes": experiment.notes, "image_shape": experiment.source.image_shape,
         "resolution": RESOLUTION, "coarse": COARSE, "steps_per_epoch": training.steps_per_epoch,
         "parameters": max(int(group.flat.shape[1]) for group in training.groups), "networks": len(experiment.members), "metric": problem.task.metric,
-        "least": float(target.min()), "most": float(target.max()), "stepper": training.groups[0].run.stepper.name,
+        "least": _rounded(target.min(), target), "most": _rounded(target.max(), target), "stepper": training.groups[0].run.stepper.name,
     }  # fmt: skip
     return pack({**header, **more}, arrays)
+
+
+def _rounded(value: float, target: Array) -> float:
+    """Return a target without the rounding errors of float32: to a millionth of the range of all targets."""
+    span = float(np.ptp(target))
+    return round(float(value), 6 - math.ceil(math.log10(span))) if 0 < span < math.inf else float(value)
 
 
 def probe_message(training: LiveTraining, view: View, pixels: list[float]) -> bytes:

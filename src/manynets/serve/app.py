@@ -50,7 +50,7 @@ def create_app(settings: ServeSettings) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
         watching = asyncio.create_task(_watch(served, metrics))
-        yield {"body_seconds": settings.timeout + 5}  # for PatientProtocol: later than the error about it
+        yield {"body_seconds": settings.timeout + 5}  # for PatientProtocol: later than the error that this server sends
         watching.cancel()
         for batcher in batchers.values():
             batcher.close()
@@ -73,14 +73,14 @@ def predict_path(name: str) -> str:
 
 
 async def _watch(served: dict[str, ServedModel], metrics: ServeMetrics) -> None:
-    """Look for changed files."""
+    """Load the models again whose files have changed."""
     while True:
         await asyncio.sleep(RELOAD_SECONDS)
         for name, model in served.items():
             try:
                 if await asyncio.to_thread(model.reload):
                     metrics.reloads.labels(name).inc()
-            except Exception:  # the old model stays; what went wrong is for the log
+            except Exception:  # the old model stays; the log says what went wrong
                 LOG.exception("%s: looking for a changed file failed", name)
 
 
@@ -117,7 +117,7 @@ def _add_pages(app: Any, served: dict[str, ServedModel], metrics: ServeMetrics) 
 
 
 def _add_models(app: Any, served: dict[str, ServedModel]) -> None:
-    """Add the descriptions of the models, and say in the OpenAPI document how they predict, which `PredictRoutes` does."""
+    """Add the descriptions of the models, and to the OpenAPI document the predictions, which `PredictRoutes` answers."""
 
     def description(name: str) -> Any:
         async def describe() -> JSONResponse:

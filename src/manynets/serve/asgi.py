@@ -1,4 +1,4 @@
-"""The types of ASGI, and an answer of JSON."""
+"""The types of ASGI, and sending JSON."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Requests that arrive together become one prediction.
 
 While one prediction runs, requests wait in a queue; the next prediction takes all that wait, up to a number of rows. So a lone request
-waits for nothing, and many at once share the cost of one matrix product.
+does not wait, and many at once share the cost of one matrix product.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class Batcher:
-    """Predictions of one model, one after the other; the long ones in a thread. most: rows that may wait."""
+    """The predictions of one model, one after the other; long ones in a thread. most: rows that may wait."""
 
     def __init__(self, *, most: int) -> None:
         self._most = most
@@ -49,11 +49,11 @@ class Batcher:
         return reply
 
     async def in_thread(self, function: Callable[[], Result]) -> Result:
-        """Return what a function returns, called after the predictions that the thread has to make before."""
+        """Call a function in the thread, after the predictions that wait there, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def explained(self, function: Callable[[], Result]) -> Result:
-        """Return what a function returns, called in a thread for what takes longest. Errors: BadRequest where many wait for it already."""
+        """Call a function in the thread for contributions, and return its result. Errors: BadRequest where many wait for it already."""
         if self._explanations >= MOST_EXPLANATIONS:
             raise BadRequest(503, "too many requests for contributions are waiting; try again in a second")
         self._explanations += 1
@@ -74,7 +74,7 @@ class Batcher:
                     future.set_result(reply)
 
     async def _replies(self, questions: Sequence[Question]) -> Sequence[Reply]:
-        if is_quick(questions):  # to change threads would take longer
+        if is_quick(questions):  # changing threads would take longer
             found = quick_answers(questions)
             if found is not None:
                 return found

@@ -1,9 +1,10 @@
-"""What an answer has besides predictions, if the query asks for it: `?interval=0.9` the limits of numbers, `?contributions=true` what each
-column adds to each prediction."""
+"""What a query can add to an answer: `?interval=0.9` the limits of numbers, `?contributions=true` what each column adds to each
+prediction."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import urllib.parse
 from typing import Any
 
@@ -16,14 +17,14 @@ __all__ = ["Extras", "contributions_of", "extras_of", "limits_of", "rows_to_expl
 
 MOST_ROWS = 100
 MOST_MULTIPLICATIONS = 1e11
-"""Of the contributions of one request: some seconds."""
+"""The most for the contributions of one request: some seconds."""
 N_ORDERS = 32
 TRUE, FALSE = ("true", "1", "yes"), ("false", "0", "no", "")
 
 
 @dataclasses.dataclass(frozen=True)
 class Extras:
-    """What a request asks for. interval: the coverage of the limits; None for none."""
+    """What the query of a request asks for. interval: the coverage of the limits; None for no limits."""
 
     interval: float | None = None
     contributions: bool = False
@@ -49,7 +50,7 @@ def extras_of(query: bytes) -> Extras:
         try:
             interval = float(found["interval"])
         except ValueError:
-            interval = 0.0
+            interval = math.nan
         if not 0 < interval < 1:
             raise BadRequest(422, f"interval is {found['interval'][:40]!r}, but must be a number above 0 and below 1, such as 0.9")
     wanted = found.get("contributions", "false").lower()
@@ -68,7 +69,7 @@ def limits_of(question: Question, answer: Answer, coverage: float) -> dict[str, 
 
 
 def rows_to_explain(loaded: Loaded) -> int:
-    """Return how many rows a request may have whose contributions it asks for."""
+    """Return how many rows a request for contributions may have."""
     encoder = loaded.model.encoder
     columns = loaded.model.in_features if encoder is None else len(encoder.columns)
     cost = 2 * N_ORDERS * (columns + 1) * loaded.multiplications

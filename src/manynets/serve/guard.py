@@ -1,4 +1,4 @@
-"""Who may ask: Host and Origin, against web pages that reach for a server on the reader's own machine, and a bearer token."""
+"""Access to the server: Host and Origin, against web pages that try to reach a server on the user's own machine, and a bearer token."""
 
 from __future__ import annotations
 

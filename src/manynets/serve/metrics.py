@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics, of one worker or of all together."""
+"""The numbers that Prometheus reads at /metrics, of one worker or of all together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ServeMetrics:
         self.seconds = Histogram("request_seconds", "Seconds from the request to the answer, by model.", ["model"], **options)
 
     def text(self) -> bytes:
-        """Return all of it in the format of Prometheus."""
+        """Return all numbers in the format of Prometheus."""
         from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:

@@ -1,4 +1,4 @@
-"""Host and Origin of a request: the checks against web pages that reach for a server on the reader's own machine."""
+"""Host and Origin of a request: the checks against web pages that try to reach a server on the user's own machine."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ WEB_SCHEMES = {"ws": "http", "wss": "https"}
 def page_refusal(scope: Mapping[str, Any], *, known: Callable[[str], bool], remedy: str = "") -> tuple[int, str] | None:
     """Return status and message for a request whose Host is not known, or whose Origin is another web page; None for any other.
 
-    scope: that of ASGI. known: says of a Host header whether it is the server's own. remedy: what the message about an unknown Host adds.
+    scope: that of ASGI. known: returns whether a Host header is the server's own. remedy: the end of the message about an unknown Host.
     """
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"host"]
     if len(hosts) != 1:
         return 400, "the request must have one Host header"
     if not known(hosts[0]):
-        return 421, f"this server is not known by that Host{remedy}"
+        return 421, f"this server does not answer to that Host{remedy}"
     origins = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"origin"]
     scheme = WEB_SCHEMES.get(scope["scheme"], scope["scheme"])
     if origins and origins != [f"{scheme}://{hosts[0]}"]:
-        return 403, "requests of other web pages (Origin) are not answered"
+        return 403, "requests from other web pages (Origin) are not answered"
     return None
 
 

@@ -23,19 +23,19 @@ LOG = logging.getLogger("manynets.serve")
 
 NO_EXTRAS = Extras()
 MOST_HELD = 1 << 28
-"""Bytes of all bodies that are in memory at once: a large one may wait until others are answered."""
+"""Bytes of all bodies that may be in memory at once."""
 LARGE = 1 << 18
-"""Bytes of a body that is read in the thread, so that other requests need not wait for it."""
+"""Bytes from which on a body is parsed in the thread, so that other requests need not wait for it."""
 
 
 class BodyBytes:
-    """Counts the bytes of the bodies in memory, of all requests."""
+    """Counts the bytes of the bodies of all requests in memory."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def share(self) -> BodyShare:
-        """Return the share of one request, to be given back at the end of a `with` block."""
+        """Return the share of one request, which the end of a `with` block gives back."""
         return BodyShare(self)
 
 
@@ -46,7 +46,7 @@ class BodyShare:
         self._total, self.count = total, 0
 
     def add(self, count: int) -> None:
-        """Count some more. Errors: BadRequest with status 503 where the bodies in memory are too many."""
+        """Count more bytes. Errors: BadRequest with status 503 where all bodies together are too large."""
         if self._total.count + count > MOST_HELD:
             raise BadRequest(503, "too many large requests are being answered; try again in a second")
         self._total.count += count
@@ -60,7 +60,7 @@ class BodyShare:
 
 
 class PredictRoutes:
-    """An ASGI application that answers the requests for predictions, and passes the others on to another one. routes: by path."""
+    """An ASGI application that answers the requests for predictions, and passes all others on to `app`. routes: by path."""
 
     def __init__(self, app: App, routes: Mapping[str, PredictRoute]) -> None:
         self._app, self._routes = app, dict(routes)
@@ -140,14 +140,15 @@ class PredictRoute:
             most = rows_to_explain(question.loaded)
             if question.count > most:
                 raise BadRequest(
-                    422, f"the request has {question.count:,} rows, but contributions of this model are for at most {most:,}"
+                    422,
+                    f"the request asks for contributions to {question.count:,} rows, but this model gives them for at most {most:,}",
                 )
             found["contributions"] = await self._batcher.explained(functools.partial(contributions_of, question))
         return found
 
 
 class ClientGone(Exception):
-    """The connection was closed before the request was there."""
+    """The connection was closed before the whole request had arrived."""
 
 
 async def _body(headers: Mapping[bytes, bytes], receive: Receive, settings: ServeSettings, *, share: BodyShare) -> bytes:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with an end to clients that send or read too slowly, and to headers without end."""
+"""uvicorn's HTTP protocol, which also disconnects clients that send or read too slowly, or send endless headers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_HEADER_BYTES = 1 << 16
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """Ends a connection whose request is not there in time, whose header is too long, or whose answer is not read."""
+    """Ends a connection whose request does not arrive in time, whose header is too long, or whose answer is not read."""
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the header."""

@@ -1,4 +1,4 @@
-"""Start the server, with one process or several, and end it without losing an accepted request."""
+"""Starting the server, with one process or several, and ending it without losing an accepted request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from manynets.errors import OptionError
 from manynets.serve.app import SETTINGS
 from manynets.serve.settings import ServeSettings
 
-__all__ = ["check_certificate", "check_port", "run", "run_server"]
+__all__ = ["check_certificate", "check_port", "port_of", "run", "run_server"]
 
 PROTOCOL = "manynets.serve.protocol:PatientProtocol"
 MOST_CONNECTIONS = 2048
@@ -75,13 +75,16 @@ def check_certificate(settings: ServeSettings) -> None:
 
 
 def check_port(settings: ServeSettings) -> None:
-    """Raise OptionError where the address cannot be listened on."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    """Raise OptionError where the server cannot listen on its address."""
+    port_of(settings.host, settings.port, remedy="give another --port or --host")
+
+
+def port_of(host: str, port: int, *, remedy: str) -> int:
+    """Return the port of an address to listen on: for port 0 a free one. Errors: OptionError, which ends in the remedy, where there is none."""
     try:
-        with socket.socket(family) as trial:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind((settings.host, settings.port))
+            trial.bind((host, port))
+            return int(trial.getsockname()[1])
     except OSError as error:
-        raise OptionError(
-            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}; give another --port or --host"
-        ) from error
+        raise OptionError(f"{host}:{port} cannot be listened on: {error.strerror}; {remedy}") from error

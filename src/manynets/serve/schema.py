@@ -1,11 +1,11 @@
-"""What OpenAPI and the form say of a model: its columns, what they may hold, and its answers."""
+"""The description of a model for OpenAPI and the form: its columns, what they may hold, and its answers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from manynets.model import Model
-from manynets.serve.served import Loaded
+from manynets.serve.served import Loaded, array_width
 from manynets.tables.columns import MARGIN, DateColumn, NumericColumn
 
 __all__ = ["columns_of", "description_of", "operation_of"]
@@ -16,11 +16,10 @@ FEWEST_HELD_OUT = 19
 
 
 def columns_of(model: Model) -> list[dict[str, Any]]:
-    """Return the columns of a model: name, kind, and an example, with the levels of a category and the range of a number."""
+    """Return the columns of a model: name, kind and an example, for categories their levels, for numbers their range."""
     encoder = model.encoder
     if encoder is None or encoder.positional:
-        count = model.in_features if encoder is None else len(encoder.columns) + len(encoder.dropped)
-        return [{"name": f"x{j}", "kind": "numeric", "example": 0.0} for j in range(count)]
+        return [{"name": f"x{j}", "kind": "numeric", "example": 0.0} for j in range(array_width(model))]
     return [_column(column) for column in encoder.columns]
 
 
@@ -30,7 +29,7 @@ def _column(column: Any) -> dict[str, Any]:
         found |= {"example": column.fill, "unit": column.reading.unit or None}
         if column.limits is not None:
             low, high = column.limits
-            margin = (high - low) * MARGIN / (1 + 2 * MARGIN)  # by which the limits are wider than what was seen
+            margin = (high - low) * MARGIN / (1 + 2 * MARGIN)  # by which the limits are wider than the range in training
             found |= {"from": low + margin, "to": high - margin}
     elif isinstance(column, DateColumn):
         examples = {"time": "13:45:00", "compact": 20241231, "seconds": 1735603200, "milliseconds": 1735603200000}
@@ -58,7 +57,7 @@ def description_of(loaded: Loaded, name: str) -> dict[str, Any]:
 
 
 def operation_of(model: Model, name: str) -> dict[str, Any]:
-    """Return what the OpenAPI document says of the predictions of a model: body and responses."""
+    """Return the operation of the OpenAPI document that predicts with a model: body and responses."""
     columns = columns_of(model)
     properties = {column["name"]: _cell_schema(column) for column in columns}
     record = {"type": "object", "properties": properties, "required": [column["name"] for column in columns]}

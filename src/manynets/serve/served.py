@@ -22,14 +22,25 @@ from manynets.nn.shape import Shape
 from manynets.serve.rows import BadRequest, RequestRows, RowReader
 from manynets.tables.columns import DateColumn, NumericColumn
 
-__all__ = ["Answer", "Loaded", "Question", "Reply", "ServedModel", "answers", "is_quick", "quick_answers", "rows_as_frame"]
+__all__ = [
+    "Answer",
+    "Loaded",
+    "Question",
+    "Reply",
+    "ServedModel",
+    "answers",
+    "array_width",
+    "is_quick",
+    "quick_answers",
+    "rows_as_frame",
+]
 
 LOG = logging.getLogger("manynets.serve")
 Identity = tuple[int, int, int]
 
 QUICK_ROWS = 512
 QUICK_MULTIPLICATIONS = 5e7
-"""What takes a few milliseconds: for so long may one prediction delay all other requests."""
+"""The most that is predicted in the event loop: some milliseconds, by which it may delay all other requests."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,11 +52,8 @@ class Loaded:
 
     @functools.cached_property
     def reader(self) -> RowReader:
-        """What reads the rows of requests."""
-        encoder = self.model.encoder
-        positional = encoder is not None and encoder.positional
-        width = len(encoder.columns) + len(encoder.dropped) if encoder is not None and positional else self.model.in_features
-        return RowReader(encoder, width)
+        """The reader of the rows of requests."""
+        return RowReader(self.model.encoder, array_width(self.model))
 
     @functools.cached_property
     def multiplications(self) -> float:
@@ -54,6 +62,14 @@ class Loaded:
         if spec is None:
             return math.inf
         return float(self.model.size * Shape.of(spec, self.model.in_features, self.model.task.outputs).multiplications)
+
+
+def array_width(model: Model) -> int:
+    """Return how many columns an array for a model has; 0 where the columns have names."""
+    encoder = model.encoder
+    if encoder is None:
+        return model.in_features
+    return len(encoder.columns) + len(encoder.dropped) if encoder.positional else 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +95,11 @@ class Answer:
 
 
 Reply = Answer | Exception
-"""What a request gets: BadRequest for a fault of its own."""
+"""What a request gets; BadRequest where the request itself is wrong."""
 
 
 class ServedModel:
-    """A model by its name, and by the file it is loaded from."""
+    """A model with its name and the file that it is loaded from."""
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name
@@ -92,7 +108,7 @@ class ServedModel:
         self.loaded = self._load()
 
     def _load(self) -> Loaded:
-        """Load the model and predict a row, so that the first request need not wait for what is imported then."""
+        """Load the model and predict a row, so that the first request need not wait for imports."""
         loaded = Loaded(load(self._path), self._digest())
         _together([Question(loaded.reader.empty_row(), loaded)])
         return loaded
@@ -115,7 +131,7 @@ class ServedModel:
             if identity == self._identity:
                 return False
             loaded = self._load()
-            if self._file_identity() != identity:  # it is being replaced just now
+            if self._file_identity() != identity:  # it was replaced meanwhile
                 return False
         except (ManynetsError, OSError) as error:
             LOG.warning("%s: the changed file cannot be read, so the old model stays: %s", self.name, type(error).__name__)
@@ -140,7 +156,7 @@ def is_quick(questions: Sequence[Question]) -> bool:
 
 
 def quick_answers(questions: Sequence[Question]) -> list[Answer] | None:
-    """Return the answers to several requests, computed together; None where that fails, which `answers` looks into."""
+    """Return the answers to several requests, computed together; None where that fails: `answers` finds out why."""
     try:
         return _together(questions)
     except Exception:
@@ -148,7 +164,7 @@ def quick_answers(questions: Sequence[Question]) -> list[Answer] | None:
 
 
 def answers(questions: Sequence[Question]) -> list[Reply]:
-    """Return the answers to several requests, computed together but for those that fail, which get their error."""
+    """Return the answers to several requests, computed together except for those that fail, which get their errors."""
     try:
         return list(_together(questions))
     except (ManynetsError, ArithmeticError) as error:
@@ -172,7 +188,7 @@ def _answers(model: Model, requests: Sequence[RequestRows]) -> list[Answer]:
     logits = model.logits(rows_as_frame(model, requests))
     found = model.predicted(logits)
     if found.dtype.kind == "f" and not np.isfinite(found).all():
-        raise DataError("a prediction is not finite, as the cells are too far from those of training")
+        raise DataError("a prediction is not finite, because the cells are too far from those of training")
     predictions = found.tolist()
     shares = None if model.task.name == "regression" else model.probabilities(logits).tolist()
     out, at = [], 0
@@ -202,7 +218,7 @@ def rows_as_frame(model: Model, requests: Sequence[RequestRows]) -> Any:
 
 
 def _located(question: Question, error: Exception) -> BadRequest:
-    """Return the error with the first row, and the column, that cannot be read: by trying one half of the rows after the other."""
+    """Return the error with the first row that cannot be read, found by trying halves of the rows, and its column."""
     model, rows = question.loaded.model, question.rows
     low, high = 0, rows.count
     while high - low > 1:

@@ -1,15 +1,14 @@
-"""The settings of a server, checked, and as text for its worker processes."""
+"""The settings of a server: checked, and as text for its worker processes."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import ipaddress
 import json
 import os
 import re
 
-from manynets.errors import MissingExtraError, OptionError
+from manynets.errors import OptionError, require_packages
 
 __all__ = ["ServeSettings", "is_loopback", "require_serve"]
 
@@ -20,11 +19,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 def require_serve() -> None:
     """Raise MissingExtraError where a package of the extra `serve` is missing."""
-    for package in ("fastapi", "uvicorn", "prometheus_client"):
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise MissingExtraError(package, extra="serve", purpose="manynets serve") from error
+    require_packages("fastapi", "uvicorn", "prometheus_client", extra="serve", purpose="manynets serve")
 
 
 def is_loopback(host: str) -> bool:
@@ -43,11 +38,12 @@ def is_loopback(host: str) -> bool:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServeSettings:
-    """What a server serves, to whom, and within which limits.
+    """The models that a server serves, to whom, and within which limits.
 
-    models: a path (a run folder, a model file or a sweep) by name. token: which a request must bear; "" for none, which only loopback
-    allows. allowed_hosts: further names that a Host header may have. max_bytes: of a body. max_rows: of a request. queue: rows that wait
-    at most. timeout: seconds for reading a body, and for its answer. certificate, key: files for TLS.
+    models: paths (run folders, model files or sweeps) by name. token: what a request must send as its bearer token; "" for none, which
+    only the loopback allows. allowed_hosts: further names that a Host header may have. max_bytes: the largest body. max_rows: the most rows
+    of a request. queue: the most rows that may wait. timeout: seconds for reading a body, and for its answer. certificate, key: files for
+    TLS.
     """
 
     models: dict[str, str]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from manynets.spec.network import MLP
-from manynets.spec.options import SpecOption, option_of
+from manynets.spec.options import option_of
 from manynets.spec.recipe import Recipe
 
 __all__ = ["Flat", "described_settings", "flat_settings"]
 
 Flat: TypeAlias = dict[str, Any]
-"""Texts, numbers, booleans and None by name."""
+"""Strings, numbers, booleans and None by name."""
 
 
 def flat_settings(spec: MLP | None, recipe: Recipe | None) -> Flat:
@@ -29,7 +28,7 @@ def flat_settings(spec: MLP | None, recipe: Recipe | None) -> Flat:
 
 
 def described_settings(spec: MLP | None, recipe: Recipe | None) -> Iterator[tuple[str, Any, str]]:
-    """Yield name, value and help of the same."""
+    """Yield the name, the value and the help text of each."""
     for value in (spec, recipe):
         if value is not None:
             yield from _fields(value)
@@ -37,7 +36,7 @@ def described_settings(spec: MLP | None, recipe: Recipe | None) -> Iterator[tupl
 
 def _fields(value: Any) -> Iterator[tuple[str, Any, str]]:
     for field in dataclasses.fields(value):
-        item, option = getattr(value, field.name), _option(type(value).__name__, field.name)
+        item, option = getattr(value, field.name), option_of(type(value).__name__, field.name)
         name = field.name if option is None else option.name
         words = "" if option is None else option.metadata.help.rstrip(":")
         if dataclasses.is_dataclass(item):
@@ -45,8 +44,3 @@ def _fields(value: Any) -> Iterator[tuple[str, Any, str]]:
             yield from _fields(item)
         else:
             yield name, ", ".join(map(str, item)) if isinstance(item, tuple) else item, words
-
-
-@functools.cache
-def _option(kind: str, field: str) -> SpecOption | None:
-    return option_of(kind, field)

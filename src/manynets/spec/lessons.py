@@ -1,4 +1,4 @@
-"""What is wrong with a call in the manner of other libraries: errors that show the right one."""
+"""Errors for calls in the style of other libraries, which show how to write them here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORMER = {
     "solver": "optimizer",
     "units": "hidden",
 }
-"""Names that scikit-learn and Keras have for fields."""
+"""What scikit-learn and Keras call some fields."""
 LOSSES = {
     "binary_crossentropy": "cross_entropy",
     "categorical_crossentropy": "cross_entropy",
@@ -37,7 +37,7 @@ LOSSES = {
     "mse": "squared_error",
     "sparse_categorical_crossentropy": "cross_entropy",
 }
-"""Names that Keras and others have for losses."""
+"""What Keras and others call some losses."""
 _SCALING = "scaling=False, with a spec such as mn.MLP(), to leave the columns of X as they are; else they are scaled"
 OF_TRAIN = {
     "class_weights": "class_weight={}",
@@ -55,7 +55,7 @@ OF_TRAIN = {
     "y_val": "validation=(X_val, y_val)",
     "verbose": "progress=False, or 'auto'",
 }
-"""Arguments of other libraries, and those of `train` in their stead."""
+"""Arguments of other libraries, and what to pass to `train` instead."""
 _TRAINS = "mn.train(X, y, mn.MLP(hidden=(64,)), mn.Recipe(epochs=20)) trains a network and returns a Model, which predicts"
 ATTRIBUTES = {
     "specification": dict.fromkeys(("compile", "evaluate", "fit", "predict", "predict_proba", "score", "train"), _TRAINS),
@@ -72,7 +72,7 @@ ATTRIBUTES = {
         "tabular_learner": "mn.train(table, target='price') trains the default ensemble for tables",
     },
 }
-"""Attributes that objects of other libraries have, and what to write in their stead."""
+"""Attributes that objects of other libraries have, and what to write instead."""
 
 
 def by_name(kind: type[T]) -> type[T]:
@@ -128,14 +128,14 @@ def with_advice(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _argument(name: str, value: Any, known: list[str]) -> str:
-    """Say which argument of `train` was meant."""
+    """Return the argument of `train` to write instead."""
     shown = f"{value!r}" if isinstance(value, bool | int | float | str | tuple | None) and len(f"{value!r}") < 40 else "..."
     if name in OF_TRAIN:
         return f"write {OF_TRAIN[name].format(shown)}"
     if name == "solver" or (name == "optimizer" and isinstance(value, str)):
         shown = {"sgd": "mn.SGD()", "adam": "mn.Adam()", "rmsprop": "mn.RMSprop()"}.get(str(value).lower(), "mn.AdamW()")
         name = "optimizer"
-    meant = name if any(name in _names(other) for other in KINDS) else FORMER.get(name, name)
+    meant = _meant(name)
     plain = "which trains a plain network in place of the default ensemble"
     if meant in _names("MLP"):
         return f"write spec=mn.MLP({meant}={shown}), {plain}"
@@ -184,7 +184,7 @@ def no_callback(value: Any) -> str:
 
 
 def no_attribute(kind: str, name: str, *, owner: str) -> AttributeError:
-    """Return the error for an attribute that is not there, with what to write in its stead; kind: one of ATTRIBUTES.
+    """Return the error for an attribute that does not exist, with what to write instead. kind: one of ATTRIBUTES.
 
     >>> no_attribute("manynets", "fit", owner="module 'manynets'")
     AttributeError("module 'manynets' has no attribute 'fit'; mn.train(X, y) trains the default ensemble and returns a Model, which predicts")
@@ -193,13 +193,18 @@ def no_attribute(kind: str, name: str, *, owner: str) -> AttributeError:
     return AttributeError(f"{owner} has no attribute {name!r}" + (f"; {instead}" if instead else ""))
 
 
+def _meant(name: str) -> str:
+    """Return the field that an argument stands for: itself, or where no class has such a field, that of another name."""
+    return name if any(name in _names(kind) for kind in KINDS) else FORMER.get(name, name)
+
+
 def _names(kind: str) -> list[str]:
     return [field.name for field in dataclasses.fields(KINDS[kind])]
 
 
 def _advice(kind: str, name: str, value: Any) -> str:
-    """Say which call has the option that was meant."""
-    meant = name if any(name in _names(other) for other in KINDS) else FORMER.get(name, name)
+    """Return the call that has the option that was meant."""
+    meant = _meant(name)
     if meant in _names(kind):
         return f"write {kind}({meant}={value!r})"
     for field, part in PARTS.get(kind, {}).items():

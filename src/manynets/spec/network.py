@@ -102,9 +102,7 @@ class MLP:
             kinds = ", ".join(f"{kind.__name__}()" for kind in get_args(Embedding))
             raise OptionError(f"MLP.embedding is {self.embedding!r}, but must be one of {kinds}, or None")
         dropout = plain_number(self.dropout)
-        object.__setattr__(self, "dropout", dropout)
-        if not isinstance(dropout, int | float):
-            object.__setattr__(self, "dropout", plain_tuple(self, "dropout"))
+        object.__setattr__(self, "dropout", dropout if isinstance(dropout, int | float) else plain_tuple(self, "dropout"))
         if not all(rate in BELOW_ONE for rate in self.dropouts) or isinstance(dropout, bool):
             raise OptionError(f"MLP.dropout is {self.dropout!r}, but a probability must be in [0, 1)")
         if len(self.dropouts) != len(hidden):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -91,12 +92,8 @@ class SpecOption:
 
     def _default_of(self, kind: type) -> str:
         if self.field in _CHOICES:
-            made = getattr(kind(), self.field)
-            return (
-                self.metadata.none
-                if made is None
-                else next(name for name, choice in _CHOICES[self.field].items() if choice is type(made))
-            )
+            made = type(getattr(kind(), self.field))
+            return next((name for name, choice in _CHOICES[self.field].items() if choice is made), self.metadata.none)
         default = kind.__dataclass_fields__[self.field].default  # type: ignore[attr-defined]
         if default is None:
             return self.metadata.none
@@ -152,6 +149,7 @@ OPTIONS: dict[str, SpecOption] = _all_options()
 """The options by name, with underscores."""
 
 
+@functools.cache
 def option_of(kind: str, field: str) -> SpecOption | None:
     """Return the option that sets a field of a class, both by name; None where there is none.
 

@@ -50,9 +50,9 @@ DType: TypeAlias = Literal["float32", "float64"]
 
 MetricName: TypeAlias = Literal["accuracy", "f1", "log_loss", "roc_auc", "r2", "rmse", "mae"]
 METRICS = get_args(MetricName)
-"""The metrics that a training can go by (`Recipe.watch`); `Task.figure` computes them."""
+"""The metrics that a training can watch (`Recipe.watch`); `Task.figure` computes them."""
 LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
-"""Those of which less is better."""
+"""Those for which lower is better."""
 
 EPOCHS = 20
 """The epochs of a recipe that gives neither epochs nor iterations."""
@@ -159,8 +159,8 @@ class Recipe:
     The length is given in epochs (passes over the rows) or in iterations (steps). The objective is the loss
     + l1 * sum |w| + l2 / 2 * sum w^2 over the weight matrices, not the biases.
     `watch` is what the best weights, early stopping and ReduceOnPlateau depend on: the loss, the task's metric (accuracy, R2), a metric by its name,
-    or the objective on the training rows, even where there is a validation set. f1 is that of the second of two classes, of more the mean
-    over the classes; f1, log_loss, roc_auc (two classes), rmse and mae need validation rows.
+    or the objective on the training rows, even where there is a validation set. f1 is that of the second of two classes, and for more
+    classes the mean over them; f1, log_loss, roc_auc (two classes), rmse and mae need validation rows.
     Every `gradient` computes the same steps up to rounding: in the compiled core (on the CPU), by a backward pass written out in
     torch (closed_form), or by autograd (any module). "auto" chooses by shape, batch size, dtype and device.
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** Charts on canvases: curves, histograms, a confusion matrix, residuals. */
+/** Charts on canvases: curves, histograms, a confusion matrix, residuals, bars. */
 import { colour, theme } from "/colours.js";
 import { el, fill, fitted, short } from "/dom.js";
 import { ticks } from "/plane.js";
@@ -7,7 +7,7 @@ import { ticks } from "/plane.js";
 /**
  * Draw lines over steps.
  * @param {HTMLCanvasElement} canvas @param {Float32Array} xs
- * @param {{name: string, values: Float32Array, colour: string, dashed?: boolean}[]} lines @param {{log?: boolean, mark?: number}} [how]
+ * @param {{values: Float32Array, colour: string}[]} lines @param {{log?: boolean, mark?: number}} [how]
  */
 export function drawLines(canvas, xs, lines, how = {}) {
   const [context, width, height] = fitted(canvas);
@@ -38,7 +38,6 @@ export function drawLines(canvas, xs, lines, how = {}) {
     context.beginPath();
     context.strokeStyle = line.colour;
     context.lineWidth = 2;
-    context.setLineDash(line.dashed ? [5, 4] : []);
     let begun = false;
     for (let i = 0; i < xs.length; i++) {
       const value = line.values[i];
@@ -48,7 +47,6 @@ export function drawLines(canvas, xs, lines, how = {}) {
     }
     context.stroke();
   }
-  context.setLineDash([]);
   if (how.mark !== undefined) {
     context.strokeStyle = theme("ink");
     context.lineWidth = 1;
@@ -102,4 +100,17 @@ export function confusionTable(names, counts) {
     return el("tr", {}, el("th", { scope: "row" }, name), ...cells);
   });
   return el("table", { class: "confusion" }, el("caption", { class: "hint" }, "Rows: the true class. Columns: the class that the network predicts."), el("thead", {}, head), el("tbody", {}, ...rows));
+}
+
+/** The outputs of a layer as a strip of bars. @param {HTMLCanvasElement} canvas @param {Float32Array} values */
+export function drawBars(canvas, values) {
+  const [context, width, height] = fitted(canvas);
+  let reach = 0;
+  for (const value of values) reach = Math.max(reach, Math.abs(value));
+  const bar = width / values.length, middle = height / 2;
+  values.forEach((value, i) => {
+    const size = reach ? (value / reach) * middle : 0;
+    context.fillStyle = colour(value > 0 ? 1 : 0, 0.9);
+    context.fillRect(i * bar, Math.min(middle, middle - size), Math.max(bar - 0.5, 0.7), Math.max(Math.abs(size), 0.6));
+  });
 }

@@ -70,31 +70,41 @@ export function paintMany(side, grids, canvas) {
 
 /**
  * Values around 0: negative ones in the first colour, positive ones in the second.
- * @param {Float32Array} values @param {number} [start] @param {number} [count] @param {number} [reach]
+ * @param {Float32Array} values @param {number} start @param {number} count
  * @returns {(i: number) => number}
  */
-export function signed(values, start = 0, count = values.length, reach = 0) {
-  if (!reach) for (let i = start; i < start + count; i++) reach = Math.max(reach, Math.abs(values[i]));
+export function signed(values, start, count) {
+  let reach = 0;
+  for (let i = start; i < start + count; i++) reach = Math.max(reach, Math.abs(values[i]));
   const scale = reach > 0 && Number.isFinite(reach) ? 1 / reach : 0;
   return (i) => { const value = values[start + i] * scale; return value > 0 ? level(1, value) : level(0, -value); };
 }
 
 /**
  * Values from low to high, the middle between the two colours.
- * @param {Float32Array} values @param {number} low @param {number} high @param {number} [start]
+ * @param {Float32Array} values @param {number} low @param {number} high @param {number} start
  * @returns {(i: number) => number}
  */
-export function ranged(values, low, high, start = 0) {
+function ranged(values, low, high, start) {
   const scale = high > low ? 2 / (high - low) : 0;
   return (i) => { const value = (values[start + i] - low) * scale - 1; return value > 0 ? level(1, value) : level(0, -value); };
 }
 
 /**
  * Classes with their confidence.
- * @param {Float32Array} codes @param {Float32Array} confidence @param {number} classes @param {number} [start]
+ * @param {Float32Array} codes @param {Float32Array} confidence @param {number} classes @param {number} start
  * @returns {(i: number) => number}
  */
-export function classes(codes, confidence, classes, start = 0) {
+function certain(codes, confidence, classes, start) {
   const chance = 1 / classes;
   return (i) => level(codes[start + i] % 10, (confidence[start + i] - chance) / (1 - chance));
+}
+
+/**
+ * The output of a network, as `paint` takes it: classes with their confidence, the probability of the second class, or numbers.
+ * @param {Float32Array} values @param {Float32Array|undefined} confidence of classes @param {any} header that of the data @param {number} [start]
+ */
+export function output(values, confidence, header, start = 0) {
+  if (confidence) return certain(values, confidence, header.classes.length, start);
+  return header.task === "binary" ? ranged(values, 0, 1, start) : ranged(values, header.least, header.most, start);
 }

@@ -1,6 +1,6 @@
 // @ts-check
-/** The data panel: toys, drawn points, a table, digits. */
-import { colour, PALETTE } from "/colours.js";
+/** The data panel: toys, drawn points, a table, or images. */
+import { colour } from "/colours.js";
 import { el, fill, say } from "/dom.js";
 import { DigitPad } from "/digit.js";
 import { preview } from "/toys.js";
@@ -90,7 +90,7 @@ export class DataPanel {
       return button;
     });
     const value = this.range("Value to draw", this.value, -1, 1, 0.1, (found) => { this.value = found; });
-    return [el("p", { class: "hint" }, "Click or drag on the output to add points; with the keyboard, move with the arrows and press Enter there."),
+    return [el("p", { class: "hint" }, "Click or drag on the output to add points; with the keyboard, move there with the arrow keys and press Enter."),
       el("div", { class: "fields" }, el("label", { for: "drawn-task" }, "Target", task), regression ? value : el("div", { class: "swatches", role: "group", "aria-label": "Class to draw" }, ...swatches),
         el("p", { class: "hint" }, `${data.rows.length} points`),
         el("div", { class: "swatches" },
@@ -205,5 +205,3 @@ export class DataPanel {
 /** Some points to begin with. @type {number[][]} */
 const START = [...Array(10).keys()].map((i) => [+(1.2 * Math.cos(i)).toFixed(3), +(1.2 * Math.sin(i)).toFixed(3), 0]).concat(
   [...Array(10).keys()].map((i) => [+(3 * Math.cos(i * 0.63)).toFixed(3), +(3 * Math.sin(i * 0.63)).toFixed(3), 1]));
-
-export { PALETTE };

@@ -1,6 +1,6 @@
 // @ts-check
 /** The network: a small map of every unit, weights as edges, and buttons to change the layers. */
-import { classes, colour, paint, ranged, signed } from "/colours.js";
+import { colour, output, paint, signed } from "/colours.js";
 import { el, fill, fitted } from "/dom.js";
 
 /** Milliseconds after a change of the layout, in which units may come under a mouse that nobody moves. */
@@ -128,16 +128,9 @@ export class Diagram {
       node.classList.toggle("dead", isDead);
       node.title = isDead ? "dead: the same output for every row" : "";
     }));
-    this.paintOutput(frame.arrays, header);
+    const { arrays } = frame;
+    paint(header.resolution, output(arrays.class || arrays.output, arrays.confidence, header), /** @type {any} */ (this.nodes.at(-1)?.[0].firstChild));
     this.drawEdges();
-  }
-
-  /** @param {any} arrays @param {any} header */
-  paintOutput(arrays, header) {
-    const canvas = /** @type {any} */ (this.nodes.at(-1)?.[0].firstChild), side = header.resolution;
-    if (arrays.class) paint(side, classes(arrays.class, arrays.confidence, header.classes.length), canvas);
-    else if (header.task === "binary") paint(side, ranged(arrays.output, 0, 1), canvas);
-    else paint(side, ranged(arrays.output, header.least, header.most), canvas);
   }
 
   drawEdges() {

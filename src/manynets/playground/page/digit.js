@@ -1,7 +1,7 @@
 // @ts-check
 /** A pad to draw a digit on, what the network takes it for, and how its layers respond. */
-import { el, fill, fitted } from "/dom.js";
-import { drawBars } from "/bars.js";
+import { drawBars } from "/charts.js";
+import { el, fill } from "/dom.js";
 
 const SIDE = 196;
 
@@ -124,6 +124,6 @@ export class DigitPad {
     if (this.layers.childElementCount !== names.length) {
       fill(this.layers, ...names.map((_, i) => el("div", {}, el("span", { class: "hint" }, `Activations of hidden layer ${i + 1}`), el("canvas", { class: "strip", role: "img", "aria-label": `Activations of hidden layer ${i + 1}` }))));
     }
-    names.forEach((name, i) => drawBars(this.layers.children[i].lastChild, arrays[name], fitted));
+    names.forEach((name, i) => drawBars(this.layers.children[i].lastChild, arrays[name]));
   }
 }

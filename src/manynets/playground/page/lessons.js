@@ -50,14 +50,14 @@ export function lessons(here) {
         ["2 sigmoids, SGD 0.2", setup(blobs, [2], "sigmoid", { optimizer: SGD(0.2), batch_size: 400, epochs: 2000 }, { network: { init: "randn_sqrt_fan_in" } })],
         ["8 sigmoids", setup(blobs, [8], "sigmoid", { optimizer: SGD(0.2), batch_size: 400, epochs: 2000 }, { network: { init: "randn_sqrt_fan_in" } })],
       ],
-      question: "Which lines of the left program does optimizer.step() replace?",
+      question: "Which line of the left program does optimizer.step() replace?",
       answer: "The line p -= 0.2 * p.grad: each parameter moves by the learning rate against its gradient. The line below it, which forgets the gradient, is optimizer.zero_grad().",
       beside: [["Raw tensors", RAW], ["nn.Sequential", SEQUENTIAL]],
     },
     {
       title: "Sigmoid, tanh, ReLU",
       story: [
-        "Without an activation, a stack of layers is one linear map. The sigmoid squeezes a sum into 0 to 1, tanh into -1 to 1, and ReLU cuts off what is below 0.",
+        "Without an activation, a stack of layers is one linear map. The sigmoid squeezes a sum into the range from 0 to 1, tanh into that from -1 to 1, and ReLU sets what is below 0 to 0.",
         "Look at the small maps of the units: soft steps with the sigmoid and tanh, folds with ReLU. The output is made of them.",
       ],
       tries: [
@@ -72,7 +72,7 @@ export function lessons(here) {
     {
       title: "Batch size and epochs",
       story: [
-        "A step uses some of the rows, the batch; an epoch is a pass over all of them. Small batches make many noisy steps in an epoch, large ones few smooth steps.",
+        "A step uses some of the rows, the batch; an epoch is a pass over all of them. With small batches an epoch has many noisy steps, with large ones few smooth steps.",
         "Compare the curves by epoch. The numbers at the top show how many steps the engine makes in a second.",
       ],
       tries: [
@@ -87,8 +87,8 @@ export function lessons(here) {
     {
       title: "Overfitting and dropout",
       story: [
-        "Sixty noisy points, and a network with thousands of weights: it can learn every one of them by heart. The training loss falls to 0 while the validation loss rises.",
-        "Dropout switches off units at random in each step, so that no unit relies on single others. Weight decay keeps the weights small. Both make the border smoother.",
+        "Sixty noisy points, and a network with thousands of weights: it can learn every point by heart. The training loss falls to 0 while the validation loss rises.",
+        "Dropout switches off units at random in each step, so that no unit relies on particular others. Weight decay keeps the weights small. Both make the border smoother.",
       ],
       tries: [
         ["No regularisation", setup(noisy, [64, 64], "relu", { optimizer: ADAM(0.01), batch_size: 20, epochs: 1500 })],
@@ -96,14 +96,14 @@ export function lessons(here) {
         ["L2 penalty", setup(noisy, [64, 64], "relu", { optimizer: ADAM(0.01), batch_size: 20, epochs: 1500, l2: 0.02 })],
         ["4 units", setup(noisy, [4], "relu", { optimizer: ADAM(0.01), batch_size: 20, epochs: 1500 })],
       ],
-      question: "Where would you stop the training without regularisation, and which curve tells you?",
+      question: "Where would you stop the training without regularisation, and which curve shows it?",
       answer: "Where the validation loss is lowest, after some dozens of epochs. Go back there with the slider under the output. Early stopping does so by itself.",
       tab: "curves",
     },
     {
       title: "A learning rate that is too high",
       story: [
-        "A step follows the slope of the loss, which holds only nearby. Too small a rate takes forever; too large a one jumps over the valley, and may leave it for good.",
+        "A step follows the slope of the loss, which holds only nearby. With too small a rate training takes forever; too large a step jumps over the valley, and may leave it for good.",
         "You can change the rate while the network is trained. Begin too high, see the loss jump, and lower it.",
       ],
       tries: [
@@ -119,7 +119,7 @@ export function lessons(here) {
     {
       title: "Poor minima, seen with 64 seeds",
       story: [
-        "Two or three hidden units can be enough for the exclusive or, if they start well. Whether they do is a matter of the seed. One network tells you little; here are 64, trained together.",
+        "Two or three hidden units can be enough for the exclusive or, if they start well. Whether they do depends on the seed. One network says little about that; here are 64, trained together.",
         "Show the networks: their maps are sorted by validation loss. Some have found a good solution; others are stuck in a poor minimum, and more training does not help them. Click one to look at it.",
       ],
       tries: [
@@ -134,7 +134,7 @@ export function lessons(here) {
     {
       title: digits === "mnist" ? "MNIST, from logistic regression to model E" : "Digits, from logistic regression to model E",
       story: [
-        "Ten classes of handwritten digits. Logistic regression reads the pixels directly; models A to C have one hidden layer of 100 units with a sigmoid, tanh or ReLU; D has two, and E three.",
+        "Handwritten digits, in ten classes. Logistic regression reads the pixels directly; models A to C have one hidden layer of 100 units with a sigmoid, tanh or ReLU; D has two, and E three.",
         "Draw a digit yourself under Data, and see what the network says, and how strongly each unit of each layer responds.",
       ],
       tries: [

@@ -27,7 +27,7 @@ const TRIES = 8, SECONDS = 1.5;
 export class Link {
   /**
    * @param {(frame: Frame) => void} onframe @param {(message: any) => void} onmessage
-   * @param {{open: () => void, lost: (again: boolean) => void}} on lost: called when there is no connection; again: whether another try follows
+   * @param {{open: () => void, lost: (again: boolean) => void}} on lost: called when the connection is lost; again: whether another try follows
    */
   constructor(onframe, onmessage, on) {
     this.onframe = onframe;

@@ -133,7 +133,7 @@ function announce(header) {
 /** @param {any} header */
 function readout(header) {
   const { last } = header, { metric } = data.header;
-  const set = (/** @type {string} */ id, /** @type {string} */ text) => { const place = byId(id); if (place.textContent !== text) place.textContent = text; };
+  const set = (/** @type {string} */ id, /** @type {string} */ text) => { const at = byId(id); if (at.textContent !== text) at.textContent = text; };
   set("epoch", header.epoch < 10 && header.epoch % 1 ? header.epoch.toFixed(2) : Math.floor(header.epoch).toLocaleString("en"));
   set("loss", short(last.loss ?? NaN));
   set("val-loss", short(last.val_loss ?? NaN));
@@ -182,10 +182,10 @@ byId("record").onclick = async () => {
 byId("share").onclick = async () => {
   const address = store.address();
   history.replaceState(null, "", address);
-  try { await navigator.clipboard.writeText(address); say("Copied. The part after # holds the setup; it opens in any playground."); } catch { say("The address of this page holds the setup."); }
+  try { await navigator.clipboard.writeText(address); say("Copied. The part after # is the setup; any playground opens it."); } catch { say("The setup is in the address of this page."); }
 };
 
-/** The options that are changed most, above the panels; the others are under All options. */
+/** The options that are changed most often, above the panels; the others are in the tab All options. */
 function renderQuick() {
   if (byId("quick").contains(document.activeElement) && byId("quick").dataset.kind === store.setup.recipe.optimizer.kind) return;
   byId("quick").dataset.kind = store.setup.recipe.optimizer.kind;
@@ -201,13 +201,13 @@ function renderQuick() {
     if (live > 0 && data.header.networks === 1) { link.send("rate", { lr: value }); history.replaceState(null, "", store.address()); } else store.changed();
   });
   lr.step = "any";
-  fill(byId("quick"), el("label", { for: id, title: "Takes effect at once, also while the network is trained" }, "Learning rate", lr),
+  fill(byId("quick"), el("label", { for: id, title: "Takes effect at once, even while the network is being trained" }, "Learning rate", lr),
     make(field("Recipe", "optimizer"), recipe, (s) => s.recipe), make(field("MLP", "activation"), spec, (s) => s.network),
     make(field("Recipe", "batch_size"), recipe, (s) => s.recipe), make(field("Recipe", "epochs"), recipe, (s) => s.recipe),
     make(field("MLP", "dropout"), spec, (s) => s.network), make(field("Recipe", "l2"), recipe, (s) => s.recipe), make(field("Recipe", "seed"), recipe, (s) => s.recipe));
 }
 
-/** The columns of a table that stay the same along the plane. */
+/** Sliders for the columns of a table that do not change along the plane. */
 function renderSliders() {
   /** @type {Record<string, any>} */ const values = {};
   const sliders = data.header.sliders.filter((/** @type {any} */ one) => !one.values || one.values.length > 1);

@@ -1,6 +1,6 @@
 // @ts-check
 /** The output over the plane, the points on it, and drawing points. */
-import { classes, colour, isDark, level, paint, PALETTE, ranged, signed, theme } from "/colours.js";
+import { colour, isDark, level, output, paint, PALETTE, signed, theme } from "/colours.js";
 import { el, fill, fitted, short } from "/dom.js";
 
 const MARGIN = { left: 38, right: 10, top: 8, bottom: 26 };
@@ -81,9 +81,7 @@ export class Plane {
       const values = arrays[`hidden${this.unit.layer}`], small = header.coarse;
       if (values && values.length >= (this.unit.unit + 1) * small * small) return paint(small, signed(values, this.unit.unit * small * small, small * small), this.map);
     }
-    if (arrays.class) return paint(side, classes(arrays.class, arrays.confidence, header.classes.length), this.map);
-    if (header.task === "binary") return paint(side, ranged(arrays.output, 0, 1), this.map);
-    return paint(side, ranged(arrays.output, header.least, header.most), this.map);
+    return paint(side, output(arrays.class || arrays.output, arrays.confidence, header), this.map);
   }
 
   draw() {

@@ -1,5 +1,5 @@
 // @ts-check
-/** The setup that the page edits, and its place in the address. */
+/** The setup that the page edits, and the address that has it. */
 
 /** @typedef {any} Setup the JSON of manynets.playground.setup.PlaygroundSetup */
 
@@ -60,7 +60,7 @@ export class Store {
     this.changed();
   }
 
-  /** Begin with these parts of a setup; the rest as by default. @param {any} parts */
+  /** Begin with these parts of a setup and the defaults for the rest. @param {any} parts */
   begin(parts) {
     this.setup = merged(structuredClone(parts), structuredClone(this.defaults));
     this.changed();

@@ -1,6 +1,6 @@
 // @ts-check
 /** The lower part of the page: curves, inside, networks, options, code, lessons. */
-import { colour, theme } from "/colours.js";
+import { colour } from "/colours.js";
 import { confusionTable, drawHistogram, drawLines, drawResiduals } from "/charts.js";
 import { el, fill, say, short } from "/dom.js";
 import { lessons } from "/lessons.js";
@@ -114,7 +114,7 @@ export class Tabs {
     const { arrays, header } = this.frame, metric = this.data.header.metric;
     const xs = arrays["curve epoch"] || new Float32Array(0);
     const lines = (/** @type {string} */ name) => [[name, 0], [`val_${name}`, 1]].filter(([one]) => arrays[`curve ${one}`])
-      .map(([one, code]) => ({ name: String(one), values: arrays[`curve ${one}`], colour: colour(Number(code)) }));
+      .map(([one, code]) => ({ values: arrays[`curve ${one}`], colour: colour(Number(code)) }));
     const mark = header.past ? header.epoch : undefined;
     drawLines(this.lossChart, xs, lines("loss"), { log: this.log.checked, mark });
     drawLines(this.metricChart, xs, lines(metric), { mark });
@@ -185,17 +185,18 @@ export class Tabs {
     this.wallBox.hidden = networks.count === 1;
     if (networks.count === 1) this.wall.clear();
     this.wallHint.textContent = networks.count === 1
-      ? "Choose how many: they are trained at once, each with its own seed, rate or width."
-      : `Sorted by ${data.kind === "toy" || this.store.setup.validation > 0 ? "validation" : "training"} loss, the best first. Click one to look into it.`;
+      ? "Choose how many: they are trained together, each with its own seed, learning rate or number of units."
+      : `Sorted by ${data.kind === "toy" || this.store.setup.validation > 0 ? "validation" : "training"} loss, the best first. Click one to show it.`;
   }
 
   // ----------------------------------------------------------------------------------------------------------------- options
 
   renderOptions() {
-    if (this.panels.options.contains(document.activeElement) && this.optionsFor === JSON.stringify([this.store.setup.network.kind, Object.values(this.store.setup.recipe).map((/** @type {any} */ v) => v?.kind)])) return;
-    this.optionsFor = JSON.stringify([this.store.setup.network.kind, Object.values(this.store.setup.recipe).map((/** @type {any} */ v) => v?.kind)]);
-    const focused = /** @type {any} */ (document.activeElement)?.dataset?.field;
     const table = this.about.options, { network, recipe } = this.store.setup;
+    const shown = JSON.stringify(Object.values(recipe).map((/** @type {any} */ value) => value?.kind)); // which fields there are
+    if (this.panels.options.contains(document.activeElement) && this.optionsFor === shown) return;
+    this.optionsFor = shown;
+    const focused = /** @type {any} */ (document.activeElement)?.dataset?.field;
     const section = (/** @type {string} */ title, /** @type {any} */ owner, /** @type {string} */ name) => el("section", { "aria-label": `Options: ${title.toLowerCase()}` }, el("h3", {}, title),
       el("div", {}, ...form(table, owner, (change) => this.store.update((/** @type {any} */ s) => change(s[name])))));
     fill(this.panels.options, el("div", { class: "options" }, section("Network", network, "network"), section("Training", recipe, "recipe")));
@@ -277,5 +278,3 @@ const layerName = (name) => name.replace(/hidden(\d+)/, (_, number) => `of hidde
 
 /** @param {string} name */
 export const metricName = (name) => (name === "r2" ? "R²" : name[0].toUpperCase() + name.slice(1));
-
-export { theme };

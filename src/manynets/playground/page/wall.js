@@ -1,6 +1,6 @@
 // @ts-check
 /** Many networks as a wall of small maps: one canvas for all of them, and a button over each map. */
-import { classes, paintMany, ranged, theme } from "/colours.js";
+import { output, paintMany, theme } from "/colours.js";
 import { el, fill, fitted, short } from "/dom.js";
 
 /** Milliseconds between two orders of the networks while they are trained. */
@@ -67,11 +67,7 @@ export class Wall {
     const [context, , height] = fitted(this.canvas), { header } = this.data, { arrays } = this.frame;
     const top = this.tiles.scrollTop, size = arrays.wall.length / this.order.length, side = Math.sqrt(size), reach = 1.25 * this.boxes[0].width;
     const seen = [...this.order.keys()].filter((at) => this.boxes[at].y + reach > top && this.boxes[at].y < top + height);
-    paintMany(side, seen.map((at) => {
-      const start = this.order[at] * size;
-      if (arrays.wall_confidence) return classes(arrays.wall, arrays.wall_confidence, header.classes.length, start);
-      return header.task === "binary" ? ranged(arrays.wall, 0, 1, start) : ranged(arrays.wall, header.least, header.most, start);
-    }), this.maps);
+    paintMany(side, seen.map((at) => output(arrays.wall, arrays.wall_confidence, header, this.order[at] * size)), this.maps);
     context.fillStyle = theme("ink");
     context.font = "11px system-ui, sans-serif";
     seen.forEach((at, i) => {
