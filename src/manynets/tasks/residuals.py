@@ -31,6 +31,9 @@ thus as steady as that. The scores do not lie around 0, so it is their distances
 
 and v_i the variance of q_a at x_i among the networks.
 
+An interval that would lie beside the prediction is extended to it: at the end of the range of the target, for example, where predictions are clamped, or
+where most rows have the same target and the errors are skewed.
+
 The scores are of a standardised target, or of its logarithm, and the interval is brought into the unit of the target at the end. What is stored are up to
 401 quantiles of the scores.
 
@@ -230,9 +233,9 @@ def _held_out(each: Array, held_out: Array | None) -> tuple[Array, Array | None,
 def interval_of(
     task: Regression, residuals: Sequence[Residuals] | None, logits: Array, *, coverage: float, loss: str | None = None
 ) -> Array:
-    """Return lower and upper limits (N, 2), of several targets (N, O, 2), in the unit of the target, for logits (K, N, O) of new rows.
+    """Return lower and upper limits (N, 2), of several targets (N, T, 2), in the unit of the target, for logits (K, N, O) of new rows.
 
-    Errors: DataError for a model without residuals.
+    The prediction, the mean of the networks, is never outside of them. Errors: DataError for a model without residuals.
     """
     check_coverage(coverage)
     if residuals is None:
@@ -243,16 +246,14 @@ def interval_of(
     each = standardised(task, logits, loss)
     mean, spread = each.mean(axis=0), each.std(axis=0)
     if task.quantiles:
-        return _own_unit(task, _from_quantiles(task, residuals, mean, coverage))
-    limits = [one.limits(mean[:, j], spread[:, j], coverage) for j, one in enumerate(residuals)]
-    both = np.stack(limits, axis=1)  # (N, O, 2)
+        both = _from_quantiles(task, residuals, mean, coverage)
+    else:
+        both = np.stack([one.limits(mean[:, j], spread[:, j], coverage) for j, one in enumerate(residuals)], axis=1)
     if loss == "poisson":
         both = np.maximum(both, 0.0)
-    return _own_unit(task, both)
-
-
-def _own_unit(task: Regression, both: Array) -> Array:
-    return np.stack([task.own_unit(both[..., end]) for end in (0, 1)], axis=-1)
+    predicted = np.mean([task.predict(one, loss=loss) for one in logits], axis=0)
+    lower, upper = (task.own_unit(both[..., end]) for end in (0, 1))
+    return np.stack([np.minimum(lower, predicted), np.maximum(upper, predicted)], axis=-1)
 
 
 def _from_quantiles(task: Regression, residuals: Sequence[Residuals], mean: Array, coverage: float) -> Array:
