@@ -69,6 +69,13 @@ def test_the_rows_that_are_served_worst() -> None:
     found = worst_rows(model, x, y, most=2)
     assert [(one.row, one.truth, one.predicted, one.loss) for one in found] == [(58, "down", "up", 1.0), (40, "down", "up", 1.0)]
     assert found[0].probability == pytest.approx(model.predict_proba(x)[58, 1])
+    far = np.array([[20.0], [30.0], [25.0]]) / model.members[0]["output.weight"].item()  # probabilities of 1 in float32
+    assert [one.row for one in worst_rows(model, far.astype(np.float32), ["down"] * 3)] == [1, 2, 0]
+    labels = np.stack([x[:, 0] > 0] * 2, axis=1).astype(int)
+    several = mn.train(x, labels, mn.MLP(hidden=()), recipe, task="multilabel", scaling=False, progress=False)
+    labels[[40, 50]] = 1 - labels[[40, 50]]
+    labels[59, 0] = 0
+    assert [(one.row, one.loss) for one in worst_rows(several, x, labels)[:3]] == [(50, 1.0), (40, 1.0), (59, 0.5)]
     numbers = mn.train(x, 3 * x[:, 0], mn.MLP(hidden=()), recipe, scaling=False, progress=False)
     target = numbers.predict(x)
     target[7] += 5

@@ -131,8 +131,8 @@ def _table(table: ReportTable) -> str:
 
 
 def _is_number(text: object) -> bool:
-    """Return whether a cell is empty, a number or a range of numbers."""
-    return all(_NUMBER.fullmatch(word) for word in str(text).replace(" to ", " ").split())
+    """Return whether a cell is empty, a number, a percentage or a range of numbers."""
+    return all(_NUMBER.fullmatch(word) for word in str(text).replace(" to ", " ").removesuffix(" %").split())
 
 
 def _script_json(value: Any) -> str:
