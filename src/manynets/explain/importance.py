@@ -158,11 +158,11 @@ def _measured(model: Model, metric: str, logits: Array, target: Array, weight: A
 
 def _orders(rows: int, repeats: int, seed: int) -> list[Array]:
     """Return the orders of scikit-learn's permutation_importance: each shuffles the rows as the one before left them, and all columns get the same."""
-    state = np.random.RandomState(seed)  # scikit-learn's generator
-    shuffles = np.random.RandomState(state.randint(np.iinfo(np.int32).max + 1))
+    random = np.random.RandomState(seed)  # scikit-learn's generator
+    random.seed(random.randint(np.iinfo(np.int32).max + 1))
     shuffle, order, found = np.arange(rows), np.arange(rows), []
     for _ in range(repeats):
-        shuffles.shuffle(shuffle)
+        random.shuffle(shuffle)
         order = order[shuffle]
         found.append(order)
     return found
