@@ -87,6 +87,20 @@ def test_the_rows_that_are_served_worst() -> None:
         residuals(model, x, y)
 
 
+def test_mistakes_in_y_weights_and_counts() -> None:
+    x = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
+    model = mn.train(x, x[:, 0], mn.MLP(hidden=()), mn.Recipe(epochs=1), scaling=False, progress=False)
+    for explain in (mn.explain.permutation_importance, worst_rows, worst_slices, residuals):
+        with pytest.raises(DataError, match="X has 60 rows and y has 50; they must have the same number"):
+            explain(model, x, x[:50, 0])
+    with pytest.raises(OptionError, match="most is -1, but must be a whole number of at least 1"):
+        worst_slices(model, x, x[:, 0], most=-1)
+    with pytest.raises(DataError, match=r"sample_weight has shape \(50,\), but must be \(60,\)"):
+        mn.explain.partial_dependence(model, x, "x0", sample_weight=np.ones(50))
+    with pytest.raises(OptionError, match=r"n_grid is 2\.5, but must be a whole number of at least 2"):
+        mn.explain.partial_dependence(model, x, "x0", n_grid=2.5)  # type: ignore[arg-type]
+
+
 def test_errors_by_prediction_and_column() -> None:
     random = np.random.default_rng(0)
     frame = polars.DataFrame({"x": random.normal(size=300), "town": random.choice(["Bern", "Chur"], 300)})

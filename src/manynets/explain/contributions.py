@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.display import html_table, number_text
-from manynets.errors import OptionError
 from manynets.explain.background import background_rows
-from manynets.explain.blocks import source_rows
+from manynets.explain.blocks import check_count, source_rows
 from manynets.explain.changed import outputs_of
 from manynets.model import Model
 from manynets.spec import Periodic
@@ -90,8 +89,7 @@ def contributions(model: Model, X: Any, *, background: Any = None, n_orders: int
     >>> bool(np.allclose(found.base + found.values.sum(axis=1), found.prediction))
     True
     """
-    if isinstance(n_orders, bool) or not isinstance(n_orders, int) or n_orders < 1:
-        raise OptionError(f"n_orders is {n_orders!r}, but must be a whole number of at least 1")
+    check_count(n_orders, what="n_orders")
     rows = source_rows(model, X)
     others = background_rows(model, background)
     prediction = outputs_of(model, rows.matrix)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.display import Records
-from manynets.errors import DataError, OptionError
-from manynets.explain.blocks import source_rows
+from manynets.errors import DataError
+from manynets.explain.blocks import check_count, encoded_target, source_rows
 from manynets.explain.slices import groups_of, row_losses
 from manynets.model import Model
 from manynets.tables import Table
@@ -77,8 +77,7 @@ def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow
     >>> [len(worst_rows(model, X, y, most=3)), worst_rows(model, X, y)[0].loss >= worst_rows(model, X, y)[1].loss]
     [3, True]
     """
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise OptionError(f"most is {most!r}, but must be a whole number of at least 1")
+    check_count(most, what="most")
     logits = model.encoded_logits(source_rows(model, X).matrix)
     worst, losses, sure = worst_first(model, logits, y, most=most)
     truth, predicted = np.asarray(y)[worst], model.predicted(logits[:, worst])
@@ -122,11 +121,10 @@ def residuals(model: Model, X: Any, y: Any) -> list[MeanError]:
     task = model.task
     if not isinstance(task, Regression) or task.targets != 1:
         raise DataError("errors by group are of a model that predicts one number a row")
-    rows = source_rows(model, X)
-    predicted = np.asarray(model.predicted(model.encoded_logits(rows.matrix)), dtype=np.float64).reshape(-1)
-    error = task.own_unit(task.encode(y)).reshape(-1) - predicted
+    predicted = np.asarray(model.predicted(model.encoded_logits(source_rows(model, X).matrix)), dtype=np.float64).reshape(-1)
+    error = task.own_unit(encoded_target(model, y, rows=len(predicted))).reshape(-1) - predicted
     found: Records[MeanError] = Records()
-    for column, group, taken in groups_of(model, X, rows.matrix, predicted=predicted, bins=BINS):
+    for column, group, taken in groups_of(model, X, predicted=predicted, bins=BINS):
         one = error[taken]
         if len(one) > 1:
             deviation = float(one.std(ddof=1)) / len(one) ** 0.5

@@ -9,7 +9,8 @@ import numpy as np
 
 from manynets.errors import MissingExtraError
 from manynets.explain import Calibration, Dependence, Importance
-from manynets.report.curves import ClassCurves, thinned
+from manynets.metrics import points_along
+from manynets.report.curves import ClassCurves
 
 __all__ = [
     "BLUE",
@@ -39,6 +40,8 @@ __all__ = [
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"
 WIDTH = 560
 MOST_BARS, MOST_OUTPUTS, MOST_MARKS = 25, 6, 10
+MOST_POINTS = 150
+"""Points of a curve."""
 MOST_LETTERS = 36
 """Letters that fit side by side below the narrowest chart."""
 Chart = dict[str, Any]
@@ -228,7 +231,10 @@ def confusion_chart(matrix: Sequence[Sequence[int]], classes: Sequence[Any]) -> 
 def roc_chart(found: Mapping[str, ClassCurves]) -> Chart:
     """Return true over false positive rates of classes, by their names."""
     return _curves_chart(
-        {name: (curves.false, curves.true, thinned(curves.false + curves.true)) for name, curves in found.items()},
+        {
+            name: (curves.false, curves.true, points_along(curves.false + curves.true, most=MOST_POINTS))
+            for name, curves in found.items()
+        },
         titles=("False positive rate", "True positive rate"),
         diagonal=True,
     )
@@ -237,7 +243,7 @@ def roc_chart(found: Mapping[str, ClassCurves]) -> Chart:
 def precision_chart(found: Mapping[str, ClassCurves]) -> Chart:
     """Return precision over recall of classes, by their names."""
     return _curves_chart(
-        {name: (curves.true, curves.precision, thinned(curves.true)) for name, curves in found.items()},
+        {name: (curves.true, curves.precision, points_along(curves.true, most=MOST_POINTS)) for name, curves in found.items()},
         titles=("Recall", "Precision"),
         diagonal=False,
     )

@@ -15,7 +15,7 @@ from manynets.display import cell_text
 from manynets.model import Model
 from manynets.tables import Table
 
-__all__ = ["Array", "LabelledRows", "ReportFigure", "ReportInput", "ReportPicture", "ReportTable", "Section", "cell"]
+__all__ = ["Array", "LabelledRows", "Part", "ReportFigure", "ReportInput", "ReportPicture", "ReportTable", "Section", "cell"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -131,13 +131,16 @@ class ReportPicture:
     image: Array
 
 
+Part: TypeAlias = ReportTable | ReportFigure | ReportPicture
+
+
 @dataclasses.dataclass(frozen=True)
 class Section:
     """A title, a text, and what follows it."""
 
     title: str
     text: str
-    parts: Sequence[ReportTable | ReportFigure | ReportPicture] = ()
+    parts: Sequence[Part] = ()
 
 
 def cell(value: Any) -> str:
