@@ -15,7 +15,7 @@ from manynets.explain.blocks import CELLS_AT_ONCE
 from manynets.model import CHUNKS_AT_ONCE, ROWS_AT_ONCE, Model
 from manynets.tasks import Regression
 
-__all__ = ["ChangedRows", "outputs_of", "outputs_of_logits"]
+__all__ = ["ChangedRows", "output_names", "outputs_of", "outputs_of_logits"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -31,6 +31,13 @@ def _as_slice(block: Array) -> Array | slice:
     """Return columns (B,), some ranges, as a slice where they follow each other: NumPy writes to it faster."""
     first, last = int(block[0]), int(block[-1])
     return slice(first, last + 1) if last - first == len(block) - 1 else block
+
+
+def output_names(model: Model, count: int) -> tuple[str, ...]:
+    """Return the names of what `outputs_of` returns for so many outputs: "prediction" of a single number, else classes, or targets by their number."""
+    if isinstance(model.task, Regression) and count == 1:
+        return ("prediction",)
+    return tuple(map(str, getattr(model.task, "classes", range(count))))
 
 
 def outputs_of(model: Model, matrix: Array) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from manynets.display import html_table, number_text
 from manynets.explain.background import background_rows
 from manynets.explain.blocks import check_count, source_rows
-from manynets.explain.changed import outputs_of
+from manynets.explain.changed import output_names, outputs_of
 from manynets.model import Model
 from manynets.spec import Periodic
 from manynets.tasks import Regression
@@ -98,9 +98,8 @@ def contributions(model: Model, X: Any, *, background: Any = None, n_orders: int
         values, error, base = _exact(model, rows.matrix, others, blocks)
     else:
         values, error, base = _sampled(model, rows.matrix, others, blocks, n_orders, np.random.default_rng(seed))
-    single = isinstance(model.task, Regression) and prediction.shape[1] == 1
-    outputs = ("prediction",) if single else tuple(map(str, getattr(model.task, "classes", range(prediction.shape[1]))))
-    if single:
+    outputs = output_names(model, prediction.shape[1])
+    if outputs == ("prediction",):
         values, error, base, prediction = values[..., 0], error[..., 0], base[0], prediction[:, 0]
     return Contributions(tuple(rows.blocks), values, base, prediction, error, outputs)
 

@@ -19,14 +19,14 @@ from manynets.data.check import as_weights
 from manynets.display import html_table
 from manynets.errors import DataError, OptionError
 from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_count, source_rows
-from manynets.explain.changed import ChangedRows
+from manynets.explain.changed import ChangedRows, output_names
 from manynets.explain.values import columns_of
 from manynets.model import Model
 from manynets.tables import open_table
 from manynets.tables.cells import factorise, number_cells
 from manynets.tables.columns import DateColumn, NumericColumn
 from manynets.tables.dates import date_cells
-from manynets.tasks import Binary, Regression
+from manynets.tasks import Binary, Multilabel, Regression
 
 __all__ = ["Dependence", "partial_dependence"]
 
@@ -204,13 +204,19 @@ def partial_dependence(
     block = np.concatenate([np.arange(block.start, block.stop) for block in blocks])
     mean, rows_alone = _predictions(rows, ChangedRows(model, rows.matrix), block, values, some, weight)
     mean, single = mean.reshape(*shape, -1), rows_alone if len(names) == 1 else None
-    numbers = isinstance(model.task, Regression)
-    outputs = tuple(map(str, getattr(model.task, "classes", range(mean.shape[-1]))))
-    if numbers and mean.shape[-1] == 1:
-        mean, single, outputs = mean[..., 0], None if single is None else single[..., 0], ("prediction",)
-    two_classes = isinstance(model.task, Binary)
-    several = model.task.name == "multilabel"
-    return Dependence(names, tuple(list(values) for values in grids), mean, single, outputs, not numbers, two_classes, several)
+    outputs = output_names(model, mean.shape[-1])
+    if outputs == ("prediction",):
+        mean, single = mean[..., 0], None if single is None else single[..., 0]
+    return Dependence(
+        names,
+        tuple(list(values) for values in grids),
+        mean,
+        single,
+        outputs,
+        probabilities=not isinstance(model.task, Regression),
+        two_classes=isinstance(model.task, Binary),
+        several_labels=isinstance(model.task, Multilabel),
+    )
 
 
 def _predictions(

@@ -10,7 +10,7 @@ import numpy as np
 from manynets.display import number_text
 from manynets.explain import worst_slices
 from manynets.explain.prediction_errors import worst_first
-from manynets.report.parts import LabelledRows, ReportInput, ReportPicture, ReportTable, Section, cell
+from manynets.report.parts import LabelledRows, ReportInput, ReportPicture, ReportTable, Section, between, cell
 from manynets.report.values import texts_of
 from manynets.tables import Table
 from manynets.tasks import Regression
@@ -33,7 +33,7 @@ def slices_section(given: ReportInput, rows: LabelledRows) -> Section:
             one.group,
             cell(one.rows),
             number_text(one.loss),
-            f"{number_text(one.low)} to {number_text(one.high)}",
+            between(one.low, one.high),
             number_text(one.other_loss),
             f"{one.p:.2g}",
         ]
