@@ -69,6 +69,7 @@ def test_the_rows_that_are_served_worst() -> None:
     found = worst_rows(model, x, y, most=2)
     assert [(one.row, one.truth, one.predicted, one.loss) for one in found] == [(58, "down", "up", 1.0), (40, "down", "up", 1.0)]
     assert found[0].probability == pytest.approx(model.predict_proba(x)[58, 1])
+    assert worst_rows(model, x, model.predict(x)) == []
     far = np.array([[20.0], [30.0], [25.0]]) / model.members[0]["output.weight"].item()  # probabilities of 1 in float32
     assert [one.row for one in worst_rows(model, far.astype(np.float32), ["down"] * 3)] == [1, 2, 0]
     labels = np.stack([x[:, 0] > 0] * 2, axis=1).astype(int)

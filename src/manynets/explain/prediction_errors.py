@@ -58,9 +58,8 @@ def worst_first(model: Model, logits: Array, y: Any, *, most: int) -> tuple[Arra
         away = np.abs(probabilities - model.task.encode(y)[wrong]).mean(axis=1)
         order = np.lexsort((-away, -losses))[:most]
         return wrong[order], losses[order], None
-    codes = (
-        model.task.encode(predicted[wrong]).astype(np.int64).reshape(-1)
-    )  # with a threshold or costs not always the most probable
+    # with a threshold or costs, the predicted class is not always the most probable one
+    codes = model.task.encode(predicted).astype(np.int64).reshape(-1)[wrong]
     sure = probabilities[np.arange(len(wrong)), codes]
     order = np.argsort(-sure, kind="stable")[:most]
     return wrong[order], losses[order], sure[order]
