@@ -155,6 +155,8 @@ def test_rows_that_come_later_give_intervals_too() -> None:
     later = model.calibrated(x, y)
     assert_close(later.predict(x), model.predict(x), "bits")
     assert covered(later.predict_interval(*rows(5000, seed=6)[:1]), rows(5000, seed=6)[1]) == pytest.approx(0.9, abs=0.04)
+    beside = model.calibrated(x, y + 100).predict_interval(x)  # errors all of one sign: the limits contain the prediction
+    assert_close(beside[:, 0], model.predict(x), "bits")
     with pytest.raises(DataError, match="X has 9 rows; intervals need at least 10"):
         model.calibrated(x[:9], y[:9])
 

@@ -174,6 +174,7 @@ def test_the_limits_of_ninety_nine_rows_by_hand(model: mn.Model) -> None:
     for end, j, rank in ((0, 0, 10), (1, 2, 90)):  # of 99 scores, the ranks for 0.1 and 0.9 are those of 100
         scores = np.sort((y - fitted[:, j]) / (fitted[:, 2] - fitted[:, 0] + median))
         wanted = fresh[:, j] + (fresh[:, 2] - fresh[:, 0] + median) * scores[rank - 1]
+        wanted = (np.minimum, np.maximum)[end](wanted, fresh[:, 1])  # the median is within the limits
         assert_close(own.predict_interval(new, 0.8)[:, end], wanted, "float64_run")
 
 
@@ -195,7 +196,45 @@ def test_the_limits_of_an_ensemble_follow_the_equations() -> None:
         assert_close(np.array(found[j].quantiles), np.sort(scores), "float64")
         wanted = mean[:, j] + (width.mean(axis=0) + np.median(others) / 4) * np.quantile(scores, (low, 1 - low)[end])
         limits = interval_of(task, found, each, coverage=0.8, loss="quantile")
+        wanted = (np.minimum, np.maximum)[end](wanted, mean[:, 1])  # the median is within the limits
         assert_close(limits[:, end], 2 + 5 * wanted, "float64")
+
+
+def test_the_limits_contain_the_prediction_where_outputs_are_clamped(tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    x, y = rows(300)
+    both = np.stack([y, -2 * y], axis=1)
+    for target, size in ((y, 1), (both, 2)):
+        task = mn.Regression.of(target[:40], clamp=True)  # so that many rows are beyond the range
+        found = mn.train(x, target, NETWORK, recipe(), task=task, n_networks=size, scaling=False, progress=False)
+        for shift in (-30, 30):  # errors all of one sign
+            model, path = found.calibrated(x, target + shift), tmp_path / f"{size}{shift}.safetensors"
+            model.save(path)
+            limits, point = model.predict_interval(x, 0.8), model.predict(x)
+            assert (limits[..., 0] <= point).all()
+            assert (point <= limits[..., 1]).all()
+            assert_close(read_saved_model(path).predict_interval(x, 0.8), limits, "float32_run")
+            assert mn.export.to_python(model, tmp_path / "q.py", X=x).largest < 1e-5
+            assert mn.export.to_onnx(model, tmp_path / "q.onnx", X=x, coverage=0.8).largest < 1e-5
+            session = runtime.InferenceSession((tmp_path / "q.onnx").read_bytes())
+            low, middle, high = session.run(["lower", "prediction", "upper"], {"X": x.astype(np.float32)})
+            assert (low <= middle).all()
+            assert (middle <= high).all()
+
+
+def test_targets_at_the_end_of_the_range_are_within_the_limits() -> None:
+    """Of a target with a largest value that many rows have, such as a price that was cut off, and which the upper quantile predicts."""
+    random = np.random.default_rng(0)
+    each = np.sort(random.normal(size=(4, 400, 3)), axis=2)
+    target = each.mean(axis=(0, 2))
+    most = np.float32(1.1)
+    each[:, :100, 2], target[:100] = 5.0, most
+    task = mn.Regression((0.0,), (1.0,), quantiles=LEVELS, limits=((-9.0, 1.1),))  # not quite `most`
+    fold = np.arange(400) % 4 == np.arange(4)[:, None]
+    found = residuals_of(task, each, target[:, None], held_out=fold, loss="quantile")
+    limits = interval_of(task, found, each[:, :100], coverage=0.9, loss="quantile")
+    assert (limits[:, 1] >= most).all()
+    assert_close(limits[:, 1], np.full(100, 1.1), "float32_run")
 
 
 def test_files_numpy_exports_and_further_training(ensemble: mn.Model, model: mn.Model, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 __all__ = [
-    "DIGITS",
     "HEADINGS",
     "History",
     "Records",
@@ -162,7 +161,6 @@ def html_table(names: Sequence[str], rows: Sequence[Sequence[object]], *, title:
 
 
 def _html_cell(value: object) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        text = number_text(value) if isinstance(value, float) else f"{value:,}"
-        return f'<td style="text-align:right">{text}</td>'
-    return f"<td>{'' if value is None else html.escape(str(value))}</td>"
+    right = isinstance(value, int | float) and not isinstance(value, bool)
+    style = ' style="text-align:right"' if right else ""
+    return f"<td{style}>{html.escape(cell_text(value))}</td>"

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 __all__ = [
     "accuracy",
     "confusion_matrix",
+    "counts_above",
     "log_loss",
     "mean_absolute_error",
     "per_class",
+    "points_along",
     "precision_recall_f1",
     "r2_score",
     "roc_auc",
@@ -33,7 +35,7 @@ def _number(found: Any) -> Any:
 
 
 def _over_outputs(found: Array, truth: Array) -> Any:
-    """Return the mean of figures (..., O) over the outputs; those of one output (...) as they are."""
+    """Return the mean of values (..., O) over the outputs; those of one output (...) as they are."""
     return _number(found.mean(axis=-1) if truth.ndim == 2 else found)
 
 
@@ -149,13 +151,36 @@ def roc_auc(positive: Array, scores: Array, *, weight: Array | None = None) -> f
     >>> roc_auc(np.array([False, False, True, True]), np.array([0.1, 0.4, 0.4, 0.8]))
     0.875
     """
-    count = np.ones(len(scores)) if weight is None else np.asarray(weight, dtype=np.float64)
-    _, which = np.unique(scores, return_inverse=True)
-    true, false = (np.bincount(which, weights=count * mask) for mask in (positive, ~positive))
-    if not true.sum() or not false.sum():
+    hits, misses = counts_above(positive, scores, weight=weight)
+    if not hits[-1] or not misses[-1]:
         return None
-    below = np.cumsum(false) - false
-    return float(np.sum(true * (below + false / 2)) / (true.sum() * false.sum()))
+    return float(np.sum(np.diff(misses) * (hits[1:] + hits[:-1])) / (2 * hits[-1] * misses[-1]))
+
+
+def counts_above(positive: Array, scores: Array, *, weight: Array | None = None) -> tuple[Array, Array]:
+    """Return how many (or what weight) of the positive rows, and of the others, have at least each distinct score, from the highest down.
+
+    Both begin with 0. Their shares are the points of a ROC curve. Source: Fawcett 2006, "An introduction to ROC analysis", algorithm 1.
+
+    >>> [counts.tolist() for counts in counts_above(np.array([False, False, True, True]), np.array([0.1, 0.4, 0.4, 0.8]))]
+    [[0.0, 1.0, 2.0, 2.0], [0.0, 0.0, 1.0, 2.0]]
+    """
+    count = np.ones(len(scores)) if weight is None else np.asarray(weight, dtype=np.float64)
+    _, which = np.unique(-scores, return_inverse=True)
+    hits, misses = (np.concatenate([[0.0], np.cumsum(np.bincount(which, weights=count * rows))]) for rows in (positive, ~positive))
+    return hits, misses
+
+
+def points_along(along: Array, *, most: int) -> NDArray[np.int64]:
+    """Return which points of a curve to draw, at most so many: evenly spaced along it, with its ends. along: increasing, (P,).
+
+    >>> points_along(np.array([0.0, 0.1, 0.2, 0.3, 1.0]), most=3).tolist()
+    [0, 4]
+    """
+    if len(along) <= most:
+        return np.arange(len(along))
+    found = np.searchsorted(along, np.linspace(along[0], along[-1], most)).clip(max=len(along) - 1)
+    return np.unique(np.concatenate([[0], found, [len(along) - 1]]))
 
 
 def root_mean_squared_error(truth: Array, predicted: Array, *, weight: Array | None = None) -> Any:

@@ -69,6 +69,14 @@ def test_the_rows_that_are_served_worst() -> None:
     found = worst_rows(model, x, y, most=2)
     assert [(one.row, one.truth, one.predicted, one.loss) for one in found] == [(58, "down", "up", 1.0), (40, "down", "up", 1.0)]
     assert found[0].probability == pytest.approx(model.predict_proba(x)[58, 1])
+    assert worst_rows(model, x, model.predict(x)) == []
+    far = np.array([[20.0], [30.0], [25.0]]) / model.members[0]["output.weight"].item()  # probabilities of 1 in float32
+    assert [one.row for one in worst_rows(model, far.astype(np.float32), ["down"] * 3)] == [1, 2, 0]
+    labels = np.stack([x[:, 0] > 0] * 2, axis=1).astype(int)
+    several = mn.train(x, labels, mn.MLP(hidden=()), recipe, task="multilabel", scaling=False, progress=False)
+    labels[[40, 50]] = 1 - labels[[40, 50]]
+    labels[59, 0] = 0
+    assert [(one.row, one.loss) for one in worst_rows(several, x, labels)[:3]] == [(50, 1.0), (40, 1.0), (59, 0.5)]
     numbers = mn.train(x, 3 * x[:, 0], mn.MLP(hidden=()), recipe, scaling=False, progress=False)
     target = numbers.predict(x)
     target[7] += 5
@@ -78,6 +86,20 @@ def test_the_rows_that_are_served_worst() -> None:
         worst_rows(model, x, y, most=0)
     with pytest.raises(DataError, match="predicts one number a row"):
         residuals(model, x, y)
+
+
+def test_mistakes_in_y_weights_and_counts() -> None:
+    x = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
+    model = mn.train(x, x[:, 0], mn.MLP(hidden=()), mn.Recipe(epochs=1), scaling=False, progress=False)
+    for explain in (mn.explain.permutation_importance, worst_rows, worst_slices, residuals):
+        with pytest.raises(DataError, match="X has 60 rows and y has 50; they must have the same number"):
+            explain(model, x, x[:50, 0])
+    with pytest.raises(OptionError, match="most is -1, but must be a whole number of at least 1"):
+        worst_slices(model, x, x[:, 0], most=-1)
+    with pytest.raises(DataError, match=r"sample_weight has shape \(50,\), but must be \(60,\)"):
+        mn.explain.partial_dependence(model, x, "x0", sample_weight=np.ones(50))
+    with pytest.raises(OptionError, match=r"n_grid is 2\.5, but must be a whole number of at least 2"):
+        mn.explain.partial_dependence(model, x, "x0", n_grid=2.5)  # type: ignore[arg-type]
 
 
 def test_errors_by_prediction_and_column() -> None:

@@ -175,7 +175,7 @@ def test_roc_of_many_classes_names_the_lowest() -> None:
         ([0, 1], [0.1], {}, "lengths 2 and 1"),
         ([0, 1], [0.1, np.nan], {}, "not finite"),
         ([0, 1, 2], np.zeros((3, 4)), {}, "4 columns, but there are 3 classes"),
-        (["a", "q"], np.zeros((2, 3)), {"classes": ["a", "b", "c"]}, "y_true holds a label that is none of the classes"),
+        (["a", "q"], np.zeros((2, 3)), {"classes": ["a", "b", "c"]}, "y_true holds 'q', which is none of the classes"),
         ([0, 1], np.zeros((2, 2, 2)), {}, r"\(N,\) or \(N, C\)"),
     ],
 )

@@ -149,10 +149,10 @@ def test_one_metric_of_several_predictions_is_that_of_each(y: Any, name: str, ou
     logits = np.random.default_rng(0).normal(size=(2, 3, len(target), outputs))
     weight = np.arange(1.0, len(target) + 1)
     for metric in task.metrics:
-        found = task.figure(metric, logits, target, weight=weight)
+        found = task.measure(metric, logits, target, weight=weight)
         assert found.shape == (2, 3)
         one = task.evaluate(logits[1, 2], target, weight=weight)["auc" if metric == "roc_auc" else metric]
-        assert task.figure(metric, logits[1, 2], target, weight=weight) == one == pytest.approx(found[1, 2], rel=1e-12)
+        assert task.measure(metric, logits[1, 2], target, weight=weight) == one == pytest.approx(found[1, 2], rel=1e-12)
 
 
 def test_evaluate_by_hand() -> None:

@@ -49,7 +49,7 @@ def explain(
     repeats: Annotated[int, option("--repeats", metavar="N", help="How many times each column is shuffled. [5]")] = 5,
     rows: Annotated[int, option("--rows", metavar="N", help="The most rows that are used. [2000]")] = 2000,
     separately: Annotated[
-        bool, option("--separately", help="Shuffle each column by itself, also those that say nearly the same.")
+        bool, option("--separately", help="Shuffle each column by itself, also those that hold nearly the same information.")
     ] = False,
     worst: Annotated[
         int | None, option("--worst", metavar="N", help="Also list the groups, and so many rows, with the largest errors.")
@@ -66,7 +66,7 @@ def explain(
     manynets explain runs/houses-1 --column size --row 3
     manynets explain runs/houses-1 --pair size town
 
-    Columns that say nearly the same are shuffled together, unless you ask for --separately.
+    Columns that hold nearly the same information are shuffled together, unless you ask for --separately.
     """
     import numpy as np
 

@@ -2,7 +2,8 @@
 
 All of it speaks of the columns of the table, not of the numbers that they are encoded as.
 
-    blocks.py         the encoded rows by source column
+    blocks.py         the encoded rows by source column, and checks
+    values.py         the values of the columns in their own units
     importance.py     `permutation_importance`: how much worse the predictions get without a column
     dependence.py     `partial_dependence`: the mean prediction over the values of one or two columns
     background.py     rows that stand for "not known"

@@ -1,20 +1,19 @@
-"""The encoded rows of a model by source column."""
+"""What is explained, checked: the encoded rows of a model by source column, the target, and counts."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_matrix, as_numpy, is_frame
-from manynets.errors import DataError, one_of
+from manynets.errors import DataError, OptionError, one_of
 from manynets.model import Model
 from manynets.tables import Table
 
-__all__ = ["CELLS_AT_ONCE", "SourceRows", "chunks", "source_rows"]
+__all__ = ["CELLS_AT_ONCE", "SourceRows", "check_count", "encoded_target", "source_rows"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -54,8 +53,15 @@ def source_rows(model: Model, X: Any) -> SourceRows:
     return SourceRows(matrix, blocks)
 
 
-def chunks(copies: int, rows: int, width: int) -> Iterator[range]:
-    """Yield which of so many changed copies of the rows (N, D) are predicted together."""
-    step = max(1, CELLS_AT_ONCE // max(1, rows * width))
-    for start in range(0, copies, step):
-        yield range(start, min(start + step, copies))
+def encoded_target(model: Model, y: Any, *, rows: int) -> Array:
+    """Return the encoded target of so many rows. Errors: DataError for another number of rows, and for what does not fit."""
+    target = model.task.encode(y)
+    if len(target) != rows:
+        raise DataError(f"X has {rows} rows and y has {len(target)}; they must have the same number")
+    return target
+
+
+def check_count(value: object, *, what: str, least: int = 1) -> None:
+    """Raise OptionError for what is no whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise OptionError(f"{what} is {value!r}, but must be a whole number of at least {least}")

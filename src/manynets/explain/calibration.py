@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.display import html_table, number_text
-from manynets.errors import OptionError
+from manynets.explain.blocks import check_count
 
 __all__ = ["Calibration", "calibration"]
 
@@ -58,8 +58,7 @@ def calibration(probabilities: Any, truth: Any, *, bins: int = 15) -> Calibratio
     >>> found.error, found.count.tolist()
     (0.0, [4])
     """
-    if bins < 1:
-        raise OptionError(f"bins is {bins}, but must be at least 1")
+    check_count(bins, what="bins")
     shares = np.asarray(probabilities, dtype=np.float64)
     predicted = shares.argmax(axis=1)
     confidence, right = shares[np.arange(len(shares)), predicted], predicted == np.asarray(truth)

@@ -15,7 +15,7 @@ from manynets.explain.blocks import CELLS_AT_ONCE
 from manynets.model import CHUNKS_AT_ONCE, ROWS_AT_ONCE, Model
 from manynets.tasks import Regression
 
-__all__ = ["ChangedRows", "outputs_of", "outputs_of_logits"]
+__all__ = ["ChangedRows", "output_names", "outputs_of", "outputs_of_logits"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -28,9 +28,16 @@ MOST_SUMS = 1 << 26
 
 
 def _as_slice(block: Array) -> Array | slice:
-    """Return columns (B,) as a slice where they follow each other: NumPy writes to it faster."""
-    first = int(block[0])
-    return slice(first, first + len(block)) if (np.diff(block) == 1).all() else block
+    """Return columns (B,), some ranges, as a slice where they follow each other: NumPy writes to it faster."""
+    first, last = int(block[0]), int(block[-1])
+    return slice(first, last + 1) if last - first == len(block) - 1 else block
+
+
+def output_names(model: Model, count: int) -> tuple[str, ...]:
+    """Return the names of what `outputs_of` returns for so many outputs: "prediction" of a single number, else classes, or targets by their number."""
+    if isinstance(model.task, Regression) and count == 1:
+        return ("prediction",)
+    return tuple(map(str, getattr(model.task, "classes", range(count))))
 
 
 def outputs_of(model: Model, matrix: Array) -> NDArray[np.float64]:
@@ -73,16 +80,13 @@ class ChangedRows:
         columns = [self.matrix[:, some] for some in which]
         most = max(width, self.model.size * self.model.task.outputs)  # numbers of a row, or of its scores
         step = max(1, min(len(pairs), COPIED_CELLS // (rows * most)))
-        changed = np.empty((step, rows, width), dtype=self.matrix.dtype)
-        changed[:] = self.matrix
         for start in range(0, len(pairs), step):
             some = pairs[start : start + step]
-            for copy, (block, order) in zip(changed, some, strict=False):
+            changed = np.tile(self.matrix, (len(some), 1, 1))
+            for copy, (block, order) in zip(changed, some.tolist(), strict=True):
                 copy[:, which[block]] = columns[block].take(orders[order], axis=0)
-            logits = self.model.encoded_logits(changed[: len(some)].reshape(-1, width))
+            logits = self.model.encoded_logits(changed.reshape(-1, width))
             yield some, self.model.mean_logits(logits).reshape(len(some), rows, -1)
-            for copy, (block, _) in zip(changed, some, strict=False):
-                copy[:, which[block]] = columns[block]
 
     def logits(self, block: Array, values: Array, code: Array, rows: Array, given: Array) -> Array:
         """Return the mean logits (n, O) of some rows with other values in a block of columns.

@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.display import html_table, number_text
-from manynets.errors import OptionError
 from manynets.explain.background import background_rows
-from manynets.explain.blocks import source_rows
-from manynets.explain.changed import outputs_of
+from manynets.explain.blocks import check_count, source_rows
+from manynets.explain.changed import output_names, outputs_of
 from manynets.model import Model
 from manynets.spec import Periodic
 from manynets.tasks import Regression
@@ -90,8 +89,7 @@ def contributions(model: Model, X: Any, *, background: Any = None, n_orders: int
     >>> bool(np.allclose(found.base + found.values.sum(axis=1), found.prediction))
     True
     """
-    if isinstance(n_orders, bool) or not isinstance(n_orders, int) or n_orders < 1:
-        raise OptionError(f"n_orders is {n_orders!r}, but must be a whole number of at least 1")
+    check_count(n_orders, what="n_orders")
     rows = source_rows(model, X)
     others = background_rows(model, background)
     prediction = outputs_of(model, rows.matrix)
@@ -100,9 +98,8 @@ def contributions(model: Model, X: Any, *, background: Any = None, n_orders: int
         values, error, base = _exact(model, rows.matrix, others, blocks)
     else:
         values, error, base = _sampled(model, rows.matrix, others, blocks, n_orders, np.random.default_rng(seed))
-    single = isinstance(model.task, Regression) and prediction.shape[1] == 1
-    outputs = ("prediction",) if single else tuple(map(str, getattr(model.task, "classes", range(prediction.shape[1]))))
-    if single:
+    outputs = output_names(model, prediction.shape[1])
+    if outputs == ("prediction",):
         values, error, base, prediction = values[..., 0], error[..., 0], base[0], prediction[:, 0]
     return Contributions(tuple(rows.blocks), values, base, prediction, error, outputs)
 

@@ -15,17 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats.mstats import mquantiles
 
-from manynets.data.check import is_frame
+from manynets.data.check import as_weights
 from manynets.display import html_table
 from manynets.errors import DataError, OptionError
-from manynets.explain.blocks import SourceRows, chunks, source_rows
-from manynets.explain.changed import ChangedRows
+from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_count, source_rows
+from manynets.explain.changed import ChangedRows, output_names
+from manynets.explain.values import columns_of
 from manynets.model import Model
-from manynets.tables import Table, open_table
+from manynets.tables import open_table
 from manynets.tables.cells import factorise, number_cells
 from manynets.tables.columns import DateColumn, NumericColumn
 from manynets.tables.dates import date_cells
-from manynets.tasks import Binary, Regression
+from manynets.tasks import Binary, Multilabel, Regression
 
 __all__ = ["Dependence", "partial_dependence"]
 
@@ -40,9 +41,9 @@ class Dependence:
 
     columns: their names. grid: the values of each, in the column's own units, None for an empty cell of a column of categories. mean: the mean
     prediction over the grid, (G,) or (G, H), of classes with a last axis of C probabilities. rows: of one column the predictions of single rows,
-    (R, G) or (R, G, C). outputs: what the last axis means. probabilities: whether predictions are that. two_classes: whether the last axis holds
-    the two classes of a binary task, of which pictures show the second.
-    several_labels: whether the outputs are labels, of which a row has several or none.
+    (R, G) or (R, G, C). outputs: what the last axis means. probabilities: whether predictions are probabilities. two_classes: whether the last axis
+    holds the two classes of a binary task, of which pictures show the second. several_labels: whether the outputs are labels, of which a row may
+    have several or none.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("xor", points=400, seed=0)
@@ -189,10 +190,10 @@ def partial_dependence(
         raise OptionError(f"columns is {columns!r}, but must be names; those of an array are 'x0', 'x1', ...")
     if not 1 <= len(names) <= 2 or len(set(names)) < len(names):
         raise OptionError(f"columns is {columns!r}, but must be the name of one column, or two different ones")
-    if n_grid < 2 or n_rows < 0:
-        raise OptionError(f"n_grid is {n_grid} and n_rows {n_rows}, but they must be at least 2 and 0")
+    check_count(n_grid, what="n_grid", least=2)
+    check_count(n_rows, what="n_rows", least=0)
     rows = source_rows(model, X)
-    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    weight = as_weights(sample_weight, len(rows.matrix))
     grids, encoded = zip(*(_grid(model, X, rows, name, n_grid) for name in names), strict=True)
     shape = tuple(len(values) for values in grids)
     blocks = [rows.block(name) for name in names]
@@ -203,13 +204,19 @@ def partial_dependence(
     block = np.concatenate([np.arange(block.start, block.stop) for block in blocks])
     mean, rows_alone = _predictions(rows, ChangedRows(model, rows.matrix), block, values, some, weight)
     mean, single = mean.reshape(*shape, -1), rows_alone if len(names) == 1 else None
-    numbers = isinstance(model.task, Regression)
-    outputs = tuple(map(str, getattr(model.task, "classes", range(mean.shape[-1]))))
-    if numbers and mean.shape[-1] == 1:
-        mean, single, outputs = mean[..., 0], None if single is None else single[..., 0], ("prediction",)
-    two_classes = isinstance(model.task, Binary)
-    several = model.task.name == "multilabel"
-    return Dependence(names, tuple(list(values) for values in grids), mean, single, outputs, not numbers, two_classes, several)
+    outputs = output_names(model, mean.shape[-1])
+    if outputs == ("prediction",):
+        mean, single = mean[..., 0], None if single is None else single[..., 0]
+    return Dependence(
+        names,
+        tuple(list(values) for values in grids),
+        mean,
+        single,
+        outputs,
+        probabilities=not isinstance(model.task, Regression),
+        two_classes=isinstance(model.task, Binary),
+        several_labels=isinstance(model.task, Multilabel),
+    )
 
 
 def _predictions(
@@ -217,8 +224,9 @@ def _predictions(
 ) -> tuple[Array, Array]:
     """Return the mean predictions (V, C) over all rows with each of the values (V, B) in a block of columns (B,), and those of some rows (r, V, C)."""
     means, singles = [], []
-    for part in chunks(len(values), len(rows.matrix), max(rows.matrix.shape[1], predictor.model.task.outputs)):
-        predicted = predictor.outputs(block, values[part.start : part.stop])
+    step = max(1, CELLS_AT_ONCE // (len(rows.matrix) * max(rows.matrix.shape[1], predictor.model.task.outputs)))
+    for start in range(0, len(values), step):
+        predicted = predictor.outputs(block, values[start : start + step])
         means.append(np.average(predicted, axis=1, weights=weight))
         singles.append(predicted[:, some])
     return np.concatenate(means), np.concatenate(singles).transpose(1, 0, 2)
@@ -231,7 +239,7 @@ def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tup
         values = _between(rows.matrix[:, block.start].astype(np.float64), n_grid)
         return values.tolist(), values[:, None]
     column = next(column for column in model.encoder.columns if column.name == name)
-    table = open_table(X if is_frame(X) or isinstance(X, Table) else np.asarray(X)).loaded([name])
+    table = columns_of(X, [name])
     if isinstance(column, NumericColumn):
         numbers = number_cells(table, name, column.reading)
         found: list[Any] = _between(numbers[~np.isnan(numbers)], n_grid).tolist()

@@ -2,8 +2,8 @@
 
     importance of a column = metric(rows as they are) - metric(rows with the column shuffled)
 
-with the sign turned for a metric of which less is better. The mean and the spread are over several shuffles. Where columns say nearly the same,
-shuffling one of them alone shows little, as the model reads the other: such columns are shuffled together.
+with the sign turned for a metric of which less is better. The mean and the spread are over several shuffles. Where columns hold nearly the same
+information, shuffling one of them alone shows little, as the model reads the other: such columns are shuffled together.
 
 Source: Breiman 2001, "Random Forests"; Fisher, Rudin and Dominici 2019.
 """
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
 from manynets.display import HEADINGS, html_table, number_text
-from manynets.errors import DataError, OptionError, one_of
-from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, source_rows
+from manynets.errors import DataError, one_of
+from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_count, encoded_target, source_rows
 from manynets.explain.changed import ChangedRows
 from manynets.model import Model
 from manynets.spec import LOWER_IS_BETTER
@@ -38,7 +38,7 @@ SAMPLE = 64
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Importance:
-    """How much the metric loses without each column, or each group of columns that say nearly the same.
+    """How much the metric loses without each column, or each group of columns that hold nearly the same information.
 
     groups: the columns shuffled together, by a name for them. values: (columns or groups, repeats). metric: its name. score: of the rows as
     they are.
@@ -113,10 +113,10 @@ def permutation_importance(
 ) -> Importance:
     """Return how much worse the model predicts rows X (N, D), or a frame, when a column is shuffled among them.
 
-    metric: "accuracy", "f1", "log_loss" or "roc_auc" (two classes), of numbers "r2", "rmse" or "mae"; None: accuracy or r2. n_repeats: shuffles of each column.
-    group_alike: shuffle columns together whose rank correlation is above 0.9, and columns of more than two categories that determine each other, as each
-    alone would seem unimportant. seed: of the shuffles;
-    they are those of scikit-learn's `permutation_importance` with this random_state.
+    metric: "accuracy", "f1", "log_loss" or "roc_auc" (two classes), of numbers "r2", "rmse" or "mae"; None: accuracy or r2. n_repeats: shuffles of
+    each column. group_alike: shuffle columns together whose rank correlation is above 0.9, and columns of more than two categories that determine
+    each other, as each alone would seem unimportant. seed: of the shuffles, which are those of scikit-learn's `permutation_importance` with this
+    random_state.
 
     Errors: DataError for rows that do not fit, OptionError for an unknown metric.
 
@@ -126,11 +126,9 @@ def permutation_importance(
     >>> permutation_importance(model, data.X, data.y).names
     ['x0', 'x1']
     """
-    if isinstance(n_repeats, bool) or not isinstance(n_repeats, int) or n_repeats < 1:
-        raise OptionError(f"n_repeats is {n_repeats!r}, but must be a whole number of at least 1")
-    rows, target = source_rows(model, X), model.task.encode(y)
-    if len(target) != len(rows.matrix):
-        raise DataError(f"X has {len(rows.matrix)} rows and y has {len(target)}; they must have the same number")
+    check_count(n_repeats, what="n_repeats")
+    rows = source_rows(model, X)
+    target = encoded_target(model, y, rows=len(rows.matrix))
     weight = as_weights(sample_weight, len(target))
     name = model.task.metric if metric is None else one_of(metric, model.task.metrics, what="metric")
     sign = -1.0 if name in LOWER_IS_BETTER else 1.0
@@ -153,16 +151,16 @@ def permutation_importance(
 def _measured(model: Model, metric: str, logits: Array, target: Array, weight: Array | None) -> Any:
     """Return a metric of mean logits (..., N, O); those of numbers in float64, as predictions are."""
     scores = logits.astype(np.float64) if isinstance(model.task, Regression) else logits
-    return model.task.figure(metric, scores, target, loss=model.recipe.loss, weight=weight)
+    return model.task.measure(metric, scores, target, loss=model.recipe.loss, weight=weight)
 
 
 def _orders(rows: int, repeats: int, seed: int) -> list[Array]:
     """Return the orders of scikit-learn's permutation_importance: each shuffles the rows as the one before left them, and all columns get the same."""
-    state = np.random.RandomState(seed)  # scikit-learn's generator
-    shuffles = np.random.RandomState(state.randint(np.iinfo(np.int32).max + 1))
+    random = np.random.RandomState(seed)  # scikit-learn's generator
+    random.seed(random.randint(np.iinfo(np.int32).max + 1))
     shuffle, order, found = np.arange(rows), np.arange(rows), []
     for _ in range(repeats):
-        shuffles.shuffle(shuffle)
+        random.shuffle(shuffle)
         order = order[shuffle]
         found.append(order)
     return found

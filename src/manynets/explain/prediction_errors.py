@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.display import Records
-from manynets.errors import DataError, OptionError
-from manynets.explain.blocks import source_rows
+from manynets.errors import DataError
+from manynets.explain.blocks import check_count, encoded_target, source_rows
 from manynets.explain.slices import groups_of, row_losses
 from manynets.model import Model
 from manynets.tables import Table
 from manynets.tasks import Multilabel, Regression
 from manynets.tasks.base import plain
 
-__all__ = ["MeanError", "WorstRow", "probability_of", "residuals", "worst_rows"]
+__all__ = ["MeanError", "WorstRow", "residuals", "worst_first", "worst_rows"]
 
 Array: TypeAlias = NDArray[Any]
 BINS = 10
@@ -28,7 +28,7 @@ class WorstRow:
     """A row that was predicted wrong.
 
     row: its number within the table or array, from 0. truth, predicted: the label, or the number. probability: of the predicted class; None for
-    numbers. loss: the absolute error; 1 for classes.
+    numbers and for several labels. loss: the absolute error; 1 for a wrong class; the share of wrong labels.
 
     >>> WorstRow(row=3, truth="yes", predicted="no", probability=0.98, loss=1.0).probability
     0.98
@@ -41,10 +41,28 @@ class WorstRow:
     loss: float
 
 
-def probability_of(model: Model, logits: Array, predicted: Array) -> NDArray[np.float64]:
-    """Return the probability of the predicted class of each row (N,), with a threshold or costs not always the largest. logits: (K, N, O)."""
-    codes = model.task.encode(predicted).astype(np.int64).reshape(-1)
-    return np.asarray(model.probabilities(logits)[np.arange(len(codes)), codes])
+def worst_first(model: Model, logits: Array, y: Any, *, most: int) -> tuple[Array, Array, Array | None]:
+    """Return which rows have the largest errors, the worst first, (n,), their errors (n,), and the probabilities of the predicted classes (n,).
+
+    Errors are absolute errors of numbers, the share of wrong labels, or 1 for a wrong class; the more probable the wrong classes, the worse. The
+    probability of the predicted class is None for numbers and for several labels. logits: (K, N, O).
+    """
+    losses, predicted = row_losses(model, logits, y), model.predicted(logits)
+    wrong = np.flatnonzero(losses > 0)
+    losses = losses[wrong]
+    if isinstance(model.task, Regression):
+        order = np.argsort(-losses, kind="stable")[:most]
+        return wrong[order], losses[order], None
+    probabilities = model.probabilities(logits[:, wrong].astype(np.float64))  # in float32, many are 1
+    if isinstance(model.task, Multilabel):
+        away = np.abs(probabilities - model.task.encode(y)[wrong]).mean(axis=1)
+        order = np.lexsort((-away, -losses))[:most]
+        return wrong[order], losses[order], None
+    # with a threshold or costs, the predicted class is not always the most probable one
+    codes = model.task.encode(predicted).astype(np.int64).reshape(-1)[wrong]
+    sure = probabilities[np.arange(len(wrong)), codes]
+    order = np.argsort(-sure, kind="stable")[:most]
+    return wrong[order], losses[order], sure[order]
 
 
 def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow]:
@@ -58,24 +76,14 @@ def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow
     >>> [len(worst_rows(model, X, y, most=3)), worst_rows(model, X, y)[0].loss >= worst_rows(model, X, y)[1].loss]
     [3, True]
     """
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise OptionError(f"most is {most!r}, but must be a whole number of at least 1")
+    check_count(most, what="most")
     logits = model.encoded_logits(source_rows(model, X).matrix)
-    losses, predicted = row_losses(model, logits, y), model.predicted(logits)
-    sure = None if isinstance(model.task, Regression | Multilabel) else probability_of(model, logits, predicted)
-    rank = losses if sure is None else losses * sure
-    truth = np.asarray(y)
-    order = [row for row in np.argsort(-rank, kind="stable")[:most].tolist() if losses[row] > 0]
-    numbers = X.row_numbers if isinstance(X, Table) else np.arange(len(truth))
+    worst, losses, sure = worst_first(model, logits, y, most=most)
+    truth, predicted = np.asarray(y)[worst], model.predicted(logits[:, worst])
+    numbers = X.row_numbers[worst] if isinstance(X, Table) else worst
     return Records(
-        WorstRow(
-            int(numbers[row]),
-            plain(truth[row]),
-            plain(predicted[row]),
-            None if sure is None else float(sure[row]),
-            float(losses[row]),
-        )
-        for row in order
+        WorstRow(int(row), plain(true), plain(guess), None if sure is None else float(sure[i]), float(losses[i]))
+        for i, (row, true, guess) in enumerate(zip(numbers, truth, predicted, strict=True))
     )
 
 
@@ -112,11 +120,10 @@ def residuals(model: Model, X: Any, y: Any) -> list[MeanError]:
     task = model.task
     if not isinstance(task, Regression) or task.targets != 1:
         raise DataError("errors by group are of a model that predicts one number a row")
-    rows = source_rows(model, X)
-    predicted = np.asarray(model.predicted(model.encoded_logits(rows.matrix)), dtype=np.float64).reshape(-1)
-    error = task.own_unit(task.encode(y)).reshape(-1) - predicted
+    predicted = np.asarray(model.predicted(model.encoded_logits(source_rows(model, X).matrix)), dtype=np.float64).reshape(-1)
+    error = task.own_unit(encoded_target(model, y, rows=len(predicted))).reshape(-1) - predicted
     found: Records[MeanError] = Records()
-    for column, group, taken in groups_of(model, X, rows.matrix, predicted=predicted, bins=BINS):
+    for column, group, taken in groups_of(model, X, predicted=predicted, bins=BINS):
         one = error[taken]
         if len(one) > 1:
             deviation = float(one.std(ddof=1)) / len(one) ** 0.5

@@ -15,14 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from manynets.data.check import is_frame
 from manynets.display import Records
-from manynets.errors import DataError
-from manynets.explain.blocks import source_rows
+from manynets.explain.blocks import check_count, encoded_target, source_rows
+from manynets.explain.values import CategoryValues, column_values
 from manynets.model import Model
-from manynets.tables import Table, open_table
-from manynets.tables.cells import factorise, number_cells
-from manynets.tables.columns import NumericColumn
 from manynets.tasks import Regression
 
 __all__ = ["Slice", "groups_of", "row_losses", "worst_slices"]
@@ -59,8 +55,7 @@ class Slice:
 
 def row_losses(model: Model, logits: Array, y: Any) -> NDArray[np.float64]:
     """Return for each row 1 where the predicted class is wrong and 0 where it is right, or the absolute error of a number (N,)."""
-    target = model.task.encode(y)
-    predicted = model.predicted(logits)
+    target, predicted = encoded_target(model, y, rows=logits.shape[1]), model.predicted(logits)
     if isinstance(model.task, Regression):
         away = np.abs(np.asarray(predicted, dtype=np.float64) - model.task.own_unit(target))
     else:
@@ -81,12 +76,10 @@ def worst_slices(model: Model, X: Any, y: Any, *, most: int = 10) -> list[Slice]
     >>> [(one.column, one.rows) for one in mn.explain.worst_slices(model, x, y, most=1)]
     [('x0', 75)]
     """
-    rows = source_rows(model, X)
-    losses = row_losses(model, model.encoded_logits(rows.matrix), y)
-    if len(losses) != len(rows.matrix):
-        raise DataError(f"X has {len(rows.matrix)} rows and y has {len(losses)}; they must have the same number")
+    check_count(most, what="most")
+    losses = row_losses(model, model.encoded_logits(source_rows(model, X).matrix), y)
     found: list[Slice] = []
-    for name, group, chosen in groups_of(model, X, rows.matrix):
+    for name, group, chosen in groups_of(model, X):
         one, other = losses[chosen], losses[~chosen]
         if min(len(one), len(other)) < FEWEST_ROWS:
             continue
@@ -115,26 +108,19 @@ Group: TypeAlias = tuple[str, str, NDArray[np.bool_]]
 """A column, the group by its values, and which rows belong to it (N,)."""
 
 
-def groups_of(model: Model, X: Any, matrix: Array, *, predicted: Array | None = None, bins: int = BINS) -> Iterator[Group]:
-    """Yield column, group and which rows belong to it (N,), for each column of rows X, and first for what was `predicted` (N,), if given."""
+def groups_of(model: Model, X: Any, *, predicted: Array | None = None, bins: int = BINS) -> Iterator[Group]:
+    """Yield the groups of rows X by each column of numbers or categories, and first by what was `predicted` (N,), if given."""
     if predicted is not None:
         yield from _bins("prediction", predicted, bins)
-    encoder = model.encoder
-    if encoder is None:
-        for j in range(matrix.shape[1]):
-            yield from _bins(f"x{j}", matrix[:, j].astype(np.float64), bins)
-        return
-    table = open_table(X if is_frame(X) or isinstance(X, Table) else np.asarray(X))
-    table = table.loaded(encoder.column_names)
-    for column in encoder.columns:
-        if isinstance(column, NumericColumn):
-            yield from _bins(column.name, number_cells(table, column.name, column.reading), bins)
-        elif column.kind == "categorical":
-            labels, codes = factorise(table, column.name)
+    for name, column in column_values(model, X):
+        if isinstance(column, CategoryValues):
+            labels, codes = column.labels, column.codes
             counts = np.bincount(codes[codes >= 0], minlength=len(labels))
             for code in np.argsort(-counts, kind="stable")[:MOST_LEVELS].tolist():
-                yield column.name, labels[code], codes == code
-            yield column.name, "(missing)", codes < 0
+                yield name, labels[code], codes == code
+            yield name, "(missing)", codes < 0
+        elif not column.dates:
+            yield from _bins(name, column.values, bins)
 
 
 def _bins(name: str, values: NDArray[np.float64], bins: int) -> Iterator[Group]:

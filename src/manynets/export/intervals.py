@@ -10,7 +10,7 @@ from manynets.model import Model
 from manynets.tasks import Regression
 from manynets.tasks.residuals import Residuals
 
-__all__ = ["DEFAULT_COVERAGE", "interval_outputs", "limit_line", "numbers_output", "own_unit", "supported"]
+__all__ = ["interval_outputs", "limit_line", "limit_outputs", "mean_over_networks", "numbers_output", "own_unit", "supported"]
 
 DEFAULT_COVERAGE = 0.9
 
@@ -33,25 +33,34 @@ def supported(model: Model, coverage: float | None) -> float | None:
     return share
 
 
-def interval_outputs(graph: Graph, model: Model, values: str, coverage: float) -> None:
-    """Add the outputs `lower` and `upper`. values: what the networks predict, in the unit of the encoded target: (K, N, O), or (N, O) of one."""
-    task = model.task
-    assert isinstance(task, Regression)
+def interval_outputs(graph: Graph, model: Model, values: str, predicted: str, coverage: float) -> None:
+    """Add the outputs `lower` and `upper`.
+
+    values: what the networks predict, in the unit of the encoded target: (K, N, O), or (N, O) of one. predicted: see `limit_outputs`.
+    """
     assert model.residuals is not None
-    mean, spread = values, ""
+    mean, spread = mean_over_networks(graph, values, model), ""
     if model.size > 1:
-        mean = graph.node("ReduceMean", values, graph.constant([0]), keepdims=0)
         away = graph.node("Sub", values, mean)
-        spread = graph.node("Sqrt", graph.node("ReduceMean", graph.node("Mul", away, away), graph.constant([0]), keepdims=0))
-        spread = graph.node("Reshape", spread, graph.node("Shape", mean))
+        spread = graph.node("Sqrt", mean_over_networks(graph, graph.node("Mul", away, away), model))
     lines = np.array([limit_line(one, coverage) for one in model.residuals])  # (O, slope or offset, lower or upper)
-    for end, name in enumerate(("lower", "upper")):
+    limits = []
+    for end in (0, 1):
         limit = graph.node("Add", mean, graph.constant(lines[:, 1, end]))
         if spread:
             limit = graph.node("Add", limit, graph.node("Mul", spread, graph.constant(lines[:, 0, end])))
         if model.recipe.loss == "poisson":
             limit = graph.node("Max", limit, graph.constant(0.0))
-        numbers_output(graph, task, own_unit(graph, task, limit), name)
+        limits.append(limit)
+    limit_outputs(graph, model, limits, predicted)
+
+
+def limit_outputs(graph: Graph, model: Model, limits: list[str], predicted: str) -> None:
+    """Add the outputs `lower` and `upper` for limits (N, T) in the unit of the encoded target, with the prediction (N, T) between them."""
+    task = model.task
+    assert isinstance(task, Regression)
+    for limit, name, operator in zip(limits, ("lower", "upper"), ("Min", "Max"), strict=True):
+        numbers_output(graph, task, graph.node(operator, own_unit(graph, task, limit), predicted), name)
 
 
 def limit_line(residuals: Residuals, coverage: float) -> tuple[np.ndarray, np.ndarray]:
@@ -59,6 +68,11 @@ def limit_line(residuals: Residuals, coverage: float) -> tuple[np.ndarray, np.nd
     nothing, one = np.zeros(1), np.ones(1)
     offset = residuals.limits(nothing, nothing, coverage)[0]
     return residuals.limits(nothing, one, coverage)[0] - offset, offset
+
+
+def mean_over_networks(graph: Graph, value: str, model: Model) -> str:
+    """Return the mean of values (K, N, ...) over the networks; those of a single network (N, ...) as they are."""
+    return graph.node("ReduceMean", value, graph.constant([0]), keepdims=0) if model.size > 1 else value
 
 
 def own_unit(graph: Graph, task: Regression, value: str) -> str:

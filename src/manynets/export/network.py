@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from manynets.constants import BN_EPS, SELU_ALPHA, SELU_SCALE
 from manynets.errors import OptionError
 from manynets.export.graph import Graph
-from manynets.export.intervals import interval_outputs, numbers_output, own_unit
+from manynets.export.intervals import interval_outputs, mean_over_networks, numbers_output, own_unit
 from manynets.export.quantiles import quantile_outputs
 from manynets.model import Model
 from manynets.spec import MLP, Activation, Periodic
@@ -102,9 +102,8 @@ def outputs(graph: Graph, model: Model, logits: str, *, coverage: float | None =
     if isinstance(model.task, Regression):
         _numbers(graph, model, model.task, logits, coverage=coverage)
         return
-    several = model.size > 1
     if model.task.name == "multiclass":
-        shares = _mean(graph, graph.node("Softmax", logits, axis=-1), several)
+        shares = mean_over_networks(graph, graph.node("Softmax", logits, axis=-1), model)
         costs = getattr(model.task, "costs", None)
         if costs is None:
             code = graph.node("ArgMax", shares, axis=1, keepdims=0)
@@ -112,7 +111,7 @@ def outputs(graph: Graph, model: Model, logits: str, *, coverage: float | None =
             matrix = graph.constant(np.array(costs, dtype=float_type(model)))
             code = graph.node("ArgMin", graph.node("MatMul", shares, matrix), axis=1, keepdims=0)
     else:
-        shares = _mean(graph, graph.node("Sigmoid", logits), several)
+        shares = mean_over_networks(graph, graph.node("Sigmoid", logits), model)
         threshold = getattr(model.task, "threshold", 0.5)
         code = graph.cast(graph.node("Greater", shares, graph.constant(float_type(model).type(threshold))), np.int64)
     if model.task.name == "multilabel":
@@ -123,14 +122,10 @@ def outputs(graph: Graph, model: Model, logits: str, *, coverage: float | None =
         labels = np.array(classes)
         graph.output(graph.node("Gather", graph.constant(labels), code, axis=0), "label", labels.dtype, [None])
     if model.task.name == "binary":
-        others = _mean(graph, graph.node("Sigmoid", graph.node("Neg", logits)), several)
+        others = mean_over_networks(graph, graph.node("Sigmoid", graph.node("Neg", logits)), model)
         shares = graph.joined([others, shares])
     width = 2 if model.task.name == "binary" else model.task.outputs
     graph.output(shares, "probabilities", float_type(model), [None, width])
-
-
-def _mean(graph: Graph, value: str, several: bool) -> str:
-    return graph.node("ReduceMean", value, graph.constant([0]), keepdims=0) if several else value
 
 
 def _numbers(graph: Graph, model: Model, task: Regression, logits: str, *, coverage: float | None) -> None:
@@ -144,6 +139,7 @@ def _numbers(graph: Graph, model: Model, task: Regression, logits: str, *, cover
     if task.quantiles:
         quantile_outputs(graph, model, value, coverage)
         return
+    predicted = mean_over_networks(graph, own_unit(graph, task, value), model)
     if coverage is not None:
-        interval_outputs(graph, model, value, coverage)
-    numbers_output(graph, task, _mean(graph, own_unit(graph, task, value), model.size > 1), "prediction")
+        interval_outputs(graph, model, value, predicted, coverage)
+    numbers_output(graph, task, predicted, "prediction")

@@ -157,9 +157,9 @@ def _check(model: Model, source: str, X: Any) -> ExportCheck:
     coverage = supported(model, None)
 
     def predict(rows: Any) -> Exported:
-        cells: Any = model_inputs(model, rows)
-        cells = cells["X"] if set(cells) == {"X"} and (model.encoder is None or model.encoder.positional) else cells
-        cells = {name: column[:, 0].tolist() for name, column in cells.items()} if isinstance(cells, dict) else cells
+        inputs = model_inputs(model, rows)
+        array = model.encoder is None or model.encoder.positional
+        cells = inputs["X"] if array else {name: column[:, 0].tolist() for name, column in inputs.items()}
         shares = None if isinstance(model.task, Regression) else module.predict_proba(cells)
         limits = None if coverage is None else module.predict_interval(cells, coverage)
         several = isinstance(model.task, Regression) and model.task.quantiles

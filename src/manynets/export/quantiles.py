@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from manynets.export.graph import Graph
-from manynets.export.intervals import limit_line, numbers_output, own_unit
+from manynets.export.intervals import limit_line, limit_outputs, mean_over_networks, numbers_output, own_unit
 from manynets.model import Model
 from manynets.tasks import Regression
 from manynets.tasks.residuals import nearest_levels
@@ -24,19 +24,20 @@ def quantile_outputs(graph: Graph, model: Model, value: str, coverage: float | N
     split = graph.node("Reshape", value, graph.constant([*rows, task.targets, several]))
     ordered = graph.node("TopK", split, graph.constant([several]), outputs=2, axis=-1, largest=0, sorted=1)  # (K, N, T, J)
     point = own_unit(graph, task, graph.node("MatMul", ordered, graph.constant(task.point_weights)))
-    numbers_output(graph, task, _mean(graph, point, model), "prediction")
+    predicted = mean_over_networks(graph, point, model)
+    numbers_output(graph, task, predicted, "prediction")
     turn = [0, 1, 3, 2] if model.size > 1 else [0, 2, 1]
-    own = _mean(graph, own_unit(graph, task, graph.node("Transpose", ordered, perm=turn)), model)  # (N, J, T)
+    own = mean_over_networks(graph, own_unit(graph, task, graph.node("Transpose", ordered, perm=turn)), model)  # (N, J, T)
     own = graph.node("Transpose", own, perm=[0, 2, 1])
     if task.flat:
         own = graph.node("Reshape", own, graph.constant([-1, several]))
     graph.output(own, "quantiles", np.float64, [None, several] if task.flat else [None, task.targets, several])
     if coverage is not None:
-        _limits(graph, model, task, _mean(graph, ordered, model), coverage)
+        _limits(graph, model, task, mean_over_networks(graph, ordered, model), predicted, coverage)
 
 
-def _limits(graph: Graph, model: Model, task: Regression, mean: str, coverage: float) -> None:
-    """Add `lower` and `upper`. mean: of the networks (N, T, J), in the unit of the encoded target."""
+def _limits(graph: Graph, model: Model, task: Regression, mean: str, predicted: str, coverage: float) -> None:
+    """Add `lower` and `upper`. mean: of the networks (N, T, J), in the unit of the encoded target. predicted: see `limit_outputs`."""
     assert model.residuals is not None
     several = len(task.quantiles)
     width = graph.node("Sub", _level(graph, mean, several - 1), _level(graph, mean, 0))
@@ -46,14 +47,9 @@ def _limits(graph: Graph, model: Model, task: Regression, mean: str, coverage: f
         moved = graph.node("Mul", width, graph.constant(lines[:, 0, end]))
         moved = graph.node("Add", moved, graph.constant(lines[:, 1, end]))
         ends.append(graph.node("Add", _level(graph, mean, j), moved))
-    for name, operator in (("lower", "Min"), ("upper", "Max")):
-        numbers_output(graph, task, own_unit(graph, task, graph.node(operator, *ends)), name)
+    limit_outputs(graph, model, [graph.node("Min", *ends), graph.node("Max", *ends)], predicted)
 
 
 def _level(graph: Graph, values: str, j: int) -> str:
     """Return one quantile (N, T) of (N, T, J)."""
     return graph.node("Gather", values, graph.constant(j), axis=2)
-
-
-def _mean(graph: Graph, value: str, model: Model) -> str:
-    return graph.node("ReduceMean", value, graph.constant([0]), keepdims=0) if model.size > 1 else value

@@ -256,10 +256,11 @@ def values(model, scores):
 
 
 def limits(model, scores, coverage):
-    """Return the limits (2, N, O): of rows like those that were held out in training, this share has its target within them.
+    """Return the limits (2, N, T): of rows like those that were held out in training, this share has its target within them.
 
     Mean and standard deviation of the networks give f + c (s + m) q, with q the quantiles of errors / (s + m) on held-out rows; s counts as 0
     where the width is the same for all rows. Of several quantiles, f is the one whose level is nearest to the limit's, and s their distance.
+    The prediction is never outside of the limits.
     """
     each = standardised(model, scores)
     mean, spread = each.mean(axis=0), each.std(axis=0)
@@ -283,7 +284,9 @@ def limits(model, scores, coverage):
     if several > 1:
         nearest = [np.abs(levels - (1 + sign * coverage) / 2).argmin() for sign in (-1, 1)]
         out = np.sort([out[end, :, nearest[end] :: several] for end in (0, 1)], axis=0)
-    return own_unit(model, np.maximum(out, 0) if model["poisson"] else out)
+    lower, upper = own_unit(model, np.maximum(out, 0) if model["poisson"] else out)
+    predicted = values(model, scores)
+    return np.stack([np.minimum(lower, predicted), np.maximum(upper, predicted)])
 
 
 def predict(rows):

@@ -88,10 +88,10 @@ def _probabilities(prediction: ArrayLike, classes: list[Any]) -> NDArray[np.floa
     return scores
 
 
-def classes_of(y: Array, classes: Sequence[Any] | None = None) -> tuple[list[Any], NDArray[np.intp]]:
-    """Return the class labels and the code of each row; y holds labels, or codes if none of it is a label."""
+def classes_of(y: Array, classes: Sequence[Any] | None = None, *, what: str = "y") -> tuple[list[Any], NDArray[np.intp]]:
+    """Return the class labels and the code of each row; y holds labels, or codes if not all of it are labels."""
     labels = list(np.unique(y).tolist() if classes is None else np.asarray(classes).tolist())
-    return labels, _codes(y, labels, what="y")
+    return labels, _codes(y, labels, what=what)
 
 
 def _codes(y: Array, labels: list[Any], *, what: str) -> NDArray[np.intp]:

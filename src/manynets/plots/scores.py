@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from manynets import metrics
 from manynets.display import number_text
 from manynets.errors import DataError, one_of
 from manynets.plots.canvas import (
@@ -26,6 +27,7 @@ from manynets.plots.canvas import (
     separate_thousands,
     write_title,
 )
+from manynets.plots.field import classes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -194,20 +196,8 @@ def roc_curve(positive: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float6
     same_length(hits, values, what="positive and scores")
     if hits.all() or not hits.any():
         raise DataError(f"all {len(hits)} rows are {'positive' if hits.all() else 'negative'}; a ROC curve needs both")
-    order = np.argsort(-values, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)  # the last row of each distinct score
-    true = np.concatenate([[0], np.cumsum(hits[order])[last]])
-    false = np.concatenate([[0], np.cumsum(~hits[order])[last]])
+    true, false = metrics.counts_above(hits, values)
     return false / false[-1], true / true[-1]
-
-
-def _thinned(false: NDArray[np.float64], true: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return at most `MOST_POINTS` points of a curve: those nearest to points evenly spaced along it."""
-    if len(false) <= MOST_POINTS:
-        return false, true
-    along = false + true
-    at = np.unique(np.append(np.searchsorted(along, np.linspace(0, 2, MOST_POINTS - 1)).clip(max=len(false) - 1), len(false) - 1))
-    return false[at], true[at]
 
 
 def roc_auc(positive: ArrayLike, scores: ArrayLike) -> float:
@@ -246,47 +236,38 @@ def roc(
     if table.ndim != 2:
         raise DataError(f"scores has shape {table.shape}, but must be (N,) or (N, C)")
     same_length(truth, table, what="y_true and scores")
-    labels = np.unique(truth).tolist() if classes is None else np.asarray(classes).tolist()
-    columns = max(table.shape[1], 2)
-    if len(labels) != columns:
+    labels, codes = classes_of(truth, classes, what="y_true")
+    two = table.shape[1] <= 2
+    if len(labels) != max(table.shape[1], 2):
         raise DataError(
             f"scores has {table.shape[1]} columns, but there are {len(labels)} classes; give `classes` in the order of the columns"
         )
-    codes = truth
-    if not set(truth.tolist()) <= set(labels):
-        if not (np.issubdtype(truth.dtype, np.integer) and truth.min() >= 0 and truth.max() < columns):
-            raise DataError(f"y_true holds a label that is none of the classes {labels[:8]}; give `classes` with all labels")
-        labels_of_rows: Any = [labels[code] for code in truth.tolist()]
-        codes = np.asarray(labels_of_rows)
-    wanted = [(labels[1], table[:, -1])] if columns == 2 else list(zip(labels, table.T, strict=True))
     found = []
-    position = {label: k for k, label in enumerate(labels)}
-    numbered = np.array([position[value] for value in codes.tolist()])
-    for code, (label, column) in zip([1] if columns == 2 else range(columns), wanted, strict=True):
-        hits = numbered == code
+    for code, column in [(1, table[:, -1])] if two else list(enumerate(table.T)):
+        hits = codes == code
         if hits.any() and not hits.all():
-            found.append((label, *roc_curve(hits, column), roc_auc(hits, column), code))
+            found.append((labels[code], *roc_curve(hits, column), roc_auc(hits, column), code))
     if not found:
         raise DataError("all rows are of one class; a ROC curve needs rows of two")
     ax = new_axes(ax, size=(5.4, 5.0))
     ax.plot([0, 1], [0, 1], color=ink(ax), linewidth=1, linestyle=":")
     found.sort(key=lambda one: one[3])
     for rank, (label, false, true, area, code) in reversed(list(enumerate(found[:MOST_CURVES]))):
-        false, true = _thinned(false, true)
+        at = metrics.points_along(false + true, most=MOST_POINTS)
         if rank < len(PALETTE):
-            said = f"AUC {area:.3f}" if columns == 2 else f"{plain(label, longest=20)}  {area:.3f}"
+            said = f"AUC {area:.3f}" if two else f"{plain(label, longest=20)}  {area:.3f}"
             dash = _DASHES[code // len(PALETTE) % len(_DASHES)]  # classes of one colour differ in their dashes
-            ax.plot(false, true, color=colour(code), linestyle=dash, linewidth=1.8, label=said, zorder=3)
+            ax.plot(false[at], true[at], color=colour(code), linestyle=dash, linewidth=1.8, label=said, zorder=3)
         else:
-            ax.plot(false, true, color=ink(ax), linewidth=0.6, alpha=0.35)
+            ax.plot(false[at], true[at], color=ink(ax), linewidth=0.6, alpha=0.35)
     mean = float(np.mean([one[3] for one in found]))
-    head = None if columns == 2 else f"AUC, mean {mean:.3f}" + (f"\nthe lowest {len(PALETTE)}" if len(found) > len(PALETTE) else "")
+    head = None if two else f"AUC, mean {mean:.3f}" + (f"\nthe lowest {len(PALETTE)}" if len(found) > len(PALETTE) else "")
     ax.set_xlim(-0.01, 1.01)
     ax.set_ylim(-0.01, 1.01)
     ax.set_aspect("equal")
     ax.set_xlabel("false positive rate")
     ax.set_ylabel("true positive rate")
     write_title(ax, title)
-    where: dict[str, Any] = {"loc": "lower right"} if columns == 2 else {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0)}
+    where: dict[str, Any] = {"loc": "lower right"} if two else {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0)}
     ax.legend(title=head, fontsize="small", title_fontsize="small", framealpha=0.8, **where)
     return ax

@@ -9,7 +9,8 @@ import numpy as np
 
 from manynets.errors import MissingExtraError
 from manynets.explain import Calibration, Dependence, Importance
-from manynets.report.curves import ClassCurves, thinned
+from manynets.metrics import points_along
+from manynets.report.curves import ClassCurves
 
 __all__ = [
     "BLUE",
@@ -18,6 +19,7 @@ __all__ = [
     "MOST_OUTPUTS",
     "ORANGE",
     "Chart",
+    "category_axis",
     "confusion_chart",
     "data_of",
     "dependence_chart",
@@ -38,6 +40,10 @@ __all__ = [
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"
 WIDTH = 560
 MOST_BARS, MOST_OUTPUTS, MOST_MARKS = 25, 6, 10
+MOST_POINTS = 150
+"""Points of a curve."""
+MOST_LETTERS = 36
+"""Letters that fit side by side below the narrowest chart."""
 Chart = dict[str, Any]
 
 
@@ -73,6 +79,12 @@ def number_axis(values: Any, **options: Any) -> Any:
     if largest < 10_000 and (marked or (largest >= 1000 and spread >= MOST_MARKS)):
         options["format"] = "d"
     return require_report().Axis(**options)
+
+
+def category_axis(names: Sequence[str]) -> Any:
+    """Return the horizontal axis of categories; names that fit are written side by side, others upwards."""
+    level = {"labelAngle": 0} if len(names) * max(map(len, names)) <= MOST_LETTERS else {}
+    return require_report().Axis(labelLimit=120, labelOverlap=True, **level)
 
 
 def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float], *, squared: float = 0.0) -> Chart | None:
@@ -140,7 +152,7 @@ def dependence_chart(found: Dependence) -> Chart:
     what = found.what.capitalize()
     if len(outputs) == 1 and found.outputs != ("prediction",):
         what += f" of {outputs[0]}"
-    axis = number_axis(found.grid[0]) if kind == "Q" else alt.Axis(labelLimit=120, labelOverlap=True)
+    axis = number_axis(found.grid[0]) if kind == "Q" else category_axis(values) if kind == "N" else alt.Axis(labelOverlap=True)
     encoding: dict[str, Any] = {
         "x": alt.X(f"value:{kind}", title=found.columns[0], sort=None, axis=axis),
         "y": alt.Y("prediction:Q", title=what, scale=alt.Scale(zero=kind == "N")),
@@ -163,11 +175,10 @@ def pair_chart(found: Dependence) -> Chart:
     ]
     one, other, mean = zip(*cells, strict=True)
     horizontal, vertical = found.columns
-    level = {"labelAngle": 0} if max(map(len, across)) < 7 else {}
     what = found.what.capitalize() + ("" if found.outputs == ("prediction",) else f" of {found.outputs[found.shown]}")
     chart = alt.Chart(data_of(one=one, other=other, mean=mean)).mark_rect()
     chart = chart.encode(
-        x=alt.X("other:O", title=horizontal, sort=across, axis=alt.Axis(labelLimit=120, labelOverlap=True, **level)),
+        x=alt.X("other:O", title=horizontal, sort=across, axis=category_axis(across)),
         y=alt.Y(
             "one:O",
             title=vertical,
@@ -189,7 +200,7 @@ def reliability_chart(found: Calibration) -> Chart:
     points = points.encode(
         x=alt.X("probability:Q", title="Probability of the predicted class", scale=square),
         y=alt.Y("right:Q", title="Share that is right", scale=square),
-        size=alt.Size("rows:Q", title="Rows", legend=alt.Legend(columns=4, tickCount=4)),
+        size=alt.Size("rows:Q", title="Rows", legend=alt.Legend(columns=5, tickCount=4)),
         tooltip=["probability:Q", "right:Q", "rows:Q"],
     )
     line = alt.Chart(data_of(probability=[0, 1], right=[0, 1])).mark_line(color=GREY, strokeDash=[4, 4])
@@ -205,9 +216,7 @@ def confusion_chart(matrix: Sequence[Sequence[int]], classes: Sequence[Any]) -> 
     share = [count / max(1, sum(matrix[names.index(one)])) for one, count in zip(true, rows, strict=True)]
     data = data_of(true=true, predicted=predicted, rows=rows, share=rounded(share))
     base = alt.Chart(data).encode(
-        x=alt.X(
-            "predicted:N", title="Predicted", sort=None, axis=alt.Axis(**({"labelAngle": 0} if max(map(len, names)) < 7 else {}))
-        ),
+        x=alt.X("predicted:N", title="Predicted", sort=None, axis=category_axis(names)),
         y=alt.Y("true:N", title="True", sort=None),
         tooltip=["true:N", "predicted:N", "rows:Q"],
     )
@@ -222,7 +231,10 @@ def confusion_chart(matrix: Sequence[Sequence[int]], classes: Sequence[Any]) -> 
 def roc_chart(found: Mapping[str, ClassCurves]) -> Chart:
     """Return true over false positive rates of classes, by their names."""
     return _curves_chart(
-        {name: (curves.false, curves.true, thinned(curves.false + curves.true)) for name, curves in found.items()},
+        {
+            name: (curves.false, curves.true, points_along(curves.false + curves.true, most=MOST_POINTS))
+            for name, curves in found.items()
+        },
         titles=("False positive rate", "True positive rate"),
         diagonal=True,
     )
@@ -231,7 +243,7 @@ def roc_chart(found: Mapping[str, ClassCurves]) -> Chart:
 def precision_chart(found: Mapping[str, ClassCurves]) -> Chart:
     """Return precision over recall of classes, by their names."""
     return _curves_chart(
-        {name: (curves.true, curves.precision, thinned(curves.true)) for name, curves in found.items()},
+        {name: (curves.true, curves.precision, points_along(curves.true, most=MOST_POINTS)) for name, curves in found.items()},
         titles=("Recall", "Precision"),
         diagonal=False,
     )

@@ -12,7 +12,7 @@ from manynets.explain import calibration
 from manynets.metrics import wilson_interval
 from manynets.report import charts
 from manynets.report.curves import average_precision, curves_of, roc_area
-from manynets.report.parts import LabelledRows, ReportFigure, ReportInput, ReportPicture, ReportTable, Section, cell
+from manynets.report.parts import LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section, between, cell
 
 __all__ = ["classes_section", "per_class_rows"]
 
@@ -36,7 +36,7 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     if costs is not None:
         words += " The class is predicted that is expected to cost least."
     chart = charts.reliability_chart(found)
-    parts: list[ReportTable | ReportFigure | ReportPicture] = [
+    parts: list[Part] = [
         ReportFigure("Share of right predictions over their probability; on the dashed line both agree", chart, small=True)
     ]
     parts += _curves(given, rows, held_out)
@@ -108,7 +108,7 @@ def _share(right: int, count: int) -> list[str]:
     if not count:
         return ["", ""]
     low, high = (float(limit) for limit in wilson_interval(right, count))
-    return [number_text(right / count), f"{low:.3f} to {high:.3f}"]
+    return [number_text(right / count), between(low, high)]
 
 
 def _labels(held_out: Any) -> Section:

@@ -9,9 +9,8 @@ import numpy as np
 
 from manynets.display import number_text
 from manynets.explain import worst_slices
-from manynets.explain.prediction_errors import probability_of
-from manynets.explain.slices import row_losses
-from manynets.report.parts import LabelledRows, ReportInput, ReportPicture, ReportTable, Section, cell
+from manynets.explain.prediction_errors import worst_first
+from manynets.report.parts import LabelledRows, ReportInput, ReportPicture, ReportTable, Section, between, cell
 from manynets.report.values import texts_of
 from manynets.tables import Table
 from manynets.tasks import Regression
@@ -34,7 +33,7 @@ def slices_section(given: ReportInput, rows: LabelledRows) -> Section:
             one.group,
             cell(one.rows),
             number_text(one.loss),
-            f"{number_text(one.low)} to {number_text(one.high)}",
+            between(one.low, one.high),
             number_text(one.other_loss),
             f"{one.p:.2g}",
         ]
@@ -47,37 +46,30 @@ def slices_section(given: ReportInput, rows: LabelledRows) -> Section:
 
 def worst_section(given: ReportInput, rows: LabelledRows) -> Section:
     """Return the section on the rows with the largest errors; of classes those that were most confidently wrong."""
-    model, losses = given.model, row_losses(given.model, rows.logits, rows.y)
-    regression = isinstance(model.task, Regression)
-    if regression or model.task.name == "multilabel":
-        rank, how = losses, [number_text(float(loss)) for loss in losses]
-        names, title = (
-            ["Row", "True", "Predicted", "Absolute error" if regression else "Share wrong"],
-            "Rows with the largest errors",
-        )
-    else:
-        sure = probability_of(model, rows.logits, rows.predicted)
-        rank, how = losses * sure, [number_text(float(share)) for share in sure]
-        names, title = ["Row", "True", "Predicted", "Probability"], "Rows that were most confidently wrong"
-    worst = np.array([row for row in np.argsort(-rank, kind="stable")[:WORST].tolist() if losses[row] > 0], dtype=np.int64)
+    model = given.model
+    worst, losses, sure = worst_first(model, rows.logits, rows.y, most=WORST)
+    title = "Rows with the largest errors" if sure is None else "Rows that were most confidently wrong"
+    if not len(worst):
+        return Section(title, "No row is predicted wrong.")
+    what = "Probability" if sure is not None else "Absolute error" if isinstance(model.task, Regression) else "Share wrong"
+    names = ["Row", "True", "Predicted", what]
     numbered = isinstance(rows.X, Table)
     words = (
         "Worth a look: a wrong label, a special case, or something that the columns do not say."
         f" Rows are numbered from 0, as in {'the table' if numbered else f'the {given.part} rows'}."
     )
-    numbers = rows.X.row_numbers if numbered else np.arange(len(rows))
-    if not len(worst):
-        return Section(title, "No row is predicted wrong.")
+    numbers = rows.X.row_numbers[worst] if numbered else worst
     truth, predicted = _labels(given, rows.y[worst]), _labels(given, rows.predicted[worst])
     lines: list[Sequence[Any]] = [
-        [cell(int(numbers[row])), one, other, how[row]] for row, one, other in zip(worst.tolist(), truth, predicted, strict=True)
+        [cell(int(number)), one, other, number_text(float(size))]
+        for number, one, other, size in zip(numbers, truth, predicted, losses if sure is None else sure, strict=True)
     ]
     if given.image_shape is not None:
         return Section(title, words, [ReportTable("Rows", names, lines), *_pictures(given, rows, worst, truth, predicted)])
     columns = texts_of(model, rows.take(worst).X, most=MOST_COLUMNS)
     lines = [[*line, *(values[i] for values in columns.values())] for i, line in enumerate(lines)]
     if model.encoder is not None and len(model.encoder.column_names) > len(columns):
-        words += f" Of {len(model.encoder.column_names)} columns the first {len(columns)} are shown."
+        words += f" {len(columns)} of {len(model.encoder.column_names)} columns are shown."
     return Section(title, words, [ReportTable("Rows", [*names, *columns], lines)])
 
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from manynets.display import number_text
 from manynets.errors import DataError, OptionError
+from manynets.explain.values import NumberValues, column_values
 from manynets.metrics import wilson_interval
 from manynets.report import error_charts
-from manynets.report.parts import Array, LabelledRows, ReportFigure, ReportInput, ReportPicture, ReportTable, Section
-from manynets.report.values import CategoryValues, NumberValues, column_values
+from manynets.report.parts import Array, LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section
 from manynets.tasks import Regression
 
 __all__ = ["intervals_section", "numbers_section"]
@@ -26,9 +26,9 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
     truth, predicted = _columns(rows.model.task, rows)
     names = _names(given, truth.shape[1])
     shown = np.sort(np.random.default_rng(0).permutation(len(truth))[:MOST_POINTS])
-    parts: list[ReportTable | ReportFigure | ReportPicture] = []
+    parts: list[Part] = []
     for j, name in enumerate(names[:MOST_OUTPUTS]):
-        away = predicted[:, j] - truth[:, j]
+        away = truth[:, j] - predicted[:, j]
         few = "" if len(shown) == len(truth) else f" ({len(shown):,} of {len(truth):,} rows)"
         pair = truth[shown, j], predicted[shown, j]
         parts += [
@@ -38,7 +38,7 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
                 small=True,
             ),
             ReportFigure(
-                f"Error (predicted − true) over predicted {name}{few}",
+                f"Error (true − predicted) over predicted {name}{few}",
                 error_charts.error_points_chart(pair[1], away[shown], f"Predicted {name}"),
                 small=True,
             ),
@@ -52,7 +52,7 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
     words = "How far the predictions are from the truth."
     if len(names) > MOST_OUTPUTS:
         words += f" Of {len(names)} targets the first {MOST_OUTPUTS} are shown."
-    figures, more = _by_column(given, rows, predicted[:, 0] - truth[:, 0], names[0])
+    figures, more = _by_column(given, rows, truth[:, 0] - predicted[:, 0], names[0])
     return Section("Errors", words + more, [*parts, *figures])
 
 
@@ -78,9 +78,7 @@ def intervals_section(given: ReportInput, rows: LabelledRows) -> Section:
         inside = ((limits[..., 0] <= truth) & (truth <= limits[..., 1])).sum(axis=0)
         width = np.median(limits[..., 1] - limits[..., 0], axis=0)
         for name, count, wide in list(zip(names, inside.tolist(), width.tolist(), strict=True))[:MOST_OUTPUTS]:
-            low, high = (float(limit) for limit in wilson_interval(count, len(rows)))
-            share = f"{count / len(rows):.1%}".replace("%", " %")
-            lines.append([f"{coverage * 100:g} %", name, share, f"{low * 100:.1f} to {high * 100:.1f}", number_text(wide)])
+            lines.append([f"{coverage * 100:g} %", name, *_percentage(count, len(rows)), number_text(wide)])
     words = f"How many of the {len(rows):,} {given.part} rows are within the limits that are to hold a share of new rows, and how wide these are."
     heads = ["Coverage", "Target", "Rows within", "95 % interval, in %", "Median width"]
     tables = [ReportTable("Coverage and width of the intervals", heads, lines)]
@@ -97,11 +95,14 @@ def _quantile_tables(rows: LabelledRows, truth: Array, names: list[str]) -> list
     for j, level in enumerate(levels):
         for t, name in enumerate(names[:MOST_OUTPUTS]):
             count = int((truth[:, t] <= found[:, t, j]).sum())
-            low, high = (float(limit) for limit in wilson_interval(count, len(rows)))
-            lines.append(
-                [f"{level:g}", name, f"{count / len(rows):.1%}".replace("%", " %"), f"{low * 100:.1f} to {high * 100:.1f}"]
-            )
+            lines.append([f"{level:g}", name, *_percentage(count, len(rows))])
     return [ReportTable("Rows below each predicted quantile", ["Quantile", "Target", "Rows below", "95 % interval, in %"], lines)]
+
+
+def _percentage(count: int, rows: int) -> list[str]:
+    """Return a share of the rows, and its interval, in percent."""
+    low, high = (float(limit) for limit in wilson_interval(count, rows))
+    return [f"{100 * count / rows:.1f} %", f"{100 * low:.1f} to {100 * high:.1f}"]
 
 
 def _columns(task: object, rows: LabelledRows) -> tuple[Array, Array]:
@@ -121,10 +122,9 @@ def _by_column(given: ReportInput, rows: LabelledRows, away: Array, target: str)
         if len(figures) == MOST_COLUMNS:
             left += 1
             continue
-        chart = None
         if isinstance(column, NumberValues):
             chart = error_charts.error_by_number_chart(column.values, away, name, dates=column.dates)
-        elif isinstance(column, CategoryValues):
+        else:
             chart = error_charts.error_by_category_chart(column.labels, column.codes, away)
         if chart is not None:
             figures.append(ReportFigure(f"Error of {target} over {name}", chart, small=True))

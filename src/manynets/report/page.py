@@ -18,7 +18,7 @@ import numpy as np
 
 from manynets.modelfile import check_target, replacing
 from manynets.report.charts import require_report
-from manynets.report.parts import ReportFigure, ReportInput, ReportPicture, ReportTable, Section
+from manynets.report.parts import Part, ReportFigure, ReportInput, ReportPicture, ReportTable, Section
 from manynets.report.sections import sections
 
 __all__ = ["ReportInput", "write_report"]
@@ -74,7 +74,7 @@ def _section(number: int, section: Section, figures: list[dict[str, Any]]) -> st
     return "\n".join([*parts, "</section>"])
 
 
-def _stands_beside(part: ReportTable | ReportFigure | ReportPicture) -> str:
+def _stands_beside(part: Part) -> str:
     """Return the kind of what stands side by side, "" for what has a line of its own."""
     if isinstance(part, ReportPicture):
         return "pictures"
@@ -131,8 +131,8 @@ def _table(table: ReportTable) -> str:
 
 
 def _is_number(text: object) -> bool:
-    """Return whether a cell is empty, a number or a range of numbers."""
-    return all(_NUMBER.fullmatch(word) for word in str(text).replace(" to ", " ").split())
+    """Return whether a cell is empty, a number, a percentage or a range of numbers."""
+    return all(_NUMBER.fullmatch(word) for word in str(text).replace(" to ", " ").removesuffix(" %").split())
 
 
 def _script_json(value: Any) -> str:

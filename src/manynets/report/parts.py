@@ -11,11 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
-from manynets.display import cell_text
+from manynets.display import cell_text, number_text
 from manynets.model import Model
 from manynets.tables import Table
 
-__all__ = ["Array", "LabelledRows", "ReportFigure", "ReportInput", "ReportPicture", "ReportTable", "Section", "cell"]
+__all__ = [
+    "Array",
+    "LabelledRows",
+    "Part",
+    "ReportFigure",
+    "ReportInput",
+    "ReportPicture",
+    "ReportTable",
+    "Section",
+    "between",
+    "cell",
+]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -131,13 +142,21 @@ class ReportPicture:
     image: Array
 
 
+Part: TypeAlias = ReportTable | ReportFigure | ReportPicture
+
+
 @dataclasses.dataclass(frozen=True)
 class Section:
     """A title, a text, and what follows it."""
 
     title: str
     text: str
-    parts: Sequence[ReportTable | ReportFigure | ReportPicture] = ()
+    parts: Sequence[Part] = ()
+
+
+def between(low: float, high: float) -> str:
+    """Return an interval as tables show it."""
+    return f"{number_text(low)} to {number_text(high)}"
 
 
 def cell(value: Any) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from manynets.display import HEADINGS, number_text
+from manynets.display import HEADINGS
 from manynets.metrics import wilson_interval
-from manynets.report.parts import LabelledRows, ReportInput, ReportTable, Section, cell
+from manynets.report.parts import LabelledRows, ReportInput, ReportTable, Section, between, cell
 
 __all__ = ["metric_intervals", "metrics_section"]
 
@@ -76,7 +76,7 @@ def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]
     found = model.task.evaluate(logits, rows.target, loss=model.recipe.loss, weight=rows.weight)
     if "accuracy" in names and rows.weight is None:
         low, high = (float(limit) for limit in wilson_interval(found["accuracy"] * len(rows), len(rows)))
-        out["accuracy"] = _between(low, high)
+        out["accuracy"] = between(low, high)
     rng, size = np.random.default_rng(0), min(len(rows), MOST_RESAMPLED)
     wanted = [name for name in names if name not in out and name in found] if logits.shape[1] <= MOST_OUTPUTS else []
     values: dict[str, list[float]] = {name: [] for name in wanted}
@@ -94,9 +94,5 @@ def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]
                 found[name] + (limit - found[name]) * math.sqrt(size / len(rows))
                 for limit in np.quantile(values[name], [0.025, 0.975])
             )
-            out[name] = _between(float(low), float(high))
+            out[name] = between(float(low), float(high))
     return out
-
-
-def _between(low: float, high: float) -> str:
-    return f"{number_text(low)} to {number_text(high)}"

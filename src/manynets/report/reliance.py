@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from manynets.display import number_text
 from manynets.errors import DataError
 from manynets.explain import Dependence, partial_dependence, permutation_importance
 from manynets.report import charts
@@ -33,11 +32,14 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
         yield Section(title, f"Importance cannot be computed: {error}.")
         return
     ranked = found.ranked()
-    lines = [[name, number_text(mean), number_text(std)] for name, mean, std in ranked]
+    lines = [[name, f"{mean:.4f}", f"{std:.4f}"] for name, mean, std in ranked]
     table = ReportTable(
         "Importance of each column", ["Column", charts.loss_title(found), "± standard deviation"], lines, folded=len(lines) > MANY
     )
-    words = f"How much {found.heading} loses when a column is shuffled among {len(rows):,} {given.part} rows. Columns that say the same are shuffled together."
+    words = (
+        f"How much {found.heading} the model loses when a column is shuffled among {len(rows):,} {given.part} rows."
+        " Columns that hold nearly the same information are shuffled together."
+    )
     if given.image_shape is not None:
         figure = ReportFigure("Importance of the pixels", charts.pixels_chart(found, given.image_shape))
     else:

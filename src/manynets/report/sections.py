@@ -12,7 +12,7 @@ from manynets.report import charts
 from manynets.report.classes import classes_section
 from manynets.report.failures import slices_section, worst_section
 from manynets.report.numbers import intervals_section, numbers_section
-from manynets.report.parts import LabelledRows, ReportFigure, ReportInput, ReportPicture, ReportTable, Section, cell
+from manynets.report.parts import LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section, cell
 from manynets.report.quality import metrics_section
 from manynets.report.reliance import reliance_sections
 from manynets.spec.flat import described_settings
@@ -58,7 +58,7 @@ def _facts(caption: str, facts: Any) -> ReportTable:
 
 def _data(given: ReportInput) -> Section:
     encoder = given.model.encoder
-    parts: list[ReportTable | ReportFigure | ReportPicture] = [_facts("The data", given.data)] if given.data else []
+    parts: list[Part] = [_facts("The data", given.data)] if given.data else []
     if encoder is not None:
         rows = understood_columns(encoder)
         parts.append(ReportTable("Columns as understood", UNDERSTOOD_NAMES, rows, folded=len(rows) > MANY))
@@ -71,7 +71,7 @@ def _model(given: ReportInput) -> Section:
     model = given.model
     best, epochs = model.info.get("best", []), model.history.get("epoch", [])
     at = [epochs[one] for one in (best if isinstance(best, list) else [best]) if 0 <= one < len(epochs)]
-    parts: list[ReportTable | ReportFigure | ReportPicture] = [ReportTable("Network and training", ["", ""], model.summary_rows())]
+    parts: list[Part] = [ReportTable("Network and training", ["", ""], model.summary_rows())]
     lines = [[cell(value) for value in line] for line in model.layer_rows()]
     parts.append(ReportTable("Layers", ["Layer", *map(str.capitalize, LAYER_NAMES)], lines))
     squared = squared_share(model.task, model.recipe)

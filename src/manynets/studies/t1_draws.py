@@ -13,7 +13,7 @@ from manynets import plots
 from manynets.plots.canvas import PALETTE
 from manynets.studies.in_turn import in_turn
 from manynets.studies.study import Figure, StudyResult, figure
-from manynets.studies.t1_toys import DRAW, PUBLISHED, RATE, SPEC, draw_points, recipe_of, train_and_choose
+from manynets.studies.t1_toys import DRAW, PUBLISHED, RATE, SPEC, draw_points, reaches, recipe_of, train_and_choose
 
 CASES = [
     ("prod", "T1-prod", SPEC["T1-prod"], RATE["T1-prod"]),
@@ -38,7 +38,7 @@ def run(_: str, *, quick: bool) -> StudyResult:
         figures += found
         if PUBLISHED[id][1] is not None:
             shares[name] = found[1].per_seed
-        reached.append(f"{name} {_reached(id, judged)}")
+        reached.append(f"{name} {sum(reaches(id, one) for one in judged)}")
     note = f"draws of {draws} that reach the published result: {', '.join(reached)}"
     return StudyResult(figures=tuple(figures), pictures={"draws.png": _dots(shares)}, note=note)
 
@@ -52,11 +52,6 @@ def _figures(name: str, id: str, judged: list[dict[str, Any]], *, as_published: 
         shares = [100 * one["accuracy"] for one in judged]
         found.append(figure(f"{name}: accuracy %, by draw", shares, published=accuracy if as_published else None))
     return found
-
-
-def _reached(id: str, judged: list[dict[str, Any]]) -> int:
-    loss, accuracy = PUBLISHED[id]
-    return sum(one["loss"] <= loss and (accuracy is None or 100 * one["accuracy"] >= accuracy) for one in judged)
 
 
 def _dots(shares: dict[str, tuple[float, ...]]) -> Any:

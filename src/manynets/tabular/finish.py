@@ -149,7 +149,7 @@ def _chosen(
             positive = share[:, 1:] if task.name == "binary" else share
             mean = np.log(np.maximum(positive, 1e-300))
             mean = mean if task.name == "multiclass" else mean - np.log(np.maximum(1 - positive, 1e-300))
-        value = task.figure(metric, mean, target[seen], weight=weight)
+        value = task.measure(metric, mean, target[seen], weight=weight)
         return value if metric in LOWER_IS_BETTER else -value
 
     order = sorted(settings, key=lambda setting: figure([setting]))

@@ -64,7 +64,7 @@ class Task(abc.ABC):
     def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
         """Return the metrics of logits (raw scores) (N, O) against an encoded target, weighted by row where weights are given."""
 
-    def figure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
+    def measure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
         """Return one of `metrics` of logits (N, O) against an encoded target, NaN where it is not defined; an array (...) of logits (..., N, O)."""
         key = "auc" if metric == "roc_auc" else metric
         each = logits.reshape(-1, *logits.shape[-2:])

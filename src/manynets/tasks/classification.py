@@ -122,13 +122,13 @@ class _OneLabel(Task):
             out["confusion"] = metrics.confusion_matrix(truth, predicted, classes=len(self.classes)).tolist()
         return out
 
-    def figure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
+    def measure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
         truth = target.astype(np.int64).reshape(-1)
         if metric == "accuracy":
             return metrics.accuracy(truth, self.codes(logits), weight=weight)
         if metric == "log_loss":
             return metrics.log_loss(self.proba(logits)[..., np.arange(len(truth)), truth], weight=weight)
-        return super().figure(metric, logits, target, loss=loss, weight=weight)
+        return super().measure(metric, logits, target, loss=loss, weight=weight)
 
     def _by_class(self, truth: Values, predicted: Values, weight: Values | None) -> dict[str, float]:
         """Return precision, recall and F1: of the second of two classes; of more the mean over those that occur."""

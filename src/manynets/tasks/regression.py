@@ -194,7 +194,7 @@ class Regression(Task):
     def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
         return self._measured(self.metrics, logits, target, loss, weight)
 
-    def figure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
+    def measure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
         return self._measured((metric,), logits, target, loss, weight)[metric]
 
     def _measured(

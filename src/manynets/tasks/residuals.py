@@ -29,7 +29,11 @@ thus as steady as that. The scores do not lie around 0, so it is their distances
 
     c^2 = 1 - (1 / M - 1 / K) V / E,        V the mean of v_i / (w_i + m)^2,        E the variance of the r_i
 
-and v_i the variance of q_a at x_i among the networks.
+and v_i the variance of q_a at x_i among the networks. A target that is equal to the quantile, as many are at the end of a range to which predictions are
+clamped, counts as a little beyond it, and its score is not multiplied: the limit for such rows does not fall short of the end of the range.
+
+An interval that would lie beside the prediction is extended to it: at the end of the range of the target, for example, where predictions are clamped, or
+where most rows have the same target and the errors are skewed.
 
 The scores are of a standardised target, or of its logarithm, and the interval is brought into the unit of the target at the end. What is stored are up to
 401 quantiles of the scores.
@@ -60,6 +64,8 @@ QUANTILES = 401
 FLOOR = 4.0
 QUANTILE_FLOOR = 0.25
 """Of several quantiles: m in medians of w."""
+TIE = 1e-5
+"""Standard deviations of the target by which it may differ from a quantile that it is equal to but for float32."""
 FEWEST_ROWS = 10
 MOST_OUTPUTS = 64
 """Targets, or quantiles of several targets, of which a model stores residuals."""
@@ -101,12 +107,12 @@ class Residuals:
         gain: Array | None = None,
         weight: Array | None = None,
         medians: float = FLOOR,
-        around_mean: bool = False,
+        level: float | None = None,
     ) -> Residuals | None:
         """Return the residuals of errors y - f_i (n,) of held-out rows; None for fewer than 10 of them.
 
         spread: u s_i (n,), None for the same width everywhere. gain: (1 / M - 1 / K) V of each row (n,), None for 0. weight: how often each row
-        counts (n,). medians: m in medians of the spread. around_mean: whether c multiplies the distances of the scores from their mean.
+        counts (n,). medians: m in medians of the spread. level: that of the quantile whose errors they are, None for those of the mean.
         """
         counted = np.isfinite(errors) if weight is None else np.isfinite(errors) & (weight > 0)
         errors = errors[counted].astype(np.float64)
@@ -116,10 +122,14 @@ class Residuals:
         scaled = floor > 0
         width = spread[counted] + floor if spread is not None and scaled else np.ones(len(errors))
         weights = None if weight is None else weight[counted]
+        if level is not None:
+            tied = np.abs(errors) < TIE
+            errors[tied] = TIE if level > 0.5 else -TIE
         scores, factor = errors / width, 1.0
-        if gain is not None and around_mean:
+        if gain is not None and level is not None:
             middle = np.average(scores, weights=weights)
-            scores = middle + _factor(scores - middle, gain[counted] / width**2, weights) * (scores - middle)
+            moved = middle + _factor(scores - middle, gain[counted] / width**2, weights) * (scores - middle)
+            scores = np.where(tied, scores, moved)
         elif gain is not None:
             factor = _factor(errors, gain[counted], weights)
         at = np.linspace(0, 1, min(len(scores), QUANTILES))
@@ -185,7 +195,7 @@ def residuals_of(
             gain=None if gain is None else gain[:, j],
             weight=weight,
             medians=medians,
-            around_mean=several > 0,
+            level=task.quantiles[j % several] if several else None,
         )
         if one is None:
             return None
@@ -230,9 +240,9 @@ def _held_out(each: Array, held_out: Array | None) -> tuple[Array, Array | None,
 def interval_of(
     task: Regression, residuals: Sequence[Residuals] | None, logits: Array, *, coverage: float, loss: str | None = None
 ) -> Array:
-    """Return lower and upper limits (N, 2), of several targets (N, O, 2), in the unit of the target, for logits (K, N, O) of new rows.
+    """Return lower and upper limits (N, 2), of several targets (N, T, 2), in the unit of the target, for logits (K, N, O) of new rows.
 
-    Errors: DataError for a model without residuals.
+    The prediction, the mean of the networks, is never outside of them. Errors: DataError for a model without residuals.
     """
     check_coverage(coverage)
     if residuals is None:
@@ -243,16 +253,14 @@ def interval_of(
     each = standardised(task, logits, loss)
     mean, spread = each.mean(axis=0), each.std(axis=0)
     if task.quantiles:
-        return _own_unit(task, _from_quantiles(task, residuals, mean, coverage))
-    limits = [one.limits(mean[:, j], spread[:, j], coverage) for j, one in enumerate(residuals)]
-    both = np.stack(limits, axis=1)  # (N, O, 2)
+        both = _from_quantiles(task, residuals, mean, coverage)
+    else:
+        both = np.stack([one.limits(mean[:, j], spread[:, j], coverage) for j, one in enumerate(residuals)], axis=1)
     if loss == "poisson":
         both = np.maximum(both, 0.0)
-    return _own_unit(task, both)
-
-
-def _own_unit(task: Regression, both: Array) -> Array:
-    return np.stack([task.own_unit(both[..., end]) for end in (0, 1)], axis=-1)
+    predicted = np.mean([task.predict(one, loss=loss) for one in logits], axis=0)
+    lower, upper = (task.own_unit(both[..., end]) for end in (0, 1))
+    return np.stack([np.minimum(lower, predicted), np.maximum(upper, predicted)], axis=-1)
 
 
 def _from_quantiles(task: Regression, residuals: Sequence[Residuals], mean: Array, coverage: float) -> Array:

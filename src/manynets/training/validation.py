@@ -129,7 +129,7 @@ class Validation:
             rows = slice(None) if own is None else own
             weight = None if weights is None else weights[k if len(weights) > 1 else 0][rows]
             mine = raw[k, : len(target) if own is None else len(own)]
-            out.append(task.figure(metric, mine, target[rows], loss=self.objective.loss.name, weight=weight))
+            out.append(task.measure(metric, mine, target[rows], loss=self.objective.loss.name, weight=weight))
         return np.array(out)
 
     def _gather(self, cut: slice) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,61 @@
+"""The values of the columns that a model reads, in their own units."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.data.check import is_frame
+from manynets.explain.blocks import source_rows
+from manynets.model import Model
+from manynets.tables import Table, open_table
+from manynets.tables.cells import factorise, number_cells
+from manynets.tables.columns import DateColumn, NumericColumn
+from manynets.tables.dates import date_cells
+
+__all__ = ["CategoryValues", "NumberValues", "column_values", "columns_of"]
+
+
+def columns_of(X: Any, names: Sequence[str]) -> Table:
+    """Return columns of rows X, a frame, a table or (N, D)."""
+    return open_table(X if is_frame(X) or isinstance(X, Table) else np.asarray(X)).loaded(names)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NumberValues:
+    """A column of numbers (N,), NaN where missing; of dates seconds since 1970."""
+
+    values: NDArray[np.float64]
+    dates: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CategoryValues:
+    """A column of categories: labels, and the number of the label of each row (N,), -1 where missing."""
+
+    labels: list[str]
+    codes: NDArray[np.int64]
+
+
+def column_values(model: Model, X: Any) -> Iterator[tuple[str, NumberValues | CategoryValues]]:
+    """Yield name and values of each column of rows X, a frame or (N, D), except text of many words."""
+    encoder = model.encoder
+    if encoder is None:
+        matrix = source_rows(model, X).matrix
+        for j in range(matrix.shape[1]):
+            yield f"x{j}", NumberValues(matrix[:, j].astype(np.float64))
+        return
+    table = columns_of(X, encoder.column_names)
+    for column in encoder.columns:
+        if isinstance(column, NumericColumn):
+            yield column.name, NumberValues(number_cells(table, column.name, column.reading))
+        elif isinstance(column, DateColumn):
+            moments = date_cells(table, column.name, column.form)
+            seconds = np.where(np.isnat(moments), np.nan, moments.astype(np.int64).astype(np.float64))
+            yield column.name, NumberValues(seconds, dates=True)
+        elif column.kind == "categorical":
+            yield column.name, CategoryValues(*factorise(table, column.name))
