@@ -26,7 +26,7 @@ from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.steps import batch_rows
 from manynets.streaming.columns import Columns, bytes_in_memory
 from manynets.tables import TableEncoder, fit_encoder, understand
-from manynets.tables.encoder import warn_of_targets
+from manynets.tables.encoder_fitting import warn_of_targets
 from manynets.tables.facts import corrected, rank_error
 from manynets.tables.rowgroups import BlockFiles
 from manynets.tasks import Regression, Task, find_task, with_quantiles

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from manynets.tables.encoder import Block, TableEncoder, fit_encoder
+from manynets.tables.encoder import Block, TableEncoder
+from manynets.tables.encoder_fitting import fit_encoder
 from manynets.tables.files import TABLE_ENDINGS, open_file, read_table
 from manynets.tables.frames import open_table
 from manynets.tables.inspection import Inspection, inspect_table
