@@ -12,7 +12,6 @@ __all__ = ["train_candidates"]
 
 def train_candidates(X: Any, y: Any, candidates: Any, **options: Any) -> list[Result]:
     """Train on X as it is as the sweep does: with the options of `train_many`, max_networks, on_results and finished."""
-    training = inspect.signature(train_plan).parameters
-    planning = {"scaling": False, **{name: value for name, value in options.items() if name not in training}}
-    plan = plan_candidates(X, y, candidates, **planning)
-    return train_plan(plan, **{name: value for name, value in options.items() if name in training})
+    planning, training = (inspect.signature(function).parameters for function in (plan_candidates, train_plan))
+    plan = plan_candidates(X, y, candidates, **{"scaling": False, **{name: options[name] for name in options if name in planning}})
+    return train_plan(plan, **{name: options[name] for name in options if name in training})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from manynets.data.check import as_matrix, as_numpy, is_frame
 from manynets.data.tensors import SEEN, to_tensor, warn_of_lost_digits
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.spec import MLP, Embedding, Periodic, PiecewiseLinear
-from manynets.training.checkpoint import recorded_inputs
+from manynets.training.checkpoint import recorded_identities
 from manynets.training.state import Digests
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def array_scaling(
 
 def _recorded_as_it_is(X: Any, resume: str | os.PathLike[str]) -> bool:
     """Return whether the checkpoints of a training have the array X (N, D) unscaled."""
-    matrix, recorded = as_matrix(X, gaps=True), recorded_inputs(resume)
+    matrix, data = as_matrix(X, gaps=True), [identity.get("data") for identity in recorded_identities(resume)]
+    recorded = {one.get("X") for one in data if isinstance(one, Mapping)}
     cast = (to_tensor(matrix, device=torch.device("cpu"), dtype=dtype) for dtype in (torch.float32, torch.float64))
     return any(Digests()(one) in recorded for one in cast)
 

@@ -27,9 +27,13 @@ from manynets.prepare import (
     copies_held_out,
     find_target,
     network_splits,
+    own_validation,
     prepare,
+    recorded_task,
     report_copies,
     split_by,
+    standardised_by,
+    validation_split,
 )
 from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
@@ -198,6 +202,10 @@ def train(
     recipe = _with_given(recipe, seed=seed, metric=metric)
     if encoder is None and isinstance(spec, MLP):
         scaling = array_scaling(X, scaling, resume=resume)
+    if resume is not None and not isinstance(task, Task):
+        of_target: dict[str, Any] = {"target_transform": target_transform, "loss": recipe.loss, "quantiles": recipe.quantiles}
+        if (recorded := recorded_task(y, task, resume, **of_target)) is not None:
+            common |= {"task": recorded, "target_transform": None}
     by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, **columns)
     common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means}
@@ -370,8 +378,10 @@ def _train_default(
         raise OptionError(f"scaling is {scaling!r}, but the default ensemble has its own; give a spec, such as mn.MLP()")
     by_fold = validation is None or (isinstance(validation, str) and validation == "folds")
     by = split_by(y, "folds" if by_fold else validation, **columns)
-    task = find_target(y, task, target_transform=target_transform).task
-    return train_tabular(X, y, task=task, validation=None if by_fold else validation, by=by, **options).model
+    target = find_target(y, task, target_transform=target_transform)
+    if not by_fold and not isinstance(task, Task) and own_validation(validation) is None:
+        target = standardised_by(target, y, validation_split(target, validation, seed=options["seed"], by=by).train)
+    return train_tabular(X, y, task=target.task, validation=None if by_fold else validation, by=by, **options).model
 
 
 def _further(

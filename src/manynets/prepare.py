@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -27,7 +28,8 @@ from manynets.encoding import column_options, encoded_array, needs_encoder, vali
 from manynets.errors import DataError, LeakWarning, OptionError, warn_user
 from manynets.spec import Embedding, Recipe
 from manynets.tasks import Regression, Task, find_task, with_quantiles
-from manynets.tasks.base import as_array
+from manynets.tasks.base import as_array, as_target
+from manynets.training.checkpoint import recorded_identities
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
 
@@ -47,10 +49,13 @@ __all__ = [
     "find_target",
     "holdout",
     "network_splits",
+    "own_validation",
     "prepare",
+    "recorded_task",
     "report_copies",
     "row_weights",
     "split_by",
+    "standardised_by",
     "validation_split",
 ]
 
@@ -112,12 +117,13 @@ def prepare(
     category_means: bool = False,
     embedding: Embedding | None = None,
     declared: Mapping[str, Sequence[str]] | None = None,
-    encoder_rows: RowNumbers | None = None,
+    fitted_rows: RowNumbers | None = None,
 ) -> TrainingData:
     """Check X and y, split the rows, encode a table, and move the data to the recipe's device.
 
-    The arguments are those of `manynets.train`; embedding: the network's; declared: its drop, categorical and numeric. encoder_rows: what an
-    encoder is fitted to, None for the rows that are trained on. Raises DataError for data that cannot be used and OptionError for options that do not fit them.
+    The arguments are those of `manynets.train`; embedding: the network's; declared: its drop, categorical and numeric. fitted_rows: those that
+    an encoder and the standardisation of a regression target are fitted to, None for the rows that are trained on.
+    Raises DataError for data that cannot be used and OptionError for options that do not fit them.
     """
     fits = needs_encoder(X, encoder, embedding, scaling=scaling)
     table: Any = None
@@ -131,16 +137,18 @@ def prepare(
         raise DataError(f"X has {total} rows and y has {found}; they must have the same number")
     target = find_target(y, task, loss=recipe.loss, target_transform=target_transform, quantiles=recipe.quantiles)
     weight = row_weights(target.task, target.encoded, total, sample_weight, class_weight)
-    own = _validation_set(validation)
+    own = own_validation(validation)
     split = Split(None, None) if own is not None else validation_split(target, validation, seed=recipe.seed, by=by)
     for rows, what in ((split.train, "training"), (split.held_out, "validation")):
         if weight is not None and rows is not None and not weight[rows].any():
             raise DataError(f"sample_weight is zero for all {len(rows)} {what} rows; at least one must count")
+    fitted_rows = rows_with_weight(split.train if fitted_rows is None else fitted_rows, weight)
+    if not isinstance(task, Task):
+        target = standardised_by(target, y, fitted_rows, loss=recipe.loss)
     if matrix is None:
         options = column_options(table, embedding, scaling=scaling, category_means=category_means) if fits else {}
         options |= declared or {}
-        rows = rows_with_weight(split.train if encoder_rows is None else encoder_rows, weight)
-        matrix, encoder = encode_table(table, y, rows=rows, encoder=encoder, target=target.encoded, **options)
+        matrix, encoder = encode_table(table, y, rows=fitted_rows, encoder=encoder, target=target.encoded, **options)
         matrix = as_matrix(matrix)
         if fits and not is_frame(table):
             warn_of_encoded(table, matrix, encoder)
@@ -179,6 +187,24 @@ def find_target(
     if loss == "poisson" and (encoded < 0).any():
         raise DataError(f"y holds {encoded.min():g}, but loss='poisson' is for counts and rates, which are not negative")
     return Target(task, encoded)
+
+
+def standardised_by(target: Target, y: Any, rows: RowNumbers | None, *, loss: str | None = None) -> Target:
+    """Return a regression target with the mean and standard deviation of some rows only (None: of all, as it is); any other as it is."""
+    if rows is None or loss == "poisson" or not isinstance(target.task, Regression):
+        return target
+    own = Regression.of(as_target(y)[rows], transform=target.task.transform)
+    task = dataclasses.replace(target.task, center=own.center, scale=own.scale)
+    return Target(task, task.encode(y))
+
+
+def recorded_task(y: Any, task: str | None, resume: str | os.PathLike[str], **options: Any) -> Task | None:
+    """Return the task of all of y if checkpoints recorded it, else None. options: of `find_target`.
+
+    So did version 0.1, which standardised a regression target by all rows, not only by those that were trained on.
+    """
+    found = find_target(y, task, **options).task
+    return found if any(identity.get("task") == found.to_json() for identity in recorded_identities(resume)) else None
 
 
 def row_weights(
@@ -420,7 +446,7 @@ def encode_table(
     return matrix, encoder
 
 
-def _validation_set(validation: Any) -> tuple[Any, ...] | None:
+def own_validation(validation: Any) -> tuple[Any, ...] | None:
     """Return a validation set (X, y) or (X, y, sample_weight); None for anything else. Two or three numbers are row numbers."""
     if isinstance(validation, tuple | list) and len(validation) in (2, 3) and not isinstance(validation[0], numbers.Real):
         return tuple(validation)

@@ -140,7 +140,7 @@ class NetworkPlan(SweepPlan):
             validation=self._validation(data, splits[0]),
             scaling=self.source.scaling,
             resume=resume,
-            target_rows=None if self.own["version"] is None else alone,  # version 0.1 standardised the target by all rows
+            standardise_by_all=self.own["version"] is None,  # version 0.1
         )
 
     def _task(self, y: Any) -> Task | str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Job", "Pointers", "description", "evaluate", "load", "permutations", "train", "usable_threads"]
 
-VERSION = 6  # as in core.cpp
+VERSION = 7  # as in core.cpp
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 CGROUP = Path("/sys/fs/cgroup")
 

@@ -40,7 +40,7 @@ struct Job {
   int64_t loss;        // see `Loss`
   int64_t total;       // sum over outputs instead of mean
   double parameter;    // quantile, or delta of the Huber loss
-  const double* unit;  // (O): factors of the reported loss, or NULL for 1
+  const double* unit;  // (K, O): factors of the reported loss, or NULL for 1
   // the rows
   const void* x;          // T (N, D)
   const void* target;     // int64 (N) class codes for softmax, else T (N, O)
@@ -827,10 +827,11 @@ class Network {
     const T smoothing = training && job.loss == LOGISTIC ? T(job.smoothing[k]) : T(0);
     elementwise_loss(job, smoothing, rows * score_stride, top.a, target, losses);
     const double mean = job.total ? 1 : 1 / static_cast<double>(outputs);
+    const double* unit = job.unit ? job.unit + k * outputs : nullptr;
     for (int64_t r = 0; r < rows; r++) {
       double sum = 0;
       for (int64_t j = 0; j < outputs; j++) {
-        sum += static_cast<double>(losses[r * score_stride + j]) * (job.unit ? job.unit[j] : 1);
+        sum += static_cast<double>(losses[r * score_stride + j]) * (unit ? unit[j] : 1);
       }
       log[0] += sum * mean * static_cast<double>(weight[r]);
       const T factor = T(static_cast<double>(share[r]) * mean);
@@ -1067,7 +1068,7 @@ extern const Kernels manynets_avx2, manynets_avx512;
 
 namespace {
 
-constexpr int64_t VERSION = 6;
+constexpr int64_t VERSION = 7;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 4e-9;  // rough, to estimate how long a job takes
 constexpr double SECONDS_PER_THREAD = 1e-4;  // work for which one more thread pays
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -23,12 +23,12 @@ from manynets.prepare import (
     RowNumbers,
     Split,
     SplitBy,
-    Target,
     TrainingData,
     copies_held_out,
     cv_splits,
     find_target,
     prepare,
+    recorded_task,
     report_copies,
 )
 from manynets.results import system_of
@@ -98,11 +98,11 @@ def train_many(
     checkpoint: where and how often to write the state of the part that is being trained, in a subfolder that is removed once the
         part is finished. resume: a folder of such parts, to continue from as if nothing had happened.
 
-    Each result equals that of `train(X[rows], y[rows], spec, recipe, task=task, ...)`, where the task is that of the whole y: it
-    has all its classes, and standardises a regression target by the mean and standard deviation of the whole y.
-    The columns of a frame or an array are scaled by the training rows of each fold, so each fold has a copy of the rows, and with a
-    fraction for validation each seed has one. With scaling=False an array is shared by all: its rows are gathered by index and never
-    copied, which takes less memory where there are many folds or seeds. A frame is shared where an `encoder` is given.
+    Each result equals that of `train(X[rows], y[rows], spec, recipe, task=task, ...)`, where classes are those of the whole y.
+    The columns of a frame or an array are scaled, and a regression target is standardised, by the training rows of each fold. So each fold
+    has a copy of the rows, and with a fraction for validation each seed has one. With scaling=False an array is shared by all: its rows
+    are gathered by index and never copied, which takes less memory where there are many folds or seeds. A frame is shared where an
+    `encoder` is given. Then the target is standardised by all rows that any of the networks trains on, unless task is a `Regression` of your own.
 
     The results of a candidate that does not fit the data, or the memory, have the error, and those of one whose loss was not
     finite the divergence; the others are complete. Ctrl-C ends the unfinished networks as "interrupted" (in other processes without a
@@ -173,18 +173,22 @@ def plan_candidates(
     scaling: Scaling | Literal[False] | None = None,
     category_means: bool = False,
     resume: str | os.PathLike[str] | None = None,
-    target_rows: RowNumbers | None = None,
+    standardise_by_all: bool = False,
 ) -> CandidatePlan:
     """Return the networks that `train_many` trains, with their data; the arguments are its.
 
-    target_rows: those whose mean and standard deviation standardise a regression target, None for all.
+    standardise_by_all: whether all rows standardise a regression target, as in version 0.1, not only those that are trained on.
     """
     pairs = _checked(candidates)
     scaling = (scaling or None) if encoder is not None else array_scaling(X, scaling, resume=resume)
     if not is_frame(X):
         fitted_to = any(needs_encoder(X, encoder, spec.embedding, scaling=scaling) for spec, _ in pairs)
         X = as_matrix(X, columns=None if encoder is None else encoder.width, gaps=fitted_to)
-    target = _target_of(y, task, target_rows, rows=len(X))
+    target = find_target(y, task)
+    if len(target) != len(X):
+        raise DataError(f"X has {len(X)} rows and y has {len(target)}; they must have the same number")
+    if resume is not None and not isinstance(task, Task):
+        standardise_by_all = standardise_by_all or recorded_task(y, task, resume) is not None
     if isinstance(validation, np.ndarray | list | bool):
         raise OptionError(
             f"validation is {validation!r}, but must be None, a fraction of each fold's training rows, or a set (X, y)"
@@ -195,6 +199,7 @@ def plan_candidates(
     folds = cv_splits(target, cv, X=X, y=y, groups=groups, by=by)
     common, each = _weights(sample_weight, len(X), len(pairs))
     rows = FoldRows(folds, target, fraction=fraction, by=by)
+    of_numbers = isinstance(target.task, Regression) and not isinstance(task, Task)  # standardised by the rows that are trained on
     planned = CandidatePlan(Plan(), pairs, folds, [])
     groups_of_data: dict[tuple[Any, ...], TrialGroup | ManynetsError] = {}
 
@@ -206,11 +211,12 @@ def plan_candidates(
         key = (str(recipe.device), recipe.dtype, loss, *((fold, id(split.train), embedding) if by_fold else ()))
         if key not in groups_of_data:
             try:
-                kind = task if poisson and not isinstance(task, Task) else target.task
+                kind = "regression" if of_numbers and (poisson or not standardise_by_all) else target.task
                 options: dict[str, Any] = {"task": kind, "validation": own, "sample_weight": common, "encoder": encoder}
                 if by_fold:
                     options |= {"scaling": scaling, "category_means": category_means, "embedding": embedding}
-                    options["encoder_rows"] = split.train
+                if by_fold or of_numbers:
+                    options["fitted_rows"] = split.train if by_fold else _trained_rows(rows, {recipe.seed for _, recipe in pairs})
                 data = prepare(X, y, recipe, **options)
                 groups_of_data[key] = planned.plan.groups[key] = TrialGroup(data)
             except ManynetsError as error:
@@ -242,15 +248,14 @@ def plan_candidates(
     return planned
 
 
-def _target_of(y: Any, task: str | Task | None, standard: RowNumbers | None, *, rows: int) -> Target:
-    """Return the target of so many rows; standard: those that standardise it, where it is one of a regression, None for all."""
-    target = find_target(y, task)
-    if standard is not None and isinstance(target.task, Regression):
-        own = find_target(y[standard], task).task
-        target = Target(own, own.encode(y))
-    if len(target) != rows:
-        raise DataError(f"X has {rows} rows and y has {len(target)}; they must have the same number")
-    return target
+def _trained_rows(rows: FoldRows, seeds: Collection[int]) -> RowNumbers | None:
+    """Return the rows that any of the networks trains on, None for all."""
+    seen = np.zeros(len(rows.target), dtype=bool)
+    for fold in range(len(rows.folds)):
+        for seed in seeds:
+            train = rows.of(fold, seed).train
+            seen[slice(None) if train is None else train] = True
+    return None if seen.all() else np.flatnonzero(seen)
 
 
 def _warn_of_copies(planned: CandidatePlan) -> None:

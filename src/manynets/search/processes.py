@@ -18,7 +18,7 @@ from manynets.search.workers import run_calls, worker_count
 from manynets.spec import METRICS, MLP
 from manynets.steps import batch_rows
 from manynets.tasks import Regression
-from manynets.tasks.objectives import objective_for
+from manynets.tasks.objectives import joint_objective
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
 from manynets.training.groups import Failure, groups_of, memory_at_hand, train_what_can
 from manynets.training.trial import Member, Outcome, Problem
@@ -154,11 +154,11 @@ def held_out_scores(problem: Problem, members: Sequence[Member], held_out: HeldO
     for (shape, *_), same in alike.items():
         x, numbers = problem.rows.x, [outcome.number for outcome in same]
         population = Population.start(shape, [outcome.parameters for outcome in same], device=x.device, dtype=x.dtype)
-        recipe = by_number[numbers[0]].recipe
+        recipe, tasks = by_number[numbers[0]].recipe, [by_number[number].task or problem.task for number in numbers]
         validation = Validation(
             problem.rows,
             [held_out[number] for number in numbers],
-            objective_for(problem.task, recipe),
+            joint_objective(tasks, recipe),
             widest=shape.widest,
             weights=[by_number[number].weight for number in numbers],
         )
@@ -166,6 +166,6 @@ def held_out_scores(problem: Problem, members: Sequence[Member], held_out: HeldO
             loss, score = validation.judge(population.scores)
             task, metric = problem.task, recipe.watch if recipe.watch in METRICS else problem.task.metric
             if metric != task.metric or (isinstance(task, Regression) and (task.transform or task.limits)):
-                score = validation.figures(metric, task, population.scores)
+                score = validation.figures(metric, tasks, population.scores)
         out |= dict(zip(numbers, zip(loss.tolist(), score.tolist(), strict=True), strict=True))
     return out

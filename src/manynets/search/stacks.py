@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from manynets.data.batches import Rows
 from manynets.plan import Plan, TrialGroup
 from manynets.prepare import TrainingData
+from manynets.tasks import Regression
 
 __all__ = ["stacked"]
 
@@ -44,7 +45,8 @@ class Stack(TrialGroup):
             for member in group.members:
                 self._data[member.number], self._starts[member.number] = group.data, start
                 held_out = None if member.validation_rows is None else moved(member.validation_rows)
-                self.members.append(dataclasses.replace(member, rows=moved(member.rows), validation_rows=held_out))
+                task = group.data.problem.task
+                self.members.append(dataclasses.replace(member, rows=moved(member.rows), validation_rows=held_out, task=task))
             start += len(part)
 
     def data_of(self, number: int) -> TrainingData:
@@ -92,7 +94,10 @@ def _kind(group: TrialGroup) -> object:
     by_number = problem.validation is None and all(member.weight is None for member in group.members)
     if len(group.members) > FEW or not by_number:
         return None
-    return problem.task, problem.integers, rows.x.shape[1:], rows.x.dtype, rows.x.device, rows.target.dtype, rows.weight is None
+    task = problem.task
+    if isinstance(task, Regression):  # each network has its own center and scale
+        task = dataclasses.replace(task, center=(0.0,) * task.targets, scale=(1.0,) * task.targets)
+    return task, problem.integers, rows.x.shape[1:], rows.x.dtype, rows.x.device, rows.target.dtype, rows.weight is None
 
 
 def _bytes(group: TrialGroup) -> int:

@@ -69,7 +69,7 @@ def finish(
     problem, target = data.problem, data.problem.rows.target.cpu().numpy()
     task = problem.task
     if isinstance(task, Regression):
-        task = task.clamped_to(target)
+        task = task.clamped_to(target if data.rows is None else target[data.rows])
     settings = []
     for start in range(0, len(members), n_networks):
         cut = slice(start, start + n_networks)

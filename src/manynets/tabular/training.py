@@ -23,6 +23,7 @@ from manynets.prepare import (
     encode_table,
     find_target,
     network_splits,
+    own_validation,
     prepare,
     report_copies,
     row_weights,
@@ -81,10 +82,8 @@ def train_tabular(
     """
     began, base = clock(), Recipe(seed=seed, device=device)
     target = find_target(y, task)
-    if isinstance(validation, tuple) and len(validation) in (2, 3):
-        own, rows = validation, None
-    else:
-        own, rows = None, validation_split(target, validation, seed=seed, by=by).train
+    own = own_validation(validation)
+    rows = None if own is not None else validation_split(target, validation, seed=seed, by=by).train
     if not is_frame(X):
         X = as_numpy(X)
     if len(X) != len(target):
@@ -186,10 +185,10 @@ def _members(
 ) -> list[Member]:
     """Return the networks, n_networks in each setting, each with its start, its recipe and its rows."""
     rows, task = data.problem.rows, data.problem.task
-    variances = rows.x.double().var(0, unbiased=False).cpu().numpy()
-    target = rows.target.cpu().numpy()
-    weight = None if rows.weight is None else rows.weight.double().cpu().numpy()
-    prior = prior_scores(task, target, weight)
+    trained = slice(None) if data.rows is None else data.rows
+    variances = rows.x[trained].double().var(0, unbiased=False).cpu().numpy()
+    weight = None if rows.weight is None else rows.weight.double().cpu().numpy()[trained]
+    prior = prior_scores(task, rows.target.cpu().numpy()[trained], weight)
     assert data.encoder is not None
     columns = {"piecewise": data.encoder.piecewise, "hashed": data.encoder.hashed}
     members: list[Member] = []

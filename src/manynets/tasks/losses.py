@@ -31,7 +31,8 @@ Slope: TypeAlias = Callable[[Array, Array], Any]
 class Loss:
     """A loss on raw scores: its value in any library, its derivative in NumPy, and what the history reports.
 
-    name: in a recipe. total: rows sum over outputs (else: mean). unit (O,): turns the loss of a standardised target into the user's unit.
+    name: in a recipe. total: rows sum over outputs (else: mean). unit (O,), or (K, 1, O) where that of each network is
+    its own: turns the loss of a standardised target into the user's unit.
     kind: what the metric counts: "class" and "labels" right rows, "number" squared errors. point: the shares (J,) of several quantiles in the
     prediction, whose squared errors are counted (`Regression.point_weights`); () where each output predicts one number. Quantiles are
     reported in order.
@@ -49,7 +50,7 @@ class Loss:
     @property
     def outputs(self) -> int:
         """O, the number of scores per row."""
-        return len(self.unit)
+        return self.unit.shape[-1]
 
     def expand(self, target: Array, smoothing: float = 0.0) -> NDArray[np.float64]:
         """Return encoded targets, class codes (N,) or floats (N, O), as (N, O), labels smoothed: (1 - s) t + s / C."""

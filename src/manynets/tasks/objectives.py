@@ -7,9 +7,11 @@ autograd can start, and as a closed-form derivative that is written into a buffe
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, final
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -20,7 +22,7 @@ from manynets.tasks.base import Task
 from manynets.tasks.losses import Loss, levels_of, loss_for
 from manynets.tasks.regression import Regression
 
-__all__ = ["Objective", "objective_for"]
+__all__ = ["Objective", "joint_objective", "objective_for"]
 
 Slope: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
 
@@ -209,6 +211,15 @@ def _levels(levels: float | NDArray[Any]) -> Callable[[Tensor], float | Tensor]:
         return known[kind]
 
     return like
+
+
+def joint_objective(tasks: Sequence[Task], recipe: Recipe) -> Objective:
+    """Return the loss of K networks whose tasks differ in center and scale at most; each is reported in the unit of its own target."""
+    out = objective_for(tasks[0], recipe)
+    if any(task is not tasks[0] and task != tasks[0] for task in tasks):
+        units = {id(task): loss_for(task, recipe).unit for task in tasks}
+        out.loss = dataclasses.replace(out.loss, unit=np.stack([units[id(task)] for task in tasks])[:, None])
+    return out
 
 
 def objective_for(task: Task, recipe: Recipe) -> Objective:

@@ -38,7 +38,7 @@ __all__ = [
     "checkpoint_files",
     "newest_checkpoint",
     "read_checkpoint",
-    "recorded_inputs",
+    "recorded_identities",
     "write_checkpoint",
 ]
 
@@ -140,18 +140,17 @@ def newest_checkpoint(source: str | os.PathLike[str]) -> tuple[Path, TrainState,
     raise ModelFileError(f"{source}: none of its {len(files)} checkpoints is whole: {'; '.join(problems)}")
 
 
-def recorded_inputs(source: str | os.PathLike[str]) -> set[str]:
-    """Return the hashes of X (`Digests`) in the checkpoints in a folder and in those of its parts, or in the very file.
+def recorded_identities(source: str | os.PathLike[str]) -> list[Mapping[str, Any]]:
+    """Return what `identity_of` returned for the checkpoints in a folder and in those of its parts, or for the very file.
 
-    Damaged ones have none: whoever resumes from them says what is wrong.
+    Damaged ones are left out: whoever resumes from them says what is wrong.
     """
     check_path(source, what="resume")
-    place, found = Path(source), set()
+    place, found = Path(source), []
     folders = [place, *place.glob("part-*")] if place.is_dir() else []
     for path in [place] if place.is_file() else [file for folder in folders for file in checkpoint_files(folder)]:
         with contextlib.suppress(ModelFileError):
-            data = read_checkpoint(path)[0].identity.get("data")
-            found.add(str(data.get("X")) if isinstance(data, Mapping) else "")
+            found.append(read_checkpoint(path)[0].identity)
     return found
 
 

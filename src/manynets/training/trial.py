@@ -62,6 +62,7 @@ class Member:
         scikit-learn has it. None: they are the same in every batch.
     shuffles: the orders of rows, where they do not follow from the recipe's seed.
     team: networks of different teams are never judged together (`EarlyStopping.shared`).
+    task: of a regression whose center and scale are not those of the problem's task; None where they are.
     """
 
     number: int
@@ -77,6 +78,7 @@ class Member:
     penalty_rows: float | None = None
     shuffles: Shuffles | None = None
     team: int = 0
+    task: Task | None = None
 
     @property
     def settings(self) -> tuple[MLP | None, Recipe]:

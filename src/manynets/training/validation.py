@@ -116,8 +116,8 @@ class Validation:
             total += self.objective.log(scores(x), self.objective.expand(target, 0.0, dtype), raw)
         return total.cpu().numpy()
 
-    def figures(self, metric: str, task: Task, scores: Callable[[Tensor], Tensor]) -> Host:
-        """Return a metric of `Task.metrics` (K,), NaN where it is not defined."""
+    def figures(self, metric: str, tasks: Sequence[Task], scores: Callable[[Tensor], Tensor]) -> Host:
+        """Return a metric of `Task.metrics` (K,), NaN where it is not defined. tasks: of each network."""
         parts = []
         for start in range(0, self.most, self.size):
             x = self._gather(slice(start, min(start + self.size, self.most)))[0]
@@ -125,7 +125,7 @@ class Validation:
         raw, target = np.concatenate(parts, axis=1), self.rows.target.cpu().numpy()
         weights = None if self.weights is None else self.weights.double().cpu().numpy()
         out = []
-        for k, own in enumerate(self.own):
+        for k, (task, own) in enumerate(zip(tasks, self.own, strict=True)):
             rows = slice(None) if own is None else own
             weight = None if weights is None else weights[k if len(weights) > 1 else 0][rows]
             mine = raw[k, : len(target) if own is None else len(own)]

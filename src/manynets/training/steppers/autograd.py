@@ -26,6 +26,7 @@ from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.optim import Coefficient, GroupedOptimizer, Update, step_coefficients
 from manynets.spec import MLP
+from manynets.tasks.objectives import objective_for
 from manynets.training.module import ModulePopulation
 from manynets.training.steppers.base import Array, Host, Log, Stepper
 from manynets.training.torch_settings import private_generators, seeded_states
@@ -114,7 +115,8 @@ class AutogradNetwork:
     """Network k of a stepper: its parameters as leaves of autograd's graph, its gradient, its update."""
 
     def __init__(self, owner: Stepper, k: int) -> None:
-        self.k, self.member, self.objective = k, owner.members[k], owner.objective
+        self.k, self.member = k, owner.members[k]
+        self.objective = objective_for(owner.tasks[k], owner.recipe)
         population, recipe = owner.population, self.member.recipe
         flat = population.flat[k : k + 1]
         self.total = GradientSum(flat, owner.ranks)
@@ -153,7 +155,7 @@ class AutogradNetwork:
         self.total.add()
         penalty = self.update.penalty()
         scores = scores.detach().to(batch.x.dtype)
-        log = owner.log_of(scores, batch.target, batch.weight, 0.0 if penalty is None else penalty[0])
+        log = owner.log_of(self.objective, scores, batch.target, batch.weight, 0.0 if penalty is None else penalty[0])
         scale = owner.penalty_scale(step, 1)
         self.update.step(now, None if scale is None else self.grad.new_tensor(scale[:, self.k : self.k + 1]))
         return log

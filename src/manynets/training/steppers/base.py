@@ -20,7 +20,7 @@ from manynets.nn.shape import Shape
 from manynets.optim import GroupedOptimizer
 from manynets.spec import MLP
 from manynets.steps import batch_rows
-from manynets.tasks.objectives import Objective, objective_for
+from manynets.tasks.objectives import Objective, joint_objective
 from manynets.training.module import ModulePopulation
 from manynets.training.threads import best_threads, most_threads
 from manynets.training.trial import Member, Problem
@@ -56,8 +56,6 @@ class Stepper(abc.ABC):
             raise OptionError(
                 f"the stream was opened for {problem.rows.layout.world_size} processes, but {ranks.size} train on it; open one for as many"
             )
-        self.objective: Objective = objective_for(problem.task, self.recipe)
-        self.loss = self.objective.loss  # the same in NumPy, for the log
         self.device, self.dtype = x.device, x.dtype
         self.step = first.start
         self.user_threads = most_threads()  # before the loop gives torch fewer
@@ -86,6 +84,9 @@ class Stepper(abc.ABC):
         """Make what depends on which networks there are. before: the optimizer's tensors, as far as there are any."""
         members, flat = self.members, self.population.flat
         recipes = [member.recipe for member in members]
+        self.tasks = [member.task or self.problem.task for member in members]
+        self.objective: Objective = joint_objective(self.tasks, self.recipe)
+        self.loss = self.objective.loss  # the same in NumPy, for the log
         own, weights = [member.rows for member in members], [member.weight for member in members]
         self.batches: Batches = batches_of(
             self.problem.rows,
@@ -128,7 +129,7 @@ class Stepper(abc.ABC):
     def validation_metric(self, metric: str) -> Host:
         """Return a metric of `Task.metrics` (K,) over the validation rows, which there must be."""
         assert self.validation is not None
-        return self.validation.figures(metric, self.problem.task, self.population.scores)
+        return self.validation.figures(metric, self.tasks, self.population.scores)
 
     def finite(self) -> NDArray[np.bool_]:
         """Return which networks have finite weights and running statistics, (K,)."""
@@ -157,8 +158,8 @@ class Stepper(abc.ABC):
 
     def sound(self, log: Log) -> NDArray[np.bool_]:
         """Return whether loss and penalty are finite in the type that is trained in, and so within its range: (..., 2)."""
-        largest, unit = torch.finfo(self.dtype).max, float(self.loss.unit.max())  # the loss in the log is in the user's unit
-        if np.abs(log[..., 0:3:2]).max() <= largest * min(unit, 1.0):  # the usual case
+        largest, unit = torch.finfo(self.dtype).max, self.loss.unit.max(axis=-1).ravel()  # the loss in the log is in the user's unit
+        if np.abs(log[..., 0:3:2]).max() <= largest * min(unit.min(), 1.0):  # the usual case
             return np.ones((*log.shape[:-1], 2), dtype=bool)
         with np.errstate(over="ignore"):
             bounds = np.stack([largest * unit * np.maximum(log[..., 1], 1.0), np.full(log.shape[:-1], largest)], axis=-1)
@@ -188,16 +189,18 @@ class Stepper(abc.ABC):
         rows = self.batch_size * len(self.members)
         return best_threads(self.population.weight_count, rows, self.population.widest, self.dtype, steps=steps)
 
-    def log_of(self, scores: Tensor, target: Tensor, weight: Tensor | None, penalty: Tensor | float) -> Host | Tensor:
+    def log_of(
+        self, objective: Objective, scores: Tensor, target: Tensor, weight: Tensor | None, penalty: Tensor | float
+    ) -> Host | Tensor:
         """Return the log of steps (..., 3 + M): scores and expanded target (..., b, O), weight (..., b) or None, penalty (...).
 
         On the CPU NumPy is quicker. On CUDA it is a tensor, so that the host need not wait for each step.
         """
         if self.device.type == "cuda":
-            return self.objective.log(scores, target, weight, penalty)
+            return objective.log(scores, target, weight, penalty)
         weights = None if weight is None else weight.double().numpy()
         penalties = penalty.double().numpy() if isinstance(penalty, Tensor) else penalty
-        return self.loss.log(scores.numpy(), target.numpy(), weights, penalties)
+        return objective.loss.log(scores.numpy(), target.numpy(), weights, penalties)
 
     def penalty_scale(self, step: int, count: int) -> Host | None:
         """Return what l1 and l2 are multiplied by in `count` steps from `step` on, (count, K); None for 1. See `Member.penalty_rows`."""

@@ -137,7 +137,7 @@ class ClosedForm(Stepper):
             inputs = self.inputs(chunk, now[:count])
             scores, penalties = self._make_steps(inputs)
             weight = None if inputs.weight is None else inputs.weight.squeeze(-1)
-            log.append(_on_host(self.log_of(scores, inputs.target, weight, penalties)))
+            log.append(_on_host(self.log_of(self.objective, scores, inputs.target, weight, penalties)))
             now, self.step = now[count:], self.step + count
         return np.concatenate(log)
 
@@ -160,7 +160,7 @@ class ClosedForm(Stepper):
         loss, penalty = (self.objective.rows(b.scores, now.target) * share).sum(-1), self.update.penalty()
         self.update.add_penalties(now.penalty_scale)
         weight = None if now.weight is None else now.weight.squeeze(-1)
-        line = _on_host(self.log_of(b.scores, now.target, weight, 0.0 if penalty is None else penalty))
+        line = _on_host(self.log_of(self.objective, b.scores, now.target, weight, 0.0 if penalty is None else penalty))
         return loss.double().cpu().numpy() + line[:, 2], self.grad.double().cpu().numpy(), line
 
     def _make_steps(self, inputs: Inputs) -> tuple[Tensor, Tensor]:

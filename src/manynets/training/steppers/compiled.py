@@ -109,7 +109,7 @@ class Compiled(Stepper):
         widths = np.array([shape.in_features, *shape.hidden, shape.out_features])
         columns: dict[str, Array] = {
             "widths": widths,
-            "unit": np.asarray(self.loss.unit, dtype=np.float64),
+            "unit": np.broadcast_to(self.loss.unit, (len(specs), 1, self.loss.outputs)),
             "active": np.ones(len(specs), dtype=np.uint8),
             "hyper": np.stack(
                 [[one.values(name) for name in one.hyperparameters()] for _, _, one in self.optimizer.parts]
