@@ -10,12 +10,15 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from scipy import sparse
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import manynets as mn
 
 X = np.random.default_rng(0).normal(size=(12, 3))
 Y = np.arange(12) % 3
+FRAME = pl.DataFrame(X, schema=["a", "b", "c"])
 SPEC = mn.MLP(hidden=(4,))
 RECIPE = mn.Recipe(epochs=1, device="cpu")
 
@@ -53,6 +56,15 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
     "one axis": ({"x": X[:, 0]}, r"X has shape \(12,\), but must be \(rows, columns\); .* one column X.reshape\(-1, 1\)"),
     "no rows": ({"x": X[:0], "y": Y[:0]}, r"X is empty: it has shape \(0, 3\)"),
     "no columns": ({"x": X[:, :0]}, r"X is empty: it has shape \(12, 0\)"),
+    "no rows of a frame": ({"x": FRAME.head(0)}, r"X is empty: it has shape \(0, 3\)"),
+    "lazy frame": ({"x": FRAME.lazy()}, r"X is a LazyFrame, but must be an array, .*; give X.collect\(\)"),
+    "series": ({"x": FRAME["a"]}, r"X is a Series, but must be an array, .*; one column is X.to_frame\(\)"),
+    "number": ({"x": 3.0}, "X is 3.0, but must be an array, a tensor or a frame"),
+    "y number": ({"y": 3.0}, "y is 3.0, but must be the values to predict, one for each row of X"),
+    "y array of no axes": ({"y": np.array(3.0)}, r"y is array\(3.\), but must be the values to predict"),
+    "y lazy frame": ({"y": FRAME.lazy()}, r"y is .*LazyFrame.*, but must be the values to predict, .*; give y.collect\(\)"),
+    "y dict": ({"y": {"a": 1}}, "y is {'a': 1}, but must be the values to predict"),
+    "y sparse": ({"y": sparse.csr_matrix(Y[:, None])}, r"y is sparse \(csr_matrix\); make it dense, with y.toarray\(\)"),
     "text": ({"x": np.array([[1, "a"]] * 12, dtype=object)}, r"X holds 'a' at \(0, 1\), but must be numbers"),
     "complex": ({"x": X + 1j}, "X has the type complex128, but must be real numbers"),
     "complex tensor": ({"x": torch.zeros(12, 3, dtype=torch.complex64)}, "X has the type torch.complex64"),
@@ -97,6 +109,12 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
         "the validation set has 2 columns, but X has 3; give both the same columns",
     ),
     "validation lengths": ({"validation": (X, Y[:5])}, "the validation set has 12 rows of X and 5 of y"),
+    "validation of a number": ({"validation": (3.0, Y)}, "the validation set cannot be used: X is 3.0, but must be an array"),
+    "validation of a lazy frame": (
+        {"validation": (FRAME.lazy(), Y)},
+        r"the validation set cannot be used: X is a LazyFrame, .*; give X.collect\(\)",
+    ),
+    "validation without y": ({"validation": (X, None)}, "the validation set cannot be used: y has shape"),
     "validation labels": ({"validation": (X, Y + 1)}, "y holds labels that the model does not know: 3"),
     "one row split": ({"x": X[:1], "y": [0.5], "validation": 0.5}, "1 row cannot be split into training and validation"),
 }
@@ -152,6 +170,25 @@ def test_options(case: str) -> None:
     options, message = OPTIONS[case]
     with pytest.raises(mn.OptionError, match=message):
         fit(**options)
+
+
+@pytest.mark.parametrize(
+    "validation", ["nope", (X,), (X, Y, Y, Y), {"X": X}, FRAME, DataLoader(TensorDataset(torch.zeros(3))), True]
+)
+def test_what_is_no_validation(validation: Any) -> None:
+    with pytest.raises(
+        mn.OptionError, match=r"validation is .{,90}, but must be a fraction of the rows, row numbers or a mask, a set"
+    ):
+        fit(validation=validation)
+    with pytest.raises(mn.OptionError, match=r"validation is .{,90}, but must be "):
+        mn.train_many(X, Y, [(SPEC, RECIPE)], validation=validation, progress=False)
+    with pytest.raises(mn.OptionError, match=r"validation is .{,90}, but must be "):
+        mn.train(X, Y, validation=validation, progress=False)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_a_matrix_is_an_array() -> None:
+    assert fit(x=np.matrix(X), scaling="standard").predict(np.matrix(X)).shape == (12,)
 
 
 def test_errors_are_value_errors_and_manynets_errors() -> None:

@@ -61,16 +61,14 @@ def validation_matrix(X: Any, encoder: TableEncoder | None, *, columns: int, of_
     encodes = encoder is not None and (is_frame(X) or encoder.positional)
     if encoder is not None and encoder.positional:
         columns = len(encoder.columns) + len(encoder.dropped)
-    matrix = X if is_frame(X) and encodes else as_numpy(X) if encodes else as_matrix(X)
     by_name = encodes and encoder is not None and not encoder.positional
-    if not by_name and matrix.shape[1] != columns:
-        raise DataError(f"the validation set has {matrix.shape[1]} columns, but X has {columns}; give both the same columns")
-    if encoder is None or not encodes:
-        return matrix
     try:
-        return encoder.transform(matrix)
+        matrix = X if is_frame(X) and encodes else as_numpy(X) if encodes else as_matrix(X)
+        if by_name or matrix.shape[1] == columns:
+            return encoder.transform(matrix) if encoder is not None and encodes else matrix
     except DataError as error:
         raise DataError(f"the validation set cannot be used: {error}") from None
+    raise DataError(f"the validation set has {matrix.shape[1]} columns, but X has {columns}; give both the same columns")
 
 
 def array_scaling(

@@ -25,15 +25,11 @@ from manynets.prepare import (
     SplitBy,
     TrainingData,
     copies_held_out,
-    find_target,
     network_splits,
-    own_validation,
     prepare,
     recorded_task,
     report_copies,
     split_by,
-    standardised_by,
-    validation_split,
 )
 from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
@@ -368,8 +364,6 @@ def _train_default(
     *,
     columns: dict[str, Any],
     validation: Any,
-    target_transform: Literal["log", "auto"] | None,
-    task: Any,
     scaling: Scaling | Literal[False] | None,
     **options: Any,
 ) -> Model:
@@ -378,10 +372,7 @@ def _train_default(
         raise OptionError(f"scaling is {scaling!r}, but the default ensemble has its own; give a spec, such as mn.MLP()")
     by_fold = validation is None or (isinstance(validation, str) and validation == "folds")
     by = split_by(y, "folds" if by_fold else validation, **columns)
-    target = find_target(y, task, target_transform=target_transform)
-    if not by_fold and not isinstance(task, Task) and own_validation(validation) is None:
-        target = standardised_by(target, y, validation_split(target, validation, seed=options["seed"], by=by).train)
-    return train_tabular(X, y, task=target.task, validation=None if by_fold else validation, by=by, **options).model
+    return train_tabular(X, y, validation=None if by_fold else validation, by=by, **options).model
 
 
 def _further(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
 from manynets.data.check import is_frame
-from manynets.errors import DataError, OptionError
+from manynets.errors import DataError, OptionError, short
 
 __all__ = ["declared_columns", "read_given"]
 
@@ -36,15 +36,26 @@ def read_given(
         raise OptionError("drop_missing_target is for a table with target='...'; leave it out, and such rows out of X and y")
     if isinstance(y, str):
         raise OptionError(f"y is {y!r}, but must be the values to predict; name a column of the table with target={y!r}")
-    if y is None and isinstance(X, DataLoader | Dataset):
+    if y is not None:
+        _check_target(y)
+        return X, y, sample_weight
+    if isinstance(X, DataLoader | Dataset):
         size = getattr(X, "batch_size", None) or 32
         raise DataError(
             f"X is a {type(X).__name__}; mn.train takes arrays or tensors and makes its own batches:"
             f" mn.train(X, y, recipe=mn.Recipe(batch_size={size}))"
         )
-    if y is None:
-        raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
-    return X, y, sample_weight
+    raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
+
+
+def _check_target(y: Any) -> None:
+    """Raise DataError for what holds no column of values."""
+    if hasattr(y, "tocsr"):
+        raise DataError(f"y is sparse ({type(y).__name__}); make it dense, with y.toarray()")
+    columns = hasattr(y, "__len__") and getattr(y, "shape", None) != ()
+    if not columns or isinstance(y, Mapping | Set | DataLoader | Dataset):
+        collect = "; give y.collect()" if type(y).__name__ == "LazyFrame" else ""
+        raise DataError(f"y is {short(y)}, but must be the values to predict, one for each row of X{collect}")
 
 
 def _opened(path: str) -> Any:

@@ -17,7 +17,7 @@ import manynets.training.threads  # noqa: F401  # so that a forked child may pre
 from manynets.data.check import as_weights
 from manynets.data.tensors import to_tensor
 from manynets.display import History
-from manynets.errors import DataError, ModelFileError, OptionError
+from manynets.errors import DataError, ModelFileError, OptionError, short
 from manynets.model_tools import ModelTools
 from manynets.modelfile import StoredTensor, check_target, open_model_file, write_model_file
 from manynets.nn.network import build
@@ -310,7 +310,7 @@ class Model(ModelTools):
                 json.dumps({name: value}, allow_nan=False)
             except (TypeError, ValueError, RecursionError):
                 raise OptionError(
-                    f"info[{name!r}] is {_short(value)}, which JSON cannot hold; make it of texts, finite numbers, lists and dicts"
+                    f"info[{name!r}] is {short(value)}, which JSON cannot hold; make it of texts, finite numbers, lists and dicts"
                 ) from None
         header: dict[str, Any] = {
             "spec": None if self.spec is None else to_json(self.spec),
@@ -331,10 +331,6 @@ class Model(ModelTools):
             tensors = {name: np.stack([member[name] for member in members]) for name in members[0]}
         history = {HISTORY + name: np.array(column, dtype=np.float64) for name, column in self.history.items()}
         write_model_file(path, header, {**tensors, **history})
-
-
-def _short(value: object) -> str:
-    return text if len(text := repr(value)) <= 80 else f"{text[:80]}..."
 
 
 def _model(fields: dict[str, Any]) -> Model:

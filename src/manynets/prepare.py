@@ -25,7 +25,7 @@ from manynets.data.duplicates import count_held_out, count_shared
 from manynets.data.split import AT_RANDOM, SplitBy, deal_rows, even_folds, split_rows
 from manynets.data.tensors import to_tensor, warn_of_lost_digits
 from manynets.encoding import column_options, encoded_array, needs_encoder, validation_matrix, warn_of_encoded
-from manynets.errors import DataError, LeakWarning, OptionError, warn_user
+from manynets.errors import DataError, LeakWarning, OptionError, short, warn_user
 from manynets.spec import Embedding, Recipe
 from manynets.tasks import Regression, Task, find_task, with_quantiles
 from manynets.tasks.base import as_array, as_target
@@ -43,6 +43,7 @@ __all__ = [
     "SplitBy",
     "Target",
     "TrainingData",
+    "check_lengths",
     "copies_held_out",
     "cv_splits",
     "encode_table",
@@ -59,6 +60,9 @@ __all__ = [
     "validation_split",
 ]
 
+VALIDATION = (
+    "a fraction of the rows, row numbers or a mask, a set (X, y) or (X, y, sample_weight), or 'folds' with several networks"
+)
 RowNumbers: TypeAlias = NDArray[np.int64]
 ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
 
@@ -133,8 +137,7 @@ def prepare(
     total = len(table) if matrix is None else len(matrix)
     y = as_array(y) if isinstance(y, list | tuple) or hasattr(y, "to_list") else y  # of a series, too
     found = len(y) if hasattr(y, "__len__") else np.asarray(y).size
-    if found != total:
-        raise DataError(f"X has {total} rows and y has {found}; they must have the same number")
+    check_lengths(table if matrix is None else matrix, found)
     target = find_target(y, task, loss=recipe.loss, target_transform=target_transform, quantiles=recipe.quantiles)
     weight = row_weights(target.task, target.encoded, total, sample_weight, class_weight)
     own = own_validation(validation)
@@ -154,13 +157,20 @@ def prepare(
             warn_of_encoded(table, matrix, encoder)
     validation_set = None
     if own is not None:
-        own_x = validation_matrix(own[0], encoder, columns=matrix.shape[1], of_frame=is_frame(X))
-        own_matrix, own_target, own_weight = _checked_validation_set((own_x, *own[1:]), target.task)
-        validation_set = _on_device(own_matrix, own_target, own_weight, recipe)
+        read = _read_validation_set(own, target.task, encoder, columns=matrix.shape[1], of_frame=is_frame(X))
+        validation_set = _on_device(*read, recipe)
     problem = Problem(target.task, _on_device(matrix, target.encoded, weight, recipe), validation_set)
     warn_of_lost_digits(matrix, problem.rows.x)
     warn_of_lost_digits(target.encoded, problem.rows.target, what="y")
     return TrainingData(problem, matrix.shape[1], split.train, split.held_out, encoder)
+
+
+def check_lengths(X: Any, rows: int) -> None:
+    """Raise DataError unless X has rows and columns, and y as many rows."""
+    if 0 in X.shape:
+        raise DataError(f"X is empty: it has shape {tuple(X.shape)}")
+    if len(X) != rows:
+        raise DataError(f"X has {len(X)} rows and y has {rows}; they must have the same number")
 
 
 # -------------------------------------------------------------------------------------------------------- target and weights
@@ -266,6 +276,8 @@ def validation_split(target: Target, validation: Any, *, seed: int, by: SplitBy 
         return Split(None, None)
     if isinstance(validation, numbers.Real) and not isinstance(validation, bool):
         return holdout(target, validation if isinstance(validation, int) else float(validation), seed=seed, by=by)
+    if np.ndim(validation) == 0 or is_frame(validation):
+        raise OptionError(f"validation is {short(validation)}, but must be {VALIDATION}")
     held_out = as_row_numbers(validation, len(target), what="validation")
     train = np.setdiff1d(np.arange(len(target)), held_out)
     if len(train) == 0:
@@ -447,21 +459,31 @@ def encode_table(
 
 
 def own_validation(validation: Any) -> tuple[Any, ...] | None:
-    """Return a validation set (X, y) or (X, y, sample_weight); None for anything else. Two or three numbers are row numbers."""
-    if isinstance(validation, tuple | list) and len(validation) in (2, 3) and not isinstance(validation[0], numbers.Real):
-        return tuple(validation)
-    return None
+    """Return a validation set (X, y) or (X, y, sample_weight); None for anything else, such as a list of row numbers."""
+    several = isinstance(validation, tuple | list) and any(map(_is_several, validation))
+    if several and len(validation) not in (2, 3):
+        raise OptionError(f"validation is a {type(validation).__name__} of {len(validation)}, but must be {VALIDATION}")
+    return tuple(validation) if several else None
 
 
-def _checked_validation_set(given: tuple[Any, ...], task: Task) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
-    """Return X, the encoded y and the weights of a validation set whose X is encoded."""
-    matrix = as_matrix(given[0])
-    encoded = task.encode(given[1])
+def _is_several(value: Any) -> bool:
+    return hasattr(value, "__len__") and getattr(value, "shape", None) != ()
+
+
+def _read_validation_set(
+    own: tuple[Any, ...], task: Task, encoder: TableEncoder | None, *, columns: int, of_frame: bool
+) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
+    """Return X, encoded as the rows that are trained on, the encoded y and the weights of a validation set. Arguments: of `validation_matrix`."""
+    matrix = validation_matrix(own[0], encoder, columns=columns, of_frame=of_frame)
+    try:
+        encoded = task.encode(own[1])
+    except DataError as error:
+        raise DataError(f"the validation set cannot be used: {error}") from None
     if len(encoded) != matrix.shape[0]:
         raise DataError(
             f"the validation set has {matrix.shape[0]} rows of X and {len(encoded)} of y; they must have the same number"
         )
-    return matrix, encoded, as_weights(given[2], len(encoded), what="validation weights") if len(given) == 3 else None
+    return matrix, encoded, as_weights(own[2], len(encoded), what="validation weights") if len(own) == 3 else None
 
 
 def _on_device(matrix: Any, encoded: NDArray[Any], weight: NDArray[np.float64] | None, recipe: Recipe) -> Rows:

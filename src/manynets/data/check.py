@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.errors import DataError
+from manynets.errors import DataError, short
 from manynets.tables.table import Table
 from manynets.tasks.base import as_array
 
@@ -64,8 +64,8 @@ def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDAr
         raise DataError(
             f"X has {int(np.ma.getmaskarray(x).sum())} masked values; fill them in, with X.filled(value), or remove those rows"
         )
-    if not tensor and not isinstance(x, np.ndarray):
-        x = _array_of(x)
+    if not tensor and type(x) is not np.ndarray:
+        x = np.asarray(x) if isinstance(x, np.ndarray) else _array_of(x)  # also of np.matrix, whose columns stay (N, 1)
     if not tensor:
         if x.dtype.kind not in "fiub":
             x = _numbers(x)
@@ -126,6 +126,8 @@ def check_container(x: Any) -> None:
         raise DataError(
             f"X is a {kind} of dicts, but must be {allowed}; make it a frame, pandas.DataFrame(X) or polars.DataFrame(X)"
         )
+    if kind == "LazyFrame":
+        raise DataError(f"X is a {kind}, but must be {allowed}; give X.collect()")
     if x is None or isinstance(x, set | frozenset | Iterator):
         raise DataError(f"X is a {kind}, but must be {allowed}")
 
@@ -134,9 +136,14 @@ def _array_of(x: Any) -> NDArray[Any]:
     """Return X, which is neither array nor tensor, as an array."""
     check_container(x)
     try:
-        return np.asarray(x)
+        array = np.asarray(x)
     except ValueError as error:
         raise DataError(f"X must be {ALLOWED}: {_ragged(x) or error}") from error
+    if array.ndim == 0:
+        raise DataError(f"X is {short(x)}, but must be {ALLOWED}")
+    if array.ndim == 1 and hasattr(x, "to_frame"):
+        raise DataError(f"X is a {type(x).__name__}, but must be {ALLOWED}; one column is X.to_frame()")
+    return array
 
 
 def _ragged(rows: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import os
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,7 +17,7 @@ from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.data.stream.limit import memory_bytes
 from manynets.encoding import array_scaling, embedded_columns, needs_encoder
-from manynets.errors import DataError, ManynetsError, OptionError, warned_once
+from manynets.errors import DataError, ManynetsError, OptionError, short, warned_once
 from manynets.given import read_given
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import (
@@ -24,9 +25,11 @@ from manynets.prepare import (
     Split,
     SplitBy,
     TrainingData,
+    check_lengths,
     copies_held_out,
     cv_splits,
     find_target,
+    own_validation,
     prepare,
     recorded_task,
     report_copies,
@@ -185,16 +188,16 @@ def plan_candidates(
         fitted_to = any(needs_encoder(X, encoder, spec.embedding, scaling=scaling) for spec, _ in pairs)
         X = as_matrix(X, columns=None if encoder is None else encoder.width, gaps=fitted_to)
     target = find_target(y, task)
-    if len(target) != len(X):
-        raise DataError(f"X has {len(X)} rows and y has {len(target)}; they must have the same number")
+    check_lengths(X, len(target))
     if resume is not None and not isinstance(task, Task):
         standardise_by_all = standardise_by_all or recorded_task(y, task, resume) is not None
-    if isinstance(validation, np.ndarray | list | bool):
-        raise OptionError(
-            f"validation is {validation!r}, but must be None, a fraction of each fold's training rows, or a set (X, y)"
-        )
-    own = validation if isinstance(validation, tuple) else None
-    fraction = None if own is not None or validation is None else float(validation)
+    own, fraction = own_validation(validation), None
+    if own is None and validation is not None:
+        if isinstance(validation, bool) or not isinstance(validation, numbers.Real):
+            raise OptionError(
+                f"validation is {short(validation)}, but must be None, a fraction of each fold's training rows, or a set (X, y)"
+            )
+        fraction = float(validation)
     by = _checked_split(len(X), cv, fraction, groups=groups, times=times, stratify=stratify)
     folds = cv_splits(target, cv, X=X, y=y, groups=groups, by=by)
     common, each = _weights(sample_weight, len(X), len(pairs))

@@ -6,19 +6,20 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from manynets.data.check import as_numpy, is_frame, rows_with_weight
 from manynets.distributed import current_ranks
 from manynets.encoding import validation_matrix
-from manynets.errors import DataError, OptionError, one_of
+from manynets.errors import OptionError, one_of
 from manynets.prepare import (
     ClassWeight,
     Split,
     SplitBy,
     TrainingData,
+    check_lengths,
     copies_held_out,
     encode_table,
     find_target,
@@ -27,6 +28,7 @@ from manynets.prepare import (
     prepare,
     report_copies,
     row_weights,
+    standardised_by,
     validation_split,
 )
 from manynets.results import checkpoints_of
@@ -71,6 +73,7 @@ def train_tabular(
     seed: int = 0,
     device: str = "auto",
     by: SplitBy | None = None,
+    target_transform: Literal["log", "auto"] | None = None,
     clock: Callable[[], float] = time.perf_counter,
     **options: Any,
 ) -> TabularFit:
@@ -81,16 +84,17 @@ def train_tabular(
     options: of `train_ensemble`. For the other arguments see `manynets.train`.
     """
     began, base = clock(), Recipe(seed=seed, device=device)
-    target = find_target(y, task)
+    target = find_target(y, task, target_transform=target_transform)
     own = own_validation(validation)
     rows = None if own is not None else validation_split(target, validation, seed=seed, by=by).train
     if not is_frame(X):
         X = as_numpy(X)
-    if len(X) != len(target):
-        raise DataError(f"X has {len(X)} rows and y has {len(target)}; they must have the same number")
+    check_lengths(X, len(target))
     fitting = {} if encoder is not None else encoder_options(len(target) if rows is None else len(rows), X.shape[1])
     weight = row_weights(target.task, target.encoded, len(target), sample_weight, class_weight)
     rows = rows_with_weight(rows, weight)
+    if not isinstance(task, Task):
+        target = standardised_by(target, y, rows)
     matrix, encoder = encode_table(X, y, rows=rows, encoder=encoder, target=target.encoded, **fitting, **(declared or {}))
     if own is not None:
         validation = (validation_matrix(own[0], encoder, columns=encoder.width, of_frame=is_frame(X)), *own[1:])
