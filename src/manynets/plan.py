@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from numpy.typing import NDArray
 from torch import nn
@@ -20,7 +20,7 @@ from manynets.training.events import Callback, Relay
 from manynets.training.groups import check_fits
 from manynets.training.trial import Member
 
-__all__ = ["FoldRows", "Plan", "Trial", "TrialGroup", "ensemble", "starting_parameters"]
+__all__ = ["FoldRows", "Plan", "PlannedNetwork", "Trial", "TrialGroup", "ensemble", "starting_parameters"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,36 +32,38 @@ class Trial:
     network: int = 0
 
 
+class PlannedNetwork(NamedTuple):
+    """A network to train: its trial, and the data that it was planned on."""
+
+    trial: Trial
+    member: Member
+    data: TrainingData
+
+
 @dataclasses.dataclass(eq=False)
 class TrialGroup:
-    """Networks that are trained on the same data."""
+    """Networks that are trained on the same data. held_out: the rows on which each of them is tested, by its number; None for none."""
 
     data: TrainingData
     members: list[Member] = dataclasses.field(default_factory=list)
-
-    def data_of(self, number: int) -> TrainingData:
-        """Return the data that a network was planned on."""
-        return self.data
-
-    def start_of(self, number: int) -> int:
-        """Return where the rows of these data begin among those of the group."""
-        return 0
+    held_out: dict[int, RowNumbers | None] = dataclasses.field(default_factory=dict)
 
 
 Trainer: TypeAlias = Callable[[TrialGroup, Sequence[Callback]], None]
 
 
 class Plan:
-    """Trials in groups that share their data; each network has a number of its own."""
+    """Networks by the number of their member, and in groups that share their data."""
 
     def __init__(self) -> None:
         self.groups: dict[Hashable, TrialGroup] = {}
-        self.trials: dict[int, Trial] = {}
+        self.networks: dict[int, PlannedNetwork] = {}
 
-    def add(self, group: TrialGroup, trial: Trial, member: Member) -> None:
-        """Add the network of a trial to a group."""
+    def add(self, group: TrialGroup, trial: Trial, member: Member, *, held_out: RowNumbers | None = None) -> None:
+        """Add the network of a trial to a group. held_out: the rows on which it is tested."""
         group.members.append(member)
-        self.trials[member.number] = trial
+        group.held_out[member.number] = held_out
+        self.networks[member.number] = PlannedNetwork(trial, member, group.data)
 
     def train(self, trainer: Trainer, *, callbacks: Sequence[Callback] = ()) -> None:
         """Call trainer(group, callbacks) for one group after the other.

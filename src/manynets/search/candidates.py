@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import numbers
 import os
 import signal
@@ -36,7 +35,7 @@ from manynets.prepare import (
 )
 from manynets.results import system_of
 from manynets.search.processes import Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
-from manynets.search.result import Result, result_of, warn_of_interrupted
+from manynets.search.result import NO_SCORES, Result, result_of, warn_of_interrupted
 from manynets.search.stacks import stacked
 from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, PiecewiseLinear, Recipe
@@ -244,7 +243,7 @@ def plan_candidates(
                 )
             else:
                 member = Member(c * len(folds) + f, own_spec, recipe, initial, split.train, split.held_out, weight=weight)
-                planned.plan.add(group, Trial(c, f), member)
+                planned.plan.add(group, Trial(c, f), member, held_out=fold.held_out)
     if not planned.plan.groups:
         raise next(error for error in groups_of_data.values() if isinstance(error, ManynetsError))
     _warn_of_copies(planned)
@@ -264,7 +263,7 @@ def _trained_rows(rows: FoldRows, seeds: Collection[int]) -> RowNumbers | None:
 def _warn_of_copies(planned: CandidatePlan) -> None:
     """Warn of rows to test on, or without these to validate on, that are identical to one that is trained on."""
     shared = total = 0
-    trials = planned.plan.trials
+    trials = {number: network.trial for number, network in planned.plan.networks.items()}
     first = min((trial.candidate for trial in trials.values()), default=0)  # its rows are like those of all
     for group in planned.plan.groups.values():
         members = [member for member in group.members if trials[member.number].candidate == first]
@@ -366,16 +365,14 @@ def train_plan(
 
     collect(planned.failed)
     results |= finished
-    halt, trials = Halt(), planned.plan.trials
-    known = [number for number, trial in trials.items() if (trial.candidate, trial.fold) in finished]
+    halt, networks = Halt(), planned.plan.networks
+    known = [number for number, (trial, *_) in networks.items() if (trial.candidate, trial.fold) in finished]
 
-    def held_out_rows(group: TrialGroup, number: int) -> RowNumbers | None:
-        rows, start = planned.folds[trials[number].fold].held_out, group.start_of(number)
-        return rows if rows is None or start == 0 else rows + start
+    def results_of(found: Results, scores: Scores) -> list[Result]:
+        return [result_of(one, networks[one.number], scores=scores.get(one.number, NO_SCORES)) for one in found]
 
     def train_group(group: TrialGroup, listeners: Sequence[Callback]) -> None:
-        problem, members = group.data.problem, group.members
-        rows = {member.number: held_out_rows(group, member.number) for member in members}
+        problem, members, held_out = group.data.problem, group.members, group.held_out
         jobs = count_processes(problem, members, n_jobs)
         if jobs and parts is not None:
             raise OptionError("checkpoint and resume are for networks that this process trains; leave them out, or n_jobs")
@@ -387,7 +384,7 @@ def train_plan(
                     callbacks=listeners,
                     memory_limit=memory_limit,
                     at_most=max_networks,
-                    told=lambda found: collect(_results(planned, group, found, held_out_scores(problem, members, rows, found))),
+                    told=lambda found: collect(results_of(found, held_out_scores(problem, members, held_out, found))),
                     halt=halt,
                     parts=parts,
                     system=system_of(group.data),
@@ -398,9 +395,9 @@ def train_plan(
             pieces = [piece for piece in pieces if not all(member.number in known for member in piece)]
             try:
                 for found, scores in train_pieces(
-                    problem, pieces, n_jobs=n_jobs, callbacks=listeners, memory_limit=memory_limit, held_out=rows
+                    problem, pieces, n_jobs=n_jobs, callbacks=listeners, memory_limit=memory_limit, held_out=held_out
                 ):
-                    collect(_results(planned, group, found, scores))
+                    collect(results_of(found, scores))
             except KeyboardInterrupt:
                 halt.asked = True
 
@@ -409,18 +406,7 @@ def train_plan(
     if halt.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)
     if halt.asked:
-        for group in planned.plan.groups.values():  # what other processes did not end
-            for member in group.members:
-                trial = trials[member.number]
-                results.setdefault((trial.candidate, trial.fold), result_of(None, member, data=group.data, trial=trial))
+        for network in networks.values():  # what other processes did not end
+            results.setdefault((network.trial.candidate, network.trial.fold), result_of(None, network))
         warn_of_interrupted(results.values())
     return [results[c, f] for c in range(len(planned.candidates)) for f in range(len(planned.folds))]
-
-
-def _results(planned: CandidatePlan, group: TrialGroup, outcomes: Results, scores: Scores) -> list[Result]:
-    """Return the results of networks that were trained together."""
-    members, out = {member.number: member for member in group.members}, []
-    for one in outcomes:
-        trial, pair = planned.plan.trials[one.number], scores.get(one.number, (math.nan, math.nan))
-        out.append(result_of(one, members[one.number], data=group.data_of(one.number), trial=trial, scores=pair))
-    return out

@@ -169,7 +169,7 @@ def train_fits(
         )
         share = (time.perf_counter() - began) / max(1, len(group.members))
         for result in results:
-            trial = plan.trials[result.number]
+            trial = plan.networks[result.number].trial
             fit = by_trial[trial.candidate, trial.fold]
             fit.seconds += share
             if isinstance(result, Failure):
@@ -229,7 +229,7 @@ def _add_networks(
             weights[same][fit.rows] = fit.weight
         weight = weights[same]
     for k, member in enumerate(fit.plan.members):
-        own = dataclasses.replace(member, number=len(out.trials), weight=weight, resumable=resumable)
+        own = dataclasses.replace(member, number=len(out.networks), weight=weight, resumable=resumable)
         before = earlier.ended.get(k) if earlier is not None and _can_continue(fit) else None
         if before is not None and before.stopped != "done":
             fit.ended[k] = before

@@ -13,19 +13,20 @@ from numpy.typing import NDArray
 from manynets.display import html_table, layers_text, number_text
 from manynets.errors import InterruptedWarning, warn_user
 from manynets.model import Model
-from manynets.plan import Trial
-from manynets.prepare import TrainingData
+from manynets.plan import PlannedNetwork
 from manynets.results import versions
 from manynets.spec import METRICS, MLP, Recipe
 from manynets.tasks import Task
 from manynets.training.groups import Failure
 from manynets.training.torch_settings import find_device
-from manynets.training.trial import Divergence, Member, Outcome
+from manynets.training.trial import Divergence, Outcome
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
-__all__ = ["Result", "result_of", "warn_of_interrupted"]
+__all__ = ["NO_SCORES", "Result", "result_of", "warn_of_interrupted"]
+
+NO_SCORES = math.nan, math.nan
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -103,15 +104,9 @@ class Result:
         )
 
 
-def result_of(
-    found: Outcome | Failure | None,
-    member: Member,
-    *,
-    data: TrainingData,
-    trial: Trial,
-    scores: tuple[float, float] = (math.nan, math.nan),
-) -> Result:
+def result_of(found: Outcome | Failure | None, network: PlannedNetwork, *, scores: tuple[float, float] = NO_SCORES) -> Result:
     """Return the result of a network of a plan, found None if the training ended before its turn. scores: loss and score."""
+    trial, member, data = network
     assert isinstance(member.spec, MLP)
     more: dict[str, Any] = {"stopped": "interrupted"}
     if isinstance(found, Failure):

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
 from manynets.plan import Plan, TrialGroup
-from manynets.prepare import TrainingData
 from manynets.tasks import Regression
 
 __all__ = ["stacked"]
@@ -24,38 +23,26 @@ FEW = 16  # networks up to which a group gains by being trained with others
 MOST_BYTES = 1 << 28  # of the rows of a stack, which are a copy
 
 
-class Stack(TrialGroup):
-    """Groups that are trained as one."""
-
-    def __init__(self, groups: Sequence[TrialGroup]) -> None:
-        parts = [group.data.problem.rows for group in groups]
-        weights = [rows.weight for rows in parts if rows.weight is not None]
-        rows = Rows(
-            torch.cat([rows.x for rows in parts]),
-            torch.cat([rows.target for rows in parts]),
-            torch.cat(weights) if weights else None,
-        )
-        first = groups[0].data
-        super().__init__(dataclasses.replace(first, problem=dataclasses.replace(first.problem, rows=rows)))
-        self._data: dict[int, TrainingData] = {}
-        self._starts: dict[int, int] = {}
-        start = 0
-        for group, part in zip(groups, parts, strict=True):
-            moved = _Moved(start, len(part))
-            for member in group.members:
-                self._data[member.number], self._starts[member.number] = group.data, start
-                held_out = None if member.validation_rows is None else moved(member.validation_rows)
-                task = group.data.problem.task
-                self.members.append(dataclasses.replace(member, rows=moved(member.rows), validation_rows=held_out, task=task))
-            start += len(part)
-
-    def data_of(self, number: int) -> TrainingData:
-        """Return the data of the group that a network came from."""
-        return self._data[number]
-
-    def start_of(self, number: int) -> int:
-        """Return where the rows of that group begin."""
-        return self._starts[number]
+def _stack(groups: Sequence[TrialGroup]) -> TrialGroup:
+    """Return groups as one. Each network of a regression has its own task, as its group has a center and scale of its own."""
+    parts = [group.data.problem.rows for group in groups]
+    weights = [rows.weight for rows in parts if rows.weight is not None]
+    rows = Rows(
+        torch.cat([rows.x for rows in parts]),
+        torch.cat([rows.target for rows in parts]),
+        torch.cat(weights) if weights else None,
+    )
+    first = groups[0].data
+    out, start = TrialGroup(dataclasses.replace(first, problem=dataclasses.replace(first.problem, rows=rows))), 0
+    for group, part in zip(groups, parts, strict=True):
+        moved, task = _Moved(start, len(part)), group.data.problem.task
+        for member in group.members:
+            validation, test = member.validation_rows, group.held_out[member.number]
+            validation = None if validation is None else moved(validation)
+            out.members.append(dataclasses.replace(member, rows=moved(member.rows), validation_rows=validation, task=task))
+            out.held_out[member.number] = None if test is None else moved(test)
+        start += len(part)
+    return out
 
 
 class _Moved:
@@ -83,8 +70,8 @@ def stacked(plan: Plan, *, most_bytes: int = MOST_BYTES) -> Plan:
             stacks.append(held)
         held.append(group)
     out = Plan()
-    out.groups = dict(enumerate(groups[0] if len(groups) == 1 else Stack(groups) for groups in stacks))
-    out.trials = plan.trials
+    out.groups = dict(enumerate(groups[0] if len(groups) == 1 else _stack(groups) for groups in stacks))
+    out.networks = plan.networks
     return out
 
 

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from manynets.distributed import current_ranks
-from manynets.plan import Trial
+from manynets.plan import PlannedNetwork, Trial
 from manynets.search.result import Result, result_of, warn_of_interrupted
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.streaming import Stream, files_to_stream, open_stream, share_of, stream_members
@@ -82,6 +82,6 @@ def _trained(stream: Stream, candidates: Mapping[int, Candidate], callbacks: Seq
     finally:
         stream.close()
     return {
-        one.number: result_of(one, member, data=stream.data, trial=Trial(one.number, fold=0))
+        one.number: result_of(one, PlannedNetwork(Trial(one.number, fold=0), member, stream.data))
         for member, one in zip(members, found, strict=True)
     }
