@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from manynets.data.check import is_frame
 from manynets.errors import DataError, OptionError, short
 
-__all__ = ["declared_columns", "read_given"]
+__all__ = ["check_target", "declared_columns", "read_given"]
 
 
 def read_given(
@@ -37,7 +37,7 @@ def read_given(
     if isinstance(y, str):
         raise OptionError(f"y is {y!r}, but must be the values to predict; name a column of the table with target={y!r}")
     if y is not None:
-        _check_target(y)
+        check_target(y)
         return X, y, sample_weight
     if isinstance(X, DataLoader | Dataset):
         size = getattr(X, "batch_size", None) or 32
@@ -48,12 +48,12 @@ def read_given(
     raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
 
 
-def _check_target(y: Any) -> None:
+def check_target(y: Any) -> None:
     """Raise DataError for what holds no column of values."""
     if hasattr(y, "tocsr"):
         raise DataError(f"y is sparse ({type(y).__name__}); make it dense, with y.toarray()")
-    columns = hasattr(y, "__len__") and getattr(y, "shape", None) != ()
-    if not columns or isinstance(y, Mapping | Set | DataLoader | Dataset):
+    column = (hasattr(y, "__len__") or hasattr(y, "__array__")) and getattr(y, "shape", None) != ()
+    if not column or isinstance(y, Mapping | Set | DataLoader | Dataset):
         collect = "; give y.collect()" if type(y).__name__ == "LazyFrame" else ""
         raise DataError(f"y is {short(y)}, but must be the values to predict, one for each row of X{collect}")
 

@@ -33,6 +33,11 @@ def _shown(encoder: TableEncoder) -> str:
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
+def _refuse_empty(x: Any) -> None:
+    if 0 in x.shape:
+        raise DataError(f"X is empty: it has shape {tuple(x.shape)}")
+
+
 class Predictor(abc.ABC):
     """From the scores of one network, or of several, to predictions."""
 
@@ -60,6 +65,7 @@ class Predictor(abc.ABC):
             columns = len(self.encoder.columns) + len(self.encoder.dropped)
             return self.encoder.transform(as_numpy(x, columns=columns))  # which checks the numbers
         if self.encoder is not None and is_frame(x):
+            _refuse_empty(x)
             x = self.encoder.transform(x)
         elif self.encoder is not None and isinstance(x, np.ndarray) and x.dtype.kind in "OUS":
             raise DataError(
@@ -83,6 +89,7 @@ class Predictor(abc.ABC):
         if not is_frame(x):
             self.warn_of_array(x)
             return x
+        _refuse_empty(x)
         unseen: dict[str, Counter[str]] = {}
         matrix = self.encoder.transform(x, unseen=unseen)
         warned, mark = self.__dict__.setdefault("_warned", {}), object()

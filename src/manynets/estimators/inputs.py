@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.utils.validation import validate_data
 
 from manynets.data.check import as_matrix, as_weights, check_container, is_frame
 from manynets.errors import DataError, OptionError, warn_user
+from manynets.given import check_target
 from manynets.tables.frames import open_table
 from manynets.tables.table import Table
 from manynets.tasks.base import as_array, as_target, finite_target, labels_of, plain
@@ -27,8 +29,10 @@ __all__ = [
     "labels",
     "needs_encoding",
     "numbers",
+    "numeric_rows",
     "read_rows",
     "split_for_stopping",
+    "validation_rows",
     "weights",
     "with_names",
 ]
@@ -47,6 +51,8 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
         check_container(x)
     if isinstance(x, np.ma.MaskedArray):
         x = as_matrix(x)  # rejects masked values, which scikit-learn would use
+    if is_frame(x) and not x.shape[1]:
+        raise DataError("the table has no columns")
     if is_frame(x) and not hasattr(x, "sparse"):  # pandas has that where all columns are sparse: numbers
         table = open_table(x)  # rejects duplicate names
         split = table.frame is not None and table.names != tuple(map(str, getattr(x, "column_names", x.columns)))  # of lists
@@ -55,7 +61,7 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
         if split or middles or needs_encoding(table) if reset else encoder is not None and not encoder.positional:
             return validate_data(estimator, x, reset=reset, skip_check_array=True)
     named = not reset and not is_frame(x) and by_name(estimator)
-    x = validate_data(estimator, x, reset=reset, accept_sparse=["csr", "csc"], dtype=FLOATS, ensure_all_finite=False)
+    x = numeric_rows(estimator, x, reset=reset, accept_sparse=["csr", "csc"], ensure_all_finite=False)
     if named:
         return with_names(estimator, dense(x))
     if not _is_sparse(x):
@@ -65,6 +71,26 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
         nans = int(np.isnan(x.data).sum())
         raise DataError(f"X has {nans} NaN and {int(bad.sum()) - nans} infinite values; fill them in or remove those rows")
     return x
+
+
+def numeric_rows(estimator: Any, x: Any, **options: Any) -> Any:
+    """Return X as scikit-learn's `validate_data` does, as floats."""
+    try:
+        return validate_data(estimator, x, dtype=FLOATS, **options)
+    except ValueError as error:
+        if "could not convert string" not in str(error):
+            raise
+        raise DataError(
+            f"X holds text, but an array must hold numbers; give a frame, such as pandas.DataFrame(X), whose columns of text are encoded ({error})"
+        ) from None
+
+
+def validation_rows(read: Callable[[Any], Any], X_val: Any) -> Any:
+    """Return read(X_val); what is wrong with it is said to be about X_val."""
+    try:
+        return read(X_val)
+    except ValueError as error:
+        raise DataError(f"X_val cannot be used: {error}") from None
 
 
 def dense(x: Any) -> NDArray[Any]:
@@ -124,6 +150,7 @@ def _present(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
         raise DataError(f"This {name} estimator requires y to be passed, but the target y is None.")
     if _is_sparse(y):
         y = y.toarray()
+    check_target(y)
     if not hasattr(y, "dtype") or not hasattr(y, "shape") or type(y).__module__.startswith("polars"):
         y = as_array(y)
     check_consistent_length(x, y)
@@ -166,10 +193,8 @@ def numbers(estimator: Any, y: Any, x: Any) -> NDArray[np.float64]:
 
 def weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     """Return row weights (N,), None for none; a single number is the weight of every row."""
-    if sample_weight is None:
-        return None
-    array = np.asarray(sample_weight, dtype=np.float64)
-    return as_weights(np.full(rows, array) if array.ndim == 0 else array, rows)
+    alone = isinstance(sample_weight, Real)
+    return as_weights(np.full(rows, sample_weight) if alone else sample_weight, rows)
 
 
 def check_validation(X_val: Any, y_val: Any, groups: Any) -> None:

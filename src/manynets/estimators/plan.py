@@ -206,7 +206,7 @@ def _hold_out(e: Any, data: FitData, task: Task, random: np.random.RandomState, 
 
 
 def _read_validation(e: Any, X_val: Any, y_val: Any) -> tuple[Any, ...]:
-    x = inputs.read_rows(e, X_val, reset=False)
+    x = inputs.validation_rows(lambda rows: inputs.read_rows(e, rows, reset=False), X_val)
     y = e._read_target(y_val, x, first=False, incremental=True)
     x = x if is_frame(x) else inputs.dense(x)
     return x if e.encoder_ is None else encode_table(x, encoder=e.encoder_)[0], y

@@ -22,6 +22,7 @@ from manynets.spec import SklearnAdam, SklearnSGD
 from manynets.spec.metadata import ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, Interval
 from manynets.spec.options import allowed_values
 from manynets.tables.scaling import SCALINGS
+from manynets.train_arguments import check_callbacks
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.groups import check_fits
 
@@ -132,6 +133,7 @@ def check(e: Any) -> None:
     if e.batch_size != "auto":
         allowed_values(s.Recipe, "batch_size").check(e.batch_size, what="batch_size")
     hidden_sizes(e)
+    check_callbacks(e.callbacks or ())
     checkpoint = checkpoint_of(e)
     if e.solver == "lbfgs":
         if checkpoint is not None:

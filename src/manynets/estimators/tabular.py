@@ -24,6 +24,7 @@ from manynets.tables.frames import open_table
 from manynets.tabular import PresetName, TabularFit, train_tabular
 from manynets.tasks import Binary, Multiclass, Multilabel, Regression, Task
 from manynets.tasks.base import plain
+from manynets.train_arguments import check_callbacks
 from manynets.training.events import Callback
 
 __all__ = ["TabularClassifier", "TabularRegressor"]
@@ -44,7 +45,10 @@ class _Tabular(BaseEstimator):
     ) -> TabularFit:
         """Train on what was read, and set the fitted attributes."""
         inputs.check_validation(X_val, y_val, groups)
-        validation = None if X_val is None else (self._read(X_val, reset=False, fitted=False), y_val)
+        check_callbacks(self.callbacks or ())
+        validation = None
+        if X_val is not None:
+            validation = inputs.validation_rows(lambda rows: self._read(rows, reset=False, fitted=False), X_val), y_val
         fit = train_tabular(
             X,
             y,
@@ -59,7 +63,7 @@ class _Tabular(BaseEstimator):
             seed=self._seed(),
             device=self.device,
             progress="auto" if self.verbose else False,
-            callbacks=self.callbacks,
+            callbacks=self.callbacks or (),
             warn_of_copies=False,
             **options,
         )
@@ -76,7 +80,7 @@ class _Tabular(BaseEstimator):
             check_container(X)
         named = fitted and not reset and inputs.by_name(self)
         rows = 2 if reset else 1
-        X = validate_data(self, X, reset=reset, dtype=inputs.FLOATS, ensure_all_finite="allow-nan", ensure_min_samples=rows)
+        X = inputs.numeric_rows(self, X, reset=reset, ensure_all_finite="allow-nan", ensure_min_samples=rows)
         return inputs.with_names(self, X) if named else X
 
     def _seed(self) -> int:

@@ -17,16 +17,17 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import estimator_html_repr, indexable
 from sklearn.utils.metadata_routing import _routing_enabled
 
-from manynets.data.check import is_frame
+from manynets.data.check import check_container, is_frame
 from manynets.data.duplicates import count_held_out
 from manynets.display import html_table
 from manynets.errors import OptionError, one_of, warned_once
 from manynets.estimators import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
 from manynets.estimators.settings import take_parameters
 from manynets.prepare import report_copies
-from manynets.search.evaluation import Evaluation
+from manynets.search.evaluation import Evaluation, memory_limit_of
 from manynets.search.halving import EPOCHS, halve
 from manynets.search.optuna import run_study
+from manynets.spec import MLP
 from manynets.spec.metadata import AT_LEAST_ONE
 from manynets.tables.frames import frame_hashes
 from manynets.training.groups import check_limits
@@ -60,8 +61,8 @@ class MLPSearchCV(BaseSearchCV):
     sampler: an Optuna sampler, which suggests n_iter trials in batches of `batch` (extra: optuna). storage, study_name,
         load_if_exists: of the study; the trials that are in it count towards n_iter, and their scores are in cv_results_. With
         strategy="halving" each batch is halved, and the trials that drop out are reported as pruned.
-    progress: "auto" shows a live display (with n_jobs it advances when a group is finished), False nothing. memory_limit: bytes;
-        networks that would take more are trained in parts.
+    progress: "auto" shows a live display (with n_jobs it advances when a group is finished), False nothing. memory_limit: bytes, or such
+        as "2GB"; networks that would take more are trained in parts.
 
     Fitted attributes: cv_results_, best_estimator_, best_params_, best_score_, best_index_, refit_time_, scorer_, n_splits_,
     multimetric_, classes_, n_features_in_, feature_names_in_; with halving n_resources_, n_candidates_, n_iterations_,
@@ -110,7 +111,7 @@ class MLPSearchCV(BaseSearchCV):
         pre_dispatch: Any = "2*n_jobs",
         verbose: Any = 0,
         progress: Any = False,
-        memory_limit: int | None = None,
+        memory_limit: int | str | None = None,
     ) -> None:
         take_parameters(self, locals())
 
@@ -125,6 +126,8 @@ class MLPSearchCV(BaseSearchCV):
 
     def _fit(self, X: Any, y: Any, params: dict[str, Any]) -> Self:
         self._check()
+        if X is not None:
+            check_container(X)
         scorers, refit_metric = self._get_scorers()
         X, y = indexable(X, y)
         params = _check_method_params(X, params=params)
@@ -179,6 +182,11 @@ class MLPSearchCV(BaseSearchCV):
         return diagram + html_table(["rank", *names, f"mean {metric}", "std"], rows, title=f"Best of {len(ranks)} candidates")
 
     def _check(self) -> None:
+        if isinstance(self.estimator, MLP):
+            raise OptionError(
+                f"estimator is an MLP, which describes a network; give an estimator: mn.MLPClassifier(hidden_layer_sizes={self.estimator.hidden}),"
+                " or compare pairs (MLP, Recipe) with mn.train_many"
+            )
         self._validate_params()
         one_of(self.strategy, STRATEGIES, what="strategy")
         if (self.param_grid is None) == (self.param_distributions is None):
@@ -187,7 +195,7 @@ class MLPSearchCV(BaseSearchCV):
             raise OptionError("a sampler needs param_distributions; give those instead of param_grid")
         if self.strategy == "halving" and not self.factor > 1:
             raise OptionError(f"factor is {self.factor!r}, but must be a number above 1")
-        check_limits(memory_limit=self.memory_limit)
+        check_limits(memory_limit=memory_limit_of(self))
         for name in ("n_iter", "batch"):
             AT_LEAST_ONE.check(getattr(self, name), what=name)
 

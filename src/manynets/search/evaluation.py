@@ -14,13 +14,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection._validation import _fit_and_score, _insert_error_scores, _warn_or_raise_about_fit_failures
 from sklearn.utils.parallel import Parallel, delayed
 
+from manynets.data.stream.limit import memory_bytes
 from manynets.errors import warn_user
 from manynets.search.fits import CandidateFit, can_share, plan_fits, train_fits
 from manynets.search.folds import SearchFolds
 from manynets.search.scoring import score_fits
 from manynets.training.progress import progress_callbacks
 
-__all__ = ["Evaluation", "Params"]
+__all__ = ["Evaluation", "Params", "memory_limit_of"]
 
 Params: TypeAlias = Mapping[str, Any]
 Scored: TypeAlias = dict[tuple[int, int], dict[str, Any]]  # by (candidate, fold): what scikit-learn's `_fit_and_score` returns
@@ -72,7 +73,7 @@ class Evaluation:
             resumable=resumable,
             n_jobs=search.n_jobs,
             callbacks=progress_callbacks(search.progress) if fits else (),
-            memory_limit=search.memory_limit,
+            memory_limit=memory_limit_of(search),
         )
         scored = score_fits(
             fits,
@@ -144,6 +145,11 @@ class Evaluation:
             name = self.search.refit if isinstance(self.search.refit, str) else next(iter(scores[0]))
             scores = [score[name] for score in scores]
         return np.asarray(np.array(scores, dtype=np.float64).reshape(candidates, -1).mean(axis=1))
+
+
+def memory_limit_of(search: Any) -> Any:
+    """Return the memory limit of a search, a text such as "2GB" as bytes."""
+    return memory_bytes(search.memory_limit) if isinstance(search.memory_limit, str) else search.memory_limit
 
 
 def _warn_about_convergence(fits: Sequence[CandidateFit]) -> None:
