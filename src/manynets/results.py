@@ -151,7 +151,7 @@ def checkpoints_of(
     *,
     checkpoint: Checkpoint | None,
     resume: str | os.PathLike[str] | None,
-    allow_world_size: bool,
+    allow_world_size: bool = False,
 ) -> Callable[[], Checkpoints] | None:
     """Return a function that opens the checkpoints of a training once it begins, None for a training without any."""
     if checkpoint is None and resume is None:

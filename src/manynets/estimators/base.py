@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, Self
@@ -16,19 +17,36 @@ from manynets.data.scales import warn_of_scales
 from manynets.estimators import inputs, settings
 from manynets.estimators.fitted import accept, epoch_printer, iteration_printer, report_end
 from manynets.estimators.lbfgs import train_lbfgs
-from manynets.estimators.partial_fit import PartialFitError
 from manynets.estimators.plan import FitData, FitPlan, plan_fit, read_fit
 from manynets.model import Model
-from manynets.results import system_of
+from manynets.results import checkpoints_of
 from manynets.tables import TableEncoder
 from manynets.tasks import Task
-from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files
+from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from manynets.training.groups import train_members
 from manynets.training.trial import Outcome
 
-__all__ = ["BaseMLP"]
+__all__ = ["BaseMLP", "PartialFitError", "where_partial_fit_is"]
 
 AT_ONCE = 1 << 22  # numbers in the widest layer of what is predicted at a time
+
+
+class PartialFitError(AttributeError, ValueError):
+    """These parameters allow no partial_fit: `hasattr` is False, and calling it says why."""
+
+
+class where_partial_fit_is:
+    """A method that exists unless `_check_partial_fit` raises; like scikit-learn's `available_if`, with a reason."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self.method = method
+        functools.update_wrapper(self, method)  # type: ignore[arg-type]
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        if owner is None:
+            return self.method
+        owner._check_partial_fit()
+        return types.MethodType(self.method, owner)
 
 
 class BaseMLP(BaseEstimator):
@@ -114,11 +132,10 @@ class BaseMLP(BaseEstimator):
         callbacks = list(self.callbacks or ())
         if self.verbose:
             callbacks.insert(0, epoch_printer(plan.scale))
-        keeper = None
-        if checkpoint is not None:
-            resume = checkpoint.folder if checkpoint_files(checkpoint.folder) else None
-            keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "system": system_of(plan.prepared)}
-            keeper = functools.partial(Checkpoints, problem, plan.members, **keeping)
+        resume = None
+        if checkpoint is not None and checkpoint_files(checkpoint.folder):
+            resume = checkpoint.folder
+        keeper = checkpoints_of(plan.prepared, plan.members, checkpoint=checkpoint, resume=resume)
         return train_members(problem, plan.members, callbacks=callbacks, keeper=keeper)
 
     # ------------------------------------------------------------------------------------------------- predict

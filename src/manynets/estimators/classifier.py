@@ -12,9 +12,8 @@ from sklearn.utils import compute_sample_weight
 
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.estimators import inputs
-from manynets.estimators.base import BaseMLP
+from manynets.estimators.base import BaseMLP, where_partial_fit_is
 from manynets.estimators.lessons import OF_MLP, OF_MLP_FIT, with_lessons
-from manynets.estimators.partial_fit import where_partial_fit_is
 from manynets.estimators.settings import take_parameters
 from manynets.tasks import Binary, Multiclass, Multilabel, Task
 from manynets.tasks.base import plain

@@ -18,9 +18,10 @@ from manynets.estimators.settings import ACTIVATIONS, SOLVERS
 from manynets.estimators.tabular import TabularClassifier, TabularRegressor
 from manynets.model import Model
 from manynets.tables.columns import has_means, scaling_of
+from manynets.tabular import PRESETS, PresetName
 from manynets.tasks import Regression
 
-__all__ = ["estimator"]
+__all__ = ["estimator", "preset_of"]
 
 _CLASSES = {
     "sgd": (s.SGD, s.SklearnSGD), "adam": (s.Adam, s.SklearnAdam), "adamw": s.AdamW, "nadam": s.NAdam, "rmsprop": s.RMSprop,
@@ -62,12 +63,17 @@ def estimator(model: Model) -> BaseEstimator:
     return found
 
 
+def preset_of(model: Model) -> PresetName:
+    """Return the preset of the default for tables that a model was trained with."""
+    return "fast" if model.recipe.iterations == PRESETS["fast"].steps else "default"
+
+
 def _tabular(model: Model, numbers: bool) -> Any:
     recipe = model.recipe
     kind: Any = TabularRegressor if numbers else TabularClassifier
     found = kind(
         n_networks=model.size,
-        preset="fast" if recipe.iterations == 400 else "default",
+        preset=preset_of(model),
         random_state=recipe.seed,
         device=recipe.device,
     )

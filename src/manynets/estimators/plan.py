@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from numbers import Integral
 from typing import Any, TypeAlias
 
@@ -40,8 +40,7 @@ class FitData:
     groups: (N,), what stays together where rows are held out. class_weight: what the weights do not contain yet. validation_set: X
     and y of the user's own validation set. encoder: of a frame, or of an array that is scaled or gets piecewise-linear columns. The
     other fields are for fits that share rows of one matrix (a search): rows: the numbers of these rows in it; add_rows: adds encoded
-    rows to it; encoded, draws: what fits of the same rows have encoded (by their training rows) and drawn (by all that it depends on)
-    before.
+    rows to it; known: what fits of the same rows have encoded and drawn before, by all that it depends on.
     """
 
     x: Any
@@ -54,9 +53,8 @@ class FitData:
     validation_set: tuple[Any, ...] | None = None
     encoder: TableEncoder | None = None
     rows: RowNumbers | None = None
-    encoded: dict[tuple[Any, ...], tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
     add_rows: Callable[[NDArray[Any]], RowNumbers | None] = lambda x: None
-    draws: dict[tuple[Any, ...], Draws] = dataclasses.field(default_factory=dict)
+    known: dict[Hashable, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,17 +137,17 @@ def plan_fit(
         data.x = _encoded(e, data, task)
     network = embedded_columns(settings.network_of(e), e.encoder_)
     # the draws of one network with a seed and without held-out rows are known: fits of the same rows make them once
-    known = fresh and isinstance(e.random_state, Integral) and not e.early_stopping and e.n_networks == 1
-    key = (e.random_state, e.init, e.activation, network, data.x.shape[1], data.x.dtype, task.outputs)
-    if known and key in data.draws:
-        draws = data.draws[key]
+    again = fresh and isinstance(e.random_state, Integral) and not e.early_stopping and e.n_networks == 1
+    key = ("draws", e.random_state, e.init, e.activation, network, data.x.shape[1], data.x.dtype, task.outputs)
+    if again and key in data.known:
+        draws = data.known[key]
     else:
         initial = _start(e, network, data.x, task, random, fresh)
         if not encodes:
             _hold_out(e, data, task, random, X_val is not None)
         draws = initial, *_orders(e, random)
-        if known:
-            data.draws[key] = draws
+        if again:
+            data.known[key] = draws
     if X_val is not None:
         data.validation_set = _read_validation(e, X_val, y_val)
     if e.batch_norm or np.any(e.dropout) or e.input_dropout:
@@ -172,11 +170,11 @@ def _encoded(e: Any, data: FitData, task: Task) -> NDArray[Any]:
         x, _ = encode_table(data.x, encoder=e.encoder_)
     else:
         embedding = e.embedding if isinstance(e.embedding, PiecewiseLinear) else None
-        key = (None if data.train is None else data.train.tobytes(), embedding, e.scaling, e.category_means)
-        if key not in data.encoded:
+        key = ("encoded", None if data.train is None else data.train.tobytes(), embedding, e.scaling, e.category_means)
+        if key not in data.known:
             options = column_options(data.x, embedding, scaling=e.scaling, category_means=e.category_means)
-            data.encoded[key] = encode_table(data.x, data.y, rows=data.train, target=task.encode(data.y), **options)
-        x, e.encoder_ = data.encoded[key]
+            data.known[key] = encode_table(data.x, data.y, rows=data.train, target=task.encode(data.y), **options)
+        x, e.encoder_ = data.known[key]
     data.rows = data.add_rows(x)
     return x
 

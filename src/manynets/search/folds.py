@@ -15,9 +15,8 @@ from sklearn.utils import _safe_indexing
 from manynets.data.check import is_frame
 from manynets.data.tensors import to_tensor
 from manynets.estimators import inputs
-from manynets.estimators.plan import Draws, FitData, read_fit
+from manynets.estimators.plan import FitData, read_fit
 from manynets.prepare import RowNumbers
-from manynets.tables import TableEncoder
 
 __all__ = ["FoldData", "SearchFolds", "SharedRows"]
 
@@ -53,8 +52,7 @@ class SharedRows:
 class FoldData:
     """A fold as the last step of a pipeline is given it: `steps` are the fitted steps before it, None for none.
 
-    rows: the numbers of the training rows among the shared ones. encoded, draws: see `FitData`. known: what else candidates have
-    computed from the fold before.
+    rows: the numbers of the training rows among the shared ones. known: what candidates have computed from the fold before.
     """
 
     train_x: Any
@@ -65,8 +63,6 @@ class FoldData:
     groups: Any = None
     steps: Any = None
     rows: RowNumbers | None = None
-    encoded: dict[tuple[Any, ...], tuple[NDArray[Any], TableEncoder]] = dataclasses.field(default_factory=dict)
-    draws: dict[tuple[Any, ...], Draws] = dataclasses.field(default_factory=dict)
     known: dict[Hashable, Any] = dataclasses.field(default_factory=dict)
 
     def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
@@ -136,9 +132,7 @@ class SearchFolds:
         vars(estimator).update(learnt)
         estimator.encoder_ = None
         weight = inputs.weights(fold.weight, len(y))
-        return FitData(
-            x, y, weight, groups=fold.groups, rows=fold.rows, encoded=fold.encoded, add_rows=self.add_rows, draws=fold.draws
-        )
+        return FitData(x, y, weight, groups=fold.groups, rows=fold.rows, add_rows=self.add_rows, known=fold.known)
 
     def _read(self, fold: FoldData, reader: Any) -> tuple[Any, NDArray[Any], dict[str, Any]]:
         """Return X and y as an estimator reads them, and the attributes that it learns from them."""
