@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manynets.data.check import as_matrix, as_numpy, is_frame
+from manynets.data.check import as_matrix, as_numpy, as_weights, is_frame
 from manynets.data.tensors import SEEN, to_tensor, warn_of_lost_digits
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.spec import MLP, Embedding, Periodic, PiecewiseLinear
+from manynets.tasks import Task
 from manynets.training.checkpoint import recorded_identities
 from manynets.training.state import Digests
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from manynets.tables.scaling import Scaling
 
 __all__ = [
-    "array_scaling", "column_options", "embedded_columns", "encoded_array", "needs_encoder", "validation_matrix", "warn_of_encoded"
+    "array_scaling", "column_options", "embedded_columns", "encoded_array", "is_recorded", "needs_encoder", "read_validation_set",
+    "validation_matrix", "warn_of_encoded",
 ]  # fmt: skip
 
 
@@ -71,6 +73,22 @@ def validation_matrix(X: Any, encoder: TableEncoder | None, *, columns: int, of_
     raise DataError(f"the validation set has {matrix.shape[1]} columns, but X has {columns}; give both the same columns")
 
 
+def read_validation_set(
+    own: tuple[Any, ...], task: Task, encoder: TableEncoder | None, *, columns: int, of_frame: bool
+) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
+    """Return X, encoded as the rows that are trained on, the encoded y and the weights of a validation set. Arguments: of `validation_matrix`."""
+    matrix = validation_matrix(own[0], encoder, columns=columns, of_frame=of_frame)
+    try:
+        encoded = task.encode(own[1])
+    except DataError as error:
+        raise DataError(f"the validation set cannot be used: {error}") from None
+    if len(encoded) != matrix.shape[0]:
+        raise DataError(
+            f"the validation set has {matrix.shape[0]} rows of X and {len(encoded)} of y; they must have the same number"
+        )
+    return matrix, encoded, as_weights(own[2], len(encoded), what="validation weights") if len(own) == 3 else None
+
+
 def array_scaling(
     X: Any, scaling: Scaling | Literal[False] | None, *, resume: str | os.PathLike[str] | None = None
 ) -> Scaling | None:
@@ -91,6 +109,14 @@ def _recorded_as_it_is(X: Any, resume: str | os.PathLike[str]) -> bool:
     recorded = {one.get("X") for one in data if isinstance(one, Mapping)}
     cast = (to_tensor(matrix, device=torch.device("cpu"), dtype=dtype) for dtype in (torch.float32, torch.float64))
     return any(Digests()(one) in recorded for one in cast)
+
+
+def is_recorded(task: Task, resume: str | os.PathLike[str]) -> bool:
+    """Return whether the checkpoints of a training recorded this task.
+
+    Version 0.1 standardised a regression target by all rows, not only by those that were trained on, and such a training goes on so.
+    """
+    return any(identity.get("task") == task.to_json() for identity in recorded_identities(resume))
 
 
 def needs_encoder(X: Any, encoder: TableEncoder | None, embedding: Embedding | None, *, scaling: Scaling | None = None) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from manynets.distributed import current_ranks
-from manynets.encoding import array_scaling, embedded_columns
+from manynets.encoding import array_scaling, embedded_columns, is_recorded
 from manynets.engines import EngineName
 from manynets.errors import OptionError, one_of
 from manynets.given import declared_columns, read_given
@@ -25,9 +25,9 @@ from manynets.prepare import (
     SplitBy,
     TrainingData,
     copies_held_out,
+    find_target,
     network_splits,
     prepare,
-    recorded_task,
     report_copies,
     split_by,
 )
@@ -167,13 +167,14 @@ def train(
     check_callbacks(callbacks)
     columns: dict[str, Any] = {"groups": groups, "times": times, "stratify": stratify}
     of_table: dict[str, Any] = {"drop": drop, "categorical": categorical, "numeric": numeric}
+    keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
     if memory_limit is not None:
         given: dict[str, Any] = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, **columns}
         given |= {"encoder": encoder, "category_means": category_means, "preset": preset, "positive": positive}
         given |= {"time_limit": time_limit, "task": task, "target_transform": target_transform, "validation": validation}
         given |= {"scaling": scaling, "seed": seed, "metric": metric, "progress": progress, "callbacks": callbacks}
-        given |= {"initial": initial, "n_networks": n_networks, "checkpoint": checkpoint, "resume": resume, "engine": engine}
-        given |= {"allow_world_size": allow_world_size, "of_table": of_table | {"drop_missing_target": drop_missing_target}}
+        given |= {"initial": initial, "n_networks": n_networks, "engine": engine, **keeping}
+        given |= {"of_table": of_table | {"drop_missing_target": drop_missing_target}}
         if (model := _train_streamed(X, target, spec, recipe, memory_limit, **given)) is not None:
             return model
     X, y, sample_weight = read_given(X, y, target, sample_weight, drop_missing_target=drop_missing_target)
@@ -183,12 +184,10 @@ def train(
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, X, y, task, encoder, initial, n_networks, scaling)
         scaling = False
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
-    common["declared"] = declared_columns(X, encoder, **of_table)
-    common |= {"sample_weight": sample_weight, "class_weight": class_weight}
-    keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
+    common |= {"sample_weight": sample_weight, "class_weight": class_weight, "declared": declared_columns(X, encoder, **of_table)}
     if spec is None and recipe is None and engine == "torch" and initial is None:
-        common |= {"preset": "default" if preset is None else preset, "metric": metric, "time_limit": time_limit}
-        common |= {"progress": progress, "callbacks": callbacks, **keeping}
+        common |= {"preset": "default" if preset is None else preset, "metric": metric, "time_limit": time_limit, **keeping}
+        common |= {"progress": progress, "callbacks": callbacks}
         common |= {"seed": 0 if seed is None else seed, "n_networks": 8 if n_networks is None else n_networks}
         return _train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common)
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)
@@ -198,10 +197,7 @@ def train(
     recipe = _with_given(recipe, seed=seed, metric=metric)
     if encoder is None and isinstance(spec, MLP):
         scaling = array_scaling(X, scaling, resume=resume)
-    if resume is not None and not isinstance(task, Task):
-        of_target: dict[str, Any] = {"target_transform": target_transform, "loss": recipe.loss, "quantiles": recipe.quantiles}
-        if (recorded := recorded_task(y, task, resume, **of_target)) is not None:
-            common |= {"task": recorded, "target_transform": None}
+    common |= _recorded_target(y, task, target_transform, recipe, resume)
     by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, **columns)
     common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means}
@@ -228,6 +224,16 @@ def _trained(
     keeper = checkpoints_of(data, members, **keeping)
     outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper)
     return with_residuals(model_of(spec, recipe, data, outcomes), data, members)
+
+
+def _recorded_target(
+    y: Any, task: str | Task | None, transform: Literal["log", "auto"] | None, recipe: Recipe, resume: Any
+) -> dict[str, Any]:
+    """Return the task of all of y, as an option of `prepare`, if the checkpoints to go on from recorded that; else no option."""
+    if resume is None or isinstance(task, Task):
+        return {}
+    whole = find_target(y, task, target_transform=transform, loss=recipe.loss, quantiles=recipe.quantiles).task
+    return {"task": whole, "target_transform": None} if is_recorded(whole, resume) else {}
 
 
 def _by_fold(validation: Any, n_networks: int) -> bool:

@@ -11,7 +11,11 @@ from torch.utils.data import DataLoader, Dataset
 from manynets.data.check import is_frame
 from manynets.errors import DataError, OptionError, short
 
-__all__ = ["check_target", "declared_columns", "read_given"]
+__all__ = ["VALIDATION", "check_target", "declared_columns", "own_validation", "read_given"]
+
+VALIDATION = (
+    "a fraction of the rows, row numbers or a mask, a set (X, y) or (X, y, sample_weight), or 'folds' with several networks"
+)
 
 
 def read_given(
@@ -52,10 +56,21 @@ def check_target(y: Any) -> None:
     """Raise DataError for what holds no column of values."""
     if hasattr(y, "tocsr"):
         raise DataError(f"y is sparse ({type(y).__name__}); make it dense, with y.toarray()")
-    column = (hasattr(y, "__len__") or hasattr(y, "__array__")) and getattr(y, "shape", None) != ()
-    if not column or isinstance(y, Mapping | Set | DataLoader | Dataset):
+    if not _has_rows(y) or isinstance(y, Mapping | Set | DataLoader | Dataset):
         collect = "; give y.collect()" if type(y).__name__ == "LazyFrame" else ""
         raise DataError(f"y is {short(y)}, but must be the values to predict, one for each row of X{collect}")
+
+
+def own_validation(validation: Any) -> tuple[Any, ...] | None:
+    """Return a validation set (X, y) or (X, y, sample_weight); None for anything else, such as a list of row numbers."""
+    several = isinstance(validation, tuple | list) and any(map(_has_rows, validation))
+    if several and len(validation) not in (2, 3):
+        raise OptionError(f"validation is a {type(validation).__name__} of {len(validation)}, but must be {VALIDATION}")
+    return tuple(validation) if several else None
+
+
+def _has_rows(value: Any) -> bool:
+    return (hasattr(value, "__len__") or hasattr(value, "__array__")) and getattr(value, "shape", None) != ()
 
 
 def _opened(path: str) -> Any:

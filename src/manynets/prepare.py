@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -24,12 +23,12 @@ from manynets.data.check import as_matrix, as_numpy, as_row_numbers, as_weights,
 from manynets.data.duplicates import count_held_out, count_shared
 from manynets.data.split import AT_RANDOM, SplitBy, deal_rows, even_folds, split_rows
 from manynets.data.tensors import to_tensor, warn_of_lost_digits
-from manynets.encoding import column_options, encoded_array, needs_encoder, validation_matrix, warn_of_encoded
+from manynets.encoding import column_options, encoded_array, needs_encoder, read_validation_set, warn_of_encoded
 from manynets.errors import DataError, LeakWarning, OptionError, short, warn_user
+from manynets.given import VALIDATION, own_validation
 from manynets.spec import Embedding, Recipe
 from manynets.tasks import Regression, Task, find_task, with_quantiles
 from manynets.tasks.base import as_array, as_target
-from manynets.training.checkpoint import recorded_identities
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
 
@@ -50,9 +49,7 @@ __all__ = [
     "find_target",
     "holdout",
     "network_splits",
-    "own_validation",
     "prepare",
-    "recorded_task",
     "report_copies",
     "row_weights",
     "split_by",
@@ -60,9 +57,6 @@ __all__ = [
     "validation_split",
 ]
 
-VALIDATION = (
-    "a fraction of the rows, row numbers or a mask, a set (X, y) or (X, y, sample_weight), or 'folds' with several networks"
-)
 RowNumbers: TypeAlias = NDArray[np.int64]
 ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
 
@@ -157,7 +151,7 @@ def prepare(
             warn_of_encoded(table, matrix, encoder)
     validation_set = None
     if own is not None:
-        read = _read_validation_set(own, target.task, encoder, columns=matrix.shape[1], of_frame=is_frame(X))
+        read = read_validation_set(own, target.task, encoder, columns=matrix.shape[1], of_frame=is_frame(X))
         validation_set = _on_device(*read, recipe)
     problem = Problem(target.task, _on_device(matrix, target.encoded, weight, recipe), validation_set)
     warn_of_lost_digits(matrix, problem.rows.x)
@@ -206,15 +200,6 @@ def standardised_by(target: Target, y: Any, rows: RowNumbers | None, *, loss: st
     own = Regression.of(as_target(y)[rows], transform=target.task.transform)
     task = dataclasses.replace(target.task, center=own.center, scale=own.scale)
     return Target(task, task.encode(y))
-
-
-def recorded_task(y: Any, task: str | None, resume: str | os.PathLike[str], **options: Any) -> Task | None:
-    """Return the task of all of y if checkpoints recorded it, else None. options: of `find_target`.
-
-    So did version 0.1, which standardised a regression target by all rows, not only by those that were trained on.
-    """
-    found = find_target(y, task, **options).task
-    return found if any(identity.get("task") == found.to_json() for identity in recorded_identities(resume)) else None
 
 
 def row_weights(
@@ -456,34 +441,6 @@ def encode_table(
     if fits and target is not None:
         encoder.cross_fit(table, target, matrix, rows=rows)
     return matrix, encoder
-
-
-def own_validation(validation: Any) -> tuple[Any, ...] | None:
-    """Return a validation set (X, y) or (X, y, sample_weight); None for anything else, such as a list of row numbers."""
-    several = isinstance(validation, tuple | list) and any(map(_is_several, validation))
-    if several and len(validation) not in (2, 3):
-        raise OptionError(f"validation is a {type(validation).__name__} of {len(validation)}, but must be {VALIDATION}")
-    return tuple(validation) if several else None
-
-
-def _is_several(value: Any) -> bool:
-    return hasattr(value, "__len__") and getattr(value, "shape", None) != ()
-
-
-def _read_validation_set(
-    own: tuple[Any, ...], task: Task, encoder: TableEncoder | None, *, columns: int, of_frame: bool
-) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
-    """Return X, encoded as the rows that are trained on, the encoded y and the weights of a validation set. Arguments: of `validation_matrix`."""
-    matrix = validation_matrix(own[0], encoder, columns=columns, of_frame=of_frame)
-    try:
-        encoded = task.encode(own[1])
-    except DataError as error:
-        raise DataError(f"the validation set cannot be used: {error}") from None
-    if len(encoded) != matrix.shape[0]:
-        raise DataError(
-            f"the validation set has {matrix.shape[0]} rows of X and {len(encoded)} of y; they must have the same number"
-        )
-    return matrix, encoded, as_weights(own[2], len(encoded), what="validation weights") if len(own) == 3 else None
 
 
 def _on_device(matrix: Any, encoded: NDArray[Any], weight: NDArray[np.float64] | None, recipe: Recipe) -> Rows:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.data.stream.limit import memory_bytes
-from manynets.encoding import array_scaling, embedded_columns, needs_encoder
+from manynets.encoding import array_scaling, embedded_columns, is_recorded, needs_encoder
 from manynets.errors import DataError, ManynetsError, OptionError, short, warned_once
-from manynets.given import read_given
+from manynets.given import own_validation, read_given
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import (
     RowNumbers,
@@ -28,9 +28,7 @@ from manynets.prepare import (
     copies_held_out,
     cv_splits,
     find_target,
-    own_validation,
     prepare,
-    recorded_task,
     report_copies,
 )
 from manynets.results import system_of
@@ -189,14 +187,8 @@ def plan_candidates(
     target = find_target(y, task)
     check_lengths(X, len(target))
     if resume is not None and not isinstance(task, Task):
-        standardise_by_all = standardise_by_all or recorded_task(y, task, resume) is not None
-    own, fraction = own_validation(validation), None
-    if own is None and validation is not None:
-        if isinstance(validation, bool) or not isinstance(validation, numbers.Real):
-            raise OptionError(
-                f"validation is {short(validation)}, but must be None, a fraction of each fold's training rows, or a set (X, y)"
-            )
-        fraction = float(validation)
+        standardise_by_all = standardise_by_all or is_recorded(target.task, resume)
+    own, fraction = _own_or_fraction(validation)
     by = _checked_split(len(X), cv, fraction, groups=groups, times=times, stratify=stratify)
     folds = cv_splits(target, cv, X=X, y=y, groups=groups, by=by)
     common, each = _weights(sample_weight, len(X), len(pairs))
@@ -248,6 +240,18 @@ def plan_candidates(
         raise next(error for error in groups_of_data.values() if isinstance(error, ManynetsError))
     _warn_of_copies(planned)
     return planned
+
+
+def _own_or_fraction(validation: Any) -> tuple[tuple[Any, ...] | None, float | None]:
+    """Return the validation set, or the fraction of each fold's training rows, that was given."""
+    own = own_validation(validation)
+    if own is not None or validation is None:
+        return own, None
+    if isinstance(validation, bool) or not isinstance(validation, numbers.Real):
+        raise OptionError(
+            f"validation is {short(validation)}, but must be None, a fraction of each fold's training rows, or a set (X, y)"
+        )
+    return None, float(validation)
 
 
 def _trained_rows(rows: FoldRows, seeds: Collection[int]) -> RowNumbers | None:

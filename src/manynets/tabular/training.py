@@ -14,6 +14,7 @@ from manynets.data.check import as_numpy, is_frame, rows_with_weight
 from manynets.distributed import current_ranks
 from manynets.encoding import validation_matrix
 from manynets.errors import OptionError, one_of
+from manynets.given import own_validation
 from manynets.prepare import (
     ClassWeight,
     Split,
@@ -24,7 +25,6 @@ from manynets.prepare import (
     encode_table,
     find_target,
     network_splits,
-    own_validation,
     prepare,
     report_copies,
     row_weights,
