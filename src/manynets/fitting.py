@@ -106,7 +106,8 @@ def train(
     spec: the network, or a torch module of your own that maps (n, D) to raw scores (n, O) and is trained in place by autograd. Or a
         Model, which is trained further: its networks start from their weights, with its encoder, task and recipe (unless you give
         another), and a new Model is returned. recipe: how it is trained. With only one of them the other is MLP() or Recipe().
-    task: "regression", "binary", "multiclass", "multilabel", a Task, or None to find it from y.
+    task: "regression", "binary", "multiclass", "multilabel", a Task, or None to find it from y. The target of a regression is standardised
+        by the mean and standard deviation of the rows that are trained on.
     validation: None; a fraction of the rows (of each class, for classes); row numbers or a mask; or a set (X, y) or
         (X, y, sample_weight) of your own; or "folds", for several networks: each validates on another fold of the rows, so that
         every row trains some of them.

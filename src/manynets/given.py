@@ -1,4 +1,4 @@
-"""X and y as `train` is given them: arrays, or a table whose target is taken off."""
+"""X, y and validation as `train` is given them: arrays, or a table whose target is taken off."""
 
 from __future__ import annotations
 

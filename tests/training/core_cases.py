@@ -100,7 +100,7 @@ class Data:
             case.dtype
         )
         self.statistics = random.uniform(0.5, 1.5, (k, sum(math.prod(s) for s in case.shape.buffers().values()))).astype(case.dtype)
-        self.unit = None if case.loss in ("softmax", "logistic", "poisson") else random.uniform(1, 2, case.outputs)
+        self.unit = None if case.loss in ("softmax", "logistic", "poisson") else random.uniform(1, 2, (k, case.outputs))
         self.growth = random.uniform(0.5, 2, (case.steps, k)) if case.grown else None
         self.rates = np.array([[rate * (1 - 0.2 * i) for rate in case.rates or (0.0,) * layers] for i in range(k)])
         self.keys = np.array([[rng.stream_key(i + 11, "dropout", layer) for layer in range(layers)] for i in range(k)], np.uint64)
@@ -164,7 +164,7 @@ def run(
     shared = data.weights is not None and len(data.weights) == 1
     kept: dict[str, Any] = {
         "widths": np.array([case.columns, *case.hidden, case.outputs]),
-        "unit": data.unit,
+        "unit": None if data.unit is None else data.unit[places],
         "x": data.x,
         "target": data.target,
         "order": data.order[:1] if case.shared else data.order[places],
@@ -300,7 +300,7 @@ def reference(case: Case, *, evaluate: bool = False) -> Result:
     flat, statistics = torch.from_numpy(data.flat.copy()), torch.from_numpy(data.statistics.copy())
     log = np.zeros((1 if evaluate else case.steps, k, 3 + data.measures))
     state: list[Any] = [np.zeros_like(data.flat) for _ in range(state_count(case))]
-    unit = torch.from_numpy(np.ones(1) if data.unit is None else data.unit).to(flat)
+    unit = torch.from_numpy(np.ones((k, 1)) if data.unit is None else data.unit).to(flat)
     for i in range(k):
         leaf = flat[i : i + 1].clone().requires_grad_()
         population = Population(case.shape, leaf, statistics[i : i + 1])
@@ -327,7 +327,7 @@ def reference(case: Case, *, evaluate: bool = False) -> Result:
             losses = losses_of(case, z, t, 0.0 if evaluate else case.smoothing[i])
             total = case.loss == "half_squared_error"
             rowwise = losses.sum(1) if total else losses.mean(1)
-            reported = (losses * unit).sum(1) if total else (losses * unit).mean(1)
+            reported = (losses * unit[i]).sum(1) if total else (losses * unit[i]).mean(1)
             log[s, i, 0] = float((reported * w).detach().sum())
             log[s, i, 1] = float(w.sum())
             log[s, i, 3:] = (hits_of(case, z, t) * w[:, None]).sum(0).detach().numpy()

@@ -52,6 +52,7 @@ class where_partial_fit_is:
 class BaseMLP(BaseEstimator):
     """The fit of both estimators; see `MLPClassifier` and `MLPRegressor`."""
 
+    classes_: NDArray[Any]
     model_: Model
     encoder_: TableEncoder | None
     coefs_: list[NDArray[Any]]
@@ -101,9 +102,20 @@ class BaseMLP(BaseEstimator):
         return self
 
     def _fit_in_place(
-        self, X: Any, y: Any, sample_weight: Any, *, incremental: bool, groups: Any = None, X_val: Any = None, y_val: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        incremental: bool,
+        groups: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        classes: Any = None,
     ) -> None:
         settings.check(self)
+        if classes is not None:
+            self.classes_ = classes
         inputs.check_validation(X_val, y_val, groups)
         fresh = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         if fresh or not hasattr(self, "encoder_"):

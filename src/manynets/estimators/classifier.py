@@ -109,8 +109,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     (['other', 'same'], 1.0)
     """
 
-    classes_: NDArray[Any]
-
     @with_lessons(OF_MLP)
     def __init__(
         self,
@@ -182,15 +180,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             classes = np.unique(np.asarray(classes))
             if known is not None and not np.array_equal(known, classes):
                 raise DataError(f"classes={classes!r} is not the same as on the last call to partial_fit, was: {known!r}")
-        had = hasattr(self, "classes_")
-        if not had:
-            self.classes_ = classes
-        try:
-            return self._fit(X, y, sample_weight, incremental=True)
-        except BaseException:
-            if not had:
-                del self.classes_
-            raise
+        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return labels (N,), or 0 and 1 (N, L) for several labels, of X (N, D)."""

@@ -227,14 +227,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         task: Any = Regression.of(y, standardise=False)
         if isinstance(self.quantile, tuple | list) and len(self.quantile) > 1:
             task = task.with_quantiles(tuple(map(float, self.quantile)))
-        if self.loss == "poisson" or not (self._encodes if wanted == "auto" else wanted):
-            return task.clamped_to(task.encode(y)) if self.clamp else task
-        columns = y.reshape(len(y), -1)
-        center = np.average(columns, axis=0, weights=weight)
-        spread = np.sqrt(np.average((columns - center) ** 2, axis=0, weights=weight))
-        spread = np.where(spread <= 1e-12 * np.abs(center), 1.0, spread)
-        scale = tuple(np.where(spread == 0, 1.0, spread).tolist())
-        task = dataclasses.replace(task, center=tuple(center.tolist()), scale=scale)
+        if self.loss != "poisson" and (self._encodes if wanted == "auto" else wanted):
+            columns = y.reshape(len(y), -1)
+            center = np.average(columns, axis=0, weights=weight)
+            spread = np.sqrt(np.average((columns - center) ** 2, axis=0, weights=weight))
+            scale = np.where(spread <= 1e-12 * np.abs(center), 1.0, spread)
+            task = dataclasses.replace(task, center=tuple(center.tolist()), scale=tuple(scale.tolist()))
         return task.clamped_to(task.encode(y)) if self.clamp else task
 
     def _recipe_fields(self) -> dict[str, Any]:
