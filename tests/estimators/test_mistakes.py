@@ -22,7 +22,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {  # parameter
     "weights": ({}, {"sample_weight": "w"}, r"sample_weight must be \(24,\) numbers, one for each row"),
     "lazy y": ({}, {"y": FRAME.lazy()}, r"y is .*LazyFrame.*; give y.collect\(\)"),
     "y a number": ({}, {"y": 3.0}, "y is 3.0, but must be the values to predict, one for each row of X"),
-    "no columns": ({}, {"X": pd.DataFrame(X)[[]]}, "the table has no columns"),
+    "no columns": ({}, {"X": pd.DataFrame(X)[[]]}, "the table .*no columns"),
     "text": ({}, {"X": TEXT}, r"X holds text, .* give a frame, such as pandas.DataFrame\(X\), whose columns of text are encoded"),
     "validation columns": ({}, {"X_val": X[:, :2], "y_val": Y}, "X_val cannot be used: X has 2 features, but "),
     "lazy validation": ({}, {"X_val": FRAME.lazy(), "y_val": Y}, r"X_val cannot be used: X is a LazyFrame, .*; give X.collect\(\)"),
