@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from manynets.data.check import is_frame
 from manynets.errors import DataError, OptionError, short
 
-__all__ = ["VALIDATION", "check_target", "declared_columns", "own_validation", "read_given"]
+__all__ = ["VALIDATION", "check_lengths", "check_target", "declared_columns", "own_validation", "read_given"]
 
 VALIDATION = (
     "a fraction of the rows, row numbers or a mask, a set (X, y) or (X, y, sample_weight), or 'folds' with several networks"
@@ -50,6 +50,14 @@ def read_given(
             f" mn.train(X, y, recipe=mn.Recipe(batch_size={size}))"
         )
     raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
+
+
+def check_lengths(X: Any, rows: int) -> None:
+    """Raise DataError unless X has rows and columns, and y as many rows."""
+    if 0 in X.shape:
+        raise DataError(f"X is empty: it has shape {tuple(X.shape)}")
+    if len(X) != rows:
+        raise DataError(f"X has {len(X)} rows and y has {rows}; they must have the same number")
 
 
 def check_target(y: Any) -> None:

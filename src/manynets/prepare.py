@@ -25,7 +25,7 @@ from manynets.data.split import AT_RANDOM, SplitBy, deal_rows, even_folds, split
 from manynets.data.tensors import to_tensor, warn_of_lost_digits
 from manynets.encoding import column_options, encoded_array, needs_encoder, read_validation_set, warn_of_encoded
 from manynets.errors import DataError, LeakWarning, OptionError, short, warn_user
-from manynets.given import VALIDATION, own_validation
+from manynets.given import VALIDATION, check_lengths, own_validation
 from manynets.spec import Embedding, Recipe
 from manynets.tasks import Regression, Task, find_task, with_quantiles
 from manynets.tasks.base import as_array, as_target
@@ -42,7 +42,6 @@ __all__ = [
     "SplitBy",
     "Target",
     "TrainingData",
-    "check_lengths",
     "copies_held_out",
     "cv_splits",
     "encode_table",
@@ -157,14 +156,6 @@ def prepare(
     warn_of_lost_digits(matrix, problem.rows.x)
     warn_of_lost_digits(target.encoded, problem.rows.target, what="y")
     return TrainingData(problem, matrix.shape[1], split.train, split.held_out, encoder)
-
-
-def check_lengths(X: Any, rows: int) -> None:
-    """Raise DataError unless X has rows and columns, and y as many rows."""
-    if 0 in X.shape:
-        raise DataError(f"X is empty: it has shape {tuple(X.shape)}")
-    if len(X) != rows:
-        raise DataError(f"X has {len(X)} rows and y has {rows}; they must have the same number")
 
 
 # -------------------------------------------------------------------------------------------------------- target and weights

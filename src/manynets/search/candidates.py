@@ -17,14 +17,13 @@ from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.data.stream.limit import memory_bytes
 from manynets.encoding import array_scaling, embedded_columns, is_recorded, needs_encoder
 from manynets.errors import DataError, ManynetsError, OptionError, short, warned_once
-from manynets.given import own_validation, read_given
+from manynets.given import check_lengths, own_validation, read_given
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import (
     RowNumbers,
     Split,
     SplitBy,
     TrainingData,
-    check_lengths,
     copies_held_out,
     cv_splits,
     find_target,

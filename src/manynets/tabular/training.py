@@ -14,13 +14,12 @@ from manynets.data.check import as_numpy, is_frame, rows_with_weight
 from manynets.distributed import current_ranks
 from manynets.encoding import validation_matrix
 from manynets.errors import OptionError, one_of
-from manynets.given import own_validation
+from manynets.given import check_lengths, own_validation
 from manynets.prepare import (
     ClassWeight,
     Split,
     SplitBy,
     TrainingData,
-    check_lengths,
     copies_held_out,
     encode_table,
     find_target,
