@@ -280,15 +280,20 @@ def test_a_model_is_saved_and_loaded_like_any_other(tmp_path: Any) -> None:
 
 def test_callbacks_see_the_same_events() -> None:
     X, y = toy("xor")
-    recipe = mn.Recipe(epochs=3, batch_size=100, dtype="float64")
+    recipe = mn.Recipe(epochs=3, batch_size=100, dtype="float64", watch="metric")
     seen: dict[str, list[Any]] = {"numpy": [], "torch": []}
     for engine, events in seen.items():
-        train(engine, X, y, mn.MLP(hidden=(4,)), recipe, callbacks=[events.append])
+        train(engine, X, y, mn.MLP(hidden=(4,)), recipe, callbacks=[events.append], validation=0.3)
     names = {engine: [type(event).__name__ for event in events] for engine, events in seen.items()}
     assert names["numpy"][0] == "Started"
     assert names["numpy"][-1] == "Finished"
     assert names["numpy"].count("Evaluated") == names["torch"].count("Evaluated") == 3
-    assert dataclasses.replace(seen["torch"][0], pooled={}, ensembles=()) == seen["numpy"][0]
+    assert seen["torch"][0] == seen["numpy"][0]
+    for torch, numpy in zip(
+        *([e for e in seen[engine] if isinstance(e, mn.Evaluated)] for engine in ("torch", "numpy")), strict=True
+    ):
+        assert numpy.best["epoch"] == torch.best["epoch"]
+        assert_close(numpy.best["val_accuracy"], torch.best["val_accuracy"], "float64")
     entries = {engine: [e.entries[0]["loss"] for e in events if hasattr(e, "entries")] for engine, events in seen.items()}
     assert_close(entries["numpy"], entries["torch"], "float64")
     alive = {engine: [e.alive for e in events if hasattr(e, "alive")] for engine, events in seen.items()}

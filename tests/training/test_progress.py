@@ -144,6 +144,9 @@ def test_other_engines_show_the_same(capsys: pytest.CaptureFixture[str]) -> None
     line, model = shown(capsys, LABELS, validation=0.2, engine="numpy")
     best = model.info["best"]
     assert f"(best by loss {number_text(model.history['val_accuracy'][best])}, epoch {best + 1})" in line
+    line, model = shown(capsys, PRICE, validation=0.2, engine="numpy")
+    lowest = min(model.history["val_loss"])
+    assert f"  validation RMSE {number_text(model.history['val_loss'][-1] ** 0.5)} (best {number_text(lowest**0.5)}, " in line
 
 
 def test_no_line_says_how_long_a_finished_training_takes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ An engine only makes steps, gives scores and gives its weights; the loop never k
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -91,8 +92,8 @@ class Watcher(Protocol):
     def started(self, steps: int, steps_per_epoch: int) -> None:
         """Training begins; it will make at most `steps` steps."""
 
-    def evaluated(self, step: int, entry: Mapping[str, float], alive: bool) -> None:
-        """The history got an entry after `step` steps; `alive`: training goes on."""
+    def evaluated(self, step: int, entry: Mapping[str, float], best: Mapping[str, float], alive: bool) -> None:
+        """The history got an entry after `step` steps. best: the best entry so far, NaN for none; alive: training goes on."""
 
 
 def refuse(
@@ -207,7 +208,8 @@ def run(
             if made >= total or patience.exhausted[0]:
                 stopped = "done" if made >= total else "early"
         if watcher is not None:
-            watcher.evaluated(made, entry, not stopped)
+            at_best = {name: column[best] if best >= 0 else math.nan for name, column in history.items()}
+            watcher.evaluated(made, entry, at_best, not stopped)
     return EngineOutcome(chosen, history, best, stopped, seconds, divergence, dict(info))
 
 

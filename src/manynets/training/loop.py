@@ -28,13 +28,8 @@ from manynets.training.events import (
     Evaluated,
     Event,
     Finished,
-    Started,
-    ensembles_of,
     may_skip,
-    pooled_rows,
-    shared_rows,
-    squared_share,
-    transform_of,
+    started,
 )
 from manynets.training.history import Sums, Tracks, new_entries
 from manynets.training.signals import Halt
@@ -52,7 +47,6 @@ __all__ = ["TrainingRun"]
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
 CALL_SECONDS = 0.025  # after which a stepper is to be back: so long a stop may take, or one step
 PACES = 4  # calls of which the slowest says how long a step takes
-FIRST_STEPS = 1  # of the first call, before it is known how long a step takes
 
 
 class TrainingRun:
@@ -95,7 +89,7 @@ class TrainingRun:
         self.before: dict[str, NDArray[Any]] = {}  # the stepper's state before a call with several evaluations
         self.singly = 0  # step up to which no call has several
         self.asked = 0.0  # when a stop was first seen
-        self.pooled: Mapping[int, float] = {}
+        self.pools = False  # whether callbacks get the best entries
 
     @property
     def step(self) -> int:
@@ -113,23 +107,9 @@ class TrainingRun:
         numbers = [member.number for member in self.members]
         if self.keeper is not None:
             self.keeper.begin(self)
-        ensembles = ensembles_of(self.members)
-        self.pooled = pooled_rows(self.problem, self.members) if ensembles else {}
-        task = self.problem.task
-        self._tell(
-            Started(
-                len(numbers),
-                self.total,
-                self.steps,
-                task.metric,
-                pooled=self.pooled,
-                squared=squared_share(task, self.recipe),
-                settings={member.number: member.settings for member in self.members},
-                ensembles=ensembles,
-                shared_rows=shared_rows(self.problem, self.members, ensembles),
-                transform=transform_of(task),
-            )
-        )
+        beginning = started(self.problem, self.members, steps=self.total, steps_per_epoch=self.steps)
+        self.pools = bool(beginning.pooled)
+        self._tell(beginning)
         self.threads = self.threads or self.stepper.threads(self.total - self.step)
         with torch_settings(threads=self.threads, precision=self.recipe.precision), torch.no_grad():
             self.began = time.perf_counter()
@@ -180,12 +160,12 @@ class TrainingRun:
                 self.keeper.pause(self)
 
     def steps_at_once(self) -> int:
-        """Return how many steps a stepper may make in one call.
+        """Return how many steps a stepper may make in one call: one in the first, before it is known how long a step takes.
 
         On a busy machine a call may be several times as fast as the next: what counts is the slowest of the last calls.
         """
-        slowest = max(self.paces, default=0.0)
-        return max(1, int(CALL_SECONDS / slowest)) if slowest else FIRST_STEPS
+        slowest = max(self.paces, default=0.0) or CALL_SECONDS
+        return max(1, int(CALL_SECONDS / slowest))
 
     def _due(self) -> int | None:
         """Return the step at which a checkpoint is due, None for none."""
@@ -222,7 +202,7 @@ class TrainingRun:
             seen = np.flatnonzero(tracks.alive)
             numbers = tuple(tracks.members[k].number for k in seen)
             shown = {name: values[-1, seen] for name, values in columns.items()}
-            best = tracks.best_entries(seen) if self.pooled else {}
+            best = tracks.best_entries(seen) if self.pools else {}
             self._tell(Evaluated(self.step, numbers, shown, int((tracks.alive & ~ended).sum()), best))
         if ended.any():
             self._let_go(ended, finite)

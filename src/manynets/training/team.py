@@ -19,7 +19,6 @@ from torch import nn
 
 from manynets.distributed import Ranks
 from manynets.errors import OptionError, RankError
-from manynets.training.module import ModulePopulation
 from manynets.training.signals import Halt
 from manynets.training.state import differences, identity_of
 from manynets.training.steppers.base import Array, Host, Log, Stepper
@@ -201,11 +200,8 @@ def _check_module(module: nn.Module) -> None:
 
 def _spread_weights(stepper: Stepper, ranks: Ranks) -> None:
     """Give the weights and running statistics of rank 0 to all processes."""
-    population = stepper.population
-    ranks.spread(population.flat)
-    ranks.spread(population.statistics)
-    if isinstance(population, ModulePopulation):
-        population.push()
+    ranks.spread(stepper.population.flat)
+    ranks.spread(stepper.population.statistics)
 
 
 def _total_log(log: Log, ranks: Ranks, halt: Halt) -> tuple[Log, int | None]:
