@@ -309,6 +309,13 @@ class Checkpoints:
         assert self.checkpoint is not None
         return [n for n in (self.checkpoint.every_steps, (self.checkpoint.every_epochs or 0) * self._steps) if n]
 
+    def remove(self) -> None:
+        """Remove the checkpoints of one of several parts (`GroupCheckpoints`); and the folder of all, once no part is left in it."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self._folder.parent.rmdir()
+
     def _write(self, run: TrainingRun) -> None:
         assert self._folder is not None
         assert self.checkpoint is not None
@@ -373,11 +380,3 @@ class GroupCheckpoints:
             return Checkpoints(problem, members, checkpoint=own, resume=resume, system=system, identity=identity)
         except ModelFileError as error:
             raise ModelFileError(f"{error}; remove {there} to train its {len(members)} networks anew") from error
-
-    def through(self, keeper: Checkpoints) -> None:
-        """Remove the checkpoints of a part; and the folder of all, once none is left in it."""
-        if keeper.checkpoint is not None:
-            folder = Path(keeper.checkpoint.folder)
-            shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                folder.parent.rmdir()

@@ -22,8 +22,8 @@ from manynets.errors import OptionError, RankError
 from manynets.training.signals import Halt
 from manynets.training.state import differences, identity_of
 from manynets.training.steppers.base import Array, Host, Log, Stepper
-from manynets.training.steppers.choice import STEPPERS, choose
-from manynets.training.torch_settings import torch_modes, torch_settings
+from manynets.training.steppers.choice import STEPPERS, choose, make_stepper, modes_for
+from manynets.training.torch_settings import torch_settings
 from manynets.training.trial import Member, Outcome, Problem
 
 __all__ = ["SIGNALS", "LeadingStepper", "Make", "Team"]
@@ -102,6 +102,8 @@ class Team:
 
     def run(self, train: Callable[[Make], list[Any]]) -> list[Any]:
         """Return the results of `train`, which rank 0 calls with what makes its steppers, and which the others get from it."""
+        if self.ranks.size == 1:
+            return train(make_stepper)
         with self.ranks.together():
             self._compare()
             if self.ranks.rank:
@@ -153,8 +155,7 @@ class Team:
                 if order == "begin":
                     members = [by_number[number] for number in more[0]]
                     settings.close()
-                    autograd = choose(self.problem, members[0]) == "autograd"
-                    settings.enter_context(torch_modes(self.problem.rows.x.device, autograd=autograd))
+                    settings.enter_context(modes_for(self.problem, members[0]))
                     stepper = stepper_of(self.ranks, self.problem, members)
                     settings.enter_context(torch_settings(threads=torch.get_num_threads(), precision=stepper.recipe.precision))
                     settings.enter_context(torch.no_grad())
