@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import sys
@@ -164,7 +165,8 @@ def test_the_last_line_of_a_training_that_stops_early_says_nothing_of_the_time_l
     for event in (mn.Started(1, 100, 10, "accuracy"), mn.Advanced(50), mn.Evaluated(50, (0,), columns, 0), mn.Finished(20.0, ())):
         show(event)
     first, last = capsys.readouterr().err.splitlines()
-    assert first == f"{last}, 10 s left"
+    assert first.endswith("  20.0 s, 20 s left")
+    assert last == first.replace("20.0 s, 20 s left", "30.0 s")
 
 
 def test_the_losses_on_a_log_scale_show_the_metric_of_the_logarithm(capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,6 +210,29 @@ def test_a_notebook_has_one_display_that_is_updated(monkeypatch: pytest.MonkeyPa
     assert "\x1b" not in str(shown)
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
     assert not in_notebook()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_has_a_bar_with_the_last_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "200")
+    model = mn.train(X, LABELS, SPEC, mn.Recipe(epochs=3), validation=0.2, scaling=False)
+    assert f"100%  epoch 3/3  validation accuracy {number_text(model.history['val_accuracy'][-1])} " in terminal.getvalue()
+
+
+def test_a_stream_that_is_closed_stops_the_lines_and_not_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    (show,) = progress_callbacks(True)
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stderr", closed)
+    columns = {name: np.array([0.5]) for name in ("epoch", "loss", "accuracy")}
+    for event in (mn.Started(1, 1, 1, "accuracy"), mn.Evaluated(1, (0,), columns, 0), mn.Finished(0.1, ())):
+        show(event)
 
 
 def test_progress_is_true_auto_or_false() -> None:
