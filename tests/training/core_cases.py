@@ -200,7 +200,6 @@ def run(
             loss=LOSSES.index(case.loss),
             total=case.loss == "half_squared_error",
             parameter=PARAMETER.get(case.loss, 0.0),
-            rows=case.rows,
             order_stride=case.rows,
             weight_stride=0 if shared else case.rows,
             batch_size=case.batch,
