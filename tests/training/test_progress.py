@@ -225,16 +225,6 @@ def test_a_terminal_has_a_bar_with_the_last_results(monkeypatch: pytest.MonkeyPa
     assert f"100%  epoch 3/3  validation accuracy {number_text(model.history['val_accuracy'][-1])} " in terminal.getvalue()
 
 
-def test_a_stream_that_is_closed_stops_the_lines_and_not_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    (show,) = progress_callbacks(True)
-    closed = io.StringIO()
-    closed.close()
-    monkeypatch.setattr("sys.stderr", closed)
-    columns = {name: np.array([0.5]) for name in ("epoch", "loss", "accuracy")}
-    for event in (mn.Started(1, 1, 1, "accuracy"), mn.Evaluated(1, (0,), columns, 0), mn.Finished(0.1, ())):
-        show(event)
-
-
 def test_progress_is_true_auto_or_false() -> None:
     made: list[Callback] = progress_callbacks(False)
     assert made == []

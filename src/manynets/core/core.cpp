@@ -649,7 +649,7 @@ class Network {
   // Where the gradient by a parameter is.
   T* grad(const T* parameter) const { return grads + (parameter - values); }
 
-  // Take up a network.
+  // Begin with a network.
   void open(int64_t network) {
     k = network;
     order = job.order + job.which[k] * job.order_stride;
@@ -724,7 +724,7 @@ class Network {
   // --- forward ---
 
   // Bring the weights into the forms that the products need. The first matrix W is multiplied by the learned factors of the columns:
-  // (x s) W = x (s W). Compilers make slower code of it where it is inlined.
+  // (x s) W = x (s W). It is slower where compilers inline it.
   __attribute__((noinline)) void load_weights() {
     for (int64_t l = layer[0].out_stride > 1; l < layers; l++) {
       transpose(layer[l].out, layer[l].in, layer[l].weight, layer[l].ahead, layer[l].out_stride);

@@ -67,7 +67,7 @@ def nadam(o: spec.NAdam, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[str,
 
 
 def rmsprop(o: spec.RMSprop, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[str, Any], xp: Any) -> tuple[Any, tuple[Any, ...]]:
-    """v <- alpha v + (1 - alpha) g^2;  w <- w - lr g / (sqrt(v) + eps), that quotient with momentum where asked."""
+    """v <- alpha v + (1 - alpha) g^2;  w <- w - lr d  with d = g / (sqrt(v) + eps);  with momentum b <- momentum b + d;  w <- w - lr b."""
     g = g + o.weight_decay * w
     v = o.alpha * state[0] + (1 - o.alpha) * xp.square(g)
     move = g / (xp.sqrt(v) + o.eps)

@@ -365,12 +365,11 @@ class GroupCheckpoints:
     def keeper(self, problem: Problem, members: Sequence[Member], system: Mapping[str, Any]) -> Checkpoints | None:
         """Return the keeper of a part; None where there is nothing to keep, nor to go on from."""
         identity = identity_of(problem, members, self._digests)
-        name = _part_name(identity)
-        if self.resume is not None and not checkpoint_files(self.resume / name):
-            former = _part_name(as_version_1(identity))  # so version 0.1 called it
-            name = former if checkpoint_files(self.resume / former) else name
-        there = None if self.resume is None else self.resume / name
-        resume = there if there is not None and checkpoint_files(there) else None
+        name, resume = _part_name(identity), None
+        if self.resume is not None:
+            names = (name, _part_name(as_version_1(identity)))  # version 0.1 used the second
+            resume = next((self.resume / one for one in names if checkpoint_files(self.resume / one)), None)
+            name = name if resume is None else resume.name
         own = None
         if self.checkpoint is not None:
             own = dataclasses.replace(self.checkpoint, folder=Path(self.checkpoint.folder) / name)
@@ -379,4 +378,4 @@ class GroupCheckpoints:
         try:
             return Checkpoints(problem, members, checkpoint=own, resume=resume, system=system, identity=identity)
         except ModelFileError as error:
-            raise ModelFileError(f"{error}; remove {there} to train its {len(members)} networks anew") from error
+            raise ModelFileError(f"{error}; remove {resume} to train its {len(members)} networks anew") from error

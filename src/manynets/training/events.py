@@ -1,7 +1,7 @@
 """What callbacks learn of a training run. Events are read-only; a callback is any function that takes one.
 
-A callback with the attribute `may_skip = True` does without some: where a stepper makes several epochs in one call, it gets the
-`Evaluated` of the last one. While all callbacks have it, small networks train faster.
+A callback with the attribute `may_skip = True` need not see every evaluation: where a stepper makes several epochs in one call, it gets
+the `Evaluated` of the last one. Small networks train faster if all callbacks have it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The one training loop: K networks of one group, from their initial weights to their best.
 
 The loop knows boundaries: the end of an epoch, an evaluation, a checkpoint, a stop. Between two of them it asks a stepper to advance
-by so many steps and gets a log back; how a step is made is the stepper's business (`manynets.training.steppers`). It asks it for no more
-than `advance`, `evaluate`, `capture`, `restore` and `take`, and looks at its weights. Where nobody needs to look at the networks between two
-evaluations, the stepper makes the steps of several in one call.
+by so many steps and gets a log back; how a step is made is the stepper's business (`manynets.training.steppers`). The loop calls no more
+than its `advance`, `evaluate`, `capture`, `restore` and `take`, and reads its weights. Where nobody needs to look at the networks at every
+evaluation, one call makes the steps up to a later one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["TrainingRun"]
 
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
-CALL_SECONDS = 0.025  # after which a stepper is to be back: so long a stop may take, or one step
+CALL_SECONDS = 0.025  # that a call of a stepper may take, or one step if that is longer: a stop waits for it
 PACES = 4  # calls of which the slowest says how long a step takes
 
 
@@ -173,7 +173,7 @@ class TrainingRun:
 
     def rates(self, steps: Sequence[int] | NDArray[np.int64]) -> Host:
         """Return the learning rates (n, K) of steps, counted from 0."""
-        return self.tracks.rates(np.asarray(steps, dtype=np.int64), per_epoch=self.steps)
+        return self.tracks.rates(np.asarray(steps, dtype=np.int64))
 
     # ---------------------------------------------------------------------------------------------------------- evaluation
 
@@ -192,11 +192,11 @@ class TrainingRun:
         columns = new_entries(self, held_out, since=since)
         tracks.record(columns)
         self.best.keep(population, tracks.judge(columns, finite, self.problem.task.metric, named=bool(self.named)))
-        cooling = tracks.cool(self.step, per_epoch=self.steps)
+        cooling = tracks.cool(self.step)
         if cooling.any():
             self.best.restore(population, cooling)
         if self.deadline is not None:
-            tracks.hurry(self.step, self.deadline.steps_left(self.step), per_epoch=self.steps)
+            tracks.hurry(self.step, self.deadline.steps_left(self.step))
         ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
         if self.callbacks:
             seen = np.flatnonzero(tracks.alive)
