@@ -116,6 +116,13 @@ def test_a_divergence_is_found_by_rank_0():
     assert many.divergence == one.divergence
 
 
+def test_messages_of_every_length_arrive():
+    """Those that just fit into a letter, and those that just do not, too."""
+    random = np.random.default_rng(0)
+    messages = [random.bytes(length) for length in (0, *range(4050, 4110), 10**5)]
+    assert together(2, lambda ranks: [ranks.exchange(message) for message in messages]) == 2 * [[[one, one] for one in messages]]
+
+
 def test_a_rank_makes_its_part_of_a_dropout_mask():
     masks = Masks([3, 4], (13, 6), np.array([[0.2, 0.5], [0.4, 0.1]]), torch.empty(0))
     whole = {i: kept.clone() for i, kept in masks.make(5, 3, 10).items()}

@@ -15,7 +15,7 @@ import pytest
 import manynets as mn
 from manynets.display import number_text
 from manynets.prepare import network_splits, prepare
-from manynets.training.events import Callback
+from manynets.training.events import Callback, Relay
 from manynets.training.progress import in_notebook, progress_callbacks
 
 X = np.random.default_rng(0).normal(size=(128, 3))
@@ -223,6 +223,20 @@ def test_a_terminal_has_a_bar_with_the_last_results(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("COLUMNS", "200")
     model = mn.train(X, LABELS, SPEC, mn.Recipe(epochs=3), validation=0.2, scaling=False)
     assert f"100%  epoch 3/3  validation accuracy {number_text(model.history['val_accuracy'][-1])} " in terminal.getvalue()
+
+
+def test_several_groups_are_one_run() -> None:
+    events: list[Any] = []
+    relay = Relay("accuracy", {number: (SPEC, mn.Recipe()) for number in range(3)}, [events.append])
+    for networks, diverged in ((2, (1,)), (1, (2,))):
+        for event in (mn.Started(networks, 10, 5, "accuracy"), mn.Advanced(5), mn.Finished(1.5, diverged)):
+            relay(event)
+        relay.done(networks)
+    relay.finish()
+    assert [(type(event).__name__, getattr(event, "step", None)) for event in events[:-1]] == [
+        ("Started", None), ("Advanced", 1000), ("Advanced", 2000), ("Advanced", 2500), ("Advanced", 3000),
+    ]  # fmt: skip
+    assert events[-1] == mn.Finished(3.0, (1, 2))
 
 
 def test_progress_is_true_auto_or_false() -> None:
