@@ -124,23 +124,14 @@ class _Story:
         return f"best by {HEADINGS.get(name, name)}"
 
     def _take(self, event: Evaluated) -> None:
-        """Remember the results of each network: the last, and those of its best entry."""
-        prefix = self._prefix(event)
-        column = prefix + ("loss" if self.started.squared else self.started.metric)
-        for k, number in enumerate(event.numbers):
-            self.now[number] = float(event.columns[column][k])
-            self._remember(event, k, number, column, prefix + "loss")
-
-    def _remember(self, event: Evaluated, k: int, number: int, column: str, watched: str) -> None:
-        """Remember the best entry of a network: the one whose weights it keeps, or else the one of the lowest loss."""
-        if event.best:
-            entry = {name: float(values[k]) for name, values in event.best.items()}
-        else:
-            entry = {name: float(values[k]) for name, values in event.columns.items()}
-            if number in self.at_best and not entry[watched] < self.at_best[number].loss:
-                return
-        if math.isfinite(entry["epoch"]) and not math.isnan(entry[watched]):
-            self.at_best[number] = _Entry(entry[watched], entry[column], entry["epoch"])
+        """Remember the results of each network: the last, and those of the entry whose weights it keeps."""
+        loss = self._prefix(event) + "loss"
+        result = loss if self.started.squared else self._prefix(event) + self.started.metric
+        self.now.update(zip(event.numbers, event.columns[result].tolist(), strict=True))
+        for k, number in enumerate(event.numbers if event.best else ()):
+            entry = _Entry(*(float(event.best[name][k]) for name in (loss, result, "epoch")))
+            if math.isfinite(entry.epoch) and not math.isnan(entry.loss):
+                self.at_best[number] = entry
 
     def _results(self, entries: Mapping[int, _Entry], sep: str = " at ") -> str:
         """Return the pooled result of some networks at their best epochs, and which these are."""
