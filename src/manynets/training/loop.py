@@ -116,10 +116,7 @@ class TrainingRun:
             if self.deadline is not None:
                 self.deadline.steps_left(self.step)
             while len(self.tracks) and not self.halt.asked:
-                boundary = self.next_boundary()
-                self.advance(boundary)
-                if self.step == boundary:
-                    self.evaluate()
+                self.to_boundary()
                 if self.keeper is not None and len(self.tracks) and not self.halt.asked:
                     self.keeper.pause(self)
             if self.keeper is not None:
@@ -129,6 +126,13 @@ class TrainingRun:
         diverged = tuple(n for n in numbers if self.outcomes[n].divergence is not None)
         self._tell(Finished(self.seconds, diverged))
         return [self.outcomes[number] for number in numbers]
+
+    def to_boundary(self, most: int | None = None) -> None:
+        """Make the steps up to the next boundary, and evaluate there. most: the step at which to be back at the latest."""
+        boundary = self.next_boundary()
+        self.advance(boundary if most is None else min(boundary, most))
+        if self.step == boundary:
+            self.evaluate()
 
     def next_boundary(self) -> int:
         """Return the next step after which the networks are evaluated: an epoch's end or every N steps, or a network's end.

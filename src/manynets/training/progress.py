@@ -67,8 +67,10 @@ class _Story:
         self.finished += len(event.numbers) - event.alive
         if self.networks == 1 or len(self.started.ensembles) == 1:
             words = [self._together(event)]
+        elif self.started.ensembles:
+            words = [self._of_ensembles(event)]
         else:
-            words = [self._of_ensembles(event) if self.started.ensembles else self._apart(event)]
+            words = [self._apart(event)]
         if self.networks > 1 and self.finished:
             words.append(f"{self.finished:,} of {self.networks:,} networks finished")
         return "  ".join(filter(None, words))
