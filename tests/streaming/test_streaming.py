@@ -144,6 +144,15 @@ def test_train_many_reads_a_path(path: Path, frame: polars.DataFrame) -> None:
         mn.train_many(path, candidates=candidates, memory_limit="1MB", cv=3, **options)
 
 
+def test_counts_have_the_variance_of_all_rows(frame: polars.DataFrame, path: Path) -> None:
+    """R2 compares with it; a Poisson loss leaves the target in its own unit."""
+    recipe = dataclasses.replace(RECIPE, loss="poisson")
+    stream = opened(path, recipe=recipe, target="weight", drop=("y", "class"), task="regression", validation=0.0)
+    stream.close()
+    assert not stream.description.complete
+    assert_close(stream.rows.spread, np.array([frame["weight"].to_numpy().var()]), "float64")
+
+
 def test_a_streamed_regression_has_intervals(path: Path) -> None:
     models = [train_stream(opened(path), SPEC, RECIPE), train_candidates(opened(path), [(SPEC, RECIPE)])[0]]
     rows = polars.read_parquet(path, n_rows=500)
