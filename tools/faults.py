@@ -181,6 +181,7 @@ FAULTS = (
     Fault("stream", "data/stream/windows.py", "_cut(found, max(0, position - before),", "_cut(found, 0,"),
     Fault("stream", "data/stream/table.py", "(words, self.most - 1)[self.most - 1]", "(words, self.most)[self.most]"),
     Fault("stream", "data/stream/rows.py", "layout.steps - self._first_step if last else layout", "layout"),
+    Fault("stream", "streaming/opening.py", "+ 1 > 2 * max(", "+ 1 > max("),
     Fault("stream", "streaming/opening.py", "deviation / task.scale[0]) ** 2", "deviation / task.scale[0])"),
     # -------------------------------------------------------------------------------------------------------------- engines
     Fault("engines", "engines/loop.py", "at = first + int(np.argmin(sound))", "at = int(np.argmin(sound))"),
