@@ -146,8 +146,8 @@ def test_train_many_reads_a_path(path: Path, frame: polars.DataFrame) -> None:
 
 def test_numbers_of_rows_are_left_out_also_where_some_are_missing(tmp_path: Path) -> None:
     """Whole numbers, all different, that fill at least half of their range number the rows; three times as far apart they do not."""
-    rows = np.arange(3000)
-    y = np.random.default_rng(0).normal(size=3000)
+    rows = np.arange(ROWS)
+    y = np.random.default_rng(0).normal(size=ROWS)
     polars.DataFrame({"id": rows * 3 // 2, "far": rows * 3, "y": y}).write_parquet(tmp_path / "rows.parquet", row_group_size=300)
     stream = opened(tmp_path / "rows.parquet", drop=())
     stream.close()
