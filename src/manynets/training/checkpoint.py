@@ -302,7 +302,7 @@ class Checkpoints:
         assert wanted is not None
         if wanted.every_seconds is not None and time.monotonic() - self._last_time >= wanted.every_seconds:
             return True
-        return any(step // n > max(self._last_step, 0) // n for n in self._periods())
+        return any(step % n == 0 for n in self._periods())  # a call of the stepper ends where a checkpoint is due
 
     def _periods(self) -> list[int]:
         """Return after how many steps, again and again, a checkpoint is wanted."""
