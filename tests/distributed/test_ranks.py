@@ -54,7 +54,7 @@ def by_ranks(size: int, recipe: mn.Recipe, *, spec: Any = SPEC, networks: int = 
 def assert_same(some: list[Any], wanted: list[Any], kind: str = "float64_run") -> None:
     for one, other in zip(some, wanted, strict=True):
         assert_close(one.parameters, other.parameters, kind)
-        for name in ("loss", "val_loss", "accuracy", "val_accuracy"):
+        for name in {"loss", "val_loss", "accuracy", "val_accuracy", "penalty"} & set(other.history):
             assert_close(np.array(one.history[name]), np.array(other.history[name]), kind, what=name)
         assert (one.best, one.stopped) == (other.best, other.stopped)
 
