@@ -83,8 +83,8 @@ def test_the_picture_shows_the_packages() -> None:
         ("optim/optimizers.py", "update", False),
         ("optim/optimizers.py", "_KINDS", True),
         ("tasks/regression.py", "Regression.losses", True),
-        ("core/core.cpp", "draw_mask", True),
-        ("core/core.cpp", "draw_masks", False),
+        ("core/core.cpp", "drop_units", True),
+        ("core/core.cpp", "drop_unit", False),
     ],
 )
 def test_a_wrong_name_is_noticed(file: str, name: str, there: bool) -> None:

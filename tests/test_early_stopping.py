@@ -54,6 +54,17 @@ def test_a_gain_of_just_min_delta() -> None:
     assert patience.bad.tolist() == [1, 0]
 
 
+def test_a_network_whose_rate_has_come_down_to_the_least_stops() -> None:
+    """A rate of exactly `min_lr` is not lowered again, as in scikit-learn."""
+    stopping = mn.EarlyStopping(patience=1, factor=0.5, min_lr=0.25)
+    patience = Patience([mn.Recipe(optimizer=mn.Adam(lr=0.5), stopping=stopping)])
+    seen = []
+    for _ in range(3):
+        patience.judge(np.ones(1))
+        seen.append((float(patience.factor[0]), bool(patience.exhausted[0])))
+    assert seen == [(1.0, False), (0.5, False), (0.5, True)]
+
+
 def test_a_plateau_lowers_the_rate_to_its_least() -> None:
     """After two evaluations without improvement, not after one; from 0.1 by a factor of 10, but not below 0.005."""
     plateau = mn.ReduceOnPlateau(factor=0.1, patience=1, min_delta=0.0, min_lr=0.005)

@@ -20,6 +20,7 @@ TESTS = {
     "optim": ("tests/test_optim.py", "tests/training/test_groups.py"),
     "training": (
         "tests/test_early_stopping.py",
+        "tests/training/test_progress.py",
         "tests/training/test_history.py",
         "tests/training/test_cool_down.py",
         "tests/training/test_epochs.py",
@@ -41,6 +42,9 @@ TESTS = {
     "tables": ("tests/tables",),
     "tasks": ("tests/tasks", "tests/test_metrics.py"),
     "data": ("tests/data",),
+    "stream": ("tests/data/test_stream.py", "tests/streaming"),
+    "engines": ("tests/engines/test_numpy.py", "tests/training/test_groups.py"),
+    "distributed": ("tests/distributed/test_gradient_sum.py", "tests/distributed/test_ranks.py"),
     "plots": ("tests/plots",),
 }
 """The tests of each package, the quick ones first."""
@@ -88,6 +92,7 @@ FAULTS = (
     Fault("training", _STOPPING, "self.bad >= self.patience", "self.bad > self.patience"),
     Fault("training", _STOPPING, "self.plateau_bad > self.plateau_patience", "self.plateau_bad >= self.plateau_patience"),
     Fault("training", _STOPPING, "self.plateau_patience - self.plateau_bad + 1", "self.plateau_patience - self.plateau_bad + 2"),
+    Fault("training", _STOPPING, "(self.lr * self.factor > self.stop_lr)", "(self.lr * self.factor >= self.stop_lr)"),
     Fault("training", _STOPPING, "-columns[prefix + metric]", "columns[prefix + metric]"),
     Fault("training", _STOPPING, "self.factor * self.plateau_factor, self.plateau_least", "self.factor * self.plateau_factor, 0.0"),
     Fault("training", _HISTORY, "np.arange(entries - 1, -1, -1)", "np.arange(entries)"),
@@ -102,6 +107,8 @@ FAULTS = (
     Fault("optim", "schedules.py", "top = schedule.rise * total - 1 ", "top = schedule.rise * total "),
     Fault("optim", "schedules.py", "epoch // min(schedule.every, MOST_STEPS)", "(epoch + 1) // schedule.every"),
     Fault("training", "steps.py", "rows % batch_size == 1 and", "rows % batch_size == 0 and"),
+    Fault("training", "training/events.py", "self.diverged += event.diverged", "self.diverged = event.diverged"),
+    Fault("training", "training/progress.py", "+= len(event.numbers) - event.alive", "= len(event.numbers) - event.alive"),
     Fault("training", _CLOSED, "        self.d_weight.mul_(self.scale)\n", ""),
     Fault("training", _CLOSED, "                below.mul_(b.masks[i])\n", "                pass\n"),
     Fault("training", _CLOSED, "float(size - 1)", "float(size)"),
@@ -114,12 +121,16 @@ FAULTS = (
     Fault("state", _STATE, 'state, best, int(made["bad"]), factor)', 'state, factor, int(made["bad"]), best)'),
     Fault("state", _STATE, '"validation_rows": member.validation_rows, "weight": member.weight}', '"weight": member.weight}'),
     Fault("state", _STATE, '        data["validation weights"] = digest(held_out.weight)\n', ""),
+    Fault("state", "training/checkpoint.py", "older[self.checkpoint.keep - 1 :]", "older[self.checkpoint.keep :]"),
     # ----------------------------------------------------------------------------------------------------------------- core
     Fault("core", _CORE, "job.total ? 1 : 1 / static_cast<double>(outputs)", "1"),
     Fault("core", _CORE, "(rate * g[i] + ahead * u[i])", "(rate * g[i] - ahead * u[i])"),
     Fault("core", _CORE, "(var[j] / T(unbiased)", "(var[j] / T(divisor)"),
     Fault("core", _CORE, "i < job.parameters; i++) squares", "i < matrices; i++) squares"),
     Fault("core", _CORE, "scale * sign(error) + tilt", "scale * sign(error) - tilt"),
+    Fault("core", _CORE, "copies = copies > 2 ? copies : 2;", "copies = copies > 1 ? copies : 1;"),
+    Fault("core", _CORE, "job.which[k] * job.weight_stride", "k * job.weight_stride"),
+    Fault("core", _CORE, "* (1 - smoothing) + smoothing * T(0.5)", "* (1 - smoothing) + smoothing"),
     Fault("core", _CORE, "bytes[j] >= level", "bytes[j] > level"),
     Fault("core", _CORE, "end = p == job.parts - 1 ? n : job.part_ends[p];", "end = n;"),
     Fault("core", _CORE, "l1 * size + 0.5 * l2 * squares", "l1 * size + l2 * squares"),
@@ -165,6 +176,21 @@ FAULTS = (
     Fault(
         "data", "data/batches.py", "self.most if step == self.order_steps - 1 else", "self.most if step == self.order_steps else"
     ),
+    # --------------------------------------------------------------------------------------------------------------- stream
+    Fault("stream", "data/stream/windows.py", 'side="right"', 'side="left"'),
+    Fault("stream", "data/stream/windows.py", "_cut(found, max(0, position - before),", "_cut(found, 0,"),
+    Fault("stream", "data/stream/table.py", "(words, self.most - 1)[self.most - 1]", "(words, self.most)[self.most]"),
+    Fault("stream", "data/stream/rows.py", "layout.steps - self._first_step if last else layout", "layout"),
+    Fault("stream", "streaming/opening.py", "+ 1 > 2 * max(", "+ 1 > max("),
+    Fault("stream", "streaming/opening.py", "deviation / task.scale[0]) ** 2", "deviation / task.scale[0])"),
+    # -------------------------------------------------------------------------------------------------------------- engines
+    Fault("engines", "engines/loop.py", "at = first + int(np.argmin(sound))", "at = int(np.argmin(sound))"),
+    Fault("engines", "engines/optimizers.py", '(1 - c["shrink"]) * lr * decay', '(1 - c["shrink"]) * lr'),
+    # ---------------------------------------------------------------------------------------------------------- distributed
+    Fault("distributed", "distributed/gradient_sum.py", "for block in blocks[2:]:", "for block in blocks[1:]:"),
+    Fault("distributed", "distributed/ranks.py", "if length > LETTER - 8:", "if length > LETTER:"),
+    Fault("distributed", "training/team.py", "    total[..., 2] = log[..., 2]  # the penalty is not a sum over rows\n", ""),
+    Fault("distributed", "training/team.py", "    ranks.spread(stepper.population.statistics)\n", ""),
     # ---------------------------------------------------------------------------------------------------------------- plots
     Fault("plots", "plots/scores.py", '"true": 1, "predicted": 0,', '"true": 0, "predicted": 1,'),
     Fault("plots", "plots/scores.py", "ax.text(j, i, text", "ax.text(i, j, text"),

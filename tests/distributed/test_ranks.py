@@ -54,7 +54,7 @@ def by_ranks(size: int, recipe: mn.Recipe, *, spec: Any = SPEC, networks: int = 
 def assert_same(some: list[Any], wanted: list[Any], kind: str = "float64_run") -> None:
     for one, other in zip(some, wanted, strict=True):
         assert_close(one.parameters, other.parameters, kind)
-        for name in ("loss", "val_loss", "accuracy", "val_accuracy"):
+        for name in {"loss", "val_loss", "accuracy", "val_accuracy", "penalty"} & set(other.history):
             assert_close(np.array(one.history[name]), np.array(other.history[name]), kind, what=name)
         assert (one.best, one.stopped) == (other.best, other.stopped)
 
@@ -91,8 +91,8 @@ def test_networks_that_train_together(gradient):
 
 def test_early_stopping_that_goes_back_to_the_best_weights():
     stopping = mn.EarlyStopping(patience=2, cool_down=0.2)
-    recipe = dataclasses.replace(RECIPE, iterations=None, epochs=40, stopping=stopping, optimizer=mn.AdamW(lr=0.05))
-    spec = mn.MLP(hidden=(32,))
+    recipe = dataclasses.replace(RECIPE, iterations=None, epochs=40, stopping=stopping, optimizer=mn.AdamW(lr=0.05, eps=1e-3))
+    spec = mn.MLP(hidden=(32,), batch_norm=True)
     wanted = by_ranks(1, recipe, spec=spec)
     assert len(wanted[0].history["loss"]) < 40
     assert_same(by_ranks(2, recipe, spec=spec), wanted)
@@ -114,6 +114,13 @@ def test_a_divergence_is_found_by_rank_0():
     many, one = by_ranks(2, recipe, spec=spec)[0], by_ranks(1, recipe, spec=spec)[0]
     assert many.stopped == one.stopped == "diverged"
     assert many.divergence == one.divergence
+
+
+def test_messages_of_every_length_arrive():
+    """Those that just fit into a letter, and those that just do not, too."""
+    random = np.random.default_rng(0)
+    messages = [random.bytes(length) for length in (0, *range(4050, 4110), 10**5)]
+    assert together(2, lambda ranks: [ranks.exchange(message) for message in messages]) == 2 * [[[one, one] for one in messages]]
 
 
 def test_a_rank_makes_its_part_of_a_dropout_mask():

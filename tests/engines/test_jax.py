@@ -100,8 +100,8 @@ def test_a_divergence_is_told_to_the_step(jax: Any) -> None:
     ("spec", "message"),
     [
         (mn.MLP(batch_norm=True), "batch_norm is True, but engine='jax' has none; use engine='torch' or 'numpy'"),
-        (mn.MLP(dropout=0.1), "dropout is above 0, but engine='jax' has none; use engine='torch' or 'numpy'"),
-        (mn.MLP(input_dropout=0.1), "dropout is above 0"),
+        (mn.MLP(dropout=0.1), "dropout is 0.1, but engine='jax' has none; use engine='torch' or 'numpy'"),
+        (mn.MLP(input_dropout=0.1), "dropout is 0.1, but"),
     ],
 )
 def test_what_the_engine_does_not_take_is_one_line(jax: Any, spec: mn.MLP, message: str) -> None:

@@ -131,7 +131,7 @@ print(model.info["backend"])
     ("spec", "recipe", "message"),
     [
         (mn.MLP(batch_norm=True), mn.Recipe(), "batch_norm is True, but engine='keras' has none; use engine='torch' or 'numpy'"),
-        (mn.MLP(dropout=0.1), mn.Recipe(), "dropout is above 0, but engine='keras' has none; use engine='torch' or 'numpy'"),
+        (mn.MLP(dropout=0.1), mn.Recipe(), "dropout is 0.1, but engine='keras' has none; use engine='torch' or 'numpy'"),
         (mn.MLP(), mn.Recipe(dtype="float64"), "dtype is 'float64', but engine='keras' has float32 only"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from typing import Any, get_args
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 import manynets as mn
 from manynets.engines.numpy import ACTIVATIONS as functions
 from manynets.engines.numpy import backward, dropout_masks, forward
-from manynets.engines.optimizers import Numbers, start_state, update
+from manynets.engines.optimizers import Numbers, penalty, start_state, update
 from manynets.nn.initial import initial_parameters
 from manynets.spec import Optimizer, SklearnAdam, SklearnInverseScaling
 from manynets.tasks import find_task
@@ -246,18 +247,25 @@ def test_dropout_keeps_its_share_and_differs_by_step() -> None:
     assert dropout_masks(spec, 2, seed=4, step=0, rows=400)[0] is None
 
 
-def test_a_divergence_is_told_and_keeps_finite_weights() -> None:
+def test_a_penalty_that_counts_0_cannot_overflow() -> None:
+    assert penalty(mn.Recipe(), {"output.weight": np.full((1, 1), 1e200)}, np) == 0.0
+
+
+@pytest.mark.parametrize("lr", [1e6, 3.0])  # in the first epoch, and in a later one
+def test_a_divergence_is_told_and_keeps_finite_weights(lr: float) -> None:
     X, y = toy("prod")
-    recipe = mn.Recipe(optimizer=mn.SGD(lr=1e6), epochs=50, batch_size=50, dtype="float64")
+    recipe = mn.Recipe(optimizer=mn.SGD(lr=lr), epochs=50, batch_size=50, dtype="float64")
     spec = mn.MLP(hidden=(5,), activation="identity")
-    models = {}
+    models, found = {}, []
     for engine in ("torch", "numpy"):
-        with pytest.warns(mn.DivergenceWarning, match="was not finite in epoch") as caught:
+        with pytest.warns(mn.DivergenceWarning) as caught:
             models[engine] = train(engine, X, y, spec, recipe)
+        found.append(re.findall(r"was not finite in epoch \d+, step \d+", str(caught[0].message)))
         assert caught[0].filename.endswith("agreement.py"), "the warning must point at the caller of train"
         assert models[engine].info["stopped"] == ["diverged"]
         assert all(np.isfinite(value).all() for value in models[engine].members[0].values())
     assert models["numpy"].info["best"] == models["torch"].info["best"]
+    assert found[0] == found[1] != []
 
 
 def test_a_model_is_saved_and_loaded_like_any_other(tmp_path: Any) -> None:
@@ -280,15 +288,20 @@ def test_a_model_is_saved_and_loaded_like_any_other(tmp_path: Any) -> None:
 
 def test_callbacks_see_the_same_events() -> None:
     X, y = toy("xor")
-    recipe = mn.Recipe(epochs=3, batch_size=100, dtype="float64")
+    recipe = mn.Recipe(epochs=3, batch_size=100, dtype="float64", watch="metric")
     seen: dict[str, list[Any]] = {"numpy": [], "torch": []}
     for engine, events in seen.items():
-        train(engine, X, y, mn.MLP(hidden=(4,)), recipe, callbacks=[events.append])
+        train(engine, X, y, mn.MLP(hidden=(4,)), recipe, callbacks=[events.append], validation=0.3)
     names = {engine: [type(event).__name__ for event in events] for engine, events in seen.items()}
     assert names["numpy"][0] == "Started"
     assert names["numpy"][-1] == "Finished"
     assert names["numpy"].count("Evaluated") == names["torch"].count("Evaluated") == 3
-    assert dataclasses.replace(seen["torch"][0], pooled={}, ensembles=()) == seen["numpy"][0]
+    assert seen["torch"][0] == seen["numpy"][0]
+    for torch, numpy in zip(
+        *([e for e in seen[engine] if isinstance(e, mn.Evaluated)] for engine in ("torch", "numpy")), strict=True
+    ):
+        assert numpy.best["epoch"] == torch.best["epoch"]
+        assert_close(numpy.best["val_accuracy"], torch.best["val_accuracy"], "float64")
     entries = {engine: [e.entries[0]["loss"] for e in events if hasattr(e, "entries")] for engine, events in seen.items()}
     assert_close(entries["numpy"], entries["torch"], "float64")
     alive = {engine: [e.alive for e in events if hasattr(e, "alive")] for engine, events in seen.items()}

@@ -144,6 +144,26 @@ def test_train_many_reads_a_path(path: Path, frame: polars.DataFrame) -> None:
         mn.train_many(path, candidates=candidates, memory_limit="1MB", cv=3, **options)
 
 
+def test_numbers_of_rows_are_left_out_also_where_some_are_missing(tmp_path: Path) -> None:
+    """Whole numbers, all different, that fill at least half of their range number the rows; three times as far apart they do not."""
+    rows = np.arange(ROWS)
+    y = np.random.default_rng(0).normal(size=ROWS)
+    polars.DataFrame({"near": rows * 3 // 2, "far": rows * 3, "y": y}).write_parquet(tmp_path / "rows.parquet", row_group_size=300)
+    stream = opened(tmp_path / "rows.parquet", drop=())
+    stream.close()
+    assert not stream.description.complete
+    assert {column.name: column.kind for column in stream.schema} == {"near": "dropped", "far": "numeric"}
+
+
+def test_counts_have_the_variance_of_all_rows(frame: polars.DataFrame, path: Path) -> None:
+    """R2 compares with it; a Poisson loss leaves the target in its own unit."""
+    recipe = dataclasses.replace(RECIPE, loss="poisson")
+    stream = opened(path, recipe=recipe, target="weight", drop=("y", "class"), task="regression", validation=0.0)
+    stream.close()
+    assert not stream.description.complete
+    assert_close(stream.rows.spread, np.array([frame["weight"].to_numpy().var()]), "float64")
+
+
 def test_a_streamed_regression_has_intervals(path: Path) -> None:
     models = [train_stream(opened(path), SPEC, RECIPE), train_candidates(opened(path), [(SPEC, RECIPE)])[0]]
     rows = polars.read_parquet(path, n_rows=500)

@@ -161,16 +161,16 @@ def run(
     flat, statistics = data.flat[places].copy(), data.statistics[places].copy()
     state = [np.zeros_like(flat) for _ in range(state_count(case))]
     log = np.zeros((1 if evaluate else case.steps, k, 3 + data.measures))
-    shared = data.weights is not None and len(data.weights) == 1
+    shared, turned = data.weights is not None and len(data.weights) == 1, places[::-1]  # orders by another number than networks
     kept: dict[str, Any] = {
         "widths": np.array([case.columns, *case.hidden, case.outputs]),
         "unit": None if data.unit is None else data.unit[places],
         "x": data.x,
         "target": data.target,
-        "order": data.order[:1] if case.shared else data.order[places],
-        "counts": data.counts[:1] if case.shared else data.counts[places],
-        "which": np.zeros(k, np.int64) if case.shared else np.arange(k),
-        "weights": data.weights if data.weights is None or shared else data.weights[places],
+        "order": data.order[:1] if case.shared else data.order[turned],
+        "counts": data.counts[:1] if case.shared else data.counts[turned],
+        "which": np.zeros(k, np.int64) if case.shared else np.arange(k)[::-1].copy(),
+        "weights": data.weights if data.weights is None or shared else data.weights[turned],
         "active": np.ones(k, np.uint8),
         "flat": flat,
         "statistics": statistics,
@@ -200,7 +200,6 @@ def run(
             loss=LOSSES.index(case.loss),
             total=case.loss == "half_squared_error",
             parameter=PARAMETER.get(case.loss, 0.0),
-            rows=case.rows,
             order_stride=case.rows,
             weight_stride=0 if shared else case.rows,
             batch_size=case.batch,

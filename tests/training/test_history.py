@@ -44,11 +44,11 @@ def test_networks_that_stay_keep_their_rates_and_patience() -> None:
     ]
     tracks = Tracks([member_of(problem, k, mn.MLP(hidden=(2,)), recipe) for k, recipe in enumerate(recipes)], 10)
     assert tracks.totals.tolist() == [20, 40, 80]
-    rates = tracks.rates(np.array([0, 10]), per_epoch=10)
+    rates = tracks.rates(np.array([0, 10]))
     half = [0.5 * (1 + np.cos(np.pi * 10 / total)) for total in (20, 40, 80)]
     np.testing.assert_allclose(rates, [[0.1, 0.2, 0.4], [0.1 * half[0], 0.2 * half[1], 0.4 * half[2]]])
     tracks.take([2, 0])
-    np.testing.assert_allclose(tracks.rates(np.array([10]), per_epoch=10), [[0.4 * half[2], 0.1 * half[0]]])
+    np.testing.assert_allclose(tracks.rates(np.array([10])), [[0.4 * half[2], 0.1 * half[0]]])
     assert tracks.patience.patience.tolist() == [3, 1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import sys
@@ -14,7 +15,7 @@ import pytest
 import manynets as mn
 from manynets.display import number_text
 from manynets.prepare import network_splits, prepare
-from manynets.training.events import Callback
+from manynets.training.events import Callback, Relay
 from manynets.training.progress import in_notebook, progress_callbacks
 
 X = np.random.default_rng(0).normal(size=(128, 3))
@@ -144,6 +145,9 @@ def test_other_engines_show_the_same(capsys: pytest.CaptureFixture[str]) -> None
     line, model = shown(capsys, LABELS, validation=0.2, engine="numpy")
     best = model.info["best"]
     assert f"(best by loss {number_text(model.history['val_accuracy'][best])}, epoch {best + 1})" in line
+    line, model = shown(capsys, PRICE, validation=0.2, engine="numpy")
+    lowest = min(model.history["val_loss"])
+    assert f"  validation RMSE {number_text(model.history['val_loss'][-1] ** 0.5)} (best {number_text(lowest**0.5)}, " in line
 
 
 def test_no_line_says_how_long_a_finished_training_takes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,7 +165,8 @@ def test_the_last_line_of_a_training_that_stops_early_says_nothing_of_the_time_l
     for event in (mn.Started(1, 100, 10, "accuracy"), mn.Advanced(50), mn.Evaluated(50, (0,), columns, 0), mn.Finished(20.0, ())):
         show(event)
     first, last = capsys.readouterr().err.splitlines()
-    assert first == f"{last}, 10 s left"
+    assert first.endswith("  20.0 s, 20 s left")
+    assert last == first.replace("20.0 s, 20 s left", "30.0 s")
 
 
 def test_the_losses_on_a_log_scale_show_the_metric_of_the_logarithm(capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,6 +210,33 @@ def test_a_notebook_has_one_display_that_is_updated(monkeypatch: pytest.MonkeyPa
     assert "\x1b" not in str(shown)
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
     assert not in_notebook()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_has_a_bar_with_the_last_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "200")
+    model = mn.train(X, LABELS, SPEC, mn.Recipe(epochs=3), validation=0.2, scaling=False)
+    assert f"100%  epoch 3/3  validation accuracy {number_text(model.history['val_accuracy'][-1])} " in terminal.getvalue()
+
+
+def test_several_groups_are_one_run() -> None:
+    events: list[Any] = []
+    relay = Relay("accuracy", {number: (SPEC, mn.Recipe()) for number in range(3)}, [events.append])
+    for networks, diverged in ((2, (1,)), (1, (2,))):
+        for event in (mn.Started(networks, 10, 5, "accuracy"), mn.Advanced(5), mn.Finished(1.5, diverged)):
+            relay(event)
+        relay.done(networks)
+    relay.finish()
+    assert [(type(event).__name__, getattr(event, "step", None)) for event in events[:-1]] == [
+        ("Started", None), ("Advanced", 1000), ("Advanced", 2000), ("Advanced", 2500), ("Advanced", 3000),
+    ]  # fmt: skip
+    assert events[-1] == mn.Finished(3.0, (1, 2))
 
 
 def test_progress_is_true_auto_or_false() -> None:

@@ -74,6 +74,14 @@ def test_a_change_shows_in_the_identity(path: str) -> None:
     assert line.startswith(f"{path} is ")
 
 
+@pytest.mark.parametrize(("keep", "left"), [(1, [4]), (3, [2, 3, 4])])
+def test_the_newest_checkpoints_are_left(keep: int, left: list[int], tmp_path: Path) -> None:
+    checkpoint = mn.Checkpoint(folder=tmp_path, every_epochs=1, keep=keep)
+    x, y = np.random.default_rng(0).normal(size=(8, 2)), np.arange(8) % 2
+    mn.train(x, y, mn.MLP(hidden=(2,)), mn.Recipe(epochs=4), checkpoint=checkpoint, progress=False)
+    assert sorted(path.name for path in tmp_path.glob("step-*")) == [f"step-{step:09d}.checkpoint" for step in left]
+
+
 def test_a_plateau_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     X = np.random.default_rng(0).standard_normal((32, 3))
     schedule = mn.ReduceOnPlateau(patience=2, min_delta=1e9)  # so that the rate falls after every third epoch

@@ -20,8 +20,6 @@ SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 CGROUP = Path("/sys/fs/cgroup")
 
 _number, _pointer, _real = ctypes.c_int64, ctypes.c_void_p, ctypes.c_double
-
-
 Pointers = _pointer * 2
 
 
@@ -44,7 +42,6 @@ class Job(ctypes.Structure):
         ("unit", _pointer),
         ("x", _pointer),
         ("target", _pointer),
-        ("rows", _number),
         ("order", _pointer),
         ("order_stride", _number),
         ("epoch_stride", _number),
@@ -85,13 +82,12 @@ class Job(ctypes.Structure):
 def _open() -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(str(Path(__file__).with_name(f"libcore{SUFFIX}")))
-        library.manynets_abi.restype = ctypes.c_int64
+        library.manynets_abi.restype = _number
         if library.manynets_abi() != ctypes.sizeof(Job) * 1000 + VERSION:
             return None
         library.manynets_isa.restype = ctypes.c_char_p
-        for function in (library.manynets_train, library.manynets_evaluate):
-            function.argtypes = [ctypes.POINTER(Job)]
-            function.restype = ctypes.c_int64
+        library.manynets_run.argtypes = [ctypes.POINTER(Job), _number]
+        library.manynets_run.restype = _number
         library.manynets_permutations.argtypes = [_pointer, _number, _number, _pointer, _number, _number]
         library.manynets_permutations.restype = None
     except (OSError, AttributeError):  # there is none, or one of another version or platform
@@ -113,13 +109,13 @@ def _loaded() -> ctypes.CDLL:
 
 def train(job: Job) -> None:
     """Make the steps of a job, in place. Without enough memory for its buffers it is a MemoryError, and nothing is changed."""
-    if not _loaded().manynets_train(ctypes.byref(job)):
+    if not _loaded().manynets_run(ctypes.byref(job), 1):
         raise MemoryError("there is too little memory for the buffers of a training step; use smaller batches or layers")
 
 
 def evaluate(job: Job) -> None:
     """Add to one line of the log per network its sums over `count` rows of its order, in prediction mode. It may be a MemoryError."""
-    if not _loaded().manynets_evaluate(ctypes.byref(job)):
+    if not _loaded().manynets_run(ctypes.byref(job), 0):
         raise MemoryError("there is too little memory for the buffers of an evaluation; use smaller layers")
 
 

@@ -44,7 +44,6 @@ struct Job {
   // the rows
   const void* x;          // T (N, D)
   const void* target;     // int64 (N) class codes for softmax, else T (N, O)
-  int64_t rows;           // N
   const int64_t* order;   // (E, U, stride): row numbers in the order in which they are visited in each epoch of the job
   int64_t order_stride, epoch_stride;  // numbers from one order, and from one epoch, to the next
   const int64_t* counts;  // (U): how many there are
@@ -157,9 +156,8 @@ struct Real<float> {
   static constexpr float LOWEST = -87.3f, HIGHEST = 89.0f;              // where exp is 0 and infinite
   static constexpr float ROUND = 12582912.0f;                            // 1.5 * 2^23: adding it rounds to an integer
   static constexpr float LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;
-  static constexpr int TAIL_TERMS = 10;
-  static constexpr float TAIL[TAIL_TERMS] = {0.1888212818f,   0.151974101f,     0.09678439073f,    0.04663167772f,  0.01509882397f,
-                                             0.001878057845f, -8.690419737e-4f, -3.909467247e-4f, 3.233142034e-5f, 3.93301424e-5f};
+  static constexpr float TAIL[] = {0.1888212818f,   0.151974101f,     0.09678439073f,    0.04663167772f,  0.01509882397f,
+                                   0.001878057845f, -8.690419737e-4f, -3.909467247e-4f, 3.233142034e-5f, 3.93301424e-5f};
 };
 template <>
 struct Real<double> {
@@ -168,8 +166,7 @@ struct Real<double> {
   static constexpr double LOWEST = -708.3, HIGHEST = 710.0;
   static constexpr double ROUND = 6755399441055744.0;  // 1.5 * 2^52
   static constexpr double LN2_HIGH = 6.93145751953125e-1, LN2_LOW = 1.42860682030941723212e-6;
-  static constexpr int TAIL_TERMS = 25;
-  static constexpr double TAIL[TAIL_TERMS] = {
+  static constexpr double TAIL[] = {
       0.188821282603937873,    0.151974160492973075,     0.0967843501855537294,   0.046630464489909153,    0.0150991437227294681,
       0.00188504724184657814,  -8.69923091761993408e-4,  -4.07704616852477115e-4, 3.3336077352958136e-5,   5.77737543406935645e-5,
       -4.77061587853642763e-7, -8.78627797570941282e-6,  1.79164691029878025e-7,  1.48040276148099434e-6,  -1.57459183462309226e-7,
@@ -259,10 +256,11 @@ INLINE T softplus(T x) {
 // P the Chebyshev series of the rest up to the precision of T.
 template <class T>
 INLINE T normal_distribution(T x, T bell) {
+  constexpr int LAST = sizeof Real<T>::TAIL / sizeof(T) - 1;
   const T t = 4 / (4 + absolute(x)), u = 2 * t - 1;
-  T series = Real<T>::TAIL[Real<T>::TAIL_TERMS - 1];
+  T series = Real<T>::TAIL[LAST];
   UNROLL
-  for (int i = Real<T>::TAIL_TERMS - 2; i >= 0; i--) series = series * u + Real<T>::TAIL[i];
+  for (int i = LAST - 1; i >= 0; i--) series = series * u + Real<T>::TAIL[i];
   const T tail = bell * t * series;
   return x < 0 ? tail : 1 - tail;
 }
@@ -509,9 +507,10 @@ INLINE uint64_t mix64(uint64_t word) {  // the finalizer of SplitMix64: Steele e
   return word ^ (word >> 31);
 }
 
-// Write the factor of each unit: 0 if it is dropped, 1 / (1 - p) if not. words: scratch of rows * ceil(units / 8).
+// Multiply each unit of a, and of slope unless it is NULL, by 0 if it is dropped and by 1 / (1 - p) if not. words: scratch of
+// rows * ceil(units / 8).
 template <class T>
-void draw_mask(uint64_t key, int64_t step, double p, int64_t rows, int64_t units, uint64_t* words, T* mask, int64_t stride) {
+void drop(uint64_t key, int64_t step, double p, int64_t rows, int64_t units, uint64_t* words, T* a, T* slope, int64_t stride) {
   const uint64_t word = mix64(key + static_cast<uint64_t>(step + 1) * GOLDEN);
   const double draw = static_cast<double>(mix64(~word + GOLDEN) >> 11) * 0x1p-53;
   const int64_t at = static_cast<int64_t>(256 * p + draw), level = at < 255 ? at : 255;  // 256 p, rounded down or up at random
@@ -522,7 +521,11 @@ void draw_mask(uint64_t key, int64_t step, double p, int64_t rows, int64_t units
   for (int64_t r = 0; r < rows; r++) {
     const uint8_t* bytes = reinterpret_cast<const uint8_t*>(words + r * per_row);
     INDEPENDENT
-    for (int64_t j = 0; j < units; j++) mask[r * stride + j] = bytes[j] >= level ? factor : T(0);
+    for (int64_t j = 0; j < units; j++) {
+      const T kept = bytes[j] >= level ? factor : T(0);
+      a[r * stride + j] *= kept;
+      if (slope) slope[r * stride + j] *= kept;
+    }
   }
 }
 
@@ -553,7 +556,7 @@ struct Layer {
   T* a;       // (b, out_stride): output before the activation, then after it and dropout, then the derivative by the former
   T* slope;   // (b, out_stride): derivative of the activation, dropout included
   T* normal;  // (b, out_stride): normalized by batch norm
-  T *mean, *inverse, *part;  // (out): batch norm of this batch, scratch
+  T *mean, *var, *inverse;  // (out): of this batch, for batch norm
 };
 
 // One network with its buffers.
@@ -592,9 +595,9 @@ class Network {
   int64_t measures, score_stride, x_stride;
   T *values, *grads, *state[2];                    // (P), followed by zeros up to whole vectors
   T* scale;                                        // (D), the factors of the input columns
-  T *x, *target, *weight, *share, *losses, *mask;  // (b, D), (b, O), (b), (b), (b, O), (b, widest layer)
-  int64_t* codes;                                  // (b)
-  uint64_t* words;                                 // for the mask
+  T *x, *target, *weight, *share, *losses;  // (b, D), (b, O), (b), (b), (b, O)
+  int64_t* codes;                           // (b)
+  uint64_t* words;                          // scratch for dropout
   int64_t k, rows_to_visit, rows;                  // network; rows in its epoch and in the batch
   const int64_t* order;
   double weight_sum, divisor, unbiased;  // of the batch; the divisor is 1 if all weights are 0
@@ -619,14 +622,13 @@ class Network {
       y.slope = arena.take<T>(b * y.out_stride);
       if (!job.batch_norm) continue;
       y.normal = arena.take<T>(b * y.out_stride);
-      y.mean = arena.take<T>(y.out), y.inverse = arena.take<T>(y.out), y.part = arena.take<T>(y.out);
+      y.mean = arena.take<T>(y.out), y.var = arena.take<T>(y.out), y.inverse = arena.take<T>(y.out);
     }
     x_stride = padded<T>(job.widths[0]), score_stride = job.widths[layers] == 1 ? 1 : padded<T>(job.widths[layers]);
     x = arena.take<T>(b * x_stride);
     target = arena.take<T>(b * score_stride), losses = arena.take<T>(b * score_stride);
     codes = arena.take<int64_t>(b);
     weight = arena.take<T>(b), share = arena.take<T>(b);
-    mask = arena.take<T>(b * padded<T>(widest));
     words = arena.take<uint64_t>(b * (widest + 7) / 8 + b);
   }
 
@@ -647,7 +649,7 @@ class Network {
   // Where the gradient by a parameter is.
   T* grad(const T* parameter) const { return grads + (parameter - values); }
 
-  // Take up a network.
+  // Begin with a network.
   void open(int64_t network) {
     k = network;
     order = job.order + job.which[k] * job.order_stride;
@@ -722,7 +724,7 @@ class Network {
   // --- forward ---
 
   // Bring the weights into the forms that the products need. The first matrix W is multiplied by the learned factors of the columns:
-  // (x s) W = x (s W). Compilers make slower code of it where it is inlined.
+  // (x s) W = x (s W). It is slower where compilers inline it.
   __attribute__((noinline)) void load_weights() {
     for (int64_t l = layer[0].out_stride > 1; l < layers; l++) {
       transpose(layer[l].out, layer[l].in, layer[l].weight, layer[l].ahead, layer[l].out_stride);
@@ -747,7 +749,7 @@ class Network {
 
   // Write the scores (b, O) of the batch to the last layer's `a`. step: of the whole training, for the dropout masks.
   void forward(int64_t step) {
-    drop(0, step, x, nullptr, x_stride);
+    drop_units(0, step, x, nullptr, x_stride);
     const T* h = x;
     for (int64_t l = 0; l < layers; l++) {
       Layer<T>& y = layer[l];
@@ -759,17 +761,15 @@ class Network {
       if (l == layers - 1) break;
       if (job.batch_norm) normalize(y);
       activate(job.activation, rows * y.out_stride, y.a, y.slope);
-      drop(l + 1, step, y.a, y.slope, y.out_stride);
+      drop_units(l + 1, step, y.a, y.slope, y.out_stride);
       h = y.a;
     }
   }
 
-  // Multiply the input of layer l, and the slope that belongs to it, by the factors of dropout.
-  void drop(int64_t l, int64_t step, T* __restrict a, T* __restrict slope, int64_t stride) {
-    if (!training || job.dropout[k * layers + l] == 0) return;
-    draw_mask(job.keys[k * layers + l], step, job.dropout[k * layers + l], rows, job.widths[l], words, mask, stride);
-    for (int64_t i = 0; i < rows * stride; i++) a[i] *= mask[i];
-    for (int64_t i = 0; slope && i < rows * stride; i++) slope[i] *= mask[i];
+  // Drop units of the input of layer l, whose slope is that of the activation below.
+  void drop_units(int64_t l, int64_t step, T* a, T* slope, int64_t stride) {
+    const double p = job.dropout[k * layers + l];
+    if (training && p > 0) drop(job.keys[k * layers + l], step, p, rows, job.widths[l], words, a, slope, stride);
   }
 
   // out[j] = the sum over rows of term(r, place of row r and column j)
@@ -785,7 +785,8 @@ class Network {
   // Batch norm: y = gain (z - mean) / sqrt(var + eps) + shift, in place.
   void normalize(Layer<T>& y) {
     const T eps = T(BATCH_NORM_EPS), momentum = T(BATCH_NORM_MOMENTUM);
-    T *z = y.a, *normal = y.normal, *mean = y.mean, *inverse = y.inverse, *var = y.part;
+    T *z = y.a, *normal = y.normal, *inverse = y.inverse, *mean = training ? y.mean : y.running_mean;
+    T* var = training ? y.var : y.running_var;
     if (training) {
       sum_rows(y, mean, [=](int64_t r, int64_t i) { return weight[r] * z[i]; });
       for (int64_t j = 0; j < y.out; j++) mean[j] /= T(divisor);
@@ -794,16 +795,12 @@ class Network {
         return weight[r] * (centred * centred);
       });
       for (int64_t j = 0; j < y.out; j++) {
-        inverse[j] = 1 / square_root(var[j] / T(divisor) + eps);
         y.running_mean[j] += momentum * (mean[j] - y.running_mean[j]);
         y.running_var[j] += momentum * (var[j] / T(unbiased) - y.running_var[j]);
-      }
-    } else {
-      for (int64_t j = 0; j < y.out; j++) {
-        mean[j] = y.running_mean[j];
-        inverse[j] = 1 / square_root(y.running_var[j] + eps);
+        var[j] /= T(divisor);
       }
     }
+    for (int64_t j = 0; j < y.out; j++) inverse[j] = 1 / square_root(var[j] + eps);
     const T *gain = y.gain, *shift = y.shift;
     for (int64_t r = 0; r < rows; r++) {
       const int64_t row = r * y.out_stride;
@@ -1070,7 +1067,7 @@ namespace {
 
 constexpr int64_t VERSION = 7;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 4e-9;  // rough, to estimate how long a job takes
-constexpr double SECONDS_PER_THREAD = 1e-4;  // work for which one more thread pays
+constexpr double SECONDS_PER_THREAD = 1e-4;  // for which one more thread pays
 
 // Return the fastest kernels that processor and system can run.
 const Kernels& find_kernels() {
@@ -1088,10 +1085,7 @@ const Kernels& find_kernels() {
   return manynets_base;
 }
 
-const Kernels& kernels() {
-  static const Kernels& found = find_kernels();  // a virtual machine takes microseconds to answer cpuid
-  return found;
-}
+const Kernels& KERNELS = find_kernels();  // once, as a virtual machine takes microseconds to answer cpuid
 
 // How this thread computes: a register of the processor, in which the bits FLUSH make denormal numbers count as zero.
 #if defined(__x86_64__) || defined(_M_X64)
@@ -1112,47 +1106,26 @@ uint64_t get_mode() { return 0; }
 void set_mode(uint64_t) {}
 #endif
 
-// Call work() on this thread and on up to `threads` - 1 others. There is no pool: nothing idles, and a forked child is safe.
+// Call work() on this thread and on others: at most `most` in all, no more than there are tasks, and no more than pay for work that
+// takes so many seconds on one thread. There is no pool: nothing idles, and a forked child is safe.
 template <class F>
-void on_threads(int64_t threads, F work) {
+void on_threads(int64_t most, int64_t tasks, double seconds, F work) {
+  const int64_t useful = static_cast<int64_t>(seconds / SECONDS_PER_THREAD);
   std::vector<std::thread> others;
   try {
-    for (int64_t i = 1; i < threads; i++) others.emplace_back(work);
+    for (int64_t i = 1; i < most && i < tasks && i < useful; i++) others.emplace_back(work);
   } catch (...) {  // fewer threads, then
   }
   work();
   for (std::thread& other : others) other.join();
 }
 
-// Return whether there was memory for it. If not even one thread has any, nothing was changed.
-bool run_networks(const Job* job, bool training) {
-  int64_t networks = 0, taken = 0;
-  for (int64_t k = 0; k < job->networks; k++) networks += job->active[k] != 0;
-  const double rows = static_cast<double>(training ? job->count * job->batch_size : job->count);
-  const double steps = training ? static_cast<double>(job->count) : rows / EVALUATED;
-  const double seconds = 6 * rows * static_cast<double>(job->parameters) / FLOPS_PER_SECOND + steps * SECONDS_PER_STEP;
-  const double useful = seconds * static_cast<double>(networks) / SECONDS_PER_THREAD;
-  int64_t threads = job->threads < networks ? job->threads : networks;
-  if (static_cast<double>(threads) > useful) threads = static_cast<int64_t>(useful);
-
-  std::atomic<bool> has_memory{false};  // of any thread, which takes the networks of those that have none
-  on_threads(threads, [&]() noexcept {
-    const uint64_t mode = get_mode();
-    set_mode(mode | FLUSH);
-    if (kernels().run(job, training, &taken)) has_memory = true;
-    set_mode(mode);
-  });
-  return has_memory;
-}
-
 // The words of numpy.random.Philox(key=[key, 0]), in halves. Source: Salmon et al. 2011, with ten rounds on four words. Several blocks are
 // computed at a time, because a processor works on them at once.
-class Philox {
- public:
+struct Philox {
+  uint64_t key, counter = 0;
   static constexpr int BLOCKS = 8, HALVES = 8 * BLOCKS;
-  uint32_t halves[HALVES];
-
-  explicit Philox(uint64_t of) : key(of) {}
+  uint32_t halves[HALVES] = {};
 
   void fill() {
     __extension__ using Wide = unsigned __int128;
@@ -1168,16 +1141,13 @@ class Philox {
       for (int i = 0; i < 8; i++) halves[8 * b + i] = static_cast<uint32_t>(c[i / 2] >> (i % 2 * 32));
     }
   }
-
- private:
-  uint64_t key, counter = 0;
 };
 
 // Write numpy.random.Generator(Philox(key=[key, 0])).permutation(rows): a Fisher-Yates shuffle from the end, whose places are words masked
 // by the smallest 2^n - 1 that holds the last row. A word beyond the last row is passed over: the row is swapped with itself, which costs
 // less than a branch that nobody can predict.
 void permute(uint64_t key, int64_t rows, int64_t* out) {
-  Philox random(key);
+  Philox random = {key};
   int used = Philox::HALVES;
   for (int64_t i = 0; i < rows; i++) out[i] = i;
   for (int64_t i = rows - 1; i > 0;) {
@@ -1195,16 +1165,30 @@ void permute(uint64_t key, int64_t rows, int64_t* out) {
 }  // namespace
 
 EXPORT int64_t manynets_abi() { return static_cast<int64_t>(sizeof(Job)) * 1000 + VERSION; }
-EXPORT const char* manynets_isa() { return kernels().name; }
-EXPORT int64_t manynets_train(const Job* job) { return run_networks(job, true); }
-EXPORT int64_t manynets_evaluate(const Job* job) { return run_networks(job, false); }
+EXPORT const char* manynets_isa() { return KERNELS.name; }
+
+// Train (1) or evaluate (0) the networks of a job; return whether there was memory for it. If not even one thread has any, nothing
+// was changed.
+EXPORT int64_t manynets_run(const Job* job, int64_t training) {
+  int64_t networks = 0, taken = 0;
+  for (int64_t k = 0; k < job->networks; k++) networks += job->active[k] != 0;
+  const double rows = static_cast<double>(training ? job->count * job->batch_size : job->count);
+  const double steps = training ? static_cast<double>(job->count) : rows / EVALUATED;
+  const double seconds = 6 * rows * static_cast<double>(job->parameters) / FLOPS_PER_SECOND + steps * SECONDS_PER_STEP;
+  std::atomic<bool> has_memory{false};  // of any thread, which takes the networks of those that have none
+  on_threads(job->threads, networks, seconds * static_cast<double>(networks), [&]() noexcept {
+    const uint64_t mode = get_mode();
+    set_mode(mode | FLUSH);
+    if (KERNELS.run(job, training, &taken)) has_memory = true;
+    set_mode(mode);
+  });
+  return has_memory;
+}
 
 // out[i * stride + r] = the r-th row of the order that belongs to keys[i]
 EXPORT void manynets_permutations(const uint64_t* keys, int64_t count, int64_t rows, int64_t* out, int64_t stride, int64_t threads) {
-  const int64_t useful = static_cast<int64_t>(static_cast<double>(count * rows) * SECONDS_PER_DRAW / SECONDS_PER_THREAD);
-  threads = threads < count ? threads : count;
   std::atomic<int64_t> next{0};
-  on_threads(threads < useful ? threads : useful, [&]() noexcept {
+  on_threads(threads, count, static_cast<double>(count * rows) * SECONDS_PER_DRAW, [&]() noexcept {
     for (int64_t i; (i = next.fetch_add(1)) < count;) permute(keys[i], rows, out + i * stride);
   });
 }

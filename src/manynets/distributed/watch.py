@@ -41,7 +41,7 @@ class Watch:
                 self.store.set(f"beat/{self.rank}", str(count))
 
     def close(self) -> None:
-        """Say no more that this process is alive."""
+        """Stop saying that this process is alive."""
         self._ended.set()
         self._thread.join(SILENT)
 

@@ -66,7 +66,7 @@ class _JAXNetwork:
         jnp = jax.numpy
         self.jnp, self.loss = jnp, loss
         self.host_target = loss.expand(data.target, recipe.label_smoothing)
-        self.weight = np.ones(len(data)) if data.weight is None else data.weight.astype(np.float64)
+        self.weight = data.weights()
         self.w = {name: jnp.asarray(value, recipe.dtype) for name, value in initial.items()}
         self.state = start_state(recipe.optimizer, self.w, jnp)
         self.x, self.target = jnp.asarray(data.x, recipe.dtype), jnp.asarray(self.host_target, recipe.dtype)
@@ -132,7 +132,7 @@ def train(
 ) -> EngineOutcome:
     """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays, with JAX."""
     jax = _jax()
-    refuse("jax", spec, recipe, input_scale=True, periodic=True)
+    refuse("jax", spec, recipe)
     loss = loss_for(task, recipe)
     with settings(recipe):
         network = _JAXNetwork(jax, spec, recipe, loss, data, initial)

@@ -129,7 +129,7 @@ class _KerasNetwork:
         self.keras, self.spec, self.data, self.recipe, self.outputs = keras, spec, data, recipe, loss.outputs
         ops, width = keras.ops, loss.outputs
         self.target = loss.expand(data.target, recipe.label_smoothing)
-        self.weight = np.ones(len(data)) if data.weight is None else data.weight.astype(np.float64)
+        self.weight = data.weights()
         self.layers = [f"hidden{i}" for i in range(len(spec.hidden))] + ["output"]
         kind = _activation(keras, spec.activation)
         zeros = {"kernel_initializer": "zeros", "use_bias": spec.bias}  # draws no random numbers; the weights follow

@@ -6,6 +6,7 @@ An engine only makes steps, gives scores and gives its weights; the loop never k
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -40,6 +41,10 @@ class ArrayRows:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def weights(self) -> NDArray[np.float64]:
+        """Return how much each row counts (N,)."""
+        return np.ones(len(self)) if self.weight is None else self.weight.astype(np.float64)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,21 +96,20 @@ class Watcher(Protocol):
     def started(self, steps: int, steps_per_epoch: int) -> None:
         """Training begins; it will make at most `steps` steps."""
 
-    def evaluated(self, step: int, entry: Mapping[str, float], alive: bool) -> None:
-        """The history got an entry after `step` steps; `alive`: training goes on."""
+    def evaluated(self, step: int, entry: Mapping[str, float], best: Mapping[str, float], alive: bool) -> None:
+        """The history got an entry after `step` steps. best: the best entry so far, NaN for none; alive: training goes on."""
 
 
-def refuse(
-    engine: str,
-    spec: MLP,
-    recipe: Recipe,
-    *,
-    batch_norm: bool = False,
-    dropout: bool = False,
-    input_scale: bool = False,
-    periodic: bool = False,
-) -> None:
-    """Raise OptionError for what an engine does not do; the flags say what it does."""
+ENGINES_WITH = {  # what not all engines have
+    "batch_norm": ("torch", "numpy"),
+    "dropout": ("torch", "numpy"),
+    "input_scale": ("torch", "numpy", "jax"),
+    "embedding": ("torch", "numpy", "jax"),
+}
+
+
+def refuse(engine: str, spec: MLP, recipe: Recipe) -> None:
+    """Raise OptionError for what an engine other than torch does not have."""
     for name, value, default in (("precision", recipe.precision, "full"), ("gradient", recipe.gradient, "auto")):
         if value != default:
             only = f"engine={engine!r} has one way only; leave it at {default!r}, or use engine='torch'"
@@ -118,14 +122,18 @@ def refuse(
         )
     if recipe.stopping is not None and recipe.stopping.cool_down is not None:
         raise OptionError(f"cool_down is {recipe.stopping.cool_down}, but engine={engine!r} has none; use engine='torch'")
-    if spec.batch_norm and not batch_norm:
-        raise OptionError(f"batch_norm is True, but engine={engine!r} has none; use engine='torch' or 'numpy'")
-    if (spec.input_dropout or any(spec.dropouts)) and not dropout:
-        raise OptionError(f"dropout is above 0, but engine={engine!r} has none; use engine='torch' or 'numpy'")
-    if isinstance(spec.embedding, Periodic) and not periodic:
-        raise OptionError(f"embedding is {spec.embedding!r}, but engine={engine!r} has none; use engine='torch', 'numpy' or 'jax'")
-    if spec.input_scale and not input_scale:
-        raise OptionError(f"input_scale is True, but engine={engine!r} has none; use engine='torch', 'numpy' or 'jax'")
+    wanted = {
+        "batch_norm": spec.batch_norm,
+        "dropout": max(spec.input_dropout, *spec.dropouts, 0.0),
+        "input_scale": spec.input_scale,
+        "embedding": spec.embedding if isinstance(spec.embedding, Periodic) else None,
+    }
+    for name, having in ENGINES_WITH.items():
+        if wanted[name] and engine not in having:
+            *others, last = map(repr, having)
+            raise OptionError(
+                f"{name} is {wanted[name]!r}, but engine={engine!r} has none; use engine={', '.join(others)} or {last}"
+            )
 
 
 def _shares(weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -150,7 +158,7 @@ def run(
     per_epoch = steps_per_epoch(len(data), size, merge_single=spec.batch_norm)
     total = total_steps(recipe, per_epoch)
     every = evaluation_steps(recipe, per_epoch)
-    weight = np.ones(len(data)) if data.weight is None else data.weight.astype(np.float64)
+    weight = data.weights()
     spread = loss.spread(data.target, data.weight)
     patience, numbers = Patience([recipe]), Numbers(recipe.optimizer)
     history: dict[str, list[float]] = {}
@@ -207,13 +215,14 @@ def run(
             if made >= total or patience.exhausted[0]:
                 stopped = "done" if made >= total else "early"
         if watcher is not None:
-            watcher.evaluated(made, entry, not stopped)
+            at_best = {name: column[best] if best >= 0 else math.nan for name, column in history.items()}
+            watcher.evaluated(made, entry, at_best, not stopped)
     return EngineOutcome(chosen, history, best, stopped, seconds, divergence, dict(info))
 
 
 def _validate(engine: Engine, loss: Loss, rows: ArrayRows) -> tuple[Array, Array]:
     """Return mean loss and metric on a validation set, scored a part at a time so that memory stays flat."""
-    weight = np.ones(len(rows)) if rows.weight is None else rows.weight.astype(np.float64)
+    weight = rows.weights()
     parts = []
     for start in range(0, len(rows), ROWS_AT_ONCE):
         cut = slice(start, start + ROWS_AT_ONCE)

@@ -218,7 +218,7 @@ class _NumPyNetwork:
     def __init__(self, spec: MLP, recipe: Recipe, loss: Loss, data: ArrayRows, initial: Mapping[str, Any]) -> None:
         self.spec, self.recipe, self.loss, self.x = spec, recipe, loss, data.x
         self.target = loss.expand(data.target, recipe.label_smoothing)
-        self.weight = np.ones(len(data)) if data.weight is None else data.weight.astype(np.float64)
+        self.weight = data.weights()
         self.running: dict[str, Floats] = {}
         for i, units in enumerate(spec.hidden if spec.batch_norm else ()):
             for name, start in ((f"norm{i}.running_mean", np.zeros(units)), (f"norm{i}.running_var", np.ones(units))):
@@ -261,7 +261,7 @@ def train(
     watcher: Watcher | None = None,
 ) -> EngineOutcome:
     """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays; no torch is needed."""
-    refuse("numpy", spec, recipe, batch_norm=True, dropout=True, input_scale=True, periodic=True)
+    refuse("numpy", spec, recipe)
     loss = loss_for(task, recipe)
     network = _NumPyNetwork(spec, recipe, loss, data, initial)
     info = {"engine": "numpy", "versions": {"numpy": np.__version__}}

@@ -67,7 +67,7 @@ def nadam(o: spec.NAdam, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[str,
 
 
 def rmsprop(o: spec.RMSprop, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[str, Any], xp: Any) -> tuple[Any, tuple[Any, ...]]:
-    """v <- alpha v + (1 - alpha) g^2;  w <- w - lr g / (sqrt(v) + eps), that quotient with momentum where asked."""
+    """v <- alpha v + (1 - alpha) g^2;  w <- w - lr d  with d = g / (sqrt(v) + eps);  with momentum b <- momentum b + d;  w <- w - lr b."""
     g = g + o.weight_decay * w
     v = o.alpha * state[0] + (1 - o.alpha) * xp.square(g)
     move = g / (xp.sqrt(v) + o.eps)
@@ -154,9 +154,11 @@ def _is_matrix(name: str) -> bool:
 
 
 def penalty(recipe: Recipe, w: Parameters, xp: Any) -> Any:
-    """Return l1 sum |w| + l2 / 2 sum w^2 over the weight matrices."""
+    """Return l1 sum |w| + l2 / 2 sum w^2 over the weight matrices; a sum that does not count may overflow."""
     matrices = [value for name, value in w.items() if _is_matrix(name)]
-    return sum(recipe.l1 * xp.sum(xp.abs(one)) + recipe.l2 / 2 * xp.sum(xp.square(one)) for one in matrices)
+    absolute = recipe.l1 * sum(xp.sum(xp.abs(one)) for one in matrices) if recipe.l1 else 0.0
+    squares = recipe.l2 / 2 * sum(xp.sum(xp.square(one)) for one in matrices) if recipe.l2 else 0.0
+    return absolute + squares
 
 
 def update(

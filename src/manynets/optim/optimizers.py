@@ -121,7 +121,10 @@ class Optimizer(abc.ABC):
 
 @final
 class SGDSteps(Optimizer):
-    """v <- momentum v + g; w <- w - lr v, or with Nesterov w - lr (g + momentum v). lr_inside: lr is in v, as in scikit-learn."""
+    """v <- momentum v + g; w <- w - lr v, or with Nesterov w - lr (g + momentum v).
+
+    lr_inside, as in scikit-learn: v <- momentum v + lr g; w <- w - v, or with Nesterov w - lr g - momentum v.
+    """
 
     number = 0
 
@@ -157,7 +160,7 @@ class SGDSteps(Optimizer):
 
 
 class _Moments(Optimizer):
-    """What the Adam family has in common: m, v <- moving means of g and g^2."""
+    """What the Adam family has in common: m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2."""
 
     def __init__(self, specs: Sequence[Any], like: Tensor) -> None:
         super().__init__(specs, like)
@@ -213,7 +216,12 @@ class AdamSteps(_Moments):
 
 @final
 class NAdamSteps(_Moments):
-    """Adam with Nesterov momentum; mu_t = beta1 (1 - 0.5 * 0.96^(0.004 t)). Source: torch.optim.NAdam."""
+    """Adam with Nesterov momentum, mu_t = beta1 (1 - 0.5 * 0.96^(0.004 t)):
+
+    w <- w - lr ((1 - mu_t) g / (1 - mu_1 .. mu_t) + mu_{t+1} m / (1 - mu_1 .. mu_{t+1})) / (sqrt(v_hat) + eps).
+
+    Source: torch.optim.NAdam, after Dozat 2016.
+    """
 
     number = 3
 
@@ -244,7 +252,7 @@ class NAdamSteps(_Moments):
 
 @final
 class RMSpropSteps(Optimizer):
-    """v <- alpha v + (1 - alpha) g^2; w <- w - lr g / (sqrt(v) + eps), that quotient with momentum where asked."""
+    """v <- alpha v + (1 - alpha) g^2; w <- w - lr d with d = g / (sqrt(v) + eps); with momentum b <- momentum b + d; w <- w - lr b."""
 
     number = 4
 

@@ -27,8 +27,8 @@ from manynets.playground.problem import Experiment
 from manynets.training.groups import groups_of
 from manynets.training.loop import TrainingRun
 from manynets.training.signals import Halt
-from manynets.training.steppers.choice import choose
-from manynets.training.torch_settings import torch_modes, torch_settings
+from manynets.training.steppers.choice import modes_for
+from manynets.training.torch_settings import torch_settings
 from manynets.training.trial import Member
 
 __all__ = ["LiveTraining", "NetworkGroup", "Sample", "State"]
@@ -263,8 +263,7 @@ class LiveTraining:
         self._ready.set()
 
     def _modes(self, member: Member) -> AbstractContextManager[None]:
-        problem = self.experiment.data.problem
-        return torch_modes(problem.rows.x.device, autograd=choose(problem, member) == "autograd")
+        return modes_for(self.experiment.data.problem, member)
 
     def _train(self) -> None:
         threads = max(group.run.threads for group in self.groups)

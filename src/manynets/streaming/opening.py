@@ -152,7 +152,7 @@ def open_stream(
     y = table.target_of(found.sample)
     task = with_quantiles(_task(found, y, task, table.target, recipe, target_transform), recipe.quantiles)
     objective_for(task, recipe)
-    schema, encoder = _encoder(table, found, columns, task.encode(y), y, spec)
+    schema, encoder = _encoder(table, found, columns, task.encode(y), y, embedding)
     rows = _rows(table, found, encoder, task, recipe, budget, spec=spec, rank=rank, world_size=world_size)
     sampled = _labelled(table, found.sample, encoder)
     held = _labelled(table, found.validation, encoder) if found.validation.height else None
@@ -196,14 +196,18 @@ def _task(found: Description, y: NDArray[Any], task: Any, target: str, recipe: R
 
 
 def _encoder(
-    table: RowsTable, found: Description, columns: Columns, target: NDArray[Any], y: NDArray[Any], spec: MLP | None
+    table: RowsTable,
+    found: Description,
+    columns: Columns,
+    target: NDArray[Any],
+    y: NDArray[Any],
+    embedding: PiecewiseLinear | None,
 ) -> tuple[tuple[Column, ...], TableEncoder]:
     """Return what each column is, and the encoder: of the sample, with all that is known exactly."""
     sample = found.sample[list(table.features)]
     schema = understand(sample, categorical=list(columns.categorical), numeric=list(columns.numeric), y=y)
     declared = {*columns.categorical, *columns.numeric}
     schema = tuple(column if column.name in declared else _row_number(column, found) for column in schema)
-    embedding = spec.embedding if spec is not None and isinstance(spec.embedding, PiecewiseLinear) else None
     options = columns.encoding
     encoder = fit_encoder(sample, schema=schema, embedding=embedding, target=target, **options)
     return schema, encoder if found.complete else corrected(encoder, found.facts, **options)
@@ -234,10 +238,9 @@ def _rows(
 ) -> StreamedRows:
     """Return the rows to train on, as a stream whose windows fit the budget."""
     counts, norm = found.counts[:, TRAIN], spec is not None and spec.batch_norm
-    number = np.float64 if recipe.dtype == "float64" else np.float32
     sample = task.encode(table.target_of(found.sample))
     codes = sample.dtype.kind == "i"
-    each = (encoder.width + 1 + (0 if codes else sample.shape[1])) * np.dtype(number).itemsize + 16
+    each = (encoder.width + 1 + (0 if codes else sample.shape[1])) * np.dtype(recipe.dtype).itemsize + 16
     group = max(max(block.size, 8 * block.rows * len(table.columns)) for block in table.files.blocks)
     group += 4 * int(counts.max()) * encoder.width
     batch = batch_rows(recipe, int(counts.sum()), batch_norm=norm)
@@ -257,7 +260,7 @@ def _rows(
         x = encoder.transform(frame[list(table.features)], out=space[: frame.height])
         return Encoded(x, task.encode(table.target_of(frame)), table.weights_of(frame))
 
-    kind = torch.float64 if recipe.dtype == "float64" else torch.float32
+    kind = getattr(torch, recipe.dtype)
     options: dict[str, Any] = {"device": find_device(recipe.device)}
     wide = () if codes else (sample.shape[1],)
     return StreamedRows(
@@ -302,7 +305,7 @@ def _labelled(table: RowsTable, frame: Any, encoder: TableEncoder) -> Labelled:
 
 
 def _on_device(rows: Labelled, task: Task, recipe: Recipe) -> Rows:
-    kind = torch.float64 if recipe.dtype == "float64" else torch.float32
+    kind = getattr(torch, recipe.dtype)
     where: dict[str, Any] = {"device": find_device(recipe.device)}
     encoded = task.encode(rows.y)
     y = to_tensor(encoded, dtype=torch.long if encoded.dtype.kind == "i" else kind, what="y", **where)

@@ -55,7 +55,6 @@ class MLflow(Tracker):
 class _MLflowRun(Sink):
     def __init__(self, client: Any, run: str) -> None:
         self.client, self.run = client, run
-        self.step = 0
 
     def parameters(self, values: Flat) -> None:
         from mlflow.entities import Param
@@ -66,12 +65,9 @@ class _MLflowRun(Sink):
 
     def curves(self, values: Mapping[str, float], *, step: int) -> None:
         self.step = step
-        self._log(values)
+        self.metrics(values)
 
     def metrics(self, values: Mapping[str, float]) -> None:
-        self._log(values)
-
-    def _log(self, values: Mapping[str, float]) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)

@@ -64,7 +64,6 @@ def free_folder(parent: Path, name: str) -> Path:
 class _EventFiles(Sink):
     def __init__(self, folder: Path, writer: Any) -> None:
         self.folder, self.writer = folder, writer
-        self.step = 0
         self.taken: Flat = {}
 
     def parameters(self, values: Flat) -> None:
@@ -75,8 +74,7 @@ class _EventFiles(Sink):
 
     def curves(self, values: Mapping[str, float], *, step: int) -> None:
         self.step = step
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
+        self.metrics(values)
 
     def metrics(self, values: Mapping[str, float]) -> None:
         for name, value in values.items():

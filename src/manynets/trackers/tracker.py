@@ -31,7 +31,9 @@ TABLE, MODEL, METRICS = "networks.csv", "model.safetensors", "metrics.json"
 
 
 class Sink(abc.ABC):
-    """Where one run is written."""
+    """Where one run is written. step: that of the last curves, to which the rest belongs."""
+
+    step = 0
 
     @abc.abstractmethod
     def parameters(self, values: Flat) -> None:

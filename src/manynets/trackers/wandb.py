@@ -56,7 +56,6 @@ class WandB(Tracker):
 class _WandBRun(Sink):
     def __init__(self, wandb: Any, run: Any) -> None:
         self.wandb, self.run = wandb, run
-        self.step = 0
 
     def parameters(self, values: Flat) -> None:
         self.run.config.update(dict(values), allow_val_change=True)

@@ -35,15 +35,12 @@ class BestWeights:
         indices = torch.from_numpy(np.flatnonzero(chosen)).to(self.flat.device)
         for best, now in ((self.flat, population.flat), (self.statistics, population.statistics)):
             now.index_copy_(0, indices, best.index_select(0, indices))
-        if isinstance(population, ModulePopulation):
-            population.push()
 
     def networks(self, population: Population | ModulePopulation, indices: Sequence[int]) -> list[dict[str, NDArray[Any]]]:
         """Return the best weights of networks by name; a user's module gets them back."""
         if isinstance(population, ModulePopulation):
             population.flat.copy_(self.flat)
             population.statistics.copy_(self.statistics)
-            population.push()
             return [{name: value.detach().cpu().numpy().copy() for name, value in population.module.state_dict().items()}]
         best = Population(population.shape, self.flat.cpu(), self.statistics.cpu())  # from a GPU in one copy
         return [best.network(k) for k in indices]

@@ -301,12 +301,19 @@ class Checkpoints:
         assert wanted is not None
         if wanted.every_seconds is not None and time.monotonic() - self._last_time >= wanted.every_seconds:
             return True
-        return any(step // n > max(self._last_step, 0) // n for n in self._periods())
+        return any(step % n == 0 for n in self._periods())  # a call of the stepper ends where a checkpoint is due
 
     def _periods(self) -> list[int]:
         """Return after how many steps, again and again, a checkpoint is wanted."""
         assert self.checkpoint is not None
         return [n for n in (self.checkpoint.every_steps, (self.checkpoint.every_epochs or 0) * self._steps) if n]
+
+    def remove(self) -> None:
+        """Remove the checkpoints of one of several parts (`GroupCheckpoints`); and the folder of all, once no part is left in it."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self._folder.parent.rmdir()
 
     def _write(self, run: TrainingRun) -> None:
         assert self._folder is not None
@@ -357,12 +364,11 @@ class GroupCheckpoints:
     def keeper(self, problem: Problem, members: Sequence[Member], system: Mapping[str, Any]) -> Checkpoints | None:
         """Return the keeper of a part; None where there is nothing to keep, nor to go on from."""
         identity = identity_of(problem, members, self._digests)
-        name = _part_name(identity)
-        if self.resume is not None and not checkpoint_files(self.resume / name):
-            former = _part_name(as_version_1(identity))  # so version 0.1 called it
-            name = former if checkpoint_files(self.resume / former) else name
-        there = None if self.resume is None else self.resume / name
-        resume = there if there is not None and checkpoint_files(there) else None
+        name, resume = _part_name(identity), None
+        if self.resume is not None:
+            names = (name, _part_name(as_version_1(identity)))  # version 0.1 used the second
+            resume = next((self.resume / one for one in names if checkpoint_files(self.resume / one)), None)
+            name = name if resume is None else resume.name
         own = None
         if self.checkpoint is not None:
             own = dataclasses.replace(self.checkpoint, folder=Path(self.checkpoint.folder) / name)
@@ -371,12 +377,4 @@ class GroupCheckpoints:
         try:
             return Checkpoints(problem, members, checkpoint=own, resume=resume, system=system, identity=identity)
         except ModelFileError as error:
-            raise ModelFileError(f"{error}; remove {there} to train its {len(members)} networks anew") from error
-
-    def through(self, keeper: Checkpoints) -> None:
-        """Remove the checkpoints of a part; and the folder of all, once none is left in it."""
-        if keeper.checkpoint is not None:
-            folder = Path(keeper.checkpoint.folder)
-            shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                folder.parent.rmdir()
+            raise ModelFileError(f"{error}; remove {resume} to train its {len(members)} networks anew") from error

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 __all__ = ["Deadline"]
 
-MEMORY = 0.5  # how much of the pace so far counts beside that since the last evaluation
+MEMORY = 0.5  # weight of the pace before, next to that since the last evaluation
 
 
 class Deadline:

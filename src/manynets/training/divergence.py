@@ -67,7 +67,9 @@ class DivergenceSearch:
         twin = run.again(members)
         out = {}
         for step in sorted(set(at.values())):
-            if not _advance(twin, step):
+            while twin.step < step and len(twin.tracks) and not twin.halt.asked:
+                twin.to_boundary(step)
+            if twin.step < step or twin.halt.asked:
                 break
             numbers = {member.number: k for k, member in enumerate(twin.tracks.members)}
             indices = {index: numbers[run.tracks.members[index].number] for index in at if at[index] == step}
@@ -81,16 +83,6 @@ class DivergenceSearch:
                 penalty = "" if sound[k, 1] else "the penalty on the weights"
                 out[index] = weights or output or loss or penalty or _unsound(twin, k)
         return out
-
-
-def _advance(twin: TrainingRun, step: int) -> bool:
-    """Make steps until `step` of them were made, evaluations included; return whether it came so far."""
-    while twin.step < step and len(twin.tracks) and not twin.halt.asked:
-        boundary = twin.next_boundary()
-        twin.advance(min(boundary, step))
-        if twin.step == boundary:
-            twin.evaluate()
-    return twin.step == step and not twin.halt.asked
 
 
 # ------------------------------------------------------------------------------------------------------------ what to look at

@@ -1,7 +1,7 @@
 """What callbacks learn of a training run. Events are read-only; a callback is any function that takes one.
 
-A callback with the attribute `may_skip = True` does without some: where a stepper makes several epochs in one call, it gets the
-`Evaluated` of the last one. While all callbacks have it, small networks train faster.
+A callback with the attribute `may_skip = True` need not see every evaluation: where a stepper makes several epochs in one call, it gets
+the `Evaluated` of the last one. Small networks train faster if all callbacks have it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,9 @@ __all__ = [
     "Finished",
     "Relay",
     "Started",
-    "ensembles_of",
     "may_skip",
-    "pooled_rows",
-    "shared_rows",
     "squared_share",
-    "transform_of",
+    "started",
 ]
 
 MOST_POOLED = 1000
@@ -142,7 +139,24 @@ Event: TypeAlias = Started | Advanced | Evaluated | Finished
 Callback: TypeAlias = Callable[[Event], None]
 
 
-def ensembles_of(members: Sequence[Member]) -> tuple[tuple[int, ...], ...]:
+def started(problem: Problem, members: Sequence[Member], *, steps: int, steps_per_epoch: int) -> Started:
+    """Return the event with which a training of these networks begins. steps: that the longest of them makes."""
+    task, ensembles = problem.task, _ensembles(members)
+    return Started(
+        len(members),
+        steps,
+        steps_per_epoch,
+        task.metric,
+        pooled={member.number: _validated_rows(problem, member) for member in members} if ensembles else {},
+        squared=squared_share(task, members[0].recipe),
+        settings={member.number: member.settings for member in members},
+        ensembles=ensembles,
+        shared_rows=_shared_rows(problem, members, ensembles),
+        transform=task.transform if isinstance(task, Regression) else None,
+    )
+
+
+def _ensembles(members: Sequence[Member]) -> tuple[tuple[int, ...], ...]:
     """Return the numbers of the members of each kind (`Member.kind`); nothing where one of several kinds has one member only."""
     if len(members) > MOST_POOLED:
         return ()
@@ -153,19 +167,15 @@ def ensembles_of(members: Sequence[Member]) -> tuple[tuple[int, ...], ...]:
     return found if len(found) == 1 or min(map(len, found)) > 1 else ()
 
 
-def pooled_rows(problem: Problem, members: Sequence[Member]) -> Mapping[int, float]:
-    """Return how much the validation rows of each network count, by its number."""
-    out = {}
-    for member in members:
-        rows, weight = member.validation_rows, problem.rows.weight
-        if rows is None:
-            out[member.number] = 1.0
-        else:
-            out[member.number] = float(len(rows) if weight is None else weight.cpu().numpy()[rows].sum())
-    return out
+def _validated_rows(problem: Problem, member: Member) -> float:
+    """Return how much the validation rows of a network count; 1 where all networks have the same."""
+    rows, weight = member.validation_rows, problem.rows.weight
+    if rows is None:
+        return 1.0
+    return float(len(rows) if weight is None else weight.cpu().numpy()[rows].sum())
 
 
-def shared_rows(problem: Problem, members: Sequence[Member], ensembles: Sequence[Sequence[int]]) -> int:
+def _shared_rows(problem: Problem, members: Sequence[Member], ensembles: Sequence[Sequence[int]]) -> int:
     """Return how many validation rows several networks of the first ensemble have."""
     if not ensembles or len(ensembles[0]) == 1:
         return 0
@@ -181,11 +191,6 @@ def squared_share(task: Task, recipe: Recipe) -> float:
     if not isinstance(task, Regression) or task.transform is not None:
         return 0.0
     return {"squared_error": 1.0, "half_squared_error": 2.0}.get(recipe.loss or "squared_error", 0.0)
-
-
-def transform_of(task: Task) -> str | None:
-    """Return the transform of the target that a network predicts."""
-    return task.transform if isinstance(task, Regression) else None
 
 
 def may_skip(callbacks: Iterable[Callback]) -> bool:

@@ -26,9 +26,8 @@ from manynets.training.deadline import Deadline
 from manynets.training.events import Callback, Relay
 from manynets.training.loop import TrainingRun
 from manynets.training.signals import Halt, listening
-from manynets.training.steppers.choice import choose, make_stepper
+from manynets.training.steppers.choice import make_stepper, modes_for
 from manynets.training.team import SIGNALS, Make, Team
-from manynets.training.torch_settings import torch_modes
 from manynets.training.trial import Member, Outcome, Problem, group_key
 
 __all__ = [
@@ -133,9 +132,10 @@ def train_members(
         else:
 
             def train(make: Make) -> list[Outcome | Failure]:
-                return _train_group(problem, members, keeper(), make=make, **options)
+                group = _only_group(problem, members)
+                return [*_train_group(problem, group, keeper=keeper(), make=make, **options)]
 
-            results = train(make_stepper) if ranks.size == 1 else Team(ranks, problem, members, halt).run(train)
+            results = Team(ranks, problem, members, halt).run(train)
     if halt.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)
     for result in results:
@@ -149,15 +149,17 @@ def train_members(
     return outcomes
 
 
-def _train_group(problem: Problem, members: Sequence[Member], keeper: Checkpoints, **options: Any) -> list[Outcome | Failure]:
-    """Train members of one group with checkpoints; return their outcomes in their order. options: of the run."""
+def _only_group(problem: Problem, members: Sequence[Member]) -> list[Member]:
     groups = groups_of(problem, members)
     if len(groups) != 1:
         raise OptionError(f"checkpoints are for networks of one group; these are {len(groups)}: train each group by itself")
-    with torch_modes(problem.rows.x.device, autograd=choose(problem, groups[0][0]) == "autograd"):
-        run = TrainingRun(problem, groups[0], keeper=keeper, **options)
-        done = {outcome.number: outcome for outcome in run.run()}
-    return [done[member.number] for member in members]
+    return groups[0]
+
+
+def _train_group(problem: Problem, group: Sequence[Member], **options: Any) -> list[Outcome]:
+    """Train a group; return the outcomes of its members in their order. options: of the `TrainingRun`."""
+    with modes_for(problem, group[0]):
+        return TrainingRun(problem, group, **options).run()
 
 
 def train_what_can(
@@ -215,11 +217,8 @@ def train_what_can(
         cuts = [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
         waiting += [cut for cut in cuts if not all(member.number in known for member in cut)]
     options: dict[str, Any] = {"halt": halt, "parts": parts, "system": system, "deadline": deadline, "told": collect}
-    if ranks.size == 1:
-        _train_groups(problem, waiting, callbacks=callbacks, **options)
-        return [results[member.number] for member in members if member.number in results]
-    team = Team(ranks, problem, fit, halt)
-    if parts is None and len(waiting) > len(groups) and not isinstance(problem.rows, StreamedRows):  # of which each has a part
+    team, streamed = Team(ranks, problem, fit, halt), isinstance(problem.rows, StreamedRows)  # of which each process has a part
+    if ranks.size > 1 and parts is None and len(waiting) > len(groups) and not streamed:
         mine = callbacks if ranks.rank == 0 else ()
         collect(team.share_out(waiting, lambda share: _train_groups(problem, share, callbacks=mine, **options)))
     else:
@@ -241,42 +240,28 @@ def _train_groups(
 ) -> list[Outcome | Failure]:
     """Train groups one after the other; return what became of their members."""
     out: list[Outcome | Failure] = []
-
-    def through(found: Sequence[Outcome | Failure]) -> None:
-        out.extend(found)
-        told(found)
-
     settings = {member.number: member.settings for group in waiting for member in group}
     relay = Relay(problem.task.metric, settings, callbacks) if len(waiting) > 1 else None
+    run: dict[str, Any] = {"callbacks": callbacks if relay is None else [relay], "halt": halt, "deadline": deadline, "make": make}
     while waiting:
-        group = waiting.pop(0)
+        group, found = waiting.pop(0), list[Outcome | Failure]()
         keeper = None if parts is None or halt.asked else parts.keeper(problem, group, system or {})
-        watching = callbacks if relay is None else [relay]
         try:
-            with torch_modes(problem.rows.x.device, autograd=choose(problem, group[0]) == "autograd"):
-                run = TrainingRun(problem, group, callbacks=watching, keeper=keeper, halt=halt, deadline=deadline, make=make)
-                outcomes = run.run()
-        except (
-            ModelFileError,
-            ClaimedError,
-            RankError,
-        ):  # not to be used, written by another process, or no processes to train with
+            found += _train_group(problem, group, keeper=keeper, **run)
+        except (ModelFileError, ClaimedError, RankError):  # unusable, another process writes it, or a process has failed
             raise
         except (ManynetsError, MemoryError, RuntimeError) as error:
-            if parts is not None and keeper is not None:
-                parts.through(keeper)
             if len(group) > 1:  # find out which one it is, or train fewer at a time
                 waiting[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]
             else:
-                through([Failure(group[0].number, error)])
-                if relay is not None:
-                    relay.done(1)
-        else:
-            if relay is not None:
-                relay.done(len(group))
-            through(outcomes)
-            if parts is not None and keeper is not None and all(outcome.stopped != "interrupted" for outcome in outcomes):
-                parts.through(keeper)
+                found.append(Failure(group[0].number, error))
+        if relay is not None:
+            relay.done(len(found))
+        out += found
+        told(found)
+        interrupted = any(isinstance(one, Outcome) and one.stopped == "interrupted" for one in found)
+        if keeper is not None and not interrupted:
+            keeper.remove()
     if relay is not None:
         relay.finish()
     return out

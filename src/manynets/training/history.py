@@ -36,7 +36,7 @@ class Tracks:
     """
 
     def __init__(self, members: Sequence[Member], steps: int, *, validated: bool = True) -> None:
-        self.members = list(members)
+        self.members, self.steps = list(members), steps
         recipes, progress = [member.recipe for member in members], [member.progress for member in members]
         self.alive = np.ones(len(members), dtype=bool)
         self.totals = np.array([total_steps(recipe, steps) for recipe in recipes])
@@ -57,13 +57,13 @@ class Tracks:
         self.courses = list(dict.fromkeys(courses))
         self.course = np.array([self.courses.index(course) for course in courses], dtype=np.int64)
 
-    def rates(self, steps: NDArray[np.int64], *, per_epoch: int) -> Host:
+    def rates(self, steps: NDArray[np.int64]) -> Host:
         """Return the learning rates (n, K) of steps (n,), counted from 0."""
         now = self.patience.lr * self.patience.factor
         if self.constant:
             rates = np.repeat(now[None], len(steps), axis=0)
         else:
-            factors = [schedule_factors(schedule, steps, total=total, per_epoch=per_epoch) for schedule, total in self.courses]
+            factors = [schedule_factors(schedule, steps, total=total, per_epoch=self.steps) for schedule, total in self.courses]
             rates = np.stack(factors, axis=1)[:, self.course] * now
         if (self.cool_start >= 0).any():
             left = (self.totals - steps[:, None]) / np.maximum(self.totals - self.cool_start, 1)
@@ -75,7 +75,7 @@ class Tracks:
         """Which networks stop because their patience is at its end."""
         return self.patience.exhausted & (self.cool_down == 0)
 
-    def cool(self, step: int, *, per_epoch: int) -> NDArray[np.bool_]:
+    def cool(self, step: int) -> NDArray[np.bool_]:
         """Return which networks go back to their best weights, as their patience ends now; from here on their rates fall to 0.
 
         They fall from the rate of the best entry, for the share `cool_down` of the steps up to it, at least 8 % and at most 40 % of all.
@@ -85,15 +85,15 @@ class Tracks:
         for k in np.flatnonzero(due):
             best = int(self.columns["step"][self.best[k]][k])
             length = np.clip(self.cool_down[k] * best, COOL_LEAST * self.totals[k], COOL_MOST * self.totals[k])
-            self.cool_rate[k] = self.rates(np.array([best]), per_epoch=per_epoch)[0, k]
+            self.cool_rate[k] = self.rates(np.array([best]))[0, k]
             self.cool_start[k], self.totals[k] = step, step + max(1, int(length))
         return due
 
-    def hurry(self, step: int, left: float, *, per_epoch: int) -> None:
+    def hurry(self, step: int, left: float) -> None:
         """Let the rates of networks that have clearly more than `left` steps to make fall in a line to 0 over so many steps, from now on."""
         late = self.alive & (self.totals - step > LATE * left)
         if late.any():
-            now = self.rates(np.array([step]), per_epoch=per_epoch)[0]
+            now = self.rates(np.array([step]))[0]
             self.cool_rate, self.cool_start = np.where(late, now, self.cool_rate), np.where(late, step, self.cool_start)
             self.totals = np.where(late, step + int(left), self.totals)
 

@@ -1,9 +1,9 @@
 """The one training loop: K networks of one group, from their initial weights to their best.
 
 The loop knows boundaries: the end of an epoch, an evaluation, a checkpoint, a stop. Between two of them it asks a stepper to advance
-by so many steps and gets a log back; how a step is made is the stepper's business (`manynets.training.steppers`). It asks it for no more
-than `advance`, `evaluate`, `capture`, `restore` and `take`, and looks at its weights. Where nobody needs to look at the networks between two
-evaluations, the stepper makes the steps of several in one call.
+by so many steps and gets a log back; how a step is made is the stepper's business (`manynets.training.steppers`). The loop calls no more
+than its `advance`, `evaluate`, `capture`, `restore` and `take`, and reads its weights. Where nobody needs to look at the networks at every
+evaluation, one call makes the steps up to a later one.
 """
 
 from __future__ import annotations
@@ -28,13 +28,8 @@ from manynets.training.events import (
     Evaluated,
     Event,
     Finished,
-    Started,
-    ensembles_of,
     may_skip,
-    pooled_rows,
-    shared_rows,
-    squared_share,
-    transform_of,
+    started,
 )
 from manynets.training.history import Sums, Tracks, new_entries
 from manynets.training.signals import Halt
@@ -50,9 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["TrainingRun"]
 
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
-CALL_SECONDS = 0.025  # after which a stepper is to be back: so long a stop may take, or one step
+CALL_SECONDS = 0.025  # that a call of a stepper may take, or one step if that is longer: a stop waits for it
 PACES = 4  # calls of which the slowest says how long a step takes
-FIRST_STEPS = 1  # of the first call, before it is known how long a step takes
 
 
 class TrainingRun:
@@ -95,7 +89,7 @@ class TrainingRun:
         self.before: dict[str, NDArray[Any]] = {}  # the stepper's state before a call with several evaluations
         self.singly = 0  # step up to which no call has several
         self.asked = 0.0  # when a stop was first seen
-        self.pooled: Mapping[int, float] = {}
+        self.pools = False  # whether callbacks get the best entries
 
     @property
     def step(self) -> int:
@@ -113,33 +107,16 @@ class TrainingRun:
         numbers = [member.number for member in self.members]
         if self.keeper is not None:
             self.keeper.begin(self)
-        ensembles = ensembles_of(self.members)
-        self.pooled = pooled_rows(self.problem, self.members) if ensembles else {}
-        task = self.problem.task
-        self._tell(
-            Started(
-                len(numbers),
-                self.total,
-                self.steps,
-                task.metric,
-                pooled=self.pooled,
-                squared=squared_share(task, self.recipe),
-                settings={member.number: member.settings for member in self.members},
-                ensembles=ensembles,
-                shared_rows=shared_rows(self.problem, self.members, ensembles),
-                transform=transform_of(task),
-            )
-        )
+        beginning = started(self.problem, self.members, steps=self.total, steps_per_epoch=self.steps)
+        self.pools = bool(beginning.pooled)
+        self._tell(beginning)
         self.threads = self.threads or self.stepper.threads(self.total - self.step)
         with torch_settings(threads=self.threads, precision=self.recipe.precision), torch.no_grad():
             self.began = time.perf_counter()
             if self.deadline is not None:
                 self.deadline.steps_left(self.step)
             while len(self.tracks) and not self.halt.asked:
-                boundary = self.next_boundary()
-                self.advance(boundary)
-                if self.step == boundary:
-                    self.evaluate()
+                self.to_boundary()
                 if self.keeper is not None and len(self.tracks) and not self.halt.asked:
                     self.keeper.pause(self)
             if self.keeper is not None:
@@ -149,6 +126,13 @@ class TrainingRun:
         diverged = tuple(n for n in numbers if self.outcomes[n].divergence is not None)
         self._tell(Finished(self.seconds, diverged))
         return [self.outcomes[number] for number in numbers]
+
+    def to_boundary(self, most: int | None = None) -> None:
+        """Make the steps up to the next boundary, and evaluate there. most: the step at which to be back at the latest."""
+        boundary = self.next_boundary()
+        self.advance(boundary if most is None else min(boundary, most))
+        if self.step == boundary:
+            self.evaluate()
 
     def next_boundary(self) -> int:
         """Return the next step after which the networks are evaluated: an epoch's end or every N steps, or a network's end.
@@ -180,12 +164,12 @@ class TrainingRun:
                 self.keeper.pause(self)
 
     def steps_at_once(self) -> int:
-        """Return how many steps a stepper may make in one call.
+        """Return how many steps a stepper may make in one call: one in the first, before it is known how long a step takes.
 
         On a busy machine a call may be several times as fast as the next: what counts is the slowest of the last calls.
         """
-        slowest = max(self.paces, default=0.0)
-        return max(1, int(CALL_SECONDS / slowest)) if slowest else FIRST_STEPS
+        slowest = max(self.paces, default=0.0) or CALL_SECONDS
+        return max(1, int(CALL_SECONDS / slowest))
 
     def _due(self) -> int | None:
         """Return the step at which a checkpoint is due, None for none."""
@@ -193,7 +177,7 @@ class TrainingRun:
 
     def rates(self, steps: Sequence[int] | NDArray[np.int64]) -> Host:
         """Return the learning rates (n, K) of steps, counted from 0."""
-        return self.tracks.rates(np.asarray(steps, dtype=np.int64), per_epoch=self.steps)
+        return self.tracks.rates(np.asarray(steps, dtype=np.int64))
 
     # ---------------------------------------------------------------------------------------------------------- evaluation
 
@@ -212,17 +196,17 @@ class TrainingRun:
         columns = new_entries(self, held_out, since=since)
         tracks.record(columns)
         self.best.keep(population, tracks.judge(columns, finite, self.problem.task.metric, named=bool(self.named)))
-        cooling = tracks.cool(self.step, per_epoch=self.steps)
+        cooling = tracks.cool(self.step)
         if cooling.any():
             self.best.restore(population, cooling)
         if self.deadline is not None:
-            tracks.hurry(self.step, self.deadline.steps_left(self.step), per_epoch=self.steps)
+            tracks.hurry(self.step, self.deadline.steps_left(self.step))
         ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
         if self.callbacks:
             seen = np.flatnonzero(tracks.alive)
             numbers = tuple(tracks.members[k].number for k in seen)
             shown = {name: values[-1, seen] for name, values in columns.items()}
-            best = tracks.best_entries(seen) if self.pooled else {}
+            best = tracks.best_entries(seen) if self.pools else {}
             self._tell(Evaluated(self.step, numbers, shown, int((tracks.alive & ~ended).sum()), best))
         if ended.any():
             self._let_go(ended, finite)

@@ -20,10 +20,10 @@ ROWS = 2  # that the module sees beforehand
 
 
 class ModulePopulation:
-    """A user's module as a population of one: its parameters become views of `flat` (1, P), those of two axes or more first.
+    """A user's module as a population of one, which is trained in place.
 
-    The module is trained in place. Its floating-point buffers are copied to and from `statistics` (1, Q) for snapshots.
-    integers: whether the module gets x as integers.
+    Its parameters become views of `flat` (1, P), those of two axes or more first, and its floating-point buffers views of `statistics`
+    (1, Q). integers: whether the module gets x as integers.
     """
 
     size = 1
@@ -37,25 +37,16 @@ class ModulePopulation:
         self.shapes = {name: tuple(named[name].shape) for name in sorted(named, key=lambda name: named[name].ndim < 2)}
         parameters = [named[name] for name in self.shapes]
         self.weight_count = sum(parameter.numel() for parameter in parameters if parameter.ndim >= 2)
-        self.flat = _joined(parameters, device, dtype)
-        for parameter, value in zip(parameters, _views(self.flat, parameters), strict=True):
-            parameter.data = value
-        self._parameters = parameters
-        self._buffers = _float_buffers(module)
-        self.statistics = _joined(self._buffers, device, dtype)
+        self._parameters, buffers = parameters, _float_buffers(module)
+        self.flat, self.statistics = (_joined(tensors, device, dtype) for tensors in (parameters, buffers))
+        for tensors, joined in ((parameters, self.flat), (buffers, self.statistics)):
+            for tensor, view in zip(tensors, _views(joined, tensors), strict=True):
+                tensor.data = view
 
     def write_gradient_to(self, grad: Tensor) -> None:
         """Have autograd add the gradient of the parameters to views of a tensor (1, P)."""
         for parameter, view in zip(self._parameters, _views(grad, self._parameters), strict=True):
             parameter.grad = view
-
-    def pull(self) -> None:
-        """Copy the module's buffers into `statistics`."""
-        self.statistics.copy_(_joined(self._buffers, self.flat.device, self.flat.dtype))
-
-    def push(self) -> None:
-        """Copy `statistics` into the module's buffers."""
-        _fill(self._buffers, self.statistics)
 
     def copied(self, flat: Tensor, statistics: Tensor) -> nn.Module:
         """Return a copy of the module with these parameters (1, P) and buffers (1, Q)."""

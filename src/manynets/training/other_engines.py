@@ -14,8 +14,7 @@ from manynets.data import batches
 from manynets.errors import OptionError
 from manynets.nn.shape import Shape
 from manynets.spec import MLP
-from manynets.tasks import Task
-from manynets.training.events import Advanced, Callback, Evaluated, Finished, Started, transform_of
+from manynets.training.events import Advanced, Callback, Evaluated, Finished, started
 from manynets.training.trial import Divergence, Member, Outcome, Problem
 
 __all__ = ["train_with"]
@@ -24,20 +23,20 @@ __all__ = ["train_with"]
 class _Watcher:
     """Turns what an engine reports to its watcher into events."""
 
-    def __init__(self, member: Member, task: Task, callbacks: Sequence[Callback]) -> None:
-        self.number, self.task, self.callbacks = member.number, task, callbacks
-        self.settings = {member.number: member.settings}
+    def __init__(self, problem: Problem, member: Member, callbacks: Sequence[Callback]) -> None:
+        self.problem, self.member, self.callbacks = problem, member, callbacks
 
     def tell(self, event: Any) -> None:
         for callback in self.callbacks:
             callback(event)
 
     def started(self, steps: int, steps_per_epoch: int) -> None:
-        self.tell(Started(1, steps, steps_per_epoch, self.task.metric, settings=self.settings, transform=transform_of(self.task)))
+        self.tell(started(self.problem, [self.member], steps=steps, steps_per_epoch=steps_per_epoch))
 
-    def evaluated(self, step: int, entry: Mapping[str, float], alive: bool) -> None:
+    def evaluated(self, step: int, entry: Mapping[str, float], best: Mapping[str, float], alive: bool) -> None:
+        columns, at_best = ({name: np.array([value]) for name, value in one.items()} for one in (entry, best))
         self.tell(Advanced(step))
-        self.tell(Evaluated(step, (self.number,), {name: np.array([value]) for name, value in entry.items()}, int(alive)))
+        self.tell(Evaluated(step, (self.member.number,), columns, int(alive), at_best))
 
 
 def train_with(
@@ -50,7 +49,7 @@ def train_with(
     if not isinstance(member.spec, MLP):
         raise OptionError(f"engine is {engine!r}, but a module of your own is trained by engine='torch' only")
     train = engines.engine_named(engine)
-    watcher = _Watcher(member, problem.task, callbacks)
+    watcher = _Watcher(problem, member, callbacks)
     held_out = _plain(problem.validation, None) if problem.validation is not None else None
     if member.validation_rows is not None:
         held_out = _plain(problem.rows, member.validation_rows)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import abc
 import html
 import math
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,10 +20,6 @@ __all__ = ["Show", "in_notebook", "progress_callbacks"]
 
 Show: TypeAlias = Literal["auto"] | bool
 
-_LINES_APART = 5.0  # seconds between two plain lines
-_REFRESH = 0.1
-_NOTEBOOK_REFRESH = 0.25  # each update is a message to the browser
-
 
 def progress_callbacks(show: Show) -> list[Callback]:
     """Return the callbacks for "auto" (a live display on a terminal or in a notebook, plain lines elsewhere), True (the same) or False (none)."""
@@ -31,10 +28,10 @@ def progress_callbacks(show: Show) -> list[Callback]:
     if not show:
         return []
     if in_notebook():
-        return [_SafeDisplay(_Notebook())]
+        return [_Notebook()]
     if sys.stderr is None:
         return []
-    return [_SafeDisplay(_Live() if sys.stderr.isatty() else _Lines())]
+    return [_Live() if sys.stderr.isatty() else _Lines()]
 
 
 def in_notebook() -> bool:
@@ -43,22 +40,6 @@ def in_notebook() -> bool:
         return False
     shell = sys.modules["IPython"].get_ipython()
     return getattr(shell, "kernel", None) is not None
-
-
-class _SafeDisplay:
-    """A display that is given up where it cannot be written: a closed stream, or one that lacks a character."""
-
-    may_skip = True
-
-    def __init__(self, display: Callback) -> None:
-        self.display: Callback | None = display
-
-    def __call__(self, event: Event) -> None:
-        try:
-            if self.display is not None:
-                self.display(event)
-        except (OSError, ValueError):
-            self.display = None
 
 
 class _Entry(NamedTuple):
@@ -86,8 +67,10 @@ class _Story:
         self.finished += len(event.numbers) - event.alive
         if self.networks == 1 or len(self.started.ensembles) == 1:
             words = [self._together(event)]
+        elif self.started.ensembles:
+            words = [self._of_ensembles(event)]
         else:
-            words = [self._of_ensembles(event) if self.started.ensembles else self._apart(event)]
+            words = [self._apart(event)]
         if self.networks > 1 and self.finished:
             words.append(f"{self.finished:,} of {self.networks:,} networks finished")
         return "  ".join(filter(None, words))
@@ -143,23 +126,14 @@ class _Story:
         return f"best by {HEADINGS.get(name, name)}"
 
     def _take(self, event: Evaluated) -> None:
-        """Remember the results of each network: the last, and those of its best entry."""
-        prefix = self._prefix(event)
-        column = prefix + ("loss" if self.started.squared else self.started.metric)
-        for k, number in enumerate(event.numbers):
-            self.now[number] = float(event.columns[column][k])
-            self._remember(event, k, number, column, prefix + "loss")
-
-    def _remember(self, event: Evaluated, k: int, number: int, column: str, watched: str) -> None:
-        """Remember the best entry of a network: the one whose weights it keeps, or else the one of the lowest loss."""
-        if event.best:
-            entry = {name: float(values[k]) for name, values in event.best.items()}
-        else:
-            entry = {name: float(values[k]) for name, values in event.columns.items()}
-            if number in self.at_best and not entry[watched] < self.at_best[number].loss:
-                return
-        if math.isfinite(entry["epoch"]) and not math.isnan(entry[watched]):
-            self.at_best[number] = _Entry(entry[watched], entry[column], entry["epoch"])
+        """Remember the results of each network: the last, and those of the entry whose weights it keeps."""
+        loss = self._prefix(event) + "loss"
+        result = loss if self.started.squared else self._prefix(event) + self.started.metric
+        self.now.update(zip(event.numbers, event.columns[result].tolist(), strict=True))
+        for k, number in enumerate(event.numbers if event.best else ()):
+            entry = _Entry(*(float(event.best[name][k]) for name in (loss, result, "epoch")))
+            if math.isfinite(entry.epoch) and not math.isnan(entry.loss):
+                self.at_best[number] = entry
 
     def _results(self, entries: Mapping[int, _Entry], sep: str = " at ") -> str:
         """Return the pooled result of some networks at their best epochs, and which these are."""
@@ -186,110 +160,110 @@ def _words(name: str) -> str:
     return name.replace("val_", "validation ").replace("r2", "R2")
 
 
-class _Lines:
-    """Plain lines on stderr, at most one in a few seconds, and the last."""
+class _Display(abc.ABC):
+    """A display of a run, which changes at most every `apart` seconds. It is given up where it cannot be written: a closed stream, or one
+    that lacks a character.
+    """
+
+    may_skip = True
+    apart: ClassVar[float]
 
     def __init__(self) -> None:
-        self.story: _Story | None = None
-        self.steps, self.done = 1, 0
-        self.began = self.shown = 0.0
-        self.line = ""
+        self.broken = False
 
     def __call__(self, event: Event) -> None:
+        try:
+            if not self.broken:
+                self._take(event)
+        except (OSError, ValueError):
+            self.broken = True
+
+    def _take(self, event: Event) -> None:
+        now = time.monotonic()
         if isinstance(event, Started):
-            self.story, self.steps, self.done = _Story(event), event.steps, 0
-            self.began = self.shown = time.monotonic()
+            self.story, self.steps, self.done, self.results = _Story(event), max(event.steps, 1), 0, ""
+            self.began = self.shown = now
+            self.begin()
         elif isinstance(event, Advanced):
             self.done = event.step
-        elif isinstance(event, Evaluated) and self.story is not None:
-            now = time.monotonic()
-            self.line = f"{self.story.text(event)}  {now - self.began:.1f} s"
-            if now - self.shown > _LINES_APART:
-                left = (now - self.began) * (self.steps - self.done) / self.done if self.done else 0.0
-                sys.stderr.write(f"{self.line}{f', {left:.0f} s left' if left >= 1 else ''}\n")
-                self.shown = now
-                if left < 1:
-                    self.line = ""
-        elif isinstance(event, Finished) and self.line:  # the last line may have said how long it would take
-            sys.stderr.write(f"{self.line}\n")
+        elif isinstance(event, Evaluated):
+            self.results = self.story.text(event)
+        last = isinstance(event, Finished)
+        if last or now - self.shown > self.apart:
+            self.shown = now
+            self.show(last=last)
+
+    def line(self, *, last: bool) -> str:
+        """Return the results, the time so far, and the time left unless it is the last line."""
+        passed = self.shown - self.began
+        left = passed * (self.steps - self.done) / self.done if self.done and not last else 0.0
+        return f"{self.results}  {passed:.1f} s" + (f", {left:.0f} s left" if left >= 1 else "")
+
+    @abc.abstractmethod
+    def begin(self) -> None:
+        """Begin to show a run."""
+
+    @abc.abstractmethod
+    def show(self, *, last: bool) -> None:
+        """Show `results` after `done` of `steps` steps. last: the run is over."""
 
 
-class _Live:
-    """A rich progress bar on stderr with loss, metric and time left; made when training starts."""
+class _Lines(_Display):
+    """Plain lines on stderr, each with new results, and the last."""
 
-    def __init__(self) -> None:
-        self.progress: Any = None
-        self.story: _Story | None = None
-        self.shown = 0.0
+    apart = 5.0
 
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Started):
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    def begin(self) -> None:
+        self.written = ""
 
-            columns = (
-                BarColumn(bar_width=12),
-                TextColumn("{task.percentage:>3.0f}%  {task.fields[results]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(compact=True),
-            )
-            self.progress = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
-            self.story = _Story(event)
-            self.bar = self.progress.add_task("", total=event.steps, results="")
-            self.progress.start()
-        elif isinstance(event, Advanced):
-            self._show(completed=event.step)
-        elif isinstance(event, Evaluated) and self.story is not None:
-            self._show(results=self.story.text(event))
-        elif isinstance(event, Finished):
-            self.progress.refresh()
+    def show(self, *, last: bool) -> None:
+        if self.results and (last or self.results != self.written):
+            self.written = self.results
+            sys.stderr.write(f"{self.line(last=last)}\n")
+
+
+class _Live(_Display):
+    """A rich progress bar on stderr with the results and the time left."""
+
+    apart = 0.1
+
+    def begin(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (
+            BarColumn(bar_width=12),
+            TextColumn("{task.percentage:>3.0f}%  {task.fields[results]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
+        )
+        self.progress = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
+        self.bar = self.progress.add_task("", total=self.steps, results="")
+        self.progress.start()
+
+    def show(self, *, last: bool) -> None:
+        self.progress.update(self.bar, completed=self.done, results=self.results)
+        self.progress.refresh()
+        if last:
             self.progress.stop()
 
-    def _show(self, **fields: Any) -> None:
-        self.progress.update(self.bar, **fields)
-        now = time.monotonic()
-        if now - self.shown > _REFRESH:
-            self.progress.refresh()
-            self.shown = now
 
-
-class _Notebook:
+class _Notebook(_Display):
     """A bar and a line in the output of a notebook's cell: one display, which is updated in place, without terminal codes."""
 
-    def __init__(self) -> None:
-        self.story: _Story | None = None
-        self.display: Any = None
-        self.steps, self.done = 1, 0
-        self.began = self.shown = 0.0
-        self.results = ""
+    apart = 0.25  # each update is a message to the browser
 
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Started):
-            from IPython.display import display
+    def begin(self) -> None:
+        from IPython.display import display
 
-            self.story, self.steps, self.done, self.results = _Story(event), max(event.steps, 1), 0, ""
-            self.began = self.shown = time.monotonic()
-            self.display = display(self._bundle(), raw=True, display_id=True)
-        elif isinstance(event, Advanced):
-            self.done = event.step
-            self._show()
-        elif isinstance(event, Evaluated) and self.story is not None:
-            self.results = self.story.text(event)
-            self._show()
-        elif isinstance(event, Finished):
-            self._show(last=True)
+        self.display: Any = display(self._bundle(last=False), raw=True, display_id=True)
 
-    def _show(self, *, last: bool = False) -> None:
-        now = time.monotonic()
-        if self.display is not None and (last or now - self.shown > _NOTEBOOK_REFRESH):
-            self.shown = now
-            self.display.update(self._bundle(last=last), raw=True)
+    def show(self, *, last: bool) -> None:
+        self.display.update(self._bundle(last=last), raw=True)
 
-    def _bundle(self, *, last: bool = False) -> dict[str, str]:
+    def _bundle(self, *, last: bool) -> dict[str, str]:
         """Return the display as HTML and, for viewers without it, as text."""
-        passed = time.monotonic() - self.began
-        left = passed * (self.steps - self.done) / self.done if self.done else 0.0
-        line = f"{self.results}  {passed:.1f} s" + (f", {left:.0f} s left" if left >= 1 and not last else "")
+        line = self.line(last=last)
         bar = "" if last else f'<progress value="{self.done}" max="{self.steps}" aria-label="steps"></progress> '
         return {"text/plain": line, "text/html": f"<div>{bar}<code>{html.escape(line)}</code></div>"}

@@ -19,12 +19,11 @@ from torch import nn
 
 from manynets.distributed import Ranks
 from manynets.errors import OptionError, RankError
-from manynets.training.module import ModulePopulation
 from manynets.training.signals import Halt
 from manynets.training.state import differences, identity_of
 from manynets.training.steppers.base import Array, Host, Log, Stepper
-from manynets.training.steppers.choice import STEPPERS, choose
-from manynets.training.torch_settings import torch_modes, torch_settings
+from manynets.training.steppers.choice import STEPPERS, choose, make_stepper, modes_for
+from manynets.training.torch_settings import torch_settings
 from manynets.training.trial import Member, Outcome, Problem
 
 __all__ = ["SIGNALS", "LeadingStepper", "Make", "Team"]
@@ -103,6 +102,8 @@ class Team:
 
     def run(self, train: Callable[[Make], list[Any]]) -> list[Any]:
         """Return the results of `train`, which rank 0 calls with what makes its steppers, and which the others get from it."""
+        if self.ranks.size == 1:
+            return train(make_stepper)
         with self.ranks.together():
             self._compare()
             if self.ranks.rank:
@@ -154,8 +155,7 @@ class Team:
                 if order == "begin":
                     members = [by_number[number] for number in more[0]]
                     settings.close()
-                    autograd = choose(self.problem, members[0]) == "autograd"
-                    settings.enter_context(torch_modes(self.problem.rows.x.device, autograd=autograd))
+                    settings.enter_context(modes_for(self.problem, members[0]))
                     stepper = stepper_of(self.ranks, self.problem, members)
                     settings.enter_context(torch_settings(threads=torch.get_num_threads(), precision=stepper.recipe.precision))
                     settings.enter_context(torch.no_grad())
@@ -201,11 +201,8 @@ def _check_module(module: nn.Module) -> None:
 
 def _spread_weights(stepper: Stepper, ranks: Ranks) -> None:
     """Give the weights and running statistics of rank 0 to all processes."""
-    population = stepper.population
-    ranks.spread(population.flat)
-    ranks.spread(population.statistics)
-    if isinstance(population, ModulePopulation):
-        population.push()
+    ranks.spread(stepper.population.flat)
+    ranks.spread(stepper.population.statistics)
 
 
 def _total_log(log: Log, ranks: Ranks, halt: Halt) -> tuple[Log, int | None]:

@@ -28,7 +28,7 @@ from manynets.optim import Coefficient, GroupedOptimizer, Update, step_coefficie
 from manynets.spec import MLP
 from manynets.tasks.objectives import objective_for
 from manynets.training.module import ModulePopulation
-from manynets.training.steppers.base import Array, Host, Log, Stepper
+from manynets.training.steppers.base import Host, Log, Stepper
 from manynets.training.torch_settings import private_generators, seeded_states
 
 __all__ = ["Autograd", "AutogradNetwork"]
@@ -67,11 +67,6 @@ class Autograd(Stepper):
             named = self.population.module.named_buffers()
             tensors |= {f"buffer/{name}": buffer for name, buffer in named if not buffer.is_floating_point()}
         return tensors
-
-    def restore(self, tensors: Mapping[str, Array], step: int) -> None:
-        super().restore(tensors, step)
-        if isinstance(self.population, ModulePopulation):
-            self.population.push()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,7 +217,6 @@ class AutogradNetwork:
         if isinstance(owner.population, ModulePopulation):
             self.grad.zero_()
             loss.backward()  # type: ignore[no-untyped-call]
-            owner.population.pull()
             return
         for out, grad in zip(self.out, torch.autograd.grad(loss, list(self.leaves.values())), strict=True):
             out.copy_(grad)

@@ -166,7 +166,7 @@ class Stepper(abc.ABC):
             return np.ones((*log.shape[:-1], 2), dtype=bool)
         with np.errstate(over="ignore"):
             bounds = np.stack([largest * unit * np.maximum(log[..., 1], 1.0), np.full(log.shape[:-1], largest)], axis=-1)
-        within: NDArray[np.bool_] = np.abs(log[..., [0, 2]]) <= bounds
+        within: NDArray[np.bool_] = np.abs(log[..., [0, 2]]) <= np.minimum(bounds, np.finfo(np.float64).max)
         return within
 
     @property

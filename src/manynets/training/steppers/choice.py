@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import pairwise
 
 from manynets import core
@@ -13,9 +14,10 @@ from manynets.training.steppers.autograd import Autograd
 from manynets.training.steppers.base import Stepper
 from manynets.training.steppers.closed_form import ClosedForm
 from manynets.training.steppers.compiled import Compiled
+from manynets.training.torch_settings import torch_modes
 from manynets.training.trial import Member, Problem
 
-__all__ = ["choose", "make_stepper"]
+__all__ = ["choose", "make_stepper", "modes_for"]
 
 STEPPERS: dict[str, type[Stepper]] = {kind.name: kind for kind in (Autograd, ClosedForm, Compiled)}
 
@@ -51,6 +53,11 @@ def choose(problem: Problem, member: Member) -> str:
     rows = batch_rows(recipe, member.row_count(problem))
     step = 3.0 * rows * sum(sizes) * (2 if recipe.dtype == "float64" else 1)
     return "compiled" if max(sizes) <= CORE_MATRIX and step <= CORE_STEP else "closed_form"
+
+
+def modes_for(problem: Problem, member: Member) -> AbstractContextManager[None]:
+    """Return the context in which a network is trained; see `torch_modes`."""
+    return torch_modes(problem.rows.x.device, autograd=choose(problem, member) == "autograd")
 
 
 def make_stepper(problem: Problem, members: Sequence[Member]) -> Stepper:

@@ -6,8 +6,8 @@ For every layer, with h its input (K, b, D), W its weights (K, H, D) and d the d
     backward:  dW = d^T h,   db = sum_rows d,   dh = d W,   d of the layer below = norm'(dh * mask * f'(z))
 
 and d of the last layer is share_r * dloss/ds. A plain SGD step is made inside the products: d is multiplied by -lr at the top, and
-dW and db are added to the weights themselves. Networks are the leading axis of every tensor, also where there is only one. All that
-a step writes are buffers made once for each size of a batch (but for a periodic embedding). On CUDA a step is captured as a graph and replayed.
+dW and db are added to the weights themselves. Networks are the leading axis of every tensor, even if there is only one. A step writes
+to buffers that are made once for each batch size (except for a periodic embedding). On CUDA it is captured as a graph and replayed.
 """
 
 from __future__ import annotations

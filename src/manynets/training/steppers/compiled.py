@@ -138,7 +138,6 @@ class Compiled(Stepper):
             parameter=float(self.recipe.quantile if self.recipe.loss == "quantile" else self.recipe.delta),  # type: ignore[arg-type]
             x=self._address(rows.x),
             target=self._address(rows.target),
-            rows=len(rows),
             order_stride=batches.most,
             counts=self._address(batches.counts),
             which=self._address(batches.which),
