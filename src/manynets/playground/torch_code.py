@@ -141,8 +141,7 @@ def _data(experiment: Experiment, lines: list[str], xy: str, validation: str, re
     out += [f"{name} = torch.tensor({name}, dtype={dtype})" for name in parts]
     ys = [name.replace("X", "y") for name in parts]
     if task.name == "regression":
-        whole = "np.concatenate([y, y_validation])" if validation != "None" and not isinstance(setup.data, Toy) else "y"
-        out.append(f"center, scale = float(np.mean({whole}, dtype=np.float64)), float(np.std({whole}, dtype=np.float64))")
+        out.append("center, scale = float(np.mean(y, dtype=np.float64)), float(np.std(y, dtype=np.float64))  # of the rows to train on")
         out += [
             f"{name} = torch.tensor((np.asarray({name}, dtype=np.float64) - center) / scale, dtype={dtype})[:, None]" for name in ys
         ]

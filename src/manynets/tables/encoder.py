@@ -59,6 +59,7 @@ class TableEncoder:
         positional: fitted on an array: columns are matched by position, not by name.
 
     >>> import polars
+    >>> from manynets.tables import fit_encoder
     >>> frame = polars.DataFrame({"size": [80.0, 120.0, None], "town": ["Bern", "Basel", "Bern"], "price": [500, 800, 450]})
     >>> encoder = fit_encoder(frame.drop("price"))
     >>> encoder.feature_names
