@@ -135,7 +135,7 @@ def test_what_comes_before_the_first_layer_may_diverge(embedding: Any) -> None:
 
 def test_a_penalty_and_a_later_epoch() -> None:
     assert "the first not to be finite was the penalty on the weights" in message(X, Y, SPEC, recipe(1e-3, l2=3e38))
-    late = recipe(1.05, optimizer=mn.SGD(lr=1.05, momentum=0.9), epochs=60, batch_size=160)
+    late = recipe(1.25, optimizer=mn.SGD(lr=1.25, momentum=0.9), epochs=60, batch_size=160)
     text = message(X, Y, mn.MLP(hidden=(8,)), late, validation=0.2)
     assert int(text.partition("epoch ")[2].partition(",")[0]) > 5
     assert "the first not to be finite was the loss (layer output reaches " in text
