@@ -319,6 +319,14 @@ def test_train_with_a_report_of_data_that_cannot_be_read_again(call: Call, table
     assert "report.html" in out.out
 
 
+def test_train_prints_the_notes_on_test_rows_once(call: Call, tmp_path: Path) -> None:  # noqa: F811
+    frame = polars.DataFrame({"size": range(80), "code": ["usual" if i % 4 else f"own {i}" for i in range(80)], "price": range(80)})
+    frame.write_csv(tmp_path / "t.csv")
+    options = ("--preset", "plain", "--epochs", "1", "--categorical", "code", "--out", "run", "--report")
+    out = call("train", tmp_path / "t.csv", "--target", "price", "--numeric", "size", *options)
+    assert (out.out + out.err).count("categories not seen in training") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 @pytest.mark.filterwarnings("default")

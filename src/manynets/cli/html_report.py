@@ -66,10 +66,13 @@ def require() -> None:
     require_report()
 
 
-def write_report_of(run: SavedRun, data: str | None, path: Path, console: Any, *, overwrite: bool = True) -> None:
+def write_report_of(
+    run: SavedRun, data: str | None, path: Path, console: Any, *, overwrite: bool = True, after_training: bool = False
+) -> None:
     """Write the report on a run: on rows of its own that were held out, or on labelled rows of other data.
 
     Where a run has no such rows, or they cannot be read again, the report has the metrics of the training only, and says why.
+    after_training: whether the notes on these rows have been printed already.
     """
     from manynets.cli.bounded import bounded
     from manynets.cli.new_data import evaluation_rows
@@ -85,7 +88,7 @@ def write_report_of(run: SavedRun, data: str | None, path: Path, console: Any, *
             raise
         notes, why = (), str(error)
         note(console, f"the report is without rows: {why}")
-    for text in notes:
+    for text in () if after_training else notes:
         note(console, text)
     parts = {key: values for key, values in run.metrics.items() if key != "baselines" and values}
     if part is not None and name not in parts:

@@ -68,7 +68,7 @@ def write_trained(
     if metrics[part]:
         print_classes(console, metrics[part], names=config["class_names"], part=part)
     if options["report"]:
-        html_report.write_report_of(runs.read_run(written), None, written / runs.REPORT, console)
+        html_report.write_report_of(runs.read_run(written), None, written / runs.REPORT, console, after_training=True)
     listed = ", ".join(sorted(entry.name for entry in written.iterdir()))
     console.print(f"Written to {written}: {listed}", markup=False, soft_wrap=True)
     if options["json_line"]:

@@ -27,8 +27,11 @@ def understood_columns(encoder: TableEncoder) -> list[tuple[str, str, str, int]]
 def _values(column: ColumnEncoder) -> str:
     gaps = "; some missing" if column.gaps else ""
     if isinstance(column, NumericColumn):
+        if column.fill is None:
+            return "all missing"
+        median = f"{column.fill:,.0f}" if column.fill.is_integer() else number_text(column.fill)
         unit = f" {column.reading.unit}" if column.reading.unit else ""
-        return "all missing" if column.fill is None else f"median {number_text(column.fill)}{unit}{gaps}"
+        return f"median {median}{unit}{gaps}"
     if isinstance(column, CategoricalColumn):
         shown = ", ".join(column.levels[:MOST_LEVELS]) + (", ..." if len(column.levels) > MOST_LEVELS else "")
         return f"{len(column.known)} levels: {shown}{gaps}"
