@@ -247,6 +247,14 @@ def test_no_header(tmp_path: Path) -> None:
     assert frame.to_dict(as_series=False) == {"x0": [1, 3], "x1": [2, 4]}
 
 
+def test_names_in_a_file_without_a_header_are_told(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"the first line \('a', 'b'\) holds no numbers, .* left out, as names or units"):
+        assert read_table(_write(tmp_path, "a,b\n1,2\n3,4\n"), header=False).to_dict(as_series=False) == {
+            "x0": [1, 3],
+            "x1": [2, 4],
+        }
+
+
 def test_blanks_between_the_columns(tmp_path: Path) -> None:
     path = _write(tmp_path, "  a   b\n 1  2 \n  3    4\n")
     assert read_table(path, delimiter=" ").to_dict(as_series=False) == TWO

@@ -171,9 +171,8 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
         texts = frame = texts.filter(~repeated)
     if texts.width == frame.width > 1 and is_second_header(texts, head.delimiter):
         shown = ", ".join(repr(cell) for cell in texts.row(0)[:4]) + (", ..." if texts.width > 4 else "")
-        notes.append(
-            f"the line below the header ({shown}) holds no numbers, and all others do: it is left out, as units or more names"
-        )
+        which, what = ("line below the header", "units or more names") if head.header_lines else ("first line", "names or units")
+        notes.append(f"the {which} ({shown}) holds no numbers, and all others do: it is left out, as {what}")
         texts = frame = texts[1:]
     columns, commas = [], []
     for cells in texts:
