@@ -141,7 +141,9 @@ def _data(experiment: Experiment, lines: list[str], xy: str, validation: str, re
     out += [f"{name} = torch.tensor({name}, dtype={dtype})" for name in parts]
     ys = [name.replace("X", "y") for name in parts]
     if task.name == "regression":
-        out.append("center, scale = float(np.mean(y, dtype=np.float64)), float(np.std(y, dtype=np.float64))  # of the rows to train on")
+        out.append(
+            "center, scale = float(np.mean(y, dtype=np.float64)), float(np.std(y, dtype=np.float64))  # of the rows to train on"
+        )
         out += [
             f"{name} = torch.tensor((np.asarray({name}, dtype=np.float64) - center) / scale, dtype={dtype})[:, None]" for name in ys
         ]
