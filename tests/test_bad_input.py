@@ -114,6 +114,10 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
         {"validation": (FRAME.lazy(), Y)},
         r"the validation set cannot be used: X is a LazyFrame, .*; give X.collect\(\)",
     ),
+    "validation of a lazy frame beside a frame": (
+        {"x": FRAME, "validation": (FRAME.lazy(), Y)},
+        r"the validation set cannot be used: X is a LazyFrame, .*; give X.collect\(\)",
+    ),
     "validation without y": ({"validation": (X, None)}, "the validation set cannot be used: y has shape"),
     "validation labels": ({"validation": (X, Y + 1)}, "y holds labels that the model does not know: 3"),
     "one row split": ({"x": X[:1], "y": [0.5], "validation": 0.5}, "1 row cannot be split into training and validation"),

@@ -222,19 +222,20 @@ def test_the_limits_contain_the_prediction_where_outputs_are_clamped(tmp_path: P
             assert (middle <= high).all()
 
 
-def test_targets_at_the_end_of_the_range_are_within_the_limits() -> None:
+@pytest.mark.parametrize("unit", [1.0, 1e-7, 1e6])  # of a target that is not standardised
+def test_targets_at_the_end_of_the_range_are_within_the_limits(unit: float) -> None:
     """Of a target with a largest value that many rows have, such as a price that was cut off, and which the upper quantile predicts."""
     random = np.random.default_rng(0)
-    each = np.sort(random.normal(size=(4, 400, 3)), axis=2)
+    each = unit * np.sort(random.normal(size=(4, 400, 3)), axis=2)
     target = each.mean(axis=(0, 2))
-    most = np.float32(1.1)
-    each[:, :100, 2], target[:100] = 5.0, most
-    task = mn.Regression((0.0,), (1.0,), quantiles=LEVELS, limits=((-9.0, 1.1),))  # not quite `most`
+    most = np.float32(1.1 * unit)
+    each[:, :100, 2], target[:100] = 5.0 * unit, most
+    task = mn.Regression((0.0,), (1.0,), quantiles=LEVELS, limits=((-9.0 * unit, 1.1 * unit),))  # not quite `most`
     fold = np.arange(400) % 4 == np.arange(4)[:, None]
     found = residuals_of(task, each, target[:, None], held_out=fold, loss="quantile")
     limits = interval_of(task, found, each[:, :100], coverage=0.9, loss="quantile")
     assert (limits[:, 1] >= most).all()
-    assert_close(limits[:, 1], np.full(100, 1.1), "float32_run")
+    assert_close(limits[:, 1] / unit, np.full(100, 1.1), "float32_run")
 
 
 def test_files_numpy_exports_and_further_training(ensemble: mn.Model, model: mn.Model, tmp_path: Path) -> None:

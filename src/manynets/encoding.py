@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manynets.data.check import as_matrix, as_numpy, as_weights, is_frame
+from manynets.data.check import as_matrix, as_numpy, as_weights, check_container, is_frame
 from manynets.data.tensors import SEEN, to_tensor, warn_of_lost_digits
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.spec import MLP, Embedding, Periodic, PiecewiseLinear
@@ -50,12 +51,23 @@ def encoded_array(X: Any, encoder: TableEncoder | None) -> Any:
     return matrix
 
 
+@contextlib.contextmanager
+def _reading_validation_set() -> Iterator[None]:
+    """Within: a DataError says that it is about the validation set."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"the validation set cannot be used: {error}") from None
+
+
 def validation_matrix(X: Any, encoder: TableEncoder | None, *, columns: int, of_frame: bool) -> Any:
     """Return X (N, D) of a validation set, encoded as the rows that are trained on.
 
     columns: of these rows, once encoded. of_frame: whether they were given as a frame.
     Errors: DataError for other columns than these rows have.
     """
+    with _reading_validation_set():
+        check_container(X)
     if of_frame and not is_frame(X):
         assert encoder is not None
         shown = ", ".join(encoder.column_names[:8]) + (", ..." if len(encoder.columns) > 8 else "")
@@ -64,12 +76,10 @@ def validation_matrix(X: Any, encoder: TableEncoder | None, *, columns: int, of_
     if encoder is not None and encoder.positional:
         columns = len(encoder.columns) + len(encoder.dropped)
     by_name = encodes and encoder is not None and not encoder.positional
-    try:
+    with _reading_validation_set():
         matrix = X if is_frame(X) and encodes else as_numpy(X) if encodes else as_matrix(X)
         if by_name or matrix.shape[1] == columns:
             return encoder.transform(matrix) if encoder is not None and encodes else matrix
-    except DataError as error:
-        raise DataError(f"the validation set cannot be used: {error}") from None
     raise DataError(f"the validation set has {matrix.shape[1]} columns, but X has {columns}; give both the same columns")
 
 
@@ -78,10 +88,8 @@ def read_validation_set(
 ) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
     """Return X, encoded as the rows that are trained on, the encoded y and the weights of a validation set. Arguments: of `validation_matrix`."""
     matrix = validation_matrix(own[0], encoder, columns=columns, of_frame=of_frame)
-    try:
+    with _reading_validation_set():
         encoded = task.encode(own[1])
-    except DataError as error:
-        raise DataError(f"the validation set cannot be used: {error}") from None
     if len(encoded) != matrix.shape[0]:
         raise DataError(
             f"the validation set has {matrix.shape[0]} rows of X and {len(encoded)} of y; they must have the same number"

@@ -95,9 +95,9 @@ class Predictor(abc.ABC):
         warned, mark = self.__dict__.setdefault("_warned", {}), object()
         for column in self.encoder.columns:
             found = unseen.get(column.name)
-            if (
-                found and isinstance(column, CategoricalColumn) and warned.setdefault(column.name, mark) is mark
-            ):  # of several threads one warns
+            if not found or not isinstance(column, CategoricalColumn):
+                continue
+            if warned.setdefault(column.name, mark) is mark:  # in one step, so that of several threads one warns
                 warn_user(
                     f"column {column.name!r} holds categories not seen in training: {shown_unseen(found, column.known)}; they are"
                     " predicted as unknown ones (model.encoder.check(X) counts the rows)"

@@ -53,7 +53,6 @@ def test_a_grid_by_seeds_and_folds(call: Call) -> None:
 def test_each_network_is_the_one_that_train_many_trains(call: Call) -> None:
     assert call("sweep", "moons", *SMALL, "--grid", "lr=0.01,0.1", "--seeds", "2").code == 0
     from manynets.cli.recipe import network_of, recipe_of
-    from manynets.data.split import split_rows
     from manynets.datasets import load
     from tests.cli.test_train import options
 
@@ -69,7 +68,6 @@ def test_each_network_is_the_one_that_train_many_trains(call: Call) -> None:
             *whole, [(network_of(chosen), recipe_of(chosen, rows=len(data.X)))], cv=fold, validation=validation, scaling=False, progress=False
         )  # fmt: skip
         assert float(row["score"]) == pytest.approx(expected.score, rel=1e-6)
-    assert split_rows is not None
 
 
 @pytest.mark.draws
@@ -382,3 +380,23 @@ def test_a_sweep_that_fails_before_its_first_result_leaves_nothing(call: Call, t
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert [entry.name for entry in tmp_path.iterdir()] == ["prices.csv"]
     assert call(*words, "--loss", "huber").code == 0
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_rows_of_weight_0_have_no_influence_on_the_scales(call: Call, table: Path) -> None:
+    """As in `mn.train`: neither those of the columns nor that of the target, in a sweep and in the training of its best."""
+    cells = [line.split(",") for line in table.read_text(encoding="utf-8").splitlines()[1:]]
+    scales = []
+    for factor in (1.0, 1e3):
+        rows = [(float(size) * (factor if i % 5 == 0 else 1), colour, float(price) * (factor if i % 5 == 0 else 1), int(i % 5 > 0))
+                for i, (size, colour, _, price, _) in enumerate(cells)]  # fmt: skip
+        table.write_text("size,colour,price,w\n" + "".join(f"{','.join(map(str, row))}\n" for row in rows), encoding="utf-8")
+        words = ("sweep", table, "--target", "price", "--weight", "w", "--grid", "lr=0.01", *SMALL[:-1], f"by{factor:g}")
+        assert call(*words).code == 0
+        model = mn.load(f"by{factor:g}")
+        trained = json.loads(Path(f"by{factor:g}/best/metrics.json").read_text(encoding="utf-8"))["validation"]
+        [row] = results(f"by{factor:g}")
+        assert_close(float(row["loss"]), trained["loss"], "float32_run")
+        assert model.encoder is not None
+        scales.append((model.task, model.encoder.columns))
+    assert scales[0] == scales[1]

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import manynets as mn
+from manynets.estimators.inputs import weights
 
 X = np.random.default_rng(0).normal(size=(24, 3))
 FRAME = pl.DataFrame(X, schema=["a", "b", "c"])
@@ -36,6 +37,11 @@ def test_fit(case: str, kind: Any) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         kind(**parameters).fit(**{"X": X, "y": Y, **given})
     assert isinstance(caught.value, mn.ManynetsError)
+
+
+@pytest.mark.parametrize("weight", [2, np.float32(2), np.array(2.0)])
+def test_a_single_number_is_the_weight_of_every_row(weight: Any) -> None:
+    assert np.array_equal(np.asarray(weights(weight, 3)), [2.0, 2.0, 2.0])
 
 
 def test_prediction_of_no_rows_has_the_columns_of_the_frame() -> None:

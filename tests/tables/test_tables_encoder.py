@@ -162,7 +162,9 @@ def test_numbers_far_from_those_seen_at_fit_count_as_the_limit(scaling: Any) -> 
     within = np.array([[-0.9, 7.0], [10.9, 7.0], [np.nan, 7.0]])
     np.testing.assert_array_equal(encoder.transform(within)[:2, 0], plain.transform(within[:2, :1])[:, 0])
     assert encoder.check(within[:2]) == []
-    assert encoder.check(within) == ["column 'x0': 1 of 3 rows have no value, as no row in training; they count as the median, 4.5"]
+    assert encoder.check(within) == [
+        "column 'x0': 1 of 3 rows have no value, though all rows in training had one; they count as the median, 4.5"
+    ]
     assert encoder.check(far) == [
         "column 'x0': 2 values far outside the training range were clipped to -1 to 11",
         "column 'x1': 1 value far outside the training range was clipped to 7 to 7",

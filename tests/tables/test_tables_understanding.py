@@ -272,7 +272,7 @@ def test_classes_that_may_be_one_or_missing_are_told() -> None:
     assert y.tolist() == frame["y"].to_list()
     assert [str(one.message).split(":")[0] for one in caught] == [
         "target 'y' has the classes 'Yes', 'yes'",
-        "target 'y' has the class 'NA' in 1 rows",
+        "target 'y' has the class 'NA' in 1 row",
     ]
 
 

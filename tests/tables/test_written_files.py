@@ -171,6 +171,12 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     # a second header
     ("units below the header", "a,b\nkg,cm\n1,2\n3,4\n", TWO, ["line below the header ('kg', 'cm') holds no numbers"]),
     ("units of prices", 'a,b\neach,cm\n"$1,000",2\n$3,4\n', {"a": ["$1,000", "$3"], "b": [2, 4]}, ["line below the header"]),
+    (
+        "units but for one",
+        "a,b,c\nkg,,cm\n1,2,5\n3,4,6\n",
+        {"a": [1, 3], "b": [2, 4], "c": [5, 6]},
+        ["header ('kg', '', 'cm') holds no"],
+    ),
     ("a first row of words", "a,b\nkg,cm\n1,x\n3,y\n", {"a": ["kg", "1", "3"], "b": ["cm", "x", "y"]}, []),
     # no header
     ("words are the header", "x,2\ny,2\nx,4\n", {"x": ["y", "x"], "2": [2, 4]}, ["look like values ('x', '2')"]),
@@ -245,6 +251,14 @@ def test_no_header(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="comments are left out"):
         frame = read_table(_write(tmp_path, "# x\n1,2\n3,4\n"), header=False)
     assert frame.to_dict(as_series=False) == {"x0": [1, 3], "x1": [2, 4]}
+
+
+def test_names_in_a_file_without_a_header_are_told(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"the first line \('a', 'b'\) holds no numbers, .* left out, as names or units"):
+        assert read_table(_write(tmp_path, "a,b\n1,2\n3,4\n"), header=False).to_dict(as_series=False) == {
+            "x0": [1, 3],
+            "x1": [2, 4],
+        }
 
 
 def test_blanks_between_the_columns(tmp_path: Path) -> None:

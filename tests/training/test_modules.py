@@ -7,6 +7,7 @@ from torch import nn
 
 import manynets as mn
 from manynets.errors import DataError, OptionError
+from tests.tolerances import assert_close
 
 X = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(int)
@@ -45,6 +46,34 @@ def test_inference_mode_around_the_module_and_the_call():
     assert model.evaluate(X, Y)["accuracy"] > 0.9
     assert module[0].weight is module[2].weight
     assert not module[0].weight.is_inference()
+
+
+class Centered(nn.Module):
+    """Subtracts a moving mean, a buffer that each step replaces by another tensor."""
+
+    mean: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(dim=0)
+        return x - self.mean
+
+
+def test_a_buffer_that_the_module_replaces_is_part_of_its_state(tmp_path):
+    def module():
+        torch.manual_seed(0)
+        return nn.Sequential(Centered(), nn.Linear(4, 1))
+
+    options = {"validation": 0.25, "scaling": False}
+    whole = train(module(), X + 5, **options)
+    assert np.abs(whole.network()[0].mean.numpy() - 5).max() < 1
+    train(module(), X + 5, checkpoint=mn.Checkpoint(folder=tmp_path, every_steps=7, keep=99), **options)
+    resumed = train(module(), X + 5, resume=tmp_path / "step-000000021.checkpoint", **options)
+    assert_close(resumed.network().state_dict(), dict(whole.network().state_dict()), "bits")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from manynets.cli.table_columns import taken_as_classes
 from manynets.cli.thresholds import read_threshold, threshold_for
 from manynets.cli.tracking import check_track, tracking
 from manynets.cli.written import run_config, write_trained
+from manynets.data.check import rows_with_weight
 from manynets.data.duplicates import count_shared
 from manynets.datasets import with_shifts
 from manynets.engines import ENGINES
@@ -262,14 +263,15 @@ def encode_source(source: DataSource, options: Options, console: Any) -> Encoded
     elif isinstance(share, float):
         rows, held = holdout(target, share, seed=options["seed"], by=train.by)
         train = taken(train, rows)
+    counted = rows_with_weight(None, train.weight)
     if isinstance(task, Regression):
-        task = Regression.of(train.y, standardise=options["loss"] != "poisson", transform=options.get("target_transform"))
+        y = train.y if counted is None else train.y[counted]
+        task = Regression.of(y, standardise=options["loss"] != "poisson", transform=options.get("target_transform"))
     task = with_quantiles(task, quantiles_of(options))
     if preset is None:
         recipe = recipe_of(options, rows=train.rows)
-        objective_for(
-            task, recipe
-        )  # a loss for another task, or a batch with more rows than there are, is an error before any output
+        # a loss for another task, or a batch with more rows than there are, is an error before any output
+        objective_for(task, recipe)
         batch_rows(recipe, train.rows)
     encoder = None
     if source.schema is not None:
@@ -280,7 +282,7 @@ def encode_source(source: DataSource, options: Options, console: Any) -> Encoded
             embedding = network_of(options).embedding
             own = {"embedding": embedding if isinstance(embedding, PiecewiseLinear) else None}
         own["target"] = task.encode(train.y)
-        matrix, encoder = encode_table(train.X, **{**own, **encoding(source, options)})
+        matrix, encoder = encode_table(train.X, rows=counted, **{**own, **encoding(source, options)})
         train = dataclasses.replace(train, X=matrix)
         for text in () if test is None else encoder.check(test.X):
             note(console, f"test rows: {text}")

@@ -18,6 +18,7 @@ from manynets.cli.report import counted
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
+from manynets.data.check import rows_with_weight
 from manynets.errors import ManynetsError, OptionError
 from manynets.prepare import Split, encode_table, find_target, holdout, row_weights
 from manynets.search.candidates import CandidatePlan, Result, plan_candidates, train_plan
@@ -128,7 +129,8 @@ class NetworkPlan(SweepPlan):
     def _planned(self, candidates: Sequence[tuple[MLP, Recipe]], folds: Sequence[int], resume: Path | None) -> CandidatePlan:
         """Return the networks of candidates on folds that are trained together. resume: checkpoints of an earlier training of them."""
         data, splits = self._data(folds)
-        alone = splits[0].train if len(splits) == 1 else None  # the rows that all of these networks train on
+        # the rows that all of these networks train on, without those of weight 0
+        alone = rows_with_weight(splits[0].train if len(splits) == 1 else None, data.weight)
         return plan_candidates(
             data.X,
             data.y,
@@ -199,7 +201,8 @@ class NetworkPlan(SweepPlan):
         encoded = task.encode(first.y)
         X, X_scored = first.X, second.X
         if self.source.schema is not None:
-            X, encoder = encode_table(first.X, target=encoded, **encoding(self.source, self.options))
+            rows = rows_with_weight(None, first.weight)
+            X, encoder = encode_table(first.X, rows=rows, target=encoded, **encoding(self.source, self.options))
             self.columns[fold] = encoder.feature_names
             X_scored = encode_table(second.X, encoder=encoder)[0]
         weight = row_weights(task, encoded, first.rows, first.weight, self.options["class_weight"])

@@ -193,7 +193,7 @@ def numbers(estimator: Any, y: Any, x: Any) -> NDArray[np.float64]:
 
 def weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     """Return row weights (N,), None for none; a single number is the weight of every row."""
-    alone = isinstance(sample_weight, Real)
+    alone = isinstance(sample_weight, Real) or getattr(sample_weight, "shape", None) == ()
     return as_weights(np.full(rows, sample_weight) if alone else sample_weight, rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -63,5 +64,5 @@ def encoded_target(model: Model, y: Any, *, rows: int) -> Array:
 
 def check_count(value: object, *, what: str, least: int = 1) -> None:
     """Raise OptionError for what is no whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise OptionError(f"{what} is {value!r}, but must be a whole number of at least {least}")

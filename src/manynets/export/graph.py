@@ -17,7 +17,7 @@ IR_VERSION = 9
 
 
 def require_onnx() -> None:
-    """Raise require_packages where a package of the extra `onnx` is missing."""
+    """Raise MissingExtraError where a package of the extra `onnx` is missing."""
     require_packages("onnx", "onnxruntime", extra="onnx", purpose="the export to ONNX")
 
 

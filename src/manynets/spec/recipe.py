@@ -50,7 +50,7 @@ DType: TypeAlias = Literal["float32", "float64"]
 
 MetricName: TypeAlias = Literal["accuracy", "f1", "log_loss", "roc_auc", "r2", "rmse", "mae"]
 METRICS = get_args(MetricName)
-"""The metrics that a training can watch (`Recipe.watch`); `Task.figure` computes them."""
+"""The metrics that a training can watch (`Recipe.watch`); `Task.measure` computes them."""
 LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
 """Those for which lower is better."""
 

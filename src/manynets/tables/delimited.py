@@ -169,12 +169,12 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
     if repeated is not None:
         notes.append(f"the header is repeated in {int(repeated.sum())} rows, which are left out")
         texts = frame = texts.filter(~repeated)
-    if texts.width == frame.width > 1 and is_second_header(texts, head.delimiter):
-        shown = ", ".join(repr(cell) for cell in texts.row(0)[:4]) + (", ..." if texts.width > 4 else "")
-        notes.append(
-            f"the line below the header ({shown}) holds no numbers, and all others do: it is left out, as units or more names"
-        )
-        texts = frame = texts[1:]
+    if is_second_header(frame, texts, head.delimiter):
+        first = frame.with_columns(texts).row(0)
+        shown = ", ".join(repr(cell or "") for cell in first[:4]) + (", ..." if frame.width > 4 else "")
+        which, what = ("line below the header", "units or more names") if head.header_lines else ("first line", "names or units")
+        notes.append(f"the {which} ({shown}) holds no numbers, and all others do: it is left out, as {what}")
+        texts, frame = texts[1:], frame[1:]
     columns, commas = [], []
     for cells in texts:
         if head.delimiter == ";" and cells.str.contains(",", literal=True).any():
@@ -200,10 +200,12 @@ def repeated_header(texts: polars.DataFrame) -> polars.Series | None:
     return same if same.any() and not same.all() else None
 
 
-def is_second_header(texts: polars.DataFrame, delimiter: str) -> bool:
-    """Return whether the first row holds words, such as units, in columns that hold numbers otherwise."""
+def is_second_header(frame: polars.DataFrame, texts: polars.DataFrame, delimiter: str) -> bool:
+    """Return whether the first row holds words, such as units, or nothing, in columns that hold numbers otherwise. texts: those of text."""
+    if frame.height < 2 or any(cells[0] is not None for cells in frame if cells.name not in texts.columns):
+        return False
     first = [cell for cell in texts.row(0) if cell is not None]
-    if texts.height < 2 or len(first) < 2 or any(is_missing(cell) or _DIGIT.search(cell) for cell in first):
+    if len(first) < 2 or any(is_missing(cell) or _DIGIT.search(cell) for cell in first):
         return False
     return all(holds_numbers(cells[1:], delimiter) for cells in texts)
 

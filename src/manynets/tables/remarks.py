@@ -62,7 +62,8 @@ class Remarks:
                 notes.append(f"{name}: converted to {column.reading.unit!r}, the unit of the training rows: {shown}")
             if gaps := self._gaps[column.name]:
                 notes.append(
-                    f"{name}: {gaps:,} of {self._rows:,} rows have no value, as no row in training; they count as the median, {column.fill:g}"
+                    f"{name}: {gaps:,} of {self._rows:,} rows have no value, though all rows in training had one; they count as the median,"
+                    f" {column.fill:g}"
                 )
             beyond = self._beyond[column.name]
             if beyond and column.limits is not None:

@@ -184,7 +184,7 @@ def _remark_on_classes(name: str, y: NDArray[Any]) -> None:
     for label, count in zip(classes.tolist(), counts.tolist(), strict=True):
         if is_missing(label):
             warn_user(
-                f"target {name!r} has the class {label!r} in {count} rows: if that stands for a missing value, leave the cells empty",
+                f"target {name!r} has the class {label!r} in {count} row{'s' if count > 1 else ''}: if that stands for a missing value, leave the cells empty",
                 UserWarning,
             )
 

@@ -65,7 +65,7 @@ FLOOR = 4.0
 QUANTILE_FLOOR = 0.25
 """Of several quantiles: m in medians of w."""
 TIE = 1e-5
-"""Standard deviations of the target by which it may differ from a quantile that it is equal to but for float32."""
+"""Mean absolute deviations of the target by which it may differ from a quantile that it is equal to but for float32."""
 FEWEST_ROWS = 10
 MOST_OUTPUTS = 64
 """Targets, or quantiles of several targets, of which a model stores residuals."""
@@ -108,11 +108,13 @@ class Residuals:
         weight: Array | None = None,
         medians: float = FLOOR,
         level: float | None = None,
+        tie: float = 0.0,
     ) -> Residuals | None:
         """Return the residuals of errors y - f_i (n,) of held-out rows; None for fewer than 10 of them.
 
         spread: u s_i (n,), None for the same width everywhere. gain: (1 / M - 1 / K) V of each row (n,), None for 0. weight: how often each row
-        counts (n,). medians: m in medians of the spread. level: that of the quantile whose errors they are, None for those of the mean.
+        counts (n,). medians: m in medians of the spread. level: that of the quantile whose errors they are, None for those of the mean. tie: errors
+        below it count as 0.
         """
         counted = np.isfinite(errors) if weight is None else np.isfinite(errors) & (weight > 0)
         errors = errors[counted].astype(np.float64)
@@ -123,8 +125,8 @@ class Residuals:
         width = spread[counted] + floor if spread is not None and scaled else np.ones(len(errors))
         weights = None if weight is None else weight[counted]
         if level is not None:
-            tied = np.abs(errors) < TIE
-            errors[tied] = TIE if level > 0.5 else -TIE
+            tied = np.abs(errors) < tie
+            errors[tied] = tie if level > 0.5 else -tie
         scores, factor = errors / width, 1.0
         if gain is not None and level is not None:
             middle = np.average(scores, weights=weights)
@@ -187,7 +189,7 @@ def residuals_of(
     if several := len(task.quantiles):
         spread, medians = np.repeat(_held_out_widths(each, held_out, center, several), several, axis=1), QUANTILE_FLOOR
         target = np.repeat(target, several, axis=1)
-    errors, found = target - center, []
+    errors, ties, found = target - center, TIE * np.abs(target - target.mean(axis=0)).mean(axis=0), []
     for j in range(outputs):
         one = Residuals.of(
             errors[:, j],
@@ -196,6 +198,7 @@ def residuals_of(
             weight=weight,
             medians=medians,
             level=task.quantiles[j % several] if several else None,
+            tie=float(ties[j]),
         )
         if one is None:
             return None

@@ -146,9 +146,9 @@ def recorded_identities(source: str | os.PathLike[str]) -> list[Mapping[str, Any
     Damaged ones are left out: whoever resumes from them says what is wrong.
     """
     check_path(source, what="resume")
-    place, found = Path(source), []
-    folders = [place, *place.glob("part-*")] if place.is_dir() else []
-    for path in [place] if place.is_file() else [file for folder in folders for file in checkpoint_files(folder)]:
+    origin, found = Path(source), []
+    folders = [origin, *origin.glob("part-*")] if origin.is_dir() else []
+    for path in [origin] if origin.is_file() else [file for folder in folders for file in checkpoint_files(folder)]:
         with contextlib.suppress(ModelFileError):
             found.append(read_checkpoint(path)[0].identity)
     return found

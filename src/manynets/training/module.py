@@ -42,6 +42,17 @@ class ModulePopulation:
         for tensors, joined in ((parameters, self.flat), (buffers, self.statistics)):
             for tensor, view in zip(tensors, _views(joined, tensors), strict=True):
                 tensor.data = view
+        known = {id(buffer) for buffer in buffers}
+        held = [(part, name, one) for part in module.modules() for name, one in part._buffers.items()]
+        self._buffers = [(part, name, one) for part, name, one in held if one is not None and id(one) in known]
+
+    def take_buffers(self) -> None:
+        """Copy buffers that the module has replaced by others, as in `self.mean = 0.9 * self.mean + ...`, into `statistics`."""
+        for part, name, view in self._buffers:
+            new = part._buffers[name]
+            if new is not None and new is not view:
+                view.copy_(new.detach())
+                part._buffers[name] = view
 
     def write_gradient_to(self, grad: Tensor) -> None:
         """Have autograd add the gradient of the parameters to views of a tensor (1, P)."""

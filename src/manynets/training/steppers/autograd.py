@@ -217,6 +217,7 @@ class AutogradNetwork:
         if isinstance(owner.population, ModulePopulation):
             self.grad.zero_()
             loss.backward()  # type: ignore[no-untyped-call]
+            owner.population.take_buffers()
             return
         for out, grad in zip(self.out, torch.autograd.grad(loss, list(self.leaves.values())), strict=True):
             out.copy_(grad)

@@ -158,10 +158,8 @@ class Stepper(abc.ABC):
 
     def sound(self, log: Log) -> NDArray[np.bool_]:
         """Return whether loss and penalty are finite in the type that is trained in, and so within its range: (..., 2)."""
-        largest, unit = (
-            torch.finfo(self.dtype).max,
-            self.loss.unit.max(axis=-1).ravel(),
-        )  # the loss in the log is in the user's unit
+        largest = torch.finfo(self.dtype).max
+        unit = self.loss.unit.max(axis=-1).ravel()  # the loss in the log is in the user's unit
         if np.abs(log[..., 0:3:2]).max() <= largest * min(unit.min(), 1.0):  # the usual case
             return np.ones((*log.shape[:-1], 2), dtype=bool)
         with np.errstate(over="ignore"):
