@@ -54,6 +54,18 @@ def test_shared_networks_keep_the_weights_of_one_step() -> None:
     assert shared.info["best"][0] == int(np.argmin(shared.history["val_loss"]))
 
 
+def test_networks_that_cool_down_by_themselves_equal_each_trained_alone() -> None:
+    recipes = [mn.Recipe(**{**vars(_recipe(cool_down=0.6)), "optimizer": mn.Adam(lr=lr)}) for lr in (0.003, 0.01, 0.03)]
+    options: dict[str, Any] = {"validation": 0.3, "scaling": False, "progress": False}
+    together = mn.train_many(X, Y, [(mn.MLP(hidden=(32,)), recipe) for recipe in recipes], **options)
+    ends = [result.model.history["step"][-1] for result in together]
+    assert len(set(ends)) > 1
+    for result, recipe in zip(together, recipes, strict=True):
+        alone = mn.train(X, Y, mn.MLP(hidden=(32,)), recipe, **options)
+        assert result.model.history["step"] == alone.history["step"]
+        assert_close(result.model.members[0], alone.members[0], "float64_run")
+
+
 def test_patience_that_ends_late_changes_nothing() -> None:
     late = mn.Recipe(
         **{**vars(_recipe(cool_down=0.6, shared=True)), "stopping": mn.EarlyStopping(patience=33, cool_down=0.6, shared=True)}

@@ -177,6 +177,8 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
     optimizer = (type(recipe.optimizer), nesterov, member.progress.steps, member.start)
     loss = (recipe.loss, recipe.quantile, recipe.delta)
     way = (recipe.gradient, recipe.precision, recipe.dtype, recipe.device, recipe.shuffle)
+    stopping = recipe.stopping
+    cools_alone = stopping is not None and stopping.cool_down is not None and not stopping.shared
     return (
         shape,
         optimizer,
@@ -185,6 +187,7 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
         recipe.iterations,
         recipe.evaluate_every,
         recipe.epochs if recipe.evaluate_every else None,  # evaluations, and so stops, are at the same steps as alone
+        member.number if cools_alone else None,  # a cool-down ends, and is evaluated, at a step of its own
         loss,
         recipe.watch if recipe.watch in METRICS else None,
         way,
