@@ -248,3 +248,28 @@ def test_parts_of_codes() -> None:
     assert cut(["", "-"], "first word") == ["", ""]
     assert digits_of("a1b22") == 22.0
     assert digits_of("9" * 40) == float("9" * 15)
+
+
+def test_numbers_with_some_words_are_no_codes() -> None:
+    values = [*range(1000, 1100)]
+    frame = frame_of(["oops" if i % 20 == 0 else f"{value * 7919 % 9000 + 1000}.5" for i, value in enumerate(values)])
+    y = np.array([float(value * 7919 % 9000) for value in values])
+    column = understand(frame, y=y)[0]
+    assert (column.kind, column.form) == ("categorical", None)
+    assert "95.0% of it are numbers; the first other value is 'oops' in row 0 (counted from 0); drop it" in column.note
+    with pytest.warns(UserWarning, match="not left out: key"):
+        fit_encoder(frame, y=y)
+
+
+def test_a_code_without_a_number_is_missing() -> None:
+    values = [value * 7919 % 9000 for value in range(1000, 1100)]
+    codes = [f"{'XYZUVW'[i * i % 6]}B-{value}" for i, value in enumerate(values)]
+    y = np.array([value + 0.5 for value in values]) + 500 * np.random.default_rng(2).normal(size=100)
+    with pytest.warns(UserWarning, match="not left out: key"):
+        encoder = fit_encoder(frame_of(codes), y=y)
+    new = frame_of(["XB-", *codes[1:]])
+    assert np.isfinite(encoder.transform(new)).all()
+    assert any("'key': 1 of 100 rows have no value" in text for text in encoder.check(new))
+    column = understand(new, y=y)[0]
+    assert column.kind == "numeric"
+    assert "values without a number, such as 'XB-', count as missing" in column.note

@@ -83,12 +83,29 @@ def test_suggestions() -> None:
     assert any("'after' explains 9" in text and "known before the target" in text for text in inspect_table(near, "y").suggestions)
 
 
-def test_duplicates_are_counted_without_ids() -> None:
+def test_whole_rows_are_compared() -> None:
     frame = polars.DataFrame({"a": [i % 5 for i in range(40)], "b": ["x"] * 40, "row": range(40)})
-    assert inspect_table(frame).duplicates == 35
-    assert inspect_table(frame.to_pandas()).duplicates == 35
+    assert inspect_table(frame).duplicates == 0
+    assert inspect_table(frame.drop("row")).duplicates == 35
+    assert inspect_table(frame.drop("row").to_pandas(), drop=["a"]).duplicates == 35
+    assert inspect_table(frame, "row").duplicates == 0
+    some = frame.with_columns(row=polars.Series([None if i < 20 else i // 20 for i in range(40)]))
+    assert inspect_table(some, "row").duplicates == 15
     assert inspect_table(np.array([[1.0], [2.0], [1.0]])).duplicates == 1
-    assert inspect_table(frame, drop=["a", "b"]).duplicates == 0
+    objects = polars.DataFrame({"a": [1, 1, 1], "b": [[1, 2], [1, 2], [3]]})
+    assert inspect_table(objects).duplicates == inspect_table(objects.to_pandas(), drop=["b"]).duplicates == 1
+
+
+def test_how_the_target_is_read_is_said() -> None:
+    frame = polars.DataFrame({"a": [i * i % 17 for i in range(40)]})
+    said = inspect_table(frame.with_columns(y=polars.Series(["NA", "yes", "Yes", "no"] * 10)), "y").suggestions
+    assert any("has the class 'NA' in 10 rows" in text for text in said)
+    assert "target 'y' has the classes 'Yes', 'yes': if they are one, write them alike" in said
+    said = inspect_table(frame.with_columns(y=polars.Series([1, 2, 3, 4] * 10)), "y").suggestions
+    assert said[0] == "'y' holds 4 different whole numbers and is taken as classes; for numbers give task='regression'"
+    for value in (5, 5.5):
+        said = inspect_table(frame.with_columns(y=polars.lit(value)), "y").suggestions
+        assert "the target 'y' has one value in all rows: there is nothing to predict" in said
 
 
 def test_the_json_is_strict_and_complete() -> None:

@@ -177,6 +177,18 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
         {"a": [1, 3], "b": [2, 4], "c": [5, 6]},
         ["header ('kg', '', 'cm') holds no"],
     ),
+    (
+        "names and a class",
+        "a,b,c\nkg,cm,kind\n1,2,x\n3,4,y\n",
+        {"a": [1, 3], "b": [2, 4], "c": ["x", "y"]},
+        ["header ('kg', 'cm', 'kind') holds no"],
+    ),
+    (
+        "a first row of a known class",
+        "a,b,c\nkg,cm,x\n1,2,x\n3,4,y\n",
+        {"a": ["kg", "1", "3"], "b": ["cm", "2", "4"], "c": ["x", "x", "y"]},
+        [],
+    ),
     ("a first row of words", "a,b\nkg,cm\n1,x\n3,y\n", {"a": ["kg", "1", "3"], "b": ["cm", "x", "y"]}, []),
     # no header
     ("words are the header", "x,2\ny,2\nx,4\n", {"x": ["y", "x"], "2": [2, 4]}, ["look like values ('x', '2')"]),
@@ -212,7 +224,8 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
     ("a delimiter that is none", "sep=•\na•b\n1•2\n".encode(), "line 1 gives '•' as the delimiter"),
     ("no encoding", b"a,b\n\x81,2\n", "line 2 is not utf-8: byte 0x81 at offset 4"),
     ("a web page", "<!DOCTYPE html>\n<html>\n", "is a page of HTML or XML; download the file itself"),
-    ("objects of JSON", '{"a": 1}\n{"a": 2}\n', "is JSON; write one object a line and call it t.jsonl"),
+    ("objects of JSON", '{\n"a": 1}\n', "is JSON; write one object a line and call it t.jsonl"),
+    ("JSON Lines", '{"a": 1}\n{"a": 2}\n', "is JSON Lines, whatever its ending; rename it to t.jsonl"),
     ("an array of JSON", '[\n {"a": 1}]\n', "is JSON"),
     ("a pointer of Git LFS", "version https://git-lfs.github.com/spec/v1\noid 1\n", "get the file itself, with git lfs pull"),
     ("compressed with Zstandard", b"\x28\xb5\x2f\xfd\x04\0", "is compressed; decompress it"),

@@ -139,7 +139,7 @@ def _described(target: InspectedTarget, most: int = 10) -> str:
         return f"target {target.name}: numbers from {low} to {high}, median {middle}"
     shown = ", ".join(f"{label} ({count:,})" for label, count in list(target.classes.items())[:most])
     more = f", and {len(target.classes) - most} more" if len(target.classes) > most else ""
-    return f"target {target.name}: {len(target.classes)} classes: {shown}{more}"
+    return f"target {target.name}: {len(target.classes)} class{'es' if len(target.classes) > 1 else ''}: {shown}{more}"
 
 
 def _draw(table: Any, found: Inspection, targets: list[str], path: str, *, overwrite: bool) -> None:

@@ -39,6 +39,8 @@ def in_flags(text: str) -> str:
     '--batch-size is 4000, but there are 320 training rows; use at most 320, or leave it out'
     >>> in_flags("if new rows will be later than these, split by time: times=frame['sold on']")
     'if new rows will be later than these, split by time: --time-column "sold on"'
+    >>> in_flags("if blanks are between the columns, give delimiter=' '")
+    'if blanks are between the columns, give --delimiter " "'
     >>> in_flags("times is missing in 2 of 60 rows")
     '--time-column is missing in 2 of 60 rows'
     >>> in_flags("an id: text, all values different; declare it categorical to keep it")
@@ -53,7 +55,7 @@ def in_flags(text: str) -> str:
     if start:
         line = flag_of(start[1]) + line[start.end(1) :]
     line = re.sub(r"(--[\w-]+ is .*), or None$", r"\1, or leave it out", line)
-    line = re.sub(rf"\b({_NAMES})='([^']*)'", lambda found: f"{flag_of(found[1])} {found[2]}", line)
+    line = re.sub(rf"\b({_NAMES})='([^']*)'", lambda found: f"{flag_of(found[1])} {_quoted(found[2])}", line)
     line = re.sub(rf"\b({_NAMES})=True\b", lambda found: flag_of(found[1]), line)
     line = re.sub(rf"\b(use|give|with) ({_NAMES})=(\d[\d.e-]*\b)", lambda found: f"{found[1]} {flag_of(found[2])} {found[3]}", line)
     line = re.sub(rf"\b(leave out|give) ({_NAMES})\b(?!=)", lambda found: f"{found[1]} {flag_of(found[2])}", line)
@@ -68,7 +70,11 @@ def in_flags(text: str) -> str:
 
 def _of_column(found: re.Match[str]) -> str:
     name = found[2] or found[3]
-    return f"{_COLUMN_OPTIONS[found[1]]} " + (name if name.replace("_", "").isalnum() else f'"{name}"')
+    return f"{_COLUMN_OPTIONS[found[1]]} {_quoted(name)}"
+
+
+def _quoted(value: str) -> str:
+    return value if re.fullmatch(r"[\w.-]+", value) else f'"{value}"'
 
 
 def _declared(found: re.Match[str]) -> str:

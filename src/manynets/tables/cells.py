@@ -148,7 +148,7 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
 
 
 def _numbers_of_text(table: Table, name: str, cells: nw.Series[Any], reading: Reading) -> NDArray[np.float64]:
-    """Return the numbers in a column of text: the usual ones all at once, the others one by one."""
+    """Return the numbers in a column of text: the usual ones all at once, the others one by one. A code without digits is missing."""
     import narwhals as nw
 
     values = np.full(table.rows, math.nan)
@@ -172,6 +172,8 @@ def _numbers_of_text(table: Table, name: str, cells: nw.Series[Any], reading: Re
         if text not in known:
             known[text] = read_number(text, reading)
         number = known[text]
+        if number is None and reading.digits:  # a code without a number
+            continue
         if number is None:
             raise _no_number(table, name, index, text, reading)
         values[index] = number

@@ -201,13 +201,18 @@ def repeated_header(texts: polars.DataFrame) -> polars.Series | None:
 
 
 def is_second_header(frame: polars.DataFrame, texts: polars.DataFrame, delimiter: str) -> bool:
-    """Return whether the first row holds words, such as units, or nothing, in columns that hold numbers otherwise. texts: those of text."""
+    """Return whether the first row holds words, such as units, or nothing, in columns that hold numbers otherwise. texts: those of text.
+
+    Some columns may hold other words, if that of the first row is not one of them and two columns hold numbers otherwise.
+    """
     if frame.height < 2 or any(cells[0] is not None for cells in frame if cells.name not in texts.columns):
         return False
     first = [cell for cell in texts.row(0) if cell is not None]
     if len(first) < 2 or any(is_missing(cell) or _DIGIT.search(cell) for cell in first):
         return False
-    return all(holds_numbers(cells[1:], delimiter) for cells in texts)
+    others = [cells for cells in texts if not holds_numbers(cells[1:], delimiter)]
+    numbers = sum(cells[0] is not None for cells in texts) - sum(cells[0] is not None for cells in others)
+    return not others or (numbers > 1 and not any((cells[1:] == cells[0]).any() for cells in others))
 
 
 def _unzipped_size(source: Source) -> int:

@@ -51,10 +51,13 @@ _MARKS = {
     rb"\xd0\xcf\x11\xe0": "a file of Microsoft Office, whatever its ending; rename it to {stem}.xls if it is an Excel sheet",
     rb"\x28\xb5\x2f\xfd|BZh[1-9]|\xfd7zXZ": "compressed; decompress it, or compress it with gzip",
     rb"\s*<(?i:!doctype|html|\?xml)": "a page of HTML or XML; download the file itself",
+    rb'\s*\{[ \t]*"[^\n]*\}\s*(?:\n\s*\{|\Z)': "JSON Lines, whatever its ending; rename it to {stem}.jsonl",
     rb'\s*(?:\{\s*"|\[\s*[{\[])': "JSON; write one object a line and call it {stem}.jsonl",
     rb"version https://git-lfs": "a pointer of Git LFS; get the file itself, with git lfs pull",
 }
 """Patterns of how files begin that are no text tables, what they are, and what to do."""
+MARKED = 4096
+"""So many bytes are searched for them."""
 _OTHER_ENDINGS = {
     **dict.fromkeys(("zip", "7z", "rar", "tar", "tgz"), "an archive is not read: unpack it, and name the file in it"),
     **dict.fromkeys(("bz2", "xz", "zst", "lz4"), "decompress the file, or compress it with gzip (.csv.gz)"),
@@ -231,7 +234,7 @@ def _ending(file: Path) -> str:
         raise DataError(f"{file}: the ending is not one of {', '.join(TABLE_ENDINGS)}; {advice}")
     if ending in TEXT and file.is_file():
         with file.open("rb") as stream:
-            first = stream.read(64).removeprefix(codecs.BOM_UTF8)
+            first = stream.read(MARKED).removeprefix(codecs.BOM_UTF8)
         for mark, what in _MARKS.items():
             if re.match(mark, first):
                 raise DataError(f"{file} is {what.format(stem=file.stem)}")

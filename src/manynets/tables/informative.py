@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
@@ -15,8 +15,10 @@ from manynets.tables.cells import factorise, number_cells
 from manynets.tables.columns import part_codes
 from manynets.tables.dates import DateForm, date_cells
 from manynets.tables.kinds import Column
+from manynets.tables.missing import is_missing
 from manynets.tables.parts import PARTS_OF_CODES, CodePart, cut, digits_of
 from manynets.tables.table import Table
+from manynets.tables.texts import meaning_of
 from manynets.tables.written import PLAIN, Reading
 
 __all__ = ["column_association", "leak_of", "numbers_of", "reconsidered", "sample_rows"]
@@ -60,14 +62,21 @@ def reconsidered(table: Table, column: Column, scores: NDArray[np.float64]) -> C
         return column
     best = max(uses, key=lambda use: use.found.share)
     best = next((use for use in uses if use.kind == "numeric" and 2.0 * use.found.share >= best.found.share), best)
-    why, share = column.note.split(";")[0], f"{best.found.share:.0%}"
+    (why, *more), share = column.note.split("; "), f"{best.found.share:.0%}"
     if _numbers_the_rows(table, column):
         return replace(
             column,
             note=f"{why}; but the target changes with the order of the rows, which explains {share} of it: declare it numeric if the"
             " numbers of new rows mean something too",
         )
-    note = f"used, though it looks like {why}: {share} of the target follows from {best.what}; drop it to leave it out"
+    more = more[:-1]  # the last says how to keep it
+    if best.form is not None and (
+        without := next((label for label in factorise(table, column.name)[0] if digits_of(label) is None), "")
+    ):
+        more.append(f"values without a number, such as {without!r}, count as missing")
+    note = "; ".join(
+        [f"used, though it looks like {why}: {share} of the target follows from {best.what}", *more, "drop it to leave it out"]
+    )
     return replace(column, kind=best.kind, form=best.form, part=best.part, note=note)
 
 
@@ -85,7 +94,7 @@ def _uses(table: Table, column: Column, scores: NDArray[np.float64]) -> Iterator
     labels, codes = factorise(table, name)
     if table.storage(name) == "number":
         yield _Use(association(binned(number_cells(table, name)), scores), "numeric", None, "", "its value")
-    else:
+    elif not _numbers_with_words(labels):
         digits = [digits_of(label) for label in labels]
         numbers = np.array([*(np.nan if value is None else value for value in digits), np.nan])
         reading = Reading(digits=True)
@@ -96,6 +105,16 @@ def _uses(table: Table, column: Column, scores: NDArray[np.float64]) -> Iterator
         if 2 * len(number) <= table.rows or not part:
             of_part = np.array([*merged, -1], dtype=np.int64)[codes]
             yield _Use(association(of_part, scores), "categorical", None, part, _described(part))
+
+
+def _numbers_with_words(labels: Sequence[str]) -> bool:
+    """Return whether most of these are numbers or dates, and some words: those are no codes.
+
+    >>> _numbers_with_words(["171", "5.5", "oops"]), _numbers_with_words(["A-171", "B-22", "C-"])
+    (True, False)
+    """
+    meaning = meaning_of(dict.fromkeys((label for label in labels if not is_missing(label)), 1))
+    return meaning is not None and bool(meaning.words)
 
 
 def _described(part: CodePart) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from manynets.tables.informative import column_association, numbers_of, sample_r
 from manynets.tables.kinds import Column
 from manynets.tables.labels import spelled_alike
 from manynets.tables.schema import understand
-from manynets.tables.table import Table
+from manynets.tables.table import Table, storage_of
 from manynets.tables.target import split_target
 from manynets.tables.written import Reading
 
@@ -96,8 +96,8 @@ class Inspection:
         rows: of the table, with a target.
         columns: without the target.
         targets: those that were named.
-        duplicates: rows that are the same as an earlier one in all columns that are used.
-        suggestions: what to do, one sentence each.
+        duplicates: rows that are the same as an earlier one in all columns, the target and those that are left out included.
+        suggestions: what to do, and how the target is read, one sentence each.
 
     >>> import polars
     >>> frame = polars.DataFrame({"size": [float(i) for i in range(40)], "price": [3.0 * i + 1 for i in range(40)]})
@@ -153,15 +153,19 @@ def inspect_table(
     >>> found.suggestions
     ("'color' has one value in all rows: it says nothing",)
     """
-    table = open_table(frame)
+    table = whole = open_table(frame)
     names = [] if target is None else [target] if isinstance(target, str) else list(target)
-    y, targets = None, []
+    y, targets, said = None, [], []
     if names:
-        whole = table.rows
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # how the target is read is shown
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             table, y, _ = split_target(table, names, drop_missing_target=True)
-        targets = [_target(name, column, whole - table.rows) for name, column in zip(names, y.T, strict=True)]
+        targets = [_target(name, column, whole.rows - table.rows) for name, column in zip(names, y.T, strict=True)]
+        said = [str(warning.message) for warning in caught]
+        if y.shape[1] == 1 and y.dtype.kind in "iuf" and len(classes := targets[0].classes or ()) > 2:
+            said.append(
+                f"{names[0]!r} holds {len(classes)} different whole numbers and is taken as classes; for numbers give task='regression'"
+            )
     schema = understand(table, categorical=categorical, numeric=numeric, text=text, drop=drop, y=y)
     columns = [InspectedColumn(column=column) for column in schema]
     if y is not None and table.rows >= FEWEST_ROWS:
@@ -169,13 +173,13 @@ def inspect_table(
         some, scores = table.take(rows), target_scores(y[rows])
         columns = [InspectedColumn(column=column, association=_share(some, column, scores)) for column in schema]
     suggestions = [text for column in schema for text in _of_values(table, column)]
-    duplicates = _duplicates(table, [column.name for column in schema if column.kind != "dropped"])
+    duplicates = _duplicates(replace(whole, rows=table.rows, taken=table.taken))
     return Inspection(
         rows=table.rows,
         columns=tuple(columns),
         targets=tuple(targets),
         duplicates=duplicates,
-        suggestions=(*_suggestions(table.rows, columns, targets, duplicates), *suggestions),
+        suggestions=(*said, *_suggestions(table.rows, columns, targets, duplicates), *suggestions),
     )
 
 
@@ -212,16 +216,18 @@ def _target(name: str, y: NDArray[Any], missing: int) -> InspectedTarget:
     return InspectedTarget(name=name, missing=missing, quartiles=quartiles, skewness=skewness)
 
 
-def _duplicates(table: Table, names: Sequence[str]) -> int:
-    """Return how many rows are the same as an earlier one in these columns."""
-    if not names:
-        return 0
+def _duplicates(table: Table) -> int:
+    """Return how many rows are the same as an earlier one."""
+    import narwhals as nw
+
     if table.array is not None:
-        return table.rows - len(np.unique(np.stack([table.numbers(name) for name in names], axis=1), axis=0))
-    held = table.loaded(names)
-    assert held.frame is not None
-    frame = held.frame[list(names)]
-    return table.rows - len((frame if held.taken is None else frame[held.taken]).unique())
+        return table.rows - len(np.unique(np.stack([table.numbers(name) for name in table.names], axis=1), axis=0))
+    frame = table.loaded(table.names).frame
+    assert frame is not None
+    frame = frame if table.taken is None else frame[table.taken]
+    objects = [series for series in frame.iter_columns() if storage_of(series) in ("mixed", "other")]  # which may have no hash
+    texts = [nw.new_series(one.name, [*map(repr, one.to_list())], nw.String, backend=one.implementation) for one in objects]
+    return table.rows - len(frame.with_columns(*texts).unique())
 
 
 def _suggestions(
@@ -293,6 +299,10 @@ def _far_values(values: NDArray[np.float64]) -> list[tuple[float, int]]:
 def _of_target(target: InspectedTarget) -> Iterator[str]:
     if target.missing:
         yield f"the target {target.name!r} is missing in {target.missing} rows: drop_missing_target=True leaves them out"
+    if (target.classes is not None and len(target.classes) == 1) or (
+        target.quartiles and target.quartiles[0] == target.quartiles[-1]
+    ):
+        yield f"the target {target.name!r} has one value in all rows: there is nothing to predict"
     if target.classes is not None and len(target.classes) > 1:
         label, count = min(target.classes.items(), key=lambda item: item[1])
         rows = sum(target.classes.values())

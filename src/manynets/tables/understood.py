@@ -29,7 +29,7 @@ def _values(column: ColumnEncoder) -> str:
     if isinstance(column, NumericColumn):
         if column.fill is None:
             return "all missing"
-        median = f"{column.fill:,.0f}" if column.fill.is_integer() else number_text(column.fill)
+        median = _whole_text(column.fill) if column.fill.is_integer() else number_text(column.fill)
         unit = f" {column.reading.unit}" if column.reading.unit else ""
         return f"median {median}{unit}{gaps}"
     if isinstance(column, CategoricalColumn):
@@ -38,3 +38,12 @@ def _values(column: ColumnEncoder) -> str:
     if isinstance(column, DateColumn):
         return f"dates; {', '.join(part for part, _, _ in column.parts)}{gaps}"
     return f"words{gaps}"
+
+
+def _whole_text(value: float) -> str:
+    """Return a whole number as the table shows it, without a separator in what may be a year.
+
+    >>> _whole_text(1986.0), _whole_text(120000.0)
+    ('1986', '120,000')
+    """
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}"
