@@ -170,6 +170,53 @@ def test_a_candidate_that_cannot_be_is_named(call: Call) -> None:
     assert "; the first not to be finite was " in rows["1e+30", "0"]["error"]
 
 
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    """A table whose target no column says anything about, so that initial weights are better than trained ones."""
+    cells = np.random.default_rng(0).normal(size=(60, 4)).round(4)
+    path = tmp_path / "noise.csv"
+    path.write_text("a,b,c,y\n" + "\n".join(",".join(map(str, row)) for row in cells) + "\n")
+    return path
+
+
+PLAIN = ("--epochs", "6", "--hidden", "4")
+ENSEMBLES = ("--preset", "fast", "--iterations", "12", "--hidden", "4", "--n-networks", "2")
+
+
+@pytest.mark.parametrize(
+    ("words", "last"),
+    [((*PLAIN, "--cv", "2"), 6), ((*PLAIN, "--halving"), 6), ((*ENSEMBLES, "--cv", "2"), 0), ((*ENSEMBLES, "--halving"), 12)],
+    ids=["plain", "plain-halving", "ensembles", "ensembles-halving"],
+)
+def test_candidates_that_diverge_come_last(call: Call, noise: Path, words: tuple[str, ...], last: int) -> None:
+    args = ("sweep", noise, "--target", "y", *words, "--grid", "lr=1e30,0.02,1e20", "--out", "here")
+    done = call(*args, "--json")
+    assert done.code == 0, done.err
+    assert done.json["best"].get("lr", 0.0) < 1
+    assert Path("here/best").is_dir()
+    rows = results()
+    assert {row["lr"] for row in rows if row["stopped"] == "diverged"} == {"1e+30", "1e+20"}
+    for row in rows:
+        assert (row["score"] == "-inf") == (row["stopped"] == "diverged")
+        assert np.isfinite(float(row["loss"]))
+    if "--halving" in words:
+        longest = max((row.get("epochs_allowed") or row.get("steps_allowed") for row in rows), key=lambda text: int(text or 0))
+        assert "1e+30" not in {row["lr"] for row in rows if longest in (row.get("epochs_allowed"), row.get("steps_allowed"))}
+        return
+    for text in (done.err, call("show", "here").out):
+        lines = [line for line in text.partition("note: ")[0].splitlines() if "e+" in line or " 0.02" in line]
+        assert ["diverged" in line for line in lines] == [False, True, True], text
+
+
+def test_a_sweep_of_which_all_diverge(call: Call, noise: Path) -> None:
+    done = call("sweep", noise, "--target", "y", *PLAIN, "--grid", "lr=1e30,1e20", "--out", "here", "-q")
+    assert done.code == 3
+    assert "so no model is written; " in done.err
+    shown = call("show", "here")
+    assert "diverged" in shown.out
+    assert "end it with the command that began it, and --resume --out here" in shown.err
+
+
 def test_the_grammar_of_a_grid() -> None:
     assert grid_of(["lr=1e-4:1e-1:log:4"]) == {"lr": [1e-4, 1e-3, 1e-2, 1e-1]}
     assert grid_of(["epochs=10:30:3", "--batch-size=16:64:log:3"]) == {"epochs": [10, 20, 30], "batch_size": [16, 32, 64]}

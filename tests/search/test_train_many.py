@@ -255,6 +255,19 @@ def test_a_divergence_that_no_other_candidate_sees() -> None:
     assert_close(with_it[0].parameters, without.parameters, "float64")
 
 
+@pytest.mark.parametrize(("watch", "worst"), [("loss", -np.inf), ("log_loss", np.inf)])
+def test_a_network_that_diverged_does_not_win(watch: Any, worst: float) -> None:
+    recipe = dataclasses.replace(QUICK, watch=watch)
+    tries = [(NET, dataclasses.replace(recipe, optimizer=mn.SGD(lr=1e300))), (NET, recipe)]
+    diverged, good = mn.train_many(DATA, CLASSES, tries, cv=[(range(40), range(40, 60))], scaling=False, progress=False)
+    assert diverged.stopped == "diverged"
+    assert diverged.score == worst
+    assert np.isfinite(diverged.loss)
+    assert np.isfinite(good.score)
+    [untested] = mn.train_many(DATA, CLASSES, tries[:1], scaling=False, progress=False)
+    assert np.isnan(untested.score)
+
+
 def test_events_tell_one_story_of_several_groups() -> None:
     events: list[Event] = []
     tries = [(NET, QUICK), (mn.MLP(hidden=(5,)), QUICK), (NET, dataclasses.replace(QUICK, dtype="float32", epochs=1))]

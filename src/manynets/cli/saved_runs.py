@@ -30,7 +30,9 @@ def open_run(path: str) -> SavedRun:
         if not (given / BEST).is_dir():
             from manynets.errors import OptionError
 
-            raise OptionError(f"the sweep in {given} has no best network yet; end it with: manynets sweep --resume --out {given}")
+            raise OptionError(
+                f"the sweep in {given} has no best network yet; end it with the command that began it, and --resume --out {given}"
+            )
         return runs.read_run(given / BEST)
     return runs.read_run(path)
 

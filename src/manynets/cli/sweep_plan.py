@@ -160,7 +160,7 @@ def _halve(plan: SweepPlan, results: SweepResults, progress: SweepProgress) -> N
     progress.total = sum(counts[:-1]) * len(plan.jobs) * plan.networks
     for length, count in zip(lengths, counts[1:], strict=True):
         plan.train(results, chosen.items(), length, progress)
-        ranked = [found.candidate for found in results.ranking(length) if found.candidate in chosen]
+        ranked = [found.candidate for found in results.ranking(length) if found.candidate in chosen and not found.diverged]
         chosen = {c: chosen[c] for c in (*ranked[:count], *plan.spared)}
         if not chosen:
             break

@@ -66,14 +66,16 @@ def print_ranking(console: Any, results: SweepResults, *, best: int | None = Non
     shown = ranking[:SHOWN]
     if results.with_default:
         shown += [ranked for ranked in ranking[SHOWN:] if ranked.row["default"] == "yes"]
-    several = any(ranked.results > 1 for ranked in shown)
+    several, diverged = any(ranked.results > 1 for ranked in shown), any(ranked.diverged for ranked in shown)
     names = [*results.options, results.metric_heading] + (["log loss"] if results.by_loss else [])
     names += (["std"] if several else []) + (["results" if results.ensembles else "networks"] if several else [])
+    names += [""] if diverged else []
     lines = []
     for ranked in shown:
         cells: list[Any] = [_cell(ranked.row[option_column(name)]) for name in results.options]
         cells += [ranked.score] + ([ranked.loss] if results.by_loss else [])
-        cells += [ranked.spread, ranked.results] if several else []
+        cells += [ranked.spread if math.isfinite(ranked.spread) else None, ranked.results] if several else []
+        cells += ["diverged" if ranked.diverged else ""] if diverged else []
         mark = ["default" if ranked.row["default"] == "yes" else str(ranked.candidate)] if results.with_default else []
         lines.append((*mark, *cells))
     count = len({key[0] for key in results.rows})

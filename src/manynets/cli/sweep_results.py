@@ -51,7 +51,10 @@ SweepCandidate = tuple[int, Mapping[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Ranked:
-    """A candidate among the others: means over its seeds and folds. measured: what it is ranked by; spread: its standard deviation."""
+    """A candidate among the others: means over its seeds and folds. measured: what it is ranked by; spread: its standard deviation.
+
+    diverged: whether any of its trainings did.
+    """
 
     candidate: int
     score: float
@@ -60,6 +63,7 @@ class Ranked:
     spread: float
     results: int
     row: Row
+    diverged: bool
 
 
 def option_column(option: str) -> str:
@@ -122,7 +126,7 @@ class SweepResults:
             for row in map(renamed_options, found):
                 key = (int(row["candidate"]), int(row["seed"]), int(row["fold"]), int(row[self.allowed] or 0))
                 numbers = {name: float(row[name] or "nan") for name in ("score", "loss", "seconds")}
-                self.rows[key] = {**row, **self._options_of(row), **numbers}
+                self.rows[key] = self._judged({**row, **self._options_of(row), **numbers})
                 self.curves[key] = [math.nan if value is None else float(value) for value in curves.get(key, [])]
         except FileNotFoundError:
             return
@@ -164,20 +168,34 @@ class SweepResults:
     def best_so_far(self) -> str:
         """The best result of the last round, in words."""
         ranking = self.ranking()
-        return f"{self.ranked_by} {number_text(ranking[0].measured)}" if ranking else ""
+        return f"{self.ranked_by} {number_text(ranking[0].measured)}" if ranking and not ranking[0].diverged else ""
 
     @property
     def _measure(self) -> str:
         return "loss" if self.by_loss else "score"
 
     def measured(self, row: Mapping[str, Any]) -> float:
-        """Return what a row is ranked by."""
+        """Return what a row is ranked by; the worst there is where the training diverged."""
+        if row["stopped"] == "diverged":
+            return math.inf if self.less_is_better else -math.inf
         return float(row[self._measure])
 
+    def _judged(self, row: Row) -> Row:
+        """Return a row with the score that counts: of a training that diverged the worst there is, whatever its weights of before give."""
+        if row["stopped"] != "diverged":
+            return row
+        return {**row, "score": math.inf if self.metric in LOWER_IS_BETTER else -math.inf}
+
     def ranking(self, length: int | None = None) -> list[Ranked]:
-        """Return the candidates of the round of this length, by default of the last, the best first; without those of which a result is not finite."""
+        """Return the candidates of the round of this length, the best first, then those that diverged; without those of which another result is not finite.
+
+        By default of the last round, or the last one with a candidate that did not diverge.
+        """
         if length is None:
-            length = max((key[3] for key in self.rows), default=0)
+            lengths = sorted({key[3] for key in self.rows}, reverse=True)
+            rankings = [self.ranking(length) for length in lengths]
+            return next((ranking for ranking in rankings if ranking and not ranking[0].diverged), rankings[0] if rankings else [])
+        diverged = {key[0] for key, row in self.rows.items() if row["stopped"] == "diverged"}
         by_candidate: dict[int, list[Row]] = {}
         for key, row in sorted(self.rows.items()):
             if key[3] == length:
@@ -185,11 +203,18 @@ class SweepResults:
         out = []
         for candidate, rows in by_candidate.items():
             own = np.array([self.measured(row) for row in rows])
-            if np.isfinite(own).all():
+            if np.isfinite(own[[row["stopped"] != "diverged" for row in rows]]).all():
                 score, loss = (float(np.mean([row[name] for row in rows])) for name in ("score", "loss"))
-                out.append(Ranked(candidate, score, loss, float(own.mean()), float(own.std()), len(rows), rows[0]))
+                spread = float(own.std()) if np.isfinite(own).all() else math.nan
+                out.append(Ranked(candidate, score, loss, float(own.mean()), spread, len(rows), rows[0], candidate in diverged))
         sign = 1 if self.less_is_better else -1
-        return sorted(out, key=lambda ranked: (sign * ranked.measured, ranked.candidate))
+
+        def order(ranked: Ranked) -> tuple[bool, float, int]:
+            if ranked.diverged:  # then by the loss of their weights of before
+                return True, math.inf if math.isnan(ranked.loss) else ranked.loss, ranked.candidate
+            return False, sign * ranked.measured, ranked.candidate
+
+        return sorted(out, key=order)
 
     def open(self) -> None:
         """Make the folder and write sweep.json; an earlier sweep that is not resumed is moved into the folder `former`."""
@@ -252,7 +277,8 @@ class SweepResults:
         """Write the results of finished networks, all or nothing."""
         for key, row in rows.items():
             c, seed, fold, allowed = key
-            self.rows[key] = {"candidate": c, "seed": seed, "fold": fold, self.allowed: allowed or None, **row}
+            found = {"candidate": c, "seed": seed, "fold": fold, self.allowed: allowed or None, **row}
+            self.rows[key] = self._judged(found)
         self.curves.update(curves)
         text = io.StringIO()
         writer = csv.DictWriter(text, self.names, lineterminator="\n", extrasaction="ignore")

@@ -176,10 +176,13 @@ class SharedStudy:
     # --------------------------------------------------------------------------------------------------------- trials
 
     def _end(self, trial: int, found: Sequence[Any] | None = None) -> None:
-        """End a trial, as failed where nothing finite was found, unless another process has ended it."""
+        """End a trial, as failed where nothing finite was found or the training diverged, unless another process has ended it."""
         from optuna.trial import TrialState
 
-        value = np.mean([row["loss" if self.by_loss else "score"] for _, row, _ in found or []]) if found else np.nan
+        rows = [row for _, row, _ in found or []]
+        value = np.nan
+        if rows and not any(row.get("stopped") == "diverged" for row in rows):
+            value = np.mean([row["loss" if self.by_loss else "score"] for row in rows])
         with contextlib.suppress(RuntimeError):  # UpdateFinishedTrialError
             if np.isfinite(value):
                 self.storage.set_trial_state_values(trial, TrialState.COMPLETE, [float(value)])

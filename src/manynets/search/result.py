@@ -15,7 +15,7 @@ from manynets.errors import InterruptedWarning, warn_user
 from manynets.model import Model
 from manynets.plan import PlannedNetwork
 from manynets.results import versions
-from manynets.spec import METRICS, MLP, Recipe
+from manynets.spec import LOWER_IS_BETTER, METRICS, MLP, Recipe
 from manynets.tasks import Task
 from manynets.training.groups import Failure
 from manynets.training.torch_settings import find_device
@@ -35,7 +35,8 @@ class Result:
 
     stopped: "done", "early", "diverged", "interrupted", or "failed" with the `error`. history: columns, an entry for each
     evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
-    `score` is the `metric` that the recipe watches by its name, else the task's. seconds: until its training ended, including the networks trained together with it.
+    `score` is the `metric` that the recipe watches by its name, else the task's. The score of one that diverged is the worst there is: -inf,
+    or inf for a metric of which less is better. seconds: until its training ended, including the networks trained together with it.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("moons", points=400, seed=0)
@@ -115,7 +116,10 @@ def result_of(found: Outcome | Failure | None, network: PlannedNetwork, *, score
         more = {name: getattr(found, name) for name in ("stopped", "parameters", "history", "best", "divergence", "seconds")}
         more |= {"loss": scores[0], "score": scores[1], "in_features": data.in_features, "encoder": data.encoder}
     own: dict[str, Any] = {"spec": member.spec, "recipe": member.recipe, "task": data.problem.task}
-    return Result(candidate=trial.candidate, fold=trial.fold, **own, **more)
+    result = Result(candidate=trial.candidate, fold=trial.fold, **own, **more)
+    if result.stopped == "diverged" and scores is not NO_SCORES:  # its weights of before are not to win
+        return dataclasses.replace(result, score=math.inf if result.metric in LOWER_IS_BETTER else -math.inf)
+    return result
 
 
 def warn_of_interrupted(results: Collection[Result]) -> None:
