@@ -180,7 +180,6 @@ def train(
         if (model := _train_streamed(X, target, spec, recipe, memory_limit, **given)) is not None:
             return model
     X, y, sample_weight = read_given(X, y, target, sample_weight, drop_missing_target=drop_missing_target)
-    names = target_names(y) if target is None or isinstance(target, str) else list(target)
     if positive is not None:
         task = with_positive(y, positive, task=task)
     if isinstance(spec, Model):
@@ -192,7 +191,7 @@ def train(
         common |= {"preset": "default" if preset is None else preset, "metric": metric, "time_limit": time_limit, **keeping}
         common |= {"progress": progress, "callbacks": callbacks}
         common |= {"seed": 0 if seed is None else seed, "n_networks": 8 if n_networks is None else n_networks}
-        return _named(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), names)
+        return _named(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), y, target)
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else n_networks
@@ -209,11 +208,12 @@ def train(
     spec, data = _ready(spec, recipe, data, initial, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
-    return _named(_trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), names)
+    return _named(_trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), y, target)
 
 
-def _named(model: Model, names: Sequence[str] | None) -> Model:
+def _named(model: Model, y: Any, target: str | Sequence[str] | None) -> Model:
     """Return the model; one of several targets has their names, where they had any."""
+    names = target_names(y) if target is None or isinstance(target, str) else list(target)
     if names is not None and len(names) == model.task.targets > 1:
         model.info["targets"] = list(names)
     return model

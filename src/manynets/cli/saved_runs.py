@@ -23,8 +23,8 @@ def open_run(path: str) -> SavedRun:
     from manynets import runs
 
     given = Path(path)
-    unfinished = given if given.name.endswith(".part") else given.with_name(f"{given.name}.part")
-    if given.name and not (given / CONFIG).exists() and not given.is_file() and (unfinished / "options.json").is_file():
+    unfinished = Path(f"{path.rstrip('/').removesuffix('.part')}.part")
+    if not (given / CONFIG).exists() and not given.is_file() and (unfinished / "options.json").is_file():
         from manynets.errors import OptionError
 
         run = str(unfinished).removesuffix(".part")

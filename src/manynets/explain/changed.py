@@ -34,10 +34,10 @@ def _as_slice(block: Array) -> Array | slice:
 
 
 def output_names(model: Model, count: int) -> tuple[str, ...]:
-    """Return the names of what `outputs_of` returns for so many outputs: "prediction" of a single number, else classes or targets, or "output 0", ..."""
+    """Return the names of what `outputs_of` returns for so many outputs: "prediction" of a single number, else classes, targets or their numbers."""
     if isinstance(model.task, Regression) and count == 1:
         return ("prediction",)
-    unnamed = [f"output {i}" for i in range(count)]
+    unnamed = [f"output {i}" if isinstance(model.task, Regression) else str(i) for i in range(count)]
     return tuple(map(str, getattr(model.task, "classes", None) or model.target_names or unnamed))
 
 
