@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import manynets as mn
 from manynets.errors import DataError, ModelFileError
 from manynets.modelfile import read_model_file, write_model_file
 from manynets.tables import fit_encoder
+from tests.tolerances import assert_close
 
 SPEC, RECIPE = mn.MLP(hidden=(4,)), mn.Recipe(epochs=2)
 
@@ -106,3 +108,16 @@ def test_a_prediction_of_new_categories_warns_once_for_each_column() -> None:
     model.predict(new)
     with pytest.warns(UserWarning, match="'town' holds"):
         pickle.loads(pickle.dumps(model)).predict(new)
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_the_columns_of_several_targets_are_found_by_name(library: Any) -> None:
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    y = {"u": 1000 * X[:, 0], "v": X[:, 1]}
+    model = mn.train(X, library.DataFrame(y), mn.MLP(hidden=()), mn.Recipe(epochs=2), progress=False)
+    assert model.target_names == ("u", "v")
+    other = library.DataFrame({"v": y["v"], "u": y["u"]})
+    same = model.evaluate(X, np.column_stack([y["u"], y["v"]]))
+    assert_close(model.evaluate(X, other)["r2"], same["r2"], "float64")
+    with pytest.raises(DataError, match="columns u, w, but the model predicts u, v"):
+        model.evaluate(X, library.DataFrame({"u": y["u"], "w": y["v"]}))

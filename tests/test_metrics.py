@@ -73,6 +73,8 @@ def test_r2_is_that_of_scikit_learn() -> None:
     assert metrics.r2_score(truth[:, 0], predicted[:, 0]) == pytest.approx(score(truth[:, 0], predicted[:, 0]))
     for guess in (np.ones(4), np.zeros(4)):
         assert metrics.r2_score(np.ones(4), guess) == score(np.ones(4), guess)
+    assert np.isnan(metrics.r2_score(np.ones(1), np.zeros(1)))
+    assert np.isnan(metrics.r2_score(np.ones((1, 2)), np.zeros((3, 1, 2)))).tolist() == [True] * 3
 
 
 @pytest.mark.parametrize("weighted", [False, True])

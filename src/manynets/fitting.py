@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from manynets.data.check import target_names
 from manynets.distributed import current_ranks
 from manynets.encoding import array_scaling, embedded_columns, is_recorded
 from manynets.engines import EngineName
@@ -190,7 +191,7 @@ def train(
         common |= {"preset": "default" if preset is None else preset, "metric": metric, "time_limit": time_limit, **keeping}
         common |= {"progress": progress, "callbacks": callbacks}
         common |= {"seed": 0 if seed is None else seed, "n_networks": 8 if n_networks is None else n_networks}
-        return _train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common)
+        return _named(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), y, target)
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else n_networks
@@ -207,7 +208,15 @@ def train(
     spec, data = _ready(spec, recipe, data, initial, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
-    return _trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping)
+    return _named(_trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), y, target)
+
+
+def _named(model: Model, y: Any, target: str | Sequence[str] | None) -> Model:
+    """Return the model; one of several targets has their names, where they had any."""
+    names = target_names(y) if target is None or isinstance(target, str) else list(target)
+    if names is not None and len(names) == model.task.targets > 1:
+        model.info["targets"] = list(names)
+    return model
 
 
 def _trained(

@@ -206,7 +206,7 @@ def r2_score(truth: Array, predicted: Array, *, weight: Array | None = None) -> 
     """Return 1 - sum((truth - predicted)^2) / sum((truth - mean)^2), averaged over outputs; of several predictions an array. Higher is better, 1 is
     perfect.
 
-    A constant output gives 1 if it is predicted exactly, else 0, as in scikit-learn.
+    A constant output gives 1 if it is predicted exactly, else 0, and a single row NaN, as in scikit-learn.
 
     >>> r2_score(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 2.0]))
     0.5
@@ -215,4 +215,6 @@ def r2_score(truth: Array, predicted: Array, *, weight: Array | None = None) -> 
     rest = np.average((truth - predicted) ** 2, axis=-truth.ndim, weights=weight)
     total = np.average((truth - centre) ** 2, axis=0, weights=weight)
     scores = np.where(total > 0, 1 - rest / np.where(total > 0, total, 1), np.where(rest > 0, 0.0, 1.0))
+    if len(truth) < 2:
+        scores = np.full_like(scores, np.nan)
     return _over_outputs(scores, truth)

@@ -244,7 +244,8 @@ class Model(ModelTools):
         classes); or r2, rmse and mae.
 
         precision, recall and f1 are those of the second of two classes, and of more the mean over the classes; auc is for two.
-        The loss is in the unit of y; several networks are judged by their mean prediction.
+        The loss is in the unit of y; several networks are judged by their mean prediction. The columns of a frame y are found by name where
+        the model has the names of its targets. R2 is NaN for a single row.
 
         x may also be the path of Parquet files or of an Arrow file, which are read block by block; y and sample_weight are then the names
         of columns.
@@ -268,7 +269,7 @@ class Model(ModelTools):
 
     def figures(self, logits: Array, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
         """Return loss and metrics as `evaluate` does, of logits (N, O) that are there already."""
-        target = self.task.encode(y)
+        target = self.task.encode(self.targets_in_order(y))
         if len(target) != len(logits):
             raise DataError(f"X has {len(logits)} rows and y has {len(target)}; they must have the same number")
         weight = as_weights(sample_weight, len(target))

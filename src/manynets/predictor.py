@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.data.check import as_matrix, as_numpy, is_frame
+from manynets.data.check import as_matrix, as_numpy, is_frame, target_names
 from manynets.errors import DataError, warn_user
 from manynets.spec import MLP, Recipe
 from manynets.tables.columns import CategoricalColumn
 from manynets.tables.labels import shown_unseen
 from manynets.tasks import Regression, Task
+from manynets.tasks.base import as_array
 from manynets.tasks.residuals import Residuals, check_coverage, interval_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,24 @@ class Predictor(abc.ABC):
     info: dict[str, Any]
     encoder: TableEncoder | None
     residuals: tuple[Residuals, ...] | None
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The names of the targets, of a model of several targets that had names in training; else ()."""
+        names = self.info.get("targets") or ()
+        return tuple(map(str, names)) if len(names) == self.task.targets > 1 else ()
+
+    def targets_in_order(self, y: Any) -> Any:
+        """Return y, the columns of a frame in the order of training where the model has the names of its targets.
+
+        DataError where the frame has some of these names, but not all. One with other names is taken as it is.
+        """
+        names, own = target_names(y), self.target_names
+        if names is None or tuple(names) == own or not set(names) & set(own):
+            return y
+        if set(names) != set(own):
+            raise DataError(f"y has the columns {', '.join(names)}, but the model predicts {', '.join(own)}; give these columns")
+        return as_array(y)[:, [names.index(name) for name in own]]
 
     @property
     @abc.abstractmethod

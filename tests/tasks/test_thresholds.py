@@ -201,7 +201,7 @@ def test_the_commands_with_three_classes(call: Call) -> None:
         ("two.csv", "two.csv has no row and column of fox"),
         ("cat:dog:3,fox:cat:2,cat:dog:4", "gives the cost of cat:dog twice"),
         ("cat:dog:much", "TRUE:PREDICTED:COST"),
-        ("cat:dog:-1", "each error must cost more"),
+        ("cat:dog:-1", "an error must cost more than being right about 'cat'"),
     ):
         done = call("train", "rows.csv", "--target", "kind", "--out", "other", *options.split(), "--threshold", words)
         assert (done.code, Path("other").exists()) == (2, False)

@@ -72,6 +72,7 @@ class DataSource:
     """Data to train and to test on.
 
     fingerprint: hash and size of the files or arrays. schema: the kinds of a table's columns. unit: that a table's target is written in.
+    targets: the names of a table's targets.
     scaling: of `manynets.train`: None for the arrays of a file, which it scales. Those of a data set by name are prepared already.
     notes: for the user.
     """
@@ -86,6 +87,7 @@ class DataSource:
     task: Any = None
     schema: Sequence[Any] | None = None
     unit: str | None = None
+    targets: tuple[str, ...] = ()
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     scaling: Literal[False] | None = False
     notes: tuple[str, ...] = ()
@@ -346,8 +348,9 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     targets = columns_named(origin["target"], table.names)
     unit = unit_of_target(table, targets[0]) if len(targets) == 1 and task.name == "regression" else None
     return DataSource(
-        name=stem_of(origin), train=train, test=test, task=task, schema=schema, unit=unit, fingerprint=fingerprint, notes=notes
-    )
+        name=stem_of(origin), train=train, test=test, task=task, schema=schema, unit=unit, targets=tuple(targets),
+        fingerprint=fingerprint, notes=notes,
+    )  # fmt: skip
 
 
 def _piped(path: str) -> bytes | None:

@@ -18,6 +18,8 @@ __all__ = ["explain"]
 WIDTH = 24
 ACROSS = 10
 """The most values of a column across a table."""
+MOST_TARGETS = 6
+"""The most targets that are shown."""
 
 
 def explain(
@@ -181,14 +183,27 @@ def _print_pair(console: Console, found: Dependence) -> None:
     from manynets.cli.report import note, table_of
     from manynets.display import number_text
 
-    means, (down, across) = found.by_output()[..., found.shown], found.texts()
-    names, turned = found.columns, len(across) > len(down)
-    if turned:  # the more values go down
-        means, down, across, names = means.T, across, down, names[::-1]
-    shown = [(value, *map(number_text, line[:ACROSS])) for value, line in zip(down, means.tolist(), strict=True)]
-    console.print(table_of([" \\ ".join(names), *across[:ACROSS]], shown, title=found.title(found.shown)))
+    (down, across), names = found.texts(), found.columns
+    turned = len(across) > len(down)  # the more values go down
+    if turned:
+        down, across, names = across, down, names[::-1]
+    for output in [found.shown] if found.probabilities else range(min(len(found.outputs), MOST_TARGETS)):
+        means = found.by_output()[..., output]
+        lines = (means.T if turned else means).tolist()
+        shown = [(value, *map(number_text, line[:ACROSS])) for value, line in zip(down, lines, strict=True)]
+        console.print(table_of([" \\ ".join(names), *across[:ACROSS]], shown, title=found.title(output)))
     if len(across) > ACROSS:
         note(console, f"{ACROSS} of the {len(across)} values of {names[1]} are shown; --json has all")
+    if not found.probabilities:
+        _note_targets(console, len(found.outputs))
+
+
+def _note_targets(console: Console, count: int) -> None:
+    """Say where some of the targets are not shown."""
+    from manynets.cli.report import note
+
+    if count > MOST_TARGETS:
+        note(console, f"{MOST_TARGETS} of the {count} targets are shown; --json has all")
 
 
 def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, name: str, of: str) -> dict[str, Any]:
@@ -236,20 +251,22 @@ def _print_contributions(console: Console, found: Contributions, rows: list[int]
     from manynets.display import number_text
 
     for at, row in enumerate(rows):
-        values, base, prediction, of = found.values[at], found.base, found.prediction[at], ""
-        if values.ndim == 2:
-            code = int(prediction.argmax())
-            values, base, prediction, of = values[:, code], base[code], prediction[code], f" of {found.outputs[code]}"
-        order = sorted(range(len(values)), key=lambda j: -abs(values[j]))
+        several = len(found.outputs)
+        values, base, prediction = found.values[at].reshape(-1, several), found.base.reshape(-1), found.prediction[at].reshape(-1)
+        outputs = list(range(min(several, MOST_TARGETS)))
+        what, of, heads = "prediction", "", ["Adds"]
+        if found.probabilities:  # that of the most probable class
+            outputs = [int(prediction.argmax())]
+            what, of = "probability", f" of {found.outputs[outputs[0]]}"
+        elif several > 1:
+            heads = [f"Adds to {found.outputs[output]}" for output in outputs]
+        values, base, prediction = values[:, outputs], base[outputs], prediction[outputs]
+        order = sorted(range(len(values)), key=lambda j: -abs(values[j, 0]))
         shown = [
-            ("(mean of the rows)", number_text(float(base))),
-            *((found.columns[j], f"{'+' if values[j] >= 0 else ''}{number_text(float(values[j]))}") for j in order),
+            ("(mean of the rows)", *map(number_text, base.tolist())),
+            *((found.columns[j], *(f"{'+' if one >= 0 else ''}{number_text(one)}" for one in values[j].tolist())) for j in order),
+            ("= " + what, *map(number_text, prediction.tolist())),
         ]
-        what = "probability" if of else "prediction"
-        console.print(
-            table_of(
-                ["Column", "Adds"],
-                [*shown, ("= " + what, number_text(float(prediction)))],
-                title=f"Row {row} of {name}: {what}{of}",
-            )
-        )
+        console.print(table_of(["Column", *heads], shown, title=f"Row {row} of {name}: {what}{of}"))
+    if not found.probabilities:
+        _note_targets(console, len(found.outputs))

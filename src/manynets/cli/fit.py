@@ -150,6 +150,8 @@ def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any
         model, out_of_fold = _train_ensemble(data, preset, options, begin, console)
     if "interrupted" in model.info["stopped"]:
         raise KeyboardInterrupt
+    if len(source.targets) > 1:
+        model.info["targets"] = list(source.targets)
     return Trained(data, _with_threshold(model, wanted, out_of_fold, data), out_of_fold)
 
 

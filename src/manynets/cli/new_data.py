@@ -79,7 +79,9 @@ def evaluation_rows(
 
     origin = _origin(run, header, data)
     if target is not None:
-        origin = {**origin, "target": [target]}
+        names = [part.strip() for part in target.split(",")]
+        own = run.saved.target_names  # in whose order the columns are wanted
+        origin = {**origin, "target": list(own) if sorted(names) == sorted(own) else [target]}
     if origin["kind"] == ALONE:
         _check_alone(run, origin, data)
     encoder, classes = _table_encoder(run.saved), getattr(run.saved.task, "classes", None)
@@ -156,7 +158,7 @@ def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None) -
             raise DataError(
                 f"the run was trained on arrays of {run.saved.in_features} columns, not on a table; give a .npy or .npz file"
             )
-        own = {*origin.get("target", []), origin.get("weight")}
+        own = {*origin.get("target", []), *run.saved.target_names, origin.get("weight")}
         blocks = open_blocks(data, used=encoder.column_names, **text_options_of(data, origin), text=encoder.text_columns)
         if blocks is not None:
             return _of_blocks(blocks, encoder, own)

@@ -258,7 +258,13 @@ def _network(run: SavedRun, title: str) -> Any:
 def _output_names(run: SavedRun) -> list[str] | None:
     """Return a name for each output: its class (the second of two), its target or a quantile of it; None where the run has no names."""
     task, origin = run.model.task, run.config.get("data", {})
-    names = [str(name) for name in run.config.get("class_names") or getattr(task, "classes", None) or origin.get("target", [])]
+    names = [
+        str(name)
+        for name in run.config.get("class_names")
+        or getattr(task, "classes", None)
+        or run.model.target_names
+        or origin.get("target", [])
+    ]
     names = names[1:] if task.name == "binary" else names
     if (levels := getattr(task, "quantiles", ())) and len(names) == task.targets:
         names = [f"{name}, quantile {level:g}" for name in names for level in levels]

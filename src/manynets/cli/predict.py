@@ -161,9 +161,7 @@ def _predictions(run: SavedRun, model: Any, X: Any, *, beside: dict[str, Any], i
     predicted = model.predicted(logits)
     out: dict[str, Any] = {}
     if predicted.ndim == 2:
-        targets = run.config["data"].get("target", [])
-        if len(targets) != predicted.shape[1]:
-            targets = [str(i) for i in range(predicted.shape[1])]
+        targets = model.target_names or tuple(str(i) for i in range(predicted.shape[1]))
         out |= {f"prediction_{name}": predicted[:, i].tolist() for i, name in enumerate(targets)}
     elif classes is not None:
         label = dict(zip(classes, names, strict=True))

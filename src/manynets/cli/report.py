@@ -169,9 +169,17 @@ def print_metrics(
     )
     if all(map(_repeats_loss, parts.values())):
         keys.remove("loss")
-    rows = [(name, *(values.get(key) for key in keys)) for name, values in (parts | dict(baselines or {})).items()]
+    shown = parts | dict(baselines or {})
+    rows = [(name, *(_defined(values.get(key)) for key in keys)) for name, values in shown.items()]
     title = f"{title} ({remark})" if remark else title
     console.print(table_of(["", *(HEADINGS.get(key, key) for key in keys)], rows, title=title))
+    if any("r2" in values and _defined(values["r2"]) is None and values.get("rows") == 1 for values in shown.values()):
+        note(console, "R2 is not defined for one row")
+
+
+def _defined(value: Any) -> Any:
+    """Return a metric, None for one that is not a number."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _repeats_loss(values: Mapping[str, Any]) -> bool:

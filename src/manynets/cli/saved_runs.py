@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +23,15 @@ def open_run(path: str) -> SavedRun:
     from manynets import runs
 
     given = Path(path)
+    unfinished = Path(f"{path.rstrip('/').removesuffix('.part')}.part")
+    if not (given / CONFIG).exists() and not given.is_file() and (unfinished / "options.json").is_file():
+        from manynets.errors import OptionError
+
+        run = str(unfinished).removesuffix(".part")
+        raise OptionError(f"{run} is not finished; if its training was interrupted, go on with: manynets train --resume {run}")
     if given.is_file():
         if given.name == runs.MODEL and (given.parent / CONFIG).is_file():  # any other file in the folder is not the run's model
-            return runs.read_run(given.parent)
+            return _with_names(runs.read_run(given.parent))
         return _model_only(given)
     if sweep_of(path) is not None:
         if not (given / BEST).is_dir():
@@ -33,8 +40,17 @@ def open_run(path: str) -> SavedRun:
             raise OptionError(
                 f"the sweep in {given} has no best network yet; end it with the command that began it, and --resume --out {given}"
             )
-        return runs.read_run(given / BEST)
-    return runs.read_run(path)
+        return _with_names(runs.read_run(given / BEST))
+    return _with_names(runs.read_run(path))
+
+
+def _with_names(run: SavedRun) -> SavedRun:
+    """Return a run whose model has the names of several targets; those of older versions have them among the options alone."""
+    names, count = run.config.get("data", {}).get("target", []), run.saved.task.targets
+    names = names if len(names) == count else [part.strip() for name in names for part in name.split(",")]
+    if len(names) == count > 1 and "targets" not in run.saved.info:
+        return dataclasses.replace(run, saved=dataclasses.replace(run.saved, info={**run.saved.info, "targets": names}))
+    return run
 
 
 def sweep_of(path: str) -> Path | None:

@@ -72,7 +72,8 @@ def _costs_in(path: str) -> NamedCosts:
         with open(path, encoding="utf-8-sig", newline="") as file:
             lines = [line for line in csv.reader(file) if any(map(str.strip, line))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise OptionError(f"--threshold is {path!r}, which cannot be read: {error}") from error
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise OptionError(f"--threshold is {path!r}, which cannot be read: {why}") from error
     predicted = [name.strip() for name in lines[0][1:]] if lines else []
     true = [line[0].strip() for line in lines[1:]]
     square = len(set(true)) == len(true) == len(lines) - 1 and sorted(true) == sorted(predicted)
@@ -103,6 +104,7 @@ def threshold_for(task: Any, text: str, *, names: Sequence[str] | None = None, m
         if text.lower().endswith(".csv") and (missing := [name for name in labels if (name, name) not in wanted]):
             raise OptionError(f"{text} has no row and column of {', '.join(missing)}, but must have each class of the target")
         wanted = [[wanted.get((true, predicted), float(true != predicted)) for predicted in labels] for true in labels]
+        _refuse_cheap_errors(wanted, labels)
     elif task.name == "multiclass":
         raise OptionError(
             f"--threshold is {text!r}, but is for two classes; for {len(task.classes)} give what errors cost, TRUE:PREDICTED:COST,..., or a CSV file"
@@ -112,6 +114,17 @@ def threshold_for(task: Any, text: str, *, names: Sequence[str] | None = None, m
     if not isinstance(wanted, str):
         thresholds.with_threshold(task, wanted)
     return wanted
+
+
+def _refuse_cheap_errors(costs: list[list[float]], names: Sequence[str]) -> None:
+    """Raise OptionError for an error that costs no more than being right about the class."""
+    for right, (name, line) in enumerate(zip(names, costs, strict=True)):
+        for predicted, cost in zip(names, line, strict=True):
+            if predicted != name and not cost > line[right]:
+                raise OptionError(
+                    f"--threshold gives {name}:{predicted}:{cost:g}, but an error must cost more than being right about {name!r},"
+                    f" which costs {line[right]:g}"
+                )
 
 
 def with_threshold(model: Any, text: str | None, *, names: Sequence[str] | None = None) -> Any:

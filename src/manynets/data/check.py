@@ -51,6 +51,17 @@ def is_frame(x: Any) -> bool:
     return not (isinstance(x, np.ndarray) or is_tensor(x)) and is_into_dataframe(x)
 
 
+def target_names(y: Any) -> list[str] | None:
+    """Return the names of the columns of a frame y; None for another y, for a single column, and for names that are no texts or not distinct.
+
+    >>> target_names([[1.0, 2.0]]) is None
+    True
+    """
+    found = getattr(y, "column_names", None) or getattr(y, "columns", None)  # of pyarrow, or of other frames
+    names = [] if found is None or isinstance(found, str) else list(found)
+    return names if len(names) > 1 and all(type(name) is str for name in names) and len(set(names)) == len(names) else None
+
+
 def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDArray[Any] | Tensor:
     """Return X as a real array or tensor (N, D) with only finite values; raise DataError that says where and how many are not.
 

@@ -56,7 +56,7 @@ def source_rows(model: Model, X: Any) -> SourceRows:
 
 def encoded_target(model: Model, y: Any, *, rows: int) -> Array:
     """Return the encoded target of so many rows. Errors: DataError for another number of rows, and for what does not fit."""
-    target = model.task.encode(y)
+    target = model.task.encode(model.targets_in_order(y))
     if len(target) != rows:
         raise DataError(f"X has {rows} rows and y has {len(target)}; they must have the same number")
     return target

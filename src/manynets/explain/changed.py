@@ -34,10 +34,11 @@ def _as_slice(block: Array) -> Array | slice:
 
 
 def output_names(model: Model, count: int) -> tuple[str, ...]:
-    """Return the names of what `outputs_of` returns for so many outputs: "prediction" of a single number, else classes, or targets by their number."""
+    """Return the names of what `outputs_of` returns for so many outputs: "prediction" of a single number, else classes, targets or their numbers."""
     if isinstance(model.task, Regression) and count == 1:
         return ("prediction",)
-    return tuple(map(str, getattr(model.task, "classes", range(count))))
+    unnamed = [f"output {i}" if isinstance(model.task, Regression) else str(i) for i in range(count)]
+    return tuple(map(str, getattr(model.task, "classes", None) or model.target_names or unnamed))
 
 
 def outputs_of(model: Model, matrix: Array) -> NDArray[np.float64]:

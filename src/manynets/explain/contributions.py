@@ -40,6 +40,7 @@ class Contributions:
 
     columns: D names. values: (N, D), of classes and several targets (N, D, C). base: the mean prediction of the background, () or (C,).
     prediction: (N,) or (N, C). error: the standard error of the values by the sampling, of the same shape; 0 where they are exact.
+    outputs: what the last axis means. probabilities: whether predictions are probabilities.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("xor", points=400, seed=0)
@@ -57,6 +58,7 @@ class Contributions:
     prediction: NDArray[np.float64]
     error: NDArray[np.float64]
     outputs: tuple[str, ...]
+    probabilities: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON types."""
@@ -67,9 +69,14 @@ class Contributions:
         return f"<Contributions of {len(self.columns)} columns to {len(self.values)} predictions>"
 
     def _repr_html_(self) -> str:
-        first = self.values[0] if self.values.ndim == 2 else self.values[0, :, int(self.prediction[0].argmax())]
-        rows = [(self.columns[j], number_text(first[j])) for j in np.argsort(-np.abs(first), kind="stable")]
-        return html_table(["column", "contribution"], rows, title="Contributions to the first prediction")
+        first, heads = self.values[0], ["contribution"]
+        if first.ndim == 2 and self.probabilities:
+            first = first[:, int(self.prediction[0].argmax())]
+        elif first.ndim == 2:
+            heads = [f"contribution to {name}" for name in self.outputs]
+        first = first.reshape(len(self.columns), -1)
+        rows = [(self.columns[j], *map(number_text, first[j])) for j in np.argsort(-np.abs(first[:, 0]), kind="stable")]
+        return html_table(["column", *heads], rows, title="Contributions to the first prediction")
 
 
 def contributions(model: Model, X: Any, *, background: Any = None, n_orders: int = 32, seed: int = 0) -> Contributions:
@@ -101,7 +108,8 @@ def contributions(model: Model, X: Any, *, background: Any = None, n_orders: int
     outputs = output_names(model, prediction.shape[1])
     if outputs == ("prediction",):
         values, error, base, prediction = values[..., 0], error[..., 0], base[0], prediction[:, 0]
-    return Contributions(tuple(rows.blocks), values, base, prediction, error, outputs)
+    shares = not isinstance(model.task, Regression)
+    return Contributions(tuple(rows.blocks), values, base, prediction, error, outputs, probabilities=shares)
 
 
 def _is_linear(model: Model) -> bool:

@@ -136,7 +136,8 @@ def permutation_importance(
     logits = model.mean_logits(model.encoded_logits(rows.matrix))
     score = float(_measured(model, name, logits, target, weight))
     if not np.isfinite(score):
-        raise DataError(f"{name} is not defined for these rows, which hold one class only; choose another metric or other rows")
+        why = "one row" if len(target) == 1 else "these rows, which hold one class only"
+        raise DataError(f"{name} is not defined for {why}; choose another metric or other rows")
     orders = np.stack(_orders(len(rows.matrix), n_repeats, seed))
     blocks = [
         np.concatenate([np.arange(rows.blocks[column].start, rows.blocks[column].stop) for column in columns])

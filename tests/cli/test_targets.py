@@ -1,0 +1,84 @@
+"""A regression of several targets: their names in every command."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+import manynets as mn
+from tests.cli.conftest import Call
+
+FAST = ("--preset", "plain", "--hidden", "4", "--epochs", "2", "--n-networks", "1", "--quiet", "--out", "run")
+
+
+@pytest.fixture
+def run(call: Call, tmp_path: Path) -> Path:
+    lines = [f"{i % 7},{i % 5},{1000 * (i % 7)},{i % 5 - 2}" for i in range(40)]
+    (tmp_path / "two.csv").write_text("\n".join(["a,b,y,z", *lines]) + "\n")
+    assert call("train", "two.csv", "--target", "y,z", *FAST).code == 0
+    return tmp_path / "run"
+
+
+def test_explain_shows_each_target_by_its_name(call: Call, run: Path) -> None:
+    done = call("explain", "run", "--row", "2", "--pair", "a", "b", "--column", "a")
+    assert done.code == 0
+    for text in ("Prediction of y", "Mean prediction of y over a and b", "Mean prediction of z over", "Adds to y", "Adds to z"):
+        assert text in done.out
+    assert "probability" not in done.out
+    found = call("explain", "run", "--row", "2", "--json").json["contributions"]
+    assert found["outputs"] == ["y", "z"]
+
+
+def test_predictions_are_named_and_the_targets_are_no_unknown_columns(call: Call, run: Path) -> None:
+    done = call("predict", "run", "two.csv", "--columns", "a")
+    assert next(csv.reader(done.out.splitlines())) == ["a", "prediction_y", "prediction_z"]
+    assert "does not know" not in done.err + done.out
+    assert "ignored" not in done.err
+
+
+def test_runs_of_older_versions_have_the_names_among_the_options(call: Call, run: Path) -> None:
+    model = mn.load(run)
+    assert model.info.pop("targets") == ["y", "z"]
+    model.save(run / "model.safetensors")
+    assert "prediction_y,prediction_z" in call("predict", "run", "two.csv").out
+
+
+def test_targets_in_another_order_are_the_same_targets(call: Call, run: Path) -> None:
+    same, other = (call("evaluate", "run", "two.csv", "--target", text, "--json").json for text in ("y,z", "z,y"))
+    assert same["r2"] == other["r2"]
+
+
+def test_r2_of_one_row_is_not_defined(call: Call, run: Path) -> None:
+    lines = (run.parent / "two.csv").read_text().splitlines()
+    (run.parent / "one.csv").write_text("\n".join([lines[0], "1,1,999,5"]) + "\n")
+    done = call("train", "two.csv", "--target", "y", "--task", "regression", "--test", "one.csv", *FAST[:-1], "other", "--json")
+    assert done.json["test"]["r2"] is None
+    assert json.loads((run.parent / "other" / "metrics.json").read_text())["test"]["r2"] is None
+    done = call("evaluate", "other")
+    assert "R2 is not defined for one row" in done.out
+    assert "nan" not in done.out
+    done = call("explain", "other")
+    assert done.code != 0
+    assert "r2 is not defined for one row" in done.err
+    assert call("explain", "other", "--metric", "rmse").code == 0
+
+
+def test_an_unfinished_run_says_how_to_go_on(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "slow.part").mkdir()
+    (tmp_path / "slow.part" / "options.json").write_text("{}")
+    for name in ("slow", "slow.part"):
+        done = call("show", name)
+        assert done.code != 0
+        assert "manynets train --resume slow" in done.err
+
+
+def test_errors_of_costs_name_the_classes(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("\n".join(["a,k", *(f"{i % 3},{['cat', 'dog', 'owl'][i % 3]}" for i in range(45))]) + "\n")
+    done = call("train", "t.csv", "--target", "k", "--threshold", "cat:dog:-5", *FAST)
+    assert "cat:dog:-5, but an error must cost more than being right about 'cat'" in done.err
+    done = call("train", "t.csv", "--target", "k", "--threshold", "none.csv", *FAST)
+    assert done.err.count("none.csv") == 1
+    assert "Errno" not in done.err
