@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from manynets.data.duplicates import report_copies
 from manynets.distributed import current_ranks
 from manynets.encoding import array_scaling, embedded_columns, is_recorded
 from manynets.engines import EngineName
@@ -28,7 +29,6 @@ from manynets.prepare import (
     find_target,
     network_splits,
     prepare,
-    report_copies,
     split_by,
 )
 from manynets.results import checkpoints_of, model_of, with_residuals
