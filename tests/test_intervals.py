@@ -148,6 +148,17 @@ def test_the_estimators_have_intervals() -> None:
         mn.MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", random_state=0).fit(x, y).predict_interval(x)
 
 
+@pytest.mark.parametrize(("counted", "found"), [(30, "6 rows that count,"), (5, "1 row that counts,")])
+def test_too_few_held_out_rows_are_the_reason(counted: int, found: str, tmp_path: Path) -> None:
+    x, y = rows(60)
+    weight = np.arange(60) < counted
+    model = mn.train(x, y, mn.MLP(hidden=()), mn.Recipe(epochs=1), validation=0.2, sample_weight=weight, progress=False)
+    model.save(tmp_path / "model.mn")
+    for one in (model, mn.load(tmp_path / "model.mn")):
+        with pytest.raises(DataError, match=f"held out {found} and intervals need the errors on at least 10; train with more"):
+            one.predict_interval(x)
+
+
 def test_rows_that_come_later_give_intervals_too() -> None:
     model = train()
     assert model.residuals is None

@@ -83,6 +83,6 @@ def test_networks_that_cannot_be(options: dict[str, Any], message: str) -> None:
         fit(**options)
 
 
-def test_a_fold_without_weight_is_told() -> None:
-    with pytest.raises(mn.DataError, match="sample_weight is zero for all rows of fold"):
+def test_too_few_rows_with_weight_for_the_folds() -> None:
+    with pytest.raises(mn.DataError, match="sample_weight is above 0 for 1 of 90 rows, which is too few for 4 folds"):
         fit(validation="folds", n_networks=4, sample_weight=np.r_[1.0, np.zeros(N - 1)])

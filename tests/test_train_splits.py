@@ -10,7 +10,7 @@ import pytest
 
 import manynets as mn
 from manynets.data.split import SplitBy
-from manynets.prepare import cv_splits, find_target, holdout, network_splits, prepare
+from manynets.prepare import Split, copies_held_out, cv_splits, find_target, holdout, network_splits, prepare
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(120, 3))
@@ -37,6 +37,39 @@ def test_the_networks_of_an_ensemble() -> None:
     splits = network_splits(problem, 4, seed=0, by=SplitBy.of(120, times=DAYS))
     assert all(split.held_out is splits[0].held_out for split in splits)
     assert DAYS[splits[0].train].max() < DAYS[splits[0].held_out].min()
+
+
+@pytest.mark.parametrize("column", ["none", "groups", "times"])
+def test_rows_of_weight_0_are_split_as_if_left_out(column: str) -> None:
+    columns = {"none": {}, "groups": {"groups": GROUPS}, "times": {"times": DAYS}}[column]
+    by, kept = SplitBy.of(120, **columns), np.flatnonzero(np.arange(120) % 3 == 0)
+    weight = np.zeros(120)
+    weight[kept] = 2.0
+    part = prepare(X, Y, RECIPE, validation=0.25, by=by, sample_weight=weight)
+    alone = prepare(X[kept], Y[kept], RECIPE, validation=0.25, by=by.take(kept))
+    assert np.array_equal(part.rows, kept[alone.rows])
+    assert np.array_equal(part.validation_rows, kept[alone.validation_rows])
+    whole = prepare(X, Y, RECIPE, sample_weight=weight).problem
+    shorter = prepare(X[kept], Y[kept], RECIPE).problem
+    expected = network_splits(shorter, 4, seed=0, by=by.take(kept), by_value=True)
+    for split, other in zip(network_splits(whole, 4, seed=0, by=by, by_value=True), expected, strict=True):
+        assert np.array_equal(split.train, kept[other.train])
+        assert np.array_equal(split.held_out, kept[other.held_out])
+
+
+def test_weights_above_0_leave_the_folds_as_they_are() -> None:
+    plain, weighted = (prepare(X, Y, RECIPE, sample_weight=one).problem for one in (None, np.linspace(1, 2, 120)))
+    for one, other in zip(network_splits(plain, 7, seed=3), network_splits(weighted, 7, seed=3), strict=True):
+        assert np.array_equal(one.train, other.train)
+        assert np.array_equal(one.held_out, other.held_out)
+
+
+def test_copies_count_once_and_without_weight_not_at_all() -> None:
+    x, y = np.r_[X[:19], X[:2]], np.r_[Y[:19], Y[:2]]  # 21 rows in two folds, both of which hold out row 9
+    for weight, shared, total in ((None, 4, 21), (np.arange(21) != 20, 2, 20), (np.arange(21) < 19, 0, 19)):
+        data = prepare(x, y, RECIPE, sample_weight=weight)
+        splits = [Split(np.setdiff1d(np.arange(21), held), held) for held in (np.arange(10), np.arange(9, 21))]
+        assert copies_held_out(data, splits) == (shared, total)
 
 
 def test_folds_and_parts_of_the_rows() -> None:

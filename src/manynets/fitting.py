@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from manynets.data.check import target_names
+from manynets.data.duplicates import report_copies
 from manynets.distributed import current_ranks
 from manynets.encoding import array_scaling, embedded_columns, is_recorded
 from manynets.engines import EngineName
@@ -29,7 +30,6 @@ from manynets.prepare import (
     find_target,
     network_splits,
     prepare,
-    report_copies,
     split_by,
 )
 from manynets.results import checkpoints_of, model_of, with_residuals

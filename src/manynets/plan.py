@@ -9,9 +9,11 @@ import dataclasses
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from manynets.data.check import rows_with_weight
 from manynets.nn.initial import initial_parameters
 from manynets.prepare import RowNumbers, Split, SplitBy, Target, TrainingData, holdout
 from manynets.spec import MLP, Recipe
@@ -86,11 +88,20 @@ class Plan:
 class FoldRows:
     """The training and validation rows of each fold and seed; trials with the same rows share the arrays.
 
-    fraction: of the training rows of a fold, to validate on; None for no validation. by: how they are split, see `holdout`.
+    fraction: of the training rows of a fold, to validate on; None for no validation. by: how they are split, see `holdout`. weight: of all rows (N,);
+    where a fraction is held out, rows of weight 0 are in neither part.
     """
 
-    def __init__(self, folds: Sequence[Split], target: Target, *, fraction: float | None = None, by: SplitBy | None = None) -> None:
-        self.folds, self.target, self.fraction, self.by = folds, target, fraction, by
+    def __init__(
+        self,
+        folds: Sequence[Split],
+        target: Target,
+        *,
+        fraction: float | None = None,
+        by: SplitBy | None = None,
+        weight: NDArray[np.float64] | None = None,
+    ) -> None:
+        self.folds, self.target, self.fraction, self.by, self.weight = folds, target, fraction, by, weight
         self._splits: dict[tuple[int, int], Split] = {}
 
     def of(self, fold: int, seed: int) -> Split:
@@ -99,7 +110,8 @@ class FoldRows:
         if self.fraction is None:
             return Split(train, None)
         if (fold, seed) not in self._splits:
-            self._splits[fold, seed] = holdout(self.target, self.fraction, seed=seed, rows=train, by=self.by)
+            counted = rows_with_weight(train, self.weight)
+            self._splits[fold, seed] = holdout(self.target, self.fraction, seed=seed, rows=counted, by=self.by)
         return self._splits[fold, seed]
 
 

@@ -209,7 +209,8 @@ class Predictor(abc.ABC):
         check_coverage(coverage)
         if not isinstance(self.task, Regression):
             raise DataError("intervals are for numbers, but this model predicts classes; use predict_proba")
-        return interval_of(self.task, self.residuals, logits, coverage=coverage, loss=self.recipe.loss)
+        rows = self.info.get("held_out_rows")
+        return interval_of(self.task, self.residuals, logits, coverage=coverage, loss=self.recipe.loss, held_out_rows=rows)
 
     def predict_proba(self, x: Any) -> Array:
         """Return probabilities (N, C) for classes, (N, O) for labels; the mean over networks. Regression: DataError."""

@@ -19,12 +19,21 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
-from manynets.data.check import as_matrix, as_numpy, as_row_numbers, as_weights, is_frame, moderate_weights, rows_with_weight
+from manynets.data.check import (
+    as_fold_rows,
+    as_matrix,
+    as_numpy,
+    as_row_numbers,
+    as_weights,
+    is_frame,
+    moderate_weights,
+    rows_with_weight,
+)
 from manynets.data.duplicates import count_held_out, count_shared
 from manynets.data.split import AT_RANDOM, SplitBy, deal_rows, even_folds, split_rows
 from manynets.data.tensors import to_tensor, warn_of_lost_digits
 from manynets.encoding import column_options, encoded_array, needs_encoder, read_validation_set, warn_of_encoded
-from manynets.errors import DataError, LeakWarning, OptionError, short, warn_user
+from manynets.errors import DataError, OptionError, short
 from manynets.given import VALIDATION, check_lengths, own_validation
 from manynets.spec import Embedding, Recipe
 from manynets.tasks import Regression, Task, find_task, with_quantiles
@@ -43,13 +52,13 @@ __all__ = [
     "Target",
     "TrainingData",
     "copies_held_out",
+    "counted_rows",
     "cv_splits",
     "encode_table",
     "find_target",
     "holdout",
     "network_splits",
     "prepare",
-    "report_copies",
     "row_weights",
     "split_by",
     "standardised_by",
@@ -134,7 +143,7 @@ def prepare(
     target = find_target(y, task, loss=recipe.loss, target_transform=target_transform, quantiles=recipe.quantiles)
     weight = row_weights(target.task, target.encoded, total, sample_weight, class_weight)
     own = own_validation(validation)
-    split = Split(None, None) if own is not None else validation_split(target, validation, seed=recipe.seed, by=by)
+    split = Split(None, None) if own is not None else validation_split(target, validation, seed=recipe.seed, by=by, weight=weight)
     for rows, what in ((split.train, "training"), (split.held_out, "validation")):
         if weight is not None and rows is not None and not weight[rows].any():
             raise DataError(f"sample_weight is zero for all {len(rows)} {what} rows; at least one must count")
@@ -246,12 +255,18 @@ def split_by(y: Any, validation: Any, **columns: Any) -> SplitBy | None:
     return SplitBy.of(len(y), **columns)
 
 
-def validation_split(target: Target, validation: Any, *, seed: int, by: SplitBy | None = None) -> Split:
-    """Split by None, a fraction of the rows (by group or time, if `by` says so), or the row numbers (or a mask) to validate on."""
+def validation_split(
+    target: Target, validation: Any, *, seed: int, by: SplitBy | None = None, weight: NDArray[np.float64] | None = None
+) -> Split:
+    """Split by None, a fraction of the rows (by group or time, if `by` says so), or the row numbers (or a mask) to validate on.
+
+    weight: of the rows (N,); of a fraction, rows of weight 0 are in neither part.
+    """
     if validation is None:
         return Split(None, None)
     if isinstance(validation, numbers.Real) and not isinstance(validation, bool):
-        return holdout(target, validation if isinstance(validation, int) else float(validation), seed=seed, by=by)
+        fraction = validation if isinstance(validation, int) else float(validation)
+        return holdout(target, fraction, seed=seed, rows=rows_with_weight(None, weight), by=by)
     if np.ndim(validation) == 0 or is_frame(validation):
         raise OptionError(f"validation is {short(validation)}, but must be {VALIDATION}")
     held_out = as_row_numbers(validation, len(target), what="validation")
@@ -314,7 +329,7 @@ def cv_splits(
     for number, pair in enumerate(cv):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise OptionError(f"fold {number} is {pair!r}, but must be a pair (training rows, test rows)")
-        train, test = (_fold_rows(rows, total, f"fold {number}") for rows in pair)
+        train, test = (as_fold_rows(rows, total, f"fold {number}") for rows in pair)
         if len(train) == 0:
             raise DataError(f"fold {number} has no training rows")
         out.append(Split(train, test if len(test) else None))
@@ -336,74 +351,59 @@ def network_splits(
     problem: Problem, n_networks: int, *, seed: int, by: SplitBy | None = None, by_value: bool = False
 ) -> list[Split]:
     """Return a split for each of several networks: each validates on another fold, and all train on the same number of rows, as far
-    as groups allow.
+    as groups allow. Rows of weight 0 are in neither part.
 
     by: see `holdout`; with times all networks validate on the latest rows, as many as a fold has. by_value: deal each n_networks rows with
     neighbouring values of a target of numbers to as many folds.
     """
-    rows = problem.rows
-    target = rows.target.cpu().numpy()
+    target, counted = problem.rows.target.cpu().numpy(), counted_rows(problem)
+    by = by or AT_RANDOM
+    if counted is not None:
+        target, by = target[counted], by.take(counted)
+        if len(counted) < n_networks:
+            raise DataError(
+                f"sample_weight is above 0 for {len(counted)} of {len(problem.rows)} rows, which is too few for {n_networks} folds; train fewer networks"
+            )
     strata = problem.task.strata(target)
     if strata is None and by_value:
         strata = np.lexsort(target.T).argsort() // n_networks
-    by = (by or AT_RANDOM).with_classes(strata)
+    by = by.with_classes(strata)
     if by.times is not None:
-        out = [Split(*split_rows(len(rows), 1.0 / n_networks, by=by))] * n_networks
+        out = [Split(*split_rows(len(target), 1.0 / n_networks, by=by))] * n_networks
     else:
-        out = [Split(*pair) for pair in even_folds(len(rows), n_networks, by=by, seed=seed)]
-    if rows.weight is not None:
-        weight = rows.weight.cpu().numpy()
-        for k, split in enumerate(out):
-            if not all(weight[part].any() for part in split):
-                raise DataError(
-                    f"sample_weight is zero for all rows of fold {k} of {n_networks}, or for all others; leave out rows without "
-                    "weight, or give a fraction of the rows as validation"
-                )
+        out = [Split(*pair) for pair in even_folds(len(target), n_networks, by=by, seed=seed)]
+    if counted is not None:
+        out = [Split(*(counted[part] for part in split)) for split in out]
     return out
+
+
+def counted_rows(problem: Problem, rows: RowNumbers | None = None) -> RowNumbers | None:
+    """Return those of the rows (None: all) that have weight; None for all."""
+    weight = problem.rows.weight
+    return rows_with_weight(rows, None if weight is None else weight.cpu().numpy())
 
 
 def copies_held_out(data: TrainingData, splits: Sequence[Split]) -> tuple[int, int]:
     """Return how many held-out rows are identical, the target included, to one trained on in the same split, and how many are held out.
 
-    Where no split holds rows out, they are those of the validation set, if there is one.
+    Where no split holds rows out, they are those of the validation set, if there is one. A row counts once, and one of weight 0 not at all.
     """
-    rows, own = data.problem.rows, data.problem.validation
-    x, y = rows.x.cpu().numpy(), rows.target.cpu().numpy()
-    held = list({id(split.held_out): split for split in splits if split.held_out is not None}.values())
+    problem = data.problem
+    x, y = problem.rows.x.cpu().numpy(), problem.rows.target.cpu().numpy()
+    pairs = {id(split.held_out): split for split in splits if split.held_out is not None}.values()
+    held = [Split(counted_rows(problem, split.train), counted_rows(problem, split.held_out)) for split in pairs]
     if held:
-        return count_held_out(x, held, target=y), sum(len(split.held_out) for split in held if split.held_out is not None)
-    if own is None:
+        return count_held_out(x, held, target=y), len(np.unique(np.concatenate([split.held_out for split in held])))
+    if problem.validation is None:
         return 0, 0
-    return count_shared(x, own.x.cpu().numpy(), target=y, other_target=own.target.cpu().numpy()), len(own)
-
-
-def report_copies(shared: int, total: int, *, what: str = "validation") -> None:
-    """Warn with LeakWarning that so many of the rows to validate or to test on are identical to one that is trained on."""
-    if shared:
-        warn_user(
-            f"{shared:,} of {total:,} {what} rows are identical to a row that is trained on, target included, so they do not show how well new rows are"
-            " predicted; unless that is how the data come, leave the copies out, or split by groups that keep them together",
-            LeakWarning,
-        )
-
-
-def _fold_rows(given: Any, total: int, what: str) -> RowNumbers:
-    try:
-        rows = np.asarray(given)
-    except ValueError as error:
-        raise DataError(f"{what} must be row numbers, or masks of {total} bools: {error}") from error
-    if rows.size == 0:
-        return np.empty(0, dtype=np.int64)
-    if rows.dtype == bool and rows.shape == (total,):
-        return np.flatnonzero(rows)
-    if rows.ndim != 1 or rows.dtype.kind not in "iu":
-        raise DataError(
-            f"{what} has rows of shape {rows.shape} and type {rows.dtype}; they must be row numbers or masks of {total} bools"
-        )
-    bad = rows[(rows < 0) | (rows >= total)]
-    if len(bad):
-        raise DataError(f"{what} lists row {bad[0]}, but rows are numbered 0 to {total - 1}")
-    return rows.astype(np.int64)
+    own, trained = problem.validation, counted_rows(problem)
+    other, other_y = own.x.cpu().numpy(), own.target.cpu().numpy()
+    if own.weight is not None:
+        weighted = own.weight.cpu().numpy() > 0
+        other, other_y = other[weighted], other_y[weighted]
+    if trained is not None:
+        x, y = x[trained], y[trained]
+    return count_shared(x, other, target=y, other_target=other_y), len(other)
 
 
 # ------------------------------------------------------------------------------------------------------- tables and devices

@@ -82,6 +82,8 @@ def with_residuals(model: Model, data: TrainingData, members: Sequence[Member]) 
     weight = None if rows.weight is None else rows.weight[taken].double().cpu().numpy()
     logits = model.encoded_logits(rows.x[taken])
     model.residuals = residuals_of(task, logits, target, held_out=held_out, loss=model.recipe.loss, weight=weight)
+    if model.residuals is None:  # what `predict_interval` says is wrong
+        model.info["held_out_rows"] = len(target) if weight is None else int((weight > 0).sum())
     return model
 
 

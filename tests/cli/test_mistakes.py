@@ -23,6 +23,7 @@ MISTAKES = [
     ("train houses.csv --target price --drop sise", "did you mean 'size'"),
     ("train houses.csv --target price --weight colour", "'colour'"),
     ("train houses.csv --target price --numeric colour", "'red'"),
+    ("train houses.csv --target price --class-weight balanced", "has no single class per row; use --weight"),
     ("train houses.csv --target price --test gone.csv", "gone.csv"),
     ("train houses.csv --target price --points 10", "--points"),
     ("train houses.csv --target price --delimiter ;", "size,colour,id"),

@@ -63,7 +63,7 @@ def test_find_task(y: Any, name: str, outputs: int) -> None:
         ([1.5, np.inf], r"y holds an infinite value in row 1; a target must be finite"),
         (np.array(["a", 1], dtype=object), r"y mixes labels of several types: 'a' \(str\), 1 \(int\); make them all"),
         (["a", "a"], r"y holds one class only, 'a'; a classifier needs at least two"),
-        ([3, 3, 3], r"y holds one class only, 3"),
+        ([3, 3, 3], r"y holds one class only, 3; .*; for numbers use task='regression'"),
     ],
 )
 def test_what_is_no_target(y: Any, message: str) -> None:

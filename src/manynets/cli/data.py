@@ -23,7 +23,7 @@ from manynets.errors import DataError, ModelFileError, OptionError, one_of
 
 __all__ = [
     "DataSource", "Part", "absolute", "from_standard_input", "is_file_name", "kind_of", "load_source", "name_of",
-    "origin_of", "read_arrays", "read_frame", "stem_of", "taken", "test_part", "text_options_of", "with_notes",
+    "origin_of", "read_arrays", "read_frame", "stem_of", "taken", "test_part", "text_options_of", "with_notes", "with_weight",
 ]  # fmt: skip
 
 Origin = dict[str, Any]
@@ -332,7 +332,10 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     named: Any = {name: columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
     if origin.get("group") is not None:
         named["drop"] = [*named["drop"], origin["group"]]  # new rows have new groups
-    task = _task(whole.y, origin["task"], origin.get("positive"))
+    try:
+        task = _task(whole.y, origin["task"], origin.get("positive"))
+    except DataError as error:
+        raise DataError(re.sub("^y ", f"target {', '.join(map(repr, origin['target']))} ", str(error))) from None
     whole = dataclasses.replace(whole, by=split_by(whole.X, origin))
     train, test, rows, more = _split(whole, origin, task, 0.0 if origin.get("test") is not None else origin["test_fraction"])
     notes += more
@@ -416,6 +419,14 @@ def taken(part: Part, rows: Any) -> Part:
     X = part.X.take(rows) if isinstance(part.X, Table) else part.X[rows]
     weight = None if part.weight is None else part.weight[rows]
     return Part(X=X, y=part.y[rows], weight=weight, by=None if part.by is None else part.by.take(rows))
+
+
+def with_weight(source: DataSource) -> DataSource:
+    """Return the data without the training rows of weight 0."""
+    from manynets.data.check import rows_with_weight
+
+    counted = rows_with_weight(None, source.train.weight)
+    return source if counted is None else dataclasses.replace(source, train=taken(source.train, counted))
 
 
 def stem_of(origin: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from manynets import runs
 from manynets.cli import checkpoints, defaults, html_report, images
 from manynets.cli.baselines import baselines_of
 from manynets.cli.bounded import bounded
-from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken
+from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken, with_weight
 from manynets.cli.diverged import refuse_untrained
 from manynets.cli.preset import PLAIN, EncodedSource, changes_of, check_preset, plain_note, preset_of, takes_shifts, train_preset
 from manynets.cli.recipe import flag_of, network_of, quantiles_of, recipe_of
@@ -29,12 +29,11 @@ from manynets.cli.table_columns import taken_as_classes
 from manynets.cli.thresholds import read_threshold, threshold_for
 from manynets.cli.tracking import check_track, tracking
 from manynets.cli.written import run_config, write_trained
-from manynets.data.check import rows_with_weight
 from manynets.data.duplicates import count_shared
 from manynets.datasets import with_shifts
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
-from manynets.prepare import cv_splits, encode_table, find_target, holdout
+from manynets.prepare import cv_splits, encode_table, find_target, holdout, row_weights
 from manynets.spec import PiecewiseLinear, Recipe
 from manynets.tasks.thresholds import threshold_of
 from manynets.training.torch_settings import find_device
@@ -254,10 +253,14 @@ def encode_source(source: DataSource, options: Options, console: Any) -> Encoded
     from manynets.tasks import Regression, with_quantiles
     from manynets.tasks.objectives import objective_for
 
+    whole, source = source.train, with_weight(source)
+    if source.train.rows < whole.rows:
+        note(console, f"{whole.rows - source.train.rows:,} of {whole.rows:,} rows to train on have the weight 0 and are left out")
     train, validation, test = source.train, source.validation, source.test
     target, preset = find_target(train.y, source.task), preset_of(options, source)
     task = target.task
     check_transform(task, options)
+    row_weights(task, target.encoded, train.rows, train.weight, options["class_weight"])  # an error before any output
     networks, share = _networks_and_share(source, options, preset)
     held = None
     if share == 0:
@@ -265,10 +268,8 @@ def encode_source(source: DataSource, options: Options, console: Any) -> Encoded
     elif isinstance(share, float):
         rows, held = holdout(target, share, seed=options["seed"], by=train.by)
         train = taken(train, rows)
-    counted = rows_with_weight(None, train.weight)
     if isinstance(task, Regression):
-        y = train.y if counted is None else train.y[counted]
-        task = Regression.of(y, standardise=options["loss"] != "poisson", transform=options.get("target_transform"))
+        task = Regression.of(train.y, standardise=options["loss"] != "poisson", transform=options.get("target_transform"))
     task = with_quantiles(task, quantiles_of(options))
     if preset is None:
         recipe = recipe_of(options, rows=train.rows)
@@ -284,7 +285,7 @@ def encode_source(source: DataSource, options: Options, console: Any) -> Encoded
             embedding = network_of(options).embedding
             own = {"embedding": embedding if isinstance(embedding, PiecewiseLinear) else None}
         own["target"] = task.encode(train.y)
-        matrix, encoder = encode_table(train.X, rows=counted, **{**own, **encoding(source, options)})
+        matrix, encoder = encode_table(train.X, **{**own, **encoding(source, options)})
         train = dataclasses.replace(train, X=matrix)
         for text in () if test is None else encoder.check(test.X):
             note(console, f"test rows: {text}")

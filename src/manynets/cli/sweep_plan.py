@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from manynets.cli.checkpoints import checkpoint_interval
-from manynets.cli.data import DataSource
+from manynets.cli.data import DataSource, with_weight
 from manynets.cli.fit import validation_share
 from manynets.cli.grid import combinations
 from manynets.cli.random_search import drawn_candidates
@@ -47,6 +47,7 @@ class SweepPlan(abc.ABC):
     spared: Sequence[int] = ()
 
     def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        source = with_weight(source)
         self.source, self.options, self.own, self.grid = source, options, own, own["grid"]
         self.default: Mapping[str, Any] = {}
         self.most: Mapping[str, float] = {}

@@ -43,6 +43,8 @@ def in_flags(text: str) -> str:
     'if blanks are between the columns, give --delimiter " "'
     >>> in_flags("times is missing in 2 of 60 rows")
     '--time-column is missing in 2 of 60 rows'
+    >>> in_flags("class_weight is 'balanced', but has no single class per row; use sample_weight")
+    "--class-weight is 'balanced', but has no single class per row; use --weight"
     >>> in_flags("an id: text, all values different; declare it categorical to keep it")
     'an id: text, all values different; give --categorical to keep it'
     """
@@ -62,6 +64,7 @@ def in_flags(text: str) -> str:
     line = re.sub(r"\b([Dd])eclare (?:it|them|the column) (numeric or )?(categorical|numeric)(?: before fitting)?", _declared, line)
     line = re.sub(r"\b(drop|groups|times)=(?:frame)?\[(?:'([^']*)'|\"([^\"]*)\")\]", _of_column, line)
     line = re.sub(r"^(groups|times) is ", lambda found: f"{_COLUMN_OPTIONS[found[1]]} is ", line)
+    line = re.sub(r"^sample_weight is |(?<=use )sample_weight$", lambda found: found[0].replace("sample_weight", "--weight"), line)
     line = line.replace("give another loss, or a network and a recipe", "give another loss, or --preset plain")
     line = line.replace("or give the right delimiter", "or give the right --delimiter")
     line = line.replace("with drop_missing_target", "with --drop-missing-target")

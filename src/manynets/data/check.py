@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "as_fold_rows",
     "as_matrix",
     "as_numpy",
     "as_row_numbers",
@@ -254,6 +255,26 @@ def as_row_numbers(rows: Any, total: int, *, what: str) -> NDArray[np.int64]:
     if (np.diff(array) == 0).any():
         raise DataError(f"{what} lists row {array[:-1][np.diff(array) == 0][0]} twice")
     return array
+
+
+def as_fold_rows(given: Any, total: int, what: str) -> NDArray[np.int64]:
+    """Return row numbers (or a mask of length `total`) as int64, in their order, maybe none or some twice; else a DataError."""
+    try:
+        rows = np.asarray(given)
+    except ValueError as error:
+        raise DataError(f"{what} must be row numbers, or masks of {total} bools: {error}") from error
+    if rows.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if rows.dtype == bool and rows.shape == (total,):
+        return np.flatnonzero(rows)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise DataError(
+            f"{what} has rows of shape {rows.shape} and type {rows.dtype}; they must be row numbers or masks of {total} bools"
+        )
+    bad = rows[(rows < 0) | (rows >= total)]
+    if len(bad):
+        raise DataError(f"{what} lists row {bad[0]}, but rows are numbered 0 to {total - 1}")
+    return rows.astype(np.int64)
 
 
 def rows_with_weight(rows: NDArray[np.int64] | None, weight: NDArray[np.float64] | None) -> NDArray[np.int64] | None:

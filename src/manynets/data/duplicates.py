@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["count_held_out", "count_shared", "row_hashes"]
+from manynets.errors import LeakWarning, warn_user
+
+__all__ = ["count_held_out", "count_shared", "report_copies", "row_hashes"]
 
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
@@ -59,7 +61,7 @@ def count_shared(
 def count_held_out(
     matrix: NDArray[Any], splits: Sequence[tuple[Rows | None, Rows | None]], *, target: NDArray[Any] | None = None
 ) -> int:
-    """Return how many rows are held out while an identical one is trained on, summed over splits (training rows, held-out rows).
+    """Return how many rows any of the splits (training rows, held-out rows) holds out while an identical one is trained on.
 
     matrix: (N, D) numbers, or hashes (N,) of the rows. target: (N,) or (N, O), which must be the same as well. None for training rows
     is all rows, None for held-out rows is no rows.
@@ -69,14 +71,24 @@ def count_held_out(
     3
     """
     codes = _codes_of_copies(matrix, target)
-    shared = 0
+    shared = np.zeros(len(codes), dtype=bool)
     for train, held_out in splits if codes.any() else ():
         if held_out is not None:
             trained = np.zeros(int(codes.max()) + 1, dtype=bool)
             trained[codes if train is None else codes[train]] = True
             trained[0] = False
-            shared += int(trained[codes[held_out]].sum())
-    return shared
+            shared[held_out] |= trained[codes[held_out]]
+    return int(shared.sum())
+
+
+def report_copies(shared: int, total: int, *, what: str = "validation") -> None:
+    """Warn with LeakWarning that so many of the rows to validate or to test on are identical to one that is trained on."""
+    if shared:
+        warn_user(
+            f"{shared:,} of {total:,} {what} rows are identical to a row that is trained on, target included, so they do not show how well new rows are"
+            " predicted; unless that is how the data come, leave the copies out, or split by groups that keep them together",
+            LeakWarning,
+        )
 
 
 def _codes_of_copies(matrix: NDArray[Any], target: NDArray[Any] | None) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
+from manynets.data.duplicates import report_copies
 from manynets.data.stream.limit import memory_bytes
 from manynets.encoding import array_scaling, embedded_columns, is_recorded, needs_encoder
 from manynets.errors import DataError, ManynetsError, OptionError, short, warned_once
@@ -28,7 +29,6 @@ from manynets.prepare import (
     cv_splits,
     find_target,
     prepare,
-    report_copies,
 )
 from manynets.results import system_of
 from manynets.search.processes import Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
@@ -191,7 +191,7 @@ def plan_candidates(
     by = _checked_split(len(X), cv, fraction, groups=groups, times=times, stratify=stratify)
     folds = cv_splits(target, cv, X=X, y=y, groups=groups, by=by)
     common, each = _weights(sample_weight, len(X), len(pairs))
-    rows = FoldRows(folds, target, fraction=fraction, by=by)
+    rows = FoldRows(folds, target, fraction=fraction, by=by, weight=common)
     of_numbers = isinstance(target.task, Regression) and not isinstance(task, Task)  # standardised by the rows that are trained on
     planned = CandidatePlan(Plan(), pairs, folds, [])
     groups_of_data: dict[tuple[Any, ...], TrialGroup | ManynetsError] = {}

@@ -18,12 +18,11 @@ from sklearn.utils import estimator_html_repr, indexable
 from sklearn.utils.metadata_routing import _routing_enabled
 
 from manynets.data.check import check_container, is_frame
-from manynets.data.duplicates import count_held_out
+from manynets.data.duplicates import count_held_out, report_copies
 from manynets.display import html_table
 from manynets.errors import OptionError, one_of, warned_once
 from manynets.estimators import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
 from manynets.estimators.settings import take_parameters
-from manynets.prepare import report_copies
 from manynets.search.evaluation import Evaluation, memory_limit_of
 from manynets.search.halving import EPOCHS, halve
 from manynets.search.optuna import run_study
@@ -139,7 +138,8 @@ class MLPSearchCV(BaseSearchCV):
         splits = list(cv.split(X, y, **routed.splitter.split))
         if len(splits) != self.n_splits_:
             raise ValueError(f"cv gives {len(splits)} splits, but said {self.n_splits_}")
-        report_copies(_copies_held_out(X, y, splits), sum(len(test) for _, test in splits), what="test")
+        tested = len(np.unique(np.concatenate([test for _, test in splits])))
+        report_copies(_copies_held_out(X, y, splits), tested, what="test")
         evaluation = Evaluation(self, X, y, scorers, routed, splits)
         if self.sampler is not None:
             self.study_ = run_study(self, evaluation)
@@ -238,7 +238,7 @@ def _best_of_last_round(results: dict[str, Any], metric: str) -> int:
 
 
 def _copies_held_out(X: Any, y: Any, splits: Sequence[tuple[Any, Any]]) -> int:
-    """Return how many test rows are identical to one that is trained on in the same split; 0 for what is no table of cells."""
+    """Return how many rows are identical to one that is trained on where they are tested on; 0 for what is no table of cells."""
     try:
         rows = frame_hashes(X) if is_frame(X) else np.zeros(()) if sparse.issparse(X) else np.asarray(X)
         target = None if y is None else np.unique(np.asarray(y), return_inverse=True)[1].reshape(np.shape(y))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from manynets.data.check import as_numpy, is_frame, rows_with_weight
+from manynets.data.duplicates import report_copies
 from manynets.distributed import current_ranks
 from manynets.encoding import validation_matrix
 from manynets.errors import OptionError, one_of
@@ -21,11 +22,11 @@ from manynets.prepare import (
     SplitBy,
     TrainingData,
     copies_held_out,
+    counted_rows,
     encode_table,
     find_target,
     network_splits,
     prepare,
-    report_copies,
     row_weights,
     standardised_by,
     validation_split,
@@ -85,13 +86,13 @@ def train_tabular(
     began, base = clock(), Recipe(seed=seed, device=device)
     target = find_target(y, task, target_transform=target_transform)
     own = own_validation(validation)
-    rows = None if own is not None else validation_split(target, validation, seed=seed, by=by).train
     if not is_frame(X):
         X = as_numpy(X)
     check_lengths(X, len(target))
-    fitting = {} if encoder is not None else encoder_options(len(target) if rows is None else len(rows), X.shape[1])
     weight = row_weights(target.task, target.encoded, len(target), sample_weight, class_weight)
+    rows = None if own is not None else validation_split(target, validation, seed=seed, by=by, weight=weight).train
     rows = rows_with_weight(rows, weight)
+    fitting = {} if encoder is not None else encoder_options(len(target) if rows is None else len(rows), X.shape[1])
     if not isinstance(task, Task):
         target = standardised_by(target, y, rows)
     matrix, encoder = encode_table(X, y, rows=rows, encoder=encoder, target=target.encoded, **fitting, **(declared or {}))
@@ -146,6 +147,7 @@ def train_ensemble(
         raise OptionError(f"time_limit is {time_limit!r}, but {current_ranks().size} processes train together; leave it out")
     if time_limit is not None and not time_limit > 0:
         raise OptionError(f"time_limit is {time_limit!r}, but must be a number of seconds above 0, or None")
+    data = dataclasses.replace(data, rows=counted_rows(data.problem, data.rows))
     rows = len(data.problem.rows if data.rows is None else data.rows)
     changes = dict(changes or {}) if hidden is None else {**(changes or {}), "hidden": hidden}
     check_changes(changes)
@@ -173,10 +175,10 @@ def train_ensemble(
 
 def _splits(data: TrainingData, n_networks: int, seed: int, by: SplitBy | None) -> list[Split]:
     """Return the rows of each network: those of another fold to validate on, unless there are other rows for it, or too few."""
-    rows = len(data.problem.rows)
+    rows = len(data.problem.rows if data.rows is None else data.rows)
     folds = min(n_networks, rows // FEWEST_ROWS)
     if by is not None and by.groups is not None:
-        folds = min(folds, len(np.unique(by.groups)))
+        folds = min(folds, len(np.unique(by.groups if data.rows is None else by.groups[data.rows])))
     if data.problem.validation is not None or data.validation_rows is not None or folds < 2:
         return [Split(data.rows, data.validation_rows)] * n_networks
     splits = network_splits(data.problem, folds, seed=seed, by=by, by_value=True)
@@ -188,6 +190,7 @@ def _members(
 ) -> list[Member]:
     """Return the networks, n_networks in each setting, each with its start, its recipe and its rows."""
     rows, task = data.problem.rows, data.problem.task
+    total = len(rows) if rows.weight is None else int(rows.weight.count_nonzero())
     trained = slice(None) if data.rows is None else data.rows
     variances = rows.x[trained].double().var(0, unbiased=False).cpu().numpy()
     weight = None if rows.weight is None else rows.weight.double().cpu().numpy()[trained]
@@ -195,7 +198,7 @@ def _members(
     assert data.encoder is not None
     columns = {"piecewise": data.encoder.piecewise, "hashed": data.encoder.hashed}
     members: list[Member] = []
-    for number, setting in enumerate(preset.settings_for(data.encoder.hashed, len(rows))):
+    for number, setting in enumerate(preset.settings_for(data.encoder.hashed, total)):
         splits = _splits(data, n_networks, base.seed + number, by)
         fewest = min(len(rows) if split.train is None else len(split.train) for split in splits)
         recipe = tabular_recipe(spec, task, variances, fewest, base, steps=preset.steps, changes=changes)

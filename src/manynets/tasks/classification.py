@@ -55,7 +55,8 @@ def _classes(y: Any) -> tuple[Any, ...]:
             f"y has shape {np.shape(y)}, but classes are one label a row: (N,) or (N, 1); several labels are 'multilabel'"
         )
     if len(labels) < 2:
-        raise DataError(f"y holds one class only, {plain(labels[0])!r}; a classifier needs at least two")
+        numbers = "; for numbers use task='regression'" if labels.dtype.kind in "iuf" else ""
+        raise DataError(f"y holds one class only, {plain(labels[0])!r}; a classifier needs at least two{numbers}")
     classes = tuple(plain(label) for label in labels)
     strange = next((label for label in classes if not isinstance(label, str | bool | int | float)), None)
     if strange is not None:

@@ -241,18 +241,22 @@ def _held_out(each: Array, held_out: Array | None) -> tuple[Array, Array | None,
 
 
 def interval_of(
-    task: Regression, residuals: Sequence[Residuals] | None, logits: Array, *, coverage: float, loss: str | None = None
+    task: Regression,
+    residuals: Sequence[Residuals] | None,
+    logits: Array,
+    *,
+    coverage: float,
+    loss: str | None = None,
+    held_out_rows: int | None = None,
 ) -> Array:
     """Return lower and upper limits (N, 2), of several targets (N, T, 2), in the unit of the target, for logits (K, N, O) of new rows.
 
-    The prediction, the mean of the networks, is never outside of them. Errors: DataError for a model without residuals.
+    The prediction, the mean of the networks, is never outside of them. Errors: DataError for a model without residuals; held_out_rows: how many rows
+    it held out, and yet has none.
     """
     check_coverage(coverage)
     if residuals is None:
-        raise DataError(
-            "the model stores no errors on held-out rows, which intervals are made from; train with validation rows (validation=0.2, or"
-            " 'folds' for several networks; the default ensemble does so), or use model.calibrated(X, y) with rows it was not trained on"
-        )
+        raise DataError(f"{_missing(held_out_rows)}, or use model.calibrated(X, y) with rows it was not trained on")
     each = standardised(task, logits, loss)
     mean, spread = each.mean(axis=0), each.std(axis=0)
     if task.quantiles:
@@ -264,6 +268,21 @@ def interval_of(
     predicted = np.mean([task.predict(one, loss=loss) for one in logits], axis=0)
     lower, upper = (task.own_unit(both[..., end]) for end in (0, 1))
     return np.stack([np.minimum(lower, predicted), np.maximum(upper, predicted)], axis=-1)
+
+
+def _missing(held_out_rows: int | None) -> str:
+    """Return why a model stores no residuals."""
+    if held_out_rows is not None and held_out_rows < FEWEST_ROWS:
+        return (
+            f"the model held out {held_out_rows} row{'s' if held_out_rows != 1 else ''} that count{'s' if held_out_rows == 1 else ''},"
+            f" and intervals need the errors on at least {FEWEST_ROWS}; train with more rows of weight above 0 to validate on"
+        )
+    if held_out_rows is not None:
+        return f"the model stores no errors on held-out rows, as it has more than {MOST_OUTPUTS} targets, or they were not finite; train again"
+    return (
+        "the model stores no errors on held-out rows, which intervals are made from; train with validation rows (validation=0.2, or"
+        f" 'folds' for several networks; the default ensemble does so from {FEWEST_ROWS} rows on)"
+    )
 
 
 def _from_quantiles(task: Regression, residuals: Sequence[Residuals], mean: Array, coverage: float) -> Array:
