@@ -32,6 +32,7 @@ from manynets.cli.written import run_config, write_trained
 from manynets.data.check import rows_with_weight
 from manynets.data.duplicates import count_shared
 from manynets.datasets import with_shifts
+from manynets.display import counted
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, find_target, holdout
@@ -263,9 +264,9 @@ def encode_source(source: DataSource, options: Options, console: Any) -> Encoded
     elif isinstance(share, float):
         rows, held = holdout(target, share, seed=options["seed"], by=train.by)
         train = taken(train, rows)
-    counted = rows_with_weight(None, train.weight)
+    weighted = rows_with_weight(None, train.weight)
     if isinstance(task, Regression):
-        y = train.y if counted is None else train.y[counted]
+        y = train.y if weighted is None else train.y[weighted]
         task = Regression.of(y, standardise=options["loss"] != "poisson", transform=options.get("target_transform"))
     task = with_quantiles(task, quantiles_of(options))
     if preset is None:
@@ -275,14 +276,16 @@ def encode_source(source: DataSource, options: Options, console: Any) -> Encoded
         batch_rows(recipe, train.rows)
     encoder = None
     if source.schema is not None:
-        title = f"{source.name}: {source.train.rows:,} rows to train on, {source.test.rows if source.test else 0:,} to test on"
+        title = (
+            f"{source.name}: {counted(source.train.rows, 'row')} to train on, {source.test.rows if source.test else 0:,} to test on"
+        )
         print_schema(console, source.schema, title=title)
         own = encoder_options(train.rows, len(train.X.names))
         if preset is None:
             embedding = network_of(options).embedding
             own = {"embedding": embedding if isinstance(embedding, PiecewiseLinear) else None}
         own["target"] = task.encode(train.y)
-        matrix, encoder = encode_table(train.X, rows=counted, **{**own, **encoding(source, options)})
+        matrix, encoder = encode_table(train.X, rows=weighted, **{**own, **encoding(source, options)})
         train = dataclasses.replace(train, X=matrix)
         for text in () if test is None else encoder.check(test.X):
             note(console, f"test rows: {text}")
@@ -343,7 +346,7 @@ def _train_ensemble(data: EncodedSource, preset: Any, options: Options, begin: B
     print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec)
     count = data.networks * len(PRESETS[preset].settings_for(data.encoder.hashed, train.rows))
     words = [f"{count} networks", f"preset {preset}", *(f"{flag_of(name)[2:]} {options[name]}" for name in changes)]
-    console.print(" · ".join([*words, f"{train.rows:,} rows"]), markup=False, soft_wrap=True)
+    console.print(" · ".join([*words, counted(train.rows, "row")]), markup=False, soft_wrap=True)
     fit = train_preset(data, preset, options, begin=begin())
     return fit.model, fit.out_of_fold
 
