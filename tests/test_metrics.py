@@ -63,6 +63,12 @@ def test_errors() -> None:
     assert metrics.mean_absolute_error(two, other) == 2.0
 
 
+def test_errors_beyond_float64_warn_of_nothing() -> None:
+    y = np.array([1e200, 2e200, 4e200])
+    assert metrics.root_mean_squared_error(y, 2 * y) == np.inf
+    assert not np.isfinite(metrics.r2_score(y, 2 * y))
+
+
 def test_r2_is_that_of_scikit_learn() -> None:
     score = pytest.importorskip("sklearn.metrics").r2_score
     random = np.random.default_rng(0)

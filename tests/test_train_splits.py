@@ -111,7 +111,7 @@ def test_a_target_on_a_log_scale() -> None:
 
 def test_a_frame_is_encoded_with_the_target_in_mind() -> None:
     frame = polars.DataFrame({"key": [f"{'ab'[int(y > 0)]}{i * 7919 % 1000:03}" for i, y in enumerate(Y)], "noise": X[:, 2]})
-    with pytest.warns(UserWarning, match=r"not left out: key \(used, though"):
+    with pytest.warns(UserWarning, match="column 'key' is used, though"):
         model = mn.train(frame, Y, mn.MLP(hidden=(4,)), RECIPE, progress=False)
     assert model.encoder is not None
     assert model.encoder.column_names == ("key", "noise")

@@ -15,9 +15,11 @@ __all__ = [
     "aligned",
     "bytes_text",
     "cell_text",
+    "counted",
     "epoch_text",
     "html_table",
     "layers_text",
+    "mean_texts",
     "number_text",
 ]
 
@@ -72,6 +74,31 @@ def epoch_text(epoch: float) -> str:
     if 0 < epoch < 0.1:
         return f"{epoch:.1g}"
     return f"{epoch:,.1f}".removesuffix(".0")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "seed"), counted(2000, "network"), counted(2, "class")
+    ('1 seed', '2,000 networks', '2 classes')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def mean_texts(mean: float, spread: float) -> tuple[str, str]:
+    """Return a mean and its standard deviation with the same decimals: those of `number_text` for the larger of the two.
+
+    >>> mean_texts(0.013, 0.000697), mean_texts(9.935e-05, 0.0003798), mean_texts(20231.6, 12.3)
+    (('0.0130', '0.0007'), ('0.000099', '0.000380'), ('20,232', '12'))
+    """
+    larger = max(abs(mean), abs(spread))
+    if not math.isfinite(larger) or larger >= 1e15 or 0 < larger < 1e-6:
+        return number_text(mean), number_text(spread)
+    if 0 < larger < 1e-3:
+        decimals = 2 - math.floor(math.log10(larger))
+    else:
+        decimals = len(number_text(larger).partition(".")[2])
+    return f"{mean:,.{decimals}f}", f"{spread:,.{decimals}f}"
 
 
 def bytes_text(count: float) -> str:

@@ -32,9 +32,11 @@ def read_given(
         if y is not None:
             raise OptionError(f"target is {target!r} and y was given too; give one of the two")
         from manynets.tables import split_target
+        from manynets.tables.target import refuse_text_targets
 
         named = sample_weight if isinstance(sample_weight, str) else None
         X, y, weight = split_target(X, target, weight=named, drop_missing_target=drop_missing_target)
+        refuse_text_targets([target] if isinstance(target, str) else target, y)
         sample_weight = sample_weight if named is None else weight
     elif drop_missing_target:
         raise OptionError("drop_missing_target is for a table with target='...'; leave it out, and such rows out of X and y")

@@ -189,7 +189,8 @@ def root_mean_squared_error(truth: Array, predicted: Array, *, weight: Array | N
     >>> root_mean_squared_error(np.array([1.0, 2.0]), np.array([1.0, 4.0])).__round__(3)
     1.414
     """
-    error = np.average((truth - predicted) ** 2, axis=-truth.ndim, weights=weight)
+    with np.errstate(over="ignore"):  # beyond float64 the result is inf
+        error = np.average((truth - predicted) ** 2, axis=-truth.ndim, weights=weight)
     return _number(np.sqrt(_over_outputs(error, truth)))
 
 
@@ -212,9 +213,10 @@ def r2_score(truth: Array, predicted: Array, *, weight: Array | None = None) -> 
     0.5
     """
     centre = np.average(truth, axis=0, weights=weight)
-    rest = np.average((truth - predicted) ** 2, axis=-truth.ndim, weights=weight)
-    total = np.average((truth - centre) ** 2, axis=0, weights=weight)
-    scores = np.where(total > 0, 1 - rest / np.where(total > 0, total, 1), np.where(rest > 0, 0.0, 1.0))
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond float64 the result is not finite
+        rest = np.average((truth - predicted) ** 2, axis=-truth.ndim, weights=weight)
+        total = np.average((truth - centre) ** 2, axis=0, weights=weight)
+        scores = np.where(total > 0, 1 - rest / np.where(total > 0, total, 1), np.where(rest > 0, 0.0, 1.0))
     if len(truth) < 2:
         scores = np.full_like(scores, np.nan)
     return _over_outputs(scores, truth)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
-from manynets.display import aligned, bytes_text, epoch_text, html_table, layers_text
+from manynets.display import aligned, bytes_text, counted, epoch_text, html_table, layers_text
 from manynets.errors import DataError, OptionError
 from manynets.hooks import hook
 from manynets.nn.shape import layer_rows
@@ -50,7 +50,7 @@ class ModelTools(Predictor):
 
     def __repr__(self) -> str:
         columns = self.in_features if self.encoder is None else len(self.encoder.column_names)
-        return f"<Model: {task_text(self.task)}, {self._network_text()}, {columns} columns>"
+        return f"<Model: {task_text(self.task)}, {self._network_text()}, {counted(columns, 'column')}>"
 
     def _network_text(self) -> str:
         own = type(self.module).__name__
@@ -70,7 +70,7 @@ class ModelTools(Predictor):
           network          4 relu, 13 parameters
           columns          1, scaled
           optimizer        AdamW, lr 0.001
-          trained          all 1 epochs in ... s on cpu
+          trained          1 epoch in ... s on cpu
           best epoch       1
           multiplications  8 for each row
           memory           52 bytes of weights
@@ -297,16 +297,16 @@ def task_text(task: Task) -> str:
     text = words.get(task.name, f"{task.name.capitalize()} classifier")
     if isinstance(task, Regression) and task.quantiles:
         return f"{text}, {len(task.quantiles)} quantiles"
-    return f"{text}, {task.outputs} classes" if task.name == "multiclass" else text
+    return f"{text}, {counted(task.outputs, 'class')}" if task.name == "multiclass" else text
 
 
 def training_text(history: Mapping[str, list[float]], info: Mapping[str, Any]) -> str:
     """Return the epochs, seconds and device of a training, and why it ended."""
     epochs, stopped = history.get("epoch") or [0], info.get("stopped", ["done"])
-    text = f"{epoch_text(epochs[-1])} epochs in {info.get('seconds', 0):.1f} s on {info.get('device', 'cpu')}"
+    text = f"{epoch_text(epochs[-1])} epoch{'' if epochs[-1] == 1 else 's'} in {info.get('seconds', 0):.1f} s on {info.get('device', 'cpu')}"
     words = {"early": "stopped early", "diverged": "diverged", "interrupted": "interrupted", "done": "finished"}
     if set(stopped) == {"done"}:
-        return f"all {text}"
+        return text if epochs[-1] == 1 else f"all {text}"
     if len(set(stopped)) == 1:
         return f"{text}; {words[stopped[0]]}"
     ends = [f"{stopped.count(word)} {end}" for word, end in words.items() if word in stopped]

@@ -321,9 +321,9 @@ def cv_splits(
         by = SplitBy.of(total, groups=groups) if by is None else by
         dealt = deal_rows(total, int(cv), by=by.with_classes(target.task.strata(target.encoded)), seed=seed, what=what)
         return [Split(*pair) for pair in dealt]
-    if hasattr(cv, "split"):
+    if hasattr(cv, "split") and not isinstance(cv, str):
         cv = _split_by(cv, X, y, groups)
-    if not isinstance(cv, Iterable):
+    if not isinstance(cv, Iterable) or isinstance(cv, str | bytes):
         raise OptionError(f"cv is {cv!r}, but must be None, a number, a splitter, or pairs (training rows, test rows)")
     out: list[Split] = []
     for number, pair in enumerate(cv):

@@ -18,7 +18,9 @@ def batch_rows(recipe: Recipe, rows: int, *, batch_norm: bool = False) -> int:
     """
     size = min(BATCH_SIZE, rows) if recipe.batch_size is None else recipe.batch_size
     if size > rows:
-        raise OptionError(f"batch_size is {size}, but there are {rows} training rows; use at most {rows}, or None")
+        raise OptionError(
+            f"batch_size is {size}, but there {'is 1 training row' if rows == 1 else f'are {rows} training rows'}; use at most {rows}, or None"
+        )
     if batch_norm and size == 1:
         raise OptionError("batch_norm needs at least 2 rows in a batch; use a larger batch_size, or batch_norm=False")
     return size

@@ -174,6 +174,7 @@ def test_a_time_limit(call: Call, table: Path) -> None:
     done = call(*words, "--out", "here")
     assert "Random search, within 0.001 s" in done.out
     assert len(results()) == 1
+    assert "note: the time limit was reached after 1 candidate, the default: give a longer --time-limit" in done.out
     done = call(*words, "--out", "grid", "--grid", "lr=0.1,0.2")
     assert "note: the time limit was reached after 1 of 3 candidates" in done.out
 

@@ -19,7 +19,10 @@ WORDS = np.where(X[:, 0] > 0, "yes", "no")
 
 def test_hints_are_options_on_the_command_line(call: Call, table: Path) -> None:
     for arguments, hint in (
-        (("id", "--task", "binary"), "y holds 120 different numbers, but the task 'binary' has two classes; use --task regression"),
+        (
+            ("id", "--task", "binary"),
+            "target 'id' holds 120 different numbers, but the task 'binary' has two classes; use --task regression",
+        ),
         (("kind", "--task", "regression"), "for classes use --task multiclass, or --task binary for two"),
         (("price", "--hidden", "8", "--batch-size", "4000"), "--batch-size is 4000, but there are"),
         (("price", "--hidden", "8", "--batch-size", "4000"), "or leave it out"),

@@ -296,3 +296,14 @@ def test_pictures_of_dependence(model: Model, classifier: Model) -> None:
     assert_close(np.asarray(map_of_two.images[0].get_array()), found.mean[..., 0].T, "float64")
     with pytest.raises(OptionError, match="output is 3, but must be 0 to 2"):
         mn.plots.dependence(found, output=3)
+
+
+def test_dates_at_midnight_are_shown_without_a_time() -> None:
+    days = ["2023-11-17T00:00:00", "2024-01-02T00:00:00"]
+    for values, shown in (
+        (days, ["2023-11-17", "2024-01-02"]),
+        ([days[0], "2024-01-02T12:30:00"], [days[0], "2024-01-02T12:30:00"]),
+    ):
+        found = Dependence(columns=("sold",), grid=(values,), mean=np.zeros(2), rows=None, outputs=("prediction",))
+        assert found.texts() == [shown]
+        assert found.to_json()["grid"] == [values]

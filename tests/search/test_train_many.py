@@ -298,6 +298,7 @@ def test_progress_shows_the_best_and_how_many_networks_have_finished(capsys: pyt
         ({"cv": [np.arange(3)]}, "fold 0 is"),
         ({"cv": [([60], [0])]}, "fold 0 lists row 60"),
         ({"cv": []}, "cv is empty"),
+        ({"cv": "5"}, "cv is '5', but must be None, a number, a splitter"),
         ({"cv": [([], [0])]}, "no training rows"),
         ({"sample_weight": np.ones((3, 60))}, r"sample_weight has shape \(3, 60\)"),
         ({"validation": [1, 2]}, "validation is"),

@@ -191,3 +191,25 @@ def test_signals_while_the_loop_closes_do_not_interrupt_it() -> None:
     done = subprocess.run([sys.executable, "-c", SIGNALS_CASE], capture_output=True, text=True, check=False, timeout=WAIT)
     lines = [f"{name} stopped once it had ended" for name in ("SIGTERM", "SIGINT")]
     assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, lines, "")
+
+
+FORCED_CASE = """
+import contextlib, os, signal
+import uvicorn
+from fastapi import FastAPI
+from manynets.serve.running import run_server
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGINT)
+    yield
+
+signal.signal(signal.SIGINT, lambda *_: print("stopped", flush=True))
+run_server(uvicorn.Config(FastAPI(lifespan=lifespan), port=0, log_level="warning"))
+"""
+
+
+def test_a_second_signal_ends_the_server_without_a_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", FORCED_CASE], capture_output=True, text=True, check=False, timeout=WAIT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")

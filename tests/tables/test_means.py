@@ -74,7 +74,7 @@ def test_a_column_with_few_levels_has_no_means() -> None:
     assert fit_encoder(FRAME, target=Y, **{**OPTIONS, "max_levels": 300, "scaling": "standard"}) == plain
 
 
-@pytest.mark.filterwarnings("ignore:not left out|Stochastic Optimizer")
+@pytest.mark.filterwarnings("ignore:.* is used, though|Stochastic Optimizer")
 def test_every_training_learns_more_with_them(tmp_path: Path) -> None:
     spec, recipe = mn.MLP(hidden=(16,)), mn.Recipe(epochs=20, optimizer=mn.Adam(lr=0.01))
     frame = FRAME.with_columns(polars.col("shop").cast(polars.Categorical))

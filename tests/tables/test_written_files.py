@@ -105,7 +105,7 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     ("blanks around names", " a , b\n1,2\n3,4\n", TWO, []),
     ("numbers as names", "3,1\n1,2\n3,4\n", {"3": [1, 3], "1": [2, 4]}, ["if the file has no header, give header=False"]),
     ("rising numbers as names", "0,1\n1,2\n3,4\n", {"0": [1, 3], "1": [2, 4]}, []),
-    ("the header again", "a,b\n1,2\na,b\n3,4\n", TWO, ["header is repeated in 1 rows"]),
+    ("the header again", "a,b\n1,2\na,b\n3,4\n", TWO, ["header is repeated in 1 row, left out"]),
     # quotes
     ("quotes within cells", 'a,b\n5" pipe,1\n6" pipe,2\n', {"a": ['5" pipe', '6" pipe'], "b": [1, 2]}, []),
     ("a single quote within a cell", 'a,b\n5" pipe,1\nsix,2\n', {"a": ['5" pipe', "six"], "b": [1, 2]}, []),

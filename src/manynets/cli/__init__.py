@@ -140,9 +140,9 @@ def _rare_collections() -> Iterator[None]:
 
 def _run(command: Any, arguments: Sequence[str] | None, usage_error: Any) -> int:
     """Run a command; print its error, if it has one, and return its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
         with handled_signals():
-            given = sys.argv[1:] if arguments is None else arguments
             null = next((word for word in given if "\0" in word), None)
             if null is not None:
                 return _print_error(f"the argument {null!r} holds a null character, which no name or path can hold; leave it out")
@@ -159,7 +159,7 @@ def _run(command: Any, arguments: Sequence[str] | None, usage_error: Any) -> int
         return _print_error(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except usage_error as error:
         text = error.format_message()
-        return _print_error(f"{text.rstrip('.')}; see: {_help_of(error)}") if text else 2
+        return _print_error(f"{text.rstrip('.')}; see: {_help_of(error, given)}") if text else 2
     except (KeyboardInterrupt, typer.Abort, Stopped) as error:
         stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
         sys.stderr.write(f"{stopped.text}\n")
@@ -167,8 +167,11 @@ def _run(command: Any, arguments: Sequence[str] | None, usage_error: Any) -> int
     return code if isinstance(code, int) else 0
 
 
-def _help_of(error: object) -> str:
+def _help_of(error: object, given: Sequence[str]) -> str:
+    """Return the help to read after a usage error, some of which do not know their command."""
     context = getattr(error, "ctx", None)
+    if context is None and given and not given[0].startswith("-"):  # the option of a command, as an unknown command has a context
+        return f"manynets {given[0]} --help"
     return f"{context.command_path if context else 'manynets'} --help"
 
 

@@ -305,6 +305,7 @@ def text_options_of(path: str, origin: Mapping[str, Any]) -> dict[str, Any]:
 def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str, ...]]:
     """Return features, target and weights of a table, and notes."""
     from manynets.tables import split_target
+    from manynets.tables.target import refuse_text_targets
 
     targets = columns_named(origin["target"], table.names)
     (X, y, weight), notes = with_notes(
@@ -315,6 +316,7 @@ def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str,
             drop_missing_target=bool(origin.get("drop_missing_target")),
         )
     )
+    refuse_text_targets(targets, y)
     return Part(X=X, y=y, weight=weight), notes
 
 

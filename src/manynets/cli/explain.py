@@ -151,16 +151,18 @@ def _taken(X: Any, rows: Any) -> Any:
 
 def _print_importance(console: Console, importance: Importance, rows: int, name: str) -> None:
     from manynets.cli.report import table_of
-    from manynets.display import number_text
+    from manynets.display import counted, mean_texts, number_text
 
     ranked = importance.ranked()
     most = max(max(mean for _, mean, _ in ranked), 0.0)
-    shown = [
-        (column, number_text(mean), f"± {number_text(std)}", "█" * round(WIDTH * max(mean, 0.0) / most) if most else "")
-        for column, mean, std in ranked
-    ]
+    shown = []
+    for column, mean, std in ranked:
+        lost, spread = mean_texts(mean, std)
+        shown.append((column, lost, f"± {spread}", "█" * round(WIDTH * max(mean, 0.0) / most) if most else ""))
     metric = importance.heading
-    title = f"Importance: {metric} lost without the column ({metric} {number_text(importance.score)}, {rows:,} rows of {name})"
+    title = (
+        f"Importance: {metric} lost without the column ({metric} {number_text(importance.score)}, {counted(rows, 'row')} of {name})"
+    )
     console.print(table_of(["Column", "Lost", "", ""], shown, title=title))
 
 

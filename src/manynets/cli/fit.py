@@ -31,6 +31,7 @@ from manynets.cli.tracking import check_track, tracking
 from manynets.cli.written import run_config, write_trained
 from manynets.data.duplicates import count_shared
 from manynets.datasets import with_shifts
+from manynets.display import counted
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, find_target, holdout, row_weights
@@ -278,7 +279,9 @@ def encode_source(source: DataSource, options: Options, console: Any) -> Encoded
         batch_rows(recipe, train.rows)
     encoder = None
     if source.schema is not None:
-        title = f"{source.name}: {source.train.rows:,} rows to train on, {source.test.rows if source.test else 0:,} to test on"
+        title = (
+            f"{source.name}: {counted(source.train.rows, 'row')} to train on, {source.test.rows if source.test else 0:,} to test on"
+        )
         print_schema(console, source.schema, title=title)
         own = encoder_options(train.rows, len(train.X.names))
         if preset is None:
@@ -346,7 +349,7 @@ def _train_ensemble(data: EncodedSource, preset: Any, options: Options, begin: B
     print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec)
     count = data.networks * len(PRESETS[preset].settings_for(data.encoder.hashed, train.rows))
     words = [f"{count} networks", f"preset {preset}", *(f"{flag_of(name)[2:]} {options[name]}" for name in changes)]
-    console.print(" · ".join([*words, f"{train.rows:,} rows"]), markup=False, soft_wrap=True)
+    console.print(" · ".join([*words, counted(train.rows, "row")]), markup=False, soft_wrap=True)
     fit = train_preset(data, preset, options, begin=begin())
     return fit.model, fit.out_of_fold
 

@@ -104,6 +104,7 @@ def _inspect(
 def _print(console: Console, name: str, found: Inspection) -> None:
     from manynets.cli.report import kind_text, note, table_of
     from manynets.cli.wording import in_flags
+    from manynets.display import counted
     from manynets.tables.inspection import FEWEST_ROWS
 
     headings = ["column", "kind", "read as", "missing", "distinct", "example", "explains", "note"]
@@ -116,12 +117,15 @@ def _print(console: Console, name: str, found: Inspection) -> None:
     shown = [
         i for i, heading in enumerate(headings) if heading not in ("read as", "explains", "note") or any(row[i] for row in rows)
     ]
-    title = f"{name}: {found.rows:,} rows, {len(rows)} columns" + (" besides the target" if found.targets else "")
+    title = f"{name}: {counted(found.rows, 'row')}, {counted(len(rows), 'column')}" + (
+        " besides the target" if found.targets else ""
+    )
     console.print(table_of([headings[i] for i in shown], [[row[i] for i in shown] for row in rows], title=title))
     if found.targets:
         text = "explains: the share of the spread of the target that a column explains alone, in rows not used to measure it"
         if found.rows < FEWEST_ROWS:
-            text = f"{found.rows:,} rows are too few to measure what a column explains of the target: at least {FEWEST_ROWS} are needed"
+            few = f"{counted(found.rows, 'row')} {'is' if found.rows == 1 else 'are'} too few"
+            text = f"{few} to measure what a column explains of the target: at least {FEWEST_ROWS} are needed"
         console.print(text, style="dim", soft_wrap=True)
     for target in found.targets:
         console.print(_described(target), markup=False, soft_wrap=True)
@@ -131,7 +135,7 @@ def _print(console: Console, name: str, found: Inspection) -> None:
 
 
 def _described(target: InspectedTarget, most: int = 10) -> str:
-    from manynets.display import number_text
+    from manynets.display import counted, number_text
 
     if target.classes is None:
         least, *_, largest = quartiles = target.quartiles or (0.0,)
@@ -139,7 +143,7 @@ def _described(target: InspectedTarget, most: int = 10) -> str:
         return f"target {target.name}: numbers from {low} to {high}, median {middle}"
     shown = ", ".join(f"{label} ({count:,})" for label, count in list(target.classes.items())[:most])
     more = f", and {len(target.classes) - most} more" if len(target.classes) > most else ""
-    return f"target {target.name}: {len(target.classes)} class{'es' if len(target.classes) > 1 else ''}: {shown}{more}"
+    return f"target {target.name}: {counted(len(target.classes), 'class')}: {shown}{more}"
 
 
 def _draw(table: Any, found: Inspection, targets: list[str], path: str, *, overwrite: bool) -> None:

@@ -28,12 +28,16 @@ def playground(
     from manynets.playground import require_playground
 
     require_playground()
+    from manynets.cli.data import with_notes
+    from manynets.cli.report import console_for, note
     from manynets.playground.app import free_port, run_playground
     from manynets.playground.files import Files
 
     files = Files()
     if file is not None:
-        files.open(file)
+        _, notes = with_notes(lambda: files.open(file))
+        for text in notes:
+            note(console_for(quiet=False), text)
         _check_target(files, target)
     port = free_port(port)
     run_playground(files, port=port, target=target or "", browser=not no_browser, tell=_tell)

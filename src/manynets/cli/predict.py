@@ -60,6 +60,7 @@ def predict(
 
     from manynets.cli.outputs import claimed_output
     from manynets.cli.report import console_for
+    from manynets.display import counted
     from manynets.errors import OptionError
 
     if out is None and sys.__stdout__ is None:
@@ -80,7 +81,7 @@ def predict(
             console=console,
         )
     if out is not None:
-        console.print(f"Written to {out}: {rows:,} row{'' if rows == 1 else 's'}", markup=False, soft_wrap=True)
+        console.print(f"Written to {out}: {counted(rows, 'row')}", markup=False, soft_wrap=True)
 
 
 def _predict(

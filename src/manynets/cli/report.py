@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from manynets.display import HEADINGS, cell_text, layers_text, number_text
+from manynets.display import HEADINGS, cell_text, counted, layers_text, number_text
 from manynets.model_tools import task_text
 from manynets.spec import EPOCHS
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "HEADINGS",
     "console_for",
-    "counted",
     "describe",
     "kind_text",
     "note",
@@ -57,15 +56,6 @@ def console_for(*, quiet: bool = False, to_stderr: bool = False) -> Console:
 
     stream = sys.stderr if to_stderr else sys.stdout
     return Console(file=stream, quiet=quiet, highlight=False, width=None if stream.isatty() else 120)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> counted(1, "seed"), counted(2000, "network")
-    ('1 seed', '2,000 networks')
-    """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def note(console: Console, text: str) -> None:

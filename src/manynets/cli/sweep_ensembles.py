@@ -18,10 +18,11 @@ from manynets.cli.data import DataSource, taken
 from manynets.cli.fit import encode_source, metrics_of, validation_metrics
 from manynets.cli.preset import EncodedSource, changes_of, refuse_plain, train_preset
 from manynets.cli.random_search import DRAWN, default_values
-from manynets.cli.report import console_for, counted
+from manynets.cli.report import console_for
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
+from manynets.display import counted
 from manynets.errors import ManynetsError, ModelFileError, OptionError, one_of
 from manynets.search.workers import run_calls, worker_count
 from manynets.spec import Recipe

@@ -14,11 +14,11 @@ from manynets.cli.data import DataSource, Part, taken
 from manynets.cli.fit import check_transform, encoding, validation_share
 from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.recipe import network_of, recipe_of
-from manynets.cli.report import counted
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
 from manynets.data.check import rows_with_weight
+from manynets.display import counted
 from manynets.errors import ManynetsError, OptionError
 from manynets.prepare import Split, encode_table, find_target, holdout, row_weights
 from manynets.search.candidates import CandidatePlan, Result, plan_candidates, train_plan

@@ -21,7 +21,7 @@ from manynets.cli.options import OF_A_SWEEP, left_out
 from manynets.cli.preset import PLAIN, check_preset, plain_options
 from manynets.cli.random_search import DRAWN
 from manynets.cli.recipe import flag_of
-from manynets.cli.report import console_for, counted, note, print_json, print_metrics, print_schema
+from manynets.cli.report import console_for, note, print_json, print_metrics, print_schema
 from manynets.cli.saved_runs import BEST, SWEEP
 from manynets.cli.signals import Stopped
 from manynets.cli.sweep_ensembles import EnsemblePlan
@@ -32,6 +32,7 @@ from manynets.cli.sweep_report import draw, print_ranking
 from manynets.cli.sweep_results import RESULTS, SweepResults
 from manynets.cli.sweep_storage import SharedStudy, open_storage, without_password
 from manynets.cli.tracking import check_track, log_sweep, tracking
+from manynets.display import counted
 from manynets.errors import CheckpointWarning, MissingExtraError, OptionError
 from manynets.spec import Recipe
 from manynets.training.groups import memory_at_hand
@@ -124,7 +125,9 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
     results.metric, results.by_loss = plan.metric, plan.by_loss
     if source.schema is not None:
         test = source.test.rows if source.test is not None else 0
-        print_schema(console, source.schema, title=f"{source.name}: {source.train.rows:,} rows to train on, {test:,} to test on")
+        print_schema(
+            console, source.schema, title=f"{source.name}: {counted(source.train.rows, 'row')} to train on, {test:,} to test on"
+        )
     for line in plan.announced(folder):
         console.print(line, markup=False, soft_wrap=True)
     if not results.ensembles and plan.count == own["seeds"] == 1:
@@ -170,9 +173,11 @@ def _shared_study(own: Mapping[str, Any], results: SweepResults, source: DataSou
 def _complete(plan: SweepPlan, results: SweepResults) -> str:
     """Return what a time limit left out, in words."""
     trained = len({key[0] for key in results.rows})
-    if plan.count is None or trained == plan.count:
+    if trained == plan.count:
         return ""
-    return f"the time limit was reached after {trained:,} of {plan.count:,} candidates"
+    of = counted(trained, "candidate") if plan.count is None else f"{trained:,} of {plan.count:,} candidates"
+    only = ", the default: give a longer --time-limit to try others" if trained == 1 and results.with_default else ""
+    return f"the time limit was reached after {of}{only}"
 
 
 def _json_line(plan: SweepPlan, results: SweepResults, best: int, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import counted
 from manynets.errors import DataError, short
 from manynets.tables.table import Table
 from manynets.tasks.base import as_array
@@ -101,7 +102,7 @@ def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDAr
     if shape[0] == 0 or shape[1] == 0:
         raise DataError(f"X is empty: it has shape {shape}")
     if columns is not None and shape[1] != columns:
-        raise DataError(f"X has {shape[1]} columns, but this model was trained on {columns}")
+        raise DataError(f"X has {counted(shape[1], 'column')}, but this model was trained on {columns}")
     if not gaps:
         _check_finite(x)
     checked: NDArray[Any] | Tensor = x

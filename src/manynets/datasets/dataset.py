@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import counted
 from manynets.errors import DataError, one_of
 
 __all__ = ["Dataset", "TaskHint"]
@@ -53,7 +54,7 @@ class Dataset:
         rows += [
             f"{len(X):,} {part} rows" for part, X in (("validation", self.X_validation), ("test", self.X_test)) if X is not None
         ]
-        return f"<Dataset {self.name}: {', '.join(rows)}, {self.X.shape[1]} columns, {self.task}>"
+        return f"<Dataset {self.name}: {', '.join(rows)}, {counted(self.X.shape[1], 'column')}, {self.task}>"
 
     def __post_init__(self) -> None:
         one_of(self.task, get_args(TaskHint), what="task")

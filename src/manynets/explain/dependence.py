@@ -8,6 +8,7 @@ The curve of a single row (ICE) is its prediction over the same values. Source: 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -105,11 +106,8 @@ class Dependence:
         return [_kind(values) for values in self.grid]
 
     def texts(self) -> list[list[str]]:
-        """Return the values of each column as texts that differ."""
-        return [
-            _texts(values) if _kind(values) == "number" else ["(missing)" if value is None else str(value) for value in values]
-            for values in self.grid
-        ]
+        """Return the values of each column as texts that differ; dates without a time where all are at midnight."""
+        return [_texts(values) if _kind(values) == "number" else _words(values) for values in self.grid]
 
     def gathered(self) -> Dependence:
         """Return this, for pictures: of one column of categories those together that have the same mean, such as all that were not seen in training."""
@@ -156,6 +154,13 @@ def _texts(numbers: list[Any]) -> list[str]:
         if len(set(found)) == len(found) and not any("e+" in text for text in found):
             break
     return found
+
+
+def _words(values: list[Any]) -> list[str]:
+    """Return dates or categories as texts."""
+    known = [str(value) for value in values if value is not None]
+    days = all(re.fullmatch(r"\d{4}-\d\d-\d\dT00:00:00(\.0+)?", text) for text in known)
+    return ["(missing)" if value is None else str(value)[:10] if days else str(value) for value in values]
 
 
 def _plain(value: Any) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
-from manynets.display import HEADINGS, html_table, number_text
+from manynets.display import HEADINGS, counted, html_table, mean_texts
 from manynets.errors import DataError, one_of
 from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_count, encoded_target, source_rows
 from manynets.explain.changed import ChangedRows
@@ -93,10 +93,10 @@ class Importance:
 
     def __repr__(self) -> str:
         name, mean, _ = self.ranked()[0]
-        return f"<Importance: {len(self.groups)} columns, most of all {name} ({self.heading} {mean:+.3g})>"
+        return f"<Importance: {counted(len(self.groups), 'column')}, most of all {name} ({self.heading} {mean:+.3g})>"
 
     def _repr_html_(self) -> str:
-        rows = [(name, f"{number_text(mean)} ± {number_text(std)}") for name, mean, std in self.ranked()]
+        rows = [(name, " ± ".join(mean_texts(mean, std))) for name, mean, std in self.ranked()]
         return html_table(["column", f"{self.heading} lost without it"], rows, title="Permutation importance")
 
 

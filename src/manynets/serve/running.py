@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -52,7 +53,13 @@ def run_server(config: Any, sockets: list[socket.socket] | None = None) -> None:
         came.append(number)
         server.should_exit = True
 
+    def wanted(_record: logging.LogRecord) -> bool:
+        return not server.force_exit  # a second Ctrl-C cancels what still runs, which is no error
+
     with contextlib.ExitStack() as stack:
+        log = logging.getLogger("uvicorn.error")
+        log.addFilter(wanted)
+        stack.callback(log.removeFilter, wanted)
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 stack.callback(signal.signal, number, signal.signal(number, end))

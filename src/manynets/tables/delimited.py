@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from manynets.display import counted
 from manynets.errors import DataError
 from manynets.tables.cleaning import TOTAL, cleaned
 from manynets.tables.missing import is_missing
@@ -167,7 +168,7 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
     notes = [*source.notes, *head.notes]
     repeated = repeated_header(texts) if texts.width == frame.width > 1 else None
     if repeated is not None:
-        notes.append(f"the header is repeated in {int(repeated.sum())} rows, which are left out")
+        notes.append(f"the header is repeated in {counted(int(repeated.sum()), 'row')}, left out")
         texts = frame = texts.filter(~repeated)
     if is_second_header(frame, texts, head.delimiter):
         first = frame.with_columns(texts).row(0)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import html_table
+from manynets.display import counted, html_table
 from manynets.errors import DataError
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn
 from manynets.tables.frames import open_table
@@ -74,10 +74,10 @@ class TableEncoder:
 
     def __repr__(self) -> str:
         left_out = f", {len(self.dropped)} left out" if self.dropped else ""
-        return f"<TableEncoder: {len(self.columns)} columns to {self.width} numbers{left_out}>"
+        return f"<TableEncoder: {counted(len(self.columns), 'column')} to {counted(self.width, 'number')}{left_out}>"
 
     def _repr_html_(self) -> str:
-        title = f"{len(self.columns):,} columns, encoded as {self.width:,} numbers"
+        title = f"{counted(len(self.columns), 'column')}, encoded as {counted(self.width, 'number')}"
         return html_table(UNDERSTOOD_NAMES, understood_columns(self), title=title)
 
     @cached_property
@@ -255,7 +255,7 @@ class TableEncoder:
             )
         width = len(self.columns) + len(self.dropped)
         if self.positional and len(table.names) != width:
-            raise DataError(f"X has {len(table.names)} columns, but this model was trained on {width}")
+            raise DataError(f"X has {counted(len(table.names), 'column')}, but this model was trained on {width}")
         known = set(table.names)
         missing = [name for name in self.column_names if name not in known]
         if missing:

@@ -167,9 +167,9 @@ def _fitted(
 
 def warn_of_targets(schema: Sequence[Column]) -> None:
     """Warn of columns that are used though they look like ids, and of those that give the target away."""
-    used = "; ".join(f"{column.name} ({column.note})" for column in schema if column.note.startswith("used, though"))
+    used = [f"column {column.name!r} is {column.note}" for column in schema if column.note.startswith("used, though")]
     if used:
-        warn_user(f"not left out: {used}", UserWarning)
+        warn_user("; ".join(used), UserWarning)
     for column in schema:
         if column.leak:
             warn_user(
@@ -183,6 +183,7 @@ def _warn(names: Sequence[str], columns: Sequence[ColumnEncoder], dropped: Seque
     empty = [name for name, column in zip(names, columns, strict=True) if column.kind == "numeric" and column.fill is None]
     if dropped:
         listed = "; ".join(f"{name} ({why})" for name, why in dropped)
-        warn_user(f"left out: {listed}. Declare them numeric or categorical to use them", UserWarning)
+        hint = "" if all("declare it" in why for _, why in dropped) else ". Declare them numeric or categorical to use them"
+        warn_user(f"left out: {listed}{hint}", UserWarning)
     if empty:
         warn_user(f"all values are missing in {', '.join(empty)}: encoded as 0", UserWarning)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import counted
 from manynets.tables.association import MOST_CLASSES, target_scores
 from manynets.tables.cells import factorise
 from manynets.tables.columns import part_codes
@@ -114,8 +115,8 @@ class Inspection:
 
     def __repr__(self) -> str:
         counts = ((self.columns, "column"), (self.targets, "target"), (self.suggestions, "suggestion"))
-        words = [f"{len(some)} {noun}{'' if len(some) == 1 else 's'}" for some, noun in counts]
-        return f"<Inspection: {self.rows:,} rows, {', '.join(words)}>"
+        words = [counted(len(some), noun) for some, noun in counts]
+        return f"<Inspection: {counted(self.rows, 'row')}, {', '.join(words)}>"
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON types."""
@@ -275,7 +276,7 @@ def _of_values(table: Table, column: Column) -> Iterator[str]:
     values = numbers_of(table, column) if column.kind == "numeric" else None
     for value, count in () if values is None else _far_values(values[~np.isnan(values)]):
         yield (
-            f"{column.name!r} is {value:g} in {count} rows, far from all its other values: if that stands for a missing value, leave"
+            f"{column.name!r} is {value:g} in {counted(count, 'row')}, far from all its other values: if that stands for a missing value, leave"
             " those cells empty"
         )
 
@@ -298,7 +299,7 @@ def _far_values(values: NDArray[np.float64]) -> list[tuple[float, int]]:
 
 def _of_target(target: InspectedTarget) -> Iterator[str]:
     if target.missing:
-        yield f"the target {target.name!r} is missing in {target.missing} rows: drop_missing_target=True leaves them out"
+        yield f"the target {target.name!r} is missing in {counted(target.missing, 'row')}: drop_missing_target=True leaves them out"
     if (target.classes is not None and len(target.classes) == 1) or (
         target.quartiles and target.quartiles[0] == target.quartiles[-1]
     ):
@@ -307,6 +308,6 @@ def _of_target(target: InspectedTarget) -> Iterator[str]:
         label, count = min(target.classes.items(), key=lambda item: item[1])
         rows = sum(target.classes.values())
         if count < RARE * rows and 2 * count * len(target.classes) < rows:
-            yield f"the class {label!r} of {target.name!r} has {count} row{'s' if count > 1 else ''}: look at its own accuracy, not at that of all rows"
+            yield f"the class {label!r} of {target.name!r} has {counted(count, 'row')}: look at its own accuracy, not at that of all rows"
     if target.quartiles is not None and target.quartiles[0] > 0.0 and (target.skewness or 0.0) > SKEWED:
         yield f"the target {target.name!r} is positive with a heavy tail: try target_transform='log'"

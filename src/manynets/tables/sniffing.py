@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from manynets.display import counted
 from manynets.errors import DataError, OptionError
 from manynets.tables.source import HEAD_BYTES, Source
 
@@ -78,7 +79,9 @@ def read_head(source: Source, *, delimiter: str | None, preferred: str | None, h
     chosen = chosen or _find_delimiter(source.name, text, preferred)
     names, header_lines, rows = _first_rows(source.name, text, chosen, header)
     if not rows and whole and not unclean:
-        raise DataError(f"{source.name} holds 0 data rows: only a header of {len(names)} columns; at least 1 row is needed")
+        raise DataError(
+            f"{source.name} holds 0 data rows: only a header of {counted(len(names), 'column')}; at least 1 row is needed"
+        )
     complete = rows if whole and len(rows) <= HEAD_ROWS else rows[:-1]  # the last may be cut off
     unclean = unclean or _uneven(names, complete)
     if not header:

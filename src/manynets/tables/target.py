@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import counted
 from manynets.errors import DataError, warn_user
 from manynets.tables.cells import bad_number, blank_cells, number_cells, plain_label, points_in_doubt, text_cells
 from manynets.tables.frames import open_table
@@ -18,7 +19,7 @@ from manynets.tables.table import Table, require
 from manynets.tables.texts import different, meaning_of
 from manynets.tables.written import PLAIN, Reading, is_currency, read_number
 
-__all__ = ["match_labels", "split_target", "unit_of_target"]
+__all__ = ["match_labels", "refuse_text_targets", "split_target", "unit_of_target"]
 
 NEARLY_A_NUMBER = r"^[+-]?[$€£¥]? ?[+-]?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]+)(?:[.,][0-9]*)? ?(?:[%$€£¥]|[A-Z]{3})?$"
 """A number, maybe with separators of thousands, a decimal comma, a currency or a percent sign."""
@@ -74,6 +75,19 @@ def split_target(
     if not features:
         raise DataError(f"no column is left to learn from besides {', '.join(sorted(excluded))}")
     return _as_given(table.select(features), frame), ys[0] if isinstance(target, str) else np.stack(ys, axis=1), weights
+
+
+def refuse_text_targets(names: Sequence[str], y: NDArray[Any]) -> None:
+    """Raise DataError for the first of several targets (N, T), as `split_target` returns them, that is text."""
+    if y.ndim < 2 or y.dtype.kind != "U":
+        return
+    for name, cells in zip(names, y.T, strict=True):
+        try:
+            cells[~np.isin(cells, ("True", "False"))].astype(np.float64)
+        except ValueError:
+            raise DataError(
+                f"target {name!r} holds {str(cells[0])!r}, but several targets must all be numbers; leave it out, or train a model of its own for it"
+            ) from None
 
 
 def unit_of_target(frame: Any, target: str) -> str | None:
@@ -184,7 +198,7 @@ def _remark_on_classes(name: str, y: NDArray[Any]) -> None:
     for label, count in zip(classes.tolist(), counts.tolist(), strict=True):
         if is_missing(label):
             warn_user(
-                f"target {name!r} has the class {label!r} in {count} row{'s' if count > 1 else ''}: if that stands for a missing value, leave the cells empty",
+                f"target {name!r} has the class {label!r} in {counted(count, 'row')}: if that stands for a missing value, leave the cells empty",
                 UserWarning,
             )
 

@@ -119,7 +119,8 @@ class Loss:
             return np.ones(1)
         weight, target = None if weight is None or not weight.any() else weight, target.astype(np.float64)
         centred = target - np.average(target, axis=0, weights=weight)
-        return np.asarray(np.average(centred**2, axis=0, weights=weight))
+        with np.errstate(over="ignore"):
+            return np.asarray(np.average(centred**2, axis=0, weights=weight))
 
     def log(self, z: Array, t: Array, weight: Array | None = None, penalty: Array | float = 0.0) -> NDArray[np.float64]:
         """Return (..., 3 + M) for batches z (..., b, O) with target t, weight (..., b) and penalty (...).
