@@ -56,7 +56,7 @@ def test_every_command_takes_a_sweep(call: Call, table: Path) -> None:
     shutil.rmtree(f"{sweep}/best")
     done = call("show", sweep)
     assert done.code == 2
-    assert "manynets sweep --resume --out" in done.err
+    assert "--resume --out" in done.err
 
 
 def test_load_takes_a_run_folder(call: Call, table: Path, tmp_path: Path) -> None:
