@@ -257,7 +257,7 @@ def test_numbers_with_some_words_are_no_codes() -> None:
     column = understand(frame, y=y)[0]
     assert (column.kind, column.form) == ("categorical", None)
     assert "95.0% of it are numbers; the first other value is 'oops' in row 0 (counted from 0); drop it" in column.note
-    with pytest.warns(UserWarning, match="not left out: key"):
+    with pytest.warns(UserWarning, match="column .key. is used, though"):
         fit_encoder(frame, y=y)
 
 
@@ -265,7 +265,7 @@ def test_a_code_without_a_number_is_missing() -> None:
     values = [value * 7919 % 9000 for value in range(1000, 1100)]
     codes = [f"{'XYZUVW'[i * i % 6]}B-{value}" for i, value in enumerate(values)]
     y = np.array([value + 0.5 for value in values]) + 500 * np.random.default_rng(2).normal(size=100)
-    with pytest.warns(UserWarning, match="not left out: key"):
+    with pytest.warns(UserWarning, match="column .key. is used, though"):
         encoder = fit_encoder(frame_of(codes), y=y)
     new = frame_of(["XB-", *codes[1:]])
     assert np.isfinite(encoder.transform(new)).all()

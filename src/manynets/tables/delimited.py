@@ -211,8 +211,9 @@ def is_second_header(frame: polars.DataFrame, texts: polars.DataFrame, delimiter
     first = [cell for cell in texts.row(0) if cell is not None]
     if len(first) < 2 or any(is_missing(cell) or _DIGIT.search(cell) for cell in first):
         return False
-    others = [cells for cells in texts if not holds_numbers(cells[1:], delimiter)]
-    numbers = sum(cells[0] is not None for cells in texts) - sum(cells[0] is not None for cells in others)
+    named = [cells for cells in texts if cells[0] is not None]
+    others = [cells for cells in named if not holds_numbers(cells[1:], delimiter)]
+    numbers = len(named) - len(others)
     return not others or (numbers > 1 and not any((cells[1:] == cells[0]).any() for cells in others))
 
 
