@@ -252,7 +252,7 @@ def test_a_run_with_earlier_good_weights_says_so(call: Call, table: Path, monkey
         "0.05", "--evaluate-every", "1", "--out", "run", "--json",
     )  # fmt: skip
     assert done.code == 3, done.err
-    assert "error: the training diverged; run is written with the weights of before; use a smaller --lr" in done.err
+    assert "error: the training diverged; run is written with the last finite weights; use a smaller --lr" in done.err
     assert done.json["diverged"] == 1
     assert "Metrics (training diverged; weights of epoch " in done.err
     assert "Metrics (training diverged; weights of epoch " in call("show", "run").out

@@ -44,17 +44,17 @@ def refuse_diverged(folder: Path) -> None:
     if set(stopped) == {"diverged"}:
         whose = "the training" if len(stopped) == 1 else f"all {len(stopped)} networks"
         raise DivergenceError(
-            f"{whose} diverged; {folder} is written with the weights of before; use a smaller --lr or --clip-norm 1"
+            f"{whose} diverged; {folder} is written with the last finite weights; use a smaller --lr or --clip-norm 1"
         )
 
 
 def diverged_words(model: Any) -> str | None:
-    """Return what to know of a model whose training diverged, None for others."""
+    """Return a remark on a model whose training diverged, None for others."""
     stopped = model.info.get("stopped", [])
     count = stopped.count("diverged")
     if not count:
         return None
     if len(stopped) > 1:
-        return f"{count} of {len(stopped)} networks diverged and have their weights of before"
+        return f"{count} of {len(stopped)} networks diverged and have their last finite weights"
     epochs, best = model.history.get("epoch", []), _best(model)[0]
     return "training diverged" + (f"; weights of epoch {epochs[best]:g}" if 0 <= best < len(epochs) else "; initial weights")

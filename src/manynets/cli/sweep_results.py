@@ -175,13 +175,13 @@ class SweepResults:
         return "loss" if self.by_loss else "score"
 
     def measured(self, row: Mapping[str, Any]) -> float:
-        """Return what a row is ranked by; the worst there is where the training diverged."""
+        """Return what a row is ranked by: the worst possible value where the training diverged."""
         if row["stopped"] == "diverged":
             return math.inf if self.less_is_better else -math.inf
         return float(row[self._measure])
 
     def _judged(self, row: Row) -> Row:
-        """Return a row with the score that counts: of a training that diverged the worst there is, whatever its weights of before give."""
+        """Return a row; one of a training that diverged gets the worst possible score, whatever its last finite weights give."""
         if row["stopped"] != "diverged":
             return row
         return {**row, "score": math.inf if self.metric in LOWER_IS_BETTER else -math.inf}
@@ -210,7 +210,7 @@ class SweepResults:
         sign = 1 if self.less_is_better else -1
 
         def order(ranked: Ranked) -> tuple[bool, float, int]:
-            if ranked.diverged:  # then by the loss of their weights of before
+            if ranked.diverged:  # then by the loss of their last finite weights
                 return True, math.inf if math.isnan(ranked.loss) else ranked.loss, ranked.candidate
             return False, sign * ranked.measured, ranked.candidate
 

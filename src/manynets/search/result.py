@@ -35,7 +35,7 @@ class Result:
 
     stopped: "done", "early", "diverged", "interrupted", or "failed" with the `error`. history: columns, an entry for each
     evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
-    `score` is the `metric` that the recipe watches by its name, else the task's. The score of one that diverged is the worst there is: -inf,
+    `score` is the `metric` that the recipe watches by its name, else the task's. The score of one that diverged is the worst possible: -inf,
     or inf for a metric of which less is better. seconds: until its training ended, including the networks trained together with it.
 
     >>> import manynets as mn
@@ -117,7 +117,7 @@ def result_of(found: Outcome | Failure | None, network: PlannedNetwork, *, score
         more |= {"loss": scores[0], "score": scores[1], "in_features": data.in_features, "encoder": data.encoder}
     own: dict[str, Any] = {"spec": member.spec, "recipe": member.recipe, "task": data.problem.task}
     result = Result(candidate=trial.candidate, fold=trial.fold, **own, **more)
-    if result.stopped == "diverged" and scores is not NO_SCORES:  # its weights of before are not to win
+    if result.stopped == "diverged" and scores is not NO_SCORES:  # its last finite weights must not win
         return dataclasses.replace(result, score=math.inf if result.metric in LOWER_IS_BETTER else -math.inf)
     return result
 
