@@ -1,7 +1,7 @@
 """Searches and ensembles against scikit-learn's, in turn in this process: python -m bench.search [--quick] [--case NAME].
 
 A case has the same data, folds, candidates and epochs for all systems; scikit-learn searches with its own MLPClassifier and
-n_jobs=2, ours too, and once more in one process. Each system runs once to warm up and then `rounds` times in turn, after a pause,
+n_jobs=2, ours too. Each system runs once to warm up and then `rounds` times in turn, after a pause,
 round r with random_state r: medians of the seconds, means of the best scores. The floor is the time of the matrix
 products of all candidates' steps, with as many networks at once.
 """
@@ -127,7 +127,6 @@ def systems(case: SearchCase, X: NDArray[np.float32], y: NDArray[np.int64]) -> d
     return {
         "scikit-learn": theirs,
         "ours": lambda seed: search(seed, n_jobs=JOBS),
-        "ours, one process": search,
         "ours, halving": lambda seed: search(seed, strategy="halving", n_jobs=JOBS),
         "floor": lambda seed: products(case, networks, rows, X.shape[1], 1),
     }

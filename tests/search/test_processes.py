@@ -17,10 +17,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.parallel import Parallel
 
 import manynets as mn
+from manynets import core
 from manynets.data.batches import Rows
 from manynets.nn.initial import initial_parameters
 from manynets.search import workers
-from manynets.search.processes import pieces_of, train_in_processes
+from manynets.search.processes import count_processes, pieces_of, train_in_processes
 from manynets.tasks import find_task
 from manynets.training.events import Advanced, Event, Finished, Started
 from manynets.training.groups import Failure, train_what_can
@@ -34,6 +35,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::manynets.errors.LeakWarning"),  # two rows of iris are the same
 ]
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one thread this process does not do what processes are asked for."""
+    monkeypatch.setattr("manynets.search.processes.most_threads", lambda: 1)
 
 
 def problem_and_members(specs: list[mn.MLP], recipes: list[mn.Recipe]) -> tuple[Problem, list[Member]]:
@@ -112,6 +119,20 @@ def test_one_process_where_others_bring_nothing(backend: str, n_jobs: int | None
     with joblib.parallel_config(backend=backend):
         found = train_in_processes(problem, members, n_jobs=n_jobs)
     assert [result.stopped for result in found] == ["done", "done"]  # type: ignore[union-attr]
+
+
+@pytest.mark.skipif(core.load() is None, reason="there is no compiled core")
+def test_threads_of_this_process_do_what_the_core_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("manynets.search.processes.most_threads", lambda: 2)
+    problem, members = problem_and_members([mn.MLP(hidden=(4,))] * 2, [mn.Recipe(epochs=2)] * 2)
+    assert count_processes(problem, members, 2) == 0
+    assert count_processes(problem, members, 3) == 3  # more than there are threads
+    other = dataclasses.replace(members[0], recipe=mn.Recipe(epochs=2, gradient="autograd"))
+    assert count_processes(problem, [members[1], other], 2) == 2
+    core_only = dataclasses.replace(members[0], spec=mn.MLP(embedding=mn.Periodic()), recipe=mn.Recipe(gradient="compiled"))
+    assert count_processes(problem, [core_only], 2) == 0  # training says what is wrong with it
+    with joblib.parallel_config(backend="multiprocessing"):  # chosen by the user
+        assert count_processes(problem, members, 2) == 2
 
 
 def test_pieces_are_of_one_shape_and_of_about_the_same_work() -> None:

@@ -189,6 +189,23 @@ INLINE double logarithm(double x) { return __builtin_log(x); }
 INLINE float absolute(float x) { return __builtin_fabsf(x); }
 INLINE double absolute(double x) { return __builtin_fabs(x); }
 
+INLINE double square(double x) { return x * x; }
+
+// The sum of term(i) for all i < n, as partial sums that a processor adds up at once.
+template <class F>
+INLINE double sum_of(int64_t n, F term) {
+  constexpr int PARTS = 32;
+  double part[PARTS] = {}, sum = 0;
+  int64_t i = 0;
+  for (; i + PARTS <= n; i += PARTS) {
+    INDEPENDENT
+    for (int j = 0; j < PARTS; j++) part[j] += term(i + j);
+  }
+  for (; i < n; i++) sum += term(i);
+  for (int j = 0; j < PARTS; j++) sum += part[j];
+  return sum;
+}
+
 // exp(x) = 2 half (1 + rest): x = n ln 2 + r with |r| <= ln(2) / 2; half = 2^(n - 1), and rest = expm1(r) by its Taylor series.
 template <class T>
 struct Power {
@@ -820,35 +837,44 @@ class Network {
     const int64_t outputs = top.out;
     log[1] += weight_sum;
     if (job.loss == SOFTMAX) return softmax_loss(top.a, log);
-    hits(top.a, log + 3);
     const T smoothing = training && job.loss == LOGISTIC ? T(job.smoothing[k]) : T(0);
+    outputs == 1 ? hits(top.a, log + 3, 1, 1) : hits(top.a, log + 3, outputs, score_stride);
     elementwise_loss(job, smoothing, rows * score_stride, top.a, target, losses);
+    outputs == 1 ? add_losses(top.a, log, 1, 1) : add_losses(top.a, log, outputs, score_stride);
+  }
+
+  // Add the mean loss of each row (or the total) to the log, and turn the derivatives into those of the batch's mean.
+  INLINE void add_losses(T* z, double* log, int64_t outputs, int64_t stride) {
     const double mean = job.total ? 1 : 1 / static_cast<double>(outputs);
     const double* unit = job.unit ? job.unit + k * outputs : nullptr;
-    for (int64_t r = 0; r < rows; r++) {
+    log[0] += sum_of(rows, [=](int64_t r) {
       double sum = 0;
-      for (int64_t j = 0; j < outputs; j++) {
-        sum += static_cast<double>(losses[r * score_stride + j]) * (unit ? unit[j] : 1);
-      }
-      log[0] += sum * mean * static_cast<double>(weight[r]);
+      for (int64_t j = 0; j < outputs; j++) sum += static_cast<double>(losses[r * stride + j]) * (unit ? unit[j] : 1);
+      return sum * mean * static_cast<double>(weight[r]);
+    });
+    INDEPENDENT
+    for (int64_t r = 0; r < rows; r++) {
       const T factor = T(static_cast<double>(share[r]) * mean);
-      for (int64_t j = 0; j < outputs; j++) top.a[r * score_stride + j] *= factor;
+      for (int64_t j = 0; j < outputs; j++) z[r * stride + j] *= factor;
     }
   }
 
   // Add whether all labels are right (weighted), or the squared error of each output.
-  void hits(const T* scores, double* out) {
-    const int64_t outputs = job.widths[layers];
-    for (int64_t r = 0; r < rows; r++) {
-      const double w = static_cast<double>(weight[r]);
-      bool right = true;
-      for (int64_t j = 0; j < outputs; j++) {
-        const T score = scores[r * score_stride + j], truth = target[r * score_stride + j];
-        const double error = static_cast<double>((job.loss == POISSON ? exponential(score) : score) - truth);
-        right &= (score > 0) == (truth > T(0.5));
-        if (job.loss != LOGISTIC) out[j] += w * (error * error);
-      }
-      if (job.loss == LOGISTIC) out[0] += right ? w : 0;
+  INLINE void hits(const T* scores, double* out, int64_t outputs, int64_t stride) {
+    if (job.loss == LOGISTIC) {
+      out[0] += sum_of(rows, [=](int64_t r) {
+        bool right = true;
+        for (int64_t i = r * stride; i < r * stride + outputs; i++) right &= (scores[i] > 0) == (target[i] > T(0.5));
+        return right ? static_cast<double>(weight[r]) : 0;
+      });
+      return;
+    }
+    const bool rate = job.loss == POISSON;
+    for (int64_t j = 0; j < outputs; j++) {
+      out[j] += sum_of(rows, [=](int64_t r) {
+        const T score = scores[r * stride + j];
+        return static_cast<double>(weight[r]) * square(static_cast<double>((rate ? exponential(score) : score) - target[r * stride + j]));
+      });
     }
   }
 
@@ -933,18 +959,13 @@ class Network {
     T *__restrict w = values, *__restrict g = grads;
     const double l1 = job.l1[k], l2 = job.l2[k], scale = job.penalty_scale ? job.penalty_scale[s * job.networks + k] : 1;
     if (l1 != 0 || l2 != 0) {
-      double size = 0, squares = 0;
-      for (int64_t i = 0; i < matrices; i++) {
-        size += static_cast<double>(absolute(w[i]));
-        squares += static_cast<double>(w[i]) * static_cast<double>(w[i]);
-      }
-      log[2] = l1 * size + 0.5 * l2 * squares;
+      const double size = l1 == 0 ? 0 : sum_of(matrices, [=](int64_t i) { return static_cast<double>(absolute(w[i])); });
+      log[2] = l1 * size + 0.5 * l2 * sum_of(matrices, [=](int64_t i) { return square(w[i]); });
       const T first = T(l1 * scale), second = T(l2 * scale);
       for (int64_t i = 0; i < matrices; i++) g[i] += second * w[i] + (w[i] > 0 ? first : w[i] < 0 ? -first : T(0));
     }
     if (job.clip[k] < __builtin_inf()) {
-      double squares = 0;
-      for (int64_t i = 0; i < job.parameters; i++) squares += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+      const double squares = sum_of(job.parameters, [=](int64_t i) { return square(g[i]); });
       const double factor = job.clip[k] / (__builtin_sqrt(squares) + CLIP_EPS);
       for (int64_t i = 0; i < n && factor < 1; i++) g[i] *= T(factor);
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -12,15 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from manynets.errors import OptionError
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
-from manynets.search.workers import run_calls, worker_count
+from manynets.search.workers import on_this_machine, run_calls, worker_count
 from manynets.spec import METRICS, MLP
 from manynets.steps import batch_rows
 from manynets.tasks import Regression
 from manynets.tasks.objectives import joint_objective
 from manynets.training.events import Advanced, Callback, Event, Finished, Started
 from manynets.training.groups import Failure, groups_of, memory_at_hand, train_what_can
+from manynets.training.steppers.choice import choose
+from manynets.training.threads import most_threads
 from manynets.training.trial import Member, Outcome, Problem
 from manynets.training.validation import Validation
 
@@ -61,8 +65,22 @@ def train_in_processes(
 
 
 def count_processes(problem: Problem, members: Sequence[Member], n_jobs: int | None) -> int:
-    """Return how many processes train the members; 0 for this one, as for networks on a GPU."""
-    return worker_count(n_jobs) if members and problem.rows.x.device.type == "cpu" else 0
+    """Return how many processes train the members; 0 for this one, as for networks on a GPU.
+
+    Networks that the compiled core trains are divided among the threads of this process, where it may have as many as it would start
+    processes on this machine: nothing has to be sent.
+    """
+    if not members or problem.rows.x.device.type != "cpu":
+        return 0
+    jobs = worker_count(n_jobs)
+    threads_do = jobs <= most_threads() and on_this_machine() and all(_in_core(problem, member) for member in members)
+    return 0 if threads_do else jobs
+
+
+def _in_core(problem: Problem, member: Member) -> bool:
+    with contextlib.suppress(OptionError):  # which training reports
+        return choose(problem, member) == "compiled"
+    return True
 
 
 def train_pieces(

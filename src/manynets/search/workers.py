@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from manynets.errors import WorkerError
 
-__all__ = ["call_packed", "run_calls", "worker_count"]
+__all__ = ["call_packed", "on_this_machine", "run_calls", "worker_count"]
 
 SENT_BYTES = 1 << 24
 """Bytes of an array up to which each process is sent a copy; joblib takes a tenth of a second to remove the file of a shared one."""
@@ -48,6 +48,11 @@ def worker_count(n_jobs: int | None) -> int:
         return max(1, effective_n_jobs(n_jobs))
     jobs = effective_n_jobs(n_jobs)
     return 0 if jobs <= 1 or getattr(backend, "uses_threads", False) else jobs
+
+
+def on_this_machine() -> bool:
+    """Return whether joblib's backend is its usual one, which starts processes on this machine."""
+    return type(parallel.get_active_backend()[0]).__name__ == "LokyBackend"
 
 
 def run_calls(

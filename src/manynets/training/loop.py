@@ -107,9 +107,10 @@ class TrainingRun:
         numbers = [member.number for member in self.members]
         if self.keeper is not None:
             self.keeper.begin(self)
-        beginning = started(self.problem, self.members, steps=self.total, steps_per_epoch=self.steps)
-        self.pools = bool(beginning.pooled)
-        self._tell(beginning)
+        if self.callbacks:
+            beginning = started(self.problem, self.members, steps=self.total, steps_per_epoch=self.steps)
+            self.pools = bool(beginning.pooled)
+            self._tell(beginning)
         self.threads = self.threads or self.stepper.threads(self.total - self.step)
         with torch_settings(threads=self.threads, precision=self.recipe.precision), torch.no_grad():
             self.began = time.perf_counter()
@@ -154,7 +155,7 @@ class TrainingRun:
                 until = max(self.step + 1, min(stop, self.step + self.steps_at_once(), due or stop))
             else:
                 until = stop
-                self.before = {name: value.detach().cpu().numpy().copy() for name, value in self.stepper.capture().items()}
+                self._remember()
             first, began = self.step, time.perf_counter()
             log = self.stepper.advance(self.rates(range(first, until)))
             self.sums.add(log, self.stepper.sound(log), first, entries=entries)
@@ -218,6 +219,15 @@ class TrainingRun:
             return False
         self.asked = self.asked or time.perf_counter()
         return time.perf_counter() - self.asked > CALL_SECONDS
+
+    def _remember(self) -> None:
+        """Keep the stepper's state, in the memory of the last one where it fits: new memory takes longer than the copy."""
+        for name, tensor in self.stepper.capture().items():
+            state, kept = tensor.detach().cpu().numpy(), self.before.get(name)
+            if kept is None or kept.shape != state.shape:
+                self.before[name] = state.copy()
+            else:
+                np.copyto(kept, state)
 
     def _go_back(self) -> None:
         """Undo the last call: a network has diverged in it, and ends with its weights at the evaluation before. So look at each one."""
