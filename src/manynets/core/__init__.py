@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Job", "Pointers", "description", "evaluate", "load", "permutations", "train", "usable_threads"]
+__all__ = ["Job", "Pointers", "description", "evaluate", "load", "outruns_torch", "permutations", "train", "usable_threads"]
 
-VERSION = 7  # as in core.cpp
+VERSION = 8  # as in core.cpp
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -86,6 +86,7 @@ def _open() -> ctypes.CDLL | None:
         if library.manynets_abi() != ctypes.sizeof(Job) * 1000 + VERSION:
             return None
         library.manynets_isa.restype = ctypes.c_char_p
+        library.manynets_outruns_torch.restype = _number
         library.manynets_run.argtypes = [ctypes.POINTER(Job), _number]
         library.manynets_run.restype = _number
         library.manynets_permutations.argtypes = [_pointer, _number, _number, _pointer, _number, _number]
@@ -135,6 +136,12 @@ def description() -> str:
     """Return a description of the core, such as "compiled core (AVX-512)"."""
     library = load()
     return "no compiled core" if library is None else f"compiled core ({library.manynets_isa().decode()})"
+
+
+def outruns_torch() -> bool:
+    """Return whether one thread of the core multiplies about as fast as two of torch's, for vectors that torch does not use here."""
+    library = load()
+    return library is not None and bool(library.manynets_outruns_torch())
 
 
 def usable_threads() -> int:

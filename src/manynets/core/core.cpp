@@ -1086,7 +1086,7 @@ extern const Kernels manynets_avx2, manynets_avx512;
 
 namespace {
 
-constexpr int64_t VERSION = 7;
+constexpr int64_t VERSION = 8;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 4e-9;  // rough, to estimate how long a job takes
 constexpr double SECONDS_PER_THREAD = 1e-4;  // for which one more thread pays
 
@@ -1107,6 +1107,19 @@ const Kernels& find_kernels() {
 }
 
 const Kernels& KERNELS = find_kernels();  // once, as a virtual machine takes microseconds to answer cpuid
+
+// Return whether this is a processor for which torch's library of products, MKL, keeps to half as wide vectors as it has: one of AMD's,
+// from Zen 5 on.
+bool outruns_torch() {
+#ifdef MANYNETS_ALL_SETS
+  constexpr unsigned AUTHENTIC_AMD = 0x68747541, ZEN5 = 0x1a;  // the first four letters; the family
+  unsigned a, vendor, c, d, b;
+  if (&KERNELS != &manynets_avx512 || !__get_cpuid(0, &a, &vendor, &c, &d) || vendor != AUTHENTIC_AMD) return false;
+  return __get_cpuid(1, &a, &b, &c, &d) && (a >> 8 & 0xf) + (a >> 20 & 0xff) >= ZEN5;
+#else
+  return false;
+#endif
+}
 
 // How this thread computes: a register of the processor, in which the bits FLUSH make denormal numbers count as zero.
 #if defined(__x86_64__) || defined(_M_X64)
@@ -1187,6 +1200,7 @@ void permute(uint64_t key, int64_t rows, int64_t* out) {
 
 EXPORT int64_t manynets_abi() { return static_cast<int64_t>(sizeof(Job)) * 1000 + VERSION; }
 EXPORT const char* manynets_isa() { return KERNELS.name; }
+EXPORT int64_t manynets_outruns_torch() { return outruns_torch(); }
 
 // Train (1) or evaluate (0) the networks of a job; return whether there was memory for it. If not even one thread has any, nothing
 // was changed.
