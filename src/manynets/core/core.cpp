@@ -137,6 +137,14 @@ INLINE int64_t padded(int64_t n) {
   return (n + LANES<T> - 1) / LANES<T> * LANES<T>;
 }
 
+// The same for a matrix, but not a stride at which the rows share few places of a cache.
+template <class T>
+INLINE int64_t spread(int64_t n) {
+  constexpr int64_t APART = 1024;  // bytes
+  const int64_t stride = padded<T>(n);
+  return stride * static_cast<int64_t>(sizeof(T)) % APART ? stride : stride + LANES<T>;
+}
+
 template <class T>
 INLINE typename Vector<T>::type load(const T* from) {
   return *reinterpret_cast<const typename Vector<T>::anywhere*>(from);
@@ -374,11 +382,15 @@ void product_with_vector(int64_t rows, int64_t n, const T* a, int64_t a_row, con
 template <class T>
 void transpose(int64_t rows, int64_t n, const T* from, T* to, int64_t stride) {
   constexpr int64_t BLOCK = 8;
-  for (int64_t r = 0; r < rows; r += BLOCK) {
-    const int64_t end = rows < r + BLOCK ? rows : r + BLOCK;
+  int64_t r = 0;
+  for (; r + BLOCK <= rows; r += BLOCK) {
     for (int64_t j = 0; j < n; j++) {
-      for (int64_t i = r; i < end; i++) to[j * stride + i] = from[i * n + j];
+      UNROLL
+      for (int64_t i = r; i < r + BLOCK; i++) to[j * stride + i] = from[i * n + j];
     }
+  }
+  for (; r < rows; r++) {
+    for (int64_t j = 0; j < n; j++) to[j * stride + r] = from[r * n + j];
   }
 }
 
@@ -631,7 +643,7 @@ class Network {
       Layer<T>& y = arena.base ? layer[l] : counted;
       y = Layer<T>();
       y.in = job.widths[l], y.out = job.widths[l + 1];
-      y.in_stride = padded<T>(y.in), y.out_stride = l == layers - 1 && y.out == 1 ? 1 : padded<T>(y.out);
+      y.in_stride = spread<T>(y.in), y.out_stride = l == layers - 1 && y.out == 1 ? 1 : spread<T>(y.out);
       if (l > 0 || y.out_stride == 1 || job.input_scale) y.ahead = arena.take<T>(padded<T>(y.in * y.out_stride));
       y.a = arena.take<T>(b * y.out_stride);
       if (l == layers - 1) break;
@@ -641,7 +653,7 @@ class Network {
       y.normal = arena.take<T>(b * y.out_stride);
       y.mean = arena.take<T>(y.out), y.var = arena.take<T>(y.out), y.inverse = arena.take<T>(y.out);
     }
-    x_stride = padded<T>(job.widths[0]), score_stride = job.widths[layers] == 1 ? 1 : padded<T>(job.widths[layers]);
+    x_stride = spread<T>(job.widths[0]), score_stride = job.widths[layers] == 1 ? 1 : spread<T>(job.widths[layers]);
     x = arena.take<T>(b * x_stride);
     target = arena.take<T>(b * score_stride), losses = arena.take<T>(b * score_stride);
     codes = arena.take<int64_t>(b);
