@@ -200,10 +200,10 @@ INLINE double absolute(double x) { return __builtin_fabs(x); }
 INLINE double square(double x) { return x * x; }
 
 // The sum of term(i) for all i < n, as partial sums that a processor adds up at once.
-template <class F>
-INLINE double sum_of(int64_t n, F term) {
+template <class T, class F>
+INLINE T sum_of(int64_t n, F term) {
   constexpr int PARTS = 32;
-  double part[PARTS] = {}, sum = 0;
+  T part[PARTS] = {}, sum = 0;
   int64_t i = 0;
   for (; i + PARTS <= n; i += PARTS) {
     INDEPENDENT
@@ -769,10 +769,8 @@ class Network {
     const int64_t n = layer[0].out;
     T *w = layer[0].weight, *g = grad(layer[0].weight);
     for (int64_t j = 0; j < layer[0].in; j++) {
-      T sum = 0;
-      for (int64_t i = 0; i < n; i++) sum += g[j * n + i] * w[j * n + i];
+      grad(scale)[j] = sum_of<T>(n, [=](int64_t i) { return g[j * n + i] * w[j * n + i]; });
       for (int64_t i = 0; i < n; i++) g[j * n + i] *= scale[j];
-      grad(scale)[j] = sum;
     }
   }
 
@@ -859,7 +857,7 @@ class Network {
   INLINE void add_losses(T* z, double* log, int64_t outputs, int64_t stride) {
     const double mean = job.total ? 1 : 1 / static_cast<double>(outputs);
     const double* unit = job.unit ? job.unit + k * outputs : nullptr;
-    log[0] += sum_of(rows, [=](int64_t r) {
+    log[0] += sum_of<double>(rows, [=](int64_t r) {
       double sum = 0;
       for (int64_t j = 0; j < outputs; j++) sum += static_cast<double>(losses[r * stride + j]) * (unit ? unit[j] : 1);
       return sum * mean * static_cast<double>(weight[r]);
@@ -874,7 +872,7 @@ class Network {
   // Add whether all labels are right (weighted), or the squared error of each output.
   INLINE void hits(const T* scores, double* out, int64_t outputs, int64_t stride) {
     if (job.loss == LOGISTIC) {
-      out[0] += sum_of(rows, [=](int64_t r) {
+      out[0] += sum_of<double>(rows, [=](int64_t r) {
         bool right = true;
         for (int64_t i = r * stride; i < r * stride + outputs; i++) right &= (scores[i] > 0) == (target[i] > T(0.5));
         return right ? static_cast<double>(weight[r]) : 0;
@@ -883,7 +881,7 @@ class Network {
     }
     const bool rate = job.loss == POISSON;
     for (int64_t j = 0; j < outputs; j++) {
-      out[j] += sum_of(rows, [=](int64_t r) {
+      out[j] += sum_of<double>(rows, [=](int64_t r) {
         const T score = scores[r * stride + j];
         return static_cast<double>(weight[r]) * square(static_cast<double>((rate ? exponential(score) : score) - target[r * stride + j]));
       });
@@ -971,13 +969,13 @@ class Network {
     T *__restrict w = values, *__restrict g = grads;
     const double l1 = job.l1[k], l2 = job.l2[k], scale = job.penalty_scale ? job.penalty_scale[s * job.networks + k] : 1;
     if (l1 != 0 || l2 != 0) {
-      const double size = l1 == 0 ? 0 : sum_of(matrices, [=](int64_t i) { return static_cast<double>(absolute(w[i])); });
-      log[2] = l1 * size + 0.5 * l2 * sum_of(matrices, [=](int64_t i) { return square(w[i]); });
+      const double size = l1 == 0 ? 0 : sum_of<double>(matrices, [=](int64_t i) { return static_cast<double>(absolute(w[i])); });
+      log[2] = l1 * size + 0.5 * l2 * sum_of<double>(matrices, [=](int64_t i) { return square(w[i]); });
       const T first = T(l1 * scale), second = T(l2 * scale);
       for (int64_t i = 0; i < matrices; i++) g[i] += second * w[i] + (w[i] > 0 ? first : w[i] < 0 ? -first : T(0));
     }
     if (job.clip[k] < __builtin_inf()) {
-      const double squares = sum_of(job.parameters, [=](int64_t i) { return square(g[i]); });
+      const double squares = sum_of<double>(job.parameters, [=](int64_t i) { return square(g[i]); });
       const double factor = job.clip[k] / (__builtin_sqrt(squares) + CLIP_EPS);
       for (int64_t i = 0; i < n && factor < 1; i++) g[i] *= T(factor);
     }
